@@ -1,0 +1,1 @@
+//! Simulated multi-region clusters for testing services built with flyrpc.

@@ -1,0 +1,117 @@
+//! [`Env`] on tokio: real sockets, the system's resolver and random numbers.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    io::AsyncWrite,
+    net::{TcpListener, TcpStream, UdpSocket, tcp::OwnedWriteHalf},
+    time::Instant,
+};
+
+use super::{BoxStream, Datagram, Env, Listener, StreamWriter};
+
+/// The real world, through tokio. The node's tasks run on the runtime that [`start`] was called on.
+///
+/// [`start`]: crate::NodeBuilder::start
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokioEnv;
+
+impl Env for TokioEnv {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        Box::pin(async move { split(TcpStream::connect(to).await?) })
+    }
+
+    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(at).await?;
+            Ok(Box::new(listener) as Box<dyn Listener>)
+        })
+    }
+
+    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
+        Box::pin(async move {
+            let socket = UdpSocket::bind(at).await?;
+            Ok(Arc::new(socket) as Arc<dyn Datagram>)
+        })
+    }
+
+    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host(name).await?.collect()) })
+    }
+}
+
+fn split(stream: TcpStream) -> io::Result<BoxStream> {
+    stream.set_nodelay(true)?;
+    let (reader, writer) = stream.into_split();
+    Ok(BoxStream { reader: Box::new(reader), writer: Box::new(TcpWriter(writer)) })
+}
+
+struct TcpWriter(OwnedWriteHalf);
+
+impl StreamWriter for TcpWriter {
+    fn abort_on_close(&mut self) {
+        // Failing means that the socket is closed already, which is all that was wanted.
+        let _ = self.0.as_ref().set_zero_linger();
+    }
+}
+
+impl AsyncWrite for TcpWriter {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(task, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(task)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(task)
+    }
+}
+
+impl Listener for TcpListener {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, from) = TcpListener::accept(self).await?;
+            Ok((split(stream)?, from))
+        })
+    }
+}
+
+impl Datagram for UdpSocket {
+    fn send<'a>(&'a self, data: &'a [u8], to: SocketAddr) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.send_to(data, to).await.map(drop) })
+    }
+
+    fn receive<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>> {
+        Box::pin(self.recv_from(into))
+    }
+}

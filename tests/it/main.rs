@@ -1,0 +1,1 @@
+//! Behaviour of flyrpc as its users see it.
