@@ -6,6 +6,7 @@
 use std::{any::Any, fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     BodyError,
@@ -171,19 +172,17 @@ impl<H: Handler> LocalHandler<H::Request> for H {
 }
 
 /// What a node says of a service that it serves, so that its callers know before they call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServiceSpec {
     /// The service's name on the wire.
     pub name: String,
-    /// Whether the node accepts calls of it at present.
-    pub serving: bool,
     /// Its methods.
     pub methods: Vec<MethodSpec>,
 }
 
 /// What a node says of a method.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodSpec {
     /// Its name on the wire.
@@ -193,15 +192,18 @@ pub struct MethodSpec {
     /// The declared return type, as text.
     pub returns: String,
     /// Whether it runs on primary nodes only.
+    #[serde(default)]
     pub primary: bool,
     /// Whether it may be tried again although it may have executed.
+    #[serde(default)]
     pub idempotent: bool,
     /// Whether it runs to its end although its caller is gone.
+    #[serde(default)]
     pub detached: bool,
 }
 
 /// What a node says of an argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ArgumentSpec {
     /// Its name on the wire.
@@ -209,6 +211,7 @@ pub struct ArgumentSpec {
     /// Its declared type, as text.
     pub ty: String,
     /// Whether it may be absent.
+    #[serde(default)]
     pub optional: bool,
 }
 
@@ -229,7 +232,6 @@ impl ServiceSpec {
         };
         ServiceSpec {
             name: R::SERVICE.to_owned(),
-            serving: true,
             methods: R::methods().iter().map(method).collect(),
         }
     }

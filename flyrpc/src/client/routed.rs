@@ -1,44 +1,74 @@
 //! Calls that go through a node: the aim of a client, and the options of its calls.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use super::Caller;
-use crate::{NodeId, Region, RpcError, service::Request};
+use super::{Caller, call};
+use crate::{NodeId, Region, RpcError, hub::Handle, service::Request};
 
 /// How a client made by [`Node::client`](crate::Node::client) calls: through that node, which knows
 /// who is where.
+#[derive(Clone)]
+pub struct Routed {
+    pub(super) node: Arc<Handle>,
+    pub(super) aim: Aim,
+    pub(super) timeout: Option<Duration>,
+    pub(super) wait: Option<Duration>,
+}
+
+/// What a client is aimed at.
 #[derive(Debug, Clone)]
-pub struct Routed {}
+pub(super) enum Aim {
+    /// What the method says: the primary, or else the nearest.
+    Unsaid,
+    Region(Region),
+    Primary,
+    Node(NodeId),
+}
 
 impl Routed {
+    pub(crate) fn new(node: Arc<Handle>) -> Self {
+        Routed { node, aim: Aim::Unsaid, timeout: None, wait: None }
+    }
+
     /// Aims at a region.
     pub fn on_region(&self, region: Region) -> Self {
-        todo!()
+        Routed { aim: Aim::Region(region), ..self.clone() }
     }
 
     /// Aims at the primary region.
     pub fn on_primary(&self) -> Self {
-        todo!()
+        Routed { aim: Aim::Primary, ..self.clone() }
     }
 
     /// Aims at one boot of one node.
     pub fn on_node(&self, id: NodeId) -> Self {
-        todo!()
+        Routed { aim: Aim::Node(id), ..self.clone() }
     }
 
     /// Bounds the time of each call.
     pub fn timeout(&self, timeout: Duration) -> Self {
-        todo!()
+        Routed { timeout: Some(timeout), ..self.clone() }
     }
 
     /// Lets each call wait for a node.
     pub fn wait(&self, wait: Duration) -> Self {
-        todo!()
+        Routed { wait: Some(wait), ..self.clone() }
+    }
+}
+
+impl fmt::Debug for Routed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routed")
+            .field("node", self.node.me())
+            .field("aim", &self.aim)
+            .field("timeout", &self.timeout)
+            .field("wait", &self.wait)
+            .finish()
     }
 }
 
 impl<R: Request> Caller<R> for Routed {
     fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
-        async move { todo!() }
+        call::make(self, request)
     }
 }

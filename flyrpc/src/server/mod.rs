@@ -1,15 +1,299 @@
-//! The serving side of a call.
+//! The serving side of a call: which services this node has, and the life of a request from its
+//! admission to its answer.
 
-use std::future::Future;
+mod running;
 
-use crate::service::Handler;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-/// Serves a request that came through plain tarpc.
-pub fn serve_tarpc<H: Handler>(
-    handler: H,
-    context: tarpc::context::Context,
-    request: H::Request,
-) -> impl Future<Output = Result<<H::Request as crate::service::Request>::Response, tarpc::ServerError>>
-+ Send {
-    async move { Ok(handler.handle(request).await) }
+use arc_swap::ArcSwap;
+use futures_util::future::{AbortHandle, Abortable};
+use tokio::sync::Notify;
+
+pub(crate) use self::running::{Ended, Running, message};
+use crate::{
+    BodyError, NodeInfo, ServiceSpec, StartError,
+    context::Context,
+    env::Env,
+    link::{Incoming, Link, Serve},
+    service::Service,
+    wire::{fault::Fault, frame::Request, hello::State},
+};
+
+/// How many times `max_body` the bodies of all requests that arrive in chunks may take up together.
+const LONG_BODIES: usize = 8;
+
+/// What a node serves, and what it accepts of it.
+pub(crate) struct Server {
+    env: Arc<dyn Env>,
+    me: NodeInfo,
+    services: Vec<Arc<dyn Service>>,
+    specs: Arc<[ServiceSpec]>,
+    locals: Vec<Box<dyn Any + Send + Sync>>,
+    /// By the number that a method has on every link.
+    methods: Vec<ServedMethod>,
+    state: ArcSwap<State>,
+    changing: Mutex<()>,
+    load: Arc<Load>,
+    max_in_flight: usize,
+    max_body: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ServedMethod {
+    service: usize,
+    method: usize,
+    primary: bool,
+    detached: bool,
+}
+
+/// What executes for others at present.
+#[derive(Debug, Default)]
+struct Load {
+    calls: AtomicUsize,
+    /// Bytes announced for bodies in chunks.
+    bytes: AtomicUsize,
+    idle: Notify,
+}
+
+/// One call's part of the load.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    method: ServedMethod,
+    bytes: usize,
+    busy: Busy,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.busy.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// While it is held, the server is not idle.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    load: Arc<Load>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.load.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.load.idle.notify_waiters();
+        }
+    }
+}
+
+/// The bounds of a [`Server`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_in_flight: usize,
+    pub(crate) max_body: usize,
+}
+
+impl Server {
+    /// A server of `services`, the first of which is flyrpc's own and always accepted.
+    ///
+    /// # Errors
+    ///
+    /// If two have one name.
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        me: NodeInfo,
+        services: Vec<Arc<dyn Service>>,
+        state: State,
+        limits: Limits,
+    ) -> Result<Self, StartError> {
+        let specs: Arc<[ServiceSpec]> = services.iter().map(|service| service.spec()).collect();
+        for (at, spec) in specs.iter().enumerate() {
+            if let Some(first) = specs[..at].iter().position(|first| first.name == spec.name) {
+                return Err(StartError::DuplicateService {
+                    name: spec.name.clone(),
+                    first: services[first].type_name(),
+                    second: services[at].type_name(),
+                });
+            }
+        }
+        let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
+            spec.methods.iter().enumerate().map(move |(method, spec)| ServedMethod {
+                service,
+                method,
+                primary: spec.primary,
+                detached: spec.detached,
+            })
+        });
+        Ok(Server {
+            methods: methods.collect(),
+            locals: services.iter().map(|service| service.local()).collect(),
+            env,
+            me,
+            services,
+            specs,
+            state: ArcSwap::from_pointee(state),
+            changing: Mutex::default(),
+            load: Arc::default(),
+            max_in_flight: limits.max_in_flight,
+            max_body: limits.max_body,
+        })
+    }
+
+    /// What peers are told of the services.
+    pub(crate) fn specs(&self) -> &Arc<[ServiceSpec]> {
+        &self.specs
+    }
+
+    /// What is accepted at present.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Changes what is accepted, at once.
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::clone(&self.state.load());
+        change(&mut state);
+        self.state.store(Arc::new(state));
+    }
+
+    /// Keeps the server from being idle while it is held, for a call that nobody waits for.
+    pub(crate) fn busy(&self) -> Busy {
+        self.load.calls.fetch_add(1, Ordering::AcqRel);
+        Busy { load: Arc::clone(&self.load) }
+    }
+
+    /// The service called `name`, its spec, and its local handler.
+    pub(crate) fn service(
+        &self,
+        name: &str,
+    ) -> Option<(&dyn Service, &ServiceSpec, &(dyn Any + Send + Sync))> {
+        let at = self.specs.iter().position(|spec| spec.name == name)?;
+        Some((&*self.services[at], &self.specs[at], &*self.locals[at]))
+    }
+
+    /// Waits until nothing executes for others.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.load.idle.notified();
+            if self.load.calls.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn accepts(&self, method: ServedMethod, aimed_at_primary: bool) -> Result<(), Fault> {
+        if method.service == 0 {
+            return Ok(());
+        }
+        let state = self.state.load();
+        if state.draining {
+            return Err(Fault::Draining);
+        }
+        let name = &self.specs[method.service].name;
+        if !state.accepting || state.withdrawn.contains(name) {
+            return Err(Fault::Held);
+        }
+        let primary = state.primary_region == *self.me.region();
+        if (aimed_at_primary || method.primary) && !primary {
+            return Err(Fault::NotPrimary { theirs: state.primary_region.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl Serve for Server {
+    type Admission = Admission;
+
+    fn admit(&self, head: &Request, size: u64) -> Result<Admission, Fault> {
+        let number = usize::try_from(head.method).unwrap_or(usize::MAX);
+        let method = *self.methods.get(number).ok_or(Fault::NoMethod)?;
+        self.accepts(method, head.primary)?;
+        let limit = self.max_body;
+        let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
+        let bytes = bytes.ok_or(Fault::ArgumentsTooLarge { size, limit: limit as u64 })?;
+        let bytes = if bytes > crate::wire::frame::CHUNK { bytes } else { 0 };
+        let calls = self.load.calls.fetch_add(1, Ordering::AcqRel);
+        let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let admission = Admission { method, bytes, busy: Busy { load: Arc::clone(&self.load) } };
+        let own = method.service == 0;
+        if !own && (calls >= self.max_in_flight || waiting + bytes > LONG_BODIES * limit) {
+            return Err(Fault::Overloaded);
+        }
+        Ok(admission)
+    }
+
+    fn start(&self, link: &Arc<Link>, admission: Admission, request: Incoming) {
+        let ServedMethod { service, method, detached, .. } = admission.method;
+        let service = Arc::clone(&self.services[service]);
+        let context = Context {
+            caller: link.peer().clone(),
+            deadline: request.deadline,
+            attempt: request.attempt,
+            local: false,
+            env: Arc::clone(&self.env),
+        };
+        let Incoming { id, body, .. } = request;
+        let answering = Arc::clone(link);
+        let task = async move {
+            let answer = execute(&*service, method, detached, &body, context).await;
+            drop(body);
+            answering.answer(id, answer).await;
+            drop(admission);
+        };
+        if detached {
+            return self.env.spawn(Box::pin(task));
+        }
+        let (abort, registration) = AbortHandle::new_pair();
+        link.abortable(id, abort);
+        let link = Arc::clone(link);
+        self.env.spawn(Box::pin(async move {
+            if Abortable::new(task, registration).await.is_err() {
+                link.ran(id);
+            }
+        }));
+    }
+}
+
+/// Decodes the arguments and runs the handler to its answer.
+async fn execute(
+    service: &dyn Service,
+    method: usize,
+    detached: bool,
+    body: &[u8],
+    context: Context,
+) -> Result<Vec<u8>, Fault> {
+    // User code decodes, too, and may panic.
+    let started = catch_unwind(AssertUnwindSafe(|| service.start(method, body)));
+    let handler = match started {
+        Ok(Ok(handler)) => handler,
+        Ok(Err(error)) => {
+            let (path, message) = parts(&error);
+            return Err(Fault::BadArguments { path, message });
+        }
+        Err(panic) => {
+            let message = format!("decoding panicked: {}", message(&*panic));
+            return Err(Fault::BadArguments { path: String::new(), message });
+        }
+    };
+    let running = if detached { Running::to_end } else { Running::until_deadline };
+    match running(handler, context).await {
+        Ended::Value(Ok(reply)) => Ok(reply),
+        Ended::Value(Err(error)) => {
+            let (path, message) = parts(&error);
+            Err(Fault::BadReply { path, message })
+        }
+        Ended::Panicked(message) => Err(Fault::Panicked { message }),
+        Ended::Expired => Err(Fault::Expired),
+        Ended::TimedOut => Err(Fault::TimedOut),
+    }
+}
+
+fn parts(error: &BodyError) -> (String, String) {
+    (error.path().to_owned(), error.message().to_owned())
 }

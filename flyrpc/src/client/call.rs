@@ -1,0 +1,89 @@
+//! The life of one call: its target, its deadline, and its attempts.
+//!
+//! A call whose target is this node runs here ([`local`](super::local)). Any other goes to one node
+//! at a time ([`remote`](super::remote)); it goes to a second one only if the first surely did not
+//! start it, or if its method is idempotent.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    local, remote,
+    routed::{Aim, Routed},
+};
+use crate::{RpcError, Target, context::Context, service::Request};
+
+/// The time that a call has if nothing says otherwise: Fly.RPC's.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longer than any call, and short enough to be added to any time.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What stays the same in all attempts of a call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) service: &'static str,
+    pub(super) method: &'static str,
+    pub(super) target: Target,
+    /// Whether the target was the primary, rather than a region that happens to be it.
+    pub(super) primary: bool,
+    pub(super) idempotent: bool,
+    /// The time that the call has in all.
+    pub(super) after: Duration,
+    /// On this node's clock.
+    pub(super) deadline: Instant,
+    /// How long to wait for a node.
+    pub(super) wait: Duration,
+}
+
+impl Call {
+    fn new<R: Request>(routed: &Routed, request: &R) -> Self {
+        let method = &R::methods()[request.method()];
+        let options = method.options;
+        let target = match &routed.aim {
+            Aim::Region(region) => Target::Region(region.clone()),
+            Aim::Node(id) => Target::Node(id.clone()),
+            Aim::Primary => Target::Primary(routed.node.primary_region().clone()),
+            Aim::Unsaid if options.primary => Target::Primary(routed.node.primary_region().clone()),
+            Aim::Unsaid => Target::Nearest,
+        };
+        let own = routed.timeout.or(options.timeout).unwrap_or(DEFAULT_TIMEOUT);
+        let enclosing = Context::remaining_of_current().unwrap_or(FOREVER);
+        let after = own.min(enclosing).min(FOREVER);
+        Call {
+            service: R::SERVICE,
+            method: method.name,
+            primary: matches!(target, Target::Primary(_)),
+            target,
+            idempotent: options.idempotent,
+            after,
+            deadline: routed.node.env().now() + after,
+            wait: routed.wait.or(options.wait).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the target is this node, if it serves the service.
+    fn is_here(&self, routed: &Routed) -> bool {
+        let me = routed.node.me();
+        match &self.target {
+            Target::Region(region) | Target::Primary(region) => region == me.region(),
+            Target::Node(id) => id == me.id(),
+            Target::Nearest => true,
+        }
+    }
+}
+
+/// Makes a call. Dropping the future cancels it.
+pub(super) async fn make<R: Request>(routed: Routed, request: R) -> Result<R::Response, RpcError> {
+    let call = Call::new(&routed, &request);
+    let Call { service, method, .. } = call;
+    if routed.node.is_shut_down() {
+        return Err(RpcError::ShutDown { service, method });
+    }
+    if call.is_here(&routed) && local::serves(&routed.node, &request) {
+        local::call(&routed.node, &call, request).await
+    } else {
+        remote::call(&routed.node, &call, &request).await
+    }
+}

@@ -1,0 +1,218 @@
+//! What all parts of a running node share: who it is, what it serves, and what it knows of others.
+//!
+//! Calls read it without waiting. What is known of others changes in one place only, the task in
+//! [`cluster`](crate::cluster), which other parts reach by [`Command`]s.
+
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    NodeInfo, Region,
+    env::Env,
+    link::{Link, LinkEvent},
+    membership::MemberState,
+    peers::{Event, Known},
+    routing::Table,
+    server::Server,
+    wire::hello::State,
+};
+
+/// What a running node's parts share.
+pub(crate) struct Hub {
+    env: Arc<dyn Env>,
+    me: NodeInfo,
+    primary_region: Region,
+    max_body: usize,
+    server: Arc<Server>,
+    table: ArcSwap<Table<Arc<Link>>>,
+    known: ArcSwap<Vec<Known>>,
+    /// Counts the tables, so that calls can wait for the next.
+    version: watch::Sender<u64>,
+    events: broadcast::Sender<Event>,
+    commands: mpsc::UnboundedSender<Command>,
+    shut_down: AtomicBool,
+    stop: CancellationToken,
+}
+
+/// What the cluster task is asked to do, or told.
+pub(crate) enum Command {
+    /// Open a link to this address at once, and say whether there is one now.
+    Dial { addr: SocketAddr, done: oneshot::Sender<bool> },
+    /// Something happened to a link.
+    Link(LinkEvent),
+    /// Tell all peers what this node accepts now.
+    StateChanged,
+    /// Compare memberships.
+    Exchange { digests: Vec<u64>, reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)> },
+    /// Learn of members.
+    Learn(Vec<MemberState>),
+    /// Leave the cluster, end the links when they are done, and say when that is.
+    Leave { within: Duration, done: oneshot::Sender<()> },
+}
+
+/// How many events a slow listener may fall behind.
+const EVENTS: usize = 1024;
+
+impl Hub {
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        me: NodeInfo,
+        primary_region: Region,
+        max_body: usize,
+        server: Server,
+    ) -> (Arc<Hub>, mpsc::UnboundedReceiver<Command>) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let hub = Hub {
+            env,
+            me,
+            primary_region,
+            max_body,
+            server: Arc::new(server),
+            table: ArcSwap::from_pointee(Table::empty()),
+            known: ArcSwap::default(),
+            version: watch::Sender::new(0),
+            events: broadcast::Sender::new(EVENTS),
+            commands,
+            shut_down: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        };
+        (Arc::new(hub), receiver)
+    }
+
+    pub(crate) fn env(&self) -> &Arc<dyn Env> {
+        &self.env
+    }
+
+    pub(crate) fn me(&self) -> &NodeInfo {
+        &self.me
+    }
+
+    pub(crate) fn primary_region(&self) -> &Region {
+        &self.primary_region
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.primary_region == *self.me.region()
+    }
+
+    /// The most bytes of a body that this node takes.
+    pub(crate) fn max_body(&self) -> usize {
+        self.max_body
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Who is where, now.
+    pub(crate) fn table(&self) -> Guard<Arc<Table<Arc<Link>>>> {
+        self.table.load()
+    }
+
+    /// Every address that is known, and what of it.
+    pub(crate) fn known(&self) -> Arc<Vec<Known>> {
+        self.known.load_full()
+    }
+
+    /// Tells of every new table from now on. To be had before the table is read.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Opens a link to `addr`, and tells whether there is one.
+    pub(crate) async fn dial(&self, addr: SocketAddr) -> bool {
+        let (done, result) = oneshot::channel();
+        self.command(Command::Dial { addr, done });
+        result.await.unwrap_or(false)
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        // The task is gone only when the node is shut down, and then nothing is to be done.
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn commands(&self) -> &mpsc::UnboundedSender<Command> {
+        &self.commands
+    }
+
+    /// Replaces what is known of others.
+    pub(crate) fn publish(&self, table: Table<Arc<Link>>, known: Vec<Known>) {
+        self.known.store(Arc::new(known));
+        self.table.store(Arc::new(table));
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        // It is fine that nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    /// Changes what this node accepts, at once here and within a message at every peer.
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
+        self.server.change_state(change);
+        self.command(Command::StateChanged);
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
+    }
+
+    /// Makes new calls fail; the first caller is told `true`.
+    pub(crate) fn shut_down(&self) -> bool {
+        !self.shut_down.swap(true, Ordering::AcqRel)
+    }
+
+    /// Cancelled when every task of the node is to end.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+/// A hold on a running node, which stops at once when the last is dropped.
+pub(crate) struct Handle {
+    hub: Arc<Hub>,
+    /// Whether it counts: the node's own clients must not keep the node.
+    keeps: bool,
+}
+
+impl Handle {
+    pub(crate) fn keeping(hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Handle { hub, keeps: true })
+    }
+
+    pub(crate) fn loose(hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Handle { hub, keeps: false })
+    }
+}
+
+impl Deref for Handle {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.keeps {
+            self.hub.shut_down();
+            self.hub.stop.cancel();
+        }
+    }
+}

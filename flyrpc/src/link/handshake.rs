@@ -1,0 +1,242 @@
+//! The beginning of a connection: each end says who it is, and learns who the other is, or what
+//! answers there if it is no node of this cluster.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
+
+use super::clock::LinkClock;
+use crate::{
+    NodeInfo, ServiceSpec,
+    env::{BoxStream, Env},
+    wire::{
+        Malformed, PREFACE, VERSIONS,
+        frame::{self, Frame},
+        hello::{Greeting, Hello, State},
+    },
+};
+
+/// How long connecting, and then the handshake, may each take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What this node says of itself on every link.
+#[derive(Debug, Clone)]
+pub(crate) struct Introduction {
+    pub(crate) cluster: String,
+    pub(crate) node: NodeInfo,
+    pub(crate) max_body: usize,
+    pub(crate) services: Arc<[ServiceSpec]>,
+    pub(crate) state: State,
+    pub(crate) heartbeat: Duration,
+}
+
+/// A connection to a node of this cluster.
+pub(crate) struct Established {
+    pub(super) stream: BoxStream,
+    pub(super) hello: Hello,
+    pub(super) epoch: Instant,
+    pub(super) clock: LinkClock,
+    pub(super) dialled: bool,
+    /// What was read beyond the handshake.
+    pub(super) leftover: BytesMut,
+    /// What must be sent before anything else.
+    pub(super) first_frames: Vec<u8>,
+}
+
+impl Established {
+    /// The node at the other end.
+    pub(crate) fn peer(&self) -> &NodeInfo {
+        &self.hello.node
+    }
+}
+
+/// Why a connection came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot connect: {0}")]
+    Connect(Arc<io::Error>),
+    #[error("no connection within {PATIENCE:?}")]
+    ConnectTimeout,
+    #[error("it takes connections, but said nothing for {PATIENCE:?}")]
+    Mute,
+    #[error("it closed the connection without a word of flyrpc")]
+    HungUp,
+    #[error("something else answers there: {0:?}")]
+    NotFlyrpc(String),
+    #[error("it speaks versions {0} to {1} of the protocol, this node {} to {}", VERSIONS.0, VERSIONS.1)]
+    OtherVersions(u64, u64),
+    #[error("it belongs to the cluster {0:?}")]
+    OtherCluster(String),
+    #[error("the address is this node's own")]
+    Oneself,
+    #[error("the handshake broke: {0}")]
+    Broken(Arc<io::Error>),
+    #[error("the handshake contained a {0}")]
+    Malformed(Malformed),
+}
+
+/// Connects to `to` and introduces this node. Dropping the future closes the connection.
+pub(crate) async fn dial(
+    env: &dyn Env,
+    to: SocketAddr,
+    me: &Introduction,
+) -> Result<Established, DialError> {
+    let mut stream = tokio::time::timeout(PATIENCE, env.connect(to))
+        .await
+        .map_err(|_| DialError::ConnectTimeout)?
+        .map_err(|error| DialError::Connect(Arc::new(error)))?;
+    let epoch = env.now();
+    let sent = 0;
+    tokio::time::timeout(PATIENCE, async {
+        greet(&mut stream, me, sent, None).await?;
+        let mut incoming = Incoming::default();
+        let hello = incoming.hello(&mut stream, me).await?;
+        let now = micros_since(epoch, env);
+        let mut clock = LinkClock::new(me.heartbeat.as_micros() as u64);
+        if hello.echo == Some(sent) {
+            clock.pong(now, sent, hello.stamp);
+        }
+        let mut first_frames = Vec::new();
+        frame::put_pong(hello.stamp, now, &mut first_frames);
+        Ok(Established {
+            stream,
+            hello,
+            epoch,
+            clock,
+            dialled: true,
+            leftover: incoming.0,
+            first_frames,
+        })
+    })
+    .await
+    .map_err(|_| DialError::Mute)?
+}
+
+/// Answers a connection that another node opened. Connections that say nothing, as health checks
+/// make them, end in [`DialError::HungUp`] or [`DialError::Mute`]. Dropping the future closes the
+/// connection.
+pub(crate) async fn accept(
+    env: &dyn Env,
+    mut stream: BoxStream,
+    me: &Introduction,
+) -> Result<Established, DialError> {
+    let epoch = env.now();
+    tokio::time::timeout(PATIENCE, async {
+        let mut incoming = Incoming::default();
+        let hello = incoming.hello(&mut stream, me).await;
+        if let Ok(hello) = &hello {
+            greet(&mut stream, me, micros_since(epoch, env), Some(hello.stamp)).await?;
+        } else if matches!(
+            hello,
+            Err(DialError::OtherVersions(..) | DialError::OtherCluster(_) | DialError::Oneself)
+        ) {
+            // It is a node, if not one of ours: it deserves to know whom it has reached.
+            greet(&mut stream, me, 0, None).await?;
+        }
+        Ok(Established {
+            hello: hello?,
+            stream,
+            epoch,
+            clock: LinkClock::new(me.heartbeat.as_micros() as u64),
+            dialled: false,
+            leftover: incoming.0,
+            first_frames: Vec::new(),
+        })
+    })
+    .await
+    .map_err(|_| DialError::Mute)?
+}
+
+async fn greet(
+    stream: &mut BoxStream,
+    me: &Introduction,
+    stamp: u64,
+    echo: Option<u64>,
+) -> Result<(), DialError> {
+    let hello = Hello {
+        cluster: me.cluster.clone(),
+        node: me.node.clone(),
+        max_body: me.max_body as u64,
+        services: me.services.to_vec(),
+        state: me.state.clone(),
+        stamp,
+        echo,
+    };
+    let mut bytes = PREFACE.to_vec();
+    frame::put_hello(&hello.encode(), &mut bytes);
+    stream.writer.write_all(&bytes).await.map_err(broken)?;
+    stream.writer.flush().await.map_err(broken)
+}
+
+/// What has been read and not yet taken.
+#[derive(Default)]
+struct Incoming(BytesMut);
+
+impl Incoming {
+    async fn hello(&mut self, stream: &mut BoxStream, me: &Introduction) -> Result<Hello, DialError> {
+        self.preface(stream).await?;
+        loop {
+            if let Some((first, length)) = frame::split(&self.0).map_err(DialError::Malformed)? {
+                let Frame::Hello(hello) = frame::read(first).map_err(DialError::Malformed)? else {
+                    return Err(DialError::Malformed(Malformed::new("frame before the hello")));
+                };
+                let greeting = Hello::decode(hello).map_err(DialError::Malformed)?;
+                self.0.advance(length);
+                return check(greeting, me);
+            }
+            if self.read(stream).await? == 0 {
+                return Err(DialError::HungUp);
+            }
+        }
+    }
+
+    /// Reads the preface, or finds out what speaks instead.
+    async fn preface(&mut self, stream: &mut BoxStream) -> Result<(), DialError> {
+        loop {
+            let seen = self.0.len().min(PREFACE.len());
+            if self.0[..seen] != PREFACE[..seen] {
+                return Err(DialError::NotFlyrpc(first_line(&self.0)));
+            }
+            if seen == PREFACE.len() {
+                self.0.advance(seen);
+                return Ok(());
+            }
+            if self.read(stream).await? == 0 {
+                return Err(DialError::HungUp);
+            }
+        }
+    }
+
+    async fn read(&mut self, stream: &mut BoxStream) -> Result<usize, DialError> {
+        stream.reader.read_buf(&mut self.0).await.map_err(broken)
+    }
+}
+
+fn check(greeting: Greeting, me: &Introduction) -> Result<Hello, DialError> {
+    match greeting {
+        Greeting::OtherVersions(first, last) => Err(DialError::OtherVersions(first, last)),
+        Greeting::Hello(hello) if hello.cluster != me.cluster => {
+            Err(DialError::OtherCluster(hello.cluster))
+        }
+        Greeting::Hello(hello) if hello.node.id() == me.node.id() => Err(DialError::Oneself),
+        Greeting::Hello(hello) => Ok(*hello),
+    }
+}
+
+/// The beginning of what something else said, for people to recognize it by.
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]);
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn micros_since(epoch: Instant, env: &dyn Env) -> u64 {
+    env.now().saturating_duration_since(epoch).as_micros() as u64
+}
+
+fn broken(error: io::Error) -> DialError {
+    DialError::Broken(Arc::new(error))
+}

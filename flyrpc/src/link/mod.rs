@@ -1,0 +1,419 @@
+//! One connection to one node, which carries all services both ways.
+//!
+//! [`handshake`] makes a connection into two ends that know each other; [`Link`] is what the rest
+//! of the node holds of one. Two tasks serve it: [`reader`] takes frames in, answers pings, keeps
+//! the link's [`clock`] and starts requests; [`writer`] empties the [`outbox`]. What runs the
+//! requests is not this room's business: it reaches it as [`Serve`].
+
+mod clock;
+mod handshake;
+mod outbox;
+mod pending;
+mod reader;
+mod writer;
+
+use std::{
+    any::TypeId,
+    collections::BTreeMap,
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::AbortHandle;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::{
+    handshake::{DialError, Established, Introduction, accept, dial},
+    pending::{Answer, Outgoing, Pending},
+};
+use self::{outbox::Outbox, pending::Calls};
+use crate::{
+    NodeInfo, Refusal, ServiceSpec,
+    env::Env,
+    routing::{Fit, Fits, Reach, Standing},
+    wire::{
+        Malformed,
+        fault::Fault,
+        frame::{self, GoingAway, Request},
+        hello::State,
+    },
+};
+
+/// After so many heartbeats without a word from the peer, other nodes are preferred.
+const QUIET_HEARTBEATS: u32 = 2;
+
+/// After so many heartbeats without a word from the peer, the link is broken.
+const SILENT_HEARTBEATS: u32 = 5;
+
+/// Runs the requests that a peer sends.
+pub(crate) trait Serve: Send + Sync + 'static {
+    /// What a request holds from its admission to its end: its place among those in flight.
+    type Admission: Send + 'static;
+
+    /// Decides whether a request may start at all, before its body is read.
+    fn admit(&self, head: &Request, size: u64) -> Result<Self::Admission, Fault>;
+
+    /// Starts an admitted request, and answers it on `link` in its time.
+    fn start(&self, link: &Arc<Link>, admission: Self::Admission, request: Incoming);
+}
+
+/// A request whose body is complete and whose caller still waits.
+pub(crate) struct Incoming {
+    pub(crate) id: u64,
+    pub(crate) attempt: u32,
+    /// On this node's clock.
+    pub(crate) deadline: Instant,
+    pub(crate) body: Bytes,
+}
+
+/// What happens to a link while it is open, and its end.
+pub(crate) struct LinkEvent {
+    pub(crate) link: Arc<Link>,
+    pub(crate) kind: LinkEventKind,
+}
+
+pub(crate) enum LinkEventKind {
+    /// The peer accepts other calls than before.
+    StateChanged,
+    /// It was quiet and is not any more, or the other way round.
+    QuietChanged,
+    /// The peer asks for no more requests.
+    GoingAway(GoingAway),
+    /// The link is of no more use.
+    Ended(LinkError),
+}
+
+/// What ended a link.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LinkError {
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(Arc<io::Error>),
+    #[error("the peer was silent for {SILENT_HEARTBEATS} heartbeats of {0:?}")]
+    Silent(Duration),
+    #[error("the peer sent a {0}")]
+    Malformed(Malformed),
+    #[error("the link was retired")]
+    Retired,
+    #[error("this node was shut down")]
+    ShutDown,
+}
+
+/// One end of an open connection to a node.
+pub(crate) struct Link {
+    peer: NodeInfo,
+    dialled: bool,
+    services: Vec<ServiceSpec>,
+    fits: ArcSwap<Vec<(TypeId, Arc<Fits>)>>,
+    state: ArcSwap<State>,
+    /// The most bytes of a body in either direction.
+    limit: usize,
+    env: Arc<dyn Env>,
+    epoch: Instant,
+    events: mpsc::UnboundedSender<LinkEvent>,
+    outbox: Mutex<Outbox>,
+    /// How many bytes of frames, in the outbox's count, the socket has taken.
+    written: AtomicU64,
+    wake_writer: Notify,
+    space: Notify,
+    calls: Mutex<Calls>,
+    running: Mutex<BTreeMap<u64, Option<AbortHandle>>>,
+    quiet_for: AtomicU32,
+    round_trip: AtomicU64,
+    /// Whether this end, and the other, will start no more requests.
+    retired: [AtomicBool; 2],
+    ended: OnceLock<LinkError>,
+    /// Cancelled at the end, whatever it was; the tasks wait for it.
+    end: CancellationToken,
+}
+
+const OURS: usize = 0;
+const THEIRS: usize = 1;
+
+/// What a link needs of the node that it belongs to.
+pub(crate) struct Surroundings<S> {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) serve: Arc<S>,
+    pub(crate) events: mpsc::UnboundedSender<LinkEvent>,
+    pub(crate) heartbeat: Duration,
+    pub(crate) max_body: usize,
+}
+
+impl Link {
+    /// Makes an established connection a link, and starts its two tasks.
+    pub(crate) fn start<S: Serve>(established: Established, node: Surroundings<S>) -> Arc<Link> {
+        let Established { stream, hello, epoch, clock, dialled, leftover, first_frames } =
+            established;
+        let link = Arc::new(Link {
+            peer: hello.node,
+            dialled,
+            services: hello.services,
+            fits: ArcSwap::default(),
+            state: ArcSwap::from_pointee(hello.state),
+            limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
+            env: Arc::clone(&node.env),
+            epoch,
+            events: node.events,
+            outbox: Mutex::default(),
+            written: AtomicU64::new(0),
+            wake_writer: Notify::new(),
+            space: Notify::new(),
+            calls: Mutex::default(),
+            running: Mutex::default(),
+            quiet_for: AtomicU32::new(0),
+            round_trip: AtomicU64::new(clock.round_trip().unwrap_or(u64::MAX)),
+            retired: Default::default(),
+            ended: OnceLock::new(),
+            end: CancellationToken::new(),
+        });
+        link.post(|to| to.extend_from_slice(&first_frames));
+        let writer = writer::run(Arc::clone(&link), stream.writer);
+        let reader =
+            reader::run(Arc::clone(&link), stream.reader, leftover, clock, node.serve, node.heartbeat);
+        node.env.spawn(Box::pin(writer));
+        node.env.spawn(Box::pin(reader));
+        link
+    }
+
+    /// The node at the other end.
+    pub(crate) fn peer(&self) -> &NodeInfo {
+        &self.peer
+    }
+
+    /// Whether this end opened the connection.
+    pub(crate) fn dialled(&self) -> bool {
+        self.dialled
+    }
+
+    /// What the peer serves besides flyrpc's own service.
+    pub(crate) fn own_services(&self) -> &[ServiceSpec] {
+        self.services.get(1..).unwrap_or_default()
+    }
+
+    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
+    pub(crate) fn fits<R: crate::service::Request>(&self) -> Arc<Fits> {
+        let id = TypeId::of::<R>();
+        let fits = self.fits.load();
+        if let Some((_, fits)) = fits.iter().find(|(of, _)| *of == id) {
+            return Arc::clone(fits);
+        }
+        let new: Arc<Fits> = Fit::all::<R>(&self.services).into();
+        self.fits.rcu(|fits| {
+            let mut fits = Vec::clone(fits);
+            fits.push((id, Arc::clone(&new)));
+            fits
+        });
+        new
+    }
+
+    /// What the peer accepts now.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// The shortest of the last round trips.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self.round_trip.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Whether the peer has said nothing for so long that other nodes are preferred.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet_for.load(Ordering::Relaxed) >= QUIET_HEARTBEATS
+    }
+
+    /// Whether new requests may be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.ended.get().is_none()
+            && !self.retired.iter().any(|retired| retired.load(Ordering::Acquire))
+    }
+
+    /// What ended the link, if it has ended.
+    pub(crate) fn error(&self) -> Option<LinkError> {
+        self.ended.get().cloned()
+    }
+
+    /// The most bytes of a body that may be sent.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Tells the peer what this node accepts now.
+    pub(crate) fn send_state(&self, state: &State) {
+        let encoded = state.encode();
+        self.post(|to| frame::put_state(&encoded, to));
+    }
+
+    /// Starts no more requests and asks for none. When those under way in both directions are
+    /// finished, the link ends.
+    pub(crate) fn retire(&self, reason: GoingAway) {
+        if !self.retired[OURS].swap(true, Ordering::AcqRel) {
+            self.post(|to| frame::put_going_away(reason, to));
+        }
+        self.end_if_finished();
+    }
+
+    /// Ends the link now: what waits is lost, what runs is aborted, and what was not yet sent is
+    /// discarded.
+    pub(crate) fn abort(&self, error: LinkError) {
+        self.finish(error);
+    }
+
+    /// Appends control frames, which never wait for space.
+    fn post(&self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(lock(&self.outbox).frames());
+        self.wake_writer.notify_one();
+    }
+
+    /// This end's clock, in microseconds since the link was made.
+    fn clock_micros(&self) -> u64 {
+        self.micros_at(self.env.now())
+    }
+
+    fn micros_at(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.epoch).as_micros() as u64
+    }
+
+    /// Notes that a request runs. False if there is one of that id already.
+    pub(crate) fn running(&self, id: u64, abort: Option<AbortHandle>) -> bool {
+        let mut running = lock(&self.running);
+        if running.contains_key(&id) {
+            return false;
+        }
+        running.insert(id, abort);
+        true
+    }
+
+    /// Lets a request that runs be aborted when it is cancelled or the link ends.
+    pub(crate) fn abortable(&self, id: u64, abort: AbortHandle) {
+        let mut running = lock(&self.running);
+        match running.get_mut(&id) {
+            Some(entry) => *entry = Some(abort),
+            // The link has ended since the request was read.
+            None => abort.abort(),
+        }
+    }
+
+    /// Answers a request, once there is space for the answer. Dropping the future drops the answer.
+    pub(crate) async fn answer(&self, id: u64, answer: Result<Vec<u8>, Fault>) {
+        let fault = match &answer {
+            Ok(body) if body.len() > self.limit => {
+                let (size, limit) = (body.len() as u64, self.limit as u64);
+                Some(Fault::ReplyTooLarge { size, limit })
+            }
+            Ok(_) => None,
+            Err(fault) => Some(fault.clone()),
+        };
+        loop {
+            let space = self.space.notified();
+            {
+                let mut outbox = lock(&self.outbox);
+                if !outbox.is_full() || self.ended.get().is_some() {
+                    match (fault, answer) {
+                        (Some(fault), _) => frame::put_fault(id, &fault.encode(), outbox.frames()),
+                        (None, Ok(body)) => outbox.reply(id, body),
+                        (None, Err(_)) => unreachable!("a fault was taken from the error"),
+                    }
+                    break;
+                }
+            }
+            space.await;
+        }
+        self.wake_writer.notify_one();
+        self.ran(id);
+    }
+
+    /// Refuses a request: it did not execute. Never waits.
+    pub(crate) fn refuse(&self, id: u64, fault: &Fault) {
+        self.post(|to| frame::put_fault(id, &fault.encode(), to));
+    }
+
+    /// Notes that a request has ended without an answer: it was cancelled.
+    pub(crate) fn ran(&self, id: u64) {
+        lock(&self.running).remove(&id);
+        self.end_if_finished();
+    }
+
+    fn cancelled(&self, id: u64) {
+        let abort = match lock(&self.running).get(&id) {
+            Some(Some(abort)) => abort.clone(),
+            _ => return,
+        };
+        abort.abort();
+        lock(&self.outbox).forget_reply(id);
+    }
+
+    fn end_if_finished(&self) {
+        let both = self.retired.iter().all(|retired| retired.load(Ordering::Acquire));
+        if both && lock(&self.calls).is_empty() && lock(&self.running).is_empty() {
+            self.finish(LinkError::Retired);
+        }
+    }
+
+    /// Ends the link, once.
+    fn finish(&self, error: LinkError) {
+        if self.ended.set(error).is_err() {
+            return;
+        }
+        self.end.cancel();
+        self.space.notify_waiters();
+        lock(&self.calls).lose_all();
+        let running = std::mem::take(&mut *lock(&self.running));
+        running.into_values().flatten().for_each(|abort| abort.abort());
+    }
+
+    fn announce(self: &Arc<Self>, kind: LinkEventKind) {
+        // Nobody listens once the node is shut down, and then nobody needs to.
+        let _ = self.events.send(LinkEvent { link: Arc::clone(self), kind });
+    }
+}
+
+impl Reach for Arc<Link> {
+    fn standing(&self, service: &str) -> Standing {
+        if !self.is_open() {
+            return Standing::Lost;
+        }
+        let state = self.state.load();
+        let own = self.services.first().is_some_and(|own| own.name == service);
+        if state.draining && !own {
+            return Standing::NotAccepting(Refusal::Draining);
+        }
+        if (!state.accepting || state.withdrawn.iter().any(|name| name == service)) && !own {
+            return Standing::NotAccepting(Refusal::Held);
+        }
+        if self.is_quiet() { Standing::Quiet } else { Standing::Good }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Link::round_trip(self)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("peer", &self.peer)
+            .field("dialled", &self.dialled)
+            .field("ended", &self.ended.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so a poisoned one is still sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,236 @@
+//! What waits to be written to a link: frames in order, and long bodies cut into chunks.
+//!
+//! Frames are appended under a short lock by whoever has one to send. The writer takes all that
+//! waits at once, and with it one chunk of each long body in turn, so that small calls pass between
+//! the chunks. Whether a frame has been taken is what `may_have_executed` rests on: one that was
+//! given up before is overwritten in place and never seen by the peer.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::wire::frame::{self, Body, CHUNK, Of, Request};
+
+/// Past so many waiting bytes, calls and replies wait before they append more.
+const HIGH_WATER: usize = 256 << 10;
+
+/// How many chunks of long bodies go into one write.
+const CHUNKS_A_WRITE: usize = 4;
+
+/// Buffers that grew beyond this are given back when they are empty.
+const KEEP: usize = 64 << 10;
+
+/// Frames and bodies that wait.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: Vec<u8>,
+    /// How many bytes of frames were taken before those that wait.
+    taken: u64,
+    long: VecDeque<LongBody>,
+}
+
+#[derive(Debug)]
+struct LongBody {
+    of: Of,
+    id: u64,
+    rest: Bytes,
+    begun: bool,
+}
+
+/// Where in the order of frames a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Of its kind byte.
+    at: u64,
+}
+
+impl Place {
+    /// Whether it lies within the first `taken` bytes of frames.
+    pub(super) fn is_before(self, taken: u64) -> bool {
+        self.at < taken
+    }
+}
+
+/// What giving up a request that waits or was sent came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// None of it was taken, and none will be.
+    Unsent,
+    /// A part was taken, but never all: it cannot start, and must be cancelled.
+    Partly,
+    /// All of it was taken.
+    Sent,
+}
+
+impl Outbox {
+    /// Whether callers should wait before they append more.
+    pub(super) fn is_full(&self) -> bool {
+        self.frames.len() >= HIGH_WATER
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.long.is_empty()
+    }
+
+    /// Where control frames are appended.
+    pub(super) fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.frames
+    }
+
+    /// Appends a request and its body.
+    pub(super) fn request(&mut self, head: &Request, body: &[u8]) -> Place {
+        let place = if body.len() > CHUNK {
+            let place = frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
+            self.long(Of::Request, head.id, Bytes::copy_from_slice(body));
+            place
+        } else {
+            frame::put_request(head, Body::Whole(body), &mut self.frames)
+        };
+        Place { at: self.taken + place as u64 }
+    }
+
+    /// Appends a reply.
+    pub(super) fn reply(&mut self, id: u64, body: Vec<u8>) {
+        if body.len() > CHUNK {
+            frame::put_reply(id, Body::Chunked(body.len() as u64), &mut self.frames);
+            self.long(Of::Reply, id, Bytes::from(body));
+        } else {
+            frame::put_reply(id, Body::Whole(&body), &mut self.frames);
+        }
+    }
+
+    fn long(&mut self, of: Of, id: u64, rest: Bytes) {
+        self.long.push_back(LongBody { of, id, rest, begun: false });
+    }
+
+    /// Makes sure that no more of a request is sent, and tells how much was.
+    pub(super) fn give_up(&mut self, id: u64, place: Place) -> GivenUp {
+        let body = self.long.iter().position(|body| body.of == Of::Request && body.id == id);
+        let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
+        if !place.is_before(self.taken) {
+            self.frames[(place.at - self.taken) as usize] = frame::VOID;
+            return GivenUp::Unsent;
+        }
+        match begun {
+            Some(_) => GivenUp::Partly,
+            None => GivenUp::Sent,
+        }
+    }
+
+    /// Forgets what is left of a reply that nobody waits for, if it was not begun.
+    pub(super) fn forget_reply(&mut self, id: u64) {
+        self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
+    }
+
+    /// Moves what is to be written next into `batch`, which must be empty: first frames, then
+    /// chunks. Returns how many bytes of frames there are in it.
+    pub(super) fn take(&mut self, batch: &mut Vec<u8>) -> u64 {
+        debug_assert!(batch.is_empty());
+        let frames = self.frames.len() as u64;
+        self.taken += frames;
+        std::mem::swap(&mut self.frames, batch);
+        if self.frames.capacity() > KEEP {
+            self.frames = Vec::new();
+        }
+        for _ in 0..CHUNKS_A_WRITE {
+            let Some(mut body) = self.long.pop_front() else { break };
+            let chunk = body.rest.split_to(body.rest.len().min(CHUNK));
+            frame::put_chunk(body.of, body.id, &chunk, batch);
+            body.begun = true;
+            if !body.rest.is_empty() {
+                self.long.push_back(body);
+            }
+        }
+        frames
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn shrink(&mut self) {
+        if self.frames.is_empty() {
+            self.frames = Vec::new();
+        }
+        self.long.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::Frame;
+
+    fn head(id: u64) -> Request {
+        Request { id, method: 0, primary: false, attempt: 1, stamp: 0, timeout: 1 }
+    }
+
+    /// The kinds of frames in a batch, with the ids of those that have one.
+    fn summary(mut batch: &[u8]) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some((frame, length)) = frame::split(batch).unwrap() {
+            seen.push(match frame::read(frame).unwrap() {
+                Frame::Void => "void".to_owned(),
+                Frame::Request(head, _) => format!("request {}", head.id),
+                Frame::Reply { id, .. } => format!("reply {id}"),
+                Frame::Chunk { id, bytes, .. } => format!("chunk {id} of {}", bytes.len()),
+                other => format!("{other:?}"),
+            });
+            batch = &batch[length..];
+        }
+        seen
+    }
+
+    fn take(outbox: &mut Outbox) -> Vec<String> {
+        let mut batch = Vec::new();
+        outbox.take(&mut batch);
+        summary(&batch)
+    }
+
+    #[test]
+    fn a_request_given_up_before_it_is_taken_is_never_seen() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), b"a");
+        let place = outbox.request(&head(2), b"b");
+        assert_eq!(outbox.give_up(2, place), GivenUp::Unsent);
+        assert_eq!(take(&mut outbox), ["request 1", "void"]);
+    }
+
+    #[test]
+    fn a_request_given_up_after_it_was_taken_counts_as_sent() {
+        let mut outbox = Outbox::default();
+        let place = outbox.request(&head(1), b"a");
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(1, place), GivenUp::Sent);
+    }
+
+    #[test]
+    fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
+        let mut outbox = Outbox::default();
+        let unsent = outbox.request(&head(1), &[0; 40_000]);
+        assert_eq!(outbox.give_up(1, unsent), GivenUp::Unsent);
+        assert_eq!(take(&mut outbox), ["void"]);
+
+        let partly = outbox.request(&head(2), &[0; 10 * CHUNK]);
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(2, partly), GivenUp::Partly);
+        assert!(outbox.is_empty());
+
+        let sent = outbox.request(&head(3), &[0; CHUNK + 1]);
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
+    }
+
+    #[test]
+    fn small_frames_pass_between_the_chunks_of_long_bodies() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &vec![0; 3 * CHUNK]);
+        outbox.reply(2, vec![0; 2 * CHUNK]);
+        assert_eq!(
+            take(&mut outbox),
+            ["request 1", "reply 2", "chunk 1 of 16384", "chunk 2 of 16384", "chunk 1 of 16384",
+             "chunk 2 of 16384"]
+        );
+        outbox.request(&head(3), b"small");
+        assert_eq!(take(&mut outbox), ["request 3", "chunk 1 of 16384"]);
+        assert!(outbox.is_empty());
+    }
+}

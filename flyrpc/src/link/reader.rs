@@ -1,0 +1,385 @@
+//! The task that reads a link: takes frames apart, completes calls, starts requests, keeps the
+//! clock, and notices when the peer falls silent.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::{Interval, MissedTickBehavior},
+};
+
+use super::{
+    Incoming, Link, LinkError, LinkEventKind, QUIET_HEARTBEATS, SILENT_HEARTBEATS, Serve, THEIRS,
+    clock::{LinkClock, Verdict},
+    lock,
+    pending::Answer,
+};
+use crate::wire::{
+    Malformed,
+    fault::Fault,
+    frame::{self, Body, Frame, GoingAway, Of, Request},
+    hello::State,
+};
+
+/// How much is read at once, at most, while there is much to read.
+const READ: usize = 64 << 10;
+
+/// How much an idle link is ready to read.
+const IDLE_READ: usize = 2 << 10;
+
+type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// Reads until the link ends.
+pub(super) async fn run<S: Serve>(
+    link: Arc<Link>,
+    mut from: Reader,
+    leftover: BytesMut,
+    clock: LinkClock,
+    serve: Arc<S>,
+    heartbeat: Duration,
+) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
+    // A process that stood still must not conclude from its late ticks that the peer was silent.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reading = Reading {
+        link: &link,
+        serve: &*serve,
+        buffer: leftover,
+        clock,
+        heartbeat,
+        held: VecDeque::new(),
+        requests: BTreeMap::new(),
+        replies: BTreeMap::new(),
+    };
+    let error = match reading.until_end(&mut from, &mut ticks).await {
+        Ok(()) => LinkError::Closed,
+        Err(error) => error,
+    };
+    link.finish(error);
+    link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
+}
+
+struct Reading<'a, S: Serve> {
+    link: &'a Arc<Link>,
+    serve: &'a S,
+    buffer: BytesMut,
+    clock: LinkClock,
+    heartbeat: Duration,
+    /// Requests that wait until the clocks are known again.
+    held: VecDeque<Admitted<S>>,
+    /// Requests whose bodies are not complete yet.
+    requests: BTreeMap<u64, (Admitted<S>, Partial)>,
+    /// Replies whose bodies are not complete yet.
+    replies: BTreeMap<u64, Partial>,
+}
+
+struct Admitted<S: Serve> {
+    admission: S::Admission,
+    head: Request,
+    body: Bytes,
+}
+
+/// A body that comes in chunks. It grows as they come, whatever size was announced.
+struct Partial {
+    bytes: Vec<u8>,
+    size: u64,
+}
+
+impl Partial {
+    fn new(size: u64) -> Self {
+        Partial { bytes: Vec::new(), size }
+    }
+
+    /// Takes in a chunk, and tells whether the body is complete.
+    fn push(&mut self, chunk: &[u8]) -> Result<bool, Malformed> {
+        if (self.bytes.len() + chunk.len()) as u64 > self.size {
+            return Err(Malformed::new("chunk beyond the announced size"));
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(self.bytes.len() as u64 == self.size)
+    }
+}
+
+impl<S: Serve> Reading<'_, S> {
+    async fn until_end(
+        &mut self,
+        from: &mut Reader,
+        ticks: &mut Interval,
+    ) -> Result<(), LinkError> {
+        self.frames()?;
+        loop {
+            self.make_room();
+            let count = tokio::select! {
+                biased;
+                () = self.link.end.cancelled() => return Ok(()),
+                _ = ticks.tick() => {
+                    self.tick()?;
+                    continue;
+                }
+                count = from.read_buf(&mut self.buffer) => count.map_err(broken)?,
+            };
+            self.received(count)?;
+            if self.frames()? {
+                // A fresh pong: what was held may start, but first comes all that can be read
+                // already, cancellations and resets included.
+                while let Some(count) = self.read_now(from) {
+                    self.received(count.map_err(broken)?)?;
+                    self.frames()?;
+                }
+                self.release();
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > READ {
+            self.buffer = BytesMut::new();
+        }
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare < IDLE_READ {
+            let busy = self.buffer.capacity() > 0;
+            self.buffer.reserve(if busy { READ } else { IDLE_READ });
+        }
+    }
+
+    /// Reads what is there, without waiting.
+    fn read_now(&mut self, from: &mut Reader) -> Option<io::Result<usize>> {
+        self.make_room();
+        tokio::task::unconstrained(from.read_buf(&mut self.buffer)).now_or_never()
+    }
+
+    fn received(&mut self, count: usize) -> Result<(), LinkError> {
+        if count == 0 {
+            return Err(LinkError::Closed);
+        }
+        if self.link.quiet_for.swap(0, Ordering::Relaxed) >= QUIET_HEARTBEATS {
+            self.link.announce(LinkEventKind::QuietChanged);
+        }
+        Ok(())
+    }
+
+    /// One heartbeat: pings, and counts how many of them went by without a word.
+    fn tick(&mut self) -> Result<(), LinkError> {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            let mut outbox = lock(&self.link.outbox);
+            if outbox.is_empty() {
+                outbox.shrink();
+            }
+        }
+        let quiet_for = self.link.quiet_for.fetch_add(1, Ordering::Relaxed) + 1;
+        if quiet_for > SILENT_HEARTBEATS {
+            return Err(LinkError::Silent(self.heartbeat));
+        }
+        if quiet_for == QUIET_HEARTBEATS {
+            self.link.announce(LinkEventKind::QuietChanged);
+        }
+        self.ping();
+        Ok(())
+    }
+
+    fn ping(&self) {
+        let stamp = self.link.clock_micros();
+        self.link.post(|to| frame::put_ping(stamp, to));
+    }
+
+    /// Handles the complete frames in the buffer, and tells whether a pong was among them.
+    fn frames(&mut self) -> Result<bool, LinkError> {
+        let mut pong = false;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut done = 0;
+        while let Some((frame, length)) = frame::split(&buffer[done..])? {
+            let frame = frame::read(frame)?;
+            pong |= matches!(frame, Frame::Pong { .. });
+            self.frame(frame)?;
+            done += length;
+        }
+        bytes::Buf::advance(&mut buffer, done);
+        self.buffer = buffer;
+        Ok(pong)
+    }
+
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), LinkError> {
+        match frame {
+            Frame::Void => {}
+            Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
+            Frame::Request(head, body) => self.request(head, body),
+            Frame::Reply { id, body: Body::Whole(body) } => {
+                self.answered(id, Answer::Reply(Bytes::copy_from_slice(body)));
+            }
+            Frame::Reply { id, body: Body::Chunked(size) } => self.long_reply(id, size),
+            Frame::Fault { id, fault } => {
+                self.answered(id, Answer::Fault(Bytes::copy_from_slice(fault)));
+            }
+            Frame::Chunk { of: Of::Request, id, bytes } => self.request_chunk(id, bytes)?,
+            Frame::Chunk { of: Of::Reply, id, bytes } => self.reply_chunk(id, bytes)?,
+            Frame::Cancel { id } => self.cancel(id),
+            Frame::Ping { stamp } => {
+                let now = self.link.clock_micros();
+                self.link.post(|to| frame::put_pong(stamp, now, to));
+            }
+            Frame::Pong { echo, stamp } => self.pong(echo, stamp),
+            Frame::State(state) => self.state(State::decode(state)?),
+            Frame::GoingAway { reason } => self.going_away(reason),
+        }
+        Ok(())
+    }
+
+    fn pong(&mut self, echo: u64, stamp: u64) {
+        self.clock.pong(self.link.clock_micros(), echo, stamp);
+        if let Some(round_trip) = self.clock.round_trip() {
+            self.link.round_trip.store(round_trip, Ordering::Relaxed);
+        }
+    }
+
+    fn state(&self, state: State) {
+        if *self.link.state() != state {
+            self.link.state.store(Arc::new(state));
+            self.link.announce(LinkEventKind::StateChanged);
+        }
+    }
+
+    fn going_away(&self, reason: GoingAway) {
+        self.link.retired[THEIRS].store(true, Ordering::Release);
+        // Calls that wait for space must look for another link.
+        self.link.space.notify_waiters();
+        self.link.announce(LinkEventKind::GoingAway(reason));
+        self.link.retire(GoingAway::Superseded);
+    }
+
+    fn request(&mut self, head: Request, body: Body<'_>) {
+        let size = match body {
+            Body::Whole(bytes) => bytes.len() as u64,
+            Body::Chunked(size) => size,
+        };
+        // A repeated id is a faulty peer's; the second request is ignored.
+        if self.requests.contains_key(&head.id) || !self.link.running(head.id, None) {
+            return;
+        }
+        let admission = match self.serve.admit(&head, size) {
+            Ok(admission) => admission,
+            Err(fault) => {
+                self.link.refuse(head.id, &fault);
+                return self.link.ran(head.id);
+            }
+        };
+        let mut admitted = Admitted { admission, head, body: Bytes::new() };
+        match body {
+            Body::Whole(bytes) => {
+                admitted.body = Bytes::copy_from_slice(bytes);
+                self.start(admitted);
+            }
+            Body::Chunked(size) => {
+                self.requests.insert(head.id, (admitted, Partial::new(size)));
+            }
+        }
+    }
+
+    fn request_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
+        // Chunks of a request that was refused or cancelled may still arrive.
+        let Some((_, partial)) = self.requests.get_mut(&id) else { return Ok(()) };
+        if partial.push(chunk)?
+            && let Some((mut admitted, partial)) = self.requests.remove(&id)
+        {
+            admitted.body = Bytes::from(partial.bytes);
+            self.start(admitted);
+        }
+        Ok(())
+    }
+
+    /// Starts a request, or holds it, or lets it go.
+    fn start(&mut self, request: Admitted<S>) {
+        let Admitted { head, .. } = request;
+        let now = self.link.env.now();
+        match self.clock.verdict(self.link.micros_at(now), head.stamp, head.timeout) {
+            Verdict::Start { remaining } => {
+                let incoming = Incoming {
+                    id: head.id,
+                    attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
+                    // A peer may claim any time; no call needs more than a century.
+                    deadline: now + Duration::from_micros(remaining).min(CENTURY),
+                    body: request.body,
+                };
+                self.serve.start(self.link, request.admission, incoming);
+            }
+            Verdict::Expired => {
+                self.link.refuse(head.id, &Fault::Expired);
+                self.link.ran(head.id);
+            }
+            Verdict::Hold => {
+                if self.held.is_empty() {
+                    self.ping();
+                }
+                self.held.push_back(request);
+            }
+        }
+    }
+
+    /// Starts what was held, as far as it is not held again.
+    fn release(&mut self) {
+        for request in std::mem::take(&mut self.held) {
+            self.start(request);
+        }
+    }
+
+    fn cancel(&mut self, id: u64) {
+        let held = self.held.iter().position(|request| request.head.id == id);
+        let waiting = held.and_then(|at| self.held.remove(at)).is_some()
+            || self.requests.remove(&id).is_some();
+        if waiting {
+            self.link.ran(id);
+        } else {
+            self.link.cancelled(id);
+        }
+    }
+
+    fn answered(&self, id: u64, answer: Answer) {
+        let waker = lock(&self.link.calls).answered(id, answer);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn long_reply(&mut self, id: u64, size: u64) {
+        if !lock(&self.link.calls).expects(id) {
+            return;
+        }
+        if size > self.link.limit as u64 {
+            return self.answered(id, Answer::TooLarge(size));
+        }
+        self.replies.insert(id, Partial::new(size));
+    }
+
+    fn reply_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
+        // Chunks of a reply that nobody waits for any more may still arrive.
+        let Some(partial) = self.replies.get_mut(&id) else { return Ok(()) };
+        if partial.push(chunk)?
+            && let Some(partial) = self.replies.remove(&id)
+        {
+            self.answered(id, Answer::Reply(Bytes::from(partial.bytes)));
+        } else if !lock(&self.link.calls).expects(id) {
+            self.replies.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+/// Longer than any call: what a peer's timeout is clamped to, so that adding it to a time is safe.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+fn broken(error: io::Error) -> LinkError {
+    LinkError::Broken(Arc::new(error))
+}
+
+impl From<Malformed> for LinkError {
+    fn from(malformed: Malformed) -> Self {
+        LinkError::Malformed(malformed)
+    }
+}

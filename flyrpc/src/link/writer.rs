@@ -1,0 +1,86 @@
+//! The task that writes a link's outbox to its connection.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Link, LinkError, lock};
+use crate::env::StreamWriter;
+
+/// A buffer that grew beyond this is given back when the link is idle.
+const KEEP: usize = 64 << 10;
+
+/// How long a link that ended well may take to say its last words.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Writes until the link ends. A link that ended well is flushed and shut down, any other reset.
+pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
+    let mut batch = Vec::new();
+    while !link.end.is_cancelled() {
+        tokio::select! {
+            biased;
+            () = link.end.cancelled() => break,
+            () = link.wake_writer.notified() => {}
+        }
+        // Whoever woke this task is often the first of many: those that are ready to run now
+        // append first, and all go out in one write.
+        tokio::task::yield_now().await;
+        if let Err(error) = write_all(&link, &mut to, &mut batch).await {
+            link.finish(LinkError::Broken(Arc::new(error)));
+        }
+        if batch.capacity() > KEEP {
+            batch = Vec::new();
+        }
+    }
+    if matches!(link.error(), Some(LinkError::Retired)) {
+        // The peer may be gone or stuck: there is nobody left to tell.
+        let _ = tokio::time::timeout(FLUSH, flush(&link, &mut to, &mut batch)).await;
+    } else {
+        to.abort_on_close();
+    }
+}
+
+/// Writes what waits, until nothing does or the link ends.
+async fn write_all(
+    link: &Link,
+    to: &mut Box<dyn StreamWriter>,
+    batch: &mut Vec<u8>,
+) -> io::Result<()> {
+    loop {
+        batch.clear();
+        let frames = lock(&link.outbox).take(batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        link.space.notify_waiters();
+        let before = link.written.load(Ordering::Relaxed);
+        let mut done = 0;
+        while done < batch.len() {
+            let count = tokio::select! {
+                biased;
+                () = link.end.cancelled() => return Ok(()),
+                count = to.write(&batch[done..]) => count?,
+            };
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            done += count;
+            link.written.store(before + frames.min(done as u64), Ordering::Release);
+        }
+    }
+}
+
+async fn flush(
+    link: &Link,
+    to: &mut Box<dyn StreamWriter>,
+    batch: &mut Vec<u8>,
+) -> io::Result<()> {
+    batch.clear();
+    lock(&link.outbox).take(batch);
+    to.write_all(batch).await?;
+    to.shutdown().await
+}

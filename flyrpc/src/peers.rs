@@ -1,0 +1,201 @@
+//! What a node knows of others, as it tells its user: peers and events.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{
+    NodeInfo, Region, ServiceSpec,
+    link::{DialError, Link},
+};
+
+/// One known address, and what answers there.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Peer {
+    /// The address: where the node says that it is reached, or where a seed points.
+    pub addr: SocketAddr,
+    /// The node there, if one answered or is known from others.
+    pub node: Option<NodeInfo>,
+    /// Whether it can be reached.
+    pub state: PeerState,
+    /// Whether it can be called at all, and why not.
+    pub support: Support,
+    /// Whether it takes calls at present: not while it is held or draining.
+    pub accepting: bool,
+    /// The primary region in its view: other than this node's is a mistake in one of the two.
+    pub primary_region: Option<Region>,
+    /// What it serves.
+    pub services: Vec<ServiceSpec>,
+    /// Names of services that it serves but has given up for now.
+    pub withdrawn: Vec<String>,
+    /// The shortest of the last round trips.
+    pub round_trip: Option<Duration>,
+}
+
+/// Whether a peer can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// There is an open link.
+    Linked,
+    /// There is a link, but nothing was heard for 2 heartbeats.
+    Quiet,
+    /// Others know it, and no link was opened yet.
+    Unlinked,
+    /// Its link broke, or it cannot be reached.
+    Lost,
+    /// It has left, or is about to.
+    Left,
+}
+
+impl fmt::Display for PeerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            PeerState::Linked => "linked",
+            PeerState::Quiet => "quiet",
+            PeerState::Unlinked => "unlinked",
+            PeerState::Lost => "lost",
+            PeerState::Left => "left",
+        })
+    }
+}
+
+/// Whether what answers at an address can be called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Support {
+    /// It was not asked yet.
+    Unknown,
+    /// It is a node of this cluster, whose protocol this node speaks.
+    Supported,
+    /// It is not; it is asked again from time to time.
+    Unsupported(NoSupport),
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Support::Unknown => f.write_str("not asked yet"),
+            Support::Supported => f.write_str("supported"),
+            Support::Unsupported(why) => write!(f, "unsupported: {why}"),
+        }
+    }
+}
+
+/// Why what answers at an address cannot be called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoSupport {
+    /// Nothing answers; the text is the system's error.
+    Unreachable(String),
+    /// Something takes connections and says nothing.
+    Mute,
+    /// Something that is not flyrpc answers; the text is how.
+    NotFlyrpc(String),
+    /// A node that speaks other versions of the protocol.
+    Protocol {
+        /// The oldest that it speaks.
+        first: u64,
+        /// The newest that it speaks.
+        last: u64,
+    },
+    /// A node of another cluster, of this name.
+    OtherCluster(String),
+    /// The address is this node's own.
+    Oneself,
+}
+
+impl fmt::Display for NoSupport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoSupport::Unreachable(error) => write!(f, "nothing answers ({error})"),
+            NoSupport::Mute => f.write_str("something takes connections, but says nothing"),
+            NoSupport::NotFlyrpc(said) => write!(f, "not flyrpc: {said}"),
+            NoSupport::Protocol { first, last } => {
+                write!(f, "speaks versions {first} to {last} of the protocol")
+            }
+            NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
+            NoSupport::Oneself => f.write_str("this node itself"),
+        }
+    }
+}
+
+impl From<&DialError> for NoSupport {
+    fn from(error: &DialError) -> Self {
+        match error {
+            DialError::Connect(error) => NoSupport::Unreachable(error.to_string()),
+            DialError::ConnectTimeout => NoSupport::Unreachable(error.to_string()),
+            DialError::Mute => NoSupport::Mute,
+            DialError::HungUp => NoSupport::NotFlyrpc("it hung up without a word".to_owned()),
+            DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
+            DialError::Broken(error) => NoSupport::NotFlyrpc(format!("the handshake broke: {error}")),
+            DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
+            DialError::OtherVersions(first, last) => {
+                NoSupport::Protocol { first: *first, last: *last }
+            }
+            DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
+            DialError::Oneself => NoSupport::Oneself,
+        }
+    }
+}
+
+/// Something that a node learned of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node is up: it was learned of, or can be reached again.
+    Up(NodeInfo),
+    /// A node is down: its link broke, or the members of the cluster agree that it is gone.
+    Down(NodeInfo),
+    /// A node has left the cluster in good order.
+    Left(NodeInfo),
+    /// What answers at an address, or what it supports, is other than before.
+    SupportChanged {
+        /// The address.
+        addr: SocketAddr,
+        /// The node there, if it is known.
+        node: Option<NodeInfo>,
+        /// What it supports now.
+        support: Support,
+    },
+    /// A node takes another region for the primary than this one does. One of the two is
+    /// configured wrongly, or a change of the primary is under way.
+    PrimaryDisagreement {
+        /// The other node.
+        node: NodeInfo,
+        /// The primary region in its view.
+        theirs: Region,
+        /// The primary region in this node's view.
+        ours: Region,
+    },
+    /// The listener was too slow: so many events are missing here.
+    Missed(u64),
+}
+
+/// An address as the cluster task knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) addr: SocketAddr,
+    pub(crate) info: Option<NodeInfo>,
+    pub(crate) link: Option<Arc<Link>>,
+    pub(crate) state: PeerState,
+    pub(crate) support: Support,
+}
+
+impl Known {
+    /// What a user is told of it, with what its link says at this moment.
+    pub(crate) fn to_peer(&self) -> Peer {
+        let state = self.link.as_ref().map(|link| link.state());
+        let quiet = self.link.as_ref().is_some_and(|link| link.is_quiet());
+        Peer {
+            addr: self.addr,
+            node: self.info.clone(),
+            state: if quiet { PeerState::Quiet } else { self.state },
+            support: self.support.clone(),
+            accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
+            primary_region: state.as_ref().map(|state| state.primary_region.clone()),
+            services: self.link.as_ref().map(|link| link.own_services().to_vec()).unwrap_or_default(),
+            withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
+            round_trip: self.link.as_ref().and_then(|link| link.round_trip()),
+        }
+    }
+}

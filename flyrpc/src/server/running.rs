@@ -1,0 +1,124 @@
+//! A handler at work: with its context, within its deadline, its panics caught. The same for calls
+//! from other nodes and from this one.
+
+use std::{
+    any::Any,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{self, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Sleep;
+
+use crate::context::{Context, poll_in};
+
+/// How a handler ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended<T> {
+    Value(T),
+    Panicked(String),
+    /// Its time was over before it was polled the first time.
+    Expired,
+    /// Its time ran out while it executed.
+    TimedOut,
+}
+
+/// Runs a handler. Dropping it drops the handler wherever it is.
+pub(crate) struct Running<T> {
+    /// None once it has ended.
+    handler: Option<BoxFuture<'static, T>>,
+    context: Option<Context>,
+    /// Made when the handler is first found pending: most never are.
+    timer: Option<Pin<Box<Sleep>>>,
+    bounded: bool,
+    polled: bool,
+}
+
+impl<T> Running<T> {
+    /// Runs `handler` until the deadline of `context`.
+    pub(crate) fn until_deadline(handler: BoxFuture<'static, T>, context: Context) -> Self {
+        Running::new(handler, context, true)
+    }
+
+    /// Runs `handler` to its end, if it starts before the deadline of `context`.
+    pub(crate) fn to_end(handler: BoxFuture<'static, T>, context: Context) -> Self {
+        Running::new(handler, context, false)
+    }
+
+    fn new(handler: BoxFuture<'static, T>, context: Context, bounded: bool) -> Self {
+        Running {
+            handler: Some(handler),
+            context: Some(context),
+            timer: None,
+            bounded,
+            polled: false,
+        }
+    }
+
+    fn remaining(&self) -> std::time::Duration {
+        self.context.as_ref().map(Context::remaining).unwrap_or_default()
+    }
+
+    /// Drops the handler, whose own drop may panic.
+    fn discard(&mut self) {
+        let handler = AssertUnwindSafe(self.handler.take());
+        // Its call is over; a panic now adds nothing.
+        let _ = catch_unwind(move || drop(handler));
+    }
+}
+
+impl<T> Future for Running<T> {
+    type Output = Ended<T>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Ended<T>> {
+        let this = &mut *self;
+        if !std::mem::replace(&mut this.polled, true) && this.remaining().is_zero() {
+            this.discard();
+            return Poll::Ready(Ended::Expired);
+        }
+        let handler = this.handler.as_mut().expect("polled only until it has ended").as_mut();
+        let context = &mut this.context;
+        match catch_unwind(AssertUnwindSafe(|| poll_in(context, handler, task))) {
+            Ok(Poll::Ready(value)) => {
+                this.discard();
+                return Poll::Ready(Ended::Value(value));
+            }
+            Ok(Poll::Pending) => {}
+            Err(panic) => {
+                this.discard();
+                return Poll::Ready(Ended::Panicked(message(&*panic)));
+            }
+        }
+        if !this.bounded {
+            return Poll::Pending;
+        }
+        if this.timer.is_none() {
+            this.timer = Some(Box::pin(tokio::time::sleep(this.remaining())));
+        }
+        let timer = this.timer.as_mut().expect("made above").as_mut();
+        if timer.poll(task).is_ready() {
+            this.discard();
+            return Poll::Ready(Ended::TimedOut);
+        }
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+/// The text of a panic, as `panic!` gives it.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic whose payload is no text".to_owned()
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a call gave no value, as the serving node tells its caller.
+
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::Region;
+
+/// What went wrong at the serving node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Fault {
+    /// The call needs a primary node, and this one takes another region for the primary.
+    NotPrimary { theirs: Region },
+    Draining,
+    Overloaded,
+    Held,
+    /// The number names no method.
+    NoMethod,
+    /// The arguments do not decode.
+    BadArguments { path: String, message: String },
+    /// They are larger than this node takes.
+    ArgumentsTooLarge { size: u64, limit: u64 },
+    /// Its time was over before it started.
+    Expired,
+    /// Its time ran out while it executed.
+    TimedOut,
+    Panicked { message: String },
+    ReplyTooLarge { size: u64, limit: u64 },
+    /// The reply's `Serialize` failed.
+    BadReply { path: String, message: String },
+}
+
+impl Fault {
+    /// Whether the handler may have run.
+    fn executed(&self) -> bool {
+        match self {
+            Fault::NotPrimary { .. }
+            | Fault::Draining
+            | Fault::Overloaded
+            | Fault::Held
+            | Fault::NoMethod
+            | Fault::BadArguments { .. }
+            | Fault::ArgumentsTooLarge { .. }
+            | Fault::Expired => false,
+            Fault::TimedOut
+            | Fault::Panicked { .. }
+            | Fault::ReplyTooLarge { .. }
+            | Fault::BadReply { .. } => true,
+        }
+    }
+
+    /// What a fault frame holds after the id: one byte that tells even an older caller whether the
+    /// handler may have run, and the fault.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = vec![u8::from(self.executed())];
+        body::encode(self, &mut to).expect("faults always encode");
+        to
+    }
+
+    /// Reads what a fault frame holds after the id. A fault that this version does not know is an
+    /// error, which says whether the handler may have run.
+    pub(crate) fn decode(from: &[u8]) -> Result<Fault, UnknownFault> {
+        let executed = from.first() != Some(&0);
+        let fault = from.get(1..).and_then(|rest| body::decode(rest).ok());
+        fault.filter(|fault: &Fault| fault.executed() == executed).ok_or(UnknownFault { executed })
+    }
+}
+
+/// A fault of a newer version, or no fault at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownFault {
+    /// Whether the handler may have run.
+    pub(crate) executed: bool,
+}

@@ -1,0 +1,159 @@
+//! The handshake: what each end of a link says of itself, and what it says when that changes.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Malformed, VERSIONS, body,
+    fields::{self, Unknown},
+    varint,
+};
+use crate::{NodeId, NodeInfo, Region, ServiceSpec};
+
+mod field {
+    pub(super) const NODE: u64 = 1;
+    pub(super) const SERVICES: u64 = 2;
+    pub(super) const STATE: u64 = 3;
+    pub(super) const STAMP: u64 = 4;
+    pub(super) const ECHO: u64 = 5;
+}
+
+/// What a node says when a link begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// The name of its cluster.
+    pub(crate) cluster: String,
+    /// Who it is.
+    pub(crate) node: NodeInfo,
+    /// The most bytes of a body that it takes.
+    pub(crate) max_body: u64,
+    /// What it serves. A method's number on the link is its place in this list, services in order.
+    pub(crate) services: Vec<ServiceSpec>,
+    /// What it accepts now.
+    pub(crate) state: State,
+    /// Its clock, as in a ping.
+    pub(crate) stamp: u64,
+    /// The stamp of the hello that this one answers, as in a pong; none from the end that dialled.
+    pub(crate) echo: Option<u64>,
+}
+
+/// The part of a hello that may change while a link is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Whether it takes calls at all: not while it is held.
+    pub(crate) accepting: bool,
+    /// Whether it is about to shut down.
+    pub(crate) draining: bool,
+    /// The primary region in its view.
+    pub(crate) primary_region: Region,
+    /// Services that it lists but has given up for now.
+    #[serde(default)]
+    pub(crate) withdrawn: Vec<String>,
+}
+
+/// What a first frame turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    Hello(Box<Hello>),
+    /// It speaks versions that this code does not, from the first to the last.
+    OtherVersions(u64, u64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeField {
+    cluster: String,
+    name: String,
+    boot: u64,
+    region: Region,
+    addr: SocketAddr,
+    max_body: u64,
+}
+
+impl Hello {
+    /// The payload of a hello frame.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::new();
+        varint::put(VERSIONS.0, &mut to);
+        varint::put(VERSIONS.1, &mut to);
+        let node = NodeField {
+            cluster: self.cluster.clone(),
+            name: self.node.name().to_owned(),
+            boot: self.node.id().boot(),
+            region: self.node.region().clone(),
+            addr: self.node.addr(),
+            max_body: self.max_body,
+        };
+        put(field::NODE, &node, &mut to);
+        put(field::SERVICES, &self.services, &mut to);
+        put(field::STATE, &self.state, &mut to);
+        put(field::STAMP, &self.stamp, &mut to);
+        if let Some(echo) = self.echo {
+            put(field::ECHO, &echo, &mut to);
+        }
+        to
+    }
+
+    /// Reads the payload of a hello frame.
+    pub(crate) fn decode(mut from: &[u8]) -> Result<Greeting, Malformed> {
+        let first = varint::take(&mut from)?;
+        let last = varint::take(&mut from)?;
+        if first > last || last < VERSIONS.0 || first > VERSIONS.1 {
+            return Ok(Greeting::OtherVersions(first, last));
+        }
+        let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        fields::read(from, |number, value| {
+            let known = (field::NODE..=field::ECHO).contains(&number);
+            if known {
+                found.insert(number, value.to_vec());
+            }
+            Ok(known)
+        })?;
+        let node: NodeField = take(field::NODE, &found)?;
+        let echo = found.get(&field::ECHO).map(|_| take(field::ECHO, &found)).transpose()?;
+        Ok(Greeting::Hello(Box::new(Hello {
+            node: NodeInfo::new(NodeId::new(&node.name, node.boot), node.region, node.addr),
+            cluster: node.cluster,
+            max_body: node.max_body,
+            services: take(field::SERVICES, &found)?,
+            state: take(field::STATE, &found)?,
+            stamp: take(field::STAMP, &found)?,
+            echo,
+        })))
+    }
+}
+
+impl State {
+    /// The payload of a state frame.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::new();
+        put(field::STATE, self, &mut to);
+        to
+    }
+
+    /// Reads the payload of a state frame.
+    pub(crate) fn decode(from: &[u8]) -> Result<State, Malformed> {
+        let mut state = None;
+        fields::read(from, |number, value| {
+            if number == field::STATE {
+                state = body::decode(value).ok();
+            }
+            Ok(number == field::STATE)
+        })?;
+        state.ok_or(Malformed::new("state"))
+    }
+}
+
+fn put(number: u64, value: &impl Serialize, to: &mut Vec<u8>) {
+    let mut encoded = Vec::new();
+    body::encode(value, &mut encoded).expect("the handshake's own types always encode");
+    fields::put(number, Unknown::Skip, &encoded, to);
+}
+
+fn take<T: serde::de::DeserializeOwned>(
+    number: u64,
+    found: &BTreeMap<u64, Vec<u8>>,
+) -> Result<T, Malformed> {
+    let value = found.get(&number).ok_or(Malformed::new("hello"))?;
+    body::decode(value).map_err(|_| Malformed::new("hello"))
+}

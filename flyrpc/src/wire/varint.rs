@@ -1,0 +1,78 @@
+//! Unsigned integers in as few bytes as they need: seven bits a byte, the lowest first (LEB128).
+
+use super::Malformed;
+
+/// Appends `value`: one byte up to 127, ten at most.
+pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+/// How many bytes [`put`] appends for `value`.
+pub(crate) fn len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Takes a value off the front of `from`.
+pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
+    match peek(from)? {
+        Some((value, length)) => {
+            *from = &from[length..];
+            Ok(value)
+        }
+        None => Err(Malformed::new("varint")),
+    }
+}
+
+/// The value at the front of `from` and its length; none if more bytes are needed to tell.
+pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
+    let mut value = 0u64;
+    for (place, &byte) in from.iter().take(10).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        if place == 9 && bits > 1 {
+            return Err(Malformed::new("varint"));
+        }
+        value |= bits << (7 * place);
+        if byte < 0x80 {
+            return Ok(Some((value, place + 1)));
+        }
+    }
+    if from.len() < 10 { Ok(None) } else { Err(Malformed::new("varint")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: u64, length: usize) {
+        let mut bytes = Vec::new();
+        put(value, &mut bytes);
+        assert_eq!((bytes.len(), len(value)), (length, length));
+        assert_eq!(peek(&bytes), Ok(Some((value, length))));
+        for cut in 0..length {
+            assert_eq!(peek(&bytes[..cut]), Ok(None), "cut after {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn every_length_comes_back() {
+        check(0, 1);
+        check(127, 1);
+        check(128, 2);
+        check(16_383, 2);
+        check(16_384, 3);
+        check(u64::from(u32::MAX), 5);
+        check(u64::MAX, 10);
+    }
+
+    #[test]
+    fn more_than_64_bits_are_refused() {
+        assert!(peek(&[0xff; 10]).is_err());
+        assert!(peek(&[0x80; 12]).is_err());
+        assert!(peek(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).is_err());
+    }
+}
