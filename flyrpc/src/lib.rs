@@ -2,6 +2,8 @@
 
 mod client;
 mod context;
+#[allow(dead_code)]
+mod discovery;
 mod env;
 mod error;
 mod node_id;
