@@ -1,6 +1,8 @@
 //! Typed calls in a chosen region of a cluster.
 
 mod client;
+#[allow(dead_code)]
+mod config;
 mod context;
 #[allow(dead_code)]
 mod discovery;
