@@ -1,7 +1,11 @@
 //! Typed calls in a chosen region of a cluster.
 
 mod client;
+#[allow(dead_code)]
+mod config;
 mod context;
+#[allow(dead_code)]
+mod discovery;
 mod env;
 mod error;
 mod node_id;

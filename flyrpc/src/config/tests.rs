@@ -1,0 +1,440 @@
+use super::*;
+
+const FLY: [(&str, &str); 5] = [
+    ("FLY_APP_NAME", "shop"),
+    ("FLY_MACHINE_ID", "148ed"),
+    ("FLY_REGION", "hkg"),
+    ("FLY_PRIVATE_IP", "fdaa::3"),
+    ("PRIMARY_REGION", "iad"),
+];
+
+fn on_fly() -> Config {
+    Config {
+        cluster: "shop".to_owned(),
+        name: "148ed".to_owned(),
+        region: "hkg".into(),
+        primary_region: Some("iad".into()),
+        seeds: seeds("shop.internal:3590"),
+        fly: Some(FlyMachine { private_ip: Some("fdaa::3".parse().unwrap()) }),
+        ..Config::default()
+    }
+}
+
+/// Reads variables, of which the last of one name counts.
+fn read(vars: &[(&str, &str)]) -> Result<Config, StartError> {
+    Config::from_vars(|name| {
+        let (_, value) = vars.iter().rev().find(|(other, _)| *other == name)?;
+        Some(value.into())
+    })
+}
+
+/// Fly.io's variables and others, which may override them.
+fn fly_and<'a>(vars: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    FLY.iter().chain(vars).copied().collect()
+}
+
+#[track_caller]
+fn check(vars: &[(&str, &str)], expected: Config) {
+    assert_eq!(read(vars).unwrap(), expected);
+}
+
+#[track_caller]
+fn check_refused(vars: &[(&str, &str)], expected: &str) {
+    assert_eq!(read(vars).unwrap_err().to_string(), expected);
+}
+
+/// Each of `values` of the variable is refused, since `expected` was expected.
+#[track_caller]
+fn check_values_refused(variable: &str, values: &[&str], expected: &str) {
+    for value in values {
+        check_refused(
+            &[(variable, value)],
+            &format!("{variable} is `{value}`: expected {expected}"),
+        );
+    }
+}
+
+#[track_caller]
+fn check_invalid(config: &Config, expected: &str) {
+    assert_eq!(config.validate().unwrap_err().to_string(), expected);
+}
+
+fn seeds(list: &str) -> Vec<Seed> {
+    Seed::parse_list(list).unwrap()
+}
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_laptop_needs_no_configuration() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config, Config::default());
+    config.validate().unwrap();
+    assert_eq!(config.cluster, "local");
+    assert_eq!(config.region, "local");
+    assert_eq!(config.primary(), "local");
+    assert_eq!(config.listen_at(true), addr("127.0.0.1:0"));
+    assert_eq!(config.advertise_at(addr("127.0.0.1:4567")), addr("127.0.0.1:4567"));
+    assert_eq!(config.seeds, []);
+    assert!(!config.hold && !config.client_only);
+    assert_eq!(config.drain_timeout, Duration::from_secs(4));
+    assert_eq!(config.max_body, 33_554_432);
+    assert_eq!(config.max_in_flight, 8_192);
+    assert_eq!(config.heartbeat, Duration::from_secs(1));
+}
+
+#[test]
+fn the_default_name_is_the_host_name() {
+    assert_eq!(Config::default().name, hostname::get().unwrap().to_str().unwrap());
+}
+
+#[test]
+fn a_host_name_is_made_fit_to_be_a_nodes() {
+    assert_eq!(fit_label(""), "localhost");
+    assert_eq!(fit_label("a\nb"), "ab");
+    assert_eq!(fit_label(&"é".repeat(40)), "é".repeat(32));
+    assert_eq!(fit_label(&"x".repeat(65)), "x".repeat(64));
+}
+
+#[test]
+fn fly_io_needs_only_its_environment_and_the_primary_region() {
+    check(&FLY, on_fly());
+    let config = on_fly();
+    config.validate().unwrap();
+    assert_eq!(config.listen_at(true), addr("[fdaa::3]:3590"));
+    assert_eq!(config.advertise_at(config.listen_at(true)), addr("[fdaa::3]:3590"));
+}
+
+#[test]
+fn fly_io_without_a_primary_region_is_an_error_at_start() {
+    let expected = "PRIMARY_REGION is not set: on Fly.io there is no default for it; \
+                    set it in the [env] section of fly.toml, or set `primary_region`";
+    check_invalid(&read(&FLY[..4]).unwrap(), expected);
+    check_invalid(&read(&fly_and(&[("PRIMARY_REGION", "")])).unwrap(), expected);
+    let told = Config { primary_region: Some("iad".into()), ..read(&FLY[..4]).unwrap() };
+    told.validate().unwrap();
+}
+
+#[test]
+fn fly_io_without_a_private_address_is_an_error_unless_told_where_to_listen() {
+    let config = read(&fly_and(&[("FLY_PRIVATE_IP", "")])).unwrap();
+    let expected = "FLY_PRIVATE_IP is not set: on Fly.io a node listens there; \
+                    set `listen` (FLYRPC_LISTEN) to listen elsewhere";
+    check_invalid(&config, expected);
+    Config { listen: Some(addr("10.0.0.1:1")), ..config }.validate().unwrap();
+}
+
+#[test]
+fn a_machine_or_its_private_address_tells_fly_io() {
+    assert!(read(&[("FLY_APP_NAME", "shop"), ("FLY_MACHINE_ID", "1")]).unwrap().fly.is_some());
+    assert!(read(&[("FLY_APP_NAME", "shop"), ("FLY_PRIVATE_IP", "::1")]).unwrap().fly.is_some());
+    assert!(read(&[("FLY_REGION", "hkg"), ("FLY_MACHINE_ID", "1")]).unwrap().fly.is_none());
+}
+
+#[test]
+fn an_app_name_alone_is_a_cluster_on_a_laptop() {
+    check(&[("FLY_APP_NAME", "shop")], Config { cluster: "shop".to_owned(), ..Config::default() });
+}
+
+#[test]
+fn a_laptop_can_pass_for_fly_io() {
+    let config = read(&fly_and(&[("FLY_PRIVATE_IP", "127.0.0.1")])).unwrap();
+    config.validate().unwrap();
+    assert_eq!(config.listen_at(true), addr("127.0.0.1:3590"));
+}
+
+#[test]
+fn own_variables_override_those_of_fly_io() {
+    let vars = [
+        ("FLYRPC_CLUSTER", "blue"),
+        ("FLYRPC_LISTEN", "[fdaa::3]:1"),
+        ("FLYRPC_ADVERTISE", "[fdaa::3]:2"),
+        ("FLYRPC_SEEDS", "other.internal:3"),
+    ];
+    check(
+        &fly_and(&vars),
+        Config {
+            cluster: "blue".to_owned(),
+            listen: Some(addr("[fdaa::3]:1")),
+            advertise: Some(addr("[fdaa::3]:2")),
+            seeds: seeds("other.internal:3"),
+            ..on_fly()
+        },
+    );
+}
+
+#[test]
+fn names_come_from_their_variables() {
+    let vars = [("FLYRPC_CLUSTER", "blue"), ("FLY_MACHINE_ID", "m1"), ("PRIMARY_REGION", "IAD")];
+    check(
+        &vars,
+        Config {
+            cluster: "blue".to_owned(),
+            name: "m1".to_owned(),
+            primary_region: Some("iad".into()),
+            ..Config::default()
+        },
+    );
+}
+
+#[test]
+fn fly_region_goes_before_my_region() {
+    let region = |region: &str| Config { region: region.into(), ..Config::default() };
+    check(&[("MY_REGION", "Hkg")], region("hkg"));
+    check(&[("MY_REGION", "hkg"), ("FLY_REGION", "SYD")], region("syd"));
+    check(&[("MY_REGION", "hkg"), ("FLY_REGION", "")], region("hkg"));
+}
+
+#[test]
+fn listen_takes_an_address_with_or_without_a_port() {
+    let listen = |at| Config { listen: Some(addr(at)), ..Config::default() };
+    check(&[("FLYRPC_LISTEN", "10.0.0.1:0")], listen("10.0.0.1:0"));
+    check(&[("FLYRPC_LISTEN", "10.0.0.1")], listen("10.0.0.1:3590"));
+    check(&[("FLYRPC_LISTEN", "fdaa::3")], listen("[fdaa::3]:3590"));
+    check(&[("FLYRPC_LISTEN", "[fdaa::3]")], listen("[fdaa::3]:3590"));
+    check(&[("FLYRPC_LISTEN", "[::]:1")], listen("[::]:1"));
+}
+
+#[test]
+fn advertise_without_a_port_has_the_one_listened_at() {
+    let config = read(&[("FLYRPC_ADVERTISE", "192.0.2.1")]).unwrap();
+    assert_eq!(config.advertise_at(addr("10.0.0.1:4567")), addr("192.0.2.1:4567"));
+    let config = read(&[("FLYRPC_ADVERTISE", "192.0.2.1:80")]).unwrap();
+    assert_eq!(config.advertise_at(addr("10.0.0.1:4567")), addr("192.0.2.1:80"));
+}
+
+#[test]
+fn seeds_are_a_list() {
+    let list = "app.internal, 10.0.0.1:1 [fdaa::3]:2";
+    check(&[("FLYRPC_SEEDS", list)], Config { seeds: seeds(list), ..Config::default() });
+}
+
+#[test]
+fn drain_timeout_takes_units_or_plain_seconds() {
+    for (text, milliseconds) in [
+        ("4s", 4_000),
+        ("500ms", 500),
+        ("2m", 120_000),
+        ("7", 7_000),
+        ("0", 0),
+        ("1440m", 86_400_000),
+    ] {
+        let drain_timeout = Duration::from_millis(milliseconds);
+        let expected = Config { drain_timeout, ..Config::default() };
+        check(&[("FLYRPC_DRAIN_TIMEOUT", text)], expected);
+    }
+}
+
+#[test]
+fn a_release_machine_serves_nothing_and_takes_a_free_port() {
+    let config = read(&fly_and(&[("RELEASE_COMMAND", "1")])).unwrap();
+    assert_eq!(config, Config { client_only: true, ..on_fly() });
+    assert_eq!(config.listen_at(true), addr("[fdaa::3]:0"));
+    config.validate().unwrap();
+}
+
+#[test]
+fn a_node_without_services_takes_a_free_port_unless_told_otherwise() {
+    assert_eq!(on_fly().listen_at(false), addr("[fdaa::3]:0"));
+    let told = Config { listen: Some(addr("[fdaa::3]:1")), ..on_fly() };
+    assert_eq!(told.listen_at(false), addr("[fdaa::3]:1"));
+}
+
+#[test]
+fn empty_variables_count_as_unset() {
+    let variables = [
+        "FLYRPC_CLUSTER",
+        "FLY_APP_NAME",
+        "FLY_MACHINE_ID",
+        "FLY_REGION",
+        "MY_REGION",
+        "PRIMARY_REGION",
+        "FLYRPC_LISTEN",
+        "FLY_PRIVATE_IP",
+        "FLYRPC_ADVERTISE",
+        "FLYRPC_SEEDS",
+        "FLYRPC_DRAIN_TIMEOUT",
+        "RELEASE_COMMAND",
+    ];
+    check(&variables.map(|name| (name, "")), Config::default());
+    check(&variables.map(|name| (name, " \n")), Config::default());
+}
+
+#[test]
+fn white_space_around_a_value_is_ignored() {
+    check(&fly_and(&[("PRIMARY_REGION", " iad\n"), ("FLY_PRIVATE_IP", " fdaa::3 ")]), on_fly());
+}
+
+#[cfg(unix)]
+#[test]
+fn values_that_are_not_utf_8_are_refused() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let read = Config::from_vars(|name| {
+        (name == "FLY_REGION").then(|| OsString::from_vec(b"hk\xff".to_vec()))
+    });
+    let message = read.unwrap_err().to_string();
+    assert_eq!(message, "FLY_REGION is `hk\u{fffd}`: expected text in UTF-8");
+}
+
+#[test]
+fn names_that_are_too_long_or_hold_control_characters_are_refused() {
+    let long = "x".repeat(65);
+    for variable in [
+        "FLYRPC_CLUSTER",
+        "FLY_APP_NAME",
+        "FLY_MACHINE_ID",
+        "FLY_REGION",
+        "MY_REGION",
+        "PRIMARY_REGION",
+    ] {
+        let expected = "1 to 64 bytes without control characters";
+        check_values_refused(variable, &[&long, "a\u{7}b"], expected);
+    }
+}
+
+#[test]
+fn listening_addresses_that_are_none_are_refused() {
+    let expected = "`ip:port` or `ip`, with an IPv6 address before a port in brackets";
+    let values = ["3590", ":3590", "localhost:1", "10.0.0.1:65536", "10.0.0.1:", "[10.0.0.1", "x"];
+    check_values_refused("FLYRPC_LISTEN", &values, expected);
+    check_values_refused("FLYRPC_ADVERTISE", &values, expected);
+}
+
+#[test]
+fn advertising_every_interface_is_refused() {
+    let expected = "the address where other nodes reach this one, not the unspecified one";
+    check_values_refused("FLYRPC_ADVERTISE", &["0.0.0.0:1", "[::]:1", "::"], expected);
+}
+
+#[test]
+fn private_addresses_that_are_none_are_refused() {
+    let expected = "the machine's address in the private network";
+    check_values_refused("FLY_PRIVATE_IP", &["fdaa", "fdaa::3:x", "10.0.0.1:80", "::"], expected);
+}
+
+#[test]
+fn the_seed_that_is_none_is_named() {
+    check_refused(
+        &[("FLYRPC_SEEDS", "app.internal,a b:x")],
+        "FLYRPC_SEEDS is `b:x`: expected `name[:port]`, `v4[:port]` or `[v6][:port]`, \
+         with a port from 1 to 65535",
+    );
+    check_refused(
+        &[("FLYRPC_SEEDS", "0.0.0.0:1")],
+        "FLYRPC_SEEDS is `0.0.0.0:1`: expected the address of a node, not the unspecified one",
+    );
+}
+
+#[test]
+fn an_app_name_that_no_app_can_have_is_refused() {
+    check_refused(
+        &fly_and(&[("FLY_APP_NAME", "my shop")]),
+        "FLY_APP_NAME is `my shop`: expected the name of an app on Fly.io",
+    );
+}
+
+#[test]
+fn drain_timeouts_that_are_none_are_refused() {
+    let expected = "a duration such as `4s`, `500ms` or `2m`, at most 24 h";
+    let values =
+        ["s", "-1s", "1.5s", "4 s", "1h", "1441m", "99999999999999999999", "18446744073709551615m"];
+    check_values_refused("FLYRPC_DRAIN_TIMEOUT", &values, expected);
+}
+
+#[test]
+fn seeds_of_any_text_or_address_are_read() {
+    let read = |seeds: Result<Vec<Seed>, StartError>| seeds.unwrap();
+    assert_eq!(read(parse_seeds("seeds", ["a", "b,c"])), seeds("a b c"));
+    assert_eq!(read(parse_seeds("seeds", vec!["a".to_owned()])), seeds("a"));
+    assert_eq!(read(parse_seeds("seeds", [addr("10.0.0.1:1")])), seeds("10.0.0.1:1"));
+    assert_eq!(read(parse_seeds("seeds", seeds("a:1"))), seeds("a:1"));
+    assert_eq!(
+        parse_seeds("seeds", ["a", "b:0"]).unwrap_err().to_string(),
+        "seeds is `b:0`: expected `name[:port]`, `v4[:port]` or `[v6][:port]`, \
+         with a port from 1 to 65535",
+    );
+}
+
+#[test]
+fn names_are_checked_at_start() {
+    let base = Config::default;
+    let rule = "expected 1 to 64 bytes without control characters";
+    let empty = String::new;
+    check_invalid(&Config { cluster: empty(), ..base() }, &format!("cluster is ``: {rule}"));
+    check_invalid(&Config { name: empty(), ..base() }, &format!("name is ``: {rule}"));
+    check_invalid(&Config { region: "".into(), ..base() }, &format!("region is ``: {rule}"));
+    let config = Config { primary_region: Some(" ".into()), ..base() };
+    check_invalid(&config, &format!("primary_region is ``: {rule}"));
+    let long = "é".repeat(33);
+    check_invalid(&Config { name: long.clone(), ..base() }, &format!("name is `{long}`: {rule}"));
+    Config { name: "é".repeat(32), ..base() }.validate().unwrap();
+}
+
+#[test]
+fn limits_are_checked_at_start() {
+    let base = Config::default;
+    let hours_25 = Duration::from_secs(25 * 60 * 60);
+    let config = Config { drain_timeout: hours_25, ..base() };
+    check_invalid(&config, "drain_timeout is `90000s`: expected at most 24 h");
+    let config = Config { heartbeat: Duration::ZERO, ..base() };
+    check_invalid(&config, "heartbeat is `0ns`: expected 10 ms to 1 h");
+    let config = Config { heartbeat: hours_25, ..base() };
+    check_invalid(&config, "heartbeat is `90000s`: expected 10 ms to 1 h");
+    let config = Config { max_body: 0, ..base() };
+    check_invalid(&config, "max_body is `0`: expected 1 to 4294967295 bytes");
+    let config = Config { max_in_flight: 0, ..base() };
+    let expected = "max_in_flight is `0`: expected at least 1; to serve nothing, give no services";
+    check_invalid(&config, expected);
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn bodies_longer_than_a_frame_can_say_are_refused() {
+    let config = Config { max_body: 1 << 32, ..Config::default() };
+    check_invalid(&config, "max_body is `4294967296`: expected 1 to 4294967295 bytes");
+}
+
+#[test]
+fn a_node_that_a_remote_seed_cannot_reach_is_an_error_at_start() {
+    let base = || Config { seeds: seeds("localhost 127.0.0.1 db.internal"), ..Config::default() };
+    let rule = "expected an address that other machines reach, since the seed \
+                `db.internal:3590` is on one; set `listen` (FLYRPC_LISTEN) or `advertise` \
+                (FLYRPC_ADVERTISE)";
+    check_invalid(&base(), &format!("listen is `127.0.0.1:0`: {rule}"));
+    let config = Config { listen: Some(addr("0.0.0.0:1")), ..base() };
+    check_invalid(&config, &format!("listen is `0.0.0.0:1`: {rule}"));
+    let config = Config { listen: Some(addr("[::]:1")), ..base() };
+    check_invalid(&config, &format!("listen is `[::]:1`: {rule}"));
+    let listen = Some(addr("10.0.0.1:1"));
+    let config = Config { listen, advertise: Some(addr("[::1]:1")), ..base() };
+    check_invalid(&config, &format!("advertise is `[::1]:1`: {rule}"));
+}
+
+#[test]
+fn a_node_that_remote_seeds_can_reach_starts() {
+    let base = || Config { seeds: seeds("db.internal 10.0.0.2"), ..Config::default() };
+    Config { listen: Some(addr("10.0.0.1:0")), ..base() }.validate().unwrap();
+    let advertise = Some(addr("10.0.0.1:0"));
+    Config { listen: Some(addr("0.0.0.0:0")), advertise, ..base() }.validate().unwrap();
+}
+
+#[test]
+fn nodes_of_one_machine_may_listen_on_loopback_or_everywhere() {
+    let base = || Config { seeds: seeds("localhost:1 127.0.0.1:2 [::1]:3"), ..Config::default() };
+    base().validate().unwrap();
+    let everywhere = Config { listen: Some(addr("0.0.0.0:1")), ..base() };
+    everywhere.validate().unwrap();
+    assert_eq!(everywhere.advertise_at(addr("0.0.0.0:1")), addr("127.0.0.1:1"));
+    assert_eq!(everywhere.advertise_at(addr("[::]:1")), addr("[::1]:1"));
+}
+
+#[test]
+fn advertising_the_unspecified_address_is_an_error_at_start() {
+    let config = Config { advertise: Some(addr("0.0.0.0:1")), ..Config::default() };
+    let expected = "advertise is `0.0.0.0:1`: expected the address where other nodes reach this \
+                    one, not the unspecified one";
+    check_invalid(&config, expected);
+}

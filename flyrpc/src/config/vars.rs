@@ -1,0 +1,119 @@
+//! Environment variables, read into a [`Config`].
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{Config, FlyMachine, check, parse_seeds};
+use crate::{
+    Region, StartError,
+    discovery::{DEFAULT_PORT, Seed},
+};
+
+/// Reads a node's settings from the variables that `lookup` shows.
+pub(super) fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError> {
+    let vars = Vars(lookup);
+    let app = vars.label("FLY_APP_NAME")?;
+    let machine = vars.label("FLY_MACHINE_ID")?;
+    let private_ip = vars.read("FLY_PRIVATE_IP", private_ip)?;
+    let fly_app = app.clone().filter(|_| machine.is_some() || private_ip.is_some());
+    let seeds = match vars.text("FLYRPC_SEEDS")? {
+        Some(list) => parse_seeds("FLYRPC_SEEDS", [list])?,
+        None => fly_app.as_deref().map(fly_seed).transpose()?.into_iter().collect(),
+    };
+    let default = Config::default();
+    Ok(Config {
+        cluster: vars.label("FLYRPC_CLUSTER")?.or(app).unwrap_or(default.cluster),
+        name: machine.unwrap_or(default.name),
+        region: match vars.label("FLY_REGION")? {
+            Some(region) => region.into(),
+            None => vars.label("MY_REGION")?.map_or(default.region, Region::from),
+        },
+        primary_region: vars.label("PRIMARY_REGION")?.map(Region::from),
+        listen: vars.read("FLYRPC_LISTEN", |text| address(text, DEFAULT_PORT))?,
+        advertise: vars.read("FLYRPC_ADVERTISE", advertise)?,
+        seeds,
+        drain_timeout: vars
+            .read("FLYRPC_DRAIN_TIMEOUT", drain_timeout)?
+            .unwrap_or(default.drain_timeout),
+        client_only: vars.text("RELEASE_COMMAND")?.is_some(),
+        fly: fly_app.map(|_| FlyMachine { private_ip }),
+        ..default
+    })
+}
+
+struct Vars<F>(F);
+
+impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
+    /// The variable's value without surrounding white space; none if there is nothing else.
+    fn text(&self, name: &str) -> Result<Option<String>, StartError> {
+        let Some(value) = (self.0)(name) else { return Ok(None) };
+        let value = value
+            .into_string()
+            .map_err(|value| check::refuse(name, value.to_string_lossy(), "text in UTF-8"))?;
+        let value = value.trim();
+        Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+    }
+
+    /// The value that `parse` makes of the variable's, or an error that says what it expected.
+    fn read<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, StartError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match parse(&text) {
+            Ok(value) => Ok(Some(value)),
+            Err(expected) => Err(check::refuse(name, text, expected)),
+        }
+    }
+
+    fn label(&self, name: &str) -> Result<Option<String>, StartError> {
+        self.read(name, |text| check::label(text).map(|()| text.to_owned()))
+    }
+}
+
+fn private_ip(text: &str) -> Result<IpAddr, &'static str> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) if !ip.is_unspecified() => Ok(ip),
+        _ => Err("the machine's address in the private network"),
+    }
+}
+
+/// The name that resolves to every started machine of the app.
+fn fly_seed(app: &str) -> Result<Seed, StartError> {
+    format!("{app}.internal")
+        .parse()
+        .map_err(|_| check::refuse("FLY_APP_NAME", app, "the name of an app on Fly.io"))
+}
+
+fn address(text: &str, default_port: u16) -> Result<SocketAddr, &'static str> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse() {
+        return Ok(SocketAddr::new(ip, default_port));
+    }
+    text.parse().map_err(|_| "`ip:port` or `ip`, with an IPv6 address before a port in brackets")
+}
+
+fn advertise(text: &str) -> Result<SocketAddr, &'static str> {
+    let addr = address(text, 0)?;
+    check::advertise(addr)?;
+    Ok(addr)
+}
+
+fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
+    const FORMS: &str = "a duration such as `4s`, `500ms` or `2m`, at most 24 h";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err(FORMS),
+    };
+    let number: u64 = number.parse().map_err(|_| FORMS)?;
+    let timeout = Duration::from_millis(number.checked_mul(milliseconds).ok_or(FORMS)?);
+    if timeout > check::MAX_DRAIN_TIMEOUT { Err(FORMS) } else { Ok(timeout) }
+}
