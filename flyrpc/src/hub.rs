@@ -71,9 +71,9 @@ impl Hub {
         primary_region: Region,
         max_body: usize,
         server: Server,
-    ) -> (Arc<Hub>, mpsc::UnboundedReceiver<Command>) {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let hub = Hub {
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Arc<Hub> {
+        Arc::new(Hub {
             env,
             me,
             primary_region,
@@ -86,8 +86,7 @@ impl Hub {
             commands,
             shut_down: AtomicBool::new(false),
             stop: CancellationToken::new(),
-        };
-        (Arc::new(hub), receiver)
+        })
     }
 
     pub(crate) fn env(&self) -> &Arc<dyn Env> {

@@ -26,10 +26,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
@@ -122,7 +119,7 @@ pub(crate) struct Link {
     limit: usize,
     env: Arc<dyn Env>,
     epoch: Instant,
-    events: mpsc::UnboundedSender<LinkEvent>,
+    events: Listener,
     outbox: Mutex<Outbox>,
     /// How many bytes of frames, in the outbox's count, the socket has taken.
     written: AtomicU64,
@@ -142,11 +139,14 @@ pub(crate) struct Link {
 const OURS: usize = 0;
 const THEIRS: usize = 1;
 
+type Listener = Box<dyn Fn(LinkEvent) + Send + Sync>;
+
 /// What a link needs of the node that it belongs to.
 pub(crate) struct Surroundings<S> {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) serve: Arc<S>,
-    pub(crate) events: mpsc::UnboundedSender<LinkEvent>,
+    /// Called for everything that happens to the link. Must not block.
+    pub(crate) events: Listener,
     pub(crate) heartbeat: Duration,
     pub(crate) max_body: usize,
 }
@@ -377,8 +377,7 @@ impl Link {
     }
 
     fn announce(self: &Arc<Self>, kind: LinkEventKind) {
-        // Nobody listens once the node is shut down, and then nobody needs to.
-        let _ = self.events.send(LinkEvent { link: Arc::clone(self), kind });
+        (self.events)(LinkEvent { link: Arc::clone(self), kind });
     }
 }
 

@@ -1,0 +1,136 @@
+//! The tasks around a node's two sockets: they accept connections, and carry datagrams.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::Message;
+use crate::{
+    StartError,
+    env::{Datagram, Env, Listener},
+    hub::Hub,
+    link::{self, Introduction},
+};
+
+/// How many connections may be in their handshake at once. Further ones wait to be accepted.
+const HANDSHAKES: usize = 256;
+
+/// How many datagrams may wait to be sent; further ones are lost, as datagrams may be.
+const DATAGRAMS: usize = 1024;
+
+/// How often a free port is looked for that is free for both sockets.
+const TRIES: usize = 32;
+
+/// How long to wait after a connection could not be accepted, as when there are too many files open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A node's sockets: one port, TCP for links and UDP for gossip.
+pub(crate) struct Sockets {
+    pub(crate) addr: SocketAddr,
+    pub(super) listener: Box<dyn Listener>,
+    pub(super) datagram: Arc<dyn Datagram>,
+}
+
+impl Sockets {
+    /// Takes `at`, or a port that is free for both if its port is 0.
+    pub(crate) async fn bind(env: &dyn Env, at: SocketAddr) -> Result<Self, StartError> {
+        let failed = |source| StartError::Listen { addr: at, source };
+        for _ in 0..TRIES {
+            let listener = env.listen(at).await.map_err(failed)?;
+            let addr = listener.local_addr().map_err(failed)?;
+            match env.datagram(addr).await {
+                Ok(datagram) => return Ok(Sockets { addr, listener, datagram }),
+                // Somebody else has that port for datagrams: try another.
+                Err(error) if at.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(io::ErrorKind::AddrInUse.into()))
+    }
+}
+
+/// Accepts connections, and hands on those that turn out to be nodes of this cluster.
+pub(super) async fn accept(
+    hub: Arc<Hub>,
+    mut listener: Box<dyn Listener>,
+    introduction: impl Fn() -> Introduction + Send,
+    to: mpsc::UnboundedSender<Message>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            biased;
+            () = hub.stop().cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (me, env, to) = (introduction(), Arc::clone(hub.env()), to.clone());
+        let stop = hub.stop().clone();
+        hub.env().spawn(Box::pin(async move {
+            let established = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                established = link::accept(&*env, stream, &me) => established,
+            };
+            match established {
+                // The node is shut down if nobody receives it.
+                Ok(established) => drop(to.send(Message::Accepted(established))),
+                Err(error) => tracing::debug!(%from, %error, "a connection was not a node's"),
+            }
+            drop(permit);
+        }));
+    }
+}
+
+/// Receives datagrams, whatever they are.
+pub(super) async fn receive(
+    hub: Arc<Hub>,
+    datagram: Arc<dyn Datagram>,
+    to: mpsc::UnboundedSender<Message>,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let received = tokio::select! {
+            biased;
+            () = hub.stop().cancelled() => return,
+            received = datagram.receive(&mut buffer) => received,
+        };
+        match received {
+            Ok((length, _)) => {
+                if to.send(Message::Datagram(buffer[..length].to_vec())).is_err() {
+                    return;
+                }
+            }
+            // An earlier datagram was refused somewhere: that says nothing of the next.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => {
+                tracing::debug!(%error, "no datagram could be received");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Sends datagrams in a task of its own, so that a full socket delays nobody.
+pub(super) fn sender(
+    hub: &Arc<Hub>,
+    datagram: Arc<dyn Datagram>,
+) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
+    let (to, mut waiting) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAMS);
+    hub.env().spawn(Box::pin(async move {
+        while let Some((to, data)) = waiting.recv().await {
+            if let Err(error) = datagram.send(&data, to).await {
+                tracing::trace!(%to, %error, "a datagram could not be sent");
+            }
+        }
+    }));
+    to
+}

@@ -1,0 +1,236 @@
+//! The settings of a node, and its start.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
+use tokio::sync::mpsc;
+
+use super::Node;
+use crate::{
+    NodeId, NodeInfo, Region, Service, StartError,
+    cluster::{self, Answers, Beginning, ServeInternal, Sockets},
+    config::{Config, parse_seeds},
+    discovery::Discovery,
+    env::{Env, TokioEnv},
+    hub::{Handle, Hub},
+    membership::{Membership, Settings},
+    server::{Limits, Server},
+    wire::hello::State,
+};
+
+/// Settings of a node that is to be started. Made by [`Node::builder`] and [`Node::from_env`].
+#[must_use = "nothing runs before `start`"]
+pub struct NodeBuilder {
+    config: Config,
+    /// The first of the given seeds that was no seed.
+    seed_error: Option<StartError>,
+    services: Vec<Arc<dyn Service>>,
+    env: Arc<dyn Env>,
+    rng_seed: Option<u64>,
+}
+
+impl NodeBuilder {
+    pub(super) fn new() -> Self {
+        NodeBuilder::from_config(Config::default())
+    }
+
+    pub(super) fn from_env() -> Result<Self, StartError> {
+        Config::from_env().map(NodeBuilder::from_config)
+    }
+
+    fn from_config(config: Config) -> Self {
+        NodeBuilder {
+            config,
+            seed_error: None,
+            services: Vec::new(),
+            env: Arc::new(TokioEnv),
+            rng_seed: None,
+        }
+    }
+
+    /// The cluster to belong to: nodes of different clusters never mix, though they reach each
+    /// other. 1 to 64 bytes; `local` by default.
+    pub fn cluster(mut self, name: impl Into<String>) -> Self {
+        self.config.cluster = name.into();
+        self
+    }
+
+    /// What this node is called, in its id and in messages. 1 to 64 bytes; the host name by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = name.into();
+        self
+    }
+
+    /// Where this node runs; `local` by default.
+    pub fn region(mut self, region: impl Into<Region>) -> Self {
+        self.config.region = region.into();
+        self
+    }
+
+    /// The region where calls aimed at the primary run; `local` by default, except on Fly.io, where
+    /// it must be given.
+    pub fn primary_region(mut self, region: impl Into<Region>) -> Self {
+        self.config.primary_region = Some(region.into());
+        self
+    }
+
+    /// Where to listen, for links by TCP and for gossip by UDP. Port 0 takes a free one. Loopback
+    /// by default, on Fly.io the private address and port 3590; never every interface.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.config.listen = Some(addr);
+        self
+    }
+
+    /// Where others reach this node, if that is not where it listens. Port 0 is the port that it
+    /// listens at.
+    pub fn advertise(mut self, addr: SocketAddr) -> Self {
+        self.config.advertise = Some(addr);
+        self
+    }
+
+    /// Where to find other nodes: addresses, or names that resolve to them, as `name`, `name:port`,
+    /// `v4:port` or `[v6]:port`. The port is 3590 unless it is said. Replaces seeds set before. An
+    /// entry that is no seed is an error at [`start`](NodeBuilder::start).
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
+        match parse_seeds("seeds", seeds) {
+            Ok(seeds) => self.config.seeds = seeds,
+            Err(error) => self.seed_error = Some(error),
+        }
+        self
+    }
+
+    /// Serves a service: a type that `#[fly_rpc]` generated, around an implementation. Any number.
+    /// Two of one name are an error at [`start`](NodeBuilder::start).
+    ///
+    /// A node that serves nothing is a client of the cluster.
+    pub fn serve(mut self, service: impl Service) -> Self {
+        self.services.push(Arc::new(service));
+        self
+    }
+
+    /// Whether to serve nothing, whatever is given to [`serve`](NodeBuilder::serve). By default
+    /// only where [`Node::from_env`] found `RELEASE_COMMAND`, which Fly.io sets on release machines.
+    pub fn client_only(mut self, client_only: bool) -> Self {
+        self.config.client_only = client_only;
+        self
+    }
+
+    /// Joins without taking calls from others until [`Node::accept`]: for a node that must run
+    /// migrations or be found healthy first.
+    pub fn hold(mut self) -> Self {
+        self.config.hold = true;
+        self
+    }
+
+    /// How long [`Node::drain`] waits for calls that run; 4 s by default.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.config.drain_timeout = timeout;
+        self
+    }
+
+    /// The most bytes that the encoded arguments or the encoded reply of a call may have; 32 MiB by
+    /// default. Between two nodes the lesser holds.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.config.max_body = bytes;
+        self
+    }
+
+    /// How many calls from others may execute at once; further ones are refused as
+    /// [overloaded](crate::Refusal::Overloaded). 8,192 by default.
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.config.max_in_flight = calls;
+        self
+    }
+
+    /// How often links are probed; 1 s by default. After 2 heartbeats without a word other nodes
+    /// are preferred, after 5 the link is broken.
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.config.heartbeat = heartbeat;
+        self
+    }
+
+    /// The world to run in; tokio's by default. For simulators.
+    pub fn env(mut self, env: impl Env) -> Self {
+        self.env = Arc::new(env);
+        self
+    }
+
+    /// Seeds the random choices of the membership; random by default. For tests that must repeat.
+    pub fn rng_seed(mut self, seed: u64) -> Self {
+        self.rng_seed = Some(seed);
+        self
+    }
+
+    /// Starts the node: takes its port, and begins to look for others. It serves at once; whoever
+    /// must know the others first awaits [`Node::ready`]. Dropping the future starts nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be used, two services have one name, or the port cannot be taken.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time and I/O enabled.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let NodeBuilder { config, seed_error, services, env, rng_seed } = self;
+        if let Some(error) = seed_error {
+            return Err(error);
+        }
+        config.validate()?;
+        let services = if config.client_only { Vec::new() } else { services };
+        let random = |purpose: u64| match rng_seed {
+            Some(seed) => Xoshiro256PlusPlus::seed_from_u64(seed ^ purpose).next_u64(),
+            None => env.random(),
+        };
+
+        let at = config.listen_at(!services.is_empty());
+        let sockets = Sockets::bind(&*env, at).await?;
+        let addr = config.advertise_at(sockets.addr);
+        let id = NodeId::new(&config.name, random(1));
+        let me = NodeInfo::new(id, config.region.clone(), addr);
+
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let answers = Answers { commands: commands.clone(), region: config.region.clone() };
+        let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(answers));
+        let state = State {
+            accepting: !config.hold,
+            draining: false,
+            primary_region: config.primary(),
+            withdrawn: Vec::new(),
+        };
+        let limits =
+            Limits { max_in_flight: config.max_in_flight, max_body: config.max_body };
+        let services = std::iter::once(internal).chain(services).collect();
+        let server = Server::new(Arc::clone(&env), me.clone(), services, state, limits)?;
+
+        let settings = Settings::new(&config.cluster);
+        let epoch = env.now();
+        let membership = Membership::new(&me, settings, random(2), Duration::ZERO)
+            .expect("the settings were validated");
+        let discovery = Discovery::new(config.seeds.clone(), [addr, sockets.addr]);
+        let hub = Hub::new(env, me, config.primary(), config.max_body, server, commands);
+        let handle = Handle::keeping(Arc::clone(&hub));
+        cluster::start(Beginning {
+            hub,
+            commands: receiver,
+            sockets,
+            membership,
+            discovery,
+            cluster: config.cluster,
+            heartbeat: config.heartbeat,
+            epoch,
+        });
+        tracing::info!(node = %handle.me(), %addr, "node started");
+        Ok(Node { handle, drain_timeout: config.drain_timeout })
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let services: Vec<_> = self.services.iter().map(|service| service.type_name()).collect();
+        f.debug_struct("NodeBuilder")
+            .field("config", &self.config)
+            .field("services", &services)
+            .finish_non_exhaustive()
+    }
+}
