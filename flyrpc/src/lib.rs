@@ -4,6 +4,8 @@ mod client;
 mod context;
 mod env;
 mod error;
+#[allow(dead_code, unused_imports)]
+mod membership;
 mod node_id;
 mod region;
 mod server;
