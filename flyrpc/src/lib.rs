@@ -8,6 +8,8 @@ mod context;
 mod discovery;
 mod env;
 mod error;
+#[allow(dead_code, unused_imports)]
+mod membership;
 mod node_id;
 mod region;
 mod server;
