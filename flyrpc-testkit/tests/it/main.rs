@@ -1,0 +1,7 @@
+//! The simulated network as programs and tests see it, in virtual time.
+
+mod datagrams;
+mod hosts;
+mod partitions;
+mod streams;
+mod support;
