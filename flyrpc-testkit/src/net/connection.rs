@@ -210,10 +210,10 @@ impl Conn {
         wire: &mut Wire,
     ) -> Poll<io::Result<usize>> {
         let (end, _) = self.ends(side);
-        if end.phase == Phase::Broken {
+        if end.phase == Phase::Broken && !end.ended {
             return Poll::Ready(Err(reset()));
         }
-        if end.shut {
+        if end.phase == Phase::Broken || end.shut {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let taken = data.len().min(wire.buffer.saturating_sub(end.unsent_len));
@@ -252,11 +252,12 @@ impl Conn {
     pub(super) fn drop_writer(&mut self, side: Side, wire: &mut Wire) {
         let (end, _) = self.ends(side);
         end.writer = false;
-        let aborts = end.aborts;
-        if !end.reader {
-            self.close(side, wire);
-        } else if !aborts {
+        let (aborts, reader) = (end.aborts, end.reader);
+        if !aborts {
             self.shut(side, wire);
+        }
+        if !reader {
+            self.close(side, wire);
         }
     }
 
@@ -269,23 +270,19 @@ impl Conn {
         self.close(side, wire);
     }
 
-    /// As Linux does, resets the connection if what arrived was not all read.
+    /// As Linux does, also resets the connection if what arrived was not all read. The other end
+    /// then sees the end of the stream if that has set out already, and a reset otherwise.
     fn close(&mut self, side: Side, wire: &mut Wire) {
         let (end, _) = self.ends(side);
-        let phase = end.phase;
-        if phase == Phase::Opening {
-            // An answer that still comes is answered with a reset.
-            end.phase = Phase::Closed;
-            end.discard_unsent();
-        }
-        if phase != Phase::Open {
-            return;
-        }
-        if end.aborts || end.unread_len > 0 {
-            self.reset(side, wire);
-        } else {
-            self.shut(side, wire);
-            self.ends(side).0.phase = Phase::Closed;
+        match end.phase {
+            Phase::Opening => {
+                // An answer that still comes is answered with a reset.
+                end.phase = Phase::Closed;
+                end.discard_unsent();
+            }
+            Phase::Open if end.aborts || end.unread_len > 0 => self.reset(side, wire),
+            Phase::Open => end.phase = Phase::Closed,
+            Phase::Welcomed | Phase::Refused | Phase::Closed | Phase::Broken => {}
         }
     }
 

@@ -3,5 +3,7 @@
 mod datagrams;
 mod hosts;
 mod partitions;
+mod repeatability;
 mod streams;
+mod suite;
 mod support;

@@ -160,14 +160,29 @@ async fn closing_delivers_what_was_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_with_unread_data_resets() {
+async fn closing_with_unread_data_ends_the_stream_and_then_resets_it() {
     let (_net, iad, hkg) = iad_and_hkg();
     let (mut near, far, _listener) = connected(&hkg, &iad).await;
     write(&mut near, b"unread").await;
     sleep(ONE_WAY).await;
     drop(far);
-    let (took, reset) = timed(near.reader.read_u8()).await;
-    assert_eq!((took, kind(reset)), (ONE_WAY, ErrorKind::ConnectionReset));
+    let (took, end) = timed(near.reader.read_u8()).await;
+    assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::UnexpectedEof));
+    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_with_unread_data_discards_what_was_not_sent() {
+    let net = SimNet::builder().socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, b"unread").await;
+    write(&mut far, &[1; 1_500]).await;
+    sleep(ONE_WAY).await;
+    drop(far);
+    let mut heard = Vec::new();
+    assert_eq!(kind(near.reader.read_to_end(&mut heard).await), ErrorKind::ConnectionReset);
+    assert_eq!(heard, [1; 1_000]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +193,7 @@ async fn writing_to_a_closed_end_is_answered_with_a_reset() {
     assert_eq!(kind(near.reader.read_u8().await), ErrorKind::UnexpectedEof);
     write(&mut near, b"anybody?").await;
     sleep(ms(202)).await;
-    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test(start_paused = true)]
