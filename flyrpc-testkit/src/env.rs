@@ -1,6 +1,10 @@
 //! One host of the simulated network, as the programs on it see the world.
 
-use std::{fmt, io, net::IpAddr, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use flyrpc::{BoxStream, Datagram, Env, Listener, Region};
 use futures_util::future::BoxFuture;
@@ -8,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     net::{Core, HostId, Shared, SimDatagram, SimListener, connect},
+    rng::Rng,
     task::HostTask,
 };
 
@@ -20,11 +25,14 @@ pub struct SimEnv {
     shared: Arc<Shared>,
     host: HostId,
     boot: u64,
+    /// Of this boot alone: what an earlier one still draws must not change what this one does.
+    rng: Arc<Mutex<Rng>>,
 }
 
 impl SimEnv {
     pub(crate) fn new(shared: Arc<Shared>, host: HostId, boot: u64) -> Self {
-        SimEnv { shared, host, boot }
+        let rng = shared.lock().rng(host, boot);
+        SimEnv { shared, host, boot, rng: Arc::new(Mutex::new(rng)) }
     }
 
     /// The host's name.
@@ -80,7 +88,7 @@ impl Env for SimEnv {
     }
 
     fn random(&self) -> u64 {
-        self.shared.lock().random(self.host)
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {

@@ -366,37 +366,18 @@ impl Conn {
     }
 
     fn take_in(&mut self, side: Side, message: Message, wire: &mut Wire) {
-        let (id, to) = (self.id, self.far.addr);
         let (end, _) = self.ends(side);
         if end.phase == Phase::Broken {
             return;
         }
         match message {
-            Message::Open => {
-                let host = wire.host(end.host);
-                if host.health == Health::Crashed {
-                    return;
-                }
-                let listens = host.listener(to).is_some();
-                end.phase = if listens { Phase::Welcomed } else { Phase::Closed };
-                self.send(side, if listens { Message::Welcome } else { Message::Refuse }, wire);
-            }
+            Message::Open => self.answer(wire),
             Message::Welcome if end.phase == Phase::Opening => {
                 end.phase = Phase::Open;
                 wire.wake(&mut end.reading);
                 self.send(side, Message::Confirm, wire);
             }
-            Message::Confirm => {
-                let Some(backlog) = wire.host(end.host).listener(to) else {
-                    return self.reset(side, wire);
-                };
-                backlog.ready.push_back(id);
-                let accepting = backlog.accepting.take();
-                wire.wakes.extend(accepting);
-                end.phase = Phase::Open;
-                end.reader = true;
-                end.writer = true;
-            }
+            Message::Confirm => self.join_backlog(wire),
             Message::Refuse => {
                 end.phase = Phase::Refused;
                 wire.wake(&mut end.reading);
@@ -415,6 +396,31 @@ impl Conn {
             Message::End => {}
             Message::Welcome | Message::Data(_) => self.reset(side, wire),
         }
+    }
+
+    fn answer(&mut self, wire: &mut Wire) {
+        let host = wire.host(self.far.host);
+        if host.health == Health::Crashed {
+            return;
+        }
+        let (phase, answer) = match host.listener(self.far.addr) {
+            Some(_) => (Phase::Welcomed, Message::Welcome),
+            None => (Phase::Closed, Message::Refuse),
+        };
+        self.far.phase = phase;
+        self.send(Side::Far, answer, wire);
+    }
+
+    fn join_backlog(&mut self, wire: &mut Wire) {
+        let Some(backlog) = wire.host(self.far.host).listener(self.far.addr) else {
+            return self.reset(Side::Far, wire);
+        };
+        backlog.ready.push_back(self.id);
+        let accepting = backlog.accepting.take();
+        wire.wakes.extend(accepting);
+        self.far.phase = Phase::Open;
+        self.far.reader = true;
+        self.far.writer = true;
     }
 
     fn ends(&mut self, side: Side) -> (&mut End, &mut End) {

@@ -41,8 +41,7 @@ pub(super) struct Host {
     pub(super) boot: u64,
     pub(super) health: Health,
     pub(super) skew: Skew,
-    pub(super) random: Rng,
-    /// Apart from `random`, so that loss does not change what the host's programs draw.
+    /// Apart from what the host's programs draw from, so that faults do not change that.
     pub(super) loss: Rng,
     pub(super) listeners: BTreeMap<u16, Backlog>,
     pub(super) sockets: BTreeMap<u16, Socket>,
@@ -74,7 +73,6 @@ impl Backlog {
 impl Host {
     pub(super) fn new(name: String, region: usize, ip: IpAddr, seed: u64) -> Self {
         Host {
-            random: Rng::new(seed, &name, 0),
             loss: Rng::new(!seed, &name, 0),
             name,
             region,
@@ -89,11 +87,10 @@ impl Host {
         }
     }
 
-    /// Starts anew after a crash, with other random numbers than before.
-    pub(super) fn restart(&mut self, seed: u64) {
+    /// Starts anew after a crash.
+    pub(super) fn restart(&mut self) {
         self.boot += 1;
         self.health = Health::Running;
-        self.random = Rng::new(seed, &self.name, self.boot);
         self.next_port = FIRST_FREE_PORT;
     }
 

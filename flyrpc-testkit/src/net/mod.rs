@@ -148,7 +148,7 @@ impl SimNet {
     }
 
     /// Starts a host again, with the same address; what runs on it is to be started with the new
-    /// environment that this returns. If the host has not crashed yet, it does so first.
+    /// environment that this returns, which draws other random numbers. If the host has not crashed yet, it does so first.
     ///
     /// # Panics
     ///
@@ -157,9 +157,8 @@ impl SimNet {
         self.crash(host.as_ref());
         let (id, boot) = self.shared.with(|core| {
             let id = find(core, host.as_ref());
-            let seed = core.wire.seed;
             let host = core.wire.host(id);
-            host.restart(seed);
+            host.restart();
             (id, host.boot)
         });
         SimEnv::new(Arc::clone(&self.shared), id, boot)

@@ -1,6 +1,10 @@
 //! What a host's environment and its tasks ask of the state.
 
-use std::{io, net::IpAddr, net::SocketAddr, task::Waker};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    task::Waker,
+};
 
 use flyrpc::Region;
 use tokio::time::Instant;
@@ -9,6 +13,7 @@ use super::{
     core::Core,
     host::{Health, HostId, Skew, Tasks},
 };
+use crate::rng::Rng;
 
 /// What a task that was woken may do.
 pub(crate) enum Admission {
@@ -37,8 +42,9 @@ impl Core {
         }
     }
 
-    pub(crate) fn random(&mut self, id: HostId) -> u64 {
-        self.wire.host(id).random.next()
+    /// Where the programs of a boot of the host draw from.
+    pub(crate) fn rng(&self, id: HostId, boot: u64) -> Rng {
+        Rng::new(self.wire.seed, &self.wire.hosts[id.0].name, boot)
     }
 
     pub(crate) fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {

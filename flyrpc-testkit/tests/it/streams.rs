@@ -267,6 +267,39 @@ async fn ports_are_taken_once_and_zero_takes_a_free_one() {
     assert!(ports[0] != ports[1] && !ports.contains(&0), "{ports:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_also_work_on_many_threads() {
+    let net = SimNet::builder().build();
+    let hosts: Vec<_> = (0..6).map(|n| net.add_host(format!("iad-{n}"), "iad")).collect();
+    let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
+    for (far, near) in hosts.iter().zip(hosts.iter().cycle().skip(1)) {
+        let (mut near, mut far, _listener) = connected(near, far).await;
+        hosts[1].spawn(Box::pin(async move {
+            let mut byte = [0];
+            while far.reader.read_exact(&mut byte).await.is_ok() {
+                write(&mut far, &byte).await;
+            }
+        }));
+        let done = done.clone();
+        hosts[2].spawn(Box::pin(async move {
+            for byte in 0..100 {
+                write(&mut near, &[byte]).await;
+                assert_eq!(read(&mut near, 1).await, [byte]);
+            }
+            done.send(()).expect("is awaited");
+        }));
+    }
+    for _ in 0..20 {
+        net.freeze("iad-1");
+        let _cut = net.partition("iad", "iad");
+        sleep(ms(2)).await;
+        net.resume("iad-1");
+    }
+    for _ in &hosts {
+        finished.recv().await.expect("none panics");
+    }
+}
+
 #[tokio::test]
 async fn streams_also_work_in_real_time() {
     let net = SimNet::builder().rtt("iad", "hkg", ms(4)).build();
