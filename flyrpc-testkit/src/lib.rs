@@ -1,1 +1,62 @@
 //! Simulated multi-region clusters for testing services built with flyrpc.
+//!
+//! A [`SimNet`] is a network of hosts in regions, in one process and on tokio's clock. With the
+//! clock paused, its delays take no real time, are exact to the millisecond, and a run repeats for
+//! as long as its [seed](SimNetBuilder::seed) does. Each host has a [`SimEnv`], the
+//! [`Env`](flyrpc::Env) that a node on it runs in: the production code, with other sockets.
+//!
+//! ```
+//! use std::{io, time::Duration};
+//! use flyrpc::Env;
+//! use flyrpc_testkit::SimNet;
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::{Instant, timeout}};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> io::Result<()> {
+//! let net = SimNet::builder().rtt("iad", "hkg", Duration::from_millis(202)).build();
+//! let iad = net.add_host("iad-0", "iad");
+//! let hkg = net.add_host("hkg-0", "hkg");
+//!
+//! let start = Instant::now();
+//! let mut listener = iad.listen(iad.addr(4100)).await?;
+//! let mut near = hkg.connect(iad.addr(4100)).await?;
+//! assert_eq!(start.elapsed(), Duration::from_millis(202));
+//!
+//! let (mut far, _) = listener.accept().await?;
+//! let cut = net.partition("iad", "hkg");
+//! near.writer.write_all(b"hello").await?;
+//! let hour = Duration::from_secs(3600);
+//! assert!(timeout(hour, far.reader.read_u8()).await.is_err());
+//!
+//! drop(cut);
+//! assert_eq!(far.reader.read_u8().await?, b'h');
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | What can go wrong | |
+//! |---|---|
+//! | between two regions or hosts | [`partition`](SimNet::partition), [`partition_one_way`](SimNet::partition_one_way), [`hold`](SimNet::hold), [`slow`](SimNet::slow), [`lose`](SimNet::lose), until the returned guard is dropped |
+//! | to a host | [`crash`](SimNet::crash), [`restart`](SimNet::restart), [`freeze`](SimNet::freeze), [`resume`](SimNet::resume) |
+//! | to its clock | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind) |
+//!
+//! # What it does not do
+//!
+//! - Tasks that a program spawns past its environment, with `tokio::spawn`, are out of its reach:
+//!   they run on while their host is frozen and after it has crashed.
+//! - Equal runs need tokio's current-thread runtime, its clock paused, and programs that take their
+//!   randomness from their environment and do not iterate over `std`'s hash maps.
+//! - Bandwidth is bounded by a stream's buffers only, acknowledgements take no time, and streams
+//!   lose nothing: there is no congestion.
+
+mod env;
+mod latency;
+mod net;
+mod rng;
+mod task;
+
+pub use self::{
+    env::SimEnv,
+    latency::RoundTrips,
+    net::{FaultGuard, SimNet, SimNetBuilder},
+};

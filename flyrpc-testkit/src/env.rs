@@ -1,0 +1,122 @@
+//! One host of the simulated network, as the programs on it see the world.
+
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use flyrpc::{BoxStream, Datagram, Env, Listener, Region};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::{
+    net::{Core, HostId, Shared, SimDatagram, SimListener, connect},
+    rng::Rng,
+    task::HostTask,
+};
+
+/// The world of one boot of one simulated host.
+///
+/// Once the host has crashed, all of it fails with [`NetworkDown`](io::ErrorKind::NetworkDown), and
+/// tasks are dropped unpolled, also after a restart, which gives a new environment.
+#[derive(Clone)]
+pub struct SimEnv {
+    shared: Arc<Shared>,
+    host: HostId,
+    boot: u64,
+    /// Of this boot alone: what an earlier one still draws must not change what this one does.
+    rng: Arc<Mutex<Rng>>,
+}
+
+impl SimEnv {
+    pub(crate) fn new(shared: Arc<Shared>, host: HostId, boot: u64) -> Self {
+        let rng = shared.lock().rng(host, boot);
+        SimEnv { shared, host, boot, rng: Arc::new(Mutex::new(rng)) }
+    }
+
+    /// The host's name.
+    pub fn name(&self) -> String {
+        self.shared.lock().host_name(self.host)
+    }
+
+    /// The host's region.
+    pub fn region(&self) -> Region {
+        self.shared.lock().host_region(self.host)
+    }
+
+    /// The host's address.
+    pub fn ip(&self) -> IpAddr {
+        self.shared.lock().host_ip(self.host)
+    }
+
+    /// The host's address with `port`: where a node on it would listen, and others would find it.
+    pub fn addr(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(), port)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn host_and_boot(&self) -> (HostId, u64) {
+        (self.host, self.boot)
+    }
+
+    /// Acts for a program on the host.
+    pub(crate) fn act<R>(
+        &self,
+        act: impl FnOnce(&mut Core, HostId) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.shared.with(|core| {
+            core.check_boot(self.host, self.boot)?;
+            act(core, self.host)
+        })
+    }
+}
+
+impl Env for SimEnv {
+    fn now(&self) -> Instant {
+        self.shared.lock().clock(self.host, Instant::now())
+    }
+
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        HostTask::spawn(self, task);
+    }
+
+    fn random(&self) -> u64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        Box::pin(connect(self, to))
+    }
+
+    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = SimListener::bind(self, at)?;
+            Ok(Box::new(listener) as Box<dyn Listener>)
+        })
+    }
+
+    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
+        Box::pin(async move {
+            let socket = SimDatagram::bind(self, at)?;
+            Ok(Arc::new(socket) as Arc<dyn Datagram>)
+        })
+    }
+
+    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        let addrs = self.act(|core, _| core.resolve(name));
+        Box::pin(async move { addrs })
+    }
+}
+
+impl fmt::Debug for SimEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimEnv({} in {}, boot {})", self.name(), self.region(), self.boot)
+    }
+}

@@ -1,0 +1,312 @@
+//! The simulated network: hosts in regions, and the ways between them.
+//!
+//! All of it is one state under one lock. Every message under way is an event that is due at some
+//! instant; one task sleeps until the next of them. Nothing is woken, dropped or spawned while the
+//! lock is held, because wakers and destructors are other people's code and may come back here.
+
+mod connection;
+mod core;
+mod datagram;
+mod faults;
+mod host;
+mod names;
+mod stream;
+mod view;
+mod wire;
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flyrpc::Region;
+use tokio::{
+    runtime,
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+pub use self::faults::FaultGuard;
+pub(crate) use self::{
+    core::Core,
+    datagram::SimDatagram,
+    host::HostId,
+    stream::{SimListener, connect},
+    view::Admission,
+};
+use self::{
+    core::Driver,
+    host::{Health, Skew},
+    wire::Wire,
+};
+use crate::{env::SimEnv, latency::RoundTrips};
+
+/// A simulated network. Clones are handles to the same one.
+///
+/// It lives on tokio's clock, paused or not, of the one runtime that it is used in.
+#[derive(Clone)]
+pub struct SimNet {
+    shared: Arc<Shared>,
+}
+
+/// Settles what a simulated network is like before there is anything in it.
+#[derive(Debug, Clone)]
+pub struct SimNetBuilder {
+    seed: u64,
+    buffer: usize,
+    round_trips: RoundTrips,
+}
+
+impl SimNetBuilder {
+    /// Where all randomness comes from: equal seeds give equal runs. 0 unless set.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the round trip between two regions, or within one. [`RoundTrips`] has the defaults.
+    ///
+    /// # Panics
+    ///
+    /// If `round_trip` is not a whole number of milliseconds.
+    pub fn rtt(mut self, a: impl Into<Region>, b: impl Into<Region>, round_trip: Duration) -> Self {
+        self.round_trips.set(a, b, round_trip);
+        self
+    }
+
+    /// Replaces all round trips.
+    pub fn round_trips(mut self, round_trips: RoundTrips) -> Self {
+        self.round_trips = round_trips;
+        self
+    }
+
+    /// How many bytes a socket buffers, 256 KiB unless set: for a stream, of what it has not sent
+    /// yet, and again of what is in flight to it or not read yet; for datagrams, of what is not
+    /// read yet. A stream carries at most this much in the time of one way.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` is 0.
+    pub fn socket_buffer(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "a stream cannot move without any buffer");
+        self.buffer = bytes;
+        self
+    }
+
+    /// Makes the network, with no hosts yet.
+    pub fn build(self) -> SimNet {
+        let wire = Wire::new(self.seed, self.buffer, self.round_trips, Instant::now());
+        let core = Mutex::new(Core::new(wire));
+        SimNet { shared: Arc::new(Shared { core, sooner: Notify::new() }) }
+    }
+}
+
+impl SimNet {
+    /// Starts to describe a network.
+    pub fn builder() -> SimNetBuilder {
+        SimNetBuilder { seed: 0, buffer: 256 * 1024, round_trips: RoundTrips::default() }
+    }
+
+    /// Adds a host, with the next free address of its region. What runs on it is told its
+    /// environment, which this returns.
+    ///
+    /// # Panics
+    ///
+    /// If the name is taken by a host or a region, or the round trip to the region of an earlier
+    /// host is unknown.
+    pub fn add_host(&self, name: impl Into<String>, region: impl Into<Region>) -> SimEnv {
+        let (name, region) = (name.into(), region.into());
+        let id = self.shared.with(|core| core.wire.add_host(name, region));
+        SimEnv::new(Arc::clone(&self.shared), id, 0)
+    }
+
+    /// Lets `name` resolve to `addrs` instead of what it resolved to before; to none of them, and
+    /// looking it up fails. The names of hosts resolve to their addresses without this.
+    pub fn set_name(&self, name: impl Into<String>, addrs: impl IntoIterator<Item = IpAddr>) {
+        let (name, addrs) = (name.into(), addrs.into_iter().collect());
+        self.shared.with(|core| core.names.set(name, addrs));
+    }
+
+    /// Crashes a host: drops its tasks without another poll, and closes its sockets. The other ends
+    /// of its streams see a reset after the delay of one way. What connects to it gets no answer.
+    ///
+    /// The tasks' destructors run when the runtime comes to them, which is before time passes.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn crash(&self, host: impl AsRef<str>) {
+        let tasks = self.shared.with(|core| {
+            let id = find(core, host.as_ref());
+            core.crash(id)
+        });
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    /// Starts a host again, with the same address; what runs on it is to be started with the new
+    /// environment that this returns, which draws other random numbers. If the host has not crashed yet, it does so first.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
+        self.crash(host.as_ref());
+        let (id, boot) = self.shared.with(|core| {
+            let id = find(core, host.as_ref());
+            let host = core.wire.host(id);
+            host.restart();
+            (id, host.boot)
+        });
+        SimEnv::new(Arc::clone(&self.shared), id, boot)
+    }
+
+    /// Freezes a host: its tasks get no polls until it is resumed. Its kernel goes on, so it
+    /// answers connections, and buffers what arrives until the buffers are full. A crashed host
+    /// stays crashed.
+    ///
+    /// Only tasks spawned through the host's environment freeze, not those that a program spawns
+    /// past it, nor a test's own.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn freeze(&self, host: impl AsRef<str>) {
+        self.shared.with(|core| {
+            let id = find(core, host.as_ref());
+            let host = core.wire.host(id);
+            if host.health == Health::Running {
+                host.health = Health::Frozen;
+            }
+        });
+    }
+
+    /// Resumes a frozen host. Its timers that ran out meanwhile fire at once.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn resume(&self, host: impl AsRef<str>) {
+        self.shared.with(|core| {
+            let id = find(core, host.as_ref());
+            let Wire { hosts, wakes, .. } = &mut core.wire;
+            let host = &mut hosts[id.0];
+            if host.health == Health::Frozen {
+                host.health = Health::Running;
+                wakes.extend(host.tasks.unpark());
+            }
+        });
+    }
+
+    /// Sets a host's clock ahead of all others by `by`, instead of any earlier skew. Timers stay
+    /// right.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
+        self.skew(host.as_ref(), Skew::Ahead(by));
+    }
+
+    /// Sets a host's clock behind all others by `by`, instead of any earlier skew. Timers stay
+    /// right.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host. Reading the clock panics where the platform's clock cannot go back
+    /// that far.
+    pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
+        self.skew(host.as_ref(), Skew::Behind(by));
+    }
+
+    fn skew(&self, host: &str, skew: Skew) {
+        self.shared.with(|core| {
+            let id = find(core, host);
+            core.wire.host(id).skew = skew;
+        });
+    }
+}
+
+impl fmt::Debug for SimNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = self.shared.lock();
+        let hosts = core.wire.hosts.iter().map(|host| (&host.name, host.health));
+        f.debug_map().entries(hosts).finish()
+    }
+}
+
+fn find(core: &Core, name: &str) -> HostId {
+    core.wire.find(name).unwrap_or_else(|| panic!("no host is called `{name}`"))
+}
+
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    /// Tells the driver that an event is due before the one that it waits for.
+    sooner: Notify,
+}
+
+impl Shared {
+    /// Looks at the state without letting time pass in it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic under the lock is a failed lookup of a test's own, which changes nothing.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acts on the state as it is now, and sees to it that what follows happens in time.
+    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.lock();
+        let now = Instant::now();
+        core.advance(now);
+        let result = act(&mut core);
+        // What takes no time has happened when this returns.
+        core.advance(now);
+        let wakes = std::mem::take(&mut core.wire.wakes);
+        let next = core.wire.next_event();
+        let waits = core.driver;
+        let runtime = runtime::Handle::try_current().ok();
+        if let (Some(next), Some(_)) = (next, &runtime)
+            && (waits == Driver::Idle || waits > Driver::Until(next))
+        {
+            core.driver = Driver::Until(next);
+        }
+        let changed = core.driver != waits;
+        drop(core);
+        for waker in wakes {
+            waker.wake();
+        }
+        match runtime {
+            Some(runtime) if changed && waits == Driver::Idle => {
+                runtime.spawn(drive(Arc::clone(self)));
+            }
+            Some(_) if changed => self.sooner.notify_one(),
+            // Outside a runtime there is nobody left to see what would follow.
+            _ => {}
+        }
+        result
+    }
+
+    /// Lets happen what is due, and tells when the next event is, if any.
+    fn turn(&self) -> Option<Instant> {
+        let mut core = self.lock();
+        core.advance(Instant::now());
+        let wakes = std::mem::take(&mut core.wire.wakes);
+        let next = core.wire.next_event();
+        core.driver = next.map_or(Driver::Idle, Driver::Until);
+        drop(core);
+        for waker in wakes {
+            waker.wake();
+        }
+        next
+    }
+}
+
+/// Runs as long as anything is under way.
+async fn drive(shared: Arc<Shared>) {
+    while let Some(next) = shared.turn() {
+        // Either way it is time to look again.
+        let _ = timeout_at(next, shared.sooner.notified()).await;
+    }
+}

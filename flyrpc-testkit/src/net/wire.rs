@@ -1,0 +1,225 @@
+//! What lies between the hosts: who there is, how long messages take, which faults are in the way,
+//! and the messages that are under way. Time comes in as a value; nothing here waits.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    task::Waker,
+    time::Duration,
+};
+
+use flyrpc::Region;
+use tokio::time::Instant;
+
+use super::{
+    connection::{ConnId, Side},
+    datagram::Packet,
+    faults::Faults,
+    host::{Health, Host, HostId},
+};
+use crate::latency::RoundTrips;
+
+pub(super) struct Wire {
+    pub(super) seed: u64,
+    /// How many bytes each end of a connection buffers in each direction.
+    pub(super) buffer: usize,
+    pub(super) now: Instant,
+    pub(super) hosts: Vec<Host>,
+    pub(super) faults: Faults,
+    /// Datagrams that a hold keeps back.
+    pub(super) held: Vec<Packet>,
+    /// Tasks to wake once the lock is given back: a waker's code is not ours.
+    pub(super) wakes: Vec<Waker>,
+    events: BTreeMap<(Instant, u64), Event>,
+    /// Numbers events, so that those of one instant happen in the order of their causes.
+    scheduled: u64,
+    round_trips: RoundTrips,
+    regions: Vec<Region>,
+    /// Round trips by the numbers of two regions, the greater first.
+    delays: Vec<Vec<Duration>>,
+}
+
+/// Something that is due.
+pub(super) enum Event {
+    /// The first message on its way from `from` arrives at the other end.
+    Stream {
+        conn: ConnId,
+        from: Side,
+    },
+    Datagram(Packet),
+}
+
+impl Wire {
+    pub(super) fn new(seed: u64, buffer: usize, round_trips: RoundTrips, now: Instant) -> Self {
+        Wire {
+            seed,
+            buffer,
+            now,
+            hosts: Vec::new(),
+            faults: Faults::default(),
+            held: Vec::new(),
+            wakes: Vec::new(),
+            events: BTreeMap::new(),
+            scheduled: 0,
+            round_trips,
+            regions: Vec::new(),
+            delays: Vec::new(),
+        }
+    }
+
+    pub(super) fn host(&mut self, id: HostId) -> &mut Host {
+        &mut self.hosts[id.0]
+    }
+
+    pub(super) fn region(&self, id: HostId) -> &Region {
+        &self.regions[self.hosts[id.0].region]
+    }
+
+    /// # Panics
+    ///
+    /// If the name is taken, or a round trip to another region is unknown.
+    pub(super) fn add_host(&mut self, name: String, region: Region) -> HostId {
+        assert!(self.find(&name).is_none(), "there is a host `{name}` already");
+        let named = self.regions.iter().find(|known| **known == *name);
+        assert!(named.is_none(), "host `{name}` has the name of a region: faults could mean both");
+        assert!(
+            self.find(region.as_str()).is_none(),
+            "region `{region}` has the name of a host: faults could mean both"
+        );
+        let region = self.region_number(region);
+        let nth = 1 + self.hosts.iter().filter(|host| host.region == region).count();
+        let part = |number: usize| {
+            u8::try_from(number).expect("more regions or hosts than addresses can number")
+        };
+        let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff));
+        self.hosts.push(Host::new(name, region, ip.into(), self.seed));
+        HostId(self.hosts.len() - 1)
+    }
+
+    fn region_number(&mut self, region: Region) -> usize {
+        if let Some(known) = self.regions.iter().position(|known| *known == region) {
+            return known;
+        }
+        let delay = |other: &Region| {
+            self.round_trips.between(&region, other).unwrap_or_else(|| {
+                panic!(
+                    "no round trip is known between regions `{other}` and `{region}`: \
+                     set it with `.rtt(\"{other}\", \"{region}\", …)`"
+                )
+            })
+        };
+        let delays = self.regions.iter().chain([&region]).map(delay).collect();
+        self.delays.push(delays);
+        self.regions.push(region);
+        self.regions.len() - 1
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|host| host.name == name).map(HostId)
+    }
+
+    pub(super) fn find_region(&self, name: &str) -> Option<usize> {
+        let region = Region::from(name);
+        self.regions.iter().position(|known| *known == region)
+    }
+
+    /// The host that `near` reaches at `ip`.
+    pub(super) fn locate(&self, near: HostId, ip: IpAddr) -> Option<HostId> {
+        if ip.is_loopback() || ip.is_unspecified() {
+            return Some(near);
+        }
+        self.hosts.iter().position(|host| host.ip == ip).map(HostId)
+    }
+
+    /// The delay of one way without faults. Of a round trip's odd millisecond, one direction has
+    /// all: the one from the region, or within a region the host, that comes first.
+    fn one_way(&self, from: HostId, to: HostId) -> Duration {
+        if from == to {
+            return Duration::ZERO;
+        }
+        let (a, b) = (self.hosts[from.0].region, self.hosts[to.0].region);
+        let round_trip = self.delays[a.max(b)][a.min(b)].as_millis() as u64;
+        let first = if a == b { from < to } else { self.regions[a] < self.regions[b] };
+        Duration::from_millis(if first { round_trip.div_ceil(2) } else { round_trip / 2 })
+    }
+
+    /// The delay of a message that sets out now, or nothing if it cannot arrive for now.
+    pub(super) fn passage(&self, from: HostId, to: HostId) -> Option<Duration> {
+        let weather = self.faults.between(self, from, to);
+        let open = !weather.cut && !weather.held;
+        open.then(|| self.one_way(from, to) + weather.extra)
+    }
+
+    pub(super) fn schedule(&mut self, at: Instant, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((at, self.scheduled), event);
+    }
+
+    pub(super) fn next_event(&self) -> Option<Instant> {
+        self.events.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Event> {
+        let first = self.events.first_entry().filter(|first| first.key().0 <= now)?;
+        let ((at, _), event) = first.remove_entry();
+        // What an event causes starts when it was due, even if the clock jumped past that.
+        self.now = at;
+        Some(event)
+    }
+
+    pub(super) fn wake(&mut self, waker: &mut Option<Waker>) {
+        self.wakes.extend(waker.take());
+    }
+
+    pub(super) fn send_datagram(&mut self, packet: Packet) {
+        let weather = self.faults.between(self, packet.from_host, packet.to_host);
+        let lost = weather.loss > 0.0 && self.host(packet.from_host).loss.chance(weather.loss);
+        if weather.cut || lost {
+            return;
+        }
+        if weather.held {
+            self.held.push(packet);
+            return;
+        }
+        let at = self.now + self.one_way(packet.from_host, packet.to_host) + weather.extra;
+        self.schedule(at, Event::Datagram(packet));
+    }
+
+    pub(super) fn deliver_datagram(&mut self, packet: Packet) {
+        let weather = self.faults.between(self, packet.from_host, packet.to_host);
+        if weather.cut {
+            return;
+        }
+        if weather.held {
+            self.held.push(packet);
+            return;
+        }
+        let Packet { to_host, from, to, data, .. } = packet;
+        let host = self.host(to_host);
+        if host.health == Health::Crashed {
+            return;
+        }
+        if let Some(socket) = host.sockets.get_mut(&to.port()).filter(|s| s.takes(to.ip())) {
+            let wakes = socket.push(data, from);
+            self.wakes.extend(wakes);
+        }
+    }
+
+    /// Lets go the datagrams that nothing holds any longer.
+    pub(super) fn release(&mut self) {
+        for packet in std::mem::take(&mut self.held) {
+            let weather = self.faults.between(self, packet.from_host, packet.to_host);
+            if weather.held {
+                self.held.push(packet);
+            } else {
+                self.send_datagram(packet);
+            }
+        }
+    }
+
+    /// Where packets from a socket of `host` bound at `at` come from, if sent to `to`.
+    pub(super) fn source(&self, host: HostId, to: IpAddr, port: u16) -> SocketAddr {
+        let ip = if to.is_loopback() || to.is_unspecified() { to } else { self.hosts[host.0].ip };
+        SocketAddr::new(ip, port)
+    }
+}

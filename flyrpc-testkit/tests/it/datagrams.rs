@@ -1,0 +1,93 @@
+use std::{io::ErrorKind, sync::Arc};
+
+use flyrpc::{Datagram, Env};
+use flyrpc_testkit::{SimEnv, SimNet};
+use tokio::time::timeout;
+
+use crate::support::*;
+
+async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
+    env.datagram(any(PORT)).await.expect("the port is free")
+}
+
+async fn receive(socket: &Arc<dyn Datagram>) -> Vec<u8> {
+    let mut data = [0; 1_200];
+    let (len, _) = socket.receive(&mut data).await.expect("receives");
+    data[..len].to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_datagram_takes_one_way_and_says_where_it_is_from() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (a, b) = (socket(&iad).await, socket(&hkg).await);
+    a.send(b"gossip", hkg.addr(PORT)).await.expect("sends");
+    let mut data = [0; 4];
+    let (took, received) = timed(b.receive(&mut data)).await;
+    assert_eq!(took, ONE_WAY);
+    assert_eq!(received.expect("receives"), (4, iad.addr(PORT)));
+    assert_eq!(&data, b"goss", "what does not fit is cut off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn datagrams_to_nobody_are_no_error_and_too_large_ones_are() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let a = socket(&iad).await;
+    a.send(b"x", hkg.addr(PORT)).await.expect("sends");
+    a.send(b"x", ([10, 9, 9, 9], 1).into()).await.expect("sends");
+    let large = vec![0; 65_508];
+    assert_eq!(kind(a.send(&large, hkg.addr(PORT)).await), ErrorKind::InvalidInput);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let (a, b) = (socket(&iad).await, socket(&hkg).await);
+    a.send(b"caught on the way", hkg.addr(PORT)).await.expect("sends");
+    let cut = net.partition("iad", "hkg");
+    a.send(b"lost", hkg.addr(PORT)).await.expect("sends");
+    assert!(never(receive(&b)).await);
+    drop(cut);
+    assert!(never(receive(&b)).await);
+
+    let hold = net.hold("iad", "hkg");
+    a.send(b"held", hkg.addr(PORT)).await.expect("sends");
+    assert!(never(receive(&b)).await);
+    drop(hold);
+    assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held".to_vec()));
+}
+
+async fn survivors(seed: u64) -> Vec<u8> {
+    let net = SimNet::builder().seed(seed).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (a, b) = (socket(&iad).await, socket(&hkg).await);
+    let _loss = net.lose("iad", "hkg", 0.3);
+    for number in 0..200 {
+        a.send(&[number], hkg.addr(PORT)).await.expect("sends");
+    }
+    let mut survivors = Vec::new();
+    while let Ok(data) = timeout(ms(1_000), receive(&b)).await {
+        survivors.extend(data);
+    }
+    survivors
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_datagrams_are_lost_follows_from_the_seed() {
+    let first = survivors(1).await;
+    assert!((110..170).contains(&first.len()), "{} of 200 survived", first.len());
+    assert_eq!(first, survivors(1).await);
+    assert_ne!(first, survivors(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_socket_loses_what_comes_next() {
+    let net = SimNet::builder().socket_buffer(10).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (a, b) = (socket(&iad).await, socket(&hkg).await);
+    for number in 0..3 {
+        a.send(&[number; 5], hkg.addr(PORT)).await.expect("sends");
+    }
+    assert_eq!(receive(&b).await, [0; 5]);
+    assert_eq!(receive(&b).await, [1; 5]);
+    assert!(never(receive(&b)).await);
+}

@@ -1,0 +1,197 @@
+use std::{
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use flyrpc::Env;
+use flyrpc_testkit::{SimEnv, SimNet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep},
+};
+
+use crate::support::*;
+
+/// Counts up every millisecond on `env`.
+fn tick(env: &SimEnv) -> Arc<AtomicU32> {
+    let ticks = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&ticks);
+    env.spawn(Box::pin(async move {
+        loop {
+            sleep(ms(1)).await;
+            count.fetch_add(1, SeqCst);
+        }
+    }));
+    ticks
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_resets_streams_at_their_other_ends_after_one_way() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut far, b"before").await;
+    net.crash("iad-0");
+    assert_eq!(timed(read(&mut near, 6)).await, (ONE_WAY, b"before".to_vec()));
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(far.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_drops_tasks_without_another_poll() {
+    struct SetOnDrop(Arc<AtomicU32>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(1, SeqCst);
+        }
+    }
+
+    let (net, iad, _hkg) = iad_and_hkg();
+    let ticks = tick(&iad);
+    let dropped = Arc::new(AtomicU32::new(0));
+    let guard = SetOnDrop(Arc::clone(&dropped));
+    iad.spawn(Box::pin(async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    }));
+    sleep(ms(10)).await;
+    let before = ticks.load(SeqCst);
+    assert!(before >= 9);
+    net.crash("iad-0");
+    sleep(ms(10)).await;
+    assert_eq!(ticks.load(SeqCst), before);
+    assert_eq!(dropped.load(SeqCst), 1);
+
+    let late = tick(&iad);
+    sleep(ms(10)).await;
+    assert_eq!(late.load(SeqCst), 0, "what runs after a crash is a later boot");
+    assert_eq!(kind(iad.listen(any(PORT)).await), ErrorKind::NetworkDown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_host_gives_no_answer_and_a_restarted_one_does() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let old_listener = listen(&iad).await;
+    net.crash("iad-0");
+    assert!(never(hkg.connect(iad.addr(PORT))).await);
+
+    let iad = net.restart("iad-0");
+    assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
+    let _listener = listen(&iad).await;
+    drop(old_listener);
+    hkg.connect(iad.addr(PORT)).await.expect("the old boot's listener is not the new one's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_the_midst_of_opening_resets() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let _listener = listen(&iad).await;
+    let crash = async {
+        sleep(ms(150)).await;
+        net.crash("iad-0");
+    };
+    let (connected, ()) = tokio::join!(hkg.connect(iad.addr(PORT)), crash);
+    let mut near = connected.expect("the kernel had answered");
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_host_gets_no_polls_and_its_kernel_buffers() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let mut listener = listen(&iad).await;
+    let server = iad.clone();
+    iad.spawn(Box::pin(async move {
+        let (mut stream, _) = listener.accept().await.expect("accepts");
+        let heard = read(&mut stream, 4).await;
+        stream.writer.write_all(&heard).await.expect("writes");
+        // The stream stays open until the host goes.
+        std::future::pending::<()>().await;
+        drop(server);
+    }));
+    let ticks = tick(&iad);
+    net.freeze("iad-0");
+    sleep(ms(10)).await;
+    assert_eq!(ticks.load(SeqCst), 0);
+
+    let (took, near) = timed(hkg.connect(iad.addr(PORT))).await;
+    let mut near = near.expect("the kernel answers");
+    assert_eq!(took, ms(202));
+    write(&mut near, b"ping").await;
+    assert!(never(near.reader.read_u8()).await);
+
+    net.resume("iad-0");
+    assert_eq!(timed(read(&mut near, 4)).await, (ONE_WAY, b"ping".to_vec()));
+    let resumed = ticks.load(SeqCst);
+    assert!(resumed > 0 && resumed < 200, "{resumed} ticks: time that was frozen is not made up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_host_can_crash() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let (mut near, _far, _listener) = connected(&hkg, &iad).await;
+    let ticks = tick(&iad);
+    net.freeze("iad-0");
+    sleep(ms(10)).await;
+    net.crash("iad-0");
+    net.resume("iad-0");
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    assert_eq!(ticks.load(SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_skewed_clock_is_off_and_its_timers_are_not() {
+    let (net, iad, hkg) = iad_and_hkg();
+    net.skew_ahead("iad-0", ms(5_000));
+    net.skew_behind("hkg-0", ms(30));
+    let now = Instant::now();
+    assert_eq!(iad.now(), now + ms(5_000));
+    assert_eq!(hkg.now(), now - ms(30));
+    assert_eq!(timed(sleep(ms(7))).await.0, ms(7));
+    assert_eq!(iad.now(), now + ms(5_007));
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_numbers_follow_from_seed_host_and_boot() {
+    let draw = |seed| {
+        let net = SimNet::builder().seed(seed).build();
+        let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+        let before = [iad.random(), iad.random(), hkg.random()];
+        (before, net.restart("iad-0").random())
+    };
+    let (before, after) = draw(7);
+    assert_eq!(draw(7), (before, after));
+    assert_ne!(draw(8), (before, after));
+    assert!(before[0] != before[1] && before[0] != before[2] && before[0] != after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_resolve_to_what_was_set_and_hosts_to_their_addresses() {
+    let (net, iad, hkg) = iad_and_hkg();
+    net.set_name("app.internal", [iad.ip(), hkg.ip()]);
+    let resolved = iad.resolve("app.internal:80").await.expect("is set");
+    assert_eq!(resolved, [iad.addr(80), hkg.addr(80)]);
+    assert_eq!(iad.resolve("hkg-0:80").await.expect("is a host"), [hkg.addr(80)]);
+    assert_eq!(iad.resolve("10.0.0.1:80").await.expect("is one"), [([10, 0, 0, 1], 80).into()]);
+    assert_eq!(kind(iad.resolve("nobody:80").await), ErrorKind::NotFound);
+    assert_eq!(kind(iad.resolve("app.internal").await), ErrorKind::InvalidInput);
+    net.set_name("app.internal", []);
+    assert_eq!(kind(iad.resolve("app.internal:80").await), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "set it with `.rtt(\"iad\", \"lab\", …)`")]
+async fn a_region_of_unknown_distance_is_refused_with_advice() {
+    let net = SimNet::builder().build();
+    net.add_host("iad-0", "iad");
+    net.add_host("lab-0", "lab");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "there is a host `iad-0` already")]
+async fn a_name_is_given_once() {
+    let (net, ..) = iad_and_hkg();
+    net.add_host("iad-0", "hkg");
+}

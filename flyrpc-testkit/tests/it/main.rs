@@ -1,0 +1,9 @@
+//! The simulated network as programs and tests see it, in virtual time.
+
+mod datagrams;
+mod hosts;
+mod partitions;
+mod repeatability;
+mod streams;
+mod suite;
+mod support;

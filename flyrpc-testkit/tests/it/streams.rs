@@ -1,0 +1,315 @@
+use std::{io::ErrorKind, time::Duration};
+
+use flyrpc::Env;
+use flyrpc_testkit::SimNet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_pong_takes_exactly_the_round_trip() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (took, ()) = timed(async {
+        write(&mut near, b"ping").await;
+        assert_eq!(read(&mut far, 4).await, b"ping");
+        write(&mut far, b"pong").await;
+        assert_eq!(read(&mut near, 4).await, b"pong");
+    })
+    .await;
+    assert_eq!(took, ms(202));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_odd_round_trip_is_kept_whoever_begins() {
+    let net = SimNet::builder().rtt("iad", "lab", ms(7)).build();
+    let (iad, lab) = (net.add_host("iad-0", "iad"), net.add_host("lab-0", "lab"));
+    let (mut a, mut b, _listener) = connected(&iad, &lab).await;
+    for _ in 0..2 {
+        let (took, ()) = timed(async {
+            write(&mut a, b"x").await;
+            read(&mut b, 1).await;
+            write(&mut b, b"x").await;
+            read(&mut a, 1).await;
+        })
+        .await;
+        assert_eq!(took, ms(7));
+        std::mem::swap(&mut a, &mut b);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_of_a_region_are_a_millisecond_apart_and_a_host_is_none_from_itself() {
+    let net = SimNet::builder().build();
+    let (a, b) = (net.add_host("iad-0", "iad"), net.add_host("iad-1", "iad"));
+    let _listeners = (listen(&a).await, listen(&b).await);
+    assert_eq!(timed(a.connect(b.addr(PORT))).await.0, ms(1));
+    assert_eq!(timed(a.connect(a.addr(PORT))).await.0, ms(0));
+    let loopback = ([127, 0, 0, 1], PORT).into();
+    assert_eq!(timed(a.connect(loopback)).await.0, ms(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_takes_a_round_trip_and_tells_the_listener_who_it_is() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let mut listener = listen(&iad).await;
+    let (took, stream) = timed(hkg.connect(iad.addr(PORT))).await;
+    let _stream = stream.expect("connects");
+    assert_eq!(took, ms(202));
+    let (took, accepted) = timed(listener.accept()).await;
+    assert_eq!(took, ONE_WAY, "the confirmation is still on its way");
+    assert_eq!(accepted.expect("accepts").1.ip(), hkg.ip());
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_where_nobody_listens_is_refused_after_a_round_trip() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (took, refused) = timed(hkg.connect(iad.addr(PORT))).await;
+    assert_eq!(took, ms(202));
+    assert_eq!(kind(refused), ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_at_the_loopback_address_is_not_reached_from_elsewhere() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let _listener = iad.listen(([127, 0, 0, 1], PORT).into()).await.expect("listens");
+    assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_of_no_host_is_unreachable() {
+    let (_net, iad, _hkg) = iad_and_hkg();
+    let nowhere = ([10, 9, 9, 9], PORT).into();
+    assert_eq!(kind(iad.connect(nowhere).await), ErrorKind::HostUnreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_writes_in_flight_arrive_one_way_after_they_were_written() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (took, ()) = timed(async {
+        for number in 0..1_000_u32 {
+            write(&mut near, &number.to_be_bytes()).await;
+        }
+        for number in 0..1_000_u32 {
+            assert_eq!(read(&mut far, 4).await, number.to_be_bytes());
+        }
+    })
+    .await;
+    assert_eq!(took, ONE_WAY);
+
+    // Spread over more than a round trip, each still takes one way.
+    let writer = tokio::spawn(async move {
+        for _ in 0..500 {
+            write(&mut near, b"x").await;
+            sleep(ms(1)).await;
+        }
+        near
+    });
+    let (took, _) = timed(read(&mut far, 500)).await;
+    assert_eq!(took, ms(499) + ONE_WAY);
+    writer.await.expect("writes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_waits_when_the_buffers_are_full_until_the_reader_drains_them() {
+    let net = SimNet::builder().socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, &[1; 2_000]).await;
+    assert!(never(near.writer.write_all(&[2; 1])).await, "2,000 bytes fill both buffers");
+
+    assert_eq!(read(&mut far, 400).await, [1; 400]);
+    write(&mut near, &[2; 400]).await;
+    assert!(never(near.writer.write_all(&[3; 1])).await);
+
+    let (took, rest) = timed(read(&mut far, 2_000)).await;
+    assert_eq!(rest, [[1; 1_600].as_slice(), [2; 400].as_slice()].concat());
+    assert_eq!(took, ONE_WAY, "what waited in the sender sets out when there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_direction_can_end_while_the_other_goes_on() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, b"last words").await;
+    near.writer.shutdown().await.expect("shuts down");
+    assert_eq!(kind(near.writer.write_all(b"more").await), ErrorKind::BrokenPipe);
+
+    let mut heard = Vec::new();
+    let (took, read_to_end) = timed(far.reader.read_to_end(&mut heard)).await;
+    read_to_end.expect("ends");
+    assert_eq!((took, heard.as_slice()), (ONE_WAY, b"last words".as_slice()));
+
+    write(&mut far, b"reply").await;
+    assert_eq!(read(&mut near, 5).await, b"reply");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_delivers_what_was_written() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, b"bye").await;
+    drop(near);
+    let mut heard = Vec::new();
+    far.reader.read_to_end(&mut heard).await.expect("ends");
+    assert_eq!(heard, b"bye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_with_unread_data_ends_the_stream_and_then_resets_it() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, b"unread").await;
+    sleep(ONE_WAY).await;
+    drop(far);
+    let (took, end) = timed(near.reader.read_u8()).await;
+    assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::UnexpectedEof));
+    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_with_unread_data_discards_what_was_not_sent() {
+    let net = SimNet::builder().socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, b"unread").await;
+    write(&mut far, &[1; 1_500]).await;
+    sleep(ONE_WAY).await;
+    drop(far);
+    let mut heard = Vec::new();
+    assert_eq!(kind(near.reader.read_to_end(&mut heard).await), ErrorKind::ConnectionReset);
+    assert_eq!(heard, [1; 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_to_a_closed_end_is_answered_with_a_reset() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, far, _listener) = connected(&hkg, &iad).await;
+    drop(far);
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::UnexpectedEof);
+    write(&mut near, b"anybody?").await;
+    sleep(ms(202)).await;
+    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_resets_the_other_end_and_discards_what_was_not_sent() {
+    let net = SimNet::builder().socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    write(&mut near, &[1; 1_500]).await;
+    near.writer.abort_on_close();
+    drop(near);
+    let mut heard = Vec::new();
+    let (took, end) = timed(far.reader.read_to_end(&mut heard)).await;
+    assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::ConnectionReset));
+    assert_eq!(heard, [1; 1_000], "the reader gets what was in flight, and no more");
+    assert_eq!(kind(far.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_takes_place_when_both_halves_are_dropped() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    near.writer.abort_on_close();
+    drop(near.writer);
+    assert!(never(far.reader.read_u8()).await);
+    drop(near.reader);
+    assert_eq!(kind(far.reader.read_u8().await), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_turns_away_who_was_not_accepted() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let listener = listen(&iad).await;
+    let mut near = hkg.connect(iad.addr(PORT)).await.expect("connects");
+    sleep(ONE_WAY).await;
+    drop(listener);
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    let _again = listen(&iad).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_given_up_is_reset_at_its_listener() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let mut listener = listen(&iad).await;
+    let attempt = hkg.connect(iad.addr(PORT));
+    assert!(tokio::time::timeout(ms(150), attempt).await.is_err());
+    assert!(never(listener.accept()).await, "the confirmation never came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_accept_loses_no_connection() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let mut listener = listen(&iad).await;
+    assert!(tokio::time::timeout(ms(1), listener.accept()).await.is_err());
+    let _near = hkg.connect(iad.addr(PORT)).await.expect("connects");
+    sleep(ONE_WAY).await;
+    listener.accept().await.expect("accepts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ports_are_taken_once_and_zero_takes_a_free_one() {
+    let (_net, iad, _hkg) = iad_and_hkg();
+    let listener = listen(&iad).await;
+    assert_eq!(listener.local_addr().expect("is bound"), any(PORT));
+    assert_eq!(kind(iad.listen(iad.addr(PORT)).await), ErrorKind::AddrInUse);
+    let elsewhere = ([10, 9, 9, 9], PORT).into();
+    assert_eq!(kind(iad.listen(elsewhere).await), ErrorKind::AddrNotAvailable);
+
+    let (a, b) = (iad.listen(any(0)).await, iad.listen(any(0)).await);
+    let ports =
+        [a, b].map(|listener| listener.expect("listens").local_addr().expect("is bound").port());
+    assert!(ports[0] != ports[1] && !ports.contains(&0), "{ports:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_also_work_on_many_threads() {
+    let net = SimNet::builder().build();
+    let hosts: Vec<_> = (0..6).map(|n| net.add_host(format!("iad-{n}"), "iad")).collect();
+    let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
+    for (far, near) in hosts.iter().zip(hosts.iter().cycle().skip(1)) {
+        let (mut near, mut far, _listener) = connected(near, far).await;
+        hosts[1].spawn(Box::pin(async move {
+            let mut byte = [0];
+            while far.reader.read_exact(&mut byte).await.is_ok() {
+                write(&mut far, &byte).await;
+            }
+        }));
+        let done = done.clone();
+        hosts[2].spawn(Box::pin(async move {
+            for byte in 0..100 {
+                write(&mut near, &[byte]).await;
+                assert_eq!(read(&mut near, 1).await, [byte]);
+            }
+            done.send(()).expect("is awaited");
+        }));
+    }
+    for _ in 0..20 {
+        net.freeze("iad-1");
+        let _cut = net.partition("iad", "iad");
+        sleep(ms(2)).await;
+        net.resume("iad-1");
+    }
+    for _ in &hosts {
+        finished.recv().await.expect("none panics");
+    }
+}
+
+#[tokio::test]
+async fn streams_also_work_in_real_time() {
+    let net = SimNet::builder().rtt("iad", "hkg", ms(4)).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (took, ()) = timed(async {
+        let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+        write(&mut near, b"ping").await;
+        assert_eq!(read(&mut far, 4).await, b"ping");
+    })
+    .await;
+    assert!(took >= ms(8), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}

@@ -1,0 +1,74 @@
+//! What most tests of the network need.
+
+use std::{
+    future::Future,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use flyrpc::{BoxStream, Env, Listener};
+use flyrpc_testkit::{SimEnv, SimNet};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, timeout},
+};
+
+pub(crate) const PORT: u16 = 4100;
+/// One way between iad and hkg, whose round trip is 202 ms.
+pub(crate) const ONE_WAY: Duration = ms(101);
+
+pub(crate) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A network with one host each in iad and hkg.
+pub(crate) fn iad_and_hkg() -> (SimNet, SimEnv, SimEnv) {
+    let net = SimNet::builder().build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    (net, iad, hkg)
+}
+
+pub(crate) async fn listen(env: &SimEnv) -> Box<dyn Listener> {
+    env.listen(any(PORT)).await.expect("the port is free")
+}
+
+pub(crate) fn any(port: u16) -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], port))
+}
+
+/// A connection from `near` to a listener on `far`, and the listener.
+pub(crate) async fn connected(
+    near: &SimEnv,
+    far: &SimEnv,
+) -> (BoxStream, BoxStream, Box<dyn Listener>) {
+    let mut listener = listen(far).await;
+    let (near, far) = tokio::join!(near.connect(far.addr(PORT)), listener.accept());
+    (near.expect("connects"), far.expect("accepts").0, listener)
+}
+
+/// How long `future` takes in virtual time, and what it gives.
+pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
+    let start = Instant::now();
+    let output = future.await;
+    (start.elapsed(), output)
+}
+
+pub(crate) async fn write(stream: &mut BoxStream, data: &[u8]) {
+    stream.writer.write_all(data).await.expect("writes");
+}
+
+pub(crate) async fn read(stream: &mut BoxStream, len: usize) -> Vec<u8> {
+    let mut data = vec![0; len];
+    stream.reader.read_exact(&mut data).await.expect("reads");
+    data
+}
+
+pub(crate) fn kind<T>(result: io::Result<T>) -> ErrorKind {
+    result.err().expect("fails").kind()
+}
+
+/// Whether `future` is still pending after an hour, in which any message would have arrived.
+pub(crate) async fn never<T>(future: impl Future<Output = T>) -> bool {
+    timeout(Duration::from_secs(3600), future).await.is_err()
+}
