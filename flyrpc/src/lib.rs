@@ -14,6 +14,9 @@ mod wire;
 #[doc(hidden)]
 pub mod __private;
 
+/// Macro docs to come.
+pub use flyrpc_macros::fly_rpc;
+
 pub use self::{
     client::{Client, Routed},
     context::{Context, context},
