@@ -256,7 +256,10 @@ impl fmt::Display for RpcError {
                 "{service}.{method} timed out after {after:?} at node {node}, {}",
                 outcome(*sent)
             ),
-            RpcError::Timeout { after, node: None, .. } => {
+            RpcError::Timeout { after, node: None, sent: true, .. } => {
+                write!(f, "{service}.{method} timed out after {after:?}, {}", outcome(true))
+            }
+            RpcError::Timeout { after, node: None, sent: false, .. } => {
                 write!(f, "{service}.{method} timed out after {after:?}, before a node was reached")
             }
             RpcError::Disconnected { node: Some(node), sent, .. } => write!(

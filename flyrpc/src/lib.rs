@@ -1,17 +1,20 @@
 //! Typed calls in a chosen region of a cluster.
 
 mod client;
-#[allow(dead_code)]
+mod cluster;
 mod config;
 mod context;
-#[allow(dead_code)]
 mod discovery;
 mod env;
 mod error;
-#[allow(dead_code, unused_imports)]
+mod hub;
+mod link;
 mod membership;
+mod node;
 mod node_id;
+mod peers;
 mod region;
+mod routing;
 mod server;
 mod service;
 mod target;
@@ -20,12 +23,17 @@ mod wire;
 #[doc(hidden)]
 pub mod __private;
 
+/// Macro docs to come.
+pub use flyrpc_macros::fly_rpc;
+
 pub use self::{
     client::{Client, Routed},
     context::{Context, context},
     env::{BoxStream, Datagram, Env, Listener, StreamWriter, TokioEnv},
     error::{BodyError, Known, Refusal, RpcError, StartError, Unsupported},
+    node::{Node, NodeBuilder},
     node_id::{NodeId, NodeInfo, ParseNodeIdError},
+    peers::{Event, NoSupport, Peer, PeerState, Support},
     region::Region,
     service::{ArgumentSpec, MethodSpec, Service, ServiceSpec},
     target::Target,

@@ -1,1 +1,3 @@
 //! Behaviour of flyrpc as its users see it.
+
+mod macro_traits;

@@ -1,5 +1,8 @@
 //! The client's side of a call.
 
+mod call;
+mod local;
+mod remote;
 mod routed;
 mod stub;
 

@@ -1,6 +1,7 @@
 //! The serving side of a call: which services this node has, and the life of a request from its
 //! admission to its answer.
 
+mod plain_tarpc;
 mod running;
 
 use std::{
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::Notify;
 
+pub use self::plain_tarpc::serve_tarpc;
 pub(crate) use self::running::{Ended, Running, message};
 use crate::{
     BodyError, NodeInfo, ServiceSpec, StartError,

@@ -1,0 +1,68 @@
+//! What the user wrote: syntax only, with spans. Whether it is a service is for `check` to say.
+
+use proc_macro2::TokenStream;
+use syn::{Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItemFn, Type};
+
+/// Reads the item under the attribute.
+pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
+    let (wrong, at) = match syn::parse2::<Item>(item)? {
+        Item::Trait(item) => return Ok(item),
+        Item::Impl(item) => ("an `impl`", item.impl_token.span),
+        Item::Struct(item) => ("a struct", item.struct_token.span),
+        Item::Enum(item) => ("an enum", item.enum_token.span),
+        Item::Fn(item) => ("a function", item.sig.fn_token.span),
+        Item::Mod(item) => ("a module", item.mod_token.span),
+        _ => ("this item", proc_macro2::Span::call_site()),
+    };
+    Err(syn::Error::new(
+        at,
+        format!(
+            "`#[fly_rpc]` goes on a trait, not on {wrong}\n\n  = note: annotate the trait that \
+             declares the methods, and implement it as any other: the `impl` needs no attribute"
+        ),
+    ))
+}
+
+/// The methods of a trait, in order.
+pub(crate) fn methods(service: &ItemTrait) -> impl Iterator<Item = &TraitItemFn> {
+    service.items.iter().filter_map(|item| match item {
+        syn::TraitItem::Fn(method) => Some(method),
+        _ => None,
+    })
+}
+
+/// The arguments after the receiver.
+pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
+    signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(argument) => Some(argument),
+        FnArg::Receiver(_) => None,
+    })
+}
+
+/// The name of an argument whose pattern is a plain name.
+pub(crate) fn plain_name(argument: &PatType) -> Option<&Ident> {
+    match &*argument.pat {
+        Pat::Ident(name)
+            if name.by_ref.is_none() && name.mutability.is_none() && name.subpat.is_none() =>
+        {
+            Some(&name.ident)
+        }
+        _ => None,
+    }
+}
+
+/// Whether any attribute is a `#[cfg]`.
+pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
+    attrs.iter().any(|attr| attr.path().is_ident("cfg"))
+}
+
+/// A type with the invisible groups and parentheses around it removed.
+pub(crate) fn bare(mut ty: &Type) -> &Type {
+    loop {
+        ty = match ty {
+            Type::Group(group) => &group.elem,
+            Type::Paren(paren) => &paren.elem,
+            _ => return ty,
+        };
+    }
+}

@@ -1,0 +1,148 @@
+//! What is emitted beside errors: the same items, so that what the user wrote about the service
+//! elsewhere is no error too. Methods that are wrong are in the trait as they were written, as far
+//! as Rust takes them, and in the client with whatever arguments.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, format_ident, quote};
+use syn::{
+    Attribute, FnArg, ItemTrait, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type,
+    ext::IdentExt as _, visit::Visit,
+};
+
+use crate::{
+    ast, attr, check,
+    expand::{self, client, request, server},
+    model::Service,
+    names::RESERVED,
+};
+
+/// All the items of a trait with errors. `model` has the methods without.
+pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
+    let root = expand::root(model);
+    let the_trait = lenient_trait(service);
+    let anything = quote!(#root::Send + #root::Sync + 'static);
+    let server = server::expand_for(model, &anything);
+    let handler = server::implement(model, &anything, &quote!(#root::unreachable()));
+    let requests = request::expand(model);
+    let methods = ast::methods(service).enumerate().filter_map(|(index, method)| {
+        let is_first = |earlier: &TraitItemFn| earlier.sig.ident != method.sig.ident;
+        let is_new = ast::methods(service).take(index).all(is_first);
+        is_new.then(|| client_method(service, model, method))
+    });
+    let client = client::expand_with(model, methods.collect());
+    quote!(#the_trait #server #handler #requests #client)
+}
+
+/// The trait without what Rust itself would report again.
+fn lenient_trait(service: &ItemTrait) -> TokenStream {
+    let mut service = service.clone();
+    service.modifiers.auto_token = None;
+    // For methods that return `Self`.
+    service.supertraits.push(syn::parse_quote!(::core::marker::Sized));
+    service.colon_token.get_or_insert_default();
+    let mut seen = std::collections::HashSet::new();
+    service.items.retain(|item| match item {
+        TraitItem::Fn(method) => {
+            seen.insert(method.sig.ident.unraw()) || ast::has_cfg(&method.attrs)
+        }
+        _ => true,
+    });
+    for item in &mut service.items {
+        if let TraitItem::Fn(method) = item {
+            make_lenient(method);
+        }
+    }
+    quote! {
+        #[allow(async_fn_in_trait, dead_code, private_interfaces, private_bounds)]
+        #service
+    }
+}
+
+fn make_lenient(method: &mut TraitItemFn) {
+    remove_rpc(&mut method.attrs);
+    method.modifiers.defaultness = None;
+    let signature = &mut method.sig;
+    signature.constness = None;
+    signature.abi = None;
+    signature.variadic = None;
+    for input in &mut signature.inputs {
+        match input {
+            FnArg::Receiver(receiver) => {
+                if matches!(receiver.kind, ReceiverKind::Value) {
+                    receiver.mutability = None;
+                }
+            }
+            FnArg::Typed(argument) => {
+                argument.attrs.clear();
+                if method.default.is_none() {
+                    *argument.pat = syn::parse_quote!(_);
+                }
+                replace_unwritable(&mut argument.ty);
+            }
+        }
+    }
+    if let ReturnType::Type(_, ty) = &mut signature.output {
+        replace_unwritable(ty);
+    }
+}
+
+fn remove_rpc(attrs: &mut Vec<Attribute>) {
+    attrs.retain(|attr| !attr::is_rpc(attr));
+}
+
+/// Replaces a type that Rust takes in no signature.
+fn replace_unwritable(ty: &mut Type) {
+    #[derive(Default)]
+    struct HasInfer(bool);
+
+    impl Visit<'_> for HasInfer {
+        fn visit_type_infer(&mut self, _: &syn::TypeInfer) {
+            self.0 = true;
+        }
+    }
+
+    let mut has_infer = HasInfer::default();
+    has_infer.visit_type(ty);
+    if has_infer.0 {
+        *ty = syn::parse_quote!(());
+    }
+}
+
+fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> TokenStream {
+    let name = &method.sig.ident;
+    let is_this = |right: &&crate::model::Method| right.ident == *name;
+    if let Some(right) = model.methods.iter().find(is_this) {
+        return client::call(model, right);
+    }
+    if RESERVED.contains(&name.unraw().to_string().as_str()) {
+        return TokenStream::new();
+    }
+    let root = expand::root(model);
+    let vis = &model.vis;
+    let generics: Vec<_> = ast::arguments(&method.sig)
+        .enumerate()
+        .map(|(index, _)| format_ident!("__Argument{}", index))
+        .collect();
+    let returns = known_return(service, method);
+    let cfgs = method.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    quote! {
+        #(#cfgs)*
+        #[allow(missing_docs)]
+        #vis fn #name<#(#generics),*>(&self #(, _: #generics)*)
+            -> impl #root::Future<Output = #root::Result<#returns, #root::RpcError>>
+            + 'static + use<Via #(, #generics)*>
+        {
+            #root::never_built()
+        }
+    }
+}
+
+/// The return type, if it means something outside the trait.
+fn known_return(service: &ItemTrait, method: &TraitItemFn) -> TokenStream {
+    let has_generics =
+        !service.generics.params.is_empty() || !method.sig.generics.params.is_empty();
+    match &method.sig.output {
+        ReturnType::Type(_, ty) if !has_generics && check::can_cross(ty) => ty.to_token_stream(),
+        _ => quote!(()),
+    }
+}

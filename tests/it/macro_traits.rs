@@ -1,0 +1,538 @@
+//! Traits that are hard on the macro, and must work. That they compile is most of the test.
+
+#![allow(dead_code)]
+
+use flyrpc::{RpcError, fly_rpc};
+
+/// Calls a service in this process.
+macro_rules! local {
+    ($client:ident, $serve:ident, $service:expr) => {
+        $client::from_stub($serve::new($service))
+    };
+}
+
+mod names_of_generated_code {
+    use super::*;
+
+    #[fly_rpc]
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) trait Names {
+        async fn all(
+            &self,
+            ctx: u8,
+            context: u8,
+            request: u8,
+            req: u8,
+            resp: u8,
+            self_: u8,
+            service: u8,
+            msg: u8,
+            deadline: u8,
+            node: u8,
+            via: u8,
+            call: u8,
+        ) -> u32;
+        async fn more(
+            &self,
+            r#type: u8,
+            reply: u8,
+            value: u8,
+            arguments: u8,
+            to: u8,
+            f: u8,
+            body: u8,
+            argument_0: u8,
+            argument_1: u8,
+        ) -> u32;
+    }
+
+    struct Sum;
+
+    impl Names for Sum {
+        async fn all(
+            &self,
+            ctx: u8,
+            context: u8,
+            request: u8,
+            req: u8,
+            resp: u8,
+            self_: u8,
+            service: u8,
+            msg: u8,
+            deadline: u8,
+            node: u8,
+            via: u8,
+            call: u8,
+        ) -> u32 {
+            [ctx, context, request, req, resp, self_, service, msg, deadline, node, via, call]
+                .iter()
+                .fold(0, |digits, digit| digits * 2 + u32::from(*digit))
+        }
+
+        async fn more(
+            &self,
+            r#type: u8,
+            reply: u8,
+            value: u8,
+            arguments: u8,
+            to: u8,
+            f: u8,
+            body: u8,
+            argument_0: u8,
+            argument_1: u8,
+        ) -> u32 {
+            [r#type, reply, value, arguments, to, f, body, argument_0, argument_1]
+                .iter()
+                .fold(0, |digits, digit| digits * 2 + u32::from(*digit))
+        }
+    }
+
+    #[tokio::test]
+    async fn arguments_may_have_any_name_and_keep_their_order() {
+        let names = local!(NamesClient, ServeNames, Sum);
+        let all = names.all(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1);
+        assert_eq!(all.await.unwrap(), 0b1000_0000_0011);
+        let more = names.more(1, 1, 0, 0, 0, 0, 0, 0, 1);
+        assert_eq!(more.await.unwrap(), 0b1_1000_0001);
+    }
+}
+
+mod methods_of_any_name {
+    use super::*;
+
+    #[fly_rpc]
+    #[allow(clippy::wrong_self_convention, clippy::new_ret_no_self, clippy::should_implement_trait)]
+    #[allow(non_snake_case)]
+    trait Methods {
+        async fn new(&self) -> u8;
+        async fn serve(&self) -> u8;
+        async fn from(&self) -> u8;
+        async fn call(&self) -> u8;
+        async fn clone(&self) -> u8;
+        async fn fmt(&self) -> u8;
+        async fn handle(&self) -> u8;
+        async fn method(&self) -> u8;
+        async fn drop(&self) -> u8;
+        async fn r#match(&self) -> u8;
+        async fn self_(&self) -> u8;
+        async fn foo_bar(&self) -> u8;
+        async fn foo__bar(&self) -> u8;
+        async fn foobar(&self) -> u8;
+        async fn fooBar(&self) -> u8;
+        async fn __(&self) -> u8;
+        async fn _1(&self) -> u8;
+    }
+
+    #[derive(Clone)]
+    struct Count;
+
+    impl Methods for Count {
+        async fn new(&self) -> u8 {
+            1
+        }
+        async fn serve(&self) -> u8 {
+            2
+        }
+        async fn from(&self) -> u8 {
+            3
+        }
+        async fn call(&self) -> u8 {
+            4
+        }
+        async fn clone(&self) -> u8 {
+            5
+        }
+        async fn fmt(&self) -> u8 {
+            6
+        }
+        async fn handle(&self) -> u8 {
+            7
+        }
+        async fn method(&self) -> u8 {
+            8
+        }
+        async fn drop(&self) -> u8 {
+            9
+        }
+        async fn r#match(&self) -> u8 {
+            10
+        }
+        async fn self_(&self) -> u8 {
+            11
+        }
+        async fn foo_bar(&self) -> u8 {
+            12
+        }
+        async fn foo__bar(&self) -> u8 {
+            13
+        }
+        async fn foobar(&self) -> u8 {
+            14
+        }
+        async fn fooBar(&self) -> u8 {
+            15
+        }
+        async fn __(&self) -> u8 {
+            16
+        }
+        async fn _1(&self) -> u8 {
+            17
+        }
+    }
+
+    #[tokio::test]
+    async fn each_method_is_its_own() {
+        let client = local!(MethodsClient, ServeMethods, Count);
+        let answers = [
+            client.new().await,
+            client.serve().await,
+            client.from().await,
+            client.call().await,
+            client.clone().await,
+            client.fmt().await,
+            client.handle().await,
+            client.method().await,
+            client.drop().await,
+            client.r#match().await,
+            client.self_().await,
+            client.foo_bar().await,
+            client.foo__bar().await,
+            client.foobar().await,
+            client.fooBar().await,
+            client.__().await,
+            client._1().await,
+        ];
+        let answers: Vec<u8> = answers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, (1..=17).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn variants_are_camel_case_where_that_is_a_name_of_its_own() {
+        let _camel = [MethodsRequest::New {}, MethodsRequest::Match {}];
+        let _raw = [
+            MethodsRequest::foo_bar {},
+            MethodsRequest::foo__bar {},
+            MethodsRequest::fooBar {},
+            MethodsRequest::self_ {},
+            MethodsRequest::__ {},
+        ];
+    }
+
+    #[test]
+    fn debug_names_the_method() {
+        let text = format!("{:?} {:?}", MethodsRequest::New {}, MethodsResponse::foo_bar(1));
+        assert_eq!(text, "Methods.new Methods.foo_bar");
+    }
+}
+
+mod conditions {
+    use super::*;
+
+    #[fly_rpc]
+    trait Conditional {
+        #[cfg(any())]
+        async fn absent(&self, no: NoSuchType) -> NoSuchType;
+        async fn first(&self) -> u8;
+        #[cfg(all())]
+        async fn twice(&self) -> u8;
+        #[cfg(any())]
+        async fn twice(&self, no: NoSuchType) -> NoSuchType;
+        #[cfg(any())]
+        #[rpc(primary, timeout = "1s")]
+        async fn absent_too(&self, #[rpc(default)] no: NoSuchType);
+        async fn last(&self) -> u8;
+    }
+
+    #[fly_rpc]
+    #[cfg(any())]
+    trait Absent {
+        async fn absent(&self, no: NoSuchType) -> NoSuchType;
+    }
+
+    struct Numbers;
+
+    impl Conditional for Numbers {
+        async fn first(&self) -> u8 {
+            1
+        }
+        async fn twice(&self) -> u8 {
+            2
+        }
+        async fn last(&self) -> u8 {
+            3
+        }
+    }
+
+    #[tokio::test]
+    async fn conditions_follow_into_every_item() {
+        let client = local!(ConditionalClient, ServeConditional, Numbers);
+        assert_eq!(client.first().await.unwrap(), 1);
+        assert_eq!(client.twice().await.unwrap(), 2);
+        assert_eq!(client.last().await.unwrap(), 3);
+        assert_eq!(format!("{:?}", ConditionalRequest::Last {}), "Conditional.last");
+    }
+}
+
+mod types {
+    use std::{collections::HashMap, net::IpAddr};
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// Neither `Debug` nor `Clone`.
+    #[derive(Serialize, Deserialize)]
+    struct Plain {
+        text: String,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Page<T> {
+        items: Vec<T>,
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    enum Failure {
+        TooLong(usize),
+    }
+
+    type Outcome<T> = std::result::Result<T, Failure>;
+
+    macro_rules! list {
+        ($item:ty) => { Vec<$item> };
+    }
+
+    #[fly_rpc]
+    trait Types {
+        async fn unit(&self);
+        async fn explicit_unit(&self) -> ();
+        async fn plain(&self, plain: Plain) -> Plain;
+        async fn page(&self, page: Page<Plain>) -> Option<Page<Plain>>;
+        async fn aliased(&self, text: String) -> Outcome<usize>;
+        async fn result(&self, fail: bool) -> Result<(), Failure>;
+        async fn tuple(&self, pair: (u8, String)) -> (String, u8);
+        async fn bytes(&self, bytes: Vec<u8>) -> Vec<u8>;
+        async fn map(&self, map: HashMap<String, IpAddr>) -> HashMap<String, IpAddr>;
+        async fn array(&self, array: [u8; 4]) -> [u8; 4];
+        async fn boxed(&self, text: Box<str>, bytes: Box<[u8]>) -> Box<str>;
+        async fn from_macro(&self, list: list!(u8)) -> list!(u8);
+        async fn cow(&self, text: std::borrow::Cow<'static, str>) -> usize;
+        async fn projected(&self, item: <Vec<u8> as IntoIterator>::Item) -> u8;
+    }
+
+    struct Echo;
+
+    impl Types for Echo {
+        async fn unit(&self) {}
+        async fn explicit_unit(&self) {}
+        async fn plain(&self, plain: Plain) -> Plain {
+            plain
+        }
+        async fn page(&self, page: Page<Plain>) -> Option<Page<Plain>> {
+            Some(page)
+        }
+        async fn aliased(&self, text: String) -> Outcome<usize> {
+            if text.len() > 3 { Err(Failure::TooLong(text.len())) } else { Ok(text.len()) }
+        }
+        async fn result(&self, fail: bool) -> Result<(), Failure> {
+            if fail { Err(Failure::TooLong(0)) } else { Ok(()) }
+        }
+        async fn tuple(&self, (number, text): (u8, String)) -> (String, u8) {
+            (text, number)
+        }
+        async fn bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+            bytes.reverse();
+            bytes
+        }
+        async fn map(&self, map: HashMap<String, IpAddr>) -> HashMap<String, IpAddr> {
+            map
+        }
+        async fn array(&self, array: [u8; 4]) -> [u8; 4] {
+            array
+        }
+        async fn boxed(&self, text: Box<str>, _: Box<[u8]>) -> Box<str> {
+            text
+        }
+        async fn from_macro(&self, list: Vec<u8>) -> Vec<u8> {
+            list
+        }
+        async fn cow(&self, text: std::borrow::Cow<'static, str>) -> usize {
+            text.len()
+        }
+        async fn projected(&self, item: u8) -> u8 {
+            item
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_return_a_result_around_exactly_the_declared_type() {
+        let client = local!(TypesClient, ServeTypes, Echo);
+        let unit: Result<(), RpcError> = client.unit().await;
+        unit.unwrap();
+        let plain: Result<Plain, RpcError> = client.plain(Plain { text: "a".into() }).await;
+        assert_eq!(plain.unwrap().text, "a");
+        let page = client.page(Page { items: vec![Plain { text: "b".into() }] });
+        let page: Result<Option<Page<Plain>>, RpcError> = page.await;
+        assert_eq!(page.unwrap().unwrap().items[0].text, "b");
+        let aliased: Result<Result<usize, Failure>, RpcError> = client.aliased("long".into()).await;
+        assert_eq!(aliased.unwrap(), Err(Failure::TooLong(4)));
+        let result: Result<Result<(), Failure>, RpcError> = client.result(false).await;
+        assert_eq!(result.unwrap(), Ok(()));
+        assert_eq!(client.tuple((7, "x".into())).await.unwrap(), ("x".into(), 7));
+        assert_eq!(client.bytes(vec![1, 2]).await.unwrap(), [2, 1]);
+    }
+}
+
+mod several_services {
+    use super::*;
+
+    #[fly_rpc]
+    trait One {
+        async fn number(&self) -> u8;
+    }
+
+    #[fly_rpc(name = "Second.two")]
+    trait Two {
+        #[rpc(name = "digit")]
+        async fn number(&self) -> u8;
+    }
+
+    #[fly_rpc]
+    trait Nothing {}
+
+    struct Both;
+
+    impl One for Both {
+        async fn number(&self) -> u8 {
+            1
+        }
+    }
+
+    impl Two for Both {
+        async fn number(&self) -> u8 {
+            2
+        }
+    }
+
+    impl Nothing for Both {}
+
+    #[tokio::test]
+    async fn one_type_serves_two_services() {
+        assert_eq!(local!(OneClient, ServeOne, Both).number().await.unwrap(), 1);
+        assert_eq!(local!(TwoClient, ServeTwo, Both).number().await.unwrap(), 2);
+    }
+
+    #[test]
+    fn names_on_the_wire_are_those_given() {
+        use tarpc::RequestName;
+
+        assert_eq!(OneRequest::Number {}.name(), "One.number");
+        assert_eq!(TwoRequest::Number {}.name(), "Second.two.digit");
+    }
+
+    #[test]
+    fn an_empty_trait_has_a_client() {
+        let client = local!(NothingClient, ServeNothing, Both);
+        assert!(format!("{client:?}").starts_with("NothingClient"));
+    }
+
+    #[test]
+    fn serving_types_are_clone_whatever_they_serve() {
+        let serve = ServeOne::new(Both);
+        assert_eq!(format!("{:?}", serve.clone()), "ServeOne");
+    }
+}
+
+mod visibility {
+    mod inner {
+        use flyrpc::fly_rpc;
+
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Secret(u8);
+
+        #[fly_rpc]
+        trait Private {
+            async fn secret(&self, secret: Secret) -> Secret;
+        }
+
+        #[fly_rpc]
+        pub(super) trait ForParent {
+            async fn number(&self) -> u8;
+        }
+
+        struct Keeper;
+
+        impl Private for Keeper {
+            async fn secret(&self, secret: Secret) -> Secret {
+                secret
+            }
+        }
+
+        #[tokio::test]
+        async fn private_traits_take_private_types() {
+            let client = PrivateClient::from_stub(ServePrivate::new(Keeper));
+            assert_eq!(client.secret(Secret(7)).await.unwrap().0, 7);
+        }
+    }
+
+    use self::inner::{ForParent, ForParentClient, ServeForParent};
+
+    struct Seven;
+
+    impl ForParent for Seven {
+        async fn number(&self) -> u8 {
+            7
+        }
+    }
+
+    #[tokio::test]
+    async fn generated_items_are_as_visible_as_the_trait() {
+        let client = ForParentClient::from_stub(ServeForParent::new(Seven));
+        assert_eq!(client.number().await.unwrap(), 7);
+    }
+}
+
+#[tokio::test]
+async fn a_trait_may_stand_in_a_function() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Inner(u8);
+
+    #[fly_rpc]
+    trait Local {
+        async fn number(&self, inner: Inner) -> u8;
+    }
+
+    struct Here;
+
+    impl Local for Here {
+        async fn number(&self, inner: Inner) -> u8 {
+            inner.0
+        }
+    }
+
+    assert_eq!(local!(LocalClient, ServeLocal, Here).number(Inner(3)).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_trait_may_come_from_a_macro() {
+    macro_rules! service {
+        ($name:ident, $method:ident, $argument:ident: $ty:ty) => {
+            #[fly_rpc]
+            trait $name {
+                async fn $method(&self, $argument: $ty, other: $ty) -> $ty;
+            }
+        };
+    }
+
+    service!(Made, larger, number: u32);
+
+    struct Max;
+
+    impl Made for Max {
+        async fn larger(&self, number: u32, other: u32) -> u32 {
+            number.max(other)
+        }
+    }
+
+    assert_eq!(local!(MadeClient, ServeMade, Max).larger(3, 4).await.unwrap(), 4);
+}
