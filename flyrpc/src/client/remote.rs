@@ -10,7 +10,7 @@ use crate::{
     BodyError, NodeId, NodeInfo, Refusal, RpcError, Target, Unsupported,
     hub::Hub,
     link::{Answer, Link, Outgoing},
-    routing::{Choice, Entry, Fit, Pick, Table, pick},
+    routing::{Choice, Entry, Pick, Table, pick},
     service::Request,
     wire::fault::{Fault, UnknownFault},
 };
@@ -121,7 +121,7 @@ fn next_step<R: Request>(
         Target::Nearest => pick(table.nodes(), &picking),
     };
     match choice {
-        Choice::Send(entry, _) => Step::Send(Arc::clone(entry)),
+        Choice::Send(entry) => Step::Send(Arc::clone(entry)),
         Choice::Dial(entry) => Step::Dial(entry.info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
@@ -180,7 +180,7 @@ async fn attempt_on<R: Request>(
         attempt,
         deadline: call.deadline,
     };
-    let pending = match link.try_send(outgoing, &body) {
+    let mut pending = match link.try_send(outgoing, &body) {
         Some(pending) => {
             keep(body);
             pending
@@ -190,9 +190,8 @@ async fn attempt_on<R: Request>(
             .ok_or_else(|| timeout(call, Some(info.clone()), false))?
             .map_err(|error| disconnected(call, info, error, false))?,
     };
-    let mut pending = Box::pin(pending);
-    let Some(answer) = within(node, call, pending.as_mut()).await else {
-        let sent = pending.as_mut().give_up();
+    let Some(answer) = within(node, call, &mut pending).await else {
+        let sent = pending.give_up();
         return Err(timeout(call, Some(info.clone()), sent));
     };
     let answer = answer.map_err(|(error, sent)| disconnected(call, info, error, sent))?;

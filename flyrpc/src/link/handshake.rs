@@ -67,7 +67,7 @@ pub(crate) enum DialError {
     HungUp,
     #[error("something else answers there: {0:?}")]
     NotFlyrpc(String),
-    #[error("it speaks versions {0} to {1} of the protocol, this node {} to {}", VERSIONS.0, VERSIONS.1)]
+    #[error("it speaks versions {0} to {1} of the protocol, this node {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
     OtherVersions(u64, u64),
     #[error("it belongs to the cluster {0:?}")]
     OtherCluster(String),

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     handshake::{DialError, Established, Introduction, accept, dial},
-    pending::{Answer, Outgoing, Pending},
+    pending::{Answer, Outgoing},
 };
 use self::{outbox::Outbox, pending::Calls};
 use crate::{
@@ -190,11 +190,6 @@ impl Link {
     /// The node at the other end.
     pub(crate) fn peer(&self) -> &NodeInfo {
         &self.peer
-    }
-
-    /// Whether this end opened the connection.
-    pub(crate) fn dialled(&self) -> bool {
-        self.dialled
     }
 
     /// What the peer serves besides flyrpc's own service.

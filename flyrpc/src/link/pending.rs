@@ -147,11 +147,7 @@ pub(crate) struct Pending {
 impl Pending {
     /// Cancels the call, and tells whether any of it may have been executed: false if the peer
     /// cannot have seen all of it and never will.
-    pub(crate) fn give_up(mut self) -> bool {
-        self.cancel()
-    }
-
-    fn cancel(&mut self) -> bool {
+    pub(crate) fn give_up(&mut self) -> bool {
         if std::mem::replace(&mut self.over, true) {
             return true;
         }
@@ -201,7 +197,7 @@ impl Future for Pending {
             return Poll::Pending;
         }
         drop(calls);
-        let sent = self.cancel();
+        let sent = self.give_up();
         let error = self.link.error().unwrap_or(LinkError::Closed);
         Poll::Ready(Err((error, sent)))
     }
@@ -209,6 +205,6 @@ impl Future for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.cancel();
+        self.give_up();
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Pick<'a, F> {
 #[derive(Debug)]
 pub(crate) enum Choice<'a, L> {
     /// Go to this node, over its open link.
-    Send(&'a Arc<Entry<L>>, Fit),
+    Send(&'a Arc<Entry<L>>),
     /// Open a link to this node, and look again.
     Dial(&'a Arc<Entry<L>>),
     /// Nothing: a node does not support the call, and no other could.
@@ -87,23 +87,23 @@ pub(crate) fn pick<'a, L: Reach + 'a>(
                     unsupported.get_or_insert((&entry.info, why));
                 }
                 (_, Standing::NotAccepting(_)) => known.not_accepting += 1,
-                (fit, standing) => {
+                (Fit::Yes { .. }, standing) => {
                     let far = Duration::MAX;
                     let distance = link.round_trip().filter(|_| pick.nearest).unwrap_or(far);
                     let rank = if standing == Standing::Good { &mut good } else { &mut quiet };
-                    rank.offer(distance, pick.random, (entry, fit));
+                    rank.offer(distance, pick.random, entry);
                 }
             },
         }
     }
-    if let Some((_, (entry, fit))) = good.kept {
-        return Choice::Send(entry, fit);
+    if let Some((_, entry)) = good.kept {
+        return Choice::Send(entry);
     }
     if let Some((_, entry)) = unlinked.kept {
         return Choice::Dial(entry);
     }
-    if let Some((_, (entry, fit))) = quiet.kept {
-        return Choice::Send(entry, fit);
+    if let Some((_, entry)) = quiet.kept {
+        return Choice::Send(entry);
     }
     if let Some((_, entry)) = lost.kept {
         return Choice::Dial(entry);
@@ -182,7 +182,7 @@ mod tests {
             random,
         };
         match pick(entries.iter(), &with) {
-            Choice::Send(entry, _) => format!("send to {}", entry.info.name()),
+            Choice::Send(entry) => format!("send to {}", entry.info.name()),
             Choice::Dial(entry) => format!("dial {}", entry.info.name()),
             Choice::Unsupported(info, why) => format!("{} lacks {why:?}", info.name()),
             Choice::Nobody(known) => format!("nobody{known}"),
