@@ -286,3 +286,5 @@ fn value<'a>(input: &mut Input<'a>, is_last: bool) -> Result<&'a [u8], Failure> 
     Ok(&start[..start.len() - input.rest.len()])
 }
 
+#[cfg(test)]
+mod tests;

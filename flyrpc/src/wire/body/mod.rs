@@ -52,6 +52,8 @@ mod encode;
 mod failure;
 mod format;
 
+#[cfg(test)]
+mod tests;
 
 use serde::{Serialize, de::DeserializeOwned};
 
