@@ -236,9 +236,8 @@ impl Plan {
 /// The members that are held down here by mistake, since it was this node that was cut off.
 ///
 /// They are if the peer sees more of them alive than are alive in this node's view: then this node
-/// was in the smaller part of a cluster cut in two, perhaps alone. Otherwise it is they who must come
-/// back under a renewed identity. Without this rule one node cut off for a while would make
-/// everybody else renew theirs.
+/// was in the smaller part of a cluster cut in two. Otherwise it is they who must come back under a
+/// renewed identity.
 fn mistaken(
     claims: &[Claim],
     known: &Known,
@@ -248,12 +247,11 @@ fn mistaken(
     for claim in claims.iter().filter(|claim| !claim.down) {
         let Some(member) = known.members.get(&claim.id.addr()) else { continue };
         let held_down = member.state() == State::Down && *member.id() == claim.id;
-        if held_down && (known.alive == 0 || is_settled(&claim.id)) {
+        if held_down && is_settled(&claim.id) {
             mistaken.insert(claim.id.addr(), claim.id.clone());
         }
     }
-    let smaller = known.alive == 0 || mistaken.len() > known.alive;
-    if smaller { mistaken.into_values().collect() } else { Vec::new() }
+    if mistaken.len() > known.alive { mistaken.into_values().collect() } else { Vec::new() }
 }
 
 #[cfg(test)]

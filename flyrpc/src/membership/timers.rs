@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use foca::{Timer, TimerToken};
+use foca::{Incarnation, Timer, TimerToken};
 
 use super::identity::Identity;
 
@@ -78,6 +78,17 @@ impl Timers {
         let timer = entry.remove();
         self.slots.remove(&Slot::of(&timer));
         Some(timer)
+    }
+
+    /// The suspects whose time runs out unless they refute, with the incarnation that is suspected.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
+        let suspicions = self.slots.iter().filter(|(slot, _)| matches!(slot, Slot::Suspicion(_)));
+        suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                Some((member_id, *incarnation))
+            }
+            _ => None,
+        })
     }
 
     /// When the member at `addr`, which is down, will be forgotten.
