@@ -108,8 +108,8 @@ impl<'a> Packet<'a> {
 
 /// A packet that tells `suspect` of the suspicion, and asks for an answer.
 ///
-/// It claims the lowest incarnation for its sender, as foca keeps the true one to itself: one that is
-/// lower than what is known changes nothing.
+/// It claims the lowest incarnation for its sender, as foca keeps the true one to itself: one that
+/// is lower than what is known changes nothing.
 pub(super) fn warning(
     from: &Identity,
     suspect: &Identity,

@@ -1,16 +1,17 @@
 //! Who is up: SWIM, by way of foca, as a state machine without clock, sockets or tasks.
 //!
-//! Datagrams, the time and a seed come in; datagrams and [`Event`]s come out. Whoever drives it also
-//! carries exchanges of [`MemberState`] over links: on joining, while alone, and every now and then,
-//! since gossip alone does not give everyone everyone. It does not look for seeds, open links, or
-//! know whether a member supports anything.
+//! Datagrams, the time and a seed come in; datagrams and [`Event`]s come out. Whoever drives it
+//! also carries exchanges of [`MemberState`] over links: on joining, while alone, and every now and
+//! then, since gossip alone does not give everyone everyone. It does not look for seeds, open
+//! links, or know whether a member supports anything.
 //!
 //! Where it differs from bare foca:
 //!
 //! - [`Event`]s tell of boots of nodes, each listed once; a renewed identity of a boot makes none.
 //! - Each timer has its place, so that nothing a peer sends makes them pile up (`timers`).
-//! - A suspicion that was refuted ends there. foca tells the suspect that it is down all the same,
-//!   which then renews its identity for nothing. And a suspect is told so, until it refutes.
+//! - A suspect is told of the suspicion until it refutes, and then left alone. foca leaves the
+//!   telling to gossip, and tells even a suspect that refuted that it is down: it renews its
+//!   identity for nothing.
 //! - A standstill of this node (a frozen process, a suspended machine) stops its clock, rather than
 //!   that the members appear to have been silent.
 //! - It recovers from partitions with few renewals (`sync`).
@@ -205,7 +206,8 @@ impl Membership {
             .collect()
     }
 
-    /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be believed.
+    /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be
+    /// believed.
     pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.left {
@@ -294,8 +296,8 @@ impl Membership {
         }
     }
 
-    /// Moves the clock on to `now`. If a timer is overdue by more than a moment then this node stood
-    /// still, and its clock did too: what the others sent meanwhile is yet to be read.
+    /// Moves the clock on to `now`. If a timer is overdue by more than a moment then this node
+    /// stood still, and its clock did too: what the others sent meanwhile is yet to be read.
     fn advance(&mut self, now: Duration) {
         let now = now.saturating_sub(self.stalled);
         let late = self.timers.next().map_or(Duration::ZERO, |due| now.saturating_sub(due));
@@ -322,8 +324,9 @@ impl Membership {
             tracing::debug!(%error, "gossip step refused");
             effects.counters.errors += 1;
         }
-        // A renewed identity starts out disconnected. foca reconsiders that when it applies updates,
-        // and not otherwise: a node told that it is down by the last packet to come would stop probing.
+        // A renewed identity starts out disconnected. foca reconsiders that when it applies
+        // updates, and not otherwise: a node told that it is down by the last packet to come would
+        // stop probing.
         let nothing = std::iter::empty();
         let _ = self.gossip.apply_many(nothing, false, &mut effects);
         self.listing.settle();
@@ -343,8 +346,8 @@ impl Membership {
         self.settings.config(self.gossip.num_members() + 1, self.envelope.overhead())
     }
 
-    /// Whether a timer still has a purpose. foca would find that out for itself, except that it tells
-    /// even a suspect that refuted in time that it is down, and makes it renew its identity.
+    /// Whether a timer still has a purpose. foca would find that out for itself, except that it
+    /// tells even a suspect that refuted in time that it is down, and makes it renew its identity.
     fn is_current(&self, timer: &Timer<Identity>) -> bool {
         let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return true };
         self.is_suspect(member_id, *incarnation)
@@ -357,10 +360,10 @@ impl Membership {
 
     /// Tells those that this node is about to declare down, so that they can refute.
     ///
-    /// foca counts on gossip for that. But whatever made the probe fail may have lost the gossip too,
-    /// and each piece of news is passed on a number of times only: then the suspect, back after a few
-    /// seconds, would answer every probe and go down all the same. Lifeguard calls this the buddy
-    /// system.
+    /// foca counts on gossip for that. But whatever made the probe fail may have lost the gossip
+    /// too, and each piece of news is passed on a number of times only: then the suspect, back
+    /// after a few seconds, would answer every probe and go down all the same. Lifeguard calls this
+    /// the buddy system.
     fn warn_suspects(&mut self) {
         let me = self.gossip.identity();
         let suspects = self.timers.suspects().filter(|(id, at)| self.is_suspect(id, *at));
@@ -372,15 +375,16 @@ impl Membership {
         self.outbox.extend(warnings);
     }
 
-    /// Declares a suspect down, unless it refutes in time. foca does so only for those it suspected itself.
+    /// Declares a suspect down, unless it refutes in time. foca does so only for those that it came
+    /// to suspect itself.
     fn end_suspicion(&mut self, member_id: Identity, incarnation: Incarnation) {
         let Some(token) = self.timers.token() else { return };
         let due = self.now + self.settings.suspicion_among(self.configured_for);
         self.timers.set(Timer::ChangeSuspectToDown { member_id, incarnation, token }, due);
     }
 
-    /// Renews this node's identity if one of `rivals`, identities at its address, would win over it:
-    /// an earlier boot, most often.
+    /// Renews this node's identity if one of `rivals`, identities at its address, would win over
+    /// it: an earlier boot, most often.
     fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
         let me = self.gossip.identity();
         let Some(bump) = rivals.filter(|rival| rival.outranks(me)).map(Identity::bump).max() else {

@@ -1,8 +1,9 @@
-//! What two nodes tell each other when they compare their members over a link, and what is made of it.
+//! What two nodes tell each other when they compare their members over a link, and what is made of
+//! it.
 //!
-//! Gossip alone does not give a joiner everyone, so nodes exchange digests of buckets of members, and
-//! then the members of the buckets that differ. This decides what to believe of a peer's members;
-//! foca then applies it.
+//! Gossip alone does not give a joiner everyone, so nodes exchange digests of buckets of members,
+//! and then the members of the buckets that differ. This decides what to believe of a peer's
+//! members; foca then applies it.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
@@ -15,8 +16,8 @@ use super::identity::{Identity, Parts, Unfit};
 const BUCKETS: usize = 64;
 
 /// How many members one exchange may put under suspicion. A peer that missed a death names few; one
-/// from the far side of a healed partition names half of the cluster, and all of it refuting at once
-/// would drown the refutations.
+/// from the far side of a healed partition names half of the cluster, and all of it refuting at
+/// once would drown the refutations.
 const MAX_SUSPICIONS: usize = 4;
 
 /// How many members one exchange may call because they are held down here, and alive there.
@@ -217,8 +218,8 @@ impl Plan {
     }
 
     /// A peer says that a member is down which is alive as far as is known here. Down is final, so
-    /// the member is given the chance to refute, as in HashiCorp's memberlist: after a partition the
-    /// peer knows no better.
+    /// the member is given the chance to refute, as in HashiCorp's memberlist: after a partition
+    /// the peer knows no better.
     fn suspect(&mut self, claim: &Claim, member: &Member<Identity>) {
         if member.id().outranks(&claim.id) || self.suspects.len() >= MAX_SUSPICIONS {
             return;

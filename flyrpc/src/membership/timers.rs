@@ -1,8 +1,8 @@
 //! The timers that foca asked for, in the order in which they fall due.
 //!
-//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one takes
-//! the place of the earlier, so that nothing a peer sends makes their number grow beyond a few and
-//! two for each member.
+//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one
+//! takes the place of the earlier, so that nothing a peer sends makes their number grow beyond a
+//! few and two for each member.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -51,8 +51,8 @@ impl Timers {
     pub(super) fn set(&mut self, timer: Timer<Identity>, due: Duration) {
         let slot = Slot::of(&timer);
         if let Some(before) = self.slots.get(&slot) {
-            // foca sets another timer each time it probes a suspect in vain. To put the end off each
-            // time would let a suspect live for as long as it is probed.
+            // foca sets another timer each time it probes a suspect in vain. To put the end off
+            // each time would let a suspect live for as long as it is probed.
             let repeats = matches!(slot, Slot::Suspicion(_))
                 && before.0 <= due
                 && self.queue.get(before) == Some(&timer);

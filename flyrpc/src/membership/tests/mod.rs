@@ -5,15 +5,16 @@ mod sim;
 
 use std::time::Duration;
 
-use self::sim::{Sim, secs};
-use super::{Event, Settings};
-use crate::NodeId;
+use self::sim::{Sim, addr, secs};
+use super::{Counters, Event, MAX_NAME, Membership, Settings};
+use crate::{NodeId, NodeInfo, Region};
 
 /// The time within which all of `nodes` know of a crash.
 ///
-/// In each period every member is probed by another with a probability of 1 - 1/e: five periods miss
-/// one in 150. The failed probe takes one period more, then comes the suspicion, then ten rounds of
-/// gossip. At 100 nodes this gives 23 s; 9.5 s for the first to know and 13.3 for the last is usual.
+/// In each period every member is probed by another with a probability of 1 - 1/e: five periods
+/// miss one in 150. The failed probe takes one period more, then comes the suspicion, then ten
+/// rounds of gossip. At 100 nodes this gives 23 s; 9.5 s for the first to know and 13.3 for the
+/// last is usual.
 fn crash_bound(nodes: usize) -> Duration {
     let settings = Settings::new("app");
     6 * settings.probe_period + settings.suspicion_among(nodes) + 10 * settings.gossip_period
@@ -219,6 +220,32 @@ fn clusters_of_different_names_never_mix() {
     assert_eq!(listed, [3, 2, 2, 3, 3, 3, 2]);
     let foreign: u64 = sim.running().map(|host| host.membership.counters().foreign).sum();
     assert!(foreign > 0, "the clusters heard each other");
+}
+
+#[test]
+fn the_longest_names_leave_room_for_news() {
+    let long = |first: char| first.to_string() + &"x".repeat(MAX_NAME - 1);
+    let start = |n: usize, now| {
+        let id = NodeId::new(long(char::from(b'a' + n as u8)), 1);
+        let info = NodeInfo::new(id, Region::from(long('r')), addr(n));
+        Membership::new(&info, Settings::new(long('c')), 1, now).unwrap()
+    };
+    let mut nodes: Vec<_> = (0..8).map(|n| start(n, Duration::ZERO)).collect();
+    let all: Vec<_> = nodes.iter().flat_map(|node| node.difference(&[])).collect();
+    nodes.iter_mut().for_each(|node| node.apply(Duration::ZERO, &all));
+    for now in (0..300).map(|tick| tick * Duration::from_millis(100)) {
+        for node in 0..nodes.len() {
+            nodes[node].handle_timeout(now);
+            while let Some((to, data)) = nodes[node].poll_transmit() {
+                assert!(data.len() <= 1200, "{} bytes", data.len());
+                let to = (0..nodes.len()).find(|n| addr(*n) == to).unwrap();
+                nodes[to].handle_datagram(now, &data);
+            }
+        }
+    }
+    for node in &nodes {
+        assert_eq!((node.members().len(), node.counters()), (7, Counters::default()));
+    }
 }
 
 #[test]

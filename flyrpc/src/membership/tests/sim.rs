@@ -1,5 +1,5 @@
-//! A cluster in virtual time: nodes that do with their membership what a runtime does, and a network
-//! that delays, drops and cuts. Equal seeds give equal runs.
+//! A cluster in virtual time: nodes that do with their membership what a runtime does, and a
+//! network that delays, drops and cuts. Equal seeds give equal runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
