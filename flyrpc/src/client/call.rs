@@ -12,7 +12,7 @@ use super::{
     local, remote,
     routed::{Aim, Routed},
 };
-use crate::{RpcError, Target, context::Context, service::Request};
+use crate::{RpcError, Target, context::Context, hub::Hub, service::Request};
 
 /// The time that a call has if nothing says otherwise: Fly.RPC's.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,9 +63,9 @@ impl Call {
         }
     }
 
-    /// Whether the target is this node, if it serves the service.
-    fn is_here(&self, routed: &Routed) -> bool {
-        let me = routed.node.me();
+    /// Whether this node is of the target, if it serves the method.
+    pub(super) fn is_here(&self, node: &Hub) -> bool {
+        let me = node.me();
         match &self.target {
             Target::Region(region) | Target::Primary(region) => region == me.region(),
             Target::Node(id) => id == me.id(),
@@ -81,7 +81,7 @@ pub(super) async fn make<R: Request>(routed: Routed, request: R) -> Result<R::Re
     if routed.node.is_shut_down() {
         return Err(RpcError::ShutDown { service, method });
     }
-    if call.is_here(&routed) && local::serves(&routed.node, &request) {
+    if call.is_here(&routed.node) && local::serves(&routed.node, &request) {
         local::call(&routed.node, &call, request).await
     } else {
         remote::call(&routed.node, &call, &request).await

@@ -72,7 +72,8 @@ pub(super) async fn call<R: Request>(
                 let error = last.take().unwrap_or(error);
                 // Before the first round of looking for nodes is over, nobody can say that there
                 // is none.
-                let looking = !table.ready && matches!(error, RpcError::NoNode { .. });
+                let looking = !table.ready
+                    && matches!(error, RpcError::NoNode { .. } | RpcError::Unsupported { .. });
                 let until = if looking { call.deadline } else { wait_until };
                 let left = until.saturating_duration_since(node.env().now());
                 if left.is_zero() || !(looking || can_wait(&error)) {
@@ -125,6 +126,7 @@ fn next_step<R: Request>(
         Choice::Dial(entry) => Step::Dial(entry.info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
+            known.unsupported += usize::from(call.is_here(node));
             known.not_flyrpc = table.not_flyrpc;
             known.unreachable = table.unreachable;
             Step::Fail(RpcError::NoNode {

@@ -39,6 +39,9 @@ use crate::{
 /// How often memberships are compared with a random peer.
 const EXCHANGE_PERIOD: Duration = Duration::from_secs(30);
 
+/// The same, while the members seem to be gone though links are open.
+const EXCHANGE_ALONE: Duration = Duration::from_secs(5);
+
 /// For how long the node with the greater id leaves it to the other to dial. Only one of the two
 /// has to, and both together would open a link too many.
 const COURTESY: Duration = Duration::from_secs(1);
@@ -209,8 +212,11 @@ impl Cluster {
         self.look_up();
         if self.leaving.is_none() {
             self.dial_what_is_due();
+            let period =
+                if self.membership.is_alone() { EXCHANGE_ALONE } else { EXCHANGE_PERIOD };
+            self.next_exchange = self.next_exchange.min(now + period);
             if self.next_exchange <= now {
-                self.next_exchange = now + EXCHANGE_PERIOD;
+                self.next_exchange = now + period;
                 self.exchange_with_somebody();
             }
         }
@@ -426,7 +432,10 @@ impl Cluster {
     fn link_event(&mut self, link: &Arc<Link>, kind: LinkEventKind) {
         let addr = link.peer().addr();
         match kind {
-            LinkEventKind::StateChanged => self.compare_primary(link),
+            LinkEventKind::StateChanged => {
+                self.compare_primary(link);
+                self.tell_of_state(link);
+            }
             LinkEventKind::QuietChanged => {}
             LinkEventKind::GoingAway(GoingAway::Superseded) => {}
             LinkEventKind::GoingAway(GoingAway::Leaving) => {
@@ -451,6 +460,18 @@ impl Cluster {
                 peer.dial_at(if first { now } else { now + COURTESY });
             }
         }
+    }
+
+    /// Tells what calls a peer accepts from now on.
+    fn tell_of_state(&self, link: &Link) {
+        let (node, state) = (link.peer(), link.state());
+        let accepting = state.accepting && !state.draining;
+        tracing::info!(%node, accepting, withdrawn = ?state.withdrawn, "node accepts other calls");
+        self.hub.emit(peers::Event::SupportChanged {
+            addr: node.addr(),
+            node: Some(node.clone()),
+            support: peers::Support::Supported,
+        });
     }
 
     fn compare_primary(&mut self, link: &Link) {
