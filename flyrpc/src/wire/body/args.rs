@@ -184,8 +184,12 @@ impl<'a> ArgsReader<'a> {
         let more = vec![&body[..0]; known.len().saturating_sub(INLINE)];
         let mut reader = ArgsReader { known, inline: [&[]; INLINE], more, next: 0 };
         for left in (0..count).rev() {
-            let Token::Str(name) = input.token()? else {
-                return Err(BodyError::new("", "an argument is not given by name"));
+            let name = match input.short_str() {
+                Some(name) => name,
+                None => match input.token()? {
+                    Token::Str(name) => name,
+                    _ => return Err(BodyError::new("", "an argument is not given by name")),
+                },
             };
             let Some(position) = reader.position(name) else {
                 return Err(BodyError::new(failure::name(name), "unknown argument"));
