@@ -196,6 +196,12 @@ impl<'de> Input<'de> {
         Ok(())
     }
 
+    /// Whether an array or a map is next.
+    #[inline]
+    pub(super) fn is_at_container(&self) -> bool {
+        matches!(self.rest, [0x80..=0x9f | 0xdc..=0xdf, ..])
+    }
+
     /// Whether the next value begins with these bytes; if so, passes over them.
     #[inline]
     pub(super) fn passes(&mut self, bytes: &[u8]) -> bool {
