@@ -6,9 +6,8 @@ use serde::de::{
 };
 
 use super::{
-    decode::Decoder,
+    decode::{Decoder, Position},
     failure::{Failure, Result},
-    format::Input,
 };
 
 /// The elements of an array.
@@ -16,7 +15,7 @@ use super::{
 pub(super) struct Elements<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     /// Where the last element began.
-    at: Input<'de>,
+    at: Position,
     read: usize,
     count: usize,
     announced: usize,
@@ -26,7 +25,7 @@ impl<'a, 'de> Elements<'a, 'de> {
     #[inline]
     pub(super) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
         let announced = decoder.announce(count);
-        let at = decoder.input;
+        let at = decoder.position();
         Elements { decoder, at, read: 0, count, announced }
     }
 
@@ -52,7 +51,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
         let index = self.read;
         self.read += 1;
         self.decoder.resume(self.at);
-        self.at = self.decoder.input;
+        self.at = self.decoder.position();
         match self.decoder.value(seed) {
             Ok(value) => Ok(Some(value)),
             Err(failure) => Err(failure.at_bracketed(index)),
@@ -122,9 +121,9 @@ pub(super) struct Entries<'a, 'de> {
     left: usize,
     announced: usize,
     /// Where the last key began.
-    key: Input<'de>,
+    key: Position,
     /// Where the last key or value began.
-    at: Input<'de>,
+    at: Position,
     /// Whether its value was not read yet.
     value_due: bool,
 }
@@ -133,7 +132,7 @@ impl<'a, 'de> Entries<'a, 'de> {
     #[inline]
     pub(super) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
         let announced = decoder.announce(count);
-        let key = decoder.input;
+        let key = decoder.position();
         Entries { decoder, left: count, announced, key, at: key, value_due: false }
     }
 
@@ -161,11 +160,11 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         self.left -= 1;
         self.value_due = true;
         self.decoder.resume(self.at);
-        self.key = self.decoder.input;
+        self.key = self.decoder.position();
         self.at = self.key;
         match self.decoder.value(seed) {
             Ok(key) => Ok(Some(key)),
-            Err(failure) => Err(failure.at_key(self.key)),
+            Err(failure) => Err(failure.at_key(self.decoder.input_at(self.key))),
         }
     }
 
@@ -176,8 +175,11 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         }
         self.value_due = false;
         self.decoder.resume(self.at);
-        self.at = self.decoder.input;
-        self.decoder.value(seed).map_err(|failure| failure.at_key(self.key))
+        self.at = self.decoder.position();
+        match self.decoder.value(seed) {
+            Ok(value) => Ok(value),
+            Err(failure) => Err(failure.at_key(self.decoder.input_at(self.key))),
+        }
     }
 
     #[inline]

@@ -181,11 +181,18 @@ impl<'a> ArgsReader<'a> {
         let Token::Map(count) = input.token()? else {
             return Err(BodyError::new("", "the arguments are not a map"));
         };
-        let more = vec![&body[..0]; known.len().saturating_sub(INLINE)];
+        let more = match known.len().checked_sub(INLINE) {
+            None | Some(0) => Vec::new(),
+            Some(more) => vec![&body[..0]; more],
+        };
         let mut reader = ArgsReader { known, inline: [&[]; INLINE], more, next: 0 };
         for left in (0..count).rev() {
-            let Token::Str(name) = input.token()? else {
-                return Err(BodyError::new("", "an argument is not given by name"));
+            let name = match input.short_str() {
+                Some(name) => name,
+                None => match input.token()? {
+                    Token::Str(name) => name,
+                    _ => return Err(BodyError::new("", "an argument is not given by name")),
+                },
             };
             let Some(position) = reader.position(name) else {
                 return Err(BodyError::new(failure::name(name), "unknown argument"));
@@ -278,7 +285,7 @@ impl fmt::Debug for ArgsReader<'_> {
 #[inline]
 fn value<'a>(input: &mut Input<'a>, is_last: bool) -> Result<&'a [u8], Failure> {
     let start = input.rest;
-    if is_last && matches!(Input { rest: start }.token()?, Token::Array(_) | Token::Map(_)) {
+    if is_last && input.is_at_container() {
         input.rest = &[];
         return Ok(start);
     }

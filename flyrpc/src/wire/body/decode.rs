@@ -21,6 +21,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Decoder<'de> {
     pub(super) input: Input<'de>,
+    whole: &'de [u8],
     depth: usize,
     wrappers: usize,
     /// How many elements may still be announced to visitors, which allocate for them. No valid body
@@ -31,11 +32,18 @@ pub(super) struct Decoder<'de> {
     astray: bool,
 }
 
+/// A place in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    left: usize,
+}
+
 impl<'de> Decoder<'de> {
     #[inline]
     pub(super) fn new(bytes: &'de [u8]) -> Self {
         Decoder {
             input: Input { rest: bytes },
+            whole: bytes,
             depth: 0,
             wrappers: 0,
             announceable: bytes.len(),
@@ -43,14 +51,25 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    #[inline]
+    pub(super) fn position(&self) -> Position {
+        Position { left: self.input.rest.len() }
+    }
+
+    /// What is read from there on.
+    #[cold]
+    pub(super) fn input_at(&self, position: Position) -> Input<'de> {
+        Input { rest: &self.whole[self.whole.len() - position.left..] }
+    }
+
     /// Reads one value, and leaves the input behind it even if a `Deserialize` read nothing, or
     /// swallowed the error of another, as `deserialize_with = "or_default"` does.
     #[inline]
     pub(super) fn value<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        let start = self.input;
+        let start = self.position();
         match seed.deserialize(&mut *self) {
             Ok(value) => {
-                if self.astray || self.is_still_at(start) {
+                if self.astray || self.position() == start {
                     self.pass_over(start);
                 }
                 Ok(value)
@@ -62,17 +81,21 @@ impl<'de> Decoder<'de> {
 
     /// Reads on after the value at `start` if a visitor swallowed the error that it gave.
     #[inline]
-    pub(super) fn resume(&mut self, start: Input<'de>) {
+    pub(super) fn resume(&mut self, start: Position) {
         if self.astray {
             self.pass_over(start);
         }
     }
 
-    /// What cannot be passed over stays astray, and so fails at the end at the latest.
+    /// What cannot be passed over leaves nothing to read, so that no later value is taken for
+    /// another, and stays astray to the end.
     #[cold]
-    fn pass_over(&mut self, start: Input<'de>) {
-        self.input = start;
+    fn pass_over(&mut self, start: Position) {
+        self.input = self.input_at(start);
         self.astray = self.input.skip().is_err();
+        if self.astray {
+            self.input.rest = &[];
+        }
     }
 
     /// Reads a value that takes up all of the input.
@@ -80,7 +103,7 @@ impl<'de> Decoder<'de> {
     pub(super) fn whole<T: Deserialize<'de>>(mut self) -> Result<T> {
         let value = self.value(PhantomData)?;
         match self.input.rest.len() {
-            _ if self.astray => Err(Failure::new("the bytes end early")),
+            _ if self.astray => Err(Failure::new("a value within cannot be passed over")),
             0 => Ok(value),
             left => Err(Failure::new(format_args!("{left} bytes are left over after the value"))),
         }
@@ -133,18 +156,12 @@ impl<'de> Decoder<'de> {
             let failure = Failure::new(format_args!("more than {MAX_WRAPPERS} options deep"));
             return Err(self.fail(failure));
         }
-        let start = self.input;
+        let start = self.position();
         self.wrappers += 1;
         let result = read(self);
         self.wrappers -= 1;
-        self.astray |= self.is_still_at(start);
+        self.astray |= self.position() == start;
         result
-    }
-
-    /// Whether nothing was read since `start`.
-    #[inline]
-    fn is_still_at(&self, start: Input<'de>) -> bool {
-        self.input.rest.len() == start.rest.len()
     }
 
     #[inline]
@@ -193,6 +210,12 @@ macro_rules! integers {
     ($($method:ident $visit:ident $ty:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+            if let Some(found) = self.input.unsigned() {
+                return match $ty::try_from(found) {
+                    Ok(value) => visitor.$visit(value),
+                    Err(_) => Err(self.unfit(Unexpected::Unsigned(found), &visitor)),
+                };
+            }
             match self.token()? {
                 Token::Unsigned(found) => match $ty::try_from(found) {
                     Ok(value) => visitor.$visit(value),
@@ -215,8 +238,14 @@ macro_rules! wide_integers {
             let value = match found {
                 Token::Unsigned(value) => $ty::from(value),
                 Token::Negative(value) if $ty::MIN != 0 => value as $ty,
-                Token::WideUnsigned(value) if value <= $ty::MAX as u128 => value as $ty,
-                Token::WideSigned(value) if $ty::MIN != 0 || value >= 0 => value as $ty,
+                Token::WideUnsigned(bytes) => match $ty::try_from(u128::from_be_bytes(*bytes)) {
+                    Ok(value) => value,
+                    Err(_) => return Err(self.unfit(found.unexpected(), &visitor)),
+                },
+                Token::WideSigned(bytes) => match $ty::try_from(i128::from_be_bytes(*bytes)) {
+                    Ok(value) => value,
+                    Err(_) => return Err(self.unfit(found.unexpected(), &visitor)),
+                },
                 found => return Err(self.mismatch(found, &visitor)),
             };
             visitor.$visit(value)
@@ -229,7 +258,10 @@ macro_rules! floats {
     ($($method:ident $visit:ident $ty:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            let found = self.token()?;
+            let found = match self.input.f64() {
+                Some(value) => Token::F64(value),
+                None => self.token()?,
+            };
             let value = match found {
                 Token::F64(value) => Some(value as $ty)
                     .filter(|same| f64::from(*same) == value || value.is_nan()),
@@ -261,8 +293,8 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
             Token::Bool(value) => visitor.visit_bool(value),
             Token::Unsigned(value) => visitor.visit_u64(value),
             Token::Negative(value) => visitor.visit_i64(value),
-            Token::WideUnsigned(value) => visitor.visit_u128(value),
-            Token::WideSigned(value) => visitor.visit_i128(value),
+            Token::WideUnsigned(value) => visitor.visit_u128(u128::from_be_bytes(*value)),
+            Token::WideSigned(value) => visitor.visit_i128(i128::from_be_bytes(*value)),
             Token::F32(value) => visitor.visit_f32(value),
             Token::F64(value) => visitor.visit_f64(value),
             Token::Str(value) => visitor.visit_borrowed_str(value),
@@ -307,6 +339,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if let Some(value) = self.input.short_str() {
+            return visitor.visit_borrowed_str(value);
+        }
         match self.token()? {
             Token::Str(value) => visitor.visit_borrowed_str(value),
             found => Err(self.mismatch(found, &visitor)),

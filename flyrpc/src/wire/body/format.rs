@@ -48,8 +48,9 @@ pub(super) enum Token<'de> {
     Unsigned(u64),
     /// Below 0.
     Negative(i64),
-    WideUnsigned(u128),
-    WideSigned(i128),
+    /// By reference, which keeps tokens small.
+    WideUnsigned(&'de [u8; 16]),
+    WideSigned(&'de [u8; 16]),
     F32(f32),
     F64(f64),
     Str(&'de str),
@@ -91,8 +92,49 @@ pub(super) struct Input<'de> {
 }
 
 impl<'de> Input<'de> {
-    /// Reads a value without content of its own, or the head of one that has some.
+    /// Reads a non-negative integer, if that is what is next.
     #[inline]
+    pub(super) fn unsigned(&mut self) -> Option<u64> {
+        let (value, rest) = match self.rest {
+            [value @ ..0x80, rest @ ..] => ((*value).into(), rest),
+            [0xcc, value, rest @ ..] => ((*value).into(), rest),
+            [0xcd, a, b, rest @ ..] => (u16::from_be_bytes([*a, *b]).into(), rest),
+            [0xce, a, b, c, d, rest @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]).into(), rest),
+            [0xcf, rest @ ..] => {
+                let (value, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*value), rest)
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// Reads a 64-bit float, if that is what is next.
+    #[inline]
+    pub(super) fn f64(&mut self) -> Option<f64> {
+        let (value, rest) = self.rest.strip_prefix(&[0xcb])?.split_first_chunk()?;
+        self.rest = rest;
+        Some(f64::from_be_bytes(*value))
+    }
+
+    /// Reads a string of less than 256 bytes, if that is what is next.
+    #[inline]
+    pub(super) fn short_str(&mut self) -> Option<&'de str> {
+        let (length, rest) = match self.rest {
+            [head @ 0xa0..=0xbf, rest @ ..] => (head & 0x1f, rest),
+            [0xd9, length, rest @ ..] => (*length, rest),
+            _ => return None,
+        };
+        let (text, rest) = rest.split_at_checked(length.into())?;
+        let text = str::from_utf8(text).ok()?;
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// Reads a value without content of its own, or the head of one that has some. The readers of
+    /// what is most frequent come first where they can; this one is too large to be inlined.
+    #[inline(never)]
     pub(super) fn token(&mut self) -> Result<Token<'de>> {
         Ok(match self.marker()? {
             Marker::FixPos(n) => Token::Unsigned(n.into()),
@@ -154,6 +196,12 @@ impl<'de> Input<'de> {
         Ok(())
     }
 
+    /// Whether an array or a map is next.
+    #[inline]
+    pub(super) fn is_at_container(&self) -> bool {
+        matches!(self.rest, [0x80..=0x9f | 0xdc..=0xdf, ..])
+    }
+
     /// Whether the next value begins with these bytes; if so, passes over them.
     #[inline]
     pub(super) fn passes(&mut self, bytes: &[u8]) -> bool {
@@ -195,10 +243,15 @@ impl<'de> Input<'de> {
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.chunk().copied()
+    }
+
+    #[inline]
+    fn chunk<const N: usize>(&mut self) -> Result<&'de [u8; N]> {
         match self.rest.split_first_chunk() {
             Some((first, rest)) => {
                 self.rest = rest;
-                Ok(*first)
+                Ok(first)
             }
             None => Err(ends_early()),
         }
@@ -256,12 +309,8 @@ impl<'de> Input<'de> {
         match (marker, kind) {
             (Marker::FixExt1, ext::UNIT) if self.passes(&[0]) => Ok(Token::Unit),
             (Marker::FixExt1, ext::SOME_NONE) if self.rest.first() == Some(&NIL) => Ok(Token::Some),
-            (Marker::FixExt16, ext::WIDE_UNSIGNED) => {
-                self.array().map(u128::from_be_bytes).map(Token::WideUnsigned)
-            }
-            (Marker::FixExt16, ext::WIDE_SIGNED) => {
-                self.array().map(i128::from_be_bytes).map(Token::WideSigned)
-            }
+            (Marker::FixExt16, ext::WIDE_UNSIGNED) => self.chunk().map(Token::WideUnsigned),
+            (Marker::FixExt16, ext::WIDE_SIGNED) => self.chunk().map(Token::WideSigned),
             _ => Err(unknown(marker)),
         }
     }

@@ -1,5 +1,6 @@
 use std::fmt::Debug;
 
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
@@ -191,6 +192,35 @@ fn bytes_after_a_last_sequence_are_refused_when_it_is_taken() {
     let mut args = ArgsReader::parse(b"\x81\xa4list\x92\x01\x02\x03", &KNOWN).unwrap();
     let error = args.take::<Vec<u8>>("list").unwrap_err();
     assert_eq!(error, BodyError::new("list", "1 bytes are left over after the value"));
+}
+
+#[test]
+fn mutated_arguments_never_panic() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(5);
+    println!("SEED={seed}");
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let valid = written(Listed::All, |args| {
+        args.put("text", &"fly")?;
+        args.put("limit", &Some(7u32))?;
+        args.put("list", &[[1u8; 3]; 3])
+    });
+    let valid = valid.unwrap();
+    for _ in 0..20_000 {
+        let mut bytes = valid.clone();
+        bytes.truncate(rng.random_range(0..=valid.len()));
+        for _ in 0..rng.random_range(0..3) {
+            if !bytes.is_empty() {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+            }
+        }
+        let Ok(mut args) = ArgsReader::parse(&bytes, &KNOWN) else { continue };
+        let _ = args.take::<String>("text");
+        let _ = args.take::<Option<u32>>("limit");
+        let list = args.take::<Vec<[u8; 3]>>("list");
+        let _ = args.take_or_default::<Mode>("mode");
+        assert!(list.is_err() || list.unwrap().len() <= bytes.len());
+    }
 }
 
 #[test]

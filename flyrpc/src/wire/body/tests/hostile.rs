@@ -151,6 +151,16 @@ fn deep_nesting_is_refused_before_the_stack_ends() {
 }
 
 #[test]
+fn buffered_value_as_deep_as_the_bound_arrives() {
+    let value = (1..128).fold(json!([]), |inner, _| json!([inner]));
+    super::check(value.clone(), value.clone());
+    super::check(
+        Loose::Any(value),
+        (1..128).fold(Loose::List(vec![]), |it, _| Loose::List(vec![it])),
+    );
+}
+
+#[test]
 fn ignored_value_may_be_of_any_depth() {
     let mut arrays = vec![0x91; 1_000_000];
     arrays.push(1);

@@ -143,6 +143,7 @@ fn tuple_grows_by_elements_with_a_default() {
 #[test]
 fn swallowed_error_takes_its_own_value_and_no_more() {
     #[derive(Debug, PartialEq, Default, Deserialize)]
+    #[serde(default)]
     struct Lenient {
         #[serde(deserialize_with = "or_default")]
         first: Vec<u8>,
@@ -171,6 +172,9 @@ fn swallowed_error_takes_its_own_value_and_no_more() {
     let old =
         json!({ "first": [1, [2, 999], 3], "second": { "a": [1] }, "third": third, "last": 9 });
     check(old, Lenient { last: 9, ..Lenient::default() });
+    // Nothing is guessed where it cannot be told how far the swallowed value reaches.
+    let bytes = b"\x82\xa5first\xd6\xff\x00\x00\xa4last\x01";
+    crate::wire::body::decode::<Lenient>(bytes).unwrap_err();
     #[derive(Debug, PartialEq, Default, Deserialize)]
     struct Whole(#[serde(deserialize_with = "or_default")] Vec<u8>);
     check(json!([1, ["x"], 2]), Whole::default());
