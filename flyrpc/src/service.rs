@@ -35,6 +35,7 @@ pub trait Request: Sized + Send + 'static {
 }
 
 /// One method of a service.
+#[allow(missing_debug_implementations, reason = "a table of function pointers shows nothing")]
 pub struct Method<R: Request> {
     /// Its name on the wire.
     pub name: &'static str,
@@ -51,6 +52,7 @@ pub struct Method<R: Request> {
 }
 
 /// One argument of a method.
+#[derive(Debug)]
 pub struct Argument {
     /// Its name on the wire.
     pub name: &'static str,

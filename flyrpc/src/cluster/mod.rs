@@ -212,11 +212,11 @@ impl Cluster {
         self.look_up();
         if self.leaving.is_none() {
             self.dial_what_is_due();
-            let period =
-                if self.membership.is_alone() { EXCHANGE_ALONE } else { EXCHANGE_PERIOD };
+            let period = if self.membership.is_alone() { EXCHANGE_ALONE } else { EXCHANGE_PERIOD };
             self.next_exchange = self.next_exchange.min(now + period);
             if self.next_exchange <= now {
                 self.next_exchange = now + period;
+                tracing::debug!(gossip = ?self.membership.counters(), "so far");
                 self.exchange_with_somebody();
             }
         }
@@ -273,7 +273,9 @@ impl Cluster {
             Message::Accepted(established) => self.linked(established),
             Message::Datagram(datagram) => self.membership.handle_datagram(now, &datagram),
             Message::Resolved(name, answer) => {
-                if let Err(error) = &answer {
+                if let Err(error) = &answer
+                    && !self.discovery.is_failing(&name)
+                {
                     tracing::warn!(%name, %error, "a seed could not be looked up");
                 }
                 self.discovery.resolved(now, &name, answer);

@@ -68,7 +68,7 @@ struct Name {
     /// The last answer that was no failure. It stands while the resolver fails: not knowing whether
     /// an address is listed is no reason to forget it.
     listed: BTreeSet<SocketAddr>,
-    error: Option<String>,
+    failing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -149,7 +149,7 @@ impl Discovery {
         match answer {
             Ok(answer) => {
                 state.resolved = true;
-                state.error = None;
+                state.failing = false;
                 state.listed = answer
                     .into_iter()
                     .filter(|addr| can_be_a_node(addr) && !self.own.contains(addr))
@@ -162,7 +162,7 @@ impl Discovery {
                 }
                 self.update_listed(now);
             }
-            Err(error) => state.error = Some(error),
+            Err(_) => state.failing = true,
         }
         self.complete_first_answer(now);
         added
@@ -211,9 +211,9 @@ impl Discovery {
         self.first_answer.as_ref()
     }
 
-    /// The names whose last answer was a failure, and the failure.
-    pub(crate) fn errors(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.names.iter().filter_map(|(name, state)| Some((name.as_str(), state.error.as_deref()?)))
+    /// Whether the last answer for `name` was a failure.
+    pub(crate) fn is_failing(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|state| state.failing)
     }
 
     fn complete_first_answer(&mut self, now: Duration) {

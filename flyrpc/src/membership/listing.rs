@@ -76,6 +76,7 @@ impl Listing {
     }
 
     /// The live members, in order of their addresses.
+    #[cfg(test)]
     pub(super) fn members(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
         self.listed.values()
     }

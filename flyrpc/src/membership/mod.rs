@@ -43,12 +43,7 @@ use self::{
 };
 use crate::NodeInfo;
 
-pub(crate) use self::{
-    identity::{MAX_NAME, Unfit},
-    listing::Event,
-    settings::Settings,
-    sync::MemberState,
-};
+pub(crate) use self::{identity::Unfit, listing::Event, settings::Settings, sync::MemberState};
 
 type Gossip = Foca<Identity, PostcardCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
@@ -171,6 +166,7 @@ impl Membership {
     }
 
     /// The live members without this node, in order of their addresses.
+    #[cfg(test)]
     pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
         self.listing.members()
     }

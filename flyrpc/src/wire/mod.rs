@@ -5,7 +5,7 @@
 //! sends is never trusted: every reader here gives an error for bytes that it cannot make sense of,
 //! and none allocates more than the bytes received warrant.
 
-pub mod body;
+pub(crate) mod body;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod frame;

@@ -57,7 +57,8 @@ mod tests;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::args::{ArgsReader, ArgsWriter, ArgumentError, Listed};
+pub(crate) use self::args::Listed;
+pub use self::args::{ArgsReader, ArgsWriter, ArgumentError};
 use crate::BodyError;
 
 /// Appends the encoding of `value`.
@@ -65,7 +66,7 @@ use crate::BodyError;
 /// # Errors
 ///
 /// If its `Serialize` fails, or it is nested more than 128 deep. Nothing is appended then.
-pub fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
+pub(crate) fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
     encode::write(value, to)?;
     Ok(())
 }
@@ -75,11 +76,11 @@ pub fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError
 /// # Errors
 ///
 /// If the bytes are not exactly one value, or not one that a `T` can be without being misread.
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     Ok(decode::Decoder::new(body).whole()?)
 }
 
 /// Whether a `T` may be absent from a map of arguments: whether it is an `Option`.
-pub fn is_optional<T: DeserializeOwned>() -> bool {
+pub(crate) fn is_optional<T: DeserializeOwned>() -> bool {
     absent::absent::<T>().is_ok()
 }
