@@ -11,7 +11,7 @@ use foca::{Config, PeriodicParams};
 /// simulations of 10 regions with 1 % loss, up to 3,000 nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The cluster's name, at most [`MAX_NAME`](super::MAX_NAME) bytes.
+    /// The cluster's name, at most [`MAX_NAME`](super::identity::MAX_NAME) bytes.
     pub(crate) cluster: String,
     /// The version of the links' protocol, told to the others.
     pub(crate) protocol: u32,
