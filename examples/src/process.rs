@@ -37,7 +37,10 @@ impl Child {
     /// # Errors
     ///
     /// If that cannot be done.
-    pub fn spawn(args: impl IntoIterator<Item = impl AsRef<OsStr>>, logs: bool) -> io::Result<Self> {
+    pub fn spawn(
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        logs: bool,
+    ) -> io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(args)
             .stdin(Stdio::piped())
@@ -67,7 +70,8 @@ impl Child {
     /// If it ends, or says something else.
     pub async fn node(&mut self) -> io::Result<NodeInfo> {
         let line = self.line().await?;
-        let wrong = || io::Error::other(format!("a child process said {line:?} rather than its id"));
+        let wrong =
+            || io::Error::other(format!("a child process said {line:?} rather than its id"));
         parse_announcement(&line).ok_or_else(wrong)
     }
 
