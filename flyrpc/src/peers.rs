@@ -127,7 +127,9 @@ impl From<&DialError> for NoSupport {
             DialError::Mute => NoSupport::Mute,
             DialError::HungUp => NoSupport::NotFlyrpc("it hung up without a word".to_owned()),
             DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
-            DialError::Broken(error) => NoSupport::NotFlyrpc(format!("the handshake broke: {error}")),
+            DialError::Broken(error) => {
+                NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
+            }
             DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
             DialError::OtherVersions(first, last) => {
                 NoSupport::Protocol { first: *first, last: *last }
@@ -193,7 +195,11 @@ impl Known {
             support: self.support.clone(),
             accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
             primary_region: state.as_ref().map(|state| state.primary_region.clone()),
-            services: self.link.as_ref().map(|link| link.own_services().to_vec()).unwrap_or_default(),
+            services: self
+                .link
+                .as_ref()
+                .map(|link| link.own_services().to_vec())
+                .unwrap_or_default(),
             withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
             round_trip: self.link.as_ref().and_then(|link| link.round_trip()),
         }

@@ -1,3 +1,5 @@
 //! Behaviour of flyrpc as its users see it.
 
+mod calls;
 mod macro_traits;
+mod support;

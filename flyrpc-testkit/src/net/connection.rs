@@ -330,9 +330,9 @@ impl Conn {
                 end.unsent_len -= data.len();
                 end.flight_len += data.len();
             }
-            // A way that was slow a moment ago must not be overtaken: streams keep their order.
-            let last = end.flight.back().map_or(wire.now, |(at, _)| *at);
-            let at = last.max(wire.now + delay);
+            // If a way that was slow is not any longer, this can be due before what went ahead of
+            // it; it still arrives after that, since only the first in flight is looked at.
+            let at = wire.now + delay;
             if end.flight.is_empty() {
                 wire.schedule(at, Event::Stream { conn: id, from: side });
             }

@@ -86,6 +86,19 @@ async fn a_crashed_host_gives_no_answer_and_a_restarted_one_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crash_before_an_attempt_arrives_leaves_it_without_an_answer() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let _listener = listen(&iad).await;
+    let attempt = hkg.connect(iad.addr(PORT));
+    let crash = async {
+        sleep(ms(50)).await;
+        net.crash("iad-0");
+    };
+    let (unanswered, ()) = tokio::join!(never(attempt), crash);
+    assert!(unanswered);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_in_the_midst_of_opening_resets() {
     let (net, iad, hkg) = iad_and_hkg();
     let _listener = listen(&iad).await;

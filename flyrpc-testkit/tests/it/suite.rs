@@ -73,9 +73,7 @@ suite![
     a_taken_port_is_refused,
     one_direction_ends_alone,
     dropping_the_writer_ends_its_direction,
-    #[ignore = "TokioEnv ends the stream before it resets it"]
     an_abortive_close_resets,
-    #[ignore = "TokioEnv ends the stream before it resets it"]
     an_abortive_close_resets_whichever_half_goes_first,
     closing_with_unread_bytes_ends_the_stream_and_breaks_it,
     a_dropped_accept_loses_nothing,

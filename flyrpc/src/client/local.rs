@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::call::Call;
 use crate::{
     NodeInfo, RpcError, Unsupported,
-    hub::Hub,
     context::Context,
+    hub::Hub,
     routing::Fit,
     server::{Ended, Running},
     service::{LocalHandler, Method, Request},
@@ -63,9 +63,9 @@ pub(super) async fn call<R: Request>(
     let mut body = Vec::new();
     encode(node.me(), call, &request, &Fit::all::<R>(std::slice::from_ref(spec)), &mut body)?;
     let detached = spec.methods[served].detached;
-    let running = service.start(served, &body).map_err(|error| {
-        unsupported(node.me(), call, Unsupported::Arguments(error.to_string()))
-    })?;
+    let running = service
+        .start(served, &body)
+        .map_err(|error| unsupported(node.me(), call, Unsupported::Arguments(error.to_string())))?;
     let bad_reply = |source| RpcError::BadReply {
         node: Some(node.me().clone()),
         service: call.service,

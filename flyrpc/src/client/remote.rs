@@ -141,7 +141,9 @@ fn next_step<R: Request>(
 /// idempotent and it is the link that failed.
 fn may_retry(call: &Call, error: &RpcError) -> bool {
     match error {
-        RpcError::Unsupported { .. } | RpcError::NotPrimary { .. } | RpcError::Refused { .. } => true,
+        RpcError::Unsupported { .. } | RpcError::NotPrimary { .. } | RpcError::Refused { .. } => {
+            true
+        }
         RpcError::Disconnected { sent, .. } => !sent || call.idempotent,
         _ => false,
     }
@@ -174,12 +176,8 @@ async fn attempt_on<R: Request>(
         let Call { service, method, .. } = *call;
         return Err(RpcError::ArgumentsTooLarge { service, method, size, limit });
     }
-    let outgoing = Outgoing {
-        method: number,
-        primary: call.primary,
-        attempt,
-        deadline: call.deadline,
-    };
+    let outgoing =
+        Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };
     let mut pending = match link.try_send(outgoing, &body) {
         Some(pending) => {
             keep(body);
@@ -252,12 +250,9 @@ fn failed(us: &Hub, call: &Call, info: &NodeInfo, fault: Fault) -> RpcError {
             let detail = BodyError::new(path, message).to_string();
             unsupported(info, call, Unsupported::Arguments(detail))
         }
-        Fault::ArgumentsTooLarge { size, limit } => RpcError::ArgumentsTooLarge {
-            service,
-            method,
-            size: clamp(size),
-            limit: clamp(limit),
-        },
+        Fault::ArgumentsTooLarge { size, limit } => {
+            RpcError::ArgumentsTooLarge { service, method, size: clamp(size), limit: clamp(limit) }
+        }
         Fault::Expired => timeout(call, Some(node), false),
         Fault::TimedOut => timeout(call, Some(node), true),
         Fault::Panicked { message } => RpcError::Panicked { node, service, method, message },

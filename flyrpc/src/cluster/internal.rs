@@ -3,11 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    Region, fly_rpc,
-    hub::Command,
-    membership::MemberState,
-};
+use crate::{Region, fly_rpc, hub::Command, membership::MemberState};
 
 /// What nodes ask each other.
 #[fly_rpc(name = "flyrpc", crate = crate)]

@@ -9,23 +9,18 @@ mod internal;
 mod peer;
 mod sockets;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
+use self::{internal::Exchange, peer::Peer};
 pub(crate) use self::{
     internal::{Answers, InternalClient, ServeInternal},
     sockets::Sockets,
 };
-use self::{internal::Exchange, peer::Peer};
 use crate::{
     NodeId, NodeInfo, RpcError,
     client::{Client, Routed},
@@ -87,11 +82,7 @@ pub(crate) fn start(beginning: Beginning) {
         move || accepting.introduction(),
         sender.clone(),
     )));
-    hub.env().spawn(Box::pin(sockets::receive(
-        Arc::clone(&hub),
-        sockets.datagram,
-        sender.clone(),
-    )));
+    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, sender.clone())));
     let now = hub.env().now().saturating_duration_since(epoch);
     let mut task = Cluster {
         client: InternalClient::from_routed(Routed::new(Handle::loose(Arc::clone(&hub)))),
@@ -463,7 +454,8 @@ impl Cluster {
     }
 
     fn compare_primary(&mut self, link: &Link) {
-        let (theirs, ours) = (link.state().primary_region.clone(), self.hub.primary_region().clone());
+        let (theirs, ours) =
+            (link.state().primary_region.clone(), self.hub.primary_region().clone());
         let id = link.peer().id();
         if theirs == ours {
             self.disagreeing.remove(id);
@@ -569,7 +561,11 @@ impl Cluster {
                 let left = peer.is_some_and(|peer| peer.left && peer.info.as_ref() == Some(node));
                 let (node, state) = (node.clone(), if left { "left" } else { "down" });
                 tracing::info!(%node, "node {state}");
-                self.hub.emit(if left { peers::Event::Left(node) } else { peers::Event::Down(node) });
+                self.hub.emit(if left {
+                    peers::Event::Left(node)
+                } else {
+                    peers::Event::Down(node)
+                });
             }
         }
         for (id, node) in &self.live {

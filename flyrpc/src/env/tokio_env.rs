@@ -63,15 +63,38 @@ impl Env for TokioEnv {
 fn split(stream: TcpStream) -> io::Result<BoxStream> {
     stream.set_nodelay(true)?;
     let (reader, writer) = stream.into_split();
-    Ok(BoxStream { reader: Box::new(reader), writer: Box::new(TcpWriter(writer)) })
+    Ok(BoxStream {
+        reader: Box::new(reader),
+        writer: Box::new(TcpWriter { half: Some(writer), aborts: false }),
+    })
 }
 
-struct TcpWriter(OwnedWriteHalf);
+struct TcpWriter {
+    /// Present until it is dropped.
+    half: Option<OwnedWriteHalf>,
+    aborts: bool,
+}
+
+impl TcpWriter {
+    fn half(&mut self) -> &mut OwnedWriteHalf {
+        self.half.as_mut().expect("present until it is dropped")
+    }
+}
 
 impl StreamWriter for TcpWriter {
     fn abort_on_close(&mut self) {
+        self.aborts = true;
         // Failing means that the socket is closed already, which is all that was wanted.
-        let _ = self.0.as_ref().set_zero_linger();
+        let _ = self.half().as_ref().set_zero_linger();
+    }
+}
+
+impl Drop for TcpWriter {
+    fn drop(&mut self) {
+        if let Some(half) = self.half.take_if(|_| self.aborts) {
+            // Dropping it would first end the stream in good order, and the peer would see that.
+            half.forget();
+        }
     }
 }
 
@@ -81,15 +104,15 @@ impl AsyncWrite for TcpWriter {
         task: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(task, data)
+        Pin::new(self.half()).poll_write(task, data)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(task)
+        Pin::new(self.half()).poll_flush(task)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(task)
+        Pin::new(self.half()).poll_shutdown(task)
     }
 }
 

@@ -177,7 +177,11 @@ async fn greet(
 struct Incoming(BytesMut);
 
 impl Incoming {
-    async fn hello(&mut self, stream: &mut BoxStream, me: &Introduction) -> Result<Hello, DialError> {
+    async fn hello(
+        &mut self,
+        stream: &mut BoxStream,
+        me: &Introduction,
+    ) -> Result<Hello, DialError> {
         self.preface(stream).await?;
         loop {
             if let Some((first, length)) = frame::split(&self.0).map_err(DialError::Malformed)? {

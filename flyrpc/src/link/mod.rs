@@ -180,8 +180,14 @@ impl Link {
         });
         link.post(|to| to.extend_from_slice(&first_frames));
         let writer = writer::run(Arc::clone(&link), stream.writer);
-        let reader =
-            reader::run(Arc::clone(&link), stream.reader, leftover, clock, node.serve, node.heartbeat);
+        let reader = reader::run(
+            Arc::clone(&link),
+            stream.reader,
+            leftover,
+            clock,
+            node.serve,
+            node.heartbeat,
+        );
         node.env.spawn(Box::pin(writer));
         node.env.spawn(Box::pin(reader));
         link

@@ -81,7 +81,8 @@ impl Outbox {
     /// Appends a request and its body.
     pub(super) fn request(&mut self, head: &Request, body: &[u8]) -> Place {
         let place = if body.len() > CHUNK {
-            let place = frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
+            let place =
+                frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
             self.long(Of::Request, head.id, Bytes::copy_from_slice(body));
             place
         } else {
@@ -226,8 +227,14 @@ mod tests {
         outbox.reply(2, vec![0; 2 * CHUNK]);
         assert_eq!(
             take(&mut outbox),
-            ["request 1", "reply 2", "chunk 1 of 16384", "chunk 2 of 16384", "chunk 1 of 16384",
-             "chunk 2 of 16384"]
+            [
+                "request 1",
+                "reply 2",
+                "chunk 1 of 16384",
+                "chunk 2 of 16384",
+                "chunk 1 of 16384",
+                "chunk 2 of 16384"
+            ]
         );
         outbox.request(&head(3), b"small");
         assert_eq!(take(&mut outbox), ["request 3", "chunk 1 of 16384"]);

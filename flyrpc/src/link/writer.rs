@@ -74,11 +74,7 @@ async fn write_all(
     }
 }
 
-async fn flush(
-    link: &Link,
-    to: &mut Box<dyn StreamWriter>,
-    batch: &mut Vec<u8>,
-) -> io::Result<()> {
+async fn flush(link: &Link, to: &mut Box<dyn StreamWriter>, batch: &mut Vec<u8>) -> io::Result<()> {
     batch.clear();
     lock(&link.outbox).take(batch);
     to.write_all(batch).await?;

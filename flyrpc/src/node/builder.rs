@@ -198,8 +198,7 @@ impl NodeBuilder {
             primary_region: config.primary(),
             withdrawn: Vec::new(),
         };
-        let limits =
-            Limits { max_in_flight: config.max_in_flight, max_body: config.max_body };
+        let limits = Limits { max_in_flight: config.max_in_flight, max_body: config.max_body };
         let services = std::iter::once(internal).chain(services).collect();
         let server = Server::new(Arc::clone(&env), me.clone(), services, state, limits)?;
 

@@ -69,12 +69,14 @@ struct Load {
 pub(crate) struct Admission {
     method: ServedMethod,
     bytes: usize,
-    busy: Busy,
+    load: Arc<Load>,
+    /// None for flyrpc's own service.
+    busy: Option<Busy>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.busy.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -165,8 +167,13 @@ impl Server {
 
     /// Keeps the server from being idle while it is held, for a call that nobody waits for.
     pub(crate) fn busy(&self) -> Busy {
-        self.load.calls.fetch_add(1, Ordering::AcqRel);
-        Busy { load: Arc::clone(&self.load) }
+        self.enter().0
+    }
+
+    /// Counts one more call, and tells how many there were before.
+    fn enter(&self) -> (Busy, usize) {
+        let before = self.load.calls.fetch_add(1, Ordering::AcqRel);
+        (Busy { load: Arc::clone(&self.load) }, before)
     }
 
     /// The service called `name`, its spec, and its local handler.
@@ -220,11 +227,15 @@ impl Serve for Server {
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Fault::ArgumentsTooLarge { size, limit: limit as u64 })?;
         let bytes = if bytes > crate::wire::frame::CHUNK { bytes } else { 0 };
-        let calls = self.load.calls.fetch_add(1, Ordering::AcqRel);
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let admission = Admission { method, bytes, busy: Busy { load: Arc::clone(&self.load) } };
-        let own = method.service == 0;
-        if !own && (calls >= self.max_in_flight || waiting + bytes > LONG_BODIES * limit) {
+        let mut admission = Admission { method, bytes, load: Arc::clone(&self.load), busy: None };
+        if method.service == 0 {
+            // What nodes ask each other is neither a user's load nor held up by it.
+            return Ok(admission);
+        }
+        let (busy, calls) = self.enter();
+        admission.busy = Some(busy);
+        if calls >= self.max_in_flight || waiting + bytes > LONG_BODIES * limit {
             return Err(Fault::Overloaded);
         }
         Ok(admission)

@@ -9,24 +9,40 @@ use crate::Region;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fault {
     /// The call needs a primary node, and this one takes another region for the primary.
-    NotPrimary { theirs: Region },
+    NotPrimary {
+        theirs: Region,
+    },
     Draining,
     Overloaded,
     Held,
     /// The number names no method.
     NoMethod,
     /// The arguments do not decode.
-    BadArguments { path: String, message: String },
+    BadArguments {
+        path: String,
+        message: String,
+    },
     /// They are larger than this node takes.
-    ArgumentsTooLarge { size: u64, limit: u64 },
+    ArgumentsTooLarge {
+        size: u64,
+        limit: u64,
+    },
     /// Its time was over before it started.
     Expired,
     /// Its time ran out while it executed.
     TimedOut,
-    Panicked { message: String },
-    ReplyTooLarge { size: u64, limit: u64 },
+    Panicked {
+        message: String,
+    },
+    ReplyTooLarge {
+        size: u64,
+        limit: u64,
+    },
     /// The reply's `Serialize` failed.
-    BadReply { path: String, message: String },
+    BadReply {
+        path: String,
+        message: String,
+    },
 }
 
 impl Fault {

@@ -69,10 +69,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_that_must_be_understood_are_refused() {
-        check(
-            Unknown::Refuse,
-            Err(Malformed::new("field: one that must be understood is not")),
-        );
+        check(Unknown::Refuse, Err(Malformed::new("field: one that must be understood is not")));
     }
 
     #[test]

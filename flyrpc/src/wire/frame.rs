@@ -63,14 +63,33 @@ pub(crate) enum Frame<'a> {
     Void,
     Hello(&'a [u8]),
     Request(Request, Body<'a>),
-    Reply { id: u64, body: Body<'a> },
-    Fault { id: u64, fault: &'a [u8] },
-    Chunk { of: Of, id: u64, bytes: &'a [u8] },
-    Cancel { id: u64 },
-    Ping { stamp: u64 },
-    Pong { echo: u64, stamp: u64 },
+    Reply {
+        id: u64,
+        body: Body<'a>,
+    },
+    Fault {
+        id: u64,
+        fault: &'a [u8],
+    },
+    Chunk {
+        of: Of,
+        id: u64,
+        bytes: &'a [u8],
+    },
+    Cancel {
+        id: u64,
+    },
+    Ping {
+        stamp: u64,
+    },
+    Pong {
+        echo: u64,
+        stamp: u64,
+    },
     State(&'a [u8]),
-    GoingAway { reason: GoingAway },
+    GoingAway {
+        reason: GoingAway,
+    },
 }
 
 /// The head of a request.
@@ -134,10 +153,9 @@ pub(crate) fn read(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
         kind::HELLO => Frame::Hello(rest),
         kind::REQUEST => read_request(rest)?,
         kind::REPLY => Frame::Reply { id: varint::take(rest)?, body: Body::Whole(rest) },
-        kind::LONG_REPLY => Frame::Reply {
-            id: varint::take(rest)?,
-            body: Body::Chunked(varint::take(rest)?),
-        },
+        kind::LONG_REPLY => {
+            Frame::Reply { id: varint::take(rest)?, body: Body::Chunked(varint::take(rest)?) }
+        }
         kind::FAULT => Frame::Fault { id: varint::take(rest)?, fault: rest },
         kind::REQUEST_CHUNK => {
             Frame::Chunk { of: Of::Request, id: varint::take(rest)?, bytes: rest }

@@ -1,0 +1,206 @@
+//! A small service and a simulated cluster that serves it, for the tests of this package.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use flyrpc::{Context, Node, NodeBuilder, fly_rpc};
+use flyrpc_testkit::{SimEnv, SimNet};
+
+/// The port of every simulated node.
+pub(crate) const PORT: u16 = 3590;
+
+/// One method for each thing that a call can do.
+#[fly_rpc]
+pub(crate) trait Probe {
+    /// Upper-cases `text`, and says where.
+    async fn shout(&self, text: String) -> (String, String);
+    /// Takes so many milliseconds.
+    async fn slow(&self, millis: u64) -> u64;
+    /// Takes so many milliseconds.
+    #[rpc(idempotent)]
+    async fn slow_but_repeatable(&self, millis: u64) -> u64;
+    /// Goes on without its caller.
+    #[rpc(detached)]
+    async fn slow_and_detached(&self, millis: u64) -> u64;
+    /// Panics with `message`.
+    async fn panic(&self, message: String);
+    /// Returns its argument.
+    async fn echo(&self, bytes: Vec<u8>) -> Vec<u8>;
+    /// Returns so many bytes.
+    async fn produce(&self, size: usize) -> Vec<u8>;
+    /// Runs on the primary only.
+    #[rpc(primary)]
+    async fn write(&self, value: u64) -> String;
+    /// What the handler sees of its call.
+    async fn context(&self) -> Seen;
+    /// Fails in its own way.
+    async fn fail(&self) -> Result<u8, String>;
+}
+
+/// What a handler saw of its call.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) caller: String,
+    pub(crate) region: String,
+    pub(crate) remaining: Duration,
+    pub(crate) attempt: u32,
+    pub(crate) local: bool,
+}
+
+impl From<Context> for Seen {
+    fn from(context: Context) -> Self {
+        Seen {
+            caller: context.caller().name().to_owned(),
+            region: context.caller_region().to_string(),
+            remaining: context.remaining(),
+            attempt: context.attempt(),
+            local: context.is_local(),
+        }
+    }
+}
+
+/// How often handlers began and ended.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) begun: AtomicU64,
+    pub(crate) ended: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+/// The service of the node `name`.
+pub(crate) struct Prober {
+    pub(crate) name: String,
+    pub(crate) counts: Arc<Counts>,
+}
+
+impl Prober {
+    async fn work(&self, millis: u64) -> u64 {
+        self.counts.begun.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        self.counts.ended.fetch_add(1, Ordering::SeqCst);
+        millis
+    }
+}
+
+impl Probe for Prober {
+    async fn shout(&self, text: String) -> (String, String) {
+        self.counts.begun.fetch_add(1, Ordering::SeqCst);
+        (text.to_uppercase(), self.name.clone())
+    }
+
+    async fn slow(&self, millis: u64) -> u64 {
+        self.work(millis).await
+    }
+
+    async fn slow_but_repeatable(&self, millis: u64) -> u64 {
+        self.work(millis).await
+    }
+
+    async fn slow_and_detached(&self, millis: u64) -> u64 {
+        self.work(millis).await
+    }
+
+    async fn panic(&self, message: String) {
+        panic!("{message}");
+    }
+
+    async fn echo(&self, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+
+    async fn produce(&self, size: usize) -> Vec<u8> {
+        vec![7; size]
+    }
+
+    async fn write(&self, value: u64) -> String {
+        self.counts.begun.fetch_add(1, Ordering::SeqCst);
+        format!("{value} on {}", self.name)
+    }
+
+    async fn context(&self) -> Seen {
+        flyrpc::context().into()
+    }
+
+    async fn fail(&self) -> Result<u8, String> {
+        Err("no".to_owned())
+    }
+}
+
+/// A simulated network with a seed host, whose nodes are in the cluster `local`, primary in iad.
+pub(crate) struct World {
+    pub(crate) net: SimNet,
+    pub(crate) counts: Arc<Counts>,
+    seeds: Vec<SocketAddr>,
+}
+
+impl World {
+    /// An empty world. The first node that is added is the seed of the others.
+    pub(crate) fn new() -> Self {
+        World { net: SimNet::builder().seed(7).build(), counts: Arc::default(), seeds: Vec::new() }
+    }
+
+    /// A host called `name` in `region`, and a node on it that serves nothing yet.
+    pub(crate) fn builder(&mut self, name: &str, region: &str) -> (SimEnv, NodeBuilder) {
+        let env = self.net.add_host(name, region);
+        let builder = self.builder_on(&env, name, region);
+        self.seeds.push(env.addr(PORT));
+        (env, builder)
+    }
+
+    /// A node on a host that exists.
+    pub(crate) fn builder_on(&self, env: &SimEnv, name: &str, region: &str) -> NodeBuilder {
+        Node::builder()
+            .env(env.clone())
+            .name(name)
+            .region(region)
+            .primary_region("iad")
+            .listen(env.addr(PORT))
+            .seeds(self.seeds.iter().take(2))
+            .rng_seed(name.bytes().map(u64::from).sum())
+    }
+
+    /// The service of a node.
+    pub(crate) fn prober(&self, name: &str) -> ServeProbe<Prober> {
+        ServeProbe::new(Prober { name: name.to_owned(), counts: Arc::clone(&self.counts) })
+    }
+
+    /// Starts a node that serves [`Probe`], and waits until it is ready.
+    pub(crate) async fn start(&mut self, name: &str, region: &str) -> Node {
+        let (_, builder) = self.builder(name, region);
+        let node = builder.serve(self.prober(name)).start().await.unwrap();
+        node.ready().await;
+        node
+    }
+}
+
+/// Waits until `condition` holds, as the events of `node` come in.
+pub(crate) async fn until(node: &Node, mut condition: impl FnMut() -> bool) {
+    use futures_util::StreamExt;
+    let mut events = node.events();
+    while !condition() {
+        events.next().await.expect("the node runs");
+    }
+}
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
