@@ -43,6 +43,7 @@ impl Child {
     ) -> io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(args)
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(if logs { Stdio::inherit() } else { Stdio::null() })

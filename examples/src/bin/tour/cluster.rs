@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flyrpc::{Event, Node, NodeInfo, Region};
+use flyrpc::{Event, Node, NodeInfo, PeerState, Region};
 use flyrpc_examples::{
     process::{self, Child, Signal},
     text::{TextClient, TextService},
@@ -87,7 +87,9 @@ impl Cluster {
     pub(crate) async fn until_linked(&self, node: &NodeInfo) -> io::Result<()> {
         let linked = || {
             let peers = self.me.peers();
-            peers.iter().any(|peer| peer.node.as_ref() == Some(node) && peer.round_trip.is_some())
+            peers
+                .iter()
+                .any(|peer| peer.node.as_ref() == Some(node) && peer.state == PeerState::Linked)
         };
         self.until(&format!("a link to {node}"), linked).await
     }

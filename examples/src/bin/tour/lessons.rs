@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a call costs at most that needs no other node, on a machine that is busy otherwise.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How many calls a median is taken of.
 const CALLS: usize = 1_000;
@@ -48,16 +48,20 @@ fn who_is_where(cluster: &Cluster, report: &mut Report) {
     };
     row(me.region().as_str(), me.name(), &me.addr(), "this process");
     let (mut linked, start) = (0, Instant::now());
-    let peers = cluster.me.peers();
+    let mut peers = cluster.me.peers();
     let took = start.elapsed();
+    // By region and name, and last what is no node.
+    peers.sort_by_key(|peer| {
+        let node = peer.node.as_ref();
+        (node.is_none(), node.map(|node| (node.region().clone(), node.name().to_owned())))
+    });
     for peer in peers {
         let Some(node) = &peer.node else {
             row("-", "-", &peer.addr, &peer.support.to_string());
             continue;
         };
         let serves: Vec<&str> = peer.services.iter().map(|service| &*service.name).collect();
-        let round_trip = peer.round_trip.map_or("unknown".to_owned(), show::time);
-        let state = format!("{}, {round_trip} away, serves {}", peer.state, serves.join(", "));
+        let state = format!("{}, serves {}", peer.state, serves.join(", "));
         row(node.region().as_str(), node.name(), &node.addr(), &state);
         linked += usize::from(peer.state == PeerState::Linked);
     }
