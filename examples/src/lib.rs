@@ -1,1 +1,7 @@
-//! Programs that show flyrpc at work.
+//! What the example programs share: the text service that their nodes serve, the flags that
+//! configure a node, child processes, and how results are shown.
+
+pub mod flags;
+pub mod process;
+pub mod show;
+pub mod text;

@@ -237,6 +237,9 @@ impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (service, method) = self.call();
         match self {
+            RpcError::NoNode { target: Target::Node(id), known, .. } => {
+                write!(f, "no live node {id} for {service}.{method}{known}")
+            }
             RpcError::NoNode { target, known, .. } => {
                 write!(f, "no live node in {target} for {service}.{method}{known}")
             }

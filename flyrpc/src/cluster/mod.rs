@@ -101,6 +101,7 @@ pub(crate) fn start(beginning: Beginning) {
         next_exchange: now + EXCHANGE_PERIOD,
         ready: false,
         leaving: None,
+        news: Vec::new(),
         hub: Arc::clone(&hub),
     };
     task.step();
@@ -145,6 +146,8 @@ struct Cluster {
     next_exchange: Duration,
     ready: bool,
     leaving: Option<Leaving>,
+    /// Events to tell of once that which they are about is published: whoever hears of one looks.
+    news: Vec<peers::Event>,
 }
 
 struct Leaving {
@@ -384,7 +387,7 @@ impl Cluster {
         }
         tracing::warn!(%addr, %error, "no flyrpc node of this cluster answers there; it is asked again from time to time");
         let node = peer.info.clone();
-        self.hub.emit(peers::Event::SupportChanged { addr, node, support: after });
+        self.news.push(peers::Event::SupportChanged { addr, node, support: after });
     }
 
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
@@ -425,7 +428,7 @@ impl Cluster {
         if before != peers::Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "linked");
             let (node, support) = (Some(link.peer().clone()), peer.support());
-            self.hub.emit(peers::Event::SupportChanged { addr, node, support });
+            self.news.push(peers::Event::SupportChanged { addr, node, support });
         }
         self.compare_primary(&link);
         self.exchange_with(addr, link.peer().clone());
@@ -489,7 +492,7 @@ impl Cluster {
         }
         tracing::warn!(node = %link.peer(), %theirs, %ours, "nodes disagree on the primary region");
         let node = link.peer().clone();
-        self.hub.emit(peers::Event::PrimaryDisagreement { node, theirs, ours });
+        self.news.push(peers::Event::PrimaryDisagreement { node, theirs, ours });
     }
 
     fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
@@ -578,6 +581,7 @@ impl Cluster {
         table.ready = self.ready;
         let before = std::mem::replace(&mut self.live, live);
         self.hub.publish(table, known);
+        self.news.drain(..).for_each(|event| self.hub.emit(event));
         for (id, node) in &before {
             if !self.live.contains_key(id) {
                 let peer = self.peers.get(&node.addr());

@@ -1,0 +1,197 @@
+//! The processes of the tour: nodes, and a server that is none.
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use flyrpc::{Event, Node, NodeInfo, PeerState, Region};
+use flyrpc_examples::{
+    process::{self, Child, Signal},
+    text::{TextClient, TextService},
+};
+use futures_util::{StreamExt, stream::BoxStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// How long anything may take to be noticed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A node in a process of its own.
+pub(crate) struct Member {
+    pub(crate) child: Child,
+    pub(crate) info: NodeInfo,
+}
+
+pub(crate) struct Cluster {
+    /// This process, in fra.
+    pub(crate) me: Node,
+    pub(crate) text: TextClient,
+    pub(crate) members: BTreeMap<String, Member>,
+    /// Where a process listens that is no node.
+    pub(crate) stranger: SocketAddr,
+    _stranger: Child,
+    seeds: String,
+    logs: bool,
+}
+
+impl Cluster {
+    /// Starts all processes and waits until this one is linked with all nodes.
+    pub(crate) async fn start(logs: bool) -> Result<Self, Box<dyn Error>> {
+        let mut stranger = Child::spawn(["stranger"], logs)?;
+        let stranger_addr: SocketAddr = stranger.line().await?.parse()?;
+        let alone = stranger_addr.to_string();
+        let first = Member::start("iad-1", "127.0.0.1:0", &alone, logs)?.await?;
+        let seeds = format!("{},{stranger_addr}", first.info.addr());
+
+        let mut members = BTreeMap::from([("iad-1".to_owned(), first)]);
+        let mut starting = Vec::new();
+        for name in ["iad-2", "hkg-1", "syd-1"] {
+            starting.push((name, Member::start(name, "127.0.0.1:0", &seeds, logs)?));
+        }
+        for (name, member) in starting {
+            members.insert(name.to_owned(), member.await?);
+        }
+        let builder = Node::builder().name("fra-1").region("fra").primary_region("iad");
+        let me = TextService::default().start(builder.seeds(seeds.split(','))).await?;
+        let text = me.client();
+        let _stranger = stranger;
+        let cluster =
+            Cluster { me, text, members, stranger: stranger_addr, _stranger, seeds, logs };
+        cluster.me.ready().await;
+        for member in cluster.members.values() {
+            cluster.until_linked(&member.info).await?;
+        }
+        Ok(cluster)
+    }
+
+    pub(crate) fn member(&mut self, name: &str) -> &mut Member {
+        self.members.get_mut(name).expect("it is one of those started")
+    }
+
+    /// Starts a node again, which ended, where it was.
+    pub(crate) async fn restart(&mut self, name: &str) -> io::Result<NodeInfo> {
+        let at = self.member(name).info.addr().to_string();
+        let member = Member::start(name, &at, &self.seeds, self.logs)?.await?;
+        let info = member.info.clone();
+        self.members.insert(name.to_owned(), member);
+        Ok(info)
+    }
+
+    /// Waits until there is a link to `node`.
+    pub(crate) async fn until_linked(&self, node: &NodeInfo) -> io::Result<()> {
+        let linked = || {
+            let peers = self.me.peers();
+            peers
+                .iter()
+                .any(|peer| peer.node.as_ref() == Some(node) && peer.state == PeerState::Linked)
+        };
+        self.until(&format!("a link to {node}"), linked).await
+    }
+
+    /// Waits until something is so, which events of this node may change.
+    async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> io::Result<()> {
+        let mut events = self.me.events();
+        let start = Instant::now();
+        while !is_so() {
+            let left = PATIENCE.saturating_sub(start.elapsed());
+            next(&mut events, what, left).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    /// Starts a node, whose region is the first part of its name. The future waits until it is up.
+    fn start(
+        name: &str,
+        listen: &str,
+        seeds: &str,
+        logs: bool,
+    ) -> io::Result<impl Future<Output = io::Result<Member>> + use<>> {
+        let region = name.split('-').next().expect("a first part");
+        let mut child = Child::spawn(
+            [
+                ["node", "--name", name].as_slice(),
+                &["--region", region, "--primary-region", "iad"],
+                &["--listen", listen, "--seed", seeds],
+            ]
+            .concat(),
+            logs,
+        )?;
+        Ok(async move {
+            let info = child.node().await?;
+            Ok(Member { child, info })
+        })
+    }
+}
+
+/// Waits for an event that `wanted` picks out, and says how long that took.
+pub(crate) async fn event(
+    events: &mut BoxStream<'static, Event>,
+    what: &str,
+    wanted: impl Fn(&Event) -> bool,
+) -> io::Result<Duration> {
+    let start = Instant::now();
+    while !wanted(&next(events, what, PATIENCE.saturating_sub(start.elapsed())).await?) {}
+    Ok(start.elapsed())
+}
+
+async fn next(
+    events: &mut BoxStream<'static, Event>,
+    what: &str,
+    within: Duration,
+) -> io::Result<Event> {
+    let late = || io::Error::other(format!("no sign of {what} within {PATIENCE:?}"));
+    let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
+    event.ok_or_else(late)
+}
+
+/// Ends all nodes in good order. True if all of them ended so.
+pub(crate) async fn stop(members: &mut BTreeMap<String, Member>) -> io::Result<bool> {
+    let running = members.values_mut().filter(|member| member.child.pid().is_some());
+    let running: Vec<&mut Member> = running.collect();
+    for member in &running {
+        member.child.signal(Signal::TERM)?;
+    }
+    let mut all = true;
+    for member in running {
+        all &= member.child.ended().await?.success();
+    }
+    Ok(all)
+}
+
+/// All regions with nodes, by name.
+pub(crate) fn regions(cluster: &Cluster) -> Vec<Region> {
+    let mut regions: Vec<Region> =
+        cluster.members.values().map(|member| member.info.region().clone()).collect();
+    regions.dedup();
+    regions
+}
+
+/// A server that knows nothing of flyrpc: whatever it is sent, it answers as web servers do.
+pub(crate) async fn run_stranger() -> Result<(), Box<dyn Error>> {
+    process::end_with_parent();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        // What becomes of one visitor is no concern of the others.
+        tokio::spawn(async move { drop(answer(stream).await) });
+    }
+}
+
+async fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let mut asked = [0; 4096];
+    if stream.read(&mut asked).await? > 0 {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await?;
+        stream.shutdown().await?;
+        while stream.read(&mut asked).await? > 0 {}
+    }
+    Ok(())
+}
