@@ -9,13 +9,10 @@ pub(crate) mod request;
 pub(crate) mod server;
 pub(crate) mod service;
 
-use std::collections::HashSet;
-
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, quote};
-use syn::Type;
+use quote::quote;
 
-use crate::{check::is_plain, model::Service, names::type_text};
+use crate::model::Service;
 
 /// Everything that an annotated trait becomes.
 pub(crate) fn expand(service: &Service) -> TokenStream {
@@ -53,34 +50,13 @@ pub(crate) fn allow_names() -> TokenStream {
     quote!(#[allow(dead_code, non_camel_case_types, non_snake_case)])
 }
 
-/// The types of a service, each once.
-pub(crate) fn types(service: &Service) -> Vec<&Type> {
-    let mut seen = HashSet::new();
-    let all = service.methods.iter().flat_map(|method| {
-        method.arguments.iter().map(|argument| &argument.ty).chain([&method.returns])
-    });
-    all.filter(|ty| seen.insert(type_text(ty))).collect()
-}
-
 /// `where` clauses under which requests and replies are `Send`, for impls that need it: see
-/// `Sends` in `__private/codec.rs`. A type under a condition may not exist, so it has none.
+/// `Sends` in `__private/codec.rs`.
 pub(crate) fn sends(service: &Service) -> TokenStream {
     let root = root(service);
-    let under_condition: HashSet<String> = service
-        .methods
-        .iter()
-        .filter(|method| method.attrs.is_conditional())
-        .flat_map(|method| {
-            method.arguments.iter().map(|argument| &argument.ty).chain([&method.returns])
-        })
-        .map(type_text)
-        .collect();
-    let bounds = types(service)
-        .into_iter()
-        .filter(|ty| !is_plain(ty) && !under_condition.contains(&type_text(ty)))
-        .map(|ty| {
-            let ty = ty.to_token_stream();
-            quote!(for<'__send> #ty: #root::Sends<'__send>,)
-        });
-    quote!(#(#bounds)*)
+    let (request, response) = (&service.names.request, &service.names.response);
+    quote! {
+        for<'__send> #request: #root::Sends<'__send>,
+        for<'__send> #response: #root::Sends<'__send>,
+    }
 }

@@ -33,9 +33,34 @@ pub(crate) fn can_cross(ty: &Type) -> bool {
 /// Whether a type is one of those that everybody knows to cross between nodes. What has a shadowed
 /// name is only reported less well.
 pub(crate) fn is_plain(ty: &Type) -> bool {
-    const PLAIN: [&str; 21] = [
-        "String", "bool", "char", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32",
-        "i64", "i128", "isize", "f32", "f64", "Option", "Vec", "Box", "Duration",
+    const PLAIN: [&str; 27] = [
+        "String",
+        "bool",
+        "char",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "u128",
+        "usize",
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "i128",
+        "isize",
+        "f32",
+        "f64",
+        "Option",
+        "Vec",
+        "Box",
+        "Duration",
+        "Result",
+        "HashMap",
+        "BTreeMap",
+        "HashSet",
+        "BTreeSet",
+        "SystemTime",
     ];
     match ast::bare(ty) {
         Type::Tuple(tuple) => tuple.elems.len() <= 16 && tuple.elems.iter().all(is_plain),

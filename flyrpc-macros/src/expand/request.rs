@@ -1,5 +1,7 @@
 //! The request and reply enums, and what a node has to know of the methods.
 
+use std::collections::HashSet;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{Ident, LitStr, Type, spanned::Spanned as _};
@@ -35,6 +37,7 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
 }
 
 fn request_enum(service: &Service) -> TokenStream {
+    let mut bounds = Bounds::new(service);
     let variants = service.methods.iter().map(|method| {
         let Method { variant, ident, arguments, .. } = method;
         let doc = format!("The arguments of `{ident}`.");
@@ -43,7 +46,7 @@ fn request_enum(service: &Service) -> TokenStream {
             let Argument { ident, ty, .. } = argument;
             let doc = format!("The argument `{ident}`.");
             let default = argument.has_default.then(|| quote!(#[serde(default)]));
-            let bound = bound(service, ty);
+            let bound = bounds.of(method, ty);
             quote!(#[doc = #doc] #default #bound #ident: #ty)
         });
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
@@ -54,11 +57,12 @@ fn request_enum(service: &Service) -> TokenStream {
 }
 
 fn response_enum(service: &Service) -> TokenStream {
+    let mut bounds = Bounds::new(service);
     let variants = service.methods.iter().map(|method| {
         let Method { variant, ident, returns, .. } = method;
         let doc = format!("The value of `{ident}`.");
         let cfgs = method.attrs.cfgs();
-        let bound = bound(service, returns);
+        let bound = bounds.of(method, returns);
         quote!(#cfgs #[doc = #doc] #variant(#bound #returns))
     });
     let name = &service.names.response;
@@ -87,20 +91,60 @@ fn enum_item(
     }
 }
 
-/// Lets serde's derived impls assume of a field what the verdict has checked: see
-/// `__private/codec.rs`. serde wants it as text, in which `$crate` of a user's macro means nothing.
-fn bound(service: &Service, ty: &Type) -> Option<TokenStream> {
-    let text = ty.to_token_stream().to_string();
-    if is_plain(ty) || text.contains('$') {
-        return None;
+/// Lets serde's derived impls assume of fields what the verdict has checked: see
+/// `__private/codec.rs`.
+///
+/// Once for each type, and not in services with many methods and types: serde repeats the `where`
+/// clauses for every method, and each costs the compiler time. There a type that cannot cross
+/// between nodes is reported by serde too.
+struct Bounds {
+    root: String,
+    seen: HashSet<String>,
+    affordable: bool,
+}
+
+/// The most methods times types of a user's own with which [`Bounds`] are given. With 100 methods
+/// and 10 types they took a fifth of the compiler's time.
+const AFFORDABLE_BOUNDS: usize = 400;
+
+impl Bounds {
+    fn new(service: &Service) -> Self {
+        let own: HashSet<String> =
+            all_types(service).filter(|ty| !is_plain(ty)).map(type_text).collect();
+        Bounds {
+            root: root(service).to_string(),
+            seen: HashSet::new(),
+            affordable: own.len() * service.methods.len() <= AFFORDABLE_BOUNDS,
+        }
     }
-    let root = root(service).to_string();
-    let span = Span::mixed_site().located_at(ty.span());
-    let serialize = format!("for<'__wire> {text}: {root}::Encodes<'__wire>");
-    let serialize = LitStr::new(&serialize, span);
-    let deserialize = format!("for<'__wire> {text}: {root}::Decodes<'__wire>");
-    let deserialize = LitStr::new(&deserialize, span);
-    Some(quote!(#[serde(bound(serialize = #serialize, deserialize = #deserialize))]))
+
+    /// The attribute for a field, if it needs one. serde wants it as text, in which `$crate` of a
+    /// user's macro means nothing.
+    fn of(&mut self, method: &Method, ty: &Type) -> Option<TokenStream> {
+        let text = ty.to_token_stream().to_string();
+        if !self.affordable || is_plain(ty) || text.contains('$') || self.seen.contains(&text) {
+            return None;
+        }
+        let Bounds { root, .. } = self;
+        let span = Span::mixed_site().located_at(ty.span());
+        let serialize = format!("for<'__wire> {text}: {root}::Encodes<'__wire>");
+        let serialize = LitStr::new(&serialize, span);
+        let deserialize = format!("for<'__wire> {text}: {root}::Decodes<'__wire>");
+        let deserialize = LitStr::new(&deserialize, span);
+        // A field under a condition may be gone, and its bound with it.
+        if !method.attrs.is_conditional() {
+            self.seen.insert(text);
+        }
+        Some(quote!(#[serde(bound(serialize = #serialize, deserialize = #deserialize))]))
+    }
+}
+
+fn all_types(service: &Service) -> impl Iterator<Item = &Type> {
+    service.methods.iter().flat_map(types_of)
+}
+
+fn types_of(method: &Method) -> impl Iterator<Item = &Type> {
+    method.arguments.iter().map(|argument| &argument.ty).chain([&method.returns])
 }
 
 /// The numbers of the methods, in an enum so that they are right whatever conditions hold, and what
@@ -310,12 +354,10 @@ fn verdicts(service: &Service) -> TokenStream {
     let root = root(service);
     let always = service.methods.iter().filter(|method| !method.attrs.is_conditional());
     let sometimes = service.methods.iter().filter(|method| method.attrs.is_conditional());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut all = TokenStream::new();
     for method in always.chain(sometimes) {
-        let method_types =
-            method.arguments.iter().map(|argument| &argument.ty).chain([&method.returns]);
-        for ty in method_types {
+        for ty in types_of(method) {
             if seen.contains(&type_text(ty)) {
                 continue;
             }
