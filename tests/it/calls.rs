@@ -96,7 +96,8 @@ async fn a_region_without_nodes_is_an_error_at_once() {
     let mut world = World::new();
     let iad = world.start("iad-0", "iad").await;
     let start = Instant::now();
-    let error = iad.client::<ProbeClient>().on_region("syd").shout(String::new()).await.unwrap_err();
+    let error =
+        iad.client::<ProbeClient>().on_region("syd").shout(String::new()).await.unwrap_err();
     assert_eq!(start.elapsed(), millis(0));
     assert_eq!(error.to_string(), "no live node in region \"syd\" for Probe.shout");
     assert!(!error.may_have_executed());
@@ -202,8 +203,7 @@ async fn a_frozen_node_is_avoided_and_runs_no_dead_call_when_it_thaws() {
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     probe.shout(String::new()).await.unwrap();
     world.net.freeze("iad-0");
-    let calls: Vec<_> =
-        (0..8).map(|_| tokio::spawn(probe.timeout(secs(1)).slow(1))).collect();
+    let calls: Vec<_> = (0..8).map(|_| tokio::spawn(probe.timeout(secs(1)).slow(1))).collect();
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
         assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}");
