@@ -4,7 +4,7 @@
 //! preceded by its length), then foca's packet. The name is there in full, because a hash would be
 //! longer than most names and could collide: clusters never mix, whatever addresses they share.
 
-use foca::{Header, Member};
+use foca::{Header, Incarnation, Member, Message, State};
 
 use super::{
     fields::{put_prefixed, take_prefixed, understood},
@@ -104,6 +104,26 @@ impl<'a> Packet<'a> {
         }
         Ok(Packet { from: header.src, news, bare })
     }
+}
+
+/// A packet that tells `suspect` of the suspicion, and asks for an answer.
+///
+/// It claims the lowest incarnation for its sender, as foca keeps the true one to itself: one that
+/// is lower than what is known changes nothing.
+pub(super) fn warning(
+    from: &Identity,
+    suspect: &Identity,
+    incarnation: Incarnation,
+) -> Result<Vec<u8>, postcard::Error> {
+    let header = Header {
+        src: from.clone(),
+        src_incarnation: 0,
+        dst: suspect.clone(),
+        message: Message::Ping(0),
+    };
+    let mut packet = postcard::to_stdvec(&header)?;
+    packet.extend_from_slice(&1u16.to_be_bytes());
+    postcard::to_extend(&Member::new(suspect.clone(), incarnation, State::Suspect), packet)
 }
 
 #[cfg(test)]

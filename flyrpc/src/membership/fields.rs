@@ -1,8 +1,8 @@
 //! Optional fields at the end of what is gossiped: how later versions add to it.
 //!
-//! A field is a varint tag, a varint length and that many bytes. The lowest bit of the tag says that
-//! whoever does not know the field must not act on what carries it; without that bit, the field is
-//! skipped. This version knows no field yet, so it writes none.
+//! A field is a varint tag, a varint length and that many bytes. The lowest bit of the tag says
+//! that whoever does not know the field must not act on what carries it; without that bit, the
+//! field is skipped. This version knows no field yet, so it writes none.
 
 /// Bytes that are no sequence of fields.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Who a member is in the gossip: one boot of a node, and how often it had to come back.
 //!
-//! Knows how identities are ordered, bounded and written into datagrams; not what is done with them.
+//! Knows how identities are ordered, bounded and written into datagrams; not what is done with
+//! them.
 
 use std::{
     fmt,

@@ -1,16 +1,17 @@
 //! Who is up: SWIM, by way of foca, as a state machine without clock, sockets or tasks.
 //!
-//! Datagrams, the time and a seed come in; datagrams and [`Event`]s come out. Whoever drives it also
-//! carries exchanges of [`MemberState`] over links: on joining, while alone, and every now and then,
-//! since gossip alone does not give everyone everyone. It does not look for seeds, open links, or
-//! know whether a member supports anything.
+//! Datagrams, the time and a seed come in; datagrams and [`Event`]s come out. Whoever drives it
+//! also carries exchanges of [`MemberState`] over links: on joining, while alone, and every now and
+//! then, since gossip alone does not give everyone everyone. It does not look for seeds, open
+//! links, or know whether a member supports anything.
 //!
 //! Where it differs from bare foca:
 //!
 //! - [`Event`]s tell of boots of nodes, each listed once; a renewed identity of a boot makes none.
 //! - Each timer has its place, so that nothing a peer sends makes them pile up (`timers`).
-//! - A suspicion that was refuted ends there. foca tells the suspect that it is down all the same,
-//!   which then renews its identity for nothing.
+//! - A suspect is told of the suspicion until it refutes, and then left alone. foca leaves the
+//!   telling to gossip, and tells even a suspect that refuted that it is down: it renews its
+//!   identity for nothing.
 //! - A standstill of this node (a frozen process, a suspended machine) stops its clock, rather than
 //!   that the members appear to have been silent.
 //! - It recovers from partitions with few renewals (`sync`).
@@ -28,7 +29,9 @@ mod tests;
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
-use foca::{Foca, Member, NoCustomBroadcast, Notification, PostcardCodec, State, Timer};
+use foca::{
+    Foca, Incarnation, Member, NoCustomBroadcast, Notification, PostcardCodec, State, Timer,
+};
 use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use self::{
@@ -53,6 +56,9 @@ type Gossip = Foca<Identity, PostcardCodec, Xoshiro256PlusPlus, NoCustomBroadcas
 /// the far side of a partition, rather than one that the news is still on its way to.
 const SETTLED: Duration = Duration::from_secs(15);
 
+/// How many suspects are warned at a time.
+const MAX_WARNINGS: usize = 16;
+
 /// How many further rounds of gossip tell of a leave. One datagram alone is easily lost.
 const FAREWELLS: usize = 2;
 
@@ -75,6 +81,8 @@ pub(crate) struct Counters {
 /// other call that takes `&mut self`.
 pub(crate) struct Membership {
     gossip: Gossip,
+    /// The seed of the gossip's random choices.
+    seed: u64,
     settings: Settings,
     envelope: Envelope,
     timers: Timers,
@@ -106,9 +114,9 @@ impl Membership {
         let identity = Identity::new(me, settings.protocol)?;
         let envelope = Envelope::new(&settings.cluster)?;
         let config = settings.config(1, envelope.overhead());
-        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
         Ok(Membership {
-            gossip: Foca::new(identity, config, random, PostcardCodec),
+            gossip: gossip(identity, config, seed),
+            seed,
             settings,
             envelope,
             timers: Timers::default(),
@@ -138,6 +146,9 @@ impl Membership {
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
         while let Some(timer) = self.timers.pop(self.now) {
+            if matches!(timer, Timer::PeriodicGossip(_)) {
+                self.warn_suspects();
+            }
             if self.is_current(&timer) {
                 self.step(|gossip, effects| gossip.handle_timer(timer, effects));
             }
@@ -195,7 +206,8 @@ impl Membership {
             .collect()
     }
 
-    /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be believed.
+    /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be
+    /// believed.
     pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.left {
@@ -209,6 +221,9 @@ impl Membership {
 
         // A cluster to join knows the news already; one that is joined by others does not.
         let spread = !self.is_alone();
+        if self.is_alone() {
+            self.start_afresh();
+        }
         self.claim_address(about_me.iter().map(|claim| &claim.id));
         self.make_room(self.known().strangers(&claims));
         let plan = Plan::new(&claims, self.known(), |id| self.is_settled(id));
@@ -254,9 +269,17 @@ impl Membership {
         if read.from.addr() == own_addr {
             return self.reject(Rejected::Malformed);
         }
+        if self.is_alone() {
+            // A node that has just left, or an earlier boot of it, may have datagrams under way.
+            let held = self.held_at(read.from.addr()).map(Member::id);
+            if held.is_some_and(|held| !read.from.outranks(held) && !self.is_settled(held)) {
+                return;
+            }
+            self.start_afresh();
+        }
         let packet = if self.make_room(read.news.len() + 1) {
             packet
-        } else if self.knows(read.from.addr()) {
+        } else if self.held_at(read.from.addr()).is_some() {
             read.bare
         } else {
             return self.reject(Rejected::Malformed);
@@ -273,8 +296,8 @@ impl Membership {
         }
     }
 
-    /// Moves the clock on to `now`. If a timer is overdue by more than a moment then this node stood
-    /// still, and its clock did too: what the others sent meanwhile is yet to be read.
+    /// Moves the clock on to `now`. If a timer is overdue by more than a moment then this node
+    /// stood still, and its clock did too: what the others sent meanwhile is yet to be read.
     fn advance(&mut self, now: Duration) {
         let now = now.saturating_sub(self.stalled);
         let late = self.timers.next().map_or(Duration::ZERO, |due| now.saturating_sub(due));
@@ -301,8 +324,9 @@ impl Membership {
             tracing::debug!(%error, "gossip step refused");
             effects.counters.errors += 1;
         }
-        // A renewed identity starts out disconnected. foca reconsiders that when it applies updates,
-        // and not otherwise: a node told that it is down by the last packet to come would stop probing.
+        // A renewed identity starts out disconnected. foca reconsiders that when it applies
+        // updates, and not otherwise: a node told that it is down by the last packet to come would
+        // stop probing.
         let nothing = std::iter::empty();
         let _ = self.gossip.apply_many(nothing, false, &mut effects);
         self.listing.settle();
@@ -322,26 +346,45 @@ impl Membership {
         self.settings.config(self.gossip.num_members() + 1, self.envelope.overhead())
     }
 
-    /// Whether a timer still has a purpose. foca would find that out for itself, except that it tells
-    /// even a suspect that refuted in time that it is down, and makes it renew its identity.
+    /// Whether a timer still has a purpose. foca would find that out for itself, except that it
+    /// tells even a suspect that refuted in time that it is down, and makes it renew its identity.
     fn is_current(&self, timer: &Timer<Identity>) -> bool {
         let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return true };
-        self.gossip.iter_members().any(|member| {
-            member.state() == State::Suspect
-                && member.id() == member_id
-                && member.incarnation() == *incarnation
-        })
+        self.is_suspect(member_id, *incarnation)
     }
 
-    /// Declares `id` down, unless it refutes in time. foca does so only for those it suspected itself.
-    fn end_suspicion(&mut self, member_id: Identity, incarnation: u16) {
+    fn is_suspect(&self, id: &Identity, incarnation: Incarnation) -> bool {
+        let suspicion = Member::new(id.clone(), incarnation, State::Suspect);
+        self.gossip.iter_members().any(|member| *member == suspicion)
+    }
+
+    /// Tells those that this node is about to declare down, so that they can refute.
+    ///
+    /// foca counts on gossip for that. But whatever made the probe fail may have lost the gossip
+    /// too, and each piece of news is passed on a number of times only: then the suspect, back
+    /// after a few seconds, would answer every probe and go down all the same. Lifeguard calls this
+    /// the buddy system.
+    fn warn_suspects(&mut self) {
+        let me = self.gossip.identity();
+        let suspects = self.timers.suspects().filter(|(id, at)| self.is_suspect(id, *at));
+        let warn = |(suspect, at): (&Identity, Incarnation)| {
+            let packet = datagram::warning(me, suspect, at).ok()?;
+            Some((suspect.addr(), self.envelope.wrap(&packet)))
+        };
+        let warnings: Vec<_> = suspects.take(MAX_WARNINGS).filter_map(warn).collect();
+        self.outbox.extend(warnings);
+    }
+
+    /// Declares a suspect down, unless it refutes in time. foca does so only for those that it came
+    /// to suspect itself.
+    fn end_suspicion(&mut self, member_id: Identity, incarnation: Incarnation) {
         let Some(token) = self.timers.token() else { return };
         let due = self.now + self.settings.suspicion_among(self.configured_for);
         self.timers.set(Timer::ChangeSuspectToDown { member_id, incarnation, token }, due);
     }
 
-    /// Renews this node's identity if one of `rivals`, identities at its address, would win over it:
-    /// an earlier boot, most often.
+    /// Renews this node's identity if one of `rivals`, identities at its address, would win over
+    /// it: an earlier boot, most often.
     fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
         let me = self.gossip.identity();
         let Some(bump) = rivals.filter(|rival| rival.outranks(me)).map(Identity::bump).max() else {
@@ -358,24 +401,41 @@ impl Membership {
     /// Whether `more` members could be taken in, after forgetting those that are down if need be.
     fn make_room(&mut self, more: usize) -> bool {
         if self.room() < more {
-            let down = self.gossip.iter_membership_state();
-            let down = down.filter(|member| member.state() == State::Down);
-            let down: Vec<_> = down.map(|member| member.id().clone()).collect();
-            down.into_iter().for_each(|id| self.forget(id));
+            self.forget_down();
         }
         self.room() >= more
+    }
+
+    fn forget_down(&mut self) {
+        let members = self.gossip.iter_membership_state();
+        let down = members.filter(|member| member.state() == State::Down);
+        let down: Vec<_> = down.map(|member| member.id().clone()).collect();
+        down.into_iter().for_each(|id| self.forget(id));
     }
 
     fn room(&self) -> usize {
         self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
     }
 
+    /// Forgets who is down, for a node that is alone and hears of others. It was cut off: to tell
+    /// the others that they are down would make each of them renew its identity.
+    fn start_afresh(&mut self) {
+        if self.gossip.iter_membership_state().len() == 0 {
+            return;
+        }
+        let identity = self.gossip.identity().clone();
+        self.seed = self.seed.wrapping_add(1);
+        self.gossip = gossip(identity, self.config(), self.seed);
+        self.timers.clear();
+    }
+
     fn forget(&mut self, down: Identity) {
         self.step(|gossip, effects| gossip.handle_timer(Timer::RemoveDown(down), effects));
     }
 
-    fn knows(&self, addr: SocketAddr) -> bool {
-        self.gossip.iter_membership_state().any(|member| member.id().addr() == addr)
+    /// The member, perhaps down, at `addr`.
+    fn held_at(&self, addr: SocketAddr) -> Option<&Member<Identity>> {
+        self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
     fn known(&self) -> Known {
@@ -391,6 +451,10 @@ impl Membership {
         let Some(forgotten) = self.timers.forgets_at(down.addr()) else { return true };
         forgotten.saturating_sub(self.settings.keep_down) + SETTLED <= self.now
     }
+}
+
+fn gossip(identity: Identity, config: foca::Config, seed: u64) -> Gossip {
+    Foca::new(identity, config, Xoshiro256PlusPlus::seed_from_u64(seed), PostcardCodec)
 }
 
 /// Where foca's effects go.

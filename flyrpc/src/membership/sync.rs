@@ -1,8 +1,9 @@
-//! What two nodes tell each other when they compare their members over a link, and what is made of it.
+//! What two nodes tell each other when they compare their members over a link, and what is made of
+//! it.
 //!
-//! Gossip alone does not give a joiner everyone, so nodes exchange digests of buckets of members, and
-//! then the members of the buckets that differ. This decides what to believe of a peer's members;
-//! foca then applies it.
+//! Gossip alone does not give a joiner everyone, so nodes exchange digests of buckets of members,
+//! and then the members of the buckets that differ. This decides what to believe of a peer's
+//! members; foca then applies it.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
@@ -15,8 +16,8 @@ use super::identity::{Identity, Parts, Unfit};
 const BUCKETS: usize = 64;
 
 /// How many members one exchange may put under suspicion. A peer that missed a death names few; one
-/// from the far side of a healed partition names half of the cluster, and all of it refuting at once
-/// would drown the refutations.
+/// from the far side of a healed partition names half of the cluster, and all of it refuting at
+/// once would drown the refutations.
 const MAX_SUSPICIONS: usize = 4;
 
 /// How many members one exchange may call because they are held down here, and alive there.
@@ -217,8 +218,8 @@ impl Plan {
     }
 
     /// A peer says that a member is down which is alive as far as is known here. Down is final, so
-    /// the member is given the chance to refute, as in HashiCorp's memberlist: after a partition the
-    /// peer knows no better.
+    /// the member is given the chance to refute, as in HashiCorp's memberlist: after a partition
+    /// the peer knows no better.
     fn suspect(&mut self, claim: &Claim, member: &Member<Identity>) {
         if member.id().outranks(&claim.id) || self.suspects.len() >= MAX_SUSPICIONS {
             return;
@@ -236,9 +237,8 @@ impl Plan {
 /// The members that are held down here by mistake, since it was this node that was cut off.
 ///
 /// They are if the peer sees more of them alive than are alive in this node's view: then this node
-/// was in the smaller part of a cluster cut in two, perhaps alone. Otherwise it is they who must come
-/// back under a renewed identity. Without this rule one node cut off for a while would make
-/// everybody else renew theirs.
+/// was in the smaller part of a cluster cut in two. Otherwise it is they who must come back under a
+/// renewed identity.
 fn mistaken(
     claims: &[Claim],
     known: &Known,
@@ -248,12 +248,11 @@ fn mistaken(
     for claim in claims.iter().filter(|claim| !claim.down) {
         let Some(member) = known.members.get(&claim.id.addr()) else { continue };
         let held_down = member.state() == State::Down && *member.id() == claim.id;
-        if held_down && (known.alive == 0 || is_settled(&claim.id)) {
+        if held_down && is_settled(&claim.id) {
             mistaken.insert(claim.id.addr(), claim.id.clone());
         }
     }
-    let smaller = known.alive == 0 || mistaken.len() > known.alive;
-    if smaller { mistaken.into_values().collect() } else { Vec::new() }
+    if mistaken.len() > known.alive { mistaken.into_values().collect() } else { Vec::new() }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The timers that foca asked for, in the order in which they fall due.
 //!
-//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one takes
-//! the place of the earlier, so that nothing a peer sends makes their number grow beyond a few and
-//! two for each member.
+//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one
+//! takes the place of the earlier, so that nothing a peer sends makes their number grow beyond a
+//! few and two for each member.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use foca::{Timer, TimerToken};
+use foca::{Incarnation, Timer, TimerToken};
 
 use super::identity::Identity;
 
@@ -51,8 +51,8 @@ impl Timers {
     pub(super) fn set(&mut self, timer: Timer<Identity>, due: Duration) {
         let slot = Slot::of(&timer);
         if let Some(before) = self.slots.get(&slot) {
-            // foca sets another timer each time it probes a suspect in vain. To put the end off each
-            // time would let a suspect live for as long as it is probed.
+            // foca sets another timer each time it probes a suspect in vain. To put the end off
+            // each time would let a suspect live for as long as it is probed.
             let repeats = matches!(slot, Slot::Suspicion(_))
                 && before.0 <= due
                 && self.queue.get(before) == Some(&timer);
@@ -78,6 +78,17 @@ impl Timers {
         let timer = entry.remove();
         self.slots.remove(&Slot::of(&timer));
         Some(timer)
+    }
+
+    /// The suspects whose time runs out unless they refute, with the incarnation that is suspected.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
+        let suspicions = self.slots.iter().filter(|(slot, _)| matches!(slot, Slot::Suspicion(_)));
+        suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                Some((member_id, *incarnation))
+            }
+            _ => None,
+        })
     }
 
     /// When the member at `addr`, which is down, will be forgotten.

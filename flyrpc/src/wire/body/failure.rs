@@ -129,7 +129,8 @@ impl Write for Clipped {
             self.text.push_str(more);
             return Ok(());
         }
-        self.text.push_str(&more[..more.floor_char_boundary(room)]);
+        let end = (0..=room).rev().find(|end| more.is_char_boundary(*end)).unwrap_or(0);
+        self.text.push_str(&more[..end]);
         self.text.push('…');
         Err(fmt::Error)
     }
