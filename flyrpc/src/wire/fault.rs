@@ -87,3 +87,59 @@ pub(crate) struct UnknownFault {
     /// Whether the handler may have run.
     pub(crate) executed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::garbage;
+
+    fn faults() -> Vec<Fault> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            Fault::NotPrimary { theirs: Region::from("iad") },
+            Fault::Draining,
+            Fault::Overloaded,
+            Fault::Held,
+            Fault::NoMethod,
+            Fault::BadArguments { path: text("note.tags[3]"), message: text("missing") },
+            Fault::ArgumentsTooLarge { size: u64::MAX, limit: 1 << 25 },
+            Fault::Expired,
+            Fault::TimedOut,
+            Fault::Panicked { message: text("oh no") },
+            Fault::ReplyTooLarge { size: 1 << 40, limit: 1 << 25 },
+            Fault::BadReply { path: text("x"), message: text("y") },
+        ]
+    }
+
+    #[test]
+    fn faults_come_back_and_tell_whether_the_handler_may_have_run() {
+        for fault in faults() {
+            let bytes = fault.encode();
+            assert_eq!(bytes[0] == 1, fault.executed(), "{fault:?}");
+            assert_eq!(Fault::decode(&bytes), Ok(fault));
+        }
+    }
+
+    #[test]
+    fn an_unknown_fault_tells_whether_the_handler_may_have_run() {
+        for executed in [false, true] {
+            let mut bytes = vec![u8::from(executed)];
+            body::encode(&"FromTheFuture", &mut bytes).unwrap();
+            assert_eq!(Fault::decode(&bytes), Err(UnknownFault { executed }));
+        }
+        // Nothing at all proves nothing.
+        assert_eq!(Fault::decode(&[]), Err(UnknownFault { executed: true }));
+    }
+
+    #[test]
+    fn garbage_never_passes_for_a_fault_that_contradicts_its_first_byte() {
+        let valid: Vec<_> = faults().iter().map(Fault::encode).collect();
+        garbage::feed(&valid, |bytes| {
+            let executed = bytes.first() != Some(&0);
+            match Fault::decode(bytes) {
+                Ok(fault) => assert_eq!(fault.executed(), executed),
+                Err(unknown) => assert_eq!(unknown.executed, executed),
+            }
+        });
+    }
+}

@@ -44,6 +44,7 @@ pub(crate) fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::garbage;
 
     #[track_caller]
     fn check(unknown: Unknown, expected: Result<Vec<(u64, Vec<u8>)>, Malformed>) {
@@ -75,5 +76,20 @@ mod tests {
     #[test]
     fn a_length_beyond_the_end_is_refused() {
         assert!(read(&[2, 200, 1, 0], |_, _| Ok(true)).is_err());
+    }
+
+    #[test]
+    fn garbage_gives_fields_within_it_or_an_error() {
+        let mut valid = Vec::new();
+        put(1, Unknown::Skip, b"one", &mut valid);
+        put(900, Unknown::Refuse, &[7; 300], &mut valid);
+        garbage::feed(&[valid], |bytes| {
+            let mut seen = 0;
+            let _ = read(bytes, |_, value| {
+                seen += value.len();
+                Ok(false)
+            });
+            assert!(seen <= bytes.len());
+        });
     }
 }

@@ -309,6 +309,7 @@ fn put_body(body: Body<'_>, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::garbage;
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Frame<'_>) {
@@ -390,6 +391,42 @@ mod tests {
     #[test]
     fn unknown_request_flags_are_refused() {
         assert!(read(&[kind::REQUEST, 1, 1, 16, 1, 1]).is_err());
+    }
+
+    #[test]
+    fn garbage_gives_frames_or_errors_and_never_more_bytes_than_there_are() {
+        let mut all = Vec::new();
+        put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
+        put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
+        put_reply(7, Body::Chunked(99_999), &mut all);
+        put_chunk(Of::Request, 7, b"abc", &mut all);
+        put_fault(7, b"abc", &mut all);
+        put_pong(1 << 40, 3, &mut all);
+        put_going_away(GoingAway::Leaving, &mut all);
+        // With a field from the future, which a reader may skip.
+        all.extend_from_slice(&[
+            11,
+            kind::REQUEST,
+            1,
+            1,
+            flag::FIELDS as u8,
+            1,
+            1,
+            3,
+            200,
+            1,
+            0,
+            9,
+        ]);
+        garbage::feed(&[all], |mut bytes| {
+            while let Ok(Some((frame, length))) = split(bytes) {
+                assert!(frame.len() < length && length <= bytes.len());
+                let _ = read(frame);
+                bytes = &bytes[length..];
+            }
+            // Also as a frame without a length.
+            let _ = read(bytes);
+        });
     }
 
     #[test]

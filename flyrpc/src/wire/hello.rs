@@ -157,3 +157,62 @@ fn take<T: serde::de::DeserializeOwned>(
     let value = found.get(&number).ok_or(Malformed::new("hello"))?;
     body::decode(value).map_err(|_| Malformed::new("hello"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client::Client, cluster::InternalClient, wire::garbage};
+
+    fn hello(echo: Option<u64>) -> Hello {
+        let addr = "[fdaa::3]:4000".parse().unwrap();
+        Hello {
+            cluster: "app".to_owned(),
+            node: NodeInfo::new(NodeId::new("web", u64::MAX), Region::from("iad"), addr),
+            max_body: 1 << 25,
+            services: vec![ServiceSpec::of::<<InternalClient as Client>::Request>()],
+            state: state(),
+            stamp: 1 << 40,
+            echo,
+        }
+    }
+
+    fn state() -> State {
+        State {
+            accepting: true,
+            draining: false,
+            primary_region: Region::from("hkg"),
+            withdrawn: vec!["Strings".to_owned()],
+        }
+    }
+
+    #[test]
+    fn hellos_and_states_come_back_as_they_were_put() {
+        for echo in [None, Some(0), Some(u64::MAX)] {
+            let decoded = Hello::decode(&hello(echo).encode());
+            assert_eq!(decoded, Ok(Greeting::Hello(Box::new(hello(echo)))));
+        }
+        assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn a_hello_of_other_versions_is_told_by_its_first_numbers() {
+        assert_eq!(Hello::decode(&[2, 9, 0xff]), Ok(Greeting::OtherVersions(2, 9)));
+        assert_eq!(Hello::decode(&[0, 0]), Ok(Greeting::OtherVersions(0, 0)));
+        assert_eq!(Hello::decode(&[9, 2]), Ok(Greeting::OtherVersions(9, 2)));
+    }
+
+    #[test]
+    fn a_hello_that_lacks_a_field_is_malformed() {
+        assert_eq!(Hello::decode(&[1, 1]), Err(Malformed::new("hello")));
+        assert!(State::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn garbage_gives_greetings_or_errors() {
+        let valid = [hello(None).encode(), hello(Some(300)).encode(), state().encode()];
+        garbage::feed(&valid, |bytes| {
+            let _ = Hello::decode(bytes);
+            let _ = State::decode(bytes);
+        });
+    }
+}

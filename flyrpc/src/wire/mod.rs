@@ -9,6 +9,8 @@ pub(crate) mod body;
 pub(crate) mod fault;
 pub(crate) mod fields;
 pub(crate) mod frame;
+#[cfg(test)]
+mod garbage;
 pub(crate) mod hello;
 pub(crate) mod varint;
 
