@@ -1,3 +1,4 @@
 //! Behaviour of flyrpc as its users see it.
 
 mod macro_traits;
+mod tarpc_interop;
