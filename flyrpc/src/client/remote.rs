@@ -195,7 +195,12 @@ async fn attempt_on<R: Request>(
         return Err(timeout(call, Some(info.clone()), sent));
     };
     let answer = answer.map_err(|(error, sent)| disconnected(call, info, error, sent))?;
-    read::<R>(node, call, request.method(), info, answer)
+    let result = read::<R>(node, call, request.method(), info, answer);
+    if let Err(RpcError::Timeout { .. }) = result {
+        // The serving node knows a little earlier that no answer will arrive in time.
+        tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
+    }
+    result
 }
 
 fn keep(mut scratch: Vec<u8>) {

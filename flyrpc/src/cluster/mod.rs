@@ -223,9 +223,10 @@ impl Cluster {
                 self.exchange_with_somebody();
             }
         }
-        self.peers.retain(|_, peer| peer.is_known());
         self.discovery.set_alone(self.membership.is_alone());
         self.publish();
+        // Only now: whether a node that went away had said goodbye is known of its peer.
+        self.peers.retain(|_, peer| peer.is_known());
         self.finish_leaving();
     }
 
@@ -562,7 +563,7 @@ impl Cluster {
         let mut live = BTreeMap::new();
         let mut known = Vec::with_capacity(self.peers.len());
         for (addr, peer) in &self.peers {
-            if !self.is_reached_elsewhere(peer) {
+            if peer.is_known() && !self.is_reached_elsewhere(peer) {
                 known.push(peer.known(*addr));
             }
             match &peer.support {

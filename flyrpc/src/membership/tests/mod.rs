@@ -6,7 +6,7 @@ mod sim;
 use std::time::Duration;
 
 use self::sim::{Sim, addr, secs};
-use super::{Counters, Event, MAX_NAME, Membership, Settings};
+use super::{Counters, Event, Membership, Settings, identity::MAX_NAME};
 use crate::{NodeId, NodeInfo, Region};
 
 /// The time within which all of `nodes` know of a crash.
