@@ -44,10 +44,15 @@ async fn runs(count: usize, signal: Signal, watch: Duration) -> Result<(), Box<d
         lost = lost.max(run.lost);
     }
     let worst = times.iter().max().copied().unwrap_or_default();
-    row("until it is not called any more, median", show::time(show::median(&mut times)));
-    row("until it is not called any more, worst", show::time(worst));
+    row("until it is not called any more, median", time(show::median(&mut times)));
+    row("until it is not called any more, worst", time(worst));
     row("calls lost, worst", lost);
     Ok(())
+}
+
+/// A time until the last lost call; calls between two of which it happened do not tell more.
+fn time(last: Duration) -> String {
+    if last < PERIOD { format!("< {}", show::time(PERIOD)) } else { show::time(last) }
 }
 
 async fn run(signal: Signal, watch: Duration) -> Result<Run, Box<dyn Error>> {
