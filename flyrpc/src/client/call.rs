@@ -4,7 +4,7 @@
 //! at a time ([`remote`](super::remote)); it goes to a second one only if the first surely did not
 //! start it, or if its method is idempotent.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use tokio::time::Instant;
 
@@ -76,14 +76,20 @@ impl Call {
 
 /// Makes a call. Dropping the future cancels it.
 pub(super) async fn make<R: Request>(routed: Routed, request: R) -> Result<R::Response, RpcError> {
+    let node: &Hub = &routed.node;
     let call = Call::new(&routed, &request);
-    let Call { service, method, .. } = call;
-    if routed.node.is_shut_down() {
-        return Err(RpcError::ShutDown { service, method });
+    if node.is_shut_down() {
+        return Err(RpcError::ShutDown { service: call.service, method: call.method });
     }
-    if call.is_here(&routed.node) && local::serves(&routed.node, &request) {
-        local::call(&routed.node, &call, request).await
-    } else {
-        remote::call(&routed.node, &call, &request).await
+    let here = if call.is_here(node) { local::find(node, &request) } else { None };
+    match here {
+        Some(here) => local::call(node, &call, here, request).await,
+        None => remote::call(node, &call, &request).await,
     }
+}
+
+/// Runs `future` until the call's deadline; none if that comes first.
+pub(super) async fn within<F: Future>(node: &Hub, call: &Call, future: F) -> Option<F::Output> {
+    let left = call.deadline.saturating_duration_since(node.env().now());
+    tokio::time::timeout(left, future).await.ok()
 }

@@ -1,5 +1,7 @@
 //! The client's side of a call.
 
+mod answer;
+mod arguments;
 mod call;
 mod local;
 mod remote;

@@ -180,9 +180,9 @@ impl Server {
     pub(crate) fn service(
         &self,
         name: &str,
-    ) -> Option<(&dyn Service, &ServiceSpec, &(dyn Any + Send + Sync))> {
+    ) -> Option<(&Arc<dyn Service>, &ServiceSpec, &(dyn Any + Send + Sync))> {
         let at = self.specs.iter().position(|spec| spec.name == name)?;
-        Some((&*self.services[at], &self.specs[at], &*self.locals[at]))
+        Some((&self.services[at], &self.specs[at], &*self.locals[at]))
     }
 
     /// Waits until nothing executes for others.
@@ -274,7 +274,7 @@ impl Serve for Server {
 }
 
 /// Decodes the arguments and runs the handler to its answer.
-async fn execute(
+pub(crate) async fn execute(
     service: &dyn Service,
     method: usize,
     detached: bool,

@@ -42,6 +42,13 @@ impl<T> Running<T> {
         Running::new(handler, context, true)
     }
 
+    /// The same for a call that was made just now, whose deadline need not be looked at first.
+    pub(crate) fn begun(handler: BoxFuture<'static, T>, context: Context) -> Self {
+        let mut running = Running::new(handler, context, true);
+        running.polled = true;
+        running
+    }
+
     /// Runs `handler` to its end, if it starts before the deadline of `context`.
     pub(crate) fn to_end(handler: BoxFuture<'static, T>, context: Context) -> Self {
         Running::new(handler, context, false)

@@ -1,0 +1,41 @@
+//! The arguments of a call, written for the node that is to read them.
+
+use super::{answer::unsupported, call::Call};
+use crate::{
+    NodeInfo, RpcError, Unsupported,
+    routing::Fit,
+    service::{Method, Request},
+    wire::body::{ArgsWriter, ArgumentError, Listed},
+};
+
+/// Encodes the arguments of `request` for a node whose version of the service fits as `fits` says.
+pub(super) fn encode<R: Request>(
+    node: &NodeInfo,
+    call: &Call,
+    request: &R,
+    fits: &[Fit],
+    to: &mut Vec<u8>,
+) -> Result<u64, RpcError> {
+    let place = request.method();
+    let (number, unlisted) = match &fits[place] {
+        Fit::Yes { number, unlisted } => (*number, unlisted),
+        Fit::No(why) => return Err(unsupported(node, call, why.clone())),
+    };
+    let listed = |name: &str| !unlisted.contains(&name);
+    let listed = if unlisted.is_empty() { Listed::All } else { Listed::Only(&listed) };
+    let Method { arguments, .. } = R::methods()[place];
+    let mut writer = ArgsWriter::new(to, arguments.len(), listed);
+    match request.encode(&mut writer) {
+        Ok(()) => {
+            writer.finish();
+            Ok(number)
+        }
+        Err(ArgumentError::Encode(source)) => {
+            Err(RpcError::Encode { service: call.service, method: call.method, source })
+        }
+        Err(ArgumentError::NotListed(name)) => {
+            let detail = format!("it does not take `{name}`, which has a value in this call");
+            Err(unsupported(node, call, Unsupported::Arguments(detail)))
+        }
+    }
+}
