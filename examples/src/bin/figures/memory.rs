@@ -1,0 +1,39 @@
+//! How much memory a process takes that is an idle node.
+
+use std::{error::Error, fs, io, time::Duration};
+
+use flyrpc_examples::process::Child;
+
+use crate::{heading, row, start_node};
+
+/// How many other nodes the node is linked with.
+const OTHERS: usize = 4;
+
+pub(crate) async fn idle() -> Result<(), Box<dyn Error>> {
+    heading("Memory of an idle process (VmRSS)");
+    let mut echo = Child::spawn(["echo"], false)?;
+    echo.line().await?;
+    let (alone, _) = start_node("iad-9", "").await?;
+    let (first, info) = start_node("iad-1", "").await?;
+    let seed = info.addr().to_string();
+    let mut others = Vec::new();
+    for name in 2..2 + OTHERS {
+        others.push(start_node(&format!("iad-{name}"), &seed).await?);
+    }
+    // A few heartbeats, after which links have given their buffers back.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    row("the same program, serving plain TCP without flyrpc", resident(&echo)?);
+    row("a node alone", resident(&alone)?);
+    row(&format!("a node linked with {OTHERS} others"), resident(&first)?);
+    Ok(())
+}
+
+/// What the system says of a process, in MiB.
+fn resident(child: &Child) -> io::Result<String> {
+    let pid = child.pid().ok_or_else(|| io::Error::other("a child process ended"))?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    let kib = kib.ok_or_else(|| io::Error::other("the system does not say"))?;
+    Ok(format!("{:.1} MiB", kib / 1024.0))
+}
