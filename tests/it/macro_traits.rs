@@ -275,7 +275,7 @@ mod conditions {
 }
 
 mod types {
-    use std::{collections::HashMap, net::IpAddr};
+    use std::{collections::HashMap, net::IpAddr, time::Duration};
 
     use serde::{Deserialize, Serialize};
 
@@ -363,6 +363,15 @@ mod types {
         async fn projected(&self, item: u8) -> u8 {
             item
         }
+    }
+
+    /// That this compiles is the test: a node's client, its futures `Send`, `'static`, and free of it.
+    fn futures_of_a_node_can_be_spawned(
+        client: &TypesClient,
+    ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
+        let aimed = client.on_region("hkg").on_node(&flyrpc::NodeId::new("hkg-0", 1)).on_primary();
+        let aimed = aimed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
+        aimed.plain(Plain { text: String::new() })
     }
 
     #[tokio::test]
