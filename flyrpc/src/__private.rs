@@ -22,7 +22,7 @@ use futures_util::FutureExt as _;
 pub use serde;
 pub use tarpc;
 
-pub use self::codec::{Codec, Decodes, Encodes, No, Sends, Unfit, Verdict, Yes};
+pub use self::codec::{Codec, Decodes, Encodes, No, Sends, Unfit, Verdict, Yes, has_default};
 pub use crate::{
     client::{Caller, Client, Routed, ViaStub},
     error::{BodyError, RpcError},

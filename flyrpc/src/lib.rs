@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod context;
 mod discovery;
+mod encoding;
 mod env;
 mod error;
 mod hub;

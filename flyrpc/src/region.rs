@@ -74,7 +74,8 @@ impl AsRef<str> for Region {
 impl PartialEq<str> for Region {
     /// Compares as two regions do: `Region::from("hkg") == *"HKG"`.
     fn eq(&self, other: &str) -> bool {
-        *self == Region::from(other)
+        let other = Region::from(other);
+        *self == other
     }
 }
 

@@ -3,3 +3,4 @@
 mod calls;
 mod macro_traits;
 mod support;
+mod tarpc_interop;

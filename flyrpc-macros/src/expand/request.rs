@@ -45,9 +45,8 @@ fn request_enum(service: &Service) -> TokenStream {
         let fields = arguments.iter().map(|argument| {
             let Argument { ident, ty, .. } = argument;
             let doc = format!("The argument `{ident}`.");
-            let default = argument.has_default.then(|| quote!(#[serde(default)]));
             let bound = bounds.of(method, ty);
-            quote!(#[doc = #doc] #default #bound #ident: #ty)
+            quote!(#[doc = #doc] #bound #ident: #ty)
         });
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
     });
@@ -126,7 +125,7 @@ impl Bounds {
             return None;
         }
         let Bounds { root, .. } = self;
-        let span = Span::mixed_site().located_at(ty.span());
+        let span = ty.span();
         let serialize = format!("for<'__wire> {text}: {root}::Encodes<'__wire>");
         let serialize = LitStr::new(&serialize, span);
         let deserialize = format!("for<'__wire> {text}: {root}::Decodes<'__wire>");
@@ -162,9 +161,14 @@ fn names(service: &Service) -> TokenStream {
     };
     let variants = each(&|method| method.variant.to_token_stream());
     let full_names = each(&|method| format!("{wire_name}.{}", method.wire_name).to_token_stream());
-    let numbers = each(
-        &|Method { variant, .. }: &Method| quote!(#response::#variant(..) => __Number::#variant as usize),
-    );
+    let of_requests = each(&|method| {
+        let variant = &method.variant;
+        quote!(#request::#variant { .. } => __Number::#variant as usize)
+    });
+    let of_replies = each(&|method| {
+        let variant = &method.variant;
+        quote!(#response::#variant(..) => __Number::#variant as usize)
+    });
     let allow_names = allow_names();
     quote! {
         #allow_names
@@ -172,22 +176,29 @@ fn names(service: &Service) -> TokenStream {
 
         const __NAMES: &[&str] = &[#full_names];
 
+        fn __number_of(request: &#request) -> usize {
+            match *request { #of_requests }
+        }
+
+        fn __number_of_reply(reply: &#response) -> usize {
+            match *reply { #of_replies }
+        }
+
         impl #root::tarpc::RequestName for #request {
             fn name(&self) -> &str {
-                __NAMES[#root::Request::method(self)]
+                __NAMES[__number_of(self)]
             }
         }
 
         impl #root::fmt::Debug for #request {
             fn fmt(&self, f: &mut #root::fmt::Formatter<'_>) -> #root::fmt::Result {
-                f.write_str(__NAMES[#root::Request::method(self)])
+                f.write_str(__NAMES[__number_of(self)])
             }
         }
 
         impl #root::fmt::Debug for #response {
             fn fmt(&self, f: &mut #root::fmt::Formatter<'_>) -> #root::fmt::Result {
-                let number: usize = match *self { #numbers };
-                f.write_str(__NAMES[number])
+                f.write_str(__NAMES[__number_of_reply(self)])
             }
         }
     }
@@ -199,10 +210,6 @@ fn implement_request(service: &Service) -> TokenStream {
     let (request, response) = (&service.names.request, &service.names.response);
     let sends = sends(service);
     let table = methods.iter().map(|method| describe(service, method));
-    let numbers = methods.iter().map(|Method { variant, attrs, .. }| {
-        let cfgs = attrs.cfgs();
-        quote!(#cfgs #request::#variant { .. } => __Number::#variant as usize,)
-    });
     let encode = methods.iter().map(|method| encode(service, method));
     let encode_reply = methods.iter().map(|Method { variant, attrs, returns, .. }| {
         let cfgs = attrs.cfgs();
@@ -219,12 +226,11 @@ fn implement_request(service: &Service) -> TokenStream {
             const SERVICE: &'static str = #wire_name;
 
             fn methods() -> &'static [#root::Method<Self>] {
-                static METHODS: &[#root::Method<#request>] = &[#(#table),*];
-                METHODS
+                const { &[#(#table),*] }
             }
 
             fn method(&self) -> usize {
-                match *self { #(#numbers)* }
+                __number_of(self)
             }
 
             #[allow(unused_variables)]
@@ -372,7 +378,7 @@ fn verdicts(service: &Service) -> TokenStream {
         for argument in method.arguments.iter().filter(|argument| argument.has_default) {
             let (cfgs, ty) = (method.attrs.cfgs(), &argument.ty);
             let span = Span::mixed_site().located_at(ty.span());
-            all.extend(quote_spanned!(span=> #cfgs <#root::Codec<#ty>>::has_default();));
+            all.extend(quote_spanned!(span=> #cfgs #root::has_default::<#ty>();));
         }
     }
     quote! {

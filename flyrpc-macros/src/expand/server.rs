@@ -62,7 +62,13 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
 pub(crate) fn implement_handler(service: &Service) -> TokenStream {
     let ident = &service.ident;
     let methods = service.methods.iter().map(|method| arm(service, method));
-    implement(service, &quote!(#ident), &quote!(match request { #(#methods)* }))
+    // Taken whole, because a request of one variant is otherwise captured field by field, and only
+    // the whole is assumed to be `Send`.
+    let body = quote! {
+        let request = request;
+        match request { #(#methods)* }
+    };
+    implement(service, &quote!(#ident), &body)
 }
 
 /// What makes it serve, with `body` in place of the calls.
@@ -80,7 +86,7 @@ pub(crate) fn implement(service: &Service, bound: &TokenStream, body: &TokenStre
         {
             type Request = #request;
 
-            #[allow(unused_variables)]
+            #[allow(unreachable_code, unused_variables)]
             fn handle(
                 &self,
                 request: #request,

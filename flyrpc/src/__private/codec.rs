@@ -34,18 +34,6 @@ impl<T: Serialize> Codec<T> {
         arguments.put(name, value)
     }
 
-    /// Writes an argument that has a default.
-    pub fn put_or_default(
-        arguments: &mut ArgsWriter<'_>,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), ArgumentError>
-    where
-        T: Default,
-    {
-        arguments.put_or_default(name, value)
-    }
-
     /// Appends a reply.
     pub fn encode(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
         body::encode(value, to)
@@ -61,17 +49,6 @@ impl<T: DeserializeOwned> Codec<T> {
     /// Reads an argument.
     pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError> {
         arguments.take(name)
-    }
-
-    /// Reads an argument that has a default.
-    pub fn take_or_default(
-        arguments: &mut ArgsReader<'_>,
-        name: &'static str,
-    ) -> Result<T, BodyError>
-    where
-        T: Default,
-    {
-        arguments.take_or_default(name)
     }
 
     /// Reads a reply.
@@ -92,10 +69,29 @@ impl<T: Send> Codec<T> {
     }
 }
 
-impl<T: Default> Codec<T> {
-    /// Stands where `#[rpc(default)]` needs the type's default.
-    pub fn has_default() {}
+impl<T: Serialize + Default> Codec<T> {
+    /// Writes an argument that has a default.
+    pub fn put_or_default(
+        arguments: &mut ArgsWriter<'_>,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), ArgumentError> {
+        arguments.put_or_default(name, value)
+    }
 }
+
+impl<T: DeserializeOwned + Default> Codec<T> {
+    /// Reads an argument that has a default.
+    pub fn take_or_default(
+        arguments: &mut ArgsReader<'_>,
+        name: &'static str,
+    ) -> Result<T, BodyError> {
+        arguments.take_or_default(name)
+    }
+}
+
+/// Stands where `#[rpc(default)]` needs the type's default.
+pub fn has_default<T: Default>() {}
 
 /// What [`Codec`] falls back to: see the module. In scope where generated code names `Codec`.
 #[allow(missing_docs)]

@@ -621,12 +621,12 @@ impl Cluster {
     /// Stops once every link has ended, or the time for that is over.
     fn finish_leaving(&mut self) {
         let over = self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.now());
-        if over || self.links().next().is_none() {
-            if let Some(leaving) = self.leaving.take() {
-                // Whoever shut the node down may have stopped waiting.
-                let _ = leaving.done.send(());
-                self.hub.stop().cancel();
-            }
+        if (over || self.links().next().is_none())
+            && let Some(leaving) = self.leaving.take()
+        {
+            // Whoever shut the node down may have stopped waiting.
+            let _ = leaving.done.send(());
+            self.hub.stop().cancel();
         }
     }
 }

@@ -12,9 +12,10 @@ use tokio::{
 use super::clock::LinkClock;
 use crate::{
     NodeInfo, ServiceSpec,
+    encoding::Malformed,
     env::{BoxStream, Env},
     wire::{
-        Malformed, PREFACE, VERSIONS,
+        PREFACE, VERSIONS,
         frame::{self, Frame},
         hello::{Greeting, Hello, State},
     },

@@ -36,10 +36,10 @@ pub(crate) use self::{
 use self::{outbox::Outbox, pending::Calls};
 use crate::{
     NodeInfo, Refusal, ServiceSpec,
+    encoding::Malformed,
     env::Env,
     routing::{Fit, Fits, Reach, Standing},
     wire::{
-        Malformed,
         fault::Fault,
         frame::{self, GoingAway, Request},
         hello::State,

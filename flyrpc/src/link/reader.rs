@@ -21,11 +21,13 @@ use super::{
     lock,
     pending::Answer,
 };
-use crate::wire::{
-    Malformed,
-    fault::Fault,
-    frame::{self, Body, Frame, GoingAway, Of, Request},
-    hello::State,
+use crate::{
+    encoding::Malformed,
+    wire::{
+        fault::Fault,
+        frame::{self, Body, Frame, GoingAway, Of, Request},
+        hello::State,
+    },
 };
 
 /// How much is read at once, at most, while there is much to read.

@@ -6,9 +6,10 @@
 
 use foca::{Header, Incarnation, Member, Message, State};
 
-use super::{
-    fields::{put_prefixed, take_prefixed, understood},
-    identity::{Identity, MAX_NAME, Unfit},
+use super::identity::{Identity, MAX_NAME, Unfit};
+use crate::encoding::{
+    fields::understood,
+    varint::{put_prefixed, take_prefixed},
 };
 
 const MAGIC: [u8; 2] = [0xf1, 0x7c];
@@ -43,8 +44,8 @@ impl Envelope {
         }
         let mut prefix = MAGIC.to_vec();
         prefix.push(VERSION);
-        put_prefixed(&mut prefix, cluster.as_bytes());
-        put_prefixed(&mut prefix, &[]);
+        put_prefixed(cluster.as_bytes(), &mut prefix);
+        put_prefixed(&[], &mut prefix);
         Ok(Envelope { cluster: cluster.to_owned(), prefix })
     }
 
@@ -152,8 +153,8 @@ mod tests {
     fn fields_of_later_versions_are_skipped_unless_they_must_be_understood() {
         let with = |fields: &[u8]| {
             let mut datagram = vec![0xf1, 0x7c, 1];
-            put_prefixed(&mut datagram, b"app");
-            put_prefixed(&mut datagram, fields);
+            put_prefixed(b"app", &mut datagram);
+            put_prefixed(fields, &mut datagram);
             datagram.extend_from_slice(b"packet");
             datagram
         };

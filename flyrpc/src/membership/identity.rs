@@ -11,8 +11,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::fields;
-use crate::{NodeId, NodeInfo, Region};
+use crate::{NodeId, NodeInfo, Region, encoding::fields};
 
 /// The longest name of a node, region or cluster, in bytes. A datagram names up to three nodes
 /// before it has room for news.

@@ -17,7 +17,6 @@
 //! - It recovers from partitions with few renewals (`sync`).
 
 mod datagram;
-mod fields;
 mod identity;
 mod listing;
 mod settings;

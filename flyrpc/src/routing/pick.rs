@@ -51,7 +51,7 @@ impl<T> Best<T> {
             return;
         }
         self.seen += 1;
-        if mix(random, self.seen) % self.seen == 0 {
+        if mix(random, self.seen).is_multiple_of(self.seen) {
             self.kept = Some((distance, candidate));
         }
     }

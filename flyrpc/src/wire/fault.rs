@@ -91,7 +91,7 @@ pub(crate) struct UnknownFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::garbage;
+    use crate::encoding::garbage;
 
     fn faults() -> Vec<Fault> {
         let text = |text: &str| text.to_owned();

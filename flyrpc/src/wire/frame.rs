@@ -19,7 +19,7 @@
 //! made, timeouts microseconds. Kinds from 64 are skipped by readers that do not know them; an
 //! unknown kind below 64 ends the link.
 
-use super::{Malformed, varint};
+use crate::encoding::{Malformed, fields, varint};
 
 /// The longest frame: room for the hello of a node with thousands of methods. Bodies come in
 /// pieces of at most [`CHUNK`].
@@ -187,10 +187,7 @@ fn read_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let stamp = varint::take(rest)?;
     let timeout = varint::take(rest)?;
     if flags & flag::FIELDS != 0 {
-        let length = usize::try_from(varint::take(rest)?).unwrap_or(usize::MAX);
-        let fields = rest.get(..length).ok_or(Malformed::new("request"))?;
-        super::fields::read(fields, |_, _| Ok(false))?;
-        *rest = &rest[length..];
+        fields::read(varint::take_prefixed(rest)?, |_, _| Ok(false))?;
     }
     let body = if flags & flag::CHUNKED != 0 {
         Body::Chunked(varint::take(rest)?)
@@ -309,7 +306,7 @@ fn put_body(body: Body<'_>, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::garbage;
+    use crate::encoding::garbage;
 
     #[track_caller]
     fn check(bytes: &[u8], expected: Frame<'_>) {

@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Malformed, VERSIONS, body,
-    fields::{self, Unknown},
-    varint,
+use super::{VERSIONS, body};
+use crate::{
+    NodeId, NodeInfo, Region, ServiceSpec,
+    encoding::{
+        Malformed,
+        fields::{self, Unknown},
+        varint,
+    },
 };
-use crate::{NodeId, NodeInfo, Region, ServiceSpec};
 
 mod field {
     pub(super) const NODE: u64 = 1;
@@ -161,7 +164,7 @@ fn take<T: serde::de::DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Client, cluster::InternalClient, wire::garbage};
+    use crate::{client::Client, cluster::InternalClient, encoding::garbage};
 
     fn hello(echo: Option<u64>) -> Hello {
         let addr = "[fdaa::3]:4000".parse().unwrap();

@@ -7,12 +7,8 @@
 
 pub(crate) mod body;
 pub(crate) mod fault;
-pub(crate) mod fields;
 pub(crate) mod frame;
-#[cfg(test)]
-mod garbage;
 pub(crate) mod hello;
-pub(crate) mod varint;
 
 /// What each end of a connection says first. The empty line makes an HTTP server answer at once
 /// that it does not understand, instead of waiting for more.
@@ -20,17 +16,3 @@ pub(crate) const PREFACE: &[u8; 10] = b"flyrpc\r\n\r\n";
 
 /// The oldest and the newest version of the protocol that this code speaks.
 pub(crate) const VERSIONS: (u64, u64) = (1, 1);
-
-/// Bytes of a peer that make no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed {what}")]
-pub(crate) struct Malformed {
-    /// The thing that was being read.
-    pub(crate) what: &'static str,
-}
-
-impl Malformed {
-    pub(crate) fn new(what: &'static str) -> Self {
-        Malformed { what }
-    }
-}

@@ -43,6 +43,20 @@ pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     if from.len() < 10 { Ok(None) } else { Err(Malformed::new("varint")) }
 }
 
+/// Appends `bytes`, preceded by their length.
+pub(crate) fn put_prefixed(bytes: &[u8], to: &mut Vec<u8>) {
+    put(bytes.len() as u64, to);
+    to.extend_from_slice(bytes);
+}
+
+/// Takes a length, and that many bytes, off the front of `from`.
+pub(crate) fn take_prefixed<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let length = usize::try_from(take(from)?).unwrap_or(usize::MAX);
+    let (taken, rest) = from.split_at_checked(length).ok_or(Malformed::new("length"))?;
+    *from = rest;
+    Ok(taken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +88,16 @@ mod tests {
         assert!(peek(&[0xff; 10]).is_err());
         assert!(peek(&[0x80; 12]).is_err());
         assert!(peek(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).is_err());
+    }
+
+    #[test]
+    fn lengths_survive_the_wire() {
+        for len in [0, 1, 127, 128, 300, 20_000] {
+            let mut data = Vec::new();
+            put_prefixed(&vec![7; len], &mut data);
+            let mut rest = &data[..];
+            assert_eq!(take_prefixed(&mut rest).map(<[u8]>::len), Ok(len));
+            assert!(rest.is_empty());
+        }
     }
 }

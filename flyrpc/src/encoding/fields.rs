@@ -19,8 +19,7 @@ pub(crate) enum Unknown {
 /// Appends field number `number`.
 pub(crate) fn put(number: u64, unknown: Unknown, value: &[u8], to: &mut Vec<u8>) {
     varint::put(number << 1 | u64::from(unknown == Unknown::Refuse), to);
-    varint::put(value.len() as u64, to);
-    to.extend_from_slice(value);
+    varint::put_prefixed(value, to);
 }
 
 /// Hands each field in `from` to `read`, which says whether it knows the number.
@@ -30,10 +29,7 @@ pub(crate) fn read(
 ) -> Result<(), Malformed> {
     while !from.is_empty() {
         let tag = varint::take(&mut from)?;
-        let length = varint::take(&mut from)?;
-        let length = usize::try_from(length).map_err(|_| Malformed::new("field"))?;
-        let value = from.get(..length).ok_or(Malformed::new("field"))?;
-        from = &from[length..];
+        let value = varint::take_prefixed(&mut from)?;
         if !read(tag >> 1, value)? && tag & 1 == 1 {
             return Err(Malformed::new("field: one that must be understood is not"));
         }
@@ -41,10 +37,21 @@ pub(crate) fn read(
     Ok(())
 }
 
+/// Whether `fields` can be acted on by a reader that knows none of them.
+pub(crate) fn understood(fields: &[u8]) -> Result<bool, Malformed> {
+    let mut understood = true;
+    let mut rest = fields;
+    while !rest.is_empty() {
+        understood &= varint::take(&mut rest)? & 1 == 0;
+        varint::take_prefixed(&mut rest)?;
+    }
+    Ok(understood)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::garbage;
+    use crate::encoding::garbage;
 
     #[track_caller]
     fn check(unknown: Unknown, expected: Result<Vec<(u64, Vec<u8>)>, Malformed>) {
@@ -91,5 +98,27 @@ mod tests {
             });
             assert!(seen <= bytes.len());
         });
+    }
+
+    #[track_caller]
+    fn check_understood(fields: &[u8], expected: Option<bool>) {
+        assert_eq!(understood(fields).ok(), expected, "{fields:?}");
+    }
+
+    #[test]
+    fn fields_are_understood_unless_one_must_be_known() {
+        check_understood(&[], Some(true));
+        check_understood(&[2, 1, 0xff, 4, 0], Some(true));
+        check_understood(&[2, 1, 0xff, 5, 0], Some(false));
+        check_understood(&[0x81, 1, 0, 2, 0], Some(false));
+    }
+
+    #[test]
+    fn cut_off_fields_are_malformed() {
+        check_understood(&[2], None);
+        check_understood(&[2, 3, 0, 0], None);
+        check_understood(&[0x80], None);
+        check_understood(&[0xff; 12], None);
+        check_understood(&[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], None);
     }
 }

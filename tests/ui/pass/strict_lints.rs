@@ -1,0 +1,88 @@
+//! Generated code passes where every lint is an error.
+#![forbid(unsafe_code)]
+#![deny(missing_docs, missing_debug_implementations, unreachable_pub, unused, warnings)]
+#![deny(clippy::all)]
+
+use flyrpc::fly_rpc;
+
+/// Strings.
+#[fly_rpc]
+pub trait Strings {
+    /// Upper-cases `text`.
+    async fn upcase(&self, text: String) -> String;
+
+    /// Nothing.
+    #[must_use = "or not"]
+    #[rpc(primary, idempotent, detached, timeout = "2s", wait = "10s", name = "other")]
+    async fn nothing(&self, #[rpc(default)] number: u8);
+
+    /// Old.
+    #[deprecated = "use `upcase`"]
+    async fn old(&self) -> Option<String>;
+}
+
+/// Nothing at all.
+#[fly_rpc]
+pub trait Empty {}
+
+/// Replaced.
+#[fly_rpc]
+#[deprecated]
+pub trait Former {
+    /// A number.
+    async fn number(&self) -> u8;
+}
+
+#[fly_rpc]
+pub(crate) trait Inner {
+    async fn number(&self) -> u8;
+    #[allow(clippy::too_many_arguments)]
+    async fn twelve(
+        &self,
+        a: u8,
+        b: u8,
+        c: u8,
+        d: u8,
+        e: u8,
+        f: u8,
+        g: u8,
+        h: u8,
+        i: u8,
+        j: u8,
+        k: u8,
+        l: u8,
+    );
+}
+
+mod private {
+    use flyrpc::fly_rpc;
+
+    #[fly_rpc]
+    trait Hidden {
+        async fn number(&self) -> u8;
+    }
+}
+
+/// One of each.
+#[derive(Debug)]
+pub struct Shout;
+
+impl Strings for Shout {
+    async fn upcase(&self, text: String) -> String {
+        text.to_uppercase()
+    }
+
+    async fn nothing(&self, _number: u8) {}
+
+    async fn old(&self) -> Option<String> {
+        None
+    }
+}
+
+fn main() {
+    let client = StringsClient::from_stub(ServeStrings::new(Shout));
+    let call = client.upcase(String::new());
+    assert_send(&call);
+}
+
+fn assert_send<T: Send + 'static>(_: &T) {}
