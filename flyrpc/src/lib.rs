@@ -160,3 +160,8 @@ pub use self::{
     service::{ArgumentSpec, MethodSpec, Service, ServiceSpec},
     target::Target,
 };
+
+/// The programs in the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
