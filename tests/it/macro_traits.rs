@@ -369,7 +369,8 @@ mod types {
     fn futures_of_a_node_can_be_spawned(
         client: &TypesClient,
     ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
-        let aimed = client.on_region("hkg").on_node(&flyrpc::NodeId::new("hkg-0", 1)).on_primary();
+        let id = flyrpc::NodeId::new("hkg-0", 1);
+        let aimed = client.on_region("hkg").on_node(&id).on_primary();
         let aimed = aimed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
         aimed.plain(Plain { text: String::new() })
     }
