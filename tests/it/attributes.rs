@@ -251,6 +251,51 @@ async fn a_primary_method_runs_on_the_primary_alone_whatever_it_is_aimed_at() {
     assert_eq!(worker.begun_and_ended(), (8, 8));
 }
 
+mod without_attributes {
+    use super::*;
+
+    /// The service before its methods had attributes.
+    #[fly_rpc(name = "attributes.of.methods")]
+    pub(super) trait Plain {
+        async fn primary(&self, millis: u64) -> u64;
+        async fn detached(&self, millis: u64) -> u64;
+    }
+
+    impl Plain for Worker {
+        async fn primary(&self, millis: u64) -> u64 {
+            self.work(millis).await
+        }
+
+        async fn detached(&self, millis: u64) -> u64 {
+            self.work(millis).await
+        }
+    }
+}
+
+use without_attributes::{PlainClient, ServePlain};
+
+#[tokio::test(start_paused = true)]
+async fn a_method_is_primary_if_either_version_says_so() {
+    let worker = Worker::default();
+    let (_world, iad, hkg) =
+        nodes(ServePlain::new(worker.clone()), ServePlain::new(worker.clone())).await;
+    for node in [&iad, &hkg] {
+        let new: AttributesClient = node.client();
+        let error = new.on_region("hkg").primary(1).await.unwrap_err();
+        assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
+        assert_eq!(new.primary(1).await.unwrap(), 1);
+    }
+    let serve = || ServeAttributes::new(worker.clone());
+    let (_world, iad, hkg) = nodes(serve(), serve()).await;
+    for node in [&iad, &hkg] {
+        let old: PlainClient = node.client();
+        let error = old.on_region("hkg").primary(1).await.unwrap_err();
+        assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
+        assert_eq!(old.on_primary().primary(1).await.unwrap(), 1);
+    }
+    assert_eq!(worker.begun_and_ended(), (4, 4));
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_an_idempotent_method_is_tried_again_once_it_may_have_executed() {
     let mut world = World::new();
