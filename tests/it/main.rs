@@ -1,5 +1,6 @@
 //! Behaviour of flyrpc as its users see it.
 
+mod attributes;
 mod calls;
 mod macro_traits;
 mod support;
