@@ -15,7 +15,8 @@ mod names;
 
 use proc_macro2::TokenStream;
 
-/// See `flyrpc::fly_rpc`.
+// Its documentation is at the re-export, to which any that is here would be appended.
+#[allow(missing_docs)]
 #[proc_macro_attribute]
 pub fn fly_rpc(
     arguments: proc_macro::TokenStream,

@@ -33,6 +33,10 @@ pub fn context() -> Context {
 }
 
 /// What a handler may ask about its call. Made by [`context()`]; cheap to clone.
+///
+/// It follows the handler, whatever thread polls it, but no task that the handler spawns: see
+/// [`scope`](Context::scope). Where a service is reached through plain tarpc, without a node, the
+/// caller has an empty name and region.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) caller: NodeInfo,
@@ -69,7 +73,8 @@ impl Context {
         self.deadline.saturating_duration_since(self.env.now())
     }
 
-    /// Which attempt of the caller this is, from 1.
+    /// Which attempt of the caller this is, from 1. A later one means that another node refused the
+    /// call, or, if the method is idempotent, that it may have executed it.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -79,9 +84,39 @@ impl Context {
         self.local
     }
 
-    /// Carries this context into `future`, for a task that the handler spawns.
+    /// Carries this context into `future`, for a task that the handler spawns: calls made there are
+    /// within the handler's time too, and [`context()`] works. The task itself is the handler's to
+    /// end; it is not stopped with the call.
     ///
     /// Dropping the returned future drops `future`.
+    ///
+    /// ```
+    /// # use flyrpc::{Node, fly_rpc};
+    /// #[fly_rpc]
+    /// trait Greeter {
+    ///     /// Greets whoever calls.
+    ///     async fn greet(&self) -> String;
+    /// }
+    ///
+    /// struct Polite;
+    ///
+    /// impl Greeter for Polite {
+    ///     async fn greet(&self) -> String {
+    ///         let greeting = async { format!("hello, {}", flyrpc::context().caller_region()) };
+    ///         let task = tokio::spawn(flyrpc::context().scope(greeting));
+    ///         task.await.unwrap_or_else(|_| "hello".to_owned())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = Node::builder().region("hkg").serve(ServeGreeter::new(Polite)).start().await?;
+    /// let greeter: GreeterClient = node.client();
+    /// assert_eq!(greeter.greet().await?, "hello, hkg");
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let mut context = Some(self.clone());
         let mut future = Box::pin(future);

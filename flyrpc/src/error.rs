@@ -177,7 +177,29 @@ pub enum RpcError {
 
 impl RpcError {
     /// Whether the handler may have run, in whole or in part: `false` only if it surely did not,
-    /// and never will.
+    /// and never will. So a call that returned `false` can be made again, whatever it does; after
+    /// `true` only one that may run twice, and such methods are best declared `#[rpc(idempotent)]`.
+    ///
+    /// ```
+    /// # use flyrpc::{Node, fly_rpc};
+    /// #[fly_rpc]
+    /// trait Payments {
+    ///     async fn charge(&self, cents: u64) -> u64;
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = Node::builder().start().await?;
+    /// let payments: PaymentsClient = node.client();
+    /// match payments.on_region("iad").charge(995).await {
+    ///     Ok(receipt) => println!("receipt {receipt}"),
+    ///     Err(error) if error.may_have_executed() => println!("to be looked into: {error}"),
+    ///     Err(error) => println!("not charged, try again: {error}"),
+    /// }
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn may_have_executed(&self) -> bool {
         match *self {
             RpcError::NoNode { .. }

@@ -1,4 +1,86 @@
 //! Typed calls in a chosen region of a cluster.
+//!
+//! An application runs as nodes in several regions of the world, and some of its work must run in a
+//! certain one: writes where the primary database lives, a job next to a customer, an invalidation
+//! everywhere. With flyrpc a trait says what can be asked for, and a call says where: it looks and
+//! behaves like a call of an async function, on a node in that region.
+//!
+//! ```
+//! use flyrpc::{Node, fly_rpc};
+//!
+//! #[fly_rpc]
+//! pub trait Strings {
+//!     /// Upper-cases `text`.
+//!     async fn upcase(&self, text: String) -> String;
+//! }
+//!
+//! struct Shout;
+//!
+//! impl Strings for Shout {
+//!     async fn upcase(&self, text: String) -> String {
+//!         text.to_uppercase()
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In production each node is a process of its own, made by `Node::from_env()`.
+//! let iad = Node::builder().name("a").region("iad").primary_region("iad");
+//! let iad = iad.serve(ServeStrings::new(Shout)).start().await?;
+//! let hkg = Node::builder().name("b").region("hkg").primary_region("iad");
+//! let hkg = hkg.seeds([iad.addr()]).start().await?;
+//! hkg.ready().await;
+//!
+//! let strings: StringsClient = hkg.client();
+//! assert_eq!(strings.on_region("iad").upcase("fly".into()).await?, "FLY");
+//! assert_eq!(strings.on_primary().upcase("rpc".into()).await?, "RPC");
+//! # hkg.shutdown().await;
+//! # iad.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How the pieces fit
+//!
+//! 1. [`#[fly_rpc]`](fly_rpc) makes of a trait a type that serves it (`ServeStrings`) and a type that
+//!    calls it (`StringsClient`). Its page lists all that can be written in such a trait, and all
+//!    that a client can be told.
+//! 2. A [`Node`] is one boot of one process in the cluster. [`Node::from_env`] and
+//!    [`Node::builder`] give its [settings](NodeBuilder), `serve` what it does for others, and
+//!    [`start`](NodeBuilder::start) joins the cluster.
+//! 3. [`node.client()`](Node::client) makes clients. A call runs in this process if it is aimed here.
+//!    Else it goes to a live node of the target that supports it, over a link that was opened before
+//!    it was needed. It has a deadline, 5 s unless told otherwise; dropping its future cancels it; it
+//!    executes at most once.
+//! 4. What comes back is the declared value or an [`RpcError`], whose
+//!    [`may_have_executed`](RpcError::may_have_executed) says whether the call can be made again
+//!    safely.
+//! 5. Inside a handler [`context()`] tells who calls, from where, and how much time is left.
+//! 6. [`Node::peers`] and [`Node::events`] say who is there, who is not ready, and why.
+//!    [`Node::drain`], [`Node::shutdown`] and [`Node::run_until_signal`] end a node in good order.
+//!
+//! # What is where
+//!
+//! | to | see |
+//! |---|---|
+//! | declare, serve and call a service | [`fly_rpc`], [`Service`], [`Client`], [`Routed`] |
+//! | run a node | [`Node`], [`NodeBuilder`], [`StartError`] |
+//! | say where | [`Region`], [`NodeId`]; [`Target`] in errors |
+//! | learn what went wrong | [`RpcError`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
+//! | ask about the call being handled | [`context()`], [`Context`] |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`ServiceSpec`] |
+//! | run nodes in another world than tokio's | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the package `flyrpc-testkit` has a simulated network in virtual time |
+//!
+//! # What it is not
+//!
+//! - Not a queue: a call that is not answered is not stored, and nothing is delivered later.
+//! - Not consensus: who is up is each node's own view, and which region is primary is a setting, not
+//!   elected. A call aimed at the primary is refused by a node that does not take itself for it.
+//! - Not streaming: a call has one request and one reply, of at most
+//!   [`max_body`](NodeBuilder::max_body) bytes each.
+//! - Not for open networks: links are neither encrypted nor authenticated, and whoever reaches the
+//!   port can call. A node listens on loopback or on Fly.io's private network unless told otherwise.
+//! - Not for other languages: both ends are flyrpc, of versions that may differ.
 
 mod client;
 mod cluster;
@@ -95,8 +177,71 @@ pub mod __private;
 /// | `timeout(duration)` | how long each call may take, in place of the method's `timeout`, or of 5 s. What is left of the call that a handler is serving is a bound too |
 /// | `wait(duration)` | how long each call waits for a node that fits, where it would fail with [`NoNode`](RpcError::NoNode) or [`Refused`](RpcError::Refused), or has no open link. It is part of the timeout, not added to it |
 ///
-/// A client made with `from_stub(stub)` calls through any `tarpc::client::stub::Stub` and has none of
-/// these. Its futures are `Send` whenever the stub's are.
+/// ```
+/// # use std::time::Duration;
+/// # use flyrpc::{Node, RpcError, Target, fly_rpc};
+/// # #[fly_rpc]
+/// # trait Strings {
+/// #     async fn upcase(&self, text: String) -> String;
+/// # }
+/// # struct Shout;
+/// # impl Strings for Shout {
+/// #     async fn upcase(&self, text: String) -> String {
+/// #         text.to_uppercase()
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = Node::builder().region("hkg").serve(ServeStrings::new(Shout)).start().await?;
+/// let strings: StringsClient = node.client();
+/// let hasty = strings.on_region("hkg").timeout(Duration::from_millis(200));
+/// assert_eq!(hasty.upcase("fly".into()).await?, "FLY");
+///
+/// // The same node as before, for what it keeps in memory; never another boot of it.
+/// let [info] = &node.nodes_in("hkg")[..] else { panic!("this node is the only one") };
+/// assert_eq!(strings.on_node(info.id()).upcase("rpc".into()).await?, "RPC");
+///
+/// // The future owns all that it needs.
+/// let call = tokio::spawn(strings.on_region("syd").upcase("nobody".into()));
+/// assert!(matches!(call.await?, Err(RpcError::NoNode { target: Target::Region(_), .. })));
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Over tarpc
+///
+/// A client made with `from_stub(stub)` calls through any `tarpc::client::stub::Stub`, such as a
+/// `tarpc::client::Channel`, and has no selectors or options. A method's `timeout` holds, else 5 s.
+/// Its futures are `Send` whenever the stub's are.
+///
+/// ```
+/// # use futures_util::StreamExt;
+/// # use flyrpc::fly_rpc;
+/// use tarpc::{client, server::{BaseChannel, Channel}, transport};
+/// # #[fly_rpc]
+/// # trait Strings {
+/// #     async fn upcase(&self, text: String) -> String;
+/// # }
+/// # struct Shout;
+/// # impl Strings for Shout {
+/// #     async fn upcase(&self, text: String) -> String {
+/// #         text.to_uppercase()
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), flyrpc::RpcError> {
+/// let (near, far) = transport::channel::unbounded();
+/// let served = BaseChannel::with_defaults(far).execute(ServeStrings::new(Shout));
+/// tokio::spawn(served.for_each(|call| async { drop(tokio::spawn(call)) }));
+///
+/// let client::NewClient { client, dispatch } = client::new(Default::default(), near);
+/// tokio::spawn(dispatch);
+/// let strings = StringsClient::from_stub(client);
+/// assert_eq!(strings.upcase("fly".into()).await?, "FLY");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Attributes
 ///
@@ -117,6 +262,14 @@ pub mod __private;
 /// `#[cfg]` on a method or the trait holds for everything that comes of it. Documentation,
 /// `#[deprecated]`, `#[must_use]` and `#[allow]` of a method are on the client's method too. Other
 /// attributes stay on the trait alone.
+///
+/// # Versions
+///
+/// Methods and arguments are known by name, so that nodes with other versions of a trait can be
+/// called as far as names go. Methods can be added, removed and reordered; arguments that are an
+/// `Option` or `#[rpc(default)]` can be added and removed. Where a node does not list such an argument
+/// it is left out of the call if it is none or the default; a value is never dropped in silence, that
+/// call is [`Unsupported`](RpcError::Unsupported) there. What does not decode does not execute.
 ///
 /// # Types
 ///

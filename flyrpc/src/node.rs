@@ -163,6 +163,29 @@ impl Node {
 
     /// What this node learns of others from now on, as a stream that ends with the node. A listener
     /// that falls more than 1,024 events behind is told how many it [missed](Event::Missed).
+    ///
+    /// What was learned before is in [`peers`](Node::peers): ask for the stream first, then for them,
+    /// and nothing falls between.
+    ///
+    /// ```
+    /// # use flyrpc::{Event, Node};
+    /// use futures_util::StreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let first = Node::builder().name("first").start().await?;
+    /// let mut events = first.events();
+    ///
+    /// let second = Node::builder().name("second").seeds([first.addr()]).start().await?;
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::Up(node) if node.id() == second.id() => break,
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events(&self) -> BoxStream<'static, Event> {
         let (events, stop) = (self.handle.events(), self.handle.stop().clone());
         Box::pin(stream::unfold((events, stop), |(mut events, stop)| async move {

@@ -28,8 +28,11 @@ fn client_type(service: &Service) -> TokenStream {
     let attrs = service.attrs.for_types();
     let sends = sends(service);
     let doc = format!(
-        "Calls the methods of `{ident}` where it is aimed at. Selectors and options return a \
-         client that is aimed elsewhere; all of them are cheap to clone."
+        "Calls the methods of `{ident}` where it is aimed at.\n\nMade by `Node::client`, or by \
+         `from_stub`. Selectors (`on_…`) and options return a client that is aimed elsewhere or \
+         calls otherwise; all of them are cheap to clone.\n\nA method returns what the trait's \
+         does, within a `Result` that tells whether the call came through. Its future can be \
+         spawned, and does nothing until it is polled; dropping it cancels the call."
     );
     let text = client.to_string();
     quote! {
@@ -130,7 +133,8 @@ fn aims(service: &Service) -> TokenStream {
         #on_items
         #[allow(dead_code)]
         impl #client {
-            /// Aims at a node in `region`.
+            /// Aims at a node in `region`: at this one, in process, if it runs there and serves the
+            /// method. Upper and lower case are the same.
             #[must_use = "selectors return the client that is aimed"]
             #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
                 #client { via: self.via.on_region(#root::Into::into(region)) }
@@ -142,20 +146,21 @@ fn aims(service: &Service) -> TokenStream {
                 #client { via: self.via.on_primary() }
             }
 
-            /// Aims at one boot of one node.
+            /// Aims at one boot of one node, and at no other if that is gone.
             #[must_use = "selectors return the client that is aimed"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
                 #client { via: self.via.on_node(#root::Into::into(id)) }
             }
 
-            /// Bounds the time that each call may take; what is left of the call being handled is a
-            /// bound too.
+            /// Bounds the time that each call may take, 5 s unless its method says otherwise. In a
+            /// handler what is left of the call that it serves is a bound too.
             #[must_use = "options return the client that has them"]
             #vis fn timeout(&self, timeout: #root::Duration) -> Self {
                 #client { via: self.via.timeout(timeout) }
             }
 
-            /// Lets each call wait this long for a node that can take it.
+            /// Lets each call wait this long for a node that can take it, within its timeout, rather
+            /// than fail at once.
             #[must_use = "options return the client that has them"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
                 #client { via: self.via.wait(wait) }

@@ -217,6 +217,7 @@ fn implement_request(service: &Service) -> TokenStream {
         quote!(#cfgs #response::#variant(ref value) => #returns::encode(value, to),)
     });
     quote! {
+        #[doc(hidden)]
         impl #root::Request for #request
         where
             #sends

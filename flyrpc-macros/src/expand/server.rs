@@ -80,6 +80,7 @@ pub(crate) fn implement(service: &Service, bound: &TokenStream, body: &TokenStre
     let sends = sends(service);
     quote! {
         #on_items
+        #[doc(hidden)]
         impl<S: #bound> #root::Handler for #serve<S>
         where
             #sends

@@ -136,6 +136,7 @@ const _: () = {
             f.write_str(__NAMES[__number_of_reply(self)])
         }
     }
+    #[doc(hidden)]
     impl ::flyrpc::__private::Request for StringsRequest
     where
         for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,
@@ -339,7 +340,11 @@ const _: () = {
         #[cfg(feature = "notes")] ::flyrpc::__private::has_default::<bool>();
     }
 };
-///Calls the methods of `Strings` where it is aimed at. Selectors and options return a client that is aimed elsewhere; all of them are cheap to clone.
+/**Calls the methods of `Strings` where it is aimed at.
+
+Made by `Node::client`, or by `from_stub`. Selectors (`on_…`) and options return a client that is aimed elsewhere or calls otherwise; all of them are cheap to clone.
+
+A method returns what the trait's does, within a `Result` that tells whether the call came through. Its future can be spawned, and does nothing until it is polled; dropping it cancels the call.*/
 #[allow(dead_code)]
 pub struct StringsClient<Via = ::flyrpc::__private::Routed> {
     via: Via,
@@ -432,7 +437,8 @@ where
 }
 #[allow(dead_code)]
 impl StringsClient {
-    /// Aims at a node in `region`.
+    /// Aims at a node in `region`: at this one, in process, if it runs there and serves the
+    /// method. Upper and lower case are the same.
     #[must_use = "selectors return the client that is aimed"]
     pub fn on_region(
         &self,
@@ -449,7 +455,7 @@ impl StringsClient {
             via: self.via.on_primary(),
         }
     }
-    /// Aims at one boot of one node.
+    /// Aims at one boot of one node, and at no other if that is gone.
     #[must_use = "selectors return the client that is aimed"]
     pub fn on_node(
         &self,
@@ -459,15 +465,16 @@ impl StringsClient {
             via: self.via.on_node(::flyrpc::__private::Into::into(id)),
         }
     }
-    /// Bounds the time that each call may take; what is left of the call being handled is a
-    /// bound too.
+    /// Bounds the time that each call may take, 5 s unless its method says otherwise. In a
+    /// handler what is left of the call that it serves is a bound too.
     #[must_use = "options return the client that has them"]
     pub fn timeout(&self, timeout: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
             via: self.via.timeout(timeout),
         }
     }
-    /// Lets each call wait this long for a node that can take it.
+    /// Lets each call wait this long for a node that can take it, within its timeout, rather
+    /// than fail at once.
     #[must_use = "options return the client that has them"]
     pub fn wait(&self, wait: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
@@ -491,6 +498,7 @@ where
         }
     }
 }
+#[doc(hidden)]
 impl<S: Strings> ::flyrpc::__private::Handler for ServeStrings<S>
 where
     for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,

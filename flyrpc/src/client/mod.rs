@@ -13,7 +13,8 @@ use std::future::Future;
 pub use self::{routed::Routed, stub::ViaStub};
 use crate::{RpcError, service::Request};
 
-/// A generated client: what [`Node::client`](crate::Node::client) makes.
+/// A generated client: what [`Node::client`](crate::Node::client) makes. Implemented by the
+/// `StringsClient` that [`#[fly_rpc]`](crate::fly_rpc) makes of a trait `Strings`, and not by hand.
 pub trait Client: Sized {
     /// The service's request.
     #[doc(hidden)]

@@ -6,7 +6,8 @@ use super::{Caller, call};
 use crate::{NodeId, Region, RpcError, hub::Handle, service::Request};
 
 /// How a client made by [`Node::client`](crate::Node::client) calls: through that node, which knows
-/// who is where.
+/// who is where. It is the `Via` of a `StringsClient` that does not say another; programs need not
+/// name it.
 #[derive(Clone)]
 pub struct Routed {
     pub(super) node: Arc<Handle>,
@@ -31,26 +32,31 @@ impl Routed {
     }
 
     /// Aims at a region.
+    #[doc(hidden)]
     pub fn on_region(&self, region: Region) -> Self {
         Routed { aim: Aim::Region(region), ..self.clone() }
     }
 
     /// Aims at the primary region.
+    #[doc(hidden)]
     pub fn on_primary(&self) -> Self {
         Routed { aim: Aim::Primary, ..self.clone() }
     }
 
     /// Aims at one boot of one node.
+    #[doc(hidden)]
     pub fn on_node(&self, id: NodeId) -> Self {
         Routed { aim: Aim::Node(id), ..self.clone() }
     }
 
     /// Bounds the time of each call.
+    #[doc(hidden)]
     pub fn timeout(&self, timeout: Duration) -> Self {
         Routed { timeout: Some(timeout), ..self.clone() }
     }
 
     /// Lets each call wait for a node.
+    #[doc(hidden)]
     pub fn wait(&self, wait: Duration) -> Self {
         Routed { wait: Some(wait), ..self.clone() }
     }

@@ -19,6 +19,10 @@ use crate::{
 };
 
 /// Settings of a node that is to be started. Made by [`Node::builder`] and [`Node::from_env`].
+///
+/// Each method replaces what was set before, except [`serve`](NodeBuilder::serve), which adds. Values
+/// are checked by [`start`](NodeBuilder::start), whose error names the setting, its value, and what
+/// was expected.
 #[must_use = "nothing runs before `start`"]
 pub struct NodeBuilder {
     config: Config,
@@ -61,7 +65,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Where this node runs; `local` by default.
+    /// Where this node runs, in 1 to 64 bytes; `local` by default.
     pub fn region(mut self, region: impl Into<Region>) -> Self {
         self.config.region = region.into();
         self
@@ -122,28 +126,31 @@ impl NodeBuilder {
         self
     }
 
-    /// How long [`Node::drain`] waits for calls that run; 4 s by default.
+    /// How long [`Node::drain`] waits for calls that run; 4 s by default, at most 24 h. Keep it below
+    /// the time that the platform leaves a process between its signal and its end.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
         self
     }
 
     /// The most bytes that the encoded arguments or the encoded reply of a call may have; 32 MiB by
-    /// default. Between two nodes the lesser holds.
+    /// default, at most 4 GiB less a byte. Between two nodes the lesser holds. Bodies are held in
+    /// memory whole, several at a time, so choose it by the largest that is meant to cross.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.config.max_body = bytes;
         self
     }
 
     /// How many calls from others may execute at once; further ones are refused as
-    /// [overloaded](crate::Refusal::Overloaded). 8,192 by default.
+    /// [overloaded](crate::Refusal::Overloaded). 8,192 by default, at least 1.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.config.max_in_flight = calls;
         self
     }
 
-    /// How often links are probed; 1 s by default. After 2 heartbeats without a word other nodes
-    /// are preferred, after 5 the link is broken.
+    /// How often links are probed; 1 s by default, 10 ms to 1 h. After 2 heartbeats without a word
+    /// other nodes are preferred, after 5 the link is broken. A shorter one finds dead nodes sooner,
+    /// and takes slow ones for dead; keep it above the longest round trip between regions.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self

@@ -56,8 +56,8 @@ impl Shadowed for Here {
 }
 
 mod renamed_crate {
-    pub mod deep {
-        pub use ::flyrpc as other;
+    pub(crate) mod deep {
+        pub(crate) use ::flyrpc as other;
     }
 }
 
