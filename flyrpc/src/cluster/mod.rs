@@ -46,6 +46,9 @@ const EXCHANGE_ALONE: Duration = Duration::from_secs(5);
 /// has to, and both together would open a link too many.
 const COURTESY: Duration = Duration::from_secs(1);
 
+/// How many links of one node may be open besides the newest, as long as calls on them go on.
+const LINKS: usize = 8;
+
 /// How many datagrams and other messages are handled before what is known is published again.
 const BATCH: usize = 256;
 
@@ -53,7 +56,6 @@ const BATCH: usize = 256;
 enum Message {
     Dialled(SocketAddr, Result<Established, DialError>),
     Accepted(Established),
-    Datagram(Vec<u8>),
     Resolved(String, Result<Vec<SocketAddr>, String>),
     Exchanged(SocketAddr, NodeInfo, Result<Exchange, RpcError>),
 }
@@ -85,7 +87,8 @@ pub(crate) fn start(beginning: Beginning) {
         move || accepting.introduction(),
         sender.clone(),
     )));
-    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, sender.clone())));
+    let (received, gossip) = mpsc::channel(sockets::DATAGRAMS);
+    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, received)));
     let now = hub.env().now().saturating_duration_since(epoch);
     let mut task = Cluster {
         client: InternalClient::from_routed(Routed::new(Handle::loose(Arc::clone(&hub)))),
@@ -105,7 +108,7 @@ pub(crate) fn start(beginning: Beginning) {
         hub: Arc::clone(&hub),
     };
     task.step();
-    hub.env().spawn(Box::pin(task.run(commands, messages)));
+    hub.env().spawn(Box::pin(task.run(commands, messages, gossip)));
 }
 
 /// Makes what this node says of itself on a new link.
@@ -160,6 +163,7 @@ impl Cluster {
         mut self,
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut messages: mpsc::UnboundedReceiver<Message>,
+        mut gossip: mpsc::Receiver<Vec<u8>>,
     ) {
         let stop = self.hub.stop().clone();
         while !stop.is_cancelled() {
@@ -169,6 +173,7 @@ impl Cluster {
                 () = stop.cancelled() => break,
                 Some(command) = commands.recv() => self.command(command),
                 Some(message) = messages.recv() => self.message(message),
+                Some(datagram) = gossip.recv() => self.datagram(&datagram),
                 () = tokio::time::sleep(pause) => {}
             }
             for _ in 0..BATCH {
@@ -176,6 +181,8 @@ impl Cluster {
                     self.command(command);
                 } else if let Ok(message) = messages.try_recv() {
                     self.message(message);
+                } else if let Ok(datagram) = gossip.try_recv() {
+                    self.datagram(&datagram);
                 } else {
                     break;
                 }
@@ -252,7 +259,11 @@ impl Cluster {
                 // The peer may have given up.
                 let _ = reply.send(answer);
             }
-            Command::Learn(members) => self.learn(&members),
+            Command::Learn { members, done } => {
+                self.learn(&members);
+                // The peer may have given up.
+                let _ = done.send(());
+            }
             Command::Leave { within, done } => self.leave(within, done),
         }
     }
@@ -275,7 +286,6 @@ impl Cluster {
             }
             Message::Dialled(addr, Err(error)) => self.dialled(addr, Some(&error)),
             Message::Accepted(established) => self.linked(established),
-            Message::Datagram(datagram) => self.membership.handle_datagram(now, &datagram),
             Message::Resolved(name, answer) => {
                 if let Err(error) = &answer
                     && !self.discovery.is_failing(&name)
@@ -286,6 +296,11 @@ impl Cluster {
             }
             Message::Exchanged(addr, node, answer) => self.exchanged(addr, &node, answer),
         }
+    }
+
+    fn datagram(&mut self, datagram: &[u8]) {
+        let now = self.now();
+        self.membership.handle_datagram(now, datagram);
     }
 
     /// Takes in what the membership has to say, and sends what it has to send.
@@ -323,8 +338,13 @@ impl Cluster {
         let due = self.discovery.due(self.now());
         for name in due.resolve {
             let (env, to) = (Arc::clone(self.hub.env()), self.sender.clone());
+            let stop = self.hub.stop().clone();
             self.hub.env().spawn(Box::pin(async move {
-                let answer = env.resolve(&name).await.map_err(|error| error.to_string());
+                let answer = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    answer = env.resolve(&name) => answer.map_err(|error| error.to_string()),
+                };
                 // The node is shut down if nobody receives it.
                 let _ = to.send(Message::Resolved(name, answer));
             }));
@@ -413,6 +433,7 @@ impl Cluster {
         }
         // What this node accepts may have changed since it introduced itself.
         link.send_state(&self.hub.server().state());
+        let now = self.now();
         let peer = self.peers.entry(addr).or_default();
         let (boot, me) = (link.peer().id().clone(), self.hub.me().id());
         for former in peer.links.iter().filter(|link| link.is_open()) {
@@ -424,8 +445,11 @@ impl Cluster {
                 former.retire(GoingAway::Superseded);
             }
         }
+        if let Some(surplus) = peer.links.get(LINKS) {
+            surplus.abort(LinkError::Closed);
+        }
         let before = peer.support();
-        peer.linked(Arc::clone(&link));
+        peer.linked(now, Arc::clone(&link));
         if before != peers::Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "linked");
             let (node, support) = (Some(link.peer().clone()), peer.support());
@@ -439,6 +463,7 @@ impl Cluster {
         let addr = link.peer().addr();
         match kind {
             LinkEventKind::StateChanged => {
+                link.look_at_state();
                 self.compare_primary(link);
                 self.tell_of_state(link);
             }
@@ -452,18 +477,21 @@ impl Cluster {
                 }
             }
             LinkEventKind::Ended(error) => {
-                let now = self.now();
+                let (now, random) = (self.now(), self.hub.env().random());
                 let Some(peer) = self.peers.get_mut(&addr) else { return };
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
                 self.disagreeing.remove(link.peer().id());
+                if peer.left && peer.links.is_empty() {
+                    return peer.unlinked(now, COURTESY, random);
+                }
                 if matches!(error, LinkError::Retired) || peer.link().is_some() {
                     return;
                 }
                 tracing::warn!(node = %link.peer(), %error, "link lost");
-                peer.lost = true;
                 // Both ends lose a link at once, and one dials again.
                 let first = *self.hub.me().id() < *link.peer().id();
-                peer.dial_at(if first { now } else { now + COURTESY });
+                let courtesy = if first { Duration::ZERO } else { COURTESY };
+                peer.unlinked(now, courtesy, random);
             }
         }
     }
