@@ -1,5 +1,6 @@
 //! Behaviour of flyrpc as its users see it.
 
+mod attributes;
 mod calls;
 mod hostile;
 mod macro_traits;

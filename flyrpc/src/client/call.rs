@@ -26,7 +26,8 @@ pub(super) struct Call {
     pub(super) service: &'static str,
     pub(super) method: &'static str,
     pub(super) target: Target,
-    /// Whether the target was the primary, rather than a region that happens to be it.
+    /// Whether it may only run on a node that takes itself for primary: its target or its method
+    /// says so.
     pub(super) primary: bool,
     pub(super) idempotent: bool,
     /// The time that the call has in all.
@@ -54,7 +55,7 @@ impl Call {
         Call {
             service: R::SERVICE,
             method: method.name,
-            primary: matches!(target, Target::Primary(_)),
+            primary: options.primary || matches!(target, Target::Primary(_)),
             target,
             idempotent: options.idempotent,
             after,
