@@ -4,5 +4,6 @@ mod attributes;
 mod calls;
 mod hostile;
 mod macro_traits;
+mod processes;
 mod support;
 mod tarpc_interop;
