@@ -2,6 +2,8 @@
 
 mod attributes;
 mod calls;
+mod hostile;
 mod macro_traits;
+mod processes;
 mod support;
 mod tarpc_interop;

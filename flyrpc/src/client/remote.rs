@@ -12,7 +12,7 @@ use crate::{
     hub::Hub,
     link::{Link, Outgoing},
     routing::{Choice, Entry, Pick, Table, pick},
-    service::Request,
+    service::{OWN_SERVICE, Request},
 };
 
 /// How many nodes a call is sent to at most.
@@ -164,13 +164,17 @@ async fn attempt_on<R: Request>(
     attempt: u32,
 ) -> Result<Option<R::Response>, RpcError> {
     let info = &entry.info;
+    if call.after.is_zero() {
+        return Err(timeout(call, Some(info.clone()), false));
+    }
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
     body.clear();
     let number = encode(info, call, request, &fits, &mut body)?;
-    if body.len() > link.limit() {
-        let (size, limit) = (body.len(), link.limit());
+    let limit = link.limit(call.service == OWN_SERVICE);
+    if body.len() > limit {
+        let size = body.len();
         let Call { service, method, .. } = *call;
         return Err(RpcError::ArgumentsTooLarge { service, method, size, limit });
     }

@@ -13,8 +13,13 @@ impl Cluster {
         let due = self.discovery.due(self.now());
         for name in due.resolve {
             let (env, to) = (Arc::clone(self.hub.env()), self.sender.clone());
+            let stop = self.hub.stop().clone();
             self.hub.env().spawn(Box::pin(async move {
-                let answer = env.resolve(&name).await.map_err(|error| error.to_string());
+                let answer = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return,
+                    answer = env.resolve(&name) => answer.map_err(|error| error.to_string()),
+                };
                 // The node is shut down if nobody receives it.
                 let _ = to.send(Message::Resolved(name, answer));
             }));

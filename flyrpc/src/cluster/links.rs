@@ -12,6 +12,9 @@ use crate::{
     wire::frame::GoingAway,
 };
 
+/// How many links of one node may be open besides the newest, as long as calls on them go on.
+const LINKS: usize = 8;
+
 impl Cluster {
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
     pub(super) fn linked(&mut self, established: Established) {
@@ -35,6 +38,7 @@ impl Cluster {
         }
         // What this node accepts may have changed since it introduced itself.
         link.send_state(&self.hub.server().state());
+        let now = self.now();
         let peer = self.peers.entry(addr).or_default();
         let (boot, me) = (link.peer().id().clone(), self.hub.me().id());
         for former in peer.links.iter().filter(|link| link.is_open()) {
@@ -46,8 +50,11 @@ impl Cluster {
                 former.retire(GoingAway::Superseded);
             }
         }
+        if let Some(surplus) = peer.links.get(LINKS) {
+            surplus.abort(LinkError::Closed);
+        }
         let before = peer.support();
-        peer.linked(Arc::clone(&link));
+        peer.linked(now, Arc::clone(&link));
         if before != peers::Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "linked");
             let (node, support) = (Some(link.peer().clone()), peer.support());
@@ -61,6 +68,7 @@ impl Cluster {
         let addr = link.peer().addr();
         match kind {
             LinkEventKind::StateChanged => {
+                link.look_at_state();
                 self.compare_primary(link);
                 self.tell_of_state(link);
             }
@@ -74,18 +82,21 @@ impl Cluster {
                 }
             }
             LinkEventKind::Ended(error) => {
-                let now = self.now();
+                let (now, random) = (self.now(), self.hub.env().random());
                 let Some(peer) = self.peers.get_mut(&addr) else { return };
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
                 self.disagreeing.remove(link.peer().id());
+                if peer.left && peer.links.is_empty() {
+                    return peer.unlinked(now, COURTESY, random);
+                }
                 if matches!(error, LinkError::Retired) || peer.link().is_some() {
                     return;
                 }
                 tracing::warn!(node = %link.peer(), %error, "link lost");
-                peer.lost = true;
                 // Both ends lose a link at once, and one dials again.
                 let first = *self.hub.me().id() < *link.peer().id();
-                peer.dial_at(if first { now } else { now + COURTESY });
+                let courtesy = if first { Duration::ZERO } else { COURTESY };
+                peer.unlinked(now, courtesy, random);
             }
         }
     }

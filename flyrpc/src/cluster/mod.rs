@@ -52,7 +52,6 @@ const BATCH: usize = 256;
 enum Message {
     Dialled(SocketAddr, Result<Established, DialError>),
     Accepted(Established),
-    Datagram(Vec<u8>),
     Resolved(String, Result<Vec<SocketAddr>, String>),
     Exchanged(SocketAddr, NodeInfo, Result<Exchange, RpcError>),
 }
@@ -84,7 +83,8 @@ pub(crate) fn start(beginning: Beginning) {
         move || accepting.introduction(),
         sender.clone(),
     )));
-    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, sender.clone())));
+    let (received, gossip) = mpsc::channel(sockets::DATAGRAMS);
+    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, received)));
     let now = hub.env().now().saturating_duration_since(epoch);
     let mut task = Cluster {
         client: InternalClient::from_routed(Routed::new(Handle::loose(Arc::clone(&hub)))),
@@ -105,7 +105,7 @@ pub(crate) fn start(beginning: Beginning) {
         hub: Arc::clone(&hub),
     };
     task.step();
-    hub.env().spawn(Box::pin(task.run(commands, messages)));
+    hub.env().spawn(Box::pin(task.run(commands, messages, gossip)));
 }
 
 /// Makes what this node says of itself on a new link.
@@ -162,6 +162,7 @@ impl Cluster {
         mut self,
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut messages: mpsc::UnboundedReceiver<Message>,
+        mut gossip: mpsc::Receiver<Vec<u8>>,
     ) {
         let stop = self.hub.stop().clone();
         while !stop.is_cancelled() {
@@ -171,6 +172,7 @@ impl Cluster {
                 () = stop.cancelled() => break,
                 Some(command) = commands.recv() => self.command(command),
                 Some(message) = messages.recv() => self.message(message),
+                Some(datagram) = gossip.recv() => self.datagram(&datagram),
                 () = tokio::time::sleep(pause) => {}
             }
             for _ in 0..BATCH {
@@ -178,6 +180,8 @@ impl Cluster {
                     self.command(command);
                 } else if let Ok(message) = messages.try_recv() {
                     self.message(message);
+                } else if let Ok(datagram) = gossip.try_recv() {
+                    self.datagram(&datagram);
                 } else {
                     break;
                 }
@@ -257,14 +261,18 @@ impl Cluster {
                 // The peer may have given up.
                 let _ = reply.send(answer);
             }
-            Command::Learn(members) => self.learn(&members),
+            Command::Learn { members, done } => {
+                self.learn(&members);
+                // The peer may have given up.
+                let _ = done.send(());
+            }
             Command::Leave { within, done } => self.leave(within, done),
         }
     }
 
     fn message(&mut self, message: Message) {
         let now = self.now();
-        self.changed |= !matches!(message, Message::Datagram(_));
+        self.changed = true;
         match message {
             Message::Dialled(addr, Ok(established)) => {
                 self.discovery.reached(now, addr);
@@ -281,7 +289,6 @@ impl Cluster {
             }
             Message::Dialled(addr, Err(error)) => self.dialled(addr, Some(&error)),
             Message::Accepted(established) => self.linked(established),
-            Message::Datagram(datagram) => self.membership.handle_datagram(now, &datagram),
             Message::Resolved(name, answer) => {
                 if let Err(error) = &answer
                     && !self.discovery.is_failing(&name)
@@ -292,6 +299,11 @@ impl Cluster {
             }
             Message::Exchanged(addr, node, answer) => self.exchanged(addr, &node, answer),
         }
+    }
+
+    fn datagram(&mut self, datagram: &[u8]) {
+        let now = self.now();
+        self.membership.handle_datagram(now, datagram);
     }
 
     /// Takes in what the membership has to say, and sends what it has to send.

@@ -14,10 +14,11 @@ use crate::env::StreamWriter;
 /// A buffer that grew beyond this is given back when the link is idle.
 const KEEP: usize = 64 << 10;
 
-/// How long a link that ended well may take to say its last words.
+/// How long a link that ended well may take to be shut down.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Writes until the link ends. A link that ended well is flushed and shut down, any other reset.
+/// Writes until the link ends. A link that ended well, which is when all is written, is shut down;
+/// any other is reset.
 pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
     let mut batch = Vec::new();
     while !link.end.is_cancelled() {
@@ -38,7 +39,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
     }
     if matches!(link.error(), Some(LinkError::Retired)) {
         // The peer may be gone or stuck: there is nobody left to tell.
-        let _ = tokio::time::timeout(FLUSH, flush(&link, &mut to, &mut batch)).await;
+        let _ = tokio::time::timeout(FLUSH, to.shutdown()).await;
     } else {
         to.abort_on_close();
     }
@@ -54,6 +55,7 @@ async fn write_all(
         batch.clear();
         let frames = lock(&link.outbox).take(batch);
         if batch.is_empty() {
+            link.end_if_finished();
             return Ok(());
         }
         link.space.notify_waiters();
@@ -72,11 +74,4 @@ async fn write_all(
             link.written.store(before + frames.min(done as u64), Ordering::Release);
         }
     }
-}
-
-async fn flush(link: &Link, to: &mut Box<dyn StreamWriter>, batch: &mut Vec<u8>) -> io::Result<()> {
-    batch.clear();
-    lock(&link.outbox).take(batch);
-    to.write_all(batch).await?;
-    to.shutdown().await
 }
