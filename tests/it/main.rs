@@ -1,6 +1,16 @@
 //! Behaviour of flyrpc as its users see it.
 
+mod at_most_once;
 mod calls;
+mod deadlines;
+mod local_calls;
 mod macro_traits;
+mod membership;
+mod primary;
+mod retries;
+mod shutdown;
 mod support;
+mod targets;
 mod tarpc_interop;
+mod trouble;
+mod versions;
