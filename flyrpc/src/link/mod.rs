@@ -121,7 +121,8 @@ pub(crate) struct Link {
     epoch: Instant,
     events: Listener,
     outbox: Mutex<Outbox>,
-    /// How many bytes of frames, in the outbox's count, the socket has taken.
+    /// How many bytes of frames, in the outbox's count, the socket has taken; while it is about to
+    /// take some, how many it may have taken.
     written: AtomicU64,
     wake_writer: Notify,
     space: Notify,
@@ -358,9 +359,15 @@ impl Link {
         lock(&self.outbox).forget_reply(id);
     }
 
+    /// Ends a link that both ends have retired, once nothing is under way: the last reply is written
+    /// after its request has ceased to run, so what is still to be written is asked for last.
     fn end_if_finished(&self) {
         let both = self.retired.iter().all(|retired| retired.load(Ordering::Acquire));
-        if both && lock(&self.calls).is_empty() && lock(&self.running).is_empty() {
+        if both
+            && lock(&self.calls).is_empty()
+            && lock(&self.running).is_empty()
+            && lock(&self.outbox).is_written()
+        {
             self.finish(LinkError::Retired);
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Outbox {
     /// How many bytes of frames were taken before those that wait.
     taken: u64,
     long: VecDeque<LongBody>,
+    /// Whether what was taken last is still being written.
+    writing: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,11 @@ impl Outbox {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.long.is_empty()
+    }
+
+    /// Whether there is nothing to write and all that was taken is written.
+    pub(super) fn is_written(&self) -> bool {
+        self.is_empty() && !self.writing
     }
 
     /// Where control frames are appended.
@@ -125,7 +132,7 @@ impl Outbox {
     }
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
-    /// chunks. Returns how many bytes of frames there are in it.
+    /// chunks. Returns how many bytes of frames there are in it. What was taken before is written.
     pub(super) fn take(&mut self, batch: &mut Vec<u8>) -> u64 {
         debug_assert!(batch.is_empty());
         let frames = self.frames.len() as u64;
@@ -143,6 +150,7 @@ impl Outbox {
                 self.long.push_back(body);
             }
         }
+        self.writing = !batch.is_empty();
         frames
     }
 
@@ -218,6 +226,17 @@ mod tests {
         let sent = outbox.request(&head(3), &[0; CHUNK + 1]);
         take(&mut outbox);
         assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
+    }
+
+    #[test]
+    fn what_was_taken_is_written_when_more_is_taken() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), b"a");
+        assert!(!outbox.is_written());
+        take(&mut outbox);
+        assert!(outbox.is_empty() && !outbox.is_written());
+        take(&mut outbox);
+        assert!(outbox.is_written());
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl Pending {
             return true;
         }
         lock(&self.link.calls).waiting.remove(&self.id);
-        if self.link.ended.get().is_some() {
+        if self.link.end.is_cancelled() {
             return self.reached_socket();
         }
         let given_up = {
