@@ -205,7 +205,6 @@ impl Cluster {
             .next_timeout()
             .into_iter()
             .chain(self.discovery.next_due())
-            .chain(self.leaving.as_ref().map(|leaving| leaving.until))
             .chain(dials)
             .chain(settles)
             .fold(self.next_exchange, Duration::min)
@@ -440,7 +439,7 @@ impl Cluster {
     }
 
     fn link_event(&mut self, link: &Arc<Link>, kind: LinkEventKind) {
-        let addr = link.peer().addr();
+        let (addr, now) = (link.peer().addr(), self.now());
         match kind {
             LinkEventKind::StateChanged => {
                 self.compare_primary(link);
@@ -453,20 +452,22 @@ impl Cluster {
                     && peer.info.as_ref() == Some(link.peer())
                 {
                     peer.left = true;
+                    peer.dial_at(now + COURTESY);
                 }
             }
             LinkEventKind::Ended(error) => {
-                let now = self.now();
                 let Some(peer) = self.peers.get_mut(&addr) else { return };
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
-                self.disagreeing.remove(link.peer().id());
+                if peer.links.iter().all(|other| other.peer().id() != link.peer().id()) {
+                    self.disagreeing.remove(link.peer().id());
+                }
                 if matches!(error, LinkError::Retired) || peer.link().is_some() {
                     return;
                 }
                 tracing::warn!(node = %link.peer(), %error, "link lost");
                 peer.lost = true;
                 // Both ends lose a link at once, and one dials again.
-                let first = *self.hub.me().id() < *link.peer().id();
+                let first = *self.hub.me().id() < *link.peer().id() && !peer.left;
                 peer.dial_at(if first { now } else { now + COURTESY });
             }
         }

@@ -73,7 +73,9 @@ impl Peer {
 
     /// When to dial next, unless there is a link or an attempt under way.
     pub(super) fn next_dial(&self) -> Option<Duration> {
-        let wanted = (self.seed || self.member) && !self.left && !self.dialling;
+        // Whoever left a seed's address is likely to start there again, and may know no other.
+        let wanted = self.seed || self.member && !self.left;
+        let wanted = wanted && !self.dialling;
         (wanted && self.link().is_none()).then_some(self.next_dial)
     }
 
