@@ -1,6 +1,10 @@
 //! Flags that several programs have.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use flyrpc::NodeBuilder;
 use tracing_subscriber::EnvFilter;
@@ -83,7 +87,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Logs to standard error what `RUST_LOG` asks for, else `default`.
 pub fn log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(io::stderr)
+        .init();
 }
 
 #[cfg(test)]

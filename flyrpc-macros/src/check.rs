@@ -9,7 +9,7 @@ use syn::{
     TraitItemFn, Type, ext::IdentExt as _,
 };
 
-pub(crate) use self::types::{can_cross, is_plain};
+pub(crate) use self::types::{can_cross, innermost, is_plain};
 use crate::{
     ast,
     attr::{self, MethodOptions},
@@ -52,6 +52,13 @@ pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
 
 fn check_trait(service: &ItemTrait, errors: &mut Errors) {
     let name = &service.ident;
+    for attr in service.attrs.iter().filter(|attr| attr::is_rpc(attr)) {
+        errors.push(
+            attr.path(),
+            format_args!("`rpc` is for methods and arguments, not for trait `{name}`"),
+            "options of the trait are in `#[fly_rpc(…)]`: `name = \"…\"` and `crate = path`",
+        );
+    }
     if let Some(unsafety) = &service.unsafety {
         errors.push(unsafety, format_args!("trait `{name}` is `unsafe`"), "remove `unsafe`");
     }
@@ -250,6 +257,13 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) {
         errors.push(&signature.ident, format_args!("method `{name}` does not take `&self`"), form);
         return;
     };
+    for attr in &receiver.attrs {
+        errors.push(
+            attr.path(),
+            format_args!("an attribute on the `self` of method `{name}`"),
+            "remove it",
+        );
+    }
     let wrong = match &receiver.kind {
         ReceiverKind::Reference(_, None, None) => return,
         ReceiverKind::Reference(_, _, Some(_)) => {

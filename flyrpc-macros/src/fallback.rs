@@ -36,6 +36,7 @@ pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
 /// The trait without what Rust itself would report again.
 fn lenient_trait(service: &ItemTrait) -> TokenStream {
     let mut service = service.clone();
+    remove_rpc(&mut service.attrs);
     service.modifiers.auto_token = None;
     // For methods that return `Self`.
     service.supertraits.push(syn::parse_quote!(::core::marker::Sized));
@@ -68,6 +69,7 @@ fn make_lenient(method: &mut TraitItemFn) {
     for input in &mut signature.inputs {
         match input {
             FnArg::Receiver(receiver) => {
+                receiver.attrs.clear();
                 if matches!(receiver.kind, ReceiverKind::Value) {
                     receiver.mutability = None;
                 }

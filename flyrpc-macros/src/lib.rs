@@ -1,8 +1,8 @@
 //! The attribute macro of flyrpc. Its documentation is at `flyrpc::fly_rpc`.
 //!
-//! [`ast`] and [`attr`] read what the user wrote, [`check`] makes a [`model`] of it or says what is
-//! wrong, [`expand`] turns the model into code. A model cannot be invalid, so expansion cannot fail.
-//! What is emitted beside errors comes from [`fallback`].
+//! `ast` and `attr` read what the user wrote, `check` makes a `model` of it or says what is
+//! wrong, `expand` turns the model into code. A model cannot be invalid, so expansion cannot fail.
+//! What is emitted beside errors comes from `fallback`.
 
 mod ast;
 mod attr;

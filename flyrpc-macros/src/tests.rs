@@ -1,1 +1,120 @@
+//! The whole macro on tokens, as rustc runs it.
 
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::fly_rpc_tokens;
+
+/// The messages of the errors, without their notes.
+fn errors(item: TokenStream) -> Vec<String> {
+    let expanded = fly_rpc_tokens(TokenStream::new(), item);
+    let file: syn::File = syn::parse2(expanded).expect("what is emitted beside errors is syntax");
+    let messages = file.items.iter().filter_map(|item| match item {
+        syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
+            let message: syn::LitStr = item.mac.parse_body().expect("a message");
+            message.value().lines().next().map(str::to_owned)
+        }
+        _ => None,
+    });
+    messages.collect()
+}
+
+#[test]
+fn an_expansion_reads_as_it_does() {
+    let expanded = fly_rpc_tokens(
+        quote!(name = "strings"),
+        quote! {
+            /// Work on text.
+            pub trait Strings {
+                /// Upper-cases `text`.
+                async fn upcase(&self, text: String) -> String;
+                #[cfg(feature = "notes")]
+                #[rpc(primary, timeout = "2s", name = "store")]
+                async fn save(&self, note: Note, #[rpc(default)] dry_run: bool) -> Result<u64, Full>;
+            }
+        },
+    );
+    let file = syn::parse2(expanded).expect("what is generated is syntax");
+    let text = prettyplease::unparse(&file);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshots/strings.rs");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(path, &text).expect("the snapshot can be written");
+    }
+    let snapshot = std::fs::read_to_string(path).expect("the snapshot is there");
+    assert!(
+        text == snapshot,
+        "the expansion differs from {path}; UPDATE_SNAPSHOTS=1 writes it anew:\n{text}"
+    );
+}
+
+#[test]
+fn a_right_trait_has_no_errors() {
+    let none: [&str; 0] = [];
+    assert_eq!(
+        errors(quote!(
+            trait Empty {}
+        )),
+        none
+    );
+    assert_eq!(
+        errors(quote!(
+            trait One {
+                async fn one(&self, r#type: u8) -> Option<u8>;
+            }
+        )),
+        none
+    );
+}
+
+#[test]
+fn every_error_of_a_trait_is_reported_in_one_pass() {
+    let found = errors(quote! {
+        trait Strings: Clone {
+            fn first(&self, text: &str);
+            async fn second(mut self, _: u8) -> Self;
+            async fn wait(&self);
+        }
+    });
+    assert_eq!(
+        found,
+        [
+            "trait `Strings` has supertraits, and a service has none of its own",
+            "method `first` is not `async`",
+            "`&str` cannot be the type of argument `text` of `first`: \
+             it borrows, and what crosses between nodes is owned",
+            "method `second` takes `self` by value, and a service serves many calls",
+            "argument of `second`: `_` is no name, and arguments are sent by name",
+            "`Self` cannot be the return type of `second`: \
+             it stands for the implementing type, which callers do not know",
+            "method `wait` clashes with the client's own `wait`",
+        ]
+    );
+}
+
+#[test]
+fn whatever_is_written_gives_errors_and_no_panic() {
+    let refused = [
+        quote!(
+            struct S;
+        ),
+        quote!(
+            trait T<'a, A: B = C> {
+                const X: A;
+                type Y;
+                m!();
+                async fn f<Z>(x: Z, ...);
+            }
+        ),
+        quote!(
+            trait T {
+                async fn __(&self);
+                async fn __(&self);
+                async fn _1(self: Box<Self>, (a, b): (u8, u8), a: fn(), a: *mut !);
+            }
+        ),
+    ];
+    for item in refused {
+        let text = item.to_string();
+        assert!(!errors(item).is_empty(), "{text}");
+    }
+}

@@ -79,7 +79,7 @@ async fn calls_during(shop: &Shop, trouble: impl Future<Output = ()>) -> Vec<Out
     let calling = async {
         let mut calls = Vec::new();
         for id in 0..40 {
-            let ballast = vec![0; if id % 8 == 7 { 200_000 } else { 10 }];
+            let ballast = vec![0; if id % 16 == 7 { 200_000 } else { 10 }];
             let (ledger, idempotent) = (ledger.clone(), id % 4 >= 2);
             calls.push(tokio::spawn(async move {
                 let outcome = match idempotent {
@@ -127,7 +127,7 @@ fn check(shop: &Shop, outcomes: &[Outcome], moment: u64) -> usize {
 #[tokio::test(start_paused = true)]
 async fn whenever_a_node_crashes() {
     let mut failed = 0;
-    for moment in (0..420).step_by(7) {
+    for moment in (0..420).step_by(19) {
         let shop = shop(moment).await;
         let net = shop.world.net.clone();
         let outcomes = calls_during(&shop, async move {
@@ -146,7 +146,7 @@ async fn whenever_a_node_crashes() {
 
 #[tokio::test(start_paused = true)]
 async fn whenever_a_node_crashes_and_starts_again() {
-    for moment in (0..420).step_by(17) {
+    for moment in (0..420).step_by(37) {
         let shop = shop(moment).await;
         let trouble = async {
             sleep(millis(moment)).await;
@@ -164,7 +164,7 @@ async fn whenever_a_node_crashes_and_starts_again() {
 #[tokio::test(start_paused = true)]
 async fn whenever_the_way_is_cut_for_a_while() {
     for (seconds, one_way) in [(2, false), (4, true), (9, false), (9, true)] {
-        for moment in (0..420).step_by(53) {
+        for moment in (0..420).step_by(83) {
             let shop = shop(moment).await;
             let net = shop.world.net.clone();
             let outcomes = calls_during(&shop, async move {
@@ -185,7 +185,7 @@ async fn whenever_the_way_is_cut_for_a_while() {
 #[tokio::test(start_paused = true)]
 async fn whenever_a_node_is_frozen_for_a_while() {
     for seconds in [1, 3, 7, 20] {
-        for (moment, host) in (0..420).step_by(61).zip(["iad-0", "hkg-0"].iter().cycle()) {
+        for (moment, host) in (0..420).step_by(71).zip(["iad-0", "hkg-0"].iter().cycle()) {
             let shop = shop(moment).await;
             let net = shop.world.net.clone();
             let outcomes = calls_during(&shop, async move {
@@ -202,7 +202,7 @@ async fn whenever_a_node_is_frozen_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn whenever_a_node_shuts_down() {
-    for moment in (0..420).step_by(13) {
+    for moment in (0..420).step_by(29) {
         let shop = shop(moment).await;
         let outcomes = calls_during(&shop, async {
             sleep(millis(moment)).await;
@@ -219,12 +219,12 @@ async fn whenever_a_node_shuts_down() {
 
 #[tokio::test(start_paused = true)]
 async fn whenever_a_call_is_given_up() {
-    for moment in (0..420).step_by(11) {
+    for moment in (0..420).step_by(23) {
         let shop = shop(moment).await;
         let ledger = shop.hkg.client::<LedgerClient>().on_region("iad").timeout(millis(moment));
         let mut outcomes = Vec::new();
         for id in 0..20 {
-            let ballast = vec![0; if id % 2 == 0 { 300_000 } else { 10 }];
+            let ballast = vec![0; if id % 4 == 0 { 300_000 } else { 10 }];
             outcomes.push(tokio::spawn(ledger.pay(id, 50, ballast)));
         }
         for (id, outcome) in outcomes.into_iter().enumerate() {

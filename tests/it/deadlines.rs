@@ -206,7 +206,7 @@ async fn dialling_keeps_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_for_the_first_answer_of_the_seeds_keeps_the_deadline() {
-    let mut world = World::new();
+    let world = World::new();
     let first = world.net.add_host("iad-0", "iad");
     let env = world.net.add_host("hkg-0", "hkg");
     world.net.crash("iad-0");

@@ -229,6 +229,7 @@ mod conditions {
     use super::*;
 
     #[fly_rpc]
+    #[allow(clippy::non_minimal_cfg)]
     trait Conditional {
         #[cfg(any())]
         async fn absent(&self, no: NoSuchType) -> NoSuchType;
@@ -274,7 +275,7 @@ mod conditions {
 }
 
 mod types {
-    use std::{collections::HashMap, net::IpAddr};
+    use std::{collections::HashMap, net::IpAddr, time::Duration};
 
     use serde::{Deserialize, Serialize};
 
@@ -362,6 +363,15 @@ mod types {
         async fn projected(&self, item: u8) -> u8 {
             item
         }
+    }
+
+    /// That this compiles is the test: a node's client, its futures `Send`, `'static`, and free of it.
+    fn futures_of_a_node_can_be_spawned(
+        client: &TypesClient,
+    ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
+        let aimed = client.on_region("hkg").on_node(flyrpc::NodeId::new("hkg-0", 1)).on_primary();
+        let aimed = aimed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
+        aimed.plain(Plain { text: String::new() })
     }
 
     #[tokio::test]
@@ -489,6 +499,44 @@ mod visibility {
     async fn generated_items_are_as_visible_as_the_trait() {
         let client = ForParentClient::from_stub(ServeForParent::new(Seven));
         assert_eq!(client.number().await.unwrap(), 7);
+    }
+}
+
+mod large {
+    use super::*;
+
+    macro_rules! hundred {
+        ($($method:ident)*) => {
+            #[fly_rpc]
+            trait Large {
+                $(async fn $method(&self, text: String, number: u64) -> Option<String>;)*
+            }
+
+            struct Names;
+
+            impl Large for Names {
+                $(async fn $method(&self, text: String, number: u64) -> Option<String> {
+                    Some(format!("{} {text} {number}", stringify!($method)))
+                })*
+            }
+        };
+    }
+
+    hundred! {
+        m00 m01 m02 m03 m04 m05 m06 m07 m08 m09 m10 m11 m12 m13 m14 m15
+        m16 m17 m18 m19 m20 m21 m22 m23 m24 m25 m26 m27 m28 m29 m30 m31
+        m32 m33 m34 m35 m36 m37 m38 m39 m40 m41 m42 m43 m44 m45 m46 m47
+        m48 m49 m50 m51 m52 m53 m54 m55 m56 m57 m58 m59 m60 m61 m62 m63
+        m64 m65 m66 m67 m68 m69 m70 m71 m72 m73 m74 m75 m76 m77 m78 m79
+        m80 m81 m82 m83 m84 m85 m86 m87 m88 m89 m90 m91 m92 m93 m94 m95
+        m96 m97 m98 m99
+    }
+
+    #[tokio::test]
+    async fn a_trait_may_have_a_hundred_methods() {
+        let client = local!(LargeClient, ServeLarge, Names);
+        assert_eq!(client.m00("a".into(), 1).await.unwrap().unwrap(), "m00 a 1");
+        assert_eq!(client.m99("b".into(), 2).await.unwrap().unwrap(), "m99 b 2");
     }
 }
 

@@ -6,6 +6,7 @@ mod deadlines;
 mod local_calls;
 mod macro_traits;
 mod membership;
+mod other_peers;
 mod primary;
 mod retries;
 mod shutdown;

@@ -151,7 +151,7 @@ async fn a_panic_is_never_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one() {
     // Both nodes dial at the same moment, and both call at once: one of the links is given up.
-    for seed in 0..20 {
+    for seed in 0..6 {
         let mut world = World::seeded(seed);
         let (_, a) = world.builder("iad-0", "iad");
         let (_, b) = world.builder("hkg-0", "hkg");
@@ -161,9 +161,9 @@ async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one
         let b = b.serve(world.prober("hkg-0")).start().await.unwrap();
         let (to_a, to_b) = (b.client::<ProbeClient>(), a.client::<ProbeClient>());
         let mut calls = Vec::new();
-        for at in 0..600u64 {
+        for at in 0..500u64 {
             if at % 5 == 0 {
-                let size = if at % 25 == 0 { 300_000 } else { 10 };
+                let size = if at % 50 == 0 { 300_000 } else { 10 };
                 calls.push(tokio::spawn(to_a.on_region("iad").echo(vec![0; size])));
                 calls.push(tokio::spawn(to_b.on_region("hkg").echo(vec![0; size])));
             }

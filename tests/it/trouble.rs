@@ -263,7 +263,7 @@ async fn small_calls_pass_large_bodies() {
     let _iad = world.start("iad-0", "iad").await;
     let hkg = world.start("hkg-0", "hkg").await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(600));
-    let large: Vec<_> = (0..3).map(|_| tokio::spawn(probe.echo(vec![1; 8 << 20]))).collect();
+    let large: Vec<_> = (0..3).map(|_| tokio::spawn(probe.echo(vec![1; 2 << 20]))).collect();
     let mut slowest = millis(0);
     while !large.iter().all(|call| call.is_finished()) {
         let start = Instant::now();

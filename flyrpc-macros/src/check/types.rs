@@ -2,7 +2,7 @@
 
 use quote::ToTokens;
 use syn::{
-    GenericArgument, Lifetime, Path, PathArguments, Type, TypeReference,
+    GenericArgument, Lifetime, Path, PathArguments, PathSegment, Type, TypeReference,
     visit::{self, Visit},
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn can_cross(ty: &Type) -> bool {
 /// Whether a type is one of those that everybody knows to cross between nodes. What has a shadowed
 /// name is only reported less well.
 pub(crate) fn is_plain(ty: &Type) -> bool {
-    const PLAIN: [&str; 27] = [
+    const PLAIN: [&str; 19] = [
         "String",
         "bool",
         "char",
@@ -51,32 +51,51 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
         "isize",
         "f32",
         "f64",
-        "Option",
-        "Vec",
-        "Box",
         "Duration",
-        "Result",
-        "HashMap",
-        "BTreeMap",
-        "HashSet",
-        "BTreeSet",
         "SystemTime",
     ];
-    match ast::bare(ty) {
-        Type::Tuple(tuple) => tuple.elems.len() <= 16 && tuple.elems.iter().all(is_plain),
-        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
-            let segment = &path.path.segments[0];
-            let arguments_are_plain = match &segment.arguments {
-                PathArguments::None => true,
-                PathArguments::AngleBracketed(arguments) => arguments
-                    .args
-                    .iter()
-                    .all(|argument| matches!(argument, GenericArgument::Type(ty) if is_plain(ty))),
-                PathArguments::Parenthesized(_) => false,
-            };
-            arguments_are_plain && PLAIN.iter().any(|plain| segment.ident == plain)
+    match contents(ty) {
+        Some(contents) => contents.into_iter().all(is_plain),
+        None => single_segment(ty).is_some_and(|segment| {
+            segment.arguments.is_none() && PLAIN.iter().any(|plain| segment.ident == plain)
+        }),
+    }
+}
+
+/// The types in a container that crosses between nodes if they do, as far as its name tells.
+fn contents(ty: &Type) -> Option<Vec<&Type>> {
+    const CONTAINERS: [&str; 8] =
+        ["Option", "Vec", "Box", "Result", "HashMap", "BTreeMap", "HashSet", "BTreeSet"];
+    if let Type::Tuple(tuple) = ast::bare(ty) {
+        return (tuple.elems.len() <= 16).then(|| tuple.elems.iter().collect());
+    }
+    let segment = single_segment(ty)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    let types = arguments.args.iter().map(|argument| match argument {
+        GenericArgument::Type(ty @ Type::Slice(_)) => Err(ty),
+        GenericArgument::Type(ty) if single_segment(ty).is_none_or(|name| name.ident != "str") => {
+            Ok(ty)
         }
-        _ => false,
+        _ => Err(ty),
+    });
+    let is_container = CONTAINERS.iter().any(|container| segment.ident == container);
+    types.collect::<Result<_, _>>().ok().filter(|_| is_container)
+}
+
+/// The types in a type that are no containers, itself if it is none.
+pub(crate) fn innermost(ty: &Type) -> Vec<&Type> {
+    match contents(ty) {
+        Some(contents) => contents.into_iter().flat_map(innermost).collect(),
+        None => vec![ty],
+    }
+}
+
+fn single_segment(ty: &Type) -> Option<&PathSegment> {
+    match ast::bare(ty) {
+        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
+            path.path.segments.first()
+        }
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use syn::{Ident, LitStr, Type, spanned::Spanned as _};
 use super::{allow_names, on_items, root, sends};
 use crate::{
     attr::Micros,
-    check::is_plain,
+    check::{innermost, is_plain},
     model::{Argument, Method, Service},
     names::type_text,
 };
@@ -111,7 +111,7 @@ impl Bounds {
         let own: HashSet<String> =
             all_types(service).filter(|ty| !is_plain(ty)).map(type_text).collect();
         Bounds {
-            root: root(service).to_string(),
+            root: type_text(&root(service)),
             seen: HashSet::new(),
             affordable: own.len() * service.methods.len() <= AFFORDABLE_BOUNDS,
         }
@@ -355,28 +355,28 @@ fn codec(root: &TokenStream, ty: &Type) -> TokenStream {
 }
 
 /// Demands of each type what it must have to cross between nodes: the one place where a type that
-/// lacks it is reported, at the type in the trait.
+/// lacks it is reported, at the type in the trait. Of `Vec<Note>` it is `Note` that lacks it.
 fn verdicts(service: &Service) -> TokenStream {
     let root = root(service);
-    let always = service.methods.iter().filter(|method| !method.attrs.is_conditional());
-    let sometimes = service.methods.iter().filter(|method| method.attrs.is_conditional());
-    let mut seen = HashSet::new();
+    // Those under no condition first: they need not be asked again under one.
+    let (sometimes, always): (Vec<_>, Vec<_>) =
+        service.methods.iter().partition(|method| method.attrs.is_conditional());
+    let mut asked = HashSet::new();
     let mut all = TokenStream::new();
-    for method in always.chain(sometimes) {
-        for ty in types_of(method) {
-            if seen.contains(&type_text(ty)) {
-                continue;
+    for method in always.into_iter().chain(sometimes) {
+        let cfgs = method.attrs.cfgs();
+        for ty in types_of(method).flat_map(|ty| innermost(ty).into_iter().chain([ty])) {
+            let text = type_text(ty);
+            if !asked.contains(&text) {
+                let verdict = verdict(&root, ty);
+                all.extend(quote!(#cfgs { #verdict }));
             }
-            // Seen under a condition, it may still have to be asked under another.
             if !method.attrs.is_conditional() {
-                seen.insert(type_text(ty));
+                asked.insert(text);
             }
-            let cfgs = method.attrs.cfgs();
-            let verdict = verdict(&root, ty);
-            all.extend(quote!(#cfgs #verdict));
         }
         for argument in method.arguments.iter().filter(|argument| argument.has_default) {
-            let (cfgs, ty) = (method.attrs.cfgs(), &argument.ty);
+            let ty = &argument.ty;
             let span = Span::mixed_site().located_at(ty.span());
             all.extend(quote_spanned!(span=> #cfgs #root::has_default::<#ty>();));
         }
@@ -389,12 +389,21 @@ fn verdicts(service: &Service) -> TokenStream {
 
 fn verdict(root: &TokenStream, ty: &Type) -> TokenStream {
     let span = Span::mixed_site().located_at(ty.span());
-    quote_spanned! {span=>
-        #root::Verdict::of(
-            <#root::Codec<#ty>>::encodes(),
-            <#root::Codec<#ty>>::decodes(),
-            <#root::Codec<#ty>>::sends(),
-        )
-        .crosses_between_nodes::<#ty>();
+    let of = |ty: &Type| {
+        quote_spanned! {span=>
+            #root::Verdict::of(
+                <#root::Codec<#ty>>::encodes(),
+                <#root::Codec<#ty>>::decodes(),
+                <#root::Codec<#ty>>::sends(),
+            )
+        }
+    };
+    let mut verdict = of(ty);
+    for inner in
+        innermost(ty).into_iter().filter(|inner| !is_plain(inner) && !std::ptr::eq(*inner, ty))
+    {
+        let inner = of(inner);
+        verdict = quote_spanned!(span=> #verdict.after(&#inner));
     }
+    quote_spanned!(span=> #verdict.crosses_between_nodes::<#ty>();)
 }

@@ -159,29 +159,80 @@ impl<E, D, S> Verdict<E, D, S> {
     }
 }
 
+impl<E, D, S> Verdict<E, D, S> {
+    /// The verdict on a container whose contents have the verdict `of_contents`: nothing is said of
+    /// it if they lack something, since that has been said of them.
+    pub fn after<V: Passes<Self>>(self, _of_contents: &V) -> V::Then {
+        V::then(self)
+    }
+}
+
+/// What remains of a verdict on a container: it, if this verdict on the contents demands nothing.
+#[allow(missing_docs)]
+pub trait Passes<V> {
+    type Then;
+
+    fn then(container: V) -> Self::Then;
+}
+
+impl<V> Passes<V> for Verdict<Yes, Yes, Yes> {
+    type Then = V;
+
+    fn then(container: V) -> V {
+        container
+    }
+}
+
+/// Nothing to say of a container.
+type Nothing = Verdict<Yes, Yes, Yes>;
+
+impl<V, D, S> Passes<V> for Verdict<No, D, S> {
+    type Then = Nothing;
+
+    fn then(_: V) -> Nothing {
+        Verdict(PhantomData)
+    }
+}
+
+impl<V, S> Passes<V> for Verdict<Yes, No, S> {
+    type Then = Nothing;
+
+    fn then(_: V) -> Nothing {
+        Verdict(PhantomData)
+    }
+}
+
+impl<V> Passes<V> for Verdict<Yes, Yes, No> {
+    type Then = Nothing;
+
+    fn then(_: V) -> Nothing {
+        Verdict(PhantomData)
+    }
+}
+
 impl Verdict<Yes, Yes, Yes> {
     /// Nothing is missing.
-    pub fn crosses_between_nodes<T: 'static>(self) {}
+    pub fn crosses_between_nodes<T: 'static>(&self) {}
 }
 
 impl<S> Verdict<No, No, S> {
     /// Both of serde's traits are missing.
-    pub fn crosses_between_nodes<T: SerializeAndDeserialize>(self) {}
+    pub fn crosses_between_nodes<T: SerializeAndDeserialize>(&self) {}
 }
 
 impl<S> Verdict<No, Yes, S> {
     /// `Serialize` is missing.
-    pub fn crosses_between_nodes<T: Serialize>(self) {}
+    pub fn crosses_between_nodes<T: Serialize>(&self) {}
 }
 
 impl<S> Verdict<Yes, No, S> {
     /// `DeserializeOwned` is missing.
-    pub fn crosses_between_nodes<T: DeserializeOwned>(self) {}
+    pub fn crosses_between_nodes<T: DeserializeOwned>(&self) {}
 }
 
 impl Verdict<Yes, Yes, No> {
     /// `Send` is missing.
-    pub fn crosses_between_nodes<T: Send>(self) {}
+    pub fn crosses_between_nodes<T: Send>(&self) {}
 }
 
 /// Implemented by no type: it exists for its message, which names both of serde's traits where the

@@ -74,7 +74,8 @@ async fn attempts<R: Request>(
             Step::Send(entry) => {
                 drop(table);
                 match attempt_on(node, call, request, &entry, attempt).await {
-                    Ok(response) => return Ok(response),
+                    Ok(Some(response)) => return Ok(response),
+                    Ok(None) => {}
                     Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
                         attempt += 1;
                         if error.may_have_executed() {
@@ -191,14 +192,15 @@ fn can_wait(error: &RpcError) -> bool {
     )
 }
 
-/// One attempt, on one node.
+/// One attempt, on one node. None if its link was closed before anything was sent: there may be
+/// another to the same node.
 async fn attempt_on<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
     entry: &Entry<Arc<Link>>,
     attempt: u32,
-) -> Result<R::Response, RpcError> {
+) -> Result<Option<R::Response>, RpcError> {
     let info = &entry.info;
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
@@ -217,10 +219,11 @@ async fn attempt_on<R: Request>(
             keep(body);
             pending
         }
-        None => within(node, call, link.send(outgoing, &body))
-            .await
-            .ok_or_else(|| timeout(call, Some(info.clone()), false))?
-            .map_err(|error| disconnected(call, info, error, false))?,
+        None => match within(node, call, link.send(outgoing, &body)).await {
+            Some(Ok(pending)) => pending,
+            Some(Err(_)) => return Ok(None),
+            None => return Err(timeout(call, Some(info.clone()), false)),
+        },
     };
     let Some(answer) = within(node, call, &mut pending).await else {
         let sent = pending.give_up();
@@ -232,7 +235,7 @@ async fn attempt_on<R: Request>(
         // The serving node knows a little earlier that no answer will arrive in time.
         tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
     }
-    result
+    result.map(Some)
 }
 
 fn keep(mut scratch: Vec<u8>) {

@@ -22,6 +22,8 @@ use crate::{
 const LONGEST_DEADLINE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Serves a request that came through plain tarpc.
+// Not an `async fn`, because that it is `Send` is part of what it promises.
+#[allow(clippy::manual_async_fn)]
 pub fn serve_tarpc<H: Handler>(
     handler: H,
     context: tarpc::context::Context,

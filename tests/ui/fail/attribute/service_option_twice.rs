@@ -1,0 +1,6 @@
+use flyrpc::fly_rpc;
+
+#[fly_rpc(name = "a", name = "b")]
+trait Strings {}
+
+fn main() {}

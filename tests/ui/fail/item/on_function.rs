@@ -1,0 +1,6 @@
+use flyrpc::fly_rpc;
+
+#[fly_rpc]
+fn strings() {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use flyrpc::fly_rpc;
+
+#[fly_rpc]
+trait Strings {
+    const LONGEST: usize;
+    async fn upcase(&self, text: String) -> String;
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use flyrpc::fly_rpc;
+
+#[fly_rpc]
+auto trait Strings {}
+
+fn main() {}
