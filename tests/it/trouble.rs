@@ -320,7 +320,7 @@ async fn a_hundred_nodes_know_each_other() {
         let (_, builder) = world.builder(&format!("{region}-{at}"), region);
         nodes.push(builder.serve(world.prober("any")).start().await.unwrap());
     }
-    sleep(secs(20)).await;
+    sleep(secs(5)).await;
     for node in &nodes {
         let known: usize =
             ["iad", "hkg", "lhr", "syd"].iter().map(|r| node.nodes_in(*r).len()).sum();
