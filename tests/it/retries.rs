@@ -174,3 +174,30 @@ async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_space_goes_elsewhere_when_the_link_breaks() {
+    let mut world = World::new();
+    let _first = world.start("iad-0", "iad").await;
+    let hkg = world.start("hkg-0", "hkg").await;
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
+    world.net.freeze("iad-0");
+    // Fills the sockets, so that what follows is not sent.
+    let stuck: Vec<_> = (0..40).map(|_| tokio::spawn(probe.echo(vec![0; 60_000]))).collect();
+    sleep(millis(300)).await;
+    let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(probe.shout("a".into()))).collect();
+    sleep(millis(10)).await;
+    let _second = world.start("iad-1", "iad").await;
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap().1, "iad-1");
+    }
+    // A large one whose last part was not sent cannot have started either.
+    let mut moved = 0;
+    for call in stuck {
+        match call.await.unwrap() {
+            Ok(_) => moved += 1,
+            Err(error) => assert!(error.may_have_executed(), "{error:?}"),
+        }
+    }
+    assert!(moved >= 30, "{moved}");
+}

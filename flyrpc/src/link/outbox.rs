@@ -126,6 +126,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a part of a request's body has not been taken: then the peer cannot start it.
+    pub(super) fn holds_body_of(&self, id: u64) -> bool {
+        self.long.iter().any(|body| body.of == Of::Request && body.id == id)
+    }
+
     /// Forgets what is left of a reply that nobody waits for, if it was not begun.
     pub(super) fn forget_reply(&mut self, id: u64) {
         self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
