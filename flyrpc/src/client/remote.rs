@@ -6,6 +6,7 @@ use super::{
     answer::{disconnected, read, timeout, unsupported},
     arguments::encode,
     call::{Call, within},
+    local,
 };
 use crate::{
     NodeId, NodeInfo, RpcError, Target,
@@ -42,6 +43,26 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     request: &R,
 ) -> Result<R::Response, RpcError> {
+    let mut unsettled = None;
+    let outcome = attempts(node, call, request, &mut unsettled).await;
+    match (outcome, unsettled) {
+        // That the last attempt did not execute says nothing of those before it.
+        (Err(error), Some(earlier)) if !error.may_have_executed() => Err(match error {
+            RpcError::Timeout { node, .. } => timeout(call, node, true),
+            _ => earlier,
+        }),
+        (outcome, _) => outcome,
+    }
+}
+
+/// Tries one node after another. The last failure that leaves open whether the call was executed
+/// is left in `unsettled`.
+async fn attempts<R: Request>(
+    node: &Hub,
+    call: &Call,
+    request: &R,
+    unsettled: &mut Option<RpcError>,
+) -> Result<R::Response, RpcError> {
     let wait_until = node.env().now() + call.wait.min(call.after);
     let mut tried = Vec::new();
     let mut attempt = 1;
@@ -57,7 +78,14 @@ pub(super) async fn call<R: Request>(
                     Ok(None) => {}
                     Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
                         attempt += 1;
-                        tried.push(entry.info.id().clone());
+                        if error.may_have_executed() {
+                            *unsettled = Some(error.clone());
+                        }
+                        // A link that takes no more calls may have a successor by now: of two that
+                        // were opened at once one is given up.
+                        if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
+                            tried.push(entry.info.id().clone());
+                        }
                         last = Some(error);
                     }
                     Err(error) => return Err(error),
@@ -83,7 +111,11 @@ pub(super) async fn call<R: Request>(
                 drop(table);
                 let limit = if looking { left } else { left.min(RETRY_REFUSED) };
                 // Whether something changed or time passed, the next look will tell.
-                let _ = tokio::time::timeout(limit, changes.changed()).await;
+                tokio::select! {
+                    biased;
+                    () = node.stop().cancelled() => {}
+                    _ = tokio::time::timeout(limit, changes.changed()) => {}
+                }
                 tried.clear();
                 attempt = 1;
             }
@@ -121,7 +153,13 @@ fn next_step<R: Request>(
         Choice::Dial(entry) => Step::Dial(entry.info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
-            known.unsupported += usize::from(call.is_here(node));
+            if call.is_here(node) {
+                let others = known.not_accepting + known.unlinked;
+                if let Some(error) = local::lacks::<R>(node, call).filter(|_| others == 0) {
+                    return Step::Fail(error);
+                }
+                known.unsupported += 1;
+            }
             known.not_flyrpc = table.not_flyrpc;
             known.unreachable = table.unreachable;
             Step::Fail(RpcError::NoNode {

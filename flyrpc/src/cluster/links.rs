@@ -85,7 +85,9 @@ impl Cluster {
                 let (now, random) = (self.now(), self.hub.env().random());
                 let Some(peer) = self.peers.get_mut(&addr) else { return };
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
-                self.disagreeing.remove(link.peer().id());
+                if peer.links.iter().all(|other| other.peer().id() != link.peer().id()) {
+                    self.disagreeing.remove(link.peer().id());
+                }
                 if peer.left && peer.links.is_empty() {
                     return peer.unlinked(now, COURTESY, random);
                 }

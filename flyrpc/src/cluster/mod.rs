@@ -199,6 +199,10 @@ impl Cluster {
 
     /// When [`step`](Self::step) next has something to do, if nothing else happens.
     fn next_step(&self) -> Duration {
+        if let Some(leaving) = &self.leaving {
+            // It does nothing of its own accord any more.
+            return leaving.until;
+        }
         let dials = self.peers.iter().filter(|(_, peer)| !self.is_reached_elsewhere(peer));
         let dials = dials.filter_map(|(_, peer)| peer.next_dial());
         let settles = self.peers.values().filter_map(|peer| peer.settles_at());
@@ -207,7 +211,6 @@ impl Cluster {
             .next_timeout()
             .into_iter()
             .chain(self.discovery.next_due())
-            .chain(self.leaving.as_ref().map(|leaving| leaving.until))
             .chain(dials)
             .chain(settles)
             .fold(self.next_exchange, Duration::min)

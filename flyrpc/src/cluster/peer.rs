@@ -166,7 +166,7 @@ impl Peer {
     /// Whether the first round of looking for nodes need not wait for this address any more.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         let answered = match &self.support {
-            None => self.exchanged || self.alias_of.is_some(),
+            None => self.exchanged,
             Some(NoSupport::Unreachable(_)) => false,
             Some(_) => true,
         };

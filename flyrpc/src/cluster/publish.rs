@@ -63,7 +63,11 @@ impl Cluster {
     /// Whether the first round of looking for nodes is over.
     pub(super) fn is_ready(&self, now: Duration) -> bool {
         self.discovery.first_answer().is_some_and(|first| {
-            first.iter().all(|addr| self.peers.get(addr).is_none_or(|peer| peer.is_settled(now)))
+            first.iter().all(|addr| {
+                let Some(peer) = self.peers.get(addr) else { return true };
+                let elsewhere = peer.alias_of.and_then(|addr| self.peers.get(&addr));
+                peer.is_settled(now) || elsewhere.is_some_and(|peer| peer.is_settled(now))
+            })
         })
     }
 }

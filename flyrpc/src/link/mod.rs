@@ -132,7 +132,8 @@ pub(crate) struct Link {
     epoch: Instant,
     events: Listener,
     outbox: Mutex<Outbox>,
-    /// How many bytes of frames, in the outbox's count, the socket has taken.
+    /// How many bytes of frames, in the outbox's count, the socket has taken; while it is about to
+    /// take some, how many it may have taken.
     written: AtomicU64,
     wake_writer: Notify,
     space: Notify,
@@ -378,6 +379,8 @@ impl Link {
         lock(&self.outbox).forget_reply(id);
     }
 
+    /// Ends a link that both ends have retired, once nothing is under way: the last reply is written
+    /// after its request has ceased to run, so what is still to be written is asked for last.
     fn end_if_finished(&self) {
         let finished = self.has_no_calls() && lock(&self.running).is_empty();
         // The last answers must be written: the writer asks again when they are.

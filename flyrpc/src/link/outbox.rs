@@ -135,6 +135,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a part of a request's body has not been taken: then the peer cannot start it.
+    pub(super) fn holds_body_of(&self, id: u64) -> bool {
+        self.long.iter().any(|body| body.of == Of::Request && body.id == id)
+    }
+
     /// Forgets what is left of a reply that nobody waits for, if it was not begun.
     pub(super) fn forget_reply(&mut self, id: u64) {
         self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
@@ -235,6 +240,17 @@ mod tests {
         let sent = outbox.request(&head(3), &[0; CHUNK + 1]);
         take(&mut outbox);
         assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
+    }
+
+    #[test]
+    fn what_was_taken_is_written_when_more_is_taken() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), b"a");
+        assert!(!outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_empty() && !outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_idle());
     }
 
     #[test]

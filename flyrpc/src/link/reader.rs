@@ -49,6 +49,9 @@ const UNANSWERED: Duration = Duration::from_secs(5);
 /// How much an idle link is ready to read.
 const IDLE_READ: usize = 2 << 10;
 
+/// How long the last replies of a link may take to arrive, at most.
+const LINGER: Duration = Duration::from_secs(60);
+
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Reads until the link ends.
@@ -79,8 +82,30 @@ pub(super) async fn run<S: Serve>(
         Ok(()) => LinkError::Closed,
         Err(error) => error,
     };
+    drop(reading);
     link.finish(error);
+    if matches!(link.error(), Some(LinkError::Retired)) {
+        linger(&mut from, heartbeat).await;
+    }
     link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
+}
+
+/// Waits until the peer has closed its end, too, unless it is silent. Were the connection closed
+/// before, the peer's next ping would be answered with a reset, and what is still on its way there
+/// would be lost.
+async fn linger(from: &mut Reader, heartbeat: Duration) {
+    let mut unheeded = [0; 1024];
+    let until_closed = async {
+        loop {
+            match tokio::time::timeout(heartbeat * SILENT_HEARTBEATS, from.read(&mut unheeded))
+                .await
+            {
+                Ok(Ok(count)) if count > 0 => {}
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, until_closed).await;
 }
 
 struct Reading<'a, S: Serve> {

@@ -1,8 +1,11 @@
 //! The task that writes a link's outbox to its connection.
 
 use std::{
+    future::{Future, poll_fn},
     io,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -55,6 +58,7 @@ async fn write_all(
         batch.clear();
         let frames = lock(&link.outbox).take(batch);
         if batch.is_empty() {
+            // A link that both ends have retired may have waited for this.
             link.end_if_finished();
             return Ok(());
         }
@@ -62,16 +66,46 @@ async fn write_all(
         let before = link.written.load(Ordering::Relaxed);
         let mut done = 0;
         while done < batch.len() {
-            let count = tokio::select! {
-                biased;
-                () = link.end.cancelled() => return Ok(()),
-                count = to.write(&batch[done..]) => count?,
+            let written = |done: usize| before + frames.min(done as u64);
+            let Some(count) =
+                write(link, to, &batch[done..], written(done), written(batch.len())).await?
+            else {
+                return Ok(());
             };
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             done += count;
-            link.written.store(before + frames.min(done as u64), Ordering::Release);
+            link.written.store(written(done), Ordering::Release);
         }
     }
+}
+
+/// Writes some of `bytes`; none of them once the link has ended. Of the frames, `before` bytes are
+/// written before and `after` if all of this is.
+///
+/// Whoever finds that the link has ended relies on what it says was written. So it says what may be
+/// written before it looks for the end, and writes only then: either this sees the end, or the
+/// other sees that.
+async fn write(
+    link: &Link,
+    to: &mut Box<dyn StreamWriter>,
+    bytes: &[u8],
+    before: u64,
+    after: u64,
+) -> io::Result<Option<usize>> {
+    let mut ended = pin!(link.end.cancelled());
+    poll_fn(|task| {
+        link.written.store(after, Ordering::Release);
+        if ended.as_mut().poll(task).is_ready() {
+            link.written.store(before, Ordering::Release);
+            return Poll::Ready(Ok(None));
+        }
+        let written = Pin::new(&mut **to).poll_write(task, bytes);
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            link.written.store(before, Ordering::Release);
+        }
+        written.map_ok(Some)
+    })
+    .await
 }
