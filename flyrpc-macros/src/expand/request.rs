@@ -322,13 +322,8 @@ fn encode(service: &Service, method: &Method) -> TokenStream {
     let request = &service.names.request;
     let variant = &method.variant;
     let cfgs = method.attrs.cfgs();
-    let values: Vec<Ident> = locals(method);
-    let fields = method
-        .arguments
-        .iter()
-        .zip(&values)
-        .map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
-    let puts = method.arguments.iter().zip(&values).map(|(argument, value)| {
+    let fields = locals(method).map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
+    let puts = locals(method).map(|(argument, value)| {
         let name = &argument.wire_name;
         let codec = codec(&root, &argument.ty);
         let put = if argument.has_default { quote!(put_or_default) } else { quote!(put) };
@@ -343,12 +338,11 @@ fn encode(service: &Service, method: &Method) -> TokenStream {
     }
 }
 
-/// Names for the values of a method's arguments that mean nothing outside generated code: an
-/// argument's own name could be that of a constant.
-pub(crate) fn locals(method: &Method) -> Vec<Ident> {
-    (0..method.arguments.len())
-        .map(|index| Ident::new(&format!("argument_{index}"), Span::mixed_site()))
-        .collect()
+/// A method's arguments, each with a name for its value that means nothing outside generated code:
+/// the argument's own could be that of a constant.
+pub(crate) fn locals(method: &Method) -> impl Iterator<Item = (&Argument, Ident)> {
+    let local = |index| Ident::new(&format!("argument_{index}"), Span::mixed_site());
+    method.arguments.iter().zip((0..).map(local))
 }
 
 fn codec(root: &TokenStream, ty: &Type) -> TokenStream {
