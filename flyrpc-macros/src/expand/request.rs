@@ -8,7 +8,7 @@ use syn::{Ident, LitStr, Type, spanned::Spanned as _};
 
 use super::{allow_names, on_items, root, sends};
 use crate::{
-    attr::Micros,
+    attr::{MethodOptions, Micros},
     check::{innermost, is_plain},
     model::{Argument, Method, Service},
     names::type_text,
@@ -291,29 +291,23 @@ fn describe(service: &Service, method: &Method) -> TokenStream {
 }
 
 fn options(root: &TokenStream, method: &Method) -> TokenStream {
-    let options = &method.options;
-    let flags = [
-        ("primary", options.primary),
-        ("idempotent", options.idempotent),
-        ("detached", options.detached),
-    ];
-    let flags = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| {
-        let name = Ident::new(name, Span::mixed_site());
-        quote!(#name: true,)
-    });
-    let times = [("timeout", options.timeout), ("wait", options.wait)];
-    let times = times.into_iter().filter_map(|(name, time)| {
-        let name = Ident::new(name, Span::mixed_site());
-        let Micros(micros) = time?;
-        Some(quote! {
-            #name: #root::Option::Some(#root::Duration::from_micros(#micros)),
-        })
-    });
-    let set: TokenStream = flags.chain(times).collect();
-    if set.is_empty() {
-        return quote!(#root::MethodOptions::NONE);
+    let MethodOptions { primary, idempotent, detached, timeout, wait, name: _ } = method.options;
+    let time = |time: Option<Micros>| match time {
+        Some(Micros(micros)) => {
+            quote!(#root::Option::Some(#root::Duration::from_micros(#micros)))
+        }
+        None => quote!(#root::Option::None),
+    };
+    let (timeout, wait) = (time(timeout), time(wait));
+    quote! {
+        #root::MethodOptions {
+            primary: #primary,
+            idempotent: #idempotent,
+            detached: #detached,
+            timeout: #timeout,
+            wait: #wait,
+        }
     }
-    quote!(#root::MethodOptions { #set ..#root::MethodOptions::NONE })
 }
 
 /// The arm that writes a method's arguments.
