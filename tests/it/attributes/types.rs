@@ -216,7 +216,7 @@ trait Shapes {
     ) -> String;
     #[cfg(any())]
     async fn never(&self, no: NoSuchType) -> NoSuchType;
-    #[cfg(all())]
+    #[cfg(not(any()))]
     async fn always(&self) -> u8;
     #[cfg(any())]
     async fn either(&self) -> NoSuchType;
