@@ -80,17 +80,6 @@ pub struct MethodOptions {
     pub wait: Option<Duration>,
 }
 
-impl MethodOptions {
-    /// Those of a method without attributes.
-    pub const NONE: MethodOptions = MethodOptions {
-        primary: false,
-        idempotent: false,
-        detached: false,
-        timeout: None,
-        wait: None,
-    };
-}
-
 /// Runs requests: implemented by the generated `Serve…` types.
 pub trait Handler: Send + Sync + 'static {
     /// The service's request.

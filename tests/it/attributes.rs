@@ -1,10 +1,6 @@
 //! What the macro's attributes do to calls between nodes, and to calls in one process.
 
-mod arguments;
-mod types;
-
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Client, Node, RpcError, Service, fly_rpc};
+use flyrpc::{Node, RpcError, Service, fly_rpc};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, millis, secs};
@@ -108,23 +104,26 @@ async fn nodes(iad: impl Service, hkg: impl Service) -> (World, Node, Node) {
     (world, iad, hkg)
 }
 
-/// Runs `check` on a client in hkg whose calls cross to iad, and on one whose calls stay there.
-async fn there_and_here<C: Client, F: Future>(
-    serve: impl Service + Clone,
-    aim: impl Fn(&C, &str) -> C,
-    check: impl Fn(C) -> F,
-) {
-    let (_world, _iad, hkg) = nodes(serve.clone(), serve).await;
-    check(aim(&hkg.client(), "iad")).await;
-    check(aim(&hkg.client(), "hkg")).await;
+/// Checks a client in hkg whose calls cross to iad, and one whose calls stay there.
+macro_rules! there_and_here {
+    ($service:expr, |$client:ident: $of:ty| $check:block) => {
+        let service = $service;
+        let (_world, _iad, hkg) = nodes(service.clone(), service).await;
+        for region in ["iad", "hkg"] {
+            let $client = hkg.client::<$of>().on_region(region);
+            $check
+        }
+    };
 }
 
-/// [`there_and_here`] for [`Attributes`].
-async fn with_worker<F: Future>(check: impl Fn(AttributesClient, Worker) -> F) {
+mod arguments;
+mod types;
+
+/// The same for [`Attributes`].
+async fn with_worker(check: impl AsyncFn(AttributesClient, Worker)) {
     let worker = Worker::default();
     let serve = ServeAttributes::new(worker.clone());
-    let aim = |client: &AttributesClient, region: &str| client.on_region(region);
-    there_and_here(serve, aim, |client| check(client, worker.clone())).await;
+    there_and_here!(serve, |client: AttributesClient| { check(client, worker.clone()).await });
 }
 
 fn is_timeout(error: &RpcError, expected: Duration) -> bool {

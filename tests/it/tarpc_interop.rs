@@ -98,38 +98,33 @@ async fn calls_go_through_a_tarpc_channel_in_memory() {
     check_calls(in_memory(Shout::default())).await;
 }
 
+/// Calls over TCP, in one of tarpc's formats.
+macro_rules! check_calls_over_tcp {
+    ($format:ident) => {
+        let incoming = serde_transport::tcp::listen("127.0.0.1:0", $format::default).await.unwrap();
+        let addr = incoming.local_addr();
+        tokio::spawn(
+            incoming
+                .filter_map(|connection| future::ready(connection.ok()))
+                .map(BaseChannel::with_defaults)
+                .execute(ServeStrings::new(Shout::default()))
+                .for_each(|connection| async {
+                    tokio::spawn(connection.for_each(|response| response));
+                }),
+        );
+        let transport = serde_transport::tcp::connect(addr, $format::default).await.unwrap();
+        check_calls(client::new(client::Config::default(), transport).spawn()).await;
+    };
+}
+
 #[tokio::test]
 async fn calls_go_through_tcp_with_bincode() {
-    let incoming = serde_transport::tcp::listen("127.0.0.1:0", Bincode::default).await.unwrap();
-    let addr = incoming.local_addr();
-    tokio::spawn(
-        incoming
-            .filter_map(|connection| future::ready(connection.ok()))
-            .map(BaseChannel::with_defaults)
-            .execute(ServeStrings::new(Shout::default()))
-            .for_each(|connection| async {
-                tokio::spawn(connection.for_each(|response| response));
-            }),
-    );
-    let transport = serde_transport::tcp::connect(addr, Bincode::default).await.unwrap();
-    check_calls(client::new(client::Config::default(), transport).spawn()).await;
+    check_calls_over_tcp!(Bincode);
 }
 
 #[tokio::test]
 async fn calls_go_through_tcp_with_json() {
-    let incoming = serde_transport::tcp::listen("127.0.0.1:0", Json::default).await.unwrap();
-    let addr = incoming.local_addr();
-    tokio::spawn(
-        incoming
-            .filter_map(|connection| future::ready(connection.ok()))
-            .map(BaseChannel::with_defaults)
-            .execute(ServeStrings::new(Shout::default()))
-            .for_each(|connection| async {
-                tokio::spawn(connection.for_each(|response| response));
-            }),
-    );
-    let transport = serde_transport::tcp::connect(addr, Json::default).await.unwrap();
-    check_calls(client::new(client::Config::default(), transport).spawn()).await;
+    check_calls_over_tcp!(Json);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use syn::{Ident, LitStr, Type, spanned::Spanned as _};
 
 use super::{allow_names, on_items, root, sends};
 use crate::{
-    attr::Micros,
+    attr::{MethodOptions, Micros},
     check::{innermost, is_plain},
     model::{Argument, Method, Service},
     names::type_text,
@@ -290,35 +290,24 @@ fn describe(service: &Service, method: &Method) -> TokenStream {
     }
 }
 
-/// How many fields `MethodOptions` has.
-const ALL_OPTIONS: usize = 5;
-
 fn options(root: &TokenStream, method: &Method) -> TokenStream {
-    let options = &method.options;
-    let flags = [
-        ("primary", options.primary),
-        ("idempotent", options.idempotent),
-        ("detached", options.detached),
-    ];
-    let flags = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| {
-        let name = Ident::new(name, Span::mixed_site());
-        quote!(#name: true,)
-    });
-    let times = [("timeout", options.timeout), ("wait", options.wait)];
-    let times = times.into_iter().filter_map(|(name, time)| {
-        let name = Ident::new(name, Span::mixed_site());
-        let Micros(micros) = time?;
-        Some(quote! {
-            #name: #root::Option::Some(#root::Duration::from_micros(#micros)),
-        })
-    });
-    let set: Vec<TokenStream> = flags.chain(times).collect();
-    if set.is_empty() {
-        return quote!(#root::MethodOptions::NONE);
+    let MethodOptions { primary, idempotent, detached, timeout, wait, name: _ } = method.options;
+    let time = |time: Option<Micros>| match time {
+        Some(Micros(micros)) => {
+            quote!(#root::Option::Some(#root::Duration::from_micros(#micros)))
+        }
+        None => quote!(#root::Option::None),
+    };
+    let (timeout, wait) = (time(timeout), time(wait));
+    quote! {
+        #root::MethodOptions {
+            primary: #primary,
+            idempotent: #idempotent,
+            detached: #detached,
+            timeout: #timeout,
+            wait: #wait,
+        }
     }
-    // Where every field is set, clippy calls the rest of nothing needless.
-    let rest = (set.len() < ALL_OPTIONS).then(|| quote!(..#root::MethodOptions::NONE));
-    quote!(#root::MethodOptions { #(#set)* #rest })
 }
 
 /// The arm that writes a method's arguments.
@@ -327,13 +316,8 @@ fn encode(service: &Service, method: &Method) -> TokenStream {
     let request = &service.names.request;
     let variant = &method.variant;
     let cfgs = method.attrs.cfgs();
-    let values: Vec<Ident> = locals(method);
-    let fields = method
-        .arguments
-        .iter()
-        .zip(&values)
-        .map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
-    let puts = method.arguments.iter().zip(&values).map(|(argument, value)| {
+    let fields = locals(method).map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
+    let puts = locals(method).map(|(argument, value)| {
         let name = &argument.wire_name;
         let codec = codec(&root, &argument.ty);
         let put = if argument.has_default { quote!(put_or_default) } else { quote!(put) };
@@ -348,12 +332,11 @@ fn encode(service: &Service, method: &Method) -> TokenStream {
     }
 }
 
-/// Names for the values of a method's arguments that mean nothing outside generated code: an
-/// argument's own name could be that of a constant.
-pub(crate) fn locals(method: &Method) -> Vec<Ident> {
-    (0..method.arguments.len())
-        .map(|index| Ident::new(&format!("argument_{index}"), Span::mixed_site()))
-        .collect()
+/// A method's arguments, each with a name for its value that means nothing outside generated code:
+/// the argument's own could be that of a constant.
+pub(crate) fn locals(method: &Method) -> impl Iterator<Item = (&Argument, Ident)> {
+    let local = |index| Ident::new(&format!("argument_{index}"), Span::mixed_site());
+    method.arguments.iter().zip((0..).map(local))
 }
 
 fn codec(root: &TokenStream, ty: &Type) -> TokenStream {

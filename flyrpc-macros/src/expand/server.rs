@@ -1,6 +1,6 @@
 //! The type that serves an implementation of the trait.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::{on_items, request::locals, root, sends};
@@ -124,12 +124,8 @@ fn arm(service: &Service, method: &Method) -> TokenStream {
     let the_trait = &service.ident;
     let (request, response) = (&service.names.request, &service.names.response);
     let cfgs = method.attrs.cfgs();
-    let values: Vec<Ident> = locals(method);
-    let fields = method
-        .arguments
-        .iter()
-        .zip(&values)
-        .map(|(Argument { ident, .. }, value)| quote!(#ident: #value));
+    let fields = locals(method).map(|(Argument { ident, .. }, value)| quote!(#ident: #value));
+    let values = locals(method).map(|(_, value)| value);
     quote! {
         #cfgs
         #request::#variant { #(#fields),* } => {

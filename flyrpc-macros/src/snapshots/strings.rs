@@ -157,7 +157,13 @@ const _: () = {
                             },
                         ],
                         returns: "String",
-                        options: ::flyrpc::__private::MethodOptions::NONE,
+                        options: ::flyrpc::__private::MethodOptions {
+                            primary: false,
+                            idempotent: false,
+                            detached: false,
+                            timeout: ::flyrpc::__private::Option::None,
+                            wait: ::flyrpc::__private::Option::None,
+                        },
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Upcase {
                             text: <::flyrpc::__private::Codec<
                                 String,
@@ -187,10 +193,12 @@ const _: () = {
                         returns: "Result<u64, Full>",
                         options: ::flyrpc::__private::MethodOptions {
                             primary: true,
+                            idempotent: false,
+                            detached: false,
                             timeout: ::flyrpc::__private::Option::Some(
                                 ::flyrpc::__private::Duration::from_micros(2000000u64),
                             ),
-                            ..::flyrpc::__private::MethodOptions::NONE
+                            wait: ::flyrpc::__private::Option::None,
                         },
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Save {
                             note: <::flyrpc::__private::Codec<

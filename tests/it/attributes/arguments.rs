@@ -129,30 +129,24 @@ fn detail(result: Result<Heard, RpcError>) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_old_caller_leaves_out_what_a_new_server_may_miss() {
     let worker = Worker::default();
-    let serve = ServeNew::new(worker.clone());
-    let aim = |client: &OldClient, region: &str| client.on_region(region);
-    there_and_here(serve, aim, async |old| {
+    there_and_here!(ServeNew::new(worker.clone()), |old: OldClient| {
         assert_eq!(old.save("a".into()).await.unwrap(), "new a None");
         assert_eq!(old.tag(1).await.unwrap(), "new 1 [] 7");
         assert_eq!(old.reordered(1, 2).await.unwrap(), "new 1 2");
         let detail = detail(old.needs_more().await);
         assert_eq!(detail, "it needs `needed: u8`, which this caller does not have");
-    })
-    .await;
+    });
     assert_eq!(worker.begun_and_ended(), (6, 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_caller_leaves_out_what_an_old_server_does_not_list_if_it_is_none() {
     let worker = Worker::default();
-    let serve = ServeOld::new(worker.clone());
-    let aim = |client: &NewClient, region: &str| client.on_region(region);
-    there_and_here(serve, aim, async |new| {
+    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
         assert_eq!(new.tag(vec![], Seven(7), 1).await.unwrap(), "old 1");
         assert_eq!(new.reordered(2, 1).await.unwrap(), "old 1 2");
-    })
-    .await;
+    });
     assert_eq!(worker.begun_and_ended(), (6, 6));
 }
 
@@ -171,9 +165,7 @@ async fn a_method_that_the_other_version_lacks_is_unsupported() {
 #[tokio::test(start_paused = true)]
 async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
     let worker = Worker::default();
-    let serve = ServeOld::new(worker.clone());
-    let aim = |client: &NewClient, region: &str| client.on_region(region);
-    there_and_here(serve, aim, async |new| {
+    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
         let has_value = |name| format!("it does not take `{name}`, which has a value in this call");
         assert_eq!(detail(new.save(Some(false), "a".into()).await), has_value("dry_run"));
         let tags = vec!["x".to_owned()];
@@ -182,23 +174,19 @@ async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
         assert_eq!(detail(new.needs_more(1).await), "it does not take `needed: u8`");
         // A refusal for a value says nothing of the next call.
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
-    })
-    .await;
+    });
     assert_eq!(worker.begun_and_ended(), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn arguments_with_and_without_values_cross_between_equal_versions() {
-    let serve = ServeNew::new(Worker::default());
-    let aim = |client: &NewClient, region: &str| client.on_region(region);
-    there_and_here(serve, aim, async |new| {
+    there_and_here!(ServeNew::new(Worker::default()), |new: NewClient| {
         assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "new a None");
         assert_eq!(new.tag(vec!["x".into()], Seven(0), 1).await.unwrap(), "new 1 [\"x\"] 0");
         assert_eq!(new.tag(vec![], Seven(7), 1).await.unwrap(), "new 1 [] 7");
         assert_eq!(new.needs_more(9).await.unwrap(), "new 9");
-    })
-    .await;
+    });
 }
 
 #[tokio::test(start_paused = true)]
