@@ -1,6 +1,7 @@
 //! Behaviour of flyrpc as its users see it.
 
 mod at_most_once;
+mod attributes;
 mod calls;
 mod deadlines;
 mod local_calls;

@@ -289,6 +289,9 @@ fn describe(service: &Service, method: &Method) -> TokenStream {
     }
 }
 
+/// How many fields `MethodOptions` has.
+const ALL_OPTIONS: usize = 5;
+
 fn options(root: &TokenStream, method: &Method) -> TokenStream {
     let options = &method.options;
     let flags = [
@@ -308,11 +311,13 @@ fn options(root: &TokenStream, method: &Method) -> TokenStream {
             #name: #root::Option::Some(#root::Duration::from_micros(#micros)),
         })
     });
-    let set: TokenStream = flags.chain(times).collect();
+    let set: Vec<TokenStream> = flags.chain(times).collect();
     if set.is_empty() {
         return quote!(#root::MethodOptions::NONE);
     }
-    quote!(#root::MethodOptions { #set ..#root::MethodOptions::NONE })
+    // Where every field is set, clippy calls the rest of nothing needless.
+    let rest = (set.len() < ALL_OPTIONS).then(|| quote!(..#root::MethodOptions::NONE));
+    quote!(#root::MethodOptions { #(#set)* #rest })
 }
 
 /// The arm that writes a method's arguments.

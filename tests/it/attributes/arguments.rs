@@ -1,0 +1,225 @@
+//! Arguments that one version of a service has and another has not.
+
+use std::collections::HashMap;
+
+use flyrpc::Unsupported;
+
+use super::*;
+
+/// What the arguments of a call were, as text.
+type Heard = String;
+
+mod old {
+    use super::*;
+
+    #[fly_rpc(name = "Notes")]
+    pub(super) trait Old {
+        async fn save(&self, text: String) -> Heard;
+        async fn tag(&self, id: u64) -> Heard;
+        async fn gone(&self) -> Heard;
+        async fn needs_more(&self) -> Heard;
+        async fn reordered(&self, first: u8, second: u8) -> Heard;
+    }
+
+    impl Old for Worker {
+        async fn save(&self, text: String) -> Heard {
+            self.work(0).await;
+            format!("old {text}")
+        }
+
+        async fn tag(&self, id: u64) -> Heard {
+            self.work(0).await;
+            format!("old {id}")
+        }
+
+        async fn gone(&self) -> Heard {
+            self.work(0).await;
+            "old".to_owned()
+        }
+
+        async fn needs_more(&self) -> Heard {
+            self.work(0).await;
+            "old".to_owned()
+        }
+
+        async fn reordered(&self, first: u8, second: u8) -> Heard {
+            self.work(0).await;
+            format!("old {first} {second}")
+        }
+    }
+}
+
+mod new {
+    use super::*;
+
+    /// Another order of methods and arguments, and some more of both.
+    #[fly_rpc(name = "Notes")]
+    pub(super) trait New {
+        async fn needs_more(&self, needed: u8) -> Heard;
+        async fn reordered(&self, second: u8, first: u8) -> Heard;
+        async fn tag(
+            &self,
+            #[rpc(default)] tags: Vec<String>,
+            #[rpc(default)] seven: Seven,
+            id: u64,
+        ) -> Heard;
+        async fn save(&self, dry_run: Option<bool>, text: String) -> Heard;
+        async fn added(&self) -> Heard;
+    }
+
+    /// A number that is 7 unless it is said.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub(super) struct Seven(pub(super) u8);
+
+    impl Default for Seven {
+        fn default() -> Self {
+            Seven(7)
+        }
+    }
+
+    impl New for Worker {
+        async fn needs_more(&self, needed: u8) -> Heard {
+            self.work(0).await;
+            format!("new {needed}")
+        }
+
+        async fn reordered(&self, second: u8, first: u8) -> Heard {
+            self.work(0).await;
+            format!("new {first} {second}")
+        }
+
+        async fn tag(&self, tags: Vec<String>, seven: Seven, id: u64) -> Heard {
+            self.work(0).await;
+            format!("new {id} {tags:?} {}", seven.0)
+        }
+
+        async fn save(&self, dry_run: Option<bool>, text: String) -> Heard {
+            self.work(0).await;
+            format!("new {text} {dry_run:?}")
+        }
+
+        async fn added(&self) -> Heard {
+            self.work(0).await;
+            "new".to_owned()
+        }
+    }
+}
+
+use new::{NewClient, ServeNew, Seven};
+use old::{OldClient, ServeOld};
+
+fn why(result: Result<Heard, RpcError>) -> Unsupported {
+    match result {
+        Err(error @ RpcError::Unsupported { .. }) => {
+            assert!(!error.may_have_executed());
+            let RpcError::Unsupported { why, .. } = error else { unreachable!() };
+            why
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn detail(result: Result<Heard, RpcError>) -> String {
+    match why(result) {
+        Unsupported::Arguments(detail) => detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_caller_leaves_out_what_a_new_server_may_miss() {
+    let worker = Worker::default();
+    let serve = ServeNew::new(worker.clone());
+    let aim = |client: &OldClient, region: &str| client.on_region(region);
+    there_and_here(serve, aim, async |old| {
+        assert_eq!(old.save("a".into()).await.unwrap(), "new a None");
+        assert_eq!(old.tag(1).await.unwrap(), "new 1 [] 7");
+        assert_eq!(old.reordered(1, 2).await.unwrap(), "new 1 2");
+        let detail = detail(old.needs_more().await);
+        assert_eq!(detail, "it needs `needed: u8`, which this caller does not have");
+    })
+    .await;
+    assert_eq!(worker.begun_and_ended(), (6, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_caller_leaves_out_what_an_old_server_does_not_list_if_it_is_none() {
+    let worker = Worker::default();
+    let serve = ServeOld::new(worker.clone());
+    let aim = |client: &NewClient, region: &str| client.on_region(region);
+    there_and_here(serve, aim, async |new| {
+        assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
+        assert_eq!(new.tag(vec![], Seven(7), 1).await.unwrap(), "old 1");
+        assert_eq!(new.reordered(2, 1).await.unwrap(), "old 1 2");
+    })
+    .await;
+    assert_eq!(worker.begun_and_ended(), (6, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_the_other_version_lacks_is_unsupported() {
+    let worker = Worker::default();
+    let (_world, iad, hkg) =
+        nodes(ServeOld::new(worker.clone()), ServeNew::new(worker.clone())).await;
+    let added = hkg.client::<NewClient>().on_region("iad").added().await;
+    assert_eq!(why(added), Unsupported::Method);
+    let gone = iad.client::<OldClient>().on_region("hkg").gone().await;
+    assert_eq!(why(gone), Unsupported::Method);
+    assert_eq!(worker.begun_and_ended(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
+    let worker = Worker::default();
+    let serve = ServeOld::new(worker.clone());
+    let aim = |client: &NewClient, region: &str| client.on_region(region);
+    there_and_here(serve, aim, async |new| {
+        let has_value = |name| format!("it does not take `{name}`, which has a value in this call");
+        assert_eq!(detail(new.save(Some(false), "a".into()).await), has_value("dry_run"));
+        let tags = vec!["x".to_owned()];
+        assert_eq!(detail(new.tag(tags, Seven(7), 1).await), has_value("tags"));
+        assert_eq!(detail(new.tag(vec![], Seven(0), 1).await), has_value("seven"));
+        assert_eq!(detail(new.needs_more(1).await), "it does not take `needed: u8`");
+        // A refusal for a value says nothing of the next call.
+        assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
+    })
+    .await;
+    assert_eq!(worker.begun_and_ended(), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn arguments_with_and_without_values_cross_between_equal_versions() {
+    let serve = ServeNew::new(Worker::default());
+    let aim = |client: &NewClient, region: &str| client.on_region(region);
+    there_and_here(serve, aim, async |new| {
+        assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
+        assert_eq!(new.save(None, "a".into()).await.unwrap(), "new a None");
+        assert_eq!(new.tag(vec!["x".into()], Seven(0), 1).await.unwrap(), "new 1 [\"x\"] 0");
+        assert_eq!(new.tag(vec![], Seven(7), 1).await.unwrap(), "new 1 [] 7");
+        assert_eq!(new.needs_more(9).await.unwrap(), "new 9");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_goes_to_the_node_of_its_region_whose_version_fits() {
+    let mut world = World::new();
+    let worker = Worker::default();
+    let old = world.builder("iad-0", "iad").1.serve(ServeOld::new(worker.clone()));
+    let _old = old.start().await.unwrap();
+    let new = world.builder("iad-1", "iad").1.serve(ServeNew::new(worker.clone()));
+    let _new = new.start().await.unwrap();
+    let hkg = world.builder("hkg-0", "hkg").1.start().await.unwrap();
+    hkg.ready().await;
+    let (old, new) =
+        (hkg.client::<OldClient>().on_region("iad"), hkg.client::<NewClient>().on_region("iad"));
+    let mut heard = HashMap::new();
+    for _ in 0..30 {
+        assert_eq!(old.gone().await.unwrap(), "old");
+        assert_eq!(new.added().await.unwrap(), "new");
+        assert_eq!(new.needs_more(1).await.unwrap(), "new 1");
+        assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
+        *heard.entry(new.save(None, "a".into()).await.unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(heard.len(), 2, "{heard:?}");
+}

@@ -1,0 +1,383 @@
+//! Values, methods and traits of every kind, over the wire and in process.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+/// Calls each method with a value, which must come back.
+macro_rules! echoes {
+    ($($method:ident($ty:ty) $value:expr;)*) => {
+        #[fly_rpc]
+        trait Echo {
+            $(async fn $method(&self, value: $ty) -> $ty;)*
+        }
+
+        struct Echoing;
+
+        impl Echo for Echoing {
+            $(async fn $method(&self, value: $ty) -> $ty {
+                value
+            })*
+        }
+
+        #[tokio::test(start_paused = true)]
+        async fn values_come_back_as_they_were() {
+            let aim = |client: &EchoClient, region: &str| client.on_region(region);
+            there_and_here(ServeEcho::new(Echoing), aim, async |client| {
+                $({
+                    let value = || -> $ty { $value };
+                    assert_eq!(client.$method(value()).await.unwrap(), value());
+                })*
+            })
+            .await;
+        }
+    };
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+enum Key {
+    Unit,
+    Number(u32),
+    Pair(u8, String),
+    Named { id: i64 },
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next: Option<Box<Page<T>>>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Newtype(u64);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Tuple(u8, String);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Nothing {}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Internally {
+    Address { ip: IpAddr },
+    Nothing,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value")]
+enum Adjacently {
+    Address(IpAddr),
+    Bytes(Vec<u8>),
+    Nothing,
+}
+
+/// Such as `serde_json::Value`.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    String(String),
+    List(Vec<Value>),
+    Map(BTreeMap<String, Value>),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Flattened {
+    id: u32,
+    #[serde(flatten)]
+    inner: Inner,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Failure {
+    TooLong(usize),
+}
+
+type Outcome<T> = Result<T, Failure>;
+
+echoes! {
+    unit_argument(()) ();
+    boolean(bool) true;
+    smallest(i64) i64::MIN;
+    largest(u64) u64::MAX;
+    wide(u128) u128::MAX;
+    wide_and_negative(i128) i128::MIN;
+    wide_in_a_list(Vec<i128>) vec![0, -1, i128::MAX];
+    single(f32) 0.1;
+    double(f64) f64::MIN_POSITIVE;
+    character(char) '🦀';
+    text(String) "naïve".to_owned();
+    bytes(Vec<u8>) vec![0, 127, 128, 255];
+    no_bytes(Vec<u8>) vec![];
+    array([u8; 4]) [1, 2, 3, 4];
+    boxed(Box<str>) "boxed".into();
+    option(Option<u8>) Some(7);
+    no_option(Option<u8>) None;
+    option_of_unit(Option<Vec<Option<u8>>>) Some(vec![None, Some(1)]);
+    tuple((u8, String, (bool,))) (1, "two".to_owned(), (true,));
+    ok(Outcome<u8>) Ok(1);
+    error(Outcome<u8>) Err(Failure::TooLong(9));
+    result_of_unit(Result<(), String>) Ok(());
+    duration(Duration) Duration::new(1, 999_999_999);
+    ip(IpAddr) "2001:db8::1".parse().unwrap();
+    ip4(IpAddr) "192.0.2.1".parse().unwrap();
+    socket(SocketAddr) "[2001:db8::1]:3590".parse().unwrap();
+    newtype(Newtype) Newtype(7);
+    tuple_struct(Tuple) Tuple(1, "x".to_owned());
+    unit_struct(Unit) Unit;
+    empty_struct(Nothing) Nothing {};
+    generic(Page<Key>) Page {
+        items: vec![Key::Unit, Key::Number(1)],
+        next: Some(Box::new(Page { items: vec![], next: None })),
+    };
+    by_string(HashMap<String, IpAddr>) HashMap::from([("a".into(), IpAddr::from([1, 2, 3, 4]))]);
+    by_number(BTreeMap<u64, String>) BTreeMap::from([(1, "one".into()), (u64::MAX, "most".into())]);
+    by_signed(BTreeMap<i8, bool>) BTreeMap::from([(-1, true), (1, false)]);
+    by_bool(BTreeMap<bool, u8>) BTreeMap::from([(true, 1), (false, 0)]);
+    by_char(BTreeMap<char, u8>) BTreeMap::from([('a', 1)]);
+    by_tuple(BTreeMap<(u8, String), u8>) BTreeMap::from([((1, "a".into()), 2)]);
+    by_ip(BTreeMap<IpAddr, u8>) BTreeMap::from([("::1".parse().unwrap(), 1)]);
+    by_enum(BTreeMap<Key, u8>) BTreeMap::from([
+        (Key::Unit, 0),
+        (Key::Number(1), 1),
+        (Key::Pair(2, "b".into()), 2),
+        (Key::Named { id: -3 }, 3),
+    ]);
+    set(HashSet<Key>) HashSet::from([Key::Unit, Key::Number(1)]);
+    internally(Vec<Internally>) vec![
+        Internally::Nothing,
+        Internally::Address { ip: "::1".parse().unwrap() },
+    ];
+    adjacently(Vec<Adjacently>) vec![
+        Adjacently::Nothing,
+        Adjacently::Address("::1".parse().unwrap()),
+        Adjacently::Bytes(vec![1]),
+    ];
+    untagged(Value) Value::Map(BTreeMap::from([
+        ("list".into(), Value::List(vec![Value::Integer(-1), Value::Float(0.5), Value::Null])),
+        ("text".into(), Value::String("x".into())),
+        ("truth".into(), Value::Bool(true)),
+    ]));
+    untagged_null(Value) Value::Null;
+    flattened(Flattened) Flattened {
+        id: 1,
+        inner: Inner { name: "n".into(), note: None },
+        rest: BTreeMap::from([("more".into(), Value::List(vec![Value::Integer(7)]))]),
+    };
+}
+
+/// Neither `Debug` nor `Clone`, nor anything else.
+#[derive(Serialize, Deserialize)]
+struct Bare(u8);
+
+#[derive(Serialize, Deserialize)]
+struct BareError;
+
+#[fly_rpc]
+trait Shapes {
+    async fn unit(&self);
+    async fn explicit_unit(&self) -> ();
+    async fn bare(&self, bare: Bare) -> Result<Bare, BareError>;
+    #[allow(clippy::too_many_arguments)]
+    async fn twelve(
+        &self,
+        a: u8,
+        b: u16,
+        c: u32,
+        d: u64,
+        e: String,
+        f: Option<u8>,
+        g: Vec<u8>,
+        h: bool,
+        i: char,
+        j: i8,
+        k: (u8, u8),
+        #[rpc(default)] l: u64,
+    ) -> String;
+    #[cfg(any())]
+    async fn never(&self, no: NoSuchType) -> NoSuchType;
+    #[cfg(not(any()))]
+    async fn always(&self) -> u8;
+    #[cfg(any())]
+    async fn either(&self) -> NoSuchType;
+    #[cfg(not(any()))]
+    async fn either(&self) -> u8;
+    async fn new(&self) -> u8;
+    async fn clone(&self) -> u8;
+    async fn serve(&self) -> u8;
+    async fn call(&self) -> u8;
+}
+
+struct Shaped;
+
+impl Shapes for Shaped {
+    async fn unit(&self) {}
+
+    async fn explicit_unit(&self) {}
+
+    async fn bare(&self, bare: Bare) -> Result<Bare, BareError> {
+        if bare.0 == 0 { Err(BareError) } else { Ok(bare) }
+    }
+
+    async fn twelve(
+        &self,
+        a: u8,
+        b: u16,
+        c: u32,
+        d: u64,
+        e: String,
+        f: Option<u8>,
+        g: Vec<u8>,
+        h: bool,
+        i: char,
+        j: i8,
+        k: (u8, u8),
+        l: u64,
+    ) -> String {
+        format!("{a} {b} {c} {d} {e} {f:?} {g:?} {h} {i} {j} {k:?} {l}")
+    }
+
+    async fn always(&self) -> u8 {
+        1
+    }
+
+    async fn either(&self) -> u8 {
+        2
+    }
+
+    async fn new(&self) -> u8 {
+        3
+    }
+
+    async fn clone(&self) -> u8 {
+        4
+    }
+
+    async fn serve(&self) -> u8 {
+        5
+    }
+
+    async fn call(&self) -> u8 {
+        6
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_of_every_shape_can_be_called() {
+    let aim = |client: &ShapesClient, region: &str| client.on_region(region);
+    there_and_here(ServeShapes::new(Shaped), aim, async |client| {
+        let (): () = client.unit().await.unwrap();
+        let (): () = client.explicit_unit().await.unwrap();
+        assert!(client.bare(Bare(7)).await.unwrap().is_ok_and(|bare| bare.0 == 7));
+        assert!(client.bare(Bare(0)).await.unwrap().is_err());
+        let twelve =
+            client.twelve(1, 2, 3, 4, "5".into(), None, vec![7], true, 'i', -10, (1, 1), 12);
+        assert_eq!(twelve.await.unwrap(), "1 2 3 4 5 None [7] true i -10 (1, 1) 12");
+        assert_eq!(client.always().await.unwrap(), 1);
+        assert_eq!(client.either().await.unwrap(), 2);
+        assert_eq!(client.new().await.unwrap(), 3);
+        assert_eq!(ShapesClient::clone(&client).await.unwrap(), 4);
+        assert_eq!(client.serve().await.unwrap(), 5);
+        assert_eq!(client.call().await.unwrap(), 6);
+    })
+    .await;
+}
+
+mod several {
+    use super::*;
+
+    #[fly_rpc]
+    trait First {
+        async fn number(&self) -> u8;
+    }
+
+    #[fly_rpc(crate = another::name::of_flyrpc)]
+    trait Second {
+        async fn number(&self, #[rpc(default)] add: u8) -> u8;
+    }
+
+    /// Nothing but a name that nodes can say they serve.
+    #[fly_rpc]
+    trait Empty {}
+
+    mod another {
+        pub(super) mod name {
+            pub(in super::super) use ::flyrpc as of_flyrpc;
+        }
+    }
+
+    #[derive(Clone)]
+    struct Both;
+
+    impl First for Both {
+        async fn number(&self) -> u8 {
+            1
+        }
+    }
+
+    impl Second for Both {
+        async fn number(&self, add: u8) -> u8 {
+            2 + add
+        }
+    }
+
+    impl Empty for Both {}
+
+    #[tokio::test(start_paused = true)]
+    async fn one_type_serves_several_services_of_one_module_on_one_node() {
+        let mut world = World::new();
+        let (_, iad) = world.builder("iad-0", "iad");
+        let iad = iad.serve(ServeFirst::new(Both)).serve(ServeSecond::new(Both));
+        let iad = iad.serve(ServeEmpty::new(Both)).start().await.unwrap();
+        let hkg = world.builder("hkg-0", "hkg").1.start().await.unwrap();
+        hkg.ready().await;
+        for node in [&iad, &hkg] {
+            let first: FirstClient = node.client();
+            let second: SecondClient = node.client();
+            assert_eq!(first.number().await.unwrap(), 1);
+            assert_eq!(second.number(3).await.unwrap(), 5);
+            let _: EmptyClient = node.client();
+        }
+        let [peer] = <[_; 1]>::try_from(hkg.peers()).unwrap();
+        let names: Vec<&str> = peer.services.iter().map(|service| &*service.name).collect();
+        assert_eq!(names, ["First", "Second", "Empty"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_services_of_one_name_are_an_error_that_names_both() {
+        #[fly_rpc(name = "First")]
+        trait Impostor {}
+
+        impl Impostor for Both {}
+
+        let mut world = World::new();
+        let (_, iad) = world.builder("iad-0", "iad");
+        let iad = iad.serve(ServeFirst::new(Both)).serve(ServeImpostor::new(Both));
+        let error = iad.start().await.unwrap_err().to_string();
+        for part in ["First", "ServeFirst", "ServeImpostor"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
