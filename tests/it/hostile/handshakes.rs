@@ -137,12 +137,12 @@ async fn a_node_that_is_gone_again_right_after_each_handshake_is_not_dialled_in_
     let hello = Hello { name: "zzz".to_owned(), addr: addr.to_string(), ..Hello::default() };
     let start = Instant::now();
     let mut dialled = 0;
-    while let Ok(accepted) = tokio::time::timeout(secs(2), listener.accept()).await {
+    while let Ok(accepted) = tokio::time::timeout(secs(1), listener.accept()).await {
         dialled += 1;
         let (mut stream, _) = accepted.unwrap();
         let _ = stream.write_all(&hello.encode()).await;
         let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await;
-        if start.elapsed() > secs(2) {
+        if start.elapsed() > secs(1) {
             break;
         }
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::field::{Field, Visit};
 
-use super::{HEARTBEAT, LONG, builder, eventually};
+use super::{LONG, builder, eventually};
 use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis};
 
 /// Does the same with every connection.
@@ -157,9 +157,8 @@ async fn what_becomes_a_node_is_picked_up_without_a_restart() {
     assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
     let changed = async {
         loop {
-            if let Event::SupportChanged { support: Support::Supported, node, .. } =
-                events.next().await.unwrap()
-            {
+            let event = events.next().await.unwrap();
+            if let Event::SupportChanged { support: Support::Supported, node, .. } = event {
                 break node;
             }
         }
@@ -189,7 +188,6 @@ async fn what_takes_the_place_of_a_node_is_seen_as_what_it_is() {
     .await;
     assert!(hkg.nodes_in("iad").is_empty());
     answering.abort();
-    assert!(HEARTBEAT < millis(1_000));
 }
 
 async fn eventually_bound(addr: SocketAddr) -> TcpListener {
