@@ -13,7 +13,7 @@ use std::{
 
 use flyrpc::{Node, NodeInfo, Region};
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, WaitOptions, kill_process, waitpid};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{self, ChildStdin, ChildStdout, Command},
@@ -90,6 +90,19 @@ impl Child {
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("the child process has ended"))?;
         Ok(kill_process(pid, signal)?)
+    }
+
+    /// Freezes it (SIGSTOP), and returns when all of its threads stand still.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        // The system says so of a child only once no thread of it runs any more.
+        waitpid(pid, WaitOptions::UNTRACED)?;
+        Ok(())
     }
 
     /// Waits until it has ended.

@@ -63,6 +63,8 @@ pub struct Whoami {
     pub region: Region,
     /// How many calls of [`Text::slow`] run there at this moment.
     pub slow: usize,
+    /// How many have started since that boot.
+    pub started: usize,
 }
 
 /// The implementation. Clones are the same service.
@@ -70,6 +72,7 @@ pub struct Whoami {
 pub struct TextService {
     me: Arc<OnceLock<NodeInfo>>,
     slow: Arc<AtomicUsize>,
+    started: Arc<AtomicUsize>,
 }
 
 impl TextService {
@@ -99,6 +102,7 @@ impl Text for TextService {
     }
 
     async fn slow(&self, pause: Duration) -> Duration {
+        self.started.fetch_add(1, Ordering::Relaxed);
         let _running = Running::new(&self.slow);
         tokio::time::sleep(pause).await;
         pause
@@ -124,6 +128,7 @@ impl Text for TextService {
             node: me.id().clone(),
             region: me.region().clone(),
             slow: self.slow.load(Ordering::Relaxed),
+            started: self.started.load(Ordering::Relaxed),
         }
     }
 }

@@ -52,11 +52,6 @@ impl Context {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    /// What is left of the call that the current task serves, if it serves one.
-    pub(crate) fn remaining_of_current() -> Option<Duration> {
-        CURRENT.with_borrow(|current| current.as_ref().map(Context::remaining))
-    }
-
     /// The node that made the call: this one, for a local call.
     pub fn caller(&self) -> &NodeInfo {
         &self.caller

@@ -55,8 +55,8 @@ pub(crate) enum Command {
     StateChanged,
     /// Compare memberships.
     Exchange { digests: Vec<u64>, reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)> },
-    /// Learn of members.
-    Learn(Vec<MemberState>),
+    /// Learn of members, and say when that is done.
+    Learn { members: Vec<MemberState>, done: oneshot::Sender<()> },
     /// Leave the cluster, end the links when they are done, and say when that is.
     Leave { within: Duration, done: oneshot::Sender<()> },
 }

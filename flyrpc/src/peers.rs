@@ -100,6 +100,9 @@ pub enum NoSupport {
     },
     /// A node of another cluster, of this name.
     OtherCluster(String),
+    /// A node that says that it is reached at this node's own address: one of the two advertises a
+    /// wrong one.
+    SameAddress,
     /// The address is this node's own.
     Oneself,
 }
@@ -114,6 +117,10 @@ impl fmt::Display for NoSupport {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }
             NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
+            NoSupport::SameAddress => f.write_str(
+                "a node that says that it is reached at this node's own address; \
+                 check what both advertise",
+            ),
             NoSupport::Oneself => f.write_str("this node itself"),
         }
     }
@@ -136,6 +143,8 @@ impl From<&DialError> for NoSupport {
             }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
             DialError::Oneself => NoSupport::Oneself,
+            DialError::SameAddress(_) => NoSupport::SameAddress,
+            DialError::Unfit { .. } => NoSupport::NotFlyrpc(error.to_string()),
         }
     }
 }

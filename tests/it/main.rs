@@ -1,7 +1,20 @@
 //! Behaviour of flyrpc as its users see it.
 
+mod at_most_once;
 mod attributes;
 mod calls;
+mod deadlines;
+mod hostile;
+mod local_calls;
 mod macro_traits;
+mod membership;
+mod other_peers;
+mod primary;
+mod processes;
+mod retries;
+mod shutdown;
 mod support;
+mod targets;
 mod tarpc_interop;
+mod trouble;
+mod versions;

@@ -3,13 +3,13 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use flyrpc::{Context, Node, NodeBuilder, fly_rpc};
+use flyrpc::{Context, Event, Node, NodeBuilder, Peer, fly_rpc};
 use flyrpc_testkit::{SimEnv, SimNet};
 
 /// The port of every simulated node.
@@ -149,9 +149,19 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty world. The first node that is added is the seed of the others.
+    /// An empty world. The first two nodes that are added are the seeds of all.
     pub(crate) fn new() -> Self {
-        World { net: SimNet::builder().seed(7).build(), counts: Arc::default(), seeds: Vec::new() }
+        World::seeded(7)
+    }
+
+    /// An empty world whose randomness comes from `seed`.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        World::on(SimNet::builder().seed(seed).build())
+    }
+
+    /// An empty world on a network that exists.
+    pub(crate) fn on(net: SimNet) -> Self {
+        World { net, counts: Arc::default(), seeds: Vec::new() }
     }
 
     /// A host called `name` in `region`, and a node on it that serves nothing yet.
@@ -171,7 +181,6 @@ impl World {
             .primary_region("iad")
             .listen(env.addr(PORT))
             .seeds(self.seeds.iter().take(2))
-            .rng_seed(name.bytes().map(u64::from).sum())
     }
 
     /// The service of a node.
@@ -186,6 +195,74 @@ impl World {
         node.ready().await;
         node
     }
+
+    /// Starts a crashed or stopped node again, on the same address.
+    pub(crate) async fn restart(&self, name: &str, region: &str) -> Node {
+        let env = self.net.restart(name);
+        let builder = self.builder_on(&env, name, region);
+        builder.serve(self.prober(name)).start().await.unwrap()
+    }
+}
+
+/// What a node's events said, each as a short text such as `up iad-0`.
+#[derive(Clone)]
+pub(crate) struct EventLog(Arc<Mutex<Vec<String>>>);
+
+impl EventLog {
+    pub(crate) fn of(node: &Node) -> Self {
+        use futures_util::StreamExt;
+        let log = EventLog(Arc::default());
+        let (mut events, to) = (node.events(), Arc::clone(&log.0));
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                to.lock().unwrap().push(match event {
+                    Event::Up(node) => format!("up {}", node.name()),
+                    Event::Down(node) => format!("down {}", node.name()),
+                    Event::Left(node) => format!("left {}", node.name()),
+                    Event::SupportChanged { node: Some(node), support, .. } => {
+                        format!("support {}: {support}", node.name())
+                    }
+                    Event::SupportChanged { addr, support, .. } => format!("at {addr}: {support}"),
+                    Event::PrimaryDisagreement { node, theirs, ours } => {
+                        format!("primary of {}: {theirs} not {ours}", node.name())
+                    }
+                    other => format!("{other:?}"),
+                });
+            }
+        });
+        log
+    }
+
+    /// All of them so far.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Who came and went so far.
+    pub(crate) fn nodes(&self) -> Vec<String> {
+        let of = ["up ", "down ", "left "];
+        self.all().into_iter().filter(|event| of.iter().any(|of| event.starts_with(of))).collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+/// The names of the live nodes of a region, as `node` sees them.
+pub(crate) fn names(node: &Node, region: &str) -> Vec<String> {
+    node.nodes_in(region).iter().map(|node| node.name().to_owned()).collect()
+}
+
+/// What `node` knows of the one called `name`.
+pub(crate) fn peer(node: &Node, name: &str) -> Peer {
+    let peers = node.peers();
+    let named = |peer: &&Peer| peer.node.as_ref().is_some_and(|node| node.name() == name);
+    peers.iter().find(named).unwrap_or_else(|| panic!("no {name} in {peers:?}")).clone()
+}
+
+pub(crate) async fn sleep(duration: Duration) {
+    tokio::time::sleep(duration).await;
 }
 
 /// Waits until `condition` holds, as the events of `node` come in.

@@ -20,11 +20,14 @@ use flyrpc_examples::{
 /// Replies go to standard output, one a line, with how long each call took before it; errors go to
 /// standard error. Exits with 0 if all calls succeeded, 1 if one failed, and 2 if none was made.
 #[derive(Debug, Parser)]
-#[command(after_help = "\
+#[command(
+    max_term_width = 100,
+    after_help = "\
 Examples:
   echo fly | call --seed 127.0.0.1:3590 --on-region hkg
-  call --seed 127.0.0.1:3590 --on-primary --method word-count --whole < README.md
-  echo 10s | call --seed 127.0.0.1:3590 --method slow --timeout 300ms")]
+  call --seed 127.0.0.1:3590 --on-primary --primary-region iad --method word-count --whole < README.md
+  echo 10s | call --seed 127.0.0.1:3590 --method slow --timeout 300ms"
+)]
 struct Flags {
     /// Calls a node in this region.
     #[arg(long, value_name = "REGION", group = "target")]

@@ -17,6 +17,7 @@ use flyrpc_examples::show;
 /// macro, and the trait alone. Checks each once with all it depends on, then that crate alone, in
 /// turns, and prints medians. Takes a minute or two; needs cargo.
 #[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
 struct Flags {
     /// How many methods the trait has.
     #[arg(long, default_value_t = 100)]

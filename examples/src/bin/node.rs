@@ -18,11 +18,14 @@ use flyrpc_examples::{
 /// is up it writes one line to standard output: `up id=… region=… addr=…`. Give that address to
 /// others as a seed. It logs to standard error; RUST_LOG says how much.
 #[derive(Debug, Parser)]
-#[command(after_help = "\
+#[command(
+    max_term_width = 100,
+    after_help = "\
 Examples:
   node --region iad --primary-region iad --listen 127.0.0.1:3590
   node --region hkg --primary-region iad --seed 127.0.0.1:3590
-  FLY_REGION=hkg PRIMARY_REGION=iad FLYRPC_SEEDS=127.0.0.1:3590 node")]
+  FLY_REGION=hkg PRIMARY_REGION=iad FLYRPC_SEEDS=127.0.0.1:3590 node"
+)]
 struct Flags {
     #[command(flatten)]
     node: NodeFlags,

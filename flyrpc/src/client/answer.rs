@@ -1,12 +1,16 @@
 //! What came back for a call, as the caller's value or error.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::call::Call;
 use crate::{
     BodyError, NodeInfo, Refusal, RpcError, Unsupported,
     hub::Hub,
     link::Answer,
+    server::message,
     service::Request,
     wire::fault::{Fault, UnknownFault},
 };
@@ -21,9 +25,22 @@ pub(super) fn read<R: Request>(
 ) -> Result<R::Response, RpcError> {
     let Call { service, method: name, .. } = *call;
     match answer {
-        Answer::Reply(body) => (R::methods()[method].decode_reply)(&body).map_err(|source| {
-            RpcError::BadReply { node: Some(info.clone()), service, method: name, source }
-        }),
+        Answer::Reply(body) => {
+            // User code decodes, and may panic.
+            let decode = R::methods()[method].decode_reply;
+            let decoded = catch_unwind(AssertUnwindSafe(|| decode(&body)));
+            let decoded = decoded.unwrap_or_else(|panic| {
+                let message = format!("decoding panicked: {}", message(panic));
+                Err(BodyError::new("", message))
+            });
+            let node = || Some(info.clone());
+            decoded.map_err(|source| RpcError::BadReply {
+                node: node(),
+                service,
+                method: name,
+                source,
+            })
+        }
         Answer::TooLarge(size) => Err(too_large(call, info, size, node.max_body() as u64)),
         Answer::Fault(fault) => Err(match Fault::decode(&fault) {
             Ok(fault) => failed(node, call, info, fault),

@@ -9,6 +9,7 @@ use std::{future::Future, time::Duration};
 use tokio::time::Instant;
 
 use super::{
+    answer::timeout,
     local, remote,
     routed::{Aim, Routed},
 };
@@ -39,7 +40,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn new<R: Request>(routed: &Routed, request: &R) -> Self {
+    fn new<R: Request>(routed: &Routed, request: &R, enclosing: Option<&Context>) -> Self {
         let method = &R::methods()[request.method()];
         let options = method.options;
         let target = match &routed.aim {
@@ -50,7 +51,7 @@ impl Call {
             Aim::Unsaid => Target::Nearest,
         };
         let own = routed.timeout.or(options.timeout).unwrap_or(DEFAULT_TIMEOUT);
-        let enclosing = Context::remaining_of_current().unwrap_or(FOREVER);
+        let enclosing = enclosing.map_or(FOREVER, Context::remaining);
         let after = own.min(enclosing).min(FOREVER);
         Call {
             service: R::SERVICE,
@@ -75,12 +76,20 @@ impl Call {
     }
 }
 
-/// Makes a call. Dropping the future cancels it.
-pub(super) async fn make<R: Request>(routed: Routed, request: R) -> Result<R::Response, RpcError> {
+/// Makes a call, within the one that `enclosing` is the context of. Dropping the future cancels it.
+pub(super) async fn make<R: Request>(
+    routed: Routed,
+    request: R,
+    enclosing: Option<Context>,
+) -> Result<R::Response, RpcError> {
     let node: &Hub = &routed.node;
-    let call = Call::new(&routed, &request);
+    let enclosing = enclosing.or_else(Context::try_current);
+    let call = Call::new(&routed, &request, enclosing.as_ref());
     if node.is_shut_down() {
         return Err(RpcError::ShutDown { service: call.service, method: call.method });
+    }
+    if call.after.is_zero() {
+        return Err(timeout(&call, None, false));
     }
     let here = if call.is_here(node) { local::find(node, &request) } else { None };
     match here {

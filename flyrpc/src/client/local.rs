@@ -6,12 +6,12 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{failed, read},
+    answer::{failed, read, unsupported},
     arguments::encode,
     call::{Call, within},
 };
 use crate::{
-    RpcError, ServiceSpec,
+    RpcError, ServiceSpec, Target, Unsupported,
     context::Context,
     hub::Hub,
     link::Answer,
@@ -38,6 +38,18 @@ pub(super) fn find<'a, R: Request>(node: &'a Hub, request: &R) -> Option<Here<'a
     let name = R::methods()[request.method()].name;
     let method = spec.methods.iter().position(|served| served.name == name)?;
     Some(Here::Encoded { service, spec, method })
+}
+
+/// Why this node cannot take a call that is aimed at it and that it serves no method for. Nothing if
+/// it does not have the service and the call is not aimed at this very node: then it is a client of
+/// the service, and no candidate.
+pub(super) fn lacks<R: Request>(node: &Hub, call: &Call) -> Option<RpcError> {
+    let why = match (node.server().service(R::SERVICE), &call.target) {
+        (Some(_), _) => Unsupported::Method,
+        (None, Target::Node(_)) => Unsupported::Service,
+        (None, _) => return None,
+    };
+    Some(unsupported(node.me(), call, why))
 }
 
 /// Runs the call here.
@@ -71,8 +83,6 @@ pub(super) async fn call<R: Request>(
             let handler = handler.call(request);
             let ended = if detached {
                 detach(node, call, Running::to_end(handler, context)).await
-            } else if call.after.is_zero() {
-                Some(Ended::Expired)
             } else {
                 Some(Running::begun(handler, context).await)
             };

@@ -6,13 +6,14 @@ use super::{
     answer::{disconnected, read, timeout, unsupported},
     arguments::encode,
     call::{Call, within},
+    local,
 };
 use crate::{
     NodeId, NodeInfo, RpcError, Target,
     hub::Hub,
     link::{Link, Outgoing},
     routing::{Choice, Entry, Pick, Table, pick},
-    service::Request,
+    service::{OWN_SERVICE, Request},
 };
 
 /// How many nodes a call is sent to at most.
@@ -42,6 +43,26 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     request: &R,
 ) -> Result<R::Response, RpcError> {
+    let mut unsettled = None;
+    let outcome = attempts(node, call, request, &mut unsettled).await;
+    match (outcome, unsettled) {
+        // That the last attempt did not execute says nothing of those before it.
+        (Err(error), Some(earlier)) if !error.may_have_executed() => Err(match error {
+            RpcError::Timeout { node, .. } => timeout(call, node, true),
+            _ => earlier,
+        }),
+        (outcome, _) => outcome,
+    }
+}
+
+/// Tries one node after another. The last failure that leaves open whether the call was executed
+/// is left in `unsettled`.
+async fn attempts<R: Request>(
+    node: &Hub,
+    call: &Call,
+    request: &R,
+    unsettled: &mut Option<RpcError>,
+) -> Result<R::Response, RpcError> {
     let wait_until = node.env().now() + call.wait.min(call.after);
     let mut tried = Vec::new();
     let mut attempt = 1;
@@ -53,10 +74,18 @@ pub(super) async fn call<R: Request>(
             Step::Send(entry) => {
                 drop(table);
                 match attempt_on(node, call, request, &entry, attempt).await {
-                    Ok(response) => return Ok(response),
+                    Ok(Some(response)) => return Ok(response),
+                    Ok(None) => {}
                     Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
                         attempt += 1;
-                        tried.push(entry.info.id().clone());
+                        if error.may_have_executed() {
+                            *unsettled = Some(error.clone());
+                        }
+                        // A link that takes no more calls may have a successor by now: of two that
+                        // were opened at once one is given up.
+                        if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
+                            tried.push(entry.info.id().clone());
+                        }
                         last = Some(error);
                     }
                     Err(error) => return Err(error),
@@ -82,7 +111,11 @@ pub(super) async fn call<R: Request>(
                 drop(table);
                 let limit = if looking { left } else { left.min(RETRY_REFUSED) };
                 // Whether something changed or time passed, the next look will tell.
-                let _ = tokio::time::timeout(limit, changes.changed()).await;
+                tokio::select! {
+                    biased;
+                    () = node.stop().cancelled() => {}
+                    _ = tokio::time::timeout(limit, changes.changed()) => {}
+                }
                 tried.clear();
                 attempt = 1;
             }
@@ -120,7 +153,13 @@ fn next_step<R: Request>(
         Choice::Dial(entry) => Step::Dial(entry.info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
-            known.unsupported += usize::from(call.is_here(node));
+            if call.is_here(node) {
+                let others = known.not_accepting + known.unlinked;
+                if let Some(error) = local::lacks::<R>(node, call).filter(|_| others == 0) {
+                    return Step::Fail(error);
+                }
+                known.unsupported += 1;
+            }
             known.not_flyrpc = table.not_flyrpc;
             known.unreachable = table.unreachable;
             Step::Fail(RpcError::NoNode {
@@ -153,22 +192,27 @@ fn can_wait(error: &RpcError) -> bool {
     )
 }
 
-/// One attempt, on one node.
+/// One attempt, on one node. None if its link was closed before anything was sent: there may be
+/// another to the same node.
 async fn attempt_on<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
     entry: &Entry<Arc<Link>>,
     attempt: u32,
-) -> Result<R::Response, RpcError> {
+) -> Result<Option<R::Response>, RpcError> {
     let info = &entry.info;
+    if call.after.is_zero() {
+        return Err(timeout(call, Some(info.clone()), false));
+    }
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
     body.clear();
     let number = encode(info, call, request, &fits, &mut body)?;
-    if body.len() > link.limit() {
-        let (size, limit) = (body.len(), link.limit());
+    let limit = link.limit(call.service == OWN_SERVICE);
+    if body.len() > limit {
+        let size = body.len();
         let Call { service, method, .. } = *call;
         return Err(RpcError::ArgumentsTooLarge { service, method, size, limit });
     }
@@ -179,10 +223,11 @@ async fn attempt_on<R: Request>(
             keep(body);
             pending
         }
-        None => within(node, call, link.send(outgoing, &body))
-            .await
-            .ok_or_else(|| timeout(call, Some(info.clone()), false))?
-            .map_err(|error| disconnected(call, info, error, false))?,
+        None => match within(node, call, link.send(outgoing, &body)).await {
+            Some(Ok(pending)) => pending,
+            Some(Err(_)) => return Ok(None),
+            None => return Err(timeout(call, Some(info.clone()), false)),
+        },
     };
     let Some(answer) = within(node, call, &mut pending).await else {
         let sent = pending.give_up();
@@ -194,7 +239,7 @@ async fn attempt_on<R: Request>(
         // The serving node knows a little earlier that no answer will arrive in time.
         tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
     }
-    result
+    result.map(Some)
 }
 
 fn keep(mut scratch: Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use super::{Caller, call};
-use crate::{NodeId, Region, RpcError, hub::Handle, service::Request};
+use crate::{Context, NodeId, Region, RpcError, hub::Handle, service::Request};
 
 /// How a client made by [`Node::client`](crate::Node::client) calls: through that node, which knows
 /// who is where. It is the `Via` of a `StringsClient` that does not say another; programs need not
@@ -75,6 +75,7 @@ impl fmt::Debug for Routed {
 
 impl<R: Request> Caller<R> for Routed {
     fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
-        call::make(self, request)
+        // A call made in a handler belongs to it, wherever it is awaited.
+        call::make(self, request, Context::try_current())
     }
 }

@@ -46,7 +46,9 @@ impl Internal for Answers {
     }
 
     async fn learn(&self, members: Vec<MemberState>) {
-        // As above.
-        let _ = self.commands.send(Command::Learn(members));
+        let (done, result) = oneshot::channel();
+        // As above. Waiting bounds how much of what peers say piles up.
+        let _ = self.commands.send(Command::Learn { members, done });
+        let _ = result.await;
     }
 }

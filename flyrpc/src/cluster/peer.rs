@@ -21,6 +21,9 @@ const LONGEST_UNREACHABLE: Duration = Duration::from_secs(5);
 /// The longest pause where something other than a node of this cluster answers, which may log it.
 const LONGEST_UNSUPPORTED: Duration = Duration::from_secs(15);
 
+/// A link that lasted so long was no failure.
+const LASTING: Duration = Duration::from_secs(5);
+
 /// For how long an address may fail before the first round of looking for nodes goes on without it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -49,6 +52,8 @@ pub(super) struct Peer {
     dialling: bool,
     failures: u32,
     next_dial: Duration,
+    /// When the newest link was opened.
+    linked_at: Duration,
     waiting: Vec<oneshot::Sender<bool>>,
 }
 
@@ -73,13 +78,11 @@ impl Peer {
 
     /// When to dial next, unless there is a link or an attempt under way.
     pub(super) fn next_dial(&self) -> Option<Duration> {
-        let wanted = (self.seed || self.member) && !self.left && !self.dialling;
+        // A seed that left may be started again, and need not know of this node then.
+        let expected =
+            if self.left { self.seed && self.links.is_empty() } else { self.seed || self.member };
+        let wanted = expected && !self.dialling;
         (wanted && self.link().is_none()).then_some(self.next_dial)
-    }
-
-    /// Dials no earlier than at `at`.
-    pub(super) fn dial_at(&mut self, at: Duration) {
-        self.next_dial = at;
     }
 
     /// Forgets former failures: others say that the node is up.
@@ -100,7 +103,7 @@ impl Peer {
     }
 
     /// Notes a link to the node here.
-    pub(super) fn linked(&mut self, link: Arc<Link>) {
+    pub(super) fn linked(&mut self, now: Duration, link: Arc<Link>) {
         if self.info.as_ref().is_none_or(|info| info.id() != link.peer().id()) {
             self.left = false;
         }
@@ -108,8 +111,30 @@ impl Peer {
         self.links.insert(0, link);
         self.lost = false;
         self.support = None;
-        self.failures = 0;
+        self.alias_of = None;
+        self.linked_at = now;
         self.answer(true);
+    }
+
+    /// Notes that its last link broke. It is dialled again at once, after what `courtesy` demands;
+    /// but if no link lasts, as to what only speaks like a node, then later and later.
+    pub(super) fn unlinked(&mut self, now: Duration, courtesy: Duration, random: u64) {
+        self.lost = true;
+        let pause = if now.saturating_sub(self.linked_at) < LASTING {
+            self.backoff(LONGEST_UNSUPPORTED, random)
+        } else {
+            self.failures = 0;
+            Duration::ZERO
+        };
+        self.next_dial = now + pause.max(courtesy);
+    }
+
+    /// The pause after one more failure. `random` spreads those of many nodes.
+    fn backoff(&mut self, longest: Duration, random: u64) -> Duration {
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(longest);
+        self.failures += 1;
+        // Between three quarters and five quarters of it.
+        backoff.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
     }
 
     /// Notes that an attempt has ended. `random` spreads the next ones of many nodes.
@@ -117,15 +142,12 @@ impl Peer {
         self.dialling = false;
         let Some(error) = error else { return };
         let support = NoSupport::from(error);
+        self.alias_of = None;
         let longest = match support {
             NoSupport::Unreachable(_) => LONGEST_UNREACHABLE,
             _ => LONGEST_UNSUPPORTED,
         };
-        let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(longest);
-        // Between three quarters and five quarters of it.
-        let spread = 0.75 + (random % 1024) as f64 / 2048.0;
-        self.next_dial = now + backoff.mul_f64(spread);
-        self.failures += 1;
+        self.next_dial = now + self.backoff(longest, random);
         if self.link().is_none() {
             self.lost = true;
             self.support = Some(support);
@@ -144,7 +166,7 @@ impl Peer {
     /// Whether the first round of looking for nodes need not wait for this address any more.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         let answered = match &self.support {
-            None => self.exchanged || self.alias_of.is_some(),
+            None => self.exchanged,
             Some(NoSupport::Unreachable(_)) => false,
             Some(_) => true,
         };

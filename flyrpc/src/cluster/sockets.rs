@@ -1,8 +1,9 @@
 //! The tasks around a node's two sockets: they accept connections, and carry datagrams.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Message;
 use crate::{
@@ -12,11 +13,12 @@ use crate::{
     link::{self, Introduction},
 };
 
-/// How many connections may be in their handshake at once. Further ones wait to be accepted.
+/// How many connections may be in their handshake at once. A further one ends the oldest: a node
+/// speaks at once, so that has been silent for longest, and must not keep nodes out.
 const HANDSHAKES: usize = 256;
 
-/// How many datagrams may wait to be sent; further ones are lost, as datagrams may be.
-const DATAGRAMS: usize = 1024;
+/// How many datagrams may wait, to be sent or handled; further ones are lost, as datagrams may be.
+pub(super) const DATAGRAMS: usize = 1024;
 
 /// How often a free port is looked for that is free for both sockets.
 const TRIES: usize = 32;
@@ -56,9 +58,8 @@ pub(super) async fn accept(
     introduction: impl Fn() -> Introduction + Send,
     to: mpsc::UnboundedSender<Message>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes = VecDeque::<CancellationToken>::with_capacity(HANDSHAKES);
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
         let accepted = tokio::select! {
             biased;
             () = hub.stop().cancelled() => return,
@@ -73,11 +74,18 @@ pub(super) async fn accept(
             }
         };
         let (me, env, to) = (introduction(), Arc::clone(hub.env()), to.clone());
-        let stop = hub.stop().clone();
+        while handshakes.len() >= HANDSHAKES {
+            // Those that are over are forgotten here, too.
+            if let Some(oldest) = handshakes.pop_front() {
+                oldest.cancel();
+            }
+        }
+        let evicted = hub.stop().child_token();
+        handshakes.push_back(evicted.clone());
         hub.env().spawn(Box::pin(async move {
             let established = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = evicted.cancelled() => return,
                 established = link::accept(&*env, stream, &me) => established,
             };
             match established {
@@ -85,17 +93,12 @@ pub(super) async fn accept(
                 Ok(established) => drop(to.send(Message::Accepted(established))),
                 Err(error) => tracing::debug!(%from, %error, "a connection was not a node's"),
             }
-            drop(permit);
         }));
     }
 }
 
 /// Receives datagrams, whatever they are.
-pub(super) async fn receive(
-    hub: Arc<Hub>,
-    datagram: Arc<dyn Datagram>,
-    to: mpsc::UnboundedSender<Message>,
-) {
+pub(super) async fn receive(hub: Arc<Hub>, datagram: Arc<dyn Datagram>, to: mpsc::Sender<Vec<u8>>) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let received = tokio::select! {
@@ -105,9 +108,8 @@ pub(super) async fn receive(
         };
         match received {
             Ok((length, _)) => {
-                if to.send(Message::Datagram(buffer[..length].to_vec())).is_err() {
-                    return;
-                }
+                // One too many is lost, as the network may lose it.
+                let _ = to.try_send(buffer[..length].to_vec());
             }
             // An earlier datagram was refused somewhere: that says nothing of the next.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}

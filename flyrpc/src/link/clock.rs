@@ -39,6 +39,8 @@ pub(super) enum Verdict {
     Expired,
     /// The clocks are not known well enough: ping, and ask again after a pong.
     Hold,
+    /// Likewise, because the request comes from the future: this clock stood still.
+    Ahead,
 }
 
 impl LinkClock {
@@ -70,7 +72,7 @@ impl LinkClock {
             // The caller's clock is further than it can be: this one stood still.
             self.samples.clear();
             self.answered = None;
-            return Verdict::Hold;
+            return Verdict::Ahead;
         }
         if !self.is_fresh(now) {
             return Verdict::Hold;
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a_stamp_from_the_future_shows_that_this_clock_stood_still() {
         let mut clock = synced(1_000_000);
-        check(&mut clock, 1_100_000, 60_000_000 + OFFSET, 1_000_000, Verdict::Hold);
+        check(&mut clock, 1_100_000, 60_000_000 + OFFSET, 1_000_000, Verdict::Ahead);
         // Also for the next, whatever its stamp, until a new pong.
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
         clock.pong(1_260_000, 1_200_000, 60_130_000 + OFFSET);
@@ -164,6 +166,6 @@ mod tests {
         clock.pong(2_000_000, 3_000_000, 0);
         let verdict = clock.verdict(1_100_000, 1_040_000 + OFFSET, u64::MAX);
         assert!(matches!(verdict, Verdict::Start { .. }));
-        check(&mut clock, 1_100_000, u64::MAX, u64::MAX, Verdict::Hold);
+        check(&mut clock, 1_100_000, u64::MAX, u64::MAX, Verdict::Ahead);
     }
 }

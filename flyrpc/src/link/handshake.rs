@@ -74,6 +74,10 @@ pub(crate) enum DialError {
     OtherCluster(String),
     #[error("the address is this node's own")]
     Oneself,
+    #[error("the node there says that it is reached at this node's own address, {0}")]
+    SameAddress(SocketAddr),
+    #[error("it says that it is at {addr}, called {name:?} and in {region:?}: no node can be that")]
+    Unfit { name: String, region: String, addr: SocketAddr },
     #[error("the handshake broke: {0}")]
     Broken(Arc<io::Error>),
     #[error("the handshake contained a {0}")]
@@ -133,7 +137,10 @@ pub(crate) async fn accept(
             greet(&mut stream, me, micros_since(epoch, env), Some(hello.stamp)).await?;
         } else if matches!(
             hello,
-            Err(DialError::OtherVersions(..) | DialError::OtherCluster(_) | DialError::Oneself)
+            Err(DialError::OtherVersions(..)
+                | DialError::OtherCluster(_)
+                | DialError::Oneself
+                | DialError::SameAddress(_))
         ) {
             // It is a node, if not one of ours: it deserves to know whom it has reached.
             greet(&mut stream, me, 0, None).await?;
@@ -228,8 +235,31 @@ fn check(greeting: Greeting, me: &Introduction) -> Result<Hello, DialError> {
             Err(DialError::OtherCluster(hello.cluster))
         }
         Greeting::Hello(hello) if hello.node.id() == me.node.id() => Err(DialError::Oneself),
+        Greeting::Hello(hello) if hello.node.addr() == me.node.addr() => {
+            Err(DialError::SameAddress(hello.node.addr()))
+        }
+        Greeting::Hello(hello) if !is_fit(&hello.node) => {
+            let short = |text: &str| text.chars().take(60).collect();
+            let (name, region) = (short(hello.node.name()), short(hello.node.region().as_str()));
+            Err(DialError::Unfit { name, region, addr: hello.node.addr() })
+        }
         Greeting::Hello(hello) => Ok(*hello),
     }
+}
+
+/// The longest name of a node or a region, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Whether a node can be called that, and be there: what starting one checks too.
+fn is_fit(node: &NodeInfo) -> bool {
+    let is_label =
+        |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
+    let (ip, port) = (node.addr().ip().to_canonical(), node.addr().port());
+    is_label(node.name())
+        && is_label(node.region().as_str())
+        && port != 0
+        && !ip.is_unspecified()
+        && !ip.is_multicast()
 }
 
 /// The beginning of what something else said, for people to recognize it by.
@@ -243,5 +273,10 @@ fn micros_since(epoch: Instant, env: &dyn Env) -> u64 {
 }
 
 fn broken(error: io::Error) -> DialError {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    // Which of these it is depends on who was quicker.
+    if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) {
+        return DialError::HungUp;
+    }
     DialError::Broken(Arc::new(error))
 }

@@ -46,6 +46,10 @@ use crate::{
     },
 };
 
+/// The most bytes of a body of flyrpc's own service, whatever a node takes of its users': the members
+/// of a large cluster.
+pub(crate) const OWN_BODY: usize = 4 << 20;
+
 /// After so many heartbeats without a word from the peer, other nodes are preferred.
 const QUIET_HEARTBEATS: u32 = 2;
 
@@ -58,7 +62,8 @@ pub(crate) trait Serve: Send + Sync + 'static {
     type Admission: Send + 'static;
 
     /// Decides whether a request may start at all, before its body is read.
-    fn admit(&self, head: &Request, size: u64) -> Result<Self::Admission, Fault>;
+    /// `beside` is how many requests of the link are running or waiting already.
+    fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Self::Admission, Fault>;
 
     /// Starts an admitted request, and answers it on `link` in its time.
     fn start(&self, link: &Arc<Link>, admission: Self::Admission, request: Incoming);
@@ -100,6 +105,10 @@ pub(crate) enum LinkError {
     Broken(Arc<io::Error>),
     #[error("the peer was silent for {SILENT_HEARTBEATS} heartbeats of {0:?}")]
     Silent(Duration),
+    #[error("the peer answered no ping for {0:?}")]
+    Deaf(Duration),
+    #[error("the peer sends and does not read what it is answered")]
+    Flooded,
     #[error("the peer sent a {0}")]
     Malformed(Malformed),
     #[error("the link was retired")]
@@ -115,13 +124,16 @@ pub(crate) struct Link {
     services: Vec<ServiceSpec>,
     fits: ArcSwap<Vec<(TypeId, Arc<Fits>)>>,
     state: ArcSwap<State>,
+    /// Whether a change of it was announced and not looked at yet.
+    state_is_news: AtomicBool,
     /// The most bytes of a body in either direction.
     limit: usize,
     env: Arc<dyn Env>,
     epoch: Instant,
     events: Listener,
     outbox: Mutex<Outbox>,
-    /// How many bytes of frames, in the outbox's count, the socket has taken.
+    /// How many bytes of frames, in the outbox's count, the socket has taken; while it is about to
+    /// take some, how many it may have taken.
     written: AtomicU64,
     wake_writer: Notify,
     space: Notify,
@@ -162,6 +174,7 @@ impl Link {
             services: hello.services,
             fits: ArcSwap::default(),
             state: ArcSwap::from_pointee(hello.state),
+            state_is_news: AtomicBool::new(false),
             limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
             env: Arc::clone(&node.env),
             epoch,
@@ -224,6 +237,12 @@ impl Link {
         self.state.load_full()
     }
 
+    /// To be called before [`state`](Link::state) is read after [`LinkEventKind::StateChanged`]: the
+    /// next change is announced again.
+    pub(crate) fn look_at_state(&self) {
+        self.state_is_news.store(false, Ordering::Release);
+    }
+
     /// The shortest of the last round trips.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         match self.round_trip.load(Ordering::Relaxed) {
@@ -248,9 +267,9 @@ impl Link {
         self.ended.get().cloned()
     }
 
-    /// The most bytes of a body that may be sent.
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
+    /// The most bytes of a body that may be sent; `own` if it is of flyrpc's own service.
+    pub(crate) fn limit(&self, own: bool) -> usize {
+        if own { self.limit.max(OWN_BODY) } else { self.limit }
     }
 
     /// Tells the peer what this node accepts now.
@@ -289,14 +308,15 @@ impl Link {
         instant.saturating_duration_since(self.epoch).as_micros() as u64
     }
 
-    /// Notes that a request runs. False if there is one of that id already.
-    pub(crate) fn running(&self, id: u64, abort: Option<AbortHandle>) -> bool {
+    /// Notes that a request runs, and tells how many others do. None if there is one of that id
+    /// already.
+    fn running(&self, id: u64) -> Option<usize> {
         let mut running = lock(&self.running);
         if running.contains_key(&id) {
-            return false;
+            return None;
         }
-        running.insert(id, abort);
-        true
+        running.insert(id, None);
+        Some(running.len() - 1)
     }
 
     /// Lets a request that runs be aborted when it is cancelled or the link ends.
@@ -309,11 +329,12 @@ impl Link {
         }
     }
 
-    /// Answers a request, once there is space for the answer. Dropping the future drops the answer.
-    pub(crate) async fn answer(&self, id: u64, answer: Result<Vec<u8>, Fault>) {
+    /// Answers a request, `own` if it was to flyrpc's own service, once there is space for the answer. Dropping the future drops the answer.
+    pub(crate) async fn answer(&self, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
+        let limit = self.limit(own);
         let fault = match &answer {
-            Ok(body) if body.len() > self.limit => {
-                let (size, limit) = (body.len() as u64, self.limit as u64);
+            Ok(body) if body.len() > limit => {
+                let (size, limit) = (body.len() as u64, limit as u64);
                 Some(Fault::ReplyTooLarge { size, limit })
             }
             Ok(_) => None,
@@ -358,11 +379,20 @@ impl Link {
         lock(&self.outbox).forget_reply(id);
     }
 
+    /// Ends a link that both ends have retired, once nothing is under way: the last reply is written
+    /// after its request has ceased to run, so what is still to be written is asked for last.
     fn end_if_finished(&self) {
-        let both = self.retired.iter().all(|retired| retired.load(Ordering::Acquire));
-        if both && lock(&self.calls).is_empty() && lock(&self.running).is_empty() {
+        let finished = self.has_no_calls() && lock(&self.running).is_empty();
+        // The last answers must be written: the writer asks again when they are.
+        if finished && lock(&self.outbox).is_idle() {
             self.finish(LinkError::Retired);
         }
+    }
+
+    /// Whether the link is retired at both ends and this one waits for no answer.
+    fn has_no_calls(&self) -> bool {
+        let both = self.retired.iter().all(|retired| retired.load(Ordering::Acquire));
+        both && lock(&self.calls).is_empty()
     }
 
     /// Ends the link, once.

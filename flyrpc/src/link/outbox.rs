@@ -14,6 +14,10 @@ use crate::wire::frame::{self, Body, CHUNK, Of, Request};
 /// Past so many waiting bytes, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
 
+/// Past so many, the peer takes in nothing: control frames alone, which never wait, do not add up to
+/// that.
+const FLOOD: usize = 8 << 20;
+
 /// How many chunks of long bodies go into one write.
 const CHUNKS_A_WRITE: usize = 4;
 
@@ -27,6 +31,8 @@ pub(super) struct Outbox {
     /// How many bytes of frames were taken before those that wait.
     taken: u64,
     long: VecDeque<LongBody>,
+    /// Whether what was taken last may not be written yet.
+    writing: bool,
 }
 
 #[derive(Debug)]
@@ -68,9 +74,19 @@ impl Outbox {
         self.frames.len() >= HIGH_WATER
     }
 
+    /// Whether more waits than a peer that reads would let pile up.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.frames.len() >= FLOOD
+    }
+
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.long.is_empty()
+    }
+
+    /// Whether everything was written that was ever appended.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.writing
     }
 
     /// Where control frames are appended.
@@ -119,13 +135,18 @@ impl Outbox {
         }
     }
 
+    /// Whether a part of a request's body has not been taken: then the peer cannot start it.
+    pub(super) fn holds_body_of(&self, id: u64) -> bool {
+        self.long.iter().any(|body| body.of == Of::Request && body.id == id)
+    }
+
     /// Forgets what is left of a reply that nobody waits for, if it was not begun.
     pub(super) fn forget_reply(&mut self, id: u64) {
         self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
     }
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
-    /// chunks. Returns how many bytes of frames there are in it.
+    /// chunks. What was taken before must be written. Returns how many bytes of frames there are in it.
     pub(super) fn take(&mut self, batch: &mut Vec<u8>) -> u64 {
         debug_assert!(batch.is_empty());
         let frames = self.frames.len() as u64;
@@ -143,6 +164,7 @@ impl Outbox {
                 self.long.push_back(body);
             }
         }
+        self.writing = !batch.is_empty();
         frames
     }
 
@@ -218,6 +240,17 @@ mod tests {
         let sent = outbox.request(&head(3), &[0; CHUNK + 1]);
         take(&mut outbox);
         assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
+    }
+
+    #[test]
+    fn what_was_taken_is_written_when_more_is_taken() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), b"a");
+        assert!(!outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_empty() && !outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_idle());
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl Pending {
             return true;
         }
         lock(&self.link.calls).waiting.remove(&self.id);
-        if self.link.ended.get().is_some() {
-            return self.reached_socket();
+        if self.link.end.is_cancelled() {
+            // What is still in the outbox stays there.
+            return self.reached_socket() && !lock(&self.link.outbox).holds_body_of(self.id);
         }
         let given_up = {
             let mut outbox = lock(&self.link.outbox);
@@ -168,7 +169,7 @@ impl Pending {
         given_up == GivenUp::Sent
     }
 
-    /// Whether the socket took the request, or a part of it. Final once the link has ended.
+    /// Whether the socket took the request's frame. Final once the link has ended.
     fn reached_socket(&self) -> bool {
         self.place.is_before(self.link.written.load(Ordering::Acquire))
     }

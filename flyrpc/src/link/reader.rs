@@ -33,8 +33,24 @@ use crate::{
 /// How much is read at once, at most, while there is much to read.
 const READ: usize = 64 << 10;
 
+/// More than any socket buffers. A peer that goes on sending does not hold up what may start by that.
+const BACKLOG: usize = 64 << 20;
+
+/// After how many reads in a row other tasks have their turn.
+const READS_A_TURN: usize = 16;
+
+/// How often a request from the future is held: once should be enough for an honest one.
+const MAX_AHEAD: u32 = 4;
+
+/// A peer that answers no ping for so many heartbeats, and for so long, is given up.
+const UNANSWERED_HEARTBEATS: u32 = 2 * SILENT_HEARTBEATS;
+const UNANSWERED: Duration = Duration::from_secs(5);
+
 /// How much an idle link is ready to read.
 const IDLE_READ: usize = 2 << 10;
+
+/// How long the last replies of a link may take to arrive, at most.
+const LINGER: Duration = Duration::from_secs(60);
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -57,6 +73,8 @@ pub(super) async fn run<S: Serve>(
         clock,
         heartbeat,
         held: VecDeque::new(),
+        unanswered: 0,
+        said_goodbye: false,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
     };
@@ -64,8 +82,30 @@ pub(super) async fn run<S: Serve>(
         Ok(()) => LinkError::Closed,
         Err(error) => error,
     };
+    drop(reading);
     link.finish(error);
+    if matches!(link.error(), Some(LinkError::Retired)) {
+        linger(&mut from, heartbeat).await;
+    }
     link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
+}
+
+/// Waits until the peer has closed its end, too, unless it is silent. Were the connection closed
+/// before, the peer's next ping would be answered with a reset, and what is still on its way there
+/// would be lost.
+async fn linger(from: &mut Reader, heartbeat: Duration) {
+    let mut unheeded = [0; 1024];
+    let until_closed = async {
+        loop {
+            match tokio::time::timeout(heartbeat * SILENT_HEARTBEATS, from.read(&mut unheeded))
+                .await
+            {
+                Ok(Ok(count)) if count > 0 => {}
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, until_closed).await;
 }
 
 struct Reading<'a, S: Serve> {
@@ -76,6 +116,10 @@ struct Reading<'a, S: Serve> {
     heartbeat: Duration,
     /// Requests that wait until the clocks are known again.
     held: VecDeque<Admitted<S>>,
+    /// How many heartbeats went by since the last pong.
+    unanswered: u32,
+    /// Whether the peer said that it leaves.
+    said_goodbye: bool,
     /// Requests whose bodies are not complete yet.
     requests: BTreeMap<u64, (Admitted<S>, Partial)>,
     /// Replies whose bodies are not complete yet.
@@ -86,6 +130,8 @@ struct Admitted<S: Serve> {
     admission: S::Admission,
     head: Request,
     body: Bytes,
+    /// How often it was found to come from the future.
+    ahead: u32,
 }
 
 /// A body that comes in chunks. It grows as they come, whatever size was announced.
@@ -129,13 +175,8 @@ impl<S: Serve> Reading<'_, S> {
             };
             self.received(count)?;
             if self.frames()? {
-                // A fresh pong: what was held may start, but first comes all that can be read
-                // already, cancellations and resets included.
-                while let Some(count) = self.read_now(from) {
-                    self.received(count.map_err(broken)?)?;
-                    self.frames()?;
-                }
-                self.release();
+                self.catch_up(from).await?;
+                self.release()?;
             }
         }
     }
@@ -151,6 +192,28 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
+    /// After a fresh pong what was held may start, but first comes all that can be read already,
+    /// cancellations and resets included.
+    async fn catch_up(&mut self, from: &mut Reader) -> Result<(), LinkError> {
+        let mut total = 0;
+        let mut reads = 0;
+        while !self.held.is_empty() && total < BACKLOG {
+            let Some(count) = self.read_now(from) else { break };
+            let count = count.map_err(broken)?;
+            total += count;
+            reads += 1;
+            self.received(count)?;
+            self.frames()?;
+            if reads % READS_A_TURN == 0 {
+                tokio::task::yield_now().await;
+                if self.link.end.is_cancelled() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is there, without waiting.
     fn read_now(&mut self, from: &mut Reader) -> Option<io::Result<usize>> {
         self.make_room();
@@ -159,7 +222,9 @@ impl<S: Serve> Reading<'_, S> {
 
     fn received(&mut self, count: usize) -> Result<(), LinkError> {
         if count == 0 {
-            return Err(LinkError::Closed);
+            // The other end may find first that there is nothing left to do.
+            let over = self.link.has_no_calls();
+            return Err(if over { LinkError::Retired } else { LinkError::Closed });
         }
         if self.link.quiet_for.swap(0, Ordering::Relaxed) >= QUIET_HEARTBEATS {
             self.link.announce(LinkEventKind::QuietChanged);
@@ -183,6 +248,14 @@ impl<S: Serve> Reading<'_, S> {
         if quiet_for == QUIET_HEARTBEATS {
             self.link.announce(LinkEventKind::QuietChanged);
         }
+        // A peer that talks but never answers takes in nothing of what it is sent. Answers may be
+        // long under way, so this is not measured in heartbeats alone.
+        self.unanswered += 1;
+        if self.unanswered > UNANSWERED_HEARTBEATS
+            && self.heartbeat.saturating_mul(self.unanswered) > UNANSWERED
+        {
+            return Err(LinkError::Deaf(self.heartbeat.saturating_mul(self.unanswered)));
+        }
         self.ping();
         Ok(())
     }
@@ -203,6 +276,9 @@ impl<S: Serve> Reading<'_, S> {
             self.frame(frame)?;
             done += length;
         }
+        if lock(&self.link.outbox).is_flooded() {
+            return Err(LinkError::Flooded);
+        }
         bytes::Buf::advance(&mut buffer, done);
         self.buffer = buffer;
         Ok(pong)
@@ -212,7 +288,7 @@ impl<S: Serve> Reading<'_, S> {
         match frame {
             Frame::Void => {}
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
-            Frame::Request(head, body) => self.request(head, body),
+            Frame::Request(head, body) => self.request(head, body)?,
             Frame::Reply { id, body: Body::Whole(body) } => {
                 self.answered(id, Answer::Reply(Bytes::copy_from_slice(body)));
             }
@@ -236,6 +312,7 @@ impl<S: Serve> Reading<'_, S> {
 
     fn pong(&mut self, echo: u64, stamp: u64) {
         self.clock.pong(self.link.clock_micros(), echo, stamp);
+        self.unanswered = 0;
         if let Some(round_trip) = self.clock.round_trip() {
             self.link.round_trip.store(round_trip, Ordering::Relaxed);
         }
@@ -244,44 +321,51 @@ impl<S: Serve> Reading<'_, S> {
     fn state(&self, state: State) {
         if *self.link.state() != state {
             self.link.state.store(Arc::new(state));
-            self.link.announce(LinkEventKind::StateChanged);
+            if !self.link.state_is_news.swap(true, Ordering::AcqRel) {
+                self.link.announce(LinkEventKind::StateChanged);
+            }
         }
     }
 
-    fn going_away(&self, reason: GoingAway) {
-        self.link.retired[THEIRS].store(true, Ordering::Release);
+    fn going_away(&mut self, reason: GoingAway) {
+        let again = self.link.retired[THEIRS].swap(true, Ordering::AcqRel);
+        // Once for each reason there is, a second goodbye is news.
+        if again && (reason == GoingAway::Superseded || self.said_goodbye) {
+            return;
+        }
+        self.said_goodbye |= reason == GoingAway::Leaving;
         // Calls that wait for space must look for another link.
         self.link.space.notify_waiters();
         self.link.announce(LinkEventKind::GoingAway(reason));
         self.link.retire(GoingAway::Superseded);
     }
 
-    fn request(&mut self, head: Request, body: Body<'_>) {
+    fn request(&mut self, head: Request, body: Body<'_>) -> Result<(), Malformed> {
         let size = match body {
             Body::Whole(bytes) => bytes.len() as u64,
             Body::Chunked(size) => size,
         };
         // A repeated id is a faulty peer's; the second request is ignored.
-        if self.requests.contains_key(&head.id) || !self.link.running(head.id, None) {
-            return;
-        }
-        let admission = match self.serve.admit(&head, size) {
+        let Some(beside) = self.link.running(head.id) else { return Ok(()) };
+        let admission = match self.serve.admit(&head, size, beside) {
             Ok(admission) => admission,
             Err(fault) => {
                 self.link.refuse(head.id, &fault);
-                return self.link.ran(head.id);
+                self.link.ran(head.id);
+                return Ok(());
             }
         };
-        let mut admitted = Admitted { admission, head, body: Bytes::new() };
+        let mut admitted = Admitted { admission, head, body: Bytes::new(), ahead: 0 };
         match body {
             Body::Whole(bytes) => {
                 admitted.body = Bytes::copy_from_slice(bytes);
-                self.start(admitted);
+                self.start(admitted)?;
             }
             Body::Chunked(size) => {
                 self.requests.insert(head.id, (admitted, Partial::new(size)));
             }
         }
+        Ok(())
     }
 
     fn request_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
@@ -291,13 +375,13 @@ impl<S: Serve> Reading<'_, S> {
             && let Some((mut admitted, partial)) = self.requests.remove(&id)
         {
             admitted.body = Bytes::from(partial.bytes);
-            self.start(admitted);
+            self.start(admitted)?;
         }
         Ok(())
     }
 
     /// Starts a request, or holds it, or lets it go.
-    fn start(&mut self, request: Admitted<S>) {
+    fn start(&mut self, mut request: Admitted<S>) -> Result<(), Malformed> {
         let Admitted { head, .. } = request;
         let now = self.link.env.now();
         match self.clock.verdict(self.link.micros_at(now), head.stamp, head.timeout) {
@@ -315,20 +399,26 @@ impl<S: Serve> Reading<'_, S> {
                 self.link.refuse(head.id, &Fault::Expired);
                 self.link.ran(head.id);
             }
-            Verdict::Hold => {
-                if self.held.is_empty() {
-                    self.ping();
-                }
-                self.held.push_back(request);
+            Verdict::Hold => self.hold(request),
+            Verdict::Ahead if request.ahead < MAX_AHEAD => {
+                request.ahead += 1;
+                self.hold(request);
             }
+            Verdict::Ahead => return Err(Malformed::new("request from the future")),
         }
+        Ok(())
+    }
+
+    fn hold(&mut self, request: Admitted<S>) {
+        if self.held.is_empty() {
+            self.ping();
+        }
+        self.held.push_back(request);
     }
 
     /// Starts what was held, as far as it is not held again.
-    fn release(&mut self) {
-        for request in std::mem::take(&mut self.held) {
-            self.start(request);
-        }
+    fn release(&mut self) -> Result<(), Malformed> {
+        std::mem::take(&mut self.held).into_iter().try_for_each(|request| self.start(request))
     }
 
     fn cancel(&mut self, id: u64) {
@@ -342,7 +432,8 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    fn answered(&self, id: u64, answer: Answer) {
+    fn answered(&mut self, id: u64, answer: Answer) {
+        self.replies.remove(&id);
         let waker = lock(&self.link.calls).answered(id, answer);
         if let Some(waker) = waker {
             waker.wake();
@@ -353,7 +444,7 @@ impl<S: Serve> Reading<'_, S> {
         if !lock(&self.link.calls).expects(id) {
             return;
         }
-        if size > self.link.limit as u64 {
+        if size > self.link.limit(true) as u64 {
             return self.answered(id, Answer::TooLarge(size));
         }
         self.replies.insert(id, Partial::new(size));

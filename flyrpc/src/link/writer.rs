@@ -1,8 +1,11 @@
 //! The task that writes a link's outbox to its connection.
 
 use std::{
+    future::{Future, poll_fn},
     io,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
@@ -14,10 +17,11 @@ use crate::env::StreamWriter;
 /// A buffer that grew beyond this is given back when the link is idle.
 const KEEP: usize = 64 << 10;
 
-/// How long a link that ended well may take to say its last words.
+/// How long a link that ended well may take to be shut down.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Writes until the link ends. A link that ended well is flushed and shut down, any other reset.
+/// Writes until the link ends. A link that ended well, which is when all is written, is shut down;
+/// any other is reset.
 pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
     let mut batch = Vec::new();
     while !link.end.is_cancelled() {
@@ -38,7 +42,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
     }
     if matches!(link.error(), Some(LinkError::Retired)) {
         // The peer may be gone or stuck: there is nobody left to tell.
-        let _ = tokio::time::timeout(FLUSH, flush(&link, &mut to, &mut batch)).await;
+        let _ = tokio::time::timeout(FLUSH, to.shutdown()).await;
     } else {
         to.abort_on_close();
     }
@@ -54,29 +58,54 @@ async fn write_all(
         batch.clear();
         let frames = lock(&link.outbox).take(batch);
         if batch.is_empty() {
+            // A link that both ends have retired may have waited for this.
+            link.end_if_finished();
             return Ok(());
         }
         link.space.notify_waiters();
         let before = link.written.load(Ordering::Relaxed);
         let mut done = 0;
         while done < batch.len() {
-            let count = tokio::select! {
-                biased;
-                () = link.end.cancelled() => return Ok(()),
-                count = to.write(&batch[done..]) => count?,
+            let written = |done: usize| before + frames.min(done as u64);
+            let Some(count) =
+                write(link, to, &batch[done..], written(done), written(batch.len())).await?
+            else {
+                return Ok(());
             };
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             done += count;
-            link.written.store(before + frames.min(done as u64), Ordering::Release);
+            link.written.store(written(done), Ordering::Release);
         }
     }
 }
 
-async fn flush(link: &Link, to: &mut Box<dyn StreamWriter>, batch: &mut Vec<u8>) -> io::Result<()> {
-    batch.clear();
-    lock(&link.outbox).take(batch);
-    to.write_all(batch).await?;
-    to.shutdown().await
+/// Writes some of `bytes`; none of them once the link has ended. Of the frames, `before` bytes are
+/// written before and `after` if all of this is.
+///
+/// Whoever finds that the link has ended relies on what it says was written. So it says what may be
+/// written before it looks for the end, and writes only then: either this sees the end, or the
+/// other sees that.
+async fn write(
+    link: &Link,
+    to: &mut Box<dyn StreamWriter>,
+    bytes: &[u8],
+    before: u64,
+    after: u64,
+) -> io::Result<Option<usize>> {
+    let mut ended = pin!(link.end.cancelled());
+    poll_fn(|task| {
+        link.written.store(after, Ordering::Release);
+        if ended.as_mut().poll(task).is_ready() {
+            link.written.store(before, Ordering::Release);
+            return Poll::Ready(Ok(None));
+        }
+        let written = Pin::new(&mut **to).poll_write(task, bytes);
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            link.written.store(before, Ordering::Release);
+        }
+        written.map_ok(Some)
+    })
+    .await
 }

@@ -20,16 +20,19 @@ use tokio::sync::Notify;
 pub use self::plain_tarpc::serve_tarpc;
 pub(crate) use self::running::{Ended, Running, message};
 use crate::{
-    BodyError, NodeInfo, ServiceSpec, StartError,
+    NodeInfo, ServiceSpec, StartError,
     context::Context,
     env::Env,
-    link::{Incoming, Link, Serve},
+    link::{Incoming, Link, OWN_BODY, Serve},
     service::Service,
     wire::{fault::Fault, frame::Request, hello::State},
 };
 
 /// How many times `max_body` the bodies of all requests that arrive in chunks may take up together.
 const LONG_BODIES: usize = 8;
+
+/// How many requests to flyrpc's own service may run on one link, besides its share of all others.
+const INTERNAL: usize = 1024;
 
 /// What a node serves, and what it accepts of it.
 pub(crate) struct Server {
@@ -219,23 +222,28 @@ impl Server {
 impl Serve for Server {
     type Admission = Admission;
 
-    fn admit(&self, head: &Request, size: u64) -> Result<Admission, Fault> {
+    fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Admission, Fault> {
         let number = usize::try_from(head.method).unwrap_or(usize::MAX);
         let method = *self.methods.get(number).ok_or(Fault::NoMethod)?;
         self.accepts(method, head.primary)?;
-        let limit = self.max_body;
+        let limit = if method.service == 0 { self.max_body.max(OWN_BODY) } else { self.max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Fault::ArgumentsTooLarge { size, limit: limit as u64 })?;
         let bytes = if bytes > crate::wire::frame::CHUNK { bytes } else { 0 };
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut admission = Admission { method, bytes, load: Arc::clone(&self.load), busy: None };
+        if waiting + bytes > LONG_BODIES * limit {
+            return Err(Fault::Overloaded);
+        }
         if method.service == 0 {
-            // What nodes ask each other is neither a user's load nor held up by it.
-            return Ok(admission);
+            // What nodes ask each other is neither a user's load nor held up by it. No link has
+            // many such requests at once, unless its peer floods it.
+            let flooded = beside >= self.max_in_flight.saturating_add(INTERNAL);
+            return if flooded { Err(Fault::Overloaded) } else { Ok(admission) };
         }
         let (busy, calls) = self.enter();
         admission.busy = Some(busy);
-        if calls >= self.max_in_flight || waiting + bytes > LONG_BODIES * limit {
+        if calls >= self.max_in_flight {
             return Err(Fault::Overloaded);
         }
         Ok(admission)
@@ -243,6 +251,7 @@ impl Serve for Server {
 
     fn start(&self, link: &Arc<Link>, admission: Admission, request: Incoming) {
         let ServedMethod { service, method, detached, .. } = admission.method;
+        let own = service == 0;
         let service = Arc::clone(&self.services[service]);
         let context = Context {
             caller: link.peer().clone(),
@@ -256,7 +265,7 @@ impl Serve for Server {
         let task = async move {
             let answer = execute(&*service, method, detached, &body, context).await;
             drop(body);
-            answering.answer(id, answer).await;
+            answering.answer(own, id, answer).await;
             drop(admission);
         };
         if detached {
@@ -286,27 +295,19 @@ pub(crate) async fn execute(
     let handler = match started {
         Ok(Ok(handler)) => handler,
         Ok(Err(error)) => {
-            let (path, message) = parts(&error);
-            return Err(Fault::BadArguments { path, message });
+            return Err(Fault::bad_arguments(error.path(), error.message()));
         }
         Err(panic) => {
-            let message = format!("decoding panicked: {}", message(&*panic));
-            return Err(Fault::BadArguments { path: String::new(), message });
+            let message = format!("decoding panicked: {}", message(panic));
+            return Err(Fault::bad_arguments("", &message));
         }
     };
     let running = if detached { Running::to_end } else { Running::until_deadline };
     match running(handler, context).await {
         Ended::Value(Ok(reply)) => Ok(reply),
-        Ended::Value(Err(error)) => {
-            let (path, message) = parts(&error);
-            Err(Fault::BadReply { path, message })
-        }
-        Ended::Panicked(message) => Err(Fault::Panicked { message }),
+        Ended::Value(Err(error)) => Err(Fault::bad_reply(error.path(), error.message())),
+        Ended::Panicked(message) => Err(Fault::panicked(message)),
         Ended::Expired => Err(Fault::Expired),
         Ended::TimedOut => Err(Fault::TimedOut),
     }
-}
-
-fn parts(error: &BodyError) -> (String, String) {
-    (error.path().to_owned(), error.message().to_owned())
 }

@@ -70,9 +70,7 @@ impl<T> Running<T> {
 
     /// Drops the handler, whose own drop may panic.
     fn discard(&mut self) {
-        let handler = AssertUnwindSafe(self.handler.take());
-        // Its call is over; a panic now adds nothing.
-        let _ = catch_unwind(move || drop(handler));
+        discard(self.handler.take());
     }
 }
 
@@ -95,7 +93,7 @@ impl<T> Future for Running<T> {
             Ok(Poll::Pending) => {}
             Err(panic) => {
                 this.discard();
-                return Poll::Ready(Ended::Panicked(message(&*panic)));
+                return Poll::Ready(Ended::Panicked(message(panic)));
             }
         }
         if !this.bounded {
@@ -120,12 +118,24 @@ impl<T> Drop for Running<T> {
 }
 
 /// The text of a panic, as `panic!` gives it.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic whose payload is no text".to_owned()
+pub(crate) fn message(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<&str>() {
+        Ok(text) => (*text).to_owned(),
+        Err(panic) => match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => {
+                discard(panic);
+                "a panic whose payload is no text".to_owned()
+            }
+        },
+    }
+}
+
+/// Drops what user code made. Its call is over, so that a panic now adds nothing.
+fn discard<T>(value: T) {
+    let value = AssertUnwindSafe(value);
+    if let Err(panic) = catch_unwind(move || drop(value)) {
+        // Its payload may panic when it is dropped, and so on.
+        std::mem::forget(panic);
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use crate::Region;
 
+/// The most bytes of text in a fault: panics and errors of user code may say anything at any length.
+const MAX_TEXT: usize = 8 << 10;
+
 /// What went wrong at the serving node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fault {
@@ -46,6 +49,23 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// A panic with this message, or as much of it as a fault holds.
+    pub(crate) fn panicked(message: String) -> Self {
+        Fault::Panicked { message: shortened(message) }
+    }
+
+    /// Arguments that do not decode.
+    pub(crate) fn bad_arguments(path: &str, message: &str) -> Self {
+        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        Fault::BadArguments { path, message }
+    }
+
+    /// A reply that cannot be encoded.
+    pub(crate) fn bad_reply(path: &str, message: &str) -> Self {
+        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        Fault::BadReply { path, message }
+    }
+
     /// Whether the handler may have run.
     fn executed(&self) -> bool {
         match self {
@@ -79,6 +99,15 @@ impl Fault {
         let fault = from.get(1..).and_then(|rest| body::decode(rest).ok());
         fault.filter(|fault: &Fault| fault.executed() == executed).ok_or(UnknownFault { executed })
     }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
 }
 
 /// A fault of a newer version, or no fault at all.
@@ -129,6 +158,20 @@ mod tests {
         }
         // Nothing at all proves nothing.
         assert_eq!(Fault::decode(&[]), Err(UnknownFault { executed: true }));
+    }
+
+    #[test]
+    fn texts_of_any_length_fit_a_frame() {
+        let text = "é".repeat(1 << 20);
+        for fault in [
+            Fault::panicked(text.clone()),
+            Fault::bad_arguments(&text, &text),
+            Fault::bad_reply(&text, &text),
+        ] {
+            let bytes = fault.encode();
+            assert!(bytes.len() < 3 * MAX_TEXT, "{}", bytes.len());
+            assert_eq!(Fault::decode(&bytes), Ok(fault));
+        }
     }
 
     #[test]

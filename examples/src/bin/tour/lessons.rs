@@ -34,6 +34,7 @@ pub(crate) async fn all(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     the_stranger(cluster, report);
     a_timeout(cluster, report).await?;
     errors_of_the_service(cluster, report).await;
+    a_freeze(cluster, report).await?;
     a_crash(cluster, report).await?;
     a_restart(cluster, report).await?;
     a_graceful_leave(cluster, report).await?;
@@ -215,6 +216,38 @@ async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
             whereabouts,
         )
         .await;
+}
+
+async fn a_freeze(cluster: &mut Cluster, report: &mut Report) -> Lesson {
+    report
+        .lesson("hkg is frozen (SIGSTOP) for a moment: calls given up meanwhile never start there");
+    let hkg = cluster.text.on_region("hkg");
+    let before = hkg.whoami().await?.started;
+    cluster.member("hkg-1").child.freeze()?;
+    let frozen = hkg.timeout(Duration::from_millis(500));
+    let start = Instant::now();
+    let calls: Vec<_> =
+        (0..8).map(|_| tokio::spawn(frozen.slow(Duration::from_secs(10)))).collect();
+    let mut timed_out = 0;
+    for call in calls {
+        let outcome = call.await.expect("no panic");
+        timed_out += usize::from(matches!(outcome, Err(RpcError::Timeout { .. })));
+    }
+    let shown = format!("{timed_out} timed out");
+    report.check(timed_out == 8, "8 calls with a timeout of 500 ms", shown, start.elapsed());
+    cluster.member("hkg-1").child.signal(Signal::CONT)?;
+    report
+        .answered(
+            "it goes on: on_region(\"hkg\").whoami()",
+            hkg.whoami(),
+            |answer| answer.region == "hkg",
+            whereabouts,
+        )
+        .await;
+    let (start, after) = (Instant::now(), hkg.whoami().await?.started);
+    let late = after - before;
+    report.check(late == 0, "of the 8 calls ran there after all", late, start.elapsed());
+    Ok(())
 }
 
 async fn a_crash(cluster: &mut Cluster, report: &mut Report) -> Lesson {

@@ -24,9 +24,10 @@ const DEADLINE: Duration = Duration::from_secs(90);
 ///
 /// Two nodes in iad, the primary region, one each in hkg and syd, and one process that is not
 /// flyrpc run as children of this process, which is a node in fra. Each line marked `ok` was
-/// checked. Takes some 10 seconds, free ports on loopback, and leaves nothing behind. Exits with 0
+/// checked. Takes two or three seconds and free ports on loopback, and leaves nothing behind. Exits with 0
 /// if every promise was kept.
 #[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
 struct Flags {
     /// Shows the logs of all nodes, on standard error; RUST_LOG says how much.
     #[arg(long)]

@@ -1,0 +1,157 @@
+//! What becomes of links: made, changed, lost, retired.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+use super::{COURTESY, Cluster, Leaving};
+use crate::{
+    hub::Command,
+    link::{Established, Link, LinkError, LinkEventKind, Surroundings},
+    peers,
+    wire::frame::GoingAway,
+};
+
+/// How many links of one node may be open besides the newest, as long as calls on them go on.
+const LINKS: usize = 8;
+
+impl Cluster {
+    /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
+    pub(super) fn linked(&mut self, established: Established) {
+        let addr = established.peer().addr();
+        let (events, to) = (self.hub.commands().clone(), self.hub.env());
+        let link = Link::start(
+            established,
+            Surroundings {
+                env: Arc::clone(to),
+                serve: Arc::clone(self.hub.server()),
+                events: Box::new(move |event| {
+                    // The node is shut down if nobody receives it.
+                    let _ = events.send(Command::Link(event));
+                }),
+                heartbeat: self.introduce.heartbeat,
+                max_body: self.hub.max_body(),
+            },
+        );
+        if self.leaving.is_some() {
+            return link.abort(LinkError::ShutDown);
+        }
+        // What this node accepts may have changed since it introduced itself.
+        link.send_state(&self.hub.server().state());
+        let now = self.now();
+        let peer = self.peers.entry(addr).or_default();
+        let (boot, me) = (link.peer().id().clone(), self.hub.me().id());
+        for former in peer.links.iter().filter(|link| link.is_open()) {
+            if *former.peer().id() != boot {
+                // That boot's process is gone, or another would not have its address.
+                former.abort(LinkError::Closed);
+            } else if *me < boot {
+                // One of the two nodes decides, so that both use the same link.
+                former.retire(GoingAway::Superseded);
+            }
+        }
+        if let Some(surplus) = peer.links.get(LINKS) {
+            surplus.abort(LinkError::Closed);
+        }
+        let before = peer.support();
+        peer.linked(now, Arc::clone(&link));
+        if before != peers::Support::Supported {
+            tracing::info!(node = %link.peer(), %addr, "linked");
+            let (node, support) = (Some(link.peer().clone()), peer.support());
+            self.news.push(peers::Event::SupportChanged { addr, node, support });
+        }
+        self.compare_primary(&link);
+        self.exchange_with(addr, link.peer().clone());
+    }
+
+    pub(super) fn link_event(&mut self, link: &Arc<Link>, kind: LinkEventKind) {
+        let addr = link.peer().addr();
+        match kind {
+            LinkEventKind::StateChanged => {
+                link.look_at_state();
+                self.compare_primary(link);
+                self.tell_of_state(link);
+            }
+            LinkEventKind::QuietChanged => {}
+            LinkEventKind::GoingAway(GoingAway::Superseded) => {}
+            LinkEventKind::GoingAway(GoingAway::Leaving) => {
+                if let Some(peer) = self.peers.get_mut(&addr)
+                    && peer.info.as_ref() == Some(link.peer())
+                {
+                    peer.left = true;
+                }
+            }
+            LinkEventKind::Ended(error) => {
+                let (now, random) = (self.now(), self.hub.env().random());
+                let Some(peer) = self.peers.get_mut(&addr) else { return };
+                peer.links.retain(|other| !Arc::ptr_eq(other, link));
+                if peer.links.iter().all(|other| other.peer().id() != link.peer().id()) {
+                    self.disagreeing.remove(link.peer().id());
+                }
+                if peer.left && peer.links.is_empty() {
+                    return peer.unlinked(now, COURTESY, random);
+                }
+                if matches!(error, LinkError::Retired) || peer.link().is_some() {
+                    return;
+                }
+                tracing::warn!(node = %link.peer(), %error, "link lost");
+                // Both ends lose a link at once, and one dials again.
+                let first = *self.hub.me().id() < *link.peer().id();
+                let courtesy = if first { Duration::ZERO } else { COURTESY };
+                peer.unlinked(now, courtesy, random);
+            }
+        }
+    }
+
+    /// Tells what calls a peer accepts from now on.
+    pub(super) fn tell_of_state(&self, link: &Link) {
+        let (node, state) = (link.peer(), link.state());
+        let accepting = state.accepting && !state.draining;
+        tracing::info!(%node, accepting, withdrawn = ?state.withdrawn, "node accepts other calls");
+        self.hub.emit(peers::Event::SupportChanged {
+            addr: node.addr(),
+            node: Some(node.clone()),
+            support: peers::Support::Supported,
+        });
+    }
+
+    pub(super) fn compare_primary(&mut self, link: &Link) {
+        let (theirs, ours) =
+            (link.state().primary_region.clone(), self.hub.primary_region().clone());
+        let id = link.peer().id();
+        if theirs == ours {
+            self.disagreeing.remove(id);
+            return;
+        }
+        if self.disagreeing.insert(id.clone(), theirs.clone()).as_ref() == Some(&theirs) {
+            return;
+        }
+        tracing::warn!(node = %link.peer(), %theirs, %ours, "nodes disagree on the primary region");
+        let node = link.peer().clone();
+        self.news.push(peers::Event::PrimaryDisagreement { node, theirs, ours });
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.peers.values().flat_map(|peer| &peer.links)
+    }
+
+    pub(super) fn leave(&mut self, within: Duration, done: oneshot::Sender<()>) {
+        let now = self.now();
+        self.membership.leave(now);
+        self.drain_membership();
+        self.links().for_each(|link| link.retire(GoingAway::Leaving));
+        self.leaving = Some(Leaving { until: now + within, done });
+    }
+
+    /// Stops once every link has ended, or the time for that is over.
+    pub(super) fn finish_leaving(&mut self) {
+        let over = self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.now());
+        if (over || self.links().next().is_none())
+            && let Some(leaving) = self.leaving.take()
+        {
+            // Whoever shut the node down may have stopped waiting.
+            let _ = leaving.done.send(());
+            self.hub.stop().cancel();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A node in a process of its own, for the tests that kill, stop and restart it.
+//!
+//! It is configured by the environment alone, as in production. It says `at <address>` when it has
+//! started, and one line for each call that begins. It ends when its standard input does, so that
+//! none is left behind, whatever becomes of the test.
+
+use std::{io::Write, time::Duration};
+
+use flyrpc::{Node, fly_rpc};
+use tokio::io::AsyncReadExt;
+
+#[fly_rpc]
+trait Worker {
+    async fn work(&self, millis: u64) -> String;
+}
+
+struct Here;
+
+impl Worker for Here {
+    async fn work(&self, millis: u64) -> String {
+        say("began");
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        std::env::var("FLY_MACHINE_ID").unwrap_or_default()
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Whoever reads may be gone; then standard input ends, too.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let heartbeat = std::env::var("HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
+    let node = Node::from_env()
+        .expect("the test sets what is needed")
+        .heartbeat(Duration::from_millis(heartbeat.unwrap_or(1_000)))
+        .serve(ServeWorker::new(Here));
+    let node = match node.start().await {
+        Ok(node) => node,
+        Err(error) => return say(&format!("failed: {error}")),
+    };
+    say(&format!("at {}", node.addr()));
+    let _ = tokio::io::stdin().read(&mut [0]).await;
+}

@@ -1,0 +1,301 @@
+//! Calls that are too large, too many, given up, or whose own types misbehave.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
+use futures_util::future::join_all;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use tokio::time::Instant;
+
+use super::{LONG, Scene, builder, count_panics, eventually};
+use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, secs};
+
+/// Methods that misbehave.
+#[fly_rpc]
+trait Odd {
+    async fn text(&self, text: String) -> String;
+    async fn take(&self, value: Trap) -> u8;
+    async fn give(&self, value: String) -> Trap;
+    async fn panic_with(&self, payload: Payload);
+    async fn panic_in_drop(&self, millis: u64) -> u64;
+    async fn block(&self, millis: u64) -> u64;
+}
+
+/// A value that goes off when it is encoded or decoded, as it says.
+#[derive(Debug, Clone, PartialEq)]
+struct Trap(String);
+
+impl Serialize for Trap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_str() {
+            "panic when encoded" => panic!("{}", self.0),
+            "fail when encoded" => Err(ser::Error::custom("it failed")),
+            text => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Trap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            text @ "panic when decoded" => panic!("{text}"),
+            "fail when decoded" => Err(de::Error::custom("it failed")),
+            "fail at length when decoded" => Err(de::Error::custom("it failed ".repeat(300_000))),
+            text => Ok(Trap(text.to_owned())),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Payload {
+    Number,
+    Bomb,
+    LongText,
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+struct Oddity;
+
+impl Odd for Oddity {
+    async fn text(&self, text: String) -> String {
+        text
+    }
+
+    async fn take(&self, _: Trap) -> u8 {
+        7
+    }
+
+    async fn give(&self, value: String) -> Trap {
+        Trap(value)
+    }
+
+    async fn panic_with(&self, payload: Payload) {
+        match payload {
+            Payload::Number => std::panic::panic_any(7),
+            Payload::Bomb => std::panic::panic_any(Bomb),
+            Payload::LongText => panic!("{}", "long ".repeat(500_000)),
+        }
+    }
+
+    async fn panic_in_drop(&self, millis: u64) -> u64 {
+        let _bomb = Bomb;
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        std::mem::forget(_bomb);
+        millis
+    }
+
+    async fn block(&self, millis: u64) -> u64 {
+        std::thread::sleep(Duration::from_millis(millis));
+        millis
+    }
+}
+
+/// Two linked nodes that serve [`Odd`], and a client of each aimed at the first: once remote, once
+/// local.
+async fn pair() -> (Node, Node, [OddClient; 2]) {
+    count_panics();
+    let iad = builder("iad-0", "iad").serve(ServeOdd::new(Oddity)).start().await.unwrap();
+    let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
+    hkg.ready().await;
+    let clients = [hkg.client::<OddClient>(), iad.client::<OddClient>()];
+    let clients = clients.map(|client| client.on_region("iad").timeout(LONG));
+    (iad, hkg, clients)
+}
+
+/// Expects that what `call` does is its own affair: a call beside it and one after it work.
+async fn alone<T: std::fmt::Debug>(
+    odd: &OddClient,
+    call: impl Future<Output = Result<T, RpcError>>,
+) -> RpcError {
+    let beside = tokio::spawn(odd.panic_in_drop(100));
+    let error = call.await.unwrap_err();
+    assert_eq!(beside.await.unwrap().unwrap(), 100, "after {error}");
+    assert_eq!(odd.text("after".to_owned()).await.unwrap(), "after");
+    error
+}
+
+#[tokio::test]
+async fn an_argument_that_does_not_encode_fails_its_call_alone() {
+    let (_iad, _hkg, [remote, local]) = pair().await;
+    for how in ["panic when encoded", "fail when encoded"] {
+        let error = alone(&remote, remote.take(Trap(how.to_owned()))).await;
+        assert!(matches!(error, RpcError::Encode { .. }), "{error:?}");
+        // Nothing is encoded here.
+        assert_eq!(local.take(Trap(how.to_owned())).await.unwrap(), 7);
+    }
+}
+
+#[tokio::test]
+async fn an_argument_that_does_not_decode_fails_its_call_alone_and_does_not_execute() {
+    let (_iad, _hkg, [remote, _]) = pair().await;
+    for how in ["panic when decoded", "fail when decoded", "fail at length when decoded"] {
+        let error = alone(&remote, remote.take(Trap(how.to_owned()))).await;
+        let RpcError::Unsupported { why: Unsupported::Arguments(why), .. } = error else {
+            panic!("{how}: {error:?}");
+        };
+        assert!(why.contains("value") || why.contains("panic"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_cross_fails_its_call_alone() {
+    let (_iad, _hkg, [remote, local]) = pair().await;
+    for how in [
+        "fail when encoded",
+        "panic when decoded",
+        "fail when decoded",
+        "fail at length when decoded",
+    ] {
+        let error = alone(&remote, remote.give(how.to_owned())).await;
+        assert!(matches!(error, RpcError::BadReply { .. }), "{how}: {error:?}");
+        assert!(error.may_have_executed());
+        assert_eq!(local.give(how.to_owned()).await.unwrap(), Trap(how.to_owned()));
+    }
+    let error = alone(&remote, remote.give("panic when encoded".to_owned())).await;
+    assert!(error.may_have_executed(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_panic_of_any_kind_is_its_calls_own() {
+    let (_iad, _hkg, clients) = pair().await;
+    for odd in clients {
+        for payload in [Payload::Number, Payload::Bomb, Payload::LongText] {
+            let error = alone(&odd, odd.panic_with(payload)).await;
+            assert!(matches!(error, RpcError::Panicked { .. }), "{payload:?}: {error:?}");
+            assert!(error.to_string().len() < 3_000_000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
+    let (_iad, _hkg, clients) = pair().await;
+    for odd in clients {
+        let error = alone(&odd, odd.timeout(millis(30)).panic_in_drop(10_000)).await;
+        assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_call_whose_handler_panics_on_that_frees_its_place() {
+    count_panics();
+    let iad = builder("iad-0", "iad").serve(ServeOdd::new(Oddity)).max_in_flight(1);
+    let iad = iad.start().await.unwrap();
+    let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
+    hkg.ready().await;
+    let odd = hkg.client::<OddClient>().on_region("iad");
+    drop(tokio::time::timeout(millis(50), odd.panic_in_drop(10_000)).await);
+    eventually("its place is free", async || odd.text(String::new()).await.is_ok()).await;
+    iad.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_blocks_its_thread_holds_up_no_other() {
+    let (_iad, _hkg, [remote, _]) = pair().await;
+    let blocked = tokio::spawn(remote.block(1_500));
+    tokio::time::sleep(millis(50)).await;
+    let start = Instant::now();
+    for _ in 0..50 {
+        remote.text("quick".to_owned()).await.unwrap();
+    }
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
+    assert_eq!(blocked.await.unwrap().unwrap(), 1_500);
+}
+
+#[tokio::test]
+async fn arguments_of_64_mebibytes_are_too_large_and_31_go_there_and_back() {
+    let (_iad, _hkg, [remote, local]) = pair().await;
+    let error = alone(&remote, remote.text("x".repeat(64 << 20))).await;
+    let RpcError::ArgumentsTooLarge { size, limit, .. } = error else { panic!("{error:?}") };
+    assert!(size > 64 << 20 && limit == 32 << 20, "{size} {limit}");
+    // A local call has no body.
+    assert_eq!(local.text("x".repeat(64 << 20)).await.unwrap().len(), 64 << 20);
+    let text = "x".repeat(31 << 20);
+    assert!(remote.text(text.clone()).await.unwrap() == text);
+}
+
+#[tokio::test]
+async fn a_timeout_without_end_is_one() {
+    let (_iad, _hkg, clients) = pair().await;
+    for odd in clients {
+        let endless = odd.timeout(Duration::MAX).wait(Duration::MAX);
+        assert_eq!(endless.text("fly".to_owned()).await.unwrap(), "fly");
+        assert_eq!(endless.panic_in_drop(20).await.unwrap(), 20);
+        let none = odd.timeout(Duration::ZERO).text("fly".to_owned()).await.unwrap_err();
+        assert!(matches!(none, RpcError::Timeout { .. }), "{none:?}");
+        assert!(!none.may_have_executed(), "{none:?}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_calls_at_once_from_one_task_all_end() {
+    let mut scene = Scene::with(|builder| builder.max_in_flight(20_000)).await;
+    let probe = scene.sibling().timeout(LONG);
+    let calls = (0..10_000).map(|number| probe.shout(format!("n{number}")));
+    for (number, reply) in join_all(calls).await.into_iter().enumerate() {
+        assert_eq!(reply.unwrap().0, format!("N{number}"));
+    }
+    scene.expect_unharmed().await;
+}
+
+#[tokio::test]
+async fn calls_dropped_half_way_take_their_handlers_with_them() {
+    let mut scene = Scene::new().await;
+    let probe = scene.sibling().timeout(LONG);
+    let calls = join_all((0..1_000).map(|_| probe.slow(60_000)));
+    drop(tokio::time::timeout(millis(300), calls).await);
+    assert!(scene.counts.begun() > 1);
+    let local = scene.node.client::<ProbeClient>();
+    drop(tokio::time::timeout(millis(50), join_all((0..100).map(|_| local.slow(60_000)))).await);
+    scene.expect_unharmed().await;
+    assert_eq!(scene.counts.ended(), 0);
+}
+
+#[tokio::test]
+async fn calls_of_all_lengths_dropped_at_any_moment_leave_the_link_in_order() {
+    let mut scene = Scene::new().await;
+    let probe = scene.sibling().timeout(LONG);
+    for micros in (0..4_000).step_by(100) {
+        let long = probe.echo(vec![7; 100_000]);
+        let short = probe.shout("short".to_owned());
+        let both = async { tokio::join!(long, short) };
+        drop(tokio::time::timeout(Duration::from_micros(micros), both).await);
+    }
+    assert_eq!(probe.echo(vec![7; 100_000]).await.unwrap(), vec![7; 100_000]);
+    scene.expect_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_node_takes_its_calls_and_tasks_with_it() {
+    count_panics();
+    let counts = std::sync::Arc::<Counts>::default();
+    let prober = Prober { name: "iad-0".to_owned(), counts: counts.clone() };
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    let iad = builder("iad-0", "iad").serve(ServeProbe::new(prober)).drain_timeout(millis(50));
+    let iad = iad.start().await.unwrap();
+    let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
+    hkg.ready().await;
+    let probe = hkg.client::<ProbeClient>().on_region("iad");
+    let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(60_000))).collect();
+    eventually("they run", async || counts.begun.load(Ordering::SeqCst) == 10).await;
+    let start = Instant::now();
+    iad.shutdown().await;
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
+    }
+    // Dropped rather than shut down.
+    drop((hkg, probe));
+    eventually("all tasks are gone", async || alive() <= before).await;
+    assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
+    assert_eq!(counts.ended.load(Ordering::SeqCst), 0);
+}

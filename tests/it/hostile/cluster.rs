@@ -1,0 +1,197 @@
+//! Nodes among themselves: many, started twice, restarted, of two clusters.
+
+use flyrpc::{Node, RpcError, StartError, Support};
+use futures_util::future::join_all;
+
+use super::{LONG, builder, count_panics, eventually};
+use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis};
+
+fn serve(name: &str) -> ServeProbe<Prober> {
+    ServeProbe::new(Prober { name: name.to_owned(), counts: std::sync::Arc::<Counts>::default() })
+}
+
+/// Waits until `node` has links to this many others.
+async fn linked(node: &Node, count: usize) {
+    eventually("the links are open", async || {
+        let peers = node.peers();
+        peers.iter().filter(|peer| peer.support == Support::Supported).count() == count
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn twenty_nodes_all_know_and_call_each_other() {
+    count_panics();
+    let name = |number: usize| format!("n{number}");
+    let region = |number: usize| format!("r{number}");
+    // Alone at first, so that the machine's load does not look like silence.
+    let start = |number, seeds: Vec<_>| {
+        let builder = builder(&name(number), &region(number)).heartbeat(millis(500));
+        builder.seeds(seeds).serve(serve(&name(number))).start()
+    };
+    let first = start(0, vec![]).await.unwrap();
+    let rest = join_all((1..20).map(|number| start(number, vec![first.addr()]))).await;
+    let mut nodes = vec![first];
+    nodes.extend(rest.into_iter().map(Result::unwrap));
+    for node in &nodes {
+        linked(node, 19).await;
+    }
+    let calls = nodes.iter().flat_map(|node| {
+        let probe = node.client::<ProbeClient>().timeout(LONG);
+        (0..20).map(move |number| (number, probe.on_region(region(number)).shout(String::new())))
+    });
+    let calls = calls.map(|(number, call)| async move {
+        assert_eq!(call.await.unwrap().1, name(number));
+    });
+    join_all(calls).await;
+    for node in &nodes {
+        for number in 0..20 {
+            assert_eq!(node.nodes_in(region(number)).len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn clusters_that_have_each_other_for_seeds_never_mix() {
+    count_panics();
+    let listener = || std::net::TcpListener::bind(super::LOOPBACK).unwrap().local_addr().unwrap();
+    let addrs = [listener(), listener(), listener(), listener()];
+    let start = |at: usize, cluster: &str| {
+        let builder = builder(&format!("{cluster}-{at}"), "iad").cluster(cluster);
+        builder.listen(addrs[at]).seeds(addrs).serve(serve(cluster)).start()
+    };
+    let nodes = [
+        start(0, "blue").await.unwrap(),
+        start(1, "blue").await.unwrap(),
+        start(2, "green").await.unwrap(),
+        start(3, "green").await.unwrap(),
+    ];
+    for (at, node) in nodes.iter().enumerate() {
+        node.ready().await;
+        linked(node, 1).await;
+        let own = if at < 2 { "blue" } else { "green" };
+        assert_eq!(node.nodes_in("iad").len(), 2, "{:?}", node.peers());
+        for _ in 0..10 {
+            let served = node.client::<ProbeClient>().shout(String::new()).await.unwrap().1;
+            assert_eq!(served, own);
+        }
+        let strangers = node.peers().into_iter().filter(|peer| {
+            matches!(&peer.support, Support::Unsupported(why) if why.to_string().contains("cluster"))
+        });
+        assert_eq!(strangers.count(), 2, "{:?}", node.peers());
+    }
+}
+
+#[tokio::test]
+async fn a_node_restarted_on_its_port_is_found_and_its_former_boot_is_not_called() {
+    count_panics();
+    let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
+    let (addr, former) = (iad.addr(), iad.id().clone());
+    let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
+    hkg.ready().await;
+    let probe = hkg.client::<ProbeClient>();
+    assert_eq!(probe.on_region("iad").shout(String::new()).await.unwrap().1, "first");
+    // As a crash: nothing is said.
+    drop(iad);
+    let mut again = None;
+    eventually("the port is free", async || {
+        again = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
+        again.is_some()
+    })
+    .await;
+    let wait = probe.on_region("iad").timeout(LONG).wait(LONG);
+    eventually("it is called", async || {
+        wait.shout(String::new()).await.is_ok_and(|(_, by)| by == "second")
+    })
+    .await;
+    let error = probe.on_node(&former).shout(String::new()).await.unwrap_err();
+    assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
+    assert_eq!(hkg.nodes_in("iad").len(), 1);
+    assert_eq!(hkg.peers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_seed_that_left_and_started_again_without_seeds_is_found() {
+    count_panics();
+    let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
+    let addr = iad.addr();
+    let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
+    hkg.ready().await;
+    iad.shutdown().await;
+    drop(iad);
+    let mut again = None;
+    eventually("the port is free", async || {
+        again = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
+        again.is_some()
+    })
+    .await;
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG).wait(LONG);
+    assert_eq!(probe.shout(String::new()).await.unwrap().1, "second");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_on_its_way_at_a_shutdown_arrives_whole() {
+    count_panics();
+    for delay in [0, 2, 5, 10, 20, 40] {
+        let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
+        let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
+        hkg.ready().await;
+        let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG);
+        let call = probe.produce(1_000_000);
+        let shutdown = async {
+            tokio::time::sleep(millis(delay)).await;
+            iad.shutdown().await;
+        };
+        match tokio::join!(call, shutdown).0 {
+            Ok(bytes) => assert_eq!(bytes.len(), 1_000_000),
+            Err(error) => assert!(!error.may_have_executed(), "after {delay} ms: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let node = builder("a", "iad").serve(serve("a")).start().await.unwrap();
+    let addr = node.addr();
+    let error = builder("b", "iad").listen(addr).serve(serve("b")).start().await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("cannot listen at {addr}"));
+    // By datagrams alone, too.
+    let socket = std::net::UdpSocket::bind(super::LOOPBACK).unwrap();
+    let addr = socket.local_addr().unwrap();
+    let error = builder("c", "iad").listen(addr).serve(serve("c")).start().await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn two_services_of_one_name_are_an_error_that_names_both() {
+    let error = builder("a", "iad").serve(serve("a")).serve(serve("b")).start().await.unwrap_err();
+    let StartError::DuplicateService { name, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(name, "Probe");
+    assert_eq!(error.to_string().matches("ServeProbe").count(), 2, "{error}");
+}
+
+#[tokio::test]
+async fn nodes_that_advertise_one_address_are_told_so() {
+    let a = builder("a", "iad").serve(serve("a")).start().await.unwrap();
+    let b = builder("b", "iad").advertise(a.addr()).seeds([a.addr()]).serve(serve("b"));
+    // Its own address is no seed to it; so it knows nobody, and the other tells nothing.
+    let b = b.start().await.unwrap();
+    let c = builder("c", "iad").advertise(a.addr()).serve(serve("c")).start().await.unwrap();
+    b.ready().await;
+    assert_eq!(a.nodes_in("iad"), [a.info().clone()]);
+    drop((b, c));
+}
+
+#[tokio::test]
+async fn a_small_limit_for_bodies_keeps_nobody_from_joining() {
+    let start = |name: &'static str, seeds: Vec<std::net::SocketAddr>| {
+        builder(name, name).max_body(64).seeds(seeds).serve(serve(name)).start()
+    };
+    let a = start("a", vec![]).await.unwrap();
+    let b = start("b", vec![a.addr()]).await.unwrap();
+    let c = start("c", vec![a.addr()]).await.unwrap();
+    for node in [&a, &b, &c] {
+        linked(node, 2).await;
+    }
+}

@@ -1,0 +1,202 @@
+//! Things at a seed's address that are no nodes, and what becomes of them.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use flyrpc::{Event, Peer, RpcError, Support};
+use futures_util::StreamExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::Instant,
+};
+use tracing::field::{Field, Visit};
+
+use super::{HEARTBEAT, LONG, builder, eventually};
+use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis};
+
+/// Does the same with every connection.
+async fn listen<F>(
+    mut serve: impl FnMut(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(super::LOOPBACK).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    (addr, task)
+}
+
+async fn http(mut stream: TcpStream) {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+}
+
+async fn garbage(mut stream: TcpStream) {
+    let _ = stream.write_all(&[0xc1; 5_000]).await;
+}
+
+async fn hang_up(stream: TcpStream) {
+    drop(stream);
+}
+
+async fn silence(stream: TcpStream) {
+    // For longer than any node waits for a word.
+    tokio::time::sleep(LONG).await;
+    drop(stream);
+}
+
+/// Collects what is logged at `warn` and above.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl Visit for Line {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{}={value:?} ", field.name());
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+fn serve(name: &str) -> ServeProbe<Prober> {
+    ServeProbe::new(Prober { name: name.to_owned(), counts: Arc::<Counts>::default() })
+}
+
+#[tokio::test]
+async fn what_is_no_node_is_visible_logged_once_and_never_called() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let closed = TcpListener::bind(super::LOOPBACK).await.unwrap().local_addr().unwrap();
+    let things = [
+        (closed, "nothing answers"),
+        (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
+        (listen(garbage).await.0, "not flyrpc: it said"),
+        (listen(hang_up).await.0, "hung up"),
+        (listen(silence).await.0, "says nothing"),
+    ];
+    let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
+    let seeds = things.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
+    let hkg = builder("hkg-0", "hkg").seeds(seeds).start().await.unwrap();
+    let start = Instant::now();
+    let probe: ProbeClient = hkg.client();
+    assert_eq!(probe.shout("at once".to_owned()).await.unwrap().1, "iad-0");
+    assert!(start.elapsed() < millis(1_000), "{:?}", start.elapsed());
+
+    hkg.ready().await;
+    eventually("all were asked", async || {
+        hkg.peers().iter().all(|peer| peer.support != Support::Unknown)
+    })
+    .await;
+    let peers = hkg.peers();
+    for (addr, why) in &things {
+        let peer: Vec<&Peer> = peers.iter().filter(|peer| peer.addr == *addr).collect();
+        assert_eq!(peer.len(), 1, "{addr}");
+        assert!(peer[0].support.to_string().contains(why), "{why}: {}", peer[0].support);
+        assert!(peer[0].node.is_none() && !peer[0].accepting);
+    }
+    let error = probe.on_region("syd").shout(String::new()).await.unwrap_err();
+    assert!(matches!(error, RpcError::NoNode { .. }));
+    let known =
+        "4 at an address where something else answers, 1 at an address where nothing answers";
+    assert!(error.to_string().contains(known), "{error}");
+    for _ in 0..20 {
+        assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
+    }
+    let log = log.0.lock().unwrap().clone();
+    for (addr, _) in &things {
+        let lines = log.iter().filter(|line| line.contains(&addr.to_string()));
+        assert_eq!(lines.count(), 1, "{addr}: {log:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_a_node_is_picked_up_without_a_restart() {
+    let (addr, task) = listen(http).await;
+    let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
+    let mut events = hkg.events();
+    hkg.ready().await;
+    task.abort();
+    let _ = task.await;
+    let iad = builder("iad-0", "iad").listen(addr).serve(serve("iad-0")).start().await.unwrap();
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG).wait(LONG);
+    assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
+    let changed = async {
+        loop {
+            match events.next().await.unwrap() {
+                Event::SupportChanged { support: Support::Supported, node, .. } => break node,
+                _ => {}
+            }
+        }
+    };
+    let node = tokio::time::timeout(LONG, changed).await.unwrap();
+    assert_eq!(node.as_ref(), Some(iad.info()));
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_a_node_is_seen_as_what_it_is() {
+    let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
+    let addr = iad.addr();
+    let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
+    hkg.ready().await;
+    iad.shutdown().await;
+    drop(iad);
+    let listener = eventually_bound(addr).await;
+    let answering = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            http(stream).await;
+        }
+    });
+    eventually("it is seen", async || {
+        let peers = hkg.peers();
+        peers.iter().any(|peer| peer.addr == addr && peer.support.to_string().contains("HTTP"))
+    })
+    .await;
+    assert!(hkg.nodes_in("iad").is_empty());
+    answering.abort();
+    assert!(HEARTBEAT < millis(1_000));
+}
+
+async fn eventually_bound(addr: SocketAddr) -> TcpListener {
+    let mut bound = None;
+    eventually("the port is free", async || {
+        bound = TcpListener::bind(addr).await.ok();
+        bound.is_some()
+    })
+    .await;
+    bound.expect("just bound")
+}

@@ -1,0 +1,174 @@
+//! Calls to this very node: no socket, and otherwise what a call to another node would have been.
+
+use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
+use tokio::time::Instant;
+
+use crate::support::{ProbeClient, World, secs, sleep};
+
+/// What a node may serve of "Notes" while its own code calls another version.
+mod old {
+    use super::*;
+
+    #[fly_rpc(name = "Notes")]
+    pub(super) trait Notes {
+        async fn add(&self, text: String) -> u64;
+        async fn slow(&self, millis: u64) -> u64;
+        async fn panic(&self);
+        async fn gone(&self);
+        async fn context(&self) -> (bool, u32, String);
+        #[rpc(primary)]
+        async fn write(&self);
+        async fn number(&self) -> i64;
+        async fn kind(&self, of: u64) -> u8;
+    }
+
+    pub(super) struct Served;
+
+    impl Notes for Served {
+        async fn add(&self, text: String) -> u64 {
+            text.len() as u64
+        }
+
+        async fn slow(&self, millis: u64) -> u64 {
+            sleep(std::time::Duration::from_millis(millis)).await;
+            millis
+        }
+
+        async fn panic(&self) {
+            panic!("of old");
+        }
+
+        async fn gone(&self) {}
+
+        async fn context(&self) -> (bool, u32, String) {
+            let context = flyrpc::context();
+            (context.is_local(), context.attempt(), context.caller().name().to_owned())
+        }
+
+        async fn write(&self) {}
+
+        async fn number(&self) -> i64 {
+            -1
+        }
+
+        async fn kind(&self, of: u64) -> u8 {
+            of as u8
+        }
+    }
+}
+
+mod new {
+    use super::*;
+
+    #[fly_rpc(name = "Notes")]
+    pub(super) trait Notes {
+        async fn number(&self) -> u64;
+        async fn write(&self);
+        async fn add(&self, text: String, tag: Option<String>) -> u64;
+        async fn context(&self) -> (bool, u32, String);
+        async fn slow(&self, millis: u64) -> u64;
+        async fn panic(&self);
+        async fn list(&self) -> Vec<String>;
+        async fn kind(&self, of: String) -> u8;
+    }
+}
+
+/// hkg-0 serves the old version, iad-0 too; clients are of the new one.
+async fn old_nodes() -> (World, Vec<Node>) {
+    let mut world = World::new();
+    let mut nodes = Vec::new();
+    for (name, region) in [("iad-0", "iad"), ("hkg-0", "hkg")] {
+        let (_, builder) = world.builder(name, region);
+        let builder = builder.serve(old::ServeNotes::new(old::Served));
+        let node = builder.serve(world.prober(name)).start().await.unwrap();
+        node.ready().await;
+        nodes.push(node);
+    }
+    sleep(secs(1)).await;
+    (world, nodes)
+}
+
+/// Everything that can be said of a call, alike for this node and another.
+#[tokio::test(start_paused = true)]
+async fn another_version_of_the_trait_is_served_by_name_here_as_elsewhere() {
+    let (_world, nodes) = old_nodes().await;
+    let notes: new::NotesClient = nodes[1].client();
+    for (region, local) in [("hkg", true), ("iad", false)] {
+        let notes = notes.on_region(region);
+        assert_eq!(notes.add("four".into(), None).await.unwrap(), 4);
+        assert_eq!(notes.context().await.unwrap(), (local, 1, "hkg-0".to_owned()));
+
+        let error = notes.add("four".into(), Some("tag".into())).await.unwrap_err();
+        let lacks = |error: &RpcError, what: &str| match error {
+            RpcError::Unsupported { why: Unsupported::Arguments(detail), node, .. } => {
+                node.region().as_str() == region && detail.contains(what)
+            }
+            _ => false,
+        };
+        assert!(lacks(&error, "tag"), "{error:?}");
+        let error = notes.kind("a".into()).await.unwrap_err();
+        assert!(lacks(&error, "of"), "{error:?}");
+        assert!(!error.may_have_executed());
+
+        let error = notes.list().await.unwrap_err();
+        assert!(
+            matches!(&error, RpcError::Unsupported { why: Unsupported::Method, .. }),
+            "{region}: {error:?}"
+        );
+        let error = notes.number().await.unwrap_err();
+        assert!(matches!(&error, RpcError::BadReply { .. }), "{error:?}");
+        assert!(error.may_have_executed());
+
+        let error = notes.panic().await.unwrap_err();
+        assert!(matches!(&error, RpcError::Panicked { message, .. } if message == "of old"));
+        let start = Instant::now();
+        let error = notes.timeout(secs(2)).slow(60_000).await.unwrap_err();
+        assert!(matches!(&error, RpcError::Timeout { sent: true, .. }), "{error:?}");
+        assert_eq!(start.elapsed(), secs(2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_method_that_is_primary_where_it_is_served_is_refused_here_as_elsewhere() {
+    let (_world, nodes) = old_nodes().await;
+    let (iad, hkg) = (&nodes[0], &nodes[1]);
+    for node in [iad, hkg] {
+        let error = node.client::<new::NotesClient>().on_region("hkg").write().await.unwrap_err();
+        assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
+        node.client::<new::NotesClient>().on_region("iad").write().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_selector_a_method_that_this_node_lacks_is_called_elsewhere() {
+    let (_world, nodes) = old_nodes().await;
+    let error = nodes[1].client::<new::NotesClient>().list().await.unwrap_err();
+    assert!(matches!(error, RpcError::Unsupported { .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_detached_call_here_outlives_its_caller_and_its_deadline() {
+    let mut world = World::new();
+    let iad = world.start("iad-0", "iad").await;
+    let probe: ProbeClient = iad.client();
+    let error = probe.timeout(secs(1)).slow_and_detached(3_000).await.unwrap_err();
+    assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
+    let call = tokio::spawn(probe.slow_and_detached(3_000));
+    sleep(secs(1)).await;
+    call.abort();
+    assert_eq!(world.counts.ended(), 0);
+    sleep(secs(4)).await;
+    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_here_fails_in_its_own_way_as_one_elsewhere() {
+    let mut world = World::new();
+    let _iad = world.start("iad-0", "iad").await;
+    let hkg = world.start("hkg-0", "hkg").await;
+    for region in ["iad", "hkg"] {
+        let probe = hkg.client::<ProbeClient>().on_region(region);
+        assert_eq!(probe.fail().await.unwrap(), Err("no".to_owned()));
+        assert_eq!(probe.shout("a".into()).await.unwrap().0, "A");
+    }
+}

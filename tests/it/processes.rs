@@ -1,0 +1,206 @@
+//! Nodes in processes of their own, which are killed, stopped for a while, and started again.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use flyrpc::{Node, RpcError, fly_rpc};
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::support::{millis, secs};
+
+#[fly_rpc]
+trait Worker {
+    async fn work(&self, millis: u64) -> String;
+}
+
+const HEARTBEAT: Duration = Duration::from_millis(100);
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A node in a process of its own. Dropping it kills it.
+struct Process {
+    child: Child,
+    addr: SocketAddr,
+    begun: Arc<AtomicUsize>,
+    _reading: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts a node in iad, where the primary is.
+    async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
+        let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
+            .env_clear()
+            .env("FLY_MACHINE_ID", name)
+            .env("FLY_REGION", "iad")
+            .env("PRIMARY_REGION", "iad")
+            .env("FLYRPC_LISTEN", listen.to_string())
+            .env("FLYRPC_SEEDS", seeds.join(","))
+            .env("HEARTBEAT_MS", HEARTBEAT.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().expect("a first line");
+        let addr = first.strip_prefix("at ").unwrap_or_else(|| panic!("{name}: {first}"));
+        let addr = addr.parse().unwrap();
+        let begun = Arc::<AtomicUsize>::default();
+        let reading = tokio::spawn(count(lines, Arc::clone(&begun)));
+        Process { child, addr, begun, _reading: reading }
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// kill -9
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+async fn count(mut lines: Lines<BufReader<ChildStdout>>, begun: Arc<AtomicUsize>) {
+    while let Ok(Some(_)) = lines.next_line().await {
+        begun.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn any_port() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+/// A node in this process, in hkg, that serves nothing.
+async fn caller(seeds: &[SocketAddr]) -> (Node, WorkerClient) {
+    let node = Node::builder()
+        .name("hkg-0")
+        .region("hkg")
+        .primary_region("iad")
+        .heartbeat(HEARTBEAT)
+        .seeds(seeds)
+        .start()
+        .await
+        .unwrap();
+    node.ready().await;
+    let worker = node.client::<WorkerClient>().on_primary().timeout(LONG);
+    (node, worker)
+}
+
+async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < LONG);
+        tokio::time::sleep(millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_on_a_killed_process_fail_at_once_and_the_next_go_elsewhere() {
+    let (a, b) =
+        (Process::start("a", any_port(), &[]).await, Process::start("b", any_port(), &[]).await);
+    let (_node, worker) = caller(&[a.addr, b.addr]).await;
+    let calls: Vec<_> = (0..40).map(|_| tokio::spawn(worker.work(700))).collect();
+    eventually(async || a.begun() + b.begun() == 40).await;
+    assert!(a.begun() > 0, "equals are picked equally often");
+    let lost = a.begun();
+    a.kill().await;
+    let killed = Instant::now();
+    let mut failed = 0;
+    for call in calls {
+        if let Err(error) = call.await.unwrap() {
+            assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
+            failed += 1;
+        }
+    }
+    assert_eq!(failed, lost);
+    assert!(killed.elapsed() < secs(3));
+    for _ in 0..20 {
+        assert_eq!(worker.work(0).await.unwrap(), "b");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_process_runs_no_dead_calls_when_it_goes_on_and_is_avoided_meanwhile() {
+    let (a, b) =
+        (Process::start("a", any_port(), &[]).await, Process::start("b", any_port(), &[]).await);
+    let (node, worker) = caller(&[a.addr, b.addr]).await;
+    let id = node.nodes_in("iad").into_iter().find(|info| info.name() == "a").unwrap();
+    let on_a = worker.on_node(id.id()).timeout(millis(300));
+    on_a.work(0).await.unwrap();
+    let begun = a.begun();
+    a.signal("-STOP").await;
+    for outcome in join_all((0..50).map(|_| on_a.work(0))).await {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
+    }
+    for _ in 0..20 {
+        assert_eq!(worker.work(0).await.unwrap(), "b");
+    }
+    // Well beyond the silence after which the link is broken, too.
+    tokio::time::sleep(HEARTBEAT * 8).await;
+    a.signal("-CONT").await;
+    eventually(async || on_a.work(0).await.is_ok()).await;
+    assert_eq!(a.begun(), begun + 1);
+}
+
+#[tokio::test]
+async fn a_process_stopped_for_a_moment_runs_what_is_still_waited_for() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let (_node, worker) = caller(&[a.addr]).await;
+    worker.work(0).await.unwrap();
+    a.signal("-STOP").await;
+    let waiting = tokio::spawn(worker.work(0));
+    let given_up = worker.timeout(millis(50)).work(0).await;
+    assert!(matches!(given_up, Err(RpcError::Timeout { .. })));
+    tokio::time::sleep(HEARTBEAT * 3).await;
+    a.signal("-CONT").await;
+    assert_eq!(waiting.await.unwrap().unwrap(), "a");
+    assert_eq!(a.begun(), 2);
+}
+
+#[tokio::test]
+async fn a_process_killed_and_started_again_on_its_port_is_called_again() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let addr = a.addr;
+    let (node, worker) = caller(&[addr]).await;
+    let former = node.nodes_in("iad");
+    a.kill().await;
+    let again = Process::start("a again", addr, &[]).await;
+    assert_eq!(worker.wait(LONG).work(0).await.unwrap(), "a again");
+    let former = worker.on_node(former[0].id()).work(0).await.unwrap_err();
+    assert!(matches!(former, RpcError::NoNode { .. }), "{former:?}");
+    assert_eq!(node.nodes_in("iad").len(), 1);
+    drop(again);
+}
+
+#[tokio::test]
+async fn a_process_that_starts_late_is_waited_for() {
+    let addr = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let waiting = tokio::spawn(async move {
+        let (_node, worker) = caller(&[addr]).await;
+        worker.wait(LONG).work(0).await
+    });
+    tokio::time::sleep(millis(500)).await;
+    let _late = Process::start("late", addr, &[]).await;
+    assert_eq!(waiting.await.unwrap().unwrap(), "late");
+}
