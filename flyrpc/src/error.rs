@@ -76,7 +76,7 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// Whether any of the call's frame was handed to a socket.
+        /// Whether all that it takes to start the call may have reached a socket, in any attempt.
         sent: bool,
     },
     /// The link to the node broke, or the node was silent for 5 heartbeats. May have executed if
@@ -89,7 +89,7 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// Whether any of the call's frame was handed to a socket.
+        /// Whether all that it takes to start the call may have reached a socket, in any attempt.
         sent: bool,
         /// What ended the link.
         source: Arc<dyn Error + Send + Sync>,

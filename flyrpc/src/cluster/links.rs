@@ -54,6 +54,9 @@ impl Cluster {
             surplus.abort(LinkError::Closed);
         }
         let before = peer.support();
+        // A member that gossip told of has nothing to tell that gossip does not: with all of them,
+        // a joiner of a large cluster would compare its members as many times as there are.
+        let compare = peer.seed || !peer.member || !self.ready;
         peer.linked(now, Arc::clone(&link));
         if before != peers::Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "linked");
@@ -61,7 +64,9 @@ impl Cluster {
             self.news.push(peers::Event::SupportChanged { addr, node, support });
         }
         self.compare_primary(&link);
-        self.exchange_with(addr, link.peer().clone());
+        if compare {
+            self.exchange_with(addr, link.peer().clone());
+        }
     }
 
     pub(super) fn link_event(&mut self, link: &Arc<Link>, kind: LinkEventKind) {

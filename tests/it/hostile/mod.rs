@@ -101,9 +101,8 @@ impl Scene {
             assert_eq!(reply.unwrap().0, "STILL HERE", "at {at}");
             let mut lost = Vec::new();
             while let Some(event) = self.events.next().now_or_never() {
-                match event {
-                    Some(Event::Down(node) | Event::Left(node)) => lost.push(node),
-                    _ => {}
+                if let Some(Event::Down(node) | Event::Left(node)) = event {
+                    lost.push(node);
                 }
             }
             assert!(lost.iter().all(|node| node.id() != self.node.id()), "at {at}: {lost:?}");

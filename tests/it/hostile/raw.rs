@@ -33,7 +33,6 @@ pub(super) mod method {
     pub(crate) const SHOUT: u64 = 3;
     pub(crate) const SLOW: u64 = 4;
     pub(crate) const ECHO: u64 = 8;
-    pub(crate) const PRODUCE: u64 = 9;
 }
 
 /// Says that the body comes in chunks.

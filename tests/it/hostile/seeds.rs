@@ -157,9 +157,10 @@ async fn what_becomes_a_node_is_picked_up_without_a_restart() {
     assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
     let changed = async {
         loop {
-            match events.next().await.unwrap() {
-                Event::SupportChanged { support: Support::Supported, node, .. } => break node,
-                _ => {}
+            if let Event::SupportChanged { support: Support::Supported, node, .. } =
+                events.next().await.unwrap()
+            {
+                break node;
             }
         }
     };
