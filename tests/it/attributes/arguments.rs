@@ -153,12 +153,12 @@ async fn a_new_caller_leaves_out_what_an_old_server_does_not_list_if_it_is_none(
 #[tokio::test(start_paused = true)]
 async fn a_method_that_the_other_version_lacks_is_unsupported() {
     let worker = Worker::default();
-    let (_world, iad, hkg) =
-        nodes(ServeOld::new(worker.clone()), ServeNew::new(worker.clone())).await;
-    let added = hkg.client::<NewClient>().on_region("iad").added().await;
-    assert_eq!(why(added), Unsupported::Method);
-    let gone = iad.client::<OldClient>().on_region("hkg").gone().await;
-    assert_eq!(why(gone), Unsupported::Method);
+    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
+        assert_eq!(why(new.added().await), Unsupported::Method);
+    });
+    there_and_here!(ServeNew::new(worker.clone()), |old: OldClient| {
+        assert_eq!(why(old.gone().await), Unsupported::Method);
+    });
     assert_eq!(worker.begun_and_ended(), (0, 0));
 }
 

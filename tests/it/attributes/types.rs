@@ -277,10 +277,11 @@ async fn methods_of_every_shape_can_be_called() {
     });
 }
 
-/// Methods with names that mean something elsewhere, each of which gives its name.
+/// Methods with names that mean something elsewhere, or are much alike. Each gives its own.
 macro_rules! names {
     ($($method:ident)*) => {
         #[fly_rpc]
+        #[allow(non_snake_case, clippy::wrong_self_convention)]
         #[allow(clippy::new_ret_no_self, clippy::should_implement_trait)]
         trait Names {
             $(async fn $method(&self) -> String;)*
@@ -297,6 +298,7 @@ macro_rules! names {
         #[tokio::test(start_paused = true)]
         async fn methods_of_any_name_can_be_called() {
             there_and_here!(ServeNames::new(Named), |client: NamesClient| {
+                assert_eq!(client.clone().await.unwrap(), "clone");
                 $(assert_eq!(
                     NamesClient::$method(&client).await.unwrap(),
                     stringify!($method),
@@ -306,7 +308,28 @@ macro_rules! names {
     };
 }
 
-names! { new clone serve call from into drop default fmt send poll r#type __ }
+names! {
+    new clone serve call from into drop default fmt send poll handle method r#type r#match self_
+    foo_bar foo__bar foobar fooBar __ _1
+}
+
+#[test]
+fn variants_are_camel_case_where_that_is_a_name_of_its_own() {
+    let _camel = [NamesRequest::New {}, NamesRequest::Match {}];
+    let _raw = [
+        NamesRequest::foo_bar {},
+        NamesRequest::foo__bar {},
+        NamesRequest::fooBar {},
+        NamesRequest::self_ {},
+        NamesRequest::__ {},
+    ];
+}
+
+#[test]
+fn debug_names_the_method() {
+    let text = format!("{:?} {:?}", NamesRequest::New {}, NamesResponse::foo_bar(String::new()));
+    assert_eq!(text, "Names.new Names.foo_bar");
+}
 
 mod several {
     use super::*;

@@ -1,7 +1,9 @@
 //! Generated code passes where every lint is an error.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, missing_debug_implementations, unreachable_pub, unused, warnings)]
-#![deny(clippy::all)]
+#![deny(elided_lifetimes_in_paths, explicit_outlives_requirements, single_use_lifetimes)]
+#![deny(trivial_casts, trivial_numeric_casts, unused_qualifications, unused_results)]
+#![deny(clippy::all, clippy::pedantic, clippy::nursery)]
 
 use flyrpc::fly_rpc;
 
@@ -85,4 +87,4 @@ fn main() {
     assert_send(&call);
 }
 
-fn assert_send<T: Send + 'static>(_: &T) {}
+const fn assert_send<T: Send + 'static>(_: &T) {}
