@@ -44,7 +44,7 @@ const MAX_AHEAD: u32 = 4;
 
 /// A peer that answers no ping for so many heartbeats, and for so long, is given up.
 const UNANSWERED_HEARTBEATS: u32 = 2 * SILENT_HEARTBEATS;
-const UNANSWERED: Duration = Duration::from_secs(5);
+const UNANSWERED: Duration = Duration::from_secs(2);
 
 /// How much an idle link is ready to read.
 const IDLE_READ: usize = 2 << 10;

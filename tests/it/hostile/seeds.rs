@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use flyrpc::{Event, Peer, RpcError, Support};
+use flyrpc::{Env, Event, Peer, RpcError, Support};
 use futures_util::StreamExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,7 +16,7 @@ use tokio::{
 use tracing::field::{Field, Visit};
 
 use super::{LONG, builder, eventually};
-use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis};
+use crate::support::{Counts, PORT, ProbeClient, Prober, ServeProbe, World, millis, until};
 
 /// Does the same with every connection.
 async fn listen<F>(
@@ -50,12 +50,6 @@ async fn garbage(mut stream: TcpStream) {
 }
 
 async fn hang_up(stream: TcpStream) {
-    drop(stream);
-}
-
-async fn silence(stream: TcpStream) {
-    // For longer than any node waits for a word.
-    tokio::time::sleep(LONG).await;
     drop(stream);
 }
 
@@ -107,7 +101,6 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
         (listen(garbage).await.0, "not flyrpc: it said"),
         (listen(hang_up).await.0, "hung up"),
-        (listen(silence).await.0, "says nothing"),
     ];
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
     let seeds = things.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
@@ -132,7 +125,7 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
     let error = probe.on_region("syd").shout(String::new()).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. }));
     let known =
-        "4 at an address where something else answers, 1 at an address where nothing answers";
+        "3 at an address where something else answers, 1 at an address where nothing answers";
     assert!(error.to_string().contains(known), "{error}");
     for _ in 0..20 {
         assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
@@ -142,6 +135,24 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
         let lines = log.iter().filter(|line| line.contains(&addr.to_string()));
         assert_eq!(lines.count(), 1, "{addr}: {log:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_connections_and_says_nothing_is_visible() {
+    let world = World::new();
+    let (mute, host) = (world.net.add_host("mute", "iad"), world.net.add_host("hkg-0", "hkg"));
+    let mut listener = mute.listen(mute.addr(PORT)).await.unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok(accepted) = listener.accept().await {
+            silent.push(accepted);
+        }
+    });
+    let hkg = world.builder_on(&host, "hkg-0", "hkg").seeds([mute.addr(PORT)]).start().await;
+    let hkg = hkg.unwrap();
+    until(&hkg, || hkg.peers().iter().any(|peer| peer.support != Support::Unknown)).await;
+    let why = hkg.peers()[0].support.to_string();
+    assert_eq!(why, "unsupported: something takes connections, but says nothing");
 }
 
 #[tokio::test]
