@@ -278,13 +278,16 @@ impl fmt::Display for RpcError {
             }
             RpcError::Timeout { after, node: Some(node), sent, .. } => write!(
                 f,
-                "{service}.{method} timed out after {after:?} at node {node}, {}",
+                "{service}.{method} timed out after {:?} at node {node}, {}",
+                readable(*after),
                 outcome(*sent)
             ),
             RpcError::Timeout { after, node: None, sent: true, .. } => {
+                let after = readable(*after);
                 write!(f, "{service}.{method} timed out after {after:?}, {}", outcome(true))
             }
             RpcError::Timeout { after, node: None, sent: false, .. } => {
+                let after = readable(*after);
                 write!(f, "{service}.{method} timed out after {after:?}, before a node was reached")
             }
             RpcError::Disconnected { node: Some(node), sent, .. } => write!(
@@ -322,6 +325,12 @@ impl fmt::Display for RpcError {
             RpcError::Stub { .. } => write!(f, "{service}.{method} failed in its tarpc stub"),
         }
     }
+}
+
+/// Whole milliseconds, unless there are few: what is left of an enclosing call has nine digits.
+fn readable(after: Duration) -> Duration {
+    let millis = Duration::from_millis(after.as_millis() as u64);
+    if millis < Duration::from_millis(10) { after } else { millis }
 }
 
 fn outcome(sent: bool) -> &'static str {

@@ -43,6 +43,8 @@ pub enum PeerState {
     Unlinked,
     /// Its link broke, or it cannot be reached.
     Lost,
+    /// No node ever answered there; [`Peer::support`] says what does.
+    Unreached,
     /// It has left, or is about to.
     Left,
 }
@@ -54,6 +56,7 @@ impl fmt::Display for PeerState {
             PeerState::Quiet => "quiet",
             PeerState::Unlinked => "unlinked",
             PeerState::Lost => "lost",
+            PeerState::Unreached => "unreached",
             PeerState::Left => "left",
         })
     }

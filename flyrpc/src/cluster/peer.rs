@@ -183,6 +183,8 @@ impl Peer {
             PeerState::Left
         } else if self.link().is_some() {
             PeerState::Linked
+        } else if self.lost && self.info.is_none() {
+            PeerState::Unreached
         } else if self.lost {
             PeerState::Lost
         } else {

@@ -379,6 +379,11 @@ impl Link {
         lock(&self.outbox).forget_reply(id);
     }
 
+    /// Whether several calls are under way, whose frames may go out in one write.
+    fn is_shared(&self) -> bool {
+        lock(&self.calls).len() + lock(&self.running).len() > 1
+    }
+
     /// Ends a link that both ends have retired, once nothing is under way: the last reply is written
     /// after its request has ceased to run, so what is still to be written is asked for last.
     fn end_if_finished(&self) {

@@ -56,6 +56,10 @@ struct Waiting {
 }
 
 impl Calls {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

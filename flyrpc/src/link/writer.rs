@@ -31,8 +31,11 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
             () = link.wake_writer.notified() => {}
         }
         // Whoever woke this task is often the first of many: those that are ready to run now
-        // append first, and all go out in one write.
-        tokio::task::yield_now().await;
+        // append first, and all go out in one write. A call that is alone need not wait for that,
+        // which would cost it the wake-up of another thread.
+        if link.is_shared() {
+            tokio::task::yield_now().await;
+        }
         if let Err(error) = write_all(&link, &mut to, &mut batch).await {
             link.finish(LinkError::Broken(Arc::new(error)));
         }
