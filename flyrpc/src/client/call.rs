@@ -94,7 +94,8 @@ pub(super) async fn make<R: Request>(
     let here = if call.is_here(node) { local::find(node, &request) } else { None };
     match here {
         Some(here) => local::call(node, &call, here, request).await,
-        None => remote::call(node, &call, &request).await,
+        // Boxed, as it is many times the size of a call that runs here, which would carry it.
+        None => Box::pin(remote::call(node, &call, &request)).await,
     }
 }
 

@@ -59,8 +59,7 @@ pub(super) async fn call<R: Request>(
     here: Here<'_, R>,
     request: R,
 ) -> Result<R::Response, RpcError> {
-    let place = request.method();
-    let options = R::methods()[place].options;
+    let options = R::methods()[request.method()].options;
     let (primary, detached) = match &here {
         Here::Typed(_) => (options.primary, options.detached),
         Here::Encoded { spec, method, .. } => {
@@ -78,35 +77,51 @@ pub(super) async fn call<R: Request>(
         local: true,
         env: Arc::clone(node.env()),
     };
-    let answer = match here {
-        Here::Typed(handler) => {
-            let handler = handler.call(request);
-            let ended = if detached {
-                detach(node, call, Running::to_end(handler, context)).await
-            } else {
-                Some(Running::begun(handler, context).await)
-            };
-            return value(ended).map_err(|fault| failed(node, call, node.me(), fault));
+    let here = match here {
+        Here::Typed(handler) if detached => {
+            let running = Running::to_end(handler.call(request), context);
+            value(Box::pin(detach(node, call, running)).await)
         }
+        Here::Typed(handler) => value(Some(Running::begun(handler.call(request), context).await)),
         Here::Encoded { service, spec, method } => {
-            let mut body = Vec::new();
-            let fits = Fit::all::<R>(std::slice::from_ref(spec));
-            encode(node.me(), call, &request, &fits, &mut body)?;
-            let service = Arc::clone(service);
-            let executing =
-                async move { execute(&*service, method, detached, &body, context).await };
-            if detached {
-                detach(node, call, executing).await.unwrap_or(Err(Fault::TimedOut))
-            } else {
-                executing.await
-            }
+            let served = Served { service, spec, method, detached };
+            return Box::pin(call_encoded(node, call, served, request, context)).await;
         }
     };
-    let answer = match answer {
-        Ok(reply) => Answer::Reply(reply.into()),
-        Err(fault) => return Err(failed(node, call, node.me(), fault)),
+    here.map_err(|fault| failed(node, call, node.me(), fault))
+}
+
+/// A method of another version of the client's trait.
+struct Served<'a> {
+    service: &'a Arc<dyn Service>,
+    spec: &'a ServiceSpec,
+    method: usize,
+    detached: bool,
+}
+
+async fn call_encoded<R: Request>(
+    node: &Hub,
+    call: &Call,
+    Served { service, spec, method, detached }: Served<'_>,
+    request: R,
+    context: Context,
+) -> Result<R::Response, RpcError> {
+    let mut body = Vec::new();
+    let fits = Fit::all::<R>(std::slice::from_ref(spec));
+    encode(node.me(), call, &request, &fits, &mut body)?;
+    let service = Arc::clone(service);
+    let executing = async move { execute(&*service, method, detached, &body, context).await };
+    let answer = if detached {
+        detach(node, call, executing).await.unwrap_or(Err(Fault::TimedOut))
+    } else {
+        executing.await
     };
-    read::<R>(node, call, place, node.me(), answer)
+    match answer {
+        Ok(reply) => {
+            read::<R>(node, call, request.method(), node.me(), Answer::Reply(reply.into()))
+        }
+        Err(fault) => Err(failed(node, call, node.me(), fault)),
+    }
 }
 
 fn value<T>(ended: Option<Ended<T>>) -> Result<T, Fault> {
