@@ -18,8 +18,8 @@ use flyrpc_examples::{
 /// Measures the figures of the README on this machine.
 ///
 /// Nodes run in processes of their own, on loopback. Ratios are of figures of one run, taken in
-/// turns. Takes about half a minute; build with --release. TOKIO_WORKER_THREADS=1 shows what a call
-/// costs without the wake-ups between threads, which dominate on an idle machine.
+/// turns. Takes about half a minute; build with --release. On one core (taskset -c 0) it shows what a
+/// call costs without the waking up of cores, which dominates on an idle machine.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
