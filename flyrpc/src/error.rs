@@ -268,6 +268,11 @@ impl fmt::Display for RpcError {
             RpcError::Unsupported { node, why, .. } => {
                 write!(f, "{service}.{method} is not supported by node {node}: {why}")
             }
+            RpcError::NotPrimary { node, theirs, ours, .. } if theirs == ours => write!(
+                f,
+                "{service}.{method} was refused by node {node}, which is not in the primary \
+                 region \"{ours}\""
+            ),
             RpcError::NotPrimary { node, theirs, ours, .. } => write!(
                 f,
                 "{service}.{method} was refused by node {node}, which is not primary: \
