@@ -3,6 +3,8 @@
 //! Calls read it without waiting. What is known of others changes in one place only, the task in
 //! [`cluster`](crate::cluster), which other parts reach by [`Command`]s.
 
+mod known;
+
 use std::{
     net::SocketAddr,
     ops::Deref,
@@ -17,12 +19,13 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::known::Known;
 use crate::{
     NodeInfo, Region,
     env::Env,
     link::{Link, LinkEvent},
     membership::MemberState,
-    peers::{Event, Known},
+    peers::Event,
     routing::Table,
     server::Server,
     wire::hello::State,

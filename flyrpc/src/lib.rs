@@ -100,6 +100,7 @@ mod region;
 mod routing;
 mod server;
 mod service;
+mod spec;
 mod target;
 mod wire;
 
@@ -310,7 +311,8 @@ pub use self::{
     node_id::{NodeId, NodeInfo, ParseNodeIdError},
     peers::{Event, NoSupport, Peer, PeerState, Support},
     region::Region,
-    service::{ArgumentSpec, MethodSpec, Service, ServiceSpec},
+    service::Service,
+    spec::{ArgumentSpec, MethodSpec, ServiceSpec},
     target::Target,
 };
 

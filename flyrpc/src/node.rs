@@ -158,7 +158,7 @@ impl Node {
     /// Every known address, and what answers there: nodes, and addresses of seeds where something
     /// else answers, or nothing. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
-        self.handle.known().iter().map(crate::peers::Known::to_peer).collect()
+        self.handle.known().iter().map(crate::hub::Known::to_peer).collect()
     }
 
     /// What this node learns of others from now on, as a stream that ends with the node. A listener

@@ -1,11 +1,8 @@
 //! What a node knows of others, as it tells its user: peers and events.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
-use crate::{
-    NodeInfo, Region, ServiceSpec,
-    link::{DialError, Link},
-};
+use crate::{NodeInfo, Region, ServiceSpec};
 
 /// One known address, and what answers there.
 #[derive(Debug, Clone)]
@@ -129,29 +126,6 @@ impl fmt::Display for NoSupport {
     }
 }
 
-impl From<&DialError> for NoSupport {
-    fn from(error: &DialError) -> Self {
-        match error {
-            DialError::Connect(error) => NoSupport::Unreachable(error.to_string()),
-            DialError::ConnectTimeout => NoSupport::Unreachable(error.to_string()),
-            DialError::Mute => NoSupport::Mute,
-            DialError::HungUp => NoSupport::NotFlyrpc("it hung up without a word".to_owned()),
-            DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
-            DialError::Broken(error) => {
-                NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
-            }
-            DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
-            DialError::OtherVersions(first, last) => {
-                NoSupport::Protocol { first: *first, last: *last }
-            }
-            DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
-            DialError::Oneself => NoSupport::Oneself,
-            DialError::SameAddress(_) => NoSupport::SameAddress,
-            DialError::Unfit { .. } => NoSupport::NotFlyrpc(error.to_string()),
-        }
-    }
-}
-
 /// Something that a node learned of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -183,37 +157,4 @@ pub enum Event {
     },
     /// The listener was too slow: so many events are missing here.
     Missed(u64),
-}
-
-/// An address as the cluster task knows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) addr: SocketAddr,
-    pub(crate) info: Option<NodeInfo>,
-    pub(crate) link: Option<Arc<Link>>,
-    pub(crate) state: PeerState,
-    pub(crate) support: Support,
-}
-
-impl Known {
-    /// What a user is told of it, with what its link says at this moment.
-    pub(crate) fn to_peer(&self) -> Peer {
-        let state = self.link.as_ref().map(|link| link.state());
-        let quiet = self.link.as_ref().is_some_and(|link| link.is_quiet());
-        Peer {
-            addr: self.addr,
-            node: self.info.clone(),
-            state: if quiet { PeerState::Quiet } else { self.state },
-            support: self.support.clone(),
-            accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
-            primary_region: state.as_ref().map(|state| state.primary_region.clone()),
-            services: self
-                .link
-                .as_ref()
-                .map(|link| link.own_services().to_vec())
-                .unwrap_or_default(),
-            withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
-            round_trip: self.link.as_ref().and_then(|link| link.round_trip()),
-        }
-    }
 }

@@ -6,8 +6,9 @@ use tokio::sync::oneshot;
 
 use crate::{
     NodeInfo,
+    hub::Known,
     link::{DialError, Link},
-    peers::{Known, NoSupport, PeerState, Support},
+    peers::{NoSupport, PeerState, Support},
     routing::Entry,
 };
 

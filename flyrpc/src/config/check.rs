@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use super::Config;
-use crate::{StartError, discovery::Seed};
+use super::{Config, Seed};
+use crate::StartError;
 
 /// The longest name of a cluster, a node or a region, in bytes: they travel in every handshake, and
 /// in gossip, whose packets are small.

@@ -2,6 +2,7 @@
 //! values they may have. The only module that reads the environment, which it does when asked to.
 
 mod check;
+mod seed;
 mod vars;
 
 use std::{
@@ -10,11 +11,9 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::check::parse_seeds;
-use crate::{
-    Region, StartError,
-    discovery::{DEFAULT_PORT, Seed},
-};
+use self::seed::DEFAULT_PORT;
+pub(crate) use self::{check::parse_seeds, seed::Seed};
+use crate::{Region, StartError};
 
 /// How to run one node.
 ///

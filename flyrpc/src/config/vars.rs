@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, FlyMachine, check, parse_seeds};
-use crate::{
-    Region, StartError,
-    discovery::{DEFAULT_PORT, Seed},
-};
+use super::{Config, FlyMachine, Seed, check, parse_seeds, seed::DEFAULT_PORT};
+use crate::{Region, StartError};
 
 /// Reads a node's settings from the variables that `lookup` shows.
 pub(super) fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError> {

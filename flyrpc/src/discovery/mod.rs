@@ -5,15 +5,13 @@
 //! add addresses, and what takes one away again is that for [`FORGET_AFTER`] it was neither listed
 //! nor reached.
 
-mod seed;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::Duration,
 };
 
-pub(crate) use self::seed::{DEFAULT_PORT, Seed};
+use crate::config::Seed;
 
 /// Between two questions for a name, while this node is alone; libcluster's pace.
 const POLL_ALONE: Duration = Duration::from_secs(5);
