@@ -2,6 +2,8 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
+use tokio::{sync::watch, time::Instant};
+
 use super::{
     answer::{disconnected, read, timeout, unsupported},
     arguments::encode,
@@ -98,24 +100,9 @@ async fn attempts<R: Request>(
                 }
             }
             Step::Fail(error) => {
-                let error = last.take().unwrap_or(error);
-                // Before the first round of looking for nodes is over, nobody can say that there
-                // is none.
-                let looking = !table.ready
-                    && matches!(error, RpcError::NoNode { .. } | RpcError::Unsupported { .. });
-                let until = if looking { call.deadline } else { wait_until };
-                let left = until.saturating_duration_since(node.env().now());
-                if left.is_zero() || !(looking || can_wait(&error)) {
-                    return Err(if looking { timeout(call, None, false) } else { error });
-                }
+                let (error, ready) = (last.take().unwrap_or(error), table.ready);
                 drop(table);
-                let limit = if looking { left } else { left.min(RETRY_REFUSED) };
-                // Whether something changed or time passed, the next look will tell.
-                tokio::select! {
-                    biased;
-                    () = node.stop().cancelled() => {}
-                    _ = tokio::time::timeout(limit, changes.changed()) => {}
-                }
+                wait_for_change(node, call, error, ready, wait_until, &mut changes).await?;
                 tried.clear();
                 attempt = 1;
             }
@@ -124,6 +111,32 @@ async fn attempts<R: Request>(
             return Err(RpcError::ShutDown { service: call.service, method: call.method });
         }
     }
+}
+
+/// Waits until it may be worth looking again, or gives up with `error`.
+async fn wait_for_change(
+    node: &Hub,
+    call: &Call,
+    error: RpcError,
+    ready: bool,
+    wait_until: Instant,
+    changes: &mut watch::Receiver<u64>,
+) -> Result<(), RpcError> {
+    // Before the first round of looking for nodes is over, nobody can say that there is none.
+    let looking = !ready && matches!(error, RpcError::NoNode { .. } | RpcError::Unsupported { .. });
+    let until = if looking { call.deadline } else { wait_until };
+    let left = until.saturating_duration_since(node.env().now());
+    if left.is_zero() || !(looking || can_wait(&error)) {
+        return Err(if looking { timeout(call, None, false) } else { error });
+    }
+    let limit = if looking { left } else { left.min(RETRY_REFUSED) };
+    // Whether something changed or time passed, the next look will tell.
+    tokio::select! {
+        biased;
+        () = node.stop().cancelled() => {}
+        _ = tokio::time::timeout(limit, changes.changed()) => {}
+    }
+    Ok(())
 }
 
 fn next_step<R: Request>(
@@ -202,9 +215,6 @@ async fn attempt_on<R: Request>(
     attempt: u32,
 ) -> Result<Option<R::Response>, RpcError> {
     let info = &entry.info;
-    if call.after.is_zero() {
-        return Err(timeout(call, Some(info.clone()), false));
-    }
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
