@@ -149,11 +149,11 @@ impl Peer {
             _ => LONGEST_UNSUPPORTED,
         };
         self.next_dial = now + self.backoff(longest, random);
-        if self.link().is_none() {
+        let linked = self.link().is_some();
+        if !linked {
             self.lost = true;
             self.support = Some(support);
         }
-        let linked = self.link().is_some();
         self.answer(linked);
     }
 

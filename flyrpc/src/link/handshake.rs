@@ -41,7 +41,6 @@ pub(crate) struct Established {
     pub(super) hello: Hello,
     pub(super) epoch: Instant,
     pub(super) clock: LinkClock,
-    pub(super) dialled: bool,
     /// What was read beyond the handshake.
     pub(super) leftover: BytesMut,
     /// What must be sent before anything else.
@@ -107,15 +106,7 @@ pub(crate) async fn dial(
         }
         let mut first_frames = Vec::new();
         frame::put_pong(hello.stamp, now, &mut first_frames);
-        Ok(Established {
-            stream,
-            hello,
-            epoch,
-            clock,
-            dialled: true,
-            leftover: incoming.0,
-            first_frames,
-        })
+        Ok(Established { stream, hello, epoch, clock, leftover: incoming.0, first_frames })
     })
     .await
     .map_err(|_| DialError::Mute)?
@@ -150,7 +141,6 @@ pub(crate) async fn accept(
             stream,
             epoch,
             clock: LinkClock::new(me.heartbeat.as_micros() as u64),
-            dialled: false,
             leftover: incoming.0,
             first_frames: Vec::new(),
         })

@@ -120,7 +120,6 @@ pub(crate) enum LinkError {
 /// One end of an open connection to a node.
 pub(crate) struct Link {
     peer: NodeInfo,
-    dialled: bool,
     services: Vec<ServiceSpec>,
     fits: ArcSwap<Vec<(TypeId, Arc<Fits>)>>,
     state: ArcSwap<State>,
@@ -166,11 +165,9 @@ pub(crate) struct Surroundings<S> {
 impl Link {
     /// Makes an established connection a link, and starts its two tasks.
     pub(crate) fn start<S: Serve>(established: Established, node: Surroundings<S>) -> Arc<Link> {
-        let Established { stream, hello, epoch, clock, dialled, leftover, first_frames } =
-            established;
+        let Established { stream, hello, epoch, clock, leftover, first_frames } = established;
         let link = Arc::new(Link {
             peer: hello.node,
-            dialled,
             services: hello.services,
             fits: ArcSwap::default(),
             state: ArcSwap::from_pointee(hello.state),
@@ -329,26 +326,24 @@ impl Link {
         }
     }
 
-    /// Answers a request, `own` if it was to flyrpc's own service, once there is space for the answer. Dropping the future drops the answer.
+    /// Answers a request, `own` if it was to flyrpc's own service, once there is space for the
+    /// answer. Dropping the future drops the answer.
     pub(crate) async fn answer(&self, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
         let limit = self.limit(own);
-        let fault = match &answer {
+        let answer = match answer {
             Ok(body) if body.len() > limit => {
-                let (size, limit) = (body.len() as u64, limit as u64);
-                Some(Fault::ReplyTooLarge { size, limit })
+                Err(Fault::ReplyTooLarge { size: body.len() as u64, limit: limit as u64 })
             }
-            Ok(_) => None,
-            Err(fault) => Some(fault.clone()),
+            answer => answer,
         };
         loop {
             let space = self.space.notified();
             {
                 let mut outbox = lock(&self.outbox);
                 if !outbox.is_full() || self.ended.get().is_some() {
-                    match (fault, answer) {
-                        (Some(fault), _) => frame::put_fault(id, &fault.encode(), outbox.frames()),
-                        (None, Ok(body)) => outbox.reply(id, body),
-                        (None, Err(_)) => unreachable!("a fault was taken from the error"),
+                    match answer {
+                        Ok(body) => outbox.reply(id, body),
+                        Err(fault) => frame::put_fault(id, &fault.encode(), outbox.frames()),
                     }
                     break;
                 }
@@ -442,7 +437,6 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
             .field("peer", &self.peer)
-            .field("dialled", &self.dialled)
             .field("ended", &self.ended.get())
             .finish_non_exhaustive()
     }
