@@ -1,16 +1,13 @@
 //! What came back for a call, as the caller's value or error.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::call::Call;
 use crate::{
     BodyError, NodeInfo, Refusal, RpcError, Unsupported,
     hub::Hub,
     link::Answer,
-    server::message,
+    server::guarded,
     service::Request,
     wire::fault::{Fault, UnknownFault},
 };
@@ -26,16 +23,9 @@ pub(super) fn read<R: Request>(
     let Call { service, method: name, .. } = *call;
     match answer {
         Answer::Reply(body) => {
-            // User code decodes, and may panic.
             let decode = R::methods()[method].decode_reply;
-            let decoded = catch_unwind(AssertUnwindSafe(|| decode(&body)));
-            let decoded = decoded.unwrap_or_else(|panic| {
-                let message = format!("decoding panicked: {}", message(panic));
-                Err(BodyError::new("", message))
-            });
-            let node = || Some(info.clone());
-            decoded.map_err(|source| RpcError::BadReply {
-                node: node(),
+            guarded("decoding", || decode(&body)).map_err(|source| RpcError::BadReply {
+                node: Some(info.clone()),
                 service,
                 method: name,
                 source,

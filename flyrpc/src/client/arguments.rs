@@ -1,12 +1,10 @@
 //! The arguments of a call, written for the node that is to read them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::{answer::unsupported, call::Call};
 use crate::{
-    BodyError, NodeInfo, RpcError, Unsupported,
+    NodeInfo, RpcError, Unsupported,
     routing::Fit,
-    server::message,
+    server::guarded,
     service::{Method, Request},
     wire::body::{ArgsWriter, ArgumentError, Listed},
 };
@@ -28,13 +26,7 @@ pub(super) fn encode<R: Request>(
     let listed = if unlisted.is_empty() { Listed::All } else { Listed::Only(&listed) };
     let Method { arguments, .. } = R::methods()[place];
     let mut writer = ArgsWriter::new(to, arguments.len(), listed);
-    // User code encodes, and may panic.
-    let encoded = catch_unwind(AssertUnwindSafe(|| request.encode(&mut writer)));
-    let encoded = encoded.unwrap_or_else(|panic| {
-        let message = format!("encoding panicked: {}", message(panic));
-        Err(ArgumentError::Encode(BodyError::new("", message)))
-    });
-    match encoded {
+    match guarded("encoding", || request.encode(&mut writer)) {
         Ok(()) => {
             writer.finish();
             Ok(number)

@@ -6,7 +6,6 @@ mod running;
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -18,7 +17,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::Notify;
 
 pub use self::plain_tarpc::serve_tarpc;
-pub(crate) use self::running::{Ended, Running, message};
+pub(crate) use self::running::{Ended, Running, guarded};
 use crate::{
     NodeInfo, ServiceSpec, StartError,
     context::Context,
@@ -290,18 +289,8 @@ pub(crate) async fn execute(
     body: &[u8],
     context: Context,
 ) -> Result<Vec<u8>, Fault> {
-    // User code decodes, too, and may panic.
-    let started = catch_unwind(AssertUnwindSafe(|| service.start(method, body)));
-    let handler = match started {
-        Ok(Ok(handler)) => handler,
-        Ok(Err(error)) => {
-            return Err(Fault::bad_arguments(error.path(), error.message()));
-        }
-        Err(panic) => {
-            let message = format!("decoding panicked: {}", message(panic));
-            return Err(Fault::bad_arguments("", &message));
-        }
-    };
+    let handler = guarded("decoding", || service.start(method, body))
+        .map_err(|error| Fault::bad_arguments(error.path(), error.message()))?;
     let running = if detached { Running::to_end } else { Running::until_deadline };
     match running(handler, context).await {
         Ended::Value(Ok(reply)) => Ok(reply),

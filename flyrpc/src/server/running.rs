@@ -12,7 +12,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::time::Sleep;
 
-use crate::context::{Context, poll_in};
+use crate::{
+    BodyError,
+    context::{Context, poll_in},
+};
 
 /// How a handler ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +120,18 @@ impl<T> Drop for Running<T> {
     }
 }
 
+/// Runs user code that is `doing` something to a body, and makes an error of its panic.
+pub(crate) fn guarded<T, E: From<BodyError>>(
+    doing: &str,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(BodyError::new("", format_args!("{doing} panicked: {}", message(panic))).into())
+    })
+}
+
 /// The text of a panic, as `panic!` gives it.
-pub(crate) fn message(panic: Box<dyn Any + Send>) -> String {
+fn message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<&str>() {
         Ok(text) => (*text).to_owned(),
         Err(panic) => match panic.downcast::<String>() {

@@ -22,6 +22,12 @@ pub enum ArgumentError {
     NotListed(&'static str),
 }
 
+impl From<BodyError> for ArgumentError {
+    fn from(error: BodyError) -> Self {
+        ArgumentError::Encode(error)
+    }
+}
+
 /// Which arguments the serving side lists for a method.
 #[derive(Clone, Copy)]
 pub enum Listed<'a> {
