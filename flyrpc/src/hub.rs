@@ -25,6 +25,7 @@ use crate::{
     env::Env,
     link::{Link, LinkEvent},
     membership::MemberState,
+    observer::{Observed, Observer},
     peers::Event,
     routing::Table,
     server::Server,
@@ -37,6 +38,7 @@ pub(crate) struct Hub {
     me: NodeInfo,
     primary_region: Region,
     max_body: usize,
+    observer: Option<Arc<dyn Observer>>,
     server: Arc<Server>,
     table: ArcSwap<Table<Arc<Link>>>,
     known: ArcSwap<Vec<Known>>,
@@ -73,6 +75,7 @@ impl Hub {
         me: NodeInfo,
         primary_region: Region,
         max_body: usize,
+        observer: Option<Arc<dyn Observer>>,
         server: Server,
         commands: mpsc::UnboundedSender<Command>,
     ) -> Arc<Hub> {
@@ -81,6 +84,7 @@ impl Hub {
             me,
             primary_region,
             max_body,
+            observer,
             server: Arc::new(server),
             table: ArcSwap::from_pointee(Table::empty()),
             known: ArcSwap::default(),
@@ -159,7 +163,15 @@ impl Hub {
         self.version.send_modify(|version| *version += 1);
     }
 
+    /// Who wants to know what happens here, if anybody does.
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
+    }
+
     pub(crate) fn emit(&self, event: Event) {
+        if let Some(observer) = self.observer() {
+            observer.observe(&Observed::Event(&event));
+        }
         // It is fine that nobody listens.
         let _ = self.events.send(event);
     }

@@ -95,6 +95,7 @@ mod link;
 mod membership;
 mod node;
 mod node_id;
+mod observer;
 mod peers;
 mod region;
 mod routing;
@@ -309,6 +310,7 @@ pub use self::{
     error::{BodyError, Known, Refusal, RpcError, StartError, Unsupported},
     node::{Node, NodeBuilder},
     node_id::{NodeId, NodeInfo, ParseNodeIdError},
+    observer::{Attempt, Observed, Observer, Outcome},
     peers::{Event, NoSupport, Peer, PeerState, Support},
     region::Region,
     service::Service,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Node;
 use crate::{
-    NodeId, NodeInfo, Region, Service, StartError,
+    NodeId, NodeInfo, Observer, Region, Service, StartError,
     cluster::{self, Answers, Beginning, ServeInternal, Sockets},
     config::{Config, parse_seeds},
     discovery::Discovery,
@@ -31,6 +31,7 @@ pub struct NodeBuilder {
     services: Vec<Arc<dyn Service>>,
     env: Arc<dyn Env>,
     rng_seed: Option<u64>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl NodeBuilder {
@@ -49,6 +50,7 @@ impl NodeBuilder {
             services: Vec::new(),
             env: Arc::new(TokioEnv),
             rng_seed: None,
+            observer: None,
         }
     }
 
@@ -168,6 +170,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Shows `observer` what the node does: its calls, its links, and whom it learns of.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Starts the node: takes its port, and begins to look for others. It serves at once; whoever
     /// must know the others first awaits [`Node::ready`]. Dropping the future starts nothing.
     ///
@@ -179,7 +187,7 @@ impl NodeBuilder {
     ///
     /// Outside a tokio runtime with time and I/O enabled.
     pub async fn start(self) -> Result<Node, StartError> {
-        let NodeBuilder { config, seed_error, services, env, rng_seed } = self;
+        let NodeBuilder { config, seed_error, services, env, rng_seed, observer } = self;
         if let Some(error) = seed_error {
             return Err(error);
         }
@@ -214,7 +222,7 @@ impl NodeBuilder {
         let membership = Membership::new(&me, settings, random(2), Duration::ZERO)
             .expect("the settings were validated");
         let discovery = Discovery::new(config.seeds.clone(), [addr, sockets.addr]);
-        let hub = Hub::new(env, me, config.primary(), config.max_body, server, commands);
+        let hub = Hub::new(env, me, config.primary(), config.max_body, observer, server, commands);
         let handle = Handle::keeping(Arc::clone(&hub));
         cluster::start(Beginning {
             hub,
