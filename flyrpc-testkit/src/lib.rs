@@ -54,9 +54,12 @@ mod latency;
 mod net;
 mod rng;
 mod task;
+#[cfg_attr(not(test), expect(dead_code, reason = "simulated clusters will record into it"))]
+mod trace;
 
 pub use self::{
     env::SimEnv,
     latency::RoundTrips,
     net::{FaultGuard, SimNet, SimNetBuilder},
+    trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
 };

@@ -1,0 +1,332 @@
+//! Calls that nodes made, and queries about them.
+
+use std::{error::Error, fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
+
+use flyrpc::{NodeId, NodeInfo, Region, RpcError, Target};
+
+use super::{Site, Stamp};
+
+/// One attempt of a call, as its caller saw it. Most calls have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedCall {
+    pub(super) caller: Arc<Site>,
+    pub(super) request: Request,
+    pub(super) started: Stamp,
+    pub(super) ended: Option<Ended>,
+}
+
+/// What is known of an attempt when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) call: u64,
+    pub(super) attempt: u32,
+    pub(super) service: &'static str,
+    pub(super) method: &'static str,
+    pub(super) target: Target,
+    pub(super) node: Option<NodeInfo>,
+    pub(super) bytes: Option<usize>,
+}
+
+/// What is known of an attempt once it is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) stamp: Stamp,
+    pub(super) outcome: CallOutcome,
+    pub(super) bytes: Option<usize>,
+}
+
+impl TracedCall {
+    /// The name of the node that made the call.
+    pub fn caller(&self) -> &str {
+        &self.caller.name
+    }
+
+    /// The region of the node that made the call.
+    pub fn caller_region(&self) -> &Region {
+        &self.caller.region
+    }
+
+    /// Which boot of the caller made the call, counted from 1 in this run.
+    pub fn caller_boot(&self) -> u32 {
+        self.caller.boot
+    }
+
+    /// What the call was aimed at.
+    pub fn target(&self) -> &Target {
+        &self.request.target
+    }
+
+    /// The name of the node that this attempt went to; none if no node was found.
+    pub fn node(&self) -> Option<&str> {
+        self.request.node.as_ref().map(NodeInfo::name)
+    }
+
+    /// The boot of the node that this attempt went to.
+    pub fn node_id(&self) -> Option<&NodeId> {
+        self.request.node.as_ref().map(NodeInfo::id)
+    }
+
+    /// The region of the node that this attempt went to.
+    pub fn region(&self) -> Option<&Region> {
+        self.request.node.as_ref().map(NodeInfo::region)
+    }
+
+    /// The service's name on the wire.
+    pub fn service(&self) -> &'static str {
+        self.request.service
+    }
+
+    /// The method's name on the wire.
+    pub fn method(&self) -> &'static str {
+        self.request.method
+    }
+
+    /// Numbers the calls of this boot of the caller; attempts of one call share it.
+    pub fn call(&self) -> u64 {
+        self.request.call
+    }
+
+    /// Numbers the attempts of the call, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.request.attempt
+    }
+
+    /// Whether it went to the caller itself. A call that found no node is neither local nor
+    /// remote.
+    pub fn is_local(&self) -> bool {
+        self.node() == Some(self.caller())
+    }
+
+    /// When it started, counted from the start of the run.
+    pub fn start(&self) -> Duration {
+        self.started.at
+    }
+
+    /// When it ended, counted from the start of the run; none if it was under way when the trace
+    /// was taken.
+    pub fn end(&self) -> Option<Duration> {
+        Some(self.ended.as_ref()?.stamp.at)
+    }
+
+    /// How long it took, if it is over.
+    pub fn took(&self) -> Option<Duration> {
+        Some(self.end()?.saturating_sub(self.start()))
+    }
+
+    /// How it ended; none if it was under way when the trace was taken.
+    pub fn outcome(&self) -> Option<&CallOutcome> {
+        Some(&self.ended.as_ref()?.outcome)
+    }
+
+    /// The error, if it failed.
+    pub fn error(&self) -> Option<&RpcError> {
+        match self.outcome()? {
+            CallOutcome::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The length of the encoded arguments in bytes; none if nothing was encoded, as in a call that
+    /// ran in its caller's process.
+    pub fn request_bytes(&self) -> Option<usize> {
+        self.request.bytes
+    }
+
+    /// The length of the encoded reply in bytes; none if there was none, or nothing was encoded.
+    pub fn reply_bytes(&self) -> Option<usize> {
+        self.ended.as_ref()?.bytes
+    }
+}
+
+/// How an attempt of a call ended. Printed, `ok`, `cancelled`, or the error with its causes.
+///
+/// Two failures are equal if they print alike.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CallOutcome {
+    /// The handler's value came back.
+    Replied,
+    /// It gave this error; another attempt may have followed.
+    Failed(Arc<RpcError>),
+    /// The caller dropped its future.
+    Cancelled,
+}
+
+impl CallOutcome {
+    /// It in a word or two, for where the whole error does not fit.
+    pub(super) fn label(&self) -> &'static str {
+        let error = match self {
+            CallOutcome::Replied => return "ok",
+            CallOutcome::Cancelled => return "cancelled",
+            CallOutcome::Failed(error) => error,
+        };
+        match **error {
+            RpcError::NoNode { .. } => "no node",
+            RpcError::Unsupported { .. } => "unsupported",
+            RpcError::NotPrimary { .. } => "not primary",
+            RpcError::Refused { .. } => "refused",
+            RpcError::Timeout { .. } => "timeout",
+            RpcError::Disconnected { .. } => "disconnected",
+            RpcError::Panicked { .. } => "panicked",
+            RpcError::Encode { .. } => "not encoded",
+            RpcError::ArgumentsTooLarge { .. } => "arguments too large",
+            RpcError::ReplyTooLarge { .. } => "reply too large",
+            RpcError::BadReply { .. } => "bad reply",
+            RpcError::ShutDown { .. } => "shut down",
+            _ => "failed",
+        }
+    }
+}
+
+impl fmt::Display for CallOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CallOutcome::Failed(error) = self else {
+            return f.write_str(self.label());
+        };
+        write!(f, "{error}")?;
+        let mut source = error.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for CallOutcome {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (CallOutcome::Failed(_), CallOutcome::Failed(_)) => {
+                self.label() == other.label() && self.to_string() == other.to_string()
+            }
+            _ => self.label() == other.label(),
+        }
+    }
+}
+
+impl Eq for CallOutcome {}
+
+/// Calls of a trace, in the order of their starts: an iterator with filters that combine.
+///
+/// ```
+/// # fn check(trace: &flyrpc_testkit::Trace) {
+/// let lost = trace.calls().from_region("iad").to_node("hkg-0").failed();
+/// assert!(lost.clone().count() <= 1, "{trace}");
+/// assert!(lost.into_iter().all(|call| call.attempt() == 1));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "filters only narrow down what is counted or looked at"]
+pub struct Calls<'a>(vec::IntoIter<&'a TracedCall>);
+
+impl<'a> Calls<'a> {
+    pub(super) fn new(calls: &'a [TracedCall]) -> Self {
+        Calls(calls.iter().collect::<Vec<_>>().into_iter())
+    }
+
+    fn only(self, keep: impl Fn(&TracedCall) -> bool) -> Self {
+        Calls(self.0.filter(|call| keep(call)).collect::<Vec<_>>().into_iter())
+    }
+
+    /// Those that went to a node in `region`.
+    pub fn to_region(self, region: impl Into<Region>) -> Self {
+        let region = region.into();
+        self.only(|call| call.region() == Some(&region))
+    }
+
+    /// Those that went to a node of this name.
+    pub fn to_node(self, name: &str) -> Self {
+        self.only(|call| call.node() == Some(name))
+    }
+
+    /// Those that went nowhere, because no node was found for them.
+    pub fn to_no_node(self) -> Self {
+        self.only(|call| call.node().is_none())
+    }
+
+    /// Those made by nodes in `region`.
+    pub fn from_region(self, region: impl Into<Region>) -> Self {
+        let region = region.into();
+        self.only(|call| *call.caller_region() == region)
+    }
+
+    /// Those made by the node of this name, in any of its boots.
+    pub fn from_node(self, name: &str) -> Self {
+        self.only(|call| call.caller() == name)
+    }
+
+    /// Those of the service of this name on the wire.
+    pub fn service(self, name: &str) -> Self {
+        self.only(|call| call.service() == name)
+    }
+
+    /// Those of methods of this name on the wire.
+    pub fn method(self, name: &str) -> Self {
+        self.only(|call| call.method() == name)
+    }
+
+    /// Those that are attempt `number` of their call, counted from 1.
+    pub fn attempt(self, number: u32) -> Self {
+        self.only(|call| call.attempt() == number)
+    }
+
+    /// Those that were answered with a value.
+    pub fn ok(self) -> Self {
+        self.only(|call| matches!(call.outcome(), Some(CallOutcome::Replied)))
+    }
+
+    /// Those that ended with an error.
+    pub fn failed(self) -> Self {
+        self.only(|call| call.error().is_some())
+    }
+
+    /// Those whose caller dropped their future.
+    pub fn cancelled(self) -> Self {
+        self.only(|call| matches!(call.outcome(), Some(CallOutcome::Cancelled)))
+    }
+
+    /// Those that were not over when the trace was taken.
+    pub fn under_way(self) -> Self {
+        self.only(|call| call.outcome().is_none())
+    }
+
+    /// Those that went to their caller itself.
+    pub fn local(self) -> Self {
+        self.only(TracedCall::is_local)
+    }
+
+    /// Those that went to another node.
+    pub fn remote(self) -> Self {
+        self.only(|call| call.node().is_some() && !call.is_local())
+    }
+
+    /// Those that started at this time or later, counted from the start of the run.
+    pub fn since(self, start: Duration) -> Self {
+        self.between(start..)
+    }
+
+    /// Those that started in `range`, counted from the start of the run.
+    pub fn between(self, range: impl RangeBounds<Duration>) -> Self {
+        self.only(|call| range.contains(&call.start()))
+    }
+}
+
+impl<'a> Iterator for Calls<'a> {
+    type Item = &'a TracedCall;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Calls<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back()
+    }
+}
+
+impl ExactSizeIterator for Calls<'_> {}

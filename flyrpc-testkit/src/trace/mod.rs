@@ -1,0 +1,139 @@
+//! The trace of a simulated run: what was called, what nodes learned of each other, and what went
+//! wrong between them, in virtual time.
+//!
+//! It records and tells; it does not decide what is worth recording, and nothing here influences a
+//! run.
+
+mod call;
+mod event;
+mod log;
+mod table;
+
+use std::{
+    fmt, fs, io,
+    ops::{Bound, RangeBounds},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use flyrpc::Region;
+
+pub use self::{
+    call::{CallOutcome, Calls, TracedCall},
+    event::{Events, Occurrence, TracedEvent},
+};
+
+/// What happened in a simulated run until it was asked for: every attempt of every call, every
+/// membership and link event, and every fault, in the order in which they happened.
+///
+/// Equal seeds give equal traces. Times are those of the simulation, from its start; a node whose
+/// clock is skewed is recorded by the simulation's clock all the same.
+///
+/// Printed, it is a table. It can be queried in assertions, and written to a file
+/// ([`write_to`](Trace::write_to)).
+///
+/// ```
+/// use flyrpc_testkit::Trace;
+///
+/// fn only_the_first_attempt_went_to_hong_kong(trace: &Trace) {
+///     assert_eq!(trace.calls().to_region("hkg").count(), 1, "{trace}");
+///     let retries = trace.calls().method("upcase").attempt(2);
+///     assert!(retries.clone().count() > 0 && retries.ok().to_region("hkg").count() == 0);
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    seed: u64,
+    nodes: Vec<Arc<Site>>,
+    calls: Vec<TracedCall>,
+    events: Vec<TracedEvent>,
+}
+
+impl Trace {
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The calls that nodes made: one item for each attempt, in the order of their starts.
+    pub fn calls(&self) -> Calls<'_> {
+        Calls::new(&self.calls)
+    }
+
+    /// What is no call: what nodes learned of others, links, faults and notes.
+    pub fn events(&self) -> Events<'_> {
+        Events::new(&self.events)
+    }
+
+    /// The part of the trace in `range`: the calls that started and the events that happened then.
+    /// A diagram of a long run is drawn of a part of it.
+    #[must_use]
+    pub fn between(&self, range: impl RangeBounds<Duration>) -> Trace {
+        let range = bounds(&range);
+        Trace {
+            seed: self.seed,
+            nodes: self.nodes.clone(),
+            calls: self.calls().between(range).cloned().collect(),
+            events: self.events().between(range).cloned().collect(),
+        }
+    }
+
+    /// Writes the trace to a file, and creates the directories on the way to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn write_to(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(path, self.to_string())
+    }
+}
+
+impl fmt::Display for Trace {
+    /// A line with the seed, and one for each entry: when it happened or started, what it is, the
+    /// node that made the call or learned of the event; then for calls where they went, their
+    /// attempt, the bytes of request and reply, how long they took, and how they ended.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        table::print(self, f)
+    }
+}
+
+/// A node whose doings are recorded, in one of its boots.
+#[derive(Debug, PartialEq, Eq)]
+struct Site {
+    name: String,
+    region: Region,
+    /// Counts the boots of nodes of this name, from 1.
+    boot: u32,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.region)
+    }
+}
+
+/// When something happened. The number orders what happened at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Stamp {
+    number: u64,
+    at: Duration,
+}
+
+/// A time in milliseconds, with as many decimals as it needs: virtual time mostly needs none.
+fn millis(time: Duration) -> String {
+    let (whole, nanos) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
+    if nanos == 0 {
+        return format!("{whole} ms");
+    }
+    let decimals = format!("{nanos:06}");
+    format!("{whole}.{} ms", decimals.trim_end_matches('0'))
+}
+
+fn bounds(range: &impl RangeBounds<Duration>) -> (Bound<Duration>, Bound<Duration>) {
+    (range.start_bound().cloned(), range.end_bound().cloned())
+}

@@ -1,0 +1,111 @@
+//! A trace as a table.
+
+use std::fmt;
+
+use super::{Trace, TracedCall, TracedEvent, millis};
+
+pub(super) fn print(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "seed {}", trace.seed)?;
+    let rows = rows(trace);
+    let [time, what, who] = widths(rows.iter().map(|row| [&row.time, &row.what, &row.who]));
+    let calls = rows.iter().filter_map(|row| match &row.rest {
+        Rest::Call { to, method, bytes, took, .. } => Some([to, method, bytes, took]),
+        Rest::Event(_) => None,
+    });
+    let [to_width, method_width, bytes_width, took_width] = widths(calls);
+    for row in &rows {
+        write!(f, "{:>time$}  {:what$}  ", row.time, row.what)?;
+        match &row.rest {
+            Rest::Event(text) if row.who.is_empty() => writeln!(f, "{text}")?,
+            Rest::Event(text) => writeln!(f, "{:who$}  {text}", row.who)?,
+            Rest::Call { to, method, bytes, took, outcome } => writeln!(
+                f,
+                "{:who$}  → {to:to_width$}  {method:method_width$}  {bytes:bytes_width$}  \
+                 {took:>took_width$}  {outcome}",
+                row.who
+            )?,
+        }
+    }
+    Ok(())
+}
+
+struct Row {
+    time: String,
+    what: String,
+    who: String,
+    rest: Rest,
+}
+
+enum Rest {
+    Event(String),
+    Call { to: String, method: String, bytes: String, took: String, outcome: String },
+}
+
+/// Calls and events are each in order already; a sort finds the two runs and merges them.
+fn rows(trace: &Trace) -> Vec<Row> {
+    let calls = trace.calls.iter().map(|call| (call.started, call_row(call)));
+    let events = trace.events.iter().map(|event| (event.stamp, event_row(event)));
+    let mut rows: Vec<_> = calls.chain(events).collect();
+    rows.sort_by_key(|(stamp, _)| *stamp);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn call_row(call: &TracedCall) -> Row {
+    let to = match &call.request.node {
+        Some(node) => format!("{} ({})", node.name(), node.region()),
+        None => call.target().to_string(),
+    };
+    let rest = Rest::Call {
+        to: one_line(&to),
+        method: format!("{}.{} #{}", call.service(), call.method(), call.attempt()),
+        bytes: bytes(call),
+        took: call.took().map_or("-".to_owned(), millis),
+        outcome: call.outcome().map_or("under way".to_owned(), |it| one_line(&it.to_string())),
+    };
+    Row {
+        time: millis(call.start()),
+        what: format!("call {}", call.call()),
+        who: one_line(&call.caller.to_string()),
+        rest,
+    }
+}
+
+fn event_row(event: &TracedEvent) -> Row {
+    Row {
+        time: millis(event.at()),
+        what: event.what.label().to_owned(),
+        who: event.site.as_ref().map_or(String::new(), |site| one_line(&site.to_string())),
+        rest: Rest::Event(one_line(&event.what.to_string())),
+    }
+}
+
+fn bytes(call: &TracedCall) -> String {
+    match (call.request_bytes(), call.reply_bytes()) {
+        (None, None) if call.is_local() => "in process".to_owned(),
+        (None, None) => "-".to_owned(),
+        (request, reply) => {
+            let [request, reply] =
+                [request, reply].map(|bytes| bytes.map_or("-".to_owned(), |n| format!("{n} B")));
+            format!("{request} → {reply}")
+        }
+    }
+}
+
+/// Panic messages and names of nodes are others' text: a line of the table stays a line.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(escaped).collect()
+}
+
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let (plain, escape) =
+        if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    plain.into_iter().chain(escape.into_iter().flatten())
+}
+
+/// The widths of columns in characters.
+fn widths<'a, const N: usize>(rows: impl Iterator<Item = [&'a String; N]>) -> [usize; N] {
+    rows.fold([0; N], |widths, cells| {
+        let mut cells = cells.into_iter().map(|cell| cell.chars().count());
+        widths.map(|width| width.max(cells.next().unwrap_or(0)))
+    })
+}
