@@ -92,7 +92,7 @@ impl Wire {
             u8::try_from(number).expect("more regions or hosts than addresses can number")
         };
         let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff));
-        self.hosts.push(Host::new(name, region, ip.into(), self.seed));
+        self.hosts.push(Host::new(name, region, ip.into(), self.seed, self.now));
         HostId(self.hosts.len() - 1)
     }
 
@@ -116,6 +116,13 @@ impl Wire {
 
     pub(super) fn find(&self, name: &str) -> Option<HostId> {
         self.hosts.iter().position(|host| host.name == name).map(HostId)
+    }
+
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub(super) fn named(&self, name: &str) -> HostId {
+        self.find(name).unwrap_or_else(|| panic!("no host is called `{name}`"))
     }
 
     pub(super) fn find_region(&self, name: &str) -> Option<usize> {
