@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{host::HostId, wire::Wire};
+use super::{host::HostId, misuse, wire::Wire};
 
 /// Numbers all faults, those of hosts too, in the order of their starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,10 +93,20 @@ impl Rule {
 }
 
 impl Place {
+    /// # Panics
+    ///
+    /// If neither a host nor a region with hosts has that name.
     pub(super) fn named(wire: &Wire, name: &str) -> Place {
         let host = wire.find(name).map(Place::Host);
         host.or_else(|| wire.find_region(name).map(Place::Region))
-            .unwrap_or_else(|| panic!("no host and no host's region is called `{name}`"))
+            .unwrap_or_else(|| panic!("{}", misuse::no_place(wire, name)))
+    }
+
+    pub(super) fn name(self, wire: &Wire) -> &str {
+        match self {
+            Place::Host(host) => &wire.hosts[host.0].name,
+            Place::Region(region) => wire.region_name(region),
+        }
     }
 
     fn covers(self, wire: &Wire, host: HostId) -> bool {

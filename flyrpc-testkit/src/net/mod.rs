@@ -12,6 +12,7 @@ mod faults;
 mod guard;
 mod host;
 mod host_faults;
+mod misuse;
 mod names;
 mod stream;
 mod view;

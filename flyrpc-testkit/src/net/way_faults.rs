@@ -6,30 +6,45 @@ use super::{
     Core, FaultGuard, SimNet,
     faults::{Fault, FaultId, Place, Rule},
     guard::Undo,
+    misuse,
 };
 use crate::latency::assert_whole_milliseconds;
 
-/// Faults between places. A place is the name of a host, or of a region: all hosts in it. A region
-/// may be given twice, for the ways between its hosts. A host always reaches itself.
+/// Faults between places. A place is the name of a host, or of a region: all hosts in it. Where a
+/// region may be given twice, that means the ways between its hosts. A host always reaches itself.
 ///
 /// # Panics
 ///
-/// All of these panic if a name is neither a host's nor a host's region.
+/// All of these panic if a name is neither a host's nor a host's region, and those that start a
+/// fault if both names are the same host's.
 impl SimNet {
     /// Cuts the ways between two places in both directions.
     ///
     /// What was written to streams stays with its sender, as does what is on its way and would
     /// arrive during the partition; both set out once it has healed. Datagrams are lost.
+    ///
+    /// # Panics
+    ///
+    /// If both places are the same. `partition("iad-0", "iad")` cuts a host off from its region.
     pub fn partition(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.fault(a.as_ref(), b.as_ref(), true, Fault::Cut)
     }
 
     /// Cuts the way from one place to another, and leaves the way back open.
+    ///
+    /// # Panics
+    ///
+    /// If both places are the same.
     pub fn partition_one_way(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> FaultGuard {
         self.fault(from.as_ref(), to.as_ref(), false, Fault::Cut)
     }
 
-    /// Holds messages between two places back, datagrams too, until the guard is dropped.
+    /// Holds messages between two places back, datagrams too, until the guard is dropped, which
+    /// releases them.
+    ///
+    /// # Panics
+    ///
+    /// If both places are the same.
     pub fn hold(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.fault(a.as_ref(), b.as_ref(), true, Fault::Hold)
     }
@@ -81,6 +96,9 @@ impl SimNet {
     fn fault(&self, from: &str, to: &str, both_ways: bool, fault: Fault) -> FaultGuard {
         FaultGuard::start(&self.shared, |core, id| {
             let (from, to) = core.places(from, to);
+            if let Some(why) = misuse::same_place(&core.wire, from, to, fault) {
+                panic!("{why}");
+            }
             core.wire.faults.add(id, Rule { from, to, both_ways, fault });
             Undo::Rule
         })

@@ -16,6 +16,7 @@ use super::{
     datagram::Packet,
     faults::Faults,
     host::{Health, Host, HostId},
+    misuse,
 };
 use crate::latency::RoundTrips;
 
@@ -122,12 +123,21 @@ impl Wire {
     ///
     /// If there is no such host.
     pub(super) fn named(&self, name: &str) -> HostId {
-        self.find(name).unwrap_or_else(|| panic!("no host is called `{name}`"))
+        self.find(name).unwrap_or_else(|| panic!("{}", misuse::no_host(self, name)))
     }
 
     pub(super) fn find_region(&self, name: &str) -> Option<usize> {
         let region = Region::from(name);
         self.regions.iter().position(|known| *known == region)
+    }
+
+    pub(super) fn region_name(&self, region: usize) -> &str {
+        self.regions[region].as_str()
+    }
+
+    /// In the order in which they got their first hosts.
+    pub(super) fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter()
     }
 
     /// The host that `near` reaches at `ip`.
