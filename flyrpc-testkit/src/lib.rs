@@ -34,11 +34,21 @@
 //! # }
 //! ```
 //!
-//! | What can go wrong | |
-//! |---|---|
-//! | between two regions or hosts | [`partition`](SimNet::partition), [`partition_one_way`](SimNet::partition_one_way), [`hold`](SimNet::hold), [`slow`](SimNet::slow), [`lose`](SimNet::lose), until the returned guard is dropped |
-//! | to a host | [`crash`](SimNet::crash), [`restart`](SimNet::restart), [`freeze`](SimNet::freeze), [`resume`](SimNet::resume) |
-//! | to its clock | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind) |
+//! # Faults
+//!
+//! Most faults end when their guard is dropped, and each can last instead: `keep` makes any guard's
+//! fault last.
+//!
+//! | fault | until its guard is dropped | until something ends it |
+//! |---|---|---|
+//! | between two places (regions or hosts): no messages, both ways or one way | [`partition`](SimNet::partition), [`partition_one_way`](SimNet::partition_one_way) | `.keep()`, until [`heal`](SimNet::heal) or [`heal_all`](SimNet::heal_all) |
+//! | messages are kept back, then go on | [`hold`](SimNet::hold) | `.keep()`, until [`release`](SimNet::release), `heal` or `heal_all` |
+//! | more delay | [`slow`](SimNet::slow) | `.keep()`, until `heal` or `heal_all` |
+//! | lost datagrams | [`lose`](SimNet::lose) | `.keep()`, until `heal` or `heal_all` |
+//! | a host crashes | | [`crash`](SimNet::crash), until [`restart`](SimNet::restart), which gives the environment to start anew in |
+//! | it gets no processor time | [`frozen`](SimNet::frozen) | [`freeze`](SimNet::freeze), until [`resume`](SimNet::resume) |
+//! | its clock is off | [`skewed_ahead`](SimNet::skewed_ahead), [`skewed_behind`](SimNet::skewed_behind): besides what it is off already | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind): instead of that, until set again |
+//! | its clock drifts | [`drifting`](SimNet::drifting): besides what it drifts already | [`drift`](SimNet::drift): instead of that, until `drift(host, 0)` |
 //!
 //! # What it does not do
 //!

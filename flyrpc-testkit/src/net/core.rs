@@ -101,6 +101,7 @@ impl Core {
         self.conns.retain(|_, conn| !conn.is_over());
         let crashed = self.wire.host(host);
         crashed.health = Health::Crashed;
+        crashed.freezes.clear();
         let sockets = std::mem::take(&mut crashed.sockets);
         let tasks = crashed.tasks.take();
         self.wire.wakes.extend(sockets.into_values().flat_map(|socket| socket.receiving));

@@ -1,26 +1,29 @@
 //! What goes wrong between hosts: rules, each for messages from one place to another.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{Shared, SimNet, host::HostId, wire::Wire};
-use crate::latency::assert_whole_milliseconds;
+use super::{host::HostId, misuse, wire::Wire};
+
+/// Numbers all faults, those of hosts too, in the order of their starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FaultId(pub(super) u64);
 
 #[derive(Default)]
 pub(super) struct Faults {
-    next: u64,
-    rules: BTreeMap<u64, Rule>,
+    numbered: u64,
+    rules: BTreeMap<FaultId, Rule>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rule {
-    from: Place,
-    to: Place,
-    both_ways: bool,
-    fault: Fault,
+pub(super) struct Rule {
+    pub(super) from: Place,
+    pub(super) to: Place,
+    pub(super) both_ways: bool,
+    pub(super) fault: Fault,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Fault {
     Cut,
     Hold,
     Slow(Duration),
@@ -28,7 +31,7 @@ enum Fault {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Host(HostId),
     Region(usize),
 }
@@ -61,14 +64,28 @@ impl Faults {
         weather
     }
 
-    fn add(&mut self, rule: Rule) -> u64 {
-        self.next += 1;
-        self.rules.insert(self.next, rule);
-        self.next
+    /// The number of a fault that starts now.
+    pub(super) fn number(&mut self) -> FaultId {
+        self.numbered += 1;
+        FaultId(self.numbered)
+    }
+
+    pub(super) fn add(&mut self, fault: FaultId, rule: Rule) {
+        self.rules.insert(fault, rule);
+    }
+
+    /// Ends the rules that `which` chooses.
+    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) {
+        self.rules.retain(|fault, rule| !which(*fault, rule));
     }
 }
 
 impl Rule {
+    /// Whether it was set between just these two places, in whichever order.
+    pub(super) fn is_between(&self, a: Place, b: Place) -> bool {
+        (self.from, self.to) == (a, b) || (self.from, self.to) == (b, a)
+    }
+
     fn applies(&self, wire: &Wire, from: HostId, to: HostId) -> bool {
         let along = self.from.covers(wire, from) && self.to.covers(wire, to);
         along || self.both_ways && self.from.covers(wire, to) && self.to.covers(wire, from)
@@ -76,10 +93,20 @@ impl Rule {
 }
 
 impl Place {
-    fn named(wire: &Wire, name: &str) -> Place {
+    /// # Panics
+    ///
+    /// If neither a host nor a region with hosts has that name.
+    pub(super) fn named(wire: &Wire, name: &str) -> Place {
         let host = wire.find(name).map(Place::Host);
         host.or_else(|| wire.find_region(name).map(Place::Region))
-            .unwrap_or_else(|| panic!("no host and no host's region is called `{name}`"))
+            .unwrap_or_else(|| panic!("{}", misuse::no_place(wire, name)))
+    }
+
+    pub(super) fn name(self, wire: &Wire) -> &str {
+        match self {
+            Place::Host(host) => &wire.hosts[host.0].name,
+            Place::Region(region) => wire.region_name(region),
+        }
     }
 
     fn covers(self, wire: &Wire, host: HostId) -> bool {
@@ -87,114 +114,5 @@ impl Place {
             Place::Host(this) => this == host,
             Place::Region(this) => wire.hosts[host.0].region == this,
         }
-    }
-}
-
-/// Undoes a fault when dropped.
-#[must_use = "the fault ends when its guard is dropped; `keep` makes it last"]
-pub struct FaultGuard {
-    shared: Arc<Shared>,
-    rule: Option<u64>,
-}
-
-impl FaultGuard {
-    /// Makes the fault last until [`SimNet::heal`] or [`SimNet::heal_all`].
-    pub fn keep(mut self) {
-        self.rule = None;
-    }
-}
-
-impl Drop for FaultGuard {
-    fn drop(&mut self) {
-        if let Some(rule) = self.rule {
-            self.shared.with(|core| {
-                core.wire.faults.rules.remove(&rule);
-                core.reopen();
-            });
-        }
-    }
-}
-
-impl fmt::Debug for FaultGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FaultGuard").field("rule", &self.rule).finish_non_exhaustive()
-    }
-}
-
-/// Faults between places. A place is the name of a host, or of a region: all hosts in it. A region
-/// may be given twice, for the ways between its hosts. A host always reaches itself.
-///
-/// # Panics
-///
-/// All of these panic if a name is neither a host's nor a host's region.
-impl SimNet {
-    /// Cuts the ways between two places in both directions.
-    ///
-    /// What was written to streams stays with its sender, as does what is on its way and would
-    /// arrive during the partition; both set out once it has healed. Datagrams are lost.
-    pub fn partition(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
-        self.fault(a.as_ref(), b.as_ref(), true, Fault::Cut)
-    }
-
-    /// Cuts the way from one place to another, and leaves the way back open.
-    pub fn partition_one_way(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> FaultGuard {
-        self.fault(from.as_ref(), to.as_ref(), false, Fault::Cut)
-    }
-
-    /// Holds messages between two places back, datagrams too, until the guard is dropped.
-    pub fn hold(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
-        self.fault(a.as_ref(), b.as_ref(), true, Fault::Hold)
-    }
-
-    /// Adds `extra` to each way between two places, so twice that to a round trip.
-    ///
-    /// # Panics
-    ///
-    /// If `extra` is not a whole number of milliseconds.
-    pub fn slow(&self, a: impl AsRef<str>, b: impl AsRef<str>, extra: Duration) -> FaultGuard {
-        assert_whole_milliseconds(extra);
-        self.fault(a.as_ref(), b.as_ref(), true, Fault::Slow(extra))
-    }
-
-    /// Loses that share of the datagrams between two places, 0 for none and 1 for all; which ones
-    /// follows from the seed. Streams lose nothing.
-    ///
-    /// # Panics
-    ///
-    /// If `share` is not between 0 and 1.
-    pub fn lose(&self, a: impl AsRef<str>, b: impl AsRef<str>, share: f64) -> FaultGuard {
-        assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
-        self.fault(a.as_ref(), b.as_ref(), true, Fault::Lose(share))
-    }
-
-    /// Ends every fault that was set between just these two places, in whichever order, its guard
-    /// kept or not.
-    pub fn heal(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
-        self.shared.with(|core| {
-            let a = Place::named(&core.wire, a.as_ref());
-            let b = Place::named(&core.wire, b.as_ref());
-            core.wire
-                .faults
-                .rules
-                .retain(|_, rule| (rule.from, rule.to) != (a, b) && (rule.from, rule.to) != (b, a));
-            core.reopen();
-        });
-    }
-
-    /// Ends every fault between places. Crashed and frozen hosts stay so.
-    pub fn heal_all(&self) {
-        self.shared.with(|core| {
-            core.wire.faults.rules.clear();
-            core.reopen();
-        });
-    }
-
-    fn fault(&self, from: &str, to: &str, both_ways: bool, fault: Fault) -> FaultGuard {
-        let rule = self.shared.with(|core| {
-            let from = Place::named(&core.wire, from);
-            let to = Place::named(&core.wire, to);
-            core.wire.faults.add(Rule { from, to, both_ways, fault })
-        });
-        FaultGuard { shared: Arc::clone(&self.shared), rule: Some(rule) }
     }
 }

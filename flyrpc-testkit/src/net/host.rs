@@ -1,16 +1,15 @@
 //! One simulated machine: its address, ports and tasks, and whether it runs.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
     task::Waker,
-    time::Duration,
 };
 
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::Instant};
 
-use super::{connection::ConnId, datagram::Socket};
+use super::{clock::Clock, connection::ConnId, datagram::Socket, faults::FaultId};
 use crate::rng::Rng;
 
 /// The ports given out for port 0, and to connections' near ends: IANA's dynamic range.
@@ -26,12 +25,6 @@ pub(super) enum Health {
     Crashed,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Skew {
-    Ahead(Duration),
-    Behind(Duration),
-}
-
 pub(super) struct Host {
     pub(super) name: String,
     /// Which of the wire's regions.
@@ -40,7 +33,9 @@ pub(super) struct Host {
     /// How often the host was restarted. What an earlier boot left behind no longer acts.
     pub(super) boot: u64,
     pub(super) health: Health,
-    pub(super) skew: Skew,
+    /// What keeps it frozen; empty unless it is.
+    pub(super) freezes: BTreeSet<FaultId>,
+    pub(super) clock: Clock,
     /// Apart from what the host's programs draw from, so that faults do not change that.
     pub(super) loss: Rng,
     pub(super) listeners: BTreeMap<u16, Backlog>,
@@ -71,7 +66,7 @@ impl Backlog {
 }
 
 impl Host {
-    pub(super) fn new(name: String, region: usize, ip: IpAddr, seed: u64) -> Self {
+    pub(super) fn new(name: String, region: usize, ip: IpAddr, seed: u64, now: Instant) -> Self {
         Host {
             loss: Rng::new(!seed, &name, 0),
             name,
@@ -79,7 +74,8 @@ impl Host {
             ip,
             boot: 0,
             health: Health::Running,
-            skew: Skew::Ahead(Duration::ZERO),
+            freezes: BTreeSet::new(),
+            clock: Clock::new(now),
             listeners: BTreeMap::new(),
             sockets: BTreeMap::new(),
             tasks: Tasks::default(),

@@ -4,14 +4,19 @@
 //! instant; one task sleeps until the next of them. Nothing is woken, dropped or spawned while the
 //! lock is held, because wakers and destructors are other people's code and may come back here.
 
+mod clock;
 mod connection;
 mod core;
 mod datagram;
 mod faults;
+mod guard;
 mod host;
+mod host_faults;
+mod misuse;
 mod names;
 mod stream;
 mod view;
+mod way_faults;
 mod wire;
 
 use std::{
@@ -28,7 +33,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use self::faults::FaultGuard;
+pub use self::guard::FaultGuard;
 pub(crate) use self::{
     core::Core,
     datagram::SimDatagram,
@@ -36,11 +41,7 @@ pub(crate) use self::{
     stream::{SimListener, connect},
     view::Admission,
 };
-use self::{
-    core::Driver,
-    host::{Health, Skew},
-    wire::Wire,
-};
+use self::{core::Driver, wire::Wire};
 use crate::{env::SimEnv, latency::RoundTrips};
 
 /// A simulated network. Clones are handles to the same one.
@@ -128,106 +129,6 @@ impl SimNet {
         let (name, addrs) = (name.into(), addrs.into_iter().collect());
         self.shared.with(|core| core.names.set(name, addrs));
     }
-
-    /// Crashes a host: drops its tasks without another poll, and closes its sockets. The other ends
-    /// of its streams see a reset after the delay of one way. What connects to it gets no answer.
-    ///
-    /// The tasks' destructors run when the runtime comes to them, which is before time passes.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
-    pub fn crash(&self, host: impl AsRef<str>) {
-        let tasks = self.shared.with(|core| {
-            let id = find(core, host.as_ref());
-            core.crash(id)
-        });
-        for task in tasks {
-            task.abort();
-        }
-    }
-
-    /// Starts a host again, with the same address; what runs on it is to be started with the new
-    /// environment that this returns, which draws other random numbers. If the host has not crashed yet, it does so first.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
-    pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
-        self.crash(host.as_ref());
-        let (id, boot) = self.shared.with(|core| {
-            let id = find(core, host.as_ref());
-            let host = core.wire.host(id);
-            host.restart();
-            (id, host.boot)
-        });
-        SimEnv::new(Arc::clone(&self.shared), id, boot)
-    }
-
-    /// Freezes a host: its tasks get no polls until it is resumed. Its kernel goes on, so it
-    /// answers connections, and buffers what arrives until the buffers are full. A crashed host
-    /// stays crashed.
-    ///
-    /// Only tasks spawned through the host's environment freeze, not those that a program spawns
-    /// past it, nor a test's own.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
-    pub fn freeze(&self, host: impl AsRef<str>) {
-        self.shared.with(|core| {
-            let id = find(core, host.as_ref());
-            let host = core.wire.host(id);
-            if host.health == Health::Running {
-                host.health = Health::Frozen;
-            }
-        });
-    }
-
-    /// Resumes a frozen host. Its timers that ran out meanwhile fire at once.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
-    pub fn resume(&self, host: impl AsRef<str>) {
-        self.shared.with(|core| {
-            let id = find(core, host.as_ref());
-            let Wire { hosts, wakes, .. } = &mut core.wire;
-            let host = &mut hosts[id.0];
-            if host.health == Health::Frozen {
-                host.health = Health::Running;
-                wakes.extend(host.tasks.unpark());
-            }
-        });
-    }
-
-    /// Sets a host's clock ahead of all others by `by`, instead of any earlier skew. Timers stay
-    /// right.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
-    pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
-        self.skew(host.as_ref(), Skew::Ahead(by));
-    }
-
-    /// Sets a host's clock behind all others by `by`, instead of any earlier skew. Timers stay
-    /// right.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host. Reading the clock panics where the platform's clock cannot go back
-    /// that far.
-    pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
-        self.skew(host.as_ref(), Skew::Behind(by));
-    }
-
-    fn skew(&self, host: &str, skew: Skew) {
-        self.shared.with(|core| {
-            let id = find(core, host);
-            core.wire.host(id).skew = skew;
-        });
-    }
 }
 
 impl fmt::Debug for SimNet {
@@ -236,10 +137,6 @@ impl fmt::Debug for SimNet {
         let hosts = core.wire.hosts.iter().map(|host| (&host.name, host.health));
         f.debug_map().entries(hosts).finish()
     }
-}
-
-fn find(core: &Core, name: &str) -> HostId {
-    core.wire.find(name).unwrap_or_else(|| panic!("no host is called `{name}`"))
 }
 
 pub(crate) struct Shared {

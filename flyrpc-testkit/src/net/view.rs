@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     core::Core,
-    host::{Health, HostId, Skew, Tasks},
+    host::{Health, HostId, Tasks},
 };
 use crate::rng::Rng;
 
@@ -36,10 +36,7 @@ impl Core {
     }
 
     pub(crate) fn clock(&self, id: HostId, now: Instant) -> Instant {
-        match self.wire.hosts[id.0].skew {
-            Skew::Ahead(by) => now + by,
-            Skew::Behind(by) => now - by,
-        }
+        self.wire.hosts[id.0].clock.read(now)
     }
 
     /// Where the programs of a boot of the host draw from.

@@ -16,6 +16,7 @@ use super::{
     datagram::Packet,
     faults::Faults,
     host::{Health, Host, HostId},
+    misuse,
 };
 use crate::latency::RoundTrips;
 
@@ -92,7 +93,7 @@ impl Wire {
             u8::try_from(number).expect("more regions or hosts than addresses can number")
         };
         let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff));
-        self.hosts.push(Host::new(name, region, ip.into(), self.seed));
+        self.hosts.push(Host::new(name, region, ip.into(), self.seed, self.now));
         HostId(self.hosts.len() - 1)
     }
 
@@ -118,9 +119,25 @@ impl Wire {
         self.hosts.iter().position(|host| host.name == name).map(HostId)
     }
 
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub(super) fn named(&self, name: &str) -> HostId {
+        self.find(name).unwrap_or_else(|| panic!("{}", misuse::no_host(self, name)))
+    }
+
     pub(super) fn find_region(&self, name: &str) -> Option<usize> {
         let region = Region::from(name);
         self.regions.iter().position(|known| *known == region)
+    }
+
+    pub(super) fn region_name(&self, region: usize) -> &str {
+        self.regions[region].as_str()
+    }
+
+    /// In the order in which they got their first hosts.
+    pub(super) fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter()
     }
 
     /// The host that `near` reaches at `ip`.

@@ -54,6 +54,15 @@ async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     assert!(never(receive(&b)).await);
     drop(hold);
     assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held".to_vec()));
+
+    net.hold("iad", "hkg").keep();
+    let cut = net.partition_one_way("hkg", "iad");
+    a.send(b"held again", hkg.addr(PORT)).await.expect("sends");
+    net.release("hkg", "iad");
+    assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held again".to_vec()));
+    b.send(b"lost", iad.addr(PORT)).await.expect("sends");
+    assert!(never(receive(&a)).await, "a release ends no partition");
+    drop(cut);
 }
 
 async fn survivors(seed: u64) -> Vec<u8> {

@@ -10,7 +10,7 @@ use flyrpc::Env;
 use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 use crate::support::*;
@@ -155,15 +155,50 @@ async fn a_frozen_host_can_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_skewed_clock_is_off_and_its_timers_are_not() {
-    let (net, iad, hkg) = iad_and_hkg();
-    net.skew_ahead("iad-0", ms(5_000));
-    net.skew_behind("hkg-0", ms(30));
-    let now = Instant::now();
-    assert_eq!(iad.now(), now + ms(5_000));
-    assert_eq!(hkg.now(), now - ms(30));
-    assert_eq!(timed(sleep(ms(7))).await.0, ms(7));
-    assert_eq!(iad.now(), now + ms(5_007));
+async fn a_host_is_frozen_until_the_last_freeze_ends() {
+    let (net, iad, _hkg) = iad_and_hkg();
+    let ticks = tick(&iad);
+    let (first, second) = (net.frozen("iad-0"), net.frozen("iad-0"));
+    sleep(ms(10)).await;
+    drop(first);
+    sleep(ms(10)).await;
+    assert_eq!(ticks.load(SeqCst), 0);
+    drop(second);
+    sleep(ms(10)).await;
+    let before = ticks.load(SeqCst);
+    assert!(before > 0);
+
+    let third = net.frozen("iad-0");
+    net.resume("iad-0");
+    sleep(ms(10)).await;
+    assert!(ticks.load(SeqCst) > before, "resumed whatever froze it");
+    net.freeze("iad-0");
+    drop(third);
+    sleep(ms(10)).await;
+    let before = ticks.load(SeqCst);
+    sleep(ms(10)).await;
+    assert_eq!(ticks.load(SeqCst), before, "that freeze was over already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_ends_with_its_boot() {
+    let (net, iad, _hkg) = iad_and_hkg();
+    let frozen = net.frozen("iad-0");
+    net.crash("iad-0");
+    let on_a_crashed_host = net.frozen("iad-0");
+    drop(frozen);
+    assert_eq!(kind(iad.listen(any(PORT)).await), ErrorKind::NetworkDown);
+
+    let iad = net.restart("iad-0");
+    let ticks = tick(&iad);
+    sleep(ms(10)).await;
+    assert!(ticks.load(SeqCst) > 0);
+    net.freeze("iad-0");
+    drop(on_a_crashed_host);
+    sleep(ms(10)).await;
+    let before = ticks.load(SeqCst);
+    sleep(ms(10)).await;
+    assert_eq!(ticks.load(SeqCst), before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,9 @@
 //! The simulated network as programs and tests see it, in virtual time.
 
+mod clocks;
 mod datagrams;
 mod hosts;
+mod misuse;
 mod partitions;
 mod repeatability;
 mod streams;

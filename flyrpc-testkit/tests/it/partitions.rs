@@ -125,10 +125,3 @@ async fn a_slow_way_adds_to_each_direction_and_keeps_the_order_when_it_recovers(
     let (took, heard) = timed(read(&mut far, 8)).await;
     assert_eq!((took, heard), (ms(400) + ONE_WAY, b"slowfast".to_vec()));
 }
-
-#[tokio::test(start_paused = true)]
-#[should_panic(expected = "no host and no host's region is called `hgk`")]
-async fn a_fault_at_an_unknown_place_is_refused() {
-    let (net, _iad, _hkg) = iad_and_hkg();
-    let _cut = net.partition("iad", "hgk");
-}

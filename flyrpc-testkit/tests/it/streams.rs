@@ -291,7 +291,7 @@ async fn streams_also_work_on_many_threads() {
     }
     for _ in 0..20 {
         net.freeze("iad-1");
-        let _cut = net.partition("iad", "iad");
+        let _cut = net.partition("iad-2", "iad");
         sleep(ms(2)).await;
         net.resume("iad-1");
     }

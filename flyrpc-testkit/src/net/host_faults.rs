@@ -1,0 +1,190 @@
+//! What goes wrong with hosts: crashes, freezes, and clocks that are off.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Core, FaultGuard, SimNet, clock,
+    faults::FaultId,
+    guard::Undo,
+    host::{Health, HostId},
+    wire::Wire,
+};
+use crate::env::SimEnv;
+
+/// Faults of hosts.
+///
+/// # Panics
+///
+/// All of these panic if there is no host of that name; the message says which there are.
+impl SimNet {
+    /// Crashes a host: drops its tasks without another poll, and closes its sockets. The other ends
+    /// of its streams see a reset after the delay of one way. What connects to it gets no answer.
+    /// It lasts until [`restart`](SimNet::restart).
+    ///
+    /// The tasks' destructors run when the runtime comes to them, which is before time passes.
+    pub fn crash(&self, host: impl AsRef<str>) {
+        let tasks = self.shared.with(|core| {
+            let id = core.wire.named(host.as_ref());
+            core.crash(id)
+        });
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    /// Starts a host again, with the same address; what runs on it is to be started with the new
+    /// environment that this returns, which draws other random numbers. If the host has not crashed
+    /// yet, it does so first. Its clock goes on as it was.
+    pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
+        self.crash(host.as_ref());
+        let (id, boot) = self.shared.with(|core| {
+            let id = core.wire.named(host.as_ref());
+            let host = core.wire.host(id);
+            host.restart();
+            (id, host.boot)
+        });
+        SimEnv::new(Arc::clone(&self.shared), id, boot)
+    }
+
+    /// Freezes a host until the guard is dropped: its tasks get no polls. Its kernel goes on, so it
+    /// answers connections, and buffers what arrives until the buffers are full. If it is frozen
+    /// several times, the last to end resumes it. A crashed host stays crashed.
+    ///
+    /// Only tasks spawned through the host's environment freeze, not those that a program spawns
+    /// past it, nor a test's own.
+    pub fn frozen(&self, host: impl AsRef<str>) -> FaultGuard {
+        FaultGuard::start(&self.shared, |core, fault| {
+            let id = core.wire.named(host.as_ref());
+            core.freeze(id, fault);
+            Undo::Freeze(id)
+        })
+    }
+
+    /// Freezes a host as [`frozen`](SimNet::frozen) does, until [`resume`](SimNet::resume).
+    pub fn freeze(&self, host: impl AsRef<str>) {
+        self.frozen(host).keep();
+    }
+
+    /// Resumes a frozen host, whatever froze it. Its timers that ran out meanwhile fire at once.
+    pub fn resume(&self, host: impl AsRef<str>) {
+        self.shared.with(|core| {
+            let id = core.wire.named(host.as_ref());
+            core.wire.host(id).freezes.clear();
+            core.resume(id);
+        });
+    }
+
+    /// Moves a host's clock ahead by `by` until the guard is dropped. Several of these, and of
+    /// [`skewed_behind`](SimNet::skewed_behind), add up. Timers stay right.
+    pub fn skewed_ahead(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
+        self.shift(host.as_ref(), clock::nanos(by))
+    }
+
+    /// Moves a host's clock back by `by` until the guard is dropped. Several of these, and of
+    /// [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers stay right.
+    ///
+    /// Reading the clock panics where the platform's clock cannot go back that far.
+    pub fn skewed_behind(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
+        self.shift(host.as_ref(), -clock::nanos(by))
+    }
+
+    /// Sets a host's clock ahead of the right time by `by`, instead of what skewed it before and
+    /// what it has drifted. [`Duration::ZERO`] sets it right. Timers stay right.
+    pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
+        self.set_clock(host.as_ref(), clock::nanos(by));
+    }
+
+    /// Sets a host's clock behind the right time by `by`, instead of what skewed it before and what
+    /// it has drifted. Timers stay right.
+    ///
+    /// Reading the clock panics where the platform's clock cannot go back that far.
+    pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
+        self.set_clock(host.as_ref(), -clock::nanos(by));
+    }
+
+    /// Lets a host's clock run that much fast, or slow if negative, until the guard is dropped: 200
+    /// parts per million are 0.2 ms in each second. It goes on from where it is, and stays where it
+    /// has come to when the drift ends. Several drifts add up. Timers stay right.
+    ///
+    /// # Panics
+    ///
+    /// If the clock would run backwards; at −1,000,000 it stands still.
+    pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
+        FaultGuard::start(&self.shared, |core, fault| {
+            let id = core.wire.named(host.as_ref());
+            let Wire { hosts, now, .. } = &mut core.wire;
+            hosts[id.0].clock.drift_more(fault, parts_per_million, *now);
+            Undo::Drift(id)
+        })
+    }
+
+    /// Lets a host's clock run that much fast, or slow if negative, from now on, instead of any
+    /// earlier drift; see [`drifting`](SimNet::drifting). 0 ends it: the clock stays where it has
+    /// come to, until [`skew_ahead`](SimNet::skew_ahead) sets it.
+    ///
+    /// # Panics
+    ///
+    /// If the clock would run backwards; at −1,000,000 it stands still.
+    pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
+        self.shared.with(|core| {
+            let id = core.wire.named(host.as_ref());
+            let fault = core.wire.faults.number();
+            let Wire { hosts, now, .. } = &mut core.wire;
+            hosts[id.0].clock.run_at(fault, parts_per_million, *now);
+        });
+    }
+
+    fn shift(&self, host: &str, nanos: i128) -> FaultGuard {
+        FaultGuard::start(&self.shared, |core, fault| {
+            let id = core.wire.named(host);
+            core.wire.host(id).clock.shift(fault, nanos);
+            Undo::Skew(id)
+        })
+    }
+
+    fn set_clock(&self, host: &str, nanos: i128) {
+        self.shared.with(|core| {
+            let id = core.wire.named(host);
+            let fault = core.wire.faults.number();
+            let Wire { hosts, now, .. } = &mut core.wire;
+            hosts[id.0].clock.set(fault, nanos, *now);
+        });
+    }
+}
+
+impl Core {
+    fn freeze(&mut self, id: HostId, fault: FaultId) {
+        let host = self.wire.host(id);
+        if host.health == Health::Crashed {
+            return;
+        }
+        host.freezes.insert(fault);
+        host.health = Health::Frozen;
+    }
+
+    /// Ends one freeze, which may be over: a crash forgets them all.
+    pub(super) fn thaw(&mut self, id: HostId, fault: FaultId) {
+        let host = self.wire.host(id);
+        if host.freezes.remove(&fault) && host.freezes.is_empty() {
+            self.resume(id);
+        }
+    }
+
+    fn resume(&mut self, id: HostId) {
+        let Wire { hosts, wakes, .. } = &mut self.wire;
+        let host = &mut hosts[id.0];
+        if host.health == Health::Frozen {
+            host.health = Health::Running;
+            wakes.extend(host.tasks.unpark());
+        }
+    }
+
+    pub(super) fn shift_back(&mut self, id: HostId, fault: FaultId) {
+        self.wire.host(id).clock.shift_back(fault);
+    }
+
+    pub(super) fn drift_less(&mut self, id: HostId, fault: FaultId) {
+        let Wire { hosts, now, .. } = &mut self.wire;
+        hosts[id.0].clock.drift_less(fault, *now);
+    }
+}
