@@ -59,15 +59,17 @@
 //! - Bandwidth is bounded by a stream's buffers only, acknowledgements take no time, and streams
 //!   lose nothing: there is no congestion.
 
+mod cluster;
 mod env;
 mod latency;
 mod net;
 mod rng;
+mod seed;
 mod task;
-#[cfg_attr(not(test), expect(dead_code, reason = "simulated clusters will record into it"))]
 mod trace;
 
 pub use self::{
+    cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
     env::SimEnv,
     latency::RoundTrips,
     net::{FaultGuard, SimNet, SimNetBuilder},

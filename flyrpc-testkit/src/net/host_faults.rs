@@ -32,6 +32,18 @@ impl SimNet {
         }
     }
 
+    /// Kills the programs of a host, as [`crash`](Self::crash) does, but not its machine: what
+    /// connects to it is refused, until programs are started with the environment that
+    /// [`restart`](Self::restart) gives.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such host.
+    pub fn kill(&self, host: impl AsRef<str>) {
+        // A boot on which nothing runs.
+        self.restart(host);
+    }
+
     /// Starts a host again, with the same address; what runs on it is to be started with the new
     /// environment that this returns, which draws other random numbers. If the host has not crashed
     /// yet, it does so first. Its clock goes on as it was.

@@ -19,6 +19,7 @@ use std::{
 
 use flyrpc::Region;
 
+pub(crate) use self::log::TraceLog;
 pub use self::{
     call::{CallOutcome, Calls, TracedCall},
     event::{Events, Occurrence, TracedEvent},
