@@ -56,7 +56,8 @@ impl TracedCall {
         &self.request.target
     }
 
-    /// The name of the node that this attempt went to; none if no node was found.
+    /// The name of the node that this attempt went to. None if the call failed for another reason
+    /// than an attempt on a node: because no node was found, say.
     pub fn node(&self) -> Option<&str> {
         self.request.node.as_ref().map(NodeInfo::name)
     }
@@ -91,7 +92,7 @@ impl TracedCall {
         self.request.attempt
     }
 
-    /// Whether it went to the caller itself. A call that found no node is neither local nor
+    /// Whether it went to the caller itself. A call that went to no node is neither local nor
     /// remote.
     pub fn is_local(&self) -> bool {
         self.node() == Some(self.caller())
@@ -239,7 +240,7 @@ impl<'a> Calls<'a> {
         self.only(|call| call.node() == Some(name))
     }
 
-    /// Those that went nowhere, because no node was found for them.
+    /// Those that went to no node, mostly because none was found.
     pub fn to_no_node(self) -> Self {
         self.only(|call| call.node().is_none())
     }

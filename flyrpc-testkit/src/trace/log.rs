@@ -43,10 +43,14 @@ impl TraceLog {
         TraceLog(Arc::new(Shared { seed, start, written: Mutex::default() }))
     }
 
-    /// What one boot of the node `name` is to tell of its doings. A node that starts again needs
-    /// another.
-    pub(crate) fn observer(&self, name: &str, region: &Region) -> impl Observer + use<> {
-        self.recorder(name, region)
+    /// Writes down what one boot of the node `name` does. A node that starts again needs another.
+    pub(crate) fn observer(&self, name: &str, region: &Region) -> Recorder {
+        let sites = &mut self.lock().written.sites;
+        let earlier = sites.iter().filter(|site| site.name == name).count();
+        let boot = u32::try_from(earlier + 1).unwrap_or(u32::MAX);
+        let site = Arc::new(Site { name: name.to_owned(), region: region.clone(), boot });
+        sites.push(site.clone());
+        Recorder { log: self.clone(), site, place: sites.len() - 1 }
     }
 
     /// Records that a fault began or ended.
@@ -68,15 +72,6 @@ impl TraceLog {
             calls: written.calls.clone(),
             events: written.events.clone(),
         }
-    }
-
-    pub(super) fn recorder(&self, name: &str, region: &Region) -> Recorder {
-        let sites = &mut self.lock().written.sites;
-        let earlier = sites.iter().filter(|site| site.name == name).count();
-        let boot = u32::try_from(earlier + 1).unwrap_or(u32::MAX);
-        let site = Arc::new(Site { name: name.to_owned(), region: region.clone(), boot });
-        sites.push(site.clone());
-        Recorder { log: self.clone(), site, place: sites.len() - 1 }
     }
 
     fn lock(&self) -> Page<'_> {
@@ -107,8 +102,8 @@ impl Page<'_> {
     }
 }
 
-/// Writes down what one boot of one node does.
-pub(super) struct Recorder {
+/// The observer of one boot of one node.
+pub(crate) struct Recorder {
     log: TraceLog,
     site: Arc<Site>,
     place: usize,
@@ -133,10 +128,10 @@ impl Recorder {
         bytes: Option<usize>,
     ) {
         let mut page = self.log.lock();
-        let stamp = page.stamp();
         let Some(index) = page.written.under_way.remove(&(self.place, call, attempt)) else {
             return;
         };
+        let stamp = page.stamp();
         page.written.calls[index].ended = Some(Ended { stamp, outcome, bytes });
     }
 

@@ -7,9 +7,13 @@
 mod call;
 mod event;
 mod log;
+mod mermaid;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    ffi::OsStr,
     fmt, fs, io,
     ops::{Bound, RangeBounds},
     path::Path,
@@ -31,8 +35,8 @@ pub use self::{
 /// Equal seeds give equal traces. Times are those of the simulation, from its start; a node whose
 /// clock is skewed is recorded by the simulation's clock all the same.
 ///
-/// Printed, it is a table. It can be queried in assertions, and written to a file
-/// ([`write_to`](Trace::write_to)).
+/// Printed, it is a table. It can be queried in assertions, drawn as a Mermaid diagram
+/// ([`to_mermaid`](Trace::to_mermaid)), and written to a file ([`write_to`](Trace::write_to)).
 ///
 /// ```
 /// use flyrpc_testkit::Trace;
@@ -80,7 +84,18 @@ impl Trace {
         }
     }
 
-    /// Writes the trace to a file, and creates the directories on the way to it.
+    /// The run as a [Mermaid] sequence diagram: nodes by region, calls as solid arrows when they
+    /// start, replies as dashed ones when they end, failures as dashed ones with a cross, and
+    /// notes for faults and for what nodes learned of others. Links are left out, since each pair
+    /// of nodes has one; the table has them.
+    ///
+    /// [Mermaid]: https://mermaid.js.org/syntax/sequenceDiagram.html
+    pub fn to_mermaid(&self) -> String {
+        mermaid::draw(self)
+    }
+
+    /// Writes the trace to a file, and creates the directories on the way to it: the diagram if
+    /// its name ends in `.mmd`, otherwise the table.
     ///
     /// # Errors
     ///
@@ -90,7 +105,8 @@ impl Trace {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write(path, self.to_string())
+        let diagram = path.extension() == Some(OsStr::new("mmd"));
+        fs::write(path, if diagram { self.to_mermaid() } else { self.to_string() })
     }
 }
 

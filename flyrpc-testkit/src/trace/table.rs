@@ -57,7 +57,7 @@ fn call_row(call: &TracedCall) -> Row {
     };
     let rest = Rest::Call {
         to: one_line(&to),
-        method: format!("{}.{} #{}", call.service(), call.method(), call.attempt()),
+        method: one_line(&format!("{}.{} #{}", call.service(), call.method(), call.attempt())),
         bytes: bytes(call),
         took: call.took().map_or("-".to_owned(), millis),
         outcome: call.outcome().map_or("under way".to_owned(), |it| one_line(&it.to_string())),

@@ -1,0 +1,205 @@
+//! A trace as a Mermaid sequence diagram.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use flyrpc::{Event, NodeInfo, Region};
+
+use super::{
+    CallOutcome, Occurrence, Site, Stamp, Trace, TracedCall, TracedEvent, call::Ended, millis,
+};
+
+pub(super) fn draw(trace: &Trace) -> String {
+    let cast = Cast::of(trace);
+    let mut lines = vec!["sequenceDiagram".to_owned(), format!("    %% seed {}", trace.seed)];
+    cast.introduce(&mut lines);
+    let mut steps = steps(trace).into_iter().peekable();
+    while let Some(step) = steps.next() {
+        let line = match step {
+            Step::Start(call) => Some(cast.start(call)),
+            Step::End(call, ended) => cast.end(call, ended),
+            Step::Event(event) => {
+                let mut text = about(event);
+                // What a node learns at one moment is one note: a cluster that starts has many.
+                while let Some(next) = steps.next_if(|next| next.belongs_to(event)) {
+                    let Step::Event(next) = next else { continue };
+                    let _ = write!(text, "\n{}", about(next));
+                }
+                cast.note(event, &text)
+            }
+        };
+        lines.extend(line);
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What is drawn, in the order of the run.
+enum Step<'a> {
+    Start(&'a TracedCall),
+    End(&'a TracedCall, &'a Ended),
+    Event(&'a TracedEvent),
+}
+
+impl Step<'_> {
+    fn belongs_to(&self, earlier: &TracedEvent) -> bool {
+        let Step::Event(event) = self else { return false };
+        event.site.is_some() && event.site == earlier.site && event.at() == earlier.at()
+    }
+}
+
+fn steps(trace: &Trace) -> Vec<Step<'_>> {
+    let mut steps: Vec<(Stamp, Step<'_>)> = Vec::new();
+    for call in &trace.calls {
+        steps.push((call.started, Step::Start(call)));
+        steps.extend(call.ended.as_ref().map(|ended| (ended.stamp, Step::End(call, ended))));
+    }
+    let drawn = |event: &&TracedEvent| {
+        !matches!(event.what, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
+    };
+    let events = trace.events.iter().filter(drawn);
+    steps.extend(events.map(|event| (event.stamp, Step::Event(event))));
+    steps.sort_by_key(|(stamp, _)| *stamp);
+    steps.into_iter().map(|(_, step)| step).collect()
+}
+
+/// Who takes part, and what the diagram calls them.
+struct Cast<'a> {
+    /// By region, in the order of their first appearance: the names of nodes.
+    regions: Vec<(&'a Region, Vec<&'a str>)>,
+    ids: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Cast<'a> {
+    fn of(trace: &'a Trace) -> Self {
+        let mut cast = Cast { regions: Vec::new(), ids: BTreeMap::new() };
+        let mut taken = BTreeSet::new();
+        for Site { name, region, .. } in trace.nodes.iter().map(|site| &**site) {
+            cast.add(name, region, &mut taken);
+        }
+        for node in trace.calls.iter().filter_map(|call| call.request.node.as_ref()) {
+            cast.add(node.name(), node.region(), &mut taken);
+        }
+        cast
+    }
+
+    fn add(&mut self, name: &'a str, region: &'a Region, taken: &mut BTreeSet<String>) {
+        if self.ids.contains_key(name) {
+            return;
+        }
+        let plain = plain_id(name);
+        let others = (2_u32..).map(|number| format!("{plain}_{number}"));
+        let id = std::iter::once(plain.clone()).chain(others).find(|id| taken.insert(id.clone()));
+        self.ids.insert(name, id.unwrap_or(plain));
+        match self.regions.iter_mut().find(|(known, _)| *known == region) {
+            Some((_, names)) => names.push(name),
+            None => self.regions.push((region, vec![name])),
+        }
+    }
+
+    fn introduce(&self, lines: &mut Vec<String>) {
+        for (region, names) in &self.regions {
+            // Without a colour, a region called `tan` would be taken for one.
+            lines.push(format!("    box transparent {}", escape(region.as_str())));
+            for name in names {
+                lines.push(format!("        participant {} as {}", self.id(name), escape(name)));
+            }
+            lines.push("    end".to_owned());
+        }
+    }
+
+    fn id(&self, name: &str) -> &str {
+        // Whoever calls or is called was added.
+        self.ids.get(name).map_or("unknown_", String::as_str)
+    }
+
+    /// The caller, and the node that the call went to; again the caller if it went nowhere.
+    fn ends(&self, call: &TracedCall) -> (&str, &str) {
+        (self.id(call.caller()), self.id(call.node().unwrap_or(call.caller())))
+    }
+
+    fn start(&self, call: &TracedCall) -> String {
+        let (from, to) = self.ends(call);
+        let mut text = format!("{}.{}", call.service(), call.method());
+        if call.attempt() > 1 {
+            let _ = write!(text, " #{}", call.attempt());
+        }
+        if call.node().is_none() {
+            let _ = write!(text, " to {}", call.target());
+        }
+        if let Some(bytes) = call.request_bytes() {
+            let _ = write!(text, " ({bytes} B)");
+        }
+        let _ = write!(text, " at {}", millis(call.start()));
+        format!("    {from}->>{to}: {}", escape(&text))
+    }
+
+    fn end(&self, call: &TracedCall, ended: &Ended) -> Option<String> {
+        let (caller, node) = self.ends(call);
+        let (from, arrow, to) = match ended.outcome {
+            CallOutcome::Replied => (node, "-->>", caller),
+            CallOutcome::Failed(_) => (node, "--x", caller),
+            CallOutcome::Cancelled => (caller, "--x", node),
+        };
+        let text = format!("{}, {}", ended.outcome.label(), millis(call.took()?));
+        Some(format!("    {from}{arrow}{to}: {}", escape(&text)))
+    }
+
+    /// Over the node that learned of it, or over all of them.
+    fn note(&self, event: &TracedEvent, text: &str) -> Option<String> {
+        let names = || self.regions.iter().flat_map(|(_, names)| names);
+        let over = match event.node() {
+            Some(name) => self.id(name).to_owned(),
+            None => match (self.id(names().next()?), self.id(names().next_back()?)) {
+                (first, last) if first == last => first.to_owned(),
+                (first, last) => format!("{first},{last}"),
+            },
+        };
+        let text = escape(&format!("{}\n{text}", millis(event.at())));
+        Some(format!("    Note over {over}: {text}"))
+    }
+}
+
+/// What happened, in few words: no boot numbers.
+fn about(event: &TracedEvent) -> String {
+    let label = event.what.label();
+    match &event.what {
+        Occurrence::Membership(Event::Up(_) | Event::Down(_) | Event::Left(_)) => {
+            format!("{label} {}", event.subject().map_or("", NodeInfo::name))
+        }
+        Occurrence::Membership(_) => format!("{label} {}", event.what),
+        what => what.to_string(),
+    }
+}
+
+/// An id that resembles the name: `iad_0` for `iad-0`. In ids Mermaid takes a dash for the
+/// beginning of an arrow, and finds its keywords, such as `par` and `end`, in `par-0` and `end`; an
+/// underscore protects against both.
+fn plain_id(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let mut id: String = name.chars().map(letter).collect();
+    if !id.contains('_') {
+        id.push('_');
+    }
+    id
+}
+
+/// Writes as a character's number what Mermaid could take for something else than text: `;` ends a
+/// statement, `#` begins a number, `%%{` a directive, `@{` properties, `$$` a formula.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("<br/>"),
+            c if c.is_control() => out.push(' '),
+            ' ' | '.' | ',' | '-' | '_' | '/' | '(' | ')' | '\'' | '"' | '→' => out.push(c),
+            c if c.is_alphanumeric() => out.push(c),
+            c => {
+                let _ = write!(out, "#{};", u32::from(c));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,281 @@
+//! Traces of small runs that are told by hand, without nodes.
+
+use std::{env, fs, net::SocketAddr, sync::Arc, time::Duration};
+
+use flyrpc::{Event, Node, NodeId, NodeInfo, Region, RpcError, Support, Target, fly_rpc};
+use tokio::time::{Instant, advance};
+
+use super::{
+    CallOutcome, Occurrence, Trace,
+    call::Request,
+    log::{Recorder, TraceLog},
+    millis,
+};
+use crate::SimNet;
+
+#[fly_rpc]
+trait Strings {
+    async fn upcase(&self, text: String) -> String;
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn node(name: &str, region: &str) -> NodeInfo {
+    let addr = SocketAddr::from(([10, 0, 0, 1], 4100));
+    NodeInfo::new(NodeId::new(name, 0x2a), region.into(), addr)
+}
+
+fn log() -> TraceLog {
+    TraceLog::new(7, Instant::now())
+}
+
+fn recorder(log: &TraceLog, name: &str, region: &str) -> Recorder {
+    log.observer(name, &Region::from(region))
+}
+
+/// Attempt `attempt` of call `call`, to that node or to nobody in syd.
+fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>) -> Request {
+    let region = node.as_ref().map_or("syd".into(), |node| node.region().clone());
+    let target = Target::Region(region);
+    Request { call, attempt, service: "Strings", method: "upcase", target, node, bytes }
+}
+
+/// The error of a call to a region that has no node.
+async fn no_node() -> CallOutcome {
+    let env = SimNet::builder().build().add_host("iad-0", "iad");
+    let node = Node::builder().env(env).name("iad-0").start().await.expect("the node starts");
+    let strings: StringsClient = node.client();
+    let outcome = strings.on_region("syd").upcase("fly".into()).await;
+    CallOutcome::Failed(Arc::new(outcome.expect_err("syd has no node")))
+}
+
+/// A call that hkg-0 answers on the second attempt, one here, one to nowhere, one given up and one
+/// under way.
+async fn busy_run() -> Trace {
+    let failure = no_node().await;
+    let log = log();
+    let iad = recorder(&log, "iad-0", "iad");
+    let hkg = recorder(&log, "hkg-0", "hkg");
+    hkg.happened(Occurrence::Membership(Event::Up(node("iad-0", "iad"))));
+    hkg.happened(Occurrence::Membership(Event::SupportChanged {
+        addr: SocketAddr::from(([10, 0, 0, 1], 4100)),
+        node: None,
+        support: Support::Supported,
+    }));
+    iad.happened(Occurrence::LinkOpened(node("hkg-0", "hkg")));
+    log.fault("iad and hkg are partitioned");
+    advance(ms(9_000)).await;
+    iad.started(upcase(1, 1, Some(node("hkg-0", "hkg")), Some(3)));
+    advance(ms(1_004)).await;
+    iad.ended(1, 1, failure.clone(), None);
+    iad.happened(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
+    iad.started(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
+    hkg.started(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
+    hkg.ended(1, 1, CallOutcome::Replied, None);
+    advance(Duration::from_micros(202_250)).await;
+    iad.ended(1, 2, CallOutcome::Replied, Some(4));
+    hkg.started(upcase(2, 1, None, None));
+    hkg.ended(2, 1, failure, None);
+    iad.started(upcase(2, 1, Some(node("hkg-1", "hkg")), Some(12_000)));
+    iad.started(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
+    advance(ms(1)).await;
+    iad.ended(2, 1, CallOutcome::Cancelled, None);
+    log.note("the test gave up");
+    log.snapshot()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_has_a_line_for_each_entry_in_the_order_of_the_run() {
+    let expected = "\
+seed 7
+       0 ms  up        hkg-0 (hkg)  iad-0/000000000000002a in iad
+       0 ms  support   hkg-0 (hkg)  10.0.0.1:4100: supported
+       0 ms  linked    iad-0 (iad)  hkg-0/000000000000002a in hkg
+       0 ms  fault     iad and hkg are partitioned
+    9000 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #1  3 B → -        1004 ms  no live node in region \"syd\" for Strings.upcase
+   10004 ms  unlinked  iad-0 (iad)  hkg-0/000000000000002a in hkg: timed\\nout
+   10004 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #2  3 B → 4 B    202.25 ms  ok
+   10004 ms  call 1    hkg-0 (hkg)  → hkg-0 (hkg)   Strings.upcase #1  in process        0 ms  ok
+10206.25 ms  call 2    hkg-0 (hkg)  → region \"syd\"  Strings.upcase #1  -                 0 ms  no live node in region \"syd\" for Strings.upcase
+10206.25 ms  call 2    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  12000 B → -       1 ms  cancelled
+10206.25 ms  call 3    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  5 B → -              -  under way
+10207.25 ms  note      the test gave up
+";
+    let table = busy_run().await.to_string();
+    assert_eq!(table, expected, "\n{table}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_diagram_shows_calls_when_they_start_and_end() {
+    let expected = "\
+sequenceDiagram
+    %% seed 7
+    box transparent iad
+        participant iad_0 as iad-0
+    end
+    box transparent hkg
+        participant hkg_0 as hkg-0
+        participant hkg_1 as hkg-1
+    end
+    Note over hkg_0: 0 ms<br/>up iad-0<br/>support 10.0.0.1#58;4100#58; supported
+    Note over iad_0,hkg_1: 0 ms<br/>iad and hkg are partitioned
+    iad_0->>hkg_0: Strings.upcase (3 B) at 9000 ms
+    hkg_0--xiad_0: no node, 1004 ms
+    iad_0->>hkg_0: Strings.upcase #35;2 (3 B) at 10004 ms
+    hkg_0->>hkg_0: Strings.upcase at 10004 ms
+    hkg_0-->>hkg_0: ok, 0 ms
+    hkg_0-->>iad_0: ok, 202.25 ms
+    hkg_0->>hkg_0: Strings.upcase to region \"syd\" at 10206.25 ms
+    hkg_0--xhkg_0: no node, 0 ms
+    iad_0->>hkg_1: Strings.upcase (12000 B) at 10206.25 ms
+    iad_0->>hkg_1: Strings.upcase (5 B) at 10206.25 ms
+    iad_0--xhkg_1: cancelled, 1 ms
+    Note over iad_0,hkg_1: 10207.25 ms<br/>the test gave up
+";
+    let diagram = busy_run().await.to_mermaid();
+    assert_eq!(diagram, expected, "\n{diagram}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
+    let log = log();
+    let names = ["end", "par-0", "par_0", "iad-x;#%%{init}", "一", "二"];
+    for name in names {
+        recorder(&log, name, "tan").started(upcase(1, 1, Some(node("a-x", "a;b")), None));
+    }
+    log.fault("wrap: end; $$x$$ @{y} #35;\n%%{init: {}}%% style:x#y;");
+    let expected = "\
+sequenceDiagram
+    %% seed 7
+    box transparent tan
+        participant end_ as end
+        participant par_0 as par-0
+        participant par_0_2 as par_0
+        participant iad_x_____init_ as iad-x#59;#35;#37;#37;#123;init#125;
+        participant _ as 一
+        participant __2 as 二
+    end
+    box transparent a#59;b
+        participant a_x as a-x
+    end
+    end_->>a_x: Strings.upcase at 0 ms
+    par_0->>a_x: Strings.upcase at 0 ms
+    par_0_2->>a_x: Strings.upcase at 0 ms
+    iad_x_____init_->>a_x: Strings.upcase at 0 ms
+    _->>a_x: Strings.upcase at 0 ms
+    __2->>a_x: Strings.upcase at 0 ms
+    Note over end_,a_x: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
+<br/>#37;#37;#123;init#58; #123;#125;#125;#37;#37; style#58;x#35;y#59;
+";
+    let diagram = log.snapshot().to_mermaid();
+    assert_eq!(diagram, expected, "\n{diagram}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_nodes_still_gives_a_diagram() {
+    let log = log();
+    log.fault("nobody is there to see it");
+    assert_eq!(log.snapshot().to_mermaid(), "sequenceDiagram\n    %% seed 7\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_of_calls_combine() {
+    let trace = busy_run().await;
+    let calls = || trace.calls();
+    assert_eq!(calls().len(), 6);
+    assert_eq!(calls().to_region("HKG").from_region(" Iad").count(), 4);
+    assert_eq!(calls().to_node("hkg-1").from_node("iad-0").count(), 2);
+    assert_eq!(calls().to_no_node().failed().count(), 1);
+    assert_eq!(calls().service("Strings").method("upcase").attempt(2).ok().count(), 1);
+    assert_eq!(calls().service("strings").count() + calls().method("Strings").count(), 0);
+    assert_eq!((calls().local().count(), calls().remote().count()), (1, 4));
+    assert_eq!((calls().cancelled().count(), calls().under_way().count()), (1, 1));
+    assert_eq!(calls().since(ms(10_004)).between(..=ms(10_004)).count(), 2);
+    assert!(calls().failed().all(|call| matches!(call.error(), Some(RpcError::NoNode { .. }))));
+
+    let second = calls().attempt(2).next().expect("it was tried again");
+    assert_eq!((second.start(), second.took()), (ms(10_004), Some(Duration::from_micros(202_250))));
+    assert_eq!((second.request_bytes(), second.reply_bytes()), (Some(3), Some(4)));
+    assert_eq!(second.call(), calls().next().expect("it was tried").call());
+    let last = calls().next_back().expect("there are calls");
+    assert_eq!((last.outcome(), last.end()), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_of_events_combine() {
+    let trace = busy_run().await;
+    let events = || trace.events();
+    assert_eq!(events().len(), 6);
+    assert_eq!(events().membership().of_node("hkg-0").of_region("HKG").count(), 2);
+    assert_eq!(events().up("iad-0").count(), 1);
+    assert_eq!(events().up("hkg-0").count() + events().down("iad-0").count(), 0);
+    assert_eq!(events().about("hkg-0").links().count(), 2);
+    assert_eq!(events().left("hkg-0").count(), 0);
+    assert_eq!((events().faults().count(), events().notes().count()), (1, 1));
+    assert_eq!(events().since(ms(1)).between(..ms(10_005)).links().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_again_numbers_its_calls_anew() {
+    let log = log();
+    let first = recorder(&log, "iad-0", "iad");
+    first.started(upcase(1, 1, None, None));
+    let second = recorder(&log, "iad-0", "iad");
+    second.started(upcase(1, 1, None, None));
+    second.ended(1, 1, CallOutcome::Replied, None);
+    second.ended(1, 1, CallOutcome::Cancelled, None);
+
+    let trace = log.snapshot();
+    let calls: Vec<_> = trace.calls().map(|call| (call.caller_boot(), call.outcome())).collect();
+    assert_eq!(calls, [(1, None), (2, Some(&CallOutcome::Replied))]);
+    assert_eq!(trace.to_mermaid().matches("participant").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
+    let trace = busy_run().await;
+    assert_eq!(trace, busy_run().await);
+
+    let either_first = |first: u64, second: u64| {
+        let log = log();
+        let iad = recorder(&log, "iad-0", "iad");
+        iad.started(upcase(1, 1, None, None));
+        iad.started(upcase(2, 1, None, None));
+        iad.ended(first, 1, CallOutcome::Replied, None);
+        iad.ended(second, 1, CallOutcome::Replied, None);
+        log.snapshot()
+    };
+    assert_eq!(either_first(1, 2), either_first(1, 2));
+    assert_ne!(either_first(1, 2), either_first(2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_a_trace_has_what_happened_then() {
+    let part = busy_run().await.between(ms(10_004)..ms(10_206));
+    assert_eq!((part.calls().count(), part.events().count()), (2, 1));
+    assert_eq!(part.seed(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_of_a_file_says_whether_it_holds_the_table_or_the_diagram() {
+    let trace = busy_run().await;
+    let dir = env::temp_dir().join(format!("flyrpc-trace-{}", std::process::id()));
+    let [table, diagram] = ["run.txt", "run.mmd"].map(|name| dir.join("of/a").join(name));
+    trace.write_to(&table).expect("the table is written");
+    trace.write_to(&diagram).expect("the diagram is written");
+    let written = [&table, &diagram].map(|path| fs::read_to_string(path).expect("it is read"));
+    fs::remove_dir_all(&dir).expect("it is removed");
+    assert_eq!(written, [trace.to_string(), trace.to_mermaid()]);
+}
+
+#[test]
+fn times_have_as_many_decimals_as_they_need() {
+    let check =
+        |nanos: u64, expected: &str| assert_eq!(millis(Duration::from_nanos(nanos)), expected);
+    check(0, "0 ms");
+    check(10_004_000_000, "10004 ms");
+    check(202_250_000, "202.25 ms");
+    check(1, "0.000001 ms");
+}
