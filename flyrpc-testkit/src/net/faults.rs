@@ -74,9 +74,15 @@ impl Faults {
         self.rules.insert(fault, rule);
     }
 
-    /// Ends the rules that `which` chooses.
-    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) {
-        self.rules.retain(|fault, rule| !which(*fault, rule));
+    /// Ends the rules that `which` chooses, and returns them in the order of their starts.
+    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
+        let mut ended = Vec::new();
+        self.rules.retain(|fault, rule| {
+            let ends = which(*fault, rule);
+            ended.extend(ends.then_some(*rule));
+            !ends
+        });
+        ended
     }
 }
 

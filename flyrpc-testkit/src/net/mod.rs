@@ -14,6 +14,7 @@ mod host;
 mod host_faults;
 mod misuse;
 mod names;
+mod news;
 mod stream;
 mod view;
 mod way_faults;
@@ -170,7 +171,12 @@ impl Shared {
             core.driver = Driver::Until(next);
         }
         let changed = core.driver != waits;
+        let news = std::mem::take(&mut core.news);
+        let listener = if news.is_empty() { None } else { core.listener.clone() };
         drop(core);
+        for (news, listen) in news.iter().zip(listener.iter().cycle()) {
+            listen(news);
+        }
         for waker in wakes {
             waker.wake();
         }

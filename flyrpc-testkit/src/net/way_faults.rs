@@ -7,6 +7,7 @@ use super::{
     faults::{Fault, FaultId, Place, Rule},
     guard::Undo,
     misuse,
+    news::FaultNews,
 };
 use crate::latency::assert_whole_milliseconds;
 
@@ -99,7 +100,9 @@ impl SimNet {
             if let Some(why) = misuse::same_place(&core.wire, from, to, fault) {
                 panic!("{why}");
             }
-            core.wire.faults.add(id, Rule { from, to, both_ways, fault });
+            let rule = Rule { from, to, both_ways, fault };
+            core.wire.faults.add(id, rule);
+            core.tell_of_way(rule, FaultNews::Starts);
             Undo::Rule
         })
     }
@@ -112,7 +115,9 @@ impl Core {
 
     /// Ends the faults between places that `which` chooses.
     pub(super) fn heal(&mut self, which: impl Fn(FaultId, &Rule) -> bool) {
-        self.wire.faults.end(which);
+        for rule in self.wire.faults.end(which) {
+            self.tell_of_way(rule, FaultNews::Ends);
+        }
         self.reopen();
     }
 }
