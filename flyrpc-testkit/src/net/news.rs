@@ -97,6 +97,7 @@ impl Display for Between {
             Fault::Cut => "partition",
             Fault::Hold => "hold",
             Fault::Slow(_) => "slow",
+            Fault::Jitter(_) => "jitter",
             Fault::Lose(_) => "lose",
         };
         let arrow = if self.both_ways { "<>" } else { ">" };
@@ -111,6 +112,7 @@ impl Display for Amount {
         match self.0 {
             Fault::Cut | Fault::Hold => Ok(()),
             Fault::Slow(extra) => write!(f, " by {extra:?}"),
+            Fault::Jitter(up_to) => write!(f, " up to {up_to:?}"),
             Fault::Lose(share) => write!(f, " by {share}"),
         }
     }
@@ -148,6 +150,7 @@ mod tests {
         );
         check(|net| net.partition_one_way("iad", "hkg").keep(), &["partition iad > hkg"]);
         check(|net| net.slow("iad-0", "hkg", SOME).keep(), &["slow iad-0 <> hkg by 30ms"]);
+        check(|net| net.jitter("iad", "hkg", SOME).keep(), &["jitter iad <> hkg up to 30ms"]);
         check(|net| net.lose("iad", "hkg", 0.2).keep(), &["lose iad <> hkg by 0.2"]);
     }
 
