@@ -44,7 +44,8 @@
 //! | between two places (regions or hosts): no messages, both ways or one way | [`partition`](SimNet::partition), [`partition_one_way`](SimNet::partition_one_way) | `.keep()`, until [`heal`](SimNet::heal) or [`heal_all`](SimNet::heal_all) |
 //! | messages are kept back, then go on | [`hold`](SimNet::hold) | `.keep()`, until [`release`](SimNet::release), `heal` or `heal_all` |
 //! | more delay | [`slow`](SimNet::slow) | `.keep()`, until `heal` or `heal_all` |
-//! | lost datagrams | [`lose`](SimNet::lose) | `.keep()`, until `heal` or `heal_all` |
+//! | delays that chance varies | [`jitter`](SimNet::jitter); [`SimNetBuilder::jitter`] for all ways | `.keep()`, until `heal` or `heal_all` |
+//! | lost datagrams | [`lose`](SimNet::lose); [`SimNetBuilder::loss`] for all ways | `.keep()`, until `heal` or `heal_all` |
 //! | a host crashes | | [`crash`](SimNet::crash), until [`restart`](SimNet::restart), which gives the environment to start anew in |
 //! | it gets no processor time | [`frozen`](SimNet::frozen) | [`freeze`](SimNet::freeze), until [`resume`](SimNet::resume) |
 //! | its clock is off | [`skewed_ahead`](SimNet::skewed_ahead), [`skewed_behind`](SimNet::skewed_behind): besides what it is off already | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind): instead of that, until set again |

@@ -22,6 +22,14 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A number from 0 to `most`, each as likely but for a bias of `most` in 2⁶⁴.
+    pub(crate) fn up_to(&mut self, most: u64) -> u64 {
+        match most.checked_add(1) {
+            Some(choices) => self.next() % choices,
+            None => self.next(),
+        }
+    }
+
     /// True in the given share of draws, between 0 and 1.
     pub(crate) fn chance(&mut self, share: f64) -> bool {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -46,6 +54,16 @@ mod tests {
         assert_ne!(first(7, "iad-0", 0), first(8, "iad-0", 0));
         assert_ne!(first(7, "iad-0", 0), first(7, "iad-1", 0));
         assert_ne!(first(7, "iad-0", 0), first(7, "iad-0", 1));
+    }
+
+    #[test]
+    fn a_bounded_number_reaches_both_bounds() {
+        let mut rng = Rng::new(1, "bounds", 0);
+        let mut seen = [0; 4];
+        (0..1_000).for_each(|_| seen[rng.up_to(3) as usize] += 1);
+        assert!(seen.iter().all(|times| *times > 200), "{seen:?}");
+        assert_eq!(rng.up_to(0), 0);
+        rng.up_to(u64::MAX);
     }
 
     #[test]

@@ -318,7 +318,7 @@ impl Conn {
         if end.unsent.is_empty() {
             return;
         }
-        let Some(delay) = wire.passage(end.host, other.host) else { return };
+        let Some(weather) = wire.passage(end.host, other.host) else { return };
         while let Some(first) = end.unsent.front_mut() {
             let room = wire.buffer.saturating_sub(end.flight_len + other.unread_len);
             let message = match first {
@@ -330,9 +330,9 @@ impl Conn {
                 end.unsent_len -= data.len();
                 end.flight_len += data.len();
             }
-            // If a way that was slow is not any longer, this can be due before what went ahead of
-            // it; it still arrives after that, since only the first in flight is looked at.
-            let at = wire.now + delay;
+            // This can be due before what went ahead of it, by jitter or if a way that was slow is
+            // not any longer; it still arrives after that: only the first in flight is looked at.
+            let at = wire.arrival(end.host, other.host, &weather);
             if end.flight.is_empty() {
                 wire.schedule(at, Event::Stream { conn: id, from: side });
             }

@@ -8,6 +8,7 @@ use super::{
     connection::{Conn, ConnId, Side},
     host::{Health, HostId},
     names::Names,
+    news::{FaultNews, Listen},
     wire::{Event, Wire},
 };
 
@@ -15,6 +16,9 @@ pub(crate) struct Core {
     pub(super) wire: Wire,
     pub(super) names: Names,
     pub(super) driver: Driver,
+    pub(super) listener: Option<Listen>,
+    /// What to tell the listener once the lock is given back: it is other people's code.
+    pub(super) news: Vec<FaultNews>,
     conns: BTreeMap<ConnId, Conn>,
     opened: u64,
 }
@@ -32,6 +36,8 @@ impl Core {
             wire,
             names: Names::default(),
             driver: Driver::Idle,
+            listener: None,
+            news: Vec::new(),
             conns: BTreeMap::new(),
             opened: 0,
         }
@@ -100,11 +106,14 @@ impl Core {
         }
         self.conns.retain(|_, conn| !conn.is_over());
         let crashed = self.wire.host(host);
-        crashed.health = Health::Crashed;
+        let ran = std::mem::replace(&mut crashed.health, Health::Crashed) != Health::Crashed;
         crashed.freezes.clear();
         let sockets = std::mem::take(&mut crashed.sockets);
         let tasks = crashed.tasks.take();
         self.wire.wakes.extend(sockets.into_values().flat_map(|socket| socket.receiving));
+        if ran {
+            self.tell_of_host(host, FaultNews::Crash);
+        }
         tasks
     }
 }

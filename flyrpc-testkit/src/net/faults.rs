@@ -8,8 +8,9 @@ use super::{host::HostId, misuse, wire::Wire};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FaultId(pub(super) u64);
 
-#[derive(Default)]
 pub(super) struct Faults {
+    /// On all ways between different hosts.
+    usual: Weather,
     numbered: u64,
     rules: BTreeMap<FaultId, Rule>,
 }
@@ -27,6 +28,7 @@ pub(super) enum Fault {
     Cut,
     Hold,
     Slow(Duration),
+    Jitter(Duration),
     Lose(f64),
 }
 
@@ -37,27 +39,34 @@ pub(super) enum Place {
 }
 
 /// All faults on the way from one host to another.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Weather {
     pub(super) cut: bool,
     pub(super) held: bool,
     pub(super) extra: Duration,
+    /// The most that chance adds to each message's delay.
+    pub(super) jitter: Duration,
     /// The share of datagrams that are lost, between 0 and 1.
     pub(super) loss: f64,
 }
 
 impl Faults {
+    pub(super) fn new(usual: Weather) -> Self {
+        Faults { usual, numbered: 0, rules: BTreeMap::new() }
+    }
+
     /// A host always reaches itself.
     pub(super) fn between(&self, wire: &Wire, from: HostId, to: HostId) -> Weather {
-        let mut weather = Weather::default();
         if from == to {
-            return weather;
+            return Weather::default();
         }
+        let mut weather = self.usual;
         for rule in self.rules.values().filter(|rule| rule.applies(wire, from, to)) {
             match rule.fault {
                 Fault::Cut => weather.cut = true,
                 Fault::Hold => weather.held = true,
                 Fault::Slow(extra) => weather.extra += extra,
+                Fault::Jitter(up_to) => weather.jitter += up_to,
                 Fault::Lose(share) => weather.loss = 1.0 - (1.0 - weather.loss) * (1.0 - share),
             }
         }
@@ -74,9 +83,15 @@ impl Faults {
         self.rules.insert(fault, rule);
     }
 
-    /// Ends the rules that `which` chooses.
-    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) {
-        self.rules.retain(|fault, rule| !which(*fault, rule));
+    /// Ends the rules that `which` chooses, and returns them in the order of their starts.
+    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
+        let mut ended = Vec::new();
+        self.rules.retain(|fault, rule| {
+            let ends = which(*fault, rule);
+            ended.extend(ends.then_some(*rule));
+            !ends
+        });
+        ended
     }
 }
 
@@ -115,4 +130,11 @@ impl Place {
             Place::Region(this) => wire.hosts[host.0].region == this,
         }
     }
+}
+
+/// # Panics
+///
+/// If it is not.
+pub(super) fn assert_share(share: f64) {
+    assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
 }

@@ -36,8 +36,10 @@ pub(super) struct Host {
     /// What keeps it frozen; empty unless it is.
     pub(super) freezes: BTreeSet<FaultId>,
     pub(super) clock: Clock,
-    /// Apart from what the host's programs draw from, so that faults do not change that.
+    /// Apart from what the host's programs draw from, and from each other, so that a fault changes
+    /// nothing else.
     pub(super) loss: Rng,
+    pub(super) jitter: Rng,
     pub(super) listeners: BTreeMap<u16, Backlog>,
     pub(super) sockets: BTreeMap<u16, Socket>,
     pub(super) tasks: Tasks,
@@ -69,6 +71,7 @@ impl Host {
     pub(super) fn new(name: String, region: usize, ip: IpAddr, seed: u64, now: Instant) -> Self {
         Host {
             loss: Rng::new(!seed, &name, 0),
+            jitter: Rng::new(!seed, &name, 1),
             name,
             region,
             ip,

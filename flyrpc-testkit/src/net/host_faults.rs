@@ -7,6 +7,7 @@ use super::{
     faults::FaultId,
     guard::Undo,
     host::{Health, HostId},
+    news::FaultNews,
     wire::Wire,
 };
 use crate::env::SimEnv;
@@ -51,9 +52,9 @@ impl SimNet {
         self.crash(host.as_ref());
         let (id, boot) = self.shared.with(|core| {
             let id = core.wire.named(host.as_ref());
-            let host = core.wire.host(id);
-            host.restart();
-            (id, host.boot)
+            core.wire.host(id).restart();
+            core.tell_of_host(id, FaultNews::Restart);
+            (id, core.wire.host(id).boot)
         });
         SimEnv::new(Arc::clone(&self.shared), id, boot)
     }
@@ -126,6 +127,7 @@ impl SimNet {
             let id = core.wire.named(host.as_ref());
             let Wire { hosts, now, .. } = &mut core.wire;
             hosts[id.0].clock.drift_more(fault, parts_per_million, *now);
+            core.tell_of_drift(id);
             Undo::Drift(id)
         })
     }
@@ -143,6 +145,7 @@ impl SimNet {
             let fault = core.wire.faults.number();
             let Wire { hosts, now, .. } = &mut core.wire;
             hosts[id.0].clock.run_at(fault, parts_per_million, *now);
+            core.tell_of_drift(id);
         });
     }
 
@@ -150,6 +153,7 @@ impl SimNet {
         FaultGuard::start(&self.shared, |core, fault| {
             let id = core.wire.named(host);
             core.wire.host(id).clock.shift(fault, nanos);
+            core.tell_of_skew(id);
             Undo::Skew(id)
         })
     }
@@ -160,6 +164,7 @@ impl SimNet {
             let fault = core.wire.faults.number();
             let Wire { hosts, now, .. } = &mut core.wire;
             hosts[id.0].clock.set(fault, nanos, *now);
+            core.tell_of_skew(id);
         });
     }
 }
@@ -171,7 +176,10 @@ impl Core {
             return;
         }
         host.freezes.insert(fault);
-        host.health = Health::Frozen;
+        if host.health == Health::Running {
+            host.health = Health::Frozen;
+            self.tell_of_host(id, FaultNews::Freeze);
+        }
     }
 
     /// Ends one freeze, which may be over: a crash forgets them all.
@@ -188,15 +196,30 @@ impl Core {
         if host.health == Health::Frozen {
             host.health = Health::Running;
             wakes.extend(host.tasks.unpark());
+            self.tell_of_host(id, FaultNews::Resume);
         }
     }
 
     pub(super) fn shift_back(&mut self, id: HostId, fault: FaultId) {
-        self.wire.host(id).clock.shift_back(fault);
+        if self.wire.host(id).clock.shift_back(fault) {
+            self.tell_of_skew(id);
+        }
     }
 
     pub(super) fn drift_less(&mut self, id: HostId, fault: FaultId) {
         let Wire { hosts, now, .. } = &mut self.wire;
-        hosts[id.0].clock.drift_less(fault, *now);
+        if hosts[id.0].clock.drift_less(fault, *now) {
+            self.tell_of_drift(id);
+        }
+    }
+
+    fn tell_of_skew(&mut self, id: HostId) {
+        let ahead = self.wire.host(id).clock.skew();
+        self.tell_of_host(id, |host| FaultNews::Skew(host, ahead));
+    }
+
+    fn tell_of_drift(&mut self, id: HostId) {
+        let fast = self.wire.host(id).clock.drift();
+        self.tell_of_host(id, |host| FaultNews::Drift(host, fast));
     }
 }

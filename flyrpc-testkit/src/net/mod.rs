@@ -14,6 +14,7 @@ mod host;
 mod host_faults;
 mod misuse;
 mod names;
+mod news;
 mod stream;
 mod view;
 mod way_faults;
@@ -41,8 +42,15 @@ pub(crate) use self::{
     stream::{SimListener, connect},
     view::Admission,
 };
-use self::{core::Driver, wire::Wire};
-use crate::{env::SimEnv, latency::RoundTrips};
+use self::{
+    core::Driver,
+    faults::{Weather, assert_share},
+    wire::Wire,
+};
+use crate::{
+    env::SimEnv,
+    latency::{RoundTrips, assert_whole_milliseconds},
+};
 
 /// A simulated network. Clones are handles to the same one.
 ///
@@ -58,6 +66,7 @@ pub struct SimNetBuilder {
     seed: u64,
     buffer: usize,
     round_trips: RoundTrips,
+    usual: Weather,
 }
 
 impl SimNetBuilder {
@@ -83,6 +92,31 @@ impl SimNetBuilder {
         self
     }
 
+    /// Delays each message between different hosts by 0 to `up_to` more, a whole number of
+    /// milliseconds that follows from the seed. Streams keep their order, datagrams can overtake
+    /// each other. 0 unless set. [`SimNet::jitter`] adds to it.
+    ///
+    /// # Panics
+    ///
+    /// If `up_to` is not a whole number of milliseconds.
+    pub fn jitter(mut self, up_to: Duration) -> Self {
+        assert_whole_milliseconds(up_to);
+        self.usual.jitter = up_to;
+        self
+    }
+
+    /// Loses that share of the datagrams between different hosts, 0 for none and 1 for all; which
+    /// ones follows from the seed. 0 unless set. [`SimNet::lose`] loses some of the rest.
+    ///
+    /// # Panics
+    ///
+    /// If `share` is not between 0 and 1.
+    pub fn loss(mut self, share: f64) -> Self {
+        assert_share(share);
+        self.usual.loss = share;
+        self
+    }
+
     /// How many bytes a socket buffers, 256 KiB unless set: for a stream, of what it has not sent
     /// yet, and again of what is in flight to it or not read yet; for datagrams, of what is not
     /// read yet. A stream carries at most this much in the time of one way.
@@ -98,7 +132,8 @@ impl SimNetBuilder {
 
     /// Makes the network, with no hosts yet.
     pub fn build(self) -> SimNet {
-        let wire = Wire::new(self.seed, self.buffer, self.round_trips, Instant::now());
+        let SimNetBuilder { seed, buffer, round_trips, usual } = self;
+        let wire = Wire::new(seed, buffer, round_trips, usual, Instant::now());
         let core = Mutex::new(Core::new(wire));
         SimNet { shared: Arc::new(Shared { core, sooner: Notify::new() }) }
     }
@@ -107,7 +142,12 @@ impl SimNetBuilder {
 impl SimNet {
     /// Starts to describe a network.
     pub fn builder() -> SimNetBuilder {
-        SimNetBuilder { seed: 0, buffer: 256 * 1024, round_trips: RoundTrips::default() }
+        SimNetBuilder {
+            seed: 0,
+            buffer: 256 * 1024,
+            round_trips: RoundTrips::default(),
+            usual: Weather::default(),
+        }
     }
 
     /// Adds a host, with the next free address of its region. What runs on it is told its
@@ -170,7 +210,12 @@ impl Shared {
             core.driver = Driver::Until(next);
         }
         let changed = core.driver != waits;
+        let news = std::mem::take(&mut core.news);
+        let listener = if news.is_empty() { None } else { core.listener.clone() };
         drop(core);
+        for (news, listen) in news.iter().zip(listener.iter().cycle()) {
+            listen(news);
+        }
         for waker in wakes {
             waker.wake();
         }

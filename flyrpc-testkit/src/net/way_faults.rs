@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     Core, FaultGuard, SimNet,
-    faults::{Fault, FaultId, Place, Rule},
+    faults::{Fault, FaultId, Place, Rule, assert_share},
     guard::Undo,
     misuse,
+    news::FaultNews,
 };
 use crate::latency::assert_whole_milliseconds;
 
@@ -59,6 +60,18 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), true, Fault::Slow(extra))
     }
 
+    /// Delays each message between two places, either way, by 0 to `up_to` more, a whole number of
+    /// milliseconds that follows from the seed. Streams keep their order, datagrams can overtake
+    /// each other. Several of these add up to the most that one message is delayed by.
+    ///
+    /// # Panics
+    ///
+    /// If `up_to` is not a whole number of milliseconds.
+    pub fn jitter(&self, a: impl AsRef<str>, b: impl AsRef<str>, up_to: Duration) -> FaultGuard {
+        assert_whole_milliseconds(up_to);
+        self.fault(a.as_ref(), b.as_ref(), true, Fault::Jitter(up_to))
+    }
+
     /// Loses that share of the datagrams between two places, 0 for none and 1 for all; which ones
     /// follows from the seed. Streams lose nothing.
     ///
@@ -66,7 +79,7 @@ impl SimNet {
     ///
     /// If `share` is not between 0 and 1.
     pub fn lose(&self, a: impl AsRef<str>, b: impl AsRef<str>, share: f64) -> FaultGuard {
-        assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
+        assert_share(share);
         self.fault(a.as_ref(), b.as_ref(), true, Fault::Lose(share))
     }
 
@@ -99,7 +112,9 @@ impl SimNet {
             if let Some(why) = misuse::same_place(&core.wire, from, to, fault) {
                 panic!("{why}");
             }
-            core.wire.faults.add(id, Rule { from, to, both_ways, fault });
+            let rule = Rule { from, to, both_ways, fault };
+            core.wire.faults.add(id, rule);
+            core.tell_of_way(rule, FaultNews::Starts);
             Undo::Rule
         })
     }
@@ -112,7 +127,9 @@ impl Core {
 
     /// Ends the faults between places that `which` chooses.
     pub(super) fn heal(&mut self, which: impl Fn(FaultId, &Rule) -> bool) {
-        self.wire.faults.end(which);
+        for rule in self.wire.faults.end(which) {
+            self.tell_of_way(rule, FaultNews::Ends);
+        }
         self.reopen();
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     connection::{ConnId, Side},
     datagram::Packet,
-    faults::Faults,
+    faults::{Faults, Weather},
     host::{Health, Host, HostId},
     misuse,
 };
@@ -51,13 +51,19 @@ pub(super) enum Event {
 }
 
 impl Wire {
-    pub(super) fn new(seed: u64, buffer: usize, round_trips: RoundTrips, now: Instant) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        buffer: usize,
+        round_trips: RoundTrips,
+        usual: Weather,
+        now: Instant,
+    ) -> Self {
         Wire {
             seed,
             buffer,
             now,
             hosts: Vec::new(),
-            faults: Faults::default(),
+            faults: Faults::new(usual),
             held: Vec::new(),
             wakes: Vec::new(),
             events: BTreeMap::new(),
@@ -160,11 +166,21 @@ impl Wire {
         Duration::from_millis(if first { round_trip.div_ceil(2) } else { round_trip / 2 })
     }
 
-    /// The delay of a message that sets out now, or nothing if it cannot arrive for now.
-    pub(super) fn passage(&self, from: HostId, to: HostId) -> Option<Duration> {
+    /// What a message meets that sets out now, or nothing if it cannot arrive for now.
+    pub(super) fn passage(&self, from: HostId, to: HostId) -> Option<Weather> {
         let weather = self.faults.between(self, from, to);
         let open = !weather.cut && !weather.held;
-        open.then(|| self.one_way(from, to) + weather.extra)
+        open.then_some(weather)
+    }
+
+    /// When a message arrives that sets out now. Chance has a part in this if there is jitter.
+    pub(super) fn arrival(&mut self, from: HostId, to: HostId, weather: &Weather) -> Instant {
+        let mut delay = self.one_way(from, to) + weather.extra;
+        if !weather.jitter.is_zero() {
+            let most = weather.jitter.as_millis() as u64;
+            delay += Duration::from_millis(self.host(from).jitter.up_to(most));
+        }
+        self.now + delay
     }
 
     pub(super) fn schedule(&mut self, at: Instant, event: Event) {
@@ -198,7 +214,7 @@ impl Wire {
             self.held.push(packet);
             return;
         }
-        let at = self.now + self.one_way(packet.from_host, packet.to_host) + weather.extra;
+        let at = self.arrival(packet.from_host, packet.to_host, &weather);
         self.schedule(at, Event::Datagram(packet));
     }
 

@@ -1,20 +1,9 @@
-use std::{io::ErrorKind, sync::Arc};
+use std::io::ErrorKind;
 
-use flyrpc::{Datagram, Env};
-use flyrpc_testkit::{SimEnv, SimNet};
+use flyrpc_testkit::SimNet;
 use tokio::time::timeout;
 
 use crate::support::*;
-
-async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
-    env.datagram(any(PORT)).await.expect("the port is free")
-}
-
-async fn receive(socket: &Arc<dyn Datagram>) -> Vec<u8> {
-    let mut data = [0; 1_200];
-    let (len, _) = socket.receive(&mut data).await.expect("receives");
-    data[..len].to_vec()
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_datagram_takes_one_way_and_says_where_it_is_from() {
@@ -65,11 +54,12 @@ async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     drop(cut);
 }
 
-async fn survivors(seed: u64) -> Vec<u8> {
-    let net = SimNet::builder().seed(seed).build();
+/// Which of 200 datagrams get through.
+async fn survivors(seed: u64, usual_loss: f64, loss: f64) -> Vec<u8> {
+    let net = SimNet::builder().seed(seed).loss(usual_loss).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     let (a, b) = (socket(&iad).await, socket(&hkg).await);
-    let _loss = net.lose("iad", "hkg", 0.3);
+    let _loss = net.lose("iad", "hkg", loss);
     for number in 0..200 {
         a.send(&[number], hkg.addr(PORT)).await.expect("sends");
     }
@@ -82,10 +72,18 @@ async fn survivors(seed: u64) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn which_datagrams_are_lost_follows_from_the_seed() {
-    let first = survivors(1).await;
+    let first = survivors(1, 0.0, 0.3).await;
     assert!((110..170).contains(&first.len()), "{} of 200 survived", first.len());
-    assert_eq!(first, survivors(1).await);
-    assert_ne!(first, survivors(2).await);
+    assert_eq!(first, survivors(1, 0.0, 0.3).await);
+    assert_ne!(first, survivors(2, 0.0, 0.3).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_ways_can_lose_datagrams_and_a_fault_loses_some_of_the_rest() {
+    let usual = survivors(1, 0.3, 0.0).await;
+    assert_eq!(usual, survivors(1, 0.0, 0.3).await);
+    let more = survivors(1, 0.3, 0.5).await;
+    assert!((45..95).contains(&more.len()), "{} of 200 survived", more.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod clocks;
 mod datagrams;
 mod hosts;
+mod jitter;
 mod misuse;
 mod partitions;
 mod repeatability;

@@ -4,10 +4,11 @@ use std::{
     future::Future,
     io::{self, ErrorKind},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
-use flyrpc::{BoxStream, Env, Listener};
+use flyrpc::{BoxStream, Datagram, Env, Listener};
 use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,6 +46,16 @@ pub(crate) async fn connected(
     let mut listener = listen(far).await;
     let (near, far) = tokio::join!(near.connect(far.addr(PORT)), listener.accept());
     (near.expect("connects"), far.expect("accepts").0, listener)
+}
+
+pub(crate) async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
+    env.datagram(any(PORT)).await.expect("the port is free")
+}
+
+pub(crate) async fn receive(socket: &Arc<dyn Datagram>) -> Vec<u8> {
+    let mut data = [0; 1_200];
+    let (len, _) = socket.receive(&mut data).await.expect("receives");
+    data[..len].to_vec()
 }
 
 /// How long `future` takes in virtual time, and what it gives.
