@@ -144,9 +144,14 @@ impl SimCluster {
             eprintln!("flyrpc-testkit: seed {seed}; `{}` repeats this run", seed::command(seed));
         }
         let net = net.seed(seed).build();
+        let log = TraceLog::new(seed, Instant::now());
+        net.on_fault({
+            let log = log.clone();
+            move |fault| log.fault(fault.to_string())
+        });
         let cluster = SimCluster {
             shared: Arc::new(Shared {
-                log: TraceLog::new(seed, Instant::now()),
+                log,
                 net,
                 seed,
                 primary,
@@ -214,6 +219,11 @@ impl SimCluster {
     /// time.
     pub fn trace(&self) -> Trace {
         self.shared.log.snapshot()
+    }
+
+    /// Adds a remark to the trace.
+    pub fn note(&self, text: impl Into<String>) {
+        self.shared.log.note(text);
     }
 
     /// Waits until every running node is linked to every other, as after
@@ -293,11 +303,14 @@ impl SimCluster {
         let name = name.as_ref();
         self.assert_up(name, "shut down");
         let node = self.with(name, |member| member.state.node().cloned());
-        if let Some(node) = node {
-            // One that does not end is killed.
-            let _ = timeout(STOP_LIMIT, node.shutdown()).await;
+        self.note(format!("shut down {name}"));
+        let ended = match node {
+            Some(node) => timeout(STOP_LIMIT, node.shutdown()).await.is_ok(),
+            None => false,
+        };
+        if !ended {
+            self.shared.net.kill(name);
         }
-        self.shared.net.kill(name);
         self.set_state(name, State::Down("was shut down"));
     }
 

@@ -95,7 +95,8 @@ impl Core {
         }
     }
 
-    /// Ends all that runs at `host`. The tasks must be aborted without holding the lock.
+    /// Ends all that runs at `host`, without telling. The tasks must be aborted without holding the
+    /// lock.
     pub(super) fn crash(&mut self, host: HostId) -> Vec<AbortHandle> {
         let ports: Vec<u16> = self.wire.host(host).listeners.keys().copied().collect();
         for port in ports {
@@ -106,14 +107,11 @@ impl Core {
         }
         self.conns.retain(|_, conn| !conn.is_over());
         let crashed = self.wire.host(host);
-        let ran = std::mem::replace(&mut crashed.health, Health::Crashed) != Health::Crashed;
+        crashed.health = Health::Crashed;
         crashed.freezes.clear();
         let sockets = std::mem::take(&mut crashed.sockets);
         let tasks = crashed.tasks.take();
         self.wire.wakes.extend(sockets.into_values().flat_map(|socket| socket.receiving));
-        if ran {
-            self.tell_of_host(host, FaultNews::Crash);
-        }
         tasks
     }
 }

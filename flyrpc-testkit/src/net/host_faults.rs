@@ -24,13 +24,11 @@ impl SimNet {
     ///
     /// The tasks' destructors run when the runtime comes to them, which is before time passes.
     pub fn crash(&self, host: impl AsRef<str>) {
-        let tasks = self.shared.with(|core| {
-            let id = core.wire.named(host.as_ref());
-            core.crash(id)
+        self.end_programs(host.as_ref(), |core, id, ran| {
+            if ran {
+                core.tell_of_host(id, FaultNews::Crash);
+            }
         });
-        for task in tasks {
-            task.abort();
-        }
     }
 
     /// Kills the programs of a host, as [`crash`](Self::crash) does, but not its machine: what
@@ -41,22 +39,38 @@ impl SimNet {
     ///
     /// If there is no such host.
     pub fn kill(&self, host: impl AsRef<str>) {
-        // A boot on which nothing runs.
-        self.restart(host);
+        self.end_programs(host.as_ref(), |core, id, _| {
+            // A boot on which nothing runs.
+            core.wire.host(id).restart();
+            core.tell_of_host(id, FaultNews::Crash);
+        });
     }
 
     /// Starts a host again, with the same address; what runs on it is to be started with the new
-    /// environment that this returns, which draws other random numbers. If the host has not crashed
-    /// yet, it does so first. Its clock goes on as it was.
+    /// environment that this returns, which draws other random numbers. What runs there still crashes
+    /// first. Its clock goes on as it was.
     pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
-        self.crash(host.as_ref());
-        let (id, boot) = self.shared.with(|core| {
-            let id = core.wire.named(host.as_ref());
+        let (id, boot) = self.end_programs(host.as_ref(), |core, id, _| {
             core.wire.host(id).restart();
             core.tell_of_host(id, FaultNews::Restart);
             (id, core.wire.host(id).boot)
         });
         SimEnv::new(Arc::clone(&self.shared), id, boot)
+    }
+
+    /// Ends all that runs on a host, and then acts on it; `then` is told whether it had not crashed
+    /// before.
+    fn end_programs<R>(&self, host: &str, then: impl FnOnce(&mut Core, HostId, bool) -> R) -> R {
+        let (tasks, result) = self.shared.with(|core| {
+            let id = core.wire.named(host);
+            let ran = core.wire.host(id).health != Health::Crashed;
+            let tasks = core.crash(id);
+            (tasks, then(core, id, ran))
+        });
+        for task in tasks {
+            task.abort();
+        }
+        result
     }
 
     /// Freezes a host until the guard is dropped: its tasks get no polls. Its kernel goes on, so it

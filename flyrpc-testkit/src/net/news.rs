@@ -40,7 +40,6 @@ pub(crate) struct Between {
 impl SimNet {
     /// Tells `listen` of every fault from now on, instead of who was told before. It is told after
     /// the fault has taken effect, before anyone that it wakes has run, and without a lock.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for records of runs"))]
     pub(crate) fn on_fault(&self, listen: impl Fn(&FaultNews) + Send + Sync + 'static) {
         self.shared.with(|core| core.listener = Some(Arc::new(listen)));
     }
@@ -181,6 +180,8 @@ mod tests {
             net.resume("iad-0");
             net.resume("iad-0");
             net.restart("iad-0");
+            net.kill("iad-0");
+            net.restart("iad-0");
             net.crash("hkg-0");
             net.crash("hkg-0");
             net.freeze("hkg-0");
@@ -189,6 +190,7 @@ mod tests {
         let expected = [
             "freeze iad-0",
             "resume iad-0",
+            "restart iad-0",
             "crash iad-0",
             "restart iad-0",
             "crash hkg-0",
