@@ -1,6 +1,7 @@
 //! The simulated network as programs and tests see it, in virtual time.
 
 mod clocks;
+mod cluster;
 mod datagrams;
 mod hosts;
 mod jitter;

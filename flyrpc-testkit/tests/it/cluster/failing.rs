@@ -1,0 +1,62 @@
+//! What a failing test leaves behind: run as a child of this very program.
+
+use std::{fs, process::Command};
+
+use super::service::{builder, desk};
+
+/// Runs the test of this module called `name`, which fails, and returns what it says.
+fn run(name: &str, seed: Option<&str>) -> String {
+    let program = std::env::current_exe().expect("a test is a program");
+    let mut command = Command::new(program);
+    command.args(["--ignored", "--exact", "--nocapture", &format!("cluster::failing::{name}")]);
+    command.env_remove("FLYRPC_SIM_SEED");
+    if let Some(seed) = seed {
+        command.env("FLYRPC_SIM_SEED", seed);
+    }
+    let output = command.output().expect("the program runs");
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails on purpose, run by other tests"]
+async fn fails_with_a_panic() {
+    let cluster = builder().start().await;
+    desk(&cluster, "hkg-0").on_primary().name().await.unwrap();
+    panic!("on purpose, with seed {}", cluster.seed());
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails on purpose, run by other tests"]
+async fn fails_with_an_error() -> Result<(), flyrpc::RpcError> {
+    let cluster = builder().seed(11).start().await;
+    desk(&cluster, "hkg-0").on_region("nowhere").name().await.map(drop)
+}
+
+#[test]
+fn a_panic_tells_the_seed_the_command_and_where_the_trace_is() {
+    let said = run("fails_with_a_panic", Some("23"));
+    assert!(said.contains("on purpose, with seed 23"), "{said}");
+    let command = "FLYRPC_SIM_SEED=23 cargo test --package flyrpc-testkit \
+                   -- --exact cluster::failing::fails_with_a_panic";
+    assert!(said.contains(command), "{said}");
+    let file = said.lines().find_map(|line| line.strip_prefix("the trace is in "));
+    let file = file.unwrap_or_else(|| panic!("no trace: {said}"));
+    let trace = fs::read_to_string(file).unwrap();
+    assert!(trace.contains("seed 23") && trace.contains("Desk.name"), "{trace}");
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn an_error_tells_the_seed_and_the_command() {
+    let said = run("fails_with_an_error", None);
+    let command = "FLYRPC_SIM_SEED=11 cargo test --package flyrpc-testkit \
+                   -- --exact cluster::failing::fails_with_an_error";
+    assert!(said.contains(command), "{said}");
+}
+
+#[test]
+fn a_seed_that_is_none_is_refused() {
+    let said = run("fails_with_a_panic", Some("seven"));
+    assert!(said.contains("FLYRPC_SIM_SEED is \"seven\""), "{said}");
+}

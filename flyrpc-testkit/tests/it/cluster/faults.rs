@@ -1,0 +1,137 @@
+use flyrpc::RpcError;
+use tokio::time::{Instant, sleep};
+
+use super::service::{builder, cluster, desk, ms, secs};
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_times_calls_out_and_heals_with_its_guard() {
+    let cluster = cluster().await;
+    let desk = desk(&cluster, "hkg-0").on_primary();
+
+    let cut = cluster.partition("iad", "hkg");
+    let start = Instant::now();
+    let call = desk.timeout(secs(1)).name().await;
+    assert!(matches!(call, Err(RpcError::Timeout { .. })), "{call:?}");
+    assert_eq!(start.elapsed(), secs(1));
+
+    drop(cut);
+    assert!(desk.name().await.unwrap().starts_with("iad-"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_rides_out_a_short_partition() {
+    let cluster = cluster().await;
+    let call = tokio::spawn(desk(&cluster, "hkg-0").on_primary().slow(100));
+    sleep(ms(150)).await;
+    let cut = cluster.partition("iad", "hkg");
+    sleep(secs(1)).await;
+    drop(cut);
+    assert_eq!(call.await.unwrap().unwrap(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_way_partitions_let_the_other_way_through() {
+    let cluster = cluster().await;
+    let _cut = cluster.partition_one_way("iad", "hkg");
+    let iad = cluster.node("iad-0").id().clone();
+
+    let call = desk(&cluster, "hkg-0").on_node(&iad).timeout(secs(1)).slow(0).await;
+    let Err(error) = call else { panic!("the reply came through: {call:?}") };
+    assert!(error.may_have_executed(), "{error}");
+    assert_eq!(desk(&cluster, "iad-0").begun().await.unwrap(), 1);
+
+    let call = desk(&cluster, "iad-0").on_region("hkg").timeout(secs(1)).slow(0).await;
+    assert!(matches!(call, Err(RpcError::Timeout { .. })), "{call:?}");
+    assert_eq!(desk(&cluster, "hkg-0").on_region("hkg").begun().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_partition_all_know_all_again() {
+    let cluster = cluster().await;
+    let cut = cluster.partition("iad", "hkg");
+    sleep(secs(120)).await;
+    let call = desk(&cluster, "hkg-0").on_primary().name().await;
+    assert!(matches!(call, Err(RpcError::NoNode { .. })), "{call:?}");
+    drop(cut);
+    cluster.settled().await;
+    desk(&cluster, "hkg-0").on_primary().name().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_fault_lasts_until_it_is_healed() {
+    let cluster = cluster().await;
+    cluster.slow("iad", "hkg", ms(50)).keep();
+    let desk = desk(&cluster, "hkg-0").on_primary();
+    let start = Instant::now();
+    desk.name().await.unwrap();
+    assert_eq!(start.elapsed(), ms(302));
+    cluster.heal("iad", "hkg");
+    let start = Instant::now();
+    desk.name().await.unwrap();
+    assert_eq!(start.elapsed(), ms(202));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_node_answers_when_it_is_resumed() {
+    let cluster = cluster().await;
+    let hkg = desk(&cluster, "iad-0").on_region("hkg");
+    cluster.freeze("hkg-0");
+    let start = Instant::now();
+    let call = tokio::spawn(hkg.name());
+    sleep(ms(900)).await;
+    cluster.resume("hkg-0");
+    assert_eq!(call.await.unwrap().unwrap(), "hkg-0");
+    assert!(start.elapsed() >= ms(900) && start.elapsed() < ms(1_500), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_node_runs_nothing_that_was_given_up_when_it_thaws() {
+    let cluster = cluster().await;
+    let frozen = cluster.frozen("hkg-0");
+    for _ in 0..8 {
+        let call = desk(&cluster, "iad-0").on_region("hkg").timeout(ms(500)).slow(1).await;
+        assert!(matches!(call, Err(RpcError::Timeout { .. })), "{call:?}");
+    }
+    drop(frozen);
+    cluster.settled().await;
+    assert_eq!(desk(&cluster, "hkg-0").begun().await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_pass_by_a_frozen_node_of_their_region() {
+    let cluster = cluster().await;
+    cluster.freeze("iad-0");
+    sleep(secs(3)).await;
+    let desk = desk(&cluster, "hkg-0").on_primary();
+    for _ in 0..20 {
+        assert_eq!(desk.name().await.unwrap(), "iad-1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_are_wrong_change_no_deadline() {
+    let cluster = builder().start().await;
+    cluster.skew_ahead("iad-0", secs(3_600));
+    cluster.skew_behind("hkg-0", secs(60));
+    cluster.drift("iad-1", 200);
+    // A clock that jumps ahead is taken for one that is late until the next heartbeat tells better.
+    sleep(secs(2)).await;
+    let desk = desk(&cluster, "hkg-0").on_primary();
+    for _ in 0..20 {
+        desk.timeout(ms(205)).name().await.unwrap();
+        let start = Instant::now();
+        let late = desk.timeout(ms(300)).slow(1_000).await;
+        assert!(matches!(late, Err(RpcError::Timeout { .. })), "{late:?}");
+        assert_eq!(start.elapsed(), ms(300));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_datagrams_bring_nobody_down() {
+    let cluster = cluster().await;
+    cluster.lose("iad", "hkg", 0.02).keep();
+    sleep(secs(120)).await;
+    for node in cluster.nodes() {
+        assert_eq!(node.nodes_in("iad").len() + node.nodes_in("hkg").len(), 3, "{node:?}");
+    }
+}

@@ -1,0 +1,139 @@
+//! A service in two versions, and clusters that serve it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use flyrpc::fly_rpc;
+use flyrpc_testkit::{Release, SimCluster, SimClusterBuilder};
+use tokio::time::sleep;
+
+/// The first version.
+#[fly_rpc]
+pub(crate) trait Desk {
+    /// The name of the node that answers.
+    async fn name(&self) -> String;
+    /// Takes so many milliseconds.
+    async fn slow(&self, millis: u64) -> u64;
+    /// How many calls of `slow` have begun on this start of the node.
+    async fn begun(&self) -> u64;
+    /// Returns its argument.
+    async fn echo(&self, bytes: Vec<u8>) -> Vec<u8>;
+}
+
+/// The node `name` of either version.
+pub(crate) struct Clerk {
+    name: String,
+    begun: AtomicU64,
+}
+
+impl Clerk {
+    pub(crate) fn new(name: &str) -> Self {
+        Clerk { name: name.to_owned(), begun: AtomicU64::new(0) }
+    }
+
+    async fn work(&self, millis: u64) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        sleep(ms(millis)).await;
+        millis
+    }
+}
+
+impl Desk for Clerk {
+    async fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn slow(&self, millis: u64) -> u64 {
+        self.work(millis).await
+    }
+
+    async fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    async fn echo(&self, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+}
+
+/// The second version: `begun` and `echo` are gone, `version` is new.
+pub(crate) mod v2 {
+    use super::Clerk;
+
+    #[flyrpc::fly_rpc(name = "Desk")]
+    pub(crate) trait Desk {
+        /// Takes so many milliseconds.
+        async fn slow(&self, millis: u64) -> u64;
+        /// The number of this version.
+        async fn version(&self) -> u32;
+        /// The name of the node that answers.
+        async fn name(&self) -> String;
+    }
+
+    impl Desk for Clerk {
+        async fn slow(&self, millis: u64) -> u64 {
+            self.work(millis).await
+        }
+
+        async fn version(&self) -> u32 {
+            2
+        }
+
+        async fn name(&self) -> String {
+            self.name.clone()
+        }
+    }
+}
+
+/// Two nodes in iad, the primary region, and one in hkg; 202 ms lie between them.
+pub(crate) fn builder() -> SimClusterBuilder {
+    SimCluster::builder()
+        .region("iad", 2)
+        .region("hkg", 1)
+        .serve(|node| ServeDesk::new(Clerk::new(node.name())))
+}
+
+pub(crate) async fn cluster() -> SimCluster {
+    builder().start().await
+}
+
+pub(crate) fn desk(cluster: &SimCluster, node: &str) -> DeskClient {
+    cluster.node(node).client()
+}
+
+/// A release that serves the first version.
+pub(crate) fn v1() -> Release {
+    Release::new().serve(|node| ServeDesk::new(Clerk::new(node.name())))
+}
+
+/// A release that serves the second version.
+pub(crate) fn v2() -> Release {
+    Release::new().serve(|node| v2::ServeDesk::new(Clerk::new(node.name())))
+}
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// What many tasks count together.
+#[derive(Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}

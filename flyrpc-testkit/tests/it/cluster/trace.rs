@@ -1,0 +1,73 @@
+use flyrpc_testkit::{SimCluster, Trace};
+use tokio::runtime;
+
+use super::service::{builder, desk, ms, secs, v2};
+
+/// A run with a bit of everything.
+fn run(seed: u64) -> Trace {
+    let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        let cluster = builder().seed(seed).start().await;
+        busy(&cluster).await;
+        cluster.trace()
+    })
+}
+
+async fn busy(cluster: &SimCluster) {
+    let hkg = desk(cluster, "hkg-0");
+    for _ in 0..10 {
+        hkg.on_primary().name().await.unwrap();
+    }
+    let cut = cluster.partition("iad-0", "hkg");
+    let _ = hkg.on_primary().timeout(ms(300)).slow(1).await;
+    drop(cut);
+    cluster.slow("iad", "hkg", ms(5)).keep();
+    cluster.freeze("iad-1");
+    let _ = hkg.on_primary().timeout(secs(1)).echo(vec![1; 100_000]).await;
+    cluster.resume("iad-1");
+    cluster.crash("iad-0");
+    cluster.restart("iad-0").await;
+    cluster.settled().await;
+    cluster.roll(v2()).await;
+}
+
+#[test]
+fn equal_seeds_give_equal_traces_and_others_do_not() {
+    let (first, second, other) = (run(1).to_string(), run(1).to_string(), run(2).to_string());
+    assert!(first == second, "one seed, two runs:\n{first}\n\n{second}");
+    assert_ne!(first, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_can_be_counted_by_where_they_went_and_how_they_ended() {
+    let cluster = builder().start().await;
+    let hkg = desk(&cluster, "hkg-0");
+    for _ in 0..3 {
+        hkg.on_primary().name().await.unwrap();
+    }
+    hkg.on_region("hkg").name().await.unwrap();
+    hkg.on_region("nowhere").name().await.unwrap_err();
+    let trace = cluster.trace();
+    assert_eq!(trace.calls().count(), 5);
+    assert_eq!(trace.calls().to_region("iad").count(), 3);
+    assert_eq!(trace.calls().to_region("hkg").count(), 1);
+    assert_eq!(trace.calls().failed().count(), 1);
+    assert!(trace.calls().to_region("iad").all(|call| call.took() == Some(ms(202))));
+    let diagram = trace.to_mermaid();
+    assert!(diagram.starts_with("sequenceDiagram"), "{diagram}");
+    assert!(diagram.contains("Desk.name"), "{diagram}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_remarks_and_members_are_in_the_trace_in_order() {
+    let cluster = builder().start().await;
+    cluster.note("now it begins");
+    let cut = cluster.partition("iad", "hkg");
+    drop(cut);
+    cluster.crash("hkg-0");
+    tokio::time::sleep(secs(1)).await;
+    let trace = cluster.trace().to_string();
+    let of = |text: &str| trace.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{trace}"));
+    let order = ["now it begins", "partition iad", "heal partition", "crash hkg-0", "down"];
+    assert!(order.map(of).is_sorted(), "{trace}");
+}
