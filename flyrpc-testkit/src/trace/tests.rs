@@ -141,7 +141,7 @@ sequenceDiagram
 #[tokio::test(start_paused = true)]
 async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
     let log = log();
-    let names = ["end", "par-0", "par_0", "iad-x;#%%{init}", "一", "二"];
+    let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
     for name in names {
         recorder(&log, name, "tan").started(upcase(1, 1, Some(node("a-x", "a;b")), None));
     }
@@ -153,20 +153,22 @@ sequenceDiagram
         participant end_ as end
         participant par_0 as par-0
         participant par_0_2 as par_0
+        participant par_over_ as par_over
         participant iad_x_____init_ as iad-x#59;#35;#37;#37;#123;init#125;
         participant _ as 一
         participant __2 as 二
     end
     box transparent a#59;b
-        participant a_x as a-x
+        participant a_x_ as a-x
     end
-    end_->>a_x: Strings.upcase at 0 ms
-    par_0->>a_x: Strings.upcase at 0 ms
-    par_0_2->>a_x: Strings.upcase at 0 ms
-    iad_x_____init_->>a_x: Strings.upcase at 0 ms
-    _->>a_x: Strings.upcase at 0 ms
-    __2->>a_x: Strings.upcase at 0 ms
-    Note over end_,a_x: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
+    end_->>a_x_: Strings.upcase at 0 ms
+    par_0->>a_x_: Strings.upcase at 0 ms
+    par_0_2->>a_x_: Strings.upcase at 0 ms
+    par_over_->>a_x_: Strings.upcase at 0 ms
+    iad_x_____init_->>a_x_: Strings.upcase at 0 ms
+    _->>a_x_: Strings.upcase at 0 ms
+    __2->>a_x_: Strings.upcase at 0 ms
+    Note over end_,a_x_: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
 <br/>#37;#37;#123;init#58; #123;#125;#125;#37;#37; style#58;x#35;y#59;
 ";
     let diagram = log.snapshot().to_mermaid();
