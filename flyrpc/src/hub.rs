@@ -10,7 +10,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,6 +39,8 @@ pub(crate) struct Hub {
     primary_region: Region,
     max_body: usize,
     observer: Option<Arc<dyn Observer>>,
+    /// How many calls the observer was shown.
+    calls: AtomicU64,
     server: Arc<Server>,
     table: ArcSwap<Table<Arc<Link>>>,
     known: ArcSwap<Vec<Known>>,
@@ -85,6 +87,7 @@ impl Hub {
             primary_region,
             max_body,
             observer,
+            calls: AtomicU64::new(0),
             server: Arc::new(server),
             table: ArcSwap::from_pointee(Table::empty()),
             known: ArcSwap::default(),
@@ -168,10 +171,20 @@ impl Hub {
         self.observer.as_deref()
     }
 
-    pub(crate) fn emit(&self, event: Event) {
+    /// Tells whoever wants to know.
+    pub(crate) fn tell(&self, observed: &Observed<'_>) {
         if let Some(observer) = self.observer() {
-            observer.observe(&Observed::Event(&event));
+            observer.observe(observed);
         }
+    }
+
+    /// Numbers one more call that the observer is shown.
+    pub(crate) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        self.tell(&Observed::Event(&event));
         // It is fine that nobody listens.
         let _ = self.events.send(event);
     }

@@ -68,7 +68,7 @@
 //! | say where | [`Region`], [`NodeId`]; [`Target`] in errors |
 //! | learn what went wrong | [`RpcError`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | ask about the call being handled | [`context()`], [`Context`] |
-//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`ServiceSpec`] |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`ServiceSpec`]; an [`Observer`] of its calls and links |
 //! | run nodes in another world than tokio's | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the package `flyrpc-testkit` has a simulated network in virtual time |
 //!
 //! # What it is not

@@ -8,6 +8,7 @@ mod hostile;
 mod local_calls;
 mod macro_traits;
 mod membership;
+mod observer;
 mod other_peers;
 mod primary;
 mod processes;

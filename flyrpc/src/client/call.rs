@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     answer::timeout,
-    local, remote,
+    local,
+    observed::Watch,
+    remote,
     routed::{Aim, Routed},
 };
 use crate::{RpcError, Target, context::Context, hub::Hub, service::Request};
@@ -65,6 +67,19 @@ impl Call {
         }
     }
 
+    /// Why the call cannot even be tried, if so.
+    fn impossible(&self, node: &Hub) -> Option<RpcError> {
+        if node.is_shut_down() {
+            return Some(self.shut_down());
+        }
+        self.after.is_zero().then(|| timeout(self, None, false))
+    }
+
+    /// That this node was shut down.
+    pub(super) fn shut_down(&self) -> RpcError {
+        RpcError::ShutDown { service: self.service, method: self.method }
+    }
+
     /// Whether this node is of the target, if it serves the method.
     pub(super) fn is_here(&self, node: &Hub) -> bool {
         let me = node.me();
@@ -85,18 +100,16 @@ pub(super) async fn make<R: Request>(
     let node: &Hub = &routed.node;
     let enclosing = enclosing.or_else(Context::try_current);
     let call = Call::new(&routed, &request, enclosing.as_ref());
-    if node.is_shut_down() {
-        return Err(RpcError::ShutDown { service: call.service, method: call.method });
-    }
-    if call.after.is_zero() {
-        return Err(timeout(&call, None, false));
-    }
+    let mut watch = Watch::new(node, &call);
     let here = if call.is_here(node) { local::find(node, &request) } else { None };
-    match here {
-        Some(here) => local::call(node, &call, here, request).await,
+    let outcome = match (call.impossible(node), here) {
+        (Some(error), _) => Err(error),
+        (None, Some(here)) => local::call(node, &call, here, request, &mut watch).await,
         // Boxed, as it is many times the size of a call that runs here, which would carry it.
-        None => Box::pin(remote::call(node, &call, &request)).await,
-    }
+        (None, None) => Box::pin(remote::call(node, &call, &request, &mut watch)).await,
+    };
+    watch.finish(outcome.as_ref().err());
+    outcome
 }
 
 /// Runs `future` until the call's deadline; none if that comes first.

@@ -9,6 +9,7 @@ use super::{
     answer::{failed, read, unsupported},
     arguments::encode,
     call::{Call, within},
+    observed::Watch,
 };
 use crate::{
     RpcError, ServiceSpec, Target, Unsupported,
@@ -58,6 +59,7 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     here: Here<'_, R>,
     request: R,
+    watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
     let options = R::methods()[request.method()].options;
     let (primary, detached) = match &here {
@@ -67,6 +69,7 @@ pub(super) async fn call<R: Request>(
         }
     };
     if (call.primary || primary) && !node.is_primary() {
+        watch.start(node.me(), None);
         let theirs = node.primary_region().clone();
         return Err(failed(node, call, node.me(), Fault::NotPrimary { theirs }));
     }
@@ -79,13 +82,17 @@ pub(super) async fn call<R: Request>(
     };
     let here = match here {
         Here::Typed(handler) if detached => {
+            watch.start(node.me(), None);
             let running = Running::to_end(handler.call(request), context);
             value(Box::pin(detach(node, call, running)).await)
         }
-        Here::Typed(handler) => value(Some(Running::begun(handler.call(request), context).await)),
+        Here::Typed(handler) => {
+            watch.start(node.me(), None);
+            value(Some(Running::begun(handler.call(request), context).await))
+        }
         Here::Encoded { service, spec, method } => {
             let served = Served { service, spec, method, detached };
-            return Box::pin(call_encoded(node, call, served, request, context)).await;
+            return Box::pin(call_encoded(node, call, served, request, context, watch)).await;
         }
     };
     here.map_err(|fault| failed(node, call, node.me(), fault))
@@ -105,10 +112,12 @@ async fn call_encoded<R: Request>(
     Served { service, spec, method, detached }: Served<'_>,
     request: R,
     context: Context,
+    watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
     let mut body = Vec::new();
     let fits = Fit::all::<R>(std::slice::from_ref(spec));
     encode(node.me(), call, &request, &fits, &mut body)?;
+    watch.start(node.me(), Some(body.len()));
     let service = Arc::clone(service);
     let executing = async move { execute(&*service, method, detached, &body, context).await };
     let answer = if detached {
@@ -118,6 +127,7 @@ async fn call_encoded<R: Request>(
     };
     match answer {
         Ok(reply) => {
+            watch.reply(reply.len());
             read::<R>(node, call, request.method(), node.me(), Answer::Reply(reply.into()))
         }
         Err(fault) => Err(failed(node, call, node.me(), fault)),

@@ -4,6 +4,7 @@ mod answer;
 mod arguments;
 mod call;
 mod local;
+mod observed;
 mod remote;
 mod routed;
 mod stub;

@@ -9,11 +9,12 @@ use super::{
     arguments::encode,
     call::{Call, within},
     local,
+    observed::Watch,
 };
 use crate::{
     NodeId, NodeInfo, RpcError, Target,
     hub::Hub,
-    link::{Link, Outgoing},
+    link::{Answer, Link, Outgoing},
     routing::{Choice, Entry, Pick, Table, pick},
     service::{OWN_SERVICE, Request},
 };
@@ -44,9 +45,10 @@ pub(super) async fn call<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
+    watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
     let mut unsettled = None;
-    let outcome = attempts(node, call, request, &mut unsettled).await;
+    let outcome = attempts(node, call, request, &mut unsettled, watch).await;
     match (outcome, unsettled) {
         // That the last attempt did not execute says nothing of those before it.
         (Err(error), Some(earlier)) if !error.may_have_executed() => Err(match error {
@@ -64,6 +66,7 @@ async fn attempts<R: Request>(
     call: &Call,
     request: &R,
     unsettled: &mut Option<RpcError>,
+    watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
     let wait_until = node.env().now() + call.wait.min(call.after);
     let mut tried = Vec::new();
@@ -75,7 +78,9 @@ async fn attempts<R: Request>(
         match next_step::<R>(node, call, request, &table, &tried) {
             Step::Send(entry) => {
                 drop(table);
-                match attempt_on(node, call, request, &entry, attempt).await {
+                let outcome = attempt_on(node, call, request, &entry, attempt, watch).await;
+                watch.end(outcome.as_ref().err());
+                match outcome {
                     Ok(Some(response)) => return Ok(response),
                     Ok(None) => {}
                     Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
@@ -108,7 +113,7 @@ async fn attempts<R: Request>(
             }
         }
         if node.is_shut_down() {
-            return Err(RpcError::ShutDown { service: call.service, method: call.method });
+            return Err(call.shut_down());
         }
     }
 }
@@ -213,6 +218,7 @@ async fn attempt_on<R: Request>(
     request: &R,
     entry: &Entry<Arc<Link>>,
     attempt: u32,
+    watch: &mut Watch<'_>,
 ) -> Result<Option<R::Response>, RpcError> {
     let info = &entry.info;
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
@@ -226,6 +232,7 @@ async fn attempt_on<R: Request>(
         let Call { service, method, .. } = *call;
         return Err(RpcError::ArgumentsTooLarge { service, method, size, limit });
     }
+    let request_bytes = body.len();
     let outgoing =
         Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };
     let mut pending = match link.try_send(outgoing, &body) {
@@ -239,11 +246,15 @@ async fn attempt_on<R: Request>(
             None => return Err(timeout(call, Some(info.clone()), false)),
         },
     };
+    watch.start(info, Some(request_bytes));
     let Some(answer) = within(node, call, &mut pending).await else {
         let sent = pending.give_up();
         return Err(timeout(call, Some(info.clone()), sent));
     };
     let answer = answer.map_err(|(error, sent)| disconnected(call, info, error, sent))?;
+    if let Answer::Reply(body) = &answer {
+        watch.reply(body.len());
+    }
     let result = read::<R>(node, call, request.method(), info, answer);
     if let Err(RpcError::Timeout { .. }) = result {
         // The serving node knows a little earlier that no answer will arrive in time.

@@ -8,6 +8,7 @@ use super::{COURTESY, Cluster, Leaving};
 use crate::{
     hub::Command,
     link::{Established, Link, LinkError, LinkEventKind, Surroundings},
+    observer::Observed,
     peers,
     wire::frame::GoingAway,
 };
@@ -36,6 +37,7 @@ impl Cluster {
         if self.leaving.is_some() {
             return link.abort(LinkError::ShutDown);
         }
+        self.hub.tell(&Observed::LinkOpened(link.peer()));
         // What this node accepts may have changed since it introduced itself.
         link.send_state(&self.hub.server().state());
         let now = self.now();
@@ -89,7 +91,12 @@ impl Cluster {
             LinkEventKind::Ended(error) => {
                 let (now, random) = (self.now(), self.hub.env().random());
                 let Some(peer) = self.peers.get_mut(&addr) else { return };
+                let before = peer.links.len();
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
+                // One that came while this node was leaving was never taken up.
+                if peer.links.len() < before {
+                    self.hub.tell(&Observed::LinkClosed(link.peer(), &error.to_string()));
+                }
                 if peer.links.iter().all(|other| other.peer().id() != link.peer().id()) {
                     self.disagreeing.remove(link.peer().id());
                 }

@@ -32,6 +32,7 @@ use crate::{
     hub::{Command, Handle, Hub},
     link::{DialError, Established, Introduction, LinkError, LinkEvent},
     membership::{self, Membership},
+    observer::Observed,
     peers,
 };
 
@@ -188,8 +189,10 @@ impl Cluster {
             }
             self.step();
         }
-        for link in self.peers.values().flat_map(|peer| &peer.links) {
+        for link in self.links() {
             link.abort(LinkError::ShutDown);
+            let why = link.error().unwrap_or(LinkError::ShutDown).to_string();
+            self.hub.tell(&Observed::LinkClosed(link.peer(), &why));
         }
     }
 

@@ -170,7 +170,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Shows `observer` what the node does: its calls, its links, and whom it learns of.
+    /// Shows `observer` what the node does: its calls, its links, and whom it learns of. An `Arc` of
+    /// an observer is one, too. Nobody is shown it by default.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
         self
