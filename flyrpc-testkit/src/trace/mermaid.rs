@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use flyrpc::{Event, NodeInfo, Region};
+use flyrpc::Region;
 
 use super::{
     CallOutcome, Occurrence, Site, Stamp, Trace, TracedCall, TracedEvent, call::Ended, millis,
@@ -162,14 +162,10 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// What happened, in few words: no boot numbers.
+/// What happened, in few words: no addresses and no boots.
 fn about(event: &TracedEvent) -> String {
-    let label = event.what.label();
     match &event.what {
-        Occurrence::Membership(Event::Up(_) | Event::Down(_) | Event::Left(_)) => {
-            format!("{label} {}", event.subject().map_or("", NodeInfo::name))
-        }
-        Occurrence::Membership(_) => format!("{label} {}", event.what),
+        Occurrence::Membership(event) => event.to_string(),
         what => what.to_string(),
     }
 }

@@ -119,7 +119,7 @@ sequenceDiagram
         participant hkg_0 as hkg-0
         participant hkg_1 as hkg-1
     end
-    Note over hkg_0: 0 ms<br/>up iad-0<br/>support 10.0.0.1#58;4100#58; supported
+    Note over hkg_0: 0 ms<br/>up iad-0<br/>support of an unknown node#58; supported
     Note over iad_0,hkg_1: 0 ms<br/>iad and hkg are partitioned
     iad_0->>hkg_0: Strings.upcase (3 B) at 9000 ms
     hkg_0--xiad_0: no node, 1004 ms
