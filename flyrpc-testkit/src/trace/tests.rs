@@ -281,3 +281,74 @@ fn times_have_as_many_decimals_as_they_need() {
     check(202_250_000, "202.25 ms");
     check(1, "0.000001 ms");
 }
+
+struct Shout;
+
+impl Strings for Shout {
+    async fn upcase(&self, text: String) -> String {
+        text.to_uppercase()
+    }
+}
+
+/// A call from iad to hkg and one within hkg, then a partition in which iad gives up and loses hkg.
+async fn run_of_real_nodes(seed: u64) -> Trace {
+    let net = SimNet::builder().seed(seed).rtt("iad", "hkg", ms(202)).build();
+    let log = TraceLog::new(seed, Instant::now());
+    let [iad_env, hkg_env] =
+        ["iad", "hkg"].map(|region| net.add_host(format!("{region}-0"), region));
+    let start = async |env: &crate::SimEnv, name: &str| {
+        let region = Region::from(&name[..3]);
+        let builder = Node::builder().env(env.clone()).name(name).region(&region);
+        let builder = builder.listen(env.addr(4100)).seeds([iad_env.addr(4100)]);
+        let builder = builder.serve(ServeStrings::new(Shout)).observer(log.observer(name, &region));
+        builder.start().await.expect("the node starts")
+    };
+    let iad = start(&iad_env, "iad-0").await;
+    let hkg = start(&hkg_env, "hkg-0").await;
+    hkg.ready().await;
+    tokio::time::sleep(ms(2_000)).await;
+
+    let (here, there): (StringsClient, StringsClient) = (hkg.client(), iad.client());
+    let there = there.on_region("hkg");
+    assert_eq!(there.upcase("fly".into()).await.expect("hkg answers"), "FLY");
+    assert_eq!(here.upcase("fly".into()).await.expect("it runs here"), "FLY");
+    let _cut = net.partition("iad", "hkg");
+    log.fault("partition between iad and hkg");
+    there.timeout(ms(1_000)).upcase("fly".into()).await.expect_err("hkg is cut off");
+    tokio::time::sleep(ms(20_000)).await;
+    log.snapshot()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_real_nodes_do_is_recorded() {
+    let trace = run_of_real_nodes(1).await;
+    let remote = trace.calls().to_region("hkg").from_node("iad-0");
+    assert_eq!((remote.clone().remote().count(), remote.clone().ok().count()), (2, 1), "{trace}");
+    let answered = remote.clone().ok().next().expect("one was answered");
+    assert_eq!(answered.took(), Some(ms(202)), "{trace}");
+    assert!(answered.request_bytes() > Some(3) && answered.reply_bytes() > Some(3), "{trace}");
+    let lost = remote.failed().next().expect("one was lost");
+    assert!(matches!(lost.error(), Some(RpcError::Timeout { .. })), "{trace}");
+    assert_eq!(lost.took(), Some(ms(1_000)), "{trace}");
+    let local = trace.calls().local().next().expect("one ran in hkg");
+    assert_eq!((local.caller(), local.request_bytes()), ("hkg-0", None), "{trace}");
+
+    for (node, other) in [("iad-0", "hkg-0"), ("hkg-0", "iad-0")] {
+        let seen = || trace.events().of_node(node).about(other);
+        assert!(seen().up(other).count() == 1 && seen().down(other).count() == 1, "{trace}");
+        let opened = seen().filter(|event| matches!(event.what(), Occurrence::LinkOpened(_)));
+        assert_eq!(opened.count(), 1, "{trace}");
+        assert_eq!(seen().links().count(), 2, "{trace}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_nodes_give_equal_traces_for_equal_seeds_only() {
+    let trace = run_of_real_nodes(1).await;
+    let again = run_of_real_nodes(1).await;
+    assert_eq!(trace, again);
+    assert_eq!(trace.to_string(), again.to_string());
+    assert_eq!(trace.to_mermaid(), again.to_mermaid());
+    let other = Trace { seed: 1, ..run_of_real_nodes(2).await };
+    assert_ne!(trace.to_string(), other.to_string());
+}
