@@ -102,9 +102,8 @@ impl fmt::Display for Occurrence {
                 Event::PrimaryDisagreement { node, theirs, ours } => {
                     write!(f, "{node} takes {theirs} for the primary region, this node {ours}")
                 }
-                Event::Missed(count) => write!(f, "{count} events were missed"),
                 // The runtime may learn to tell more than this testkit knows of.
-                other => write!(f, "{other:?}"),
+                other => write!(f, "{other}"),
             },
             Occurrence::LinkOpened(node) => write!(f, "{node}"),
             Occurrence::LinkClosed(node, why) => write!(f, "{node}: {why}"),

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use flyrpc::{Event, NodeInfo, Region};
+use flyrpc::Region;
 
 use super::{
     CallOutcome, Occurrence, Site, Stamp, Trace, TracedCall, TracedEvent, call::Ended, millis,
@@ -162,25 +162,21 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// What happened, in few words: no boot numbers.
+/// What happened, in few words: no addresses and no boots.
 fn about(event: &TracedEvent) -> String {
-    let label = event.what.label();
     match &event.what {
-        Occurrence::Membership(Event::Up(_) | Event::Down(_) | Event::Left(_)) => {
-            format!("{label} {}", event.subject().map_or("", NodeInfo::name))
-        }
-        Occurrence::Membership(_) => format!("{label} {}", event.what),
+        Occurrence::Membership(event) => event.to_string(),
         what => what.to_string(),
     }
 }
 
 /// An id that resembles the name: `iad_0` for `iad-0`. In ids Mermaid takes a dash for the
-/// beginning of an arrow, and finds its keywords, such as `par` and `end`, in `par-0` and `end`; an
-/// underscore protects against both.
+/// beginning of an arrow, and finds its keyword `par` in `par-0`, so there are none. Nor can an id
+/// be a keyword, such as `end` and `par_over`: it has an underscore, and ends in one or in a digit.
 fn plain_id(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let mut id: String = name.chars().map(letter).collect();
-    if !id.contains('_') {
+    if !id.contains('_') || id.ends_with(|c: char| c.is_ascii_alphabetic()) {
         id.push('_');
     }
     id

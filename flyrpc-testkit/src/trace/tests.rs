@@ -119,7 +119,7 @@ sequenceDiagram
         participant hkg_0 as hkg-0
         participant hkg_1 as hkg-1
     end
-    Note over hkg_0: 0 ms<br/>up iad-0<br/>support 10.0.0.1#58;4100#58; supported
+    Note over hkg_0: 0 ms<br/>up iad-0<br/>support of an unknown node#58; supported
     Note over iad_0,hkg_1: 0 ms<br/>iad and hkg are partitioned
     iad_0->>hkg_0: Strings.upcase (3 B) at 9000 ms
     hkg_0--xiad_0: no node, 1004 ms
@@ -141,7 +141,7 @@ sequenceDiagram
 #[tokio::test(start_paused = true)]
 async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
     let log = log();
-    let names = ["end", "par-0", "par_0", "iad-x;#%%{init}", "一", "二"];
+    let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
     for name in names {
         recorder(&log, name, "tan").started(upcase(1, 1, Some(node("a-x", "a;b")), None));
     }
@@ -153,20 +153,22 @@ sequenceDiagram
         participant end_ as end
         participant par_0 as par-0
         participant par_0_2 as par_0
+        participant par_over_ as par_over
         participant iad_x_____init_ as iad-x#59;#35;#37;#37;#123;init#125;
         participant _ as 一
         participant __2 as 二
     end
     box transparent a#59;b
-        participant a_x as a-x
+        participant a_x_ as a-x
     end
-    end_->>a_x: Strings.upcase at 0 ms
-    par_0->>a_x: Strings.upcase at 0 ms
-    par_0_2->>a_x: Strings.upcase at 0 ms
-    iad_x_____init_->>a_x: Strings.upcase at 0 ms
-    _->>a_x: Strings.upcase at 0 ms
-    __2->>a_x: Strings.upcase at 0 ms
-    Note over end_,a_x: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
+    end_->>a_x_: Strings.upcase at 0 ms
+    par_0->>a_x_: Strings.upcase at 0 ms
+    par_0_2->>a_x_: Strings.upcase at 0 ms
+    par_over_->>a_x_: Strings.upcase at 0 ms
+    iad_x_____init_->>a_x_: Strings.upcase at 0 ms
+    _->>a_x_: Strings.upcase at 0 ms
+    __2->>a_x_: Strings.upcase at 0 ms
+    Note over end_,a_x_: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
 <br/>#37;#37;#123;init#58; #123;#125;#125;#37;#37; style#58;x#35;y#59;
 ";
     let diagram = log.snapshot().to_mermaid();
@@ -278,4 +280,75 @@ fn times_have_as_many_decimals_as_they_need() {
     check(10_004_000_000, "10004 ms");
     check(202_250_000, "202.25 ms");
     check(1, "0.000001 ms");
+}
+
+struct Shout;
+
+impl Strings for Shout {
+    async fn upcase(&self, text: String) -> String {
+        text.to_uppercase()
+    }
+}
+
+/// A call from iad to hkg and one within hkg, then a partition in which iad gives up and loses hkg.
+async fn run_of_real_nodes(seed: u64) -> Trace {
+    let net = SimNet::builder().seed(seed).rtt("iad", "hkg", ms(202)).build();
+    let log = TraceLog::new(seed, Instant::now());
+    let [iad_env, hkg_env] =
+        ["iad", "hkg"].map(|region| net.add_host(format!("{region}-0"), region));
+    let start = async |env: &crate::SimEnv, name: &str| {
+        let region = Region::from(&name[..3]);
+        let builder = Node::builder().env(env.clone()).name(name).region(&region);
+        let builder = builder.listen(env.addr(4100)).seeds([iad_env.addr(4100)]);
+        let builder = builder.serve(ServeStrings::new(Shout)).observer(log.observer(name, &region));
+        builder.start().await.expect("the node starts")
+    };
+    let iad = start(&iad_env, "iad-0").await;
+    let hkg = start(&hkg_env, "hkg-0").await;
+    hkg.ready().await;
+    tokio::time::sleep(ms(2_000)).await;
+
+    let (here, there): (StringsClient, StringsClient) = (hkg.client(), iad.client());
+    let there = there.on_region("hkg");
+    assert_eq!(there.upcase("fly".into()).await.expect("hkg answers"), "FLY");
+    assert_eq!(here.upcase("fly".into()).await.expect("it runs here"), "FLY");
+    let _cut = net.partition("iad", "hkg");
+    log.fault("partition between iad and hkg");
+    there.timeout(ms(1_000)).upcase("fly".into()).await.expect_err("hkg is cut off");
+    tokio::time::sleep(ms(20_000)).await;
+    log.snapshot()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_real_nodes_do_is_recorded() {
+    let trace = run_of_real_nodes(1).await;
+    let remote = trace.calls().to_region("hkg").from_node("iad-0");
+    assert_eq!((remote.clone().remote().count(), remote.clone().ok().count()), (2, 1), "{trace}");
+    let answered = remote.clone().ok().next().expect("one was answered");
+    assert_eq!(answered.took(), Some(ms(202)), "{trace}");
+    assert!(answered.request_bytes() > Some(3) && answered.reply_bytes() > Some(3), "{trace}");
+    let lost = remote.failed().next().expect("one was lost");
+    assert!(matches!(lost.error(), Some(RpcError::Timeout { .. })), "{trace}");
+    assert_eq!(lost.took(), Some(ms(1_000)), "{trace}");
+    let local = trace.calls().local().next().expect("one ran in hkg");
+    assert_eq!((local.caller(), local.request_bytes()), ("hkg-0", None), "{trace}");
+
+    for (node, other) in [("iad-0", "hkg-0"), ("hkg-0", "iad-0")] {
+        let seen = || trace.events().of_node(node).about(other);
+        assert!(seen().up(other).count() == 1 && seen().down(other).count() == 1, "{trace}");
+        let opened = seen().filter(|event| matches!(event.what(), Occurrence::LinkOpened(_)));
+        assert_eq!(opened.count(), 1, "{trace}");
+        assert_eq!(seen().links().count(), 2, "{trace}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_nodes_give_equal_traces_for_equal_seeds_only() {
+    let trace = run_of_real_nodes(1).await;
+    let again = run_of_real_nodes(1).await;
+    assert_eq!(trace, again);
+    assert_eq!(trace.to_string(), again.to_string());
+    assert_eq!(trace.to_mermaid(), again.to_mermaid());
+    let other = Trace { seed: 1, ..run_of_real_nodes(2).await };
+    assert_ne!(trace.to_string(), other.to_string());
 }
