@@ -12,6 +12,7 @@ mod faults;
 mod guard;
 mod host;
 mod host_faults;
+mod line;
 mod misuse;
 mod names;
 mod news;
@@ -114,6 +115,21 @@ impl SimNetBuilder {
     pub fn loss(mut self, share: f64) -> Self {
         assert_share(share);
         self.usual.loss = share;
+        self
+    }
+
+    /// Limits the bandwidth of each way from a host to another, each direction for itself. All
+    /// streams and datagrams of a way take turns, streams with up to 16 KiB at a time, or a
+    /// twentieth of a second's worth if that is less. A message arrives when the last of its bytes
+    /// does, at the next whole millisecond. A datagram that would have to wait for longer than a
+    /// second is lost. Bandwidth is unlimited unless set; [`SimNet::throttle`] can lessen it.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes_per_second` is 0.
+    pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
+        line::assert_some(bytes_per_second);
+        self.usual.bandwidth = Some(bytes_per_second);
         self
     }
 
