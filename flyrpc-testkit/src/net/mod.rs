@@ -217,15 +217,14 @@ impl Shared {
         // What takes no time has happened when this returns.
         core.advance(now);
         let wakes = std::mem::take(&mut core.wire.wakes);
-        let next = core.wire.next_event();
         let waits = core.driver;
-        let runtime = runtime::Handle::try_current().ok();
-        if let (Some(next), Some(_)) = (next, &runtime)
-            && (waits == Driver::Idle || waits > Driver::Until(next))
-        {
-            core.driver = Driver::Until(next);
+        let sooner = core.wire.next_event().map(Driver::Until);
+        let sooner = sooner.filter(|until| waits == Driver::Idle || waits > *until);
+        // Outside a runtime there is nobody left to see what would follow.
+        let runtime = sooner.and_then(|_| runtime::Handle::try_current().ok());
+        if let (Some(until), Some(_)) = (sooner, &runtime) {
+            core.driver = until;
         }
-        let changed = core.driver != waits;
         let news = std::mem::take(&mut core.news);
         let listener = if news.is_empty() { None } else { core.listener.clone() };
         drop(core);
@@ -236,12 +235,11 @@ impl Shared {
             waker.wake();
         }
         match runtime {
-            Some(runtime) if changed && waits == Driver::Idle => {
+            Some(runtime) if waits == Driver::Idle => {
                 runtime.spawn(drive(Arc::clone(self)));
             }
-            Some(_) if changed => self.sooner.notify_one(),
-            // Outside a runtime there is nobody left to see what would follow.
-            _ => {}
+            Some(_) => self.sooner.notify_one(),
+            None => {}
         }
         result
     }

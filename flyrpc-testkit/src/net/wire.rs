@@ -29,6 +29,8 @@ pub(super) struct Wire {
     start: Instant,
     pub(super) now: Instant,
     pub(super) hosts: Vec<Host>,
+    by_name: BTreeMap<String, HostId>,
+    by_ip: BTreeMap<IpAddr, HostId>,
     pub(super) faults: Faults,
     /// Datagrams that a hold keeps back.
     pub(super) held: Vec<Packet>,
@@ -70,6 +72,8 @@ impl Wire {
             start: now,
             now,
             hosts: Vec::new(),
+            by_name: BTreeMap::new(),
+            by_ip: BTreeMap::new(),
             faults: Faults::new(usual),
             held: Vec::new(),
             lines: Lines::default(),
@@ -106,9 +110,12 @@ impl Wire {
         let part = |number: usize| {
             u8::try_from(number).expect("more regions or hosts than addresses can number")
         };
-        let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff));
-        self.hosts.push(Host::new(name, region, ip.into(), self.seed, self.now));
-        HostId(self.hosts.len() - 1)
+        let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff)).into();
+        let id = HostId(self.hosts.len());
+        self.by_name.insert(name.clone(), id);
+        self.by_ip.insert(ip, id);
+        self.hosts.push(Host::new(name, region, ip, self.seed, self.now));
+        id
     }
 
     fn region_number(&mut self, region: Region) -> usize {
@@ -130,7 +137,7 @@ impl Wire {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<HostId> {
-        self.hosts.iter().position(|host| host.name == name).map(HostId)
+        self.by_name.get(name).copied()
     }
 
     /// # Panics
@@ -159,7 +166,7 @@ impl Wire {
         if ip.is_loopback() || ip.is_unspecified() {
             return Some(near);
         }
-        self.hosts.iter().position(|host| host.ip == ip).map(HostId)
+        self.by_ip.get(&ip).copied()
     }
 
     /// The delay of one way without faults. Of a round trip's odd millisecond, one direction has
