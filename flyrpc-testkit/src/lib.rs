@@ -45,6 +45,7 @@
 //! | messages are kept back, then go on | [`hold`](SimNet::hold) | `.keep()`, until [`release`](SimNet::release), `heal` or `heal_all` |
 //! | more delay | [`slow`](SimNet::slow) | `.keep()`, until `heal` or `heal_all` |
 //! | delays that chance varies | [`jitter`](SimNet::jitter); [`SimNetBuilder::jitter`] for all ways | `.keep()`, until `heal` or `heal_all` |
+//! | little bandwidth | [`throttle`](SimNet::throttle); [`SimNetBuilder::bandwidth`] for all ways | `.keep()`, until `heal` or `heal_all` |
 //! | lost datagrams | [`lose`](SimNet::lose); [`SimNetBuilder::loss`] for all ways | `.keep()`, until `heal` or `heal_all` |
 //! | a host crashes | | [`crash`](SimNet::crash), until [`restart`](SimNet::restart), which gives the environment to start anew in |
 //! | it gets no processor time | [`frozen`](SimNet::frozen) | [`freeze`](SimNet::freeze), until [`resume`](SimNet::resume) |
@@ -57,8 +58,9 @@
 //!   they run on while their host is frozen and after it has crashed.
 //! - Equal runs need tokio's current-thread runtime, its clock paused, and programs that take their
 //!   randomness from their environment and do not iterate over `std`'s hash maps.
-//! - Bandwidth is bounded by a stream's buffers only, acknowledgements take no time, and streams
-//!   lose nothing: there is no congestion.
+//! - Bandwidth is bounded by a stream's buffers only, unless it is [limited](SimNetBuilder::bandwidth).
+//!   Acknowledgements take no time, headers no bandwidth, and streams lose nothing: there is no
+//!   congestion but for the turns that are taken on a limited way.
 
 mod cluster;
 mod env;

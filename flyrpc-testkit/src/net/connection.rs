@@ -15,7 +15,9 @@ use bytes::{Buf, Bytes};
 use tokio::{io::ReadBuf, time::Instant};
 
 use super::{
+    faults::Weather,
     host::{Health, HostId},
+    line::{self, Turn},
     wire::{Event, Wire},
 };
 
@@ -60,6 +62,8 @@ struct End {
     unread_len: usize,
     unsent: VecDeque<Message>,
     unsent_len: usize,
+    /// Waits for its turn on a line.
+    queued: bool,
     flight: VecDeque<(Instant, Message)>,
     flight_len: usize,
     reading: Option<Waker>,
@@ -90,6 +94,16 @@ enum Message {
     Reset,
 }
 
+impl Message {
+    /// How many of the stream's bytes it carries.
+    fn len(&self) -> usize {
+        match self {
+            Message::Data(data) => data.len(),
+            _ => 0,
+        }
+    }
+}
+
 impl End {
     fn new(host: HostId, addr: SocketAddr) -> Self {
         End {
@@ -105,6 +119,7 @@ impl End {
             unread_len: 0,
             unsent: VecDeque::new(),
             unsent_len: 0,
+            queued: false,
             flight: VecDeque::new(),
             flight_len: 0,
             reading: None,
@@ -122,6 +137,33 @@ impl End {
         self.discard_unsent();
         wire.wake(&mut self.reading);
         wire.wake(&mut self.writing);
+    }
+
+    /// How many bytes the other end has room for, apart from those that are on their way to it.
+    fn room(&self, other: &End, wire: &Wire) -> usize {
+        wire.buffer.saturating_sub(self.flight_len + other.unread_len)
+    }
+
+    fn can_send(&self, other: &End, wire: &Wire) -> bool {
+        match self.unsent.front() {
+            Some(Message::Data(_)) => self.room(other, wire) > 0,
+            first => first.is_some(),
+        }
+    }
+
+    /// Takes what can be sent at once.
+    fn next_message(&mut self, other: &End, weather: &Weather, wire: &Wire) -> Option<Message> {
+        if !self.can_send(other, wire) {
+            return None;
+        }
+        let room = self.room(other, wire);
+        let most = weather.bandwidth.map_or(room, |bandwidth| room.min(line::segment(bandwidth)));
+        let message = match self.unsent.front_mut()? {
+            Message::Data(data) if data.len() > most => Message::Data(data.split_to(most)),
+            _ => self.unsent.pop_front()?,
+        };
+        self.unsent_len -= message.len();
+        Some(message)
     }
 
     fn is_idle(&self) -> bool {
@@ -311,35 +353,56 @@ impl Conn {
         self.depart(side, wire);
     }
 
-    /// Lets go what there is a passage and room for.
+    /// Lets go what there is a passage and room for, once the line is free if there is one.
     pub(super) fn depart(&mut self, side: Side, wire: &mut Wire) {
         let id = self.id;
         let (end, other) = self.ends(side);
-        if end.unsent.is_empty() {
+        if end.queued || !end.can_send(other, wire) {
             return;
         }
         let Some(weather) = wire.passage(end.host, other.host) else { return };
-        while let Some(first) = end.unsent.front_mut() {
-            let room = wire.buffer.saturating_sub(end.flight_len + other.unread_len);
-            let message = match first {
-                Message::Data(_) if room == 0 => break,
-                Message::Data(data) if data.len() > room => Message::Data(data.split_to(room)),
-                _ => end.unsent.pop_front().expect("there is a first"),
-            };
-            if let Message::Data(data) = &message {
-                end.unsent_len -= data.len();
-                end.flight_len += data.len();
-            }
+        let way = (end.host, other.host);
+        if wire.is_busy(way, &weather) {
+            end.queued = true;
+            wire.lines.wait(way, Turn::Stream { conn: id, from: side });
+            return;
+        }
+        self.set_out(side, &weather, wire);
+    }
+
+    /// Sends what it can of what waited for its turn.
+    pub(super) fn take_turn(&mut self, side: Side, wire: &mut Wire) {
+        let (end, other) = self.ends(side);
+        end.queued = false;
+        if let Some(weather) = wire.passage(end.host, other.host) {
+            self.set_out(side, &weather, wire);
+        }
+    }
+
+    fn set_out(&mut self, side: Side, weather: &Weather, wire: &mut Wire) {
+        let id = self.id;
+        let (end, other) = self.ends(side);
+        let way = (end.host, other.host);
+        while let Some(message) = end.next_message(other, weather, wire) {
+            let bytes = message.len();
+            end.flight_len += bytes;
             // This can be due before what went ahead of it, by jitter or if a way that was slow is
             // not any longer; it still arrives after that: only the first in flight is looked at.
-            let at = wire.arrival(end.host, other.host, &weather);
+            let at = wire.set_out(way, weather, bytes);
             if end.flight.is_empty() {
                 wire.schedule(at, Event::Stream { conn: id, from: side });
             }
             end.flight.push_back((at, message));
+            if wire.is_busy(way, weather) {
+                break;
+            }
         }
         if end.unsent_len < wire.buffer {
             wire.wake(&mut end.writing);
+        }
+        if weather.bandwidth.is_some() {
+            // Others had no turn yet.
+            self.depart(side, wire);
         }
     }
 
@@ -358,9 +421,7 @@ impl Conn {
                 return;
             }
             let (_, message) = end.flight.pop_front().expect("there is a first");
-            if let Message::Data(data) = &message {
-                end.flight_len -= data.len();
-            }
+            end.flight_len -= message.len();
             self.take_in(from.other(), message, wire);
         }
     }

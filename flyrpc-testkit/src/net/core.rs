@@ -7,6 +7,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use super::{
     connection::{Conn, ConnId, Side},
     host::{Health, HostId},
+    line::{Turn, Way},
     names::Names,
     news::{FaultNews, Listen},
     wire::{Event, Wire},
@@ -51,9 +52,23 @@ impl Core {
                     self.conn(conn, |conn, wire| conn.arrive(from, wire));
                 }
                 Event::Datagram(packet) => self.wire.deliver_datagram(packet),
+                Event::Line(way) => self.take_turns(way),
             }
         }
         self.wire.now = now;
+    }
+
+    /// Lets those who wait for a line have it, one after the other, until it is busy.
+    fn take_turns(&mut self, way: Way) {
+        let now = self.wire.now;
+        while let Some(turn) = self.wire.lines.next_turn(way, now) {
+            match turn {
+                Turn::Stream { conn, from } => {
+                    self.conn(conn, |conn, wire| conn.take_turn(from, wire));
+                }
+                Turn::Datagram { packet, .. } => self.wire.take_turn(packet),
+            }
+        }
     }
 
     pub(super) fn open(&mut self, near: (HostId, SocketAddr), far: (HostId, SocketAddr)) -> ConnId {
@@ -84,6 +99,9 @@ impl Core {
             conn.depart(Side::Far, &mut self.wire);
         }
         self.wire.release();
+        for way in self.wire.free_changed_lines() {
+            self.take_turns(way);
+        }
     }
 
     /// Stops listening at `port`, and turns away who was not accepted.

@@ -30,6 +30,7 @@ pub(super) enum Fault {
     Slow(Duration),
     Jitter(Duration),
     Lose(f64),
+    Throttle(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub(super) struct Weather {
     pub(super) jitter: Duration,
     /// The share of datagrams that are lost, between 0 and 1.
     pub(super) loss: f64,
+    /// In bytes per second, of each line between two hosts.
+    pub(super) bandwidth: Option<u64>,
+}
+
+impl Weather {
+    pub(super) fn is_open(&self) -> bool {
+        !self.cut && !self.held
+    }
 }
 
 impl Faults {
@@ -68,6 +77,9 @@ impl Faults {
                 Fault::Slow(extra) => weather.extra += extra,
                 Fault::Jitter(up_to) => weather.jitter += up_to,
                 Fault::Lose(share) => weather.loss = 1.0 - (1.0 - weather.loss) * (1.0 - share),
+                Fault::Throttle(to) => {
+                    weather.bandwidth = Some(weather.bandwidth.map_or(to, |least| least.min(to)));
+                }
             }
         }
         weather

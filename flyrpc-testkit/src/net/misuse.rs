@@ -42,7 +42,10 @@ pub(super) fn same_place(wire: &Wire, from: Place, to: Place, fault: Fault) -> O
             "both places are the region `{name}`, which can be parted from other places only: \
              name another region, or a host of `{name}`, as one of them"
         )),
-        (Place::Region(_), Fault::Slow(_) | Fault::Jitter(_) | Fault::Lose(_)) => None,
+        (
+            Place::Region(_),
+            Fault::Slow(_) | Fault::Jitter(_) | Fault::Lose(_) | Fault::Throttle(_),
+        ) => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod faults;
 mod guard;
 mod host;
 mod host_faults;
+mod line;
 mod misuse;
 mod names;
 mod news;
@@ -117,6 +118,21 @@ impl SimNetBuilder {
         self
     }
 
+    /// Limits the bandwidth of each way from a host to another, each direction for itself. All
+    /// streams and datagrams of a way take turns, streams with up to 16 KiB at a time, or a
+    /// twentieth of a second's worth if that is less. A message arrives when the last of its bytes
+    /// does, at the next whole millisecond. A datagram that would have to wait for longer than a
+    /// second is lost. Bandwidth is unlimited unless set; [`SimNet::throttle`] can lessen it.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes_per_second` is 0.
+    pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
+        line::assert_some(bytes_per_second);
+        self.usual.bandwidth = Some(bytes_per_second);
+        self
+    }
+
     /// How many bytes a socket buffers, 256 KiB unless set: for a stream, of what it has not sent
     /// yet, and again of what is in flight to it or not read yet; for datagrams, of what is not
     /// read yet. A stream carries at most this much in the time of one way.
@@ -201,15 +217,14 @@ impl Shared {
         // What takes no time has happened when this returns.
         core.advance(now);
         let wakes = std::mem::take(&mut core.wire.wakes);
-        let next = core.wire.next_event();
         let waits = core.driver;
-        let runtime = runtime::Handle::try_current().ok();
-        if let (Some(next), Some(_)) = (next, &runtime)
-            && (waits == Driver::Idle || waits > Driver::Until(next))
-        {
-            core.driver = Driver::Until(next);
+        let sooner = core.wire.next_event().map(Driver::Until);
+        let sooner = sooner.filter(|until| waits == Driver::Idle || waits > *until);
+        // Outside a runtime there is nobody left to see what would follow.
+        let runtime = sooner.and_then(|_| runtime::Handle::try_current().ok());
+        if let (Some(until), Some(_)) = (sooner, &runtime) {
+            core.driver = until;
         }
-        let changed = core.driver != waits;
         let news = std::mem::take(&mut core.news);
         let listener = if news.is_empty() { None } else { core.listener.clone() };
         drop(core);
@@ -220,12 +235,11 @@ impl Shared {
             waker.wake();
         }
         match runtime {
-            Some(runtime) if changed && waits == Driver::Idle => {
+            Some(runtime) if waits == Driver::Idle => {
                 runtime.spawn(drive(Arc::clone(self)));
             }
-            Some(_) if changed => self.sooner.notify_one(),
-            // Outside a runtime there is nobody left to see what would follow.
-            _ => {}
+            Some(_) => self.sooner.notify_one(),
+            None => {}
         }
         result
     }

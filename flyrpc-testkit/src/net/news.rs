@@ -98,6 +98,7 @@ impl Display for Between {
             Fault::Slow(_) => "slow",
             Fault::Jitter(_) => "jitter",
             Fault::Lose(_) => "lose",
+            Fault::Throttle(_) => "throttle",
         };
         let arrow = if self.both_ways { "<>" } else { ">" };
         write!(f, "{fault} {} {arrow} {}", self.from, self.to)
@@ -113,6 +114,7 @@ impl Display for Amount {
             Fault::Slow(extra) => write!(f, " by {extra:?}"),
             Fault::Jitter(up_to) => write!(f, " up to {up_to:?}"),
             Fault::Lose(share) => write!(f, " by {share}"),
+            Fault::Throttle(to) => write!(f, " to {to} B/s"),
         }
     }
 }
@@ -150,6 +152,7 @@ mod tests {
         check(|net| net.partition_one_way("iad", "hkg").keep(), &["partition iad > hkg"]);
         check(|net| net.slow("iad-0", "hkg", SOME).keep(), &["slow iad-0 <> hkg by 30ms"]);
         check(|net| net.jitter("iad", "hkg", SOME).keep(), &["jitter iad <> hkg up to 30ms"]);
+        check(|net| net.throttle("iad", "hkg", 9).keep(), &["throttle iad <> hkg to 9 B/s"]);
         check(|net| net.lose("iad", "hkg", 0.2).keep(), &["lose iad <> hkg by 0.2"]);
     }
 

@@ -6,7 +6,7 @@ use super::{
     Core, FaultGuard, SimNet,
     faults::{Fault, FaultId, Place, Rule, assert_share},
     guard::Undo,
-    misuse,
+    line, misuse,
     news::FaultNews,
 };
 use crate::latency::assert_whole_milliseconds;
@@ -81,6 +81,23 @@ impl SimNet {
     pub fn lose(&self, a: impl AsRef<str>, b: impl AsRef<str>, share: f64) -> FaultGuard {
         assert_share(share);
         self.fault(a.as_ref(), b.as_ref(), true, Fault::Lose(share))
+    }
+
+    /// Gives each way from a host to another between two places at most that bandwidth, as
+    /// [`SimNetBuilder::bandwidth`](super::SimNetBuilder::bandwidth) does; of several limits the
+    /// least holds.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes_per_second` is 0.
+    pub fn throttle(
+        &self,
+        a: impl AsRef<str>,
+        b: impl AsRef<str>,
+        bytes_per_second: u64,
+    ) -> FaultGuard {
+        line::assert_some(bytes_per_second);
+        self.fault(a.as_ref(), b.as_ref(), true, Fault::Throttle(bytes_per_second))
     }
 
     /// Ends every fault that was set between just these two places, in whichever order, its guard

@@ -12,10 +12,12 @@ use flyrpc::Region;
 use tokio::time::Instant;
 
 use super::{
+    clock,
     connection::{ConnId, Side},
     datagram::Packet,
     faults::{Faults, Weather},
     host::{Health, Host, HostId},
+    line::{Lines, Turn, Way},
     misuse,
 };
 use crate::latency::RoundTrips;
@@ -24,11 +26,15 @@ pub(super) struct Wire {
     pub(super) seed: u64,
     /// How many bytes each end of a connection buffers in each direction.
     pub(super) buffer: usize,
+    start: Instant,
     pub(super) now: Instant,
     pub(super) hosts: Vec<Host>,
+    by_name: BTreeMap<String, HostId>,
+    by_ip: BTreeMap<IpAddr, HostId>,
     pub(super) faults: Faults,
     /// Datagrams that a hold keeps back.
     pub(super) held: Vec<Packet>,
+    pub(super) lines: Lines,
     /// Tasks to wake once the lock is given back: a waker's code is not ours.
     pub(super) wakes: Vec<Waker>,
     events: BTreeMap<(Instant, u64), Event>,
@@ -48,6 +54,8 @@ pub(super) enum Event {
         from: Side,
     },
     Datagram(Packet),
+    /// A line may be free.
+    Line(Way),
 }
 
 impl Wire {
@@ -61,10 +69,14 @@ impl Wire {
         Wire {
             seed,
             buffer,
+            start: now,
             now,
             hosts: Vec::new(),
+            by_name: BTreeMap::new(),
+            by_ip: BTreeMap::new(),
             faults: Faults::new(usual),
             held: Vec::new(),
+            lines: Lines::default(),
             wakes: Vec::new(),
             events: BTreeMap::new(),
             scheduled: 0,
@@ -98,9 +110,12 @@ impl Wire {
         let part = |number: usize| {
             u8::try_from(number).expect("more regions or hosts than addresses can number")
         };
-        let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff));
-        self.hosts.push(Host::new(name, region, ip.into(), self.seed, self.now));
-        HostId(self.hosts.len() - 1)
+        let ip = Ipv4Addr::new(10, part(region + 1), part(nth >> 8), part(nth & 0xff)).into();
+        let id = HostId(self.hosts.len());
+        self.by_name.insert(name.clone(), id);
+        self.by_ip.insert(ip, id);
+        self.hosts.push(Host::new(name, region, ip, self.seed, self.now));
+        id
     }
 
     fn region_number(&mut self, region: Region) -> usize {
@@ -122,7 +137,7 @@ impl Wire {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<HostId> {
-        self.hosts.iter().position(|host| host.name == name).map(HostId)
+        self.by_name.get(name).copied()
     }
 
     /// # Panics
@@ -151,7 +166,7 @@ impl Wire {
         if ip.is_loopback() || ip.is_unspecified() {
             return Some(near);
         }
-        self.hosts.iter().position(|host| host.ip == ip).map(HostId)
+        self.by_ip.get(&ip).copied()
     }
 
     /// The delay of one way without faults. Of a round trip's odd millisecond, one direction has
@@ -169,18 +184,32 @@ impl Wire {
     /// What a message meets that sets out now, or nothing if it cannot arrive for now.
     pub(super) fn passage(&self, from: HostId, to: HostId) -> Option<Weather> {
         let weather = self.faults.between(self, from, to);
-        let open = !weather.cut && !weather.held;
-        open.then_some(weather)
+        weather.is_open().then_some(weather)
     }
 
-    /// When a message arrives that sets out now. Chance has a part in this if there is jitter.
-    pub(super) fn arrival(&mut self, from: HostId, to: HostId, weather: &Weather) -> Instant {
-        let mut delay = self.one_way(from, to) + weather.extra;
+    /// Sends a message of that many bytes on its way, and returns when it arrives. Its line must be
+    /// free, if bandwidth is limited. Chance has a part in this if there is jitter.
+    pub(super) fn set_out(&mut self, way: Way, weather: &Weather, bytes: usize) -> Instant {
+        let mut delay = self.one_way(way.0, way.1) + weather.extra;
         if !weather.jitter.is_zero() {
             let most = weather.jitter.as_millis() as u64;
-            delay += Duration::from_millis(self.host(from).jitter.up_to(most));
+            delay += Duration::from_millis(self.host(way.0).jitter.up_to(most));
         }
-        self.now + delay
+        let Some(bandwidth) = weather.bandwidth else { return self.now + delay };
+        let free_at = self.lines.occupy(way, bytes as u64, bandwidth, self.now);
+        self.schedule(free_at, Event::Line(way));
+        self.whole_milliseconds(free_at) + delay
+    }
+
+    /// Whether what sets out now has to wait for its turn.
+    pub(super) fn is_busy(&self, way: Way, weather: &Weather) -> bool {
+        weather.bandwidth.is_some() && self.lines.is_busy(way, self.now)
+    }
+
+    /// The first instant from `at` on that is a whole number of milliseconds after the start.
+    fn whole_milliseconds(&self, at: Instant) -> Instant {
+        let nanos = at.duration_since(self.start).as_nanos();
+        self.start + clock::duration(nanos.next_multiple_of(1_000_000))
     }
 
     pub(super) fn schedule(&mut self, at: Instant, event: Event) {
@@ -207,15 +236,38 @@ impl Wire {
     pub(super) fn send_datagram(&mut self, packet: Packet) {
         let weather = self.faults.between(self, packet.from_host, packet.to_host);
         let lost = weather.loss > 0.0 && self.host(packet.from_host).loss.chance(weather.loss);
-        if weather.cut || lost {
+        if !lost {
+            self.forward(packet, &weather);
+        }
+    }
+
+    fn forward(&mut self, packet: Packet, weather: &Weather) {
+        let way = (packet.from_host, packet.to_host);
+        if weather.cut {
             return;
         }
         if weather.held {
             self.held.push(packet);
-            return;
+        } else if self.is_busy(way, weather) {
+            self.lines.wait(way, Turn::Datagram { packet, since: self.now });
+        } else {
+            self.launch(packet, weather);
         }
-        let at = self.arrival(packet.from_host, packet.to_host, &weather);
+    }
+
+    fn launch(&mut self, packet: Packet, weather: &Weather) {
+        let at = self.set_out((packet.from_host, packet.to_host), weather, packet.data.len());
         self.schedule(at, Event::Datagram(packet));
+    }
+
+    /// Sends a datagram whose turn it is.
+    pub(super) fn take_turn(&mut self, packet: Packet) {
+        let weather = self.faults.between(self, packet.from_host, packet.to_host);
+        if weather.is_open() {
+            self.launch(packet, &weather);
+        } else {
+            self.forward(packet, &weather);
+        }
     }
 
     pub(super) fn deliver_datagram(&mut self, packet: Packet) {
@@ -242,12 +294,17 @@ impl Wire {
     pub(super) fn release(&mut self) {
         for packet in std::mem::take(&mut self.held) {
             let weather = self.faults.between(self, packet.from_host, packet.to_host);
-            if weather.held {
-                self.held.push(packet);
-            } else {
-                self.send_datagram(packet);
-            }
+            self.forward(packet, &weather);
         }
+    }
+
+    /// The lines whose bandwidth changed, free for whoever waits for them.
+    pub(super) fn free_changed_lines(&mut self) -> Vec<Way> {
+        let mut lines = std::mem::take(&mut self.lines);
+        let bandwidth = |way: Way| self.faults.between(self, way.0, way.1).bandwidth;
+        let changed = lines.free_changed(self.now, bandwidth);
+        self.lines = lines;
+        changed
     }
 
     /// Where packets from a socket of `host` bound at `at` come from, if sent to `to`.

@@ -10,7 +10,7 @@ use flyrpc::Env;
 use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::support::*;
@@ -139,6 +139,54 @@ async fn a_frozen_host_gets_no_polls_and_its_kernel_buffers() {
     assert_eq!(timed(read(&mut near, 4)).await, (ONE_WAY, b"ping".to_vec()));
     let resumed = ticks.load(SeqCst);
     assert!(resumed > 0 && resumed < 200, "{resumed} ticks: time that was frozen is not made up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_to_a_frozen_host_stalls_once_the_buffers_are_full() {
+    let net = SimNet::builder().socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let frozen = net.frozen("iad-0");
+    iad.spawn(Box::pin(async move {
+        assert_eq!(read(&mut far, 3_000).await.len(), 3_000);
+        write(&mut far, b"all").await;
+    }));
+    write(&mut near, &[1; 2_000]).await;
+    assert!(never(near.writer.write_all(&[1; 1])).await, "2,000 bytes fill both buffers");
+    drop(frozen);
+    write(&mut near, &[1; 1_000]).await;
+    assert_eq!(read(&mut near, 3).await, b"all");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_act_on_many_threads_too() {
+    let net = SimNet::builder().rtt("iad", "hkg", ms(10)).socket_buffer(1_000).build();
+    let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
+    let (mut near, mut far, listener) = connected(&hkg, &iad).await;
+
+    let cut = net.partition("iad", "hkg");
+    write(&mut near, b"stalls").await;
+    assert!(timeout(ms(100), far.reader.read_u8()).await.is_err());
+    drop(cut);
+    assert_eq!(read(&mut far, 6).await, b"stalls");
+
+    let ticks = tick(&iad);
+    let frozen = net.frozen("iad-0");
+    sleep(ms(20)).await;
+    let before = ticks.load(SeqCst);
+    sleep(ms(50)).await;
+    assert_eq!(ticks.load(SeqCst), before);
+    drop(frozen);
+
+    far.writer.shutdown().await.expect("shuts down");
+    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::UnexpectedEof);
+    let mut other = hkg.connect(iad.addr(PORT)).await.expect("connects");
+    net.crash("iad-0");
+    assert_eq!(kind(other.reader.read_u8().await), ErrorKind::ConnectionReset);
+    drop(listener);
+    let attempt = hkg.connect(iad.addr(PORT));
+    assert!(timeout(ms(100), attempt).await.is_err(), "nobody answers");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The simulated network as programs and tests see it, in virtual time.
 
+mod bandwidth;
 mod clocks;
 mod cluster;
 mod datagrams;

@@ -36,6 +36,28 @@ async fn what_would_arrive_during_a_partition_sets_out_again_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn order_outlasts_partitions_holds_and_slow_ways() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    for round in 0..24 {
+        let fault = match round % 4 {
+            0 => net.partition("iad", "hkg"),
+            1 => net.hold("iad", "hkg"),
+            2 => net.slow("iad", "hkg", ms(70)),
+            _ => net.partition_one_way("hkg", "iad"),
+        };
+        for step in 0..5 {
+            write(&mut near, &[5 * round + step]).await;
+            sleep(ms(20)).await;
+        }
+        drop(fault);
+        sleep(ms(7)).await;
+    }
+    let heard = read(&mut far, 120).await;
+    assert_eq!(heard, (0..120).collect::<Vec<u8>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_that_heals_in_time_delays_nothing_in_flight() {
     let (net, iad, hkg) = iad_and_hkg();
     let (mut near, mut far, _listener) = connected(&hkg, &iad).await;

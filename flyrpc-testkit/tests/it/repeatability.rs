@@ -96,6 +96,8 @@ fn run(seed: u64) -> String {
             env.spawn(Box::pin(gossip(env.clone(), trace.clone(), envs.clone())));
         }
         net.lose("iad", "fra", 0.2).keep();
+        net.jitter("ams", "hkg", ms(40)).keep();
+        net.throttle("ams", "iad", 50).keep();
         sleep(ms(2_000)).await;
         let cut = net.partition_one_way("hkg", "iad");
         net.freeze("fra-1");

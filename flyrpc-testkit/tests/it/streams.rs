@@ -115,6 +115,28 @@ async fn a_thousand_writes_in_flight_arrive_one_way_after_they_were_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thousand_requests_in_flight_are_answered_after_one_round_trip() {
+    let (_net, iad, hkg) = iad_and_hkg();
+    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    iad.spawn(Box::pin(async move {
+        for number in 0..1_000_u32 {
+            assert_eq!(read(&mut far, 4).await, number.to_be_bytes());
+            write(&mut far, &number.to_be_bytes()).await;
+        }
+    }));
+    let (took, ()) = timed(async {
+        for number in 0..1_000_u32 {
+            write(&mut near, &number.to_be_bytes()).await;
+        }
+        for number in 0..1_000_u32 {
+            assert_eq!(read(&mut near, 4).await, number.to_be_bytes());
+        }
+    })
+    .await;
+    assert_eq!(took, ms(202));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_waits_when_the_buffers_are_full_until_the_reader_drains_them() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));

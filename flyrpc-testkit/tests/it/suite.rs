@@ -1,4 +1,5 @@
-//! What every `Env` does, checked on the simulated one and on tokio's, both in real time.
+//! What every `Env` does, checked on the simulated one, on one thread and on many, and on tokio's,
+//! all in real time.
 
 use std::{
     io::ErrorKind,
@@ -52,6 +53,13 @@ macro_rules! suite {
     ($($(#[$on_tokio:meta])? $rule:ident),* $(,)?) => {
         mod on_the_simulated_network {
             $(#[tokio::test]
+            async fn $rule() {
+                super::$rule(super::simulated()).await;
+            })*
+        }
+
+        mod on_the_simulated_network_on_many_threads {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $rule() {
                 super::$rule(super::simulated()).await;
             })*
