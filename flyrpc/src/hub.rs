@@ -36,9 +36,7 @@ use crate::{
 pub(crate) struct Hub {
     env: Arc<dyn Env>,
     me: NodeInfo,
-    primary_region: Region,
-    max_body: usize,
-    observer: Option<Arc<dyn Observer>>,
+    config: HubConfig,
     /// How many calls the observer was shown.
     calls: AtomicU64,
     server: Arc<Server>,
@@ -50,6 +48,14 @@ pub(crate) struct Hub {
     commands: mpsc::UnboundedSender<Command>,
     shut_down: AtomicBool,
     stop: CancellationToken,
+}
+
+/// What a node was told that matters to its parts.
+pub(crate) struct HubConfig {
+    pub(crate) primary_region: Region,
+    pub(crate) max_body: usize,
+    pub(crate) encode_local_calls: bool,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// What the cluster task is asked to do, or told.
@@ -75,18 +81,14 @@ impl Hub {
     pub(crate) fn new(
         env: Arc<dyn Env>,
         me: NodeInfo,
-        primary_region: Region,
-        max_body: usize,
-        observer: Option<Arc<dyn Observer>>,
+        config: HubConfig,
         server: Server,
         commands: mpsc::UnboundedSender<Command>,
     ) -> Arc<Hub> {
         Arc::new(Hub {
             env,
             me,
-            primary_region,
-            max_body,
-            observer,
+            config,
             calls: AtomicU64::new(0),
             server: Arc::new(server),
             table: ArcSwap::from_pointee(Table::empty()),
@@ -108,16 +110,21 @@ impl Hub {
     }
 
     pub(crate) fn primary_region(&self) -> &Region {
-        &self.primary_region
+        &self.config.primary_region
     }
 
     pub(crate) fn is_primary(&self) -> bool {
-        self.primary_region == *self.me.region()
+        self.config.primary_region == *self.me.region()
     }
 
     /// The most bytes of a body that this node takes.
     pub(crate) fn max_body(&self) -> usize {
-        self.max_body
+        self.config.max_body
+    }
+
+    /// Whether calls that run here are encoded and decoded all the same.
+    pub(crate) fn encodes_local_calls(&self) -> bool {
+        self.config.encode_local_calls
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
@@ -168,7 +175,7 @@ impl Hub {
 
     /// Who wants to know what happens here, if anybody does.
     pub(crate) fn observer(&self) -> Option<&dyn Observer> {
-        self.observer.as_deref()
+        self.config.observer.as_deref()
     }
 
     /// Tells whoever wants to know.

@@ -4,6 +4,7 @@ mod at_most_once;
 mod attributes;
 mod calls;
 mod deadlines;
+mod encoded_local_calls;
 mod hostile;
 mod local_calls;
 mod macro_traits;

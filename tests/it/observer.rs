@@ -107,6 +107,30 @@ async fn a_call_here_begins_and_returns_without_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_here_that_is_encoded_has_bytes() {
+    let mut world = World::new();
+    let log = Log::default();
+    let (_, builder) = world.builder("hkg-0", "hkg");
+    let builder = builder.serve(world.prober("hkg-0")).observer(log.clone());
+    let hkg = builder.encode_local_calls(true).max_body(1_000).start().await.unwrap();
+    let probe: ProbeClient = hkg.client();
+    probe.shout("a".into()).await.unwrap();
+    probe.produce(2_000).await.unwrap_err();
+    probe.echo(vec![0; 2_000]).await.unwrap_err();
+    assert_eq!(
+        log.calls(),
+        [
+            "1.1 shout on hkg-0: sent",
+            "1.1 shout on hkg-0: reply received",
+            "2.1 produce on hkg-0: sent",
+            "2.1 produce on hkg-0: ReplyTooLarge",
+            "3.1 echo on no node: begun",
+            "3.1 echo on no node: ArgumentsTooLarge",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_elsewhere_is_sent_and_ends_with_what_comes_back() {
     let mut world = World::new();
     let (_iad, hkg, log) = two(&mut world).await;

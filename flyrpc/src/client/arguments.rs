@@ -9,12 +9,14 @@ use crate::{
     wire::body::{ArgsWriter, ArgumentError, Listed},
 };
 
-/// Encodes the arguments of `request` for a node whose version of the service fits as `fits` says.
+/// Encodes the arguments of `request` for a node whose version of the service fits as `fits` says
+/// and that takes at most `limit` bytes.
 pub(super) fn encode<R: Request>(
     node: &NodeInfo,
     call: &Call,
     request: &R,
     fits: &[Fit],
+    limit: usize,
     to: &mut Vec<u8>,
 ) -> Result<u64, RpcError> {
     let place = request.method();
@@ -29,7 +31,13 @@ pub(super) fn encode<R: Request>(
     match guarded("encoding", || request.encode(&mut writer)) {
         Ok(()) => {
             writer.finish();
-            Ok(number)
+            match to.len() {
+                size if size > limit => {
+                    let Call { service, method, .. } = *call;
+                    Err(RpcError::ArgumentsTooLarge { service, method, size, limit })
+                }
+                _ => Ok(number),
+            }
         }
         Err(ArgumentError::Encode(source)) => {
             Err(RpcError::Encode { service: call.service, method: call.method, source })

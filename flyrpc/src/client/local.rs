@@ -1,5 +1,6 @@
-//! Calls that run in this process: no encoding, no task, no socket. Deadline, panics, context and
-//! errors are those of a call to another node.
+//! Calls that run in this process: no task, no socket, and no encoding unless the trait is another
+//! version or the node was told to. Deadline, panics, context and errors are those of a call to
+//! another node.
 
 use std::{future::Future, sync::Arc};
 
@@ -18,7 +19,7 @@ use crate::{
     link::Answer,
     routing::Fit,
     server::{Ended, Running, execute},
-    service::{LocalHandler, Request, Service},
+    service::{LocalHandler, OWN_SERVICE, Request, Service},
     wire::fault::Fault,
 };
 
@@ -26,14 +27,16 @@ use crate::{
 pub(super) enum Here<'a, R: Request> {
     /// An implementation of the client's own trait.
     Typed(&'a Arc<dyn LocalHandler<R>>),
-    /// An implementation of another version of it. As between nodes, names decide.
+    /// An implementation of another version of it, or one that is to be called as if it were: as
+    /// between nodes, names decide.
     Encoded { service: &'a Arc<dyn Service>, spec: &'a ServiceSpec, method: usize },
 }
 
 /// What serves the method that `request` calls in this process, if anything does.
 pub(super) fn find<'a, R: Request>(node: &'a Hub, request: &R) -> Option<Here<'a, R>> {
     let (service, spec, local) = node.server().service(R::SERVICE)?;
-    if let Some(handler) = local.downcast_ref() {
+    let encoded = node.encodes_local_calls() && R::SERVICE != OWN_SERVICE;
+    if let Some(handler) = local.downcast_ref().filter(|_| !encoded) {
         return Some(Here::Typed(handler));
     }
     let name = R::methods()[request.method()].name;
@@ -98,7 +101,7 @@ pub(super) async fn call<R: Request>(
     here.map_err(|fault| failed(node, call, node.me(), fault))
 }
 
-/// A method of another version of the client's trait.
+/// What serves a call whose arguments and reply are encoded.
 struct Served<'a> {
     service: &'a Arc<dyn Service>,
     spec: &'a ServiceSpec,
@@ -116,7 +119,8 @@ async fn call_encoded<R: Request>(
 ) -> Result<R::Response, RpcError> {
     let mut body = Vec::new();
     let fits = Fit::all::<R>(std::slice::from_ref(spec));
-    encode(node.me(), call, &request, &fits, &mut body)?;
+    let limit = node.max_body();
+    encode(node.me(), call, &request, &fits, limit, &mut body)?;
     watch.start(node.me(), Some(body.len()));
     let service = Arc::clone(service);
     let executing = async move { execute(&*service, method, detached, &body, context).await };
@@ -126,6 +130,10 @@ async fn call_encoded<R: Request>(
         executing.await
     };
     match answer {
+        Ok(reply) if reply.len() > limit => {
+            let (size, limit) = (reply.len() as u64, limit as u64);
+            Err(failed(node, call, node.me(), Fault::ReplyTooLarge { size, limit }))
+        }
         Ok(reply) => {
             watch.reply(reply.len());
             read::<R>(node, call, request.method(), node.me(), Answer::Reply(reply.into()))

@@ -225,13 +225,8 @@ async fn attempt_on<R: Request>(
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
     body.clear();
-    let number = encode(info, call, request, &fits, &mut body)?;
     let limit = link.limit(call.service == OWN_SERVICE);
-    if body.len() > limit {
-        let size = body.len();
-        let Call { service, method, .. } = *call;
-        return Err(RpcError::ArgumentsTooLarge { service, method, size, limit });
-    }
+    let number = encode(info, call, request, &fits, limit, &mut body)?;
     let request_bytes = body.len();
     let outgoing =
         Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };

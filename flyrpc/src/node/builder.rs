@@ -12,7 +12,7 @@ use crate::{
     config::{Config, parse_seeds},
     discovery::Discovery,
     env::{Env, TokioEnv},
-    hub::{Handle, Hub},
+    hub::{Handle, Hub, HubConfig},
     membership::{Membership, Settings},
     server::{Limits, Server},
     wire::hello::State,
@@ -31,6 +31,7 @@ pub struct NodeBuilder {
     services: Vec<Arc<dyn Service>>,
     env: Arc<dyn Env>,
     rng_seed: Option<u64>,
+    encode_local_calls: bool,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -50,6 +51,7 @@ impl NodeBuilder {
             services: Vec::new(),
             env: Arc::new(TokioEnv),
             rng_seed: None,
+            encode_local_calls: false,
             observer: None,
         }
     }
@@ -170,6 +172,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether calls that run on this very node are encoded and decoded all the same; by default
+    /// they are not. For tests: with it a type that does not survive the wire, or a body larger than
+    /// [`max_body`](NodeBuilder::max_body), shows in a test with one node. They still run in this
+    /// process, and [`Context::is_local`](crate::Context::is_local) says so.
+    pub fn encode_local_calls(mut self, encode: bool) -> Self {
+        self.encode_local_calls = encode;
+        self
+    }
+
     /// Shows `observer` what the node does: its calls, its links, and whom it learns of. An `Arc` of
     /// an observer is one, too. Nobody is shown it by default.
     pub fn observer(mut self, observer: impl Observer) -> Self {
@@ -188,7 +199,15 @@ impl NodeBuilder {
     ///
     /// Outside a tokio runtime with time and I/O enabled.
     pub async fn start(self) -> Result<Node, StartError> {
-        let NodeBuilder { config, seed_error, services, env, rng_seed, observer } = self;
+        let NodeBuilder {
+            config,
+            seed_error,
+            services,
+            env,
+            rng_seed,
+            encode_local_calls,
+            observer,
+        } = self;
         if let Some(error) = seed_error {
             return Err(error);
         }
@@ -223,7 +242,13 @@ impl NodeBuilder {
         let membership = Membership::new(&me, settings, random(2), Duration::ZERO)
             .expect("the settings were validated");
         let discovery = Discovery::new(config.seeds.clone(), [addr, sockets.addr]);
-        let hub = Hub::new(env, me, config.primary(), config.max_body, observer, server, commands);
+        let told = HubConfig {
+            primary_region: config.primary(),
+            max_body: config.max_body,
+            encode_local_calls,
+            observer,
+        };
+        let hub = Hub::new(env, me, told, server, commands);
         let handle = Handle::keeping(Arc::clone(&hub));
         cluster::start(Beginning {
             hub,

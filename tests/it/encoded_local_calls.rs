@@ -1,0 +1,176 @@
+//! Calls that run on this node and are encoded all the same: because the node was told to, or
+//! because it serves another version of the trait. What the wire would refuse is refused.
+
+use flyrpc::{BodyError, Node, NodeBuilder, RpcError, fly_rpc};
+use serde::{Deserialize, Serialize, Serializer, ser};
+use tokio::time::Instant;
+
+use crate::support::{ProbeClient, Seen, World, millis, secs, sleep};
+
+/// Loses a part of itself on the wire.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+struct Lossy {
+    kept: u64,
+    #[serde(skip)]
+    lost: u64,
+}
+
+/// Cannot be encoded when it is odd.
+#[derive(Debug, Deserialize)]
+struct Even(u64);
+
+impl Serialize for Even {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 % 2 {
+            0 => serializer.serialize_u64(self.0),
+            _ => Err(ser::Error::custom("it is odd")),
+        }
+    }
+}
+
+#[fly_rpc]
+trait Types {
+    async fn lossy(&self, value: Lossy) -> Lossy;
+    async fn take(&self, value: Even) -> u64;
+    async fn give(&self, value: u64) -> Even;
+}
+
+struct Same;
+
+impl Types for Same {
+    async fn lossy(&self, value: Lossy) -> Lossy {
+        value
+    }
+
+    async fn take(&self, value: Even) -> u64 {
+        value.0
+    }
+
+    async fn give(&self, value: u64) -> Even {
+        Even(value)
+    }
+}
+
+/// A later version of [`Probe`](crate::support::Probe), which no node serves.
+mod later {
+    use super::*;
+
+    #[fly_rpc(name = "Probe")]
+    pub(super) trait Later {
+        async fn produce(&self, size: usize) -> Vec<u8>;
+        async fn echo(&self, bytes: Vec<u8>, times: Option<u8>) -> Vec<u8>;
+    }
+}
+
+/// A node in hkg, which `told` has told the rest.
+async fn hkg(world: &mut World, told: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Node {
+    let (_, builder) = world.builder("hkg-0", "hkg");
+    let builder = builder.serve(world.prober("hkg-0")).serve(ServeTypes::new(Same));
+    let node = told(builder).start().await.unwrap();
+    node.ready().await;
+    node
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_that_does_not_survive_the_wire_shows() {
+    let value = Lossy { kept: 1, lost: 2 };
+    for (encode, back) in [(false, value.clone()), (true, Lossy { kept: 1, lost: 0 })] {
+        let mut world = World::new();
+        let node = hkg(&mut world, |builder| builder.encode_local_calls(encode)).await;
+        assert_eq!(node.client::<TypesClient>().lossy(value.clone()).await.unwrap(), back);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_encoded_is_an_error() {
+    let says_odd = |source: &BodyError| source.to_string().contains("it is odd");
+    let mut world = World::new();
+    let node = hkg(&mut world, |builder| builder.encode_local_calls(true)).await;
+    let types: TypesClient = node.client();
+    let error = types.take(Even(3)).await.unwrap_err();
+    assert!(matches!(&error, RpcError::Encode { source, .. } if says_odd(source)), "{error:?}");
+    let error = types.give(3).await.unwrap_err();
+    assert!(matches!(&error, RpcError::BadReply { source, .. } if says_odd(source)), "{error:?}");
+    assert_eq!(types.take(Even(4)).await.unwrap(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_have_the_bounds_here_that_they_have_on_the_wire() {
+    for encode in [false, true] {
+        let mut world = World::new();
+        let _iad = world.start("iad-0", "iad").await;
+        let told = |builder: NodeBuilder| builder.encode_local_calls(encode).max_body(1_000);
+        let node = hkg(&mut world, told).await;
+        sleep(secs(1)).await;
+        let mut sizes = Vec::new();
+        for region in ["iad", "hkg"] {
+            let probe = node.client::<ProbeClient>().on_region(region);
+            let later = node.client::<later::LaterClient>().on_region(region);
+            // Nothing is encoded where the trait is the client's own, unless the node is told to.
+            if region == "iad" || encode {
+                let echo = probe.echo(vec![0; 2_000]).await;
+                sizes.push(too_large(echo));
+                sizes.push(too_large(probe.produce(2_000).await));
+                assert_eq!(probe.produce(900).await.unwrap().len(), 900);
+            }
+            sizes.push(too_large(later.echo(vec![0; 2_000], None).await));
+            sizes.push(too_large(later.produce(2_000).await));
+            assert_eq!(later.produce(900).await.unwrap().len(), 900);
+        }
+        let (arguments, reply) = (sizes[0], sizes[1]);
+        assert!(arguments.starts_with("arguments") && reply.starts_with("reply"), "{sizes:?}");
+        assert!(sizes.chunks(2).all(|pair| pair == [arguments, reply]), "{sizes:?}");
+    }
+}
+
+/// What was too large, if it was by the right measure.
+fn too_large(outcome: Result<Vec<u8>, RpcError>) -> &'static str {
+    match outcome.unwrap_err() {
+        error @ RpcError::ArgumentsTooLarge { limit: 1_000, size: 2_000..2_020, .. } => {
+            assert!(!error.may_have_executed());
+            "arguments"
+        }
+        error @ RpcError::ReplyTooLarge { limit: 1_000, size: 2_000..2_010, .. } => {
+            assert!(error.may_have_executed());
+            "reply"
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_else_is_as_in_calls_that_are_not_encoded() {
+    let mut seen = Vec::new();
+    for encode in [false, true] {
+        let mut world = World::new();
+        let node = hkg(&mut world, |builder| builder.encode_local_calls(encode)).await;
+        let probe: ProbeClient = node.client();
+        let context = probe.context().await.unwrap();
+        assert!(context.local);
+        assert_eq!(context, Seen { remaining: secs(5), ..context.clone() });
+
+        let error = probe.panic("no".into()).await.unwrap_err();
+        assert!(matches!(&error, RpcError::Panicked { message, .. } if message == "no"));
+        let start = Instant::now();
+        let error = probe.timeout(secs(2)).slow(60_000).await.unwrap_err();
+        assert!(matches!(&error, RpcError::Timeout { sent: true, .. }), "{error:?}");
+        assert_eq!(start.elapsed(), secs(2));
+        let error = probe.write(1).await.unwrap_err();
+        assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
+        let error = probe.on_region("hkg").write(1).await.unwrap_err();
+        assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
+        assert_eq!(probe.fail().await.unwrap(), Err("no".to_owned()));
+
+        let before = world.counts.ended();
+        let call = tokio::spawn(probe.slow_and_detached(500));
+        let dropped = tokio::spawn(probe.slow(500));
+        sleep(millis(100)).await;
+        call.abort();
+        dropped.abort();
+        sleep(secs(1)).await;
+        assert_eq!(world.counts.ended(), before + 1);
+        assert_eq!(node.region_of(node.id()).await.unwrap().as_str(), "hkg");
+        seen.push(context);
+    }
+    assert_eq!(seen[0], seen[1]);
+}
