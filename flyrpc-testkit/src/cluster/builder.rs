@@ -1,8 +1,8 @@
 //! What a simulated cluster is made of.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
-use flyrpc::{NodeBuilder, Region, Service};
+use flyrpc::{Node, NodeBuilder, Region, Service};
 
 use super::{Release, SimCluster, SimNode};
 use crate::{RoundTrips, SimNet, SimNetBuilder, seed};
@@ -78,6 +78,19 @@ impl SimClusterBuilder {
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
     ) -> Self {
         self.release = self.release.configure(setup);
+        self
+    }
+
+    /// Starts every node with a function of yours, as [`Release::boot`] does.
+    pub fn boot<F, E>(
+        mut self,
+        start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Node, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.release = self.release.boot(start);
         self
     }
 

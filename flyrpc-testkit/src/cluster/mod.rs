@@ -441,8 +441,7 @@ impl SimCluster {
                     .listen(addr)
                     .seeds(seeds)
                     .observer(self.shared.log.observer(name, &env.region()));
-                let builder = setups.iter().fold(builder, |builder, setup| setup(&node, builder));
-                let node = builder.start().await;
+                let node = setups.start(node, builder).await;
                 State::Running(
                     node.unwrap_or_else(|error| panic!("node `{name}` cannot start: {error}")),
                 )

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use flyrpc::{Env, NodeBuilder, Region, Service};
+use flyrpc::{Env, Node, NodeBuilder, Region, Service};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -74,18 +74,39 @@ pub struct Release {
 
 #[derive(Clone)]
 pub(super) enum Program {
-    Flyrpc(Vec<Setup>),
+    Flyrpc(Setups),
     /// A host that is up, on which nothing listens.
     Nothing,
     Other(Arc<dyn Fn(SimEnv) -> BoxFuture<'static, ()> + Send + Sync>),
 }
 
+/// How nodes of flyrpc are started.
+#[derive(Clone)]
+pub(super) struct Setups {
+    setups: Vec<Setup>,
+    boot: Boot,
+}
+
 type Setup = Arc<dyn Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync>;
+
+type Boot =
+    Arc<dyn Fn(SimNode, NodeBuilder) -> BoxFuture<'static, Result<Node, String>> + Send + Sync>;
+
+impl Setups {
+    /// # Errors
+    ///
+    /// Why the node cannot start.
+    pub(super) async fn start(&self, node: SimNode, bare: NodeBuilder) -> Result<Node, String> {
+        let builder = self.setups.iter().fold(bare, |builder, setup| setup(&node, builder));
+        (self.boot)(node, builder).await
+    }
+}
 
 impl Release {
     /// A node of flyrpc that serves nothing yet.
     pub fn new() -> Self {
-        Release { program: Program::Flyrpc(Vec::new()) }
+        let setups = Setups { setups: Vec::new(), boot: boot(|_, builder| builder.start()) };
+        Release { program: Program::Flyrpc(setups) }
     }
 
     /// A machine of the application that has not got flyrpc yet: its port is closed.
@@ -148,14 +169,78 @@ impl Release {
         mut self,
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
     ) -> Self {
+        self.flyrpc().setups.push(Arc::new(setup));
+        self
+    }
+
+    /// Starts nodes with a function of yours instead of [`NodeBuilder::start`]: the one that your
+    /// program starts its nodes with. It is given the builder as [`serve`](Self::serve) and
+    /// [`configure`](Self::configure) have left it, and may serve more. What comes after the start
+    /// has its place here too: a service that calls others needs a client of its own node, which
+    /// there is not before.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, OnceLock};
+    /// use flyrpc::{Node, NodeBuilder, StartError};
+    /// use flyrpc_testkit::Release;
+    /// # #[flyrpc::fly_rpc]
+    /// # pub trait Strings {
+    /// #     async fn upcase(&self, text: String) -> String;
+    /// # }
+    /// #
+    /// # #[derive(Clone, Default)]
+    /// # struct Asking(Arc<OnceLock<StringsClient>>);
+    /// # impl Strings for Asking {
+    /// #     async fn upcase(&self, text: String) -> String { text }
+    /// # }
+    ///
+    /// async fn start(builder: NodeBuilder) -> Result<Node, StartError> {
+    ///     let service = Asking::default();
+    ///     let node = builder.serve(ServeStrings::new(service.clone())).start().await?;
+    ///     service.0.get_or_init(|| node.client());
+    ///     Ok(node)
+    /// }
+    ///
+    /// let release = Release::new().boot(|_node, builder| start(builder));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If this is no release of flyrpc.
+    pub fn boot<F, E>(
+        mut self,
+        start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Node, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.flyrpc().boot = boot(start);
+        self
+    }
+
+    /// # Panics
+    ///
+    /// If this is no release of flyrpc.
+    fn flyrpc(&mut self) -> &mut Setups {
         match &mut self.program {
-            Program::Flyrpc(setups) => setups.push(Arc::new(setup)),
+            Program::Flyrpc(setups) => setups,
             Program::Nothing | Program::Other(_) => {
                 panic!("only flyrpc serves and is configured: begin with `Release::new()`")
             }
         }
-        self
     }
+}
+
+fn boot<F, E>(start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static) -> Boot
+where
+    F: Future<Output = Result<Node, E>> + Send + 'static,
+    E: fmt::Display,
+{
+    Arc::new(move |node, builder| {
+        let started = start(node, builder);
+        Box::pin(async move { started.await.map_err(|error| error.to_string()) })
+    })
 }
 
 impl Default for Release {
