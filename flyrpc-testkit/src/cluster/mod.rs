@@ -215,6 +215,11 @@ impl SimCluster {
         self.shared.seed
     }
 
+    /// How long the cluster has run, in its own time: that of its [trace](Self::trace).
+    pub fn elapsed(&self) -> Duration {
+        self.shared.log.elapsed()
+    }
+
     /// What happened so far: every call, membership and link event, and fault, in the cluster's
     /// time.
     pub fn trace(&self) -> Trace {

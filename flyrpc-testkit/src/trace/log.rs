@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use flyrpc::{Attempt, Observed, Observer, Outcome, Region};
@@ -61,6 +62,11 @@ impl TraceLog {
     /// Records a remark of the test.
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.lock().happened(None, Occurrence::Note(text.into()));
+    }
+
+    /// How long the run has gone on.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.start.elapsed()
     }
 
     /// What has happened so far.

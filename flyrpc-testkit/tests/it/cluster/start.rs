@@ -1,8 +1,8 @@
-use flyrpc::PeerState;
+use flyrpc::{PeerState, StartError};
 use flyrpc_testkit::SimCluster;
 use tokio::time::Instant;
 
-use super::service::{Clerk, ServeDesk, builder, cluster, desk, ms, secs};
+use super::service::{Clerk, Counter, ServeDesk, builder, cluster, desk, ms, secs};
 
 #[tokio::test(start_paused = true)]
 async fn nodes_are_named_by_region_and_index() {
@@ -108,6 +108,38 @@ async fn a_service_sees_the_world_of_its_node() {
     let desk = desk(&cluster, "iad-0");
     assert_eq!(desk.on_region("hkg").name().await.unwrap(), "hkg-0 hkg-0 false");
     assert_eq!(desk.on_region("iad").name().await.unwrap(), "iad-0 iad-0 true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_started_by_a_function_of_ones_own_at_every_boot() {
+    let booted = Counter::default();
+    let counting = booted.clone();
+    let cluster = SimCluster::builder()
+        .region("iad", 2)
+        .configure(|_, builder| builder.hold())
+        .boot(move |node, builder| {
+            counting.add();
+            async move {
+                let clerk = Clerk::new(node.name());
+                let node = builder.serve(ServeDesk::new(clerk)).start().await?;
+                node.accept();
+                Ok::<_, StartError>(node)
+            }
+        })
+        .start()
+        .await;
+    assert_eq!(booted.get(), 2);
+    cluster.crash("iad-1");
+    cluster.restart("iad-1").await;
+    assert_eq!(booted.get(), 3);
+    let id = cluster.node("iad-1").id().clone();
+    assert_eq!(desk(&cluster, "iad-0").on_node(&id).name().await.unwrap(), "iad-1");
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "node `iad-0` cannot start: no disk")]
+async fn a_boot_that_fails_is_told_with_its_error() {
+    SimCluster::builder().region("iad", 1).boot(|_, _| async { Err("no disk") }).start().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,18 @@ async fn calls_can_be_counted_by_where_they_went_and_how_they_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_of_the_trace_is_told_by_the_clusters_time() {
+    let cluster = builder().start().await;
+    let hkg = desk(&cluster, "hkg-0").on_primary();
+    hkg.name().await.unwrap();
+    let middle = cluster.elapsed();
+    hkg.echo(vec![1]).await.unwrap();
+    assert_eq!(cluster.elapsed(), middle + ms(202));
+    let later = cluster.trace().between(middle..);
+    assert_eq!(later.calls().map(|call| call.method()).collect::<Vec<_>>(), ["echo"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn faults_remarks_and_members_are_in_the_trace_in_order() {
     let cluster = builder().start().await;
     cluster.note("now it begins");
