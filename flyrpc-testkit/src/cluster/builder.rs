@@ -94,6 +94,13 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Runs this release on every node, in place of what was said before of services, settings and
+    /// [`boot`](Self::boot).
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
     /// Runs another release on one node: an older version of a service, or no flyrpc at all.
     pub fn node(mut self, name: impl Into<String>, release: Release) -> Self {
         self.others.insert(name.into(), release);

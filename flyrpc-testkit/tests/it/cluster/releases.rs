@@ -19,6 +19,16 @@ async fn calls_go_to_the_nodes_whose_version_has_the_method() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_for_all_nodes_leaves_others_their_own() {
+    let cluster = builder().node("iad-1", v1()).release(v2()).start().await;
+    let desk_v1 = desk(&cluster, "hkg-0").on_region("iad");
+    let desk_v2: super::service::v2::DeskClient = cluster.node("hkg-0").client();
+    assert_eq!(desk_v1.echo(vec![1]).await.unwrap(), [1]);
+    assert_eq!(desk_v2.on_region("iad").version().await.unwrap(), 2);
+    assert_eq!(desk_v2.on_region("hkg").version().await.unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_without_flyrpc_is_listed_by_address_and_never_called() {
     let cluster = builder()
         .region("fra", 2)
