@@ -440,6 +440,7 @@ impl SimCluster {
                     .primary_region(self.shared.primary.clone())
                     .listen(addr)
                     .seeds(seeds)
+                    .encode_local_calls(self.shared.force_wire)
                     .observer(self.shared.log.observer(name, &env.region()));
                 let builder = setups.iter().fold(builder, |builder, setup| setup(&node, builder));
                 let node = builder.start().await;
