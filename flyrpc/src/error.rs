@@ -155,7 +155,7 @@ pub enum RpcError {
         /// Where in the reply, and why.
         source: BodyError,
     },
-    /// This node was shut down. Not executed.
+    /// This node was shut down, or the runtime that it was started in. Not executed.
     #[non_exhaustive]
     ShutDown {
         /// The service called.

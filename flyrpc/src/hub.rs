@@ -211,6 +211,13 @@ impl Hub {
         !self.shut_down.swap(true, Ordering::AcqRel)
     }
 
+    /// Ends the node at once, as if it had crashed.
+    pub(crate) fn end(&self) {
+        // In this order: whoever finds that a task or a link has ended looks why.
+        self.shut_down();
+        self.stop.cancel();
+    }
+
     /// Cancelled when every task of the node is to end.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
@@ -245,8 +252,7 @@ impl Deref for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.keeps {
-            self.hub.shut_down();
-            self.hub.stop.cancel();
+            self.hub.end();
         }
     }
 }

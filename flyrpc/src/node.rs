@@ -29,6 +29,11 @@ const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 /// the node stops at once, as if it had crashed; [`shutdown`](Node::shutdown) stops it in good
 /// order. A process may run several nodes.
 ///
+/// A node lives in the runtime that it was started in. If that is shut down while a hold is left, the
+/// node is shut down too: calls made through it fail with [`RpcError::ShutDown`], those under way
+/// elsewhere with [`RpcError::Disconnected`]. A call that runs in this process is polled by whoever
+/// awaits it, and goes on to its end, whatever ends the node.
+///
 /// ```
 /// use flyrpc::{Node, fly_rpc};
 ///
@@ -249,8 +254,12 @@ impl Node {
     /// an HTTP server in it can drain first. Dropping the future leaves the node draining.
     pub async fn drain(&self) {
         self.handle.change_state(|state| state.draining = true);
-        // What has not ended by then is cut off by the shutdown.
-        let _ = tokio::time::timeout(self.drain_timeout, self.handle.server().idle()).await;
+        tokio::select! {
+            biased;
+            () = self.handle.stop().cancelled() => {}
+            // What has not ended by then is cut off by the shutdown.
+            _ = tokio::time::timeout(self.drain_timeout, self.handle.server().idle()) => {}
+        }
     }
 
     /// Drains, leaves the membership, and closes the links. New calls made by this process fail with
@@ -283,8 +292,7 @@ impl Node {
         let again = pin!(signals.next());
         if let Either::Right(_) = future::select(shutdown, again).await {
             tracing::warn!(node = %self.info(), "second signal received, stopping at once");
-            self.handle.shut_down();
-            self.handle.stop().cancel();
+            self.handle.end();
         }
         Ok(())
     }

@@ -123,6 +123,39 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Lets each message take up to this much longer, by chance; nothing by default. Faults can add
+    /// [jitter](SimNet::jitter) between places.
+    ///
+    /// # Panics
+    ///
+    /// If `up_to` is not a whole number of milliseconds.
+    pub fn jitter(mut self, up_to: Duration) -> Self {
+        self.net = self.net.jitter(up_to);
+        self
+    }
+
+    /// Loses this share of all datagrams between nodes, by chance: 0, the default, for none. Calls
+    /// are not carried by datagrams; gossip is.
+    ///
+    /// # Panics
+    ///
+    /// If `share` is not between 0 and 1.
+    pub fn loss(mut self, share: f64) -> Self {
+        self.net = self.net.loss(share);
+        self
+    }
+
+    /// How many bytes a second each node can send to each other one; no limit by default. Faults can
+    /// [throttle](SimNet::throttle) the ways between places.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
+        self.net = self.net.bandwidth(bytes_per_second);
+        self
+    }
+
     /// Encodes and decodes calls that run on the caller's own node, too: what does not survive the
     /// wire then shows in a cluster of one. They still take no time.
     pub fn force_wire(mut self, force: bool) -> Self {

@@ -15,6 +15,7 @@ pub(super) const PORT: u16 = 3590;
 #[derive(Debug, Clone)]
 pub struct SimNode {
     pub(super) name: String,
+    pub(super) region: Region,
     pub(super) primary_region: Region,
     pub(super) env: SimEnv,
 }
@@ -26,8 +27,8 @@ impl SimNode {
     }
 
     /// Its region.
-    pub fn region(&self) -> Region {
-        self.env.region()
+    pub fn region(&self) -> &Region {
+        &self.region
     }
 
     /// The cluster's primary region.
@@ -37,7 +38,7 @@ impl SimNode {
 
     /// Whether its region is the primary one.
     pub fn is_primary(&self) -> bool {
-        self.region() == self.primary_region
+        self.region == self.primary_region
     }
 
     /// The world of this boot of its host. Tasks that a service spawns through it freeze and crash

@@ -1,5 +1,9 @@
 //! A host's clock: how far it is from the network's own, and how much it drifts. It has no timers:
 //! those are tokio's, and stay right.
+//!
+//! Clocks of programs are monotonic. So the network's own clock, which all are relative to, is set
+//! ahead by as much as a host's is to be set back (`Core::set_clock`): that one then goes on from
+//! where it is.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,17 +30,23 @@ impl Clock {
         Clock { skews: BTreeMap::new(), drifts: BTreeMap::new(), drifted: 0, since: now }
     }
 
+    /// What it shows when the network's clock is `base` nanoseconds ahead of `now`.
+    ///
     /// # Panics
     ///
     /// If the platform's clock cannot go that far.
-    pub(super) fn read(&self, now: Instant) -> Instant {
-        let offset = self.skew() + self.drifted(now);
+    pub(super) fn read(&self, now: Instant, base: i128) -> Instant {
+        let offset = base + self.offset(now);
         let by = duration(offset.unsigned_abs());
         let read = if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) };
-        let which = if offset < 0 { "behind" } else { "ahead" };
         read.unwrap_or_else(|| {
-            panic!("this platform's clock cannot be {by:?} {which}: choose a lesser skew or drift")
+            panic!("this platform's clock cannot be {by:?} off: choose a lesser skew or drift")
         })
+    }
+
+    /// Nanoseconds ahead of the network's clock.
+    pub(super) fn offset(&self, now: Instant) -> i128 {
+        self.skew() + self.drifted(now)
     }
 
     /// Nanoseconds ahead, without what it has drifted.
@@ -131,7 +141,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     fn check(clock: &Clock, now: Instant, ahead_by: i128) {
-        let read = clock.read(now);
+        let read = clock.read(now, 0);
         let ahead = nanos(read.saturating_duration_since(now));
         assert_eq!(ahead - nanos(now.saturating_duration_since(read)), ahead_by);
     }

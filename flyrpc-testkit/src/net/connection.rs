@@ -5,19 +5,19 @@
 //! programs, so all of this goes on at a host that is frozen.
 
 use std::{
-    collections::VecDeque,
     io,
     net::SocketAddr,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{io::ReadBuf, time::Instant};
+use tokio::io::ReadBuf;
 
 use super::{
+    end::{End, Message, Phase},
     faults::Weather,
     host::{Health, HostId},
-    line::{self, Turn},
+    line::Turn,
     wire::{Event, Wire},
 };
 
@@ -44,131 +44,6 @@ pub(super) struct Conn {
     id: ConnId,
     near: End,
     far: End,
-}
-
-struct End {
-    host: HostId,
-    addr: SocketAddr,
-    phase: Phase,
-    /// Which halves a program holds. A listener's end has both while it waits to be accepted.
-    reader: bool,
-    writer: bool,
-    aborts: bool,
-    /// The end of the stream was queued here.
-    shut: bool,
-    /// The end of the stream arrived here.
-    ended: bool,
-    unread: VecDeque<Bytes>,
-    unread_len: usize,
-    unsent: VecDeque<Message>,
-    unsent_len: usize,
-    /// Waits for its turn on a line.
-    queued: bool,
-    flight: VecDeque<(Instant, Message)>,
-    flight_len: usize,
-    reading: Option<Waker>,
-    writing: Option<Waker>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Opening,
-    /// The listening host's kernel has answered, and waits for the confirmation.
-    Welcomed,
-    Open,
-    Refused,
-    /// No half is held, and nothing was wrong; whatever still arrives is answered with a reset.
-    Closed,
-    /// Reset from either end, or the host crashed. What was received before can still be read.
-    Broken,
-}
-
-#[derive(Debug)]
-enum Message {
-    Open,
-    Welcome,
-    Confirm,
-    Refuse,
-    Data(Bytes),
-    End,
-    Reset,
-}
-
-impl Message {
-    /// How many of the stream's bytes it carries.
-    fn len(&self) -> usize {
-        match self {
-            Message::Data(data) => data.len(),
-            _ => 0,
-        }
-    }
-}
-
-impl End {
-    fn new(host: HostId, addr: SocketAddr) -> Self {
-        End {
-            host,
-            addr,
-            phase: Phase::Opening,
-            reader: false,
-            writer: false,
-            aborts: false,
-            shut: false,
-            ended: false,
-            unread: VecDeque::new(),
-            unread_len: 0,
-            unsent: VecDeque::new(),
-            unsent_len: 0,
-            queued: false,
-            flight: VecDeque::new(),
-            flight_len: 0,
-            reading: None,
-            writing: None,
-        }
-    }
-
-    fn discard_unsent(&mut self) {
-        self.unsent.clear();
-        self.unsent_len = 0;
-    }
-
-    fn break_off(&mut self, wire: &mut Wire) {
-        self.phase = Phase::Broken;
-        self.discard_unsent();
-        wire.wake(&mut self.reading);
-        wire.wake(&mut self.writing);
-    }
-
-    /// How many bytes the other end has room for, apart from those that are on their way to it.
-    fn room(&self, other: &End, wire: &Wire) -> usize {
-        wire.buffer.saturating_sub(self.flight_len + other.unread_len)
-    }
-
-    fn can_send(&self, other: &End, wire: &Wire) -> bool {
-        match self.unsent.front() {
-            Some(Message::Data(_)) => self.room(other, wire) > 0,
-            first => first.is_some(),
-        }
-    }
-
-    /// Takes what can be sent at once.
-    fn next_message(&mut self, other: &End, weather: &Weather, wire: &Wire) -> Option<Message> {
-        if !self.can_send(other, wire) {
-            return None;
-        }
-        let room = self.room(other, wire);
-        let most = weather.bandwidth.map_or(room, |bandwidth| room.min(line::segment(bandwidth)));
-        let message = match self.unsent.front_mut()? {
-            Message::Data(data) if data.len() > most => Message::Data(data.split_to(most)),
-            _ => self.unsent.pop_front()?,
-        };
-        self.unsent_len -= message.len();
-        Some(message)
-    }
-
-    fn is_idle(&self) -> bool {
-        !self.reader && !self.writer && self.unsent.is_empty() && self.flight.is_empty()
-    }
 }
 
 impl Conn {
@@ -489,16 +364,6 @@ impl Conn {
             Side::Near => (&mut self.near, &mut self.far),
             Side::Far => (&mut self.far, &mut self.near),
         }
-    }
-}
-
-impl End {
-    /// Everything in flight must be sent again, or what follows would overtake what was stopped.
-    fn take_back(&mut self) {
-        for (_, message) in self.flight.drain(..).rev() {
-            self.unsent.push_front(message);
-        }
-        self.unsent_len += std::mem::take(&mut self.flight_len);
     }
 }
 

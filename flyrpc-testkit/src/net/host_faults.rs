@@ -2,8 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
-    Core, FaultGuard, SimNet, clock,
+    Core, FaultGuard, SimNet,
+    clock::{self, Clock},
     faults::FaultId,
     guard::Undo,
     host::{Health, HostId},
@@ -107,10 +110,11 @@ impl SimNet {
         self.shift(host.as_ref(), clock::nanos(by))
     }
 
-    /// Moves a host's clock back by `by` until the guard is dropped. Several of these, and of
-    /// [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers stay right.
+    /// Moves a host's clock back by `by`, compared with all others, until the guard is dropped.
+    /// Several of these, and of [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers stay right.
     ///
-    /// Reading the clock panics where the platform's clock cannot go back that far.
+    /// As no clock of a program runs backwards, it is the others that are set ahead; and likewise
+    /// when a clock that was ahead is set right.
     pub fn skewed_behind(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
         self.shift(host.as_ref(), -clock::nanos(by))
     }
@@ -122,9 +126,8 @@ impl SimNet {
     }
 
     /// Sets a host's clock behind the right time by `by`, instead of what skewed it before and what
-    /// it has drifted. Timers stay right.
-    ///
-    /// Reading the clock panics where the platform's clock cannot go back that far.
+    /// it has drifted. Timers stay right. As no clock of a program runs backwards, it is the others
+    /// that are set ahead.
     pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
         self.set_clock(host.as_ref(), -clock::nanos(by));
     }
@@ -166,7 +169,7 @@ impl SimNet {
     fn shift(&self, host: &str, nanos: i128) -> FaultGuard {
         FaultGuard::start(&self.shared, |core, fault| {
             let id = core.wire.named(host);
-            core.wire.host(id).clock.shift(fault, nanos);
+            core.set_clock(id, |clock, _| clock.shift(fault, nanos));
             core.tell_of_skew(id);
             Undo::Skew(id)
         })
@@ -176,8 +179,7 @@ impl SimNet {
         self.shared.with(|core| {
             let id = core.wire.named(host);
             let fault = core.wire.faults.number();
-            let Wire { hosts, now, .. } = &mut core.wire;
-            hosts[id.0].clock.set(fault, nanos, *now);
+            core.set_clock(id, |clock, now| clock.set(fault, nanos, now));
             core.tell_of_skew(id);
         });
     }
@@ -215,9 +217,19 @@ impl Core {
     }
 
     pub(super) fn shift_back(&mut self, id: HostId, fault: FaultId) {
-        if self.wire.host(id).clock.shift_back(fault) {
+        if self.set_clock(id, |clock, _| clock.shift_back(fault)) {
             self.tell_of_skew(id);
         }
+    }
+
+    /// Sets a host's clock, and no clock back: see [`clock`].
+    fn set_clock<R>(&mut self, id: HostId, set: impl FnOnce(&mut Clock, Instant) -> R) -> R {
+        let Wire { hosts, now, clock_base, .. } = &mut self.wire;
+        let clock = &mut hosts[id.0].clock;
+        let before = clock.offset(*now);
+        let result = set(clock, *now);
+        *clock_base += (before - clock.offset(*now)).max(0);
+        result
     }
 
     pub(super) fn drift_less(&mut self, id: HostId, fault: FaultId) {

@@ -8,6 +8,7 @@ mod clock;
 mod connection;
 mod core;
 mod datagram;
+mod end;
 mod faults;
 mod guard;
 mod host;

@@ -36,7 +36,7 @@ impl Core {
     }
 
     pub(crate) fn clock(&self, id: HostId, now: Instant) -> Instant {
-        self.wire.hosts[id.0].clock.read(now)
+        self.wire.hosts[id.0].clock.read(now, self.wire.clock_base)
     }
 
     /// Where the programs of a boot of the host draw from.

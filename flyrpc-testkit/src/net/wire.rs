@@ -28,6 +28,8 @@ pub(super) struct Wire {
     pub(super) buffer: usize,
     start: Instant,
     pub(super) now: Instant,
+    /// How many nanoseconds the clock that all hosts' are relative to is ahead of `now`.
+    pub(super) clock_base: i128,
     pub(super) hosts: Vec<Host>,
     by_name: BTreeMap<String, HostId>,
     by_ip: BTreeMap<IpAddr, HostId>,
@@ -71,6 +73,7 @@ impl Wire {
             buffer,
             start: now,
             now,
+            clock_base: 0,
             hosts: Vec::new(),
             by_name: BTreeMap::new(),
             by_ip: BTreeMap::new(),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use flyrpc::Env;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::support::*;
 
@@ -10,9 +10,10 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[tokio::test(start_paused = true)]
 async fn a_skewed_clock_is_off_and_its_timers_are_not() {
     let (net, iad, hkg) = iad_and_hkg();
+    let right = net.add_host("lhr-0", "lhr");
     net.skew_ahead("iad-0", ms(5_000));
     net.skew_behind("hkg-0", ms(30));
-    let now = Instant::now();
+    let now = right.now();
     assert_eq!(iad.now(), now + ms(5_000));
     assert_eq!(hkg.now(), now - ms(30));
     assert_eq!(timed(sleep(ms(7))).await.0, ms(7));
@@ -22,62 +23,66 @@ async fn a_skewed_clock_is_off_and_its_timers_are_not() {
 #[tokio::test(start_paused = true)]
 async fn a_drifting_clock_runs_fast_from_that_moment_on_and_its_timers_do_not() {
     let (net, iad, hkg) = iad_and_hkg();
+    let right = net.add_host("lhr-0", "lhr");
     sleep(HOUR).await;
     net.drift("iad-0", 100);
     net.drift("hkg-0", -100);
-    assert_eq!(iad.now(), Instant::now());
+    assert_eq!(iad.now(), right.now());
     assert_eq!(timed(sleep(HOUR)).await.0, HOUR);
-    assert_eq!(iad.now(), Instant::now() + ms(360));
-    assert_eq!(hkg.now(), Instant::now() - ms(360));
+    assert_eq!(iad.now(), right.now() + ms(360));
+    assert_eq!(hkg.now(), right.now() - ms(360));
 
     net.drift("iad-0", 0);
     sleep(HOUR).await;
-    assert_eq!(iad.now(), Instant::now() + ms(360), "it stays where it has come to");
+    assert_eq!(iad.now(), right.now() + ms(360), "it stays where it has come to");
     net.skew_ahead("iad-0", Duration::ZERO);
-    assert_eq!(iad.now(), Instant::now());
+    assert_eq!(iad.now(), right.now());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drift_adds_to_a_skew() {
     let (net, iad, _hkg) = iad_and_hkg();
+    let right = net.add_host("lhr-0", "lhr");
     net.skew_ahead("iad-0", ms(5_000));
     net.drift("iad-0", 100);
     sleep(HOUR).await;
-    assert_eq!(iad.now(), Instant::now() + ms(5_360));
+    assert_eq!(iad.now(), right.now() + ms(5_360));
     net.skew_behind("iad-0", ms(30));
-    assert_eq!(iad.now(), Instant::now() - ms(30), "setting a clock undoes what it has drifted");
+    assert_eq!(iad.now(), right.now() - ms(30), "setting a clock undoes what it has drifted");
     sleep(HOUR).await;
-    assert_eq!(iad.now(), Instant::now() + ms(330), "and it still drifts");
+    assert_eq!(iad.now(), right.now() + ms(330), "and it still drifts");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_skew_ends_with_its_guard() {
     let (net, iad, _hkg) = iad_and_hkg();
+    let right = net.add_host("lhr-0", "lhr");
     net.skew_ahead("iad-0", ms(5_000));
     let (more, less) = (net.skewed_ahead("iad-0", ms(70)), net.skewed_behind("iad-0", ms(30)));
-    assert_eq!(iad.now(), Instant::now() + ms(5_040));
+    assert_eq!(iad.now(), right.now() + ms(5_040));
     drop(more);
-    assert_eq!(iad.now(), Instant::now() + ms(4_970));
+    assert_eq!(iad.now(), right.now() + ms(4_970));
     let iad = net.restart("iad-0");
     drop(less);
-    assert_eq!(iad.now(), Instant::now() + ms(5_000), "the clock is the host's, not the boot's");
+    assert_eq!(iad.now(), right.now() + ms(5_000), "the clock is the host's, not the boot's");
 
     let over = net.skewed_ahead("iad-0", ms(70));
     net.skew_ahead("iad-0", ms(1_000));
     drop(over);
-    assert_eq!(iad.now(), Instant::now() + ms(1_000));
+    assert_eq!(iad.now(), right.now() + ms(1_000));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drift_ends_with_its_guard_where_it_has_come_to() {
     let (net, iad, _hkg) = iad_and_hkg();
+    let right = net.add_host("lhr-0", "lhr");
     net.drift("iad-0", 100);
     let faster = net.drifting("iad-0", 200);
     sleep(HOUR).await;
     drop(faster);
-    assert_eq!(iad.now(), Instant::now() + ms(3 * 360));
+    assert_eq!(iad.now(), right.now() + ms(3 * 360));
     sleep(HOUR).await;
-    assert_eq!(iad.now(), Instant::now() + ms(4 * 360));
+    assert_eq!(iad.now(), right.now() + ms(4 * 360));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,4 +92,25 @@ async fn a_clock_can_stand_still() {
     let before = iad.now();
     sleep(HOUR).await;
     assert_eq!(iad.now(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_clock_runs_backwards() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let clocks = || [iad.now(), hkg.now()];
+    let mut before = clocks();
+    let mut check = |what: &str| {
+        let now = clocks();
+        assert!(now.iter().zip(&before).all(|(now, before)| now >= before), "{what}");
+        before = now;
+    };
+    net.skew_behind("hkg-0", HOUR);
+    check("a clock is set back");
+    let guard = net.skewed_ahead("iad-0", HOUR);
+    check("a clock is set ahead");
+    drop(guard);
+    check("and right again");
+    net.skew_ahead("hkg-0", Duration::ZERO);
+    check("the other is set right");
+    assert_eq!(iad.now(), hkg.now());
 }

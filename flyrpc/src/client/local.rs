@@ -7,7 +7,7 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
-    answer::{failed, read, unsupported},
+    answer::{disconnected, failed, read, timeout, unsupported},
     arguments::encode,
     call::{Call, within},
     observed::Watch,
@@ -16,7 +16,7 @@ use crate::{
     RpcError, ServiceSpec, Target, Unsupported,
     context::Context,
     hub::Hub,
-    link::Answer,
+    link::{Answer, LinkError},
     routing::Fit,
     server::{Ended, Running, execute},
     service::{LocalHandler, OWN_SERVICE, Request, Service},
@@ -87,11 +87,11 @@ pub(super) async fn call<R: Request>(
         Here::Typed(handler) if detached => {
             watch.start(node.me(), None);
             let running = Running::to_end(handler.call(request), context);
-            value(Box::pin(detach(node, call, running)).await)
+            value(Box::pin(detach(node, call, running)).await?)
         }
         Here::Typed(handler) => {
             watch.start(node.me(), None);
-            value(Some(Running::begun(handler.call(request), context).await))
+            value(Running::begun(handler.call(request), context).await)
         }
         Here::Encoded { service, spec, method } => {
             let served = Served { service, spec, method, detached };
@@ -124,11 +124,7 @@ async fn call_encoded<R: Request>(
     watch.start(node.me(), Some(body.len()));
     let service = Arc::clone(service);
     let executing = async move { execute(&*service, method, detached, &body, context).await };
-    let answer = if detached {
-        detach(node, call, executing).await.unwrap_or(Err(Fault::TimedOut))
-    } else {
-        executing.await
-    };
+    let answer = if detached { detach(node, call, executing).await? } else { executing.await };
     match answer {
         Ok(reply) if reply.len() > limit => {
             let (size, limit) = (reply.len() as u64, limit as u64);
@@ -142,22 +138,22 @@ async fn call_encoded<R: Request>(
     }
 }
 
-fn value<T>(ended: Option<Ended<T>>) -> Result<T, Fault> {
+fn value<T>(ended: Ended<T>) -> Result<T, Fault> {
     match ended {
-        Some(Ended::Value(value)) => Ok(value),
-        Some(Ended::Panicked(message)) => Err(Fault::Panicked { message }),
-        Some(Ended::Expired) => Err(Fault::Expired),
-        Some(Ended::TimedOut) | None => Err(Fault::TimedOut),
+        Ended::Value(value) => Ok(value),
+        Ended::Panicked(message) => Err(Fault::Panicked { message }),
+        Ended::Expired => Err(Fault::Expired),
+        Ended::TimedOut => Err(Fault::TimedOut),
     }
 }
 
 /// Runs `execution` in a task of its own, so that it goes on when nobody waits for it any more.
-/// None if it has not ended by the call's deadline.
+/// An error if it has not ended by the call's deadline, or never will.
 async fn detach<T: Send + 'static>(
     node: &Hub,
     call: &Call,
     execution: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
+) -> Result<T, RpcError> {
     let (done, result) = oneshot::channel();
     let busy = node.server().busy();
     node.env().spawn(Box::pin(async move {
@@ -165,5 +161,10 @@ async fn detach<T: Send + 'static>(
         let _ = done.send(execution.await);
         drop(busy);
     }));
-    within(node, call, result).await?.ok()
+    match within(node, call, result).await {
+        Some(Ok(value)) => Ok(value),
+        // The task was dropped, with its runtime or in a simulated crash.
+        Some(Err(_dropped)) => Err(disconnected(call, node.me(), LinkError::ShutDown, true)),
+        None => Err(timeout(call, Some(node.me().clone()), true)),
+    }
 }

@@ -70,7 +70,8 @@ pub(crate) struct Beginning {
     pub(crate) epoch: Instant,
 }
 
-/// Starts the task, and those around it. They end when the hub's `stop` is cancelled.
+/// Starts the task, and those around it. They end when the hub's `stop` is cancelled, which it is when
+/// this task has ended.
 pub(crate) fn start(beginning: Beginning) {
     let Beginning { hub, commands, sockets, membership, discovery, cluster, heartbeat, epoch } =
         beginning;
@@ -156,6 +157,16 @@ struct Cluster {
 struct Leaving {
     until: Duration,
     done: oneshot::Sender<()>,
+}
+
+/// However the task ends, the node ends with it. It may be dropped without another poll, with the
+/// runtime or in a simulated crash, and so may those that serve the links: then nobody else would
+/// tell the calls that wait.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.hub.end();
+        self.links().for_each(|link| link.abort(LinkError::ShutDown));
+    }
 }
 
 impl Cluster {

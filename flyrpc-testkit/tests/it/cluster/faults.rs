@@ -114,7 +114,7 @@ async fn clocks_that_are_wrong_change_no_deadline() {
     cluster.skew_ahead("iad-0", secs(3_600));
     cluster.skew_behind("hkg-0", secs(60));
     cluster.drift("iad-1", 200);
-    // A clock that jumps ahead is taken for one that is late until the next heartbeat tells better.
+    // A clock that has just jumped takes one more round trip to be sure of its peers'.
     sleep(secs(2)).await;
     let desk = desk(&cluster, "hkg-0").on_primary();
     for _ in 0..20 {
@@ -134,4 +134,55 @@ async fn lost_datagrams_bring_nobody_down() {
     for node in cluster.nodes() {
         assert_eq!(node.nodes_in("iad").len() + node.nodes_in("hkg").len(), 3, "{node:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bandwidth_is_shared_by_the_calls_between_two_nodes() {
+    let cluster = builder().bandwidth(1_000_000).start().await;
+    let desk = desk(&cluster, "hkg-0").on_primary();
+    let start = Instant::now();
+    desk.echo(vec![7; 100_000]).await.unwrap();
+    let one = start.elapsed();
+    assert!(one > ms(400) && one < ms(420), "100 kB each way take 100 ms and more: {one:?}");
+
+    let iad = cluster.node("iad-0").id().clone();
+    let start = Instant::now();
+    let (first, second) = tokio::join!(
+        desk.on_node(&iad).echo(vec![7; 100_000]),
+        desk.on_node(&iad).echo(vec![7; 100_000])
+    );
+    assert_eq!(first.unwrap().len() + second.unwrap().len(), 200_000);
+    assert!(start.elapsed() > one + ms(90), "{:?} beside {one:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_differs_from_call_to_call_and_from_seed_to_seed() {
+    async fn times(seed: u64) -> Vec<u128> {
+        let cluster = builder().seed(seed).jitter(ms(15)).start().await;
+        let desk = desk(&cluster, "hkg-0").on_primary();
+        let mut times = Vec::new();
+        for _ in 0..10 {
+            let start = Instant::now();
+            desk.name().await.unwrap();
+            times.push(start.elapsed().as_millis());
+        }
+        times
+    }
+    let first = times(1).await;
+    assert!(first.iter().all(|time| (202..=232).contains(time)), "{first:?}");
+    assert!(first.iter().any(|time| *time != first[0]), "{first:?}");
+    assert_ne!(first, times(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_messages_arrive_when_they_are_released() {
+    let cluster = cluster().await;
+    let hold = cluster.hold("iad", "hkg");
+    let call = tokio::spawn(desk(&cluster, "hkg-0").on_primary().name());
+    sleep(secs(1)).await;
+    assert!(!call.is_finished());
+    let start = Instant::now();
+    drop(hold);
+    call.await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), ms(202));
 }

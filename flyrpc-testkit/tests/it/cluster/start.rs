@@ -148,3 +148,41 @@ async fn starting_takes_little_of_the_clusters_time() {
     cluster().await;
     assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
 }
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Point {
+    x: i32,
+    /// Forgotten on the way.
+    #[serde(skip)]
+    y: i32,
+}
+
+#[flyrpc::fly_rpc]
+trait Points {
+    /// Returns its argument.
+    async fn same(&self, point: Point) -> Point;
+}
+
+struct Plane;
+
+impl Points for Plane {
+    async fn same(&self, point: Point) -> Point {
+        point
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn forcing_the_wire_shows_what_does_not_survive_it() {
+    for (force, expected) in [(false, Point { x: 1, y: 2 }), (true, Point { x: 1, y: 0 })] {
+        let cluster = SimCluster::builder()
+            .region("iad", 1)
+            .force_wire(force)
+            .serve(|_| ServePoints::new(Plane))
+            .start()
+            .await;
+        let points: PointsClient = cluster.node("iad-0").client();
+        let start = Instant::now();
+        assert_eq!(points.same(Point { x: 1, y: 2 }).await.unwrap(), expected, "forced: {force}");
+        assert_eq!(start.elapsed(), ms(0));
+    }
+}
