@@ -1,0 +1,131 @@
+//! The service: what a node does about notes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use flyrpc::{Node, NodeBuilder, StartError};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{Database, FRESH, Found, Note, Notes, NotesClient, PATIENCE, ServeNotes, Unavailable};
+
+/// Starts a node that serves notes.
+///
+/// # Errors
+///
+/// If the node cannot start.
+pub async fn start(builder: NodeBuilder, database: Database) -> Result<Node, StartError> {
+    let notebook = Notebook::new(database);
+    let node = builder.serve(ServeNotes::new(notebook.clone())).hold().start().await?;
+    notebook.open(&node);
+    node.accept();
+    Ok(node)
+}
+
+/// Implements [`Notes`] on one node. Clones are the same notebook.
+#[derive(Debug, Clone)]
+pub struct Notebook(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    database: Database,
+    node: OnceLock<Node>,
+    copies: Mutex<BTreeMap<String, Copy>>,
+}
+
+#[derive(Debug, Clone)]
+struct Copy {
+    note: Note,
+    since: Instant,
+}
+
+impl Notebook {
+    /// A notebook that has to be [opened](Self::open) before it takes calls.
+    pub fn new(database: Database) -> Self {
+        Notebook(Arc::new(Shared { database, node: OnceLock::new(), copies: Mutex::default() }))
+    }
+
+    /// Tells the notebook which node it is on: it calls others through it.
+    pub fn open(&self, node: &Node) {
+        self.0.node.get_or_init(|| node.clone());
+    }
+
+    fn node(&self) -> &Node {
+        self.0.node.get().expect("a notebook is opened before its node takes calls")
+    }
+
+    fn copies(&self) -> MutexGuard<'_, BTreeMap<String, Copy>> {
+        self.0.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over a note, unless there is one of a later version.
+    fn store(&self, note: Note) {
+        if self.node().is_primary() {
+            return; // The database is next door.
+        }
+        let mut copies = self.copies();
+        let later = copies.get(&note.title).is_some_and(|copy| copy.note.version > note.version);
+        if !later {
+            copies.insert(note.title.clone(), Copy { note, since: Instant::now() });
+        }
+    }
+
+    /// Brings a note to all nodes outside of this region. Who does not take it finds out later.
+    async fn spread(&self, note: &Note) {
+        let notes: NotesClient = self.node().client();
+        let peers = self.node().peers().into_iter().filter_map(|peer| peer.node);
+        let others = peers.filter(|other| other.region() != self.node().region());
+        let kept =
+            others.map(|other| notes.on_node(other.id()).timeout(PATIENCE).keep(note.clone()));
+        for error in join_all(kept).await.into_iter().filter_map(Result::err) {
+            tracing::warn!("{}: {error}", note.title);
+        }
+    }
+}
+
+impl Notes for Notebook {
+    async fn write(
+        &self,
+        request: String,
+        title: String,
+        text: String,
+        tag: Option<String>,
+    ) -> u64 {
+        let note = self.0.database.write(request, title, text, tag).await;
+        self.spread(&note).await;
+        note.version
+    }
+
+    async fn read(&self, title: String) -> Result<Option<Found>, Unavailable> {
+        let copy = self.copies().get(&title).cloned();
+        if let Some(Copy { note, since }) = &copy
+            && since.elapsed() < FRESH
+        {
+            return Ok(Some(Found { note: note.clone(), stale: false }));
+        }
+        let notes: NotesClient = self.node().client();
+        match (notes.look_up(title).await, copy) {
+            (Ok(None), _) => Ok(None),
+            (Ok(Some(note)), _) => {
+                self.store(note.clone());
+                Ok(Some(Found { note, stale: false }))
+            }
+            (Err(_), Some(Copy { note, .. })) => Ok(Some(Found { note, stale: true })),
+            (Err(error), None) => Err(Unavailable { why: error.to_string() }),
+        }
+    }
+
+    async fn tagged(&self, tag: String) -> Vec<String> {
+        self.0.database.tagged(&tag).await
+    }
+
+    async fn look_up(&self, title: String) -> Option<Note> {
+        self.0.database.find(&title).await
+    }
+
+    async fn keep(&self, note: Note) {
+        self.store(note);
+    }
+}

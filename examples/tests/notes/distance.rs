@@ -1,0 +1,58 @@
+//! What readers and writers see, and how long it takes, when nothing goes wrong.
+
+use flyrpc_examples::notes::STATEMENT;
+use tokio::time::Instant;
+
+use crate::{Seen, cluster, fresh, ms, notes, read, write};
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_anywhere_is_read_everywhere() {
+    let cluster = cluster().await;
+    write(&notes(&cluster, "hkg-0"), "green").await.unwrap();
+    for node in cluster.names() {
+        assert_eq!(read(&notes(&cluster, &node)).await, fresh("green"), "on {node}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_takes_the_way_to_the_database_and_on_to_the_farthest_copy() {
+    let cluster = cluster().await;
+    for (node, way_to_the_database) in [("iad-0", ms(0)), ("fra-0", ms(90)), ("hkg-0", ms(200))] {
+        let start = Instant::now();
+        write(&notes(&cluster, node), node).await.unwrap();
+        assert_eq!(start.elapsed(), way_to_the_database + STATEMENT + ms(200), "from {node}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_a_copy_takes_no_time() {
+    let cluster = cluster().await;
+    write(&notes(&cluster, "iad-0"), "green").await.unwrap();
+    let start = Instant::now();
+    assert_eq!(read(&notes(&cluster, "hkg-0")).await, fresh("green"));
+    assert_eq!(start.elapsed(), ms(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_copy_is_looked_up_in_the_database() {
+    let cluster = cluster().await;
+    let start = Instant::now();
+    assert_eq!(read(&notes(&cluster, "hkg-0")).await, Seen::Nothing);
+    assert_eq!(start.elapsed(), ms(200) + STATEMENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_many_take_no_longer_than_one() {
+    let cluster = cluster().await;
+    let hkg = notes(&cluster, "hkg-0");
+    let start = Instant::now();
+    let writes: Vec<_> =
+        (0..100).map(|cup| tokio::spawn(write(&hkg, &format!("cup {cup}")))).collect();
+    let mut versions = Vec::new();
+    for write in writes {
+        versions.push(write.await.unwrap().unwrap());
+    }
+    assert_eq!(start.elapsed(), ms(200) + STATEMENT + ms(200));
+    versions.sort_unstable();
+    assert!(versions.into_iter().eq(1..=100), "each has a version of its own");
+}

@@ -1,0 +1,114 @@
+//! What is promised when machines crash, freeze, and start again.
+
+use flyrpc_examples::notes::{FRESH, PATIENCE, STATEMENT};
+use flyrpc_testkit::SimCluster;
+use tokio::time::{Instant, sleep};
+
+use crate::{cluster, fresh, ms, notes, read, write};
+
+/// The node on which the first write runs that is under way.
+fn writing(cluster: &SimCluster) -> String {
+    let trace = cluster.trace();
+    let call = trace.calls().method("write").under_way().next().expect("somebody writes");
+    call.node().expect("a node was found").to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_survives_the_crash_of_its_node_and_is_done_once() {
+    let before_the_commit = ms(100) + ms(1);
+    let after_the_commit = ms(100) + STATEMENT + ms(1);
+    for moment in [before_the_commit, after_the_commit] {
+        let cluster = cluster().await;
+        let hkg = notes(&cluster, "hkg-0");
+        let call = tokio::spawn(write(&hkg, "green"));
+        sleep(moment).await;
+        cluster.crash(writing(&cluster));
+
+        assert_eq!(call.await.unwrap().unwrap(), 1, "the other node has done it");
+        assert_eq!(read(&hkg).await, fresh("green"));
+        assert_eq!(cluster.trace().calls().method("write").count(), 2, "{}", cluster.trace());
+        assert_eq!(write(&hkg, "black").await.unwrap(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_nobody_is_left_to_finish_may_have_executed() {
+    let cluster = cluster().await;
+    let hkg = notes(&cluster, "hkg-0");
+    let call = tokio::spawn(write(&hkg, "green"));
+    sleep(ms(150)).await;
+    cluster.crash("iad-0");
+    cluster.crash("iad-1");
+    let error = call.await.unwrap().unwrap_err();
+    assert!(error.may_have_executed(), "{error}");
+
+    cluster.restart("iad-0").await;
+    cluster.settled().await;
+    assert_eq!(write(&hkg, "green").await.unwrap(), 1, "it had, and is not done again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_goes_on_though_its_writer_is_gone() {
+    let cluster = cluster().await;
+    let hkg = notes(&cluster, "hkg-0");
+    let call = tokio::spawn(write(&hkg, "green"));
+    sleep(ms(102)).await;
+    call.abort();
+    sleep(ms(500)).await;
+    assert_eq!(read(&notes(&cluster, "fra-0")).await, fresh("green"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_loses_copies_and_no_notes() {
+    let cluster = cluster().await;
+    write(&notes(&cluster, "iad-0"), "green").await.unwrap();
+    for node in cluster.names() {
+        cluster.crash(&node);
+    }
+    for node in cluster.names() {
+        cluster.restart(&node).await;
+    }
+    cluster.settled().await;
+    let start = Instant::now();
+    assert_eq!(read(&notes(&cluster, "hkg-0")).await, fresh("green"));
+    assert_eq!(start.elapsed(), ms(200) + STATEMENT, "from the database");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_reader_delays_a_write_by_a_second_and_catches_up_within_a_minute() {
+    let cluster = cluster().await;
+    let (fra, hkg) = (notes(&cluster, "fra-0"), notes(&cluster, "hkg-0"));
+    write(&fra, "green").await.unwrap();
+
+    let frozen = cluster.frozen("hkg-0");
+    let start = Instant::now();
+    write(&fra, "black").await.unwrap();
+    assert_eq!(start.elapsed(), ms(90) + STATEMENT + PATIENCE);
+
+    drop(frozen); // what was given up meanwhile does not run now
+    assert_eq!(read(&hkg).await, fresh("green"));
+    sleep(FRESH).await;
+    assert_eq!(read(&hkg).await, fresh("black"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_pass_by_a_node_that_is_frozen() {
+    let cluster = cluster().await;
+    cluster.freeze("iad-0");
+    sleep(ms(2_500)).await; // 2 heartbeats of silence, and a bit
+    let start = Instant::now();
+    for cup in 1..=10 {
+        write(&notes(&cluster, "hkg-0"), &format!("cup {cup}")).await.unwrap();
+    }
+    assert_eq!(start.elapsed(), 10 * (ms(200) + STATEMENT + ms(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_shut_down_finishes_its_writes() {
+    let cluster = cluster().await;
+    let call = tokio::spawn(write(&notes(&cluster, "hkg-0"), "green"));
+    sleep(ms(101)).await;
+    cluster.shutdown(writing(&cluster)).await;
+    assert_eq!(call.await.unwrap().unwrap(), 1);
+    assert_eq!(cluster.trace().calls().method("write").count(), 1, "{}", cluster.trace());
+}
