@@ -66,6 +66,7 @@ mod cluster;
 mod env;
 mod latency;
 mod net;
+mod real_io;
 mod rng;
 mod seed;
 mod task;
@@ -76,5 +77,6 @@ pub use self::{
     env::SimEnv,
     latency::RoundTrips,
     net::{FaultGuard, SimNet, SimNetBuilder},
+    real_io::real_io,
     trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
 };
