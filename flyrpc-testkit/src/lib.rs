@@ -1,38 +1,53 @@
 //! Simulated multi-region clusters for testing services built with flyrpc.
 //!
-//! A [`SimNet`] is a network of hosts in regions, in one process and on tokio's clock. With the
-//! clock paused, its delays take no real time, are exact to the millisecond, and a run repeats for
-//! as long as its [seed](SimNetBuilder::seed) does. Each host has a [`SimEnv`], the
-//! [`Env`](flyrpc::Env) that a node on it runs in: the production code, with other sockets.
+//! A [`SimCluster`] runs real nodes, the production code, in one process: on a simulated network and
+//! in virtual time. Its delays take no real time and are exact to the millisecond, and a run repeats
+//! for as long as its [seed](SimClusterBuilder::seed) does.
 //!
+//! ```test_harness
+//! use std::time::Duration;
+//! use flyrpc::{RpcError, fly_rpc};
+//! use flyrpc_testkit::SimCluster;
+//! use tokio::time::Instant;
+//!
+//! #[fly_rpc]
+//! pub trait Strings {
+//!     /// Upper-cases `text`.
+//!     async fn upcase(&self, text: String) -> String;
+//! }
+//!
+//! struct Shout;
+//!
+//! impl Strings for Shout {
+//!     async fn upcase(&self, text: String) -> String {
+//!         text.to_uppercase()
+//!     }
+//! }
+//!
+//! #[tokio::test(start_paused = true)]
+//! async fn the_primary_is_a_round_trip_away_and_can_be_cut_off() {
+//!     let cluster = SimCluster::builder()
+//!         .region("iad", 2)
+//!         .region("hkg", 1)
+//!         .primary("iad")
+//!         .rtt("iad", "hkg", Duration::from_millis(202))
+//!         .serve(|_node| ServeStrings::new(Shout))
+//!         .start()
+//!         .await;
+//!     let strings: StringsClient = cluster.node("hkg-0").client(); // a node as in production
+//!
+//!     let start = Instant::now();
+//!     assert_eq!(strings.on_primary().upcase("fly".into()).await.unwrap(), "FLY");
+//!     assert_eq!(start.elapsed(), Duration::from_millis(202));
+//!
+//!     let _cut = cluster.partition("iad", "hkg"); // heals when dropped
+//!     let call = strings.on_primary().timeout(Duration::from_secs(1)).upcase("fly".into());
+//!     assert!(matches!(call.await, Err(RpcError::Timeout { .. })));
+//! }
 //! ```
-//! use std::{io, time::Duration};
-//! use flyrpc::Env;
-//! use flyrpc_testkit::SimNet;
-//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::{Instant, timeout}};
 //!
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() -> io::Result<()> {
-//! let net = SimNet::builder().rtt("iad", "hkg", Duration::from_millis(202)).build();
-//! let iad = net.add_host("iad-0", "iad");
-//! let hkg = net.add_host("hkg-0", "hkg");
-//!
-//! let start = Instant::now();
-//! let mut listener = iad.listen(iad.addr(4100)).await?;
-//! let mut near = hkg.connect(iad.addr(4100)).await?;
-//! assert_eq!(start.elapsed(), Duration::from_millis(202));
-//!
-//! let (mut far, _) = listener.accept().await?;
-//! let cut = net.partition("iad", "hkg");
-//! near.writer.write_all(b"hello").await?;
-//! let hour = Duration::from_secs(3600);
-//! assert!(timeout(hour, far.reader.read_u8()).await.is_err());
-//!
-//! drop(cut);
-//! assert_eq!(far.reader.read_u8().await?, b'h');
-//! # Ok(())
-//! # }
-//! ```
+//! **[Testing a multi-region service](guide)** is the guide: it begins with the first test and ends
+//! with a rollout under load, has an example of each fault, and says what is out of reach.
 //!
 //! # Faults
 //!
@@ -51,6 +66,35 @@
 //! | it gets no processor time | [`frozen`](SimNet::frozen) | [`freeze`](SimNet::freeze), until [`resume`](SimNet::resume) |
 //! | its clock is off | [`skewed_ahead`](SimNet::skewed_ahead), [`skewed_behind`](SimNet::skewed_behind): besides what it is off already | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind): instead of that, until set again |
 //! | its clock drifts | [`drifting`](SimNet::drifting): besides what it drifts already | [`drift`](SimNet::drift): instead of that, until `drift(host, 0)` |
+//!
+//! # The network alone
+//!
+//! A cluster dereferences to its [`SimNet`], a network of hosts in regions, which can also be used
+//! without one: to test other programs written against [`Env`](flyrpc::Env). Each host has a
+//! [`SimEnv`], whose sockets, tasks, clock and randomness are simulated.
+//!
+//! ```
+//! use std::{io, time::Duration};
+//! use flyrpc::Env;
+//! use flyrpc_testkit::SimNet;
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, time::Instant};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> io::Result<()> {
+//! let net = SimNet::builder().rtt("iad", "hkg", Duration::from_millis(202)).build();
+//! let iad = net.add_host("iad-0", "iad");
+//! let hkg = net.add_host("hkg-0", "hkg");
+//!
+//! let start = Instant::now();
+//! let mut listener = iad.listen(iad.addr(4100)).await?;
+//! let mut near = hkg.connect(iad.addr(4100)).await?;
+//! near.writer.write_all(b"hello").await?;
+//! let (mut far, _) = listener.accept().await?;
+//! assert_eq!(far.reader.read_u8().await?, b'h');
+//! assert_eq!(start.elapsed(), Duration::from_millis(303)); // to connect, and one way
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # What it does not do
 //!
@@ -71,6 +115,15 @@ mod rng;
 mod seed;
 mod task;
 mod trace;
+
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
+/// The programs in the README compile and run. They need both crates, so they are tested in this
+/// one.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},

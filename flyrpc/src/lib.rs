@@ -317,8 +317,3 @@ pub use self::{
     spec::{ArgumentSpec, MethodSpec, ServiceSpec},
     target::Target,
 };
-
-/// The programs in the README compile and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

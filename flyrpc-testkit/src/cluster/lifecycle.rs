@@ -56,7 +56,7 @@ impl SimCluster {
     /// Crashes a node: its process is gone in the middle of whatever it did. The other ends of its
     /// connections see a reset; new connections are refused.
     ///
-    /// For a machine that vanishes without a word see [`SimNet::partition`].
+    /// For a machine that vanishes without a word see [`SimNet::partition`](crate::SimNet::partition).
     ///
     /// # Panics
     ///
