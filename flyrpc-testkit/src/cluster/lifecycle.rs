@@ -23,11 +23,7 @@ impl SimCluster {
     /// node yet: then use [`add_node_with`](Self::add_node_with).
     pub async fn add_node(&self, region: impl Into<Region>) -> Node {
         let region = region.into();
-        let members = self.members();
-        let first = members.iter().find(|member| member.env.region() == region);
-        let release = first.map(|member| member.release.clone());
-        drop(members);
-        let release = release.unwrap_or_else(|| {
+        let release = self.release_in(&region).unwrap_or_else(|| {
             panic!(
                 "region `{region}` has no node whose release another could have: \
                  use `add_node_with(\"{region}\", release)`"
@@ -35,6 +31,13 @@ impl SimCluster {
         });
         let name = self.add_node_with(region, release).await;
         self.node(name)
+    }
+
+    /// The release of the region's first node.
+    fn release_in(&self, region: &Region) -> Option<Release> {
+        let members = self.members();
+        let first = members.iter().find(|member| member.env.region() == *region)?;
+        Some(first.release.clone())
     }
 
     /// Adds a node with a release of its own, and returns its name once it is
