@@ -45,10 +45,14 @@ pub(crate) enum Unfit {
 /// Equality and order look at address, boot and bump alone: what else it says is fixed for a boot.
 #[derive(Clone)]
 pub(super) struct Identity {
+    /// The node's address once more: foca looks for each piece of news through all members, and
+    /// would have to follow a pointer from each.
+    addr: SocketAddr,
     node: NodeInfo,
     bump: u32,
     protocol: u32,
-    extra: Option<Arc<[u8]>>,
+    /// Behind two pointers, as few have any and each identity has room for it.
+    extra: Option<Arc<Box<[u8]>>>,
 }
 
 impl Identity {
@@ -76,7 +80,7 @@ impl Identity {
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
-        self.node.addr()
+        self.addr
     }
 
     pub(super) fn boot(&self) -> u64 {
@@ -113,7 +117,7 @@ impl Identity {
             protocol: self.protocol,
             name: self.node.name(),
             region: self.node.region().as_str(),
-            extra: self.extra.as_deref().unwrap_or_default(),
+            extra: self.extra.as_ref().map_or(&[], |extra| &***extra),
         }
     }
 }
@@ -126,7 +130,7 @@ impl foca::Identity for Identity {
     }
 
     fn addr(&self) -> SocketAddr {
-        self.node.addr()
+        self.addr
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
@@ -175,11 +179,13 @@ impl Parts<'_> {
             return Err(Unfit::Extra);
         }
         let id = NodeId::new(self.name, u64::from_le_bytes(self.boot));
+        let addr = check_addr(self.addr)?;
         Ok(Identity {
-            node: NodeInfo::new(id, region, check_addr(self.addr)?),
+            addr,
+            node: NodeInfo::new(id, region, addr),
             bump: self.bump,
             protocol: self.protocol,
-            extra: (!self.extra.is_empty()).then(|| self.extra.into()),
+            extra: (!self.extra.is_empty()).then(|| Arc::new(self.extra.into())),
         })
     }
 }

@@ -26,7 +26,11 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use foca::{
     Foca, Incarnation, Member, NoCustomBroadcast, Notification, PostcardCodec, State, Timer,
@@ -166,7 +170,7 @@ impl Membership {
 
     /// The live members without this node, in order of their addresses.
     #[cfg(test)]
-    pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
         self.listing.members()
     }
 
@@ -183,7 +187,8 @@ impl Membership {
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
     pub(crate) fn digests(&self) -> Vec<u64> {
-        sync::digests(self.listing.active().chain([self.gossip.identity()]))
+        let others = self.gossip.iter_members().map(Member::id);
+        sync::digests(others.chain([self.gossip.identity()]))
     }
 
     /// The members, this node included, that a peer with the digests `theirs` may see otherwise.
@@ -208,6 +213,9 @@ impl Membership {
         if self.left {
             return;
         }
+        if states.is_empty() {
+            return;
+        }
         let me = self.gossip.identity().clone();
         let claims = states.iter().filter_map(|state| state.check().ok());
         let (about_me, claims): (Vec<_>, Vec<_>) = claims
@@ -220,8 +228,8 @@ impl Membership {
             self.start_afresh();
         }
         self.claim_address(about_me.iter().map(|claim| &claim.id));
-        self.make_room(self.known().strangers(&claims));
-        let plan = Plan::new(&claims, self.known(), |id| self.is_settled(id));
+        self.make_room(self.known(&claims).strangers(&claims));
+        let plan = Plan::new(&claims, self.known(&claims), |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
         // A peer that holds this node down is told otherwise by a renewed identity.
         let held_down = about_me.iter().any(|claim| claim.down && claim.id == me);
@@ -433,10 +441,14 @@ impl Membership {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
-    fn known(&self) -> Known {
-        let members = self.gossip.iter_membership_state();
+    /// What is known where `claims` are about.
+    fn known(&self, claims: &[Claim]) -> Known {
+        let claimed: BTreeSet<_> = claims.iter().map(|claim| claim.id.addr()).collect();
+        let members =
+            self.gossip.iter_membership_state().map(|member| (member.id().addr(), member));
+        let members = members.filter(|(addr, _)| claimed.contains(addr));
         Known {
-            members: members.map(|member| (member.id().addr(), member.clone())).collect(),
+            members: members.map(|(addr, member)| (addr, member.clone())).collect(),
             alive: self.gossip.num_members(),
             room: self.room(),
         }
