@@ -15,7 +15,7 @@ use crate::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
     /// This boot of a node is a member now.
     Up(NodeInfo),
     /// This boot of a node went down, left, or was replaced by a later boot.
@@ -29,6 +29,8 @@ pub(super) struct Listing {
     active: BTreeMap<SocketAddr, Active>,
     /// The boots that are listed.
     boots: BTreeSet<NodeId>,
+    /// Where boots are claimed to be that are listed elsewhere.
+    contested: BTreeSet<SocketAddr>,
     /// Where something changed since the last time that was told, and what was listed there.
     touched: BTreeMap<SocketAddr, Option<NodeInfo>>,
     events: VecDeque<Event>,
@@ -58,6 +60,7 @@ impl Listing {
             own,
             active: BTreeMap::new(),
             boots: BTreeSet::new(),
+            contested: BTreeSet::new(),
             touched: BTreeMap::new(),
             events: VecDeque::new(),
         }
@@ -106,6 +109,7 @@ impl Listing {
     }
 
     fn settle_at(&mut self, addr: SocketAddr, before: Option<NodeInfo>) {
+        self.contested.remove(&addr);
         let mut now = self.active.get_mut(&addr).filter(|active| active.is_understood);
         if let Some(active) = &mut now
             && before.as_ref() == Some(&active.node)
@@ -117,15 +121,18 @@ impl Listing {
         if let Some(before) = before {
             self.boots.remove(before.id());
             // The same boot may have claimed another address meanwhile.
-            let elsewhere = self.active.values().find(|other| other.node.id() == before.id());
-            if let Some(other) = elsewhere.map(|other| other.node.addr()) {
-                self.touch(other);
+            let is_same = |other: &&SocketAddr| {
+                self.active.get(other).is_some_and(|other| other.node.id() == before.id())
+            };
+            if let Some(elsewhere) = self.contested.iter().find(is_same).copied() {
+                self.touch(elsewhere);
             }
             self.events.push_back(Event::Down(before));
         }
         let Some(now) = now else { return };
         if *now.id() == self.own || self.boots.contains(now.id()) {
             tracing::debug!(node = ?now, "a boot that is listed claims a second address");
+            self.contested.insert(addr);
             return;
         }
         self.boots.insert(now.id().clone());
