@@ -106,6 +106,8 @@ mod target;
 mod wire;
 
 #[doc(hidden)]
+pub mod __membership;
+#[doc(hidden)]
 pub mod __private;
 
 /// Makes a service of a trait: what is called, what serves it, and what calls it.
