@@ -19,10 +19,11 @@ use std::{
     process::ExitCode,
     sync::{Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use clap::{Parser, ValueEnum};
-use flyrpc_examples::show;
+use flyrpc_examples::{flags, show};
 
 use self::{
     progress::Bars,
@@ -54,6 +55,9 @@ struct Flags {
     /// How often one node crashes, joins, leaves, and joins. The table shows medians.
     #[arg(long, value_name = "TIMES", default_value_t = 7)]
     repeats: usize,
+    /// How long a rolling restart takes: nodes restart one after another, each after a second.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = flags::duration)]
+    restart: Duration,
     /// The share of datagrams that are lost.
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     loss: f64,
@@ -105,6 +109,7 @@ fn plans(flags: &Flags) -> Vec<Plan> {
         nodes: usize::from(nodes),
         scenarios: scenarios.clone(),
         repeats: flags.repeats,
+        restart: flags.restart,
         loss: flags.loss,
         seed: flags.seed,
     };

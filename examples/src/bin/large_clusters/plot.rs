@@ -67,7 +67,7 @@ const PLOTS: [Plot; 6] = [
         ],
     },
     Plot {
-        title: "After a rolling restart of 300 s",
+        title: "After a rolling restart",
         unit: "seconds",
         curves: &[("everyone knows everyone", |all| secs(all.restart?.agreed?))],
     },

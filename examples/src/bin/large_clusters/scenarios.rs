@@ -16,7 +16,7 @@ pub(crate) enum Scenario {
     Idle,
     /// One node crashes, one joins, one leaves, one joins; several times over.
     Changes,
-    /// Every node is restarted at its address, one after another within five minutes.
+    /// Every node is restarted at its address, one after another.
     Restart,
     /// Half of the regions are cut off from the others for a minute.
     Partition,
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) repeats: usize,
+    /// How long a rolling restart takes.
+    pub(crate) restart: Duration,
     pub(crate) loss: f64,
     pub(crate) seed: u64,
 }
@@ -107,7 +109,6 @@ pub(crate) struct Load {
 const IDLE: Duration = Duration::from_secs(60);
 const WARM_UP: Duration = Duration::from_secs(35);
 const PAUSE: Duration = Duration::from_secs(5);
-const RESTART: Duration = Duration::from_secs(300);
 const DOWNTIME: Duration = Duration::from_secs(1);
 const CUT: Duration = Duration::from_secs(60);
 
@@ -129,7 +130,7 @@ impl Plan {
         let of = |scenario: &Scenario| match scenario {
             Scenario::Idle => IDLE,
             Scenario::Changes => CHANGE * 4 * self.repeats as u32,
-            Scenario::Restart => RESTART + CHANGE,
+            Scenario::Restart => self.restart + CHANGE,
             Scenario::Partition => 2 * CUT,
         };
         self.start() + WARM_UP + self.scenarios.iter().map(of).sum::<Duration>()
@@ -244,10 +245,10 @@ impl Stage<'_> {
     }
 
     fn restart(&mut self) -> Restart {
-        self.progress.begin("rolling restart", RESTART + CHANGE);
+        self.progress.begin("rolling restart", self.plan.restart + CHANGE);
         let (before, start, mistakes) = (self.sim.traffic.clone(), self.sim.now(), self.mistakes());
         let nodes: Vec<usize> = self.sim.running().collect();
-        let pace = RESTART / nodes.len() as u32;
+        let pace = self.plan.restart / nodes.len() as u32;
         let ends = nodes.iter().zip(0..).map(|(&node, n)| (pace * n, node, false));
         let starts = nodes.iter().zip(0..).map(|(&node, n)| (pace * n + DOWNTIME, node, true));
         let mut steps: Vec<_> = ends.chain(starts).collect();
@@ -354,7 +355,8 @@ mod tests {
     fn simulate(seed: u64) -> Results {
         let scenarios =
             vec![Scenario::Idle, Scenario::Changes, Scenario::Restart, Scenario::Partition];
-        let plan = Plan { nodes: 20, scenarios, repeats: 1, loss: 0.01, seed };
+        let restart = Duration::from_secs(60);
+        let plan = Plan { nodes: 20, scenarios, repeats: 1, restart, loss: 0.01, seed };
         run(&plan, Bars::default().add(plan.nodes, plan.expected()))
     }
 
