@@ -23,13 +23,13 @@ pub(super) const MAX_EXTRA: usize = 64;
 /// What makes a node, or its cluster, unfit to be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// The node's name is longer than [`MAX_NAME`], or empty.
+    /// The node's name is longer than 64 bytes, or empty.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,
-    /// The region's name is longer than [`MAX_NAME`].
+    /// The region's name is longer than 64 bytes.
     #[error("the region's name is longer than {MAX_NAME} bytes")]
     Region,
-    /// The cluster's name is longer than [`MAX_NAME`].
+    /// The cluster's name is longer than 64 bytes.
     #[error("the cluster's name is longer than {MAX_NAME} bytes")]
     Cluster,
     /// Nothing can be sent to the address: no port, or an unspecified or multicast IP.

@@ -11,7 +11,7 @@ use foca::{Config, PeriodicParams};
 /// simulations of 10 regions with 1 % loss, up to 3,000 nodes.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The cluster's name, at most [`MAX_NAME`](super::identity::MAX_NAME) bytes.
+    /// The cluster's name, at most 64 bytes.
     pub cluster: String,
     /// The version of the links' protocol, told to the others.
     pub protocol: u32,
