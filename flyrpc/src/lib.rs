@@ -106,6 +106,8 @@ mod target;
 mod wire;
 
 #[doc(hidden)]
+pub mod __membership;
+#[doc(hidden)]
 pub mod __private;
 #[cfg(fuzzing)]
 #[doc(hidden)]
