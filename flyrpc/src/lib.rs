@@ -106,7 +106,12 @@ mod target;
 mod wire;
 
 #[doc(hidden)]
+pub mod __membership;
+#[doc(hidden)]
 pub mod __private;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
 
 /// Makes a service of a trait: what is called, what serves it, and what calls it.
 ///

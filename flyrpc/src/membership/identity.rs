@@ -22,14 +22,14 @@ pub(super) const MAX_EXTRA: usize = 64;
 
 /// What makes a node, or its cluster, unfit to be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unfit {
-    /// The node's name is longer than [`MAX_NAME`], or empty.
+pub enum Unfit {
+    /// The node's name is longer than 64 bytes, or empty.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,
-    /// The region's name is longer than [`MAX_NAME`].
+    /// The region's name is longer than 64 bytes.
     #[error("the region's name is longer than {MAX_NAME} bytes")]
     Region,
-    /// The cluster's name is longer than [`MAX_NAME`].
+    /// The cluster's name is longer than 64 bytes.
     #[error("the cluster's name is longer than {MAX_NAME} bytes")]
     Cluster,
     /// Nothing can be sent to the address: no port, or an unspecified or multicast IP.
@@ -45,10 +45,14 @@ pub(crate) enum Unfit {
 /// Equality and order look at address, boot and bump alone: what else it says is fixed for a boot.
 #[derive(Clone)]
 pub(super) struct Identity {
+    /// The node's address once more: foca looks for each piece of news through all members, and
+    /// would have to follow a pointer from each.
+    place: Place,
     node: NodeInfo,
     bump: u32,
     protocol: u32,
-    extra: Option<Arc<[u8]>>,
+    /// Behind two pointers, as few have any and each identity has room for it.
+    extra: Option<Arc<Box<[u8]>>>,
 }
 
 impl Identity {
@@ -89,7 +93,7 @@ impl Identity {
 
     /// Whether this and `other`, at one address, are the same boot.
     pub(super) fn is_same_boot(&self, other: &Self) -> bool {
-        self.addr() == other.addr() && self.boot() == other.boot()
+        self.place == other.place && self.boot() == other.boot()
     }
 
     /// Whether this identity, and not `other`, holds the address that both claim.
@@ -113,24 +117,45 @@ impl Identity {
             protocol: self.protocol,
             name: self.node.name(),
             region: self.node.region().as_str(),
-            extra: self.extra.as_deref().unwrap_or_default(),
+            extra: self.extra.as_ref().map_or(&[], |extra| &***extra),
         }
     }
 }
 
 impl foca::Identity for Identity {
-    type Addr = SocketAddr;
+    type Addr = Place;
 
     fn renew(&self) -> Option<Self> {
         Some(self.with_bump(self.bump.checked_add(1)?))
     }
 
-    fn addr(&self) -> SocketAddr {
-        self.node.addr()
+    fn addr(&self) -> Place {
+        self.place
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
         self.outranks(adversary)
+    }
+}
+
+/// A checked address, in the fewest comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    high: u64,
+    low: u64,
+    port: u16,
+    /// An IPv4 address is not the IPv6 address that it is mapped to.
+    is_v6: bool,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(addr: SocketAddr) -> Self {
+        let bits = match addr.ip() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let (high, low) = ((bits >> 64) as u64, bits as u64);
+        Place { high, low, port: addr.port(), is_v6: addr.is_ipv6() }
     }
 }
 
@@ -175,11 +200,13 @@ impl Parts<'_> {
             return Err(Unfit::Extra);
         }
         let id = NodeId::new(self.name, u64::from_le_bytes(self.boot));
+        let addr = check_addr(self.addr)?;
         Ok(Identity {
-            node: NodeInfo::new(id, region, check_addr(self.addr)?),
+            place: Place::from(addr),
+            node: NodeInfo::new(id, region, addr),
             bump: self.bump,
             protocol: self.protocol,
-            extra: (!self.extra.is_empty()).then(|| self.extra.into()),
+            extra: (!self.extra.is_empty()).then(|| Arc::new(self.extra.into())),
         })
     }
 }
@@ -229,6 +256,22 @@ mod tests {
         check(node("web", "iad", "10.0.0.1:0"), Some(Unfit::Address));
         check(node("web", "iad", "[::]:80"), Some(Unfit::Address));
         check(node("web", "iad", "224.0.0.1:80"), Some(Unfit::Address));
+    }
+
+    #[test]
+    fn places_differ_where_addresses_do() {
+        let addrs = [
+            "0.0.0.1:80",
+            "10.0.0.1:80",
+            "10.0.0.1:81",
+            "[::1]:80",
+            "[::ffff:10.0.0.1]:80",
+            "[1::1]:80",
+        ];
+        let places = addrs.map(|addr| Place::from(addr.parse::<SocketAddr>().unwrap()));
+        for (n, place) in places.iter().enumerate() {
+            assert_eq!(places.iter().position(|other| other == place), Some(n));
+        }
     }
 
     #[test]

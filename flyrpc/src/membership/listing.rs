@@ -15,7 +15,7 @@ use crate::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
+pub enum Event {
     /// This boot of a node is a member now.
     Up(NodeInfo),
     /// This boot of a node went down, left, or was replaced by a later boot.
@@ -26,11 +26,32 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(super) struct Listing {
     own: NodeId,
-    active: BTreeMap<SocketAddr, Identity>,
-    listed: BTreeMap<SocketAddr, NodeInfo>,
-    places: BTreeMap<NodeId, SocketAddr>,
-    touched: BTreeSet<SocketAddr>,
+    active: BTreeMap<SocketAddr, Active>,
+    /// The boots that are listed.
+    boots: BTreeSet<NodeId>,
+    /// Where boots are claimed to be that are listed elsewhere.
+    contested: BTreeSet<SocketAddr>,
+    /// Where something changed since the last time that was told, and what was listed there.
+    touched: BTreeMap<SocketAddr, Option<NodeInfo>>,
     events: VecDeque<Event>,
+}
+
+/// A member that foca holds alive.
+#[derive(Debug)]
+struct Active {
+    node: NodeInfo,
+    is_understood: bool,
+    is_listed: bool,
+}
+
+impl Active {
+    fn new(id: &Identity) -> Self {
+        Active { node: id.node().clone(), is_understood: id.is_understood(), is_listed: false }
+    }
+
+    fn listed(&self) -> Option<&NodeInfo> {
+        self.is_listed.then_some(&self.node)
+    }
 }
 
 impl Listing {
@@ -38,78 +59,86 @@ impl Listing {
         Listing {
             own,
             active: BTreeMap::new(),
-            listed: BTreeMap::new(),
-            places: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            boots: BTreeSet::new(),
+            contested: BTreeSet::new(),
+            touched: BTreeMap::new(),
             events: VecDeque::new(),
         }
     }
 
     /// Takes note of a change; [`settle`](Self::settle) tells of it.
     pub(super) fn note(&mut self, change: &Notification<'_, Identity>) {
-        let addr = match *change {
+        match *change {
             Notification::MemberUp(id) => {
-                self.active.insert(id.addr(), id.clone());
-                id.addr()
+                self.touch(id.addr());
+                self.active.insert(id.addr(), Active::new(id));
             }
             Notification::MemberDown(id) => {
+                self.touch(id.addr());
                 self.active.remove(&id.addr());
-                id.addr()
             }
-            Notification::Rename(_, id) => {
-                if let Some(active) = self.active.get_mut(&id.addr()) {
-                    *active = id.clone();
-                }
-                id.addr()
+            Notification::Rename(_, id) if self.active.contains_key(&id.addr()) => {
+                self.touch(id.addr());
+                self.active.insert(id.addr(), Active::new(id));
             }
-            _ => return,
-        };
-        self.touched.insert(addr);
+            _ => {}
+        }
     }
 
     /// Emits what changed since the last time, as foca has it now: what was undone in between, or
     /// is the same boot under a new bump, makes no event.
     pub(super) fn settle(&mut self) {
-        while let Some(addr) = self.touched.pop_first() {
-            self.settle_at(addr);
+        while let Some((addr, before)) = self.touched.pop_first() {
+            self.settle_at(addr, before);
         }
     }
 
     /// The live members, in order of their addresses.
     #[cfg(test)]
-    pub(super) fn members(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
-        self.listed.values()
-    }
-
-    /// Every identity that foca holds alive, understood or not, in order of their addresses.
-    pub(super) fn active(&self) -> impl ExactSizeIterator<Item = &Identity> {
-        self.active.values()
+    pub(super) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.active.values().filter_map(Active::listed)
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    fn settle_at(&mut self, addr: SocketAddr) {
-        let now = self.active.get(&addr).filter(|id| id.is_understood()).map(Identity::node);
-        if now == self.listed.get(&addr) {
+    fn touch(&mut self, addr: SocketAddr) {
+        let listed = || self.active.get(&addr).and_then(Active::listed).cloned();
+        self.touched.entry(addr).or_insert_with(listed);
+    }
+
+    fn settle_at(&mut self, addr: SocketAddr, before: Option<NodeInfo>) {
+        self.contested.remove(&addr);
+        let mut now = self.active.get_mut(&addr).filter(|active| active.is_understood);
+        if let Some(active) = &mut now
+            && before.as_ref() == Some(&active.node)
+        {
+            active.is_listed = true;
             return;
         }
-        let now = now.cloned();
-        if let Some(before) = self.listed.remove(&addr) {
-            self.places.remove(before.id());
+        let now = now.map(|active| active.node.clone());
+        if let Some(before) = before {
+            self.boots.remove(before.id());
             // The same boot may have claimed another address meanwhile.
-            let elsewhere = self.active.values().find(|other| other.node().id() == before.id());
-            self.touched.extend(elsewhere.map(Identity::addr));
+            let is_same = |other: &&SocketAddr| {
+                self.active.get(other).is_some_and(|other| other.node.id() == before.id())
+            };
+            if let Some(elsewhere) = self.contested.iter().find(is_same).copied() {
+                self.touch(elsewhere);
+            }
             self.events.push_back(Event::Down(before));
         }
         let Some(now) = now else { return };
-        if *now.id() == self.own || self.places.contains_key(now.id()) {
+        if *now.id() == self.own || self.boots.contains(now.id()) {
             tracing::debug!(node = ?now, "a boot that is listed claims a second address");
+            self.contested.insert(addr);
             return;
         }
-        self.places.insert(now.id().clone(), addr);
-        self.listed.insert(addr, now.clone());
+        self.boots.insert(now.id().clone());
+        if let Some(active) = self.active.get_mut(&addr) {
+            active.is_listed = true;
+        }
         self.events.push_back(Event::Up(now));
     }
 }

@@ -26,7 +26,12 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt,
+    net::SocketAddr,
+    time::Duration,
+};
 
 use foca::{
     Foca, Incarnation, Member, NoCustomBroadcast, Notification, PostcardCodec, State, Timer,
@@ -42,7 +47,7 @@ use self::{
 };
 use crate::NodeInfo;
 
-pub(crate) use self::{identity::Unfit, listing::Event, settings::Settings, sync::MemberState};
+pub use self::{identity::Unfit, listing::Event, settings::Settings, sync::MemberState};
 
 type Gossip = Foca<Identity, PostcardCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
@@ -58,22 +63,22 @@ const FAREWELLS: usize = 2;
 
 /// What happened so far, for telemetry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// Datagrams ignored because they are no gossip of this cluster and version.
-    pub(crate) foreign: u64,
+    pub foreign: u64,
     /// Datagrams ignored because they were malformed, this node's own, or one member too many.
-    pub(crate) ignored: u64,
+    pub ignored: u64,
     /// Steps that foca refused.
-    pub(crate) errors: u64,
+    pub errors: u64,
     /// How often this node had to renew its identity.
-    pub(crate) renewals: u64,
+    pub renewals: u64,
 }
 
 /// The members of a cluster as one node sees them.
 ///
 /// Drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after every
 /// other call that takes `&mut self`.
-pub(crate) struct Membership {
+pub struct Membership {
     gossip: Gossip,
     /// The seed of the gossip's random choices.
     seed: u64,
@@ -99,12 +104,7 @@ impl Membership {
     /// # Errors
     ///
     /// A node that could not be gossiped about: see [`Unfit`].
-    pub(crate) fn new(
-        me: &NodeInfo,
-        settings: Settings,
-        seed: u64,
-        now: Duration,
-    ) -> Result<Self, Unfit> {
+    pub fn new(me: &NodeInfo, settings: Settings, seed: u64, now: Duration) -> Result<Self, Unfit> {
         let identity = Identity::new(me, settings.protocol)?;
         let envelope = Envelope::new(&settings.cluster)?;
         let config = settings.config(1, envelope.overhead());
@@ -125,7 +125,7 @@ impl Membership {
     }
 
     /// Takes a datagram from the network, whatever it is.
-    pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
+    pub fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
         self.advance(now);
         if self.left {
             return;
@@ -137,7 +137,7 @@ impl Membership {
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+    pub fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
         while let Some(timer) = self.timers.pop(self.now) {
             if matches!(timer, Timer::PeriodicGossip(_)) {
@@ -150,44 +150,45 @@ impl Membership {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something else happens before.
-    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+    pub fn next_timeout(&self) -> Option<Duration> {
         self.timers.next().map(|due| due + self.stalled)
     }
 
     /// The next datagram to send.
-    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
     }
 
     /// The next change of [`members`](Self::members).
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<Event> {
         self.listing.pop()
     }
 
     /// The live members without this node, in order of their addresses.
     #[cfg(test)]
-    pub(crate) fn members(&self) -> impl ExactSizeIterator<Item = &NodeInfo> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
         self.listing.members()
     }
 
     /// Whether no other member is known alive. Then nothing happens until a datagram arrives or an
     /// exchange brings members.
-    pub(crate) fn is_alone(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         self.gossip.num_members() == 0
     }
 
     /// What happened so far.
-    pub(crate) fn counters(&self) -> Counters {
+    pub fn counters(&self) -> Counters {
         self.counters
     }
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
-    pub(crate) fn digests(&self) -> Vec<u64> {
-        sync::digests(self.listing.active().chain([self.gossip.identity()]))
+    pub fn digests(&self) -> Vec<u64> {
+        let others = self.gossip.iter_members().map(Member::id);
+        sync::digests(others.chain([self.gossip.identity()]))
     }
 
     /// The members, this node included, that a peer with the digests `theirs` may see otherwise.
-    pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
+    pub fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
         let own = self.gossip.identity();
         let myself = MemberState::new(own, 0, if self.left { State::Down } else { State::Alive });
@@ -203,9 +204,12 @@ impl Membership {
 
     /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be
     /// believed.
-    pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
+    pub fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.left {
+            return;
+        }
+        if states.is_empty() {
             return;
         }
         let me = self.gossip.identity().clone();
@@ -220,8 +224,8 @@ impl Membership {
             self.start_afresh();
         }
         self.claim_address(about_me.iter().map(|claim| &claim.id));
-        self.make_room(self.known().strangers(&claims));
-        let plan = Plan::new(&claims, self.known(), |id| self.is_settled(id));
+        self.make_room(self.known(&claims).strangers(&claims));
+        let plan = Plan::new(&claims, self.known(&claims), |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
         // A peer that holds this node down is told otherwise by a renewed identity.
         let held_down = about_me.iter().any(|claim| claim.down && claim.id == me);
@@ -238,7 +242,7 @@ impl Membership {
 
     /// Tells members that this node leaves. Afterwards it takes part no more: it ignores what comes
     /// in, and emits nothing after what is to be polled now.
-    pub(crate) fn leave(&mut self, now: Duration) {
+    pub fn leave(&mut self, now: Duration) {
         self.advance(now);
         if self.left {
             return;
@@ -433,10 +437,14 @@ impl Membership {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
-    fn known(&self) -> Known {
-        let members = self.gossip.iter_membership_state();
+    /// What is known where `claims` are about.
+    fn known(&self, claims: &[Claim]) -> Known {
+        let claimed: BTreeSet<_> = claims.iter().map(|claim| claim.id.addr()).collect();
+        let members =
+            self.gossip.iter_membership_state().map(|member| (member.id().addr(), member));
+        let members = members.filter(|(addr, _)| claimed.contains(addr));
         Known {
-            members: members.map(|member| (member.id().addr(), member.clone())).collect(),
+            members: members.map(|(addr, member)| (addr, member.clone())).collect(),
             alive: self.gossip.num_members(),
             room: self.room(),
         }
@@ -445,6 +453,16 @@ impl Membership {
     fn is_settled(&self, down: &Identity) -> bool {
         let Some(forgotten) = self.timers.forgets_at(down.addr()) else { return true };
         forgotten.saturating_sub(self.settings.keep_down) + SETTLED <= self.now
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership")
+            .field("me", self.gossip.identity())
+            .field("alive", &self.gossip.num_members())
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
     }
 }
 

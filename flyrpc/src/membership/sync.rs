@@ -25,7 +25,7 @@ const MAX_CALLS: usize = 16;
 
 /// What a node says of one member. Fields of later versions are ignored; absent ones have defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MemberState {
+pub struct MemberState {
     name: String,
     boot: u64,
     region: String,
@@ -83,6 +83,13 @@ pub(super) struct Claim {
     pub(super) id: Identity,
     pub(super) incarnation: Incarnation,
     pub(super) down: bool,
+}
+
+impl Claim {
+    /// Whether this claim that a member is alive says more than that `member`, at its address, is.
+    fn is_news_of(&self, member: &Member<Identity>) -> bool {
+        self.id != *member.id() || self.incarnation > member.incarnation()
+    }
 }
 
 impl fmt::Debug for Claim {
@@ -144,6 +151,7 @@ fn addr_bytes(addr: SocketAddr) -> impl Iterator<Item = u8> {
 /// What is known here, when a peer's claims arrive.
 #[derive(Debug)]
 pub(super) struct Known {
+    /// Those that are claimed something about, perhaps with others.
     pub(super) members: BTreeMap<SocketAddr, Member<Identity>>,
     /// How many of the members are alive.
     pub(super) alive: usize,
@@ -212,7 +220,8 @@ impl Plan {
             (true, false) if claim.id == *member.id() && self.call.len() < MAX_CALLS => {
                 self.call.push(claim.id.clone());
             }
-            (false, false) => self.updates.push(claimed(State::Alive)),
+            // foca would find that out for itself, but only after a look through all members.
+            (false, false) if claim.is_news_of(member) => self.updates.push(claimed(State::Alive)),
             _ => {}
         }
     }
@@ -338,8 +347,19 @@ mod tests {
         assert_eq!(plan.forget, [identity(1), identity(2)]);
 
         let many = known(&[(identity(1), State::Down), (identity(2), State::Alive)]);
-        let plan = check(&claims, many, &[(identity(2), State::Alive)]);
+        let plan = check(&claims, many, &[]);
         assert_eq!((plan.forget, plan.call), (vec![], vec![identity(1)]));
+    }
+
+    #[test]
+    fn only_what_says_more_than_is_known_is_applied() {
+        let later = Claim { incarnation: 4, ..alive(identity(1)) };
+        let renewed = alive(identity(1).with_bump(1));
+        check(&[alive(identity(1))], known(&[(identity(1), State::Alive)]), &[]);
+        for claim in [later, renewed] {
+            let expected = (claim.id.clone(), State::Alive);
+            check(&[claim], known(&[(identity(1), State::Alive)]), &[expected]);
+        }
     }
 
     #[test]

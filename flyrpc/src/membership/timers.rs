@@ -82,7 +82,9 @@ impl Timers {
 
     /// The suspects whose time runs out unless they refute, with the incarnation that is suspected.
     pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
-        let suspicions = self.slots.iter().filter(|(slot, _)| matches!(slot, Slot::Suspicion(_)));
+        // All of them: no address is less than this one. There may be many more timers that forget.
+        let least = SocketAddr::from(([0, 0, 0, 0], 0));
+        let suspicions = self.slots.range(Slot::Suspicion(least)..Slot::Forget(least));
         suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
             Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
                 Some((member_id, *incarnation))
@@ -152,6 +154,16 @@ mod tests {
         assert_eq!((timers.len(), timers.token()), (1, Some(2)));
         assert_eq!(timers.pop(ms(9)), Some(Timer::ProbeRandomMember(2)));
         assert_eq!(timers.token(), None);
+    }
+
+    #[test]
+    fn suspects_are_those_of_suspicions_alone() {
+        let mut timers = Timers::default();
+        timers.set(Timer::PeriodicGossip(0), ms(1));
+        timers.set(suspicion(3), ms(5));
+        let Timer::ChangeSuspectToDown { member_id: suspect, .. } = suspicion(3) else { panic!() };
+        timers.set(Timer::RemoveDown(suspect.clone()), ms(9));
+        assert_eq!(timers.suspects().collect::<Vec<_>>(), [(&suspect, 3)]);
     }
 
     #[test]
