@@ -10,7 +10,7 @@ use std::{
 
 use foca::Notification;
 
-use super::identity::Identity;
+use super::{identity::Identity, sync::Digests};
 use crate::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
@@ -27,6 +27,8 @@ pub(crate) enum Event {
 pub(super) struct Listing {
     own: NodeId,
     active: BTreeMap<SocketAddr, Identity>,
+    /// Of those that are active.
+    digests: Digests,
     listed: BTreeMap<SocketAddr, NodeInfo>,
     places: BTreeMap<NodeId, SocketAddr>,
     touched: BTreeSet<SocketAddr>,
@@ -38,6 +40,7 @@ impl Listing {
         Listing {
             own,
             active: BTreeMap::new(),
+            digests: Digests::new(),
             listed: BTreeMap::new(),
             places: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -49,16 +52,18 @@ impl Listing {
     pub(super) fn note(&mut self, change: &Notification<'_, Identity>) {
         let addr = match *change {
             Notification::MemberUp(id) => {
-                self.active.insert(id.addr(), id.clone());
+                self.activate(id);
                 id.addr()
             }
             Notification::MemberDown(id) => {
-                self.active.remove(&id.addr());
+                if let Some(before) = self.active.remove(&id.addr()) {
+                    self.digests.toggle(&before);
+                }
                 id.addr()
             }
             Notification::Rename(_, id) => {
-                if let Some(active) = self.active.get_mut(&id.addr()) {
-                    *active = id.clone();
+                if self.active.contains_key(&id.addr()) {
+                    self.activate(id);
                 }
                 id.addr()
             }
@@ -81,13 +86,20 @@ impl Listing {
         self.listed.values()
     }
 
-    /// Every identity that foca holds alive, understood or not, in order of their addresses.
-    pub(super) fn active(&self) -> impl ExactSizeIterator<Item = &Identity> {
-        self.active.values()
+    /// The digests of every identity that foca holds alive, understood or not.
+    pub(super) fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    fn activate(&mut self, id: &Identity) {
+        self.digests.toggle(id);
+        if let Some(before) = self.active.insert(id.addr(), id.clone()) {
+            self.digests.toggle(&before);
+        }
     }
 
     fn settle_at(&mut self, addr: SocketAddr) {
@@ -143,6 +155,9 @@ mod tests {
             listing.settle();
         }
         assert_eq!(listing.events, expected);
+        let mut digests = Digests::new();
+        listing.active.values().for_each(|id| digests.toggle(id));
+        assert_eq!(listing.digests, digests);
     }
 
     #[test]

@@ -183,12 +183,17 @@ impl Membership {
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
     pub(crate) fn digests(&self) -> Vec<u64> {
-        sync::digests(self.listing.active().chain([self.gossip.identity()]))
+        let mut digests = self.listing.digests().clone();
+        digests.toggle(self.gossip.identity());
+        digests.to_vec()
     }
 
     /// The members, this node included, that a peer with the digests `theirs` may see otherwise.
     pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
+        if ours == theirs {
+            return Vec::new();
+        }
         let own = self.gossip.identity();
         let myself = MemberState::new(own, 0, if self.left { State::Down } else { State::Alive });
         self.gossip
@@ -210,7 +215,7 @@ impl Membership {
         }
         let me = self.gossip.identity().clone();
         let claims = states.iter().filter_map(|state| state.check().ok());
-        let (about_me, claims): (Vec<_>, Vec<_>) = claims
+        let (about_me, mut claims): (Vec<_>, Vec<_>) = claims
             .take(self.settings.max_members)
             .partition(|claim: &Claim| claim.id.addr() == me.addr());
 
@@ -220,8 +225,13 @@ impl Membership {
             self.start_afresh();
         }
         self.claim_address(about_me.iter().map(|claim| &claim.id));
-        self.make_room(self.known().strangers(&claims));
-        let plan = Plan::new(&claims, self.known(), |id| self.is_settled(id));
+        let mut known = self.known(&claims);
+        claims.retain(|claim| known.is_news(claim));
+        if known.room < known.strangers(&claims) {
+            self.forget_down();
+            known = self.known(&claims);
+        }
+        let plan = Plan::new(&claims, known, |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
         // A peer that holds this node down is told otherwise by a renewed identity.
         let held_down = about_me.iter().any(|claim| claim.down && claim.id == me);
@@ -433,13 +443,9 @@ impl Membership {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
-    fn known(&self) -> Known {
+    fn known(&self, claims: &[Claim]) -> Known {
         let members = self.gossip.iter_membership_state();
-        Known {
-            members: members.map(|member| (member.id().addr(), member.clone())).collect(),
-            alive: self.gossip.num_members(),
-            room: self.room(),
-        }
+        Known::of(claims, members, self.gossip.num_members(), self.room())
     }
 
     fn is_settled(&self, down: &Identity) -> bool {

@@ -5,7 +5,11 @@
 //! and then the members of the buckets that differ. This decides what to believe of a peer's
 //! members; foca then applies it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+};
 
 use foca::{Incarnation, Member, State};
 use serde::{Deserialize, Serialize};
@@ -96,15 +100,33 @@ impl fmt::Debug for Claim {
 ///
 /// Only who is alive counts. Members that are down are forgotten at different times by different
 /// nodes, and suspicions are over before the next exchange: digests of them would never agree.
-pub(super) fn digests<'a>(live: impl Iterator<Item = &'a Identity>) -> Vec<u64> {
-    let mut digests = vec![0; BUCKETS];
-    for id in live {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digests([u64; BUCKETS]);
+
+impl Digests {
+    /// The digests of nobody.
+    pub(super) fn new() -> Self {
+        Digests([0; BUCKETS])
+    }
+
+    /// Takes in a member that is not summarized yet, or leaves out one that is.
+    pub(super) fn toggle(&mut self, id: &Identity) {
         let place = fnv(FNV, addr_bytes(id.addr()));
         let digest = fnv(place, id.boot().to_le_bytes().into_iter().chain(id.bump().to_le_bytes()));
-        // Any order of members gives the same digest.
-        digests[bucket(place)] ^= scatter(digest);
+        // Any order of members gives the same digest, and whoever is taken out is gone.
+        self.0[bucket(place)] ^= scatter(digest);
     }
-    digests
+
+    pub(super) fn to_vec(&self) -> Vec<u64> {
+        self.0.to_vec()
+    }
+}
+
+#[cfg(test)]
+fn digests<'a>(live: impl Iterator<Item = &'a Identity>) -> Vec<u64> {
+    let mut digests = Digests::new();
+    live.for_each(|id| digests.toggle(id));
+    digests.to_vec()
 }
 
 /// Whether the member at `addr` is in a bucket in which `ours` and `theirs` differ.
@@ -152,6 +174,30 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What is known here of the members that `claims` are about.
+    pub(super) fn of<'a>(
+        claims: &[Claim],
+        members: impl Iterator<Item = &'a Member<Identity>>,
+        alive: usize,
+        room: usize,
+    ) -> Self {
+        let claimed: BTreeSet<SocketAddr> = claims.iter().map(|claim| claim.id.addr()).collect();
+        let members = members.filter(|member| claimed.contains(&member.id().addr()));
+        let members = members.map(|member| (member.id().addr(), member.clone())).collect();
+        Known { members, alive, room }
+    }
+
+    /// Whether a claim says anything but that a live member is alive. foca would find so, too, but
+    /// looks for each among all members.
+    pub(super) fn is_news(&self, claim: &Claim) -> bool {
+        let known = self.members.get(&claim.id.addr()).is_some_and(|member| {
+            member.state() != State::Down
+                && *member.id() == claim.id
+                && member.incarnation() >= claim.incarnation
+        });
+        claim.down || !known
+    }
+
     /// How many of `claims` bring a member that is not known yet.
     pub(super) fn strangers(&self, claims: &[Claim]) -> usize {
         let is_stranger =
