@@ -19,7 +19,7 @@ const LINKS: usize = 8;
 impl Cluster {
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
     pub(super) fn linked(&mut self, established: Established) {
-        let addr = established.peer().addr();
+        let (addr, said) = (established.peer().addr(), Arc::clone(established.said()));
         let (events, to) = (self.hub.commands().clone(), self.hub.env());
         let link = Link::start(
             established,
@@ -39,7 +39,10 @@ impl Cluster {
         }
         self.hub.tell(&Observed::LinkOpened(link.peer()));
         // What this node accepts may have changed since it introduced itself.
-        link.send_state(&self.hub.server().state());
+        let state = self.hub.server().state();
+        if !Arc::ptr_eq(&said, &state) {
+            link.send_state(&state);
+        }
         let now = self.now();
         let peer = self.peers.at(addr);
         let (boot, me) = (link.peer().id().clone(), self.hub.me().id());

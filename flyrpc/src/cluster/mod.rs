@@ -16,6 +16,7 @@ mod sockets;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -35,6 +36,7 @@ use crate::{
     membership::{self, Membership},
     observer::Observed,
     peers,
+    wire::hello::{Opening, State},
 };
 
 /// How often memberships are compared with a random peer.
@@ -78,7 +80,7 @@ pub(crate) fn start(beginning: Beginning) {
         beginning;
     let (sender, messages) = mpsc::unbounded_channel();
     let datagrams = sockets::sender(&hub, Arc::clone(&sockets.datagram));
-    let introduce = Introduce { hub: Arc::clone(&hub), cluster, heartbeat };
+    let introduce = Introduce::new(&hub, cluster, heartbeat);
     let accepting = introduce.clone();
     hub.env().spawn(Box::pin(sockets::accept(
         Arc::clone(&hub),
@@ -120,18 +122,31 @@ struct Introduce {
     hub: Arc<Hub>,
     cluster: String,
     heartbeat: Duration,
+    last: Arc<ArcSwap<Introduction>>,
 }
 
 impl Introduce {
-    fn introduction(&self) -> Introduction {
-        Introduction {
-            cluster: self.cluster.clone(),
-            node: self.hub.me().clone(),
-            max_body: self.hub.max_body(),
-            services: Arc::clone(self.hub.server().specs()),
-            state: (*self.hub.server().state()).clone(),
-            heartbeat: self.heartbeat,
+    fn new(hub: &Arc<Hub>, cluster: String, heartbeat: Duration) -> Self {
+        let first = Introduce::make(hub, &cluster, heartbeat, hub.server().state());
+        let last = Arc::new(ArcSwap::from(first));
+        Introduce { hub: Arc::clone(hub), cluster, heartbeat, last }
+    }
+
+    /// The last introduction, unless this node accepts other calls by now.
+    fn introduction(&self) -> Arc<Introduction> {
+        let (last, state) = (self.last.load_full(), self.hub.server().state());
+        if Arc::ptr_eq(&last.state, &state) {
+            return last;
         }
+        let new = Introduce::make(&self.hub, &self.cluster, self.heartbeat, state);
+        self.last.store(Arc::clone(&new));
+        new
+    }
+
+    fn make(hub: &Hub, cluster: &str, heartbeat: Duration, state: Arc<State>) -> Arc<Introduction> {
+        let (node, services) = (hub.me().clone(), hub.server().specs());
+        let opening = Opening::new(cluster, &node, hub.max_body() as u64, services, &state);
+        Arc::new(Introduction { cluster: cluster.to_owned(), node, state, opening, heartbeat })
     }
 }
 
