@@ -6,10 +6,11 @@
 mod known;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -41,8 +42,9 @@ pub(crate) struct Hub {
     calls: AtomicU64,
     server: Arc<Server>,
     table: ArcSwap<Table<Arc<Link>>>,
-    known: ArcSwap<Vec<Known>>,
-    /// Counts the tables, so that calls can wait for the next.
+    /// Locked for no longer than it takes to copy it.
+    known: Mutex<BTreeMap<SocketAddr, Known>>,
+    /// Counts what was published, so that calls can wait for the next.
     version: watch::Sender<u64>,
     events: broadcast::Sender<Event>,
     commands: mpsc::UnboundedSender<Command>,
@@ -66,10 +68,14 @@ pub(crate) enum Command {
     Link(LinkEvent),
     /// Tell all peers what this node accepts now.
     StateChanged,
-    /// Compare memberships.
-    Exchange { digests: Vec<u64>, reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)> },
-    /// Learn of members, and say when that is done.
-    Learn { members: Vec<MemberState>, done: oneshot::Sender<()> },
+    /// Compare memberships with the node at this address.
+    Exchange {
+        from: SocketAddr,
+        digests: Vec<u64>,
+        reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)>,
+    },
+    /// Learn of members from the node at this address, and say when that is done.
+    Learn { from: SocketAddr, members: Vec<MemberState>, done: oneshot::Sender<()> },
     /// Leave the cluster, end the links when they are done, and say when that is.
     Leave { within: Duration, done: oneshot::Sender<()> },
 }
@@ -92,7 +98,7 @@ impl Hub {
             calls: AtomicU64::new(0),
             server: Arc::new(server),
             table: ArcSwap::from_pointee(Table::empty()),
-            known: ArcSwap::default(),
+            known: Mutex::default(),
             version: watch::Sender::new(0),
             events: broadcast::Sender::new(EVENTS),
             commands,
@@ -137,8 +143,9 @@ impl Hub {
     }
 
     /// Every address that is known, and what of it.
-    pub(crate) fn known(&self) -> Arc<Vec<Known>> {
-        self.known.load_full()
+    pub(crate) fn known(&self) -> Vec<Known> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
     }
 
     /// Tells of every new table from now on. To be had before the table is read.
@@ -166,10 +173,25 @@ impl Hub {
         &self.commands
     }
 
-    /// Replaces what is known of others.
-    pub(crate) fn publish(&self, table: Table<Arc<Link>>, known: Vec<Known>) {
-        self.known.store(Arc::new(known));
-        self.table.store(Arc::new(table));
+    /// Replaces what is known of others: the table if it is another, and some addresses.
+    pub(crate) fn publish(
+        &self,
+        table: Option<Table<Arc<Link>>>,
+        changes: Vec<(SocketAddr, Option<Known>)>,
+    ) {
+        {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            for (addr, change) in changes {
+                match change {
+                    Some(change) => known.insert(addr, change),
+                    None => known.remove(&addr),
+                };
+            }
+        }
+        if let Some(table) = table {
+            self.table.store(Arc::new(table));
+        }
+        // Whoever waits looks again, also at what links say of themselves.
         self.version.send_modify(|version| *version += 1);
     }
 

@@ -15,7 +15,7 @@ use crate::{
     NodeId, NodeInfo, RpcError, Target,
     hub::Hub,
     link::{Answer, Link, Outgoing},
-    routing::{Choice, Entry, Pick, Table, pick},
+    routing::{Choice, Entry, Pick, Table, draw, pick},
     service::{OWN_SERVICE, Request},
 };
 
@@ -160,9 +160,7 @@ fn next_step<R: Request>(
         random: node.env().random(),
     };
     let choice = match &call.target {
-        Target::Region(region) | Target::Primary(region) => {
-            pick(table.region(region).iter(), &picking)
-        }
+        Target::Region(region) | Target::Primary(region) => draw(table.region(region), &picking),
         Target::Node(id) => pick(table.node(id).into_iter(), &picking),
         Target::Nearest => pick(table.nodes(), &picking),
     };

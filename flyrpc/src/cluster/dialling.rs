@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{Cluster, Message, peer::Peer};
+use super::{Cluster, Message};
 use crate::{
     link::{self, DialError},
     peers,
@@ -25,35 +25,29 @@ impl Cluster {
             }));
         }
         for addr in due.forgotten {
-            if let Some(peer) = self.peers.get_mut(&addr) {
+            if let Some(peer) = self.peers.get_mut(addr) {
                 peer.seed = false;
                 self.changed = true;
             }
         }
-        for addr in self.discovery.addresses() {
-            let seed = &mut self.peers.entry(addr).or_default().seed;
-            self.changed |= !std::mem::replace(seed, true);
+    }
+
+    /// Notes addresses that discovery came to list.
+    pub(super) fn add_seeds(&mut self, addrs: Vec<SocketAddr>) {
+        for addr in addrs {
+            self.peers.at(addr).seed = true;
+            self.changed = true;
         }
     }
 
-    /// Whether the node at an address is linked through the address where it says that it is.
-    pub(super) fn is_reached_elsewhere(&self, peer: &Peer) -> bool {
-        let elsewhere = peer.alias_of.and_then(|addr| self.peers.get(&addr));
-        elsewhere.is_some_and(|peer| peer.link().is_some())
-    }
-
     pub(super) fn dial_what_is_due(&mut self) {
-        let now = self.now();
-        let due = self.peers.iter().filter(|(_, peer)| {
-            peer.next_dial().is_some_and(|at| at <= now) && !self.is_reached_elsewhere(peer)
-        });
-        let due: Vec<SocketAddr> = due.map(|(addr, _)| *addr).collect();
+        let due = self.peers.due(self.now());
         due.into_iter().for_each(|addr| self.dial(addr));
     }
 
     pub(super) fn dial(&mut self, addr: SocketAddr) {
         let now = self.now();
-        if !self.peers.entry(addr).or_default().begin_dial(now) {
+        if !self.peers.at(addr).begin_dial(now) {
             return;
         }
         let (me, env, to) =
@@ -71,7 +65,7 @@ impl Cluster {
 
     pub(super) fn dialled(&mut self, addr: SocketAddr, error: Option<&DialError>) {
         let (now, random) = (self.now(), self.hub.env().random());
-        let Some(peer) = self.peers.get_mut(&addr) else { return };
+        let Some(peer) = self.peers.get_mut(addr) else { return };
         let before = peer.support();
         peer.dialled(now, error, random);
         let after = peer.support();

@@ -1,9 +1,11 @@
 //! The service that every flyrpc node serves to the others, besides its users': an ordinary one.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Region, fly_rpc, hub::Command, membership::MemberState};
+use crate::{Region, context, fly_rpc, hub::Command, membership::MemberState};
 
 /// What nodes ask each other.
 #[fly_rpc(name = "flyrpc", crate = crate)]
@@ -26,6 +28,10 @@ pub(crate) struct Exchange {
     pub(crate) members: Vec<MemberState>,
 }
 
+fn caller() -> SocketAddr {
+    context().caller().addr()
+}
+
 /// Answers with what the cluster task of the serving node knows.
 pub(crate) struct Answers {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
@@ -40,7 +46,7 @@ impl Internal for Answers {
     async fn exchange(&self, digests: Vec<u64>) -> Exchange {
         let (reply, result) = oneshot::channel();
         // Without the task, which ends when the node is shut down, there is nothing to exchange.
-        let _ = self.commands.send(Command::Exchange { digests, reply });
+        let _ = self.commands.send(Command::Exchange { from: caller(), digests, reply });
         let (digests, members) = result.await.unwrap_or_default();
         Exchange { digests, members }
     }
@@ -48,7 +54,7 @@ impl Internal for Answers {
     async fn learn(&self, members: Vec<MemberState>) {
         let (done, result) = oneshot::channel();
         // As above. Waiting bounds how much of what peers say piles up.
-        let _ = self.commands.send(Command::Learn { members, done });
+        let _ = self.commands.send(Command::Learn { from: caller(), members, done });
         let _ = result.await;
     }
 }

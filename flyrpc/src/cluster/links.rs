@@ -19,7 +19,7 @@ const LINKS: usize = 8;
 impl Cluster {
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
     pub(super) fn linked(&mut self, established: Established) {
-        let addr = established.peer().addr();
+        let (addr, said) = (established.peer().addr(), Arc::clone(established.said()));
         let (events, to) = (self.hub.commands().clone(), self.hub.env());
         let link = Link::start(
             established,
@@ -39,9 +39,12 @@ impl Cluster {
         }
         self.hub.tell(&Observed::LinkOpened(link.peer()));
         // What this node accepts may have changed since it introduced itself.
-        link.send_state(&self.hub.server().state());
+        let state = self.hub.server().state();
+        if !Arc::ptr_eq(&said, &state) {
+            link.send_state(&state);
+        }
         let now = self.now();
-        let peer = self.peers.entry(addr).or_default();
+        let peer = self.peers.at(addr);
         let (boot, me) = (link.peer().id().clone(), self.hub.me().id());
         for former in peer.links.iter().filter(|link| link.is_open()) {
             if *former.peer().id() != boot {
@@ -67,12 +70,15 @@ impl Cluster {
         }
         self.compare_primary(&link);
         if compare {
-            self.exchange_with(addr, link.peer().clone());
+            self.exchange_with(link.peer().clone());
         }
     }
 
     pub(super) fn link_event(&mut self, link: &Arc<Link>, kind: LinkEventKind) {
         let addr = link.peer().addr();
+        let now = self.now();
+        // Whatever it was, the link may be closed to new calls by now.
+        let peer = self.peers.get_mut(addr);
         match kind {
             LinkEventKind::StateChanged => {
                 link.look_at_state();
@@ -82,15 +88,15 @@ impl Cluster {
             LinkEventKind::QuietChanged => {}
             LinkEventKind::GoingAway(GoingAway::Superseded) => {}
             LinkEventKind::GoingAway(GoingAway::Leaving) => {
-                if let Some(peer) = self.peers.get_mut(&addr)
+                if let Some(peer) = peer
                     && peer.info.as_ref() == Some(link.peer())
                 {
                     peer.left = true;
                 }
             }
             LinkEventKind::Ended(error) => {
-                let (now, random) = (self.now(), self.hub.env().random());
-                let Some(peer) = self.peers.get_mut(&addr) else { return };
+                let Some(peer) = peer else { return };
+                let random = self.hub.env().random();
                 let before = peer.links.len();
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
                 // One that came while this node was leaving was never taken up.

@@ -11,16 +11,18 @@ mod internal;
 mod links;
 mod peer;
 mod publish;
+mod roster;
 mod sockets;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-use self::{internal::Exchange, peer::Peer};
+use self::{exchange::Exchanges, internal::Exchange, publish::Published, roster::Roster};
 pub(crate) use self::{
     internal::{Answers, InternalClient, ServeInternal},
     sockets::Sockets,
@@ -34,6 +36,7 @@ use crate::{
     membership::{self, Membership},
     observer::Observed,
     peers,
+    wire::hello::{Opening, State},
 };
 
 /// How often memberships are compared with a random peer.
@@ -54,7 +57,7 @@ enum Message {
     Dialled(SocketAddr, Result<Established, DialError>),
     Accepted(Established),
     Resolved(String, Result<Vec<SocketAddr>, String>),
-    Exchanged(SocketAddr, NodeInfo, Result<Exchange, RpcError>),
+    Exchanged(NodeInfo, Result<Exchange, RpcError>),
 }
 
 /// What the task needs to begin.
@@ -77,7 +80,7 @@ pub(crate) fn start(beginning: Beginning) {
         beginning;
     let (sender, messages) = mpsc::unbounded_channel();
     let datagrams = sockets::sender(&hub, Arc::clone(&sockets.datagram));
-    let introduce = Introduce { hub: Arc::clone(&hub), cluster, heartbeat };
+    let introduce = Introduce::new(&hub, cluster, heartbeat);
     let accepting = introduce.clone();
     hub.env().spawn(Box::pin(sockets::accept(
         Arc::clone(&hub),
@@ -95,8 +98,10 @@ pub(crate) fn start(beginning: Beginning) {
         datagrams,
         membership,
         discovery,
-        peers: BTreeMap::new(),
-        live: BTreeMap::new(),
+        peers: Roster::default(),
+        published: Published::default(),
+        awaited: None,
+        exchanges: Exchanges::default(),
         disagreeing: BTreeMap::new(),
         epoch,
         next_exchange: now + EXCHANGE_PERIOD,
@@ -106,6 +111,7 @@ pub(crate) fn start(beginning: Beginning) {
         news: Vec::new(),
         hub: Arc::clone(&hub),
     };
+    task.add_seeds(task.discovery.addresses().collect());
     task.step();
     hub.env().spawn(Box::pin(task.run(commands, messages, gossip)));
 }
@@ -116,18 +122,31 @@ struct Introduce {
     hub: Arc<Hub>,
     cluster: String,
     heartbeat: Duration,
+    last: Arc<ArcSwap<Introduction>>,
 }
 
 impl Introduce {
-    fn introduction(&self) -> Introduction {
-        Introduction {
-            cluster: self.cluster.clone(),
-            node: self.hub.me().clone(),
-            max_body: self.hub.max_body(),
-            services: Arc::clone(self.hub.server().specs()),
-            state: (*self.hub.server().state()).clone(),
-            heartbeat: self.heartbeat,
+    fn new(hub: &Arc<Hub>, cluster: String, heartbeat: Duration) -> Self {
+        let first = Introduce::make(hub, &cluster, heartbeat, hub.server().state());
+        let last = Arc::new(ArcSwap::from(first));
+        Introduce { hub: Arc::clone(hub), cluster, heartbeat, last }
+    }
+
+    /// The last introduction, unless this node accepts other calls by now.
+    fn introduction(&self) -> Arc<Introduction> {
+        let (last, state) = (self.last.load_full(), self.hub.server().state());
+        if Arc::ptr_eq(&last.state, &state) {
+            return last;
         }
+        let new = Introduce::make(&self.hub, &self.cluster, self.heartbeat, state);
+        self.last.store(Arc::clone(&new));
+        new
+    }
+
+    fn make(hub: &Hub, cluster: &str, heartbeat: Duration, state: Arc<State>) -> Arc<Introduction> {
+        let (node, services) = (hub.me().clone(), hub.server().specs());
+        let opening = Opening::new(cluster, &node, hub.max_body() as u64, services, &state);
+        Arc::new(Introduction { cluster: cluster.to_owned(), node, state, opening, heartbeat })
     }
 }
 
@@ -139,9 +158,11 @@ struct Cluster {
     datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     membership: Membership,
     discovery: Discovery,
-    peers: BTreeMap<SocketAddr, Peer>,
-    /// Who was live when that was last published.
-    live: BTreeMap<NodeId, NodeInfo>,
+    peers: Roster,
+    published: Published,
+    /// Of the addresses that this node waits for before it is ready, the first.
+    awaited: Option<SocketAddr>,
+    exchanges: Exchanges,
     /// Who takes which other region for the primary.
     disagreeing: BTreeMap<NodeId, crate::Region>,
     epoch: Instant,
@@ -212,21 +233,18 @@ impl Cluster {
     }
 
     /// When [`step`](Self::step) next has something to do, if nothing else happens.
-    fn next_step(&self) -> Duration {
+    fn next_step(&mut self) -> Duration {
         if let Some(leaving) = &self.leaving {
             // It does nothing of its own accord any more.
             return leaving.until;
         }
-        let dials = self.peers.iter().filter(|(_, peer)| !self.is_reached_elsewhere(peer));
-        let dials = dials.filter_map(|(_, peer)| peer.next_dial());
-        let settles = self.peers.values().filter_map(|peer| peer.settles_at());
-        let settles = settles.filter(|at| !self.ready && *at > self.now());
+        let now = self.now();
         self.membership
             .next_timeout()
             .into_iter()
             .chain(self.discovery.next_due())
-            .chain(dials)
-            .chain(settles)
+            .chain(self.peers.next_dial())
+            .chain(self.peers.next_settles(now))
             .fold(self.next_exchange, Duration::min)
     }
 
@@ -250,8 +268,10 @@ impl Cluster {
         if self.changed || (!self.ready && self.is_ready(now)) {
             self.publish();
         }
-        // Only now: whether a node that went away had said goodbye is known of its peer.
-        self.peers.retain(|_, peer| peer.is_known());
+        if self.leaving.is_none() {
+            // Only now: their calls look for links in the table.
+            self.start_exchanges();
+        }
         self.finish_leaving();
     }
 
@@ -259,7 +279,7 @@ impl Cluster {
         self.changed |= matches!(command, Command::Dial { .. } | Command::Link(_));
         match command {
             Command::Dial { addr, done } => {
-                let peer = self.peers.entry(addr).or_default();
+                let peer = self.peers.at(addr);
                 if peer.link().is_some() {
                     // Whoever asked may have stopped waiting.
                     let _ = done.send(true);
@@ -273,13 +293,17 @@ impl Cluster {
                 let state = self.hub.server().state();
                 self.links().for_each(|link| link.send_state(&state));
             }
-            Command::Exchange { digests, reply } => {
+            Command::Exchange { from, digests, reply } => {
                 let answer = (self.membership.digests(), self.membership.difference(&digests));
+                if answer.0 == digests {
+                    self.compared(from);
+                }
                 // The peer may have given up.
                 let _ = reply.send(answer);
             }
-            Command::Learn { members, done } => {
+            Command::Learn { from, members, done } => {
                 self.learn(&members);
+                self.compared(from);
                 // The peer may have given up.
                 let _ = done.send(());
             }
@@ -295,14 +319,14 @@ impl Cluster {
                 self.discovery.reached(now, addr);
                 let at = established.peer().addr();
                 if at != addr {
-                    self.peers.entry(addr).or_default().alias_of = Some(at);
+                    self.peers.set_alias(addr, at);
                 }
                 self.linked(established);
                 self.dialled(addr, None);
             }
             Message::Dialled(addr, Err(DialError::Oneself)) => {
                 self.discovery.is_self(addr);
-                self.peers.remove(&addr);
+                self.peers.remove(addr);
             }
             Message::Dialled(addr, Err(error)) => self.dialled(addr, Some(&error)),
             Message::Accepted(established) => self.linked(established),
@@ -312,9 +336,10 @@ impl Cluster {
                 {
                     tracing::warn!(%name, %error, "a seed could not be looked up");
                 }
-                self.discovery.resolved(now, &name, answer);
+                let added = self.discovery.resolved(now, &name, answer);
+                self.add_seeds(added);
             }
-            Message::Exchanged(addr, node, answer) => self.exchanged(addr, &node, answer),
+            Message::Exchanged(node, answer) => self.exchanged(&node, answer),
         }
     }
 
@@ -331,7 +356,7 @@ impl Cluster {
             match event {
                 membership::Event::Up(node) => {
                     let first = *self.hub.me().id() < *node.id();
-                    let peer = self.peers.entry(node.addr()).or_default();
+                    let peer = self.peers.at(node.addr());
                     peer.member = true;
                     if peer.link().is_none() && peer.info.as_ref() != Some(&node) {
                         peer.left = false;
@@ -341,7 +366,7 @@ impl Cluster {
                     peer.reset_backoff(if first { now } else { now + COURTESY });
                 }
                 membership::Event::Down(node) => {
-                    if let Some(peer) = self.peers.get_mut(&node.addr())
+                    if let Some(peer) = self.peers.get_mut(node.addr())
                         && peer.info.as_ref().is_none_or(|info| info.id() == node.id())
                     {
                         peer.member = false;

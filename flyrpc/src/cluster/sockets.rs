@@ -55,7 +55,7 @@ impl Sockets {
 pub(super) async fn accept(
     hub: Arc<Hub>,
     mut listener: Box<dyn Listener>,
-    introduction: impl Fn() -> Introduction + Send,
+    introduction: impl Fn() -> Arc<Introduction> + Send,
     to: mpsc::UnboundedSender<Message>,
 ) {
     let mut handshakes = VecDeque::<CancellationToken>::with_capacity(HANDSHAKES);

@@ -11,13 +11,13 @@ use tokio::{
 
 use super::clock::LinkClock;
 use crate::{
-    NodeInfo, ServiceSpec,
+    NodeInfo,
     encoding::Malformed,
     env::{BoxStream, Env},
     wire::{
         PREFACE, VERSIONS,
         frame::{self, Frame},
-        hello::{Greeting, Hello, State},
+        hello::{Greeting, Hello, Opening, State},
     },
 };
 
@@ -25,13 +25,13 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What this node says of itself on every link.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Introduction {
     pub(crate) cluster: String,
     pub(crate) node: NodeInfo,
-    pub(crate) max_body: usize,
-    pub(crate) services: Arc<[ServiceSpec]>,
-    pub(crate) state: State,
+    /// As the opening says.
+    pub(crate) state: Arc<State>,
+    pub(crate) opening: Opening,
     pub(crate) heartbeat: Duration,
 }
 
@@ -39,6 +39,8 @@ pub(crate) struct Introduction {
 pub(crate) struct Established {
     pub(super) stream: BoxStream,
     pub(super) hello: Hello,
+    /// What this node said that it accepts.
+    pub(super) said: Arc<State>,
     pub(super) epoch: Instant,
     pub(super) clock: LinkClock,
     /// What was read beyond the handshake.
@@ -51,6 +53,11 @@ impl Established {
     /// The node at the other end.
     pub(crate) fn peer(&self) -> &NodeInfo {
         &self.hello.node
+    }
+
+    /// What this node said that it accepts.
+    pub(crate) fn said(&self) -> &Arc<State> {
+        &self.said
     }
 }
 
@@ -106,7 +113,8 @@ pub(crate) async fn dial(
         }
         let mut first_frames = Vec::new();
         frame::put_pong(hello.stamp, now, &mut first_frames);
-        Ok(Established { stream, hello, epoch, clock, leftover: incoming.0, first_frames })
+        let said = Arc::clone(&me.state);
+        Ok(Established { stream, hello, said, epoch, clock, leftover: incoming.0, first_frames })
     })
     .await
     .map_err(|_| DialError::Mute)?
@@ -138,6 +146,7 @@ pub(crate) async fn accept(
         }
         Ok(Established {
             hello: hello?,
+            said: Arc::clone(&me.state),
             stream,
             epoch,
             clock: LinkClock::new(me.heartbeat.as_micros() as u64),
@@ -155,17 +164,8 @@ async fn greet(
     stamp: u64,
     echo: Option<u64>,
 ) -> Result<(), DialError> {
-    let hello = Hello {
-        cluster: me.cluster.clone(),
-        node: me.node.clone(),
-        max_body: me.max_body as u64,
-        services: me.services.to_vec(),
-        state: me.state.clone(),
-        stamp,
-        echo,
-    };
     let mut bytes = PREFACE.to_vec();
-    frame::put_hello(&hello.encode(), &mut bytes);
+    frame::put_hello(&me.opening.encode(stamp, echo), &mut bytes);
     stream.writer.write_all(&bytes).await.map_err(broken)?;
     stream.writer.flush().await.map_err(broken)
 }
@@ -186,7 +186,8 @@ impl Incoming {
                 let Frame::Hello(hello) = frame::read(first).map_err(DialError::Malformed)? else {
                     return Err(DialError::Malformed(Malformed::new("frame before the hello")));
                 };
-                let greeting = Hello::decode(hello).map_err(DialError::Malformed)?;
+                let greeting = Hello::decode_with(hello, Some(&me.opening));
+                let greeting = greeting.map_err(DialError::Malformed)?;
                 self.0.advance(length);
                 return check(greeting, me);
             }

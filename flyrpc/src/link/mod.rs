@@ -120,7 +120,7 @@ pub(crate) enum LinkError {
 /// One end of an open connection to a node.
 pub(crate) struct Link {
     peer: NodeInfo,
-    services: Vec<ServiceSpec>,
+    services: Arc<[ServiceSpec]>,
     fits: ArcSwap<Vec<(TypeId, Arc<Fits>)>>,
     state: ArcSwap<State>,
     /// Whether a change of it was announced and not looked at yet.
@@ -165,7 +165,7 @@ pub(crate) struct Surroundings<S> {
 impl Link {
     /// Makes an established connection a link, and starts its two tasks.
     pub(crate) fn start<S: Serve>(established: Established, node: Surroundings<S>) -> Arc<Link> {
-        let Established { stream, hello, epoch, clock, leftover, first_frames } = established;
+        let Established { stream, hello, epoch, clock, leftover, first_frames, .. } = established;
         let link = Arc::new(Link {
             peer: hello.node,
             services: hello.services,

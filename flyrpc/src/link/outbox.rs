@@ -24,6 +24,9 @@ const CHUNKS_A_WRITE: usize = 4;
 /// Buffers that grew beyond this are given back when they are empty.
 const KEEP: usize = 64 << 10;
 
+/// An idle link keeps so much.
+const IDLE: usize = 256;
+
 /// Frames and bodies that wait.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -168,9 +171,9 @@ impl Outbox {
         frames
     }
 
-    /// Gives unused memory back.
+    /// Gives unused memory back, but for what pings take.
     pub(super) fn shrink(&mut self) {
-        if self.frames.is_empty() {
+        if self.frames.is_empty() && self.frames.capacity() > IDLE {
             self.frames = Vec::new();
         }
         self.long.shrink_to_fit();

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -70,6 +71,7 @@ pub(super) async fn run<S: Serve>(
         link: &link,
         serve: &*serve,
         buffer: leftover,
+        busy: false,
         clock,
         heartbeat,
         held: VecDeque::new(),
@@ -85,7 +87,8 @@ pub(super) async fn run<S: Serve>(
     drop(reading);
     link.finish(error);
     if matches!(link.error(), Some(LinkError::Retired)) {
-        linger(&mut from, heartbeat).await;
+        // In a box: no other link should keep room for it.
+        Box::pin(linger(&mut from, heartbeat)).await;
     }
     link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
@@ -112,6 +115,8 @@ struct Reading<'a, S: Serve> {
     link: &'a Arc<Link>,
     serve: &'a S,
     buffer: BytesMut,
+    /// Whether the last read took all that there was room for.
+    busy: bool,
     clock: LinkClock,
     heartbeat: Duration,
     /// Requests that wait until the clocks are known again.
@@ -162,11 +167,13 @@ impl<S: Serve> Reading<'_, S> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.frames()?;
+        // One registration for the life of the link, rather than one for each read.
+        let mut ended = pin!(self.link.end.cancelled());
         loop {
             self.make_room();
             let count = tokio::select! {
                 biased;
-                () = self.link.end.cancelled() => return Ok(()),
+                () = &mut ended => return Ok(()),
                 _ = ticks.tick() => {
                     self.tick()?;
                     continue;
@@ -187,8 +194,7 @@ impl<S: Serve> Reading<'_, S> {
         }
         let spare = self.buffer.capacity() - self.buffer.len();
         if spare < IDLE_READ {
-            let busy = self.buffer.capacity() > 0;
-            self.buffer.reserve(if busy { READ } else { IDLE_READ });
+            self.buffer.reserve(if self.busy { READ } else { IDLE_READ });
         }
     }
 
@@ -226,6 +232,7 @@ impl<S: Serve> Reading<'_, S> {
             let over = self.link.has_no_calls();
             return Err(if over { LinkError::Retired } else { LinkError::Closed });
         }
+        self.busy = self.buffer.len() == self.buffer.capacity();
         if self.link.quiet_for.swap(0, Ordering::Relaxed) >= QUIET_HEARTBEATS {
             self.link.announce(LinkEventKind::QuietChanged);
         }
@@ -235,7 +242,9 @@ impl<S: Serve> Reading<'_, S> {
     /// One heartbeat: pings, and counts how many of them went by without a word.
     fn tick(&mut self) -> Result<(), LinkError> {
         if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
+            if self.buffer.capacity() > IDLE_READ {
+                self.buffer = BytesMut::new();
+            }
             let mut outbox = lock(&self.link.outbox);
             if outbox.is_empty() {
                 outbox.shrink();

@@ -24,10 +24,12 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// any other is reset.
 pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
     let mut batch = Vec::new();
+    // One registration for the life of the link, rather than one for each write.
+    let mut ended = pin!(link.end.cancelled());
     while !link.end.is_cancelled() {
         tokio::select! {
             biased;
-            () = link.end.cancelled() => break,
+            () = &mut ended => break,
             () = link.wake_writer.notified() => {}
         }
         // Whoever woke this task is often the first of many: those that are ready to run now
@@ -36,7 +38,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
         if link.is_shared() {
             tokio::task::yield_now().await;
         }
-        if let Err(error) = write_all(&link, &mut to, &mut batch).await {
+        if let Err(error) = write_all(&link, &mut to, &mut batch, ended.as_mut()).await {
             link.finish(LinkError::Broken(Arc::new(error)));
         }
         if batch.capacity() > KEEP {
@@ -56,6 +58,7 @@ async fn write_all(
     link: &Link,
     to: &mut Box<dyn StreamWriter>,
     batch: &mut Vec<u8>,
+    mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<()> {
     loop {
         batch.clear();
@@ -70,8 +73,8 @@ async fn write_all(
         let mut done = 0;
         while done < batch.len() {
             let written = |done: usize| before + frames.min(done as u64);
-            let Some(count) =
-                write(link, to, &batch[done..], written(done), written(batch.len())).await?
+            let (bytes, after) = (&batch[done..], written(batch.len()));
+            let Some(count) = write(link, to, bytes, written(done), after, ended.as_mut()).await?
             else {
                 return Ok(());
             };
@@ -96,8 +99,8 @@ async fn write(
     bytes: &[u8],
     before: u64,
     after: u64,
+    mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<Option<usize>> {
-    let mut ended = pin!(link.end.cancelled());
     poll_fn(|task| {
         link.written.store(after, Ordering::Release);
         if ended.as_mut().poll(task).is_ready() {

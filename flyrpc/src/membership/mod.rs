@@ -26,12 +26,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    fmt,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, net::SocketAddr, time::Duration};
 
 use foca::{
     Foca, Incarnation, Member, NoCustomBroadcast, Notification, PostcardCodec, State, Timer,
@@ -211,15 +206,12 @@ impl Membership {
     /// believed.
     pub fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
-        if self.left {
-            return;
-        }
-        if states.is_empty() {
+        if self.left || states.is_empty() {
             return;
         }
         let me = self.gossip.identity().clone();
         let claims = states.iter().filter_map(|state| state.check().ok());
-        let (about_me, claims): (Vec<_>, Vec<_>) = claims
+        let (about_me, mut claims): (Vec<_>, Vec<_>) = claims
             .take(self.settings.max_members)
             .partition(|claim: &Claim| claim.id.addr() == me.addr());
 
@@ -229,8 +221,13 @@ impl Membership {
             self.start_afresh();
         }
         self.claim_address(about_me.iter().map(|claim| &claim.id));
-        self.make_room(self.known(&claims).strangers(&claims));
-        let plan = Plan::new(&claims, self.known(&claims), |id| self.is_settled(id));
+        let mut known = self.known(&claims);
+        claims.retain(|claim| known.is_news(claim));
+        if known.room < known.strangers(&claims) {
+            self.forget_down();
+            known = self.known(&claims);
+        }
+        let plan = Plan::new(&claims, known, |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
         // A peer that holds this node down is told otherwise by a renewed identity.
         let held_down = about_me.iter().any(|claim| claim.down && claim.id == me);
@@ -442,17 +439,9 @@ impl Membership {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
-    /// What is known where `claims` are about.
     fn known(&self, claims: &[Claim]) -> Known {
-        let claimed: BTreeSet<_> = claims.iter().map(|claim| claim.id.addr()).collect();
-        let members =
-            self.gossip.iter_membership_state().map(|member| (member.id().addr(), member));
-        let members = members.filter(|(addr, _)| claimed.contains(addr));
-        Known {
-            members: members.map(|(addr, member)| (addr, member.clone())).collect(),
-            alive: self.gossip.num_members(),
-            room: self.room(),
-        }
+        let members = self.gossip.iter_membership_state();
+        Known::of(claims, members, self.gossip.num_members(), self.room())
     }
 
     fn is_settled(&self, down: &Identity) -> bool {

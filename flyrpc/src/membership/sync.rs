@@ -5,7 +5,11 @@
 //! and then the members of the buckets that differ. This decides what to believe of a peer's
 //! members; foca then applies it.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+};
 
 use foca::{Incarnation, Member, State};
 use serde::{Deserialize, Serialize};
@@ -173,6 +177,30 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What is known here of the members that `claims` are about.
+    pub(super) fn of<'a>(
+        claims: &[Claim],
+        members: impl Iterator<Item = &'a Member<Identity>>,
+        alive: usize,
+        room: usize,
+    ) -> Self {
+        let claimed: BTreeSet<SocketAddr> = claims.iter().map(|claim| claim.id.addr()).collect();
+        let members = members.filter(|member| claimed.contains(&member.id().addr()));
+        let members = members.map(|member| (member.id().addr(), member.clone())).collect();
+        Known { members, alive, room }
+    }
+
+    /// Whether a claim says anything but that a live member is alive. foca would find so, too, but
+    /// looks for each among all members.
+    pub(super) fn is_news(&self, claim: &Claim) -> bool {
+        let known = self.members.get(&claim.id.addr()).is_some_and(|member| {
+            member.state() != State::Down
+                && *member.id() == claim.id
+                && member.incarnation() >= claim.incarnation
+        });
+        claim.down || !known
+    }
+
     /// How many of `claims` bring a member that is not known yet.
     pub(super) fn strangers(&self, claims: &[Claim]) -> usize {
         let is_stranger =

@@ -7,6 +7,6 @@ mod table;
 
 pub(crate) use self::{
     fit::{Fit, Fits},
-    pick::{Choice, Pick, pick},
+    pick::{Choice, Pick, draw, pick},
     table::{Entry, Reach, Standing, Table},
 };

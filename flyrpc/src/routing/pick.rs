@@ -57,6 +57,35 @@ impl<T> Best<T> {
     }
 }
 
+/// How many nodes of a region are looked at before all of them are.
+const DRAWS: u64 = 8;
+
+/// Picks among `candidates` as [`pick`] does, but most often without looking at more than one: of a
+/// region in which most nodes can take the call, one drawn at random can.
+///
+/// Which of them it is stays as random as if all had been looked at: each draw gives equals the same
+/// chance, and if all draws fail, so does the pick among all.
+pub(crate) fn draw<'a, L: Reach>(
+    candidates: &'a [Arc<Entry<L>>],
+    pick: &Pick<'_, impl Fn(&L) -> Fit>,
+) -> Choice<'a, L> {
+    // Of a few, some may be out of the question for long: then the draws are wasted.
+    if !pick.nearest && candidates.len() as u64 > DRAWS {
+        for turn in 1..=DRAWS {
+            let place = mix(pick.random, turn) % candidates.len() as u64;
+            let entry = &candidates[place as usize];
+            let Some(link) = &entry.link else { continue };
+            if link.standing(pick.service) == Standing::Good
+                && !pick.tried.contains(entry.info.id())
+                && matches!((pick.fit)(link), Fit::Yes { .. })
+            {
+                return Choice::Send(entry);
+            }
+        }
+    }
+    self::pick(candidates.iter(), pick)
+}
+
 /// Picks among `candidates`: one that fits and has an open link, at random or the nearest; else one
 /// without a link; else one that has been quiet, or whose link was lost.
 pub(crate) fn pick<'a, L: Reach + 'a>(
@@ -219,6 +248,29 @@ mod tests {
     #[test]
     fn the_nearest_is_picked_when_asked_for() {
         assert_eq!(choose(&[good(30), good(10), good(20)], true, 3), "send to n1");
+    }
+
+    #[test]
+    fn of_many_each_that_can_take_the_call_is_drawn_equally_often() {
+        let held = || standing(Standing::NotAccepting(Refusal::Held));
+        let links: Vec<_> = (0..40).map(|n| if n % 4 == 0 { good(n) } else { held() }).collect();
+        let entries = entries(&links);
+        let mut counts = [0u32; 40];
+        for random in 0..10_000 {
+            let with = Pick {
+                service: "S",
+                fit: |path: &Path| path.fit.clone(),
+                tried: &[],
+                nearest: false,
+                random: mix(random, 1),
+            };
+            let Choice::Send(entry) = draw(&entries, &with) else { panic!("a node can take it") };
+            counts[entry.info.name()[1..].parse::<usize>().unwrap()] += 1;
+        }
+        let (picked, others): (Vec<_>, Vec<_>) =
+            counts.iter().enumerate().partition(|(place, _)| place % 4 == 0);
+        assert!(picked.iter().all(|(_, count)| (850..1_150).contains(*count)), "{picked:?}");
+        assert!(others.iter().all(|(_, count)| **count == 0), "{others:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The handshake: what each end of a link says of itself, and what it says when that changes.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub(crate) struct Hello {
     /// The most bytes of a body that it takes.
     pub(crate) max_body: u64,
     /// What it serves. A method's number on the link is its place in this list, services in order.
-    pub(crate) services: Vec<ServiceSpec>,
+    pub(crate) services: Arc<[ServiceSpec]>,
     /// What it accepts now.
     pub(crate) state: State,
     /// Its clock, as in a ping.
@@ -73,32 +73,71 @@ struct NodeField {
     max_body: u64,
 }
 
-impl Hello {
-    /// The payload of a hello frame.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut to = Vec::new();
-        varint::put(VERSIONS.0, &mut to);
-        varint::put(VERSIONS.1, &mut to);
+/// What a node says on every link alike, encoded once.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    services: Arc<[ServiceSpec]>,
+    encoded_services: Vec<u8>,
+    encoded: Vec<u8>,
+}
+
+impl Opening {
+    pub(crate) fn new(
+        cluster: &str,
+        node: &NodeInfo,
+        max_body: u64,
+        services: &Arc<[ServiceSpec]>,
+        state: &State,
+    ) -> Self {
+        let mut encoded = Vec::new();
+        varint::put(VERSIONS.0, &mut encoded);
+        varint::put(VERSIONS.1, &mut encoded);
         let node = NodeField {
-            cluster: self.cluster.clone(),
-            name: self.node.name().to_owned(),
-            boot: self.node.id().boot(),
-            region: self.node.region().clone(),
-            addr: self.node.addr(),
-            max_body: self.max_body,
+            cluster: cluster.to_owned(),
+            name: node.name().to_owned(),
+            boot: node.id().boot(),
+            region: node.region().clone(),
+            addr: node.addr(),
+            max_body,
         };
-        put(field::NODE, &node, &mut to);
-        put(field::SERVICES, &self.services, &mut to);
-        put(field::STATE, &self.state, &mut to);
-        put(field::STAMP, &self.stamp, &mut to);
-        if let Some(echo) = self.echo {
+        put(field::NODE, &node, &mut encoded);
+        let encoded_services = value(&&services[..]);
+        fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut encoded);
+        put(field::STATE, state, &mut encoded);
+        Opening { services: Arc::clone(services), encoded_services, encoded }
+    }
+
+    /// The payload of a hello frame.
+    pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
+        let mut to = self.encoded.clone();
+        put(field::STAMP, &stamp, &mut to);
+        if let Some(echo) = echo {
             put(field::ECHO, &echo, &mut to);
         }
         to
     }
+}
+
+impl Hello {
+    /// The payload of a hello frame.
+    #[cfg(test)]
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Hello { cluster, node, max_body, services, state, .. } = self;
+        Opening::new(cluster, node, *max_body, services, state).encode(self.stamp, self.echo)
+    }
 
     /// Reads the payload of a hello frame.
-    pub(crate) fn decode(mut from: &[u8]) -> Result<Greeting, Malformed> {
+    #[cfg(test)]
+    pub(crate) fn decode(from: &[u8]) -> Result<Greeting, Malformed> {
+        Hello::decode_with(from, None)
+    }
+
+    /// Reads the payload of a hello frame. A node that serves the same as `ours` says so in the same
+    /// bytes, which most nodes of a cluster do: then it shares the list.
+    pub(crate) fn decode_with(
+        mut from: &[u8],
+        ours: Option<&Opening>,
+    ) -> Result<Greeting, Malformed> {
         let first = varint::take(&mut from)?;
         let last = varint::take(&mut from)?;
         if first > last || last < VERSIONS.0 || first > VERSIONS.1 {
@@ -118,7 +157,7 @@ impl Hello {
             node: NodeInfo::new(NodeId::new(&node.name, node.boot), node.region, node.addr),
             cluster: node.cluster,
             max_body: node.max_body,
-            services: take(field::SERVICES, &found)?,
+            services: services(&found, ours)?,
             state: take(field::STATE, &found)?,
             stamp: take(field::STAMP, &found)?,
             echo,
@@ -147,10 +186,26 @@ impl State {
     }
 }
 
-fn put(number: u64, value: &impl Serialize, to: &mut Vec<u8>) {
+fn put(number: u64, what: &impl Serialize, to: &mut Vec<u8>) {
+    fields::put(number, Unknown::Skip, &value(what), to);
+}
+
+fn value(of: &impl Serialize) -> Vec<u8> {
     let mut encoded = Vec::new();
-    body::encode(value, &mut encoded).expect("the handshake's own types always encode");
-    fields::put(number, Unknown::Skip, &encoded, to);
+    body::encode(of, &mut encoded).expect("the handshake's own types always encode");
+    encoded
+}
+
+fn services(
+    found: &BTreeMap<u64, Vec<u8>>,
+    ours: Option<&Opening>,
+) -> Result<Arc<[ServiceSpec]>, Malformed> {
+    match ours {
+        Some(ours) if found.get(&field::SERVICES) == Some(&ours.encoded_services) => {
+            Ok(Arc::clone(&ours.services))
+        }
+        _ => take::<Vec<ServiceSpec>>(field::SERVICES, found).map(Arc::from),
+    }
 }
 
 fn take<T: serde::de::DeserializeOwned>(
@@ -172,7 +227,7 @@ mod tests {
             cluster: "app".to_owned(),
             node: NodeInfo::new(NodeId::new("web", u64::MAX), Region::from("iad"), addr),
             max_body: 1 << 25,
-            services: vec![ServiceSpec::of::<<InternalClient as Client>::Request>()],
+            services: [ServiceSpec::of::<<InternalClient as Client>::Request>()].into(),
             state: state(),
             stamp: 1 << 40,
             echo,
@@ -195,6 +250,20 @@ mod tests {
             assert_eq!(decoded, Ok(Greeting::Hello(Box::new(hello(echo)))));
         }
         assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn equal_lists_of_services_are_shared_and_others_are_read() {
+        let ours = |services: &Arc<[ServiceSpec]>| {
+            Opening::new("app", &hello(None).node, 1, services, &state())
+        };
+        let theirs = hello(None);
+        let read = |ours: &Opening| match Hello::decode_with(&theirs.encode(), Some(ours)) {
+            Ok(Greeting::Hello(read)) => read.services,
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(&read(&ours(&theirs.services)), &theirs.services));
+        assert_eq!(read(&ours(&Arc::from([]))), theirs.services);
     }
 
     #[test]
