@@ -156,6 +156,8 @@ struct Cluster {
 
 struct Leaving {
     until: Duration,
+    /// The same for links on which replies are still on their way.
+    at_most: Duration,
     done: oneshot::Sender<()>,
 }
 
@@ -215,7 +217,8 @@ impl Cluster {
     fn next_step(&self) -> Duration {
         if let Some(leaving) = &self.leaving {
             // It does nothing of its own accord any more.
-            return leaving.until;
+            let later = leaving.until <= self.now();
+            return if later { leaving.at_most } else { leaving.until };
         }
         let dials = self.peers.iter().filter(|(_, peer)| !self.is_reached_elsewhere(peer));
         let dials = dials.filter_map(|(_, peer)| peer.next_dial());
@@ -283,7 +286,7 @@ impl Cluster {
                 // The peer may have given up.
                 let _ = done.send(());
             }
-            Command::Leave { within, done } => self.leave(within, done),
+            Command::Leave { within, at_most, done } => self.leave(within, at_most, done),
         }
     }
 
