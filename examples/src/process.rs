@@ -1,12 +1,14 @@
 //! Child processes that cannot outlive their parent, and what nodes say when they are up.
 //!
-//! A child is this very program, run again with other arguments. It is killed when its [`Child`] is
-//! dropped; if the parent is killed itself, the child notices that its standard input has ended.
+//! A child is this very program, run again with other arguments, or one that was built beside it. It
+//! is killed when its [`Child`] is dropped; if the parent is killed itself, the child notices that its
+//! standard input has ended.
 
 use std::{
     error::Error,
     ffi::OsStr,
     io::{self, Read},
+    path::Path,
     process::{ExitStatus, Stdio},
     thread,
 };
@@ -41,7 +43,20 @@ impl Child {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         logs: bool,
     ) -> io::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        Child::spawn_program(&std::env::current_exe()?, args, logs)
+    }
+
+    /// The same for another program.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be done.
+    pub fn spawn_program(
+        program: &Path,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        logs: bool,
+    ) -> io::Result<Self> {
+        let mut process = Command::new(program)
             .args(args)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())

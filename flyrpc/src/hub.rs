@@ -76,8 +76,9 @@ pub(crate) enum Command {
     },
     /// Learn of members from the node at this address, and say when that is done.
     Learn { from: SocketAddr, members: Vec<MemberState>, done: oneshot::Sender<()> },
-    /// Leave the cluster, end the links when they are done, and say when that is.
-    Leave { within: Duration, done: oneshot::Sender<()> },
+    /// Leave the cluster, end the links when they are done, and say when that is: `within` this time,
+    /// or `at_most` that if replies are still on their way.
+    Leave { within: Duration, at_most: Duration, done: oneshot::Sender<()> },
 }
 
 /// How many events a slow listener may fall behind.

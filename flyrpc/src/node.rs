@@ -19,7 +19,8 @@ use crate::{
     service::Request,
 };
 
-/// How long links may take, after the drain, to say goodbye.
+/// How long links may take, after the drain, to say goodbye; those that still carry replies may take
+/// what is left of the drain timeout, too.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A node of a cluster, running in this process: it serves others, knows who is where, and makes
@@ -265,10 +266,12 @@ impl Node {
     /// Drains, leaves the membership, and closes the links. New calls made by this process fail with
     /// [`RpcError::ShutDown`] once it has drained. Dropping the future leaves the node draining.
     pub async fn shutdown(&self) {
+        let drained_by = self.handle.env().now() + self.drain_timeout;
         self.drain().await;
         if self.handle.shut_down() {
             let (done, left) = tokio::sync::oneshot::channel();
-            self.handle.command(Command::Leave { within: FAREWELL, done });
+            let at_most = drained_by.saturating_duration_since(self.handle.env().now()) + FAREWELL;
+            self.handle.command(Command::Leave { within: FAREWELL, at_most, done });
             // The task is gone already if the node has stopped.
             let _ = left.await;
             self.handle.stop().cancel();

@@ -1,8 +1,9 @@
 //! A node in a process of its own, for the tests that kill, stop and restart it.
 //!
 //! It is configured by the environment alone, as in production. It says `at <address>` when it has
-//! started, and one line for each call that begins. It ends when its standard input does, so that
-//! none is left behind, whatever becomes of the test.
+//! started, `began` for each call that begins, and `ended` for each that ends. It ends when its
+//! standard input does, so that none is left behind, whatever becomes of the test; at SIGINT or
+//! SIGTERM it shuts down, and says `down` at last.
 
 use std::{io::Write, time::Duration};
 
@@ -12,6 +13,8 @@ use tokio::io::AsyncReadExt;
 #[fly_rpc]
 trait Worker {
     async fn work(&self, millis: u64) -> String;
+    #[rpc(detached)]
+    async fn work_detached(&self, millis: u64) -> String;
 }
 
 struct Here;
@@ -20,7 +23,12 @@ impl Worker for Here {
     async fn work(&self, millis: u64) -> String {
         say("began");
         tokio::time::sleep(Duration::from_millis(millis)).await;
+        say("ended");
         std::env::var("FLY_MACHINE_ID").unwrap_or_default()
+    }
+
+    async fn work_detached(&self, millis: u64) -> String {
+        self.work(millis).await
     }
 }
 
@@ -42,5 +50,13 @@ async fn main() {
         Err(error) => return say(&format!("failed: {error}")),
     };
     say(&format!("at {}", node.addr()));
-    let _ = tokio::io::stdin().read(&mut [0]).await;
+    tokio::select! {
+        _ = async { tokio::io::stdin().read(&mut [0]).await } => {}
+        ended = node.run_until_signal() => {
+            ended.expect("signals can be listened for");
+            say("down");
+        }
+    }
+    // Not even a read of standard input that goes on in another thread keeps it.
+    std::process::exit(0);
 }

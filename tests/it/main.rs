@@ -15,6 +15,7 @@ mod other_peers;
 mod primary;
 mod processes;
 mod retries;
+mod rollout;
 mod shutdown;
 mod support;
 mod targets;

@@ -24,6 +24,8 @@ use crate::support::{millis, secs};
 #[fly_rpc]
 trait Worker {
     async fn work(&self, millis: u64) -> String;
+    #[rpc(detached)]
+    async fn work_detached(&self, millis: u64) -> String;
 }
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -35,7 +37,9 @@ struct Process {
     child: Child,
     addr: SocketAddr,
     begun: Arc<AtomicUsize>,
-    _reading: JoinHandle<()>,
+    ended: Arc<AtomicUsize>,
+    /// The last line that it wrote.
+    reading: JoinHandle<String>,
 }
 
 impl Process {
@@ -50,6 +54,7 @@ impl Process {
             .env("FLYRPC_LISTEN", listen.to_string())
             .env("FLYRPC_SEEDS", seeds.join(","))
             .env("HEARTBEAT_MS", HEARTBEAT.as_millis().to_string())
+            .env("FLYRPC_DRAIN_TIMEOUT", "2s")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -59,13 +64,20 @@ impl Process {
         let first = lines.next_line().await.unwrap().expect("a first line");
         let addr = first.strip_prefix("at ").unwrap_or_else(|| panic!("{name}: {first}"));
         let addr = addr.parse().unwrap();
-        let begun = Arc::<AtomicUsize>::default();
-        let reading = tokio::spawn(count(lines, Arc::clone(&begun)));
-        Process { child, addr, begun, _reading: reading }
+        let (begun, ended) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let reading = tokio::spawn(count(lines, Arc::clone(&begun), Arc::clone(&ended)));
+        Process { child, addr, begun, ended, reading }
     }
 
     fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has ended well, and gives the last line that it wrote.
+    async fn last_line(mut self) -> String {
+        let status = tokio::time::timeout(LONG, self.child.wait()).await.expect("it ends").unwrap();
+        assert!(status.success(), "{status}");
+        self.reading.await.unwrap()
     }
 
     async fn signal(&self, signal: &str) {
@@ -80,10 +92,19 @@ impl Process {
     }
 }
 
-async fn count(mut lines: Lines<BufReader<ChildStdout>>, begun: Arc<AtomicUsize>) {
-    while let Ok(Some(_)) = lines.next_line().await {
-        begun.fetch_add(1, Ordering::SeqCst);
+/// Counts calls until there are no more lines, and gives the last.
+async fn count(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+) -> String {
+    let mut last = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        begun.fetch_add(usize::from(line == "began"), Ordering::SeqCst);
+        ended.fetch_add(usize::from(line == "ended"), Ordering::SeqCst);
+        last = line;
     }
+    last
 }
 
 fn any_port() -> SocketAddr {
@@ -203,4 +224,64 @@ async fn a_process_that_starts_late_is_waited_for() {
     tokio::time::sleep(millis(500)).await;
     let _late = Process::start("late", addr, &[]).await;
     assert_eq!(waiting.await.unwrap().unwrap(), "late");
+}
+
+#[tokio::test]
+async fn either_signal_lets_calls_end_and_refuses_others() {
+    for signal in ["-TERM", "-INT"] {
+        let (a, b) = (
+            Process::start("a", any_port(), &[]).await,
+            Process::start("b", any_port(), &[]).await,
+        );
+        let (node, worker) = caller(&[a.addr, b.addr]).await;
+        let on_a = node.nodes_in("iad").into_iter().find(|info| info.name() == "a").unwrap();
+        let on_a = worker.on_node(on_a.id());
+        let running = tokio::spawn(on_a.work(700));
+        let given_up = tokio::spawn(on_a.work_detached(900));
+        eventually(async || a.begun() == 2).await;
+        given_up.abort();
+        a.signal(signal).await;
+        // It still runs both, and takes no more.
+        eventually(async || matches!(on_a.work(0).await, Err(RpcError::NoNode { .. }))).await;
+        for _ in 0..20 {
+            assert_eq!(worker.work(0).await.unwrap(), "b");
+        }
+        assert_eq!(running.await.unwrap().unwrap(), "a");
+        let (begun, ended) = (Arc::clone(&a.begun), Arc::clone(&a.ended));
+        assert_eq!(a.last_line().await, "down");
+        // The detached one, too.
+        assert_eq!(begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_drain_is_cut_off_with_an_error_that_says_so() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let (_node, worker) = caller(&[a.addr]).await;
+    let running = tokio::spawn(worker.work(60_000));
+    eventually(async || a.begun() == 1).await;
+    let start = Instant::now();
+    a.signal("-TERM").await;
+    let error = running.await.unwrap().unwrap_err();
+    assert!(start.elapsed() >= secs(2), "{:?}", start.elapsed());
+    assert!(error.may_have_executed());
+    let RpcError::Disconnected { sent: true, source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("drain timeout"), "{source}");
+    assert_eq!(a.last_line().await, "down");
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_a_process_at_once() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let (_node, worker) = caller(&[a.addr]).await;
+    let running = tokio::spawn(worker.work(60_000));
+    eventually(async || a.begun() == 1).await;
+    let start = Instant::now();
+    a.signal("-TERM").await;
+    eventually(async || matches!(worker.work(0).await, Err(RpcError::NoNode { .. }))).await;
+    a.signal("-INT").await;
+    let error = running.await.unwrap().unwrap_err();
+    assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
+    assert_eq!(a.last_line().await, "down");
+    assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
 }

@@ -87,6 +87,37 @@ async fn a_wait_outlasts_refusals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_outlasts_refusals_of_as_many_nodes_as_are_tried() {
+    let mut world = World::new();
+    let hkg = world.start("hkg-0", "hkg").await;
+    for name in ["iad-0", "iad-1", "iad-2"] {
+        full(&mut world, &hkg, name).await;
+    }
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(30));
+    let start = Instant::now();
+    let waiting = tokio::spawn(probe.wait(secs(20)).shout("a".into()));
+    sleep(secs(10)).await;
+    let _free = world.start("iad-3", "iad").await;
+    assert_eq!(waiting.await.unwrap().unwrap().1, "iad-3");
+    assert!(start.elapsed() < secs(15), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_call_that_waits_outlasts_a_crash() {
+    let mut world = World::new();
+    let _first = world.start("iad-0", "iad").await;
+    let hkg = world.start("hkg-0", "hkg").await;
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60)).wait(secs(30));
+    let call = tokio::spawn(probe.slow_but_repeatable(2_000));
+    sleep(secs(1)).await;
+    world.net.crash("iad-0");
+    sleep(secs(5)).await;
+    let _second = world.restart("iad-0", "iad").await;
+    assert_eq!(call.await.unwrap().unwrap(), 2_000);
+    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idempotent_call_that_may_have_run_says_so_though_the_last_node_refused_it() {
     let mut world = World::new();
     let first = world.start("iad-0", "iad").await;

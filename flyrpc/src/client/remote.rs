@@ -83,17 +83,25 @@ async fn attempts<R: Request>(
                 match outcome {
                     Ok(Some(response)) => return Ok(response),
                     Ok(None) => {}
-                    Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
-                        attempt += 1;
+                    Err(error) if may_retry(call, &error) => {
                         if error.may_have_executed() {
                             *unsettled = Some(error.clone());
                         }
-                        // A link that takes no more calls may have a successor by now: of two that
-                        // were opened at once one is given up.
-                        if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
-                            tried.push(entry.info.id().clone());
+                        if attempt < ATTEMPTS {
+                            attempt += 1;
+                            // A link that takes no more calls may have a successor by now: of two
+                            // that were opened at once one is given up.
+                            if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
+                                tried.push(entry.info.id().clone());
+                            }
+                            last = Some(error);
+                        } else {
+                            // Enough were asked; in a while they may take it.
+                            wait_for_change(node, call, error, true, wait_until, &mut changes)
+                                .await?;
+                            tried.clear();
+                            attempt = 1;
                         }
-                        last = Some(error);
                     }
                     Err(error) => return Err(error),
                 }
@@ -200,11 +208,15 @@ fn may_retry(call: &Call, error: &RpcError) -> bool {
     }
 }
 
-/// Whether a call that waits for a node may hope that this changes.
+/// Whether a call that waits for a node may hope that this changes. After a link that was lost only
+/// such calls ask that may go elsewhere.
 fn can_wait(error: &RpcError) -> bool {
     matches!(
         error,
-        RpcError::NoNode { .. } | RpcError::Refused { .. } | RpcError::NotPrimary { .. }
+        RpcError::NoNode { .. }
+            | RpcError::Refused { .. }
+            | RpcError::NotPrimary { .. }
+            | RpcError::Disconnected { .. }
     )
 }
 

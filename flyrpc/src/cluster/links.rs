@@ -153,17 +153,20 @@ impl Cluster {
         self.peers.values().flat_map(|peer| &peer.links)
     }
 
-    pub(super) fn leave(&mut self, within: Duration, done: oneshot::Sender<()>) {
+    pub(super) fn leave(&mut self, within: Duration, at_most: Duration, done: oneshot::Sender<()>) {
         let now = self.now();
         self.membership.leave(now);
         self.drain_membership();
         self.links().for_each(|link| link.retire(GoingAway::Leaving));
-        self.leaving = Some(Leaving { until: now + within, done });
+        self.leaving = Some(Leaving { until: now + within, at_most: now + at_most, done });
     }
 
     /// Stops once every link has ended, or the time for that is over.
     pub(super) fn finish_leaving(&mut self) {
-        let over = self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.now());
+        let Some(Leaving { until, at_most, .. }) = self.leaving else { return };
+        let now = self.now();
+        let delivering = now < at_most && self.links().any(|link| link.is_delivering());
+        let over = until <= now && !delivering;
         if (over || self.links().next().is_none())
             && let Some(leaving) = self.leaving.take()
         {

@@ -177,6 +177,8 @@ struct Cluster {
 
 struct Leaving {
     until: Duration,
+    /// The same for links on which replies are still on their way.
+    at_most: Duration,
     done: oneshot::Sender<()>,
 }
 
@@ -236,7 +238,8 @@ impl Cluster {
     fn next_step(&mut self) -> Duration {
         if let Some(leaving) = &self.leaving {
             // It does nothing of its own accord any more.
-            return leaving.until;
+            let later = leaving.until <= self.now();
+            return if later { leaving.at_most } else { leaving.until };
         }
         let now = self.now();
         self.membership
@@ -307,7 +310,7 @@ impl Cluster {
                 // The peer may have given up.
                 let _ = done.send(());
             }
-            Command::Leave { within, done } => self.leave(within, done),
+            Command::Leave { within, at_most, done } => self.leave(within, at_most, done),
         }
     }
 

@@ -113,6 +113,11 @@ pub(crate) enum LinkError {
     Malformed(Malformed),
     #[error("the link was retired")]
     Retired,
+    /// It ended after the peer had said that it leaves, with calls under way.
+    #[error(
+        "the node was shut down, which waits for calls no longer than its drain timeout allows"
+    )]
+    Left,
     #[error("this node was shut down")]
     ShutDown,
 }
@@ -142,6 +147,8 @@ pub(crate) struct Link {
     round_trip: AtomicU64,
     /// Whether this end, and the other, will start no more requests.
     retired: [AtomicBool; 2],
+    /// Whether the peer said that it leaves.
+    left: AtomicBool,
     ended: OnceLock<LinkError>,
     /// Cancelled at the end, whatever it was; the tasks wait for it.
     end: CancellationToken,
@@ -185,6 +192,7 @@ impl Link {
             quiet_for: AtomicU32::new(0),
             round_trip: AtomicU64::new(clock.round_trip().unwrap_or(u64::MAX)),
             retired: Default::default(),
+            left: AtomicBool::new(false),
             ended: OnceLock::new(),
             end: CancellationToken::new(),
         });
@@ -273,6 +281,21 @@ impl Link {
     pub(crate) fn send_state(&self, state: &State) {
         let encoded = state.encode();
         self.post(|to| frame::put_state(&encoded, to));
+    }
+
+    /// Whether replies are still on their way to a peer that is there, as far as is known.
+    pub(crate) fn is_delivering(&self) -> bool {
+        let under_way = match self.ended.get() {
+            // A link that ended well is kept until the peer has taken in all that was written.
+            Some(error) => matches!(error, LinkError::Retired),
+            // What the socket has taken comes before this end's goodbye, which the peer answers.
+            None => {
+                !self.retired[THEIRS].load(Ordering::Acquire)
+                    || !lock(&self.running).is_empty()
+                    || !lock(&self.outbox).is_idle()
+            }
+        };
+        under_way && !self.is_quiet()
     }
 
     /// Starts no more requests and asks for none. When those under way in both directions are
@@ -397,6 +420,11 @@ impl Link {
 
     /// Ends the link, once.
     fn finish(&self, error: LinkError) {
+        let expected = matches!(error, LinkError::Closed | LinkError::Broken(_));
+        let error = match error {
+            _ if expected && self.left.load(Ordering::Acquire) => LinkError::Left,
+            error => error,
+        };
         if self.ended.set(error).is_err() {
             return;
         }

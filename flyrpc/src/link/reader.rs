@@ -76,7 +76,6 @@ pub(super) async fn run<S: Serve>(
         heartbeat,
         held: VecDeque::new(),
         unanswered: 0,
-        said_goodbye: false,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
     };
@@ -123,8 +122,6 @@ struct Reading<'a, S: Serve> {
     held: VecDeque<Admitted<S>>,
     /// How many heartbeats went by since the last pong.
     unanswered: u32,
-    /// Whether the peer said that it leaves.
-    said_goodbye: bool,
     /// Requests whose bodies are not complete yet.
     requests: BTreeMap<u64, (Admitted<S>, Partial)>,
     /// Replies whose bodies are not complete yet.
@@ -338,11 +335,12 @@ impl<S: Serve> Reading<'_, S> {
 
     fn going_away(&mut self, reason: GoingAway) {
         let again = self.link.retired[THEIRS].swap(true, Ordering::AcqRel);
+        let leaves = reason == GoingAway::Leaving;
+        let said_before = leaves && self.link.left.swap(true, Ordering::AcqRel);
         // Once for each reason there is, a second goodbye is news.
-        if again && (reason == GoingAway::Superseded || self.said_goodbye) {
+        if again && (!leaves || said_before) {
             return;
         }
-        self.said_goodbye |= reason == GoingAway::Leaving;
         // Calls that wait for space must look for another link.
         self.link.space.notify_waiters();
         self.link.announce(LinkEventKind::GoingAway(reason));

@@ -1,26 +1,17 @@
 //! The processes of the tour: nodes, and a server that is none.
 
-use std::{
-    collections::BTreeMap,
-    error::Error,
-    io,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, error::Error, io, net::SocketAddr};
 
-use flyrpc::{Event, Node, NodeInfo, PeerState, Region};
+use flyrpc::{Node, NodeInfo, Region};
 use flyrpc_examples::{
     process::{self, Child, Signal},
     text::{TextClient, TextService},
+    watch,
 };
-use futures_util::{StreamExt, stream::BoxStream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-
-/// How long anything may take to be noticed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A node in a process of its own.
 pub(crate) struct Member {
@@ -65,7 +56,7 @@ impl Cluster {
             Cluster { me, text, members, stranger: stranger_addr, _stranger, seeds, logs };
         cluster.me.ready().await;
         for member in cluster.members.values() {
-            cluster.until_linked(&member.info).await?;
+            watch::until_callable(&cluster.me, &member.info).await?;
         }
         Ok(cluster)
     }
@@ -81,28 +72,6 @@ impl Cluster {
         let info = member.info.clone();
         self.members.insert(name.to_owned(), member);
         Ok(info)
-    }
-
-    /// Waits until there is a link to `node`.
-    pub(crate) async fn until_linked(&self, node: &NodeInfo) -> io::Result<()> {
-        let linked = || {
-            let peers = self.me.peers();
-            peers
-                .iter()
-                .any(|peer| peer.node.as_ref() == Some(node) && peer.state == PeerState::Linked)
-        };
-        self.until(&format!("a link to {node}"), linked).await
-    }
-
-    /// Waits until something is so, which events of this node may change.
-    async fn until(&self, what: &str, is_so: impl Fn() -> bool) -> io::Result<()> {
-        let mut events = self.me.events();
-        let start = Instant::now();
-        while !is_so() {
-            let left = PATIENCE.saturating_sub(start.elapsed());
-            next(&mut events, what, left).await?;
-        }
-        Ok(())
     }
 }
 
@@ -129,27 +98,6 @@ impl Member {
             Ok(Member { child, info })
         })
     }
-}
-
-/// Waits for an event that `wanted` picks out, and says how long that took.
-pub(crate) async fn event(
-    events: &mut BoxStream<'static, Event>,
-    what: &str,
-    wanted: impl Fn(&Event) -> bool,
-) -> io::Result<Duration> {
-    let start = Instant::now();
-    while !wanted(&next(events, what, PATIENCE.saturating_sub(start.elapsed())).await?) {}
-    Ok(start.elapsed())
-}
-
-async fn next(
-    events: &mut BoxStream<'static, Event>,
-    what: &str,
-    within: Duration,
-) -> io::Result<Event> {
-    let late = || io::Error::other(format!("no sign of {what} within {PATIENCE:?}"));
-    let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
-    event.ok_or_else(late)
 }
 
 /// Ends all nodes in good order. True if all of them ended so.

@@ -10,6 +10,7 @@ use flyrpc_examples::{
     process::Signal,
     show,
     text::{TextClient, Whoami},
+    watch,
 };
 
 use crate::{
@@ -269,7 +270,7 @@ async fn a_crash(cluster: &mut Cluster, report: &mut Report) -> Lesson {
             },
         )
         .await;
-    cluster::event(&mut events, "the crash", |event| *event == Event::Down(dead.clone())).await?;
+    watch::event(&mut events, "the crash", |event| *event == Event::Down(dead.clone())).await?;
     let noticed = start.elapsed();
     report.check(noticed < AT_ONCE, "node.events()", "Down(hkg-1)", noticed);
     report
@@ -303,7 +304,7 @@ async fn a_restart(cluster: &mut Cluster, report: &mut Report) -> Lesson {
             whereabouts,
         )
         .await;
-    cluster.until_linked(&info).await?;
+    watch::until_callable(&cluster.me, &info).await?;
     report
         .answered(
             "on_region(\"hkg\").whoami()",
@@ -339,7 +340,7 @@ async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson 
             |pause| format!("answered, {} later", show::time(*pause)),
         )
         .await;
-    cluster::event(&mut events, "the leave", |event| *event == Event::Left(leaver.clone())).await?;
+    watch::event(&mut events, "the leave", |event| *event == Event::Left(leaver.clone())).await?;
     report.check(true, "node.events()", "Left(syd-1)", start.elapsed());
     let status = cluster.member("syd-1").child.ended().await?;
     report.check(status.success(), "the process", status, start.elapsed());

@@ -1,0 +1,66 @@
+//! Waits for what a node learns of others.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use flyrpc::{Event, Node, NodeInfo, PeerState};
+use futures_util::{StreamExt, stream::BoxStream};
+
+/// How long anything may take to be noticed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `node` has a link to `other`, which takes calls.
+///
+/// # Errors
+///
+/// If that takes too long.
+pub async fn until_callable(node: &Node, other: &NodeInfo) -> io::Result<()> {
+    let callable = || {
+        let peers = node.peers();
+        let other = peers.iter().find(|peer| peer.node.as_ref() == Some(other));
+        other.is_some_and(|peer| peer.state == PeerState::Linked && peer.accepting)
+    };
+    until(node, &format!("a link to {other}"), callable).await
+}
+
+/// Waits until something is so, which events of `node` may change.
+///
+/// # Errors
+///
+/// If that takes too long; the error says what `what` is.
+pub async fn until(node: &Node, what: &str, is_so: impl Fn() -> bool) -> io::Result<()> {
+    let mut events = node.events();
+    let start = Instant::now();
+    while !is_so() {
+        let left = PATIENCE.saturating_sub(start.elapsed());
+        next(&mut events, what, left).await?;
+    }
+    Ok(())
+}
+
+/// Waits for an event that `wanted` picks out, and says how long that took.
+///
+/// # Errors
+///
+/// If that takes too long; the error says what `what` is.
+pub async fn event(
+    events: &mut BoxStream<'static, Event>,
+    what: &str,
+    wanted: impl Fn(&Event) -> bool,
+) -> io::Result<Duration> {
+    let start = Instant::now();
+    while !wanted(&next(events, what, PATIENCE.saturating_sub(start.elapsed())).await?) {}
+    Ok(start.elapsed())
+}
+
+async fn next(
+    events: &mut BoxStream<'static, Event>,
+    what: &str,
+    within: Duration,
+) -> io::Result<Event> {
+    let late = || io::Error::other(format!("no sign of {what} within {PATIENCE:?}"));
+    let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
+    event.ok_or_else(late)
+}
