@@ -1,1 +1,4 @@
-//! Holds no code: the tests of this package are in `it/` (behaviour) and `ui/` (diagnostics).
+//! What several of this package's targets share: randomized fault testing. The tests themselves are
+//! in `it/` (behaviour) and `ui/` (diagnostics).
+
+pub mod chaos;

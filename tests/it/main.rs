@@ -3,6 +3,7 @@
 mod at_most_once;
 mod attributes;
 mod calls;
+mod chaos;
 mod crashes;
 mod deadlines;
 mod encoded_local_calls;

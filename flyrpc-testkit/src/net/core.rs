@@ -78,6 +78,10 @@ impl Core {
         id
     }
 
+    pub(super) fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
     /// Acts on a connection if it is not over, and forgets it if it is over then.
     pub(super) fn conn<R>(
         &mut self,

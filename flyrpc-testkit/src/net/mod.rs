@@ -186,6 +186,13 @@ impl SimNet {
         let (name, addrs) = (name.into(), addrs.into_iter().collect());
         self.shared.with(|core| core.names.set(name, addrs));
     }
+
+    /// How many connections there are: each from its first packet until both its ends are closed and
+    /// nothing of it is under way any more. 0 once all programs have ended and what they sent has
+    /// arrived.
+    pub fn connections(&self) -> usize {
+        self.shared.with(|core| core.connections())
+    }
 }
 
 impl fmt::Debug for SimNet {

@@ -1,0 +1,50 @@
+//! Randomized fault testing (`flyrpc_tests::chaos`): a few seeds of many. The program `chaos` runs
+//! thousands.
+
+use std::hash::{BuildHasher, RandomState};
+
+use flyrpc_tests::chaos::run;
+
+/// Seeds that are run every time.
+const FIXED: std::ops::Range<u64> = 0..8;
+
+/// How many more are drawn anew each time.
+const FRESH: usize = 3;
+
+/// Seeds that once showed a bug of flyrpc; CHANGELOG.md lists those.
+const REGRESSIONS: [u64; 0] = [];
+
+#[track_caller]
+fn check(seed: u64) {
+    let report = run(seed);
+    assert!(
+        report.violations.is_empty(),
+        "seed {seed}: {:#?}\nto repeat it, with its plan and its trace:\n    \
+         cargo run --release --package flyrpc-tests --bin chaos -- --seed {seed} --trace",
+        report.violations
+    );
+}
+
+#[test]
+fn fixed_seeds_violate_nothing() {
+    FIXED.for_each(check);
+}
+
+#[test]
+fn seeds_that_found_bugs_find_them_no_more() {
+    REGRESSIONS.into_iter().for_each(check);
+}
+
+#[test]
+fn fresh_seeds_violate_nothing() {
+    // The one random number that std has.
+    (0..FRESH).for_each(|_| check(RandomState::new().hash_one(())));
+}
+
+#[test]
+fn equal_seeds_give_equal_runs() {
+    let text = |seed| run(seed).trace.map(|trace| trace.to_string());
+    let first = text(21);
+    assert!(first.is_some());
+    assert_eq!(first, text(21));
+}
