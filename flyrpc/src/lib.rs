@@ -69,6 +69,7 @@
 //! | learn what went wrong | [`RpcError`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | ask about the call being handled | [`context()`], [`Context`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`ServiceSpec`]; an [`Observer`] of its calls and links |
+//! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in another world than tokio's | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the package `flyrpc-testkit` has a simulated network in virtual time |
 //!
 //! # What it is not
@@ -112,6 +113,7 @@ pub mod __private;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;
+pub mod guide;
 
 /// Makes a service of a trait: what is called, what serves it, and what calls it.
 ///

@@ -75,7 +75,7 @@ impl Process {
 
     /// Waits until it has ended well, and gives the last line that it wrote.
     async fn last_line(mut self) -> String {
-        // Waiting closes its standard input otherwise, at which it ends at once.
+        // Waiting closes it, and would have the process end for that.
         let _stdin = self.child.stdin.take();
         let status = tokio::time::timeout(LONG, self.child.wait()).await.expect("it ends").unwrap();
         assert!(status.success(), "{status}");
