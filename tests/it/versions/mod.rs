@@ -3,6 +3,7 @@
 
 mod enums;
 mod methods;
+mod peers;
 mod scalars;
 mod serde_attributes;
 mod standard_types;
