@@ -33,6 +33,15 @@ thread_local! {
 /// Scratch buffers that grew beyond this are not kept.
 const KEEP: usize = 64 << 10;
 
+/// How an attempt went that has not failed.
+enum Attempted<T> {
+    Replied(T),
+    /// The link was closed before anything was sent: there may be another to the same node.
+    LinkClosed,
+    /// The node does not take the arguments of this call, so that nothing was sent.
+    Unfit(RpcError),
+}
+
 /// What a call does next.
 enum Step {
     Send(Arc<Entry<Arc<Link>>>),
@@ -81,8 +90,12 @@ async fn attempts<R: Request>(
                 let outcome = attempt_on(node, call, request, &entry, attempt, watch).await;
                 watch.end(outcome.as_ref().err());
                 match outcome {
-                    Ok(Some(response)) => return Ok(response),
-                    Ok(None) => {}
+                    Ok(Attempted::Replied(response)) => return Ok(response),
+                    Ok(Attempted::LinkClosed) => {}
+                    Ok(Attempted::Unfit(error)) => {
+                        tried.push(entry.info.id().clone());
+                        last = Some(error);
+                    }
                     Err(error) if attempt < ATTEMPTS && may_retry(call, &error) => {
                         attempt += 1;
                         if error.may_have_executed() {
@@ -210,8 +223,7 @@ fn can_wait(error: &RpcError) -> bool {
     )
 }
 
-/// One attempt, on one node. None if its link was closed before anything was sent: there may be
-/// another to the same node.
+/// One attempt, on one node.
 async fn attempt_on<R: Request>(
     node: &Hub,
     call: &Call,
@@ -219,14 +231,18 @@ async fn attempt_on<R: Request>(
     entry: &Entry<Arc<Link>>,
     attempt: u32,
     watch: &mut Watch<'_>,
-) -> Result<Option<R::Response>, RpcError> {
+) -> Result<Attempted<R::Response>, RpcError> {
     let info = &entry.info;
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
     body.clear();
     let limit = link.limit(call.service == OWN_SERVICE);
-    let number = encode(info, call, request, &fits, limit, &mut body)?;
+    let number = match encode(info, call, request, &fits, limit, &mut body) {
+        Ok(number) => number,
+        Err(error @ RpcError::Unsupported { .. }) => return Ok(Attempted::Unfit(error)),
+        Err(error) => return Err(error),
+    };
     let request_bytes = body.len();
     let outgoing =
         Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };
@@ -237,7 +253,7 @@ async fn attempt_on<R: Request>(
         }
         None => match within(node, call, link.send(outgoing, &body)).await {
             Some(Ok(pending)) => pending,
-            Some(Err(_)) => return Ok(None),
+            Some(Err(_)) => return Ok(Attempted::LinkClosed),
             None => return Err(timeout(call, Some(info.clone()), false)),
         },
     };
@@ -255,7 +271,7 @@ async fn attempt_on<R: Request>(
         // The serving node knows a little earlier that no answer will arrive in time.
         tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
     }
-    result.map(Some)
+    result.map(Attempted::Replied)
 }
 
 fn keep(mut scratch: Vec<u8>) {

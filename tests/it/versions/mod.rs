@@ -1,6 +1,7 @@
 //! Nodes of different versions side by side: what fits works both ways, and what does not is an
 //! error that says so, never another value.
 
+mod arguments;
 mod enums;
 mod methods;
 mod peers;
