@@ -81,10 +81,11 @@ async fn attempts<R: Request>(
     let mut tried = Vec::new();
     let mut attempt = 1;
     let mut last = None;
+    let mut moved = false;
     loop {
         let mut changes = node.changes();
         let table = node.table();
-        match next_step::<R>(node, call, request, &table, &tried) {
+        match next_step::<R>(node, call, request, &table, &tried, moved) {
             Step::Send(entry) => {
                 drop(table);
                 let outcome = attempt_on(node, call, request, &entry, attempt, watch).await;
@@ -101,6 +102,8 @@ async fn attempts<R: Request>(
                         if error.may_have_executed() {
                             *unsettled = Some(error.clone());
                         }
+                        moved |=
+                            matches!(error, RpcError::NotPrimary { .. }) && !call.wait.is_zero();
                         // A link that takes no more calls may have a successor by now: of two that
                         // were opened at once one is given up.
                         if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
@@ -157,12 +160,15 @@ async fn wait_for_change(
     Ok(())
 }
 
+/// What to do next. If the primary has `moved`, a call that waits for it goes to whichever node takes
+/// itself for primary.
 fn next_step<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
     table: &Table<Arc<Link>>,
     tried: &[NodeId],
+    moved: bool,
 ) -> Step {
     let place = request.method();
     let picking = Pick {
@@ -172,7 +178,9 @@ fn next_step<R: Request>(
         nearest: matches!(call.target, Target::Nearest),
         random: node.env().random(),
     };
+    let mut primaries = table.nodes().filter(|entry| moved && is_primary(entry)).peekable();
     let choice = match &call.target {
+        Target::Primary(_) if primaries.peek().is_some() => pick(primaries, &picking),
         Target::Region(region) | Target::Primary(region) => {
             pick(table.region(region).iter(), &picking)
         }
@@ -201,6 +209,12 @@ fn next_step<R: Request>(
             })
         }
     }
+}
+
+/// Whether a node takes its own region for the primary, as far as it said.
+fn is_primary(entry: &Entry<Arc<Link>>) -> bool {
+    let says_so = |link: &Arc<Link>| link.state().primary_region == *entry.info.region();
+    entry.link.as_ref().is_some_and(says_so)
 }
 
 /// Whether another node may be tried: if this one surely did not start the call, or the method is

@@ -5,6 +5,7 @@ mod arguments;
 mod enums;
 mod methods;
 mod peers;
+mod primary;
 mod scalars;
 mod serde_attributes;
 mod standard_types;
