@@ -23,6 +23,8 @@ impl Cluster {
             match &peer.support {
                 Some(NoSupport::Unreachable(_)) if !peer.member => table.unreachable += 1,
                 Some(NoSupport::Unreachable(_)) | None => {}
+                // Counted as a node.
+                Some(NoSupport::Protocol { .. }) if peer.info.is_some() => {}
                 Some(_) => table.not_flyrpc += 1,
             }
             if let Some(entry) = peer.entry() {

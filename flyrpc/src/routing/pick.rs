@@ -74,6 +74,11 @@ pub(crate) fn pick<'a, L: Reach + 'a>(
             known.unlinked += usize::from(entry.lost);
             continue;
         }
+        if entry.other_protocol {
+            known.unsupported += 1;
+            unsupported.get_or_insert((&entry.info, Unsupported::Protocol));
+            continue;
+        }
         let link = entry.link.as_ref().map(|link| (link, link.standing(pick.service)));
         match link {
             None | Some((_, Standing::Lost)) if entry.lost || link.is_some() => {
@@ -167,7 +172,7 @@ mod tests {
             let id = NodeId::new(format!("n{at}"), 0);
             let addr = ([127, 0, 0, 1], 1).into();
             let info = NodeInfo::new(id, Region::from("hkg"), addr);
-            Arc::new(Entry { info, link: link.clone(), lost: false })
+            Arc::new(Entry { info, link: link.clone(), lost: false, other_protocol: false })
         };
         links.iter().enumerate().map(entry).collect()
     }

@@ -34,6 +34,8 @@ pub(crate) struct Entry<L> {
     pub(crate) link: Option<L>,
     /// Whether a link to it broke and none was opened since.
     pub(crate) lost: bool,
+    /// Whether it was last found to speak no version of the protocol that this node speaks.
+    pub(crate) other_protocol: bool,
 }
 
 /// All live nodes but this one.
@@ -64,7 +66,10 @@ impl<L> Table<L> {
     /// Adds a live node.
     pub(crate) fn insert(&mut self, entry: Entry<L>) {
         let entry = Arc::new(entry);
-        self.nodes.insert(entry.info.id().clone(), Arc::clone(&entry));
+        // Whoever cannot be called has not proved to be that node.
+        if !entry.other_protocol || !self.nodes.contains_key(entry.info.id()) {
+            self.nodes.insert(entry.info.id().clone(), Arc::clone(&entry));
+        }
         self.regions.entry(entry.info.region().clone()).or_default().push(entry);
     }
 

@@ -6,6 +6,7 @@ mod enums;
 mod methods;
 mod peers;
 mod primary;
+mod protocol;
 mod scalars;
 mod serde_attributes;
 mod standard_types;

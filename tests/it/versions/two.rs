@@ -43,6 +43,11 @@ impl Alive for Yes {
     }
 }
 
+/// A release that serves nothing but what both versions have.
+pub(super) fn alive() -> Release {
+    Release::new().serve(|_| ServeAlive::new(Yes))
+}
+
 /// The time from a call to its reply.
 const ROUND_TRIP: Duration = millis(100);
 
