@@ -7,6 +7,7 @@ mod methods;
 mod peers;
 mod primary;
 mod protocol;
+mod residue;
 mod scalars;
 mod serde_attributes;
 mod standard_types;
