@@ -274,11 +274,35 @@ pub mod guide;
 ///
 /// # Versions
 ///
-/// Methods and arguments are known by name, so that nodes with other versions of a trait can be
-/// called as far as names go. Methods can be added, removed and reordered; arguments that are an
-/// `Option` or `#[rpc(default)]` can be added and removed. Where a node does not list such an argument
-/// it is left out of the call if it is none or the default; a value is never dropped in silence, that
-/// call is [`Unsupported`](RpcError::Unsupported) there. What does not decode does not execute.
+/// Nodes with other versions of a trait can be called as far as they fit. Methods, arguments, fields
+/// and variants are known by name, bodies say what they contain, and each node says what it serves
+/// before it is called: a call goes to a node that takes it, or fails with an error that says why.
+///
+/// | change | what happens, whichever side is newer |
+/// |---|---|
+/// | methods, arguments, fields or variants in another order; types under other names | works |
+/// | a method or a service added or removed | calls go to nodes that have it, or are [`Unsupported`](RpcError::Unsupported) at once |
+/// | an argument added or removed that is an `Option` or `#[rpc(default)]` | works; a call in which it has a value goes to nodes that list it |
+/// | another argument added, removed or renamed | calls go to nodes that list the same, or are `Unsupported` at once |
+/// | a field added or removed that is an `Option` or `#[serde(default)]` | works, at any depth |
+/// | another field added | not read where it is missing |
+/// | a variant added | not read where it is unknown; others are |
+/// | another type | read if the value is one of that type too: `7u64` as a `u8`, `0.5f64` as an `f32`, `"High"` as a variant, `T` as an `Option<T>`, a list of integers as bytes |
+///
+/// What cannot be read is never taken for something else. An argument that cannot be read does not
+/// execute: the call is tried on another node of its target, and is `Unsupported` with the path of
+/// what does not fit if none can read it. A reply that cannot be read is a
+/// [`BadReply`](RpcError::BadReply), and the call has executed. Either concerns that call alone.
+///
+/// What no check can see is a change of meaning: an amount that was in dollars and is in cents now
+/// needs another name. And there is what is refused although the value would fit:
+///
+/// - `Some(Some(None))`, and deeper;
+/// - integers of 128 bits within untagged, internally tagged and flattened types, and keys of
+///   flattened maps that are no strings. serde has no place for them;
+/// - within such types, a unit where an `Option` is read, and so `Some(())`; and a list or tuple where
+///   a struct of its elements in order is read, even if the type means to do that;
+/// - the null of a `serde_json::Value` where an `Option` is read.
 ///
 /// # Types
 ///

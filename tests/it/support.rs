@@ -11,6 +11,7 @@ use std::{
 
 use flyrpc::{Context, Event, Node, NodeBuilder, Peer, fly_rpc};
 use flyrpc_testkit::{SimEnv, SimNet};
+use tracing::field::{Field, Visit};
 
 /// The port of every simulated node.
 pub(crate) const PORT: u16 = 3590;
@@ -249,6 +250,64 @@ impl EventLog {
     }
 }
 
+/// Collects what is logged on this thread, as lines such as `message=linked node=… `.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    level: tracing::Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Log {
+    /// Collects what is logged at this level and above until the guard is dropped.
+    pub(crate) fn collect(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Log { level, lines: Arc::default() };
+        let guard = tracing::subscriber::set_default(log.clone());
+        (log, guard)
+    }
+
+    /// The lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The lines so far that contain all of these.
+    pub(crate) fn with(&self, parts: &[&str]) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| parts.iter().all(|part| line.contains(part)));
+        lines
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= self.level
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl Visit for Line {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0 += &format!("{}={value:?} ", field.name());
+            }
+        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.lines.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 /// The names of the live nodes of a region, as `node` sees them.
 pub(crate) fn names(node: &Node, region: &str) -> Vec<String> {
     node.nodes_in(region).iter().map(|node| node.name().to_owned()).collect()
@@ -274,10 +333,10 @@ pub(crate) async fn until(node: &Node, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub(crate) fn secs(secs: u64) -> Duration {
+pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub(crate) fn millis(millis: u64) -> Duration {
+pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -46,6 +46,14 @@ impl<T: DeserializeOwned> Codec<T> {
         Yes
     }
 
+    /// Whether an argument of this type may be absent.
+    pub fn is_optional() -> bool {
+        body::is_optional::<T>()
+    }
+}
+
+/// What is read is also written again, where serde may have misread it.
+impl<T: Serialize + DeserializeOwned> Codec<T> {
     /// Reads an argument.
     pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError> {
         arguments.take(name)
@@ -53,12 +61,7 @@ impl<T: DeserializeOwned> Codec<T> {
 
     /// Reads a reply.
     pub fn decode(body: &[u8]) -> Result<T, BodyError> {
-        body::decode(body)
-    }
-
-    /// Whether an argument of this type may be absent.
-    pub fn is_optional() -> bool {
-        body::is_optional::<T>()
+        body::decode_verified(body)
     }
 }
 
@@ -80,7 +83,7 @@ impl<T: Serialize + Default> Codec<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default> Codec<T> {
+impl<T: Serialize + DeserializeOwned + Default> Codec<T> {
     /// Reads an argument that has a default.
     pub fn take_or_default(
         arguments: &mut ArgsReader<'_>,

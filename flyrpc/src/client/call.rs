@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     answer::timeout,
-    local,
+    local::{self, Encoded, Here},
     observed::Watch,
     remote,
     routed::{Aim, Routed},
@@ -104,12 +104,40 @@ pub(super) async fn make<R: Request>(
     let here = if call.is_here(node) { local::find(node, &request) } else { None };
     let outcome = match (call.impossible(node), here) {
         (Some(error), _) => Err(error),
-        (None, Some(here)) => local::call(node, &call, here, request, &mut watch).await,
-        // Boxed, as it is many times the size of a call that runs here, which would carry it.
+        (None, Some(Here::Typed(handler))) => {
+            local::call(node, &call, handler, request, &mut watch).await
+        }
+        // Boxed, as they are many times the size of a call that runs here, which would carry them.
+        (None, Some(Here::Encoded(method))) => {
+            Box::pin(encoded(node, &call, method, &request, &mut watch)).await
+        }
         (None, None) => Box::pin(remote::call(node, &call, &request, &mut watch)).await,
     };
     watch.finish(outcome.as_ref().err());
     outcome
+}
+
+/// Makes a call of another version of the trait that this node serves; or, if that takes other
+/// arguments, on another node of the target.
+async fn encoded<R: Request>(
+    node: &Hub,
+    call: &Call,
+    method: Encoded<'_>,
+    request: &R,
+    watch: &mut Watch<'_>,
+) -> Result<R::Response, RpcError> {
+    let unfit = match local::call_encoded(node, call, method, request, watch).await {
+        Err(error @ RpcError::Unsupported { .. }) if !matches!(call.target, Target::Node(_)) => {
+            error
+        }
+        outcome => return outcome,
+    };
+    watch.end(Some(&unfit));
+    match remote::call(node, call, request, watch).await {
+        // Nobody else can take it. What is wrong here says most of why.
+        Err(RpcError::NoNode { .. } | RpcError::Unsupported { .. }) => Err(unfit),
+        outcome => outcome,
+    }
 }
 
 /// Runs `future` until the call's deadline; none if that comes first.

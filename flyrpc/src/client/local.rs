@@ -13,7 +13,7 @@ use super::{
     observed::Watch,
 };
 use crate::{
-    RpcError, ServiceSpec, Target, Unsupported,
+    MethodSpec, RpcError, ServiceSpec, Target, Unsupported,
     context::Context,
     hub::Hub,
     link::{Answer, LinkError},
@@ -29,7 +29,14 @@ pub(super) enum Here<'a, R: Request> {
     Typed(&'a Arc<dyn LocalHandler<R>>),
     /// An implementation of another version of it, or one that is to be called as if it were: as
     /// between nodes, names decide.
-    Encoded { service: &'a Arc<dyn Service>, spec: &'a ServiceSpec, method: usize },
+    Encoded(Encoded<'a>),
+}
+
+/// A method whose arguments and reply are encoded.
+pub(super) struct Encoded<'a> {
+    service: &'a Arc<dyn Service>,
+    spec: &'a ServiceSpec,
+    method: usize,
 }
 
 /// What serves the method that `request` calls in this process, if anything does.
@@ -41,7 +48,7 @@ pub(super) fn find<'a, R: Request>(node: &'a Hub, request: &R) -> Option<Here<'a
     }
     let name = R::methods()[request.method()].name;
     let method = spec.methods.iter().position(|served| served.name == name)?;
-    Some(Here::Encoded { service, spec, method })
+    Some(Here::Encoded(Encoded { service, spec, method }))
 }
 
 /// Why this node cannot take a call that is aimed at it and that it serves no method for. Nothing if
@@ -60,67 +67,38 @@ pub(super) fn lacks<R: Request>(node: &Hub, call: &Call) -> Option<RpcError> {
 pub(super) async fn call<R: Request>(
     node: &Hub,
     call: &Call,
-    here: Here<'_, R>,
+    handler: &Arc<dyn LocalHandler<R>>,
     request: R,
     watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
     let options = R::methods()[request.method()].options;
-    let (primary, detached) = match &here {
-        Here::Typed(_) => (options.primary, options.detached),
-        Here::Encoded { spec, method, .. } => {
-            (options.primary || spec.methods[*method].primary, spec.methods[*method].detached)
-        }
+    let context = admit(node, call, options.primary, watch)?;
+    watch.start(node.me(), None);
+    let value = if options.detached {
+        let running = Running::to_end(handler.call(request), context);
+        value(Box::pin(detach(node, call, running)).await?)
+    } else {
+        value(Running::begun(handler.call(request), context).await)
     };
-    if (call.primary || primary) && !node.is_primary() {
-        watch.start(node.me(), None);
-        let theirs = node.primary_region().clone();
-        return Err(failed(node, call, node.me(), Fault::NotPrimary { theirs }));
-    }
-    let context = Context {
-        caller: node.me().clone(),
-        deadline: call.deadline,
-        attempt: 1,
-        local: true,
-        env: Arc::clone(node.env()),
-    };
-    let here = match here {
-        Here::Typed(handler) if detached => {
-            watch.start(node.me(), None);
-            let running = Running::to_end(handler.call(request), context);
-            value(Box::pin(detach(node, call, running)).await?)
-        }
-        Here::Typed(handler) => {
-            watch.start(node.me(), None);
-            value(Running::begun(handler.call(request), context).await)
-        }
-        Here::Encoded { service, spec, method } => {
-            let served = Served { service, spec, method, detached };
-            return Box::pin(call_encoded(node, call, served, request, context, watch)).await;
-        }
-    };
-    here.map_err(|fault| failed(node, call, node.me(), fault))
+    value.map_err(|fault| failed(node, call, node.me(), fault))
 }
 
-/// What serves a call whose arguments and reply are encoded.
-struct Served<'a> {
-    service: &'a Arc<dyn Service>,
-    spec: &'a ServiceSpec,
-    method: usize,
-    detached: bool,
-}
-
-async fn call_encoded<R: Request>(
+/// Runs the call here, encoded and decoded as between nodes. One that is
+/// [`Unsupported`](RpcError::Unsupported) was not executed.
+pub(super) async fn call_encoded<R: Request>(
     node: &Hub,
     call: &Call,
-    Served { service, spec, method, detached }: Served<'_>,
-    request: R,
-    context: Context,
+    Encoded { service, spec, method }: Encoded<'_>,
+    request: &R,
     watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
+    let MethodSpec { primary, detached, .. } = spec.methods[method];
+    let primary = primary || R::methods()[request.method()].options.primary;
+    let context = admit(node, call, primary, watch)?;
     let mut body = Vec::new();
     let fits = Fit::all::<R>(std::slice::from_ref(spec));
     let limit = node.max_body();
-    encode(node.me(), call, &request, &fits, limit, &mut body)?;
+    encode(node.me(), call, request, &fits, limit, &mut body)?;
     watch.start(node.me(), Some(body.len()));
     let service = Arc::clone(service);
     let executing = async move { execute(&*service, method, detached, &body, context).await };
@@ -136,6 +114,28 @@ async fn call_encoded<R: Request>(
         }
         Err(fault) => Err(failed(node, call, node.me(), fault)),
     }
+}
+
+/// The context of a call that runs here; an error if only a primary node may run it, as it or its
+/// method says, and this is none.
+fn admit(
+    node: &Hub,
+    call: &Call,
+    primary: bool,
+    watch: &mut Watch<'_>,
+) -> Result<Context, RpcError> {
+    if (call.primary || primary) && !node.is_primary() {
+        watch.start(node.me(), None);
+        let theirs = node.primary_region().clone();
+        return Err(failed(node, call, node.me(), Fault::NotPrimary { theirs }));
+    }
+    Ok(Context {
+        caller: node.me().clone(),
+        deadline: call.deadline,
+        attempt: 1,
+        local: true,
+        env: Arc::clone(node.env()),
+    })
 }
 
 fn value<T>(ended: Ended<T>) -> Result<T, Fault> {

@@ -33,6 +33,15 @@ thread_local! {
 /// Scratch buffers that grew beyond this are not kept.
 const KEEP: usize = 64 << 10;
 
+/// How an attempt went that has not failed.
+enum Attempted<T> {
+    Replied(T),
+    /// The link was closed before anything was sent: there may be another to the same node.
+    LinkClosed,
+    /// The node does not take the arguments of this call, so that nothing was sent.
+    Unfit(RpcError),
+}
+
 /// What a call does next.
 enum Step {
     Send(Arc<Entry<Arc<Link>>>),
@@ -72,21 +81,28 @@ async fn attempts<R: Request>(
     let mut tried = Vec::new();
     let mut attempt = 1;
     let mut last = None;
+    let mut moved = false;
     loop {
         let mut changes = node.changes();
         let table = node.table();
-        match next_step::<R>(node, call, request, &table, &tried) {
+        match next_step::<R>(node, call, request, &table, &tried, moved) {
             Step::Send(entry) => {
                 drop(table);
                 let outcome = attempt_on(node, call, request, &entry, attempt, watch).await;
                 watch.end(outcome.as_ref().err());
                 match outcome {
-                    Ok(Some(response)) => return Ok(response),
-                    Ok(None) => {}
+                    Ok(Attempted::Replied(response)) => return Ok(response),
+                    Ok(Attempted::LinkClosed) => {}
+                    Ok(Attempted::Unfit(error)) => {
+                        tried.push(entry.info.id().clone());
+                        last = Some(error);
+                    }
                     Err(error) if may_retry(call, &error) => {
                         if error.may_have_executed() {
                             *unsettled = Some(error.clone());
                         }
+                        moved |=
+                            matches!(error, RpcError::NotPrimary { .. }) && !call.wait.is_zero();
                         if attempt < ATTEMPTS {
                             attempt += 1;
                             // A link that takes no more calls may have a successor by now: of two
@@ -152,12 +168,15 @@ async fn wait_for_change(
     Ok(())
 }
 
+/// What to do next. If the primary has `moved`, a call that waits for it goes to whichever node takes
+/// itself for primary.
 fn next_step<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
     table: &Table<Arc<Link>>,
     tried: &[NodeId],
+    moved: bool,
 ) -> Step {
     let place = request.method();
     let picking = Pick {
@@ -167,7 +186,10 @@ fn next_step<R: Request>(
         nearest: matches!(call.target, Target::Nearest),
         random: node.env().random(),
     };
+    let primaries = moved.then(|| table.nodes().filter(|entry| is_primary(entry)));
+    let mut primaries = primaries.into_iter().flatten().peekable();
     let choice = match &call.target {
+        Target::Primary(_) if primaries.peek().is_some() => pick(primaries, &picking),
         Target::Region(region) | Target::Primary(region) => draw(table.region(region), &picking),
         Target::Node(id) => pick(table.node(id).into_iter(), &picking),
         Target::Nearest => pick(table.nodes(), &picking),
@@ -196,6 +218,12 @@ fn next_step<R: Request>(
     }
 }
 
+/// Whether a node takes its own region for the primary, as far as it said.
+fn is_primary(entry: &Entry<Arc<Link>>) -> bool {
+    let says_so = |link: &Arc<Link>| link.state().primary_region == *entry.info.region();
+    entry.link.as_ref().is_some_and(says_so)
+}
+
 /// Whether another node may be tried: if this one surely did not start the call, or the method is
 /// idempotent and it is the link that failed.
 fn may_retry(call: &Call, error: &RpcError) -> bool {
@@ -220,8 +248,7 @@ fn can_wait(error: &RpcError) -> bool {
     )
 }
 
-/// One attempt, on one node. None if its link was closed before anything was sent: there may be
-/// another to the same node.
+/// One attempt, on one node.
 async fn attempt_on<R: Request>(
     node: &Hub,
     call: &Call,
@@ -229,14 +256,18 @@ async fn attempt_on<R: Request>(
     entry: &Entry<Arc<Link>>,
     attempt: u32,
     watch: &mut Watch<'_>,
-) -> Result<Option<R::Response>, RpcError> {
+) -> Result<Attempted<R::Response>, RpcError> {
     let info = &entry.info;
     let link = entry.link.as_ref().expect("only linked nodes are sent to");
     let fits = link.fits::<R>();
     let mut body = SCRATCH.take();
     body.clear();
     let limit = link.limit(call.service == OWN_SERVICE);
-    let number = encode(info, call, request, &fits, limit, &mut body)?;
+    let number = match encode(info, call, request, &fits, limit, &mut body) {
+        Ok(number) => number,
+        Err(error @ RpcError::Unsupported { .. }) => return Ok(Attempted::Unfit(error)),
+        Err(error) => return Err(error),
+    };
     let request_bytes = body.len();
     let outgoing =
         Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };
@@ -247,7 +278,7 @@ async fn attempt_on<R: Request>(
         }
         None => match within(node, call, link.send(outgoing, &body)).await {
             Some(Ok(pending)) => pending,
-            Some(Err(_)) => return Ok(None),
+            Some(Err(_)) => return Ok(Attempted::LinkClosed),
             None => return Err(timeout(call, Some(info.clone()), false)),
         },
     };
@@ -265,7 +296,7 @@ async fn attempt_on<R: Request>(
         // The serving node knows a little earlier that no answer will arrive in time.
         tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
     }
-    result.map(Some)
+    result.map(Attempted::Replied)
 }
 
 fn keep(mut scratch: Vec<u8>) {

@@ -69,12 +69,14 @@ impl Peer {
         self.member || self.seed || !self.links.is_empty()
     }
 
-    /// Whether calls may go there: it is a node, and has not left.
+    /// Whether calls may be aimed there: it is a node, and has not left.
     pub(super) fn entry(&self) -> Option<Entry<Arc<Link>>> {
         let info = self.info.clone()?;
         let link = self.link().cloned();
-        let candidate = !self.left && (self.member || link.is_some());
-        candidate.then_some(Entry { info, lost: self.lost && link.is_none(), link })
+        let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
+        let candidate = !self.left && (self.member || link.is_some() || other_protocol);
+        let lost = self.lost && link.is_none();
+        candidate.then_some(Entry { info, lost, link, other_protocol })
     }
 
     /// When to dial next, unless there is a link or an attempt under way.
@@ -153,6 +155,10 @@ impl Peer {
         if !linked {
             self.lost = true;
             self.support = Some(support);
+            if let DialError::OtherVersions { node: Some(node), .. } = error {
+                self.left = false;
+                self.info = Some(node.clone());
+            }
         }
         self.answer(linked);
     }

@@ -32,10 +32,13 @@ struct Shown {
 impl Shown {
     fn of(peer: &Peer) -> Self {
         let unreachable = matches!(peer.support, Some(NoSupport::Unreachable(_)));
+        // Of another protocol, and said who it is: it is counted as a node.
+        let is_node =
+            matches!(peer.support, Some(NoSupport::Protocol { .. })) && peer.info.is_some();
         Shown {
             entry: peer.entry().map(Arc::new),
             unreachable: unreachable && !peer.member,
-            not_flyrpc: peer.support.is_some() && !unreachable,
+            not_flyrpc: peer.support.is_some() && !unreachable && !is_node,
         }
     }
 
@@ -115,7 +118,7 @@ fn is_same(a: Option<&Entry<Arc<Link>>>, b: Option<&Entry<Arc<Link>>>) -> bool {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (a, b) => a.is_none() && b.is_none(),
     };
-    links && a.info == b.info && a.lost == b.lost
+    links && a.info == b.info && a.lost == b.lost && a.other_protocol == b.other_protocol
 }
 
 impl Cluster {

@@ -52,7 +52,7 @@ impl From<&DialError> for NoSupport {
                 NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
             }
             DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
-            DialError::OtherVersions(first, last) => {
+            DialError::OtherVersions { first, last, .. } => {
                 NoSupport::Protocol { first: *first, last: *last }
             }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),

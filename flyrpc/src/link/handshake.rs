@@ -17,7 +17,7 @@ use crate::{
     wire::{
         PREFACE, VERSIONS,
         frame::{self, Frame},
-        hello::{Greeting, Hello, Opening, State},
+        hello::{Greeting, Hello, Opening, State, Stranger},
     },
 };
 
@@ -74,8 +74,13 @@ pub(crate) enum DialError {
     HungUp,
     #[error("something else answers there: {0:?}")]
     NotFlyrpc(String),
-    #[error("it speaks versions {0} to {1} of the protocol, this node {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
-    OtherVersions(u64, u64),
+    #[error("it speaks versions {first} to {last} of the protocol, this node {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
+    OtherVersions {
+        first: u64,
+        last: u64,
+        /// Who it is, if it says so and is of this cluster.
+        node: Option<NodeInfo>,
+    },
     #[error("it belongs to the cluster {0:?}")]
     OtherCluster(String),
     #[error("the address is this node's own")]
@@ -136,7 +141,7 @@ pub(crate) async fn accept(
             greet(&mut stream, me, micros_since(epoch, env), Some(hello.stamp)).await?;
         } else if matches!(
             hello,
-            Err(DialError::OtherVersions(..)
+            Err(DialError::OtherVersions { .. }
                 | DialError::OtherCluster(_)
                 | DialError::Oneself
                 | DialError::SameAddress(_))
@@ -221,7 +226,12 @@ impl Incoming {
 
 fn check(greeting: Greeting, me: &Introduction) -> Result<Hello, DialError> {
     match greeting {
-        Greeting::OtherVersions(first, last) => Err(DialError::OtherVersions(first, last)),
+        Greeting::OtherVersions(Stranger { first, last, who }) => {
+            let ours = who.filter(|(cluster, node)| {
+                *cluster == me.cluster && is_fit(node) && node.id() != me.node.id()
+            });
+            Err(DialError::OtherVersions { first, last, node: ours.map(|(_, node)| node) })
+        }
         Greeting::Hello(hello) if hello.cluster != me.cluster => {
             Err(DialError::OtherCluster(hello.cluster))
         }

@@ -229,11 +229,16 @@ impl Link {
             return Arc::clone(fits);
         }
         let new: Arc<Fits> = Fit::all::<R>(&self.services).into();
-        self.fits.rcu(|fits| {
+        let before = self.fits.rcu(|fits| {
             let mut fits = Vec::clone(fits);
             fits.push((id, Arc::clone(&new)));
             fits
         });
+        let unfit: Vec<String> = Fit::unfit::<R>(&new).collect();
+        if !unfit.is_empty() && before.iter().all(|(of, _)| *of != id) {
+            let (node, service) = (&self.peer, R::SERVICE);
+            tracing::info!(%node, service, ?unfit, "node serves another version of a service");
+        }
         new
     }
 

@@ -34,6 +34,15 @@ impl Fit {
         };
         R::methods().iter().map(fit).collect()
     }
+
+    /// Which methods of a trait cannot be called on a node that serves another version of it, and why
+    /// not. None if it does not serve it at all.
+    pub(crate) fn unfit<R: Request>(fits: &Fits) -> impl Iterator<Item = String> {
+        R::methods().iter().zip(fits).filter_map(|(method, fit)| match fit {
+            Fit::No(Unsupported::Service) | Fit::Yes { .. } => None,
+            Fit::No(why) => Some(format!("{}: {why}", method.name)),
+        })
+    }
 }
 
 fn fit_method(name: &str, ours: &[Argument], methods: &[MethodSpec], first: u64) -> Fit {

@@ -75,7 +75,8 @@ pub(crate) fn draw<'a, L: Reach>(
             let place = mix(pick.random, turn) % candidates.len() as u64;
             let entry = &candidates[place as usize];
             let Some(link) = &entry.link else { continue };
-            if link.standing(pick.service) == Standing::Good
+            if !entry.other_protocol
+                && link.standing(pick.service) == Standing::Good
                 && !pick.tried.contains(entry.info.id())
                 && matches!((pick.fit)(link), Fit::Yes { .. })
             {
@@ -101,6 +102,11 @@ pub(crate) fn pick<'a, L: Reach + 'a>(
     for entry in candidates {
         if pick.tried.contains(entry.info.id()) {
             known.unlinked += usize::from(entry.lost);
+            continue;
+        }
+        if entry.other_protocol {
+            known.unsupported += 1;
+            unsupported.get_or_insert((&entry.info, Unsupported::Protocol));
             continue;
         }
         let link = entry.link.as_ref().map(|link| (link, link.standing(pick.service)));
@@ -196,7 +202,7 @@ mod tests {
             let id = NodeId::new(format!("n{at}"), 0);
             let addr = ([127, 0, 0, 1], 1).into();
             let info = NodeInfo::new(id, Region::from("hkg"), addr);
-            Arc::new(Entry { info, link: link.clone(), lost: false })
+            Arc::new(Entry { info, link: link.clone(), lost: false, other_protocol: false })
         };
         links.iter().enumerate().map(entry).collect()
     }

@@ -34,6 +34,8 @@ pub(crate) struct Entry<L> {
     pub(crate) link: Option<L>,
     /// Whether a link to it broke and none was opened since.
     pub(crate) lost: bool,
+    /// Whether it was last found to speak no version of the protocol that this node speaks.
+    pub(crate) other_protocol: bool,
 }
 
 /// All live nodes but this one.
@@ -98,7 +100,10 @@ impl<L> Table<L> {
     pub(crate) fn node(&self, id: &NodeId) -> Option<&Arc<Entry<L>>> {
         let part = &self.nodes[part(id)];
         let after = part.partition_point(|entry| entry.info.id() <= id);
-        part[..after].last().filter(|entry| entry.info.id() == id)
+        let mut claims = part[..after].iter().rev().take_while(|entry| entry.info.id() == id);
+        // Whoever cannot be called has not proved to be that node.
+        let last = claims.clone().next();
+        claims.find(|entry| !entry.other_protocol).or(last)
     }
 
     /// All live nodes, by region.
@@ -151,7 +156,7 @@ mod tests {
     fn entry(boot: u64, region: &str, port: u16) -> Arc<Entry<()>> {
         let id = NodeId::new(format!("n{boot}"), boot);
         let info = NodeInfo::new(id, Region::from(region), ([10, 0, 0, 1], port).into());
-        Arc::new(Entry { info, link: None, lost: false })
+        Arc::new(Entry { info, link: None, lost: false, other_protocol: false })
     }
 
     fn boots<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry<()>>>) -> Vec<u64> {

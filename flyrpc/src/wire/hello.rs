@@ -59,8 +59,19 @@ pub(crate) struct State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Greeting {
     Hello(Box<Hello>),
-    /// It speaks versions that this code does not, from the first to the last.
-    OtherVersions(u64, u64),
+    /// It speaks versions that this code does not.
+    OtherVersions(Stranger),
+}
+
+/// A node that speaks other versions of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stranger {
+    /// The oldest version that it speaks.
+    pub(crate) first: u64,
+    /// The newest version that it speaks.
+    pub(crate) last: u64,
+    /// The name of its cluster and who it is, if its versions say that as this code does.
+    pub(crate) who: Option<(String, NodeInfo)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +82,12 @@ struct NodeField {
     region: Region,
     addr: SocketAddr,
     max_body: u64,
+}
+
+impl NodeField {
+    fn info(&self) -> NodeInfo {
+        NodeInfo::new(NodeId::new(&self.name, self.boot), self.region.clone(), self.addr)
+    }
 }
 
 /// What a node says on every link alike, encoded once.
@@ -141,7 +158,7 @@ impl Hello {
         let first = varint::take(&mut from)?;
         let last = varint::take(&mut from)?;
         if first > last || last < VERSIONS.0 || first > VERSIONS.1 {
-            return Ok(Greeting::OtherVersions(first, last));
+            return Ok(Greeting::OtherVersions(Stranger { first, last, who: who(from) }));
         }
         let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         fields::read(from, |number, value| {
@@ -154,9 +171,9 @@ impl Hello {
         let node: NodeField = take(field::NODE, &found)?;
         let echo = found.get(&field::ECHO).map(|_| take(field::ECHO, &found)).transpose()?;
         Ok(Greeting::Hello(Box::new(Hello {
-            node: NodeInfo::new(NodeId::new(&node.name, node.boot), node.region, node.addr),
-            cluster: node.cluster,
             max_body: node.max_body,
+            node: node.info(),
+            cluster: node.cluster,
             services: services(&found, ours)?,
             state: take(field::STATE, &found)?,
             stamp: take(field::STAMP, &found)?,
@@ -184,6 +201,20 @@ impl State {
         })?;
         state.ok_or(Malformed::new("state"))
     }
+}
+
+/// Who says this hello of another version, if it says that as this one does. So that it can be told
+/// in later versions too, the number of that field and the names within are never given to others.
+fn who(from: &[u8]) -> Option<(String, NodeInfo)> {
+    let mut found = None;
+    let read = fields::read(from, |number, value| {
+        if number == field::NODE {
+            found = body::decode::<NodeField>(value).ok();
+        }
+        Ok(true)
+    });
+    read.ok()?;
+    found.map(|node| (node.cluster.clone(), node.info()))
 }
 
 fn put(number: u64, what: &impl Serialize, to: &mut Vec<u8>) {
@@ -268,9 +299,29 @@ mod tests {
 
     #[test]
     fn a_hello_of_other_versions_is_told_by_its_first_numbers() {
-        assert_eq!(Hello::decode(&[2, 9, 0xff]), Ok(Greeting::OtherVersions(2, 9)));
-        assert_eq!(Hello::decode(&[0, 0]), Ok(Greeting::OtherVersions(0, 0)));
-        assert_eq!(Hello::decode(&[9, 2]), Ok(Greeting::OtherVersions(9, 2)));
+        let other = |first, last| Ok(Greeting::OtherVersions(Stranger { first, last, who: None }));
+        assert_eq!(Hello::decode(&[2, 9, 0xff]), other(2, 9));
+        assert_eq!(Hello::decode(&[0, 0]), other(0, 0));
+        assert_eq!(Hello::decode(&[9, 2]), other(9, 2));
+    }
+
+    #[test]
+    fn who_says_a_hello_of_other_versions_is_known_if_it_says_so() {
+        let mut bytes = hello(None).encode();
+        bytes[..2].copy_from_slice(&[2, 3]);
+        let who = Some(("app".to_owned(), hello(None).node));
+        let stranger = Stranger { first: 2, last: 3, who };
+        assert_eq!(Hello::decode(&bytes), Ok(Greeting::OtherVersions(stranger)));
+    }
+
+    #[test]
+    fn a_hello_that_shares_a_version_is_read_and_what_it_adds_is_skipped() {
+        for versions in [[0, 1], [1, 2], [0, 9]] {
+            let mut bytes = hello(None).encode();
+            bytes[..2].copy_from_slice(&versions);
+            fields::put(60, Unknown::Skip, b"from the future", &mut bytes);
+            assert_eq!(Hello::decode(&bytes), Ok(Greeting::Hello(Box::new(hello(None)))));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod cluster;
 mod flood;
 mod frames;
 mod handshakes;
-mod raw;
+pub(crate) mod raw;
 mod seeds;
 
 use std::{

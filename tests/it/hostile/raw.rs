@@ -73,15 +73,15 @@ pub(super) fn slowly(millis: u64) -> Vec<u8> {
 
 /// What a raw peer says of itself; by default an honest node of the cluster `local`.
 #[derive(Debug, Clone)]
-pub(super) struct Hello {
-    pub(super) versions: (u64, u64),
-    pub(super) cluster: String,
-    pub(super) name: String,
-    pub(super) boot: u64,
-    pub(super) region: String,
-    pub(super) addr: String,
-    pub(super) max_body: u64,
-    pub(super) stamp: u64,
+pub(crate) struct Hello {
+    pub(crate) versions: (u64, u64),
+    pub(crate) cluster: String,
+    pub(crate) name: String,
+    pub(crate) boot: u64,
+    pub(crate) region: String,
+    pub(crate) addr: String,
+    pub(crate) max_body: u64,
+    pub(crate) stamp: u64,
 }
 
 impl Default for Hello {
@@ -101,7 +101,7 @@ impl Default for Hello {
 }
 
 impl Hello {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct NodeField<'a> {
             cluster: &'a str,

@@ -1,9 +1,6 @@
 //! Things at a seed's address that are no nodes, and what becomes of them.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use flyrpc::{Env, Event, Peer, RpcError, Support};
 use futures_util::StreamExt;
@@ -13,10 +10,9 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tracing::field::{Field, Visit};
 
 use super::{LONG, builder, eventually};
-use crate::support::{Counts, PORT, ProbeClient, Prober, ServeProbe, World, millis, until};
+use crate::support::{Counts, Log, PORT, ProbeClient, Prober, ServeProbe, World, millis, until};
 
 /// Does the same with every connection.
 async fn listen<F>(
@@ -53,48 +49,13 @@ async fn hang_up(stream: TcpStream) {
     drop(stream);
 }
 
-/// Collects what is logged at `warn` and above.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() <= tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Line(String);
-        impl Visit for Line {
-            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                self.0 += &format!("{}={value:?} ", field.name());
-            }
-        }
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 fn serve(name: &str) -> ServeProbe<Prober> {
     ServeProbe::new(Prober { name: name.to_owned(), counts: Arc::<Counts>::default() })
 }
 
 #[tokio::test]
 async fn what_is_no_node_is_visible_logged_once_and_never_called() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let (log, _guard) = Log::collect(tracing::Level::WARN);
     let closed = TcpListener::bind(super::LOOPBACK).await.unwrap().local_addr().unwrap();
     let things = [
         (closed, "nothing answers"),
@@ -130,7 +91,7 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
     for _ in 0..20 {
         assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
     }
-    let log = log.0.lock().unwrap().clone();
+    let log = log.lines();
     for (addr, _) in &things {
         let lines = log.iter().filter(|line| line.contains(&addr.to_string()));
         assert_eq!(lines.count(), 1, "{addr}: {log:#?}");

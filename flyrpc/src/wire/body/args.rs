@@ -225,7 +225,10 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// If it is absent and no `Option`, or not what a `T` can be without being misread.
-    pub fn take<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<T, BodyError> {
+    pub fn take<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, BodyError> {
         self.take_or(name, || absent().map_err(|failure| failure.at_name(name).into()))
     }
 
@@ -234,7 +237,7 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// If it is not absent, and not what a `T` can be without being misread.
-    pub fn take_or_default<T: DeserializeOwned + Default>(
+    pub fn take_or_default<T: Serialize + DeserializeOwned + Default>(
         &mut self,
         name: &'static str,
     ) -> Result<T, BodyError> {
@@ -242,7 +245,7 @@ impl<'a> ArgsReader<'a> {
     }
 
     #[inline]
-    fn take_or<T: DeserializeOwned>(
+    fn take_or<T: Serialize + DeserializeOwned>(
         &mut self,
         name: &'static str,
         absent: impl FnOnce() -> Result<T, BodyError>,
@@ -254,7 +257,7 @@ impl<'a> ArgsReader<'a> {
         if value.is_empty() {
             return absent();
         }
-        Decoder::new(value).whole().map_err(|failure: Failure| failure.at_name(name).into())
+        Decoder::new(value).verified().map_err(|failure: Failure| failure.at_name(name).into())
     }
 
     /// Which of the known arguments has this name. They usually come in order.

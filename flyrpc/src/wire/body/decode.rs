@@ -9,12 +9,16 @@
 
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
+use serde::{
+    Serialize,
+    de::{Deserialize, DeserializeSeed, Deserializer, Error, Unexpected, Visitor},
+};
 
 use super::{
     access::{ByteElements, Content, Elements, Entries, Name},
     failure::{Failure, Result},
     format::{Input, MAX_DEPTH, MAX_WRAPPERS, NIL, SOME_NONE, Token},
+    verify::verify,
 };
 
 /// Reads one value, and those within it.
@@ -27,6 +31,8 @@ pub(super) struct Decoder<'de> {
     /// How many elements may still be announced to visitors, which allocate for them. No valid body
     /// has more elements than bytes.
     announceable: usize,
+    /// Whether a visitor took whatever there was, as serde's does that buffers.
+    guessed: bool,
     /// Whether something failed since the value at hand began, so that what follows is not known to
     /// be what follows that value.
     astray: bool,
@@ -47,6 +53,7 @@ impl<'de> Decoder<'de> {
             depth: 0,
             wrappers: 0,
             announceable: bytes.len(),
+            guessed: false,
             astray: false,
         }
     }
@@ -98,9 +105,19 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    /// Reads a value that takes up all of the input, and refuses it if serde has misread it.
+    #[inline]
+    pub(super) fn verified<T: Deserialize<'de> + Serialize>(mut self) -> Result<T> {
+        let value = self.whole()?;
+        if self.guessed {
+            verify(&value, self.whole)?;
+        }
+        Ok(value)
+    }
+
     /// Reads a value that takes up all of the input.
     #[inline]
-    pub(super) fn whole<T: Deserialize<'de>>(mut self) -> Result<T> {
+    pub(super) fn whole<T: Deserialize<'de>>(&mut self) -> Result<T> {
         let value = self.value(PhantomData)?;
         match self.input.rest.len() {
             _ if self.astray => Err(Failure::new("a value within cannot be passed over")),
@@ -286,6 +303,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.guessed = true;
         match self.token()? {
             // As JSON's null, which is what types that read anything know.
             Token::None | Token::Unit => visitor.visit_unit(),

@@ -30,15 +30,17 @@
 //! # Residue
 //!
 //! Untagged, internally tagged and flattened types are buffered by serde first (adjacently tagged
-//! ones if the content precedes the tag), which then reads the buffer by its own rules. Within the
-//! content of those
+//! ones if the content precedes the tag), which then reads the buffer by its own rules. Where these
+//! would round a float or an integer, or read a sequence as a struct, an index as a field or variant,
+//! or `()` as none, [`verify`] finds that and refuses the value. What remains, within the content of
+//! those:
 //!
-//! - a float may lose precision, an integer may be read as a float that is not equal, a sequence as a
-//!   struct, an integer as a variant's or a field's index, none and `()` as each other. This is
-//!   possible only where the types differ between the versions;
+//! - none may be read as `()`, bytes as text, and an empty sequence as a struct of defaults;
 //! - integers of more than 64 bits are refused, and so are `u128` and `i128` of any value where serde
 //!   buffers;
 //! - flattened maps have string keys, or are refused.
+//!
+//! `serde_json::Value::Null` is a unit and so not read as none.
 //!
 //! Options are told apart two deep: `Some(None)` arrives as such, a third level is refused
 //! when it is written. Paths of errors end where buffering begins.
@@ -51,6 +53,7 @@ mod decode;
 mod encode;
 mod failure;
 mod format;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +81,17 @@ pub(crate) fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), Bo
 /// If the bytes are not exactly one value, or not one that a `T` can be without being misread.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     Ok(decode::Decoder::new(body).whole()?)
+}
+
+/// As [`decode`], for types of users: what serde buffers is not misread either.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub(crate) fn decode_verified<T: Serialize + DeserializeOwned>(
+    body: &[u8],
+) -> Result<T, BodyError> {
+    Ok(decode::Decoder::new(body).verified()?)
 }
 
 /// Whether a `T` may be absent from a map of arguments: whether it is an `Option`.

@@ -5,6 +5,7 @@ mod hostile;
 mod misreadings;
 mod properties;
 mod round_trips;
+mod schemas;
 mod versions;
 
 use std::fmt::Debug;

@@ -1,0 +1,115 @@
+//! Nodes of different versions side by side: what fits works both ways, and what does not is an
+//! error that says so, never another value.
+
+mod arguments;
+mod enums;
+mod methods;
+mod peers;
+mod primary;
+mod protocol;
+mod residue;
+mod scalars;
+mod serde_attributes;
+mod standard_types;
+mod structs;
+mod two;
+
+/// Derives for each type what the types of services need here.
+macro_rules! types {
+    ($($item:item)*) => {$(
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[allow(dead_code)]
+        $item
+    )*};
+}
+
+/// Tests of types that differ between two versions of a service.
+///
+/// `row: Old, New { old value => Ok(arrived); new value => Err("part of the message"); }` makes a
+/// test `row`, in which each value crosses from nodes of its version to nodes of the other: once as
+/// an argument of a call, and once as the reply to one.
+macro_rules! versions {
+    (@values old old $values:ident $value:expr) => { $values.push($value) };
+    (@values new new $values:ident $value:expr) => { $values.push($value) };
+    (@values $version:ident $side:ident $values:ident $value:expr) => {};
+    (@check old $two:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
+        let expected: Result<$new, &str> = $expected;
+        let nth = $two.next_of("old");
+        let take = $two.client::<old::TakeClient>("old").on_region("new");
+        let give = $two.client::<new::GiveClient>("new").on_region("old");
+        $two.crosses_as_argument(|| take.$row($value), "old", &expected).await;
+        $two.crosses_as_reply(|| give.$row(nth), "new", &expected).await;
+    }};
+    (@check new $two:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
+        let expected: Result<$old, &str> = $expected;
+        let nth = $two.next_of("new");
+        let take = $two.client::<new::TakeClient>("new").on_region("old");
+        let give = $two.client::<old::GiveClient>("old").on_region("new");
+        $two.crosses_as_argument(|| take.$row($value), "new", &expected).await;
+        $two.crosses_as_reply(|| give.$row(nth), "old", &expected).await;
+    }};
+    (@version $version:ident $($row:ident: $ty:ty { $($side:ident $value:expr;)* })*) => {
+        mod $version {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[flyrpc::fly_rpc(name = "Take")]
+            pub(super) trait Take {
+                $(async fn $row(&self, value: $ty) -> String;)*
+            }
+
+            #[flyrpc::fly_rpc(name = "Give")]
+            pub(super) trait Give {
+                $(async fn $row(&self, nth: usize) -> $ty;)*
+            }
+
+            #[derive(Clone)]
+            pub(super) struct Served(pub(super) $crate::versions::two::Executed);
+
+            impl Take for Served {
+                $(async fn $row(&self, value: $ty) -> String {
+                    self.0.add();
+                    format!("{value:?}")
+                })*
+            }
+
+            impl Give for Served {
+                $(async fn $row(&self, nth: usize) -> $ty {
+                    self.0.add();
+                    #[allow(unused_mut)]
+                    let mut values: Vec<$ty> = Vec::new();
+                    $(versions!(@values $version $side values $value);)*
+                    values.swap_remove(nth)
+                })*
+            }
+        }
+    };
+    ($(
+        $(#[$attribute:meta])*
+        $row:ident: $old:ty, $new:ty { $($side:ident $value:expr => $expected:expr;)* }
+    )*) => {
+        versions!(@version old $($row: $old { $($side $value;)* })*);
+        versions!(@version new $($row: $new { $($side $value;)* })*);
+
+        $(
+            $(#[$attribute])*
+            #[tokio::test(start_paused = true)]
+            async fn $row() {
+                let mut two = $crate::versions::two::Two::start(
+                    |executed| {
+                        let served = old::Served(executed.clone());
+                        (old::ServeTake::new(served.clone()), old::ServeGive::new(served))
+                    },
+                    |executed| {
+                        let served = new::Served(executed.clone());
+                        (new::ServeTake::new(served.clone()), new::ServeGive::new(served))
+                    },
+                ).await;
+                $(versions!(@check $side two $row $old, $new, $value, $expected);)*
+                two.finish();
+            }
+        )*
+    };
+}
+
+use {types, versions};
