@@ -10,7 +10,7 @@ use std::{
 
 use foca::Notification;
 
-use super::identity::Identity;
+use super::{identity::Identity, sync::Digests};
 use crate::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
@@ -27,6 +27,8 @@ pub enum Event {
 pub(super) struct Listing {
     own: NodeId,
     active: BTreeMap<SocketAddr, Active>,
+    /// Of those in `active`.
+    digests: Digests,
     /// The boots that are listed.
     boots: BTreeSet<NodeId>,
     /// Where boots are claimed to be that are listed elsewhere.
@@ -40,13 +42,19 @@ pub(super) struct Listing {
 #[derive(Debug)]
 struct Active {
     node: NodeInfo,
+    bump: u32,
     is_understood: bool,
     is_listed: bool,
 }
 
 impl Active {
     fn new(id: &Identity) -> Self {
-        Active { node: id.node().clone(), is_understood: id.is_understood(), is_listed: false }
+        Active {
+            node: id.node().clone(),
+            bump: id.bump(),
+            is_understood: id.is_understood(),
+            is_listed: false,
+        }
     }
 
     fn listed(&self) -> Option<&NodeInfo> {
@@ -59,6 +67,7 @@ impl Listing {
         Listing {
             own,
             active: BTreeMap::new(),
+            digests: Digests::new(),
             boots: BTreeSet::new(),
             contested: BTreeSet::new(),
             touched: BTreeMap::new(),
@@ -69,17 +78,10 @@ impl Listing {
     /// Takes note of a change; [`settle`](Self::settle) tells of it.
     pub(super) fn note(&mut self, change: &Notification<'_, Identity>) {
         match *change {
-            Notification::MemberUp(id) => {
-                self.touch(id.addr());
-                self.active.insert(id.addr(), Active::new(id));
-            }
-            Notification::MemberDown(id) => {
-                self.touch(id.addr());
-                self.active.remove(&id.addr());
-            }
+            Notification::MemberUp(id) => self.change(id.addr(), Some(Active::new(id))),
+            Notification::MemberDown(id) => self.change(id.addr(), None),
             Notification::Rename(_, id) if self.active.contains_key(&id.addr()) => {
-                self.touch(id.addr());
-                self.active.insert(id.addr(), Active::new(id));
+                self.change(id.addr(), Some(Active::new(id)));
             }
             _ => {}
         }
@@ -101,6 +103,25 @@ impl Listing {
 
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Digests of every identity that foca holds alive, understood or not.
+    pub(super) fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    fn change(&mut self, addr: SocketAddr, now: Option<Active>) {
+        self.touch(addr);
+        if let Some(active) = &now {
+            self.digests.toggle(&active.node, active.bump);
+        }
+        let before = match now {
+            Some(active) => self.active.insert(addr, active),
+            None => self.active.remove(&addr),
+        };
+        if let Some(before) = before {
+            self.digests.toggle(&before.node, before.bump);
+        }
     }
 
     fn touch(&mut self, addr: SocketAddr) {
@@ -172,6 +193,9 @@ mod tests {
             listing.settle();
         }
         assert_eq!(listing.events, expected);
+        let mut digests = Digests::new();
+        listing.active.values().for_each(|active| digests.toggle(&active.node, active.bump));
+        assert_eq!(listing.digests, digests);
     }
 
     #[test]

@@ -183,13 +183,18 @@ impl Membership {
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
     pub fn digests(&self) -> Vec<u64> {
-        let others = self.gossip.iter_members().map(Member::id);
-        sync::digests(others.chain([self.gossip.identity()]))
+        let mut digests = self.listing.digests().clone();
+        let me = self.gossip.identity();
+        digests.toggle(me.node(), me.bump());
+        digests.to_vec()
     }
 
     /// The members, this node included, that a peer with the digests `theirs` may see otherwise.
     pub fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
+        if ours == theirs {
+            return Vec::new();
+        }
         let own = self.gossip.identity();
         let myself = MemberState::new(own, 0, if self.left { State::Down } else { State::Alive });
         self.gossip

@@ -11,6 +11,7 @@ use foca::{Incarnation, Member, State};
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Identity, Parts, Unfit};
+use crate::NodeInfo;
 
 /// How many digests summarize the members.
 const BUCKETS: usize = 64;
@@ -99,19 +100,31 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// One digest for each bucket of live members.
+/// One digest for each bucket of live members, kept up to date as they come and go.
 ///
 /// Only who is alive counts. Members that are down are forgotten at different times by different
 /// nodes, and suspicions are over before the next exchange: digests of them would never agree.
-pub(super) fn digests<'a>(live: impl Iterator<Item = &'a Identity>) -> Vec<u64> {
-    let mut digests = vec![0; BUCKETS];
-    for id in live {
-        let place = fnv(FNV, addr_bytes(id.addr()));
-        let digest = fnv(place, id.boot().to_le_bytes().into_iter().chain(id.bump().to_le_bytes()));
-        // Any order of members gives the same digest.
-        digests[bucket(place)] ^= scatter(digest);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digests([u64; BUCKETS]);
+
+impl Digests {
+    /// Of nobody.
+    pub(super) fn new() -> Self {
+        Digests([0; BUCKETS])
     }
-    digests
+
+    /// Takes in the identity of `node` renewed `bump` times, or takes it out again. Any order gives
+    /// the same digests.
+    pub(super) fn toggle(&mut self, node: &NodeInfo, bump: u32) {
+        let place = fnv(FNV, addr_bytes(node.addr()));
+        let boot = node.id().boot().to_le_bytes();
+        let digest = fnv(place, boot.into_iter().chain(bump.to_le_bytes()));
+        self.0[bucket(place)] ^= scatter(digest);
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<u64> {
+        self.0.to_vec()
+    }
 }
 
 /// Whether the member at `addr` is in a bucket in which `ours` and `theirs` differ.
@@ -267,7 +280,7 @@ fn mistaken(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NodeId, NodeInfo, Region};
+    use crate::{NodeId, Region};
 
     fn identity(n: u8) -> Identity {
         let addr = SocketAddr::from(([10, 0, 0, n], 80));
@@ -362,13 +375,20 @@ mod tests {
         }
     }
 
+    fn digests<'a>(live: impl IntoIterator<Item = &'a Identity>) -> Vec<u64> {
+        let mut digests = Digests::new();
+        live.into_iter().for_each(|id| digests.toggle(id.node(), id.bump()));
+        digests.to_vec()
+    }
+
     #[test]
     fn digests_ignore_order_and_show_every_change() {
         let ids: Vec<_> = (0..200).map(identity).collect();
-        let all = digests(ids.iter());
+        let all = digests(&ids);
         assert_eq!(all, digests(ids.iter().rev()));
         for (n, id) in ids.iter().enumerate() {
             let without = digests(ids.iter().filter(|other| *other != id));
+            assert_eq!(without, digests(ids.iter().chain([id])));
             let bumped = digests(ids.iter().take(n).chain([&id.with_bump(1)]).chain(&ids[n + 1..]));
             for other in [without, bumped] {
                 assert_eq!(all.iter().zip(&other).filter(|(a, b)| a != b).count(), 1);
