@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, time::Duration};
 
+use flyrpc_examples::show;
+
 use crate::{
     scenarios::{Changes, Idle, LIMIT, Partition, Restart, Results},
     stats::Spread,
@@ -25,7 +27,9 @@ const LINES: [Line; 21] = [
     ("the worst of all repetitions", |all| Some(time(changes(all)?.crash_worst))),
     ("**leave** known to the first / median / last", |all| spread(changes(all)?.leave)),
     ("**join** known to the first / median / last", |all| spread(changes(all)?.join)),
-    ("the joiner knows all", |all| Some(time(changes(all)?.joiner))),
+    ("the joiner knows all", |all| {
+        Some(changes(all)?.joiner.map_or("never".to_owned(), show::time))
+    }),
     ("false downs, needless renewals", |all| {
         let changes = changes(all)?;
         Some(format!("{}, {}", changes.false_downs, changes.renewals))
@@ -116,7 +120,11 @@ fn time(time: Option<Duration>) -> String {
 }
 
 fn percent(share: f64) -> Option<String> {
-    Some(format!("{:.2} %", share * 100.0))
+    Some(match share * 100.0 {
+        0.0 => "none".to_owned(),
+        ..0.01 => "< 0.01 %".to_owned(),
+        percent => format!("{percent:.2} %"),
+    })
 }
 
 fn bytes(bytes: f64) -> Option<String> {
@@ -151,6 +159,9 @@ mod tests {
         assert_eq!(bytes(999.4).as_deref(), Some("999 B"));
         assert_eq!(bytes(12_340_000.0).as_deref(), Some("12.3 MB"));
         assert_eq!(time(None), "> 300 s");
+        assert_eq!(percent(0.0).as_deref(), Some("none"));
+        assert_eq!(percent(0.000_01).as_deref(), Some("< 0.01 %"));
+        assert_eq!(percent(0.012_34).as_deref(), Some("1.23 %"));
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(100), "100");
     }
