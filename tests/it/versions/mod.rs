@@ -76,7 +76,7 @@ macro_rules! versions {
             impl Give for Served {
                 $(async fn $row(&self, nth: usize) -> $ty {
                     self.0.add();
-                    #[allow(unused_mut)]
+                    #[allow(unused_mut, clippy::vec_init_then_push)]
                     let mut values: Vec<$ty> = Vec::new();
                     $(versions!(@values $version $side values $value);)*
                     values.swap_remove(nth)
