@@ -108,6 +108,7 @@
 
 mod cluster;
 mod env;
+pub mod large_clusters;
 mod latency;
 mod net;
 mod real_io;
