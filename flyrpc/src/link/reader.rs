@@ -37,9 +37,6 @@ const READ: usize = 64 << 10;
 /// More than any socket buffers. A peer that goes on sending does not hold up what may start by that.
 const BACKLOG: usize = 64 << 20;
 
-/// As much as sockets buffer by default. What may start does not wait until more than that is read.
-const BUFFERED: usize = 8 << 20;
-
 /// After how many reads in a row other tasks have their turn.
 const READS_A_TURN: usize = 16;
 
@@ -78,7 +75,6 @@ pub(super) async fn run<S: Serve>(
         clock,
         heartbeat,
         held: VecDeque::new(),
-        ready: VecDeque::new(),
         unanswered: 0,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
@@ -124,9 +120,6 @@ struct Reading<'a, S: Serve> {
     heartbeat: Duration,
     /// Requests that wait until the clocks are known again.
     held: VecDeque<Admitted<S>>,
-    /// Requests that are complete, until what was buffered behind them is read: a cancellation, or
-    /// the news that this clock stood still.
-    ready: VecDeque<Admitted<S>>,
     /// How many heartbeats went by since the last pong.
     unanswered: u32,
     /// Requests whose bodies are not complete yet.
@@ -171,12 +164,10 @@ impl<S: Serve> Reading<'_, S> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.frames()?;
-        self.start_ready()?;
         // One registration for the life of the link, rather than one for each read.
         let mut ended = pin!(self.link.end.cancelled());
         loop {
             self.make_room();
-            let room = self.buffer.capacity() - self.buffer.len();
             let count = tokio::select! {
                 biased;
                 () = &mut ended => return Ok(()),
@@ -187,15 +178,10 @@ impl<S: Serve> Reading<'_, S> {
                 count = from.read_buf(&mut self.buffer) => count.map_err(broken)?,
             };
             self.received(count)?;
-            let pong = self.frames()?;
-            // What did not fill the buffer was all that there is to read.
-            if pong || count == room {
-                self.catch_up(from, pong).await?;
-            }
-            if pong {
+            if self.frames()? {
+                self.catch_up(from).await?;
                 self.release()?;
             }
-            self.start_ready()?;
         }
     }
 
@@ -209,14 +195,12 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    /// Before anything starts comes all that can be read already, cancellations and resets
-    /// included; after a fresh `pong` what was held may start, too.
-    async fn catch_up(&mut self, from: &mut Reader, pong: bool) -> Result<(), LinkError> {
+    /// After a fresh pong what was held may start, but first comes all that can be read already,
+    /// cancellations and resets included.
+    async fn catch_up(&mut self, from: &mut Reader) -> Result<(), LinkError> {
         let mut total = 0;
         let mut reads = 0;
-        let releases = pong && !self.held.is_empty();
-        let most = if releases { BACKLOG } else { BUFFERED };
-        while (releases || !self.ready.is_empty()) && total < most {
+        while !self.held.is_empty() && total < BACKLOG {
             let Some(count) = self.read_now(from) else { break };
             let count = count.map_err(broken)?;
             total += count;
@@ -257,9 +241,6 @@ impl<S: Serve> Reading<'_, S> {
         if self.buffer.is_empty() {
             if self.buffer.capacity() > IDLE_READ {
                 self.buffer = BytesMut::new();
-            }
-            if self.ready.is_empty() && self.ready.capacity() > 0 {
-                self.ready = VecDeque::new();
             }
             let mut outbox = lock(&self.link.outbox);
             if outbox.is_empty() {
@@ -326,7 +307,6 @@ impl<S: Serve> Reading<'_, S> {
             Frame::Cancel { id } => self.cancel(id),
             Frame::Ping { stamp } => {
                 let now = self.link.clock_micros();
-                self.clock.heard(now, stamp);
                 self.link.post(|to| frame::put_pong(stamp, now, to));
             }
             Frame::Pong { echo, stamp } => self.pong(echo, stamp),
@@ -386,7 +366,7 @@ impl<S: Serve> Reading<'_, S> {
         match body {
             Body::Whole(bytes) => {
                 admitted.body = Bytes::copy_from_slice(bytes);
-                self.ready.push_back(admitted);
+                self.start(admitted)?;
             }
             Body::Chunked(size) => {
                 self.requests.insert(head.id, (admitted, Partial::new(size)));
@@ -402,7 +382,7 @@ impl<S: Serve> Reading<'_, S> {
             && let Some((mut admitted, partial)) = self.requests.remove(&id)
         {
             admitted.body = Bytes::from(partial.bytes);
-            self.ready.push_back(admitted);
+            self.start(admitted)?;
         }
         Ok(())
     }
@@ -429,10 +409,6 @@ impl<S: Serve> Reading<'_, S> {
             Verdict::Hold => self.hold(request),
             Verdict::Ahead if request.ahead < MAX_AHEAD => {
                 request.ahead += 1;
-                if !self.held.is_empty() {
-                    // The ping that was sent for those tells nothing any more.
-                    self.ping();
-                }
                 self.hold(request);
             }
             Verdict::Ahead => return Err(Malformed::new("request from the future")),
@@ -452,19 +428,10 @@ impl<S: Serve> Reading<'_, S> {
         std::mem::take(&mut self.held).into_iter().try_for_each(|request| self.start(request))
     }
 
-    /// Starts what is complete, as far as it is not held.
-    fn start_ready(&mut self) -> Result<(), Malformed> {
-        while let Some(request) = self.ready.pop_front() {
-            self.start(request)?;
-        }
-        Ok(())
-    }
-
     fn cancel(&mut self, id: u64) {
-        let waiting = [&mut self.held, &mut self.ready].into_iter().any(|queue| {
-            let at = queue.iter().position(|request| request.head.id == id);
-            at.and_then(|at| queue.remove(at)).is_some()
-        }) || self.requests.remove(&id).is_some();
+        let held = self.held.iter().position(|request| request.head.id == id);
+        let waiting = held.and_then(|at| self.held.remove(at)).is_some()
+            || self.requests.remove(&id).is_some();
         if waiting {
             self.link.ran(id);
         } else {
