@@ -21,11 +21,12 @@ const ATTEMPTS: usize = 3;
 pub(super) fn check(plan: &Plan, book: &Book) -> Vec<String> {
     let mut found = book.violations.clone();
     for call in &book.calls {
-        let case = Case { plan, book, call };
+        let case = Case { plan, book, call, until: call.end() };
         let checks = [
             ends_in_time(&case),
             runs_at_most_once(&case),
             runs_in_time(&case),
+            stops_with_its_caller(&case),
             gets_its_own_reply(&case),
             errs_truly(&case),
             explained(&case),
@@ -71,14 +72,16 @@ fn name(outcome: &Outcome) -> &'static str {
 /// No call outlives its deadline by more than a tick of its caller's time: a caller that is frozen
 /// may end it when it goes on. A call's time is counted on the caller's clock, its timer is right:
 /// what is left is read off the clock before each wait, so that a clock that is wrong by so many
-/// parts of a second makes the call's time wrong by as many parts at most.
+/// parts of a second makes the call's time wrong by as many parts at most. A clock that stands still
+/// adds the time that it misses.
 fn ends_in_time(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((ended, outcome)) = &call.ended else {
         return Err("a call has not ended".to_owned());
     };
     let drifts = call.allowed.mul_f64(case.drift(&call.from));
-    let deadline = call.began + call.allowed + drifts;
+    let stills = case.stills(&call.from, call.began, *ended);
+    let deadline = call.began + call.allowed + drifts + stills;
     let deadline =
         if call.outside { deadline } else { case.book.thawed(&call.from, deadline + TICK) };
     if *ended > deadline + TICK {
@@ -109,13 +112,14 @@ fn runs_at_most_once(case: &Case<'_>) -> Result<(), String> {
 /// A handler does not begin after its caller's deadline, and unless it is detached, ends by then.
 ///
 /// The link's clock (`flyrpc/src/link/clock.rs`) is never behind the caller's, so without drift the
-/// bound is zero. It takes the least of 8 pongs, one each heartbeat; the oldest is older still if the
+/// bound is zero, also if the server's clock stood still for longer than a round trip, unless what
+/// was buffered meanwhile ends before any word of that. It takes the least of 8 pongs, one each heartbeat; the oldest is older still if the
 /// server was frozen or cut off meanwhile, but no older than the run. A jump of the caller's clock
 /// that is no longer than the round trip goes unnoticed until those pongs are gone.
 fn runs_in_time(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     for execution in case.book.executions_of(call.id) {
-        let slack = if execution.local { Duration::ZERO } else { clock_slack(case, execution) };
+        let slack = clock_slack(case, execution);
         let deadline = call.began + call.allowed + slack;
         if execution.began > deadline {
             let late = execution.began - deadline;
@@ -143,10 +147,33 @@ fn runs_in_time(case: &Case<'_>) -> Result<(), String> {
 
 fn clock_slack(case: &Case<'_>, execution: &Execution) -> Duration {
     let (from, node) = (&case.call.from, &execution.node);
+    let ended = execution.ended.unwrap_or(execution.began);
+    let stills = case.stills(from, case.call.began, ended);
+    if execution.local {
+        return stills;
+    }
     let drift = case.drift(from) + case.drift(node);
     let jumps = case.small_skews(from, node);
     let own = case.call.allowed.mul_f64(drift);
-    execution.began.mul_f64(drift) + own + jumps
+    execution.began.mul_f64(drift) + own + jumps + stills + case.unnoticed_stills(node)
+}
+
+/// The handler of a call that was dropped stops as soon as the cancellation arrives, which nothing
+/// must have delayed.
+fn stops_with_its_caller(case: &Case<'_>) -> Result<(), String> {
+    let call = case.call;
+    let Some((at, Outcome::Cancelled | Outcome::Dropped)) = call.ended else { return Ok(()) };
+    for execution in case.book.executions_of(call.id) {
+        let ended = execution.ended.unwrap_or(Duration::MAX);
+        let by = at + case.way(&execution.node) + TICK;
+        if call.spec.method != Method::Detached
+            && ended > by
+            && !(Case { until: ended, ..*case }).is_delayed(&execution.node)
+        {
+            return Err(format!("a handler on {} goes on without its caller", execution.node));
+        }
+    }
+    Ok(())
 }
 
 fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {

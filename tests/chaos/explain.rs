@@ -25,7 +25,7 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// How many nodes a call is sent to at most.
 const ATTEMPTS: u32 = 3;
 
-/// How many bytes a stream surely carries in the time of a round trip.
+/// How many bytes a stream surely carries in the time of a round trip: half of what sockets buffer.
 const A_ROUND_TRIP: usize = 128 << 10;
 
 /// How far a clock jumps at most without a link's noticing: the longest round trip, slowed down.
@@ -36,6 +36,9 @@ pub(super) struct Case<'a> {
     pub(super) plan: &'a Plan,
     pub(super) book: &'a Book,
     pub(super) call: &'a CallRecord,
+    /// The end of the time during which faults are looked for: the call's, or that of what it left
+    /// behind.
+    pub(super) until: Duration,
 }
 
 /// Decides whether the outcome of a call is one that must be expected.
@@ -130,7 +133,7 @@ impl Case<'_> {
 
     fn met(&self, felt_for: Duration) -> impl Iterator<Item = &Trouble> {
         let from = self.call.began.saturating_sub(felt_for);
-        let to = self.call.end();
+        let to = self.until;
         self.book.troubles.iter().filter(move |trouble| trouble.overlaps(from, to))
     }
 
@@ -161,7 +164,7 @@ impl Case<'_> {
     }
 
     /// Whether calls of the caller to a node may take longer than usual.
-    fn is_delayed(&self, node: &str) -> bool {
+    pub(super) fn is_delayed(&self, node: &str) -> bool {
         let clocks = self.met(RESYNCING).any(|trouble| match &trouble.kind {
             TroubleKind::Skew(at, _) | TroubleKind::Drift(at, _) => {
                 *at == node || *at == self.call.from
@@ -199,18 +202,27 @@ impl Case<'_> {
     }
 
     /// The time that goes by on the way to a node and back, with all that is under way beside.
-    fn way(&self, node: &str) -> Duration {
-        let (a, b) = (Region::from(region(&self.call.from)), Region::from(region(node)));
-        let trip = RoundTrips::default().between(&a, &b).expect("a region of the plan");
-        let trip = trip + 2 * Duration::from_millis(self.plan.settings.jitter);
+    pub(super) fn way(&self, node: &str) -> Duration {
+        let trip = self.round_trip(&self.call.from, node);
+        trip * (1 + self.bytes_beside(node).div_ceil(A_ROUND_TRIP) as u32)
+    }
+
+    /// How many bytes were on their way between the caller and a node about the same time.
+    fn bytes_beside(&self, node: &str) -> usize {
         let same_pair = |other: &&CallRecord| {
             let other = Case { call: other, ..*self };
             other.call.from == self.call.from && other.candidates().contains(&node)
                 || other.call.from == node && other.candidates().contains(&self.call.from.as_str())
         };
         let beside = self.beside(Duration::from_secs(1)).filter(same_pair);
-        let bytes: usize = beside.map(|other| other.spec.argument + other.spec.reply).sum();
-        trip * (1 + bytes.div_ceil(A_ROUND_TRIP) as u32)
+        beside.map(|other| other.spec.argument + other.spec.reply).sum()
+    }
+
+    /// The longest that a message and its answer take if nothing is wrong.
+    fn round_trip(&self, a: &str, b: &str) -> Duration {
+        let (a, b) = (Region::from(region(a)), Region::from(region(b)));
+        let trip = RoundTrips::default().between(&a, &b).expect("a region of the plan");
+        trip + 2 * Duration::from_millis(self.plan.settings.jitter)
     }
 
     /// The calls that went on at the same time, or shortly before or after; this one too.
@@ -267,6 +279,25 @@ impl Case<'_> {
             _ => 0.0,
         };
         self.book.troubles.iter().map(drift).sum()
+    }
+
+    /// For how long a node's clock stood still after a moment, and until another.
+    pub(super) fn stills(&self, node: &str, from: Duration, to: Duration) -> Duration {
+        let kind = TroubleKind::Still(node.to_owned());
+        let stills = self.book.troubles.iter().filter(|trouble| trouble.kind == kind);
+        let felt = stills.filter(|trouble| trouble.overlaps(from, to));
+        felt.map(|trouble| trouble.to.unwrap_or(to) - trouble.from).sum()
+    }
+
+    /// For how long a node's clock stood still without the news of it being there when the node went
+    /// on: that takes a round trip, and room in the buffer behind the call.
+    pub(super) fn unnoticed_stills(&self, node: &str) -> Duration {
+        let kind = TroubleKind::Still(node.to_owned());
+        let stills = self.book.troubles.iter().filter(|trouble| trouble.kind == kind);
+        let times = stills.filter_map(|trouble| Some(trouble.to? - trouble.from));
+        let trip = self.round_trip(node, &self.call.from);
+        let full = self.bytes_beside(node) > A_ROUND_TRIP;
+        times.filter(|time| *time <= trip || full || self.is_slow(node)).sum()
     }
 
     /// By how much a node's clock jumped ahead between two moments.

@@ -102,6 +102,8 @@ pub(super) enum TroubleKind {
     Down(String),
     Stopping(String),
     Frozen(String),
+    /// Its clock stands still.
+    Still(String),
     /// Its clock jumps ahead by this much; lasts no time.
     Skew(String, Duration),
     /// Parts per million.

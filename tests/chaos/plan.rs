@@ -73,6 +73,8 @@ pub(super) enum Fault {
         old: bool,
     },
     Freeze(String),
+    /// Freezes it with its clock, as a suspended machine is.
+    Pause(String),
     /// Ahead only: a monotonic clock does not go back.
     SkewAhead(String, u64),
     /// Parts per million.
@@ -164,6 +166,9 @@ impl Plan {
         faults.sort_by_key(|fault| fault.at);
         let mut calls: Vec<_> =
             (0..dice.spread(20, 200)).map(|_| PlannedCall::new(dice, &places, &settings)).collect();
+        for _ in 0..dice.between(0, 4) / 2 {
+            calls.extend(burst(dice, &places, &faults));
+        }
         calls.sort_by_key(|call| call.at);
         Plan { seed, regions, settings, old, faults, calls }
     }
@@ -222,7 +227,7 @@ impl PlannedFault {
         let lasts = dice.spread(20, FAULTS_END - at);
         let node = dice.pick(&places.nodes).clone();
         let (a, b) = places.two(dice);
-        let fault = match dice.between(0, 15) {
+        let fault = match dice.between(0, 17) {
             0 => Fault::Partition(a, b),
             1 => Fault::OneWay(a, b),
             2 => Fault::Hold(a, b),
@@ -235,7 +240,8 @@ impl PlannedFault {
             10 => Fault::Replace { node, old: versions && dice.percent(50) },
             11 => Fault::Roll { old: versions && dice.percent(50) },
             12 | 13 => Fault::Freeze(node),
-            14 => Fault::SkewAhead(node, dice.spread(1, 10 * 24 * 3_600_000)),
+            14 | 15 => Fault::Pause(node),
+            16 => Fault::SkewAhead(node, dice.spread(1, 10 * 24 * 3_600_000)),
             _ => Fault::Drift(node, dice.between(0, 2_000) as i64 - 1_000),
         };
         PlannedFault { at, lasts, fault }
@@ -251,6 +257,27 @@ impl PlannedCall {
             call: CallSpec::new(dice, places, settings, 2),
         }
     }
+}
+
+/// More calls at once, over one link, than it has buffers for: if there are faults, about when one
+/// of them begins.
+fn burst(dice: &mut Dice, places: &Places, faults: &[PlannedFault]) -> Vec<PlannedCall> {
+    let fault = (!faults.is_empty()).then(|| dice.pick(faults).at);
+    let at = fault.unwrap_or(CALLING / 2).saturating_sub(dice.between(0, 300));
+    let from = dice.pick(&places.nodes).clone();
+    let aim = Aim::Node(dice.pick(&places.nodes).clone());
+    let outside = dice.percent(30);
+    let mut call = || {
+        let method = *dice.pick(&[Method::Work, Method::Repeatable]);
+        let call = CallSpec {
+            timeout: dice.percent(80).then(|| dice.spread(20, 10_000)),
+            millis: dice.between(0, 500),
+            argument: dice.between(5_000, 15_000) as usize,
+            ..CallSpec::plain(method, aim.clone())
+        };
+        PlannedCall { at: at + dice.between(0, 300), from: from.clone(), outside, call }
+    };
+    (0..100).map(|_| call()).collect()
 }
 
 impl CallSpec {

@@ -190,6 +190,8 @@ struct Striker {
     cluster: SimCluster,
     /// Held by whoever stops or starts that node.
     lives: Arc<BTreeMap<String, Mutex<()>>>,
+    /// Held by whoever makes that node's clock run wrong.
+    clocks: Arc<BTreeMap<String, Mutex<()>>>,
     lasts: Duration,
     /// What nodes are replaced by.
     release: flyrpc_testkit::Release,
@@ -201,8 +203,9 @@ fn begin_faults(
     cluster: &SimCluster,
     start: Instant,
 ) -> JoinSet<()> {
-    let lives = plan.nodes().into_iter().map(|name| (name, Mutex::default())).collect();
-    let lives = Arc::new(lives);
+    let of_each =
+        || Arc::new(plan.nodes().into_iter().map(|name| (name, Mutex::default())).collect());
+    let (lives, clocks) = (of_each(), of_each());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
         let old =
@@ -211,6 +214,7 @@ fn begin_faults(
             world: Arc::clone(world),
             cluster: cluster.clone(),
             lives: Arc::clone(&lives),
+            clocks: Arc::clone(&clocks),
             lasts: Duration::from_millis(planned.lasts),
             release: release(plan, world, old),
         };
@@ -252,7 +256,9 @@ impl Striker {
             Fault::Freeze(node) => {
                 self.hold_up(net.frozen(&node), TroubleKind::Frozen(node)).await;
             }
+            Fault::Pause(node) => self.pause(node).await,
             Fault::Drift(node, by) => {
+                let Ok(_clock) = self.clocks[&node].try_lock() else { return };
                 self.hold_up(net.drifting(&node, by), TroubleKind::Drift(node, by)).await;
             }
             Fault::SkewAhead(node, by) => {
@@ -271,6 +277,14 @@ impl Striker {
         sleep(self.lasts).await;
         drop(guard);
         drop(trouble);
+    }
+
+    async fn pause(&self, node: String) {
+        let Ok(_clock) = self.clocks[&node].try_lock() else { return };
+        let clock = self.cluster.drifting(&node, -1_000_000);
+        let still = self.world.ledger.trouble(TroubleKind::Still(node.clone()));
+        self.hold_up(self.cluster.frozen(&node), TroubleKind::Frozen(node)).await;
+        drop((clock, still));
     }
 
     async fn crash(&self, node: &str, machine: bool) {

@@ -154,6 +154,34 @@ async fn a_clock_that_leaps_ahead_holds_requests_until_it_is_known_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_given_up_while_its_machine_was_suspended_does_not_start() {
+    let mut world = World::new();
+    let node = world.start("iad-0", "iad").await;
+    let hkg = world.start("hkg-0", "hkg").await;
+    let probe: ProbeClient = hkg.client();
+    let iad = probe.on_region("iad");
+    sleep(secs(5)).await;
+
+    // A suspended machine's clock stands still, so that for it the call has just arrived. That it
+    // was given up long ago is said by what waits behind it only.
+    let suspended = (world.net.frozen("iad-0"), world.net.drifting("iad-0", -1_000_000));
+    let (detached, ordinary) = tokio::join!(
+        iad.timeout(millis(300)).slow_and_detached(1),
+        iad.timeout(millis(300)).slow(1),
+    );
+    assert!(detached.is_err() && ordinary.is_err(), "{detached:?} {ordinary:?}");
+    sleep(secs(2)).await;
+    drop(suspended);
+    sleep(secs(3)).await;
+    assert_eq!(world.counts.begun(), 0);
+
+    // What is called from then on runs.
+    iad.slow(1).await.unwrap();
+    assert_eq!(world.counts.begun(), 1);
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_way_partitions_end_calls_and_heal() {
     for (from, to) in [("iad", "hkg"), ("hkg", "iad")] {
         let mut world = World::new();

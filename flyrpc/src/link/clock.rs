@@ -21,6 +21,8 @@ pub(super) struct LinkClock {
     samples: VecDeque<Sample>,
     /// When the latest ping that a pong has answered was sent.
     answered: Option<u64>,
+    /// Answers to pings sent before this tell nothing: this clock may have stood still since.
+    forgotten: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +48,8 @@ pub(super) enum Verdict {
 impl LinkClock {
     /// A clock that knows nothing. `heartbeat` is the time between pings.
     pub(super) fn new(heartbeat: u64) -> Self {
-        LinkClock { heartbeat, samples: VecDeque::with_capacity(SAMPLES), answered: None }
+        let samples = VecDeque::with_capacity(SAMPLES);
+        LinkClock { heartbeat, samples, answered: None, forgotten: 0 }
     }
 
     /// Takes in a pong received at `now`, which answers the ping sent at `echo` and carries the
@@ -54,6 +57,10 @@ impl LinkClock {
     pub(super) fn pong(&mut self, now: u64, echo: u64, stamp: u64) {
         let (Ok(stamp), Ok(sent)) = (i64::try_from(stamp), i64::try_from(echo)) else { return };
         let Some(round_trip) = now.checked_sub(echo) else { return };
+        self.heard(now, stamp.unsigned_abs());
+        if echo < self.forgotten {
+            return;
+        }
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
@@ -61,19 +68,28 @@ impl LinkClock {
         self.answered = self.answered.max(Some(echo));
     }
 
+    /// Takes in that the other end's clock was at `stamp` before something that came at `now` was
+    /// sent, and tells whether that can be. If not, this clock stood still, and nothing is known.
+    pub(super) fn heard(&mut self, now: u64, stamp: u64) -> bool {
+        let known = self
+            .ahead()
+            .is_none_or(|ahead| i128::from(stamp) <= i128::from(now) + i128::from(ahead));
+        if !known {
+            self.samples.clear();
+            self.answered = None;
+            self.forgotten = now;
+        }
+        known
+    }
+
     /// Whether a request stamped `stamp` by its caller, to be given up `timeout` later, may start
     /// at `now`.
     pub(super) fn verdict(&mut self, now: u64, stamp: u64, timeout: u64) -> Verdict {
-        let Some(ahead) = self.samples.iter().map(|sample| sample.ahead).min() else {
-            return Verdict::Hold;
-        };
-        let theirs = i128::from(now) + i128::from(ahead);
-        if i128::from(stamp) > theirs {
-            // The caller's clock is further than it can be: this one stood still.
-            self.samples.clear();
-            self.answered = None;
+        let Some(ahead) = self.ahead() else { return Verdict::Hold };
+        if !self.heard(now, stamp) {
             return Verdict::Ahead;
         }
+        let theirs = i128::from(now) + i128::from(ahead);
         if !self.is_fresh(now) {
             return Verdict::Hold;
         }
@@ -82,6 +98,11 @@ impl LinkClock {
             Ok(remaining) if remaining > 0 => Verdict::Start { remaining },
             _ => Verdict::Expired,
         }
+    }
+
+    /// U: how far the other end's clock is ahead, at most.
+    fn ahead(&self) -> Option<i64> {
+        self.samples.iter().map(|sample| sample.ahead).min()
     }
 
     /// Whether a ping of the last 2 heartbeats, and of the shortest round trip seen, was answered.
@@ -157,6 +178,27 @@ mod tests {
         let remaining = 1_000_000 - 60_000;
         let stamp = 60_130_000 + OFFSET;
         check(&mut clock, 1_260_000, stamp, 1_000_000, Verdict::Start { remaining });
+    }
+
+    #[test]
+    fn pongs_to_pings_from_before_this_clock_stood_still_tell_nothing() {
+        let stamp = 60_000_000 + OFFSET;
+        let mut clock = synced(1_000_000);
+        check(&mut clock, 1_100_000, stamp, 1_000_000, Verdict::Ahead);
+        // It waited to be read while this clock stood still, and was sent long before the request.
+        clock.pong(1_100_000, 1_090_000, 1_120_000 + OFFSET);
+        check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
+    }
+
+    #[test]
+    fn every_stamp_can_show_that_this_clock_stood_still() {
+        let mut clock = synced(1_000_000);
+        assert!(clock.heard(1_100_000, 1_100_000 + OFFSET));
+        assert!(!clock.heard(1_100_000, 1_200_000 + OFFSET));
+        check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
+        let mut clock = synced(1_000_000);
+        clock.pong(1_160_000, 1_100_000, 9_130_000 + OFFSET);
+        check(&mut clock, 1_160_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
     }
 
     #[test]

@@ -37,6 +37,9 @@ const READ: usize = 64 << 10;
 /// More than any socket buffers. A peer that goes on sending does not hold up what may start by that.
 const BACKLOG: usize = 64 << 20;
 
+/// As much as sockets buffer by default. What may start does not wait until more than that is read.
+const BUFFERED: usize = 8 << 20;
+
 /// After how many reads in a row other tasks have their turn.
 const READS_A_TURN: usize = 16;
 
@@ -75,6 +78,7 @@ pub(super) async fn run<S: Serve>(
         clock,
         heartbeat,
         held: VecDeque::new(),
+        ready: VecDeque::new(),
         unanswered: 0,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
@@ -120,6 +124,9 @@ struct Reading<'a, S: Serve> {
     heartbeat: Duration,
     /// Requests that wait until the clocks are known again.
     held: VecDeque<Admitted<S>>,
+    /// Requests that are complete, until what was buffered behind them is read: a cancellation, or
+    /// the news that this clock stood still.
+    ready: VecDeque<Admitted<S>>,
     /// How many heartbeats went by since the last pong.
     unanswered: u32,
     /// Requests whose bodies are not complete yet.
@@ -164,10 +171,12 @@ impl<S: Serve> Reading<'_, S> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.frames()?;
+        self.start_ready()?;
         // One registration for the life of the link, rather than one for each read.
         let mut ended = pin!(self.link.end.cancelled());
         loop {
             self.make_room();
+            let room = self.buffer.capacity() - self.buffer.len();
             let count = tokio::select! {
                 biased;
                 () = &mut ended => return Ok(()),
@@ -178,10 +187,15 @@ impl<S: Serve> Reading<'_, S> {
                 count = from.read_buf(&mut self.buffer) => count.map_err(broken)?,
             };
             self.received(count)?;
-            if self.frames()? {
-                self.catch_up(from).await?;
+            let mut pong = self.frames()?;
+            // What did not fill the buffer was all that there is to read.
+            if pong || count == room {
+                pong = self.catch_up(from, pong).await?;
+            }
+            if pong {
                 self.release()?;
             }
+            self.start_ready()?;
         }
     }
 
@@ -195,18 +209,26 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    /// After a fresh pong what was held may start, but first comes all that can be read already,
-    /// cancellations and resets included.
-    async fn catch_up(&mut self, from: &mut Reader) -> Result<(), LinkError> {
+    /// Before anything starts comes all that can be read already, cancellations and resets
+    /// included; after a fresh `pong` what was held may start, too. Tells whether a pong was there.
+    async fn catch_up(&mut self, from: &mut Reader, mut pong: bool) -> Result<bool, LinkError> {
         let mut total = 0;
         let mut reads = 0;
-        while !self.held.is_empty() && total < BACKLOG {
+        loop {
+            let most = match pong && !self.held.is_empty() {
+                true => BACKLOG,
+                false if !self.ready.is_empty() => BUFFERED,
+                false => 0,
+            };
+            if total >= most {
+                break;
+            }
             let Some(count) = self.read_now(from) else { break };
             let count = count.map_err(broken)?;
             total += count;
             reads += 1;
             self.received(count)?;
-            self.frames()?;
+            pong |= self.frames()?;
             if reads % READS_A_TURN == 0 {
                 tokio::task::yield_now().await;
                 if self.link.end.is_cancelled() {
@@ -214,7 +236,7 @@ impl<S: Serve> Reading<'_, S> {
                 }
             }
         }
-        Ok(())
+        Ok(pong)
     }
 
     /// Reads what is there, without waiting.
@@ -241,6 +263,9 @@ impl<S: Serve> Reading<'_, S> {
         if self.buffer.is_empty() {
             if self.buffer.capacity() > IDLE_READ {
                 self.buffer = BytesMut::new();
+            }
+            if self.ready.is_empty() && self.ready.capacity() > 0 {
+                self.ready = VecDeque::new();
             }
             let mut outbox = lock(&self.link.outbox);
             if outbox.is_empty() {
@@ -307,6 +332,7 @@ impl<S: Serve> Reading<'_, S> {
             Frame::Cancel { id } => self.cancel(id),
             Frame::Ping { stamp } => {
                 let now = self.link.clock_micros();
+                self.clock.heard(now, stamp);
                 self.link.post(|to| frame::put_pong(stamp, now, to));
             }
             Frame::Pong { echo, stamp } => self.pong(echo, stamp),
@@ -366,7 +392,7 @@ impl<S: Serve> Reading<'_, S> {
         match body {
             Body::Whole(bytes) => {
                 admitted.body = Bytes::copy_from_slice(bytes);
-                self.start(admitted)?;
+                self.ready.push_back(admitted);
             }
             Body::Chunked(size) => {
                 self.requests.insert(head.id, (admitted, Partial::new(size)));
@@ -382,7 +408,7 @@ impl<S: Serve> Reading<'_, S> {
             && let Some((mut admitted, partial)) = self.requests.remove(&id)
         {
             admitted.body = Bytes::from(partial.bytes);
-            self.start(admitted)?;
+            self.ready.push_back(admitted);
         }
         Ok(())
     }
@@ -409,6 +435,10 @@ impl<S: Serve> Reading<'_, S> {
             Verdict::Hold => self.hold(request),
             Verdict::Ahead if request.ahead < MAX_AHEAD => {
                 request.ahead += 1;
+                if !self.held.is_empty() {
+                    // The ping that was sent for those tells nothing any more.
+                    self.ping();
+                }
                 self.hold(request);
             }
             Verdict::Ahead => return Err(Malformed::new("request from the future")),
@@ -428,10 +458,19 @@ impl<S: Serve> Reading<'_, S> {
         std::mem::take(&mut self.held).into_iter().try_for_each(|request| self.start(request))
     }
 
+    /// Starts what is complete, as far as it is not held.
+    fn start_ready(&mut self) -> Result<(), Malformed> {
+        while let Some(request) = self.ready.pop_front() {
+            self.start(request)?;
+        }
+        Ok(())
+    }
+
     fn cancel(&mut self, id: u64) {
-        let held = self.held.iter().position(|request| request.head.id == id);
-        let waiting = held.and_then(|at| self.held.remove(at)).is_some()
-            || self.requests.remove(&id).is_some();
+        let waiting = [&mut self.held, &mut self.ready].into_iter().any(|queue| {
+            let at = queue.iter().position(|request| request.head.id == id);
+            at.and_then(|at| queue.remove(at)).is_some()
+        }) || self.requests.remove(&id).is_some();
         if waiting {
             self.link.ran(id);
         } else {
