@@ -18,7 +18,7 @@ use crate::{
     hub::Hub,
     link::{Answer, LinkError},
     routing::Fit,
-    server::{Ended, Running, execute},
+    server::{Ended, Execution, Running},
     service::{LocalHandler, OWN_SERVICE, Request, Service},
     wire::fault::Fault,
 };
@@ -100,8 +100,7 @@ pub(super) async fn call_encoded<R: Request>(
     let limit = node.max_body();
     encode(node.me(), call, request, &fits, limit, &mut body)?;
     watch.start(node.me(), Some(body.len()));
-    let service = Arc::clone(service);
-    let executing = async move { execute(&*service, method, detached, &body, context).await };
+    let executing = Execution::new(&**service, method, detached, &body, context);
     let answer = if detached { detach(node, call, executing).await? } else { executing.await };
     match answer {
         Ok(reply) if reply.len() > limit => {

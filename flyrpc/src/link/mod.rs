@@ -65,8 +65,8 @@ pub(crate) trait Serve: Send + Sync + 'static {
     /// `beside` is how many requests of the link are running or waiting already.
     fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Self::Admission, Fault>;
 
-    /// Starts an admitted request, and answers it on `link` in its time.
-    fn start(&self, link: &Arc<Link>, admission: Self::Admission, request: Incoming);
+    /// Starts admitted requests, and answers them on `link` in their time.
+    fn start(self: &Arc<Self>, link: &Arc<Link>, requests: Vec<(Self::Admission, Incoming)>);
 }
 
 /// A request whose body is complete and whose caller still waits.
@@ -142,7 +142,7 @@ pub(crate) struct Link {
     wake_writer: Notify,
     space: Notify,
     calls: Mutex<Calls>,
-    running: Mutex<BTreeMap<u64, Option<AbortHandle>>>,
+    running: Mutex<BTreeMap<u64, Run>>,
     quiet_for: AtomicU32,
     round_trip: AtomicU64,
     /// Whether this end, and the other, will start no more requests.
@@ -152,6 +152,16 @@ pub(crate) struct Link {
     ended: OnceLock<LinkError>,
     /// Cancelled at the end, whatever it was; the tasks wait for it.
     end: CancellationToken,
+}
+
+/// How far a request of the peer's has come.
+enum Run {
+    /// Its handler has not been polled, or is polled for the first time.
+    Waiting,
+    /// It waits for something.
+    Abortable(AbortHandle),
+    /// It runs to its end, whether anybody waits for it or not.
+    Detached,
 }
 
 const OURS: usize = 0;
@@ -340,46 +350,72 @@ impl Link {
         if running.contains_key(&id) {
             return None;
         }
-        running.insert(id, None);
+        running.insert(id, Run::Waiting);
         Some(running.len() - 1)
+    }
+
+    /// Whether a request that was to be started still is: it was not cancelled, and the link has not
+    /// ended.
+    pub(crate) fn is_wanted(&self, id: u64) -> bool {
+        lock(&self.running).contains_key(&id)
     }
 
     /// Lets a request that runs be aborted when it is cancelled or the link ends.
     pub(crate) fn abortable(&self, id: u64, abort: AbortHandle) {
         let mut running = lock(&self.running);
         match running.get_mut(&id) {
-            Some(entry) => *entry = Some(abort),
-            // The link has ended since the request was read.
+            Some(run) => *run = Run::Abortable(abort),
+            // It was cancelled or the link has ended since the request was read.
             None => abort.abort(),
+        }
+    }
+
+    /// Lets a request run to its end, even if it is cancelled.
+    pub(crate) fn detached(&self, id: u64) {
+        if let Some(run) = lock(&self.running).get_mut(&id) {
+            *run = Run::Detached;
         }
     }
 
     /// Answers a request, `own` if it was to flyrpc's own service, once there is space for the
     /// answer. Dropping the future drops the answer.
-    pub(crate) async fn answer(&self, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
-        let limit = self.limit(own);
-        let answer = match answer {
-            Ok(body) if body.len() > limit => {
-                Err(Fault::ReplyTooLarge { size: body.len() as u64, limit: limit as u64 })
-            }
-            answer => answer,
-        };
+    pub(crate) async fn answer(&self, own: bool, id: u64, mut answer: Result<Vec<u8>, Fault>) {
         loop {
             let space = self.space.notified();
-            {
-                let mut outbox = lock(&self.outbox);
-                if !outbox.is_full() || self.ended.get().is_some() {
-                    match answer {
-                        Ok(body) => outbox.reply(id, body),
-                        Err(fault) => frame::put_fault(id, &fault.encode(), outbox.frames()),
-                    }
-                    break;
-                }
+            match self.try_answer(own, id, answer) {
+                None => return,
+                Some(again) => answer = again,
             }
             space.await;
         }
+    }
+
+    /// Answers a request, if there is space for the answer; else gives it back.
+    pub(crate) fn try_answer(
+        &self,
+        own: bool,
+        id: u64,
+        answer: Result<Vec<u8>, Fault>,
+    ) -> Option<Result<Vec<u8>, Fault>> {
+        let limit = self.limit(own);
+        {
+            let mut outbox = lock(&self.outbox);
+            if outbox.is_full() && self.ended.get().is_none() {
+                return Some(answer);
+            }
+            match answer {
+                Ok(body) if body.len() > limit => {
+                    let (size, limit) = (body.len() as u64, limit as u64);
+                    let fault = Fault::ReplyTooLarge { size, limit };
+                    frame::put_fault(id, &fault.encode(), outbox.frames());
+                }
+                Ok(body) => outbox.reply(id, body),
+                Err(fault) => frame::put_fault(id, &fault.encode(), outbox.frames()),
+            }
+        }
         self.wake_writer.notify_one();
         self.ran(id);
+        None
     }
 
     /// Refuses a request: it did not execute. Never waits.
@@ -394,12 +430,21 @@ impl Link {
     }
 
     fn cancelled(&self, id: u64) {
-        let abort = match lock(&self.running).get(&id) {
-            Some(Some(abort)) => abort.clone(),
-            _ => return,
-        };
-        abort.abort();
-        lock(&self.outbox).forget_reply(id);
+        let mut running = lock(&self.running);
+        match running.get(&id) {
+            Some(Run::Waiting) => {
+                running.remove(&id);
+                drop(running);
+                self.end_if_finished();
+            }
+            Some(Run::Abortable(abort)) => {
+                let abort = abort.clone();
+                drop(running);
+                abort.abort();
+                lock(&self.outbox).forget_reply(id);
+            }
+            Some(Run::Detached) | None => {}
+        }
     }
 
     /// Whether several calls are under way, whose frames may go out in one write.
@@ -437,7 +482,11 @@ impl Link {
         self.space.notify_waiters();
         lock(&self.calls).lose_all();
         let running = std::mem::take(&mut *lock(&self.running));
-        running.into_values().flatten().for_each(|abort| abort.abort());
+        for run in running.into_values() {
+            if let Run::Abortable(abort) = run {
+                abort.abort();
+            }
+        }
     }
 
     fn announce(self: &Arc<Self>, kind: LinkEventKind) {

@@ -72,7 +72,7 @@ pub(super) async fn run<S: Serve>(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reading = Reading {
         link: &link,
-        serve: &*serve,
+        serve: &serve,
         buffer: leftover,
         busy: false,
         clock,
@@ -116,7 +116,7 @@ async fn linger(from: &mut Reader, heartbeat: Duration) {
 
 struct Reading<'a, S: Serve> {
     link: &'a Arc<Link>,
-    serve: &'a S,
+    serve: &'a Arc<S>,
     buffer: BytesMut,
     /// Whether the last read took all that there was room for.
     busy: bool,
@@ -264,9 +264,6 @@ impl<S: Serve> Reading<'_, S> {
             if self.buffer.capacity() > IDLE_READ {
                 self.buffer = BytesMut::new();
             }
-            if self.ready.is_empty() && self.ready.capacity() > 0 {
-                self.ready = VecDeque::new();
-            }
             let mut outbox = lock(&self.link.outbox);
             if outbox.is_empty() {
                 outbox.shrink();
@@ -413,35 +410,41 @@ impl<S: Serve> Reading<'_, S> {
         Ok(())
     }
 
-    /// Starts a request, or holds it, or lets it go.
-    fn start(&mut self, mut request: Admitted<S>) -> Result<(), Malformed> {
-        let Admitted { head, .. } = request;
+    /// Starts requests, or holds them, or lets them go.
+    fn start(&mut self, requests: VecDeque<Admitted<S>>) -> Result<(), Malformed> {
+        let mut starting = Vec::with_capacity(requests.len());
         let now = self.link.env.now();
-        match self.clock.verdict(self.link.micros_at(now), head.stamp, head.timeout) {
-            Verdict::Start { remaining } => {
-                let incoming = Incoming {
-                    id: head.id,
-                    attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
-                    // A peer may claim any time; no call needs more than a century.
-                    deadline: now + Duration::from_micros(remaining).min(CENTURY),
-                    body: request.body,
-                };
-                self.serve.start(self.link, request.admission, incoming);
-            }
-            Verdict::Expired => {
-                self.link.refuse(head.id, &Fault::Expired);
-                self.link.ran(head.id);
-            }
-            Verdict::Hold => self.hold(request),
-            Verdict::Ahead if request.ahead < MAX_AHEAD => {
-                request.ahead += 1;
-                if !self.held.is_empty() {
-                    // The ping that was sent for those tells nothing any more.
-                    self.ping();
+        for mut request in requests {
+            let Admitted { head, .. } = request;
+            match self.clock.verdict(self.link.micros_at(now), head.stamp, head.timeout) {
+                Verdict::Start { remaining } => {
+                    let incoming = Incoming {
+                        id: head.id,
+                        attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
+                        // A peer may claim any time; no call needs more than a century.
+                        deadline: now + Duration::from_micros(remaining).min(CENTURY),
+                        body: request.body,
+                    };
+                    starting.push((request.admission, incoming));
                 }
-                self.hold(request);
+                Verdict::Expired => {
+                    self.link.refuse(head.id, &Fault::Expired);
+                    self.link.ran(head.id);
+                }
+                Verdict::Hold => self.hold(request),
+                Verdict::Ahead if request.ahead < MAX_AHEAD => {
+                    request.ahead += 1;
+                    if !self.held.is_empty() {
+                        // The ping that was sent for those tells nothing any more.
+                        self.ping();
+                    }
+                    self.hold(request);
+                }
+                Verdict::Ahead => return Err(Malformed::new("request from the future")),
             }
-            Verdict::Ahead => return Err(Malformed::new("request from the future")),
+        }
+        if !starting.is_empty() {
+            self.serve.start(self.link, starting);
         }
         Ok(())
     }
@@ -455,15 +458,17 @@ impl<S: Serve> Reading<'_, S> {
 
     /// Starts what was held, as far as it is not held again.
     fn release(&mut self) -> Result<(), Malformed> {
-        std::mem::take(&mut self.held).into_iter().try_for_each(|request| self.start(request))
+        let held = std::mem::take(&mut self.held);
+        self.start(held)
     }
 
     /// Starts what is complete, as far as it is not held.
     fn start_ready(&mut self) -> Result<(), Malformed> {
-        while let Some(request) = self.ready.pop_front() {
-            self.start(request)?;
+        if self.ready.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let ready = std::mem::take(&mut self.ready);
+        self.start(ready)
     }
 
     fn cancel(&mut self, id: u64) {

@@ -1,6 +1,8 @@
 //! The serving side of a call: which services this node has, and the life of a request from its
 //! admission to its answer.
 
+mod dispatch;
+mod pace;
 mod plain_tarpc;
 mod running;
 
@@ -13,14 +15,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use futures_util::future::{AbortHandle, Abortable};
 use tokio::sync::Notify;
 
+use self::pace::Pace;
 pub use self::plain_tarpc::serve_tarpc;
-pub(crate) use self::running::{Ended, Running, guarded};
+pub(crate) use self::running::{Ended, Execution, Running, guarded};
 use crate::{
     NodeInfo, ServiceSpec, StartError,
-    context::Context,
     env::Env,
     link::{Incoming, Link, OWN_BODY, Serve},
     service::Service,
@@ -49,12 +50,13 @@ pub(crate) struct Server {
     max_body: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct ServedMethod {
     service: usize,
     method: usize,
     primary: bool,
     detached: bool,
+    pace: Pace,
 }
 
 /// What executes for others at present.
@@ -69,7 +71,8 @@ struct Load {
 /// One call's part of the load.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    method: ServedMethod,
+    /// The method's number.
+    method: usize,
     bytes: usize,
     load: Arc<Load>,
     /// None for flyrpc's own service.
@@ -132,6 +135,7 @@ impl Server {
                 method,
                 primary: spec.primary,
                 detached: spec.detached,
+                pace: Pace::unknown(),
             })
         });
         Ok(Server {
@@ -198,7 +202,12 @@ impl Server {
         }
     }
 
-    fn accepts(&self, method: ServedMethod, aimed_at_primary: bool) -> Result<(), Fault> {
+    /// Whether a method is of flyrpc's own service.
+    fn is_own(&self, method: usize) -> bool {
+        self.methods[method].service == 0
+    }
+
+    fn accepts(&self, method: &ServedMethod, aimed_at_primary: bool) -> Result<(), Fault> {
         if method.service == 0 {
             return Ok(());
         }
@@ -223,14 +232,15 @@ impl Serve for Server {
 
     fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Admission, Fault> {
         let number = usize::try_from(head.method).unwrap_or(usize::MAX);
-        let method = *self.methods.get(number).ok_or(Fault::NoMethod)?;
+        let method = self.methods.get(number).ok_or(Fault::NoMethod)?;
         self.accepts(method, head.primary)?;
         let limit = if method.service == 0 { self.max_body.max(OWN_BODY) } else { self.max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Fault::ArgumentsTooLarge { size, limit: limit as u64 })?;
         let bytes = if bytes > crate::wire::frame::CHUNK { bytes } else { 0 };
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let mut admission = Admission { method, bytes, load: Arc::clone(&self.load), busy: None };
+        let mut admission =
+            Admission { method: number, bytes, load: Arc::clone(&self.load), busy: None };
         if waiting + bytes > LONG_BODIES * limit {
             return Err(Fault::Overloaded);
         }
@@ -248,55 +258,7 @@ impl Serve for Server {
         Ok(admission)
     }
 
-    fn start(&self, link: &Arc<Link>, admission: Admission, request: Incoming) {
-        let ServedMethod { service, method, detached, .. } = admission.method;
-        let own = service == 0;
-        let service = Arc::clone(&self.services[service]);
-        let context = Context {
-            caller: link.peer().clone(),
-            deadline: request.deadline,
-            attempt: request.attempt,
-            local: false,
-            env: Arc::clone(&self.env),
-        };
-        let Incoming { id, body, .. } = request;
-        let answering = Arc::clone(link);
-        let task = async move {
-            let answer = execute(&*service, method, detached, &body, context).await;
-            drop(body);
-            answering.answer(own, id, answer).await;
-            drop(admission);
-        };
-        if detached {
-            return self.env.spawn(Box::pin(task));
-        }
-        let (abort, registration) = AbortHandle::new_pair();
-        link.abortable(id, abort);
-        let link = Arc::clone(link);
-        self.env.spawn(Box::pin(async move {
-            if Abortable::new(task, registration).await.is_err() {
-                link.ran(id);
-            }
-        }));
-    }
-}
-
-/// Decodes the arguments and runs the handler to its answer.
-pub(crate) async fn execute(
-    service: &dyn Service,
-    method: usize,
-    detached: bool,
-    body: &[u8],
-    context: Context,
-) -> Result<Vec<u8>, Fault> {
-    let handler = guarded("decoding", || service.start(method, body))
-        .map_err(|error| Fault::bad_arguments(error.path(), error.message()))?;
-    let running = if detached { Running::to_end } else { Running::until_deadline };
-    match running(handler, context).await {
-        Ended::Value(Ok(reply)) => Ok(reply),
-        Ended::Value(Err(error)) => Err(Fault::bad_reply(error.path(), error.message())),
-        Ended::Panicked(message) => Err(Fault::panicked(message)),
-        Ended::Expired => Err(Fault::Expired),
-        Ended::TimedOut => Err(Fault::TimedOut),
+    fn start(self: &Arc<Self>, link: &Arc<Link>, requests: Vec<(Admission, Incoming)>) {
+        dispatch::start(self, link, requests);
     }
 }

@@ -15,6 +15,8 @@ use tokio::time::Sleep;
 use crate::{
     BodyError,
     context::{Context, poll_in},
+    service::Service,
+    wire::fault::Fault,
 };
 
 /// How a handler ended.
@@ -117,6 +119,52 @@ impl<T> Future for Running<T> {
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
         self.discard();
+    }
+}
+
+/// A request at work, to its encoded answer.
+pub(crate) enum Execution {
+    /// It cannot be run.
+    Failed(Option<Fault>),
+    Running(Running<Result<Vec<u8>, BodyError>>),
+}
+
+impl Execution {
+    /// Decodes the arguments of method number `method`, which begins to run when this is polled.
+    pub(crate) fn new(
+        service: &dyn Service,
+        method: usize,
+        detached: bool,
+        body: &[u8],
+        context: Context,
+    ) -> Self {
+        match guarded("decoding", || service.start(method, body)) {
+            Ok(handler) if detached => Execution::Running(Running::to_end(handler, context)),
+            Ok(handler) => Execution::Running(Running::until_deadline(handler, context)),
+            Err(error) => {
+                Execution::Failed(Some(Fault::bad_arguments(error.path(), error.message())))
+            }
+        }
+    }
+}
+
+impl Future for Execution {
+    type Output = Result<Vec<u8>, Fault>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let ended = match self.get_mut() {
+            Execution::Failed(fault) => {
+                return Poll::Ready(Err(fault.take().expect("polled only until it has ended")));
+            }
+            Execution::Running(running) => task::ready!(Pin::new(running).poll(task)),
+        };
+        Poll::Ready(match ended {
+            Ended::Value(Ok(reply)) => Ok(reply),
+            Ended::Value(Err(error)) => Err(Fault::bad_reply(error.path(), error.message())),
+            Ended::Panicked(message) => Err(Fault::panicked(message)),
+            Ended::Expired => Err(Fault::Expired),
+            Ended::TimedOut => Err(Fault::TimedOut),
+        })
     }
 }
 

@@ -1,0 +1,147 @@
+//! Where requests run: those that should be quick one after the other in one task, for a task of its
+//! own costs more than such a handler; every other in its own.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use futures_util::future::{AbortHandle, Abortable};
+use tokio::time::Instant;
+
+use super::{Admission, Execution, ServedMethod, Server, pace::QUICK};
+use crate::{
+    context::Context,
+    link::{Incoming, Link},
+    wire::fault::Fault,
+};
+
+/// After how many requests that run in one task others have their turn.
+const A_TURN: usize = 32;
+
+/// Starts requests that came together.
+pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, requests: Vec<(Admission, Incoming)>) {
+    let mut quick = Vec::new();
+    for (admission, request) in requests {
+        let method = &server.methods[admission.method];
+        if method.pace.is_quick() && !method.detached {
+            quick.push((admission, request));
+        } else {
+            start_alone(server, link, admission, request);
+        }
+    }
+    if !quick.is_empty() {
+        let together = run_together(Arc::clone(server), Arc::clone(link), quick);
+        server.env.spawn(Box::pin(together));
+    }
+}
+
+/// Runs a request of which nobody knows how long it takes.
+fn start_alone(server: &Arc<Server>, link: &Arc<Link>, admission: Admission, request: Incoming) {
+    let (of, to) = (Arc::clone(server), Arc::clone(link));
+    let (method, id) = (admission.method, request.id);
+    spawn(server, link, method, id, async move {
+        let before = of.env.now();
+        let mut execution = execution(&of, &to, method, request);
+        let first = match poll_first(&of, method, before, &mut execution).await.0 {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => execution.await,
+        };
+        to.answer(of.is_own(method), id, first).await;
+        drop(admission);
+    });
+}
+
+/// Runs requests one after the other. What does not end at once goes on in a task of its own.
+async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admission, Incoming)>) {
+    let mut now = server.env.now();
+    for (count, (admission, request)) in (1..).zip(requests) {
+        let (method, id) = (admission.method, request.id);
+        // One of those before may just have shown that it is not.
+        if !server.methods[method].pace.is_quick() {
+            start_alone(&server, &link, admission, request);
+            continue;
+        }
+        if !link.is_wanted(id) {
+            continue;
+        }
+        let mut execution = execution(&server, &link, method, request);
+        let (first, after) = poll_first(&server, method, now, &mut execution).await;
+        now = after;
+        let (own, to) = (server.is_own(method), Arc::clone(&link));
+        match first {
+            Poll::Ready(answer) => {
+                if let Some(answer) = link.try_answer(own, id, answer) {
+                    spawn(&server, &link, method, id, async move {
+                        to.answer(own, id, answer).await;
+                        drop(admission);
+                    });
+                }
+            }
+            Poll::Pending => spawn(&server, &link, method, id, async move {
+                let answer = execution.await;
+                to.answer(own, id, answer).await;
+                drop(admission);
+            }),
+        }
+        if count % A_TURN == 0 {
+            tokio::task::yield_now().await;
+            now = server.env.now();
+        }
+    }
+}
+
+/// Makes a request ready to be polled.
+fn execution(server: &Server, link: &Link, method: usize, request: Incoming) -> Execution {
+    let context = Context {
+        caller: link.peer().clone(),
+        deadline: request.deadline,
+        attempt: request.attempt,
+        local: false,
+        env: Arc::clone(&server.env),
+    };
+    let ServedMethod { service, method, detached, .. } = server.methods[method];
+    Execution::new(&*server.services[service], method, detached, &request.body, context)
+}
+
+/// Polls a request for the first time, notes whether it was quick since `before`, and tells the time.
+async fn poll_first(
+    server: &Server,
+    method: usize,
+    before: Instant,
+    execution: &mut Execution,
+) -> (Poll<Result<Vec<u8>, Fault>>, Instant) {
+    poll_fn(|task| {
+        let polled = Pin::new(&mut *execution).poll(task);
+        let now = server.env.now();
+        let quick = polled.is_ready() && now.saturating_duration_since(before) < QUICK;
+        server.methods[method].pace.saw(quick);
+        Poll::Ready((polled, now))
+    })
+    .await
+}
+
+/// Runs what a request still takes in a task of its own, and ends that when it is cancelled or the
+/// link ends, unless the method is detached.
+fn spawn(
+    server: &Server,
+    link: &Arc<Link>,
+    method: usize,
+    id: u64,
+    rest: impl Future<Output = ()> + Send + 'static,
+) {
+    if server.methods[method].detached {
+        link.detached(id);
+        return server.env.spawn(Box::pin(rest));
+    }
+    let (abort, registration) = AbortHandle::new_pair();
+    link.abortable(id, abort);
+    let link = Arc::clone(link);
+    server.env.spawn(Box::pin(async move {
+        if Abortable::new(rest, registration).await.is_err() {
+            link.ran(id);
+        }
+    }));
+}
