@@ -44,8 +44,10 @@ pub(crate) struct Hub {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked for no longer than it takes to copy it.
     known: Mutex<BTreeMap<SocketAddr, Known>>,
-    /// Counts what was published, so that calls can wait for the next.
-    version: watch::Sender<u64>,
+    /// Counts what was published.
+    version: AtomicU64,
+    /// Tells calls that wait of everything that is published.
+    published: watch::Sender<()>,
     events: broadcast::Sender<Event>,
     commands: mpsc::UnboundedSender<Command>,
     shut_down: AtomicBool,
@@ -100,7 +102,8 @@ impl Hub {
             server: Arc::new(server),
             table: ArcSwap::from_pointee(Table::empty()),
             known: Mutex::default(),
-            version: watch::Sender::new(0),
+            version: AtomicU64::new(0),
+            published: watch::Sender::new(()),
             events: broadcast::Sender::new(EVENTS),
             commands,
             shut_down: AtomicBool::new(false),
@@ -149,9 +152,18 @@ impl Hub {
         known.values().cloned().collect()
     }
 
-    /// Tells of every new table from now on. To be had before the table is read.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.version.subscribe()
+    /// How many times something was published. To be read before the table is.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Waits until something is published after version `seen`.
+    pub(crate) async fn changed_since(&self, seen: u64) {
+        let mut published = self.published.subscribe();
+        while self.version() == seen {
+            // It is never closed: this node is borrowed.
+            let _ = published.changed().await;
+        }
     }
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
@@ -193,7 +205,8 @@ impl Hub {
             self.table.store(Arc::new(table));
         }
         // Whoever waits looks again, also at what links say of themselves.
-        self.version.send_modify(|version| *version += 1);
+        self.version.fetch_add(1, Ordering::Release);
+        self.published.send_replace(());
     }
 
     /// Who wants to know what happens here, if anybody does.

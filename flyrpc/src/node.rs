@@ -220,15 +220,15 @@ impl Node {
     /// [`shutdown`](Node::shutdown). Calls made before wait for it too, within their deadline,
     /// rather than say that there is no node.
     pub async fn ready(&self) {
-        let mut changes = self.handle.changes();
-        while !self.handle.table().ready {
-            let changed = tokio::select! {
+        loop {
+            let version = self.handle.version();
+            if self.handle.table().ready {
+                return;
+            }
+            tokio::select! {
                 biased;
                 () = self.handle.stop().cancelled() => return,
-                changed = changes.changed() => changed,
-            };
-            if changed.is_err() {
-                return;
+                () = self.handle.changed_since(version) => {}
             }
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Call {
     /// says so.
     pub(super) primary: bool,
     pub(super) idempotent: bool,
+    /// When it was made, on this node's clock.
+    pub(super) begun: Instant,
     /// The time that the call has in all.
     pub(super) after: Duration,
     /// On this node's clock.
@@ -55,14 +57,16 @@ impl Call {
         let own = routed.timeout.or(options.timeout).unwrap_or(DEFAULT_TIMEOUT);
         let enclosing = enclosing.map_or(FOREVER, Context::remaining);
         let after = own.min(enclosing).min(FOREVER);
+        let begun = routed.node.env().now();
         Call {
             service: R::SERVICE,
             method: method.name,
             primary: options.primary || matches!(target, Target::Primary(_)),
             target,
             idempotent: options.idempotent,
+            begun,
             after,
-            deadline: routed.node.env().now() + after,
+            deadline: begun + after,
             wait: routed.wait.or(options.wait).unwrap_or_default(),
         }
     }

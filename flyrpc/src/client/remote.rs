@@ -1,8 +1,6 @@
 //! Calls that go to another node: picks one, sends, waits, and tries another if that is safe.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
-
-use tokio::{sync::watch, time::Instant};
+use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use super::{
     answer::{disconnected, read, timeout, unsupported},
@@ -42,9 +40,12 @@ enum Attempted<T> {
     Unfit(RpcError),
 }
 
+/// On which link an attempt was made, and how it went.
+type Attempt<T> = (Arc<Link>, Result<Attempted<T>, RpcError>);
+
 /// What a call does next.
 enum Step {
-    Send(Arc<Entry<Arc<Link>>>),
+    Send(Arc<Link>),
     Dial(NodeInfo),
     Fail(RpcError),
 }
@@ -56,8 +57,33 @@ pub(super) async fn call<R: Request>(
     request: &R,
     watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
+    let version = node.version();
+    let first = match next_step::<R>(node, call, request, &node.table(), &[], false) {
+        Step::Send(link) => {
+            let outcome = attempt_on(node, call, request, &link, 1, watch).await;
+            watch.end(outcome.as_ref().err());
+            match outcome {
+                Ok(Attempted::Replied(response)) => return Ok(response),
+                outcome => Some((link, outcome)),
+            }
+        }
+        Step::Dial(_) | Step::Fail(_) => None,
+    };
+    // Few calls come this far, so that no other has room for what follows.
+    Box::pin(go_on(node, call, request, version, first, watch)).await
+}
+
+/// Tries further nodes after the `first` attempt, if there was one.
+async fn go_on<R: Request>(
+    node: &Hub,
+    call: &Call,
+    request: &R,
+    version: u64,
+    first: Option<Attempt<R::Response>>,
+    watch: &mut Watch<'_>,
+) -> Result<R::Response, RpcError> {
     let mut unsettled = None;
-    let outcome = attempts(node, call, request, &mut unsettled, watch).await;
+    let outcome = attempts(node, call, request, version, first, &mut unsettled, watch).await;
     match (outcome, unsettled) {
         // That the last attempt did not execute says nothing of those before it.
         (Err(error), Some(earlier)) if !error.may_have_executed() => Err(match error {
@@ -74,67 +100,74 @@ async fn attempts<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
+    mut version: u64,
+    mut first: Option<Attempt<R::Response>>,
     unsettled: &mut Option<RpcError>,
     watch: &mut Watch<'_>,
 ) -> Result<R::Response, RpcError> {
-    let wait_until = node.env().now() + call.wait.min(call.after);
     let mut tried = Vec::new();
-    let mut attempt = 1;
+    let mut number = 1;
     let mut last = None;
     let mut moved = false;
     loop {
-        let mut changes = node.changes();
-        let table = node.table();
-        match next_step::<R>(node, call, request, &table, &tried, moved) {
-            Step::Send(entry) => {
-                drop(table);
-                let outcome = attempt_on(node, call, request, &entry, attempt, watch).await;
-                watch.end(outcome.as_ref().err());
-                match outcome {
-                    Ok(Attempted::Replied(response)) => return Ok(response),
-                    Ok(Attempted::LinkClosed) => {}
-                    Ok(Attempted::Unfit(error)) => {
-                        tried.push(entry.info.id().clone());
-                        last = Some(error);
+        let attempt = match first.take() {
+            Some(first) => Some(first),
+            None => {
+                version = node.version();
+                let table = node.table();
+                match next_step::<R>(node, call, request, &table, &tried, moved) {
+                    Step::Send(link) => {
+                        drop(table);
+                        let outcome = attempt_on(node, call, request, &link, number, watch).await;
+                        watch.end(outcome.as_ref().err());
+                        Some((link, outcome))
                     }
-                    Err(error) if may_retry(call, &error) => {
-                        if error.may_have_executed() {
-                            *unsettled = Some(error.clone());
+                    Step::Dial(info) => {
+                        let dialled = within(node, call, node.dial(info.addr())).await;
+                        if !dialled.ok_or_else(|| timeout(call, Some(info.clone()), false))? {
+                            tried.push(info.id().clone());
                         }
-                        moved |=
-                            matches!(error, RpcError::NotPrimary { .. }) && !call.wait.is_zero();
-                        if attempt < ATTEMPTS {
-                            attempt += 1;
-                            // A link that takes no more calls may have a successor by now: of two
-                            // that were opened at once one is given up.
-                            if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
-                                tried.push(entry.info.id().clone());
-                            }
-                            last = Some(error);
-                        } else {
-                            // Enough were asked; in a while they may take it.
-                            wait_for_change(node, call, error, true, wait_until, &mut changes)
-                                .await?;
-                            tried.clear();
-                            attempt = 1;
-                        }
+                        None
                     }
-                    Err(error) => return Err(error),
+                    Step::Fail(error) => {
+                        let (error, ready) = (last.take().unwrap_or(error), table.ready);
+                        drop(table);
+                        wait_for_change(node, call, error, ready, version).await?;
+                        tried.clear();
+                        number = 1;
+                        None
+                    }
                 }
             }
-            Step::Dial(info) => {
-                let dialled = within(node, call, node.dial(info.addr())).await;
-                if !dialled.ok_or_else(|| timeout(call, Some(info.clone()), false))? {
-                    tried.push(info.id().clone());
+        };
+        match attempt {
+            None | Some((_, Ok(Attempted::LinkClosed))) => {}
+            Some((_, Ok(Attempted::Replied(response)))) => return Ok(response),
+            Some((link, Ok(Attempted::Unfit(error)))) => {
+                tried.push(link.peer().id().clone());
+                last = Some(error);
+            }
+            Some((link, Err(error))) if may_retry(call, &error) => {
+                if error.may_have_executed() {
+                    *unsettled = Some(error.clone());
+                }
+                moved |= matches!(error, RpcError::NotPrimary { .. }) && !call.wait.is_zero();
+                if number < ATTEMPTS {
+                    number += 1;
+                    // A link that takes no more calls may have a successor by now: of two that were
+                    // opened at once one is given up.
+                    if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
+                        tried.push(link.peer().id().clone());
+                    }
+                    last = Some(error);
+                } else {
+                    // Enough were asked; in a while they may take it.
+                    wait_for_change(node, call, error, true, version).await?;
+                    tried.clear();
+                    number = 1;
                 }
             }
-            Step::Fail(error) => {
-                let (error, ready) = (last.take().unwrap_or(error), table.ready);
-                drop(table);
-                wait_for_change(node, call, error, ready, wait_until, &mut changes).await?;
-                tried.clear();
-                attempt = 1;
-            }
+            Some((_, Err(error))) => return Err(error),
         }
         if node.is_shut_down() {
             return Err(call.shut_down());
@@ -142,18 +175,18 @@ async fn attempts<R: Request>(
     }
 }
 
-/// Waits until it may be worth looking again, or gives up with `error`.
+/// Waits until it may be worth looking again after `version` of what is known was looked at, or gives
+/// up with `error`.
 async fn wait_for_change(
     node: &Hub,
     call: &Call,
     error: RpcError,
     ready: bool,
-    wait_until: Instant,
-    changes: &mut watch::Receiver<u64>,
+    version: u64,
 ) -> Result<(), RpcError> {
     // Before the first round of looking for nodes is over, nobody can say that there is none.
     let looking = !ready && matches!(error, RpcError::NoNode { .. } | RpcError::Unsupported { .. });
-    let until = if looking { call.deadline } else { wait_until };
+    let until = if looking { call.deadline } else { call.begun + call.wait.min(call.after) };
     let left = until.saturating_duration_since(node.env().now());
     if left.is_zero() || !(looking || can_wait(&error)) {
         return Err(if looking { timeout(call, None, false) } else { error });
@@ -163,7 +196,7 @@ async fn wait_for_change(
     tokio::select! {
         biased;
         () = node.stop().cancelled() => {}
-        _ = tokio::time::timeout(limit, changes.changed()) => {}
+        _ = tokio::time::timeout(limit, node.changed_since(version)) => {}
     }
     Ok(())
 }
@@ -181,7 +214,7 @@ fn next_step<R: Request>(
     let place = request.method();
     let picking = Pick {
         service: call.service,
-        fit: |link: &Arc<Link>| link.fits::<R>()[place].clone(),
+        fit: |link: &Arc<Link>| link.with_fits::<R, _>(|fits| fits[place].clone()),
         tried,
         nearest: matches!(call.target, Target::Nearest),
         random: node.env().random(),
@@ -195,7 +228,10 @@ fn next_step<R: Request>(
         Target::Nearest => pick(table.nodes(), &picking),
     };
     match choice {
-        Choice::Send(entry) => Step::Send(Arc::clone(entry)),
+        Choice::Send(entry) => {
+            let link = entry.link.as_ref().expect("only linked nodes are sent to");
+            Step::Send(Arc::clone(link))
+        }
         Choice::Dial(entry) => Step::Dial(entry.info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
@@ -253,37 +289,39 @@ async fn attempt_on<R: Request>(
     node: &Hub,
     call: &Call,
     request: &R,
-    entry: &Entry<Arc<Link>>,
+    link: &Arc<Link>,
     attempt: u32,
     watch: &mut Watch<'_>,
 ) -> Result<Attempted<R::Response>, RpcError> {
-    let info = &entry.info;
-    let link = entry.link.as_ref().expect("only linked nodes are sent to");
-    let fits = link.fits::<R>();
+    let info = link.peer();
     let mut body = SCRATCH.take();
     body.clear();
     let limit = link.limit(call.service == OWN_SERVICE);
-    let number = match encode(info, call, request, &fits, limit, &mut body) {
+    let encoded =
+        link.with_fits::<R, _>(|fits| encode(info, call, request, fits, limit, &mut body));
+    let number = match encoded {
         Ok(number) => number,
         Err(error @ RpcError::Unsupported { .. }) => return Ok(Attempted::Unfit(error)),
         Err(error) => return Err(error),
     };
     let request_bytes = body.len();
-    let outgoing =
-        Outgoing { method: number, primary: call.primary, attempt, deadline: call.deadline };
-    let mut pending = match link.try_send(outgoing, &body) {
+    let Call { primary, deadline, .. } = *call;
+    let outgoing = Outgoing { method: number, primary, attempt, deadline };
+    let sent = poll_fn(|task| Poll::Ready(link.try_send(outgoing, &body, task.waker()))).await;
+    let mut pending = match sent {
         Some(pending) => {
             keep(body);
             pending
         }
-        None => match within(node, call, link.send(outgoing, &body)).await {
+        None => match Box::pin(within(node, call, link.send(outgoing, &body))).await {
             Some(Ok(pending)) => pending,
             Some(Err(_)) => return Ok(Attempted::LinkClosed),
             None => return Err(timeout(call, Some(info.clone()), false)),
         },
     };
     watch.start(info, Some(request_bytes));
-    let Some(answer) = within(node, call, &mut pending).await else {
+    let left = call.deadline.saturating_duration_since(node.env().now());
+    let Ok(answer) = tokio::time::timeout(left, &mut pending).await else {
         let sent = pending.give_up();
         return Err(timeout(call, Some(info.clone()), sent));
     };
@@ -292,9 +330,14 @@ async fn attempt_on<R: Request>(
         watch.reply(body.len());
     }
     let result = read::<R>(node, call, request.method(), info, answer);
-    if let Err(RpcError::Timeout { .. }) = result {
+    if let Err(error @ RpcError::Timeout { .. }) = result {
         // The serving node knows a little earlier that no answer will arrive in time.
-        tokio::time::sleep(call.deadline.saturating_duration_since(node.env().now())).await;
+        let left = call.deadline.saturating_duration_since(node.env().now());
+        let late = async move {
+            tokio::time::sleep(left).await;
+            Err(error)
+        };
+        return Box::pin(late).await;
     }
     result.map(Attempted::Replied)
 }

@@ -3,7 +3,7 @@
 
 mod tokio_env;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, future::poll_fn, io, net::SocketAddr, sync::Arc, task::Poll};
 
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -78,4 +78,18 @@ pub trait Datagram: Send + Sync {
 
     /// Waits for a datagram, writes it to `into` and returns its length and sender.
     fn receive<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>>;
+}
+
+/// Lets the tasks that are ready on this thread by now have their turn. tokio's `yield_now` waits for
+/// all that become ready meanwhile, too.
+pub(crate) async fn give_way() {
+    let mut gave_way = false;
+    poll_fn(|task| {
+        if std::mem::replace(&mut gave_way, true) {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

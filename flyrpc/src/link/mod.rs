@@ -231,12 +231,16 @@ impl Link {
         self.services.get(1..).unwrap_or_default()
     }
 
-    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
-    pub(crate) fn fits<R: crate::service::Request>(&self) -> Arc<Fits> {
+    /// Looks at how the methods of a trait fit what the peer serves. Compared once for each trait and
+    /// link.
+    pub(crate) fn with_fits<R: crate::service::Request, T>(
+        &self,
+        look: impl FnOnce(&Fits) -> T,
+    ) -> T {
         let id = TypeId::of::<R>();
         let fits = self.fits.load();
         if let Some((_, fits)) = fits.iter().find(|(of, _)| *of == id) {
-            return Arc::clone(fits);
+            return look(fits);
         }
         let new: Arc<Fits> = Fit::all::<R>(&self.services).into();
         let before = self.fits.rcu(|fits| {
@@ -249,7 +253,7 @@ impl Link {
             let (node, service) = (&self.peer, R::SERVICE);
             tracing::info!(%node, service, ?unfit, "node serves another version of a service");
         }
-        new
+        look(&new)
     }
 
     /// What the peer accepts now.

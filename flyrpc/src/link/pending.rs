@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
@@ -49,9 +49,9 @@ pub(super) struct Calls {
     lost: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
-    waker: Option<Waker>,
+    waker: Waker,
     answer: Option<Answer>,
 }
 
@@ -69,28 +69,36 @@ impl Calls {
         self.waiting.get(&id).is_some_and(|waiting| waiting.answer.is_none())
     }
 
-    /// Hands an answer over. One that nobody waits for is dropped.
+    /// Hands an answer over, and tells whom to wake. One that nobody waits for is dropped.
     pub(super) fn answered(&mut self, id: u64, answer: Answer) -> Option<Waker> {
         let waiting = self.waiting.get_mut(&id)?;
-        waiting.answer.get_or_insert(answer);
-        waiting.waker.take()
+        if waiting.answer.is_some() {
+            return None;
+        }
+        waiting.answer = Some(answer);
+        // It is woken once; whoever takes the answer needs the waker no more.
+        Some(std::mem::replace(&mut waiting.waker, Waker::noop().clone()))
     }
 
     /// Tells all that wait that no answer will come.
     pub(super) fn lose_all(&mut self) {
         self.lost = true;
-        for waiting in self.waiting.values_mut() {
-            if let Some(waker) = waiting.waker.take() {
-                waker.wake();
-            }
+        for waiting in self.waiting.values() {
+            waiting.waker.wake_by_ref();
         }
     }
 }
 
 impl Link {
-    /// Sends a call, if there is space for it and the link is open. Not a byte of it goes out later
-    /// if this gives none.
-    pub(crate) fn try_send(self: &Arc<Self>, call: Outgoing, body: &[u8]) -> Option<Pending> {
+    /// Sends a call for the task of `waker`, if there is space for it and the link is open. Not a byte
+    /// of it goes out later if this gives none.
+    pub(crate) fn try_send(
+        self: &Arc<Self>,
+        call: Outgoing,
+        body: &[u8],
+        waker: &Waker,
+    ) -> Option<Pending> {
+        let now = self.env.now();
         let mut calls = lock(&self.calls);
         let mut outbox = lock(&self.outbox);
         if !self.is_open() || calls.lost || outbox.is_full() {
@@ -98,8 +106,7 @@ impl Link {
         }
         calls.last_id += 1;
         let id = calls.last_id;
-        calls.waiting.insert(id, Waiting::default());
-        let now = self.env.now();
+        calls.waiting.insert(id, Waiting { waker: waker.clone(), answer: None });
         let head = Request {
             id,
             method: call.method,
@@ -111,7 +118,7 @@ impl Link {
         let place = outbox.request(&head, body);
         drop((calls, outbox));
         self.wake_writer.notify_one();
-        Some(Pending { link: Arc::clone(self), id, place, over: false })
+        Some(Pending { link: Arc::clone(self), id, place, new: true, over: false })
     }
 
     /// Waits for space and sends a call. An error if the link ends or retires first: then nothing
@@ -123,7 +130,8 @@ impl Link {
     ) -> Result<Pending, LinkError> {
         loop {
             let space = self.space.notified();
-            if let Some(pending) = self.try_send(call, body) {
+            let sent = poll_fn(|task| Poll::Ready(self.try_send(call, body, task.waker())));
+            if let Some(pending) = sent.await {
                 return Ok(pending);
             }
             if !self.is_open() {
@@ -145,6 +153,8 @@ pub(crate) struct Pending {
     link: Arc<Link>,
     id: u64,
     place: Place,
+    /// Whether it was not polled since it was sent, with the waker of the task that sent it.
+    new: bool,
     over: bool,
 }
 
@@ -184,26 +194,27 @@ impl Future for Pending {
     type Output = Result<Answer, (LinkError, bool)>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut calls = lock(&self.link.calls);
+        if std::mem::take(&mut self.new) {
+            return Poll::Pending;
+        }
+        let this = &mut *self;
+        let mut calls = lock(&this.link.calls);
         let lost = calls.lost;
-        let waiting = calls.waiting.get_mut(&self.id).expect("polled only until it is over");
+        let waiting = calls.waiting.get_mut(&this.id).expect("polled only until it is over");
         if let Some(answer) = waiting.answer.take() {
-            calls.waiting.remove(&self.id);
+            calls.waiting.remove(&this.id);
             drop(calls);
-            self.over = true;
-            self.link.end_if_finished();
+            this.over = true;
+            this.link.end_if_finished();
             return Poll::Ready(Ok(answer));
         }
         if !lost {
-            match &mut waiting.waker {
-                Some(waker) => waker.clone_from(task.waker()),
-                none => *none = Some(task.waker().clone()),
-            }
+            waiting.waker.clone_from(task.waker());
             return Poll::Pending;
         }
         drop(calls);
-        let sent = self.give_up();
-        let error = self.link.error().unwrap_or(LinkError::Closed);
+        let sent = this.give_up();
+        let error = this.link.error().unwrap_or(LinkError::Closed);
         Poll::Ready(Err((error, sent)))
     }
 }

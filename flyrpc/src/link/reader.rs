@@ -6,6 +6,7 @@ use std::{
     io,
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    task::Waker,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    time::{Interval, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     encoding::Malformed,
+    env::give_way,
     wire::{
         fault::Fault,
         frame::{self, Body, Frame, GoingAway, Of, Request},
@@ -42,6 +44,9 @@ const BUFFERED: usize = 8 << 20;
 
 /// After how many reads in a row other tasks have their turn.
 const READS_A_TURN: usize = 16;
+
+/// After how many answers those who waited for them have their turn.
+const ANSWERS_A_TURN: usize = 16;
 
 /// How often a request from the future is held: once should be enough for an honest one.
 const MAX_AHEAD: u32 = 4;
@@ -67,7 +72,7 @@ pub(super) async fn run<S: Serve>(
     serve: Arc<S>,
     heartbeat: Duration,
 ) {
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + heartbeat, heartbeat);
+    let mut ticks = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
     // A process that stood still must not conclude from its late ticks that the peer was silent.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reading = Reading {
@@ -82,11 +87,14 @@ pub(super) async fn run<S: Serve>(
         unanswered: 0,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
+        answers: VecDeque::new(),
+        wakers: Vec::new(),
     };
     let error = match reading.until_end(&mut from, &mut ticks).await {
         Ok(()) => LinkError::Closed,
         Err(error) => error,
     };
+    reading.hand_over().await;
     drop(reading);
     link.finish(error);
     if matches!(link.error(), Some(LinkError::Retired)) {
@@ -133,6 +141,10 @@ struct Reading<'a, S: Serve> {
     requests: BTreeMap<u64, (Admitted<S>, Partial)>,
     /// Replies whose bodies are not complete yet.
     replies: BTreeMap<u64, Partial>,
+    /// Answers that are complete, until they are handed over.
+    answers: VecDeque<(u64, Answer)>,
+    /// Empty, but for when answers are handed over.
+    wakers: Vec<Waker>,
 }
 
 struct Admitted<S: Serve> {
@@ -171,8 +183,8 @@ impl<S: Serve> Reading<'_, S> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.frames()?;
-        self.start_ready()?;
-        // One registration for the life of the link, rather than one for each read.
+        self.settle().await?;
+        // One registration for many reads, rather than one for each.
         let mut ended = pin!(self.link.end.cancelled());
         loop {
             self.make_room();
@@ -195,7 +207,31 @@ impl<S: Serve> Reading<'_, S> {
             if pong {
                 self.release()?;
             }
-            self.start_ready()?;
+            self.settle().await?;
+        }
+    }
+
+    /// Starts what is complete, and hands answers over.
+    async fn settle(&mut self) -> Result<(), Malformed> {
+        self.start_ready()?;
+        self.hand_over().await;
+        Ok(())
+    }
+
+    /// Hands answers to those who wait for them.
+    async fn hand_over(&mut self) {
+        while !self.answers.is_empty() {
+            let some = self.answers.len().min(ANSWERS_A_TURN);
+            {
+                let mut calls = lock(&self.link.calls);
+                let answers = self.answers.drain(..some);
+                self.wakers.extend(answers.filter_map(|(id, answer)| calls.answered(id, answer)));
+            }
+            self.wakers.drain(..).for_each(Waker::wake);
+            if !self.answers.is_empty() {
+                // Those may call again, and what they send go out, while the next are woken.
+                give_way().await;
+            }
         }
     }
 
@@ -295,34 +331,43 @@ impl<S: Serve> Reading<'_, S> {
 
     /// Handles the complete frames in the buffer, and tells whether a pong was among them.
     fn frames(&mut self) -> Result<bool, LinkError> {
+        let mut complete = 0;
+        let end = loop {
+            match frame::split(&self.buffer[complete..]) {
+                Ok(Some((_, length))) => complete += length,
+                Ok(None) => break Ok(()),
+                Err(malformed) => break Err(malformed),
+            }
+        };
+        // What bodies are parts of, so that none is copied.
+        let frames = self.buffer.split_to(complete).freeze();
         let mut pong = false;
-        let mut buffer = std::mem::take(&mut self.buffer);
         let mut done = 0;
-        while let Some((frame, length)) = frame::split(&buffer[done..])? {
+        while let Some((frame, length)) = frame::split(&frames[done..])? {
             let frame = frame::read(frame)?;
             pong |= matches!(frame, Frame::Pong { .. });
-            self.frame(frame)?;
+            self.frame(frame, &frames)?;
             done += length;
         }
+        end?;
         if lock(&self.link.outbox).is_flooded() {
             return Err(LinkError::Flooded);
         }
-        bytes::Buf::advance(&mut buffer, done);
-        self.buffer = buffer;
         Ok(pong)
     }
 
-    fn frame(&mut self, frame: Frame<'_>) -> Result<(), LinkError> {
+    /// Handles a frame, which is a part of `frames`.
+    fn frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
         match frame {
             Frame::Void => {}
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
-            Frame::Request(head, body) => self.request(head, body)?,
+            Frame::Request(head, body) => self.request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                self.answered(id, Answer::Reply(Bytes::copy_from_slice(body)));
+                self.answered(id, Answer::Reply(frames.slice_ref(body)));
             }
             Frame::Reply { id, body: Body::Chunked(size) } => self.long_reply(id, size),
             Frame::Fault { id, fault } => {
-                self.answered(id, Answer::Fault(Bytes::copy_from_slice(fault)));
+                self.answered(id, Answer::Fault(frames.slice_ref(fault)));
             }
             Frame::Chunk { of: Of::Request, id, bytes } => self.request_chunk(id, bytes)?,
             Frame::Chunk { of: Of::Reply, id, bytes } => self.reply_chunk(id, bytes)?,
@@ -370,32 +415,31 @@ impl<S: Serve> Reading<'_, S> {
         self.link.retire(GoingAway::Superseded);
     }
 
-    fn request(&mut self, head: Request, body: Body<'_>) -> Result<(), Malformed> {
+    fn request(&mut self, head: Request, body: Body<'_>, frames: &Bytes) {
         let size = match body {
             Body::Whole(bytes) => bytes.len() as u64,
             Body::Chunked(size) => size,
         };
         // A repeated id is a faulty peer's; the second request is ignored.
-        let Some(beside) = self.link.running(head.id) else { return Ok(()) };
+        let Some(beside) = self.link.running(head.id) else { return };
         let admission = match self.serve.admit(&head, size, beside) {
             Ok(admission) => admission,
             Err(fault) => {
                 self.link.refuse(head.id, &fault);
                 self.link.ran(head.id);
-                return Ok(());
+                return;
             }
         };
         let mut admitted = Admitted { admission, head, body: Bytes::new(), ahead: 0 };
         match body {
             Body::Whole(bytes) => {
-                admitted.body = Bytes::copy_from_slice(bytes);
+                admitted.body = frames.slice_ref(bytes);
                 self.ready.push_back(admitted);
             }
             Body::Chunked(size) => {
                 self.requests.insert(head.id, (admitted, Partial::new(size)));
             }
         }
-        Ok(())
     }
 
     fn request_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
@@ -485,10 +529,7 @@ impl<S: Serve> Reading<'_, S> {
 
     fn answered(&mut self, id: u64, answer: Answer) {
         self.replies.remove(&id);
-        let waker = lock(&self.link.calls).answered(id, answer);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.answers.push_back((id, answer));
     }
 
     fn long_reply(&mut self, id: u64, size: u64) {

@@ -12,7 +12,7 @@ use std::{
 use tokio::io::AsyncWriteExt;
 
 use super::{Link, LinkError, lock};
-use crate::env::StreamWriter;
+use crate::env::{StreamWriter, give_way};
 
 /// A buffer that grew beyond this is given back when the link is idle.
 const KEEP: usize = 64 << 10;
@@ -36,7 +36,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
         // append first, and all go out in one write. A call that is alone need not wait for that,
         // which would cost it the wake-up of another thread.
         if link.is_shared() {
-            tokio::task::yield_now().await;
+            give_way().await;
         }
         if let Err(error) = write_all(&link, &mut to, &mut batch, ended.as_mut()).await {
             link.finish(LinkError::Broken(Arc::new(error)));

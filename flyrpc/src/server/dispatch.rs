@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use super::{Admission, Execution, ServedMethod, Server, pace::QUICK};
 use crate::{
     context::Context,
+    env::give_way,
     link::{Incoming, Link},
     wire::fault::Fault,
 };
 
 /// After how many requests that run in one task others have their turn.
-const A_TURN: usize = 32;
+const A_TURN: usize = 64;
 
 /// Starts requests that came together.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, requests: Vec<(Admission, Incoming)>) {
@@ -87,7 +88,7 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
             }),
         }
         if count % A_TURN == 0 {
-            tokio::task::yield_now().await;
+            give_way().await;
             now = server.env.now();
         }
     }
