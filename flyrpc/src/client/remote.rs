@@ -307,13 +307,13 @@ async fn attempt_on<R: Request>(
     let request_bytes = body.len();
     let Call { primary, deadline, .. } = *call;
     let outgoing = Outgoing { method: number, primary, attempt, deadline };
-    let sent = poll_fn(|task| Poll::Ready(link.try_send(outgoing, &body, task.waker()))).await;
+    let sent = poll_fn(|task| Poll::Ready(link.try_send(outgoing, &mut body, task.waker()))).await;
     let mut pending = match sent {
         Some(pending) => {
             keep(body);
             pending
         }
-        None => match Box::pin(within(node, call, link.send(outgoing, &body))).await {
+        None => match Box::pin(within(node, call, link.send(outgoing, &mut body))).await {
             Some(Ok(pending)) => pending,
             Some(Err(_)) => return Ok(Attempted::LinkClosed),
             None => return Err(timeout(call, Some(info.clone()), false)),

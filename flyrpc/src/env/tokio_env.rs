@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    io::IoSlice,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -105,6 +106,18 @@ impl AsyncWrite for TcpWriter {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(self.half()).poll_write(task, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.half()).poll_write_vectored(task, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {

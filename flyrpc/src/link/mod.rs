@@ -5,6 +5,7 @@
 //! the link's [`clock`] and starts requests; [`writer`] empties the [`outbox`]. What runs the
 //! requests is not this room's business: it reaches it as [`Serve`].
 
+mod batch;
 mod clock;
 mod handshake;
 mod outbox;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use crate::wire::frame::{self, Body, CHUNK, Of, Request};
 
 /// Past so many waiting bytes, calls and replies wait before they append more.
@@ -19,10 +20,7 @@ const HIGH_WATER: usize = 256 << 10;
 const FLOOD: usize = 8 << 20;
 
 /// How many chunks of long bodies go into one write.
-const CHUNKS_A_WRITE: usize = 4;
-
-/// Buffers that grew beyond this are given back when they are empty.
-const KEEP: usize = 64 << 10;
+pub(super) const CHUNKS_A_WRITE: usize = 4;
 
 /// An idle link keeps so much.
 const IDLE: usize = 256;
@@ -97,12 +95,12 @@ impl Outbox {
         &mut self.frames
     }
 
-    /// Appends a request and its body.
-    pub(super) fn request(&mut self, head: &Request, body: &[u8]) -> Place {
+    /// Appends a request and its body, which is taken if it is long.
+    pub(super) fn request(&mut self, head: &Request, body: &mut Vec<u8>) -> Place {
         let place = if body.len() > CHUNK {
             let place =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
-            self.long(Of::Request, head.id, Bytes::copy_from_slice(body));
+            self.long(Of::Request, head.id, Bytes::from(std::mem::take(body)));
             place
         } else {
             frame::put_request(head, Body::Whole(body), &mut self.frames)
@@ -150,18 +148,14 @@ impl Outbox {
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
     /// chunks. What was taken before must be written. Returns how many bytes of frames there are in it.
-    pub(super) fn take(&mut self, batch: &mut Vec<u8>) -> u64 {
-        debug_assert!(batch.is_empty());
+    pub(super) fn take(&mut self, batch: &mut Batch) -> u64 {
         let frames = self.frames.len() as u64;
         self.taken += frames;
-        std::mem::swap(&mut self.frames, batch);
-        if self.frames.capacity() > KEEP {
-            self.frames = Vec::new();
-        }
+        batch.take_frames(&mut self.frames);
         for _ in 0..CHUNKS_A_WRITE {
             let Some(mut body) = self.long.pop_front() else { break };
             let chunk = body.rest.split_to(body.rest.len().min(CHUNK));
-            frame::put_chunk(body.of, body.id, &chunk, batch);
+            batch.add_chunk(body.of, body.id, chunk);
             body.begun = true;
             if !body.rest.is_empty() {
                 self.long.push_back(body);
@@ -206,16 +200,18 @@ mod tests {
     }
 
     fn take(outbox: &mut Outbox) -> Vec<String> {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         outbox.take(&mut batch);
-        summary(&batch)
+        let bytes = batch.parts().collect::<Vec<_>>().concat();
+        assert_eq!(bytes.len(), batch.len());
+        summary(&bytes)
     }
 
     #[test]
     fn a_request_given_up_before_it_is_taken_is_never_seen() {
         let mut outbox = Outbox::default();
-        outbox.request(&head(1), b"a");
-        let place = outbox.request(&head(2), b"b");
+        outbox.request(&head(1), &mut b"a".to_vec());
+        let place = outbox.request(&head(2), &mut b"b".to_vec());
         assert_eq!(outbox.give_up(2, place), GivenUp::Unsent);
         assert_eq!(take(&mut outbox), ["request 1", "void"]);
     }
@@ -223,7 +219,7 @@ mod tests {
     #[test]
     fn a_request_given_up_after_it_was_taken_counts_as_sent() {
         let mut outbox = Outbox::default();
-        let place = outbox.request(&head(1), b"a");
+        let place = outbox.request(&head(1), &mut b"a".to_vec());
         take(&mut outbox);
         assert_eq!(outbox.give_up(1, place), GivenUp::Sent);
     }
@@ -231,16 +227,16 @@ mod tests {
     #[test]
     fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
         let mut outbox = Outbox::default();
-        let unsent = outbox.request(&head(1), &[0; 40_000]);
+        let unsent = outbox.request(&head(1), &mut vec![0; 40_000]);
         assert_eq!(outbox.give_up(1, unsent), GivenUp::Unsent);
         assert_eq!(take(&mut outbox), ["void"]);
 
-        let partly = outbox.request(&head(2), &[0; 10 * CHUNK]);
+        let partly = outbox.request(&head(2), &mut vec![0; 10 * CHUNK]);
         take(&mut outbox);
         assert_eq!(outbox.give_up(2, partly), GivenUp::Partly);
         assert!(outbox.is_empty());
 
-        let sent = outbox.request(&head(3), &[0; CHUNK + 1]);
+        let sent = outbox.request(&head(3), &mut vec![0; CHUNK + 1]);
         take(&mut outbox);
         assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
     }
@@ -248,7 +244,7 @@ mod tests {
     #[test]
     fn what_was_taken_is_written_when_more_is_taken() {
         let mut outbox = Outbox::default();
-        outbox.request(&head(1), b"a");
+        outbox.request(&head(1), &mut b"a".to_vec());
         assert!(!outbox.is_idle());
         take(&mut outbox);
         assert!(outbox.is_empty() && !outbox.is_idle());
@@ -259,7 +255,7 @@ mod tests {
     #[test]
     fn small_frames_pass_between_the_chunks_of_long_bodies() {
         let mut outbox = Outbox::default();
-        outbox.request(&head(1), &vec![0; 3 * CHUNK]);
+        outbox.request(&head(1), &mut vec![0; 3 * CHUNK]);
         outbox.reply(2, vec![0; 2 * CHUNK]);
         assert_eq!(
             take(&mut outbox),
@@ -272,7 +268,7 @@ mod tests {
                 "chunk 2 of 16384"
             ]
         );
-        outbox.request(&head(3), b"small");
+        outbox.request(&head(3), &mut b"small".to_vec());
         assert_eq!(take(&mut outbox), ["request 3", "chunk 1 of 16384"]);
         assert!(outbox.is_empty());
     }

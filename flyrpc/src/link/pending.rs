@@ -91,11 +91,11 @@ impl Calls {
 
 impl Link {
     /// Sends a call for the task of `waker`, if there is space for it and the link is open. Not a byte
-    /// of it goes out later if this gives none.
+    /// of it goes out later if this gives none. A long body is taken.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: Outgoing,
-        body: &[u8],
+        body: &mut Vec<u8>,
         waker: &Waker,
     ) -> Option<Pending> {
         let now = self.env.now();
@@ -126,7 +126,7 @@ impl Link {
     pub(crate) async fn send(
         self: &Arc<Self>,
         call: Outgoing,
-        body: &[u8],
+        body: &mut Vec<u8>,
     ) -> Result<Pending, LinkError> {
         loop {
             let space = self.space.notified();

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Link, LinkError, lock};
+use super::{Link, LinkError, batch::Batch, lock};
 use crate::env::{StreamWriter, give_way};
 
 /// A buffer that grew beyond this is given back when the link is idle.
@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Writes until the link ends. A link that ended well, which is when all is written, is shut down;
 /// any other is reset.
 pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
-    let mut batch = Vec::new();
+    let mut batch = Batch::default();
     // One registration for the life of the link, rather than one for each write.
     let mut ended = pin!(link.end.cancelled());
     while !link.end.is_cancelled() {
@@ -41,9 +41,6 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
         if let Err(error) = write_all(&link, &mut to, &mut batch, ended.as_mut()).await {
             link.finish(LinkError::Broken(Arc::new(error)));
         }
-        if batch.capacity() > KEEP {
-            batch = Vec::new();
-        }
     }
     if matches!(link.error(), Some(LinkError::Retired)) {
         // The peer may be gone or stuck: there is nobody left to tell.
@@ -57,11 +54,11 @@ pub(super) async fn run(link: Arc<Link>, mut to: Box<dyn StreamWriter>) {
 async fn write_all(
     link: &Link,
     to: &mut Box<dyn StreamWriter>,
-    batch: &mut Vec<u8>,
+    batch: &mut Batch,
     mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<()> {
     loop {
-        batch.clear();
+        batch.clear(KEEP);
         let frames = lock(&link.outbox).take(batch);
         if batch.is_empty() {
             // A link that both ends have retired may have waited for this.
@@ -70,11 +67,12 @@ async fn write_all(
         }
         link.space.notify_waiters();
         let before = link.written.load(Ordering::Relaxed);
+        let length = batch.len();
         let mut done = 0;
-        while done < batch.len() {
+        while done < length {
             let written = |done: usize| before + frames.min(done as u64);
-            let (bytes, after) = (&batch[done..], written(batch.len()));
-            let Some(count) = write(link, to, bytes, written(done), after, ended.as_mut()).await?
+            let frames_written = (written(done), written(length));
+            let Some(count) = write(link, to, batch, done, frames_written, ended.as_mut()).await?
             else {
                 return Ok(());
             };
@@ -87,8 +85,8 @@ async fn write_all(
     }
 }
 
-/// Writes some of `bytes`; none of them once the link has ended. Of the frames, `before` bytes are
-/// written before and `after` if all of this is.
+/// Writes some of what comes after the `done` bytes of a batch; nothing once the link has ended. Of the
+/// frames, `before` bytes are written before and `after` if all of this is.
 ///
 /// Whoever finds that the link has ended relies on what it says was written. So it says what may be
 /// written before it looks for the end, and writes only then: either this sees the end, or the
@@ -96,9 +94,9 @@ async fn write_all(
 async fn write(
     link: &Link,
     to: &mut Box<dyn StreamWriter>,
-    bytes: &[u8],
-    before: u64,
-    after: u64,
+    batch: &Batch,
+    done: usize,
+    (before, after): (u64, u64),
     mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<Option<usize>> {
     poll_fn(|task| {
@@ -107,7 +105,7 @@ async fn write(
             link.written.store(before, Ordering::Release);
             return Poll::Ready(Ok(None));
         }
-        let written = Pin::new(&mut **to).poll_write(task, bytes);
+        let written = batch.poll_write(done, &mut **to, task);
         if !matches!(written, Poll::Ready(Ok(_))) {
             link.written.store(before, Ordering::Release);
         }

@@ -233,15 +233,14 @@ pub(crate) fn put_reply(id: u64, body: Body<'_>, to: &mut Vec<u8>) {
     put_body(body, to);
 }
 
-/// Appends the next bytes of a body, [`CHUNK`] at most.
-pub(crate) fn put_chunk(of: Of, id: u64, bytes: &[u8], to: &mut Vec<u8>) {
-    varint::put((1 + varint::len(id) + bytes.len()) as u64, to);
+/// Appends what comes before the next bytes of a body, of which there are [`CHUNK`] at most.
+pub(crate) fn put_chunk_head(of: Of, id: u64, bytes: usize, to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id) + bytes) as u64, to);
     to.push(match of {
         Of::Request => kind::REQUEST_CHUNK,
         Of::Reply => kind::REPLY_CHUNK,
     });
     varint::put(id, to);
-    to.extend_from_slice(bytes);
 }
 
 pub(crate) fn put_fault(id: u64, fault: &[u8], to: &mut Vec<u8>) {
@@ -351,7 +350,10 @@ mod tests {
                 Frame::Reply { id: 7, body: Body::Chunked(99_999) },
             ),
             (
-                |to| put_chunk(Of::Reply, 7, b"abc", to),
+                |to| {
+                    put_chunk_head(Of::Reply, 7, 3, to);
+                    to.extend(b"abc");
+                },
                 Frame::Chunk { of: Of::Reply, id: 7, bytes: b"abc" },
             ),
             (|to| put_fault(7, b"abc", to), Frame::Fault { id: 7, fault: b"abc" }),
@@ -396,7 +398,8 @@ mod tests {
         put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
         put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
         put_reply(7, Body::Chunked(99_999), &mut all);
-        put_chunk(Of::Request, 7, b"abc", &mut all);
+        put_chunk_head(Of::Request, 7, 3, &mut all);
+        all.extend(b"abc");
         put_fault(7, b"abc", &mut all);
         put_pong(1 << 40, 3, &mut all);
         put_going_away(GoingAway::Leaving, &mut all);
