@@ -1,0 +1,89 @@
+//! Who is measured: one room for each, behind one trait.
+//!
+//! What is set for one is set for all: TCP_NODELAY, buffers of [`BUFFER`] bytes where they can be
+//! set, messages of up to [`MAX_MESSAGE`] bytes, and no limit that a workload comes near.
+
+mod flyrpc;
+mod raw;
+mod tarpc;
+mod tonic;
+
+use std::{any::Any, fmt, net::SocketAddr};
+
+use anyhow::Result;
+use bytes::Bytes;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::{flyrpc::Flyrpc, raw::Raw, tarpc::Tarpc, tonic::Tonic};
+
+/// How much is read from, or gathered for, a socket at once.
+const BUFFER: usize = 64 << 10;
+
+/// The largest message.
+const MAX_MESSAGE: usize = 32 << 20;
+
+/// More calls than any workload has waiting at once.
+const MAX_CALLS: usize = 100_000;
+
+/// One of them, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum Name {
+    Raw,
+    Tarpc,
+    Tonic,
+    Flyrpc,
+}
+
+impl Name {
+    pub(crate) const ALL: [Name; 4] = [Name::Raw, Name::Tarpc, Name::Tonic, Name::Flyrpc];
+
+    /// Those that have handlers which wait, or compute.
+    pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Name::Raw => "raw",
+            Name::Tarpc => "tarpc",
+            Name::Tonic => "tonic",
+            Name::Flyrpc => "flyrpc",
+        })
+    }
+}
+
+/// A server that runs until this is dropped, or the process ends.
+pub(crate) struct Served {
+    pub(crate) addr: SocketAddr,
+    _alive: Box<dyn Any + Send>,
+}
+
+impl Served {
+    fn new(addr: SocketAddr, alive: impl Any + Send) -> Self {
+        Served { addr, _alive: Box::new(alive) }
+    }
+}
+
+/// A client on one connection, whose clones share it; and how its server is started.
+pub(crate) trait Contender: Clone + Send + Sync + 'static {
+    /// Serves on a free port of the loopback interface.
+    ///
+    /// `advertised` is where clients reach it, if that is not where it listens.
+    async fn serve(advertised: Option<SocketAddr>) -> Result<Served>;
+
+    /// Opens a connection; when this returns, calls can be made.
+    async fn connect(to: SocketAddr) -> Result<Self>;
+
+    /// `text` in upper case.
+    fn upcase(&self, text: String) -> impl Future<Output = Result<String>> + Send;
+
+    /// `body`, back again.
+    fn echo(&self, body: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// Returns after `micros`, in which the handler waits.
+    fn pause(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;
+
+    /// Returns after `micros`, in which the handler computes.
+    fn burn(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;
+}
