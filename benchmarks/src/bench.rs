@@ -64,6 +64,16 @@ impl Bench {
         Ok(())
     }
 
+    /// Whether all is to be quick.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.options.quick
+    }
+
+    /// Says why something is left out.
+    pub(crate) fn note(&self, what: &str) {
+        self.bar.suspend(|| eprintln!("{what}"));
+    }
+
     /// A load of `callers`.
     pub(crate) fn load(&self, call: Call, callers: usize) -> Load {
         let (warm_up, time) = if self.options.quick { (50, 150) } else { (250, 1000) };

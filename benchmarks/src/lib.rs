@@ -10,6 +10,7 @@ mod cli;
 mod contenders;
 mod figures;
 mod handlers;
+mod proxy;
 mod report;
 mod workloads;
 

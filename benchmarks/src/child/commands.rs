@@ -4,17 +4,24 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Snapshot;
+use super::{Snapshot, local::Way};
+use crate::contenders::Setup;
 
 /// What a child is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
     /// Serve, and say where.
-    Serve,
-    /// Connect to a server.
-    Connect { to: SocketAddr },
+    Serve(Setup),
+    /// Open this many connections to a server.
+    Connect { to: SocketAddr, count: usize },
     /// Call for some time.
     Load(Load),
+    /// Make a number of calls, one caller after the other's reply, `calls` divided by `callers` each.
+    Count { call: Call, callers: usize, calls: u64 },
+    /// Begin this many calls, and do not wait for them.
+    Begin { call: Call, calls: usize },
+    /// Make calls within this process, without a server.
+    Local { way: Way, calls: u64 },
     /// Say what this process has used so far.
     Snapshot,
 }
@@ -23,9 +30,19 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Call {
     Upcase,
-    Echo { bytes: usize },
-    Pause { micros: u32 },
-    Burn { micros: u32 },
+    Echo {
+        bytes: usize,
+    },
+    Pause {
+        micros: u32,
+    },
+    Burn {
+        micros: u32,
+    },
+    /// `upcase` on so many nodes at once.
+    FanOut {
+        nodes: usize,
+    },
 }
 
 /// Callers that call one after the other's reply, for some time.
@@ -45,7 +62,8 @@ pub(crate) struct Load {
 pub(crate) struct Measured {
     /// Calls that began and ended within the time, a second.
     pub(crate) per_second: f64,
-    /// Percentiles of their latency, in microseconds.
+    /// Percentiles of the latency of all that began in it, in microseconds: those that took until after
+    /// its end count, or the slowest would not.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     /// All calls, those beside and those of the warm-up included.

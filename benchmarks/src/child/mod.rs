@@ -3,13 +3,15 @@
 
 mod commands;
 mod load;
+mod local;
 mod process;
 mod snapshot;
 mod work;
 
 pub(crate) use self::{
     commands::{Call, Command, Load, Measured, Reply},
-    process::Pair,
+    local::Way,
+    process::{Child, Pair, Plan},
     snapshot::Snapshot,
     work::{Role, run},
 };

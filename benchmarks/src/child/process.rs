@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    path::PathBuf,
     process::{self, ChildStdin, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -11,8 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Command, Load, Measured, Reply, Snapshot};
-use crate::contenders::Name;
+use super::{Call, Command, Load, Measured, Reply, Snapshot};
+use crate::contenders::{Name, Setup};
 
 /// No command takes as long, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,26 +23,67 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Child {
     what: String,
     process: process::Child,
-    commands: ChildStdin,
+    /// Until it was told to end.
+    commands: Option<ChildStdin>,
     replies: Receiver<String>,
 }
 
-impl Child {
-    /// Runs this program again for `contender`, on `cores`, or on all if there are none.
-    pub(crate) fn start(contender: Name, cores: &[usize]) -> Result<Self> {
-        let mut command = process::Command::new(std::env::current_exe()?);
+/// How a pair is started, where that is not as usual.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    /// The cores that the server and the client may run on; all if there are none.
+    pub(crate) cores: [Vec<usize>; 2],
+    /// Another program than this, which understands the same.
+    pub(crate) program: Option<PathBuf>,
+    /// Files for strace's counts of what the server and the client ask of the system.
+    pub(crate) traces: Option<[PathBuf; 2]>,
+    pub(crate) setup: Setup,
+}
+
+impl Plan {
+    /// How one of the two processes is started.
+    fn command(&self, contender: Name, which: usize) -> Result<process::Command> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?,
+        };
+        let mut command = match &self.traces {
+            None => process::Command::new(program),
+            Some(traces) => {
+                let mut strace = process::Command::new("strace");
+                strace.args(["-f", "-c", "-o"]).arg(&traces[which]).arg("--").arg(program);
+                strace
+            }
+        };
         command.args(["child", &contender.to_string()]);
-        if !cores.is_empty() {
-            let cores: Vec<_> = cores.iter().map(usize::to_string).collect();
+        if !self.cores[which].is_empty() {
+            let cores: Vec<_> = self.cores[which].iter().map(usize::to_string).collect();
             command.args(["--cores", &cores.join(",")]);
         }
-        Child::spawn(command, format!("a process of {contender}"))
+        Ok(command)
+    }
+}
+
+impl Child {
+    /// Runs this program again for `contender`.
+    pub(crate) fn start(contender: Name) -> Result<Self> {
+        Child::of(contender, &Plan::default())
+    }
+
+    /// Runs the server of a plan, before it serves.
+    pub(crate) fn of(contender: Name, plan: &Plan) -> Result<Self> {
+        Child::planned(contender, plan, 0)
+    }
+
+    fn planned(contender: Name, plan: &Plan, which: usize) -> Result<Self> {
+        let what = format!("{contender}'s {} process", ["first", "second"][which]);
+        Child::spawn(plan.command(contender, which)?, what)
     }
 
     fn spawn(mut command: process::Command, what: String) -> Result<Self> {
         let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut process = process.with_context(|| format!("cannot start {what}"))?;
-        let commands = process.stdin.take().expect("it is piped");
+        let commands = process.stdin.take();
         let output = process.stdout.take().expect("it is piped");
         let (sender, replies) = mpsc::channel();
         thread::spawn(move || {
@@ -58,7 +100,8 @@ impl Child {
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Reply> {
         let what = || format!("{}, asked for {command:?}", self.what);
         let line = serde_json::to_string(command)? + "\n";
-        self.commands.write_all(line.as_bytes()).with_context(what)?;
+        let commands = self.commands.as_mut().with_context(what)?;
+        commands.write_all(line.as_bytes()).with_context(what)?;
         let reply = match self.replies.recv_timeout(PATIENCE) {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("{} hangs", what()),
@@ -70,8 +113,8 @@ impl Child {
         }
     }
 
-    pub(crate) fn serve(&mut self) -> Result<SocketAddr> {
-        match self.ask(&Command::Serve)? {
+    pub(crate) fn serve(&mut self, setup: Setup) -> Result<SocketAddr> {
+        match self.ask(&Command::Serve(setup))? {
             Reply::Served { addr } => Ok(addr),
             other => bail!("{} answered {other:?}", self.what),
         }
@@ -83,6 +126,13 @@ impl Child {
             Reply::Done { took } => Ok(took),
             other => bail!("{} answered {other:?}", self.what),
         }
+    }
+
+    /// Lets it end by itself, once nothing more can be asked.
+    fn end(mut self) -> Result<()> {
+        drop(self.commands.take());
+        self.process.wait()?;
+        Ok(())
     }
 
     pub(crate) fn snapshot(&mut self) -> Result<Snapshot> {
@@ -106,24 +156,27 @@ impl Drop for Child {
 pub(crate) struct Pair {
     pub(crate) server: Child,
     pub(crate) client: Child,
+    /// How long it took the client to connect.
+    pub(crate) connecting: Duration,
 }
 
 impl Pair {
-    /// Starts both, on all cores.
+    /// Starts both, as usual.
     pub(crate) fn start(contender: Name) -> Result<Self> {
-        Pair::start_on(contender, &[], &[])
+        Pair::planned(contender, &Plan::default())
     }
 
-    /// Starts the server and the client, each on its cores.
-    pub(crate) fn start_on(contender: Name, server: &[usize], client: &[usize]) -> Result<Self> {
-        let mut server = Child::start(contender, server)?;
-        let mut client = Child::start(contender, client)?;
-        let to = server.serve()?;
-        client.time(&Command::Connect { to })?;
-        Ok(Pair { server, client })
+    /// Starts both.
+    pub(crate) fn planned(contender: Name, plan: &Plan) -> Result<Self> {
+        let mut server = Child::planned(contender, plan, 0)?;
+        let mut client = Child::planned(contender, plan, 1)?;
+        let addr = server.serve(plan.setup.clone())?;
+        let to = plan.setup.advertise.unwrap_or(addr);
+        let connecting = client.time(&Command::Connect { to, count: 1 })?;
+        Ok(Pair { server, client, connecting })
     }
 
-    /// Has the client call.
+    /// Has the client call for some time.
     pub(crate) fn load(&mut self, load: Load) -> Result<Measured> {
         match self.client.ask(&Command::Load(load))? {
             Reply::Measured(measured) => Ok(measured),
@@ -131,8 +184,19 @@ impl Pair {
         }
     }
 
+    /// Has the client make a number of calls, and returns what they took.
+    pub(crate) fn count(&mut self, call: Call, callers: usize, calls: u64) -> Result<Duration> {
+        self.client.time(&Command::Count { call, callers, calls })
+    }
+
     /// What server and client have used so far.
     pub(crate) fn snapshots(&mut self) -> Result<[Snapshot; 2]> {
         Ok([self.server.snapshot()?, self.client.snapshot()?])
+    }
+
+    /// Lets both end by themselves, the client first.
+    pub(crate) fn end(self) -> Result<()> {
+        self.client.end()?;
+        self.server.end()
     }
 }

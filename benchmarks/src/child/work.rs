@@ -6,13 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use rustix::{
-    process::{Signal, set_parent_process_death_signal},
+    process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit},
     thread::{CpuSet, sched_setaffinity},
 };
 use tokio::runtime;
 
-use super::{Command, Reply, Snapshot, load};
+use super::{Command, Reply, Snapshot, load, local};
 use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 
 /// How many threads run tasks, in each process.
@@ -33,6 +34,9 @@ pub(crate) struct Role {
 pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
     // It must not outlive the benchmark, whatever becomes of that.
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Some workloads open more connections than a process may by default.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     if !role.cores.is_empty() {
         let mut cores = CpuSet::new();
         role.cores.iter().for_each(|&core| cores.set(core));
@@ -40,7 +44,8 @@ pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
         sched_setaffinity(None, &cores).context("cannot choose the cores")?;
     }
     match role.contender {
-        Name::Raw => Worker::<Raw>::run(allocations),
+        Name::Raw => Worker::<Raw<false>>::run(allocations),
+        Name::RawBatched => Worker::<Raw<true>>::run(allocations),
         Name::Tarpc => Worker::<Tarpc>::run(allocations),
         Name::Tonic => Worker::<Tonic>::run(allocations),
         Name::Flyrpc => Worker::<Flyrpc>::run(allocations),
@@ -75,13 +80,29 @@ impl<C: Contender> Worker<C> {
     async fn obey(&mut self, command: Command) -> Result<Reply> {
         let start = Instant::now();
         match command {
-            Command::Serve => {
-                let served = C::serve(None).await?;
+            Command::Serve(setup) => {
+                let served = C::serve(&setup).await?;
                 let addr = served.addr;
                 self.served.push(served);
                 return Ok(Reply::Served { addr });
             }
-            Command::Connect { to } => self.clients.push(C::connect(to).await?),
+            Command::Connect { to, count } => {
+                for _ in 0..count {
+                    self.clients.push(C::connect(to).await?);
+                }
+            }
+            Command::Count { call, callers, calls } => {
+                load::count(self.client()?, call, callers, calls).await?;
+            }
+            Command::Begin { call, calls } => {
+                for _ in 0..calls {
+                    let client = self.client()?.clone();
+                    tokio::spawn(async move { load::call(&client, call, &Bytes::new()).await });
+                }
+            }
+            Command::Local { way, calls } => {
+                return Ok(Reply::Done { took: local::call(way, calls).await? });
+            }
             Command::Load(load) => {
                 return load::load(self.client()?, &load).await.map(Reply::Measured);
             }

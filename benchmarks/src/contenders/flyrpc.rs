@@ -1,17 +1,25 @@
 //! flyrpc: two nodes of one cluster; calls are aimed at the other's region, and routed.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use ::flyrpc::{Node, NodeBuilder, NodeInfo, fly_rpc};
+use ::flyrpc::{Node, NodeBuilder, PeerState, fly_rpc};
 use anyhow::{Result, ensure};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 
-use super::{Contender, MAX_CALLS, Served};
+use super::{Contender, MAX_CALLS, Served, Setup};
 use crate::handlers;
 
 /// The regions of the two.
 pub(crate) const SERVER: &str = "hkg";
-pub(crate) const CLIENT: &str = "iad";
+const CLIENT: &str = "iad";
+
+/// A cluster whose links take longer to open has a fault.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[fly_rpc]
 pub(crate) trait Strings {
@@ -50,32 +58,25 @@ pub(crate) struct Flyrpc {
     strings: StringsClient,
 }
 
-impl Flyrpc {
-    /// A node that serves, in the region that calls are aimed at.
-    pub(crate) fn server() -> NodeBuilder {
-        node(SERVER).serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS)
-    }
-
-    /// The nodes that can be called.
-    pub(crate) fn nodes(&self) -> Vec<NodeInfo> {
-        self.node.nodes_in(SERVER)
-    }
-
-    /// Calls one of them.
-    pub(crate) async fn upcase_on(&self, node: &NodeInfo, text: String) -> Result<String> {
-        Ok(self.strings.on_node(node.id()).upcase(text).await?)
-    }
-}
-
 impl Contender for Flyrpc {
-    async fn serve(advertised: Option<SocketAddr>) -> Result<Served> {
-        let mut builder = Flyrpc::server();
-        if let Some(addr) = advertised {
-            builder = builder.advertise(addr);
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let mut first = server().listen(setup.listen());
+        if let Some(addr) = setup.advertise {
+            first = first.advertise(addr);
         }
-        let node = builder.start().await?;
-        // Where it listens, which is what a proxy must know.
-        Ok(Served::new(node.addr(), node))
+        let first = first.start().await?;
+        let addr = first.addr();
+        let mut nodes = vec![first];
+        for _ in 0..setup.more {
+            let node = if setup.apart { server() } else { server().seeds([addr]) };
+            nodes.push(node.start().await?);
+        }
+        if !setup.apart {
+            for node in &nodes {
+                linked(node, setup.more).await?;
+            }
+        }
+        Ok(Served::new(addr, nodes))
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
@@ -100,6 +101,35 @@ impl Contender for Flyrpc {
 
     async fn burn(&self, micros: u32) -> Result<()> {
         Ok(self.strings.on_region(SERVER).burn(micros).await?)
+    }
+
+    async fn fan_out(&self, nodes: usize, text: &str) -> Result<()> {
+        let found = self.node.nodes_in(SERVER);
+        if found.len() < nodes {
+            linked(&self.node, nodes).await?;
+        }
+        let calls =
+            found.iter().map(|node| self.strings.on_node(node.id()).upcase(text.to_owned()));
+        try_join_all(calls).await?;
+        Ok(())
+    }
+}
+
+/// A node that serves, in the region that calls are aimed at.
+pub(crate) fn server() -> NodeBuilder {
+    node(SERVER).serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS)
+}
+
+/// Waits until a node has links to `others`.
+async fn linked(node: &Node, others: usize) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let up = node.peers().iter().filter(|peer| peer.state == PeerState::Linked).count();
+        if up >= others {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < PATIENCE, "{up} of {others} links were opened in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

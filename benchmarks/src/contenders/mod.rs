@@ -3,14 +3,18 @@
 //! What is set for one is set for all: TCP_NODELAY, buffers of [`BUFFER`] bytes where they can be
 //! set, messages of up to [`MAX_MESSAGE`] bytes, and no limit that a workload comes near.
 
-mod flyrpc;
+pub(crate) mod flyrpc;
 mod raw;
-mod tarpc;
+pub(crate) mod tarpc;
 mod tonic;
 
-use std::{any::Any, fmt, net::SocketAddr};
+use std::{
+    any::Any,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,7 @@ const MAX_CALLS: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Name {
     Raw,
+    RawBatched,
     Tarpc,
     Tonic,
     Flyrpc,
@@ -37,6 +42,10 @@ pub(crate) enum Name {
 
 impl Name {
     pub(crate) const ALL: [Name; 4] = [Name::Raw, Name::Tarpc, Name::Tonic, Name::Flyrpc];
+
+    /// All, and a second floor where batching matters.
+    pub(crate) const WITH_BATCHED: [Name; 5] =
+        [Name::Raw, Name::RawBatched, Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
     /// Those that have handlers which wait, or compute.
     pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
@@ -46,10 +55,31 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Name::Raw => "raw",
+            Name::RawBatched => "raw-batched",
             Name::Tarpc => "tarpc",
             Name::Tonic => "tonic",
             Name::Flyrpc => "flyrpc",
         })
+    }
+}
+
+/// What is unusual about a server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Setup {
+    /// Where it listens, if that matters.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where clients reach it, if not there. To all but flyrpc's nodes it makes no difference.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Of flyrpc only: how many further nodes of the cluster there are, in the same process and region.
+    pub(crate) more: usize,
+    /// Of flyrpc only: whether these know nothing of each other.
+    pub(crate) apart: bool,
+}
+
+impl Setup {
+    /// Where a server listens: on the loopback interface.
+    fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
     }
 }
 
@@ -67,10 +97,8 @@ impl Served {
 
 /// A client on one connection, whose clones share it; and how its server is started.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {
-    /// Serves on a free port of the loopback interface.
-    ///
-    /// `advertised` is where clients reach it, if that is not where it listens.
-    async fn serve(advertised: Option<SocketAddr>) -> Result<Served>;
+    /// Serves on the loopback interface.
+    async fn serve(setup: &Setup) -> Result<Served>;
 
     /// Opens a connection; when this returns, calls can be made.
     async fn connect(to: SocketAddr) -> Result<Self>;
@@ -86,4 +114,10 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
 
     /// Returns after `micros`, in which the handler computes.
     fn burn(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;
+
+    /// Has each of `nodes` servers upper-case `text`, at once.
+    fn fan_out(&self, nodes: usize, text: &str) -> impl Future<Output = Result<()>> + Send {
+        let _ = (nodes, text);
+        async { bail!("its connection has one server") }
+    }
 }

@@ -4,11 +4,14 @@
 //! for else there is nothing that says which function is called. Callers share the connection: each
 //! appends its frame to what is to be written, and waits at a oneshot in a map. One task writes, one
 //! reads. The server answers in its read loop, and writes once for all that it has read.
+//!
+//! There are two of them. The plain one writes as soon as its writer is woken. `BATCHED` yields once
+//! before that, as flyrpc's writer does, so that writes are fewer: the limit for any design of its kind.
 
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -24,7 +27,7 @@ use tokio::{
     task,
 };
 
-use super::{BUFFER, Contender, Served};
+use super::{BUFFER, Contender, Served, Setup};
 use crate::handlers;
 
 const ECHO: u64 = 1 << 63;
@@ -35,7 +38,7 @@ const ID: usize = size_of::<u64>();
 const LARGE: usize = 16 << 10;
 
 #[derive(Clone)]
-pub(crate) struct Raw(Arc<Shared>);
+pub(crate) struct Raw<const BATCHED: bool>(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -50,9 +53,9 @@ struct State {
     last: u64,
 }
 
-impl Contender for Raw {
-    async fn serve(_advertised: Option<SocketAddr>) -> Result<Served> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+impl<const BATCHED: bool> Contender for Raw<BATCHED> {
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let listener = TcpListener::bind(setup.listen()).await?;
         let addr = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -91,7 +94,7 @@ impl Contender for Raw {
     }
 }
 
-impl Raw {
+impl<const BATCHED: bool> Raw<BATCHED> {
     async fn call(&self, function: u64, body: Bytes) -> Result<Bytes> {
         let (sender, reply) = oneshot::channel();
         let was_empty = {
@@ -113,8 +116,10 @@ impl Raw {
         let mut out = Outbox::default();
         loop {
             self.0.written.notified().await;
-            // Others that are ready to call do so first, so that writes are fewer.
-            task::yield_now().await;
+            if BATCHED {
+                // Others that are ready to call do so first.
+                task::yield_now().await;
+            }
             std::mem::swap(&mut out, &mut self.state().out);
             out.write(&mut writer).await?;
         }

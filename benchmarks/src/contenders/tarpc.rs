@@ -1,7 +1,7 @@
 //! tarpc over its own transport for TCP, with bincode.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::{BUFFER, Contender, MAX_CALLS, MAX_MESSAGE, Served};
+use super::{BUFFER, Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
 use crate::handlers;
 
 /// How many messages may be queued between callers and the task that writes them; 100 by default.
@@ -56,8 +56,8 @@ impl Strings for Handlers {
 pub(crate) struct Tarpc(StringsClient);
 
 impl Contender for Tarpc {
-    async fn serve(_advertised: Option<SocketAddr>) -> Result<Served> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let listener = TcpListener::bind(setup.listen()).await?;
         let addr = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -1,6 +1,6 @@
 //! tonic with prost, on one HTTP/2 connection.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use ::tonic::{
     Request, Response, Status,
@@ -15,7 +15,7 @@ use self::strings::{
     strings_client::StringsClient,
     strings_server::{Strings, StringsServer},
 };
-use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served};
+use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
 use crate::handlers;
 
 #[allow(unreachable_pub, missing_debug_implementations, reason = "generated")]
@@ -56,8 +56,8 @@ impl Strings for Handlers {
 pub(crate) struct Tonic(StringsClient<Channel>);
 
 impl Contender for Tonic {
-    async fn serve(_advertised: Option<SocketAddr>) -> Result<Served> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let listener = TcpListener::bind(setup.listen()).await?;
         let addr = listener.local_addr()?;
         let service = StringsServer::new(Handlers)
             .max_decoding_message_size(MAX_MESSAGE)

@@ -1,6 +1,18 @@
 //! What is measured: a room for each workload.
 
+mod allocations;
+mod burning;
+mod disturbance;
+mod echo;
+mod fan_out;
+mod first_call;
+mod local;
+mod memory;
+mod pinned;
+mod syscalls;
 mod throughput;
+mod waiting;
+mod wire;
 
 use anyhow::Result;
 
@@ -37,4 +49,18 @@ impl Comparison {
 }
 
 /// All of them, in the order in which they are run.
-pub(crate) const ALL: &[Workload] = &[throughput::WORKLOAD];
+pub(crate) const ALL: &[Workload] = &[
+    throughput::WORKLOAD,
+    pinned::WORKLOAD,
+    echo::WORKLOAD,
+    waiting::WORKLOAD,
+    burning::WORKLOAD,
+    disturbance::WORKLOAD,
+    fan_out::WORKLOAD,
+    local::WORKLOAD,
+    first_call::WORKLOAD,
+    wire::WORKLOAD,
+    memory::WORKLOAD,
+    allocations::WORKLOAD,
+    syscalls::WORKLOAD,
+];

@@ -11,15 +11,15 @@ use crate::{
 };
 
 pub(crate) const WORKLOAD: Workload =
-    Workload { name: "throughput", seconds: 105, run, comparisons };
+    Workload { name: "throughput", seconds: 130, run, comparisons };
 
 /// How many callers there are.
 pub(crate) const CALLERS: [usize; 4] = [1, 16, 64, 256];
 
-const OTHERS: [&str; 3] = ["raw", "tarpc", "tonic"];
+const OTHERS: [&str; 4] = ["raw", "raw-batched", "tarpc", "tonic"];
 
 fn run(bench: &mut Bench) -> Result<()> {
-    bench.interleave(&Name::ALL, |bench, contender| {
+    bench.interleave(&Name::WITH_BATCHED, |bench, contender| {
         let mut pair = Pair::start(contender)?;
         for callers in CALLERS {
             let before = pair.snapshots()?;
