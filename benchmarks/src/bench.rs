@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Bench {
     options: Options,
     bar: ProgressBar,
+    /// The workload that is running, and where the bar is to be when it is done.
+    running: (&'static str, u64),
     pub(crate) figures: Figures,
 }
 
@@ -28,20 +30,19 @@ impl Bench {
         let style = "{elapsed_precise} {bar:30} {percent:>3} %  {msg}";
         bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
         bar.enable_steady_tick(Duration::from_millis(500));
-        Bench { options, bar, figures: Figures::default() }
+        Bench { options, bar, running: ("", 0), figures: Figures::default() }
     }
 
     /// Runs the workloads, and prints what each has measured.
-    pub(crate) fn run(mut self, workloads: &[&Workload]) -> Result<Figures> {
+    pub(crate) fn run(mut self, workloads: &[&'static Workload]) -> Result<Figures> {
         self.bar.set_length(workloads.iter().map(|workload| u64::from(workload.seconds)).sum());
-        let mut done = 0;
         for workload in workloads {
             let known = self.figures.len();
+            self.running = (workload.name, self.running.1 + u64::from(workload.seconds));
             self.bar.set_message(workload.name);
             (workload.run)(&mut self).with_context(|| format!("in workload {}", workload.name))?;
-            done += u64::from(workload.seconds);
-            self.bar.set_position(done);
-            self.bar.suspend(|| lines::print(&self.figures, known));
+            self.bar.set_position(self.running.1);
+            self.bar.suspend(|| lines::print(&self.figures, known, workload));
         }
         self.bar.finish_and_clear();
         Ok(self.figures)
@@ -53,13 +54,15 @@ impl Bench {
         contenders: &[Name],
         mut measure: impl FnMut(&mut Bench, Name) -> Result<()>,
     ) -> Result<()> {
-        let message = self.bar.message();
-        for run in 1..=self.options.runs() {
-            for &contender in contenders {
-                let runs = self.options.runs();
-                self.bar.set_message(format!("{message}: {contender}, run {run} of {runs}"));
-                measure(self, contender)?;
-            }
+        let ((workload, end), runs) = (self.running, self.options.runs());
+        let start = self.bar.position();
+        let steps = u64::from(runs) * contenders.len() as u64;
+        for step in 0..steps {
+            let run = step / contenders.len() as u64 + 1;
+            let contender = contenders[step as usize % contenders.len()];
+            self.bar.set_message(format!("{workload}: {contender}, run {run} of {runs}"));
+            self.bar.set_position(start + (end - start) * step / steps);
+            measure(self, contender)?;
         }
         Ok(())
     }
@@ -76,7 +79,7 @@ impl Bench {
 
     /// A load of `callers`.
     pub(crate) fn load(&self, call: Call, callers: usize) -> Load {
-        let (warm_up, time) = if self.options.quick { (50, 150) } else { (250, 1000) };
+        let (warm_up, time) = if self.options.quick { (50, 150) } else { (200, 800) };
         let [warm_up, time] = [warm_up, time].map(Duration::from_millis);
         Load { call, callers, beside: None, warm_up, time }
     }

@@ -7,10 +7,10 @@ use std::{
     process::{self, ChildStdin, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Call, Command, Load, Measured, Reply, Snapshot};
 use crate::contenders::{Name, Setup};
@@ -131,7 +131,11 @@ impl Child {
     /// Lets it end by itself, once nothing more can be asked.
     fn end(mut self) -> Result<()> {
         drop(self.commands.take());
-        self.process.wait()?;
+        let start = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            ensure!(start.elapsed() < PATIENCE, "{} does not end", self.what);
+            thread::sleep(Duration::from_millis(5));
+        }
         Ok(())
     }
 

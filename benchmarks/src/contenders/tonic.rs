@@ -27,6 +27,9 @@ mod strings {
 const STREAM_WINDOW: u32 = 32 << 20;
 const CONNECTION_WINDOW: u32 = 128 << 20;
 
+/// Frames larger than the 16 KiB that are usual.
+const FRAME: u32 = 1 << 20;
+
 /// The handlers.
 #[derive(Debug)]
 struct Handlers;
@@ -65,6 +68,7 @@ impl Contender for Tonic {
         let server = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
             .max_concurrent_streams(MAX_CALLS as u32)
             .add_service(service);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -77,6 +81,7 @@ impl Contender for Tonic {
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
             .connect()
             .await?;
         let client = StringsClient::new(channel)

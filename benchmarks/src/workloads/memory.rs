@@ -32,7 +32,7 @@ const FOR_EVER: Call = Call::Pause { micros: u32::MAX };
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL, |bench, contender| {
         if contender != Name::Raw {
-            let calls = waiting_calls(bench, contender)?;
+            let calls = waiting_calls(contender)?;
             bench.figures.add(format!("memory-waiting-call-{contender}"), calls, "bytes/call");
         }
         let link =
@@ -43,14 +43,13 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// What a waiting call takes.
-fn waiting_calls(bench: &Bench, contender: Name) -> Result<f64> {
-    let calls = bench.scaled(MANY as u64) as usize;
+fn waiting_calls(contender: Name) -> Result<f64> {
     let mut pair = Pair::start(contender)?;
     pair.count(Call::Upcase, 16, 1000)?;
     let before = resident(&mut pair)?;
-    pair.client.time(&Command::Begin { call: FOR_EVER, calls })?;
+    pair.client.time(&Command::Begin { call: FOR_EVER, calls: MANY })?;
     thread::sleep(SETTLING);
-    Ok((resident(&mut pair)? - before) / calls as f64)
+    Ok((resident(&mut pair)? - before) / MANY as f64)
 }
 
 /// What a further connection between a client and a server takes.

@@ -16,6 +16,7 @@ mod wire;
 
 use anyhow::Result;
 
+pub(crate) use self::throughput::CALLERS;
 use crate::bench::Bench;
 
 /// Something that is measured.

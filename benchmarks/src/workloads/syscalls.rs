@@ -1,9 +1,12 @@
 //! What calls ask of the system, counted by strace where there is one. It slows both processes down,
 //! so that calls are batched otherwise than without it.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Comparison, Workload};
 use crate::{
@@ -50,13 +53,15 @@ fn count(dir: &Scratch, contender: Name, callers: usize, calls: u64) -> Result<[
     Ok([server?, client?])
 }
 
-/// The sum that strace wrote: `100.00  0.001  2  427  12 total`, in which the fourth is the number.
-fn total(trace: &PathBuf) -> Result<f64> {
+/// The sum of what strace wrote, in lines such as `59.38  0.000171  85  2  1 futex`: a share of the time,
+/// seconds, microseconds a call, calls, and errors if there were any.
+fn total(trace: &Path) -> Result<f64> {
     let text =
         fs::read_to_string(trace).with_context(|| format!("no trace at {}", trace.display()))?;
-    let line = text.lines().rfind(|line| line.ends_with("total"));
-    let number = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    number.with_context(|| format!("strace wrote no sum: {text}"))
+    let calls = |line: &str| line.split_whitespace().nth(3)?.parse::<f64>().ok();
+    let total = text.lines().filter(|line| !line.ends_with(" total")).filter_map(calls).sum();
+    ensure!(total > 0.0, "strace has counted nothing: {text}");
+    Ok(total)
 }
 
 /// A directory that is removed when this is dropped.
