@@ -1,7 +1,7 @@
 //! Who is measured: one room for each, behind one trait.
 //!
-//! What is set for one is set for all: TCP_NODELAY, buffers of [`BUFFER`] bytes where they can be
-//! set, messages of up to [`MAX_MESSAGE`] bytes, and no limit that a workload comes near.
+//! What is set for one is set for all: TCP_NODELAY, messages of up to [`MAX_MESSAGE`] bytes, and no
+//! limit that a workload comes near. Buffers are as each has them.
 
 pub(crate) mod flyrpc;
 mod raw;
@@ -20,9 +20,6 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{flyrpc::Flyrpc, raw::Raw, tarpc::Tarpc, tonic::Tonic};
-
-/// How much is read from, or gathered for, a socket at once.
-const BUFFER: usize = 64 << 10;
 
 /// The largest message.
 const MAX_MESSAGE: usize = 32 << 20;

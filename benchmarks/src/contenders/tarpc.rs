@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::{BUFFER, Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
+use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
 use crate::handlers;
 
 /// How many messages may be queued between callers and the task that writes them; 100 by default.
@@ -104,11 +104,8 @@ async fn answer(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// What `serde_transport::tcp` makes of a connection, but without delay, and with larger buffers.
+/// What `serde_transport::tcp` makes of a connection, but without delay.
 fn framed(stream: TcpStream) -> Result<Framed<TcpStream, LengthDelimitedCodec>> {
     stream.set_nodelay(true)?;
-    let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_MESSAGE).new_codec();
-    let mut framed = Framed::with_capacity(stream, codec, BUFFER);
-    framed.set_backpressure_boundary(BUFFER);
-    Ok(framed)
+    Ok(LengthDelimitedCodec::builder().max_frame_length(MAX_MESSAGE).new_framed(stream))
 }
