@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
@@ -33,19 +33,24 @@ impl Bench {
         Bench { options, bar, running: ("", 0), figures: Figures::default() }
     }
 
-    /// Runs the workloads, and prints what each has measured.
-    pub(crate) fn run(mut self, workloads: &[&'static Workload]) -> Result<Figures> {
+    /// Runs the workloads, and prints what each has measured. Says how many of them failed.
+    pub(crate) fn run(mut self, workloads: &[&'static Workload]) -> (Figures, usize) {
+        let mut failed = 0;
         self.bar.set_length(workloads.iter().map(|workload| u64::from(workload.seconds)).sum());
         for workload in workloads {
             let known = self.figures.len();
             self.running = (workload.name, self.running.1 + u64::from(workload.seconds));
             self.bar.set_message(workload.name);
-            (workload.run)(&mut self).with_context(|| format!("in workload {}", workload.name))?;
+            if let Err(error) = (workload.run)(&mut self) {
+                // The others can be measured all the same.
+                self.note(&format!("error: in workload {}: {error:#}", workload.name));
+                failed += 1;
+            }
             self.bar.set_position(self.running.1);
             self.bar.suspend(|| lines::print(&self.figures, known, workload));
         }
         self.bar.finish_and_clear();
-        Ok(self.figures)
+        (self.figures, failed)
     }
 
     /// Runs `measure` for each of the contenders in turn, and that as often as was asked for.
@@ -65,11 +70,6 @@ impl Bench {
             measure(self, contender)?;
         }
         Ok(())
-    }
-
-    /// Whether all is to be quick.
-    pub(crate) fn is_quick(&self) -> bool {
-        self.options.quick
     }
 
     /// Says why something is left out.

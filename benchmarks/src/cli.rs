@@ -1,6 +1,6 @@
 //! The command line.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
@@ -63,10 +63,11 @@ pub(crate) fn run(allocations: fn() -> u64) -> Result<()> {
         return child::run(&role, allocations);
     }
     let chosen = choose(&options.only);
-    let figures = Bench::new(options.clone()).run(&chosen)?;
+    let (figures, failed) = Bench::new(options.clone()).run(&chosen);
     if options.write {
         report::write(&figures)?;
     }
+    ensure!(failed == 0, "{failed} of {} workloads failed", chosen.len());
     Ok(())
 }
 

@@ -120,6 +120,10 @@ impl Child {
         }
     }
 
+    pub(crate) fn resident(&mut self) -> Result<f64> {
+        Ok(self.snapshot()?.resident as f64)
+    }
+
     /// Has it do something that takes time, and returns how much.
     pub(crate) fn time(&mut self, command: &Command) -> Result<Duration> {
         match self.ask(command)? {

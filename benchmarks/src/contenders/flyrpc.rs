@@ -64,6 +64,11 @@ impl Contender for Flyrpc {
         if let Some(addr) = setup.advertise {
             first = first.advertise(addr);
         }
+        let mut links = setup.more;
+        if let Some((seed, nodes)) = setup.elsewhere {
+            first = first.seeds([seed]);
+            links += nodes;
+        }
         let first = first.start().await?;
         let addr = first.addr();
         let mut nodes = vec![first];
@@ -73,7 +78,7 @@ impl Contender for Flyrpc {
         }
         if !setup.apart {
             for node in &nodes {
-                linked(node, setup.more).await?;
+                linked(node, links).await?;
             }
         }
         Ok(Served::new(addr, nodes))
@@ -124,11 +129,17 @@ pub(crate) fn server() -> NodeBuilder {
 async fn linked(node: &Node, others: usize) -> Result<()> {
     let start = Instant::now();
     loop {
-        let up = node.peers().iter().filter(|peer| peer.state == PeerState::Linked).count();
-        if up >= others {
+        let (up, down): (Vec<_>, Vec<_>) =
+            node.peers().into_iter().partition(|peer| peer.state == PeerState::Linked);
+        if up.len() >= others {
             return Ok(());
         }
-        ensure!(start.elapsed() < PATIENCE, "{up} of {others} links were opened in {PATIENCE:?}");
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "{} of {others} links were opened in {PATIENCE:?}; {} has none to {down:?}",
+            up.len(),
+            node.info(),
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

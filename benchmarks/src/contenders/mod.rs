@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) more: usize,
     /// Of flyrpc only: whether these know nothing of each other.
     pub(crate) apart: bool,
+    /// Of flyrpc only: a node of the cluster in another process, and how many nodes there are.
+    pub(crate) elsewhere: Option<(SocketAddr, usize)>,
 }
 
 impl Setup {

@@ -3,7 +3,8 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use rustix::process::{Resource, getrlimit};
 
 use super::{Comparison, Workload};
 use crate::{
@@ -12,81 +13,85 @@ use crate::{
     contenders::{Name, Setup},
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "memory", seconds: 75, run, comparisons };
+pub(crate) const WORKLOAD: Workload = Workload { name: "memory", seconds: 100, run, comparisons };
 
 /// How many calls wait, and how many connections there are.
 const MANY: usize = 10_000;
 
-/// In a mesh of so many nodes there are about as many links.
-const NODES: usize = 142;
+/// Files that a process needs for all else.
+const OTHER_FILES: u64 = 500;
 
 /// Until all that was begun has arrived.
-const SETTLING: Duration = Duration::from_millis(1500);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Until a mesh is idle: buffers are given back, and what changed was gossiped.
-const MESH_SETTLING: Duration = Duration::from_secs(3);
+const MESH_SETTLING: Duration = Duration::from_secs(2);
 
 /// Longer than any run.
 const FOR_EVER: Call = Call::Pause { micros: u32::MAX };
 
 fn run(bench: &mut Bench) -> Result<()> {
+    let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let links = bench.scaled(MANY as u64).min(files.saturating_sub(OTHER_FILES)) as usize;
     bench.interleave(&Name::ALL, |bench, contender| {
         if contender != Name::Raw {
-            let calls = waiting_calls(contender)?;
-            bench.figures.add(format!("memory-waiting-call-{contender}"), calls, "bytes/call");
+            let taken = waiting_calls(contender)?;
+            bench.figures.add(format!("memory-waiting-call-{contender}"), taken, "bytes/call");
         }
-        let link =
-            if contender == Name::Flyrpc { mesh(bench)? } else { connections(bench, contender)? };
-        bench.figures.add(format!("memory-idle-link-{contender}"), link, "bytes/link");
+        let taken = match contender {
+            Name::Flyrpc => mesh(links)?,
+            _ => connections(contender, links)?,
+        };
+        bench.figures.add(format!("memory-idle-link-{contender}"), taken, "bytes/link");
         Ok(())
     })
 }
 
 /// What a waiting call takes.
 fn waiting_calls(contender: Name) -> Result<f64> {
-    let mut pair = Pair::start(contender)?;
-    pair.count(Call::Upcase, 16, 1000)?;
-    let before = resident(&mut pair)?;
-    pair.client.time(&Command::Begin { call: FOR_EVER, calls: MANY })?;
+    let Pair { mut server, mut client, .. } = Pair::start(contender)?;
+    client.time(&Command::Count { call: Call::Upcase, callers: 16, calls: 1000 })?;
+    let before = server.resident()? + client.resident()?;
+    client.time(&Command::Begin { call: FOR_EVER, calls: MANY })?;
     thread::sleep(SETTLING);
-    Ok((resident(&mut pair)? - before) / MANY as f64)
+    Ok((server.resident()? + client.resident()? - before) / MANY as f64)
 }
 
 /// What a further connection between a client and a server takes.
-fn connections(bench: &Bench, contender: Name) -> Result<f64> {
-    let count = bench.scaled(MANY as u64) as usize;
+fn connections(contender: Name, count: usize) -> Result<f64> {
     let mut server = Child::start(contender)?;
-    let to = server.serve(Setup::default())?;
     let mut client = Child::start(contender)?;
+    let to = server.serve(Setup::default())?;
     client.time(&Command::Connect { to, count: 1 })?;
-    let mut pair = Pair { server, client, connecting: Duration::ZERO };
-    pair.count(Call::Upcase, 1, 1)?;
-    let before = resident(&mut pair)?;
-    pair.client.time(&Command::Connect { to, count })?;
+    client.time(&Command::Count { call: Call::Upcase, callers: 1, calls: 1 })?;
+    let before = server.resident()? + client.resident()?;
+    client.time(&Command::Connect { to, count })?;
     thread::sleep(SETTLING);
-    Ok((resident(&mut pair)? - before) / count as f64)
+    Ok((server.resident()? + client.resident()? - before) / count as f64)
 }
 
-/// What a link takes in a mesh of nodes, beside as many nodes that know nothing of each other: with
-/// all that nodes know about their peers. Both ends of all links are in one process.
-fn mesh(bench: &Bench) -> Result<f64> {
-    let nodes = if bench.is_quick() { NODES / 3 } else { NODES };
-    let mut taken = [0.0; 2];
-    for (apart, taken) in [true, false].into_iter().zip(&mut taken) {
-        let mut child = Child::start(Name::Flyrpc)?;
-        child.serve(Setup { more: nodes - 1, apart, ..Setup::default() })?;
-        thread::sleep(MESH_SETTLING);
-        *taken = child.snapshot()?.resident as f64;
-    }
-    Ok((taken[1] - taken[0]) / (nodes * (nodes - 1) / 2) as f64)
+/// What a link takes in a mesh that has about so many, beside as many nodes that know nothing of each
+/// other: with all that nodes know about their peers.
+fn mesh(links: usize) -> Result<f64> {
+    // Half of the nodes in each of two processes; between all of them there are n (n - 1) / 2 links.
+    let half = (2 * links).isqrt().div_ceil(2);
+    let links = half * (2 * half - 1);
+    Ok((two_processes(half, false)? - two_processes(half, true)?) / links as f64)
 }
 
-fn resident(pair: &mut Pair) -> Result<f64> {
-    Ok(pair.snapshots()?.iter().map(|snapshot| snapshot.resident as f64).sum())
+/// What so many nodes in each of two processes take, linked to each other or not.
+fn two_processes(nodes: usize, apart: bool) -> Result<f64> {
+    let setup = Setup { more: nodes - 1, apart, ..Setup::default() };
+    let mut first = Child::start(Name::Flyrpc)?;
+    let mut second = Child::start(Name::Flyrpc)?;
+    let seed = first.serve(setup.clone()).context("of the first half of the nodes")?;
+    let elsewhere = (!apart).then_some((seed, nodes));
+    second.serve(Setup { elsewhere, ..setup }).context("of the second half of the nodes")?;
+    thread::sleep(MESH_SETTLING);
+    Ok(first.resident()? + second.resident()?)
 }
 
 fn comparisons() -> Vec<Comparison> {
-    let mut comparisons = Comparison::with_flyrpc("memory-waiting-call", &["tarpc", "tonic"]);
-    comparisons.extend(Comparison::with_flyrpc("memory-idle-link", &["tarpc", "tonic"]));
-    comparisons
+    let figures = ["memory-waiting-call", "memory-idle-link"];
+    figures.iter().flat_map(|figure| Comparison::with_flyrpc(figure, &["tarpc", "tonic"])).collect()
 }
