@@ -79,7 +79,7 @@ impl Bench {
 
     /// A load of `callers`.
     pub(crate) fn load(&self, call: Call, callers: usize) -> Load {
-        let (warm_up, time) = if self.options.quick { (50, 150) } else { (200, 800) };
+        let (warm_up, time) = if self.options.quick { (50, 150) } else { (150, 700) };
         let [warm_up, time] = [warm_up, time].map(Duration::from_millis);
         Load { call, callers, beside: None, warm_up, time }
     }

@@ -18,8 +18,8 @@ pub(crate) enum Command {
     Load(Load),
     /// Make a number of calls, one caller after the other's reply, `calls` divided by `callers` each.
     Count { call: Call, callers: usize, calls: u64 },
-    /// Begin this many calls, and do not wait for them.
-    Begin { call: Call, calls: usize },
+    /// Begin this many calls whose handlers wait, and do not wait for them.
+    Begin { micros: u32, calls: usize },
     /// Make calls within this process, without a server.
     Local { way: Way, calls: u64 },
     /// Say what this process has used so far.

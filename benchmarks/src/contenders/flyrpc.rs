@@ -109,10 +109,12 @@ impl Contender for Flyrpc {
     }
 
     async fn fan_out(&self, nodes: usize, text: &str) -> Result<()> {
-        let found = self.node.nodes_in(SERVER);
+        let mut found = self.node.nodes_in(SERVER);
         if found.len() < nodes {
             linked(&self.node, nodes).await?;
+            found = self.node.nodes_in(SERVER);
         }
+        ensure!(found.len() == nodes, "{} nodes were found rather than {nodes}", found.len());
         let calls =
             found.iter().map(|node| self.strings.on_node(node.id()).upcase(text.to_owned()));
         try_join_all(calls).await?;

@@ -28,7 +28,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 const MESH_SETTLING: Duration = Duration::from_secs(2);
 
 /// Longer than any run.
-const FOR_EVER: Call = Call::Pause { micros: u32::MAX };
+const FOR_EVER: u32 = u32::MAX;
 
 fn run(bench: &mut Bench) -> Result<()> {
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
@@ -52,7 +52,7 @@ fn waiting_calls(contender: Name) -> Result<f64> {
     let Pair { mut server, mut client, .. } = Pair::start(contender)?;
     client.time(&Command::Count { call: Call::Upcase, callers: 16, calls: 1000 })?;
     let before = server.resident()? + client.resident()?;
-    client.time(&Command::Begin { call: FOR_EVER, calls: MANY })?;
+    client.time(&Command::Begin { micros: FOR_EVER, calls: MANY })?;
     thread::sleep(SETTLING);
     Ok((server.resident()? + client.resident()? - before) / MANY as f64)
 }

@@ -28,7 +28,7 @@ fn run(bench: &mut Bench) -> Result<()> {
     }
     let dir = Scratch::new()?;
     bench.interleave(&Name::ALL, |bench, contender| {
-        let calls = bench.scaled(6_400);
+        let calls = bench.scaled(3_200);
         for callers in CALLERS {
             let with = count(&dir, contender, callers, 64 + calls)?;
             let without = count(&dir, contender, callers, 64)?;
