@@ -1,0 +1,88 @@
+//! What is said to a child, and what it answers.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Snapshot, local::Way};
+use crate::contenders::Setup;
+
+/// What a child is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// Serve, and say where.
+    Serve(Setup),
+    /// Open this many connections to a server.
+    Connect { to: SocketAddr, count: usize },
+    /// Call for some time.
+    Load(Load),
+    /// Make a number of calls, one caller after the other's reply, `calls` divided by `callers` each.
+    Count { call: Call, callers: usize, calls: u64 },
+    /// Begin this many calls whose handlers wait, and do not wait for them.
+    Begin { micros: u32, calls: usize },
+    /// Make calls within this process, without a server.
+    Local { way: Way, calls: u64 },
+    /// Say what this process has used so far.
+    Snapshot,
+}
+
+/// A call of one of the functions that all contenders serve.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Call {
+    Upcase,
+    Echo {
+        bytes: usize,
+    },
+    Pause {
+        micros: u32,
+    },
+    Burn {
+        micros: u32,
+    },
+    /// `upcase` on so many nodes at once.
+    FanOut {
+        nodes: usize,
+    },
+}
+
+/// Callers that call one after the other's reply, for some time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub(crate) call: Call,
+    pub(crate) callers: usize,
+    /// What others call meanwhile, on the same connection, and how many of them there are.
+    pub(crate) beside: Option<(Call, usize)>,
+    /// Calls that begin in this time are not counted, save in [`Measured::all`].
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
+}
+
+/// What came of a [`Load`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// Calls that began and ended within the time, a second.
+    pub(crate) per_second: f64,
+    /// Percentiles of the latency of all that began in it, in microseconds: those that took until after
+    /// its end count, or the slowest would not.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    /// All calls, those beside and those of the warm-up included.
+    pub(crate) all: u64,
+}
+
+/// What a child answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Served {
+        addr: SocketAddr,
+    },
+    /// Done, after this long.
+    Done {
+        took: Duration,
+    },
+    Measured(Measured),
+    Snapshot(Snapshot),
+    Failed {
+        why: String,
+    },
+}

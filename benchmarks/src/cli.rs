@@ -1,0 +1,82 @@
+//! The command line.
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+
+use crate::{
+    bench::Bench,
+    child::{self, Role},
+    report,
+    workloads::{self, Workload},
+};
+
+/// Measures flyrpc against raw TCP, tarpc, tonic and calls of the function itself.
+///
+/// Figures go to standard output, one on a line: `figure <name> <value> <unit>`, or
+/// `ratio <name> <value>`.
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(subcommand)]
+    role: Option<Hidden>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Measure shortly: to see that all works, not what it costs.
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// How often each figure is measured; its median counts. [default: 5, or 1 if quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+
+    /// Runs these workloads only, with commas between them.
+    #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = names())]
+    only: Vec<String>,
+
+    /// Writes the tables of README.md and benchmarks/README.md, and the drawings, anew.
+    #[arg(long)]
+    write: bool,
+}
+
+impl Options {
+    pub(crate) fn runs(&self) -> u32 {
+        self.runs.unwrap_or(if self.quick { 1 } else { 5 })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// A process of the benchmark: does what standard input says.
+    #[command(hide = true)]
+    Child(Role),
+}
+
+/// Does what the command line says. `allocations` counts those of this process so far.
+pub(crate) fn run(allocations: fn() -> u64) -> Result<()> {
+    let Flags { role, options } = Flags::parse();
+    if let Some(Hidden::Child(role)) = role {
+        return child::run(&role, allocations);
+    }
+    let chosen = choose(&options.only);
+    let (figures, failed) = Bench::new(options.clone()).run(&chosen);
+    if options.write {
+        report::write(&figures)?;
+    }
+    ensure!(failed == 0, "{failed} of {} workloads failed", chosen.len());
+    Ok(())
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(workloads::ALL.iter().map(|workload| workload.name))
+}
+
+fn choose(only: &[String]) -> Vec<&'static Workload> {
+    let chosen =
+        |workload: &&Workload| only.is_empty() || only.iter().any(|name| name == workload.name);
+    workloads::ALL.iter().filter(chosen).collect()
+}

@@ -1,0 +1,152 @@
+//! flyrpc: two nodes of one cluster; calls are aimed at the other's region, and routed.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ::flyrpc::{Node, NodeBuilder, PeerState, fly_rpc};
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::{Contender, MAX_CALLS, Served, Setup};
+use crate::handlers;
+
+/// The regions of the two.
+pub(crate) const SERVER: &str = "hkg";
+const CLIENT: &str = "iad";
+
+/// A cluster whose links take longer to open has a fault.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[fly_rpc]
+pub(crate) trait Strings {
+    async fn upcase(&self, text: String) -> String;
+    async fn echo(&self, body: Bytes) -> Bytes;
+    #[rpc(timeout = "1h")]
+    async fn pause(&self, micros: u32);
+    async fn burn(&self, micros: u32);
+}
+
+/// The handlers.
+#[derive(Debug)]
+pub(crate) struct Handlers;
+
+impl Strings for Handlers {
+    async fn upcase(&self, text: String) -> String {
+        handlers::upcase(&text)
+    }
+
+    async fn echo(&self, body: Bytes) -> Bytes {
+        body
+    }
+
+    async fn pause(&self, micros: u32) {
+        handlers::pause(micros).await;
+    }
+
+    async fn burn(&self, micros: u32) {
+        handlers::burn(micros);
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Flyrpc {
+    node: Arc<Node>,
+    strings: StringsClient,
+}
+
+impl Contender for Flyrpc {
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let mut first = server().listen(setup.listen());
+        if let Some(addr) = setup.advertise {
+            first = first.advertise(addr);
+        }
+        let mut links = setup.more;
+        if let Some((seed, nodes)) = setup.elsewhere {
+            first = first.seeds([seed]);
+            links += nodes;
+        }
+        let first = first.start().await?;
+        let addr = first.addr();
+        let mut nodes = vec![first];
+        for _ in 0..setup.more {
+            let node = if setup.apart { server() } else { server().seeds([addr]) };
+            nodes.push(node.start().await?);
+        }
+        if !setup.apart {
+            for node in &nodes {
+                linked(node, links).await?;
+            }
+        }
+        Ok(Served::new(addr, nodes))
+    }
+
+    async fn connect(to: SocketAddr) -> Result<Self> {
+        let node = node(CLIENT).seeds([to]).start().await?;
+        node.ready().await;
+        ensure!(!node.nodes_in(SERVER).is_empty(), "no node answers at {to}: {:?}", node.peers());
+        let strings = node.client();
+        Ok(Flyrpc { node: Arc::new(node), strings })
+    }
+
+    async fn upcase(&self, text: String) -> Result<String> {
+        Ok(self.strings.on_region(SERVER).upcase(text).await?)
+    }
+
+    async fn echo(&self, body: Bytes) -> Result<Bytes> {
+        Ok(self.strings.on_region(SERVER).timeout(Duration::from_secs(60)).echo(body).await?)
+    }
+
+    async fn pause(&self, micros: u32) -> Result<()> {
+        Ok(self.strings.on_region(SERVER).pause(micros).await?)
+    }
+
+    async fn burn(&self, micros: u32) -> Result<()> {
+        Ok(self.strings.on_region(SERVER).burn(micros).await?)
+    }
+
+    async fn fan_out(&self, nodes: usize, text: &str) -> Result<()> {
+        let mut found = self.node.nodes_in(SERVER);
+        if found.len() < nodes {
+            linked(&self.node, nodes).await?;
+            found = self.node.nodes_in(SERVER);
+        }
+        ensure!(found.len() == nodes, "{} nodes were found rather than {nodes}", found.len());
+        let calls =
+            found.iter().map(|node| self.strings.on_node(node.id()).upcase(text.to_owned()));
+        try_join_all(calls).await?;
+        Ok(())
+    }
+}
+
+/// A node that serves, in the region that calls are aimed at.
+pub(crate) fn server() -> NodeBuilder {
+    node(SERVER).serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS)
+}
+
+/// Waits until a node has links to `others`.
+async fn linked(node: &Node, others: usize) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let (up, down): (Vec<_>, Vec<_>) =
+            node.peers().into_iter().partition(|peer| peer.state == PeerState::Linked);
+        if up.len() >= others {
+            return Ok(());
+        }
+        ensure!(
+            start.elapsed() < PATIENCE,
+            "{} of {others} links were opened in {PATIENCE:?}; {} has none to {down:?}",
+            up.len(),
+            node.info(),
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The settings of both.
+fn node(region: &str) -> NodeBuilder {
+    Node::builder().name(region).region(region).primary_region(SERVER)
+}

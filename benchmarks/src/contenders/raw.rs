@@ -1,0 +1,223 @@
+//! The floor: frames on a TCP connection. No deadlines, no tasks per call, no names.
+//!
+//! A frame is its length (4 bytes), an id (8 bytes) and a body. The id's highest bit asks for an echo,
+//! for else there is nothing that says which function is called. Callers share the connection: each
+//! appends its frame to what is to be written, and waits at a oneshot in a map. One task writes, one
+//! reads. The server answers in its read loop, and writes once for all that it has read.
+//!
+//! There are two of them. The plain one writes as soon as its writer is woken. `BATCHED` yields once
+//! before that, as flyrpc's writer does, so that writes are fewer: the limit for any design of its kind.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context as _, Result, bail};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, oneshot},
+    task,
+};
+
+use super::{Contender, Served, Setup};
+use crate::handlers;
+
+const ECHO: u64 = 1 << 63;
+const LENGTH: usize = size_of::<u32>();
+const ID: usize = size_of::<u64>();
+
+/// How much room there is for what is read at once, as in tarpc's transport. With more, more of each
+/// large frame is copied.
+const BUFFER: usize = 8 << 10;
+
+/// A body at least this long is written from where it is, rather than copied.
+const LARGE: usize = 16 << 10;
+
+#[derive(Clone)]
+pub(crate) struct Raw<const BATCHED: bool>(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told when there is something to write.
+    written: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    out: Outbox,
+    waiting: HashMap<u64, oneshot::Sender<Bytes>>,
+    last: u64,
+}
+
+impl<const BATCHED: bool> Contender for Raw<BATCHED> {
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let listener = TcpListener::bind(setup.listen()).await?;
+        let addr = listener.local_addr()?;
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // An error is a client that is gone.
+                tokio::spawn(answer(stream));
+            }
+        });
+        Ok(Served::new(addr, ()))
+    }
+
+    async fn connect(to: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let (reader, writer) = stream.into_split();
+        let raw = Raw(Arc::new(Shared { state: Mutex::default(), written: Notify::new() }));
+        tokio::spawn(raw.clone().complete(reader));
+        tokio::spawn(raw.clone().write(writer));
+        Ok(raw)
+    }
+
+    async fn upcase(&self, text: String) -> Result<String> {
+        let reply = self.call(0, text.into()).await?;
+        Ok(String::from_utf8(reply.into())?)
+    }
+
+    async fn echo(&self, body: Bytes) -> Result<Bytes> {
+        self.call(ECHO, body).await
+    }
+
+    async fn pause(&self, _micros: u32) -> Result<()> {
+        bail!("raw frames are answered in the read loop, which must not wait")
+    }
+
+    async fn burn(&self, _micros: u32) -> Result<()> {
+        bail!("raw frames are answered in the read loop, which must not compute")
+    }
+}
+
+impl<const BATCHED: bool> Raw<BATCHED> {
+    async fn call(&self, function: u64, body: Bytes) -> Result<Bytes> {
+        let (sender, reply) = oneshot::channel();
+        let was_empty = {
+            let mut state = self.state();
+            state.last += 1;
+            let id = state.last | function;
+            state.waiting.insert(id, sender);
+            let was_empty = state.out.is_empty();
+            state.out.push(id, body);
+            was_empty
+        };
+        if was_empty {
+            self.0.written.notify_one();
+        }
+        reply.await.context("the connection was lost")
+    }
+
+    async fn write(self, mut writer: OwnedWriteHalf) -> io::Result<()> {
+        let mut out = Outbox::default();
+        loop {
+            self.0.written.notified().await;
+            if BATCHED {
+                // Others that are ready to call do so first.
+                task::yield_now().await;
+            }
+            std::mem::swap(&mut out, &mut self.state().out);
+            out.write(&mut writer).await?;
+        }
+    }
+
+    async fn complete(self, mut reader: OwnedReadHalf) {
+        let mut read = BytesMut::with_capacity(BUFFER);
+        while let Ok(1..) = fill(&mut reader, &mut read).await {
+            let mut state = self.state();
+            while let Some((id, body)) = next(&mut read) {
+                if let Some(waiting) = state.waiting.remove(&id) {
+                    let _ = waiting.send(body);
+                }
+            }
+        }
+        // Their callers are told that the connection is lost.
+        self.state().waiting.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn answer(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut read = BytesMut::with_capacity(BUFFER);
+    let mut out = Outbox::default();
+    while fill(&mut stream, &mut read).await? > 0 {
+        while let Some((id, body)) = next(&mut read) {
+            if id & ECHO != 0 {
+                out.push(id, body);
+            } else {
+                let text = str::from_utf8(&body).map_err(io::Error::other)?;
+                out.push(id, handlers::upcase(text).into());
+            }
+        }
+        out.write(&mut stream).await?;
+    }
+    Ok(())
+}
+
+/// Reads once, with room for at least the rest of the frame that has begun.
+async fn fill(from: &mut (impl AsyncReadExt + Unpin), into: &mut BytesMut) -> io::Result<usize> {
+    let missing = length(into).map_or(0, |length| LENGTH + length - into.len());
+    into.reserve(missing.max(BUFFER / 4));
+    from.read_buf(into).await
+}
+
+/// Takes a frame out of what was read, if it is all there.
+fn next(read: &mut BytesMut) -> Option<(u64, Bytes)> {
+    let length = length(read).filter(|length| read.len() >= LENGTH + length)?;
+    let mut frame = read.split_to(LENGTH + length).freeze();
+    frame.advance(LENGTH);
+    let id = frame.get_u64();
+    Some((id, frame))
+}
+
+fn length(read: &[u8]) -> Option<usize> {
+    Some(u32::from_be_bytes(*read.first_chunk()?) as usize)
+}
+
+/// Frames that are to be written.
+#[derive(Default)]
+struct Outbox {
+    small: Vec<u8>,
+    /// Bodies that were not copied, and after how many of the bytes above each of them goes.
+    large: Vec<(usize, Bytes)>,
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.small.is_empty()
+    }
+
+    fn push(&mut self, id: u64, body: Bytes) {
+        self.small.put_u32(u32::try_from(ID + body.len()).expect("bodies are small enough"));
+        self.small.put_u64(id);
+        if body.len() < LARGE {
+            self.small.put_slice(&body);
+        } else {
+            self.large.push((self.small.len(), body));
+        }
+    }
+
+    /// Writes all, and is empty again.
+    async fn write(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let mut from = 0;
+        for (at, body) in self.large.drain(..) {
+            to.write_all_buf(&mut Buf::chain(&self.small[from..at], body)).await?;
+            from = at;
+        }
+        to.write_all(&self.small[from..]).await?;
+        self.small.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! tonic with prost, on one HTTP/2 connection.
+
+use std::net::SocketAddr;
+
+use ::tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+};
+use anyhow::Result;
+use bytes::Bytes;
+use tokio::net::TcpListener;
+
+use self::strings::{
+    Body, Done, Micros, Text,
+    strings_client::StringsClient,
+    strings_server::{Strings, StringsServer},
+};
+use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
+use crate::handlers;
+
+#[allow(unreachable_pub, missing_debug_implementations, reason = "generated")]
+mod strings {
+    ::tonic::include_proto!("strings");
+}
+
+/// Flow control must not be what holds a large message up: both ends may send that much unasked.
+const STREAM_WINDOW: u32 = 32 << 20;
+const CONNECTION_WINDOW: u32 = 128 << 20;
+
+/// Frames larger than the 16 KiB that are usual.
+const FRAME: u32 = 1 << 20;
+
+/// The handlers.
+#[derive(Debug)]
+struct Handlers;
+
+#[::tonic::async_trait]
+impl Strings for Handlers {
+    async fn upcase(&self, request: Request<Text>) -> Result<Response<Text>, Status> {
+        Ok(Response::new(Text { text: handlers::upcase(&request.into_inner().text) }))
+    }
+
+    async fn echo(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        Ok(Response::new(request.into_inner()))
+    }
+
+    async fn pause(&self, request: Request<Micros>) -> Result<Response<Done>, Status> {
+        handlers::pause(request.into_inner().micros).await;
+        Ok(Response::new(Done {}))
+    }
+
+    async fn burn(&self, request: Request<Micros>) -> Result<Response<Done>, Status> {
+        handlers::burn(request.into_inner().micros);
+        Ok(Response::new(Done {}))
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Tonic(StringsClient<Channel>);
+
+impl Contender for Tonic {
+    async fn serve(setup: &Setup) -> Result<Served> {
+        let listener = TcpListener::bind(setup.listen()).await?;
+        let addr = listener.local_addr()?;
+        let service = StringsServer::new(Handlers)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let server = Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
+            .max_concurrent_streams(MAX_CALLS as u32)
+            .add_service(service);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        Ok(Served::new(addr, ()))
+    }
+
+    async fn connect(to: SocketAddr) -> Result<Self> {
+        let channel = Endpoint::from_shared(format!("http://{to}"))?
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
+            .connect()
+            .await?;
+        let client = StringsClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        Ok(Tonic(client))
+    }
+
+    async fn upcase(&self, text: String) -> Result<String> {
+        Ok(self.0.clone().upcase(Text { text }).await?.into_inner().text)
+    }
+
+    async fn echo(&self, bytes: Bytes) -> Result<Bytes> {
+        Ok(self.0.clone().echo(Body { bytes }).await?.into_inner().bytes)
+    }
+
+    async fn pause(&self, micros: u32) -> Result<()> {
+        self.0.clone().pause(Micros { micros }).await?;
+        Ok(())
+    }
+
+    async fn burn(&self, micros: u32) -> Result<()> {
+        self.0.clone().burn(Micros { micros }).await?;
+        Ok(())
+    }
+}

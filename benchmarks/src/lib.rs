@@ -1,0 +1,28 @@
+//! What a call costs: flyrpc beside raw TCP frames, tarpc, tonic and a call of the function itself.
+//!
+//! The program runs itself again as a server and as a client, two processes that speak over the
+//! loopback interface, and tells them line by line what to do ([`child`]). Each [workload](workloads)
+//! gathers samples of its [figures]; [report] makes lines, tables and drawings of them.
+
+mod bench;
+mod child;
+mod cli;
+mod contenders;
+mod figures;
+mod handlers;
+mod proxy;
+mod report;
+mod workloads;
+
+use std::process::ExitCode;
+
+/// The program. `allocations` counts those of this process so far.
+pub fn main(allocations: fn() -> u64) -> ExitCode {
+    match cli::run(allocations) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

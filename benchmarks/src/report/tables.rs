@@ -1,0 +1,162 @@
+//! Tables in Markdown.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::{
+    number::short,
+    targets::{self, Limit},
+};
+use crate::{
+    contenders::Name,
+    figures::{Figure, Figures},
+};
+
+/// For the project's README: medians that show what a call costs.
+const SHORT: [(&str, &str); 13] = [
+    ("calls a second, 16 callers", "throughput-16-callers-3B"),
+    ("calls a second, 256 callers", "throughput-256-callers-3B"),
+    ("latency of one call at a time, on one core (µs, median)", "latency-p50-one-core"),
+    ("the same, each process on a core of its own", "latency-p50-two-cores"),
+    ("processor time of both processes, 64 callers (µs a call)", "cpu-64-callers-3B"),
+    ("echoes of 64 KiB a second", "echo-throughput-64KiB"),
+    ("echoes of 1 MiB a second", "echo-throughput-1MiB"),
+    ("small call beside an echo of 16 MiB (µs, median)", "small-call-p50-beside-16MiB"),
+    ("cheap call beside a handler that computes (µs, 99th percentile)", "beside-burning-p99"),
+    ("bytes on the wire, request and reply", "wire-both"),
+    ("allocations of the server", "allocations-server"),
+    ("allocations of the caller", "allocations-client"),
+    ("memory of a waiting call, both ends (bytes)", "memory-waiting-call"),
+];
+
+/// The tables of this package's README.
+pub(super) fn long(figures: &Figures) -> String {
+    let mut text = String::from("### Targets\n\n");
+    text += &of_targets(figures);
+    text += "\n### Between processes\n\n";
+    text += &of_contenders(figures);
+    text += "\n### Others\n\n";
+    text += &of_others(figures);
+    text
+}
+
+/// The table of the project's README.
+pub(super) fn short_one(figures: &Figures) -> String {
+    let mut text = head("`upcase(\"fly\")`", Name::ALL.map(|name| name.to_string()));
+    for (what, name) in SHORT {
+        let cells = Name::ALL.map(|contender| {
+            let figure = figures.get(&format!("{name}-{contender}"));
+            figure.map_or("–".to_owned(), |figure| short(figure.median()))
+        });
+        row(&mut text, what, cells);
+    }
+    text
+}
+
+/// What was aimed at, and reached.
+fn of_targets(figures: &Figures) -> String {
+    let mut text = head("figure", ["median", "least and most", "target", "met"]);
+    for target in targets::ALL {
+        let (limit, sign) = match target.limit {
+            Limit::AtLeast(limit) => (limit, "≥"),
+            Limit::AtMost(limit) => (limit, "≤"),
+        };
+        let name = format!("`{}`", target.name);
+        let Some(outcome) = target.outcome(figures) else {
+            row(&mut text, &name, ["–", "–", &format!("{sign} {}", short(limit)), "not measured"]);
+            continue;
+        };
+        let with_unit = |value| format!("{} {}", short(value), outcome.unit);
+        let spread = format!("{} to {}", short(outcome.min), short(outcome.max));
+        let met = if target.limit.is_met(outcome.median) { "yes" } else { "**no**" };
+        let limit = format!("{sign} {}", short(limit));
+        row(&mut text, &name, [&*with_unit(outcome.median), &spread, &limit, met]);
+    }
+    text
+}
+
+/// Figures that were measured of several contenders, a column for each of them.
+fn of_contenders(figures: &Figures) -> String {
+    let names = Name::WITH_BATCHED.map(|name| name.to_string());
+    let mut text = head("figure", std::iter::once("unit".to_owned()).chain(names));
+    let mut rows: Vec<&str> = Vec::new();
+    let mut cells: BTreeMap<(&str, Name), &Figure> = BTreeMap::new();
+    for (name, figure) in figures.since(0) {
+        let Some((what, contender)) = split(name) else { continue };
+        if !rows.contains(&what) {
+            rows.push(what);
+        }
+        cells.insert((what, contender), figure);
+    }
+    for what in rows {
+        let figures = Name::WITH_BATCHED.map(|contender| cells.get(&(what, contender)));
+        let unit = figures.iter().flatten().next().map_or("", |figure| figure.unit);
+        let cell =
+            |figure: Option<&&Figure>| figure.map_or("–".to_owned(), |figure| spread(figure));
+        let cells = figures.map(cell);
+        row(&mut text, &format!("`{what}`"), std::iter::once(unit.to_owned()).chain(cells));
+    }
+    text
+}
+
+/// All other figures.
+fn of_others(figures: &Figures) -> String {
+    let mut text = head("figure", ["unit", "value"]);
+    for (name, figure) in figures.since(0).filter(|(name, _)| split(name).is_none()) {
+        row(&mut text, &format!("`{name}`"), [figure.unit.to_owned(), spread(figure)]);
+    }
+    text
+}
+
+/// `figure-contender`, in two.
+fn split(name: &str) -> Option<(&str, Name)> {
+    let of = |contender: Name| {
+        let what = name.strip_suffix(&contender.to_string())?.strip_suffix('-')?;
+        Some((what, contender))
+    };
+    Name::WITH_BATCHED.into_iter().find_map(of)
+}
+
+fn spread(figure: &Figure) -> String {
+    let (median, min, max) = (figure.median(), figure.min(), figure.max());
+    format!("{} ({}–{})", short(median), short(min), short(max))
+}
+
+fn head(first: &str, columns: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let columns: Vec<_> = columns.into_iter().collect();
+    let mut text = String::new();
+    row(&mut text, first, &columns);
+    text += "|---|";
+    text += &"---:|".repeat(columns.len());
+    text.push('\n');
+    text
+}
+
+fn row(text: &mut String, first: &str, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+    write!(text, "| {first} |").expect("memory can be written to");
+    for cell in cells {
+        write!(text, " {} |", cell.as_ref()).expect("memory can be written to");
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_shows_medians_their_spread_and_whether_targets_are_met() {
+        let mut figures = Figures::default();
+        for (wire, other) in [(30.0, 2.0), (32.0, 4.0), (31.0, 3.0)] {
+            figures.add("wire-both-flyrpc", wire, "bytes/call");
+            figures.add("local-direct", other, "ns/call");
+        }
+        let text = long(&figures);
+        for line in [
+            "| `wire-both-flyrpc` | 31.0 bytes/call | 30.0 to 32.0 | ≤ 38.0 | yes |",
+            "| `wire-both` | bytes/call | – | – | – | – | 31.0 (30.0–32.0) |",
+            "| `local-direct` | ns/call | 3.00 (2.00–4.00) |",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
+        }
+    }
+}

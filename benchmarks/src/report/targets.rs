@@ -1,0 +1,103 @@
+//! What flyrpc is to reach.
+
+use super::ratio;
+use crate::figures::Figures;
+
+/// One of its aims.
+pub(super) struct Target {
+    /// The name of a ratio or of a figure, as on the lines.
+    pub(super) name: &'static str,
+    pub(super) limit: Limit,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Limit::{AtLeast, AtMost};
+
+/// What was measured for a target.
+pub(super) struct Outcome {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) unit: &'static str,
+}
+
+impl Target {
+    const fn new(name: &'static str, limit: Limit) -> Self {
+        Target { name, limit }
+    }
+
+    /// Nothing if it was not measured.
+    pub(super) fn outcome(&self, figures: &Figures) -> Option<Outcome> {
+        if let Some(ratio) = ratio(figures, self.name) {
+            return Some(Outcome {
+                median: ratio.median,
+                min: ratio.min,
+                max: ratio.max,
+                unit: "×",
+            });
+        }
+        let figure = figures.get(self.name)?;
+        let (median, min, max) = (figure.median(), figure.min(), figure.max());
+        Some(Outcome { median, min, max, unit: figure.unit })
+    }
+}
+
+impl Limit {
+    pub(super) fn is_met(self, value: f64) -> bool {
+        match self {
+            AtLeast(least) => value >= least,
+            AtMost(most) => value <= most,
+        }
+    }
+}
+
+pub(super) const ALL: &[Target] = &[
+    Target::new("throughput-16-callers-3B-flyrpc-over-raw", AtLeast(0.7)),
+    Target::new("throughput-16-callers-3B-flyrpc-over-tarpc", AtLeast(1.6)),
+    Target::new("throughput-16-callers-3B-flyrpc-over-tonic", AtLeast(4.0)),
+    Target::new("throughput-64-callers-3B-flyrpc-over-raw", AtLeast(0.85)),
+    Target::new("throughput-64-callers-3B-flyrpc-over-tarpc", AtLeast(2.5)),
+    Target::new("throughput-64-callers-3B-flyrpc-over-tonic", AtLeast(6.0)),
+    Target::new("throughput-256-callers-3B-flyrpc-over-raw", AtLeast(0.85)),
+    Target::new("throughput-256-callers-3B-flyrpc-over-tarpc", AtLeast(2.5)),
+    Target::new("throughput-256-callers-3B-flyrpc-over-tonic", AtLeast(6.0)),
+    Target::new("cpu-64-callers-3B-flyrpc-over-raw", AtMost(3.0)),
+    Target::new("cpu-64-callers-3B-flyrpc-over-tarpc", AtMost(0.5)),
+    Target::new("latency-p50-one-core-flyrpc-over-raw", AtMost(1.2)),
+    Target::new("latency-p50-one-core-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("latency-p50-two-cores-flyrpc-over-raw", AtMost(1.2)),
+    Target::new("latency-p50-two-cores-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("echo-throughput-64KiB-flyrpc-over-raw", AtLeast(0.7)),
+    Target::new("echo-throughput-64KiB-flyrpc-over-tarpc", AtLeast(2.0)),
+    Target::new("echo-throughput-1MiB-flyrpc-over-raw", AtLeast(0.7)),
+    Target::new("echo-throughput-1MiB-flyrpc-over-tarpc", AtLeast(2.0)),
+    Target::new("beside-burning-p99-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("small-call-p50-beside-16MiB-over-alone-flyrpc", AtMost(3.0)),
+    Target::new("local-short-circuit-more-than-direct", AtMost(100.0)),
+    Target::new("allocations-local-short-circuit-more-than-direct", AtMost(1.0)),
+    Target::new("pick-10000-nodes-churning", AtMost(100.0)),
+    Target::new("wire-both-flyrpc", AtMost(38.0)),
+    Target::new("wire-both-flyrpc-over-tarpc", AtMost(0.5)),
+    Target::new("memory-idle-link-flyrpc", AtMost(20.0 * 1024.0)),
+    Target::new("memory-waiting-call-flyrpc", AtMost(1024.0)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workloads;
+
+    #[test]
+    fn targets_of_ratios_name_comparisons_that_are_made() {
+        let comparisons = || workloads::ALL.iter().flat_map(|workload| (workload.comparisons)());
+        for target in ALL.iter().filter(|target| target.name.contains("-over-")) {
+            let made = comparisons().any(|comparison| comparison.name == target.name);
+            assert!(made, "{}", target.name);
+        }
+    }
+}

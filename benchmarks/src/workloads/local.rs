@@ -1,0 +1,53 @@
+//! Calls that stay in the process: of the method itself, through tarpc's `Serve` used as a `Stub`, and
+//! through a node to its own region.
+
+use anyhow::Result;
+
+use super::{Comparison, Workload};
+use crate::{
+    bench::Bench,
+    child::{Child, Command, Way},
+    contenders::Name,
+};
+
+pub(crate) const WORKLOAD: Workload = Workload { name: "local", seconds: 15, run, comparisons };
+
+/// The ways of a call, and what they are called.
+pub(crate) const WAYS: [(&str, Way); 4] = [
+    ("direct", Way::Direct),
+    ("tarpc-stub", Way::TarpcStub),
+    ("flyrpc-stub", Way::FlyrpcStub),
+    ("short-circuit", Way::ShortCircuit),
+];
+
+fn run(bench: &mut Bench) -> Result<()> {
+    bench.interleave(&[Name::Flyrpc], |bench, contender| {
+        let calls = bench.scaled(1_000_000);
+        let mut child = Child::start(contender)?;
+        let mut direct = None;
+        for (name, way) in WAYS {
+            child.time(&Command::Local { way, calls: calls / 10 })?;
+            let took =
+                child.time(&Command::Local { way, calls })?.as_secs_f64() * 1e9 / calls as f64;
+            bench.figures.add(format!("local-{name}"), took, "ns/call");
+            let direct = *direct.get_or_insert(took);
+            if name != "direct" {
+                bench.figures.add(
+                    format!("local-{name}-more-than-direct"),
+                    took - direct,
+                    "ns/call",
+                );
+            }
+        }
+        Ok(())
+    })
+}
+
+fn comparisons() -> Vec<Comparison> {
+    let over_direct = |name: &str| Comparison {
+        name: format!("local-{name}-over-direct"),
+        over: format!("local-{name}"),
+        under: "local-direct".to_owned(),
+    };
+    WAYS[1..].iter().map(|(name, _)| over_direct(name)).collect()
+}

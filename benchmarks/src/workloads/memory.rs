@@ -1,0 +1,97 @@
+//! Resident memory of both processes: what a connection takes on which nothing happens, and what a call
+//! takes that waits for its reply.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context, Result};
+use rustix::process::{Resource, getrlimit};
+
+use super::{Comparison, Workload};
+use crate::{
+    bench::Bench,
+    child::{Call, Child, Command, Pair},
+    contenders::{Name, Setup},
+};
+
+pub(crate) const WORKLOAD: Workload = Workload { name: "memory", seconds: 100, run, comparisons };
+
+/// How many calls wait, and how many connections there are.
+const MANY: usize = 10_000;
+
+/// Files that a process needs for all else.
+const OTHER_FILES: u64 = 500;
+
+/// Until all that was begun has arrived.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Until a mesh is idle: buffers are given back, and what changed was gossiped.
+const MESH_SETTLING: Duration = Duration::from_secs(2);
+
+/// Longer than any run.
+const FOR_EVER: u32 = u32::MAX;
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let links = bench.scaled(MANY as u64).min(files.saturating_sub(OTHER_FILES)) as usize;
+    bench.interleave(&Name::ALL, |bench, contender| {
+        if contender != Name::Raw {
+            let taken = waiting_calls(contender)?;
+            bench.figures.add(format!("memory-waiting-call-{contender}"), taken, "bytes/call");
+        }
+        let taken = match contender {
+            Name::Flyrpc => mesh(links)?,
+            _ => connections(contender, links)?,
+        };
+        bench.figures.add(format!("memory-idle-link-{contender}"), taken, "bytes/link");
+        Ok(())
+    })
+}
+
+/// What a waiting call takes.
+fn waiting_calls(contender: Name) -> Result<f64> {
+    let Pair { mut server, mut client, .. } = Pair::start(contender)?;
+    client.time(&Command::Count { call: Call::Upcase, callers: 16, calls: 1000 })?;
+    let before = server.resident()? + client.resident()?;
+    client.time(&Command::Begin { micros: FOR_EVER, calls: MANY })?;
+    thread::sleep(SETTLING);
+    Ok((server.resident()? + client.resident()? - before) / MANY as f64)
+}
+
+/// What a further connection between a client and a server takes.
+fn connections(contender: Name, count: usize) -> Result<f64> {
+    let mut server = Child::start(contender)?;
+    let mut client = Child::start(contender)?;
+    let to = server.serve(Setup::default())?;
+    client.time(&Command::Connect { to, count: 1 })?;
+    client.time(&Command::Count { call: Call::Upcase, callers: 1, calls: 1 })?;
+    let before = server.resident()? + client.resident()?;
+    client.time(&Command::Connect { to, count })?;
+    thread::sleep(SETTLING);
+    Ok((server.resident()? + client.resident()? - before) / count as f64)
+}
+
+/// What a link takes in a mesh that has about so many, beside as many nodes that know nothing of each
+/// other: with all that nodes know about their peers.
+fn mesh(links: usize) -> Result<f64> {
+    // Half of the nodes in each of two processes; between all of them there are n (n - 1) / 2 links.
+    let half = (2 * links).isqrt().div_ceil(2);
+    let links = half * (2 * half - 1);
+    Ok((two_processes(half, false)? - two_processes(half, true)?) / links as f64)
+}
+
+/// What so many nodes in each of two processes take, linked to each other or not.
+fn two_processes(nodes: usize, apart: bool) -> Result<f64> {
+    let setup = Setup { more: nodes - 1, apart, ..Setup::default() };
+    let mut first = Child::start(Name::Flyrpc)?;
+    let mut second = Child::start(Name::Flyrpc)?;
+    let seed = first.serve(setup.clone()).context("of the first half of the nodes")?;
+    let elsewhere = (!apart).then_some((seed, nodes));
+    second.serve(Setup { elsewhere, ..setup }).context("of the second half of the nodes")?;
+    thread::sleep(MESH_SETTLING);
+    Ok(first.resident()? + second.resident()?)
+}
+
+fn comparisons() -> Vec<Comparison> {
+    let figures = ["memory-waiting-call", "memory-idle-link"];
+    figures.iter().flat_map(|figure| Comparison::with_flyrpc(figure, &["tarpc", "tonic"])).collect()
+}

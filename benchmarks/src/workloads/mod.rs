@@ -1,0 +1,67 @@
+//! What is measured: a room for each workload.
+
+mod allocations;
+mod burning;
+mod disturbance;
+mod echo;
+mod fan_out;
+mod first_call;
+mod local;
+mod memory;
+mod pinned;
+mod syscalls;
+mod throughput;
+mod waiting;
+mod wire;
+
+use anyhow::Result;
+
+pub(crate) use self::throughput::CALLERS;
+use crate::bench::Bench;
+
+/// Something that is measured.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// How long it takes, about, with five runs: for the progress bar.
+    pub(crate) seconds: u32,
+    pub(crate) run: fn(&mut Bench) -> Result<()>,
+    pub(crate) comparisons: fn() -> Vec<Comparison>,
+}
+
+/// One figure over another.
+#[derive(Debug, Clone)]
+pub(crate) struct Comparison {
+    pub(crate) name: String,
+    pub(crate) over: String,
+    pub(crate) under: String,
+}
+
+impl Comparison {
+    /// `figure`'s value for flyrpc over that for each of `others`.
+    pub(crate) fn with_flyrpc(figure: &str, others: &[&str]) -> Vec<Self> {
+        let comparison = |other: &&str| Comparison {
+            name: format!("{figure}-flyrpc-over-{other}"),
+            over: format!("{figure}-flyrpc"),
+            under: format!("{figure}-{other}"),
+        };
+        others.iter().map(comparison).collect()
+    }
+}
+
+/// All of them, in the order in which they are run.
+pub(crate) const ALL: &[Workload] = &[
+    throughput::WORKLOAD,
+    pinned::WORKLOAD,
+    echo::WORKLOAD,
+    waiting::WORKLOAD,
+    burning::WORKLOAD,
+    disturbance::WORKLOAD,
+    fan_out::WORKLOAD,
+    local::WORKLOAD,
+    first_call::WORKLOAD,
+    wire::WORKLOAD,
+    memory::WORKLOAD,
+    allocations::WORKLOAD,
+    syscalls::WORKLOAD,
+];

@@ -1,0 +1,43 @@
+//! One call at a time, with both processes on one core, and each on a core of its own: else it is
+//! chance whether a call wakes another core up, which takes longer than the call.
+
+use anyhow::Result;
+
+use super::{Comparison, Workload};
+use crate::{
+    bench::Bench,
+    child::{Call, Pair, Plan},
+    contenders::Name,
+};
+
+pub(crate) const WORKLOAD: Workload = Workload { name: "pinned", seconds: 60, run, comparisons };
+
+/// The cores of the server and the client.
+const PLACES: [(&str, [usize; 2]); 2] = [("one-core", [0, 0]), ("two-cores", [0, 1])];
+
+fn run(bench: &mut Bench) -> Result<()> {
+    let cores = std::thread::available_parallelism()?.get();
+    bench.interleave(&Name::ALL, |bench, contender| {
+        for (place, on) in PLACES {
+            if on[1] >= cores {
+                continue;
+            }
+            let plan = Plan { cores: on.map(|core| vec![core]), ..Plan::default() };
+            let measured = Pair::planned(contender, &plan)?.load(bench.load(Call::Upcase, 1))?;
+            let mut add = |figure: &str, value| {
+                bench.figures.add(format!("latency-{figure}-{place}-{contender}"), value, "us");
+            };
+            add("p50", measured.p50);
+            add("p99", measured.p99);
+        }
+        Ok(())
+    })
+}
+
+fn comparisons() -> Vec<Comparison> {
+    let figures = PLACES.map(|(place, _)| format!("latency-p50-{place}"));
+    figures
+        .iter()
+        .flat_map(|figure| Comparison::with_flyrpc(figure, &["raw", "tarpc", "tonic"]))
+        .collect()
+}

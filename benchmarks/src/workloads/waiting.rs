@@ -1,0 +1,37 @@
+//! Handlers that wait for a millisecond: how many calls are in progress at once.
+
+use anyhow::Result;
+
+use super::{Comparison, Workload};
+use crate::{
+    bench::Bench,
+    child::{Call, Pair},
+    contenders::Name,
+};
+
+pub(crate) const WORKLOAD: Workload = Workload { name: "waiting", seconds: 20, run, comparisons };
+
+const CALLERS: usize = 256;
+
+fn run(bench: &mut Bench) -> Result<()> {
+    bench.interleave(&Name::WITH_HANDLERS, |bench, contender| {
+        let load = bench.load(Call::Pause { micros: 1000 }, CALLERS);
+        let measured = Pair::start(contender)?.load(load)?;
+        let mut add = |figure: &str, value, unit| {
+            bench.figures.add(
+                format!("waiting-1ms-{figure}-{CALLERS}-callers-{contender}"),
+                value,
+                unit,
+            );
+        };
+        add("throughput", measured.per_second, "calls/s");
+        add("p50", measured.p50, "us");
+        add("p99", measured.p99, "us");
+        Ok(())
+    })
+}
+
+fn comparisons() -> Vec<Comparison> {
+    let figure = format!("waiting-1ms-throughput-{CALLERS}-callers");
+    Comparison::with_flyrpc(&figure, &["tarpc", "tonic"])
+}
