@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::batch::Batch;
-use crate::wire::frame::{self, Body, CHUNK, Of, Request};
+use crate::wire::frame::{self, Body, CHUNK, Of, Request, WHOLE};
 
 /// Past so many waiting bytes, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
@@ -20,7 +20,10 @@ const HIGH_WATER: usize = 256 << 10;
 const FLOOD: usize = 8 << 20;
 
 /// How many chunks of long bodies go into one write.
-pub(super) const CHUNKS_A_WRITE: usize = 4;
+pub(super) const CHUNKS_A_WRITE: usize = 2;
+
+/// One chunk in so many is of the oldest body.
+const TURNS: u32 = 4;
 
 /// An idle link keeps so much.
 const IDLE: usize = 256;
@@ -31,7 +34,10 @@ pub(super) struct Outbox {
     frames: Vec<u8>,
     /// How many bytes of frames were taken before those that wait.
     taken: u64,
+    /// In the order in which they came.
     long: VecDeque<LongBody>,
+    /// Counts chunks.
+    turn: u32,
     /// Whether what was taken last may not be written yet.
     writing: bool,
 }
@@ -97,7 +103,7 @@ impl Outbox {
 
     /// Appends a request and its body, which is taken if it is long.
     pub(super) fn request(&mut self, head: &Request, body: &mut Vec<u8>) -> Place {
-        let place = if body.len() > CHUNK {
+        let place = if body.len() > WHOLE {
             let place =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
             self.long(Of::Request, head.id, Bytes::from(std::mem::take(body)));
@@ -110,7 +116,7 @@ impl Outbox {
 
     /// Appends a reply.
     pub(super) fn reply(&mut self, id: u64, body: Vec<u8>) {
-        if body.len() > CHUNK {
+        if body.len() > WHOLE {
             frame::put_reply(id, Body::Chunked(body.len() as u64), &mut self.frames);
             self.long(Of::Reply, id, Bytes::from(body));
         } else {
@@ -153,16 +159,28 @@ impl Outbox {
         self.taken += frames;
         batch.take_frames(&mut self.frames);
         for _ in 0..CHUNKS_A_WRITE {
-            let Some(mut body) = self.long.pop_front() else { break };
+            let Some(at) = self.next_body() else { break };
+            let body = &mut self.long[at];
             let chunk = body.rest.split_to(body.rest.len().min(CHUNK));
-            batch.add_chunk(body.of, body.id, chunk);
             body.begun = true;
-            if !body.rest.is_empty() {
-                self.long.push_back(body);
+            batch.add_chunk(body.of, body.id, chunk);
+            if body.rest.is_empty() {
+                self.long.remove(at);
             }
         }
         self.writing = !batch.is_empty();
         frames
+    }
+
+    /// Which long body a chunk of is sent next: most often the one that is complete first, so that the
+    /// other end can start with it, and now and then the oldest, so that none waits for ever.
+    fn next_body(&mut self) -> Option<usize> {
+        self.turn = (self.turn + 1) % TURNS;
+        if self.turn == 0 && !self.long.is_empty() {
+            return Some(0);
+        }
+        let left = |(_, body): &(usize, &LongBody)| body.rest.len();
+        self.long.iter().enumerate().min_by_key(left).map(|(at, _)| at)
     }
 
     /// Gives unused memory back, but for what pings take.
@@ -255,21 +273,27 @@ mod tests {
     #[test]
     fn small_frames_pass_between_the_chunks_of_long_bodies() {
         let mut outbox = Outbox::default();
-        outbox.request(&head(1), &mut vec![0; 3 * CHUNK]);
-        outbox.reply(2, vec![0; 2 * CHUNK]);
-        assert_eq!(
-            take(&mut outbox),
-            [
-                "request 1",
-                "reply 2",
-                "chunk 1 of 16384",
-                "chunk 2 of 16384",
-                "chunk 1 of 16384",
-                "chunk 2 of 16384"
-            ]
-        );
+        outbox.request(&head(1), &mut vec![0; 4 * CHUNK]);
+        assert_eq!(take(&mut outbox), ["request 1", CHUNK_OF_1, CHUNK_OF_1]);
         outbox.request(&head(3), &mut b"small".to_vec());
-        assert_eq!(take(&mut outbox), ["request 3", "chunk 1 of 16384"]);
+        assert_eq!(take(&mut outbox), ["request 3", CHUNK_OF_1, CHUNK_OF_1]);
         assert!(outbox.is_empty());
     }
+
+    #[test]
+    fn the_body_that_is_complete_first_goes_first_and_the_oldest_does_not_wait_for_ever() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &mut vec![0; 20 * CHUNK]);
+        take(&mut outbox);
+        outbox.reply(2, vec![0; 8 * CHUNK]);
+        let mut sent = Vec::new();
+        while sent.iter().filter(|chunk| **chunk == CHUNK_OF_2).count() < 8 {
+            sent.extend(take(&mut outbox).into_iter().filter(|frame| frame.starts_with("chunk")));
+        }
+        let of_the_oldest = sent.iter().filter(|chunk| **chunk == CHUNK_OF_1).count();
+        assert!((2..=4).contains(&of_the_oldest), "{sent:?}");
+    }
+
+    const CHUNK_OF_1: &str = "chunk 1 of 65536";
+    const CHUNK_OF_2: &str = "chunk 2 of 65536";
 }

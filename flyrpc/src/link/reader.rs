@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How much is read at once, at most, while there is much to read.
-const READ: usize = 64 << 10;
+const READ: usize = 256 << 10;
 
 /// More than any socket buffers. A peer that goes on sending does not hold up what may start by that.
 const BACKLOG: usize = 64 << 20;
@@ -240,8 +240,9 @@ impl<S: Serve> Reading<'_, S> {
             self.buffer = BytesMut::new();
         }
         let spare = self.buffer.capacity() - self.buffer.len();
-        if spare < IDLE_READ {
-            self.buffer.reserve(if self.busy { READ } else { IDLE_READ });
+        let (least, room) = if self.busy { (READ / 2, READ) } else { (IDLE_READ / 2, IDLE_READ) };
+        if spare < least {
+            self.buffer.reserve(room);
         }
     }
 

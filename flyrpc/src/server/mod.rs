@@ -237,7 +237,7 @@ impl Serve for Server {
         let limit = if method.service == 0 { self.max_body.max(OWN_BODY) } else { self.max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Fault::ArgumentsTooLarge { size, limit: limit as u64 })?;
-        let bytes = if bytes > crate::wire::frame::CHUNK { bytes } else { 0 };
+        let bytes = if bytes > crate::wire::frame::WHOLE { bytes } else { 0 };
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut admission =
             Admission { method: number, bytes, load: Arc::clone(&self.load), busy: None };

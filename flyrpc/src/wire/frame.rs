@@ -26,7 +26,10 @@ use crate::encoding::{Malformed, fields, varint};
 pub(crate) const MAX_FRAME: usize = 1 << 20;
 
 /// Bodies over this many bytes are sent in chunks of this size, between which other frames pass.
-pub(crate) const CHUNK: usize = 16 << 10;
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// A body up to this is sent whole, in the frame of its request or reply.
+pub(crate) const WHOLE: usize = 16 << 10;
 
 mod kind {
     pub(super) const VOID: u8 = 0;
