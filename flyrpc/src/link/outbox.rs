@@ -20,7 +20,7 @@ const HIGH_WATER: usize = 256 << 10;
 const FLOOD: usize = 8 << 20;
 
 /// How many chunks of long bodies go into one write.
-pub(super) const CHUNKS_A_WRITE: usize = 2;
+pub(super) const CHUNKS_A_WRITE: usize = 8;
 
 /// One chunk in so many is of the oldest body.
 const TURNS: u32 = 4;

@@ -45,6 +45,9 @@ const BUFFERED: usize = 8 << 20;
 /// After how many reads in a row other tasks have their turn.
 const READS_A_TURN: usize = 16;
 
+/// How many times as large as what has come of a body the buffer for it may be.
+const GROWTH: usize = 16;
+
 /// After how many answers those who waited for them have their turn.
 const ANSWERS_A_TURN: usize = 16;
 
@@ -170,6 +173,12 @@ impl Partial {
     fn push(&mut self, chunk: &[u8]) -> Result<bool, Malformed> {
         if (self.bytes.len() + chunk.len()) as u64 > self.size {
             return Err(Malformed::new("chunk beyond the announced size"));
+        }
+        if self.bytes.capacity() - self.bytes.len() < chunk.len() {
+            // Seldom, for what is there is copied; but not all at once for a size that was only said.
+            let warranted = GROWTH * (self.bytes.len() + chunk.len());
+            let room = usize::try_from(self.size).unwrap_or(usize::MAX).min(warranted);
+            self.bytes.reserve_exact(room - self.bytes.len());
         }
         self.bytes.extend_from_slice(chunk);
         Ok(self.bytes.len() as u64 == self.size)
