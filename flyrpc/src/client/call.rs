@@ -105,17 +105,18 @@ pub(super) async fn make<R: Request>(
     let enclosing = enclosing.or_else(Context::try_current);
     let call = Call::new(&routed, &request, enclosing.as_ref());
     let mut watch = Watch::new(node, &call);
+    if let Some(error) = call.impossible(node) {
+        watch.finish(Some(&error));
+        return Err(error);
+    }
     let here = if call.is_here(node) { local::find(node, &request) } else { None };
-    let outcome = match (call.impossible(node), here) {
-        (Some(error), _) => Err(error),
-        (None, Some(Here::Typed(handler))) => {
-            local::call(node, &call, handler, request, &mut watch).await
-        }
+    let outcome = match here {
+        Some(Here::Typed(handler)) => local::call(node, &call, handler, request, &mut watch).await,
         // Boxed, as they are many times the size of a call that runs here, which would carry them.
-        (None, Some(Here::Encoded(method))) => {
+        Some(Here::Encoded(method)) => {
             Box::pin(encoded(node, &call, method, &request, &mut watch)).await
         }
-        (None, None) => Box::pin(remote::call(node, &call, &request, &mut watch)).await,
+        None => Box::pin(remote::call(node, &call, &request, &mut watch)).await,
     };
     watch.finish(outcome.as_ref().err());
     outcome

@@ -50,7 +50,7 @@ fn start_alone(server: &Arc<Server>, link: &Arc<Link>, admission: Admission, req
             Poll::Ready(answer) => answer,
             Poll::Pending => execution.await,
         };
-        to.answer(of.is_own(method), id, first).await;
+        answer(&to, of.is_own(method), id, first).await;
         drop(admission);
     });
 }
@@ -82,8 +82,8 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
                 }
             }
             Poll::Pending => spawn(&server, &link, method, id, async move {
-                let answer = execution.await;
-                to.answer(own, id, answer).await;
+                let last = execution.await;
+                answer(&to, own, id, last).await;
                 drop(admission);
             }),
         }
@@ -91,6 +91,14 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
             give_way().await;
             now = server.env.now();
         }
+    }
+}
+
+/// Answers a request. Nearly always there is space for that at once, so that requests have no room for
+/// waiting.
+async fn answer(link: &Link, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
+    if let Some(answer) = link.try_answer(own, id, answer) {
+        Box::pin(link.answer(own, id, answer)).await;
     }
 }
 
