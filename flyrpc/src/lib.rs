@@ -110,6 +110,8 @@ mod wire;
 pub mod __membership;
 #[doc(hidden)]
 pub mod __private;
+#[doc(hidden)]
+pub mod __routing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;

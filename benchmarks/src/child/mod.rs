@@ -4,6 +4,7 @@
 mod commands;
 mod load;
 mod local;
+mod picking;
 mod process;
 mod snapshot;
 mod work;
@@ -11,6 +12,7 @@ mod work;
 pub(crate) use self::{
     commands::{Call, Command, Load, Measured, Reply},
     local::Way,
+    picking::Doing,
     process::{Child, Pair, Plan},
     snapshot::Snapshot,
     work::{Role, run},

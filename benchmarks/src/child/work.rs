@@ -12,7 +12,7 @@ use rustix::{
 };
 use tokio::runtime;
 
-use super::{Command, Reply, Snapshot, load, local};
+use super::{Command, Reply, Snapshot, load, local, picking};
 use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 
 /// How many threads run tasks, in each process.
@@ -102,6 +102,9 @@ impl<C: Contender> Worker<C> {
             }
             Command::Local { way, calls } => {
                 return Ok(Reply::Done { took: local::call(way, calls).await? });
+            }
+            Command::Picking { doing, nodes, times } => {
+                return Ok(Reply::Done { took: picking::repeat(doing, nodes, times)? });
             }
             Command::Load(load) => {
                 return load::load(self.client()?, &load).await.map(Reply::Measured);

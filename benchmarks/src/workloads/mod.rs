@@ -8,6 +8,7 @@ mod fan_out;
 mod first_call;
 mod local;
 mod memory;
+mod picking;
 mod pinned;
 mod syscalls;
 mod throughput;
@@ -58,6 +59,7 @@ pub(crate) const ALL: &[Workload] = &[
     burning::WORKLOAD,
     disturbance::WORKLOAD,
     fan_out::WORKLOAD,
+    picking::WORKLOAD,
     local::WORKLOAD,
     first_call::WORKLOAD,
     wire::WORKLOAD,

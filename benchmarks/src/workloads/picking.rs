@@ -1,0 +1,36 @@
+//! The node that a call goes to, picked from tables of 10 to 10,000 nodes, alone and while they change;
+//! and what it takes to build and to change such a table.
+
+use anyhow::Result;
+
+use super::Workload;
+use crate::{
+    bench::Bench,
+    child::{Child, Command, Doing},
+    contenders::Name,
+};
+
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "picking", seconds: 15, run, comparisons: Vec::new };
+
+const NODES: [u16; 3] = [10, 1_000, 10_000];
+
+fn run(bench: &mut Bench) -> Result<()> {
+    bench.interleave(&[Name::Flyrpc], |bench, contender| {
+        let mut child = Child::start(contender)?;
+        for nodes in NODES {
+            let mut add = |figure: &str, unit, nanos_a_unit, doing, times: u64| -> Result<()> {
+                let times = bench.scaled(times);
+                let took = child.time(&Command::Picking { doing, nodes, times })?;
+                let each = took.as_secs_f64() * 1e9 / nanos_a_unit / times as f64;
+                bench.figures.add(figure.replace("N", &nodes.to_string()), each, unit);
+                Ok(())
+            };
+            add("pick-N-nodes", "ns", 1.0, Doing::Pick, 5_000_000)?;
+            add("pick-N-nodes-churning", "ns", 1.0, Doing::PickWhileItChanges, 5_000_000)?;
+            add("table-build-N-nodes", "us", 1e3, Doing::Build, 100_000 / u64::from(nodes))?;
+            add("table-change-N-nodes", "us", 1e3, Doing::Change, 10_000)?;
+        }
+        Ok(())
+    })
+}
