@@ -87,6 +87,7 @@ pub(super) async fn run<S: Serve>(
         heartbeat,
         held: VecDeque::new(),
         ready: VecDeque::new(),
+        stamp: 0,
         unanswered: 0,
         requests: BTreeMap::new(),
         replies: BTreeMap::new(),
@@ -138,6 +139,9 @@ struct Reading<'a, S: Serve> {
     /// Requests that are complete, until what was buffered behind them is read: a cancellation, or
     /// the news that this clock stood still.
     ready: VecDeque<Admitted<S>>,
+    /// The latest stamp of the requests that came since requests were started last, those included
+    /// that were refused or cancelled.
+    stamp: u64,
     /// How many heartbeats went by since the last pong.
     unanswered: u32,
     /// Requests whose bodies are not complete yet.
@@ -426,6 +430,7 @@ impl<S: Serve> Reading<'_, S> {
     }
 
     fn request(&mut self, head: Request, body: Body<'_>, frames: &Bytes) {
+        self.stamp = self.stamp.max(head.stamp);
         let size = match body {
             Body::Whole(bytes) => bytes.len() as u64,
             Body::Chunked(size) => size,
@@ -468,6 +473,7 @@ impl<S: Serve> Reading<'_, S> {
     fn start(&mut self, requests: VecDeque<Admitted<S>>) -> Result<(), Malformed> {
         let mut starting = Vec::with_capacity(requests.len());
         let now = self.link.env.now();
+        self.clock.heard(self.link.micros_at(now), std::mem::take(&mut self.stamp));
         for mut request in requests {
             let Admitted { head, .. } = request;
             match self.clock.verdict(self.link.micros_at(now), head.stamp, head.timeout) {
