@@ -112,10 +112,11 @@ fn runs_at_most_once(case: &Case<'_>) -> Result<(), String> {
 /// A handler does not begin after its caller's deadline, and unless it is detached, ends by then.
 ///
 /// The link's clock (`flyrpc/src/link/clock.rs`) is never behind the caller's, so without drift the
-/// bound is zero, also if the server's clock stood still for longer than a round trip, unless what
-/// was buffered meanwhile ends before any word of that. It takes the least of 8 pongs, one each heartbeat; the oldest is older still if the
-/// server was frozen or cut off meanwhile, but no older than the run. A jump of the caller's clock
-/// that is no longer than the round trip goes unnoticed until those pongs are gone.
+/// bound is zero, also if the server's clock stood still for longer than a round trip and a heartbeat,
+/// unless what was buffered meanwhile ends before any word of that. It takes the least of 8 pongs, one
+/// each heartbeat; the oldest is older still if the server was frozen or cut off meanwhile, but no
+/// older than the run. A jump of the caller's clock that is no longer than the round trip goes
+/// unnoticed until those pongs are gone.
 fn runs_in_time(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     for execution in case.book.executions_of(call.id) {

@@ -31,6 +31,9 @@ const A_ROUND_TRIP: usize = 128 << 10;
 /// How far a clock jumps at most without a link's noticing: the longest round trip, slowed down.
 const UNNOTICED: Duration = Duration::from_secs(5);
 
+/// How long it takes at most until a node sends something on a link.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// One call, with all that happened around it.
 pub(super) struct Case<'a> {
     pub(super) plan: &'a Plan,
@@ -290,14 +293,15 @@ impl Case<'_> {
     }
 
     /// For how long a node's clock stood still without the news of it being there when the node went
-    /// on: that takes a round trip, and room in the buffer behind the call.
+    /// on: that takes a round trip, something that the caller's node sends, which is a ping each
+    /// heartbeat if nothing else, and room in the buffer behind the call.
     pub(super) fn unnoticed_stills(&self, node: &str) -> Duration {
         let kind = TroubleKind::Still(node.to_owned());
         let stills = self.book.troubles.iter().filter(|trouble| trouble.kind == kind);
         let times = stills.filter_map(|trouble| Some(trouble.to? - trouble.from));
         let trip = self.round_trip(node, &self.call.from);
         let full = self.bytes_beside(node) > A_ROUND_TRIP;
-        times.filter(|time| *time <= trip || full || self.is_slow(node)).sum()
+        times.filter(|time| *time <= trip + HEARTBEAT || full || self.is_slow(node)).sum()
     }
 
     /// By how much a node's clock jumped ahead between two moments.

@@ -12,7 +12,7 @@ const FIXED: std::ops::Range<u64> = 0..8;
 const FRESH: usize = 3;
 
 /// Seeds that once showed a bug of flyrpc; CHANGELOG.md lists those.
-const REGRESSIONS: [u64; 1] = [422];
+const REGRESSIONS: [u64; 2] = [422, 1978];
 
 #[track_caller]
 fn check(seed: u64) {

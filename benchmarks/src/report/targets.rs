@@ -50,11 +50,14 @@ impl Target {
 impl Limit {
     pub(super) fn is_met(self, value: f64) -> bool {
         match self {
-            AtLeast(least) => value >= least,
-            AtMost(most) => value <= most,
+            AtLeast(least) => value >= least * (1.0 - ROUNDING),
+            AtMost(most) => value <= most * (1.0 + ROUNDING),
         }
     }
 }
+
+/// A value that is printed as the target meets it.
+const ROUNDING: f64 = 0.0005;
 
 pub(super) const ALL: &[Target] = &[
     Target::new("throughput-16-callers-3B-flyrpc-over-raw", AtLeast(0.7)),
