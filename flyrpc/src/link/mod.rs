@@ -388,14 +388,15 @@ impl Link {
         loop {
             let space = self.space.notified();
             match self.try_answer(own, id, answer) {
-                None => return,
+                None => return self.send_answers(),
                 Some(again) => answer = again,
             }
             space.await;
         }
     }
 
-    /// Answers a request, if there is space for the answer; else gives it back.
+    /// Answers a request, if there is space for the answer; else gives it back. It goes out with the next
+    /// [`send_answers`](Link::send_answers), if not before.
     pub(crate) fn try_answer(
         &self,
         own: bool,
@@ -418,9 +419,13 @@ impl Link {
                 Err(fault) => frame::put_fault(id, &fault.encode(), outbox.frames()),
             }
         }
-        self.wake_writer.notify_one();
         self.ran(id);
         None
+    }
+
+    /// Lets the answers go out that wait for it.
+    pub(crate) fn send_answers(&self) {
+        self.wake_writer.notify_one();
     }
 
     /// Refuses a request: it did not execute. Never waits.

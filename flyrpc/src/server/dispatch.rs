@@ -87,18 +87,23 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
                 drop(admission);
             }),
         }
+        // Not before: the writer, woken here, would run on this thread next, and a handler that blocks
+        // it would hold up all that the link has to send.
         if count % A_TURN == 0 {
+            link.send_answers();
             give_way().await;
             now = server.env.now();
         }
     }
+    link.send_answers();
 }
 
 /// Answers a request. Nearly always there is space for that at once, so that requests have no room for
 /// waiting.
 async fn answer(link: &Link, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
-    if let Some(answer) = link.try_answer(own, id, answer) {
-        Box::pin(link.answer(own, id, answer)).await;
+    match link.try_answer(own, id, answer) {
+        None => link.send_answers(),
+        Some(answer) => Box::pin(link.answer(own, id, answer)).await,
     }
 }
 
