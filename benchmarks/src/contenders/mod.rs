@@ -18,6 +18,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) use self::{flyrpc::Flyrpc, raw::Raw, tarpc::Tarpc, tonic::Tonic};
 
@@ -92,6 +93,25 @@ impl Served {
     fn new(addr: SocketAddr, alive: impl Any + Send) -> Self {
         Served { addr, _alive: Box::new(alive) }
     }
+}
+
+/// Listens, and has each connection answered in a task of its own.
+async fn accept<A>(
+    setup: &Setup,
+    answer: impl Fn(TcpStream) -> A + Send + 'static,
+) -> Result<Served>
+where
+    A: Future<Output: Send + 'static> + Send + 'static,
+{
+    let listener = TcpListener::bind(setup.listen()).await?;
+    let addr = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // An error is a client that is gone.
+            tokio::spawn(answer(stream));
+        }
+    });
+    Ok(Served::new(addr, ()))
 }
 
 /// A client on one connection, whose clones share it; and how its server is started.

@@ -20,14 +20,14 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{Notify, oneshot},
     task,
 };
 
-use super::{Contender, Served, Setup};
+use super::{Contender, Served, Setup, accept};
 use crate::handlers;
 
 const ECHO: u64 = 1 << 63;
@@ -59,15 +59,7 @@ struct State {
 
 impl<const BATCHED: bool> Contender for Raw<BATCHED> {
     async fn serve(setup: &Setup) -> Result<Served> {
-        let listener = TcpListener::bind(setup.listen()).await?;
-        let addr = listener.local_addr()?;
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // An error is a client that is gone.
-                tokio::spawn(answer(stream));
-            }
-        });
-        Ok(Served::new(addr, ()))
+        accept(setup, answer).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {

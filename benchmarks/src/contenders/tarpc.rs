@@ -13,10 +13,10 @@ use ::tarpc::{
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
+use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup, accept};
 use crate::handlers;
 
 /// How many messages may be queued between callers and the task that writes them; 100 by default.
@@ -57,14 +57,7 @@ pub(crate) struct Tarpc(StringsClient);
 
 impl Contender for Tarpc {
     async fn serve(setup: &Setup) -> Result<Served> {
-        let listener = TcpListener::bind(setup.listen()).await?;
-        let addr = listener.local_addr()?;
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream));
-            }
-        });
-        Ok(Served::new(addr, ()))
+        accept(setup, answer).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
