@@ -44,7 +44,7 @@ pub(crate) struct Hub {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked for no longer than it takes to copy it.
     known: Mutex<BTreeMap<SocketAddr, Known>>,
-    /// Counts what was published.
+    /// Counts what was published. Apart from the channel, whose value calls could read under a lock only.
     version: AtomicU64,
     /// Tells calls that wait of everything that is published.
     published: watch::Sender<()>,

@@ -265,10 +265,12 @@ impl<S: Serve> Reading<'_, S> {
         let mut total = 0;
         let mut reads = 0;
         loop {
-            let most = match pong && !self.held.is_empty() {
-                true => BACKLOG,
-                false if !self.ready.is_empty() => BUFFERED,
-                false => 0,
+            let most = if pong && !self.held.is_empty() {
+                BACKLOG
+            } else if !self.ready.is_empty() {
+                BUFFERED
+            } else {
+                0
             };
             if total >= most {
                 break;

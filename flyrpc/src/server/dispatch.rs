@@ -19,6 +19,9 @@ use crate::{
     wire::fault::Fault,
 };
 
+/// What a request is answered with.
+type Answer = Result<Vec<u8>, Fault>;
+
 /// After how many requests that run in one task others have their turn.
 const A_TURN: usize = 64;
 
@@ -46,11 +49,8 @@ fn start_alone(server: &Arc<Server>, link: &Arc<Link>, admission: Admission, req
     spawn(server, link, method, id, async move {
         let before = of.env.now();
         let mut execution = execution(&of, &to, method, request);
-        let first = match poll_first(&of, method, before, &mut execution).await.0 {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => execution.await,
-        };
-        answer(&to, of.is_own(method), id, first).await;
+        let (first, _) = poll_first(&of, method, before, &mut execution).await;
+        finish(&to, of.is_own(method), id, first, execution).await;
         drop(admission);
     });
 }
@@ -71,21 +71,17 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
         let mut execution = execution(&server, &link, method, request);
         let (first, after) = poll_first(&server, method, now, &mut execution).await;
         now = after;
-        let (own, to) = (server.is_own(method), Arc::clone(&link));
-        match first {
-            Poll::Ready(answer) => {
-                if let Some(answer) = link.try_answer(own, id, answer) {
-                    spawn(&server, &link, method, id, async move {
-                        to.answer(own, id, answer).await;
-                        drop(admission);
-                    });
-                }
-            }
-            Poll::Pending => spawn(&server, &link, method, id, async move {
-                let last = execution.await;
-                answer(&to, own, id, last).await;
+        let own = server.is_own(method);
+        let rest = match first {
+            Poll::Ready(answer) => link.try_answer(own, id, answer).map(Poll::Ready),
+            Poll::Pending => Some(Poll::Pending),
+        };
+        if let Some(rest) = rest {
+            let to = Arc::clone(&link);
+            spawn(&server, &link, method, id, async move {
+                finish(&to, own, id, rest, execution).await;
                 drop(admission);
-            }),
+            });
         }
         // Not before: the writer, woken here, would run on this thread next, and a handler that blocks
         // it would hold up all that the link has to send.
@@ -98,9 +94,13 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
     link.send_answers();
 }
 
-/// Answers a request. Nearly always there is space for that at once, so that requests have no room for
-/// waiting.
-async fn answer(link: &Link, own: bool, id: u64, answer: Result<Vec<u8>, Fault>) {
+/// Runs what the `first` poll left of a request, and answers it. Nearly always there is space for that
+/// at once, so that requests have no room for waiting.
+async fn finish(link: &Link, own: bool, id: u64, first: Poll<Answer>, execution: Execution) {
+    let answer = match first {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => execution.await,
+    };
     match link.try_answer(own, id, answer) {
         None => link.send_answers(),
         Some(answer) => Box::pin(link.answer(own, id, answer)).await,
@@ -126,7 +126,7 @@ async fn poll_first(
     method: usize,
     before: Instant,
     execution: &mut Execution,
-) -> (Poll<Result<Vec<u8>, Fault>>, Instant) {
+) -> (Poll<Answer>, Instant) {
     poll_fn(|task| {
         let polled = Pin::new(&mut *execution).poll(task);
         let now = server.env.now();

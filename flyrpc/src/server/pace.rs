@@ -36,17 +36,13 @@ impl Pace {
     /// A call was `quick`: its handler was done when it was polled first, after a short time.
     pub(super) fn saw(&self, quick: bool) {
         let expected = self.is_quick();
-        match (quick, expected) {
-            (true, true) => {}
-            (true, false) => {
-                self.streak.fetch_add(1, Ordering::Relaxed);
-            }
-            (false, expected) => {
-                self.streak.store(0, Ordering::Relaxed);
-                if expected {
-                    let needed = self.needed.load(Ordering::Relaxed);
-                    self.needed.store((4 * needed).min(MOST), Ordering::Relaxed);
-                }
+        if quick && !expected {
+            self.streak.fetch_add(1, Ordering::Relaxed);
+        } else if !quick {
+            self.streak.store(0, Ordering::Relaxed);
+            if expected {
+                let needed = self.needed.load(Ordering::Relaxed);
+                self.needed.store((4 * needed).min(MOST), Ordering::Relaxed);
             }
         }
     }

@@ -25,10 +25,11 @@ use crate::encoding::{Malformed, fields, varint};
 /// pieces of at most [`CHUNK`].
 pub(crate) const MAX_FRAME: usize = 1 << 20;
 
-/// Bodies over this many bytes are sent in chunks of this size, between which other frames pass.
+/// The most bytes of a body in one of its chunks, between which other frames pass.
 pub(crate) const CHUNK: usize = 64 << 10;
 
-/// A body up to this is sent whole, in the frame of its request or reply.
+/// A body of up to this many bytes is sent whole, in the frame of its request or reply; a longer one
+/// in chunks.
 pub(crate) const WHOLE: usize = 16 << 10;
 
 mod kind {
