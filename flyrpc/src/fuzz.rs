@@ -8,14 +8,16 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Debug, net::SocketAddr, time:
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    NodeId, NodeInfo,
-    membership::{MemberState, Membership, Settings},
-    wire::{
-        body,
-        fault::Fault,
-        frame::{self, Frame},
-        hello::{Greeting, Hello, State},
+    codec,
+    proto::{
+        membership::{MemberState, Membership, Settings},
+        wire::{
+            frame::{self, Frame},
+            hello::{Hello, HelloOutcome, State},
+            status::Status,
+        },
     },
+    types::{NodeId, NodeInfo},
 };
 
 /// A stream of frames, and what they hold.
@@ -25,7 +27,7 @@ pub fn frames(mut bytes: &[u8]) {
         match frame::read(frame) {
             Ok(Frame::Hello(hello)) => handshake(hello),
             Ok(Frame::State(state)) => drop(State::decode(state)),
-            Ok(Frame::Fault { fault, .. }) => drop(Fault::decode(fault)),
+            Ok(Frame::Status { status, .. }) => drop(Status::decode(status)),
             Ok(_) | Err(_) => {}
         }
         bytes = &bytes[length..];
@@ -34,9 +36,9 @@ pub fn frames(mut bytes: &[u8]) {
 
 /// The payload of a hello.
 pub fn handshake(bytes: &[u8]) {
-    if let Ok(Greeting::Hello(hello)) = Hello::decode(bytes) {
+    if let Ok(HelloOutcome::Hello(hello)) = Hello::decode(bytes) {
         let again = Hello::decode(&hello.encode()).expect("what was read can be written");
-        assert_eq!(again, Greeting::Hello(hello));
+        assert_eq!(again, HelloOutcome::Hello(hello));
     }
 }
 
@@ -146,7 +148,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut frames = Vec::new();
     frame::put_hello(&hello.encode(), &mut frames);
     frame::put_request(&head, frame::Body::Whole(&encoded(&inner)), &mut frames);
-    frame::put_fault(300, &Fault::panicked("on purpose".to_owned()).encode(), &mut frames);
+    frame::put_status(300, &Status::panicked("on purpose".to_owned()).encode(), &mut frames);
     frame::put_state(&state.encode(), &mut frames);
     let mut other = membership_of("other", addr);
     other.apply(Duration::ZERO, &membership().difference(&[]));
@@ -173,7 +175,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     let mut to = Vec::new();
-    body::encode(value, &mut to).expect("it can be written");
+    codec::encode(value, &mut to).expect("it can be written");
     to
 }
 
@@ -188,17 +190,17 @@ pub fn body(bytes: &[u8]) {
     as_a::<(u8, i32, Option<String>)>(bytes);
     as_a::<Option<Vec<Vec<()>>>>(bytes);
     as_a::<Result<String, Kind>>(bytes);
-    let _ = body::decode::<f64>(bytes);
-    let _ = body::decode::<f32>(bytes);
+    let _ = codec::decode::<f64>(bytes);
+    let _ = codec::decode::<f32>(bytes);
 }
 
 /// What can be read can be written, and reads as the same value again.
 fn as_a<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
-    let Ok(value) = body::decode::<T>(bytes) else { return };
+    let Ok(value) = codec::decode::<T>(bytes) else { return };
     let mut again = Vec::new();
     // What is nested deeper than this end writes can still be read.
-    if body::encode(&value, &mut again).is_ok() {
-        match body::decode::<T>(&again) {
+    if codec::encode(&value, &mut again).is_ok() {
+        match codec::decode::<T>(&again) {
             Ok(read) => assert_eq!(read, value),
             Err(error) => panic!("{value:?} was written as {again:02x?}, which is {error:?}"),
         }
@@ -227,11 +229,11 @@ const PREFIX: &[u8] = &[0xf1, 0x7c, 1, 1, b'f', 0];
 /// What a peer says of the members that it knows.
 pub fn exchange(bytes: &[u8]) {
     let mut members = membership();
-    if let Ok(states) = body::decode::<Vec<MemberState>>(bytes) {
+    if let Ok(states) = codec::decode::<Vec<MemberState>>(bytes) {
         members.apply(Duration::ZERO, &states);
         settle(&mut members);
     }
-    if let Ok(digests) = body::decode::<Vec<u64>>(bytes) {
+    if let Ok(digests) = codec::decode::<Vec<u64>>(bytes) {
         let _ = members.difference(&digests);
     }
 }
