@@ -137,7 +137,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         stamp: 5,
         echo: Some(4),
     };
-    let head = frame::Request {
+    let head = frame::RequestHead {
         id: 300,
         method: 3,
         primary: true,

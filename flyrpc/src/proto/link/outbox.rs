@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::batch::Batch;
-use crate::proto::wire::frame::{self, Body, CHUNK, INLINE_BODY_MAX, Of, Request};
+use crate::proto::wire::frame::{self, Body, CHUNK, INLINE_BODY_MAX, Of, RequestHead};
 
 /// Past so many waiting bytes, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// Appends a request and its body, which is taken if it is long.
-    pub(crate) fn request(&mut self, head: &Request, body: &mut Vec<u8>) -> Place {
+    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Place {
         let place = if body.len() > INLINE_BODY_MAX {
             let place =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::proto::wire::frame::Frame;
 
-    fn head(id: u64) -> Request {
-        Request { id, method: 0, primary: false, attempt: 1, stamp: 0, timeout: 1 }
+    fn head(id: u64) -> RequestHead {
+        RequestHead { id, method: 0, primary: false, attempt: 1, stamp: 0, timeout: 1 }
     }
 
     /// The kinds of frames in a batch, with the ids of those that have one.

@@ -66,7 +66,7 @@ pub(crate) enum Frame<'a> {
     /// Nothing: to be skipped.
     Void,
     Hello(&'a [u8]),
-    Request(Request, Body<'a>),
+    Request(RequestHead, Body<'a>),
     Reply {
         id: u64,
         body: Body<'a>,
@@ -98,7 +98,7 @@ pub(crate) enum Frame<'a> {
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct RequestHead {
     /// Unique among the requests in this direction of the link.
     pub(crate) id: u64,
     /// The method's place in the serving node's table.
@@ -199,11 +199,11 @@ fn read_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
         Body::Whole(rest)
     };
     let primary = flags & flag::PRIMARY != 0;
-    Ok(Frame::Request(Request { id, method, primary, attempt, stamp, timeout }, body))
+    Ok(Frame::Request(RequestHead { id, method, primary, attempt, stamp, timeout }, body))
 }
 
 /// Appends a request; a body in chunks must follow. Returns the place of its kind byte.
-pub(crate) fn put_request(head: &Request, body: Body<'_>, to: &mut Vec<u8>) -> usize {
+pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) -> usize {
     let mut flags = 0;
     flags |= if head.primary { flag::PRIMARY } else { 0 };
     flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
@@ -325,8 +325,8 @@ mod tests {
         }
     }
 
-    fn request(primary: bool, attempt: u64) -> Request {
-        Request { id: 300, method: 2, primary, attempt, stamp: 1 << 33, timeout: 5_000_000 }
+    fn request(primary: bool, attempt: u64) -> RequestHead {
+        RequestHead { id: 300, method: 2, primary, attempt, stamp: 1 << 33, timeout: 5_000_000 }
     }
 
     #[test]
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn a_small_request_and_its_reply_take_few_bytes() {
         // Twenty minutes into the life of a link, 30,000 calls in, five seconds allowed.
-        let head = Request {
+        let head = RequestHead {
             id: 30_000,
             method: 3,
             primary: false,

@@ -17,7 +17,7 @@ use crate::{
     proto::{routing::Compat, wire::status::Status},
     runtime::{
         context::Context,
-        link::{Answer, LinkError},
+        link::{LinkError, Response},
         server::{Ended, Execution, HandlerFuture},
         shared::NodeShared,
     },
@@ -111,7 +111,7 @@ pub(super) async fn call_encoded<R: Request>(
         }
         Ok(reply) => {
             watch.reply(reply.len());
-            read::<R>(node, call, request.method(), node.me(), Answer::Reply(reply.into()))
+            read::<R>(node, call, request.method(), node.me(), Response::Reply(reply.into()))
         }
         Err(status) => Err(failed(node, call, node.me(), status)),
     }

@@ -13,7 +13,7 @@ use crate::{
     error::RpcError,
     proto::routing::{Choice, Entry, Pick, Table, draw, pick},
     runtime::{
-        link::{Answer, Link, OutboundCall},
+        link::{Link, Lost, OutboundCall, Response},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, Request},
@@ -217,7 +217,7 @@ fn next_step<R: Request>(
     let place = request.method();
     let picking = Pick {
         service: call.service,
-        fit: |link: &Arc<Link>| link.with_fits::<R, _>(|fits| fits[place].clone()),
+        fit: |link: &Arc<Link>| link.compats::<R>()[place].clone(),
         tried,
         nearest: matches!(call.target, Target::Nearest),
         random: node.env().random(),
@@ -300,8 +300,7 @@ async fn attempt_on<R: Request>(
     let mut body = SCRATCH.take();
     body.clear();
     let limit = link.limit(call.service == INTERNAL_SERVICE);
-    let encoded =
-        link.with_fits::<R, _>(|fits| encode(info, call, request, fits, limit, &mut body));
+    let encoded = encode(info, call, request, &link.compats::<R>(), limit, &mut body);
     let number = match encoded {
         Ok(number) => number,
         Err(error @ RpcError::Unsupported { .. }) => return Ok(Attempted::Unfit(error)),
@@ -328,8 +327,8 @@ async fn attempt_on<R: Request>(
         let sent = pending.give_up();
         return Err(timeout(call, Some(info.clone()), sent));
     };
-    let answer = answer.map_err(|(error, sent)| disconnected(call, info, error, sent))?;
-    if let Answer::Reply(body) = &answer {
+    let answer = answer.map_err(|Lost { error, sent }| disconnected(call, info, error, sent))?;
+    if let Response::Reply(body) = &answer {
         watch.reply(body.len());
     }
     let result = read::<R>(node, call, request.method(), info, answer);

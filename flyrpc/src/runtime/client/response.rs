@@ -6,7 +6,7 @@ use super::call::Call;
 use crate::{
     error::{BodyError, Refusal, RpcError, Unsupported},
     proto::wire::status::{Status, UnknownStatus},
-    runtime::{link::Answer, server::catch_panic, shared::NodeShared},
+    runtime::{link::Response, server::catch_panic, shared::NodeShared},
     service::Request,
     types::NodeInfo,
 };
@@ -17,11 +17,11 @@ pub(super) fn read<R: Request>(
     call: &Call,
     method: usize,
     info: &NodeInfo,
-    answer: Answer,
+    answer: Response,
 ) -> Result<R::Response, RpcError> {
     let Call { service, method: name, .. } = *call;
     match answer {
-        Answer::Reply(body) => {
+        Response::Reply(body) => {
             let decode = R::methods()[method].decode_reply;
             catch_panic("decoding", || decode(&body)).map_err(|source| RpcError::BadReply {
                 node: Some(info.clone()),
@@ -30,8 +30,8 @@ pub(super) fn read<R: Request>(
                 source,
             })
         }
-        Answer::TooLarge(size) => Err(too_large(call, info, size, node.max_body() as u64)),
-        Answer::Status(status) => Err(match Status::decode(&status) {
+        Response::TooLarge(size) => Err(too_large(call, info, size, node.max_body() as u64)),
+        Response::Status(status) => Err(match Status::decode(&status) {
             Ok(status) => failed(node, call, info, status),
             Err(UnknownStatus { executed: true }) => RpcError::BadReply {
                 node: Some(info.clone()),

@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 use self::pending::Calls;
 pub(crate) use self::{
     handshake::{DialError, Handshaken, LocalHello, accept, dial},
-    pending::{Answer, OutboundCall},
+    pending::{Lost, OutboundCall, Response},
 };
 use crate::proto::link::outbox::Outbox;
-use crate::service::{Request as ServiceRequest, signatures};
+use crate::service::{Request, signatures};
 use crate::{
     codec::bytes::Malformed,
     env::Env,
@@ -41,7 +41,7 @@ use crate::{
     proto::{
         routing::{Compat, Compats, Endpoint, LinkStatus},
         wire::{
-            frame::{self, GoingAway, Request},
+            frame::{self, GoingAway, RequestHead},
             hello::State,
             status::Status,
         },
@@ -66,7 +66,12 @@ pub(crate) trait Serve: Send + Sync + 'static {
 
     /// Decides whether a request may start at all, before its body is read.
     /// `beside` is how many requests of the link are running or waiting already.
-    fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Self::Admission, Status>;
+    fn admit(
+        &self,
+        head: &RequestHead,
+        size: u64,
+        beside: usize,
+    ) -> Result<Self::Admission, Status>;
 
     /// Starts admitted requests, and answers them on `link` in their time.
     fn start(self: &Arc<Self>, link: &Arc<Link>, requests: Vec<(Self::Admission, Incoming)>);
@@ -129,7 +134,7 @@ pub(crate) enum LinkError {
 pub(crate) struct Link {
     peer: NodeInfo,
     services: Arc<[ServiceSpec]>,
-    fits: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
+    compats: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
     state: ArcSwap<State>,
     /// Whether a change of it was announced and not looked at yet.
     state_is_news: AtomicBool,
@@ -189,7 +194,7 @@ impl Link {
         let link = Arc::new(Link {
             peer: hello.node,
             services: hello.services,
-            fits: ArcSwap::default(),
+            compats: ArcSwap::default(),
             state: ArcSwap::from_pointee(hello.state),
             state_is_news: AtomicBool::new(false),
             limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
@@ -234,26 +239,24 @@ impl Link {
         self.services.get(1..).unwrap_or_default()
     }
 
-    /// Looks at how the methods of a trait fit what the peer serves. Compared once for each trait and
-    /// link.
-    pub(crate) fn with_fits<R: ServiceRequest, T>(&self, look: impl FnOnce(&Compats) -> T) -> T {
+    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
+    pub(crate) fn compats<R: Request>(&self) -> Arc<Compats> {
         let id = TypeId::of::<R>();
-        let fits = self.fits.load();
-        if let Some((_, fits)) = fits.iter().find(|(of, _)| *of == id) {
-            return look(fits);
+        if let Some((_, compats)) = self.compats.load().iter().find(|(of, _)| *of == id) {
+            return Arc::clone(compats);
         }
         let new: Arc<Compats> = Compat::all(R::SERVICE, signatures::<R>(), &self.services).into();
-        let before = self.fits.rcu(|fits| {
-            let mut fits = Vec::clone(fits);
-            fits.push((id, Arc::clone(&new)));
-            fits
+        let before = self.compats.rcu(|compats| {
+            let mut compats = Vec::clone(compats);
+            compats.push((id, Arc::clone(&new)));
+            compats
         });
-        let unfit: Vec<String> = Compat::unfit(signatures::<R>(), &new).collect();
-        if !unfit.is_empty() && before.iter().all(|(of, _)| *of != id) {
+        let incompatible: Vec<String> = Compat::unfit(signatures::<R>(), &new).collect();
+        if !incompatible.is_empty() && before.iter().all(|(of, _)| *of != id) {
             let (node, service) = (&self.peer, R::SERVICE);
-            tracing::info!(%node, service, ?unfit, "node serves another version of a service");
+            tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
         }
-        look(&new)
+        new
     }
 
     /// What the peer accepts now.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Link, LinkError, lock};
 use crate::proto::link::outbox::{GivenUp, Place};
-use crate::proto::wire::frame::{self, Request};
+use crate::proto::wire::frame::{self, RequestHead};
 
 /// A call that is to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +30,21 @@ pub(crate) struct OutboundCall {
 
 /// What came back for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     /// The encoded reply.
     Reply(Bytes),
     /// What a fault frame holds.
     Status(Bytes),
     /// A reply that is larger than this node takes.
     TooLarge(u64),
+}
+
+/// The link ended before a response came.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) error: LinkError,
+    /// Whether all that it takes to start the request had reached the socket.
+    pub(crate) sent: bool,
 }
 
 /// The calls of one end of a link.
@@ -50,7 +58,7 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Waiting {
     waker: Waker,
-    answer: Option<Answer>,
+    answer: Option<Response>,
 }
 
 impl Calls {
@@ -68,7 +76,7 @@ impl Calls {
     }
 
     /// Hands an answer over, and tells whom to wake. One that nobody waits for is dropped.
-    pub(super) fn answered(&mut self, id: u64, answer: Answer) -> Option<Waker> {
+    pub(super) fn answered(&mut self, id: u64, answer: Response) -> Option<Waker> {
         let waiting = self.waiting.get_mut(&id)?;
         if waiting.answer.is_some() {
             return None;
@@ -95,7 +103,7 @@ impl Link {
         call: OutboundCall,
         body: &mut Vec<u8>,
         waker: &Waker,
-    ) -> Option<Pending> {
+    ) -> Option<PendingCall> {
         let now = self.env.now();
         let mut calls = lock(&self.calls);
         let mut outbox = lock(&self.outbox);
@@ -105,7 +113,7 @@ impl Link {
         calls.last_id += 1;
         let id = calls.last_id;
         calls.waiting.insert(id, Waiting { waker: waker.clone(), answer: None });
-        let head = Request {
+        let head = RequestHead {
             id,
             method: call.method,
             primary: call.primary,
@@ -116,7 +124,7 @@ impl Link {
         let place = outbox.request(&head, body);
         drop((calls, outbox));
         self.wake_writer.notify_one();
-        Some(Pending { link: Arc::clone(self), id, place, new: true, over: false })
+        Some(PendingCall { link: Arc::clone(self), id, place, new: true, over: false })
     }
 
     /// Waits for space and sends a call. An error if the link ends or retires first: then nothing
@@ -125,7 +133,7 @@ impl Link {
         self: &Arc<Self>,
         call: OutboundCall,
         body: &mut Vec<u8>,
-    ) -> Result<Pending, LinkError> {
+    ) -> Result<PendingCall, LinkError> {
         loop {
             let space = self.space.notified();
             let sent = poll_fn(|task| Poll::Ready(self.try_send(call, body, task.waker())));
@@ -147,7 +155,7 @@ impl Link {
 /// A call that was sent. As a future it gives the answer; dropped before, it cancels the call.
 #[derive(Debug)]
 #[must_use = "dropping it cancels the call"]
-pub(crate) struct Pending {
+pub(crate) struct PendingCall {
     link: Arc<Link>,
     id: u64,
     place: Place,
@@ -156,7 +164,7 @@ pub(crate) struct Pending {
     over: bool,
 }
 
-impl Pending {
+impl PendingCall {
     /// Cancels the call, and tells whether any of it may have been executed: false if the peer
     /// cannot have seen all of it and never will.
     pub(crate) fn give_up(&mut self) -> bool {
@@ -187,9 +195,8 @@ impl Pending {
     }
 }
 
-impl Future for Pending {
-    /// The answer; or that the link ended, and whether the request had reached the socket.
-    type Output = Result<Answer, (LinkError, bool)>;
+impl Future for PendingCall {
+    type Output = Result<Response, Lost>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         if std::mem::take(&mut self.new) {
@@ -213,11 +220,11 @@ impl Future for Pending {
         drop(calls);
         let sent = this.give_up();
         let error = this.link.error().unwrap_or(LinkError::Closed);
-        Poll::Ready(Err((error, sent)))
+        Poll::Ready(Err(Lost { error, sent }))
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         self.give_up();
     }

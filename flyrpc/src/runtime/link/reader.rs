@@ -19,14 +19,14 @@ use tokio::{
 
 use super::{
     Incoming, Link, LinkError, LinkEventKind, QUIET_HEARTBEATS, SILENT_HEARTBEATS, Serve, THEIRS,
-    lock, pending::Answer,
+    lock, pending::Response,
 };
 use crate::proto::link::clock::{LinkClock, Verdict};
 use crate::{
     codec::bytes::Malformed,
     env::yield_once,
     proto::wire::{
-        frame::{self, Body, Frame, GoingAway, Of, Request},
+        frame::{self, Body, Frame, GoingAway, Of, RequestHead},
         hello::State,
         status::Status,
     },
@@ -148,14 +148,14 @@ struct Reading<'a, S: Serve> {
     /// Replies whose bodies are not complete yet.
     replies: BTreeMap<u64, Partial>,
     /// Answers that are complete, until they are handed over.
-    answers: VecDeque<(u64, Answer)>,
+    answers: VecDeque<(u64, Response)>,
     /// Empty, but for when answers are handed over.
     wakers: Vec<Waker>,
 }
 
 struct Admitted<S: Serve> {
     admission: S::Admission,
-    head: Request,
+    head: RequestHead,
     body: Bytes,
     /// How often it was found to come from the future.
     ahead: u32,
@@ -378,11 +378,11 @@ impl<S: Serve> Reading<'_, S> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                self.answered(id, Answer::Reply(frames.slice_ref(body)));
+                self.answered(id, Response::Reply(frames.slice_ref(body)));
             }
             Frame::Reply { id, body: Body::Chunked(size) } => self.long_reply(id, size),
             Frame::Status { id, status } => {
-                self.answered(id, Answer::Status(frames.slice_ref(status)));
+                self.answered(id, Response::Status(frames.slice_ref(status)));
             }
             Frame::Chunk { of: Of::Request, id, bytes } => self.request_chunk(id, bytes)?,
             Frame::Chunk { of: Of::Reply, id, bytes } => self.reply_chunk(id, bytes)?,
@@ -430,7 +430,7 @@ impl<S: Serve> Reading<'_, S> {
         self.link.retire(GoingAway::Superseded);
     }
 
-    fn request(&mut self, head: Request, body: Body<'_>, frames: &Bytes) {
+    fn request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.stamp = self.stamp.max(head.stamp);
         let size = match body {
             Body::Whole(bytes) => bytes.len() as u64,
@@ -544,7 +544,7 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    fn answered(&mut self, id: u64, answer: Answer) {
+    fn answered(&mut self, id: u64, answer: Response) {
         self.replies.remove(&id);
         self.answers.push_back((id, answer));
     }
@@ -554,7 +554,7 @@ impl<S: Serve> Reading<'_, S> {
             return;
         }
         if size > self.link.limit(true) as u64 {
-            return self.answered(id, Answer::TooLarge(size));
+            return self.answered(id, Response::TooLarge(size));
         }
         self.replies.insert(id, Partial::new(size));
     }
@@ -565,7 +565,7 @@ impl<S: Serve> Reading<'_, S> {
         if partial.push(chunk)?
             && let Some(partial) = self.replies.remove(&id)
         {
-            self.answered(id, Answer::Reply(Bytes::from(partial.bytes)));
+            self.answered(id, Response::Reply(Bytes::from(partial.bytes)));
         } else if !lock(&self.link.calls).expects(id) {
             self.replies.remove(&id);
         }

@@ -24,7 +24,7 @@ use super::link::{INTERNAL_BODY_MAX, Incoming, Link, Serve};
 use crate::{
     env::Env,
     error::StartError,
-    proto::wire::{frame::Request, hello::State, status::Status},
+    proto::wire::{frame::RequestHead, hello::State, status::Status},
     service::Service,
     types::{NodeInfo, ServiceSpec},
 };
@@ -231,7 +231,7 @@ impl Server {
 impl Serve for Server {
     type Admission = Admission;
 
-    fn admit(&self, head: &Request, size: u64, beside: usize) -> Result<Admission, Status> {
+    fn admit(&self, head: &RequestHead, size: u64, beside: usize) -> Result<Admission, Status> {
         let number = usize::try_from(head.method).unwrap_or(usize::MAX);
         let method = self.methods.get(number).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
