@@ -11,7 +11,10 @@ use bytes::Bytes;
 use super::outbox::CHUNKS_PER_WRITE;
 use crate::{
     env::StreamWriter,
-    proto::wire::frame::{self, Of},
+    proto::wire::{
+        frame::{self, Of},
+        ids::RequestId,
+    },
 };
 
 /// Frames, and then chunks.
@@ -49,7 +52,7 @@ impl Batch {
     }
 
     /// Adds the next bytes of a body.
-    pub(crate) fn add_chunk(&mut self, of: Of, id: u64, chunk: Bytes) {
+    pub(crate) fn add_chunk(&mut self, of: Of, id: RequestId, chunk: Bytes) {
         frame::put_chunk_head(of, id, chunk.len(), &mut self.bytes);
         self.chunks.push((self.bytes.len(), chunk));
     }

@@ -10,7 +10,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::batch::Batch;
-use crate::proto::wire::frame::{self, Body, CHUNK, INLINE_BODY_MAX, Of, RequestHead};
+use crate::proto::wire::{
+    frame::{self, Body, CHUNK, INLINE_BODY_MAX, Of, RequestHead},
+    ids::RequestId,
+};
 
 /// Past so many waiting bytes, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
@@ -45,7 +48,7 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct LongBody {
     of: Of,
-    id: u64,
+    id: RequestId,
     rest: Bytes,
     begun: bool,
 }
@@ -115,7 +118,7 @@ impl Outbox {
     }
 
     /// Appends a reply.
-    pub(crate) fn reply(&mut self, id: u64, body: Vec<u8>) {
+    pub(crate) fn reply(&mut self, id: RequestId, body: Vec<u8>) {
         if body.len() > INLINE_BODY_MAX {
             frame::put_reply(id, Body::Chunked(body.len() as u64), &mut self.frames);
             self.long(Of::Reply, id, Bytes::from(body));
@@ -124,12 +127,12 @@ impl Outbox {
         }
     }
 
-    fn long(&mut self, of: Of, id: u64, rest: Bytes) {
+    fn long(&mut self, of: Of, id: RequestId, rest: Bytes) {
         self.long.push_back(LongBody { of, id, rest, begun: false });
     }
 
     /// Makes sure that no more of a request is sent, and tells how much was.
-    pub(crate) fn give_up(&mut self, id: u64, place: Place) -> GivenUp {
+    pub(crate) fn give_up(&mut self, id: RequestId, place: Place) -> GivenUp {
         let body = self.long.iter().position(|body| body.of == Of::Request && body.id == id);
         let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
         if !place.is_before(self.taken) {
@@ -143,12 +146,12 @@ impl Outbox {
     }
 
     /// Whether a part of a request's body has not been taken: then the peer cannot start it.
-    pub(crate) fn holds_body_of(&self, id: u64) -> bool {
+    pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
         self.long.iter().any(|body| body.of == Of::Request && body.id == id)
     }
 
     /// Forgets what is left of a reply that nobody waits for, if it was not begun.
-    pub(crate) fn forget_reply(&mut self, id: u64) {
+    pub(crate) fn forget_reply(&mut self, id: RequestId) {
         self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
     }
 
@@ -195,10 +198,17 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::wire::frame::Frame;
+    use crate::proto::wire::{frame::Frame, ids::MethodIndex};
 
     fn head(id: u64) -> RequestHead {
-        RequestHead { id, method: 0, primary: false, attempt: 1, stamp: 0, timeout: 1 }
+        RequestHead {
+            id: RequestId(id),
+            method: MethodIndex(0),
+            primary: false,
+            attempt: 1,
+            stamp: 0,
+            timeout: 1,
+        }
     }
 
     /// The kinds of frames in a batch, with the ids of those that have one.
@@ -230,7 +240,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut b"a".to_vec());
         let place = outbox.request(&head(2), &mut b"b".to_vec());
-        assert_eq!(outbox.give_up(2, place), GivenUp::Unsent);
+        assert_eq!(outbox.give_up(RequestId(2), place), GivenUp::Unsent);
         assert_eq!(take(&mut outbox), ["request 1", "void"]);
     }
 
@@ -239,24 +249,24 @@ mod tests {
         let mut outbox = Outbox::default();
         let place = outbox.request(&head(1), &mut b"a".to_vec());
         take(&mut outbox);
-        assert_eq!(outbox.give_up(1, place), GivenUp::Sent);
+        assert_eq!(outbox.give_up(RequestId(1), place), GivenUp::Sent);
     }
 
     #[test]
     fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
         let mut outbox = Outbox::default();
         let unsent = outbox.request(&head(1), &mut vec![0; 40_000]);
-        assert_eq!(outbox.give_up(1, unsent), GivenUp::Unsent);
+        assert_eq!(outbox.give_up(RequestId(1), unsent), GivenUp::Unsent);
         assert_eq!(take(&mut outbox), ["void"]);
 
         let partly = outbox.request(&head(2), &mut vec![0; 10 * CHUNK]);
         take(&mut outbox);
-        assert_eq!(outbox.give_up(2, partly), GivenUp::Partly);
+        assert_eq!(outbox.give_up(RequestId(2), partly), GivenUp::Partly);
         assert!(outbox.is_empty());
 
         let sent = outbox.request(&head(3), &mut vec![0; CHUNK + 1]);
         take(&mut outbox);
-        assert_eq!(outbox.give_up(3, sent), GivenUp::Sent);
+        assert_eq!(outbox.give_up(RequestId(3), sent), GivenUp::Sent);
     }
 
     #[test]
@@ -286,7 +296,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut vec![0; 20 * CHUNK]);
         take(&mut outbox);
-        outbox.reply(2, vec![0; 8 * CHUNK]);
+        outbox.reply(RequestId(2), vec![0; 8 * CHUNK]);
         let mut sent = Vec::new();
         while !outbox.is_empty() {
             sent.extend(take(&mut outbox).into_iter().filter(|frame| frame.starts_with("chunk")));

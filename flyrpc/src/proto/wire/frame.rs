@@ -19,6 +19,7 @@
 //! made, timeouts microseconds. Kinds from 64 are skipped by readers that do not know them; an
 //! unknown kind below 64 ends the link.
 
+use super::ids::{MethodIndex, RequestId};
 use crate::codec::bytes::{Malformed, fields, varint};
 
 /// The longest frame: room for the hello of a node with thousands of methods. Bodies come in
@@ -68,20 +69,20 @@ pub(crate) enum Frame<'a> {
     Hello(&'a [u8]),
     Request(RequestHead, Body<'a>),
     Reply {
-        id: u64,
+        id: RequestId,
         body: Body<'a>,
     },
     Status {
-        id: u64,
+        id: RequestId,
         status: &'a [u8],
     },
     Chunk {
         of: Of,
-        id: u64,
+        id: RequestId,
         bytes: &'a [u8],
     },
     Cancel {
-        id: u64,
+        id: RequestId,
     },
     Ping {
         stamp: u64,
@@ -100,9 +101,9 @@ pub(crate) enum Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestHead {
     /// Unique among the requests in this direction of the link.
-    pub(crate) id: u64,
+    pub(crate) id: RequestId,
     /// The method's place in the serving node's table.
-    pub(crate) method: u64,
+    pub(crate) method: MethodIndex,
     /// Whether the call was aimed at the primary.
     pub(crate) primary: bool,
     /// Which attempt this is, from 1.
@@ -156,16 +157,14 @@ pub(crate) fn read(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
         kind::VOID => Frame::Void,
         kind::HELLO => Frame::Hello(rest),
         kind::REQUEST => read_request(rest)?,
-        kind::REPLY => Frame::Reply { id: varint::take(rest)?, body: Body::Whole(rest) },
+        kind::REPLY => Frame::Reply { id: take_id(rest)?, body: Body::Whole(rest) },
         kind::LONG_REPLY => {
-            Frame::Reply { id: varint::take(rest)?, body: Body::Chunked(varint::take(rest)?) }
+            Frame::Reply { id: take_id(rest)?, body: Body::Chunked(varint::take(rest)?) }
         }
-        kind::FAULT => Frame::Status { id: varint::take(rest)?, status: rest },
-        kind::REQUEST_CHUNK => {
-            Frame::Chunk { of: Of::Request, id: varint::take(rest)?, bytes: rest }
-        }
-        kind::REPLY_CHUNK => Frame::Chunk { of: Of::Reply, id: varint::take(rest)?, bytes: rest },
-        kind::CANCEL => Frame::Cancel { id: varint::take(rest)? },
+        kind::FAULT => Frame::Status { id: take_id(rest)?, status: rest },
+        kind::REQUEST_CHUNK => Frame::Chunk { of: Of::Request, id: take_id(rest)?, bytes: rest },
+        kind::REPLY_CHUNK => Frame::Chunk { of: Of::Reply, id: take_id(rest)?, bytes: rest },
+        kind::CANCEL => Frame::Cancel { id: take_id(rest)? },
         kind::PING => Frame::Ping { stamp: varint::take(rest)? },
         kind::PONG => Frame::Pong { echo: varint::take(rest)?, stamp: varint::take(rest)? },
         kind::STATE => Frame::State(rest),
@@ -180,9 +179,13 @@ pub(crate) fn read(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     })
 }
 
+fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
+    varint::take(rest).map(RequestId)
+}
+
 fn read_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
-    let id = varint::take(rest)?;
-    let method = varint::take(rest)?;
+    let id = take_id(rest)?;
+    let method = MethodIndex(varint::take(rest)?);
     let flags = varint::take(rest)?;
     if flags & !flag::ALL != 0 {
         return Err(Malformed::new("request with unknown flags"));
@@ -209,13 +212,13 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
     flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
     flags |= if matches!(body, Body::Chunked(_)) { flag::CHUNKED } else { 0 };
     let attempt = if head.attempt != 1 { varint::len(head.attempt) } else { 0 };
-    let numbers = [head.id, head.method, flags, head.stamp, head.timeout];
+    let numbers = [head.id.0, head.method.0, flags, head.stamp, head.timeout];
     let length = 1 + numbers.iter().map(|&n| varint::len(n)).sum::<usize>() + attempt;
     varint::put((length + body_len(body)) as u64, to);
     let place = to.len();
     to.push(kind::REQUEST);
-    varint::put(head.id, to);
-    varint::put(head.method, to);
+    varint::put(head.id.0, to);
+    varint::put(head.method.0, to);
     varint::put(flags, to);
     if head.attempt != 1 {
         varint::put(head.attempt, to);
@@ -227,35 +230,35 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
 }
 
 /// Appends a reply; a body in chunks must follow.
-pub(crate) fn put_reply(id: u64, body: Body<'_>, to: &mut Vec<u8>) {
-    varint::put((1 + varint::len(id) + body_len(body)) as u64, to);
+pub(crate) fn put_reply(id: RequestId, body: Body<'_>, to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + body_len(body)) as u64, to);
     to.push(match body {
         Body::Whole(_) => kind::REPLY,
         Body::Chunked(_) => kind::LONG_REPLY,
     });
-    varint::put(id, to);
+    varint::put(id.0, to);
     put_body(body, to);
 }
 
 /// Appends what comes before the next bytes of a body, of which there are [`CHUNK`] at most.
-pub(crate) fn put_chunk_head(of: Of, id: u64, bytes: usize, to: &mut Vec<u8>) {
-    varint::put((1 + varint::len(id) + bytes) as u64, to);
+pub(crate) fn put_chunk_head(of: Of, id: RequestId, bytes: usize, to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + bytes) as u64, to);
     to.push(match of {
         Of::Request => kind::REQUEST_CHUNK,
         Of::Reply => kind::REPLY_CHUNK,
     });
-    varint::put(id, to);
+    varint::put(id.0, to);
 }
 
-pub(crate) fn put_status(id: u64, status: &[u8], to: &mut Vec<u8>) {
-    varint::put((1 + varint::len(id) + status.len()) as u64, to);
+pub(crate) fn put_status(id: RequestId, status: &[u8], to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + status.len()) as u64, to);
     to.push(kind::FAULT);
-    varint::put(id, to);
+    varint::put(id.0, to);
     to.extend_from_slice(status);
 }
 
-pub(crate) fn put_cancel(id: u64, to: &mut Vec<u8>) {
-    put_numbers(kind::CANCEL, &[id], to);
+pub(crate) fn put_cancel(id: RequestId, to: &mut Vec<u8>) {
+    put_numbers(kind::CANCEL, &[id.0], to);
 }
 
 pub(crate) fn put_ping(stamp: u64, to: &mut Vec<u8>) {
@@ -311,6 +314,8 @@ mod tests {
     use super::*;
     use crate::codec::bytes::garbage;
 
+    const ID: RequestId = RequestId(7);
+
     #[track_caller]
     fn check(bytes: &[u8], expected: Frame<'_>) {
         for cut in 0..bytes.len() {
@@ -326,7 +331,14 @@ mod tests {
     }
 
     fn request(primary: bool, attempt: u64) -> RequestHead {
-        RequestHead { id: 300, method: 2, primary, attempt, stamp: 1 << 33, timeout: 5_000_000 }
+        RequestHead {
+            id: RequestId(300),
+            method: MethodIndex(2),
+            primary,
+            attempt,
+            stamp: 1 << 33,
+            timeout: 5_000_000,
+        }
     }
 
     #[test]
@@ -346,22 +358,22 @@ mod tests {
         type Put = fn(&mut Vec<u8>);
         let frames: [(Put, Frame<'_>); 9] = [
             (
-                |to| put_reply(7, Body::Whole(b"abc"), to),
-                Frame::Reply { id: 7, body: Body::Whole(b"abc") },
+                |to| put_reply(ID, Body::Whole(b"abc"), to),
+                Frame::Reply { id: ID, body: Body::Whole(b"abc") },
             ),
             (
-                |to| put_reply(7, Body::Chunked(99_999), to),
-                Frame::Reply { id: 7, body: Body::Chunked(99_999) },
+                |to| put_reply(ID, Body::Chunked(99_999), to),
+                Frame::Reply { id: ID, body: Body::Chunked(99_999) },
             ),
             (
                 |to| {
-                    put_chunk_head(Of::Reply, 7, 3, to);
+                    put_chunk_head(Of::Reply, ID, 3, to);
                     to.extend(b"abc");
                 },
-                Frame::Chunk { of: Of::Reply, id: 7, bytes: b"abc" },
+                Frame::Chunk { of: Of::Reply, id: ID, bytes: b"abc" },
             ),
-            (|to| put_status(7, b"abc", to), Frame::Status { id: 7, status: b"abc" }),
-            (|to| put_cancel(7, to), Frame::Cancel { id: 7 }),
+            (|to| put_status(ID, b"abc", to), Frame::Status { id: ID, status: b"abc" }),
+            (|to| put_cancel(ID, to), Frame::Cancel { id: ID }),
             (|to| put_ping(1 << 40, to), Frame::Ping { stamp: 1 << 40 }),
             (|to| put_pong(1 << 40, 3, to), Frame::Pong { echo: 1 << 40, stamp: 3 }),
             (|to| put_state(b"abc", to), Frame::State(b"abc")),
@@ -401,10 +413,10 @@ mod tests {
         let mut all = Vec::new();
         put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
         put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
-        put_reply(7, Body::Chunked(99_999), &mut all);
-        put_chunk_head(Of::Request, 7, 3, &mut all);
+        put_reply(ID, Body::Chunked(99_999), &mut all);
+        put_chunk_head(Of::Request, ID, 3, &mut all);
         all.extend(b"abc");
-        put_status(7, b"abc", &mut all);
+        put_status(ID, b"abc", &mut all);
         put_pong(1 << 40, 3, &mut all);
         put_going_away(GoingAway::Leaving, &mut all);
         // With a field from the future, which a reader may skip.
@@ -437,8 +449,8 @@ mod tests {
     fn a_small_request_and_its_reply_take_few_bytes() {
         // Twenty minutes into the life of a link, 30,000 calls in, five seconds allowed.
         let head = RequestHead {
-            id: 30_000,
-            method: 3,
+            id: RequestId(30_000),
+            method: MethodIndex(3),
             primary: false,
             attempt: 1,
             stamp: 1_200_000_000,
@@ -446,7 +458,7 @@ mod tests {
         };
         let mut bytes = Vec::new();
         put_request(&head, Body::Whole(b"\x81\xa4text\xa3fly"), &mut bytes);
-        put_reply(30_000, Body::Whole(b"\xa3FLY"), &mut bytes);
+        put_reply(RequestId(30_000), Body::Whole(b"\xa3FLY"), &mut bytes);
         assert_eq!(bytes.len(), 35);
     }
 }

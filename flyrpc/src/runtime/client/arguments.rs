@@ -4,7 +4,7 @@ use super::{call::Call, response::unsupported};
 use crate::{
     codec::{ArgsWriter, ArgumentError, Listed},
     error::{RpcError, Unsupported},
-    proto::routing::Compat,
+    proto::{routing::Compat, wire::ids::MethodIndex},
     runtime::server::catch_panic,
     service::{Method, Request},
     types::NodeInfo,
@@ -19,7 +19,7 @@ pub(super) fn encode<R: Request>(
     fits: &[Compat],
     limit: usize,
     to: &mut Vec<u8>,
-) -> Result<u64, RpcError> {
+) -> Result<MethodIndex, RpcError> {
     let place = request.method();
     let (number, unlisted) = match &fits[place] {
         Compat::Yes { number, unlisted } => (*number, unlisted),

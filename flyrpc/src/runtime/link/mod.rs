@@ -43,6 +43,7 @@ use crate::{
         wire::{
             frame::{self, GoingAway, RequestHead},
             hello::State,
+            ids::RequestId,
             status::Status,
         },
     },
@@ -79,7 +80,7 @@ pub(crate) trait Serve: Send + Sync + 'static {
 
 /// A request whose body is complete and whose caller still waits.
 pub(crate) struct Incoming {
-    pub(crate) id: u64,
+    pub(crate) id: RequestId,
     pub(crate) attempt: u32,
     /// On this node's clock.
     pub(crate) deadline: Instant,
@@ -150,7 +151,7 @@ pub(crate) struct Link {
     wake_writer: Notify,
     space: Notify,
     calls: Mutex<Calls>,
-    running: Mutex<BTreeMap<u64, Run>>,
+    running: Mutex<BTreeMap<RequestId, Run>>,
     quiet_for: AtomicU32,
     round_trip: AtomicU64,
     /// Whether this end, and the other, will start no more requests.
@@ -352,7 +353,7 @@ impl Link {
 
     /// Notes that a request runs, and tells how many others do. None if there is one of that id
     /// already.
-    fn running(&self, id: u64) -> Option<usize> {
+    fn running(&self, id: RequestId) -> Option<usize> {
         let mut running = lock(&self.running);
         if running.contains_key(&id) {
             return None;
@@ -363,12 +364,12 @@ impl Link {
 
     /// Whether a request that was to be started still is: it was not cancelled, and the link has not
     /// ended.
-    pub(crate) fn is_wanted(&self, id: u64) -> bool {
+    pub(crate) fn is_wanted(&self, id: RequestId) -> bool {
         lock(&self.running).contains_key(&id)
     }
 
     /// Lets a request that runs be aborted when it is cancelled or the link ends.
-    pub(crate) fn abortable(&self, id: u64, abort: AbortHandle) {
+    pub(crate) fn abortable(&self, id: RequestId, abort: AbortHandle) {
         let mut running = lock(&self.running);
         match running.get_mut(&id) {
             Some(run) => *run = Run::Abortable(abort),
@@ -378,7 +379,7 @@ impl Link {
     }
 
     /// Lets a request run to its end, even if it is cancelled.
-    pub(crate) fn detached(&self, id: u64) {
+    pub(crate) fn detached(&self, id: RequestId) {
         if let Some(run) = lock(&self.running).get_mut(&id) {
             *run = Run::Detached;
         }
@@ -386,7 +387,12 @@ impl Link {
 
     /// Answers a request, `own` if it was to flyrpc's own service, once there is space for the
     /// answer. Dropping the future drops the answer.
-    pub(crate) async fn answer(&self, own: bool, id: u64, mut answer: Result<Vec<u8>, Status>) {
+    pub(crate) async fn answer(
+        &self,
+        own: bool,
+        id: RequestId,
+        mut answer: Result<Vec<u8>, Status>,
+    ) {
         loop {
             let space = self.space.notified();
             match self.try_answer(own, id, answer) {
@@ -402,7 +408,7 @@ impl Link {
     pub(crate) fn try_answer(
         &self,
         own: bool,
-        id: u64,
+        id: RequestId,
         answer: Result<Vec<u8>, Status>,
     ) -> Option<Result<Vec<u8>, Status>> {
         let limit = self.limit(own);
@@ -431,17 +437,17 @@ impl Link {
     }
 
     /// Refuses a request: it did not execute. Never waits.
-    pub(crate) fn refuse(&self, id: u64, status: &Status) {
+    pub(crate) fn refuse(&self, id: RequestId, status: &Status) {
         self.post(|to| frame::put_status(id, &status.encode(), to));
     }
 
     /// Notes that a request has ended without an answer: it was cancelled.
-    pub(crate) fn ran(&self, id: u64) {
+    pub(crate) fn ran(&self, id: RequestId) {
         lock(&self.running).remove(&id);
         self.end_if_finished();
     }
 
-    fn cancelled(&self, id: u64) {
+    fn cancelled(&self, id: RequestId) {
         let mut running = lock(&self.running);
         match running.get(&id) {
             Some(Run::Waiting) => {

@@ -13,13 +13,16 @@ use tokio::time::Instant;
 
 use super::{Link, LinkError, lock};
 use crate::proto::link::outbox::{GivenUp, Place};
-use crate::proto::wire::frame::{self, RequestHead};
+use crate::proto::wire::{
+    frame::{self, RequestHead},
+    ids::{MethodIndex, RequestId},
+};
 
 /// A call that is to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboundCall {
     /// The method's place in the peer's table.
-    pub(crate) method: u64,
+    pub(crate) method: MethodIndex,
     /// Whether it is aimed at the primary.
     pub(crate) primary: bool,
     /// From 1.
@@ -51,7 +54,7 @@ pub(crate) struct Lost {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     last_id: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<RequestId, Waiting>,
     lost: bool,
 }
 
@@ -71,12 +74,12 @@ impl Calls {
     }
 
     /// Whether somebody waits for the answer to `id`.
-    pub(super) fn expects(&self, id: u64) -> bool {
+    pub(super) fn expects(&self, id: RequestId) -> bool {
         self.waiting.get(&id).is_some_and(|waiting| waiting.answer.is_none())
     }
 
     /// Hands an answer over, and tells whom to wake. One that nobody waits for is dropped.
-    pub(super) fn answered(&mut self, id: u64, answer: Response) -> Option<Waker> {
+    pub(super) fn answered(&mut self, id: RequestId, answer: Response) -> Option<Waker> {
         let waiting = self.waiting.get_mut(&id)?;
         if waiting.answer.is_some() {
             return None;
@@ -111,7 +114,7 @@ impl Link {
             return None;
         }
         calls.last_id += 1;
-        let id = calls.last_id;
+        let id = RequestId(calls.last_id);
         calls.waiting.insert(id, Waiting { waker: waker.clone(), answer: None });
         let head = RequestHead {
             id,
@@ -157,7 +160,7 @@ impl Link {
 #[must_use = "dropping it cancels the call"]
 pub(crate) struct PendingCall {
     link: Arc<Link>,
-    id: u64,
+    id: RequestId,
     place: Place,
     /// Whether it was not polled since it was sent, with the waker of the task that sent it.
     new: bool,

@@ -28,6 +28,7 @@ use crate::{
     proto::wire::{
         frame::{self, Body, Frame, GoingAway, Of, RequestHead},
         hello::State,
+        ids::RequestId,
         status::Status,
     },
 };
@@ -144,11 +145,11 @@ struct Reading<'a, S: Serve> {
     /// How many heartbeats went by since the last pong.
     unanswered: u32,
     /// Requests whose bodies are not complete yet.
-    requests: BTreeMap<u64, (Admitted<S>, Partial)>,
+    requests: BTreeMap<RequestId, (Admitted<S>, Partial)>,
     /// Replies whose bodies are not complete yet.
-    replies: BTreeMap<u64, Partial>,
+    replies: BTreeMap<RequestId, Partial>,
     /// Answers that are complete, until they are handed over.
-    answers: VecDeque<(u64, Response)>,
+    answers: VecDeque<(RequestId, Response)>,
     /// Empty, but for when answers are handed over.
     wakers: Vec<Waker>,
 }
@@ -458,7 +459,7 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    fn request_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
+    fn request_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
         // Chunks of a request that was refused or cancelled may still arrive.
         let Some((_, partial)) = self.requests.get_mut(&id) else { return Ok(()) };
         if partial.push(chunk)?
@@ -532,7 +533,7 @@ impl<S: Serve> Reading<'_, S> {
         self.start(ready)
     }
 
-    fn cancel(&mut self, id: u64) {
+    fn cancel(&mut self, id: RequestId) {
         let waiting = [&mut self.held, &mut self.ready].into_iter().any(|queue| {
             let at = queue.iter().position(|request| request.head.id == id);
             at.and_then(|at| queue.remove(at)).is_some()
@@ -544,12 +545,12 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    fn answered(&mut self, id: u64, answer: Response) {
+    fn answered(&mut self, id: RequestId, answer: Response) {
         self.replies.remove(&id);
         self.answers.push_back((id, answer));
     }
 
-    fn long_reply(&mut self, id: u64, size: u64) {
+    fn long_reply(&mut self, id: RequestId, size: u64) {
         if !lock(&self.link.calls).expects(id) {
             return;
         }
@@ -559,7 +560,7 @@ impl<S: Serve> Reading<'_, S> {
         self.replies.insert(id, Partial::new(size));
     }
 
-    fn reply_chunk(&mut self, id: u64, chunk: &[u8]) -> Result<(), Malformed> {
+    fn reply_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
         // Chunks of a reply that nobody waits for any more may still arrive.
         let Some(partial) = self.replies.get_mut(&id) else { return Ok(()) };
         if partial.push(chunk)?

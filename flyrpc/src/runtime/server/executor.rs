@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Admission, Execution, ServedMethod, Server, inline_policy::INLINE_BUDGET};
 use crate::{
     env::yield_once,
-    proto::wire::status::Status,
+    proto::wire::{ids::RequestId, status::Status},
     runtime::{
         context::Context,
         link::{Incoming, Link},
@@ -98,7 +98,7 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admis
 
 /// Runs what the `first` poll left of a request, and answers it. Nearly always there is space for that
 /// at once, so that requests have no room for waiting.
-async fn finish(link: &Link, own: bool, id: u64, first: Poll<Answer>, execution: Execution) {
+async fn finish(link: &Link, own: bool, id: RequestId, first: Poll<Answer>, execution: Execution) {
     let answer = match first {
         Poll::Ready(answer) => answer,
         Poll::Pending => execution.await,
@@ -145,7 +145,7 @@ fn spawn(
     server: &Server,
     link: &Arc<Link>,
     method: usize,
-    id: u64,
+    id: RequestId,
     rest: impl Future<Output = ()> + Send + 'static,
 ) {
     if server.methods[method].detached {

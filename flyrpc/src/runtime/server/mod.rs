@@ -232,7 +232,7 @@ impl Serve for Server {
     type Admission = Admission;
 
     fn admit(&self, head: &RequestHead, size: u64, beside: usize) -> Result<Admission, Status> {
-        let number = usize::try_from(head.method).unwrap_or(usize::MAX);
+        let number = head.method.get();
         let method = self.methods.get(number).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
         let limit =
