@@ -22,8 +22,8 @@ pub(super) fn encode<R: Request>(
 ) -> Result<MethodIndex, RpcError> {
     let place = request.method();
     let (number, unlisted) = match &fits[place] {
-        Compat::Yes { number, unlisted } => (*number, unlisted),
-        Compat::No(why) => return Err(unsupported(node, call, why.clone())),
+        Compat::Callable { method, missing_args } => (*method, missing_args),
+        Compat::Incompatible(why) => return Err(unsupported(node, call, why.clone())),
     };
     let listed = |name: &str| !unlisted.contains(&name);
     let listed = if unlisted.is_empty() { Listed::All } else { Listed::Only(&listed) };

@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     error::{RpcError, Unsupported},
-    proto::{routing::Compat, wire::status::Status},
+    proto::wire::status::Status,
     runtime::{
         context::Context,
         link::{LinkError, Response},
         server::{Ended, Execution, HandlerFuture},
         shared::NodeShared,
     },
-    service::{INTERNAL_SERVICE, LocalHandler, Request, Service, signatures},
+    service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
     types::{MethodSpec, ServiceSpec, Target},
 };
 
@@ -98,7 +98,7 @@ pub(super) async fn call_encoded<R: Request>(
     let primary = primary || R::methods()[request.method()].options.primary;
     let context = admit(node, call, primary, watch)?;
     let mut body = Vec::new();
-    let fits = Compat::all(R::SERVICE, signatures::<R>(), std::slice::from_ref(spec));
+    let fits = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
     encode(node.me(), call, request, &fits, limit, &mut body)?;
     watch.start(node.me(), Some(body.len()));

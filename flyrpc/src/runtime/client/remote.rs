@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     error::RpcError,
-    proto::routing::{Choice, Entry, Pick, Table, draw, pick},
+    proto::routing::{Choice, Compats, Pick, Table, pick},
     runtime::{
         link::{Link, Lost, OutboundCall, Response},
         shared::NodeShared,
     },
-    service::{INTERNAL_SERVICE, Request},
-    types::{NodeId, NodeInfo, Target},
+    service::{INTERNAL_SERVICE, Request, caller_trait},
+    types::NodeInfo,
 };
 
 /// How many nodes a call is sent to at most.
@@ -48,7 +48,7 @@ type Attempt<T> = (Arc<Link>, Result<Attempted<T>, RpcError>);
 
 /// What a call does next.
 enum Step {
-    Send(Arc<Link>),
+    Send(Arc<Link>, Arc<Compats>),
     Dial(NodeInfo),
     Fail(RpcError),
 }
@@ -62,8 +62,8 @@ pub(super) async fn call<R: Request>(
 ) -> Result<R::Response, RpcError> {
     let version = node.version();
     let first = match next_step::<R>(node, call, request, &node.table(), &[], false) {
-        Step::Send(link) => {
-            let outcome = attempt_on(node, call, request, &link, 1, watch).await;
+        Step::Send(link, compats) => {
+            let outcome = attempt_on(node, call, request, &link, compats, 1, watch).await;
             watch.end(outcome.as_ref().err());
             match outcome {
                 Ok(Attempted::Replied(response)) => return Ok(response),
@@ -119,16 +119,17 @@ async fn attempts<R: Request>(
                 version = node.version();
                 let table = node.table();
                 match next_step::<R>(node, call, request, &table, &tried, moved) {
-                    Step::Send(link) => {
+                    Step::Send(link, compats) => {
                         drop(table);
-                        let outcome = attempt_on(node, call, request, &link, number, watch).await;
+                        let outcome =
+                            attempt_on(node, call, request, &link, compats, number, watch).await;
                         watch.end(outcome.as_ref().err());
                         Some((link, outcome))
                     }
                     Step::Dial(info) => {
                         let dialled = within(node, call, node.dial(info.addr())).await;
                         if !dialled.ok_or_else(|| timeout(call, Some(info.clone()), false))? {
-                            tried.push(info.id().clone());
+                            tried.push(info.clone());
                         }
                         None
                     }
@@ -147,7 +148,7 @@ async fn attempts<R: Request>(
             None | Some((_, Ok(Attempted::LinkClosed))) => {}
             Some((_, Ok(Attempted::Replied(response)))) => return Ok(response),
             Some((link, Ok(Attempted::Unfit(error)))) => {
-                tried.push(link.peer().id().clone());
+                tried.push(link.peer().clone());
                 last = Some(error);
             }
             Some((link, Err(error))) if may_retry(call, &error) => {
@@ -160,7 +161,7 @@ async fn attempts<R: Request>(
                     // A link that takes no more calls may have a successor by now: of two that were
                     // opened at once one is given up.
                     if !matches!(error, RpcError::Disconnected { sent: false, .. }) {
-                        tried.push(link.peer().id().clone());
+                        tried.push(link.peer().clone());
                     }
                     last = Some(error);
                 } else {
@@ -211,31 +212,20 @@ fn next_step<R: Request>(
     call: &Call,
     request: &R,
     table: &Table<Arc<Link>>,
-    tried: &[NodeId],
+    tried: &[NodeInfo],
     moved: bool,
 ) -> Step {
-    let place = request.method();
-    let picking = Pick {
-        service: call.service,
-        fit: |link: &Arc<Link>| link.compats::<R>()[place].clone(),
+    let with = Pick {
+        target: &call.target,
+        caller: &caller_trait::<R>(),
+        method: request.method(),
         tried,
-        nearest: matches!(call.target, Target::Nearest),
+        primary_moved: moved,
         random: node.env().random(),
     };
-    let primaries = moved.then(|| table.nodes().filter(|entry| is_primary(entry)));
-    let mut primaries = primaries.into_iter().flatten().peekable();
-    let choice = match &call.target {
-        Target::Primary(_) if primaries.peek().is_some() => pick(primaries, &picking),
-        Target::Region(region) | Target::Primary(region) => draw(table.region(region), &picking),
-        Target::Node(id) => pick(table.node(id).into_iter(), &picking),
-        Target::Nearest => pick(table.nodes(), &picking),
-    };
-    match choice {
-        Choice::Send(entry) => {
-            let link = entry.link.as_ref().expect("only linked nodes are sent to");
-            Step::Send(Arc::clone(link))
-        }
-        Choice::Dial(entry) => Step::Dial(entry.info.clone()),
+    match pick(table, &with) {
+        Choice::Send { link, compats } => Step::Send(Arc::clone(link), compats),
+        Choice::Dial(info) => Step::Dial(info.clone()),
         Choice::Unsupported(info, why) => Step::Fail(unsupported(info, call, why)),
         Choice::Nobody(mut known) => {
             if call.is_here(node) {
@@ -245,8 +235,6 @@ fn next_step<R: Request>(
                 }
                 known.unsupported += 1;
             }
-            known.not_flyrpc = table.not_flyrpc;
-            known.unreachable = table.unreachable;
             Step::Fail(RpcError::NoNode {
                 target: call.target.clone(),
                 service: call.service,
@@ -255,12 +243,6 @@ fn next_step<R: Request>(
             })
         }
     }
-}
-
-/// Whether a node takes its own region for the primary, as far as it said.
-fn is_primary(entry: &Entry<Arc<Link>>) -> bool {
-    let says_so = |link: &Arc<Link>| link.state().primary_region == *entry.info.region();
-    entry.link.as_ref().is_some_and(says_so)
 }
 
 /// Whether another node may be tried: if this one surely did not start the call, or the method is
@@ -293,6 +275,7 @@ async fn attempt_on<R: Request>(
     call: &Call,
     request: &R,
     link: &Arc<Link>,
+    compats: Arc<Compats>,
     attempt: u32,
     watch: &mut AttemptRecorder<'_>,
 ) -> Result<Attempted<R::Response>, RpcError> {
@@ -300,7 +283,7 @@ async fn attempt_on<R: Request>(
     let mut body = SCRATCH.take();
     body.clear();
     let limit = link.limit(call.service == INTERNAL_SERVICE);
-    let encoded = encode(info, call, request, &link.compats::<R>(), limit, &mut body);
+    let encoded = encode(info, call, request, &compats, limit, &mut body);
     let number = match encoded {
         Ok(number) => number,
         Err(error @ RpcError::Unsupported { .. }) => return Ok(Attempted::Unfit(error)),

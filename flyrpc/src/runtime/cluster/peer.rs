@@ -76,8 +76,8 @@ impl Peer {
         let link = self.link().cloned();
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
         let candidate = !self.left && (self.member || link.is_some() || other_protocol);
-        let lost = self.lost && link.is_none();
-        candidate.then_some(Entry { info, lost, link, other_protocol })
+        let disconnected = self.lost && link.is_none();
+        candidate.then_some(Entry { info, disconnected, link, other_protocol })
     }
 
     /// When to dial next, unless there is a link or an attempt under way.

@@ -33,13 +33,12 @@ pub(crate) use self::{
     pending::{Lost, OutboundCall, Response},
 };
 use crate::proto::link::outbox::Outbox;
-use crate::service::{Request, signatures};
 use crate::{
     codec::bytes::Malformed,
     env::Env,
     error::Refusal,
     proto::{
-        routing::{Compat, Compats, Endpoint, LinkStatus},
+        routing::{CallerTrait, Compats, Endpoint, LinkStatus},
         wire::{
             frame::{self, GoingAway, RequestHead},
             hello::State,
@@ -47,7 +46,7 @@ use crate::{
             status::Status,
         },
     },
-    types::{NodeInfo, ServiceSpec},
+    types::{NodeInfo, Region, ServiceSpec},
 };
 
 /// The most bytes of a body of flyrpc's own service, whatever a node takes of its users': the members
@@ -240,21 +239,27 @@ impl Link {
         self.services.get(1..).unwrap_or_default()
     }
 
-    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
-    pub(crate) fn compats<R: Request>(&self) -> Arc<Compats> {
-        let id = TypeId::of::<R>();
-        if let Some((_, compats)) = self.compats.load().iter().find(|(of, _)| *of == id) {
+    /// How the methods of a caller's trait match what the peer serves. Compared once for each trait
+    /// and link.
+    pub(crate) fn compats(&self, caller: &CallerTrait) -> Arc<Compats> {
+        let is_of_caller = |(id, _): &&(TypeId, Arc<Compats>)| *id == caller.id;
+        if let Some((_, compats)) = self.compats.load().iter().find(is_of_caller) {
             return Arc::clone(compats);
         }
-        let new: Arc<Compats> = Compat::all(R::SERVICE, signatures::<R>(), &self.services).into();
+        self.compare(caller)
+    }
+
+    #[cold]
+    fn compare(&self, caller: &CallerTrait) -> Arc<Compats> {
+        let new: Arc<Compats> = caller.compare(&self.services).into();
         let before = self.compats.rcu(|compats| {
             let mut compats = Vec::clone(compats);
-            compats.push((id, Arc::clone(&new)));
+            compats.push((caller.id, Arc::clone(&new)));
             compats
         });
-        let incompatible: Vec<String> = Compat::unfit(signatures::<R>(), &new).collect();
-        if !incompatible.is_empty() && before.iter().all(|(of, _)| *of != id) {
-            let (node, service) = (&self.peer, R::SERVICE);
+        let incompatible = caller.incompatibilities(&new);
+        if !incompatible.is_empty() && before.iter().all(|(id, _)| *id != caller.id) {
+            let (node, service) = (&self.peer, caller.service);
             tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
         }
         new
@@ -513,9 +518,9 @@ impl Link {
 }
 
 impl Endpoint for Arc<Link> {
-    fn standing(&self, service: &str) -> LinkStatus {
+    fn status(&self, service: &str) -> LinkStatus {
         if !self.is_open() {
-            return LinkStatus::Lost;
+            return LinkStatus::Disconnected;
         }
         let state = self.state.load();
         let own = self.services.first().is_some_and(|own| own.name == service);
@@ -528,8 +533,16 @@ impl Endpoint for Arc<Link> {
         if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
     }
 
+    fn compats(&self, caller: &CallerTrait) -> Arc<Compats> {
+        Link::compats(self, caller)
+    }
+
     fn round_trip(&self) -> Option<Duration> {
         Link::round_trip(self)
+    }
+
+    fn considers_primary(&self, region: &Region) -> bool {
+        self.state.load().primary_region == *region
     }
 }
 
