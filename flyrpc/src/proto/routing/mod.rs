@@ -6,15 +6,19 @@
 mod choice;
 mod compat;
 mod endpoint;
+mod failure;
 mod pick;
 mod rank;
 mod reservoir;
+mod retry;
 mod table;
 
 pub(crate) use self::{
     choice::{Choice, Pick},
     compat::{CallerTrait, Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
+    failure::{AttemptFailure, CallFailure},
     pick::pick,
+    retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step},
     table::{Entry, Table},
 };

@@ -1,51 +1,47 @@
-//! The arguments of a call, written for the node that is to read them.
+//! Encodes the arguments of a call for the node that is to decode them.
 
-use super::{call::Call, response::unsupported};
 use crate::{
     codec::{ArgsWriter, ArgumentError, Listed},
-    error::{RpcError, Unsupported},
-    proto::{routing::Compat, wire::ids::MethodIndex},
+    error::Unsupported,
+    proto::{
+        routing::{AttemptFailure, Compat, Compats},
+        wire::ids::MethodIndex,
+    },
     runtime::server::catch_panic,
-    service::{Method, Request},
-    types::NodeInfo,
+    service::Request,
 };
 
-/// Encodes the arguments of `request` for a node whose version of the service fits as `fits` says
-/// and that takes at most `limit` bytes.
+/// Encodes the arguments of `request` for a node that is compatible as `compats` tells and takes at
+/// most `limit` bytes. Gives the method's index at that node.
 pub(super) fn encode<R: Request>(
-    node: &NodeInfo,
-    call: &Call,
     request: &R,
-    fits: &[Compat],
+    compats: &Compats,
     limit: usize,
     to: &mut Vec<u8>,
-) -> Result<MethodIndex, RpcError> {
-    let place = request.method();
-    let (number, unlisted) = match &fits[place] {
+) -> Result<MethodIndex, AttemptFailure> {
+    let at = request.method();
+    let (method, missing) = match &compats[at] {
         Compat::Callable { method, missing_args } => (*method, missing_args),
-        Compat::Incompatible(why) => return Err(unsupported(node, call, why.clone())),
+        Compat::Incompatible(why) => return Err(AttemptFailure::Unsupported(why.clone())),
     };
-    let listed = |name: &str| !unlisted.contains(&name);
-    let listed = if unlisted.is_empty() { Listed::All } else { Listed::Only(&listed) };
-    let Method { arguments, .. } = R::methods()[place];
-    let mut writer = ArgsWriter::new(to, arguments.len(), listed);
-    match catch_panic("encoding", || request.encode(&mut writer)) {
-        Ok(()) => {
-            writer.finish();
-            match to.len() {
-                size if size > limit => {
-                    let Call { service, method, .. } = *call;
-                    Err(RpcError::ArgumentsTooLarge { service, method, size, limit })
-                }
-                _ => Ok(number),
-            }
-        }
-        Err(ArgumentError::Encode(source)) => {
-            Err(RpcError::Encode { service: call.service, method: call.method, source })
-        }
-        Err(ArgumentError::NotListed(name)) => {
+    let is_listed = |name: &str| !missing.contains(&name);
+    let listed = if missing.is_empty() { Listed::All } else { Listed::Only(&is_listed) };
+    let mut writer = ArgsWriter::new(to, R::methods()[at].arguments.len(), listed);
+    catch_panic("encoding", || request.encode(&mut writer)).map_err(failure)?;
+    writer.finish();
+    if to.len() > limit {
+        let (size, limit) = (to.len() as u64, limit as u64);
+        return Err(AttemptFailure::ArgumentsTooLarge { size, limit });
+    }
+    Ok(method)
+}
+
+fn failure(error: ArgumentError) -> AttemptFailure {
+    match error {
+        ArgumentError::Encode(source) => AttemptFailure::Encode(source),
+        ArgumentError::NotListed(name) => {
             let detail = format!("it does not take `{name}`, which has a value in this call");
-            Err(unsupported(node, call, Unsupported::Arguments(detail)))
+            AttemptFailure::Unsupported(Unsupported::Arguments(detail))
         }
     }
 }
