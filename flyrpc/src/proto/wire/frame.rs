@@ -122,6 +122,16 @@ pub(crate) enum Body<'a> {
     Chunked(u64),
 }
 
+impl Body<'_> {
+    /// How many bytes it has in all.
+    pub(crate) fn size(&self) -> u64 {
+        match *self {
+            Body::Whole(bytes) => bytes.len() as u64,
+            Body::Chunked(size) => size,
+        }
+    }
+}
+
 /// Which of the two bodies of a call a chunk belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
@@ -147,6 +157,19 @@ pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
         return Err(Malformed::new("frame length"));
     }
     Ok(from.get(head..head + length).map(|frame| (frame, head + length)))
+}
+
+/// How many bytes at the beginning of `from` are whole frames; and an error if what follows them can
+/// be no frame.
+pub(crate) fn whole_frames(from: &[u8]) -> (usize, Result<(), Malformed>) {
+    let mut length = 0;
+    loop {
+        match split(&from[length..]) {
+            Ok(Some((_, next))) => length += next,
+            Ok(None) => return (length, Ok(())),
+            Err(malformed) => return (length, Err(malformed)),
+        }
+    }
 }
 
 /// Reads a frame that [`split`] gave.
