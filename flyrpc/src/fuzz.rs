@@ -24,7 +24,7 @@ use crate::{
 pub fn frames(mut bytes: &[u8]) {
     while let Ok(Some((frame, length))) = frame::split(bytes) {
         assert!(frame.len() < length && length <= bytes.len());
-        match frame::read(frame) {
+        match frame::decode(frame) {
             Ok(Frame::Hello(hello)) => handshake(hello),
             Ok(Frame::State(state)) => drop(State::decode(state)),
             Ok(Frame::Status { status, .. }) => drop(Status::decode(status)),

@@ -12,7 +12,7 @@ use super::outbox::CHUNKS_PER_WRITE;
 use crate::{
     env::StreamWriter,
     proto::wire::{
-        frame::{self, Of},
+        frame::{self, BodyOf},
         ids::RequestId,
     },
 };
@@ -52,7 +52,7 @@ impl Batch {
     }
 
     /// Adds the next bytes of a body.
-    pub(crate) fn add_chunk(&mut self, of: Of, id: RequestId, chunk: Bytes) {
+    pub(crate) fn add_chunk(&mut self, of: BodyOf, id: RequestId, chunk: Bytes) {
         frame::put_chunk_head(of, id, chunk.len(), &mut self.bytes);
         self.chunks.push((self.bytes.len(), chunk));
     }

@@ -184,7 +184,8 @@ impl Incoming {
         self.preface(stream).await?;
         loop {
             if let Some((first, length)) = frame::split(&self.0).map_err(DialError::Malformed)? {
-                let Frame::Hello(hello) = frame::read(first).map_err(DialError::Malformed)? else {
+                let Frame::Hello(hello) = frame::decode(first).map_err(DialError::Malformed)?
+                else {
                     return Err(DialError::Malformed(Malformed::new("frame before the hello")));
                 };
                 let greeting = Hello::decode_with(hello, Some(&me.opening));

@@ -41,7 +41,7 @@ use crate::{
     proto::{
         routing::{Compat, Compats, Endpoint, LinkStatus},
         wire::{
-            frame::{self, GoingAway, RequestHead},
+            frame::{self, GoAway, RequestHead},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -99,7 +99,7 @@ pub(crate) enum LinkEventKind {
     /// It was quiet and is not any more, or the other way round.
     QuietChanged,
     /// The peer asks for no more requests.
-    GoingAway(GoingAway),
+    GoAway(GoAway),
     /// The link is of no more use.
     Ended(LinkError),
 }
@@ -323,9 +323,9 @@ impl Link {
 
     /// Starts no more requests and asks for none. When those under way in both directions are
     /// finished, the link ends.
-    pub(crate) fn retire(&self, reason: GoingAway) {
+    pub(crate) fn retire(&self, reason: GoAway) {
         if !self.retired[OURS].swap(true, Ordering::AcqRel) {
-            self.post(|to| frame::put_going_away(reason, to));
+            self.post(|to| frame::put_go_away(reason, to));
         }
         self.end_if_finished();
     }

@@ -26,7 +26,7 @@ use crate::{
     codec::bytes::Malformed,
     env::yield_once,
     proto::wire::{
-        frame::{self, Body, Frame, GoingAway, Of, RequestHead},
+        frame::{self, Body, BodyOf, Frame, GoAway, RequestHead},
         hello::State,
         ids::RequestId,
         status::Status,
@@ -347,20 +347,13 @@ impl<S: Serve> Reading<'_, S> {
 
     /// Handles the complete frames in the buffer, and tells whether a pong was among them.
     fn frames(&mut self) -> Result<bool, LinkError> {
-        let mut complete = 0;
-        let end = loop {
-            match frame::split(&self.buffer[complete..]) {
-                Ok(Some((_, length))) => complete += length,
-                Ok(None) => break Ok(()),
-                Err(malformed) => break Err(malformed),
-            }
-        };
+        let (complete, end) = frame::complete(&self.buffer);
         // What bodies are parts of, so that none is copied.
         let frames = self.buffer.split_to(complete).freeze();
         let mut pong = false;
         let mut done = 0;
         while let Some((frame, length)) = frame::split(&frames[done..])? {
-            let frame = frame::read(frame)?;
+            let frame = frame::decode(frame)?;
             pong |= matches!(frame, Frame::Pong { .. });
             self.frame(frame, &frames)?;
             done += length;
@@ -385,8 +378,8 @@ impl<S: Serve> Reading<'_, S> {
             Frame::Status { id, status } => {
                 self.answered(id, Response::Status(frames.slice_ref(status)));
             }
-            Frame::Chunk { of: Of::Request, id, bytes } => self.request_chunk(id, bytes)?,
-            Frame::Chunk { of: Of::Reply, id, bytes } => self.reply_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Request, id, bytes } => self.request_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Reply, id, bytes } => self.reply_chunk(id, bytes)?,
             Frame::Cancel { id } => self.cancel(id),
             Frame::Ping { stamp } => {
                 let now = self.link.clock_micros();
@@ -395,7 +388,7 @@ impl<S: Serve> Reading<'_, S> {
             }
             Frame::Pong { echo, stamp } => self.pong(echo, stamp),
             Frame::State(state) => self.state(State::decode(state)?),
-            Frame::GoingAway { reason } => self.going_away(reason),
+            Frame::GoAway { reason } => self.going_away(reason),
         }
         Ok(())
     }
@@ -417,9 +410,9 @@ impl<S: Serve> Reading<'_, S> {
         }
     }
 
-    fn going_away(&mut self, reason: GoingAway) {
+    fn going_away(&mut self, reason: GoAway) {
         let again = self.link.retired[THEIRS].swap(true, Ordering::AcqRel);
-        let leaves = reason == GoingAway::Leaving;
+        let leaves = reason == GoAway::Leaving;
         let said_before = leaves && self.link.left.swap(true, Ordering::AcqRel);
         // Once for each reason there is, a second goodbye is news.
         if again && (!leaves || said_before) {
@@ -427,8 +420,8 @@ impl<S: Serve> Reading<'_, S> {
         }
         // Calls that wait for space must look for another link.
         self.link.space.notify_waiters();
-        self.link.announce(LinkEventKind::GoingAway(reason));
-        self.link.retire(GoingAway::Superseded);
+        self.link.announce(LinkEventKind::GoAway(reason));
+        self.link.retire(GoAway::Replaced);
     }
 
     fn request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
