@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::proto::wire::{
-    frame::{self, Of},
+    frame::{self, BodyOf},
     ids::RequestId,
 };
 
@@ -50,7 +50,7 @@ impl Batch {
     }
 
     /// Adds the next bytes of a body.
-    pub(crate) fn add_chunk(&mut self, of: Of, id: RequestId, chunk: Bytes) {
+    pub(crate) fn add_chunk(&mut self, of: BodyOf, id: RequestId, chunk: Bytes) {
         frame::put_chunk_head(of, id, chunk.len(), &mut self.bytes);
         self.chunks.push((self.bytes.len(), chunk));
     }

@@ -134,7 +134,7 @@ impl HelloReader {
             return Ok(None);
         }
         let Some((first, length)) = frame::split(&self.buffer)? else { return Ok(None) };
-        let Frame::Hello(hello) = frame::read(first)? else {
+        let Frame::Hello(hello) = frame::decode(first)? else {
             return Err(Malformed::new("frame before the hello").into());
         };
         let outcome = Hello::decode_with(hello, Some(&local.encoded))?;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::batch::{Batch, CHUNKS_PER_WRITE};
 use crate::proto::wire::{
-    frame::{self, Body, CHUNK, INLINE_BODY_MAX, Of, RequestHead},
+    frame::{self, Body, BodyOf, CHUNK, INLINE_BODY_MAX, RequestHead},
     ids::RequestId,
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct LongBody {
-    of: Of,
+    of: BodyOf,
     id: RequestId,
     rest: Bytes,
     begun: bool,
@@ -105,7 +105,7 @@ impl Outbox {
         let place = if body.len() > INLINE_BODY_MAX {
             let place =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
-            self.long(Of::Request, head.id, Bytes::from(std::mem::take(body)));
+            self.long(BodyOf::Request, head.id, Bytes::from(std::mem::take(body)));
             place
         } else {
             frame::put_request(head, Body::Whole(body), &mut self.frames)
@@ -117,19 +117,19 @@ impl Outbox {
     pub(crate) fn reply(&mut self, id: RequestId, body: Vec<u8>) {
         if body.len() > INLINE_BODY_MAX {
             frame::put_reply(id, Body::Chunked(body.len() as u64), &mut self.frames);
-            self.long(Of::Reply, id, Bytes::from(body));
+            self.long(BodyOf::Reply, id, Bytes::from(body));
         } else {
             frame::put_reply(id, Body::Whole(&body), &mut self.frames);
         }
     }
 
-    fn long(&mut self, of: Of, id: RequestId, rest: Bytes) {
+    fn long(&mut self, of: BodyOf, id: RequestId, rest: Bytes) {
         self.long.push_back(LongBody { of, id, rest, begun: false });
     }
 
     /// Drops what is left of a request, and returns how much was taken.
     pub(crate) fn give_up(&mut self, id: RequestId, place: Offset) -> GivenUp {
-        let body = self.long.iter().position(|body| body.of == Of::Request && body.id == id);
+        let body = self.long.iter().position(|body| body.of == BodyOf::Request && body.id == id);
         let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
         if !place.is_before(self.taken) {
             self.frames[(place.at - self.taken) as usize] = frame::VOID;
@@ -143,12 +143,12 @@ impl Outbox {
 
     /// Whether a part of a request's body has not been taken, so that the peer cannot start it.
     pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
-        self.long.iter().any(|body| body.of == Of::Request && body.id == id)
+        self.long.iter().any(|body| body.of == BodyOf::Request && body.id == id)
     }
 
     /// Drops a reply that nobody waits for, unless its first chunk was taken.
     pub(crate) fn forget_reply(&mut self, id: RequestId) {
-        self.long.retain(|body| body.of != Of::Reply || body.id != id || body.begun);
+        self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.begun);
     }
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
@@ -211,7 +211,7 @@ mod tests {
     fn summary(mut batch: &[u8]) -> Vec<String> {
         let mut seen = Vec::new();
         while let Some((frame, length)) = frame::split(batch).unwrap() {
-            seen.push(match frame::read(frame).unwrap() {
+            seen.push(match frame::decode(frame).unwrap() {
                 Frame::Void => "void".to_owned(),
                 Frame::Request(head, _) => format!("request {}", head.id),
                 Frame::Reply { id, .. } => format!("reply {id}"),

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Cluster, DIAL_TIEBREAK_DELAY, Leaving};
 use crate::{
-    proto::wire::frame::GoingAway,
+    proto::wire::frame::GoAway,
     runtime::{
         link::{self, Handshaken, Link, LinkError, LinkEventKind, LinkParams},
         shared::Command,
@@ -54,7 +54,7 @@ impl Cluster {
                 former.end(LinkError::Closed);
             } else if *me < boot {
                 // One of the two nodes decides, so that both use the same link.
-                former.drain(GoingAway::Superseded);
+                former.drain(GoAway::Replaced);
             }
         }
         if let Some(surplus) = peer.links.get(LINKS) {
@@ -88,8 +88,8 @@ impl Cluster {
                 self.tell_of_state(link);
             }
             LinkEventKind::QuietChanged => {}
-            LinkEventKind::GoingAway(GoingAway::Superseded) => {}
-            LinkEventKind::GoingAway(GoingAway::Leaving) => {
+            LinkEventKind::GoAway(GoAway::Replaced) => {}
+            LinkEventKind::GoAway(GoAway::Leaving) => {
                 if let Some(peer) = peer
                     && peer.info.as_ref() == Some(link.peer())
                 {
@@ -159,7 +159,7 @@ impl Cluster {
         let now = self.now();
         self.membership.leave(now);
         self.drain_membership();
-        self.links().for_each(|link| link.drain(GoingAway::Leaving));
+        self.links().for_each(|link| link.drain(GoAway::Leaving));
         self.leaving = Some(Leaving { until: now + within, at_most: now + at_most, done });
     }
 

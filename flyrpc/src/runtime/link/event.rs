@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::Link;
-use crate::proto::{link::lifecycle::LinkError, wire::frame::GoingAway};
+use crate::proto::{link::lifecycle::LinkError, wire::frame::GoAway};
 
 /// Something happened to a link.
 pub(crate) struct LinkEvent {
@@ -17,7 +17,7 @@ pub(crate) enum LinkEventKind {
     /// The link became quiet, or recovered.
     QuietChanged,
     /// The peer asks for no more requests.
-    GoingAway(GoingAway),
+    GoAway(GoAway),
     /// The link is of no more use.
     Ended(LinkError),
 }

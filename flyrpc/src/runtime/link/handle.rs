@@ -36,7 +36,7 @@ use crate::{
         },
         routing::{Compats, Endpoint, LinkStatus},
         wire::{
-            frame::{self, GoingAway},
+            frame::{self, GoAway},
             hello::State,
         },
     },
@@ -213,9 +213,9 @@ impl Link {
 
     /// Starts no more requests and asks for none. When those in flight in both directions are
     /// finished, the link ends.
-    pub(crate) fn drain(&self, reason: GoingAway) {
+    pub(crate) fn drain(&self, reason: GoAway) {
         if self.lifecycle.drain() {
-            frame::put_going_away(reason, self.outbox().frames());
+            frame::put_go_away(reason, self.outbox().frames());
             self.wake_writer();
         }
         self.end_if_drained();
@@ -265,14 +265,14 @@ impl Link {
     }
 
     /// The peer starts no more requests.
-    pub(super) fn on_going_away(self: &Arc<Self>, reason: GoingAway) {
-        if !self.lifecycle.on_go_away(reason == GoingAway::Leaving) {
+    pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
+        if !self.lifecycle.on_go_away(reason == GoAway::Leaving) {
             return;
         }
         // Calls that wait for room must look for another link.
         self.signals.room.notify_waiters();
-        self.announce(LinkEventKind::GoingAway(reason));
-        self.drain(GoingAway::Superseded);
+        self.announce(LinkEventKind::GoAway(reason));
+        self.drain(GoAway::Replaced);
     }
 
     pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {

@@ -25,7 +25,7 @@ use crate::{
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
         wire::{
-            frame::{self, Body, Frame, Of, RequestHead},
+            frame::{self, Body, BodyOf, Frame, RequestHead},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -232,7 +232,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         let mut pong = false;
         let mut done = 0;
         while let Some((frame, length)) = frame::split(&frames[done..])? {
-            let frame = frame::read(frame)?;
+            let frame = frame::decode(frame)?;
             pong |= matches!(frame, Frame::Pong { .. });
             self.on_frame(frame, &frames)?;
             done += length;
@@ -257,8 +257,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Status { id, status } => {
                 self.on_response(id, Response::Status(frames.slice_ref(status)));
             }
-            Frame::Chunk { of: Of::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
-            Frame::Chunk { of: Of::Reply, id, bytes } => self.on_reply_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Reply, id, bytes } => self.on_reply_chunk(id, bytes)?,
             Frame::Cancel { id } => self.on_cancel(id),
             Frame::Ping { stamp } => {
                 let now = self.micros();
@@ -274,7 +274,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 }
             }
             Frame::State(state) => self.link.on_state(State::decode(state)?),
-            Frame::GoingAway { reason } => self.link.on_going_away(reason),
+            Frame::GoAway { reason } => self.link.on_go_away(reason),
         }
         Ok(())
     }

@@ -76,7 +76,7 @@ impl FrameReader {
     /// Takes all whole frames that are buffered, and an error if what follows them is no frame. The
     /// frames are in one piece of memory, so that bodies can be parts of it and none is copied.
     pub(super) fn take_frames(&mut self) -> (Bytes, Result<(), Malformed>) {
-        let (length, rest) = frame::whole_frames(&self.buffer);
+        let (length, rest) = frame::complete(&self.buffer);
         (self.buffer.split_to(length).freeze(), rest)
     }
 
