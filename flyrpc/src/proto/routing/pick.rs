@@ -110,7 +110,7 @@ mod tests {
         }
 
         fn considers_primary(&self, region: &Region) -> bool {
-            *region == Region::from(self.primary)
+            region.as_str() == self.primary
         }
     }
 

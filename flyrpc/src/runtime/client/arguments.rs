@@ -1,7 +1,7 @@
 //! Encodes the arguments of a call for the node that is to decode them.
 
 use crate::{
-    codec::{ArgsWriter, ArgumentError, Listed},
+    codec::{AcceptedArgs, ArgsWriter, ArgumentError},
     error::Unsupported,
     proto::{
         routing::{AttemptFailure, Compat, Compats},
@@ -24,9 +24,10 @@ pub(super) fn encode<R: Request>(
         Compat::Callable { method, missing_args } => (*method, missing_args),
         Compat::Incompatible(why) => return Err(AttemptFailure::Unsupported(why.clone())),
     };
-    let is_listed = |name: &str| !missing.contains(&name);
-    let listed = if missing.is_empty() { Listed::All } else { Listed::Only(&is_listed) };
-    let mut writer = ArgsWriter::new(to, R::methods()[at].arguments.len(), listed);
+    let accepts = |name: &str| !missing.contains(&name);
+    let accepted =
+        if missing.is_empty() { AcceptedArgs::All } else { AcceptedArgs::Only(&accepts) };
+    let mut writer = ArgsWriter::new(to, R::methods()[at].arguments.len(), accepted);
     catch_panic("encoding", || request.encode(&mut writer)).map_err(failure)?;
     writer.finish();
     if to.len() > limit {
@@ -39,7 +40,7 @@ pub(super) fn encode<R: Request>(
 fn failure(error: ArgumentError) -> AttemptFailure {
     match error {
         ArgumentError::Encode(source) => AttemptFailure::Encode(source),
-        ArgumentError::NotListed(name) => {
+        ArgumentError::NotAccepted(name) => {
             let detail = format!("it does not take `{name}`, which has a value in this call");
             AttemptFailure::Unsupported(Unsupported::Arguments(detail))
         }

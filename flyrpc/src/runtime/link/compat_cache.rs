@@ -1,0 +1,52 @@
+//! How the services of one peer match the traits that this process calls.
+
+use std::{any::TypeId, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    proto::routing::{CallerTrait, Compats},
+    types::{NodeInfo, ServiceSpec},
+};
+
+/// The comparison of each trait with the peer's services, made once.
+#[derive(Debug, Default)]
+pub(super) struct CompatCache {
+    by_trait: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
+}
+
+impl CompatCache {
+    /// How the methods of a caller's trait match what `peer` serves.
+    pub(super) fn get(
+        &self,
+        caller: &CallerTrait,
+        peer: &NodeInfo,
+        services: &[ServiceSpec],
+    ) -> Arc<Compats> {
+        if let Some((_, compats)) = self.by_trait.load().iter().find(|(id, _)| *id == caller.id) {
+            return Arc::clone(compats);
+        }
+        self.compare(caller, peer, services)
+    }
+
+    #[cold]
+    fn compare(
+        &self,
+        caller: &CallerTrait,
+        peer: &NodeInfo,
+        services: &[ServiceSpec],
+    ) -> Arc<Compats> {
+        let new: Arc<Compats> = caller.compare(services).into();
+        let before = self.by_trait.rcu(|known| {
+            let mut known = Vec::clone(known);
+            known.push((caller.id, Arc::clone(&new)));
+            known
+        });
+        let incompatible = caller.incompatibilities(&new);
+        if !incompatible.is_empty() && before.iter().all(|(id, _)| *id != caller.id) {
+            let (node, service) = (peer, caller.service);
+            tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
+        }
+        new
+    }
+}
