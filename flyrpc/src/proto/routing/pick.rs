@@ -81,7 +81,7 @@ mod tests {
     use crate::{
         error::{Refusal, Unsupported},
         proto::{
-            routing::{CallerTrait, Compats},
+            routing::compat::{CallerTrait, Compats},
             wire::ids::MethodIndex,
         },
         types::{NodeId, NodeInfo, Region},

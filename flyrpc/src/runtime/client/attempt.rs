@@ -11,7 +11,7 @@ use crate::{
         wire::ids::MethodIndex,
     },
     runtime::{
-        link::{Link, Lost, OutboundCall, Response},
+        link::{Link, Lost, OutboundCall, PendingCall, Response},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, Request},
@@ -46,14 +46,7 @@ pub(super) async fn attempt<R: Request>(
             retain(body);
             pending
         }
-        None => {
-            let send = Box::pin(link.send(outbound, &mut body));
-            match timeout(call.remaining(node.env().now()), send).await {
-                Ok(Ok(pending)) => pending,
-                Ok(Err(_closed)) => return Err(AttemptEnd::LinkClosed),
-                Err(_elapsed) => return Err(AttemptFailure::Timeout { sent: false }.into()),
-            }
-        }
+        None => Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?,
     };
     recorder.start(link.peer(), Some(request_bytes));
     let response = match timeout(call.remaining(node.env().now()), &mut pending).await {
@@ -77,6 +70,20 @@ pub(super) async fn attempt<R: Request>(
             Err(failure.into())
         }
         Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn send_when_there_is_room(
+    node: &NodeShared,
+    call: &Call,
+    link: &Arc<Link>,
+    outbound: OutboundCall,
+    mut body: Vec<u8>,
+) -> Result<PendingCall, AttemptEnd> {
+    match timeout(call.remaining(node.env().now()), link.send(outbound, &mut body)).await {
+        Ok(Ok(pending)) => Ok(pending),
+        Ok(Err(_closed)) => Err(AttemptEnd::LinkClosed),
+        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     arguments::encode,
     call::Call,
     record::AttemptRecorder,
-    response::{decode, failure},
+    response::{decode, status_failure},
 };
 use crate::{
     error::Unsupported,
@@ -112,7 +112,7 @@ pub(super) async fn call_encoded<R: Request>(
             recorder.reply(reply.len());
             decode::<R>(node, request.method(), Response::Reply(reply.into()))
         }
-        Err(status) => Err(failure(node, status)),
+        Err(status) => Err(status_failure(node, status)),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Calls that go to other nodes: does what [`Retry`] decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout;
 
@@ -56,12 +60,11 @@ async fn retry<R: Request>(
     first: Option<(NodeInfo, AttemptEnd)>,
     recorder: &mut AttemptRecorder<'_>,
 ) -> Result<R::Response, CallFailure> {
-    let now = || node.env().now().into_std();
     let mut retry = Retry::new(call.retry_policy());
     let mut step = match first {
         Some((first, end)) => {
             let number = retry.start(&first);
-            retry.on_ended(number, end, now())
+            retry.on_ended(number, end, now(node))
         }
         None => Step::Pick,
     };
@@ -70,23 +73,9 @@ async fn retry<R: Request>(
             Step::Pick if node.is_shut_down() => retry.on_shut_down(),
             Step::Pick => {
                 version = node.version();
-                let caller = caller_trait::<R>();
-                match pick_node(node, call, &caller, request.method(), Some(&retry)) {
-                    Picked::Send(link, compats) => {
-                        let number = retry.start(link.peer());
-                        let outcome =
-                            attempt(node, call, request, &link, compats, number, recorder).await;
-                        recorder.end(outcome.as_ref().err().and_then(AttemptEnd::failure));
-                        match outcome {
-                            Ok(response) => return Ok(response),
-                            Err(end) => retry.on_ended(number, end, now()),
-                        }
-                    }
-                    Picked::Dial(to) => {
-                        let dialed = dial(node, call, &to).await;
-                        retry.on_dialed(to, dialed)
-                    }
-                    Picked::Nobody(none) => retry.on_no_candidate(none, now()),
+                match pick_and_try(node, call, request, &mut retry, recorder).await {
+                    ControlFlow::Break(response) => return Ok(response),
+                    ControlFlow::Continue(step) => step,
                 }
             }
             Step::WaitForChange { at_most } => {
@@ -97,6 +86,33 @@ async fn retry<R: Request>(
             Step::Fail(failure) => return Err(failure),
         }
     }
+}
+
+/// Picks a node, and makes an attempt on it or dials it.
+async fn pick_and_try<R: Request>(
+    node: &NodeShared,
+    call: &Call,
+    request: &R,
+    retry: &mut Retry,
+    recorder: &mut AttemptRecorder<'_>,
+) -> ControlFlow<R::Response, Step> {
+    let picked = pick_node(node, call, &caller_trait::<R>(), request.method(), Some(retry));
+    ControlFlow::Continue(match picked {
+        Picked::Send(link, compats) => {
+            let number = retry.start(link.peer());
+            let outcome = attempt(node, call, request, &link, compats, number, recorder).await;
+            recorder.end(outcome.as_ref().err().and_then(AttemptEnd::failure));
+            match outcome {
+                Ok(response) => return ControlFlow::Break(response),
+                Err(end) => retry.on_ended(number, end, now(node)),
+            }
+        }
+        Picked::Dial(to) => {
+            let dialed = dial(node, call, &to).await;
+            retry.on_dialed(to, dialed)
+        }
+        Picked::Nobody(none) => retry.on_no_candidate(none, now(node)),
+    })
 }
 
 async fn dial(node: &NodeShared, call: &Call, to: &NodeInfo) -> Dialed {
@@ -150,6 +166,10 @@ fn pick_node(
         Choice::Nobody(known) => CallFailure::NoNode(known),
     };
     Picked::Nobody(NoCandidate { failure, discovery_ready: table.ready })
+}
+
+fn now(node: &NodeShared) -> Instant {
+    node.env().now().into_std()
 }
 
 fn unsupported(node: &NodeInfo, why: Unsupported) -> CallFailure {

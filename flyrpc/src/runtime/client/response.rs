@@ -30,7 +30,7 @@ pub(super) fn decode<R: Request>(
 
 fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
-        Ok(status) => failure(node, status),
+        Ok(status) => status_failure(node, status),
         Err(UnknownStatus { executed: true }) => {
             let message = "an error that this version does not know";
             AttemptFailure::BadReply(BodyError::new("", message))
@@ -42,7 +42,7 @@ fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
 }
 
 /// What a status of the serving node means for the caller, which is this node.
-pub(super) fn failure(node: &NodeShared, status: Status) -> AttemptFailure {
+pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailure {
     match status {
         Status::NotPrimary { theirs } => {
             AttemptFailure::NotPrimary { theirs, ours: node.primary_region().clone() }
