@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
-use super::Region;
+use super::region::Region;
 
 /// One boot of one node: its name, and a number drawn at random when it started.
 ///

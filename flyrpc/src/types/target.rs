@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{NodeId, Region};
+use super::{node::NodeId, region::Region};
 
 /// What a call was aimed at, as [`RpcError::NoNode`](crate::error::RpcError::NoNode) reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
