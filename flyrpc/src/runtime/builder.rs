@@ -203,7 +203,7 @@ impl NodeBuilder {
     /// Whether calls that run on this very node are encoded and decoded all the same; by default
     /// they are not. For tests: with it a type that does not survive the wire, or a body larger than
     /// [`max_body`](NodeBuilder::max_body), shows in a test with one node. They still run in this
-    /// process, and [`Context::is_local`](super::node::context::Context::is_local) says so.
+    /// process, and [`Context::is_local`](crate::runtime::context::Context::is_local) says so.
     pub fn encode_local_calls(mut self, encode: bool) -> Self {
         self.encode_local_calls = encode;
         self
@@ -276,10 +276,10 @@ impl NodeBuilder {
             encode_local_calls,
             observer,
         };
-        let hub = NodeShared::new(env, me, told, server, commands);
-        let handle = Handle::keeping(Arc::clone(&hub));
+        let shared = NodeShared::new(env, me, told, server, commands);
+        let handle = Handle::strong(Arc::clone(&shared));
         cluster::start(ClusterParams {
-            hub,
+            shared,
             commands: receiver,
             sockets,
             membership,

@@ -5,16 +5,16 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{Cluster, Message};
 use crate::{
     runtime::link::{self, DialError},
-    types,
+    types::{self, NoSupport},
 };
 
 impl Cluster {
     pub(super) fn look_up(&mut self) {
         let due = self.discovery.due(self.now());
         for name in due.resolve {
-            let (env, to) = (Arc::clone(self.hub.env()), self.sender.clone());
-            let stop = self.hub.stop().clone();
-            self.hub.env().spawn(Box::pin(async move {
+            let (env, to) = (Arc::clone(self.shared.env()), self.sender.clone());
+            let stop = self.shared.stop().clone();
+            self.shared.env().spawn(Box::pin(async move {
                 let answer = tokio::select! {
                     biased;
                     () = stop.cancelled() => return,
@@ -51,9 +51,9 @@ impl Cluster {
             return;
         }
         let (me, env, to) =
-            (self.introduce.introduction(), Arc::clone(self.hub.env()), self.sender.clone());
-        let stop = self.hub.stop().clone();
-        self.hub.env().spawn(Box::pin(async move {
+            (self.introduce.introduction(), Arc::clone(self.shared.env()), self.sender.clone());
+        let stop = self.shared.stop().clone();
+        self.shared.env().spawn(Box::pin(async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
@@ -64,7 +64,7 @@ impl Cluster {
     }
 
     pub(super) fn dialled(&mut self, addr: SocketAddr, error: Option<&DialError>) {
-        let (now, random) = (self.now(), self.hub.env().random());
+        let (now, random) = (self.now(), self.shared.env().random());
         let Some(peer) = self.peers.get_mut(addr) else { return };
         let before = peer.support();
         peer.dialled(now, error, random);
@@ -80,5 +80,30 @@ impl Cluster {
         tracing::warn!(%addr, %error, "no flyrpc node of this cluster answers there; it is asked again from time to time");
         let node = peer.info.clone();
         self.news.push(types::Event::SupportChanged { addr, node, support: after });
+    }
+}
+
+impl From<&DialError> for NoSupport {
+    fn from(error: &DialError) -> Self {
+        match error {
+            DialError::Connect(error) => NoSupport::Unreachable(error.to_string()),
+            DialError::ConnectTimeout => NoSupport::Unreachable(error.to_string()),
+            DialError::HandshakeTimeout => NoSupport::Mute,
+            DialError::ClosedDuringHandshake => {
+                NoSupport::NotFlyrpc("it hung up without a word".to_owned())
+            }
+            DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
+            DialError::Broken(error) => {
+                NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
+            }
+            DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
+            DialError::OtherVersions { first, last, .. } => {
+                NoSupport::Protocol { first: *first, last: *last }
+            }
+            DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
+            DialError::SelfConnect => NoSupport::Oneself,
+            DialError::SameAddress(_) => NoSupport::SameAddress,
+            DialError::Unfit { .. } => NoSupport::NotFlyrpc(error.to_string()),
+        }
     }
 }

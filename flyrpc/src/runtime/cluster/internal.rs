@@ -51,7 +51,7 @@ impl Internal for Answers {
     async fn exchange(&self, digests: Vec<u64>) -> Exchange {
         let (reply, result) = oneshot::channel();
         // Without the task, which ends when the node is shut down, there is nothing to exchange.
-        let _ = self.commands.send(Command::Exchange { from: caller(), digests, reply });
+        let _ = self.commands.send(Command::SyncDigest { from: caller(), digests, reply });
         let (digests, members) = result.await.unwrap_or_default();
         Exchange { digests, members }
     }
@@ -59,7 +59,7 @@ impl Internal for Answers {
     async fn learn(&self, members: Vec<MemberState>) {
         let (done, result) = oneshot::channel();
         // As above. Waiting bounds how much of what peers say piles up.
-        let _ = self.commands.send(Command::Learn { from: caller(), members, done });
+        let _ = self.commands.send(Command::PushMembers { from: caller(), members, done });
         let _ = result.await;
     }
 }

@@ -22,32 +22,32 @@ impl Cluster {
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
     pub(super) fn linked(&mut self, established: Handshaken) {
         let (addr, said) = (established.peer().addr(), Arc::clone(established.said()));
-        let (events, to) = (self.hub.commands().clone(), self.hub.env());
+        let (events, to) = (self.shared.commands().clone(), self.shared.env());
         let link = Link::start(
             established,
             LinkParams {
                 env: Arc::clone(to),
-                serve: Arc::clone(self.hub.server()),
+                serve: Arc::clone(self.shared.server()),
                 events: Box::new(move |event| {
                     // The node is shut down if nobody receives it.
                     let _ = events.send(Command::Link(event));
                 }),
                 heartbeat: self.introduce.heartbeat,
-                max_body: self.hub.max_body(),
+                max_body: self.shared.max_body(),
             },
         );
         if self.leaving.is_some() {
             return link.abort(LinkError::ShutDown);
         }
-        self.hub.tell(&Observed::LinkOpened(link.peer()));
+        self.shared.notify(&Observed::LinkOpened(link.peer()));
         // What this node accepts may have changed since it introduced itself.
-        let state = self.hub.server().state();
+        let state = self.shared.server().state();
         if !Arc::ptr_eq(&said, &state) {
             link.send_state(&state);
         }
         let now = self.now();
         let peer = self.peers.at(addr);
-        let (boot, me) = (link.peer().id().clone(), self.hub.me().id());
+        let (boot, me) = (link.peer().id().clone(), self.shared.me().id());
         for former in peer.links.iter().filter(|link| link.is_open()) {
             if *former.peer().id() != boot {
                 // That boot's process is gone, or another would not have its address.
@@ -98,12 +98,12 @@ impl Cluster {
             }
             LinkEventKind::Ended(error) => {
                 let Some(peer) = peer else { return };
-                let random = self.hub.env().random();
+                let random = self.shared.env().random();
                 let before = peer.links.len();
                 peer.links.retain(|other| !Arc::ptr_eq(other, link));
                 // One that came while this node was leaving was never taken up.
                 if peer.links.len() < before {
-                    self.hub.tell(&Observed::LinkClosed(link.peer(), &error.to_string()));
+                    self.shared.notify(&Observed::LinkClosed(link.peer(), &error.to_string()));
                 }
                 if peer.links.iter().all(|other| other.peer().id() != link.peer().id()) {
                     self.disagreeing.remove(link.peer().id());
@@ -116,7 +116,7 @@ impl Cluster {
                 }
                 tracing::warn!(node = %link.peer(), %error, "link lost");
                 // Both ends lose a link at once, and one dials again.
-                let first = *self.hub.me().id() < *link.peer().id();
+                let first = *self.shared.me().id() < *link.peer().id();
                 let courtesy = if first { Duration::ZERO } else { DIAL_TIEBREAK_DELAY };
                 peer.unlinked(now, courtesy, random);
             }
@@ -128,7 +128,7 @@ impl Cluster {
         let (node, state) = (link.peer(), link.state());
         let accepting = state.accepting && !state.draining;
         tracing::info!(%node, accepting, withdrawn = ?state.withdrawn, "node accepts other calls");
-        self.hub.emit(types::Event::SupportChanged {
+        self.shared.emit(types::Event::SupportChanged {
             addr: node.addr(),
             node: Some(node.clone()),
             support: types::Support::Supported,
@@ -137,7 +137,7 @@ impl Cluster {
 
     pub(super) fn compare_primary(&mut self, link: &Link) {
         let (theirs, ours) =
-            (link.state().primary_region.clone(), self.hub.primary_region().clone());
+            (link.state().primary_region.clone(), self.shared.primary_region().clone());
         let id = link.peer().id();
         if theirs == ours {
             self.disagreeing.remove(id);
@@ -174,7 +174,7 @@ impl Cluster {
         {
             // Whoever shut the node down may have stopped waiting.
             let _ = leaving.done.send(());
-            self.hub.stop().cancel();
+            self.shared.stop().cancel();
         }
     }
 }

@@ -9,7 +9,6 @@ mod dial;
 mod internal;
 mod links;
 mod peer;
-pub(crate) mod peer_snapshot;
 mod peer_table;
 mod snapshot;
 mod sockets;
@@ -67,7 +66,7 @@ enum Message {
 
 /// What the task needs to begin.
 pub(crate) struct ClusterParams {
-    pub(crate) hub: Arc<NodeShared>,
+    pub(crate) shared: Arc<NodeShared>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) sockets: Sockets,
     pub(crate) membership: Membership,
@@ -78,26 +77,34 @@ pub(crate) struct ClusterParams {
     pub(crate) epoch: Instant,
 }
 
-/// Starts the task, and those around it. They end when the hub's `stop` is cancelled, which it is when
+/// Starts the task, and those around it. They end when the shared's `stop` is cancelled, which it is when
 /// this task has ended.
 pub(crate) fn start(beginning: ClusterParams) {
-    let ClusterParams { hub, commands, sockets, membership, discovery, cluster, heartbeat, epoch } =
-        beginning;
+    let ClusterParams {
+        shared,
+        commands,
+        sockets,
+        membership,
+        discovery,
+        cluster,
+        heartbeat,
+        epoch,
+    } = beginning;
     let (sender, messages) = mpsc::unbounded_channel();
-    let datagrams = sockets::sender(&hub, Arc::clone(&sockets.datagram));
-    let introduce = LocalHelloSource::new(&hub, cluster, heartbeat);
+    let datagrams = sockets::sender(&shared, Arc::clone(&sockets.datagram));
+    let introduce = LocalHelloSource::new(&shared, cluster, heartbeat);
     let accepting = introduce.clone();
-    hub.env().spawn(Box::pin(sockets::accept(
-        Arc::clone(&hub),
+    shared.env().spawn(Box::pin(sockets::accept(
+        Arc::clone(&shared),
         sockets.listener,
         move || accepting.introduction(),
         sender.clone(),
     )));
     let (received, gossip) = mpsc::channel(sockets::DATAGRAMS);
-    hub.env().spawn(Box::pin(sockets::receive(Arc::clone(&hub), sockets.datagram, received)));
-    let now = hub.env().now().saturating_duration_since(epoch);
+    shared.env().spawn(Box::pin(sockets::receive(Arc::clone(&shared), sockets.datagram, received)));
+    let now = shared.env().now().saturating_duration_since(epoch);
     let mut task = Cluster {
-        client: InternalClient::from_routed(Routed::new(Handle::loose(Arc::clone(&hub)))),
+        client: InternalClient::from_routed(Routed::new(Handle::weak(Arc::clone(&shared)))),
         introduce,
         sender,
         datagrams,
@@ -114,54 +121,54 @@ pub(crate) fn start(beginning: ClusterParams) {
         changed: true,
         leaving: None,
         news: Vec::new(),
-        hub: Arc::clone(&hub),
+        shared: Arc::clone(&shared),
     };
     task.add_seeds(task.discovery.addresses().collect());
     task.step();
-    hub.env().spawn(Box::pin(task.run(commands, messages, gossip)));
+    shared.env().spawn(Box::pin(task.run(commands, messages, gossip)));
 }
 
 /// Makes what this node says of itself on a new link.
 #[derive(Clone)]
 struct LocalHelloSource {
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     cluster: String,
     heartbeat: Duration,
     last: Arc<ArcSwap<LocalHello>>,
 }
 
 impl LocalHelloSource {
-    fn new(hub: &Arc<NodeShared>, cluster: String, heartbeat: Duration) -> Self {
-        let first = LocalHelloSource::make(hub, &cluster, heartbeat, hub.server().state());
+    fn new(shared: &Arc<NodeShared>, cluster: String, heartbeat: Duration) -> Self {
+        let first = LocalHelloSource::make(shared, &cluster, heartbeat, shared.server().state());
         let last = Arc::new(ArcSwap::from(first));
-        LocalHelloSource { hub: Arc::clone(hub), cluster, heartbeat, last }
+        LocalHelloSource { shared: Arc::clone(shared), cluster, heartbeat, last }
     }
 
     /// The last introduction, unless this node accepts other calls by now.
     fn introduction(&self) -> Arc<LocalHello> {
-        let (last, state) = (self.last.load_full(), self.hub.server().state());
+        let (last, state) = (self.last.load_full(), self.shared.server().state());
         if Arc::ptr_eq(&last.state, &state) {
             return last;
         }
-        let new = LocalHelloSource::make(&self.hub, &self.cluster, self.heartbeat, state);
+        let new = LocalHelloSource::make(&self.shared, &self.cluster, self.heartbeat, state);
         self.last.store(Arc::clone(&new));
         new
     }
 
     fn make(
-        hub: &NodeShared,
+        shared: &NodeShared,
         cluster: &str,
         heartbeat: Duration,
         state: Arc<State>,
     ) -> Arc<LocalHello> {
-        let (node, services) = (hub.me().clone(), hub.server().specs());
-        let opening = EncodedHello::new(cluster, &node, hub.max_body() as u64, services, &state);
+        let (node, services) = (shared.me().clone(), shared.server().specs());
+        let opening = EncodedHello::new(cluster, &node, shared.max_body() as u64, services, &state);
         Arc::new(LocalHello { cluster: cluster.to_owned(), node, state, opening, heartbeat })
     }
 }
 
 struct Cluster {
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     client: InternalClient,
     introduce: LocalHelloSource,
     sender: mpsc::UnboundedSender<Message>,
@@ -197,7 +204,7 @@ struct Leaving {
 /// tell the calls that wait.
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.hub.end();
+        self.shared.end();
         self.links().for_each(|link| link.abort(LinkError::ShutDown));
     }
 }
@@ -209,7 +216,7 @@ impl Cluster {
         mut messages: mpsc::UnboundedReceiver<Message>,
         mut gossip: mpsc::Receiver<Vec<u8>>,
     ) {
-        let stop = self.hub.stop().clone();
+        let stop = self.shared.stop().clone();
         while !stop.is_cancelled() {
             let pause = self.next_step().saturating_sub(self.now());
             tokio::select! {
@@ -236,12 +243,12 @@ impl Cluster {
         for link in self.links() {
             link.abort(LinkError::ShutDown);
             let why = link.error().unwrap_or(LinkError::ShutDown).to_string();
-            self.hub.tell(&Observed::LinkClosed(link.peer(), &why));
+            self.shared.notify(&Observed::LinkClosed(link.peer(), &why));
         }
     }
 
     fn now(&self) -> Duration {
-        self.hub.env().now().saturating_duration_since(self.epoch)
+        self.shared.env().now().saturating_duration_since(self.epoch)
     }
 
     /// When [`step`](Self::step) next has something to do, if nothing else happens.
@@ -303,10 +310,10 @@ impl Cluster {
             }
             Command::Link(LinkEvent { link, kind }) => self.link_event(&link, kind),
             Command::StateChanged => {
-                let state = self.hub.server().state();
+                let state = self.shared.server().state();
                 self.links().for_each(|link| link.send_state(&state));
             }
-            Command::Exchange { from, digests, reply } => {
+            Command::SyncDigest { from, digests, reply } => {
                 let answer = (self.membership.digests(), self.membership.difference(&digests));
                 if answer.0 == digests {
                     self.compared(from);
@@ -314,7 +321,7 @@ impl Cluster {
                 // The peer may have given up.
                 let _ = reply.send(answer);
             }
-            Command::Learn { from, members, done } => {
+            Command::PushMembers { from, members, done } => {
                 self.learn(&members);
                 self.compared(from);
                 // The peer may have given up.
@@ -368,7 +375,7 @@ impl Cluster {
             self.changed = true;
             match event {
                 membership::Event::Up(node) => {
-                    let first = *self.hub.me().id() < *node.id();
+                    let first = *self.shared.me().id() < *node.id();
                     let peer = self.peers.at(node.addr());
                     peer.member = true;
                     if peer.link().is_none() && peer.info.as_ref() != Some(&node) {

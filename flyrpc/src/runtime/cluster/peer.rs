@@ -8,7 +8,7 @@ use crate::{
     proto::routing::Entry,
     runtime::{
         link::{DialError, Link},
-        shared::Known,
+        shared::PeerSnapshot,
     },
     types::{NoSupport, NodeInfo, PeerState, Support},
 };
@@ -208,8 +208,8 @@ impl Peer {
         }
     }
 
-    pub(super) fn known(&self, addr: SocketAddr) -> Known {
-        Known {
+    pub(super) fn known(&self, addr: SocketAddr) -> PeerSnapshot {
+        PeerSnapshot {
             addr,
             info: self.info.clone(),
             link: self.link().cloned(),

@@ -124,7 +124,7 @@ impl Cluster {
     /// Publishes who is known, and tells of those who came and went.
     pub(super) fn publish(&mut self) {
         let touched = self.peers.take_unpublished();
-        let mut table = Table::clone(&self.hub.table());
+        let mut table = Table::clone(&self.shared.table());
         let (mut known, mut before) = (Vec::with_capacity(touched.len()), Previous::new());
         if !self.ready && self.is_ready(self.now()) {
             self.ready = true;
@@ -139,9 +139,9 @@ impl Cluster {
                 peer.filter(|peer| peer.is_known() && !self.peers.is_reached_elsewhere(peer));
             known.push((addr, shown.map(|peer| peer.known(addr))));
         }
-        self.hub.publish(is_news.then_some(table), known);
+        self.shared.publish(is_news.then_some(table), known);
         self.changed = false;
-        self.news.drain(..).for_each(|event| self.hub.emit(event));
+        self.news.drain(..).for_each(|event| self.shared.emit(event));
         self.tell_of_changes(&before);
         // Only now: whether a node that went away had said goodbye is known of its peer.
         self.peers.forget_unknown(&touched);
@@ -162,12 +162,12 @@ impl Cluster {
                 tracing::info!(%node, "node down");
                 types::Event::Down(node.clone())
             };
-            self.hub.emit(event);
+            self.shared.emit(event);
         }
         for (id, _) in before.iter().filter(|(_, node)| node.is_none()) {
             if let Some(node) = self.published.live(id) {
                 tracing::info!(%node, "node up");
-                self.hub.emit(types::Event::Up(node.clone()));
+                self.shared.emit(types::Event::Up(node.clone()));
             }
         }
     }

@@ -55,7 +55,7 @@ impl Sockets {
 
 /// Accepts connections, and hands on those that turn out to be nodes of this cluster.
 pub(super) async fn accept(
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     mut listener: Box<dyn Listener>,
     introduction: impl Fn() -> Arc<LocalHello> + Send,
     to: mpsc::UnboundedSender<Message>,
@@ -64,7 +64,7 @@ pub(super) async fn accept(
     loop {
         let accepted = tokio::select! {
             biased;
-            () = hub.stop().cancelled() => return,
+            () = shared.stop().cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, from) = match accepted {
@@ -75,16 +75,16 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let (me, env, to) = (introduction(), Arc::clone(hub.env()), to.clone());
+        let (me, env, to) = (introduction(), Arc::clone(shared.env()), to.clone());
         while handshakes.len() >= HANDSHAKES {
             // Those that are over are forgotten here, too.
             if let Some(oldest) = handshakes.pop_front() {
                 oldest.cancel();
             }
         }
-        let evicted = hub.stop().child_token();
+        let evicted = shared.stop().child_token();
         handshakes.push_back(evicted.clone());
-        hub.env().spawn(Box::pin(async move {
+        shared.env().spawn(Box::pin(async move {
             let established = tokio::select! {
                 biased;
                 () = evicted.cancelled() => return,
@@ -101,7 +101,7 @@ pub(super) async fn accept(
 
 /// Receives datagrams, whatever they are.
 pub(super) async fn receive(
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
     to: mpsc::Sender<Vec<u8>>,
 ) {
@@ -109,7 +109,7 @@ pub(super) async fn receive(
     loop {
         let received = tokio::select! {
             biased;
-            () = hub.stop().cancelled() => return,
+            () = shared.stop().cancelled() => return,
             received = datagram.receive(&mut buffer) => received,
         };
         match received {
@@ -129,11 +129,11 @@ pub(super) async fn receive(
 
 /// Sends datagrams in a task of its own, so that a full socket delays nobody.
 pub(super) fn sender(
-    hub: &Arc<NodeShared>,
+    shared: &Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
 ) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
     let (to, mut waiting) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAMS);
-    hub.env().spawn(Box::pin(async move {
+    shared.env().spawn(Box::pin(async move {
         while let Some((to, data)) = waiting.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
                 tracing::trace!(%to, %error, "a datagram could not be sent");

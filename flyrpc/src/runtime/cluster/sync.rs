@@ -78,7 +78,7 @@ impl Cluster {
         if linked.is_empty() {
             return;
         }
-        let place = (self.hub.env().random() % linked.len() as u64) as usize;
+        let place = (self.shared.env().random() % linked.len() as u64) as usize;
         self.exchange_with(linked[place].clone());
     }
 
@@ -106,7 +106,7 @@ impl Cluster {
     fn start_exchange(&mut self, node: NodeInfo) {
         let (client, to) = (self.client.on_node(node.id()), self.sender.clone());
         let digests = self.membership.digests();
-        self.hub.env().spawn(Box::pin(async move {
+        self.shared.env().spawn(Box::pin(async move {
             let answer = client.exchange(digests).await;
             // The node is shut down if nobody receives it.
             let _ = to.send(Message::Exchanged(node, answer));
@@ -128,7 +128,7 @@ impl Cluster {
             return;
         }
         let client = self.client.on_node(node.id());
-        self.hub.env().spawn(Box::pin(async move {
+        self.shared.env().spawn(Box::pin(async move {
             if let Err(error) = client.learn(news).await {
                 tracing::debug!(%error, "a peer was not told of members");
             }
