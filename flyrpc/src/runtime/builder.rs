@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::node::Node;
 use super::{
-    cluster::{self, Answers, ClusterParams, ServeInternal, Sockets},
+    cluster::{self, ClusterParams, InternalHandler, ServeInternal, Sockets},
     server::{Limits, Server},
     shared::{Handle, NodeShared, SharedConfig},
 };
@@ -253,8 +253,8 @@ impl NodeBuilder {
         let me = NodeInfo::new(id, config.region.clone(), addr);
 
         let (commands, receiver) = mpsc::unbounded_channel();
-        let answers = Answers { commands: commands.clone(), region: config.region.clone() };
-        let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(answers));
+        let handler = InternalHandler { commands: commands.clone(), region: config.region.clone() };
+        let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(handler));
         let state = State {
             accepting: !config.hold,
             draining: false,
