@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    dial,
+    dial, gossip_log,
     internal_service::{Exchange, InternalClient},
     leaving::Leaving,
     local_hello::LocalHelloSource,
@@ -274,6 +274,9 @@ impl Cluster {
                     }
                 }
             }
+        }
+        while let Some(diagnostic) = self.membership.poll_diagnostic() {
+            gossip_log::log(&diagnostic);
         }
         while let Some(datagram) = self.membership.poll_transmit() {
             // Dropped if the queue is full, as the network may drop it.

@@ -10,6 +10,7 @@
 
 mod actor;
 mod dial;
+mod gossip_log;
 mod internal_service;
 mod leaving;
 mod link_events;
