@@ -32,8 +32,8 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::diagnostics::Diagnostic;
 pub use self::{
     diagnostics::Counters, driver::Membership, identity::InvalidIdentity,
     member_state::MemberState, members::Event, settings::Settings,
 };
-pub(crate) use self::diagnostics::Diagnostic;

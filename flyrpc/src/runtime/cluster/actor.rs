@@ -241,12 +241,18 @@ impl Cluster {
     fn on_message(&mut self, message: Message) {
         self.publisher.mark_dirty();
         match message {
-            Message::Dialed(addr, Ok(handshaken)) => self.on_dialed(addr, handshaken),
             Message::Dialed(addr, Err(DialError::SelfConnect)) => {
-                self.discovery.is_self(addr);
+                self.discovery.on_self(addr);
                 self.peers.remove(addr);
             }
-            Message::Dialed(addr, Err(error)) => self.on_dial_failed(addr, &error),
+            Message::Dialed(addr, result) => {
+                // Drawn in either case, so that the outcome does not shift later random choices.
+                let jitter = self.tasks.env.random();
+                match result {
+                    Ok(handshaken) => self.on_dialed(addr, handshaken),
+                    Err(error) => self.on_dial_failed(addr, &error, jitter),
+                }
+            }
             Message::Accepted(handshaken) => self.on_handshaken(handshaken),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
@@ -308,7 +314,7 @@ impl Cluster {
         {
             tracing::warn!(%name, %error, "seed could not be resolved; will retry");
         }
-        let added = self.discovery.resolved(self.now(), name, result);
+        let added = self.discovery.on_resolved(self.now(), name, result);
         self.add_seeds(added);
     }
 
@@ -332,7 +338,7 @@ impl Cluster {
     }
 
     fn on_dialed(&mut self, addr: SocketAddr, handshaken: Handshaken) {
-        self.discovery.reached(self.now(), addr);
+        self.discovery.on_reached(self.now(), addr);
         let target = handshaken.peer().addr();
         if target != addr {
             self.peers.set_alias(addr, target);
@@ -343,8 +349,8 @@ impl Cluster {
         }
     }
 
-    fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError) {
-        let (now, jitter) = (self.now(), self.tasks.env.random());
+    fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
+        let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
             tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
@@ -358,7 +364,7 @@ impl Cluster {
         let now = self.now();
         let linked = self.peers.values().filter_map(|peer| peer.link());
         let linked: Vec<NodeInfo> = linked.map(|link| link.peer().clone()).collect();
-        linked.iter().for_each(|node| self.discovery.reached(now, node.addr()));
+        linked.iter().for_each(|node| self.discovery.on_reached(now, node.addr()));
         if !linked.is_empty() {
             let index = (self.tasks.env.random() % linked.len() as u64) as usize;
             self.sync.enqueue(linked[index].clone());

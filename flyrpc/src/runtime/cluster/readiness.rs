@@ -32,7 +32,7 @@ impl Readiness {
         if self.blocker.is_some_and(|addr| !peers.is_settled(addr, now)) {
             return false;
         }
-        let Some(initial) = discovery.first_answer() else { return false };
+        let Some(initial) = discovery.initial_addresses() else { return false };
         self.blocker = initial.iter().copied().find(|addr| !peers.is_settled(*addr, now));
         self.is_ready = self.blocker.is_none();
         self.is_ready
