@@ -4,40 +4,40 @@ use std::{fmt, net::SocketAddr};
 
 use super::{node::NodeInfo, peer::Support, region::Region};
 
-/// Something that a node learned of others.
+/// A change in what a node knows of other nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A node is up: it was learned of, or can be reached again.
+    /// A node is up: it was discovered, or can be reached again.
     Up(NodeInfo),
-    /// A node is down: its link broke, or the members of the cluster agree that it is gone.
+    /// A node is down: its link broke, or the membership declared it down.
     Down(NodeInfo),
-    /// A node has left the cluster in good order.
+    /// A node has left the cluster gracefully.
     Left(NodeInfo),
-    /// What answers at an address, or what it supports, is other than before.
+    /// What answers at an address changed, or which calls it supports.
     SupportChanged {
         /// The address.
         addr: SocketAddr,
         /// The node there, if it is known.
         node: Option<NodeInfo>,
-        /// What it supports now.
+        /// Whether it can be called now.
         support: Support,
     },
-    /// A node takes another region for the primary than this one does. One of the two is
-    /// configured wrongly, or a change of the primary is under way.
+    /// A node has another primary region than this one. One of the two is misconfigured, or a change of
+    /// the primary is in progress.
     PrimaryDisagreement {
         /// The other node.
         node: NodeInfo,
-        /// The primary region in its view.
+        /// Its primary region.
         theirs: Region,
-        /// The primary region in this node's view.
+        /// This node's primary region.
         ours: Region,
     },
-    /// The listener was too slow: so many events are missing here.
+    /// The listener was too slow, and lost this many events at this point.
     Missed(u64),
 }
 
-/// One line without addresses or boots, for logs and traces: `up hkg-0`.
+/// One line without addresses and boots, for logs and traces: `up hkg-0`.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

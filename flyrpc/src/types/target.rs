@@ -10,9 +10,9 @@ use super::{node::NodeId, region::Region};
 pub enum Target {
     /// Any node in this region.
     Region(Region),
-    /// Any node in the primary region, which the caller takes to be this one.
+    /// Any node in the primary region, which is this one in the caller's configuration.
     Primary(Region),
-    /// That boot of that node.
+    /// One boot of one node.
     Node(NodeId),
     /// This node if it serves the service, else the nearest that does.
     Nearest,
