@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 
 use crate::{
-    proto::routing::{Choice, Compat, Endpoint, Entry, LinkStatus, Pick, Table, draw},
+    proto::{
+        routing::{Choice, Compat, Endpoint, Entry, LinkStatus, Pick, Table, draw},
+        wire::ids::MethodIndex,
+    },
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -49,7 +52,7 @@ impl Picking {
 
     /// Picks a node, as a call to the region does. `random` decides which.
     pub fn pick(&self, random: u64) -> bool {
-        let fits = |_: &Open| Compat::Yes { number: 3, unlisted: Box::default() };
+        let fits = |_: &Open| Compat::Yes { number: MethodIndex(3), unlisted: Box::default() };
         let pick = Pick { service: "Strings", fit: fits, tried: &[], nearest: false, random };
         let table = self.table.load();
         matches!(draw(table.region(&self.region), &pick), Choice::Send(_))

@@ -1,39 +1,46 @@
-//! Finds what serde has misread where it buffers.
+//! Detects what serde misread where it buffers.
 //!
-//! Untagged, internally tagged and flattened types do not read from the decoder: serde buffers what
-//! they consist of, and reads the buffer by rules of its own, which are those of plain rmp-serde. No
-//! deserializer can forbid that. But each of its misreadings leaves a trace: written again, the value
-//! is what that misreading makes of what was written first. Nothing else is looked at: a type may
-//! well write otherwise than it reads.
+//! Untagged, internally tagged and flattened types do not read from the decoder: serde buffers their
+//! content and reads the buffer by rules of its own, which are as lenient as rmp-serde's. No
+//! deserializer can prevent that. But each kind of misreading leaves a trace: encoded again, the value
+//! differs from the body in the way of that misreading. Only those differences are looked for, since a
+//! type may legitimately encode otherwise than it decodes.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    encode,
-    failure::{Failure, Result},
-    format::{Input, Token},
-};
+use super::msgpack::{CodecError, Decoder, Input, Result, Token, at_key, write};
+
+/// Decodes a value that takes up all of `body`, and refuses it if serde has misread it.
+#[inline]
+pub(super) fn decode_verified<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let mut decoder = Decoder::new(body);
+    let value = decoder.decode_all()?;
+    if decoder.used_any() {
+        verify(&value, body)?;
+    }
+    Ok(value)
+}
 
 /// Refuses `value` if it was misread from `body`.
 #[cold]
-pub(super) fn verify<T: Serialize>(value: &T, body: &[u8]) -> Result<()> {
+fn verify<T: Serialize>(value: &T, body: &[u8]) -> Result<()> {
     let mut again = Vec::new();
-    // What cannot be written cannot be compared.
-    if encode::write(value, &mut again).is_err() {
+    // A value that cannot be encoded cannot be compared.
+    if write(value, &mut again).is_err() {
         return Ok(());
     }
     compare(&mut Input { rest: body }, &mut Input { rest: &again })
 }
 
-/// Passes over a value as it was written, and as it is written now.
+/// Compares the next value of the body, `was`, with that of the new encoding, `is`, and skips both.
 fn compare(was: &mut Input<'_>, is: &mut Input<'_>) -> Result<()> {
     let (before, after) = (*was, *is);
     match (was.token()?, is.token()?) {
         (Token::Array(count), Token::Array(same)) if count == same => {
             for index in 0..count {
-                compare(was, is).map_err(|failure| failure.at_bracketed(index))?;
+                compare(was, is).map_err(|error| error.at_bracketed(index))?;
             }
             return Ok(());
         }
@@ -53,7 +60,7 @@ fn compare(was: &mut Input<'_>, is: &mut Input<'_>) -> Result<()> {
         (Token::Unit, Token::None) => return Err(misread("a unit", "none")),
         (number, float) if is_rounded(number, float) => {
             let message = format_args!("{} would be rounded", number.unexpected());
-            return Err(Failure::new(message));
+            return Err(CodecError::new(message));
         }
         _ => {}
     }
@@ -79,7 +86,7 @@ fn compare_entries(
         let key = next(&mut was)?;
         match values.get_mut(key) {
             Some(value) => {
-                compare(&mut was, value).map_err(|failure| failure.at_key(Input { rest: key }))?
+                compare(&mut was, value).map_err(|error| at_key(error, Input { rest: key }))?
             }
             None => was.skip()?,
         }
@@ -87,7 +94,7 @@ fn compare_entries(
     Ok(())
 }
 
-/// Passes over two values, and tells whether `is` may have been made of `was` by position.
+/// Skips two values, and returns whether `is` may result from reading `was` by position.
 fn corresponds(was: &mut Input<'_>, is: &mut Input<'_>) -> bool {
     let (mut left, mut right) = (*was, *is);
     if was.skip().is_err() || is.skip().is_err() {
@@ -98,7 +105,7 @@ fn corresponds(was: &mut Input<'_>, is: &mut Input<'_>) -> bool {
         (Token::Array(count), Token::Array(same)) => {
             count == same && (0..count).all(|_| corresponds(&mut left, &mut right))
         }
-        // A field takes each element; those that are left have defaults.
+        // Each element became a field; the other fields have defaults.
         (Token::Array(count), Token::Map(fields)) => {
             let mut field = || right.skip().is_ok() && corresponds(&mut left, &mut right);
             count <= fields && (0..count).all(|_| field())
@@ -121,7 +128,7 @@ fn has_indices(mut entries: Input<'_>) -> bool {
     matches!(entries.token(), Ok(Token::Unsigned(_)))
 }
 
-/// Whether the key is the name of this variant, or an index, and its value says nothing.
+/// Whether the key is the name of this variant, or an index, and its value is empty.
 fn is_variant(mut entry: Input<'_>, variant: &str) -> bool {
     let is_key = match entry.token() {
         Ok(Token::Str(name)) => name == variant,
@@ -132,7 +139,7 @@ fn is_variant(mut entry: Input<'_>, variant: &str) -> bool {
     is_key && matches!(content, Ok(Token::None | Token::Unit | Token::Map(0) | Token::Array(0)))
 }
 
-/// Whether `float` is what a cast makes of `number`, and not equal to it.
+/// Whether `float` is the result of a cast of `number` that changed its value.
 fn is_rounded(number: Token<'_>, float: Token<'_>) -> bool {
     match (number, float) {
         (Token::F64(was), Token::F32(is)) => was as f32 == is && was != f64::from(is),
@@ -152,6 +159,6 @@ fn next<'a>(input: &mut Input<'a>) -> Result<&'a [u8]> {
 }
 
 #[cold]
-fn misread(what: &str, as_what: &str) -> Failure {
-    Failure::new(format_args!("{what} would be read as {as_what}"))
+fn misread(what: &str, as_what: &str) -> CodecError {
+    CodecError::new(format_args!("{what} would be read as {as_what}"))
 }

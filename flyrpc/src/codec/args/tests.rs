@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
-use crate::codec::is_optional;
+use crate::{error::BodyError, types::Argument};
 
 fn no() -> bool {
     false
@@ -36,11 +36,11 @@ impl Default for Limit {
 type Maybe<T> = Option<T>;
 
 fn written(
-    listed: Listed<'_>,
+    accepted: AcceptedArgs<'_>,
     put: impl FnOnce(&mut ArgsWriter<'_>) -> Result<(), ArgumentError>,
 ) -> Result<Vec<u8>, ArgumentError> {
     let mut bytes = vec![0xff];
-    let mut writer = ArgsWriter::new(&mut bytes, 4, listed);
+    let mut writer = ArgsWriter::new(&mut bytes, 4, accepted);
     put(&mut writer)?;
     writer.finish();
     assert_eq!(bytes.remove(0), 0xff, "what was there before stays");
@@ -53,7 +53,7 @@ fn names(bytes: &[u8]) -> String {
 
 #[test]
 fn arguments_arrive_in_any_order() {
-    let bytes = written(Listed::All, |args| {
+    let bytes = written(AcceptedArgs::All, |args| {
         args.put("list", &vec![1u8, 200])?;
         args.put("limit", &Some(7u32))?;
         args.put("text", &"fly")?;
@@ -69,7 +69,7 @@ fn arguments_arrive_in_any_order() {
 
 #[test]
 fn no_arguments_are_an_empty_map() {
-    assert_eq!(written(Listed::All, |_| Ok(())).unwrap(), [0x80]);
+    assert_eq!(written(AcceptedArgs::All, |_| Ok(())).unwrap(), [0x80]);
     ArgsReader::parse(&[0x80], &[]).unwrap();
 }
 
@@ -90,7 +90,7 @@ fn more_arguments_than_a_short_head_or_the_inline_slots_hold_arrive() {
     };
     for most in [0, 15, 16, 20, 70_000] {
         let mut bytes = Vec::new();
-        let mut writer = ArgsWriter::new(&mut bytes, most, Listed::All);
+        let mut writer = ArgsWriter::new(&mut bytes, most, AcceptedArgs::All);
         MANY.iter().enumerate().for_each(|(n, arg)| writer.put(arg.name, &n).unwrap());
         writer.finish();
         let mut args = ArgsReader::parse(&bytes, &MANY).unwrap();
@@ -108,7 +108,7 @@ fn none_is_left_out_and_unit_is_not() {
         args.put("list", &())?;
         args.put("mode", &Some(None::<u8>))
     };
-    let bytes = written(Listed::All, put).unwrap();
+    let bytes = written(AcceptedArgs::All, put).unwrap();
     assert_eq!(names(&bytes), r#"{"list", "mode"}"#);
     let mut args = ArgsReader::parse(&bytes, &KNOWN).unwrap();
     assert_eq!(args.take::<Maybe<u8>>("text").unwrap(), None);
@@ -119,7 +119,7 @@ fn none_is_left_out_and_unit_is_not() {
 
 #[test]
 fn unlisted_argument_is_left_out_only_if_it_says_nothing() {
-    let only = Listed::Only(&|name| name == "text");
+    let only = AcceptedArgs::Only(&|name| name == "text");
     let put = |limit: Option<u32>, mode: Mode| {
         let written = written(only, |args| {
             args.put("text", &"fly")?;
@@ -129,26 +129,28 @@ fn unlisted_argument_is_left_out_only_if_it_says_nothing() {
         written.map(|bytes| names(&bytes))
     };
     assert_eq!(put(None, Mode::Fast).unwrap(), r#"{"text"}"#);
-    assert_eq!(put(Some(0), Mode::Fast), Err(ArgumentError::NotListed("limit")));
-    assert_eq!(put(None, Mode::Safe), Err(ArgumentError::NotListed("mode")));
+    assert_eq!(put(Some(0), Mode::Fast), Err(ArgumentError::NotAccepted("limit")));
+    assert_eq!(put(None, Mode::Safe), Err(ArgumentError::NotAccepted("mode")));
 }
 
 #[test]
 fn listed_default_is_written() {
-    let bytes = written(Listed::All, |args| args.put_or_default("mode", &Mode::Fast)).unwrap();
+    let bytes =
+        written(AcceptedArgs::All, |args| args.put_or_default("mode", &Mode::Fast)).unwrap();
     assert_eq!(names(&bytes), r#"{"mode"}"#);
-    let bytes = written(Listed::All, |args| args.put_or_default("mode", &None::<u8>)).unwrap();
+    let bytes =
+        written(AcceptedArgs::All, |args| args.put_or_default("mode", &None::<u8>)).unwrap();
     assert_eq!(names(&bytes), "{}");
 }
 
 #[test]
 fn none_that_is_not_the_default_is_written() {
     let put = |args: &mut ArgsWriter<'_>| args.put_or_default("limit", &Limit(None));
-    let bytes = written(Listed::All, put).unwrap();
+    let bytes = written(AcceptedArgs::All, put).unwrap();
     let mut args = ArgsReader::parse(&bytes, &KNOWN).unwrap();
     assert_eq!(args.take_or_default::<Limit>("limit").unwrap(), Limit(None));
-    let unlisted = written(Listed::Only(&|_| false), put);
-    assert_eq!(unlisted, Err(ArgumentError::NotListed("limit")));
+    let unlisted = written(AcceptedArgs::Only(&|_| false), put);
+    assert_eq!(unlisted, Err(ArgumentError::NotAccepted("limit")));
 }
 
 #[test]
@@ -160,7 +162,7 @@ fn unwritable_argument_is_named_and_leaves_nothing() {
             Err(serde::ser::Error::custom("not today"))
         }
     }
-    let bytes = written(Listed::All, |args| {
+    let bytes = written(AcceptedArgs::All, |args| {
         let error = args.put("list", &vec![Unwritable]).unwrap_err();
         assert_eq!(error, ArgumentError::Encode(BodyError::new("list[0]", "not today")));
         args.put("text", &"fly")
@@ -199,7 +201,7 @@ fn mutated_arguments_never_panic() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(5);
     println!("SEED={seed}");
     let mut rng = SmallRng::seed_from_u64(seed);
-    let valid = written(Listed::All, |args| {
+    let valid = written(AcceptedArgs::All, |args| {
         args.put("text", &"fly")?;
         args.put("limit", &Some(7u32))?;
         args.put("list", &[[1u8; 3]; 3])
@@ -225,7 +227,7 @@ fn mutated_arguments_never_panic() {
 
 #[test]
 fn argument_that_does_not_fit_is_named() {
-    let bytes = written(Listed::All, |args| args.put("list", &(1, ["x"]))).unwrap();
+    let bytes = written(AcceptedArgs::All, |args| args.put("list", &(1, ["x"]))).unwrap();
     let mut args = ArgsReader::parse(&bytes, &KNOWN).unwrap();
     let error = args.take::<(u8, [u8; 1])>("list").unwrap_err();
     assert_eq!(error.to_string(), "list[1][0]: invalid type: string \"x\", expected u8");

@@ -1,18 +1,18 @@
-//! Optional fields, by number: what lets an envelope grow without a new protocol version.
+//! Optional fields, identified by number, so that a message can grow without a new protocol version.
 //!
-//! A field is a varint of its number times two plus one if the reader must understand it, a varint
-//! of its length, and its bytes. A reader skips fields that it does not know, unless it must
-//! understand them.
+//! A field is a varint of its number times two, plus one if the reader must understand it; a varint of
+//! its length; and its bytes. A reader skips fields that it does not know, unless it must understand
+//! them.
 
-use super::{Malformed, varint};
+use super::{malformed::Malformed, varint};
 
-/// Whether a reader that does not know the field may skip it.
+/// What a reader does with a field that it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// It may.
+    /// It skips the field.
     Skip,
-    /// It must refuse the whole.
-    #[allow(dead_code, reason = "no field needs it yet; readers already honour it")]
+    /// It refuses the whole message.
+    #[allow(dead_code, reason = "no field needs it yet; readers already honor it")]
     Refuse,
 }
 
@@ -22,7 +22,8 @@ pub(crate) fn put(number: u64, unknown: Unknown, value: &[u8], to: &mut Vec<u8>)
     varint::put_prefixed(value, to);
 }
 
-/// Hands each field in `from` to `read`, which says whether it knows the number.
+/// Calls `read` with the number and value of each field in `from`. It returns whether it knows the
+/// number.
 pub(crate) fn read(
     mut from: &[u8],
     mut read: impl FnMut(u64, &[u8]) -> Result<bool, Malformed>,
@@ -37,7 +38,7 @@ pub(crate) fn read(
     Ok(())
 }
 
-/// Whether `fields` can be acted on by a reader that knows none of them.
+/// Whether a reader that knows none of `fields` may act on the message.
 pub(crate) fn understood(fields: &[u8]) -> Result<bool, Malformed> {
     let mut understood = true;
     let mut rest = fields;

@@ -1,13 +1,13 @@
-//! Bytes that no honest peer sends, for the tests of everything that decodes.
+//! Bytes that no well-behaved peer sends, for the tests of every decoder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
 
-/// How many of each sort are tried.
+/// How many inputs of each kind are tried.
 const ROUNDS: u64 = 3_000;
 
-/// Lengths that are wrong everywhere, as varints and as MessagePack writes them.
+/// Lengths that are wrong everywhere, as varints and in MessagePack.
 const LENGTHS: &[&[u8]] = &[
     &[0xff, 0xff, 0xff, 0xff, 0x0f],
     &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
@@ -16,13 +16,13 @@ const LENGTHS: &[&[u8]] = &[
     &[0xdf, 0xff, 0xff, 0xff, 0xff],
 ];
 
-/// Hands `read` every beginning of the `valid` bytes, many mutations of them, and random bytes. It
-/// must not panic; if it does, the seed and the bytes are printed.
+/// Calls `read` with every prefix of the `valid` bytes, many mutations of them, and random bytes. If it
+/// panics, the seed and the bytes are printed.
 #[track_caller]
 pub(crate) fn feed(valid: &[Vec<u8>], mut read: impl FnMut(&[u8])) {
     let mut attempt = |what: String, bytes: &[u8]| {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| read(bytes))) {
-            eprintln!("it panicked at {what}: {bytes:02x?}");
+            eprintln!("panicked at {what}: {bytes:02x?}");
             resume_unwind(panic);
         }
     };

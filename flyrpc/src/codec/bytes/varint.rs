@@ -1,8 +1,8 @@
-//! Unsigned integers in as few bytes as they need: seven bits a byte, the lowest first (LEB128).
+//! Unsigned integers in as few bytes as they need: seven bits per byte, lowest first (LEB128).
 
-use super::Malformed;
+use super::malformed::Malformed;
 
-/// Appends `value`: one byte up to 127, ten at most.
+/// Appends `value`: one byte up to 127, ten bytes at most.
 pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
@@ -16,7 +16,7 @@ pub(crate) fn len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// Takes a value off the front of `from`.
+/// Removes a value from the front of `from`.
 pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     match peek(from)? {
         Some((value, length)) => {
@@ -27,17 +27,17 @@ pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     }
 }
 
-/// The value at the front of `from` and its length; none if more bytes are needed to tell.
+/// The value at the front of `from` and its length, or `None` if more bytes are needed.
 pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     let mut value = 0u64;
-    for (place, &byte) in from.iter().take(10).enumerate() {
+    for (index, &byte) in from.iter().take(10).enumerate() {
         let bits = u64::from(byte & 0x7f);
-        if place == 9 && bits > 1 {
+        if index == 9 && bits > 1 {
             return Err(Malformed::new("varint"));
         }
-        value |= bits << (7 * place);
+        value |= bits << (7 * index);
         if byte < 0x80 {
-            return Ok(Some((value, place + 1)));
+            return Ok(Some((value, index + 1)));
         }
     }
     if from.len() < 10 { Ok(None) } else { Err(Malformed::new("varint")) }
@@ -49,7 +49,7 @@ pub(crate) fn put_prefixed(bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(bytes);
 }
 
-/// Takes a length, and that many bytes, off the front of `from`.
+/// Removes a length, and that many bytes, from the front of `from`.
 pub(crate) fn take_prefixed<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     let length = usize::try_from(take(from)?).unwrap_or(usize::MAX);
     let (taken, rest) = from.split_at_checked(length).ok_or(Malformed::new("length"))?;

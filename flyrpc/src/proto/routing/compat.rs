@@ -2,6 +2,7 @@
 
 use crate::{
     error::Unsupported,
+    proto::wire::ids::MethodIndex,
     types::{Argument, ArgumentSpec, MethodSpec, ServiceSpec, Signature},
 };
 
@@ -14,7 +15,7 @@ pub(crate) enum Compat {
     /// It can be called.
     Yes {
         /// Its number on links to that node.
-        number: u64,
+        number: MethodIndex,
         /// Arguments of the caller that the node does not list: they must be none.
         unlisted: Box<[&'static str]>,
     },
@@ -71,7 +72,7 @@ fn fit_method(name: &str, ours: &[Argument], methods: &[MethodSpec], first: u64)
         return Compat::No(Unsupported::Arguments(detail));
     }
     Compat::Yes {
-        number: first + place as u64,
+        number: MethodIndex(first + place as u64),
         unlisted: unlisted.iter().map(|argument| argument.name).collect(),
     }
 }
@@ -115,7 +116,10 @@ mod tests {
 
     #[test]
     fn a_method_is_found_by_its_name_wherever_it_stands() {
-        check(&[("dry_run", true), ("id", false)], Compat::Yes { number: 11, unlisted: [].into() });
+        check(
+            &[("dry_run", true), ("id", false)],
+            Compat::Yes { number: MethodIndex(11), unlisted: [].into() },
+        );
         assert_eq!(
             fit_method("gone", OURS, &[spec("save", &[])], 0),
             Compat::No(Unsupported::Method)
@@ -124,10 +128,13 @@ mod tests {
 
     #[test]
     fn an_optional_argument_may_be_missing_on_either_side() {
-        check(&[("id", false)], Compat::Yes { number: 11, unlisted: ["dry_run"].into() });
+        check(
+            &[("id", false)],
+            Compat::Yes { number: MethodIndex(11), unlisted: ["dry_run"].into() },
+        );
         check(
             &[("id", false), ("dry_run", true), ("new", true)],
-            Compat::Yes { number: 11, unlisted: [].into() },
+            Compat::Yes { number: MethodIndex(11), unlisted: [].into() },
         );
     }
 

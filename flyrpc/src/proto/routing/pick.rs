@@ -167,7 +167,7 @@ fn mix(random: u64, turn: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::Refusal, types::Region};
+    use crate::{error::Refusal, proto::wire::ids::MethodIndex, types::Region};
 
     #[derive(Debug, Clone)]
     struct Path {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn fits() -> Compat {
-        Compat::Yes { number: 0, unlisted: [].into() }
+        Compat::Yes { number: MethodIndex(0), unlisted: [].into() }
     }
 
     fn good(millis: u64) -> Option<Path> {

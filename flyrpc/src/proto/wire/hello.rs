@@ -138,14 +138,14 @@ impl EncodedHello {
 
 impl Hello {
     /// The payload of a hello frame.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Hello { cluster, node, max_body, services, state, .. } = self;
         EncodedHello::new(cluster, node, *max_body, services, state).encode(self.stamp, self.echo)
     }
 
     /// Reads the payload of a hello frame.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn decode(from: &[u8]) -> Result<HelloOutcome, Malformed> {
         Hello::decode_with(from, None)
     }

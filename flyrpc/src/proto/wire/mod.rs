@@ -7,6 +7,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod hello;
+pub(crate) mod ids;
 pub(crate) mod status;
 
 /// What each end of a connection says first. The empty line makes an HTTP server answer at once

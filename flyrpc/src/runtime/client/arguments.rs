@@ -2,9 +2,9 @@
 
 use super::{call::Call, response::unsupported};
 use crate::{
-    codec::{ArgsWriter, ArgumentError, Listed},
+    codec::{AcceptedArgs, ArgsWriter, ArgumentError},
     error::{RpcError, Unsupported},
-    proto::routing::Compat,
+    proto::{routing::Compat, wire::ids::MethodIndex},
     runtime::server::catch_panic,
     service::{Method, Request},
     types::NodeInfo,
@@ -19,14 +19,14 @@ pub(super) fn encode<R: Request>(
     fits: &[Compat],
     limit: usize,
     to: &mut Vec<u8>,
-) -> Result<u64, RpcError> {
+) -> Result<MethodIndex, RpcError> {
     let place = request.method();
     let (number, unlisted) = match &fits[place] {
         Compat::Yes { number, unlisted } => (*number, unlisted),
         Compat::No(why) => return Err(unsupported(node, call, why.clone())),
     };
     let listed = |name: &str| !unlisted.contains(&name);
-    let listed = if unlisted.is_empty() { Listed::All } else { Listed::Only(&listed) };
+    let listed = if unlisted.is_empty() { AcceptedArgs::All } else { AcceptedArgs::Only(&listed) };
     let Method { arguments, .. } = R::methods()[place];
     let mut writer = ArgsWriter::new(to, arguments.len(), listed);
     match catch_panic("encoding", || request.encode(&mut writer)) {
@@ -43,7 +43,7 @@ pub(super) fn encode<R: Request>(
         Err(ArgumentError::Encode(source)) => {
             Err(RpcError::Encode { service: call.service, method: call.method, source })
         }
-        Err(ArgumentError::NotListed(name)) => {
+        Err(ArgumentError::NotAccepted(name)) => {
             let detail = format!("it does not take `{name}`, which has a value in this call");
             Err(unsupported(node, call, Unsupported::Arguments(detail)))
         }

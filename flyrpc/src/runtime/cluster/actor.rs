@@ -27,7 +27,7 @@ use crate::{
     proto::{
         discovery::Discovery,
         membership::{self, MemberState, Membership},
-        wire::frame::GoingAway,
+        wire::frame::GoAway,
     },
     runtime::{
         client::{Client, Routed},
@@ -117,7 +117,7 @@ pub(super) struct Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.shared.end();
-        self.peers.links().for_each(|link| link.abort(LinkError::ShutDown));
+        self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }
 
@@ -153,7 +153,7 @@ impl Cluster {
             self.step();
         }
         for link in self.peers.links() {
-            link.abort(LinkError::ShutDown);
+            link.end(LinkError::ShutDown);
             let why = link.error().unwrap_or(LinkError::ShutDown).to_string();
             self.shared.notify(&Observed::LinkClosed(link.peer(), &why));
         }
@@ -406,7 +406,7 @@ impl Cluster {
         let now = self.now();
         self.membership.leave(now);
         self.drain_membership();
-        self.peers.links().for_each(|link| link.retire(GoingAway::Leaving));
+        self.peers.links().for_each(|link| link.drain(GoAway::Leaving));
         self.leaving = Some(Leaving::new(now + within, now + at_most, done));
     }
 

@@ -8,7 +8,7 @@ use super::{
     links,
 };
 use crate::{
-    proto::wire::frame::GoingAway,
+    proto::wire::frame::GoAway,
     runtime::link::{Handshaken, Link, LinkError, LinkEvent, LinkEventKind},
     telemetry::Observed,
     types::{Event, Support},
@@ -18,10 +18,10 @@ impl Cluster {
     /// Makes a connection a link: the only one to its node, or one of two if both nodes dialed at
     /// once.
     pub(super) fn on_handshaken(&mut self, handshaken: Handshaken) {
-        let (addr, announced) = (handshaken.peer().addr(), Arc::clone(handshaken.said()));
+        let (addr, announced) = (handshaken.peer().addr(), Arc::clone(handshaken.announced()));
         let link = links::start(&self.shared, self.tasks.local_hello.heartbeat(), handshaken);
         if self.leaving.is_some() {
-            return link.abort(LinkError::ShutDown);
+            return link.end(LinkError::ShutDown);
         }
         self.shared.notify(&Observed::LinkOpened(link.peer()));
         // The state may have changed since the hello was sent.
@@ -58,8 +58,8 @@ impl Cluster {
                 self.emit_state(&link);
             }
             LinkEventKind::QuietChanged => {}
-            LinkEventKind::GoingAway(GoingAway::Superseded) => {}
-            LinkEventKind::GoingAway(GoingAway::Leaving) => {
+            LinkEventKind::GoAway(GoAway::Replaced) => {}
+            LinkEventKind::GoAway(GoAway::Leaving) => {
                 if let Some(peer) = peer {
                     peer.on_leaving(link.peer());
                 }
@@ -82,7 +82,7 @@ impl Cluster {
         if peer.has_left() {
             return peer.on_disconnected(now, DIAL_TIEBREAK_DELAY, jitter);
         }
-        if matches!(error, LinkError::Retired) || peer.link().is_some() {
+        if matches!(error, LinkError::Drained) || peer.link().is_some() {
             return;
         }
         tracing::warn!(%node, %error, "link lost");

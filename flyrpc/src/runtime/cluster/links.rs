@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    proto::wire::frame::GoingAway,
+    proto::wire::frame::GoAway,
     runtime::{
-        link::{Handshaken, Link, LinkError, LinkParams},
+        link::{self, Handshaken, Link, LinkError, LinkParams},
         shared::{Command, NodeShared},
     },
     types::NodeId,
@@ -43,14 +43,14 @@ impl PeerLinks {
         for older in self.0.iter().filter(|link| link.is_open()) {
             if older.peer().id() != boot {
                 // That boot's process is gone, or another would not have its address.
-                older.abort(LinkError::Closed);
+                older.end(LinkError::Closed);
             } else if local < boot {
                 // One of the two nodes decides, so that both use the same link.
-                older.retire(GoingAway::Superseded);
+                older.drain(GoAway::Replaced);
             }
         }
         if let Some(surplus) = self.0.get(MAX_OLDER_LINKS) {
-            surplus.abort(LinkError::Closed);
+            surplus.end(LinkError::Closed);
         }
         self.0.insert(0, link);
     }
@@ -68,7 +68,7 @@ pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handsh
     let commands = shared.commands().clone();
     let params = LinkParams {
         env: Arc::clone(shared.env()),
-        serve: Arc::clone(shared.server()),
+        handler: Arc::clone(shared.server()),
         events: Box::new(move |event| {
             // An error means that the node has ended.
             let _ = commands.send(Command::Link(event));
@@ -76,5 +76,5 @@ pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handsh
         heartbeat,
         max_body: shared.max_body(),
     };
-    Link::start(handshaken, params)
+    link::start(handshaken, params)
 }

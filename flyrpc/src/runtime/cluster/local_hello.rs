@@ -48,6 +48,6 @@ fn encode(
     state: Arc<State>,
 ) -> Arc<LocalHello> {
     let (node, services) = (shared.me().clone(), shared.server().specs());
-    let opening = EncodedHello::new(cluster, &node, shared.max_body() as u64, services, &state);
-    Arc::new(LocalHello { cluster: cluster.to_owned(), node, state, opening, heartbeat })
+    let encoded = EncodedHello::new(cluster, &node, shared.max_body() as u64, services, &state);
+    Arc::new(LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat })
 }

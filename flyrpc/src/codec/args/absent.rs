@@ -1,29 +1,33 @@
-//! What an absent argument is: none if its type is an `Option`, else an error.
+//! The value of an absent argument: `None` if its type is an `Option`, else an error.
 
 use serde::{
     de::{DeserializeOwned, Deserializer, Visitor},
     forward_to_deserialize_any,
 };
 
-use super::failure::{Failure, Result};
+use crate::codec::msgpack::{CodecError, MAX_WRAPPERS, Result};
 
-/// The value of an absent `T`. As serde does for absent fields, it is asked for by a deserializer
-/// that has nothing but none, and only for those who ask for an `Option`; a newtype of one, unlike
-/// in serde, is asked for what is within.
+/// Whether a `T` may be absent from a map of arguments: whether it is an `Option`.
+pub(crate) fn is_optional<T: DeserializeOwned>() -> bool {
+    absent::<T>().is_ok()
+}
+
+/// The value of an absent `T`. Like serde for absent fields, it deserializes from a deserializer that
+/// supports `Option` only, with the value `None`. Unlike serde, it looks into newtypes.
 pub(super) fn absent<T: DeserializeOwned>() -> Result<T> {
     T::deserialize(Absent { wrappers: 0 })
 }
 
-/// Has none for whoever asks for an option, and nothing for others.
+/// Deserializes `None` for an option and fails for everything else.
 struct Absent {
     wrappers: usize,
 }
 
 impl<'de> Deserializer<'de> for Absent {
-    type Error = Failure;
+    type Error = CodecError;
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value> {
-        Err(Failure::new("missing argument"))
+        Err(CodecError::new("missing argument"))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -35,7 +39,7 @@ impl<'de> Deserializer<'de> for Absent {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value> {
-        if self.wrappers == super::format::MAX_WRAPPERS {
+        if self.wrappers == MAX_WRAPPERS {
             return self.deserialize_any(visitor);
         }
         visitor.visit_newtype_struct(Absent { wrappers: self.wrappers + 1 })

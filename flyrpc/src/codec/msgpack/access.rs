@@ -1,4 +1,4 @@
-//! What the decoder lends to visitors: the elements of an array, the entries of a map, a variant.
+//! What the decoder passes to visitors: the elements of an array, the entries of a map, a variant.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
@@ -6,16 +6,17 @@ use serde::de::{
 };
 
 use super::{
-    decode::{Decoder, Position},
-    failure::{Failure, Result},
+    decoder::{Decoder, Offset},
+    error::{CodecError, Result},
+    token::at_key,
 };
 
 /// The elements of an array.
 #[derive(Debug)]
-pub(super) struct Elements<'a, 'de> {
+pub(crate) struct Elements<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
-    /// Where the last element began.
-    at: Position,
+    /// The offset of the last element.
+    at: Offset,
     read: usize,
     count: usize,
     announced: usize,
@@ -23,15 +24,15 @@ pub(super) struct Elements<'a, 'de> {
 
 impl<'a, 'de> Elements<'a, 'de> {
     #[inline]
-    pub(super) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
-        let announced = decoder.announce(count);
-        let at = decoder.position();
+    pub(crate) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
+        let announced = decoder.size_hint(count);
+        let at = decoder.offset();
         Elements { decoder, at, read: 0, count, announced }
     }
 
-    /// Refuses elements that the visitor has not asked for.
+    /// Refuses elements that the visitor did not read.
     #[inline]
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         if self.read == self.count {
             Ok(())
         } else {
@@ -41,7 +42,7 @@ impl<'a, 'de> Elements<'a, 'de> {
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
-    type Error = Failure;
+    type Error = CodecError;
 
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
@@ -51,10 +52,10 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
         let index = self.read;
         self.read += 1;
         self.decoder.resume(self.at);
-        self.at = self.decoder.position();
+        self.at = self.decoder.offset();
         match self.decoder.value(seed) {
             Ok(value) => Ok(Some(value)),
-            Err(failure) => Err(failure.at_bracketed(index)),
+            Err(error) => Err(error.at_bracketed(index)),
         }
     }
 
@@ -66,34 +67,34 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
 
 /// Bytes, where a sequence of integers was expected.
 #[derive(Debug)]
-pub(super) struct ByteElements<'de> {
+pub(crate) struct ByteElements<'de> {
     bytes: &'de [u8],
     read: usize,
 }
 
 impl<'de> ByteElements<'de> {
-    pub(super) fn new(bytes: &'de [u8]) -> Self {
+    pub(crate) fn new(bytes: &'de [u8]) -> Self {
         ByteElements { bytes, read: 0 }
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         let count = self.bytes.len();
         if self.read == count { Ok(()) } else { Err(unread("bytes", self.read, count)) }
     }
 }
 
 impl<'de> SeqAccess<'de> for ByteElements<'de> {
-    type Error = Failure;
+    type Error = CodecError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         let Some(byte) = self.bytes.get(self.read) else { return Ok(None) };
         let index = self.read;
         self.read += 1;
-        // What a byte may be read as is what an integer may be read as.
+        // A byte may be read as whatever an integer may be read as.
         let mut decoder = Decoder::new(&INTEGERS[usize::from(*byte)]);
         match decoder.value(seed) {
             Ok(value) => Ok(Some(value)),
-            Err(failure) => Err(failure.at_bracketed(index)),
+            Err(error) => Err(error.at_bracketed(index)),
         }
     }
 
@@ -116,43 +117,43 @@ static INTEGERS: [[u8; 2]; 256] = {
 
 /// The entries of a map.
 #[derive(Debug)]
-pub(super) struct Entries<'a, 'de> {
+pub(crate) struct Entries<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     left: usize,
     announced: usize,
-    /// Where the last key began.
-    key: Position,
-    /// Where the last key or value began.
-    at: Position,
-    /// Whether its value was not read yet.
+    /// The offset of the last key.
+    key: Offset,
+    /// The offset of the last key or value.
+    at: Offset,
+    /// Whether the value of the last key was not read yet.
     value_due: bool,
 }
 
 impl<'a, 'de> Entries<'a, 'de> {
     #[inline]
-    pub(super) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
-        let announced = decoder.announce(count);
-        let key = decoder.position();
+    pub(crate) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
+        let announced = decoder.size_hint(count);
+        let key = decoder.offset();
         Entries { decoder, left: count, announced, key, at: key, value_due: false }
     }
 
-    /// Refuses entries that the visitor has not asked for.
+    /// Refuses entries that the visitor did not read.
     #[inline]
-    pub(super) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         if self.left > 0 || self.value_due {
-            return Err(Failure::new("a map has more entries than were expected"));
+            return Err(CodecError::new("a map has more entries than were expected"));
         }
         Ok(())
     }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_, 'de> {
-    type Error = Failure;
+    type Error = CodecError;
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         if self.value_due {
-            return Err(self.decoder.fail(Failure::new("a key was read without its value")));
+            return Err(self.decoder.fail(CodecError::new("a key was read without its value")));
         }
         if self.left == 0 {
             return Ok(None);
@@ -160,25 +161,25 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         self.left -= 1;
         self.value_due = true;
         self.decoder.resume(self.at);
-        self.key = self.decoder.position();
+        self.key = self.decoder.offset();
         self.at = self.key;
         match self.decoder.value(seed) {
             Ok(key) => Ok(Some(key)),
-            Err(failure) => Err(failure.at_key(self.decoder.input_at(self.key))),
+            Err(error) => Err(at_key(error, self.decoder.input_at(self.key))),
         }
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
         if !self.value_due {
-            return Err(self.decoder.fail(Failure::new("a value was read without its key")));
+            return Err(self.decoder.fail(CodecError::new("a value was read without its key")));
         }
         self.value_due = false;
         self.decoder.resume(self.at);
-        self.at = self.decoder.position();
+        self.at = self.decoder.offset();
         match self.decoder.value(seed) {
             Ok(value) => Ok(value),
-            Err(failure) => Err(failure.at_key(self.decoder.input_at(self.key))),
+            Err(error) => Err(at_key(error, self.decoder.input_at(self.key))),
         }
     }
 
@@ -190,23 +191,23 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
 
 /// A variant without content.
 #[derive(Debug)]
-pub(super) struct Name<'de> {
+pub(crate) struct UnitVariant<'de> {
     name: &'de str,
 }
 
-impl<'de> Name<'de> {
-    pub(super) fn new(name: &'de str) -> Self {
-        Name { name }
+impl<'de> UnitVariant<'de> {
+    pub(crate) fn new(name: &'de str) -> Self {
+        UnitVariant { name }
     }
 
     fn lacks<T>(self, content: &str) -> Result<T> {
-        let failure = Failure::invalid_type(Unexpected::UnitVariant, &content);
-        Err(failure.at_name(self.name))
+        let error = CodecError::invalid_type(Unexpected::UnitVariant, &content);
+        Err(error.at_name(self.name))
     }
 }
 
-impl<'de> EnumAccess<'de> for Name<'de> {
-    type Error = Failure;
+impl<'de> EnumAccess<'de> for UnitVariant<'de> {
+    type Error = CodecError;
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
@@ -214,8 +215,8 @@ impl<'de> EnumAccess<'de> for Name<'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Name<'de> {
-    type Error = Failure;
+impl<'de> VariantAccess<'de> for UnitVariant<'de> {
+    type Error = CodecError;
 
     fn unit_variant(self) -> Result<()> {
         Ok(())
@@ -238,22 +239,22 @@ impl<'de> VariantAccess<'de> for Name<'de> {
     }
 }
 
-/// A variant with content, which is next in the input.
+/// A variant with content, which follows in the input.
 #[derive(Debug)]
-pub(super) struct Content<'a, 'de> {
+pub(crate) struct DataVariant<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     name: &'de str,
     read: &'a mut bool,
 }
 
-impl<'a, 'de> Content<'a, 'de> {
-    pub(super) fn new(decoder: &'a mut Decoder<'de>, name: &'de str, read: &'a mut bool) -> Self {
-        Content { decoder, name, read }
+impl<'a, 'de> DataVariant<'a, 'de> {
+    pub(crate) fn new(decoder: &'a mut Decoder<'de>, name: &'de str, read: &'a mut bool) -> Self {
+        DataVariant { decoder, name, read }
     }
 }
 
-impl<'de> EnumAccess<'de> for Content<'_, 'de> {
-    type Error = Failure;
+impl<'de> EnumAccess<'de> for DataVariant<'_, 'de> {
+    type Error = CodecError;
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
@@ -261,27 +262,25 @@ impl<'de> EnumAccess<'de> for Content<'_, 'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Content<'_, 'de> {
-    type Error = Failure;
+impl<'de> VariantAccess<'de> for DataVariant<'_, 'de> {
+    type Error = CodecError;
 
     fn unit_variant(self) -> Result<()> {
-        let failure = Failure::invalid_type(
+        let error = CodecError::invalid_type(
             Unexpected::Other("a variant with content"),
             &"a variant without content",
         );
-        Err(failure.at_name(self.name))
+        Err(error.at_name(self.name))
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value> {
         *self.read = true;
-        self.decoder.value(seed).map_err(|failure| failure.at_name(self.name))
+        self.decoder.value(seed).map_err(|error| error.at_name(self.name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value> {
         *self.read = true;
-        self.decoder
-            .deserialize_tuple(length, visitor)
-            .map_err(|failure| failure.at_name(self.name))
+        self.decoder.deserialize_tuple(length, visitor).map_err(|error| error.at_name(self.name))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -292,11 +291,11 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
         *self.read = true;
         self.decoder
             .deserialize_struct("", fields, visitor)
-            .map_err(|failure| failure.at_name(self.name))
+            .map_err(|error| error.at_name(self.name))
     }
 }
 
 #[cold]
-fn unread(what: &str, read: usize, count: usize) -> Failure {
-    Failure::new(format_args!("{count} {what} where {read} were expected"))
+fn unread(what: &str, read: usize, count: usize) -> CodecError {
+    CodecError::new(format_args!("{count} {what} where {read} were expected"))
 }

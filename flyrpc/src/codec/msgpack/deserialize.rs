@@ -1,189 +1,22 @@
-//! The decoder: a strict [`Deserializer`] straight over the bytes.
-//!
-//! Written for flyrpc rather than wrapped around rmp-serde's, whose leniency is inside the methods
-//! that would have to be wrapped: what was an array or a map, and what an integer or a name, is no
-//! longer known where a wrapper could refuse it. Each method here takes what its hint names and
-//! nothing else; what fits any hint is only what asked for [`deserialize_any`].
+//! How each of serde's kinds of values is decoded: the [`Deserializer`] of [`Decoder`]. Each method
+//! accepts the tokens of its own kind and no others; only [`deserialize_any`] accepts all.
 //!
 //! [`deserialize_any`]: Deserializer::deserialize_any
 
-use std::marker::PhantomData;
-
-use serde::{
-    Serialize,
-    de::{Deserialize, DeserializeSeed, Deserializer, Error, Unexpected, Visitor},
-};
+use serde::de::{Deserializer, Unexpected, Visitor};
 
 use super::{
-    access::{ByteElements, Content, Elements, Entries, Name},
-    failure::{Failure, Result},
-    format::{Input, MAX_DEPTH, MAX_WRAPPERS, NIL, SOME_NONE, Token},
-    verify::verify,
+    access::{ByteElements, DataVariant, Elements, Entries, UnitVariant},
+    decoder::Decoder,
+    error::{CodecError, Result},
+    format::{NIL, SOME_NONE},
+    token::Token,
 };
-
-/// Reads one value, and those within it.
-#[derive(Debug)]
-pub(super) struct Decoder<'de> {
-    pub(super) input: Input<'de>,
-    whole: &'de [u8],
-    depth: usize,
-    wrappers: usize,
-    /// How many elements may still be announced to visitors, which allocate for them. No valid body
-    /// has more elements than bytes.
-    announceable: usize,
-    /// Whether a visitor took whatever there was, as serde's does that buffers.
-    guessed: bool,
-    /// Whether something failed since the value at hand began, so that what follows is not known to
-    /// be what follows that value.
-    astray: bool,
-}
-
-/// A place in the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Position {
-    left: usize,
-}
 
 impl<'de> Decoder<'de> {
     #[inline]
-    pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Decoder {
-            input: Input { rest: bytes },
-            whole: bytes,
-            depth: 0,
-            wrappers: 0,
-            announceable: bytes.len(),
-            guessed: false,
-            astray: false,
-        }
-    }
-
-    #[inline]
-    pub(super) fn position(&self) -> Position {
-        Position { left: self.input.rest.len() }
-    }
-
-    /// What is read from there on.
-    #[cold]
-    pub(super) fn input_at(&self, position: Position) -> Input<'de> {
-        Input { rest: &self.whole[self.whole.len() - position.left..] }
-    }
-
-    /// Reads one value, and leaves the input behind it even if a `Deserialize` read nothing, or
-    /// swallowed the error of another, as `deserialize_with = "or_default"` does.
-    #[inline]
-    pub(super) fn value<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        let start = self.position();
-        match seed.deserialize(&mut *self) {
-            Ok(value) => {
-                if self.astray || self.position() == start {
-                    self.pass_over(start);
-                }
-                Ok(value)
-            }
-            // Usually nobody reads on, so that where to is left for `resume` to find out.
-            Err(failure) => Err(self.fail(failure)),
-        }
-    }
-
-    /// Reads on after the value at `start` if a visitor swallowed the error that it gave.
-    #[inline]
-    pub(super) fn resume(&mut self, start: Position) {
-        if self.astray {
-            self.pass_over(start);
-        }
-    }
-
-    /// What cannot be passed over leaves nothing to read, so that no later value is taken for
-    /// another, and stays astray to the end.
-    #[cold]
-    fn pass_over(&mut self, start: Position) {
-        self.input = self.input_at(start);
-        self.astray = self.input.skip().is_err();
-        if self.astray {
-            self.input.rest = &[];
-        }
-    }
-
-    /// Reads a value that takes up all of the input, and refuses it if serde has misread it.
-    #[inline]
-    pub(super) fn verified<T: Deserialize<'de> + Serialize>(mut self) -> Result<T> {
-        let value = self.whole()?;
-        if self.guessed {
-            verify(&value, self.whole)?;
-        }
-        Ok(value)
-    }
-
-    /// Reads a value that takes up all of the input.
-    #[inline]
-    pub(super) fn whole<T: Deserialize<'de>>(&mut self) -> Result<T> {
-        let value = self.value(PhantomData)?;
-        match self.input.rest.len() {
-            _ if self.astray => Err(Failure::new("a value within cannot be passed over")),
-            0 => Ok(value),
-            left => Err(Failure::new(format_args!("{left} bytes are left over after the value"))),
-        }
-    }
-
-    #[cold]
-    pub(super) fn fail(&mut self, failure: Failure) -> Failure {
-        self.astray = true;
-        failure
-    }
-
-    /// So many of `count` elements as a visitor may allocate for at once.
-    #[inline]
-    pub(super) fn announce(&mut self, count: usize) -> usize {
-        let hint = count.min(self.announceable);
-        self.announceable -= hint;
-        hint
-    }
-
-    #[inline]
-    fn token(&mut self) -> Result<Token<'de>> {
-        self.input.token().map_err(|failure| self.fail(failure))
-    }
-
-    #[cold]
-    fn mismatch<V: Visitor<'de>>(&mut self, found: Token<'de>, visitor: &V) -> Failure {
-        self.fail(Failure::invalid_type(found.unexpected(), visitor))
-    }
-
-    #[cold]
-    fn unfit<V: Visitor<'de>>(&mut self, found: Unexpected<'_>, visitor: &V) -> Failure {
-        self.fail(Failure::invalid_value(found, visitor))
-    }
-
-    #[inline]
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth == MAX_DEPTH {
-            let failure = Failure::new(format_args!("more than {MAX_DEPTH} levels deep"));
-            return Err(self.fail(failure));
-        }
-        self.depth += 1;
-        let result = read(self);
-        self.depth -= 1;
-        result.map_err(|failure| self.fail(failure))
-    }
-
-    #[inline]
-    fn wrapped<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.wrappers == MAX_WRAPPERS {
-            let failure = Failure::new(format_args!("more than {MAX_WRAPPERS} options deep"));
-            return Err(self.fail(failure));
-        }
-        let start = self.position();
-        self.wrappers += 1;
-        let result = read(self);
-        self.wrappers -= 1;
-        self.astray |= self.position() == start;
-        result
-    }
-
-    #[inline]
     fn elements<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
-        self.deeper(|decoder| {
+        self.nested(|decoder| {
             let mut elements = Elements::new(decoder, count);
             let value = visitor.visit_seq(&mut elements)?;
             elements.finish()?;
@@ -191,9 +24,9 @@ impl<'de> Decoder<'de> {
         })
     }
 
-    /// A `Vec<u8>` may have become a `bytes::Bytes`: the value is the same.
+    /// Bytes for a visitor of a sequence: a `Vec<u8>` may have become a `bytes::Bytes`.
     fn byte_elements<V: Visitor<'de>>(&mut self, bytes: &'de [u8], visitor: V) -> Result<V::Value> {
-        self.deeper(|_| {
+        self.nested(|_| {
             let mut elements = ByteElements::new(bytes);
             let value = visitor.visit_seq(&mut elements)?;
             elements.finish()?;
@@ -203,7 +36,7 @@ impl<'de> Decoder<'de> {
 
     #[inline]
     fn entries<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
-        self.deeper(|decoder| {
+        self.nested(|decoder| {
             let mut entries = Entries::new(decoder, count);
             let value = visitor.visit_map(&mut entries)?;
             entries.finish()?;
@@ -212,13 +45,17 @@ impl<'de> Decoder<'de> {
     }
 
     fn variant_with_content<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        self.deeper(|decoder| {
+        self.nested(|decoder| {
             let Token::Str(name) = decoder.token()? else {
-                return Err(Failure::new("the variant is not given by name"));
+                return Err(CodecError::new("the variant is not given by name"));
             };
             let mut read = false;
-            let value = visitor.visit_enum(Content::new(decoder, name, &mut read))?;
-            if read { Ok(value) } else { Err(Failure::new("the variant's content was not read")) }
+            let value = visitor.visit_enum(DataVariant::new(decoder, name, &mut read))?;
+            if read {
+                Ok(value)
+            } else {
+                Err(CodecError::new("the variant's content was not read"))
+            }
         })
     }
 }
@@ -230,19 +67,19 @@ macro_rules! integers {
             if let Some(found) = self.input.unsigned() {
                 return match $ty::try_from(found) {
                     Ok(value) => visitor.$visit(value),
-                    Err(_) => Err(self.unfit(Unexpected::Unsigned(found), &visitor)),
+                    Err(_) => Err(self.invalid_value(Unexpected::Unsigned(found), &visitor)),
                 };
             }
             match self.token()? {
                 Token::Unsigned(found) => match $ty::try_from(found) {
                     Ok(value) => visitor.$visit(value),
-                    Err(_) => Err(self.unfit(Unexpected::Unsigned(found), &visitor)),
+                    Err(_) => Err(self.invalid_value(Unexpected::Unsigned(found), &visitor)),
                 },
                 Token::Negative(found) => match $ty::try_from(found) {
                     Ok(value) => visitor.$visit(value),
-                    Err(_) => Err(self.unfit(Unexpected::Signed(found), &visitor)),
+                    Err(_) => Err(self.invalid_value(Unexpected::Signed(found), &visitor)),
                 },
-                found => Err(self.mismatch(found, &visitor)),
+                found => Err(self.invalid_type(found, &visitor)),
             }
         }
     )*};
@@ -257,20 +94,20 @@ macro_rules! wide_integers {
                 Token::Negative(value) if $ty::MIN != 0 => value as $ty,
                 Token::WideUnsigned(bytes) => match $ty::try_from(u128::from_be_bytes(*bytes)) {
                     Ok(value) => value,
-                    Err(_) => return Err(self.unfit(found.unexpected(), &visitor)),
+                    Err(_) => return Err(self.invalid_value(found.unexpected(), &visitor)),
                 },
                 Token::WideSigned(bytes) => match $ty::try_from(i128::from_be_bytes(*bytes)) {
                     Ok(value) => value,
-                    Err(_) => return Err(self.unfit(found.unexpected(), &visitor)),
+                    Err(_) => return Err(self.invalid_value(found.unexpected(), &visitor)),
                 },
-                found => return Err(self.mismatch(found, &visitor)),
+                found => return Err(self.invalid_type(found, &visitor)),
             };
             visitor.$visit(value)
         }
     )*};
 }
 
-/// A float from an integer or from the other float, if it is exactly the same number.
+/// A float from an integer or from the other float type, if it is exactly the same number.
 macro_rules! floats {
     ($($method:ident $visit:ident $ty:ident)*) => {$(
         #[inline]
@@ -289,7 +126,7 @@ macro_rules! floats {
                 Token::Negative(value) => {
                     Some(value as $ty).filter(|same| *same as i128 == value.into())
                 }
-                found => return Err(self.mismatch(found, &visitor)),
+                found => return Err(self.invalid_type(found, &visitor)),
             };
             match value {
                 Some(value) => visitor.$visit(value),
@@ -300,12 +137,12 @@ macro_rules! floats {
 }
 
 impl<'de> Deserializer<'de> for &mut Decoder<'de> {
-    type Error = Failure;
+    type Error = CodecError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.guessed = true;
+        self.used_any = true;
         match self.token()? {
-            // As JSON's null, which is what types that read anything know.
+            // Like null in JSON, which types that accept anything know.
             Token::None | Token::Unit => visitor.visit_unit(),
             Token::Some => self.wrapped(|decoder| visitor.visit_some(decoder)),
             Token::Bool(value) => visitor.visit_bool(value),
@@ -347,7 +184,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.token()? {
             Token::Bool(value) => visitor.visit_bool(value),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
@@ -362,7 +199,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         }
         match self.token()? {
             Token::Str(value) => visitor.visit_borrowed_str(value),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
@@ -371,8 +208,8 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         self.deserialize_str(visitor)
     }
 
-    /// Only by name: derived fields and variants would take an index too, and its meaning changes
-    /// with the order in which they are declared.
+    /// Names only: derived fields and variants would accept an index too, whose meaning changes with
+    /// the order of declaration.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.deserialize_str(visitor)
@@ -384,7 +221,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
             Token::Bytes(value) => visitor.visit_borrowed_bytes(value),
             // A `bytes::Bytes` may have been a `Vec<u8>`.
             Token::Array(count) => self.elements(count, visitor),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
@@ -395,12 +232,12 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        if self.input.passes(&[NIL]) {
+        if self.input.skip_prefix(&[NIL]) {
             return visitor.visit_none();
         }
         if self.input.rest.starts_with(&SOME_NONE) {
-            // All but the nil within.
-            self.input.passes(&SOME_NONE[..2]);
+            // All but the inner nil.
+            self.input.skip_prefix(&SOME_NONE[..2]);
         }
         self.wrapped(|decoder| visitor.visit_some(decoder))
     }
@@ -409,7 +246,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.token()? {
             Token::Unit => visitor.visit_unit(),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
@@ -436,11 +273,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         match self.token()? {
             Token::Array(count) => self.elements(count, visitor),
             Token::Bytes(bytes) => self.byte_elements(bytes, visitor),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
-    /// Too few elements are the visitor's to refuse, since it may have defaults for the last ones.
+    /// The visitor refuses too few elements, since it may have defaults for the last ones.
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value> {
         self.deserialize_seq(visitor)
@@ -460,7 +297,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.token()? {
             Token::Map(count) => self.entries(count, visitor),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
@@ -481,20 +318,20 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.token()? {
-            Token::Str(name) => visitor.visit_enum(Name::new(name)),
+            Token::Str(name) => visitor.visit_enum(UnitVariant::new(name)),
             Token::Map(1) => self.variant_with_content(visitor),
-            found => Err(self.mismatch(found, &visitor)),
+            found => Err(self.invalid_type(found, &visitor)),
         }
     }
 
     #[inline]
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.input.skip().map_err(|failure| self.fail(failure))?;
+        self.input.skip().map_err(|error| self.fail(error))?;
         visitor.visit_unit()
     }
 }
 
 #[cold]
-fn inexact(found: Token<'_>, ty: &str) -> Failure {
-    Failure::new(format_args!("{} is not a number that {ty} holds exactly", found.unexpected()))
+fn inexact(found: Token<'_>, ty: &str) -> CodecError {
+    CodecError::new(format_args!("{} is not a number that {ty} holds exactly", found.unexpected()))
 }

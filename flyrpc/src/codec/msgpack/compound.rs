@@ -1,4 +1,4 @@
-//! Sequences, tuples, maps and structs while they are being written.
+//! Arrays and maps while they are written.
 
 use serde::{
     Serialize,
@@ -9,33 +9,35 @@ use serde::{
 };
 
 use super::{
-    encode::Encoder,
-    failure::{Failure, Result},
-    format::{Head, Input, Kind, write_str},
+    encoder::Encoder,
+    error::{CodecError, Result},
+    head::{Head, Kind, write_str},
+    token::{Input, at_key},
 };
 
-/// An array or a map that is being written.
+/// An array or a map that is being written. Its head is corrected at the end if the announced length
+/// turned out wrong.
 #[derive(Debug)]
-pub(super) struct Compound<'a, 'b> {
+pub(crate) struct Compound<'a, 'b> {
     encoder: &'a mut Encoder<'b>,
     kind: Kind,
     head_at: usize,
     head_length: usize,
     announced: usize,
     written: usize,
-    /// Where a key begins that has no value yet.
+    /// The offset of a key whose value is not written yet.
     key_at: Option<usize>,
     variant: Option<&'static str>,
 }
 
 impl<'a, 'b> Compound<'a, 'b> {
     #[inline]
-    pub(super) fn begin(
+    pub(crate) fn begin(
         encoder: &'a mut Encoder<'b>,
         kind: Kind,
         length: Option<usize>,
     ) -> Result<Self> {
-        encoder.deepen()?;
+        encoder.enter()?;
         let announced = length.unwrap_or(0);
         let head = Head::new(kind, announced)?;
         let head_at = encoder.to.len();
@@ -52,8 +54,8 @@ impl<'a, 'b> Compound<'a, 'b> {
         })
     }
 
-    /// Makes it the content of a variant, whose own map ends with it.
-    pub(super) fn of_variant(mut self, name: &'static str) -> Self {
+    /// Makes this the content of a variant, whose map ends with it.
+    pub(crate) fn of_variant(mut self, name: &'static str) -> Self {
         self.variant = Some(name);
         self
     }
@@ -61,12 +63,12 @@ impl<'a, 'b> Compound<'a, 'b> {
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let start = self.encoder.to.len();
-        match self.encoder.part(start, value) {
+        match self.encoder.element(start, value) {
             Ok(()) => {
                 self.written += 1;
                 Ok(())
             }
-            Err(failure) => Err(self.located(failure.at_bracketed(self.written))),
+            Err(error) => Err(self.located(error.at_bracketed(self.written))),
         }
     }
 
@@ -74,19 +76,19 @@ impl<'a, 'b> Compound<'a, 'b> {
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let start = self.encoder.to.len();
         write_str(name, self.encoder.to)?;
-        match self.encoder.part(start, value) {
+        match self.encoder.element(start, value) {
             Ok(()) => {
                 self.written += 1;
                 Ok(())
             }
-            Err(failure) => Err(self.located(failure.at_name(name))),
+            Err(error) => Err(self.located(error.at_name(name))),
         }
     }
 
     #[inline]
     fn finish(self) -> Result<()> {
         if self.key_at.is_some() {
-            return Err(self.located(Failure::new("a key was written without a value")));
+            return Err(self.located(CodecError::new("a key was written without a value")));
         }
         if self.written != self.announced {
             let head = Head::new(self.kind, self.written)?;
@@ -97,25 +99,25 @@ impl<'a, 'b> Compound<'a, 'b> {
     }
 
     #[cold]
-    fn located(&self, failure: Failure) -> Failure {
+    fn located(&self, error: CodecError) -> CodecError {
         match self.variant {
-            Some(name) => failure.at_name(name),
-            None => failure,
+            Some(name) => error.at_name(name),
+            None => error,
         }
     }
 }
 
 impl SerializeMap for Compound<'_, '_> {
     type Ok = ();
-    type Error = Failure;
+    type Error = CodecError;
 
     #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         if self.key_at.is_some() {
-            return Err(Failure::new("a key was written without a value"));
+            return Err(CodecError::new("a key was written without a value"));
         }
         let start = self.encoder.to.len();
-        self.encoder.part(start, key)?;
+        self.encoder.element(start, key)?;
         self.key_at = Some(start);
         Ok(())
     }
@@ -123,13 +125,13 @@ impl SerializeMap for Compound<'_, '_> {
     #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let Some(start) = self.key_at.take() else {
-            return Err(Failure::new("a value was written without a key"));
+            return Err(CodecError::new("a value was written without a key"));
         };
         let end = self.encoder.to.len();
-        if let Err(failure) = self.encoder.part(end, value) {
-            let failure = failure.at_key(Input { rest: &self.encoder.to[start..] });
+        if let Err(error) = self.encoder.element(end, value) {
+            let error = at_key(error, Input { rest: &self.encoder.to[start..] });
             self.encoder.to.truncate(start);
-            return Err(failure);
+            return Err(error);
         }
         self.written += 1;
         Ok(())
@@ -145,7 +147,7 @@ macro_rules! elements {
     ($($trait:ident $method:ident)*) => {$(
         impl $trait for Compound<'_, '_> {
             type Ok = ();
-            type Error = Failure;
+            type Error = CodecError;
 
             #[inline]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
@@ -171,7 +173,7 @@ macro_rules! fields {
     ($($trait:ident)*) => {$(
         impl $trait for Compound<'_, '_> {
             type Ok = ();
-            type Error = Failure;
+            type Error = CodecError;
 
             #[inline]
             fn serialize_field<T: Serialize + ?Sized>(
