@@ -202,7 +202,7 @@ impl NodeBuilder {
     /// Whether calls that run on this node are encoded and decoded as if they crossed a link; false by
     /// default. For tests: it reveals a type that does not survive encoding, or a body larger than
     /// [`max_body`](NodeBuilder::max_body), in a test with one node. The calls still run in this
-    /// process, and [`Context::is_local`](crate::runtime::context::Context::is_local) says so.
+    /// process, and [`Context::is_local`](crate::runtime::context::Context::is_local) returns true.
     pub fn encode_local_calls(mut self, encode: bool) -> Self {
         self.encode_local_calls = encode;
         self

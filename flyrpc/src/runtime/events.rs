@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::Event;
 
-/// What a node learns of others, from the call of [`Node::events`] on. Ends with the node.
+/// The stream of a node's events, from the call of [`Node::events`] on. Ends with the node.
 ///
 /// Each `Events` receives every event. One that falls more than 1,024 events behind receives
 /// [`Event::Missed`] in place of those that it lost.

@@ -151,7 +151,7 @@ impl Node {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
 
-    /// What this node learns of others from now on, as a stream that ends with the node. A listener
+    /// Events about other nodes from now on, as a stream that ends with the node. A listener
     /// that falls more than 1,024 events behind receives the number of events that it
     /// [missed](crate::types::Event::Missed).
     ///

@@ -1,4 +1,4 @@
-//! What a node learns of others while it runs.
+//! Changes in what a node knows of other nodes.
 
 use std::{fmt, net::SocketAddr};
 

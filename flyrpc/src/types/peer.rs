@@ -41,7 +41,7 @@ pub enum PeerState {
     Unlinked,
     /// Its link broke, or it cannot be dialed.
     Lost,
-    /// No node ever answered there; [`Peer::support`] says what does.
+    /// No node ever answered there; [`Peer::support`] holds what does.
     Unreached,
     /// It has left the cluster, or is leaving.
     Left,

@@ -95,6 +95,11 @@ impl NameEntry {
         self.has_resolved || self.initial_deadline().is_some_and(|deadline| deadline <= now)
     }
 
+    #[cfg(test)]
+    pub(super) fn last_result(&self) -> Duration {
+        self.last_result
+    }
+
     fn schedule(&mut self, now: Duration, alone: bool, succeeded: bool) {
         self.interval = if !succeeded && !self.is_settled(now) {
             RETRY_INITIAL

@@ -156,6 +156,12 @@ impl Discovery {
         self.names.get(name).is_some_and(NameEntry::is_failing)
     }
 
+    /// When the last lookup of `name` ended.
+    #[cfg(test)]
+    pub(super) fn last_result(&self, name: &str) -> Duration {
+        self.names[name].last_result()
+    }
+
     fn complete_initial_addresses(&mut self, now: Duration) {
         if self.initial_addresses.is_none() && self.names.values().all(|name| name.is_settled(now))
         {

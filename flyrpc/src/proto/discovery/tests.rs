@@ -150,7 +150,7 @@ fn a_node_that_becomes_alone_looks_up_soon() {
     let mut discovery = discovery(NAME);
     discovery.set_alone(false);
     gaps(&mut discovery, 8, Ok(&[1]));
-    let last = discovery.names[NAME].last_answer;
+    let last = discovery.last_result(NAME);
     discovery.set_alone(true);
     assert_eq!(discovery.next_due(), Some(last + secs(5)));
     assert_eq!(gaps(&mut discovery, 3, Ok(&[1])), [5, 5, 5]);

@@ -78,3 +78,23 @@ impl Diagnostics {
         self.queue.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagnostics_that_nobody_takes_are_counted_and_do_not_pile_up() {
+        let mut diagnostics = Diagnostics::default();
+        let ignored = [Rejected::Foreign, Rejected::Malformed, Rejected::Cluster, Rejected::Field];
+        ignored.into_iter().cycle().take(100).for_each(|reason| {
+            diagnostics.push(Diagnostic::DatagramIgnored(reason));
+        });
+        diagnostics.push(Diagnostic::Rejoined { bump: 1 });
+        let counters = Counters { foreign: 50, ignored: 50, errors: 0, renewals: 1 };
+        assert_eq!(diagnostics.counters(), counters);
+        let kept: Vec<_> = std::iter::from_fn(|| diagnostics.pop()).collect();
+        assert_eq!(kept.len(), CAPACITY);
+        assert!(matches!(kept.last(), Some(Diagnostic::Rejoined { bump: 1 })));
+    }
+}

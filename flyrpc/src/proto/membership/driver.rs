@@ -379,7 +379,7 @@ impl Membership {
         self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
     }
 
-    /// Forgets the members that are down, before a node that was alone learns of others. It was the
+    /// Forgets the members that are down, before a node that was alone adds other members. It was the
     /// one cut off: if it declared the others down, each of them would renew its identity.
     fn reset_gossip(&mut self) {
         if self.gossip.iter_membership_state().len() == 0 {

@@ -111,16 +111,6 @@ pub(super) struct Cluster {
     pub(super) leaving: Option<Leaving>,
 }
 
-/// However the task ends, the node ends with it. The task may be dropped without another poll, with
-/// the runtime or in a simulated crash, and so may the tasks of the links: then nothing else would
-/// wake the calls that wait.
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.shared.end();
-        self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
-    }
-}
-
 impl Cluster {
     async fn run(
         mut self,
@@ -416,5 +406,15 @@ impl Cluster {
             leaving.finish();
             self.shared.stop().cancel();
         }
+    }
+}
+
+/// However the task ends, the node ends with it. The task may be dropped without another poll, with
+/// the runtime or in a simulated crash, and so may the tasks of the links: then nothing else would
+/// wake the calls that wait.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shared.end();
+        self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }

@@ -1,4 +1,4 @@
-//! When to dial an address, and what a failed attempt says about it.
+//! When to dial an address, and what a failed attempt shows about it.
 
 use std::time::Duration;
 
@@ -201,11 +201,11 @@ mod tests {
         let mut dial = DialSchedule::default();
         assert!(dial.begin(ms(7)) && !dial.begin(ms(8)));
         assert_eq!((dial.next(), dial.readiness_deadline()), (None, Some(ms(5_007))));
-        let (first, mut told) = oneshot::channel();
+        let (first, mut result) = oneshot::channel();
         dial.add_waiter(first);
         dial.end();
         dial.notify_waiters(true);
-        assert_eq!(told.try_recv(), Ok(true));
+        assert_eq!(result.try_recv(), Ok(true));
         assert!(dial.begin(ms(9)));
     }
 }

@@ -165,3 +165,51 @@ impl PeerTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::link::DialError;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn only_dirty_peers_are_unpublished_with_the_aliases_of_them() {
+        let mut peers = PeerTable::default();
+        (1..=3).for_each(|port| peers.entry(addr(port)).set_seed(true));
+        peers.set_alias(addr(2), addr(1));
+        assert_eq!(peers.take_unpublished(), [1, 2, 3].map(addr).into());
+        assert_eq!(peers.take_unpublished(), BTreeSet::new());
+        assert!(peers.get_mut(addr(1)).is_some());
+        assert_eq!(peers.take_unpublished(), [1, 2].map(addr).into());
+    }
+
+    #[test]
+    fn an_address_is_dialed_when_it_is_due_and_no_attempt_is_in_progress() {
+        let mut peers = PeerTable::default();
+        [2, 1].into_iter().for_each(|port| peers.entry(addr(port)).set_seed(true));
+        assert_eq!(peers.due_dials(ms(0)), [1, 2].map(addr));
+        [1, 2].into_iter().for_each(|port| assert!(peers.entry(addr(port)).begin_dial(ms(0))));
+        assert_eq!(peers.next_dial(), None);
+        peers.entry(addr(2)).on_dial_failed(ms(10), &DialError::ConnectTimeout, 512);
+        assert_eq!(peers.next_dial(), Some(ms(260)));
+        assert_eq!((peers.due_dials(ms(259)), peers.due_dials(ms(260))), (vec![], vec![addr(2)]));
+    }
+
+    #[test]
+    fn a_peer_that_nothing_lists_is_removed() {
+        let mut peers = PeerTable::default();
+        peers.entry(addr(1)).set_seed(true);
+        peers.entry(addr(2));
+        let dirty = peers.take_unpublished();
+        peers.remove_unknown(&dirty);
+        assert!(peers.get(addr(1)).is_some() && peers.get(addr(2)).is_none());
+        assert_eq!(peers.take_unpublished(), [addr(2)].into());
+    }
+}

@@ -38,3 +38,27 @@ impl Readiness {
         self.is_ready
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Seed;
+
+    #[test]
+    fn a_node_is_ready_once_each_initial_address_has_synced_or_run_out_of_time() {
+        let seeds = Seed::parse_list("10.0.0.1:1 10.0.0.2:1").unwrap();
+        let discovery = Discovery::new(seeds, []);
+        let (mut peers, mut readiness) = (PeerTable::default(), Readiness::default());
+        for addr in discovery.addresses() {
+            peers.entry(addr).set_seed(true);
+            peers.entry(addr).begin_dial(Duration::ZERO);
+        }
+        let mut update = |secs, peers: &PeerTable| {
+            readiness.update(Duration::from_secs(secs), &discovery, peers)
+        };
+        assert!(!update(0, &peers));
+        peers.entry(SocketAddr::from(([10, 0, 0, 1], 1))).on_synced();
+        assert_eq!([update(4, &peers), update(5, &peers), update(6, &peers)], [false, true, false]);
+        assert!(readiness.is_ready());
+    }
+}
