@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
+use flyrpc_macros::fly_rpc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    fly_rpc,
     proto::membership::MemberState,
     runtime::{context::context, shared::Command},
     types::Region,
@@ -67,4 +67,24 @@ impl Internal for InternalHandler {
 
 fn caller() -> SocketAddr {
     context().caller().addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Service;
+
+    #[test]
+    fn the_names_on_the_wire_are_those_of_the_first_version() {
+        let (commands, _) = mpsc::unbounded_channel();
+        let handler = InternalHandler { commands, region: Region::LOCAL };
+        let spec = ServeInternal::new(handler).spec();
+        let methods: Vec<_> = spec.methods.iter().map(ToString::to_string).collect();
+        let expected = [
+            "region() -> Region",
+            "exchange(digests: Vec<u64>) -> Exchange",
+            "learn(members: Vec<MemberState>) -> ()",
+        ];
+        assert_eq!((spec.name.as_str(), methods), ("flyrpc", expected.map(str::to_owned).into()));
+    }
 }

@@ -61,7 +61,7 @@ pub(super) async fn accept(
     local_hello: LocalHelloSource,
     reports: mpsc::UnboundedSender<Message>,
 ) {
-    let mut handshakes = VecDeque::<CancellationToken>::with_capacity(MAX_HANDSHAKES);
+    let mut handshakes = Handshakes(VecDeque::with_capacity(MAX_HANDSHAKES));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -77,14 +77,7 @@ pub(super) async fn accept(
             }
         };
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
-        while handshakes.len() >= MAX_HANDSHAKES {
-            // Also removes handshakes that have ended.
-            if let Some(oldest) = handshakes.pop_front() {
-                oldest.cancel();
-            }
-        }
-        let evicted = shared.stop().child_token();
-        handshakes.push_back(evicted.clone());
+        let evicted = handshakes.add(shared.stop());
         shared.env().spawn(Box::pin(async move {
             let handshaken = tokio::select! {
                 biased;
@@ -97,6 +90,23 @@ pub(super) async fn accept(
                 Err(error) => tracing::debug!(%from, %error, "inbound handshake failed"),
             }
         }));
+    }
+}
+
+/// The inbound handshakes in progress, the oldest first; some have ended.
+struct Handshakes(VecDeque<CancellationToken>);
+
+impl Handshakes {
+    /// Adds a handshake, and returns the token that is cancelled when it is evicted or at `stop`.
+    fn add(&mut self, stop: &CancellationToken) -> CancellationToken {
+        while self.0.len() >= MAX_HANDSHAKES {
+            if let Some(oldest) = self.0.pop_front() {
+                oldest.cancel();
+            }
+        }
+        let evicted = stop.child_token();
+        self.0.push_back(evicted.clone());
+        evicted
     }
 }
 
