@@ -68,7 +68,7 @@
 //! | say where | [`Region`], [`NodeId`]; [`Target`] in errors |
 //! | learn what went wrong | [`RpcError`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | ask about the call being handled | [`context()`], [`Context`] |
-//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`ServiceSpec`]; an [`Observer`] of its calls and links |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] of its calls and links |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in another world than tokio's | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the package `flyrpc-testkit` has a simulated network in virtual time |
 //!
@@ -111,6 +111,7 @@ pub use self::{
         builder::NodeBuilder,
         client::{Client, Routed},
         context::{Context, context},
+        events::Events,
         node::Node,
     },
     service::Service,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Sees what a node does: for metrics, traces and tests. Given to
-/// [`NodeBuilder::observer`](crate::runtime::node::NodeBuilder::observer).
+/// [`NodeBuilder::observer`](crate::runtime::builder::NodeBuilder::observer).
 ///
 /// It is called in the middle of calls and of the node's own tasks: it must not block, and must not
 /// panic. What it is shown lives as long as the call of it. Threads may call it at once; what one

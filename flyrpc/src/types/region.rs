@@ -22,7 +22,7 @@ use smol_str::SmolStr;
 pub struct Region(SmolStr);
 
 impl Region {
-    /// The region of a node that was told none, and the primary region where none was named.
+    /// The default region of a node, and the default primary region.
     pub const LOCAL: Region = Region(SmolStr::new_static("local"));
 
     /// The name, in lower case.
@@ -30,7 +30,7 @@ impl Region {
         &self.0
     }
 
-    /// Whether the name is empty, which matches no node.
+    /// Whether the name is empty. The empty region matches no node.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

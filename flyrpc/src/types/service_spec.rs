@@ -1,10 +1,10 @@
-//! What a node says of the services that it serves, so that its callers know before they call.
+//! What a node announces of its services, so that callers know what it supports before they call.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a node says of a service that it serves, so that its callers know before they call.
+/// A service, as the node that serves it announces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServiceSpec {
@@ -14,7 +14,7 @@ pub struct ServiceSpec {
     pub methods: Vec<MethodSpec>,
 }
 
-/// What a node says of a method.
+/// A method, as the node that serves it announces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodSpec {
@@ -27,15 +27,15 @@ pub struct MethodSpec {
     /// Whether it runs on primary nodes only.
     #[serde(default)]
     pub primary: bool,
-    /// Whether it may be tried again although it may have executed.
+    /// Whether it may be retried although it may have executed.
     #[serde(default)]
     pub idempotent: bool,
-    /// Whether it runs to its end although its caller is gone.
+    /// Whether it runs to its end after its caller is gone.
     #[serde(default)]
     pub detached: bool,
 }
 
-/// What a node says of an argument.
+/// An argument, as the node that serves it announces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ArgumentSpec {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{NodeId, Region};
+use super::{node::NodeId, region::Region};
 
 /// What a call was aimed at, as [`RpcError::NoNode`](crate::error::RpcError::NoNode) reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -10,9 +10,9 @@ use super::{NodeId, Region};
 pub enum Target {
     /// Any node in this region.
     Region(Region),
-    /// Any node in the primary region, which the caller takes to be this one.
+    /// Any node in the primary region, which is this one in the caller's configuration.
     Primary(Region),
-    /// That boot of that node.
+    /// One boot of one node.
     Node(NodeId),
     /// This node if it serves the service, else the nearest that does.
     Nearest,
