@@ -1,28 +1,26 @@
-//! What goes out in one write: frames, and chunks of long bodies, which are not copied.
+//! The bytes of one write: frames, and chunks of long bodies, which are not copied.
 
-use std::{
-    io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::outbox::CHUNKS_PER_WRITE;
-use crate::{
-    env::StreamWriter,
-    proto::wire::{
-        frame::{self, BodyOf},
-        ids::RequestId,
-    },
+use crate::proto::wire::{
+    frame::{self, BodyOf},
+    ids::RequestId,
 };
 
-/// Frames, and then chunks.
+/// How many chunks of long bodies go into one write.
+pub(crate) const CHUNKS_PER_WRITE: usize = 4;
+
+/// The most pieces of memory that one write hands to the socket.
+pub(crate) const MAX_SLICES: usize = 2 * CHUNKS_PER_WRITE + 1;
+
+/// Frames, then chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The frames, and then what comes before the bytes of each chunk.
+    /// The frames, then the header of each chunk.
     bytes: Vec<u8>,
-    /// The bytes of each chunk, and how many of those above come before them.
+    /// The bytes of each chunk, and how many of the bytes above precede them.
     chunks: Vec<(usize, Bytes)>,
 }
 
@@ -36,7 +34,7 @@ impl Batch {
         self.bytes.len() + self.chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>()
     }
 
-    /// Empties it. A buffer for more than `keep` bytes is given back.
+    /// Empties it, and frees a buffer with a capacity of more than `keep` bytes.
     pub(crate) fn clear(&mut self, keep: usize) {
         self.chunks.clear();
         self.bytes.clear();
@@ -45,7 +43,7 @@ impl Batch {
         }
     }
 
-    /// Takes frames, to which it must be empty, and leaves its buffer for more.
+    /// Swaps its empty buffer for `frames`.
     pub(crate) fn take_frames(&mut self, frames: &mut Vec<u8>) {
         debug_assert!(self.is_empty());
         std::mem::swap(&mut self.bytes, frames);
@@ -68,17 +66,12 @@ impl Batch {
         chunks.chain([&self.bytes[last..]])
     }
 
-    /// Writes some of what comes after the first `done` bytes.
-    pub(crate) fn poll_write(
-        &self,
+    /// Fills `slices` with what comes after the first `done` bytes, and returns how many it filled.
+    pub(crate) fn slices<'a>(
+        &'a self,
         done: usize,
-        to: &mut dyn StreamWriter,
-        task: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if self.chunks.is_empty() {
-            return Pin::new(to).poll_write(task, &self.bytes[done..]);
-        }
-        let mut slices = [IoSlice::new(&[]); 2 * CHUNKS_PER_WRITE + 1];
+        slices: &mut [IoSlice<'a>; MAX_SLICES],
+    ) -> usize {
         let mut skip = done;
         let mut count = 0;
         for part in self.parts() {
@@ -89,6 +82,11 @@ impl Batch {
                 count += 1;
             }
         }
-        Pin::new(to).poll_write_vectored(task, &slices[..count])
+        count
+    }
+
+    /// What comes after the first `done` bytes, if that is one piece of memory.
+    pub(crate) fn contiguous(&self, done: usize) -> Option<&[u8]> {
+        self.chunks.is_empty().then(|| &self.bytes[done..])
     }
 }

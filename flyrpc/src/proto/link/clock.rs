@@ -1,11 +1,11 @@
 //! The link's clock: whether a request's deadline on its caller's clock has passed.
 //!
-//! Two nodes' clocks differ by an unknown offset, and either node, or the machine under it, may
-//! stand still for a while. The serving end pings at its time r₀; the pong carries the caller's
-//! clock s. Since the pong was written after the ping, U = min(s − r₀) over the last pongs is never
-//! below the offset between the clocks and above it by the fastest return path at most. So a request
+//! Two nodes' clocks differ by an unknown offset, and either node, or the machine under it, may be
+//! suspended for a while. The serving end pings at its time r₀; the pong carries the caller's clock
+//! s. Since the pong was written after the ping, U = min(s − r₀) over the last pongs is never below
+//! the offset between the clocks, and exceeds it by the fastest return path at most. So a request
 //! whose deadline on the caller's clock is d has time left if now + U < d, and a call that its
-//! caller has given up never starts. (A midpoint offset, as NTP takes, starts some of them.)
+//! caller has given up never starts. (A midpoint offset, as in NTP, would start some of them.)
 //!
 //! All times are microseconds on the clocks of the two ends.
 
@@ -21,7 +21,7 @@ pub(crate) struct LinkClock {
     samples: VecDeque<Sample>,
     /// When the latest ping that a pong has answered was sent.
     answered: Option<u64>,
-    /// Answers to pings sent before this tell nothing: this clock may have stood still since.
+    /// Pongs that answer pings sent before this are ignored: this clock may have been stopped since.
     forgotten: u64,
 }
 
@@ -41,7 +41,7 @@ pub(crate) enum Verdict {
     Expired,
     /// The clocks are not known well enough: ping, and ask again after a pong.
     Hold,
-    /// Likewise, because the request comes from the future: this clock stood still.
+    /// The same, because the request's timestamp is ahead of our clock, which must have been stopped.
     Ahead,
 }
 
@@ -52,12 +52,12 @@ impl LinkClock {
         LinkClock { heartbeat, samples, answered: None, forgotten: 0 }
     }
 
-    /// Takes in a pong received at `now`, which answers the ping sent at `echo` and carries the
-    /// other end's clock `stamp`. Nonsense from the peer is ignored.
+    /// A pong arrived at `now`, which answers the ping sent at `echo` and carries the other end's
+    /// clock `stamp`. Numbers that no honest peer sends are ignored.
     pub(crate) fn pong(&mut self, now: u64, echo: u64, stamp: u64) {
         let (Ok(stamp), Ok(sent)) = (i64::try_from(stamp), i64::try_from(echo)) else { return };
         let Some(round_trip) = now.checked_sub(echo) else { return };
-        self.heard(now, stamp.unsigned_abs());
+        self.observe(now, stamp.unsigned_abs());
         if echo < self.forgotten {
             return;
         }
@@ -68,9 +68,9 @@ impl LinkClock {
         self.answered = self.answered.max(Some(echo));
     }
 
-    /// Takes in that the other end's clock was at `stamp` before something that came at `now` was
-    /// sent, and tells whether that can be. If not, this clock stood still, and nothing is known.
-    pub(crate) fn heard(&mut self, now: u64, stamp: u64) -> bool {
+    /// The other end's clock read `stamp` before it sent something that arrived at `now`. Returns
+    /// whether that is possible; if not, our clock was stopped, and what was known is discarded.
+    pub(crate) fn observe(&mut self, now: u64, stamp: u64) -> bool {
         let known = self
             .ahead()
             .is_none_or(|ahead| i128::from(stamp) <= i128::from(now) + i128::from(ahead));
@@ -86,7 +86,7 @@ impl LinkClock {
     /// at `now`.
     pub(crate) fn verdict(&mut self, now: u64, stamp: u64, timeout: u64) -> Verdict {
         let Some(ahead) = self.ahead() else { return Verdict::Hold };
-        if !self.heard(now, stamp) {
+        if !self.observe(now, stamp) {
             return Verdict::Ahead;
         }
         let theirs = i128::from(now) + i128::from(ahead);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_from_the_future_shows_that_this_clock_stood_still() {
+    fn a_timestamp_ahead_of_our_clock_shows_that_it_was_stopped() {
         let mut clock = synced(1_000_000);
         check(&mut clock, 1_100_000, 60_000_000 + OFFSET, 1_000_000, Verdict::Ahead);
         // Also for the next, whatever its stamp, until a new pong.
@@ -181,20 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn pongs_to_pings_from_before_this_clock_stood_still_tell_nothing() {
+    fn pongs_to_pings_from_before_our_clock_was_stopped_are_ignored() {
         let stamp = 60_000_000 + OFFSET;
         let mut clock = synced(1_000_000);
         check(&mut clock, 1_100_000, stamp, 1_000_000, Verdict::Ahead);
-        // It waited to be read while this clock stood still, and was sent long before the request.
+        // It was sent long before the request, and lay unread while our clock was stopped.
         clock.pong(1_100_000, 1_090_000, 1_120_000 + OFFSET);
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
     }
 
     #[test]
-    fn every_stamp_can_show_that_this_clock_stood_still() {
+    fn every_timestamp_can_show_that_our_clock_was_stopped() {
         let mut clock = synced(1_000_000);
-        assert!(clock.heard(1_100_000, 1_100_000 + OFFSET));
-        assert!(!clock.heard(1_100_000, 1_200_000 + OFFSET));
+        assert!(clock.observe(1_100_000, 1_100_000 + OFFSET));
+        assert!(!clock.observe(1_100_000, 1_200_000 + OFFSET));
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
         let mut clock = synced(1_000_000);
         clock.pong(1_160_000, 1_100_000, 9_130_000 + OFFSET);

@@ -1,47 +1,44 @@
-//! What waits to be written to a link: frames in order, and long bodies cut into chunks.
+//! What is queued for a link: frames in order, and long bodies cut into chunks.
 //!
-//! Frames are appended under a short lock by whoever has one to send. The writer takes all that
-//! waits at once, and with it one chunk of each long body in turn, so that small calls pass between
-//! the chunks. Whether a frame has been taken is what `may_have_executed` rests on: one that was
-//! given up before is overwritten in place and never seen by the peer.
+//! Callers append frames under a short lock. The writer takes everything queued at once, and with
+//! it a few chunks of the long bodies, so that small calls pass between the chunks. Whether a frame
+//! has been taken is what `may_have_executed` rests on: one that was given up before is overwritten
+//! in place, and the peer never sees it.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::batch::Batch;
+use super::batch::{Batch, CHUNKS_PER_WRITE};
 use crate::proto::wire::{
     frame::{self, Body, BodyOf, CHUNK, INLINE_BODY_MAX, RequestHead},
     ids::RequestId,
 };
 
-/// Past so many waiting bytes, calls and replies wait before they append more.
+/// With this many bytes queued, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
 
-/// Past so many, the peer takes in nothing: control frames alone, which never wait, do not add up to
-/// that.
+/// With this many bytes queued, the peer does not read: control frames, which never wait, do not add
+/// up to that.
 const FLOOD: usize = 8 << 20;
 
-/// How many chunks of long bodies go into one write.
-pub(crate) const CHUNKS_PER_WRITE: usize = 4;
-
-/// One chunk in so many is of the oldest body.
+/// One chunk in this many is of the oldest body.
 const TURNS: u32 = 4;
 
-/// An idle link keeps so much.
+/// Capacity in bytes that an idle link keeps.
 const IDLE: usize = 256;
 
-/// Frames and bodies that wait.
+/// Frames and bodies in the order in which they are to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     frames: Vec<u8>,
-    /// How many bytes of frames were taken before those that wait.
+    /// Bytes of frames that were taken before those queued now.
     taken: u64,
     /// In the order in which they came.
     long: VecDeque<LongBody>,
     /// Counts chunks.
     turn: u32,
-    /// Whether what was taken last may not be written yet.
+    /// Whether what was taken last may still be on its way to the socket.
     writing: bool,
 }
 
@@ -53,26 +50,25 @@ struct LongBody {
     begun: bool,
 }
 
-/// Where in the order of frames a request stands.
+/// A position in the stream of frames: the kind byte of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// Of its kind byte.
+pub(crate) struct Offset {
     at: u64,
 }
 
-impl Place {
+impl Offset {
     /// Whether it lies within the first `taken` bytes of frames.
     pub(crate) fn is_before(self, taken: u64) -> bool {
         self.at < taken
     }
 }
 
-/// What giving up a request that waits or was sent came to.
+/// How much of a request that was given up the writer had taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GivenUp {
     /// None of it was taken, and none will be.
     Unsent,
-    /// A part was taken, but never all: it cannot start, and must be cancelled.
+    /// A part was taken, and the rest never will be: it cannot start, and must be cancelled.
     Partly,
     /// All of it was taken.
     Sent,
@@ -84,8 +80,8 @@ impl Outbox {
         self.frames.len() >= HIGH_WATER
     }
 
-    /// Whether more waits than a peer that reads would let pile up.
-    pub(crate) fn is_flooded(&self) -> bool {
+    /// Whether the peer sends without reading.
+    pub(crate) fn is_overflowing(&self) -> bool {
         self.frames.len() >= FLOOD
     }
 
@@ -94,7 +90,7 @@ impl Outbox {
         self.frames.is_empty() && self.long.is_empty()
     }
 
-    /// Whether everything was written that was ever appended.
+    /// Whether everything that was ever appended has been written.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_empty() && !self.writing
     }
@@ -105,7 +101,7 @@ impl Outbox {
     }
 
     /// Appends a request and its body, which is taken if it is long.
-    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Place {
+    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
         let place = if body.len() > INLINE_BODY_MAX {
             let place =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
@@ -114,7 +110,7 @@ impl Outbox {
         } else {
             frame::put_request(head, Body::Whole(body), &mut self.frames)
         };
-        Place { at: self.taken + place as u64 }
+        Offset { at: self.taken + place as u64 }
     }
 
     /// Appends a reply.
@@ -131,8 +127,8 @@ impl Outbox {
         self.long.push_back(LongBody { of, id, rest, begun: false });
     }
 
-    /// Makes sure that no more of a request is sent, and tells how much was.
-    pub(crate) fn give_up(&mut self, id: RequestId, place: Place) -> GivenUp {
+    /// Drops what is left of a request, and returns how much was taken.
+    pub(crate) fn give_up(&mut self, id: RequestId, place: Offset) -> GivenUp {
         let body = self.long.iter().position(|body| body.of == BodyOf::Request && body.id == id);
         let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
         if !place.is_before(self.taken) {
@@ -145,18 +141,18 @@ impl Outbox {
         }
     }
 
-    /// Whether a part of a request's body has not been taken: then the peer cannot start it.
+    /// Whether a part of a request's body has not been taken, so that the peer cannot start it.
     pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
         self.long.iter().any(|body| body.of == BodyOf::Request && body.id == id)
     }
 
-    /// Forgets what is left of a reply that nobody waits for, if it was not begun.
+    /// Drops a reply that nobody waits for, unless its first chunk was taken.
     pub(crate) fn forget_reply(&mut self, id: RequestId) {
         self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.begun);
     }
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
-    /// chunks. What was taken before must be written. Returns how many bytes of frames there are in it.
+    /// chunks. What was taken before must have been written. Returns the bytes of frames in it.
     pub(crate) fn take(&mut self, batch: &mut Batch) -> u64 {
         let frames = self.frames.len() as u64;
         self.taken += frames;
@@ -175,8 +171,8 @@ impl Outbox {
         frames
     }
 
-    /// Which long body a chunk of is sent next: most often the one that is complete first, so that the
-    /// other end can start with it, and now and then the oldest, so that none waits for ever.
+    /// The long body whose chunk is sent next: shortest remaining first, so that the other end can
+    /// start on it, and every fourth time the oldest, so that none starves.
     fn next_body(&mut self) -> Option<usize> {
         self.turn = (self.turn + 1) % TURNS;
         if self.turn == 0 && !self.long.is_empty() {
@@ -186,7 +182,7 @@ impl Outbox {
         self.long.iter().enumerate().min_by_key(left).map(|(at, _)| at)
     }
 
-    /// Gives unused memory back, but for what pings take.
+    /// Frees unused memory, except what pings need.
     pub(crate) fn shrink(&mut self) {
         if self.frames.is_empty() && self.frames.capacity() > IDLE {
             self.frames = Vec::new();
@@ -292,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_that_is_complete_first_goes_first_and_the_oldest_does_not_wait_for_ever() {
+    fn the_shortest_remaining_body_goes_first_and_the_oldest_does_not_starve() {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut vec![0; 20 * CHUNK]);
         take(&mut outbox);

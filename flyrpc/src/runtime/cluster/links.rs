@@ -8,7 +8,7 @@ use super::{Cluster, DIAL_TIEBREAK_DELAY, Leaving};
 use crate::{
     proto::wire::frame::GoAway,
     runtime::{
-        link::{Handshaken, Link, LinkError, LinkEventKind, LinkParams},
+        link::{self, Handshaken, Link, LinkError, LinkEventKind, LinkParams},
         shared::Command,
     },
     telemetry::Observed,
@@ -21,13 +21,13 @@ const LINKS: usize = 8;
 impl Cluster {
     /// Makes a connection the link to its node, or one of two if both nodes dialled at once.
     pub(super) fn linked(&mut self, established: Handshaken) {
-        let (addr, said) = (established.peer().addr(), Arc::clone(established.said()));
+        let (addr, said) = (established.peer().addr(), Arc::clone(established.announced()));
         let (events, to) = (self.hub.commands().clone(), self.hub.env());
-        let link = Link::start(
+        let link = link::start(
             established,
             LinkParams {
                 env: Arc::clone(to),
-                serve: Arc::clone(self.hub.server()),
+                handler: Arc::clone(self.hub.server()),
                 events: Box::new(move |event| {
                     // The node is shut down if nobody receives it.
                     let _ = events.send(Command::Link(event));
@@ -37,7 +37,7 @@ impl Cluster {
             },
         );
         if self.leaving.is_some() {
-            return link.abort(LinkError::ShutDown);
+            return link.end(LinkError::ShutDown);
         }
         self.hub.tell(&Observed::LinkOpened(link.peer()));
         // What this node accepts may have changed since it introduced itself.
@@ -51,14 +51,14 @@ impl Cluster {
         for former in peer.links.iter().filter(|link| link.is_open()) {
             if *former.peer().id() != boot {
                 // That boot's process is gone, or another would not have its address.
-                former.abort(LinkError::Closed);
+                former.end(LinkError::Closed);
             } else if *me < boot {
                 // One of the two nodes decides, so that both use the same link.
-                former.retire(GoAway::Replaced);
+                former.drain(GoAway::Replaced);
             }
         }
         if let Some(surplus) = peer.links.get(LINKS) {
-            surplus.abort(LinkError::Closed);
+            surplus.end(LinkError::Closed);
         }
         let before = peer.support();
         // A member that gossip told of has nothing to tell that gossip does not: with all of them,
@@ -111,7 +111,7 @@ impl Cluster {
                 if peer.left && peer.links.is_empty() {
                     return peer.unlinked(now, DIAL_TIEBREAK_DELAY, random);
                 }
-                if matches!(error, LinkError::Retired) || peer.link().is_some() {
+                if matches!(error, LinkError::Drained) || peer.link().is_some() {
                     return;
                 }
                 tracing::warn!(node = %link.peer(), %error, "link lost");
@@ -159,7 +159,7 @@ impl Cluster {
         let now = self.now();
         self.membership.leave(now);
         self.drain_membership();
-        self.links().for_each(|link| link.retire(GoAway::Leaving));
+        self.links().for_each(|link| link.drain(GoAway::Leaving));
         self.leaving = Some(Leaving { until: now + within, at_most: now + at_most, done });
     }
 

@@ -156,7 +156,13 @@ impl LocalHelloSource {
     ) -> Arc<LocalHello> {
         let (node, services) = (hub.me().clone(), hub.server().specs());
         let opening = EncodedHello::new(cluster, &node, hub.max_body() as u64, services, &state);
-        Arc::new(LocalHello { cluster: cluster.to_owned(), node, state, opening, heartbeat })
+        Arc::new(LocalHello {
+            cluster: cluster.to_owned(),
+            node,
+            state,
+            encoded: opening,
+            heartbeat,
+        })
     }
 }
 
@@ -198,7 +204,7 @@ struct Leaving {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.hub.end();
-        self.links().for_each(|link| link.abort(LinkError::ShutDown));
+        self.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }
 
@@ -234,7 +240,7 @@ impl Cluster {
             self.step();
         }
         for link in self.links() {
-            link.abort(LinkError::ShutDown);
+            link.end(LinkError::ShutDown);
             let why = link.error().unwrap_or(LinkError::ShutDown).to_string();
             self.hub.tell(&Observed::LinkClosed(link.peer(), &why));
         }

@@ -60,7 +60,7 @@ impl From<&DialError> for NoSupport {
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
             DialError::SelfConnect => NoSupport::Oneself,
             DialError::SameAddress(_) => NoSupport::SameAddress,
-            DialError::Unfit { .. } => NoSupport::NotFlyrpc(error.to_string()),
+            DialError::InvalidPeer { .. } => NoSupport::NotFlyrpc(error.to_string()),
         }
     }
 }

@@ -1,41 +1,56 @@
-//! Where requests run: those that should be quick one after the other in one task, for a task of its
-//! own costs more than such a handler; every other in its own.
+//! Where requests run: those that are expected to be quick one after the other in one task, since a
+//! task of its own costs more than such a handler; every other in its own.
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::{
+    FutureExt,
+    future::{AbortHandle, AbortRegistration, Abortable},
+};
 use tokio::time::Instant;
 
-use super::{Admission, Execution, ServedMethod, Server, inline_policy::INLINE_BUDGET};
+use super::{
+    admission::Permit, handler_future::Execution, inline_policy::INLINE_BUDGET, server::Server,
+};
 use crate::{
     env::yield_once,
-    proto::wire::{ids::RequestId, status::Status},
     runtime::{
         context::Context,
-        link::{Incoming, Link},
+        link::{Admitted, Flush, InboundRequest, Link, Outcome},
     },
 };
 
-/// What a request is answered with.
-type Answer = Result<Vec<u8>, Status>;
-
-/// After how many requests that run in one task others have their turn.
+/// After this many requests that run in one task, other tasks run.
 const YIELD_EVERY_REQUESTS: usize = 64;
 
-/// Starts requests that came together.
-pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, requests: Vec<(Admission, Incoming)>) {
+/// An admitted request with its deadline.
+struct Job {
+    admitted: Admitted<Permit>,
+    deadline: Instant,
+}
+
+/// Starts requests that arrived together, each with the time that it has left from `now`.
+pub(super) fn start(
+    server: &Arc<Server>,
+    link: &Arc<Link>,
+    now: Instant,
+    requests: Vec<(Admitted<Permit>, Duration)>,
+) {
     let mut quick = Vec::new();
-    for (admission, request) in requests {
-        let method = &server.methods[admission.method];
-        if method.pace.is_quick() && !method.detached {
-            quick.push((admission, request));
+    for (admitted, remaining) in requests {
+        let (method, _) = server.served(&admitted.permit);
+        let together = method.inline_policy.is_quick() && !method.detached;
+        let job = Job { admitted, deadline: now + remaining };
+        if together {
+            quick.push(job);
         } else {
-            start_alone(server, link, admission, request);
+            start_alone(server, job);
         }
     }
     if !quick.is_empty() {
@@ -44,120 +59,139 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, requests: Vec<(Admis
     }
 }
 
-/// Runs a request of which nobody knows how long it takes.
-fn start_alone(server: &Arc<Server>, link: &Arc<Link>, admission: Admission, request: Incoming) {
-    let (of, to) = (Arc::clone(server), Arc::clone(link));
-    let (method, id) = (admission.method, request.id);
-    spawn(server, link, method, id, async move {
+/// Runs a request in a task of its own.
+fn start_alone(server: &Arc<Server>, job: Job) {
+    let of = Arc::clone(server);
+    let registration = register(server, &job.admitted.permit, &job.admitted.request);
+    spawn(server, registration, async move {
         let before = of.env.now();
-        let mut execution = execution(&of, &to, method, request);
-        let (first, _) = poll_first(&of, method, before, &mut execution).await;
-        finish(&to, of.is_own(method), id, first, execution).await;
-        drop(admission);
+        let (mut execution, request, permit) = execution(&of, job);
+        let (first, _) = poll_first(&of, &permit, before, &mut execution).await;
+        finish(request, is_internal(&of, &permit), first, execution).await;
+        drop(permit);
     });
 }
 
-/// Runs requests one after the other. What does not end at once goes on in a task of its own.
-async fn run_together(server: Arc<Server>, link: Arc<Link>, requests: Vec<(Admission, Incoming)>) {
+/// Runs requests one after the other. What is not finished at once goes on in a task of its own.
+async fn run_together(server: Arc<Server>, link: Arc<Link>, jobs: Vec<Job>) {
     let mut now = server.env.now();
-    for (count, (admission, request)) in (1..).zip(requests) {
-        let (method, id) = (admission.method, request.id);
-        // One of those before may just have shown that it is not.
-        if !server.methods[method].pace.is_quick() {
-            start_alone(&server, &link, admission, request);
+    for (count, job) in (1..).zip(jobs) {
+        // One of those before may just have shown that the method is not quick.
+        if !server.served(&job.admitted.permit).0.inline_policy.is_quick() {
+            start_alone(&server, job);
             continue;
         }
-        if !link.is_wanted(id) {
+        if !job.admitted.request.is_wanted() {
             continue;
         }
-        let mut execution = execution(&server, &link, method, request);
-        let (first, after) = poll_first(&server, method, now, &mut execution).await;
+        let (mut execution, request, permit) = execution(&server, job);
+        let (first, after) = poll_first(&server, &permit, now, &mut execution).await;
         now = after;
-        let own = server.is_own(method);
-        let rest = match first {
-            Poll::Ready(answer) => link.try_answer(own, id, answer).map(Poll::Ready),
-            Poll::Pending => Some(Poll::Pending),
+        let internal = is_internal(&server, &permit);
+        let unfinished = match first {
+            Poll::Ready(outcome) => request
+                .try_respond(internal, outcome, Flush::Later)
+                .err()
+                .map(|(request, outcome)| (request, Poll::Ready(outcome))),
+            Poll::Pending => Some((request, Poll::Pending)),
         };
-        if let Some(rest) = rest {
-            let to = Arc::clone(&link);
-            spawn(&server, &link, method, id, async move {
-                finish(&to, own, id, rest, execution).await;
-                drop(admission);
+        if let Some((request, first)) = unfinished {
+            let registration = register(&server, &permit, &request);
+            spawn(&server, registration, async move {
+                finish(request, internal, first, execution).await;
+                drop(permit);
             });
         }
         // Not before: the writer, woken here, would run on this thread next, and a handler that blocks
-        // it would hold up all that the link has to send.
+        // it would delay everything that the link has to send.
         if count % YIELD_EVERY_REQUESTS == 0 {
-            link.send_answers();
+            link.flush();
             yield_once().await;
             now = server.env.now();
         }
     }
-    link.send_answers();
+    link.flush();
 }
 
-/// Runs what the `first` poll left of a request, and answers it. Nearly always there is space for that
-/// at once, so that requests have no room for waiting.
-async fn finish(link: &Link, own: bool, id: RequestId, first: Poll<Answer>, execution: Execution) {
-    let answer = match first {
-        Poll::Ready(answer) => answer,
+/// Runs what the `first` poll left of a request, and responds. Nearly always there is room for that at
+/// once, so that requests carry no state for waiting.
+async fn finish(
+    request: InboundRequest,
+    internal: bool,
+    first: Poll<Outcome>,
+    execution: Execution,
+) {
+    let outcome = match first {
+        Poll::Ready(outcome) => outcome,
         Poll::Pending => execution.await,
     };
-    match link.try_answer(own, id, answer) {
-        None => link.send_answers(),
-        Some(answer) => Box::pin(link.answer(own, id, answer)).await,
+    if let Err((request, outcome)) = request.try_respond(internal, outcome, Flush::Now) {
+        Box::pin(request.respond(internal, outcome)).await;
     }
 }
 
 /// Makes a request ready to be polled.
-fn execution(server: &Server, link: &Link, method: usize, request: Incoming) -> Execution {
+fn execution(server: &Server, job: Job) -> (Execution, InboundRequest, Permit) {
+    let Job { admitted: Admitted { permit, request, attempt, body }, deadline } = job;
     let context = Context {
-        caller: link.peer().clone(),
-        deadline: request.deadline,
-        attempt: request.attempt,
+        caller: request.caller().clone(),
+        deadline,
+        attempt,
         local: false,
         env: Arc::clone(&server.env),
     };
-    let ServedMethod { service, method, detached, .. } = server.methods[method];
-    Execution::new(&*server.services[service], method, detached, &request.body, context)
+    let (method, service) = server.served(&permit);
+    let execution = Execution::new(service, method.method, method.detached, &body, context);
+    (execution, request, permit)
 }
 
-/// Polls a request for the first time, notes whether it was quick since `before`, and tells the time.
+/// Polls a request for the first time, records whether it was quick since `before`, and returns the
+/// time.
 async fn poll_first(
     server: &Server,
-    method: usize,
+    permit: &Permit,
     before: Instant,
     execution: &mut Execution,
-) -> (Poll<Answer>, Instant) {
+) -> (Poll<Outcome>, Instant) {
     poll_fn(|task| {
         let polled = Pin::new(&mut *execution).poll(task);
         let now = server.env.now();
         let quick = polled.is_ready() && now.saturating_duration_since(before) < INLINE_BUDGET;
-        server.methods[method].pace.record(quick);
+        server.served(permit).0.inline_policy.record(quick);
         Poll::Ready((polled, now))
     })
     .await
 }
 
-/// Runs what a request still takes in a task of its own, and ends that when it is cancelled or the
-/// link ends, unless the method is detached.
-fn spawn(
+fn is_internal(server: &Server, permit: &Permit) -> bool {
+    server.served(permit).0.is_internal()
+}
+
+/// Prepares a request for a task of its own, which ends when the request is cancelled or its link ends,
+/// unless the method is detached.
+fn register(
     server: &Server,
-    link: &Arc<Link>,
-    method: usize,
-    id: RequestId,
-    rest: impl Future<Output = ()> + Send + 'static,
-) {
-    if server.methods[method].detached {
-        link.detached(id);
-        return server.env.spawn(Box::pin(rest));
+    permit: &Permit,
+    request: &InboundRequest,
+) -> Option<AbortRegistration> {
+    if server.served(permit).0.detached {
+        request.detach();
+        return None;
     }
     let (abort, registration) = AbortHandle::new_pair();
-    link.abortable(id, abort);
-    let link = Arc::clone(link);
-    server.env.spawn(Box::pin(async move {
-        if Abortable::new(rest, registration).await.is_err() {
-            link.ran(id);
+    request.abort_with(abort);
+    Some(registration)
+}
+
+fn spawn(
+    server: &Server,
+    registration: Option<AbortRegistration>,
+    rest: impl Future<Output = ()> + Send + 'static,
+) {
+    match registration {
+        None => server.env.spawn(Box::pin(rest)),
+        Some(registration) => {
+            server.env.spawn(Box::pin(Abortable::new(rest, registration).map(drop)));
         }
-    }));
+    }
 }

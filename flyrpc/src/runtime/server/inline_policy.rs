@@ -23,8 +23,8 @@ pub(super) struct InlinePolicy {
 }
 
 impl InlinePolicy {
-    /// Of a method of which nothing is known.
-    pub(super) const fn unknown() -> Self {
+    /// For a method about which nothing is known.
+    pub(super) const fn new() -> Self {
         InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(FIRST) }
     }
 
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_method_is_quick_once_enough_calls_in_a_row_were() {
-        let pace = InlinePolicy::unknown();
+        let pace = InlinePolicy::new();
         seen(&pace, true, FIRST - 1);
         assert!(!pace.is_quick());
         seen(&pace, false, 1);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_method_that_is_quick_most_of_the_time_is_trusted_ever_less() {
-        let pace = InlinePolicy::unknown();
+        let pace = InlinePolicy::new();
         for needed in [FIRST, 4 * FIRST, 16 * FIRST] {
             seen(&pace, true, needed - 1);
             assert!(!pace.is_quick());

@@ -100,6 +100,16 @@ pub(crate) enum Body<'a> {
     Chunked(u64),
 }
 
+impl Body<'_> {
+    /// The size of the whole body in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        match *self {
+            Body::Whole(bytes) => bytes.len() as u64,
+            Body::Chunked(size) => size,
+        }
+    }
+}
+
 /// Which of the two bodies of a call a chunk belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyOf {
