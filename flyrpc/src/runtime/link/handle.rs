@@ -265,7 +265,7 @@ impl Link {
     }
 
     /// The peer starts no more requests.
-    pub(super) fn on_going_away(self: &Arc<Self>, reason: GoAway) {
+    pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
         if !self.lifecycle.on_go_away(reason == GoAway::Leaving) {
             return;
         }

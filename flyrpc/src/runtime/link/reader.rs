@@ -274,7 +274,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 }
             }
             Frame::State(state) => self.link.on_state(State::decode(state)?),
-            Frame::GoAway { reason } => self.link.on_going_away(reason),
+            Frame::GoAway { reason } => self.link.on_go_away(reason),
         }
         Ok(())
     }
