@@ -112,6 +112,18 @@ fn the_code_map_lists_these_modules_in_this_order() {
 }
 
 #[test]
+fn the_files_that_the_architecture_names_exist() {
+    let text = architecture();
+    let paths = text.split('`').filter(|word| word.contains('/') && word.ends_with(".rs"));
+    let missing: Vec<&str> = paths
+        .filter(|path| {
+            ["", "flyrpc/src"].iter().all(|root| !workspace().join(root).join(path).exists())
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
 fn no_files_import_one_another_in_a_circle() {
     let mut circles = BTreeSet::new();
     for root in ["flyrpc/src", "flyrpc-macros/src", "flyrpc-testkit/src"] {
