@@ -103,6 +103,11 @@ impl Sources {
         Some(through.unwrap_or(file))
     }
 
+    /// Whether a path names an item in the crate root.
+    pub(crate) fn is_through_root(&self, path: &[String]) -> bool {
+        path[0] == "crate" && path.len() > 1 && !self.by_module.contains_key(&path[1..2])
+    }
+
     /// Which file imports which other, and the line of the first import.
     pub(crate) fn edges(&self) -> BTreeMap<(usize, usize), usize> {
         let mut edges = BTreeMap::new();
