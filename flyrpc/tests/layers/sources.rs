@@ -103,9 +103,13 @@ impl Sources {
         Some(through.unwrap_or(file))
     }
 
-    /// Whether a path names an item in the crate root.
+    /// Whether a path names an item in the crate root. Exported macros, which are nowhere else, have names
+    /// with underscores in front.
     pub(crate) fn is_through_root(&self, path: &[String]) -> bool {
-        path[0] == "crate" && path.len() > 1 && !self.by_module.contains_key(&path[1..2])
+        let names_item = |name: &String| !name.starts_with("__");
+        path[0] == "crate"
+            && path.get(1).is_some_and(names_item)
+            && !self.by_module.contains_key(&path[1..2])
     }
 
     /// Which file imports which other, and the line of the first import.
