@@ -2,7 +2,7 @@
 //! holds it. Nobody may wait for it.
 
 use flyrpc::{Node, RpcError};
-use futures_util::{StreamExt, future};
+use futures_util::future;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::support::{ProbeClient, Prober, ServeProbe, World, millis, names, secs, sleep};

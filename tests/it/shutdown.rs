@@ -164,7 +164,6 @@ async fn a_call_that_waits_for_the_first_seeds_ends_when_the_node_does() {
 
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_node_end_with_it() {
-    use futures_util::StreamExt;
     let mut world = World::new();
     let iad = world.start("iad-0", "iad").await;
     let mut events = iad.events();

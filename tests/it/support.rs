@@ -211,7 +211,6 @@ pub(crate) struct EventLog(Arc<Mutex<Vec<String>>>);
 
 impl EventLog {
     pub(crate) fn of(node: &Node) -> Self {
-        use futures_util::StreamExt;
         let log = EventLog(Arc::default());
         let (mut events, to) = (node.events(), Arc::clone(&log.0));
         tokio::spawn(async move {
@@ -326,7 +325,6 @@ pub(crate) async fn sleep(duration: Duration) {
 
 /// Waits until `condition` holds, as the events of `node` come in.
 pub(crate) async fn until(node: &Node, mut condition: impl FnMut() -> bool) {
-    use futures_util::StreamExt;
     let mut events = node.events();
     while !condition() {
         events.next().await.expect("the node runs");

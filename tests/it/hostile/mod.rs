@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Event, Node, NodeBuilder};
-use futures_util::{FutureExt, StreamExt};
+use flyrpc::{Event, Events, Node, NodeBuilder};
+use futures_util::FutureExt;
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, secs};
@@ -48,7 +48,7 @@ pub(super) struct Scene {
     pub(super) node: Node,
     pub(super) counts: Arc<Counts>,
     sibling: Node,
-    events: futures_util::stream::BoxStream<'static, Event>,
+    events: Events,
     alive: usize,
 }
 

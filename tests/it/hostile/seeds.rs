@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use flyrpc::{Env, Event, Peer, RpcError, Support};
-use futures_util::StreamExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

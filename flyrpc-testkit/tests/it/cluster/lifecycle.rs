@@ -1,5 +1,4 @@
 use flyrpc::{Event, RpcError};
-use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::service::{cluster, desk, ms, secs, v1};

@@ -9,7 +9,7 @@ use super::sim::secs;
 use crate::{
     proto::membership::{
         Event, MemberState, Membership, Settings,
-        datagram::Envelope,
+        envelope::Envelope,
         identity::{Identity, Parts},
     },
     types::{NodeId, NodeInfo, Region},

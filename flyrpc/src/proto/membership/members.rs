@@ -1,7 +1,7 @@
-//! Which members the rest of the node was told of, and the events that keep it told.
+//! The members that were announced to the rest of the node, and the events that announce changes.
 //!
-//! foca speaks of identities at addresses; the rest of the node knows boots. Each boot is listed
-//! once, and an event is one change of that list, whatever foca went through to get there.
+//! foca tracks identities at addresses; the rest of the node tracks boots. Each boot is listed once,
+//! and an event is one change of the list, whatever foca went through to get there.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -10,7 +10,11 @@ use std::{
 
 use foca::Notification;
 
-use super::{identity::Identity, sync::Digests};
+use super::{
+    diagnostics::{Diagnostic, Diagnostics},
+    digest::Digests,
+    identity::Identity,
+};
 use crate::types::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
@@ -22,19 +26,20 @@ pub enum Event {
     Down(NodeInfo),
 }
 
-/// The live members, as foca sees them and as they were announced.
+/// The live members, as foca holds them and as they were announced.
 #[derive(Debug)]
-pub(super) struct Listing {
-    own: NodeId,
+pub(super) struct MemberList {
+    local: NodeId,
+    /// All members that foca holds alive.
     active: BTreeMap<SocketAddr, Active>,
-    /// Of those in `active`.
+    /// Digests of `active`.
     digests: Digests,
-    /// The boots that are listed.
+    /// The listed boots.
     boots: BTreeSet<NodeId>,
-    /// Where boots are claimed to be that are listed elsewhere.
+    /// Addresses that are claimed by boots listed elsewhere.
     contested: BTreeSet<SocketAddr>,
-    /// Where something changed since the last time that was told, and what was listed there.
-    touched: BTreeMap<SocketAddr, Option<NodeInfo>>,
+    /// Addresses changed since events were last emitted, with the node that was listed there.
+    dirty: BTreeMap<SocketAddr, Option<NodeInfo>>,
     events: VecDeque<Event>,
 }
 
@@ -62,22 +67,22 @@ impl Active {
     }
 }
 
-impl Listing {
-    pub(super) fn new(own: NodeId) -> Self {
-        Listing {
-            own,
+impl MemberList {
+    pub(super) fn new(local: NodeId) -> Self {
+        MemberList {
+            local,
             active: BTreeMap::new(),
             digests: Digests::new(),
             boots: BTreeSet::new(),
             contested: BTreeSet::new(),
-            touched: BTreeMap::new(),
+            dirty: BTreeMap::new(),
             events: VecDeque::new(),
         }
     }
 
-    /// Takes note of a change; [`settle`](Self::settle) tells of it.
-    pub(super) fn note(&mut self, change: &Notification<'_, Identity>) {
-        match *change {
+    /// Records a change; [`emit_changes`](Self::emit_changes) makes events of it.
+    pub(super) fn on_notification(&mut self, notification: &Notification<'_, Identity>) {
+        match *notification {
             Notification::MemberUp(id) => self.change(id.addr(), Some(Active::new(id))),
             Notification::MemberDown(id) => self.change(id.addr(), None),
             Notification::Rename(_, id) if self.active.contains_key(&id.addr()) => {
@@ -87,31 +92,31 @@ impl Listing {
         }
     }
 
-    /// Emits what changed since the last time, as foca has it now: what was undone in between, or
-    /// is the same boot under a new bump, makes no event.
-    pub(super) fn settle(&mut self) {
-        while let Some((addr, before)) = self.touched.pop_first() {
-            self.settle_at(addr, before);
+    /// Makes events of the changes since the last time. A change that was undone in between, or that
+    /// is the same boot under a new bump, makes none.
+    pub(super) fn emit_changes(&mut self, diagnostics: &mut Diagnostics) {
+        while let Some((addr, before)) = self.dirty.pop_first() {
+            self.emit_change(addr, before, diagnostics);
         }
     }
 
     /// The live members, in order of their addresses.
     #[cfg(test)]
-    pub(super) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
+    pub(super) fn listed(&self) -> impl Iterator<Item = &NodeInfo> {
         self.active.values().filter_map(Active::listed)
     }
 
-    pub(super) fn pop(&mut self) -> Option<Event> {
+    pub(super) fn pop_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Digests of every identity that foca holds alive, understood or not.
+    /// Digests of every identity that foca holds alive, listed or not.
     pub(super) fn digests(&self) -> &Digests {
         &self.digests
     }
 
     fn change(&mut self, addr: SocketAddr, now: Option<Active>) {
-        self.touch(addr);
+        self.mark_dirty(addr);
         if let Some(active) = &now {
             self.digests.toggle(&active.node, active.bump);
         }
@@ -124,12 +129,17 @@ impl Listing {
         }
     }
 
-    fn touch(&mut self, addr: SocketAddr) {
+    fn mark_dirty(&mut self, addr: SocketAddr) {
         let listed = || self.active.get(&addr).and_then(Active::listed).cloned();
-        self.touched.entry(addr).or_insert_with(listed);
+        self.dirty.entry(addr).or_insert_with(listed);
     }
 
-    fn settle_at(&mut self, addr: SocketAddr, before: Option<NodeInfo>) {
+    fn emit_change(
+        &mut self,
+        addr: SocketAddr,
+        before: Option<NodeInfo>,
+        diagnostics: &mut Diagnostics,
+    ) {
         self.contested.remove(&addr);
         let mut now = self.active.get_mut(&addr).filter(|active| active.is_understood);
         if let Some(active) = &mut now
@@ -140,19 +150,11 @@ impl Listing {
         }
         let now = now.map(|active| active.node.clone());
         if let Some(before) = before {
-            self.boots.remove(before.id());
-            // The same boot may have claimed another address meanwhile.
-            let is_same = |other: &&SocketAddr| {
-                self.active.get(other).is_some_and(|other| other.node.id() == before.id())
-            };
-            if let Some(elsewhere) = self.contested.iter().find(is_same).copied() {
-                self.touch(elsewhere);
-            }
-            self.events.push_back(Event::Down(before));
+            self.unlist(before);
         }
         let Some(now) = now else { return };
-        if *now.id() == self.own || self.boots.contains(now.id()) {
-            tracing::debug!(node = ?now, "a boot that is listed claims a second address");
+        if *now.id() == self.local || self.boots.contains(now.id()) {
+            diagnostics.push(Diagnostic::SecondAddress(now));
             self.contested.insert(addr);
             return;
         }
@@ -161,6 +163,18 @@ impl Listing {
             active.is_listed = true;
         }
         self.events.push_back(Event::Up(now));
+    }
+
+    fn unlist(&mut self, node: NodeInfo) {
+        self.boots.remove(node.id());
+        // The same boot may have claimed another address meanwhile.
+        let is_same = |addr: &&SocketAddr| {
+            self.active.get(addr).is_some_and(|other| other.node.id() == node.id())
+        };
+        if let Some(elsewhere) = self.contested.iter().find(is_same).copied() {
+            self.mark_dirty(elsewhere);
+        }
+        self.events.push_back(Event::Down(node));
     }
 }
 
@@ -187,15 +201,15 @@ mod tests {
 
     #[track_caller]
     fn check(steps: &[&[Notification<'_, Identity>]], expected: &[Event]) {
-        let mut listing = Listing::new(NodeId::new("own", 0));
+        let mut members = MemberList::new(NodeId::new("local", 0));
         for step in steps {
-            step.iter().for_each(|change| listing.note(change));
-            listing.settle();
+            step.iter().for_each(|change| members.on_notification(change));
+            members.emit_changes(&mut Diagnostics::default());
         }
-        assert_eq!(listing.events, expected);
+        assert_eq!(members.events, expected);
         let mut digests = Digests::new();
-        listing.active.values().for_each(|active| digests.toggle(&active.node, active.bump));
-        assert_eq!(listing.digests, digests);
+        members.active.values().for_each(|active| digests.toggle(&active.node, active.bump));
+        assert_eq!(members.digests, digests);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What surrounds gossip on the wire, and a look inside before foca acts on it.
+//! The envelope of gossip on the wire, and a check of the packet in it before foca acts on it.
 //!
 //! A datagram is: two magic bytes, the gossip version, the cluster's name and optional fields (each
 //! preceded by its length), then foca's packet. The name is there in full, because a hash would be
@@ -6,7 +6,7 @@
 
 use foca::{Header, Incarnation, Member, Message, State};
 
-use super::identity::{Identity, MAX_NAME, Unfit};
+use super::identity::{Identity, InvalidIdentity, MAX_NAME};
 use crate::codec::bytes::{
     fields::understood,
     varint::{put_prefixed, take_prefixed},
@@ -14,19 +14,19 @@ use crate::codec::bytes::{
 
 const MAGIC: [u8; 2] = [0xf1, 0x7c];
 
-/// Raised when a node of the version before could not read what follows.
+/// Raised when nodes of the previous version cannot read what follows.
 const VERSION: u8 = 1;
 
-/// Why a datagram was not looked at any further.
+/// Why a datagram was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejected {
-    /// Not gossip, or of a version that is not spoken here.
+pub(crate) enum Rejected {
+    /// Not gossip, or of an unsupported version.
     Foreign,
     /// Gossip of another cluster.
     Cluster,
-    /// It carries a field that must be understood, and is not.
+    /// It carries an unknown field that must be understood.
     Field,
-    /// It ends too early, or says what cannot be.
+    /// It is cut off or inconsistent, from this node itself, or from one member too many.
     Malformed,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn new(cluster: &str) -> Result<Self, Unfit> {
+    pub(super) fn new(cluster: &str) -> Result<Self, InvalidIdentity> {
         if cluster.len() > MAX_NAME {
-            return Err(Unfit::Cluster);
+            return Err(InvalidIdentity::Cluster);
         }
         let mut prefix = MAGIC.to_vec();
         prefix.push(VERSION);
@@ -74,43 +74,45 @@ impl Envelope {
     }
 }
 
-/// Whom a packet of foca's is from, and whom it brings news of.
+/// The parts of a foca packet that matter before foca reads it.
 #[derive(Debug)]
 pub(super) struct Packet<'a> {
+    /// The sender.
     pub(super) from: Identity,
-    pub(super) news: Vec<Member<Identity>>,
-    /// The packet without its news: still a valid packet.
+    /// The members that it carries updates of.
+    pub(super) updates: Vec<Member<Identity>>,
+    /// The packet without its updates: still a valid packet.
     pub(super) bare: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
-    /// Reads what foca will read. Fails wherever foca would.
+    /// Reads what foca will read, and fails wherever foca would.
     pub(super) fn read(packet: &'a [u8]) -> Result<Self, Rejected> {
         let malformed = |_| Rejected::Malformed;
         let (header, mut rest) =
             postcard::take_from_bytes::<Header<Identity>>(packet).map_err(malformed)?;
         let bare = &packet[..packet.len() - rest.len()];
-        let mut news = Vec::new();
+        let mut updates = Vec::new();
         if let Some((count, members)) = rest.split_first_chunk() {
             rest = members;
-            // Not reserved ahead: the count is the sender's word.
+            // No capacity is reserved: a sender may claim any count.
             for _ in 0..u16::from_be_bytes(*count) {
                 let member;
                 (member, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
-                news.push(member);
+                updates.push(member);
             }
         }
         if !rest.is_empty() {
             return Err(Rejected::Malformed);
         }
-        Ok(Packet { from: header.src, news, bare })
+        Ok(Packet { from: header.src, updates, bare })
     }
 }
 
-/// A packet that tells `suspect` of the suspicion, and asks for an answer.
+/// A packet that informs `suspect` of the suspicion, and pings it.
 ///
-/// It claims the lowest incarnation for its sender, as foca keeps the true one to itself: one that
-/// is lower than what is known changes nothing.
+/// It carries the lowest incarnation for its sender, because foca does not reveal the true one: an
+/// incarnation lower than the known one changes nothing.
 pub(super) fn warning(
     from: &Identity,
     suspect: &Identity,
@@ -166,6 +168,6 @@ mod tests {
     #[test]
     fn a_cluster_name_that_leaves_no_room_is_refused() {
         assert!(Envelope::new(&"c".repeat(64)).is_ok());
-        assert_eq!(Envelope::new(&"c".repeat(65)).err(), Some(Unfit::Cluster));
+        assert_eq!(Envelope::new(&"c".repeat(65)).err(), Some(InvalidIdentity::Cluster));
     }
 }
