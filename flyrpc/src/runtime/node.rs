@@ -103,7 +103,7 @@ impl Node {
     pub fn nodes_in(&self, region: impl Into<Region>) -> Vec<NodeInfo> {
         let region = region.into();
         let table = self.handle.table();
-        let live = table.region(&region).iter().filter(|entry| !entry.lost);
+        let live = table.region(&region).iter().filter(|entry| !entry.disconnected);
         let mut nodes: Vec<NodeInfo> = live.map(|entry| entry.info.clone()).collect();
         if region == *self.region() && !region.is_empty() {
             nodes.push(self.info().clone());

@@ -117,8 +117,8 @@ impl Peer {
         let link = self.link().cloned();
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
         let candidate = !self.leaving && (self.is_member || link.is_some() || other_protocol);
-        let lost = self.disconnected && link.is_none();
-        candidate.then_some(Entry { info, lost, link, other_protocol })
+        let disconnected = self.disconnected && link.is_none();
+        candidate.then_some(Entry { info, disconnected, link, other_protocol })
     }
 
     pub(super) fn support(&self) -> Support {

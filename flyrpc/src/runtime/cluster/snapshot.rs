@@ -46,7 +46,7 @@ impl PublishedPeer {
 
     /// The node, if it is live.
     fn live(&self) -> Option<&NodeInfo> {
-        self.entry.as_ref().filter(|entry| !entry.lost).map(|entry| &entry.info)
+        self.entry.as_ref().filter(|entry| !entry.disconnected).map(|entry| &entry.info)
     }
 }
 
@@ -178,5 +178,6 @@ fn is_same(a: Option<&Entry<Arc<Link>>>, b: Option<&Entry<Arc<Link>>>) -> bool {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (a, b) => a.is_none() && b.is_none(),
     };
-    links && a.info == b.info && a.lost == b.lost && a.other_protocol == b.other_protocol
+    let same_state = a.disconnected == b.disconnected && a.other_protocol == b.other_protocol;
+    links && a.info == b.info && same_state
 }
