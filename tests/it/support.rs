@@ -249,7 +249,7 @@ impl EventLog {
     }
 }
 
-/// Collects what is logged on this thread, as lines such as `message=linked node=… `.
+/// Collects what is logged on this thread, as lines such as `message=node linked node=… `.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     level: tracing::Level,
