@@ -1,4 +1,4 @@
-//! Traces of small runs that are told by hand, without nodes.
+//! Traces of small runs recorded by hand, and of runs with real nodes.
 
 use std::{env, fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 
 use super::{
     CallOutcome, Occurrence, Trace,
-    call::Request,
+    call::{AttemptNumber, CallNumber, Request},
     log::{Recorder, TraceLog},
     millis,
 };
@@ -39,6 +39,7 @@ fn recorder(log: &TraceLog, name: &str, region: &str) -> Recorder {
 fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>) -> Request {
     let region = node.as_ref().map_or("syd".into(), |node| node.region().clone());
     let target = Target::Region(region);
+    let (call, attempt) = (CallNumber(call), AttemptNumber(attempt));
     Request { call, attempt, service: "Strings", method: "upcase", target, node, bytes }
 }
 
@@ -58,30 +59,30 @@ async fn busy_run() -> Trace {
     let log = log();
     let iad = recorder(&log, "iad-0", "iad");
     let hkg = recorder(&log, "hkg-0", "hkg");
-    hkg.happened(Occurrence::Membership(Event::Up(node("iad-0", "iad"))));
-    hkg.happened(Occurrence::Membership(Event::SupportChanged {
+    hkg.on_event(Occurrence::Membership(Event::Up(node("iad-0", "iad"))));
+    hkg.on_event(Occurrence::Membership(Event::SupportChanged {
         addr: SocketAddr::from(([10, 0, 0, 1], 4100)),
         node: None,
         support: Support::Supported,
     }));
-    iad.happened(Occurrence::LinkOpened(node("hkg-0", "hkg")));
+    iad.on_event(Occurrence::LinkOpened(node("hkg-0", "hkg")));
     log.fault("iad and hkg are partitioned");
     advance(ms(9_000)).await;
-    iad.started(upcase(1, 1, Some(node("hkg-0", "hkg")), Some(3)));
+    iad.on_start(upcase(1, 1, Some(node("hkg-0", "hkg")), Some(3)));
     advance(ms(1_004)).await;
-    iad.ended(1, 1, failure.clone(), None);
-    iad.happened(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
-    iad.started(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
-    hkg.started(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
-    hkg.ended(1, 1, CallOutcome::Replied, None);
+    iad.on_end(CallNumber(1), AttemptNumber(1), failure.clone(), None);
+    iad.on_event(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
+    iad.on_start(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
+    hkg.on_start(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
+    hkg.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Replied, None);
     advance(Duration::from_micros(202_250)).await;
-    iad.ended(1, 2, CallOutcome::Replied, Some(4));
-    hkg.started(upcase(2, 1, None, None));
-    hkg.ended(2, 1, failure, None);
-    iad.started(upcase(2, 1, Some(node("hkg-1", "hkg")), Some(12_000)));
-    iad.started(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
+    iad.on_end(CallNumber(1), AttemptNumber(2), CallOutcome::Replied, Some(4));
+    hkg.on_start(upcase(2, 1, None, None));
+    hkg.on_end(CallNumber(2), AttemptNumber(1), failure, None);
+    iad.on_start(upcase(2, 1, Some(node("hkg-1", "hkg")), Some(12_000)));
+    iad.on_start(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
     advance(ms(1)).await;
-    iad.ended(2, 1, CallOutcome::Cancelled, None);
+    iad.on_end(CallNumber(2), AttemptNumber(1), CallOutcome::Cancelled, None);
     log.note("the test gave up");
     log.snapshot()
 }
@@ -143,7 +144,7 @@ async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
     let log = log();
     let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
     for name in names {
-        recorder(&log, name, "tan").started(upcase(1, 1, Some(node("a-x", "a;b")), None));
+        recorder(&log, name, "tan").on_start(upcase(1, 1, Some(node("a-x", "a;b")), None));
     }
     log.fault("wrap: end; $$x$$ @{y} #35;\n%%{init: {}}%% style:x#y;");
     let expected = "\
@@ -223,11 +224,11 @@ async fn filters_of_events_combine() {
 async fn a_node_that_starts_again_numbers_its_calls_anew() {
     let log = log();
     let first = recorder(&log, "iad-0", "iad");
-    first.started(upcase(1, 1, None, None));
+    first.on_start(upcase(1, 1, None, None));
     let second = recorder(&log, "iad-0", "iad");
-    second.started(upcase(1, 1, None, None));
-    second.ended(1, 1, CallOutcome::Replied, None);
-    second.ended(1, 1, CallOutcome::Cancelled, None);
+    second.on_start(upcase(1, 1, None, None));
+    second.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Replied, None);
+    second.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Cancelled, None);
 
     let trace = log.snapshot();
     let calls: Vec<_> = trace.calls().map(|call| (call.caller_boot(), call.outcome())).collect();
@@ -243,10 +244,10 @@ async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
     let either_first = |first: u64, second: u64| {
         let log = log();
         let iad = recorder(&log, "iad-0", "iad");
-        iad.started(upcase(1, 1, None, None));
-        iad.started(upcase(2, 1, None, None));
-        iad.ended(first, 1, CallOutcome::Replied, None);
-        iad.ended(second, 1, CallOutcome::Replied, None);
+        iad.on_start(upcase(1, 1, None, None));
+        iad.on_start(upcase(2, 1, None, None));
+        iad.on_end(CallNumber(first), AttemptNumber(1), CallOutcome::Replied, None);
+        iad.on_end(CallNumber(second), AttemptNumber(1), CallOutcome::Replied, None);
         log.snapshot()
     };
     assert_eq!(either_first(1, 2), either_first(1, 2));

@@ -1,4 +1,4 @@
-//! The simulated resolver's table.
+//! The simulated name resolver.
 
 use std::{
     collections::BTreeMap,
@@ -6,18 +6,18 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::wire::Wire;
+use super::fabric::Fabric;
 
 #[derive(Default)]
-pub(super) struct Names(BTreeMap<String, Vec<IpAddr>>);
+pub(super) struct Resolver(BTreeMap<String, Vec<IpAddr>>);
 
-impl Names {
+impl Resolver {
     pub(super) fn set(&mut self, name: String, addrs: Vec<IpAddr>) {
         self.0.insert(name, addrs);
     }
 
-    /// Looks up `name`, which is `host:port`: an address, a name of the table, or a host's name.
-    pub(super) fn resolve(&self, name: &str, wire: &Wire) -> io::Result<Vec<SocketAddr>> {
+    /// Resolves `name`, which is `host:port`: an address, a name that was set, or a host's name.
+    pub(super) fn resolve(&self, name: &str, fabric: &Fabric) -> io::Result<Vec<SocketAddr>> {
         if let Ok(addr) = name.parse() {
             return Ok(vec![addr]);
         }
@@ -27,14 +27,14 @@ impl Names {
         };
         let (host, port) = name.rsplit_once(':').ok_or_else(invalid)?;
         let port: u16 = port.parse().map_err(|_| invalid())?;
-        let known = match self.0.get(host) {
+        let ips = match self.0.get(host) {
             Some(ips) => ips.clone(),
-            None => wire.find(host).map(|id| wire.hosts[id.0].ip).into_iter().collect(),
+            None => fabric.find_host(host).map(|id| fabric.hosts[id.0].ip).into_iter().collect(),
         };
-        if known.is_empty() {
+        if ips.is_empty() {
             let message = format!("the simulated network knows no address of `{host}`");
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
-        Ok(known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+        Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! Faults as they start and end, for who records a run. The text is what a record shows.
+//! Events for the start and end of faults. Their text is what the trace of a run shows.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -7,90 +7,93 @@ use std::{
 
 use super::{
     Core, SimNet, clock,
-    faults::{Fault, Rule},
+    faults::{Direction, Fault, Rule},
     host::HostId,
 };
 
-pub(crate) type Listen = Arc<dyn Fn(&FaultNews) + Send + Sync>;
+pub(crate) type FaultListener = Arc<dyn Fn(&FaultEvent) + Send + Sync>;
 
-/// Something that went wrong, or is right again.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum FaultNews {
-    Starts(Between),
-    Ends(Between),
-    Crash(String),
-    Restart(String),
-    Freeze(String),
-    Resume(String),
-    /// How many nanoseconds a host's clock is ahead now, without what it has drifted.
-    Skew(String, i128),
+pub(crate) enum FaultEvent {
+    Started(PathFault),
+    Ended(PathFault),
+    Crashed(String),
+    Restarted(String),
+    Frozen(String),
+    Resumed(String),
+    /// How many nanoseconds a host's clock is ahead now, drift excluded.
+    Skewed(String, i128),
     /// How many parts per million a host's clock is fast now.
-    Drift(String, i128),
+    Drifting(String, i128),
 }
 
-/// A fault between two places.
+/// A fault on the paths between two scopes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Between {
+pub(crate) struct PathFault {
     fault: Fault,
     from: String,
     to: String,
-    both_ways: bool,
+    direction: Direction,
 }
 
 impl SimNet {
-    /// Tells `listen` of every fault from now on, instead of who was told before. It is told after
-    /// the fault has taken effect, before anyone that it wakes has run, and without a lock.
-    pub(crate) fn on_fault(&self, listen: impl Fn(&FaultNews) + Send + Sync + 'static) {
-        self.shared.with(|core| core.listener = Some(Arc::new(listen)));
+    /// Calls `listener` for every fault from now on, instead of an earlier listener: after the fault
+    /// has taken effect, before any task that it wakes has run, and without a lock held.
+    pub(crate) fn on_fault(&self, listener: impl Fn(&FaultEvent) + Send + Sync + 'static) {
+        self.shared.with(|core| core.fault_listener = Some(Arc::new(listener)));
     }
 }
 
 impl Core {
-    /// Keeps the news until the lock is given back, if anyone listens.
-    fn tell(&mut self, news: impl FnOnce(&Core) -> FaultNews) {
-        if self.listener.is_some() {
-            let news = news(self);
-            self.news.push(news);
+    /// Keeps the event until the lock is released, if there is a listener.
+    fn emit(&mut self, event: impl FnOnce(&Core) -> FaultEvent) {
+        if self.fault_listener.is_some() {
+            let event = event(self);
+            self.fault_events.push(event);
         }
     }
 
-    pub(super) fn tell_of_host(&mut self, id: HostId, news: impl FnOnce(String) -> FaultNews) {
-        self.tell(|core| news(core.host_name(id)));
+    pub(super) fn emit_host_event(&mut self, id: HostId, event: impl FnOnce(String) -> FaultEvent) {
+        self.emit(|core| event(core.host_name(id)));
     }
 
-    pub(super) fn tell_of_way(&mut self, rule: Rule, news: impl FnOnce(Between) -> FaultNews) {
-        self.tell(|core| {
-            news(Between {
+    pub(super) fn emit_path_event(
+        &mut self,
+        rule: Rule,
+        event: impl FnOnce(PathFault) -> FaultEvent,
+    ) {
+        self.emit(|core| {
+            event(PathFault {
                 fault: rule.fault,
-                from: rule.from.name(&core.wire).into(),
-                to: rule.to.name(&core.wire).into(),
-                both_ways: rule.both_ways,
+                from: rule.from.name(&core.fabric).into(),
+                to: rule.to.name(&core.fabric).into(),
+                direction: rule.direction,
             })
         });
     }
 }
 
-impl Display for FaultNews {
+impl Display for FaultEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            FaultNews::Starts(way) => write!(f, "{way}{}", Amount(way.fault)),
-            FaultNews::Ends(way) => write!(f, "heal {way}"),
-            FaultNews::Crash(host) => write!(f, "crash {host}"),
-            FaultNews::Restart(host) => write!(f, "restart {host}"),
-            FaultNews::Freeze(host) => write!(f, "freeze {host}"),
-            FaultNews::Resume(host) => write!(f, "resume {host}"),
-            FaultNews::Skew(host, 0) => write!(f, "heal skew {host}"),
-            FaultNews::Skew(host, nanos) => {
+            FaultEvent::Started(path) => write!(f, "{path}{}", Magnitude(path.fault)),
+            FaultEvent::Ended(path) => write!(f, "heal {path}"),
+            FaultEvent::Crashed(host) => write!(f, "crash {host}"),
+            FaultEvent::Restarted(host) => write!(f, "restart {host}"),
+            FaultEvent::Frozen(host) => write!(f, "freeze {host}"),
+            FaultEvent::Resumed(host) => write!(f, "resume {host}"),
+            FaultEvent::Skewed(host, 0) => write!(f, "heal skew {host}"),
+            FaultEvent::Skewed(host, nanos) => {
                 let by = clock::duration(nanos.unsigned_abs());
                 write!(f, "skew {host} {} by {by:?}", if *nanos < 0 { "behind" } else { "ahead" })
             }
-            FaultNews::Drift(host, 0) => write!(f, "heal drift {host}"),
-            FaultNews::Drift(host, rate) => write!(f, "drift {host} by {rate} ppm"),
+            FaultEvent::Drifting(host, 0) => write!(f, "heal drift {host}"),
+            FaultEvent::Drifting(host, rate) => write!(f, "drift {host} by {rate} ppm"),
         }
     }
 }
 
-impl Display for Between {
+impl Display for PathFault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let fault = match self.fault {
             Fault::Cut => "partition",
@@ -100,14 +103,17 @@ impl Display for Between {
             Fault::Lose(_) => "lose",
             Fault::Throttle(_) => "throttle",
         };
-        let arrow = if self.both_ways { "<>" } else { ">" };
+        let arrow = match self.direction {
+            Direction::Both => "<>",
+            Direction::OneWay => ">",
+        };
         write!(f, "{fault} {} {arrow} {}", self.from, self.to)
     }
 }
 
-struct Amount(Fault);
+struct Magnitude(Fault);
 
-impl Display for Amount {
+impl Display for Magnitude {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Fault::Cut | Fault::Hold => Ok(()),
@@ -127,24 +133,26 @@ mod tests {
 
     const SOME: Duration = Duration::from_millis(30);
 
-    /// Checks what a network with a host each in iad and hkg tells of `faults`.
+    /// Checks the events that a network with one host each in iad and hkg emits for `faults`.
     #[track_caller]
     fn check(faults: impl FnOnce(&SimNet), expected: &[&str]) {
         let net = SimNet::builder().build();
         net.add_host("iad-0", "iad");
         net.add_host("hkg-0", "hkg");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (hears, asks) = (Arc::clone(&heard), net.clone());
-        net.on_fault(move |news| {
-            assert!(format!("{asks:?}").contains("iad-0"), "the lock is free");
-            hears.lock().expect("nobody panics with it").push(news.to_string());
+        let events = Arc::new(Mutex::new(Vec::new()));
+        net.on_fault({
+            let (events, net) = (Arc::clone(&events), net.clone());
+            move |event| {
+                assert!(format!("{net:?}").contains("iad-0"), "the lock is free");
+                events.lock().expect("no panic under the lock").push(event.to_string());
+            }
         });
         faults(&net);
-        assert_eq!(*heard.lock().expect("nobody panics with it"), expected);
+        assert_eq!(*events.lock().expect("no panic under the lock"), expected);
     }
 
     #[test]
-    fn faults_between_places_are_told_as_they_start_and_end() {
+    fn path_faults_emit_an_event_when_they_start_and_end() {
         check(
             |net| drop(net.partition("iad", "hkg")),
             &["partition iad <> hkg", "heal partition iad <> hkg"],
@@ -157,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_that_is_healed_is_told_once() {
+    fn each_healed_fault_emits_one_event() {
         let faults = |net: &SimNet| {
             let cut = net.partition_one_way("hkg", "iad");
             net.hold("iad", "hkg").keep();
@@ -175,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_hosts_is_told_if_it_changes_anything() {
+    fn host_faults_emit_an_event_if_they_change_anything() {
         let faults = |net: &SimNet| {
             let frozen = net.frozen("iad-0");
             net.freeze("iad-0");
@@ -203,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_told_with_what_they_are_off_now() {
+    fn clock_faults_emit_the_current_skew_and_drift() {
         let faults = |net: &SimNet| {
             net.skew_ahead("iad-0", SOME);
             drop(net.skewed_behind("iad-0", 2 * SOME));
