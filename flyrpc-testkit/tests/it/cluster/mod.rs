@@ -3,6 +3,7 @@
 mod failing;
 mod faults;
 mod lifecycle;
+mod machines;
 mod misuse;
 mod releases;
 mod runtimes;
