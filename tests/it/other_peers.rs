@@ -1,51 +1,55 @@
-//! Addresses where something other than a node answers, or nothing, and nodes with much to offer.
+//! Seed addresses where another program listens, or none, and nodes with many services.
 
 use std::sync::Arc;
 
 use flyrpc::{Env, NoSupport, PeerState, RpcError, Support, fly_rpc};
-use flyrpc_testkit::SimEnv;
+use flyrpc_testkit::{Release, SimCluster, SimEnv};
 use tokio::{io::AsyncWriteExt, time::Instant};
 
-use crate::support::{EventLog, PORT, ProbeClient, World, millis, names, secs, sleep};
+use crate::support::{
+    Counts, EventLog, PORT, ProbeClient, iad_and_hkg, millis, node_names, node_on, probe_cluster,
+    probe_release, secs, sleep,
+};
 
-/// Something that answers every connection with `words`, and keeps it open.
-async fn other(env: &SimEnv, words: &'static str) -> tokio::task::JoinHandle<()> {
-    let mut listener = env.listen(env.addr(PORT)).await.unwrap();
-    tokio::spawn(async move {
+/// A program that sends `greeting` on every connection, and keeps it open.
+fn other_program(greeting: &'static str) -> Release {
+    Release::program(move |env: SimEnv| async move {
+        let mut listener = env.listen(env.addr(PORT)).await.unwrap();
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.writer.write_all(words.as_bytes()).await;
+            let _ = stream.writer.write_all(greeting.as_bytes()).await;
             open.push(stream);
         }
     })
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_node_is_listed_never_called_and_asked_again() {
-    for words in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
-        let mut world = World::new();
-        let iad = world.net.add_host("iad-0", "iad");
-        let listening = other(&iad, words).await;
-        let (_, builder) = world.builder("hkg-0", "hkg");
-        let hkg = builder.seeds(["iad-0:3590"]).start().await.unwrap();
+async fn another_program_is_listed_never_called_and_dialed_again() {
+    for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+        let cluster = SimCluster::builder().region("iad", 1).node("iad-0", other_program(greeting));
+        let cluster = cluster.start().await;
+        // Not a node of the cluster, so that its events are observed from its start.
+        let env = cluster.add_host("hkg-0", "hkg");
+        let hkg = node_on(&env).seeds(["iad-0:3590"]).start().await.unwrap();
         let log = EventLog::of(&hkg);
         let start = Instant::now();
         hkg.ready().await;
         assert!(start.elapsed() <= millis(5_300), "{:?}", start.elapsed());
         sleep(secs(120)).await;
+        let iad_addr = env.resolve("iad-0:3590").await.unwrap()[0];
         let peers = hkg.peers();
         let why = match &peers[..] {
-            [peer] if peer.addr == iad.addr(PORT) && peer.node.is_none() => peer.support.clone(),
+            [peer] if peer.addr == iad_addr && peer.node.is_none() => peer.support.clone(),
             _ => panic!("{peers:?}"),
         };
-        match words {
+        match greeting {
             "" => assert_eq!(why, Support::Unsupported(NoSupport::Mute)),
             _ => assert!(
                 matches!(&why, Support::Unsupported(NoSupport::NotFlyrpc(said)) if said.contains("HTTP/1.1 400")),
                 "{why:?}"
             ),
         }
-        // Told once, however often it is asked.
+        // One event, however often it is dialed.
         assert_eq!(log.all().len(), 1, "{:?}", log.all());
         let start = Instant::now();
         let probe = hkg.client::<ProbeClient>().on_region("iad");
@@ -56,23 +60,19 @@ async fn what_is_no_node_is_listed_never_called_and_asked_again() {
         );
         assert_eq!(start.elapsed(), millis(0));
         // It becomes a node.
-        listening.abort();
-        world.net.crash("iad-0");
-        let _iad = world.restart("iad-0", "iad").await;
+        cluster.replace("iad-0", probe_release(&Counts::default())).await;
         sleep(secs(25)).await;
-        assert_eq!(names(&hkg, "iad"), ["iad-0"], "{words:?} {:?}", hkg.peers());
+        assert_eq!(node_names(&hkg, "iad"), ["iad-0"], "{greeting:?} {:?}", hkg.peers());
         probe.shout("a".into()).await.unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_seed_that_hangs_delays_no_other_peer() {
-    let mut world = World::new();
-    let mute = world.net.add_host("iad-9", "iad");
-    let _listening = other(&mute, "").await;
-    let _iad = world.start("iad-0", "iad").await;
-    let env = world.net.add_host("hkg-0", "hkg");
-    let builder = world.builder_on(&env, "hkg-0", "hkg").seeds(["iad-9:3590", "iad-0:3590"]);
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2);
+    let cluster = cluster.node("iad-0", other_program("")).start().await;
+    // Not a node of the cluster, which would be linked before the call.
+    let builder = node_on(&cluster.add_host("hkg-0", "hkg")).seeds(["iad-0:3590", "iad-1:3590"]);
     let hkg = builder.start().await.unwrap();
     let start = Instant::now();
     hkg.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap();
@@ -82,28 +82,27 @@ async fn a_seed_that_hangs_delays_no_other_peer() {
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_machine_loses_power_and_comes_back_is_listed_once() {
     for pause in [100, 1_000, 4_000, 9_000] {
-        let mut world = World::new();
-        let iad = world.start("iad-0", "iad").await;
-        let hkg = world.start("hkg-0", "hkg").await;
+        let cluster = iad_and_hkg(&Counts::default()).await;
+        let hkg = cluster.node("hkg-0");
         sleep(secs(3)).await;
         let log = EventLog::of(&hkg);
-        // No word of it gets out: neither a reset nor a goodbye.
-        let cut = world.net.partition("iad", "hkg");
+        // It sends neither a reset nor a farewell.
+        let cut = cluster.partition("iad", "hkg");
         sleep(millis(1)).await;
-        world.net.crash("iad-0");
-        drop(iad);
+        cluster.crash_machine("iad-0");
         sleep(millis(pause)).await;
-        let iad = world.restart("iad-0", "iad").await;
-        drop(cut);
+        // Heals the partition once the node has started, before it is ready.
+        tokio::join!(cluster.restart("iad-0"), async { drop(cut) });
+        let iad = cluster.node("iad-0");
         sleep(secs(20)).await;
         assert_eq!(hkg.nodes_in("iad"), [iad.info().clone()], "{pause}");
-        assert_eq!(names(&iad, "hkg"), ["hkg-0"]);
+        assert_eq!(node_names(&iad, "hkg"), ["hkg-0"]);
         assert_eq!(log.nodes(), ["down iad-0", "up iad-0"], "{pause}");
         hkg.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap();
     }
 }
 
-/// Makes `count` services that differ in their names.
+/// Declares services that differ in their names.
 macro_rules! services {
     ($($name:ident $wire:literal $client:ident $serve:ident),*) => {
         $(
@@ -145,13 +144,11 @@ services! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_link_carries_many_services_both_ways() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let iad = serve_all(builder).start().await.unwrap();
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let hkg = serve_all(builder.serve(world.prober("hkg-0"))).start().await.unwrap();
-    hkg.ready().await;
+async fn one_link_carries_many_services_in_both_directions() {
+    let all = Release::new().configure(|_, builder| serve_all(builder));
+    let cluster = probe_cluster(&Counts::default()).configure(|_, builder| serve_all(builder));
+    let cluster = cluster.region("iad", 1).region("hkg", 1).node("iad-0", all).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     call_all(&hkg, "iad").await;
     call_all(&iad, "hkg").await;
     call_all(&iad, "iad").await;

@@ -4,7 +4,7 @@ use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{EventLog, Log, millis, peer, secs, sleep};
+use crate::support::{EventLog, Log, millis, peer_named, secs, sleep};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
@@ -84,7 +84,7 @@ async fn cluster() -> SimCluster {
 }
 
 fn methods(node: &Node, of: &str) -> Vec<String> {
-    let services = peer(node, of).services;
+    let services = peer_named(node, of).services;
     assert_eq!(services.len(), 1);
     assert_eq!(services[0].name, "Notes");
     services[0].methods.iter().map(ToString::to_string).collect()
@@ -103,12 +103,12 @@ async fn methods_are_shown_with_arguments_and_types_as_declared() {
              tags: std::collections::BTreeMap<String, [u8; 4]>) -> Result<u64, String>",
         ]
     );
-    let save = &peer(&lhr, "iad-1").services[0].methods[1];
+    let save = &peer_named(&lhr, "iad-1").services[0].methods[1];
     let optional: Vec<_> = save.arguments.iter().map(|argument| argument.optional).collect();
     assert_eq!((save.idempotent, save.primary, optional), (true, false, vec![false, true, true]));
     // The two see each other's, and a client of the cluster serves nothing.
     assert_eq!(methods(&cluster.node("iad-1"), "iad-0").len(), 2);
-    assert!(peer(&cluster.node("iad-0"), "lhr-0").services.is_empty());
+    assert!(peer_named(&cluster.node("iad-0"), "lhr-0").services.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +172,7 @@ async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_messag
         let saved = lhr.client::<old::NotesClient>().on_region("iad");
         assert_eq!(saved.save(Note { text: "a".into() }).await.unwrap(), 1);
     }
-    assert_eq!(peer(&lhr, "iad-1").withdrawn, ["Notes"]);
+    assert_eq!(peer_named(&lhr, "iad-1").withdrawn, ["Notes"]);
     assert_eq!(events.all(), ["support iad-1: supported"]);
     assert_eq!(log.with(&["iad-1", "withdrawn=[\"Notes\"]"]).len(), 2, "one a neighbour: {log:?}");
     iad.set_serving::<new::NotesClient>(true);

@@ -9,8 +9,8 @@ use tokio::{
 
 use super::two::{AliveClient, alive};
 use crate::{
-    hostile::raw::Hello,
-    support::{Log, PORT, millis, peer, secs, sleep},
+    hostile::raw_peer::Hello,
+    support::{Log, PORT, millis, peer_named, secs, sleep},
 };
 
 /// A node of this boot that says that it speaks these versions, and then nothing.
@@ -51,7 +51,7 @@ async fn cluster(versions: (u64, u64)) -> SimCluster {
 async fn a_peer_that_also_speaks_an_older_or_newer_version_is_linked() {
     for versions in [(1, 2), (0, 1), (0, 9)] {
         let cluster = cluster(versions).await;
-        let peer = peer(&cluster.node("iad-0"), "hkg-0");
+        let peer = peer_named(&cluster.node("iad-0"), "hkg-0");
         // It answers no ping, so that it may have been quiet for a while.
         assert!(matches!(peer.state, PeerState::Linked | PeerState::Quiet), "{peer:?}");
         assert_eq!(peer.support, Support::Supported);
@@ -65,7 +65,7 @@ async fn a_peer_without_a_common_version_is_unsupported_until_it_has_one() {
         let cluster = cluster(versions).await;
         let iad = cluster.node("iad-0");
         sleep(secs(60)).await;
-        let seen = peer(&iad, "hkg-0");
+        let seen = peer_named(&iad, "hkg-0");
         let why = NoSupport::Protocol { first: versions.0, last: versions.1 };
         assert_eq!(seen.support, Support::Unsupported(why));
         assert!(!seen.accepting && iad.nodes_in("hkg").is_empty());
@@ -92,7 +92,7 @@ async fn a_peer_without_a_common_version_is_unsupported_until_it_has_one() {
 
         cluster.replace("hkg-0", alive()).await;
         assert!(client.on_region("hkg").alive().await.unwrap());
-        assert_eq!(peer(&iad, "hkg-0").support, Support::Supported);
+        assert_eq!(peer_named(&iad, "hkg-0").support, Support::Supported);
     }
 }
 

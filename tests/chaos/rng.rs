@@ -1,13 +1,13 @@
-//! Where a plan's choices come from: a generator of its own, so that a seed gives the same plan
-//! whatever happens to other people's generators.
+//! The random choices of a plan. Not from a crate, so that a seed gives the same plan after an upgrade
+//! of dependencies.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Debug)]
-pub(super) struct Dice(u64);
+pub(super) struct PlanRng(u64);
 
-impl Dice {
+impl PlanRng {
     pub(super) fn new(seed: u64) -> Self {
-        Dice(seed ^ 0x5bf0_3635_dcf2_9a11)
+        PlanRng(seed ^ 0x5bf0_3635_dcf2_9a11)
     }
 
     fn next(&mut self) -> u64 {
@@ -22,19 +22,19 @@ impl Dice {
         least + self.next() % (most - least + 1)
     }
 
-    /// A number from `least`, which is at least 1, to `most`, as likely to be small as large.
+    /// A number from `least`, which is at least 1, to `most`, uniform on a logarithmic scale.
     pub(super) fn spread(&mut self, least: u64, most: u64) -> u64 {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         let (low, high) = ((least as f64).ln(), (most as f64 + 1.0).ln());
         ((low + unit * (high - low)).exp() as u64).clamp(least, most)
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability, in percent.
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
-    /// One of `choices`, of which there must be some.
+    /// One of `choices`, which must not be empty.
     pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.next() as usize % choices.len()]
     }

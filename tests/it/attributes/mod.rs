@@ -1,4 +1,4 @@
-//! What the macro's attributes do to calls between nodes, and to calls in one process.
+//! The effect of the macro's attributes on remote and local calls.
 
 use std::{
     sync::{
@@ -9,9 +9,10 @@ use std::{
 };
 
 use flyrpc::{Node, RpcError, Service, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{World, millis, secs};
+use crate::support::{millis, secs};
 
 /// One method for each attribute, and one without.
 #[fly_rpc(name = "attributes.of.methods")]
@@ -25,19 +26,19 @@ trait Attributes {
     async fn renamed(&self, millis: u64) -> u64;
     #[rpc(primary)]
     async fn primary(&self, millis: u64) -> u64;
-    /// Which attempt this is.
+    /// The number of the attempt.
     async fn once(&self, millis: u64) -> u32;
-    /// Which attempt this is.
+    /// The number of the attempt.
     #[rpc(idempotent)]
     async fn repeatable(&self, millis: u64) -> u32;
     #[rpc(detached)]
     async fn detached(&self, millis: u64) -> u64;
-    /// What is left of the call's time, in milliseconds.
+    /// The remaining time of the call, in milliseconds.
     #[rpc(idempotent, detached, primary, timeout = "2s", wait = "1s", name = "all")]
     async fn everything(&self) -> u64;
 }
 
-/// Counts the calls that began and ended.
+/// Counts the calls that started and finished.
 #[derive(Clone, Default)]
 struct Worker(Arc<[AtomicU64; 2]>);
 
@@ -49,7 +50,7 @@ impl Worker {
         millis
     }
 
-    fn begun_and_ended(&self) -> (u64, u64) {
+    fn started_and_finished(&self) -> (u64, u64) {
         (self.0[0].load(Ordering::SeqCst), self.0[1].load(Ordering::SeqCst))
     }
 }
@@ -94,21 +95,23 @@ impl Attributes for Worker {
     }
 }
 
-/// A primary node in iad and another in hkg. Each serves its service.
-async fn nodes(iad: impl Service, hkg: impl Service) -> (World, Node, Node) {
-    let mut world = World::new();
-    let iad = world.builder("iad-0", "iad").1.serve(iad).start().await.unwrap();
-    let hkg = world.builder("hkg-0", "hkg").1.serve(hkg).start().await.unwrap();
-    iad.ready().await;
-    hkg.ready().await;
-    (world, iad, hkg)
+fn serving(service: impl Service + Clone) -> Release {
+    Release::new().serve(move |_| service.clone())
 }
 
-/// Checks a client in hkg whose calls cross to iad, and one whose calls stay there.
-macro_rules! there_and_here {
+/// iad-0, in the primary region, and hkg-0. Each serves its service.
+async fn nodes(iad: impl Service + Clone, hkg: impl Service + Clone) -> (SimCluster, Node, Node) {
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", serving(iad)).node("hkg-0", serving(hkg)).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    (cluster, iad, hkg)
+}
+
+/// Runs the check with a client on hkg-0 whose calls go to iad-0, and with one whose calls are local.
+macro_rules! remote_and_local {
     ($service:expr, |$client:ident: $of:ty| $check:block) => {
         let service = $service;
-        let (_world, _iad, hkg) = nodes(service.clone(), service).await;
+        let (_cluster, _iad, hkg) = nodes(service.clone(), service).await;
         for region in ["iad", "hkg"] {
             let $client = hkg.client::<$of>().on_region(region);
             $check
@@ -119,11 +122,11 @@ macro_rules! there_and_here {
 mod arguments;
 mod types;
 
-/// The same for [`Attributes`].
+/// Runs the check with remote and with local calls of [`Attributes`].
 async fn with_worker(check: impl AsyncFn(AttributesClient, Worker)) {
     let worker = Worker::default();
     let serve = ServeAttributes::new(worker.clone());
-    there_and_here!(serve, |client: AttributesClient| { check(client, worker.clone()).await });
+    remote_and_local!(serve, |client: AttributesClient| { check(client, worker.clone()).await });
 }
 
 fn is_timeout(error: &RpcError, expected: Duration) -> bool {
@@ -131,7 +134,7 @@ fn is_timeout(error: &RpcError, expected: Duration) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timeout_of_a_method_holds_unless_the_client_has_one() {
+async fn the_timeout_of_a_method_applies_unless_the_client_has_one() {
     with_worker(async |client, _| {
         let start = Instant::now();
         let error = client.hurried(2_000).await.unwrap_err();
@@ -146,8 +149,8 @@ async fn the_timeout_of_a_method_holds_unless_the_client_has_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_of_a_method_holds_unless_the_client_has_one() {
-    let (mut world, iad, hkg) =
+async fn the_wait_of_a_method_applies_unless_the_client_has_one() {
+    let (cluster, iad, hkg) =
         nodes(ServeAttributes::new(Worker::default()), ServeAttributes::new(Worker::default()))
             .await;
     let syd = |node: &Node| node.client::<AttributesClient>().on_region("syd");
@@ -167,17 +170,17 @@ async fn the_wait_of_a_method_holds_unless_the_client_has_one() {
     let waiting = tokio::spawn(syd(&iad).patient(7));
     sleep(secs(1)).await;
     let serve = ServeAttributes::new(Worker::default());
-    let _syd = world.builder("syd-0", "syd").1.serve(serve).start().await.unwrap();
+    cluster.add_node_with("syd", serving(serve)).await;
     assert_eq!(waiting.await.unwrap().unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_waits_waits_for_a_node_that_is_held() {
-    let mut world = World::new();
-    let serve = || ServeAttributes::new(Worker::default());
-    let held = world.builder("iad-0", "iad").1.serve(serve()).hold().start().await.unwrap();
-    let hkg = world.builder("hkg-0", "hkg").1.serve(serve()).start().await.unwrap();
-    hkg.ready().await;
+async fn a_method_with_a_wait_waits_for_a_held_node() {
+    let release = || serving(ServeAttributes::new(Worker::default()));
+    let held = release().configure(|_, builder| builder.hold());
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1).release(release());
+    let cluster = cluster.node("iad-0", held).start().await;
+    let (held, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     let client = hkg.client::<AttributesClient>().on_region("iad");
     assert!(!client.plain(0).await.unwrap_err().may_have_executed());
     let start = Instant::now();
@@ -186,12 +189,12 @@ async fn a_method_that_waits_waits_for_a_node_that_is_held() {
     held.accept();
     assert_eq!(waiting.await.unwrap().unwrap(), 7);
     assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
-    // Calls of its own process are not from others.
+    // Local calls are not inbound traffic.
     assert_eq!(held.client::<AttributesClient>().on_region("iad").plain(1).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_on_the_wire_are_those_that_were_given() {
+async fn wire_names_are_those_of_the_attributes() {
     with_worker(async |client, _| {
         assert_eq!(client.renamed(7).await.unwrap(), 7);
         let error = client.on_region("syd").renamed(7).await.unwrap_err();
@@ -200,7 +203,7 @@ async fn names_on_the_wire_are_those_that_were_given() {
     })
     .await;
     let serve = || ServeAttributes::new(Worker::default());
-    let (_world, _iad, hkg) = nodes(serve(), serve()).await;
+    let (_cluster, _iad, hkg) = nodes(serve(), serve()).await;
     let [peer] = <[_; 1]>::try_from(hkg.peers()).unwrap();
     let [service] = <[_; 1]>::try_from(peer.services).unwrap();
     assert_eq!(service.name, "attributes.of.methods");
@@ -231,10 +234,10 @@ async fn names_on_the_wire_are_those_that_were_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_method_runs_on_the_primary_alone_whatever_it_is_aimed_at() {
+async fn a_primary_method_runs_in_the_primary_region_only_whatever_its_target() {
     let worker = Worker::default();
     let serve = || ServeAttributes::new(worker.clone());
-    let (_world, iad, hkg) = nodes(serve(), serve()).await;
+    let (_cluster, iad, hkg) = nodes(serve(), serve()).await;
     for node in [&iad, &hkg] {
         let client: AttributesClient = node.client();
         for aimed in [client.clone(), client.on_primary(), client.on_region("iad")] {
@@ -247,7 +250,7 @@ async fn a_primary_method_runs_on_the_primary_alone_whatever_it_is_aimed_at() {
             assert_eq!(error.node().unwrap().name(), "hkg-0");
         }
     }
-    assert_eq!(worker.begun_and_ended(), (8, 8));
+    assert_eq!(worker.started_and_finished(), (8, 8));
 }
 
 mod without_attributes {
@@ -274,9 +277,9 @@ mod without_attributes {
 use without_attributes::{PlainClient, ServePlain};
 
 #[tokio::test(start_paused = true)]
-async fn a_method_is_primary_if_either_version_says_so() {
+async fn a_method_is_primary_if_either_version_declares_it() {
     let worker = Worker::default();
-    let (_world, iad, hkg) =
+    let (_cluster, iad, hkg) =
         nodes(ServePlain::new(worker.clone()), ServePlain::new(worker.clone())).await;
     for node in [&iad, &hkg] {
         let new: AttributesClient = node.client();
@@ -285,30 +288,25 @@ async fn a_method_is_primary_if_either_version_says_so() {
         assert_eq!(new.primary(1).await.unwrap(), 1);
     }
     let serve = || ServeAttributes::new(worker.clone());
-    let (_world, iad, hkg) = nodes(serve(), serve()).await;
+    let (_cluster, iad, hkg) = nodes(serve(), serve()).await;
     for node in [&iad, &hkg] {
         let old: PlainClient = node.client();
         let error = old.on_region("hkg").primary(1).await.unwrap_err();
         assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
         assert_eq!(old.on_primary().primary(1).await.unwrap(), 1);
     }
-    assert_eq!(worker.begun_and_ended(), (4, 4));
+    assert_eq!(worker.started_and_finished(), (4, 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_idempotent_method_is_tried_again_once_it_may_have_executed() {
-    let mut world = World::new();
-    let mut nodes = Vec::new();
-    for (name, region) in [("iad-0", "iad"), ("iad-1", "iad"), ("hkg-0", "hkg")] {
-        let serve = ServeAttributes::new(Worker::default());
-        nodes.push(world.builder(name, region).1.serve(serve).start().await.unwrap());
-        nodes.last().unwrap().ready().await;
-    }
-    let client = nodes[2].client::<AttributesClient>().on_region("iad");
+async fn only_an_idempotent_method_is_retried_after_it_may_have_executed() {
+    let cluster = SimCluster::builder().region("iad", 2).region("hkg", 1);
+    let cluster = cluster.release(serving(ServeAttributes::new(Worker::default()))).start().await;
+    let client = cluster.node("hkg-0").client::<AttributesClient>().on_region("iad");
     let once: Vec<_> = (0..20).map(|_| tokio::spawn(client.once(1_000))).collect();
     let repeatable: Vec<_> = (0..20).map(|_| tokio::spawn(client.repeatable(1_000))).collect();
     sleep(millis(500)).await;
-    world.net.crash("iad-1");
+    cluster.crash_machine("iad-1");
     let mut lost = 0;
     for call in once {
         match call.await.unwrap() {
@@ -319,65 +317,68 @@ async fn only_an_idempotent_method_is_tried_again_once_it_may_have_executed() {
             }
         }
     }
-    let mut again = 0;
+    let mut retried = 0;
     for call in repeatable {
-        again += u64::from(call.await.unwrap().unwrap() - 1);
+        retried += u64::from(call.await.unwrap().unwrap() - 1);
     }
-    assert!((1..20).contains(&lost) && (1..20).contains(&again), "{lost} lost, {again} again");
+    assert!(
+        (1..20).contains(&lost) && (1..20).contains(&retried),
+        "{lost} lost, {retried} retried"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_method_runs_to_its_end_although_nobody_waits() {
+async fn a_detached_method_completes_without_its_caller() {
     with_worker(async |client, worker| {
-        let (begun, ended) = worker.begun_and_ended();
+        let (started, finished) = worker.started_and_finished();
         drop(tokio::time::timeout(millis(500), client.detached(3_000)).await);
         let error = client.timeout(secs(1)).detached(3_000).await.unwrap_err();
         assert!(is_timeout(&error, secs(1)), "{error:?}");
         drop(tokio::time::timeout(millis(500), client.plain(3_000)).await);
         sleep(secs(10)).await;
-        assert_eq!(worker.begun_and_ended(), (begun + 3, ended + 2));
+        assert_eq!(worker.started_and_finished(), (started + 3, finished + 2));
         assert_eq!(client.detached(7).await.unwrap(), 7);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_method_runs_to_its_end_although_its_caller_is_cut_off() {
+async fn a_detached_method_completes_after_its_callers_machine_crashes() {
     let worker = Worker::default();
     let serve = || ServeAttributes::new(worker.clone());
-    let (world, _iad, hkg) = nodes(serve(), serve()).await;
+    let (cluster, _iad, hkg) = nodes(serve(), serve()).await;
     let client = hkg.client::<AttributesClient>().on_region("iad");
     let calls = [
         tokio::spawn(client.detached(60_000)),
         tokio::spawn(client.timeout(secs(90)).plain(60_000)),
     ];
     sleep(secs(1)).await;
-    world.net.crash("hkg-0");
+    cluster.crash_machine("hkg-0");
     sleep(secs(100)).await;
-    assert_eq!(worker.begun_and_ended(), (2, 1));
+    assert_eq!(worker.started_and_finished(), (2, 1));
     drop(calls);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_detached_calls_of_either_kind() {
+async fn a_drain_waits_for_remote_and_local_detached_calls() {
     for region in ["iad", "hkg"] {
         let worker = Worker::default();
         let serve = || ServeAttributes::new(worker.clone());
-        let (_world, iad, hkg) = nodes(serve(), serve()).await;
+        let (_cluster, iad, hkg) = nodes(serve(), serve()).await;
         let client = hkg.client::<AttributesClient>().on_region(region);
         drop(tokio::time::timeout(millis(500), client.detached(2_000)).await);
         let start = Instant::now();
         let serving = if region == "iad" { iad } else { hkg };
         serving.drain().await;
-        assert_eq!(worker.begun_and_ended(), (1, 1), "in {region}");
+        assert_eq!(worker.started_and_finished(), (1, 1), "in {region}");
         assert!(start.elapsed() > secs(1), "in {region}: {:?}", start.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_attributes_of_a_method_go_together() {
+async fn all_attributes_of_a_method_combine() {
     let serve = || ServeAttributes::new(Worker::default());
-    let (_world, iad, hkg) = nodes(serve(), serve()).await;
+    let (_cluster, iad, hkg) = nodes(serve(), serve()).await;
     let left = iad.client::<AttributesClient>().everything().await.unwrap();
     assert_eq!(left, 2_000);
     let left = hkg.client::<AttributesClient>().everything().await.unwrap();

@@ -1,4 +1,4 @@
-//! A peer that writes its frames by hand, and so can write wrong ones.
+//! A peer that encodes frames itself, and so can send invalid ones.
 
 use flyrpc::Node;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::LONG;
+use super::GENEROUS_TIMEOUT;
 
 pub(super) const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
 
@@ -17,7 +17,7 @@ pub(super) mod kind {
     pub(crate) const REQUEST: u8 = 2;
     pub(crate) const REPLY: u8 = 3;
     pub(crate) const LONG_REPLY: u8 = 4;
-    pub(crate) const FAULT: u8 = 5;
+    pub(crate) const STATUS: u8 = 5;
     pub(crate) const REQUEST_CHUNK: u8 = 6;
     pub(crate) const REPLY_CHUNK: u8 = 7;
     pub(crate) const CANCEL: u8 = 8;
@@ -27,7 +27,7 @@ pub(super) mod kind {
     pub(crate) const GOING_AWAY: u8 = 12;
 }
 
-/// Numbers of methods: flyrpc's own three come first, then `Probe`'s in order.
+/// Indices of methods: the three of flyrpc's internal service come first, then `Probe`'s in order.
 pub(super) mod method {
     pub(crate) const REGION: u64 = 0;
     pub(crate) const SHOUT: u64 = 3;
@@ -35,7 +35,7 @@ pub(super) mod method {
     pub(crate) const ECHO: u64 = 8;
 }
 
-/// Says that the body comes in chunks.
+/// Flag of a request whose body is sent in chunks.
 pub(super) const CHUNKED: u64 = 8;
 
 pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
@@ -61,17 +61,17 @@ pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).unwrap()
 }
 
-/// Arguments that fit `Probe::shout`.
-pub(super) fn text(text: &str) -> Vec<u8> {
+/// Arguments of `Probe::shout`.
+pub(super) fn shout_args(text: &str) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("text", text)]))
 }
 
-/// Arguments that fit the slow methods.
-pub(super) fn slowly(millis: u64) -> Vec<u8> {
+/// Arguments of the slow methods.
+pub(super) fn slow_args(millis: u64) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("millis", millis)]))
 }
 
-/// What a raw peer says of itself; by default an honest node of the cluster `local`.
+/// The hello of a raw peer; by default that of a valid node of the cluster `local`.
 #[derive(Debug, Clone)]
 pub(crate) struct Hello {
     pub(crate) versions: (u64, u64),
@@ -92,7 +92,7 @@ impl Default for Hello {
             name: "raw".to_owned(),
             boot: 666,
             region: "raw".to_owned(),
-            // Where nobody listens.
+            // Nothing listens there.
             addr: "127.0.0.1:1".to_owned(),
             max_body: 32 << 20,
             stamp: 0,
@@ -133,7 +133,7 @@ impl Hello {
 }
 
 /// A connection to a node.
-pub(super) struct Raw {
+pub(super) struct RawPeer {
     pub(super) stream: TcpStream,
     received: Vec<u8>,
     epoch: Instant,
@@ -141,27 +141,27 @@ pub(super) struct Raw {
     pub(super) answers_pings: bool,
 }
 
-impl Raw {
-    /// Connects, and says nothing.
-    pub(super) async fn connect(node: &Node) -> Raw {
+impl RawPeer {
+    /// Connects, and sends nothing.
+    pub(super) async fn connect(node: &Node) -> RawPeer {
         let stream = TcpStream::connect(node.addr()).await.unwrap();
-        Raw { stream, received: Vec::new(), epoch: Instant::now(), answers_pings: true }
+        RawPeer { stream, received: Vec::new(), epoch: Instant::now(), answers_pings: true }
     }
 
-    /// Connects, says `hello`, and takes the node's preface and hello.
-    pub(super) async fn greet(node: &Node, hello: &Hello) -> Raw {
-        let mut raw = Raw::connect(node).await;
+    /// Connects, sends `hello`, and reads the node's preface and hello.
+    pub(super) async fn handshake(node: &Node, hello: &Hello) -> RawPeer {
+        let mut raw = RawPeer::connect(node).await;
         raw.send(&hello.encode()).await;
-        raw.take_greeting().await;
+        raw.read_hello().await;
         raw
     }
 
-    /// An honest handshake.
-    pub(super) async fn link(node: &Node) -> Raw {
-        Raw::greet(node, &Hello::default()).await
+    /// A valid handshake.
+    pub(super) async fn link(node: &Node) -> RawPeer {
+        RawPeer::handshake(node, &Hello::default()).await
     }
 
-    pub(super) async fn take_greeting(&mut self) {
+    pub(super) async fn read_hello(&mut self) {
         while self.received.len() < PREFACE.len() {
             assert!(self.read().await, "closed before the preface");
         }
@@ -181,21 +181,21 @@ impl Raw {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Sends a request that is given up after a minute.
+    /// Sends a request with a timeout of a minute.
     pub(super) async fn request(&mut self, id: u64, method: u64, body: &[u8]) {
         let head = [id, method, 0, self.now(), 60_000_000];
         self.send(&frame(kind::REQUEST, &head, body)).await;
     }
 
-    /// As [`expect_hung_up`](Raw::expect_hung_up), but in honest conversation until then.
-    pub(super) async fn expect_hung_up_answering_pings(&mut self) {
+    /// As [`expect_closed`](RawPeer::expect_closed), but answers pings until then.
+    pub(super) async fn expect_closed_answering_pings(&mut self) {
         while self.next().await.is_some() {}
     }
 
     async fn read(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let read = tokio::time::timeout(LONG, self.stream.read(&mut buffer));
-        match read.await.expect("the node says something or closes the connection") {
+        let read = tokio::time::timeout(GENEROUS_TIMEOUT, self.stream.read(&mut buffer));
+        match read.await.expect("the node sends something or closes the connection") {
             Ok(0) | Err(_) => false,
             Ok(count) => {
                 self.received.extend_from_slice(&buffer[..count]);
@@ -204,18 +204,20 @@ impl Raw {
         }
     }
 
-    /// The next frame but pings and states: its kind and the rest. None once the node has closed
+    /// The next frame other than pings and states: its kind and payload. `None` once the node has closed
     /// the connection.
     pub(super) async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let mut rest = self.received.as_slice();
-            if let Some(length) = take(&mut rest).filter(|&length| rest.len() >= length as usize) {
+            if let Some(length) =
+                read_varint(&mut rest).filter(|&length| rest.len() >= length as usize)
+            {
                 let frame = rest[..length as usize].to_vec();
                 let used = self.received.len() - rest.len() + length as usize;
                 self.received.drain(..used);
                 match frame[0] {
                     kind::PING if self.answers_pings => {
-                        let echo = take(&mut &frame[1..]).unwrap();
+                        let echo = read_varint(&mut &frame[1..]).unwrap();
                         let pong = self::frame(kind::PONG, &[echo, self.now()], b"");
                         self.send(&pong).await;
                     }
@@ -228,30 +230,30 @@ impl Raw {
         }
     }
 
-    /// The next frame, which must be of this kind and about request `id`: what follows the id.
+    /// Expects the next frame to be of this kind and of request `id`; returns its payload after the id.
     #[track_caller]
     pub(super) fn expect(&mut self, kind: u8, id: u64) -> impl Future<Output = Vec<u8>> {
         let at = std::panic::Location::caller();
         async move {
             let (found, frame) = self.next().await.expect("an open link");
             let mut rest = frame.as_slice();
-            assert_eq!((found, take(&mut rest)), (kind, Some(id)), "at {at}: {frame:?}");
+            assert_eq!((found, read_varint(&mut rest)), (kind, Some(id)), "at {at}: {frame:?}");
             rest.to_vec()
         }
     }
 
-    /// Waits until the node closes the connection, whatever it says before.
-    pub(super) async fn expect_hung_up(&mut self) {
+    /// Waits until the node closes the connection, and discards what it sends.
+    pub(super) async fn expect_closed(&mut self) {
         while self.read().await {}
     }
 }
 
-fn take(from: &mut &[u8]) -> Option<u64> {
+fn read_varint(from: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
-    for place in 0.. {
+    for index in 0.. {
         let (&byte, rest) = from.split_first()?;
         *from = rest;
-        value |= u64::from(byte & 0x7f) << (7 * place);
+        value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
             break;
         }
