@@ -145,7 +145,7 @@ async fn a_nested_call_in_another_task_ends_with_the_enclosing_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_time_left_means_not_executed() {
+async fn a_call_without_remaining_time_does_not_execute() {
     let Relays { cluster: _cluster, counts, iad, hkg } = Relays::start().await;
     for node in [&iad, &hkg] {
         for aim in ["hkg", "iad"] {

@@ -127,7 +127,7 @@ fn detail(result: Result<Received, RpcError>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_caller_leaves_out_what_a_new_server_may_miss() {
+async fn an_old_caller_omits_optional_arguments_of_a_new_server() {
     let worker = Worker::default();
     remote_and_local!(ServeNew::new(worker.clone()), |old: OldClient| {
         assert_eq!(old.save("a".into()).await.unwrap(), "new a None");
@@ -140,7 +140,7 @@ async fn an_old_caller_leaves_out_what_a_new_server_may_miss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_caller_leaves_out_what_an_old_server_does_not_list_if_it_is_none() {
+async fn a_new_caller_omits_none_arguments_that_an_old_server_lacks() {
     let worker = Worker::default();
     remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
@@ -163,7 +163,7 @@ async fn a_method_that_the_other_version_lacks_is_unsupported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
+async fn a_value_for_an_argument_that_an_old_server_lacks_is_refused_without_executing() {
     let worker = Worker::default();
     remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         let has_value = |name| format!("it does not take `{name}`, which has a value in this call");
@@ -179,7 +179,7 @@ async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_with_and_without_values_cross_between_equal_versions() {
+async fn optional_arguments_work_between_equal_versions() {
     remote_and_local!(ServeNew::new(Worker::default()), |new: NewClient| {
         assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "new a None");

@@ -29,7 +29,7 @@ macro_rules! echoes {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn values_come_back_as_they_were() {
+        async fn values_are_echoed_unchanged() {
             remote_and_local!(ServeEcho::new(Echoing), |client: EchoClient| {
                 $({
                     let value = || -> $ty { $value };
@@ -316,7 +316,7 @@ names! {
 }
 
 #[test]
-fn variants_are_camel_case_where_that_is_a_name_of_its_own() {
+fn variants_are_camel_case_if_that_is_unambiguous() {
     let _camel = [NamesRequest::New {}, NamesRequest::Match {}];
     let _raw = [
         NamesRequest::foo_bar {},

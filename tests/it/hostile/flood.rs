@@ -83,7 +83,7 @@ async fn internal_calls_are_limited_too() {
 }
 
 #[tokio::test]
-async fn a_flood_over_one_link_leaves_the_others_their_turn() {
+async fn a_flood_over_one_link_does_not_starve_others() {
     let mut attacked = AttackedNode::new().await;
     let mut raw = RawPeer::link(&attacked.node).await;
     raw.request(1, method::SHOUT, &shout_args("fly")).await;

@@ -1,4 +1,4 @@
-//! What an operator sees of a cluster of several versions: in `peers()`, events and the log.
+//! A cluster of several versions as an operator sees it: in `peers()`, events and the log.
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
@@ -91,7 +91,7 @@ fn methods(node: &Node, of: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn methods_are_shown_with_arguments_and_types_as_declared() {
+async fn peers_list_methods_with_arguments_and_types_as_declared() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     assert_eq!(methods(&lhr, "iad-0"), ["save(note: Note) -> u64", "drop_all() -> ()"]);
@@ -112,7 +112,7 @@ async fn methods_are_shown_with_arguments_and_types_as_declared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_node_is_one_event_and_one_line_and_shows_what_it_has_now() {
+async fn a_replaced_node_is_one_event_and_one_log_line_and_lists_its_new_methods() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     let events = EventLog::of(&lhr);
@@ -133,7 +133,7 @@ async fn a_replaced_node_is_one_event_and_one_line_and_shows_what_it_has_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_a_client_cannot_call_in_full_is_logged_once_per_boot() {
+async fn a_version_that_a_client_cannot_call_completely_is_logged_once_per_boot() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     let (log, _guard) = Log::collect(tracing::Level::INFO);
@@ -155,7 +155,7 @@ async fn a_version_that_a_client_cannot_call_in_full_is_logged_once_per_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_message() {
+async fn a_withdrawn_service_is_one_event_and_one_log_line_within_one_message() {
     let cluster = cluster().await;
     let (lhr, iad) = (cluster.node("lhr-0"), cluster.node("iad-1"));
     let new = lhr.client::<new::NotesClient>().on_region("iad");
@@ -181,7 +181,7 @@ async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_messag
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_comes_with_a_new_version_is_called_once_it_is_there() {
+async fn a_service_of_a_new_version_is_called_once_a_node_serves_it() {
     let cluster = SimCluster::builder()
         .region("iad", 2)
         .region("lhr", 1)
