@@ -237,50 +237,58 @@ fn start_faults(
 
 impl FaultInjector {
     async fn inject(self, fault: Fault) {
-        let cluster = &self.cluster;
-        let millis = Duration::from_millis;
+        let fault = match self.start_guarded(fault) {
+            Ok((guard, kind)) => return self.sustain(guard, kind).await,
+            Err(fault) => fault,
+        };
         match fault {
-            Fault::Partition(a, b) => {
-                self.sustain(cluster.partition(&a, &b), EffectKind::Unreachable(a, b)).await;
-            }
-            Fault::OneWay(from, to) => {
-                let guard = cluster.partition_one_way(&from, &to);
-                self.sustain(guard, EffectKind::Unreachable(from, to)).await;
-            }
-            Fault::Hold(a, b) => {
-                self.sustain(cluster.hold(&a, &b), EffectKind::Unreachable(a, b)).await
-            }
-            Fault::Slow(a, b, by) => {
-                self.sustain(cluster.slow(&a, &b, millis(by)), EffectKind::Slow(a, b)).await;
-            }
-            Fault::Jitter(a, b, up_to) => {
-                self.sustain(cluster.jitter(&a, &b, millis(up_to)), EffectKind::Slow(a, b)).await;
-            }
-            Fault::Lose(a, b, share) => {
-                self.sustain(cluster.lose(&a, &b, share), EffectKind::DatagramLoss(a, b)).await;
-            }
-            Fault::Throttle(a, b, bytes_per_second) => {
-                // Pings are queued behind other messages: links may break.
-                let guard = cluster.throttle(&a, &b, bytes_per_second);
-                self.sustain(guard, EffectKind::Unreachable(a, b)).await;
-            }
-            Fault::Freeze(node) => {
-                self.sustain(cluster.frozen(&node), EffectKind::Frozen(node)).await;
-            }
             Fault::Pause(node) => self.pause(node).await,
             Fault::Drift(node, by) => {
                 let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
-                self.sustain(cluster.drifting(&node, by), EffectKind::Drift(node, by)).await;
+                let guard = self.cluster.drifting(&node, by);
+                self.sustain(guard, EffectKind::Drift(node, by)).await;
             }
             Fault::SkewAhead(node, by) => {
-                cluster.skewed_ahead(&node, millis(by)).keep();
-                drop(self.state.ledger.effect(EffectKind::ClockJump(node, millis(by))));
+                let by = Duration::from_millis(by);
+                self.cluster.skewed_ahead(&node, by).keep();
+                drop(self.state.ledger.effect(EffectKind::ClockJump(node, by)));
             }
             Fault::Crash { node, machine } => self.crash(&node, machine).await,
             Fault::Shutdown(node) => self.shut_down(&node).await,
             Fault::Replace { node, .. } => self.replace(&node).await,
             Fault::Roll { .. } => self.roll().await,
+            _ => unreachable!("{fault:?} was started with a guard"),
         }
+    }
+
+    /// Starts a fault that its guard alone ends, and returns its effect.
+    ///
+    /// # Errors
+    ///
+    /// Any other fault.
+    fn start_guarded(&self, fault: Fault) -> Result<(FaultGuard, EffectKind), Fault> {
+        let cluster = &self.cluster;
+        let millis = Duration::from_millis;
+        Ok(match fault {
+            Fault::Partition(a, b) => (cluster.partition(&a, &b), EffectKind::Unreachable(a, b)),
+            Fault::OneWay(from, to) => {
+                (cluster.partition_one_way(&from, &to), EffectKind::Unreachable(from, to))
+            }
+            Fault::Hold(a, b) => (cluster.hold(&a, &b), EffectKind::Unreachable(a, b)),
+            Fault::Slow(a, b, by) => (cluster.slow(&a, &b, millis(by)), EffectKind::Slow(a, b)),
+            Fault::Jitter(a, b, up_to) => {
+                (cluster.jitter(&a, &b, millis(up_to)), EffectKind::Slow(a, b))
+            }
+            Fault::Lose(a, b, share) => {
+                (cluster.lose(&a, &b, share), EffectKind::DatagramLoss(a, b))
+            }
+            Fault::Throttle(a, b, bytes_per_second) => {
+                // Pings are queued behind other messages: links may break.
+                (cluster.throttle(&a, &b, bytes_per_second), EffectKind::Unreachable(a, b))
+            }
+            Fault::Freeze(node) => (cluster.frozen(&node), EffectKind::Frozen(node)),
+            other => return Err(other),
+        })
     }
 
     async fn sustain(&self, guard: FaultGuard, kind: EffectKind) {

@@ -241,9 +241,9 @@ mod types {
     fn futures_of_a_node_can_be_spawned(
         client: &TypesClient,
     ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
-        let aimed = client.on_region("hkg").on_node(flyrpc::NodeId::new("hkg-0", 1)).on_primary();
-        let aimed = aimed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
-        aimed.plain(Plain { text: String::new() })
+        let routed = client.on_region("hkg").on_node(flyrpc::NodeId::new("hkg-0", 1)).on_primary();
+        let routed = routed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
+        routed.plain(Plain { text: String::new() })
     }
 
     #[tokio::test]

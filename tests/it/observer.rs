@@ -31,7 +31,7 @@ impl Observer for Log {
         let line = match observed {
             Observed::Started(attempt) => match attempt.request_bytes {
                 Some(_) => format!("{}: sent", named(attempt)),
-                None => format!("{}: begun", named(attempt)),
+                None => format!("{}: started", named(attempt)),
             },
             Observed::Ended(attempt, outcome) => {
                 let outcome = match outcome {
@@ -104,15 +104,15 @@ async fn a_local_call_has_no_bytes() {
     assert_eq!(
         log.take(),
         [
-            "1.1 shout on hkg-0: begun",
+            "1.1 shout on hkg-0: started",
             "1.1 shout on hkg-0: value returned",
-            "2.1 slow_and_detached on hkg-0: begun",
+            "2.1 slow_and_detached on hkg-0: started",
             "2.1 slow_and_detached on hkg-0: value returned",
-            "3.1 panic on hkg-0: begun",
+            "3.1 panic on hkg-0: started",
             "3.1 panic on hkg-0: Panicked",
-            "4.1 slow on hkg-0: begun",
+            "4.1 slow on hkg-0: started",
             "4.1 slow on hkg-0: Timeout",
-            "5.1 write on hkg-0: begun",
+            "5.1 write on hkg-0: started",
             "5.1 write on hkg-0: NotPrimary",
         ]
     );
@@ -134,7 +134,7 @@ async fn an_encoded_local_call_has_bytes() {
             "1.1 shout on hkg-0: reply received",
             "2.1 produce on hkg-0: sent",
             "2.1 produce on hkg-0: ReplyTooLarge",
-            "3.1 echo on no node: begun",
+            "3.1 echo on no node: started",
             "3.1 echo on no node: ArgumentsTooLarge",
         ]
     );
@@ -235,7 +235,7 @@ async fn an_error_other_than_the_attempts_is_an_attempt_without_a_node() {
         [
             "2.1 shout on iad-0: sent",
             "2.1 shout on iad-0: Refused",
-            "2.2 shout on no node: begun",
+            "2.2 shout on no node: started",
             "2.2 shout on no node: NoNode",
         ]
     );
@@ -253,13 +253,13 @@ async fn a_call_that_is_not_sent_is_one_attempt_without_a_node() {
     assert_eq!(
         log.take_calls(),
         [
-            "1.1 shout on no node: begun",
+            "1.1 shout on no node: started",
             "1.1 shout on no node: NoNode",
-            "2.1 shout on no node: begun",
+            "2.1 shout on no node: started",
             "2.1 shout on no node: Timeout",
-            "3.1 write on no node: begun",
+            "3.1 write on no node: started",
             "3.1 write on no node: cancelled",
-            "4.1 shout on no node: begun",
+            "4.1 shout on no node: started",
             "4.1 shout on no node: ShutDown",
         ]
     );
@@ -275,12 +275,12 @@ async fn a_dropped_call_is_cancelled() {
         call.abort();
         sleep(millis(10)).await;
     }
-    // A future that was never polled has not begun a call.
+    // A future that was never polled has not started a call.
     drop(probe.slow(1));
     assert_eq!(
         log.take(),
         [
-            "1.1 slow on hkg-0: begun",
+            "1.1 slow on hkg-0: started",
             "1.1 slow on hkg-0: cancelled",
             "2.1 slow on iad-0: sent",
             "2.1 slow on iad-0: cancelled",

@@ -115,13 +115,13 @@ impl Load {
             let mut number = what.bytes().fold(7, |sum, byte| mix(sum ^ u64::from(byte)));
             while !load.over.load(Ordering::SeqCst) {
                 number = mix(number);
-                let begun = Instant::now();
+                let started = Instant::now();
                 let outcome = call(number).await;
                 let mut outcomes = load.outcomes.lock().unwrap();
                 match outcome {
                     Ok(version) => *outcomes.answered.entry(version).or_default() += 1,
                     Err(error) => {
-                        let text = format!("{what}, begun {:?} ago: {error:?}", begun.elapsed());
+                        let text = format!("{what}, started {:?} ago: {error:?}", started.elapsed());
                         outcomes.failed.push(text);
                     }
                 }

@@ -14,7 +14,7 @@ use crate::{FaultGuard, SimEnv, SimNet};
 ///
 /// # Panics
 ///
-/// All of these panic if a name is neither a host's nor that of a region with hosts, and those that
+/// All of these panic if a name is neither a host's nor a region's with hosts, and those that
 /// start a fault if both names are the same host's.
 impl SimCluster {
     /// Drops all messages between two places, in both directions.

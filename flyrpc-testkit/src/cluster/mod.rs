@@ -132,26 +132,29 @@ impl SimCluster {
     }
 
     async fn start(builder: SimClusterBuilder, seed: u64) -> Self {
-        let SimClusterBuilder { net, regions, primary, release, mut overrides, .. } = builder;
-        let Some((first, _)) = regions.first() else {
-            panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
-        };
-        let primary = primary.unwrap_or_else(|| first.clone());
-        assert!(
-            regions.iter().any(|(region, _)| *region == primary),
-            "the primary region `{primary}` has no nodes: add some with `.region(\"{primary}\", 1)`"
-        );
         if builder.announce {
-            eprintln!(
-                "flyrpc-testkit: seed {seed}; `{}` repeats this run",
-                seed::repeat_command(seed)
-            );
+            let command = seed::repeat_command(seed);
+            eprintln!("flyrpc-testkit: seed {seed}; `{command}` repeats this run");
         }
+        let cluster = SimCluster::new(builder, seed);
+        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
+        for name in cluster.names() {
+            let addr = cluster.launch(&name, seeds.clone()).await;
+            seeds.push(addr);
+        }
+        cluster.settled().await;
+        cluster
+    }
+
+    /// A cluster with its machines, on which no program runs yet.
+    fn new(builder: SimClusterBuilder, seed: u64) -> Self {
+        let SimClusterBuilder { net, regions, release, mut overrides, .. } = builder;
+        let primary = primary_region(&regions, builder.primary);
         let net = net.seed(seed).build();
         let log = TraceLog::new(seed, Instant::now());
         net.on_fault({
             let log = log.clone();
-            move |fault| log.fault(fault.to_string())
+            move |event| log.fault(event.to_string())
         });
         let cluster = SimCluster {
             shared: Arc::new(Shared {
@@ -174,12 +177,6 @@ impl SimCluster {
         if let Some((name, _)) = overrides.first_key_value() {
             panic!("no node is called `{name}`: {}", cluster.list_names());
         }
-        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
-        for name in cluster.names() {
-            let addr = cluster.launch(&name, seeds.clone()).await;
-            seeds.push(addr);
-        }
-        cluster.settled().await;
         cluster
     }
 
@@ -339,6 +336,21 @@ impl SimCluster {
             Err(error) => eprintln!("the trace cannot be written to {}: {error}", file.display()),
         }
     }
+}
+
+/// # Panics
+///
+/// If there is no region, or the primary region has no nodes.
+fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
+    let Some((first, _)) = regions.first() else {
+        panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
+    };
+    let primary = primary.unwrap_or_else(|| first.clone());
+    assert!(
+        regions.iter().any(|(region, _)| *region == primary),
+        "the primary region `{primary}` has no nodes: add some with `.region(\"{primary}\", 1)`"
+    );
+    primary
 }
 
 impl Drop for SimCluster {

@@ -87,7 +87,7 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<MissingLink> {
                 node: node.clone(),
                 peer: other.id().clone(),
                 view: known.map_or_else(
-                    || "not heard of".to_owned(),
+                    || "unknown to it".to_owned(),
                     |peer| match &peer.node {
                         Some(known) if known.id() != other.id() => "an earlier boot".to_owned(),
                         _ => format!("{}, {}", peer.state, peer.support),

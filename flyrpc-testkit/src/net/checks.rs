@@ -21,7 +21,7 @@ pub(super) fn find_host(fabric: &Fabric, name: &str) -> Result<HostId, String> {
 
 /// # Errors
 ///
-/// The message for a name that is neither a host's nor that of a region with hosts.
+/// The message for a name that is neither a host's nor a region's with hosts.
 pub(super) fn find_scope(fabric: &Fabric, name: &str) -> Result<FaultScope, String> {
     let host = fabric.find_host(name).map(FaultScope::Host);
     host.or_else(|| fabric.find_region(name).map(FaultScope::Region))

@@ -17,7 +17,7 @@ use crate::latency::assert_whole_milliseconds;
 ///
 /// # Panics
 ///
-/// All of these panic if a name is neither a host's nor that of a region with hosts, and those that
+/// All of these panic if a name is neither a host's nor a region's with hosts, and those that
 /// start a fault if both names are the same host's.
 impl SimNet {
     /// Drops all messages between two places, in both directions.

@@ -66,7 +66,7 @@ impl TraceLog {
         Recorder { log: self.clone(), boot, index: BootIndex(boots.len() - 1) }
     }
 
-    /// Records that a fault began or ended.
+    /// Records that a fault started or ended.
     pub(crate) fn fault(&self, text: impl Into<String>) {
         self.lock().record_event(None, Occurrence::Fault(text.into()));
     }

@@ -35,7 +35,7 @@ fn recorder(log: &TraceLog, name: &str, region: &str) -> Recorder {
     log.observer(name, &Region::from(region))
 }
 
-/// Attempt `attempt` of call `call`, to that node or to nobody in syd.
+/// Attempt `attempt` of call `call`, to that node, or to a region without nodes.
 fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>) -> Request {
     let region = node.as_ref().map_or("syd".into(), |node| node.region().clone());
     let target = Target::Region(region);
@@ -52,8 +52,8 @@ async fn no_node() -> CallOutcome {
     CallOutcome::Failed(Arc::new(outcome.expect_err("syd has no node")))
 }
 
-/// A call that hkg-0 answers on the second attempt, one here, one to nowhere, one given up and one
-/// under way.
+/// A call that succeeds on the second attempt, a local one, one without a node, a cancelled one, and one
+/// in flight.
 async fn busy_run() -> Trace {
     let failure = no_node().await;
     let log = log();
@@ -140,7 +140,7 @@ sequenceDiagram
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
+async fn names_and_texts_are_escaped_in_mermaid() {
     let log = log();
     let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
     for name in names {
@@ -179,7 +179,7 @@ sequenceDiagram
 #[tokio::test(start_paused = true)]
 async fn a_run_without_nodes_still_gives_a_diagram() {
     let log = log();
-    log.fault("nobody is there to see it");
+    log.fault("no node is in the run");
     assert_eq!(log.snapshot().to_mermaid(), "sequenceDiagram\n    %% seed 7\n");
 }
 
@@ -198,10 +198,10 @@ async fn filters_of_calls_combine() {
     assert_eq!(calls().since(ms(10_004)).between(..=ms(10_004)).count(), 2);
     assert!(calls().failed().all(|call| matches!(call.error(), Some(RpcError::NoNode { .. }))));
 
-    let second = calls().attempt(2).next().expect("it was tried again");
+    let second = calls().attempt(2).next().expect("it was retried");
     assert_eq!((second.start(), second.took()), (ms(10_004), Some(Duration::from_micros(202_250))));
     assert_eq!((second.request_bytes(), second.reply_bytes()), (Some(3), Some(4)));
-    assert_eq!(second.call(), calls().next().expect("it was tried").call());
+    assert_eq!(second.call(), calls().next().expect("it was called").call());
     let last = calls().next_back().expect("there are calls");
     assert_eq!((last.outcome(), last.end()), (None, None));
 }
@@ -221,7 +221,7 @@ async fn filters_of_events_combine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_starts_again_numbers_its_calls_anew() {
+async fn a_restarted_node_numbers_its_calls_from_the_start() {
     let log = log();
     let first = recorder(&log, "iad-0", "iad");
     first.on_start(upcase(1, 1, None, None));
@@ -237,7 +237,7 @@ async fn a_node_that_starts_again_numbers_its_calls_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
+async fn traces_are_equal_if_their_events_are_in_the_same_order() {
     let trace = busy_run().await;
     assert_eq!(trace, busy_run().await);
 
@@ -255,14 +255,14 @@ async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_of_a_trace_has_what_happened_then() {
+async fn a_part_of_a_trace_has_the_events_in_its_range() {
     let part = busy_run().await.between(ms(10_004)..ms(10_206));
     assert_eq!((part.calls().count(), part.events().count()), (2, 1));
     assert_eq!(part.seed(), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_of_a_file_says_whether_it_holds_the_table_or_the_diagram() {
+async fn the_extension_of_a_file_selects_the_table_or_the_diagram() {
     let trace = busy_run().await;
     let dir = env::temp_dir().join(format!("flyrpc-trace-{}", std::process::id()));
     let [table, diagram] = ["run.txt", "run.mmd"].map(|name| dir.join("of/a").join(name));
@@ -291,7 +291,8 @@ impl Strings for Shout {
     }
 }
 
-/// A call from iad to hkg and one within hkg, then a partition in which iad gives up and loses hkg.
+/// A call from iad to hkg and a local one in hkg, then a partition in which a call times out and the link
+/// is closed.
 async fn run_of_real_nodes(seed: u64) -> Trace {
     let net = SimNet::builder().seed(seed).rtt("iad", "hkg", ms(202)).build();
     let log = TraceLog::new(seed, Instant::now());
@@ -321,7 +322,7 @@ async fn run_of_real_nodes(seed: u64) -> Trace {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_real_nodes_do_is_recorded() {
+async fn calls_and_events_of_real_nodes_are_recorded() {
     let trace = run_of_real_nodes(1).await;
     let remote = trace.calls().to_region("hkg").from_node("iad-0");
     assert_eq!((remote.clone().remote().count(), remote.clone().ok().count()), (2, 1), "{trace}");

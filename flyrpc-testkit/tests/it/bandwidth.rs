@@ -71,7 +71,7 @@ async fn a_receiver_sees_progress_and_small_messages_interleave_with_large_ones(
     write(&mut client, &[7; 200_000]).await;
     write(&mut other_client, b"small").await;
     let (first, _) = timed(server.reader.read_u8()).await;
-    assert_eq!(first, ms(17) + ONE_WAY, "16 KiB are on their way together");
+    assert_eq!(first, ms(17) + ONE_WAY, "16 KiB are sent together");
     let (next, _) = timed(read(&mut other_server, 5)).await;
     assert_eq!(next, ms(33 - 17), "it waited for two of the large message's segments");
     assert_eq!(timed(read(&mut server, 199_999)).await.0, ms(201 - 33), "200,005 bytes in all");

@@ -189,7 +189,7 @@ async fn faults_act_on_many_threads_too() {
     assert_eq!(kind(other.reader.read_u8().await), ErrorKind::ConnectionReset);
     drop(listener);
     let attempt = hkg.connect(iad.addr(PORT));
-    assert!(timeout(ms(100), attempt).await.is_err(), "nobody answers");
+    assert!(timeout(ms(100), attempt).await.is_err(), "no host responds");
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ async fn connecting_takes_a_round_trip_and_the_listener_sees_the_source() {
     let _stream = stream.expect("connects");
     assert_eq!(took, ms(202));
     let (took, accepted) = timed(listener.accept()).await;
-    assert_eq!(took, ONE_WAY, "the confirmation is still on its way");
+    assert_eq!(took, ONE_WAY, "the acknowledgement is still in flight");
     assert_eq!(accepted.expect("accepts").1.ip(), hkg.ip());
 }
 
@@ -101,7 +101,7 @@ async fn a_thousand_writes_in_flight_each_take_half_a_round_trip() {
     .await;
     assert_eq!(took, ONE_WAY);
 
-    // Spread over more than a round trip, each still takes one way.
+    // Over more than a round trip, each still takes half a round trip.
     let writer = tokio::spawn(async move {
         for _ in 0..500 {
             write(&mut client, b"x").await;

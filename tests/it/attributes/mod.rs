@@ -240,12 +240,12 @@ async fn a_primary_method_runs_in_the_primary_region_only_whatever_its_target() 
     let (_cluster, iad, hkg) = nodes(serve(), serve()).await;
     for node in [&iad, &hkg] {
         let client: AttributesClient = node.client();
-        for aimed in [client.clone(), client.on_primary(), client.on_region("iad")] {
-            assert_eq!(aimed.primary(1).await.unwrap(), 1);
+        for client in [client.clone(), client.on_primary(), client.on_region("iad")] {
+            assert_eq!(client.primary(1).await.unwrap(), 1);
         }
         assert_eq!(client.on_node(iad.id()).primary(1).await.unwrap(), 1);
-        for aimed in [client.on_region("hkg"), client.on_node(hkg.id())] {
-            let error = aimed.primary(1).await.unwrap_err();
+        for client in [client.on_region("hkg"), client.on_node(hkg.id())] {
+            let error = client.primary(1).await.unwrap_err();
             assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
             assert_eq!(error.node().unwrap().name(), "hkg-0");
         }

@@ -162,11 +162,11 @@ async fn nodes_that_lack_an_argument_are_skipped_however_many_there_are() {
     assert_eq!(trace.calls().method("list").count(), 20);
     assert_eq!(trace.calls().method("list").to_node("iad-7").ok().count(), 20);
     // Without values it is everybody's.
-    let mut heard = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..30 {
-        heard.push(new.on_region("iad").list(1, None, String::new()).await.unwrap());
+        replies.push(new.on_region("iad").list(1, None, String::new()).await.unwrap());
     }
-    assert!(heard.contains(&"old 1".to_owned()), "{heard:?}");
+    assert!(replies.contains(&"old 1".to_owned()), "{replies:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +238,7 @@ async fn a_caller_that_serves_another_version_itself_finds_a_compatible_node() {
     let old: Old = cluster.node("iad-2").client();
     let saved = old.on_region("iad").save(old::Note { text: "a".into() }).await;
     assert_eq!(saved.unwrap(), "old a");
-    // Aimed at this very node it goes nowhere else, and where nobody fits it says why not here.
+    // A call to this node is not sent elsewhere, and if no node is compatible, the error is this node's.
     let error = new.on_node(iad.id()).drop_all("a".into()).await.unwrap_err();
     assert!(arguments(&error).contains("region"), "{error}");
     cluster.shutdown("iad-2").await;

@@ -38,11 +38,11 @@ async fn one_way_partitions_leave_the_other_direction_open() {
     let call = desk(&cluster, "hkg-0").on_node(&iad).timeout(secs(1)).slow(0).await;
     let Err(error) = call else { panic!("the reply came through: {call:?}") };
     assert!(error.may_have_executed(), "{error}");
-    assert_eq!(desk(&cluster, "iad-0").begun().await.unwrap(), 1);
+    assert_eq!(desk(&cluster, "iad-0").started().await.unwrap(), 1);
 
     let call = desk(&cluster, "iad-0").on_region("hkg").timeout(secs(1)).slow(0).await;
     assert!(matches!(call, Err(RpcError::Timeout { .. })), "{call:?}");
-    assert_eq!(desk(&cluster, "hkg-0").on_region("hkg").begun().await.unwrap(), 0);
+    assert_eq!(desk(&cluster, "hkg-0").on_region("hkg").started().await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn a_frozen_node_runs_no_expired_call_when_it_is_resumed() {
     }
     drop(frozen);
     cluster.settled().await;
-    assert_eq!(desk(&cluster, "hkg-0").begun().await.unwrap(), 0);
+    assert_eq!(desk(&cluster, "hkg-0").started().await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]

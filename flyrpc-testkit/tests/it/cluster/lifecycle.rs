@@ -51,7 +51,7 @@ async fn a_restarted_node_has_its_address_and_another_id_and_state() {
     let after = cluster.node("hkg-0").info().clone();
     assert_eq!(before.addr(), after.addr());
     assert_ne!(before.id(), after.id());
-    assert_eq!(hkg.begun().await.unwrap(), 0);
+    assert_eq!(hkg.started().await.unwrap(), 0);
     let gone = desk(&cluster, "iad-0").on_node(before.id()).name().await;
     assert!(matches!(gone, Err(RpcError::NoNode { .. })), "{gone:?}");
 }

@@ -10,7 +10,7 @@ async fn calls_go_to_the_nodes_whose_version_has_the_method() {
     let desk_v1 = desk(&cluster, "hkg-0").on_region("iad");
     let desk_v2: super::service::v2::DeskClient = cluster.node("hkg-0").client();
     for _ in 0..20 {
-        desk_v1.begun().await.unwrap();
+        desk_v1.started().await.unwrap();
         assert_eq!(desk_v2.on_region("iad").version().await.unwrap(), 2);
         assert_eq!(desk_v2.on_region("iad").slow(1).await.unwrap(), 1);
     }

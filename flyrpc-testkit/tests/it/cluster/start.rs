@@ -152,7 +152,7 @@ async fn starting_takes_little_of_the_clusters_time() {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Point {
     x: i32,
-    /// Forgotten on the way.
+    /// Lost when it is encoded.
     #[serde(skip)]
     y: i32,
 }
