@@ -72,7 +72,7 @@ impl Relays {
                 let relay = ServeRelay::new(Relaying(Arc::clone(&client)));
                 async move {
                     let node = builder.serve(relay).start().await?;
-                    client.set(node.client()).ok().expect("set once");
+                    client.set(node.client()).expect("set once");
                     Ok::<_, StartError>(node)
                 }
             });

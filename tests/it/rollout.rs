@@ -121,7 +121,8 @@ impl Load {
                 match outcome {
                     Ok(version) => *outcomes.answered.entry(version).or_default() += 1,
                     Err(error) => {
-                        let text = format!("{what}, started {:?} ago: {error:?}", started.elapsed());
+                        let text =
+                            format!("{what}, started {:?} ago: {error:?}", started.elapsed());
                         outcomes.failed.push(text);
                     }
                 }

@@ -15,7 +15,7 @@ async fn a_crashed_machine_gives_no_response_and_a_crashed_process_refuses() {
     let outside = cluster.add_host("outside", "hkg");
     let hkg = cluster.node("hkg-0").addr();
     cluster.crash("hkg-0");
-    let refused = outside.connect(hkg).await.err().expect("the process is gone");
+    let refused = outside.connect(hkg).await.expect_err("the process is gone");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     cluster.crash_machine("hkg-0");
     assert!(timeout(secs(60), outside.connect(hkg)).await.is_err(), "the machine is gone");
