@@ -1,4 +1,4 @@
-//! The vocabulary that users and every module share: plain values without behavior of their own.
+//! The types that users and all modules share: plain values.
 
 mod event;
 mod node;
