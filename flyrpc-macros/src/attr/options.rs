@@ -1,0 +1,165 @@
+//! Which options there are, and where each may stand.
+
+use std::collections::HashSet;
+
+use proc_macro2::TokenStream;
+use syn::{
+    Attribute, Ident, LitStr, Meta, Path, ext::IdentExt as _, meta::ParseNestedMeta,
+    parse::Parser as _,
+};
+
+use super::values::{Micros, duration, flag, path, skip_value, string};
+use crate::{ast, errors::Errors};
+
+/// The options in `#[fly_rpc(…)]`.
+#[derive(Default)]
+pub(crate) struct ServiceOptions {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) crate_path: Option<Path>,
+}
+
+/// The options in the `#[rpc(…)]` of a method.
+#[derive(Default)]
+pub(crate) struct MethodOptions {
+    pub(crate) primary: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) detached: bool,
+    pub(crate) timeout: Option<Micros>,
+    pub(crate) wait: Option<Micros>,
+    pub(crate) name: Option<LitStr>,
+}
+
+/// The options in the `#[rpc(…)]` of an argument.
+#[derive(Default)]
+pub(crate) struct ArgumentOptions {
+    pub(crate) default: bool,
+}
+
+const METHOD_OPTIONS: &str = "`primary`, `idempotent`, `detached`, `timeout = \"2s\"`, \
+                              `wait = \"10s\"` and `name = \"…\"`";
+
+/// Reads `#[fly_rpc(…)]`.
+pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> ServiceOptions {
+    let mut options = ServiceOptions::default();
+    let mut seen = Seen::default();
+    let read = syn::meta::parser(|meta| {
+        seen.check(&meta, errors);
+        if meta.path.is_ident("name") {
+            options.name = string(&meta, "name = \"…\"", errors)?;
+        } else if meta.path.is_ident("crate") {
+            options.crate_path = path(&meta, errors)?;
+        } else {
+            unknown(&meta, "fly_rpc", "`name = \"…\"` and `crate = path`", errors)?;
+        }
+        Ok(())
+    })
+    .parse2(arguments);
+    if let Err(error) = read {
+        errors.push_syn(error);
+    }
+    options
+}
+
+/// Reads every `#[rpc(…)]` of a method.
+pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> MethodOptions {
+    let mut options = MethodOptions::default();
+    read_rpc(attrs, METHOD_OPTIONS, errors, |meta, errors| {
+        let known = meta.path.get_ident().map(Ident::to_string);
+        match known.as_deref() {
+            Some("primary") => options.primary = flag(meta, errors)?,
+            Some("idempotent") => options.idempotent = flag(meta, errors)?,
+            Some("detached") => options.detached = flag(meta, errors)?,
+            Some("timeout") => options.timeout = duration(meta, "timeout = \"2s\"", errors)?,
+            Some("wait") => options.wait = duration(meta, "wait = \"10s\"", errors)?,
+            Some("name") => options.name = string(meta, "name = \"…\"", errors)?,
+            Some("default") => {
+                errors.push(
+                    &meta.path,
+                    "`default` is an option of arguments, not of methods",
+                    "write it before the argument: `#[rpc(default)] argument: Type`",
+                );
+                skip_value(meta.input)?;
+            }
+            _ => unknown(meta, "rpc", METHOD_OPTIONS, errors)?,
+        }
+        Ok(())
+    });
+    options
+}
+
+/// Reads every `#[rpc(…)]` of an argument.
+pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> ArgumentOptions {
+    let mut options = ArgumentOptions::default();
+    read_rpc(attrs, "`default`", errors, |meta, errors| {
+        let known = meta.path.get_ident().map(Ident::to_string);
+        match known.as_deref() {
+            Some("default") => options.default = flag(meta, errors)?,
+            Some(name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "name")) => {
+                errors.push(
+                    &meta.path,
+                    format_args!("`{name}` is an option of methods, not of arguments"),
+                    "write it before the method; an argument takes `#[rpc(default)]`",
+                );
+                skip_value(meta.input)?;
+            }
+            _ => unknown(meta, "rpc", "on an argument `default`", errors)?,
+        }
+        Ok(())
+    });
+    options
+}
+
+fn read_rpc(
+    attrs: &[Attribute],
+    options: &str,
+    errors: &mut Errors,
+    mut read: impl FnMut(&ParseNestedMeta<'_>, &mut Errors) -> syn::Result<()>,
+) {
+    let mut seen = Seen::default();
+    for attr in attrs.iter().filter(|attr| ast::is_rpc(attr)) {
+        if !matches!(attr.meta, Meta::List(_)) {
+            errors.push(
+                attr.path(),
+                "`#[rpc]` needs options in parentheses",
+                format_args!("they are {options}"),
+            );
+            continue;
+        }
+        let result = attr.parse_nested_meta(|meta| {
+            seen.check(&meta, errors);
+            read(&meta, errors)
+        });
+        if let Err(error) = result {
+            errors.push_syn(error);
+        }
+    }
+}
+
+/// The names of the options read so far.
+#[derive(Default)]
+struct Seen(HashSet<String>);
+
+impl Seen {
+    fn check(&mut self, meta: &ParseNestedMeta<'_>, errors: &mut Errors) {
+        let Some(name) = meta.path.get_ident().map(Ident::to_string) else { return };
+        if !self.0.insert(name.clone()) {
+            errors.push(&meta.path, format_args!("`{name}` is given twice"), "remove one of them");
+        }
+    }
+}
+
+fn unknown(
+    meta: &ParseNestedMeta<'_>,
+    attribute: &str,
+    options: &str,
+    errors: &mut Errors,
+) -> syn::Result<()> {
+    let path = &meta.path;
+    let name = path.segments.iter().map(|s| s.ident.unraw().to_string()).collect::<Vec<_>>();
+    errors.push(
+        path,
+        format_args!("unknown option `{}` in `#[{attribute}]`", name.join("::")),
+        format_args!("the options are {options}"),
+    );
+    skip_value(meta.input)
+}
