@@ -109,7 +109,6 @@
 //!   congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
-pub mod large_clusters;
 mod latency;
 mod net;
 mod real_io;
