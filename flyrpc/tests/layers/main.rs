@@ -23,6 +23,7 @@ const MODULES: &[&str] = &[
     "runtime/node",
     "runtime/cluster",
     "runtime/private",
+    "runtime/tarpc",
     "runtime/client",
     "runtime/shared",
     "runtime/server",

@@ -6,13 +6,11 @@ mod executor;
 mod handler;
 mod handler_future;
 mod inline_policy;
-mod plain_tarpc;
 mod registry;
-mod server;
+mod serving;
 
-pub use self::plain_tarpc::serve_tarpc;
 pub(crate) use self::{
     admission::Limits,
     handler_future::{Ended, Execution, HandlerFuture, catch_panic},
-    server::Server,
+    serving::Server,
 };
