@@ -7,10 +7,10 @@ mod handler;
 mod handler_future;
 mod inline_policy;
 mod registry;
-mod server;
+mod serving;
 
 pub(crate) use self::{
     admission::Limits,
     handler_future::{Ended, Execution, HandlerFuture, catch_panic},
-    server::Server,
+    serving::Server,
 };
