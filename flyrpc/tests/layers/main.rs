@@ -21,6 +21,8 @@ const MODULES: &[&str] = &[
     "__routing",
     "runtime/builder",
     "runtime/node",
+    "runtime/events",
+    "runtime/signals",
     "runtime/cluster",
     "runtime/private",
     "runtime/client",
