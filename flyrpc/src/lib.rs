@@ -116,6 +116,9 @@ pub mod __routing;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod guide;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod unstable;
 
 /// Makes a service of a trait: what is called, what serves it, and what calls it.
 ///

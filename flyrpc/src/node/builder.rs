@@ -14,7 +14,7 @@ use crate::{
     env::{Env, TokioEnv},
     hub::{Handle, Hub, HubConfig},
     membership::{Membership, Settings},
-    server::{Limits, Server},
+    server::{INLINE_AFTER, Limits, Server},
     wire::hello::State,
 };
 
@@ -33,6 +33,8 @@ pub struct NodeBuilder {
     rng_seed: Option<u64>,
     encode_local_calls: bool,
     observer: Option<Arc<dyn Observer>>,
+    /// See [`Limits::inline_after`].
+    pub(crate) inline_after: u32,
 }
 
 impl NodeBuilder {
@@ -53,6 +55,7 @@ impl NodeBuilder {
             rng_seed: None,
             encode_local_calls: false,
             observer: None,
+            inline_after: INLINE_AFTER,
         }
     }
 
@@ -207,6 +210,7 @@ impl NodeBuilder {
             rng_seed,
             encode_local_calls,
             observer,
+            inline_after,
         } = self;
         if let Some(error) = seed_error {
             return Err(error);
@@ -233,7 +237,11 @@ impl NodeBuilder {
             primary_region: config.primary(),
             withdrawn: Vec::new(),
         };
-        let limits = Limits { max_in_flight: config.max_in_flight, max_body: config.max_body };
+        let limits = Limits {
+            max_in_flight: config.max_in_flight,
+            max_body: config.max_body,
+            inline_after,
+        };
         let services = std::iter::once(internal).chain(services).collect();
         let server = Server::new(Arc::clone(&env), me.clone(), services, state, limits)?;
 

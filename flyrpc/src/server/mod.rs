@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use self::pace::Pace;
+pub(crate) use self::pace::FIRST as INLINE_AFTER;
 pub use self::plain_tarpc::serve_tarpc;
 pub(crate) use self::running::{Ended, Execution, Running, guarded};
 use crate::{
@@ -104,6 +105,8 @@ impl Drop for Busy {
 pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     pub(crate) max_body: usize,
+    /// How many quick calls of a method in a row let the next ones run inline, at first.
+    pub(crate) inline_after: u32,
 }
 
 impl Server {
@@ -135,7 +138,7 @@ impl Server {
                 method,
                 primary: spec.primary,
                 detached: spec.detached,
-                pace: Pace::unknown(),
+                pace: Pace::requiring(limits.inline_after),
             })
         });
         Ok(Server {
