@@ -47,7 +47,7 @@ pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
         Name::RawBatched => Worker::<Raw<true>>::run(allocations),
         Name::Tarpc => Worker::<Tarpc>::run(allocations),
         Name::Tonic => Worker::<Tonic>::run(allocations),
-        Name::Flyrpc => Worker::<Flyrpc>::run(allocations),
+        Name::Flyrpc | Name::Beside => Worker::<Flyrpc>::run(allocations),
     }
 }
 

@@ -6,6 +6,7 @@ mod disturbance;
 mod echo;
 mod fan_out;
 mod first_call;
+mod instructions;
 mod local;
 mod memory;
 mod picking;
@@ -18,7 +19,7 @@ mod wire;
 use anyhow::Result;
 
 pub(crate) use self::throughput::CALLERS;
-use crate::bench::Bench;
+use crate::{bench::Bench, figures::Figures};
 
 /// Something that is measured.
 #[derive(Debug)]
@@ -48,6 +49,15 @@ impl Comparison {
         };
         others.iter().map(comparison).collect()
     }
+
+    /// Flyrpc's value of a figure over that of its other build, if `under` is the latter.
+    pub(crate) fn with_beside(under: &str, figures: &Figures) -> Option<Self> {
+        let figure = under.strip_suffix("-beside")?;
+        let over = [format!("{figure}-flyrpc"), figure.to_owned()];
+        let over = over.into_iter().find(|over| figures.get(over).is_some())?;
+        let name = format!("{figure}-flyrpc-over-beside");
+        Some(Comparison { name, over, under: under.to_owned() })
+    }
 }
 
 /// All of them, in the order in which they are run.
@@ -65,5 +75,6 @@ pub(crate) const ALL: &[Workload] = &[
     wire::WORKLOAD,
     memory::WORKLOAD,
     allocations::WORKLOAD,
+    instructions::WORKLOAD,
     syscalls::WORKLOAD,
 ];

@@ -17,13 +17,14 @@ const NODES: [u16; 3] = [10, 1_000, 10_000];
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&[Name::Flyrpc], |bench, contender| {
-        let mut child = Child::start(contender)?;
+        let mut child = Child::start(&bench.plan(contender))?;
         for nodes in NODES {
             let mut add = |figure: &str, unit, nanos_a_unit, doing, times: u64| -> Result<()> {
                 let times = bench.scaled(times);
                 let took = child.time(&Command::Picking { doing, nodes, times })?;
                 let each = took.as_secs_f64() * 1e9 / nanos_a_unit / times as f64;
-                bench.figures.add(figure.replace("N", &nodes.to_string()), each, unit);
+                let figure = figure.replace("N", &nodes.to_string()) + contender.suffix();
+                bench.figures.add(figure, each, unit);
                 Ok(())
             };
             add("pick-N-nodes", "ns", 1.0, Doing::Pick, 5_000_000)?;
