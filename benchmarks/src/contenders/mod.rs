@@ -88,6 +88,10 @@ pub(crate) struct Setup {
     pub(crate) apart: bool,
     /// Of flyrpc only: a node of the cluster in another process, and how many nodes there are.
     pub(crate) elsewhere: Option<(SocketAddr, usize)>,
+    /// Of flyrpc only: whether each handler runs in a task of its own, however quick it is. Other
+    /// builds of this program may not know it.
+    #[serde(default)]
+    pub(crate) never_inline: bool,
 }
 
 impl Setup {

@@ -12,7 +12,7 @@ use super::{Comparison, Workload, local::WAYS};
 use crate::{
     bench::Bench,
     child::{Call, Child, Command, Pair, Plan},
-    contenders::Name,
+    contenders::{Name, Setup},
     tool::{Scratch, Tool},
 };
 
@@ -23,6 +23,9 @@ const CALLERS: [usize; 3] = [1, 64, 256];
 
 /// Each number of callers divides it.
 const CALLS: u64 = 6_400;
+
+/// The same for contenders of which a call takes long.
+const FEW_CALLS: u64 = 2_560;
 
 const LOCAL_CALLS: u64 = 20_000;
 
@@ -47,11 +50,17 @@ fn between_processes(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     let runs = bench.runs().min(MAX_RUNS);
     bench.interleave_times(runs, &Name::WITH_BATCHED, |bench, contender| {
         let tool = Some((Tool::Callgrind, scratch.outputs()));
-        let plan = Plan { tool, ..bench.plan(contender) };
+        // Under callgrind some calls of a quick handler are quick, others not: by chance.
+        let setup = Setup { never_inline: true, ..Setup::default() };
+        let plan = Plan { tool, setup, ..bench.plan(contender) };
+        let calls = match contender {
+            Name::Tarpc | Name::Tonic => FEW_CALLS,
+            _ => CALLS,
+        };
         for callers in CALLERS {
-            let short = Pair::counts(&plan, Call::Upcase, callers, CALLS)?;
-            let long = Pair::counts(&plan, Call::Upcase, callers, 2 * CALLS)?;
-            let [server, client] = [0, 1].map(|of| (long[of] - short[of]) / CALLS as f64);
+            let short = Pair::counts(&plan, Call::Upcase, callers, calls)?;
+            let long = Pair::counts(&plan, Call::Upcase, callers, 2 * calls)?;
+            let [server, client] = [0, 1].map(|of| (long[of] - short[of]) / calls as f64);
             for (side, count) in [("client", client), ("server", server), ("both", client + server)]
             {
                 let name = format!("instructions-{callers}-callers-{side}-{contender}");
