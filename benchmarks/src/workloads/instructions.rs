@@ -96,7 +96,7 @@ fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
 /// Of both nodes of a pair in one thread, on the simulated network. These repeat exactly, so that
 /// one run is enough.
 fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
-    let companion = bench.companion("flyrpc-pair", "pair")?;
+    let companion = bench.companion("flyrpc-benchmarks-simulated", "pair")?;
     bench.interleave_times(1, &[Name::Flyrpc], |bench, contender| {
         let Some(program) = companion.of(contender) else { return Ok(()) };
         let suffix = contender.suffix();
