@@ -4,4 +4,4 @@
 //! Whoever drives it has to do what `cluster` does: send the datagrams, wake it when it asks for
 //! that, and compare it with others.
 
-pub use crate::membership::{Counters, Event, MemberState, Membership, Settings, Unfit};
+pub use crate::proto::membership::{Counters, Event, MemberState, Membership, Settings, Unfit};

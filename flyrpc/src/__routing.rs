@@ -6,8 +6,11 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 
 use crate::{
-    NodeId, NodeInfo, Region,
-    routing::{Choice, Entry, Fit, Pick, Reach, Standing, Table, draw},
+    proto::{
+        routing::{Choice, Compat, Endpoint, Entry, LinkStatus, Pick, Table, draw},
+        wire::ids::MethodIndex,
+    },
+    types::{NodeId, NodeInfo, Region},
 };
 
 /// Nodes of one region, all of which can take a call.
@@ -22,9 +25,9 @@ pub struct Picking {
 #[derive(Debug, Clone)]
 struct Open;
 
-impl Reach for Open {
-    fn standing(&self, _service: &str) -> Standing {
-        Standing::Good
+impl Endpoint for Open {
+    fn standing(&self, _service: &str) -> LinkStatus {
+        LinkStatus::Good
     }
 
     fn round_trip(&self) -> Option<Duration> {
@@ -49,7 +52,7 @@ impl Picking {
 
     /// Picks a node, as a call to the region does. `random` decides which.
     pub fn pick(&self, random: u64) -> bool {
-        let fits = |_: &Open| Fit::Yes { number: 3, unlisted: Box::default() };
+        let fits = |_: &Open| Compat::Yes { number: MethodIndex(3), unlisted: Box::default() };
         let pick = Pick { service: "Strings", fit: fits, tried: &[], nearest: false, random };
         let table = self.table.load();
         matches!(draw(table.region(&self.region), &pick), Choice::Send(_))

@@ -1,31 +1,35 @@
-//! What the fuzz targets in `fuzz/` call: every decoder that reads a peer's bytes, with what must
-//! hold whatever the bytes are. Built only with `--cfg fuzzing`, as `cargo fuzz` does.
+//! Entry points of the fuzz targets in `flyrpc/fuzz`: each feeds arbitrary bytes to a decoder that
+//! reads bytes of a peer, and asserts the properties that hold for any input. Compiled only with
+//! `--cfg fuzzing`, which `cargo fuzz` sets.
 
-#![allow(missing_docs, reason = "no part of what is published")]
+#![allow(missing_docs, reason = "not part of the published API")]
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    NodeId, NodeInfo,
-    membership::{MemberState, Membership, Settings},
-    wire::{
-        body,
-        fault::Fault,
-        frame::{self, Frame},
-        hello::{Greeting, Hello, State},
+    codec,
+    proto::{
+        membership::{MemberState, Membership, Settings},
+        wire::{
+            frame::{self, Frame},
+            hello::{Hello, HelloOutcome, State},
+            ids::{MethodIndex, RequestId},
+            status::Status,
+        },
     },
+    types::{NodeId, NodeInfo},
 };
 
-/// A stream of frames, and what they hold.
+/// A stream of frames and their payloads.
 pub fn frames(mut bytes: &[u8]) {
     while let Ok(Some((frame, length))) = frame::split(bytes) {
         assert!(frame.len() < length && length <= bytes.len());
-        match frame::read(frame) {
+        match frame::decode(frame) {
             Ok(Frame::Hello(hello)) => handshake(hello),
             Ok(Frame::State(state)) => drop(State::decode(state)),
-            Ok(Frame::Fault { fault, .. }) => drop(Fault::decode(fault)),
+            Ok(Frame::Status { status, .. }) => drop(Status::decode(status)),
             Ok(_) | Err(_) => {}
         }
         bytes = &bytes[length..];
@@ -34,13 +38,13 @@ pub fn frames(mut bytes: &[u8]) {
 
 /// The payload of a hello.
 pub fn handshake(bytes: &[u8]) {
-    if let Ok(Greeting::Hello(hello)) = Hello::decode(bytes) {
-        let again = Hello::decode(&hello.encode()).expect("what was read can be written");
-        assert_eq!(again, Greeting::Hello(hello));
+    if let Ok(HelloOutcome::Hello(hello)) = Hello::decode(bytes) {
+        let decoded = Hello::decode(&hello.encode()).expect("a decoded hello can be encoded");
+        assert_eq!(decoded, HelloOutcome::Hello(hello));
     }
 }
 
-/// A value of any kind that serde has.
+/// Every kind of value in serde's data model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Everything {
     number: i64,
@@ -91,7 +95,7 @@ enum Tagged {
     Boxed(Box<Everything>),
 }
 
-/// What honest peers send, for each target: a corpus to begin with.
+/// What well-behaved peers send, as `(target, input)`: the initial corpus.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let inner = Everything {
         number: -3,
@@ -130,14 +134,14 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         cluster: "f".to_owned(),
         node,
         max_body: 1 << 25,
-        services: Vec::new(),
+        services: [].into(),
         state: state.clone(),
         stamp: 5,
         echo: Some(4),
     };
-    let head = frame::Request {
-        id: 300,
-        method: 3,
+    let head = frame::RequestHead {
+        id: RequestId(300),
+        method: MethodIndex(3),
         primary: true,
         attempt: 2,
         stamp: 1 << 30,
@@ -146,7 +150,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let mut frames = Vec::new();
     frame::put_hello(&hello.encode(), &mut frames);
     frame::put_request(&head, frame::Body::Whole(&encoded(&inner)), &mut frames);
-    frame::put_fault(300, &Fault::panicked("on purpose".to_owned()).encode(), &mut frames);
+    frame::put_status(head.id, &Status::panicked("on purpose".to_owned()).encode(), &mut frames);
     frame::put_state(&state.encode(), &mut frames);
     let mut other = membership_of("other", addr);
     other.apply(Duration::ZERO, &membership().difference(&[]));
@@ -166,46 +170,47 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("frames", frames),
         ("handshake", hello.encode()),
         ("gossip", gossip.collect()),
-        ("exchange", encoded(&states)),
-        ("exchange", encoded(&other.digests())),
+        ("sync", encoded(&states)),
+        ("sync", encoded(&other.digests())),
     ]
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     let mut to = Vec::new();
-    body::encode(value, &mut to).expect("it can be written");
+    codec::encode(value, &mut to).expect("values of a corpus can be encoded");
     to
 }
 
-/// The body of a request or a reply, as each of several types.
+/// The body of a request or a reply, decoded as each of several types.
 pub fn body(bytes: &[u8]) {
-    as_a::<Everything>(bytes);
-    as_a::<Kind>(bytes);
-    as_a::<Tagged>(bytes);
-    as_a::<Loose>(bytes);
-    as_a::<Vec<Tagged>>(bytes);
-    as_a::<BTreeMap<u64, String>>(bytes);
-    as_a::<(u8, i32, Option<String>)>(bytes);
-    as_a::<Option<Vec<Vec<()>>>>(bytes);
-    as_a::<Result<String, Kind>>(bytes);
-    let _ = body::decode::<f64>(bytes);
-    let _ = body::decode::<f32>(bytes);
+    check_round_trip::<Everything>(bytes);
+    check_round_trip::<Kind>(bytes);
+    check_round_trip::<Tagged>(bytes);
+    check_round_trip::<Loose>(bytes);
+    check_round_trip::<Vec<Tagged>>(bytes);
+    check_round_trip::<BTreeMap<u64, String>>(bytes);
+    check_round_trip::<(u8, i32, Option<String>)>(bytes);
+    check_round_trip::<Option<Vec<Vec<()>>>>(bytes);
+    check_round_trip::<Result<String, Kind>>(bytes);
+    let _ = codec::decode::<f64>(bytes);
+    let _ = codec::decode::<f32>(bytes);
 }
 
-/// What can be read can be written, and reads as the same value again.
-fn as_a<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
-    let Ok(value) = body::decode::<T>(bytes) else { return };
-    let mut again = Vec::new();
-    // What is nested deeper than this end writes can still be read.
-    if body::encode(&value, &mut again).is_ok() {
-        match body::decode::<T>(&again) {
-            Ok(read) => assert_eq!(read, value),
-            Err(error) => panic!("{value:?} was written as {again:02x?}, which is {error:?}"),
+/// A value that was decoded can be encoded, and decodes as the same value again.
+fn check_round_trip<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(value) = codec::decode::<T>(bytes) else { return };
+    let mut encoded = Vec::new();
+    // Values nested deeper than the encoder allows can still be decoded.
+    if codec::encode(&value, &mut encoded).is_ok() {
+        match codec::decode::<T>(&encoded) {
+            Ok(decoded) => assert_eq!(decoded, value),
+            Err(error) => panic!("{value:?} was encoded as {encoded:02x?}: {error:?}"),
         }
     }
 }
 
-/// Datagrams of gossip, each with its length before it, and the time that goes by between them.
+/// Gossip datagrams, each preceded by half its length and the time since the previous one in tenths
+/// of a second.
 pub fn gossip(mut bytes: &[u8]) {
     let mut members = membership();
     let mut now = Duration::ZERO;
@@ -215,23 +220,23 @@ pub fn gossip(mut bytes: &[u8]) {
         members.handle_datagram(now, &[PREFIX, datagram].concat());
         members.handle_datagram(now, datagram);
         members.handle_timeout(now);
-        settle(&mut members);
+        drain_outputs(&mut members);
         bytes = rest;
     }
 }
 
-/// How every datagram of the cluster `f` begins, so that the fuzzer need not find it out: magic,
-/// version, length and name of the cluster, no fields.
+/// The header of every datagram in the cluster `f`, given so that the fuzzer does not have to find it:
+/// magic, version, length and name of the cluster, no fields.
 const PREFIX: &[u8] = &[0xf1, 0x7c, 1, 1, b'f', 0];
 
-/// What a peer says of the members that it knows.
-pub fn exchange(bytes: &[u8]) {
+/// Member states and digests of an anti-entropy sync.
+pub fn sync(bytes: &[u8]) {
     let mut members = membership();
-    if let Ok(states) = body::decode::<Vec<MemberState>>(bytes) {
+    if let Ok(states) = codec::decode::<Vec<MemberState>>(bytes) {
         members.apply(Duration::ZERO, &states);
-        settle(&mut members);
+        drain_outputs(&mut members);
     }
-    if let Ok(digests) = body::decode::<Vec<u64>>(bytes) {
+    if let Ok(digests) = codec::decode::<Vec<u64>>(bytes) {
         let _ = members.difference(&digests);
     }
 }
@@ -242,10 +247,10 @@ fn membership() -> Membership {
 
 fn membership_of(name: &str, addr: SocketAddr) -> Membership {
     let me = NodeInfo::new(NodeId::new(name, 7), "iad".into(), addr);
-    Membership::new(&me, Settings::new("f"), 7, Duration::ZERO).expect("it is fit")
+    Membership::new(&me, Settings::new("f"), 7, Duration::ZERO).expect("the identity is valid")
 }
 
-fn settle(members: &mut Membership) {
+fn drain_outputs(members: &mut Membership) {
     while members.poll_transmit().is_some() {}
     while members.poll_event().is_some() {}
 }

@@ -2,5 +2,5 @@
 //!
 //! There is nothing in these modules but their documentation.
 
-#[doc = include_str!("guide/changing_a_service.md")]
+#[doc = include_str!("docs/changing_a_service.md")]
 pub mod changing_a_service {}

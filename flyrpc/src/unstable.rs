@@ -2,7 +2,7 @@
 //!
 //! Exempt from semantic versioning: anything here can change or disappear in any release.
 
-use crate::{NodeBuilder, server::INLINE_AFTER};
+use crate::runtime::{builder::NodeBuilder, server::INLINE_AFTER};
 
 /// Which handlers run inline, one after another in the task of the link, rather than each in a task
 /// of its own.

@@ -1,4 +1,4 @@
-//! Writes what honest peers send to `corpus/`, where the targets begin.
+//! Writes what well-behaved peers send to `corpus/`, as the initial inputs of the targets.
 
 use std::{fs, io, path::Path};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Config, Seed};
-use crate::StartError;
+use crate::error::StartError;
 
 /// The longest name of a cluster, a node or a region, in bytes: they travel in every handshake, and
 /// in gossip, whose packets are small.

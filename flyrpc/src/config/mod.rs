@@ -13,13 +13,13 @@ use std::{
 
 use self::seed::DEFAULT_PORT;
 pub(crate) use self::{check::parse_seeds, seed::Seed};
-use crate::{Region, StartError};
+use crate::{error::StartError, types::Region};
 
 /// How to run one node.
 ///
 /// [`Config::default`] never reads the environment; [`Config::from_env`] is that, filled from it.
 ///
-#[doc = include_str!("variables.md")]
+#[doc = include_str!("../docs/variables.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The cluster to belong to: nodes of different clusters never mix, though they reach each

@@ -79,7 +79,7 @@ impl From<SocketAddr> for Seed {
 }
 
 impl fmt::Display for Seed {
-    /// Always with the port, which is what [`Env::resolve`](crate::Env::resolve) takes.
+    /// Always with the port, which is what [`Env::resolve`](crate::env::Env::resolve) takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Seed::Addr(addr) => addr.fmt(f),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Config, FlyMachine, Seed, check, parse_seeds, seed::DEFAULT_PORT};
-use crate::{Region, StartError};
+use crate::{error::StartError, types::Region};
 
 /// Reads a node's settings from the variables that `lookup` shows.
 pub(super) fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError> {

@@ -82,7 +82,7 @@ pub trait Datagram: Send + Sync {
 
 /// Lets the tasks that are ready on this thread by now have their turn. tokio's `yield_now` waits for
 /// all that become ready meanwhile, too.
-pub(crate) async fn give_way() {
+pub(crate) async fn yield_once() {
     let mut gave_way = false;
     poll_fn(|task| {
         if std::mem::replace(&mut gave_way, true) {

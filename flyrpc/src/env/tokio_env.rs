@@ -20,7 +20,7 @@ use super::{BoxStream, Datagram, Env, Listener, StreamWriter};
 
 /// The real world, through tokio. The node's tasks run on the runtime that [`start`] was called on.
 ///
-/// [`start`]: crate::NodeBuilder::start
+/// [`start`]: crate::runtime::node::NodeBuilder::start
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioEnv;
 

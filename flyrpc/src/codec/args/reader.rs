@@ -1,0 +1,157 @@
+//! Decodes the arguments of a call.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::absent::absent;
+use crate::{
+    codec::{
+        msgpack::{CodecError, Input, Token, truncated_name},
+        verify::decode_verified,
+    },
+    error::BodyError,
+    types::Argument,
+};
+
+/// The number of arguments whose values are found without allocating.
+const INLINE: usize = 8;
+
+/// Reads the arguments of one call.
+pub struct ArgsReader<'a> {
+    known: &'static [Argument],
+    /// The encoded value of each known argument, in order. Absent arguments are empty; no encoded value
+    /// is.
+    inline: [&'a [u8]; INLINE],
+    more: Vec<&'a [u8]>,
+    /// The index of the argument that is probably taken next.
+    next: usize,
+}
+
+impl<'a> ArgsReader<'a> {
+    /// Finds every argument in `body`. Unknown names, repeated names and bytes after the end are errors.
+    /// If the last argument is a sequence or a map, bytes after it are found by
+    /// [`take`](ArgsReader::take) only, so that it is not scanned twice.
+    ///
+    /// # Errors
+    ///
+    /// If `body` is not a map from names in `known`.
+    pub fn parse(body: &'a [u8], known: &'static [Argument]) -> Result<Self, BodyError> {
+        let mut input = Input { rest: body };
+        let Token::Map(count) = input.token()? else {
+            return Err(BodyError::new("", "the arguments are not a map"));
+        };
+        let more = match known.len().checked_sub(INLINE) {
+            None | Some(0) => Vec::new(),
+            Some(more) => vec![&body[..0]; more],
+        };
+        let mut reader = ArgsReader { known, inline: [&[]; INLINE], more, next: 0 };
+        for left in (0..count).rev() {
+            let name = match input.short_str() {
+                Some(name) => name,
+                None => match input.token()? {
+                    Token::Str(name) => name,
+                    _ => return Err(BodyError::new("", "an argument is not given by name")),
+                },
+            };
+            let Some(position) = reader.position(name) else {
+                return Err(BodyError::new(truncated_name(name), "unknown argument"));
+            };
+            let value = take_value(&mut input, left == 0).map_err(|error| error.at_name(name))?;
+            let slot = reader.slot(position);
+            if !slot.is_empty() {
+                return Err(BodyError::new(name, "argument given twice"));
+            }
+            *slot = value;
+        }
+        reader.next = 0;
+        match input.rest.len() {
+            0 => Ok(reader),
+            left => {
+                let message = format_args!("{left} bytes are left over after the arguments");
+                Err(BodyError::new("", message))
+            }
+        }
+    }
+
+    /// Decodes an argument. An absent one is `None` if its type is an `Option`.
+    ///
+    /// # Errors
+    ///
+    /// If it is absent and not an `Option`, or cannot be decoded as a `T` without being misread.
+    pub fn take<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, BodyError> {
+        self.take_or(name, || absent().map_err(|error| error.at_name(name).into()))
+    }
+
+    /// Decodes an argument, or returns its default if it is absent.
+    ///
+    /// # Errors
+    ///
+    /// If it is present and cannot be decoded as a `T` without being misread.
+    pub fn take_or_default<T: Serialize + DeserializeOwned + Default>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, BodyError> {
+        self.take_or(name, || Ok(T::default()))
+    }
+
+    #[inline]
+    fn take_or<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        absent: impl FnOnce() -> Result<T, BodyError>,
+    ) -> Result<T, BodyError> {
+        let value = match self.position(name) {
+            Some(position) => *self.slot(position),
+            None => &[],
+        };
+        if value.is_empty() {
+            return absent();
+        }
+        decode_verified(value).map_err(|error| error.at_name(name).into())
+    }
+
+    /// The index of the argument with this name. Arguments usually come in order.
+    #[inline]
+    fn position(&mut self, name: &str) -> Option<usize> {
+        let has_name = |argument: &Argument| argument.name == name;
+        let position = match self.known.get(self.next) {
+            Some(next) if has_name(next) => self.next,
+            _ => self.known.iter().position(has_name)?,
+        };
+        self.next = position + 1;
+        Some(position)
+    }
+
+    #[inline]
+    fn slot(&mut self, position: usize) -> &mut &'a [u8] {
+        match position.checked_sub(INLINE) {
+            None => &mut self.inline[position],
+            Some(position) => &mut self.more[position],
+        }
+    }
+}
+
+impl fmt::Debug for ArgsReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.inline.iter().chain(&self.more);
+        let given = self.known.iter().zip(values).filter(|(_, value)| !value.is_empty());
+        f.debug_set().entries(given.map(|(argument, _)| argument.name)).finish()
+    }
+}
+
+/// The bytes of the next value. If it is the last and may be long, all remaining bytes, since the
+/// decoder refuses those after the value.
+#[inline]
+fn take_value<'a>(input: &mut Input<'a>, is_last: bool) -> Result<&'a [u8], CodecError> {
+    let start = input.rest;
+    if is_last && input.is_at_container() {
+        input.rest = &[];
+        return Ok(start);
+    }
+    input.skip()?;
+    Ok(&start[..start.len() - input.rest.len()])
+}

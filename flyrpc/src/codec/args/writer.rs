@@ -1,0 +1,158 @@
+//! Encodes the arguments of a call for the node that will decode them.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    codec::msgpack::{CodecError, Head, Kind, Written, write, write_str},
+    error::BodyError,
+};
+
+/// Why an argument could not be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArgumentError {
+    /// Its `Serialize` failed, or it holds something that the format cannot represent.
+    Encode(BodyError),
+    /// It is not `None`, and the serving node's method has no argument of that name.
+    NotAccepted(&'static str),
+}
+
+impl From<BodyError> for ArgumentError {
+    fn from(error: BodyError) -> Self {
+        ArgumentError::Encode(error)
+    }
+}
+
+/// The arguments that the serving node accepts for a method.
+#[derive(Clone, Copy)]
+pub enum AcceptedArgs<'a> {
+    /// All that the caller declares.
+    All,
+    /// Those for which the function returns `true`.
+    Only(&'a dyn Fn(&str) -> bool),
+}
+
+impl AcceptedArgs<'_> {
+    fn contains(self, name: &str) -> bool {
+        match self {
+            AcceptedArgs::All => true,
+            AcceptedArgs::Only(accepts) => accepts(name),
+        }
+    }
+}
+
+impl fmt::Debug for AcceptedArgs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AcceptedArgs::All => "All",
+            AcceptedArgs::Only(_) => "Only(..)",
+        })
+    }
+}
+
+/// Writes the arguments of one call as a map from name to value, leaving out those that are `None`.
+///
+/// After an error, the buffer still holds the arguments before the failed one.
+#[derive(Debug)]
+pub struct ArgsWriter<'a> {
+    to: &'a mut Vec<u8>,
+    accepted: AcceptedArgs<'a>,
+    head_at: usize,
+    head: Head,
+    written: usize,
+}
+
+impl<'a> ArgsWriter<'a> {
+    /// Begins a map of at most `max` arguments, appended to `to`.
+    pub fn new(to: &'a mut Vec<u8>, max: usize, accepted: AcceptedArgs<'a>) -> Self {
+        // Usually as long as the final head, which then replaces it in place.
+        let head = head_for(max);
+        let head_at = to.len();
+        head.write(to);
+        ArgsWriter { to, accepted, head_at, head, written: 0 }
+    }
+
+    /// Writes an argument, unless it is `None`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be encoded, or if it is not `None` and the serving node does not accept it.
+    pub fn put<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), ArgumentError> {
+        self.put_with(name, value, None)
+    }
+
+    /// Writes an argument that has a default, unless both are `None`. A node that does not accept the
+    /// argument may be sent its default only, which is left out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`put`](ArgsWriter::put), except that a default is no error either.
+    pub fn put_or_default<T: Serialize + Default>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), ArgumentError> {
+        self.put_with(name, value, Some(T::default))
+    }
+
+    /// Ends the map. Without this call the buffer does not hold a valid body.
+    pub fn finish(self) {
+        let (start, old) = (self.head_at, self.head.as_bytes().len());
+        let head = head_for(self.written);
+        self.to.splice(start..start + old, head.as_bytes().iter().copied());
+    }
+
+    #[inline]
+    fn put_with<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+        default: Option<fn() -> T>,
+    ) -> Result<(), ArgumentError> {
+        let start = self.to.len();
+        let put = self.try_put(name, value, default);
+        if put == Ok(true) {
+            self.written += 1;
+        } else {
+            self.to.truncate(start);
+        }
+        put.map(drop)
+    }
+
+    /// Writes an argument, and returns whether to keep it: not if its absence means the same.
+    #[inline]
+    fn try_put<T: Serialize>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+        default: Option<fn() -> T>,
+    ) -> Result<bool, ArgumentError> {
+        let failed = |error: CodecError| ArgumentError::Encode(error.at_name(name).into());
+        write_str(name, self.to).map_err(failed)?;
+        let start = self.to.len();
+        let is_none = write(value, self.to).map_err(failed)? == Written::None;
+        match default {
+            None if is_none => return Ok(false),
+            None => {}
+            // `None` must be sent if the default is another value.
+            Some(default) if is_none || !self.accepted.contains(name) => {
+                let mut absent = Vec::new();
+                write(&default(), &mut absent).map_err(failed)?;
+                if absent == self.to[start..] {
+                    return Ok(false);
+                }
+            }
+            Some(_) => return Ok(true),
+        }
+        if self.accepted.contains(name) { Ok(true) } else { Err(ArgumentError::NotAccepted(name)) }
+    }
+}
+
+fn head_for(arguments: usize) -> Head {
+    Head::new(Kind::Map, arguments).expect("a method has fewer than 2^32 arguments")
+}

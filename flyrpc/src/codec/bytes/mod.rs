@@ -1,0 +1,10 @@
+//! The building blocks of everything that nodes send one another, on links and in gossip: varints, and
+//! optional fields that older nodes skip.
+
+pub(crate) mod fields;
+#[cfg(test)]
+pub(crate) mod garbage;
+mod malformed;
+pub(crate) mod varint;
+
+pub(crate) use self::malformed::Malformed;

@@ -1,0 +1,30 @@
+//! The constants of the format: MessagePack with four extension types of flyrpc's own.
+
+/// Upper bound on the nesting of arrays and maps, when encoding and when decoding. The same as
+/// serde_json's: enough for real types, and few enough frames for a 2 MiB stack in debug builds.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// Upper bound on the nesting of options and newtypes. They take no bytes, so that a type made of
+/// nothing else could recurse forever.
+pub(crate) const MAX_WRAPPERS: usize = 1024;
+
+/// The extension types.
+pub(crate) mod ext {
+    /// `()` and unit structs. Nil is `None` only, so that neither is read as the other.
+    pub(crate) const UNIT: i8 = 0;
+    /// `Some(None)`: its one byte of content is the inner nil.
+    pub(crate) const SOME_NONE: i8 = 1;
+    /// An unsigned integer of more than 64 bits: 16 bytes, big-endian.
+    pub(crate) const WIDE_UNSIGNED: i8 = 2;
+    /// A signed integer of more than 64 bits: 16 bytes, big-endian.
+    pub(crate) const WIDE_SIGNED: i8 = 3;
+}
+
+/// `()`, encoded.
+pub(crate) const UNIT: [u8; 3] = [0xd4, ext::UNIT as u8, 0];
+
+/// `Some(None)`, encoded.
+pub(crate) const SOME_NONE: [u8; 3] = [0xd4, ext::SOME_NONE as u8, NIL];
+
+/// `None`, encoded.
+pub(crate) const NIL: u8 = 0xc0;

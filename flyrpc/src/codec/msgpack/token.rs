@@ -1,0 +1,319 @@
+//! Reads MessagePack by [`Token`]: one value, or the head of an array or a map.
+//!
+//! A claimed length is an error unless at least that many bytes follow.
+
+use rmp::Marker;
+use serde::de::Unexpected;
+
+use super::{
+    error::{CodecError, Result},
+    format::{NIL, ext},
+};
+
+/// One value, or the head of one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Token<'de> {
+    None,
+    Unit,
+    /// The start of `Some(None)`; the inner nil is the next token.
+    Some,
+    Bool(bool),
+    Unsigned(u64),
+    /// Below 0.
+    Negative(i64),
+    /// A reference, which keeps tokens small.
+    WideUnsigned(&'de [u8; 16]),
+    WideSigned(&'de [u8; 16]),
+    F32(f32),
+    F64(f64),
+    Str(&'de str),
+    Bytes(&'de [u8]),
+    /// This many elements follow.
+    Array(usize),
+    /// This many keys follow, each with a value.
+    Map(usize),
+}
+
+impl<'de> Token<'de> {
+    #[cold]
+    pub(crate) fn unexpected(self) -> Unexpected<'de> {
+        match self {
+            Token::None => Unexpected::Other("none"),
+            Token::Unit => Unexpected::Unit,
+            Token::Some => Unexpected::Other("some of none"),
+            Token::Bool(v) => Unexpected::Bool(v),
+            Token::Unsigned(v) => Unexpected::Unsigned(v),
+            Token::Negative(v) => Unexpected::Signed(v),
+            Token::WideUnsigned(_) | Token::WideSigned(_) => {
+                Unexpected::Other("integer of more than 64 bits")
+            }
+            Token::F32(v) => Unexpected::Float(v.into()),
+            Token::F64(v) => Unexpected::Float(v),
+            Token::Str(v) => Unexpected::Str(v),
+            // Like `Unexpected::Bytes`, whose `Display` does not show the bytes either.
+            Token::Bytes(_) => Unexpected::Other("bytes"),
+            Token::Array(_) => Unexpected::Seq,
+            Token::Map(_) => Unexpected::Map,
+        }
+    }
+}
+
+/// Bytes being read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input<'de> {
+    pub(crate) rest: &'de [u8],
+}
+
+impl<'de> Input<'de> {
+    /// Reads a non-negative integer, if that is what is next.
+    #[inline]
+    pub(crate) fn unsigned(&mut self) -> Option<u64> {
+        let (value, rest) = match self.rest {
+            [value @ ..0x80, rest @ ..] => ((*value).into(), rest),
+            [0xcc, value, rest @ ..] => ((*value).into(), rest),
+            [0xcd, a, b, rest @ ..] => (u16::from_be_bytes([*a, *b]).into(), rest),
+            [0xce, a, b, c, d, rest @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]).into(), rest),
+            [0xcf, rest @ ..] => {
+                let (value, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*value), rest)
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// Reads a 64-bit float, if that is what is next.
+    #[inline]
+    pub(crate) fn f64(&mut self) -> Option<f64> {
+        let (value, rest) = self.rest.strip_prefix(&[0xcb])?.split_first_chunk()?;
+        self.rest = rest;
+        Some(f64::from_be_bytes(*value))
+    }
+
+    /// Reads a string of less than 256 bytes, if that is what is next.
+    #[inline]
+    pub(crate) fn short_str(&mut self) -> Option<&'de str> {
+        let (length, rest) = match self.rest {
+            [head @ 0xa0..=0xbf, rest @ ..] => (head & 0x1f, rest),
+            [0xd9, length, rest @ ..] => (*length, rest),
+            _ => return None,
+        };
+        let (text, rest) = rest.split_at_checked(length.into())?;
+        let text = str::from_utf8(text).ok()?;
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// Reads the next token. Too large to be inlined, so that callers try the readers of the most
+    /// frequent kinds first.
+    #[inline(never)]
+    pub(crate) fn token(&mut self) -> Result<Token<'de>> {
+        Ok(match self.marker()? {
+            Marker::FixPos(n) => Token::Unsigned(n.into()),
+            Marker::U8 => Token::Unsigned(self.array().map(u8::from_be_bytes)?.into()),
+            Marker::U16 => Token::Unsigned(self.array().map(u16::from_be_bytes)?.into()),
+            Marker::U32 => Token::Unsigned(self.array().map(u32::from_be_bytes)?.into()),
+            Marker::U64 => Token::Unsigned(self.array().map(u64::from_be_bytes)?),
+            Marker::FixNeg(n) => Token::Negative(n.into()),
+            Marker::I8 => signed(self.array().map(i8::from_be_bytes)?.into()),
+            Marker::I16 => signed(self.array().map(i16::from_be_bytes)?.into()),
+            Marker::I32 => signed(self.array().map(i32::from_be_bytes)?.into()),
+            Marker::I64 => signed(self.array().map(i64::from_be_bytes)?),
+            Marker::Null => Token::None,
+            Marker::True => Token::Bool(true),
+            Marker::False => Token::Bool(false),
+            Marker::F32 => Token::F32(self.array().map(f32::from_be_bytes)?),
+            Marker::F64 => Token::F64(self.array().map(f64::from_be_bytes)?),
+            Marker::FixStr(n) => self.str(n.into())?,
+            Marker::Str8 => self.length8().and_then(|n| self.str(n))?,
+            Marker::Str16 => self.length16().and_then(|n| self.str(n))?,
+            Marker::Str32 => self.length32().and_then(|n| self.str(n))?,
+            Marker::Bin8 => self.length8().and_then(|n| self.take(n)).map(Token::Bytes)?,
+            Marker::Bin16 => self.length16().and_then(|n| self.take(n)).map(Token::Bytes)?,
+            Marker::Bin32 => self.length32().and_then(|n| self.take(n)).map(Token::Bytes)?,
+            Marker::FixArray(n) => self.elements(n.into()).map(Token::Array)?,
+            Marker::Array16 => self.length16().and_then(|n| self.elements(n)).map(Token::Array)?,
+            Marker::Array32 => self.length32().and_then(|n| self.elements(n)).map(Token::Array)?,
+            Marker::FixMap(n) => self.entries(n.into()).map(Token::Map)?,
+            Marker::Map16 => self.length16().and_then(|n| self.entries(n)).map(Token::Map)?,
+            Marker::Map32 => self.length32().and_then(|n| self.entries(n)).map(Token::Map)?,
+            marker => self.extension(marker)?,
+        })
+    }
+
+    /// Skips a value, however deeply nested.
+    pub(crate) fn skip(&mut self) -> Result<()> {
+        // Bounded by the bytes left, since every element takes at least one.
+        let mut pending = 1usize;
+        while pending > 0 {
+            pending -= 1;
+            let content = match self.marker()? {
+                Marker::FixPos(_) | Marker::FixNeg(_) => continue,
+                Marker::Null | Marker::True | Marker::False => continue,
+                Marker::U8 | Marker::I8 => 1,
+                Marker::U16 | Marker::I16 => 2,
+                Marker::U32 | Marker::I32 | Marker::F32 => 4,
+                Marker::U64 | Marker::I64 | Marker::F64 => 8,
+                Marker::FixStr(n) => n.into(),
+                Marker::Str8 | Marker::Bin8 => self.length8()?,
+                Marker::Str16 | Marker::Bin16 => self.length16()?,
+                Marker::Str32 | Marker::Bin32 => self.length32()?,
+                marker => {
+                    pending += self.skip_head(marker)?;
+                    continue;
+                }
+            };
+            self.take(content)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an array or a map is next.
+    #[inline]
+    pub(crate) fn is_at_container(&self) -> bool {
+        matches!(self.rest, [0x80..=0x9f | 0xdc..=0xdf, ..])
+    }
+
+    /// Skips these bytes if the next value begins with them, and returns whether it does.
+    #[inline]
+    pub(crate) fn skip_prefix(&mut self, bytes: &[u8]) -> bool {
+        match self.rest.strip_prefix(bytes) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Skips the head of an array or a map, or an extension, and returns how many values follow.
+    fn skip_head(&mut self, marker: Marker) -> Result<usize> {
+        match marker {
+            Marker::FixArray(n) => self.elements(n.into()),
+            Marker::Array16 => self.length16().and_then(|n| self.elements(n)),
+            Marker::Array32 => self.length32().and_then(|n| self.elements(n)),
+            Marker::FixMap(n) => self.entries(n.into()).map(|n| 2 * n),
+            Marker::Map16 => self.length16().and_then(|n| self.entries(n)).map(|n| 2 * n),
+            Marker::Map32 => self.length32().and_then(|n| self.entries(n)).map(|n| 2 * n),
+            marker => Ok(match self.extension(marker)? {
+                Token::Some => 1,
+                _ => 0,
+            }),
+        }
+    }
+
+    #[inline]
+    fn marker(&mut self) -> Result<Marker> {
+        match self.rest.split_first() {
+            Some((first, rest)) => {
+                self.rest = rest;
+                Ok(Marker::from_u8(*first))
+            }
+            None => Err(ends_early()),
+        }
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.chunk().copied()
+    }
+
+    #[inline]
+    fn chunk<const N: usize>(&mut self) -> Result<&'de [u8; N]> {
+        match self.rest.split_first_chunk() {
+            Some((first, rest)) => {
+                self.rest = rest;
+                Ok(first)
+            }
+            None => Err(ends_early()),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'de [u8]> {
+        match self.rest.split_at_checked(length) {
+            Some((first, rest)) => {
+                self.rest = rest;
+                Ok(first)
+            }
+            None => Err(ends_early()),
+        }
+    }
+
+    #[inline]
+    fn str(&mut self, length: usize) -> Result<Token<'de>> {
+        match str::from_utf8(self.take(length)?) {
+            Ok(text) => Ok(Token::Str(text)),
+            Err(error) => Err(CodecError::new(error)),
+        }
+    }
+
+    #[inline]
+    fn length8(&mut self) -> Result<usize> {
+        self.array().map(|bytes| u8::from_be_bytes(bytes).into())
+    }
+
+    #[inline]
+    fn length16(&mut self) -> Result<usize> {
+        self.array().map(|bytes| u16::from_be_bytes(bytes).into())
+    }
+
+    #[inline]
+    fn length32(&mut self) -> Result<usize> {
+        self.array().map(|bytes| u32::from_be_bytes(bytes) as usize)
+    }
+
+    #[inline]
+    fn elements(&self, count: usize) -> Result<usize> {
+        if count > self.rest.len() { Err(ends_early()) } else { Ok(count) }
+    }
+
+    #[inline]
+    fn entries(&self, count: usize) -> Result<usize> {
+        if count > self.rest.len() / 2 { Err(ends_early()) } else { Ok(count) }
+    }
+
+    fn extension(&mut self, marker: Marker) -> Result<Token<'de>> {
+        let kind = match marker {
+            Marker::FixExt1 | Marker::FixExt16 => self.array().map(i8::from_be_bytes)?,
+            _ => return Err(unknown(marker)),
+        };
+        match (marker, kind) {
+            (Marker::FixExt1, ext::UNIT) if self.skip_prefix(&[0]) => Ok(Token::Unit),
+            (Marker::FixExt1, ext::SOME_NONE) if self.rest.first() == Some(&NIL) => Ok(Token::Some),
+            (Marker::FixExt16, ext::WIDE_UNSIGNED) => self.chunk().map(Token::WideUnsigned),
+            (Marker::FixExt16, ext::WIDE_SIGNED) => self.chunk().map(Token::WideSigned),
+            _ => Err(unknown(marker)),
+        }
+    }
+}
+
+/// Adds the key that `key` begins with to the path of an error in its value.
+#[cold]
+pub(crate) fn at_key(error: CodecError, mut key: Input<'_>) -> CodecError {
+    match key.token() {
+        Ok(Token::Str(name)) => error.at_name(name),
+        Ok(Token::Unsigned(key)) => error.at_bracketed(key),
+        Ok(Token::Negative(key)) => error.at_bracketed(key),
+        _ => error.at_bracketed("…"),
+    }
+}
+
+#[inline]
+fn signed(value: i64) -> Token<'static> {
+    match u64::try_from(value) {
+        Ok(value) => Token::Unsigned(value),
+        Err(_) => Token::Negative(value),
+    }
+}
+
+#[cold]
+fn ends_early() -> CodecError {
+    CodecError::new("the bytes end early")
+}
+
+#[cold]
+fn unknown(marker: Marker) -> CodecError {
+    CodecError::new(format_args!("no value begins with the byte {:#04x} here", marker.to_u8()))
+}

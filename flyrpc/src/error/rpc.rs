@@ -1,0 +1,440 @@
+//! [`RpcError`] and the details that its variants carry.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use super::body::BodyError;
+use crate::types::{NodeInfo, Region, Target};
+
+/// Why a call returned no value.
+///
+/// There is one variant for each decision that a caller can make, and
+/// [`may_have_executed`](RpcError::may_have_executed) reports whether the handler may have run, which
+/// decides whether the call can be repeated safely. Messages name the node, its region, the service
+/// and the method as far as they are known.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RpcError {
+    /// No live node of the target accepts calls. Returned at once, unless the call
+    /// [waits](crate::fly_rpc#selectors-and-options). Not executed.
+    #[non_exhaustive]
+    NoNode {
+        /// The target of the call.
+        target: Target,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The nodes that are known there, none of which could take the call.
+        known: Known,
+    },
+    /// A node of the target cannot serve this call, and no other can. Not executed.
+    #[non_exhaustive]
+    Unsupported {
+        /// The node that cannot serve it.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// What it lacks.
+        why: Unsupported,
+    },
+    /// The call had to run on a primary node, and the node that received it is not one in its own
+    /// view. Not executed.
+    #[non_exhaustive]
+    NotPrimary {
+        /// The node that refused.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The primary region in that node's view.
+        theirs: Region,
+        /// The primary region in this node's view.
+        ours: Region,
+    },
+    /// A node that serves the method did not accept the call at that time, and no other node took
+    /// it. Not executed.
+    #[non_exhaustive]
+    Refused {
+        /// The node that refused.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Why it refused.
+        reason: Refusal,
+    },
+    /// The call's deadline passed. May have executed if `sent`.
+    #[non_exhaustive]
+    Timeout {
+        /// How long the call was allowed to take.
+        after: Duration,
+        /// The node of the last attempt; none if the call was still waiting for a node.
+        node: Option<NodeInfo>,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Whether a complete request may have reached a socket in any attempt.
+        sent: bool,
+    },
+    /// The link to the node was lost: the connection broke, or nothing was received for 5
+    /// heartbeats. May have executed if `sent`.
+    #[non_exhaustive]
+    Disconnected {
+        /// The node; none for a client made with `from_stub`.
+        node: Option<NodeInfo>,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Whether a complete request may have reached a socket in any attempt.
+        sent: bool,
+        /// What ended the link.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The handler panicked. Its node and all other calls there continue. Executed, at least in
+    /// part.
+    #[non_exhaustive]
+    Panicked {
+        /// The node where it panicked.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+    /// An argument's own `Serialize` failed. Not executed.
+    #[non_exhaustive]
+    Encode {
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Which argument, and why.
+        source: BodyError,
+    },
+    /// The encoded arguments are larger than the limit. Not executed.
+    #[non_exhaustive]
+    ArgumentsTooLarge {
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Their size in bytes.
+        size: usize,
+        /// The limit in bytes: the smaller `max_body` of the two nodes.
+        limit: usize,
+    },
+    /// The handler's reply is larger than the limit. Executed.
+    #[non_exhaustive]
+    ReplyTooLarge {
+        /// The node that ran the call.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The reply's size in bytes.
+        size: usize,
+        /// The limit in bytes: the smaller `max_body` of the two nodes.
+        limit: usize,
+    },
+    /// The reply could not be encoded by the node that ran the call, or not decoded by this one.
+    /// Executed.
+    #[non_exhaustive]
+    BadReply {
+        /// The node that ran the call; none for a client made with `from_stub`.
+        node: Option<NodeInfo>,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// Where in the reply, and why.
+        source: BodyError,
+    },
+    /// This node, or the runtime that it was started in, was shut down. Not executed.
+    #[non_exhaustive]
+    ShutDown {
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+    },
+    /// A tarpc stub given to `from_stub` reported an error of its own. May have executed.
+    #[non_exhaustive]
+    Stub {
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// tarpc's error.
+        source: Arc<tarpc::client::RpcError>,
+    },
+}
+
+impl RpcError {
+    /// Whether the handler may have run, in whole or in part. `false` is a guarantee: it did not run
+    /// and never will, so that the call can be repeated whatever it does. After `true`, repeat only
+    /// calls that may run twice; methods like that are best declared `#[rpc(idempotent)]`.
+    ///
+    /// ```
+    /// # use flyrpc::{Node, fly_rpc};
+    /// #[fly_rpc]
+    /// trait Payments {
+    ///     async fn charge(&self, cents: u64) -> u64;
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = Node::builder().start().await?;
+    /// let payments: PaymentsClient = node.client();
+    /// match payments.on_region("iad").charge(995).await {
+    ///     Ok(receipt) => println!("receipt {receipt}"),
+    ///     Err(error) if error.may_have_executed() => println!("needs a look: {error}"),
+    ///     Err(error) => println!("not charged, try again: {error}"),
+    /// }
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn may_have_executed(&self) -> bool {
+        match *self {
+            RpcError::NoNode { .. }
+            | RpcError::Unsupported { .. }
+            | RpcError::NotPrimary { .. }
+            | RpcError::Refused { .. }
+            | RpcError::Encode { .. }
+            | RpcError::ArgumentsTooLarge { .. }
+            | RpcError::ShutDown { .. } => false,
+            RpcError::Timeout { sent, .. } | RpcError::Disconnected { sent, .. } => sent,
+            RpcError::Panicked { .. }
+            | RpcError::ReplyTooLarge { .. }
+            | RpcError::BadReply { .. }
+            | RpcError::Stub { .. } => true,
+        }
+    }
+
+    /// The node that the error is about, if one was reached or tried.
+    pub fn node(&self) -> Option<&NodeInfo> {
+        match self {
+            RpcError::Unsupported { node, .. }
+            | RpcError::NotPrimary { node, .. }
+            | RpcError::Refused { node, .. }
+            | RpcError::Panicked { node, .. }
+            | RpcError::ReplyTooLarge { node, .. } => Some(node),
+            RpcError::Timeout { node, .. }
+            | RpcError::Disconnected { node, .. }
+            | RpcError::BadReply { node, .. } => node.as_ref(),
+            RpcError::NoNode { .. }
+            | RpcError::Encode { .. }
+            | RpcError::ArgumentsTooLarge { .. }
+            | RpcError::ShutDown { .. }
+            | RpcError::Stub { .. } => None,
+        }
+    }
+
+    fn call(&self) -> (&'static str, &'static str) {
+        match *self {
+            RpcError::NoNode { service, method, .. }
+            | RpcError::Unsupported { service, method, .. }
+            | RpcError::NotPrimary { service, method, .. }
+            | RpcError::Refused { service, method, .. }
+            | RpcError::Timeout { service, method, .. }
+            | RpcError::Disconnected { service, method, .. }
+            | RpcError::Panicked { service, method, .. }
+            | RpcError::Encode { service, method, .. }
+            | RpcError::ArgumentsTooLarge { service, method, .. }
+            | RpcError::ReplyTooLarge { service, method, .. }
+            | RpcError::BadReply { service, method, .. }
+            | RpcError::ShutDown { service, method }
+            | RpcError::Stub { service, method, .. } => (service, method),
+        }
+    }
+}
+
+impl fmt::Display for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (service, method) = self.call();
+        match self {
+            RpcError::NoNode { target: Target::Node(id), known, .. } => {
+                write!(f, "no live node {id} for {service}.{method}{known}")
+            }
+            RpcError::NoNode { target, known, .. } => {
+                write!(f, "no live node in {target} for {service}.{method}{known}")
+            }
+            RpcError::Unsupported { node, why, .. } => {
+                write!(f, "{service}.{method} is not supported by node {node}: {why}")
+            }
+            RpcError::NotPrimary { node, theirs, ours, .. } if theirs == ours => write!(
+                f,
+                "{service}.{method} was refused by node {node}, which is not in the primary \
+                 region \"{ours}\""
+            ),
+            RpcError::NotPrimary { node, theirs, ours, .. } => write!(
+                f,
+                "{service}.{method} was refused by node {node}, which is not primary: \
+                 its primary region is \"{theirs}\", ours is \"{ours}\""
+            ),
+            RpcError::Refused { node, reason, .. } => {
+                write!(f, "{service}.{method} was refused by node {node}: {reason}")
+            }
+            RpcError::Timeout { after, node: Some(node), sent, .. } => write!(
+                f,
+                "{service}.{method} timed out after {:?} at node {node}, {}",
+                readable(*after),
+                outcome(*sent)
+            ),
+            RpcError::Timeout { after, node: None, sent: true, .. } => {
+                let after = readable(*after);
+                write!(f, "{service}.{method} timed out after {after:?}, {}", outcome(true))
+            }
+            RpcError::Timeout { after, node: None, sent: false, .. } => {
+                let after = readable(*after);
+                write!(f, "{service}.{method} timed out after {after:?}, before a node was reached")
+            }
+            RpcError::Disconnected { node: Some(node), sent, .. } => write!(
+                f,
+                "link to node {node} was lost during {service}.{method}, {}",
+                outcome(*sent)
+            ),
+            RpcError::Disconnected { node: None, sent, .. } => {
+                write!(f, "connection was lost during {service}.{method}, {}", outcome(*sent))
+            }
+            RpcError::Panicked { node, message, .. } => {
+                write!(f, "{service}.{method} panicked on node {node}: {message}")
+            }
+            RpcError::Encode { .. } => {
+                write!(f, "arguments of {service}.{method} could not be encoded")
+            }
+            RpcError::ArgumentsTooLarge { size, limit, .. } => write!(
+                f,
+                "arguments of {service}.{method} are too large: {size} bytes, at most {limit}"
+            ),
+            RpcError::ReplyTooLarge { node, size, limit, .. } => write!(
+                f,
+                "reply of {service}.{method} from node {node} is too large: \
+                 {size} bytes, at most {limit}"
+            ),
+            RpcError::BadReply { node: Some(node), .. } => {
+                write!(f, "reply of {service}.{method} from node {node} could not be read")
+            }
+            RpcError::BadReply { node: None, .. } => {
+                write!(f, "reply of {service}.{method} could not be read")
+            }
+            RpcError::ShutDown { .. } => {
+                write!(f, "{service}.{method} was not called: this node was shut down")
+            }
+            RpcError::Stub { .. } => write!(f, "{service}.{method} failed in its tarpc stub"),
+        }
+    }
+}
+
+/// Rounds to milliseconds, unless there are fewer than ten: the time left of an enclosing call would
+/// print nine digits.
+fn readable(after: Duration) -> Duration {
+    let millis = Duration::from_millis(after.as_millis() as u64);
+    if millis < Duration::from_millis(10) { after } else { millis }
+}
+
+fn outcome(sent: bool) -> &'static str {
+    if sent { "it may have executed" } else { "it did not execute" }
+}
+
+impl Error for RpcError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            RpcError::Disconnected { source, .. } => Some(&**source),
+            RpcError::Encode { source, .. } | RpcError::BadReply { source, .. } => Some(source),
+            RpcError::Stub { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a node cannot serve a call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// It speaks no version of flyrpc's protocol that this node speaks.
+    Protocol,
+    /// It does not serve the service.
+    Service,
+    /// Its version of the service lacks the method.
+    Method,
+    /// Its method takes other arguments; the text names one.
+    Arguments(String),
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unsupported::Protocol => f.write_str("it speaks another version of the protocol"),
+            Unsupported::Service => f.write_str("it does not serve the service"),
+            Unsupported::Method => f.write_str("it does not have the method"),
+            Unsupported::Arguments(detail) => write!(f, "it takes other arguments: {detail}"),
+        }
+    }
+}
+
+/// Why a node refused a call that it could have run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is draining: about to shut down.
+    Draining,
+    /// It executes as many calls as its `max_in_flight` allows.
+    Overloaded,
+    /// It is held and does not accept calls yet, or it withdrew this service.
+    Held,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Draining => "it is draining",
+            Refusal::Overloaded => "it is overloaded",
+            Refusal::Held => "it does not accept calls at present",
+        })
+    }
+}
+
+/// The nodes and addresses known to the caller when no node could take its call, counted by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Known {
+    /// Nodes that are up according to the membership, but whose link is lost.
+    pub unlinked: usize,
+    /// Nodes that do not accept calls: held or draining.
+    pub not_accepting: usize,
+    /// Nodes that do not serve the service, or not this method of it.
+    pub unsupported: usize,
+    /// Addresses, in any region, where something other than flyrpc answers.
+    pub not_flyrpc: usize,
+    /// Addresses, in any region, where nothing answers.
+    pub unreachable: usize,
+}
+
+impl fmt::Display for Known {
+    /// ` (known: …)` with the counts that are not 0; empty if all are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.unlinked, "with a lost link"),
+            (self.not_accepting, "not accepting calls"),
+            (self.unsupported, "not supporting it"),
+            (self.not_flyrpc, "at an address where something else answers"),
+            (self.unreachable, "at an address where nothing answers"),
+        ];
+        let mut before = " (known: ";
+        for (count, what) in parts.iter().filter(|(count, _)| *count > 0) {
+            write!(f, "{before}{count} {what}")?;
+            before = ", ";
+        }
+        if before == ", " { f.write_str(")") } else { Ok(()) }
+    }
+}

@@ -1,0 +1,283 @@
+//! The inbound gate: complete requests wait here until it is known that their callers still wait.
+//!
+//! Two rules keep a call that its caller has given up from starting. A request opens the gate only
+//! when everything buffered behind it has been read, a cancellation included; and only while the
+//! link's [clock](LinkClock) is known, so that its deadline can be compared with the caller's clock.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::clock::{LinkClock, Verdict};
+use crate::{
+    codec::bytes::Malformed,
+    proto::wire::{frame::RequestHead, ids::RequestId},
+};
+
+/// How many times a request with a timestamp ahead of our clock is held before it is rejected. Once
+/// is enough for an honest peer.
+const MAX_AHEAD: u32 = 4;
+
+/// Upper bound on bytes drained before held requests are released: more than any socket buffers. A
+/// peer that keeps sending does not delay them further.
+const DRAIN_BEFORE_RELEASE: usize = 64 << 20;
+
+/// Upper bound on bytes drained before complete requests start: as much as sockets buffer by
+/// default.
+const DRAIN_BEFORE_START: usize = 8 << 20;
+
+/// Longer than any call: what a peer's timeout is clamped to, so that adding it to a time is safe.
+const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Requests between their last byte and their start.
+#[derive(Debug)]
+pub(crate) struct Gate<T> {
+    clock: LinkClock,
+    /// Held until the clock is known again.
+    held: VecDeque<Entry<T>>,
+    /// Complete, until what was buffered behind them is read.
+    ready: VecDeque<Entry<T>>,
+    /// The latest timestamp of the requests that arrived since the gate was opened last, those
+    /// included that were refused or cancelled.
+    latest_stamp: u64,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    id: RequestId,
+    /// When it was sent, on the caller's clock.
+    stamp: u64,
+    /// In microseconds.
+    timeout: u64,
+    /// How many times its timestamp was ahead of our clock.
+    ahead: u32,
+    item: T,
+}
+
+/// What opening the gate let out.
+#[derive(Debug)]
+pub(crate) struct Released<T> {
+    /// To start, each with the time that is left.
+    pub(crate) start: Vec<(T, Duration)>,
+    /// Given up by their callers, to be refused.
+    pub(crate) expired: Vec<T>,
+    /// Whether some are held until a ping sent now is answered.
+    pub(crate) needs_ping: bool,
+}
+
+impl<T> Gate<T> {
+    pub(crate) fn new(clock: LinkClock) -> Self {
+        Gate { clock, held: VecDeque::new(), ready: VecDeque::new(), latest_stamp: 0 }
+    }
+
+    /// A request has arrived, whatever becomes of it: its timestamp can show that our clock was
+    /// stopped.
+    pub(crate) fn on_request(&mut self, head: &RequestHead) {
+        self.latest_stamp = self.latest_stamp.max(head.stamp);
+    }
+
+    /// A request is complete.
+    pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
+        let RequestHead { id, stamp, timeout, .. } = *head;
+        self.ready.push_back(Entry { id, stamp, timeout, ahead: 0, item });
+    }
+
+    /// Takes a request out that was cancelled.
+    pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
+        [&mut self.held, &mut self.ready].into_iter().find_map(|queue| {
+            let at = queue.iter().position(|entry| entry.id == id)?;
+            queue.remove(at).map(|entry| entry.item)
+        })
+    }
+
+    /// The peer's clock read `stamp` before it sent a ping that arrived at `now`.
+    pub(crate) fn on_ping(&mut self, now: u64, stamp: u64) {
+        self.clock.observe(now, stamp);
+    }
+
+    /// A pong arrived at `now`, which answers the ping sent at `echo`.
+    pub(crate) fn on_pong(&mut self, now: u64, echo: u64, stamp: u64) {
+        self.clock.pong(now, echo, stamp);
+    }
+
+    /// The shortest of the last round trips, in microseconds.
+    pub(crate) fn round_trip(&self) -> Option<u64> {
+        self.clock.round_trip()
+    }
+
+    /// Upper bound on the bytes to read, as far as they are buffered, before the gate opens.
+    /// `after_pong`: whether a pong has arrived, so that held requests may be released too.
+    pub(crate) fn drain_limit(&self, after_pong: bool) -> usize {
+        if after_pong && !self.held.is_empty() {
+            DRAIN_BEFORE_RELEASE
+        } else if !self.ready.is_empty() {
+            DRAIN_BEFORE_START
+        } else {
+            0
+        }
+    }
+
+    /// Whether complete requests wait for [`open`](Self::open).
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether requests are held until [`release`](Self::release).
+    pub(crate) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Lets complete requests out, unless they must be held.
+    ///
+    /// # Errors
+    ///
+    /// If a request is timestamped ahead of our clock again and again.
+    pub(crate) fn open(&mut self, now: u64) -> Result<Released<T>, Malformed> {
+        let ready = std::mem::take(&mut self.ready);
+        self.sort(now, ready)
+    }
+
+    /// Lets held requests out after a pong, unless they must be held again.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) fn release(&mut self, now: u64) -> Result<Released<T>, Malformed> {
+        let held = std::mem::take(&mut self.held);
+        self.sort(now, held)
+    }
+
+    fn sort(&mut self, now: u64, entries: VecDeque<Entry<T>>) -> Result<Released<T>, Malformed> {
+        let start = Vec::with_capacity(entries.len());
+        let mut released = Released { start, expired: Vec::new(), needs_ping: false };
+        self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
+        for mut entry in entries {
+            match self.clock.verdict(now, entry.stamp, entry.timeout) {
+                Verdict::Start { remaining } => {
+                    let remaining = Duration::from_micros(remaining).min(MAX_DURATION);
+                    released.start.push((entry.item, remaining));
+                }
+                Verdict::Expired => released.expired.push(entry.item),
+                Verdict::Hold => {
+                    released.needs_ping |= self.held.is_empty();
+                    self.held.push_back(entry);
+                }
+                Verdict::Ahead if entry.ahead < MAX_AHEAD => {
+                    entry.ahead += 1;
+                    // A ping that was sent for those held before tells nothing any more.
+                    released.needs_ping = true;
+                    self.held.push_back(entry);
+                }
+                Verdict::Ahead => return Err(Malformed::new("request from the future")),
+            }
+        }
+        Ok(released)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::wire::ids::MethodIndex;
+
+    const HEARTBEAT: u64 = 1_000_000;
+
+    fn head(id: u64, stamp: u64) -> RequestHead {
+        let (id, method) = (RequestId(id), MethodIndex(0));
+        RequestHead { id, method, primary: false, attempt: 1, stamp, timeout: 500_000 }
+    }
+
+    fn push(gate: &mut Gate<u64>, id: u64, stamp: u64) {
+        gate.on_request(&head(id, stamp));
+        gate.push(&head(id, stamp), id);
+    }
+
+    /// A gate whose clock knows that the peer's reads the same as ours, as of `now`.
+    fn synced(now: u64) -> Gate<u64> {
+        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+        gate.on_pong(now, now, now);
+        gate
+    }
+
+    fn started(released: Released<u64>) -> Vec<u64> {
+        released.start.into_iter().map(|(id, _)| id).collect()
+    }
+
+    #[test]
+    fn complete_requests_start_in_order_with_the_time_that_is_left() {
+        let mut gate = synced(1_000);
+        push(&mut gate, 1, 900);
+        push(&mut gate, 2, 1_000);
+        let released = gate.open(1_000).unwrap();
+        let left = |micros| Duration::from_micros(micros);
+        assert_eq!(released.start, [(1, left(499_900)), (2, left(500_000))]);
+        assert!(released.expired.is_empty() && !released.needs_ping);
+        assert!(!gate.has_ready() && !gate.has_held());
+    }
+
+    #[test]
+    fn nothing_starts_before_the_first_pong() {
+        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+        push(&mut gate, 1, 0);
+        push(&mut gate, 2, 0);
+        let released = gate.open(10).unwrap();
+        assert!(released.start.is_empty() && released.needs_ping);
+        push(&mut gate, 3, 0);
+        // The ping that was sent for the first two serves for this one too.
+        assert!(!gate.open(10).unwrap().needs_ping);
+        gate.on_pong(20, 10, 10);
+        assert_eq!(started(gate.release(20).unwrap()), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_its_caller_has_given_up_is_refused() {
+        let mut gate = synced(1_000_000);
+        push(&mut gate, 1, 400_000);
+        let released = gate.open(1_000_000).unwrap();
+        assert_eq!(released.expired, [1]);
+    }
+
+    #[test]
+    fn a_cancelled_request_leaves_whether_it_is_ready_or_held() {
+        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+        push(&mut gate, 1, 0);
+        gate.open(0).unwrap();
+        push(&mut gate, 2, 0);
+        assert_eq!(gate.remove(RequestId(1)), Some(1));
+        assert_eq!(gate.remove(RequestId(2)), Some(2));
+        assert_eq!(gate.remove(RequestId(2)), None);
+        assert_eq!(gate.drain_limit(true), 0);
+    }
+
+    #[test]
+    fn a_request_that_stays_ahead_of_our_clock_ends_the_link() {
+        let mut gate = synced(0);
+        push(&mut gate, 1, 90_000_000);
+        let mut now = 0;
+        let rejected = (0..=MAX_AHEAD + 1).find(|turn| {
+            let result = if *turn == 0 { gate.open(now) } else { gate.release(now) };
+            // Each pong claims that the clocks agree, which the request's timestamp contradicts.
+            now += 1_000;
+            gate.on_pong(now, now, now);
+            result.is_err()
+        });
+        assert_eq!(rejected, Some(MAX_AHEAD + 1));
+    }
+
+    #[test]
+    fn the_timestamp_of_a_cancelled_request_shows_that_our_clock_was_stopped() {
+        let mut gate = synced(1_000);
+        push(&mut gate, 1, 1_000);
+        gate.on_request(&head(2, 60_000_000));
+        let released = gate.open(2_000).unwrap();
+        assert!(released.start.is_empty() && released.needs_ping);
+    }
+
+    #[test]
+    fn more_is_drained_before_held_requests_than_before_ready_ones() {
+        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+        push(&mut gate, 1, 0);
+        assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_START);
+        gate.open(0).unwrap();
+        assert_eq!(gate.drain_limit(false), 0);
+        assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_RELEASE);
+    }
+}

@@ -1,0 +1,307 @@
+//! What is queued for a link: frames in order, and long bodies cut into chunks.
+//!
+//! Callers append frames under a short lock. The writer takes everything queued at once, and with
+//! it a few chunks of the long bodies, so that small calls pass between the chunks. Whether a frame
+//! has been taken is what `may_have_executed` rests on: one that was given up before is overwritten
+//! in place, and the peer never sees it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::batch::{Batch, CHUNKS_PER_WRITE};
+use crate::proto::wire::{
+    frame::{self, Body, BodyOf, CHUNK, INLINE_BODY_MAX, RequestHead},
+    ids::RequestId,
+};
+
+/// With this many bytes queued, calls and replies wait before they append more.
+const HIGH_WATER: usize = 256 << 10;
+
+/// With this many bytes queued, the peer does not read: control frames, which never wait, do not add
+/// up to that.
+const FLOOD: usize = 8 << 20;
+
+/// One chunk in this many is of the oldest body.
+const TURNS: u32 = 4;
+
+/// Capacity in bytes that an idle link keeps.
+const IDLE: usize = 256;
+
+/// Frames and bodies in the order in which they are to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    frames: Vec<u8>,
+    /// Bytes of frames that were taken before those queued now.
+    taken: u64,
+    /// In the order in which they came.
+    long: VecDeque<LongBody>,
+    /// Counts chunks.
+    turn: u32,
+    /// Whether what was taken last may still be on its way to the socket.
+    writing: bool,
+}
+
+#[derive(Debug)]
+struct LongBody {
+    of: BodyOf,
+    id: RequestId,
+    rest: Bytes,
+    begun: bool,
+}
+
+/// A position in the stream of frames: the kind byte of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offset {
+    at: u64,
+}
+
+impl Offset {
+    /// Whether it lies within the first `taken` bytes of frames.
+    pub(crate) fn is_before(self, taken: u64) -> bool {
+        self.at < taken
+    }
+}
+
+/// How much of a request that was given up the writer had taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// None of it was taken, and none will be.
+    Unsent,
+    /// A part was taken, and the rest never will be: it cannot start, and must be cancelled.
+    Partly,
+    /// All of it was taken.
+    Sent,
+}
+
+impl Outbox {
+    /// Whether callers should wait before they append more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.frames.len() >= HIGH_WATER
+    }
+
+    /// Whether the peer sends without reading.
+    pub(crate) fn is_overflowing(&self) -> bool {
+        self.frames.len() >= FLOOD
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.long.is_empty()
+    }
+
+    /// Whether everything that was ever appended has been written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_empty() && !self.writing
+    }
+
+    /// Where control frames are appended.
+    pub(crate) fn frames(&mut self) -> &mut Vec<u8> {
+        &mut self.frames
+    }
+
+    /// Appends a request and its body, which is taken if it is long.
+    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
+        let place = if body.len() > INLINE_BODY_MAX {
+            let place =
+                frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
+            self.long(BodyOf::Request, head.id, Bytes::from(std::mem::take(body)));
+            place
+        } else {
+            frame::put_request(head, Body::Whole(body), &mut self.frames)
+        };
+        Offset { at: self.taken + place as u64 }
+    }
+
+    /// Appends a reply.
+    pub(crate) fn reply(&mut self, id: RequestId, body: Vec<u8>) {
+        if body.len() > INLINE_BODY_MAX {
+            frame::put_reply(id, Body::Chunked(body.len() as u64), &mut self.frames);
+            self.long(BodyOf::Reply, id, Bytes::from(body));
+        } else {
+            frame::put_reply(id, Body::Whole(&body), &mut self.frames);
+        }
+    }
+
+    fn long(&mut self, of: BodyOf, id: RequestId, rest: Bytes) {
+        self.long.push_back(LongBody { of, id, rest, begun: false });
+    }
+
+    /// Drops what is left of a request, and returns how much was taken.
+    pub(crate) fn give_up(&mut self, id: RequestId, place: Offset) -> GivenUp {
+        let body = self.long.iter().position(|body| body.of == BodyOf::Request && body.id == id);
+        let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
+        if !place.is_before(self.taken) {
+            self.frames[(place.at - self.taken) as usize] = frame::VOID;
+            return GivenUp::Unsent;
+        }
+        match begun {
+            Some(_) => GivenUp::Partly,
+            None => GivenUp::Sent,
+        }
+    }
+
+    /// Whether a part of a request's body has not been taken, so that the peer cannot start it.
+    pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
+        self.long.iter().any(|body| body.of == BodyOf::Request && body.id == id)
+    }
+
+    /// Drops a reply that nobody waits for, unless its first chunk was taken.
+    pub(crate) fn forget_reply(&mut self, id: RequestId) {
+        self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.begun);
+    }
+
+    /// Moves what is to be written next into `batch`, which must be empty: first frames, then
+    /// chunks. What was taken before must have been written. Returns the bytes of frames in it.
+    pub(crate) fn take(&mut self, batch: &mut Batch) -> u64 {
+        let frames = self.frames.len() as u64;
+        self.taken += frames;
+        batch.take_frames(&mut self.frames);
+        for _ in 0..CHUNKS_PER_WRITE {
+            let Some(at) = self.next_body() else { break };
+            let body = &mut self.long[at];
+            let chunk = body.rest.split_to(body.rest.len().min(CHUNK));
+            body.begun = true;
+            batch.add_chunk(body.of, body.id, chunk);
+            if body.rest.is_empty() {
+                self.long.remove(at);
+            }
+        }
+        self.writing = !batch.is_empty();
+        frames
+    }
+
+    /// The long body whose chunk is sent next: shortest remaining first, so that the other end can
+    /// start on it, and every fourth time the oldest, so that none starves.
+    fn next_body(&mut self) -> Option<usize> {
+        self.turn = (self.turn + 1) % TURNS;
+        if self.turn == 0 && !self.long.is_empty() {
+            return Some(0);
+        }
+        let left = |(_, body): &(usize, &LongBody)| body.rest.len();
+        self.long.iter().enumerate().min_by_key(left).map(|(at, _)| at)
+    }
+
+    /// Frees unused memory, except what pings need.
+    pub(crate) fn shrink(&mut self) {
+        if self.frames.is_empty() && self.frames.capacity() > IDLE {
+            self.frames = Vec::new();
+        }
+        self.long.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::wire::{frame::Frame, ids::MethodIndex};
+
+    fn head(id: u64) -> RequestHead {
+        RequestHead {
+            id: RequestId(id),
+            method: MethodIndex(0),
+            primary: false,
+            attempt: 1,
+            stamp: 0,
+            timeout: 1,
+        }
+    }
+
+    /// The kinds of frames in a batch, with the ids of those that have one.
+    fn summary(mut batch: &[u8]) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some((frame, length)) = frame::split(batch).unwrap() {
+            seen.push(match frame::decode(frame).unwrap() {
+                Frame::Void => "void".to_owned(),
+                Frame::Request(head, _) => format!("request {}", head.id),
+                Frame::Reply { id, .. } => format!("reply {id}"),
+                Frame::Chunk { id, bytes, .. } => format!("chunk {id} of {}", bytes.len()),
+                other => format!("{other:?}"),
+            });
+            batch = &batch[length..];
+        }
+        seen
+    }
+
+    fn take(outbox: &mut Outbox) -> Vec<String> {
+        let mut batch = Batch::default();
+        outbox.take(&mut batch);
+        let bytes = batch.parts().collect::<Vec<_>>().concat();
+        assert_eq!(bytes.len(), batch.len());
+        summary(&bytes)
+    }
+
+    #[test]
+    fn a_request_given_up_before_it_is_taken_is_never_seen() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &mut b"a".to_vec());
+        let place = outbox.request(&head(2), &mut b"b".to_vec());
+        assert_eq!(outbox.give_up(RequestId(2), place), GivenUp::Unsent);
+        assert_eq!(take(&mut outbox), ["request 1", "void"]);
+    }
+
+    #[test]
+    fn a_request_given_up_after_it_was_taken_counts_as_sent() {
+        let mut outbox = Outbox::default();
+        let place = outbox.request(&head(1), &mut b"a".to_vec());
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(RequestId(1), place), GivenUp::Sent);
+    }
+
+    #[test]
+    fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
+        let mut outbox = Outbox::default();
+        let unsent = outbox.request(&head(1), &mut vec![0; 40_000]);
+        assert_eq!(outbox.give_up(RequestId(1), unsent), GivenUp::Unsent);
+        assert_eq!(take(&mut outbox), ["void"]);
+
+        let partly = outbox.request(&head(2), &mut vec![0; 10 * CHUNK]);
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(RequestId(2), partly), GivenUp::Partly);
+        assert!(outbox.is_empty());
+
+        let sent = outbox.request(&head(3), &mut vec![0; CHUNK + 1]);
+        take(&mut outbox);
+        assert_eq!(outbox.give_up(RequestId(3), sent), GivenUp::Sent);
+    }
+
+    #[test]
+    fn what_was_taken_is_written_when_more_is_taken() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &mut b"a".to_vec());
+        assert!(!outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_empty() && !outbox.is_idle());
+        take(&mut outbox);
+        assert!(outbox.is_idle());
+    }
+
+    #[test]
+    fn small_frames_pass_between_the_chunks_of_long_bodies() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &mut vec![0; 2 * CHUNKS_PER_WRITE * CHUNK]);
+        let chunks = [CHUNK_OF_1; CHUNKS_PER_WRITE];
+        assert_eq!(take(&mut outbox), [&["request 1"], &chunks[..]].concat());
+        outbox.request(&head(3), &mut b"small".to_vec());
+        assert_eq!(take(&mut outbox), [&["request 3"], &chunks[..]].concat());
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_shortest_remaining_body_goes_first_and_the_oldest_does_not_starve() {
+        let mut outbox = Outbox::default();
+        outbox.request(&head(1), &mut vec![0; 20 * CHUNK]);
+        take(&mut outbox);
+        outbox.reply(RequestId(2), vec![0; 8 * CHUNK]);
+        let mut sent = Vec::new();
+        while !outbox.is_empty() {
+            sent.extend(take(&mut outbox).into_iter().filter(|frame| frame.starts_with("chunk")));
+        }
+        let end = sent.iter().rposition(|chunk| chunk == CHUNK_OF_2).unwrap();
+        let of_the_oldest = sent[..end].iter().filter(|chunk| *chunk == CHUNK_OF_1).count();
+        assert!((2..=4).contains(&of_the_oldest), "{sent:?}");
+    }
+
+    const CHUNK_OF_1: &str = "chunk 1 of 65536";
+    const CHUNK_OF_2: &str = "chunk 2 of 65536";
+}

@@ -1,0 +1,306 @@
+//! Who a member is in the gossip: one boot of a node, and how often it had to come back.
+//!
+//! Knows how identities are ordered, bounded and written into datagrams; not what is done with
+//! them.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    codec::bytes::fields,
+    types::{NodeId, NodeInfo, Region},
+};
+
+/// The longest name of a node, region or cluster, in bytes. A datagram names up to three nodes
+/// before it has room for news.
+pub(crate) const MAX_NAME: usize = 64;
+
+/// The most bytes of optional fields that an identity may carry.
+pub(super) const MAX_EXTRA: usize = 64;
+
+/// What makes a node, or its cluster, unfit to be gossiped about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The node's name is longer than 64 bytes, or empty.
+    #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
+    Name,
+    /// The region's name is longer than 64 bytes.
+    #[error("the region's name is longer than {MAX_NAME} bytes")]
+    Region,
+    /// The cluster's name is longer than 64 bytes.
+    #[error("the cluster's name is longer than {MAX_NAME} bytes")]
+    Cluster,
+    /// Nothing can be sent to the address: no port, or an unspecified or multicast IP.
+    #[error("the node's address is not one that others can reach")]
+    Address,
+    /// The optional fields are malformed, or too long.
+    #[error("the node's optional fields are malformed or longer than {MAX_EXTRA} bytes")]
+    Extra,
+}
+
+/// One boot of a node as the gossip knows it.
+///
+/// Equality and order look at address, boot and bump alone: what else it says is fixed for a boot.
+#[derive(Clone)]
+pub(super) struct Identity {
+    /// The node's address once more: foca looks for each piece of news through all members, and
+    /// would have to follow a pointer from each.
+    place: Place,
+    node: NodeInfo,
+    bump: u32,
+    protocol: u32,
+    /// Behind two pointers, as few have any and each identity has room for it.
+    extra: Option<Arc<Box<[u8]>>>,
+}
+
+impl Identity {
+    /// The first identity of the boot that `node` describes, which speaks `protocol` on its links.
+    pub(super) fn new(node: &NodeInfo, protocol: u32) -> Result<Self, Unfit> {
+        let parts = Parts {
+            addr: node.addr(),
+            boot: node.id().boot().to_le_bytes(),
+            bump: 0,
+            protocol,
+            name: node.name(),
+            region: node.region().as_str(),
+            extra: &[],
+        };
+        parts.check()
+    }
+
+    /// The same boot, `bump` comebacks on.
+    pub(super) fn with_bump(&self, bump: u32) -> Self {
+        Identity { bump, ..self.clone() }
+    }
+
+    pub(super) fn node(&self) -> &NodeInfo {
+        &self.node
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.node.addr()
+    }
+
+    pub(super) fn boot(&self) -> u64 {
+        self.node.id().boot()
+    }
+
+    pub(super) fn bump(&self) -> u32 {
+        self.bump
+    }
+
+    /// Whether this and `other`, at one address, are the same boot.
+    pub(super) fn is_same_boot(&self, other: &Self) -> bool {
+        self.place == other.place && self.boot() == other.boot()
+    }
+
+    /// Whether this identity, and not `other`, holds the address that both claim.
+    ///
+    /// The bump decides before the boot. The other way round, a node restarted on the same address
+    /// with a lower boot id could never win: it would renew itself for ever.
+    pub(super) fn outranks(&self, other: &Self) -> bool {
+        (self.bump, self.boot()) > (other.bump, other.boot())
+    }
+
+    /// Whether nothing is said about the node that must be understood and is not.
+    pub(super) fn is_understood(&self) -> bool {
+        self.extra.as_ref().is_none_or(|extra| fields::understood(extra) == Ok(true))
+    }
+
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts {
+            addr: self.addr(),
+            boot: self.boot().to_le_bytes(),
+            bump: self.bump,
+            protocol: self.protocol,
+            name: self.node.name(),
+            region: self.node.region().as_str(),
+            extra: self.extra.as_ref().map_or(&[], |extra| &***extra),
+        }
+    }
+}
+
+impl foca::Identity for Identity {
+    type Addr = Place;
+
+    fn renew(&self) -> Option<Self> {
+        Some(self.with_bump(self.bump.checked_add(1)?))
+    }
+
+    fn addr(&self) -> Place {
+        self.place
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        self.outranks(adversary)
+    }
+}
+
+/// A checked address, in the fewest comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    high: u64,
+    low: u64,
+    port: u16,
+    /// An IPv4 address is not the IPv6 address that it is mapped to.
+    is_v6: bool,
+}
+
+impl From<SocketAddr> for Place {
+    fn from(addr: SocketAddr) -> Self {
+        let bits = match addr.ip() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let (high, low) = ((bits >> 64) as u64, bits as u64);
+        Place { high, low, port: addr.port(), is_v6: addr.is_ipv6() }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same_boot(other) && self.bump == other.bump
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} bump {}", self.node, self.bump)
+    }
+}
+
+/// An identity, unchecked, in the order in which a datagram carries it. The boot id is random, so a
+/// varint would lengthen it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Parts<'a> {
+    pub(super) addr: SocketAddr,
+    pub(super) boot: [u8; 8],
+    pub(super) bump: u32,
+    pub(super) protocol: u32,
+    pub(super) name: &'a str,
+    pub(super) region: &'a str,
+    pub(super) extra: &'a [u8],
+}
+
+impl Parts<'_> {
+    pub(super) fn check(self) -> Result<Identity, Unfit> {
+        if self.name.is_empty() || self.name.len() > MAX_NAME {
+            return Err(Unfit::Name);
+        }
+        let region = Region::from(self.region);
+        // Lower case can be longer than what it came from.
+        if self.region.len() > MAX_NAME || region.as_str().len() > MAX_NAME {
+            return Err(Unfit::Region);
+        }
+        if self.extra.len() > MAX_EXTRA || fields::understood(self.extra).is_err() {
+            return Err(Unfit::Extra);
+        }
+        let id = NodeId::new(self.name, u64::from_le_bytes(self.boot));
+        let addr = check_addr(self.addr)?;
+        Ok(Identity {
+            place: Place::from(addr),
+            node: NodeInfo::new(id, region, addr),
+            bump: self.bump,
+            protocol: self.protocol,
+            extra: (!self.extra.is_empty()).then(|| Arc::new(self.extra.into())),
+        })
+    }
+}
+
+/// The address without what only its own host knows (an IPv6 scope), if anything can be sent to it.
+fn check_addr(addr: SocketAddr) -> Result<SocketAddr, Unfit> {
+    let ip = addr.ip();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast {
+        return Err(Unfit::Address);
+    }
+    Ok(SocketAddr::new(ip, addr.port()))
+}
+
+impl Serialize for Identity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Identity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parts::deserialize(deserializer)?.check().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, region: &str, addr: &str) -> NodeInfo {
+        NodeInfo::new(NodeId::new(name, 7), Region::from(region), addr.parse().unwrap())
+    }
+
+    #[track_caller]
+    fn check(node: NodeInfo, expected: Option<Unfit>) {
+        assert_eq!(Identity::new(&node, 1).err(), expected, "{node:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_gossiped_is_refused() {
+        check(node("web", "iad", "10.0.0.1:80"), None);
+        check(node(&"n".repeat(64), &"r".repeat(64), "[fdaa::3]:1"), None);
+        check(node(&"n".repeat(65), "iad", "10.0.0.1:80"), Some(Unfit::Name));
+        check(node("", "iad", "10.0.0.1:80"), Some(Unfit::Name));
+        check(node("web", &"r".repeat(65), "10.0.0.1:80"), Some(Unfit::Region));
+        check(node("web", "iad", "10.0.0.1:0"), Some(Unfit::Address));
+        check(node("web", "iad", "[::]:80"), Some(Unfit::Address));
+        check(node("web", "iad", "224.0.0.1:80"), Some(Unfit::Address));
+    }
+
+    #[test]
+    fn places_differ_where_addresses_do() {
+        let addrs = [
+            "0.0.0.1:80",
+            "10.0.0.1:80",
+            "10.0.0.1:81",
+            "[::1]:80",
+            "[::ffff:10.0.0.1]:80",
+            "[1::1]:80",
+        ];
+        let places = addrs.map(|addr| Place::from(addr.parse::<SocketAddr>().unwrap()));
+        for (n, place) in places.iter().enumerate() {
+            assert_eq!(places.iter().position(|other| other == place), Some(n));
+        }
+    }
+
+    #[test]
+    fn the_bump_decides_before_the_boot() {
+        let low = Identity::new(&node("web", "iad", "10.0.0.1:80"), 1).unwrap();
+        let high = Identity::new(
+            &NodeInfo::new(NodeId::new("web", 9), Region::from("iad"), low.addr()),
+            1,
+        )
+        .unwrap();
+        assert!(high.outranks(&low) && !low.outranks(&high));
+        assert!(low.with_bump(1).outranks(&high));
+        assert!(!low.outranks(&low));
+    }
+
+    #[test]
+    fn an_identity_survives_the_wire_with_fields_of_later_versions() {
+        let plain = Identity::new(&node("web", "iad", "[fdaa::3]:4000"), 1).unwrap();
+        for extra in [&[][..], &[2, 1, 9], &[3, 0]] {
+            let identity = Parts { extra, ..plain.parts() }.check().unwrap();
+            let bytes = postcard::to_stdvec(&identity).unwrap();
+            assert!(bytes.len() < 50, "{} bytes", bytes.len());
+            let read: Identity = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(read, identity);
+            assert_eq!(read.parts().extra, extra);
+            assert_eq!(read.is_understood(), extra != [3, 0]);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What a membership does among others, in virtual time.
+
+mod hostile;
+mod sim;
+
+use std::time::Duration;
+
+use self::sim::{Sim, addr, secs};
+use super::{Counters, Event, Membership, Settings, identity::MAX_NAME};
+use crate::types::{NodeId, NodeInfo, Region};
+
+/// The time within which all of `nodes` know of a crash.
+///
+/// In each period every member is probed by another with a probability of 1 - 1/e: five periods
+/// miss one in 150. The failed probe takes one period more, then comes the suspicion, then ten
+/// rounds of gossip. At 100 nodes this gives 23 s; 9.5 s for the first to know and 13.3 for the
+/// last is usual.
+fn crash_bound(nodes: usize) -> Duration {
+    let settings = Settings::new("app");
+    6 * settings.probe_period + settings.suspicion_among(nodes) + 10 * settings.gossip_period
+}
+
+fn id(sim: &Sim, node: usize) -> NodeId {
+    sim.hosts[node].as_ref().expect("the node runs").info.id().clone()
+}
+
+fn downs_since(sim: &Sim, since: Duration) -> usize {
+    sim.events_since(since).iter().filter(|(_, event)| matches!(event, Event::Down(_))).count()
+}
+
+#[test]
+fn nodes_started_at_the_same_moment_find_each_other() {
+    for seed in 0..10 {
+        let mut sim = Sim::empty(2, seed);
+        sim.start(0, seed, &[0, 1]);
+        sim.start(1, 5, &[0, 1]);
+        sim.time_until(secs(1.0), Sim::agrees);
+        sim.run(secs(60.0));
+        assert_eq!(sim.events_since(Duration::ZERO).len(), 2);
+        assert_eq!(sim.renewals(), 0);
+    }
+}
+
+#[test]
+fn a_joiner_knows_everyone_after_one_exchange_and_everyone_knows_it_soon() {
+    for size in [30, 200] {
+        let mut sim = Sim::cluster(size, 1);
+        sim.start(size, 1, &[size / 2]);
+        // One round trip between the farthest regions, with all its jitter.
+        sim.time_until(secs(0.5), |sim| {
+            sim.hosts[size].as_ref().is_some_and(|joiner| joiner.listed.len() == size)
+        });
+        let joiner = id(&sim, size);
+        sim.time_until(secs(5.0), |sim| {
+            let knowing = sim.running().filter(|host| host.listed.contains_key(&joiner));
+            knowing.count() >= size * 9 / 10
+        });
+        // What gossip missed comes with the next exchange.
+        sim.time_until(secs(40.0), Sim::agrees);
+    }
+}
+
+#[test]
+fn a_rolling_restart_leaves_everyone_knowing_everyone() {
+    let mut sim = Sim::cluster(50, 1);
+    for node in 0..50 {
+        sim.leave(node);
+        sim.run(secs(0.2));
+        sim.start(node, 1_000 + node as u64, &[(node + 1) % 50, (node + 7) % 50]);
+    }
+    // What gossip missed comes with the next exchange.
+    sim.time_until(secs(40.0), Sim::agrees);
+    // Boots that were given lower ids than those before have to outrank them, once.
+    assert!(sim.renewals() <= 50, "{} renewals", sim.renewals());
+}
+
+#[test]
+fn a_crash_is_known_to_all_in_time_and_told_once() {
+    for (size, seed) in [(3, 1), (30, 2), (30, 3), (100, 4)] {
+        let mut sim = Sim::cluster(size, seed);
+        sim.loss = 0.01;
+        let (dead, start) = (id(&sim, 1), sim.now);
+        sim.crash(1);
+        sim.time_until(crash_bound(size), |sim| sim.is_unlisted(&dead));
+        sim.run(secs(30.0));
+        assert_eq!(sim.events_since(start).len(), size - 1);
+        assert!(sim.agrees());
+    }
+}
+
+#[test]
+fn a_leave_is_known_to_all_within_seconds() {
+    for size in [2, 30, 100] {
+        let mut sim = Sim::cluster(size, 1);
+        let gone = id(&sim, 1);
+        sim.leave(1);
+        sim.time_until(secs(3.0), |sim| sim.is_unlisted(&gone));
+    }
+}
+
+#[test]
+fn a_node_restarted_at_its_address_is_listed_once_without_a_storm() {
+    for (boot, seed) in [(0, 1), (u64::MAX, 2), (0, 3), (u64::MAX, 4)] {
+        let mut sim = Sim::cluster(20, seed);
+        let (old, start) = (id(&sim, 5), sim.now);
+        sim.crash(5);
+        sim.run(secs(0.2));
+        sim.start(5, boot, &[0]);
+        let new = id(&sim, 5);
+        sim.time_until(secs(5.0), Sim::agrees);
+        sim.run(secs(60.0));
+
+        assert!(sim.agrees());
+        assert!(sim.renewals() <= 2, "{} renewals", sim.renewals());
+        for host in sim.running().filter(|host| *host.info.id() != new) {
+            let told: Vec<_> = host.events.iter().filter(|(at, _)| *at > start).collect();
+            let [(_, Event::Down(down)), (_, Event::Up(up))] = told[..] else {
+                panic!("{told:?}");
+            };
+            assert_eq!((down.id(), up.id()), (&old, &new));
+        }
+    }
+}
+
+#[test]
+fn silence_shorter_than_the_suspicion_drops_nobody_and_renews_nothing() {
+    for seed in 0..4 {
+        let mut sim = Sim::cluster(30, seed);
+        let start = sim.now;
+        sim.loss = 1.0;
+        sim.run(secs(3.5));
+        sim.loss = 0.0;
+        sim.run(secs(60.0));
+        assert_eq!(sim.events_since(start), []);
+        assert_eq!(sim.renewals(), 0);
+    }
+}
+
+#[test]
+fn lost_datagrams_down_nobody_and_renew_nothing() {
+    for (loss, seed) in [(0.05, 1), (0.10, 2)] {
+        let mut sim = Sim::cluster(30, seed);
+        let start = sim.now;
+        sim.loss = loss;
+        sim.run(secs(100.0));
+        assert_eq!(sim.events_since(start), []);
+        assert_eq!(sim.renewals(), 0);
+    }
+}
+
+#[test]
+fn a_node_cut_off_for_a_while_comes_back_under_the_same_boot() {
+    for (node, seed) in [(0, 1), (3, 2), (3, 3)] {
+        let mut sim = Sim::cluster(10, seed);
+        let cut_off = id(&sim, node);
+        sim.partition([node]);
+        sim.time_until(secs(120.0), |sim| {
+            sim.hosts[node].as_ref().is_some_and(|host| host.membership.is_alone())
+        });
+        sim.run(secs(10.0));
+        assert!(sim.is_unlisted(&cut_off));
+
+        sim.partition([]);
+        let start = sim.now;
+        // It tries its seed every 5 s; the seed itself has none, and waits to be called.
+        sim.time_until(secs(40.0), Sim::agrees);
+        sim.run(secs(60.0));
+        assert_eq!(downs_since(&sim, start), 0);
+        assert_eq!(id(&sim, node), cut_off);
+        assert!(sim.renewals() <= 3, "{} renewals", sim.renewals());
+    }
+}
+
+#[test]
+fn a_cluster_cut_in_two_becomes_one_again() {
+    for (size, cut, seed) in [(12, 2, 1), (20, 8, 2), (40, 20, 3)] {
+        let mut sim = Sim::cluster(size, seed);
+        sim.partition(0..cut);
+        sim.run(secs(90.0));
+        let parts = |host: &sim::Host| host.listed.len() + 1;
+        assert!(sim.running().all(|host| [cut, size - cut].contains(&parts(host))));
+
+        sim.partition([]);
+        let start = sim.now;
+        // Members held down are called every 30 s, and what is then known spreads.
+        sim.time_until(secs(60.0), Sim::agrees);
+        sim.run(secs(60.0));
+        assert!(sim.agrees());
+        // Everyone was held down by somebody, so everyone may have to renew itself: once or twice.
+        assert!(sim.renewals() <= 2 * size as u64, "{} renewals", sim.renewals());
+        assert!(downs_since(&sim, start) <= size / 10, "{} downs", downs_since(&sim, start));
+    }
+}
+
+#[test]
+fn a_node_that_stood_still_holds_it_against_nobody() {
+    for (time, seed) in [(4.0, 1), (30.0, 2)] {
+        let mut sim = Sim::cluster(20, seed);
+        let (frozen, start) = (id(&sim, 7), sim.now);
+        sim.freeze(7, secs(time));
+        sim.run(secs(time));
+        sim.time_until(secs(5.0), Sim::agrees);
+        sim.run(secs(30.0));
+        let told = sim.events_since(start);
+        assert!(told.iter().all(|(at, _)| *at != frozen), "{told:?}");
+        assert!(time > 5.0 || told.is_empty(), "{told:?}");
+    }
+}
+
+#[test]
+fn clusters_of_different_names_never_mix() {
+    let mut sim = Sim::cluster(6, 1);
+    sim.crash(1);
+    sim.crash(2);
+    for node in [1, 2, 7] {
+        sim.start_with(node, node as u64, &[0, 1, 2, 3], Settings::new("app2"));
+    }
+    sim.run(secs(120.0));
+    let listed: Vec<_> = sim.running().map(|host| host.listed.len()).collect();
+    assert_eq!(listed, [3, 2, 2, 3, 3, 3, 2]);
+    let foreign: u64 = sim.running().map(|host| host.membership.counters().foreign).sum();
+    assert!(foreign > 0, "the clusters heard each other");
+}
+
+#[test]
+fn the_longest_names_leave_room_for_news() {
+    let long = |first: char| first.to_string() + &"x".repeat(MAX_NAME - 1);
+    let start = |n: usize, now| {
+        let id = NodeId::new(long(char::from(b'a' + n as u8)), 1);
+        let info = NodeInfo::new(id, Region::from(long('r')), addr(n));
+        Membership::new(&info, Settings::new(long('c')), 1, now).unwrap()
+    };
+    let mut nodes: Vec<_> = (0..8).map(|n| start(n, Duration::ZERO)).collect();
+    let all: Vec<_> = nodes.iter().flat_map(|node| node.difference(&[])).collect();
+    nodes.iter_mut().for_each(|node| node.apply(Duration::ZERO, &all));
+    for now in (0..300).map(|tick| tick * Duration::from_millis(100)) {
+        for node in 0..nodes.len() {
+            nodes[node].handle_timeout(now);
+            while let Some((to, data)) = nodes[node].poll_transmit() {
+                assert!(data.len() <= 1200, "{} bytes", data.len());
+                let to = (0..nodes.len()).find(|n| addr(*n) == to).unwrap();
+                nodes[to].handle_datagram(now, &data);
+            }
+        }
+    }
+    for node in &nodes {
+        assert_eq!((node.members().count(), node.counters()), (7, Counters::default()));
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_traces() {
+    let trace = |seed| {
+        let mut sim = Sim::cluster(12, seed);
+        sim.loss = 0.1;
+        sim.crash(3);
+        sim.run(secs(30.0));
+        sim.start(3, 9, &[0]);
+        sim.run(secs(30.0));
+        sim.trace()
+    };
+    assert_eq!(trace(1), trace(1));
+    assert_ne!(trace(1), trace(2));
+}

@@ -1,0 +1,178 @@
+//! The timers that foca asked for, in the order in which they fall due.
+//!
+//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one
+//! takes the place of the earlier, so that nothing a peer sends makes their number grow beyond a
+//! few and two for each member.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use foca::{Incarnation, Timer, TimerToken};
+
+use super::identity::Identity;
+
+/// What of one kind there is one timer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    IndirectProbe,
+    Probe,
+    Announce,
+    Recall,
+    Gossip,
+    Suspicion(SocketAddr),
+    Forget(SocketAddr),
+}
+
+impl Slot {
+    fn of(timer: &Timer<Identity>) -> Self {
+        match timer {
+            Timer::SendIndirectProbe { .. } => Slot::IndirectProbe,
+            Timer::ProbeRandomMember(_) => Slot::Probe,
+            Timer::PeriodicAnnounce(_) => Slot::Announce,
+            Timer::PeriodicAnnounceDown(_) => Slot::Recall,
+            Timer::PeriodicGossip(_) => Slot::Gossip,
+            Timer::ChangeSuspectToDown { member_id, .. } => Slot::Suspicion(member_id.addr()),
+            Timer::RemoveDown(id) => Slot::Forget(id.addr()),
+        }
+    }
+}
+
+/// When a timer falls due, and the order of setting among those due together.
+type Due = (Duration, u64);
+
+/// Timers by when they fall due.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    queue: BTreeMap<Due, Timer<Identity>>,
+    slots: BTreeMap<Slot, Due>,
+    set: u64,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer<Identity>, due: Duration) {
+        let slot = Slot::of(&timer);
+        if let Some(before) = self.slots.get(&slot) {
+            // foca sets another timer each time it probes a suspect in vain. To put the end off
+            // each time would let a suspect live for as long as it is probed.
+            let repeats = matches!(slot, Slot::Suspicion(_))
+                && before.0 <= due
+                && self.queue.get(before) == Some(&timer);
+            if repeats {
+                return;
+            }
+            self.queue.remove(before);
+        }
+        let due = (due, self.set);
+        self.set += 1;
+        self.slots.insert(slot, due);
+        self.queue.insert(due, timer);
+    }
+
+    /// When the next timer falls due.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.queue.keys().next().map(|&(due, _)| due)
+    }
+
+    /// Takes the next timer, if it is due at `now`.
+    pub(super) fn pop(&mut self, now: Duration) -> Option<Timer<Identity>> {
+        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let timer = entry.remove();
+        self.slots.remove(&Slot::of(&timer));
+        Some(timer)
+    }
+
+    /// The suspects whose time runs out unless they refute, with the incarnation that is suspected.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
+        // All of them: no address is less than this one. There may be many more timers that forget.
+        let least = SocketAddr::from(([0, 0, 0, 0], 0));
+        let suspicions = self.slots.range(Slot::Suspicion(least)..Slot::Forget(least));
+        suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                Some((member_id, *incarnation))
+            }
+            _ => None,
+        })
+    }
+
+    /// When the member at `addr`, which is down, will be forgotten.
+    pub(super) fn forgets_at(&self, addr: SocketAddr) -> Option<Duration> {
+        self.slots.get(&Slot::Forget(addr)).map(|&(due, _)| due)
+    }
+
+    /// The token that foca's current timers carry, while it probes.
+    pub(super) fn token(&self) -> Option<TimerToken> {
+        match self.queue.get(self.slots.get(&Slot::Probe)?) {
+            Some(&Timer::ProbeRandomMember(token)) => Some(token),
+            _ => None,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Timers { set: self.set, ..Timers::default() };
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{NodeId, NodeInfo, Region};
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn suspicion(incarnation: u16) -> Timer<Identity> {
+        let addr = "10.0.0.1:80".parse().unwrap();
+        let node = NodeInfo::new(NodeId::new("a", 1), Region::LOCAL, addr);
+        let member_id = Identity::new(&node, 1).unwrap();
+        Timer::ChangeSuspectToDown { member_id, incarnation, token: 0 }
+    }
+
+    #[test]
+    fn timers_fire_in_order_of_time_then_of_setting() {
+        let mut timers = Timers::default();
+        timers.set(Timer::PeriodicGossip(0), ms(5));
+        timers.set(Timer::PeriodicAnnounce(0), ms(3));
+        timers.set(Timer::ProbeRandomMember(0), ms(5));
+        assert_eq!(timers.next(), Some(ms(3)));
+        assert_eq!(timers.pop(ms(2)), None);
+        assert_eq!(timers.pop(ms(9)), Some(Timer::PeriodicAnnounce(0)));
+        assert_eq!(timers.pop(ms(9)), Some(Timer::PeriodicGossip(0)));
+        assert_eq!(timers.pop(ms(9)), Some(Timer::ProbeRandomMember(0)));
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_later_timer_replaces_the_one_that_it_makes_moot() {
+        let mut timers = Timers::default();
+        timers.set(Timer::ProbeRandomMember(1), ms(5));
+        timers.set(Timer::ProbeRandomMember(2), ms(9));
+        assert_eq!((timers.len(), timers.token()), (1, Some(2)));
+        assert_eq!(timers.pop(ms(9)), Some(Timer::ProbeRandomMember(2)));
+        assert_eq!(timers.token(), None);
+    }
+
+    #[test]
+    fn suspects_are_those_of_suspicions_alone() {
+        let mut timers = Timers::default();
+        timers.set(Timer::PeriodicGossip(0), ms(1));
+        timers.set(suspicion(3), ms(5));
+        let Timer::ChangeSuspectToDown { member_id: suspect, .. } = suspicion(3) else { panic!() };
+        timers.set(Timer::RemoveDown(suspect.clone()), ms(9));
+        assert_eq!(timers.suspects().collect::<Vec<_>>(), [(&suspect, 3)]);
+    }
+
+    #[test]
+    fn a_suspicion_is_not_put_off_by_being_repeated() {
+        let mut timers = Timers::default();
+        timers.set(suspicion(0), ms(5));
+        timers.set(suspicion(0), ms(9));
+        assert_eq!(timers.next(), Some(ms(5)));
+        timers.set(suspicion(1), ms(20));
+        assert_eq!((timers.len(), timers.next()), (1, Some(ms(20))));
+    }
+}

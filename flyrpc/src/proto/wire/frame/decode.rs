@@ -1,0 +1,89 @@
+//! Decodes frames.
+
+use super::kinds::{Body, BodyOf, Frame, GoAway, MAX_FRAME, RequestHead, flag, kind};
+use crate::{
+    codec::bytes::{Malformed, fields, varint},
+    proto::wire::ids::{MethodIndex, RequestId},
+};
+
+/// How many bytes of `from` are complete frames, and an error if the bytes after them cannot begin
+/// a frame.
+pub(crate) fn complete(from: &[u8]) -> (usize, Result<(), Malformed>) {
+    let mut complete = 0;
+    loop {
+        match split(&from[complete..]) {
+            Ok(Some((_, length))) => complete += length,
+            Ok(None) => return (complete, Ok(())),
+            Err(malformed) => return (complete, Err(malformed)),
+        }
+    }
+}
+
+/// Splits the first frame off `from`: its kind and payload, and the length of the whole frame. None
+/// if it is not complete yet.
+pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
+    let Some((length, head)) = varint::peek(from)? else { return Ok(None) };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length == 0 || length > MAX_FRAME {
+        return Err(Malformed::new("frame length"));
+    }
+    Ok(from.get(head..head + length).map(|frame| (frame, head + length)))
+}
+
+/// Decodes a frame that [`split`] returned.
+pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
+    let (&kind, mut rest) = frame.split_first().ok_or(Malformed::new("frame"))?;
+    let rest = &mut rest;
+    Ok(match kind {
+        kind::VOID => Frame::Void,
+        kind::HELLO => Frame::Hello(rest),
+        kind::REQUEST => decode_request(rest)?,
+        kind::REPLY => Frame::Reply { id: take_id(rest)?, body: Body::Whole(rest) },
+        kind::CHUNKED_REPLY => {
+            Frame::Reply { id: take_id(rest)?, body: Body::Chunked(varint::take(rest)?) }
+        }
+        kind::STATUS => Frame::Status { id: take_id(rest)?, status: rest },
+        kind::REQUEST_CHUNK => {
+            Frame::Chunk { of: BodyOf::Request, id: take_id(rest)?, bytes: rest }
+        }
+        kind::REPLY_CHUNK => Frame::Chunk { of: BodyOf::Reply, id: take_id(rest)?, bytes: rest },
+        kind::CANCEL => Frame::Cancel { id: take_id(rest)? },
+        kind::PING => Frame::Ping { stamp: varint::take(rest)? },
+        kind::PONG => Frame::Pong { echo: varint::take(rest)?, stamp: varint::take(rest)? },
+        kind::STATE => Frame::State(rest),
+        kind::GO_AWAY => Frame::GoAway {
+            reason: match varint::take(rest)? {
+                0 => GoAway::Replaced,
+                _ => GoAway::Leaving,
+            },
+        },
+        kind::SKIPPABLE.. => Frame::Void,
+        _ => return Err(Malformed::new("frame of an unknown kind")),
+    })
+}
+
+fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
+    varint::take(rest).map(RequestId)
+}
+
+fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
+    let id = take_id(rest)?;
+    let method = MethodIndex(varint::take(rest)?);
+    let flags = varint::take(rest)?;
+    if flags & !flag::ALL != 0 {
+        return Err(Malformed::new("request with unknown flags"));
+    }
+    let attempt = if flags & flag::ATTEMPT != 0 { varint::take(rest)? } else { 1 };
+    let stamp = varint::take(rest)?;
+    let timeout = varint::take(rest)?;
+    if flags & flag::FIELDS != 0 {
+        fields::read(varint::take_prefixed(rest)?, |_, _| Ok(false))?;
+    }
+    let body = if flags & flag::CHUNKED != 0 {
+        Body::Chunked(varint::take(rest)?)
+    } else {
+        Body::Whole(rest)
+    };
+    let primary = flags & flag::PRIMARY != 0;
+    Ok(Frame::Request(RequestHead { id, method, primary, attempt, stamp, timeout }, body))
+}

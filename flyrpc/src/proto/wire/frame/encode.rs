@@ -1,0 +1,112 @@
+//! Encodes frames: each function appends one to a buffer.
+
+use super::kinds::{Body, BodyOf, GoAway, RequestHead, flag, kind};
+use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
+
+/// The kind byte that overwrites a request's if it is given up before it was sent.
+pub(crate) const VOID: u8 = kind::VOID;
+
+/// Appends a request; the chunks of a chunked body must follow. Returns the offset of its kind byte.
+pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) -> usize {
+    let mut flags = 0;
+    flags |= if head.primary { flag::PRIMARY } else { 0 };
+    flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
+    flags |= if matches!(body, Body::Chunked(_)) { flag::CHUNKED } else { 0 };
+    let attempt = if head.attempt != 1 { varint::len(head.attempt) } else { 0 };
+    let numbers = [head.id.0, head.method.0, flags, head.stamp, head.timeout];
+    let length = 1 + numbers.iter().map(|&n| varint::len(n)).sum::<usize>() + attempt;
+    varint::put((length + body_len(body)) as u64, to);
+    let kind_at = to.len();
+    to.push(kind::REQUEST);
+    varint::put(head.id.0, to);
+    varint::put(head.method.0, to);
+    varint::put(flags, to);
+    if head.attempt != 1 {
+        varint::put(head.attempt, to);
+    }
+    varint::put(head.stamp, to);
+    varint::put(head.timeout, to);
+    put_body(body, to);
+    kind_at
+}
+
+/// Appends a reply; the chunks of a chunked body must follow.
+pub(crate) fn put_reply(id: RequestId, body: Body<'_>, to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + body_len(body)) as u64, to);
+    to.push(match body {
+        Body::Whole(_) => kind::REPLY,
+        Body::Chunked(_) => kind::CHUNKED_REPLY,
+    });
+    varint::put(id.0, to);
+    put_body(body, to);
+}
+
+/// Appends the part of a chunk before its `bytes` bytes of body, at most
+/// [`CHUNK`](super::CHUNK).
+pub(crate) fn put_chunk_head(of: BodyOf, id: RequestId, bytes: usize, to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + bytes) as u64, to);
+    to.push(match of {
+        BodyOf::Request => kind::REQUEST_CHUNK,
+        BodyOf::Reply => kind::REPLY_CHUNK,
+    });
+    varint::put(id.0, to);
+}
+
+pub(crate) fn put_status(id: RequestId, status: &[u8], to: &mut Vec<u8>) {
+    varint::put((1 + varint::len(id.0) + status.len()) as u64, to);
+    to.push(kind::STATUS);
+    varint::put(id.0, to);
+    to.extend_from_slice(status);
+}
+
+pub(crate) fn put_cancel(id: RequestId, to: &mut Vec<u8>) {
+    put_numbers(kind::CANCEL, &[id.0], to);
+}
+
+pub(crate) fn put_ping(stamp: u64, to: &mut Vec<u8>) {
+    put_numbers(kind::PING, &[stamp], to);
+}
+
+pub(crate) fn put_pong(echo: u64, stamp: u64, to: &mut Vec<u8>) {
+    put_numbers(kind::PONG, &[echo, stamp], to);
+}
+
+pub(crate) fn put_go_away(reason: GoAway, to: &mut Vec<u8>) {
+    put_numbers(kind::GO_AWAY, &[u64::from(reason == GoAway::Leaving)], to);
+}
+
+pub(crate) fn put_hello(hello: &[u8], to: &mut Vec<u8>) {
+    put_bytes(kind::HELLO, hello, to);
+}
+
+pub(crate) fn put_state(state: &[u8], to: &mut Vec<u8>) {
+    put_bytes(kind::STATE, state, to);
+}
+
+fn put_numbers(kind: u8, numbers: &[u64], to: &mut Vec<u8>) {
+    varint::put(1 + numbers.iter().map(|&n| varint::len(n) as u64).sum::<u64>(), to);
+    to.push(kind);
+    for &number in numbers {
+        varint::put(number, to);
+    }
+}
+
+fn put_bytes(kind: u8, bytes: &[u8], to: &mut Vec<u8>) {
+    varint::put(1 + bytes.len() as u64, to);
+    to.push(kind);
+    to.extend_from_slice(bytes);
+}
+
+fn body_len(body: Body<'_>) -> usize {
+    match body {
+        Body::Whole(bytes) => bytes.len(),
+        Body::Chunked(size) => varint::len(size),
+    }
+}
+
+fn put_body(body: Body<'_>, to: &mut Vec<u8>) {
+    match body {
+        Body::Whole(bytes) => to.extend_from_slice(bytes),
+        Body::Chunked(size) => varint::put(size, to),
+    }
+}

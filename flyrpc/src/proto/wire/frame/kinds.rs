@@ -1,0 +1,127 @@
+//! The kinds of frames and what each carries.
+
+use crate::proto::wire::ids::{MethodIndex, RequestId};
+
+/// Upper bound on the bytes of a frame: room for the hello of a node with thousands of methods.
+/// Bodies travel in pieces of at most [`CHUNK`].
+pub(super) const MAX_FRAME: usize = 1 << 20;
+
+/// Upper bound on the bytes of a body in one chunk. Other frames pass between chunks.
+pub(crate) const CHUNK: usize = 64 << 10;
+
+/// A body of up to this many bytes travels in the frame of its request or reply; a longer one in
+/// chunks.
+pub(crate) const INLINE_BODY_MAX: usize = 16 << 10;
+
+/// The byte that identifies a kind.
+pub(super) mod kind {
+    pub(crate) const VOID: u8 = 0;
+    pub(crate) const HELLO: u8 = 1;
+    pub(crate) const REQUEST: u8 = 2;
+    pub(crate) const REPLY: u8 = 3;
+    pub(crate) const CHUNKED_REPLY: u8 = 4;
+    pub(crate) const STATUS: u8 = 5;
+    pub(crate) const REQUEST_CHUNK: u8 = 6;
+    pub(crate) const REPLY_CHUNK: u8 = 7;
+    pub(crate) const CANCEL: u8 = 8;
+    pub(crate) const PING: u8 = 9;
+    pub(crate) const PONG: u8 = 10;
+    pub(crate) const STATE: u8 = 11;
+    pub(crate) const GO_AWAY: u8 = 12;
+    /// The first kind that readers skip if they do not know it.
+    pub(crate) const SKIPPABLE: u8 = 64;
+}
+
+/// The flags of a request.
+pub(super) mod flag {
+    pub(crate) const PRIMARY: u64 = 1;
+    pub(crate) const ATTEMPT: u64 = 2;
+    pub(crate) const FIELDS: u64 = 4;
+    pub(crate) const CHUNKED: u64 = 8;
+    pub(crate) const ALL: u64 = 15;
+}
+
+/// A frame, borrowing from the bytes that it was decoded from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// To be skipped.
+    Void,
+    Hello(&'a [u8]),
+    Request(RequestHead, Body<'a>),
+    Reply {
+        id: RequestId,
+        body: Body<'a>,
+    },
+    Status {
+        id: RequestId,
+        status: &'a [u8],
+    },
+    Chunk {
+        of: BodyOf,
+        id: RequestId,
+        bytes: &'a [u8],
+    },
+    Cancel {
+        id: RequestId,
+    },
+    Ping {
+        stamp: u64,
+    },
+    Pong {
+        echo: u64,
+        stamp: u64,
+    },
+    State(&'a [u8]),
+    GoAway {
+        reason: GoAway,
+    },
+}
+
+/// A request without its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestHead {
+    pub(crate) id: RequestId,
+    pub(crate) method: MethodIndex,
+    /// Whether the call was aimed at the primary.
+    pub(crate) primary: bool,
+    /// Which attempt of the call this is, from 1.
+    pub(crate) attempt: u64,
+    /// When it was sent, on the caller's clock, in microseconds.
+    pub(crate) stamp: u64,
+    /// How long after `stamp` the caller gives up, in microseconds.
+    pub(crate) timeout: u64,
+}
+
+/// A body, or the announcement of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body<'a> {
+    Whole(&'a [u8]),
+    /// This many bytes follow in chunks.
+    Chunked(u64),
+}
+
+impl Body<'_> {
+    /// How many bytes it has in all.
+    pub(crate) fn size(&self) -> u64 {
+        match *self {
+            Body::Whole(bytes) => bytes.len() as u64,
+            Body::Chunked(size) => size,
+        }
+    }
+}
+
+/// Which of the two bodies of a call a chunk belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyOf {
+    Request,
+    Reply,
+}
+
+/// Why a node accepts no more requests on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GoAway {
+    /// Another link between the two nodes is used instead.
+    Replaced,
+    /// The node leaves the cluster.
+    Leaving,
+}

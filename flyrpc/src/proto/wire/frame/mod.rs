@@ -1,0 +1,36 @@
+//! Frames, the unit of a link: a varint of the length of the rest, one byte of kind, and the payload
+//! of that kind.
+//!
+//! | kind | payload |
+//! |---|---|
+//! | void | anything: a request that was given up before it was sent |
+//! | hello | see [`hello`](super::hello) |
+//! | request | id, method index, flags, attempt if flagged, stamp, timeout, fields if flagged, the size of the body if it follows in chunks, else the body |
+//! | reply | id, body |
+//! | chunked reply | id, the size of the body, which follows in chunks |
+//! | status | id, a [`Status`](super::status::Status) |
+//! | request chunk, reply chunk | id, the next bytes of the body |
+//! | cancel | id |
+//! | ping | the sender's stamp |
+//! | pong | the stamp of the ping, the sender's stamp |
+//! | state | a [`State`](super::hello::State): what the node accepts now |
+//! | go away | the reason: the sender starts no more requests and accepts no new ones |
+//!
+//! Numbers are varints. A stamp is the time in microseconds since the sender's end of the link was
+//! created, on the sender's clock; a timeout is in microseconds. Kinds from 64 are skipped by readers
+//! that do not know them; an unknown kind below 64 ends the link.
+
+mod decode;
+mod encode;
+mod kinds;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    decode::{complete, decode, split},
+    encode::{
+        VOID, put_cancel, put_chunk_head, put_go_away, put_hello, put_ping, put_pong, put_reply,
+        put_request, put_state, put_status,
+    },
+    kinds::{Body, BodyOf, CHUNK, Frame, GoAway, INLINE_BODY_MAX, RequestHead},
+};

@@ -1,0 +1,153 @@
+use super::{
+    kinds::{flag, kind},
+    *,
+};
+use crate::{
+    codec::bytes::{Malformed, garbage, varint},
+    proto::wire::ids::{MethodIndex, RequestId},
+};
+
+const ID: RequestId = RequestId(7);
+
+#[track_caller]
+fn check(bytes: &[u8], expected: Frame<'_>) {
+    for cut in 0..bytes.len() {
+        assert_eq!(split(&bytes[..cut]), Ok(None), "cut after {cut} bytes");
+    }
+    let (frame, length) = split(bytes).unwrap().unwrap();
+    assert_eq!(length, bytes.len());
+    assert_eq!(decode(frame), Ok(expected));
+    // Shorter payloads may be another frame or none, but never a panic.
+    for cut in 0..frame.len() {
+        let _ = decode(&frame[..cut]);
+    }
+}
+
+fn request(primary: bool, attempt: u64) -> RequestHead {
+    RequestHead {
+        id: RequestId(300),
+        method: MethodIndex(2),
+        primary,
+        attempt,
+        stamp: 1 << 33,
+        timeout: 5_000_000,
+    }
+}
+
+#[test]
+fn requests_come_back_as_they_were_put() {
+    for head in [request(false, 1), request(true, 1), request(true, 3)] {
+        for body in [Body::Whole(b"\x80"), Body::Chunked(1 << 20)] {
+            let mut bytes = Vec::new();
+            let kind_at = put_request(&head, body, &mut bytes);
+            assert_eq!(bytes[kind_at], kind::REQUEST);
+            check(&bytes, Frame::Request(head, body));
+        }
+    }
+}
+
+#[test]
+fn other_frames_come_back_as_they_were_put() {
+    type Put = fn(&mut Vec<u8>);
+    let frames: [(Put, Frame<'_>); 9] = [
+        (
+            |to| put_reply(ID, Body::Whole(b"abc"), to),
+            Frame::Reply { id: ID, body: Body::Whole(b"abc") },
+        ),
+        (
+            |to| put_reply(ID, Body::Chunked(99_999), to),
+            Frame::Reply { id: ID, body: Body::Chunked(99_999) },
+        ),
+        (
+            |to| {
+                put_chunk_head(BodyOf::Reply, ID, 3, to);
+                to.extend(b"abc");
+            },
+            Frame::Chunk { of: BodyOf::Reply, id: ID, bytes: b"abc" },
+        ),
+        (|to| put_status(ID, b"abc", to), Frame::Status { id: ID, status: b"abc" }),
+        (|to| put_cancel(ID, to), Frame::Cancel { id: ID }),
+        (|to| put_ping(1 << 40, to), Frame::Ping { stamp: 1 << 40 }),
+        (|to| put_pong(1 << 40, 3, to), Frame::Pong { echo: 1 << 40, stamp: 3 }),
+        (|to| put_state(b"abc", to), Frame::State(b"abc")),
+        (|to| put_go_away(GoAway::Leaving, to), Frame::GoAway { reason: GoAway::Leaving }),
+    ];
+    for (put, expected) in frames {
+        let mut bytes = Vec::new();
+        put(&mut bytes);
+        check(&bytes, expected);
+    }
+}
+
+#[test]
+fn complete_frames_are_counted_up_to_the_first_that_is_not() {
+    let mut bytes = Vec::new();
+    put_ping(1, &mut bytes);
+    put_cancel(ID, &mut bytes);
+    let two = bytes.len();
+    assert_eq!(complete(&[]), (0, Ok(())));
+    assert_eq!(complete(&bytes[..two - 1]), (3, Ok(())));
+    assert_eq!(complete(&bytes), (two, Ok(())));
+    bytes.push(0);
+    assert_eq!(complete(&bytes), (two, Err(Malformed::new("frame length"))));
+}
+
+#[test]
+fn a_frame_claiming_four_gigabytes_is_refused_by_its_length_alone() {
+    let mut bytes = Vec::new();
+    varint::put(4 << 30, &mut bytes);
+    assert_eq!(split(&bytes), Err(Malformed::new("frame length")));
+    assert_eq!(split(&[0]), Err(Malformed::new("frame length")));
+}
+
+#[test]
+fn unknown_kinds_are_skipped_from_64_on_and_refused_below() {
+    assert_eq!(decode(&[64, 1, 2, 3]), Ok(Frame::Void));
+    assert_eq!(decode(&[63]), Err(Malformed::new("frame of an unknown kind")));
+}
+
+#[test]
+fn unknown_request_flags_are_refused() {
+    assert!(decode(&[kind::REQUEST, 1, 1, 16, 1, 1]).is_err());
+}
+
+#[test]
+fn garbage_gives_frames_or_errors_and_never_more_bytes_than_there_are() {
+    let mut all = Vec::new();
+    put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
+    put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
+    put_reply(ID, Body::Chunked(99_999), &mut all);
+    put_chunk_head(BodyOf::Request, ID, 3, &mut all);
+    all.extend(b"abc");
+    put_status(ID, b"abc", &mut all);
+    put_pong(1 << 40, 3, &mut all);
+    put_go_away(GoAway::Leaving, &mut all);
+    // With a field from the future, which a reader may skip.
+    all.extend_from_slice(&[11, kind::REQUEST, 1, 1, flag::FIELDS as u8, 1, 1, 3, 200, 1, 0, 9]);
+    garbage::feed(&[all], |mut bytes| {
+        while let Ok(Some((frame, length))) = split(bytes) {
+            assert!(frame.len() < length && length <= bytes.len());
+            let _ = decode(frame);
+            bytes = &bytes[length..];
+        }
+        // Also as a frame without a length.
+        let _ = decode(bytes);
+    });
+}
+
+#[test]
+fn a_small_request_and_its_reply_take_few_bytes() {
+    // Twenty minutes into the life of a link, 30,000 calls in, five seconds allowed.
+    let head = RequestHead {
+        id: RequestId(30_000),
+        method: MethodIndex(3),
+        primary: false,
+        attempt: 1,
+        stamp: 1_200_000_000,
+        timeout: 5_000_000,
+    };
+    let mut bytes = Vec::new();
+    put_request(&head, Body::Whole(b"\x81\xa4text\xa3fly"), &mut bytes);
+    put_reply(RequestId(30_000), Body::Whole(b"\xa3FLY"), &mut bytes);
+    assert_eq!(bytes.len(), 35);
+}

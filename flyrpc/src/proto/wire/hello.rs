@@ -1,0 +1,351 @@
+//! The handshake: what each end of a link says of itself, and what it says when that changes.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::VERSIONS;
+use crate::codec;
+use crate::{
+    codec::bytes::{
+        Malformed,
+        fields::{self, Unknown},
+        varint,
+    },
+    types::{NodeId, NodeInfo, Region, ServiceSpec},
+};
+
+mod field {
+    pub(super) const NODE: u64 = 1;
+    pub(super) const SERVICES: u64 = 2;
+    pub(super) const STATE: u64 = 3;
+    pub(super) const STAMP: u64 = 4;
+    pub(super) const ECHO: u64 = 5;
+}
+
+/// What a node says when a link begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// The name of its cluster.
+    pub(crate) cluster: String,
+    /// Who it is.
+    pub(crate) node: NodeInfo,
+    /// The most bytes of a body that it takes.
+    pub(crate) max_body: u64,
+    /// What it serves. A method's number on the link is its place in this list, services in order.
+    pub(crate) services: Arc<[ServiceSpec]>,
+    /// What it accepts now.
+    pub(crate) state: State,
+    /// Its clock, as in a ping.
+    pub(crate) stamp: u64,
+    /// The stamp of the hello that this one answers, as in a pong; none from the end that dialled.
+    pub(crate) echo: Option<u64>,
+}
+
+/// The part of a hello that may change while a link is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Whether it takes calls at all: not while it is held.
+    pub(crate) accepting: bool,
+    /// Whether it is about to shut down.
+    pub(crate) draining: bool,
+    /// The primary region in its view.
+    pub(crate) primary_region: Region,
+    /// Services that it lists but has given up for now.
+    #[serde(default)]
+    pub(crate) withdrawn: Vec<String>,
+}
+
+/// What a first frame turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HelloOutcome {
+    Hello(Box<Hello>),
+    /// It speaks versions that this code does not.
+    OtherVersions(IncompatiblePeer),
+}
+
+/// A node that speaks other versions of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IncompatiblePeer {
+    /// The oldest version that it speaks.
+    pub(crate) first: u64,
+    /// The newest version that it speaks.
+    pub(crate) last: u64,
+    /// The name of its cluster and who it is, if its versions say that as this code does.
+    pub(crate) who: Option<(String, NodeInfo)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeField {
+    cluster: String,
+    name: String,
+    boot: u64,
+    region: Region,
+    addr: SocketAddr,
+    max_body: u64,
+}
+
+impl NodeField {
+    fn info(&self) -> NodeInfo {
+        NodeInfo::new(NodeId::new(&self.name, self.boot), self.region.clone(), self.addr)
+    }
+}
+
+/// What a node says on every link alike, encoded once.
+#[derive(Debug)]
+pub(crate) struct EncodedHello {
+    services: Arc<[ServiceSpec]>,
+    encoded_services: Vec<u8>,
+    encoded: Vec<u8>,
+}
+
+impl EncodedHello {
+    pub(crate) fn new(
+        cluster: &str,
+        node: &NodeInfo,
+        max_body: u64,
+        services: &Arc<[ServiceSpec]>,
+        state: &State,
+    ) -> Self {
+        let mut encoded = Vec::new();
+        varint::put(VERSIONS.0, &mut encoded);
+        varint::put(VERSIONS.1, &mut encoded);
+        let node = NodeField {
+            cluster: cluster.to_owned(),
+            name: node.name().to_owned(),
+            boot: node.id().boot(),
+            region: node.region().clone(),
+            addr: node.addr(),
+            max_body,
+        };
+        put(field::NODE, &node, &mut encoded);
+        let encoded_services = value(&&services[..]);
+        fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut encoded);
+        put(field::STATE, state, &mut encoded);
+        EncodedHello { services: Arc::clone(services), encoded_services, encoded }
+    }
+
+    /// The payload of a hello frame.
+    pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
+        let mut to = self.encoded.clone();
+        put(field::STAMP, &stamp, &mut to);
+        if let Some(echo) = echo {
+            put(field::ECHO, &echo, &mut to);
+        }
+        to
+    }
+}
+
+impl Hello {
+    /// The payload of a hello frame.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Hello { cluster, node, max_body, services, state, .. } = self;
+        EncodedHello::new(cluster, node, *max_body, services, state).encode(self.stamp, self.echo)
+    }
+
+    /// Reads the payload of a hello frame.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn decode(from: &[u8]) -> Result<HelloOutcome, Malformed> {
+        Hello::decode_with(from, None)
+    }
+
+    /// Reads the payload of a hello frame. A node that serves the same as `ours` says so in the same
+    /// bytes, which most nodes of a cluster do: then it shares the list.
+    pub(crate) fn decode_with(
+        mut from: &[u8],
+        ours: Option<&EncodedHello>,
+    ) -> Result<HelloOutcome, Malformed> {
+        let first = varint::take(&mut from)?;
+        let last = varint::take(&mut from)?;
+        if first > last || last < VERSIONS.0 || first > VERSIONS.1 {
+            return Ok(HelloOutcome::OtherVersions(IncompatiblePeer {
+                first,
+                last,
+                who: who(from),
+            }));
+        }
+        let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        fields::read(from, |number, value| {
+            let known = (field::NODE..=field::ECHO).contains(&number);
+            if known {
+                found.insert(number, value.to_vec());
+            }
+            Ok(known)
+        })?;
+        let node: NodeField = take(field::NODE, &found)?;
+        let echo = found.get(&field::ECHO).map(|_| take(field::ECHO, &found)).transpose()?;
+        Ok(HelloOutcome::Hello(Box::new(Hello {
+            max_body: node.max_body,
+            node: node.info(),
+            cluster: node.cluster,
+            services: services(&found, ours)?,
+            state: take(field::STATE, &found)?,
+            stamp: take(field::STAMP, &found)?,
+            echo,
+        })))
+    }
+}
+
+impl State {
+    /// The payload of a state frame.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = Vec::new();
+        put(field::STATE, self, &mut to);
+        to
+    }
+
+    /// Reads the payload of a state frame.
+    pub(crate) fn decode(from: &[u8]) -> Result<State, Malformed> {
+        let mut state = None;
+        fields::read(from, |number, value| {
+            if number == field::STATE {
+                state = codec::decode(value).ok();
+            }
+            Ok(number == field::STATE)
+        })?;
+        state.ok_or(Malformed::new("state"))
+    }
+}
+
+/// Who says this hello of another version, if it says that as this one does. So that it can be told
+/// in later versions too, the number of that field and the names within are never given to others.
+fn who(from: &[u8]) -> Option<(String, NodeInfo)> {
+    let mut found = None;
+    let read = fields::read(from, |number, value| {
+        if number == field::NODE {
+            found = codec::decode::<NodeField>(value).ok();
+        }
+        Ok(true)
+    });
+    read.ok()?;
+    found.map(|node| (node.cluster.clone(), node.info()))
+}
+
+fn put(number: u64, what: &impl Serialize, to: &mut Vec<u8>) {
+    fields::put(number, Unknown::Skip, &value(what), to);
+}
+
+fn value(of: &impl Serialize) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    codec::encode(of, &mut encoded).expect("the handshake's own types always encode");
+    encoded
+}
+
+fn services(
+    found: &BTreeMap<u64, Vec<u8>>,
+    ours: Option<&EncodedHello>,
+) -> Result<Arc<[ServiceSpec]>, Malformed> {
+    match ours {
+        Some(ours) if found.get(&field::SERVICES) == Some(&ours.encoded_services) => {
+            Ok(Arc::clone(&ours.services))
+        }
+        _ => take::<Vec<ServiceSpec>>(field::SERVICES, found).map(Arc::from),
+    }
+}
+
+fn take<T: serde::de::DeserializeOwned>(
+    number: u64,
+    found: &BTreeMap<u64, Vec<u8>>,
+) -> Result<T, Malformed> {
+    let value = found.get(&number).ok_or(Malformed::new("hello"))?;
+    codec::decode(value).map_err(|_| Malformed::new("hello"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::bytes::garbage,
+        runtime::{client::Client, cluster::InternalClient},
+    };
+
+    fn hello(echo: Option<u64>) -> Hello {
+        let addr = "[fdaa::3]:4000".parse().unwrap();
+        Hello {
+            cluster: "app".to_owned(),
+            node: NodeInfo::new(NodeId::new("web", u64::MAX), Region::from("iad"), addr),
+            max_body: 1 << 25,
+            services: [ServiceSpec::of::<<InternalClient as Client>::Request>()].into(),
+            state: state(),
+            stamp: 1 << 40,
+            echo,
+        }
+    }
+
+    fn state() -> State {
+        State {
+            accepting: true,
+            draining: false,
+            primary_region: Region::from("hkg"),
+            withdrawn: vec!["Strings".to_owned()],
+        }
+    }
+
+    #[test]
+    fn hellos_and_states_come_back_as_they_were_put() {
+        for echo in [None, Some(0), Some(u64::MAX)] {
+            let decoded = Hello::decode(&hello(echo).encode());
+            assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(echo)))));
+        }
+        assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn equal_lists_of_services_are_shared_and_others_are_read() {
+        let ours = |services: &Arc<[ServiceSpec]>| {
+            EncodedHello::new("app", &hello(None).node, 1, services, &state())
+        };
+        let theirs = hello(None);
+        let read = |ours: &EncodedHello| match Hello::decode_with(&theirs.encode(), Some(ours)) {
+            Ok(HelloOutcome::Hello(read)) => read.services,
+            other => panic!("{other:?}"),
+        };
+        assert!(Arc::ptr_eq(&read(&ours(&theirs.services)), &theirs.services));
+        assert_eq!(read(&ours(&Arc::from([]))), theirs.services);
+    }
+
+    #[test]
+    fn a_hello_of_other_versions_is_told_by_its_first_numbers() {
+        let other = |first, last| {
+            Ok(HelloOutcome::OtherVersions(IncompatiblePeer { first, last, who: None }))
+        };
+        assert_eq!(Hello::decode(&[2, 9, 0xff]), other(2, 9));
+        assert_eq!(Hello::decode(&[0, 0]), other(0, 0));
+        assert_eq!(Hello::decode(&[9, 2]), other(9, 2));
+    }
+
+    #[test]
+    fn who_says_a_hello_of_other_versions_is_known_if_it_says_so() {
+        let mut bytes = hello(None).encode();
+        bytes[..2].copy_from_slice(&[2, 3]);
+        let who = Some(("app".to_owned(), hello(None).node));
+        let stranger = IncompatiblePeer { first: 2, last: 3, who };
+        assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::OtherVersions(stranger)));
+    }
+
+    #[test]
+    fn a_hello_that_shares_a_version_is_read_and_what_it_adds_is_skipped() {
+        for versions in [[0, 1], [1, 2], [0, 9]] {
+            let mut bytes = hello(None).encode();
+            bytes[..2].copy_from_slice(&versions);
+            fields::put(60, Unknown::Skip, b"from the future", &mut bytes);
+            assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::Hello(Box::new(hello(None)))));
+        }
+    }
+
+    #[test]
+    fn a_hello_that_lacks_a_field_is_malformed() {
+        assert_eq!(Hello::decode(&[1, 1]), Err(Malformed::new("hello")));
+        assert!(State::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn garbage_gives_greetings_or_errors() {
+        let valid = [hello(None).encode(), hello(Some(300)).encode(), state().encode()];
+        garbage::feed(&valid, |bytes| {
+            let _ = Hello::decode(bytes);
+            let _ = State::decode(bytes);
+        });
+    }
+}

@@ -1,0 +1,26 @@
+//! Numbers that frames carry.
+
+use std::fmt;
+
+/// Identifies a request in one direction of a link. The caller's end counts from 1 and never reuses
+/// an id; the reply, its chunks and the cancellation carry the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestId(pub(crate) u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Identifies a method on a link: its index among the methods that the serving end listed in its
+/// hello, services in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MethodIndex(pub(crate) u64);
+
+impl MethodIndex {
+    /// The index as one into a slice; what no slice has is past its end.
+    pub(crate) fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}

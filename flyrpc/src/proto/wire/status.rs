@@ -1,0 +1,190 @@
+//! Why a call gave no value, as the serving node tells its caller.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::types::Region;
+
+/// The most bytes of text in a fault: panics and errors of user code may say anything at any length.
+const MAX_TEXT: usize = 8 << 10;
+
+/// What went wrong at the serving node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Status {
+    /// The call needs a primary node, and this one takes another region for the primary.
+    NotPrimary {
+        theirs: Region,
+    },
+    Draining,
+    Overloaded,
+    Held,
+    /// The number names no method.
+    NoMethod,
+    /// The arguments do not decode.
+    BadArguments {
+        path: String,
+        message: String,
+    },
+    /// They are larger than this node takes.
+    ArgumentsTooLarge {
+        size: u64,
+        limit: u64,
+    },
+    /// Its time was over before it started.
+    Expired,
+    /// Its time ran out while it executed.
+    TimedOut,
+    Panicked {
+        message: String,
+    },
+    ReplyTooLarge {
+        size: u64,
+        limit: u64,
+    },
+    /// The reply's `Serialize` failed.
+    BadReply {
+        path: String,
+        message: String,
+    },
+}
+
+impl Status {
+    /// A panic with this message, or as much of it as a fault holds.
+    pub(crate) fn panicked(message: String) -> Self {
+        Status::Panicked { message: shortened(message) }
+    }
+
+    /// Arguments that do not decode.
+    pub(crate) fn bad_arguments(path: &str, message: &str) -> Self {
+        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        Status::BadArguments { path, message }
+    }
+
+    /// A reply that cannot be encoded.
+    pub(crate) fn bad_reply(path: &str, message: &str) -> Self {
+        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        Status::BadReply { path, message }
+    }
+
+    /// Whether the handler may have run.
+    fn executed(&self) -> bool {
+        match self {
+            Status::NotPrimary { .. }
+            | Status::Draining
+            | Status::Overloaded
+            | Status::Held
+            | Status::NoMethod
+            | Status::BadArguments { .. }
+            | Status::ArgumentsTooLarge { .. }
+            | Status::Expired => false,
+            Status::TimedOut
+            | Status::Panicked { .. }
+            | Status::ReplyTooLarge { .. }
+            | Status::BadReply { .. } => true,
+        }
+    }
+
+    /// What a fault frame holds after the id: one byte that tells even an older caller whether the
+    /// handler may have run, and the fault.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut to = vec![u8::from(self.executed())];
+        codec::encode(self, &mut to).expect("faults always encode");
+        to
+    }
+
+    /// Reads what a fault frame holds after the id. A fault that this version does not know is an
+    /// error, which says whether the handler may have run.
+    pub(crate) fn decode(from: &[u8]) -> Result<Status, UnknownStatus> {
+        let executed = from.first() != Some(&0);
+        let status = from.get(1..).and_then(|rest| codec::decode(rest).ok());
+        status
+            .filter(|status: &Status| status.executed() == executed)
+            .ok_or(UnknownStatus { executed })
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+/// A fault of a newer version, or no fault at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownStatus {
+    /// Whether the handler may have run.
+    pub(crate) executed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::bytes::garbage;
+
+    fn statuses() -> Vec<Status> {
+        let text = |text: &str| text.to_owned();
+        vec![
+            Status::NotPrimary { theirs: Region::from("iad") },
+            Status::Draining,
+            Status::Overloaded,
+            Status::Held,
+            Status::NoMethod,
+            Status::BadArguments { path: text("note.tags[3]"), message: text("missing") },
+            Status::ArgumentsTooLarge { size: u64::MAX, limit: 1 << 25 },
+            Status::Expired,
+            Status::TimedOut,
+            Status::Panicked { message: text("oh no") },
+            Status::ReplyTooLarge { size: 1 << 40, limit: 1 << 25 },
+            Status::BadReply { path: text("x"), message: text("y") },
+        ]
+    }
+
+    #[test]
+    fn faults_come_back_and_tell_whether_the_handler_may_have_run() {
+        for status in statuses() {
+            let bytes = status.encode();
+            assert_eq!(bytes[0] == 1, status.executed(), "{status:?}");
+            assert_eq!(Status::decode(&bytes), Ok(status));
+        }
+    }
+
+    #[test]
+    fn an_unknown_fault_tells_whether_the_handler_may_have_run() {
+        for executed in [false, true] {
+            let mut bytes = vec![u8::from(executed)];
+            codec::encode(&"FromTheFuture", &mut bytes).unwrap();
+            assert_eq!(Status::decode(&bytes), Err(UnknownStatus { executed }));
+        }
+        // Nothing at all proves nothing.
+        assert_eq!(Status::decode(&[]), Err(UnknownStatus { executed: true }));
+    }
+
+    #[test]
+    fn texts_of_any_length_fit_a_frame() {
+        let text = "é".repeat(1 << 20);
+        for status in [
+            Status::panicked(text.clone()),
+            Status::bad_arguments(&text, &text),
+            Status::bad_reply(&text, &text),
+        ] {
+            let bytes = status.encode();
+            assert!(bytes.len() < 3 * MAX_TEXT, "{}", bytes.len());
+            assert_eq!(Status::decode(&bytes), Ok(status));
+        }
+    }
+
+    #[test]
+    fn garbage_never_passes_for_a_fault_that_contradicts_its_first_byte() {
+        let valid: Vec<_> = statuses().iter().map(Status::encode).collect();
+        garbage::feed(&valid, |bytes| {
+            let executed = bytes.first() != Some(&0);
+            match Status::decode(bytes) {
+                Ok(status) => assert_eq!(status.executed(), executed),
+                Err(unknown) => assert_eq!(unknown.executed, executed),
+            }
+        });
+    }
+}

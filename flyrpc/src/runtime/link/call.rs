@@ -1,0 +1,172 @@
+//! Calls over a link: from the outbox to their response, or to the end of the link.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use tokio::time::Instant;
+
+use super::handle::Link;
+use crate::proto::{
+    link::{
+        in_flight::{Progress, Response},
+        lifecycle::LinkError,
+        outbox::{GivenUp, Offset},
+    },
+    wire::{
+        frame::{self, RequestHead},
+        ids::{MethodIndex, RequestId},
+    },
+};
+
+/// A call that is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutboundCall {
+    /// Its index in the peer's table.
+    pub(crate) method: MethodIndex,
+    /// Whether it is aimed at the primary.
+    pub(crate) primary: bool,
+    /// From 1.
+    pub(crate) attempt: u32,
+    /// On this node's clock.
+    pub(crate) deadline: Instant,
+}
+
+/// The link ended before a response came.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) error: LinkError,
+    /// Whether all that it takes to start the request may have reached the socket.
+    pub(crate) sent: bool,
+}
+
+impl Link {
+    /// Sends a call for the task of `waker`, if there is room for it and the link is open. If this
+    /// returns none, not a byte of it goes out later. A long body is taken.
+    pub(crate) fn try_send(
+        self: &Arc<Self>,
+        call: OutboundCall,
+        body: &mut Vec<u8>,
+        waker: &Waker,
+    ) -> Option<PendingCall> {
+        let now = self.now();
+        let mut in_flight = self.in_flight();
+        let mut outbox = self.outbox();
+        if !self.is_open() || in_flight.is_closed() || outbox.is_full() {
+            return None;
+        }
+        let id = in_flight.add(waker);
+        let head = RequestHead {
+            id,
+            method: call.method,
+            primary: call.primary,
+            attempt: u64::from(call.attempt),
+            stamp: self.micros_at(now),
+            timeout: call.deadline.saturating_duration_since(now).as_micros() as u64,
+        };
+        let offset = outbox.request(&head, body);
+        drop((in_flight, outbox));
+        self.wake_writer();
+        Some(PendingCall { link: Arc::clone(self), id, offset, new: true, over: false })
+    }
+
+    /// Waits for room and sends a call. Dropping the future sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the link ends or drains first: then nothing was sent.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        call: OutboundCall,
+        body: &mut Vec<u8>,
+    ) -> Result<PendingCall, LinkError> {
+        loop {
+            let room = self.signals.room.notified();
+            let sent = poll_fn(|task| Poll::Ready(self.try_send(call, body, task.waker())));
+            if let Some(pending) = sent.await {
+                return Ok(pending);
+            }
+            if !self.is_open() {
+                return Err(self.error().unwrap_or(LinkError::Drained));
+            }
+            tokio::select! {
+                biased;
+                () = self.signals.end.cancelled() => {}
+                () = room => {}
+            }
+        }
+    }
+}
+
+/// A call that was sent. As a future it returns the response; dropped before, it cancels the call.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the call"]
+pub(crate) struct PendingCall {
+    link: Arc<Link>,
+    id: RequestId,
+    offset: Offset,
+    /// Whether it has not been polled since it was sent, with the waker of the task that sent it.
+    new: bool,
+    over: bool,
+}
+
+impl PendingCall {
+    /// Cancels the call. Returns whether it may have been executed: false if the peer cannot have
+    /// received all of it and never will.
+    pub(crate) fn give_up(&mut self) -> bool {
+        if std::mem::replace(&mut self.over, true) {
+            return true;
+        }
+        self.link.in_flight().remove(self.id);
+        if self.link.signals.end.is_cancelled() {
+            // What is still in the outbox stays there.
+            return self.link.sent.covers(self.offset)
+                && !self.link.outbox().holds_body_of(self.id);
+        }
+        let given_up = {
+            let mut outbox = self.link.outbox();
+            let given_up = outbox.give_up(self.id, self.offset);
+            if given_up != GivenUp::Unsent {
+                frame::put_cancel(self.id, outbox.frames());
+            }
+            given_up
+        };
+        self.link.wake_writer();
+        self.link.end_if_drained();
+        given_up == GivenUp::Sent
+    }
+}
+
+impl Future for PendingCall {
+    type Output = Result<Response, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if std::mem::take(&mut this.new) {
+            return Poll::Pending;
+        }
+        let progress = this.link.in_flight().poll(this.id, task.waker());
+        match progress {
+            Progress::Waiting => Poll::Pending,
+            Progress::Response(response) => {
+                this.over = true;
+                this.link.end_if_drained();
+                Poll::Ready(Ok(response))
+            }
+            Progress::Closed => {
+                let sent = this.give_up();
+                let error = this.link.error().unwrap_or(LinkError::Closed);
+                Poll::Ready(Err(Lost { error, sent }))
+            }
+        }
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}

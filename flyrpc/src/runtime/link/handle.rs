@@ -1,0 +1,353 @@
+//! What the node and the tasks of a link hold of it.
+//!
+//! The handle is a few state machines of [`proto::link`](crate::proto::link), each behind the short
+//! lock that it needs, and the signals between those who use them. Nothing panics while it holds one
+//! of the locks, and no code of a user runs under one.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use futures_util::future::AbortHandle;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    compat_cache::CompatCache,
+    event::{LinkEvent, LinkEventKind},
+};
+use crate::{
+    env::Env,
+    error::Refusal,
+    proto::{
+        link::{
+            in_flight::InFlight,
+            inbound::Inbound,
+            lifecycle::{Lifecycle, LinkError},
+            liveness::QuietChange,
+            outbox::Outbox,
+            sent::SentBytes,
+        },
+        routing::{Compats, Endpoint, LinkStatus},
+        wire::{
+            frame::{self, GoAway},
+            hello::State,
+        },
+    },
+    service::Request,
+    types::{NodeInfo, ServiceSpec},
+};
+
+/// The most bytes of a body of the internal service, whatever a node takes of its users': the members
+/// of a large cluster.
+pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
+
+/// Called for everything that happens to a link. Must not block.
+pub(crate) type EventSink = Box<dyn Fn(LinkEvent) + Send + Sync>;
+
+/// One end of an open connection to a node.
+pub(crate) struct Link {
+    peer: Peer,
+    /// The most bytes of a body in either direction.
+    body_limit: usize,
+    clock: LocalClock,
+    events: EventSink,
+    /// Locked after `in_flight`, where both are.
+    outbox: Mutex<Outbox>,
+    in_flight: Mutex<InFlight>,
+    inbound: Mutex<Inbound<AbortHandle>>,
+    lifecycle: Lifecycle,
+    pub(super) sent: SentBytes,
+    pub(super) signals: Signals,
+}
+
+/// What the peer announced, and how its link fares.
+struct Peer {
+    node: NodeInfo,
+    services: Arc<[ServiceSpec]>,
+    compats: CompatCache,
+    state: ArcSwap<State>,
+    /// Whether a change of `state` was announced to the node and not looked at yet.
+    state_is_news: AtomicBool,
+    /// Whether it has been silent for so long that other nodes are preferred.
+    quiet: AtomicBool,
+    /// The shortest of the last round trips in microseconds, or `u64::MAX`.
+    round_trip: AtomicU64,
+}
+
+/// This end's clock.
+struct LocalClock {
+    env: Arc<dyn Env>,
+    epoch: Instant,
+}
+
+/// What wakes those who wait on a link.
+#[derive(Default)]
+pub(super) struct Signals {
+    /// The outbox holds something to write.
+    pub(super) wake_writer: Notify,
+    /// The outbox has room again, or the link takes no more calls.
+    pub(super) room: Notify,
+    /// Cancelled at the end of the link, whatever ended it.
+    pub(super) end: CancellationToken,
+}
+
+/// What a new link starts from.
+pub(super) struct NewLink {
+    pub(super) node: NodeInfo,
+    pub(super) services: Arc<[ServiceSpec]>,
+    pub(super) state: State,
+    /// In microseconds, if it was measured in the handshake.
+    pub(super) round_trip: Option<u64>,
+    pub(super) body_limit: usize,
+    pub(super) env: Arc<dyn Env>,
+    pub(super) epoch: Instant,
+    pub(super) events: EventSink,
+}
+
+impl Link {
+    pub(super) fn new(new: NewLink) -> Self {
+        Link {
+            peer: Peer {
+                node: new.node,
+                services: new.services,
+                compats: CompatCache::default(),
+                state: ArcSwap::from_pointee(new.state),
+                state_is_news: AtomicBool::new(false),
+                quiet: AtomicBool::new(false),
+                round_trip: AtomicU64::new(new.round_trip.unwrap_or(u64::MAX)),
+            },
+            body_limit: new.body_limit,
+            clock: LocalClock { env: new.env, epoch: new.epoch },
+            events: new.events,
+            outbox: Mutex::default(),
+            in_flight: Mutex::default(),
+            inbound: Mutex::default(),
+            lifecycle: Lifecycle::default(),
+            sent: SentBytes::default(),
+            signals: Signals::default(),
+        }
+    }
+
+    /// The node at the other end.
+    pub(crate) fn peer(&self) -> &NodeInfo {
+        &self.peer.node
+    }
+
+    /// What the peer serves besides the internal service.
+    pub(crate) fn own_services(&self) -> &[ServiceSpec] {
+        self.peer.services.get(1..).unwrap_or_default()
+    }
+
+    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
+    pub(crate) fn compats<R: Request>(&self) -> Arc<Compats> {
+        self.peer.compats.get::<R>(&self.peer.node, &self.peer.services)
+    }
+
+    /// What the peer accepts now.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.peer.state.load_full()
+    }
+
+    /// To be called before [`state`](Link::state) is read after [`LinkEventKind::StateChanged`]: the
+    /// next change is announced again.
+    pub(crate) fn look_at_state(&self) {
+        self.peer.state_is_news.store(false, Ordering::Release);
+    }
+
+    /// The shortest of the last round trips.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self.peer.round_trip.load(Ordering::Relaxed) {
+            u64::MAX => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    /// Whether the peer has been silent for so long that other nodes are preferred.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.peer.quiet.load(Ordering::Relaxed)
+    }
+
+    /// Whether new requests may be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lifecycle.is_open()
+    }
+
+    /// Why the link ended, if it has.
+    pub(crate) fn error(&self) -> Option<LinkError> {
+        self.lifecycle.error().cloned()
+    }
+
+    /// The most bytes of a body that may be sent; `internal` if it is of the internal service.
+    pub(crate) fn limit(&self, internal: bool) -> usize {
+        if internal { self.body_limit.max(INTERNAL_BODY_MAX) } else { self.body_limit }
+    }
+
+    /// Announces to the peer what this node accepts now.
+    pub(crate) fn send_state(&self, state: &State) {
+        let encoded = state.encode();
+        frame::put_state(&encoded, self.outbox().frames());
+        self.wake_writer();
+    }
+
+    /// Whether replies are still on their way to a peer that is there, as far as is known.
+    pub(crate) fn is_delivering(&self) -> bool {
+        let under_way = match self.lifecycle.error() {
+            // A link that was drained is kept until the peer has read all that was written.
+            Some(error) => matches!(error, LinkError::Drained),
+            // What the socket has taken precedes this end's goodbye, which the peer answers.
+            None => {
+                !self.lifecycle.is_draining_there()
+                    || !self.inbound().is_empty()
+                    || !self.outbox().is_idle()
+            }
+        };
+        under_way && !self.is_quiet()
+    }
+
+    /// Starts no more requests and asks for none. When those in flight in both directions are
+    /// finished, the link ends.
+    pub(crate) fn drain(&self, reason: GoAway) {
+        if self.lifecycle.drain() {
+            frame::put_go_away(reason, self.outbox().frames());
+            self.wake_writer();
+        }
+        self.end_if_drained();
+    }
+
+    /// Ends the link now, once: what waits is lost, what runs is aborted, and what was not yet sent
+    /// is discarded.
+    pub(crate) fn end(&self, error: LinkError) {
+        if !self.lifecycle.end(error) {
+            return;
+        }
+        self.signals.end.cancel();
+        self.signals.room.notify_waiters();
+        self.in_flight().close();
+        let aborts = self.inbound().close();
+        aborts.iter().for_each(AbortHandle::abort);
+    }
+
+    /// Ends a link that both ends drain, once nothing is in flight. The last reply is written after
+    /// its request is finished, so what is still to be written is checked last.
+    pub(super) fn end_if_drained(&self) {
+        let finished = self.waits_for_nothing() && self.inbound().is_empty();
+        // The writer checks again when the last replies are written.
+        if finished && self.outbox().is_idle() {
+            self.end(LinkError::Drained);
+        }
+    }
+
+    /// Whether both ends drain the link and this one waits for no response.
+    pub(super) fn waits_for_nothing(&self) -> bool {
+        self.lifecycle.is_draining_at_both_ends() && self.in_flight().is_empty()
+    }
+
+    /// Whether several calls are in flight, whose frames may go out in one write.
+    pub(super) fn is_shared(&self) -> bool {
+        self.in_flight().len() + self.inbound().len() > 1
+    }
+
+    /// The peer accepts other calls than before.
+    pub(super) fn on_state(self: &Arc<Self>, state: State) {
+        if **self.peer.state.load() != state {
+            self.peer.state.store(Arc::new(state));
+            if !self.peer.state_is_news.swap(true, Ordering::AcqRel) {
+                self.announce(LinkEventKind::StateChanged);
+            }
+        }
+    }
+
+    /// The peer starts no more requests.
+    pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
+        if !self.lifecycle.on_go_away(reason == GoAway::Leaving) {
+            return;
+        }
+        // Calls that wait for room must look for another link.
+        self.signals.room.notify_waiters();
+        self.announce(LinkEventKind::GoAway(reason));
+        self.drain(GoAway::Replaced);
+    }
+
+    pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {
+        self.peer.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
+        self.announce(LinkEventKind::QuietChanged);
+    }
+
+    /// A round trip was measured, in microseconds.
+    pub(super) fn on_round_trip(&self, round_trip: u64) {
+        self.peer.round_trip.store(round_trip, Ordering::Relaxed);
+    }
+
+    pub(super) fn announce(self: &Arc<Self>, kind: LinkEventKind) {
+        (self.events)(LinkEvent { link: Arc::clone(self), kind });
+    }
+
+    /// Now, on this end's clock.
+    pub(super) fn now(&self) -> Instant {
+        self.clock.env.now()
+    }
+
+    /// `instant` in microseconds since the link was made.
+    pub(super) fn micros_at(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.clock.epoch).as_micros() as u64
+    }
+
+    /// Lets what is queued go out.
+    pub(super) fn wake_writer(&self) {
+        self.signals.wake_writer.notify_one();
+    }
+
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        lock(&self.outbox)
+    }
+
+    pub(super) fn in_flight(&self) -> MutexGuard<'_, InFlight> {
+        lock(&self.in_flight)
+    }
+
+    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<AbortHandle>> {
+        lock(&self.inbound)
+    }
+}
+
+impl Endpoint for Arc<Link> {
+    fn standing(&self, service: &str) -> LinkStatus {
+        if !self.is_open() {
+            return LinkStatus::Lost;
+        }
+        let state = self.peer.state.load();
+        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
+        if state.draining && !internal {
+            return LinkStatus::NotAccepting(Refusal::Draining);
+        }
+        if (!state.accepting || state.withdrawn.iter().any(|name| name == service)) && !internal {
+            return LinkStatus::NotAccepting(Refusal::Held);
+        }
+        if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Link::round_trip(self)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("peer", &self.peer.node)
+            .field("ended", &self.lifecycle.error())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing panics while it holds one of these locks, so a poisoned one is still sound.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

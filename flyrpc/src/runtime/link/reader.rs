@@ -1,0 +1,348 @@
+//! The task that reads a link: takes frames apart, completes calls, starts requests, answers pings,
+//! and notices when the peer falls silent.
+
+use std::{collections::VecDeque, pin::pin, sync::Arc, task::Waker, time::Duration};
+
+use bytes::{BufMut, Bytes};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+use super::{
+    event::LinkEventKind,
+    handle::Link,
+    request::{Admitted, InboundRequest, RequestHandler},
+    transport::{FrameReader, Received},
+};
+use crate::{
+    codec::bytes::Malformed,
+    env::yield_once,
+    proto::{
+        link::{
+            assembler::Assembler,
+            clock::LinkClock,
+            gate::{Gate, Released},
+            in_flight::Response,
+            lifecycle::LinkError,
+            liveness::{Liveness, SILENT_HEARTBEATS},
+        },
+        wire::{
+            frame::{self, Body, BodyOf, Frame, RequestHead},
+            hello::State,
+            ids::RequestId,
+            status::Status,
+        },
+    },
+};
+
+/// After this many reads in a row, other tasks run.
+const YIELD_EVERY_READS: usize = 16;
+
+/// After this many responses, the tasks that waited for them run.
+const YIELD_EVERY_RESPONSES: usize = 16;
+
+/// Reads until the link ends.
+pub(super) async fn run<H: RequestHandler>(
+    link: Arc<Link>,
+    mut from: FrameReader,
+    clock: LinkClock,
+    handler: Arc<H>,
+    heartbeat: Duration,
+) {
+    let mut ticks = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
+    // A process that was suspended must not conclude from its late ticks that the peer was silent.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reader = Reader {
+        link: &link,
+        handler: &handler,
+        gate: Gate::new(clock),
+        liveness: Liveness::new(heartbeat),
+        requests: Assembler::default(),
+        replies: Assembler::default(),
+        responses: VecDeque::new(),
+        wakers: Vec::new(),
+    };
+    let error = reader.run(&mut from, &mut ticks).await;
+    reader.complete_calls().await;
+    drop(reader);
+    link.end(error);
+    if matches!(link.error(), Some(LinkError::Drained)) {
+        // Boxed: no other link should have room for it.
+        Box::pin(from.linger(heartbeat * SILENT_HEARTBEATS)).await;
+    }
+    link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
+}
+
+/// What the reader knows beyond the shared handle: state machines that nobody else touches.
+struct Reader<'a, H: RequestHandler> {
+    link: &'a Arc<Link>,
+    handler: &'a Arc<H>,
+    gate: Gate<Admitted<H::Permit>>,
+    liveness: Liveness,
+    /// Requests whose bodies are not complete yet.
+    requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
+    /// Replies whose bodies are not complete yet.
+    replies: Assembler<()>,
+    /// Responses that are complete, until their calls are woken.
+    responses: VecDeque<(RequestId, Response)>,
+    /// Empty, except while calls are woken.
+    wakers: Vec<Waker>,
+}
+
+impl<H: RequestHandler> Reader<'_, H> {
+    async fn run(&mut self, from: &mut FrameReader, ticks: &mut Interval) -> LinkError {
+        match self.until_ended(from, ticks).await {
+            Ok(()) => LinkError::Closed,
+            Err(error) => error,
+        }
+    }
+
+    async fn until_ended(
+        &mut self,
+        from: &mut FrameReader,
+        ticks: &mut Interval,
+    ) -> Result<(), LinkError> {
+        self.on_frames(from)?;
+        self.settle().await?;
+        // One registration for many reads, rather than one for each.
+        let mut ended = pin!(self.link.signals.end.cancelled());
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = &mut ended => return Ok(()),
+                _ = ticks.tick() => {
+                    self.on_heartbeat(from)?;
+                    continue;
+                }
+                received = from.read() => received?,
+            };
+            self.on_received(received)?;
+            let mut pong = self.on_frames(from)?;
+            if pong || received.more {
+                pong = self.drain(from, pong).await?;
+            }
+            if pong && self.gate.has_held() {
+                let now = self.link.now();
+                let released = self.gate.release(self.link.micros_at(now))?;
+                self.start(now, released);
+            }
+            self.settle().await?;
+        }
+    }
+
+    /// Reads all that is buffered already before anything starts, cancellations and resets included.
+    /// Returns whether a pong was there, after which held requests may start too.
+    async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
+        let (mut total, mut reads) = (0, 0);
+        while total < self.gate.drain_limit(pong) {
+            let Some(received) = from.try_read() else { break };
+            let received = received?;
+            total += received.count;
+            reads += 1;
+            self.on_received(received)?;
+            pong |= self.on_frames(from)?;
+            if reads % YIELD_EVERY_READS == 0 {
+                tokio::task::yield_now().await;
+                if self.link.signals.end.is_cancelled() {
+                    break;
+                }
+            }
+        }
+        Ok(pong)
+    }
+
+    /// Starts complete requests, and completes calls.
+    async fn settle(&mut self) -> Result<(), Malformed> {
+        if self.gate.has_ready() {
+            let now = self.link.now();
+            let released = self.gate.open(self.link.micros_at(now))?;
+            self.start(now, released);
+        }
+        self.complete_calls().await;
+        Ok(())
+    }
+
+    /// Starts what the gate let out, and refuses what its callers have given up.
+    fn start(&mut self, now: Instant, released: Released<Admitted<H::Permit>>) {
+        let Released { start, expired, needs_ping } = released;
+        if needs_ping {
+            self.ping();
+        }
+        expired.into_iter().for_each(|admitted| admitted.request.refuse(&Status::Expired));
+        if !start.is_empty() {
+            self.handler.start(self.link, now, start);
+        }
+    }
+
+    /// Wakes calls whose responses are complete.
+    async fn complete_calls(&mut self) {
+        while !self.responses.is_empty() {
+            let some = self.responses.len().min(YIELD_EVERY_RESPONSES);
+            {
+                let mut in_flight = self.link.in_flight();
+                let responses = self.responses.drain(..some);
+                let complete = |(id, response)| in_flight.complete(id, response);
+                self.wakers.extend(responses.filter_map(complete));
+            }
+            self.wakers.drain(..).for_each(Waker::wake);
+            if !self.responses.is_empty() {
+                // They may call again, and what they send go out, while the next are woken.
+                yield_once().await;
+            }
+        }
+    }
+
+    fn on_received(&mut self, received: Received) -> Result<(), LinkError> {
+        if received.count == 0 {
+            // The other end may notice first that there is nothing left to do.
+            let drained = self.link.waits_for_nothing();
+            return Err(if drained { LinkError::Drained } else { LinkError::Closed });
+        }
+        if let Some(change) = self.liveness.on_received() {
+            self.link.on_quiet_change(change);
+        }
+        Ok(())
+    }
+
+    fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
+        if from.is_empty() {
+            from.shrink();
+            let mut outbox = self.link.outbox();
+            if outbox.is_empty() {
+                outbox.shrink();
+            }
+        }
+        if let Some(change) = self.liveness.on_heartbeat()? {
+            self.link.on_quiet_change(change);
+        }
+        self.ping();
+        Ok(())
+    }
+
+    fn ping(&self) {
+        frame::put_ping(self.micros(), self.link.outbox().frames());
+        self.link.wake_writer();
+    }
+
+    fn micros(&self) -> u64 {
+        self.link.micros_at(self.link.now())
+    }
+
+    /// Handles the whole frames that are buffered, and returns whether a pong was among them.
+    fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
+        let (frames, rest) = from.take_frames();
+        let mut pong = false;
+        let mut done = 0;
+        while let Some((frame, length)) = frame::split(&frames[done..])? {
+            let frame = frame::decode(frame)?;
+            pong |= matches!(frame, Frame::Pong { .. });
+            self.on_frame(frame, &frames)?;
+            done += length;
+        }
+        rest?;
+        if self.link.outbox().is_overflowing() {
+            return Err(LinkError::OutboxOverflow);
+        }
+        Ok(pong)
+    }
+
+    /// Handles a frame, which is a part of `frames`.
+    fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
+        match frame {
+            Frame::Void => {}
+            Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
+            Frame::Request(head, body) => self.on_request(head, body, frames),
+            Frame::Reply { id, body: Body::Whole(body) } => {
+                self.on_response(id, Response::Reply(frames.slice_ref(body)));
+            }
+            Frame::Reply { id, body: Body::Chunked(size) } => self.on_long_reply(id, size),
+            Frame::Status { id, status } => {
+                self.on_response(id, Response::Status(frames.slice_ref(status)));
+            }
+            Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Reply, id, bytes } => self.on_reply_chunk(id, bytes)?,
+            Frame::Cancel { id } => self.on_cancel(id),
+            Frame::Ping { stamp } => {
+                let now = self.micros();
+                self.gate.on_ping(now, stamp);
+                frame::put_pong(stamp, now, self.link.outbox().frames());
+                self.link.wake_writer();
+            }
+            Frame::Pong { echo, stamp } => {
+                self.gate.on_pong(self.micros(), echo, stamp);
+                self.liveness.on_pong();
+                if let Some(round_trip) = self.gate.round_trip() {
+                    self.link.on_round_trip(round_trip);
+                }
+            }
+            Frame::State(state) => self.link.on_state(State::decode(state)?),
+            Frame::GoAway { reason } => self.link.on_go_away(reason),
+        }
+        Ok(())
+    }
+
+    fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
+        self.gate.on_request(&head);
+        // A repeated id is a faulty peer's; the second request is ignored.
+        let Some((request, others)) = InboundRequest::begin(self.link, head.id) else { return };
+        let permit = match self.handler.admit(&head, body.size(), others) {
+            Ok(permit) => permit,
+            Err(status) => return request.refuse(&status),
+        };
+        let admitted = Admitted {
+            permit,
+            request,
+            attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
+            body: Bytes::new(),
+        };
+        match body {
+            Body::Whole(bytes) => {
+                let body = frames.slice_ref(bytes);
+                self.gate.push(&head, Admitted { body, ..admitted });
+            }
+            Body::Chunked(size) => self.requests.begin(head.id, size, (head, admitted)),
+        }
+    }
+
+    fn on_request_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
+        // Chunks of a request that was refused or cancelled may still arrive.
+        let Some(mut to) = self.requests.destination(id, chunk.len())? else { return Ok(()) };
+        to.put_slice(chunk);
+        if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
+            self.gate.push(&head, Admitted { body, ..admitted });
+        }
+        Ok(())
+    }
+
+    fn on_cancel(&mut self, id: RequestId) {
+        // Dropped where it waits, a request is finished; else its handler has it.
+        if self.gate.remove(id).is_none() && self.requests.remove(id).is_none() {
+            self.link.on_cancel(id);
+        }
+    }
+
+    fn on_response(&mut self, id: RequestId, response: Response) {
+        self.replies.remove(id);
+        self.responses.push_back((id, response));
+    }
+
+    fn on_long_reply(&mut self, id: RequestId, size: u64) {
+        if !self.link.in_flight().expects(id) {
+            return;
+        }
+        if size > self.link.limit(true) as u64 {
+            return self.on_response(id, Response::TooLarge(size));
+        }
+        self.replies.begin(id, size, ());
+    }
+
+    fn on_reply_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
+        // Chunks of a reply that nobody waits for any more may still arrive.
+        let Some(mut to) = self.replies.destination(id, chunk.len())? else { return Ok(()) };
+        to.put_slice(chunk);
+        if let Some(((), body)) = self.replies.take_complete(id) {
+            self.on_response(id, Response::Reply(body));
+        } else if !self.link.in_flight().expects(id) {
+            self.replies.remove(id);
+        }
+        Ok(())
+    }
+}

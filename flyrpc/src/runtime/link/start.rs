@@ -1,0 +1,45 @@
+//! Makes a connection a link, and starts its two tasks.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    handle::{EventSink, Link, NewLink},
+    handshake::Handshaken,
+    reader,
+    request::RequestHandler,
+    transport::{FrameReader, FrameWriter},
+    writer,
+};
+use crate::env::Env;
+
+/// What a link needs of the node that it belongs to.
+pub(crate) struct LinkParams<H> {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) handler: Arc<H>,
+    pub(crate) events: EventSink,
+    pub(crate) heartbeat: Duration,
+    pub(crate) max_body: usize,
+}
+
+/// Starts a link on an established connection. Its tasks end with the link.
+pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<H>) -> Arc<Link> {
+    let Handshaken { stream, hello, epoch, clock, leftover, first_frames, .. } = handshaken;
+    let link = Arc::new(Link::new(NewLink {
+        node: hello.node,
+        services: hello.services,
+        state: hello.state,
+        round_trip: clock.round_trip(),
+        body_limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
+        env: Arc::clone(&node.env),
+        epoch,
+        events: node.events,
+    }));
+    link.outbox().frames().extend_from_slice(&first_frames);
+    link.flush();
+    let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer));
+    let from = FrameReader::new(stream.reader, leftover);
+    let reader = reader::run(Arc::clone(&link), from, clock, node.handler, node.heartbeat);
+    node.env.spawn(Box::pin(writer));
+    node.env.spawn(Box::pin(reader));
+    link
+}

@@ -1,0 +1,11 @@
+//! Tasks, sockets and locks: what drives the state machines of `proto`.
+
+pub(crate) mod builder;
+pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod context;
+pub(crate) mod link;
+pub(crate) mod node;
+pub mod private;
+pub(crate) mod server;
+pub(crate) mod shared;

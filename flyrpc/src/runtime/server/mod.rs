@@ -1,0 +1,19 @@
+//! The serving side of a call: which services this node has, and the life of a request from its
+//! admission to its response.
+
+mod admission;
+mod executor;
+mod handler;
+mod handler_future;
+mod inline_policy;
+mod plain_tarpc;
+mod registry;
+mod server;
+
+pub use self::plain_tarpc::serve_tarpc;
+pub(crate) use self::{
+    admission::Limits,
+    handler_future::{Ended, Execution, HandlerFuture, catch_panic},
+    inline_policy::FIRST as INLINE_AFTER,
+    server::Server,
+};

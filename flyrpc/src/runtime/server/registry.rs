@@ -1,0 +1,96 @@
+//! Which services this node has, and their methods by index.
+
+use std::{any::Any, sync::Arc};
+
+use super::inline_policy::InlinePolicy;
+use crate::{error::StartError, service::Service, types::ServiceSpec};
+
+/// The services of a node, the first of which is the internal one.
+pub(super) struct Registry {
+    services: Vec<Arc<dyn Service>>,
+    specs: Arc<[ServiceSpec]>,
+    locals: Vec<Box<dyn Any + Send + Sync>>,
+    /// By the index that a method has on every link.
+    methods: Vec<ServedMethod>,
+}
+
+#[derive(Debug)]
+pub(super) struct ServedMethod {
+    service: usize,
+    /// Its index within the service.
+    pub(super) method: usize,
+    pub(super) primary: bool,
+    pub(super) detached: bool,
+    pub(super) inline_policy: InlinePolicy,
+}
+
+impl ServedMethod {
+    /// Whether it is of the internal service.
+    pub(super) fn is_internal(&self) -> bool {
+        self.service == 0
+    }
+}
+
+impl Registry {
+    /// # Errors
+    ///
+    /// If two services have one name.
+    pub(super) fn new(
+        services: Vec<Arc<dyn Service>>,
+        inline_after: u32,
+    ) -> Result<Self, StartError> {
+        let specs: Arc<[ServiceSpec]> = services.iter().map(|service| service.spec()).collect();
+        for (at, spec) in specs.iter().enumerate() {
+            if let Some(first) = specs[..at].iter().position(|first| first.name == spec.name) {
+                return Err(StartError::DuplicateService {
+                    name: spec.name.clone(),
+                    first: services[first].type_name(),
+                    second: services[at].type_name(),
+                });
+            }
+        }
+        let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
+            spec.methods.iter().enumerate().map(move |(method, spec)| ServedMethod {
+                service,
+                method,
+                primary: spec.primary,
+                detached: spec.detached,
+                inline_policy: InlinePolicy::new(inline_after),
+            })
+        });
+        Ok(Registry {
+            methods: methods.collect(),
+            locals: services.iter().map(|service| service.local()).collect(),
+            services,
+            specs,
+        })
+    }
+
+    pub(super) fn specs(&self) -> &Arc<[ServiceSpec]> {
+        &self.specs
+    }
+
+    /// The method with this index, if there is one.
+    pub(super) fn method(&self, index: usize) -> Option<&ServedMethod> {
+        self.methods.get(index)
+    }
+
+    /// What implements a method.
+    pub(super) fn implementation(&self, method: &ServedMethod) -> &dyn Service {
+        &*self.services[method.service]
+    }
+
+    /// The wire name of the service that a method belongs to.
+    pub(super) fn service_name(&self, method: &ServedMethod) -> &str {
+        &self.specs[method.service].name
+    }
+
+    /// The service called `name`, its spec, and its local handler.
+    pub(super) fn find(
+        &self,
+        name: &str,
+    ) -> Option<(&Arc<dyn Service>, &ServiceSpec, &(dyn Any + Send + Sync))> {
+        let at = self.specs.iter().position(|spec| spec.name == name)?;
+        Some((&self.services[at], &self.specs[at], &*self.locals[at]))
+    }
+}
