@@ -95,8 +95,6 @@ mod types;
 
 #[doc(hidden)]
 pub mod __membership;
-#[doc(hidden)]
-pub mod __routing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;

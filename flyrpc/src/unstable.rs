@@ -2,7 +2,18 @@
 //!
 //! Exempt from semantic versioning: anything here can change or disappear in any release.
 
-use crate::runtime::{builder::NodeBuilder, server::INLINE_AFTER};
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    proto::{
+        routing::{Choice, Compat, Endpoint, Entry, LinkStatus, Pick, Table, draw},
+        wire::ids::MethodIndex,
+    },
+    runtime::{builder::NodeBuilder, server::INLINE_AFTER},
+    types::{NodeId, NodeInfo, Region},
+};
 
 /// Which handlers run inline, one after another in the task of the link, rather than each in a task
 /// of its own.
@@ -26,5 +37,62 @@ impl NodeBuilder {
             InlineMode::Never => u32::MAX,
         };
         self
+    }
+}
+
+/// The routing table of a region, all of whose nodes can take a call, without the nodes.
+#[allow(missing_debug_implementations, reason = "a table of thousands shows nothing")]
+pub struct Routing {
+    region: Region,
+    table: ArcSwap<Table<Open>>,
+    entries: Vec<Arc<Entry<Open>>>,
+}
+
+/// A link over which calls can be sent.
+#[derive(Debug, Clone)]
+struct Open;
+
+impl Endpoint for Open {
+    fn standing(&self, _service: &str) -> LinkStatus {
+        LinkStatus::Good
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Routing {
+    /// A table of `nodes` nodes, inserted one after the other.
+    pub fn new(nodes: u16) -> Self {
+        let region = Region::from("hkg");
+        let entry = |place: u16| {
+            let id = NodeId::new(format!("node-{place}"), place.into());
+            let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], place).into());
+            Arc::new(Entry { info, link: Some(Open), lost: false, other_protocol: false })
+        };
+        let entries: Vec<_> = (0..nodes).map(entry).collect();
+        let mut table = Table::empty();
+        entries.iter().for_each(|entry| table.insert(Arc::clone(entry)));
+        Routing { region: region.clone(), table: ArcSwap::from_pointee(table), entries }
+    }
+
+    /// Picks a node as a call to the region does; `random` decides which. Returns whether there is one.
+    pub fn pick(&self, random: u64) -> bool {
+        let fits = |_: &Open| Compat::Yes { number: MethodIndex(3), unlisted: Box::default() };
+        let pick = Pick { service: "Strings", fit: fits, tried: &[], nearest: false, random };
+        let table = self.table.load();
+        matches!(draw(table.region(&self.region), &pick), Choice::Send(_))
+    }
+
+    /// Publishes a table in which the entry of one node was replaced, as every change does.
+    ///
+    /// # Panics
+    ///
+    /// If there are no nodes.
+    pub fn change(&self, turn: usize) {
+        let mut table = Table::clone(&self.table.load());
+        table.insert(Arc::new(Entry::clone(&self.entries[turn % self.entries.len()])));
+        self.table.store(Arc::new(table));
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::flyrpc::__routing::Picking;
+use ::flyrpc::unstable::Routing;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ const BETWEEN_CHANGES: Duration = Duration::from_millis(1);
 
 /// Does something `times` times with a table of so many nodes, and returns what that took.
 pub(super) fn repeat(doing: Doing, nodes: u16, times: u64) -> Result<Duration> {
-    let table = Picking::new(nodes);
+    let table = Routing::new(nodes);
     let picks = || {
         let start = Instant::now();
         let picked = (0..times).filter(|&random| black_box(&table).pick(random)).count();
@@ -38,7 +38,7 @@ pub(super) fn repeat(doing: Doing, nodes: u16, times: u64) -> Result<Duration> {
     };
     let start = Instant::now();
     match doing {
-        Doing::Build => (0..times).for_each(|_| drop(black_box(Picking::new(nodes)))),
+        Doing::Build => (0..times).for_each(|_| drop(black_box(Routing::new(nodes)))),
         Doing::Change => (0..times).for_each(|turn| table.change(turn as usize)),
         Doing::Pick => return picks(),
         Doing::PickWhileItChanges => {
