@@ -93,8 +93,6 @@ mod service;
 mod telemetry;
 mod types;
 
-#[doc(hidden)]
-pub mod __membership;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;

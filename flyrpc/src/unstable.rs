@@ -15,6 +15,11 @@ use crate::{
     types::{NodeId, NodeInfo, Region},
 };
 
+/// The membership without nodes around it, in simulated clusters larger than could be run.
+pub mod sim {
+    pub use crate::proto::membership::sim::{Boot, Ledger, Network, Sim, Traffic};
+}
+
 /// Which handlers run inline, one after another in the task of the link, rather than each in a task
 /// of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ pub(super) const MAX_EXTRA: usize = 64;
 
 /// What makes a node, or its cluster, unfit to be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// The node's name is longer than 64 bytes, or empty.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,

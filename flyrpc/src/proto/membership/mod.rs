@@ -23,6 +23,8 @@ mod settings;
 mod sync;
 mod timers;
 
+#[cfg(any(test, feature = "unstable"))]
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +44,7 @@ use self::{
 };
 use crate::types::NodeInfo;
 
-pub use self::{identity::Unfit, listing::Event, settings::Settings, sync::MemberState};
+pub(crate) use self::{identity::Unfit, listing::Event, settings::Settings, sync::MemberState};
 
 type Gossip = Foca<Identity, PostcardCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
@@ -58,22 +60,22 @@ const LEAVE_ROUNDS: usize = 2;
 
 /// What happened so far, for telemetry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub(crate) struct Counters {
     /// Datagrams ignored because they are no gossip of this cluster and version.
-    pub foreign: u64,
+    pub(crate) foreign: u64,
     /// Datagrams ignored because they were malformed, this node's own, or one member too many.
-    pub ignored: u64,
+    pub(crate) ignored: u64,
     /// Steps that foca refused.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// How often this node had to renew its identity.
-    pub renewals: u64,
+    pub(crate) renewals: u64,
 }
 
 /// The members of a cluster as one node sees them.
 ///
 /// Drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after every
 /// other call that takes `&mut self`.
-pub struct Membership {
+pub(crate) struct Membership {
     gossip: Gossip,
     /// The seed of the gossip's random choices.
     seed: u64,
@@ -99,7 +101,12 @@ impl Membership {
     /// # Errors
     ///
     /// A node that could not be gossiped about: see [`Unfit`].
-    pub fn new(me: &NodeInfo, settings: Settings, seed: u64, now: Duration) -> Result<Self, Unfit> {
+    pub(crate) fn new(
+        me: &NodeInfo,
+        settings: Settings,
+        seed: u64,
+        now: Duration,
+    ) -> Result<Self, Unfit> {
         let identity = Identity::new(me, settings.protocol)?;
         let envelope = Envelope::new(&settings.cluster)?;
         let config = settings.config(1, envelope.overhead());
@@ -120,7 +127,7 @@ impl Membership {
     }
 
     /// Takes a datagram from the network, whatever it is.
-    pub fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
+    pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
         self.advance(now);
         if self.left {
             return;
@@ -132,7 +139,7 @@ impl Membership {
     }
 
     /// Does what is due at `now`.
-    pub fn handle_timeout(&mut self, now: Duration) {
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
         while let Some(timer) = self.timers.pop(self.now) {
             if matches!(timer, Timer::PeriodicGossip(_)) {
@@ -145,17 +152,17 @@ impl Membership {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something else happens before.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
         self.timers.next().map(|due| due + self.stalled)
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
     }
 
     /// The next change of [`members`](Self::members).
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.listing.pop()
     }
 
@@ -167,17 +174,17 @@ impl Membership {
 
     /// Whether no other member is known alive. Then nothing happens until a datagram arrives or an
     /// exchange brings members.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.gossip.num_members() == 0
     }
 
     /// What happened so far.
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.counters
     }
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
-    pub fn digests(&self) -> Vec<u64> {
+    pub(crate) fn digests(&self) -> Vec<u64> {
         let mut digests = self.listing.digests().clone();
         let me = self.gossip.identity();
         digests.toggle(me.node(), me.bump());
@@ -185,7 +192,7 @@ impl Membership {
     }
 
     /// The members, this node included, that a peer with the digests `theirs` may see otherwise.
-    pub fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
+    pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
         if ours == theirs {
             return Vec::new();
@@ -204,7 +211,7 @@ impl Membership {
 
     /// Takes over what a peer's [`difference`](Self::difference) says, as far as it can be
     /// believed.
-    pub fn apply(&mut self, now: Duration, states: &[MemberState]) {
+    pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.left || states.is_empty() {
             return;
@@ -244,7 +251,7 @@ impl Membership {
 
     /// Tells members that this node leaves. Afterwards it takes part no more: it ignores what comes
     /// in, and emits nothing after what is to be polled now.
-    pub fn leave(&mut self, now: Duration) {
+    pub(crate) fn leave(&mut self, now: Duration) {
         self.advance(now);
         if self.left {
             return;

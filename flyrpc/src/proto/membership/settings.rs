@@ -10,41 +10,41 @@ use foca::{Config, PeriodicParams};
 /// How a node gossips. The defaults suit clusters that span the world: they were chosen in
 /// simulations of 10 regions with 1 % loss. The program `large_clusters` shows what comes of them.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The version of the links' protocol, told to the others.
-    pub protocol: u32,
+    pub(crate) protocol: u32,
     /// How often a member is probed. Keep it above `probe_rtt` and two of the longest round trips:
     /// 1 s gave 1,608 needless rejoins in 5 minutes at 1,000 nodes.
-    pub probe_period: Duration,
+    pub(crate) probe_period: Duration,
     /// How long a probe may take before others are asked to probe too.
-    pub probe_rtt: Duration,
+    pub(crate) probe_rtt: Duration,
     /// How many others are asked to.
-    pub indirect_probes: usize,
+    pub(crate) indirect_probes: usize,
     /// How long a suspect of a cluster of up to ten has to refute; times log10 of the nodes beyond.
-    pub suspicion: Duration,
+    pub(crate) suspicion: Duration,
     /// How often news is passed on, if there is any.
-    pub gossip_period: Duration,
+    pub(crate) gossip_period: Duration,
     /// To how many members.
-    pub gossip_fanout: usize,
+    pub(crate) gossip_fanout: usize,
     /// How often one random member is asked for members.
-    pub announce_period: Duration,
+    pub(crate) announce_period: Duration,
     /// How often members held down are called, in case they are back.
-    pub recall_period: Duration,
+    pub(crate) recall_period: Duration,
     /// How many of them.
-    pub recall_fanout: usize,
+    pub(crate) recall_fanout: usize,
     /// How long a member that went down is remembered. Until then old news cannot revive it.
-    pub keep_down: Duration,
+    pub(crate) keep_down: Duration,
     /// The size of a datagram, in bytes; held between 1,000 and 60,000.
-    pub max_datagram: usize,
+    pub(crate) max_datagram: usize,
     /// How many members are known at most, those down included. Further ones are ignored.
-    pub max_members: usize,
+    pub(crate) max_members: usize,
 }
 
 impl Settings {
     /// The default settings for the cluster called `cluster`.
-    pub fn new(cluster: impl Into<String>) -> Self {
+    pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
             protocol: 1,

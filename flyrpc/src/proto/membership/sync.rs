@@ -30,7 +30,7 @@ const MAX_CALLS: usize = 16;
 
 /// What a node says of one member. Fields of later versions are ignored; absent ones have defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberState {
+pub(crate) struct MemberState {
     name: String,
     boot: u64,
     region: String,
