@@ -1,4 +1,4 @@
-//! What several of this package's targets share: randomized fault testing. The tests themselves are
-//! in `it/` (behaviour) and `ui/` (diagnostics).
+//! Randomized fault testing, which several targets of this package share. The tests are in `it/`
+//! (behavior) and `ui/` (diagnostics).
 
 pub mod chaos;

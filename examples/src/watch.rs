@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flyrpc::{Event, Node, NodeInfo, PeerState};
-use futures_util::{StreamExt, stream::BoxStream};
+use flyrpc::{Event, Events, Node, NodeInfo, PeerState};
 
 /// How long anything may take to be noticed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +45,7 @@ pub async fn until(node: &Node, what: &str, is_so: impl Fn() -> bool) -> io::Res
 ///
 /// If that takes too long; the error says what `what` is.
 pub async fn event(
-    events: &mut BoxStream<'static, Event>,
+    events: &mut Events,
     what: &str,
     wanted: impl Fn(&Event) -> bool,
 ) -> io::Result<Duration> {
@@ -55,11 +54,7 @@ pub async fn event(
     Ok(start.elapsed())
 }
 
-async fn next(
-    events: &mut BoxStream<'static, Event>,
-    what: &str,
-    within: Duration,
-) -> io::Result<Event> {
+async fn next(events: &mut Events, what: &str, within: Duration) -> io::Result<Event> {
     let late = || io::Error::other(format!("no sign of {what} within {PATIENCE:?}"));
     let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
     event.ok_or_else(late)

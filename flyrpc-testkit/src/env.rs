@@ -1,4 +1,4 @@
-//! One host of the simulated network, as the programs on it see the world.
+//! The environment of the programs on one host of the simulated network.
 
 use std::{
     fmt, io,
@@ -11,27 +11,28 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    net::{Core, HostId, Shared, SimDatagram, SimListener, connect},
+    net::{Boot, Core, HostId, Shared, SimDatagram, SimListener, connect},
     rng::Rng,
     task::HostTask,
 };
 
-/// The world of one boot of one simulated host.
+/// The runtime environment of one boot of one simulated host.
 ///
-/// Once the host has crashed, all of it fails with [`NetworkDown`](io::ErrorKind::NetworkDown), and
-/// tasks are dropped unpolled, also after a restart, which gives a new environment.
+/// Once the host has crashed, every operation fails with [`NetworkDown`](io::ErrorKind::NetworkDown),
+/// and tasks are dropped without a poll. A restart does not change that: it returns a new
+/// environment.
 #[derive(Clone)]
 pub struct SimEnv {
     shared: Arc<Shared>,
     host: HostId,
-    boot: u64,
-    /// Of this boot alone: what an earlier one still draws must not change what this one does.
+    boot: Boot,
+    /// One per boot: draws by an earlier boot must not change this one's run.
     rng: Arc<Mutex<Rng>>,
 }
 
 impl SimEnv {
-    pub(crate) fn new(shared: Arc<Shared>, host: HostId, boot: u64) -> Self {
-        let rng = shared.lock().rng(host, boot);
+    pub(crate) fn new(shared: Arc<Shared>, host: HostId, boot: Boot) -> Self {
+        let rng = shared.lock().host_rng(host, boot);
         SimEnv { shared, host, boot, rng: Arc::new(Mutex::new(rng)) }
     }
 
@@ -50,7 +51,7 @@ impl SimEnv {
         self.shared.lock().host_ip(self.host)
     }
 
-    /// The host's address with `port`: where a node on it would listen, and others would find it.
+    /// The host's address with `port`.
     pub fn addr(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip(), port)
     }
@@ -59,12 +60,16 @@ impl SimEnv {
         &self.shared
     }
 
-    pub(crate) fn host_and_boot(&self) -> (HostId, u64) {
+    pub(crate) fn host_and_boot(&self) -> (HostId, Boot) {
         (self.host, self.boot)
     }
 
-    /// Acts for a program on the host.
-    pub(crate) fn act<R>(
+    /// Calls `act` on behalf of a program on the host.
+    ///
+    /// # Errors
+    ///
+    /// Those of `act`, or that this boot has crashed.
+    pub(crate) fn with_host<R>(
         &self,
         act: impl FnOnce(&mut Core, HostId) -> io::Result<R>,
     ) -> io::Result<R> {
@@ -77,7 +82,7 @@ impl SimEnv {
 
 impl Env for SimEnv {
     fn now(&self) -> Instant {
-        self.shared.lock().clock(self.host, Instant::now())
+        self.shared.lock().host_clock(self.host, Instant::now())
     }
 
     /// # Panics
@@ -110,13 +115,13 @@ impl Env for SimEnv {
     }
 
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
-        let addrs = self.act(|core, _| core.resolve(name));
+        let addrs = self.with_host(|core, _| core.resolve(name));
         Box::pin(async move { addrs })
     }
 }
 
 impl fmt::Debug for SimEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimEnv({} in {}, boot {})", self.name(), self.region(), self.boot)
+        write!(f, "SimEnv({} in {}, boot {})", self.name(), self.region(), self.boot.0)
     }
 }

@@ -1,12 +1,12 @@
-//! How long a message takes from one region to another and back: a table of measured round trips,
-//! an estimate by distance for other known places, and what a test sets itself.
+//! Round trips between regions: a table of measured ones, an estimate by distance for other known
+//! regions, and the values that a test sets.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use flyrpc::Region;
 
 /// The round trip between two hosts of one region, unless set otherwise.
-const WITHIN_A_REGION: Duration = Duration::from_millis(1);
+const INTRA_REGION: Duration = Duration::from_millis(1);
 
 /// Earth's mean radius.
 const EARTH_KM: f64 = 6371.0;
@@ -30,8 +30,8 @@ const MEASURED: [(&str, &[u64]); 9] = [
 
 const COLUMNS: [&str; 9] = ["sjc", "lhr", "fra", "gru", "jnb", "sin", "hkg", "nrt", "syd"];
 
-/// Latitude and longitude of the regions that an estimate can be made for.
-const PLACES: [(&str, f64, f64); 19] = [
+/// Latitude and longitude of the regions with an estimate.
+const COORDINATES: [(&str, f64, f64); 19] = [
     ("ams", 52.3, 4.8),
     ("arn", 59.7, 17.9),
     ("bom", 19.1, 72.9),
@@ -72,27 +72,28 @@ const PLACES: [(&str, f64, f64); 19] = [
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct RoundTrips {
-    set: BTreeMap<(Region, Region), Duration>,
+    overrides: BTreeMap<(Region, Region), Duration>,
 }
 
 impl RoundTrips {
-    /// Sets the round trip between `a` and `b`, or within a region if they are the same.
+    /// Sets the round trip between `a` and `b`, or within the region if they are the same.
     ///
     /// # Panics
     ///
     /// If `round_trip` is not a whole number of milliseconds.
+    #[track_caller]
     pub fn set(&mut self, a: impl Into<Region>, b: impl Into<Region>, round_trip: Duration) {
         assert_whole_milliseconds(round_trip);
-        self.set.insert(ordered(&a.into(), &b.into()), round_trip);
+        self.overrides.insert(ordered(&a.into(), &b.into()), round_trip);
     }
 
-    /// The round trip between `a` and `b`, if it was set, measured or can be estimated.
+    /// The round trip between `a` and `b`, if it was set or measured, or can be estimated.
     pub fn between(&self, a: &Region, b: &Region) -> Option<Duration> {
-        if let Some(round_trip) = self.set.get(&ordered(a, b)) {
+        if let Some(round_trip) = self.overrides.get(&ordered(a, b)) {
             return Some(*round_trip);
         }
         if a == b {
-            return Some(WITHIN_A_REGION);
+            return Some(INTRA_REGION);
         }
         measured(a.as_str(), b.as_str())
             .or_else(|| estimated(a.as_str(), b.as_str()))
@@ -102,7 +103,8 @@ impl RoundTrips {
 
 /// # Panics
 ///
-/// If `time` has a fraction of a millisecond, which tokio's timers would round away.
+/// If `time` is not a whole number of milliseconds, to which tokio's timers would round it.
+#[track_caller]
 pub(crate) fn assert_whole_milliseconds(time: Duration) {
     assert!(
         time.subsec_nanos().is_multiple_of(1_000_000),
@@ -124,9 +126,9 @@ fn measured(a: &str, b: &str) -> Option<u64> {
 }
 
 fn estimated(a: &str, b: &str) -> Option<u64> {
-    let place = |name: &str| PLACES.iter().find(|(region, ..)| *region == name);
-    let (_, lat_a, lon_a) = place(a)?;
-    let (_, lat_b, lon_b) = place(b)?;
+    let coordinates = |name: &str| COORDINATES.iter().find(|(region, ..)| *region == name);
+    let (_, lat_a, lon_a) = coordinates(a)?;
+    let (_, lat_b, lon_b) = coordinates(b)?;
     let half_chord = ((lat_b - lat_a).to_radians() / 2.0).sin().powi(2)
         + lat_a.to_radians().cos()
             * lat_b.to_radians().cos()

@@ -51,27 +51,29 @@
 //!
 //! # Faults
 //!
-//! Most faults end when their guard is dropped, and each can last instead: `keep` makes any guard's
-//! fault last.
+//! A cluster's methods inject faults. Most end when their guard is dropped; `keep` makes the fault of
+//! any guard last. A *place* is a region or a host.
 //!
-//! | fault | until its guard is dropped | until something ends it |
+//! | fault | until its guard is dropped | until another call ends it |
 //! |---|---|---|
-//! | between two places (regions or hosts): no messages, both ways or one way | [`partition`](SimNet::partition), [`partition_one_way`](SimNet::partition_one_way) | `.keep()`, until [`heal`](SimNet::heal) or [`heal_all`](SimNet::heal_all) |
-//! | messages are kept back, then go on | [`hold`](SimNet::hold) | `.keep()`, until [`release`](SimNet::release), `heal` or `heal_all` |
-//! | more delay | [`slow`](SimNet::slow) | `.keep()`, until `heal` or `heal_all` |
-//! | delays that chance varies | [`jitter`](SimNet::jitter); [`SimNetBuilder::jitter`] for all ways | `.keep()`, until `heal` or `heal_all` |
-//! | little bandwidth | [`throttle`](SimNet::throttle); [`SimNetBuilder::bandwidth`] for all ways | `.keep()`, until `heal` or `heal_all` |
-//! | lost datagrams | [`lose`](SimNet::lose); [`SimNetBuilder::loss`] for all ways | `.keep()`, until `heal` or `heal_all` |
-//! | a host crashes | | [`crash`](SimNet::crash), until [`restart`](SimNet::restart), which gives the environment to start anew in |
-//! | it gets no processor time | [`frozen`](SimNet::frozen) | [`freeze`](SimNet::freeze), until [`resume`](SimNet::resume) |
-//! | its clock is off | [`skewed_ahead`](SimNet::skewed_ahead), [`skewed_behind`](SimNet::skewed_behind): besides what it is off already | [`skew_ahead`](SimNet::skew_ahead), [`skew_behind`](SimNet::skew_behind): instead of that, until set again |
-//! | its clock drifts | [`drifting`](SimNet::drifting): besides what it drifts already | [`drift`](SimNet::drift): instead of that, until `drift(host, 0)` |
+//! | no messages between two places, in both directions or one | [`partition`](SimCluster::partition), [`partition_one_way`](SimCluster::partition_one_way) | `.keep()`, until [`heal`](SimCluster::heal) or [`heal_all`](SimCluster::heal_all) |
+//! | messages are held, then released | [`hold`](SimCluster::hold) | `.keep()`, until [`release`](SimCluster::release), `heal` or `heal_all` |
+//! | more delay | [`slow`](SimCluster::slow) | `.keep()`, until `heal` or `heal_all` |
+//! | random delays | [`jitter`](SimCluster::jitter); [`SimClusterBuilder::jitter`] for all paths | `.keep()`, until `heal` or `heal_all` |
+//! | limited bandwidth | [`throttle`](SimCluster::throttle); [`SimClusterBuilder::bandwidth`] for all paths | `.keep()`, until `heal` or `heal_all` |
+//! | lost datagrams | [`lose`](SimCluster::lose); [`SimClusterBuilder::loss`] for all paths | `.keep()`, until `heal` or `heal_all` |
+//! | a node's process crashes | | [`crash`](SimCluster::crash), until [`restart`](SimCluster::restart) |
+//! | its machine crashes, too | | [`crash_machine`](SimCluster::crash_machine), until [`restart`](SimCluster::restart), or [`restart_machine`](SimCluster::restart_machine) without the node |
+//! | a machine gets no processor time | [`frozen`](SimCluster::frozen) | [`freeze`](SimCluster::freeze), until [`resume`](SimCluster::resume) |
+//! | its clock is wrong | [`skewed_ahead`](SimCluster::skewed_ahead), [`skewed_behind`](SimCluster::skewed_behind): in addition to other skews | [`skew_ahead`](SimCluster::skew_ahead), [`skew_behind`](SimCluster::skew_behind): in place of other skews, until set again |
+//! | its clock drifts | [`drifting`](SimCluster::drifting): in addition to other drifts | [`drift`](SimCluster::drift): in place of other drifts, until `drift(host, 0)` |
 //!
 //! # The network alone
 //!
-//! A cluster dereferences to its [`SimNet`], a network of hosts in regions, which can also be used
-//! without one: to test other programs written against [`Env`](flyrpc::Env). Each host has a
-//! [`SimEnv`], whose sockets, tasks, clock and randomness are simulated.
+//! A cluster runs on a [`SimNet`], a network of hosts in regions, which can also be used without a
+//! cluster, to test other programs written against [`Env`](flyrpc::Env). Each host has a [`SimEnv`],
+//! whose sockets, tasks, clock and randomness are simulated. It has the same faults; its
+//! [`crash`](SimNet::crash) and [`restart`](SimNet::restart) are those of machines.
 //!
 //! ```
 //! use std::{io, time::Duration};
@@ -87,24 +89,24 @@
 //!
 //! let start = Instant::now();
 //! let mut listener = iad.listen(iad.addr(4100)).await?;
-//! let mut near = hkg.connect(iad.addr(4100)).await?;
-//! near.writer.write_all(b"hello").await?;
-//! let (mut far, _) = listener.accept().await?;
-//! assert_eq!(far.reader.read_u8().await?, b'h');
-//! assert_eq!(start.elapsed(), Duration::from_millis(303)); // to connect, and one way
+//! let mut client = hkg.connect(iad.addr(4100)).await?;
+//! client.writer.write_all(b"hello").await?;
+//! let (mut server, _) = listener.accept().await?;
+//! assert_eq!(server.reader.read_u8().await?, b'h');
+//! assert_eq!(start.elapsed(), Duration::from_millis(303)); // a round trip to connect, half of one to write
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # What it does not do
 //!
-//! - Tasks that a program spawns past its environment, with `tokio::spawn`, are out of its reach:
-//!   they run on while their host is frozen and after it has crashed.
+//! - It does not control tasks that a program spawns with `tokio::spawn` instead of its environment:
+//!   they keep running while their host is frozen and after it has crashed.
 //! - Equal runs need tokio's current-thread runtime, its clock paused, and programs that take their
 //!   randomness from their environment and do not iterate over `std`'s hash maps.
 //! - Bandwidth is bounded by a stream's buffers only, unless it is [limited](SimNetBuilder::bandwidth).
-//!   Acknowledgements take no time, headers no bandwidth, and streams lose nothing: there is no
-//!   congestion but for the turns that are taken on a limited way.
+//!   Acknowledgements take no time, headers no bandwidth, and streams lose nothing: the only
+//!   congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
 mod env;

@@ -1,21 +1,19 @@
-//! Stops the paused clock while a test waits for the outside world.
+//! Stops the paused clock while a test waits for real I/O.
 
 use std::{future::Future, sync::mpsc};
 
 use tokio::task::spawn_blocking;
 
-/// Runs a future that waits for real sockets, files or processes, and keeps tokio's paused clock
-/// where it is meanwhile: what the future does takes no virtual time, and none of its timeouts run
-/// out, nor any other timer.
+/// Runs a future that waits for real sockets, files or processes, and stops tokio's paused clock
+/// meanwhile: the future takes no virtual time, and no timer fires, its own timeouts included.
 ///
-/// Put it around the I/O itself, not around a call: a simulated network needs time to pass. The
-/// future must not wait for a timer or for a simulated node either, or it waits for ever. Bound it by
-/// the client's own timeout where that one is of real time.
+/// Wrap the I/O itself, not a call: a simulated network needs virtual time to pass. A future that
+/// waits for a timer or a simulated node never completes. Bound it by a timeout of the client if that
+/// is in real time.
 ///
-/// It rests on tokio, which moves a paused clock on only while no task of
-/// [`spawn_blocking`](tokio::task::spawn_blocking) is queued or running: this starts one, which
-/// occupies a thread until the future ends or is dropped. Where the clock is not paused it changes
-/// nothing.
+/// tokio advances a paused clock only while no [`spawn_blocking`](tokio::task::spawn_blocking) task is
+/// queued or running. This starts one, which occupies a thread until the future completes or is
+/// dropped. If the clock is not paused, it has no effect.
 ///
 /// ```
 /// use std::{io, thread, time::Duration};

@@ -1,13 +1,13 @@
-//! A small generator of its own, so that a seed in an old bug report still gives the same run after
-//! an upgrade of somebody else's generator.
+//! Seeded random numbers. Not from a crate, so that a seed in an old bug report still gives the same
+//! run after an upgrade of dependencies.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// A stream of its own for each seed, name and number: what one host draws does not depend on
-    /// which other hosts exist, nor on what they draw.
+    /// A separate stream for each seed, name and number: the draws of one host depend neither on
+    /// which other hosts exist nor on their draws.
     pub(crate) fn new(seed: u64, name: &str, number: u64) -> Self {
         let mut rng = Rng(seed ^ fnv1a(name.as_bytes()));
         rng.0 = rng.next() ^ number;
@@ -22,7 +22,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `most`, each as likely but for a bias of `most` in 2⁶⁴.
+    /// A number from 0 to `most`, uniform up to a bias of `most` in 2⁶⁴.
     pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         match most.checked_add(1) {
             Some(choices) => self.next() % choices,
@@ -30,10 +30,10 @@ impl Rng {
         }
     }
 
-    /// True in the given share of draws, between 0 and 1.
-    pub(crate) fn chance(&mut self, share: f64) -> bool {
+    /// True with this probability, between 0 and 1.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        unit < share
+        unit < probability
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_comes_true_in_its_share_of_draws() {
+    fn a_chance_is_true_with_its_probability() {
         let mut rng = Rng::new(1, "chance", 0);
         let hits = (0..10_000).filter(|_| rng.chance(0.25)).count();
         assert!((2_300..2_700).contains(&hits), "{hits} of 10,000");

@@ -1,4 +1,4 @@
-//! Where a run's seed comes from, and how a failed run is repeated.
+//! The seed of a run, and the command that repeats a failed one.
 
 use std::{
     env,
@@ -7,59 +7,59 @@ use std::{
     thread,
 };
 
-const VARIABLE: &str = "FLYRPC_SIM_SEED";
+const SEED_VAR: &str = "FLYRPC_SIM_SEED";
 
-/// The seed that the environment asks for.
+/// The seed in the environment variable, or 0.
 ///
 /// # Panics
 ///
-/// If it asks for something else.
+/// If the variable is neither a number nor `random`.
 pub(crate) fn from_env() -> u64 {
-    match env::var(VARIABLE) {
+    match env::var(SEED_VAR) {
         Ok(value) => parse(&value).unwrap_or_else(|| {
-            panic!("{VARIABLE} is {value:?}: it takes a number from 0 to {}, or `random`", u64::MAX)
+            panic!("{SEED_VAR} is {value:?}: it takes a number from 0 to {}, or `random`", u64::MAX)
         }),
         Err(env::VarError::NotPresent) => 0,
-        Err(error) => panic!("{VARIABLE} cannot be read: {error}"),
+        Err(error) => panic!("{SEED_VAR} cannot be read: {error}"),
     }
 }
 
 fn parse(value: &str) -> Option<u64> {
     match value {
-        // The one random number that std has.
+        // std's only source of random numbers.
         "random" => Some(RandomState::new().hash_one(())),
         number => number.parse().ok(),
     }
 }
 
-/// The test that this thread runs. Test harnesses name their threads so.
-fn test() -> Option<String> {
+/// The test that this thread runs: test harnesses name their threads after tests.
+fn test_name() -> Option<String> {
     let name = thread::current().name()?.to_owned();
     (name != "main").then_some(name)
 }
 
 /// The command that runs this test again with `seed`.
-pub(crate) fn command(seed: u64) -> String {
-    let mut command = format!("{VARIABLE}={seed} cargo test");
+pub(crate) fn repeat_command(seed: u64) -> String {
+    let mut command = format!("{SEED_VAR}={seed} cargo test");
     if let Ok(package) = env::var("CARGO_PKG_NAME") {
         command += &format!(" --package {package}");
     }
-    if let Some(test) = test() {
+    if let Some(test) = test_name() {
         command += &format!(" -- --exact {test}");
     }
     command
 }
 
-/// Where the trace of a failed run is left: below the build's target directory, if the program is
-/// in one.
-pub(crate) fn trace_file(seed: u64) -> PathBuf {
+/// The file for the trace of a failed run: below the build's target directory if the program is in
+/// one, or else in the temporary directory.
+pub(crate) fn trace_path(seed: u64) -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     let target = program
         .ancestors()
         .find(|path| path.ends_with("deps"))
         .and_then(|deps| deps.parent()?.parent());
     let directory = target.map_or_else(env::temp_dir, PathBuf::from).join("flyrpc-traces");
-    let test = test().unwrap_or_else(|| "run".to_owned()).replace("::", "-");
+    let test = test_name().unwrap_or_else(|| "run".to_owned()).replace("::", "-");
     directory.join(format!("{test}-{seed}.txt"))
 }
 
@@ -77,24 +77,22 @@ mod tests {
     }
 
     #[test]
-    fn the_command_repeats_this_very_test_with_the_seed() {
-        let command = command(7);
+    fn the_command_repeats_the_test_with_the_seed() {
+        let command = repeat_command(7);
         assert!(command.starts_with("FLYRPC_SIM_SEED=7 cargo test"), "{command}");
         assert!(
-            command.ends_with(
-                "-- --exact seed::tests::the_command_repeats_this_very_test_with_the_seed"
-            ),
+            command.ends_with("-- --exact seed::tests::the_command_repeats_the_test_with_the_seed"),
             "{command}"
         );
     }
 
     #[test]
-    fn traces_are_left_below_the_target_directory() {
-        let file = trace_file(7);
+    fn traces_are_written_below_the_target_directory() {
+        let file = trace_path(7);
         assert!(file.parent().is_some_and(|dir| dir.ends_with("flyrpc-traces")), "{file:?}");
         assert_eq!(
             file.file_name().and_then(|name| name.to_str()),
-            Some("seed-tests-traces_are_left_below_the_target_directory-7.txt")
+            Some("seed-tests-traces_are_written_below_the_target_directory-7.txt")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A task of a simulated host: polled while its host runs, kept while it is frozen, dropped when it
+//! A task of a simulated host: polled while its host runs, parked while it is frozen, dropped when it
 //! crashes.
 
 use std::{
@@ -11,23 +11,23 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     env::SimEnv,
-    net::{Admission, Core},
+    net::{Core, TaskId, TaskPoll},
 };
 
 pub(crate) struct HostTask {
     env: SimEnv,
-    id: u64,
+    id: TaskId,
     task: BoxFuture<'static, ()>,
 }
 
 impl HostTask {
     pub(crate) fn spawn(env: &SimEnv, task: BoxFuture<'static, ()>) {
         // A crashed host's tasks are dropped here, outside the lock.
-        let Ok(id) = env.act(|core, host| Ok(core.tasks(host).reserve())) else { return };
+        let Ok(id) = env.with_host(|core, host| Ok(core.tasks(host).next_id())) else { return };
         let handle = tokio::spawn(HostTask { env: env.clone(), id, task }).abort_handle();
-        // A task that another thread has finished already needs no ending.
+        // Another thread may have finished it already.
         if !handle.is_finished() {
-            let _ = env.act(|core, host| {
+            let _ = env.with_host(|core, host| {
                 core.tasks(host).insert(id, handle);
                 Ok(())
             });
@@ -44,10 +44,10 @@ impl Future for HostTask {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         let (host, boot) = self.env.host_and_boot();
-        match self.with_core(|core| core.admit(host, boot, self.id, task.waker())) {
-            Admission::Run => self.task.as_mut().poll(task),
-            Admission::Park => Poll::Pending,
-            Admission::End => Poll::Ready(()),
+        match self.with_core(|core| core.poll_task(host, boot, self.id, task.waker())) {
+            TaskPoll::Run => self.task.as_mut().poll(task),
+            TaskPoll::Park => Poll::Pending,
+            TaskPoll::Cancel => Poll::Ready(()),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Drop for HostTask {
     fn drop(&mut self) {
         let (host, boot) = self.env.host_and_boot();
         self.with_core(|core| {
-            // Task numbers go on over restarts, but a crash has forgotten this one already.
+            // Task ids are unique over restarts, but a crash has removed this one already.
             if core.check_boot(host, boot).is_ok() {
                 core.tasks(host).remove(self.id);
             }

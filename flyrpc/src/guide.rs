@@ -1,6 +1,43 @@
-//! Guides: what to do, in which order, where more than one part of flyrpc is involved.
+//! Guides to tasks that involve several parts of flyrpc, and reference tables. The modules contain
+//! documentation only.
 //!
-//! There is nothing in these modules but their documentation.
+//! | to | read |
+//! |---|---|
+//! | know what a call does | [`calls`], [`errors`], [`peers`] |
+//! | configure and deploy a node | [`settings`], [`fly_io`], [`kubernetes`] |
+//! | deploy a changed service | [`changing_a_service`] |
+//! | migrate or upgrade | [`migrating_from_fly_rpc`], [`migrating_from_tarpc`], [`upgrading_from_0_1`] |
+//!
+//! [`fly_rpc`](crate::fly_rpc) documents selectors, options and attributes.
+
+#[doc = include_str!("docs/calls.md")]
+pub mod calls {}
 
 #[doc = include_str!("docs/changing_a_service.md")]
 pub mod changing_a_service {}
+
+#[doc = include_str!("docs/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("docs/fly_io.md")]
+pub mod fly_io {}
+
+#[doc = include_str!("docs/kubernetes.md")]
+pub mod kubernetes {}
+
+#[doc = include_str!("docs/migrating_from_fly_rpc.md")]
+pub mod migrating_from_fly_rpc {}
+
+#[doc = include_str!("docs/migrating_from_tarpc.md")]
+pub mod migrating_from_tarpc {}
+
+#[doc = include_str!("docs/peers.md")]
+pub mod peers {}
+
+#[doc = include_str!("docs/settings.md")]
+///
+#[doc = include_str!("docs/variables.md")]
+pub mod settings {}
+
+#[doc = include_str!("docs/upgrading_from_0_1.md")]
+pub mod upgrading_from_0_1 {}

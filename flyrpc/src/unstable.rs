@@ -2,17 +2,19 @@
 //!
 //! Exempt from semantic versioning: anything here can change or disappear in any release.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
 use crate::{
     proto::{
-        routing::{Choice, Compat, Endpoint, Entry, LinkStatus, Pick, Table, draw},
+        routing::{
+            CallerTrait, Choice, Compat, Compats, Endpoint, Entry, LinkStatus, Pick, Table, pick,
+        },
         wire::ids::MethodIndex,
     },
     runtime::{builder::NodeBuilder, server::INLINE_AFTER},
-    types::{NodeId, NodeInfo, Region},
+    types::{NodeId, NodeInfo, Region, Target},
 };
 
 /// The membership without nodes around it, in simulated clusters larger than could be run.
@@ -48,22 +50,30 @@ impl NodeBuilder {
 /// The routing table of a region, all of whose nodes can take a call, without the nodes.
 #[allow(missing_debug_implementations, reason = "a table of thousands shows nothing")]
 pub struct Routing {
-    region: Region,
+    target: Target,
     table: ArcSwap<Table<Open>>,
     entries: Vec<Arc<Entry<Open>>>,
 }
 
 /// A link over which calls can be sent.
 #[derive(Debug, Clone)]
-struct Open;
+struct Open(Arc<Compats>);
 
 impl Endpoint for Open {
-    fn standing(&self, _service: &str) -> LinkStatus {
+    fn status(&self, _service: &str) -> LinkStatus {
         LinkStatus::Good
+    }
+
+    fn compats(&self, _caller: &CallerTrait) -> Arc<Compats> {
+        Arc::clone(&self.0)
     }
 
     fn round_trip(&self) -> Option<Duration> {
         None
+    }
+
+    fn considers_primary(&self, _region: &Region) -> bool {
+        true
     }
 }
 
@@ -71,23 +81,41 @@ impl Routing {
     /// A table of `nodes` nodes, inserted one after the other.
     pub fn new(nodes: u16) -> Self {
         let region = Region::from("hkg");
+        let callable = Compat::Callable { method: MethodIndex(3), missing_args: Box::default() };
+        let link = Open([callable].into());
         let entry = |place: u16| {
             let id = NodeId::new(format!("node-{place}"), place.into());
             let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], place).into());
-            Arc::new(Entry { info, link: Some(Open), lost: false, other_protocol: false })
+            Arc::new(Entry {
+                info,
+                link: Some(link.clone()),
+                disconnected: false,
+                other_protocol: false,
+            })
         };
         let entries: Vec<_> = (0..nodes).map(entry).collect();
         let mut table = Table::empty();
         entries.iter().for_each(|entry| table.insert(Arc::clone(entry)));
-        Routing { region: region.clone(), table: ArcSwap::from_pointee(table), entries }
+        Routing {
+            target: Target::Region(region.clone()),
+            table: ArcSwap::from_pointee(table),
+            entries,
+        }
     }
 
     /// Picks a node as a call to the region does; `random` decides which. Returns whether there is one.
     pub fn pick(&self, random: u64) -> bool {
-        let fits = |_: &Open| Compat::Yes { number: MethodIndex(3), unlisted: Box::default() };
-        let pick = Pick { service: "Strings", fit: fits, tried: &[], nearest: false, random };
-        let table = self.table.load();
-        matches!(draw(table.region(&self.region), &pick), Choice::Send(_))
+        let caller =
+            CallerTrait { id: TypeId::of::<()>(), service: "Strings", signatures: Vec::new };
+        let with = Pick {
+            target: &self.target,
+            caller: &caller,
+            method: 0,
+            tried: &[],
+            primary_moved: false,
+            random,
+        };
+        matches!(pick(&self.table.load(), &with), Choice::Send { .. })
     }
 
     /// Publishes a table in which the entry of one node was replaced, as every change does.

@@ -1,9 +1,9 @@
-//! A node in a process of its own, for the tests that kill, stop and restart it.
+//! A node in its own process, for the tests that kill, stop and restart it.
 //!
-//! It is configured by the environment alone, as in production. It says `at <address>` when it has
-//! started, `began` for each call that begins, and `ended` for each that ends. It ends when its
-//! standard input does, so that none is left behind, whatever becomes of the test; at SIGINT or
-//! SIGTERM it shuts down, and says `down` at last.
+//! It is configured by environment variables only, as in production. It prints `at <address>` when it
+//! has started, `started` for each call that starts, and `finished` for each that finishes. It exits
+//! when its standard input ends, so that no process outlives the test; at SIGINT or SIGTERM it shuts
+//! down, and prints `down` last.
 
 use std::{io::Write, time::Duration};
 
@@ -17,13 +17,13 @@ trait Worker {
     async fn work_detached(&self, millis: u64) -> String;
 }
 
-struct Here;
+struct LocalWorker;
 
-impl Worker for Here {
+impl Worker for LocalWorker {
     async fn work(&self, millis: u64) -> String {
-        say("began");
+        print_line("started");
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        say("ended");
+        print_line("finished");
         std::env::var("FLY_MACHINE_ID").unwrap_or_default()
     }
 
@@ -32,9 +32,9 @@ impl Worker for Here {
     }
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever reads may be gone; then standard input ends, too.
+    // The test may have ended; then standard input ends, too.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
@@ -42,21 +42,21 @@ fn say(line: &str) {
 async fn main() {
     let heartbeat = std::env::var("HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
     let node = Node::from_env()
-        .expect("the test sets what is needed")
+        .expect("the test sets the variables")
         .heartbeat(Duration::from_millis(heartbeat.unwrap_or(1_000)))
-        .serve(ServeWorker::new(Here));
+        .serve(ServeWorker::new(LocalWorker));
     let node = match node.start().await {
         Ok(node) => node,
-        Err(error) => return say(&format!("failed: {error}")),
+        Err(error) => return print_line(&format!("failed: {error}")),
     };
-    say(&format!("at {}", node.addr()));
+    print_line(&format!("at {}", node.addr()));
     tokio::select! {
         _ = async { tokio::io::stdin().read(&mut [0]).await } => {}
         ended = node.run_until_signal() => {
             ended.expect("signals can be listened for");
-            say("down");
+            print_line("down");
         }
     }
-    // Not even a read of standard input that goes on in another thread keeps it.
+    // A pending read of standard input in another thread must not keep the process.
     std::process::exit(0);
 }

@@ -1,5 +1,5 @@
-//! The invariants: what flyrpc promises of every call, whatever goes wrong. Whether an error is one
-//! that the faults explain is decided in [`explain`](super::explain).
+//! The invariants: what flyrpc guarantees for every call, whatever the faults. Whether the faults
+//! explain an error is decided in [`explain`](super::explain).
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,28 +7,28 @@ use flyrpc::RpcError;
 
 use super::{
     explain::{Case, explained},
-    ledger::{Book, Execution, Outcome},
+    ledger::{Execution, Outcome, Records},
     plan::{Cancel, Method, Plan},
 };
 
-/// tokio's timers fire on whole milliseconds, so up to this much late.
+/// tokio's timers fire on whole milliseconds, so they are late by up to this much.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How often one call may be sent at most.
+/// Upper bound on the attempts of a call.
 const ATTEMPTS: usize = 3;
 
-/// All that is wrong with a run, in words.
-pub(super) fn check(plan: &Plan, book: &Book) -> Vec<String> {
-    let mut found = book.violations.clone();
-    for call in &book.calls {
-        let case = Case { plan, book, call, until: call.end() };
+/// The violated guarantees of a run, in words.
+pub(super) fn check(plan: &Plan, records: &Records) -> Vec<String> {
+    let mut found = records.violations.clone();
+    for call in &records.calls {
+        let case = Case { plan, records, call, until: call.end() };
         let checks = [
-            ends_in_time(&case),
-            runs_at_most_once(&case),
-            runs_in_time(&case),
-            stops_with_its_caller(&case),
+            ends_by_its_deadline(&case),
+            executes_at_most_once(&case),
+            runs_by_its_deadline(&case),
+            stops_after_cancellation(&case),
             gets_its_own_reply(&case),
-            errs_truly(&case),
+            error_is_true(&case),
             explained(&case),
         ];
         found
@@ -37,10 +37,10 @@ pub(super) fn check(plan: &Plan, book: &Book) -> Vec<String> {
     found
 }
 
-/// How often calls had which outcome.
-pub(super) fn outcomes(book: &Book) -> BTreeMap<&'static str, usize> {
+/// The number of calls by outcome.
+pub(super) fn outcomes(records: &Records) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    for call in &book.calls {
+    for call in &records.calls {
         *counts.entry(call.outcome().map_or("endless", name)).or_default() += 1;
     }
     counts
@@ -69,39 +69,41 @@ fn name(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// No call outlives its deadline by more than a tick of its caller's time: a caller that is frozen
-/// may end it when it goes on. A call's time is counted on the caller's clock, its timer is right:
-/// what is left is read off the clock before each wait, so that a clock that is wrong by so many
-/// parts of a second makes the call's time wrong by as many parts at most. A clock that stands still
-/// adds the time that it misses.
-fn ends_in_time(case: &Case<'_>) -> Result<(), String> {
+/// No call outlives its deadline by more than a tick of its caller's time; a frozen caller may end it
+/// when it resumes. The timeout of a call is measured on the caller's clock, and its timer is correct:
+/// the remaining time is read off the clock before each wait, so that a drift changes the timeout by
+/// its share at most. A clock that was stopped adds the time that it missed.
+fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((ended, outcome)) = &call.ended else {
         return Err("a call has not ended".to_owned());
     };
     let drifts = call.allowed.mul_f64(case.drift(&call.from));
-    let stills = case.stills(&call.from, call.began, *ended);
-    let deadline = call.began + call.allowed + drifts + stills;
-    let deadline =
-        if call.outside { deadline } else { case.book.thawed(&call.from, deadline + TICK) };
+    let clock_stops = case.clock_stops(&call.from, call.started, *ended);
+    let deadline = call.started + call.allowed + drifts + clock_stops;
+    let deadline = if call.outside {
+        deadline
+    } else {
+        case.records.resumed_after(&call.from, deadline + TICK)
+    };
     if *ended > deadline + TICK {
         return Err(format!("a call outlives its deadline by {:?}", *ended - deadline));
     }
-    // Nor does it time out before. A clock that jumps ahead takes the time with it, and a crash what
-    // a handler here was running.
-    let early = drifts + case.skews(&call.from, call.began, *ended) + TICK;
-    let crashed = call.outside && case.caller_stops();
+    // Nor does it time out early. A clock that jumps ahead shortens the timeout, and a crash may end a
+    // local handler.
+    let early = drifts + case.clock_jumps(&call.from, call.started, *ended) + TICK;
+    let crashed = call.outside && case.caller_was_stopping();
     if matches!(outcome, Outcome::Error(RpcError::Timeout { .. }))
         && !crashed
-        && *ended + early < call.began + call.allowed
+        && *ended + early < call.started + call.allowed
     {
         return Err("a call times out before its time".to_owned());
     }
     Ok(())
 }
 
-fn runs_at_most_once(case: &Case<'_>) -> Result<(), String> {
-    let times = case.book.executions_of(case.call.id).count();
+fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
+    let times = case.records.executions_of(case.call.id).count();
     let most = if case.call.spec.method == Method::Repeatable { ATTEMPTS } else { 1 };
     if times > most {
         return Err(format!("a call is executed {times} times"));
@@ -109,29 +111,29 @@ fn runs_at_most_once(case: &Case<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// A handler does not begin after its caller's deadline, and unless it is detached, ends by then.
+/// A handler does not start after its caller's deadline, and ends by then unless it is detached.
 ///
-/// The link's clock (`flyrpc/src/link/clock.rs`) is never behind the caller's, so without drift the
-/// bound is zero, also if the server's clock stood still for longer than a round trip and a heartbeat,
-/// unless what was buffered meanwhile ends before any word of that. It takes the least of 8 pongs, one
-/// each heartbeat; the oldest is older still if the server was frozen or cut off meanwhile, but no
-/// older than the run. A jump of the caller's clock that is no longer than the round trip goes
-/// unnoticed until those pongs are gone.
-fn runs_in_time(case: &Case<'_>) -> Result<(), String> {
+/// The link's clock is never behind the caller's, so without drift the bound is zero, also if the
+/// server's clock was stopped for longer than a round trip and a heartbeat, unless the buffered bytes end
+/// before a message that shows it. The clock takes the minimum of 8 pongs, one per heartbeat; the
+/// oldest is older still if the server was frozen or partitioned meanwhile, but no older than the run.
+/// A jump of the caller's clock that is no longer than the round trip is undetected until those pongs
+/// are gone.
+fn runs_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
-    for execution in case.book.executions_of(call.id) {
+    for execution in case.records.executions_of(call.id) {
         let slack = clock_slack(case, execution);
-        let deadline = call.began + call.allowed + slack;
-        if execution.began > deadline {
-            let late = execution.began - deadline;
+        let deadline = call.started + call.allowed + slack;
+        if execution.started > deadline {
+            let late = execution.started - deadline;
             return Err(format!("a handler begins on {} {late:?} too late", execution.node));
         }
         let ends = if call.outside && execution.local {
             deadline
         } else {
-            case.book.thawed(&execution.node, deadline + TICK)
+            case.records.resumed_after(&execution.node, deadline + TICK)
         };
-        // A detached one that was cut off is the drain's affair.
+        // A detached handler may be stopped by a drain.
         let Some(ended) = execution.ended else {
             return Err(format!("a handler on {} has not ended", execution.node));
         };
@@ -148,30 +150,32 @@ fn runs_in_time(case: &Case<'_>) -> Result<(), String> {
 
 fn clock_slack(case: &Case<'_>, execution: &Execution) -> Duration {
     let (from, node) = (&case.call.from, &execution.node);
-    let ended = execution.ended.unwrap_or(execution.began);
-    let stills = case.stills(from, case.call.began, ended);
+    let ended = execution.ended.unwrap_or(execution.started);
+    let clock_stops = case.clock_stops(from, case.call.started, ended);
     if execution.local {
-        return stills;
+        return clock_stops;
     }
     let drift = case.drift(from) + case.drift(node);
-    let jumps = case.small_skews(from, node);
+    let jumps = case.small_clock_jumps(from, node);
     let own = case.call.allowed.mul_f64(drift);
-    execution.began.mul_f64(drift) + own + jumps + stills + case.unnoticed_stills(node)
+    execution.started.mul_f64(drift) + own + jumps + clock_stops + case.unnoticed_clock_stops(node)
 }
 
-/// The handler of a call that was dropped stops as soon as the cancellation arrives, which nothing
-/// must have delayed.
-fn stops_with_its_caller(case: &Case<'_>) -> Result<(), String> {
+/// The handler of a dropped call stops as soon as the cancellation arrives, unless a fault delays that.
+fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((at, Outcome::Cancelled | Outcome::Dropped)) = call.ended else { return Ok(()) };
-    for execution in case.book.executions_of(call.id) {
+    for execution in case.records.executions_of(call.id) {
         let ended = execution.ended.unwrap_or(Duration::MAX);
-        let by = at + case.way(&execution.node) + TICK;
+        let by = at + case.transit_time(&execution.node) + TICK;
         if call.spec.method != Method::Detached
             && ended > by
             && !(Case { until: ended, ..*case }).is_delayed(&execution.node)
         {
-            return Err(format!("a handler on {} goes on without its caller", execution.node));
+            return Err(format!(
+                "a handler on {} keeps running without its caller",
+                execution.node
+            ));
         }
     }
     Ok(())
@@ -185,16 +189,16 @@ fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {
     if !case.is_target(node) {
         return Err(format!("a call is answered by {node}"));
     }
-    let mut executions = case.book.executions_of(case.call.id);
+    let mut executions = case.records.executions_of(case.call.id);
     if !executions.any(|execution| execution.completed && execution.node == *node) {
         return Err(format!("{node} answers a call that it has not executed"));
     }
     Ok(())
 }
 
-/// What did not execute, did not, and what did, did.
-fn errs_truly(case: &Case<'_>) -> Result<(), String> {
-    let executed = case.book.executions_of(case.call.id).next().is_some();
+/// An error that reports that the call did not execute, or did, is true.
+fn error_is_true(case: &Case<'_>) -> Result<(), String> {
+    let executed = case.records.executions_of(case.call.id).next().is_some();
     let never_sent = case.call.spec.cancel == Some(Cancel::Unpolled);
     let not = match case.call.outcome() {
         Some(Outcome::Error(error)) => !error.may_have_executed(),

@@ -1,5 +1,5 @@
-//! What happened in a run, as the test saw it: every call with its outcome, every execution of a
-//! handler, every fault with its times. It lies outside the simulation: no fault reaches it.
+//! The observations of a run: every call with its outcome, every execution of a handler, every effect
+//! of a fault with its times. It is outside the simulation, so no fault affects it.
 
 use std::{
     collections::BTreeMap,
@@ -12,41 +12,45 @@ use tokio::time::Instant;
 
 use super::plan::CallSpec;
 
-/// All times are since the beginning of the run.
+/// All times are since the start of the run.
 #[derive(Debug)]
 pub(super) struct Ledger {
     start: Instant,
-    book: Mutex<Book>,
+    records: Mutex<Records>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Book {
-    /// By their ids.
+pub(super) struct Records {
+    /// Indexed by [`CallId`].
     pub(super) calls: Vec<CallRecord>,
     pub(super) executions: Vec<Execution>,
-    pub(super) troubles: Vec<Trouble>,
+    pub(super) effects: Vec<Effect>,
     /// The boots of each node, in their order.
     pub(super) boots: BTreeMap<String, Vec<Boot>>,
-    /// The last boot of each node that a call was aimed at.
-    pub(super) aimed: BTreeMap<String, NodeId>,
-    /// What was found wrong on the spot.
+    /// The last boot of each node that a call was sent to.
+    pub(super) targeted: BTreeMap<String, NodeId>,
+    /// Violations found during the run.
     pub(super) violations: Vec<String>,
 }
 
+/// Identifies a call of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallId(pub(super) u64);
+
 #[derive(Debug)]
 pub(super) struct CallRecord {
-    pub(super) id: u64,
+    pub(super) id: CallId,
     pub(super) spec: CallSpec,
     /// The node that called.
     pub(super) from: String,
-    /// Whether the caller's task is out of the reach of faults.
+    /// Whether a task of the test made the call, which no fault stops.
     pub(super) outside: bool,
-    /// The call in whose handler it was made.
-    pub(super) parent: Option<u64>,
-    pub(super) began: Duration,
-    /// How much time it had, by its caller's clock.
+    /// The call whose handler made it.
+    pub(super) parent: Option<CallId>,
+    pub(super) started: Duration,
+    /// Its timeout, on its caller's clock.
     pub(super) allowed: Duration,
-    /// None while it goes on.
+    /// `None` while it is in flight.
     pub(super) ended: Option<(Duration, Outcome)>,
 }
 
@@ -58,100 +62,100 @@ pub(super) enum Outcome {
         right: bool,
     },
     Error(RpcError),
-    /// The caller gave the call up, as planned.
+    /// The caller dropped the call, as planned.
     Cancelled,
-    /// The caller was ended itself: its node crashed, or the call around it was over.
+    /// The caller was dropped: its node crashed, or the enclosing call ended.
     Dropped,
 }
 
 #[derive(Debug)]
 pub(super) struct Execution {
-    pub(super) call: u64,
+    pub(super) call: CallId,
     pub(super) node: String,
     pub(super) local: bool,
-    pub(super) began: Duration,
+    pub(super) started: Duration,
     /// When it ended or was stopped.
     pub(super) ended: Option<Duration>,
-    /// Whether it came to its end, by a value or a panic.
+    /// Whether it returned or panicked, instead of being stopped.
     pub(super) completed: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Boot {
-    pub(super) began: Duration,
+    pub(super) started: Duration,
     pub(super) old: bool,
 }
 
-/// A fault as it happened.
+/// An effect of a fault, as it occurred.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
-    pub(super) kind: TroubleKind,
+pub(super) struct Effect {
+    pub(super) kind: EffectKind,
     pub(super) from: Duration,
-    /// None while it goes on.
+    /// `None` while it lasts.
     pub(super) to: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum TroubleKind {
-    /// Nothing passes between two places, one way at least, or so little that links may break.
-    Cut(String, String),
-    /// What passes takes longer.
+pub(super) enum EffectKind {
+    /// Between two places, messages are lost in at least one direction, or so slow that links may break.
+    Unreachable(String, String),
+    /// Messages take longer.
     Slow(String, String),
-    /// Datagrams alone are lost.
-    Lossy(String, String),
+    /// Only datagrams are lost.
+    DatagramLoss(String, String),
     Down(String),
     Stopping(String),
     Frozen(String),
-    /// Its clock stands still.
-    Still(String),
-    /// Its clock jumps ahead by this much; lasts no time.
-    Skew(String, Duration),
+    /// Its clock is stopped.
+    ClockStopped(String),
+    /// Its clock jumps ahead by this much, at one time.
+    ClockJump(String, Duration),
     /// Parts per million.
     Drift(String, i64),
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Ledger { start: Instant::now(), book: Mutex::default() }
+        Ledger { start: Instant::now(), records: Mutex::default() }
     }
 
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a node starts.
-    pub(super) fn boots(&self, node: &str, old: bool) {
-        let boot = Boot { began: self.now(), old };
-        self.book().boots.entry(node.to_owned()).or_default().push(boot);
+    /// Records that a node starts.
+    pub(super) fn on_boot(&self, node: &str, old: bool) {
+        let boot = Boot { started: self.now(), old };
+        self.records().boots.entry(node.to_owned()).or_default().push(boot);
     }
 
-    /// Notes that a fault begins; dropping the guard, that it ends.
-    pub(super) fn trouble(&self, kind: TroubleKind) -> TroubleGuard<'_> {
-        let mut book = self.book();
-        book.troubles.push(Trouble { kind, from: self.now(), to: None });
-        TroubleGuard { ledger: self, at: book.troubles.len() - 1 }
+    /// Records the start of an effect, and its end when the guard is dropped.
+    pub(super) fn effect(&self, kind: EffectKind) -> EffectGuard<'_> {
+        let mut records = self.records();
+        records.effects.push(Effect { kind, from: self.now(), to: None });
+        EffectGuard { ledger: self, at: records.effects.len() - 1 }
     }
 }
 
-/// Notes the end of a fault when dropped.
-#[must_use = "the fault counts as over when this is dropped"]
-pub(super) struct TroubleGuard<'a> {
+/// Records the end of an effect when dropped.
+#[must_use = "the effect ends when this is dropped"]
+pub(super) struct EffectGuard<'a> {
     ledger: &'a Ledger,
     at: usize,
 }
 
-impl Drop for TroubleGuard<'_> {
+impl Drop for EffectGuard<'_> {
     fn drop(&mut self) {
-        self.ledger.book().troubles[self.at].to = Some(self.ledger.now());
+        self.ledger.records().effects[self.at].to = Some(self.ledger.now());
     }
 }
 
 impl CallRecord {
-    /// When it ended, or else the end of time.
+    /// When it ended, or the maximum.
     pub(super) fn end(&self) -> Duration {
         self.ended.as_ref().map_or(Duration::MAX, |(at, _)| *at)
     }
@@ -161,37 +165,37 @@ impl CallRecord {
     }
 }
 
-impl Trouble {
-    /// Whether it went on at some time between `from` and `to`.
+impl Effect {
+    /// Whether it lasted at some time between `from` and `to`.
     pub(super) fn overlaps(&self, from: Duration, to: Duration) -> bool {
         self.from <= to && self.to.is_none_or(|end| from <= end)
     }
 }
 
-impl Book {
-    pub(super) fn call(&self, id: u64) -> &CallRecord {
-        &self.calls[id as usize]
+impl Records {
+    pub(super) fn call(&self, id: CallId) -> &CallRecord {
+        &self.calls[id.0 as usize]
     }
 
-    pub(super) fn executions_of(&self, id: u64) -> impl Iterator<Item = &Execution> {
+    pub(super) fn executions_of(&self, id: CallId) -> impl Iterator<Item = &Execution> {
         self.executions.iter().filter(move |execution| execution.call == id)
     }
 
     /// Whether a node ran the old release at some time between `from` and `to`.
-    pub(super) fn was_old(&self, node: &str, from: Duration, to: Duration) -> bool {
+    pub(super) fn ran_old_release(&self, node: &str, from: Duration, to: Duration) -> bool {
         let boots = self.boots.get(node).map(Vec::as_slice).unwrap_or_default();
         boots.iter().enumerate().any(|(at, boot)| {
-            let until = boots.get(at + 1).map_or(Duration::MAX, |next| next.began);
-            boot.old && boot.began <= to && from <= until
+            let until = boots.get(at + 1).map_or(Duration::MAX, |next| next.started);
+            boot.old && boot.started <= to && from <= until
         })
     }
 
-    /// When a node that is frozen at `at` goes on; `at` if it is not.
-    pub(super) fn thawed(&self, node: &str, at: Duration) -> Duration {
+    /// When a node that is frozen at `at` resumes; `at` if it is not frozen.
+    pub(super) fn resumed_after(&self, node: &str, at: Duration) -> Duration {
         let mut at = at;
-        let frozen = TroubleKind::Frozen(node.to_owned());
-        while let Some(freeze) = self.troubles.iter().find(|trouble| {
-            trouble.kind == frozen && trouble.from <= at && trouble.to.is_none_or(|to| at < to)
+        let frozen = EffectKind::Frozen(node.to_owned());
+        while let Some(freeze) = self.effects.iter().find(|effect| {
+            effect.kind == frozen && effect.from <= at && effect.to.is_none_or(|to| at < to)
         }) {
             at = freeze.to.unwrap_or(Duration::MAX);
         }

@@ -1,11 +1,11 @@
-//! Randomized fault testing: a seed decides on a cluster, on calls and on faults ([`Plan`]); [`run`]
-//! carries that out in virtual time and checks what flyrpc promises.
+//! Randomized fault testing: a seed determines a cluster, calls and faults ([`Plan`]); [`run`] executes
+//! them in virtual time and checks flyrpc's guarantees.
 
 mod checks;
-mod dice;
 mod explain;
 mod ledger;
 mod plan;
+mod rng;
 mod run;
 mod service;
 

@@ -1,27 +1,27 @@
-//! What a seed decides: the cluster, the calls, and the faults with their times. Plain data, printed
-//! with `{:#?}` when a run has failed.
+//! The plan that a seed determines: the cluster, the calls, and the faults with their times. Plain
+//! data, printed with `{:#?}` when a run has failed.
 
 use serde::{Deserialize, Serialize};
 
-use super::dice::Dice;
+use super::rng::PlanRng;
 
-/// For how long calls are begun, in milliseconds.
-const CALLING: u64 = 20_000;
+/// When the last call starts at the latest, in milliseconds.
+const CALLS_END: u64 = 20_000;
 
-/// When the last fault has ended, at the latest.
+/// When the last fault has ended at the latest, in milliseconds.
 const FAULTS_END: u64 = 25_000;
 
-/// Regions whose round trips the testkit knows, near ones and far ones.
+/// Regions with measured round trips in the testkit, near ones and far ones.
 const REGIONS: [&str; 6] = ["iad", "lhr", "fra", "hkg", "syd", "gru"];
 
-/// All that happens in a run, but for what follows from it.
+/// The inputs of a run: everything else follows from them.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(super) seed: u64,
     /// How many nodes each region has. The first is the primary region.
     pub(super) regions: Vec<(&'static str, usize)>,
     pub(super) settings: Settings,
-    /// The nodes that begin with the old release, which lacks a method.
+    /// The nodes that start with the old release, which lacks a method.
     pub(super) old: Vec<String>,
     pub(super) faults: Vec<PlannedFault>,
     pub(super) calls: Vec<PlannedCall>,
@@ -32,21 +32,21 @@ pub(super) struct Settings {
     pub(super) force_wire: bool,
     pub(super) max_in_flight: usize,
     pub(super) max_body: usize,
-    /// On all ways: milliseconds, and a share.
+    /// On all paths: milliseconds, and a share.
     pub(super) jitter: u64,
     pub(super) loss: f64,
 }
 
-/// Milliseconds from the moment when the cluster has settled.
+/// Times are in milliseconds since the cluster has settled.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedFault {
     pub(super) at: u64,
-    /// How long it lasts. Some, such as a skew, do not end.
+    /// How long it lasts. Some, such as a skew, never end.
     pub(super) lasts: u64,
     pub(super) fault: Fault,
 }
 
-/// Places are regions or nodes. Times are milliseconds.
+/// The strings are places: regions or nodes. Times are in milliseconds.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
     Partition(String, String),
@@ -58,7 +58,7 @@ pub(super) enum Fault {
     Lose(String, String, f64),
     /// Bytes a second.
     Throttle(String, String, u64),
-    /// With its machine, which answers nothing, or the program alone.
+    /// The process of a node, or its machine as well.
     Crash {
         node: String,
         machine: bool,
@@ -73,7 +73,7 @@ pub(super) enum Fault {
         old: bool,
     },
     Freeze(String),
-    /// Freezes it with its clock, as a suspended machine is.
+    /// Freezes the node and stops its clock, as when a machine is suspended.
     Pause(String),
     /// Ahead only: a monotonic clock does not go back.
     SkewAhead(String, u64),
@@ -85,27 +85,29 @@ pub(super) enum Fault {
 pub(super) struct PlannedCall {
     pub(super) at: u64,
     pub(super) from: String,
-    /// Whether the test's own task calls, which no fault of a node stops.
+    /// Whether a task of the test makes the call, which no fault of a node stops.
     pub(super) outside: bool,
     pub(super) call: CallSpec,
 }
 
-/// A call, whoever makes it.
+/// A call, made by the plan or by the handler of another call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CallSpec {
     pub(super) method: Method,
-    pub(super) aim: Aim,
+    // The wire name is fixed: sizes on the wire are part of the meaning of a seed.
+    #[serde(rename = "aim")]
+    pub(super) selector: Selector,
     /// Milliseconds.
     pub(super) timeout: Option<u64>,
     pub(super) wait: Option<u64>,
-    /// How long the handler takes, besides the call that it makes.
+    /// How long the handler takes, in milliseconds, besides the nested call.
     pub(super) millis: u64,
     /// How many bytes the argument and the reply carry.
     pub(super) argument: usize,
     pub(super) reply: usize,
     pub(super) panics: bool,
     pub(super) cancel: Option<Cancel>,
-    /// A call that the handler makes.
+    /// A call made by the handler.
     pub(super) nested: Option<Box<CallSpec>>,
 }
 
@@ -116,16 +118,18 @@ pub(super) enum Method {
     Detached,
     /// On the primary only.
     Write,
-    /// Which the old release lacks.
+    /// Missing in the old release.
     Newer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Aim {
-    Unsaid,
+pub(super) enum Selector {
+    // The wire name is fixed: sizes on the wire are part of the meaning of a seed.
+    #[serde(rename = "Unsaid")]
+    Default,
     Primary,
     Region(String),
-    /// The boot of the node that runs when the call is made, or else the last one.
+    /// The boot of the node that runs when the call is made, or else the previous one.
     Node(String),
 }
 
@@ -138,43 +142,43 @@ pub(super) enum Cancel {
 }
 
 impl Plan {
-    /// What `seed` decides.
+    /// The plan of `seed`.
     pub fn new(seed: u64) -> Self {
-        let dice = &mut Dice::new(seed);
+        let rng = &mut PlanRng::new(seed);
         let mut regions: Vec<(&'static str, usize)> = Vec::new();
-        for _ in 0..dice.between(1, 4) {
-            let region = *dice.pick(&REGIONS);
+        for _ in 0..rng.between(1, 4) {
+            let region = *rng.pick(&REGIONS);
             if regions.iter().all(|(taken, _)| *taken != region) {
-                regions.push((region, dice.between(1, 3) as usize));
+                regions.push((region, rng.between(1, 3) as usize));
             }
         }
         if regions.len() == 1 {
             regions[0].1 += 1;
         }
-        let settings = Settings::new(dice);
-        let places = Places::new(&regions);
-        // Some seeds have no old release, and some no faults: the sharpest checks are theirs.
-        let versions = dice.percent(30);
-        let old = places.nodes.iter().filter(|_| versions && dice.percent(50)).cloned().collect();
-        let faults = match dice.between(0, 9) {
+        let settings = Settings::new(rng);
+        let topology = Topology::new(&regions);
+        // Some seeds have no old release, and some no faults: their checks are the strictest.
+        let versions = rng.percent(30);
+        let old = topology.nodes.iter().filter(|_| versions && rng.percent(50)).cloned().collect();
+        let faults = match rng.between(0, 9) {
             0 => 0,
-            1..=4 => dice.between(1, 2),
-            _ => dice.between(2, 8),
+            1..=4 => rng.between(1, 2),
+            _ => rng.between(2, 8),
         };
         let mut faults: Vec<_> =
-            (0..faults).map(|_| PlannedFault::new(dice, &places, versions)).collect();
+            (0..faults).map(|_| PlannedFault::new(rng, &topology, versions)).collect();
         faults.sort_by_key(|fault| fault.at);
         let mut calls: Vec<_> =
-            (0..dice.spread(20, 200)).map(|_| PlannedCall::new(dice, &places, &settings)).collect();
-        for _ in 0..dice.between(0, 4) / 2 {
-            calls.extend(burst(dice, &places, &faults));
+            (0..rng.spread(20, 200)).map(|_| PlannedCall::new(rng, &topology, &settings)).collect();
+        for _ in 0..rng.between(0, 4) / 2 {
+            calls.extend(burst(rng, &topology, &faults));
         }
         calls.sort_by_key(|call| call.at);
         Plan { seed, regions, settings, old, faults, calls }
     }
 
     pub(super) fn nodes(&self) -> Vec<String> {
-        Places::new(&self.regions).nodes
+        Topology::new(&self.regions).nodes
     }
 
     pub(super) fn primary(&self) -> &'static str {
@@ -182,110 +186,110 @@ impl Plan {
     }
 }
 
-struct Places {
+struct Topology {
     regions: Vec<&'static str>,
     nodes: Vec<String>,
 }
 
-impl Places {
+impl Topology {
     fn new(regions: &[(&'static str, usize)]) -> Self {
         let nodes = |&(region, count): &(&'static str, usize)| {
             (0..count).map(move |index| format!("{region}-{index}"))
         };
-        Places {
+        Topology {
             nodes: regions.iter().flat_map(nodes).collect(),
             regions: regions.iter().map(|(region, _)| *region).collect(),
         }
     }
 
-    /// Two different regions, or two different nodes, or a node and another region.
-    fn two(&self, dice: &mut Dice) -> (String, String) {
-        let place = |dice: &mut Dice| match dice.percent(50) {
-            true => (*dice.pick(&self.regions)).to_owned(),
-            false => dice.pick(&self.nodes).clone(),
+    /// Two different regions, two different nodes, or a node and a region.
+    fn pick_pair(&self, rng: &mut PlanRng) -> (String, String) {
+        let place = |rng: &mut PlanRng| match rng.percent(50) {
+            true => (*rng.pick(&self.regions)).to_owned(),
+            false => rng.pick(&self.nodes).clone(),
         };
-        let (a, b) = (place(dice), place(dice));
+        let (a, b) = (place(rng), place(rng));
         if a != b { (a, b) } else { (self.nodes[0].clone(), self.nodes[1].clone()) }
     }
 }
 
 impl Settings {
-    fn new(dice: &mut Dice) -> Self {
+    fn new(rng: &mut PlanRng) -> Self {
         Settings {
-            force_wire: dice.percent(50),
-            max_in_flight: if dice.percent(15) { dice.between(1, 6) as usize } else { 10_000 },
+            force_wire: rng.percent(50),
+            max_in_flight: if rng.percent(15) { rng.between(1, 6) as usize } else { 10_000 },
             max_body: 512 << 10,
-            jitter: if dice.percent(30) { dice.spread(1, 60) } else { 0 },
-            loss: if dice.percent(30) { dice.between(1, 20) as f64 / 100.0 } else { 0.0 },
+            jitter: if rng.percent(30) { rng.spread(1, 60) } else { 0 },
+            loss: if rng.percent(30) { rng.between(1, 20) as f64 / 100.0 } else { 0.0 },
         }
     }
 }
 
 impl PlannedFault {
-    fn new(dice: &mut Dice, places: &Places, versions: bool) -> Self {
-        let at = dice.between(500, FAULTS_END - 7_000);
-        let lasts = dice.spread(20, FAULTS_END - at);
-        let node = dice.pick(&places.nodes).clone();
-        let (a, b) = places.two(dice);
-        let fault = match dice.between(0, 17) {
+    fn new(rng: &mut PlanRng, topology: &Topology, versions: bool) -> Self {
+        let at = rng.between(500, FAULTS_END - 7_000);
+        let lasts = rng.spread(20, FAULTS_END - at);
+        let node = rng.pick(&topology.nodes).clone();
+        let (a, b) = topology.pick_pair(rng);
+        let fault = match rng.between(0, 17) {
             0 => Fault::Partition(a, b),
             1 => Fault::OneWay(a, b),
             2 => Fault::Hold(a, b),
-            3 => Fault::Slow(a, b, dice.spread(1, 1_500)),
-            4 => Fault::Jitter(a, b, dice.spread(1, 500)),
-            5 => Fault::Lose(a, b, dice.between(1, 100) as f64 / 100.0),
-            6 => Fault::Throttle(a, b, dice.spread(20 << 10, 8 << 20)),
-            7 | 8 => Fault::Crash { node, machine: dice.percent(50) },
+            3 => Fault::Slow(a, b, rng.spread(1, 1_500)),
+            4 => Fault::Jitter(a, b, rng.spread(1, 500)),
+            5 => Fault::Lose(a, b, rng.between(1, 100) as f64 / 100.0),
+            6 => Fault::Throttle(a, b, rng.spread(20 << 10, 8 << 20)),
+            7 | 8 => Fault::Crash { node, machine: rng.percent(50) },
             9 => Fault::Shutdown(node),
-            10 => Fault::Replace { node, old: versions && dice.percent(50) },
-            11 => Fault::Roll { old: versions && dice.percent(50) },
+            10 => Fault::Replace { node, old: versions && rng.percent(50) },
+            11 => Fault::Roll { old: versions && rng.percent(50) },
             12 | 13 => Fault::Freeze(node),
             14 | 15 => Fault::Pause(node),
-            16 => Fault::SkewAhead(node, dice.spread(1, 10 * 24 * 3_600_000)),
-            _ => Fault::Drift(node, dice.between(0, 2_000) as i64 - 1_000),
+            16 => Fault::SkewAhead(node, rng.spread(1, 10 * 24 * 3_600_000)),
+            _ => Fault::Drift(node, rng.between(0, 2_000) as i64 - 1_000),
         };
         PlannedFault { at, lasts, fault }
     }
 }
 
 impl PlannedCall {
-    fn new(dice: &mut Dice, places: &Places, settings: &Settings) -> Self {
+    fn new(rng: &mut PlanRng, topology: &Topology, settings: &Settings) -> Self {
         PlannedCall {
-            at: dice.between(0, CALLING),
-            from: dice.pick(&places.nodes).clone(),
-            outside: dice.percent(30),
-            call: CallSpec::new(dice, places, settings, 2),
+            at: rng.between(0, CALLS_END),
+            from: rng.pick(&topology.nodes).clone(),
+            outside: rng.percent(30),
+            call: CallSpec::new(rng, topology, settings, 2),
         }
     }
 }
 
-/// More calls at once, over one link, than it has buffers for: if there are faults, about when one
-/// of them begins.
-fn burst(dice: &mut Dice, places: &Places, faults: &[PlannedFault]) -> Vec<PlannedCall> {
-    let fault = (!faults.is_empty()).then(|| dice.pick(faults).at);
-    let at = fault.unwrap_or(CALLING / 2).saturating_sub(dice.between(0, 300));
-    let from = dice.pick(&places.nodes).clone();
-    let aim = Aim::Node(dice.pick(&places.nodes).clone());
-    let outside = dice.percent(30);
+/// More concurrent calls over one link than it has buffers for, close to the start of a fault if there
+/// are faults.
+fn burst(rng: &mut PlanRng, topology: &Topology, faults: &[PlannedFault]) -> Vec<PlannedCall> {
+    let fault = (!faults.is_empty()).then(|| rng.pick(faults).at);
+    let at = fault.unwrap_or(CALLS_END / 2).saturating_sub(rng.between(0, 300));
+    let from = rng.pick(&topology.nodes).clone();
+    let selector = Selector::Node(rng.pick(&topology.nodes).clone());
+    let outside = rng.percent(30);
     let mut call = || {
-        let method = *dice.pick(&[Method::Work, Method::Repeatable]);
+        let method = *rng.pick(&[Method::Work, Method::Repeatable]);
         let call = CallSpec {
-            timeout: dice.percent(80).then(|| dice.spread(20, 10_000)),
-            millis: dice.between(0, 500),
-            argument: dice.between(5_000, 15_000) as usize,
-            ..CallSpec::plain(method, aim.clone())
+            timeout: rng.percent(80).then(|| rng.spread(20, 10_000)),
+            millis: rng.between(0, 500),
+            argument: rng.between(5_000, 15_000) as usize,
+            ..CallSpec::plain(method, selector.clone())
         };
-        PlannedCall { at: at + dice.between(0, 300), from: from.clone(), outside, call }
+        PlannedCall { at: at + rng.between(0, 300), from: from.clone(), outside, call }
     };
     (0..100).map(|_| call()).collect()
 }
 
 impl CallSpec {
-    /// One call of `method` that needs no time, with default options.
-    pub(super) fn plain(method: Method, aim: Aim) -> Self {
+    /// A call of `method` with default options, whose handler takes no time.
+    pub(super) fn plain(method: Method, selector: Selector) -> Self {
         CallSpec {
             method,
-            aim,
+            selector,
             timeout: None,
             wait: None,
             millis: 0,
@@ -297,8 +301,8 @@ impl CallSpec {
         }
     }
 
-    fn new(dice: &mut Dice, places: &Places, settings: &Settings, depth: u32) -> Self {
-        let method = *dice.pick(&[
+    fn new(rng: &mut PlanRng, topology: &Topology, settings: &Settings, depth: u32) -> Self {
+        let method = *rng.pick(&[
             Method::Work,
             Method::Work,
             Method::Repeatable,
@@ -307,45 +311,45 @@ impl CallSpec {
             Method::Write,
             Method::Newer,
         ]);
-        let aim = match dice.between(0, 9) {
-            0 | 1 => Aim::Unsaid,
-            2 | 3 => Aim::Primary,
-            4..=7 => Aim::Region((*dice.pick(&places.regions)).to_owned()),
-            _ => Aim::Node(dice.pick(&places.nodes).clone()),
+        let selector = match rng.between(0, 9) {
+            0 | 1 => Selector::Default,
+            2 | 3 => Selector::Primary,
+            4..=7 => Selector::Region((*rng.pick(&topology.regions)).to_owned()),
+            _ => Selector::Node(rng.pick(&topology.nodes).clone()),
         };
-        let timeout = dice.percent(70).then(|| dice.spread(1, 10_000));
-        let wait = dice.percent(25).then(|| dice.spread(1, 10_000));
-        let cancel = dice.percent(15).then(|| match dice.between(0, 9) {
+        let timeout = rng.percent(70).then(|| rng.spread(1, 10_000));
+        let wait = rng.percent(25).then(|| rng.spread(1, 10_000));
+        let cancel = rng.percent(15).then(|| match rng.between(0, 9) {
             0 => Cancel::Unpolled,
             1 | 2 => Cancel::AfterOnePoll,
-            _ => Cancel::AfterMillis(dice.spread(1, 3_000)),
+            _ => Cancel::AfterMillis(rng.spread(1, 3_000)),
         });
         CallSpec {
             method,
-            aim,
+            selector,
             timeout,
             wait,
-            millis: match dice.between(0, 9) {
+            millis: match rng.between(0, 9) {
                 0..=3 => 0,
-                4..=7 => dice.spread(1, 300),
-                _ => dice.spread(100, 6_000),
+                4..=7 => rng.spread(1, 300),
+                _ => rng.spread(100, 6_000),
             },
-            argument: size(dice, settings),
-            reply: size(dice, settings),
-            panics: dice.percent(4),
+            argument: size(rng, settings),
+            reply: size(rng, settings),
+            panics: rng.percent(4),
             cancel,
-            nested: (depth > 0 && dice.percent(25))
-                .then(|| Box::new(CallSpec::new(dice, places, settings, depth - 1))),
+            nested: (depth > 0 && rng.percent(25))
+                .then(|| Box::new(CallSpec::new(rng, topology, settings, depth - 1))),
         }
     }
 }
 
-/// Mostly small, sometimes several chunks, rarely more than is allowed.
-fn size(dice: &mut Dice, settings: &Settings) -> usize {
-    let size = match dice.between(0, 99) {
-        0 => settings.max_body as u64 + dice.between(1, 1_000),
-        1..=14 => dice.spread(10_000, 300 << 10),
-        _ => dice.spread(1, 300) - 1,
+/// Mostly small, sometimes several chunks, rarely over the limit.
+fn size(rng: &mut PlanRng, settings: &Settings) -> usize {
+    let size = match rng.between(0, 99) {
+        0 => settings.max_body as u64 + rng.between(1, 1_000),
+        1..=14 => rng.spread(10_000, 300 << 10),
+        _ => rng.spread(1, 300) - 1,
     };
     size as usize
 }

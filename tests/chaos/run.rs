@@ -1,5 +1,5 @@
-//! Carries a plan out: starts the cluster, makes the calls and the faults at their times, waits
-//! until all is well again, and takes everything down.
+//! Executes a plan: starts the cluster, makes the calls and injects the faults at their times, waits
+//! until the cluster has recovered, and shuts everything down.
 
 use std::{
     any::Any,
@@ -21,92 +21,96 @@ use tokio::{
 
 use super::{
     checks,
-    ledger::{Book, Outcome, TroubleKind},
-    plan::{Aim, CallSpec, Fault, Method, Plan},
-    service::{World, call},
+    ledger::{CallId, EffectKind, Outcome, Records},
+    plan::{CallSpec, Fault, Method, Plan, Selector},
+    service::{Caller, RunState, call},
 };
 
-/// How long it may take after the last fault until every node knows every other. A node asks a
-/// random peer for its members every 30 s, or every 5 s while it seems to be alone.
-const RECOVERY: Duration = Duration::from_secs(45);
+/// Upper bound on the time from the end of the last fault until all nodes are linked. A node syncs with a
+/// random peer every 30 s, or every 5 s while it has no peers.
+const RECOVERY_TIME: Duration = Duration::from_secs(45);
 
-/// Longer than any call takes.
-const LAST_CALLS: Duration = Duration::from_secs(11);
+/// Upper bound on the time of a call.
+const MAX_CALL_TIME: Duration = Duration::from_secs(11);
 
-/// How long it may take, after the last node was shut down, until nothing is left.
-const CLEARING: Duration = Duration::from_secs(10);
+/// Upper bound on the time from the last shutdown until no task and no connection is left.
+const CLEANUP_TIME: Duration = Duration::from_secs(10);
 
-/// What became of a plan.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// What was to happen.
+    /// The plan of the seed.
     pub plan: Plan,
-    /// What happened; none if the run panicked.
+    /// The trace; `None` if the run panicked.
     pub trace: Option<Trace>,
-    /// What must not happen and did, in words; empty if all is well.
+    /// The violated guarantees, in words.
     pub violations: Vec<String>,
-    /// How often calls had which outcome.
+    /// The number of calls by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
 }
 
-/// Carries out what `seed` decides, on a runtime of its own, and checks it.
+/// Executes the plan of `seed` on its own runtime, and checks the result.
 pub fn run(seed: u64) -> Report {
     let plan = Plan::new(seed);
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
-    let runtime = runtime.expect("a runtime of one thread can be had");
+    let runtime = runtime.expect("a runtime can be built");
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute(&plan))));
     match ended {
-        Ok((trace, book)) => {
-            let violations = checks::check(&plan, &book);
-            let outcomes = checks::outcomes(&book);
+        Ok((trace, records)) => {
+            let violations = checks::check(&plan, &records);
+            let outcomes = checks::outcomes(&records);
             Report { plan, trace: Some(trace), violations, outcomes }
         }
         Err(panic) => {
-            let violations = vec![format!("the run panicked: {}", message(&*panic))];
+            let violations = vec![format!("the run panicked: {}", panic_text(&*panic))];
             Report { plan, trace: None, violations, outcomes: BTreeMap::new() }
         }
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
-async fn execute(plan: &Plan) -> (Trace, Book) {
-    let world = World::new();
-    let cluster = start(plan, &world).await;
-    world.set_cluster(Some(cluster.clone()));
+async fn execute(plan: &Plan) -> (Trace, Records) {
+    let state = RunState::new();
+    let cluster = start(plan, &state).await;
+    state.set_cluster(Some(cluster.clone()));
     let start = Instant::now();
-    let faults = begin_faults(plan, &world, &cluster, start);
-    let callers = make_calls(plan, &world, start).await;
+    let faults = start_faults(plan, &state, &cluster, start);
+    let callers = start_calls(plan, &state, start).await;
     faults.join_all().await;
 
     let recovering = Instant::now();
-    if timeout(RECOVERY, cluster.settled()).await.is_err() {
-        // It says who does not know whom, if that lasts.
+    if timeout(RECOVERY_TIME, cluster.settled()).await.is_err() {
+        // Panics with the missing links if they do not appear.
         cluster.settled().await;
         let took = recovering.elapsed();
-        world.ledger.book().violations.push(format!("nodes found each other after {took:?} only"));
+        state
+            .ledger
+            .records()
+            .violations
+            .push(format!("nodes found each other after {took:?} only"));
     }
-    // What still runs may be all that a node takes.
-    sleep(LAST_CALLS).await;
-    call_everywhere(plan, &world).await;
+    // Calls in flight may occupy all permits of a node.
+    sleep(MAX_CALL_TIME).await;
+    call_all_regions(plan, &state).await;
     callers.join_all().await;
 
     join_all(cluster.names().iter().map(|name| cluster.shutdown(name))).await;
     let trace = cluster.trace();
-    let net = SimNet::clone(&cluster);
-    world.set_cluster(None);
-    world.forget_envs();
+    let net = cluster.net().clone();
+    state.set_cluster(None);
+    state.clear_envs();
     drop(cluster);
-    sleep(CLEARING).await;
-    look_for_remains(&world, &net);
-    let book = std::mem::take(&mut *world.ledger.book());
-    (trace, book)
+    sleep(CLEANUP_TIME).await;
+    check_for_leaks(&state, &net);
+    let records = std::mem::take(&mut *state.ledger.records());
+    (trace, records)
 }
 
-async fn start(plan: &Plan, world: &Arc<World>) -> SimCluster {
+async fn start(plan: &Plan, state: &Arc<RunState>) -> SimCluster {
     let settings = &plan.settings;
     let mut builder = SimCluster::builder()
         .seed(plan.seed)
@@ -119,30 +123,35 @@ async fn start(plan: &Plan, world: &Arc<World>) -> SimCluster {
         builder = builder.region(*region, *nodes);
     }
     for name in plan.nodes() {
-        let release = release(plan, world, plan.old.contains(&name));
+        let release = release(plan, state, plan.old.contains(&name));
         builder = builder.node(name, release);
     }
     builder.start().await
 }
 
-fn release(plan: &Plan, world: &Arc<World>, old: bool) -> flyrpc_testkit::Release {
+fn release(plan: &Plan, state: &Arc<RunState>, old: bool) -> flyrpc_testkit::Release {
     let (max_body, max_in_flight) = (plan.settings.max_body, plan.settings.max_in_flight);
-    world
+    state
         .release(old)
         .configure(move |_, builder| builder.max_body(max_body).max_in_flight(max_in_flight))
 }
 
-async fn make_calls(plan: &Plan, world: &Arc<World>, start: Instant) -> JoinSet<u64> {
+async fn start_calls(
+    plan: &Plan,
+    state: &Arc<RunState>,
+    start: Instant,
+) -> JoinSet<Option<CallId>> {
     let mut callers = JoinSet::new();
     for planned in plan.calls.clone() {
         sleep_until(start + Duration::from_millis(planned.at)).await;
-        // Nobody calls from a node that is down.
-        let Some(node) = world.node(&planned.from) else { continue };
-        let calling = call(Arc::clone(world), node, planned.outside, None, planned.call);
+        // A node that is down makes no calls.
+        let Some(node) = state.node(&planned.from) else { continue };
+        let caller = if planned.outside { Caller::Test } else { Caller::Node };
+        let calling = call(Arc::clone(state), node, caller, planned.call);
         if planned.outside {
             callers.spawn(calling);
         } else {
-            world.env(&planned.from).spawn(Box::pin(async {
+            state.env(&planned.from).spawn(Box::pin(async {
                 calling.await;
             }));
         }
@@ -150,30 +159,30 @@ async fn make_calls(plan: &Plan, world: &Arc<World>, start: Instant) -> JoinSet<
     callers
 }
 
-/// Every region must answer every node.
-async fn call_everywhere(plan: &Plan, world: &Arc<World>) {
+/// Expects that every node can call every region.
+async fn call_all_regions(plan: &Plan, state: &Arc<RunState>) {
     for from in plan.nodes() {
         for (to, _) in &plan.regions {
-            let node: Node = world.node(&from).expect("all nodes run again");
-            let spec = CallSpec::plain(Method::Work, Aim::Region((*to).to_owned()));
-            let id = call(Arc::clone(world), node, true, None, spec).await;
-            let book = &mut *world.ledger.book();
-            let outcome = book.call(id).outcome();
+            let node: Node = state.node(&from).expect("all nodes run again");
+            let spec = CallSpec::plain(Method::Work, Selector::Region((*to).to_owned()));
+            let id = call(Arc::clone(state), node, Caller::Test, spec).await.expect("a region");
+            let records = &mut *state.ledger.records();
+            let outcome = records.call(id).outcome();
             if !matches!(outcome, Some(Outcome::Reply { right: true, .. })) {
                 let violation = format!("after the faults, {from} calls {to} and gets {outcome:?}");
-                book.violations.push(violation);
+                records.violations.push(violation);
             }
         }
     }
 }
 
-fn look_for_remains(world: &Arc<World>, net: &SimNet) {
+fn check_for_leaks(state: &Arc<RunState>, net: &SimNet) {
     let mut found = Vec::new();
     let tasks = Handle::current().metrics().num_alive_tasks();
     if tasks > 0 {
         found.push(format!("{tasks} tasks are left at the end"));
     }
-    let holders = Arc::strong_count(world) - 1;
+    let holders = Arc::strong_count(state) - 1;
     if holders > 0 {
         found.push(format!("{holders} services are still held at the end"));
     }
@@ -181,144 +190,154 @@ fn look_for_remains(world: &Arc<World>, net: &SimNet) {
     if connections > 0 {
         found.push(format!("{connections} connections are left at the end"));
     }
-    world.ledger.book().violations.extend(found);
+    state.ledger.records().violations.extend(found);
 }
 
-/// What a task that makes a fault needs.
-struct Striker {
-    world: Arc<World>,
+/// The task that injects one fault.
+struct FaultInjector {
+    state: Arc<RunState>,
     cluster: SimCluster,
-    /// Held by whoever stops or starts that node.
-    lives: Arc<BTreeMap<String, Mutex<()>>>,
-    /// Held by whoever makes that node's clock run wrong.
-    clocks: Arc<BTreeMap<String, Mutex<()>>>,
+    /// Held while a fault stops or starts that node.
+    lifecycle_locks: Arc<BTreeMap<String, Mutex<()>>>,
+    /// Held while a fault affects that node's clock.
+    clock_locks: Arc<BTreeMap<String, Mutex<()>>>,
     lasts: Duration,
-    /// What nodes are replaced by.
+    /// The release that replaces nodes.
     release: flyrpc_testkit::Release,
 }
 
-fn begin_faults(
+fn start_faults(
     plan: &Plan,
-    world: &Arc<World>,
+    state: &Arc<RunState>,
     cluster: &SimCluster,
     start: Instant,
 ) -> JoinSet<()> {
     let of_each =
         || Arc::new(plan.nodes().into_iter().map(|name| (name, Mutex::default())).collect());
-    let (lives, clocks) = (of_each(), of_each());
+    let (lifecycle_locks, clock_locks) = (of_each(), of_each());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
         let old =
             matches!(planned.fault, Fault::Replace { old: true, .. } | Fault::Roll { old: true });
-        let striker = Striker {
-            world: Arc::clone(world),
+        let injector = FaultInjector {
+            state: Arc::clone(state),
             cluster: cluster.clone(),
-            lives: Arc::clone(&lives),
-            clocks: Arc::clone(&clocks),
+            lifecycle_locks: Arc::clone(&lifecycle_locks),
+            clock_locks: Arc::clone(&clock_locks),
             lasts: Duration::from_millis(planned.lasts),
-            release: release(plan, world, old),
+            release: release(plan, state, old),
         };
         tasks.spawn(async move {
             sleep_until(start + Duration::from_millis(planned.at)).await;
-            striker.strike(planned.fault).await;
+            injector.inject(planned.fault).await;
         });
     }
     tasks
 }
 
-impl Striker {
-    async fn strike(self, fault: Fault) {
-        let net: &SimNet = &self.cluster;
-        let millis = Duration::from_millis;
+impl FaultInjector {
+    async fn inject(self, fault: Fault) {
+        let fault = match self.start_guarded(fault) {
+            Ok((guard, kind)) => return self.sustain(guard, kind).await,
+            Err(fault) => fault,
+        };
         match fault {
-            Fault::Partition(a, b) => {
-                self.hold_up(net.partition(&a, &b), TroubleKind::Cut(a, b)).await;
-            }
-            Fault::OneWay(from, to) => {
-                let guard = net.partition_one_way(&from, &to);
-                self.hold_up(guard, TroubleKind::Cut(from, to)).await;
-            }
-            Fault::Hold(a, b) => self.hold_up(net.hold(&a, &b), TroubleKind::Cut(a, b)).await,
-            Fault::Slow(a, b, by) => {
-                self.hold_up(net.slow(&a, &b, millis(by)), TroubleKind::Slow(a, b)).await;
-            }
-            Fault::Jitter(a, b, up_to) => {
-                self.hold_up(net.jitter(&a, &b, millis(up_to)), TroubleKind::Slow(a, b)).await;
-            }
-            Fault::Lose(a, b, share) => {
-                self.hold_up(net.lose(&a, &b, share), TroubleKind::Lossy(a, b)).await;
-            }
-            Fault::Throttle(a, b, bytes_per_second) => {
-                // Pings wait behind what waits: links may break.
-                let guard = net.throttle(&a, &b, bytes_per_second);
-                self.hold_up(guard, TroubleKind::Cut(a, b)).await;
-            }
-            Fault::Freeze(node) => {
-                self.hold_up(net.frozen(&node), TroubleKind::Frozen(node)).await;
-            }
             Fault::Pause(node) => self.pause(node).await,
             Fault::Drift(node, by) => {
-                let Ok(_clock) = self.clocks[&node].try_lock() else { return };
-                self.hold_up(net.drifting(&node, by), TroubleKind::Drift(node, by)).await;
+                let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
+                let guard = self.cluster.drifting(&node, by);
+                self.sustain(guard, EffectKind::Drift(node, by)).await;
             }
             Fault::SkewAhead(node, by) => {
-                net.skewed_ahead(&node, millis(by)).keep();
-                drop(self.world.ledger.trouble(TroubleKind::Skew(node, millis(by))));
+                let by = Duration::from_millis(by);
+                self.cluster.skewed_ahead(&node, by).keep();
+                drop(self.state.ledger.effect(EffectKind::ClockJump(node, by)));
             }
             Fault::Crash { node, machine } => self.crash(&node, machine).await,
             Fault::Shutdown(node) => self.shut_down(&node).await,
             Fault::Replace { node, .. } => self.replace(&node).await,
             Fault::Roll { .. } => self.roll().await,
+            _ => unreachable!("{fault:?} was started with a guard"),
         }
     }
 
-    async fn hold_up(&self, guard: FaultGuard, kind: TroubleKind) {
-        let trouble = self.world.ledger.trouble(kind);
+    /// Starts a fault that its guard alone ends, and returns its effect.
+    ///
+    /// # Errors
+    ///
+    /// Any other fault.
+    fn start_guarded(&self, fault: Fault) -> Result<(FaultGuard, EffectKind), Fault> {
+        let cluster = &self.cluster;
+        let millis = Duration::from_millis;
+        Ok(match fault {
+            Fault::Partition(a, b) => (cluster.partition(&a, &b), EffectKind::Unreachable(a, b)),
+            Fault::OneWay(from, to) => {
+                (cluster.partition_one_way(&from, &to), EffectKind::Unreachable(from, to))
+            }
+            Fault::Hold(a, b) => (cluster.hold(&a, &b), EffectKind::Unreachable(a, b)),
+            Fault::Slow(a, b, by) => (cluster.slow(&a, &b, millis(by)), EffectKind::Slow(a, b)),
+            Fault::Jitter(a, b, up_to) => {
+                (cluster.jitter(&a, &b, millis(up_to)), EffectKind::Slow(a, b))
+            }
+            Fault::Lose(a, b, share) => {
+                (cluster.lose(&a, &b, share), EffectKind::DatagramLoss(a, b))
+            }
+            Fault::Throttle(a, b, bytes_per_second) => {
+                // Pings are queued behind other messages: links may break.
+                (cluster.throttle(&a, &b, bytes_per_second), EffectKind::Unreachable(a, b))
+            }
+            Fault::Freeze(node) => (cluster.frozen(&node), EffectKind::Frozen(node)),
+            other => return Err(other),
+        })
+    }
+
+    async fn sustain(&self, guard: FaultGuard, kind: EffectKind) {
+        let effect = self.state.ledger.effect(kind);
         sleep(self.lasts).await;
         drop(guard);
-        drop(trouble);
+        drop(effect);
     }
 
     async fn pause(&self, node: String) {
-        let Ok(_clock) = self.clocks[&node].try_lock() else { return };
+        let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
         let clock = self.cluster.drifting(&node, -1_000_000);
-        let still = self.world.ledger.trouble(TroubleKind::Still(node.clone()));
-        self.hold_up(self.cluster.frozen(&node), TroubleKind::Frozen(node)).await;
-        drop((clock, still));
+        let stopped = self.state.ledger.effect(EffectKind::ClockStopped(node.clone()));
+        self.sustain(self.cluster.frozen(&node), EffectKind::Frozen(node)).await;
+        drop((clock, stopped));
     }
 
     async fn crash(&self, node: &str, machine: bool) {
-        let Ok(_life) = self.lives[node].try_lock() else { return };
-        let _down = self.world.ledger.trouble(TroubleKind::Down(node.to_owned()));
+        let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
+        let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
         self.cluster.crash(node);
         if machine {
-            SimNet::crash(&self.cluster, node);
+            self.cluster.crash_machine(node);
         }
         sleep(self.lasts).await;
         self.cluster.restart(node).await;
     }
 
     async fn shut_down(&self, node: &str) {
-        let Ok(_life) = self.lives[node].try_lock() else { return };
-        let stopping = self.world.ledger.trouble(TroubleKind::Stopping(node.to_owned()));
+        let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
+        let stopping = self.state.ledger.effect(EffectKind::Stopping(node.to_owned()));
         self.cluster.shutdown(node).await;
-        let _down = self.world.ledger.trouble(TroubleKind::Down(node.to_owned()));
+        let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
         drop(stopping);
         sleep(self.lasts).await;
         self.cluster.restart(node).await;
     }
 
     async fn replace(&self, node: &str) {
-        let Ok(_life) = self.lives[node].try_lock() else { return };
-        let _stopping = self.world.ledger.trouble(TroubleKind::Stopping(node.to_owned()));
+        let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
+        let _stopping = self.state.ledger.effect(EffectKind::Stopping(node.to_owned()));
         self.cluster.replace(node, self.release.clone()).await;
     }
 
     async fn roll(&self) {
         let mut rollout = self.cluster.roll(self.release.clone());
         while let Some(next) = rollout.left().first().cloned() {
-            let _life = self.lives[&next].lock().await;
-            let _stopping = self.world.ledger.trouble(TroubleKind::Stopping(next));
+            let _life = self.lifecycle_locks[&next].lock().await;
+            let _stopping = self.state.ledger.effect(EffectKind::Stopping(next));
             rollout.step().await;
         }
     }

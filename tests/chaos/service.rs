@@ -1,4 +1,4 @@
-//! The services under test, which record what they do, and the making of calls to them.
+//! The services under test, which record their executions, and the calls to them.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    ledger::{CallRecord, Execution, Ledger, Outcome},
-    plan::{Aim, CallSpec, Cancel, Method},
+    ledger::{CallId, CallRecord, Execution, Ledger, Outcome},
+    plan::{CallSpec, Cancel, Method, Selector},
 };
 
-/// The time of a call that says nothing of it.
+/// flyrpc's default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is called. `write` runs on the primary only.
+/// The service under test. `write` runs in the primary region only.
 #[fly_rpc]
 pub(super) trait Chaos {
     async fn work(&self, job: Job) -> Receipt;
@@ -33,7 +33,7 @@ pub(super) trait Chaos {
     async fn newer(&self, job: Job) -> Receipt;
 }
 
-/// The same before `newer` was added, its methods in another order.
+/// The service before `newer` was added, with its methods in another order.
 #[fly_rpc(name = "Chaos")]
 pub(super) trait OldChaos {
     #[rpc(primary)]
@@ -45,7 +45,7 @@ pub(super) trait OldChaos {
     async fn work(&self, job: Job) -> Receipt;
 }
 
-/// What a handler is to do.
+/// The task of a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Job {
     call: u64,
@@ -54,7 +54,7 @@ pub(super) struct Job {
     spec: CallSpec,
 }
 
-/// What came of it.
+/// The result of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Receipt {
     call: u64,
@@ -63,29 +63,33 @@ pub(super) struct Receipt {
     payload: Vec<u8>,
 }
 
-/// What all parts of a run share.
+/// The state shared by all parts of a run.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct RunState {
     pub(super) ledger: Ledger,
-    /// Set once the cluster runs, and cleared at the end: it holds services that hold this.
+    /// Set once the cluster runs, and cleared at the end: it holds services that hold this state.
     cluster: Mutex<Option<SimCluster>>,
     /// Of the latest boot of each node.
     envs: Mutex<BTreeMap<String, SimEnv>>,
 }
 
-impl World {
+impl RunState {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(World { ledger: Ledger::new(), cluster: Mutex::default(), envs: Mutex::default() })
+        Arc::new(RunState {
+            ledger: Ledger::new(),
+            cluster: Mutex::default(),
+            envs: Mutex::default(),
+        })
     }
 
     /// The release with all methods, or the old one.
     pub(super) fn release(self: &Arc<Self>, old: bool) -> Release {
-        let world = Arc::clone(self);
+        let state = Arc::clone(self);
         let recorder = move |node: &SimNode| {
-            world.ledger.boots(node.name(), old);
-            let mut envs = world.envs.lock().unwrap_or_else(PoisonError::into_inner);
+            state.ledger.on_boot(node.name(), old);
+            let mut envs = state.envs.lock().unwrap_or_else(PoisonError::into_inner);
             envs.insert(node.name().to_owned(), node.env().clone());
-            Recorder { node: node.name().to_owned(), world: Arc::clone(&world) }
+            Recorder { node: node.name().to_owned(), state: Arc::clone(&state) }
         };
         match old {
             true => Release::new().serve(move |node| ServeOldChaos::new(recorder(node))),
@@ -103,73 +107,93 @@ impl World {
         cluster.as_ref()?.nodes().into_iter().find(|node| node.id().name() == name)
     }
 
-    /// Where the programs of a node run.
+    /// The environment of the latest boot of a node.
     pub(super) fn env(&self, name: &str) -> SimEnv {
         self.envs.lock().unwrap_or_else(PoisonError::into_inner)[name].clone()
     }
 
-    pub(super) fn forget_envs(&self) {
+    pub(super) fn clear_envs(&self) {
         self.envs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// Makes a call through `node` and records it. Within a handler, `parent` is the call served.
+/// Who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A task of the test, which no fault stops.
+    Test,
+    /// A task of the node.
+    Node,
+    /// The handler of this call.
+    Handler(CallId),
+}
+
+impl Caller {
+    fn parent(self) -> Option<CallId> {
+        match self {
+            Caller::Handler(call) => Some(call),
+            Caller::Test | Caller::Node => None,
+        }
+    }
+}
+
+/// Makes a call through `node` and records it; `None` if its target is a node that never ran. In a
+/// handler, `parent` is the call that it serves.
 pub(super) async fn call(
-    world: Arc<World>,
+    state: Arc<RunState>,
     node: Node,
-    outside: bool,
-    parent: Option<u64>,
+    caller: Caller,
     spec: CallSpec,
-) -> u64 {
-    let Some(client) = aimed(&world, &node, &spec) else { return u64::MAX };
+) -> Option<CallId> {
+    let client = client_for(&state, &node, &spec)?;
     let own = spec.timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis);
-    let left = Context::try_current().map_or(Duration::MAX, |context| context.remaining());
-    let mut record = Recording::begin(&world, |id, began| CallRecord {
+    let remaining = Context::try_current().map_or(Duration::MAX, |context| context.remaining());
+    let mut guard = CallGuard::start(&state, |id, started| CallRecord {
         id,
         spec: spec.clone(),
         from: node.id().name().to_owned(),
-        outside,
-        parent,
-        began,
-        allowed: own.min(left),
+        outside: caller == Caller::Test,
+        parent: caller.parent(),
+        started,
+        allowed: own.min(remaining),
         ended: None,
     });
-    let id = record.id;
-    let job = Job { call: id, payload: payload(id, spec.argument), spec: spec.clone() };
-    let calling = invoke(client, spec.method, job).boxed();
+    let id = guard.id;
+    let job = Job { call: id.0, payload: payload(id.0, spec.argument), spec: spec.clone() };
+    let reply = invoke(client, spec.method, job).boxed();
     let result = match spec.cancel {
-        None => Some(calling.await),
+        None => Some(reply.await),
         Some(Cancel::Unpolled) => None,
-        Some(Cancel::AfterOnePoll) => calling.now_or_never(),
+        Some(Cancel::AfterOnePoll) => reply.now_or_never(),
         Some(Cancel::AfterMillis(millis)) => {
-            timeout(Duration::from_millis(millis), calling).await.ok()
+            timeout(Duration::from_millis(millis), reply).await.ok()
         }
     };
-    record.end(match result {
+    guard.end(match result {
         None => Outcome::Cancelled,
         Some(Ok(receipt)) => Outcome::Reply {
-            right: receipt.call == id && receipt.payload == payload(!id, spec.reply),
+            right: receipt.call == id.0 && receipt.payload == payload(!id.0, spec.reply),
             node: receipt.node,
         },
         Some(Err(error)) => Outcome::Error(error),
     });
-    id
+    Some(id)
 }
 
-/// None if a node is to be called that has never run.
-fn aimed(world: &World, node: &Node, spec: &CallSpec) -> Option<ChaosClient> {
+/// The client with the options of a call; `None` if its target is a node that never ran.
+fn client_for(state: &RunState, node: &Node, spec: &CallSpec) -> Option<ChaosClient> {
     let client: ChaosClient = node.client();
-    let client = match &spec.aim {
-        Aim::Unsaid => client,
-        Aim::Primary => client.on_primary(),
-        Aim::Region(region) => client.on_region(region.as_str()),
-        Aim::Node(name) => {
-            let running = world.node(name);
-            let mut book = world.ledger.book();
+    let client = match &spec.selector {
+        Selector::Default => client,
+        Selector::Primary => client.on_primary(),
+        Selector::Region(region) => client.on_region(region.as_str()),
+        Selector::Node(name) => {
+            let running = state.node(name);
+            let mut records = state.ledger.records();
             if let Some(running) = running {
-                book.aimed.insert(name.clone(), running.id().clone());
+                records.targeted.insert(name.clone(), running.id().clone());
             }
-            client.on_node(book.aimed.get(name)?)
+            client.on_node(records.targeted.get(name)?)
         }
     };
     let client = match spec.timeout {
@@ -192,33 +216,33 @@ async fn invoke(client: ChaosClient, method: Method, job: Job) -> Result<Receipt
     }
 }
 
-/// Bytes that belong to one call, and to one direction of it.
+/// Bytes that are different for each call and direction.
 fn payload(key: u64, size: usize) -> Vec<u8> {
     let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
     key.into_iter().cycle().take(size).collect()
 }
 
-/// A call that goes on. If it is dropped, so was the call.
-struct Recording {
-    world: Arc<World>,
-    id: u64,
+/// A call in flight. Records that the call was dropped if it is dropped before it ended.
+struct CallGuard {
+    state: Arc<RunState>,
+    id: CallId,
 }
 
-impl Recording {
-    fn begin(world: &Arc<World>, record: impl FnOnce(u64, Duration) -> CallRecord) -> Self {
-        let mut book = world.ledger.book();
-        let id = book.calls.len() as u64;
-        book.calls.push(record(id, world.ledger.now()));
-        Recording { world: Arc::clone(world), id }
+impl CallGuard {
+    fn start(state: &Arc<RunState>, record: impl FnOnce(CallId, Duration) -> CallRecord) -> Self {
+        let mut records = state.ledger.records();
+        let id = CallId(records.calls.len() as u64);
+        records.calls.push(record(id, state.ledger.now()));
+        CallGuard { state: Arc::clone(state), id }
     }
 
     fn end(&mut self, outcome: Outcome) {
-        let now = self.world.ledger.now();
-        self.world.ledger.book().calls[self.id as usize].ended.get_or_insert((now, outcome));
+        let now = self.state.ledger.now();
+        self.state.ledger.records().calls[self.id.0 as usize].ended.get_or_insert((now, outcome));
     }
 }
 
-impl Drop for Recording {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         self.end(Outcome::Dropped);
     }
@@ -226,67 +250,67 @@ impl Drop for Recording {
 
 struct Recorder {
     node: String,
-    world: Arc<World>,
+    state: Arc<RunState>,
 }
 
 impl Recorder {
     async fn run(&self, job: Job) -> Receipt {
         let Job { call: id, payload: argument, spec } = job;
-        let mut execution = Executing::begin(self, id);
+        let mut execution = ExecutionGuard::start(self, CallId(id));
         if argument != payload(id, spec.argument) {
-            let violation = format!("call {id} came with another call's argument");
-            self.world.ledger.book().violations.push(violation);
+            let violation = format!("call {id} arrived with another call's argument");
+            self.state.ledger.records().violations.push(violation);
         }
         if spec.millis > 0 {
             sleep(Duration::from_millis(spec.millis)).await;
         }
         if let Some(nested) = spec.nested
-            && let Some(node) = self.world.node(&self.node)
+            && let Some(node) = self.state.node(&self.node)
         {
-            call(Arc::clone(&self.world), node, false, Some(id), *nested).await;
+            call(Arc::clone(&self.state), node, Caller::Handler(CallId(id)), *nested).await;
         }
         execution.completed = true;
         if spec.panics {
-            // As `panic!` does, without telling the terminal.
-            std::panic::resume_unwind(Box::new(panic_of(id)));
+            // Like `panic!`, without the panic hook's message on the terminal.
+            std::panic::resume_unwind(Box::new(panic_message(CallId(id))));
         }
         Receipt { call: id, node: self.node.clone(), payload: payload(!id, spec.reply) }
     }
 }
 
-/// How the handler of a call panics.
-pub(super) fn panic_of(id: u64) -> String {
-    format!("call {id} was to panic")
+/// The message of the planned panic of a call's handler.
+pub(super) fn panic_message(id: CallId) -> String {
+    format!("call {} was to panic", id.0)
 }
 
-/// An execution that goes on, until it is dropped.
-struct Executing<'a> {
+/// A running execution. Records its end when dropped.
+struct ExecutionGuard<'a> {
     recorder: &'a Recorder,
-    at: usize,
+    index: usize,
     completed: bool,
 }
 
-impl<'a> Executing<'a> {
-    fn begin(recorder: &'a Recorder, call: u64) -> Self {
-        let ledger = &recorder.world.ledger;
-        let mut book = ledger.book();
-        book.executions.push(Execution {
+impl<'a> ExecutionGuard<'a> {
+    fn start(recorder: &'a Recorder, call: CallId) -> Self {
+        let ledger = &recorder.state.ledger;
+        let mut records = ledger.records();
+        records.executions.push(Execution {
             call,
             node: recorder.node.clone(),
             local: flyrpc::context().is_local(),
-            began: ledger.now(),
+            started: ledger.now(),
             ended: None,
             completed: false,
         });
-        Executing { recorder, at: book.executions.len() - 1, completed: false }
+        ExecutionGuard { recorder, index: records.executions.len() - 1, completed: false }
     }
 }
 
-impl Drop for Executing<'_> {
+impl Drop for ExecutionGuard<'_> {
     fn drop(&mut self) {
-        let ledger = &self.recorder.world.ledger;
+        let ledger = &self.recorder.state.ledger;
         let now = ledger.now();
-        let execution = &mut ledger.book().executions[self.at];
+        let execution = &mut ledger.records().executions[self.index];
         execution.ended = Some(now);
         execution.completed = self.completed;
     }

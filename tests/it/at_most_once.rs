@@ -1,32 +1,33 @@
-//! No call executes twice unless its method is idempotent, and what an error says of execution is
-//! true: whatever breaks, and whenever it does.
+//! No call executes twice unless its method is idempotent, and errors report execution correctly,
+//! whatever fault occurs, at any time.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
-use flyrpc::{Node, RpcError, fly_rpc};
+use flyrpc::{RpcError, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster};
 
-use crate::support::{World, millis, secs, sleep};
+use crate::support::{millis, secs, sleep};
 
 #[fly_rpc]
 trait Ledger {
-    /// Notes that `id` was executed, and takes so many milliseconds.
+    /// Records that `id` was executed, and takes this many milliseconds.
     async fn pay(&self, id: u64, millis: u64, ballast: Vec<u8>) -> u32;
-    /// The same, and may be done again.
+    /// The same, and may be repeated.
     #[rpc(idempotent)]
     async fn set(&self, id: u64, millis: u64, ballast: Vec<u8>) -> u32;
 }
 
-/// The attempts that were executed of each call, over all nodes.
+/// The executed attempts of each call, over all nodes.
 type Executed = Arc<Mutex<BTreeMap<u64, Vec<u32>>>>;
 
 #[derive(Clone)]
 struct Book(Executed);
 
 impl Book {
-    async fn note(&self, id: u64, millis: u64) -> u32 {
+    async fn record(&self, id: u64, millis: u64) -> u32 {
         let attempt = flyrpc::context().attempt();
         self.0.lock().unwrap().entry(id).or_default().push(attempt);
         sleep(std::time::Duration::from_millis(millis)).await;
@@ -36,47 +37,43 @@ impl Book {
 
 impl Ledger for Book {
     async fn pay(&self, id: u64, millis: u64, _: Vec<u8>) -> u32 {
-        self.note(id, millis).await
+        self.record(id, millis).await
     }
 
     async fn set(&self, id: u64, millis: u64, _: Vec<u8>) -> u32 {
-        self.note(id, millis).await
+        self.record(id, millis).await
     }
 }
 
 struct Shop {
-    world: World,
+    cluster: SimCluster,
     executed: Executed,
-    hkg: Node,
-    _iad: Vec<Node>,
 }
 
 /// Two nodes in iad that keep a ledger, and one in hkg that calls them.
 async fn shop(seed: u64) -> Shop {
-    let mut world = World::seeded(seed);
     let executed = Executed::default();
-    let mut iad = Vec::new();
-    for name in ["iad-0", "iad-1"] {
-        let (_, builder) = world.builder(name, "iad");
-        let ledger = ServeLedger::new(Book(Arc::clone(&executed)));
-        let node = builder.serve(ledger).start().await.unwrap();
-        node.ready().await;
-        iad.push(node);
-    }
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let hkg = builder.start().await.unwrap();
-    hkg.ready().await;
+    let book = Book(Arc::clone(&executed));
+    let cluster = SimCluster::builder()
+        .seed(seed)
+        .announce(false)
+        .region("iad", 2)
+        .region("hkg", 1)
+        .serve(move |_| ServeLedger::new(book.clone()))
+        .node("hkg-0", Release::new())
+        .start()
+        .await;
     sleep(secs(2)).await;
-    Shop { world, executed, hkg, _iad: iad }
+    Shop { cluster, executed }
 }
 
 type Outcome = (u64, bool, Result<u32, RpcError>);
 
-/// Makes calls every 10 ms for 400 ms, large ones among them, while `trouble` runs.
-async fn calls_during(shop: &Shop, trouble: impl Future<Output = ()>) -> Vec<Outcome> {
-    let ledger: LedgerClient = shop.hkg.client();
+/// Makes a call every 10 ms for 400 ms, some of them large, while `fault` runs.
+async fn calls_during(shop: &Shop, fault: impl Future<Output = ()>) -> Vec<Outcome> {
+    let ledger: LedgerClient = shop.cluster.node("hkg-0").client();
     let ledger = ledger.on_region("iad");
-    let calling = async {
+    let calls = async {
         let mut calls = Vec::new();
         for id in 0..40 {
             let ballast = vec![0; if id % 16 == 7 { 200_000 } else { 10 }];
@@ -96,21 +93,21 @@ async fn calls_during(shop: &Shop, trouble: impl Future<Output = ()>) -> Vec<Out
         }
         outcomes
     };
-    let (outcomes, ()) = futures_util::future::join(calling, trouble).await;
-    // Long enough for whatever is still on its way.
-    shop.world.net.heal_all();
+    let (outcomes, ()) = futures_util::future::join(calls, fault).await;
+    // Long enough for everything in flight.
+    shop.cluster.heal_all();
     sleep(secs(60)).await;
     outcomes
 }
 
-/// Compares what callers were told with what handlers did. Returns how many calls failed.
+/// Compares the outcomes at the callers with the executions. Returns how many calls failed.
 #[track_caller]
 fn check(shop: &Shop, outcomes: &[Outcome], moment: u64) -> usize {
     let executed = shop.executed.lock().unwrap();
     let mut failed = 0;
     for (id, idempotent, outcome) in outcomes {
         let attempts = executed.get(id).cloned().unwrap_or_default();
-        let at = format!("call {id}, trouble at {moment} ms: {attempts:?}, {outcome:?}");
+        let at = format!("call {id}, fault at {moment} ms: {attempts:?}, {outcome:?}");
         assert!(attempts.len() <= if *idempotent { 3 } else { 1 }, "{at}");
         assert!(attempts.iter().all(|attempt| (1..=3).contains(attempt)), "{at}");
         match outcome {
@@ -129,14 +126,13 @@ async fn whenever_a_node_crashes() {
     let mut failed = 0;
     for moment in (0..420).step_by(19) {
         let shop = shop(moment).await;
-        let net = shop.world.net.clone();
-        let outcomes = calls_during(&shop, async move {
+        let outcomes = calls_during(&shop, async {
             sleep(millis(moment)).await;
-            net.crash("iad-0");
+            shop.cluster.crash_machine("iad-0");
         })
         .await;
         failed += check(&shop, &outcomes, moment);
-        // What may be done again is done on the other node.
+        // Idempotent calls are retried on the other node.
         for (id, idempotent, outcome) in &outcomes {
             assert!(!idempotent || outcome.is_ok(), "{id} at {moment}: {outcome:?}");
         }
@@ -145,34 +141,31 @@ async fn whenever_a_node_crashes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whenever_a_node_crashes_and_starts_again() {
+async fn whenever_a_node_crashes_and_restarts() {
     for moment in (0..420).step_by(37) {
         let shop = shop(moment).await;
-        let trouble = async {
+        let outcomes = calls_during(&shop, async {
             sleep(millis(moment)).await;
-            let env = shop.world.net.restart("iad-0");
+            shop.cluster.crash("iad-0");
             sleep(millis(moment % 100)).await;
-            let ledger = ServeLedger::new(Book(Arc::clone(&shop.executed)));
-            let builder = shop.world.builder_on(&env, "iad-0", "iad").serve(ledger);
-            Box::leak(Box::new(builder.start().await.unwrap()));
-        };
-        let outcomes = calls_during(&shop, trouble).await;
+            shop.cluster.restart("iad-0").await;
+        })
+        .await;
         check(&shop, &outcomes, moment);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whenever_the_way_is_cut_for_a_while() {
+async fn whenever_the_regions_are_partitioned_for_a_while() {
     for (seconds, one_way) in [(2, false), (4, true), (9, false), (9, true)] {
         for moment in (0..420).step_by(83) {
             let shop = shop(moment).await;
-            let net = shop.world.net.clone();
-            let outcomes = calls_during(&shop, async move {
+            let outcomes = calls_during(&shop, async {
                 sleep(millis(moment)).await;
                 let _cut = match (one_way, moment % 2 == 0) {
-                    (false, _) => net.partition("hkg", "iad"),
-                    (true, false) => net.partition_one_way("hkg", "iad"),
-                    (true, true) => net.partition_one_way("iad", "hkg"),
+                    (false, _) => shop.cluster.partition("hkg", "iad"),
+                    (true, false) => shop.cluster.partition_one_way("hkg", "iad"),
+                    (true, true) => shop.cluster.partition_one_way("iad", "hkg"),
                 };
                 sleep(secs(seconds)).await;
             })
@@ -187,12 +180,11 @@ async fn whenever_a_node_is_frozen_for_a_while() {
     for seconds in [1, 3, 7, 20] {
         for (moment, host) in (0..420).step_by(71).zip(["iad-0", "hkg-0"].iter().cycle()) {
             let shop = shop(moment).await;
-            let net = shop.world.net.clone();
-            let outcomes = calls_during(&shop, async move {
+            let outcomes = calls_during(&shop, async {
                 sleep(millis(moment)).await;
-                net.freeze(host);
+                shop.cluster.freeze(host);
                 sleep(secs(seconds)).await;
-                net.resume(host);
+                shop.cluster.resume(host);
             })
             .await;
             check(&shop, &outcomes, moment);
@@ -206,11 +198,11 @@ async fn whenever_a_node_shuts_down() {
         let shop = shop(moment).await;
         let outcomes = calls_during(&shop, async {
             sleep(millis(moment)).await;
-            shop._iad[0].shutdown().await;
+            shop.cluster.shutdown("iad-0").await;
         })
         .await;
         check(&shop, &outcomes, moment);
-        // Another node of the region is there all the time.
+        // Another node of the region is up all the time.
         for (id, _, outcome) in &outcomes {
             assert!(outcome.is_ok(), "{id} at {moment}: {outcome:?}");
         }
@@ -218,10 +210,15 @@ async fn whenever_a_node_shuts_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whenever_a_call_is_given_up() {
+async fn whenever_a_call_times_out() {
     for moment in (0..420).step_by(23) {
         let shop = shop(moment).await;
-        let ledger = shop.hkg.client::<LedgerClient>().on_region("iad").timeout(millis(moment));
+        let ledger = shop
+            .cluster
+            .node("hkg-0")
+            .client::<LedgerClient>()
+            .on_region("iad")
+            .timeout(millis(moment));
         let mut outcomes = Vec::new();
         for id in 0..20 {
             let ballast = vec![0; if id % 4 == 0 { 300_000 } else { 10 }];
@@ -234,7 +231,7 @@ async fn whenever_a_call_is_given_up() {
         }
         let before = shop.executed.lock().unwrap().len();
         sleep(secs(60)).await;
-        // A call that its caller has given up does not start later.
+        // A call that has timed out does not start later.
         assert_eq!(shop.executed.lock().unwrap().len(), before, "{moment}");
     }
 }

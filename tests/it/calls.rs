@@ -1,17 +1,17 @@
-//! What a call does: where it runs, how long it may take, and what its errors say.
-
-use std::sync::{Arc, atomic::Ordering};
+//! Calls: where they run, how long they take, and their errors.
 
 use flyrpc::{Refusal, RpcError, Unsupported};
+use flyrpc_testkit::Release;
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, World, millis, secs, until};
+use crate::support::{
+    Counts, ProbeClient, iad_and_hkg, millis, probe_cluster, probe_release, secs, wait_until,
+};
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_a_linked_region_takes_one_round_trip_the_first_one_too() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn the_first_call_to_a_linked_region_takes_one_round_trip() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let start = Instant::now();
     let (text, by) = probe.on_region("iad").shout("fly".to_owned()).await.unwrap();
@@ -20,10 +20,9 @@ async fn a_call_to_a_linked_region_takes_one_round_trip_the_first_one_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_its_own_region_runs_here_in_no_time() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_call_to_the_own_region_runs_in_process_in_no_time() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let start = Instant::now();
     let seen = probe.on_region("HKG").context().await.unwrap();
@@ -34,23 +33,22 @@ async fn a_call_to_its_own_region_runs_here_in_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_context_of_a_remote_call_names_its_caller_and_what_is_left() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn the_context_of_a_remote_call_has_its_caller_and_remaining_time() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let seen = probe.on_primary().timeout(secs(1)).context().await.unwrap();
     assert_eq!((seen.caller.as_str(), seen.region.as_str()), ("hkg-0", "hkg"));
     assert_eq!((seen.attempt, seen.local), (1, false));
-    // What is left after the way there, less the fastest way back.
+    // The time left after the request's delay, minus the shortest delay of a reply.
     assert!(seen.remaining <= millis(899) && seen.remaining >= millis(790), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_comes_at_the_deadline_and_stops_the_handler() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_timeout_occurs_at_the_deadline_and_stops_the_handler() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
         let start = Instant::now();
@@ -60,28 +58,27 @@ async fn a_timeout_comes_at_the_deadline_and_stops_the_handler() {
         assert!(error.may_have_executed());
     }
     tokio::time::sleep(secs(10)).await;
-    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 0));
+    assert_eq!((counts.started(), counts.finished()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_call_stops_its_handler_unless_it_is_detached() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
         drop(tokio::time::timeout(millis(500), aim.slow(3_000)).await);
         drop(tokio::time::timeout(millis(500), aim.slow_and_detached(3_000)).await);
     }
     tokio::time::sleep(secs(10)).await;
-    assert_eq!((world.counts.begun(), world.counts.ended()), (4, 2));
+    assert_eq!((counts.started(), counts.finished()), (4, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_reaches_the_caller_with_its_message_and_siblings_go_on() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_panic_reaches_the_caller_with_its_message_and_does_not_affect_other_calls() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
         let sibling = tokio::spawn(aim.slow(1_000));
@@ -93,8 +90,8 @@ async fn a_panic_reaches_the_caller_with_its_message_and_siblings_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_region_without_nodes_is_an_error_at_once() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
+    let iad = cluster.node("iad-0");
     let start = Instant::now();
     let error =
         iad.client::<ProbeClient>().on_region("syd").shout(String::new()).await.unwrap_err();
@@ -104,21 +101,21 @@ async fn a_region_without_nodes_is_an_error_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_bodies_arrive_whole_both_ways() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn large_bodies_arrive_complete_in_both_directions() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(600));
     let bytes: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
     assert_eq!(probe.echo(bytes.clone()).await.unwrap(), bytes);
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_beyond_the_limit_fail_alone_and_name_their_size() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let _iad = builder.serve(world.prober("iad-0")).max_body(100_000).start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_body_over_the_limit_fails_only_its_call_and_names_its_size() {
+    let counts = Counts::default();
+    let limited = probe_release(&counts).configure(|_, builder| builder.max_body(100_000));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let sibling = tokio::spawn(probe.slow(2_000));
     let error = probe.echo(vec![1; 100_000]).await.unwrap_err();
@@ -136,11 +133,12 @@ async fn bodies_beyond_the_limit_fail_alone_and_name_their_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_method_is_refused_elsewhere_unexecuted() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
-    let syd = world.start("syd-0", "syd").await;
+async fn a_primary_method_is_refused_in_other_regions_without_executing() {
+    let counts = Counts::default();
+    let cluster =
+        probe_cluster(&counts).region("iad", 1).region("hkg", 1).region("syd", 1).start().await;
+    let hkg = cluster.node("hkg-0");
+    let syd = cluster.node("syd-0");
     let probe: ProbeClient = hkg.client();
     assert_eq!(probe.write(1).await.unwrap(), "1 on iad-0");
     for node in [&hkg, &syd] {
@@ -149,14 +147,13 @@ async fn a_primary_method_is_refused_elsewhere_unexecuted() {
         assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
         assert!(!error.may_have_executed());
     }
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_made_in_a_handler_inherits_what_is_left() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_call_made_in_a_handler_inherits_the_remaining_time() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let nested = {
         let probe = probe.clone();
@@ -169,14 +166,12 @@ async fn a_call_made_in_a_handler_inherits_what_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_crashed_node_is_not_called_again_and_its_calls_fail_at_once() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let _other = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let calls: Vec<_> = (0..20).map(|_| tokio::spawn(probe.slow(3_000))).collect();
     tokio::time::sleep(secs(1)).await;
-    world.net.crash("iad-1");
+    cluster.crash_machine("iad-1");
     let start = Instant::now();
     let mut lost = 0;
     for call in calls {
@@ -196,31 +191,32 @@ async fn a_crashed_node_is_not_called_again_and_its_calls_fail_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_node_is_avoided_and_runs_no_dead_call_when_it_thaws() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_frozen_node_runs_no_expired_call_when_it_resumes() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     probe.shout(String::new()).await.unwrap();
-    world.net.freeze("iad-0");
+    cluster.freeze("iad-0");
     let calls: Vec<_> = (0..8).map(|_| tokio::spawn(probe.timeout(secs(1)).slow(1))).collect();
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
         assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}");
     }
     tokio::time::sleep(secs(20)).await;
-    world.net.resume("iad-0");
+    cluster.resume("iad-0");
     tokio::time::sleep(secs(30)).await;
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
     probe.shout(String::new()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_node_refuses_unexecuted() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let _iad = builder.serve(world.prober("iad-0")).max_in_flight(3).start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn an_overloaded_node_refuses_without_executing() {
+    let counts = Counts::default();
+    let limited = probe_release(&counts).configure(|_, builder| builder.max_in_flight(3));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(1_000))).collect();
     let mut refused = 0;
@@ -230,15 +226,14 @@ async fn an_overloaded_node_refuses_unexecuted() {
             refused += 1;
         }
     }
-    assert_eq!((refused, world.counts.begun()), (7, 3));
+    assert_eq!((refused, counts.started()), (7, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_without_the_service_is_unsupported_before_it_is_called() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let _iad = builder.start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", Release::new()).start().await;
+    let hkg = cluster.node("hkg-0");
     let start = Instant::now();
     let probe: ProbeClient = hkg.client();
     let error = probe.on_region("iad").shout(String::new()).await.unwrap_err();
@@ -247,32 +242,33 @@ async fn a_node_without_the_service_is_unsupported_before_it_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_aborted_partition_loses_no_node_for_good() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
-    let cut = world.net.partition("iad", "hkg");
-    until(&hkg, || hkg.nodes_in("iad").is_empty()).await;
+async fn nodes_find_each_other_again_after_a_partition() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
+    let cut = cluster.partition("iad", "hkg");
+    wait_until(&hkg, || hkg.nodes_in("iad").is_empty()).await;
     tokio::time::sleep(secs(120)).await;
     drop(cut);
-    until(&hkg, || !hkg.nodes_in("iad").is_empty()).await;
-    until(&iad, || !iad.nodes_in("hkg").is_empty()).await;
+    wait_until(&hkg, || !hkg.nodes_in("iad").is_empty()).await;
+    wait_until(&iad, || !iad.nodes_in("hkg").is_empty()).await;
     let probe: ProbeClient = hkg.client();
     probe.on_region("iad").shout(String::new()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_calls_at_once_share_the_round_trip() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let _iad = builder.serve(world.prober("iad-0")).max_in_flight(20_000).start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
-    let probe = Arc::new(hkg).client::<ProbeClient>().on_region("iad");
+async fn ten_thousand_concurrent_calls_share_one_round_trip() {
+    let counts = Counts::default();
+    let limited = probe_release(&counts).configure(|_, builder| builder.max_in_flight(20_000));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let hkg = cluster.node("hkg-0");
+    let probe = hkg.client::<ProbeClient>().on_region("iad");
     let start = Instant::now();
     let calls: Vec<_> = (0..10_000).map(|n| probe.shout(n.to_string())).collect();
     for (n, reply) in futures_util::future::join_all(calls).await.into_iter().enumerate() {
         assert_eq!(reply.unwrap().0, n.to_string());
     }
     assert!(start.elapsed() <= millis(1_000), "{:?}", start.elapsed());
-    assert_eq!(world.counts.begun.load(Ordering::SeqCst), 10_000);
+    assert_eq!(counts.started(), 10_000);
 }

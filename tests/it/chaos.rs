@@ -1,18 +1,18 @@
-//! Randomized fault testing (`flyrpc_tests::chaos`): a few seeds of many. The program `chaos` runs
+//! Randomized fault testing (`flyrpc_tests::chaos`) with a few seeds. The program `chaos` runs
 //! thousands.
 
 use std::hash::{BuildHasher, RandomState};
 
 use flyrpc_tests::chaos::run;
 
-/// Seeds that are run every time.
-const FIXED: std::ops::Range<u64> = 0..8;
+/// Seeds of every run.
+const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
 
-/// How many more are drawn anew each time.
-const FRESH: usize = 3;
+/// How many more seeds are random in each run.
+const RANDOM_SEEDS: usize = 3;
 
 /// Seeds that once showed a bug of flyrpc; CHANGELOG.md lists those.
-const REGRESSIONS: [u64; 2] = [422, 1978];
+const REGRESSION_SEEDS: [u64; 2] = [422, 1978];
 
 #[track_caller]
 fn check(seed: u64) {
@@ -27,18 +27,18 @@ fn check(seed: u64) {
 
 #[test]
 fn fixed_seeds_violate_nothing() {
-    FIXED.for_each(check);
+    FIXED_SEEDS.for_each(check);
 }
 
 #[test]
-fn seeds_that_found_bugs_find_them_no_more() {
-    REGRESSIONS.into_iter().for_each(check);
+fn seeds_that_found_bugs_violate_nothing() {
+    REGRESSION_SEEDS.into_iter().for_each(check);
 }
 
 #[test]
-fn fresh_seeds_violate_nothing() {
-    // The one random number that std has.
-    (0..FRESH).for_each(|_| check(RandomState::new().hash_one(())));
+fn random_seeds_violate_nothing() {
+    // std's only source of random numbers.
+    (0..RANDOM_SEEDS).for_each(|_| check(RandomState::new().hash_one(())));
 }
 
 #[test]

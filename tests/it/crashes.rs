@@ -1,40 +1,41 @@
-//! A node whose tasks are gone: its host crashed, or its runtime was shut down, and somebody still
-//! holds it. Nobody may wait for it.
+//! Handles of a node whose tasks are gone, because its machine crashed or its runtime was shut down:
+//! no operation may wait for it.
 
 use flyrpc::{Node, RpcError};
-use futures_util::{StreamExt, future};
+use flyrpc_testkit::SimCluster;
+use futures_util::future;
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::support::{ProbeClient, Prober, ServeProbe, World, millis, names, secs, sleep};
+use crate::support::{Counts, ProbeClient, iad_and_hkg, millis, node_names, prober, secs, sleep};
 
-/// iad-0 and hkg-0, which know each other.
-async fn two(world: &mut World) -> (Node, Node) {
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+/// A cluster of iad-0 and hkg-0.
+async fn two_nodes(counts: &Counts) -> (SimCluster, Node, Node) {
+    let cluster = iad_and_hkg(counts).await;
     sleep(secs(5)).await;
-    (iad, hkg)
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    (cluster, iad, hkg)
 }
 
-/// Crashes hkg-0, and lets its tasks be dropped.
-async fn crash(world: &World) {
-    world.net.crash("hkg-0");
+/// Crashes the machine of hkg-0, and lets its tasks be dropped.
+async fn crash_hkg(cluster: &SimCluster) {
+    cluster.crash_machine("hkg-0");
     tokio::task::yield_now().await;
 }
 
 /// The error of a call that ends without time passing.
 async fn error_at_once<T>(call: JoinHandle<Result<T, RpcError>>) -> RpcError {
     let start = Instant::now();
-    let Err(error) = call.await.unwrap() else { panic!("it came through") };
+    let Err(error) = call.await.unwrap() else { panic!("it succeeded") };
     assert_eq!(start.elapsed(), millis(0));
     error
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_through_a_crashed_node_fail_at_once() {
-    let mut world = World::new();
-    let (iad, hkg) = two(&mut world).await;
+    let counts = Counts::default();
+    let (cluster, iad, hkg) = two_nodes(&counts).await;
     let probe: ProbeClient = hkg.client();
-    crash(&world).await;
+    crash_hkg(&cluster).await;
     let aims = [probe.clone(), probe.on_region("hkg"), probe.on_region("iad"), probe.on_primary()];
     for aim in aims.into_iter().chain([probe.on_node(iad.id()), probe.on_node(hkg.id())]) {
         for aim in [aim.clone(), aim.wait(secs(60)).timeout(secs(60))] {
@@ -42,21 +43,21 @@ async fn calls_through_a_crashed_node_fail_at_once() {
             assert!(matches!(error, RpcError::ShutDown { .. }), "{error:?}");
         }
     }
-    assert_eq!(world.counts.begun(), 0);
+    assert_eq!(counts.started(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_under_way_elsewhere_are_disconnected_by_the_crash_of_their_node() {
-    let mut world = World::new();
-    let (_iad, hkg) = two(&mut world).await;
+async fn calls_in_flight_fail_when_their_callers_machine_crashes() {
+    let counts = Counts::default();
+    let (cluster, _iad, hkg) = two_nodes(&counts).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(600));
     let running = tokio::spawn(probe.slow(60_000));
     sleep(secs(1)).await;
-    let on_its_way = tokio::spawn(probe.slow_but_repeatable(60_000));
+    let in_flight = tokio::spawn(probe.slow_but_repeatable(60_000));
     let nowhere = tokio::spawn(probe.on_region("syd").wait(secs(60)).slow(1));
     sleep(millis(1)).await;
-    crash(&world).await;
-    for call in [running, on_its_way] {
+    crash_hkg(&cluster).await;
+    for call in [running, in_flight] {
         let error = error_at_once(call).await;
         assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
     }
@@ -65,39 +66,39 @@ async fn calls_under_way_elsewhere_are_disconnected_by_the_crash_of_their_node()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_request_the_crash_kept_from_the_socket_has_not_executed() {
-    let mut world = World::new();
-    let (_iad, hkg) = two(&mut world).await;
+async fn a_call_whose_request_was_not_written_before_the_crash_has_not_executed() {
+    let counts = Counts::default();
+    let (cluster, _iad, hkg) = two_nodes(&counts).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let start = Instant::now();
-    let crash = async { world.net.crash("hkg-0") };
+    let crash = async { cluster.crash_machine("hkg-0") };
     let (outcome, ()) = future::join(probe.shout("a".into()), crash).await;
     let error = outcome.unwrap_err();
     assert!(!error.may_have_executed(), "{error:?}");
     assert_eq!(start.elapsed(), millis(0));
     sleep(secs(1)).await;
-    assert_eq!(world.counts.begun(), 0);
+    assert_eq!(counts.started(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_here_goes_on_after_the_crash_unless_it_runs_in_a_task_of_the_node() {
-    let mut world = World::new();
-    let (_iad, hkg) = two(&mut world).await;
+async fn a_local_call_continues_after_the_crash_unless_it_runs_in_a_task_of_the_node() {
+    let counts = Counts::default();
+    let (cluster, _iad, hkg) = two_nodes(&counts).await;
     let probe = hkg.client::<ProbeClient>().timeout(secs(60));
-    let here = tokio::spawn(probe.slow(2_000));
+    let local = tokio::spawn(probe.slow(2_000));
     let detached = tokio::spawn(probe.slow_and_detached(2_000));
     sleep(secs(1)).await;
-    crash(&world).await;
+    crash_hkg(&cluster).await;
     let error = error_at_once(detached).await;
     assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
-    assert_eq!(here.await.unwrap().unwrap(), 2_000);
-    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 1));
+    assert_eq!(local.await.unwrap().unwrap(), 2_000);
+    assert_eq!((counts.started(), counts.finished()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_crashed_node_is_released() {
-    let mut world = World::new();
-    let (iad, hkg) = two(&mut world).await;
+async fn operations_that_wait_for_a_node_end_when_it_crashes() {
+    let counts = Counts::default();
+    let (cluster, iad, hkg) = two_nodes(&counts).await;
     let probe = iad.client::<ProbeClient>().on_node(hkg.id()).timeout(secs(60));
     let served = tokio::spawn(probe.slow(60_000));
     sleep(millis(500)).await;
@@ -108,7 +109,7 @@ async fn whoever_waits_for_a_crashed_node_is_released() {
     });
     sleep(millis(500)).await;
     let start = Instant::now();
-    crash(&world).await;
+    crash_hkg(&cluster).await;
     draining.await.unwrap();
     while events.next().await.is_some() {}
     hkg.ready().await;
@@ -118,15 +119,15 @@ async fn whoever_waits_for_a_crashed_node_is_released() {
     assert_eq!(start.elapsed(), millis(0));
     let error = served.await.unwrap().unwrap_err();
     assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
-    assert_eq!(names(&iad, "hkg"), [""; 0]);
+    assert_eq!(node_names(&iad, "hkg"), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_a_crash_overtakes_ends() {
-    let mut world = World::new();
-    let (_iad, hkg) = two(&mut world).await;
+async fn a_shutdown_interrupted_by_a_crash_ends() {
+    let counts = Counts::default();
+    let (cluster, _iad, hkg) = two_nodes(&counts).await;
     let start = Instant::now();
-    world.net.crash("hkg-0");
+    cluster.crash_machine("hkg-0");
     hkg.shutdown().await;
     assert_eq!(start.elapsed(), millis(0));
 }
@@ -135,8 +136,8 @@ async fn a_shutdown_that_a_crash_overtakes_ends() {
 fn a_node_whose_runtime_is_gone_is_shut_down() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
-    let prober = Prober { name: "a".to_owned(), counts: Default::default() };
-    let builder = Node::builder().serve(ServeProbe::new(prober));
+    // A real node: the simulated network would live in the runtime that is gone.
+    let builder = Node::builder().serve(prober("a", &Counts::default()));
     let node = first.block_on(builder.start()).unwrap();
     let probe: ProbeClient = node.client();
     first.block_on(probe.shout("a".into())).unwrap();

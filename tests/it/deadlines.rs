@@ -1,14 +1,17 @@
-//! The deadline of a call holds whatever happens.
+//! Deadlines: a call ends at its deadline whatever happens.
 
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use flyrpc::{Context, RpcError, fly_rpc};
+use flyrpc::{Context, Node, RpcError, StartError, fly_rpc};
+use flyrpc_testkit::{SimCluster, SimNet};
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, World, millis, secs, sleep};
+use crate::support::{
+    Counts, ProbeClient, iad_and_hkg, millis, node_on, probe_cluster, secs, sleep,
+};
 
 #[fly_rpc]
 trait Relay {
@@ -52,22 +55,36 @@ impl Relay for Relaying {
     }
 }
 
-/// A world of iad and hkg in which hkg can relay.
-async fn relaying() -> (World, flyrpc::Node, flyrpc::Node) {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let client = Arc::new(OnceLock::new());
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let builder = builder.serve(world.prober("hkg-0"));
-    let hkg = builder.serve(ServeRelay::new(Relaying(Arc::clone(&client)))).start().await.unwrap();
-    hkg.ready().await;
-    client.set(hkg.client()).ok().unwrap();
-    (world, iad, hkg)
+/// A cluster of iad-0 and hkg-0 that also serve [`Relay`].
+struct Relays {
+    cluster: SimCluster,
+    counts: Counts,
+    iad: Node,
+    hkg: Node,
+}
+
+impl Relays {
+    async fn start() -> Self {
+        let counts = Counts::default();
+        let cluster =
+            probe_cluster(&counts).region("iad", 1).region("hkg", 1).boot(|_, builder| {
+                let client = Arc::new(OnceLock::new());
+                let relay = ServeRelay::new(Relaying(Arc::clone(&client)));
+                async move {
+                    let node = builder.serve(relay).start().await?;
+                    client.set(node.client()).expect("set once");
+                    Ok::<_, StartError>(node)
+                }
+            });
+        let cluster = cluster.start().await;
+        let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+        Relays { cluster, counts, iad, hkg }
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_word_a_call_has_five_seconds() {
-    let (_world, iad, hkg) = relaying().await;
+async fn the_default_timeout_is_five_seconds() {
+    let Relays { cluster: _cluster, iad, hkg, .. } = Relays::start().await;
     for node in [&iad, &hkg] {
         let start = Instant::now();
         let error = node.client::<ProbeClient>().on_region("hkg").slow(60_000).await.unwrap_err();
@@ -78,7 +95,7 @@ async fn without_a_word_a_call_has_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn the_attribute_replaces_the_default_and_the_option_replaces_the_attribute() {
-    let (_world, iad, hkg) = relaying().await;
+    let Relays { cluster: _cluster, iad, hkg, .. } = Relays::start().await;
     for node in [&iad, &hkg] {
         let relay = node.client::<RelayClient>().on_region("hkg");
         for (client, after) in
@@ -93,19 +110,19 @@ async fn the_attribute_replaces_the_default_and_the_option_replaces_the_attribut
 }
 
 #[tokio::test(start_paused = true)]
-async fn nested_calls_inherit_what_is_left_here_and_elsewhere() {
-    let (_world, iad, hkg) = relaying().await;
+async fn nested_calls_inherit_the_remaining_time_locally_and_remotely() {
+    let Relays { cluster: _cluster, iad, hkg, .. } = Relays::start().await;
     for (node, region) in [(&hkg, "iad"), (&hkg, "hkg"), (&iad, "iad"), (&iad, "hkg")] {
         let relay = node.client::<RelayClient>().on_region("hkg").timeout(secs(3));
         let start = Instant::now();
-        // Both end at the same moment; which of the two is told first is left open.
+        // Both end at the same time; which of the two errors is first is unspecified.
         match relay.relay(region.into(), 60_000, secs(60)).await {
             Ok((_, outcome)) => assert!(outcome.contains("Timeout"), "{outcome}"),
             Err(error) => assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}"),
         }
         assert_eq!(start.elapsed(), secs(3));
     }
-    // A shorter timeout of its own holds.
+    // A shorter timeout of the nested call applies.
     let relay = hkg.client::<RelayClient>().timeout(secs(30));
     let (took, outcome) = relay.relay("iad".into(), 60_000, secs(2)).await.unwrap();
     assert_eq!(took, 2_000);
@@ -113,23 +130,23 @@ async fn nested_calls_inherit_what_is_left_here_and_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_call_in_a_task_of_its_own_belongs_to_the_call_that_made_it() {
-    let (world, iad, hkg) = relaying().await;
+async fn a_nested_call_in_another_task_ends_with_the_enclosing_call() {
+    let Relays { cluster: _cluster, counts, iad, hkg } = Relays::start().await;
     for (node, scoped) in [(&hkg, true), (&iad, true), (&hkg, false), (&iad, false)] {
-        let begun = world.counts.begun();
+        let before = counts.started();
         let relay = node.client::<RelayClient>().on_region("hkg").timeout(secs(3));
         let _ = relay.relay_in_a_task("iad".into(), scoped).await;
         sleep(secs(1)).await;
-        assert_eq!(world.counts.begun(), begun + 1);
+        assert_eq!(counts.started(), before + 1);
         // Its handler was stopped, too, at the enclosing deadline rather than after 30 s.
         sleep(secs(60)).await;
-        assert_eq!(world.counts.ended(), 0, "scoped: {scoped}");
+        assert_eq!(counts.finished(), 0, "scoped: {scoped}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_time_left_means_not_executed() {
-    let (world, iad, hkg) = relaying().await;
+async fn a_call_without_remaining_time_does_not_execute() {
+    let Relays { cluster: _cluster, counts, iad, hkg } = Relays::start().await;
     for node in [&iad, &hkg] {
         for aim in ["hkg", "iad"] {
             let probe = node.client::<ProbeClient>().on_region(aim).timeout(Duration::ZERO);
@@ -142,12 +159,12 @@ async fn no_time_left_means_not_executed() {
         }
     }
     sleep(secs(5)).await;
-    assert_eq!(world.counts.begun(), 0);
+    assert_eq!(counts.started(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_beyond_all_time_is_one_that_never_comes() {
-    let (_world, _iad, hkg) = relaying().await;
+async fn the_longest_timeout_never_expires() {
+    let Relays { cluster: _cluster, hkg, .. } = Relays::start().await;
     for aim in ["iad", "hkg"] {
         let probe = hkg.client::<ProbeClient>().on_region(aim).timeout(Duration::MAX);
         assert_eq!(probe.slow(3_600_000).await.unwrap(), 3_600_000);
@@ -158,10 +175,10 @@ async fn a_deadline_beyond_all_time_is_one_that_never_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_nothing_delays_no_deadline_and_what_waited_never_runs() {
-    let (world, _iad, hkg) = relaying().await;
+async fn a_peer_that_reads_nothing_delays_no_deadline_and_expired_requests_never_run() {
+    let Relays { cluster, counts, hkg, .. } = Relays::start().await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(1));
-    world.net.freeze("iad-0");
+    cluster.freeze("iad-0");
     let calls: Vec<_> =
         (0..200).map(|_| (Instant::now(), tokio::spawn(probe.echo(vec![1; 64 << 10])))).collect();
     let small: Vec<_> =
@@ -177,24 +194,23 @@ async fn a_peer_that_reads_nothing_delays_no_deadline_and_what_waited_never_runs
         assert!(matches!(call.await.unwrap(), Err(RpcError::Timeout { .. })));
         assert!(start.elapsed() <= millis(1_001));
     }
-    // The sockets take 512 KiB or so, hence 12.5 MiB of them never left.
+    // The sockets take about 512 KiB, so most of the 12.5 MiB were never sent.
     assert!(unsent > 150, "{unsent}");
     sleep(secs(2)).await;
-    world.net.resume("iad-0");
+    cluster.resume("iad-0");
     sleep(secs(60)).await;
-    assert_eq!(world.counts.begun(), 0);
+    assert_eq!(counts.started(), 0);
     probe.shout("a".into()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn dialling_keeps_the_deadline() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let _hkg = world.start("hkg-0", "hkg").await;
-    let sin = world.net.add_host("sin-0", "sin");
-    // Others say that hkg is up, but there is no way to it.
-    let _cut = world.net.partition("sin", "hkg");
-    let builder = world.builder_on(&sin, "sin-0", "sin");
+async fn a_call_that_waits_for_a_dial_ends_at_its_deadline() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let sin = cluster.add_host("sin-0", "sin");
+    // The other nodes report hkg as up, but it cannot be reached.
+    let _cut = cluster.partition("sin", "hkg");
+    // Not a node of the cluster, which would wait for a link to hkg-0.
+    let builder = node_on(&sin).seeds(["iad-0:3590", "hkg-0:3590"]);
     let sin = builder.start().await.unwrap();
     sleep(millis(1_000)).await;
     let start = Instant::now();
@@ -205,13 +221,13 @@ async fn dialling_keeps_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_the_first_answer_of_the_seeds_keeps_the_deadline() {
-    let world = World::new();
-    let first = world.net.add_host("iad-0", "iad");
-    let env = world.net.add_host("hkg-0", "hkg");
-    world.net.crash("iad-0");
-    let builder = world.builder_on(&env, "hkg-0", "hkg").seeds([first.addr(3590)]);
-    let hkg = builder.start().await.unwrap();
+async fn a_call_that_waits_for_the_seeds_ends_at_its_deadline() {
+    // Raw SimNet: in a SimCluster, a node has no seed that is not up.
+    let net = SimNet::builder().build();
+    let first = net.add_host("iad-0", "iad");
+    let env = net.add_host("hkg-0", "hkg");
+    net.crash("iad-0");
+    let hkg = node_on(&env).seeds([first.addr(3590)]).start().await.unwrap();
     let start = Instant::now();
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(2));
     let error = probe.shout("a".into()).await.unwrap_err();
@@ -223,9 +239,9 @@ async fn waiting_for_the_first_answer_of_the_seeds_keeps_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_context_is_that_of_the_handler_only() {
+async fn a_context_exists_in_handlers_only() {
     assert!(Context::try_current().is_none());
-    let (_world, _iad, hkg) = relaying().await;
+    let Relays { cluster: _cluster, hkg, .. } = Relays::start().await;
     hkg.client::<ProbeClient>().context().await.unwrap();
     assert!(Context::try_current().is_none());
 }

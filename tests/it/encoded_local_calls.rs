@@ -1,13 +1,16 @@
-//! Calls that run on this node and are encoded all the same: because the node was told to, or
-//! because it serves another version of the trait. What the wire would refuse is refused.
+//! Local calls that are encoded: because the node is configured so, or because it serves another
+//! version of the trait. What a remote call would refuse is refused.
 
-use flyrpc::{BodyError, Node, NodeBuilder, RpcError, fly_rpc};
+use flyrpc::{BodyError, RpcError, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster, SimClusterBuilder};
 use serde::{Deserialize, Serialize, Serializer, ser};
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, Seen, World, millis, secs, sleep};
+use crate::support::{
+    ContextSeen, Counts, ProbeClient, millis, probe_cluster, probe_release, secs, sleep,
+};
 
-/// Loses a part of itself on the wire.
+/// Loses a field when it is encoded.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 struct Lossy {
     kept: u64,
@@ -62,21 +65,23 @@ mod later {
     }
 }
 
-/// A node in hkg, which `told` has told the rest.
-async fn hkg(world: &mut World, told: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Node {
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let builder = builder.serve(world.prober("hkg-0")).serve(ServeTypes::new(Same));
-    let node = told(builder).start().await.unwrap();
-    node.ready().await;
-    node
+/// A release that serves [`Probe`](crate::support::probe_release) and [`Types`].
+fn release(counts: &Counts) -> Release {
+    probe_release(counts).serve(|_| ServeTypes::new(Same))
+}
+
+/// A cluster of hkg-0, in which iad is primary and has no node.
+fn hkg_alone(counts: &Counts) -> SimClusterBuilder {
+    let release = release(counts).configure(|_, builder| builder.primary_region("iad"));
+    SimCluster::builder().region("hkg", 1).release(release)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_type_that_does_not_survive_the_wire_shows() {
+async fn a_type_that_does_not_survive_encoding_is_detected() {
     let value = Lossy { kept: 1, lost: 2 };
     for (encode, back) in [(false, value.clone()), (true, Lossy { kept: 1, lost: 0 })] {
-        let mut world = World::new();
-        let node = hkg(&mut world, |builder| builder.encode_local_calls(encode)).await;
+        let cluster = hkg_alone(&Counts::default()).force_wire(encode).start().await;
+        let node = cluster.node("hkg-0");
         assert_eq!(node.client::<TypesClient>().lossy(value.clone()).await.unwrap(), back);
     }
 }
@@ -84,8 +89,8 @@ async fn a_type_that_does_not_survive_the_wire_shows() {
 #[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_encoded_is_an_error() {
     let says_odd = |source: &BodyError| source.to_string().contains("it is odd");
-    let mut world = World::new();
-    let node = hkg(&mut world, |builder| builder.encode_local_calls(true)).await;
+    let cluster = hkg_alone(&Counts::default()).force_wire(true).start().await;
+    let node = cluster.node("hkg-0");
     let types: TypesClient = node.client();
     let error = types.take(Even(3)).await.unwrap_err();
     assert!(matches!(&error, RpcError::Encode { source, .. } if says_odd(source)), "{error:?}");
@@ -95,18 +100,20 @@ async fn a_value_that_cannot_be_encoded_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_have_the_bounds_here_that_they_have_on_the_wire() {
+async fn bodies_have_the_same_limit_in_local_and_remote_calls() {
     for encode in [false, true] {
-        let mut world = World::new();
-        let _iad = world.start("iad-0", "iad").await;
-        let told = |builder: NodeBuilder| builder.encode_local_calls(encode).max_body(1_000);
-        let node = hkg(&mut world, told).await;
+        let counts = Counts::default();
+        let limited = release(&counts)
+            .configure(move |_, builder| builder.encode_local_calls(encode).max_body(1_000));
+        let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+        let cluster = cluster.node("hkg-0", limited).start().await;
+        let node = cluster.node("hkg-0");
         sleep(secs(1)).await;
         let mut sizes = Vec::new();
         for region in ["iad", "hkg"] {
             let probe = node.client::<ProbeClient>().on_region(region);
             let later = node.client::<later::LaterClient>().on_region(region);
-            // Nothing is encoded where the trait is the client's own, unless the node is told to.
+            // A local call of the same trait is encoded only if the node is configured so.
             if region == "iad" || encode {
                 let echo = probe.echo(vec![0; 2_000]).await;
                 sizes.push(too_large(echo));
@@ -123,7 +130,7 @@ async fn bodies_have_the_bounds_here_that_they_have_on_the_wire() {
     }
 }
 
-/// What was too large, if it was by the right measure.
+/// Which body was too large; checks the size and the limit.
 fn too_large(outcome: Result<Vec<u8>, RpcError>) -> &'static str {
     match outcome.unwrap_err() {
         error @ RpcError::ArgumentsTooLarge { limit: 1_000, size: 2_000..2_020, .. } => {
@@ -139,15 +146,16 @@ fn too_large(outcome: Result<Vec<u8>, RpcError>) -> &'static str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_else_is_as_in_calls_that_are_not_encoded() {
+async fn encoding_changes_nothing_else() {
     let mut seen = Vec::new();
     for encode in [false, true] {
-        let mut world = World::new();
-        let node = hkg(&mut world, |builder| builder.encode_local_calls(encode)).await;
+        let counts = Counts::default();
+        let cluster = hkg_alone(&counts).force_wire(encode).start().await;
+        let node = cluster.node("hkg-0");
         let probe: ProbeClient = node.client();
         let context = probe.context().await.unwrap();
         assert!(context.local);
-        assert_eq!(context, Seen { remaining: secs(5), ..context.clone() });
+        assert_eq!(context, ContextSeen { remaining: secs(5), ..context.clone() });
 
         let error = probe.panic("no".into()).await.unwrap_err();
         assert!(matches!(&error, RpcError::Panicked { message, .. } if message == "no"));
@@ -161,14 +169,14 @@ async fn all_else_is_as_in_calls_that_are_not_encoded() {
         assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
         assert_eq!(probe.fail().await.unwrap(), Err("no".to_owned()));
 
-        let before = world.counts.ended();
+        let before = counts.finished();
         let call = tokio::spawn(probe.slow_and_detached(500));
         let dropped = tokio::spawn(probe.slow(500));
         sleep(millis(100)).await;
         call.abort();
         dropped.abort();
         sleep(secs(1)).await;
-        assert_eq!(world.counts.ended(), before + 1);
+        assert_eq!(counts.finished(), before + 1);
         assert_eq!(node.region_of(node.id()).await.unwrap().as_str(), "hkg");
         seen.push(context);
     }

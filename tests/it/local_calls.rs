@@ -1,11 +1,12 @@
-//! Calls to this very node: no socket, and otherwise what a call to another node would have been.
+//! Local calls: without a socket, and otherwise like a call to another node.
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
+use flyrpc_testkit::SimCluster;
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, World, secs, sleep};
+use crate::support::{Counts, ProbeClient, iad_and_hkg, probe_cluster, secs, sleep};
 
-/// What a node may serve of "Notes" while its own code calls another version.
+/// The version of "Notes" that the nodes serve.
 mod old {
     use super::*;
 
@@ -73,25 +74,19 @@ mod new {
     }
 }
 
-/// hkg-0 serves the old version, iad-0 too; clients are of the new one.
-async fn old_nodes() -> (World, Vec<Node>) {
-    let mut world = World::new();
-    let mut nodes = Vec::new();
-    for (name, region) in [("iad-0", "iad"), ("hkg-0", "hkg")] {
-        let (_, builder) = world.builder(name, region);
-        let builder = builder.serve(old::ServeNotes::new(old::Served));
-        let node = builder.serve(world.prober(name)).start().await.unwrap();
-        node.ready().await;
-        nodes.push(node);
-    }
+/// iad-0 and hkg-0, which serve the old version; clients use the new one.
+async fn old_nodes() -> (SimCluster, Vec<Node>) {
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.serve(|_| old::ServeNotes::new(old::Served)).start().await;
     sleep(secs(1)).await;
-    (world, nodes)
+    let nodes = cluster.nodes();
+    (cluster, nodes)
 }
 
-/// Everything that can be said of a call, alike for this node and another.
+/// Every kind of outcome is the same for this node and another.
 #[tokio::test(start_paused = true)]
-async fn another_version_of_the_trait_is_served_by_name_here_as_elsewhere() {
-    let (_world, nodes) = old_nodes().await;
+async fn another_version_of_the_trait_is_served_by_name_locally_and_remotely() {
+    let (_cluster, nodes) = old_nodes().await;
     let notes: new::NotesClient = nodes[1].client();
     for (region, local) in [("hkg", true), ("iad", false)] {
         let notes = notes.on_region(region);
@@ -129,8 +124,8 @@ async fn another_version_of_the_trait_is_served_by_name_here_as_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_is_primary_where_it_is_served_is_refused_here_as_elsewhere() {
-    let (_world, nodes) = old_nodes().await;
+async fn a_method_that_its_server_declares_primary_is_refused_locally_and_remotely() {
+    let (_cluster, nodes) = old_nodes().await;
     let (iad, hkg) = (&nodes[0], &nodes[1]);
     for node in [iad, hkg] {
         let error = node.client::<new::NotesClient>().on_region("hkg").write().await.unwrap_err();
@@ -140,32 +135,32 @@ async fn a_method_that_is_primary_where_it_is_served_is_refused_here_as_elsewher
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_selector_a_method_that_this_node_lacks_is_called_elsewhere() {
-    let (_world, nodes) = old_nodes().await;
+async fn without_a_selector_a_method_that_this_node_lacks_is_called_remotely() {
+    let (_cluster, nodes) = old_nodes().await;
     let error = nodes[1].client::<new::NotesClient>().list().await.unwrap_err();
     assert!(matches!(error, RpcError::Unsupported { .. }), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_detached_call_here_outlives_its_caller_and_its_deadline() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
+async fn a_detached_local_call_outlives_its_caller_and_its_deadline() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("iad", 1).start().await;
+    let iad = cluster.node("iad-0");
     let probe: ProbeClient = iad.client();
     let error = probe.timeout(secs(1)).slow_and_detached(3_000).await.unwrap_err();
     assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
     let call = tokio::spawn(probe.slow_and_detached(3_000));
     sleep(secs(1)).await;
     call.abort();
-    assert_eq!(world.counts.ended(), 0);
+    assert_eq!(counts.finished(), 0);
     sleep(secs(4)).await;
-    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 2));
+    assert_eq!((counts.started(), counts.finished()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_here_fails_in_its_own_way_as_one_elsewhere() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn an_error_of_the_methods_own_type_is_returned_locally_and_remotely() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     for region in ["iad", "hkg"] {
         let probe = hkg.client::<ProbeClient>().on_region(region);
         assert_eq!(probe.fail().await.unwrap(), Err("no".to_owned()));

@@ -137,7 +137,7 @@ mod conditions {
     }
 
     #[tokio::test]
-    async fn conditions_follow_into_every_item() {
+    async fn cfg_attributes_apply_to_every_generated_item() {
         let client = local!(ConditionalClient, ServeConditional, Numbers);
         assert_eq!(client.first().await.unwrap(), 1);
         assert_eq!(client.twice().await.unwrap(), 2);
@@ -241,9 +241,9 @@ mod types {
     fn futures_of_a_node_can_be_spawned(
         client: &TypesClient,
     ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
-        let aimed = client.on_region("hkg").on_node(flyrpc::NodeId::new("hkg-0", 1)).on_primary();
-        let aimed = aimed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
-        aimed.plain(Plain { text: String::new() })
+        let routed = client.on_region("hkg").on_node(flyrpc::NodeId::new("hkg-0", 1)).on_primary();
+        let routed = routed.timeout(Duration::from_secs(1)).wait(Duration::from_secs(1));
+        routed.plain(Plain { text: String::new() })
     }
 
     #[tokio::test]
@@ -305,7 +305,7 @@ mod several_services {
     }
 
     #[test]
-    fn names_on_the_wire_are_those_given() {
+    fn wire_names_are_those_of_the_attribute() {
         use tarpc::RequestName;
 
         assert_eq!(OneRequest::Number {}.name(), "One.number");
@@ -319,7 +319,7 @@ mod several_services {
     }
 
     #[test]
-    fn serving_types_are_clone_whatever_they_serve() {
+    fn serving_types_are_clone_for_any_service() {
         let serve = ServeOne::new(Both);
         assert_eq!(format!("{:?}", serve.clone()), "ServeOne");
     }
@@ -413,7 +413,7 @@ mod large {
 }
 
 #[tokio::test]
-async fn a_trait_may_stand_in_a_function() {
+async fn a_trait_may_be_declared_in_a_function() {
     #[derive(serde::Serialize, serde::Deserialize)]
     struct Inner(u8);
 

@@ -1,4 +1,4 @@
-//! Behaviour of flyrpc as its users see it.
+//! The public behavior of flyrpc.
 
 mod at_most_once;
 mod attributes;
@@ -7,12 +7,13 @@ mod chaos;
 mod crashes;
 mod deadlines;
 mod encoded_local_calls;
+mod faults;
 mod hostile;
 mod local_calls;
 mod macro_traits;
 mod membership;
 mod observer;
-mod other_peers;
+mod other_programs;
 mod primary;
 mod processes;
 mod retries;
@@ -21,5 +22,4 @@ mod shutdown;
 mod support;
 mod targets;
 mod tarpc_interop;
-mod trouble;
 mod versions;

@@ -1,23 +1,26 @@
-//! What an observer of a node is shown of its calls, links and neighbours.
+//! The calls, links and membership events that an observer of a node receives.
 
 use std::sync::{Arc, Mutex};
 
 use flyrpc::{Attempt, Node, NodeInfo, Observed, Observer, Outcome, RpcError};
+use flyrpc_testkit::{Release, SimCluster, SimNet};
 
-use crate::support::{ProbeClient, World, millis, secs, sleep};
+use crate::support::{
+    Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, prober, secs, sleep,
+};
 
-/// Writes down what it is shown, each thing as a line such as `1.1 shout on iad-0: sent`.
+/// Records what it observes, as lines such as `1.1 shout on iad-0: sent`.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// All lines since the last time.
+    /// All lines since the last call.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
-    /// Those that are about calls, which have numbers.
-    fn calls(&self) -> Vec<String> {
+    /// The lines of calls, which start with a number, since the last call.
+    fn take_calls(&self) -> Vec<String> {
         let is_call = |line: &String| line.starts_with(|first: char| first.is_ascii_digit());
         self.take().into_iter().filter(is_call).collect()
     }
@@ -28,7 +31,7 @@ impl Observer for Log {
         let line = match observed {
             Observed::Started(attempt) => match attempt.request_bytes {
                 Some(_) => format!("{}: sent", named(attempt)),
-                None => format!("{}: begun", named(attempt)),
+                None => format!("{}: started", named(attempt)),
             },
             Observed::Ended(attempt, outcome) => {
                 let outcome = match outcome {
@@ -60,29 +63,38 @@ fn variant(error: &RpcError) -> String {
     debug.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// A node that serves, and what its observer sees.
-async fn observed(world: &mut World, name: &str, region: &str) -> (Node, Log) {
+/// A release that serves [`Probe`](crate::support::probe_release), observed by a log. The observer
+/// replaces the one that records the trace of the cluster.
+fn observed() -> (Release, Log) {
     let log = Log::default();
-    let (_, builder) = world.builder(name, region);
-    let builder = builder.serve(world.prober(name)).observer(log.clone());
-    let node = builder.start().await.unwrap();
-    node.ready().await;
-    (node, log)
+    let observer = log.clone();
+    let release = probe_release(&Counts::default());
+    (release.configure(move |_, builder| builder.observer(observer.clone())), log)
 }
 
-/// iad-0, and hkg-0, which is observed.
-async fn two(world: &mut World) -> (Node, Node, Log) {
-    let iad = world.start("iad-0", "iad").await;
-    let (hkg, log) = observed(world, "hkg-0", "hkg").await;
+/// A cluster of hkg-0, which is observed, in which iad is primary and has no node.
+async fn observed_alone() -> (SimCluster, Node, Log) {
+    let (release, log) = observed();
+    let release = release.configure(|_, builder| builder.primary_region("iad"));
+    let cluster = SimCluster::builder().region("hkg", 1).release(release).start().await;
+    let hkg = cluster.node("hkg-0");
+    (cluster, hkg, log)
+}
+
+/// A cluster of iad-0, and hkg-0, which is observed.
+async fn observed_beside_iad() -> (SimCluster, Node, Log) {
+    let (release, log) = observed();
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("hkg-0", release).start().await;
+    let hkg = cluster.node("hkg-0");
     sleep(secs(2)).await;
     log.take();
-    (iad, hkg, log)
+    (cluster, hkg, log)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_here_begins_and_returns_without_bytes() {
-    let mut world = World::new();
-    let (_iad, hkg, log) = two(&mut world).await;
+async fn a_local_call_has_no_bytes() {
+    let (_cluster, hkg, log) = observed_beside_iad().await;
     let probe: ProbeClient = hkg.client();
     probe.shout("a".into()).await.unwrap();
     probe.slow_and_detached(5).await.unwrap();
@@ -92,48 +104,45 @@ async fn a_call_here_begins_and_returns_without_bytes() {
     assert_eq!(
         log.take(),
         [
-            "1.1 shout on hkg-0: begun",
+            "1.1 shout on hkg-0: started",
             "1.1 shout on hkg-0: value returned",
-            "2.1 slow_and_detached on hkg-0: begun",
+            "2.1 slow_and_detached on hkg-0: started",
             "2.1 slow_and_detached on hkg-0: value returned",
-            "3.1 panic on hkg-0: begun",
+            "3.1 panic on hkg-0: started",
             "3.1 panic on hkg-0: Panicked",
-            "4.1 slow on hkg-0: begun",
+            "4.1 slow on hkg-0: started",
             "4.1 slow on hkg-0: Timeout",
-            "5.1 write on hkg-0: begun",
+            "5.1 write on hkg-0: started",
             "5.1 write on hkg-0: NotPrimary",
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_here_that_is_encoded_has_bytes() {
-    let mut world = World::new();
-    let log = Log::default();
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let builder = builder.serve(world.prober("hkg-0")).observer(log.clone());
-    let hkg = builder.encode_local_calls(true).max_body(1_000).start().await.unwrap();
-    let probe: ProbeClient = hkg.client();
+async fn an_encoded_local_call_has_bytes() {
+    let (release, log) = observed();
+    let cluster = SimCluster::builder().region("hkg", 1).force_wire(true).release(release);
+    let cluster = cluster.configure(|_, builder| builder.max_body(1_000)).start().await;
+    let probe: ProbeClient = cluster.node("hkg-0").client();
     probe.shout("a".into()).await.unwrap();
     probe.produce(2_000).await.unwrap_err();
     probe.echo(vec![0; 2_000]).await.unwrap_err();
     assert_eq!(
-        log.calls(),
+        log.take_calls(),
         [
             "1.1 shout on hkg-0: sent",
             "1.1 shout on hkg-0: reply received",
             "2.1 produce on hkg-0: sent",
             "2.1 produce on hkg-0: ReplyTooLarge",
-            "3.1 echo on no node: begun",
+            "3.1 echo on no node: started",
             "3.1 echo on no node: ArgumentsTooLarge",
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_elsewhere_is_sent_and_ends_with_what_comes_back() {
-    let mut world = World::new();
-    let (_iad, hkg, log) = two(&mut world).await;
+async fn a_remote_call_ends_with_its_reply_or_error() {
+    let (_cluster, hkg, log) = observed_beside_iad().await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     probe.shout("a".into()).await.unwrap();
     probe.panic("no".into()).await.unwrap_err();
@@ -152,7 +161,7 @@ async fn a_call_elsewhere_is_sent_and_ends_with_what_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_says_what_was_called_and_how_long_it_was_on_the_wire() {
+async fn an_attempt_has_its_method_target_and_encoded_lengths() {
     #[derive(Clone, Default)]
     struct Sizes(Arc<Mutex<Vec<[Option<usize>; 2]>>>);
 
@@ -166,21 +175,21 @@ async fn an_attempt_says_what_was_called_and_how_long_it_was_on_the_wire() {
         }
     }
 
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
     let sizes = Sizes::default();
-    let (_, builder) = world.builder("hkg-0", "hkg");
-    let hkg = builder.observer(sizes.clone()).start().await.unwrap();
-    hkg.ready().await;
-    hkg.client::<ProbeClient>().on_region("iad").produce(1_000).await.unwrap();
-    // A map of one argument: its name, and an integer. A sequence of thousand integers of a byte.
+    let observer = sizes.clone();
+    let caller = Release::new().configure(move |_, builder| builder.observer(observer.clone()));
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("hkg-0", caller).start().await;
+    cluster.node("hkg-0").client::<ProbeClient>().on_region("iad").produce(1_000).await.unwrap();
+    // A map of one argument, its name and an integer; a sequence of a thousand one-byte integers.
     assert_eq!(*sizes.0.lock().unwrap(), [[Some(1 + 5 + 3), Some(3 + 1_000)]]);
 }
 
-/// A node in iad that executes all that it may already, for a minute.
-async fn full(world: &mut World, hkg: &Node, name: &str) -> Node {
-    let (_, builder) = world.builder(name, "iad");
-    let node = builder.serve(world.prober(name)).max_in_flight(1).start().await.unwrap();
+/// Adds a node to iad that is overloaded for a minute.
+async fn add_overloaded(cluster: &SimCluster, hkg: &Node) -> Node {
+    let limited = probe_release(&Counts::default());
+    let limited = limited.configure(|_, builder| builder.max_in_flight(1));
+    let node = cluster.node(cluster.add_node_with("iad", limited).await);
     sleep(secs(3)).await;
     tokio::spawn(hkg.client::<ProbeClient>().on_node(node.id()).timeout(secs(60)).slow(60_000));
     sleep(secs(1)).await;
@@ -188,10 +197,11 @@ async fn full(world: &mut World, hkg: &Node, name: &str) -> Node {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_of_a_call_is_shown_and_what_it_ends_with_not_twice() {
-    let mut world = World::new();
-    let (hkg, log) = observed(&mut world, "hkg-0", "hkg").await;
-    let _full = [full(&mut world, &hkg, "iad-0").await, full(&mut world, &hkg, "iad-1").await];
+async fn each_attempt_of_a_call_is_observed_once() {
+    let (cluster, hkg, log) = observed_alone().await;
+    for _ in 0..2 {
+        add_overloaded(&cluster, &hkg).await;
+    }
     log.take();
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     probe.shout("a".into()).await.unwrap_err();
@@ -209,33 +219,31 @@ async fn each_attempt_of_a_call_is_shown_and_what_it_ends_with_not_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_in_another_way_than_its_attempts_shows_that_too() {
-    let mut world = World::new();
-    let (hkg, log) = observed(&mut world, "hkg-0", "hkg").await;
-    let iad = full(&mut world, &hkg, "iad-0").await;
+async fn an_error_other_than_the_attempts_is_an_attempt_without_a_node() {
+    let (cluster, hkg, log) = observed_alone().await;
+    let iad = add_overloaded(&cluster, &hkg).await;
     log.take();
     let probe = hkg.client::<ProbeClient>().on_region("iad").wait(secs(3));
-    let gives_up = async {
+    let withdraw = async {
         sleep(millis(50)).await;
         iad.set_serving::<ProbeClient>(false);
     };
-    let (outcome, ()) = futures_util::future::join(probe.shout("a".into()), gives_up).await;
+    let (outcome, ()) = futures_util::future::join(probe.shout("a".into()), withdraw).await;
     outcome.unwrap_err();
     assert_eq!(
-        log.calls(),
+        log.take_calls(),
         [
             "2.1 shout on iad-0: sent",
             "2.1 shout on iad-0: Refused",
-            "2.2 shout on no node: begun",
+            "2.2 shout on no node: started",
             "2.2 shout on no node: NoNode",
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_goes_nowhere_is_one_attempt_without_a_node() {
-    let mut world = World::new();
-    let (_iad, hkg, log) = two(&mut world).await;
+async fn a_call_that_is_not_sent_is_one_attempt_without_a_node() {
+    let (_cluster, hkg, log) = observed_beside_iad().await;
     let probe: ProbeClient = hkg.client();
     probe.on_region("syd").shout("a".into()).await.unwrap_err();
     probe.on_region("iad").timeout(millis(0)).shout("a".into()).await.unwrap_err();
@@ -243,15 +251,15 @@ async fn a_call_that_goes_nowhere_is_one_attempt_without_a_node() {
     hkg.shutdown().await;
     probe.shout("a".into()).await.unwrap_err();
     assert_eq!(
-        log.calls(),
+        log.take_calls(),
         [
-            "1.1 shout on no node: begun",
+            "1.1 shout on no node: started",
             "1.1 shout on no node: NoNode",
-            "2.1 shout on no node: begun",
+            "2.1 shout on no node: started",
             "2.1 shout on no node: Timeout",
-            "3.1 write on no node: begun",
+            "3.1 write on no node: started",
             "3.1 write on no node: cancelled",
-            "4.1 shout on no node: begun",
+            "4.1 shout on no node: started",
             "4.1 shout on no node: ShutDown",
         ]
     );
@@ -259,8 +267,7 @@ async fn a_call_that_goes_nowhere_is_one_attempt_without_a_node() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_is_cancelled() {
-    let mut world = World::new();
-    let (_iad, hkg, log) = two(&mut world).await;
+    let (_cluster, hkg, log) = observed_beside_iad().await;
     let probe: ProbeClient = hkg.client();
     for region in ["hkg", "iad"] {
         let call = tokio::spawn(probe.on_region(region).slow(1_000));
@@ -268,12 +275,12 @@ async fn a_dropped_call_is_cancelled() {
         call.abort();
         sleep(millis(10)).await;
     }
-    // A future that was never polled has not begun a call.
+    // A future that was never polled has not started a call.
     drop(probe.slow(1));
     assert_eq!(
         log.take(),
         [
-            "1.1 slow on hkg-0: begun",
+            "1.1 slow on hkg-0: started",
             "1.1 slow on hkg-0: cancelled",
             "2.1 slow on iad-0: sent",
             "2.1 slow on iad-0: cancelled",
@@ -282,29 +289,38 @@ async fn a_dropped_call_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_are_shown_as_they_open_and_close_and_neighbours_as_they_come_and_go() {
-    let mut world = World::new();
-    let (hkg, log) = observed(&mut world, "hkg-0", "hkg").await;
-    let iad = world.start("iad-0", "iad").await;
+async fn links_and_membership_events_are_observed_in_order() {
+    // Raw SimNet: a SimCluster keeps a handle of each node, and the last one of hkg-0 is dropped here.
+    let net = SimNet::builder().build();
+    let (log, counts) = (Log::default(), Counts::default());
+    let hkg = node_on(&net.add_host("hkg-0", "hkg")).observer(log.clone());
+    let hkg = hkg.serve(prober("hkg-0", &counts)).start().await.unwrap();
+    let start_iad = async |env| {
+        let builder = node_on(&env).seeds(["hkg-0:3590"]).serve(prober("iad-0", &counts));
+        let iad = builder.start().await.unwrap();
+        iad.ready().await;
+        iad
+    };
+    let iad = start_iad(net.add_host("iad-0", "iad")).await;
     sleep(secs(5)).await;
     assert_eq!(log.take(), ["link to iad-0 opened", "support of iad-0: supported", "up iad-0"]);
     iad.shutdown().await;
     sleep(secs(5)).await;
     assert_eq!(
         log.take(),
-        // It says that it takes no more calls, and then goodbye.
+        // It announces that it accepts no more calls, and then that it leaves.
         ["support of iad-0: supported", "left iad-0", "link to iad-0 closed, the link was retired",]
     );
-    let iad = world.restart("iad-0", "iad").await;
+    let iad = start_iad(net.restart("iad-0")).await;
     sleep(secs(10)).await;
     log.take();
-    world.net.crash("iad-0");
+    net.crash("iad-0");
     sleep(secs(1)).await;
     let lines = log.take();
     assert!(lines[0].starts_with("link to iad-0 closed, the connection broke"), "{lines:?}");
     assert_eq!(lines[1], "down iad-0");
     drop(iad);
-    let _iad = world.restart("iad-0", "iad").await;
+    let _iad = start_iad(net.restart("iad-0")).await;
     sleep(secs(20)).await;
     log.take();
     drop(hkg);
@@ -313,30 +329,26 @@ async fn links_are_shown_as_they_open_and_close_and_neighbours_as_they_come_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nodes_ask_each_other_is_not_shown() {
-    let mut world = World::new();
-    let (iad, hkg, log) = two(&mut world).await;
-    hkg.region_of(iad.id()).await.unwrap();
+async fn internal_calls_are_not_observed() {
+    let (cluster, hkg, log) = observed_beside_iad().await;
+    hkg.region_of(cluster.node("iad-0").id()).await.unwrap();
     hkg.region_of(hkg.id()).await.unwrap();
-    // Long enough for several exchanges of members.
+    // Long enough for several anti-entropy syncs.
     sleep(secs(200)).await;
-    assert_eq!(log.calls(), [""; 0]);
+    assert_eq!(log.take_calls(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_seeds_show_equal_things() {
+async fn equal_seeds_give_equal_observations() {
     async fn run() -> Vec<String> {
-        let mut world = World::seeded(11);
-        let (hkg, log) = observed(&mut world, "hkg-0", "hkg").await;
-        let mut nodes = Vec::new();
-        for name in ["iad-0", "iad-1"] {
-            nodes.push(world.start(name, "iad").await);
-        }
-        let probe = hkg.client::<ProbeClient>().on_region("iad");
+        let (release, log) = observed();
+        let cluster = probe_cluster(&Counts::default()).seed(11).region("iad", 2).region("hkg", 1);
+        let cluster = cluster.node("hkg-0", release).start().await;
+        let probe = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad");
         for _ in 0..10 {
             probe.shout("a".into()).await.unwrap();
         }
-        world.net.crash("iad-0");
+        cluster.crash_machine("iad-0");
         for _ in 0..10 {
             let _ = probe.timeout(millis(300)).shout("a".into()).await;
         }

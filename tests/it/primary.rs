@@ -1,25 +1,30 @@
-//! The primary region, and nodes that do not agree on it.
+//! The primary region, and nodes that disagree on it.
 
-use flyrpc::{Node, RpcError};
+use flyrpc::RpcError;
+use flyrpc_testkit::{Release, SimCluster, SimClusterBuilder};
 use tokio::time::Instant;
 
-use crate::support::{EventLog, ProbeClient, World, millis, peer, secs, sleep};
+use crate::support::{
+    Counts, EventLog, ProbeClient, millis, peer_named, probe_release, secs, sleep,
+};
 
-/// A node that takes `primary` for the primary region.
-async fn node(world: &mut World, name: &str, primary: &str) -> Node {
-    let (_, builder) = world.builder(name, &name[..3]);
-    let builder = builder.primary_region(primary).serve(world.prober(name));
-    let node = builder.start().await.unwrap();
-    node.ready().await;
-    node
+/// A release whose nodes are configured with this primary region.
+fn release(counts: &Counts, primary: &'static str) -> Release {
+    probe_release(counts).configure(move |_, builder| builder.primary_region(primary))
+}
+
+/// A node in each region, the first called `<region>-0`, with its primary region.
+fn cluster(counts: &Counts, nodes: &[(&str, &'static str)]) -> SimClusterBuilder {
+    nodes.iter().fold(SimCluster::builder(), |cluster, (name, primary)| {
+        cluster.region(&name[..3], 1).node(*name, release(counts, primary))
+    })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_aimed_at_the_primary_is_refused_by_a_node_that_does_not_think_so() {
-    let mut world = World::new();
-    let _iad = node(&mut world, "iad-0", "lhr").await;
-    let hkg = node(&mut world, "hkg-0", "iad").await;
-    let probe: ProbeClient = hkg.client();
+async fn a_call_to_the_primary_is_refused_by_a_node_that_disagrees() {
+    let counts = Counts::default();
+    let cluster = cluster(&counts, &[("iad-0", "lhr"), ("hkg-0", "iad")]).start().await;
+    let probe: ProbeClient = cluster.node("hkg-0").client();
     for error in
         [probe.on_primary().shout("a".into()).await.unwrap_err(), probe.write(1).await.unwrap_err()]
     {
@@ -30,17 +35,16 @@ async fn a_call_aimed_at_the_primary_is_refused_by_a_node_that_does_not_think_so
         );
         assert!(!error.may_have_executed());
     }
-    assert_eq!(world.counts.begun(), 0);
-    // Aimed at the region alone it is nobody's business.
+    assert_eq!(counts.started(), 0);
+    // A call to the region does not depend on which region is primary.
     probe.on_region("iad").shout("a".into()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_aimed_at_the_primary_finds_the_node_that_agrees() {
-    let mut world = World::new();
-    let _wrong = node(&mut world, "iad-0", "lhr").await;
-    let _right = node(&mut world, "iad-1", "iad").await;
-    let hkg = node(&mut world, "hkg-0", "iad").await;
+async fn a_call_to_the_primary_finds_the_node_that_agrees() {
+    let nodes = [("iad-0", "lhr"), ("iad-1", "iad"), ("hkg-0", "iad")];
+    let cluster = cluster(&Counts::default(), &nodes).start().await;
+    let hkg = cluster.node("hkg-0");
     sleep(secs(2)).await;
     for _ in 0..20 {
         let (_, by) = hkg.client::<ProbeClient>().on_primary().shout("a".into()).await.unwrap();
@@ -49,47 +53,46 @@ async fn a_call_aimed_at_the_primary_finds_the_node_that_agrees() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disagreement_is_told_once_at_both_ends_and_seen_in_peers() {
-    let mut world = World::new();
-    let iad = node(&mut world, "iad-0", "iad").await;
-    let logs = EventLog::of(&iad);
-    let hkg = node(&mut world, "hkg-0", "hkg").await;
-    let log = EventLog::of(&hkg);
+async fn disagreement_is_one_event_at_each_end_and_visible_in_peers() {
+    let counts = Counts::default();
+    let cluster = cluster(&counts, &[("iad-0", "iad")]).start().await;
+    let iad = cluster.node("iad-0");
+    let iad_log = EventLog::of(&iad);
+    let hkg = cluster.node(cluster.add_node_with("hkg", release(&counts, "hkg")).await);
+    let hkg_log = EventLog::of(&hkg);
     sleep(secs(60)).await;
-    assert_eq!(peer(&iad, "hkg-0").primary_region, Some("hkg".into()));
-    assert_eq!(peer(&hkg, "iad-0").primary_region, Some("iad".into()));
-    let told = |log: &EventLog| {
+    assert_eq!(peer_named(&iad, "hkg-0").primary_region, Some("hkg".into()));
+    assert_eq!(peer_named(&hkg, "iad-0").primary_region, Some("iad".into()));
+    let disagreements = |log: &EventLog| {
         log.all().into_iter().filter(|event| event.starts_with("primary")).collect::<Vec<_>>()
     };
-    assert_eq!(told(&logs), ["primary of hkg-0: hkg not iad"]);
-    assert!(told(&log).len() <= 1);
-    // Each runs what it takes to be its own.
+    assert_eq!(disagreements(&iad_log), ["primary of hkg-0: hkg not iad"]);
+    assert!(disagreements(&hkg_log).len() <= 1);
+    // Each executes the calls that are primary by its own configuration.
     assert_eq!(hkg.client::<ProbeClient>().write(1).await.unwrap(), "1 on hkg-0");
     assert_eq!(iad.client::<ProbeClient>().write(1).await.unwrap(), "1 on iad-0");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_the_primary_with_a_wait_survives_a_move() {
-    let mut world = World::new();
-    let wrong = node(&mut world, "iad-0", "lhr").await;
-    let hkg = node(&mut world, "hkg-0", "iad").await;
+async fn a_call_to_the_primary_that_waits_succeeds_after_a_move() {
+    let counts = Counts::default();
+    let cluster = cluster(&counts, &[("iad-0", "lhr"), ("hkg-0", "iad")]).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_primary().timeout(secs(30));
     let call = tokio::spawn(probe.wait(secs(20)).write(5));
     sleep(secs(4)).await;
-    wrong.shutdown().await;
-    let env = world.net.restart("iad-0");
-    let builder = world.builder_on(&env, "iad-0", "iad").serve(world.prober("iad-0"));
-    let _right = builder.start().await.unwrap();
+    cluster.shutdown("iad-0").await;
     let start = Instant::now();
+    cluster.replace("iad-0", release(&counts, "iad")).await;
     assert_eq!(call.await.unwrap().unwrap(), "5 on iad-0");
     assert!(start.elapsed() < secs(10), "{:?}", start.elapsed());
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_without_nodes_is_no_node_and_names_the_region() {
-    let mut world = World::new();
-    let hkg = node(&mut world, "hkg-0", "lhr").await;
+async fn a_call_to_a_primary_without_nodes_fails_and_names_the_region() {
+    let cluster = cluster(&Counts::default(), &[("hkg-0", "lhr")]).start().await;
+    let hkg = cluster.node("hkg-0");
     let start = Instant::now();
     let error = hkg.client::<ProbeClient>().write(1).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");

@@ -1,4 +1,5 @@
-//! Nodes in processes of their own, which are killed, stopped for a while, and started again.
+//! Nodes in separate processes, which are killed, stopped for a while, and restarted: with signals and
+//! real sockets, which a SimCluster does not have.
 
 use std::{
     net::SocketAddr,
@@ -30,20 +31,20 @@ trait Worker {
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 
-const LONG: Duration = Duration::from_secs(20);
+const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A node in a process of its own. Dropping it kills it.
+/// A node in its own process. Dropping it kills the process.
 struct Process {
     child: Child,
     addr: SocketAddr,
-    begun: Arc<AtomicUsize>,
-    ended: Arc<AtomicUsize>,
+    started: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
     /// The last line that it wrote.
     reading: JoinHandle<String>,
 }
 
 impl Process {
-    /// Starts a node in iad, where the primary is.
+    /// Starts a node in iad, the primary region.
     async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
         let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
         let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
@@ -64,20 +65,23 @@ impl Process {
         let first = lines.next_line().await.unwrap().expect("a first line");
         let addr = first.strip_prefix("at ").unwrap_or_else(|| panic!("{name}: {first}"));
         let addr = addr.parse().unwrap();
-        let (begun, ended) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-        let reading = tokio::spawn(count(lines, Arc::clone(&begun), Arc::clone(&ended)));
-        Process { child, addr, begun, ended, reading }
+        let (started, finished) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let reading = tokio::spawn(count(lines, Arc::clone(&started), Arc::clone(&finished)));
+        Process { child, addr, started, finished, reading }
     }
 
-    fn begun(&self) -> usize {
-        self.begun.load(Ordering::SeqCst)
+    fn started(&self) -> usize {
+        self.started.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has ended well, and gives the last line that it wrote.
+    /// Waits until it has exited with success, and returns the last line that it wrote.
     async fn last_line(mut self) -> String {
-        // Waiting closes it, and would have the process end for that.
+        // Waiting would close it, and the process exits when its standard input ends.
         let _stdin = self.child.stdin.take();
-        let status = tokio::time::timeout(LONG, self.child.wait()).await.expect("it ends").unwrap();
+        let status = tokio::time::timeout(GENEROUS_TIMEOUT, self.child.wait())
+            .await
+            .expect("it exits")
+            .unwrap();
         assert!(status.success(), "{status}");
         self.reading.await.unwrap()
     }
@@ -94,16 +98,16 @@ impl Process {
     }
 }
 
-/// Counts calls until there are no more lines, and gives the last.
+/// Counts calls until there are no more lines, and returns the last.
 async fn count(
     mut lines: Lines<BufReader<ChildStdout>>,
-    begun: Arc<AtomicUsize>,
-    ended: Arc<AtomicUsize>,
+    started: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
 ) -> String {
     let mut last = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
-        begun.fetch_add(usize::from(line == "began"), Ordering::SeqCst);
-        ended.fetch_add(usize::from(line == "ended"), Ordering::SeqCst);
+        started.fetch_add(usize::from(line == "started"), Ordering::SeqCst);
+        finished.fetch_add(usize::from(line == "finished"), Ordering::SeqCst);
         last = line;
     }
     last
@@ -125,27 +129,27 @@ async fn caller(seeds: &[SocketAddr]) -> (Node, WorkerClient) {
         .await
         .unwrap();
     node.ready().await;
-    let worker = node.client::<WorkerClient>().on_primary().timeout(LONG);
+    let worker = node.client::<WorkerClient>().on_primary().timeout(GENEROUS_TIMEOUT);
     (node, worker)
 }
 
 async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < LONG);
+        assert!(start.elapsed() < GENEROUS_TIMEOUT);
         tokio::time::sleep(millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn calls_on_a_killed_process_fail_at_once_and_the_next_go_elsewhere() {
+async fn calls_on_a_killed_process_fail_at_once_and_later_calls_use_another() {
     let (a, b) =
         (Process::start("a", any_port(), &[]).await, Process::start("b", any_port(), &[]).await);
     let (_node, worker) = caller(&[a.addr, b.addr]).await;
     let calls: Vec<_> = (0..40).map(|_| tokio::spawn(worker.work(700))).collect();
-    eventually(async || a.begun() + b.begun() == 40).await;
-    assert!(a.begun() > 0, "equals are picked equally often");
-    let lost = a.begun();
+    eventually(async || a.started() + b.started() == 40).await;
+    assert!(a.started() > 0, "equals are picked equally often");
+    let expected = a.started();
     a.kill().await;
     let killed = Instant::now();
     let mut failed = 0;
@@ -155,7 +159,7 @@ async fn calls_on_a_killed_process_fail_at_once_and_the_next_go_elsewhere() {
             failed += 1;
         }
     }
-    assert_eq!(failed, lost);
+    assert_eq!(failed, expected);
     assert!(killed.elapsed() < secs(3));
     for _ in 0..20 {
         assert_eq!(worker.work(0).await.unwrap(), "b");
@@ -163,14 +167,14 @@ async fn calls_on_a_killed_process_fail_at_once_and_the_next_go_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_stopped_process_runs_no_dead_calls_when_it_goes_on_and_is_avoided_meanwhile() {
+async fn a_stopped_process_runs_no_expired_calls_when_it_continues_and_is_avoided_meanwhile() {
     let (a, b) =
         (Process::start("a", any_port(), &[]).await, Process::start("b", any_port(), &[]).await);
     let (node, worker) = caller(&[a.addr, b.addr]).await;
     let id = node.nodes_in("iad").into_iter().find(|info| info.name() == "a").unwrap();
     let on_a = worker.on_node(id.id()).timeout(millis(300));
     on_a.work(0).await.unwrap();
-    let begun = a.begun();
+    let started = a.started();
     a.signal("-STOP").await;
     for outcome in join_all((0..50).map(|_| on_a.work(0))).await {
         let error = outcome.unwrap_err();
@@ -179,39 +183,39 @@ async fn a_stopped_process_runs_no_dead_calls_when_it_goes_on_and_is_avoided_mea
     for _ in 0..20 {
         assert_eq!(worker.work(0).await.unwrap(), "b");
     }
-    // Well beyond the silence after which the link is broken, too.
+    // Longer than the silence after which the link is closed.
     tokio::time::sleep(HEARTBEAT * 8).await;
     a.signal("-CONT").await;
     eventually(async || on_a.work(0).await.is_ok()).await;
-    assert_eq!(a.begun(), begun + 1);
+    assert_eq!(a.started(), started + 1);
 }
 
 #[tokio::test]
-async fn a_process_stopped_for_a_moment_runs_what_is_still_waited_for() {
+async fn a_process_stopped_briefly_runs_the_calls_that_still_wait() {
     let a = Process::start("a", any_port(), &[]).await;
     let (_node, worker) = caller(&[a.addr]).await;
     worker.work(0).await.unwrap();
     a.signal("-STOP").await;
     let waiting = tokio::spawn(worker.work(0));
-    let given_up = worker.timeout(millis(50)).work(0).await;
-    assert!(matches!(given_up, Err(RpcError::Timeout { .. })));
+    let abandoned = worker.timeout(millis(50)).work(0).await;
+    assert!(matches!(abandoned, Err(RpcError::Timeout { .. })));
     tokio::time::sleep(HEARTBEAT * 3).await;
     a.signal("-CONT").await;
     assert_eq!(waiting.await.unwrap().unwrap(), "a");
-    assert_eq!(a.begun(), 2);
+    assert_eq!(a.started(), 2);
 }
 
 #[tokio::test]
-async fn a_process_killed_and_started_again_on_its_port_is_called_again() {
+async fn a_process_killed_and_restarted_on_its_port_is_called_again() {
     let a = Process::start("a", any_port(), &[]).await;
     let addr = a.addr;
     let (node, worker) = caller(&[addr]).await;
-    let former = node.nodes_in("iad");
+    let earlier = node.nodes_in("iad");
     a.kill().await;
     let again = Process::start("a again", addr, &[]).await;
-    assert_eq!(worker.wait(LONG).work(0).await.unwrap(), "a again");
-    let former = worker.on_node(former[0].id()).work(0).await.unwrap_err();
-    assert!(matches!(former, RpcError::NoNode { .. }), "{former:?}");
+    assert_eq!(worker.wait(GENEROUS_TIMEOUT).work(0).await.unwrap(), "a again");
+    let earlier = worker.on_node(earlier[0].id()).work(0).await.unwrap_err();
+    assert!(matches!(earlier, RpcError::NoNode { .. }), "{earlier:?}");
     assert_eq!(node.nodes_in("iad").len(), 1);
     drop(again);
 }
@@ -221,7 +225,7 @@ async fn a_process_that_starts_late_is_waited_for() {
     let addr = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
     let waiting = tokio::spawn(async move {
         let (_node, worker) = caller(&[addr]).await;
-        worker.wait(LONG).work(0).await
+        worker.wait(GENEROUS_TIMEOUT).work(0).await
     });
     tokio::time::sleep(millis(500)).await;
     let _late = Process::start("late", addr, &[]).await;
@@ -229,7 +233,7 @@ async fn a_process_that_starts_late_is_waited_for() {
 }
 
 #[tokio::test]
-async fn either_signal_lets_calls_end_and_refuses_others() {
+async fn either_signal_finishes_calls_and_refuses_new_ones() {
     for signal in ["-TERM", "-INT"] {
         let (a, b) = (
             Process::start("a", any_port(), &[]).await,
@@ -239,29 +243,29 @@ async fn either_signal_lets_calls_end_and_refuses_others() {
         let on_a = node.nodes_in("iad").into_iter().find(|info| info.name() == "a").unwrap();
         let on_a = worker.on_node(on_a.id());
         let running = tokio::spawn(on_a.work(700));
-        let given_up = tokio::spawn(on_a.work_detached(900));
-        eventually(async || a.begun() == 2).await;
-        given_up.abort();
+        let abandoned = tokio::spawn(on_a.work_detached(900));
+        eventually(async || a.started() == 2).await;
+        abandoned.abort();
         a.signal(signal).await;
-        // It still runs both, and takes no more.
+        // It still runs both, and accepts no more.
         eventually(async || matches!(on_a.work(0).await, Err(RpcError::NoNode { .. }))).await;
         for _ in 0..20 {
             assert_eq!(worker.work(0).await.unwrap(), "b");
         }
         assert_eq!(running.await.unwrap().unwrap(), "a");
-        let (begun, ended) = (Arc::clone(&a.begun), Arc::clone(&a.ended));
+        let (started, finished) = (Arc::clone(&a.started), Arc::clone(&a.finished));
         assert_eq!(a.last_line().await, "down");
-        // The detached one, too.
-        assert_eq!(begun.load(Ordering::SeqCst), ended.load(Ordering::SeqCst), "{signal}");
+        // The detached call finished, too.
+        assert_eq!(started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst), "{signal}");
     }
 }
 
 #[tokio::test]
-async fn a_call_that_outlasts_the_drain_is_cut_off_with_an_error_that_says_so() {
+async fn a_call_that_outlasts_the_drain_fails_with_the_drain_timeout() {
     let a = Process::start("a", any_port(), &[]).await;
     let (_node, worker) = caller(&[a.addr]).await;
     let running = tokio::spawn(worker.work(60_000));
-    eventually(async || a.begun() == 1).await;
+    eventually(async || a.started() == 1).await;
     let start = Instant::now();
     a.signal("-TERM").await;
     let error = running.await.unwrap().unwrap_err();
@@ -277,7 +281,7 @@ async fn a_second_signal_stops_a_process_at_once() {
     let a = Process::start("a", any_port(), &[]).await;
     let (_node, worker) = caller(&[a.addr]).await;
     let running = tokio::spawn(worker.work(60_000));
-    eventually(async || a.begun() == 1).await;
+    eventually(async || a.started() == 1).await;
     let start = Instant::now();
     a.signal("-TERM").await;
     eventually(async || matches!(worker.work(0).await, Err(RpcError::NoNode { .. }))).await;

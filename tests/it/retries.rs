@@ -1,32 +1,31 @@
-//! Which calls are tried on another node, how often, and what is said when none took them.
-
-use std::sync::Arc;
+//! Retries: which calls are tried on another node, how often, and the error when all attempts fail.
 
 use flyrpc::{Node, Refusal, RpcError};
+use flyrpc_testkit::{SimCluster, SimNet};
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, World, millis, secs, sleep};
+use crate::support::{
+    Counts, ProbeClient, iad_and_hkg, millis, node_on, probe_cluster, probe_release, prober, secs,
+    sleep,
+};
 
-/// Starts a node in iad that is as busy, for minutes, as it may be.
-async fn full(world: &mut World, caller: &Node, name: &str) {
-    let (_, builder) = world.builder(name, "iad");
-    let node = builder.serve(world.prober(name)).max_in_flight(1).start().await.unwrap();
+/// Adds a node to iad that is overloaded for minutes.
+async fn add_overloaded(cluster: &SimCluster, counts: &Counts, caller: &Node) {
+    let release = probe_release(counts).configure(|_, builder| builder.max_in_flight(1));
+    let node = cluster.node(cluster.add_node_with("iad", release).await);
     sleep(secs(3)).await;
     let probe = caller.client::<ProbeClient>().on_node(node.id()).timeout(secs(600));
-    tokio::spawn(async move {
-        let _ = probe.slow(500_000).await;
-        drop(node);
-    });
+    tokio::spawn(probe.slow(500_000));
     sleep(secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_refuses_is_replaced_by_another() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let full = builder.serve(world.prober("iad-0")).max_in_flight(1).start().await.unwrap();
-    let _free = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_refused_call_is_retried_on_another_node() {
+    let counts = Counts::default();
+    let limited = probe_release(&counts).configure(|_, builder| builder.max_in_flight(1));
+    let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let (full, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     sleep(secs(2)).await;
     let probe: ProbeClient = hkg.client();
     let _busy = tokio::spawn(probe.on_node(full.id()).timeout(secs(60)).slow(50_000));
@@ -39,15 +38,16 @@ async fn a_node_that_refuses_is_replaced_by_another() {
         second += seen.attempt - 1;
     }
     assert!((5..35).contains(&second), "{second}");
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_sent_three_times_at_most() {
-    let mut world = World::new();
-    let hkg = world.start("hkg-0", "hkg").await;
-    for name in ["iad-0", "iad-1", "iad-2", "iad-3", "iad-4"] {
-        full(&mut world, &hkg, name).await;
+async fn a_call_has_at_most_three_attempts() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
+    for _ in 0..5 {
+        add_overloaded(&cluster, &counts, &hkg).await;
     }
     let start = Instant::now();
     let error = hkg.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap_err();
@@ -58,10 +58,11 @@ async fn a_call_is_sent_three_times_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_share_one_deadline() {
-    let mut world = World::new();
-    let hkg = world.start("hkg-0", "hkg").await;
-    for name in ["iad-0", "iad-1", "iad-2"] {
-        full(&mut world, &hkg, name).await;
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
+    for _ in 0..3 {
+        add_overloaded(&cluster, &counts, &hkg).await;
     }
     let start = Instant::now();
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(millis(300));
@@ -72,10 +73,11 @@ async fn attempts_share_one_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_outlasts_refusals() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let _iad = builder.serve(world.prober("iad-0")).max_in_flight(1).start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+    let counts = Counts::default();
+    let limited = probe_release(&counts).configure(|_, builder| builder.max_in_flight(1));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(30));
     let busy = tokio::spawn(probe.slow(4_000));
     sleep(secs(1)).await;
@@ -87,109 +89,105 @@ async fn a_wait_outlasts_refusals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_outlasts_refusals_of_as_many_nodes_as_are_tried() {
-    let mut world = World::new();
-    let hkg = world.start("hkg-0", "hkg").await;
-    for name in ["iad-0", "iad-1", "iad-2"] {
-        full(&mut world, &hkg, name).await;
+async fn a_wait_outlasts_refusals_by_as_many_nodes_as_there_are_attempts() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
+    for _ in 0..3 {
+        add_overloaded(&cluster, &counts, &hkg).await;
     }
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(30));
     let start = Instant::now();
     let waiting = tokio::spawn(probe.wait(secs(20)).shout("a".into()));
     sleep(secs(10)).await;
-    let _free = world.start("iad-3", "iad").await;
+    cluster.add_node_with("iad", probe_release(&counts)).await;
     assert_eq!(waiting.await.unwrap().unwrap().1, "iad-3");
     assert!(start.elapsed() < secs(15), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idempotent_call_that_waits_outlasts_a_crash() {
-    let mut world = World::new();
-    let _first = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60)).wait(secs(30));
     let call = tokio::spawn(probe.slow_but_repeatable(2_000));
     sleep(secs(1)).await;
-    world.net.crash("iad-0");
+    cluster.crash_machine("iad-0");
     sleep(secs(5)).await;
-    let _second = world.restart("iad-0", "iad").await;
+    cluster.restart("iad-0").await;
     assert_eq!(call.await.unwrap().unwrap(), 2_000);
-    assert_eq!((world.counts.begun(), world.counts.ended()), (2, 1));
+    assert_eq!((counts.started(), counts.finished()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idempotent_call_that_may_have_run_says_so_though_the_last_node_refused_it() {
-    let mut world = World::new();
-    let first = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
-    full(&mut world, &hkg, "iad-1").await;
+async fn an_idempotent_call_that_may_have_executed_reports_so_after_a_refusal() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
+    add_overloaded(&cluster, &counts, &hkg).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(30));
-    // Those that go to the full node first come to the other one too.
+    // Calls that are sent to the overloaded node first are retried on the other one.
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow_but_repeatable(9_000))).collect();
     sleep(secs(2)).await;
-    assert_eq!(world.counts.begun(), 11);
-    world.net.crash("iad-0");
+    assert_eq!(counts.started(), 11);
+    cluster.crash_machine("iad-0");
     for call in calls {
         let error = call.await.unwrap().unwrap_err();
         assert!(error.may_have_executed(), "{error:?}");
     }
-    drop(first);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idempotent_call_moves_to_another_node_and_knows_its_attempt() {
-    let mut world = World::new();
-    let _first = world.start("iad-0", "iad").await;
-    let _second = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn an_idempotent_call_is_retried_on_another_node_after_a_crash() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     sleep(secs(2)).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow_but_repeatable(2_000))).collect();
     sleep(secs(1)).await;
-    world.net.crash("iad-0");
+    cluster.crash_machine("iad-0");
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap(), 2_000);
     }
-    assert!((11..20).contains(&world.counts.begun()), "{}", world.counts.begun());
+    assert!((11..20).contains(&counts.started()), "{}", counts.started());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_is_never_tried_again() {
-    let mut world = World::new();
-    let _first = world.start("iad-0", "iad").await;
-    let _second = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_timeout_is_never_retried() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(1));
     probe.slow_but_repeatable(20_000).await.unwrap_err();
     sleep(secs(5)).await;
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_never_tried_again() {
-    let mut world = World::new();
-    let _first = world.start("iad-0", "iad").await;
-    let _second = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_panic_is_never_retried() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     let start = Instant::now();
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let error = probe.panic("once".into()).await.unwrap_err();
     assert!(matches!(error, RpcError::Panicked { .. }));
     assert_eq!(start.elapsed(), millis(202));
-    drop(Arc::new(error));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one() {
-    // Both nodes dial at the same moment, and both call at once: one of the links is given up.
+    // Both nodes dial at the same time, and both call at once: one of the links is closed.
     for seed in 0..6 {
-        let mut world = World::seeded(seed);
-        let (_, a) = world.builder("iad-0", "iad");
-        let (_, b) = world.builder("hkg-0", "hkg");
-        let seeds = ["iad-0:3590", "hkg-0:3590"];
-        let (a, b) = (a.seeds(seeds), b.seeds(seeds));
-        let a = a.serve(world.prober("iad-0")).start().await.unwrap();
-        let b = b.serve(world.prober("hkg-0")).start().await.unwrap();
+        // Raw SimNet: the nodes of a SimCluster start one after another, and are linked before a call.
+        let net = SimNet::builder().seed(seed).build();
+        let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+        let start = async |env| {
+            let builder = node_on(env).seeds(["iad-0:3590", "hkg-0:3590"]);
+            builder.serve(prober("any", &Counts::default())).start().await.unwrap()
+        };
+        let (a, b) = (start(&iad).await, start(&hkg).await);
         let (to_a, to_b) = (b.client::<ProbeClient>(), a.client::<ProbeClient>());
         let mut calls = Vec::new();
         for at in 0..500u64 {
@@ -207,22 +205,25 @@ async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_space_goes_elsewhere_when_the_link_breaks() {
-    let mut world = World::new();
-    let _first = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_call_that_waits_for_space_is_sent_to_another_node_when_the_link_breaks() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
-    world.net.freeze("iad-0");
-    // Fills the sockets, so that what follows is not sent.
+    cluster.freeze("iad-0");
+    // Fills the sockets, so that later requests are not sent.
     let stuck: Vec<_> = (0..40).map(|_| tokio::spawn(probe.echo(vec![0; 60_000]))).collect();
     sleep(millis(300)).await;
     let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(probe.shout("a".into()))).collect();
     sleep(millis(10)).await;
-    let _second = world.start("iad-1", "iad").await;
+    // Not a node of the cluster, which would wait for a link to the frozen node.
+    let builder = node_on(&cluster.add_host("iad-1", "iad")).seeds(["iad-0:3590", "hkg-0:3590"]);
+    let second = builder.serve(prober("iad-1", &counts)).start().await.unwrap();
+    second.ready().await;
     for call in waiting {
         assert_eq!(call.await.unwrap().unwrap().1, "iad-1");
     }
-    // A large one whose last part was not sent cannot have started either.
+    // A large request whose last part was not sent cannot have started either.
     let mut moved = 0;
     for call in stuck {
         match call.await.unwrap() {

@@ -1,5 +1,4 @@
-//! Rolling deploys in virtual time: every node is replaced, one by one, while others call without
-//! pause.
+//! Rolling deploys in virtual time: nodes are replaced one by one while others call continuously.
 
 use std::{
     collections::BTreeMap,
@@ -116,13 +115,14 @@ impl Load {
             let mut number = what.bytes().fold(7, |sum, byte| mix(sum ^ u64::from(byte)));
             while !load.over.load(Ordering::SeqCst) {
                 number = mix(number);
-                let begun = Instant::now();
+                let started = Instant::now();
                 let outcome = call(number).await;
                 let mut outcomes = load.outcomes.lock().unwrap();
                 match outcome {
                     Ok(version) => *outcomes.answered.entry(version).or_default() += 1,
                     Err(error) => {
-                        let text = format!("{what}, begun {:?} ago: {error:?}", begun.elapsed());
+                        let text =
+                            format!("{what}, started {:?} ago: {error:?}", started.elapsed());
                         outcomes.failed.push(text);
                     }
                 }
@@ -180,7 +180,7 @@ impl Load {
     }
 }
 
-/// How many bytes a call carries: few, or so many that they go in chunks.
+/// The size of a call: small, or large enough for chunks.
 fn bytes(number: u64) -> usize {
     match number % 8 {
         0 => 100_000,
@@ -201,7 +201,7 @@ fn cluster(seed: u64) -> SimClusterBuilder {
     builder.serve(|_| first::ServeWork::new(Worker))
 }
 
-/// Adds a node to each region that only calls.
+/// Adds a caller to each region, which serves nothing.
 async fn add_callers(cluster: &SimCluster) -> Vec<Node> {
     let mut callers = Vec::new();
     for region in REGIONS {
@@ -211,7 +211,7 @@ async fn add_callers(cluster: &SimCluster) -> Vec<Node> {
     callers
 }
 
-/// Replaces all nodes but those that were added last to call.
+/// Replaces all nodes except the callers, which were added last.
 async fn roll(cluster: &SimCluster, release: Release, callers: usize) {
     let mut rollout = cluster.roll(release);
     while rollout.left().len() > callers {
@@ -245,9 +245,9 @@ async fn no_call_fails_while_all_nodes_are_replaced_one_by_one_and_back() {
     }
 }
 
-/// A caller that the deploy does not ask whether it knows the new nodes yet.
+/// The deploy does not wait until this caller is linked to the new nodes.
 #[tokio::test(start_paused = true)]
-async fn no_call_of_a_node_that_nobody_waits_for_fails() {
+async fn no_call_of_a_node_outside_the_cluster_fails() {
     for seed in 0..3 {
         let cluster = cluster(seed).start().await;
         let env = cluster.add_host("outside", "fra");
@@ -263,15 +263,15 @@ async fn no_call_of_a_node_that_nobody_waits_for_fails() {
     }
 }
 
-/// Handlers are done in no time, but what they return takes seconds to cross.
+/// The handler returns at once, but its reply takes seconds to transmit.
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_takes_long_to_cross_is_waited_for() {
+async fn a_shutdown_waits_for_a_reply_that_takes_long_to_transmit() {
     let cluster = SimCluster::builder().region("iad", 2).region("hkg", 1).bandwidth(200_000);
     let cluster = cluster.serve(|_| first::ServeWork::new(Worker)).start().await;
     let on_iad_0 = cluster.node("iad-0").id().clone();
     let work = cluster.node("hkg-0").client::<first::WorkClient>().timeout(secs(30));
     let call = tokio::spawn(work.on_node(&on_iad_0).once(0, vec![1; 500_000]));
-    // It has reached the node, and runs.
+    // The request has arrived, and its handler runs.
     tokio::time::sleep(millis(2_700)).await;
     let start = Instant::now();
     cluster.shutdown("iad-0").await;
@@ -280,22 +280,22 @@ async fn a_reply_that_takes_long_to_cross_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_ride_out_the_gap_of_a_region_with_one_node() {
+async fn calls_that_wait_succeed_while_the_only_node_of_a_region_is_replaced() {
     for seed in 0..3 {
         let cluster = SimCluster::builder().seed(seed).region("iad", 1).region("hkg", 1);
         let cluster = cluster.serve(|_| first::ServeWork::new(Worker)).start().await;
         let caller = cluster.node(cluster.add_node_with("hkg", Release::new()).await);
         let work = caller.client::<first::WorkClient>().timeout(secs(30));
-        let (patient, hasty) = (Load::default(), Load::default());
+        let (waiting_load, other_load) = (Load::default(), Load::default());
         let waiting = [0, 1, 2].map(|at| {
             let work = work.on_region("iad").wait(secs(20));
-            patient.caller(format!("waiting {at}"), move |number| {
+            waiting_load.caller(format!("waiting {at}"), move |number| {
                 let reply = work.once(number % 500, vec![1; bytes(number)]);
                 async move { reply.await.map(|(version, _)| version) }
             })
         });
         let work = work.on_region("iad");
-        let not_waiting = hasty.caller("not waiting".into(), move |number| {
+        let not_waiting = other_load.caller("not waiting".into(), move |number| {
             let reply = work.once(number % 10, Vec::new());
             async move {
                 match reply.await {
@@ -312,9 +312,9 @@ async fn calls_that_wait_ride_out_the_gap_of_a_region_with_one_node() {
             cluster.replace("iad-0", release).await;
             tokio::time::sleep(secs(3)).await;
         }
-        assert_all_answered(&patient.stop(waiting.into()).await);
-        let outcomes = hasty.stop(vec![not_waiting]).await;
+        assert_all_answered(&waiting_load.stop(waiting.into()).await);
+        let outcomes = other_load.stop(vec![not_waiting]).await;
         assert!(outcomes.failed.is_empty(), "{:?}", outcomes.failed);
-        assert!(outcomes.answered[&0] > 0, "the gap was seen: {:?}", outcomes.answered);
+        assert!(outcomes.answered[&0] > 0, "the gap was observed: {:?}", outcomes.answered);
     }
 }

@@ -1,16 +1,21 @@
-//! Taking and giving up traffic, ending in good order, and ending at once.
+//! Accepting and withdrawing from traffic, draining, graceful shutdown, and dropping a node.
 
 use flyrpc::{PeerState, RpcError};
+use flyrpc_testkit::SimNet;
 use tokio::{runtime::Handle, time::Instant};
 
-use crate::support::{EventLog, ProbeClient, World, millis, names, peer, secs, sleep};
+use crate::support::{
+    Counts, EventLog, ProbeClient, iad_and_hkg, millis, node_names, node_on, peer_named,
+    probe_cluster, probe_release, prober, secs, sleep,
+};
 
 #[tokio::test(start_paused = true)]
-async fn a_held_node_is_known_and_takes_no_call_until_it_accepts() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let iad = builder.hold().serve(world.prober("iad-0")).start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_held_node_is_known_and_receives_no_call_until_it_accepts() {
+    let counts = Counts::default();
+    let held = probe_release(&counts).configure(|_, builder| builder.hold());
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", held).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let start = Instant::now();
     let error = probe.shout("a".into()).await.unwrap_err();
@@ -19,34 +24,33 @@ async fn a_held_node_is_known_and_takes_no_call_until_it_accepts() {
         "{error:?}"
     );
     assert_eq!(start.elapsed(), millis(0));
-    assert_eq!(names(&hkg, "iad"), ["iad-0"]);
-    assert!(!peer(&hkg, "iad-0").accepting);
+    assert_eq!(node_names(&hkg, "iad"), ["iad-0"]);
+    assert!(!peer_named(&hkg, "iad-0").accepting);
     let waiting = tokio::spawn(probe.timeout(secs(60)).wait(secs(30)).shout("a".into()));
     sleep(secs(3)).await;
-    // Its own calls to itself are not traffic from others.
+    // Local calls are not inbound traffic.
     iad.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap();
-    assert_eq!(world.counts.begun(), 1);
+    assert_eq!(counts.started(), 1);
     iad.accept();
     sleep(millis(102)).await;
-    assert!(peer(&hkg, "iad-0").accepting);
+    assert!(peer_named(&hkg, "iad-0").accepting);
     probe.shout("a".into()).await.unwrap();
     waiting.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_is_given_up_and_taken_up_within_one_message() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let _other = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_service_is_withdrawn_and_offered_again_within_one_message() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     sleep(secs(2)).await;
     let probe: ProbeClient = hkg.client();
     iad.set_serving::<ProbeClient>(false);
-    // Also the calls that are under way when it says so are taken by the other.
+    // Calls in flight when it withdraws are retried on the other node.
     for _ in 0..20 {
         assert_eq!(probe.on_region("iad").shout("a".into()).await.unwrap().1, "iad-1");
     }
-    assert_eq!(peer(&hkg, "iad-0").withdrawn, ["Probe"]);
+    assert_eq!(peer_named(&hkg, "iad-0").withdrawn, ["Probe"]);
     let error = probe.on_node(iad.id()).shout("a".into()).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. } | RpcError::Refused { .. }), "{error:?}");
     iad.set_serving::<ProbeClient>(true);
@@ -55,11 +59,10 @@ async fn a_service_is_given_up_and_taken_up_within_one_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_node_finishes_what_runs_and_its_own_calls_still_work() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let _other = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_draining_node_finishes_inbound_calls_and_can_still_call() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     sleep(secs(2)).await;
     let probe: ProbeClient = hkg.client();
     let running = tokio::spawn(probe.on_node(iad.id()).slow(2_000));
@@ -86,11 +89,13 @@ async fn a_draining_node_finishes_what_runs_and_its_own_calls_still_work() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_at_its_timeout() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let builder = builder.serve(world.prober("iad-0")).drain_timeout(secs(2));
-    let iad = builder.start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+    let cluster = probe_cluster(&Counts::default())
+        .configure(|_, builder| builder.drain_timeout(secs(2)))
+        .region("iad", 1)
+        .region("hkg", 1)
+        .start()
+        .await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
     let call = tokio::spawn(probe.slow(30_000));
     sleep(secs(1)).await;
@@ -105,10 +110,10 @@ async fn a_drain_ends_at_its_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_finishes_large_replies_and_calls_made_here() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_shutdown_finishes_large_replies() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
     for size in [100_000, 1_000_000] {
         let reply = tokio::spawn(probe.produce(size));
@@ -121,10 +126,11 @@ async fn a_shutdown_finishes_large_replies_and_calls_made_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_shutdown_calls_fail_at_once_and_unexecuted() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn after_a_shutdown_calls_fail_at_once_without_executing() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let waiting = tokio::spawn(probe.on_region("syd").wait(secs(60)).timeout(secs(60)).slow(1));
     sleep(secs(1)).await;
@@ -139,19 +145,19 @@ async fn after_a_shutdown_calls_fail_at_once_and_unexecuted() {
     }
     assert!(matches!(waiting.await.unwrap(), Err(RpcError::ShutDown { .. })));
     assert_eq!(start.elapsed(), millis(0));
-    assert_eq!(world.counts.begun(), 0);
+    assert_eq!(counts.started(), 0);
     let again = iad.clone();
     futures_util::future::join(iad.shutdown(), again.shutdown()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_the_first_seeds_ends_when_the_node_does() {
-    let world = World::new();
-    let env = world.net.add_host("hkg-0", "hkg");
-    world.net.add_host("iad-0", "iad");
-    world.net.crash("iad-0");
-    let builder = world.builder_on(&env, "hkg-0", "hkg").seeds(["iad-0:3590"]);
-    let hkg = builder.start().await.unwrap();
+async fn a_call_that_waits_for_the_first_seeds_ends_with_its_node() {
+    // Raw SimNet: in a SimCluster, a node has no seed that is not up.
+    let net = SimNet::builder().build();
+    let env = net.add_host("hkg-0", "hkg");
+    net.add_host("iad-0", "iad");
+    net.crash("iad-0");
+    let hkg = node_on(&env).seeds(["iad-0:3590"]).start().await.unwrap();
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
     let call = tokio::spawn(probe.shout("a".into()));
     sleep(secs(1)).await;
@@ -164,27 +170,32 @@ async fn a_call_that_waits_for_the_first_seeds_ends_when_the_node_does() {
 
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_node_end_with_it() {
-    use futures_util::StreamExt;
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
+    // Raw SimNet: a SimCluster keeps a handle of each of its nodes.
+    let env = SimNet::builder().build().add_host("iad-0", "iad");
+    let iad = node_on(&env).start().await.unwrap();
     let mut events = iad.events();
     drop(iad);
     assert_eq!(events.next().await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_hold_stops_the_node_and_leaves_no_task() {
-    let mut world = World::new();
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn dropping_the_last_handle_stops_the_node_and_leaves_no_task() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     sleep(secs(20)).await;
     let log = EventLog::of(&hkg);
     sleep(millis(1)).await;
     let tasks = Handle::current().metrics().num_alive_tasks();
     for round in 0..20 {
-        let iad = match round {
-            0 => world.start("iad-0", "iad").await,
-            _ => world.restart("iad-0", "iad").await,
+        let env = match round {
+            0 => cluster.add_host("iad-0", "iad"),
+            _ => cluster.restart_machine("iad-0"),
         };
+        // Not a node of the cluster, which would keep a handle.
+        let builder = node_on(&env).primary_region("hkg").seeds(["hkg-0:3590"]);
+        let iad = builder.serve(prober("iad-0", &counts)).start().await.unwrap();
+        iad.ready().await;
         let probe: ProbeClient = iad.client();
         let other = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
         sleep(secs(8)).await;
@@ -207,10 +218,12 @@ async fn dropping_the_last_hold_stops_the_node_and_leaves_no_task() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_keeps_its_node_running() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
     let probe = {
-        let hkg = world.start("hkg-0", "hkg").await;
+        // Not a node of the cluster, which would keep a handle.
+        let builder = node_on(&cluster.add_host("hkg-0", "hkg")).seeds(["iad-0:3590"]);
+        let hkg = builder.start().await.unwrap();
+        hkg.ready().await;
         hkg.client::<ProbeClient>().on_region("iad")
     };
     sleep(secs(10)).await;

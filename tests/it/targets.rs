@@ -1,29 +1,31 @@
-//! Where a call goes: what the selectors mean, and what is said where nobody fits.
+//! The target of a call: selectors, and the errors when no node matches.
 
 use flyrpc::{RpcError, Target};
+use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::Instant;
 
-use crate::support::{ProbeClient, World, millis, names, secs, sleep};
+use crate::support::{
+    Counts, ProbeClient, iad_and_hkg, millis, node_names, probe_cluster, probe_release, secs, sleep,
+};
 
 #[tokio::test(start_paused = true)]
-async fn a_region_is_case_folded_and_an_empty_one_matches_nobody() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "IAD").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_region_is_case_insensitive_and_an_empty_one_matches_no_node() {
+    let cluster = probe_cluster(&Counts::default()).region("IAD", 1).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     assert_eq!(probe.on_region("Iad").shout("a".into()).await.unwrap().1, "iad-0");
     let error = probe.on_region("").shout("a".into()).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
-    assert!(names(&hkg, "").is_empty());
-    assert_eq!(names(&hkg, "iAD"), ["iad-0"]);
+    assert!(node_names(&hkg, "").is_empty());
+    assert_eq!(node_names(&hkg, "iAD"), ["iad-0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_node_is_called_by_its_id_wherever_it_is() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let other = world.start("iad-1", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let iad = cluster.node("iad-0");
+    let other = cluster.node("iad-1");
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     for node in [&iad, &other, &hkg] {
         let (_, by) = probe.on_node(node.id()).shout("a".into()).await.unwrap();
@@ -32,15 +34,16 @@ async fn a_node_is_called_by_its_id_wherever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_is_that_of_one_boot() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_node_id_identifies_one_boot() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
     let before = iad.id().clone();
-    world.net.crash("iad-0");
+    cluster.crash_machine("iad-0");
     drop(iad);
-    let again = world.restart("iad-0", "iad").await;
+    cluster.restart("iad-0").await;
+    let again = cluster.node("iad-0");
     sleep(secs(10)).await;
     assert_ne!(&before, again.id());
     let start = Instant::now();
@@ -55,27 +58,25 @@ async fn an_id_is_that_of_one_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_selector_a_call_runs_here_if_this_node_serves_it() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn without_a_selector_a_call_is_local_if_this_node_serves_it() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let hkg = cluster.node("hkg-0");
     let start = Instant::now();
     let (_, by) = hkg.client::<ProbeClient>().shout("a".into()).await.unwrap();
     assert_eq!((by.as_str(), start.elapsed()), ("hkg-0", millis(0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_selector_a_call_of_a_client_goes_to_the_nearest_that_serves_it() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let _lhr = world.start("lhr-0", "lhr").await;
-    let _hkg = world.start("hkg-0", "hkg").await;
+async fn without_a_selector_a_call_goes_to_the_nearest_node_that_serves_it() {
+    let cluster = probe_cluster(&Counts::default())
+        .region("iad", 1)
+        .region("lhr", 1)
+        .region("hkg", 1)
+        .start()
+        .await;
     // Nearer, but it does not serve anything.
-    let (_, builder) = world.builder("fra-1", "fra");
-    let _idle = builder.start().await.unwrap();
-    let (_, builder) = world.builder("fra-0", "fra");
-    let fra = builder.start().await.unwrap();
-    fra.ready().await;
+    cluster.add_node_with("fra", Release::new()).await;
+    let fra = cluster.node(cluster.add_node_with("fra", Release::new()).await);
     sleep(secs(5)).await;
     for _ in 0..10 {
         let (_, by) = fra.client::<ProbeClient>().shout("a".into()).await.unwrap();
@@ -84,10 +85,10 @@ async fn without_a_selector_a_call_of_a_client_goes_to_the_nearest_that_serves_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_primary_is_in_process_where_it_is_here() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn a_call_to_the_primary_is_local_on_a_primary_node() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let iad = cluster.node("iad-0");
+    let hkg = cluster.node("hkg-0");
     let start = Instant::now();
     let seen = iad.client::<ProbeClient>().on_primary().context().await.unwrap();
     assert!(seen.local);
@@ -98,12 +99,9 @@ async fn the_primary_is_in_process_where_it_is_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_without_the_service_here_is_served_by_a_neighbour() {
-    let mut world = World::new();
-    let _iad = world.start("iad-0", "iad").await;
-    let (_, builder) = world.builder("iad-1", "iad");
-    let client = builder.start().await.unwrap();
-    client.ready().await;
+async fn a_node_without_the_service_calls_another_of_its_region() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
+    let client = cluster.node(cluster.add_node_with("iad", Release::new()).await);
     let probe: ProbeClient = client.client();
     for aim in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
         assert_eq!(aim.shout("a".into()).await.unwrap().1, "iad-0");
@@ -112,16 +110,15 @@ async fn a_region_without_the_service_here_is_served_by_a_neighbour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_serves_nothing_is_not_a_node_for_its_own_calls() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let alone = builder.start().await.unwrap();
+async fn a_node_that_serves_nothing_is_no_candidate_for_its_own_calls() {
+    let cluster = SimCluster::builder().region("iad", 1).start().await;
+    let alone = cluster.node("iad-0");
     let probe: ProbeClient = alone.client();
     for aim in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
         let error = aim.shout("a".into()).await.unwrap_err();
         assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
     }
-    // It is there, it just cannot.
+    // It exists, but does not serve the service.
     let error = probe.on_node(alone.id()).shout("a".into()).await.unwrap_err();
     assert!(
         matches!(&error, RpcError::Unsupported { node, .. } if node == alone.info()),
@@ -131,12 +128,9 @@ async fn a_node_that_serves_nothing_is_not_a_node_for_its_own_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_are_spread_over_the_nodes_of_a_region() {
-    let mut world = World::new();
-    for name in ["iad-0", "iad-1", "iad-2"] {
-        // Kept alive by the clients that it hands out.
-        Box::leak(Box::new(world.start(name, "iad").await));
-    }
-    let hkg = world.start("hkg-0", "hkg").await;
+    let cluster = probe_cluster(&Counts::default());
+    let cluster = cluster.region("iad", 3).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
     sleep(secs(5)).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let mut by = std::collections::BTreeMap::<String, u32>::new();
@@ -147,23 +141,23 @@ async fn calls_are_spread_over_the_nodes_of_a_region() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_rides_out_a_region_that_comes_up_later() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
-    let probe: ProbeClient = iad.client();
+async fn a_call_can_wait_for_a_region_that_comes_up_later() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("iad", 1).start().await;
+    let probe: ProbeClient = cluster.node("iad-0").client();
     let start = Instant::now();
     let call = probe.on_region("hkg").timeout(secs(60)).wait(secs(20)).shout("a".into());
     let call = tokio::spawn(call);
     sleep(secs(7)).await;
-    let _hkg = world.start("hkg-0", "hkg").await;
+    cluster.add_node_with("hkg", probe_release(&counts)).await;
     assert_eq!(call.await.unwrap().unwrap().1, "hkg-0");
     assert!(start.elapsed() < secs(9), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_in_no_node_and_within_the_deadline() {
-    let mut world = World::new();
-    let iad = world.start("iad-0", "iad").await;
+async fn a_wait_ends_with_no_node_and_within_the_deadline() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
+    let iad = cluster.node("iad-0");
     let probe = iad.client::<ProbeClient>().on_region("hkg");
     let start = Instant::now();
     let error = probe.timeout(secs(60)).wait(secs(20)).shout("a".into()).await.unwrap_err();
@@ -176,11 +170,10 @@ async fn a_wait_ends_in_no_node_and_within_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn region_of_and_supports_ask_the_node_itself() {
-    let mut world = World::new();
-    let (_, builder) = world.builder("iad-0", "iad");
-    let iad = builder.start().await.unwrap();
-    let hkg = world.start("hkg-0", "hkg").await;
+async fn region_of_and_supports_query_the_node_itself() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", Release::new()).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
     let start = Instant::now();
     assert_eq!(hkg.region_of(iad.id()).await.unwrap(), *iad.region());
     assert_eq!(start.elapsed(), millis(202));

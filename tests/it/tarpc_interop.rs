@@ -159,7 +159,7 @@ async fn the_timeout_of_a_method_ends_its_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_say_nothing_have_five_seconds() {
+async fn the_default_timeout_over_tarpc_is_five_seconds() {
     let client = StringsClient::from_stub(Stuck);
     let started = tokio::time::Instant::now();
     assert!(matches!(client.upcase(String::new()).await, Err(RpcError::Timeout { .. })));
@@ -212,7 +212,7 @@ impl Outer for CallsStuck {
 }
 
 #[tokio::test]
-async fn calls_in_a_handler_have_no_more_time_than_it_has() {
+async fn calls_in_a_handler_have_at_most_its_remaining_time() {
     let context = {
         let mut context = context::current();
         context.deadline = std::time::Instant::now() + Duration::from_millis(200);
@@ -265,7 +265,7 @@ async fn errors_of_a_stub_keep_their_meaning() {
 }
 
 #[tokio::test]
-async fn an_error_of_flyrpc_comes_through_a_stub_as_it_was() {
+async fn an_error_of_flyrpc_passes_through_a_stub_unchanged() {
     let inner = StringsClient::from_stub(Says(|| Err(client::RpcError::Shutdown)));
     let ours = inner.join(vec![], None).await.unwrap_err();
     let outer = StringsClient::from_stub(Carries(ours));
@@ -305,7 +305,7 @@ async fn a_closed_connection_is_a_disconnection() {
 }
 
 #[tokio::test]
-async fn a_deadline_without_end_is_clamped() {
+async fn the_longest_deadline_is_clamped() {
     let mut context = context::current();
     context.deadline += Duration::from_secs(1 << 40);
     let serve = ServeStrings::new(Shout::default());

@@ -1,16 +1,16 @@
-//! What is said of traits that cannot be services.
+//! The diagnostics for traits that cannot be services.
 //!
-//! One file a rule. Most of the words are the macro's own, and the same with every compiler. Those
-//! in `fail/worded_by_rustc` are not: they are compared only where the compiler is the one that
-//! they were recorded with. After a change of wording, or for another compiler:
-//! `TRYBUILD=overwrite cargo test -p flyrpc-tests --test ui`, and read the difference.
+//! One file per rule. Most messages are the macro's own, and the same with every compiler. Those in
+//! `fail/rustc_messages` are rustc's: they are compared only if the compiler is the one that they were
+//! recorded with. After a change of a message, or for another compiler, run
+//! `TRYBUILD=overwrite cargo test -p flyrpc-tests --test ui`, and review the difference.
 //!
-//! There are no `pass` cases, with which trybuild would build where it now checks, and one case at a
-//! time where it now does all at once. What must build are tests of their own: `pass/*.rs`.
+//! There are no `pass` cases: with them, trybuild would build instead of check, and one case at a time
+//! instead of all at once. Traits that must build are separate tests: `pass/*.rs`.
 
 use std::process::Command;
 
-/// The compiler whose words are recorded in `fail/worded_by_rustc`.
+/// The compiler whose messages are recorded in `fail/rustc_messages`.
 const RECORDED_WITH: &str = "rustc 1.95.0 ";
 
 #[test]
@@ -19,11 +19,10 @@ fn diagnostics() {
     cases.compile_fail("ui/fail/*/*.rs");
     let version = rustc_version();
     if version.starts_with(RECORDED_WITH) || std::env::var_os("TRYBUILD").is_some() {
-        cases.compile_fail("ui/fail/worded_by_rustc/*/*.rs");
+        cases.compile_fail("ui/fail/rustc_messages/*/*.rs");
     } else {
         eprintln!(
-            "skipped: ui/fail/worded_by_rustc is in the words of {RECORDED_WITH}and not compared \
-             with those of {version}"
+            "skipped ui/fail/rustc_messages: recorded with {RECORDED_WITH}, not comparable to {version}"
         );
     }
 }

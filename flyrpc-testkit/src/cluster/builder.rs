@@ -1,4 +1,4 @@
-//! What a simulated cluster is made of.
+//! The settings of a simulated cluster.
 
 use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
@@ -7,7 +7,7 @@ use flyrpc::{Node, NodeBuilder, Region, Service};
 use super::{Release, SimCluster, SimNode};
 use crate::{RoundTrips, SimNet, SimNetBuilder, seed};
 
-/// Describes a cluster that is to be started. Made by [`SimCluster::builder`].
+/// Settings of a cluster. Made by [`SimCluster::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs before `start`"]
 pub struct SimClusterBuilder {
@@ -15,8 +15,8 @@ pub struct SimClusterBuilder {
     pub(super) regions: Vec<(Region, usize)>,
     pub(super) primary: Option<Region>,
     pub(super) release: Release,
-    /// What runs on single nodes instead.
-    pub(super) others: BTreeMap<String, Release>,
+    /// The releases of single nodes, by name.
+    pub(super) overrides: BTreeMap<String, Release>,
     pub(super) seed: Option<u64>,
     pub(super) force_wire: bool,
     pub(super) announce: bool,
@@ -29,15 +29,15 @@ impl SimClusterBuilder {
             regions: Vec::new(),
             primary: None,
             release: Release::new(),
-            others: BTreeMap::new(),
+            overrides: BTreeMap::new(),
             seed: None,
             force_wire: false,
             announce: true,
         }
     }
 
-    /// Adds a region with so many nodes: `<region>-0`, `<region>-1` and so on. A region that is
-    /// there already gets so many more.
+    /// Adds a region with this many nodes: `<region>-0`, `<region>-1` and so on. If the region exists
+    /// already, adds the nodes to it.
     ///
     /// # Panics
     ///
@@ -56,14 +56,14 @@ impl SimClusterBuilder {
         self
     }
 
-    /// The primary region: the first that was added, unless this says another.
+    /// Sets the primary region: unless set, the first that was added.
     pub fn primary(mut self, region: impl Into<Region>) -> Self {
         self.primary = Some(region.into());
         self
     }
 
-    /// Serves a service on every node; any number. The closure makes it anew for every start of
-    /// every node, and sees the node's name and region, so that each can have a state of its own.
+    /// Serves a service on every node; any number. The closure creates it for each start of each node,
+    /// and receives the node's name and region, so that each boot has its own state.
     pub fn serve<S: Service>(
         mut self,
         service: impl Fn(&SimNode) -> S + Send + Sync + 'static,
@@ -94,7 +94,7 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Runs this release on every node, in place of what was said before of services, settings and
+    /// Runs this release on every node, in place of earlier services, settings and
     /// [`boot`](Self::boot).
     pub fn release(mut self, release: Release) -> Self {
         self.release = release;
@@ -103,7 +103,7 @@ impl SimClusterBuilder {
 
     /// Runs another release on one node: an older version of a service, or no flyrpc at all.
     pub fn node(mut self, name: impl Into<String>, release: Release) -> Self {
-        self.others.insert(name.into(), release);
+        self.overrides.insert(name.into(), release);
         self
     }
 
@@ -123,8 +123,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Lets each message take up to this much longer, by chance; nothing by default. Faults can add
-    /// [jitter](SimNet::jitter) between places.
+    /// Delays each message by up to this much more, at random; 0 by default. Faults can add
+    /// [jitter](SimCluster::jitter) between places.
     ///
     /// # Panics
     ///
@@ -134,8 +134,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Loses this share of all datagrams between nodes, by chance: 0, the default, for none. Calls
-    /// are not carried by datagrams; gossip is.
+    /// Loses this share of all datagrams between nodes, at random; 0 by default. Gossip uses
+    /// datagrams, calls do not.
     ///
     /// # Panics
     ///
@@ -145,8 +145,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// How many bytes a second each node can send to each other one; no limit by default. Faults can
-    /// [throttle](SimNet::throttle) the ways between places.
+    /// How many bytes per second each node can send to each other one; unlimited by default. Faults can
+    /// [throttle](SimCluster::throttle) the paths between places.
     ///
     /// # Panics
     ///
@@ -163,15 +163,15 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Where all randomness comes from. Unless this is set, from the variable `FLYRPC_SIM_SEED`: a
-    /// number, or `random` for another each time; and without that it is 0.
+    /// Sets the source of all randomness. Unless set, the seed is the environment variable
+    /// `FLYRPC_SIM_SEED`, a number, or `random` for a different one each time, or else 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
     /// Whether [`start`](Self::start) prints the seed and the command that repeats the test to
-    /// standard error, where a test shows it only if it fails. It does unless told otherwise.
+    /// standard error, which a test shows only if it fails. True unless set.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
         self
@@ -184,8 +184,8 @@ impl SimClusterBuilder {
     ///
     /// - If there is no region, the primary region has no node, [`node`](Self::node) named one that
     ///   does not exist, or no round trip is known between two of the regions.
-    /// - If a node cannot start: its error tells why.
-    /// - If some node does not know another after 60 s of the cluster's time; the message says which.
+    /// - If a node cannot start; the message has its error.
+    /// - If links between nodes are missing after 60 s of the cluster's time; the message lists them.
     /// - If `FLYRPC_SIM_SEED` is neither a number nor `random`.
     /// - Outside a tokio runtime with time enabled.
     pub async fn start(self) -> SimCluster {

@@ -1,4 +1,4 @@
-//! What happens to the nodes of a cluster while it runs: they come, go, crash, and are replaced.
+//! The life of the nodes of a cluster: they are added, crashed, shut down, restarted and replaced.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,12 +6,12 @@ use flyrpc::{Env, Node, Region};
 use tokio::time::timeout;
 
 use super::{
-    Release, Rollout, SimCluster, SimNode, State,
+    NodeState, Release, Rollout, SimCluster, SimNode,
     release::{PORT, Program},
 };
 
-/// For how long a node may stop before it is killed: the longest `kill_timeout` of Fly.io.
-const STOP_LIMIT: Duration = Duration::from_secs(300);
+/// How long a shutdown may take before the node is crashed: the longest `kill_timeout` of Fly.io.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl SimCluster {
     /// Adds a node to a region, with the release of the region's first node, and returns it once it
@@ -19,7 +19,7 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If that node cannot start or settle, or it would not be one of flyrpc. If the region has no
+    /// If the node cannot start or settle, if its release does not run flyrpc, or if the region has no
     /// node yet: then use [`add_node_with`](Self::add_node_with).
     pub async fn add_node(&self, region: impl Into<Region>) -> Node {
         let region = region.into();
@@ -56,23 +56,27 @@ impl SimCluster {
         name
     }
 
-    /// Crashes a node: its process is gone in the middle of whatever it did. The other ends of its
-    /// connections see a reset; new connections are refused.
+    /// Crashes a node, as `kill -9` does: its process ends at once, and its machine stays up. The other
+    /// ends of its connections see a reset; new connections are refused. It lasts until
+    /// [`restart`](Self::restart).
     ///
-    /// For a machine that vanishes without a word see [`SimNet::partition`](crate::SimNet::partition).
+    /// [`crash_machine`](Self::crash_machine) takes the machine down, too. For a machine that is lost
+    /// without a reset, [`partition`](Self::partition) it first.
     ///
     /// # Panics
     ///
     /// If there is no such node, or it is down already.
+    #[track_caller]
     pub fn crash(&self, name: impl AsRef<str>) {
         let name = name.as_ref();
         self.assert_up(name, "crash");
-        self.shared.net.kill(name);
-        self.set_state(name, State::Down("has crashed"));
+        self.kill(name);
     }
 
-    /// Shuts a node down as its operator would: it drains, leaves, and its process ends. One that
-    /// has not ended after 300 s, frozen perhaps, is crashed.
+    /// Shuts a node down gracefully, as an operator does: it drains, leaves, and its process ends. If
+    /// that takes longer than 300 s, because it is frozen for example, it is crashed.
+    ///
+    /// Dropping the future leaves the node running, possibly draining.
     ///
     /// # Panics
     ///
@@ -80,21 +84,23 @@ impl SimCluster {
     pub async fn shutdown(&self, name: impl AsRef<str>) {
         let name = name.as_ref();
         self.assert_up(name, "shut down");
-        let node = self.with(name, |member| member.state.node().cloned());
+        let node = self.with_member(name, |member| member.state.node().cloned());
         self.note(format!("shut down {name}"));
         let ended = match node {
-            Some(node) => timeout(STOP_LIMIT, node.shutdown()).await.is_ok(),
+            Some(node) => timeout(SHUTDOWN_TIMEOUT, node.shutdown()).await.is_ok(),
             None => false,
         };
         if !ended {
             self.shared.net.kill(name);
         }
-        self.set_state(name, State::Down("was shut down"));
+        self.set_state(name, NodeState::Down("was shut down"));
     }
 
-    /// Starts a node again that has crashed or was shut down, at the same address, and returns once
-    /// it is up and has looked for the others: [`settled`](Self::settled) waits for more. As a new
-    /// boot it has another [`NodeId`](flyrpc::NodeId).
+    /// Restarts a node that has crashed or was shut down, at the same address, and returns once it is
+    /// [ready](Node::ready); [`settled`](Self::settled) waits until all nodes are linked. As a new boot
+    /// it has another [`NodeId`](flyrpc::NodeId).
+    ///
+    /// Dropping the future leaves the node down, or starting.
     ///
     /// # Panics
     ///
@@ -110,7 +116,7 @@ impl SimCluster {
     }
 
     /// Replaces a node by one of another release, as a deploy does: shuts it down if it is up, starts
-    /// the other at the same address, and returns once all nodes are [settled](Self::settled).
+    /// the new one at the same address, and returns once all nodes are [settled](Self::settled).
     ///
     /// # Panics
     ///
@@ -126,7 +132,7 @@ impl SimCluster {
     }
 
     /// Replaces all nodes by ones of another release, one after another in the order in which they
-    /// were added: a rolling deploy. Await it beside whatever goes on meanwhile.
+    /// were added: a rolling deploy. Await it concurrently with the load of the test.
     ///
     /// ```
     /// # use flyrpc_testkit::{Release, SimCluster};
@@ -139,38 +145,40 @@ impl SimCluster {
         Rollout::new(self, release)
     }
 
-    fn assert_up(&self, name: &str, what: &str) {
-        let down = self.with(name, |member| match member.state {
-            State::Down(why) => Some(why),
-            State::Running(_) | State::Other => None,
+    #[track_caller]
+    fn assert_up(&self, name: &str, action: &str) {
+        let down = self.with_member(name, |member| match member.state {
+            NodeState::Down(reason) => Some(reason),
+            NodeState::Running(_) | NodeState::Other => None,
         });
-        if let Some(why) = down {
-            panic!("node `{name}` {why} already: `restart` it before you {what} it again");
+        if let Some(reason) = down {
+            panic!("node `{name}` {reason} already: `restart` it before you {action} it again");
         }
     }
 
     async fn relaunch(&self, name: &str) {
         let env = self.shared.net.restart(name);
-        self.with(name, |member| member.env = env);
+        self.with_member(name, |member| member.env = env);
         let seeds = self.addrs(|member| member.name != name);
         self.launch(name, seeds).await;
-        let node = self.with(name, |member| member.state.node().cloned());
+        let node = self.with_member(name, |member| member.state.node().cloned());
         if let Some(node) = node {
             node.ready().await;
         }
     }
 
-    /// Starts what is to run on a machine that is up, and returns its address.
+    /// Starts the program of a node's release on its machine, and returns the node's address.
     pub(super) async fn launch(&self, name: &str, seeds: Vec<SocketAddr>) -> SocketAddr {
-        let (env, release) = self.with(name, |member| (member.env.clone(), member.release.clone()));
+        let (env, release) =
+            self.with_member(name, |member| (member.env.clone(), member.release.clone()));
         let addr = env.addr(PORT);
         let state = match release.program {
-            Program::Nothing => State::Other,
+            Program::Nothing => NodeState::Other,
             Program::Other(program) => {
                 env.spawn(program(env.clone()));
-                State::Other
+                NodeState::Other
             }
-            Program::Flyrpc(setups) => {
+            Program::Flyrpc(setup) => {
                 let node = SimNode {
                     name: name.to_owned(),
                     region: env.region(),
@@ -186,8 +194,8 @@ impl SimCluster {
                     .seeds(seeds)
                     .encode_local_calls(self.shared.force_wire)
                     .observer(self.shared.log.observer(name, node.region()));
-                let node = setups.start(node, builder).await;
-                State::Running(
+                let node = setup.start(node, builder).await;
+                NodeState::Running(
                     node.unwrap_or_else(|error| panic!("node `{name}` cannot start: {error}")),
                 )
             }

@@ -1,6 +1,7 @@
 //! Clusters of real nodes on a simulated network.
 
 mod builder;
+mod faults;
 mod lifecycle;
 mod release;
 mod rollout;
@@ -9,7 +10,6 @@ mod settle;
 use std::{
     fmt,
     net::SocketAddr,
-    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,12 +28,12 @@ pub use self::{
 };
 use self::{
     release::PORT,
-    settle::{Gaps, settle},
+    settle::{MissingLinks, settle},
 };
 use crate::{SimEnv, SimNet, Trace, seed, trace::TraceLog};
 
 /// How many names a message lists.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// A cluster of nodes in several regions, in one process: the production code on a simulated
 /// network. Clones are handles to the same cluster.
@@ -84,12 +84,15 @@ const SHOWN: usize = 20;
 /// # }
 /// ```
 ///
-/// It dereferences to its [`SimNet`], which has the faults of the network and of machines:
-/// partitions, loss, latency, frozen hosts, clocks that are wrong. Names of regions and of nodes are
-/// places there.
+/// Faults are injected by its methods: of the network between places, which are the names of regions
+/// and of nodes ([`partition`](Self::partition), [`slow`](Self::slow), [`lose`](Self::lose)), of nodes
+/// ([`crash`](Self::crash), [`shutdown`](Self::shutdown)), and of machines
+/// ([`crash_machine`](Self::crash_machine), [`frozen`](Self::frozen),
+/// [`skew_ahead`](Self::skew_ahead)). A node is the process, a machine is its host, kernel and clock
+/// included.
 ///
-/// When the cluster is dropped while its thread panics, which is how tests fail, it says where it
-/// left its [trace](Self::trace), and which command repeats the test with its seed.
+/// When the cluster is dropped while its thread panics, which is how tests fail, it prints the path
+/// of its [trace](Self::trace), and the command that repeats the test with its seed.
 #[derive(Clone)]
 pub struct SimCluster {
     shared: Arc<Shared>,
@@ -103,7 +106,7 @@ struct Shared {
     log: TraceLog,
     /// In the order in which they were added.
     members: Mutex<Vec<Member>>,
-    /// Whether a failure was told of.
+    /// Whether a failure was reported.
     reported: AtomicBool,
 }
 
@@ -111,41 +114,47 @@ struct Member {
     name: String,
     env: SimEnv,
     release: Release,
-    state: State,
+    state: NodeState,
 }
 
-enum State {
+enum NodeState {
     Running(Node),
-    /// Something that is not flyrpc runs, or nothing at all, on a machine that is up.
+    /// The machine is up, and runs another program or none.
     Other,
-    /// It is down, and this is why.
+    /// The reason completes "node `iad-0` …".
     Down(&'static str),
 }
 
 impl SimCluster {
-    /// Starts to describe a cluster.
+    /// A cluster with default settings and without nodes.
     pub fn builder() -> SimClusterBuilder {
         SimClusterBuilder::new()
     }
 
     async fn start(builder: SimClusterBuilder, seed: u64) -> Self {
-        let SimClusterBuilder { net, regions, primary, release, mut others, .. } = builder;
-        let Some((first, _)) = regions.first() else {
-            panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
-        };
-        let primary = primary.unwrap_or_else(|| first.clone());
-        assert!(
-            regions.iter().any(|(region, _)| *region == primary),
-            "the primary region `{primary}` has no nodes: add some with `.region(\"{primary}\", 1)`"
-        );
         if builder.announce {
-            eprintln!("flyrpc-testkit: seed {seed}; `{}` repeats this run", seed::command(seed));
+            let command = seed::repeat_command(seed);
+            eprintln!("flyrpc-testkit: seed {seed}; `{command}` repeats this run");
         }
+        let cluster = SimCluster::new(builder, seed);
+        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
+        for name in cluster.names() {
+            let addr = cluster.launch(&name, seeds.clone()).await;
+            seeds.push(addr);
+        }
+        cluster.settled().await;
+        cluster
+    }
+
+    /// A cluster with its machines, on which no program runs yet.
+    fn new(builder: SimClusterBuilder, seed: u64) -> Self {
+        let SimClusterBuilder { net, regions, release, mut overrides, .. } = builder;
+        let primary = primary_region(&regions, builder.primary);
         let net = net.seed(seed).build();
         let log = TraceLog::new(seed, Instant::now());
         net.on_fault({
             let log = log.clone();
-            move |fault| log.fault(fault.to_string())
+            move |event| log.fault(event.to_string())
         });
         let cluster = SimCluster {
             shared: Arc::new(Shared {
@@ -161,19 +170,13 @@ impl SimCluster {
         for (region, count) in &regions {
             for _ in 0..*count {
                 let name = cluster.next_name(region);
-                let release = others.remove(&name).unwrap_or_else(|| release.clone());
+                let release = overrides.remove(&name).unwrap_or_else(|| release.clone());
                 cluster.add(name, region, release);
             }
         }
-        if let Some((name, _)) = others.first_key_value() {
-            panic!("no node is called `{name}`: {}", cluster.there_are());
+        if let Some((name, _)) = overrides.first_key_value() {
+            panic!("no node is called `{name}`: {}", cluster.list_names());
         }
-        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
-        for name in cluster.names() {
-            let addr = cluster.launch(&name, seeds.clone()).await;
-            seeds.push(addr);
-        }
-        cluster.settled().await;
         cluster
     }
 
@@ -181,15 +184,19 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If there is no such node, it is down, or something else than flyrpc runs there.
+    /// If there is no such node, it is down, or its machine does not run flyrpc.
+    #[track_caller]
     pub fn node(&self, name: impl AsRef<str>) -> Node {
         let name = name.as_ref();
-        self.with(name, |member| match &member.state {
-            State::Running(node) => Ok(node.clone()),
-            State::Other => Err("does not run flyrpc".to_owned()),
-            State::Down(why) => Err(format!("{why}: `restart` it first")),
-        })
-        .unwrap_or_else(|why| panic!("node `{name}` {why}"))
+        let node = self.with_member(name, |member| match &member.state {
+            NodeState::Running(node) => Ok(node.clone()),
+            NodeState::Other => Err("does not run flyrpc".to_owned()),
+            NodeState::Down(reason) => Err(format!("{reason}: `restart` it first")),
+        });
+        match node {
+            Ok(node) => node,
+            Err(reason) => panic!("node `{name}` {reason}"),
+        }
     }
 
     /// All running nodes, in the order in which they were added.
@@ -208,18 +215,17 @@ impl SimCluster {
         &self.shared.primary
     }
 
-    /// Where all randomness comes from.
+    /// The source of all randomness.
     pub fn seed(&self) -> u64 {
         self.shared.seed
     }
 
-    /// How long the cluster has run, in its own time: that of its [trace](Self::trace).
+    /// How long the cluster has run, in the time of its [trace](Self::trace).
     pub fn elapsed(&self) -> Duration {
         self.shared.log.elapsed()
     }
 
-    /// What happened so far: every call, membership and link event, and fault, in the cluster's
-    /// time.
+    /// All events so far: every call, membership and link event, and fault, in the cluster's time.
     pub fn trace(&self) -> Trace {
         self.shared.log.snapshot()
     }
@@ -234,35 +240,37 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If that is not so within 60 s of the cluster's time; the message says who does not know whom.
+    /// If that takes longer than 60 s of the cluster's time; the message lists the missing links.
     pub async fn settled(&self) {
-        if let Err(gaps) = settle(|| self.nodes()).await {
+        if let Err(missing) = settle(|| self.nodes()).await {
             panic!(
                 "the nodes do not all know each other after {:?}:\n{}\
                  a node that is frozen or cut off must be resumed or healed first",
-                settle::LIMIT,
-                Gaps(&gaps)
+                settle::TIMEOUT,
+                MissingLinks(&missing)
             );
         }
     }
 
-    /// Whether the node's machine and its program run.
+    /// Whether the node's machine is up, and its program was not shut down.
     ///
     /// # Panics
     ///
     /// If there is no such node.
+    #[track_caller]
     pub fn is_up(&self, name: impl AsRef<str>) -> bool {
-        self.with(name.as_ref(), |member| !matches!(member.state, State::Down(_)))
+        self.with_member(name.as_ref(), |member| !matches!(member.state, NodeState::Down(_)))
     }
 
     fn set_release(&self, name: &str, release: Release) {
-        // What is replaced is dropped outside the lock.
-        let _before = self.with(name, |member| std::mem::replace(&mut member.release, release));
+        // Drops the earlier release outside the lock.
+        let _earlier =
+            self.with_member(name, |member| std::mem::replace(&mut member.release, release));
     }
 
-    fn set_state(&self, name: &str, state: State) {
-        // What is replaced is dropped outside the lock.
-        let _before = self.with(name, |member| std::mem::replace(&mut member.state, state));
+    fn set_state(&self, name: &str, state: NodeState) {
+        // Drops the earlier state outside the lock: with the last handle of a node, it stops.
+        let _earlier = self.with_member(name, |member| std::mem::replace(&mut member.state, state));
     }
 
     fn next_name(&self, region: &Region) -> String {
@@ -272,33 +280,39 @@ impl SimCluster {
 
     fn add(&self, name: String, region: &Region, release: Release) {
         let env = self.shared.net.add_host(name.as_str(), region.clone());
-        let state = State::Down("has not started yet");
+        let state = NodeState::Down("has not started yet");
         self.members().push(Member { name, env, release, state });
     }
 
-    fn addrs(&self, of: impl Fn(&Member) -> bool) -> Vec<SocketAddr> {
+    fn addrs(&self, include: impl Fn(&Member) -> bool) -> Vec<SocketAddr> {
         let members = self.members();
-        members.iter().filter(|member| of(member)).map(|member| member.env.addr(PORT)).collect()
+        members
+            .iter()
+            .filter(|member| include(member))
+            .map(|member| member.env.addr(PORT))
+            .collect()
     }
 
     /// # Panics
     ///
     /// If there is no such node.
-    fn with<R>(&self, name: &str, act: impl FnOnce(&mut Member) -> R) -> R {
-        let mut members = self.members();
-        match members.iter_mut().find(|member| member.name == name) {
-            Some(member) => act(member),
-            None => {
-                drop(members);
-                panic!("no node is called `{name}`: {}", self.there_are())
-            }
+    #[track_caller]
+    fn with_member<R>(&self, name: &str, act: impl FnOnce(&mut Member) -> R) -> R {
+        match self.try_with_member(name, act) {
+            Some(result) => result,
+            None => panic!("no node is called `{name}`: {}", self.list_names()),
         }
     }
 
-    fn there_are(&self) -> String {
+    fn try_with_member<R>(&self, name: &str, act: impl FnOnce(&mut Member) -> R) -> Option<R> {
+        let mut members = self.members();
+        members.iter_mut().find(|member| member.name == name).map(act)
+    }
+
+    fn list_names(&self) -> String {
         let names = self.names();
-        let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        match names.len().saturating_sub(SHOWN) {
+        let shown = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+        match names.len().saturating_sub(MAX_LISTED) {
             0 => format!("there are {shown}"),
             more => format!("there are {shown} and {more} more"),
         }
@@ -308,15 +322,15 @@ impl SimCluster {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells, once, how to look into a failure.
+    /// Prints, once, how to investigate a failure.
     fn report(&self) {
         if self.shared.reported.swap(true, Ordering::Relaxed) {
             return;
         }
         let seed = self.shared.seed;
         eprintln!("flyrpc-testkit: failed with seed {seed}; to repeat it:");
-        eprintln!("    {}", seed::command(seed));
-        let file = seed::trace_file(seed);
+        eprintln!("    {}", seed::repeat_command(seed));
+        let file = seed::trace_path(seed);
         match self.trace().write_to(&file) {
             Ok(()) => eprintln!("the trace is in {}", file.display()),
             Err(error) => eprintln!("the trace cannot be written to {}: {error}", file.display()),
@@ -324,12 +338,19 @@ impl SimCluster {
     }
 }
 
-impl Deref for SimCluster {
-    type Target = SimNet;
-
-    fn deref(&self) -> &SimNet {
-        &self.shared.net
-    }
+/// # Panics
+///
+/// If there is no region, or the primary region has no nodes.
+fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
+    let Some((first, _)) = regions.first() else {
+        panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
+    };
+    let primary = primary.unwrap_or_else(|| first.clone());
+    assert!(
+        regions.iter().any(|(region, _)| *region == primary),
+        "the primary region `{primary}` has no nodes: add some with `.region(\"{primary}\", 1)`"
+    );
+    primary
 }
 
 impl Drop for SimCluster {
@@ -350,11 +371,11 @@ impl fmt::Debug for SimCluster {
     }
 }
 
-impl State {
+impl NodeState {
     fn node(&self) -> Option<&Node> {
         match self {
-            State::Running(node) => Some(node),
-            State::Other | State::Down(_) => None,
+            NodeState::Running(node) => Some(node),
+            NodeState::Other | NodeState::Down(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What runs on the nodes of a simulated cluster.
+//! Releases: the programs that run on the nodes of a simulated cluster.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -41,15 +41,14 @@ impl SimNode {
         self.region == self.primary_region
     }
 
-    /// The world of this boot of its host. Tasks that a service spawns through it freeze and crash
-    /// with the node; those spawned with `tokio::spawn` do not.
+    /// The runtime environment of this boot of its machine. Tasks that a service spawns through it
+    /// freeze and crash with the node; those spawned with `tokio::spawn` do not.
     pub fn env(&self) -> &SimEnv {
         &self.env
     }
 }
 
-/// One version of what runs on nodes: the services that it serves, and how it is configured. Or
-/// something that is not flyrpc at all.
+/// One version of the program on nodes: its services and its settings. Or a program without flyrpc.
 ///
 /// ```
 /// use flyrpc_testkit::Release;
@@ -75,30 +74,31 @@ pub struct Release {
 
 #[derive(Clone)]
 pub(super) enum Program {
-    Flyrpc(Setups),
-    /// A host that is up, on which nothing listens.
+    Flyrpc(NodeSetup),
+    /// No program: nothing listens.
     Nothing,
     Other(Arc<dyn Fn(SimEnv) -> BoxFuture<'static, ()> + Send + Sync>),
 }
 
-/// How nodes of flyrpc are started.
+/// How nodes of flyrpc are configured and started.
 #[derive(Clone)]
-pub(super) struct Setups {
-    setups: Vec<Setup>,
-    boot: Boot,
+pub(super) struct NodeSetup {
+    configure: Vec<Configure>,
+    boot: BootFn,
 }
 
-type Setup = Arc<dyn Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync>;
+type Configure = Arc<dyn Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync>;
 
-type Boot =
+type BootFn =
     Arc<dyn Fn(SimNode, NodeBuilder) -> BoxFuture<'static, Result<Node, String>> + Send + Sync>;
 
-impl Setups {
+impl NodeSetup {
     /// # Errors
     ///
     /// Why the node cannot start.
     pub(super) async fn start(&self, node: SimNode, bare: NodeBuilder) -> Result<Node, String> {
-        let builder = self.setups.iter().fold(bare, |builder, setup| setup(&node, builder));
+        let builder =
+            self.configure.iter().fold(bare, |builder, configure| configure(&node, builder));
         (self.boot)(node, builder).await
     }
 }
@@ -106,26 +106,25 @@ impl Setups {
 impl Release {
     /// A node of flyrpc that serves nothing yet.
     pub fn new() -> Self {
-        let setups = Setups { setups: Vec::new(), boot: boot(|_, builder| builder.start()) };
-        Release { program: Program::Flyrpc(setups) }
+        let boot = boot_fn(|_, builder| builder.start());
+        Release { program: Program::Flyrpc(NodeSetup { configure: Vec::new(), boot }) }
     }
 
-    /// A machine of the application that has not got flyrpc yet: its port is closed.
+    /// A machine of the application before it uses flyrpc: its port is closed.
     pub fn without_flyrpc() -> Self {
         Release { program: Program::Nothing }
     }
 
-    /// A machine on whose port an HTTP server answers, which takes all that it is sent for a bad
-    /// request.
+    /// A machine with an HTTP server on its port, which answers everything with `400 Bad Request`.
     pub fn http_server() -> Self {
         Release::program(|env| async move {
             let mut listener = env.listen(env.addr(PORT)).await.expect("the port is free");
             while let Ok((mut stream, _)) = listener.accept().await {
                 env.spawn(Box::pin(async move {
-                    // Whoever said something is told that it was no HTTP, and hung up on.
+                    // Responds to the first byte, whatever it is, and closes the connection.
                     if stream.reader.read_u8().await.is_ok() {
-                        let answer = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
-                        let _ = stream.writer.write_all(answer).await;
+                        let response = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+                        let _ = stream.writer.write_all(response).await;
                         let _ = stream.writer.shutdown().await;
                     }
                 }));
@@ -133,9 +132,9 @@ impl Release {
         })
     }
 
-    /// A machine on which this program runs instead of flyrpc, as often as it is started. Its
-    /// sockets and tasks come from the environment that it is given. Other nodes look for flyrpc at
-    /// port 3590.
+    /// A machine that runs this program instead of flyrpc. `program` is called for each start of the
+    /// machine, and takes its sockets and tasks from the environment. Other nodes expect flyrpc at port
+    /// 3590.
     pub fn program<F>(program: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -143,12 +142,12 @@ impl Release {
         Release { program: Program::Other(Arc::new(move |env| Box::pin(program(env)))) }
     }
 
-    /// Serves a service. The closure makes it anew for every start of every node, so that each can
-    /// have a state of its own; what is to outlive a restart is shared through an `Arc`.
+    /// Serves a service. The closure creates it for each start of each node, so that each boot has its
+    /// own state; share state that outlives a restart through an `Arc`.
     ///
     /// # Panics
     ///
-    /// If this is no release of flyrpc.
+    /// If this release does not run flyrpc.
     pub fn serve<S: Service>(
         self,
         service: impl Fn(&SimNode) -> S + Send + Sync + 'static,
@@ -161,16 +160,17 @@ impl Release {
     }
 
     /// Changes settings of nodes: heartbeat, drain timeout, limits, another primary region and so
-    /// on. Name, region, environment, address and seeds are set already; keep them.
+    /// on. Name, region, environment and address are set already; keep them. The seeds are those nodes
+    /// that started earlier, and at a restart all others; a test of discovery may set its own.
     ///
     /// # Panics
     ///
-    /// If this is no release of flyrpc.
+    /// If this release does not run flyrpc.
     pub fn configure(
         mut self,
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
     ) -> Self {
-        self.flyrpc().setups.push(Arc::new(setup));
+        self.node_setup().configure.push(Arc::new(setup));
         self
     }
 
@@ -207,7 +207,7 @@ impl Release {
     ///
     /// # Panics
     ///
-    /// If this is no release of flyrpc.
+    /// If this release does not run flyrpc.
     pub fn boot<F, E>(
         mut self,
         start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,
@@ -216,16 +216,17 @@ impl Release {
         F: Future<Output = Result<Node, E>> + Send + 'static,
         E: fmt::Display,
     {
-        self.flyrpc().boot = boot(start);
+        self.node_setup().boot = boot_fn(start);
         self
     }
 
     /// # Panics
     ///
-    /// If this is no release of flyrpc.
-    fn flyrpc(&mut self) -> &mut Setups {
+    /// If this release does not run flyrpc.
+    #[track_caller]
+    fn node_setup(&mut self) -> &mut NodeSetup {
         match &mut self.program {
-            Program::Flyrpc(setups) => setups,
+            Program::Flyrpc(setup) => setup,
             Program::Nothing | Program::Other(_) => {
                 panic!("only flyrpc serves and is configured: begin with `Release::new()`")
             }
@@ -233,7 +234,7 @@ impl Release {
     }
 }
 
-fn boot<F, E>(start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static) -> Boot
+fn boot_fn<F, E>(start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static) -> BootFn
 where
     F: Future<Output = Result<Node, E>> + Send + 'static,
     E: fmt::Display,

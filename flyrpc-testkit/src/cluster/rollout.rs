@@ -6,34 +6,33 @@ use futures_util::future::BoxFuture;
 
 use super::{Release, SimCluster};
 
-/// A rolling deploy under way. Made by [`SimCluster::roll`]; await it to run all of it, or each
+/// A rolling deploy in progress. Made by [`SimCluster::roll`]; await it to run all of it, or each
 /// [`step`](Rollout::step).
 #[derive(Debug)]
 #[must_use = "nothing is replaced until it is awaited or stepped"]
 pub struct Rollout<'a> {
     cluster: &'a SimCluster,
     release: Release,
-    left: vec::IntoIter<String>,
+    remaining: vec::IntoIter<String>,
 }
 
 impl<'a> Rollout<'a> {
     pub(super) fn new(cluster: &'a SimCluster, release: Release) -> Self {
-        let left = cluster.names().into_iter();
-        Rollout { cluster, release, left }
+        let remaining = cluster.names().into_iter();
+        Rollout { cluster, release, remaining }
     }
 
-    /// Replaces the next node, as [`SimCluster::replace`] does, and returns its name; none once all
-    /// are replaced. A node that is down stays down, and will be of the new release when it is
-    /// restarted.
+    /// Replaces the next node, as [`SimCluster::replace`] does, and returns its name, or `None` once all
+    /// are replaced. A node that is down stays down, and has the new release when it is restarted.
     ///
-    /// Dropping the future leaves that node stopping or starting, and the others as they are.
+    /// Dropping the future leaves that node stopping or starting, and the others unchanged.
     ///
     /// # Panics
     ///
     /// As [`SimCluster::replace`].
     pub async fn step(&mut self) -> Option<String> {
         loop {
-            let name = self.left.next()?;
+            let name = self.remaining.next()?;
             if self.cluster.is_up(&name) {
                 self.cluster.replace(&name, self.release.clone()).await;
                 return Some(name);
@@ -42,9 +41,9 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    /// The nodes that are still to be replaced, in order.
+    /// The nodes that have not been replaced yet, in order.
     pub fn left(&self) -> &[String] {
-        self.left.as_slice()
+        self.remaining.as_slice()
     }
 }
 

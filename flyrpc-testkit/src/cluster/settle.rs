@@ -1,4 +1,4 @@
-//! Waits until every node of a cluster knows every other.
+//! Waits until every node of a cluster has a link to every other.
 
 use std::{collections::BTreeSet, fmt, future, time::Duration};
 
@@ -6,35 +6,34 @@ use flyrpc::{Node, NodeId, PeerState};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-/// How long that may take, in the cluster's time: twice the longest pause between two exchanges of
-/// memberships.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+/// How long that may take, in the cluster's time: twice the longest pause between two anti-entropy
+/// syncs.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often to look again, should no event tell of the change.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to check again if no event announces a change.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many gaps a message lists.
-const SHOWN: usize = 12;
+/// How many missing links a message lists.
+const MAX_LISTED: usize = 12;
 
-/// A node that does not know another.
-pub(super) struct Gap {
+/// A link that `node` does not have to `peer`.
+pub(super) struct MissingLink {
     node: Node,
-    other: NodeId,
-    /// What it knows of it.
-    known: String,
+    peer: NodeId,
+    /// How `node` sees the peer.
+    view: String,
 }
 
-/// Waits until each node is ready and has a link to each other one. Which nodes there are is asked
-/// again and again, as they may come and go meanwhile.
+/// Waits until each node is ready and has a link to each other one. `nodes` is called repeatedly,
+/// since nodes may come and go meanwhile.
 ///
 /// # Errors
 ///
-/// Who does not know whom, if that is not so within the limit.
-pub(super) async fn settle(nodes: impl Fn() -> Vec<Node>) -> Result<(), Vec<Gap>> {
+/// The links that are missing after the timeout.
+pub(super) async fn settle(nodes: impl Fn() -> Vec<Node>) -> Result<(), Vec<MissingLink>> {
     let all_settled = async {
-        // A link that one node waits for may cost another one of its own, so look until all is well
-        // at once.
-        while !gaps(&nodes()).is_empty() {
+        // A link can break while another node waits for one, so repeat until none is missing.
+        while !missing_links(&nodes()).is_empty() {
             for node in nodes() {
                 wait_for_links(&node, &nodes).await;
             }
@@ -43,7 +42,7 @@ pub(super) async fn settle(nodes: impl Fn() -> Vec<Node>) -> Result<(), Vec<Gap>
             node.ready().await;
         }
     };
-    timeout(LIMIT, all_settled).await.map_err(|_| gaps(&nodes()))
+    timeout(TIMEOUT, all_settled).await.map_err(|_| missing_links(&nodes()))
 }
 
 async fn wait_for_links(node: &Node, nodes: &impl Fn() -> Vec<Node>) {
@@ -53,26 +52,26 @@ async fn wait_for_links(node: &Node, nodes: &impl Fn() -> Vec<Node>) {
         if missing == 0 {
             return;
         }
-        // Each of the missing makes an event, so fewer than that many cannot be all.
+        // Each missing link makes an event, so there is no need to check before that many.
         let linked = async {
             if events.by_ref().take(missing).count().await < missing {
-                // The node has stopped; it may not be asked for any more.
+                // The node has stopped, and may not be in `nodes` anymore.
                 future::pending().await
             }
         };
-        // Whether they came or not, it is time to look.
-        let _ = timeout(LOOK, linked).await;
+        // Whether it timed out or not, check again.
+        let _ = timeout(RECHECK_INTERVAL, linked).await;
         if nodes().iter().all(|running| running.id() != node.id()) {
             return;
         }
     }
 }
 
-fn gaps(nodes: &[Node]) -> Vec<Gap> {
+fn missing_links(nodes: &[Node]) -> Vec<MissingLink> {
     nodes.iter().flat_map(|node| unlinked(node, nodes)).collect()
 }
 
-fn unlinked(node: &Node, nodes: &[Node]) -> Vec<Gap> {
+fn unlinked(node: &Node, nodes: &[Node]) -> Vec<MissingLink> {
     let peers = node.peers();
     let linked: BTreeSet<&NodeId> = peers
         .iter()
@@ -84,11 +83,11 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<Gap> {
         .filter(|other| !linked.contains(other.id()))
         .map(|other| {
             let known = peers.iter().find(|peer| peer.addr == other.addr());
-            Gap {
+            MissingLink {
                 node: node.clone(),
-                other: other.id().clone(),
-                known: known.map_or_else(
-                    || "not heard of".to_owned(),
+                peer: other.id().clone(),
+                view: known.map_or_else(
+                    || "unknown to it".to_owned(),
                     |peer| match &peer.node {
                         Some(known) if known.id() != other.id() => "an earlier boot".to_owned(),
                         _ => format!("{}, {}", peer.state, peer.support),
@@ -99,17 +98,17 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<Gap> {
         .collect()
 }
 
-/// Lists gaps for a message, the first of them if there are many.
-pub(super) struct Gaps<'a>(pub(super) &'a [Gap]);
+/// Lists missing links for a message, up to a bound.
+pub(super) struct MissingLinks<'a>(pub(super) &'a [MissingLink]);
 
-impl fmt::Display for Gaps<'_> {
+impl fmt::Display for MissingLinks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Gaps(gaps) = self;
-        for gap in gaps.iter().take(SHOWN) {
-            let node = gap.node.id().name();
-            writeln!(f, "  {node} does not know {}: {}", gap.other.name(), gap.known)?;
+        let MissingLinks(missing) = self;
+        for link in missing.iter().take(MAX_LISTED) {
+            let node = link.node.id().name();
+            writeln!(f, "  {node} does not know {}: {}", link.peer.name(), link.view)?;
         }
-        match gaps.len().checked_sub(SHOWN) {
+        match missing.len().checked_sub(MAX_LISTED) {
             Some(more) if more > 0 => writeln!(f, "  and {more} more"),
             _ => Ok(()),
         }

@@ -1,9 +1,9 @@
-//! A host's clock: how far it is from the network's own, and how much it drifts. It has no timers:
-//! those are tokio's, and stay right.
+//! A host's clock: its offset from the network's clock, and its drift. It has no timers: those are
+//! tokio's, and stay right.
 //!
-//! Clocks of programs are monotonic. So the network's own clock, which all are relative to, is set
-//! ahead by as much as a host's is to be set back (`Core::set_clock`): that one then goes on from
-//! where it is.
+//! Clocks of programs are monotonic. To set a host's clock back, `Core::update_clock` therefore sets
+//! the network's clock, which all hosts' clocks are relative to, ahead by as much: the host's clock
+//! then continues without a step.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,26 +11,25 @@ use tokio::time::Instant;
 
 use super::faults::FaultId;
 
-/// A rate in parts per million.
-const MILLION: i128 = 1_000_000;
+const PARTS_PER_MILLION: i128 = 1_000_000;
 
 pub(super) struct Clock {
     /// Nanoseconds ahead, or behind if negative. They add up.
     skews: BTreeMap<FaultId, i128>,
     /// Parts per million fast, or slow if negative. They add up.
     drifts: BTreeMap<FaultId, i128>,
-    /// The nanoseconds that drifts had come to at `since`.
+    /// The nanoseconds that drifts had accumulated at `drift_since`.
     drifted: i128,
-    since: Instant,
+    drift_since: Instant,
 }
 
 impl Clock {
-    /// A clock that is right.
+    /// A clock without skew or drift.
     pub(super) fn new(now: Instant) -> Self {
-        Clock { skews: BTreeMap::new(), drifts: BTreeMap::new(), drifted: 0, since: now }
+        Clock { skews: BTreeMap::new(), drifts: BTreeMap::new(), drifted: 0, drift_since: now }
     }
 
-    /// What it shows when the network's clock is `base` nanoseconds ahead of `now`.
+    /// Its time when the network's clock is `base` nanoseconds ahead of `now`.
     ///
     /// # Panics
     ///
@@ -49,25 +48,25 @@ impl Clock {
         self.skew() + self.drifted(now)
     }
 
-    /// Nanoseconds ahead, without what it has drifted.
+    /// Nanoseconds ahead, accumulated drift excluded.
     pub(super) fn skew(&self) -> i128 {
         self.skews.values().sum()
     }
 
-    /// Sets the clock: what skewed it before, and what it has drifted, is undone.
-    pub(super) fn set(&mut self, fault: FaultId, nanos: i128, now: Instant) {
+    /// Sets the clock: replaces all skews and the accumulated drift.
+    pub(super) fn set_skew(&mut self, fault: FaultId, nanos: i128, now: Instant) {
         self.skews.clear();
         self.drifted = 0;
-        self.since = now;
+        self.drift_since = now;
         self.skews.insert(fault, nanos);
     }
 
-    pub(super) fn shift(&mut self, fault: FaultId, nanos: i128) {
+    pub(super) fn add_skew(&mut self, fault: FaultId, nanos: i128) {
         self.skews.insert(fault, nanos);
     }
 
-    /// Whether there was still something to undo.
-    pub(super) fn shift_back(&mut self, fault: FaultId) -> bool {
+    /// Returns false if it was over already.
+    pub(super) fn remove_skew(&mut self, fault: FaultId) -> bool {
         self.skews.remove(&fault).is_some()
     }
 
@@ -76,14 +75,14 @@ impl Clock {
         self.drifts.values().sum()
     }
 
-    /// Drifts by so much and nothing else, from now on.
+    /// Replaces all drifts from now on.
     ///
     /// # Panics
     ///
     /// If the clock would run backwards.
-    pub(super) fn run_at(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
+    pub(super) fn set_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(parts_per_million.into());
-        self.settle(now);
+        self.accumulate_drift(now);
         self.drifts.clear();
         self.drifts.insert(fault, parts_per_million.into());
     }
@@ -91,44 +90,48 @@ impl Clock {
     /// # Panics
     ///
     /// If the clock would run backwards.
-    pub(super) fn drift_more(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
+    pub(super) fn add_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(self.drift() + i128::from(parts_per_million));
-        self.settle(now);
+        self.accumulate_drift(now);
         self.drifts.insert(fault, parts_per_million.into());
     }
 
-    /// Whether there was still something to undo.
-    pub(super) fn drift_less(&mut self, fault: FaultId, now: Instant) -> bool {
-        self.settle(now);
+    /// Returns false if it was over already.
+    pub(super) fn remove_drift(&mut self, fault: FaultId, now: Instant) -> bool {
+        self.accumulate_drift(now);
         self.drifts.remove(&fault).is_some()
     }
 
-    fn settle(&mut self, now: Instant) {
+    fn accumulate_drift(&mut self, now: Instant) {
         self.drifted = self.drifted(now);
-        self.since = now;
+        self.drift_since = now;
     }
 
     fn drifted(&self, now: Instant) -> i128 {
-        let elapsed = now.saturating_duration_since(self.since).as_nanos() as i128;
-        self.drifted + elapsed * self.drift() / MILLION
+        let elapsed = now.saturating_duration_since(self.drift_since).as_nanos() as i128;
+        self.drifted + elapsed * self.drift() / PARTS_PER_MILLION
     }
 }
 
-fn assert_forwards(parts_per_million: i128) {
+/// # Panics
+///
+/// If a clock with that drift would run backwards.
+#[track_caller]
+pub(super) fn assert_forwards(parts_per_million: i128) {
     assert!(
-        parts_per_million >= -MILLION,
+        parts_per_million >= -PARTS_PER_MILLION,
         "a clock that drifts by {parts_per_million} parts per million runs backwards: \
          -1000000 stops it"
     );
 }
 
-/// `by` in nanoseconds, as a clock counts its skew.
+/// `by` in nanoseconds, the unit of skews.
 pub(super) fn nanos(by: Duration) -> i128 {
     // The longest duration has less than 95 bits of nanoseconds.
     by.as_nanos() as i128
 }
 
-/// The longest duration there is for more nanoseconds than that has.
+/// Saturates at the longest duration.
 pub(super) fn duration(nanos: u128) -> Duration {
     let whole = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
     Duration::new(whole, (nanos % 1_000_000_000) as u32)
@@ -150,12 +153,12 @@ mod tests {
     fn a_change_of_rate_keeps_the_offset_reached() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
-        clock.run_at(FaultId(1), 100, start);
+        clock.set_drift(FaultId(1), 100, start);
         check(&clock, start + HOUR, 360_000_000);
-        clock.run_at(FaultId(2), -100, start + HOUR);
+        clock.set_drift(FaultId(2), -100, start + HOUR);
         check(&clock, start + HOUR, 360_000_000);
         check(&clock, start + 3 * HOUR, -360_000_000);
-        clock.run_at(FaultId(3), 0, start + 3 * HOUR);
+        clock.set_drift(FaultId(3), 0, start + 3 * HOUR);
         check(&clock, start + 9 * HOUR, -360_000_000);
     }
 
@@ -163,31 +166,31 @@ mod tests {
     fn skews_and_drifts_add_up_and_end_in_any_order() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
-        clock.shift(FaultId(1), 5);
-        clock.shift(FaultId(2), -30);
-        clock.drift_more(FaultId(3), 1_000, start);
-        clock.drift_more(FaultId(4), -2_000, start);
+        clock.add_skew(FaultId(1), 5);
+        clock.add_skew(FaultId(2), -30);
+        clock.add_drift(FaultId(3), 1_000, start);
+        clock.add_drift(FaultId(4), -2_000, start);
         check(&clock, start + HOUR, -25 - 3_600_000_000);
-        assert!(clock.shift_back(FaultId(1)));
-        assert!(clock.drift_less(FaultId(3), start + HOUR));
+        assert!(clock.remove_skew(FaultId(1)));
+        assert!(clock.remove_drift(FaultId(3), start + HOUR));
         check(&clock, start + 2 * HOUR, -30 - 10_800_000_000);
     }
 
     #[test]
-    fn setting_a_clock_undoes_what_it_has_drifted() {
+    fn setting_a_clock_discards_the_accumulated_drift() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
-        clock.shift(FaultId(1), 5);
-        clock.drift_more(FaultId(2), 1_000, start);
-        clock.set(FaultId(3), 7, start + HOUR);
+        clock.add_skew(FaultId(1), 5);
+        clock.add_drift(FaultId(2), 1_000, start);
+        clock.set_skew(FaultId(3), 7, start + HOUR);
         check(&clock, start + HOUR, 7);
         check(&clock, start + 2 * HOUR, 3_600_000_007);
-        assert!(!clock.shift_back(FaultId(1)), "it was undone");
+        assert!(!clock.remove_skew(FaultId(1)), "it was replaced");
     }
 
     #[test]
     #[should_panic(expected = "runs backwards: -1000000 stops it")]
     fn a_clock_does_not_run_backwards() {
-        Clock::new(Instant::now()).drift_more(FaultId(1), -1_000_001, Instant::now());
+        Clock::new(Instant::now()).add_drift(FaultId(1), -1_000_001, Instant::now());
     }
 }

@@ -1,8 +1,8 @@
-//! The life of one connection, as the two machines' kernels see it: opening, bytes, closing.
+//! The life of one connection, as the kernels of its two hosts see it: opening, bytes, closing.
 //!
-//! Each end keeps what it was given to send until there is a passage and room at the other end;
-//! then the message is in flight, and nothing calls it back. A machine's kernel acts without its
-//! programs, so all of this goes on at a host that is frozen.
+//! Each endpoint keeps outgoing messages until the path is open and the peer has room; from then on a
+//! message is in flight and cannot be recalled. A kernel acts without its programs, so all of this
+//! continues on a frozen host.
 
 use std::{
     io,
@@ -14,72 +14,74 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::{
-    end::{End, Message, Phase},
-    faults::Weather,
+    endpoint::{Endpoint, Message, Phase},
+    fabric::{Event, Fabric},
+    faults::Conditions,
     host::{Health, HostId},
-    line::Turn,
-    wire::{Event, Wire},
+    shaper::{Path, QueuedSend},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnId(pub(super) u64);
 
-/// An end of a connection: the one that connected, or the one that listened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
-    Near,
-    Far,
+    /// The endpoint that connected.
+    Initiator,
+    /// The endpoint whose host listened.
+    Acceptor,
 }
 
 impl Side {
     fn other(self) -> Side {
         match self {
-            Side::Near => Side::Far,
-            Side::Far => Side::Near,
+            Side::Initiator => Side::Acceptor,
+            Side::Acceptor => Side::Initiator,
         }
     }
 }
 
-pub(super) struct Conn {
+pub(super) struct Connection {
     id: ConnId,
-    near: End,
-    far: End,
+    initiator: Endpoint,
+    acceptor: Endpoint,
 }
 
-impl Conn {
-    /// Starts to open a connection.
+impl Connection {
+    /// Starts to connect.
     pub(super) fn open(
         id: ConnId,
-        near: (HostId, SocketAddr),
-        far: (HostId, SocketAddr),
-        wire: &mut Wire,
+        from: (HostId, SocketAddr),
+        to: (HostId, SocketAddr),
+        fabric: &mut Fabric,
     ) -> Self {
-        let mut conn = Conn { id, near: End::new(near.0, near.1), far: End::new(far.0, far.1) };
-        conn.near.reader = true;
-        conn.near.writer = true;
-        conn.send(Side::Near, Message::Open, wire);
+        let (initiator, acceptor) = (Endpoint::new(from.0, from.1), Endpoint::new(to.0, to.1));
+        let mut conn = Connection { id, initiator, acceptor };
+        conn.initiator.has_reader = true;
+        conn.initiator.has_writer = true;
+        conn.send(Side::Initiator, Message::Syn, fabric);
         conn
     }
 
-    /// Where the connection comes from, as its listener sees it.
-    pub(super) fn near_addr(&self) -> SocketAddr {
-        self.near.addr
+    /// The source address of the connection, as its listener sees it.
+    pub(super) fn initiator_addr(&self) -> SocketAddr {
+        self.initiator.addr
     }
 
-    /// Whether nothing of the connection is left to happen or to be seen.
-    pub(super) fn is_over(&self) -> bool {
-        self.near.is_idle() && self.far.is_idle()
+    /// Whether no program holds it and no message of it is left.
+    pub(super) fn is_finished(&self) -> bool {
+        self.initiator.is_idle() && self.acceptor.is_idle()
     }
 
-    pub(super) fn poll_opened(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.near.phase {
-            Phase::Opening | Phase::Welcomed => {
-                self.near.reading = Some(task.waker().clone());
+    pub(super) fn poll_connected(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.initiator.phase {
+            Phase::Connecting | Phase::SynReceived => {
+                self.initiator.read_waker = Some(task.waker().clone());
                 Poll::Pending
             }
             Phase::Open => Poll::Ready(Ok(())),
             Phase::Refused => {
-                let message = format!("nothing listens at {}", self.far.addr);
+                let message = format!("nothing listens at {}", self.acceptor.addr);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, message)))
             }
             Phase::Closed | Phase::Broken => Poll::Ready(Err(reset())),
@@ -91,31 +93,31 @@ impl Conn {
         side: Side,
         into: &mut ReadBuf<'_>,
         task: &mut Context<'_>,
-        wire: &mut Wire,
+        fabric: &mut Fabric,
     ) -> Poll<io::Result<()>> {
-        let (end, _) = self.ends(side);
-        if end.unread_len > 0 {
-            while let Some(first) = end.unread.front_mut()
+        let (endpoint, _) = self.endpoints(side);
+        if endpoint.unread_len > 0 {
+            while let Some(first) = endpoint.unread.front_mut()
                 && into.remaining() > 0
             {
                 let part = first.split_to(first.len().min(into.remaining()));
                 into.put_slice(&part);
-                end.unread_len -= part.len();
+                endpoint.unread_len -= part.len();
                 if !first.has_remaining() {
-                    end.unread.pop_front();
+                    endpoint.unread.pop_front();
                 }
             }
-            // The room is known to the sender at once: flow control takes no time here.
-            self.depart(side.other(), wire);
+            // The sender learns of the room at once: simulated flow control takes no time.
+            self.flush(side.other(), fabric);
             return Poll::Ready(Ok(()));
         }
-        if end.ended {
+        if endpoint.fin_received {
             return Poll::Ready(Ok(()));
         }
-        if end.phase == Phase::Broken {
+        if endpoint.phase == Phase::Broken {
             return Poll::Ready(Err(reset()));
         }
-        end.reading = Some(task.waker().clone());
+        endpoint.read_waker = Some(task.waker().clone());
         Poll::Pending
     }
 
@@ -124,245 +126,248 @@ impl Conn {
         side: Side,
         data: &[u8],
         task: &mut Context<'_>,
-        wire: &mut Wire,
+        fabric: &mut Fabric,
     ) -> Poll<io::Result<usize>> {
-        let (end, _) = self.ends(side);
-        if end.phase == Phase::Broken && !end.ended {
+        let (endpoint, _) = self.endpoints(side);
+        if endpoint.phase == Phase::Broken && !endpoint.fin_received {
             return Poll::Ready(Err(reset()));
         }
-        if end.phase == Phase::Broken || end.shut {
+        if endpoint.phase == Phase::Broken || endpoint.fin_queued {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let taken = data.len().min(wire.buffer.saturating_sub(end.unsent_len));
+        let taken = data.len().min(fabric.buffer.saturating_sub(endpoint.unsent_len));
         if taken == 0 && !data.is_empty() {
-            end.writing = Some(task.waker().clone());
+            endpoint.write_waker = Some(task.waker().clone());
             return Poll::Pending;
         }
         if taken > 0 {
-            end.unsent_len += taken;
-            self.send(side, Message::Data(Bytes::copy_from_slice(&data[..taken])), wire);
+            endpoint.unsent_len += taken;
+            self.send(side, Message::Data(Bytes::copy_from_slice(&data[..taken])), fabric);
         }
         Poll::Ready(Ok(taken))
     }
 
-    /// Ends this end's direction after what was written.
-    pub(super) fn shut(&mut self, side: Side, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        if end.phase == Phase::Open && !end.shut {
-            end.shut = true;
-            self.send(side, Message::End, wire);
+    /// Ends this endpoint's direction after the bytes that were written.
+    pub(super) fn shutdown_write(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        if endpoint.phase == Phase::Open && !endpoint.fin_queued {
+            endpoint.fin_queued = true;
+            self.send(side, Message::Fin, fabric);
         }
     }
 
     pub(super) fn abort_on_close(&mut self, side: Side) {
-        self.ends(side).0.aborts = true;
+        self.endpoints(side).0.abort_on_close = true;
     }
 
-    pub(super) fn drop_reader(&mut self, side: Side, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        end.reader = false;
-        if !end.writer {
-            self.close(side, wire);
+    pub(super) fn drop_reader(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        endpoint.has_reader = false;
+        if !endpoint.has_writer {
+            self.close(side, fabric);
         }
     }
 
-    pub(super) fn drop_writer(&mut self, side: Side, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        end.writer = false;
-        let (aborts, reader) = (end.aborts, end.reader);
-        if !aborts {
-            self.shut(side, wire);
+    pub(super) fn drop_writer(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        endpoint.has_writer = false;
+        let (abort_on_close, has_reader) = (endpoint.abort_on_close, endpoint.has_reader);
+        if !abort_on_close {
+            self.shutdown_write(side, fabric);
         }
-        if !reader {
-            self.close(side, wire);
+        if !has_reader {
+            self.close(side, fabric);
         }
     }
 
-    /// Gives both halves up: an attempt that is no longer waited for, or one never accepted.
-    pub(super) fn abandon(&mut self, side: Side, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        end.reader = false;
-        end.writer = false;
-        end.aborts = true;
-        self.close(side, wire);
+    /// Drops both halves: of a connect future that was dropped, or of a connection never accepted.
+    pub(super) fn abandon(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        endpoint.has_reader = false;
+        endpoint.has_writer = false;
+        endpoint.abort_on_close = true;
+        self.close(side, fabric);
     }
 
-    /// As Linux does, also resets the connection if what arrived was not all read. The other end
-    /// then sees the end of the stream if that has set out already, and a reset otherwise.
-    fn close(&mut self, side: Side, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        match end.phase {
-            Phase::Opening => {
-                // An answer that still comes is answered with a reset.
-                end.phase = Phase::Closed;
-                end.discard_unsent();
+    /// Like Linux, also resets the connection if received bytes are unread. The peer then sees the
+    /// end of the stream if that was sent already, and a reset otherwise.
+    fn close(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        match endpoint.phase {
+            Phase::Connecting => {
+                // A response that still arrives is answered with a reset.
+                endpoint.phase = Phase::Closed;
+                endpoint.discard_unsent();
             }
-            Phase::Open if end.aborts || end.unread_len > 0 => self.reset(side, wire),
-            Phase::Open => end.phase = Phase::Closed,
-            Phase::Welcomed | Phase::Refused | Phase::Closed | Phase::Broken => {}
+            Phase::Open if endpoint.abort_on_close || endpoint.unread_len > 0 => {
+                self.reset(side, fabric)
+            }
+            Phase::Open => endpoint.phase = Phase::Closed,
+            Phase::SynReceived | Phase::Refused | Phase::Closed | Phase::Broken => {}
         }
     }
 
-    /// Ends the connection from this end: discards what was not sent, and tells the other end.
-    fn reset(&mut self, side: Side, wire: &mut Wire) {
-        self.ends(side).0.break_off(wire);
-        self.send(side, Message::Reset, wire);
+    /// Resets the connection from this endpoint: discards unsent messages, and notifies the peer.
+    fn reset(&mut self, side: Side, fabric: &mut Fabric) {
+        self.endpoints(side).0.mark_broken(fabric);
+        self.send(side, Message::Reset, fabric);
     }
 
-    /// The host of an end crashed. Its kernel's last act is to reset the connection.
-    pub(super) fn crash(&mut self, host: HostId, wire: &mut Wire) {
-        for side in [Side::Near, Side::Far] {
-            let (end, _) = self.ends(side);
-            let unaware = side == Side::Far && end.phase == Phase::Opening;
-            if end.host != host || end.phase == Phase::Broken || unaware {
+    /// A host crashed. The last act of its kernel is to reset its connections.
+    pub(super) fn on_host_crash(&mut self, host: HostId, fabric: &mut Fabric) {
+        for side in [Side::Initiator, Side::Acceptor] {
+            let (endpoint, _) = self.endpoints(side);
+            let syn_not_received = side == Side::Acceptor && endpoint.phase == Phase::Connecting;
+            if endpoint.host != host || endpoint.phase == Phase::Broken || syn_not_received {
                 continue;
             }
-            end.unread.clear();
-            end.unread_len = 0;
-            self.reset(side, wire);
+            endpoint.unread.clear();
+            endpoint.unread_len = 0;
+            self.reset(side, fabric);
         }
     }
 
-    fn send(&mut self, side: Side, message: Message, wire: &mut Wire) {
-        self.ends(side).0.unsent.push_back(message);
-        self.depart(side, wire);
+    fn send(&mut self, side: Side, message: Message, fabric: &mut Fabric) {
+        self.endpoints(side).0.unsent.push_back(message);
+        self.flush(side, fabric);
     }
 
-    /// Lets go what there is a passage and room for, once the line is free if there is one.
-    pub(super) fn depart(&mut self, side: Side, wire: &mut Wire) {
+    /// Sends as much as the path, the peer's buffer and the path's shaper allow.
+    pub(super) fn flush(&mut self, side: Side, fabric: &mut Fabric) {
         let id = self.id;
-        let (end, other) = self.ends(side);
-        if end.queued || !end.can_send(other, wire) {
+        let (endpoint, peer) = self.endpoints(side);
+        if endpoint.awaits_shaper || !endpoint.can_send(peer, fabric) {
             return;
         }
-        let Some(weather) = wire.passage(end.host, other.host) else { return };
-        let way = (end.host, other.host);
-        if wire.is_busy(way, &weather) {
-            end.queued = true;
-            wire.lines.wait(way, Turn::Stream { conn: id, from: side });
+        let path = Path { from: endpoint.host, to: peer.host };
+        let Some(conditions) = fabric.open_path(path) else { return };
+        if fabric.is_busy(path, &conditions) {
+            endpoint.awaits_shaper = true;
+            fabric.shapers.enqueue(path, QueuedSend::Stream { conn: id, from: side });
             return;
         }
-        self.set_out(side, &weather, wire);
+        self.transmit(side, &conditions, fabric);
     }
 
-    /// Sends what it can of what waited for its turn.
-    pub(super) fn take_turn(&mut self, side: Side, wire: &mut Wire) {
-        let (end, other) = self.ends(side);
-        end.queued = false;
-        if let Some(weather) = wire.passage(end.host, other.host) {
-            self.set_out(side, &weather, wire);
+    /// Sends the messages that were queued for the shaper, if the path is still open.
+    pub(super) fn on_shaper_free(&mut self, side: Side, fabric: &mut Fabric) {
+        let (endpoint, peer) = self.endpoints(side);
+        endpoint.awaits_shaper = false;
+        if let Some(conditions) = fabric.open_path(Path { from: endpoint.host, to: peer.host }) {
+            self.transmit(side, &conditions, fabric);
         }
     }
 
-    fn set_out(&mut self, side: Side, weather: &Weather, wire: &mut Wire) {
+    fn transmit(&mut self, side: Side, conditions: &Conditions, fabric: &mut Fabric) {
         let id = self.id;
-        let (end, other) = self.ends(side);
-        let way = (end.host, other.host);
-        while let Some(message) = end.next_message(other, weather, wire) {
+        let (endpoint, peer) = self.endpoints(side);
+        let path = Path { from: endpoint.host, to: peer.host };
+        while let Some(message) = endpoint.next_message(peer, conditions, fabric) {
             let bytes = message.len();
-            end.flight_len += bytes;
-            // This can be due before what went ahead of it, by jitter or if a way that was slow is
-            // not any longer; it still arrives after that: only the first in flight is looked at.
-            let at = wire.set_out(way, weather, bytes);
-            if end.flight.is_empty() {
-                wire.schedule(at, Event::Stream { conn: id, from: side });
+            endpoint.in_flight_len += bytes;
+            // Due before earlier messages if jitter is lower for it or a delay has ended. It still
+            // arrives after them: only the first message in flight is considered.
+            let at = fabric.transmit(path, conditions, bytes);
+            if endpoint.in_flight.is_empty() {
+                fabric.schedule(at, Event::StreamArrival { conn: id, from: side });
             }
-            end.flight.push_back((at, message));
-            if wire.is_busy(way, weather) {
+            endpoint.in_flight.push_back((at, message));
+            if fabric.is_busy(path, conditions) {
                 break;
             }
         }
-        if end.unsent_len < wire.buffer {
-            wire.wake(&mut end.writing);
+        if endpoint.unsent_len < fabric.buffer {
+            fabric.wake(&mut endpoint.write_waker);
         }
-        if weather.bandwidth.is_some() {
-            // Others had no turn yet.
-            self.depart(side, wire);
+        if conditions.bandwidth.is_some() {
+            // Queues the rest behind other senders.
+            self.flush(side, fabric);
         }
     }
 
-    /// Takes in what has arrived from this end by now, or sends it back if the way was cut.
-    pub(super) fn arrive(&mut self, from: Side, wire: &mut Wire) {
+    /// Delivers the messages from `from` that are due, or requeues them if the path is cut or held.
+    pub(super) fn on_arrival(&mut self, from: Side, fabric: &mut Fabric) {
         loop {
             let id = self.id;
-            let (end, other) = self.ends(from);
-            let Some((at, _)) = end.flight.front() else { return };
-            if *at > wire.now {
-                wire.schedule(*at, Event::Stream { conn: id, from });
+            let (endpoint, peer) = self.endpoints(from);
+            let Some((at, _)) = endpoint.in_flight.front() else { return };
+            if *at > fabric.now {
+                fabric.schedule(*at, Event::StreamArrival { conn: id, from });
                 return;
             }
-            if wire.passage(end.host, other.host).is_none() {
-                end.take_back();
+            if fabric.open_path(Path { from: endpoint.host, to: peer.host }).is_none() {
+                endpoint.requeue_in_flight();
                 return;
             }
-            let (_, message) = end.flight.pop_front().expect("there is a first");
-            end.flight_len -= message.len();
-            self.take_in(from.other(), message, wire);
+            let (_, message) = endpoint.in_flight.pop_front().expect("there is a first");
+            endpoint.in_flight_len -= message.len();
+            self.on_message(from.other(), message, fabric);
         }
     }
 
-    fn take_in(&mut self, side: Side, message: Message, wire: &mut Wire) {
-        let (end, _) = self.ends(side);
-        if end.phase == Phase::Broken {
+    fn on_message(&mut self, side: Side, message: Message, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        if endpoint.phase == Phase::Broken {
             return;
         }
         match message {
-            Message::Open => self.answer(wire),
-            Message::Welcome if end.phase == Phase::Opening => {
-                end.phase = Phase::Open;
-                wire.wake(&mut end.reading);
-                self.send(side, Message::Confirm, wire);
+            Message::Syn => self.on_syn(fabric),
+            Message::SynAck if endpoint.phase == Phase::Connecting => {
+                endpoint.phase = Phase::Open;
+                fabric.wake(&mut endpoint.read_waker);
+                self.send(side, Message::Ack, fabric);
             }
-            Message::Confirm => self.join_backlog(wire),
+            Message::Ack => self.on_ack(fabric),
             Message::Refuse => {
-                end.phase = Phase::Refused;
-                wire.wake(&mut end.reading);
+                endpoint.phase = Phase::Refused;
+                fabric.wake(&mut endpoint.read_waker);
             }
-            Message::Data(data) if end.phase == Phase::Open => {
-                end.unread_len += data.len();
-                end.unread.push_back(data);
-                wire.wake(&mut end.reading);
+            Message::Data(data) if endpoint.phase == Phase::Open => {
+                endpoint.unread_len += data.len();
+                endpoint.unread.push_back(data);
+                fabric.wake(&mut endpoint.read_waker);
             }
-            Message::End if end.phase == Phase::Open => {
-                end.ended = true;
-                wire.wake(&mut end.reading);
+            Message::Fin if endpoint.phase == Phase::Open => {
+                endpoint.fin_received = true;
+                fabric.wake(&mut endpoint.read_waker);
             }
-            Message::Reset => end.break_off(wire),
-            // A closed end takes no more than the other's end of the stream.
-            Message::End => {}
-            Message::Welcome | Message::Data(_) => self.reset(side, wire),
+            Message::Reset => endpoint.mark_broken(fabric),
+            // A closed endpoint still accepts the end of the peer's stream, and nothing else.
+            Message::Fin => {}
+            Message::SynAck | Message::Data(_) => self.reset(side, fabric),
         }
     }
 
-    fn answer(&mut self, wire: &mut Wire) {
-        let host = wire.host(self.far.host);
+    fn on_syn(&mut self, fabric: &mut Fabric) {
+        let host = fabric.host(self.acceptor.host);
         if host.health == Health::Crashed {
             return;
         }
-        let (phase, answer) = match host.listener(self.far.addr) {
-            Some(_) => (Phase::Welcomed, Message::Welcome),
+        let (phase, response) = match host.listener(self.acceptor.addr) {
+            Some(_) => (Phase::SynReceived, Message::SynAck),
             None => (Phase::Closed, Message::Refuse),
         };
-        self.far.phase = phase;
-        self.send(Side::Far, answer, wire);
+        self.acceptor.phase = phase;
+        self.send(Side::Acceptor, response, fabric);
     }
 
-    fn join_backlog(&mut self, wire: &mut Wire) {
-        let Some(backlog) = wire.host(self.far.host).listener(self.far.addr) else {
-            return self.reset(Side::Far, wire);
+    fn on_ack(&mut self, fabric: &mut Fabric) {
+        let Some(backlog) = fabric.host(self.acceptor.host).listener(self.acceptor.addr) else {
+            return self.reset(Side::Acceptor, fabric);
         };
         backlog.ready.push_back(self.id);
-        let accepting = backlog.accepting.take();
-        wire.wakes.extend(accepting);
-        self.far.phase = Phase::Open;
-        self.far.reader = true;
-        self.far.writer = true;
+        let waker = backlog.accept_waker.take();
+        fabric.pending_wakes.extend(waker);
+        self.acceptor.phase = Phase::Open;
+        self.acceptor.has_reader = true;
+        self.acceptor.has_writer = true;
     }
 
-    fn ends(&mut self, side: Side) -> (&mut End, &mut End) {
+    /// The endpoint of that side, and its peer.
+    fn endpoints(&mut self, side: Side) -> (&mut Endpoint, &mut Endpoint) {
         match side {
-            Side::Near => (&mut self.near, &mut self.far),
-            Side::Far => (&mut self.far, &mut self.near),
+            Side::Initiator => (&mut self.initiator, &mut self.acceptor),
+            Side::Acceptor => (&mut self.acceptor, &mut self.initiator),
         }
     }
 }

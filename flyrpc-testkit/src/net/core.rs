@@ -1,27 +1,27 @@
-//! The whole state of a simulated network, and what happens in it when.
+//! The whole state of a simulated network, and the effects of its events.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
-    connection::{Conn, ConnId, Side},
+    connection::{ConnId, Connection, Side},
+    fabric::{Event, Fabric},
+    fault_event::{FaultEvent, FaultListener},
     host::{Health, HostId},
-    line::{Turn, Way},
-    names::Names,
-    news::{FaultNews, Listen},
-    wire::{Event, Wire},
+    resolver::Resolver,
+    shaper::{Path, QueuedSend},
 };
 
 pub(crate) struct Core {
-    pub(super) wire: Wire,
-    pub(super) names: Names,
+    pub(super) fabric: Fabric,
+    pub(super) resolver: Resolver,
     pub(super) driver: Driver,
-    pub(super) listener: Option<Listen>,
-    /// What to tell the listener once the lock is given back: it is other people's code.
-    pub(super) news: Vec<FaultNews>,
-    conns: BTreeMap<ConnId, Conn>,
-    opened: u64,
+    pub(super) fault_listener: Option<FaultListener>,
+    /// Events for the listener once the lock is released: it runs other people's code.
+    pub(super) fault_events: Vec<FaultEvent>,
+    connections: BTreeMap<ConnId, Connection>,
+    last_conn: ConnId,
 }
 
 /// Whether a task waits for the next event, and until when.
@@ -32,108 +32,112 @@ pub(super) enum Driver {
 }
 
 impl Core {
-    pub(super) fn new(wire: Wire) -> Self {
+    pub(super) fn new(fabric: Fabric) -> Self {
         Core {
-            wire,
-            names: Names::default(),
+            fabric,
+            resolver: Resolver::default(),
             driver: Driver::Idle,
-            listener: None,
-            news: Vec::new(),
-            conns: BTreeMap::new(),
-            opened: 0,
+            fault_listener: None,
+            fault_events: Vec::new(),
+            connections: BTreeMap::new(),
+            last_conn: ConnId(0),
         }
     }
 
-    /// Lets everything happen that is due by `now`.
+    /// Processes all events that are due by `now`.
     pub(super) fn advance(&mut self, now: Instant) {
-        while let Some(event) = self.wire.take_due(now) {
+        while let Some(event) = self.fabric.take_due(now) {
             match event {
-                Event::Stream { conn, from } => {
-                    self.conn(conn, |conn, wire| conn.arrive(from, wire));
+                Event::StreamArrival { conn, from } => {
+                    self.with_conn(conn, |conn, fabric| conn.on_arrival(from, fabric));
                 }
-                Event::Datagram(packet) => self.wire.deliver_datagram(packet),
-                Event::Line(way) => self.take_turns(way),
+                Event::DatagramArrival(packet) => self.fabric.deliver_datagram(packet),
+                Event::ShaperFree(path) => self.drain_shaper(path),
             }
         }
-        self.wire.now = now;
+        self.fabric.now = now;
     }
 
-    /// Lets those who wait for a line have it, one after the other, until it is busy.
-    fn take_turns(&mut self, way: Way) {
-        let now = self.wire.now;
-        while let Some(turn) = self.wire.lines.next_turn(way, now) {
-            match turn {
-                Turn::Stream { conn, from } => {
-                    self.conn(conn, |conn, wire| conn.take_turn(from, wire));
+    /// Serves the queue of a shaper until it is busy.
+    fn drain_shaper(&mut self, path: Path) {
+        let now = self.fabric.now;
+        while let Some(send) = self.fabric.shapers.dequeue(path, now) {
+            match send {
+                QueuedSend::Stream { conn, from } => {
+                    self.with_conn(conn, |conn, fabric| conn.on_shaper_free(from, fabric));
                 }
-                Turn::Datagram { packet, .. } => self.wire.take_turn(packet),
+                QueuedSend::Datagram { packet, .. } => self.fabric.send_queued_datagram(packet),
             }
         }
     }
 
-    pub(super) fn open(&mut self, near: (HostId, SocketAddr), far: (HostId, SocketAddr)) -> ConnId {
-        self.opened += 1;
-        let id = ConnId(self.opened);
-        self.conns.insert(id, Conn::open(id, near, far, &mut self.wire));
+    pub(super) fn connect(
+        &mut self,
+        from: (HostId, SocketAddr),
+        to: (HostId, SocketAddr),
+    ) -> ConnId {
+        self.last_conn = ConnId(self.last_conn.0 + 1);
+        let id = self.last_conn;
+        self.connections.insert(id, Connection::open(id, from, to, &mut self.fabric));
         id
     }
 
-    pub(super) fn connections(&self) -> usize {
-        self.conns.len()
+    pub(super) fn connection_count(&self) -> usize {
+        self.connections.len()
     }
 
-    /// Acts on a connection if it is not over, and forgets it if it is over then.
-    pub(super) fn conn<R>(
+    /// Calls `act` with a connection unless it has finished, and removes it if it has then.
+    pub(super) fn with_conn<R>(
         &mut self,
         id: ConnId,
-        act: impl FnOnce(&mut Conn, &mut Wire) -> R,
+        act: impl FnOnce(&mut Connection, &mut Fabric) -> R,
     ) -> Option<R> {
-        let conn = self.conns.get_mut(&id)?;
-        let result = act(conn, &mut self.wire);
-        if conn.is_over() {
-            self.conns.remove(&id);
+        let conn = self.connections.get_mut(&id)?;
+        let result = act(conn, &mut self.fabric);
+        if conn.is_finished() {
+            self.connections.remove(&id);
         }
         Some(result)
     }
 
-    /// Sends what waited for a way that is open now.
-    pub(super) fn reopen(&mut self) {
-        for conn in self.conns.values_mut() {
-            conn.depart(Side::Near, &mut self.wire);
-            conn.depart(Side::Far, &mut self.wire);
+    /// Sends the messages that waited for a path that is open now.
+    pub(super) fn resume_sending(&mut self) {
+        for conn in self.connections.values_mut() {
+            conn.flush(Side::Initiator, &mut self.fabric);
+            conn.flush(Side::Acceptor, &mut self.fabric);
         }
-        self.wire.release();
-        for way in self.wire.free_changed_lines() {
-            self.take_turns(way);
+        self.fabric.release_held();
+        for path in self.fabric.free_changed_shapers() {
+            self.drain_shaper(path);
         }
     }
 
-    /// Stops listening at `port`, and turns away who was not accepted.
+    /// Stops listening at `port`, and resets the connections that were not accepted.
     pub(super) fn close_listener(&mut self, host: HostId, port: u16) {
-        let Some(backlog) = self.wire.host(host).listeners.remove(&port) else { return };
-        self.wire.wakes.extend(backlog.accepting);
+        let Some(backlog) = self.fabric.host(host).listeners.remove(&port) else { return };
+        self.fabric.pending_wakes.extend(backlog.accept_waker);
         for id in backlog.ready {
-            self.conn(id, |conn, wire| conn.abandon(Side::Far, wire));
+            self.with_conn(id, |conn, fabric| conn.abandon(Side::Acceptor, fabric));
         }
     }
 
-    /// Ends all that runs at `host`, without telling. The tasks must be aborted without holding the
-    /// lock.
+    /// Stops all programs of `host`. The caller must abort the returned tasks without the lock.
     pub(super) fn crash(&mut self, host: HostId) -> Vec<AbortHandle> {
-        let ports: Vec<u16> = self.wire.host(host).listeners.keys().copied().collect();
+        let ports: Vec<u16> = self.fabric.host(host).listeners.keys().copied().collect();
         for port in ports {
             self.close_listener(host, port);
         }
-        for conn in self.conns.values_mut() {
-            conn.crash(host, &mut self.wire);
+        for conn in self.connections.values_mut() {
+            conn.on_host_crash(host, &mut self.fabric);
         }
-        self.conns.retain(|_, conn| !conn.is_over());
-        let crashed = self.wire.host(host);
+        self.connections.retain(|_, conn| !conn.is_finished());
+        let crashed = self.fabric.host(host);
         crashed.health = Health::Crashed;
         crashed.freezes.clear();
         let sockets = std::mem::take(&mut crashed.sockets);
         let tasks = crashed.tasks.take();
-        self.wire.wakes.extend(sockets.into_values().flat_map(|socket| socket.receiving));
+        let wakers = sockets.into_values().flat_map(|socket| socket.recv_wakers);
+        self.fabric.pending_wakes.extend(wakers);
         tasks
     }
 }

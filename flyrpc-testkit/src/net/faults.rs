@@ -1,26 +1,36 @@
-//! What goes wrong between hosts: rules, each for messages from one place to another.
+//! Fault rules: what goes wrong with messages from one scope to another.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{host::HostId, misuse, wire::Wire};
+use super::{
+    fabric::{Fabric, RegionIndex},
+    host::HostId,
+    shaper::Path,
+};
 
-/// Numbers all faults, those of hosts too, in the order of their starts.
+/// Identifies a fault, including faults of hosts, in the order in which they started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FaultId(pub(super) u64);
 
 pub(super) struct Faults {
-    /// On all ways between different hosts.
-    usual: Weather,
-    numbered: u64,
+    /// The conditions on every path between different hosts, before any rule.
+    baseline: Conditions,
+    last_id: FaultId,
     rules: BTreeMap<FaultId, Rule>,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
-    pub(super) from: Place,
-    pub(super) to: Place,
-    pub(super) both_ways: bool,
+    pub(super) from: FaultScope,
+    pub(super) to: FaultScope,
+    pub(super) direction: Direction,
     pub(super) fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    OneWay,
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,120 +43,110 @@ pub(super) enum Fault {
     Throttle(u64),
 }
 
+/// The hosts that one end of a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FaultScope {
     Host(HostId),
-    Region(usize),
+    Region(RegionIndex),
 }
 
-/// All faults on the way from one host to another.
+/// The sum of all faults on the path from one host to another.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weather {
+pub(super) struct Conditions {
     pub(super) cut: bool,
     pub(super) held: bool,
-    pub(super) extra: Duration,
-    /// The most that chance adds to each message's delay.
+    pub(super) extra_delay: Duration,
+    /// Upper bound of the random delay added to each message.
     pub(super) jitter: Duration,
     /// The share of datagrams that are lost, between 0 and 1.
     pub(super) loss: f64,
-    /// In bytes per second, of each line between two hosts.
+    /// In bytes per second, for each path between two hosts.
     pub(super) bandwidth: Option<u64>,
 }
 
-impl Weather {
+impl Conditions {
     pub(super) fn is_open(&self) -> bool {
         !self.cut && !self.held
+    }
+
+    fn apply(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut => self.cut = true,
+            Fault::Hold => self.held = true,
+            Fault::Slow(extra) => self.extra_delay += extra,
+            Fault::Jitter(up_to) => self.jitter += up_to,
+            Fault::Lose(share) => self.loss = 1.0 - (1.0 - self.loss) * (1.0 - share),
+            Fault::Throttle(limit) => {
+                self.bandwidth = Some(self.bandwidth.map_or(limit, |least| least.min(limit)));
+            }
+        }
     }
 }
 
 impl Faults {
-    pub(super) fn new(usual: Weather) -> Self {
-        Faults { usual, numbered: 0, rules: BTreeMap::new() }
+    pub(super) fn new(baseline: Conditions) -> Self {
+        Faults { baseline, last_id: FaultId(0), rules: BTreeMap::new() }
     }
 
-    /// A host always reaches itself.
-    pub(super) fn between(&self, wire: &Wire, from: HostId, to: HostId) -> Weather {
-        if from == to {
-            return Weather::default();
+    /// The conditions on a path. A host always reaches itself.
+    pub(super) fn conditions(&self, fabric: &Fabric, path: Path) -> Conditions {
+        if path.from == path.to {
+            return Conditions::default();
         }
-        let mut weather = self.usual;
-        for rule in self.rules.values().filter(|rule| rule.applies(wire, from, to)) {
-            match rule.fault {
-                Fault::Cut => weather.cut = true,
-                Fault::Hold => weather.held = true,
-                Fault::Slow(extra) => weather.extra += extra,
-                Fault::Jitter(up_to) => weather.jitter += up_to,
-                Fault::Lose(share) => weather.loss = 1.0 - (1.0 - weather.loss) * (1.0 - share),
-                Fault::Throttle(to) => {
-                    weather.bandwidth = Some(weather.bandwidth.map_or(to, |least| least.min(to)));
-                }
-            }
+        let mut conditions = self.baseline;
+        for rule in self.rules.values().filter(|rule| rule.applies(fabric, path)) {
+            conditions.apply(rule.fault);
         }
-        weather
+        conditions
     }
 
-    /// The number of a fault that starts now.
-    pub(super) fn number(&mut self) -> FaultId {
-        self.numbered += 1;
-        FaultId(self.numbered)
+    /// The id of a fault that starts now.
+    pub(super) fn next_id(&mut self) -> FaultId {
+        self.last_id = FaultId(self.last_id.0 + 1);
+        self.last_id
     }
 
     pub(super) fn add(&mut self, fault: FaultId, rule: Rule) {
         self.rules.insert(fault, rule);
     }
 
-    /// Ends the rules that `which` chooses, and returns them in the order of their starts.
-    pub(super) fn end(&mut self, which: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
-        let mut ended = Vec::new();
+    /// Removes the rules that `ends` selects, and returns them in the order of their start.
+    pub(super) fn remove(&mut self, ends: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
+        let mut removed = Vec::new();
         self.rules.retain(|fault, rule| {
-            let ends = which(*fault, rule);
-            ended.extend(ends.then_some(*rule));
+            let ends = ends(*fault, rule);
+            removed.extend(ends.then_some(*rule));
             !ends
         });
-        ended
+        removed
     }
 }
 
 impl Rule {
-    /// Whether it was set between just these two places, in whichever order.
-    pub(super) fn is_between(&self, a: Place, b: Place) -> bool {
+    /// Whether it was set between exactly these two scopes, in either order.
+    pub(super) fn is_between(&self, a: FaultScope, b: FaultScope) -> bool {
         (self.from, self.to) == (a, b) || (self.from, self.to) == (b, a)
     }
 
-    fn applies(&self, wire: &Wire, from: HostId, to: HostId) -> bool {
-        let along = self.from.covers(wire, from) && self.to.covers(wire, to);
-        along || self.both_ways && self.from.covers(wire, to) && self.to.covers(wire, from)
+    fn applies(&self, fabric: &Fabric, path: Path) -> bool {
+        let forward = self.from.covers(fabric, path.from) && self.to.covers(fabric, path.to);
+        let backward = self.from.covers(fabric, path.to) && self.to.covers(fabric, path.from);
+        forward || self.direction == Direction::Both && backward
     }
 }
 
-impl Place {
-    /// # Panics
-    ///
-    /// If neither a host nor a region with hosts has that name.
-    pub(super) fn named(wire: &Wire, name: &str) -> Place {
-        let host = wire.find(name).map(Place::Host);
-        host.or_else(|| wire.find_region(name).map(Place::Region))
-            .unwrap_or_else(|| panic!("{}", misuse::no_place(wire, name)))
-    }
-
-    pub(super) fn name(self, wire: &Wire) -> &str {
+impl FaultScope {
+    pub(super) fn name(self, fabric: &Fabric) -> &str {
         match self {
-            Place::Host(host) => &wire.hosts[host.0].name,
-            Place::Region(region) => wire.region_name(region),
+            FaultScope::Host(host) => &fabric.hosts[host.0].name,
+            FaultScope::Region(region) => fabric.region_name(region),
         }
     }
 
-    fn covers(self, wire: &Wire, host: HostId) -> bool {
+    fn covers(self, fabric: &Fabric, host: HostId) -> bool {
         match self {
-            Place::Host(this) => this == host,
-            Place::Region(this) => wire.hosts[host.0].region == this,
+            FaultScope::Host(this) => this == host,
+            FaultScope::Region(this) => fabric.hosts[host.0].region == this,
         }
     }
-}
-
-/// # Panics
-///
-/// If it is not.
-pub(super) fn assert_share(share: f64) {
-    assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
 }

@@ -1,13 +1,13 @@
-//! What undoes a fault.
+//! The guard that ends a fault.
 
 use std::{fmt, sync::Arc};
 
 use super::{Core, Shared, faults::FaultId, host::HostId};
 
-/// Undoes a fault when dropped.
+/// Ends a fault when dropped.
 ///
-/// If the fault is over by then, because it was healed, its host resumed, restarted, or its clock
-/// set, nothing happens.
+/// Does nothing if the fault is over by then: because it was healed, or because its host was resumed
+/// or restarted, or its clock set.
 #[must_use = "the fault ends when its guard is dropped; `keep` makes it last"]
 pub struct FaultGuard {
     shared: Arc<Shared>,
@@ -24,20 +24,20 @@ pub(super) enum Undo {
 }
 
 impl FaultGuard {
-    /// Starts a fault, which `start` does, with the number that it is given.
+    /// Starts a fault. `start` receives its id, and returns what ends it.
     pub(super) fn start(
         shared: &Arc<Shared>,
         start: impl FnOnce(&mut Core, FaultId) -> Undo,
     ) -> Self {
         let (fault, undo) = shared.with(|core| {
-            let fault = core.wire.faults.number();
+            let fault = core.fabric.faults.next_id();
             (fault, start(core, fault))
         });
         FaultGuard { shared: Arc::clone(shared), fault, undo: Some(undo) }
     }
 
-    /// Makes the fault last, until something else ends it: of those between places
-    /// [`heal`](super::SimNet::heal) and [`heal_all`](super::SimNet::heal_all).
+    /// Makes the fault last until something else ends it: [`heal`](super::SimNet::heal) or
+    /// [`heal_all`](super::SimNet::heal_all) for faults between hosts and regions.
     pub fn keep(mut self) {
         self.undo = None;
     }
@@ -48,9 +48,9 @@ impl Drop for FaultGuard {
         let Some(undo) = self.undo else { return };
         self.shared.with(|core| match undo {
             Undo::Rule => core.heal(|fault, _| fault == self.fault),
-            Undo::Freeze(host) => core.thaw(host, self.fault),
-            Undo::Skew(host) => core.shift_back(host, self.fault),
-            Undo::Drift(host) => core.drift_less(host, self.fault),
+            Undo::Freeze(host) => core.end_freeze(host, self.fault),
+            Undo::Skew(host) => core.end_skew(host, self.fault),
+            Undo::Drift(host) => core.end_drift(host, self.fault),
         });
     }
 }

@@ -9,14 +9,24 @@ use std::{
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{clock::Clock, connection::ConnId, datagram::Socket, faults::FaultId};
+use super::{
+    clock::Clock, connection::ConnId, datagram::Socket, fabric::RegionIndex, faults::FaultId,
+};
 use crate::rng::Rng;
 
-/// The ports given out for port 0, and to connections' near ends: IANA's dynamic range.
-const FIRST_FREE_PORT: u16 = 49_152;
+/// Start of the ports for bindings to port 0 and for outgoing connections: IANA's dynamic range.
+const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(super) usize);
+
+/// How many times a host was restarted. Sockets and tasks of an earlier boot have no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Boot(pub(crate) u64);
+
+/// Identifies a task of a host, over all its boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskId(u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
@@ -27,78 +37,82 @@ pub(super) enum Health {
 
 pub(super) struct Host {
     pub(super) name: String,
-    /// Which of the wire's regions.
-    pub(super) region: usize,
+    pub(super) region: RegionIndex,
     pub(super) ip: IpAddr,
-    /// How often the host was restarted. What an earlier boot left behind no longer acts.
-    pub(super) boot: u64,
+    pub(super) boot: Boot,
     pub(super) health: Health,
-    /// What keeps it frozen; empty unless it is.
+    /// The faults that keep it frozen; empty unless it is.
     pub(super) freezes: BTreeSet<FaultId>,
     pub(super) clock: Clock,
-    /// Apart from what the host's programs draw from, and from each other, so that a fault changes
-    /// nothing else.
-    pub(super) loss: Rng,
-    pub(super) jitter: Rng,
+    /// Separate from each other and from the random numbers of the host's programs, so that a fault
+    /// does not change those.
+    pub(super) loss_rng: Rng,
+    pub(super) jitter_rng: Rng,
     pub(super) listeners: BTreeMap<u16, Backlog>,
     pub(super) sockets: BTreeMap<u16, Socket>,
-    pub(super) tasks: Tasks,
+    pub(super) tasks: HostTasks,
     next_port: u16,
 }
 
-/// What a listener took a port for: connections to accept.
+/// A listener's queue of connections to accept.
 pub(super) struct Backlog {
     pub(super) at: IpAddr,
     pub(super) ready: VecDeque<ConnId>,
-    pub(super) accepting: Option<Waker>,
+    pub(super) accept_waker: Option<Waker>,
 }
 
 #[derive(Default)]
-pub(crate) struct Tasks {
-    next: u64,
-    running: BTreeMap<u64, AbortHandle>,
-    /// Tasks that were woken while the host was frozen, in the order of their first waking.
-    parked: Vec<(u64, Waker)>,
+pub(crate) struct HostTasks {
+    last_id: u64,
+    running: BTreeMap<TaskId, AbortHandle>,
+    /// Tasks that were woken while the host was frozen, in the order of their first wake.
+    parked: Vec<(TaskId, Waker)>,
 }
 
 impl Backlog {
     pub(super) fn new(at: IpAddr) -> Self {
-        Backlog { at, ready: VecDeque::new(), accepting: None }
+        Backlog { at, ready: VecDeque::new(), accept_waker: None }
     }
 }
 
 impl Host {
-    pub(super) fn new(name: String, region: usize, ip: IpAddr, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        name: String,
+        region: RegionIndex,
+        ip: IpAddr,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         Host {
-            loss: Rng::new(!seed, &name, 0),
-            jitter: Rng::new(!seed, &name, 1),
+            loss_rng: Rng::new(!seed, &name, 0),
+            jitter_rng: Rng::new(!seed, &name, 1),
             name,
             region,
             ip,
-            boot: 0,
+            boot: Boot(0),
             health: Health::Running,
             freezes: BTreeSet::new(),
             clock: Clock::new(now),
             listeners: BTreeMap::new(),
             sockets: BTreeMap::new(),
-            tasks: Tasks::default(),
-            next_port: FIRST_FREE_PORT,
+            tasks: HostTasks::default(),
+            next_port: FIRST_EPHEMERAL_PORT,
         }
     }
 
-    /// Starts anew after a crash.
+    /// Starts the next boot, after a crash.
     pub(super) fn restart(&mut self) {
-        self.boot += 1;
+        self.boot = Boot(self.boot.0 + 1);
         self.health = Health::Running;
-        self.next_port = FIRST_FREE_PORT;
+        self.next_port = FIRST_EPHEMERAL_PORT;
     }
 
-    /// Whether this is still the boot that `boot` counts, and it has not crashed.
-    pub(super) fn lives(&self, boot: u64) -> bool {
+    /// Whether `boot` is the current one and has not crashed.
+    pub(super) fn is_running(&self, boot: Boot) -> bool {
         self.boot == boot && self.health != Health::Crashed
     }
 
-    /// Chooses the port for a binding at `at`.
+    /// The port for a binding at `at`.
     pub(super) fn port_for(
         &mut self,
         at: SocketAddr,
@@ -110,7 +124,7 @@ impl Host {
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
         }
         if at.port() == 0 {
-            return self.free_port(taken);
+            return self.ephemeral_port(taken);
         }
         if taken(self, at.port()) {
             let message = format!("port {} of host `{}` is taken", at.port(), self.name);
@@ -120,10 +134,10 @@ impl Host {
     }
 
     /// The next port that is not `taken`, in rising order and then from the start again.
-    pub(super) fn free_port(&mut self, taken: impl Fn(&Host, u16) -> bool) -> io::Result<u16> {
-        for _ in FIRST_FREE_PORT..=u16::MAX {
+    pub(super) fn ephemeral_port(&mut self, taken: impl Fn(&Host, u16) -> bool) -> io::Result<u16> {
+        for _ in FIRST_EPHEMERAL_PORT..=u16::MAX {
             let port = self.next_port;
-            self.next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
             if !taken(self, port) {
                 return Ok(port);
             }
@@ -132,34 +146,34 @@ impl Host {
         Err(io::Error::new(io::ErrorKind::AddrInUse, message))
     }
 
-    /// The backlog that a connection to `to` joins.
+    /// The backlog that a connection to `to` joins, if there is a listener.
     pub(super) fn listener(&mut self, to: SocketAddr) -> Option<&mut Backlog> {
-        self.listeners.get_mut(&to.port()).filter(|backlog| reaches(backlog.at, to.ip()))
+        self.listeners.get_mut(&to.port()).filter(|backlog| binding_accepts(backlog.at, to.ip()))
     }
 }
 
-/// Whether what is sent to `ip` reaches what is bound at `at`.
-pub(super) fn reaches(at: IpAddr, ip: IpAddr) -> bool {
+/// Whether a binding at `at` receives messages sent to `ip`.
+pub(super) fn binding_accepts(at: IpAddr, ip: IpAddr) -> bool {
     at.is_unspecified() || at == ip
 }
 
-impl Tasks {
-    pub(crate) fn reserve(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+impl HostTasks {
+    pub(crate) fn next_id(&mut self) -> TaskId {
+        self.last_id += 1;
+        TaskId(self.last_id)
     }
 
-    pub(crate) fn insert(&mut self, id: u64, handle: AbortHandle) {
+    pub(crate) fn insert(&mut self, id: TaskId, handle: AbortHandle) {
         self.running.insert(id, handle);
     }
 
-    pub(crate) fn remove(&mut self, id: u64) {
+    pub(crate) fn remove(&mut self, id: TaskId) {
         self.running.remove(&id);
         self.parked.retain(|(parked, _)| *parked != id);
     }
 
     /// Keeps `waker` until the host is resumed.
-    pub(super) fn park(&mut self, id: u64, waker: Waker) {
+    pub(super) fn park(&mut self, id: TaskId, waker: Waker) {
         match self.parked.iter_mut().find(|(parked, _)| *parked == id) {
             Some((_, kept)) => *kept = waker,
             None => self.parked.push((id, waker)),
@@ -170,7 +184,7 @@ impl Tasks {
         self.parked.drain(..).map(|(_, waker)| waker)
     }
 
-    /// Forgets all tasks and returns the means of ending them.
+    /// Removes all tasks and returns their abort handles.
     pub(super) fn take(&mut self) -> Vec<AbortHandle> {
         self.parked.clear();
         std::mem::take(&mut self.running).into_values().collect()

@@ -1,17 +1,17 @@
-//! What goes wrong with hosts: crashes, freezes, and clocks that are off.
+//! Faults of hosts: crashes, freezes, and wrong clocks.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
-    Core, FaultGuard, SimNet,
+    Core, FaultGuard, SimNet, checks,
     clock::{self, Clock},
+    fabric::Fabric,
+    fault_event::FaultEvent,
     faults::FaultId,
     guard::Undo,
     host::{Health, HostId},
-    news::FaultNews,
-    wire::Wire,
 };
 use crate::env::SimEnv;
 
@@ -22,230 +22,255 @@ use crate::env::SimEnv;
 /// All of these panic if there is no host of that name; the message says which there are.
 impl SimNet {
     /// Crashes a host: drops its tasks without another poll, and closes its sockets. The other ends
-    /// of its streams see a reset after the delay of one way. What connects to it gets no answer.
-    /// It lasts until [`restart`](SimNet::restart).
+    /// of its streams see a reset after the delay of one direction. Attempts to connect to it get no
+    /// response. It lasts until [`restart`](SimNet::restart).
     ///
-    /// The tasks' destructors run when the runtime comes to them, which is before time passes.
+    /// The destructors of the tasks run when the runtime next schedules them, before time passes.
+    #[track_caller]
     pub fn crash(&self, host: impl AsRef<str>) {
-        self.end_programs(host.as_ref(), |core, id, ran| {
-            if ran {
-                core.tell_of_host(id, FaultNews::Crash);
+        let id = self.host(host.as_ref());
+        self.stop_programs(id, |core, was_up| {
+            if was_up {
+                core.emit_host_event(id, FaultEvent::Crashed);
             }
         });
     }
 
-    /// Kills the programs of a host, as [`crash`](Self::crash) does, but not its machine: what
-    /// connects to it is refused, until programs are started with the environment that
-    /// [`restart`](Self::restart) gives.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such host.
+    /// Kills the programs of a host, as [`crash`](Self::crash) does, but not its machine: attempts to
+    /// connect to it are refused, until programs are started with the environment that
+    /// [`restart`](Self::restart) returns.
+    #[track_caller]
     pub fn kill(&self, host: impl AsRef<str>) {
-        self.end_programs(host.as_ref(), |core, id, _| {
-            // A boot on which nothing runs.
-            core.wire.host(id).restart();
-            core.tell_of_host(id, FaultNews::Crash);
+        let id = self.host(host.as_ref());
+        self.stop_programs(id, |core, _| {
+            // A boot without programs.
+            core.fabric.host(id).restart();
+            core.emit_host_event(id, FaultEvent::Crashed);
         });
     }
 
-    /// Starts a host again, with the same address; what runs on it is to be started with the new
-    /// environment that this returns, which draws other random numbers. What runs there still crashes
-    /// first. Its clock goes on as it was.
+    /// Restarts a host at the same address, and returns its new environment, which has other random
+    /// numbers, to start programs with. Programs that still run there crash first. Its clock is not
+    /// reset.
+    #[track_caller]
     pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
-        let (id, boot) = self.end_programs(host.as_ref(), |core, id, _| {
-            core.wire.host(id).restart();
-            core.tell_of_host(id, FaultNews::Restart);
-            (id, core.wire.host(id).boot)
+        let id = self.host(host.as_ref());
+        let boot = self.stop_programs(id, |core, _| {
+            core.fabric.host(id).restart();
+            core.emit_host_event(id, FaultEvent::Restarted);
+            core.fabric.host(id).boot
         });
         SimEnv::new(Arc::clone(&self.shared), id, boot)
     }
 
-    /// Ends all that runs on a host, and then acts on it; `then` is told whether it had not crashed
-    /// before.
-    fn end_programs<R>(&self, host: &str, then: impl FnOnce(&mut Core, HostId, bool) -> R) -> R {
+    /// Stops all programs of a host, then calls `then` with whether the host was up before.
+    fn stop_programs<R>(&self, id: HostId, then: impl FnOnce(&mut Core, bool) -> R) -> R {
         let (tasks, result) = self.shared.with(|core| {
-            let id = core.wire.named(host);
-            let ran = core.wire.host(id).health != Health::Crashed;
+            let was_up = core.fabric.host(id).health != Health::Crashed;
             let tasks = core.crash(id);
-            (tasks, then(core, id, ran))
+            (tasks, then(core, was_up))
         });
+        // Aborting can drop a task, which runs its destructors: not under the lock.
         for task in tasks {
             task.abort();
         }
         result
     }
 
-    /// Freezes a host until the guard is dropped: its tasks get no polls. Its kernel goes on, so it
-    /// answers connections, and buffers what arrives until the buffers are full. If it is frozen
-    /// several times, the last to end resumes it. A crashed host stays crashed.
+    /// Freezes a host until the guard is dropped: its tasks are not polled. Its kernel keeps running,
+    /// so it accepts connections, and buffers incoming data until its buffers are full. With several
+    /// freezes, the host resumes when the last of them ends. A crashed host stays crashed.
     ///
     /// Only tasks spawned through the host's environment freeze, not those that a program spawns
-    /// past it, nor a test's own.
+    /// with `tokio::spawn`, nor the test's own.
+    #[track_caller]
     pub fn frozen(&self, host: impl AsRef<str>) -> FaultGuard {
+        let id = self.host(host.as_ref());
         FaultGuard::start(&self.shared, |core, fault| {
-            let id = core.wire.named(host.as_ref());
             core.freeze(id, fault);
             Undo::Freeze(id)
         })
     }
 
     /// Freezes a host as [`frozen`](SimNet::frozen) does, until [`resume`](SimNet::resume).
+    #[track_caller]
     pub fn freeze(&self, host: impl AsRef<str>) {
         self.frozen(host).keep();
     }
 
-    /// Resumes a frozen host, whatever froze it. Its timers that ran out meanwhile fire at once.
+    /// Resumes a frozen host and ends all its freezes. Timers that expired meanwhile fire at once.
+    #[track_caller]
     pub fn resume(&self, host: impl AsRef<str>) {
+        let id = self.host(host.as_ref());
         self.shared.with(|core| {
-            let id = core.wire.named(host.as_ref());
-            core.wire.host(id).freezes.clear();
+            core.fabric.host(id).freezes.clear();
             core.resume(id);
         });
     }
 
     /// Moves a host's clock ahead by `by` until the guard is dropped. Several of these, and of
-    /// [`skewed_behind`](SimNet::skewed_behind), add up. Timers stay right.
+    /// [`skewed_behind`](SimNet::skewed_behind), add up. Timers are not affected.
+    #[track_caller]
     pub fn skewed_ahead(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
-        self.shift(host.as_ref(), clock::nanos(by))
+        self.skewed(host.as_ref(), clock::nanos(by))
     }
 
-    /// Moves a host's clock back by `by`, compared with all others, until the guard is dropped.
-    /// Several of these, and of [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers stay right.
+    /// Moves a host's clock back by `by`, relative to all others, until the guard is dropped. Several
+    /// of these, and of [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers are not affected.
     ///
-    /// As no clock of a program runs backwards, it is the others that are set ahead; and likewise
-    /// when a clock that was ahead is set right.
+    /// No clock of a program runs backwards, so all other clocks are set ahead instead. The same
+    /// happens when a clock that was ahead is corrected.
+    #[track_caller]
     pub fn skewed_behind(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
-        self.shift(host.as_ref(), -clock::nanos(by))
+        self.skewed(host.as_ref(), -clock::nanos(by))
     }
 
-    /// Sets a host's clock ahead of the right time by `by`, instead of what skewed it before and
-    /// what it has drifted. [`Duration::ZERO`] sets it right. Timers stay right.
+    /// Sets a host's clock ahead of the correct time by `by`, and discards earlier skews and
+    /// accumulated drift. [`Duration::ZERO`] corrects it. Timers are not affected.
+    #[track_caller]
     pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
-        self.set_clock(host.as_ref(), clock::nanos(by));
+        self.set_skew(host.as_ref(), clock::nanos(by));
     }
 
-    /// Sets a host's clock behind the right time by `by`, instead of what skewed it before and what
-    /// it has drifted. Timers stay right. As no clock of a program runs backwards, it is the others
-    /// that are set ahead.
+    /// Sets a host's clock behind the correct time by `by`, and discards earlier skews and
+    /// accumulated drift. Timers are not affected. No clock of a program runs backwards, so all other
+    /// clocks are set ahead instead.
+    #[track_caller]
     pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
-        self.set_clock(host.as_ref(), -clock::nanos(by));
+        self.set_skew(host.as_ref(), -clock::nanos(by));
     }
 
-    /// Lets a host's clock run that much fast, or slow if negative, until the guard is dropped: 200
-    /// parts per million are 0.2 ms in each second. It goes on from where it is, and stays where it
-    /// has come to when the drift ends. Several drifts add up. Timers stay right.
+    /// Makes a host's clock run fast, or slow if negative, until the guard is dropped: 200 parts per
+    /// million are 0.2 ms in each second. The clock continues from its current time, and keeps the
+    /// accumulated offset when the drift ends. Several drifts add up. Timers are not affected.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stands still.
+    /// If the clock would run backwards; at −1,000,000 it stops.
+    #[track_caller]
     pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
+        let id = self.host(host.as_ref());
+        let drift = self.shared.lock().fabric.host(id).clock.drift();
+        clock::assert_forwards(drift + i128::from(parts_per_million));
         FaultGuard::start(&self.shared, |core, fault| {
-            let id = core.wire.named(host.as_ref());
-            let Wire { hosts, now, .. } = &mut core.wire;
-            hosts[id.0].clock.drift_more(fault, parts_per_million, *now);
-            core.tell_of_drift(id);
+            let Fabric { hosts, now, .. } = &mut core.fabric;
+            hosts[id.0].clock.add_drift(fault, parts_per_million, *now);
+            core.emit_drift(id);
             Undo::Drift(id)
         })
     }
 
-    /// Lets a host's clock run that much fast, or slow if negative, from now on, instead of any
-    /// earlier drift; see [`drifting`](SimNet::drifting). 0 ends it: the clock stays where it has
-    /// come to, until [`skew_ahead`](SimNet::skew_ahead) sets it.
+    /// Makes a host's clock run fast, or slow if negative, from now on, instead of any earlier drift;
+    /// see [`drifting`](SimNet::drifting). 0 ends it: the clock keeps the accumulated offset, until
+    /// [`skew_ahead`](SimNet::skew_ahead) sets it.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stands still.
+    /// If the clock would run backwards; at −1,000,000 it stops.
+    #[track_caller]
     pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
+        let id = self.host(host.as_ref());
+        clock::assert_forwards(parts_per_million.into());
         self.shared.with(|core| {
-            let id = core.wire.named(host.as_ref());
-            let fault = core.wire.faults.number();
-            let Wire { hosts, now, .. } = &mut core.wire;
-            hosts[id.0].clock.run_at(fault, parts_per_million, *now);
-            core.tell_of_drift(id);
+            let fault = core.fabric.faults.next_id();
+            let Fabric { hosts, now, .. } = &mut core.fabric;
+            hosts[id.0].clock.set_drift(fault, parts_per_million, *now);
+            core.emit_drift(id);
         });
     }
 
-    fn shift(&self, host: &str, nanos: i128) -> FaultGuard {
+    #[track_caller]
+    fn skewed(&self, host: &str, nanos: i128) -> FaultGuard {
+        let id = self.host(host);
         FaultGuard::start(&self.shared, |core, fault| {
-            let id = core.wire.named(host);
-            core.set_clock(id, |clock, _| clock.shift(fault, nanos));
-            core.tell_of_skew(id);
+            core.update_clock(id, |clock, _| clock.add_skew(fault, nanos));
+            core.emit_skew(id);
             Undo::Skew(id)
         })
     }
 
-    fn set_clock(&self, host: &str, nanos: i128) {
+    #[track_caller]
+    fn set_skew(&self, host: &str, nanos: i128) {
+        let id = self.host(host);
         self.shared.with(|core| {
-            let id = core.wire.named(host);
-            let fault = core.wire.faults.number();
-            core.set_clock(id, |clock, now| clock.set(fault, nanos, now));
-            core.tell_of_skew(id);
+            let fault = core.fabric.faults.next_id();
+            core.update_clock(id, |clock, now| clock.set_skew(fault, nanos, now));
+            core.emit_skew(id);
         });
+    }
+
+    /// Looked up before the fault starts, so that the panic has the location of the caller.
+    #[track_caller]
+    fn host(&self, name: &str) -> HostId {
+        let found = checks::find_host(&self.shared.lock().fabric, name);
+        match found {
+            Ok(id) => id,
+            Err(message) => panic!("{message}"),
+        }
     }
 }
 
 impl Core {
     fn freeze(&mut self, id: HostId, fault: FaultId) {
-        let host = self.wire.host(id);
+        let host = self.fabric.host(id);
         if host.health == Health::Crashed {
             return;
         }
         host.freezes.insert(fault);
         if host.health == Health::Running {
             host.health = Health::Frozen;
-            self.tell_of_host(id, FaultNews::Freeze);
+            self.emit_host_event(id, FaultEvent::Frozen);
         }
     }
 
-    /// Ends one freeze, which may be over: a crash forgets them all.
-    pub(super) fn thaw(&mut self, id: HostId, fault: FaultId) {
-        let host = self.wire.host(id);
+    /// Ends one freeze, which may be over already: a crash ends them all.
+    pub(super) fn end_freeze(&mut self, id: HostId, fault: FaultId) {
+        let host = self.fabric.host(id);
         if host.freezes.remove(&fault) && host.freezes.is_empty() {
             self.resume(id);
         }
     }
 
     fn resume(&mut self, id: HostId) {
-        let Wire { hosts, wakes, .. } = &mut self.wire;
+        let Fabric { hosts, pending_wakes, .. } = &mut self.fabric;
         let host = &mut hosts[id.0];
         if host.health == Health::Frozen {
             host.health = Health::Running;
-            wakes.extend(host.tasks.unpark());
-            self.tell_of_host(id, FaultNews::Resume);
+            pending_wakes.extend(host.tasks.unpark());
+            self.emit_host_event(id, FaultEvent::Resumed);
         }
     }
 
-    pub(super) fn shift_back(&mut self, id: HostId, fault: FaultId) {
-        if self.set_clock(id, |clock, _| clock.shift_back(fault)) {
-            self.tell_of_skew(id);
+    pub(super) fn end_skew(&mut self, id: HostId, fault: FaultId) {
+        if self.update_clock(id, |clock, _| clock.remove_skew(fault)) {
+            self.emit_skew(id);
         }
     }
 
-    /// Sets a host's clock, and no clock back: see [`clock`].
-    fn set_clock<R>(&mut self, id: HostId, set: impl FnOnce(&mut Clock, Instant) -> R) -> R {
-        let Wire { hosts, now, clock_base, .. } = &mut self.wire;
+    /// Updates a host's clock without setting any clock back: see [`clock`].
+    fn update_clock<R>(&mut self, id: HostId, update: impl FnOnce(&mut Clock, Instant) -> R) -> R {
+        let Fabric { hosts, now, clock_base, .. } = &mut self.fabric;
         let clock = &mut hosts[id.0].clock;
         let before = clock.offset(*now);
-        let result = set(clock, *now);
+        let result = update(clock, *now);
         *clock_base += (before - clock.offset(*now)).max(0);
         result
     }
 
-    pub(super) fn drift_less(&mut self, id: HostId, fault: FaultId) {
-        let Wire { hosts, now, .. } = &mut self.wire;
-        if hosts[id.0].clock.drift_less(fault, *now) {
-            self.tell_of_drift(id);
+    pub(super) fn end_drift(&mut self, id: HostId, fault: FaultId) {
+        let Fabric { hosts, now, .. } = &mut self.fabric;
+        if hosts[id.0].clock.remove_drift(fault, *now) {
+            self.emit_drift(id);
         }
     }
 
-    fn tell_of_skew(&mut self, id: HostId) {
-        let ahead = self.wire.host(id).clock.skew();
-        self.tell_of_host(id, |host| FaultNews::Skew(host, ahead));
+    fn emit_skew(&mut self, id: HostId) {
+        let ahead = self.fabric.host(id).clock.skew();
+        self.emit_host_event(id, |host| FaultEvent::Skewed(host, ahead));
     }
 
-    fn tell_of_drift(&mut self, id: HostId) {
-        let fast = self.wire.host(id).clock.drift();
-        self.tell_of_host(id, |host| FaultNews::Drift(host, fast));
+    fn emit_drift(&mut self, id: HostId) {
+        let fast = self.fabric.host(id).clock.drift();
+        self.emit_host_event(id, |host| FaultEvent::Drifting(host, fast));
     }
 }

@@ -1,4 +1,4 @@
-//! What programs hold of connections: attempts, listeners, and the two halves of a stream.
+//! The programs' handles to connections: connect futures, listeners, and the halves of a stream.
 
 use std::{
     future::poll_fn,
@@ -13,24 +13,24 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    connection::{Conn, ConnId, Side},
+    connection::{ConnId, Connection, Side},
+    fabric::Fabric,
     host::Backlog,
-    wire::Wire,
 };
 use crate::env::SimEnv;
 
-/// One end of a connection, for acting on it.
+/// A handle to one endpoint of a connection.
 #[derive(Clone)]
-struct Handle {
+struct ConnHandle {
     env: SimEnv,
     conn: ConnId,
     side: Side,
 }
 
-impl Handle {
-    /// Nothing if the connection is over: its host crashed, and there is no more to say to it.
-    fn act<R>(&self, act: impl FnOnce(&mut Conn, &mut Wire) -> R) -> Option<R> {
-        self.env.shared().with(|core| core.conn(self.conn, act))
+impl ConnHandle {
+    /// Returns `None` if the connection has finished because the host crashed.
+    fn with_conn<R>(&self, act: impl FnOnce(&mut Connection, &mut Fabric) -> R) -> Option<R> {
+        self.env.shared().with(|core| core.with_conn(self.conn, act))
     }
 
     fn into_stream(self) -> BoxStream {
@@ -40,28 +40,30 @@ impl Handle {
 }
 
 pub(crate) async fn connect(env: &SimEnv, to: SocketAddr) -> io::Result<BoxStream> {
-    let conn = env.act(|core, id| {
-        let Some(far) = core.wire.locate(id, to.ip()) else {
+    let conn = env.with_host(|core, id| {
+        let Some(host) = core.fabric.locate(id, to.ip()) else {
             let message = format!("no host of the simulated network has the address {}", to.ip());
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
         };
-        let host = core.wire.host(id);
-        let port = host.free_port(|host, port| host.listeners.contains_key(&port))?;
-        let from = core.wire.source(id, to.ip(), port);
-        Ok(core.open((id, from), (far, to)))
+        let own = core.fabric.host(id);
+        let port = own.ephemeral_port(|host, port| host.listeners.contains_key(&port))?;
+        let from = core.fabric.source(id, to.ip(), port);
+        Ok(core.connect((id, from), (host, to)))
     })?;
-    let attempt = Attempt(Some(Handle { env: env.clone(), conn, side: Side::Near }));
-    poll_fn(|task| attempt.poll(task)).await?;
-    Ok(attempt.into_stream())
+    let connecting = Connecting(Some(ConnHandle { env: env.clone(), conn, side: Side::Initiator }));
+    poll_fn(|task| connecting.poll(task)).await?;
+    Ok(connecting.into_stream())
 }
 
-/// Gives the attempt up when dropped.
-struct Attempt(Option<Handle>);
+/// A connection that is being opened. Abandoned when dropped.
+struct Connecting(Option<ConnHandle>);
 
-impl Attempt {
+impl Connecting {
     fn poll(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         let handle = self.0.as_ref().expect("polled before it is turned into a stream");
-        handle.act(|conn, _| conn.poll_opened(task)).unwrap_or_else(|| Poll::Ready(Err(gone())))
+        handle
+            .with_conn(|conn, _| conn.poll_connected(task))
+            .unwrap_or_else(|| Poll::Ready(Err(host_crashed())))
     }
 
     fn into_stream(mut self) -> BoxStream {
@@ -69,10 +71,10 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for Connecting {
     fn drop(&mut self) {
         if let Some(handle) = &self.0 {
-            handle.act(|conn, wire| conn.abandon(handle.side, wire));
+            handle.with_conn(|conn, fabric| conn.abandon(handle.side, fabric));
         }
     }
 }
@@ -84,8 +86,8 @@ pub(crate) struct SimListener {
 
 impl SimListener {
     pub(crate) fn bind(env: &SimEnv, at: SocketAddr) -> io::Result<Self> {
-        env.act(|core, id| {
-            let host = core.wire.host(id);
+        env.with_host(|core, id| {
+            let host = core.fabric.host(id);
             let port = host.port_for(at, |host, port| host.listeners.contains_key(&port))?;
             host.listeners.insert(port, Backlog::new(at.ip()));
             Ok(SimListener { env: env.clone(), at: SocketAddr::new(at.ip(), port) })
@@ -93,20 +95,20 @@ impl SimListener {
     }
 
     fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
-        let accepted = self.env.act(|core, id| {
-            let backlog = core.wire.host(id).listeners.get_mut(&self.at.port());
-            let backlog = backlog.expect("open as long as its owner lives");
+        let accepted = self.env.with_host(|core, id| {
+            let backlog = core.fabric.host(id).listeners.get_mut(&self.at.port());
+            let backlog = backlog.expect("open until its owner is dropped");
             let Some(conn) = backlog.ready.pop_front() else {
-                backlog.accepting = Some(task.waker().clone());
+                backlog.accept_waker = Some(task.waker().clone());
                 return Ok(None);
             };
-            Ok(Some((conn, core.conn(conn, |conn, _| conn.near_addr()))))
+            Ok(Some((conn, core.with_conn(conn, |conn, _| conn.initiator_addr()))))
         });
         match accepted {
             Ok(None) => Poll::Pending,
             Ok(Some((conn, from))) => {
-                let from = from.expect("not over before it is accepted");
-                let handle = Handle { env: self.env.clone(), conn, side: Side::Far };
+                let from = from.expect("not finished before it is accepted");
+                let handle = ConnHandle { env: self.env.clone(), conn, side: Side::Acceptor };
                 Poll::Ready(Ok((handle.into_stream(), from)))
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -127,14 +129,14 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         // Nothing is left to close if the host has crashed.
-        let _ = self.env.act(|core, id| {
+        let _ = self.env.with_host(|core, id| {
             core.close_listener(id, self.at.port());
             Ok(())
         });
     }
 }
 
-struct Reader(Handle);
+struct Reader(ConnHandle);
 
 impl AsyncRead for Reader {
     fn poll_read(
@@ -146,18 +148,18 @@ impl AsyncRead for Reader {
             return Poll::Ready(Ok(()));
         }
         self.0
-            .act(|conn, wire| conn.poll_read(self.0.side, into, task, wire))
-            .unwrap_or_else(|| Poll::Ready(Err(gone())))
+            .with_conn(|conn, fabric| conn.poll_read(self.0.side, into, task, fabric))
+            .unwrap_or_else(|| Poll::Ready(Err(host_crashed())))
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.act(|conn, wire| conn.drop_reader(self.0.side, wire));
+        self.0.with_conn(|conn, fabric| conn.drop_reader(self.0.side, fabric));
     }
 }
 
-struct Writer(Handle);
+struct Writer(ConnHandle);
 
 impl AsyncWrite for Writer {
     fn poll_write(
@@ -166,8 +168,8 @@ impl AsyncWrite for Writer {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.0
-            .act(|conn, wire| conn.poll_write(self.0.side, data, task, wire))
-            .unwrap_or_else(|| Poll::Ready(Err(gone())))
+            .with_conn(|conn, fabric| conn.poll_write(self.0.side, data, task, fabric))
+            .unwrap_or_else(|| Poll::Ready(Err(host_crashed())))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -175,23 +177,23 @@ impl AsyncWrite for Writer {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.act(|conn, wire| conn.shut(self.0.side, wire));
+        self.0.with_conn(|conn, fabric| conn.shutdown_write(self.0.side, fabric));
         Poll::Ready(Ok(()))
     }
 }
 
 impl StreamWriter for Writer {
     fn abort_on_close(&mut self) {
-        self.0.act(|conn, _| conn.abort_on_close(self.0.side));
+        self.0.with_conn(|conn, _| conn.abort_on_close(self.0.side));
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.act(|conn, wire| conn.drop_writer(self.0.side, wire));
+        self.0.with_conn(|conn, fabric| conn.drop_writer(self.0.side, fabric));
     }
 }
 
-fn gone() -> io::Error {
+fn host_crashed() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "the connection was reset: its host crashed")
 }

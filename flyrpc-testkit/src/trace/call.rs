@@ -4,22 +4,31 @@ use std::{error::Error, fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
 use flyrpc::{NodeId, NodeInfo, Region, RpcError, Target};
 
-use super::{Site, Stamp};
+use super::{NodeBoot, Stamp};
 
 /// One attempt of a call, as its caller saw it. Most calls have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedCall {
-    pub(super) caller: Arc<Site>,
+    pub(super) caller: Arc<NodeBoot>,
     pub(super) request: Request,
     pub(super) started: Stamp,
-    pub(super) ended: Option<Ended>,
+    /// `None` while it is in flight.
+    pub(super) end: Option<CallEnd>,
 }
 
-/// What is known of an attempt when it starts.
+/// Numbers the calls of one boot of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CallNumber(pub(super) u64);
+
+/// Numbers the attempts of a call, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AttemptNumber(pub(super) u32);
+
+/// The data of an attempt at its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    pub(super) call: u64,
-    pub(super) attempt: u32,
+    pub(super) call: CallNumber,
+    pub(super) attempt: AttemptNumber,
     pub(super) service: &'static str,
     pub(super) method: &'static str,
     pub(super) target: Target,
@@ -27,9 +36,9 @@ pub(super) struct Request {
     pub(super) bytes: Option<usize>,
 }
 
-/// What is known of an attempt once it is over.
+/// The data of an attempt at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(super) struct CallEnd {
     pub(super) stamp: Stamp,
     pub(super) outcome: CallOutcome,
     pub(super) bytes: Option<usize>,
@@ -51,23 +60,23 @@ impl TracedCall {
         self.caller.boot
     }
 
-    /// What the call was aimed at.
+    /// The target of the call.
     pub fn target(&self) -> &Target {
         &self.request.target
     }
 
-    /// The name of the node that this attempt went to. None if the call failed for another reason
-    /// than an attempt on a node: because no node was found, say.
+    /// The name of the node that this attempt was sent to. `None` if the call failed without one, for
+    /// example because no node was found.
     pub fn node(&self) -> Option<&str> {
         self.request.node.as_ref().map(NodeInfo::name)
     }
 
-    /// The boot of the node that this attempt went to.
+    /// The boot of the node that this attempt was sent to.
     pub fn node_id(&self) -> Option<&NodeId> {
         self.request.node.as_ref().map(NodeInfo::id)
     }
 
-    /// The region of the node that this attempt went to.
+    /// The region of the node that this attempt was sent to.
     pub fn region(&self) -> Option<&Region> {
         self.request.node.as_ref().map(NodeInfo::region)
     }
@@ -84,16 +93,15 @@ impl TracedCall {
 
     /// Numbers the calls of this boot of the caller; attempts of one call share it.
     pub fn call(&self) -> u64 {
-        self.request.call
+        self.request.call.0
     }
 
     /// Numbers the attempts of the call, from 1.
     pub fn attempt(&self) -> u32 {
-        self.request.attempt
+        self.request.attempt.0
     }
 
-    /// Whether it went to the caller itself. A call that went to no node is neither local nor
-    /// remote.
+    /// Whether it was sent to the caller itself. A call without a node is neither local nor remote.
     pub fn is_local(&self) -> bool {
         self.node() == Some(self.caller())
     }
@@ -103,20 +111,20 @@ impl TracedCall {
         self.started.at
     }
 
-    /// When it ended, counted from the start of the run; none if it was under way when the trace
-    /// was taken.
+    /// When it ended, counted from the start of the run; `None` if it was in flight when the trace was
+    /// taken.
     pub fn end(&self) -> Option<Duration> {
-        Some(self.ended.as_ref()?.stamp.at)
+        Some(self.end.as_ref()?.stamp.at)
     }
 
-    /// How long it took, if it is over.
+    /// How long it took, if it has ended.
     pub fn took(&self) -> Option<Duration> {
         Some(self.end()?.saturating_sub(self.start()))
     }
 
-    /// How it ended; none if it was under way when the trace was taken.
+    /// How it ended; `None` if it was in flight when the trace was taken.
     pub fn outcome(&self) -> Option<&CallOutcome> {
-        Some(&self.ended.as_ref()?.outcome)
+        Some(&self.end.as_ref()?.outcome)
     }
 
     /// The error, if it failed.
@@ -127,34 +135,34 @@ impl TracedCall {
         }
     }
 
-    /// The length of the encoded arguments in bytes; none if nothing was encoded, as in a call that
+    /// The length of the encoded arguments in bytes; `None` if nothing was encoded, as in a call that
     /// ran in its caller's process.
     pub fn request_bytes(&self) -> Option<usize> {
         self.request.bytes
     }
 
-    /// The length of the encoded reply in bytes; none if there was none, or nothing was encoded.
+    /// The length of the encoded reply in bytes; `None` if there was none, or nothing was encoded.
     pub fn reply_bytes(&self) -> Option<usize> {
-        self.ended.as_ref()?.bytes
+        self.end.as_ref()?.bytes
     }
 }
 
-/// How an attempt of a call ended. Printed, `ok`, `cancelled`, or the error with its causes.
+/// How an attempt of a call ended. Displays as `ok`, `cancelled`, or the error with its sources.
 ///
-/// Two failures are equal if they print alike.
+/// Two failures are equal if they display alike.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// The handler's value came back.
+    /// The handler's value was received.
     Replied,
-    /// It gave this error; another attempt may have followed.
+    /// It failed with this error; another attempt may have followed.
     Failed(Arc<RpcError>),
     /// The caller dropped its future.
     Cancelled,
 }
 
 impl CallOutcome {
-    /// It in a word or two, for where the whole error does not fit.
+    /// A short name, for where the whole error does not fit.
     pub(super) fn label(&self) -> &'static str {
         let error = match self {
             CallOutcome::Replied => return "ok",
@@ -186,9 +194,9 @@ impl fmt::Display for CallOutcome {
         };
         write!(f, "{error}")?;
         let mut source = error.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
         }
         Ok(())
     }
@@ -217,7 +225,7 @@ impl Eq for CallOutcome {}
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "filters only narrow down what is counted or looked at"]
+#[must_use = "filters have no effect unless the iterator is used"]
 pub struct Calls<'a>(vec::IntoIter<&'a TracedCall>);
 
 impl<'a> Calls<'a> {
@@ -229,18 +237,18 @@ impl<'a> Calls<'a> {
         Calls(self.0.filter(|call| keep(call)).collect::<Vec<_>>().into_iter())
     }
 
-    /// Those that went to a node in `region`.
+    /// Those sent to a node in `region`.
     pub fn to_region(self, region: impl Into<Region>) -> Self {
         let region = region.into();
         self.only(|call| call.region() == Some(&region))
     }
 
-    /// Those that went to a node of this name.
+    /// Those sent to the node of this name.
     pub fn to_node(self, name: &str) -> Self {
         self.only(|call| call.node() == Some(name))
     }
 
-    /// Those that went to no node, mostly because none was found.
+    /// Those sent to no node, usually because none was found.
     pub fn to_no_node(self) -> Self {
         self.only(|call| call.node().is_none())
     }
@@ -271,7 +279,7 @@ impl<'a> Calls<'a> {
         self.only(|call| call.attempt() == number)
     }
 
-    /// Those that were answered with a value.
+    /// Those that returned a value.
     pub fn ok(self) -> Self {
         self.only(|call| matches!(call.outcome(), Some(CallOutcome::Replied)))
     }
@@ -286,17 +294,17 @@ impl<'a> Calls<'a> {
         self.only(|call| matches!(call.outcome(), Some(CallOutcome::Cancelled)))
     }
 
-    /// Those that were not over when the trace was taken.
+    /// Those that were in flight when the trace was taken.
     pub fn under_way(self) -> Self {
         self.only(|call| call.outcome().is_none())
     }
 
-    /// Those that went to their caller itself.
+    /// Those sent to their caller itself.
     pub fn local(self) -> Self {
         self.only(TracedCall::is_local)
     }
 
-    /// Those that went to another node.
+    /// Those sent to another node.
     pub fn remote(self) -> Self {
         self.only(|call| call.node().is_some() && !call.is_local())
     }

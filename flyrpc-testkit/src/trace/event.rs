@@ -1,43 +1,44 @@
-//! What happened besides calls, and queries about it.
+//! The events of a run other than calls, and queries about them.
 
 use std::{fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
 use flyrpc::{Event, NodeInfo, Region};
 
-use super::{Site, Stamp};
+use super::{NodeBoot, Stamp};
 
-/// Something that happened at one moment of the run, and is no call.
+/// An event of the run that is not a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedEvent {
     pub(super) stamp: Stamp,
-    pub(super) site: Option<Arc<Site>>,
-    pub(super) what: Occurrence,
+    /// `None` for faults and notes.
+    pub(super) node: Option<Arc<NodeBoot>>,
+    pub(super) occurrence: Occurrence,
 }
 
 impl TracedEvent {
-    /// When it happened, counted from the start of the run.
+    /// When it occurred, counted from the start of the run.
     pub fn at(&self) -> Duration {
         self.stamp.at
     }
 
-    /// The name of the node that learned of it; none for faults and notes, which are of no node.
+    /// The name of the node that observed it; `None` for faults and notes.
     pub fn node(&self) -> Option<&str> {
-        Some(&self.site.as_ref()?.name)
+        Some(&self.node.as_ref()?.name)
     }
 
-    /// The region of the node that learned of it.
+    /// The region of the node that observed it.
     pub fn region(&self) -> Option<&Region> {
-        Some(&self.site.as_ref()?.region)
+        Some(&self.node.as_ref()?.region)
     }
 
-    /// What happened.
+    /// The event itself.
     pub fn what(&self) -> &Occurrence {
-        &self.what
+        &self.occurrence
     }
 
-    /// The other node that it is about, if it is about one that is known.
+    /// The other node that it concerns, if it concerns a known one.
     pub fn subject(&self) -> Option<&NodeInfo> {
-        match &self.what {
+        match &self.occurrence {
             Occurrence::LinkOpened(node) | Occurrence::LinkClosed(node, _) => Some(node),
             Occurrence::Membership(event) => match event {
                 Event::Up(node) | Event::Down(node) | Event::Left(node) => Some(node),
@@ -50,26 +51,26 @@ impl TracedEvent {
     }
 }
 
-/// What happened, if it is no call.
+/// An event other than a call.
 ///
-/// Printed, it says what it concerns; [`label`](Occurrence::label) is what it is.
+/// Displays its details; [`label`](Occurrence::label) is its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Occurrence {
-    /// A node learned something of others, as [`Node::events`](flyrpc::Node::events) tells it.
+    /// A node observed a change of another, as in [`Node::events`](flyrpc::Node::events).
     Membership(Event),
     /// A link to that node was opened, by either end.
     LinkOpened(NodeInfo),
-    /// A link to that node is over; the text is why.
+    /// A link to that node was closed; the text is the reason.
     LinkClosed(NodeInfo, String),
-    /// A fault began or ended, or something was done to a node.
+    /// A fault started or ended, or the test acted on a node.
     Fault(String),
-    /// The test had something to say.
+    /// A remark of the test.
     Note(String),
 }
 
 impl Occurrence {
-    /// What it is, in a word.
+    /// Its kind, in a word.
     pub fn label(&self) -> &'static str {
         match self {
             Occurrence::Membership(event) => match event {
@@ -102,17 +103,17 @@ impl fmt::Display for Occurrence {
                 Event::PrimaryDisagreement { node, theirs, ours } => {
                     write!(f, "{node} takes {theirs} for the primary region, this node {ours}")
                 }
-                // The runtime may learn to tell more than this testkit knows of.
+                // Added to flyrpc after this testkit.
                 other => write!(f, "{other}"),
             },
             Occurrence::LinkOpened(node) => write!(f, "{node}"),
-            Occurrence::LinkClosed(node, why) => write!(f, "{node}: {why}"),
+            Occurrence::LinkClosed(node, reason) => write!(f, "{node}: {reason}"),
             Occurrence::Fault(text) | Occurrence::Note(text) => f.write_str(text),
         }
     }
 }
 
-/// Events of a trace, in the order in which they happened: an iterator with filters that combine.
+/// Events of a trace, in their order: an iterator with filters that combine.
 ///
 /// ```
 /// # fn check(trace: &flyrpc_testkit::Trace) {
@@ -121,7 +122,7 @@ impl fmt::Display for Occurrence {
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "filters only narrow down what is counted or looked at"]
+#[must_use = "filters have no effect unless the iterator is used"]
 pub struct Events<'a>(vec::IntoIter<&'a TracedEvent>);
 
 impl<'a> Events<'a> {
@@ -133,57 +134,60 @@ impl<'a> Events<'a> {
         Events(self.0.filter(|event| keep(event)).collect::<Vec<_>>().into_iter())
     }
 
-    /// Those that the node of this name learned of, in any of its boots.
+    /// Those that the node of this name observed, in any of its boots.
     pub fn of_node(self, name: &str) -> Self {
         self.only(|event| event.node() == Some(name))
     }
 
-    /// Those that nodes in `region` learned of.
+    /// Those that nodes in `region` observed.
     pub fn of_region(self, region: impl Into<Region>) -> Self {
         let region = region.into();
         self.only(|event| event.region() == Some(&region))
     }
 
-    /// Those that tell of the node of this name.
+    /// Those that concern the node of this name.
     pub fn about(self, name: &str) -> Self {
         self.only(|event| event.subject().is_some_and(|node| node.name() == name))
     }
 
-    /// Those in which a node learned that the node of this name is up.
+    /// Those in which a node observed that the node of this name is up.
     pub fn up(self, name: &str) -> Self {
-        self.about(name).only(|event| matches!(event.what, Occurrence::Membership(Event::Up(_))))
+        self.about(name)
+            .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Up(_))))
     }
 
-    /// Those in which a node learned that the node of this name is down.
+    /// Those in which a node observed that the node of this name is down.
     pub fn down(self, name: &str) -> Self {
-        self.about(name).only(|event| matches!(event.what, Occurrence::Membership(Event::Down(_))))
+        self.about(name)
+            .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Down(_))))
     }
 
-    /// Those in which a node learned that the node of this name has left in good order.
+    /// Those in which a node observed that the node of this name has left gracefully.
     pub fn left(self, name: &str) -> Self {
-        self.about(name).only(|event| matches!(event.what, Occurrence::Membership(Event::Left(_))))
+        self.about(name)
+            .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Left(_))))
     }
 
-    /// Those in which a node learned something of others.
+    /// Those in which a node observed a change of another.
     pub fn membership(self) -> Self {
-        self.only(|event| matches!(event.what, Occurrence::Membership(_)))
+        self.only(|event| matches!(event.occurrence, Occurrence::Membership(_)))
     }
 
-    /// Links that were opened or closed. Each end of a link tells of it.
+    /// Links that were opened or closed. Both ends of a link record it.
     pub fn links(self) -> Self {
         self.only(|event| {
-            matches!(event.what, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
+            matches!(event.occurrence, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
         })
     }
 
-    /// What was done to the network and its nodes.
+    /// Faults, and actions of the test on nodes.
     pub fn faults(self) -> Self {
-        self.only(|event| matches!(event.what, Occurrence::Fault(_)))
+        self.only(|event| matches!(event.occurrence, Occurrence::Fault(_)))
     }
 
-    /// What the test had to say.
+    /// Remarks of the test.
     pub fn notes(self) -> Self {
-        self.only(|event| matches!(event.what, Occurrence::Note(_)))
+        self.only(|event| matches!(event.occurrence, Occurrence::Note(_)))
     }
 
     /// Those at this time or later, counted from the start of the run.

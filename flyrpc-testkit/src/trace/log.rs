@@ -1,4 +1,4 @@
-//! What a trace is recorded in while the run goes on.
+//! The log that a running cluster is recorded in.
 
 use std::{
     collections::BTreeMap,
@@ -10,146 +10,162 @@ use flyrpc::{Attempt, Observed, Observer, Outcome, Region};
 use tokio::time::Instant;
 
 use super::{
-    CallOutcome, Occurrence, Site, Stamp, Trace, TracedCall, TracedEvent,
-    call::{Ended, Request},
+    CallOutcome, NodeBoot, Occurrence, Stamp, Trace, TracedCall, TracedEvent,
+    call::{AttemptNumber, CallEnd, CallNumber, Request},
 };
 
-/// Takes down what happens, in the order in which it happens. Clones share what they hold.
+/// Records events in their order. Clones share the log.
 #[derive(Clone)]
 pub(crate) struct TraceLog(Arc<Shared>);
 
 struct Shared {
     seed: u64,
     start: Instant,
-    written: Mutex<Written>,
+    records: Mutex<Records>,
 }
 
 #[derive(Default)]
-struct Written {
-    next: u64,
-    sites: Vec<Arc<Site>>,
+struct Records {
+    next_seq: u64,
+    boots: Vec<Arc<NodeBoot>>,
     calls: Vec<TracedCall>,
     events: Vec<TracedEvent>,
-    /// Where in `calls` the attempts are that have not ended.
-    under_way: BTreeMap<AttemptKey, usize>,
+    in_flight: BTreeMap<AttemptKey, CallIndex>,
 }
 
-/// The site's place in `Written::sites`, since calls are numbered anew in each boot; the call's
-/// number and the attempt's.
-type AttemptKey = (usize, u64, u32);
+/// An index into `Records::calls`.
+#[derive(Debug, Clone, Copy)]
+struct CallIndex(usize);
+
+/// An index into `Records::boots`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct BootIndex(usize);
+
+/// Identifies an attempt in the run: calls are numbered per boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct AttemptKey {
+    boot: BootIndex,
+    call: CallNumber,
+    attempt: AttemptNumber,
+}
 
 impl TraceLog {
     /// An empty log of a run with this seed that begins at `start`.
     pub(crate) fn new(seed: u64, start: Instant) -> Self {
-        TraceLog(Arc::new(Shared { seed, start, written: Mutex::default() }))
+        TraceLog(Arc::new(Shared { seed, start, records: Mutex::default() }))
     }
 
-    /// Writes down what one boot of the node `name` does. A node that starts again needs another.
+    /// The observer for one boot of the node `name`. A node that restarts needs another.
     pub(crate) fn observer(&self, name: &str, region: &Region) -> Recorder {
-        let sites = &mut self.lock().written.sites;
-        let earlier = sites.iter().filter(|site| site.name == name).count();
-        let boot = u32::try_from(earlier + 1).unwrap_or(u32::MAX);
-        let site = Arc::new(Site { name: name.to_owned(), region: region.clone(), boot });
-        sites.push(site.clone());
-        Recorder { log: self.clone(), site, place: sites.len() - 1 }
+        let boots = &mut self.lock().records.boots;
+        let earlier = boots.iter().filter(|boot| boot.name == name).count();
+        let number = u32::try_from(earlier + 1).unwrap_or(u32::MAX);
+        let boot = NodeBoot { name: name.to_owned(), region: region.clone(), boot: number };
+        let boot = Arc::new(boot);
+        boots.push(boot.clone());
+        Recorder { log: self.clone(), boot, index: BootIndex(boots.len() - 1) }
     }
 
-    /// Records that a fault began or ended.
+    /// Records that a fault started or ended.
     pub(crate) fn fault(&self, text: impl Into<String>) {
-        self.lock().happened(None, Occurrence::Fault(text.into()));
+        self.lock().record_event(None, Occurrence::Fault(text.into()));
     }
 
     /// Records a remark of the test.
     pub(crate) fn note(&self, text: impl Into<String>) {
-        self.lock().happened(None, Occurrence::Note(text.into()));
+        self.lock().record_event(None, Occurrence::Note(text.into()));
     }
 
-    /// How long the run has gone on.
+    /// The time since the start of the run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
 
-    /// What has happened so far.
+    /// The trace of the run so far.
     pub(crate) fn snapshot(&self) -> Trace {
-        let Page { written, .. } = self.lock();
+        let LogWriter { records, .. } = self.lock();
         Trace {
             seed: self.0.seed,
-            nodes: written.sites.clone(),
-            calls: written.calls.clone(),
-            events: written.events.clone(),
+            nodes: records.boots.clone(),
+            calls: records.calls.clone(),
+            events: records.events.clone(),
         }
     }
 
-    fn lock(&self) -> Page<'_> {
-        let Shared { start, written, .. } = &*self.0;
-        // Nothing that is done under the lock leaves it half done: a test that panics elsewhere
-        // still wants its trace.
-        let written = written.lock().unwrap_or_else(PoisonError::into_inner);
-        Page { written, start: *start }
+    fn lock(&self) -> LogWriter<'_> {
+        let Shared { start, records, .. } = &*self.0;
+        // The records are consistent even if a thread panicked under the lock, and a test that panics
+        // still needs its trace.
+        let records = records.lock().unwrap_or_else(PoisonError::into_inner);
+        LogWriter { records, start: *start }
     }
 }
 
-/// The log, opened for writing.
-struct Page<'a> {
-    written: MutexGuard<'a, Written>,
+/// The locked log.
+struct LogWriter<'a> {
+    records: MutexGuard<'a, Records>,
     start: Instant,
 }
 
-impl Page<'_> {
+impl LogWriter<'_> {
     fn stamp(&mut self) -> Stamp {
-        let number = self.written.next;
-        self.written.next += 1;
-        Stamp { number, at: Instant::now().saturating_duration_since(self.start) }
+        let seq = self.records.next_seq;
+        self.records.next_seq += 1;
+        Stamp { seq, at: Instant::now().saturating_duration_since(self.start) }
     }
 
-    fn happened(&mut self, site: Option<Arc<Site>>, what: Occurrence) {
+    fn record_event(&mut self, node: Option<Arc<NodeBoot>>, occurrence: Occurrence) {
         let stamp = self.stamp();
-        self.written.events.push(TracedEvent { stamp, site, what });
+        self.records.events.push(TracedEvent { stamp, node, occurrence });
     }
 }
 
 /// The observer of one boot of one node.
 pub(crate) struct Recorder {
     log: TraceLog,
-    site: Arc<Site>,
-    place: usize,
+    boot: Arc<NodeBoot>,
+    index: BootIndex,
 }
 
 impl Recorder {
-    pub(super) fn started(&self, request: Request) {
-        let mut page = self.log.lock();
-        let started = page.stamp();
-        let key = (self.place, request.call, request.attempt);
-        let index = page.written.calls.len();
-        page.written.under_way.insert(key, index);
-        let caller = self.site.clone();
-        page.written.calls.push(TracedCall { caller, request, started, ended: None });
+    pub(super) fn on_start(&self, request: Request) {
+        let mut log = self.log.lock();
+        let started = log.stamp();
+        let key = self.key(request.call, request.attempt);
+        let index = CallIndex(log.records.calls.len());
+        log.records.in_flight.insert(key, index);
+        let caller = self.boot.clone();
+        log.records.calls.push(TracedCall { caller, request, started, end: None });
     }
 
-    pub(super) fn ended(
+    pub(super) fn on_end(
         &self,
-        call: u64,
-        attempt: u32,
+        call: CallNumber,
+        attempt: AttemptNumber,
         outcome: CallOutcome,
         bytes: Option<usize>,
     ) {
-        let mut page = self.log.lock();
-        let Some(index) = page.written.under_way.remove(&(self.place, call, attempt)) else {
+        let mut log = self.log.lock();
+        let Some(index) = log.records.in_flight.remove(&self.key(call, attempt)) else {
             return;
         };
-        let stamp = page.stamp();
-        page.written.calls[index].ended = Some(Ended { stamp, outcome, bytes });
+        let stamp = log.stamp();
+        log.records.calls[index.0].end = Some(CallEnd { stamp, outcome, bytes });
     }
 
-    pub(super) fn happened(&self, what: Occurrence) {
-        self.log.lock().happened(Some(self.site.clone()), what);
+    pub(super) fn on_event(&self, occurrence: Occurrence) {
+        self.log.lock().record_event(Some(self.boot.clone()), occurrence);
+    }
+
+    fn key(&self, call: CallNumber, attempt: AttemptNumber) -> AttemptKey {
+        AttemptKey { boot: self.index, call, attempt }
     }
 }
 
 impl Observer for Recorder {
     fn observe(&self, observed: &Observed<'_>) {
         match observed {
-            Observed::Started(attempt) => self.started(request(attempt)),
+            Observed::Started(attempt) => self.on_start(request(attempt)),
             Observed::Ended(attempt, outcome) => {
                 let (outcome, bytes) = match outcome {
                     Outcome::Replied(bytes) => (CallOutcome::Replied, *bytes),
@@ -157,17 +173,18 @@ impl Observer for Recorder {
                         (CallOutcome::Failed(Arc::new((*error).clone())), None)
                     }
                     Outcome::Cancelled => (CallOutcome::Cancelled, None),
-                    // An end that this testkit does not know of yet.
+                    // Added to flyrpc after this testkit.
                     _ => return,
                 };
-                self.ended(attempt.call, attempt.number, outcome, bytes);
+                let (call, number) = (CallNumber(attempt.call), AttemptNumber(attempt.number));
+                self.on_end(call, number, outcome, bytes);
             }
-            Observed::LinkOpened(node) => self.happened(Occurrence::LinkOpened((*node).clone())),
+            Observed::LinkOpened(node) => self.on_event(Occurrence::LinkOpened((*node).clone())),
             Observed::LinkClosed(node, why) => {
-                self.happened(Occurrence::LinkClosed((*node).clone(), (*why).to_owned()));
+                self.on_event(Occurrence::LinkClosed((*node).clone(), (*why).to_owned()));
             }
-            Observed::Event(event) => self.happened(Occurrence::Membership((*event).clone())),
-            // The runtime may learn to tell more than a trace shows.
+            Observed::Event(event) => self.on_event(Occurrence::Membership((*event).clone())),
+            // Added to flyrpc after this testkit.
             _ => {}
         }
     }
@@ -175,8 +192,8 @@ impl Observer for Recorder {
 
 fn request(attempt: &Attempt<'_>) -> Request {
     Request {
-        call: attempt.call,
-        attempt: attempt.number,
+        call: CallNumber(attempt.call),
+        attempt: AttemptNumber(attempt.number),
         service: attempt.service,
         method: attempt.method,
         target: attempt.target.clone(),

@@ -8,26 +8,26 @@ use std::{
 use flyrpc::Region;
 
 use super::{
-    CallOutcome, Occurrence, Site, Stamp, Trace, TracedCall, TracedEvent, call::Ended, millis,
+    CallOutcome, NodeBoot, Occurrence, Stamp, Trace, TracedCall, TracedEvent, call::CallEnd, millis,
 };
 
 pub(super) fn draw(trace: &Trace) -> String {
-    let cast = Cast::of(trace);
+    let participants = Participants::of(trace);
     let mut lines = vec!["sequenceDiagram".to_owned(), format!("    %% seed {}", trace.seed)];
-    cast.introduce(&mut lines);
+    participants.declare(&mut lines);
     let mut steps = steps(trace).into_iter().peekable();
     while let Some(step) = steps.next() {
         let line = match step {
-            Step::Start(call) => Some(cast.start(call)),
-            Step::End(call, ended) => cast.end(call, ended),
+            Step::Start(call) => Some(participants.start(call)),
+            Step::End(call, end) => participants.end(call, end),
             Step::Event(event) => {
-                let mut text = about(event);
-                // What a node learns at one moment is one note: a cluster that starts has many.
+                let mut text = describe(event);
+                // The events of a node at one time share a note: a cluster that starts has many.
                 while let Some(next) = steps.next_if(|next| next.belongs_to(event)) {
                     let Step::Event(next) = next else { continue };
-                    let _ = write!(text, "\n{}", about(next));
+                    let _ = write!(text, "\n{}", describe(next));
                 }
-                cast.note(event, &text)
+                participants.note(event, &text)
             }
         };
         lines.extend(line);
@@ -36,17 +36,17 @@ pub(super) fn draw(trace: &Trace) -> String {
     lines.join("\n")
 }
 
-/// What is drawn, in the order of the run.
+/// An element of the diagram, in the order of the run.
 enum Step<'a> {
     Start(&'a TracedCall),
-    End(&'a TracedCall, &'a Ended),
+    End(&'a TracedCall, &'a CallEnd),
     Event(&'a TracedEvent),
 }
 
 impl Step<'_> {
     fn belongs_to(&self, earlier: &TracedEvent) -> bool {
         let Step::Event(event) = self else { return false };
-        event.site.is_some() && event.site == earlier.site && event.at() == earlier.at()
+        event.node.is_some() && event.node == earlier.node && event.at() == earlier.at()
     }
 }
 
@@ -54,10 +54,10 @@ fn steps(trace: &Trace) -> Vec<Step<'_>> {
     let mut steps: Vec<(Stamp, Step<'_>)> = Vec::new();
     for call in &trace.calls {
         steps.push((call.started, Step::Start(call)));
-        steps.extend(call.ended.as_ref().map(|ended| (ended.stamp, Step::End(call, ended))));
+        steps.extend(call.end.as_ref().map(|end| (end.stamp, Step::End(call, end))));
     }
     let drawn = |event: &&TracedEvent| {
-        !matches!(event.what, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
+        !matches!(event.occurrence, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
     };
     let events = trace.events.iter().filter(drawn);
     steps.extend(events.map(|event| (event.stamp, Step::Event(event))));
@@ -65,24 +65,24 @@ fn steps(trace: &Trace) -> Vec<Step<'_>> {
     steps.into_iter().map(|(_, step)| step).collect()
 }
 
-/// Who takes part, and what the diagram calls them.
-struct Cast<'a> {
+/// The nodes of the diagram, and their ids in it.
+struct Participants<'a> {
     /// By region, in the order of their first appearance: the names of nodes.
     regions: Vec<(&'a Region, Vec<&'a str>)>,
     ids: BTreeMap<&'a str, String>,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> Participants<'a> {
     fn of(trace: &'a Trace) -> Self {
-        let mut cast = Cast { regions: Vec::new(), ids: BTreeMap::new() };
+        let mut participants = Participants { regions: Vec::new(), ids: BTreeMap::new() };
         let mut taken = BTreeSet::new();
-        for Site { name, region, .. } in trace.nodes.iter().map(|site| &**site) {
-            cast.add(name, region, &mut taken);
+        for NodeBoot { name, region, .. } in trace.nodes.iter().map(|boot| &**boot) {
+            participants.add(name, region, &mut taken);
         }
         for node in trace.calls.iter().filter_map(|call| call.request.node.as_ref()) {
-            cast.add(node.name(), node.region(), &mut taken);
+            participants.add(node.name(), node.region(), &mut taken);
         }
-        cast
+        participants
     }
 
     fn add(&mut self, name: &'a str, region: &'a Region, taken: &mut BTreeSet<String>) {
@@ -99,9 +99,9 @@ impl<'a> Cast<'a> {
         }
     }
 
-    fn introduce(&self, lines: &mut Vec<String>) {
+    fn declare(&self, lines: &mut Vec<String>) {
         for (region, names) in &self.regions {
-            // Without a colour, a region called `tan` would be taken for one.
+            // Without a color, Mermaid would read a region called `tan` as one.
             lines.push(format!("    box transparent {}", escape(region.as_str())));
             for name in names {
                 lines.push(format!("        participant {} as {}", self.id(name), escape(name)));
@@ -111,11 +111,11 @@ impl<'a> Cast<'a> {
     }
 
     fn id(&self, name: &str) -> &str {
-        // Whoever calls or is called was added.
+        // Callers and callees were added.
         self.ids.get(name).map_or("unknown_", String::as_str)
     }
 
-    /// The caller, and the node that the call went to; again the caller if it went nowhere.
+    /// The caller and the callee; the caller twice if the call had no node.
     fn ends(&self, call: &TracedCall) -> (&str, &str) {
         (self.id(call.caller()), self.id(call.node().unwrap_or(call.caller())))
     }
@@ -136,18 +136,18 @@ impl<'a> Cast<'a> {
         format!("    {from}->>{to}: {}", escape(&text))
     }
 
-    fn end(&self, call: &TracedCall, ended: &Ended) -> Option<String> {
+    fn end(&self, call: &TracedCall, end: &CallEnd) -> Option<String> {
         let (caller, node) = self.ends(call);
-        let (from, arrow, to) = match ended.outcome {
+        let (from, arrow, to) = match end.outcome {
             CallOutcome::Replied => (node, "-->>", caller),
             CallOutcome::Failed(_) => (node, "--x", caller),
             CallOutcome::Cancelled => (caller, "--x", node),
         };
-        let text = format!("{}, {}", ended.outcome.label(), millis(call.took()?));
+        let text = format!("{}, {}", end.outcome.label(), millis(call.took()?));
         Some(format!("    {from}{arrow}{to}: {}", escape(&text)))
     }
 
-    /// Over the node that learned of it, or over all of them.
+    /// Placed over the node that observed the event, or over all nodes.
     fn note(&self, event: &TracedEvent, text: &str) -> Option<String> {
         let names = || self.regions.iter().flat_map(|(_, names)| names);
         let over = match event.node() {
@@ -162,17 +162,17 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// What happened, in few words: no addresses and no boots.
-fn about(event: &TracedEvent) -> String {
-    match &event.what {
+/// A short text, without addresses and boots.
+fn describe(event: &TracedEvent) -> String {
+    match &event.occurrence {
         Occurrence::Membership(event) => event.to_string(),
-        what => what.to_string(),
+        occurrence => occurrence.to_string(),
     }
 }
 
-/// An id that resembles the name: `iad_0` for `iad-0`. In ids Mermaid takes a dash for the
-/// beginning of an arrow, and finds its keyword `par` in `par-0`, so there are none. Nor can an id
-/// be a keyword, such as `end` and `par_over`: it has an underscore, and ends in one or in a digit.
+/// An id that resembles the name: `iad_0` for `iad-0`. It has no dashes, since Mermaid reads a dash in
+/// an id as the start of an arrow, and finds its keyword `par` in `par-0`. It contains an underscore
+/// and ends in one or in a digit, so that it is not a keyword such as `end` or `par_over`.
 fn plain_id(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let mut id: String = name.chars().map(letter).collect();
@@ -182,8 +182,8 @@ fn plain_id(name: &str) -> String {
     id
 }
 
-/// Writes as a character's number what Mermaid could take for something else than text: `;` ends a
-/// statement, `#` begins a number, `%%{` a directive, `@{` properties, `$$` a formula.
+/// Escapes characters that Mermaid could read as syntax: `;` ends a statement, `#` starts an escape,
+/// `%%{` a directive, `@{` properties, `$$` a formula.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

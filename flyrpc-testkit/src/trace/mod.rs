@@ -1,8 +1,6 @@
-//! The trace of a simulated run: what was called, what nodes learned of each other, and what went
-//! wrong between them, in virtual time.
+//! The trace of a simulated run: calls, membership and link events, and faults, in virtual time.
 //!
-//! It records and tells; it does not decide what is worth recording, and nothing here influences a
-//! run.
+//! It only observes: nothing here influences a run.
 
 mod call;
 mod event;
@@ -29,11 +27,11 @@ pub use self::{
     event::{Events, Occurrence, TracedEvent},
 };
 
-/// What happened in a simulated run until it was asked for: every attempt of every call, every
-/// membership and link event, and every fault, in the order in which they happened.
+/// The events of a simulated run until it was taken: every attempt of every call, every membership
+/// and link event, and every fault, in order.
 ///
-/// Equal seeds give equal traces. Times are those of the simulation, from its start; a node whose
-/// clock is skewed is recorded by the simulation's clock all the same.
+/// Equal seeds give equal traces. Times are on the simulation's clock, from its start, for nodes with
+/// a skewed clock as well.
 ///
 /// Printed, it is a table. It can be queried in assertions, drawn as a Mermaid diagram
 /// ([`to_mermaid`](Trace::to_mermaid)), and written to a file ([`write_to`](Trace::write_to)).
@@ -50,7 +48,7 @@ pub use self::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     seed: u64,
-    nodes: Vec<Arc<Site>>,
+    nodes: Vec<Arc<NodeBoot>>,
     calls: Vec<TracedCall>,
     events: Vec<TracedEvent>,
 }
@@ -61,18 +59,18 @@ impl Trace {
         self.seed
     }
 
-    /// The calls that nodes made: one item for each attempt, in the order of their starts.
+    /// The calls that nodes made: one item per attempt, in the order of their starts.
     pub fn calls(&self) -> Calls<'_> {
         Calls::new(&self.calls)
     }
 
-    /// What is no call: what nodes learned of others, links, faults and notes.
+    /// All events except calls: membership, links, faults and notes.
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.events)
     }
 
-    /// The part of the trace in `range`: the calls that started and the events that happened then.
-    /// A diagram of a long run is drawn of a part of it.
+    /// The part of the trace in `range`: the calls that started and the events that occurred then.
+    /// Useful for a diagram of a part of a long run.
     #[must_use]
     pub fn between(&self, range: impl RangeBounds<Duration>) -> Trace {
         let range = bounds(&range);
@@ -111,37 +109,37 @@ impl Trace {
 }
 
 impl fmt::Display for Trace {
-    /// A line with the seed, and one for each entry: when it happened or started, what it is, the
-    /// node that made the call or learned of the event; then for calls where they went, their
-    /// attempt, the bytes of request and reply, how long they took, and how they ended.
+    /// A line with the seed, and one for each entry: its time, its kind, and the node that made the
+    /// call or observed the event; then for calls the target node, the attempt, the bytes of request
+    /// and reply, the duration, and the outcome.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         table::print(self, f)
     }
 }
 
-/// A node whose doings are recorded, in one of its boots.
+/// One boot of a recorded node.
 #[derive(Debug, PartialEq, Eq)]
-struct Site {
+struct NodeBoot {
     name: String,
     region: Region,
     /// Counts the boots of nodes of this name, from 1.
     boot: u32,
 }
 
-impl fmt::Display for Site {
+impl fmt::Display for NodeBoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.region)
     }
 }
 
-/// When something happened. The number orders what happened at the same time.
+/// The time of an event. The sequence number orders events of the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Stamp {
-    number: u64,
+    seq: u64,
     at: Duration,
 }
 
-/// A time in milliseconds, with as many decimals as it needs: virtual time mostly needs none.
+/// A time in milliseconds, with as many decimals as needed: virtual time usually needs none.
 fn millis(time: Duration) -> String {
     let (whole, nanos) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
     if nanos == 0 {

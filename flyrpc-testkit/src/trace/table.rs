@@ -7,22 +7,22 @@ use super::{Trace, TracedCall, TracedEvent, millis};
 pub(super) fn print(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "seed {}", trace.seed)?;
     let rows = rows(trace);
-    let [time, what, who] = widths(rows.iter().map(|row| [&row.time, &row.what, &row.who]));
-    let calls = rows.iter().filter_map(|row| match &row.rest {
-        Rest::Call { to, method, bytes, took, .. } => Some([to, method, bytes, took]),
-        Rest::Event(_) => None,
+    let [time, kind, node] = widths(rows.iter().map(|row| [&row.time, &row.kind, &row.node]));
+    let calls = rows.iter().filter_map(|row| match &row.details {
+        Details::Call { to, method, bytes, took, .. } => Some([to, method, bytes, took]),
+        Details::Event(_) => None,
     });
     let [to_width, method_width, bytes_width, took_width] = widths(calls);
     for row in &rows {
-        write!(f, "{:>time$}  {:what$}  ", row.time, row.what)?;
-        match &row.rest {
-            Rest::Event(text) if row.who.is_empty() => writeln!(f, "{text}")?,
-            Rest::Event(text) => writeln!(f, "{:who$}  {text}", row.who)?,
-            Rest::Call { to, method, bytes, took, outcome } => writeln!(
+        write!(f, "{:>time$}  {:kind$}  ", row.time, row.kind)?;
+        match &row.details {
+            Details::Event(text) if row.node.is_empty() => writeln!(f, "{text}")?,
+            Details::Event(text) => writeln!(f, "{:node$}  {text}", row.node)?,
+            Details::Call { to, method, bytes, took, outcome } => writeln!(
                 f,
-                "{:who$}  → {to:to_width$}  {method:method_width$}  {bytes:bytes_width$}  \
+                "{:node$}  → {to:to_width$}  {method:method_width$}  {bytes:bytes_width$}  \
                  {took:>took_width$}  {outcome}",
-                row.who
+                row.node
             )?,
         }
     }
@@ -31,17 +31,17 @@ pub(super) fn print(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 struct Row {
     time: String,
-    what: String,
-    who: String,
-    rest: Rest,
+    kind: String,
+    node: String,
+    details: Details,
 }
 
-enum Rest {
+enum Details {
     Event(String),
     Call { to: String, method: String, bytes: String, took: String, outcome: String },
 }
 
-/// Calls and events are each in order already; a sort finds the two runs and merges them.
+/// Calls and events are each in order already, so the sort only merges two runs.
 fn rows(trace: &Trace) -> Vec<Row> {
     let calls = trace.calls.iter().map(|call| (call.started, call_row(call)));
     let events = trace.events.iter().map(|event| (event.stamp, event_row(event)));
@@ -55,27 +55,29 @@ fn call_row(call: &TracedCall) -> Row {
         Some(node) => format!("{} ({})", node.name(), node.region()),
         None => call.target().to_string(),
     };
-    let rest = Rest::Call {
+    let details = Details::Call {
         to: one_line(&to),
         method: one_line(&format!("{}.{} #{}", call.service(), call.method(), call.attempt())),
         bytes: bytes(call),
         took: call.took().map_or("-".to_owned(), millis),
-        outcome: call.outcome().map_or("under way".to_owned(), |it| one_line(&it.to_string())),
+        outcome: call
+            .outcome()
+            .map_or("under way".to_owned(), |outcome| one_line(&outcome.to_string())),
     };
     Row {
         time: millis(call.start()),
-        what: format!("call {}", call.call()),
-        who: one_line(&call.caller.to_string()),
-        rest,
+        kind: format!("call {}", call.call()),
+        node: one_line(&call.caller.to_string()),
+        details,
     }
 }
 
 fn event_row(event: &TracedEvent) -> Row {
     Row {
         time: millis(event.at()),
-        what: event.what.label().to_owned(),
-        who: event.site.as_ref().map_or(String::new(), |site| one_line(&site.to_string())),
-        rest: Rest::Event(one_line(&event.what.to_string())),
+        kind: event.occurrence.label().to_owned(),
+        node: event.node.as_ref().map_or(String::new(), |node| one_line(&node.to_string())),
+        details: Details::Event(one_line(&event.occurrence.to_string())),
     }
 }
 
@@ -91,7 +93,7 @@ fn bytes(call: &TracedCall) -> String {
     }
 }
 
-/// Panic messages and names of nodes are others' text: a line of the table stays a line.
+/// Escapes control characters: panic messages and node names must not break the lines of the table.
 fn one_line(text: &str) -> String {
     text.chars().flat_map(escaped).collect()
 }

@@ -1,4 +1,4 @@
-//! Traces of small runs that are told by hand, without nodes.
+//! Traces of small runs recorded by hand, and of runs with real nodes.
 
 use std::{env, fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 
 use super::{
     CallOutcome, Occurrence, Trace,
-    call::Request,
+    call::{AttemptNumber, CallNumber, Request},
     log::{Recorder, TraceLog},
     millis,
 };
@@ -35,10 +35,11 @@ fn recorder(log: &TraceLog, name: &str, region: &str) -> Recorder {
     log.observer(name, &Region::from(region))
 }
 
-/// Attempt `attempt` of call `call`, to that node or to nobody in syd.
+/// Attempt `attempt` of call `call`, to that node, or to a region without nodes.
 fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>) -> Request {
     let region = node.as_ref().map_or("syd".into(), |node| node.region().clone());
     let target = Target::Region(region);
+    let (call, attempt) = (CallNumber(call), AttemptNumber(attempt));
     Request { call, attempt, service: "Strings", method: "upcase", target, node, bytes }
 }
 
@@ -51,37 +52,37 @@ async fn no_node() -> CallOutcome {
     CallOutcome::Failed(Arc::new(outcome.expect_err("syd has no node")))
 }
 
-/// A call that hkg-0 answers on the second attempt, one here, one to nowhere, one given up and one
-/// under way.
+/// A call that succeeds on the second attempt, a local one, one without a node, a cancelled one, and one
+/// in flight.
 async fn busy_run() -> Trace {
     let failure = no_node().await;
     let log = log();
     let iad = recorder(&log, "iad-0", "iad");
     let hkg = recorder(&log, "hkg-0", "hkg");
-    hkg.happened(Occurrence::Membership(Event::Up(node("iad-0", "iad"))));
-    hkg.happened(Occurrence::Membership(Event::SupportChanged {
+    hkg.on_event(Occurrence::Membership(Event::Up(node("iad-0", "iad"))));
+    hkg.on_event(Occurrence::Membership(Event::SupportChanged {
         addr: SocketAddr::from(([10, 0, 0, 1], 4100)),
         node: None,
         support: Support::Supported,
     }));
-    iad.happened(Occurrence::LinkOpened(node("hkg-0", "hkg")));
+    iad.on_event(Occurrence::LinkOpened(node("hkg-0", "hkg")));
     log.fault("iad and hkg are partitioned");
     advance(ms(9_000)).await;
-    iad.started(upcase(1, 1, Some(node("hkg-0", "hkg")), Some(3)));
+    iad.on_start(upcase(1, 1, Some(node("hkg-0", "hkg")), Some(3)));
     advance(ms(1_004)).await;
-    iad.ended(1, 1, failure.clone(), None);
-    iad.happened(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
-    iad.started(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
-    hkg.started(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
-    hkg.ended(1, 1, CallOutcome::Replied, None);
+    iad.on_end(CallNumber(1), AttemptNumber(1), failure.clone(), None);
+    iad.on_event(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
+    iad.on_start(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
+    hkg.on_start(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
+    hkg.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Replied, None);
     advance(Duration::from_micros(202_250)).await;
-    iad.ended(1, 2, CallOutcome::Replied, Some(4));
-    hkg.started(upcase(2, 1, None, None));
-    hkg.ended(2, 1, failure, None);
-    iad.started(upcase(2, 1, Some(node("hkg-1", "hkg")), Some(12_000)));
-    iad.started(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
+    iad.on_end(CallNumber(1), AttemptNumber(2), CallOutcome::Replied, Some(4));
+    hkg.on_start(upcase(2, 1, None, None));
+    hkg.on_end(CallNumber(2), AttemptNumber(1), failure, None);
+    iad.on_start(upcase(2, 1, Some(node("hkg-1", "hkg")), Some(12_000)));
+    iad.on_start(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
     advance(ms(1)).await;
-    iad.ended(2, 1, CallOutcome::Cancelled, None);
+    iad.on_end(CallNumber(2), AttemptNumber(1), CallOutcome::Cancelled, None);
     log.note("the test gave up");
     log.snapshot()
 }
@@ -139,11 +140,11 @@ sequenceDiagram
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_in_names_and_texts_is_taken_for_mermaid() {
+async fn names_and_texts_are_escaped_in_mermaid() {
     let log = log();
     let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
     for name in names {
-        recorder(&log, name, "tan").started(upcase(1, 1, Some(node("a-x", "a;b")), None));
+        recorder(&log, name, "tan").on_start(upcase(1, 1, Some(node("a-x", "a;b")), None));
     }
     log.fault("wrap: end; $$x$$ @{y} #35;\n%%{init: {}}%% style:x#y;");
     let expected = "\
@@ -178,7 +179,7 @@ sequenceDiagram
 #[tokio::test(start_paused = true)]
 async fn a_run_without_nodes_still_gives_a_diagram() {
     let log = log();
-    log.fault("nobody is there to see it");
+    log.fault("no node is in the run");
     assert_eq!(log.snapshot().to_mermaid(), "sequenceDiagram\n    %% seed 7\n");
 }
 
@@ -197,10 +198,10 @@ async fn filters_of_calls_combine() {
     assert_eq!(calls().since(ms(10_004)).between(..=ms(10_004)).count(), 2);
     assert!(calls().failed().all(|call| matches!(call.error(), Some(RpcError::NoNode { .. }))));
 
-    let second = calls().attempt(2).next().expect("it was tried again");
+    let second = calls().attempt(2).next().expect("it was retried");
     assert_eq!((second.start(), second.took()), (ms(10_004), Some(Duration::from_micros(202_250))));
     assert_eq!((second.request_bytes(), second.reply_bytes()), (Some(3), Some(4)));
-    assert_eq!(second.call(), calls().next().expect("it was tried").call());
+    assert_eq!(second.call(), calls().next().expect("it was called").call());
     let last = calls().next_back().expect("there are calls");
     assert_eq!((last.outcome(), last.end()), (None, None));
 }
@@ -220,14 +221,14 @@ async fn filters_of_events_combine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_starts_again_numbers_its_calls_anew() {
+async fn a_restarted_node_numbers_its_calls_from_the_start() {
     let log = log();
     let first = recorder(&log, "iad-0", "iad");
-    first.started(upcase(1, 1, None, None));
+    first.on_start(upcase(1, 1, None, None));
     let second = recorder(&log, "iad-0", "iad");
-    second.started(upcase(1, 1, None, None));
-    second.ended(1, 1, CallOutcome::Replied, None);
-    second.ended(1, 1, CallOutcome::Cancelled, None);
+    second.on_start(upcase(1, 1, None, None));
+    second.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Replied, None);
+    second.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Cancelled, None);
 
     let trace = log.snapshot();
     let calls: Vec<_> = trace.calls().map(|call| (call.caller_boot(), call.outcome())).collect();
@@ -236,17 +237,17 @@ async fn a_node_that_starts_again_numbers_its_calls_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
+async fn traces_are_equal_if_their_events_are_in_the_same_order() {
     let trace = busy_run().await;
     assert_eq!(trace, busy_run().await);
 
     let either_first = |first: u64, second: u64| {
         let log = log();
         let iad = recorder(&log, "iad-0", "iad");
-        iad.started(upcase(1, 1, None, None));
-        iad.started(upcase(2, 1, None, None));
-        iad.ended(first, 1, CallOutcome::Replied, None);
-        iad.ended(second, 1, CallOutcome::Replied, None);
+        iad.on_start(upcase(1, 1, None, None));
+        iad.on_start(upcase(2, 1, None, None));
+        iad.on_end(CallNumber(first), AttemptNumber(1), CallOutcome::Replied, None);
+        iad.on_end(CallNumber(second), AttemptNumber(1), CallOutcome::Replied, None);
         log.snapshot()
     };
     assert_eq!(either_first(1, 2), either_first(1, 2));
@@ -254,14 +255,14 @@ async fn runs_are_equal_if_the_same_happened_in_the_same_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_of_a_trace_has_what_happened_then() {
+async fn a_part_of_a_trace_has_the_events_in_its_range() {
     let part = busy_run().await.between(ms(10_004)..ms(10_206));
     assert_eq!((part.calls().count(), part.events().count()), (2, 1));
     assert_eq!(part.seed(), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_name_of_a_file_says_whether_it_holds_the_table_or_the_diagram() {
+async fn the_extension_of_a_file_selects_the_table_or_the_diagram() {
     let trace = busy_run().await;
     let dir = env::temp_dir().join(format!("flyrpc-trace-{}", std::process::id()));
     let [table, diagram] = ["run.txt", "run.mmd"].map(|name| dir.join("of/a").join(name));
@@ -290,7 +291,8 @@ impl Strings for Shout {
     }
 }
 
-/// A call from iad to hkg and one within hkg, then a partition in which iad gives up and loses hkg.
+/// A call from iad to hkg and a local one in hkg, then a partition in which a call times out and the link
+/// is closed.
 async fn run_of_real_nodes(seed: u64) -> Trace {
     let net = SimNet::builder().seed(seed).rtt("iad", "hkg", ms(202)).build();
     let log = TraceLog::new(seed, Instant::now());
@@ -320,7 +322,7 @@ async fn run_of_real_nodes(seed: u64) -> Trace {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_real_nodes_do_is_recorded() {
+async fn calls_and_events_of_real_nodes_are_recorded() {
     let trace = run_of_real_nodes(1).await;
     let remote = trace.calls().to_region("hkg").from_node("iad-0");
     assert_eq!((remote.clone().remote().count(), remote.clone().ok().count()), (2, 1), "{trace}");

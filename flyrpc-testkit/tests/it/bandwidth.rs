@@ -16,29 +16,29 @@ fn limited_to(bandwidth: usize) -> (SimNet, SimEnv, SimEnv) {
 }
 
 /// Sends `len` bytes over a stream, and tells when the last of them arrives.
-async fn carry(near: &mut BoxStream, far: &mut BoxStream, len: usize) -> Duration {
+async fn carry(client: &mut BoxStream, server: &mut BoxStream, len: usize) -> Duration {
     let data = vec![7; len];
-    let (took, (heard, ())) =
-        timed(async { tokio::join!(read(far, len), write(near, &data)) }).await;
-    assert_eq!(heard, data);
+    let (took, (received, ())) =
+        timed(async { tokio::join!(read(server, len), write(client, &data)) }).await;
+    assert_eq!(received, data);
     took
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_megabyte_over_a_megabyte_a_second_takes_a_second_and_one_way() {
+async fn a_megabyte_at_a_megabyte_per_second_takes_a_second_and_half_a_round_trip() {
     let (_net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let second = ms(1_000) + ONE_WAY;
-    assert_eq!(carry(&mut near, &mut far, MEGABYTE).await, second);
-    assert_eq!(carry(&mut far, &mut near, MEGABYTE).await, second);
+    assert_eq!(carry(&mut client, &mut server, MEGABYTE).await, second);
+    assert_eq!(carry(&mut server, &mut client, MEGABYTE).await, second);
     let both = timed(async {
-        let (mut near_reads, mut far_reads) = (vec![0; MEGABYTE], vec![0; MEGABYTE]);
+        let (mut client_reads, mut server_reads) = (vec![0; MEGABYTE], vec![0; MEGABYTE]);
         let data = vec![7; MEGABYTE];
         let _ = tokio::join!(
-            tokio::io::AsyncWriteExt::write_all(&mut near.writer, &data),
-            tokio::io::AsyncWriteExt::write_all(&mut far.writer, &data),
-            near.reader.read_exact(&mut near_reads),
-            far.reader.read_exact(&mut far_reads),
+            tokio::io::AsyncWriteExt::write_all(&mut client.writer, &data),
+            tokio::io::AsyncWriteExt::write_all(&mut server.writer, &data),
+            client.reader.read_exact(&mut client_reads),
+            server.reader.read_exact(&mut server_reads),
         );
     });
     assert_eq!(both.await.0, second, "each direction has a line of its own");
@@ -47,41 +47,43 @@ async fn a_megabyte_over_a_megabyte_a_second_takes_a_second_and_one_way() {
 #[tokio::test(start_paused = true)]
 async fn arrivals_are_rounded_up_to_whole_milliseconds() {
     let (_net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    assert_eq!(carry(&mut near, &mut far, 1).await, ms(1) + ONE_WAY);
-    assert_eq!(carry(&mut near, &mut far, 1_000).await, ms(1) + ONE_WAY);
-    assert_eq!(carry(&mut near, &mut far, 1_001).await, ms(2) + ONE_WAY);
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    assert_eq!(carry(&mut client, &mut server, 1).await, ms(1) + ONE_WAY);
+    assert_eq!(carry(&mut client, &mut server, 1_000).await, ms(1) + ONE_WAY);
+    assert_eq!(carry(&mut client, &mut server, 1_001).await, ms(2) + ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_limit_lets_a_buffer_through_at_once() {
+async fn without_a_limit_a_full_buffer_is_sent_at_once() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    assert_eq!(carry(&mut near, &mut far, 256 * 1024).await, ONE_WAY);
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    assert_eq!(carry(&mut client, &mut server, 256 * 1024).await, ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_sees_progress_and_small_messages_pass_large_ones() {
+async fn a_receiver_sees_progress_and_small_messages_interleave_with_large_ones() {
     let (_net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, mut listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, mut listener) = connected(&hkg, &iad).await;
     let other = tokio::join!(hkg.connect(iad.addr(PORT)), listener.accept());
-    let (mut other_near, mut other_far) = (other.0.expect("connects"), other.1.expect("accepts").0);
+    let (mut other_client, mut other_server) =
+        (other.0.expect("connects"), other.1.expect("accepts").0);
 
-    write(&mut near, &[7; 200_000]).await;
-    write(&mut other_near, b"small").await;
-    let (first, _) = timed(far.reader.read_u8()).await;
-    assert_eq!(first, ms(17) + ONE_WAY, "16 KiB are on their way together");
-    let (next, _) = timed(read(&mut other_far, 5)).await;
+    write(&mut client, &[7; 200_000]).await;
+    write(&mut other_client, b"small").await;
+    let (first, _) = timed(server.reader.read_u8()).await;
+    assert_eq!(first, ms(17) + ONE_WAY, "16 KiB are sent together");
+    let (next, _) = timed(read(&mut other_server, 5)).await;
     assert_eq!(next, ms(33 - 17), "it waited for two of the large message's segments");
-    assert_eq!(timed(read(&mut far, 199_999)).await.0, ms(201 - 33), "200,005 bytes in all");
+    assert_eq!(timed(read(&mut server, 199_999)).await.0, ms(201 - 33), "200,005 bytes in all");
 }
 
 #[tokio::test(start_paused = true)]
 async fn streams_and_datagrams_share_the_bandwidth_of_their_way() {
     let (_net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, mut listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, mut listener) = connected(&hkg, &iad).await;
     let other = tokio::join!(hkg.connect(iad.addr(PORT)), listener.accept());
-    let (mut other_near, mut other_far) = (other.0.expect("connects"), other.1.expect("accepts").0);
+    let (mut other_client, mut other_server) =
+        (other.0.expect("connects"), other.1.expect("accepts").0);
     let (from, to) = (socket(&hkg).await, socket(&iad).await);
 
     let (took, (first, second, ())) = timed(async {
@@ -94,8 +96,8 @@ async fn streams_and_datagrams_share_the_bandwidth_of_their_way() {
             }
         };
         tokio::join!(
-            carry(&mut near, &mut far, 450_000),
-            carry(&mut other_near, &mut other_far, 450_000),
+            carry(&mut client, &mut server, 450_000),
+            carry(&mut other_client, &mut other_server, 450_000),
             datagrams,
         )
     })
@@ -108,22 +110,22 @@ async fn streams_and_datagrams_share_the_bandwidth_of_their_way() {
 async fn each_pair_of_hosts_has_bandwidth_of_its_own() {
     let (net, iad, hkg) = limited_to(MEGABYTE);
     let other = net.add_host("hkg-1", "hkg");
-    let (mut near, mut far, listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, listener) = connected(&hkg, &iad).await;
     drop(listener);
-    let (mut other_near, mut other_far, _listener) = connected(&other, &iad).await;
+    let (mut other_client, mut other_server, _listener) = connected(&other, &iad).await;
     let (first, second) = tokio::join!(
-        carry(&mut near, &mut far, MEGABYTE),
-        carry(&mut other_near, &mut other_far, MEGABYTE),
+        carry(&mut client, &mut server, MEGABYTE),
+        carry(&mut other_client, &mut other_server, MEGABYTE),
     );
     assert_eq!((first, second), (ms(1_000) + ONE_WAY, ms(1_000) + ONE_WAY));
 
     let loopback = connected(&hkg, &hkg).await;
-    let (mut near, mut far, _listener) = loopback;
-    assert_eq!(carry(&mut near, &mut far, MEGABYTE).await, ms(0), "none to itself");
+    let (mut client, mut server, _listener) = loopback;
+    assert_eq!(carry(&mut client, &mut server, MEGABYTE).await, ms(0), "none to itself");
 }
 
 #[tokio::test(start_paused = true)]
-async fn datagrams_that_would_wait_for_more_than_a_second_are_lost() {
+async fn datagrams_queued_for_more_than_a_second_are_lost() {
     let (net, iad, hkg) = iad_and_hkg();
     let _throttle = net.throttle("iad", "hkg", 1_000);
     let (from, to) = (socket(&hkg).await, socket(&iad).await);
@@ -131,47 +133,47 @@ async fn datagrams_that_would_wait_for_more_than_a_second_are_lost() {
         from.send(&[number; 400], iad.addr(PORT)).await.expect("sends");
     }
     for (number, after) in [(0, ms(400) + ONE_WAY), (1, ms(400)), (2, ms(400))] {
-        let (took, heard) = timed(receive(&to)).await;
-        assert_eq!((took, heard[0]), (after, number));
+        let (took, received) = timed(receive(&to)).await;
+        assert_eq!((took, received[0]), (after, number));
     }
-    assert!(never(receive(&to)).await);
+    assert!(is_pending_forever(receive(&to)).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_least_of_several_limits_holds_and_healing_ends_it() {
+async fn the_lowest_of_several_limits_applies_until_it_is_healed() {
     let (net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let least = net.throttle("iad-0", "hkg", 100_000);
     let more = net.throttle("iad", "hkg", 500_000);
-    assert_eq!(carry(&mut near, &mut far, 100_000).await, ms(1_000) + ONE_WAY);
+    assert_eq!(carry(&mut client, &mut server, 100_000).await, ms(1_000) + ONE_WAY);
     drop(least);
-    assert_eq!(carry(&mut near, &mut far, 100_000).await, ms(200) + ONE_WAY);
+    assert_eq!(carry(&mut client, &mut server, 100_000).await, ms(200) + ONE_WAY);
     drop(more);
-    assert_eq!(carry(&mut near, &mut far, 100_000).await, ms(100) + ONE_WAY);
+    assert_eq!(carry(&mut client, &mut server, 100_000).await, ms(100) + ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_slow_line_goes_when_it_is_slow_no_longer() {
+async fn queued_messages_are_sent_when_a_bandwidth_limit_ends() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let (from, to) = (socket(&hkg).await, socket(&iad).await);
     let throttle = net.throttle("iad", "hkg", 1_000);
-    write(&mut near, &[7; 100_000]).await;
+    write(&mut client, &[7; 100_000]).await;
     from.send(b"datagram", iad.addr(PORT)).await.expect("sends");
     from.send(&[1; 10_000], iad.addr(PORT)).await.expect("sends");
     from.send(b"waits", iad.addr(PORT)).await.expect("sends");
     sleep(ms(1_000)).await;
     drop(throttle);
-    let (took, _) = timed(read(&mut far, 100_000)).await;
+    let (took, _) = timed(read(&mut server, 100_000)).await;
     assert_eq!(took, ONE_WAY);
     assert_eq!(receive(&to).await, b"datagram");
     assert_eq!(timed(receive(&to)).await, (ms(0), b"waits".to_vec()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_of_a_limited_way_loses_no_stream() {
+async fn a_partition_of_a_path_with_limited_bandwidth_loses_no_stream() {
     let (net, iad, hkg) = limited_to(MEGABYTE);
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let faults = async {
         for _ in 0..5 {
             sleep(ms(150)).await;
@@ -180,34 +182,34 @@ async fn a_partition_of_a_limited_way_loses_no_stream() {
             drop(cut);
         }
     };
-    let (took, ()) = tokio::join!(carry(&mut near, &mut far, MEGABYTE), faults);
+    let (took, ()) = tokio::join!(carry(&mut client, &mut server, MEGABYTE), faults);
     assert!(took > ms(1_250) + ONE_WAY && took < ms(2_500), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn even_a_very_slow_line_moves() {
+async fn a_very_low_bandwidth_makes_progress() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let _throttle = net.throttle("iad", "hkg", 3);
-    write(&mut near, b"abc").await;
-    assert_eq!(timed(read(&mut far, 1)).await.0, ms(334) + ONE_WAY);
-    assert_eq!(timed(read(&mut far, 2)).await.0, ms(666));
+    write(&mut client, b"abc").await;
+    assert_eq!(timed(read(&mut server, 1)).await.0, ms(334) + ONE_WAY);
+    assert_eq!(timed(read(&mut server, 2)).await.0, ms(666));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_of_what_waits_for_a_line_arrives() {
+async fn a_reset_discards_queued_bytes() {
     let (_net, iad, hkg) = limited_to(1_000);
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, &[7; 10_000]).await;
-    near.writer.abort_on_close();
-    drop(near);
-    let (took, _) = timed(far.reader.read_to_end(&mut Vec::new())).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, &[7; 10_000]).await;
+    client.writer.abort_on_close();
+    drop(client);
+    let (took, _) = timed(server.reader.read_to_end(&mut Vec::new())).await;
     assert_eq!(took, ms(50) + ONE_WAY, "right behind the segment that was on the line");
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "a bandwidth of 0 lets nothing through: use `partition` for that")]
-async fn no_bandwidth_at_all_is_refused() {
+async fn a_bandwidth_of_zero_is_refused() {
     let (net, ..) = iad_and_hkg();
     let _throttle = net.throttle("iad", "hkg", 0);
 }

@@ -8,7 +8,7 @@ use crate::support::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(start_paused = true)]
-async fn a_skewed_clock_is_off_and_its_timers_are_not() {
+async fn a_skewed_clock_is_wrong_and_its_timers_are_not() {
     let (net, iad, hkg) = iad_and_hkg();
     let right = net.add_host("lhr-0", "lhr");
     net.skew_ahead("iad-0", ms(5_000));
@@ -21,7 +21,7 @@ async fn a_skewed_clock_is_off_and_its_timers_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drifting_clock_runs_fast_from_that_moment_on_and_its_timers_do_not() {
+async fn a_drifting_clock_runs_fast_and_its_timers_do_not() {
     let (net, iad, hkg) = iad_and_hkg();
     let right = net.add_host("lhr-0", "lhr");
     sleep(HOUR).await;
@@ -73,7 +73,7 @@ async fn a_skew_ends_with_its_guard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drift_ends_with_its_guard_where_it_has_come_to() {
+async fn a_drift_ends_with_its_guard_and_keeps_the_offset() {
     let (net, iad, _hkg) = iad_and_hkg();
     let right = net.add_host("lhr-0", "lhr");
     net.drift("iad-0", 100);
@@ -86,7 +86,7 @@ async fn a_drift_ends_with_its_guard_where_it_has_come_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_can_stand_still() {
+async fn a_clock_can_be_stopped() {
     let (net, iad, _hkg) = iad_and_hkg();
     net.drift("iad-0", -1_000_000);
     let before = iad.now();

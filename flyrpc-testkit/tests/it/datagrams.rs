@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_datagram_takes_one_way_and_says_where_it_is_from() {
+async fn a_datagram_takes_half_a_round_trip_and_has_its_source() {
     let (_net, iad, hkg) = iad_and_hkg();
     let (a, b) = (socket(&iad).await, socket(&hkg).await);
     a.send(b"gossip", hkg.addr(PORT)).await.expect("sends");
@@ -18,7 +18,7 @@ async fn a_datagram_takes_one_way_and_says_where_it_is_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn datagrams_to_nobody_are_no_error_and_too_large_ones_are() {
+async fn datagrams_to_no_socket_are_no_error_and_too_large_ones_are() {
     let (_net, iad, hkg) = iad_and_hkg();
     let a = socket(&iad).await;
     a.send(b"x", hkg.addr(PORT)).await.expect("sends");
@@ -34,13 +34,13 @@ async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     a.send(b"caught on the way", hkg.addr(PORT)).await.expect("sends");
     let cut = net.partition("iad", "hkg");
     a.send(b"lost", hkg.addr(PORT)).await.expect("sends");
-    assert!(never(receive(&b)).await);
+    assert!(is_pending_forever(receive(&b)).await);
     drop(cut);
-    assert!(never(receive(&b)).await);
+    assert!(is_pending_forever(receive(&b)).await);
 
     let hold = net.hold("iad", "hkg");
     a.send(b"held", hkg.addr(PORT)).await.expect("sends");
-    assert!(never(receive(&b)).await);
+    assert!(is_pending_forever(receive(&b)).await);
     drop(hold);
     assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held".to_vec()));
 
@@ -50,7 +50,7 @@ async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     net.release("hkg", "iad");
     assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held again".to_vec()));
     b.send(b"lost", iad.addr(PORT)).await.expect("sends");
-    assert!(never(receive(&a)).await, "a release ends no partition");
+    assert!(is_pending_forever(receive(&a)).await, "a release ends no partition");
     drop(cut);
 }
 
@@ -79,7 +79,7 @@ async fn which_datagrams_are_lost_follows_from_the_seed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_ways_can_lose_datagrams_and_a_fault_loses_some_of_the_rest() {
+async fn all_paths_can_lose_datagrams_and_a_fault_loses_some_of_the_rest() {
     let usual = survivors(1, 0.3, 0.0).await;
     assert_eq!(usual, survivors(1, 0.0, 0.3).await);
     let more = survivors(1, 0.3, 0.5).await;
@@ -87,7 +87,7 @@ async fn all_ways_can_lose_datagrams_and_a_fault_loses_some_of_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_socket_loses_what_comes_next() {
+async fn a_full_socket_drops_further_datagrams() {
     let net = SimNet::builder().socket_buffer(10).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     let (a, b) = (socket(&iad).await, socket(&hkg).await);
@@ -96,5 +96,5 @@ async fn a_full_socket_loses_what_comes_next() {
     }
     assert_eq!(receive(&b).await, [0; 5]);
     assert_eq!(receive(&b).await, [1; 5]);
-    assert!(never(receive(&b)).await);
+    assert!(is_pending_forever(receive(&b)).await);
 }

@@ -29,15 +29,15 @@ fn tick(env: &SimEnv) -> Arc<AtomicU32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_resets_streams_at_their_other_ends_after_one_way() {
+async fn a_crash_resets_the_other_ends_of_streams_after_half_a_round_trip() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut far, b"before").await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut server, b"before").await;
     net.crash("iad-0");
-    assert_eq!(timed(read(&mut near, 6)).await, (ONE_WAY, b"before".to_vec()));
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
-    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
-    assert_eq!(kind(far.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+    assert_eq!(timed(read(&mut client, 6)).await, (ONE_WAY, b"before".to_vec()));
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(client.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(server.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,11 +72,11 @@ async fn a_crash_drops_tasks_without_another_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crashed_host_gives_no_answer_and_a_restarted_one_does() {
+async fn a_crashed_host_gives_no_response_and_a_restarted_one_refuses() {
     let (net, iad, hkg) = iad_and_hkg();
     let old_listener = listen(&iad).await;
     net.crash("iad-0");
-    assert!(never(hkg.connect(iad.addr(PORT))).await);
+    assert!(is_pending_forever(hkg.connect(iad.addr(PORT))).await);
 
     let iad = net.restart("iad-0");
     assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
@@ -86,7 +86,7 @@ async fn a_crashed_host_gives_no_answer_and_a_restarted_one_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_before_an_attempt_arrives_leaves_it_without_an_answer() {
+async fn a_connect_that_arrives_after_a_crash_gets_no_response() {
     let (net, iad, hkg) = iad_and_hkg();
     let _listener = listen(&iad).await;
     let attempt = hkg.connect(iad.addr(PORT));
@@ -94,12 +94,12 @@ async fn a_crash_before_an_attempt_arrives_leaves_it_without_an_answer() {
         sleep(ms(50)).await;
         net.crash("iad-0");
     };
-    let (unanswered, ()) = tokio::join!(never(attempt), crash);
+    let (unanswered, ()) = tokio::join!(is_pending_forever(attempt), crash);
     assert!(unanswered);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_in_the_midst_of_opening_resets() {
+async fn a_crash_during_the_handshake_resets_the_connection() {
     let (net, iad, hkg) = iad_and_hkg();
     let _listener = listen(&iad).await;
     let crash = async {
@@ -107,19 +107,19 @@ async fn a_crash_in_the_midst_of_opening_resets() {
         net.crash("iad-0");
     };
     let (connected, ()) = tokio::join!(hkg.connect(iad.addr(PORT)), crash);
-    let mut near = connected.expect("the kernel had answered");
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    let mut client = connected.expect("the kernel had answered");
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_host_gets_no_polls_and_its_kernel_buffers() {
+async fn a_frozen_host_is_not_polled_and_its_kernel_buffers() {
     let (net, iad, hkg) = iad_and_hkg();
     let mut listener = listen(&iad).await;
     let server = iad.clone();
     iad.spawn(Box::pin(async move {
         let (mut stream, _) = listener.accept().await.expect("accepts");
-        let heard = read(&mut stream, 4).await;
-        stream.writer.write_all(&heard).await.expect("writes");
+        let received = read(&mut stream, 4).await;
+        stream.writer.write_all(&received).await.expect("writes");
         // The stream stays open until the host goes.
         std::future::pending::<()>().await;
         drop(server);
@@ -129,33 +129,36 @@ async fn a_frozen_host_gets_no_polls_and_its_kernel_buffers() {
     sleep(ms(10)).await;
     assert_eq!(ticks.load(SeqCst), 0);
 
-    let (took, near) = timed(hkg.connect(iad.addr(PORT))).await;
-    let mut near = near.expect("the kernel answers");
+    let (took, client) = timed(hkg.connect(iad.addr(PORT))).await;
+    let mut client = client.expect("the kernel answers");
     assert_eq!(took, ms(202));
-    write(&mut near, b"ping").await;
-    assert!(never(near.reader.read_u8()).await);
+    write(&mut client, b"ping").await;
+    assert!(is_pending_forever(client.reader.read_u8()).await);
 
     net.resume("iad-0");
-    assert_eq!(timed(read(&mut near, 4)).await, (ONE_WAY, b"ping".to_vec()));
+    assert_eq!(timed(read(&mut client, 4)).await, (ONE_WAY, b"ping".to_vec()));
     let resumed = ticks.load(SeqCst);
     assert!(resumed > 0 && resumed < 200, "{resumed} ticks: time that was frozen is not made up");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_to_a_frozen_host_stalls_once_the_buffers_are_full() {
+async fn a_writer_to_a_frozen_host_waits_once_the_buffers_are_full() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let frozen = net.frozen("iad-0");
     iad.spawn(Box::pin(async move {
-        assert_eq!(read(&mut far, 3_000).await.len(), 3_000);
-        write(&mut far, b"all").await;
+        assert_eq!(read(&mut server, 3_000).await.len(), 3_000);
+        write(&mut server, b"all").await;
     }));
-    write(&mut near, &[1; 2_000]).await;
-    assert!(never(near.writer.write_all(&[1; 1])).await, "2,000 bytes fill both buffers");
+    write(&mut client, &[1; 2_000]).await;
+    assert!(
+        is_pending_forever(client.writer.write_all(&[1; 1])).await,
+        "2,000 bytes fill both buffers"
+    );
     drop(frozen);
-    write(&mut near, &[1; 1_000]).await;
-    assert_eq!(read(&mut near, 3).await, b"all");
+    write(&mut client, &[1; 1_000]).await;
+    assert_eq!(read(&mut client, 3).await, b"all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,13 +166,13 @@ async fn faults_act_on_many_threads_too() {
     let net = SimNet::builder().rtt("iad", "hkg", ms(10)).socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
-    let (mut near, mut far, listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, listener) = connected(&hkg, &iad).await;
 
     let cut = net.partition("iad", "hkg");
-    write(&mut near, b"stalls").await;
-    assert!(timeout(ms(100), far.reader.read_u8()).await.is_err());
+    write(&mut client, b"stalls").await;
+    assert!(timeout(ms(100), server.reader.read_u8()).await.is_err());
     drop(cut);
-    assert_eq!(read(&mut far, 6).await, b"stalls");
+    assert_eq!(read(&mut server, 6).await, b"stalls");
 
     let ticks = tick(&iad);
     let frozen = net.frozen("iad-0");
@@ -179,26 +182,26 @@ async fn faults_act_on_many_threads_too() {
     assert_eq!(ticks.load(SeqCst), before);
     drop(frozen);
 
-    far.writer.shutdown().await.expect("shuts down");
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::UnexpectedEof);
+    server.writer.shutdown().await.expect("shuts down");
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::UnexpectedEof);
     let mut other = hkg.connect(iad.addr(PORT)).await.expect("connects");
     net.crash("iad-0");
     assert_eq!(kind(other.reader.read_u8().await), ErrorKind::ConnectionReset);
     drop(listener);
     let attempt = hkg.connect(iad.addr(PORT));
-    assert!(timeout(ms(100), attempt).await.is_err(), "nobody answers");
+    assert!(timeout(ms(100), attempt).await.is_err(), "no host responds");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_frozen_host_can_crash() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, _far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, _far, _listener) = connected(&hkg, &iad).await;
     let ticks = tick(&iad);
     net.freeze("iad-0");
     sleep(ms(10)).await;
     net.crash("iad-0");
     net.resume("iad-0");
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::ConnectionReset);
     assert_eq!(ticks.load(SeqCst), 0);
 }
 
@@ -250,7 +253,7 @@ async fn a_freeze_ends_with_its_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn random_numbers_follow_from_seed_host_and_boot() {
+async fn random_numbers_depend_on_seed_host_and_boot() {
     let draw = |seed| {
         let net = SimNet::builder().seed(seed).build();
         let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
@@ -264,7 +267,7 @@ async fn random_numbers_follow_from_seed_host_and_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_resolve_to_what_was_set_and_hosts_to_their_addresses() {
+async fn names_resolve_to_the_addresses_that_were_set_and_hosts_to_their_own() {
     let (net, iad, hkg) = iad_and_hkg();
     net.set_name("app.internal", [iad.ip(), hkg.ip()]);
     let resolved = iad.resolve("app.internal:80").await.expect("is set");
@@ -279,7 +282,7 @@ async fn names_resolve_to_what_was_set_and_hosts_to_their_addresses() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "set it with `.rtt(\"iad\", \"lab\", …)`")]
-async fn a_region_of_unknown_distance_is_refused_with_advice() {
+async fn a_region_with_an_unknown_round_trip_is_refused_with_advice() {
     let net = SimNet::builder().build();
     net.add_host("iad-0", "iad");
     net.add_host("lab-0", "lab");
@@ -287,7 +290,7 @@ async fn a_region_of_unknown_distance_is_refused_with_advice() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "there is a host `iad-0` already")]
-async fn a_name_is_given_once() {
+async fn a_host_name_is_unique() {
     let (net, ..) = iad_and_hkg();
     net.add_host("iad-0", "hkg");
 }

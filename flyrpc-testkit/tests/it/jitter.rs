@@ -23,7 +23,7 @@ async fn arrivals(net: SimNetBuilder, jitter: u64) -> Vec<(u8, u128)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_adds_up_to_so_much_and_datagrams_overtake_each_other() {
+async fn jitter_stays_within_its_bound_and_datagrams_overtake_each_other() {
     let arrivals = arrivals(SimNet::builder(), 30).await;
     assert!(arrivals.iter().all(|(_, at)| (101..=131).contains(at)), "{arrivals:?}");
     assert!((arrivals[0].1, arrivals[99].1) == (101, 131), "both bounds are reached");
@@ -31,7 +31,7 @@ async fn jitter_adds_up_to_so_much_and_datagrams_overtake_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_follows_from_the_seed_and_adds_to_what_all_ways_have() {
+async fn jitter_follows_from_the_seed_and_adds_to_that_of_all_paths() {
     let seed = |seed| SimNet::builder().seed(seed);
     let first = arrivals(seed(1), 30).await;
     assert_eq!(first, arrivals(seed(1), 30).await);
@@ -49,20 +49,20 @@ async fn no_jitter_leaves_delays_exact() {
 #[tokio::test(start_paused = true)]
 async fn streams_keep_their_order_under_jitter() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let jitter = net.jitter("iad", "hkg", ms(40));
     for byte in 0..200 {
-        write(&mut near, &[byte]).await;
+        write(&mut client, &[byte]).await;
         sleep(ms(1)).await;
     }
     drop(jitter);
-    write(&mut near, &[200]).await;
-    let heard = read(&mut far, 201).await;
-    assert!(heard.is_sorted(), "{heard:?}");
+    write(&mut client, &[200]).await;
+    let received = read(&mut server, 201).await;
+    assert!(received.is_sorted(), "{received:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_leaves_a_host_itself_and_what_programs_draw_alone() {
+async fn jitter_affects_neither_loopback_nor_the_random_numbers_of_programs() {
     let net = SimNet::builder().seed(3).jitter(ms(500)).build();
     let iad = net.add_host("iad-0", "iad");
     let _listener = listen(&iad).await;
@@ -71,9 +71,9 @@ async fn jitter_leaves_a_host_itself_and_what_programs_draw_alone() {
     let draws = |jitter| async move {
         let net = SimNet::builder().seed(3).jitter(jitter).build();
         let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-        let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-        write(&mut near, b"x").await;
-        read(&mut far, 1).await;
+        let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+        write(&mut client, b"x").await;
+        read(&mut server, 1).await;
         (iad.random(), hkg.random())
     };
     assert_eq!(draws(ms(0)).await, draws(ms(30)).await);

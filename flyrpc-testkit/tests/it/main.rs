@@ -1,14 +1,14 @@
-//! The simulated network as programs and tests see it, in virtual time.
+//! The simulated network and clusters on it, as users of the testkit see them.
 
 mod bandwidth;
+mod checks;
 mod clocks;
 mod cluster;
 mod datagrams;
+mod env_contract;
 mod hosts;
 mod jitter;
-mod misuse;
 mod partitions;
 mod repeatability;
 mod streams;
-mod suite;
 mod support;

@@ -9,36 +9,37 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn a_partition_stalls_streams_until_it_heals() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let cut = net.partition("iad", "hkg");
-    write(&mut near, b"first").await;
-    write(&mut far, b"second").await;
-    assert!(never(far.reader.read_u8()).await);
-    assert!(never(near.reader.read_u8()).await);
+    write(&mut client, b"first").await;
+    write(&mut server, b"second").await;
+    assert!(is_pending_forever(server.reader.read_u8()).await);
+    assert!(is_pending_forever(client.reader.read_u8()).await);
     drop(cut);
-    let (took, heard) = timed(async { (read(&mut far, 5).await, read(&mut near, 6).await) }).await;
-    assert_eq!(heard, (b"first".to_vec(), b"second".to_vec()));
+    let (took, received) =
+        timed(async { (read(&mut server, 5).await, read(&mut client, 6).await) }).await;
+    assert_eq!(received, (b"first".to_vec(), b"second".to_vec()));
     assert_eq!(took, ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_would_arrive_during_a_partition_sets_out_again_after_it() {
+async fn messages_that_would_arrive_during_a_partition_are_sent_again_after_it() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"early").await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"early").await;
     sleep(ms(50)).await;
     let cut = net.partition("iad-0", "hkg");
-    write(&mut near, b" late").await;
+    write(&mut client, b" late").await;
     sleep(ms(100)).await;
     drop(cut);
-    let (took, heard) = timed(read(&mut far, 10)).await;
-    assert_eq!((took, heard), (ONE_WAY, b"early late".to_vec()));
+    let (took, received) = timed(read(&mut server, 10)).await;
+    assert_eq!((took, received), (ONE_WAY, b"early late".to_vec()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn order_outlasts_partitions_holds_and_slow_ways() {
+async fn streams_keep_their_order_through_partitions_holds_and_delays() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     for round in 0..24 {
         let fault = match round % 4 {
             0 => net.partition("iad", "hkg"),
@@ -47,44 +48,44 @@ async fn order_outlasts_partitions_holds_and_slow_ways() {
             _ => net.partition_one_way("hkg", "iad"),
         };
         for step in 0..5 {
-            write(&mut near, &[5 * round + step]).await;
+            write(&mut client, &[5 * round + step]).await;
             sleep(ms(20)).await;
         }
         drop(fault);
         sleep(ms(7)).await;
     }
-    let heard = read(&mut far, 120).await;
-    assert_eq!(heard, (0..120).collect::<Vec<u8>>());
+    let received = read(&mut server, 120).await;
+    assert_eq!(received, (0..120).collect::<Vec<u8>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_heals_in_time_delays_nothing_in_flight() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"x").await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"x").await;
     drop(net.partition("iad", "hkg"));
-    assert_eq!(timed(read(&mut far, 1)).await.0, ONE_WAY);
+    assert_eq!(timed(read(&mut server, 1)).await.0, ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_one_way_partition_leaves_the_way_back_open() {
+async fn a_one_way_partition_leaves_the_other_direction_open() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let _cut = net.partition_one_way("hkg", "iad");
-    write(&mut near, b"lost for now").await;
-    write(&mut far, b"heard").await;
-    assert_eq!(timed(read(&mut near, 5)).await, (ONE_WAY, b"heard".to_vec()));
-    assert!(never(far.reader.read_u8()).await);
+    write(&mut client, b"lost for now").await;
+    write(&mut server, b"heard").await;
+    assert_eq!(timed(read(&mut client, 5)).await, (ONE_WAY, b"heard".to_vec()));
+    assert!(is_pending_forever(server.reader.read_u8()).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_across_a_partition_gets_no_answer_until_it_heals() {
+async fn connecting_across_a_partition_gets_no_response_until_it_heals() {
     let (net, iad, hkg) = iad_and_hkg();
     let _listener = listen(&iad).await;
     let cut = net.partition("iad", "hkg");
     let attempt = hkg.connect(iad.addr(PORT));
     tokio::pin!(attempt);
-    assert!(never(&mut attempt).await);
+    assert!(is_pending_forever(&mut attempt).await);
     drop(cut);
     let (took, connected) = timed(attempt).await;
     connected.expect("connects");
@@ -92,58 +93,58 @@ async fn connecting_across_a_partition_gets_no_answer_until_it_heals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_across_a_partition_discards_what_the_partition_kept() {
+async fn an_abort_during_a_partition_discards_unsent_bytes() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let cut = net.partition("iad", "hkg");
-    write(&mut near, b"a request that is given up").await;
-    near.writer.abort_on_close();
-    drop(near);
+    write(&mut client, b"a request that is given up").await;
+    client.writer.abort_on_close();
+    drop(client);
     sleep(ms(1_000)).await;
     drop(cut);
-    let (took, reset) = timed(far.reader.read_u8()).await;
+    let (took, reset) = timed(server.reader.read_u8()).await;
     assert_eq!((took, kind(reset)), (ONE_WAY, ErrorKind::ConnectionReset));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_partition_lasts_until_healed() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     net.partition("iad", "hkg").keep();
-    write(&mut near, b"x").await;
-    assert!(never(far.reader.read_u8()).await);
+    write(&mut client, b"x").await;
+    assert!(is_pending_forever(server.reader.read_u8()).await);
     net.heal("hkg", "iad");
-    assert_eq!(timed(read(&mut far, 1)).await.0, ONE_WAY);
+    assert_eq!(timed(read(&mut server, 1)).await.0, ONE_WAY);
 
     net.partition("iad", "hkg").keep();
     net.partition("iad-0", "hkg-0").keep();
     net.heal_all();
-    write(&mut near, b"x").await;
-    assert_eq!(timed(read(&mut far, 1)).await.0, ONE_WAY);
+    write(&mut client, b"x").await;
+    assert_eq!(timed(read(&mut server, 1)).await.0, ONE_WAY);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_of_one_host_leaves_its_region_connected() {
     let net = SimNet::builder().build();
     let [a, b, c] = ["iad-0", "iad-1", "iad-2"].map(|name| net.add_host(name, "iad"));
-    let (mut near, mut far, listener) = connected(&a, &b).await;
+    let (mut client, mut server, listener) = connected(&a, &b).await;
     let _cut = net.partition("iad-2", "iad");
-    write(&mut near, b"x").await;
-    read(&mut far, 1).await;
-    assert!(never(c.connect(b.addr(PORT))).await);
+    write(&mut client, b"x").await;
+    read(&mut server, 1).await;
+    assert!(is_pending_forever(c.connect(b.addr(PORT))).await);
     drop(listener);
     let _own = listen(&c).await;
     c.connect(c.addr(PORT)).await.expect("a host always reaches itself");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_way_adds_to_each_direction_and_keeps_the_order_when_it_recovers() {
+async fn a_slow_path_adds_to_each_direction_and_keeps_the_order_when_it_recovers() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let slow = net.slow("iad", "hkg", ms(400));
-    write(&mut near, b"slow").await;
+    write(&mut client, b"slow").await;
     drop(slow);
-    write(&mut near, b"fast").await;
-    let (took, heard) = timed(read(&mut far, 8)).await;
-    assert_eq!((took, heard), (ms(400) + ONE_WAY, b"slowfast".to_vec()));
+    write(&mut client, b"fast").await;
+    let (took, received) = timed(read(&mut server, 8)).await;
+    assert_eq!((took, received), (ms(400) + ONE_WAY, b"slowfast".to_vec()));
 }

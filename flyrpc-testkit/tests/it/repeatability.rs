@@ -1,4 +1,4 @@
-//! Equal seeds give equal runs: a crowd of hosts that talk at random, under faults.
+//! Equal seeds give equal runs: many hosts that communicate at random, under faults.
 
 use std::{
     fmt::Write,
@@ -18,53 +18,53 @@ use crate::support::*;
 const REGIONS: [&str; 5] = ["iad", "hkg", "fra", "ams", "syd"];
 
 #[derive(Clone)]
-struct Trace {
+struct EventLog {
     start: Instant,
     text: Arc<Mutex<String>>,
 }
 
-impl Trace {
-    fn note(&self, env: &SimEnv, what: impl std::fmt::Debug) {
-        let mut text = self.text.lock().expect("nobody panics with it");
+impl EventLog {
+    fn record(&self, env: &SimEnv, what: impl std::fmt::Debug) {
+        let mut text = self.text.lock().expect("no panic under the lock");
         let at = self.start.elapsed().as_millis();
         writeln!(text, "{at} {} {what:?}", env.name()).expect("strings take all");
     }
 }
 
-async fn echo(env: SimEnv, trace: Trace, mut stream: BoxStream) {
+async fn echo(env: SimEnv, log: EventLog, mut stream: BoxStream) {
     while let Ok(byte) = stream.reader.read_u8().await {
-        trace.note(&env, ("echoes", byte));
+        log.record(&env, ("echoes", byte));
         if stream.writer.write_all(&[byte]).await.is_err() {
             return;
         }
     }
 }
 
-async fn serve(env: SimEnv, trace: Trace) {
+async fn serve(env: SimEnv, log: EventLog) {
     let mut listener = listen(&env).await;
     while let Ok((stream, from)) = listener.accept().await {
-        trace.note(&env, ("accepts", from));
-        env.spawn(Box::pin(echo(env.clone(), trace.clone(), stream)));
+        log.record(&env, ("accepts", from));
+        env.spawn(Box::pin(echo(env.clone(), log.clone(), stream)));
     }
 }
 
-async fn talk(env: SimEnv, trace: Trace, others: Vec<SimEnv>) {
+async fn talk(env: SimEnv, log: EventLog, others: Vec<SimEnv>) {
     loop {
         sleep(Duration::from_millis(env.random() % 300)).await;
         let other = &others[env.random() as usize % others.len()];
         match env.connect(other.addr(PORT)).await {
             Ok(mut stream) => {
                 let sent = stream.writer.write_all(&[env.random() as u8]).await;
-                trace.note(&env, (other.name(), sent.map_err(|error| error.kind())));
-                let heard = stream.reader.read_u8().await;
-                trace.note(&env, heard.map_err(|error| error.kind()));
+                log.record(&env, (other.name(), sent.map_err(|error| error.kind())));
+                let received = stream.reader.read_u8().await;
+                log.record(&env, received.map_err(|error| error.kind()));
             }
-            Err(error) => trace.note(&env, error.kind()),
+            Err(error) => log.record(&env, error.kind()),
         }
     }
 }
 
-async fn gossip(env: SimEnv, trace: Trace, others: Vec<SimEnv>) {
+async fn gossip(env: SimEnv, log: EventLog, others: Vec<SimEnv>) {
     let socket = env.datagram(any(PORT)).await.expect("the port is free");
     let (sender, from) = (Arc::clone(&socket), env.clone());
     env.spawn(Box::pin(async move {
@@ -76,24 +76,24 @@ async fn gossip(env: SimEnv, trace: Trace, others: Vec<SimEnv>) {
     }));
     let mut data = [0; 8];
     while let Ok((_, from)) = socket.receive(&mut data).await {
-        trace.note(&env, (from, data));
+        log.record(&env, (from, data));
     }
 }
 
-/// Each run has a runtime of its own: its clock, and its order of tasks, start afresh.
+/// Each run has its own runtime, and with it a new clock and a new order of tasks.
 fn run(seed: u64) -> String {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let net = SimNet::builder().seed(seed).build();
-        let trace = Trace { start: Instant::now(), text: Arc::default() };
+        let log = EventLog { start: Instant::now(), text: Arc::default() };
         let envs: Vec<SimEnv> = (0..15)
             .map(|n| net.add_host(format!("{}-{}", REGIONS[n % 5], n / 5), REGIONS[n % 5]))
             .collect();
         for env in &envs {
-            env.spawn(Box::pin(serve(env.clone(), trace.clone())));
-            env.spawn(Box::pin(talk(env.clone(), trace.clone(), envs.clone())));
-            env.spawn(Box::pin(gossip(env.clone(), trace.clone(), envs.clone())));
+            env.spawn(Box::pin(serve(env.clone(), log.clone())));
+            env.spawn(Box::pin(talk(env.clone(), log.clone(), envs.clone())));
+            env.spawn(Box::pin(gossip(env.clone(), log.clone(), envs.clone())));
         }
         net.lose("iad", "fra", 0.2).keep();
         net.jitter("ams", "hkg", ms(40)).keep();
@@ -107,7 +107,7 @@ fn run(seed: u64) -> String {
         sleep(ms(2_000)).await;
         drop(cut);
         sleep(ms(2_000)).await;
-        trace.text.lock().expect("nobody panics with it").clone()
+        log.text.lock().expect("no panic under the lock").clone()
     })
 }
 

@@ -12,19 +12,19 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn a_ping_pong_takes_exactly_the_round_trip() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let (took, ()) = timed(async {
-        write(&mut near, b"ping").await;
-        assert_eq!(read(&mut far, 4).await, b"ping");
-        write(&mut far, b"pong").await;
-        assert_eq!(read(&mut near, 4).await, b"pong");
+        write(&mut client, b"ping").await;
+        assert_eq!(read(&mut server, 4).await, b"ping");
+        write(&mut server, b"pong").await;
+        assert_eq!(read(&mut client, 4).await, b"pong");
     })
     .await;
     assert_eq!(took, ms(202));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_odd_round_trip_is_kept_whoever_begins() {
+async fn an_odd_round_trip_is_exact_in_both_directions() {
     let net = SimNet::builder().rtt("iad", "lab", ms(7)).build();
     let (iad, lab) = (net.add_host("iad-0", "iad"), net.add_host("lab-0", "lab"));
     let (mut a, mut b, _listener) = connected(&iad, &lab).await;
@@ -42,7 +42,7 @@ async fn an_odd_round_trip_is_kept_whoever_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hosts_of_a_region_are_a_millisecond_apart_and_a_host_is_none_from_itself() {
+async fn the_round_trip_is_a_millisecond_within_a_region_and_zero_within_a_host() {
     let net = SimNet::builder().build();
     let (a, b) = (net.add_host("iad-0", "iad"), net.add_host("iad-1", "iad"));
     let _listeners = (listen(&a).await, listen(&b).await);
@@ -53,19 +53,19 @@ async fn hosts_of_a_region_are_a_millisecond_apart_and_a_host_is_none_from_itsel
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_takes_a_round_trip_and_tells_the_listener_who_it_is() {
+async fn connecting_takes_a_round_trip_and_the_listener_sees_the_source() {
     let (_net, iad, hkg) = iad_and_hkg();
     let mut listener = listen(&iad).await;
     let (took, stream) = timed(hkg.connect(iad.addr(PORT))).await;
     let _stream = stream.expect("connects");
     assert_eq!(took, ms(202));
     let (took, accepted) = timed(listener.accept()).await;
-    assert_eq!(took, ONE_WAY, "the confirmation is still on its way");
+    assert_eq!(took, ONE_WAY, "the acknowledgement is still in flight");
     assert_eq!(accepted.expect("accepts").1.ip(), hkg.ip());
 }
 
 #[tokio::test(start_paused = true)]
-async fn connecting_where_nobody_listens_is_refused_after_a_round_trip() {
+async fn connecting_to_a_closed_port_is_refused_after_a_round_trip() {
     let (_net, iad, hkg) = iad_and_hkg();
     let (took, refused) = timed(hkg.connect(iad.addr(PORT))).await;
     assert_eq!(took, ms(202));
@@ -80,56 +80,56 @@ async fn a_listener_at_the_loopback_address_is_not_reached_from_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_of_no_host_is_unreachable() {
+async fn an_unknown_address_is_unreachable() {
     let (_net, iad, _hkg) = iad_and_hkg();
     let nowhere = ([10, 9, 9, 9], PORT).into();
     assert_eq!(kind(iad.connect(nowhere).await), ErrorKind::HostUnreachable);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_writes_in_flight_arrive_one_way_after_they_were_written() {
+async fn a_thousand_writes_in_flight_each_take_half_a_round_trip() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let (took, ()) = timed(async {
         for number in 0..1_000_u32 {
-            write(&mut near, &number.to_be_bytes()).await;
+            write(&mut client, &number.to_be_bytes()).await;
         }
         for number in 0..1_000_u32 {
-            assert_eq!(read(&mut far, 4).await, number.to_be_bytes());
+            assert_eq!(read(&mut server, 4).await, number.to_be_bytes());
         }
     })
     .await;
     assert_eq!(took, ONE_WAY);
 
-    // Spread over more than a round trip, each still takes one way.
+    // Over more than a round trip, each still takes half a round trip.
     let writer = tokio::spawn(async move {
         for _ in 0..500 {
-            write(&mut near, b"x").await;
+            write(&mut client, b"x").await;
             sleep(ms(1)).await;
         }
-        near
+        client
     });
-    let (took, _) = timed(read(&mut far, 500)).await;
+    let (took, _) = timed(read(&mut server, 500)).await;
     assert_eq!(took, ms(499) + ONE_WAY);
     writer.await.expect("writes");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_requests_in_flight_are_answered_after_one_round_trip() {
+async fn a_thousand_requests_in_flight_take_one_round_trip() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     iad.spawn(Box::pin(async move {
         for number in 0..1_000_u32 {
-            assert_eq!(read(&mut far, 4).await, number.to_be_bytes());
-            write(&mut far, &number.to_be_bytes()).await;
+            assert_eq!(read(&mut server, 4).await, number.to_be_bytes());
+            write(&mut server, &number.to_be_bytes()).await;
         }
     }));
     let (took, ()) = timed(async {
         for number in 0..1_000_u32 {
-            write(&mut near, &number.to_be_bytes()).await;
+            write(&mut client, &number.to_be_bytes()).await;
         }
         for number in 0..1_000_u32 {
-            assert_eq!(read(&mut near, 4).await, number.to_be_bytes());
+            assert_eq!(read(&mut client, 4).await, number.to_be_bytes());
         }
     })
     .await;
@@ -140,132 +140,135 @@ async fn a_thousand_requests_in_flight_are_answered_after_one_round_trip() {
 async fn a_writer_waits_when_the_buffers_are_full_until_the_reader_drains_them() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, &[1; 2_000]).await;
-    assert!(never(near.writer.write_all(&[2; 1])).await, "2,000 bytes fill both buffers");
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, &[1; 2_000]).await;
+    assert!(
+        is_pending_forever(client.writer.write_all(&[2; 1])).await,
+        "2,000 bytes fill both buffers"
+    );
 
-    assert_eq!(read(&mut far, 400).await, [1; 400]);
-    write(&mut near, &[2; 400]).await;
-    assert!(never(near.writer.write_all(&[3; 1])).await);
+    assert_eq!(read(&mut server, 400).await, [1; 400]);
+    write(&mut client, &[2; 400]).await;
+    assert!(is_pending_forever(client.writer.write_all(&[3; 1])).await);
 
-    let (took, rest) = timed(read(&mut far, 2_000)).await;
+    let (took, rest) = timed(read(&mut server, 2_000)).await;
     assert_eq!(rest, [[1; 1_600].as_slice(), [2; 400].as_slice()].concat());
     assert_eq!(took, ONE_WAY, "what waited in the sender sets out when there is room");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_direction_can_end_while_the_other_goes_on() {
+async fn one_direction_can_end_while_the_other_stays_open() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"last words").await;
-    near.writer.shutdown().await.expect("shuts down");
-    assert_eq!(kind(near.writer.write_all(b"more").await), ErrorKind::BrokenPipe);
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"last words").await;
+    client.writer.shutdown().await.expect("shuts down");
+    assert_eq!(kind(client.writer.write_all(b"more").await), ErrorKind::BrokenPipe);
 
-    let mut heard = Vec::new();
-    let (took, read_to_end) = timed(far.reader.read_to_end(&mut heard)).await;
+    let mut received = Vec::new();
+    let (took, read_to_end) = timed(server.reader.read_to_end(&mut received)).await;
     read_to_end.expect("ends");
-    assert_eq!((took, heard.as_slice()), (ONE_WAY, b"last words".as_slice()));
+    assert_eq!((took, received.as_slice()), (ONE_WAY, b"last words".as_slice()));
 
-    write(&mut far, b"reply").await;
-    assert_eq!(read(&mut near, 5).await, b"reply");
+    write(&mut server, b"reply").await;
+    assert_eq!(read(&mut client, 5).await, b"reply");
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_delivers_what_was_written() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"bye").await;
-    drop(near);
-    let mut heard = Vec::new();
-    far.reader.read_to_end(&mut heard).await.expect("ends");
-    assert_eq!(heard, b"bye");
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"bye").await;
+    drop(client);
+    let mut received = Vec::new();
+    server.reader.read_to_end(&mut received).await.expect("ends");
+    assert_eq!(received, b"bye");
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_with_unread_data_ends_the_stream_and_then_resets_it() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"unread").await;
+    let (mut client, server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"unread").await;
     sleep(ONE_WAY).await;
-    drop(far);
-    let (took, end) = timed(near.reader.read_u8()).await;
+    drop(server);
+    let (took, end) = timed(client.reader.read_u8()).await;
     assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::UnexpectedEof));
-    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
+    assert_eq!(kind(client.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_with_unread_data_discards_what_was_not_sent() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, b"unread").await;
-    write(&mut far, &[1; 1_500]).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, b"unread").await;
+    write(&mut server, &[1; 1_500]).await;
     sleep(ONE_WAY).await;
-    drop(far);
-    let mut heard = Vec::new();
-    assert_eq!(kind(near.reader.read_to_end(&mut heard).await), ErrorKind::ConnectionReset);
-    assert_eq!(heard, [1; 1_000]);
+    drop(server);
+    let mut received = Vec::new();
+    assert_eq!(kind(client.reader.read_to_end(&mut received).await), ErrorKind::ConnectionReset);
+    assert_eq!(received, [1; 1_000]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn writing_to_a_closed_end_is_answered_with_a_reset() {
+async fn writing_to_a_closed_endpoint_is_answered_with_a_reset() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, far, _listener) = connected(&hkg, &iad).await;
-    drop(far);
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::UnexpectedEof);
-    write(&mut near, b"anybody?").await;
+    let (mut client, server, _listener) = connected(&hkg, &iad).await;
+    drop(server);
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::UnexpectedEof);
+    write(&mut client, b"anybody?").await;
     sleep(ms(202)).await;
-    assert_eq!(kind(near.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
+    assert_eq!(kind(client.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test(start_paused = true)]
 async fn aborting_resets_the_other_end_and_discards_what_was_not_sent() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    write(&mut near, &[1; 1_500]).await;
-    near.writer.abort_on_close();
-    drop(near);
-    let mut heard = Vec::new();
-    let (took, end) = timed(far.reader.read_to_end(&mut heard)).await;
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    write(&mut client, &[1; 1_500]).await;
+    client.writer.abort_on_close();
+    drop(client);
+    let mut received = Vec::new();
+    let (took, end) = timed(server.reader.read_to_end(&mut received)).await;
     assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::ConnectionReset));
-    assert_eq!(heard, [1; 1_000], "the reader gets what was in flight, and no more");
-    assert_eq!(kind(far.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
+    assert_eq!(received, [1; 1_000], "the reader gets what was in flight, and no more");
+    assert_eq!(kind(server.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_abort_takes_place_when_both_halves_are_dropped() {
     let (_net, iad, hkg) = iad_and_hkg();
-    let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-    near.writer.abort_on_close();
-    drop(near.writer);
-    assert!(never(far.reader.read_u8()).await);
-    drop(near.reader);
-    assert_eq!(kind(far.reader.read_u8().await), ErrorKind::ConnectionReset);
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    client.writer.abort_on_close();
+    drop(client.writer);
+    assert!(is_pending_forever(server.reader.read_u8()).await);
+    drop(client.reader);
+    assert_eq!(kind(server.reader.read_u8().await), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listener_turns_away_who_was_not_accepted() {
+async fn a_closed_listener_resets_connections_that_were_not_accepted() {
     let (_net, iad, hkg) = iad_and_hkg();
     let listener = listen(&iad).await;
-    let mut near = hkg.connect(iad.addr(PORT)).await.expect("connects");
+    let mut client = hkg.connect(iad.addr(PORT)).await.expect("connects");
     sleep(ONE_WAY).await;
     drop(listener);
-    assert_eq!(kind(near.reader.read_u8().await), ErrorKind::ConnectionReset);
+    assert_eq!(kind(client.reader.read_u8().await), ErrorKind::ConnectionReset);
     let _again = listen(&iad).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_given_up_is_reset_at_its_listener() {
+async fn an_abandoned_connect_is_never_accepted() {
     let (_net, iad, hkg) = iad_and_hkg();
     let mut listener = listen(&iad).await;
     let attempt = hkg.connect(iad.addr(PORT));
     assert!(tokio::time::timeout(ms(150), attempt).await.is_err());
-    assert!(never(listener.accept()).await, "the confirmation never came");
+    assert!(is_pending_forever(listener.accept()).await, "the confirmation never came");
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_accept_loses_no_connection() {
+async fn dropping_an_accept_loses_no_connection() {
     let (_net, iad, hkg) = iad_and_hkg();
     let mut listener = listen(&iad).await;
     assert!(tokio::time::timeout(ms(1), listener.accept()).await.is_err());
@@ -275,7 +278,7 @@ async fn dropping_accept_loses_no_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ports_are_taken_once_and_zero_takes_a_free_one() {
+async fn a_port_is_bound_once_and_port_zero_binds_a_free_one() {
     let (_net, iad, _hkg) = iad_and_hkg();
     let listener = listen(&iad).await;
     assert_eq!(listener.local_addr().expect("is bound"), any(PORT));
@@ -294,19 +297,19 @@ async fn streams_also_work_on_many_threads() {
     let net = SimNet::builder().build();
     let hosts: Vec<_> = (0..6).map(|n| net.add_host(format!("iad-{n}"), "iad")).collect();
     let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
-    for (far, near) in hosts.iter().zip(hosts.iter().cycle().skip(1)) {
-        let (mut near, mut far, _listener) = connected(near, far).await;
+    for (server, client) in hosts.iter().zip(hosts.iter().cycle().skip(1)) {
+        let (mut client, mut server, _listener) = connected(client, server).await;
         hosts[1].spawn(Box::pin(async move {
             let mut byte = [0];
-            while far.reader.read_exact(&mut byte).await.is_ok() {
-                write(&mut far, &byte).await;
+            while server.reader.read_exact(&mut byte).await.is_ok() {
+                write(&mut server, &byte).await;
             }
         }));
         let done = done.clone();
         hosts[2].spawn(Box::pin(async move {
             for byte in 0..100 {
-                write(&mut near, &[byte]).await;
-                assert_eq!(read(&mut near, 1).await, [byte]);
+                write(&mut client, &[byte]).await;
+                assert_eq!(read(&mut client, 1).await, [byte]);
             }
             done.send(()).expect("is awaited");
         }));
@@ -327,9 +330,9 @@ async fn streams_also_work_in_real_time() {
     let net = SimNet::builder().rtt("iad", "hkg", ms(4)).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     let (took, ()) = timed(async {
-        let (mut near, mut far, _listener) = connected(&hkg, &iad).await;
-        write(&mut near, b"ping").await;
-        assert_eq!(read(&mut far, 4).await, b"ping");
+        let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+        write(&mut client, b"ping").await;
+        assert_eq!(read(&mut server, 4).await, b"ping");
     })
     .await;
     assert!(took >= ms(8), "{took:?}");

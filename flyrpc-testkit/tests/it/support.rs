@@ -1,4 +1,4 @@
-//! What most tests of the network need.
+//! Helpers of the network tests.
 
 use std::{
     future::Future,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 pub(crate) const PORT: u16 = 4100;
-/// One way between iad and hkg, whose round trip is 202 ms.
+/// The delay of one direction between iad and hkg, whose round trip is 202 ms.
 pub(crate) const ONE_WAY: Duration = ms(101);
 
 pub(crate) const fn ms(ms: u64) -> Duration {
@@ -38,14 +38,14 @@ pub(crate) fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 
-/// A connection from `near` to a listener on `far`, and the listener.
+/// A connection from `from` to a listener on `to`: its two ends, and the listener.
 pub(crate) async fn connected(
-    near: &SimEnv,
-    far: &SimEnv,
+    from: &SimEnv,
+    to: &SimEnv,
 ) -> (BoxStream, BoxStream, Box<dyn Listener>) {
-    let mut listener = listen(far).await;
-    let (near, far) = tokio::join!(near.connect(far.addr(PORT)), listener.accept());
-    (near.expect("connects"), far.expect("accepts").0, listener)
+    let mut listener = listen(to).await;
+    let (client, server) = tokio::join!(from.connect(to.addr(PORT)), listener.accept());
+    (client.expect("connects"), server.expect("accepts").0, listener)
 }
 
 pub(crate) async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
@@ -58,7 +58,7 @@ pub(crate) async fn receive(socket: &Arc<dyn Datagram>) -> Vec<u8> {
     data[..len].to_vec()
 }
 
-/// How long `future` takes in virtual time, and what it gives.
+/// How long `future` takes in virtual time, and its output.
 pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
     let start = Instant::now();
     let output = future.await;
@@ -80,6 +80,6 @@ pub(crate) fn kind<T>(result: io::Result<T>) -> ErrorKind {
 }
 
 /// Whether `future` is still pending after an hour, in which any message would have arrived.
-pub(crate) async fn never<T>(future: impl Future<Output = T>) -> bool {
+pub(crate) async fn is_pending_forever<T>(future: impl Future<Output = T>) -> bool {
     timeout(Duration::from_secs(3600), future).await.is_err()
 }

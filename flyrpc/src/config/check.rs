@@ -1,4 +1,4 @@
-//! What values the settings may have.
+//! Which values the settings may have.
 
 use std::{
     fmt,
@@ -7,28 +7,24 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, Seed};
+use super::{label::check_label, seed::Seed, settings::Config};
 use crate::error::StartError;
 
-/// The longest name of a cluster, a node or a region, in bytes: they travel in every handshake, and
-/// in gossip, whose packets are small.
-pub(super) const MAX_LABEL: usize = 64;
-
-/// Any time may be added to it without overflow, and a process is killed long before.
+/// Long after any process is killed, and short enough to be added to any time without overflow.
 pub(super) const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const HEARTBEATS: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(60 * 60);
 
-/// Lengths on a link have 32 bits.
+/// Lengths in MessagePack have 32 bits.
 const MAX_BODY: usize = u32::MAX as usize;
 
-/// Reads the seeds in `entries`, each of which may itself be a list; `setting` is where they were
-/// given. Anything that can be written will do: text, socket addresses.
+/// Parses the seeds in `entries`, each of which may be a list itself. An entry is anything that can be
+/// formatted, such as text or a socket address.
 ///
 /// # Errors
 ///
-/// Names the first entry that is no seed.
+/// The first entry that is not a seed, with the name of the `setting` that contained it.
 pub(crate) fn parse_seeds(
     setting: &str,
     entries: impl IntoIterator<Item = impl ToString>,
@@ -42,17 +38,24 @@ pub(crate) fn parse_seeds(
     Ok(seeds)
 }
 
-/// Checks every setting, and those that must fit one another.
-pub(super) fn config(config: &Config) -> Result<(), StartError> {
-    check("cluster", &config.cluster, label(&config.cluster))?;
-    check("name", &config.name, label(&config.name))?;
-    check("region", &config.region, label(config.region.as_str()))?;
-    if let Some(region) = &config.primary_region {
-        check("primary_region", region, label(region.as_str()))?;
+impl Config {
+    /// Checks every setting, and those that depend on one another, as far as possible without starting
+    /// the node.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is missing or has a value that cannot be used.
+    pub(crate) fn validate(&self) -> Result<(), StartError> {
+        check("cluster", &self.cluster, check_label(&self.cluster))?;
+        check("name", &self.name, check_label(&self.name))?;
+        check("region", &self.region, check_label(self.region.as_str()))?;
+        if let Some(region) = &self.primary_region {
+            check("primary_region", region, check_label(region.as_str()))?;
+        }
+        check_limits(self)?;
+        check_fly(self)?;
+        check_reachable(self)
     }
-    check_limits(config)?;
-    check_fly(config)?;
-    check_reachable(config)
 }
 
 fn check_limits(config: &Config) -> Result<(), StartError> {
@@ -73,7 +76,8 @@ fn check_limits(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Defaults made for one machine would go unnoticed on Fly.io until calls fail.
+/// Requires settings on Fly.io whose defaults suit one machine only: otherwise the mistake would show
+/// when calls fail.
 fn check_fly(config: &Config) -> Result<(), StartError> {
     let Some(fly) = &config.fly else { return Ok(()) };
     if config.primary_region.is_none() {
@@ -89,17 +93,17 @@ fn check_fly(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Refuses an address that nodes on other machines could not use, where there are such nodes. What
-/// Fly.io calls the machine's private address is trusted, so that a laptop can pass for Fly.io.
+/// Refuses an address that nodes on other machines cannot reach, if a seed is on another machine.
+/// `FLY_PRIVATE_IP` is trusted, so that a laptop can imitate Fly.io.
 fn check_reachable(config: &Config) -> Result<(), StartError> {
     let (setting, addr) = match config.advertise {
         Some(addr) => {
-            check("advertise", addr, advertise(addr))?;
+            check("advertise", addr, check_advertise(addr))?;
             ("advertise", addr)
         }
         None => ("listen", config.listen_at(true)),
     };
-    if !is_only_here(addr.ip()) || config.private_ip() == Some(addr.ip()) {
+    if !is_this_machine_only(addr.ip()) || config.private_ip() == Some(addr.ip()) {
         return Ok(());
     }
     match config.seeds.iter().find(|seed| !seed.is_loopback()) {
@@ -115,22 +119,17 @@ fn check_reachable(config: &Config) -> Result<(), StartError> {
     }
 }
 
-fn is_only_here(ip: IpAddr) -> bool {
+fn is_this_machine_only(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     ip.is_loopback() || ip.is_unspecified()
 }
 
-/// Whether `text` will do as the name of a cluster, a node or a region; if not, what will.
-pub(super) fn label(text: &str) -> Result<(), &'static str> {
-    if (1..=MAX_LABEL).contains(&text.len()) && !text.contains(char::is_control) {
-        Ok(())
-    } else {
-        Err("1 to 64 bytes without control characters")
-    }
-}
-
-/// Whether others could reach a node at `addr`; if not, what will do.
-pub(super) fn advertise(addr: SocketAddr) -> Result<(), &'static str> {
+/// Checks that other nodes could reach a node at `addr`.
+///
+/// # Errors
+///
+/// What would be accepted.
+pub(super) fn check_advertise(addr: SocketAddr) -> Result<(), &'static str> {
     if addr.ip().to_canonical().is_unspecified() {
         Err("the address where other nodes reach this one, not the unspecified one")
     } else {
@@ -141,9 +140,9 @@ pub(super) fn advertise(addr: SocketAddr) -> Result<(), &'static str> {
 fn check(
     setting: &str,
     value: impl fmt::Display,
-    outcome: Result<(), &'static str>,
+    result: Result<(), &'static str>,
 ) -> Result<(), StartError> {
-    outcome.map_err(|expected| refuse(setting, value, expected))
+    result.map_err(|expected| refuse(setting, value, expected))
 }
 
 pub(super) fn refuse(

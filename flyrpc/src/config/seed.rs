@@ -1,4 +1,4 @@
-//! One entry of a node's seeds: an address, or a name to look addresses up by.
+//! [`Seed`], where a node finds others: an address, or a name that resolves to addresses.
 
 use std::{
     error::Error,
@@ -7,16 +7,16 @@ use std::{
     str::FromStr,
 };
 
-/// The port of a seed that names none, and of a node on Fly.io that was told none.
+/// The port of a seed without one, and of a node on Fly.io without a setting for it.
 pub(crate) const DEFAULT_PORT: u16 = 3590;
 
-/// Where a node looks for others when it starts, and for as long as it runs.
+/// Where a node finds others, when it starts and as long as it runs.
 ///
 /// Written `name[:port]`, `v4[:port]` or `[v6][:port]`; without a port it is [`DEFAULT_PORT`]. An
 /// IPv6 address without brackets is read whole, so that `fdaa::3:3590` has no port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Seed {
-    /// A node's own address, which is never looked up again.
+    /// The address of a node.
     Addr(SocketAddr),
     /// A name in DNS, whose answers change as nodes come and go.
     Name {
@@ -28,15 +28,14 @@ pub(crate) enum Seed {
 }
 
 impl Seed {
-    /// Reads a list separated by commas or white space. Empty entries are skipped.
+    /// Parses a list separated by commas or white space. Empty entries are skipped.
     pub(crate) fn parse_list(list: &str) -> Result<Vec<Seed>, ParseSeedError> {
         let separator = |c: char| c == ',' || c.is_whitespace();
         list.split(separator).filter(|entry| !entry.is_empty()).map(str::parse).collect()
     }
 
-    /// Whether this names the machine that asks, and can therefore be reached by a node that
-    /// listens on loopback. A name is taken at its word: only `localhost` and names below it are
-    /// known to be here without looking them up.
+    /// Whether this is the local machine, so that a node which listens on loopback can reach it and be
+    /// reached. Names are not resolved for this: only `localhost` and names below it count.
     pub(crate) fn is_loopback(&self) -> bool {
         match self {
             Seed::Addr(addr) => addr.ip().to_canonical().is_loopback(),
@@ -88,10 +87,10 @@ impl fmt::Display for Seed {
     }
 }
 
-/// Text that is no seed.
+/// Text that is not a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParseSeedError {
-    /// The entry that could not be read, out of a list perhaps.
+    /// The entry that could not be parsed.
     pub(crate) entry: String,
     /// What would be accepted.
     pub(crate) expected: &'static str,
@@ -112,7 +111,7 @@ fn addr(ip: IpAddr, port: u16) -> Result<Seed, &'static str> {
     if ip.is_unspecified() { Err(SPECIFIED) } else { Ok(Seed::Addr(SocketAddr::new(ip, port))) }
 }
 
-/// Parts `host:port`, where a colon inside brackets belongs to the host.
+/// Splits `host:port`. A colon inside of brackets belongs to the host.
 fn split_port(entry: &str) -> Result<(&str, u16), &'static str> {
     let Some((host, port)) = entry.rsplit_once(':').filter(|(_, port)| !port.contains(']')) else {
         return Ok((entry, DEFAULT_PORT));
@@ -124,8 +123,8 @@ fn split_port(entry: &str) -> Result<(&str, u16), &'static str> {
     }
 }
 
-/// Whether `host` can be a name in DNS. One that ends in a number is refused: it is a mistyped
-/// address, or a port alone.
+/// Whether `host` is a valid name in DNS. One that ends in a number is refused, since it is a mistyped
+/// address or a port alone.
 fn is_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let in_label = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

@@ -1,4 +1,12 @@
-use super::*;
+use std::{ffi::OsString, net::SocketAddr, time::Duration};
+
+use super::{
+    check::parse_seeds,
+    label::to_label,
+    seed::Seed,
+    settings::{Config, FlyMachine},
+};
+use crate::error::StartError;
 
 const FLY: [(&str, &str); 5] = [
     ("FLY_APP_NAME", "shop"),
@@ -92,10 +100,10 @@ fn the_default_name_is_the_host_name() {
 
 #[test]
 fn a_host_name_is_made_fit_to_be_a_nodes() {
-    assert_eq!(fit_label(""), "localhost");
-    assert_eq!(fit_label("a\nb"), "ab");
-    assert_eq!(fit_label(&"é".repeat(40)), "é".repeat(32));
-    assert_eq!(fit_label(&"x".repeat(65)), "x".repeat(64));
+    assert_eq!(to_label(""), "localhost");
+    assert_eq!(to_label("a\nb"), "ab");
+    assert_eq!(to_label(&"é".repeat(40)), "é".repeat(32));
+    assert_eq!(to_label(&"x".repeat(65)), "x".repeat(64));
 }
 
 #[test]

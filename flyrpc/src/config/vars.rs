@@ -1,4 +1,4 @@
-//! Environment variables, read into a [`Config`].
+//! Reads a [`Config`] from environment variables.
 
 use std::{
     ffi::OsString,
@@ -6,11 +6,38 @@ use std::{
     time::Duration,
 };
 
-use super::{Config, FlyMachine, Seed, check, parse_seeds, seed::DEFAULT_PORT};
+use super::{
+    check::{MAX_DRAIN_TIMEOUT, check_advertise, parse_seeds, refuse},
+    label::check_label,
+    seed::{DEFAULT_PORT, Seed},
+    settings::{Config, FlyMachine},
+};
 use crate::{error::StartError, types::Region};
 
-/// Reads a node's settings from the variables that `lookup` shows.
-pub(super) fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError> {
+impl Config {
+    /// The settings in the environment, and defaults for the others. A missing setting is no error here,
+    /// since it can be set before the node starts; [`validate`](Config::validate) checks that.
+    ///
+    /// # Errors
+    ///
+    /// The first variable whose value cannot be used, with the value and what would be accepted.
+    pub(crate) fn from_env() -> Result<Config, StartError> {
+        Config::from_vars(|name| std::env::var_os(name))
+    }
+
+    /// Like [`from_env`](Config::from_env), with `lookup` as the environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_env`](Config::from_env).
+    pub(crate) fn from_vars(
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Config, StartError> {
+        read(lookup)
+    }
+}
+
+fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError> {
     let vars = Vars(lookup);
     let app = vars.label("FLY_APP_NAME")?;
     let machine = vars.label("FLY_MACHINE_ID")?;
@@ -44,17 +71,17 @@ pub(super) fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, 
 struct Vars<F>(F);
 
 impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
-    /// The variable's value without surrounding white space; none if there is nothing else.
+    /// The value of a variable without surrounding white space. An empty one counts as unset.
     fn text(&self, name: &str) -> Result<Option<String>, StartError> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         let value = value
             .into_string()
-            .map_err(|value| check::refuse(name, value.to_string_lossy(), "text in UTF-8"))?;
+            .map_err(|value| refuse(name, value.to_string_lossy(), "text in UTF-8"))?;
         let value = value.trim();
         Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
     }
 
-    /// The value that `parse` makes of the variable's, or an error that says what it expected.
+    /// The parsed value of a variable. `parse` returns what it would accept as its error.
     fn read<T>(
         &self,
         name: &str,
@@ -63,12 +90,12 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         match parse(&text) {
             Ok(value) => Ok(Some(value)),
-            Err(expected) => Err(check::refuse(name, text, expected)),
+            Err(expected) => Err(refuse(name, text, expected)),
         }
     }
 
     fn label(&self, name: &str) -> Result<Option<String>, StartError> {
-        self.read(name, |text| check::label(text).map(|()| text.to_owned()))
+        self.read(name, |text| check_label(text).map(|()| text.to_owned()))
     }
 }
 
@@ -83,7 +110,7 @@ fn private_ip(text: &str) -> Result<IpAddr, &'static str> {
 fn fly_seed(app: &str) -> Result<Seed, StartError> {
     format!("{app}.internal")
         .parse()
-        .map_err(|_| check::refuse("FLY_APP_NAME", app, "the name of an app on Fly.io"))
+        .map_err(|_| refuse("FLY_APP_NAME", app, "the name of an app on Fly.io"))
 }
 
 fn address(text: &str, default_port: u16) -> Result<SocketAddr, &'static str> {
@@ -96,7 +123,7 @@ fn address(text: &str, default_port: u16) -> Result<SocketAddr, &'static str> {
 
 fn advertise(text: &str) -> Result<SocketAddr, &'static str> {
     let addr = address(text, 0)?;
-    check::advertise(addr)?;
+    check_advertise(addr)?;
     Ok(addr)
 }
 
@@ -112,5 +139,5 @@ fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
     };
     let number: u64 = number.parse().map_err(|_| FORMS)?;
     let timeout = Duration::from_millis(number.checked_mul(milliseconds).ok_or(FORMS)?);
-    if timeout > check::MAX_DRAIN_TIMEOUT { Err(FORMS) } else { Ok(timeout) }
+    if timeout > MAX_DRAIN_TIMEOUT { Err(FORMS) } else { Ok(timeout) }
 }

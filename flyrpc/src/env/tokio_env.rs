@@ -1,4 +1,4 @@
-//! [`Env`] on tokio: real sockets, the system's resolver and random numbers.
+//! [`TokioEnv`]: tokio's tasks and sockets, the system's resolver and random numbers.
 
 use std::{
     io,
@@ -16,11 +16,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{BoxStream, Datagram, Env, Listener, StreamWriter};
+use super::environment::{BoxStream, Datagram, Env, Listener, StreamWriter};
 
-/// The real world, through tokio. The node's tasks run on the runtime that [`start`] was called on.
+/// The default runtime environment: tokio. The tasks of the node run on the runtime that [`start`] was
+/// called on.
 ///
-/// [`start`]: crate::runtime::node::NodeBuilder::start
+/// [`start`]: crate::NodeBuilder::start
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioEnv;
 
@@ -85,7 +86,7 @@ impl TcpWriter {
 impl StreamWriter for TcpWriter {
     fn abort_on_close(&mut self) {
         self.aborts = true;
-        // Failing means that the socket is closed already, which is all that was wanted.
+        // An error means that the socket is closed already.
         let _ = self.half().as_ref().set_zero_linger();
     }
 }
@@ -93,7 +94,7 @@ impl StreamWriter for TcpWriter {
 impl Drop for TcpWriter {
     fn drop(&mut self) {
         if let Some(half) = self.half.take_if(|_| self.aborts) {
-            // Dropping it would first end the stream in good order, and the peer would see that.
+            // Dropping the half would first shut the stream down, and the peer would see an orderly end.
             half.forget();
         }
     }

@@ -1,39 +1,38 @@
-//! A running node, and how to start one.
+//! A running node.
 
-use std::{fmt, future::Future, net::SocketAddr, pin::pin, sync::Arc};
+use std::{fmt, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::{
-    future::{self, Either},
-    stream::{self, BoxStream},
-};
-use tokio::sync::broadcast::error::RecvError;
+use futures_util::future::{self, Either};
+use tokio::sync::oneshot;
 
 use super::{
     client::{Client, Routed},
     cluster::InternalClient,
-    shared::{Command, Handle},
+    events::Events,
+    shared::{Command, Handle, PeerSnapshot},
+    signals::Signals,
 };
 use crate::{
     error::RpcError,
     service::Request,
-    types::{Event, NodeId, NodeInfo, Peer, Region},
+    types::{NodeId, NodeInfo, Peer, Region},
 };
 
-/// How long links may take, after the drain, to say goodbye; those that still carry replies may take
-/// what is left of the drain timeout, too.
-const GOODBYE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long links may take to close after the drain. Links that still carry replies may also take
+/// the rest of the drain timeout.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A node of a cluster, running in this process: it serves others, knows who is where, and makes
-/// clients that call.
+/// A node of a cluster, running in this process. It serves other nodes, knows which nodes are live,
+/// and makes clients.
 ///
-/// Cloning gives another hold on the same node. When the last hold is dropped, clients included,
-/// the node stops at once, as if it had crashed; [`shutdown`](Node::shutdown) stops it in good
-/// order. A process may run several nodes.
+/// Cloning it gives another handle to the same node. When the last handle is dropped, clients
+/// included, the node stops at once, as if it had crashed; [`shutdown`](Node::shutdown) stops it
+/// gracefully. A process may run several nodes.
 ///
-/// A node lives in the runtime that it was started in. If that is shut down while a hold is left, the
-/// node is shut down too: calls made through it fail with [`RpcError::ShutDown`], those under way
-/// elsewhere with [`RpcError::Disconnected`]. A call that runs in this process is polled by whoever
-/// awaits it, and goes on to its end, whatever ends the node.
+/// A node lives in the runtime that it was started in. If that runtime is shut down while a handle
+/// is left, the node is shut down too: calls made through it fail with [`RpcError::ShutDown`], calls
+/// in flight to other nodes with [`RpcError::Disconnected`]. A call that runs in this process is
+/// polled by the task that awaits it, and runs to its end whatever ends the node.
 ///
 /// ```
 /// use flyrpc::{Node, fly_rpc};
@@ -65,7 +64,7 @@ const GOODBYE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Node {
     pub(super) handle: Arc<Handle>,
-    pub(super) drain_timeout: std::time::Duration,
+    pub(super) drain_timeout: Duration,
 }
 
 impl Node {
@@ -74,7 +73,7 @@ impl Node {
         self.handle.me().region()
     }
 
-    /// The region where calls aimed at the primary run, as this node was told.
+    /// The primary region in this node's configuration.
     pub fn primary_region(&self) -> &Region {
         self.handle.primary_region()
     }
@@ -84,12 +83,12 @@ impl Node {
         self.handle.is_primary()
     }
 
-    /// What others know this boot of the node by.
+    /// Identifies this boot of the node.
     pub fn id(&self) -> &NodeId {
         self.handle.me().id()
     }
 
-    /// Where others reach it: TCP for links, UDP for gossip.
+    /// The address where other nodes reach it: TCP for links, UDP for gossip.
     pub fn addr(&self) -> SocketAddr {
         self.handle.me().addr()
     }
@@ -99,12 +98,12 @@ impl Node {
         self.handle.me()
     }
 
-    /// The live nodes of a region, by id: this one, and those that serve nothing, included. Reads a
-    /// local table.
+    /// The live nodes of a region in order of their ids, including this node and nodes that serve
+    /// nothing. Reads a local table.
     pub fn nodes_in(&self, region: impl Into<Region>) -> Vec<NodeInfo> {
         let region = region.into();
         let table = self.handle.table();
-        let live = table.region(&region).iter().filter(|entry| !entry.lost);
+        let live = table.region(&region).iter().filter(|entry| !entry.disconnected);
         let mut nodes: Vec<NodeInfo> = live.map(|entry| entry.info.clone()).collect();
         if region == *self.region() && !region.is_empty() {
             nodes.push(self.info().clone());
@@ -113,7 +112,8 @@ impl Node {
         nodes
     }
 
-    /// Asks a node for its region, now, rather than the local table. Dropping the future gives up.
+    /// Asks a node for its region, rather than the local table. Dropping the future cancels the
+    /// request.
     ///
     /// # Errors
     ///
@@ -125,18 +125,19 @@ impl Node {
         self.client::<InternalClient>().on_node(id).region()
     }
 
-    /// Asks a node, now, whether it speaks flyrpc. Dropping the future gives up.
+    /// Asks a node whether it speaks flyrpc, rather than the local table. Dropping the future
+    /// cancels the request.
     ///
     /// # Errors
     ///
-    /// As [`region_of`](Node::region_of): whoever cannot be asked is not known to support it or not.
+    /// As [`region_of`](Node::region_of): a node that cannot be asked may or may not support it.
     pub fn supports(
         &self,
         id: &NodeId,
     ) -> impl Future<Output = Result<bool, RpcError>> + Send + 'static + use<> {
-        let asking = self.region_of(id);
+        let region = self.region_of(id);
         async move {
-            match asking.await {
+            match region.await {
                 Ok(_) => Ok(true),
                 Err(RpcError::Unsupported { .. }) => Ok(false),
                 Err(error) => Err(error),
@@ -144,21 +145,21 @@ impl Node {
         }
     }
 
-    /// Every known address, and what answers there: nodes, and addresses of seeds where something
-    /// else answers, or nothing. Reads a local table.
+    /// Every known address and its state: nodes, and addresses of seeds where something else
+    /// answers, or nothing. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
-        self.handle.known().iter().map(super::shared::Known::to_peer).collect()
+        self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
 
-    /// What this node learns of others from now on, as a stream that ends with the node. A listener
-    /// that falls more than 1,024 events behind is told how many it [missed](Event::Missed).
+    /// Events about other nodes from now on, as a stream that ends with the node. A listener
+    /// that falls more than 1,024 events behind receives the number of events that it
+    /// [missed](crate::types::Event::Missed).
     ///
-    /// What was learned before is in [`peers`](Node::peers): ask for the stream first, then for them,
-    /// and nothing falls between.
+    /// [`peers`](Node::peers) holds what was learned before. Subscribe first and read the peers
+    /// then, so that nothing falls in between.
     ///
     /// ```
-    /// # use flyrpc::{Event, Node};
-    /// use futures_util::StreamExt;
+    /// use flyrpc::{Event, Node};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -175,33 +176,20 @@ impl Node {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn events(&self) -> BoxStream<'static, Event> {
-        let (events, stop) = (self.handle.events(), self.handle.stop().clone());
-        Box::pin(stream::unfold((events, stop), |(mut events, stop)| async move {
-            let event = tokio::select! {
-                biased;
-                event = events.recv() => event,
-                () = stop.cancelled() => return None,
-            };
-            let event = match event {
-                Ok(event) => event,
-                Err(RecvError::Lagged(missed)) => Event::Missed(missed),
-                Err(RecvError::Closed) => return None,
-            };
-            Some((event, (events, stop)))
-        }))
+    pub fn events(&self) -> Events {
+        Events::new(self.handle.events(), self.handle.stop().clone())
     }
 
-    /// A typed client that calls through this node, cheap to make and to clone. The type is that
-    /// which `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
+    /// A typed client that calls through this node, cheap to make and to clone. Its type is one that
+    /// `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
     pub fn client<C: Client>(&self) -> C {
         C::from_routed(Routed::new(Arc::clone(&self.handle)))
     }
 
-    /// Waits until every address of the first answer of the seeds has linked and told whom it knows,
-    /// has been found unsupported, or has failed for 5 s. At once without seeds, and after
-    /// [`shutdown`](Node::shutdown). Calls made before wait for it too, within their deadline,
-    /// rather than say that there is no node.
+    /// Waits until each address of the seeds' first resolution has been linked and has sent its
+    /// members, has been found unsupported, or has failed for 5 s. Returns at once without seeds and
+    /// after [`shutdown`](Node::shutdown). Calls made earlier wait for the same, within their
+    /// deadline, rather than fail with [`RpcError::NoNode`].
     pub async fn ready(&self) {
         loop {
             let version = self.handle.version();
@@ -216,13 +204,15 @@ impl Node {
         }
     }
 
-    /// Takes calls from others, after [`hold`](NodeBuilder::hold). Peers know within one message.
+    /// Accepts calls from other nodes, after [`hold`]. Peers learn it within one message.
+    ///
+    /// [`hold`]: crate::runtime::builder::NodeBuilder::hold
     pub fn accept(&self) {
         self.handle.change_state(|state| state.accepting = true);
     }
 
-    /// Takes up or gives up calls from others to the service of the client `C`. Peers know within
-    /// one message. Does nothing if this node does not serve it.
+    /// Starts or stops accepting calls from other nodes to the service of the client `C`. Peers learn
+    /// it within one message. Has no effect if this node does not serve it.
     pub fn set_serving<C: Client>(&self, serving: bool) {
         let name = C::Request::SERVICE;
         self.handle.change_state(|state| {
@@ -233,15 +223,17 @@ impl Node {
         });
     }
 
-    /// Takes no more calls from others, and waits until those that run have ended, up to the
-    /// [drain timeout](NodeBuilder::drain_timeout). Calls made by this process still work, so that
-    /// an HTTP server in it can drain first. Dropping the future leaves the node draining.
+    /// Accepts no more calls from other nodes, and waits until those in flight have ended, up to the
+    /// [drain timeout]. Calls made by this process still work, so that an HTTP server in it can drain
+    /// first. Dropping the future leaves the node draining.
+    ///
+    /// [drain timeout]: crate::runtime::builder::NodeBuilder::drain_timeout
     pub async fn drain(&self) {
         self.handle.change_state(|state| state.draining = true);
         tokio::select! {
             biased;
             () = self.handle.stop().cancelled() => {}
-            // What has not ended by then is cut off by the shutdown.
+            // The shutdown ends calls that are still in flight after the timeout.
             _ = tokio::time::timeout(self.drain_timeout, self.handle.server().idle()) => {}
         }
     }
@@ -252,12 +244,12 @@ impl Node {
         let drained_by = self.handle.env().now() + self.drain_timeout;
         self.drain().await;
         if self.handle.shut_down() {
-            let (done, left) = tokio::sync::oneshot::channel();
+            let (done, closed) = oneshot::channel();
             let at_most =
                 drained_by.saturating_duration_since(self.handle.env().now()) + GOODBYE_TIMEOUT;
             self.handle.command(Command::Leave { within: GOODBYE_TIMEOUT, at_most, done });
-            // The task is gone already if the node has stopped.
-            let _ = left.await;
+            // An error means that the cluster task has ended already.
+            let _ = closed.await;
             self.handle.stop().cancel();
         } else {
             self.handle.stop().cancelled().await;
@@ -265,20 +257,20 @@ impl Node {
     }
 
     /// Runs until SIGINT or SIGTERM (elsewhere than on Unix: Ctrl-C), then
-    /// [shuts down](Node::shutdown). A second signal stops the node at once. Signals are handled
-    /// from the first poll of the future on, and not otherwise.
+    /// [shuts down](Node::shutdown). A second signal stops the node at once. The signals are handled
+    /// from the first poll of the future on, and keep their default effect otherwise.
     ///
     /// # Errors
     ///
-    /// If the signals cannot be listened for.
+    /// If no handler can be installed for the signals.
     pub async fn run_until_signal(&self) -> std::io::Result<()> {
         let mut signals = Signals::listen()?;
         signals.next().await;
-        tracing::info!(node = %self.info(), "signal received, shutting down");
+        tracing::info!(node = %self.info(), "signal received; shutting down");
         let shutdown = pin!(self.shutdown());
         let again = pin!(signals.next());
         if let Either::Right(_) = future::select(shutdown, again).await {
-            tracing::warn!(node = %self.info(), "second signal received, stopping at once");
+            tracing::warn!(node = %self.info(), "second signal received; stopping at once");
             self.handle.end();
         }
         Ok(())
@@ -288,41 +280,5 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Node").field(self.info()).finish()
-    }
-}
-
-#[cfg(unix)]
-struct Signals([tokio::signal::unix::Signal; 2]);
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            future::pending().await
-        }
     }
 }

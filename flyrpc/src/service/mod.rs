@@ -5,13 +5,19 @@
 
 pub(crate) mod bounds;
 
-use std::{any::Any, future::Future, sync::Arc, time::Duration};
+use std::{
+    any::{Any, TypeId},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 
 use crate::{
     codec::{self, ArgsReader, ArgsWriter},
     error::BodyError,
+    proto::routing::CallerTrait,
     types::{Argument, ArgumentSpec, MethodSpec, ServiceSpec, Signature},
 };
 
@@ -71,9 +77,14 @@ pub struct MethodOptions {
     pub wait: Option<Duration>,
 }
 
-/// The names and arguments of a service's methods, in the order of the trait.
-pub(crate) fn signatures<R: Request>() -> impl Iterator<Item = Signature> {
-    R::methods().iter().map(|&Method { name, arguments, .. }| Signature { name, arguments })
+/// The trait of a request, as a caller compares it with what nodes serve.
+pub(crate) fn caller_trait<R: Request>() -> CallerTrait {
+    CallerTrait { id: TypeId::of::<R>(), service: R::SERVICE, signatures: signatures::<R> }
+}
+
+fn signatures<R: Request>() -> Vec<Signature> {
+    let signature = |&Method { name, arguments, .. }: &Method<R>| Signature { name, arguments };
+    R::methods().iter().map(signature).collect()
 }
 
 /// Runs requests: implemented by the generated `Serve…` types.

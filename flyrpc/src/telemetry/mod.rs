@@ -1,4 +1,4 @@
-//! What a node reports about itself.
+//! What a node reports about its calls, links and peers.
 
 mod observer;
 

@@ -1,7 +1,7 @@
-//! What a node tells of its calls, links and neighbours to whoever wants to measure or trace them.
+//! [`Observer`], and what it is called with.
 //!
-//! It is told synchronously and in order, so that a trace is complete and, in a simulation, equal
-//! from run to run. It changes nothing.
+//! Observers are called synchronously and in order, so that a trace is complete and, in a simulation,
+//! the same in every run.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use crate::{
     types::{Event, NodeInfo, Target},
 };
 
-/// Sees what a node does: for metrics, traces and tests. Given to
-/// [`NodeBuilder::observer`](crate::runtime::node::NodeBuilder::observer).
+/// Receives what a node does: for metrics, traces and tests. Set by
+/// [`NodeBuilder::observer`](crate::NodeBuilder::observer).
 ///
-/// It is called in the middle of calls and of the node's own tasks: it must not block, and must not
-/// panic. What it is shown lives as long as the call of it. Threads may call it at once; what one
-/// call, or the node's links and events, have to tell comes in order.
+/// An observer is called from within calls and the node's own tasks: it must neither block nor panic.
+/// Several threads may call it at the same time. The attempts of one call are reported in order, and so
+/// are the node's links and events.
 ///
-/// It sees the calls that this node's clients make, and not those that it serves: whoever makes
-/// them sees those. Nor does it see what nodes ask each other.
+/// A node reports the calls of its own clients. The calls that it serves are reported by the nodes that
+/// make them, and the calls that flyrpc itself makes between nodes are not reported.
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::{Arc, Mutex}};
 ///
 /// use flyrpc::{Attempt, Node, Observed, Observer, Region, fly_rpc};
 ///
-/// /// How many attempts went to each region.
+/// /// The number of attempts in each region.
 /// #[derive(Default)]
 /// struct PerRegion(Mutex<BTreeMap<Region, u64>>);
 ///
@@ -56,7 +56,7 @@ use crate::{
 /// let strings: StringsClient = node.client();
 /// strings.upcase("fly".into()).await?;
 /// strings.on_region("hkg").upcase("rpc".into()).await?;
-/// // There is no node in syd, so that this one goes nowhere.
+/// // There is no node in syd, so this attempt has no node.
 /// assert!(strings.on_region("syd").upcase("nobody".into()).await.is_err());
 /// assert_eq!(*counts.0.lock().unwrap(), BTreeMap::from([("hkg".into(), 2)]));
 /// # node.shutdown().await;
@@ -64,57 +64,57 @@ use crate::{
 /// # }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Takes notice of one thing, when it happens.
+    /// Called synchronously for each event. `observed` borrows from the node.
     fn observe(&self, observed: &Observed<'_>);
 }
 
-/// Whoever gave it away can still read what it has seen.
+/// Lets the caller keep a handle to an observer that it passed to a node.
 impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn observe(&self, observed: &Observed<'_>) {
         (**self).observe(observed);
     }
 }
 
-/// Something that a node did, or learned.
+/// One thing that a node did or learned.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Observed<'a> {
-    /// An attempt of a call that this node makes begins: the handler, if it runs in this process;
-    /// else its request was handed to a link.
+    /// An attempt of a call of this node starts: its handler, if it runs in this process, else its
+    /// request was queued on a link.
     Started(&'a Attempt<'a>),
-    /// An attempt that had started is over. Each ends once, and before the next of its call starts.
+    /// A started attempt ended. Each ends exactly once, and before the next attempt of its call starts.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),
-    /// A link to a node is over, and why; another to it may be open. A node that is dropped with
-    /// its runtime, as in a crash, does not tell of its links.
+    /// A link to a node was closed, with the reason; another link to it may be open. Not reported by a
+    /// node that is dropped with its runtime, as in a crash.
     LinkClosed(&'a NodeInfo, &'a str),
-    /// What [`Node::events`](crate::runtime::node::Node::events) tells.
+    /// An event, as [`Node::events`](crate::Node::events) yields it.
     Event(&'a Event),
 }
 
-/// One attempt of a call, as its caller sees it.
+/// One attempt of a call, as seen by the caller.
 ///
-/// Every call has at least one. Where a call fails without an attempt on a node, as if there is no
-/// node, or in a way that no attempt of it has failed, as if its time ends while it waits for
-/// another node, that is shown as an attempt without a node.
+/// Every call has at least one. A failure that is not the failure of an attempt on a node is reported
+/// as an attempt without a node: there is no node, or the deadline passes while the call waits for
+/// another one.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Attempt<'a> {
-    /// Numbers the calls of this boot of this node, from 1.
+    /// The number of the call among all calls of this boot of the node, from 1.
     pub call: u64,
-    /// Numbers the attempts of the call, from 1.
+    /// The number of the attempt among those of the call, from 1.
     pub number: u32,
     /// The service's name on the wire.
     pub service: &'static str,
     /// The method's name on the wire.
     pub method: &'static str,
-    /// What the call was aimed at.
+    /// The target of the call.
     pub target: &'a Target,
-    /// The node that it goes to; none if it goes to none.
+    /// The node that executes it, if there is one.
     pub node: Option<&'a NodeInfo>,
-    /// The length of the encoded arguments in bytes, without the frame around them; none if nothing
-    /// was encoded, as in a call that runs in this process.
+    /// The length of the encoded arguments in bytes, without their frame. None if nothing was encoded,
+    /// as in a call that runs in this process.
     pub request_bytes: Option<usize>,
 }
 
@@ -122,11 +122,10 @@ pub struct Attempt<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
-    /// With the handler's value, and the length of the encoded reply in bytes, without the frame
-    /// around it, if it was encoded.
+    /// With a reply, and the length of its encoding in bytes, without its frame, if it was encoded.
     Replied(Option<usize>),
     /// With this error; another attempt may follow.
     Failed(&'a RpcError),
-    /// The call's future was dropped.
+    /// The future of the call was dropped.
     Cancelled,
 }

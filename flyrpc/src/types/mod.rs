@@ -1,5 +1,6 @@
-//! The vocabulary that users and every module share: plain values without behavior of their own.
+//! The types that users and all modules share: plain values.
 
+mod event;
 mod node;
 mod peer;
 mod region;
@@ -8,8 +9,9 @@ mod target;
 
 pub(crate) use self::service_spec::Signature;
 pub use self::{
+    event::Event,
     node::{NodeId, NodeInfo, ParseNodeIdError},
-    peer::{Event, NoSupport, Peer, PeerState, Support},
+    peer::{NoSupport, Peer, PeerState, Support},
     region::Region,
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
     target::Target,

@@ -1,17 +1,17 @@
-//! Who a node is: the identity of one boot of it, and what others know about that boot.
+//! The identity of one boot of a node, and its description.
 
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
-use super::Region;
+use super::region::Region;
 
-/// One boot of one node: its name, and a number drawn at random when it started.
+/// Identifies one boot of one node: the node's name, and a random number drawn when it started.
 ///
-/// A restarted node has another id, so a call aimed with [`on_node`] at an id never runs on a later
-/// boot, which has lost the earlier one's memory. Written `name/3f9a0c52b1d4e687`; that text parses
-/// back, and is how an id serializes.
+/// A restarted node has another id. So a call aimed at an id with [`on_node`] never runs on a later
+/// boot, which has lost the memory of the earlier one. The text form `name/3f9a0c52b1d4e687` parses
+/// back, and is the serialized form, too.
 ///
 /// [`on_node`]: crate::fly_rpc#selectors-and-options
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ impl NodeId {
         NodeId { name: SmolStr::new(name), boot }
     }
 
-    /// The node's name: not unique if two nodes were given the same.
+    /// The node's name. Not unique if two nodes are configured with the same one.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for NodeId {
     }
 }
 
-/// What is known of one boot of a node: its id, region and address. Cheap to clone.
+/// Describes one boot of a node: its id, region and address. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeInfo(Arc<Facts>);
 
@@ -105,7 +105,7 @@ impl NodeInfo {
         NodeInfo(Arc::new(Facts { id, region, addr }))
     }
 
-    /// This boot of the node.
+    /// Identifies this boot of the node.
     pub fn id(&self) -> &NodeId {
         &self.0.id
     }
@@ -120,7 +120,7 @@ impl NodeInfo {
         &self.0.region
     }
 
-    /// Where other nodes reach it: TCP for links, UDP for gossip.
+    /// The address where other nodes reach it: TCP for links, UDP for gossip.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
     }

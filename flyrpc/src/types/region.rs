@@ -1,16 +1,16 @@
-//! Names of regions. An open set: regions come and go, so nothing here knows a list of them.
+//! [`Region`]. Any name is a region: providers add and remove regions, so there is no list of them.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
-/// Where a node runs: a provider's code such as `iad` or `hkg`, or any other name.
+/// The region where a node runs: a provider's code such as `iad` or `hkg`, or any other name.
 ///
-/// Upper and lower case are the same, and surrounding white space is ignored, so `HKG` from an
-/// environment variable and `"hkg"` in the code meet. The empty region matches no node.
+/// Case and surrounding white space are ignored, so that `HKG` from an environment variable equals
+/// `"hkg"` in the code. The empty region matches no node.
 ///
-/// Cloning is cheap: names of up to 23 bytes are stored in place, longer ones are shared.
+/// Cloning is cheap: names of up to 23 bytes are stored inline, longer ones are shared.
 ///
 /// ```
 /// use flyrpc::Region;
@@ -22,7 +22,7 @@ use smol_str::SmolStr;
 pub struct Region(SmolStr);
 
 impl Region {
-    /// The region of a node that was told none, and the primary region where none was named.
+    /// The default of a node's region and of the primary region.
     pub const LOCAL: Region = Region(SmolStr::new_static("local"));
 
     /// The name, in lower case.
@@ -30,7 +30,7 @@ impl Region {
         &self.0
     }
 
-    /// Whether the name is empty, which matches no node.
+    /// Whether the name is empty. The empty region matches no node.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,7 +72,7 @@ impl AsRef<str> for Region {
 }
 
 impl PartialEq<str> for Region {
-    /// Compares as two regions do: `Region::from("hkg") == *"HKG"`.
+    /// Compares like two regions: `Region::from("hkg") == *"HKG"`.
     fn eq(&self, other: &str) -> bool {
         let other = Region::from(other);
         *self == other

@@ -1,10 +1,11 @@
-//! What a node says of the services that it serves, so that its callers know before they call.
+//! Descriptions of services: what a node announces to its peers, and what a caller declares.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a node says of a service that it serves, so that its callers know before they call.
+/// The description of a service that a node serves. Peers receive it when a link opens, so that a
+/// caller knows before a call whether the node supports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServiceSpec {
@@ -14,7 +15,7 @@ pub struct ServiceSpec {
     pub methods: Vec<MethodSpec>,
 }
 
-/// What a node says of a method.
+/// The description of a method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MethodSpec {
@@ -24,18 +25,18 @@ pub struct MethodSpec {
     pub arguments: Vec<ArgumentSpec>,
     /// The declared return type, as text.
     pub returns: String,
-    /// Whether it runs on primary nodes only.
+    /// Whether it runs on nodes in the primary region only.
     #[serde(default)]
     pub primary: bool,
-    /// Whether it may be tried again although it may have executed.
+    /// Whether a call may be retried although it may have executed.
     #[serde(default)]
     pub idempotent: bool,
-    /// Whether it runs to its end although its caller is gone.
+    /// Whether its handler runs to completion even if the caller has given up.
     #[serde(default)]
     pub detached: bool,
 }
 
-/// What a node says of an argument.
+/// The description of an argument.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ArgumentSpec {
@@ -52,15 +53,15 @@ impl fmt::Display for MethodSpec {
     /// As in Rust: `save(note: Note, dry_run: Option<bool>) -> u64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.name)?;
-        for (position, argument) in self.arguments.iter().enumerate() {
-            let comma = if position > 0 { ", " } else { "" };
+        for (index, argument) in self.arguments.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
             write!(f, "{comma}{}: {}", argument.name, argument.ty)?;
         }
         write!(f, ") -> {}", self.returns)
     }
 }
 
-/// One argument of a method.
+/// An argument as its caller declares it.
 #[derive(Debug)]
 pub struct Argument {
     /// Its name on the wire.

@@ -1,20 +1,21 @@
-//! What a call was aimed at.
+//! [`Target`].
 
 use std::fmt;
 
-use super::{NodeId, Region};
+use super::{node::NodeId, region::Region};
 
-/// What a call was aimed at, as [`RpcError::NoNode`](crate::error::RpcError::NoNode) reports it.
+/// The target of a call, in [`RpcError::NoNode`](crate::error::RpcError::NoNode) and to an
+/// [`Observer`](crate::telemetry::Observer).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
     /// Any node in this region.
     Region(Region),
-    /// Any node in the primary region, which the caller takes to be this one.
+    /// Any node in the primary region, which is this one in the view of the caller.
     Primary(Region),
-    /// That boot of that node.
+    /// This boot of a node.
     Node(NodeId),
-    /// This node if it serves the service, else the nearest that does.
+    /// The calling node if it serves the service, else the nearest node that does.
     Nearest,
 }
 

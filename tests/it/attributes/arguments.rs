@@ -1,4 +1,4 @@
-//! Arguments that one version of a service has and another has not.
+//! Arguments that one version of a service has and another lacks.
 
 use std::collections::HashMap;
 
@@ -6,43 +6,43 @@ use flyrpc::Unsupported;
 
 use super::*;
 
-/// What the arguments of a call were, as text.
-type Heard = String;
+/// The arguments that a handler received, as text.
+type Received = String;
 
 mod old {
     use super::*;
 
     #[fly_rpc(name = "Notes")]
     pub(super) trait Old {
-        async fn save(&self, text: String) -> Heard;
-        async fn tag(&self, id: u64) -> Heard;
-        async fn gone(&self) -> Heard;
-        async fn needs_more(&self) -> Heard;
-        async fn reordered(&self, first: u8, second: u8) -> Heard;
+        async fn save(&self, text: String) -> Received;
+        async fn tag(&self, id: u64) -> Received;
+        async fn gone(&self) -> Received;
+        async fn needs_more(&self) -> Received;
+        async fn reordered(&self, first: u8, second: u8) -> Received;
     }
 
     impl Old for Worker {
-        async fn save(&self, text: String) -> Heard {
+        async fn save(&self, text: String) -> Received {
             self.work(0).await;
             format!("old {text}")
         }
 
-        async fn tag(&self, id: u64) -> Heard {
+        async fn tag(&self, id: u64) -> Received {
             self.work(0).await;
             format!("old {id}")
         }
 
-        async fn gone(&self) -> Heard {
+        async fn gone(&self) -> Received {
             self.work(0).await;
             "old".to_owned()
         }
 
-        async fn needs_more(&self) -> Heard {
+        async fn needs_more(&self) -> Received {
             self.work(0).await;
             "old".to_owned()
         }
 
-        async fn reordered(&self, first: u8, second: u8) -> Heard {
+        async fn reordered(&self, first: u8, second: u8) -> Received {
             self.work(0).await;
             format!("old {first} {second}")
         }
@@ -55,16 +55,16 @@ mod new {
     /// Another order of methods and arguments, and some more of both.
     #[fly_rpc(name = "Notes")]
     pub(super) trait New {
-        async fn needs_more(&self, needed: u8) -> Heard;
-        async fn reordered(&self, second: u8, first: u8) -> Heard;
+        async fn needs_more(&self, needed: u8) -> Received;
+        async fn reordered(&self, second: u8, first: u8) -> Received;
         async fn tag(
             &self,
             #[rpc(default)] tags: Vec<String>,
             #[rpc(default)] seven: Seven,
             id: u64,
-        ) -> Heard;
-        async fn save(&self, dry_run: Option<bool>, text: String) -> Heard;
-        async fn added(&self) -> Heard;
+        ) -> Received;
+        async fn save(&self, dry_run: Option<bool>, text: String) -> Received;
+        async fn added(&self) -> Received;
     }
 
     /// A number that is 7 unless it is said.
@@ -78,27 +78,27 @@ mod new {
     }
 
     impl New for Worker {
-        async fn needs_more(&self, needed: u8) -> Heard {
+        async fn needs_more(&self, needed: u8) -> Received {
             self.work(0).await;
             format!("new {needed}")
         }
 
-        async fn reordered(&self, second: u8, first: u8) -> Heard {
+        async fn reordered(&self, second: u8, first: u8) -> Received {
             self.work(0).await;
             format!("new {first} {second}")
         }
 
-        async fn tag(&self, tags: Vec<String>, seven: Seven, id: u64) -> Heard {
+        async fn tag(&self, tags: Vec<String>, seven: Seven, id: u64) -> Received {
             self.work(0).await;
             format!("new {id} {tags:?} {}", seven.0)
         }
 
-        async fn save(&self, dry_run: Option<bool>, text: String) -> Heard {
+        async fn save(&self, dry_run: Option<bool>, text: String) -> Received {
             self.work(0).await;
             format!("new {text} {dry_run:?}")
         }
 
-        async fn added(&self) -> Heard {
+        async fn added(&self) -> Received {
             self.work(0).await;
             "new".to_owned()
         }
@@ -108,7 +108,7 @@ mod new {
 use new::{NewClient, ServeNew, Seven};
 use old::{OldClient, ServeOld};
 
-fn why(result: Result<Heard, RpcError>) -> Unsupported {
+fn why(result: Result<Received, RpcError>) -> Unsupported {
     match result {
         Err(error @ RpcError::Unsupported { .. }) => {
             assert!(!error.may_have_executed());
@@ -119,7 +119,7 @@ fn why(result: Result<Heard, RpcError>) -> Unsupported {
     }
 }
 
-fn detail(result: Result<Heard, RpcError>) -> String {
+fn detail(result: Result<Received, RpcError>) -> String {
     match why(result) {
         Unsupported::Arguments(detail) => detail,
         other => panic!("{other:?}"),
@@ -127,45 +127,45 @@ fn detail(result: Result<Heard, RpcError>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_caller_leaves_out_what_a_new_server_may_miss() {
+async fn an_old_caller_omits_optional_arguments_of_a_new_server() {
     let worker = Worker::default();
-    there_and_here!(ServeNew::new(worker.clone()), |old: OldClient| {
+    remote_and_local!(ServeNew::new(worker.clone()), |old: OldClient| {
         assert_eq!(old.save("a".into()).await.unwrap(), "new a None");
         assert_eq!(old.tag(1).await.unwrap(), "new 1 [] 7");
         assert_eq!(old.reordered(1, 2).await.unwrap(), "new 1 2");
         let detail = detail(old.needs_more().await);
         assert_eq!(detail, "it needs `needed: u8`, which this caller does not have");
     });
-    assert_eq!(worker.begun_and_ended(), (6, 6));
+    assert_eq!(worker.started_and_finished(), (6, 6));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_caller_leaves_out_what_an_old_server_does_not_list_if_it_is_none() {
+async fn a_new_caller_omits_none_arguments_that_an_old_server_lacks() {
     let worker = Worker::default();
-    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
+    remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
         assert_eq!(new.tag(vec![], Seven(7), 1).await.unwrap(), "old 1");
         assert_eq!(new.reordered(2, 1).await.unwrap(), "old 1 2");
     });
-    assert_eq!(worker.begun_and_ended(), (6, 6));
+    assert_eq!(worker.started_and_finished(), (6, 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_method_that_the_other_version_lacks_is_unsupported() {
     let worker = Worker::default();
-    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
+    remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         assert_eq!(why(new.added().await), Unsupported::Method);
     });
-    there_and_here!(ServeNew::new(worker.clone()), |old: OldClient| {
+    remote_and_local!(ServeNew::new(worker.clone()), |old: OldClient| {
         assert_eq!(why(old.gone().await), Unsupported::Method);
     });
-    assert_eq!(worker.begun_and_ended(), (0, 0));
+    assert_eq!(worker.started_and_finished(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
+async fn a_value_for_an_argument_that_an_old_server_lacks_is_refused_without_executing() {
     let worker = Worker::default();
-    there_and_here!(ServeOld::new(worker.clone()), |new: NewClient| {
+    remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         let has_value = |name| format!("it does not take `{name}`, which has a value in this call");
         assert_eq!(detail(new.save(Some(false), "a".into()).await), has_value("dry_run"));
         let tags = vec!["x".to_owned()];
@@ -175,12 +175,12 @@ async fn a_value_that_an_old_server_does_not_list_is_refused_unexecuted() {
         // A refusal for a value says nothing of the next call.
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
     });
-    assert_eq!(worker.begun_and_ended(), (2, 2));
+    assert_eq!(worker.started_and_finished(), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_with_and_without_values_cross_between_equal_versions() {
-    there_and_here!(ServeNew::new(Worker::default()), |new: NewClient| {
+async fn optional_arguments_work_between_equal_versions() {
+    remote_and_local!(ServeNew::new(Worker::default()), |new: NewClient| {
         assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "new a None");
         assert_eq!(new.tag(vec!["x".into()], Seven(0), 1).await.unwrap(), "new 1 [\"x\"] 0");
@@ -190,24 +190,24 @@ async fn arguments_with_and_without_values_cross_between_equal_versions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_goes_to_the_node_of_its_region_whose_version_fits() {
-    let mut world = World::new();
-    let worker = Worker::default();
-    let old = world.builder("iad-0", "iad").1.serve(ServeOld::new(worker.clone()));
-    let _old = old.start().await.unwrap();
-    let new = world.builder("iad-1", "iad").1.serve(ServeNew::new(worker.clone()));
-    let _new = new.start().await.unwrap();
-    let hkg = world.builder("hkg-0", "hkg").1.start().await.unwrap();
-    hkg.ready().await;
+async fn a_call_is_sent_to_a_node_of_its_region_with_a_compatible_version() {
+    let cluster = SimCluster::builder()
+        .region("iad", 2)
+        .region("hkg", 1)
+        .node("iad-0", serving(ServeOld::new(Worker::default())))
+        .node("iad-1", serving(ServeNew::new(Worker::default())))
+        .start()
+        .await;
+    let hkg = cluster.node("hkg-0");
     let (old, new) =
         (hkg.client::<OldClient>().on_region("iad"), hkg.client::<NewClient>().on_region("iad"));
-    let mut heard = HashMap::new();
+    let mut replies = HashMap::new();
     for _ in 0..30 {
         assert_eq!(old.gone().await.unwrap(), "old");
         assert_eq!(new.added().await.unwrap(), "new");
         assert_eq!(new.needs_more(1).await.unwrap(), "new 1");
         assert_eq!(new.save(Some(true), "a".into()).await.unwrap(), "new a Some(true)");
-        *heard.entry(new.save(None, "a".into()).await.unwrap()).or_insert(0) += 1;
+        *replies.entry(new.save(None, "a".into()).await.unwrap()).or_insert(0) += 1;
     }
-    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert_eq!(replies.len(), 2, "{replies:?}");
 }

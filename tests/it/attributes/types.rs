@@ -1,4 +1,4 @@
-//! Values, methods and traits of every kind, over the wire and in process.
+//! Values, methods and traits of every kind, in remote and local calls.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use flyrpc_testkit::{Release, SimCluster, SimNet};
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::support::node_on;
 
 /// Calls each method with a value, which must come back.
 macro_rules! echoes {
@@ -27,8 +29,8 @@ macro_rules! echoes {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn values_come_back_as_they_were() {
-            there_and_here!(ServeEcho::new(Echoing), |client: EchoClient| {
+        async fn values_are_echoed_unchanged() {
+            remote_and_local!(ServeEcho::new(Echoing), |client: EchoClient| {
                 $({
                     let value = || -> $ty { $value };
                     assert_eq!(client.$method(value()).await.unwrap(), value());
@@ -264,7 +266,7 @@ impl Shapes for Shaped {
 
 #[tokio::test(start_paused = true)]
 async fn methods_of_every_shape_can_be_called() {
-    there_and_here!(ServeShapes::new(Shaped), |client: ShapesClient| {
+    remote_and_local!(ServeShapes::new(Shaped), |client: ShapesClient| {
         let (): () = client.unit().await.unwrap();
         let (): () = client.explicit_unit().await.unwrap();
         assert!(client.bare(Bare(7)).await.unwrap().is_ok_and(|bare| bare.0 == 7));
@@ -297,7 +299,7 @@ macro_rules! names {
 
         #[tokio::test(start_paused = true)]
         async fn methods_of_any_name_can_be_called() {
-            there_and_here!(ServeNames::new(Named), |client: NamesClient| {
+            remote_and_local!(ServeNames::new(Named), |client: NamesClient| {
                 assert_eq!(client.clone().await.unwrap(), "clone");
                 $(assert_eq!(
                     NamesClient::$method(&client).await.unwrap(),
@@ -314,7 +316,7 @@ names! {
 }
 
 #[test]
-fn variants_are_camel_case_where_that_is_a_name_of_its_own() {
+fn variants_are_camel_case_if_that_is_unambiguous() {
     let _camel = [NamesRequest::New {}, NamesRequest::Match {}];
     let _raw = [
         NamesRequest::foo_bar {},
@@ -373,12 +375,13 @@ mod several {
 
     #[tokio::test(start_paused = true)]
     async fn one_type_serves_several_services_of_one_module_on_one_node() {
-        let mut world = World::new();
-        let (_, iad) = world.builder("iad-0", "iad");
-        let iad = iad.serve(ServeFirst::new(Both)).serve(ServeSecond::new(Both));
-        let iad = iad.serve(ServeEmpty::new(Both)).start().await.unwrap();
-        let hkg = world.builder("hkg-0", "hkg").1.start().await.unwrap();
-        hkg.ready().await;
+        let services = Release::new()
+            .serve(|_| ServeFirst::new(Both))
+            .serve(|_| ServeSecond::new(Both))
+            .serve(|_| ServeEmpty::new(Both));
+        let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+        let cluster = cluster.node("iad-0", services).start().await;
+        let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
         for node in [&iad, &hkg] {
             let first: FirstClient = node.client();
             let second: SecondClient = node.client();
@@ -398,10 +401,10 @@ mod several {
 
         impl Impostor for Both {}
 
-        let mut world = World::new();
-        let (_, iad) = world.builder("iad-0", "iad");
-        let iad = iad.serve(ServeFirst::new(Both)).serve(ServeImpostor::new(Both));
-        let error = iad.start().await.unwrap_err().to_string();
+        // A SimCluster panics with the error.
+        let iad = SimNet::builder().build().add_host("iad-0", "iad");
+        let builder = node_on(&iad).serve(ServeFirst::new(Both)).serve(ServeImpostor::new(Both));
+        let error = builder.start().await.unwrap_err().to_string();
         for part in ["First", "ServeFirst", "ServeImpostor"] {
             assert!(error.contains(part), "{error}");
         }

@@ -1,18 +1,18 @@
-//! Calls that are too large, too many, given up, or whose own types misbehave.
+//! Calls that are too large, too many, cancelled, or whose types panic.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use futures_util::future::join_all;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use tokio::time::Instant;
 
-use super::{LONG, Scene, builder, count_panics, eventually};
-use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, secs};
+use super::{AttackedNode, GENEROUS_TIMEOUT, builder, count_panics, eventually};
+use crate::support::{Counts, ProbeClient, millis, prober, secs};
 
 /// Methods that misbehave.
 #[fly_rpc]
-trait Odd {
+trait Faulty {
     async fn text(&self, text: String) -> String;
     async fn take(&self, value: Trap) -> u8;
     async fn give(&self, value: String) -> Trap;
@@ -21,7 +21,7 @@ trait Odd {
     async fn block(&self, millis: u64) -> u64;
 }
 
-/// A value that goes off when it is encoded or decoded, as it says.
+/// A value that panics or fails when it is encoded or decoded, depending on its text.
 #[derive(Debug, Clone, PartialEq)]
 struct Trap(String);
 
@@ -62,9 +62,9 @@ impl Drop for Bomb {
     }
 }
 
-struct Oddity;
+struct Misbehaving;
 
-impl Odd for Oddity {
+impl Faulty for Misbehaving {
     async fn text(&self, text: String) -> String {
         text
     }
@@ -98,46 +98,46 @@ impl Odd for Oddity {
     }
 }
 
-/// Two linked nodes that serve [`Odd`], and a client of each aimed at the first: once remote, once
-/// local.
-async fn pair() -> (Node, Node, [OddClient; 2]) {
+/// Two linked nodes that serve [`Faulty`], and a client on each that calls the first: one remotely, one
+/// locally.
+async fn pair() -> (Node, Node, [FaultyClient; 2]) {
     count_panics();
-    let iad = builder("iad-0", "iad").serve(ServeOdd::new(Oddity)).start().await.unwrap();
+    let iad = builder("iad-0", "iad").serve(ServeFaulty::new(Misbehaving)).start().await.unwrap();
     let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
     hkg.ready().await;
-    let clients = [hkg.client::<OddClient>(), iad.client::<OddClient>()];
-    let clients = clients.map(|client| client.on_region("iad").timeout(LONG));
+    let clients = [hkg.client::<FaultyClient>(), iad.client::<FaultyClient>()];
+    let clients = clients.map(|client| client.on_region("iad").timeout(GENEROUS_TIMEOUT));
     (iad, hkg, clients)
 }
 
-/// Expects that what `call` does is its own affair: a call beside it and one after it work.
-async fn alone<T: std::fmt::Debug>(
-    odd: &OddClient,
+/// Expects that the error of `call` does not affect a concurrent call and a later one.
+async fn expect_isolated<T: std::fmt::Debug>(
+    faulty: &FaultyClient,
     call: impl Future<Output = Result<T, RpcError>>,
 ) -> RpcError {
-    let beside = tokio::spawn(odd.panic_in_drop(100));
+    let concurrent = tokio::spawn(faulty.panic_in_drop(100));
     let error = call.await.unwrap_err();
-    assert_eq!(beside.await.unwrap().unwrap(), 100, "after {error}");
-    assert_eq!(odd.text("after".to_owned()).await.unwrap(), "after");
+    assert_eq!(concurrent.await.unwrap().unwrap(), 100, "after {error}");
+    assert_eq!(faulty.text("after".to_owned()).await.unwrap(), "after");
     error
 }
 
 #[tokio::test]
-async fn an_argument_that_does_not_encode_fails_its_call_alone() {
+async fn an_argument_that_does_not_encode_fails_only_its_call() {
     let (_iad, _hkg, [remote, local]) = pair().await;
     for how in ["panic when encoded", "fail when encoded"] {
-        let error = alone(&remote, remote.take(Trap(how.to_owned()))).await;
+        let error = expect_isolated(&remote, remote.take(Trap(how.to_owned()))).await;
         assert!(matches!(error, RpcError::Encode { .. }), "{error:?}");
-        // Nothing is encoded here.
+        // A local call is not encoded.
         assert_eq!(local.take(Trap(how.to_owned())).await.unwrap(), 7);
     }
 }
 
 #[tokio::test]
-async fn an_argument_that_does_not_decode_fails_its_call_alone_and_does_not_execute() {
+async fn an_argument_that_does_not_decode_fails_only_its_call_without_executing() {
     let (_iad, _hkg, [remote, _]) = pair().await;
     for how in ["panic when decoded", "fail when decoded", "fail at length when decoded"] {
-        let error = alone(&remote, remote.take(Trap(how.to_owned()))).await;
+        let error = expect_isolated(&remote, remote.take(Trap(how.to_owned()))).await;
         let RpcError::Unsupported { why: Unsupported::Arguments(why), .. } = error else {
             panic!("{how}: {error:?}");
         };
@@ -146,7 +146,7 @@ async fn an_argument_that_does_not_decode_fails_its_call_alone_and_does_not_exec
 }
 
 #[tokio::test]
-async fn a_reply_that_does_not_cross_fails_its_call_alone() {
+async fn a_reply_that_does_not_encode_or_decode_fails_only_its_call() {
     let (_iad, _hkg, [remote, local]) = pair().await;
     for how in [
         "fail when encoded",
@@ -154,21 +154,21 @@ async fn a_reply_that_does_not_cross_fails_its_call_alone() {
         "fail when decoded",
         "fail at length when decoded",
     ] {
-        let error = alone(&remote, remote.give(how.to_owned())).await;
+        let error = expect_isolated(&remote, remote.give(how.to_owned())).await;
         assert!(matches!(error, RpcError::BadReply { .. }), "{how}: {error:?}");
         assert!(error.may_have_executed());
         assert_eq!(local.give(how.to_owned()).await.unwrap(), Trap(how.to_owned()));
     }
-    let error = alone(&remote, remote.give("panic when encoded".to_owned())).await;
+    let error = expect_isolated(&remote, remote.give("panic when encoded".to_owned())).await;
     assert!(error.may_have_executed(), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_panic_of_any_kind_is_its_calls_own() {
+async fn a_panic_with_any_payload_fails_only_its_call() {
     let (_iad, _hkg, clients) = pair().await;
-    for odd in clients {
+    for faulty in clients {
         for payload in [Payload::Number, Payload::Bomb, Payload::LongText] {
-            let error = alone(&odd, odd.panic_with(payload)).await;
+            let error = expect_isolated(&faulty, faulty.panic_with(payload)).await;
             assert!(matches!(error, RpcError::Panicked { .. }), "{payload:?}: {error:?}");
             assert!(error.to_string().len() < 3_000_000);
         }
@@ -176,31 +176,32 @@ async fn a_panic_of_any_kind_is_its_calls_own() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_when_it_is_dropped_harms_nobody() {
+async fn a_handler_that_panics_when_dropped_fails_only_its_call() {
     let (_iad, _hkg, clients) = pair().await;
-    for odd in clients {
-        let error = alone(&odd, odd.timeout(millis(30)).panic_in_drop(10_000)).await;
+    for faulty in clients {
+        let error =
+            expect_isolated(&faulty, faulty.timeout(millis(30)).panic_in_drop(10_000)).await;
         assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
     }
 }
 
 #[tokio::test]
-async fn a_dropped_call_whose_handler_panics_on_that_frees_its_place() {
+async fn a_cancelled_call_whose_handler_panics_when_dropped_releases_its_permit() {
     count_panics();
-    let iad = builder("iad-0", "iad").serve(ServeOdd::new(Oddity)).max_in_flight(1);
+    let iad = builder("iad-0", "iad").serve(ServeFaulty::new(Misbehaving)).max_in_flight(1);
     let iad = iad.start().await.unwrap();
     let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
     hkg.ready().await;
-    let odd = hkg.client::<OddClient>().on_region("iad");
-    drop(tokio::time::timeout(millis(50), odd.panic_in_drop(10_000)).await);
-    eventually("its place is free", async || odd.text(String::new()).await.is_ok()).await;
+    let faulty = hkg.client::<FaultyClient>().on_region("iad");
+    drop(tokio::time::timeout(millis(50), faulty.panic_in_drop(10_000)).await);
+    eventually("its permit is free", async || faulty.text(String::new()).await.is_ok()).await;
     iad.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_handler_that_blocks_its_thread_holds_up_no_other() {
+async fn a_handler_that_blocks_its_thread_delays_no_other_call() {
     let (_iad, _hkg, [remote, _]) = pair().await;
-    // Nothing is known of it at first; then it was quick a hundred times; then it was not.
+    // Without statistics at first, then after a hundred quick calls, then after a slow one.
     for quick in [0, 100, 0] {
         for _ in 0..quick {
             remote.block(0).await.unwrap();
@@ -217,9 +218,9 @@ async fn a_handler_that_blocks_its_thread_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn arguments_of_64_mebibytes_are_too_large_and_31_go_there_and_back() {
+async fn arguments_of_64_mebibytes_are_too_large_and_31_are_echoed() {
     let (_iad, _hkg, [remote, local]) = pair().await;
-    let error = alone(&remote, remote.text("x".repeat(64 << 20))).await;
+    let error = expect_isolated(&remote, remote.text("x".repeat(64 << 20))).await;
     let RpcError::ArgumentsTooLarge { size, limit, .. } = error else { panic!("{error:?}") };
     assert!(size > 64 << 20 && limit == 32 << 20, "{size} {limit}");
     // A local call has no body.
@@ -229,46 +230,46 @@ async fn arguments_of_64_mebibytes_are_too_large_and_31_go_there_and_back() {
 }
 
 #[tokio::test]
-async fn a_timeout_without_end_is_one() {
+async fn the_longest_timeout_is_accepted() {
     let (_iad, _hkg, clients) = pair().await;
-    for odd in clients {
-        let endless = odd.timeout(Duration::MAX).wait(Duration::MAX);
+    for faulty in clients {
+        let endless = faulty.timeout(Duration::MAX).wait(Duration::MAX);
         assert_eq!(endless.text("fly".to_owned()).await.unwrap(), "fly");
         assert_eq!(endless.panic_in_drop(20).await.unwrap(), 20);
-        let none = odd.timeout(Duration::ZERO).text("fly".to_owned()).await.unwrap_err();
+        let none = faulty.timeout(Duration::ZERO).text("fly".to_owned()).await.unwrap_err();
         assert!(matches!(none, RpcError::Timeout { .. }), "{none:?}");
         assert!(!none.may_have_executed(), "{none:?}");
     }
 }
 
 #[tokio::test]
-async fn ten_thousand_calls_at_once_from_one_task_all_end() {
-    let mut scene = Scene::with(|builder| builder.max_in_flight(20_000)).await;
-    let probe = scene.sibling().timeout(LONG);
+async fn ten_thousand_concurrent_calls_of_one_task_all_end() {
+    let mut attacked = AttackedNode::with(|builder| builder.max_in_flight(20_000)).await;
+    let probe = attacked.sibling().timeout(GENEROUS_TIMEOUT);
     let calls = (0..10_000).map(|number| probe.shout(format!("n{number}")));
     for (number, reply) in join_all(calls).await.into_iter().enumerate() {
         assert_eq!(reply.unwrap().0, format!("N{number}"));
     }
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn calls_dropped_half_way_take_their_handlers_with_them() {
-    let mut scene = Scene::new().await;
-    let probe = scene.sibling().timeout(LONG);
+async fn cancelled_calls_stop_their_handlers() {
+    let mut attacked = AttackedNode::new().await;
+    let probe = attacked.sibling().timeout(GENEROUS_TIMEOUT);
     let calls = join_all((0..1_000).map(|_| probe.slow(60_000)));
     drop(tokio::time::timeout(millis(300), calls).await);
-    assert!(scene.counts.begun() > 1);
-    let local = scene.node.client::<ProbeClient>();
+    assert!(attacked.counts.started() > 1);
+    let local = attacked.node.client::<ProbeClient>();
     drop(tokio::time::timeout(millis(50), join_all((0..100).map(|_| local.slow(60_000)))).await);
-    scene.expect_unharmed().await;
-    assert_eq!(scene.counts.ended(), 0);
+    attacked.expect_unharmed().await;
+    assert_eq!(attacked.counts.finished(), 0);
 }
 
 #[tokio::test]
-async fn calls_of_all_lengths_dropped_at_any_moment_leave_the_link_in_order() {
-    let mut scene = Scene::new().await;
-    let probe = scene.sibling().timeout(LONG);
+async fn calls_cancelled_at_any_time_leave_the_link_usable() {
+    let mut attacked = AttackedNode::new().await;
+    let probe = attacked.sibling().timeout(GENEROUS_TIMEOUT);
     for micros in (0..4_000).step_by(100) {
         let long = probe.echo(vec![7; 100_000]);
         let short = probe.shout("short".to_owned());
@@ -276,23 +277,22 @@ async fn calls_of_all_lengths_dropped_at_any_moment_leave_the_link_in_order() {
         drop(tokio::time::timeout(Duration::from_micros(micros), both).await);
     }
     assert_eq!(probe.echo(vec![7; 100_000]).await.unwrap(), vec![7; 100_000]);
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_node_takes_its_calls_and_tasks_with_it() {
+async fn a_stopped_node_leaves_no_call_and_no_task() {
     count_panics();
-    let counts = std::sync::Arc::<Counts>::default();
-    let prober = Prober { name: "iad-0".to_owned(), counts: counts.clone() };
+    let counts = Counts::default();
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = alive();
-    let iad = builder("iad-0", "iad").serve(ServeProbe::new(prober)).drain_timeout(millis(50));
+    let iad = builder("iad-0", "iad").serve(prober("iad-0", &counts)).drain_timeout(millis(50));
     let iad = iad.start().await.unwrap();
     let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(60_000))).collect();
-    eventually("they run", async || counts.begun.load(Ordering::SeqCst) == 10).await;
+    eventually("they run", async || counts.started() == 10).await;
     let start = Instant::now();
     iad.shutdown().await;
     for call in calls {
@@ -303,5 +303,5 @@ async fn a_node_takes_its_calls_and_tasks_with_it() {
     drop((hkg, probe));
     eventually("all tasks are gone", async || alive() <= before).await;
     assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
-    assert_eq!(counts.ended.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.finished(), 0);
 }

@@ -1,13 +1,13 @@
-//! Nodes among themselves: many, started twice, restarted, of two clusters.
+//! Clusters of real nodes: many nodes, restarts, and two clusters with the same seeds.
 
 use flyrpc::{Node, RpcError, StartError, Support};
 use futures_util::future::join_all;
 
-use super::{LONG, builder, count_panics, eventually};
-use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis};
+use super::{GENEROUS_TIMEOUT, builder, count_panics, eventually};
+use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, prober};
 
 fn serve(name: &str) -> ServeProbe<Prober> {
-    ServeProbe::new(Prober { name: name.to_owned(), counts: std::sync::Arc::<Counts>::default() })
+    prober(name, &Counts::default())
 }
 
 /// Waits until `node` has links to this many others.
@@ -20,11 +20,11 @@ async fn linked(node: &Node, count: usize) {
 }
 
 #[tokio::test]
-async fn twenty_nodes_all_know_and_call_each_other() {
+async fn twenty_nodes_find_and_call_each_other() {
     count_panics();
     let name = |number: usize| format!("n{number}");
     let region = |number: usize| format!("r{number}");
-    // Alone at first, so that the machine's load does not look like silence.
+    // A long heartbeat, so that the load of the machine does not look like silence.
     let start = |number, seeds: Vec<_>| {
         let builder = builder(&name(number), &region(number)).heartbeat(millis(500));
         builder.seeds(seeds).serve(serve(&name(number))).start()
@@ -37,7 +37,7 @@ async fn twenty_nodes_all_know_and_call_each_other() {
         linked(node, 19).await;
     }
     let calls = nodes.iter().flat_map(|node| {
-        let probe = node.client::<ProbeClient>().timeout(LONG);
+        let probe = node.client::<ProbeClient>().timeout(GENEROUS_TIMEOUT);
         (0..20).map(move |number| (number, probe.on_region(region(number)).shout(String::new())))
     });
     let calls = calls.map(|(number, call)| async move {
@@ -52,7 +52,7 @@ async fn twenty_nodes_all_know_and_call_each_other() {
 }
 
 #[tokio::test]
-async fn clusters_that_have_each_other_for_seeds_never_mix() {
+async fn clusters_that_have_each_other_as_seeds_never_mix() {
     count_panics();
     let listener = || std::net::TcpListener::bind(super::LOOPBACK).unwrap().local_addr().unwrap();
     let addrs = [listener(), listener(), listener(), listener()];
@@ -75,43 +75,43 @@ async fn clusters_that_have_each_other_for_seeds_never_mix() {
             let served = node.client::<ProbeClient>().shout(String::new()).await.unwrap().1;
             assert_eq!(served, own);
         }
-        let strangers = node.peers().into_iter().filter(|peer| {
+        let other_cluster = node.peers().into_iter().filter(|peer| {
             matches!(&peer.support, Support::Unsupported(why) if why.to_string().contains("cluster"))
         });
-        assert_eq!(strangers.count(), 2, "{:?}", node.peers());
+        assert_eq!(other_cluster.count(), 2, "{:?}", node.peers());
     }
 }
 
 #[tokio::test]
-async fn a_node_restarted_on_its_port_is_found_and_its_former_boot_is_not_called() {
+async fn a_node_restarted_on_its_port_is_found_and_its_earlier_boot_is_not_called() {
     count_panics();
     let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
-    let (addr, former) = (iad.addr(), iad.id().clone());
+    let (addr, earlier_boot) = (iad.addr(), iad.id().clone());
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>();
     assert_eq!(probe.on_region("iad").shout(String::new()).await.unwrap().1, "first");
-    // As a crash: nothing is said.
+    // Like a crash: it sends no farewell.
     drop(iad);
-    let mut again = None;
+    let mut restarted = None;
     eventually("the port is free", async || {
-        again = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
-        again.is_some()
+        restarted = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
+        restarted.is_some()
     })
     .await;
-    let wait = probe.on_region("iad").timeout(LONG).wait(LONG);
+    let wait = probe.on_region("iad").timeout(GENEROUS_TIMEOUT).wait(GENEROUS_TIMEOUT);
     eventually("it is called", async || {
         wait.shout(String::new()).await.is_ok_and(|(_, by)| by == "second")
     })
     .await;
-    let error = probe.on_node(&former).shout(String::new()).await.unwrap_err();
+    let error = probe.on_node(&earlier_boot).shout(String::new()).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
     assert_eq!(hkg.nodes_in("iad").len(), 1);
     assert_eq!(hkg.peers().len(), 1);
 }
 
 #[tokio::test]
-async fn a_seed_that_left_and_started_again_without_seeds_is_found() {
+async fn a_seed_that_left_and_restarted_without_seeds_is_found() {
     count_panics();
     let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
     let addr = iad.addr();
@@ -119,24 +119,28 @@ async fn a_seed_that_left_and_started_again_without_seeds_is_found() {
     hkg.ready().await;
     iad.shutdown().await;
     drop(iad);
-    let mut again = None;
+    let mut restarted = None;
     eventually("the port is free", async || {
-        again = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
-        again.is_some()
+        restarted = builder("iad-0", "iad").listen(addr).serve(serve("second")).start().await.ok();
+        restarted.is_some()
     })
     .await;
-    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG).wait(LONG);
+    let probe = hkg
+        .client::<ProbeClient>()
+        .on_region("iad")
+        .timeout(GENEROUS_TIMEOUT)
+        .wait(GENEROUS_TIMEOUT);
     assert_eq!(probe.shout(String::new()).await.unwrap().1, "second");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_on_its_way_at_a_shutdown_arrives_whole() {
+async fn a_reply_in_flight_at_a_shutdown_arrives_complete() {
     count_panics();
     for delay in [0, 2, 5, 10, 20, 40] {
         let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
         let hkg = builder("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
         hkg.ready().await;
-        let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG);
+        let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(GENEROUS_TIMEOUT);
         let call = probe.produce(1_000_000);
         let shutdown = async {
             tokio::time::sleep(millis(delay)).await;
@@ -156,7 +160,7 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
     let error = builder("b", "iad").listen(addr).serve(serve("b")).start().await.unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("cannot listen at {addr}"));
-    // By datagrams alone, too.
+    // A port that is taken for datagrams only, too.
     let socket = std::net::UdpSocket::bind(super::LOOPBACK).unwrap();
     let addr = socket.local_addr().unwrap();
     let error = builder("c", "iad").listen(addr).serve(serve("c")).start().await.unwrap_err();
@@ -172,10 +176,10 @@ async fn two_services_of_one_name_are_an_error_that_names_both() {
 }
 
 #[tokio::test]
-async fn nodes_that_advertise_one_address_are_told_so() {
+async fn nodes_that_advertise_the_same_address_do_not_replace_each_other() {
     let a = builder("a", "iad").serve(serve("a")).start().await.unwrap();
     let b = builder("b", "iad").advertise(a.addr()).seeds([a.addr()]).serve(serve("b"));
-    // Its own address is no seed to it; so it knows nobody, and the other tells nothing.
+    // A node ignores a seed that is its own address, so it has no peers.
     let b = b.start().await.unwrap();
     let c = builder("c", "iad").advertise(a.addr()).serve(serve("c")).start().await.unwrap();
     b.ready().await;
@@ -184,7 +188,7 @@ async fn nodes_that_advertise_one_address_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_small_limit_for_bodies_keeps_nobody_from_joining() {
+async fn a_small_body_limit_keeps_no_node_from_joining() {
     let start = |name: &'static str, seeds: Vec<std::net::SocketAddr>| {
         builder(name, name).max_body(64).seeds(seeds).serve(serve(name)).start()
     };

@@ -1,74 +1,74 @@
-//! Peers that send more than their share, or take none of what they are sent.
+//! Peers that flood a node, or read nothing.
 
 use tokio::{io::AsyncWriteExt, net::UdpSocket, time::Instant};
 
 use super::{
-    LONG, Scene, eventually,
-    raw::{Hello, Raw, frame, kind, method, slowly, text},
+    AttackedNode, GENEROUS_TIMEOUT, eventually,
+    raw_peer::{Hello, RawPeer, frame, kind, method, shout_args, slow_args},
 };
 use crate::support::{millis, secs};
 use flyrpc::{Refusal, RpcError};
 
 #[tokio::test]
-async fn requests_past_max_in_flight_are_refused_and_the_others_run() {
-    let mut scene = Scene::with(|builder| builder.max_in_flight(100)).await;
-    let mut raw = Raw::link(&scene.node).await;
+async fn requests_over_max_in_flight_are_refused_and_the_others_run() {
+    let mut attacked = AttackedNode::with(|builder| builder.max_in_flight(100)).await;
+    let mut raw = RawPeer::link(&attacked.node).await;
     let mut flood = Vec::new();
     for id in 0..5_000 {
         let head = [id, method::SLOW, 0, raw.now(), 60_000_000];
-        flood.extend(frame(kind::REQUEST, &head, &slowly(60_000)));
+        flood.extend(frame(kind::REQUEST, &head, &slow_args(60_000)));
     }
     raw.send(&flood).await;
     for _ in 100..5_000 {
-        let (kind, fault) = raw.next().await.unwrap();
-        assert_eq!(kind, kind::FAULT, "{fault:?}");
+        let (kind, status) = raw.next().await.unwrap();
+        assert_eq!(kind, kind::STATUS, "{status:?}");
     }
-    // They may wait until it has answered a ping.
+    // Requests are held until the peer has answered a ping.
     tokio::select! {
         frame = raw.next() => panic!("no call ends, but here is {frame:?}"),
-        () = eventually("the others begin", async || scene.counts.begun() == 1 + 100) => {}
+        () = eventually("the others begin", async || attacked.counts.started() == 1 + 100) => {}
     }
-    let error = scene.sibling().shout("me?".to_owned()).await.unwrap_err();
+    let error = attacked.sibling().shout("me?".to_owned()).await.unwrap_err();
     assert!(matches!(error, RpcError::Refused { reason: Refusal::Overloaded, .. }), "{error}");
     drop(raw);
     eventually("the flood's handlers are gone", async || {
-        scene.sibling().shout(String::new()).await.is_ok()
+        attacked.sibling().shout(String::new()).await.is_ok()
     })
     .await;
-    assert_eq!(scene.counts.ended(), 0);
-    scene.expect_unharmed().await;
+    assert_eq!(attacked.counts.finished(), 0);
+    attacked.expect_unharmed().await;
 }
 
-/// Sends `frame` for as long as the node takes it, reads nothing, and tells how many bytes it took.
-async fn pour(raw: &mut Raw, frame: &[u8], at_most: usize) -> usize {
+/// Sends `frame` repeatedly without reading, and returns how many bytes the node accepted.
+async fn send_flood(raw: &mut RawPeer, frame: &[u8], at_most: usize) -> usize {
     let many = frame.repeat((64 << 10) / frame.len());
-    let mut poured = 0;
-    while poured < at_most {
-        match tokio::time::timeout(LONG, raw.stream.write(&many)).await {
-            Ok(Ok(count)) => poured += count,
-            Ok(Err(_)) => return poured,
+    let mut accepted = 0;
+    while accepted < at_most {
+        match tokio::time::timeout(GENEROUS_TIMEOUT, raw.stream.write(&many)).await {
+            Ok(Ok(count)) => accepted += count,
+            Ok(Err(_)) => return accepted,
             Err(_) => panic!("the node neither takes the flood nor gives the link up"),
         }
     }
-    poured
+    accepted
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_no_answers_is_given_up() {
-    let mut scene = Scene::new().await;
+async fn a_peer_that_reads_no_replies_is_disconnected() {
+    let mut attacked = AttackedNode::new().await;
     let enough = 200 << 20;
     for flood in [frame(kind::PING, &[1], b""), frame(kind::REQUEST, &[1, 99, 0, 0, 0], b"")] {
-        let mut raw = Raw::link(&scene.node).await;
-        let poured = pour(&mut raw, &flood, enough).await;
-        assert!(poured < enough, "it took {poured} bytes of {flood:?}");
+        let mut raw = RawPeer::link(&attacked.node).await;
+        let accepted = send_flood(&mut raw, &flood, enough).await;
+        assert!(accepted < enough, "it took {accepted} bytes of {flood:?}");
     }
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn what_nodes_ask_each_other_is_bounded_too() {
-    let mut scene = Scene::new().await;
-    let mut raw = Raw::link(&scene.node).await;
+async fn internal_calls_are_limited_too() {
+    let mut attacked = AttackedNode::new().await;
+    let mut raw = RawPeer::link(&attacked.node).await;
     let mut flood = Vec::new();
     for id in 0..200_000 {
         flood.extend(frame(kind::REQUEST, &[id, method::REGION, 0, 0, 60_000_000], b"\x80"));
@@ -79,14 +79,14 @@ async fn what_nodes_ask_each_other_is_bounded_too() {
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() - before;
     assert!(tasks < 5_000, "{tasks} tasks");
     drop(raw);
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_flood_over_one_link_leaves_the_others_their_turn() {
-    let mut scene = Scene::new().await;
-    let mut raw = Raw::link(&scene.node).await;
-    raw.request(1, method::SHOUT, &text("fly")).await;
+async fn a_flood_over_one_link_does_not_starve_others() {
+    let mut attacked = AttackedNode::new().await;
+    let mut raw = RawPeer::link(&attacked.node).await;
+    raw.request(1, method::SHOUT, &shout_args("fly")).await;
     raw.expect(kind::REPLY, 1).await;
     // Pongs among it have the node look for whatever else can be read.
     let mut flood = frame(kind::PONG, &[1, 1], b"").repeat(10);
@@ -102,7 +102,7 @@ async fn a_flood_over_one_link_leaves_the_others_their_turn() {
         let start = Instant::now();
         let mut calls = 0;
         while start.elapsed() < millis(500) {
-            scene.sibling().shout(String::new()).await.unwrap();
+            attacked.sibling().shout(String::new()).await.unwrap();
             calls += 1;
         }
         calls
@@ -112,17 +112,17 @@ async fn a_flood_over_one_link_leaves_the_others_their_turn() {
         calls = calling => assert!(calls > 0),
     }
     drop(raw);
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn links_of_one_boot_do_not_pile_up() {
-    let mut scene = Scene::new().await;
+async fn links_of_one_boot_do_not_accumulate() {
+    let mut attacked = AttackedNode::new().await;
     let mut raws = Vec::new();
     for _ in 0..100 {
         // Its id is above the node's: so it is the node that decides which link is used.
         let hello = Hello { name: "zzz".to_owned(), ..Hello::default() };
-        raws.push(Raw::greet(&scene.node, &hello).await);
+        raws.push(RawPeer::handshake(&attacked.node, &hello).await);
     }
     eventually("most are closed", async || {
         let closed = raws.iter_mut().filter_map(|raw| raw.stream.try_read(&mut [0; 4096]).ok());
@@ -130,14 +130,14 @@ async fn links_of_one_boot_do_not_pile_up() {
     })
     .await;
     drop(raws);
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
 async fn datagrams_of_any_kind_are_ignored() {
-    let mut scene = Scene::new().await;
+    let mut attacked = AttackedNode::new().await;
     let socket = UdpSocket::bind(super::LOOPBACK).await.unwrap();
-    // What the node's gossip looks like.
+    // The start of a gossip datagram.
     let magic = [&[0xf1, 0x7c, 1, 5][..], b"local", &[0]].concat();
     for seed in 0..2_000u64 {
         let mut datagram = if seed % 2 == 0 { magic.clone() } else { Vec::new() };
@@ -146,13 +146,13 @@ async fn datagrams_of_any_kind_are_ignored() {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
             datagram.push((state >> 33) as u8);
         }
-        let _ = socket.send_to(&datagram, scene.node.addr()).await;
+        let _ = socket.send_to(&datagram, attacked.node.addr()).await;
     }
     let mut largest = magic;
     largest.resize(65_507, 0xff);
     for _ in 0..50 {
-        let _ = socket.send_to(&largest, scene.node.addr()).await;
+        let _ = socket.send_to(&largest, attacked.node.addr()).await;
     }
-    scene.expect_unharmed().await;
-    assert_eq!(scene.node.peers().len(), 1);
+    attacked.expect_unharmed().await;
+    assert_eq!(attacked.node.peers().len(), 1);
 }

@@ -1,15 +1,15 @@
-//! Connections that never become links.
+//! Connections without a valid handshake.
 
 use flyrpc::{Node, PeerState};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 
 use super::{
-    Scene, builder,
-    raw::{Hello, PREFACE, Raw, frame, kind},
+    AttackedNode, builder,
+    raw_peer::{Hello, PREFACE, RawPeer, frame, kind},
 };
 use crate::support::{ProbeClient, secs};
 
-/// Repeatable noise.
+/// Deterministic noise.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = move || {
@@ -22,34 +22,34 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn nonsense_ends_its_own_connection_only() {
-    let mut scene = Scene::new().await;
+async fn invalid_data_closes_only_its_own_connection() {
+    let mut attacked = AttackedNode::new().await;
     let hello = Hello::default().encode();
-    let mut nonsense: Vec<Vec<u8>> = (1..=20).map(|seed| noise(seed, 300)).collect();
-    nonsense.extend((1..=20).map(|seed| [PREFACE, &noise(seed, 3_000)].concat()));
-    nonsense.extend((1..=20).map(|seed| [&hello[..], &noise(seed, 3_000)].concat()));
-    nonsense.extend((1..=20).map(|seed| {
+    let mut inputs: Vec<Vec<u8>> = (1..=20).map(|seed| noise(seed, 300)).collect();
+    inputs.extend((1..=20).map(|seed| [PREFACE, &noise(seed, 3_000)].concat()));
+    inputs.extend((1..=20).map(|seed| [&hello[..], &noise(seed, 3_000)].concat()));
+    inputs.extend((1..=20).map(|seed| {
         let mut mutated = hello.clone();
         mutated[10 + noise(seed, 1)[0] as usize % 100] ^= noise(seed, 2)[1] | 1;
         mutated
     }));
-    nonsense.push(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
+    inputs.push(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
     // A frame that claims 4 GiB, before and after the hello.
-    nonsense.push([PREFACE, &[0x80, 0x80, 0x80, 0x80, 0x10, kind::HELLO]].concat());
-    nonsense.push([&hello[..], &[0x80, 0x80, 0x80, 0x80, 0x10, kind::REQUEST]].concat());
-    nonsense.push([PREFACE, &frame(kind::PING, &[1], b"")].concat());
-    nonsense.push([&hello[..], &hello[PREFACE.len()..]].concat());
-    for bytes in nonsense {
-        let mut raw = Raw::connect(&scene.node).await;
+    inputs.push([PREFACE, &[0x80, 0x80, 0x80, 0x80, 0x10, kind::HELLO]].concat());
+    inputs.push([&hello[..], &[0x80, 0x80, 0x80, 0x80, 0x10, kind::REQUEST]].concat());
+    inputs.push([PREFACE, &frame(kind::PING, &[1], b"")].concat());
+    inputs.push([&hello[..], &hello[PREFACE.len()..]].concat());
+    for bytes in inputs {
+        let mut raw = RawPeer::connect(&attacked.node).await;
         raw.send(&bytes).await;
         let _ = raw.stream.shutdown().await;
     }
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_answered_by_hanging_up_at_once() {
-    let mut scene = Scene::new().await;
+async fn invalid_data_closes_the_connection_at_once() {
+    let mut attacked = AttackedNode::new().await;
     let hello = Hello::default().encode();
     let claims = [0x80, 0x80, 0x80, 0x80, 0x10, kind::REQUEST];
     for bytes in [
@@ -62,38 +62,38 @@ async fn what_makes_no_sense_is_answered_by_hanging_up_at_once() {
         [&hello[..], &frame(kind::STATE, &[], b"\x06\x01\xc1")].concat(),
     ] {
         let start = Instant::now();
-        let mut raw = Raw::connect(&scene.node).await;
+        let mut raw = RawPeer::connect(&attacked.node).await;
         raw.send(&bytes).await;
-        raw.expect_hung_up().await;
+        raw.expect_closed().await;
         assert!(start.elapsed() < secs(2), "{bytes:?}");
     }
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_hello_cut_anywhere_makes_no_link() {
-    let mut scene = Scene::new().await;
+async fn a_hello_truncated_anywhere_opens_no_link() {
+    let mut attacked = AttackedNode::new().await;
     let hello = Hello::default().encode();
     for cut in 0..hello.len() {
-        let mut stream = TcpStream::connect(scene.node.addr()).await.unwrap();
+        let mut stream = TcpStream::connect(attacked.node.addr()).await.unwrap();
         stream.write_all(&hello[..cut]).await.unwrap();
     }
-    scene.expect_unharmed().await;
-    assert!(scene.node.nodes_in("raw").is_empty());
+    attacked.expect_unharmed().await;
+    assert!(attacked.node.nodes_in("raw").is_empty());
 }
 
 #[tokio::test]
-async fn hellos_of_strangers_make_no_link() {
-    // So patient that a link would still be open when the test is given up.
-    let mut scene = Scene::with(|builder| builder.heartbeat(secs(10))).await;
+async fn incompatible_hellos_open_no_link() {
+    // A heartbeat so long that a link would still be open when the test times out.
+    let mut attacked = AttackedNode::with(|builder| builder.heartbeat(secs(10))).await;
     let usual = Hello::default();
-    let own = scene.node.addr().to_string();
+    let own = attacked.node.addr().to_string();
     let long = "x".repeat(70_000);
-    let strangers = [
+    let incompatible = [
         Hello { versions: (2, 9), ..usual.clone() },
         Hello { cluster: "other".to_owned(), ..usual.clone() },
-        Hello { name: "iad-0".to_owned(), boot: scene.node.id().boot(), ..usual.clone() },
-        // What no node can be: at this node's own address, at none, without a name.
+        Hello { name: "iad-0".to_owned(), boot: attacked.node.id().boot(), ..usual.clone() },
+        // Invalid identities: this node's own address, no address, no name.
         Hello { addr: own, ..usual.clone() },
         Hello { addr: "0.0.0.0:0".to_owned(), ..usual.clone() },
         Hello { addr: "nowhere".to_owned(), ..usual.clone() },
@@ -102,43 +102,43 @@ async fn hellos_of_strangers_make_no_link() {
         Hello { name: long.clone(), ..usual.clone() },
         Hello { region: long, ..usual.clone() },
     ];
-    for stranger in strangers {
-        let mut raw = Raw::connect(&scene.node).await;
-        raw.send(&stranger.encode()).await;
-        raw.expect_hung_up().await;
-        let others = scene.node.peers().into_iter().filter(|peer| peer.addr.port() == 1);
-        assert_eq!(others.count(), 0, "{stranger:?}");
+    for hello in incompatible {
+        let mut raw = RawPeer::connect(&attacked.node).await;
+        raw.send(&hello.encode()).await;
+        raw.expect_closed().await;
+        let others = attacked.node.peers().into_iter().filter(|peer| peer.addr.port() == 1);
+        assert_eq!(others.count(), 0, "{hello:?}");
     }
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_thousand_connections_that_say_nothing_keep_nobody_out() {
-    let mut scene = Scene::new().await;
+async fn a_thousand_silent_connections_keep_no_node_from_joining() {
+    let mut attacked = AttackedNode::new().await;
     let mut silent = Vec::new();
     for _ in 0..1_000 {
-        silent.push(TcpStream::connect(scene.node.addr()).await.unwrap());
+        silent.push(TcpStream::connect(attacked.node.addr()).await.unwrap());
     }
     let start = Instant::now();
-    let late = builder("syd-0", "syd").seeds([scene.node.addr()]).start().await.unwrap();
+    let late = builder("syd-0", "syd").seeds([attacked.node.addr()]).start().await.unwrap();
     let probe = late.client::<ProbeClient>().on_region("iad");
     assert_eq!(probe.shout("in".to_owned()).await.unwrap().0, "IN");
     assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
     late.shutdown().await;
     drop(silent);
-    scene.expect_unharmed().await;
+    attacked.expect_unharmed().await;
 }
 
 #[tokio::test]
-async fn a_node_that_is_gone_again_right_after_each_handshake_is_not_dialled_in_a_loop() {
+async fn a_node_that_disconnects_after_each_handshake_is_dialed_with_backoff() {
     let listener = tokio::net::TcpListener::bind(super::LOOPBACK).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let node: Node = builder("aaa", "iad").seeds([addr]).start().await.unwrap();
     let hello = Hello { name: "zzz".to_owned(), addr: addr.to_string(), ..Hello::default() };
     let start = Instant::now();
-    let mut dialled = 0;
+    let mut dials = 0;
     while let Ok(accepted) = tokio::time::timeout(secs(1), listener.accept()).await {
-        dialled += 1;
+        dials += 1;
         let (mut stream, _) = accepted.unwrap();
         let _ = stream.write_all(&hello.encode()).await;
         let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await;
@@ -146,7 +146,7 @@ async fn a_node_that_is_gone_again_right_after_each_handshake_is_not_dialled_in_
             break;
         }
     }
-    assert!((2..20).contains(&dialled), "{dialled}");
+    assert!((2..20).contains(&dials), "{dials}");
     assert!(node.peers().iter().any(|peer| peer.addr == addr && peer.state == PeerState::Lost));
     node.shutdown().await;
 }

@@ -1,34 +1,35 @@
-//! Real nodes on real loopback sockets, and whatever may happen to them there: peers that speak
-//! nonsense, things at seed addresses that are no nodes, user types that panic.
+//! Robustness: peers that send invalid data, other programs at seed addresses, and user types that
+//! panic. On real loopback sockets, not on a SimCluster, so that the real environment is under attack,
+//! too.
 
 mod calls;
 mod cluster;
 mod flood;
 mod frames;
 mod handshakes;
-pub(crate) mod raw;
+pub(crate) mod raw_peer;
 mod seeds;
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Once,
+        Once,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use flyrpc::{Event, Node, NodeBuilder};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::{runtime::Handle, time::Instant};
 
-use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, secs};
+use crate::support::{Counts, ProbeClient, millis, prober, secs};
 
-/// Short, so that the tests are.
+/// Short, so that the tests are fast.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// Longer than anything here takes, however busy the machine.
-pub(super) const LONG: Duration = Duration::from_secs(20);
+/// Longer than any operation here takes, even on a busy machine.
+pub(super) const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -43,43 +44,42 @@ pub(super) fn builder(name: &str, region: &str) -> NodeBuilder {
         .listen(LOOPBACK)
 }
 
-/// The node under attack, in iad, and another that calls it, in hkg: its sibling.
-pub(super) struct Scene {
+/// The node under attack, in iad, and its sibling in hkg, which calls it.
+pub(super) struct AttackedNode {
     pub(super) node: Node,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Counts,
     sibling: Node,
-    events: futures_util::stream::BoxStream<'static, Event>,
-    alive: usize,
+    events: Box<dyn Stream<Item = Event> + Send + Unpin>,
+    tasks_before: usize,
 }
 
-impl Scene {
+impl AttackedNode {
     pub(super) async fn new() -> Self {
-        Scene::with(|builder| builder).await
+        AttackedNode::with(|builder| builder).await
     }
 
-    /// `change` makes the settings of the node under attack other than usual.
-    pub(super) async fn with(change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Self {
+    /// `configure` changes the settings of the node under attack.
+    pub(super) async fn with(configure: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Self {
         count_panics();
-        let counts = Arc::<Counts>::default();
-        let prober = Prober { name: "iad-0".to_owned(), counts: Arc::clone(&counts) };
-        let node = change(builder("iad-0", "iad")).serve(ServeProbe::new(prober));
+        let counts = Counts::default();
+        let node = configure(builder("iad-0", "iad")).serve(prober("iad-0", &counts));
         let node = node.start().await.unwrap();
         let sibling = builder("hkg-0", "hkg").seeds([node.addr()]).start().await.unwrap();
         sibling.ready().await;
-        let events = sibling.events();
-        let mut scene = Scene { node, counts, sibling, events, alive: 0 };
-        scene.sibling().shout(String::new()).await.unwrap();
-        scene.alive = scene.settled().await;
-        scene
+        let events = Box::new(sibling.events());
+        let mut attacked = AttackedNode { node, counts, sibling, events, tasks_before: 0 };
+        attacked.sibling().shout(String::new()).await.unwrap();
+        attacked.tasks_before = attacked.idle_tasks().await;
+        attacked
     }
 
-    /// A client of the sibling's, aimed at the node under attack.
+    /// A client on the sibling, whose calls are sent to the node under attack.
     pub(super) fn sibling(&self) -> ProbeClient {
         self.sibling.client::<ProbeClient>().on_region("iad")
     }
 
-    /// How many tasks there are when nothing happens.
-    async fn settled(&self) -> usize {
+    /// The number of tasks once it is stable.
+    async fn idle_tasks(&self) -> usize {
         let mut before = usize::MAX;
         loop {
             tokio::time::sleep(millis(20)).await;
@@ -91,13 +91,14 @@ impl Scene {
         }
     }
 
-    /// Expects that the node serves its sibling as ever, over the link of before, and that nothing
-    /// is left of the attack.
+    /// Expects that the node still serves its sibling over the same link, and that no task of the
+    /// attack is left.
     #[track_caller]
     pub(super) fn expect_unharmed(&mut self) -> impl Future<Output = ()> {
         let at = std::panic::Location::caller();
         async move {
-            let reply = self.sibling().timeout(LONG).shout("still here".to_owned()).await;
+            let reply =
+                self.sibling().timeout(GENEROUS_TIMEOUT).shout("still here".to_owned()).await;
             assert_eq!(reply.unwrap().0, "STILL HERE", "at {at}");
             let mut lost = Vec::new();
             while let Some(event) = self.events.next().now_or_never() {
@@ -109,13 +110,13 @@ impl Scene {
             let start = Instant::now();
             loop {
                 let alive = Handle::current().metrics().num_alive_tasks();
-                if alive <= self.alive {
+                if alive <= self.tasks_before {
                     break;
                 }
                 assert!(
                     start.elapsed() < secs(5),
                     "at {at}: {alive} tasks of {} are left",
-                    self.alive
+                    self.tasks_before
                 );
                 tokio::time::sleep(millis(5)).await;
             }
@@ -124,23 +125,23 @@ impl Scene {
     }
 }
 
-/// How often flyrpc's own code panicked in this process.
+/// How many times flyrpc's own code panicked in this process.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn count_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
+        let default_hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if info.location().is_some_and(|at| at.file().contains("flyrpc/src/")) {
                 PANICS.fetch_add(1, Ordering::SeqCst);
             }
-            usual(info);
+            default_hook(info);
         }));
     });
 }
 
-/// Waits until `condition` holds, which nothing announces.
+/// Polls until `condition` holds: for conditions without an event.
 #[track_caller]
 pub(super) fn eventually(
     what: &str,
@@ -150,7 +151,10 @@ pub(super) fn eventually(
     async move {
         let start = Instant::now();
         while !condition().await {
-            assert!(start.elapsed() < LONG, "at {at}: not within {LONG:?}: {what}");
+            assert!(
+                start.elapsed() < GENEROUS_TIMEOUT,
+                "at {at}: not within {GENEROUS_TIMEOUT:?}: {what}"
+            );
             tokio::time::sleep(millis(5)).await;
         }
     }

@@ -1,9 +1,9 @@
-//! Things at a seed's address that are no nodes, and what becomes of them.
+//! Programs other than nodes at the address of a seed.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use flyrpc::{Env, Event, Peer, RpcError, Support};
-use futures_util::StreamExt;
+use flyrpc_testkit::{Release, SimCluster, SimEnv};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -11,10 +11,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{LONG, builder, eventually};
-use crate::support::{Counts, Log, PORT, ProbeClient, Prober, ServeProbe, World, millis, until};
+use super::{GENEROUS_TIMEOUT, builder, eventually};
+use crate::support::{
+    Counts, Log, PORT, ProbeClient, Prober, ServeProbe, millis, prober, wait_until,
+};
 
-/// Does the same with every connection.
+/// Runs `serve` for every connection.
 async fn listen<F>(
     mut serve: impl FnMut(TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, JoinHandle<()>)
@@ -50,21 +52,21 @@ async fn hang_up(stream: TcpStream) {
 }
 
 fn serve(name: &str) -> ServeProbe<Prober> {
-    ServeProbe::new(Prober { name: name.to_owned(), counts: Arc::<Counts>::default() })
+    prober(name, &Counts::default())
 }
 
 #[tokio::test]
-async fn what_is_no_node_is_visible_logged_once_and_never_called() {
+async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let (log, _guard) = Log::collect(tracing::Level::WARN);
     let closed = TcpListener::bind(super::LOOPBACK).await.unwrap().local_addr().unwrap();
-    let things = [
+    let other_programs = [
         (closed, "nothing answers"),
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
         (listen(garbage).await.0, "not flyrpc: it said"),
         (listen(hang_up).await.0, "hung up"),
     ];
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
-    let seeds = things.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
+    let seeds = other_programs.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
     let hkg = builder("hkg-0", "hkg").seeds(seeds).start().await.unwrap();
     let start = Instant::now();
     let probe: ProbeClient = hkg.client();
@@ -72,12 +74,12 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
     assert!(start.elapsed() < millis(1_000), "{:?}", start.elapsed());
 
     hkg.ready().await;
-    eventually("all were asked", async || {
+    eventually("all were dialed", async || {
         hkg.peers().iter().all(|peer| peer.support != Support::Unknown)
     })
     .await;
     let peers = hkg.peers();
-    for (addr, why) in &things {
+    for (addr, why) in &other_programs {
         let peer: Vec<&Peer> = peers.iter().filter(|peer| peer.addr == *addr).collect();
         assert_eq!(peer.len(), 1, "{addr}");
         assert!(peer[0].support.to_string().contains(why), "{why}: {}", peer[0].support);
@@ -92,32 +94,31 @@ async fn what_is_no_node_is_visible_logged_once_and_never_called() {
         assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
     }
     let log = log.lines();
-    for (addr, _) in &things {
+    for (addr, _) in &other_programs {
         let lines = log.iter().filter(|line| line.contains(&addr.to_string()));
         assert_eq!(lines.count(), 1, "{addr}: {log:#?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_connections_and_says_nothing_is_visible() {
-    let world = World::new();
-    let (mute, host) = (world.net.add_host("mute", "iad"), world.net.add_host("hkg-0", "hkg"));
-    let mut listener = mute.listen(mute.addr(PORT)).await.unwrap();
-    tokio::spawn(async move {
-        let mut silent = Vec::new();
+async fn a_program_that_accepts_connections_and_sends_nothing_is_listed() {
+    let silent = Release::program(|env: SimEnv| async move {
+        let mut listener = env.listen(env.addr(PORT)).await.unwrap();
+        let mut open = Vec::new();
         while let Ok(accepted) = listener.accept().await {
-            silent.push(accepted);
+            open.push(accepted);
         }
     });
-    let hkg = world.builder_on(&host, "hkg-0", "hkg").seeds([mute.addr(PORT)]).start().await;
-    let hkg = hkg.unwrap();
-    until(&hkg, || hkg.peers().iter().any(|peer| peer.support != Support::Unknown)).await;
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", silent).node("hkg-0", Release::new()).start().await;
+    let hkg = cluster.node("hkg-0");
+    wait_until(&hkg, || hkg.peers().iter().any(|peer| peer.support != Support::Unknown)).await;
     let why = hkg.peers()[0].support.to_string();
     assert_eq!(why, "unsupported: something takes connections, but says nothing");
 }
 
 #[tokio::test]
-async fn what_becomes_a_node_is_picked_up_without_a_restart() {
+async fn a_seed_that_becomes_a_node_is_found_without_a_restart() {
     let (addr, task) = listen(http).await;
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
     let mut events = hkg.events();
@@ -125,7 +126,11 @@ async fn what_becomes_a_node_is_picked_up_without_a_restart() {
     task.abort();
     let _ = task.await;
     let iad = builder("iad-0", "iad").listen(addr).serve(serve("iad-0")).start().await.unwrap();
-    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(LONG).wait(LONG);
+    let probe = hkg
+        .client::<ProbeClient>()
+        .on_region("iad")
+        .timeout(GENEROUS_TIMEOUT)
+        .wait(GENEROUS_TIMEOUT);
     assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
     let changed = async {
         loop {
@@ -135,12 +140,12 @@ async fn what_becomes_a_node_is_picked_up_without_a_restart() {
             }
         }
     };
-    let node = tokio::time::timeout(LONG, changed).await.unwrap();
+    let node = tokio::time::timeout(GENEROUS_TIMEOUT, changed).await.unwrap();
     assert_eq!(node.as_ref(), Some(iad.info()));
 }
 
 #[tokio::test]
-async fn what_takes_the_place_of_a_node_is_seen_as_what_it_is() {
+async fn a_program_that_replaces_a_node_is_detected() {
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
     let addr = iad.addr();
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
@@ -153,7 +158,7 @@ async fn what_takes_the_place_of_a_node_is_seen_as_what_it_is() {
             http(stream).await;
         }
     });
-    eventually("it is seen", async || {
+    eventually("it is detected", async || {
         let peers = hkg.peers();
         peers.iter().any(|peer| peer.addr == addr && peer.support.to_string().contains("HTTP"))
     })

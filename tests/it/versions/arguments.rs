@@ -5,7 +5,7 @@ use flyrpc_testkit::{Release, SimCluster};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::two::Executed;
+use super::version_pair::Executed;
 use crate::support::{millis, secs, sleep};
 
 mod old {
@@ -127,7 +127,7 @@ fn arguments(error: &RpcError) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renamed_argument_is_known_of_before_anything_is_sent() {
+async fn a_renamed_argument_is_detected_before_a_request_is_sent() {
     let (cluster, executed) = iad_of(2).await;
     let lhr = cluster.node("lhr-0");
     let (old, new) = (lhr.client::<Old>(), lhr.client::<New>());
@@ -148,7 +148,7 @@ async fn a_renamed_argument_is_known_of_before_anything_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_that_do_not_list_an_argument_are_passed_over_however_many_there_are() {
+async fn nodes_that_lack_an_argument_are_skipped_however_many_there_are() {
     let (cluster, executed) = iad_of(8).await;
     let new: New = cluster.node("lhr-0").client();
     for _ in 0..20 {
@@ -162,15 +162,15 @@ async fn nodes_that_do_not_list_an_argument_are_passed_over_however_many_there_a
     assert_eq!(trace.calls().method("list").count(), 20);
     assert_eq!(trace.calls().method("list").to_node("iad-7").ok().count(), 20);
     // Without values it is everybody's.
-    let mut heard = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..30 {
-        heard.push(new.on_region("iad").list(1, None, String::new()).await.unwrap());
+        replies.push(new.on_region("iad").list(1, None, String::new()).await.unwrap());
     }
-    assert!(heard.contains(&"old 1".to_owned()), "{heard:?}");
+    assert!(replies.contains(&"old 1".to_owned()), "{replies:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_server_cannot_decode_is_tried_on_one_that_can() {
+async fn a_call_that_a_server_cannot_decode_is_retried_on_one_that_can() {
     let (cluster, executed) = iad_of(2).await;
     let lhr = cluster.node("lhr-0");
     let (old, new) = (lhr.client::<Old>().on_region("iad"), lhr.client::<New>().on_region("iad"));
@@ -191,7 +191,7 @@ async fn what_a_server_cannot_decode_is_tried_on_one_that_can() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_names_the_field_when_nobody_can_decode_a_call() {
+async fn an_error_names_the_field_when_no_node_can_decode_a_call() {
     let (cluster, executed) = iad_of(2).await;
     cluster.shutdown("iad-0").await;
     let old: Old = cluster.node("lhr-0").client();
@@ -205,7 +205,7 @@ async fn an_error_names_the_field_when_nobody_can_decode_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_argument_that_became_an_option_is_needed_by_the_version_before() {
+async fn an_argument_that_became_an_option_is_required_by_the_earlier_version() {
     let (cluster, executed) = iad_of(2).await;
     let lhr = cluster.node("lhr-0");
     let (old, new) = (lhr.client::<Old>(), lhr.client::<New>());
@@ -222,7 +222,7 @@ async fn an_argument_that_became_an_option_is_needed_by_the_version_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_serves_another_version_itself_finds_a_node_that_fits() {
+async fn a_caller_that_serves_another_version_itself_finds_a_compatible_node() {
     let (cluster, executed) = iad_of(3).await;
     let iad = cluster.node("iad-0");
     let new: New = iad.client();
@@ -238,7 +238,7 @@ async fn a_caller_that_serves_another_version_itself_finds_a_node_that_fits() {
     let old: Old = cluster.node("iad-2").client();
     let saved = old.on_region("iad").save(old::Note { text: "a".into() }).await;
     assert_eq!(saved.unwrap(), "old a");
-    // Aimed at this very node it goes nowhere else, and where nobody fits it says why not here.
+    // A call to this node is not sent elsewhere, and if no node is compatible, the error is this node's.
     let error = new.on_node(iad.id()).drop_all("a".into()).await.unwrap_err();
     assert!(arguments(&error).contains("region"), "{error}");
     cluster.shutdown("iad-2").await;

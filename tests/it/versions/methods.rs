@@ -1,9 +1,10 @@
-//! Nodes of different versions, found out before they are called.
+//! Differences between versions that are known before a call is sent.
 
-use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
+use flyrpc::{RpcError, Unsupported, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::Instant;
 
-use crate::support::{World, millis, peer, secs, sleep};
+use crate::support::{millis, peer_named, secs, sleep};
 
 mod first {
     use super::*;
@@ -64,19 +65,23 @@ mod second {
     }
 }
 
-async fn start(world: &mut World, name: &str, version: u32) -> Node {
-    let (_, builder) = world.builder(name, &name[..3]);
-    let builder = match version {
-        0 => builder,
-        1 => builder.serve(first::ServeNotes::new(first::Served)),
-        _ => builder.serve(second::ServeNotes::new(second::Served)),
-    };
-    let node = builder.start().await.unwrap();
-    node.ready().await;
-    node
+fn v1() -> Release {
+    Release::new().serve(|_| first::ServeNotes::new(first::Served))
 }
 
-fn why(outcome: Result<impl std::fmt::Debug, RpcError>) -> Unsupported {
+fn v2() -> Release {
+    Release::new().serve(|_| second::ServeNotes::new(second::Served))
+}
+
+/// A node of each region with its release, and lhr-0, which serves nothing.
+async fn cluster<const N: usize>(nodes: [(&str, Release); N]) -> SimCluster {
+    let cluster = nodes.into_iter().fold(SimCluster::builder(), |cluster, (name, release)| {
+        cluster.region(&name[..3], 1).node(name, release)
+    });
+    cluster.region("lhr", 1).start().await
+}
+
+fn unsupported(outcome: Result<impl std::fmt::Debug, RpcError>) -> Unsupported {
     match outcome {
         Err(RpcError::Unsupported { why, .. }) => why,
         other => panic!("{other:?}"),
@@ -85,10 +90,8 @@ fn why(outcome: Result<impl std::fmt::Debug, RpcError>) -> Unsupported {
 
 #[tokio::test(start_paused = true)]
 async fn names_are_the_identity_of_methods_and_arguments() {
-    let mut world = World::new();
-    let _old = start(&mut world, "iad-0", 1).await;
-    let _new = start(&mut world, "hkg-0", 2).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
+    let cluster = cluster([("iad-0", v1()), ("hkg-0", v2())]).await;
+    let caller = cluster.node("lhr-0");
     let (old, new) =
         (caller.client::<first::NotesClient>(), caller.client::<second::NotesClient>());
     assert_eq!(old.on_region("hkg").edit("four".into(), 3).await.unwrap(), 7);
@@ -98,92 +101,82 @@ async fn names_are_the_identity_of_methods_and_arguments() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_node_lacks_is_said_before_it_is_called() {
-    let mut world = World::new();
-    let _old = start(&mut world, "iad-0", 1).await;
-    let _new = start(&mut world, "hkg-0", 2).await;
-    let _none = start(&mut world, "syd-0", 0).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
+async fn a_call_that_no_node_supports_fails_before_it_is_sent() {
+    let cluster = cluster([("iad-0", v1()), ("hkg-0", v2()), ("syd-0", Release::new())]).await;
+    let caller = cluster.node("lhr-0");
     sleep(secs(2)).await;
     let (old, new) =
         (caller.client::<first::NotesClient>(), caller.client::<second::NotesClient>());
     let start = Instant::now();
-    assert_eq!(why(new.on_region("iad").list().await), Unsupported::Method);
-    assert_eq!(why(new.on_region("syd").list().await), Unsupported::Service);
-    let Unsupported::Arguments(detail) = why(old.on_region("hkg").count().await) else { panic!() };
+    assert_eq!(unsupported(new.on_region("iad").list().await), Unsupported::Method);
+    assert_eq!(unsupported(new.on_region("syd").list().await), Unsupported::Service);
+    let Unsupported::Arguments(detail) = unsupported(old.on_region("hkg").count().await) else {
+        panic!()
+    };
     assert!(detail.contains("of"), "{detail}");
-    let Unsupported::Arguments(detail) = why(new.on_region("iad").count("a".into()).await) else {
+    let Unsupported::Arguments(detail) = unsupported(new.on_region("iad").count("a".into()).await)
+    else {
         panic!()
     };
     assert!(detail.contains("of"), "{detail}");
     let tagged = new.on_region("iad").add("a".into(), Some("tag".into())).await;
-    let Unsupported::Arguments(detail) = why(tagged) else { panic!() };
+    let Unsupported::Arguments(detail) = unsupported(tagged) else { panic!() };
     assert!(detail.contains("tag"), "{detail}");
     assert_eq!(start.elapsed(), millis(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_go_to_the_nodes_of_a_region_that_can_serve_them() {
-    let mut world = World::new();
-    let _old = start(&mut world, "iad-0", 1).await;
-    let _none = start(&mut world, "iad-1", 0).await;
-    let _new = start(&mut world, "iad-2", 2).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
+async fn calls_are_sent_to_the_nodes_of_a_region_that_support_them() {
+    let cluster = cluster([("iad-0", v1()), ("iad-1", Release::new()), ("iad-2", v2())]).await;
+    let caller = cluster.node("lhr-0");
     sleep(secs(2)).await;
     let (old, new) =
         (caller.client::<first::NotesClient>(), caller.client::<second::NotesClient>());
     for _ in 0..20 {
         assert_eq!(old.on_region("iad").count().await.unwrap(), 1);
         assert_eq!(new.on_region("iad").count("four".into()).await.unwrap(), 4);
-        // One that only some values fit is tried on the other without being executed.
+        // A value that the first node does not support is retried on the other, without executing.
         let tagged = new.on_region("iad").add("a".into(), Some("t".into())).await.unwrap();
         assert_eq!(tagged, "second a Some(\"t\")");
-        // Nowhere said, it goes to the nearest that fits.
+        // Without a selector, the nearest node that supports the method is called.
         assert_eq!(new.list().await.unwrap(), ["second"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn peers_show_what_each_node_serves() {
-    let mut world = World::new();
-    let _old = start(&mut world, "iad-0", 1).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
-    let services = peer(&caller, "iad-0").services;
+async fn peers_list_the_services_of_each_node() {
+    let cluster = cluster([("iad-0", v1())]).await;
+    let caller = cluster.node("lhr-0");
+    let services = peer_named(&caller, "iad-0").services;
     let methods: Vec<_> = services[0].methods.iter().map(ToString::to_string).collect();
     assert_eq!(services[0].name, "Notes");
     assert_eq!(
         methods,
         ["add(text: String) -> String", "count() -> u64", "edit(text: String, at: u64) -> u64"]
     );
-    assert!(peer(&caller, "iad-0").round_trip.is_some());
+    assert!(peer_named(&caller, "iad-0").round_trip.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_replaced_by_one_that_fits_counts_at_once() {
-    let mut world = World::new();
-    let old = start(&mut world, "iad-0", 1).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
+async fn a_node_replaced_by_a_compatible_one_is_called_at_once() {
+    let cluster = cluster([("iad-0", v1())]).await;
+    let caller = cluster.node("lhr-0");
     let new: second::NotesClient = caller.client();
-    assert_eq!(why(new.on_region("iad").list().await), Unsupported::Method);
-    old.shutdown().await;
-    let env = world.net.restart("iad-0");
-    let builder = world.builder_on(&env, "iad-0", "iad");
-    let node = builder.serve(second::ServeNotes::new(second::Served)).start().await.unwrap();
-    node.ready().await;
+    assert_eq!(unsupported(new.on_region("iad").list().await), Unsupported::Method);
+    cluster.replace("iad-0", v2()).await;
     sleep(secs(2)).await;
     assert_eq!(new.on_region("iad").list().await.unwrap(), ["second"]);
-    let methods = &peer(&caller, "iad-0").services[0].methods;
+    let methods = &peer_named(&caller, "iad-0").services[0].methods;
     assert!(methods.iter().any(|method| method.name == "list"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mismatch_of_one_value_fails_that_call_only() {
-    let mut world = World::new();
-    let _old = start(&mut world, "iad-0", 1).await;
-    let caller = start(&mut world, "lhr-0", 0).await;
+async fn an_unsupported_value_fails_only_its_call() {
+    let cluster = cluster([("iad-0", v1())]).await;
+    let caller = cluster.node("lhr-0");
     let new = caller.client::<second::NotesClient>().on_region("iad");
     for _ in 0..3 {
-        why(new.add("a".into(), Some("t".into())).await);
+        unsupported(new.add("a".into(), Some("t".into())).await);
         assert_eq!(new.add("a".into(), None).await.unwrap(), "first a");
     }
 }

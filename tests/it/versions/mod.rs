@@ -1,5 +1,5 @@
-//! Nodes of different versions side by side: what fits works both ways, and what does not is an
-//! error that says so, never another value.
+//! Nodes of different versions in one cluster: what is compatible works in both directions, and what is
+//! not is an error that says so, never a different value.
 
 #![allow(clippy::vec_init_then_push, reason = "each row of a table pushes its own value")]
 
@@ -9,14 +9,15 @@ mod methods;
 mod peers;
 mod primary;
 mod protocol;
-mod residue;
+
 mod scalars;
 mod serde_attributes;
 mod standard_types;
 mod structs;
-mod two;
+mod unrepresentable;
+mod version_pair;
 
-/// Derives for each type what the types of services need here.
+/// Derives the traits that the types of services need here.
 macro_rules! types {
     ($($item:item)*) => {$(
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,27 +29,27 @@ macro_rules! types {
 /// Tests of types that differ between two versions of a service.
 ///
 /// `row: Old, New { old value => Ok(arrived); new value => Err("part of the message"); }` makes a
-/// test `row`, in which each value crosses from nodes of its version to nodes of the other: once as
+/// test `row`, in which each value is sent from a node of its version to a node of the other: once as
 /// an argument of a call, and once as the reply to one.
 macro_rules! versions {
     (@values old old $values:ident $value:expr) => { $values.push($value) };
     (@values new new $values:ident $value:expr) => { $values.push($value) };
     (@values $version:ident $side:ident $values:ident $value:expr) => {};
-    (@check old $two:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
+    (@check old $pair:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
         let expected: Result<$new, &str> = $expected;
-        let nth = $two.next_of("old");
-        let take = $two.client::<old::TakeClient>("old").on_region("new");
-        let give = $two.client::<new::GiveClient>("new").on_region("old");
-        $two.crosses_as_argument(|| take.$row($value), "old", &expected).await;
-        $two.crosses_as_reply(|| give.$row(nth), "new", &expected).await;
+        let nth = $pair.next_index("old");
+        let take = $pair.client::<old::TakeClient>("old").on_region("new");
+        let give = $pair.client::<new::GiveClient>("new").on_region("old");
+        $pair.expect_as_argument(|| take.$row($value), "old", &expected).await;
+        $pair.expect_as_reply(|| give.$row(nth), "new", &expected).await;
     }};
-    (@check new $two:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
+    (@check new $pair:ident $row:ident $old:ty, $new:ty, $value:expr, $expected:expr) => {{
         let expected: Result<$old, &str> = $expected;
-        let nth = $two.next_of("new");
-        let take = $two.client::<new::TakeClient>("new").on_region("old");
-        let give = $two.client::<old::GiveClient>("old").on_region("new");
-        $two.crosses_as_argument(|| take.$row($value), "new", &expected).await;
-        $two.crosses_as_reply(|| give.$row(nth), "old", &expected).await;
+        let nth = $pair.next_index("new");
+        let take = $pair.client::<new::TakeClient>("new").on_region("old");
+        let give = $pair.client::<old::GiveClient>("old").on_region("new");
+        $pair.expect_as_argument(|| take.$row($value), "new", &expected).await;
+        $pair.expect_as_reply(|| give.$row(nth), "old", &expected).await;
     }};
     (@version $version:ident $($row:ident: $ty:ty { $($side:ident $value:expr;)* })*) => {
         mod $version {
@@ -66,7 +67,7 @@ macro_rules! versions {
             }
 
             #[derive(Clone)]
-            pub(super) struct Served(pub(super) $crate::versions::two::Executed);
+            pub(super) struct Served(pub(super) $crate::versions::version_pair::Executed);
 
             impl Take for Served {
                 $(async fn $row(&self, value: $ty) -> String {
@@ -97,7 +98,7 @@ macro_rules! versions {
             $(#[$attribute])*
             #[tokio::test(start_paused = true)]
             async fn $row() {
-                let mut two = $crate::versions::two::Two::start(
+                let mut pair = $crate::versions::version_pair::VersionPair::start(
                     |executed| {
                         let served = old::Served(executed.clone());
                         (old::ServeTake::new(served.clone()), old::ServeGive::new(served))
@@ -107,8 +108,8 @@ macro_rules! versions {
                         (new::ServeTake::new(served.clone()), new::ServeGive::new(served))
                     },
                 ).await;
-                $(versions!(@check $side two $row $old, $new, $value, $expected);)*
-                two.finish();
+                $(versions!(@check $side pair $row $old, $new, $value, $expected);)*
+                pair.expect_no_link_events();
             }
         )*
     };

@@ -1,10 +1,10 @@
-//! What an operator sees of a cluster of several versions: in `peers()`, events and the log.
+//! A cluster of several versions as an operator sees it: in `peers()`, events and the log.
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{EventLog, Log, millis, peer, secs, sleep};
+use crate::support::{EventLog, Log, millis, peer_named, secs, sleep};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
@@ -84,14 +84,14 @@ async fn cluster() -> SimCluster {
 }
 
 fn methods(node: &Node, of: &str) -> Vec<String> {
-    let services = peer(node, of).services;
+    let services = peer_named(node, of).services;
     assert_eq!(services.len(), 1);
     assert_eq!(services[0].name, "Notes");
     services[0].methods.iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn methods_are_shown_with_arguments_and_types_as_declared() {
+async fn peers_list_methods_with_arguments_and_types_as_declared() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     assert_eq!(methods(&lhr, "iad-0"), ["save(note: Note) -> u64", "drop_all() -> ()"]);
@@ -103,16 +103,16 @@ async fn methods_are_shown_with_arguments_and_types_as_declared() {
              tags: std::collections::BTreeMap<String, [u8; 4]>) -> Result<u64, String>",
         ]
     );
-    let save = &peer(&lhr, "iad-1").services[0].methods[1];
+    let save = &peer_named(&lhr, "iad-1").services[0].methods[1];
     let optional: Vec<_> = save.arguments.iter().map(|argument| argument.optional).collect();
     assert_eq!((save.idempotent, save.primary, optional), (true, false, vec![false, true, true]));
     // The two see each other's, and a client of the cluster serves nothing.
     assert_eq!(methods(&cluster.node("iad-1"), "iad-0").len(), 2);
-    assert!(peer(&cluster.node("iad-0"), "lhr-0").services.is_empty());
+    assert!(peer_named(&cluster.node("iad-0"), "lhr-0").services.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_node_is_one_event_and_one_line_and_shows_what_it_has_now() {
+async fn a_replaced_node_is_one_event_and_one_log_line_and_lists_its_new_methods() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     let events = EventLog::of(&lhr);
@@ -133,7 +133,7 @@ async fn a_replaced_node_is_one_event_and_one_line_and_shows_what_it_has_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_a_client_cannot_call_in_full_is_logged_once_per_boot() {
+async fn a_version_that_a_client_cannot_call_completely_is_logged_once_per_boot() {
     let cluster = cluster().await;
     let lhr = cluster.node("lhr-0");
     let (log, _guard) = Log::collect(tracing::Level::INFO);
@@ -155,7 +155,7 @@ async fn a_version_that_a_client_cannot_call_in_full_is_logged_once_per_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_message() {
+async fn a_withdrawn_service_is_one_event_and_one_log_line_within_one_message() {
     let cluster = cluster().await;
     let (lhr, iad) = (cluster.node("lhr-0"), cluster.node("iad-1"));
     let new = lhr.client::<new::NotesClient>().on_region("iad");
@@ -172,7 +172,7 @@ async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_messag
         let saved = lhr.client::<old::NotesClient>().on_region("iad");
         assert_eq!(saved.save(Note { text: "a".into() }).await.unwrap(), 1);
     }
-    assert_eq!(peer(&lhr, "iad-1").withdrawn, ["Notes"]);
+    assert_eq!(peer_named(&lhr, "iad-1").withdrawn, ["Notes"]);
     assert_eq!(events.all(), ["support iad-1: supported"]);
     assert_eq!(log.with(&["iad-1", "withdrawn=[\"Notes\"]"]).len(), 2, "one a neighbour: {log:?}");
     iad.set_serving::<new::NotesClient>(true);
@@ -181,7 +181,7 @@ async fn a_withdrawn_service_is_one_event_and_one_line_and_moves_within_a_messag
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_comes_with_a_new_version_is_called_once_it_is_there() {
+async fn a_service_of_a_new_version_is_called_once_a_node_serves_it() {
     let cluster = SimCluster::builder()
         .region("iad", 2)
         .region("lhr", 1)

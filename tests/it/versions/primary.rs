@@ -1,4 +1,4 @@
-//! The primary region moves while nodes are replaced one by one, so that for a time they disagree.
+//! A move of the primary region by a rolling deploy, during which nodes disagree on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ trait Ledger {
     async fn write(&self, id: u64) -> String;
 }
 
-/// Which write ran where.
+/// The node that executed each write.
 #[derive(Clone, Default)]
 struct Book(Arc<Mutex<Vec<(u64, String)>>>);
 
@@ -29,7 +29,7 @@ struct Clerk {
 impl Ledger for Clerk {
     async fn write(&self, id: u64) -> String {
         self.book.0.lock().unwrap().push((id, self.node.clone()));
-        // Long enough to be running when its node is told to stop.
+        // Long enough to be running when its node is shut down.
         tokio::time::sleep(millis(50)).await;
         self.node.clone()
     }
@@ -46,8 +46,8 @@ impl Book {
     }
 }
 
-/// Two nodes in iad and two in hkg, which take iad for the primary region; a caller that does too,
-/// and one that takes hkg for it.
+/// Two nodes in iad and two in hkg, whose primary region is iad; a caller with the same primary region,
+/// and one whose primary region is hkg.
 async fn cluster() -> (SimCluster, Book) {
     let book = Book::default();
     let mut builder = SimCluster::builder().region("iad", 2).region("hkg", 2);
@@ -61,7 +61,7 @@ async fn cluster() -> (SimCluster, Book) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_does_not_wait_is_refused_by_who_does_not_take_itself_for_primary() {
+async fn a_call_that_does_not_wait_is_refused_by_a_node_that_is_not_primary_itself() {
     let (cluster, book) = cluster().await;
     let syd: LedgerClient = cluster.node("syd-0").client();
     for client in [syd.clone(), syd.on_primary(), syd.on_region("hkg")] {
@@ -74,13 +74,13 @@ async fn a_call_that_does_not_wait_is_refused_by_who_does_not_take_itself_for_pr
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_finds_the_node_that_takes_itself_for_primary() {
+async fn a_call_that_waits_finds_a_node_that_is_primary_itself() {
     let (cluster, book) = cluster().await;
     let waiting = |node: &str| cluster.node(node).client::<LedgerClient>().wait(secs(4));
     let start = Instant::now();
     assert!(waiting("syd-0").on_primary().write(1).await.unwrap().starts_with("iad"));
     assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
-    // Who says a region means it.
+    // A call to a region does not fall back to another.
     let error = waiting("syd-0").on_region("hkg").write(2).await.unwrap_err();
     assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
     assert_eq!(start.elapsed().as_secs(), 4);
@@ -122,27 +122,30 @@ async fn no_write_fails_or_runs_twice_while_the_primary_moves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disagreement_is_one_event_and_one_line_for_each_change() {
+async fn disagreement_is_one_event_and_one_log_line_per_change() {
     let (log, _guard) = Log::collect(tracing::Level::WARN);
     let (cluster, book) = cluster().await;
     for node in ["iad-0", "iad-1", "hkg-0", "hkg-1"] {
         cluster.replace(node, book.release("hkg")).await;
         sleep(secs(40)).await;
     }
-    let mut told = BTreeMap::new();
+    let mut disagreements = BTreeMap::new();
     for event in cluster.trace().events().membership() {
         if let Occurrence::Membership(Event::PrimaryDisagreement { node, theirs, ours }) =
             event.what()
         {
             assert_ne!(theirs, ours);
             let by = event.node().map(str::to_owned);
-            // A node that was replaced has told once before and may tell once after.
+            // A replaced node has one event before, and may have one after.
             let boot = by.clone().map(|by| cluster.node(by).primary_region() == ours);
-            *told.entry((by, boot, node.id().clone())).or_insert(0) += 1;
+            *disagreements.entry((by, boot, node.id().clone())).or_insert(0) += 1;
         }
     }
-    assert!(told.len() > 10 && told.values().all(|times| *times == 1), "{told:?}");
-    let events: usize = told.values().sum();
+    assert!(
+        disagreements.len() > 10 && disagreements.values().all(|times| *times == 1),
+        "{disagreements:?}"
+    );
+    let events: usize = disagreements.values().sum();
     assert_eq!(log.with(&["disagree on the primary"]).len(), events);
     // In the end all but one agree with each other.
     let behind = cluster.node("lhr-0");

@@ -7,10 +7,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::two::{AliveClient, alive};
+use super::version_pair::{AliveClient, alive};
 use crate::{
-    hostile::raw::Hello,
-    support::{Log, PORT, millis, peer, secs, sleep},
+    hostile::raw_peer::Hello,
+    support::{Log, PORT, millis, peer_named, secs, sleep},
 };
 
 /// A node of this boot that says that it speaks these versions, and then nothing.
@@ -48,10 +48,10 @@ async fn cluster(versions: (u64, u64)) -> SimCluster {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_also_speaks_an_older_or_newer_version_is_linked() {
+async fn a_peer_that_also_supports_another_protocol_version_is_linked() {
     for versions in [(1, 2), (0, 1), (0, 9)] {
         let cluster = cluster(versions).await;
-        let peer = peer(&cluster.node("iad-0"), "hkg-0");
+        let peer = peer_named(&cluster.node("iad-0"), "hkg-0");
         // It answers no ping, so that it may have been quiet for a while.
         assert!(matches!(peer.state, PeerState::Linked | PeerState::Quiet), "{peer:?}");
         assert_eq!(peer.support, Support::Supported);
@@ -65,15 +65,15 @@ async fn a_peer_without_a_common_version_is_unsupported_until_it_has_one() {
         let cluster = cluster(versions).await;
         let iad = cluster.node("iad-0");
         sleep(secs(60)).await;
-        let seen = peer(&iad, "hkg-0");
+        let seen = peer_named(&iad, "hkg-0");
         let why = NoSupport::Protocol { first: versions.0, last: versions.1 };
         assert_eq!(seen.support, Support::Unsupported(why));
         assert!(!seen.accepting && iad.nodes_in("hkg").is_empty());
 
         let (start, id) = (Instant::now(), NodeId::new("hkg-0", BOOT));
         let client: AliveClient = iad.client();
-        for aimed in [client.on_node(&id), client.on_region("hkg")] {
-            let error = aimed.alive().await.unwrap_err();
+        for client in [client.on_node(&id), client.on_region("hkg")] {
+            let error = client.alive().await.unwrap_err();
             assert!(
                 matches!(&error, RpcError::Unsupported { why: Unsupported::Protocol, .. }),
                 "{error:?}"
@@ -83,21 +83,21 @@ async fn a_peer_without_a_common_version_is_unsupported_until_it_has_one() {
         }
         assert!(!iad.supports(&id).await.unwrap());
         assert_eq!(start.elapsed(), millis(0));
-        // Told once, however often it is asked.
+        // One event, however often it is dialed.
         let trace = cluster.trace();
-        let told = trace.events().of_node("iad-0").membership();
-        let told: Vec<_> = told.filter(|event| event.what().label() == "support").collect();
-        assert_eq!(told.len(), 1, "{told:?}");
+        let events = trace.events().of_node("iad-0").membership();
+        let events: Vec<_> = events.filter(|event| event.what().label() == "support").collect();
+        assert_eq!(events.len(), 1, "{events:?}");
         assert_eq!(log.with(&["versions", "of the protocol"]).len(), 1, "{:?}", log.lines());
 
         cluster.replace("hkg-0", alive()).await;
         assert!(client.on_region("hkg").alive().await.unwrap());
-        assert_eq!(peer(&iad, "hkg-0").support, Support::Supported);
+        assert_eq!(peer_named(&iad, "hkg-0").support, Support::Supported);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_that_can_be_called_are_preferred_to_those_of_another_protocol() {
+async fn compatible_nodes_are_preferred_to_those_of_another_protocol_version() {
     let cluster = SimCluster::builder()
         .region("iad", 1)
         .region("hkg", 3)

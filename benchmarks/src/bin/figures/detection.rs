@@ -7,7 +7,6 @@ use std::{
 
 use flyrpc::{NodeInfo, RpcError};
 use flyrpc_examples::{process::Signal, show, text::TextClient};
-use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
 use crate::{heading, row, start_here, start_node};

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep};
 use super::service::{builder, cluster, desk, ms, secs};
 
 #[tokio::test(start_paused = true)]
-async fn a_partition_times_calls_out_and_heals_with_its_guard() {
+async fn calls_time_out_during_a_partition_which_heals_with_its_guard() {
     let cluster = cluster().await;
     let desk = desk(&cluster, "hkg-0").on_primary();
 
@@ -19,7 +19,7 @@ async fn a_partition_times_calls_out_and_heals_with_its_guard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_under_way_rides_out_a_short_partition() {
+async fn a_call_in_flight_survives_a_short_partition() {
     let cluster = cluster().await;
     let call = tokio::spawn(desk(&cluster, "hkg-0").on_primary().slow(100));
     sleep(ms(150)).await;
@@ -30,7 +30,7 @@ async fn a_call_under_way_rides_out_a_short_partition() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_way_partitions_let_the_other_way_through() {
+async fn one_way_partitions_leave_the_other_direction_open() {
     let cluster = cluster().await;
     let _cut = cluster.partition_one_way("iad", "hkg");
     let iad = cluster.node("iad-0").id().clone();
@@ -38,15 +38,15 @@ async fn one_way_partitions_let_the_other_way_through() {
     let call = desk(&cluster, "hkg-0").on_node(&iad).timeout(secs(1)).slow(0).await;
     let Err(error) = call else { panic!("the reply came through: {call:?}") };
     assert!(error.may_have_executed(), "{error}");
-    assert_eq!(desk(&cluster, "iad-0").begun().await.unwrap(), 1);
+    assert_eq!(desk(&cluster, "iad-0").started().await.unwrap(), 1);
 
     let call = desk(&cluster, "iad-0").on_region("hkg").timeout(secs(1)).slow(0).await;
     assert!(matches!(call, Err(RpcError::Timeout { .. })), "{call:?}");
-    assert_eq!(desk(&cluster, "hkg-0").on_region("hkg").begun().await.unwrap(), 0);
+    assert_eq!(desk(&cluster, "hkg-0").on_region("hkg").started().await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_long_partition_all_know_all_again() {
+async fn all_nodes_are_linked_again_after_a_long_partition() {
     let cluster = cluster().await;
     let cut = cluster.partition("iad", "hkg");
     sleep(secs(120)).await;
@@ -72,7 +72,7 @@ async fn a_kept_fault_lasts_until_it_is_healed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_node_answers_when_it_is_resumed() {
+async fn a_frozen_node_replies_when_it_is_resumed() {
     let cluster = cluster().await;
     let hkg = desk(&cluster, "iad-0").on_region("hkg");
     cluster.freeze("hkg-0");
@@ -85,7 +85,7 @@ async fn a_frozen_node_answers_when_it_is_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_node_runs_nothing_that_was_given_up_when_it_thaws() {
+async fn a_frozen_node_runs_no_expired_call_when_it_is_resumed() {
     let cluster = cluster().await;
     let frozen = cluster.frozen("hkg-0");
     for _ in 0..8 {
@@ -94,11 +94,11 @@ async fn a_frozen_node_runs_nothing_that_was_given_up_when_it_thaws() {
     }
     drop(frozen);
     cluster.settled().await;
-    assert_eq!(desk(&cluster, "hkg-0").begun().await.unwrap(), 0);
+    assert_eq!(desk(&cluster, "hkg-0").started().await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_pass_by_a_frozen_node_of_their_region() {
+async fn calls_avoid_a_frozen_node_of_their_region() {
     let cluster = cluster().await;
     cluster.freeze("iad-0");
     sleep(secs(3)).await;
@@ -109,7 +109,7 @@ async fn calls_pass_by_a_frozen_node_of_their_region() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clocks_that_are_wrong_change_no_deadline() {
+async fn wrong_clocks_change_no_deadline() {
     let cluster = builder().start().await;
     cluster.skew_ahead("iad-0", secs(3_600));
     cluster.skew_behind("hkg-0", secs(60));
@@ -127,7 +127,7 @@ async fn clocks_that_are_wrong_change_no_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_datagrams_bring_nobody_down() {
+async fn lost_datagrams_bring_no_node_down() {
     let cluster = cluster().await;
     cluster.lose("iad", "hkg", 0.02).keep();
     sleep(secs(120)).await;

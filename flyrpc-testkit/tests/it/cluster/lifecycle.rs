@@ -1,11 +1,10 @@
 use flyrpc::{Event, RpcError};
-use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use super::service::{cluster, desk, ms, secs, v1};
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_in_the_middle_of_a_call_is_told_after_one_way() {
+async fn a_crash_in_the_middle_of_a_call_fails_it_after_half_a_round_trip() {
     let cluster = cluster().await;
     let hkg = desk(&cluster, "iad-0").on_region("hkg");
     let call = tokio::spawn(hkg.slow(1_000));
@@ -20,7 +19,7 @@ async fn a_crash_in_the_middle_of_a_call_is_told_after_one_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_go_past_a_crashed_node_to_another_of_its_region() {
+async fn calls_avoid_a_crashed_node_of_their_region() {
     let cluster = cluster().await;
     cluster.crash("iad-0");
     let desk = desk(&cluster, "hkg-0").on_primary();
@@ -51,13 +50,13 @@ async fn a_restarted_node_has_its_address_and_another_id_and_state() {
     let after = cluster.node("hkg-0").info().clone();
     assert_eq!(before.addr(), after.addr());
     assert_ne!(before.id(), after.id());
-    assert_eq!(hkg.begun().await.unwrap(), 0);
+    assert_eq!(hkg.started().await.unwrap(), 0);
     let gone = desk(&cluster, "iad-0").on_node(before.id()).name().await;
     assert!(matches!(gone, Err(RpcError::NoNode { .. })), "{gone:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_lets_running_calls_end_and_leaves() {
+async fn a_shutdown_finishes_running_calls_and_leaves() {
     let cluster = cluster().await;
     let mut events = cluster.node("iad-0").events();
     let call = tokio::spawn(desk(&cluster, "iad-0").on_region("hkg").slow(1_000));
@@ -76,7 +75,7 @@ async fn a_shutdown_lets_running_calls_end_and_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_node_that_is_shut_down_is_killed_in_the_end() {
+async fn a_frozen_node_that_is_shut_down_is_crashed_at_the_timeout() {
     let cluster = cluster().await;
     cluster.freeze("hkg-0");
     let start = Instant::now();

@@ -1,9 +1,10 @@
 //! Clusters of real nodes, as a user tests a service of their own on them.
 
-mod failing;
+mod checks;
+mod failure_report;
 mod faults;
 mod lifecycle;
-mod misuse;
+mod machines;
 mod releases;
 mod runtimes;
 mod service;

@@ -10,7 +10,7 @@ async fn calls_go_to_the_nodes_whose_version_has_the_method() {
     let desk_v1 = desk(&cluster, "hkg-0").on_region("iad");
     let desk_v2: super::service::v2::DeskClient = cluster.node("hkg-0").client();
     for _ in 0..20 {
-        desk_v1.begun().await.unwrap();
+        desk_v1.started().await.unwrap();
         assert_eq!(desk_v2.on_region("iad").version().await.unwrap(), 2);
         assert_eq!(desk_v2.on_region("iad").slow(1).await.unwrap(), 1);
     }
@@ -19,7 +19,7 @@ async fn calls_go_to_the_nodes_whose_version_has_the_method() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_for_all_nodes_leaves_others_their_own() {
+async fn a_release_for_all_nodes_does_not_replace_those_of_single_nodes() {
     let cluster = builder().node("iad-1", v1()).release(v2()).start().await;
     let desk_v1 = desk(&cluster, "hkg-0").on_region("iad");
     let desk_v2: super::service::v2::DeskClient = cluster.node("hkg-0").client();
@@ -60,7 +60,7 @@ async fn a_machine_without_flyrpc_is_listed_by_address_and_never_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_of_ones_own_can_stand_in_for_a_node() {
+async fn a_custom_program_can_replace_a_node() {
     let started = Counter::default();
     let counting = started.clone();
     let program = Release::program(move |env| {
@@ -76,7 +76,7 @@ async fn a_program_of_ones_own_can_stand_in_for_a_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_rollout_brings_flyrpc_to_one_machine_after_another() {
+async fn a_first_rollout_introduces_flyrpc_machine_by_machine() {
     let none = Release::without_flyrpc;
     let cluster = builder().node("iad-1", none()).node("hkg-0", none()).start().await;
     assert_eq!(cluster.nodes().len(), 1);
@@ -113,7 +113,7 @@ async fn a_rollout_fails_no_call_to_a_region_of_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_down_is_of_the_new_release_when_it_is_restarted() {
+async fn a_node_that_was_down_during_a_rollout_restarts_with_the_new_release() {
     let cluster = cluster().await;
     cluster.crash("iad-1");
     cluster.roll(v2()).await;
@@ -126,7 +126,7 @@ async fn a_node_that_is_down_is_of_the_new_release_when_it_is_restarted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_ride_out_the_replacement_of_a_single_node() {
+async fn calls_that_wait_survive_the_replacement_of_a_single_node() {
     let cluster = cluster().await;
     let hkg = desk(&cluster, "iad-0").on_region("hkg");
     let (replaced, call) = tokio::join!(cluster.replace("hkg-0", v1()), async {

@@ -17,27 +17,27 @@ use tokio::time::sleep;
 pub(crate) trait Desk {
     /// The name of the node that answers.
     async fn name(&self) -> String;
-    /// Takes so many milliseconds.
+    /// Takes this many milliseconds.
     async fn slow(&self, millis: u64) -> u64;
-    /// How many calls of `slow` have begun on this start of the node.
-    async fn begun(&self) -> u64;
+    /// How many calls of `slow` have started in this boot of the node.
+    async fn started(&self) -> u64;
     /// Returns its argument.
     async fn echo(&self, bytes: Vec<u8>) -> Vec<u8>;
 }
 
-/// The node `name` of either version.
+/// The implementation of either version on the node `name`.
 pub(crate) struct Clerk {
     name: String,
-    begun: AtomicU64,
+    started: AtomicU64,
 }
 
 impl Clerk {
     pub(crate) fn new(name: &str) -> Self {
-        Clerk { name: name.to_owned(), begun: AtomicU64::new(0) }
+        Clerk { name: name.to_owned(), started: AtomicU64::new(0) }
     }
 
     async fn work(&self, millis: u64) -> u64 {
-        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.started.fetch_add(1, Ordering::SeqCst);
         sleep(ms(millis)).await;
         millis
     }
@@ -52,8 +52,8 @@ impl Desk for Clerk {
         self.work(millis).await
     }
 
-    async fn begun(&self) -> u64 {
-        self.begun.load(Ordering::SeqCst)
+    async fn started(&self) -> u64 {
+        self.started.load(Ordering::SeqCst)
     }
 
     async fn echo(&self, bytes: Vec<u8>) -> Vec<u8> {
@@ -61,13 +61,13 @@ impl Desk for Clerk {
     }
 }
 
-/// The second version: `begun` and `echo` are gone, `version` is new.
+/// The second version: `started` and `echo` are gone, `version` is new.
 pub(crate) mod v2 {
     use super::Clerk;
 
     #[flyrpc::fly_rpc(name = "Desk")]
     pub(crate) trait Desk {
-        /// Takes so many milliseconds.
+        /// Takes this many milliseconds.
         async fn slow(&self, millis: u64) -> u64;
         /// The number of this version.
         async fn version(&self) -> u32;
@@ -90,7 +90,7 @@ pub(crate) mod v2 {
     }
 }
 
-/// Two nodes in iad, the primary region, and one in hkg; 202 ms lie between them.
+/// Two nodes in iad, the primary region, and one in hkg; the round trip is 202 ms.
 pub(crate) fn builder() -> SimClusterBuilder {
     SimCluster::builder()
         .region("iad", 2)
@@ -124,7 +124,7 @@ pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// What many tasks count together.
+/// A counter shared by tasks.
 #[derive(Clone, Default)]
 pub(crate) struct Counter(Arc<AtomicU64>);
 

@@ -17,7 +17,7 @@ async fn nodes_are_named_by_region_and_index() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_know_all_once_it_has_started() {
+async fn all_nodes_are_linked_once_the_cluster_has_started() {
     let cluster = builder().region("fra", 3).region("nrt", 2).start().await;
     for node in cluster.nodes() {
         let peers = node.peers();
@@ -54,7 +54,7 @@ async fn a_set_round_trip_replaces_the_measured_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_calls_under_way_take_one_round_trip() {
+async fn a_thousand_concurrent_calls_take_one_round_trip() {
     let cluster = cluster().await;
     let desk = desk(&cluster, "hkg-0").on_region("iad");
     let start = Instant::now();
@@ -66,7 +66,7 @@ async fn a_thousand_calls_under_way_take_one_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_region_is_primary_unless_another_is_said() {
+async fn the_first_region_is_primary_unless_another_is_set() {
     let cluster = builder().primary("hkg").start().await;
     assert_eq!(*cluster.primary_region(), "hkg");
     let desk = desk(&cluster, "iad-0");
@@ -74,7 +74,7 @@ async fn the_first_region_is_primary_unless_another_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_given_twice_has_the_nodes_of_both() {
+async fn a_region_added_twice_has_the_nodes_of_both() {
     let cluster = builder().region("IAD", 1).start().await;
     assert_eq!(cluster.names(), ["iad-0", "iad-1", "iad-2", "hkg-0"]);
 }
@@ -95,7 +95,7 @@ async fn nodes_can_be_configured_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_sees_the_world_of_its_node() {
+async fn a_service_receives_the_environment_of_its_node() {
     let cluster = SimCluster::builder()
         .region("iad", 1)
         .region("hkg", 1)
@@ -111,7 +111,7 @@ async fn a_service_sees_the_world_of_its_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_are_started_by_a_function_of_ones_own_at_every_boot() {
+async fn every_boot_uses_the_custom_start_function() {
     let booted = Counter::default();
     let counting = booted.clone();
     let cluster = SimCluster::builder()
@@ -138,7 +138,7 @@ async fn nodes_are_started_by_a_function_of_ones_own_at_every_boot() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "node `iad-0` cannot start: no disk")]
-async fn a_boot_that_fails_is_told_with_its_error() {
+async fn a_boot_that_fails_panics_with_its_error() {
     SimCluster::builder().region("iad", 1).boot(|_, _| async { Err("no disk") }).start().await;
 }
 
@@ -152,7 +152,7 @@ async fn starting_takes_little_of_the_clusters_time() {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Point {
     x: i32,
-    /// Forgotten on the way.
+    /// Lost when it is encoded.
     #[serde(skip)]
     y: i32,
 }
@@ -172,7 +172,7 @@ impl Points for Plane {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forcing_the_wire_shows_what_does_not_survive_it() {
+async fn forcing_the_wire_shows_types_that_do_not_survive_it() {
     for (force, expected) in [(false, Point { x: 1, y: 2 }), (true, Point { x: 1, y: 0 })] {
         let cluster = SimCluster::builder()
             .region("iad", 1)

@@ -59,7 +59,7 @@ async fn calls_can_be_counted_by_where_they_went_and_how_they_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_of_the_trace_is_told_by_the_clusters_time() {
+async fn a_part_of_the_trace_is_selected_by_the_clusters_time() {
     let cluster = builder().start().await;
     let hkg = desk(&cluster, "hkg-0").on_primary();
     hkg.name().await.unwrap();
@@ -71,7 +71,7 @@ async fn a_part_of_the_trace_is_told_by_the_clusters_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_remarks_and_members_are_in_the_trace_in_order() {
+async fn faults_notes_and_membership_events_are_in_the_trace_in_order() {
     let cluster = builder().start().await;
     cluster.note("now it begins");
     let cut = cluster.partition("iad", "hkg");

@@ -1,4 +1,7 @@
-use super::*;
+use std::{net::SocketAddr, time::Duration};
+
+use super::seeds::{Discovery, Due};
+use crate::config::Seed;
 
 const NAME: &str = "app.internal:1";
 
@@ -24,8 +27,8 @@ fn check_known(discovery: &Discovery, expected: impl IntoIterator<Item = u8>) {
     assert_eq!(discovery.addresses().collect::<Vec<_>>(), addrs(expected));
 }
 
-fn check_first_answer(discovery: &Discovery, expected: impl IntoIterator<Item = u8>) {
-    let first = discovery.first_answer().expect("the first answer is not complete");
+fn check_initial_addresses(discovery: &Discovery, expected: impl IntoIterator<Item = u8>) {
+    let first = discovery.initial_addresses().expect("the initial addresses are not complete");
     assert_eq!(first.iter().copied().collect::<Vec<_>>(), addrs(expected));
 }
 
@@ -38,7 +41,7 @@ fn ask(discovery: &mut Discovery, at: u64, answer: Result<&[u8], &str>) -> Vec<S
 
 fn answered(discovery: &mut Discovery, at: u64, answer: Result<&[u8], &str>) -> Vec<SocketAddr> {
     let answer = answer.map(|list| addrs(list.iter().copied())).map_err(str::to_owned);
-    discovery.resolved(secs(at), NAME, answer)
+    discovery.on_resolved(secs(at), NAME, answer)
 }
 
 /// The gaps between `count` questions, each answered at once by `answer`, from now on.
@@ -58,14 +61,14 @@ fn without_seeds_there_is_nothing_to_do_or_to_wait_for() {
     let mut discovery = discovery("");
     assert_eq!(discovery.next_due(), None);
     assert_eq!(discovery.due(secs(0)), Due::default());
-    check_first_answer(&discovery, []);
+    check_initial_addresses(&discovery, []);
     check_known(&discovery, []);
 }
 
 #[test]
 fn literal_seeds_are_known_without_asking_and_never_forgotten() {
     let mut discovery = discovery("10.0.0.2:1 10.0.0.1:1 10.0.0.2:1");
-    check_first_answer(&discovery, [1, 2]);
+    check_initial_addresses(&discovery, [1, 2]);
     assert_eq!(discovery.next_due(), None);
     assert_eq!(discovery.due(secs(100_000)), Due::default());
     check_known(&discovery, [1, 2]);
@@ -74,15 +77,15 @@ fn literal_seeds_are_known_without_asking_and_never_forgotten() {
 #[test]
 fn a_node_that_is_its_own_seed_ignores_itself() {
     let discovery = discovery("10.0.0.9:1 10.0.0.1:1");
-    check_first_answer(&discovery, [1]);
+    check_initial_addresses(&discovery, [1]);
     check_known(&discovery, [1]);
 }
 
 #[test]
-fn own_address_among_the_answers_is_ignored() {
+fn a_local_address_among_the_results_is_ignored() {
     let mut discovery = discovery(NAME);
     assert_eq!(ask(&mut discovery, 0, Ok(&[9, 1])), addrs([1]));
-    check_first_answer(&discovery, [1]);
+    check_initial_addresses(&discovery, [1]);
     check_known(&discovery, [1]);
 }
 
@@ -90,27 +93,27 @@ fn own_address_among_the_answers_is_ignored() {
 fn an_address_that_proves_to_be_this_node_is_ignored_from_then_on() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Ok(&[1, 2]));
-    discovery.is_self(addr(2));
-    check_first_answer(&discovery, [1]);
+    discovery.on_self(addr(2));
+    check_initial_addresses(&discovery, [1]);
     assert_eq!(ask(&mut discovery, 5, Ok(&[1, 2])), []);
     check_known(&discovery, [1]);
 }
 
 #[test]
-fn answers_that_cannot_be_a_node_are_ignored() {
+fn addresses_that_cannot_be_a_node_are_ignored() {
     let mut discovery = discovery(NAME);
     discovery.due(secs(0));
     let answer = vec!["0.0.0.0:1".parse().unwrap(), "[::]:1".parse().unwrap(), addr(1)];
-    discovery.resolved(secs(0), NAME, Ok(answer));
+    discovery.on_resolved(secs(0), NAME, Ok(answer));
     check_known(&discovery, [1]);
 }
 
 #[test]
-fn each_name_is_asked_once_at_a_time() {
+fn each_name_has_one_lookup_in_progress() {
     let mut discovery = discovery("b:1 a:1 a:1");
     assert_eq!(discovery.due(secs(0)).resolve, ["a:1", "b:1"]);
     assert_eq!(discovery.due(secs(100)).resolve, [""; 0]);
-    discovery.resolved(secs(100), "a:1", Ok(Vec::new()));
+    discovery.on_resolved(secs(100), "a:1", Ok(Vec::new()));
     assert_eq!(discovery.due(secs(105)).resolve, ["a:1"]);
 }
 
@@ -123,19 +126,19 @@ fn names_only_add_addresses() {
 }
 
 #[test]
-fn an_answer_to_an_unknown_name_is_ignored() {
+fn the_result_of_an_unknown_name_is_ignored() {
     let mut discovery = discovery(NAME);
-    assert_eq!(discovery.resolved(secs(0), "other:1", Ok(addrs([1]))), []);
+    assert_eq!(discovery.on_resolved(secs(0), "other:1", Ok(addrs([1]))), []);
     check_known(&discovery, []);
 }
 
 #[test]
-fn a_lone_node_asks_every_five_seconds() {
+fn a_node_that_is_alone_looks_up_every_five_seconds() {
     assert_eq!(gaps(&mut discovery(NAME), 4, Ok(&[])), [5, 5, 5, 5]);
 }
 
 #[test]
-fn a_node_in_company_backs_off_to_a_minute() {
+fn a_node_that_knows_others_backs_off_to_a_minute() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Ok(&[1]));
     discovery.set_alone(false);
@@ -143,58 +146,58 @@ fn a_node_in_company_backs_off_to_a_minute() {
 }
 
 #[test]
-fn a_node_left_alone_asks_soon_again() {
+fn a_node_that_becomes_alone_looks_up_soon() {
     let mut discovery = discovery(NAME);
     discovery.set_alone(false);
     gaps(&mut discovery, 8, Ok(&[1]));
-    let last = discovery.names[NAME].last_answer;
+    let last = discovery.last_result(NAME);
     discovery.set_alone(true);
     assert_eq!(discovery.next_due(), Some(last + secs(5)));
     assert_eq!(gaps(&mut discovery, 3, Ok(&[1])), [5, 5, 5]);
 }
 
 #[test]
-fn the_first_failures_are_retried_every_second() {
+fn initial_failures_are_retried_every_second() {
     let mut discovery = discovery(NAME);
     assert_eq!(gaps(&mut discovery, 7, Err("no route")), [1, 1, 1, 1, 1, 5, 5]);
 }
 
 #[test]
-fn the_first_answer_waits_for_every_name() {
+fn the_initial_addresses_wait_for_every_name() {
     let mut discovery = discovery("a:1 b:1 10.0.0.7:1");
     discovery.due(secs(0));
-    discovery.resolved(secs(1), "a:1", Ok(addrs([1])));
-    assert_eq!(discovery.first_answer(), None);
-    discovery.resolved(secs(2), "b:1", Ok(addrs([2])));
-    check_first_answer(&discovery, [1, 2, 7]);
+    discovery.on_resolved(secs(1), "a:1", Ok(addrs([1])));
+    assert_eq!(discovery.initial_addresses(), None);
+    discovery.on_resolved(secs(2), "b:1", Ok(addrs([2])));
+    check_initial_addresses(&discovery, [1, 2, 7]);
 }
 
 #[test]
-fn the_first_answer_does_not_grow() {
+fn the_initial_addresses_do_not_grow() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Ok(&[1]));
     ask(&mut discovery, 5, Ok(&[1, 2]));
-    check_first_answer(&discovery, [1]);
+    check_initial_addresses(&discovery, [1]);
 }
 
 #[test]
-fn the_first_answer_goes_without_a_name_that_fails_for_five_seconds() {
+fn the_initial_addresses_go_without_a_name_that_fails_for_five_seconds() {
     let mut discovery = discovery(&format!("{NAME} 10.0.0.7:1"));
     for at in 0..5 {
         ask(&mut discovery, at, Err("no route"));
-        assert_eq!(discovery.first_answer(), None, "at {at} s");
+        assert_eq!(discovery.initial_addresses(), None, "at {at} s");
     }
     ask(&mut discovery, 5, Err("no route"));
-    check_first_answer(&discovery, [7]);
+    check_initial_addresses(&discovery, [7]);
 }
 
 #[test]
-fn the_first_answer_goes_without_a_name_that_is_silent_for_five_seconds() {
+fn the_initial_addresses_go_without_a_name_that_is_silent_for_five_seconds() {
     let mut discovery = discovery(NAME);
     discovery.due(secs(0));
     assert_eq!(discovery.next_due(), Some(secs(5)));
     assert_eq!(discovery.due(secs(5)), Due::default());
-    check_first_answer(&discovery, []);
+    check_initial_addresses(&discovery, []);
     assert_eq!(discovery.next_due(), None);
 }
 
@@ -215,7 +218,7 @@ fn an_unlisted_address_is_kept_while_it_is_reached() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Ok(&[1]));
     ask(&mut discovery, 5, Ok(&[]));
-    discovery.reached(secs(500), addr(1));
+    discovery.on_reached(secs(500), addr(1));
     assert_eq!(discovery.due(secs(1_099)).forgotten, []);
     assert_eq!(discovery.due(secs(1_100)).forgotten, addrs([1]));
 }
@@ -233,10 +236,10 @@ fn an_address_that_is_listed_again_is_kept() {
 fn an_address_that_another_name_lists_is_kept() {
     let mut discovery = discovery("a:1 b:1");
     discovery.due(secs(0));
-    discovery.resolved(secs(0), "a:1", Ok(addrs([1])));
-    discovery.resolved(secs(0), "b:1", Ok(addrs([1])));
+    discovery.on_resolved(secs(0), "a:1", Ok(addrs([1])));
+    discovery.on_resolved(secs(0), "b:1", Ok(addrs([1])));
     discovery.due(secs(5));
-    discovery.resolved(secs(5), "a:1", Ok(Vec::new()));
+    discovery.on_resolved(secs(5), "a:1", Ok(Vec::new()));
     assert_eq!(discovery.due(secs(10_000)).forgotten, []);
 }
 
@@ -259,7 +262,7 @@ fn a_forgotten_address_that_is_listed_again_is_new() {
 }
 
 #[test]
-fn the_last_failure_is_told_until_the_name_resolves() {
+fn a_name_is_failing_until_it_resolves() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Err("no route"));
     ask(&mut discovery, 1, Err("no such name"));

@@ -4,7 +4,7 @@
 //! when everything buffered behind it has been read, a cancellation included; and only while the
 //! link's [clock](LinkClock) is known, so that its deadline can be compared with the caller's clock.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use super::clock::{LinkClock, Verdict};
 use crate::{
@@ -32,9 +32,9 @@ const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Gate<T> {
     clock: LinkClock,
     /// Held until the clock is known again.
-    held: VecDeque<Entry<T>>,
+    held: Vec<Entry<T>>,
     /// Complete, until what was buffered behind them is read.
-    ready: VecDeque<Entry<T>>,
+    ready: Vec<Entry<T>>,
     /// The latest timestamp of the requests that arrived since the gate was opened last, those
     /// included that were refused or cancelled.
     latest_stamp: u64,
@@ -65,7 +65,7 @@ pub(crate) struct Released<T> {
 
 impl<T> Gate<T> {
     pub(crate) fn new(clock: LinkClock) -> Self {
-        Gate { clock, held: VecDeque::new(), ready: VecDeque::new(), latest_stamp: 0 }
+        Gate { clock, held: Vec::new(), ready: Vec::new(), latest_stamp: 0 }
     }
 
     /// A request has arrived, whatever becomes of it: its timestamp can show that our clock was
@@ -77,14 +77,14 @@ impl<T> Gate<T> {
     /// A request is complete.
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
-        self.ready.push_back(Entry { id, stamp, timeout, ahead: 0, item });
+        self.ready.push(Entry { id, stamp, timeout, ahead: 0, item });
     }
 
     /// Takes a request out that was cancelled.
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
         [&mut self.held, &mut self.ready].into_iter().find_map(|queue| {
             let at = queue.iter().position(|entry| entry.id == id)?;
-            queue.remove(at).map(|entry| entry.item)
+            Some(queue.remove(at).item)
         })
     }
 
@@ -145,7 +145,7 @@ impl<T> Gate<T> {
         self.sort(now, held)
     }
 
-    fn sort(&mut self, now: u64, entries: VecDeque<Entry<T>>) -> Result<Released<T>, Malformed> {
+    fn sort(&mut self, now: u64, entries: Vec<Entry<T>>) -> Result<Released<T>, Malformed> {
         let start = Vec::with_capacity(entries.len());
         let mut released = Released { start, expired: Vec::new(), needs_ping: false };
         self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
@@ -158,13 +158,13 @@ impl<T> Gate<T> {
                 Verdict::Expired => released.expired.push(entry.item),
                 Verdict::Hold => {
                     released.needs_ping |= self.held.is_empty();
-                    self.held.push_back(entry);
+                    self.held.push(entry);
                 }
                 Verdict::Ahead if entry.ahead < MAX_AHEAD => {
                     entry.ahead += 1;
                     // A ping that was sent for those held before tells nothing any more.
                     released.needs_ping = true;
-                    self.held.push_back(entry);
+                    self.held.push(entry);
                 }
                 Verdict::Ahead => return Err(Malformed::new("request from the future")),
             }

@@ -1,7 +1,6 @@
-//! Who a member is in the gossip: one boot of a node, and how often it had to come back.
+//! The identity of a member in gossip: one boot of a node, and how often it was renewed.
 //!
-//! Knows how identities are ordered, bounded and written into datagrams; not what is done with
-//! them.
+//! Defines how identities are ordered, bounded and encoded.
 
 use std::{
     fmt,
@@ -17,15 +16,15 @@ use crate::{
 };
 
 /// The longest name of a node, region or cluster, in bytes. A datagram names up to three nodes
-/// before it has room for news.
+/// before it has room for updates.
 pub(crate) const MAX_NAME: usize = 64;
 
 /// The most bytes of optional fields that an identity may carry.
 pub(super) const MAX_EXTRA: usize = 64;
 
-/// What makes a node, or its cluster, unfit to be gossiped about.
+/// Why a node, or its cluster, cannot be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum InvalidIdentity {
     /// The node's name is longer than 64 bytes, or empty.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,
@@ -43,24 +42,24 @@ pub(crate) enum Unfit {
     Extra,
 }
 
-/// One boot of a node as the gossip knows it.
+/// One boot of a node in gossip.
 ///
-/// Equality and order look at address, boot and bump alone: what else it says is fixed for a boot.
+/// Equality and order compare address, boot and bump alone: the other fields are fixed for a boot.
 #[derive(Clone)]
 pub(super) struct Identity {
-    /// The node's address once more: foca looks for each piece of news through all members, and
-    /// would have to follow a pointer from each.
-    place: Place,
+    /// The node's address again, in place: foca searches all members for each update, and would
+    /// follow a pointer from each.
+    key: AddrKey,
     node: NodeInfo,
     bump: u32,
     protocol: u32,
-    /// Behind two pointers, as few have any and each identity has room for it.
+    /// Behind two pointers, because few identities have any and a fat pointer is twice as large.
     extra: Option<Arc<Box<[u8]>>>,
 }
 
 impl Identity {
     /// The first identity of the boot that `node` describes, which speaks `protocol` on its links.
-    pub(super) fn new(node: &NodeInfo, protocol: u32) -> Result<Self, Unfit> {
+    pub(super) fn new(node: &NodeInfo, protocol: u32) -> Result<Self, InvalidIdentity> {
         let parts = Parts {
             addr: node.addr(),
             boot: node.id().boot().to_le_bytes(),
@@ -73,7 +72,7 @@ impl Identity {
         parts.check()
     }
 
-    /// The same boot, `bump` comebacks on.
+    /// The same boot, renewed `bump` times.
     pub(super) fn with_bump(&self, bump: u32) -> Self {
         Identity { bump, ..self.clone() }
     }
@@ -96,18 +95,18 @@ impl Identity {
 
     /// Whether this and `other`, at one address, are the same boot.
     pub(super) fn is_same_boot(&self, other: &Self) -> bool {
-        self.place == other.place && self.boot() == other.boot()
+        self.key == other.key && self.boot() == other.boot()
     }
 
-    /// Whether this identity, and not `other`, holds the address that both claim.
+    /// Whether this identity wins the address that both claim.
     ///
     /// The bump decides before the boot. The other way round, a node restarted on the same address
-    /// with a lower boot id could never win: it would renew itself for ever.
+    /// with a lower boot id could never win, and would renew its identity for ever.
     pub(super) fn outranks(&self, other: &Self) -> bool {
         (self.bump, self.boot()) > (other.bump, other.boot())
     }
 
-    /// Whether nothing is said about the node that must be understood and is not.
+    /// Whether no unknown field must be understood.
     pub(super) fn is_understood(&self) -> bool {
         self.extra.as_ref().is_none_or(|extra| fields::understood(extra) == Ok(true))
     }
@@ -126,14 +125,14 @@ impl Identity {
 }
 
 impl foca::Identity for Identity {
-    type Addr = Place;
+    type Addr = AddrKey;
 
     fn renew(&self) -> Option<Self> {
         Some(self.with_bump(self.bump.checked_add(1)?))
     }
 
-    fn addr(&self) -> Place {
-        self.place
+    fn addr(&self) -> AddrKey {
+        self.key
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
@@ -143,7 +142,7 @@ impl foca::Identity for Identity {
 
 /// A checked address, in the fewest comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct AddrKey {
     high: u64,
     low: u64,
     port: u16,
@@ -151,14 +150,14 @@ pub(super) struct Place {
     is_v6: bool,
 }
 
-impl From<SocketAddr> for Place {
+impl From<SocketAddr> for AddrKey {
     fn from(addr: SocketAddr) -> Self {
         let bits = match addr.ip() {
             IpAddr::V4(ip) => u128::from(ip.to_bits()),
             IpAddr::V6(ip) => ip.to_bits(),
         };
         let (high, low) = ((bits >> 64) as u64, bits as u64);
-        Place { high, low, port: addr.port(), is_v6: addr.is_ipv6() }
+        AddrKey { high, low, port: addr.port(), is_v6: addr.is_ipv6() }
     }
 }
 
@@ -176,8 +175,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// An identity, unchecked, in the order in which a datagram carries it. The boot id is random, so a
-/// varint would lengthen it.
+/// An unchecked identity, in the order of its encoding. The boot id is random, so a varint would
+/// lengthen it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Parts<'a> {
     pub(super) addr: SocketAddr,
@@ -190,22 +189,22 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    pub(super) fn check(self) -> Result<Identity, Unfit> {
+    pub(super) fn check(self) -> Result<Identity, InvalidIdentity> {
         if self.name.is_empty() || self.name.len() > MAX_NAME {
-            return Err(Unfit::Name);
+            return Err(InvalidIdentity::Name);
         }
         let region = Region::from(self.region);
         // Lower case can be longer than what it came from.
         if self.region.len() > MAX_NAME || region.as_str().len() > MAX_NAME {
-            return Err(Unfit::Region);
+            return Err(InvalidIdentity::Region);
         }
         if self.extra.len() > MAX_EXTRA || fields::understood(self.extra).is_err() {
-            return Err(Unfit::Extra);
+            return Err(InvalidIdentity::Extra);
         }
         let id = NodeId::new(self.name, u64::from_le_bytes(self.boot));
         let addr = check_addr(self.addr)?;
         Ok(Identity {
-            place: Place::from(addr),
+            key: AddrKey::from(addr),
             node: NodeInfo::new(id, region, addr),
             bump: self.bump,
             protocol: self.protocol,
@@ -214,12 +213,12 @@ impl Parts<'_> {
     }
 }
 
-/// The address without what only its own host knows (an IPv6 scope), if anything can be sent to it.
-fn check_addr(addr: SocketAddr) -> Result<SocketAddr, Unfit> {
+/// The address without its IPv6 scope, which is local to its host, if anything can be sent to it.
+fn check_addr(addr: SocketAddr) -> Result<SocketAddr, InvalidIdentity> {
     let ip = addr.ip();
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast {
-        return Err(Unfit::Address);
+        return Err(InvalidIdentity::Address);
     }
     Ok(SocketAddr::new(ip, addr.port()))
 }
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(node: NodeInfo, expected: Option<Unfit>) {
+    fn check(node: NodeInfo, expected: Option<InvalidIdentity>) {
         assert_eq!(Identity::new(&node, 1).err(), expected, "{node:?}");
     }
 
@@ -253,16 +252,16 @@ mod tests {
     fn what_cannot_be_gossiped_is_refused() {
         check(node("web", "iad", "10.0.0.1:80"), None);
         check(node(&"n".repeat(64), &"r".repeat(64), "[fdaa::3]:1"), None);
-        check(node(&"n".repeat(65), "iad", "10.0.0.1:80"), Some(Unfit::Name));
-        check(node("", "iad", "10.0.0.1:80"), Some(Unfit::Name));
-        check(node("web", &"r".repeat(65), "10.0.0.1:80"), Some(Unfit::Region));
-        check(node("web", "iad", "10.0.0.1:0"), Some(Unfit::Address));
-        check(node("web", "iad", "[::]:80"), Some(Unfit::Address));
-        check(node("web", "iad", "224.0.0.1:80"), Some(Unfit::Address));
+        check(node(&"n".repeat(65), "iad", "10.0.0.1:80"), Some(InvalidIdentity::Name));
+        check(node("", "iad", "10.0.0.1:80"), Some(InvalidIdentity::Name));
+        check(node("web", &"r".repeat(65), "10.0.0.1:80"), Some(InvalidIdentity::Region));
+        check(node("web", "iad", "10.0.0.1:0"), Some(InvalidIdentity::Address));
+        check(node("web", "iad", "[::]:80"), Some(InvalidIdentity::Address));
+        check(node("web", "iad", "224.0.0.1:80"), Some(InvalidIdentity::Address));
     }
 
     #[test]
-    fn places_differ_where_addresses_do() {
+    fn address_keys_differ_where_addresses_do() {
         let addrs = [
             "0.0.0.1:80",
             "10.0.0.1:80",
@@ -271,9 +270,9 @@ mod tests {
             "[::ffff:10.0.0.1]:80",
             "[1::1]:80",
         ];
-        let places = addrs.map(|addr| Place::from(addr.parse::<SocketAddr>().unwrap()));
-        for (n, place) in places.iter().enumerate() {
-            assert_eq!(places.iter().position(|other| other == place), Some(n));
+        let keys = addrs.map(|addr| AddrKey::from(addr.parse::<SocketAddr>().unwrap()));
+        for (n, key) in keys.iter().enumerate() {
+            assert_eq!(keys.iter().position(|other| other == key), Some(n));
         }
     }
 

@@ -7,38 +7,40 @@ use std::{
 
 use foca::{Config, PeriodicParams};
 
-/// How a node gossips. The defaults suit clusters that span the world: they were chosen in
-/// simulations of 10 regions with 1 % loss. The program `large_clusters` shows what comes of them.
+/// How a node gossips. The defaults are for clusters that span the world: they were chosen in
+/// simulations of 10 regions with 1 % loss, which the program `large_clusters` repeats.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes.
     pub(crate) cluster: String,
-    /// The version of the links' protocol, told to the others.
+    /// The version of the links' protocol, which gossip announces.
     pub(crate) protocol: u32,
     /// How often a member is probed. Keep it above `probe_rtt` and two of the longest round trips:
     /// 1 s gave 1,608 needless rejoins in 5 minutes at 1,000 nodes.
     pub(crate) probe_period: Duration,
     /// How long a probe may take before others are asked to probe too.
     pub(crate) probe_rtt: Duration,
-    /// How many others are asked to.
+    /// How many others are asked to probe.
     pub(crate) indirect_probes: usize,
-    /// How long a suspect of a cluster of up to ten has to refute; times log10 of the nodes beyond.
+    /// How long a suspect has to refute in a cluster of up to ten nodes. Above ten it is multiplied
+    /// by log10 of the number of nodes.
     pub(crate) suspicion: Duration,
-    /// How often news is passed on, if there is any.
+    /// How often updates are gossiped, if there are any.
     pub(crate) gossip_period: Duration,
-    /// To how many members.
+    /// To how many members updates are gossiped at a time.
     pub(crate) gossip_fanout: usize,
     /// How often one random member is asked for members.
     pub(crate) announce_period: Duration,
-    /// How often members held down are called, in case they are back.
+    /// How often members held down are called, in case they are back up.
     pub(crate) recall_period: Duration,
-    /// How many of them.
+    /// How many of them are called at a time.
     pub(crate) recall_fanout: usize,
-    /// How long a member that went down is remembered. Until then old news cannot revive it.
+    /// How long a member that went down is remembered. During that time an old update cannot revive
+    /// it.
     pub(crate) keep_down: Duration,
-    /// The size of a datagram, in bytes; held between 1,000 and 60,000.
+    /// The most bytes of a datagram; clamped to 1,000 to 60,000.
     pub(crate) max_datagram: usize,
-    /// How many members are known at most, those down included. Further ones are ignored.
+    /// The most members that are tracked, those down included. Further ones are ignored.
     pub(crate) max_members: usize,
 }
 
@@ -63,15 +65,15 @@ impl Settings {
         }
     }
 
-    /// foca's configuration in a cluster of `nodes`, `overhead` bytes of each datagram being taken.
+    /// foca's configuration in a cluster of `nodes`, with `overhead` bytes of each datagram reserved.
     pub(super) fn config(&self, nodes: usize, overhead: usize) -> Config {
         Config {
-            probe_period: sane(self.probe_period),
-            probe_rtt: sane(self.probe_rtt),
+            probe_period: clamp_period(self.probe_period),
+            probe_rtt: clamp_period(self.probe_rtt),
             num_indirect_probes: at_least_one(self.indirect_probes),
             max_transmissions: max_transmissions(nodes),
             suspect_to_down_after: self.suspicion_among(nodes),
-            remove_down_after: Some(sane(self.keep_down)),
+            remove_down_after: Some(clamp_period(self.keep_down)),
             max_packet_size: at_least_one(self.max_datagram.clamp(1000, 60_000) - overhead),
             notify_down_members: true,
             periodic_announce: periodic(self.announce_period, 1),
@@ -82,23 +84,23 @@ impl Settings {
 
     /// How long a suspect has to refute in a cluster of `nodes`.
     pub(super) fn suspicion_among(&self, nodes: usize) -> Duration {
-        sane(self.suspicion).mul_f64((nodes as f64).log10().max(1.0))
+        clamp_period(self.suspicion).mul_f64((nodes as f64).log10().max(1.0))
     }
 }
 
-/// How often each piece of news is passed on in a cluster of `nodes`.
+/// How often each update is transmitted in a cluster of `nodes`.
 fn max_transmissions(nodes: usize) -> NonZeroU8 {
     let times = (4.0 * (nodes as f64 + 1.0).log10()).ceil();
-    // A float saturates when it becomes an integer.
+    // The cast saturates.
     NonZeroU8::new(times as u8).unwrap_or(NonZeroU8::MIN)
 }
 
 fn periodic(period: Duration, members: usize) -> Option<PeriodicParams> {
-    Some(PeriodicParams { frequency: sane(period), num_members: at_least_one(members) })
+    Some(PeriodicParams { frequency: clamp_period(period), num_members: at_least_one(members) })
 }
 
-/// A timer that fires at once would fire for ever, and one without bounds overflows.
-fn sane(period: Duration) -> Duration {
+/// A timer without a pause would fire for ever; one without a bound would overflow.
+fn clamp_period(period: Duration) -> Duration {
     period.clamp(Duration::from_millis(1), Duration::from_secs(30 * 24 * 3600))
 }
 

@@ -1,8 +1,8 @@
-//! The timers that foca asked for, in the order in which they fall due.
+//! The timers that foca requested, in the order in which they are due.
 //!
-//! foca never cancels a timer: it ignores those that a later one made moot. Here the later one
-//! takes the place of the earlier, so that nothing a peer sends makes their number grow beyond a
-//! few and two for each member.
+//! foca never cancels a timer: it ignores timers that a later one made obsolete. Here the later one
+//! replaces the earlier, so that nothing a peer sends makes their number grow beyond a few, and two
+//! for each member.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -10,13 +10,13 @@ use foca::{Incarnation, Timer, TimerToken};
 
 use super::identity::Identity;
 
-/// What of one kind there is one timer for.
+/// A purpose for which there is one timer at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     IndirectProbe,
     Probe,
     Announce,
-    Recall,
+    AnnounceToDown,
     Gossip,
     Suspicion(SocketAddr),
     Forget(SocketAddr),
@@ -28,7 +28,7 @@ impl Slot {
             Timer::SendIndirectProbe { .. } => Slot::IndirectProbe,
             Timer::ProbeRandomMember(_) => Slot::Probe,
             Timer::PeriodicAnnounce(_) => Slot::Announce,
-            Timer::PeriodicAnnounceDown(_) => Slot::Recall,
+            Timer::PeriodicAnnounceDown(_) => Slot::AnnounceToDown,
             Timer::PeriodicGossip(_) => Slot::Gossip,
             Timer::ChangeSuspectToDown { member_id, .. } => Slot::Suspicion(member_id.addr()),
             Timer::RemoveDown(id) => Slot::Forget(id.addr()),
@@ -36,23 +36,23 @@ impl Slot {
     }
 }
 
-/// When a timer falls due, and the order of setting among those due together.
+/// When a timer is due; a sequence number orders timers due at the same time.
 type Due = (Duration, u64);
 
-/// Timers by when they fall due.
+/// All timers, at most one a slot.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BTreeMap<Due, Timer<Identity>>,
     slots: BTreeMap<Slot, Due>,
-    set: u64,
+    next_seq: u64,
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer<Identity>, due: Duration) {
         let slot = Slot::of(&timer);
         if let Some(before) = self.slots.get(&slot) {
-            // foca sets another timer each time it probes a suspect in vain. To put the end off
-            // each time would let a suspect live for as long as it is probed.
+            // foca sets another timer each time a probe of a suspect fails. If each replaced the
+            // last, a suspect would stay a suspect for as long as it is probed.
             let repeats = matches!(slot, Slot::Suspicion(_))
                 && before.0 <= due
                 && self.queue.get(before) == Some(&timer);
@@ -61,13 +61,13 @@ impl Timers {
             }
             self.queue.remove(before);
         }
-        let due = (due, self.set);
-        self.set += 1;
+        let due = (due, self.next_seq);
+        self.next_seq += 1;
         self.slots.insert(slot, due);
         self.queue.insert(due, timer);
     }
 
-    /// When the next timer falls due.
+    /// When the next timer is due.
     pub(super) fn next(&self) -> Option<Duration> {
         self.queue.keys().next().map(|&(due, _)| due)
     }
@@ -80,9 +80,9 @@ impl Timers {
         Some(timer)
     }
 
-    /// The suspects whose time runs out unless they refute, with the incarnation that is suspected.
+    /// The suspects that go down unless they refute, with the suspected incarnation.
     pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
-        // All of them: no address is less than this one. There may be many more timers that forget.
+        // From the least address there is. A range, because there may be many more `Forget` timers.
         let least = SocketAddr::from(([0, 0, 0, 0], 0));
         let suspicions = self.slots.range(Slot::Suspicion(least)..Slot::Forget(least));
         suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
@@ -107,7 +107,7 @@ impl Timers {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Timers { set: self.set, ..Timers::default() };
+        *self = Timers { next_seq: self.next_seq, ..Timers::default() };
     }
 
     #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_timer_replaces_the_one_that_it_makes_moot() {
+    fn a_later_timer_replaces_the_one_in_its_slot() {
         let mut timers = Timers::default();
         timers.set(Timer::ProbeRandomMember(1), ms(5));
         timers.set(Timer::ProbeRandomMember(2), ms(9));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn suspects_are_those_of_suspicions_alone() {
+    fn only_suspicions_have_suspects() {
         let mut timers = Timers::default();
         timers.set(Timer::PeriodicGossip(0), ms(1));
         timers.set(suspicion(3), ms(5));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicion_is_not_put_off_by_being_repeated() {
+    fn repeating_a_suspicion_does_not_extend_it() {
         let mut timers = Timers::default();
         timers.set(suspicion(0), ms(5));
         timers.set(suspicion(0), ms(9));

@@ -1,4 +1,6 @@
-//! Whether a node's version of a service fits the caller's, as far as names tell.
+//! Whether a node's version of a service is compatible with the caller's, as far as names tell.
+
+use std::any::TypeId;
 
 use crate::{
     error::Unsupported,
@@ -6,74 +8,79 @@ use crate::{
     types::{Argument, ArgumentSpec, MethodSpec, ServiceSpec, Signature},
 };
 
-/// How each method of a caller's trait fits one node, in the order of the trait.
+/// How each method of a caller's trait matches what one node serves, in the order of the trait.
 pub(crate) type Compats = [Compat];
 
-/// How one method fits.
+/// How one method of a caller's trait matches what a node serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Compat {
-    /// It can be called.
-    Yes {
-        /// Its number on links to that node.
-        number: MethodIndex,
-        /// Arguments of the caller that the node does not list: they must be none.
-        unlisted: Box<[&'static str]>,
+    /// The node can be called.
+    Callable {
+        /// Identifies the method on links to that node.
+        method: MethodIndex,
+        /// Arguments of the caller that the node does not list: a call must leave them out.
+        missing_args: Box<[&'static str]>,
     },
-    /// It cannot.
-    No(Unsupported),
+    /// The node cannot be called.
+    Incompatible(Unsupported),
 }
 
-impl Compat {
-    /// Compares all methods of a caller's trait with what a node serves.
-    pub(crate) fn all(
-        service: &str,
-        methods: impl Iterator<Item = Signature>,
-        served: &[ServiceSpec],
-    ) -> Box<Compats> {
-        let before = served.iter().take_while(|served| served.name != service);
-        let first = before.map(|served| served.methods.len() as u64).sum();
-        let service = served.iter().find(|served| served.name == service);
-        let fit = |method: Signature| match service {
-            Some(service) => fit_method(method.name, method.arguments, &service.methods, first),
-            None => Compat::No(Unsupported::Service),
+/// A service's trait as a caller in this program declares it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallerTrait {
+    /// Identifies the trait within this program, which may have several versions of one service.
+    pub(crate) id: TypeId,
+    /// The service's name on the wire.
+    pub(crate) service: &'static str,
+    /// Lists the methods. A function, because a list is made only when it is compared.
+    pub(crate) signatures: fn() -> Vec<Signature>,
+}
+
+impl CallerTrait {
+    /// Compares all methods with what a node serves.
+    pub(crate) fn compare(&self, served: &[ServiceSpec]) -> Box<Compats> {
+        let signatures = (self.signatures)().into_iter();
+        let Some(at) = served.iter().position(|served| served.name == self.service) else {
+            return signatures.map(|_| Compat::Incompatible(Unsupported::Service)).collect();
         };
-        methods.map(fit).collect()
+        // Methods are numbered through all services of a node.
+        let first = served[..at].iter().map(|served| served.methods.len() as u64).sum();
+        signatures.map(|ours| compare_method(ours, &served[at].methods, first)).collect()
     }
 
-    /// Which methods of a trait cannot be called on a node that serves another version of it, and why
-    /// not. None if it does not serve it at all.
-    pub(crate) fn unfit(
-        methods: impl Iterator<Item = Signature>,
-        fits: &Compats,
-    ) -> impl Iterator<Item = String> {
-        methods.zip(fits).filter_map(|(method, fit)| match fit {
-            Compat::No(Unsupported::Service) | Compat::Yes { .. } => None,
-            Compat::No(why) => Some(format!("{}: {why}", method.name)),
-        })
+    /// Describes the methods that cannot be called on a node that serves another version of the
+    /// trait. Empty if the node does not serve it at all.
+    pub(crate) fn incompatibilities(&self, compats: &Compats) -> Vec<String> {
+        let describe = |(method, compat): (Signature, &Compat)| match compat {
+            Compat::Incompatible(Unsupported::Service) | Compat::Callable { .. } => None,
+            Compat::Incompatible(why) => Some(format!("{}: {why}", method.name)),
+        };
+        (self.signatures)().into_iter().zip(compats).filter_map(describe).collect()
     }
 }
 
-fn fit_method(name: &str, ours: &[Argument], methods: &[MethodSpec], first: u64) -> Compat {
-    let Some(place) = methods.iter().position(|method| method.name == name) else {
-        return Compat::No(Unsupported::Method);
+/// `first` is the number of the first of `methods` on links to that node.
+fn compare_method(ours: Signature, methods: &[MethodSpec], first: u64) -> Compat {
+    let Some(at) = methods.iter().position(|method| method.name == ours.name) else {
+        return Compat::Incompatible(Unsupported::Method);
     };
-    let theirs = &methods[place].arguments;
-    let lacks = |argument: &&ArgumentSpec| {
+    let (ours, theirs) = (ours.arguments, &methods[at].arguments);
+    let is_missing_here = |argument: &&ArgumentSpec| {
         !argument.optional && !ours.iter().any(|our| our.name == argument.name)
     };
-    if let Some(ArgumentSpec { name, ty, .. }) = theirs.iter().find(lacks) {
+    if let Some(ArgumentSpec { name, ty, .. }) = theirs.iter().find(is_missing_here) {
         let detail = format!("it needs `{name}: {ty}`, which this caller does not have");
-        return Compat::No(Unsupported::Arguments(detail));
+        return Compat::Incompatible(Unsupported::Arguments(detail));
     }
-    let unlisted = ours.iter().filter(|our| !theirs.iter().any(|their| their.name == our.name));
-    let unlisted: Vec<&Argument> = unlisted.collect();
-    if let Some(argument) = unlisted.iter().find(|argument| !(argument.optional)()) {
+    let is_missing_there = |our: &&Argument| !theirs.iter().any(|their| their.name == our.name);
+    let missing: Vec<&Argument> = ours.iter().filter(is_missing_there).collect();
+    if let Some(argument) = missing.iter().find(|argument| !(argument.optional)()) {
         let detail = format!("it does not take `{}: {}`", argument.name, argument.ty);
-        return Compat::No(Unsupported::Arguments(detail));
+        return Compat::Incompatible(Unsupported::Arguments(detail));
     }
-    Compat::Yes {
-        number: MethodIndex(first + place as u64),
-        unlisted: unlisted.iter().map(|argument| argument.name).collect(),
+    Compat::Callable {
+        method: MethodIndex(first + at as u64),
+        missing_args: missing.iter().map(|argument| argument.name).collect(),
     }
 }
 
@@ -104,38 +111,37 @@ mod tests {
         Argument { name: "dry_run", ty: "Option<bool>", optional: || true },
     ];
 
+    fn save() -> Signature {
+        Signature { name: "save", arguments: OURS }
+    }
+
+    fn callable(method: u64, missing_args: &[&'static str]) -> Compat {
+        Compat::Callable { method: MethodIndex(method), missing_args: missing_args.into() }
+    }
+
     #[track_caller]
     fn check(theirs: &[(&str, bool)], expected: Compat) {
         let methods = [spec("other", &[]), spec("save", theirs)];
-        assert_eq!(fit_method("save", OURS, &methods, 10), expected);
+        assert_eq!(compare_method(save(), &methods, 10), expected);
     }
 
     fn arguments(detail: &str) -> Compat {
-        Compat::No(Unsupported::Arguments(detail.to_owned()))
+        Compat::Incompatible(Unsupported::Arguments(detail.to_owned()))
     }
 
     #[test]
-    fn a_method_is_found_by_its_name_wherever_it_stands() {
-        check(
-            &[("dry_run", true), ("id", false)],
-            Compat::Yes { number: MethodIndex(11), unlisted: [].into() },
-        );
+    fn a_method_is_found_by_its_name_at_any_position() {
+        check(&[("dry_run", true), ("id", false)], callable(11, &[]));
         assert_eq!(
-            fit_method("gone", OURS, &[spec("save", &[])], 0),
-            Compat::No(Unsupported::Method)
+            compare_method(save(), &[spec("load", &[])], 0),
+            Compat::Incompatible(Unsupported::Method)
         );
     }
 
     #[test]
     fn an_optional_argument_may_be_missing_on_either_side() {
-        check(
-            &[("id", false)],
-            Compat::Yes { number: MethodIndex(11), unlisted: ["dry_run"].into() },
-        );
-        check(
-            &[("id", false), ("dry_run", true), ("new", true)],
-            Compat::Yes { number: MethodIndex(11), unlisted: [].into() },
-        );
+        check(&[("id", false)], callable(11, &["dry_run"]));
+        check(&[("id", false), ("dry_run", true), ("new", true)], callable(11, &[]));
     }
 
     #[test]

@@ -1,33 +1,9 @@
-//! Who is known: a snapshot that calls read without a lock, made anew when something changes.
+//! The known nodes: an immutable snapshot that calls read without a lock. Every change publishes a
+//! new one.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use crate::{
-    error::Refusal,
-    types::{NodeId, NodeInfo, Region},
-};
-
-/// Whether calls can be sent over a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkStatus {
-    /// They can.
-    Good,
-    /// They can, but the node has not been heard of lately.
-    Quiet,
-    /// The node does not take calls of the service.
-    NotAccepting(Refusal),
-    /// They cannot: the link has ended.
-    Lost,
-}
-
-/// What routing needs of a link.
-pub(crate) trait Endpoint {
-    /// Whether calls of `service` can be sent.
-    fn standing(&self, service: &str) -> LinkStatus;
-
-    /// The shortest of the last round trips.
-    fn round_trip(&self) -> Option<Duration>;
-}
+use crate::types::{NodeId, NodeInfo, Region};
 
 /// A live node, other than this one.
 #[derive(Debug, Clone)]
@@ -35,50 +11,51 @@ pub(crate) struct Entry<L> {
     pub(crate) info: NodeInfo,
     /// The link to it, if one is open.
     pub(crate) link: Option<L>,
-    /// Whether a link to it broke and none was opened since.
-    pub(crate) lost: bool,
-    /// Whether it was last found to speak no version of the protocol that this node speaks.
+    /// Whether the last link to it broke and no other is open.
+    pub(crate) disconnected: bool,
+    /// Whether it spoke no version of the protocol that this node speaks when it was last asked.
     pub(crate) other_protocol: bool,
 }
 
 /// All live nodes but this one.
 ///
-/// A copy shares all with its original; a change then copies the region of the node that changes,
-/// and one of the parts in which nodes are looked up.
+/// A copy shares all entries with its original. A change then copies only the region of the node that
+/// changes and one shard of the index by id.
 #[derive(Debug)]
 pub(crate) struct Table<L> {
-    /// By address.
+    /// Each region's nodes, sorted by address.
     regions: BTreeMap<Region, Arc<Entries<L>>>,
-    /// By id, and by address if one is there twice. Each part has the boots that share a remainder.
-    nodes: Vec<Arc<Entries<L>>>,
-    /// Addresses where something other than flyrpc answers.
+    /// The index by id, in shards by boot number. Sorted by id, then by address: two addresses may
+    /// claim one id.
+    shards: Vec<Arc<Entries<L>>>,
+    /// How many addresses something other than flyrpc answers at.
     pub(crate) not_flyrpc: usize,
-    /// Addresses where nothing answers.
+    /// How many addresses nothing answers at.
     pub(crate) unreachable: usize,
-    /// Whether the first round of looking for nodes is over.
+    /// Whether the first round of discovery is complete.
     pub(crate) ready: bool,
 }
 
 type Entries<L> = Vec<Arc<Entry<L>>>;
 
-/// In how many parts nodes are looked up.
-const PARTS: u64 = 64;
+/// How many shards the index by id has.
+const SHARDS: u64 = 64;
 
 impl<L> Table<L> {
-    /// A table of nobody.
+    /// A table without nodes.
     pub(crate) fn empty() -> Self {
         Table {
             regions: BTreeMap::new(),
-            nodes: vec![Arc::default(); PARTS as usize],
+            shards: vec![Arc::default(); SHARDS as usize],
             not_flyrpc: 0,
             unreachable: 0,
             ready: false,
         }
     }
 
-    /// Adds a live node, or what is new about it.
+    /// Adds a live node, or replaces its entry.
     pub(crate) fn insert(&mut self, entry: Arc<Entry<L>>) {
-        let by_id = &mut self.nodes[part(entry.info.id())];
+        let by_id = &mut self.shards[shard_of(entry.info.id())];
         insert(Arc::make_mut(by_id), by_id_of(&entry.info), Arc::clone(&entry));
         let by_addr = self.regions.entry(entry.info.region().clone()).or_default();
         insert(Arc::make_mut(by_addr), by_addr_of(&entry.info), Arc::clone(&entry));
@@ -86,7 +63,7 @@ impl<L> Table<L> {
 
     /// Removes a node.
     pub(crate) fn remove(&mut self, info: &NodeInfo) {
-        remove(Arc::make_mut(&mut self.nodes[part(info.id())]), by_id_of(info));
+        remove(Arc::make_mut(&mut self.shards[shard_of(info.id())]), by_id_of(info));
         let Some(by_addr) = self.regions.get_mut(info.region()) else { return };
         remove(Arc::make_mut(by_addr), by_addr_of(info));
         if by_addr.is_empty() {
@@ -101,10 +78,10 @@ impl<L> Table<L> {
 
     /// One live node.
     pub(crate) fn node(&self, id: &NodeId) -> Option<&Arc<Entry<L>>> {
-        let part = &self.nodes[part(id)];
-        let after = part.partition_point(|entry| entry.info.id() <= id);
-        let mut claims = part[..after].iter().rev().take_while(|entry| entry.info.id() == id);
-        // Whoever cannot be called has not proved to be that node.
+        let shard = &self.shards[shard_of(id)];
+        let after = shard.partition_point(|entry| entry.info.id() <= id);
+        let mut claims = shard[..after].iter().rev().take_while(|entry| entry.info.id() == id);
+        // An entry that cannot be called has not proved that it is that node.
         let last = claims.clone().next();
         claims.find(|entry| !entry.other_protocol).or(last)
     }
@@ -115,16 +92,16 @@ impl<L> Table<L> {
     }
 }
 
-// Derived, it would ask that links can be cloned.
+// Not derived, because that would require `L: Clone`.
 impl<L> Clone for Table<L> {
     fn clone(&self) -> Self {
-        Table { regions: self.regions.clone(), nodes: self.nodes.clone(), ..*self }
+        Table { regions: self.regions.clone(), shards: self.shards.clone(), ..*self }
     }
 }
 
-fn part(id: &NodeId) -> usize {
-    // Boots are numbered at random.
-    (id.boot() % PARTS) as usize
+fn shard_of(id: &NodeId) -> usize {
+    // Boot numbers are random, so shards are of similar size.
+    (id.boot() % SHARDS) as usize
 }
 
 fn by_id_of<L>(info: &NodeInfo) -> impl Fn(&Arc<Entry<L>>) -> Ordering {
@@ -137,17 +114,17 @@ fn by_addr_of<L>(info: &NodeInfo) -> impl Fn(&Arc<Entry<L>>) -> Ordering {
 
 fn insert<L>(
     entries: &mut Entries<L>,
-    place: impl Fn(&Arc<Entry<L>>) -> Ordering,
+    ordering: impl Fn(&Arc<Entry<L>>) -> Ordering,
     entry: Arc<Entry<L>>,
 ) {
-    match entries.binary_search_by(place) {
+    match entries.binary_search_by(ordering) {
         Ok(at) => entries[at] = entry,
         Err(at) => entries.insert(at, entry),
     }
 }
 
-fn remove<L>(entries: &mut Entries<L>, place: impl Fn(&Arc<Entry<L>>) -> Ordering) {
-    if let Ok(at) = entries.binary_search_by(place) {
+fn remove<L>(entries: &mut Entries<L>, ordering: impl Fn(&Arc<Entry<L>>) -> Ordering) {
+    if let Ok(at) = entries.binary_search_by(ordering) {
         entries.remove(at);
     }
 }
@@ -159,7 +136,7 @@ mod tests {
     fn entry(boot: u64, region: &str, port: u16) -> Arc<Entry<()>> {
         let id = NodeId::new(format!("n{boot}"), boot);
         let info = NodeInfo::new(id, Region::from(region), ([10, 0, 0, 1], port).into());
-        Arc::new(Entry { info, link: None, lost: false, other_protocol: false })
+        Arc::new(Entry { info, link: None, disconnected: false, other_protocol: false })
     }
 
     fn boots<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry<()>>>) -> Vec<u64> {

@@ -1,16 +1,19 @@
-//! The handshake: what each end of a link says of itself, and what it says when that changes.
+//! The payloads of hello and state frames: what each end of a link announces about itself in the
+//! handshake, and when it changes.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::VERSIONS;
-use crate::codec;
+use super::version::VERSIONS;
 use crate::{
-    codec::bytes::{
-        Malformed,
-        fields::{self, Unknown},
-        varint,
+    codec::{
+        self,
+        bytes::{
+            Malformed,
+            fields::{self, Unknown},
+            varint,
+        },
     },
     types::{NodeId, NodeInfo, Region, ServiceSpec},
 };
@@ -23,55 +26,55 @@ mod field {
     pub(super) const ECHO: u64 = 5;
 }
 
-/// What a node says when a link begins.
+/// The first frame of each end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
-    /// The name of its cluster.
+    /// The cluster that the node belongs to.
     pub(crate) cluster: String,
-    /// Who it is.
     pub(crate) node: NodeInfo,
-    /// The most bytes of a body that it takes.
+    /// Upper bound on the bytes of a body that the node accepts.
     pub(crate) max_body: u64,
-    /// What it serves. A method's number on the link is its place in this list, services in order.
+    /// What the node serves. A [`MethodIndex`](super::ids::MethodIndex) counts the methods in this
+    /// list, services in order.
     pub(crate) services: Arc<[ServiceSpec]>,
-    /// What it accepts now.
+    /// What the node accepts now.
     pub(crate) state: State,
-    /// Its clock, as in a ping.
+    /// The time on its clock, as in a ping.
     pub(crate) stamp: u64,
-    /// The stamp of the hello that this one answers, as in a pong; none from the end that dialled.
+    /// The stamp of the hello that this one responds to, as in a pong. None from the end that dialed.
     pub(crate) echo: Option<u64>,
 }
 
 /// The part of a hello that may change while a link is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Whether it takes calls at all: not while it is held.
+    /// Whether the node accepts calls of users at all. It does not while it is held.
     pub(crate) accepting: bool,
-    /// Whether it is about to shut down.
+    /// Whether the node is about to shut down.
     pub(crate) draining: bool,
-    /// The primary region in its view.
+    /// The primary region in the view of the node.
     pub(crate) primary_region: Region,
-    /// Services that it lists but has given up for now.
+    /// Services in the hello that the node does not accept calls for at the moment.
     #[serde(default)]
     pub(crate) withdrawn: Vec<String>,
 }
 
-/// What a first frame turned out to be.
+/// A decoded first frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloOutcome {
     Hello(Box<Hello>),
-    /// It speaks versions that this code does not.
+    /// The peer speaks no version of the protocol that this code speaks.
     OtherVersions(IncompatiblePeer),
 }
 
-/// A node that speaks other versions of the protocol.
+/// A node that speaks other versions of the protocol only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncompatiblePeer {
-    /// The oldest version that it speaks.
+    /// The oldest version that the node speaks.
     pub(crate) first: u64,
-    /// The newest version that it speaks.
+    /// The newest version that the node speaks.
     pub(crate) last: u64,
-    /// The name of its cluster and who it is, if its versions say that as this code does.
+    /// Its cluster and identity, if its versions encode them like this one.
     pub(crate) who: Option<(String, NodeInfo)>,
 }
 
@@ -91,12 +94,13 @@ impl NodeField {
     }
 }
 
-/// What a node says on every link alike, encoded once.
+/// The part of a hello that is the same on every link, encoded once.
 #[derive(Debug)]
 pub(crate) struct EncodedHello {
     services: Arc<[ServiceSpec]>,
     encoded_services: Vec<u8>,
-    encoded: Vec<u8>,
+    /// The versions and all fields but the stamp and the echo.
+    fields: Vec<u8>,
 }
 
 impl EncodedHello {
@@ -107,9 +111,9 @@ impl EncodedHello {
         services: &Arc<[ServiceSpec]>,
         state: &State,
     ) -> Self {
-        let mut encoded = Vec::new();
-        varint::put(VERSIONS.0, &mut encoded);
-        varint::put(VERSIONS.1, &mut encoded);
+        let mut buffer = Vec::new();
+        varint::put(VERSIONS.0, &mut buffer);
+        varint::put(VERSIONS.1, &mut buffer);
         let node = NodeField {
             cluster: cluster.to_owned(),
             name: node.name().to_owned(),
@@ -118,16 +122,16 @@ impl EncodedHello {
             addr: node.addr(),
             max_body,
         };
-        put(field::NODE, &node, &mut encoded);
-        let encoded_services = value(&&services[..]);
-        fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut encoded);
-        put(field::STATE, state, &mut encoded);
-        EncodedHello { services: Arc::clone(services), encoded_services, encoded }
+        put(field::NODE, &node, &mut buffer);
+        let encoded_services = encoded(&&services[..]);
+        fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut buffer);
+        put(field::STATE, state, &mut buffer);
+        EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
     /// The payload of a hello frame.
     pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
-        let mut to = self.encoded.clone();
+        let mut to = self.fields.clone();
         put(field::STAMP, &stamp, &mut to);
         if let Some(echo) = echo {
             put(field::ECHO, &echo, &mut to);
@@ -144,14 +148,14 @@ impl Hello {
         EncodedHello::new(cluster, node, *max_body, services, state).encode(self.stamp, self.echo)
     }
 
-    /// Reads the payload of a hello frame.
+    /// Decodes the payload of a hello frame.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn decode(from: &[u8]) -> Result<HelloOutcome, Malformed> {
         Hello::decode_with(from, None)
     }
 
-    /// Reads the payload of a hello frame. A node that serves the same as `ours` says so in the same
-    /// bytes, which most nodes of a cluster do: then it shares the list.
+    /// Decodes the payload of a hello frame. Most nodes of a cluster serve the same as `ours`, in the
+    /// same bytes; their hellos share its list.
     pub(crate) fn decode_with(
         mut from: &[u8],
         ours: Option<&EncodedHello>,
@@ -195,7 +199,7 @@ impl State {
         to
     }
 
-    /// Reads the payload of a state frame.
+    /// Decodes the payload of a state frame.
     pub(crate) fn decode(from: &[u8]) -> Result<State, Malformed> {
         let mut state = None;
         fields::read(from, |number, value| {
@@ -208,8 +212,8 @@ impl State {
     }
 }
 
-/// Who says this hello of another version, if it says that as this one does. So that it can be told
-/// in later versions too, the number of that field and the names within are never given to others.
+/// The sender of a hello of another version, if it is encoded like in this one. So that this works for
+/// later versions, the number of that field and the names within must never be reused.
 fn who(from: &[u8]) -> Option<(String, NodeInfo)> {
     let mut found = None;
     let read = fields::read(from, |number, value| {
@@ -222,14 +226,14 @@ fn who(from: &[u8]) -> Option<(String, NodeInfo)> {
     found.map(|node| (node.cluster.clone(), node.info()))
 }
 
-fn put(number: u64, what: &impl Serialize, to: &mut Vec<u8>) {
-    fields::put(number, Unknown::Skip, &value(what), to);
+fn put(number: u64, content: &impl Serialize, to: &mut Vec<u8>) {
+    fields::put(number, Unknown::Skip, &encoded(content), to);
 }
 
-fn value(of: &impl Serialize) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    codec::encode(of, &mut encoded).expect("the handshake's own types always encode");
-    encoded
+fn encoded(content: &impl Serialize) -> Vec<u8> {
+    let mut to = Vec::new();
+    codec::encode(content, &mut to).expect("the types of a hello always encode");
+    to
 }
 
 fn services(
@@ -257,7 +261,7 @@ mod tests {
     use super::*;
     use crate::{
         codec::bytes::garbage,
-        runtime::{client::Client, cluster::InternalClient},
+        types::{ArgumentSpec, MethodSpec},
     };
 
     fn hello(echo: Option<u64>) -> Hello {
@@ -266,11 +270,24 @@ mod tests {
             cluster: "app".to_owned(),
             node: NodeInfo::new(NodeId::new("web", u64::MAX), Region::from("iad"), addr),
             max_body: 1 << 25,
-            services: [ServiceSpec::of::<<InternalClient as Client>::Request>()].into(),
+            services: [service()].into(),
             state: state(),
             stamp: 1 << 40,
             echo,
         }
+    }
+
+    fn service() -> ServiceSpec {
+        let text = ArgumentSpec { name: "text".into(), ty: "String".into(), optional: false };
+        let method = MethodSpec {
+            name: "upcase".to_owned(),
+            arguments: vec![text],
+            returns: "String".to_owned(),
+            primary: true,
+            idempotent: false,
+            detached: false,
+        };
+        ServiceSpec { name: "Strings".to_owned(), methods: vec![method] }
     }
 
     fn state() -> State {
@@ -283,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn hellos_and_states_come_back_as_they_were_put() {
+    fn hellos_and_states_round_trip() {
         for echo in [None, Some(0), Some(u64::MAX)] {
             let decoded = Hello::decode(&hello(echo).encode());
             assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(echo)))));
@@ -292,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_lists_of_services_are_shared_and_others_are_read() {
+    fn equal_lists_of_services_are_shared_and_others_decoded() {
         let ours = |services: &Arc<[ServiceSpec]>| {
             EncodedHello::new("app", &hello(None).node, 1, services, &state())
         };
@@ -306,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_of_other_versions_is_told_by_its_first_numbers() {
+    fn a_hello_of_other_versions_is_recognized_by_its_first_numbers() {
         let other = |first, last| {
             Ok(HelloOutcome::OtherVersions(IncompatiblePeer { first, last, who: None }))
         };
@@ -316,16 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn who_says_a_hello_of_other_versions_is_known_if_it_says_so() {
+    fn the_sender_of_a_hello_of_other_versions_is_decoded_if_it_can_be() {
         let mut bytes = hello(None).encode();
         bytes[..2].copy_from_slice(&[2, 3]);
         let who = Some(("app".to_owned(), hello(None).node));
-        let stranger = IncompatiblePeer { first: 2, last: 3, who };
-        assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::OtherVersions(stranger)));
+        let peer = IncompatiblePeer { first: 2, last: 3, who };
+        assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::OtherVersions(peer)));
     }
 
     #[test]
-    fn a_hello_that_shares_a_version_is_read_and_what_it_adds_is_skipped() {
+    fn a_hello_that_shares_a_version_is_decoded_without_its_unknown_fields() {
         for versions in [[0, 1], [1, 2], [0, 9]] {
             let mut bytes = hello(None).encode();
             bytes[..2].copy_from_slice(&versions);
@@ -341,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_gives_greetings_or_errors() {
+    fn garbage_decodes_or_is_an_error() {
         let valid = [hello(None).encode(), hello(Some(300)).encode(), state().encode()];
         garbage::feed(&valid, |bytes| {
             let _ = Hello::decode(bytes);

@@ -17,10 +17,3 @@ impl fmt::Display for RequestId {
 /// hello, services in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MethodIndex(pub(crate) u64);
-
-impl MethodIndex {
-    /// The index as one into a slice; what no slice has is past its end.
-    pub(crate) fn get(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}

@@ -1,38 +1,38 @@
-//! Why a call gave no value, as the serving node tells its caller.
+//! The payload of status frames: why a request has no reply, as the serving node reports it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec;
-use crate::types::Region;
+use crate::{codec, types::Region};
 
-/// The most bytes of text in a fault: panics and errors of user code may say anything at any length.
+/// Upper bound on the bytes of a text in a status, since panics and errors of user code have any
+/// length.
 const MAX_TEXT: usize = 8 << 10;
 
-/// What went wrong at the serving node.
+/// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
-    /// The call needs a primary node, and this one takes another region for the primary.
+    /// The call needs a primary node, and this one is in another region than its primary.
     NotPrimary {
         theirs: Region,
     },
     Draining,
     Overloaded,
     Held,
-    /// The number names no method.
+    /// No method has the index of the request.
     NoMethod,
     /// The arguments do not decode.
     BadArguments {
         path: String,
         message: String,
     },
-    /// They are larger than this node takes.
+    /// The arguments are larger than this node accepts.
     ArgumentsTooLarge {
         size: u64,
         limit: u64,
     },
-    /// Its time was over before it started.
+    /// The deadline passed before the handler started.
     Expired,
-    /// Its time ran out while it executed.
+    /// The deadline passed while the handler ran.
     TimedOut,
     Panicked {
         message: String,
@@ -41,7 +41,7 @@ pub(crate) enum Status {
         size: u64,
         limit: u64,
     },
-    /// The reply's `Serialize` failed.
+    /// The reply could not be encoded.
     BadReply {
         path: String,
         message: String,
@@ -49,20 +49,20 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// A panic with this message, or as much of it as a fault holds.
+    /// A panic with this message, truncated to what a status holds.
     pub(crate) fn panicked(message: String) -> Self {
-        Status::Panicked { message: shortened(message) }
+        Status::Panicked { message: truncated(message) }
     }
 
     /// Arguments that do not decode.
     pub(crate) fn bad_arguments(path: &str, message: &str) -> Self {
-        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        let [path, message] = [path, message].map(|text| truncated(text.to_owned()));
         Status::BadArguments { path, message }
     }
 
     /// A reply that cannot be encoded.
     pub(crate) fn bad_reply(path: &str, message: &str) -> Self {
-        let [path, message] = [path, message].map(|text| shortened(text.to_owned()));
+        let [path, message] = [path, message].map(|text| truncated(text.to_owned()));
         Status::BadReply { path, message }
     }
 
@@ -84,16 +84,19 @@ impl Status {
         }
     }
 
-    /// What a fault frame holds after the id: one byte that tells even an older caller whether the
-    /// handler may have run, and the fault.
+    /// The payload after the id: one byte for whether the handler may have run, which callers of any
+    /// version understand, and the status.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = vec![u8::from(self.executed())];
-        codec::encode(self, &mut to).expect("faults always encode");
+        codec::encode(self, &mut to).expect("a status always encodes");
         to
     }
 
-    /// Reads what a fault frame holds after the id. A fault that this version does not know is an
-    /// error, which says whether the handler may have run.
+    /// Decodes the payload after the id.
+    ///
+    /// # Errors
+    ///
+    /// A status that this version does not know: the error holds whether the handler may have run.
     pub(crate) fn decode(from: &[u8]) -> Result<Status, UnknownStatus> {
         let executed = from.first() != Some(&0);
         let status = from.get(1..).and_then(|rest| codec::decode(rest).ok());
@@ -103,7 +106,7 @@ impl Status {
     }
 }
 
-fn shortened(mut text: String) -> String {
+fn truncated(mut text: String) -> String {
     if text.len() > MAX_TEXT {
         let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at));
         text.truncate(end.unwrap_or_default());
@@ -112,7 +115,7 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// A fault of a newer version, or no fault at all.
+/// A status of a newer version, or bytes that are not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownStatus {
     /// Whether the handler may have run.
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_back_and_tell_whether_the_handler_may_have_run() {
+    fn statuses_round_trip_and_report_whether_the_handler_may_have_run() {
         for status in statuses() {
             let bytes = status.encode();
             assert_eq!(bytes[0] == 1, status.executed(), "{status:?}");
@@ -152,13 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_fault_tells_whether_the_handler_may_have_run() {
+    fn an_unknown_status_reports_whether_the_handler_may_have_run() {
         for executed in [false, true] {
             let mut bytes = vec![u8::from(executed)];
             codec::encode(&"FromTheFuture", &mut bytes).unwrap();
             assert_eq!(Status::decode(&bytes), Err(UnknownStatus { executed }));
         }
-        // Nothing at all proves nothing.
+        // An empty payload is no proof that it did not run.
         assert_eq!(Status::decode(&[]), Err(UnknownStatus { executed: true }));
     }
 
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_never_passes_for_a_fault_that_contradicts_its_first_byte() {
+    fn garbage_never_decodes_as_a_status_that_contradicts_its_first_byte() {
         let valid: Vec<_> = statuses().iter().map(Status::encode).collect();
         garbage::feed(&valid, |bytes| {
             let executed = bytes.first() != Some(&0);

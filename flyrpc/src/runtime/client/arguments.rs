@@ -1,51 +1,48 @@
-//! The arguments of a call, written for the node that is to read them.
+//! Encodes the arguments of a call for the node that is to decode them.
 
-use super::{call::Call, response::unsupported};
 use crate::{
     codec::{AcceptedArgs, ArgsWriter, ArgumentError},
-    error::{RpcError, Unsupported},
-    proto::{routing::Compat, wire::ids::MethodIndex},
+    error::Unsupported,
+    proto::{
+        routing::{AttemptFailure, Compat, Compats},
+        wire::ids::MethodIndex,
+    },
     runtime::server::catch_panic,
-    service::{Method, Request},
-    types::NodeInfo,
+    service::Request,
 };
 
-/// Encodes the arguments of `request` for a node whose version of the service fits as `fits` says
-/// and that takes at most `limit` bytes.
+/// Encodes the arguments of `request` for a node that is compatible as `compats` tells and takes at
+/// most `limit` bytes. Gives the method's index at that node.
 pub(super) fn encode<R: Request>(
-    node: &NodeInfo,
-    call: &Call,
     request: &R,
-    fits: &[Compat],
+    compats: &Compats,
     limit: usize,
     to: &mut Vec<u8>,
-) -> Result<MethodIndex, RpcError> {
-    let place = request.method();
-    let (number, unlisted) = match &fits[place] {
-        Compat::Yes { number, unlisted } => (*number, unlisted),
-        Compat::No(why) => return Err(unsupported(node, call, why.clone())),
+) -> Result<MethodIndex, AttemptFailure> {
+    let at = request.method();
+    let (method, missing) = match &compats[at] {
+        Compat::Callable { method, missing_args } => (*method, missing_args),
+        Compat::Incompatible(why) => return Err(AttemptFailure::Unsupported(why.clone())),
     };
-    let listed = |name: &str| !unlisted.contains(&name);
-    let listed = if unlisted.is_empty() { AcceptedArgs::All } else { AcceptedArgs::Only(&listed) };
-    let Method { arguments, .. } = R::methods()[place];
-    let mut writer = ArgsWriter::new(to, arguments.len(), listed);
-    match catch_panic("encoding", || request.encode(&mut writer)) {
-        Ok(()) => {
-            writer.finish();
-            match to.len() {
-                size if size > limit => {
-                    let Call { service, method, .. } = *call;
-                    Err(RpcError::ArgumentsTooLarge { service, method, size, limit })
-                }
-                _ => Ok(number),
-            }
-        }
-        Err(ArgumentError::Encode(source)) => {
-            Err(RpcError::Encode { service: call.service, method: call.method, source })
-        }
-        Err(ArgumentError::NotAccepted(name)) => {
+    let accepts = |name: &str| !missing.contains(&name);
+    let accepted =
+        if missing.is_empty() { AcceptedArgs::All } else { AcceptedArgs::Only(&accepts) };
+    let mut writer = ArgsWriter::new(to, R::methods()[at].arguments.len(), accepted);
+    catch_panic("encoding", || request.encode(&mut writer)).map_err(failure)?;
+    writer.finish();
+    if to.len() > limit {
+        let (size, limit) = (to.len() as u64, limit as u64);
+        return Err(AttemptFailure::ArgumentsTooLarge { size, limit });
+    }
+    Ok(method)
+}
+
+fn failure(error: ArgumentError) -> AttemptFailure {
+    match error {
+        ArgumentError::Encode(source) => AttemptFailure::Encode(source),
+        ArgumentError::NotAccepted(name) => {
             let detail = format!("it does not take `{name}`, which has a value in this call");
-            Err(unsupported(node, call, Unsupported::Arguments(detail)))
+            AttemptFailure::Unsupported(Unsupported::Arguments(detail))
         }
     }
 }

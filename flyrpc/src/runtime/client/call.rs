@@ -1,29 +1,18 @@
-//! The life of one call: its target, its deadline, and its attempts.
-//!
-//! A call whose target is this node runs here ([`local`](super::local)). Any other goes to one node
-//! at a time ([`remote`](super::remote)); it goes to a second one only if the first surely did not
-//! start it, or if its method is idempotent.
+//! What stays the same in all attempts of a call.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    local::{self, Encoded, Here},
-    record::AttemptRecorder,
-    remote,
-    response::timeout,
-    routed::{Routed, Selector},
-};
+use super::selector::CallOptions;
 use crate::{
-    error::RpcError,
-    runtime::{context::Context, shared::NodeShared},
+    proto::routing::RetryPolicy,
     service::Request,
-    types::Target,
+    types::{NodeInfo, Region, Target},
 };
 
-/// The time that a call has if nothing says otherwise: Fly.RPC's.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time that a call has if nothing else is set: Fly.RPC's.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longer than any call, and short enough to be added to any time.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -34,130 +23,68 @@ pub(super) struct Call {
     pub(super) service: &'static str,
     pub(super) method: &'static str,
     pub(super) target: Target,
-    /// Whether it may only run on a node that takes itself for primary: its target or its method
+    /// Whether it may run only on a node that considers itself primary: its target or its method
     /// says so.
     pub(super) primary: bool,
-    pub(super) idempotent: bool,
+    idempotent: bool,
     /// When it was made, on this node's clock.
-    pub(super) begun: Instant,
-    /// The time that the call has in all.
-    pub(super) after: Duration,
+    started: Instant,
     /// On this node's clock.
     pub(super) deadline: Instant,
     /// How long to wait for a node.
-    pub(super) wait: Duration,
+    wait: Duration,
 }
 
 impl Call {
-    fn new<R: Request>(routed: &Routed, request: &R, enclosing: Option<&Context>) -> Self {
+    /// A call made `now`, which has at most the time that is `left` of the call around it, if there is
+    /// one.
+    pub(super) fn new<R: Request>(
+        request: &R,
+        options: CallOptions,
+        primary_region: &Region,
+        now: Instant,
+        left: Option<Duration>,
+    ) -> Self {
         let method = &R::methods()[request.method()];
-        let options = method.options;
-        let target = match &routed.aim {
-            Selector::Region(region) => Target::Region(region.clone()),
-            Selector::Node(id) => Target::Node(id.clone()),
-            Selector::Primary => Target::Primary(routed.node.primary_region().clone()),
-            Selector::Default if options.primary => {
-                Target::Primary(routed.node.primary_region().clone())
-            }
-            Selector::Default => Target::Nearest,
-        };
-        let own = routed.timeout.or(options.timeout).unwrap_or(DEFAULT_TIMEOUT);
-        let enclosing = enclosing.map_or(MAX_DURATION, Context::remaining);
-        let after = own.min(enclosing).min(MAX_DURATION);
-        let begun = routed.node.env().now();
+        let target = options.selector.target(method.options.primary, primary_region);
+        let timeout = options.timeout.or(method.options.timeout).unwrap_or(DEFAULT_TIMEOUT);
         Call {
             service: R::SERVICE,
             method: method.name,
-            primary: options.primary || matches!(target, Target::Primary(_)),
+            primary: method.options.primary || matches!(target, Target::Primary(_)),
             target,
-            idempotent: options.idempotent,
-            begun,
-            after,
-            deadline: begun + after,
-            wait: routed.wait.or(options.wait).unwrap_or_default(),
+            idempotent: method.options.idempotent,
+            started: now,
+            deadline: now + timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
+            wait: options.wait.or(method.options.wait).unwrap_or_default(),
         }
     }
 
-    /// Why the call cannot even be tried, if so.
-    fn impossible(&self, node: &NodeShared) -> Option<RpcError> {
-        if node.is_shut_down() {
-            return Some(self.shut_down());
-        }
-        self.after.is_zero().then(|| timeout(self, None, false))
+    /// The time that the call has in all.
+    pub(super) fn timeout(&self) -> Duration {
+        self.deadline - self.started
     }
 
-    /// That this node was shut down.
-    pub(super) fn shut_down(&self) -> RpcError {
-        RpcError::ShutDown { service: self.service, method: self.method }
+    /// The time that the call has left.
+    pub(super) fn remaining(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
     }
 
-    /// Whether this node is of the target, if it serves the method.
-    pub(super) fn is_here(&self, node: &NodeShared) -> bool {
-        let me = node.me();
+    /// Whether the target includes this node, if it serves the method.
+    pub(super) fn includes(&self, node: &NodeInfo) -> bool {
         match &self.target {
-            Target::Region(region) | Target::Primary(region) => region == me.region(),
-            Target::Node(id) => id == me.id(),
+            Target::Region(region) | Target::Primary(region) => region == node.region(),
+            Target::Node(id) => id == node.id(),
             Target::Nearest => true,
         }
     }
-}
 
-/// Makes a call, within the one that `enclosing` is the context of. Dropping the future cancels it.
-pub(super) async fn make<R: Request>(
-    routed: Routed,
-    request: R,
-    enclosing: Option<Context>,
-) -> Result<R::Response, RpcError> {
-    let node: &NodeShared = &routed.node;
-    let enclosing = enclosing.or_else(Context::try_current);
-    let call = Call::new(&routed, &request, enclosing.as_ref());
-    let mut watch = AttemptRecorder::new(node, &call);
-    if let Some(error) = call.impossible(node) {
-        watch.finish(Some(&error));
-        return Err(error);
-    }
-    let here = if call.is_here(node) { local::find(node, &request) } else { None };
-    let outcome = match here {
-        Some(Here::Typed(handler)) => local::call(node, &call, handler, request, &mut watch).await,
-        // Boxed, as they are many times the size of a call that runs here, which would carry them.
-        Some(Here::Encoded(method)) => {
-            Box::pin(encoded(node, &call, method, &request, &mut watch)).await
+    pub(super) fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            idempotent: self.idempotent,
+            started: self.started.into_std(),
+            deadline: self.deadline.into_std(),
+            wait: self.wait,
         }
-        None => Box::pin(remote::call(node, &call, &request, &mut watch)).await,
-    };
-    watch.finish(outcome.as_ref().err());
-    outcome
-}
-
-/// Makes a call of another version of the trait that this node serves; or, if that takes other
-/// arguments, on another node of the target.
-async fn encoded<R: Request>(
-    node: &NodeShared,
-    call: &Call,
-    method: Encoded<'_>,
-    request: &R,
-    watch: &mut AttemptRecorder<'_>,
-) -> Result<R::Response, RpcError> {
-    let unfit = match local::call_encoded(node, call, method, request, watch).await {
-        Err(error @ RpcError::Unsupported { .. }) if !matches!(call.target, Target::Node(_)) => {
-            error
-        }
-        outcome => return outcome,
-    };
-    watch.end(Some(&unfit));
-    match remote::call(node, call, request, watch).await {
-        // Nobody else can take it. What is wrong here says most of why.
-        Err(RpcError::NoNode { .. } | RpcError::Unsupported { .. }) => Err(unfit),
-        outcome => outcome,
     }
-}
-
-/// Runs `future` until the call's deadline; none if that comes first.
-pub(super) async fn within<F: Future>(
-    node: &NodeShared,
-    call: &Call,
-    future: F,
-) -> Option<F::Output> {
-    let left = call.deadline.saturating_duration_since(node.env().now());
-    tokio::time::timeout(left, future).await.ok()
 }

@@ -1,68 +1,69 @@
 //! Calls that run in this process: no task, no socket, and no encoding unless the trait is another
-//! version or the node was told to. Deadline, panics, context and errors are those of a call to
+//! version or the node was told to encode. Deadline, panics, context and errors are those of a call to
 //! another node.
 
 use std::{future::Future, sync::Arc};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     arguments::encode,
-    call::{Call, within},
+    call::Call,
     record::AttemptRecorder,
-    response::{disconnected, failed, read, timeout, unsupported},
+    response::{decode, status_failure},
 };
 use crate::{
-    error::{RpcError, Unsupported},
-    proto::{routing::Compat, wire::status::Status},
+    error::Unsupported,
+    proto::routing::AttemptFailure,
     runtime::{
         context::Context,
         link::{LinkError, Response},
         server::{Ended, Execution, HandlerFuture},
         shared::NodeShared,
     },
-    service::{INTERNAL_SERVICE, LocalHandler, Request, Service, signatures},
+    service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
     types::{MethodSpec, ServiceSpec, Target},
 };
 
 /// What serves a call in this process.
-pub(super) enum Here<'a, R: Request> {
+pub(super) enum LocalMethod<'a, R: Request> {
     /// An implementation of the client's own trait.
     Typed(&'a Arc<dyn LocalHandler<R>>),
-    /// An implementation of another version of it, or one that is to be called as if it were: as
-    /// between nodes, names decide.
-    Encoded(Encoded<'a>),
+    /// An implementation of another version of the trait, or one that is to be called as if it were
+    /// one: as between nodes, names decide.
+    Encoded(EncodedMethod<'a>),
 }
 
 /// A method whose arguments and reply are encoded.
-pub(super) struct Encoded<'a> {
+pub(super) struct EncodedMethod<'a> {
     service: &'a Arc<dyn Service>,
     spec: &'a ServiceSpec,
     method: usize,
 }
 
 /// What serves the method that `request` calls in this process, if anything does.
-pub(super) fn find<'a, R: Request>(node: &'a NodeShared, request: &R) -> Option<Here<'a, R>> {
+pub(super) fn find<'a, R: Request>(
+    node: &'a NodeShared,
+    request: &R,
+) -> Option<LocalMethod<'a, R>> {
     let (service, spec, local) = node.server().service(R::SERVICE)?;
     let encoded = node.encodes_local_calls() && R::SERVICE != INTERNAL_SERVICE;
     if let Some(handler) = local.downcast_ref().filter(|_| !encoded) {
-        return Some(Here::Typed(handler));
+        return Some(LocalMethod::Typed(handler));
     }
     let name = R::methods()[request.method()].name;
     let method = spec.methods.iter().position(|served| served.name == name)?;
-    Some(Here::Encoded(Encoded { service, spec, method }))
+    Some(LocalMethod::Encoded(EncodedMethod { service, spec, method }))
 }
 
-/// Why this node cannot take a call that is aimed at it and that it serves no method for. Nothing if
-/// it does not have the service and the call is not aimed at this very node: then it is a client of
-/// the service, and no candidate.
-pub(super) fn lacks<R: Request>(node: &NodeShared, call: &Call) -> Option<RpcError> {
-    let why = match (node.server().service(R::SERVICE), &call.target) {
-        (Some(_), _) => Unsupported::Method,
-        (None, Target::Node(_)) => Unsupported::Service,
-        (None, _) => return None,
-    };
-    Some(unsupported(node.me(), call, why))
+/// Why this node does not serve a call whose target includes it. None if it does not have the service
+/// and the call is not aimed at this very node: then it is a client of the service, and no candidate.
+pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported> {
+    match (node.server().service(call.service), &call.target) {
+        (Some(_), _) => Some(Unsupported::Method),
+        (None, Target::Node(_)) => Some(Unsupported::Service),
+        (None, _) => None,
+    }
 }
 
 /// Runs the call here.
@@ -71,64 +72,62 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
-    watch: &mut AttemptRecorder<'_>,
-) -> Result<R::Response, RpcError> {
+    recorder: &mut AttemptRecorder<'_>,
+) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
-    let context = admit(node, call, options.primary, watch)?;
-    watch.start(node.me(), None);
-    let value = if options.detached {
-        let running = HandlerFuture::to_end(handler.call(request), context);
-        value(Box::pin(detach(node, call, running)).await?)
-    } else {
-        value(HandlerFuture::begun(handler.call(request), context).await)
-    };
-    value.map_err(|status| failed(node, call, node.me(), status))
+    let context = admit(node, call, options.primary, recorder)?;
+    recorder.start(node.me(), None);
+    if options.detached {
+        let handler = HandlerFuture::to_end(handler.call(request), context);
+        return value(Box::pin(detach(node, call, handler)).await?);
+    }
+    value(HandlerFuture::begun(handler.call(request), context).await)
 }
 
-/// Runs the call here, encoded and decoded as between nodes. One that is
-/// [`Unsupported`](RpcError::Unsupported) was not executed.
+/// Runs the call here, encoded and decoded as between nodes. One that fails as
+/// [`Unsupported`](AttemptFailure::Unsupported) was not executed.
 pub(super) async fn call_encoded<R: Request>(
     node: &NodeShared,
     call: &Call,
-    Encoded { service, spec, method }: Encoded<'_>,
+    EncodedMethod { service, spec, method }: EncodedMethod<'_>,
     request: &R,
-    watch: &mut AttemptRecorder<'_>,
-) -> Result<R::Response, RpcError> {
+    recorder: &mut AttemptRecorder<'_>,
+) -> Result<R::Response, AttemptFailure> {
     let MethodSpec { primary, detached, .. } = spec.methods[method];
     let primary = primary || R::methods()[request.method()].options.primary;
-    let context = admit(node, call, primary, watch)?;
+    let context = admit(node, call, primary, recorder)?;
     let mut body = Vec::new();
-    let fits = Compat::all(R::SERVICE, signatures::<R>(), std::slice::from_ref(spec));
+    let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
-    encode(node.me(), call, request, &fits, limit, &mut body)?;
-    watch.start(node.me(), Some(body.len()));
-    let executing = Execution::new(&**service, method, detached, &body, context);
-    let answer = if detached { detach(node, call, executing).await? } else { executing.await };
-    match answer {
+    encode(request, &compats, limit, &mut body)?;
+    recorder.start(node.me(), Some(body.len()));
+    let execution = Execution::new(&**service, method, detached, &body, context);
+    let response = if detached { detach(node, call, execution).await? } else { execution.await };
+    match response {
         Ok(reply) if reply.len() > limit => {
             let (size, limit) = (reply.len() as u64, limit as u64);
-            Err(failed(node, call, node.me(), Status::ReplyTooLarge { size, limit }))
+            Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
         Ok(reply) => {
-            watch.reply(reply.len());
-            read::<R>(node, call, request.method(), node.me(), Response::Reply(reply.into()))
+            recorder.reply(reply.len());
+            decode::<R>(node, request.method(), Response::Reply(reply.into()))
         }
-        Err(status) => Err(failed(node, call, node.me(), status)),
+        Err(status) => Err(status_failure(node, status)),
     }
 }
 
-/// The context of a call that runs here; an error if only a primary node may run it, as it or its
-/// method says, and this is none.
+/// The context of a call that runs here. Fails if the call or its method needs a primary node, and
+/// this is none.
 fn admit(
     node: &NodeShared,
     call: &Call,
-    primary: bool,
-    watch: &mut AttemptRecorder<'_>,
-) -> Result<Context, RpcError> {
-    if (call.primary || primary) && !node.is_primary() {
-        watch.start(node.me(), None);
-        let theirs = node.primary_region().clone();
-        return Err(failed(node, call, node.me(), Status::NotPrimary { theirs }));
+    primary_only: bool,
+    recorder: &mut AttemptRecorder<'_>,
+) -> Result<Context, AttemptFailure> {
+    if (call.primary || primary_only) && !node.is_primary() {
+        recorder.start(node.me(), None);
+        let region = || node.primary_region().clone();
+        return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
     Ok(Context {
         caller: node.me().clone(),
@@ -139,33 +138,36 @@ fn admit(
     })
 }
 
-fn value<T>(ended: Ended<T>) -> Result<T, Status> {
+fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
     match ended {
         Ended::Value(value) => Ok(value),
-        Ended::Panicked(message) => Err(Status::Panicked { message }),
-        Ended::Expired => Err(Status::Expired),
-        Ended::TimedOut => Err(Status::TimedOut),
+        Ended::Panicked(message) => Err(AttemptFailure::Panicked { message }),
+        Ended::Expired => Err(AttemptFailure::Timeout { sent: false }),
+        Ended::TimedOut => Err(AttemptFailure::Timeout { sent: true }),
     }
 }
 
-/// Runs `execution` in a task of its own, so that it goes on when nobody waits for it any more.
-/// An error if it has not ended by the call's deadline, or never will.
+/// Runs `execution` in a task of its own, so that it goes on when its caller is gone. Fails if it has
+/// not ended by the call's deadline, or never will.
 async fn detach<T: Send + 'static>(
     node: &NodeShared,
     call: &Call,
     execution: impl Future<Output = T> + Send + 'static,
-) -> Result<T, RpcError> {
+) -> Result<T, AttemptFailure> {
     let (done, result) = oneshot::channel();
     let busy = node.server().busy();
     node.env().spawn(Box::pin(async move {
-        // Whether anybody still waits does not matter to a detached call.
+        // It does not matter to a detached call whether its caller still waits.
         let _ = done.send(execution.await);
         drop(busy);
     }));
-    match within(node, call, result).await {
-        Some(Ok(value)) => Ok(value),
+    match timeout(call.remaining(node.env().now()), result).await {
+        Ok(Ok(value)) => Ok(value),
         // The task was dropped, with its runtime or in a simulated crash.
-        Some(Err(_dropped)) => Err(disconnected(call, node.me(), LinkError::ShutDown, true)),
-        None => Err(timeout(call, Some(node.me().clone()), true)),
+        Ok(Err(_dropped)) => {
+            let source = Arc::new(LinkError::ShutDown);
+            Err(AttemptFailure::Disconnected { sent: true, source })
+        }
+        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: true }),
     }
 }

@@ -1,33 +1,22 @@
 //! The client's side of a call.
+//!
+//! A generated method makes a request and hands it to [`Routed`], which [`make`] decides on: it runs
+//! here ([`local`]) or goes to other nodes ([`remote`], one [`attempt`] at a time). Below, a call
+//! carries a small failure; [`error_exit`] is where the user's error is built from it.
 
 mod arguments;
+mod attempt;
 mod call;
+mod caller;
+mod error_exit;
+mod generated;
 mod local;
+mod make;
 mod record;
 mod remote;
 mod response;
 mod routed;
+mod selector;
 mod stub;
 
-use std::future::Future;
-
-pub use self::{routed::Routed, stub::ViaStub};
-use crate::{error::RpcError, service::Request};
-
-/// A generated client: what [`Node::client`](super::node::Node::client) makes. Implemented by the
-/// `StringsClient` that [`#[fly_rpc]`](crate::fly_rpc) makes of a trait `Strings`, and not by hand.
-pub trait Client: Sized {
-    /// The service's request.
-    #[doc(hidden)]
-    type Request: Request;
-
-    /// The client that routes through a node.
-    #[doc(hidden)]
-    fn from_routed(routed: Routed) -> Self;
-}
-
-/// How a generated client takes a request to its service.
-pub trait Caller<R: Request>: Clone + 'static {
-    /// Makes the call. Dropping the future cancels it.
-    fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static;
-}
+pub use self::{caller::Caller, generated::Client, routed::Routed, stub::ViaStub};

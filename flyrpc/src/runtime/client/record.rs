@@ -1,22 +1,23 @@
-//! What an observer is told of a call: that attempts begin, and how they end.
+//! Shows an observer the attempts of a call: that each starts, and how it ends.
 //!
 //! Without an observer all of it is one look at an `Option`.
 
 use std::mem::{Discriminant, discriminant};
 
-use super::call::Call;
+use super::{call::Call, error_exit::rpc_error};
 use crate::{
     error::RpcError,
+    proto::routing::{AttemptFailure, CallFailure},
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
     telemetry::{Attempt, Observed, Observer, Outcome},
     types::NodeInfo,
 };
 
-/// Tells an observer, if there is one, of the attempts of one call. Dropped before the call has
-/// ended, it says that the call was cancelled.
-// Boxed, as it is part of every call that runs here, and nearly always empty.
-#[must_use = "dropping it says that the call was cancelled"]
+/// Shows an observer, if there is one, the attempts of one call. Dropped before the call has ended, it
+/// reports that the call was cancelled.
+// Boxed, because it is part of every call that runs here, and nearly always empty.
+#[must_use = "dropping it reports that the call was cancelled"]
 pub(super) struct AttemptRecorder<'a>(Option<Box<Recording<'a>>>);
 
 struct Recording<'a> {
@@ -24,14 +25,14 @@ struct Recording<'a> {
     call: &'a Call,
     /// Numbers the calls of this node.
     number: u64,
-    /// How many attempts were told of.
+    /// How many attempts were shown.
     attempts: u32,
     open: Option<Open>,
     /// How earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
 
-/// An attempt under way.
+/// An attempt that has started and not ended.
 struct Open {
     node: Option<NodeInfo>,
     request_bytes: Option<usize>,
@@ -39,64 +40,63 @@ struct Open {
 }
 
 impl<'a> AttemptRecorder<'a> {
-    /// Watches a call, unless nobody wants to know or it is one that nodes make of each other.
+    /// Records a call, unless there is no observer or it is a call that nodes make of each other.
     pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
-        AttemptRecorder(node.observer().filter(|_| call.service != INTERNAL_SERVICE).map(
-            |observer| {
-                Box::new(Recording {
-                    observer,
-                    call,
-                    number: node.next_call(),
-                    attempts: 0,
-                    open: None,
-                    failures: Vec::new(),
-                })
-            },
-        ))
+        let observer = node.observer().filter(|_| call.service != INTERNAL_SERVICE);
+        AttemptRecorder(observer.map(|observer| {
+            Box::new(Recording {
+                observer,
+                call,
+                number: node.next_call(),
+                attempts: 0,
+                open: None,
+                failures: Vec::new(),
+            })
+        }))
     }
 
-    /// An attempt begins on `node`, with arguments of so many bytes if they are encoded.
+    /// An attempt starts on `node`, with arguments of so many bytes if they are encoded.
     pub(super) fn start(&mut self, node: &NodeInfo, request_bytes: Option<usize>) {
-        if let Some(watched) = &mut self.0 {
-            watched.start(Some(node.clone()), request_bytes);
+        if let Some(recording) = &mut self.0 {
+            recording.start(Some(node.clone()), request_bytes);
         }
     }
 
-    /// A reply of so many bytes has arrived, which may yet be found unreadable.
+    /// A reply of so many bytes has arrived, which may yet turn out not to decode.
     pub(super) fn reply(&mut self, bytes: usize) {
         if let Some(Open { reply_bytes, .. }) = self.0.as_mut().and_then(|it| it.open.as_mut()) {
             *reply_bytes = Some(bytes);
         }
     }
 
-    /// The attempt under way, if one is, has ended.
-    pub(super) fn end(&mut self, error: Option<&RpcError>) {
-        if let Some(watched) = &mut self.0 {
-            watched.end(error);
+    /// The attempt that has started, if one has, ended with a reply or this failure.
+    pub(super) fn end(&mut self, failure: Option<&AttemptFailure>) {
+        if let Some(recording) = &mut self.0 {
+            recording.end_attempt(failure);
         }
     }
 
-    /// The call has ended. What no attempt has failed with, such as that there is no node, is told
-    /// as an attempt without a node.
+    /// The call ended. An error with which no attempt has failed, such as that there is no node, is
+    /// shown as an attempt without a node.
     pub(super) fn finish(mut self, error: Option<&RpcError>) {
-        let Some(mut watched) = self.0.take() else { return };
-        watched.end(error);
+        let Some(mut recording) = self.0.take() else { return };
+        recording.end(error);
         if let Some(error) = error
-            && !watched.failures.contains(&discriminant(error))
+            && !recording.failures.contains(&discriminant(error))
         {
-            watched.start(None, None);
-            watched.end(Some(error));
+            recording.start(None, None);
+            recording.end(Some(error));
         }
     }
 }
 
 impl Drop for AttemptRecorder<'_> {
     fn drop(&mut self) {
-        let Some(watched) = &mut self.0 else { return };
-        if watched.attempts == 0 {
-            watched.start(None, None);
+        let Some(recording) = &mut self.0 else { return };
+        if recording.attempts == 0 {
+            recording.start(None, None);
         }
-        watched.tell_end(|_| Outcome::Cancelled);
+        recording.show_end(|_| Outcome::Cancelled);
     }
 }
 
@@ -108,17 +108,24 @@ impl Recording<'_> {
         self.observer.observe(&Observed::Started(&attempt));
     }
 
+    fn end_attempt(&mut self, failure: Option<&AttemptFailure>) {
+        let Some(node) = self.open.as_ref().and_then(|open| open.node.clone()) else { return };
+        let failure = failure.map(|failure| CallFailure::At { node, failure: failure.clone() });
+        let error = failure.map(|failure| rpc_error(self.call, failure));
+        self.end(error.as_ref());
+    }
+
     fn end(&mut self, error: Option<&RpcError>) {
         if self.open.is_some() {
             self.failures.extend(error.map(discriminant));
         }
-        self.tell_end(|open| match error {
+        self.show_end(|open| match error {
             None => Outcome::Replied(open.reply_bytes),
             Some(error) => Outcome::Failed(error),
         });
     }
 
-    fn tell_end<'o>(&mut self, outcome: impl FnOnce(&Open) -> Outcome<'o>) {
+    fn show_end<'o>(&mut self, outcome: impl FnOnce(&Open) -> Outcome<'o>) {
         let Some(open) = self.open.take() else { return };
         let attempt = open.attempt(self.call, self.number, self.attempts);
         self.observer.observe(&Observed::Ended(&attempt, outcome(&open)));

@@ -1,120 +1,69 @@
-//! What came back for a call, as the caller's value or error.
+//! Turns what came back for a call into the caller's value or a failure.
 
-use std::sync::Arc;
-
-use super::call::Call;
 use crate::{
-    error::{BodyError, Refusal, RpcError, Unsupported},
-    proto::wire::status::{Status, UnknownStatus},
+    error::{BodyError, Refusal, Unsupported},
+    proto::{
+        routing::AttemptFailure,
+        wire::status::{Status, UnknownStatus},
+    },
     runtime::{link::Response, server::catch_panic, shared::NodeShared},
     service::Request,
-    types::NodeInfo,
 };
 
-/// Reads the answer to a call of method number `method`.
-pub(super) fn read<R: Request>(
+/// Decodes the response to a call of the method at position `method` of its trait.
+pub(super) fn decode<R: Request>(
     node: &NodeShared,
-    call: &Call,
     method: usize,
-    info: &NodeInfo,
-    answer: Response,
-) -> Result<R::Response, RpcError> {
-    let Call { service, method: name, .. } = *call;
-    match answer {
+    response: Response,
+) -> Result<R::Response, AttemptFailure> {
+    match response {
         Response::Reply(body) => {
             let decode = R::methods()[method].decode_reply;
-            catch_panic("decoding", || decode(&body)).map_err(|source| RpcError::BadReply {
-                node: Some(info.clone()),
-                service,
-                method: name,
-                source,
-            })
+            catch_panic("decoding", || decode(&body)).map_err(AttemptFailure::BadReply)
         }
-        Response::TooLarge(size) => Err(too_large(call, info, size, node.max_body() as u64)),
-        Response::Status(status) => Err(match Status::decode(&status) {
-            Ok(status) => failed(node, call, info, status),
-            Err(UnknownStatus { executed: true }) => RpcError::BadReply {
-                node: Some(info.clone()),
-                service,
-                method: name,
-                source: BodyError::new("", "an error that this version does not know"),
-            },
-            Err(UnknownStatus { executed: false }) => {
-                unsupported(info, call, Unsupported::Protocol)
-            }
-        }),
+        Response::TooLarge(size) => {
+            Err(AttemptFailure::ReplyTooLarge { size, limit: node.max_body() as u64 })
+        }
+        Response::Status(status) => Err(decode_status(node, &status)),
     }
 }
 
-/// The caller's error for what went wrong at the serving node.
-pub(super) fn failed(us: &NodeShared, call: &Call, info: &NodeInfo, status: Status) -> RpcError {
-    let Call { service, method, .. } = *call;
-    let node = info.clone();
-    let refused = |reason| RpcError::Refused { node: info.clone(), service, method, reason };
+fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
+    match Status::decode(status) {
+        Ok(status) => status_failure(node, status),
+        Err(UnknownStatus { executed: true }) => {
+            let message = "an error that this version does not know";
+            AttemptFailure::BadReply(BodyError::new("", message))
+        }
+        Err(UnknownStatus { executed: false }) => {
+            AttemptFailure::Unsupported(Unsupported::Protocol)
+        }
+    }
+}
+
+/// What a status of the serving node means for the caller, which is this node.
+pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailure {
     match status {
-        Status::NotPrimary { theirs } => RpcError::NotPrimary {
-            node,
-            service,
-            method,
-            theirs,
-            ours: us.primary_region().clone(),
-        },
-        Status::Draining => refused(Refusal::Draining),
-        Status::Overloaded => refused(Refusal::Overloaded),
-        Status::Held => refused(Refusal::Held),
-        Status::NoMethod => unsupported(info, call, Unsupported::Method),
+        Status::NotPrimary { theirs } => {
+            AttemptFailure::NotPrimary { theirs, ours: node.primary_region().clone() }
+        }
+        Status::Draining => AttemptFailure::Refused(Refusal::Draining),
+        Status::Overloaded => AttemptFailure::Refused(Refusal::Overloaded),
+        Status::Held => AttemptFailure::Refused(Refusal::Held),
+        Status::NoMethod => AttemptFailure::Unsupported(Unsupported::Method),
         Status::BadArguments { path, message } => {
             let detail = BodyError::new(path, message).to_string();
-            unsupported(info, call, Unsupported::Arguments(detail))
+            AttemptFailure::Unsupported(Unsupported::Arguments(detail))
         }
         Status::ArgumentsTooLarge { size, limit } => {
-            RpcError::ArgumentsTooLarge { service, method, size: clamp(size), limit: clamp(limit) }
+            AttemptFailure::ArgumentsTooLarge { size, limit }
         }
-        Status::Expired => timeout(call, Some(node), false),
-        Status::TimedOut => timeout(call, Some(node), true),
-        Status::Panicked { message } => RpcError::Panicked { node, service, method, message },
-        Status::ReplyTooLarge { size, limit } => too_large(call, info, size, limit),
-        Status::BadReply { path, message } => RpcError::BadReply {
-            node: Some(node),
-            service,
-            method,
-            source: BodyError::new(path, message),
-        },
+        Status::Expired => AttemptFailure::Timeout { sent: false },
+        Status::TimedOut => AttemptFailure::Timeout { sent: true },
+        Status::Panicked { message } => AttemptFailure::Panicked { message },
+        Status::ReplyTooLarge { size, limit } => AttemptFailure::ReplyTooLarge { size, limit },
+        Status::BadReply { path, message } => {
+            AttemptFailure::BadReply(BodyError::new(path, message))
+        }
     }
-}
-
-fn too_large(call: &Call, info: &NodeInfo, size: u64, limit: u64) -> RpcError {
-    let Call { service, method, .. } = *call;
-    let (size, limit) = (clamp(size), clamp(limit));
-    RpcError::ReplyTooLarge { node: info.clone(), service, method, size, limit }
-}
-
-pub(super) fn timeout(call: &Call, node: Option<NodeInfo>, sent: bool) -> RpcError {
-    let Call { service, method, after, .. } = *call;
-    RpcError::Timeout { after, node, service, method, sent }
-}
-
-pub(super) fn disconnected(
-    call: &Call,
-    info: &NodeInfo,
-    error: impl std::error::Error + Send + Sync + 'static,
-    sent: bool,
-) -> RpcError {
-    let Call { service, method, .. } = *call;
-    RpcError::Disconnected {
-        node: Some(info.clone()),
-        service,
-        method,
-        sent,
-        source: Arc::new(error),
-    }
-}
-
-pub(super) fn unsupported(node: &NodeInfo, call: &Call, why: Unsupported) -> RpcError {
-    let Call { service, method, .. } = *call;
-    RpcError::Unsupported { node: node.clone(), service, method, why }
-}
-
-fn clamp(size: u64) -> usize {
-    usize::try_from(size).unwrap_or(usize::MAX)
 }

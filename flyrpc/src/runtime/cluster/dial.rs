@@ -1,84 +1,211 @@
-//! Where to look for nodes: seeds are looked up, and addresses dialled when that is due.
+//! When to dial an address, and what a failed attempt shows about it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::time::Duration;
 
-use super::{Cluster, Message};
+use tokio::sync::oneshot;
+
 use crate::{
-    runtime::link::{self, DialError},
-    types,
+    runtime::link::DialError,
+    types::{NoSupport, NodeId},
 };
 
-impl Cluster {
-    pub(super) fn look_up(&mut self) {
-        let due = self.discovery.due(self.now());
-        for name in due.resolve {
-            let (env, to) = (Arc::clone(self.hub.env()), self.sender.clone());
-            let stop = self.hub.stop().clone();
-            self.hub.env().spawn(Box::pin(async move {
-                let answer = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return,
-                    answer = env.resolve(&name) => answer.map_err(|error| error.to_string()),
-                };
-                // The node is shut down if nobody receives it.
-                let _ = to.send(Message::Resolved(name, answer));
-            }));
-        }
-        for addr in due.forgotten {
-            if let Some(peer) = self.peers.get_mut(addr) {
-                peer.seed = false;
-                self.changed = true;
-            }
-        }
+/// The first pause between two attempts to dial; each failure doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+
+/// The longest pause if nothing answers: an attempt costs next to nothing, and a node that starts
+/// there is wanted soon.
+const MAX_BACKOFF_UNREACHABLE: Duration = Duration::from_secs(5);
+
+/// The longest pause if something other than a node of this cluster answers, which may log attempts.
+const MAX_BACKOFF_UNSUPPORTED: Duration = Duration::from_secs(15);
+
+/// A link that was open for this long does not count as a failure when it ends.
+const MIN_STABLE_LINK_AGE: Duration = Duration::from_secs(5);
+
+/// How long the first attempts may fail before readiness no longer waits for the address.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the node with the greater id leaves dialing to the other. One of the two must dial;
+/// if both did at once, one link too many would open.
+pub(super) const DIAL_TIEBREAK_DELAY: Duration = Duration::from_secs(1);
+
+/// How long `local` waits before it dials `peer`.
+pub(super) fn tiebreak_delay(local: &NodeId, peer: &NodeId) -> Duration {
+    if local < peer { Duration::ZERO } else { DIAL_TIEBREAK_DELAY }
+}
+
+/// The attempts to dial one address: the one in progress, and the time of the next.
+#[derive(Debug, Default)]
+pub(super) struct DialSchedule {
+    /// When it was first dialed.
+    first: Option<Duration>,
+    in_progress: bool,
+    failures: u32,
+    next: Duration,
+    /// Notified when the attempt in progress ends, or else the next one.
+    waiters: Vec<oneshot::Sender<bool>>,
+}
+
+impl DialSchedule {
+    /// When to dial next, unless an attempt is in progress.
+    pub(super) fn next(&self) -> Option<Duration> {
+        (!self.in_progress).then_some(self.next)
     }
 
-    /// Notes addresses that discovery came to list.
-    pub(super) fn add_seeds(&mut self, addrs: Vec<SocketAddr>) {
-        for addr in addrs {
-            self.peers.at(addr).seed = true;
-            self.changed = true;
-        }
+    /// Starts an attempt. Returns false if one is in progress.
+    pub(super) fn begin(&mut self, now: Duration) -> bool {
+        self.first.get_or_insert(now);
+        !std::mem::replace(&mut self.in_progress, true)
     }
 
-    pub(super) fn dial_what_is_due(&mut self) {
-        let due = self.peers.due(self.now());
-        due.into_iter().for_each(|addr| self.dial(addr));
+    /// Ends the attempt in progress.
+    pub(super) fn end(&mut self) {
+        self.in_progress = false;
     }
 
-    pub(super) fn dial(&mut self, addr: SocketAddr) {
-        let now = self.now();
-        if !self.peers.at(addr).begin_dial(now) {
-            return;
-        }
-        let (me, env, to) =
-            (self.introduce.introduction(), Arc::clone(self.hub.env()), self.sender.clone());
-        let stop = self.hub.stop().clone();
-        self.hub.env().spawn(Box::pin(async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                // The node is shut down if nobody receives it.
-                dialled = link::dial(&*env, addr, &me) => drop(to.send(Message::Dialled(addr, dialled))),
-            }
-        }));
+    /// Forgets earlier failures, and schedules the next attempt.
+    pub(super) fn reset(&mut self, next: Duration) {
+        self.failures = 0;
+        self.next = next;
     }
 
-    pub(super) fn dialled(&mut self, addr: SocketAddr, error: Option<&DialError>) {
-        let (now, random) = (self.now(), self.hub.env().random());
-        let Some(peer) = self.peers.get_mut(addr) else { return };
-        let before = peer.support();
-        peer.dialled(now, error, random);
-        let after = peer.support();
-        let Some(error) = error else { return };
-        let known = |support: &types::Support| match support {
-            types::Support::Unsupported(why) => Some(std::mem::discriminant(why)),
-            _ => None,
+    /// Schedules the attempt after one that failed with `support`. `random` is jitter.
+    pub(super) fn back_off(&mut self, now: Duration, support: &NoSupport, random: u64) {
+        let longest = match support {
+            NoSupport::Unreachable(_) => MAX_BACKOFF_UNREACHABLE,
+            _ => MAX_BACKOFF_UNSUPPORTED,
         };
-        if known(&before) == known(&after) {
-            return;
+        self.next = now + self.next_backoff(longest, random);
+    }
+
+    /// Schedules the attempt after a link that broke: at once, after `tiebreak`. Only if links do
+    /// not last, as with something that speaks just the handshake, does it back off.
+    pub(super) fn reconnect(
+        &mut self,
+        now: Duration,
+        link_age: Duration,
+        tiebreak: Duration,
+        random: u64,
+    ) {
+        let backoff = if link_age < MIN_STABLE_LINK_AGE {
+            self.next_backoff(MAX_BACKOFF_UNSUPPORTED, random)
+        } else {
+            self.failures = 0;
+            Duration::ZERO
+        };
+        self.next = now + backoff.max(tiebreak);
+    }
+
+    /// When readiness stops waiting for the address, whatever its state.
+    pub(super) fn readiness_deadline(&self) -> Option<Duration> {
+        self.first.map(|first| first + HANDSHAKE_TIMEOUT)
+    }
+
+    pub(super) fn add_waiter(&mut self, done: oneshot::Sender<bool>) {
+        self.waiters.push(done);
+    }
+
+    /// Reports to all waiters whether a link is open.
+    pub(super) fn notify_waiters(&mut self, is_linked: bool) {
+        for waiter in self.waiters.drain(..) {
+            // An error means that the caller has given up.
+            let _ = waiter.send(is_linked);
         }
-        tracing::warn!(%addr, %error, "no flyrpc node of this cluster answers there; it is asked again from time to time");
-        let node = peer.info.clone();
-        self.news.push(types::Event::SupportChanged { addr, node, support: after });
+    }
+
+    fn next_backoff(&mut self, longest: Duration, random: u64) -> Duration {
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(longest);
+        self.failures += 1;
+        // Jitter: between 3/4 and 5/4 of it.
+        backoff.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
+    }
+}
+
+impl From<&DialError> for NoSupport {
+    fn from(error: &DialError) -> Self {
+        match error {
+            DialError::Connect(error) => NoSupport::Unreachable(error.to_string()),
+            DialError::ConnectTimeout => NoSupport::Unreachable(error.to_string()),
+            DialError::HandshakeTimeout => NoSupport::Mute,
+            DialError::ClosedDuringHandshake => {
+                NoSupport::NotFlyrpc("it hung up without a word".to_owned())
+            }
+            DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
+            DialError::Broken(error) => {
+                NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
+            }
+            DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
+            DialError::OtherVersions { first, last, .. } => {
+                NoSupport::Protocol { first: *first, last: *last }
+            }
+            DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
+            DialError::SelfConnect => NoSupport::Oneself,
+            DialError::SameAddress(_) => NoSupport::SameAddress,
+            DialError::InvalidPeer { .. } => NoSupport::NotFlyrpc(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No jitter: one times the backoff.
+    const MIDDLE: u64 = 512;
+
+    fn unreachable() -> NoSupport {
+        NoSupport::Unreachable("no route".to_owned())
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_a_bound_that_depends_on_the_failure() {
+        for (support, longest) in [(unreachable(), 5_000), (NoSupport::Mute, 15_000)] {
+            let mut dial = DialSchedule::default();
+            let pauses: Vec<_> = (0..8)
+                .map(|_| {
+                    dial.back_off(Duration::ZERO, &support, MIDDLE);
+                    dial.next().unwrap()
+                })
+                .collect();
+            let expected = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
+            assert_eq!(pauses, expected.map(|pause: u64| ms(pause.min(longest))));
+        }
+    }
+
+    #[test]
+    fn a_stable_link_that_broke_is_dialed_again_at_once() {
+        let mut dial = DialSchedule::default();
+        dial.reconnect(ms(9_000), ms(5_000), Duration::ZERO, MIDDLE);
+        assert_eq!(dial.next(), Some(ms(9_000)));
+        dial.reconnect(ms(9_000), ms(5_000), DIAL_TIEBREAK_DELAY, MIDDLE);
+        assert_eq!(dial.next(), Some(ms(10_000)));
+    }
+
+    #[test]
+    fn links_that_do_not_last_back_off() {
+        let mut dial = DialSchedule::default();
+        dial.reconnect(ms(0), ms(4_999), Duration::ZERO, MIDDLE);
+        assert_eq!(dial.next(), Some(ms(250)));
+        dial.reconnect(ms(250), ms(0), Duration::ZERO, MIDDLE);
+        assert_eq!(dial.next(), Some(ms(750)));
+        dial.reset(ms(800));
+        assert_eq!(dial.next(), Some(ms(800)));
+    }
+
+    #[test]
+    fn one_attempt_is_in_progress_at_a_time_and_its_end_notifies_all_waiters() {
+        let mut dial = DialSchedule::default();
+        assert!(dial.begin(ms(7)) && !dial.begin(ms(8)));
+        assert_eq!((dial.next(), dial.readiness_deadline()), (None, Some(ms(5_007))));
+        let (first, mut result) = oneshot::channel();
+        dial.add_waiter(first);
+        dial.end();
+        dial.notify_waiters(true);
+        assert_eq!(result.try_recv(), Ok(true));
+        assert!(dial.begin(ms(9)));
     }
 }

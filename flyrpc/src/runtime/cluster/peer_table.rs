@@ -1,111 +1,128 @@
-//! All addresses that the cluster task knows, and which of them are to be looked at again.
+//! All addresses that the cluster task knows, and those that must be looked at again.
 //!
-//! A node of a large cluster learns of something about one peer much more often than about all. So
-//! whatever may change a peer goes through here, and only what was touched is published again, or
-//! given another time to be dialled.
+//! A node of a large cluster learns something about one peer far more often than about all. So each
+//! change of a peer goes through here and marks it dirty, and only dirty peers are published again
+//! and rescheduled.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map},
-    net::SocketAddr,
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Bound,
+    sync::Arc,
     time::Duration,
 };
 
 use super::peer::Peer;
+use crate::runtime::link::Link;
 
-/// Peers by their addresses.
+/// Sorts before every other address.
+const MIN_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// Peers by their addresses, and when to dial them.
 #[derive(Debug, Default)]
 pub(super) struct PeerTable {
-    all: BTreeMap<SocketAddr, Peer>,
-    /// Those that may have changed since they were last scheduled.
-    touched: BTreeSet<SocketAddr>,
-    /// Those that may have changed since they were last published.
+    peers: BTreeMap<SocketAddr, Peer>,
+    /// Peers that may have changed since they were last scheduled.
+    dirty: BTreeSet<SocketAddr>,
+    /// Peers that may have changed since they were last published.
     unpublished: BTreeSet<SocketAddr>,
-    /// When to dial whom.
+    /// The addresses to dial in order of time, and the same by address.
     dials: BTreeSet<(Duration, SocketAddr)>,
-    dialled_at: BTreeMap<SocketAddr, Duration>,
-    /// Each address where a node is reached, with another address that led to it. May list more
-    /// than there are.
+    dial_times: BTreeMap<SocketAddr, Duration>,
+    /// Each address where a node is reached, with an address that led to it. Entries may be stale.
     aliases: BTreeSet<(SocketAddr, SocketAddr)>,
-    /// When those that were dialled are settled however that ends, until all are.
-    settles: BTreeSet<Duration>,
-    all_settled: bool,
+    /// When readiness stops waiting for dialed peers; not tracked once the node is ready.
+    readiness_deadlines: BTreeSet<Duration>,
+    is_ready: bool,
 }
 
 impl PeerTable {
     pub(super) fn get(&self, addr: SocketAddr) -> Option<&Peer> {
-        self.all.get(&addr)
+        self.peers.get(&addr)
     }
 
-    /// The peer at an address, to be changed.
+    /// The peer at an address, which is then dirty.
     pub(super) fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Peer> {
-        let peer = self.all.get_mut(&addr)?;
-        self.touched.insert(addr);
+        let peer = self.peers.get_mut(&addr)?;
+        self.dirty.insert(addr);
         Some(peer)
     }
 
-    /// The peer at an address, to be changed; nothing was known of it if it is new.
-    pub(super) fn at(&mut self, addr: SocketAddr) -> &mut Peer {
-        self.touched.insert(addr);
-        self.all.entry(addr).or_default()
+    /// The peer at an address, which is then dirty. Adds one of which nothing is known.
+    pub(super) fn entry(&mut self, addr: SocketAddr) -> &mut Peer {
+        self.dirty.insert(addr);
+        self.peers.entry(addr).or_default()
     }
 
-    /// Notes that an address leads to the node at another.
-    pub(super) fn set_alias(&mut self, addr: SocketAddr, of: SocketAddr) {
-        self.at(addr).alias_of = Some(of);
-        self.aliases.insert((of, addr));
+    /// Notes that the node found at `addr` is reached at `target`.
+    pub(super) fn set_alias(&mut self, addr: SocketAddr, target: SocketAddr) {
+        self.entry(addr).set_alias_of(target);
+        self.aliases.insert((target, addr));
     }
 
     pub(super) fn remove(&mut self, addr: SocketAddr) {
-        self.touched.insert(addr);
-        self.all.remove(&addr);
+        self.dirty.insert(addr);
+        self.peers.remove(&addr);
     }
 
-    pub(super) fn values(&self) -> btree_map::Values<'_, SocketAddr, Peer> {
-        self.all.values()
+    pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
     }
 
-    /// Whether the node at an address is linked through the address where it says that it is.
-    pub(super) fn is_reached_elsewhere(&self, peer: &Peer) -> bool {
-        let elsewhere = peer.alias_of.and_then(|addr| self.get(addr));
-        elsewhere.is_some_and(|peer| peer.link().is_some())
+    /// All links, those that drain included.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.peers.values().flat_map(|peer| peer.links().iter())
+    }
+
+    /// Whether the peer is an alias of an address where its node is linked.
+    pub(super) fn is_linked_alias(&self, peer: &Peer) -> bool {
+        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        target.is_some_and(|peer| peer.link().is_some())
+    }
+
+    /// Whether readiness need not wait for an address any more.
+    pub(super) fn is_settled(&self, addr: SocketAddr, now: Duration) -> bool {
+        let Some(peer) = self.peers.get(&addr) else { return true };
+        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
     /// When to dial next.
     pub(super) fn next_dial(&mut self) -> Option<Duration> {
-        self.schedule();
+        self.reschedule();
         self.dials.first().map(|&(at, _)| at)
     }
 
-    /// When the next peer is settled however that ends, after `now`.
-    pub(super) fn next_settles(&mut self, now: Duration) -> Option<Duration> {
-        self.schedule();
-        self.settles.range((Bound::Excluded(now), Bound::Unbounded)).next().copied()
+    /// The next time after `now` at which readiness stops waiting for a peer.
+    pub(super) fn next_readiness_deadline(&mut self, now: Duration) -> Option<Duration> {
+        self.reschedule();
+        let later = (Bound::Excluded(now), Bound::Unbounded);
+        self.readiness_deadlines.range(later).next().copied()
     }
 
-    /// Stops to keep in mind when peers are settled.
-    pub(super) fn are_settled(&mut self) {
-        self.all_settled = true;
-        self.settles.clear();
+    /// The node is ready: no deadline for that matters any more.
+    pub(super) fn on_ready(&mut self) {
+        self.is_ready = true;
+        self.readiness_deadlines.clear();
     }
 
-    /// Whom to dial at `now`, in order of their addresses.
-    pub(super) fn due(&mut self, now: Duration) -> Vec<SocketAddr> {
-        self.schedule();
+    /// The addresses to dial at `now`, in order.
+    pub(super) fn due_dials(&mut self, now: Duration) -> Vec<SocketAddr> {
+        self.reschedule();
         let due = self.dials.iter().take_while(|(at, _)| *at <= now);
         let mut due: Vec<SocketAddr> = due.map(|&(_, addr)| addr).collect();
         due.sort_unstable();
         due
     }
 
-    /// The addresses where something may have changed since they were last taken.
+    /// The addresses that may have changed since they were last taken.
     pub(super) fn take_unpublished(&mut self) -> BTreeSet<SocketAddr> {
-        self.schedule();
+        self.reschedule();
         std::mem::take(&mut self.unpublished)
     }
 
-    /// Forgets those of `addrs` of which there is nothing worth remembering.
-    pub(super) fn forget_unknown(&mut self, addrs: &BTreeSet<SocketAddr>) {
+    /// Removes those of `addrs` that hold nothing worth remembering.
+    pub(super) fn remove_unknown(&mut self, addrs: &BTreeSet<SocketAddr>) {
         for &addr in addrs {
             if self.get(addr).is_some_and(|peer| !peer.is_known()) {
                 self.remove(addr);
@@ -113,17 +130,16 @@ impl PeerTable {
         }
     }
 
-    /// Takes note of what was touched.
-    fn schedule(&mut self) {
-        while let Some(addr) = self.touched.pop_first() {
-            self.schedule_at(addr);
-            self.unpublished.insert(addr);
-            let aliases = self.aliases.range((addr, LEAST)..).take_while(|(of, _)| *of == addr);
+    /// Reschedules the dirty peers and the aliases of them, which depend on their links.
+    fn reschedule(&mut self) {
+        while let Some(addr) = self.dirty.pop_first() {
+            self.reschedule_at(addr);
+            let aliases = self.aliases.range((addr, MIN_ADDR)..);
+            let aliases = aliases.take_while(|(target, _)| *target == addr);
             let aliases: Vec<SocketAddr> = aliases.map(|&(_, alias)| alias).collect();
             for alias in aliases {
-                if self.get(alias).is_some_and(|peer| peer.alias_of == Some(addr)) {
-                    self.schedule_at(alias);
-                    self.unpublished.insert(alias);
+                if self.get(alias).is_some_and(|peer| peer.alias_of() == Some(addr)) {
+                    self.reschedule_at(alias);
                 } else {
                     self.aliases.remove(&(addr, alias));
                 }
@@ -131,16 +147,17 @@ impl PeerTable {
         }
     }
 
-    fn schedule_at(&mut self, addr: SocketAddr) {
-        let peer = self.all.get(&addr);
-        if !self.all_settled {
-            self.settles.extend(peer.and_then(Peer::settles_at));
+    fn reschedule_at(&mut self, addr: SocketAddr) {
+        self.unpublished.insert(addr);
+        let peer = self.peers.get(&addr);
+        if !self.is_ready {
+            self.readiness_deadlines.extend(peer.and_then(Peer::readiness_deadline));
         }
-        let peer = peer.filter(|peer| !self.is_reached_elsewhere(peer));
+        let peer = peer.filter(|peer| !self.is_linked_alias(peer));
         let next = peer.and_then(Peer::next_dial);
         let before = match next {
-            Some(at) => self.dialled_at.insert(addr, at),
-            None => self.dialled_at.remove(&addr),
+            Some(at) => self.dial_times.insert(addr, at),
+            None => self.dial_times.remove(&addr),
         };
         if before != next {
             before.map(|at| self.dials.remove(&(at, addr)));
@@ -149,5 +166,50 @@ impl PeerTable {
     }
 }
 
-/// No address is less.
-const LEAST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::link::DialError;
+
+    fn addr(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn only_dirty_peers_are_unpublished_with_the_aliases_of_them() {
+        let mut peers = PeerTable::default();
+        (1..=3).for_each(|port| peers.entry(addr(port)).set_seed(true));
+        peers.set_alias(addr(2), addr(1));
+        assert_eq!(peers.take_unpublished(), [1, 2, 3].map(addr).into());
+        assert_eq!(peers.take_unpublished(), BTreeSet::new());
+        assert!(peers.get_mut(addr(1)).is_some());
+        assert_eq!(peers.take_unpublished(), [1, 2].map(addr).into());
+    }
+
+    #[test]
+    fn an_address_is_dialed_when_it_is_due_and_no_attempt_is_in_progress() {
+        let mut peers = PeerTable::default();
+        [2, 1].into_iter().for_each(|port| peers.entry(addr(port)).set_seed(true));
+        assert_eq!(peers.due_dials(ms(0)), [1, 2].map(addr));
+        [1, 2].into_iter().for_each(|port| assert!(peers.entry(addr(port)).begin_dial(ms(0))));
+        assert_eq!(peers.next_dial(), None);
+        peers.entry(addr(2)).on_dial_failed(ms(10), &DialError::ConnectTimeout, 512);
+        assert_eq!(peers.next_dial(), Some(ms(260)));
+        assert_eq!((peers.due_dials(ms(259)), peers.due_dials(ms(260))), (vec![], vec![addr(2)]));
+    }
+
+    #[test]
+    fn a_peer_that_nothing_lists_is_removed() {
+        let mut peers = PeerTable::default();
+        peers.entry(addr(1)).set_seed(true);
+        peers.entry(addr(2));
+        let dirty = peers.take_unpublished();
+        peers.remove_unknown(&dirty);
+        assert!(peers.get(addr(1)).is_some() && peers.get(addr(2)).is_none());
+        assert_eq!(peers.take_unpublished(), [addr(2)].into());
+    }
+}

@@ -1,32 +1,33 @@
-//! The tasks around a node's two sockets: they accept connections, and carry datagrams.
+//! A node's two sockets, and the tasks that accept connections and carry datagrams.
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Message;
+use super::{local_hello::LocalHelloSource, message::Message};
 use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
-    runtime::{
-        link::{self, LocalHello},
-        shared::NodeShared,
-    },
+    runtime::{link, shared::NodeShared},
 };
 
-/// How many connections may be in their handshake at once. A further one ends the oldest: a node
-/// speaks at once, so that has been silent for longest, and must not keep nodes out.
-const HANDSHAKES: usize = 256;
+/// How many inbound connections may be in their handshake at once. One more evicts the oldest: a
+/// node sends its hello at once, so the oldest has been silent for longest, and must not keep nodes
+/// out.
+const MAX_HANDSHAKES: usize = 256;
 
-/// How many datagrams may wait, to be sent or handled; further ones are lost, as datagrams may be.
-pub(super) const DATAGRAMS: usize = 1024;
+/// How many datagrams may be queued in each direction. Further ones are dropped, as UDP allows.
+pub(super) const DATAGRAM_QUEUE: usize = 1024;
 
-/// How often a free port is looked for that is free for both sockets.
-const TRIES: usize = 32;
+/// How many free TCP ports are tried until one is free for UDP, too.
+const MAX_BIND_ATTEMPTS: usize = 32;
 
-/// How long to wait after a connection could not be accepted, as when there are too many files open.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a socket error, as when there are too many open files.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// The most bytes of a UDP datagram.
+const MAX_DATAGRAM: usize = 64 << 10;
 
 /// A node's sockets: one port, TCP for links and UDP for gossip.
 pub(crate) struct Sockets {
@@ -36,15 +37,15 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes `at`, or a port that is free for both if its port is 0.
+    /// Binds both to `at`, or if its port is 0, to a port that is free for both.
     pub(crate) async fn bind(env: &dyn Env, at: SocketAddr) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { addr: at, source };
-        for _ in 0..TRIES {
+        for _ in 0..MAX_BIND_ATTEMPTS {
             let listener = env.listen(at).await.map_err(failed)?;
             let addr = listener.local_addr().map_err(failed)?;
             match env.datagram(addr).await {
                 Ok(datagram) => return Ok(Sockets { addr, listener, datagram }),
-                // Somebody else has that port for datagrams: try another.
+                // Another process uses the port for datagrams: try another port.
                 Err(error) if at.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -53,92 +54,102 @@ impl Sockets {
     }
 }
 
-/// Accepts connections, and hands on those that turn out to be nodes of this cluster.
+/// Accepts connections, and reports those that turn out to be nodes of this cluster.
 pub(super) async fn accept(
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     mut listener: Box<dyn Listener>,
-    introduction: impl Fn() -> Arc<LocalHello> + Send,
-    to: mpsc::UnboundedSender<Message>,
+    local_hello: LocalHelloSource,
+    reports: mpsc::UnboundedSender<Message>,
 ) {
-    let mut handshakes = VecDeque::<CancellationToken>::with_capacity(HANDSHAKES);
+    let mut handshakes = Handshakes(VecDeque::with_capacity(MAX_HANDSHAKES));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = hub.stop().cancelled() => return,
+            () = shared.stop().cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
         };
-        let (me, env, to) = (introduction(), Arc::clone(hub.env()), to.clone());
-        while handshakes.len() >= HANDSHAKES {
-            // Those that are over are forgotten here, too.
-            if let Some(oldest) = handshakes.pop_front() {
-                oldest.cancel();
-            }
-        }
-        let evicted = hub.stop().child_token();
-        handshakes.push_back(evicted.clone());
-        hub.env().spawn(Box::pin(async move {
-            let established = tokio::select! {
+        let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
+        let evicted = handshakes.add(shared.stop());
+        shared.env().spawn(Box::pin(async move {
+            let handshaken = tokio::select! {
                 biased;
                 () = evicted.cancelled() => return,
-                established = link::accept(&*env, stream, &me) => established,
+                handshaken = link::accept(&*env, stream, &hello) => handshaken,
             };
-            match established {
-                // The node is shut down if nobody receives it.
-                Ok(established) => drop(to.send(Message::Accepted(established))),
-                Err(error) => tracing::debug!(%from, %error, "a connection was not a node's"),
+            match handshaken {
+                // An error means that the node has ended.
+                Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
+                Err(error) => tracing::debug!(%from, %error, "inbound handshake failed"),
             }
         }));
     }
 }
 
-/// Receives datagrams, whatever they are.
+/// The inbound handshakes in progress, the oldest first; some have ended.
+struct Handshakes(VecDeque<CancellationToken>);
+
+impl Handshakes {
+    /// Adds a handshake, and returns the token that is cancelled when it is evicted or at `stop`.
+    fn add(&mut self, stop: &CancellationToken) -> CancellationToken {
+        while self.0.len() >= MAX_HANDSHAKES {
+            if let Some(oldest) = self.0.pop_front() {
+                oldest.cancel();
+            }
+        }
+        let evicted = stop.child_token();
+        self.0.push_back(evicted.clone());
+        evicted
+    }
+}
+
+/// Receives datagrams, whatever they hold, and queues them.
 pub(super) async fn receive(
-    hub: Arc<NodeShared>,
+    shared: Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
-    to: mpsc::Sender<Vec<u8>>,
+    queue: mpsc::Sender<Vec<u8>>,
 ) {
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let received = tokio::select! {
             biased;
-            () = hub.stop().cancelled() => return,
+            () = shared.stop().cancelled() => return,
             received = datagram.receive(&mut buffer) => received,
         };
         match received {
             Ok((length, _)) => {
-                // One too many is lost, as the network may lose it.
-                let _ = to.try_send(buffer[..length].to_vec());
+                // Dropped if the queue is full, as UDP allows.
+                let _ = queue.try_send(buffer[..length].to_vec());
             }
-            // An earlier datagram was refused somewhere: that says nothing of the next.
+            // A peer refused an earlier datagram: no error of this socket.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
                 tracing::debug!(%error, "no datagram could be received");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
     }
 }
 
-/// Sends datagrams in a task of its own, so that a full socket delays nobody.
-pub(super) fn sender(
-    hub: &Arc<NodeShared>,
+/// Starts a task that sends datagrams, so that a full socket delays nothing else.
+pub(super) fn start_sender(
+    shared: &NodeShared,
     datagram: Arc<dyn Datagram>,
 ) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
-    let (to, mut waiting) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAMS);
-    hub.env().spawn(Box::pin(async move {
-        while let Some((to, data)) = waiting.recv().await {
+    let (queue, mut queued) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAM_QUEUE);
+    shared.env().spawn(Box::pin(async move {
+        while let Some((to, data)) = queued.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
                 tracing::trace!(%to, %error, "a datagram could not be sent");
             }
         }
     }));
-    to
+    queue
 }

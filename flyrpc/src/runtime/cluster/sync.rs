@@ -1,144 +1,97 @@
-//! Comparing memberships with a peer, since gossip alone does not give everyone everyone.
+//! When to compare memberships with which peer (anti-entropy), as gossip alone does not give every
+//! node every member.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    time::Duration,
 };
 
-use super::{Cluster, Message, internal::Exchange};
-use crate::{error::RpcError, proto::membership::MemberState, types::NodeInfo};
+use crate::types::NodeInfo;
 
-/// How many exchanges may be under way at first.
-const FIRST: usize = 2;
+/// How many syncs may be in flight at first.
+const INITIAL_LIMIT: usize = 2;
 
-/// Whom to compare memberships with, and when.
+/// The time between two syncs with a random peer.
+const RANDOM_PERIOD: Duration = Duration::from_secs(30);
+
+/// The same while the membership lists no other node although links are open.
+const RANDOM_PERIOD_ALONE: Duration = Duration::from_secs(5);
+
+/// The peers to sync with, and the time of the next sync with a random one.
 ///
-/// A node that joins is linked to many at once. Were they all asked at once, each would tell it of
-/// all members. So it asks a few, and with each answer one more than before, as TCP starts slowly:
-/// those asked later find that it knows what they know, and after a few round trips all are asked.
+/// A node that joins is linked to many peers at once. If it asked all of them at once, each would
+/// send it all members. So it asks a few, and with each response one more than before, as TCP starts
+/// slowly: peers asked later find that it has what they have, and after a few round trips all have
+/// been asked.
 #[derive(Debug)]
-pub(super) struct Exchanges {
+pub(super) struct SyncSchedule {
     queue: VecDeque<SocketAddr>,
-    waiting: BTreeMap<SocketAddr, NodeInfo>,
-    under_way: usize,
-    at_once: usize,
+    queued: BTreeMap<SocketAddr, NodeInfo>,
+    in_flight: usize,
+    limit: usize,
+    next_random: Duration,
 }
 
-impl Default for Exchanges {
-    fn default() -> Self {
-        Exchanges { queue: VecDeque::new(), waiting: BTreeMap::new(), under_way: 0, at_once: FIRST }
+impl SyncSchedule {
+    pub(super) fn new(now: Duration) -> Self {
+        SyncSchedule {
+            queue: VecDeque::new(),
+            queued: BTreeMap::new(),
+            in_flight: 0,
+            limit: INITIAL_LIMIT,
+            next_random: now + RANDOM_PERIOD,
+        }
     }
-}
 
-impl Exchanges {
-    fn ask(&mut self, node: NodeInfo) {
+    /// Queues a sync with `node`, unless one with its address is queued.
+    pub(super) fn enqueue(&mut self, node: NodeInfo) {
         let addr = node.addr();
-        if self.waiting.insert(addr, node).is_none() {
+        if self.queued.insert(addr, node).is_none() {
             self.queue.push_back(addr);
         }
     }
 
-    /// The next to start now.
-    fn next(&mut self) -> Option<NodeInfo> {
-        while self.under_way < self.at_once {
-            let Some(addr) = self.queue.pop_front() else { break };
-            if let Some(node) = self.waiting.remove(&addr) {
-                self.under_way += 1;
+    /// Removes the node at an address from the queue. A sync in flight is not affected.
+    pub(super) fn remove(&mut self, addr: SocketAddr) {
+        if self.queued.remove(&addr).is_some() {
+            self.queue.retain(|queued| *queued != addr);
+        }
+    }
+
+    /// The node to start a sync with now. Each must be followed by [`on_ended`](Self::on_ended).
+    pub(super) fn poll_start(&mut self) -> Option<NodeInfo> {
+        while self.in_flight < self.limit {
+            let addr = self.queue.pop_front()?;
+            if let Some(node) = self.queued.remove(&addr) {
+                self.in_flight += 1;
                 return Some(node);
             }
         }
         None
     }
 
-    /// Asks the node at an address no more, unless that is under way.
-    fn spare(&mut self, addr: SocketAddr) {
-        if self.waiting.remove(&addr).is_some() {
-            self.queue.retain(|waiting| *waiting != addr);
+    /// A sync ended, successfully or not.
+    pub(super) fn on_ended(&mut self) {
+        self.in_flight -= 1;
+        let idle = self.in_flight == 0 && self.queue.is_empty();
+        self.limit = if idle { INITIAL_LIMIT } else { self.limit + 1 };
+    }
+
+    /// When to queue a random peer next.
+    pub(super) fn next_random(&self) -> Duration {
+        self.next_random
+    }
+
+    /// Whether a random peer is to be queued at `now`; if so, schedules the next time.
+    pub(super) fn poll_random(&mut self, now: Duration, is_alone: bool) -> bool {
+        let period = if is_alone { RANDOM_PERIOD_ALONE } else { RANDOM_PERIOD };
+        self.next_random = self.next_random.min(now + period);
+        let due = self.next_random <= now;
+        if due {
+            self.next_random = now + period;
         }
-    }
-
-    fn ended(&mut self) {
-        self.under_way -= 1;
-        let idle = self.under_way == 0 && self.queue.is_empty();
-        self.at_once = if idle { FIRST } else { self.at_once + 1 };
-    }
-}
-
-impl Cluster {
-    /// Compares memberships with a random node.
-    pub(super) fn exchange_with_somebody(&mut self) {
-        let now = self.now();
-        let linked: Vec<NodeInfo> = self
-            .peers
-            .values()
-            .filter_map(|peer| peer.link())
-            .map(|link| link.peer().clone())
-            .collect();
-        linked.iter().for_each(|node| self.discovery.reached(now, node.addr()));
-        if linked.is_empty() {
-            return;
-        }
-        let place = (self.hub.env().random() % linked.len() as u64) as usize;
-        self.exchange_with(linked[place].clone());
-    }
-
-    /// Compares memberships with a node once its turn comes.
-    pub(super) fn exchange_with(&mut self, node: NodeInfo) {
-        self.exchanges.ask(node);
-    }
-
-    /// Starts the exchanges whose turn it is.
-    pub(super) fn start_exchanges(&mut self) {
-        while let Some(node) = self.exchanges.next() {
-            self.start_exchange(node);
-        }
-    }
-
-    /// Notes that the node at an address told whom it knows, without being asked.
-    pub(super) fn compared(&mut self, addr: SocketAddr) {
-        if let Some(peer) = self.peers.get_mut(addr) {
-            peer.exchanged = true;
-            self.changed = true;
-        }
-        self.exchanges.spare(addr);
-    }
-
-    fn start_exchange(&mut self, node: NodeInfo) {
-        let (client, to) = (self.client.on_node(node.id()), self.sender.clone());
-        let digests = self.membership.digests();
-        self.hub.env().spawn(Box::pin(async move {
-            let answer = client.exchange(digests).await;
-            // The node is shut down if nobody receives it.
-            let _ = to.send(Message::Exchanged(node, answer));
-        }));
-    }
-
-    pub(super) fn exchanged(&mut self, node: &NodeInfo, answer: Result<Exchange, RpcError>) {
-        self.exchanges.ended();
-        if let Some(peer) = self.peers.get_mut(node.addr()) {
-            peer.exchanged = true;
-        }
-        let Exchange { digests, members } = match answer {
-            Ok(exchange) => exchange,
-            Err(error) => return tracing::debug!(%node, %error, "memberships were not compared"),
-        };
-        self.learn(&members);
-        let news = self.membership.difference(&digests);
-        if news.is_empty() {
-            return;
-        }
-        let client = self.client.on_node(node.id());
-        self.hub.env().spawn(Box::pin(async move {
-            if let Err(error) = client.learn(news).await {
-                tracing::debug!(%error, "a peer was not told of members");
-            }
-        }));
-    }
-
-    pub(super) fn learn(&mut self, members: &[MemberState]) {
-        let now = self.now();
-        self.membership.apply(now, members);
-        self.drain_membership();
+        due
     }
 }
 
@@ -151,34 +104,43 @@ mod tests {
         NodeInfo::new(NodeId::new("n", 1), Region::LOCAL, ([10, 0, 0, 1], port).into())
     }
 
-    fn started(exchanges: &mut Exchanges) -> Vec<u16> {
-        std::iter::from_fn(|| exchanges.next()).map(|node| node.addr().port()).collect()
+    fn started(sync: &mut SyncSchedule) -> Vec<u16> {
+        std::iter::from_fn(|| sync.poll_start()).map(|node| node.addr().port()).collect()
     }
 
     #[test]
-    fn each_answer_lets_one_more_be_asked_at_once() {
-        let mut exchanges = Exchanges::default();
-        (1..=9).for_each(|port| exchanges.ask(node(port)));
-        assert_eq!(started(&mut exchanges), [1, 2]);
-        exchanges.ended();
-        assert_eq!(started(&mut exchanges), [3, 4]);
-        exchanges.ended();
-        exchanges.ended();
-        assert_eq!(started(&mut exchanges), [5, 6, 7, 8]);
-        (0..5).for_each(|_| exchanges.ended());
-        assert_eq!(started(&mut exchanges), [9]);
-        exchanges.ended();
-        (1..=9).for_each(|port| exchanges.ask(node(port)));
-        assert_eq!(started(&mut exchanges), [1, 2]);
+    fn each_response_raises_the_limit_by_one_until_the_queue_is_empty() {
+        let mut sync = SyncSchedule::new(Duration::ZERO);
+        (1..=9).for_each(|port| sync.enqueue(node(port)));
+        assert_eq!(started(&mut sync), [1, 2]);
+        sync.on_ended();
+        assert_eq!(started(&mut sync), [3, 4]);
+        sync.on_ended();
+        sync.on_ended();
+        assert_eq!(started(&mut sync), [5, 6, 7, 8]);
+        (0..5).for_each(|_| sync.on_ended());
+        assert_eq!(started(&mut sync), [9]);
+        sync.on_ended();
+        (1..=9).for_each(|port| sync.enqueue(node(port)));
+        assert_eq!(started(&mut sync), [1, 2]);
     }
 
     #[test]
-    fn who_told_already_or_waits_already_is_not_asked_again() {
-        let mut exchanges = Exchanges::default();
-        [1, 2, 3, 4, 3].into_iter().for_each(|port| exchanges.ask(node(port)));
-        assert_eq!(started(&mut exchanges), [1, 2]);
-        exchanges.spare(node(3).addr());
-        exchanges.ended();
-        assert_eq!(started(&mut exchanges), [4]);
+    fn a_peer_is_queued_once_and_removed_once_it_has_synced() {
+        let mut sync = SyncSchedule::new(Duration::ZERO);
+        [1, 2, 3, 4, 3].into_iter().for_each(|port| sync.enqueue(node(port)));
+        assert_eq!(started(&mut sync), [1, 2]);
+        sync.remove(node(3).addr());
+        sync.on_ended();
+        assert_eq!(started(&mut sync), [4]);
+    }
+
+    #[test]
+    fn a_random_peer_is_due_every_30_seconds_and_every_5_while_alone() {
+        let mut sync = SyncSchedule::new(Duration::ZERO);
+        let mut poll = |secs, is_alone| sync.poll_random(Duration::from_secs(secs), is_alone);
+        assert_eq!([poll(29, false), poll(30, false), poll(59, false)], [false, true, false]);
+        assert_eq!([poll(60, true), poll(64, true), poll(65, true)], [true, false, true]);
+        assert_eq!([poll(70, false), poll(99, false), poll(100, false)], [true, false, true]);
     }
 }

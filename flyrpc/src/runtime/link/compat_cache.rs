@@ -1,12 +1,11 @@
-//! How the services of one peer fit the traits that this process calls.
+//! How the services of one peer match the traits that this process calls.
 
 use std::{any::TypeId, sync::Arc};
 
 use arc_swap::ArcSwap;
 
 use crate::{
-    proto::routing::{Compat, Compats},
-    service::{Request, signatures},
+    proto::routing::{CallerTrait, Compats},
     types::{NodeInfo, ServiceSpec},
 };
 
@@ -17,35 +16,35 @@ pub(super) struct CompatCache {
 }
 
 impl CompatCache {
-    /// How the methods of the trait behind `R` fit what `peer` serves.
-    pub(super) fn get<R: Request>(
+    /// How the methods of a caller's trait match what `peer` serves.
+    pub(super) fn get(
         &self,
+        caller: &CallerTrait,
         peer: &NodeInfo,
         services: &[ServiceSpec],
     ) -> Arc<Compats> {
-        let id = TypeId::of::<R>();
-        if let Some((_, compats)) = self.by_trait.load().iter().find(|(of, _)| *of == id) {
+        if let Some((_, compats)) = self.by_trait.load().iter().find(|(id, _)| *id == caller.id) {
             return Arc::clone(compats);
         }
-        self.compare::<R>(id, peer, services)
+        self.compare(caller, peer, services)
     }
 
     #[cold]
-    fn compare<R: Request>(
+    fn compare(
         &self,
-        id: TypeId,
+        caller: &CallerTrait,
         peer: &NodeInfo,
         services: &[ServiceSpec],
     ) -> Arc<Compats> {
-        let new: Arc<Compats> = Compat::all(R::SERVICE, signatures::<R>(), services).into();
+        let new: Arc<Compats> = caller.compare(services).into();
         let before = self.by_trait.rcu(|known| {
             let mut known = Vec::clone(known);
-            known.push((id, Arc::clone(&new)));
+            known.push((caller.id, Arc::clone(&new)));
             known
         });
-        let incompatible: Vec<String> = Compat::unfit(signatures::<R>(), &new).collect();
-        if !incompatible.is_empty() && before.iter().all(|(of, _)| *of != id) {
-            let (node, service) = (peer, R::SERVICE);
+        let incompatible = caller.incompatibilities(&new);
+        if !incompatible.is_empty() && before.iter().all(|(id, _)| *id != caller.id) {
+            let (node, service) = (peer, caller.service);
             tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
         }
         new

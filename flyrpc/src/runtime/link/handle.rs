@@ -34,14 +34,13 @@ use crate::{
             outbox::Outbox,
             sent::SentBytes,
         },
-        routing::{Compats, Endpoint, LinkStatus},
+        routing::{CallerTrait, Compats, Endpoint, LinkStatus},
         wire::{
             frame::{self, GoAway},
             hello::State,
         },
     },
-    service::Request,
-    types::{NodeInfo, ServiceSpec},
+    types::{NodeInfo, Region, ServiceSpec},
 };
 
 /// The most bytes of a body of the internal service, whatever a node takes of its users': the members
@@ -143,11 +142,6 @@ impl Link {
     /// What the peer serves besides the internal service.
     pub(crate) fn own_services(&self) -> &[ServiceSpec] {
         self.peer.services.get(1..).unwrap_or_default()
-    }
-
-    /// How the methods of a trait fit what the peer serves. Compared once for each trait and link.
-    pub(crate) fn compats<R: Request>(&self) -> Arc<Compats> {
-        self.peer.compats.get::<R>(&self.peer.node, &self.peer.services)
     }
 
     /// What the peer accepts now.
@@ -318,9 +312,9 @@ impl Link {
 }
 
 impl Endpoint for Arc<Link> {
-    fn standing(&self, service: &str) -> LinkStatus {
+    fn status(&self, service: &str) -> LinkStatus {
         if !self.is_open() {
-            return LinkStatus::Lost;
+            return LinkStatus::Disconnected;
         }
         let state = self.peer.state.load();
         let internal = self.peer.services.first().is_some_and(|first| first.name == service);
@@ -333,8 +327,16 @@ impl Endpoint for Arc<Link> {
         if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
     }
 
+    fn compats(&self, caller: &CallerTrait) -> Arc<Compats> {
+        self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
+    }
+
     fn round_trip(&self) -> Option<Duration> {
         Link::round_trip(self)
+    }
+
+    fn considers_primary(&self, region: &Region) -> bool {
+        self.peer.state.load().primary_region == *region
     }
 }
 

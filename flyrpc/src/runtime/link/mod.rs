@@ -18,7 +18,7 @@ mod transport;
 mod writer;
 
 pub(crate) use self::{
-    call::{Lost, OutboundCall},
+    call::{Lost, OutboundCall, PendingCall},
     event::{LinkEvent, LinkEventKind},
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, accept, dial},

@@ -61,11 +61,18 @@ impl Load {
 #[derive(Debug)]
 pub(crate) struct Permit {
     load: Arc<Load>,
-    /// Its index among the served methods.
-    pub(super) method: usize,
     bytes: usize,
+    /// Its index among the served methods.
+    method: u32,
     /// Whether it counts as a call: those to the internal service do not.
     counted: bool,
+}
+
+impl Permit {
+    /// The index of its method among the served ones.
+    pub(super) fn method(&self) -> usize {
+        self.method as usize
+    }
 }
 
 impl Drop for Permit {
@@ -98,7 +105,7 @@ impl Admission {
     /// requests of its link are not finished.
     pub(super) fn admit(
         &self,
-        index: usize,
+        index: u32,
         method: &ServedMethod,
         size: u64,
         others: usize,

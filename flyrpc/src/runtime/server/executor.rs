@@ -16,7 +16,8 @@ use futures_util::{
 use tokio::time::Instant;
 
 use super::{
-    admission::Permit, handler_future::Execution, inline_policy::INLINE_BUDGET, server::Server,
+    admission::Permit, handler_future::Execution, inline_policy::INLINE_BUDGET,
+    registry::ServedMethod, server::Server,
 };
 use crate::{
     env::yield_once,
@@ -29,65 +30,69 @@ use crate::{
 /// After this many requests that run in one task, other tasks run.
 const YIELD_EVERY_REQUESTS: usize = 64;
 
-/// An admitted request with its deadline.
-struct Job {
-    admitted: Admitted<Permit>,
-    deadline: Instant,
-}
+/// Requests that arrived together, each with the time that it has left from `now`.
+type Requests = Vec<(Admitted<Permit>, Duration)>;
 
-/// Starts requests that arrived together, each with the time that it has left from `now`.
-pub(super) fn start(
-    server: &Arc<Server>,
-    link: &Arc<Link>,
-    now: Instant,
-    requests: Vec<(Admitted<Permit>, Duration)>,
-) {
-    let mut quick = Vec::new();
-    for (admitted, remaining) in requests {
+/// Starts requests of one link.
+pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
+    let quick = |admitted: &Admitted<Permit>| {
         let (method, _) = server.served(&admitted.permit);
-        let together = method.inline_policy.is_quick() && !method.detached;
-        let job = Job { admitted, deadline: now + remaining };
-        if together {
-            quick.push(job);
-        } else {
-            start_alone(server, job);
+        method.inline_policy.is_quick() && !method.detached
+    };
+    let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
+        requests
+    } else {
+        let (together, alone): (Requests, Requests) =
+            requests.into_iter().partition(|(admitted, _)| quick(admitted));
+        for (admitted, remaining) in alone {
+            start_alone(server, admitted, now + remaining);
         }
-    }
-    if !quick.is_empty() {
-        let together = run_together(Arc::clone(server), Arc::clone(link), quick);
+        together
+    };
+    if !together.is_empty() {
+        let together = run_together(Arc::clone(server), Arc::clone(link), now, together);
         server.env.spawn(Box::pin(together));
     }
 }
 
 /// Runs a request in a task of its own.
-fn start_alone(server: &Arc<Server>, job: Job) {
+fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
     let of = Arc::clone(server);
-    let registration = register(server, &job.admitted.permit, &job.admitted.request);
+    let (method, _) = server.served(&admitted.permit);
+    let registration = register(method, &admitted.request);
     spawn(server, registration, async move {
         let before = of.env.now();
-        let (mut execution, request, permit) = execution(&of, job);
-        let (first, _) = poll_first(&of, &permit, before, &mut execution).await;
-        finish(request, is_internal(&of, &permit), first, execution).await;
+        let Admitted { permit, request, attempt, body } = admitted;
+        let (method, service) = of.served(&permit);
+        let context = context(&of, &request, attempt, deadline);
+        let mut execution = Execution::new(service, method.method, method.detached, &body, context);
+        drop(body);
+        let (first, _) = poll_first(&of, method, before, &mut execution).await;
+        finish(request, method.is_internal(), first, execution).await;
         drop(permit);
     });
 }
 
 /// Runs requests one after the other. What is not finished at once goes on in a task of its own.
-async fn run_together(server: Arc<Server>, link: Arc<Link>, jobs: Vec<Job>) {
+async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requests: Requests) {
     let mut now = server.env.now();
-    for (count, job) in (1..).zip(jobs) {
+    for (count, (admitted, remaining)) in (1..).zip(requests) {
+        let (method, service) = server.served(&admitted.permit);
         // One of those before may just have shown that the method is not quick.
-        if !server.served(&job.admitted.permit).0.inline_policy.is_quick() {
-            start_alone(&server, job);
+        if !method.inline_policy.is_quick() {
+            start_alone(&server, admitted, start + remaining);
             continue;
         }
-        if !job.admitted.request.is_wanted() {
+        if !admitted.request.is_wanted() {
             continue;
         }
-        let (mut execution, request, permit) = execution(&server, job);
-        let (first, after) = poll_first(&server, &permit, now, &mut execution).await;
+        let Admitted { permit, request, attempt, body } = admitted;
+        let context = context(&server, &request, attempt, start + remaining);
+        let mut execution = Execution::new(service, method.method, method.detached, &body, context);
+        drop(body);
+        let (first, after) = poll_first(&server, method, now, &mut execution).await;
         now = after;
-        let internal = is_internal(&server, &permit);
+        let internal = method.is_internal();
         let unfinished = match first {
             Poll::Ready(outcome) => request
                 .try_respond(internal, outcome, Flush::Later)
@@ -96,7 +101,7 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, jobs: Vec<Job>) {
             Poll::Pending => Some((request, Poll::Pending)),
         };
         if let Some((request, first)) = unfinished {
-            let registration = register(&server, &permit, &request);
+            let registration = register(method, &request);
             spawn(&server, registration, async move {
                 finish(request, internal, first, execution).await;
                 drop(permit);
@@ -130,26 +135,16 @@ async fn finish(
     }
 }
 
-/// Makes a request ready to be polled.
-fn execution(server: &Server, job: Job) -> (Execution, InboundRequest, Permit) {
-    let Job { admitted: Admitted { permit, request, attempt, body }, deadline } = job;
-    let context = Context {
-        caller: request.caller().clone(),
-        deadline,
-        attempt,
-        local: false,
-        env: Arc::clone(&server.env),
-    };
-    let (method, service) = server.served(&permit);
-    let execution = Execution::new(service, method.method, method.detached, &body, context);
-    (execution, request, permit)
+fn context(server: &Server, request: &InboundRequest, attempt: u32, deadline: Instant) -> Context {
+    let (caller, env) = (request.caller().clone(), Arc::clone(&server.env));
+    Context { caller, deadline, attempt, local: false, env }
 }
 
 /// Polls a request for the first time, records whether it was quick since `before`, and returns the
 /// time.
 async fn poll_first(
     server: &Server,
-    permit: &Permit,
+    method: &ServedMethod,
     before: Instant,
     execution: &mut Execution,
 ) -> (Poll<Outcome>, Instant) {
@@ -157,24 +152,16 @@ async fn poll_first(
         let polled = Pin::new(&mut *execution).poll(task);
         let now = server.env.now();
         let quick = polled.is_ready() && now.saturating_duration_since(before) < INLINE_BUDGET;
-        server.served(permit).0.inline_policy.record(quick);
+        method.inline_policy.record(quick);
         Poll::Ready((polled, now))
     })
     .await
 }
 
-fn is_internal(server: &Server, permit: &Permit) -> bool {
-    server.served(permit).0.is_internal()
-}
-
 /// Prepares a request for a task of its own, which ends when the request is cancelled or its link ends,
 /// unless the method is detached.
-fn register(
-    server: &Server,
-    permit: &Permit,
-    request: &InboundRequest,
-) -> Option<AbortRegistration> {
-    if server.served(permit).0.detached {
+fn register(method: &ServedMethod, request: &InboundRequest) -> Option<AbortRegistration> {
+    if method.detached {
         request.detach();
         return None;
     }

@@ -95,7 +95,7 @@ impl Server {
     ///
     /// If there is no such method, which no permit names.
     pub(super) fn served(&self, permit: &Permit) -> (&ServedMethod, &dyn Service) {
-        let method = self.registry.method(permit.method).expect("a permit names a served method");
+        let method = self.registry.method(permit.method()).expect("a permit names a served method");
         (method, self.registry.implementation(method))
     }
 
@@ -107,8 +107,8 @@ impl Server {
         size: u64,
         others: usize,
     ) -> Result<Permit, Status> {
-        let index = head.method.get();
-        let method = self.registry.method(index).ok_or(Status::NoMethod)?;
+        let index = u32::try_from(head.method.0).map_err(|_| Status::NoMethod)?;
+        let method = self.registry.method(index as usize).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
         self.admission.admit(index, method, size, others)
     }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+#[cfg(test)]
+use super::record;
 use super::{
-    Action, DIAL_TIMEOUT, Sim,
     host::{Host, Message},
     ledger::Boot,
     network,
+    simulation::{Action, DIAL_TIMEOUT, Sim},
 };
 use crate::proto::membership::Event;
 
@@ -90,7 +92,7 @@ impl Sim {
             }
         }
         #[cfg(test)]
-        super::record::assert_consistent(node, host, &self.ledger);
+        record::assert_consistent(node, host, &self.ledger);
         let due = host.membership.next_timeout().map(|due| due.max(now));
         if due != host.wake {
             host.wake = due;

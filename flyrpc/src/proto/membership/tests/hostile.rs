@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use crate::{
     proto::membership::{
         Event, MemberState, Membership, Settings,
-        datagram::Envelope,
+        envelope::Envelope,
         identity::{Identity, Parts},
         sim::secs,
     },

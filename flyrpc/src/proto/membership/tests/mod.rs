@@ -5,7 +5,8 @@ mod hostile;
 use std::time::Duration;
 
 use super::{
-    Counters, Event, Membership, Settings,
+    Event, Membership, Settings,
+    diagnostics::Counters,
     identity::MAX_NAME,
     sim::{Sim, addr, secs},
 };

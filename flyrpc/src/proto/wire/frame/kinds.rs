@@ -101,7 +101,7 @@ pub(crate) enum Body<'a> {
 }
 
 impl Body<'_> {
-    /// How many bytes it has in all.
+    /// The size of the whole body in bytes.
     pub(crate) fn size(&self) -> u64 {
         match *self {
             Body::Whole(bytes) => bytes.len() as u64,

@@ -1,0 +1,151 @@
+//! One endpoint of a connection: its kernel's buffers, and its messages in flight.
+
+use std::{collections::VecDeque, net::SocketAddr, task::Waker};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{fabric::Fabric, faults::Conditions, host::HostId, shaper};
+
+pub(super) struct Endpoint {
+    pub(super) host: HostId,
+    pub(super) addr: SocketAddr,
+    pub(super) phase: Phase,
+    /// Whether a program holds this half. The acceptor's endpoint has both halves while it waits in
+    /// the backlog.
+    pub(super) has_reader: bool,
+    pub(super) has_writer: bool,
+    pub(super) abort_on_close: bool,
+    /// The end of the stream was queued here.
+    pub(super) fin_queued: bool,
+    /// The end of the stream was received here.
+    pub(super) fin_received: bool,
+    pub(super) unread: VecDeque<Bytes>,
+    pub(super) unread_len: usize,
+    pub(super) unsent: VecDeque<Message>,
+    pub(super) unsent_len: usize,
+    /// Queued for the shaper of its path.
+    pub(super) awaits_shaper: bool,
+    pub(super) in_flight: VecDeque<(Instant, Message)>,
+    pub(super) in_flight_len: usize,
+    pub(super) read_waker: Option<Waker>,
+    pub(super) write_waker: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Connecting,
+    /// The acceptor's kernel has sent [`Message::SynAck`], and waits for [`Message::Ack`].
+    SynReceived,
+    Open,
+    Refused,
+    /// Closed without an error: no program holds a half. Whatever still arrives is answered with a
+    /// reset.
+    Closed,
+    /// Reset by either endpoint, or the host crashed. Bytes received before can still be read.
+    Broken,
+}
+
+/// A message of the simulated transport, named after TCP's segments.
+#[derive(Debug)]
+pub(super) enum Message {
+    Syn,
+    SynAck,
+    Ack,
+    Refuse,
+    Data(Bytes),
+    Fin,
+    Reset,
+}
+
+impl Endpoint {
+    pub(super) fn new(host: HostId, addr: SocketAddr) -> Self {
+        Endpoint {
+            host,
+            addr,
+            phase: Phase::Connecting,
+            has_reader: false,
+            has_writer: false,
+            abort_on_close: false,
+            fin_queued: false,
+            fin_received: false,
+            unread: VecDeque::new(),
+            unread_len: 0,
+            unsent: VecDeque::new(),
+            unsent_len: 0,
+            awaits_shaper: false,
+            in_flight: VecDeque::new(),
+            in_flight_len: 0,
+            read_waker: None,
+            write_waker: None,
+        }
+    }
+
+    pub(super) fn discard_unsent(&mut self) {
+        self.unsent.clear();
+        self.unsent_len = 0;
+    }
+
+    pub(super) fn mark_broken(&mut self, fabric: &mut Fabric) {
+        self.phase = Phase::Broken;
+        self.discard_unsent();
+        fabric.wake(&mut self.read_waker);
+        fabric.wake(&mut self.write_waker);
+    }
+
+    /// How many bytes the peer has room for, besides those in flight to it.
+    fn peer_room(&self, peer: &Endpoint, fabric: &Fabric) -> usize {
+        fabric.buffer.saturating_sub(self.in_flight_len + peer.unread_len)
+    }
+
+    pub(super) fn can_send(&self, peer: &Endpoint, fabric: &Fabric) -> bool {
+        match self.unsent.front() {
+            Some(Message::Data(_)) => self.peer_room(peer, fabric) > 0,
+            first => first.is_some(),
+        }
+    }
+
+    /// Removes the next message, or the part of it that can be sent at once.
+    pub(super) fn next_message(
+        &mut self,
+        peer: &Endpoint,
+        conditions: &Conditions,
+        fabric: &Fabric,
+    ) -> Option<Message> {
+        if !self.can_send(peer, fabric) {
+            return None;
+        }
+        let room = self.peer_room(peer, fabric);
+        let segment = conditions.bandwidth.map(shaper::max_segment);
+        let most = segment.map_or(room, |segment| room.min(segment));
+        let message = match self.unsent.front_mut()? {
+            Message::Data(data) if data.len() > most => Message::Data(data.split_to(most)),
+            _ => self.unsent.pop_front()?,
+        };
+        self.unsent_len -= message.len();
+        Some(message)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_reader && !self.has_writer && self.unsent.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Returns all messages in flight to the send queue: if only those that a fault stopped were sent
+    /// again, later ones would overtake them.
+    pub(super) fn requeue_in_flight(&mut self) {
+        for (_, message) in self.in_flight.drain(..).rev() {
+            self.unsent.push_front(message);
+        }
+        self.unsent_len += std::mem::take(&mut self.in_flight_len);
+    }
+}
+
+impl Message {
+    /// How many bytes of the stream it carries.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Message::Data(data) => data.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The simulated name resolver.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::fabric::Fabric;
+
+#[derive(Default)]
+pub(super) struct Resolver(BTreeMap<String, Vec<IpAddr>>);
+
+impl Resolver {
+    pub(super) fn set(&mut self, name: String, addrs: Vec<IpAddr>) {
+        self.0.insert(name, addrs);
+    }
+
+    /// Resolves `name`, which is `host:port`: an address, a name that was set, or a host's name.
+    pub(super) fn resolve(&self, name: &str, fabric: &Fabric) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(addr) = name.parse() {
+            return Ok(vec![addr]);
+        }
+        let invalid = || {
+            let message = format!("`{name}` is not a name and a port, as in `app.internal:4100`");
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        };
+        let (host, port) = name.rsplit_once(':').ok_or_else(invalid)?;
+        let port: u16 = port.parse().map_err(|_| invalid())?;
+        let ips = match self.0.get(host) {
+            Some(ips) => ips.clone(),
+            None => fabric.find_host(host).map(|id| fabric.hosts[id.0].ip).into_iter().collect(),
+        };
+        if ips.is_empty() {
+            let message = format!("the simulated network knows no address of `{host}`");
+            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+        }
+        Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    }
+}

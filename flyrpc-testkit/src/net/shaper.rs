@@ -1,0 +1,121 @@
+//! Bandwidth shapers, one for each path with limited bandwidth. A shaper transmits one message at a
+//! time. Messages that find it busy are queued and served in order, streams one segment at a time,
+//! so that a small message does not wait until a large one is complete.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    connection::{ConnId, Side},
+    datagram::Packet,
+    host::HostId,
+};
+
+/// Upper bound of the bytes of a stream that are transmitted without a break.
+const MAX_SEGMENT: u64 = 16 * 1024;
+/// Segments are smaller at a low bandwidth, so that one takes at most a twentieth of a second.
+const MIN_SEGMENTS_PER_SECOND: u64 = 20;
+
+/// A datagram that was queued for longer is dropped.
+const MAX_QUEUE_DELAY: Duration = Duration::from_secs(1);
+
+/// The path from one host to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Path {
+    pub(super) from: HostId,
+    pub(super) to: HostId,
+}
+
+/// The shapers that are busy, or were a moment ago.
+#[derive(Default)]
+pub(super) struct Shapers(BTreeMap<Path, Shaper>);
+
+struct Shaper {
+    /// In bytes per second.
+    bandwidth: u64,
+    free_at: Instant,
+    queue: VecDeque<QueuedSend>,
+}
+
+/// A sender that waits for a shaper.
+pub(super) enum QueuedSend {
+    Stream { conn: ConnId, from: Side },
+    Datagram { packet: Packet, since: Instant },
+}
+
+impl QueuedSend {
+    fn has_expired(&self, now: Instant) -> bool {
+        match self {
+            QueuedSend::Stream { .. } => false,
+            QueuedSend::Datagram { since, .. } => now > *since + MAX_QUEUE_DELAY,
+        }
+    }
+}
+
+impl Shapers {
+    /// Whether a message has to be queued.
+    pub(super) fn is_busy(&self, path: Path, now: Instant) -> bool {
+        let shaper = self.0.get(&path);
+        shaper.is_some_and(|shaper| shaper.free_at > now || !shaper.queue.is_empty())
+    }
+
+    /// Queues a sender that found the shaper busy.
+    pub(super) fn enqueue(&mut self, path: Path, send: QueuedSend) {
+        let shaper = self.0.get_mut(&path).expect("a busy shaper is in the map");
+        shaper.queue.push_back(send);
+    }
+
+    /// Starts to transmit on a free shaper, and returns when it is free again.
+    pub(super) fn transmit(
+        &mut self,
+        path: Path,
+        bytes: u64,
+        bandwidth: u64,
+        now: Instant,
+    ) -> Instant {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth);
+        let free_at = now + super::clock::duration(nanos);
+        let new = || Shaper { bandwidth, free_at, queue: VecDeque::new() };
+        let shaper = self.0.entry(path).or_insert_with(new);
+        shaper.bandwidth = bandwidth;
+        shaper.free_at = free_at;
+        free_at
+    }
+
+    /// The next queued sender of a shaper, if it is free. Forgets a shaper whose queue is empty.
+    pub(super) fn dequeue(&mut self, path: Path, now: Instant) -> Option<QueuedSend> {
+        let shaper = self.0.get_mut(&path).filter(|shaper| shaper.free_at <= now)?;
+        while let Some(send) = shaper.queue.pop_front() {
+            if !send.has_expired(now) {
+                return Some(send);
+            }
+        }
+        self.0.remove(&path);
+        None
+    }
+
+    /// Frees the shapers whose bandwidth has changed, and returns their paths: a message that was
+    /// sent at a low bandwidth must not delay others once the limit is lifted.
+    pub(super) fn free_changed(
+        &mut self,
+        now: Instant,
+        bandwidth: impl Fn(Path) -> Option<u64>,
+    ) -> Vec<Path> {
+        let shapers = self.0.iter_mut();
+        let changed = shapers.filter(|(path, shaper)| bandwidth(**path) != Some(shaper.bandwidth));
+        let freed = changed.map(|(path, shaper)| {
+            shaper.free_at = shaper.free_at.min(now);
+            *path
+        });
+        freed.collect()
+    }
+}
+
+/// Upper bound of the bytes of a stream that are transmitted at once at that bandwidth.
+pub(super) fn max_segment(bandwidth: u64) -> usize {
+    (bandwidth / MIN_SEGMENTS_PER_SECOND).clamp(1, MAX_SEGMENT) as usize
+}

@@ -1,0 +1,109 @@
+//! The panics of invalid arguments.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use flyrpc_testkit::{FaultGuard, SimNet};
+
+use crate::support::*;
+
+/// Checks the message that `misuse` panics with, and that the network still works.
+fn check(net: &SimNet, misuse: impl FnOnce(&SimNet) -> Option<FaultGuard>, expected: &str) {
+    let panic = catch_unwind(AssertUnwindSafe(|| misuse(net))).expect_err("is refused");
+    let message = panic.downcast_ref::<String>().expect("has a message");
+    assert_eq!(message, expected);
+    let _fine = net.partition("iad-0", "hkg");
+}
+
+fn network() -> SimNet {
+    let net = SimNet::builder().build();
+    net.add_host("iad-0", "iad");
+    net.add_host("iad-1", "iad");
+    net.add_host("hkg-0", "hkg");
+    net
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_place_panics_with_the_known_ones() {
+    let net = network();
+    let expected = "no host and no region with hosts is called `syd`: there are the hosts \
+                    `iad-0`, `iad-1`, `hkg-0` and the regions `iad`, `hkg`";
+    check(&net, |net| Some(net.partition("iad", "syd")), expected);
+    check(&net, |net| Some(net.slow("syd", "iad", ms(1))), expected);
+    check(
+        &net,
+        |net| {
+            net.heal("iad", "syd");
+            None
+        },
+        expected,
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_host_panics_with_the_known_ones() {
+    let net = network();
+    let expected = "no host is called `hkg-1`: there are the hosts `iad-0`, `iad-1`, `hkg-0`";
+    check(&net, |net| Some(net.frozen("hkg-1")), expected);
+    check(
+        &net,
+        |net| {
+            net.crash("hkg-1");
+            None
+        },
+        expected,
+    );
+    let expected = "`iad` is a region, not a host: name one of its hosts, `iad-0`, `iad-1`";
+    check(&net, |net| Some(net.drifting("iad", 1)), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_lists_of_hosts_are_cut_short() {
+    let net = network();
+    for nth in 1..300 {
+        net.add_host(format!("hkg-{nth}"), "hkg");
+    }
+    let expected = "no host and no region with hosts is called `syd`: there are the hosts \
+                    `iad-0`, `iad-1`, `hkg-0`, `hkg-1`, `hkg-2`, `hkg-3`, `hkg-4`, `hkg-5` \
+                    and 294 more and the regions `iad`, `hkg`";
+    check(&net, |net| Some(net.hold("syd", "iad")), expected);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(
+    expected = "no host is called `iad-0`: there are no hosts yet, they have to be added first"
+)]
+async fn an_unknown_host_in_a_network_without_hosts() {
+    SimNet::builder().build().freeze("iad-0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_is_not_partitioned_from_itself() {
+    let net = network();
+    let expected = "both places are the region `iad`, which can be parted from other places \
+                    only: name another region, or a host of `iad`, as one of them";
+    check(&net, |net| Some(net.partition("iad", "IAD")), expected);
+    check(&net, |net| Some(net.partition_one_way("iad", "iad")), expected);
+    check(&net, |net| Some(net.hold("iad", "iad")), expected);
+    let _fine = (net.slow("iad", "iad", ms(1)), net.lose("iad", "iad", 0.1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_always_reaches_itself() {
+    let net = network();
+    let expected = "both places are the host `iad-0`, and a host always reaches itself: \
+                    name another host or a region as one of them";
+    check(&net, |net| Some(net.partition("iad-0", "iad-0")), expected);
+    check(&net, |net| Some(net.slow("iad-0", "iad-0", ms(1))), expected);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a share is between 0 and 1, not 1.5")]
+async fn a_share_is_at_most_one() {
+    let _loss = network().lose("iad", "hkg", 1.5);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a clock that drifts by -1000001 parts per million runs backwards")]
+async fn a_clock_does_not_run_backwards() {
+    network().drift("iad-0", -1_000_001);
+}

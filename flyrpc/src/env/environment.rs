@@ -1,0 +1,77 @@
+//! [`Env`], and the streams and sockets that it hands out.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+
+/// The runtime environment of a node. [`TokioEnv`](super::TokioEnv) is the default; `flyrpc-testkit` has
+/// a simulated one.
+///
+/// Timers are not part of it: they are tokio's and always relative (`sleep`, never `sleep_until`), so that
+/// a skewed clock does not move them.
+pub trait Env: Send + Sync + 'static {
+    /// The time on this node's monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// Runs `task` to completion, unless the environment simulates a crash of the node.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+
+    /// Returns 64 random bits: for boot ids, picks among equal nodes, and jitter. They need not be
+    /// unpredictable.
+    fn random(&self) -> u64;
+
+    /// Opens a connection to `to`. Dropping the future cancels the attempt.
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>>;
+
+    /// Listens for connections at `at`; port 0 selects a free one.
+    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+
+    /// Opens a datagram socket at `at`.
+    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>>;
+
+    /// Resolves `name`, in the form `host:port`, to addresses.
+    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>>;
+}
+
+/// A connection, split into its two directions, which different tasks own.
+pub struct BoxStream {
+    /// The inbound direction.
+    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    /// The outbound direction.
+    pub writer: Box<dyn StreamWriter>,
+}
+
+impl fmt::Debug for BoxStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxStream").finish_non_exhaustive()
+    }
+}
+
+/// The outbound direction of a connection.
+pub trait StreamWriter: AsyncWrite + Send + Unpin {
+    /// Makes the close that follows abortive: data not yet sent is discarded, and the peer receives a
+    /// reset (`SO_LINGER` 0).
+    fn abort_on_close(&mut self);
+}
+
+/// Accepts connections.
+pub trait Listener: Send {
+    /// The address that it listens at.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Waits for the next connection. Dropping the future loses no connection.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>>;
+}
+
+/// Sends and receives datagrams.
+pub trait Datagram: Send + Sync {
+    /// Sends `data` to `to`, without a guarantee that it arrives.
+    fn send<'a>(&'a self, data: &'a [u8], to: SocketAddr) -> BoxFuture<'a, io::Result<()>>;
+
+    /// Waits for a datagram, copies it to `into`, and returns its length and sender.
+    fn receive<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>>;
+}

@@ -1,0 +1,194 @@
+//! The seeds of one node, and the addresses known through them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::entry::{AddressEntry, NameEntry};
+use crate::config::Seed;
+
+/// The seeds of one node, and the addresses known through them.
+///
+/// Every `now` is the time since one fixed moment, and never goes back.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    names: BTreeMap<String, NameEntry>,
+    addresses: BTreeMap<SocketAddr, AddressEntry>,
+    /// Addresses that reach this node itself.
+    local: BTreeSet<SocketAddr>,
+    is_alone: bool,
+    initial_addresses: Option<BTreeSet<SocketAddr>>,
+}
+
+/// What to do at some moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]; the name
+    /// is not due again before.
+    pub(crate) resolve: Vec<String>,
+    /// The addresses that were just forgotten, and need no more dialing.
+    pub(crate) forgotten: Vec<SocketAddr>,
+}
+
+impl Discovery {
+    /// The discovery of a node that is alone so far. Addresses in `local` reach this node itself, and
+    /// are ignored wherever they occur.
+    pub(crate) fn new(
+        seeds: impl IntoIterator<Item = Seed>,
+        local: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let mut discovery = Discovery {
+            names: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            local: local.into_iter().collect(),
+            is_alone: true,
+            initial_addresses: None,
+        };
+        for seed in seeds {
+            match seed {
+                Seed::Addr(addr) if discovery.local.contains(&addr) => {}
+                Seed::Addr(addr) => {
+                    discovery.addresses.insert(addr, AddressEntry::seed());
+                }
+                Seed::Name { .. } => {
+                    discovery.names.insert(seed.to_string(), NameEntry::default());
+                }
+            }
+        }
+        discovery.complete_initial_addresses(Duration::ZERO);
+        discovery
+    }
+
+    /// What to do at `now`. Call it at [`next_due`](Discovery::next_due), or at any time.
+    pub(crate) fn due(&mut self, now: Duration) -> Due {
+        let due = self
+            .names
+            .iter_mut()
+            .filter_map(|(name, entry)| entry.poll_lookup(now).then(|| name.clone()));
+        let resolve = due.collect();
+        self.complete_initial_addresses(now);
+        Due { resolve, forgotten: self.forget(now) }
+    }
+
+    /// When [`due`](Discovery::due) next has something to do. `None` while that takes a lookup in
+    /// progress.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let lookups = self.names.values().filter_map(NameEntry::next_lookup);
+        let initial = self.names.values().filter_map(NameEntry::initial_deadline);
+        let initial = initial.filter(|_| self.initial_addresses.is_none());
+        let forget = self.addresses.values().filter_map(AddressEntry::forget_at);
+        lookups.chain(initial).chain(forget).min()
+    }
+
+    /// Handles the result of a lookup of `name`: its addresses, or the resolver's error. Returns the
+    /// addresses that were not known before.
+    pub(crate) fn on_resolved(
+        &mut self,
+        now: Duration,
+        name: &str,
+        result: Result<Vec<SocketAddr>, String>,
+    ) -> Vec<SocketAddr> {
+        let Some(entry) = self.names.get_mut(name) else { return Vec::new() };
+        let mut added = Vec::new();
+        match result {
+            Ok(addrs) => {
+                let usable = |addr: &SocketAddr| is_usable(addr) && !self.local.contains(addr);
+                let listed: BTreeSet<SocketAddr> = addrs.into_iter().filter(usable).collect();
+                for &addr in &listed {
+                    self.addresses.entry(addr).or_insert_with(|| {
+                        added.push(addr);
+                        AddressEntry::default()
+                    });
+                }
+                entry.on_resolved(now, self.is_alone, listed);
+                self.update_listed(now);
+            }
+            Err(_) => entry.on_failed(now, self.is_alone),
+        }
+        self.complete_initial_addresses(now);
+        added
+    }
+
+    /// A node answered at `addr`. Call it at least once every ten minutes for as long as it does.
+    /// Addresses that discovery does not know are ignored.
+    pub(crate) fn on_reached(&mut self, now: Duration, addr: SocketAddr) {
+        if let Some(entry) = self.addresses.get_mut(&addr) {
+            entry.on_reached(now);
+        }
+    }
+
+    /// A handshake showed that `addr` reaches this node itself.
+    pub(crate) fn on_self(&mut self, addr: SocketAddr) {
+        self.local.insert(addr);
+        self.addresses.remove(&addr);
+        for name in self.names.values_mut() {
+            name.unlist(&addr);
+        }
+        if let Some(initial) = &mut self.initial_addresses {
+            initial.remove(&addr);
+        }
+    }
+
+    /// Sets whether this node knows of no other live node. While it is alone, names are looked up
+    /// every 5 s; otherwise less and less often, down to once a minute.
+    pub(crate) fn set_alone(&mut self, is_alone: bool) {
+        if is_alone && !self.is_alone {
+            self.names.values_mut().for_each(NameEntry::on_alone);
+        }
+        self.is_alone = is_alone;
+    }
+
+    /// Every known address in order, without this node's own.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.keys().copied()
+    }
+
+    /// The addresses that readiness waits for: those known once every name has resolved, or has
+    /// failed for 5 s. None is added later.
+    pub(crate) fn initial_addresses(&self) -> Option<&BTreeSet<SocketAddr>> {
+        self.initial_addresses.as_ref()
+    }
+
+    /// Whether the last lookup of `name` failed.
+    pub(crate) fn is_failing(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(NameEntry::is_failing)
+    }
+
+    /// When the last lookup of `name` ended.
+    #[cfg(test)]
+    pub(super) fn last_result(&self, name: &str) -> Duration {
+        self.names[name].last_result()
+    }
+
+    fn complete_initial_addresses(&mut self, now: Duration) {
+        if self.initial_addresses.is_none() && self.names.values().all(|name| name.is_settled(now))
+        {
+            self.initial_addresses = Some(self.addresses.keys().copied().collect());
+        }
+    }
+
+    fn update_listed(&mut self, now: Duration) {
+        for (addr, entry) in &mut self.addresses {
+            entry.set_listed(now, self.names.values().any(|name| name.lists(addr)));
+        }
+    }
+
+    fn forget(&mut self, now: Duration) -> Vec<SocketAddr> {
+        let mut forgotten = Vec::new();
+        self.addresses.retain(|&addr, entry| {
+            let keep = entry.forget_at().is_none_or(|at| now < at);
+            if !keep {
+                forgotten.push(addr);
+            }
+            keep
+        });
+        forgotten
+    }
+}
+
+/// Resolvers that block a name return the unspecified address, which would reach this node.
+fn is_usable(addr: &SocketAddr) -> bool {
+    !addr.ip().is_unspecified() && addr.port() != 0
+}

@@ -1,0 +1,100 @@
+//! What happened in the membership besides its events: for logs and telemetry.
+
+use std::collections::VecDeque;
+
+use super::envelope::Rejected;
+use crate::types::NodeInfo;
+
+/// How many diagnostics are kept for a caller that does not take them; then the oldest is dropped.
+const CAPACITY: usize = 32;
+
+/// Totals since the start, for telemetry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Datagrams ignored because they are no gossip of this cluster and version.
+    pub(crate) foreign: u64,
+    /// Datagrams ignored because they were malformed, this node's own, or one member too many.
+    pub(crate) ignored: u64,
+    /// Steps that foca refused.
+    pub(crate) errors: u64,
+    /// How often this node had to renew its identity.
+    pub(crate) renewals: u64,
+}
+
+/// Something worth a line in a log.
+#[derive(Debug)]
+pub(crate) enum Diagnostic {
+    /// A datagram was ignored.
+    DatagramIgnored(Rejected),
+    /// foca refused a step.
+    StepRefused(foca::Error),
+    /// Another boot held this node's address, so that this node renewed its identity.
+    AddressReclaimed {
+        /// How often the identity was renewed so far.
+        bump: u32,
+    },
+    /// Other members held this node down, so that it renewed its identity.
+    Rejoined {
+        /// How often the identity was renewed so far.
+        bump: u32,
+    },
+    /// A boot that is listed claims a second address.
+    SecondAddress(NodeInfo),
+}
+
+/// Counts diagnostics, and queues them for the caller.
+#[derive(Debug, Default)]
+pub(super) struct Diagnostics {
+    counters: Counters,
+    queue: VecDeque<Diagnostic>,
+}
+
+impl Diagnostics {
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        match &diagnostic {
+            Diagnostic::DatagramIgnored(Rejected::Foreign | Rejected::Cluster) => {
+                self.counters.foreign += 1;
+            }
+            Diagnostic::DatagramIgnored(Rejected::Field | Rejected::Malformed) => {
+                self.counters.ignored += 1;
+            }
+            Diagnostic::StepRefused(_) => self.counters.errors += 1,
+            Diagnostic::AddressReclaimed { .. } | Diagnostic::Rejoined { .. } => {
+                self.counters.renewals += 1;
+            }
+            Diagnostic::SecondAddress(_) => {}
+        }
+        if self.queue.len() == CAPACITY {
+            self.queue.pop_front();
+        }
+        self.queue.push_back(diagnostic);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Diagnostic> {
+        self.queue.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagnostics_that_nobody_takes_are_counted_and_do_not_pile_up() {
+        let mut diagnostics = Diagnostics::default();
+        let ignored = [Rejected::Foreign, Rejected::Malformed, Rejected::Cluster, Rejected::Field];
+        ignored.into_iter().cycle().take(100).for_each(|reason| {
+            diagnostics.push(Diagnostic::DatagramIgnored(reason));
+        });
+        diagnostics.push(Diagnostic::Rejoined { bump: 1 });
+        let counters = Counters { foreign: 50, ignored: 50, errors: 0, renewals: 1 };
+        assert_eq!(diagnostics.counters(), counters);
+        let kept: Vec<_> = std::iter::from_fn(|| diagnostics.pop()).collect();
+        assert_eq!(kept.len(), CAPACITY);
+        assert!(matches!(kept.last(), Some(Diagnostic::Rejoined { bump: 1 })));
+    }
+}

@@ -1,0 +1,424 @@
+//! Drives foca: checks what comes in, and collects what goes out.
+
+use std::{collections::VecDeque, fmt, net::SocketAddr, time::Duration};
+
+use foca::{Incarnation, Member, State, Timer};
+
+use super::{
+    clock::Clock,
+    diagnostics::{Counters, Diagnostic, Diagnostics},
+    digest,
+    effects::{Effects, Gossip, new_gossip},
+    envelope::{self, Envelope, Packet, Rejected},
+    identity::{Identity, InvalidIdentity},
+    member_state::{Claim, MemberState},
+    members::{Event, MemberList},
+    reconcile::{LocalView, Plan},
+    settings::Settings,
+    timers::Timers,
+};
+use crate::types::NodeInfo;
+
+/// How long a member must have been down before a peer that holds it alive can be one from the far
+/// side of a partition, rather than one that the update has not reached yet.
+const DOWN_SETTLE_TIME: Duration = Duration::from_secs(15);
+
+/// How many suspects are warned at a time.
+const MAX_WARNINGS: usize = 16;
+
+/// How many further rounds of gossip announce a leave. One datagram alone is easily lost.
+const LEAVE_ROUNDS: usize = 2;
+
+/// How many more times updates are transmitted by a node that leaves.
+const LEAVE_TRANSMISSIONS: u8 = 20;
+
+/// The members of a cluster in the view of one node.
+///
+/// Drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after every
+/// other call that takes `&mut self`.
+pub(crate) struct Membership {
+    pub(super) gossip: Gossip,
+    /// Seeds foca's random choices.
+    seed: u64,
+    settings: Settings,
+    envelope: Envelope,
+    pub(super) timers: Timers,
+    members: MemberList,
+    outbox: VecDeque<(SocketAddr, Vec<u8>)>,
+    diagnostics: Diagnostics,
+    clock: Clock,
+    /// The size of the cluster that foca is configured for.
+    configured_for: usize,
+    has_left: bool,
+}
+
+impl Membership {
+    /// The membership of the node `local`, with no other members yet. `now` is the time since any
+    /// fixed moment, here and in all other calls.
+    ///
+    /// # Errors
+    ///
+    /// If the node cannot be gossiped about.
+    pub(crate) fn new(
+        local: &NodeInfo,
+        settings: Settings,
+        seed: u64,
+        now: Duration,
+    ) -> Result<Self, InvalidIdentity> {
+        let identity = Identity::new(local, settings.protocol)?;
+        let envelope = Envelope::new(&settings.cluster)?;
+        let config = settings.config(1, envelope.overhead());
+        Ok(Membership {
+            gossip: new_gossip(identity, config, seed),
+            seed,
+            settings,
+            envelope,
+            timers: Timers::default(),
+            members: MemberList::new(local.id().clone()),
+            outbox: VecDeque::new(),
+            diagnostics: Diagnostics::default(),
+            clock: Clock::new(now),
+            configured_for: 1,
+            has_left: false,
+        })
+    }
+
+    /// Handles a datagram from the network, whatever it holds.
+    pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
+        self.advance(now);
+        if self.has_left {
+            return;
+        }
+        match self.envelope.unwrap(datagram) {
+            Ok(packet) => self.handle_packet(packet),
+            Err(rejected) => self.reject(rejected),
+        }
+    }
+
+    /// Handles the timers that are due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
+        self.advance(now);
+        while let Some(timer) = self.timers.pop(self.clock.now()) {
+            if matches!(timer, Timer::PeriodicGossip(_)) {
+                self.warn_suspects();
+            }
+            if self.is_current(&timer) {
+                self.step(|gossip, effects| gossip.handle_timer(timer, effects));
+            }
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless another call comes first.
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+        self.timers.next().map(|due| self.clock.to_caller(due))
+    }
+
+    /// The next datagram to send.
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        self.outbox.pop_front()
+    }
+
+    /// The next change of the live members.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.members.pop_event()
+    }
+
+    /// The next diagnostic. The last 32 are kept for a caller that does not take them.
+    pub(crate) fn poll_diagnostic(&mut self) -> Option<Diagnostic> {
+        self.diagnostics.pop()
+    }
+
+    /// The live members without this node, in order of their addresses.
+    #[cfg(test)]
+    pub(crate) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.members.listed()
+    }
+
+    /// Whether no other member is known alive. Then nothing happens until a datagram arrives or a
+    /// sync brings members.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.gossip.num_members() == 0
+    }
+
+    /// Totals since the start.
+    pub(crate) fn counters(&self) -> Counters {
+        self.diagnostics.counters()
+    }
+
+    /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
+    pub(crate) fn digests(&self) -> Vec<u64> {
+        let mut digests = self.members.digests().clone();
+        let local = self.gossip.identity();
+        digests.toggle(local.node(), local.bump());
+        digests.to_vec()
+    }
+
+    /// The members, this node included, of the buckets in which a peer with the digests `theirs` has
+    /// another view.
+    pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
+        let ours = self.digests();
+        if ours == theirs {
+            return Vec::new();
+        }
+        let local = self.gossip.identity();
+        let local_state = if self.has_left { State::Down } else { State::Alive };
+        let local_member = MemberState::new(local, 0, local_state);
+        self.gossip
+            .iter_membership_state()
+            .filter(|member| member.id().addr() != local.addr())
+            .map(|member| (member.id(), member.incarnation(), member.state()))
+            .filter(|(id, ..)| digest::differs(id.addr(), &ours, theirs))
+            .map(|(id, incarnation, state)| MemberState::new(id, incarnation, state))
+            .chain(digest::differs(local.addr(), &ours, theirs).then_some(local_member))
+            .collect()
+    }
+
+    /// Applies a peer's [`difference`](Self::difference), as far as its claims hold.
+    pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
+        self.advance(now);
+        if self.has_left || states.is_empty() {
+            return;
+        }
+        let local = self.gossip.identity().clone();
+        let claims = states.iter().filter_map(|state| state.check().ok());
+        let (local_claims, mut claims): (Vec<_>, Vec<_>) = claims
+            .take(self.settings.max_members)
+            .partition(|claim: &Claim| claim.id.addr() == local.addr());
+
+        // A cluster that this node joins has the updates already; one that was joined does not.
+        let spread = !self.is_alone();
+        if self.is_alone() {
+            self.reset_gossip();
+        }
+        self.claim_address(local_claims.iter().map(|claim| &claim.id));
+        let mut view = self.local_view(&claims);
+        claims.retain(|claim| view.is_news(claim));
+        if view.room < view.added_by(&claims) {
+            self.forget_down();
+            view = self.local_view(&claims);
+        }
+        let plan = Plan::new(&claims, view, |id| self.is_settled(id));
+        plan.forget.into_iter().for_each(|id| self.forget(id));
+        // Applied to foca, a claim that this node is down makes it renew its identity.
+        let held_down = local_claims.iter().any(|claim| claim.down && claim.id == local);
+        let local = (held_down && *self.gossip.identity() == local).then(|| Member::down(local));
+        let updates = plan.updates.into_iter().chain(local);
+        self.step(|gossip, effects| gossip.apply_many(updates, spread, effects));
+        for (member_id, incarnation) in plan.suspects {
+            self.end_suspicion(member_id, incarnation);
+        }
+        for id in plan.call {
+            self.step(|gossip, effects| gossip.announce(id, effects));
+        }
+    }
+
+    /// Announces that this node leaves. From then on it ignores all input, and emits nothing after
+    /// what can be polled now.
+    pub(crate) fn leave(&mut self, now: Duration) {
+        self.advance(now);
+        if self.has_left {
+            return;
+        }
+        // An update is transmitted a limited number of times, and here all rounds count towards it.
+        let mut config = self.config();
+        config.max_transmissions = config.max_transmissions.saturating_add(LEAVE_TRANSMISSIONS);
+        self.step(|gossip, _| gossip.set_config(config));
+        self.step(|gossip, effects| gossip.leave_cluster(effects));
+        for _ in 0..LEAVE_ROUNDS {
+            self.step(|gossip, effects| gossip.gossip(effects));
+        }
+        self.timers.clear();
+        self.has_left = true;
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) {
+        let read = match Packet::read(packet) {
+            Ok(read) => read,
+            Err(rejected) => return self.reject(rejected),
+        };
+        let local_addr = self.gossip.identity().addr();
+        if read.from.addr() == local_addr {
+            return self.reject(Rejected::Malformed);
+        }
+        if self.is_alone() {
+            // Datagrams of a node that has just left, or of an earlier boot of it, may be in flight.
+            let held = self.held_at(read.from.addr()).map(Member::id);
+            if held.is_some_and(|held| !read.from.outranks(held) && !self.is_settled(held)) {
+                return;
+            }
+            self.reset_gossip();
+        }
+        let packet = if self.make_room(read.updates.len() + 1) {
+            packet
+        } else if self.held_at(read.from.addr()).is_some() {
+            read.bare
+        } else {
+            return self.reject(Rejected::Malformed);
+        };
+        self.step(|gossip, effects| gossip.handle_data(packet, effects));
+        self.claim_address(
+            read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),
+        );
+    }
+
+    fn reject(&mut self, rejected: Rejected) {
+        self.diagnostics.push(Diagnostic::DatagramIgnored(rejected));
+    }
+
+    fn advance(&mut self, now: Duration) {
+        self.clock.advance(now, self.timers.next(), self.settings.probe_rtt);
+    }
+
+    /// Takes one step of foca, and collects its effects.
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Gossip, &mut Effects<'_>) -> Result<(), foca::Error>,
+    ) {
+        let mut effects = Effects {
+            local_addr: self.gossip.identity().addr(),
+            now: self.clock.now(),
+            envelope: &self.envelope,
+            timers: &mut self.timers,
+            members: &mut self.members,
+            outbox: &mut self.outbox,
+            diagnostics: &mut self.diagnostics,
+        };
+        if let Err(error) = step(&mut self.gossip, &mut effects) {
+            effects.diagnostics.push(Diagnostic::StepRefused(error));
+        }
+        // A renewed identity starts out disconnected. foca revises that only when it applies updates:
+        // if the last packet ever declared this node down, it would stop probing.
+        let no_updates = std::iter::empty();
+        let _ = self.gossip.apply_many(no_updates, false, &mut effects);
+        self.members.emit_changes(&mut self.diagnostics);
+        self.reconfigure();
+    }
+
+    /// Adapts foca's configuration to the size of the cluster.
+    fn reconfigure(&mut self) {
+        let nodes = self.gossip.num_members() + 1;
+        if self.configured_for != nodes && !self.has_left {
+            self.configured_for = nodes;
+            // Fails only if settings change that must not, and none of those depends on the size.
+            let _ = self.gossip.set_config(self.config());
+        }
+    }
+
+    fn config(&self) -> foca::Config {
+        self.settings.config(self.gossip.num_members() + 1, self.envelope.overhead())
+    }
+
+    /// Whether a timer is not obsolete. foca checks that, too, but declares even a suspect that
+    /// refuted in time down, and makes it renew its identity.
+    fn is_current(&self, timer: &Timer<Identity>) -> bool {
+        let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return true };
+        self.is_suspect(member_id, *incarnation)
+    }
+
+    fn is_suspect(&self, id: &Identity, incarnation: Incarnation) -> bool {
+        let suspicion = Member::new(id.clone(), incarnation, State::Suspect);
+        self.gossip.iter_members().any(|member| *member == suspicion)
+    }
+
+    /// Warns the members that this node is about to declare down, so that they can refute.
+    ///
+    /// foca relies on gossip for that. But the fault that made the probe fail may have lost the gossip
+    /// too, and each update is transmitted a limited number of times: then the suspect, back after a
+    /// few seconds, would answer every probe and go down all the same. Lifeguard calls this the buddy
+    /// system.
+    fn warn_suspects(&mut self) {
+        let local = self.gossip.identity();
+        let suspects = self.timers.suspects().filter(|(id, at)| self.is_suspect(id, *at));
+        let warn = |(suspect, at): (&Identity, Incarnation)| {
+            let packet = envelope::warning(local, suspect, at).ok()?;
+            Some((suspect.addr(), self.envelope.wrap(&packet)))
+        };
+        let warnings: Vec<_> = suspects.take(MAX_WARNINGS).filter_map(warn).collect();
+        self.outbox.extend(warnings);
+    }
+
+    /// Declares a suspect down later, unless it refutes. foca sets that timer only for suspicions of
+    /// its own.
+    fn end_suspicion(&mut self, member_id: Identity, incarnation: Incarnation) {
+        let Some(token) = self.timers.token() else { return };
+        let due = self.clock.now() + self.settings.suspicion_among(self.configured_for);
+        self.timers.set(Timer::ChangeSuspectToDown { member_id, incarnation, token }, due);
+    }
+
+    /// Renews this node's identity if one of `rivals`, identities at its address, outranks it. Most
+    /// often the rival is an earlier boot.
+    fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
+        let local = self.gossip.identity();
+        let Some(bump) = rivals.filter(|rival| rival.outranks(local)).map(Identity::bump).max()
+        else {
+            return;
+        };
+        // At the last bump nothing is left to try. No honest node comes near it.
+        let Some(bump) = bump.checked_add(1) else { return };
+        let renewed = local.with_bump(bump);
+        self.diagnostics.push(Diagnostic::AddressReclaimed { bump });
+        self.step(|gossip, effects| gossip.change_identity(renewed, effects));
+    }
+
+    /// Whether there is room for `more` members, once those that are down are forgotten if need be.
+    fn make_room(&mut self, more: usize) -> bool {
+        if self.room() < more {
+            self.forget_down();
+        }
+        self.room() >= more
+    }
+
+    fn forget_down(&mut self) {
+        let members = self.gossip.iter_membership_state();
+        let down = members.filter(|member| member.state() == State::Down);
+        let down: Vec<_> = down.map(|member| member.id().clone()).collect();
+        down.into_iter().for_each(|id| self.forget(id));
+    }
+
+    fn room(&self) -> usize {
+        self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
+    }
+
+    /// Forgets the members that are down, before a node that was alone adds other members. It was the
+    /// one cut off: if it declared the others down, each of them would renew its identity.
+    fn reset_gossip(&mut self) {
+        if self.gossip.iter_membership_state().len() == 0 {
+            return;
+        }
+        let identity = self.gossip.identity().clone();
+        self.seed = self.seed.wrapping_add(1);
+        self.gossip = new_gossip(identity, self.config(), self.seed);
+        self.timers.clear();
+    }
+
+    fn forget(&mut self, down: Identity) {
+        self.step(|gossip, effects| gossip.handle_timer(Timer::RemoveDown(down), effects));
+    }
+
+    /// The member, perhaps down, at `addr`.
+    fn held_at(&self, addr: SocketAddr) -> Option<&Member<Identity>> {
+        self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
+    }
+
+    fn local_view(&self, claims: &[Claim]) -> LocalView {
+        let members = self.gossip.iter_membership_state();
+        LocalView::of(claims, members, self.gossip.num_members(), self.room())
+    }
+
+    /// Whether the member `down` has been down for so long that all nodes in touch with it or with
+    /// this node know.
+    fn is_settled(&self, down: &Identity) -> bool {
+        let Some(forgotten) = self.timers.forgets_at(down.addr()) else { return true };
+        forgotten.saturating_sub(self.settings.keep_down) + DOWN_SETTLE_TIME <= self.clock.now()
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership")
+            .field("local", self.gossip.identity())
+            .field("alive", &self.gossip.num_members())
+            .field("counters", &self.diagnostics.counters())
+            .finish_non_exhaustive()
+    }
+}

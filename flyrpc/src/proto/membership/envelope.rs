@@ -1,0 +1,173 @@
+//! The envelope of gossip on the wire, and a check of the packet in it before foca acts on it.
+//!
+//! A datagram is: two magic bytes, the gossip version, the cluster's name and optional fields (each
+//! preceded by its length), then foca's packet. The name is there in full, because a hash would be
+//! longer than most names and could collide: clusters never mix, whatever addresses they share.
+
+use foca::{Header, Incarnation, Member, Message, State};
+
+use super::identity::{Identity, InvalidIdentity, MAX_NAME};
+use crate::codec::bytes::{
+    fields::understood,
+    varint::{put_prefixed, take_prefixed},
+};
+
+const MAGIC: [u8; 2] = [0xf1, 0x7c];
+
+/// Raised when nodes of the previous version cannot read what follows.
+const VERSION: u8 = 1;
+
+/// Why a datagram was ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// Not gossip, or of an unsupported version.
+    Foreign,
+    /// Gossip of another cluster.
+    Cluster,
+    /// It carries an unknown field that must be understood.
+    Field,
+    /// It is cut off or inconsistent, from this node itself, or from one member too many.
+    Malformed,
+}
+
+/// Wraps and unwraps the gossip of one cluster.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    cluster: String,
+    prefix: Vec<u8>,
+}
+
+impl Envelope {
+    pub(super) fn new(cluster: &str) -> Result<Self, InvalidIdentity> {
+        if cluster.len() > MAX_NAME {
+            return Err(InvalidIdentity::Cluster);
+        }
+        let mut prefix = MAGIC.to_vec();
+        prefix.push(VERSION);
+        put_prefixed(cluster.as_bytes(), &mut prefix);
+        put_prefixed(&[], &mut prefix);
+        Ok(Envelope { cluster: cluster.to_owned(), prefix })
+    }
+
+    /// How many bytes [`wrap`](Self::wrap) adds.
+    pub(super) fn overhead(&self) -> usize {
+        self.prefix.len()
+    }
+
+    pub(super) fn wrap(&self, packet: &[u8]) -> Vec<u8> {
+        [&self.prefix, packet].concat()
+    }
+
+    pub(super) fn unwrap<'a>(&self, datagram: &'a [u8]) -> Result<&'a [u8], Rejected> {
+        let rest = datagram.strip_prefix(&MAGIC).ok_or(Rejected::Foreign)?;
+        let mut rest = rest.strip_prefix(&[VERSION]).ok_or(Rejected::Foreign)?;
+        let cluster = take_prefixed(&mut rest).map_err(|_| Rejected::Malformed)?;
+        if cluster != self.cluster.as_bytes() {
+            return Err(Rejected::Cluster);
+        }
+        let fields = take_prefixed(&mut rest).map_err(|_| Rejected::Malformed)?;
+        match understood(fields) {
+            Ok(true) => Ok(rest),
+            Ok(false) => Err(Rejected::Field),
+            Err(_) => Err(Rejected::Malformed),
+        }
+    }
+}
+
+/// The parts of a foca packet that matter before foca reads it.
+#[derive(Debug)]
+pub(super) struct Packet<'a> {
+    /// The sender.
+    pub(super) from: Identity,
+    /// The members that it carries updates of.
+    pub(super) updates: Vec<Member<Identity>>,
+    /// The packet without its updates: still a valid packet.
+    pub(super) bare: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// Reads what foca will read, and fails wherever foca would.
+    pub(super) fn read(packet: &'a [u8]) -> Result<Self, Rejected> {
+        let malformed = |_| Rejected::Malformed;
+        let (header, mut rest) =
+            postcard::take_from_bytes::<Header<Identity>>(packet).map_err(malformed)?;
+        let bare = &packet[..packet.len() - rest.len()];
+        let mut updates = Vec::new();
+        if let Some((count, members)) = rest.split_first_chunk() {
+            rest = members;
+            // No capacity is reserved: a sender may claim any count.
+            for _ in 0..u16::from_be_bytes(*count) {
+                let member;
+                (member, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+                updates.push(member);
+            }
+        }
+        if !rest.is_empty() {
+            return Err(Rejected::Malformed);
+        }
+        Ok(Packet { from: header.src, updates, bare })
+    }
+}
+
+/// A packet that informs `suspect` of the suspicion, and pings it.
+///
+/// It carries the lowest incarnation for its sender, because foca does not reveal the true one: an
+/// incarnation lower than the known one changes nothing.
+pub(super) fn warning(
+    from: &Identity,
+    suspect: &Identity,
+    incarnation: Incarnation,
+) -> Result<Vec<u8>, postcard::Error> {
+    let header = Header {
+        src: from.clone(),
+        src_incarnation: 0,
+        dst: suspect.clone(),
+        message: Message::Ping(0),
+    };
+    let mut packet = postcard::to_stdvec(&header)?;
+    packet.extend_from_slice(&1u16.to_be_bytes());
+    postcard::to_extend(&Member::new(suspect.clone(), incarnation, State::Suspect), packet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(datagram: &[u8], expected: Result<&[u8], Rejected>) {
+        assert_eq!(Envelope::new("app").unwrap().unwrap(datagram), expected, "{datagram:?}");
+    }
+
+    #[test]
+    fn only_gossip_of_the_same_cluster_and_version_is_unwrapped() {
+        let packet = b"packet".as_slice();
+        let ours = Envelope::new("app").unwrap().wrap(packet);
+        check(&ours, Ok(packet));
+        check(&Envelope::new("app2").unwrap().wrap(packet), Err(Rejected::Cluster));
+        check(&Envelope::new("").unwrap().wrap(packet), Err(Rejected::Cluster));
+        check(&[&[0xf1, 0x7c, 2][..], &ours[3..]].concat(), Err(Rejected::Foreign));
+        check(b"GET / HTTP/1.1", Err(Rejected::Foreign));
+        check(&[], Err(Rejected::Foreign));
+        check(&ours[..5], Err(Rejected::Malformed));
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_skipped_unless_they_must_be_understood() {
+        let with = |fields: &[u8]| {
+            let mut datagram = vec![0xf1, 0x7c, 1];
+            put_prefixed(b"app", &mut datagram);
+            put_prefixed(fields, &mut datagram);
+            datagram.extend_from_slice(b"packet");
+            datagram
+        };
+        check(&with(&[2, 1, 9]), Ok(b"packet"));
+        check(&with(&[3, 1, 9]), Err(Rejected::Field));
+        check(&with(&[2, 9, 9]), Err(Rejected::Malformed));
+    }
+
+    #[test]
+    fn a_cluster_name_that_leaves_no_room_is_refused() {
+        assert!(Envelope::new(&"c".repeat(64)).is_ok());
+        assert_eq!(Envelope::new(&"c".repeat(65)).err(), Some(InvalidIdentity::Cluster));
+    }
+}

@@ -1,0 +1,262 @@
+//! What to believe of a peer's members when two nodes sync.
+//!
+//! Nodes compare digests of buckets of members first, and then exchange the members of the buckets
+//! that differ. This decides which of the peer's claims hold; foca then applies them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use foca::{Incarnation, Member, State};
+
+use super::{identity::Identity, member_state::Claim};
+
+/// How many members one sync may put under suspicion. A peer that missed a death names few; one from
+/// the far side of a healed partition names half of the cluster, and all of it refuting at once
+/// would drown the refutations.
+const MAX_SUSPICIONS: usize = 4;
+
+/// How many members one sync may call because they are held down here, and alive there.
+const MAX_CALLS: usize = 16;
+
+/// This node's view of the claimed members, when a peer's claims arrive.
+#[derive(Debug)]
+pub(super) struct LocalView {
+    /// The members that the claims are about, and perhaps others.
+    pub(super) members: BTreeMap<SocketAddr, Member<Identity>>,
+    /// How many of all members are alive.
+    pub(super) alive: usize,
+    /// How many more members this node may track.
+    pub(super) room: usize,
+}
+
+impl LocalView {
+    /// The part of `members` that `claims` are about.
+    pub(super) fn of<'a>(
+        claims: &[Claim],
+        members: impl Iterator<Item = &'a Member<Identity>>,
+        alive: usize,
+        room: usize,
+    ) -> Self {
+        let claimed: BTreeSet<SocketAddr> = claims.iter().map(|claim| claim.id.addr()).collect();
+        let members = members.filter(|member| claimed.contains(&member.id().addr()));
+        let members = members.map(|member| (member.id().addr(), member.clone())).collect();
+        LocalView { members, alive, room }
+    }
+
+    /// Whether a claim adds to this view: most claims repeat that a live member is alive. foca would
+    /// find that out, too, but searches all members for each claim.
+    pub(super) fn is_news(&self, claim: &Claim) -> bool {
+        let repeats = self.members.get(&claim.id.addr()).is_some_and(|member| {
+            member.state() != State::Down
+                && *member.id() == claim.id
+                && member.incarnation() >= claim.incarnation
+        });
+        claim.down || !repeats
+    }
+
+    /// How many of `claims` would add a member.
+    pub(super) fn added_by(&self, claims: &[Claim]) -> usize {
+        let is_new = |claim: &&Claim| !claim.down && !self.members.contains_key(&claim.id.addr());
+        claims.iter().filter(is_new).count()
+    }
+}
+
+/// What to do about a peer's claims.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Members held down that must be forgotten, because this node was the one cut off.
+    pub(super) forget: Vec<Identity>,
+    /// Members held down that must be called, so that they learn of it and come back renewed.
+    pub(super) call: Vec<Identity>,
+    /// The claims that hold, for foca to apply.
+    pub(super) updates: Vec<Member<Identity>>,
+    /// Members among `updates` whose suspicion this node must end.
+    pub(super) suspects: Vec<(Identity, Incarnation)>,
+}
+
+impl Plan {
+    /// Decides on `claims` about members other than this node. `is_settled` returns whether a member
+    /// has been down for so long that all nodes in touch with it or with this node know.
+    pub(super) fn new(
+        claims: &[Claim],
+        mut view: LocalView,
+        is_settled: impl Fn(&Identity) -> bool,
+    ) -> Self {
+        let mut plan = Plan { forget: mistaken(claims, &view, is_settled), ..Plan::default() };
+        for id in &plan.forget {
+            view.members.remove(&id.addr());
+            view.room += 1;
+        }
+        for claim in claims {
+            plan.judge(claim, &mut view);
+        }
+        plan
+    }
+
+    fn judge(&mut self, claim: &Claim, view: &mut LocalView) {
+        let claimed = |state| Member::new(claim.id.clone(), claim.incarnation, state);
+        let Some(member) = view.members.get(&claim.id.addr()) else {
+            // Members that are down are forgotten after a while. If nodes that have forgotten them
+            // took them over from nodes that have not, they would circulate for ever.
+            if !claim.down && view.room > 0 {
+                view.room -= 1;
+                self.updates.push(claimed(State::Alive));
+            }
+            return;
+        };
+        let is_down = member.state() == State::Down;
+        match (is_down, claim.down) {
+            (false, true) if claim.id.is_same_boot(member.id()) => self.suspect(claim, member),
+            (true, _) | (false, true) if claim.id.outranks(member.id()) => {
+                self.updates.push(claimed(if claim.down { State::Down } else { State::Alive }));
+            }
+            (true, false) if claim.id == *member.id() && self.call.len() < MAX_CALLS => {
+                self.call.push(claim.id.clone());
+            }
+            // foca would find that out, too, but only after a search through all members.
+            (false, false) if claim.is_news_of(member) => self.updates.push(claimed(State::Alive)),
+            _ => {}
+        }
+    }
+
+    /// Handles a claim that a member is down which this node holds alive. Down is final, and after a
+    /// partition the peer may be wrong, so the member gets the chance to refute, as in HashiCorp's
+    /// memberlist.
+    fn suspect(&mut self, claim: &Claim, member: &Member<Identity>) {
+        if member.id().outranks(&claim.id) || self.suspects.len() >= MAX_SUSPICIONS {
+            return;
+        }
+        let incarnation = if claim.id == *member.id() {
+            claim.incarnation.max(member.incarnation())
+        } else {
+            claim.incarnation
+        };
+        self.updates.push(Member::new(claim.id.clone(), incarnation, State::Suspect));
+        self.suspects.push((claim.id.clone(), incarnation));
+    }
+}
+
+/// The members that this node holds down by mistake, because it was the one cut off.
+///
+/// They are if the peer holds more of them alive than this node holds alive in all: then this node
+/// was in the smaller part of a cluster cut in two. Otherwise those members must come back under a
+/// renewed identity.
+fn mistaken(
+    claims: &[Claim],
+    view: &LocalView,
+    is_settled: impl Fn(&Identity) -> bool,
+) -> Vec<Identity> {
+    let mut mistaken = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| !claim.down) {
+        let Some(member) = view.members.get(&claim.id.addr()) else { continue };
+        let held_down = member.state() == State::Down && *member.id() == claim.id;
+        if held_down && is_settled(&claim.id) {
+            mistaken.insert(claim.id.addr(), claim.id.clone());
+        }
+    }
+    if mistaken.len() > view.alive { mistaken.into_values().collect() } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        proto::membership::identity::Parts,
+        types::{NodeId, NodeInfo, Region},
+    };
+
+    fn identity(n: u8) -> Identity {
+        let addr = SocketAddr::from(([10, 0, 0, n], 80));
+        let node = NodeInfo::new(NodeId::new("a", u64::from(n)), Region::LOCAL, addr);
+        Identity::new(&node, 1).unwrap()
+    }
+
+    fn alive(id: Identity) -> Claim {
+        Claim { id, incarnation: 0, down: false }
+    }
+
+    fn down(id: Identity) -> Claim {
+        Claim { down: true, ..alive(id) }
+    }
+
+    fn view(members: &[(Identity, State)]) -> LocalView {
+        let member =
+            |(id, state): &(Identity, State)| (id.addr(), Member::new(id.clone(), 3, *state));
+        LocalView {
+            members: members.iter().map(member).collect(),
+            alive: members.iter().filter(|(_, state)| *state != State::Down).count(),
+            room: 2,
+        }
+    }
+
+    #[track_caller]
+    fn check(claims: &[Claim], view: LocalView, updates: &[(Identity, State)]) -> Plan {
+        let plan = Plan::new(claims, view, |_| true);
+        let planned: Vec<_> =
+            plan.updates.iter().map(|update| (update.id().clone(), update.state())).collect();
+        assert_eq!(planned, updates, "{claims:?}");
+        plan
+    }
+
+    #[test]
+    fn live_members_are_taken_over_up_to_the_bound_and_dead_strangers_are_not() {
+        check(
+            &[down(identity(1)), alive(identity(2)), alive(identity(3)), alive(identity(4))],
+            view(&[]),
+            &[(identity(2), State::Alive), (identity(3), State::Alive)],
+        );
+    }
+
+    #[test]
+    fn a_live_member_claimed_down_is_suspected_under_its_present_incarnation() {
+        let plan = check(
+            &[down(identity(1))],
+            view(&[(identity(1), State::Alive)]),
+            &[(identity(1), State::Suspect)],
+        );
+        assert_eq!(plan.suspects, [(identity(1), 3)]);
+    }
+
+    #[test]
+    fn a_far_side_that_holds_everyone_down_raises_few_suspicions() {
+        let members: Vec<_> = (0..50).map(|n| (identity(n), State::Alive)).collect();
+        let claims: Vec<_> = members.iter().map(|(id, _)| down(id.clone())).collect();
+        assert_eq!(Plan::new(&claims, view(&members), |_| true).suspects.len(), MAX_SUSPICIONS);
+    }
+
+    #[test]
+    fn a_later_boot_that_is_down_takes_the_earlier_one_with_it() {
+        let later = Parts { boot: 9u64.to_le_bytes(), ..identity(1).parts() }.check().unwrap();
+        check(
+            &[down(later.clone())],
+            view(&[(identity(1), State::Alive)]),
+            &[(later.clone(), State::Down)],
+        );
+        check(&[down(identity(1))], view(&[(later, State::Alive)]), &[]);
+    }
+
+    #[test]
+    fn one_that_was_cut_off_forgets_whom_it_held_down_and_the_many_call_the_few() {
+        let few = view(&[(identity(1), State::Down), (identity(2), State::Down)]);
+        let claims = [alive(identity(1)), alive(identity(2))];
+        let plan = check(&claims, few, &[(identity(1), State::Alive), (identity(2), State::Alive)]);
+        assert_eq!(plan.forget, [identity(1), identity(2)]);
+
+        let many = view(&[(identity(1), State::Down), (identity(2), State::Alive)]);
+        let plan = check(&claims, many, &[]);
+        assert_eq!((plan.forget, plan.call), (vec![], vec![identity(1)]));
+    }
+
+    #[test]
+    fn only_claims_that_add_to_the_local_view_are_applied() {
+        let later = Claim { incarnation: 4, ..alive(identity(1)) };
+        let renewed = alive(identity(1).with_bump(1));
+        check(&[alive(identity(1))], view(&[(identity(1), State::Alive)]), &[]);
+        for claim in [later, renewed] {
+            let expected = (claim.id.clone(), State::Alive);
+            check(&[claim], view(&[(identity(1), State::Alive)]), &[expected]);
+        }
+    }
+}

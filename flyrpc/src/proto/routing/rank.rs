@@ -1,0 +1,116 @@
+//! Ranks all candidates of a call.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    choice::{Choice, Pick},
+    compat::{Compat, Compats},
+    endpoint::{Endpoint, LinkStatus},
+    reservoir::Best,
+    table::Entry,
+};
+use crate::{
+    error::{Known, Unsupported},
+    types::{NodeInfo, Target},
+};
+
+/// Picks the best of `candidates` by looking at all of them.
+pub(super) fn rank<'a, L: Endpoint + 'a>(
+    candidates: impl Iterator<Item = &'a Arc<Entry<L>>>,
+    pick: &Pick<'_>,
+) -> Choice<'a, L> {
+    let mut ranks = Ranks::new();
+    candidates.for_each(|entry| ranks.offer(entry, pick));
+    ranks.best()
+}
+
+/// The candidates by rank, best first, and what is known of those that cannot take the call.
+struct Ranks<'a, L> {
+    good: Best<(&'a L, Arc<Compats>)>,
+    unlinked: Best<&'a NodeInfo>,
+    quiet: Best<(&'a L, Arc<Compats>)>,
+    disconnected: Best<&'a NodeInfo>,
+    unsupported: Option<(&'a NodeInfo, Unsupported)>,
+    known: Known,
+}
+
+impl<'a, L: Endpoint> Ranks<'a, L> {
+    fn new() -> Self {
+        Ranks {
+            good: Best::none(),
+            unlinked: Best::none(),
+            quiet: Best::none(),
+            disconnected: Best::none(),
+            unsupported: None,
+            known: Known::default(),
+        }
+    }
+
+    fn offer(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
+        if pick.excludes(&entry.info) {
+            self.known.unlinked += usize::from(entry.disconnected);
+            return;
+        }
+        if entry.other_protocol {
+            return self.unsupported(&entry.info, Unsupported::Protocol);
+        }
+        let Some(link) = &entry.link else {
+            return self.offer_without_link(entry, pick);
+        };
+        let status = link.status(pick.caller.service);
+        if status == LinkStatus::Disconnected {
+            return self.offer_without_link(entry, pick);
+        }
+        let compats = link.compats(pick.caller);
+        if let Compat::Incompatible(why) = &compats[pick.method] {
+            return self.unsupported(&entry.info, why.clone());
+        }
+        let rank = match status {
+            LinkStatus::Good => &mut self.good,
+            LinkStatus::NotAccepting(_) => {
+                self.known.not_accepting += 1;
+                return;
+            }
+            LinkStatus::Quiet | LinkStatus::Disconnected => &mut self.quiet,
+        };
+        let by_distance = matches!(pick.target, Target::Nearest);
+        let distance = if by_distance { link.round_trip() } else { None };
+        rank.offer(distance.unwrap_or(Duration::MAX), pick.random, (link, compats));
+    }
+
+    fn offer_without_link(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
+        // A link that the table still lists has broken a moment ago.
+        if entry.disconnected || entry.link.is_some() {
+            self.known.unlinked += 1;
+            self.disconnected.offer(Duration::ZERO, pick.random, &entry.info);
+        } else {
+            self.unlinked.offer(Duration::ZERO, pick.random, &entry.info);
+        }
+    }
+
+    fn unsupported(&mut self, node: &'a NodeInfo, why: Unsupported) {
+        self.known.unsupported += 1;
+        self.unsupported.get_or_insert((node, why));
+    }
+
+    fn best(self) -> Choice<'a, L> {
+        if let Some((link, compats)) = self.good.kept() {
+            return Choice::Send { link, compats };
+        }
+        if let Some(node) = self.unlinked.kept() {
+            return Choice::Dial(node);
+        }
+        if let Some((link, compats)) = self.quiet.kept() {
+            return Choice::Send { link, compats };
+        }
+        if let Some(node) = self.disconnected.kept() {
+            return Choice::Dial(node);
+        }
+        match self.unsupported {
+            Some((node, why)) if self.known.not_accepting == 0 && self.known.unlinked == 0 => {
+                Choice::Unsupported(node, why)
+            }
+            _ => Choice::Nobody(self.known),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{AttemptEnd, Dialed, NoCandidate, Retry, RetryPolicy, Step};
+use crate::{
+    error::{BodyError, Known, Refusal, Unsupported},
+    proto::routing::failure::{AttemptFailure, CallFailure},
+    types::{NodeId, NodeInfo, Region},
+};
+
+fn node(name: &str) -> NodeInfo {
+    NodeInfo::new(NodeId::new(name, 0), Region::from("hkg"), ([10, 0, 0, 1], 1).into())
+}
+
+fn refused() -> AttemptEnd {
+    AttemptEnd::Failed(AttemptFailure::Refused(Refusal::Held))
+}
+
+fn timeout(sent: bool) -> AttemptEnd {
+    AttemptEnd::Failed(AttemptFailure::Timeout { sent })
+}
+
+fn disconnected(sent: bool) -> AttemptEnd {
+    let source: Arc<dyn Error + Send + Sync> = Arc::from(Box::from("the link ended"));
+    AttemptEnd::Failed(AttemptFailure::Disconnected { sent, source })
+}
+
+fn panicked() -> AttemptEnd {
+    AttemptEnd::Failed(AttemptFailure::Panicked { message: String::new() })
+}
+
+fn nobody() -> NoCandidate {
+    NoCandidate { failure: CallFailure::NoNode(Known::default()), discovery_ready: true }
+}
+
+/// A call of 5 s.
+struct Sim {
+    retry: Retry,
+    now: Instant,
+}
+
+impl Sim {
+    fn new(idempotent: bool, wait: Duration) -> Self {
+        let started = Instant::now();
+        let deadline = started + Duration::from_secs(5);
+        let policy = RetryPolicy { idempotent, started, deadline, wait };
+        Sim { retry: Retry::new(policy), now: started }
+    }
+
+    fn idempotent() -> Self {
+        Sim::new(true, Duration::ZERO)
+    }
+
+    /// Waits up to a second.
+    fn waiting() -> Self {
+        Sim::new(false, Duration::from_secs(1))
+    }
+
+    fn start(&mut self, name: &str) -> u32 {
+        self.retry.start(&node(name))
+    }
+
+    fn end(&mut self, number: u32, end: AttemptEnd) -> Step {
+        self.retry.on_ended(number, end, self.now)
+    }
+
+    fn attempt(&mut self, name: &str, end: AttemptEnd) -> Step {
+        let number = self.start(name);
+        self.end(number, end)
+    }
+
+    fn no_candidate(&mut self) -> Step {
+        self.retry.on_no_candidate(nobody(), self.now)
+    }
+
+    fn tried(&self) -> Vec<&str> {
+        self.retry.tried().iter().map(NodeInfo::name).collect()
+    }
+}
+
+#[track_caller]
+fn failure(step: Step) -> CallFailure {
+    match step {
+        Step::Fail(failure) => failure,
+        step => panic!("{step:?}"),
+    }
+}
+
+#[track_caller]
+fn check_picks(step: &Step) {
+    assert!(matches!(step, Step::Pick), "{step:?}");
+}
+
+#[track_caller]
+fn check_waits(step: &Step, at_most: Duration) {
+    assert!(matches!(step, Step::WaitForChange { at_most: is } if *is == at_most), "{step:?}");
+}
+
+/// When a class of failure lets a call go to another node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Retries {
+    Always,
+    IfIdempotent,
+    Never,
+}
+
+/// The rule *at most once*: each way that an attempt can end without a reply, whether another may
+/// start after it, and whether it may have executed.
+fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
+    use Retries::{Always, IfIdempotent, Never};
+    let failed = AttemptEnd::Failed;
+    let region = || Region::from("hkg");
+    let not_primary = AttemptFailure::NotPrimary { theirs: region(), ours: region() };
+    let bad = || BodyError::new("", "");
+    vec![
+        ("link closed", AttemptEnd::LinkClosed, Always, false),
+        ("incompatible", AttemptEnd::Incompatible(Unsupported::Method), Always, false),
+        ("unsupported", failed(AttemptFailure::Unsupported(Unsupported::Method)), Always, false),
+        ("not primary", failed(not_primary), Always, false),
+        ("refused", refused(), Always, false),
+        ("disconnected, unsent", disconnected(false), Always, false),
+        ("disconnected, sent", disconnected(true), IfIdempotent, true),
+        ("timeout, unsent", timeout(false), Never, false),
+        ("timeout, sent", timeout(true), Never, true),
+        ("panicked", panicked(), Never, true),
+        ("bad reply", failed(AttemptFailure::BadReply(bad())), Never, true),
+        (
+            "reply too large",
+            failed(AttemptFailure::ReplyTooLarge { size: 2, limit: 1 }),
+            Never,
+            true,
+        ),
+        ("encode", failed(AttemptFailure::Encode(bad())), Never, false),
+        (
+            "arguments too large",
+            failed(AttemptFailure::ArgumentsTooLarge { size: 2, limit: 1 }),
+            Never,
+            false,
+        ),
+    ]
+}
+
+#[test]
+fn at_most_once_after_each_outcome_of_earlier_attempts() {
+    let earlier = [
+        ("none", None, Retries::Always, false),
+        ("refused", Some(refused()), Retries::Always, false),
+        ("maybe executed", Some(disconnected(true)), Retries::IfIdempotent, true),
+    ];
+    for (class, end, retries, executed) in rule() {
+        for idempotent in [false, true] {
+            for (before, earlier, possible, executed_before) in earlier.clone() {
+                if possible == Retries::IfIdempotent && !idempotent {
+                    continue;
+                }
+                let case = format!("{class}, idempotent: {idempotent}, before: {before}");
+                let mut sim = Sim::new(idempotent, Duration::ZERO);
+                if let Some(earlier) = earlier {
+                    check_picks(&sim.attempt("a", earlier));
+                }
+                let step = sim.attempt("b", end.clone());
+                let another =
+                    retries == Retries::Always || (retries == Retries::IfIdempotent && idempotent);
+                assert_eq!(matches!(step, Step::Pick), another, "{case}");
+                let last = if another { sim.no_candidate() } else { step };
+                let may_have_executed = failure(last).may_have_executed();
+                assert_eq!(may_have_executed, executed || executed_before, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn at_most_once_while_a_second_attempt_is_in_flight() {
+    for (class, end, retries, executed) in rule() {
+        for (other, other_executed) in [(refused(), false), (disconnected(true), true)] {
+            let mut sim = Sim::idempotent();
+            let (first, second) = (sim.start("a"), sim.start("b"));
+            match sim.end(second, end.clone()) {
+                // Nothing is left to hope for, and the failure says itself that it may have executed.
+                Step::Fail(failure) => {
+                    assert!(retries == Retries::Never && executed, "{class}");
+                    assert!(failure.may_have_executed(), "{class}");
+                    continue;
+                }
+                Step::Pick => assert_ne!(retries, Retries::Never, "{class}"),
+                Step::AwaitAttempts => assert!(retries == Retries::Never && !executed, "{class}"),
+                step => panic!("{class}: {step:?}"),
+            }
+            // The call cannot fail while the first attempt may bring a reply.
+            let waits = sim.no_candidate();
+            assert!(matches!(waits, Step::AwaitAttempts), "{class}: {waits:?}");
+            let step = sim.end(first, other);
+            let last = if let Step::Pick = step { sim.no_candidate() } else { step };
+            let may_have_executed = failure(last).may_have_executed();
+            assert_eq!(may_have_executed, executed || other_executed, "{class}");
+        }
+    }
+}
+
+#[test]
+fn only_an_idempotent_call_has_two_attempts_in_flight() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    sim.start("a");
+    assert!(!sim.retry.may_start());
+    let mut sim = Sim::idempotent();
+    assert_eq!((sim.start("a"), sim.start("b"), sim.start("c")), (1, 2, 3));
+    assert_eq!(sim.tried(), ["a", "b", "c"]);
+    assert!(!sim.retry.may_start(), "three attempts are the most");
+}
+
+#[test]
+fn attempts_in_flight_never_share_a_number() {
+    let mut sim = Sim::idempotent();
+    let (first, second) = (sim.start("a"), sim.start("b"));
+    check_picks(&sim.end(first, AttemptEnd::LinkClosed));
+    let third = sim.start("a");
+    assert_ne!(third, second);
+}
+
+#[test]
+fn three_attempts_are_made_and_the_last_failure_is_reported() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    for (number, name) in [(1, "a"), (2, "b")] {
+        assert_eq!(sim.start(name), number);
+        check_picks(&sim.end(number, refused()));
+    }
+    let failure = failure(sim.attempt("c", refused()));
+    assert!(matches!(&failure, CallFailure::At { node, .. } if node.name() == "c"), "{failure:?}");
+}
+
+#[test]
+fn what_was_not_sent_is_no_attempt() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(sim.start(name), 1);
+        check_picks(&sim.end(1, AttemptEnd::Incompatible(Unsupported::Method)));
+    }
+    check_picks(&sim.attempt("e", AttemptEnd::LinkClosed));
+    // The node may have another link.
+    assert_eq!(sim.tried(), ["a", "b", "c", "d"]);
+    check_picks(&sim.attempt("e", disconnected(false)));
+    assert_eq!(sim.tried(), ["a", "b", "c", "d"]);
+    assert_eq!(sim.start("e"), 2);
+}
+
+#[test]
+fn a_timeout_after_an_attempt_that_may_have_executed_says_so_itself() {
+    let mut sim = Sim::idempotent();
+    check_picks(&sim.attempt("a", disconnected(true)));
+    let failure = failure(sim.attempt("b", timeout(false)));
+    let is_timeout_of_b = matches!(
+        &failure,
+        CallFailure::At { node, failure: AttemptFailure::Timeout { sent: true } }
+            if node.name() == "b"
+    );
+    assert!(is_timeout_of_b, "{failure:?}");
+}
+
+#[test]
+fn a_shutdown_after_an_attempt_that_may_have_executed_reports_that_attempt() {
+    let mut sim = Sim::idempotent();
+    check_picks(&sim.attempt("a", disconnected(true)));
+    let failure = failure(sim.retry.on_shut_down());
+    assert!(failure.may_have_executed(), "{failure:?}");
+}
+
+#[test]
+fn a_waiting_call_pauses_after_refusals_and_begins_a_new_round() {
+    let mut sim = Sim::waiting();
+    check_picks(&sim.attempt("a", refused()));
+    check_waits(&sim.no_candidate(), Duration::from_millis(100));
+    check_picks(&sim.retry.on_waited());
+    assert!(sim.tried().is_empty());
+    assert_eq!(sim.start("a"), 1);
+    check_picks(&sim.end(1, refused()));
+    sim.now += Duration::from_millis(950);
+    check_waits(&sim.no_candidate(), Duration::from_millis(50));
+    check_picks(&sim.retry.on_waited());
+    sim.now += Duration::from_millis(50);
+    let failure = failure(sim.no_candidate());
+    assert!(matches!(failure, CallFailure::NoNode(_)), "{failure:?}");
+}
+
+#[test]
+fn waiting_does_not_help_where_no_node_supports_the_call() {
+    let mut sim = Sim::waiting();
+    let failure = CallFailure::At {
+        node: node("a"),
+        failure: AttemptFailure::Unsupported(Unsupported::Method),
+    };
+    let step = sim.retry.on_no_candidate(NoCandidate { failure, ..nobody() }, sim.now);
+    assert!(matches!(step, Step::Fail(_)), "{step:?}");
+}
+
+#[test]
+fn every_call_waits_for_the_first_round_of_discovery() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    let unready = || NoCandidate { discovery_ready: false, ..nobody() };
+    let step = sim.retry.on_no_candidate(unready(), sim.now);
+    check_waits(&step, Duration::from_secs(5));
+    check_picks(&sim.retry.on_waited());
+    sim.now += Duration::from_secs(5);
+    let failure = failure(sim.retry.on_no_candidate(unready(), sim.now));
+    assert!(matches!(failure, CallFailure::Timeout { sent: false }), "{failure:?}");
+}
+
+#[test]
+fn a_wait_without_end_ends_with_the_deadline() {
+    let mut sim = Sim::new(false, Duration::MAX);
+    sim.now += Duration::from_millis(4_990);
+    check_waits(&sim.no_candidate(), Duration::from_millis(10));
+}
+
+#[test]
+fn only_a_waiting_call_looks_for_a_primary_that_moved() {
+    for (mut sim, moved) in [(Sim::new(false, Duration::ZERO), false), (Sim::waiting(), true)] {
+        let (theirs, ours) = (Region::from("iad"), Region::from("hkg"));
+        let not_primary = AttemptFailure::NotPrimary { theirs, ours };
+        check_picks(&sim.attempt("a", AttemptEnd::Failed(not_primary)));
+        assert_eq!(sim.retry.primary_moved(), moved);
+    }
+}
+
+#[test]
+fn a_node_that_cannot_be_dialed_is_left_out() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    check_picks(&sim.retry.on_dialed(node("a"), Dialed::Linked));
+    assert!(sim.tried().is_empty());
+    check_picks(&sim.retry.on_dialed(node("a"), Dialed::Failed));
+    assert_eq!(sim.tried(), ["a"]);
+    let failure = failure(sim.retry.on_dialed(node("b"), Dialed::TimedOut));
+    assert!(!failure.may_have_executed(), "{failure:?}");
+}

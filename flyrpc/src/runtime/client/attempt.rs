@@ -1,0 +1,112 @@
+//! One attempt of a call, on one node.
+
+use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll};
+
+use tokio::time::{sleep, timeout};
+
+use super::{arguments::encode, call::Call, record::AttemptRecorder, response::decode};
+use crate::{
+    proto::{
+        routing::{AttemptEnd, AttemptFailure, Compats},
+        wire::ids::MethodIndex,
+    },
+    runtime::{
+        link::{Link, Lost, OutboundCall, PendingCall, Response},
+        shared::NodeShared,
+    },
+    service::{INTERNAL_SERVICE, Request},
+};
+
+thread_local! {
+    /// Where arguments are encoded. Empty while it is in use.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Scratch buffers that grew beyond this are not kept.
+const MAX_RETAINED_CAPACITY: usize = 64 << 10;
+
+/// Sends the request over `link` to a node that is compatible as `compats` tells, and waits for the
+/// response. `number` counts the attempts of the call.
+pub(super) async fn attempt<R: Request>(
+    node: &NodeShared,
+    call: &Call,
+    request: &R,
+    link: &Arc<Link>,
+    compats: Arc<Compats>,
+    number: u32,
+    recorder: &mut AttemptRecorder<'_>,
+) -> Result<R::Response, AttemptEnd> {
+    let (method, mut body) = encode_in_scratch(call, request, link, compats)?;
+    let request_bytes = body.len();
+    let Call { primary, deadline, .. } = *call;
+    let outbound = OutboundCall { method, primary, attempt: number, deadline };
+    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, &mut body, task.waker()))).await;
+    let mut pending = match sent {
+        Some(pending) => {
+            retain(body);
+            pending
+        }
+        None => Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?,
+    };
+    recorder.start(link.peer(), Some(request_bytes));
+    let response = match timeout(call.remaining(node.env().now()), &mut pending).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(Lost { error, sent })) => {
+            return Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) }.into());
+        }
+        Err(_elapsed) => {
+            let sent = pending.give_up();
+            return Err(AttemptFailure::Timeout { sent }.into());
+        }
+    };
+    if let Response::Reply(body) = &response {
+        recorder.reply(body.len());
+    }
+    match decode::<R>(node, request.method(), response) {
+        Ok(value) => Ok(value),
+        Err(failure @ AttemptFailure::Timeout { .. }) => {
+            // The serving node knows a little earlier that no reply will arrive in time.
+            Box::pin(sleep(call.remaining(node.env().now()))).await;
+            Err(failure.into())
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn send_when_there_is_room(
+    node: &NodeShared,
+    call: &Call,
+    link: &Arc<Link>,
+    outbound: OutboundCall,
+    mut body: Vec<u8>,
+) -> Result<PendingCall, AttemptEnd> {
+    match timeout(call.remaining(node.env().now()), link.send(outbound, &mut body)).await {
+        Ok(Ok(pending)) => Ok(pending),
+        Ok(Err(_closed)) => Err(AttemptEnd::LinkClosed),
+        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
+    }
+}
+
+fn encode_in_scratch<R: Request>(
+    call: &Call,
+    request: &R,
+    link: &Link,
+    compats: Arc<Compats>,
+) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
+    let mut body = SCRATCH.take();
+    body.clear();
+    let limit = link.limit(call.service == INTERNAL_SERVICE);
+    match encode(request, &compats, limit, &mut body) {
+        Ok(method) => Ok((method, body)),
+        // Not sent, so it does not count as an attempt.
+        Err(AttemptFailure::Unsupported(why)) => Err(AttemptEnd::Incompatible(why)),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn retain(mut scratch: Vec<u8>) {
+    if scratch.capacity() <= MAX_RETAINED_CAPACITY {
+        scratch.clear();
+        SCRATCH.set(scratch);
+    }
+}

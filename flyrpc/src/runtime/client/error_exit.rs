@@ -1,0 +1,59 @@
+//! The one place that builds a routed call's [`RpcError`].
+
+use super::call::Call;
+use crate::{
+    error::RpcError,
+    proto::routing::{AttemptFailure, CallFailure},
+    types::NodeInfo,
+};
+
+/// The error that the user sees for a call that failed so.
+#[cold]
+pub(super) fn rpc_error(call: &Call, failure: CallFailure) -> RpcError {
+    let Call { service, method, .. } = *call;
+    match failure {
+        CallFailure::At { node, failure } => attempt_error(call, node, failure),
+        CallFailure::NoNode(known) => {
+            RpcError::NoNode { target: call.target.clone(), service, method, known }
+        }
+        CallFailure::Timeout { sent } => {
+            RpcError::Timeout { after: call.timeout(), node: None, service, method, sent }
+        }
+        CallFailure::ShutDown => RpcError::ShutDown { service, method },
+    }
+}
+
+fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcError {
+    let Call { service, method, .. } = *call;
+    match failure {
+        AttemptFailure::Unsupported(why) => RpcError::Unsupported { node, service, method, why },
+        AttemptFailure::NotPrimary { theirs, ours } => {
+            RpcError::NotPrimary { node, service, method, theirs, ours }
+        }
+        AttemptFailure::Refused(reason) => RpcError::Refused { node, service, method, reason },
+        AttemptFailure::Timeout { sent } => {
+            RpcError::Timeout { after: call.timeout(), node: Some(node), service, method, sent }
+        }
+        AttemptFailure::Disconnected { sent, source } => {
+            RpcError::Disconnected { node: Some(node), service, method, sent, source }
+        }
+        AttemptFailure::Panicked { message } => {
+            RpcError::Panicked { node, service, method, message }
+        }
+        AttemptFailure::Encode(source) => RpcError::Encode { service, method, source },
+        AttemptFailure::ArgumentsTooLarge { size, limit } => {
+            RpcError::ArgumentsTooLarge { service, method, size: clamp(size), limit: clamp(limit) }
+        }
+        AttemptFailure::ReplyTooLarge { size, limit } => {
+            let (size, limit) = (clamp(size), clamp(limit));
+            RpcError::ReplyTooLarge { node, service, method, size, limit }
+        }
+        AttemptFailure::BadReply(source) => {
+            RpcError::BadReply { node: Some(node), service, method, source }
+        }
+    }
+}
+
+fn clamp(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

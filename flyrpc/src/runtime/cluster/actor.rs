@@ -1,0 +1,420 @@
+//! The cluster task: it owns the node's view of the cluster, handles what arrives, and performs all
+//! effects.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{
+    dial, gossip_log,
+    internal_service::{Exchange, InternalClient},
+    leaving::Leaving,
+    local_hello::LocalHelloSource,
+    message::Message,
+    peer_table::PeerTable,
+    primaries::PrimaryDisagreements,
+    readiness::Readiness,
+    snapshot::Publisher,
+    sockets::{self, Sockets},
+    sync::SyncSchedule,
+    tasks::Tasks,
+};
+use crate::{
+    error::RpcError,
+    proto::{
+        discovery::Discovery,
+        membership::{self, MemberState, Membership},
+        wire::frame::GoAway,
+    },
+    runtime::{
+        client::{Client, Routed},
+        link::{DialError, Handshaken, LinkError},
+        shared::{Command, Handle, NodeShared},
+    },
+    telemetry::Observed,
+    types::{Event, NodeInfo},
+};
+
+/// How many commands, messages and datagrams are handled before the view is published again.
+const BATCH: usize = 256;
+
+/// What the cluster task needs to start.
+pub(crate) struct ClusterParams {
+    pub(crate) shared: Arc<NodeShared>,
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) sockets: Sockets,
+    pub(crate) membership: Membership,
+    pub(crate) discovery: Discovery,
+    /// The cluster's name.
+    pub(crate) cluster: String,
+    pub(crate) heartbeat: Duration,
+    /// The moment from which membership and discovery count time.
+    pub(crate) epoch: Instant,
+}
+
+/// Starts the cluster task, and the tasks of the sockets. They end when the node's `stop` is
+/// cancelled; when the cluster task ends, it cancels `stop` itself.
+pub(crate) fn start(params: ClusterParams) {
+    let ClusterParams { shared, sockets, membership, discovery, epoch, .. } = params;
+    let Sockets { listener, datagram, .. } = sockets;
+    let (env, stop) = (Arc::clone(shared.env()), shared.stop().clone());
+    let (reports, messages) = mpsc::unbounded_channel();
+    let (received, gossip) = mpsc::channel(sockets::DATAGRAM_QUEUE);
+    let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
+    let local_hello = LocalHelloSource::new(Arc::clone(&shared), params.cluster, params.heartbeat);
+    let accept =
+        sockets::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
+    env.spawn(Box::pin(accept));
+    env.spawn(Box::pin(sockets::receive(Arc::clone(&shared), datagram, received)));
+
+    let client = InternalClient::from_routed(Routed::new(Handle::weak(Arc::clone(&shared))));
+    let mut publisher = Publisher::default();
+    publisher.mark_dirty();
+    let now = env.now().saturating_duration_since(epoch);
+    let mut cluster = Cluster {
+        shared,
+        tasks: Tasks { env: Arc::clone(&env), stop, reports, local_hello, client },
+        datagrams,
+        epoch,
+        membership,
+        discovery,
+        peers: PeerTable::default(),
+        sync: SyncSchedule::new(now),
+        publisher,
+        readiness: Readiness::default(),
+        primaries: PrimaryDisagreements::default(),
+        leaving: None,
+    };
+    cluster.add_seeds(cluster.discovery.addresses().collect());
+    cluster.step();
+    env.spawn(Box::pin(cluster.run(params.commands, messages, gossip)));
+}
+
+/// The cluster task. Each field is a value that owns its state; only this file and `link_events`, which has
+/// the handlers for links, write them.
+pub(super) struct Cluster {
+    pub(super) shared: Arc<NodeShared>,
+    pub(super) tasks: Tasks,
+    /// The queue of datagrams to send.
+    datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    epoch: Instant,
+    membership: Membership,
+    discovery: Discovery,
+    pub(super) peers: PeerTable,
+    pub(super) sync: SyncSchedule,
+    pub(super) publisher: Publisher,
+    pub(super) readiness: Readiness,
+    pub(super) primaries: PrimaryDisagreements,
+    pub(super) leaving: Option<Leaving>,
+}
+
+impl Cluster {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        mut gossip: mpsc::Receiver<Vec<u8>>,
+    ) {
+        let stop = self.shared.stop().clone();
+        while !stop.is_cancelled() {
+            let pause = self.next_due().saturating_sub(self.now());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(command) = commands.recv() => self.on_command(command),
+                Some(message) = messages.recv() => self.on_message(message),
+                Some(datagram) = gossip.recv() => self.on_datagram(&datagram),
+                () = tokio::time::sleep(pause) => {}
+            }
+            for _ in 0..BATCH {
+                if let Ok(command) = commands.try_recv() {
+                    self.on_command(command);
+                } else if let Ok(message) = messages.try_recv() {
+                    self.on_message(message);
+                } else if let Ok(datagram) = gossip.try_recv() {
+                    self.on_datagram(&datagram);
+                } else {
+                    break;
+                }
+            }
+            self.step();
+        }
+        for link in self.peers.links() {
+            link.end(LinkError::ShutDown);
+            let why = link.error().unwrap_or(LinkError::ShutDown).to_string();
+            self.shared.notify(&Observed::LinkClosed(link.peer(), &why));
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.tasks.env.now().saturating_duration_since(self.epoch)
+    }
+
+    /// When [`step`](Self::step) next has something to do, if nothing arrives before.
+    fn next_due(&mut self) -> Duration {
+        let now = self.now();
+        if let Some(leaving) = &self.leaving {
+            // A node that leaves starts nothing.
+            return leaving.next_due(now);
+        }
+        self.membership
+            .next_timeout()
+            .into_iter()
+            .chain(self.discovery.next_due())
+            .chain(self.peers.next_dial())
+            .chain(self.peers.next_readiness_deadline(now))
+            .fold(self.sync.next_random(), Duration::min)
+    }
+
+    /// Does what is due, and publishes what changed.
+    fn step(&mut self) {
+        let now = self.now();
+        self.membership.handle_timeout(now);
+        self.drain_membership();
+        self.poll_discovery();
+        let is_alone = self.membership.is_alone();
+        if self.leaving.is_none() {
+            self.peers.due_dials(now).into_iter().for_each(|addr| self.dial(addr));
+            if self.sync.poll_random(now, is_alone) {
+                tracing::debug!(counters = ?self.membership.counters(), "gossip counters");
+                self.enqueue_random_sync();
+            }
+        }
+        self.discovery.set_alone(is_alone);
+        let became_ready = self.readiness.update(now, &self.discovery, &self.peers);
+        if became_ready {
+            self.peers.on_ready();
+        }
+        if self.publisher.is_dirty() || became_ready {
+            self.publisher.publish(&self.shared, &mut self.peers, self.readiness.is_ready());
+        }
+        if self.leaving.is_none() {
+            // After the publication: the calls look for their links in the table.
+            while let Some(node) = self.sync.poll_start() {
+                self.tasks.sync_digest(node, self.membership.digests());
+            }
+        } else {
+            self.finish_leaving();
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Dial { addr, done } => self.on_dial_request(addr, done),
+            Command::Link(event) => self.on_link_event(event),
+            Command::StateChanged => {
+                let state = self.shared.server().state();
+                self.peers.links().for_each(|link| link.send_state(&state));
+            }
+            Command::SyncDigest { from, digests, reply } => {
+                let local = self.membership.digests();
+                let members = self.membership.difference(&digests);
+                if local == digests {
+                    self.on_synced_by_peer(from);
+                }
+                // An error means that the peer has given up.
+                let _ = reply.send((local, members));
+            }
+            Command::PushMembers { from, members, done } => {
+                self.apply_members(&members);
+                self.on_synced_by_peer(from);
+                // An error means that the peer has given up.
+                let _ = done.send(());
+            }
+            Command::Leave { within, at_most, done } => self.leave(within, at_most, done),
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        self.publisher.mark_dirty();
+        match message {
+            Message::Dialed(addr, Err(DialError::SelfConnect)) => {
+                self.discovery.on_self(addr);
+                self.peers.remove(addr);
+            }
+            Message::Dialed(addr, result) => {
+                // Drawn in either case, so that the outcome does not shift later random choices.
+                let jitter = self.tasks.env.random();
+                match result {
+                    Ok(handshaken) => self.on_dialed(addr, handshaken),
+                    Err(error) => self.on_dial_failed(addr, &error, jitter),
+                }
+            }
+            Message::Accepted(handshaken) => self.on_handshaken(handshaken),
+            Message::Resolved(name, result) => self.on_resolved(&name, result),
+            Message::Synced(node, result) => self.on_synced(&node, result),
+        }
+    }
+
+    fn on_datagram(&mut self, datagram: &[u8]) {
+        let now = self.now();
+        self.membership.handle_datagram(now, datagram);
+    }
+
+    /// Handles the membership's events, and sends its datagrams.
+    fn drain_membership(&mut self) {
+        let now = self.now();
+        while let Some(event) = self.membership.poll_event() {
+            self.publisher.mark_dirty();
+            match event {
+                membership::Event::Up(node) => {
+                    let dial_at = now + dial::tiebreak_delay(self.shared.me().id(), node.id());
+                    self.peers.entry(node.addr()).on_member_up(node, dial_at);
+                }
+                membership::Event::Down(node) => {
+                    if let Some(peer) = self.peers.get_mut(node.addr()) {
+                        peer.on_member_down(node.id());
+                    }
+                }
+            }
+        }
+        while let Some(diagnostic) = self.membership.poll_diagnostic() {
+            gossip_log::log(&diagnostic);
+        }
+        while let Some(datagram) = self.membership.poll_transmit() {
+            // Dropped if the queue is full, as the network may drop it.
+            let _ = self.datagrams.try_send(datagram);
+        }
+    }
+
+    fn poll_discovery(&mut self) {
+        let due = self.discovery.due(self.now());
+        due.resolve.into_iter().for_each(|name| self.tasks.resolve(name));
+        for addr in due.forgotten {
+            if let Some(peer) = self.peers.get_mut(addr) {
+                peer.set_seed(false);
+                self.publisher.mark_dirty();
+            }
+        }
+    }
+
+    fn add_seeds(&mut self, addrs: Vec<SocketAddr>) {
+        for addr in addrs {
+            self.peers.entry(addr).set_seed(true);
+            self.publisher.mark_dirty();
+        }
+    }
+
+    fn on_resolved(&mut self, name: &str, result: Result<Vec<SocketAddr>, String>) {
+        if let Err(error) = &result
+            && !self.discovery.is_failing(name)
+        {
+            tracing::warn!(%name, %error, "seed could not be resolved; will retry");
+        }
+        let added = self.discovery.on_resolved(self.now(), name, result);
+        self.add_seeds(added);
+    }
+
+    fn on_dial_request(&mut self, addr: SocketAddr, done: oneshot::Sender<bool>) {
+        self.publisher.mark_dirty();
+        let peer = self.peers.entry(addr);
+        if peer.link().is_some() {
+            // An error means that the caller has given up.
+            let _ = done.send(true);
+        } else {
+            peer.add_waiter(done);
+            self.dial(addr);
+        }
+    }
+
+    fn dial(&mut self, addr: SocketAddr) {
+        let now = self.now();
+        if self.peers.entry(addr).begin_dial(now) {
+            self.tasks.dial(addr);
+        }
+    }
+
+    fn on_dialed(&mut self, addr: SocketAddr, handshaken: Handshaken) {
+        self.discovery.on_reached(self.now(), addr);
+        let target = handshaken.peer().addr();
+        if target != addr {
+            self.peers.set_alias(addr, target);
+        }
+        self.on_handshaken(handshaken);
+        if let Some(peer) = self.peers.get_mut(addr) {
+            peer.on_dialed();
+        }
+    }
+
+    fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
+        let now = self.now();
+        let Some(peer) = self.peers.get_mut(addr) else { return };
+        if let Some(support) = peer.on_dial_failed(now, error, jitter) {
+            tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            let node = peer.info().cloned();
+            self.publisher.emit_later(Event::SupportChanged { addr, node, support });
+        }
+    }
+
+    /// Queues a sync with a random linked node.
+    fn enqueue_random_sync(&mut self) {
+        let now = self.now();
+        let linked = self.peers.values().filter_map(|peer| peer.link());
+        let linked: Vec<NodeInfo> = linked.map(|link| link.peer().clone()).collect();
+        linked.iter().for_each(|node| self.discovery.on_reached(now, node.addr()));
+        if !linked.is_empty() {
+            let index = (self.tasks.env.random() % linked.len() as u64) as usize;
+            self.sync.enqueue(linked[index].clone());
+        }
+    }
+
+    fn on_synced(&mut self, node: &NodeInfo, result: Result<Exchange, RpcError>) {
+        self.sync.on_ended();
+        if let Some(peer) = self.peers.get_mut(node.addr()) {
+            peer.on_synced();
+        }
+        let Exchange { digests, members } = match result {
+            Ok(exchange) => exchange,
+            Err(error) => return tracing::debug!(%node, %error, "membership sync failed"),
+        };
+        self.apply_members(&members);
+        let missing = self.membership.difference(&digests);
+        if !missing.is_empty() {
+            self.tasks.push_members(node.id(), missing);
+        }
+    }
+
+    /// A peer synced with this node of its own accord, so that this node need not sync with it.
+    fn on_synced_by_peer(&mut self, addr: SocketAddr) {
+        if let Some(peer) = self.peers.get_mut(addr) {
+            peer.on_synced();
+            self.publisher.mark_dirty();
+        }
+        self.sync.remove(addr);
+    }
+
+    fn apply_members(&mut self, members: &[MemberState]) {
+        let now = self.now();
+        self.membership.apply(now, members);
+        self.drain_membership();
+    }
+
+    fn leave(&mut self, within: Duration, at_most: Duration, done: oneshot::Sender<()>) {
+        let now = self.now();
+        self.membership.leave(now);
+        self.drain_membership();
+        self.peers.links().for_each(|link| link.drain(GoAway::Leaving));
+        self.leaving = Some(Leaving::new(now + within, now + at_most, done));
+    }
+
+    fn finish_leaving(&mut self) {
+        let now = self.now();
+        if let Some(leaving) = self.leaving.take_if(|leaving| leaving.is_over(now, &self.peers)) {
+            leaving.finish();
+            self.shared.stop().cancel();
+        }
+    }
+}
+
+/// However the task ends, the node ends with it. The task may be dropped without another poll, with
+/// the runtime or in a simulated crash, and so may the tasks of the links: then nothing else would
+/// wake the calls that wait.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shared.end();
+        self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
+    }
+}

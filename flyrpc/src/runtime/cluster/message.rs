@@ -1,0 +1,22 @@
+//! Reports to the cluster task from the tasks that it started.
+
+use std::net::SocketAddr;
+
+use super::internal_service::Exchange;
+use crate::{
+    error::RpcError,
+    runtime::link::{DialError, Handshaken},
+    types::NodeInfo,
+};
+
+/// The outcome of something that took time.
+pub(super) enum Message {
+    /// An attempt to dial this address ended.
+    Dialed(SocketAddr, Result<Handshaken, DialError>),
+    /// A connection from another node finished its handshake.
+    Accepted(Handshaken),
+    /// The lookup of this name ended.
+    Resolved(String, Result<Vec<SocketAddr>, String>),
+    /// A membership sync with this node ended.
+    Synced(NodeInfo, Result<Exchange, RpcError>),
+}

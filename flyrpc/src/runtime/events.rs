@@ -1,0 +1,72 @@
+//! The stream of a node's events.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream, Fuse},
+};
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio_util::sync::CancellationToken;
+
+use crate::types::Event;
+
+/// The stream of a node's events, from the call of [`Node::events`] on. Ends with the node.
+///
+/// Each `Events` receives every event. One that falls more than 1,024 events behind receives
+/// [`Event::Missed`] in place of those that it lost.
+///
+/// It is a [`Stream`], and has a [`next`](Events::next) of its own, for programs that need no other
+/// method of streams. An event that nobody takes stays in the channel: nothing is lost between two
+/// polls. Dropping it ends the subscription.
+///
+/// [`Node::events`]: crate::runtime::node::Node::events
+pub struct Events(Fuse<BoxStream<'static, Event>>);
+
+impl Events {
+    pub(super) fn new(events: broadcast::Receiver<Event>, stop: CancellationToken) -> Self {
+        let events = stream::unfold((events, stop), |(mut events, stop)| async move {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = stop.cancelled() => return None,
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(RecvError::Lagged(missed)) => Event::Missed(missed),
+                Err(RecvError::Closed) => return None,
+            };
+            Some((event, (events, stop)))
+        });
+        Events(events.boxed().fuse())
+    }
+
+    /// Waits for the next event. `None` once the node has ended and all its events were taken.
+    ///
+    /// Dropping the future loses no event, so that it can be a branch of `tokio::select!`.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.next().await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_next_unpin(context)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}

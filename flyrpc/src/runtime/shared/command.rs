@@ -1,0 +1,29 @@
+//! Messages to the cluster task from other parts of the node.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::sync::oneshot;
+
+use crate::{proto::membership::MemberState, runtime::link::LinkEvent};
+
+/// A request to the cluster task, or an event that it must handle.
+pub(crate) enum Command {
+    /// Dial this address at once, whatever its backoff, and report whether a link is open then.
+    Dial { addr: SocketAddr, done: oneshot::Sender<bool> },
+    /// Something happened to a link.
+    Link(LinkEvent),
+    /// Send this node's new state to all peers.
+    StateChanged,
+    /// Compare a peer's digests with this node's members, and reply with this node's digests and the
+    /// members of the buckets that differ.
+    SyncDigest {
+        from: SocketAddr,
+        digests: Vec<u64>,
+        reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)>,
+    },
+    /// Apply the members that a peer pushed, and report when that is done.
+    PushMembers { from: SocketAddr, members: Vec<MemberState>, done: oneshot::Sender<()> },
+    /// Leave the cluster, close the links once they have drained, and report when that is done:
+    /// after `within` at the latest, or after `at_most` if replies are still in flight.
+    Leave { within: Duration, at_most: Duration, done: oneshot::Sender<()> },
+}

@@ -1,0 +1,14 @@
+//! What all parts of a running node share: its identity, its services, and its view of the cluster.
+
+mod command;
+mod handle;
+mod node_shared;
+mod peer_snapshot;
+mod published;
+
+pub(crate) use self::{
+    command::Command,
+    handle::Handle,
+    node_shared::{NodeShared, SharedConfig},
+    peer_snapshot::PeerSnapshot,
+};

@@ -1,0 +1,203 @@
+//! The state that all parts of a running node share.
+//!
+//! Calls read it without waiting. The view of the cluster changes in one place only, the
+//! [cluster task](crate::runtime::cluster), which other parts reach by [`Command`]s.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::Guard;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{command::Command, peer_snapshot::PeerSnapshot, published::Published};
+use crate::{
+    env::Env,
+    proto::{routing::Table, wire::hello::State},
+    runtime::{link::Link, server::Server},
+    telemetry::{Observed, Observer},
+    types::{Event, NodeInfo, Region},
+};
+
+/// The number of events by which a slow listener may fall behind.
+const EVENT_CAPACITY: usize = 1024;
+
+/// What all parts of a running node share.
+pub(crate) struct NodeShared {
+    env: Arc<dyn Env>,
+    me: NodeInfo,
+    config: SharedConfig,
+    /// The number of calls that the observer has seen.
+    observed_calls: AtomicU64,
+    server: Arc<Server>,
+    published: Published,
+    events: broadcast::Sender<Event>,
+    commands: mpsc::UnboundedSender<Command>,
+    shut_down: AtomicBool,
+    stop: CancellationToken,
+}
+
+/// The settings that several parts of a node read.
+pub(crate) struct SharedConfig {
+    pub(crate) primary_region: Region,
+    pub(crate) max_body: usize,
+    pub(crate) encode_local_calls: bool,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl NodeShared {
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        me: NodeInfo,
+        config: SharedConfig,
+        server: Server,
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Arc<NodeShared> {
+        Arc::new(NodeShared {
+            env,
+            me,
+            config,
+            observed_calls: AtomicU64::new(0),
+            server: Arc::new(server),
+            published: Published::new(),
+            events: broadcast::Sender::new(EVENT_CAPACITY),
+            commands,
+            shut_down: AtomicBool::new(false),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn env(&self) -> &Arc<dyn Env> {
+        &self.env
+    }
+
+    /// This node.
+    pub(crate) fn me(&self) -> &NodeInfo {
+        &self.me
+    }
+
+    pub(crate) fn primary_region(&self) -> &Region {
+        &self.config.primary_region
+    }
+
+    pub(crate) fn is_primary(&self) -> bool {
+        self.config.primary_region == *self.me.region()
+    }
+
+    /// Upper bound on the bytes of a body that this node accepts.
+    pub(crate) fn max_body(&self) -> usize {
+        self.config.max_body
+    }
+
+    /// Whether calls that run on this node are encoded and decoded as if they crossed a link.
+    pub(crate) fn encodes_local_calls(&self) -> bool {
+        self.config.encode_local_calls
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// The current routing table.
+    pub(crate) fn table(&self) -> Guard<Arc<Table<Arc<Link>>>> {
+        self.published.table()
+    }
+
+    /// All known addresses.
+    pub(crate) fn peers(&self) -> Vec<PeerSnapshot> {
+        self.published.peers()
+    }
+
+    /// The number of publications so far. Read it before the [`table`](Self::table).
+    pub(crate) fn version(&self) -> u64 {
+        self.published.version()
+    }
+
+    /// Waits until the view of the cluster is published again after version `seen`.
+    pub(crate) async fn changed_since(&self, seen: u64) {
+        self.published.changed_since(seen).await;
+    }
+
+    /// Replaces the view of the cluster: the table, if it changed, and some of the peers.
+    pub(crate) fn publish(
+        &self,
+        table: Option<Table<Arc<Link>>>,
+        changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+    ) {
+        self.published.publish(table, changes);
+    }
+
+    /// Dials `addr` at once, and returns whether a link is open then.
+    pub(crate) async fn dial(&self, addr: SocketAddr) -> bool {
+        let (done, result) = oneshot::channel();
+        self.command(Command::Dial { addr, done });
+        result.await.unwrap_or(false)
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        // The cluster task ends only with the node, and then no command matters.
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn commands(&self) -> &mpsc::UnboundedSender<Command> {
+        &self.commands
+    }
+
+    pub(crate) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        self.notify(&Observed::Event(&event));
+        // An error means that there is no listener.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.config.observer.as_deref()
+    }
+
+    /// Calls the observer, if there is one.
+    pub(crate) fn notify(&self, observed: &Observed<'_>) {
+        if let Some(observer) = self.observer() {
+            observer.observe(observed);
+        }
+    }
+
+    /// The number of the next call that the observer sees.
+    pub(crate) fn next_call(&self) -> u64 {
+        self.observed_calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Changes which calls this node accepts: here at once, at each peer within one message.
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
+        self.server.change_state(change);
+        self.command(Command::StateChanged);
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
+    }
+
+    /// Makes new calls fail. Returns whether this call of it was the first.
+    pub(crate) fn shut_down(&self) -> bool {
+        !self.shut_down.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends the node at once, as if it had crashed.
+    pub(crate) fn end(&self) {
+        // In this order: code that finds a task or a link ended reads the flag to learn why.
+        self.shut_down();
+        self.stop.cancel();
+    }
+
+    /// Cancelled when every task of the node must end.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+}

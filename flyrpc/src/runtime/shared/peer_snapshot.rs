@@ -1,0 +1,38 @@
+//! An address as the cluster task last published it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use crate::{
+    runtime::link::Link,
+    types::{NodeInfo, Peer, PeerState, Support},
+};
+
+/// A published peer. Together with the state of its link it makes the [`Peer`] that a user sees.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerSnapshot {
+    pub(crate) addr: SocketAddr,
+    pub(crate) info: Option<NodeInfo>,
+    pub(crate) link: Option<Arc<Link>>,
+    pub(crate) state: PeerState,
+    pub(crate) support: Support,
+}
+
+impl PeerSnapshot {
+    /// The public form, with the present state of the link.
+    pub(crate) fn to_peer(&self) -> Peer {
+        let link = self.link.as_ref();
+        let state = link.map(|link| link.state());
+        let quiet = link.is_some_and(|link| link.is_quiet());
+        Peer {
+            addr: self.addr,
+            node: self.info.clone(),
+            state: if quiet { PeerState::Quiet } else { self.state },
+            support: self.support.clone(),
+            accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
+            primary_region: state.as_ref().map(|state| state.primary_region.clone()),
+            services: link.map(|link| link.own_services().to_vec()).unwrap_or_default(),
+            withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
+            round_trip: link.and_then(|link| link.round_trip()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The node's view of the cluster, as the cluster task last published it.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+
+use super::peer_snapshot::PeerSnapshot;
+use crate::{proto::routing::Table, runtime::link::Link};
+
+/// The published view of the cluster. The cluster task writes it; all other parts read it.
+pub(super) struct Published {
+    table: ArcSwap<Table<Arc<Link>>>,
+    /// Locked only while entries are copied in or out.
+    peers: Mutex<BTreeMap<SocketAddr, PeerSnapshot>>,
+    /// Counts publications. Apart from the channel, whose value calls could read under a lock only.
+    version: AtomicU64,
+    /// Wakes waiting calls after each publication.
+    changed: watch::Sender<()>,
+}
+
+impl Published {
+    pub(super) fn new() -> Self {
+        Published {
+            table: ArcSwap::from_pointee(Table::empty()),
+            peers: Mutex::default(),
+            version: AtomicU64::new(0),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    pub(super) fn table(&self) -> Guard<Arc<Table<Arc<Link>>>> {
+        self.table.load()
+    }
+
+    pub(super) fn peers(&self) -> Vec<PeerSnapshot> {
+        self.lock_peers().values().cloned().collect()
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) async fn changed_since(&self, seen: u64) {
+        let mut changed = self.changed.subscribe();
+        while self.version() == seen {
+            // The channel cannot be closed here: `self` holds its sender.
+            let _ = changed.changed().await;
+        }
+    }
+
+    pub(super) fn publish(
+        &self,
+        table: Option<Table<Arc<Link>>>,
+        changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+    ) {
+        {
+            let mut peers = self.lock_peers();
+            for (addr, change) in changes {
+                match change {
+                    Some(change) => peers.insert(addr, change),
+                    None => peers.remove(&addr),
+                };
+            }
+        }
+        if let Some(table) = table {
+            self.table.store(Arc::new(table));
+        }
+        // Also if the table is the same: waiting calls re-check the state of its links, too.
+        self.version.fetch_add(1, Ordering::Release);
+        self.changed.send_replace(());
+    }
+
+    fn lock_peers(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, PeerSnapshot>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

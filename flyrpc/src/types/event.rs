@@ -1,0 +1,89 @@
+//! Changes in what a node knows of other nodes.
+
+use std::{fmt, net::SocketAddr};
+
+use super::{node::NodeInfo, peer::Support, region::Region};
+
+/// A change in what a node knows of other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node is up: it was discovered, or can be reached again.
+    Up(NodeInfo),
+    /// A node is down: its link broke, or the membership declared it down.
+    Down(NodeInfo),
+    /// A node has left the cluster gracefully.
+    Left(NodeInfo),
+    /// What answers at an address changed, or which calls it supports.
+    SupportChanged {
+        /// The address.
+        addr: SocketAddr,
+        /// The node there, if it is known.
+        node: Option<NodeInfo>,
+        /// Whether it can be called now.
+        support: Support,
+    },
+    /// A node has another primary region than this one. One of the two is misconfigured, or a change of
+    /// the primary is in progress.
+    PrimaryDisagreement {
+        /// The other node.
+        node: NodeInfo,
+        /// Its primary region.
+        theirs: Region,
+        /// This node's primary region.
+        ours: Region,
+    },
+    /// The listener was too slow, and lost this many events at this point.
+    Missed(u64),
+}
+
+/// One line without addresses and boots, for logs and traces: `up hkg-0`.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Up(node) => write!(f, "up {}", node.name()),
+            Event::Down(node) => write!(f, "down {}", node.name()),
+            Event::Left(node) => write!(f, "left {}", node.name()),
+            Event::SupportChanged { node, support, .. } => {
+                let name = node.as_ref().map_or("an unknown node", NodeInfo::name);
+                write!(f, "support of {name}: {support}")
+            }
+            Event::PrimaryDisagreement { node, theirs, ours } => {
+                write!(f, "primary disagreement with {}: {theirs} there, {ours} here", node.name())
+            }
+            Event::Missed(count) => write!(f, "missed {count}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{NoSupport, NodeId};
+
+    fn check(event: &Event, expected: &str) {
+        assert_eq!(event.to_string(), expected);
+    }
+
+    #[test]
+    fn an_event_is_one_line_without_address_or_boot() {
+        let addr = SocketAddr::from(([10, 0, 0, 1], 3590));
+        let node = NodeInfo::new(NodeId::new("hkg-0", 7), "hkg".into(), addr);
+        check(&Event::Up(node.clone()), "up hkg-0");
+        check(&Event::Down(node.clone()), "down hkg-0");
+        check(&Event::Left(node.clone()), "left hkg-0");
+        let support = |node, support| Event::SupportChanged { addr, node, support };
+        check(&support(Some(node.clone()), Support::Supported), "support of hkg-0: supported");
+        let mute = Support::Unsupported(NoSupport::Mute);
+        check(
+            &support(None, mute),
+            "support of an unknown node: unsupported: something takes connections, but says nothing",
+        );
+        let (theirs, ours) = ("hkg".into(), "iad".into());
+        check(
+            &Event::PrimaryDisagreement { node, theirs, ours },
+            "primary disagreement with hkg-0: hkg there, iad here",
+        );
+        check(&Event::Missed(3), "missed 3");
+    }
+}

@@ -1,0 +1,41 @@
+//! The random choices of a plan. Not from a crate, so that a seed gives the same plan after an upgrade
+//! of dependencies.
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+#[derive(Debug)]
+pub(super) struct PlanRng(u64);
+
+impl PlanRng {
+    pub(super) fn new(seed: u64) -> Self {
+        PlanRng(seed ^ 0x5bf0_3635_dcf2_9a11)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from `least` to `most`.
+    pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.next() % (most - least + 1)
+    }
+
+    /// A number from `least`, which is at least 1, to `most`, uniform on a logarithmic scale.
+    pub(super) fn spread(&mut self, least: u64, most: u64) -> u64 {
+        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let (low, high) = ((least as f64).ln(), (most as f64 + 1.0).ln());
+        ((low + unit * (high - low)).exp() as u64).clamp(least, most)
+    }
+
+    /// True with this probability, in percent.
+    pub(super) fn percent(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
+    }
+
+    /// One of `choices`, which must not be empty.
+    pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.next() as usize % choices.len()]
+    }
+}

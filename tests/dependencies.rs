@@ -1,0 +1,232 @@
+//! Licenses, sources and Rust versions of all dependencies of the workspace.
+//!
+//! The lists are those of `deny.toml`, so that this test and `cargo deny check` agree.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    license: Option<String>,
+    /// None for packages of this workspace.
+    source: Option<String>,
+    manifest_path: PathBuf,
+    rust_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Deny {
+    licenses: Licenses,
+    sources: Sources,
+}
+
+#[derive(Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+    exceptions: Vec<Exception>,
+}
+
+#[derive(Deserialize)]
+struct Exception {
+    #[serde(rename = "crate")]
+    package: String,
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Sources {
+    allow_registry: Vec<String>,
+}
+
+#[test]
+fn every_license_is_allowed() {
+    let licenses = deny().licenses;
+    check(|package| {
+        if package.source.is_none() {
+            return Ok(());
+        }
+        let allowed = |license: &str| {
+            let exceptions = licenses.exceptions.iter();
+            let mut exceptions = exceptions.filter(|exception| exception.package == package.name);
+            licenses.allow.iter().any(|allowed| allowed == license)
+                || exceptions.any(|exception| exception.allow.iter().any(|also| also == license))
+        };
+        match package.license.as_deref() {
+            None => Err("has no license expression".to_owned()),
+            Some(expression) if satisfies(expression, allowed) => Ok(()),
+            Some(expression) => Err(format!("has license `{expression}`, see deny.toml")),
+        }
+    });
+}
+
+#[test]
+fn every_source_is_crates_io_or_this_repository() {
+    let sources = deny().sources;
+    check(|package| match &package.source {
+        None if package.manifest_path.starts_with(root()) => Ok(()),
+        None => Err(format!("is at {}", package.manifest_path.display())),
+        Some(source) => {
+            let registry = source.strip_prefix("registry+");
+            let allowed = |url| sources.allow_registry.iter().any(|allowed| allowed == url);
+            if registry.is_some_and(allowed) {
+                Ok(())
+            } else {
+                Err(format!("is from `{source}`, see deny.toml"))
+            }
+        }
+    });
+}
+
+#[test]
+fn no_dependency_requires_a_newer_rust() {
+    let packages = metadata().packages;
+    let flyrpc = packages.iter().find(|package| package.name == "flyrpc");
+    let ours = flyrpc.and_then(|flyrpc| flyrpc.rust_version.as_deref());
+    let ours = ours.expect("flyrpc declares its minimum Rust version");
+    check(|package| match &package.rust_version {
+        Some(theirs) if numbers(theirs) > numbers(ours) => {
+            Err(format!("requires Rust {theirs}, this workspace declares {ours}"))
+        }
+        _ => Ok(()),
+    });
+}
+
+#[test]
+fn license_expressions_are_evaluated() {
+    let allowed = |license: &str| matches!(license, "MIT" | "Unicode-3.0");
+    for expression in
+        ["MIT", "Apache-2.0 OR MIT", "Apache-2.0/MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"]
+    {
+        assert!(satisfies(expression, allowed), "{expression}");
+    }
+    for expression in
+        ["GPL-3.0", "MIT AND GPL-3.0", "MIT WITH LLVM-exception", "(MIT OR GPL-3.0) AND NCSA"]
+    {
+        assert!(!satisfies(expression, allowed), "{expression}");
+    }
+}
+
+/// Fails with every package that does not meet a rule, and why.
+#[track_caller]
+fn check(rule: impl Fn(&Package) -> Result<(), String>) {
+    let packages = metadata().packages;
+    assert!(packages.len() > 50, "only {} packages", packages.len());
+    let failures: Vec<String> = packages
+        .iter()
+        .filter_map(|package| {
+            let reason = rule(package).err()?;
+            Some(format!("{} {} {reason}", package.name, package.version))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace")
+}
+
+fn deny() -> Deny {
+    let path = root().join("deny.toml");
+    let text = fs::read_to_string(&path).expect("deny.toml can be read");
+    toml::from_str(&text).expect("deny.toml has the lists that are checked here")
+}
+
+/// All packages in Cargo.lock; without network access, those of this platform, which are downloaded
+/// already.
+fn metadata() -> Metadata {
+    let output = cargo_metadata(&[])
+        .or_else(|_| cargo_metadata(&["--offline", "--filter-platform", &host_platform()]));
+    let json = output.unwrap_or_else(|error| panic!("cargo metadata failed: {error}"));
+    serde_json::from_slice(&json).expect("the output of cargo metadata is JSON")
+}
+
+fn cargo_metadata(flags: &[&str]) -> Result<Vec<u8>, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(flags)
+        .env("CARGO_NET_RETRY", "0")
+        .current_dir(root())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+fn host_platform() -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "host-tuple"]).output();
+    let output = output.expect("a compiler can be run");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn numbers(version: &str) -> Vec<u64> {
+    let mut numbers: Vec<u64> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    numbers.resize(3, 0);
+    numbers
+}
+
+/// Whether an SPDX license expression allows use under licenses that are `allowed`.
+fn satisfies(expression: &str, allowed: impl Fn(&str) -> bool) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let tokens: Vec<&str> = spaced.split_whitespace().collect();
+    let mut tokens = &tokens[..];
+    let satisfied = any_of(&mut tokens, &allowed);
+    satisfied && tokens.is_empty()
+}
+
+fn any_of(tokens: &mut &[&str], allowed: &dyn Fn(&str) -> bool) -> bool {
+    let mut satisfied = all_of(tokens, allowed);
+    while take(tokens, "OR") {
+        satisfied |= all_of(tokens, allowed);
+    }
+    satisfied
+}
+
+fn all_of(tokens: &mut &[&str], allowed: &dyn Fn(&str) -> bool) -> bool {
+    let mut satisfied = one(tokens, allowed);
+    while take(tokens, "AND") {
+        satisfied &= one(tokens, allowed);
+    }
+    satisfied
+}
+
+fn one(tokens: &mut &[&str], allowed: &dyn Fn(&str) -> bool) -> bool {
+    if take(tokens, "(") {
+        let satisfied = any_of(tokens, allowed);
+        return take(tokens, ")") && satisfied;
+    }
+    let Some((license, rest)) = tokens.split_first() else { return false };
+    *tokens = rest;
+    if take(tokens, "WITH") {
+        // An exception adds permissions, but is not in the list: another license must do.
+        *tokens = tokens.get(1..).unwrap_or_default();
+        return false;
+    }
+    allowed(license)
+}
+
+fn take(tokens: &mut &[&str], token: &str) -> bool {
+    match tokens.split_first() {
+        Some((first, rest)) if *first == token => {
+            *tokens = rest;
+            true
+        }
+        _ => false,
+    }
+}

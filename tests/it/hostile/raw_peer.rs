@@ -1,0 +1,262 @@
+//! A peer that encodes frames itself, and so can send invalid ones.
+
+use flyrpc::Node;
+use serde::Serialize;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::GENEROUS_TIMEOUT;
+
+pub(super) const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
+
+pub(super) mod kind {
+    pub(crate) const HELLO: u8 = 1;
+    pub(crate) const REQUEST: u8 = 2;
+    pub(crate) const REPLY: u8 = 3;
+    pub(crate) const LONG_REPLY: u8 = 4;
+    pub(crate) const STATUS: u8 = 5;
+    pub(crate) const REQUEST_CHUNK: u8 = 6;
+    pub(crate) const REPLY_CHUNK: u8 = 7;
+    pub(crate) const CANCEL: u8 = 8;
+    pub(crate) const PING: u8 = 9;
+    pub(crate) const PONG: u8 = 10;
+    pub(crate) const STATE: u8 = 11;
+    pub(crate) const GOING_AWAY: u8 = 12;
+}
+
+/// Indices of methods: the three of flyrpc's internal service come first, then `Probe`'s in order.
+pub(super) mod method {
+    pub(crate) const REGION: u64 = 0;
+    pub(crate) const SHOUT: u64 = 3;
+    pub(crate) const SLOW: u64 = 4;
+    pub(crate) const ECHO: u64 = 8;
+}
+
+/// Flag of a request whose body is sent in chunks.
+pub(super) const CHUNKED: u64 = 8;
+
+pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+/// A frame of numbers and bytes.
+pub(super) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
+    let mut payload = vec![kind];
+    numbers.iter().for_each(|&number| varint(number, &mut payload));
+    payload.extend_from_slice(bytes);
+    let mut frame = Vec::new();
+    varint(payload.len() as u64, &mut frame);
+    frame.extend_from_slice(&payload);
+    frame
+}
+
+pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).unwrap()
+}
+
+/// Arguments of `Probe::shout`.
+pub(super) fn shout_args(text: &str) -> Vec<u8> {
+    pack(&std::collections::BTreeMap::from([("text", text)]))
+}
+
+/// Arguments of the slow methods.
+pub(super) fn slow_args(millis: u64) -> Vec<u8> {
+    pack(&std::collections::BTreeMap::from([("millis", millis)]))
+}
+
+/// The hello of a raw peer; by default that of a valid node of the cluster `local`.
+#[derive(Debug, Clone)]
+pub(crate) struct Hello {
+    pub(crate) versions: (u64, u64),
+    pub(crate) cluster: String,
+    pub(crate) name: String,
+    pub(crate) boot: u64,
+    pub(crate) region: String,
+    pub(crate) addr: String,
+    pub(crate) max_body: u64,
+    pub(crate) stamp: u64,
+}
+
+impl Default for Hello {
+    fn default() -> Self {
+        Hello {
+            versions: (1, 1),
+            cluster: "local".to_owned(),
+            name: "raw".to_owned(),
+            boot: 666,
+            region: "raw".to_owned(),
+            // Nothing listens there.
+            addr: "127.0.0.1:1".to_owned(),
+            max_body: 32 << 20,
+            stamp: 0,
+        }
+    }
+}
+
+impl Hello {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct NodeField<'a> {
+            cluster: &'a str,
+            name: &'a str,
+            boot: u64,
+            region: &'a str,
+            addr: &'a str,
+            max_body: u64,
+        }
+        #[derive(Serialize)]
+        struct State<'a> {
+            accepting: bool,
+            draining: bool,
+            primary_region: &'a str,
+        }
+        let Hello { cluster, name, boot, region, addr, max_body, .. } = self;
+        let node =
+            pack(&NodeField { cluster, name, boot: *boot, region, addr, max_body: *max_body });
+        let state = pack(&State { accepting: true, draining: false, primary_region: "iad" });
+        let mut payload = Vec::new();
+        let fields = [(1, node), (2, pack(&[0u8; 0])), (3, state), (4, pack(&self.stamp))];
+        for (number, value) in fields {
+            varint(number << 1, &mut payload);
+            varint(value.len() as u64, &mut payload);
+            payload.extend_from_slice(&value);
+        }
+        [PREFACE, &frame(kind::HELLO, &[self.versions.0, self.versions.1], &payload)].concat()
+    }
+}
+
+/// A connection to a node.
+pub(super) struct RawPeer {
+    pub(super) stream: TcpStream,
+    received: Vec<u8>,
+    epoch: Instant,
+    /// Whether pings are answered as they come in.
+    pub(super) answers_pings: bool,
+}
+
+impl RawPeer {
+    /// Connects, and sends nothing.
+    pub(super) async fn connect(node: &Node) -> RawPeer {
+        let stream = TcpStream::connect(node.addr()).await.unwrap();
+        RawPeer { stream, received: Vec::new(), epoch: Instant::now(), answers_pings: true }
+    }
+
+    /// Connects, sends `hello`, and reads the node's preface and hello.
+    pub(super) async fn handshake(node: &Node, hello: &Hello) -> RawPeer {
+        let mut raw = RawPeer::connect(node).await;
+        raw.send(&hello.encode()).await;
+        raw.read_hello().await;
+        raw
+    }
+
+    /// A valid handshake.
+    pub(super) async fn link(node: &Node) -> RawPeer {
+        RawPeer::handshake(node, &Hello::default()).await
+    }
+
+    pub(super) async fn read_hello(&mut self) {
+        while self.received.len() < PREFACE.len() {
+            assert!(self.read().await, "closed before the preface");
+        }
+        assert_eq!(&self.received[..PREFACE.len()], PREFACE);
+        self.received.drain(..PREFACE.len());
+        let (first, _) = self.next().await.expect("a hello");
+        assert_eq!(first, kind::HELLO);
+    }
+
+    /// The time on this peer's clock.
+    pub(super) fn now(&self) -> u64 {
+        self.epoch.elapsed().as_micros() as u64
+    }
+
+    /// Writes, unless the node has closed the connection.
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends a request with a timeout of a minute.
+    pub(super) async fn request(&mut self, id: u64, method: u64, body: &[u8]) {
+        let head = [id, method, 0, self.now(), 60_000_000];
+        self.send(&frame(kind::REQUEST, &head, body)).await;
+    }
+
+    /// As [`expect_closed`](RawPeer::expect_closed), but answers pings until then.
+    pub(super) async fn expect_closed_answering_pings(&mut self) {
+        while self.next().await.is_some() {}
+    }
+
+    async fn read(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let read = tokio::time::timeout(GENEROUS_TIMEOUT, self.stream.read(&mut buffer));
+        match read.await.expect("the node sends something or closes the connection") {
+            Ok(0) | Err(_) => false,
+            Ok(count) => {
+                self.received.extend_from_slice(&buffer[..count]);
+                true
+            }
+        }
+    }
+
+    /// The next frame other than pings and states: its kind and payload. `None` once the node has closed
+    /// the connection.
+    pub(super) async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            let mut rest = self.received.as_slice();
+            if let Some(length) =
+                read_varint(&mut rest).filter(|&length| rest.len() >= length as usize)
+            {
+                let frame = rest[..length as usize].to_vec();
+                let used = self.received.len() - rest.len() + length as usize;
+                self.received.drain(..used);
+                match frame[0] {
+                    kind::PING if self.answers_pings => {
+                        let echo = read_varint(&mut &frame[1..]).unwrap();
+                        let pong = self::frame(kind::PONG, &[echo, self.now()], b"");
+                        self.send(&pong).await;
+                    }
+                    kind::PING | kind::STATE => {}
+                    kind => return Some((kind, frame[1..].to_vec())),
+                }
+            } else if !self.read().await {
+                return None;
+            }
+        }
+    }
+
+    /// Expects the next frame to be of this kind and of request `id`; returns its payload after the id.
+    #[track_caller]
+    pub(super) fn expect(&mut self, kind: u8, id: u64) -> impl Future<Output = Vec<u8>> {
+        let at = std::panic::Location::caller();
+        async move {
+            let (found, frame) = self.next().await.expect("an open link");
+            let mut rest = frame.as_slice();
+            assert_eq!((found, read_varint(&mut rest)), (kind, Some(id)), "at {at}: {frame:?}");
+            rest.to_vec()
+        }
+    }
+
+    /// Waits until the node closes the connection, and discards what it sends.
+    pub(super) async fn expect_closed(&mut self) {
+        while self.read().await {}
+    }
+}
+
+fn read_varint(from: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for index in 0.. {
+        let (&byte, rest) = from.split_first()?;
+        *from = rest;
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            break;
+        }
+    }
+    Some(value)
+}
