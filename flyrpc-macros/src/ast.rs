@@ -1,9 +1,9 @@
-//! What the user wrote: syntax only, with spans. Whether it is a service is for `check` to say.
+//! What the user wrote: syntax only, with spans. Whether it is a valid service is decided by `check`.
 
 use proc_macro2::TokenStream;
 use syn::{Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItemFn, Type};
 
-/// Reads the item under the attribute.
+/// Parses the item under the attribute.
 pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
     let (wrong, at) = match syn::parse2::<Item>(item)? {
         Item::Trait(item) => return Ok(item),
@@ -39,7 +39,7 @@ pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType>
     })
 }
 
-/// The name of an argument whose pattern is a plain name.
+/// The name of an argument whose pattern is an identifier without `ref`, `mut` or a subpattern.
 pub(crate) fn plain_name(argument: &PatType) -> Option<&Ident> {
     match &*argument.pat {
         Pat::Ident(name)
@@ -56,7 +56,12 @@ pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| attr.path().is_ident("cfg"))
 }
 
-/// A type with the invisible groups and parentheses around it removed.
+/// Whether an attribute is `#[rpc…]`.
+pub(crate) fn is_rpc(attr: &Attribute) -> bool {
+    attr.path().is_ident("rpc")
+}
+
+/// A type without the invisible groups and parentheses around it.
 pub(crate) fn bare(mut ty: &Type) -> &Type {
     loop {
         ty = match ty {

@@ -1,4 +1,4 @@
-//! Collects everything that is wrong with a trait, so that one build reports all of it.
+//! Collects every error of a trait, so that one build reports all of them.
 
 use std::fmt::Display;
 
@@ -9,36 +9,35 @@ use quote::ToTokens;
 ///
 /// # Panics
 ///
-/// When dropped without [`into_tokens`](Errors::into_tokens): an error that nobody reads would let
-/// wrong code through.
+/// When dropped without [`into_tokens`](Errors::into_tokens): a lost error would accept invalid code.
 #[derive(Debug, Default)]
 pub(crate) struct Errors {
-    found: Vec<syn::Error>,
-    read: bool,
+    errors: Vec<syn::Error>,
+    reported: bool,
 }
 
 impl Errors {
-    /// Reports that `at` is wrong. `fix` says what to write instead.
+    /// Reports an error at `at`. `fix` tells the user what to write instead.
     pub(crate) fn push(&mut self, at: impl ToTokens, wrong: impl Display, fix: impl Display) {
         let message = format!("{wrong}\n\n  = note: {fix}");
-        self.found.push(syn::Error::new_spanned(at, message));
+        self.errors.push(syn::Error::new_spanned(at, message));
     }
 
-    /// Reports what syn found wrong.
+    /// Reports an error of syn's.
     pub(crate) fn push_syn(&mut self, error: syn::Error) {
-        self.found.push(error);
+        self.errors.push(error);
     }
 
-    /// How many there are, to tell whether a check added any.
+    /// The number of errors so far, to tell whether a check added any.
     pub(crate) fn len(&self) -> usize {
-        self.found.len()
+        self.errors.len()
     }
 
-    /// A `compile_error!` for each, or nothing if there are none.
+    /// A `compile_error!` for each; `None` if there are none.
     pub(crate) fn into_tokens(mut self) -> Option<TokenStream> {
-        self.read = true;
-        let found = std::mem::take(&mut self.found);
-        let all = found.into_iter().reduce(|mut all, error| {
+        self.reported = true;
+        let errors = std::mem::take(&mut self.errors);
+        let all = errors.into_iter().reduce(|mut all, error| {
             all.combine(error);
             all
         })?;
@@ -48,8 +47,8 @@ impl Errors {
 
 impl Drop for Errors {
     fn drop(&mut self) {
-        if !self.read && !std::thread::panicking() {
-            panic!("errors were dropped unread: {:?}", self.found);
+        if !self.reported && !std::thread::panicking() {
+            panic!("errors were dropped unreported: {:?}", self.errors);
         }
     }
 }
@@ -59,8 +58,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "dropped unread")]
-    fn errors_that_nobody_reads_panic() {
+    #[should_panic(expected = "dropped unreported")]
+    fn unreported_errors_panic() {
         drop(Errors::default());
     }
 

@@ -1,6 +1,6 @@
-//! What is emitted beside errors: the same items, so that what the user wrote about the service
-//! elsewhere is no error too. Methods that are wrong are in the trait as they were written, as far
-//! as Rust takes them, and in the client with whatever arguments.
+//! What is emitted beside errors: the same items, so that other uses of the service in the user's crate
+//! cause no further errors. Invalid methods are in the trait as written, as far as Rust accepts them, and
+//! in the client with arguments of any type.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
@@ -10,35 +10,36 @@ use syn::{
 };
 
 use crate::{
-    ast, attr, check,
-    expand::{self, client, request, server},
-    model::Service,
+    ast, check,
+    expand::{client, common::root, messages, server, tarpc},
+    model::{Method, Service},
     names::RESERVED,
 };
 
-/// All the items of a trait with errors. `model` has the methods without.
+/// The items of a trait with errors. `model` has the valid methods only.
 pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
-    let root = expand::root(model);
+    let root = root(model);
     let the_trait = lenient_trait(service);
     let anything = quote!(#root::Send + #root::Sync + 'static);
     let server = server::expand_for(model, &anything);
-    let handler = server::implement(model, &anything, &quote!(#root::unreachable()));
-    let requests = request::expand(model);
+    let handler = server::implement_handler_for(model, &anything, &quote!(#root::unreachable()));
+    let messages = messages::expand(model);
+    let tarpc = tarpc::expand(model, &anything);
     let methods = ast::methods(service).enumerate().filter_map(|(index, method)| {
         let is_first = |earlier: &TraitItemFn| earlier.sig.ident != method.sig.ident;
         let is_new = ast::methods(service).take(index).all(is_first);
         is_new.then(|| client_method(service, model, method))
     });
     let client = client::expand_with(model, methods.collect());
-    quote!(#the_trait #server #handler #requests #client)
+    quote!(#the_trait #server #handler #messages #client #tarpc)
 }
 
-/// The trait without what Rust itself would report again.
+/// The trait, without what rustc would report a second time.
 fn lenient_trait(service: &ItemTrait) -> TokenStream {
     let mut service = service.clone();
     remove_rpc(&mut service.attrs);
     service.modifiers.auto_token = None;
-    // For methods that return `Self`.
+    // Methods that return `Self` need it.
     service.supertraits.push(syn::parse_quote!(::core::marker::Sized));
     service.colon_token.get_or_insert_default();
     let mut seen = std::collections::HashSet::new();
@@ -89,10 +90,10 @@ fn make_lenient(method: &mut TraitItemFn) {
 }
 
 fn remove_rpc(attrs: &mut Vec<Attribute>) {
-    attrs.retain(|attr| !attr::is_rpc(attr));
+    attrs.retain(|attr| !ast::is_rpc(attr));
 }
 
-/// Replaces a type that Rust takes in no signature.
+/// Replaces a type that Rust does not accept in a signature.
 fn replace_unwritable(ty: &mut Type) {
     #[derive(Default)]
     struct HasInfer(bool);
@@ -112,20 +113,20 @@ fn replace_unwritable(ty: &mut Type) {
 
 fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> TokenStream {
     let name = &method.sig.ident;
-    let is_this = |right: &&crate::model::Method| right.ident == *name;
-    if let Some(right) = model.methods.iter().find(is_this) {
-        return client::call(model, right);
+    let same_name = |valid: &&Method| valid.ident == *name;
+    if let Some(valid) = model.methods.iter().find(same_name) {
+        return client::call(model, valid);
     }
     if RESERVED.contains(&name.unraw().to_string().as_str()) {
         return TokenStream::new();
     }
-    let root = expand::root(model);
+    let root = root(model);
     let vis = &model.vis;
     let generics: Vec<_> = ast::arguments(&method.sig)
         .enumerate()
         .map(|(index, _)| format_ident!("__Argument{}", index))
         .collect();
-    let returns = known_return(service, method);
+    let returns = usable_return(service, method);
     let cfgs = method.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
     quote! {
         #(#cfgs)*
@@ -139,12 +140,12 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
     }
 }
 
-/// The return type, if it means something outside the trait.
-fn known_return(service: &ItemTrait, method: &TraitItemFn) -> TokenStream {
+/// The return type, if it is valid outside the trait.
+fn usable_return(service: &ItemTrait, method: &TraitItemFn) -> TokenStream {
     let has_generics =
         !service.generics.params.is_empty() || !method.sig.generics.params.is_empty();
     match &method.sig.output {
-        ReturnType::Type(_, ty) if !has_generics && check::can_cross(ty) => ty.to_token_stream(),
+        ReturnType::Type(_, ty) if !has_generics && check::is_allowed(ty) => ty.to_token_stream(),
         _ => quote!(()),
     }
 }

@@ -1,47 +1,35 @@
-//! The attribute macro of flyrpc. Its documentation is at `flyrpc::fly_rpc`.
+//! The attribute macro of flyrpc, documented at `flyrpc::fly_rpc`.
 //!
-//! `ast` and `attr` read what the user wrote, `check` makes a `model` of it or says what is
-//! wrong, `expand` turns the model into code. A model cannot be invalid, so expansion cannot fail.
-//! What is emitted beside errors comes from `fallback`.
+//! | module | what it does |
+//! |---|---|
+//! | `driver` | the pipeline: parse, check, then expand, or report errors beside a fallback |
+//! | `ast`, `attr` | read what the user wrote |
+//! | `check` | turns a trait into a `model`, or reports every rule it breaks |
+//! | `model` | a service that passed every check, so that expansion cannot fail |
+//! | `expand` | turns a model into code |
+//! | `fallback` | items emitted beside errors, so that rustc adds no errors of its own |
+//! | `names`, `types` | derived identifiers, types as text, and what type names imply |
+//! | `errors` | collects errors |
 
 mod ast;
 mod attr;
 mod check;
+mod driver;
 mod errors;
 mod expand;
 mod fallback;
 mod model;
 mod names;
+#[cfg(test)]
+mod tests;
+mod types;
 
-use proc_macro2::TokenStream;
-
-// Its documentation is at the re-export, to which any that is here would be appended.
+// Documented at its re-export: rustdoc would append any documentation here to that.
 #[allow(missing_docs)]
 #[proc_macro_attribute]
 pub fn fly_rpc(
     arguments: proc_macro::TokenStream,
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
-    fly_rpc_tokens(arguments.into(), item.into()).into()
+    driver::fly_rpc(arguments.into(), item.into()).into()
 }
-
-fn fly_rpc_tokens(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let service = match ast::parse(item.clone()) {
-        Ok(service) => service,
-        Err(error) => {
-            let error = error.to_compile_error();
-            return quote::quote!(#error #item);
-        }
-    };
-    let checked = check::check(arguments, &service);
-    match checked.errors {
-        None => expand::expand(&checked.model),
-        Some(errors) => {
-            let fallback = fallback::expand(&service, &checked.model);
-            quote::quote!(#errors #fallback)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

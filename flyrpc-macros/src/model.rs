@@ -1,14 +1,14 @@
-//! A service that passed every check: what expansion works from.
+//! A service that passed every check: the input of expansion.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Attribute, Ident, Path, Type, Visibility};
 
-use crate::{attr, names::ServiceNames};
+use crate::{ast, attr::MethodOptions, names::ServiceNames};
 
 /// An annotated trait.
 pub(crate) struct Service {
-    /// Where flyrpc is.
+    /// The path of flyrpc.
     pub(crate) crate_path: Path,
     pub(crate) attrs: Attrs,
     pub(crate) vis: Visibility,
@@ -18,16 +18,30 @@ pub(crate) struct Service {
     pub(crate) methods: Vec<Method>,
 }
 
-/// A method of it.
+/// A method of the trait.
 pub(crate) struct Method {
     pub(crate) attrs: Attrs,
     pub(crate) ident: Ident,
-    /// The variant of the request and reply enums.
+    /// The variant of the request and response enums.
     pub(crate) variant: Ident,
     pub(crate) wire_name: String,
-    pub(crate) options: attr::MethodOptions,
+    pub(crate) options: MethodOptions,
     pub(crate) arguments: Vec<Argument>,
     pub(crate) returns: Type,
+}
+
+impl Method {
+    /// Each argument with a variable for its value. The argument's own name could be that of a
+    /// constant, which a pattern would match instead of binding.
+    pub(crate) fn bindings(&self) -> impl Iterator<Item = (&Argument, Ident)> {
+        let variable = |index| Ident::new(&format!("argument_{index}"), Span::mixed_site());
+        self.arguments.iter().zip((0..).map(variable))
+    }
+
+    /// The types of the arguments, then the return type.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.arguments.iter().map(|argument| &argument.ty).chain([&self.returns])
+    }
 }
 
 /// An argument of a method.
@@ -39,20 +53,20 @@ pub(crate) struct Argument {
     pub(crate) has_default: bool,
 }
 
-/// The attributes that were written on something, without ours.
+/// The attributes that the user wrote on an item, except the macro's own.
 pub(crate) struct Attrs(Vec<Attribute>);
 
 impl Attrs {
     pub(crate) fn new(attrs: &[Attribute]) -> Self {
-        Attrs(attrs.iter().filter(|attr| !attr::is_rpc(attr)).cloned().collect())
+        Attrs(attrs.iter().filter(|attr| !ast::is_rpc(attr)).cloned().collect())
     }
 
-    /// All of them: for what the user wrote.
+    /// All of them, for what the user wrote.
     pub(crate) fn all(&self) -> &[Attribute] {
         &self.0
     }
 
-    /// The conditions, which everything that comes of the annotated thing has too.
+    /// The conditions, which hold for everything generated from the item.
     pub(crate) fn cfgs(&self) -> TokenStream {
         self.named(&["cfg"]).map(ToTokens::to_token_stream).collect()
     }
@@ -61,13 +75,13 @@ impl Attrs {
         self.has("cfg")
     }
 
-    /// Those of a trait that its client and its server have too.
+    /// The attributes of a trait that its client and its serving type have too.
     pub(crate) fn for_types(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "deprecated"])
     }
 
-    /// Those of a method that the client's method has too. Not `expect`: of two copies one may not
-    /// be fulfilled.
+    /// The attributes of a method that the client's method has too. Not `expect`: of two copies one
+    /// could be unfulfilled.
     pub(crate) fn for_client(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "doc", "deprecated", "must_use", "allow"])
     }

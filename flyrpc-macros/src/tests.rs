@@ -1,13 +1,13 @@
-//! The whole macro on tokens, as rustc runs it.
+//! The whole macro, on tokens.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::fly_rpc_tokens;
+use crate::driver::fly_rpc;
 
 /// The messages of the errors, without their notes.
 fn errors(item: TokenStream) -> Vec<String> {
-    let expanded = fly_rpc_tokens(TokenStream::new(), item);
+    let expanded = fly_rpc(TokenStream::new(), item);
     let file: syn::File = syn::parse2(expanded).expect("what is emitted beside errors is syntax");
     let messages = file.items.iter().filter_map(|item| match item {
         syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
@@ -20,8 +20,8 @@ fn errors(item: TokenStream) -> Vec<String> {
 }
 
 #[test]
-fn an_expansion_reads_as_it_does() {
-    let expanded = fly_rpc_tokens(
+fn an_expansion_matches_its_snapshot() {
+    let expanded = fly_rpc(
         quote!(name = "strings"),
         quote! {
             /// Work on text.
@@ -43,12 +43,12 @@ fn an_expansion_reads_as_it_does() {
     let snapshot = std::fs::read_to_string(path).expect("the snapshot is there");
     assert!(
         text == snapshot,
-        "the expansion differs from {path}; UPDATE_SNAPSHOTS=1 writes it anew:\n{text}"
+        "the expansion differs from {path}; UPDATE_SNAPSHOTS=1 overwrites it:\n{text}"
     );
 }
 
 #[test]
-fn a_right_trait_has_no_errors() {
+fn a_valid_trait_has_no_errors() {
     let none: [&str; 0] = [];
     assert_eq!(
         errors(quote!(
@@ -92,7 +92,7 @@ fn every_error_of_a_trait_is_reported_in_one_pass() {
 }
 
 #[test]
-fn whatever_is_written_gives_errors_and_no_panic() {
+fn invalid_traits_give_errors_and_no_panic() {
     let refused = [
         quote!(
             struct S;

@@ -71,6 +71,12 @@
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in a simulated environment | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the crate `flyrpc-testkit` provides a simulated network in virtual time |
 //!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `tarpc` | yes | generated services implement `tarpc::server::Serve`, and generated clients have `from_stub`; without it, tarpc and the 20 crates that only it needs, OpenTelemetry among them, are not built |
+//!
 //! # What it is not
 //!
 //! - Not a queue: a call without a reply is not stored, and nothing is delivered later.
@@ -120,4 +126,5 @@ pub use self::{
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]
+#[cfg_attr(feature = "tarpc", doc = "", doc = include_str!("docs/over_tarpc.md"))]
 pub use flyrpc_macros::fly_rpc;

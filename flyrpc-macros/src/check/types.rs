@@ -1,14 +1,14 @@
-//! Which types can be arguments and return types: those that own what they hold and are written out.
+//! The rules of types: arguments and return values own their data, and their types are written out.
 
 use quote::ToTokens;
 use syn::{
-    GenericArgument, Lifetime, Path, PathArguments, PathSegment, Type, TypeReference,
+    Lifetime, Path, Type, TypeReference,
     visit::{self, Visit},
 };
 
 use crate::{ast, errors::Errors, names::type_text};
 
-/// Checks a type and all types in it. `place` says where it stands: "argument `text` of `upcase`".
+/// Checks a type and every type in it. `place` describes it: "the type of argument `text` of `upcase`".
 pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
     let mut walk = Walk { place, errors };
     match ast::bare(ty) {
@@ -23,80 +23,11 @@ pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
     }
 }
 
-/// Whether a type is one that [`check_type`] finds nothing wrong with.
-pub(crate) fn can_cross(ty: &Type) -> bool {
+/// Whether [`check_type`] accepts a type.
+pub(crate) fn is_allowed(ty: &Type) -> bool {
     let mut errors = Errors::default();
     check_type(ty, "", &mut errors);
     errors.into_tokens().is_none()
-}
-
-/// Whether a type is one of those that everybody knows to cross between nodes. What has a shadowed
-/// name is only reported less well.
-pub(crate) fn is_plain(ty: &Type) -> bool {
-    const PLAIN: [&str; 19] = [
-        "String",
-        "bool",
-        "char",
-        "u8",
-        "u16",
-        "u32",
-        "u64",
-        "u128",
-        "usize",
-        "i8",
-        "i16",
-        "i32",
-        "i64",
-        "i128",
-        "isize",
-        "f32",
-        "f64",
-        "Duration",
-        "SystemTime",
-    ];
-    match contents(ty) {
-        Some(contents) => contents.into_iter().all(is_plain),
-        None => single_segment(ty).is_some_and(|segment| {
-            segment.arguments.is_none() && PLAIN.iter().any(|plain| segment.ident == plain)
-        }),
-    }
-}
-
-/// The types in a container that crosses between nodes if they do, as far as its name tells.
-fn contents(ty: &Type) -> Option<Vec<&Type>> {
-    const CONTAINERS: [&str; 8] =
-        ["Option", "Vec", "Box", "Result", "HashMap", "BTreeMap", "HashSet", "BTreeSet"];
-    if let Type::Tuple(tuple) = ast::bare(ty) {
-        return (tuple.elems.len() <= 16).then(|| tuple.elems.iter().collect());
-    }
-    let segment = single_segment(ty)?;
-    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
-    let types = arguments.args.iter().map(|argument| match argument {
-        GenericArgument::Type(ty @ Type::Slice(_)) => Err(ty),
-        GenericArgument::Type(ty) if single_segment(ty).is_none_or(|name| name.ident != "str") => {
-            Ok(ty)
-        }
-        _ => Err(ty),
-    });
-    let is_container = CONTAINERS.iter().any(|container| segment.ident == container);
-    types.collect::<Result<_, _>>().ok().filter(|_| is_container)
-}
-
-/// The types in a type that are no containers, itself if it is none.
-pub(crate) fn innermost(ty: &Type) -> Vec<&Type> {
-    match contents(ty) {
-        Some(contents) => contents.into_iter().flat_map(innermost).collect(),
-        None => vec![ty],
-    }
-}
-
-fn single_segment(ty: &Type) -> Option<&PathSegment> {
-    match ast::bare(ty) {
-        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
-            path.path.segments.first()
-        }
-        _ => None,
-    }
 }
 
 struct Walk<'a> {

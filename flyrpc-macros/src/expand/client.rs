@@ -3,36 +3,37 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{on_items, root, sends};
+use super::common::{on_items, root, sends};
 use crate::model::{Argument, Method, Service};
 
-pub(crate) fn expand(service: &Service) -> TokenStream {
+pub(super) fn expand(service: &Service) -> TokenStream {
     let methods = service.methods.iter().map(|method| call(service, method)).collect();
     expand_with(service, methods)
 }
 
-/// The client with other methods than those of the model.
+/// The client, with other methods than those of the model.
 pub(crate) fn expand_with(service: &Service, methods: TokenStream) -> TokenStream {
     let the_type = client_type(service);
+    let implementation = implement_client(service);
     let calls = calls(service, &methods);
-    let aims = aims(service);
-    let stub = from_stub(service);
-    quote!(#the_type #calls #aims #stub)
+    let selectors = selectors(service);
+    let options = options(service);
+    quote!(#the_type #implementation #calls #selectors #options)
 }
 
 fn client_type(service: &Service) -> TokenStream {
     let root = root(service);
     let Service { vis, ident, .. } = service;
-    let (client, request) = (&service.names.client, &service.names.request);
+    let client = &service.names.client;
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
-    let sends = sends(service);
     let doc = format!(
-        "Calls the methods of `{ident}` where it is aimed at.\n\nMade by `Node::client`, or by \
-         `from_stub`. Selectors (`on_…`) and options return a client that is aimed elsewhere or \
-         calls otherwise; all of them are cheap to clone.\n\nA method returns what the trait's \
-         does, within a `Result` that tells whether the call came through. Its future can be \
-         spawned, and does nothing until it is polled; dropping it cancels the call."
+        "Calls the methods of `{ident}` on the node that its selector chooses.\n\nCreated by \
+         `Node::client`, or (with flyrpc's feature `tarpc`) by `from_stub`. Selectors (`on_…`) and \
+         options return another client; clients are cheap to clone.\n\nA method returns what the \
+         trait's method returns, in a `Result` whose error reports a failure of the call. Its \
+         future owns everything it needs and does nothing until it is polled; dropping it cancels \
+         the call."
     );
     let text = client.to_string();
     quote! {
@@ -56,7 +57,15 @@ fn client_type(service: &Service) -> TokenStream {
                 f.debug_struct(#text).field("via", &self.via).finish()
             }
         }
+    }
+}
 
+fn implement_client(service: &Service) -> TokenStream {
+    let root = root(service);
+    let (client, request) = (&service.names.client, &service.names.request);
+    let on_items = on_items(service);
+    let sends = sends(service);
+    quote! {
         #on_items
         impl #root::Client for #client
         where
@@ -89,6 +98,7 @@ fn calls(service: &Service, methods: &TokenStream) -> TokenStream {
     }
 }
 
+/// The client's method for a method of the trait.
 pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     let root = root(service);
     let vis = &service.vis;
@@ -110,21 +120,19 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
             -> impl #root::Future<Output = #root::Result<#returns, #root::RpcError>>
             + 'static + use<Via>
         {
-            #root::value_of(
-                #root::Caller::call(
-                    #root::Clone::clone(&self.via),
-                    #request::#variant { #(#fields),* },
-                ),
-                |reply| match reply {
+            #root::call(
+                &self.via,
+                #request::#variant { #(#fields),* },
+                |response| match response {
                     #response::#variant(value) => #root::Result::Ok(value),
-                    _ => #root::Result::Err(#root::wrong_reply(#service_name, #wire_name)),
+                    _ => #root::wrong_response(#service_name, #wire_name),
                 },
             )
         }
     }
 }
 
-fn aims(service: &Service) -> TokenStream {
+fn selectors(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = &service.vis;
     let client = &service.names.client;
@@ -133,59 +141,49 @@ fn aims(service: &Service) -> TokenStream {
         #on_items
         #[allow(dead_code)]
         impl #client {
-            /// Aims at a node in `region`: at this one, in process, if it runs there and serves the
-            /// method. Upper and lower case are the same.
-            #[must_use = "selectors return the client that is aimed"]
+            /// Selects a node in `region`: this node, in process, if it is in that region and
+            /// serves the method. Case-insensitive.
+            #[must_use = "selectors return another client"]
             #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
                 #client { via: self.via.on_region(#root::Into::into(region)) }
             }
 
-            /// Aims at a node in the primary region, which must itself think that it is.
-            #[must_use = "selectors return the client that is aimed"]
+            /// Selects a node in the primary region, which must consider itself primary.
+            #[must_use = "selectors return another client"]
             #vis fn on_primary(&self) -> Self {
                 #client { via: self.via.on_primary() }
             }
 
-            /// Aims at one boot of one node, and at no other if that is gone.
-            #[must_use = "selectors return the client that is aimed"]
+            /// Selects one boot of one node, and no other if that is gone.
+            #[must_use = "selectors return another client"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
                 #client { via: self.via.on_node(#root::Into::into(id)) }
-            }
-
-            /// Bounds the time that each call may take, 5 s unless its method says otherwise. In a
-            /// handler what is left of the call that it serves is a bound too.
-            #[must_use = "options return the client that has them"]
-            #vis fn timeout(&self, timeout: #root::Duration) -> Self {
-                #client { via: self.via.timeout(timeout) }
-            }
-
-            /// Lets each call wait this long for a node that can take it, within its timeout, rather
-            /// than fail at once.
-            #[must_use = "options return the client that has them"]
-            #vis fn wait(&self, wait: #root::Duration) -> Self {
-                #client { via: self.via.wait(wait) }
             }
         }
     }
 }
 
-fn from_stub(service: &Service) -> TokenStream {
+fn options(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = &service.vis;
-    let (request, response) = (&service.names.request, &service.names.response);
     let client = &service.names.client;
     let on_items = on_items(service);
     quote! {
         #on_items
         #[allow(dead_code)]
-        impl<S> #client<#root::ViaStub<S>>
-        where
-            S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
-        {
-            /// Calls through a tarpc stub, without a node. Its futures are `Send` whenever the
-            /// stub's are.
-            #vis fn from_stub(stub: S) -> Self {
-                #client { via: #root::ViaStub::new(stub) }
+        impl #client {
+            /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
+            /// call made in a handler also has at most the remaining time of the call it serves.
+            #[must_use = "options return another client"]
+            #vis fn timeout(&self, timeout: #root::Duration) -> Self {
+                #client { via: self.via.timeout(timeout) }
+            }
+
+            /// Lets each call wait up to this long, within its timeout, for a node that can take it,
+            /// instead of failing at once.
+            #[must_use = "options return another client"]
+            #vis fn wait(&self, wait: #root::Duration) -> Self {
+                #client { via: self.via.wait(wait) }
             }
         }
     }

@@ -3,16 +3,16 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{on_items, request::locals, root, sends};
+use super::common::{on_items, root, sends};
 use crate::model::{Argument, Method, Service};
 
-/// The type. `Clone` without `S: Clone`, so that it can be served by many connections.
-pub(crate) fn expand(service: &Service) -> TokenStream {
+/// The type. `Clone` without `S: Clone`, so that many connections can share one implementation.
+pub(super) fn expand(service: &Service) -> TokenStream {
     let ident = &service.ident;
     expand_for(service, &quote!(#ident))
 }
 
-/// The type for implementations of something else than the trait.
+/// The type, for implementations with another bound than the trait.
 pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
     let Service { vis, ident, .. } = service;
@@ -20,11 +20,11 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
     let doc = format!(
-        "Serves an implementation of `{ident}`: through a node, or as a tarpc `Serve`. Cloning \
-         it shares the implementation."
+        "Serves an implementation of `{ident}`: on a node, or (with flyrpc's feature `tarpc`) as a \
+         tarpc `Serve`. Clones share the implementation."
     );
     let new_doc = format!("Serves `service`, an implementation of `{ident}`.");
-    let text = serve.to_string();
+    let standard_traits = standard_traits(service);
     quote! {
         #(#attrs)*
         #[doc = #doc]
@@ -42,6 +42,16 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
             }
         }
 
+        #standard_traits
+    }
+}
+
+fn standard_traits(service: &Service) -> TokenStream {
+    let root = root(service);
+    let serve = &service.names.serve;
+    let on_items = on_items(service);
+    let text = serve.to_string();
+    quote! {
         #on_items
         impl<S> #root::Clone for #serve<S> {
             fn clone(&self) -> Self {
@@ -58,21 +68,25 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
     }
 }
 
-/// What makes it serve.
-pub(crate) fn implement_handler(service: &Service) -> TokenStream {
+/// `Handler`, which calls the implementation.
+pub(super) fn implement_handler(service: &Service) -> TokenStream {
     let ident = &service.ident;
-    let methods = service.methods.iter().map(|method| arm(service, method));
-    // Taken whole, because a request of one variant is otherwise captured field by field, and only
-    // the whole is assumed to be `Send`.
+    let arms = service.methods.iter().map(|method| arm(service, method));
+    // Moved whole: a match on a captured variable captures single fields, and only the whole request
+    // is assumed to be `Send`.
     let body = quote! {
         let request = request;
-        match request { #(#methods)* }
+        match request { #(#arms)* }
     };
-    implement(service, &quote!(#ident), &body)
+    implement_handler_for(service, &quote!(#ident), &body)
 }
 
-/// What makes it serve, with `body` in place of the calls.
-pub(crate) fn implement(service: &Service, bound: &TokenStream, body: &TokenStream) -> TokenStream {
+/// `Handler` with another bound than the trait, and `body` in place of the calls.
+pub(crate) fn implement_handler_for(
+    service: &Service,
+    bound: &TokenStream,
+    body: &TokenStream,
+) -> TokenStream {
     let root = root(service);
     let (request, response) = (&service.names.request, &service.names.response);
     let serve = &service.names.serve;
@@ -96,26 +110,6 @@ pub(crate) fn implement(service: &Service, bound: &TokenStream, body: &TokenStre
                 async move { #body }
             }
         }
-
-        #on_items
-        impl<S: #bound> #root::tarpc::server::Serve for #serve<S>
-        where
-            #sends
-        {
-            type Req = #request;
-            type Resp = #response;
-
-            #[allow(refining_impl_trait)]
-            fn serve(
-                self,
-                context: #root::tarpc::context::Context,
-                request: #request,
-            ) -> impl #root::Future<
-                Output = #root::Result<#response, #root::tarpc::ServerError>,
-            > + #root::Send {
-                #root::serve_tarpc(self, context, request)
-            }
-        }
     }
 }
 
@@ -124,8 +118,8 @@ fn arm(service: &Service, method: &Method) -> TokenStream {
     let the_trait = &service.ident;
     let (request, response) = (&service.names.request, &service.names.response);
     let cfgs = method.attrs.cfgs();
-    let fields = locals(method).map(|(Argument { ident, .. }, value)| quote!(#ident: #value));
-    let values = locals(method).map(|(_, value)| value);
+    let fields = method.bindings().map(|(Argument { ident, .. }, value)| quote!(#ident: #value));
+    let values = method.bindings().map(|(_, value)| value);
     quote! {
         #cfgs
         #request::#variant { #(#fields),* } => {

@@ -14,7 +14,7 @@ pub trait Strings: ::flyrpc::__private::Send + ::flyrpc::__private::Sync + 'stat
         Output = Result<u64, Full>,
     > + ::flyrpc::__private::Send;
 }
-///Serves an implementation of `Strings`: through a node, or as a tarpc `Serve`. Cloning it shares the implementation.
+///Serves an implementation of `Strings`: on a node, or (with flyrpc's feature `tarpc`) as a tarpc `Serve`. Clones share the implementation.
 #[allow(dead_code)]
 pub struct ServeStrings<S> {
     service: ::flyrpc::__private::Arc<S>,
@@ -43,7 +43,7 @@ impl<S> ::flyrpc::__private::fmt::Debug for ServeStrings<S> {
         f.write_str("ServeStrings")
     }
 }
-///A call of a method of `Strings`: what crosses to the server.
+///A call of a method of `Strings`: sent to the server.
 #[allow(dead_code, non_camel_case_types, non_snake_case)]
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
@@ -68,15 +68,15 @@ pub enum StringsRequest {
         dry_run: bool,
     },
 }
-///What a method of `Strings` gave: what crosses to the client.
+///The value returned by a method of `Strings`: sent to the client.
 #[allow(dead_code, non_camel_case_types, non_snake_case)]
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
 pub enum StringsResponse {
-    ///The value of `upcase`.
+    ///The value returned by `upcase`.
     Upcase(String),
     #[cfg(feature = "notes")]
-    ///The value of `save`.
+    ///The value returned by `save`.
     Save(
         #[serde(
             bound(
@@ -89,52 +89,12 @@ pub enum StringsResponse {
 }
 const _: () = {
     #[allow(unused_imports)]
-    use ::flyrpc::__private::Unfit as _;
+    use ::flyrpc::__private::NotSerializable as _;
     #[allow(dead_code, non_camel_case_types, non_snake_case)]
-    enum __Number {
+    enum __Index {
         Upcase,
         #[cfg(feature = "notes")]
         Save,
-    }
-    const __NAMES: &[&str] = &[
-        "strings.upcase",
-        #[cfg(feature = "notes")]
-        "strings.store",
-    ];
-    fn __number_of(request: &StringsRequest) -> usize {
-        match *request {
-            StringsRequest::Upcase { .. } => __Number::Upcase as usize,
-            #[cfg(feature = "notes")]
-            StringsRequest::Save { .. } => __Number::Save as usize,
-        }
-    }
-    fn __number_of_reply(reply: &StringsResponse) -> usize {
-        match *reply {
-            StringsResponse::Upcase(..) => __Number::Upcase as usize,
-            #[cfg(feature = "notes")]
-            StringsResponse::Save(..) => __Number::Save as usize,
-        }
-    }
-    impl ::flyrpc::__private::tarpc::RequestName for StringsRequest {
-        fn name(&self) -> &str {
-            __NAMES[__number_of(self)]
-        }
-    }
-    impl ::flyrpc::__private::fmt::Debug for StringsRequest {
-        fn fmt(
-            &self,
-            f: &mut ::flyrpc::__private::fmt::Formatter<'_>,
-        ) -> ::flyrpc::__private::fmt::Result {
-            f.write_str(__NAMES[__number_of(self)])
-        }
-    }
-    impl ::flyrpc::__private::fmt::Debug for StringsResponse {
-        fn fmt(
-            &self,
-            f: &mut ::flyrpc::__private::fmt::Formatter<'_>,
-        ) -> ::flyrpc::__private::fmt::Result {
-            f.write_str(__NAMES[__number_of_reply(self)])
-        }
     }
     #[doc(hidden)]
     impl ::flyrpc::__private::Request for StringsRequest
@@ -149,6 +109,7 @@ const _: () = {
                 &[
                     ::flyrpc::__private::Method {
                         name: "upcase",
+                        full_name: "strings.upcase",
                         arguments: &[
                             ::flyrpc::__private::Argument {
                                 name: "text",
@@ -157,27 +118,24 @@ const _: () = {
                             },
                         ],
                         returns: "String",
-                        options: ::flyrpc::__private::MethodOptions {
-                            primary: false,
-                            idempotent: false,
-                            detached: false,
-                            timeout: ::flyrpc::__private::Option::None,
-                            wait: ::flyrpc::__private::Option::None,
-                        },
+                        options: ::flyrpc::__private::MethodOptions::new(),
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Upcase {
                             text: <::flyrpc::__private::Codec<
                                 String,
                             >>::take(arguments, "text")?,
                         }),
-                        decode_reply: |body| ::flyrpc::__private::Result::Ok(
-                            StringsResponse::Upcase(
-                                <::flyrpc::__private::Codec<String>>::decode(body)?,
-                            ),
-                        ),
+                        decode_response: |body| {
+                            ::flyrpc::__private::Result::Ok(
+                                StringsResponse::Upcase(
+                                    <::flyrpc::__private::Codec<String>>::decode(body)?,
+                                ),
+                            )
+                        },
                     },
                     #[cfg(feature = "notes")]
                     ::flyrpc::__private::Method {
                         name: "store",
+                        full_name: "strings.store",
                         arguments: &[
                             ::flyrpc::__private::Argument {
                                 name: "note",
@@ -191,15 +149,11 @@ const _: () = {
                             },
                         ],
                         returns: "Result<u64, Full>",
-                        options: ::flyrpc::__private::MethodOptions {
-                            primary: true,
-                            idempotent: false,
-                            detached: false,
-                            timeout: ::flyrpc::__private::Option::Some(
+                        options: ::flyrpc::__private::MethodOptions::new()
+                            .primary()
+                            .timeout(
                                 ::flyrpc::__private::Duration::from_micros(2000000u64),
                             ),
-                            wait: ::flyrpc::__private::Option::None,
-                        },
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Save {
                             note: <::flyrpc::__private::Codec<
                                 Note,
@@ -208,19 +162,32 @@ const _: () = {
                                 bool,
                             >>::take_or_default(arguments, "dry_run")?,
                         }),
-                        decode_reply: |body| ::flyrpc::__private::Result::Ok(
-                            StringsResponse::Save(
-                                <::flyrpc::__private::Codec<
-                                    Result<u64, Full>,
-                                >>::decode(body)?,
-                            ),
-                        ),
+                        decode_response: |body| {
+                            ::flyrpc::__private::Result::Ok(
+                                StringsResponse::Save(
+                                    <::flyrpc::__private::Codec<
+                                        Result<u64, Full>,
+                                    >>::decode(body)?,
+                                ),
+                            )
+                        },
                     },
                 ]
             }
         }
         fn method(&self) -> usize {
-            __number_of(self)
+            match *self {
+                StringsRequest::Upcase { .. } => __Index::Upcase as usize,
+                #[cfg(feature = "notes")]
+                StringsRequest::Save { .. } => __Index::Save as usize,
+            }
+        }
+        fn method_of(response: &StringsResponse) -> usize {
+            match *response {
+                StringsResponse::Upcase(..) => __Index::Upcase as usize,
+                #[cfg(feature = "notes")]
+                StringsResponse::Save(..) => __Index::Save as usize,
+            }
         }
         #[allow(unused_variables)]
         fn encode(
@@ -250,11 +217,11 @@ const _: () = {
             }
         }
         #[allow(unused_variables)]
-        fn encode_reply(
-            reply: &StringsResponse,
+        fn encode_response(
+            response: &StringsResponse,
             to: &mut ::flyrpc::__private::Vec<u8>,
         ) -> ::flyrpc::__private::Result<(), ::flyrpc::__private::BodyError> {
-            match *reply {
+            match *response {
                 StringsResponse::Upcase(ref value) => {
                     <::flyrpc::__private::Codec<String>>::encode(value, to)
                 }
@@ -266,93 +233,99 @@ const _: () = {
         }
     }
     #[allow(dead_code)]
-    fn __verdicts() {
+    fn __requirements() {
         {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<String>>::encodes(),
                     <::flyrpc::__private::Codec<String>>::decodes(),
                     <::flyrpc::__private::Codec<String>>::sends(),
                 )
-                .crosses_between_nodes::<String>();
+                .is_sent_between_nodes::<String>();
         }
         #[cfg(feature = "notes")]
         {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<Note>>::encodes(),
                     <::flyrpc::__private::Codec<Note>>::decodes(),
                     <::flyrpc::__private::Codec<Note>>::sends(),
                 )
-                .crosses_between_nodes::<Note>();
+                .is_sent_between_nodes::<Note>();
         }
         #[cfg(feature = "notes")]
         {
-            ::flyrpc::__private::Verdict::of(
-                    <::flyrpc::__private::Codec<Note>>::encodes(),
-                    <::flyrpc::__private::Codec<Note>>::decodes(),
-                    <::flyrpc::__private::Codec<Note>>::sends(),
-                )
-                .crosses_between_nodes::<Note>();
-        }
-        #[cfg(feature = "notes")]
-        {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<bool>>::encodes(),
                     <::flyrpc::__private::Codec<bool>>::decodes(),
                     <::flyrpc::__private::Codec<bool>>::sends(),
                 )
-                .crosses_between_nodes::<bool>();
+                .is_sent_between_nodes::<bool>();
         }
         #[cfg(feature = "notes")]
         {
-            ::flyrpc::__private::Verdict::of(
-                    <::flyrpc::__private::Codec<bool>>::encodes(),
-                    <::flyrpc::__private::Codec<bool>>::decodes(),
-                    <::flyrpc::__private::Codec<bool>>::sends(),
-                )
-                .crosses_between_nodes::<bool>();
-        }
-        #[cfg(feature = "notes")]
-        {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<u64>>::encodes(),
                     <::flyrpc::__private::Codec<u64>>::decodes(),
                     <::flyrpc::__private::Codec<u64>>::sends(),
                 )
-                .crosses_between_nodes::<u64>();
+                .is_sent_between_nodes::<u64>();
         }
         #[cfg(feature = "notes")]
         {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<Full>>::encodes(),
                     <::flyrpc::__private::Codec<Full>>::decodes(),
                     <::flyrpc::__private::Codec<Full>>::sends(),
                 )
-                .crosses_between_nodes::<Full>();
+                .is_sent_between_nodes::<Full>();
         }
         #[cfg(feature = "notes")]
         {
-            ::flyrpc::__private::Verdict::of(
+            ::flyrpc::__private::WireTraits::new(
                     <::flyrpc::__private::Codec<Result<u64, Full>>>::encodes(),
                     <::flyrpc::__private::Codec<Result<u64, Full>>>::decodes(),
                     <::flyrpc::__private::Codec<Result<u64, Full>>>::sends(),
                 )
-                .after(
-                    &::flyrpc::__private::Verdict::of(
+                .unless_missing_in(
+                    &::flyrpc::__private::WireTraits::new(
                         <::flyrpc::__private::Codec<Full>>::encodes(),
                         <::flyrpc::__private::Codec<Full>>::decodes(),
                         <::flyrpc::__private::Codec<Full>>::sends(),
                     ),
                 )
-                .crosses_between_nodes::<Result<u64, Full>>();
+                .is_sent_between_nodes::<Result<u64, Full>>();
         }
         #[cfg(feature = "notes")] ::flyrpc::__private::has_default::<bool>();
     }
+    impl ::flyrpc::__private::fmt::Debug for StringsRequest
+    where
+        for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,
+        for<'__send> StringsResponse: ::flyrpc::__private::Sends<'__send>,
+    {
+        fn fmt(
+            &self,
+            f: &mut ::flyrpc::__private::fmt::Formatter<'_>,
+        ) -> ::flyrpc::__private::fmt::Result {
+            f.write_str(::flyrpc::__private::request_name(self))
+        }
+    }
+    impl ::flyrpc::__private::fmt::Debug for StringsResponse
+    where
+        for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,
+        for<'__send> StringsResponse: ::flyrpc::__private::Sends<'__send>,
+    {
+        fn fmt(
+            &self,
+            f: &mut ::flyrpc::__private::fmt::Formatter<'_>,
+        ) -> ::flyrpc::__private::fmt::Result {
+            f.write_str(::flyrpc::__private::response_name::<StringsRequest>(self))
+        }
+    }
 };
-/**Calls the methods of `Strings` where it is aimed at.
+/**Calls the methods of `Strings` on the node that its selector chooses.
 
-Made by `Node::client`, or by `from_stub`. Selectors (`on_…`) and options return a client that is aimed elsewhere or calls otherwise; all of them are cheap to clone.
+Created by `Node::client`, or (with flyrpc's feature `tarpc`) by `from_stub`. Selectors (`on_…`) and options return another client; clients are cheap to clone.
 
-A method returns what the trait's does, within a `Result` that tells whether the call came through. Its future can be spawned, and does nothing until it is polled; dropping it cancels the call.*/
+A method returns what the trait's method returns, in a `Result` whose error reports a failure of the call. Its future owns everything it needs and does nothing until it is polled; dropping it cancels the call.*/
 #[allow(dead_code)]
 pub struct StringsClient<Via = ::flyrpc::__private::Routed> {
     via: Via,
@@ -397,18 +370,12 @@ where
     ) -> impl ::flyrpc::__private::Future<
         Output = ::flyrpc::__private::Result<String, ::flyrpc::__private::RpcError>,
     > + 'static + use<Via> {
-        ::flyrpc::__private::value_of(
-            ::flyrpc::__private::Caller::call(
-                ::flyrpc::__private::Clone::clone(&self.via),
-                StringsRequest::Upcase { text },
-            ),
-            |reply| match reply {
+        ::flyrpc::__private::call(
+            &self.via,
+            StringsRequest::Upcase { text },
+            |response| match response {
                 StringsResponse::Upcase(value) => ::flyrpc::__private::Result::Ok(value),
-                _ => {
-                    ::flyrpc::__private::Result::Err(
-                        ::flyrpc::__private::wrong_reply("strings", "upcase"),
-                    )
-                }
+                _ => ::flyrpc::__private::wrong_response("strings", "upcase"),
             },
         )
     }
@@ -424,30 +391,24 @@ where
             ::flyrpc::__private::RpcError,
         >,
     > + 'static + use<Via> {
-        ::flyrpc::__private::value_of(
-            ::flyrpc::__private::Caller::call(
-                ::flyrpc::__private::Clone::clone(&self.via),
-                StringsRequest::Save {
-                    note,
-                    dry_run,
-                },
-            ),
-            |reply| match reply {
+        ::flyrpc::__private::call(
+            &self.via,
+            StringsRequest::Save {
+                note,
+                dry_run,
+            },
+            |response| match response {
                 StringsResponse::Save(value) => ::flyrpc::__private::Result::Ok(value),
-                _ => {
-                    ::flyrpc::__private::Result::Err(
-                        ::flyrpc::__private::wrong_reply("strings", "store"),
-                    )
-                }
+                _ => ::flyrpc::__private::wrong_response("strings", "store"),
             },
         )
     }
 }
 #[allow(dead_code)]
 impl StringsClient {
-    /// Aims at a node in `region`: at this one, in process, if it runs there and serves the
-    /// method. Upper and lower case are the same.
-    #[must_use = "selectors return the client that is aimed"]
+    /// Selects a node in `region`: this node, in process, if it is in that region and
+    /// serves the method. Case-insensitive.
+    #[must_use = "selectors return another client"]
     pub fn on_region(
         &self,
         region: impl ::flyrpc::__private::Into<::flyrpc::__private::Region>,
@@ -456,15 +417,15 @@ impl StringsClient {
             via: self.via.on_region(::flyrpc::__private::Into::into(region)),
         }
     }
-    /// Aims at a node in the primary region, which must itself think that it is.
-    #[must_use = "selectors return the client that is aimed"]
+    /// Selects a node in the primary region, which must consider itself primary.
+    #[must_use = "selectors return another client"]
     pub fn on_primary(&self) -> Self {
         StringsClient {
             via: self.via.on_primary(),
         }
     }
-    /// Aims at one boot of one node, and at no other if that is gone.
-    #[must_use = "selectors return the client that is aimed"]
+    /// Selects one boot of one node, and no other if that is gone.
+    #[must_use = "selectors return another client"]
     pub fn on_node(
         &self,
         id: impl ::flyrpc::__private::Into<::flyrpc::__private::NodeId>,
@@ -473,36 +434,23 @@ impl StringsClient {
             via: self.via.on_node(::flyrpc::__private::Into::into(id)),
         }
     }
-    /// Bounds the time that each call may take, 5 s unless its method says otherwise. In a
-    /// handler what is left of the call that it serves is a bound too.
-    #[must_use = "options return the client that has them"]
+}
+#[allow(dead_code)]
+impl StringsClient {
+    /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
+    /// call made in a handler also has at most the remaining time of the call it serves.
+    #[must_use = "options return another client"]
     pub fn timeout(&self, timeout: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
             via: self.via.timeout(timeout),
         }
     }
-    /// Lets each call wait this long for a node that can take it, within its timeout, rather
-    /// than fail at once.
-    #[must_use = "options return the client that has them"]
+    /// Lets each call wait up to this long, within its timeout, for a node that can take it,
+    /// instead of failing at once.
+    #[must_use = "options return another client"]
     pub fn wait(&self, wait: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
             via: self.via.wait(wait),
-        }
-    }
-}
-#[allow(dead_code)]
-impl<S> StringsClient<::flyrpc::__private::ViaStub<S>>
-where
-    S: ::flyrpc::__private::tarpc::client::stub::Stub<
-            Req = StringsRequest,
-            Resp = StringsResponse,
-        > + 'static,
-{
-    /// Calls through a tarpc stub, without a node. Its futures are `Send` whenever the
-    /// stub's are.
-    pub fn from_stub(stub: S) -> Self {
-        StringsClient {
-            via: ::flyrpc::__private::ViaStub::new(stub),
         }
     }
 }
@@ -539,24 +487,24 @@ where
         }
     }
 }
-impl<S: Strings> ::flyrpc::__private::tarpc::server::Serve for ServeStrings<S>
-where
-    for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,
-    for<'__send> StringsResponse: ::flyrpc::__private::Sends<'__send>,
-{
-    type Req = StringsRequest;
-    type Resp = StringsResponse;
-    #[allow(refining_impl_trait)]
-    fn serve(
-        self,
-        context: ::flyrpc::__private::tarpc::context::Context,
-        request: StringsRequest,
-    ) -> impl ::flyrpc::__private::Future<
-        Output = ::flyrpc::__private::Result<
-            StringsResponse,
-            ::flyrpc::__private::tarpc::ServerError,
-        >,
-    > + ::flyrpc::__private::Send {
-        ::flyrpc::__private::serve_tarpc(self, context, request)
-    }
+::flyrpc::__private::with_tarpc! {
+    impl ::flyrpc::__private::tarpc::RequestName for StringsRequest where for < '__send >
+    StringsRequest : ::flyrpc::__private::Sends < '__send >, for < '__send >
+    StringsResponse : ::flyrpc::__private::Sends < '__send >, { fn name(& self) -> & str
+    { ::flyrpc::__private::request_name(self) } } impl < S : Strings >
+    ::flyrpc::__private::tarpc::server::Serve for ServeStrings < S > where for < '__send
+    > StringsRequest : ::flyrpc::__private::Sends < '__send >, for < '__send >
+    StringsResponse : ::flyrpc::__private::Sends < '__send >, { type Req =
+    StringsRequest; type Resp = StringsResponse; #[allow(refining_impl_trait)] fn
+    serve(self, context : ::flyrpc::__private::tarpc::context::Context, request :
+    StringsRequest,) -> impl ::flyrpc::__private::Future < Output =
+    ::flyrpc::__private::Result < StringsResponse,
+    ::flyrpc::__private::tarpc::ServerError >, > + ::flyrpc::__private::Send {
+    ::flyrpc::__private::serve_tarpc(self, context, request) } } #[allow(dead_code)] impl
+    < S > StringsClient < ::flyrpc::__private::ViaStub < S >> where S :
+    ::flyrpc::__private::tarpc::client::stub::Stub < Req = StringsRequest, Resp =
+    StringsResponse > + 'static, { #[doc =
+    r" A client that calls through a tarpc stub, without a node. Its futures are `Send`"]
+    #[doc = r" whenever the stub's are."] pub fn from_stub(stub : S) -> Self {
+    StringsClient { via : ::flyrpc::__private::ViaStub::new(stub) } } }
 }

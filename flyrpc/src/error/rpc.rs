@@ -166,15 +166,17 @@ pub enum RpcError {
         /// The method called.
         method: &'static str,
     },
-    /// A tarpc stub given to `from_stub` reported an error of its own. May have executed.
+    /// A tarpc stub given to `from_stub` reported an error that its server returned. May have executed.
+    /// Occurs only with feature `tarpc`.
     #[non_exhaustive]
     Stub {
         /// The service called.
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// tarpc's error.
-        source: Arc<tarpc::client::RpcError>,
+        /// The stub's error, with its type erased so that this variant exists without the feature;
+        /// `downcast_ref::<tarpc::client::RpcError>()` gives tarpc's.
+        source: Arc<dyn Error + Send + Sync>,
     },
 }
 

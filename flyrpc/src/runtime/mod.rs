@@ -11,3 +11,5 @@ pub mod private;
 pub(crate) mod server;
 pub(crate) mod shared;
 mod signals;
+#[cfg(feature = "tarpc")]
+pub(crate) mod tarpc;

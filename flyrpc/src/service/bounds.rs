@@ -1,10 +1,11 @@
-//! Reading and writing the types of a service such that a type that cannot cross between nodes is
-//! reported once: where [`Verdict`] is asked, on that type in the user's trait.
+//! The requirements on the types of a service, checked such that a type that does not meet them is
+//! reported once: at that type in the user's trait.
 //!
-//! Generated code names every type many times, and each use of `T: Serialize` would report a `T`
-//! that lacks it. So its other uses go through [`Codec`], whose functions exist for every type: for
-//! one that lacks serde's traits method resolution finds those of [`Unfit`], which nothing ever
-//! calls, because the verdict has failed the build.
+//! Generated code names every type many times, and each use that requires `T: Serialize` would report
+//! a `T` that does not implement it. So only [`WireTraits`] requires anything, once for each type. All
+//! other uses go through [`Codec`], whose functions exist for every type: inherent ones for a type with
+//! the traits they need, else those of [`NotSerializable`], which method resolution tries next. The
+//! latter are never called, because the requirement has failed the build.
 
 use std::marker::PhantomData;
 
@@ -15,12 +16,12 @@ use crate::{
     error::BodyError,
 };
 
-/// What generated code does with a `T`.
+/// Encodes and decodes a `T`, and tells which of the required traits it implements.
 #[derive(Debug)]
 pub struct Codec<T>(PhantomData<T>);
 
 impl<T: Serialize> Codec<T> {
-    /// Whether it can be encoded.
+    /// Whether `T` is `Serialize`.
     pub fn encodes() -> Yes {
         Yes
     }
@@ -34,14 +35,14 @@ impl<T: Serialize> Codec<T> {
         arguments.put(name, value)
     }
 
-    /// Appends a reply.
+    /// Appends a response.
     pub fn encode(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
         codec::encode(value, to)
     }
 }
 
 impl<T: DeserializeOwned> Codec<T> {
-    /// Whether it can be decoded.
+    /// Whether `T` is `DeserializeOwned`.
     pub fn decodes() -> Yes {
         Yes
     }
@@ -52,21 +53,21 @@ impl<T: DeserializeOwned> Codec<T> {
     }
 }
 
-/// What is read is also written again, where serde may have misread it.
+/// Decoding needs `Serialize` too: a value that serde may have misread is encoded again and compared.
 impl<T: Serialize + DeserializeOwned> Codec<T> {
     /// Reads an argument.
     pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError> {
         arguments.take(name)
     }
 
-    /// Reads a reply.
+    /// Reads a response.
     pub fn decode(body: &[u8]) -> Result<T, BodyError> {
         codec::decode_verified(body)
     }
 }
 
 impl<T: Send> Codec<T> {
-    /// Whether it can be sent between threads.
+    /// Whether `T` is `Send`.
     pub fn sends() -> Yes {
         Yes
     }
@@ -93,12 +94,12 @@ impl<T: Serialize + DeserializeOwned + Default> Codec<T> {
     }
 }
 
-/// Stands where `#[rpc(default)]` needs the type's default.
+/// Requires the `Default` that `#[rpc(default)]` needs.
 pub fn has_default<T: Default>() {}
 
-/// What [`Codec`] falls back to: see the module. In scope where generated code names `Codec`.
+/// The fallback of [`Codec`]'s functions: see the module. In scope where generated code uses `Codec`.
 #[allow(missing_docs)]
-pub trait Unfit<T> {
+pub trait NotSerializable<T> {
     fn encodes() -> No {
         No
     }
@@ -112,134 +113,136 @@ pub trait Unfit<T> {
     }
 
     fn put(_: &mut ArgsWriter<'_>, _: &'static str, _: &T) -> Result<(), ArgumentError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn put_or_default(_: &mut ArgsWriter<'_>, _: &'static str, _: &T) -> Result<(), ArgumentError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn encode(_: &T, _: &mut Vec<u8>) -> Result<(), BodyError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn take(_: &mut ArgsReader<'_>, _: &'static str) -> Result<T, BodyError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn take_or_default(_: &mut ArgsReader<'_>, _: &'static str) -> Result<T, BodyError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn decode(_: &[u8]) -> Result<T, BodyError> {
-        unreachable!("does not build")
+        never_called()
     }
 
     fn is_optional() -> bool {
-        unreachable!("does not build")
+        never_called()
     }
 }
 
-impl<T> Unfit<T> for Codec<T> {}
+impl<T> NotSerializable<T> for Codec<T> {}
 
-/// The type has the trait that was asked for.
+fn never_called() -> ! {
+    unreachable!("the requirements on the type have failed the build")
+}
+
+/// The type implements the trait.
 #[derive(Debug)]
 pub struct Yes;
 
-/// The type lacks the trait that was asked for.
+/// The type does not implement the trait.
 #[derive(Debug)]
 pub struct No;
 
-/// Which of `Serialize`, `DeserializeOwned` and `Send` a type has. Its functions demand what is
-/// missing, and nothing else, so that there is one error.
+/// Which of `Serialize`, `DeserializeOwned` and `Send` a type implements. `is_sent_between_nodes`
+/// requires the missing ones and nothing else, so that there is one error.
 #[derive(Debug)]
-pub struct Verdict<Encodes, Decodes, Sends>(PhantomData<(Encodes, Decodes, Sends)>);
+pub struct WireTraits<Encodes, Decodes, Sends>(PhantomData<(Encodes, Decodes, Sends)>);
 
-impl<E, D, S> Verdict<E, D, S> {
-    /// The verdict made of the three answers of a [`Codec`].
-    pub fn of(_: E, _: D, _: S) -> Self {
-        Verdict(PhantomData)
+impl<E, D, S> WireTraits<E, D, S> {
+    /// The traits of a type, by the three probes of its [`Codec`].
+    pub fn new(_: E, _: D, _: S) -> Self {
+        WireTraits(PhantomData)
+    }
+
+    /// The traits to require of a container: all are assumed if its contents lack one, because that has
+    /// been reported for the contents.
+    pub fn unless_missing_in<C: Contents<Self>>(self, _contents: &C) -> C::Required {
+        C::required(self)
     }
 }
 
-impl<E, D, S> Verdict<E, D, S> {
-    /// The verdict on a container whose contents have the verdict `of_contents`: nothing is said of
-    /// it if they lack something, since that has been said of them.
-    pub fn after<V: Passes<Self>>(self, _of_contents: &V) -> V::Then {
-        V::then(self)
-    }
-}
-
-/// What remains of a verdict on a container: it, if this verdict on the contents demands nothing.
+/// The traits of a container's contents, which decide what is required of the `Container`.
 #[allow(missing_docs)]
-pub trait Passes<V> {
-    type Then;
+pub trait Contents<Container> {
+    type Required;
 
-    fn then(container: V) -> Self::Then;
+    fn required(container: Container) -> Self::Required;
 }
 
-impl<V> Passes<V> for Verdict<Yes, Yes, Yes> {
-    type Then = V;
+impl<C> Contents<C> for WireTraits<Yes, Yes, Yes> {
+    type Required = C;
 
-    fn then(container: V) -> V {
+    fn required(container: C) -> C {
         container
     }
 }
 
-/// Nothing to say of a container.
-type Nothing = Verdict<Yes, Yes, Yes>;
+/// Requires nothing.
+type Complete = WireTraits<Yes, Yes, Yes>;
 
-impl<V, D, S> Passes<V> for Verdict<No, D, S> {
-    type Then = Nothing;
+impl<C, D, S> Contents<C> for WireTraits<No, D, S> {
+    type Required = Complete;
 
-    fn then(_: V) -> Nothing {
-        Verdict(PhantomData)
+    fn required(_: C) -> Complete {
+        WireTraits(PhantomData)
     }
 }
 
-impl<V, S> Passes<V> for Verdict<Yes, No, S> {
-    type Then = Nothing;
+impl<C, S> Contents<C> for WireTraits<Yes, No, S> {
+    type Required = Complete;
 
-    fn then(_: V) -> Nothing {
-        Verdict(PhantomData)
+    fn required(_: C) -> Complete {
+        WireTraits(PhantomData)
     }
 }
 
-impl<V> Passes<V> for Verdict<Yes, Yes, No> {
-    type Then = Nothing;
+impl<C> Contents<C> for WireTraits<Yes, Yes, No> {
+    type Required = Complete;
 
-    fn then(_: V) -> Nothing {
-        Verdict(PhantomData)
+    fn required(_: C) -> Complete {
+        WireTraits(PhantomData)
     }
 }
 
-impl Verdict<Yes, Yes, Yes> {
+impl WireTraits<Yes, Yes, Yes> {
     /// Nothing is missing.
-    pub fn crosses_between_nodes<T: 'static>(&self) {}
+    pub fn is_sent_between_nodes<T: 'static>(&self) {}
 }
 
-impl<S> Verdict<No, No, S> {
+impl<S> WireTraits<No, No, S> {
     /// Both of serde's traits are missing.
-    pub fn crosses_between_nodes<T: SerializeAndDeserialize>(&self) {}
+    pub fn is_sent_between_nodes<T: SerializeAndDeserialize>(&self) {}
 }
 
-impl<S> Verdict<No, Yes, S> {
+impl<S> WireTraits<No, Yes, S> {
     /// `Serialize` is missing.
-    pub fn crosses_between_nodes<T: Serialize>(&self) {}
+    pub fn is_sent_between_nodes<T: Serialize>(&self) {}
 }
 
-impl<S> Verdict<Yes, No, S> {
+impl<S> WireTraits<Yes, No, S> {
     /// `DeserializeOwned` is missing.
-    pub fn crosses_between_nodes<T: DeserializeOwned>(&self) {}
+    pub fn is_sent_between_nodes<T: DeserializeOwned>(&self) {}
 }
 
-impl Verdict<Yes, Yes, No> {
+impl WireTraits<Yes, Yes, No> {
     /// `Send` is missing.
-    pub fn crosses_between_nodes<T: Send>(&self) {}
+    pub fn is_sent_between_nodes<T: Send>(&self) {}
 }
 
-/// Implemented by no type: it exists for its message, which names both of serde's traits where the
-/// bound `Serialize + DeserializeOwned` would give an error for each.
+/// Implemented by no type. It exists for its message, one for both of serde's traits, where the bound
+/// `Serialize + DeserializeOwned` would give an error for each.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
     label = "neither `Serialize` nor `Deserialize`",
@@ -248,8 +251,9 @@ impl Verdict<Yes, Yes, No> {
 )]
 pub trait SerializeAndDeserialize {}
 
-/// `Serialize`, in a form that can stand in a `where` clause without being checked there: one with
-/// a bound lifetime. The derived impls of requests and replies assume it of their fields.
+/// `Serialize`, with a lifetime: a `where` clause that binds it (`for<'a> Note: Encodes<'a>`) is assumed
+/// rather than checked where it stands. The derived impls of requests and responses assume it of their
+/// fields.
 pub trait Encodes<'a>: Serialize {}
 
 impl<T: Serialize> Encodes<'_> for T {}
@@ -259,7 +263,7 @@ pub trait Decodes<'a>: DeserializeOwned {}
 
 impl<T: DeserializeOwned> Decodes<'_> for T {}
 
-/// `Send`, likewise. The impls that need a request or reply to be `Send` assume it of their fields.
+/// `Send`, likewise, for the impls that need a request or response to be `Send`.
 pub trait Sends<'a>: Send {}
 
 impl<T: Send> Sends<'_> for T {}

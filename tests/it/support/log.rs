@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 
-/// Collects the log events of this thread, as lines such as `message=linked node=… `.
+/// Collects the log events of this thread, as lines such as `message=node linked node=… `.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     level: tracing::Level,

@@ -128,8 +128,8 @@ async fn a_replaced_node_is_one_event_and_one_log_line_and_lists_its_new_methods
     let now = cluster.node("iad-0").id().clone();
     let (before, now) = (before.to_string(), now.to_string());
     // Its two neighbours say so.
-    assert_eq!(log.with(&["message=node accepts other calls", &before]).len(), 2, "{log:?}");
-    assert_eq!(log.with(&["message=linked", &now]).len(), 2, "{log:?}");
+    assert_eq!(log.with(&["message=node state changed", &before]).len(), 2, "{log:?}");
+    assert_eq!(log.with(&["message=node linked", &now]).len(), 2, "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]

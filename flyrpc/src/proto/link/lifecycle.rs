@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use super::liveness::SILENT_HEARTBEATS;
 use crate::codec::bytes::Malformed;
 
 /// Why a link ended.
@@ -23,8 +22,8 @@ pub(crate) enum LinkError {
     Closed,
     #[error("the connection broke: {0}")]
     Broken(Arc<io::Error>),
-    #[error("the peer was silent for {SILENT_HEARTBEATS} heartbeats of {0:?}")]
-    HeartbeatTimeout(Duration),
+    #[error("the peer was silent for {heartbeats} heartbeats of {heartbeat:?}")]
+    HeartbeatTimeout { heartbeats: u32, heartbeat: Duration },
     #[error("the peer answered no ping for {0:?}")]
     PongTimeout(Duration),
     #[error("the peer sends but does not read what it is sent")]

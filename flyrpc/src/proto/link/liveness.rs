@@ -60,7 +60,8 @@ impl Liveness {
     pub(crate) fn on_heartbeat(&mut self) -> Result<Option<QuietChange>, LinkError> {
         self.silent += 1;
         if self.silent > SILENT_HEARTBEATS {
-            return Err(LinkError::HeartbeatTimeout(self.heartbeat));
+            let heartbeat = self.heartbeat;
+            return Err(LinkError::HeartbeatTimeout { heartbeats: SILENT_HEARTBEATS, heartbeat });
         }
         self.unanswered += 1;
         // Pongs may be long under way, so this is not measured in heartbeats alone.
@@ -96,7 +97,10 @@ mod tests {
         for _ in 0..SILENT_HEARTBEATS {
             liveness.on_heartbeat().unwrap();
         }
-        assert!(matches!(liveness.on_heartbeat(), Err(LinkError::HeartbeatTimeout(SECOND))));
+        assert!(matches!(
+            liveness.on_heartbeat(),
+            Err(LinkError::HeartbeatTimeout { heartbeat: SECOND, .. })
+        ));
     }
 
     /// How many heartbeats a peer lasts that sends but never answers a ping.

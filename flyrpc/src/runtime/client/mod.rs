@@ -17,6 +17,5 @@ mod remote;
 mod response;
 mod routed;
 mod selector;
-mod stub;
 
-pub use self::{caller::Caller, generated::Client, routed::Routed, stub::ViaStub};
+pub use self::{caller::Caller, generated::Client, routed::Routed};

@@ -18,7 +18,7 @@ pub(super) fn decode<R: Request>(
 ) -> Result<R::Response, AttemptFailure> {
     match response {
         Response::Reply(body) => {
-            let decode = R::methods()[method].decode_reply;
+            let decode = R::methods()[method].decode_response;
             catch_panic("decoding", || decode(&body)).map_err(AttemptFailure::BadReply)
         }
         Response::TooLarge(size) => {

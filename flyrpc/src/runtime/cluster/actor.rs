@@ -204,7 +204,7 @@ impl Cluster {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Dial { addr, done } => self.on_dial_request(addr, done),
-            Command::Link(event) => self.on_link_event(event),
+            Command::Link { link, event } => self.on_link_event(&link, event),
             Command::StateChanged => {
                 let state = self.shared.server().state();
                 self.peers.links().for_each(|link| link.send_state(&state));

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     proto::wire::frame::GoAway,
-    runtime::link::{Handshaken, Link, LinkError, LinkEvent, LinkEventKind},
+    runtime::link::{Handshaken, Link, LinkError, LinkEvent},
     telemetry::Observed,
     types::{Event, Support},
 };
@@ -47,24 +47,24 @@ impl Cluster {
         }
     }
 
-    pub(super) fn on_link_event(&mut self, LinkEvent { link, kind }: LinkEvent) {
+    pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
         self.publisher.mark_dirty();
         // Marks the peer dirty: whatever the event, the link may have closed to new calls.
         let peer = self.peers.get_mut(link.peer().addr());
-        match kind {
-            LinkEventKind::StateChanged => {
+        match event {
+            LinkEvent::StateChanged => {
                 link.look_at_state();
-                self.compare_primary(&link);
-                self.emit_state(&link);
+                self.compare_primary(link);
+                self.emit_state(link);
             }
-            LinkEventKind::QuietChanged => {}
-            LinkEventKind::GoAway(GoAway::Replaced) => {}
-            LinkEventKind::GoAway(GoAway::Leaving) => {
+            LinkEvent::QuietChanged => {}
+            LinkEvent::GoAway(GoAway::Replaced) => {}
+            LinkEvent::GoAway(GoAway::Leaving) => {
                 if let Some(peer) = peer {
                     peer.on_leaving(link.peer());
                 }
             }
-            LinkEventKind::Ended(error) => self.on_link_ended(&link, &error),
+            LinkEvent::Ended(error) => self.on_link_ended(link, &error),
         }
     }
 

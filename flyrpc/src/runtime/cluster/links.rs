@@ -69,9 +69,9 @@ pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handsh
     let params = LinkParams {
         env: Arc::clone(shared.env()),
         handler: Arc::clone(shared.server()),
-        events: Box::new(move |event| {
+        events: Box::new(move |link, event| {
             // An error means that the node has ended.
-            let _ = commands.send(Command::Link(event));
+            let _ = commands.send(Command::Link { link: Arc::clone(link), event });
         }),
         heartbeat,
         max_body: shared.max_body(),

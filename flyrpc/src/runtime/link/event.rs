@@ -1,17 +1,9 @@
 //! What the rest of the node learns of a link while it is open, and at its end.
 
-use std::sync::Arc;
-
-use super::handle::Link;
 use crate::proto::{link::lifecycle::LinkError, wire::frame::GoAway};
 
 /// Something happened to a link.
-pub(crate) struct LinkEvent {
-    pub(crate) link: Arc<Link>,
-    pub(crate) kind: LinkEventKind,
-}
-
-pub(crate) enum LinkEventKind {
+pub(crate) enum LinkEvent {
     /// The peer accepts other calls than before.
     StateChanged,
     /// The link became quiet, or recovered.

@@ -18,10 +18,7 @@ use futures_util::future::AbortHandle;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    compat_cache::CompatCache,
-    event::{LinkEvent, LinkEventKind},
-};
+use super::{compat_cache::CompatCache, event::LinkEvent};
 use crate::{
     env::Env,
     error::Refusal,
@@ -48,7 +45,7 @@ use crate::{
 pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
 
 /// Called for everything that happens to a link. Must not block.
-pub(crate) type EventSink = Box<dyn Fn(LinkEvent) + Send + Sync>;
+pub(crate) type EventSink = Box<dyn Fn(&Arc<Link>, LinkEvent) + Send + Sync>;
 
 /// One end of an open connection to a node.
 pub(crate) struct Link {
@@ -149,7 +146,7 @@ impl Link {
         self.peer.state.load_full()
     }
 
-    /// To be called before [`state`](Link::state) is read after [`LinkEventKind::StateChanged`]: the
+    /// To be called before [`state`](Link::state) is read after [`LinkEvent::StateChanged`]: the
     /// next change is announced again.
     pub(crate) fn look_at_state(&self) {
         self.peer.state_is_news.store(false, Ordering::Release);
@@ -253,7 +250,7 @@ impl Link {
         if **self.peer.state.load() != state {
             self.peer.state.store(Arc::new(state));
             if !self.peer.state_is_news.swap(true, Ordering::AcqRel) {
-                self.announce(LinkEventKind::StateChanged);
+                self.announce(LinkEvent::StateChanged);
             }
         }
     }
@@ -265,13 +262,13 @@ impl Link {
         }
         // Calls that wait for room must look for another link.
         self.signals.room.notify_waiters();
-        self.announce(LinkEventKind::GoAway(reason));
+        self.announce(LinkEvent::GoAway(reason));
         self.drain(GoAway::Replaced);
     }
 
     pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {
         self.peer.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
-        self.announce(LinkEventKind::QuietChanged);
+        self.announce(LinkEvent::QuietChanged);
     }
 
     /// A round trip was measured, in microseconds.
@@ -279,8 +276,8 @@ impl Link {
         self.peer.round_trip.store(round_trip, Ordering::Relaxed);
     }
 
-    pub(super) fn announce(self: &Arc<Self>, kind: LinkEventKind) {
-        (self.events)(LinkEvent { link: Arc::clone(self), kind });
+    pub(super) fn announce(self: &Arc<Self>, event: LinkEvent) {
+        (self.events)(self, event);
     }
 
     /// Now, on this end's clock.

@@ -19,7 +19,7 @@ mod writer;
 
 pub(crate) use self::{
     call::{Lost, OutboundCall, PendingCall},
-    event::{LinkEvent, LinkEventKind},
+    event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, accept, dial},
     request::{Admitted, Flush, InboundRequest, Outcome, RequestHandler},

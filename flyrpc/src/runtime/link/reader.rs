@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
-    event::LinkEventKind,
+    event::LinkEvent,
     handle::Link,
     request::{Admitted, InboundRequest, RequestHandler},
     transport::{FrameReader, Received},
@@ -68,7 +68,7 @@ pub(super) async fn run<H: RequestHandler>(
         // Boxed: no other link should have room for it.
         Box::pin(from.linger(heartbeat * SILENT_HEARTBEATS)).await;
     }
-    link.announce(LinkEventKind::Ended(link.error().unwrap_or(LinkError::Closed)));
+    link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
 
 /// What the reader knows beyond the shared handle: state machines that nobody else touches.

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     admission::Permit, handler_future::Execution, inline_policy::INLINE_BUDGET,
-    registry::ServedMethod, server::Server,
+    registry::ServedMethod, serving::Server,
 };
 use crate::{
     env::yield_once,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{admission::Permit, executor, server::Server};
+use super::{admission::Permit, executor, serving::Server};
 use crate::{
     proto::wire::{frame::RequestHead, status::Status},
     runtime::link::{Admitted, Link, RequestHandler},

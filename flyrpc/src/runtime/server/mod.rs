@@ -6,14 +6,12 @@ mod executor;
 mod handler;
 mod handler_future;
 mod inline_policy;
-mod plain_tarpc;
 mod registry;
-mod server;
+mod serving;
 
-pub use self::plain_tarpc::serve_tarpc;
 pub(crate) use self::{
     admission::Limits,
     handler_future::{Ended, Execution, HandlerFuture, catch_panic},
     inline_policy::FIRST as INLINE_AFTER,
-    server::Server,
+    serving::Server,
 };

@@ -1,17 +1,20 @@
 //! Messages to the cluster task from other parts of the node.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{proto::membership::MemberState, runtime::link::LinkEvent};
+use crate::{
+    proto::membership::MemberState,
+    runtime::link::{Link, LinkEvent},
+};
 
 /// A request to the cluster task, or an event that it must handle.
 pub(crate) enum Command {
     /// Dial this address at once, whatever its backoff, and report whether a link is open then.
     Dial { addr: SocketAddr, done: oneshot::Sender<bool> },
     /// Something happened to a link.
-    Link(LinkEvent),
+    Link { link: Arc<Link>, event: LinkEvent },
     /// Send this node's new state to all peers.
     StateChanged,
     /// Compare a peer's digests with this node's members, and reply with this node's digests and the

@@ -3,10 +3,10 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::root;
+use super::common::root;
 use crate::model::{Method, Service};
 
-pub(crate) fn expand(service: &Service) -> TokenStream {
+pub(super) fn expand(service: &Service) -> TokenStream {
     let root = root(service);
     let Service { vis, ident, methods, .. } = service;
     let attrs = service.attrs.all();
@@ -19,7 +19,7 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
     }
 }
 
-/// `async fn` would leave it open whether the future is `Send`.
+/// The declaration in full: `async fn` would not promise that the future is `Send`.
 fn declare(method: &Method, root: &TokenStream) -> TokenStream {
     let Method { ident, returns, .. } = method;
     let attrs = method.attrs.all();

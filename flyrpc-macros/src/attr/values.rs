@@ -1,0 +1,117 @@
+//! The values of options.
+
+use syn::{Ident, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
+
+use crate::errors::Errors;
+
+/// A duration in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Micros(pub(crate) u64);
+
+/// An option that is present or absent.
+pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<bool> {
+    if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
+        let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+        errors.push(
+            &meta.path,
+            format_args!("`{name}` takes no value"),
+            format_args!("write `#[rpc({name})]`"),
+        );
+        skip_value(meta.input)?;
+    }
+    Ok(true)
+}
+
+/// `name = "…"`. `form` is the example in the error.
+pub(super) fn string(
+    meta: &ParseNestedMeta<'_>,
+    form: &str,
+    errors: &mut Errors,
+) -> syn::Result<Option<LitStr>> {
+    if meta.input.peek(Token![=]) && meta.input.peek2(LitStr) {
+        return meta.value()?.parse().map(Some);
+    }
+    let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+    errors.push(
+        &meta.path,
+        format_args!("`{name}` needs a string as its value"),
+        format_args!("write `{form}`"),
+    );
+    skip_value(meta.input)?;
+    Ok(None)
+}
+
+/// `crate = path`.
+pub(super) fn path(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Option<Path>> {
+    if meta.input.peek(Token![=]) && !meta.input.peek2(syn::Lit) {
+        return meta.value()?.call(Path::parse_mod_style).map(Some);
+    }
+    errors.push(
+        &meta.path,
+        "`crate` needs a path as its value",
+        "write the path of flyrpc without quotes: `crate = my_crate::flyrpc`",
+    );
+    skip_value(meta.input)?;
+    Ok(None)
+}
+
+/// `timeout = "2s"`. `form` is the example in the error.
+pub(super) fn duration(
+    meta: &ParseNestedMeta<'_>,
+    form: &str,
+    errors: &mut Errors,
+) -> syn::Result<Option<Micros>> {
+    let Some(literal) = string(meta, form, errors)? else { return Ok(None) };
+    let micros = micros(&literal.value());
+    if micros.is_none() {
+        errors.push(
+            &literal,
+            format_args!("`{}` is not a length of time", literal.value()),
+            "write a whole number and a unit, one of `us`, `ms`, `s`, `m` and `h`: `\"250ms\"`",
+        );
+    }
+    Ok(micros)
+}
+
+fn micros(text: &str) -> Option<Micros> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let in_micros = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60 * 1_000_000,
+        "h" => 60 * 60 * 1_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(in_micros).map(Micros)
+}
+
+/// Skips the value of an option with an error, so that the options after it are read.
+pub(super) fn skip_value(input: ParseStream<'_>) -> syn::Result<()> {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        input.parse::<proc_macro2::TokenTree>()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_whole_number_and_a_unit() {
+        let check = |text: &str, expected: Option<u64>| {
+            assert_eq!(micros(text), expected.map(Micros), "{text}");
+        };
+        check("7us", Some(7));
+        check("250ms", Some(250_000));
+        check("2s", Some(2_000_000));
+        check("5m", Some(300_000_000));
+        check("1h", Some(3_600_000_000));
+        for wrong in ["", "2", "s", "-2s", "1.5s", "2 s", "2sec", "99999999999999999999s"] {
+            check(wrong, None);
+        }
+        check("18446744073709551615s", None);
+    }
+}

@@ -1,0 +1,196 @@
+//! The rules of methods.
+
+use syn::{
+    Attribute, Ident, ItemTrait, Meta, ReceiverKind, ReturnType, Safety, Signature, Token,
+    TraitItemFn, Type, ext::IdentExt as _, punctuated::Punctuated,
+};
+
+use super::{argument, types::check_type, wire_name};
+use crate::{
+    ast,
+    attr::{self, MethodOptions},
+    errors::Errors,
+    model::{Attrs, Method},
+    names::{self, RESERVED},
+};
+
+/// The valid methods of a trait.
+pub(super) fn check_methods(service: &ItemTrait, errors: &mut Errors) -> Vec<Method> {
+    let idents: Vec<&Ident> = ast::methods(service).map(|method| &method.sig.ident).collect();
+    let variants = names::variants(&idents);
+    let mut methods: Vec<Method> = Vec::new();
+    for (method, variant) in ast::methods(service).zip(variants) {
+        let Some(method) = check_method(method, variant, errors) else { continue };
+        if wire_name::is_unique(&method, &methods, errors) {
+            methods.push(method);
+        }
+    }
+    methods
+}
+
+fn check_method(method: &TraitItemFn, variant: Ident, errors: &mut Errors) -> Option<Method> {
+    let before = errors.len();
+    let signature = &method.sig;
+    check_name(signature, errors);
+    check_qualifiers(method, errors);
+    check_generics(signature, errors);
+    check_receiver(signature, errors);
+    let arguments = argument::check_arguments(signature, errors);
+    let returns = check_return(signature, errors);
+    check_body(method, errors);
+    check_cfg_attr(&method.attrs, errors);
+    let mut options = attr::method_options(&method.attrs, errors);
+    let wire_name = wire_name::wire_name(options.name.take(), &signature.ident, errors);
+    check_timeout(&options, signature, errors);
+    (errors.len() == before).then(|| Method {
+        attrs: Attrs::new(&method.attrs),
+        ident: signature.ident.clone(),
+        variant,
+        wire_name,
+        options,
+        arguments,
+        returns,
+    })
+}
+
+fn check_name(signature: &Signature, errors: &mut Errors) {
+    let name = signature.ident.unraw().to_string();
+    if RESERVED.contains(&name.as_str()) {
+        errors.push(
+            &signature.ident,
+            format_args!("method `{name}` clashes with the client's own `{name}`"),
+            format_args!(
+                "give it another name; `#[rpc(name = \"{name}\")]` keeps this one on the wire"
+            ),
+        );
+    }
+}
+
+fn check_qualifiers(method: &TraitItemFn, errors: &mut Errors) {
+    let signature = &method.sig;
+    let name = &signature.ident;
+    if signature.asyncness.is_none() {
+        errors.push(
+            signature.fn_token,
+            format_args!("method `{name}` is not `async`"),
+            format_args!("write `async fn {name}(&self, …) -> …;`"),
+        );
+    }
+    if let Some(token) = &signature.constness {
+        errors.push(token, format_args!("method `{name}` is `const`"), "remove `const`");
+    }
+    match &signature.safety {
+        Safety::Unsafe(token) => {
+            errors.push(token, format_args!("method `{name}` is `unsafe`"), "remove `unsafe`");
+        }
+        Safety::Safe(token) => {
+            errors.push(token, format_args!("method `{name}` is `safe`"), "remove `safe`");
+        }
+        Safety::Default => {}
+    }
+    if let Some(abi) = &signature.abi {
+        errors.push(abi, format_args!("method `{name}` is `extern`"), "remove `extern`");
+    }
+    if let Some(token) = &method.modifiers.defaultness {
+        errors.push(token, format_args!("method `{name}` is `default`"), "remove `default`");
+    }
+}
+
+fn check_generics(signature: &Signature, errors: &mut Errors) {
+    let name = &signature.ident;
+    if !signature.generics.params.is_empty() {
+        errors.push(
+            &signature.generics,
+            format_args!("method `{name}` has generic parameters, which a call cannot carry"),
+            "name the types, or write one method for each; use types that own what they hold",
+        );
+    }
+    if let Some(clause) = &signature.generics.where_clause {
+        errors.push(
+            clause,
+            format_args!("method `{name}` has a `where` clause"),
+            "remove it: the types of a service are all named",
+        );
+    }
+}
+
+fn check_receiver(signature: &Signature, errors: &mut Errors) {
+    let name = &signature.ident;
+    let form = format!("write `async fn {name}(&self, …) -> …;`");
+    let Some(receiver) = signature.receiver() else {
+        errors.push(&signature.ident, format_args!("method `{name}` does not take `&self`"), form);
+        return;
+    };
+    for attr in &receiver.attrs {
+        errors.push(
+            attr.path(),
+            format_args!("an attribute on the `self` of method `{name}`"),
+            "remove it",
+        );
+    }
+    let wrong = match &receiver.kind {
+        ReceiverKind::Reference(_, None, None) => return,
+        ReceiverKind::Reference(_, _, Some(_)) => {
+            "takes `&mut self`, and calls of one service run at the same time"
+        }
+        ReceiverKind::Reference(_, Some(_), None) => "names the lifetime of `&self`",
+        ReceiverKind::Typed(..) => "writes out the type of `self`",
+        _ => "takes `self` by value, and a service serves many calls",
+    };
+    let fix = match &receiver.kind {
+        ReceiverKind::Reference(_, _, Some(_)) => {
+            format!("{form} and put what changes in a `Mutex` or an atomic")
+        }
+        _ => form,
+    };
+    errors.push(receiver, format_args!("method `{name}` {wrong}"), fix);
+}
+
+fn check_return(signature: &Signature, errors: &mut Errors) -> Type {
+    let ReturnType::Type(_, ty) = &signature.output else { return syn::parse_quote!(()) };
+    // `fn … -> impl Future` is one error, the missing `async`.
+    let is_future = signature.asyncness.is_none() && matches!(**ty, Type::ImplTrait(_));
+    if !is_future {
+        let place = format!("the return type of `{}`", signature.ident);
+        check_type(ty, &place, errors);
+    }
+    (**ty).clone()
+}
+
+fn check_body(method: &TraitItemFn, errors: &mut Errors) {
+    if let Some(body) = &method.default {
+        errors.push(
+            body,
+            format_args!("method `{}` has a default body", method.sig.ident),
+            "end the declaration with `;` and write the body in the `impl`",
+        );
+    }
+}
+
+fn check_timeout(options: &MethodOptions, signature: &Signature, errors: &mut Errors) {
+    if options.timeout.is_some_and(|timeout| timeout.0 == 0) {
+        errors.push(
+            &signature.ident,
+            format_args!("calls of `{}` would have no time at all", signature.ident),
+            "write a timeout longer than zero",
+        );
+    }
+}
+
+/// Refuses `#[cfg_attr]` around attributes that this macro reads: it cannot evaluate the condition.
+fn check_cfg_attr(attrs: &[Attribute], errors: &mut Errors) {
+    for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg_attr")) {
+        let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
+        let Ok(nested) = attr.parse_args_with(parser) else { continue };
+        for meta in nested.iter().skip(1) {
+            if meta.path().is_ident("rpc") || meta.path().is_ident("cfg") {
+                let name = meta.path().get_ident().map(Ident::to_string).unwrap_or_default();
+                errors.push(
+                    meta.path(),
+                    format_args!("`{name}` cannot be given through `#[cfg_attr]` here"),
+                    "write the method twice, each under its own `#[cfg]`",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The rules of the trait itself.
+
+use proc_macro2::TokenStream;
+use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
+
+use super::{method, wire_name::wire_name};
+use crate::{
+    ast, attr,
+    errors::Errors,
+    model::{Attrs, Service},
+    names::ServiceNames,
+};
+
+/// A service with its valid methods, and the errors of the rest.
+pub(crate) struct Checked {
+    pub(crate) model: Service,
+    /// A `compile_error!` for each error; `None` if the trait is valid.
+    pub(crate) errors: Option<TokenStream>,
+}
+
+/// Checks a trait.
+pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
+    let mut errors = Errors::default();
+    let options = attr::service_options(arguments, &mut errors);
+    check_trait(service, &mut errors);
+    check_items(service, &mut errors);
+    check_duplicates(service, &mut errors);
+    let wire_name = wire_name(options.name, &service.ident, &mut errors);
+    let mut methods = method::check_methods(service, &mut errors);
+    if !service.generics.params.is_empty() {
+        // Their types could name the parameters, which are not in scope outside the trait.
+        methods.clear();
+    }
+    let model = Service {
+        crate_path: options.crate_path.unwrap_or_else(|| syn::parse_quote!(::flyrpc)),
+        attrs: Attrs::new(&service.attrs),
+        vis: service.vis.clone(),
+        ident: service.ident.clone(),
+        names: ServiceNames::of(&service.ident),
+        wire_name,
+        methods,
+    };
+    Checked { model, errors: errors.into_tokens() }
+}
+
+fn check_trait(service: &ItemTrait, errors: &mut Errors) {
+    let name = &service.ident;
+    for attr in service.attrs.iter().filter(|attr| ast::is_rpc(attr)) {
+        errors.push(
+            attr.path(),
+            format_args!("`rpc` is for methods and arguments, not for trait `{name}`"),
+            "options of the trait are in `#[fly_rpc(…)]`: `name = \"…\"` and `crate = path`",
+        );
+    }
+    if let Some(unsafety) = &service.unsafety {
+        errors.push(unsafety, format_args!("trait `{name}` is `unsafe`"), "remove `unsafe`");
+    }
+    if let Some(auto) = &service.modifiers.auto_token {
+        errors.push(auto, format_args!("trait `{name}` is an `auto` trait"), "remove `auto`");
+    }
+    if !service.generics.params.is_empty() {
+        errors.push(
+            &service.generics,
+            format_args!("trait `{name}` has generic parameters, and a service has none"),
+            "name the types, or write one trait for each",
+        );
+    }
+    if let Some(clause) = &service.generics.where_clause {
+        errors.push(
+            clause,
+            format_args!("trait `{name}` has a `where` clause, and a service has none"),
+            "put the bounds on the types that implement it",
+        );
+    }
+    if !service.supertraits.is_empty() {
+        errors.push(
+            &service.supertraits,
+            format_args!("trait `{name}` has supertraits, and a service has none of its own"),
+            "put the bounds on the types that implement it; `Send + Sync + 'static` is implied",
+        );
+    }
+}
+
+fn check_items(service: &ItemTrait, errors: &mut Errors) {
+    for item in &service.items {
+        match item {
+            TraitItem::Fn(_) => {}
+            TraitItem::Type(item) => errors.push(
+                &item.ident,
+                format_args!("associated type `{}` in a service", item.ident),
+                "name the type where it is used",
+            ),
+            TraitItem::Const(item) => errors.push(
+                &item.ident,
+                format_args!("associated constant `{}` in a service", item.ident),
+                "write a constant beside the trait, or a method that returns the value",
+            ),
+            TraitItem::Macro(item) => errors.push(
+                &item.mac.path,
+                "a macro in a service: `#[fly_rpc]` cannot see what it expands to",
+                "write the methods out",
+            ),
+            item => errors.push(item, "this is not a method", "a service has methods alone"),
+        }
+    }
+}
+
+/// One name twice. Two methods that are both under a `#[cfg]` may exclude each other.
+fn check_duplicates(service: &ItemTrait, errors: &mut Errors) {
+    let methods: Vec<&TraitItemFn> = ast::methods(service).collect();
+    for (index, method) in methods.iter().enumerate() {
+        let name = method.sig.ident.unraw();
+        let is_first = |earlier: &&&TraitItemFn| {
+            earlier.sig.ident.unraw() == name
+                && !(ast::has_cfg(&earlier.attrs) && ast::has_cfg(&method.attrs))
+        };
+        if methods[..index].iter().find(is_first).is_some() {
+            errors.push(
+                &method.sig.ident,
+                format_args!("method `{name}` is declared twice"),
+                "give one of them another name, or both of them a `#[cfg]`",
+            );
+        }
+    }
+}

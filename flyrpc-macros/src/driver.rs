@@ -1,0 +1,29 @@
+//! The pipeline of `#[fly_rpc]`: parse, check, expand.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::{
+    ast,
+    check::{self, Checked},
+    expand, fallback,
+};
+
+/// Expands `#[fly_rpc(arguments)] item`. What is wrong becomes `compile_error!` invocations.
+pub(crate) fn fly_rpc(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let service = match ast::parse(item.clone()) {
+        Ok(service) => service,
+        Err(error) => {
+            let error = error.to_compile_error();
+            return quote!(#error #item);
+        }
+    };
+    let Checked { model, errors } = check::check(arguments, &service);
+    match errors {
+        None => expand::expand(&model),
+        Some(errors) => {
+            let fallback = fallback::expand(&service, &model);
+            quote!(#errors #fallback)
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! All the items of a service.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::{client, messages, server, service_trait, tarpc};
+use crate::model::Service;
+
+/// Everything that an annotated trait expands to.
+pub(crate) fn expand(service: &Service) -> TokenStream {
+    let service_trait = service_trait::expand(service);
+    let server = server::expand(service);
+    let messages = messages::expand(service);
+    let client = client::expand(service);
+    let handler = server::implement_handler(service);
+    let ident = &service.ident;
+    let tarpc = tarpc::expand(service, &quote!(#ident));
+    quote!(#service_trait #server #messages #client #handler #tarpc)
+}

@@ -1,0 +1,193 @@
+//! The impl of `Request`: the table of methods, and the encoding of requests and responses.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, quote};
+
+use super::common::{allow_names, codec, root, sends};
+use crate::{
+    attr::{MethodOptions, Micros},
+    model::{Argument, Method, Service},
+    names::type_text,
+};
+
+pub(super) fn implement_request(service: &Service) -> TokenStream {
+    let root = root(service);
+    let Service { wire_name, methods, .. } = service;
+    let (request, response) = (&service.names.request, &service.names.response);
+    let sends = sends(service);
+    let index = index_enum(service);
+    let table = methods.iter().map(|method| table_entry(service, method));
+    let indices = index_functions(service);
+    let encoding = encoding_functions(service);
+    quote! {
+        #index
+
+        #[doc(hidden)]
+        impl #root::Request for #request
+        where
+            #sends
+        {
+            type Response = #response;
+
+            const SERVICE: &'static str = #wire_name;
+
+            fn methods() -> &'static [#root::Method<Self>] {
+                const { &[#(#table),*] }
+            }
+
+            #indices
+            #encoding
+        }
+    }
+}
+
+/// `Request::method` and `Request::method_of`.
+fn index_functions(service: &Service) -> TokenStream {
+    let (request, response) = (&service.names.request, &service.names.response);
+    let of_request = for_each(
+        service,
+        &|Method { variant, .. }| quote!(#request::#variant { .. } => __Index::#variant as usize),
+    );
+    let of_response = for_each(
+        service,
+        &|Method { variant, .. }| quote!(#response::#variant(..) => __Index::#variant as usize),
+    );
+    quote! {
+        fn method(&self) -> usize {
+            match *self { #of_request }
+        }
+
+        fn method_of(response: &#response) -> usize {
+            match *response { #of_response }
+        }
+    }
+}
+
+/// `Request::encode` and `Request::encode_response`.
+fn encoding_functions(service: &Service) -> TokenStream {
+    let root = root(service);
+    let response = &service.names.response;
+    let encode = for_each(service, &|method| encode_arm(service, method));
+    let encode_response = for_each(service, &|Method { variant, returns, .. }| {
+        let returns = codec(&root, returns);
+        quote!(#response::#variant(ref value) => #returns::encode(value, to))
+    });
+    quote! {
+        #[allow(unused_variables)]
+        fn encode(
+            &self,
+            arguments: &mut #root::ArgsWriter<'_>,
+        ) -> #root::Result<(), #root::ArgumentError> {
+            match *self { #encode }
+        }
+
+        #[allow(unused_variables)]
+        fn encode_response(
+            response: &#response,
+            to: &mut #root::Vec<u8>,
+        ) -> #root::Result<(), #root::BodyError> {
+            match *response { #encode_response }
+        }
+    }
+}
+
+/// The position of each method in the table. An enum, so that the compiler counts after it has
+/// evaluated the conditions.
+fn index_enum(service: &Service) -> TokenStream {
+    let variants = for_each(service, &|method| method.variant.to_token_stream());
+    let allow_names = allow_names();
+    quote! {
+        #allow_names
+        enum __Index { #variants }
+    }
+}
+
+/// Variants or match arms: what `item` returns for each method, under the method's conditions.
+fn for_each(service: &Service, item: &dyn Fn(&Method) -> TokenStream) -> TokenStream {
+    let items = service.methods.iter().map(|method| {
+        let (cfgs, item) = (method.attrs.cfgs(), item(method));
+        quote!(#cfgs #item,)
+    });
+    items.collect()
+}
+
+fn table_entry(service: &Service, method: &Method) -> TokenStream {
+    let root = root(service);
+    let (request, response) = (&service.names.request, &service.names.response);
+    let Method { variant, wire_name, returns, .. } = method;
+    let cfgs = method.attrs.cfgs();
+    let full_name = format!("{}.{wire_name}", service.wire_name);
+    let arguments = method.arguments.iter().map(|argument| describe_argument(&root, argument));
+    let returns_text = type_text(returns);
+    let options = options(&root, &method.options);
+    let reader = if method.arguments.is_empty() { quote!(_) } else { quote!(arguments) };
+    let fields = method.arguments.iter().map(|argument| read_argument(&root, argument));
+    let returns = codec(&root, returns);
+    quote! {
+        #cfgs
+        #root::Method {
+            name: #wire_name,
+            full_name: #full_name,
+            arguments: &[#(#arguments),*],
+            returns: #returns_text,
+            options: #options,
+            decode: |#reader| #root::Result::Ok(#request::#variant { #(#fields),* }),
+            decode_response: |body| {
+                #root::Result::Ok(#response::#variant(#returns::decode(body)?))
+            },
+        }
+    }
+}
+
+fn describe_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
+    let name = &argument.wire_name;
+    let ty = type_text(&argument.ty);
+    let codec = codec(root, &argument.ty);
+    let optional = if argument.has_default { quote!(|| true) } else { quote!(#codec::is_optional) };
+    quote!(#root::Argument { name: #name, ty: #ty, optional: #optional })
+}
+
+fn read_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
+    let Argument { ident, wire_name, .. } = argument;
+    let codec = codec(root, &argument.ty);
+    let take = if argument.has_default { quote!(take_or_default) } else { quote!(take) };
+    quote!(#ident: #codec::#take(arguments, #wire_name)?)
+}
+
+fn options(root: &TokenStream, options: &MethodOptions) -> TokenStream {
+    let MethodOptions { primary, idempotent, detached, timeout, wait, name: _ } = options;
+    let flag = |set: &bool, name: TokenStream| set.then(|| quote!(.#name()));
+    let micros = |set: &Option<Micros>, name: TokenStream| {
+        set.map(|Micros(micros)| quote!(.#name(#root::Duration::from_micros(#micros))))
+    };
+    let set = [
+        flag(primary, quote!(primary)),
+        flag(idempotent, quote!(idempotent)),
+        flag(detached, quote!(detached)),
+        micros(timeout, quote!(timeout)),
+        micros(wait, quote!(wait)),
+    ];
+    let set = set.iter().flatten();
+    quote!(#root::MethodOptions::new() #(#set)*)
+}
+
+/// The match arm that writes a method's arguments.
+fn encode_arm(service: &Service, method: &Method) -> TokenStream {
+    let root = root(service);
+    let request = &service.names.request;
+    let variant = &method.variant;
+    let fields =
+        method.bindings().map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
+    let puts = method.bindings().map(|(argument, value)| {
+        let name = &argument.wire_name;
+        let codec = codec(&root, &argument.ty);
+        let put = if argument.has_default { quote!(put_or_default) } else { quote!(put) };
+        quote!(#codec::#put(arguments, #name, #value)?;)
+    });
+    quote! {
+        #request::#variant { #(#fields),* } => {
+            #(#puts)*
+            #root::Result::Ok(())
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The requirements on argument and return types.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Type, spanned::Spanned as _};
+
+use super::common::root;
+use crate::{
+    model::{Method, Service},
+    names::type_text,
+    types::{innermost, is_plain},
+};
+
+/// Requires of each type what sending it between nodes takes: the one place where a type that does not
+/// meet the requirements is reported, at the type in the trait. Of `Vec<Note>` the error is about `Note`.
+pub(super) fn expand(service: &Service) -> TokenStream {
+    let root = root(service);
+    // Unconditional methods first: a type that they require need not be required again.
+    let (conditional, unconditional): (Vec<_>, Vec<_>) =
+        service.methods.iter().partition(|method| method.attrs.is_conditional());
+    let mut required = HashSet::new();
+    let mut all = TokenStream::new();
+    for method in unconditional.into_iter().chain(conditional) {
+        let cfgs = method.attrs.cfgs();
+        for ty in method.types().flat_map(contents_and_container) {
+            let text = type_text(ty);
+            if !required.contains(&text) {
+                let require = require(&root, ty);
+                all.extend(quote!(#cfgs { #require }));
+            }
+            if !method.attrs.is_conditional() {
+                required.insert(text);
+            }
+        }
+        all.extend(require_defaults(&root, method));
+    }
+    quote! {
+        #[allow(dead_code)]
+        fn __requirements() { #all }
+    }
+}
+
+/// The types inside a container, then the container, so that an error about the contents comes first.
+fn contents_and_container(ty: &Type) -> impl Iterator<Item = &Type> {
+    contents(ty).chain([ty])
+}
+
+/// The types inside a container at any depth; none if `ty` is not a container.
+fn contents(ty: &Type) -> impl Iterator<Item = &Type> {
+    innermost(ty).into_iter().filter(move |inner| !std::ptr::eq(*inner, ty))
+}
+
+/// `Default` for the arguments that may be absent.
+fn require_defaults(root: &TokenStream, method: &Method) -> TokenStream {
+    let cfgs = method.attrs.cfgs();
+    let arguments = method.arguments.iter().filter(|argument| argument.has_default);
+    let required = arguments.map(|argument| {
+        let ty = &argument.ty;
+        let span = Span::mixed_site().located_at(ty.span());
+        quote_spanned!(span=> #cfgs #root::has_default::<#ty>();)
+    });
+    required.collect()
+}
+
+fn require(root: &TokenStream, ty: &Type) -> TokenStream {
+    let span = Span::mixed_site().located_at(ty.span());
+    let traits = |ty: &Type| {
+        quote_spanned! {span=>
+            #root::WireTraits::new(
+                <#root::Codec<#ty>>::encodes(),
+                <#root::Codec<#ty>>::decodes(),
+                <#root::Codec<#ty>>::sends(),
+            )
+        }
+    };
+    let mut required = traits(ty);
+    for inner in contents(ty).filter(|inner| !is_plain(inner)) {
+        let inner = traits(inner);
+        required = quote_spanned!(span=> #required.unless_missing_in(&#inner));
+    }
+    quote_spanned!(span=> #required.is_sent_between_nodes::<#ty>();)
+}

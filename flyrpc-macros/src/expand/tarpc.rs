@@ -1,0 +1,88 @@
+//! What generated types have with flyrpc's feature `tarpc`. Whether it is enabled is decided in flyrpc, by
+//! its macro `with_tarpc`: a `#[cfg]` here would be evaluated against the features of the user's crate.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::common::{on_items, root, sends};
+use crate::model::Service;
+
+/// `tarpc::RequestName`, `tarpc::server::Serve` for implementations of `bound`, and `from_stub`.
+pub(crate) fn expand(service: &Service, bound: &TokenStream) -> TokenStream {
+    let root = root(service);
+    let request_name = request_name(service);
+    let serve = serve(service, bound);
+    let from_stub = from_stub(service);
+    quote! {
+        #root::with_tarpc! { #request_name #serve #from_stub }
+    }
+}
+
+fn request_name(service: &Service) -> TokenStream {
+    let root = root(service);
+    let request = &service.names.request;
+    let on_items = on_items(service);
+    let sends = sends(service);
+    quote! {
+        #on_items
+        impl #root::tarpc::RequestName for #request
+        where
+            #sends
+        {
+            fn name(&self) -> &str {
+                #root::request_name(self)
+            }
+        }
+    }
+}
+
+fn serve(service: &Service, bound: &TokenStream) -> TokenStream {
+    let root = root(service);
+    let (request, response) = (&service.names.request, &service.names.response);
+    let serve = &service.names.serve;
+    let on_items = on_items(service);
+    let sends = sends(service);
+    quote! {
+        #on_items
+        impl<S: #bound> #root::tarpc::server::Serve for #serve<S>
+        where
+            #sends
+        {
+            type Req = #request;
+            type Resp = #response;
+
+            #[allow(refining_impl_trait)]
+            fn serve(
+                self,
+                context: #root::tarpc::context::Context,
+                request: #request,
+            ) -> impl #root::Future<
+                Output = #root::Result<#response, #root::tarpc::ServerError>,
+            > + #root::Send {
+                #root::serve_tarpc(self, context, request)
+            }
+        }
+    }
+}
+
+fn from_stub(service: &Service) -> TokenStream {
+    let root = root(service);
+    let vis = &service.vis;
+    let (request, response) = (&service.names.request, &service.names.response);
+    let client = &service.names.client;
+    let on_items = on_items(service);
+    quote! {
+        #on_items
+        #[allow(dead_code)]
+        impl<S> #client<#root::ViaStub<S>>
+        where
+            S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
+        {
+            /// A client that calls through a tarpc stub, without a node. Its futures are `Send`
+            /// whenever the stub's are.
+            #vis fn from_stub(stub: S) -> Self {
+                #client { via: #root::ViaStub::new(stub) }
+            }
+        }
+    }
+}

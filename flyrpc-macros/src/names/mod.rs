@@ -1,0 +1,11 @@
+//! Derived identifiers, and types as text.
+
+mod items;
+mod type_text;
+mod variants;
+
+pub(crate) use self::{
+    items::{RESERVED, ServiceNames},
+    type_text::type_text,
+    variants::variants,
+};

@@ -1,0 +1,96 @@
+//! What handles requests: with typed values for local calls, with encoded bodies for remote ones.
+
+use std::{any::Any, future::Future, sync::Arc};
+
+use futures_util::future::BoxFuture;
+
+use super::method::Request;
+use crate::{codec::ArgsReader, error::BodyError, types::ServiceSpec};
+
+/// The name of the internal service, which every node serves to the others.
+pub(crate) const INTERNAL_SERVICE: &str = "flyrpc";
+
+/// Handles requests: implemented by the generated `Serve…` types.
+pub trait Handler: Send + Sync + 'static {
+    /// The service's request.
+    type Request: Request;
+
+    /// Handles one request.
+    fn handle(
+        &self,
+        request: Self::Request,
+    ) -> impl Future<Output = <Self::Request as Request>::Response> + Send + 'static;
+}
+
+/// A service that a node can serve: every generated `Serve…` type is one.
+///
+/// It cannot be implemented by hand; write a trait with [`#[fly_rpc]`](crate::fly_rpc).
+pub trait Service: sealed::Sealed + Send + Sync + 'static {
+    /// What peers receive about it.
+    #[doc(hidden)]
+    fn spec(&self) -> ServiceSpec;
+
+    /// Decodes the arguments of the method at index `method` and returns the future that executes it
+    /// and encodes its response. On an error nothing has executed.
+    #[doc(hidden)]
+    fn start(
+        &self,
+        method: usize,
+        arguments: &[u8],
+    ) -> Result<BoxFuture<'static, Result<Vec<u8>, BodyError>>, BodyError>;
+
+    /// An `Arc<dyn LocalHandler<R>>`, for calls from this process that need no encoding.
+    #[doc(hidden)]
+    fn local(&self) -> Box<dyn Any + Send + Sync>;
+
+    /// The name of the implementing type, for errors.
+    #[doc(hidden)]
+    fn type_name(&self) -> &'static str;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<H: super::Handler> Sealed for H {}
+}
+
+impl<H: Handler + Clone> Service for H {
+    fn spec(&self) -> ServiceSpec {
+        ServiceSpec::of::<H::Request>()
+    }
+
+    fn start(
+        &self,
+        method: usize,
+        arguments: &[u8],
+    ) -> Result<BoxFuture<'static, Result<Vec<u8>, BodyError>>, BodyError> {
+        let method = &H::Request::methods()[method];
+        let mut arguments = ArgsReader::parse(arguments, method.arguments)?;
+        let handler = self.handle((method.decode)(&mut arguments)?);
+        Ok(Box::pin(async move {
+            let response = handler.await;
+            let mut encoded = Vec::new();
+            H::Request::encode_response(&response, &mut encoded)?;
+            Ok(encoded)
+        }))
+    }
+
+    fn local(&self) -> Box<dyn Any + Send + Sync> {
+        let handler: Arc<dyn LocalHandler<H::Request>> = Arc::new(self.clone());
+        Box::new(handler)
+    }
+
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<H>()
+    }
+}
+
+/// Handles requests of a known type, with the implementation erased.
+pub(crate) trait LocalHandler<R: Request>: Send + Sync {
+    fn call(&self, request: R) -> BoxFuture<'static, R::Response>;
+}
+
+impl<H: Handler> LocalHandler<H::Request> for H {
+    fn call(&self, request: H::Request) -> BoxFuture<'static, <H::Request as Request>::Response> {
+        Box::pin(self.handle(request))
+    }
+}
