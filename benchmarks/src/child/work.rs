@@ -12,7 +12,7 @@ use rustix::{
 };
 use tokio::runtime;
 
-use super::{Command, Reply, Snapshot, load, local, picking};
+use super::{Command, Reply, Snapshot, load, local, routing};
 use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 
 /// How many threads run tasks, in each process.
@@ -103,8 +103,8 @@ impl<C: Contender> Worker<C> {
             Command::Local { way, calls } => {
                 return Ok(Reply::Done { took: local::call(way, calls).await? });
             }
-            Command::Picking { doing, nodes, times } => {
-                return Ok(Reply::Done { took: picking::repeat(doing, nodes, times)? });
+            Command::Routing { op, nodes, times } => {
+                return Ok(Reply::Done { took: routing::repeat(op, nodes, times)? });
             }
             Command::Load(load) => {
                 return load::load(self.client()?, &load).await.map(Reply::Measured);

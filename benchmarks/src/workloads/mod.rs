@@ -1,19 +1,19 @@
-//! What is measured: a room for each workload.
+//! What is measured: a module for each workload.
 
 mod allocations;
-mod burning;
-mod disturbance;
+mod async_wait;
+mod cpu_bound;
 mod echo;
 mod fan_out;
 mod first_call;
+mod head_of_line;
 mod instructions;
 mod local;
 mod memory;
-mod picking;
-mod pinned;
+mod routing;
+mod single_core;
 mod syscalls;
 mod throughput;
-mod waiting;
 mod wire;
 
 use anyhow::Result;
@@ -63,13 +63,13 @@ impl Comparison {
 /// All of them, in the order in which they are run.
 pub(crate) const ALL: &[Workload] = &[
     throughput::WORKLOAD,
-    pinned::WORKLOAD,
+    single_core::WORKLOAD,
     echo::WORKLOAD,
-    waiting::WORKLOAD,
-    burning::WORKLOAD,
-    disturbance::WORKLOAD,
+    async_wait::WORKLOAD,
+    cpu_bound::WORKLOAD,
+    head_of_line::WORKLOAD,
     fan_out::WORKLOAD,
-    picking::WORKLOAD,
+    routing::WORKLOAD,
     local::WORKLOAD,
     first_call::WORKLOAD,
     wire::WORKLOAD,
