@@ -109,14 +109,11 @@
 //!   congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
-mod env;
-pub mod large_clusters;
 mod latency;
 mod net;
 mod real_io;
 mod rng;
 mod seed;
-mod task;
 mod trace;
 
 #[doc = include_str!("guide.md")]
@@ -130,9 +127,8 @@ struct Readme;
 
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
-    env::SimEnv,
     latency::RoundTrips,
-    net::{FaultGuard, SimNet, SimNetBuilder},
+    net::{FaultGuard, SimEnv, SimNet, SimNetBuilder},
     real_io::real_io,
     trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
 };

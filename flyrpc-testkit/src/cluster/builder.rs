@@ -4,26 +4,34 @@ use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
 use flyrpc::{Node, NodeBuilder, Region, Service};
 
-use super::{Release, SimCluster, SimNode};
-use crate::{RoundTrips, SimNet, SimNetBuilder, seed};
+use super::{
+    release::{Release, SimNode},
+    sim_cluster::SimCluster,
+};
+use crate::{
+    latency::RoundTrips,
+    net::{SimNet, SimNetBuilder},
+    seed,
+};
 
 /// Settings of a cluster. Made by [`SimCluster::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs before `start`"]
 pub struct SimClusterBuilder {
-    pub(super) net: SimNetBuilder,
-    pub(super) regions: Vec<(Region, usize)>,
-    pub(super) primary: Option<Region>,
-    pub(super) release: Release,
+    net: SimNetBuilder,
+    regions: Vec<(Region, usize)>,
+    primary: Option<Region>,
+    release: Release,
     /// The releases of single nodes, by name.
-    pub(super) overrides: BTreeMap<String, Release>,
-    pub(super) seed: Option<u64>,
-    pub(super) force_wire: bool,
-    pub(super) announce: bool,
+    overrides: BTreeMap<String, Release>,
+    seed: Option<u64>,
+    force_wire: bool,
+    announce: bool,
 }
 
-impl SimClusterBuilder {
-    pub(super) fn new() -> Self {
+impl SimCluster {
+    /// A cluster with default settings and without nodes.
+    pub fn builder() -> SimClusterBuilder {
         SimClusterBuilder {
             net: SimNet::builder(),
             regions: Vec::new(),
@@ -35,7 +43,9 @@ impl SimClusterBuilder {
             announce: true,
         }
     }
+}
 
+impl SimClusterBuilder {
     /// Adds a region with this many nodes: `<region>-0`, `<region>-1` and so on. If the region exists
     /// already, adds the nodes to it.
     ///
@@ -190,6 +200,50 @@ impl SimClusterBuilder {
     /// - Outside a tokio runtime with time enabled.
     pub async fn start(self) -> SimCluster {
         let seed = self.seed.unwrap_or_else(seed::from_env);
-        SimCluster::start(self, seed).await
+        if self.announce {
+            let command = seed::repeat_command(seed);
+            eprintln!("flyrpc-testkit: seed {seed}; `{command}` repeats this run");
+        }
+        let cluster = self.build(seed);
+        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
+        for name in cluster.names() {
+            let addr = cluster.launch(&name, seeds.clone()).await;
+            seeds.push(addr);
+        }
+        cluster.settled().await;
+        cluster
     }
+
+    /// A cluster with its machines, on which no program runs yet.
+    fn build(self, seed: u64) -> SimCluster {
+        let SimClusterBuilder { net, regions, release, mut overrides, .. } = self;
+        let primary = primary_region(&regions, self.primary);
+        let cluster = SimCluster::new(net.seed(seed).build(), seed, primary, self.force_wire);
+        for (region, count) in &regions {
+            for _ in 0..*count {
+                let name = cluster.next_name(region);
+                let release = overrides.remove(&name).unwrap_or_else(|| release.clone());
+                cluster.add(name, region, release);
+            }
+        }
+        if let Some((name, _)) = overrides.first_key_value() {
+            panic!("no node is called `{name}`: {}", cluster.list_names());
+        }
+        cluster
+    }
+}
+
+/// # Panics
+///
+/// If there is no region, or the primary region has no nodes.
+fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
+    let Some((first, _)) = regions.first() else {
+        panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
+    };
+    let primary = primary.unwrap_or_else(|| first.clone());
+    assert!(
+        regions.iter().any(|(region, _)| *region == primary),
+        "the primary region `{primary}` has no nodes: add some with `.region(\"{primary}\", 1)`"
+    );
+    primary
 }

@@ -5,8 +5,8 @@ use std::{net::IpAddr, time::Duration};
 
 use flyrpc::Region;
 
-use super::{NodeState, SimCluster};
-use crate::{FaultGuard, SimEnv, SimNet};
+use super::sim_cluster::{NodeState, SimCluster};
+use crate::net::{FaultGuard, SimEnv, SimNet};
 
 /// Faults between places. A place is the name of a node or of another host, or of a region for all
 /// hosts in it. Where both places may be the same region, the fault is on the paths between its hosts.

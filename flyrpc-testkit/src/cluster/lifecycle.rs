@@ -6,8 +6,8 @@ use flyrpc::{Env, Node, Region};
 use tokio::time::timeout;
 
 use super::{
-    NodeState, Release, Rollout, SimCluster, SimNode,
-    release::{PORT, Program},
+    release::{PORT, Program, Release, SimNode},
+    sim_cluster::{NodeState, SimCluster},
 };
 
 /// How long a shutdown may take before the node is crashed: the longest `kill_timeout` of Fly.io.
@@ -129,20 +129,6 @@ impl SimCluster {
         self.set_release(name, release);
         self.relaunch(name).await;
         self.settled().await;
-    }
-
-    /// Replaces all nodes by ones of another release, one after another in the order in which they
-    /// were added: a rolling deploy. Await it concurrently with the load of the test.
-    ///
-    /// ```
-    /// # use flyrpc_testkit::{Release, SimCluster};
-    /// # async fn load() {}
-    /// # async fn roll(cluster: SimCluster, v2: Release) {
-    /// tokio::join!(cluster.roll(v2), load());
-    /// # }
-    /// ```
-    pub fn roll(&self, release: Release) -> Rollout<'_> {
-        Rollout::new(self, release)
     }
 
     #[track_caller]

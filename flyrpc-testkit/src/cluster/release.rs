@@ -6,7 +6,7 @@ use flyrpc::{Env, Node, NodeBuilder, Region, Service};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::SimEnv;
+use crate::net::SimEnv;
 
 /// The port of every simulated node: flyrpc's own on Fly.io.
 pub(super) const PORT: u16 = 3590;

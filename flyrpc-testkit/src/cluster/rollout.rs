@@ -4,7 +4,7 @@ use std::{future::IntoFuture, vec};
 
 use futures_util::future::BoxFuture;
 
-use super::{Release, SimCluster};
+use super::{release::Release, sim_cluster::SimCluster};
 
 /// A rolling deploy in progress. Made by [`SimCluster::roll`]; await it to run all of it, or each
 /// [`step`](Rollout::step).
@@ -16,12 +16,23 @@ pub struct Rollout<'a> {
     remaining: vec::IntoIter<String>,
 }
 
-impl<'a> Rollout<'a> {
-    pub(super) fn new(cluster: &'a SimCluster, release: Release) -> Self {
-        let remaining = cluster.names().into_iter();
-        Rollout { cluster, release, remaining }
+impl SimCluster {
+    /// Replaces all nodes by ones of another release, one after another in the order in which they
+    /// were added: a rolling deploy. Await it concurrently with the load of the test.
+    ///
+    /// ```
+    /// # use flyrpc_testkit::{Release, SimCluster};
+    /// # async fn load() {}
+    /// # async fn roll(cluster: SimCluster, v2: Release) {
+    /// tokio::join!(cluster.roll(v2), load());
+    /// # }
+    /// ```
+    pub fn roll(&self, release: Release) -> Rollout<'_> {
+        Rollout { cluster: self, release, remaining: self.names().into_iter() }
     }
+}
 
+impl Rollout<'_> {
     /// Replaces the next node, as [`SimCluster::replace`] does, and returns its name, or `None` once all
     /// are replaced. A node that is down stays down, and has the new release when it is restarted.
     ///

@@ -3,11 +3,7 @@
 
 use std::fmt::Display;
 
-use super::{
-    fabric::Fabric,
-    faults::{Fault, FaultScope},
-    host::HostId,
-};
+use super::state::{Fault, FaultScope, HostId, Topology};
 
 /// How many names a message lists before it only counts the others.
 const MAX_LISTED: usize = 8;
@@ -15,30 +11,30 @@ const MAX_LISTED: usize = 8;
 /// # Errors
 ///
 /// The message for a name that is not a host's.
-pub(super) fn find_host(fabric: &Fabric, name: &str) -> Result<HostId, String> {
-    fabric.find_host(name).ok_or_else(|| unknown_host(fabric, name))
+pub(super) fn find_host(topology: &Topology, name: &str) -> Result<HostId, String> {
+    topology.find_host(name).ok_or_else(|| unknown_host(topology, name))
 }
 
 /// # Errors
 ///
 /// The message for a name that is neither a host's nor a region's with hosts.
-pub(super) fn find_scope(fabric: &Fabric, name: &str) -> Result<FaultScope, String> {
-    let host = fabric.find_host(name).map(FaultScope::Host);
-    host.or_else(|| fabric.find_region(name).map(FaultScope::Region))
-        .ok_or_else(|| unknown_scope(fabric, name))
+pub(super) fn find_scope(topology: &Topology, name: &str) -> Result<FaultScope, String> {
+    let host = topology.find_host(name).map(FaultScope::Host);
+    host.or_else(|| topology.find_region(name).map(FaultScope::Region))
+        .ok_or_else(|| unknown_scope(topology, name))
 }
 
-fn unknown_host(fabric: &Fabric, name: &str) -> String {
-    let Some(region) = fabric.find_region(name) else {
-        return format!("no host is called `{name}`: {}", list_hosts(fabric));
+fn unknown_host(topology: &Topology, name: &str) -> String {
+    let Some(region) = topology.find_region(name) else {
+        return format!("no host is called `{name}`: {}", list_hosts(topology));
     };
-    let inside = fabric.hosts.iter().filter(|host| host.region == region).map(|host| &host.name);
+    let inside = topology.hosts().filter(|host| host.region == region).map(|host| &host.name);
     format!("`{name}` is a region, not a host: name one of its hosts, {}", list(inside))
 }
 
-fn unknown_scope(fabric: &Fabric, name: &str) -> String {
-    let hosts = list_hosts(fabric);
-    let regions = list(fabric.regions());
+fn unknown_scope(topology: &Topology, name: &str) -> String {
+    let hosts = list_hosts(topology);
+    let regions = list(topology.regions());
     let regions = if regions.is_empty() { regions } else { format!(" and the regions {regions}") };
     format!("no host and no region with hosts is called `{name}`: {hosts}{regions}")
 }
@@ -47,7 +43,7 @@ fn unknown_scope(fabric: &Fabric, name: &str) -> String {
 ///
 /// The message if both scopes are the same and the fault makes no sense there.
 pub(super) fn check_scopes(
-    fabric: &Fabric,
+    topology: &Topology,
     from: FaultScope,
     to: FaultScope,
     fault: Fault,
@@ -55,7 +51,7 @@ pub(super) fn check_scopes(
     if from != to {
         return Ok(());
     }
-    let name = from.name(fabric);
+    let name = from.name(topology);
     match (from, fault) {
         (FaultScope::Host(_), _) => Err(format!(
             "both places are the host `{name}`, and a host always reaches itself: \
@@ -91,11 +87,11 @@ pub(super) fn assert_bandwidth(bytes_per_second: u64) {
     );
 }
 
-fn list_hosts(fabric: &Fabric) -> String {
-    if fabric.hosts.is_empty() {
+fn list_hosts(topology: &Topology) -> String {
+    if topology.hosts().next().is_none() {
         return "there are no hosts yet, they have to be added first".into();
     }
-    format!("there are the hosts {}", list(fabric.hosts.iter().map(|host| &host.name)))
+    format!("there are the hosts {}", list(topology.hosts().map(|host| &host.name)))
 }
 
 fn list<T: Display>(names: impl Iterator<Item = T>) -> String {

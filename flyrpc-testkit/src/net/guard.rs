@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Core, Shared, faults::FaultId, host::HostId};
+use super::{
+    shared::Shared,
+    state::{Core, FaultId, HostId},
+};
 
 /// Ends a fault when dropped.
 ///
@@ -36,8 +39,8 @@ impl FaultGuard {
         FaultGuard { shared: Arc::clone(shared), fault, undo: Some(undo) }
     }
 
-    /// Makes the fault last until something else ends it: [`heal`](super::SimNet::heal) or
-    /// [`heal_all`](super::SimNet::heal_all) for faults between hosts and regions.
+    /// Makes the fault last until something else ends it: [`heal`](crate::SimNet::heal) or
+    /// [`heal_all`](crate::SimNet::heal_all) for faults between hosts and regions.
     pub fn keep(mut self) {
         self.undo = None;
     }

@@ -1,19 +1,15 @@
 //! Faults of hosts: crashes, freezes, and wrong clocks.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::{
-    Core, FaultGuard, SimNet, checks,
-    clock::{self, Clock},
-    fabric::Fabric,
-    fault_event::FaultEvent,
-    faults::FaultId,
-    guard::Undo,
-    host::{Health, HostId},
+    boot::HostBoot,
+    checks,
+    env::SimEnv,
+    guard::{FaultGuard, Undo},
+    sim_net::SimNet,
+    state::{Core, Fabric, FaultEvent, Health, HostId, clock},
 };
-use crate::env::SimEnv;
 
 /// Faults of hosts.
 ///
@@ -60,7 +56,7 @@ impl SimNet {
             core.emit_host_event(id, FaultEvent::Restarted);
             core.fabric.host(id).boot
         });
-        SimEnv::new(Arc::clone(&self.shared), id, boot)
+        SimEnv::new(HostBoot::new(&self.shared, id, boot))
     }
 
     /// Stops all programs of a host, then calls `then` with whether the host was up before.
@@ -183,7 +179,7 @@ impl SimNet {
     fn skewed(&self, host: &str, nanos: i128) -> FaultGuard {
         let id = self.host(host);
         FaultGuard::start(&self.shared, |core, fault| {
-            core.update_clock(id, |clock, _| clock.add_skew(fault, nanos));
+            core.fabric.update_clock(id, |clock, _| clock.add_skew(fault, nanos));
             core.emit_skew(id);
             Undo::Skew(id)
         })
@@ -194,7 +190,7 @@ impl SimNet {
         let id = self.host(host);
         self.shared.with(|core| {
             let fault = core.fabric.faults.next_id();
-            core.update_clock(id, |clock, now| clock.set_skew(fault, nanos, now));
+            core.fabric.update_clock(id, |clock, now| clock.set_skew(fault, nanos, now));
             core.emit_skew(id);
         });
     }
@@ -202,75 +198,10 @@ impl SimNet {
     /// Looked up before the fault starts, so that the panic has the location of the caller.
     #[track_caller]
     fn host(&self, name: &str) -> HostId {
-        let found = checks::find_host(&self.shared.lock().fabric, name);
+        let found = checks::find_host(&self.shared.lock().fabric.topology, name);
         match found {
             Ok(id) => id,
             Err(message) => panic!("{message}"),
         }
-    }
-}
-
-impl Core {
-    fn freeze(&mut self, id: HostId, fault: FaultId) {
-        let host = self.fabric.host(id);
-        if host.health == Health::Crashed {
-            return;
-        }
-        host.freezes.insert(fault);
-        if host.health == Health::Running {
-            host.health = Health::Frozen;
-            self.emit_host_event(id, FaultEvent::Frozen);
-        }
-    }
-
-    /// Ends one freeze, which may be over already: a crash ends them all.
-    pub(super) fn end_freeze(&mut self, id: HostId, fault: FaultId) {
-        let host = self.fabric.host(id);
-        if host.freezes.remove(&fault) && host.freezes.is_empty() {
-            self.resume(id);
-        }
-    }
-
-    fn resume(&mut self, id: HostId) {
-        let Fabric { hosts, pending_wakes, .. } = &mut self.fabric;
-        let host = &mut hosts[id.0];
-        if host.health == Health::Frozen {
-            host.health = Health::Running;
-            pending_wakes.extend(host.tasks.unpark());
-            self.emit_host_event(id, FaultEvent::Resumed);
-        }
-    }
-
-    pub(super) fn end_skew(&mut self, id: HostId, fault: FaultId) {
-        if self.update_clock(id, |clock, _| clock.remove_skew(fault)) {
-            self.emit_skew(id);
-        }
-    }
-
-    /// Updates a host's clock without setting any clock back: see [`clock`].
-    fn update_clock<R>(&mut self, id: HostId, update: impl FnOnce(&mut Clock, Instant) -> R) -> R {
-        let Fabric { hosts, now, clock_base, .. } = &mut self.fabric;
-        let clock = &mut hosts[id.0].clock;
-        let before = clock.offset(*now);
-        let result = update(clock, *now);
-        *clock_base += (before - clock.offset(*now)).max(0);
-        result
-    }
-
-    pub(super) fn end_drift(&mut self, id: HostId, fault: FaultId) {
-        let Fabric { hosts, now, .. } = &mut self.fabric;
-        if hosts[id.0].clock.remove_drift(fault, *now) {
-            self.emit_drift(id);
-        }
-    }
-
-    fn emit_skew(&mut self, id: HostId) {
-        let ahead = self.fabric.host(id).clock.skew();
-        self.emit_host_event(id, |host| FaultEvent::Skewed(host, ahead));
-    }
-
-    fn emit_drift(&mut self, id: HostId) {
-        let fast = self.fabric.host(id).clock.drift();
-        self.emit_host_event(id, |host| FaultEvent::Drifting(host, fast));
     }
 }

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Core, FaultGuard, SimNet,
     checks::{assert_bandwidth, assert_share, check_scopes, find_scope},
-    fault_event::FaultEvent,
-    faults::{Direction, Fault, FaultId, FaultScope, Rule},
-    guard::Undo,
+    guard::{FaultGuard, Undo},
+    sim_net::SimNet,
+    state::{Direction, Fault, FaultEvent, FaultScope, Rule},
 };
 use crate::latency::assert_whole_milliseconds;
 
@@ -91,7 +90,7 @@ impl SimNet {
     }
 
     /// Limits the bandwidth of each path from a host to another between two places, as
-    /// [`SimNetBuilder::bandwidth`](super::SimNetBuilder::bandwidth) does; the lowest of several
+    /// [`SimNetBuilder::bandwidth`](crate::SimNetBuilder::bandwidth) does; the lowest of several
     /// limits applies.
     ///
     /// # Panics
@@ -133,7 +132,7 @@ impl SimNet {
     #[track_caller]
     fn fault(&self, from: &str, to: &str, direction: Direction, fault: Fault) -> FaultGuard {
         let (from, to) = (self.scope(from), self.scope(to));
-        let checked = check_scopes(&self.shared.lock().fabric, from, to, fault);
+        let checked = check_scopes(&self.shared.lock().fabric.topology, from, to, fault);
         if let Err(message) = checked {
             panic!("{message}");
         }
@@ -148,20 +147,10 @@ impl SimNet {
     /// Looked up before the fault starts, so that the panic has the location of the caller.
     #[track_caller]
     fn scope(&self, name: &str) -> FaultScope {
-        let found = find_scope(&self.shared.lock().fabric, name);
+        let found = find_scope(&self.shared.lock().fabric.topology, name);
         match found {
             Ok(scope) => scope,
             Err(message) => panic!("{message}"),
         }
-    }
-}
-
-impl Core {
-    /// Ends the path faults that `ends` selects.
-    pub(super) fn heal(&mut self, ends: impl Fn(FaultId, &Rule) -> bool) {
-        for rule in self.fabric.faults.remove(ends) {
-            self.emit_path_event(rule, FaultEvent::Ended);
-        }
-        self.resume_sending();
     }
 }

@@ -13,16 +13,14 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    connection::{ConnId, Connection, Side},
-    fabric::Fabric,
-    host::Backlog,
+    boot::HostBoot,
+    state::{Backlog, ConnId, Connection, Fabric, Side},
 };
-use crate::env::SimEnv;
 
 /// A handle to one endpoint of a connection.
 #[derive(Clone)]
 struct ConnHandle {
-    env: SimEnv,
+    host: HostBoot,
     conn: ConnId,
     side: Side,
 }
@@ -30,7 +28,7 @@ struct ConnHandle {
 impl ConnHandle {
     /// Returns `None` if the connection has finished because the host crashed.
     fn with_conn<R>(&self, act: impl FnOnce(&mut Connection, &mut Fabric) -> R) -> Option<R> {
-        self.env.shared().with(|core| core.with_conn(self.conn, act))
+        self.host.with(|core| core.with_conn(self.conn, act))
     }
 
     fn into_stream(self) -> BoxStream {
@@ -39,18 +37,19 @@ impl ConnHandle {
     }
 }
 
-pub(crate) async fn connect(env: &SimEnv, to: SocketAddr) -> io::Result<BoxStream> {
-    let conn = env.with_host(|core, id| {
-        let Some(host) = core.fabric.locate(id, to.ip()) else {
+pub(super) async fn connect(host: &HostBoot, to: SocketAddr) -> io::Result<BoxStream> {
+    let conn = host.with_host(|core, id| {
+        let Some(to_host) = core.fabric.topology.locate(id, to.ip()) else {
             let message = format!("no host of the simulated network has the address {}", to.ip());
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
         };
         let own = core.fabric.host(id);
-        let port = own.ephemeral_port(|host, port| host.listeners.contains_key(&port))?;
-        let from = core.fabric.source(id, to.ip(), port);
-        Ok(core.connect((id, from), (host, to)))
+        let port = own.ephemeral_port(|own, port| own.listeners.contains_key(&port))?;
+        let from = core.fabric.topology.source(id, to.ip(), port);
+        Ok(core.connect((id, from), (to_host, to)))
     })?;
-    let connecting = Connecting(Some(ConnHandle { env: env.clone(), conn, side: Side::Initiator }));
+    let connecting =
+        Connecting(Some(ConnHandle { host: host.clone(), conn, side: Side::Initiator }));
     poll_fn(|task| connecting.poll(task)).await?;
     Ok(connecting.into_stream())
 }
@@ -79,23 +78,23 @@ impl Drop for Connecting {
     }
 }
 
-pub(crate) struct SimListener {
-    env: SimEnv,
+pub(super) struct SimListener {
+    host: HostBoot,
     at: SocketAddr,
 }
 
 impl SimListener {
-    pub(crate) fn bind(env: &SimEnv, at: SocketAddr) -> io::Result<Self> {
-        env.with_host(|core, id| {
-            let host = core.fabric.host(id);
-            let port = host.port_for(at, |host, port| host.listeners.contains_key(&port))?;
-            host.listeners.insert(port, Backlog::new(at.ip()));
-            Ok(SimListener { env: env.clone(), at: SocketAddr::new(at.ip(), port) })
+    pub(super) fn bind(host: &HostBoot, at: SocketAddr) -> io::Result<Self> {
+        host.with_host(|core, id| {
+            let state = core.fabric.host(id);
+            let port = state.port_for(at, |state, port| state.listeners.contains_key(&port))?;
+            state.listeners.insert(port, Backlog::new(at.ip()));
+            Ok(SimListener { host: host.clone(), at: SocketAddr::new(at.ip(), port) })
         })
     }
 
     fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
-        let accepted = self.env.with_host(|core, id| {
+        let accepted = self.host.with_host(|core, id| {
             let backlog = core.fabric.host(id).listeners.get_mut(&self.at.port());
             let backlog = backlog.expect("open until its owner is dropped");
             let Some(conn) = backlog.ready.pop_front() else {
@@ -108,7 +107,7 @@ impl SimListener {
             Ok(None) => Poll::Pending,
             Ok(Some((conn, from))) => {
                 let from = from.expect("not finished before it is accepted");
-                let handle = ConnHandle { env: self.env.clone(), conn, side: Side::Acceptor };
+                let handle = ConnHandle { host: self.host.clone(), conn, side: Side::Acceptor };
                 Poll::Ready(Ok((handle.into_stream(), from)))
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -129,7 +128,7 @@ impl Listener for SimListener {
 impl Drop for SimListener {
     fn drop(&mut self) {
         // Nothing is left to close if the host has crashed.
-        let _ = self.env.with_host(|core, id| {
+        let _ = self.host.with_host(|core, id| {
             core.close_listener(id, self.at.port());
             Ok(())
         });

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
 use flyrpc::{NodeId, NodeInfo, Region, RpcError, Target};
 
-use super::{NodeBoot, Stamp};
+use super::{node_boot::NodeBoot, time::Stamp};
 
 /// One attempt of a call, as its caller saw it. Most calls have one.
 #[derive(Debug, Clone, PartialEq, Eq)]

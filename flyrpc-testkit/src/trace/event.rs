@@ -4,7 +4,7 @@ use std::{fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
 use flyrpc::{Event, NodeInfo, Region};
 
-use super::{NodeBoot, Stamp};
+use super::{node_boot::NodeBoot, time::Stamp};
 
 /// An event of the run that is not a call.
 #[derive(Debug, Clone, PartialEq, Eq)]

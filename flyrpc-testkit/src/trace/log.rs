@@ -10,8 +10,11 @@ use flyrpc::{Attempt, Observed, Observer, Outcome, Region};
 use tokio::time::Instant;
 
 use super::{
-    CallOutcome, NodeBoot, Occurrence, Stamp, Trace, TracedCall, TracedEvent,
-    call::{AttemptNumber, CallEnd, CallNumber, Request},
+    call::{AttemptNumber, CallEnd, CallNumber, CallOutcome, Request, TracedCall},
+    event::{Occurrence, TracedEvent},
+    node_boot::NodeBoot,
+    run_trace::Trace,
+    time::Stamp,
 };
 
 /// Records events in their order. Clones share the log.

@@ -3,19 +3,28 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    sync::Arc,
 };
 
 use flyrpc::Region;
 
 use super::{
-    CallOutcome, NodeBoot, Occurrence, Stamp, Trace, TracedCall, TracedEvent, call::CallEnd, millis,
+    call::{CallEnd, CallOutcome, TracedCall},
+    event::{Occurrence, TracedEvent},
+    node_boot::NodeBoot,
+    time::{Stamp, millis},
 };
 
-pub(super) fn draw(trace: &Trace) -> String {
-    let participants = Participants::of(trace);
-    let mut lines = vec!["sequenceDiagram".to_owned(), format!("    %% seed {}", trace.seed)];
+pub(super) fn draw(
+    seed: u64,
+    nodes: &[Arc<NodeBoot>],
+    calls: &[TracedCall],
+    events: &[TracedEvent],
+) -> String {
+    let participants = Participants::of(nodes, calls);
+    let mut lines = vec!["sequenceDiagram".to_owned(), format!("    %% seed {seed}")];
     participants.declare(&mut lines);
-    let mut steps = steps(trace).into_iter().peekable();
+    let mut steps = steps(calls, events).into_iter().peekable();
     while let Some(step) = steps.next() {
         let line = match step {
             Step::Start(call) => Some(participants.start(call)),
@@ -50,16 +59,16 @@ impl Step<'_> {
     }
 }
 
-fn steps(trace: &Trace) -> Vec<Step<'_>> {
-    let mut steps: Vec<(Stamp, Step<'_>)> = Vec::new();
-    for call in &trace.calls {
+fn steps<'a>(calls: &'a [TracedCall], events: &'a [TracedEvent]) -> Vec<Step<'a>> {
+    let mut steps: Vec<(Stamp, Step<'a>)> = Vec::new();
+    for call in calls {
         steps.push((call.started, Step::Start(call)));
         steps.extend(call.end.as_ref().map(|end| (end.stamp, Step::End(call, end))));
     }
     let drawn = |event: &&TracedEvent| {
         !matches!(event.occurrence, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
     };
-    let events = trace.events.iter().filter(drawn);
+    let events = events.iter().filter(drawn);
     steps.extend(events.map(|event| (event.stamp, Step::Event(event))));
     steps.sort_by_key(|(stamp, _)| *stamp);
     steps.into_iter().map(|(_, step)| step).collect()
@@ -73,13 +82,13 @@ struct Participants<'a> {
 }
 
 impl<'a> Participants<'a> {
-    fn of(trace: &'a Trace) -> Self {
+    fn of(nodes: &'a [Arc<NodeBoot>], calls: &'a [TracedCall]) -> Self {
         let mut participants = Participants { regions: Vec::new(), ids: BTreeMap::new() };
         let mut taken = BTreeSet::new();
-        for NodeBoot { name, region, .. } in trace.nodes.iter().map(|boot| &**boot) {
+        for NodeBoot { name, region, .. } in nodes.iter().map(|boot| &**boot) {
             participants.add(name, region, &mut taken);
         }
-        for node in trace.calls.iter().filter_map(|call| call.request.node.as_ref()) {
+        for node in calls.iter().filter_map(|call| call.request.node.as_ref()) {
             participants.add(node.name(), node.region(), &mut taken);
         }
         participants

@@ -2,11 +2,16 @@
 
 use std::fmt;
 
-use super::{Trace, TracedCall, TracedEvent, millis};
+use super::{call::TracedCall, event::TracedEvent, time::millis};
 
-pub(super) fn print(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "seed {}", trace.seed)?;
-    let rows = rows(trace);
+pub(super) fn print(
+    seed: u64,
+    calls: &[TracedCall],
+    events: &[TracedEvent],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    writeln!(f, "seed {seed}")?;
+    let rows = rows(calls, events);
     let [time, kind, node] = widths(rows.iter().map(|row| [&row.time, &row.kind, &row.node]));
     let calls = rows.iter().filter_map(|row| match &row.details {
         Details::Call { to, method, bytes, took, .. } => Some([to, method, bytes, took]),
@@ -42,9 +47,9 @@ enum Details {
 }
 
 /// Calls and events are each in order already, so the sort only merges two runs.
-fn rows(trace: &Trace) -> Vec<Row> {
-    let calls = trace.calls.iter().map(|call| (call.started, call_row(call)));
-    let events = trace.events.iter().map(|event| (event.stamp, event_row(event)));
+fn rows(calls: &[TracedCall], events: &[TracedEvent]) -> Vec<Row> {
+    let calls = calls.iter().map(|call| (call.started, call_row(call)));
+    let events = events.iter().map(|event| (event.stamp, event_row(event)));
     let mut rows: Vec<_> = calls.chain(events).collect();
     rows.sort_by_key(|(stamp, _)| *stamp);
     rows.into_iter().map(|(_, row)| row).collect()

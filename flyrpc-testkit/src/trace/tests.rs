@@ -6,10 +6,11 @@ use flyrpc::{Event, Node, NodeId, NodeInfo, Region, RpcError, Support, Target, f
 use tokio::time::{Instant, advance};
 
 use super::{
-    CallOutcome, Occurrence, Trace,
-    call::{AttemptNumber, CallNumber, Request},
+    call::{AttemptNumber, CallNumber, CallOutcome, Request},
+    event::Occurrence,
     log::{Recorder, TraceLog},
-    millis,
+    run_trace::Trace,
+    time::millis,
 };
 use crate::SimNet;
 

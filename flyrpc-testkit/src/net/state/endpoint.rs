@@ -5,35 +5,35 @@ use std::{collections::VecDeque, net::SocketAddr, task::Waker};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{fabric::Fabric, faults::Conditions, host::HostId, shaper};
+use super::{fabric::Fabric, faults::Conditions, ids::HostId, shaper};
 
-pub(super) struct Endpoint {
-    pub(super) host: HostId,
-    pub(super) addr: SocketAddr,
-    pub(super) phase: Phase,
+pub(crate) struct Endpoint {
+    pub(crate) host: HostId,
+    pub(crate) addr: SocketAddr,
+    pub(crate) phase: Phase,
     /// Whether a program holds this half. The acceptor's endpoint has both halves while it waits in
     /// the backlog.
-    pub(super) has_reader: bool,
-    pub(super) has_writer: bool,
-    pub(super) abort_on_close: bool,
+    pub(crate) has_reader: bool,
+    pub(crate) has_writer: bool,
+    pub(crate) abort_on_close: bool,
     /// The end of the stream was queued here.
-    pub(super) fin_queued: bool,
+    pub(crate) fin_queued: bool,
     /// The end of the stream was received here.
-    pub(super) fin_received: bool,
-    pub(super) unread: VecDeque<Bytes>,
-    pub(super) unread_len: usize,
-    pub(super) unsent: VecDeque<Message>,
-    pub(super) unsent_len: usize,
+    pub(crate) fin_received: bool,
+    pub(crate) unread: VecDeque<Bytes>,
+    pub(crate) unread_len: usize,
+    pub(crate) unsent: VecDeque<Message>,
+    pub(crate) unsent_len: usize,
     /// Queued for the shaper of its path.
-    pub(super) awaits_shaper: bool,
-    pub(super) in_flight: VecDeque<(Instant, Message)>,
-    pub(super) in_flight_len: usize,
-    pub(super) read_waker: Option<Waker>,
-    pub(super) write_waker: Option<Waker>,
+    pub(crate) awaits_shaper: bool,
+    pub(crate) in_flight: VecDeque<(Instant, Message)>,
+    pub(crate) in_flight_len: usize,
+    pub(crate) read_waker: Option<Waker>,
+    pub(crate) write_waker: Option<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Connecting,
     /// The acceptor's kernel has sent [`Message::SynAck`], and waits for [`Message::Ack`].
     SynReceived,
@@ -48,7 +48,7 @@ pub(super) enum Phase {
 
 /// A message of the simulated transport, named after TCP's segments.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Syn,
     SynAck,
     Ack,
@@ -59,7 +59,7 @@ pub(super) enum Message {
 }
 
 impl Endpoint {
-    pub(super) fn new(host: HostId, addr: SocketAddr) -> Self {
+    pub(crate) fn new(host: HostId, addr: SocketAddr) -> Self {
         Endpoint {
             host,
             addr,
@@ -81,12 +81,12 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn discard_unsent(&mut self) {
+    pub(crate) fn discard_unsent(&mut self) {
         self.unsent.clear();
         self.unsent_len = 0;
     }
 
-    pub(super) fn mark_broken(&mut self, fabric: &mut Fabric) {
+    pub(crate) fn mark_broken(&mut self, fabric: &mut Fabric) {
         self.phase = Phase::Broken;
         self.discard_unsent();
         fabric.wake(&mut self.read_waker);
@@ -98,7 +98,7 @@ impl Endpoint {
         fabric.buffer.saturating_sub(self.in_flight_len + peer.unread_len)
     }
 
-    pub(super) fn can_send(&self, peer: &Endpoint, fabric: &Fabric) -> bool {
+    pub(crate) fn can_send(&self, peer: &Endpoint, fabric: &Fabric) -> bool {
         match self.unsent.front() {
             Some(Message::Data(_)) => self.peer_room(peer, fabric) > 0,
             first => first.is_some(),
@@ -106,7 +106,7 @@ impl Endpoint {
     }
 
     /// Removes the next message, or the part of it that can be sent at once.
-    pub(super) fn next_message(
+    pub(crate) fn next_message(
         &mut self,
         peer: &Endpoint,
         conditions: &Conditions,
@@ -126,13 +126,13 @@ impl Endpoint {
         Some(message)
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         !self.has_reader && !self.has_writer && self.unsent.is_empty() && self.in_flight.is_empty()
     }
 
     /// Returns all messages in flight to the send queue: if only those that a fault stopped were sent
     /// again, later ones would overtake them.
-    pub(super) fn requeue_in_flight(&mut self) {
+    pub(crate) fn requeue_in_flight(&mut self) {
         for (_, message) in self.in_flight.drain(..).rev() {
             self.unsent.push_front(message);
         }
@@ -142,7 +142,7 @@ impl Endpoint {
 
 impl Message {
     /// How many bytes of the stream it carries.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Message::Data(data) => data.len(),
             _ => 0,

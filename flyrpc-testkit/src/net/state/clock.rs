@@ -1,7 +1,7 @@
 //! A host's clock: its offset from the network's clock, and its drift. It has no timers: those are
 //! tokio's, and stay right.
 //!
-//! Clocks of programs are monotonic. To set a host's clock back, `Core::update_clock` therefore sets
+//! Clocks of programs are monotonic. To set a host's clock back, `Fabric::update_clock` therefore sets
 //! the network's clock, which all hosts' clocks are relative to, ahead by as much: the host's clock
 //! then continues without a step.
 
@@ -9,11 +9,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::faults::FaultId;
+use super::ids::FaultId;
 
 const PARTS_PER_MILLION: i128 = 1_000_000;
 
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// Nanoseconds ahead, or behind if negative. They add up.
     skews: BTreeMap<FaultId, i128>,
     /// Parts per million fast, or slow if negative. They add up.
@@ -25,7 +25,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// A clock without skew or drift.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Clock { skews: BTreeMap::new(), drifts: BTreeMap::new(), drifted: 0, drift_since: now }
     }
 
@@ -34,7 +34,7 @@ impl Clock {
     /// # Panics
     ///
     /// If the platform's clock cannot go that far.
-    pub(super) fn read(&self, now: Instant, base: i128) -> Instant {
+    pub(crate) fn read(&self, now: Instant, base: i128) -> Instant {
         let offset = base + self.offset(now);
         let by = duration(offset.unsigned_abs());
         let read = if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) };
@@ -44,34 +44,34 @@ impl Clock {
     }
 
     /// Nanoseconds ahead of the network's clock.
-    pub(super) fn offset(&self, now: Instant) -> i128 {
+    pub(crate) fn offset(&self, now: Instant) -> i128 {
         self.skew() + self.drifted(now)
     }
 
     /// Nanoseconds ahead, accumulated drift excluded.
-    pub(super) fn skew(&self) -> i128 {
+    pub(crate) fn skew(&self) -> i128 {
         self.skews.values().sum()
     }
 
     /// Sets the clock: replaces all skews and the accumulated drift.
-    pub(super) fn set_skew(&mut self, fault: FaultId, nanos: i128, now: Instant) {
+    pub(crate) fn set_skew(&mut self, fault: FaultId, nanos: i128, now: Instant) {
         self.skews.clear();
         self.drifted = 0;
         self.drift_since = now;
         self.skews.insert(fault, nanos);
     }
 
-    pub(super) fn add_skew(&mut self, fault: FaultId, nanos: i128) {
+    pub(crate) fn add_skew(&mut self, fault: FaultId, nanos: i128) {
         self.skews.insert(fault, nanos);
     }
 
     /// Returns false if it was over already.
-    pub(super) fn remove_skew(&mut self, fault: FaultId) -> bool {
+    pub(crate) fn remove_skew(&mut self, fault: FaultId) -> bool {
         self.skews.remove(&fault).is_some()
     }
 
     /// Parts per million fast.
-    pub(super) fn drift(&self) -> i128 {
+    pub(crate) fn drift(&self) -> i128 {
         self.drifts.values().sum()
     }
 
@@ -80,7 +80,7 @@ impl Clock {
     /// # Panics
     ///
     /// If the clock would run backwards.
-    pub(super) fn set_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
+    pub(crate) fn set_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(parts_per_million.into());
         self.accumulate_drift(now);
         self.drifts.clear();
@@ -90,14 +90,14 @@ impl Clock {
     /// # Panics
     ///
     /// If the clock would run backwards.
-    pub(super) fn add_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
+    pub(crate) fn add_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(self.drift() + i128::from(parts_per_million));
         self.accumulate_drift(now);
         self.drifts.insert(fault, parts_per_million.into());
     }
 
     /// Returns false if it was over already.
-    pub(super) fn remove_drift(&mut self, fault: FaultId, now: Instant) -> bool {
+    pub(crate) fn remove_drift(&mut self, fault: FaultId, now: Instant) -> bool {
         self.accumulate_drift(now);
         self.drifts.remove(&fault).is_some()
     }
@@ -117,7 +117,7 @@ impl Clock {
 ///
 /// If a clock with that drift would run backwards.
 #[track_caller]
-pub(super) fn assert_forwards(parts_per_million: i128) {
+pub(crate) fn assert_forwards(parts_per_million: i128) {
     assert!(
         parts_per_million >= -PARTS_PER_MILLION,
         "a clock that drifts by {parts_per_million} parts per million runs backwards: \
@@ -126,13 +126,13 @@ pub(super) fn assert_forwards(parts_per_million: i128) {
 }
 
 /// `by` in nanoseconds, the unit of skews.
-pub(super) fn nanos(by: Duration) -> i128 {
+pub(crate) fn nanos(by: Duration) -> i128 {
     // The longest duration has less than 95 bits of nanoseconds.
     by.as_nanos() as i128
 }
 
 /// Saturates at the longest duration.
-pub(super) fn duration(nanos: u128) -> Duration {
+pub(crate) fn duration(nanos: u128) -> Duration {
     let whole = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
     Duration::new(whole, (nanos % 1_000_000_000) as u32)
 }

@@ -10,9 +10,9 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    connection::{ConnId, Side},
-    datagram::Packet,
-    host::HostId,
+    clock,
+    ids::{ConnId, Path, Side},
+    socket::Packet,
 };
 
 /// Upper bound of the bytes of a stream that are transmitted without a break.
@@ -23,16 +23,9 @@ const MIN_SEGMENTS_PER_SECOND: u64 = 20;
 /// A datagram that was queued for longer is dropped.
 const MAX_QUEUE_DELAY: Duration = Duration::from_secs(1);
 
-/// The path from one host to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Path {
-    pub(super) from: HostId,
-    pub(super) to: HostId,
-}
-
 /// The shapers that are busy, or were a moment ago.
 #[derive(Default)]
-pub(super) struct Shapers(BTreeMap<Path, Shaper>);
+pub(crate) struct Shapers(BTreeMap<Path, Shaper>);
 
 struct Shaper {
     /// In bytes per second.
@@ -42,7 +35,7 @@ struct Shaper {
 }
 
 /// A sender that waits for a shaper.
-pub(super) enum QueuedSend {
+pub(crate) enum QueuedSend {
     Stream { conn: ConnId, from: Side },
     Datagram { packet: Packet, since: Instant },
 }
@@ -58,19 +51,19 @@ impl QueuedSend {
 
 impl Shapers {
     /// Whether a message has to be queued.
-    pub(super) fn is_busy(&self, path: Path, now: Instant) -> bool {
+    pub(crate) fn is_busy(&self, path: Path, now: Instant) -> bool {
         let shaper = self.0.get(&path);
         shaper.is_some_and(|shaper| shaper.free_at > now || !shaper.queue.is_empty())
     }
 
     /// Queues a sender that found the shaper busy.
-    pub(super) fn enqueue(&mut self, path: Path, send: QueuedSend) {
+    pub(crate) fn enqueue(&mut self, path: Path, send: QueuedSend) {
         let shaper = self.0.get_mut(&path).expect("a busy shaper is in the map");
         shaper.queue.push_back(send);
     }
 
     /// Starts to transmit on a free shaper, and returns when it is free again.
-    pub(super) fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         path: Path,
         bytes: u64,
@@ -78,7 +71,7 @@ impl Shapers {
         now: Instant,
     ) -> Instant {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(bandwidth);
-        let free_at = now + super::clock::duration(nanos);
+        let free_at = now + clock::duration(nanos);
         let new = || Shaper { bandwidth, free_at, queue: VecDeque::new() };
         let shaper = self.0.entry(path).or_insert_with(new);
         shaper.bandwidth = bandwidth;
@@ -87,7 +80,7 @@ impl Shapers {
     }
 
     /// The next queued sender of a shaper, if it is free. Forgets a shaper whose queue is empty.
-    pub(super) fn dequeue(&mut self, path: Path, now: Instant) -> Option<QueuedSend> {
+    pub(crate) fn dequeue(&mut self, path: Path, now: Instant) -> Option<QueuedSend> {
         let shaper = self.0.get_mut(&path).filter(|shaper| shaper.free_at <= now)?;
         while let Some(send) = shaper.queue.pop_front() {
             if !send.has_expired(now) {
@@ -100,7 +93,7 @@ impl Shapers {
 
     /// Frees the shapers whose bandwidth has changed, and returns their paths: a message that was
     /// sent at a low bandwidth must not delay others once the limit is lifted.
-    pub(super) fn free_changed(
+    pub(crate) fn free_changed(
         &mut self,
         now: Instant,
         bandwidth: impl Fn(Path) -> Option<u64>,
@@ -116,6 +109,6 @@ impl Shapers {
 }
 
 /// Upper bound of the bytes of a stream that are transmitted at once at that bandwidth.
-pub(super) fn max_segment(bandwidth: u64) -> usize {
+pub(crate) fn max_segment(bandwidth: u64) -> usize {
     (bandwidth / MIN_SEGMENTS_PER_SECOND).clamp(1, MAX_SEGMENT) as usize
 }

@@ -4,61 +4,52 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     task::Waker,
 };
 
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
-    clock::Clock, connection::ConnId, datagram::Socket, fabric::RegionIndex, faults::FaultId,
+    clock::Clock,
+    ids::{Boot, ConnId, FaultId, TaskId},
+    socket::{Socket, binding_accepts},
+    topology::HostInfo,
 };
 use crate::rng::Rng;
 
 /// Start of the ports for bindings to port 0 and for outgoing connections: IANA's dynamic range.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HostId(pub(super) usize);
-
-/// How many times a host was restarted. Sockets and tasks of an earlier boot have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Boot(pub(crate) u64);
-
-/// Identifies a task of a host, over all its boots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TaskId(u64);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Health {
+pub(crate) enum Health {
     Running,
     Frozen,
     Crashed,
 }
 
-pub(super) struct Host {
-    pub(super) name: String,
-    pub(super) region: RegionIndex,
-    pub(super) ip: IpAddr,
-    pub(super) boot: Boot,
-    pub(super) health: Health,
+pub(crate) struct Host {
+    pub(crate) info: Arc<HostInfo>,
+    pub(crate) boot: Boot,
+    pub(crate) health: Health,
     /// The faults that keep it frozen; empty unless it is.
-    pub(super) freezes: BTreeSet<FaultId>,
-    pub(super) clock: Clock,
+    pub(crate) freezes: BTreeSet<FaultId>,
+    pub(crate) clock: Clock,
     /// Separate from each other and from the random numbers of the host's programs, so that a fault
     /// does not change those.
-    pub(super) loss_rng: Rng,
-    pub(super) jitter_rng: Rng,
-    pub(super) listeners: BTreeMap<u16, Backlog>,
-    pub(super) sockets: BTreeMap<u16, Socket>,
-    pub(super) tasks: HostTasks,
+    pub(crate) loss_rng: Rng,
+    pub(crate) jitter_rng: Rng,
+    pub(crate) listeners: BTreeMap<u16, Backlog>,
+    pub(crate) sockets: BTreeMap<u16, Socket>,
+    pub(crate) tasks: HostTasks,
     next_port: u16,
 }
 
 /// A listener's queue of connections to accept.
-pub(super) struct Backlog {
-    pub(super) at: IpAddr,
-    pub(super) ready: VecDeque<ConnId>,
-    pub(super) accept_waker: Option<Waker>,
+pub(crate) struct Backlog {
+    pub(crate) at: IpAddr,
+    pub(crate) ready: VecDeque<ConnId>,
+    pub(crate) accept_waker: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -70,25 +61,17 @@ pub(crate) struct HostTasks {
 }
 
 impl Backlog {
-    pub(super) fn new(at: IpAddr) -> Self {
+    pub(crate) fn new(at: IpAddr) -> Self {
         Backlog { at, ready: VecDeque::new(), accept_waker: None }
     }
 }
 
 impl Host {
-    pub(super) fn new(
-        name: String,
-        region: RegionIndex,
-        ip: IpAddr,
-        seed: u64,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(info: Arc<HostInfo>, seed: u64, now: Instant) -> Self {
         Host {
-            loss_rng: Rng::new(!seed, &name, 0),
-            jitter_rng: Rng::new(!seed, &name, 1),
-            name,
-            region,
-            ip,
+            loss_rng: Rng::new(!seed, &info.name, 0),
+            jitter_rng: Rng::new(!seed, &info.name, 1),
+            info,
             boot: Boot(0),
             health: Health::Running,
             freezes: BTreeSet::new(),
@@ -101,40 +84,41 @@ impl Host {
     }
 
     /// Starts the next boot, after a crash.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.boot = Boot(self.boot.0 + 1);
         self.health = Health::Running;
         self.next_port = FIRST_EPHEMERAL_PORT;
     }
 
     /// Whether `boot` is the current one and has not crashed.
-    pub(super) fn is_running(&self, boot: Boot) -> bool {
+    pub(crate) fn is_running(&self, boot: Boot) -> bool {
         self.boot == boot && self.health != Health::Crashed
     }
 
     /// The port for a binding at `at`.
-    pub(super) fn port_for(
+    pub(crate) fn port_for(
         &mut self,
         at: SocketAddr,
         taken: impl Fn(&Host, u16) -> bool,
     ) -> io::Result<u16> {
         let ip = at.ip();
-        if !(ip.is_unspecified() || ip.is_loopback() || ip == self.ip) {
-            let message = format!("host `{}` has the address {}, not {ip}", self.name, self.ip);
+        if !(ip.is_unspecified() || ip.is_loopback() || ip == self.info.ip) {
+            let HostInfo { name, ip: own, .. } = &*self.info;
+            let message = format!("host `{name}` has the address {own}, not {ip}");
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
         }
         if at.port() == 0 {
             return self.ephemeral_port(taken);
         }
         if taken(self, at.port()) {
-            let message = format!("port {} of host `{}` is taken", at.port(), self.name);
+            let message = format!("port {} of host `{}` is taken", at.port(), self.info.name);
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
         Ok(at.port())
     }
 
     /// The next port that is not `taken`, in rising order and then from the start again.
-    pub(super) fn ephemeral_port(&mut self, taken: impl Fn(&Host, u16) -> bool) -> io::Result<u16> {
+    pub(crate) fn ephemeral_port(&mut self, taken: impl Fn(&Host, u16) -> bool) -> io::Result<u16> {
         for _ in FIRST_EPHEMERAL_PORT..=u16::MAX {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL_PORT);
@@ -142,19 +126,14 @@ impl Host {
                 return Ok(port);
             }
         }
-        let message = format!("host `{}` has no free port", self.name);
+        let message = format!("host `{}` has no free port", self.info.name);
         Err(io::Error::new(io::ErrorKind::AddrInUse, message))
     }
 
     /// The backlog that a connection to `to` joins, if there is a listener.
-    pub(super) fn listener(&mut self, to: SocketAddr) -> Option<&mut Backlog> {
+    pub(crate) fn listener(&mut self, to: SocketAddr) -> Option<&mut Backlog> {
         self.listeners.get_mut(&to.port()).filter(|backlog| binding_accepts(backlog.at, to.ip()))
     }
-}
-
-/// Whether a binding at `at` receives messages sent to `ip`.
-pub(super) fn binding_accepts(at: IpAddr, ip: IpAddr) -> bool {
-    at.is_unspecified() || at == ip
 }
 
 impl HostTasks {
@@ -173,19 +152,19 @@ impl HostTasks {
     }
 
     /// Keeps `waker` until the host is resumed.
-    pub(super) fn park(&mut self, id: TaskId, waker: Waker) {
+    pub(crate) fn park(&mut self, id: TaskId, waker: Waker) {
         match self.parked.iter_mut().find(|(parked, _)| *parked == id) {
             Some((_, kept)) => *kept = waker,
             None => self.parked.push((id, waker)),
         }
     }
 
-    pub(super) fn unpark(&mut self) -> impl Iterator<Item = Waker> + use<'_> {
+    pub(crate) fn unpark(&mut self) -> impl Iterator<Item = Waker> + use<'_> {
         self.parked.drain(..).map(|(_, waker)| waker)
     }
 
     /// Removes all tasks and returns their abort handles.
-    pub(super) fn take(&mut self) -> Vec<AbortHandle> {
+    pub(crate) fn take(&mut self) -> Vec<AbortHandle> {
         self.parked.clear();
         std::mem::take(&mut self.running).into_values().collect()
     }

@@ -3,16 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    fabric::{Fabric, RegionIndex},
-    host::HostId,
-    shaper::Path,
+    ids::{FaultId, HostId, Path, RegionIndex},
+    topology::Topology,
 };
 
-/// Identifies a fault, including faults of hosts, in the order in which they started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FaultId(pub(super) u64);
-
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// The conditions on every path between different hosts, before any rule.
     baseline: Conditions,
     last_id: FaultId,
@@ -20,21 +15,21 @@ pub(super) struct Faults {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rule {
-    pub(super) from: FaultScope,
-    pub(super) to: FaultScope,
-    pub(super) direction: Direction,
-    pub(super) fault: Fault,
+pub(crate) struct Rule {
+    pub(crate) from: FaultScope,
+    pub(crate) to: FaultScope,
+    pub(crate) direction: Direction,
+    pub(crate) fault: Fault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     OneWay,
     Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     Cut,
     Hold,
     Slow(Duration),
@@ -45,27 +40,27 @@ pub(super) enum Fault {
 
 /// The hosts that one end of a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaultScope {
+pub(crate) enum FaultScope {
     Host(HostId),
     Region(RegionIndex),
 }
 
 /// The sum of all faults on the path from one host to another.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Conditions {
-    pub(super) cut: bool,
-    pub(super) held: bool,
-    pub(super) extra_delay: Duration,
+pub(crate) struct Conditions {
+    pub(crate) cut: bool,
+    pub(crate) held: bool,
+    pub(crate) extra_delay: Duration,
     /// Upper bound of the random delay added to each message.
-    pub(super) jitter: Duration,
+    pub(crate) jitter: Duration,
     /// The share of datagrams that are lost, between 0 and 1.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
     /// In bytes per second, for each path between two hosts.
-    pub(super) bandwidth: Option<u64>,
+    pub(crate) bandwidth: Option<u64>,
 }
 
 impl Conditions {
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.cut && !self.held
     }
 
@@ -84,34 +79,34 @@ impl Conditions {
 }
 
 impl Faults {
-    pub(super) fn new(baseline: Conditions) -> Self {
+    pub(crate) fn new(baseline: Conditions) -> Self {
         Faults { baseline, last_id: FaultId(0), rules: BTreeMap::new() }
     }
 
     /// The conditions on a path. A host always reaches itself.
-    pub(super) fn conditions(&self, fabric: &Fabric, path: Path) -> Conditions {
+    pub(crate) fn conditions(&self, topology: &Topology, path: Path) -> Conditions {
         if path.from == path.to {
             return Conditions::default();
         }
         let mut conditions = self.baseline;
-        for rule in self.rules.values().filter(|rule| rule.applies(fabric, path)) {
+        for rule in self.rules.values().filter(|rule| rule.applies(topology, path)) {
             conditions.apply(rule.fault);
         }
         conditions
     }
 
     /// The id of a fault that starts now.
-    pub(super) fn next_id(&mut self) -> FaultId {
+    pub(crate) fn next_id(&mut self) -> FaultId {
         self.last_id = FaultId(self.last_id.0 + 1);
         self.last_id
     }
 
-    pub(super) fn add(&mut self, fault: FaultId, rule: Rule) {
+    pub(crate) fn add(&mut self, fault: FaultId, rule: Rule) {
         self.rules.insert(fault, rule);
     }
 
     /// Removes the rules that `ends` selects, and returns them in the order of their start.
-    pub(super) fn remove(&mut self, ends: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
+    pub(crate) fn remove(&mut self, ends: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
         let mut removed = Vec::new();
         self.rules.retain(|fault, rule| {
             let ends = ends(*fault, rule);
@@ -124,29 +119,29 @@ impl Faults {
 
 impl Rule {
     /// Whether it was set between exactly these two scopes, in either order.
-    pub(super) fn is_between(&self, a: FaultScope, b: FaultScope) -> bool {
+    pub(crate) fn is_between(&self, a: FaultScope, b: FaultScope) -> bool {
         (self.from, self.to) == (a, b) || (self.from, self.to) == (b, a)
     }
 
-    fn applies(&self, fabric: &Fabric, path: Path) -> bool {
-        let forward = self.from.covers(fabric, path.from) && self.to.covers(fabric, path.to);
-        let backward = self.from.covers(fabric, path.to) && self.to.covers(fabric, path.from);
+    fn applies(&self, topology: &Topology, path: Path) -> bool {
+        let forward = self.from.covers(topology, path.from) && self.to.covers(topology, path.to);
+        let backward = self.from.covers(topology, path.to) && self.to.covers(topology, path.from);
         forward || self.direction == Direction::Both && backward
     }
 }
 
 impl FaultScope {
-    pub(super) fn name(self, fabric: &Fabric) -> &str {
+    pub(crate) fn name(self, topology: &Topology) -> &str {
         match self {
-            FaultScope::Host(host) => &fabric.hosts[host.0].name,
-            FaultScope::Region(region) => fabric.region_name(region),
+            FaultScope::Host(host) => &topology.host(host).name,
+            FaultScope::Region(region) => topology.region_name(region),
         }
     }
 
-    fn covers(self, fabric: &Fabric, host: HostId) -> bool {
+    fn covers(self, topology: &Topology, host: HostId) -> bool {
         match self {
             FaultScope::Host(this) => this == host,
-            FaultScope::Region(this) => fabric.hosts[host.0].region == this,
+            FaultScope::Region(this) => topology.host(host).region == this,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
-    Core, SimNet, clock,
+    clock,
     faults::{Direction, Fault, Rule},
-    host::HostId,
+    topology::Topology,
 };
 
 pub(crate) type FaultListener = Arc<dyn Fn(&FaultEvent) + Send + Sync>;
@@ -36,40 +36,41 @@ pub(crate) struct PathFault {
     direction: Direction,
 }
 
-impl SimNet {
-    /// Calls `listener` for every fault from now on, instead of an earlier listener: after the fault
-    /// has taken effect, before any task that it wakes has run, and without a lock held.
-    pub(crate) fn on_fault(&self, listener: impl Fn(&FaultEvent) + Send + Sync + 'static) {
-        self.shared.with(|core| core.fault_listener = Some(Arc::new(listener)));
-    }
+/// The events for a listener that the lock is still held for.
+#[derive(Default)]
+pub(crate) struct FaultEvents {
+    listener: Option<FaultListener>,
+    pending: Vec<FaultEvent>,
 }
 
-impl Core {
+impl FaultEvents {
+    pub(crate) fn set_listener(&mut self, listener: FaultListener) {
+        self.listener = Some(listener);
+    }
+
     /// Keeps the event until the lock is released, if there is a listener.
-    fn emit(&mut self, event: impl FnOnce(&Core) -> FaultEvent) {
-        if self.fault_listener.is_some() {
-            let event = event(self);
-            self.fault_events.push(event);
+    pub(crate) fn emit(&mut self, event: impl FnOnce() -> FaultEvent) {
+        if self.listener.is_some() {
+            self.pending.push(event());
         }
     }
 
-    pub(super) fn emit_host_event(&mut self, id: HostId, event: impl FnOnce(String) -> FaultEvent) {
-        self.emit(|core| event(core.host_name(id)));
+    /// The events since the last time, and their listener. It must be called without the lock: it runs
+    /// other people's code.
+    pub(crate) fn take(&mut self) -> Option<(FaultListener, Vec<FaultEvent>)> {
+        let listener = self.listener.clone().filter(|_| !self.pending.is_empty())?;
+        Some((listener, std::mem::take(&mut self.pending)))
     }
+}
 
-    pub(super) fn emit_path_event(
-        &mut self,
-        rule: Rule,
-        event: impl FnOnce(PathFault) -> FaultEvent,
-    ) {
-        self.emit(|core| {
-            event(PathFault {
-                fault: rule.fault,
-                from: rule.from.name(&core.fabric).into(),
-                to: rule.to.name(&core.fabric).into(),
-                direction: rule.direction,
-            })
-        });
+impl PathFault {
+    pub(crate) fn new(rule: Rule, topology: &Topology) -> Self {
+        PathFault {
+            fault: rule.fault,
+            from: rule.from.name(topology).into(),
+            to: rule.to.name(topology).into(),
+            direction: rule.direction,
+        }
     }
 }
 
@@ -130,6 +131,7 @@ mod tests {
     use std::{sync::Mutex, time::Duration};
 
     use super::*;
+    use crate::net::SimNet;
 
     const SOME: Duration = Duration::from_millis(30);
 

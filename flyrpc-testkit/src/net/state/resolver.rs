@@ -6,18 +6,18 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::fabric::Fabric;
+use super::topology::Topology;
 
 #[derive(Default)]
-pub(super) struct Resolver(BTreeMap<String, Vec<IpAddr>>);
+pub(crate) struct Resolver(BTreeMap<String, Vec<IpAddr>>);
 
 impl Resolver {
-    pub(super) fn set(&mut self, name: String, addrs: Vec<IpAddr>) {
+    pub(crate) fn set(&mut self, name: String, addrs: Vec<IpAddr>) {
         self.0.insert(name, addrs);
     }
 
     /// Resolves `name`, which is `host:port`: an address, a name that was set, or a host's name.
-    pub(super) fn resolve(&self, name: &str, fabric: &Fabric) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) fn resolve(&self, name: &str, topology: &Topology) -> io::Result<Vec<SocketAddr>> {
         if let Ok(addr) = name.parse() {
             return Ok(vec![addr]);
         }
@@ -29,7 +29,7 @@ impl Resolver {
         let port: u16 = port.parse().map_err(|_| invalid())?;
         let ips = match self.0.get(host) {
             Some(ips) => ips.clone(),
-            None => fabric.find_host(host).map(|id| fabric.hosts[id.0].ip).into_iter().collect(),
+            None => topology.find_host(host).map(|id| topology.host(id).ip).into_iter().collect(),
         };
         if ips.is_empty() {
             let message = format!("the simulated network knows no address of `{host}`");

@@ -15,33 +15,15 @@ use tokio::io::ReadBuf;
 
 use super::{
     endpoint::{Endpoint, Message, Phase},
-    fabric::{Event, Fabric},
+    event_queue::Event,
+    fabric::Fabric,
     faults::Conditions,
-    host::{Health, HostId},
-    shaper::{Path, QueuedSend},
+    host::Health,
+    ids::{ConnId, HostId, Path, Side},
+    shaper::QueuedSend,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ConnId(pub(super) u64);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
-    /// The endpoint that connected.
-    Initiator,
-    /// The endpoint whose host listened.
-    Acceptor,
-}
-
-impl Side {
-    fn other(self) -> Side {
-        match self {
-            Side::Initiator => Side::Acceptor,
-            Side::Acceptor => Side::Initiator,
-        }
-    }
-}
-
-pub(super) struct Connection {
+pub(crate) struct Connection {
     id: ConnId,
     initiator: Endpoint,
     acceptor: Endpoint,
@@ -49,7 +31,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Starts to connect.
-    pub(super) fn open(
+    pub(crate) fn open(
         id: ConnId,
         from: (HostId, SocketAddr),
         to: (HostId, SocketAddr),
@@ -64,16 +46,16 @@ impl Connection {
     }
 
     /// The source address of the connection, as its listener sees it.
-    pub(super) fn initiator_addr(&self) -> SocketAddr {
+    pub(crate) fn initiator_addr(&self) -> SocketAddr {
         self.initiator.addr
     }
 
     /// Whether no program holds it and no message of it is left.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.initiator.is_idle() && self.acceptor.is_idle()
     }
 
-    pub(super) fn poll_connected(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_connected(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.initiator.phase {
             Phase::Connecting | Phase::SynReceived => {
                 self.initiator.read_waker = Some(task.waker().clone());
@@ -88,7 +70,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn poll_read(
+    pub(crate) fn poll_read(
         &mut self,
         side: Side,
         into: &mut ReadBuf<'_>,
@@ -121,7 +103,7 @@ impl Connection {
         Poll::Pending
     }
 
-    pub(super) fn poll_write(
+    pub(crate) fn poll_write(
         &mut self,
         side: Side,
         data: &[u8],
@@ -148,7 +130,7 @@ impl Connection {
     }
 
     /// Ends this endpoint's direction after the bytes that were written.
-    pub(super) fn shutdown_write(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn shutdown_write(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         if endpoint.phase == Phase::Open && !endpoint.fin_queued {
             endpoint.fin_queued = true;
@@ -156,11 +138,11 @@ impl Connection {
         }
     }
 
-    pub(super) fn abort_on_close(&mut self, side: Side) {
+    pub(crate) fn abort_on_close(&mut self, side: Side) {
         self.endpoints(side).0.abort_on_close = true;
     }
 
-    pub(super) fn drop_reader(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn drop_reader(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         endpoint.has_reader = false;
         if !endpoint.has_writer {
@@ -168,7 +150,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn drop_writer(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn drop_writer(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         endpoint.has_writer = false;
         let (abort_on_close, has_reader) = (endpoint.abort_on_close, endpoint.has_reader);
@@ -181,7 +163,7 @@ impl Connection {
     }
 
     /// Drops both halves: of a connect future that was dropped, or of a connection never accepted.
-    pub(super) fn abandon(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn abandon(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         endpoint.has_reader = false;
         endpoint.has_writer = false;
@@ -214,7 +196,7 @@ impl Connection {
     }
 
     /// A host crashed. The last act of its kernel is to reset its connections.
-    pub(super) fn on_host_crash(&mut self, host: HostId, fabric: &mut Fabric) {
+    pub(crate) fn on_host_crash(&mut self, host: HostId, fabric: &mut Fabric) {
         for side in [Side::Initiator, Side::Acceptor] {
             let (endpoint, _) = self.endpoints(side);
             let syn_not_received = side == Side::Acceptor && endpoint.phase == Phase::Connecting;
@@ -233,7 +215,7 @@ impl Connection {
     }
 
     /// Sends as much as the path, the peer's buffer and the path's shaper allow.
-    pub(super) fn flush(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn flush(&mut self, side: Side, fabric: &mut Fabric) {
         let id = self.id;
         let (endpoint, peer) = self.endpoints(side);
         if endpoint.awaits_shaper || !endpoint.can_send(peer, fabric) {
@@ -250,7 +232,7 @@ impl Connection {
     }
 
     /// Sends the messages that were queued for the shaper, if the path is still open.
-    pub(super) fn on_shaper_free(&mut self, side: Side, fabric: &mut Fabric) {
+    pub(crate) fn on_shaper_free(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, peer) = self.endpoints(side);
         endpoint.awaits_shaper = false;
         if let Some(conditions) = fabric.open_path(Path { from: endpoint.host, to: peer.host }) {
@@ -269,7 +251,7 @@ impl Connection {
             // arrives after them: only the first message in flight is considered.
             let at = fabric.transmit(path, conditions, bytes);
             if endpoint.in_flight.is_empty() {
-                fabric.schedule(at, Event::StreamArrival { conn: id, from: side });
+                fabric.events.schedule(at, Event::StreamArrival { conn: id, from: side });
             }
             endpoint.in_flight.push_back((at, message));
             if fabric.is_busy(path, conditions) {
@@ -286,13 +268,13 @@ impl Connection {
     }
 
     /// Delivers the messages from `from` that are due, or requeues them if the path is cut or held.
-    pub(super) fn on_arrival(&mut self, from: Side, fabric: &mut Fabric) {
+    pub(crate) fn on_arrival(&mut self, from: Side, fabric: &mut Fabric) {
         loop {
             let id = self.id;
             let (endpoint, peer) = self.endpoints(from);
             let Some((at, _)) = endpoint.in_flight.front() else { return };
             if *at > fabric.now {
-                fabric.schedule(*at, Event::StreamArrival { conn: id, from });
+                fabric.events.schedule(*at, Event::StreamArrival { conn: id, from });
                 return;
             }
             if fabric.open_path(Path { from: endpoint.host, to: peer.host }).is_none() {

@@ -1,0 +1,86 @@
+//! The one lock around the network's state, and the task that advances it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::{
+    runtime,
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+use super::state::{Core, Driver};
+
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    /// Wakes the driver for an event that is due before the one it waits for.
+    driver_notify: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(core: Core) -> Self {
+        Shared { core: Mutex::new(core), driver_notify: Notify::new() }
+    }
+
+    /// Locks the state without advancing it to the current time.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic under the lock comes from a failed check of an argument, which changes nothing.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `act` with the state advanced to now, and schedules the driver for what follows.
+    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
+        let mut core = self.lock();
+        let now = Instant::now();
+        core.advance(now);
+        let result = act(&mut core);
+        // Effects without a delay are complete when this returns.
+        core.advance(now);
+        let wakes = std::mem::take(&mut core.fabric.pending_wakes);
+        let driver = core.driver;
+        let next = core.fabric.events.next_due().map(Driver::Until);
+        let earlier = next.filter(|until| driver == Driver::Idle || driver > *until);
+        // Outside a runtime no program is left that could see later events.
+        let runtime = earlier.and_then(|_| runtime::Handle::try_current().ok());
+        if let (Some(until), Some(_)) = (earlier, &runtime) {
+            core.driver = until;
+        }
+        let fault_events = core.fault_events.take();
+        drop(core);
+        if let Some((listener, events)) = fault_events {
+            events.iter().for_each(|event| listener(event));
+        }
+        for waker in wakes {
+            waker.wake();
+        }
+        match runtime {
+            Some(runtime) if driver == Driver::Idle => {
+                runtime.spawn(run_driver(Arc::clone(self)));
+            }
+            Some(_) => self.driver_notify.notify_one(),
+            None => {}
+        }
+        result
+    }
+
+    /// Processes the events that are due, and returns when the next one is.
+    fn process_due(&self) -> Option<Instant> {
+        let mut core = self.lock();
+        core.advance(Instant::now());
+        let wakes = std::mem::take(&mut core.fabric.pending_wakes);
+        let next = core.fabric.events.next_due();
+        core.driver = next.map_or(Driver::Idle, Driver::Until);
+        drop(core);
+        for waker in wakes {
+            waker.wake();
+        }
+        next
+    }
+}
+
+/// Runs until no event is left.
+async fn run_driver(shared: Arc<Shared>) {
+    while let Some(next) = shared.process_due() {
+        // Whether it timed out or was notified, check again.
+        let _ = timeout_at(next, shared.driver_notify.notified()).await;
+    }
+}

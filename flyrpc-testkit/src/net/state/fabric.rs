@@ -1,0 +1,149 @@
+//! The state that connections and datagrams act on: hosts, delays and faults of paths, shapers, and the
+//! events that are due. Takes the time as a value and never waits.
+
+use std::{task::Waker, time::Duration};
+
+use flyrpc::Region;
+use tokio::time::Instant;
+
+use super::{
+    clock::{self, Clock},
+    event_queue::{Event, EventQueue},
+    faults::{Conditions, Faults},
+    host::Host,
+    ids::{HostId, Path},
+    shaper::Shapers,
+    topology::Topology,
+};
+use crate::latency::RoundTrips;
+
+pub(crate) struct Fabric {
+    pub(crate) seed: u64,
+    /// How many bytes each end of a connection buffers in each direction.
+    pub(crate) buffer: usize,
+    start: Instant,
+    pub(crate) now: Instant,
+    /// How many nanoseconds the network's clock, the base of all hosts' clocks, is ahead of `now`.
+    clock_base: i128,
+    pub(crate) topology: Topology,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) faults: Faults,
+    pub(crate) shapers: Shapers,
+    pub(crate) events: EventQueue,
+    /// Wakers to call once the lock is released: they run other people's code.
+    pub(crate) pending_wakes: Vec<Waker>,
+}
+
+impl Fabric {
+    pub(crate) fn new(
+        seed: u64,
+        buffer: usize,
+        round_trips: RoundTrips,
+        baseline: Conditions,
+        now: Instant,
+    ) -> Self {
+        Fabric {
+            seed,
+            buffer,
+            start: now,
+            now,
+            clock_base: 0,
+            topology: Topology::new(round_trips),
+            hosts: Vec::new(),
+            faults: Faults::new(baseline),
+            shapers: Shapers::default(),
+            events: EventQueue::default(),
+            pending_wakes: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Why it cannot be added: the name is taken, or the round trip to another region is unknown.
+    pub(crate) fn add_host(&mut self, name: String, region: Region) -> Result<HostId, String> {
+        let id = self.topology.add_host(name, region)?;
+        self.hosts.push(Host::new(self.topology.host(id).clone(), self.seed, self.now));
+        Ok(id)
+    }
+
+    pub(crate) fn host(&mut self, id: HostId) -> &mut Host {
+        &mut self.hosts[id.0]
+    }
+
+    pub(crate) fn conditions(&self, path: Path) -> Conditions {
+        self.faults.conditions(&self.topology, path)
+    }
+
+    /// The conditions for a message sent now, or `None` while the path is cut or held.
+    pub(crate) fn open_path(&self, path: Path) -> Option<Conditions> {
+        Some(self.conditions(path)).filter(Conditions::is_open)
+    }
+
+    /// Transmits a message of that many bytes, and returns when it arrives. If bandwidth is limited,
+    /// the path's shaper must be free. Draws a random number if there is jitter.
+    pub(crate) fn transmit(
+        &mut self,
+        path: Path,
+        conditions: &Conditions,
+        bytes: usize,
+    ) -> Instant {
+        let mut delay = self.topology.base_delay(path) + conditions.extra_delay;
+        if !conditions.jitter.is_zero() {
+            let most = conditions.jitter.as_millis() as u64;
+            delay += Duration::from_millis(self.host(path.from).jitter_rng.up_to(most));
+        }
+        let Some(bandwidth) = conditions.bandwidth else { return self.now + delay };
+        let free_at = self.shapers.transmit(path, bytes as u64, bandwidth, self.now);
+        self.events.schedule(free_at, Event::ShaperFree(path));
+        self.whole_milliseconds(free_at) + delay
+    }
+
+    /// Whether a message sent now has to be queued.
+    pub(crate) fn is_busy(&self, path: Path, conditions: &Conditions) -> bool {
+        conditions.bandwidth.is_some() && self.shapers.is_busy(path, self.now)
+    }
+
+    /// The first instant from `at` on that is a whole number of milliseconds after the start.
+    fn whole_milliseconds(&self, at: Instant) -> Instant {
+        let nanos = at.duration_since(self.start).as_nanos();
+        self.start + clock::duration(nanos.next_multiple_of(1_000_000))
+    }
+
+    /// The next event that is due by `now`. The effects of an event start when it was due, even if the
+    /// clock has jumped past that.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Event> {
+        let (at, event) = self.events.take_due(now)?;
+        self.now = at;
+        Some(event)
+    }
+
+    pub(crate) fn wake(&mut self, waker: &mut Option<Waker>) {
+        self.pending_wakes.extend(waker.take());
+    }
+
+    /// Frees the shapers whose bandwidth has changed, and returns their paths.
+    pub(crate) fn free_changed_shapers(&mut self) -> Vec<Path> {
+        let mut shapers = std::mem::take(&mut self.shapers);
+        let changed = shapers.free_changed(self.now, |path| self.conditions(path).bandwidth);
+        self.shapers = shapers;
+        changed
+    }
+
+    /// The time on a host's clock.
+    pub(crate) fn read_clock(&self, id: HostId, now: Instant) -> Instant {
+        self.hosts[id.0].clock.read(now, self.clock_base)
+    }
+
+    /// Updates a host's clock without setting any clock back: see [`clock`].
+    pub(crate) fn update_clock<R>(
+        &mut self,
+        id: HostId,
+        update: impl FnOnce(&mut Clock, Instant) -> R,
+    ) -> R {
+        let clock = &mut self.hosts[id.0].clock;
+        let before = clock.offset(self.now);
+        let result = update(clock, self.now);
+        self.clock_base += (before - clock.offset(self.now)).max(0);
+        result
+    }
+}

@@ -1,0 +1,31 @@
+//! The state of the simulated network: values and state machines, with the time as an argument.
+//! Nothing here waits, locks, or calls code of others.
+
+pub(crate) mod clock;
+mod connection;
+mod connections;
+mod core;
+mod datagrams;
+mod endpoint;
+mod event_queue;
+mod fabric;
+mod fault_event;
+mod faults;
+mod host;
+mod ids;
+mod resolver;
+mod shaper;
+mod socket;
+mod topology;
+
+pub(crate) use self::{
+    connection::Connection,
+    core::{Core, Driver, TaskPoll},
+    fabric::Fabric,
+    fault_event::FaultEvent,
+    faults::{Conditions, Direction, Fault, FaultScope, Rule},
+    host::{Backlog, Health},
+    ids::{Boot, ConnId, FaultId, HostId, Side, TaskId},
+    socket::{Packet, Socket},
+    topology::Topology,
+};

@@ -1,0 +1,61 @@
+//! A task of a simulated host: polled while its host runs, parked while it is frozen, dropped when it
+//! crashes.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    boot::HostBoot,
+    state::{TaskId, TaskPoll},
+};
+
+pub(super) struct HostTask {
+    host: HostBoot,
+    id: TaskId,
+    task: BoxFuture<'static, ()>,
+}
+
+impl HostTask {
+    pub(super) fn spawn(host: &HostBoot, task: BoxFuture<'static, ()>) {
+        // A crashed host's tasks are dropped here, outside the lock.
+        let Ok(id) = host.with_host(|core, host| Ok(core.tasks(host).next_id())) else { return };
+        let handle = tokio::spawn(HostTask { host: host.clone(), id, task }).abort_handle();
+        // Another thread may have finished it already.
+        if !handle.is_finished() {
+            let _ = host.with_host(|core, host| {
+                core.tasks(host).insert(id, handle);
+                Ok(())
+            });
+        }
+    }
+}
+
+impl Future for HostTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let (host, boot) = (self.host.id(), self.host.boot());
+        let poll = self.host.lock().poll_task(host, boot, self.id, task.waker());
+        match poll {
+            TaskPoll::Run => self.task.as_mut().poll(task),
+            TaskPoll::Park => Poll::Pending,
+            TaskPoll::Cancel => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for HostTask {
+    fn drop(&mut self) {
+        let (host, boot) = (self.host.id(), self.host.boot());
+        let mut core = self.host.lock();
+        // Task ids are unique over restarts, but a crash has removed this one already.
+        if core.check_boot(host, boot).is_ok() {
+            core.tasks(host).remove(self.id);
+        }
+    }
+}
