@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand, builder::PossibleValuesParser};
 
@@ -38,6 +40,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
 
+    /// Another build of this program: its flyrpc is one more contender, `beside`, interleaved with
+    /// the others, and each of flyrpc's figures is compared with it.
+    #[arg(long, value_name = "PATH", conflicts_with = "write")]
+    pub(crate) beside: Option<PathBuf>,
+
     /// Writes the tables of README.md and benchmarks/README.md, and the drawings, anew.
     #[arg(long)]
     write: bool,
@@ -63,7 +70,7 @@ pub(crate) fn run(allocations: fn() -> u64) -> Result<()> {
         return child::run(&role, allocations);
     }
     let chosen = choose(&options.only);
-    let (figures, failed) = Bench::new(options.clone()).run(&chosen);
+    let (figures, failed) = Bench::new(options.clone())?.run(&chosen);
     if options.write {
         report::write(&figures)?;
     }

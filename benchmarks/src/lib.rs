@@ -7,11 +7,13 @@
 mod bench;
 mod child;
 mod cli;
+mod companion;
 mod contenders;
 mod figures;
 mod handlers;
 mod proxy;
 mod report;
+mod tool;
 mod workloads;
 
 use std::process::ExitCode;

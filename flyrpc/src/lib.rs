@@ -98,14 +98,13 @@ mod service;
 mod telemetry;
 mod types;
 
-#[doc(hidden)]
-pub mod __membership;
-#[doc(hidden)]
-pub mod __routing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod guide;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod unstable;
 
 #[doc(hidden)]
 pub use self::runtime::private as __private;

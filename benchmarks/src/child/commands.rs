@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Snapshot, local::Way, picking::Doing};
+use super::{Snapshot, local::Way, routing::TableOp};
 use crate::contenders::Setup;
 
 /// What a child is to do.
@@ -22,8 +22,14 @@ pub(crate) enum Command {
     Begin { micros: u32, calls: usize },
     /// Make calls within this process, without a server.
     Local { way: Way, calls: u64 },
-    /// Do something with a table of nodes, which is all there is of them.
-    Picking { doing: Doing, nodes: u16, times: u64 },
+    /// Repeat an operation on a routing table, without the nodes in it.
+    #[serde(rename = "Picking")]
+    Routing {
+        #[serde(rename = "doing")]
+        op: TableOp,
+        nodes: u16,
+        times: u64,
+    },
     /// Say what this process has used so far.
     Snapshot,
 }

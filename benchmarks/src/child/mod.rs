@@ -4,16 +4,16 @@
 mod commands;
 mod load;
 mod local;
-mod picking;
 mod process;
+mod routing;
 mod snapshot;
 mod work;
 
 pub(crate) use self::{
     commands::{Call, Command, Load, Measured, Reply},
     local::Way,
-    picking::Doing,
     process::{Child, Pair, Plan},
+    routing::TableOp,
     snapshot::Snapshot,
     work::{Role, run},
 };

@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Call, Command, Load, Measured, Reply, Snapshot};
-use crate::contenders::{Name, Setup};
+use crate::{
+    contenders::{Name, Setup},
+    tool::Tool,
+};
 
 /// No command takes as long, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,56 +31,56 @@ pub(crate) struct Child {
     replies: Receiver<String>,
 }
 
-/// How a pair is started, where that is not as usual.
-#[derive(Debug, Clone, Default)]
+/// How the processes of a contender are started. The usual way is [`Bench::plan`].
+///
+/// [`Bench::plan`]: crate::bench::Bench::plan
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    pub(crate) contender: Name,
+    /// This program, or one that understands the same commands.
+    pub(crate) program: PathBuf,
     /// The cores that the server and the client may run on; all if there are none.
     pub(crate) cores: [Vec<usize>; 2],
-    /// Another program than this, which understands the same.
-    pub(crate) program: Option<PathBuf>,
-    /// Files for strace's counts of what the server and the client ask of the system.
-    pub(crate) traces: Option<[PathBuf; 2]>,
+    /// A tool to run both under, and the files for its counts of the server and the client.
+    pub(crate) tool: Option<(Tool, [PathBuf; 2])>,
     pub(crate) setup: Setup,
 }
 
 impl Plan {
+    pub(crate) fn new(contender: Name, program: PathBuf) -> Self {
+        Plan { contender, program, cores: [vec![], vec![]], tool: None, setup: Setup::default() }
+    }
+
     /// How one of the two processes is started.
-    fn command(&self, contender: Name, which: usize) -> Result<process::Command> {
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()?,
+    fn command(&self, which: usize) -> process::Command {
+        let mut command = match &self.tool {
+            None => process::Command::new(&self.program),
+            Some((tool, outputs)) => tool.command(&outputs[which], &self.program),
         };
-        let mut command = match &self.traces {
-            None => process::Command::new(program),
-            Some(traces) => {
-                let mut strace = process::Command::new("strace");
-                strace.args(["-f", "-c", "-o"]).arg(&traces[which]).arg("--").arg(program);
-                strace
-            }
-        };
-        command.args(["child", &contender.to_string()]);
+        command.args(["child", &self.contender.role().to_string()]);
         if !self.cores[which].is_empty() {
             let cores: Vec<_> = self.cores[which].iter().map(usize::to_string).collect();
             command.args(["--cores", &cores.join(",")]);
         }
-        Ok(command)
+        command
+    }
+
+    /// What the tool reports of one of the two processes, which has exited.
+    fn total(&self, which: usize) -> Result<f64> {
+        let (tool, outputs) = self.tool.as_ref().context("the plan has no tool")?;
+        tool.total(&outputs[which])
     }
 }
 
 impl Child {
-    /// Runs this program again for `contender`.
-    pub(crate) fn start(contender: Name) -> Result<Self> {
-        Child::of(contender, &Plan::default())
-    }
-
     /// Runs the server of a plan, before it serves.
-    pub(crate) fn of(contender: Name, plan: &Plan) -> Result<Self> {
-        Child::planned(contender, plan, 0)
+    pub(crate) fn start(plan: &Plan) -> Result<Self> {
+        Child::planned(plan, 0)
     }
 
-    fn planned(contender: Name, plan: &Plan, which: usize) -> Result<Self> {
-        let what = format!("{contender}'s {} process", ["first", "second"][which]);
-        Child::spawn(plan.command(contender, which)?, what)
+    fn planned(plan: &Plan, which: usize) -> Result<Self> {
+        let what = format!("{}'s {} process", plan.contender, ["first", "second"][which]);
+        Child::spawn(plan.command(which), what)
     }
 
     fn spawn(mut command: process::Command, what: String) -> Result<Self> {
@@ -132,6 +135,14 @@ impl Child {
         }
     }
 
+    /// The count that the plan's tool reports of a child that carries out one command.
+    pub(crate) fn count_of(plan: &Plan, command: &Command) -> Result<f64> {
+        let mut child = Child::start(plan)?;
+        child.time(command)?;
+        child.end()?;
+        plan.total(0)
+    }
+
     /// Lets it end by itself, once nothing more can be asked.
     fn end(mut self) -> Result<()> {
         drop(self.commands.take());
@@ -169,15 +180,10 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Starts both, as usual.
-    pub(crate) fn start(contender: Name) -> Result<Self> {
-        Pair::planned(contender, &Plan::default())
-    }
-
     /// Starts both.
-    pub(crate) fn planned(contender: Name, plan: &Plan) -> Result<Self> {
-        let mut server = Child::planned(contender, plan, 0)?;
-        let mut client = Child::planned(contender, plan, 1)?;
+    pub(crate) fn start(plan: &Plan) -> Result<Self> {
+        let mut server = Child::planned(plan, 0)?;
+        let mut client = Child::planned(plan, 1)?;
         let addr = server.serve(plan.setup.clone())?;
         let to = plan.setup.advertise.unwrap_or(addr);
         let connecting = client.time(&Command::Connect { to, count: 1 })?;
@@ -202,9 +208,13 @@ impl Pair {
         Ok([self.server.snapshot()?, self.client.snapshot()?])
     }
 
-    /// Lets both end by themselves, the client first.
-    pub(crate) fn end(self) -> Result<()> {
-        self.client.end()?;
-        self.server.end()
+    /// The counts that the plan's tool reports of the server and the client, from their start to
+    /// their end, if the client makes so many calls.
+    pub(crate) fn counts(plan: &Plan, call: Call, callers: usize, calls: u64) -> Result<[f64; 2]> {
+        let mut pair = Pair::start(plan)?;
+        pair.count(call, callers, calls)?;
+        pair.client.end()?;
+        pair.server.end()?;
+        Ok([plan.total(0)?, plan.total(1)?])
     }
 }

@@ -12,7 +12,7 @@ use rustix::{
 };
 use tokio::runtime;
 
-use super::{Command, Reply, Snapshot, load, local, picking};
+use super::{Command, Reply, Snapshot, load, local, routing};
 use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 
 /// How many threads run tasks, in each process.
@@ -47,7 +47,7 @@ pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
         Name::RawBatched => Worker::<Raw<true>>::run(allocations),
         Name::Tarpc => Worker::<Tarpc>::run(allocations),
         Name::Tonic => Worker::<Tonic>::run(allocations),
-        Name::Flyrpc => Worker::<Flyrpc>::run(allocations),
+        Name::Flyrpc | Name::Beside => Worker::<Flyrpc>::run(allocations),
     }
 }
 
@@ -103,8 +103,8 @@ impl<C: Contender> Worker<C> {
             Command::Local { way, calls } => {
                 return Ok(Reply::Done { took: local::call(way, calls).await? });
             }
-            Command::Picking { doing, nodes, times } => {
-                return Ok(Reply::Done { took: picking::repeat(doing, nodes, times)? });
+            Command::Routing { op, nodes, times } => {
+                return Ok(Reply::Done { took: routing::repeat(op, nodes, times)? });
             }
             Command::Load(load) => {
                 return load::load(self.client()?, &load).await.map(Reply::Measured);

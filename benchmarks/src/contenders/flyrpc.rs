@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::flyrpc::{Node, NodeBuilder, PeerState, fly_rpc};
+use ::flyrpc::{Node, NodeBuilder, PeerState, fly_rpc, unstable::InlineMode};
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -61,6 +61,9 @@ pub(crate) struct Flyrpc {
 impl Contender for Flyrpc {
     async fn serve(setup: &Setup) -> Result<Served> {
         let mut first = server().listen(setup.listen());
+        if setup.never_inline {
+            first = first.inline_mode(InlineMode::Never);
+        }
         if let Some(addr) = setup.advertise {
             first = first.advertise(addr);
         }

@@ -36,6 +36,9 @@ pub(crate) enum Name {
     Tarpc,
     Tonic,
     Flyrpc,
+    /// Flyrpc in another build of this program: see the flag `--beside`.
+    #[value(skip)]
+    Beside,
 }
 
 impl Name {
@@ -47,6 +50,16 @@ impl Name {
 
     /// Those that have handlers which wait, or compute.
     pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
+
+    /// The contender that its processes run.
+    pub(crate) fn role(self) -> Name {
+        if self == Name::Beside { Name::Flyrpc } else { self }
+    }
+
+    /// What names of figures end with that are measured of flyrpc alone.
+    pub(crate) fn suffix(self) -> &'static str {
+        if self == Name::Beside { "-beside" } else { "" }
+    }
 }
 
 impl fmt::Display for Name {
@@ -57,6 +70,7 @@ impl fmt::Display for Name {
             Name::Tarpc => "tarpc",
             Name::Tonic => "tonic",
             Name::Flyrpc => "flyrpc",
+            Name::Beside => "beside",
         })
     }
 }
@@ -74,6 +88,10 @@ pub(crate) struct Setup {
     pub(crate) apart: bool,
     /// Of flyrpc only: a node of the cluster in another process, and how many nodes there are.
     pub(crate) elsewhere: Option<(SocketAddr, usize)>,
+    /// Of flyrpc only: whether each handler runs in a task of its own, however quick it is. Other
+    /// builds of this program may not know it.
+    #[serde(default)]
+    pub(crate) never_inline: bool,
 }
 
 impl Setup {

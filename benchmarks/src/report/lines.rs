@@ -1,7 +1,10 @@
 //! Lines that programs read: `figure <name> <value> <unit>` and `ratio <name> <value>`.
 
 use super::number::exact;
-use crate::{figures::Figures, workloads::Workload};
+use crate::{
+    figures::Figures,
+    workloads::{Comparison, Workload},
+};
 
 /// Prints what came after the first `known` figures, and a workload's comparisons of it.
 pub(crate) fn print(figures: &Figures, known: usize, workload: &Workload) {
@@ -11,7 +14,9 @@ pub(crate) fn print(figures: &Figures, known: usize, workload: &Workload) {
             println!("figure {name}{suffix} {} {}", exact(value), figure.unit);
         }
     }
-    for comparison in (workload.comparisons)() {
+    let beside =
+        figures.since(known).filter_map(|(name, _)| Comparison::with_beside(name, figures));
+    for comparison in (workload.comparisons)().into_iter().chain(beside) {
         let Some(ratio) = figures.ratio(&comparison.over, &comparison.under) else { continue };
         for (suffix, value) in [("", ratio.median), ("-min", ratio.min), ("-max", ratio.max)] {
             println!("ratio {}{suffix} {value:.3}", comparison.name);

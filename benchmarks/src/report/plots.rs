@@ -32,6 +32,7 @@ fn colour(contender: Name) -> RGBColor {
         Name::Tarpc => RGBColor(0, 114, 178),
         Name::Tonic => RGBColor(0, 158, 115),
         Name::Flyrpc => RGBColor(213, 94, 0),
+        Name::Beside => RGBColor(204, 121, 167),
     }
 }
 

@@ -1,12 +1,7 @@
 //! Allocations per call, on each side and of calls that stay in the process, in a program with an
 //! allocator that counts.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command as Program, Stdio},
-};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use super::{Comparison, Workload, local::WAYS};
 use crate::{
@@ -22,10 +17,11 @@ pub(crate) const WORKLOAD: Workload =
 const CALLERS: usize = 16;
 
 fn run(bench: &mut Bench) -> Result<()> {
-    let plan = Plan { program: Some(build()?), ..Plan::default() };
+    let counting = bench.companion("flyrpc-benchmarks", "counting")?;
     bench.interleave(&Name::ALL, |bench, contender| {
+        let Some(program) = counting.of(contender) else { return Ok(()) };
         let calls = bench.scaled(100_000);
-        let mut pair = Pair::planned(contender, &plan)?;
+        let mut pair = Pair::start(&Plan::new(contender, program.to_owned()))?;
         pair.count(Call::Upcase, CALLERS, calls / 10)?;
         let before = pair.snapshots()?;
         pair.count(Call::Upcase, CALLERS, calls)?;
@@ -37,8 +33,10 @@ fn run(bench: &mut Bench) -> Result<()> {
         Ok(())
     })?;
     bench.interleave(&[Name::Flyrpc], |bench, contender| {
+        let Some(program) = counting.of(contender) else { return Ok(()) };
         let calls = bench.scaled(100_000);
-        let mut child = Child::of(contender, &plan)?;
+        let mut child = Child::start(&Plan::new(contender, program.to_owned()))?;
+        let suffix = contender.suffix();
         let mut direct = None;
         for (name, way) in WAYS {
             let mut count = |calls| {
@@ -50,33 +48,16 @@ fn run(bench: &mut Bench) -> Result<()> {
             count(1)?;
             let start = count(1)?;
             let count = (count(calls + 1)? - start) / calls as f64;
-            bench.figures.add(format!("allocations-local-{name}"), count, "allocations/call");
+            let figure = format!("allocations-local-{name}{suffix}");
+            bench.figures.add(figure, count, "allocations/call");
             let direct = *direct.get_or_insert(count);
             if name != "direct" {
-                let name = format!("allocations-local-{name}-more-than-direct");
-                bench.figures.add(name, count - direct, "allocations/call");
+                let figure = format!("allocations-local-{name}-more-than-direct{suffix}");
+                bench.figures.add(figure, count - direct, "allocations/call");
             }
         }
         Ok(())
     })
-}
-
-/// Builds the program with the allocator that counts, as this one was built, and says where it is.
-fn build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let this = std::env::current_exe()?;
-    let target = this.ancestors().nth(2).context("this program is in no target directory")?;
-    let status = Program::new(cargo)
-        .args(["build", "--release", "--quiet", "--bin", "counting", "--manifest-path"])
-        .arg(manifest)
-        .arg("--target-dir")
-        .arg(target)
-        .stdin(Stdio::null())
-        .status()
-        .context("cannot run cargo, which builds the program that counts allocations")?;
-    ensure!(status.success(), "the program that counts allocations was not built");
-    Ok(target.join("release/counting"))
 }
 
 fn comparisons() -> Vec<Comparison> {

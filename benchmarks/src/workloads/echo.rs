@@ -17,7 +17,7 @@ const BODIES: [(&str, usize, usize); 3] =
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL, |bench, contender| {
-        let mut pair = Pair::start(contender)?;
+        let mut pair = Pair::start(&bench.plan(contender))?;
         for (size, bytes, callers) in BODIES {
             let measured = pair.load(bench.load(Call::Echo { bytes }, callers))?;
             let mut add = |figure: &str, value, unit| {

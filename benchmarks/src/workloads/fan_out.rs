@@ -18,7 +18,7 @@ fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&[Name::Flyrpc], |bench, contender| {
         for nodes in NODES {
             let setup = Setup { more: nodes - 1, ..Setup::default() };
-            let mut pair = Pair::planned(contender, &Plan { setup, ..Plan::default() })?;
+            let mut pair = Pair::start(&Plan { setup, ..bench.plan(contender) })?;
             // The first opens what links are not open yet.
             pair.count(Call::FanOut { nodes }, 1, 1)?;
             let measured = pair.load(bench.load(Call::FanOut { nodes }, 1))?;

@@ -14,7 +14,7 @@ pub(crate) const WORKLOAD: Workload = Workload { name: "first-call", seconds: 3,
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL, |bench, contender| {
-        let mut pair = Pair::start(contender)?;
+        let mut pair = Pair::start(&bench.plan(contender))?;
         let call = pair.count(Call::Upcase, 1, 1)?;
         let mut add = |figure: &str, value: std::time::Duration| {
             let micros = value.as_secs_f64() * 1e6;

@@ -23,17 +23,18 @@ pub(crate) const WAYS: [(&str, Way); 4] = [
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&[Name::Flyrpc], |bench, contender| {
         let calls = bench.scaled(1_000_000);
-        let mut child = Child::start(contender)?;
+        let mut child = Child::start(&bench.plan(contender))?;
         let mut direct = None;
         for (name, way) in WAYS {
             child.time(&Command::Local { way, calls: calls / 10 })?;
             let took =
                 child.time(&Command::Local { way, calls })?.as_secs_f64() * 1e9 / calls as f64;
-            bench.figures.add(format!("local-{name}"), took, "ns/call");
+            let suffix = contender.suffix();
+            bench.figures.add(format!("local-{name}{suffix}"), took, "ns/call");
             let direct = *direct.get_or_insert(took);
             if name != "direct" {
                 bench.figures.add(
-                    format!("local-{name}-more-than-direct"),
+                    format!("local-{name}-more-than-direct{suffix}"),
                     took - direct,
                     "ns/call",
                 );

@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use super::{Comparison, Workload};
 use crate::{
     bench::Bench,
-    child::{Call, Child, Command, Pair},
+    child::{Call, Child, Command, Pair, Plan},
     contenders::{Name, Setup},
 };
 
@@ -34,13 +34,14 @@ fn run(bench: &mut Bench) -> Result<()> {
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let links = bench.scaled(MANY as u64).min(files.saturating_sub(OTHER_FILES)) as usize;
     bench.interleave(&Name::ALL, |bench, contender| {
+        let plan = bench.plan(contender);
         if contender != Name::Raw {
-            let taken = waiting_calls(contender)?;
+            let taken = waiting_calls(&plan)?;
             bench.figures.add(format!("memory-waiting-call-{contender}"), taken, "bytes/call");
         }
         let taken = match contender {
-            Name::Flyrpc => mesh(links)?,
-            _ => connections(contender, links)?,
+            Name::Flyrpc | Name::Beside => mesh(&plan, links)?,
+            _ => connections(&plan, links)?,
         };
         bench.figures.add(format!("memory-idle-link-{contender}"), taken, "bytes/link");
         Ok(())
@@ -48,8 +49,8 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// What a waiting call takes.
-fn waiting_calls(contender: Name) -> Result<f64> {
-    let Pair { mut server, mut client, .. } = Pair::start(contender)?;
+fn waiting_calls(plan: &Plan) -> Result<f64> {
+    let Pair { mut server, mut client, .. } = Pair::start(plan)?;
     client.time(&Command::Count { call: Call::Upcase, callers: 16, calls: 1000 })?;
     let before = server.resident()? + client.resident()?;
     client.time(&Command::Begin { micros: FOR_EVER, calls: MANY })?;
@@ -58,9 +59,9 @@ fn waiting_calls(contender: Name) -> Result<f64> {
 }
 
 /// What a further connection between a client and a server takes.
-fn connections(contender: Name, count: usize) -> Result<f64> {
-    let mut server = Child::start(contender)?;
-    let mut client = Child::start(contender)?;
+fn connections(plan: &Plan, count: usize) -> Result<f64> {
+    let mut server = Child::start(plan)?;
+    let mut client = Child::start(plan)?;
     let to = server.serve(Setup::default())?;
     client.time(&Command::Connect { to, count: 1 })?;
     client.time(&Command::Count { call: Call::Upcase, callers: 1, calls: 1 })?;
@@ -72,18 +73,18 @@ fn connections(contender: Name, count: usize) -> Result<f64> {
 
 /// What a link takes in a mesh that has about so many, beside as many nodes that know nothing of each
 /// other: with all that nodes know about their peers.
-fn mesh(links: usize) -> Result<f64> {
+fn mesh(plan: &Plan, links: usize) -> Result<f64> {
     // Half of the nodes in each of two processes; between all of them there are n (n - 1) / 2 links.
     let half = (2 * links).isqrt().div_ceil(2);
     let links = half * (2 * half - 1);
-    Ok((two_processes(half, false)? - two_processes(half, true)?) / links as f64)
+    Ok((two_processes(plan, half, false)? - two_processes(plan, half, true)?) / links as f64)
 }
 
 /// What so many nodes in each of two processes take, linked to each other or not.
-fn two_processes(nodes: usize, apart: bool) -> Result<f64> {
+fn two_processes(plan: &Plan, nodes: usize, apart: bool) -> Result<f64> {
     let setup = Setup { more: nodes - 1, apart, ..Setup::default() };
-    let mut first = Child::start(Name::Flyrpc)?;
-    let mut second = Child::start(Name::Flyrpc)?;
+    let mut first = Child::start(plan)?;
+    let mut second = Child::start(plan)?;
     let seed = first.serve(setup.clone()).context("of the first half of the nodes")?;
     let elsewhere = (!apart).then_some((seed, nodes));
     second.serve(Setup { elsewhere, ..setup }).context("of the second half of the nodes")?;

@@ -1,24 +1,25 @@
-//! What is measured: a room for each workload.
+//! What is measured: a module for each workload.
 
 mod allocations;
-mod burning;
-mod disturbance;
+mod async_wait;
+mod cpu_bound;
 mod echo;
 mod fan_out;
 mod first_call;
+mod head_of_line;
+mod instructions;
 mod local;
 mod memory;
-mod picking;
-mod pinned;
+mod routing;
+mod single_core;
 mod syscalls;
 mod throughput;
-mod waiting;
 mod wire;
 
 use anyhow::Result;
 
 pub(crate) use self::throughput::CALLERS;
-use crate::bench::Bench;
+use crate::{bench::Bench, figures::Figures};
 
 /// Something that is measured.
 #[derive(Debug)]
@@ -48,22 +49,32 @@ impl Comparison {
         };
         others.iter().map(comparison).collect()
     }
+
+    /// Flyrpc's value of a figure over that of its other build, if `under` is the latter.
+    pub(crate) fn with_beside(under: &str, figures: &Figures) -> Option<Self> {
+        let figure = under.strip_suffix("-beside")?;
+        let over = [format!("{figure}-flyrpc"), figure.to_owned()];
+        let over = over.into_iter().find(|over| figures.get(over).is_some())?;
+        let name = format!("{figure}-flyrpc-over-beside");
+        Some(Comparison { name, over, under: under.to_owned() })
+    }
 }
 
 /// All of them, in the order in which they are run.
 pub(crate) const ALL: &[Workload] = &[
     throughput::WORKLOAD,
-    pinned::WORKLOAD,
+    single_core::WORKLOAD,
     echo::WORKLOAD,
-    waiting::WORKLOAD,
-    burning::WORKLOAD,
-    disturbance::WORKLOAD,
+    async_wait::WORKLOAD,
+    cpu_bound::WORKLOAD,
+    head_of_line::WORKLOAD,
     fan_out::WORKLOAD,
-    picking::WORKLOAD,
+    routing::WORKLOAD,
     local::WORKLOAD,
     first_call::WORKLOAD,
     wire::WORKLOAD,
     memory::WORKLOAD,
     allocations::WORKLOAD,
+    instructions::WORKLOAD,
     syscalls::WORKLOAD,
 ];

@@ -20,7 +20,7 @@ const OTHERS: [&str; 4] = ["raw", "raw-batched", "tarpc", "tonic"];
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::WITH_BATCHED, |bench, contender| {
-        let mut pair = Pair::start(contender)?;
+        let mut pair = Pair::start(&bench.plan(contender))?;
         for callers in CALLERS {
             let before = pair.snapshots()?;
             let measured = pair.load(bench.load(Call::Upcase, callers))?;

@@ -20,9 +20,9 @@ fn run(bench: &mut Bench) -> Result<()> {
         let calls = bench.scaled(10_000);
         // Through the proxy a call of tarpc or flyrpc was seen to hang, about once in a million; without
         // it none ever was. Bytes are the same whenever they are counted.
-        let counted = count(contender, calls).or_else(|error| {
+        let counted = count(bench.plan(contender), calls).or_else(|error| {
             bench.note(&format!("the bytes of {contender} are counted again, for: {error:#}"));
-            count(contender, calls)
+            count(bench.plan(contender), calls)
         });
         let [request, reply] = counted?;
         let mut add = |figure: &str, value| {
@@ -36,7 +36,7 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// Bytes of a request and of a reply.
-fn count(contender: Name, calls: u64) -> Result<[f64; 2]> {
+fn count(plan: Plan, calls: u64) -> Result<[f64; 2]> {
     // A node must be told where it is reached before it listens. So a port is taken, and given back
     // for the server once the proxy has another.
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -44,7 +44,7 @@ fn count(contender: Name, calls: u64) -> Result<[f64; 2]> {
     let proxy = Proxy::start(listen)?;
     drop(taken);
     let setup = Setup { listen: Some(listen), advertise: Some(proxy.addr()), ..Setup::default() };
-    let mut pair = Pair::planned(contender, &Plan { setup, ..Plan::default() })?;
+    let mut pair = Pair::start(&Plan { setup, ..plan })?;
     // Names that are said once, tables of headers and the like are no part of a call.
     pair.count(Call::Upcase, 1, 100)?;
     let before = proxy.seen();

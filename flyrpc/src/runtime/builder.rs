@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     cluster::{self, ClusterParams, InternalHandler, ServeInternal, Sockets},
     node::Node,
-    server::{Limits, Server},
+    server::{INLINE_AFTER, Limits, Server},
     shared::{Command, Handle, NodeShared, SharedConfig},
 };
 use crate::{
@@ -40,6 +40,8 @@ pub struct NodeBuilder {
     rng_seed: Option<u64>,
     encode_local_calls: bool,
     observer: Option<Arc<dyn Observer>>,
+    /// See [`Limits::inline_after`].
+    pub(crate) inline_after: u32,
 }
 
 /// Here rather than beside the other methods of [`Node`], so that `node` does not depend on `builder`.
@@ -80,6 +82,7 @@ impl NodeBuilder {
             rng_seed: None,
             encode_local_calls: false,
             observer: None,
+            inline_after: INLINE_AFTER,
         }
     }
 
@@ -284,7 +287,11 @@ impl NodeBuilder {
             primary_region: config.primary(),
             withdrawn: Vec::new(),
         };
-        let limits = Limits { max_in_flight: config.max_in_flight, max_body: config.max_body };
+        let limits = Limits {
+            max_in_flight: config.max_in_flight,
+            max_body: config.max_body,
+            inline_after: self.inline_after,
+        };
         Server::new(Arc::clone(&self.env), me.clone(), services, state, limits)
     }
 

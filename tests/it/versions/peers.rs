@@ -106,7 +106,7 @@ async fn peers_list_methods_with_arguments_and_types_as_declared() {
     let save = &peer_named(&lhr, "iad-1").services[0].methods[1];
     let optional: Vec<_> = save.arguments.iter().map(|argument| argument.optional).collect();
     assert_eq!((save.idempotent, save.primary, optional), (true, false, vec![false, true, true]));
-    // The two see each other's, and a client of the cluster serves nothing.
+    // The two list each other's methods, and the caller serves nothing.
     assert_eq!(methods(&cluster.node("iad-1"), "iad-0").len(), 2);
     assert!(peer_named(&cluster.node("iad-0"), "lhr-0").services.is_empty());
 }
@@ -122,12 +122,12 @@ async fn a_replaced_node_is_one_event_and_one_log_line_and_lists_its_new_methods
     sleep(secs(5)).await;
     assert_eq!(methods(&lhr, "iad-0"), methods(&lhr, "iad-1"));
     let supported = events.all().into_iter().filter(|it| it == "support iad-0: supported");
-    // That it drains, and the new boot.
+    // One when it drains, and one for the new boot.
     assert_eq!(supported.count(), 2, "{:?}", events.all());
     assert_eq!(events.nodes(), ["left iad-0", "up iad-0"]);
     let now = cluster.node("iad-0").id().clone();
     let (before, now) = (before.to_string(), now.to_string());
-    // Its two neighbours say so.
+    // One line by each of its two peers.
     assert_eq!(log.with(&["message=node state changed", &before]).len(), 2, "{log:?}");
     assert_eq!(log.with(&["message=node linked", &now]).len(), 2, "{log:?}");
 }
@@ -163,18 +163,18 @@ async fn a_withdrawn_service_is_one_event_and_one_log_line_within_one_message() 
     let events = EventLog::of(&lhr);
     let (log, _guard) = Log::collect(tracing::Level::INFO);
     iad.set_serving::<new::NotesClient>(false);
-    // It said so before this call arrives.
+    // It withdraws before this call arrives.
     let error = new.find(vec![]).await.unwrap_err();
     assert!(matches!(error, RpcError::Refused { .. } | RpcError::NoNode { .. }), "{error:?}");
     assert!(!error.may_have_executed());
-    // What the other version has as well moves there.
+    // Calls that the other version supports are sent there.
     for _ in 0..5 {
         let saved = lhr.client::<old::NotesClient>().on_region("iad");
         assert_eq!(saved.save(Note { text: "a".into() }).await.unwrap(), 1);
     }
     assert_eq!(peer_named(&lhr, "iad-1").withdrawn, ["Notes"]);
     assert_eq!(events.all(), ["support iad-1: supported"]);
-    assert_eq!(log.with(&["iad-1", "withdrawn=[\"Notes\"]"]).len(), 2, "one a neighbour: {log:?}");
+    assert_eq!(log.with(&["iad-1", "withdrawn=[\"Notes\"]"]).len(), 2, "one per peer: {log:?}");
     iad.set_serving::<new::NotesClient>(true);
     sleep(millis(100)).await;
     new.find(vec![]).await.unwrap();

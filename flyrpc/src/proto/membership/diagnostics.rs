@@ -10,15 +10,15 @@ const CAPACITY: usize = 32;
 
 /// Totals since the start, for telemetry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub(crate) struct Counters {
     /// Datagrams ignored because they are no gossip of this cluster and version.
-    pub foreign: u64,
+    pub(crate) foreign: u64,
     /// Datagrams ignored because they were malformed, this node's own, or one member too many.
-    pub ignored: u64,
+    pub(crate) ignored: u64,
     /// Steps that foca refused.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// How often this node had to renew its identity.
-    pub renewals: u64,
+    pub(crate) renewals: u64,
 }
 
 /// Something worth a line in a log.

@@ -36,7 +36,7 @@ const LEAVE_TRANSMISSIONS: u8 = 20;
 ///
 /// Drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after every
 /// other call that takes `&mut self`.
-pub struct Membership {
+pub(crate) struct Membership {
     pub(super) gossip: Gossip,
     /// Seeds foca's random choices.
     seed: u64,
@@ -59,7 +59,7 @@ impl Membership {
     /// # Errors
     ///
     /// If the node cannot be gossiped about.
-    pub fn new(
+    pub(crate) fn new(
         local: &NodeInfo,
         settings: Settings,
         seed: u64,
@@ -84,7 +84,7 @@ impl Membership {
     }
 
     /// Handles a datagram from the network, whatever it holds.
-    pub fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
+    pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
         self.advance(now);
         if self.has_left {
             return;
@@ -96,7 +96,7 @@ impl Membership {
     }
 
     /// Handles the timers that are due at `now`.
-    pub fn handle_timeout(&mut self, now: Duration) {
+    pub(crate) fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
         while let Some(timer) = self.timers.pop(self.clock.now()) {
             if matches!(timer, Timer::PeriodicGossip(_)) {
@@ -109,17 +109,17 @@ impl Membership {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), unless another call comes first.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
         self.timers.next().map(|due| self.clock.to_caller(due))
     }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
         self.outbox.pop_front()
     }
 
     /// The next change of the live members.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.members.pop_event()
     }
 
@@ -136,17 +136,17 @@ impl Membership {
 
     /// Whether no other member is known alive. Then nothing happens until a datagram arrives or a
     /// sync brings members.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.gossip.num_members() == 0
     }
 
     /// Totals since the start.
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.diagnostics.counters()
     }
 
     /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
-    pub fn digests(&self) -> Vec<u64> {
+    pub(crate) fn digests(&self) -> Vec<u64> {
         let mut digests = self.members.digests().clone();
         let local = self.gossip.identity();
         digests.toggle(local.node(), local.bump());
@@ -155,7 +155,7 @@ impl Membership {
 
     /// The members, this node included, of the buckets in which a peer with the digests `theirs` has
     /// another view.
-    pub fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
+    pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
         if ours == theirs {
             return Vec::new();
@@ -174,7 +174,7 @@ impl Membership {
     }
 
     /// Applies a peer's [`difference`](Self::difference), as far as its claims hold.
-    pub fn apply(&mut self, now: Duration, states: &[MemberState]) {
+    pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.has_left || states.is_empty() {
             return;
@@ -214,7 +214,7 @@ impl Membership {
 
     /// Announces that this node leaves. From then on it ignores all input, and emits nothing after
     /// what can be polled now.
-    pub fn leave(&mut self, now: Duration) {
+    pub(crate) fn leave(&mut self, now: Duration) {
         self.advance(now);
         if self.has_left {
             return;

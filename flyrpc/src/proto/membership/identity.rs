@@ -24,7 +24,7 @@ pub(super) const MAX_EXTRA: usize = 64;
 
 /// Why a node, or its cluster, cannot be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidIdentity {
+pub(crate) enum InvalidIdentity {
     /// The node's name is longer than 64 bytes, or empty.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,

@@ -10,7 +10,7 @@ use super::identity::{Identity, InvalidIdentity, Parts};
 /// One member in the view of one node. Fields of later versions are ignored; absent ones have
 /// defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberState {
+pub(crate) struct MemberState {
     name: String,
     boot: u64,
     region: String,

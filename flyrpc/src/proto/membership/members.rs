@@ -19,7 +19,7 @@ use crate::types::{NodeId, NodeInfo};
 
 /// A change of the list of live members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// This boot of a node is a member now.
     Up(NodeInfo),
     /// This boot of a node went down, left, or was replaced by a later boot.

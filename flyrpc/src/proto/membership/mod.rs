@@ -29,11 +29,12 @@ mod reconcile;
 mod settings;
 mod timers;
 
+#[cfg(any(test, feature = "unstable"))]
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::diagnostics::Diagnostic;
-pub use self::{
-    diagnostics::Counters, driver::Membership, identity::InvalidIdentity,
-    member_state::MemberState, members::Event, settings::Settings,
+pub(crate) use self::{
+    diagnostics::Diagnostic, driver::Membership, member_state::MemberState, members::Event,
+    settings::Settings,
 };

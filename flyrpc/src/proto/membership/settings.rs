@@ -10,43 +10,43 @@ use foca::{Config, PeriodicParams};
 /// How a node gossips. The defaults are for clusters that span the world: they were chosen in
 /// simulations of 10 regions with 1 % loss, which the program `large_clusters` repeats.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The version of the links' protocol, which gossip announces.
-    pub protocol: u32,
+    pub(crate) protocol: u32,
     /// How often a member is probed. Keep it above `probe_rtt` and two of the longest round trips:
     /// 1 s gave 1,608 needless rejoins in 5 minutes at 1,000 nodes.
-    pub probe_period: Duration,
+    pub(crate) probe_period: Duration,
     /// How long a probe may take before others are asked to probe too.
-    pub probe_rtt: Duration,
+    pub(crate) probe_rtt: Duration,
     /// How many others are asked to probe.
-    pub indirect_probes: usize,
+    pub(crate) indirect_probes: usize,
     /// How long a suspect has to refute in a cluster of up to ten nodes. Above ten it is multiplied
     /// by log10 of the number of nodes.
-    pub suspicion: Duration,
+    pub(crate) suspicion: Duration,
     /// How often updates are gossiped, if there are any.
-    pub gossip_period: Duration,
+    pub(crate) gossip_period: Duration,
     /// To how many members updates are gossiped at a time.
-    pub gossip_fanout: usize,
+    pub(crate) gossip_fanout: usize,
     /// How often one random member is asked for members.
-    pub announce_period: Duration,
+    pub(crate) announce_period: Duration,
     /// How often members held down are called, in case they are back up.
-    pub recall_period: Duration,
+    pub(crate) recall_period: Duration,
     /// How many of them are called at a time.
-    pub recall_fanout: usize,
+    pub(crate) recall_fanout: usize,
     /// How long a member that went down is remembered. During that time an old update cannot revive
     /// it.
-    pub keep_down: Duration,
+    pub(crate) keep_down: Duration,
     /// The most bytes of a datagram; clamped to 1,000 to 60,000.
-    pub max_datagram: usize,
+    pub(crate) max_datagram: usize,
     /// The most members that are tracked, those down included. Further ones are ignored.
-    pub max_members: usize,
+    pub(crate) max_members: usize,
 }
 
 impl Settings {
     /// The default settings for the cluster called `cluster`.
-    pub fn new(cluster: impl Into<String>) -> Self {
+    pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
             protocol: 1,

@@ -1,6 +1,6 @@
 //! One attempt of a call, on one node.
 
-use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll};
+use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
@@ -66,11 +66,16 @@ pub(super) async fn attempt<R: Request>(
         Ok(value) => Ok(value),
         Err(failure @ AttemptFailure::Timeout { .. }) => {
             // The serving node knows a little earlier that no reply will arrive in time.
-            Box::pin(sleep(call.remaining(node.env().now()))).await;
-            Err(failure.into())
+            let left = call.remaining(node.env().now());
+            Err(Box::pin(fail_after(left, failure)).await)
         }
         Err(failure) => Err(failure.into()),
     }
+}
+
+async fn fail_after(left: Duration, failure: AttemptFailure) -> AttemptEnd {
+    sleep(left).await;
+    failure.into()
 }
 
 async fn send_when_there_is_room(

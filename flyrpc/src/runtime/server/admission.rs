@@ -24,6 +24,8 @@ const INTERNAL_REQUESTS: usize = 1024;
 pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     pub(crate) max_body: usize,
+    /// How many quick calls of a method in a row let the next ones run inline, at first.
+    pub(crate) inline_after: u32,
 }
 
 /// Counts what executes, and refuses what exceeds the bounds.
@@ -108,7 +110,7 @@ impl Admission {
         size: u64,
         others: usize,
     ) -> Result<Permit, Status> {
-        let Limits { max_in_flight, max_body } = self.limits;
+        let Limits { max_in_flight, max_body, .. } = self.limits;
         let limit = if method.is_internal() { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;

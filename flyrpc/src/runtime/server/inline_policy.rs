@@ -10,7 +10,7 @@ pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(100);
 
 /// After how many quick calls in a row the next is expected to be quick, at first and at most: each
 /// that is not, although it was expected to be, makes it four times as many.
-const FIRST: u32 = 16;
+pub(crate) const FIRST: u32 = 16;
 const MOST: u32 = 1 << 16;
 
 /// The calls of one method so far.
@@ -23,9 +23,10 @@ pub(super) struct InlinePolicy {
 }
 
 impl InlinePolicy {
-    /// For a method about which nothing is known.
-    pub(super) const fn new() -> Self {
-        InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(FIRST) }
+    /// For a method about which nothing is known. `first` is [`FIRST`], 0 to expect every call to be
+    /// quick, or `u32::MAX` to expect none; these two last.
+    pub(super) const fn new(first: u32) -> Self {
+        InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first) }
     }
 
     /// Whether the next call can be expected to be quick.
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_method_is_quick_once_enough_calls_in_a_row_were() {
-        let pace = InlinePolicy::new();
+        let pace = InlinePolicy::new(FIRST);
         seen(&pace, true, FIRST - 1);
         assert!(!pace.is_quick());
         seen(&pace, false, 1);
@@ -69,8 +70,19 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_can_be_forced_for_good() {
+        let (inline, task) = (InlinePolicy::new(0), InlinePolicy::new(u32::MAX));
+        for quick in [true, false] {
+            seen(&inline, quick, 3 * FIRST);
+            seen(&task, quick, 3 * FIRST);
+            assert!(inline.is_quick());
+            assert!(!task.is_quick());
+        }
+    }
+
+    #[test]
     fn a_method_that_is_quick_most_of_the_time_is_trusted_ever_less() {
-        let pace = InlinePolicy::new();
+        let pace = InlinePolicy::new(FIRST);
         for needed in [FIRST, 4 * FIRST, 16 * FIRST] {
             seen(&pace, true, needed - 1);
             assert!(!pace.is_quick());

@@ -12,5 +12,6 @@ mod serving;
 pub(crate) use self::{
     admission::Limits,
     handler_future::{Ended, Execution, HandlerFuture, catch_panic},
+    inline_policy::FIRST as INLINE_AFTER,
     serving::Server,
 };

@@ -35,7 +35,10 @@ impl Registry {
     /// # Errors
     ///
     /// If two services have one name.
-    pub(super) fn new(services: Vec<Arc<dyn Service>>) -> Result<Self, StartError> {
+    pub(super) fn new(
+        services: Vec<Arc<dyn Service>>,
+        inline_after: u32,
+    ) -> Result<Self, StartError> {
         let specs: Arc<[ServiceSpec]> = services.iter().map(|service| service.spec()).collect();
         for (at, spec) in specs.iter().enumerate() {
             if let Some(first) = specs[..at].iter().position(|first| first.name == spec.name) {
@@ -52,7 +55,7 @@ impl Registry {
                 method,
                 primary: spec.primary,
                 detached: spec.detached,
-                inline_policy: InlinePolicy::new(),
+                inline_policy: InlinePolicy::new(inline_after),
             })
         });
         Ok(Registry {

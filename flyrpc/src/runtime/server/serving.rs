@@ -46,7 +46,7 @@ impl Server {
         Ok(Server {
             env,
             me,
-            registry: Registry::new(services)?,
+            registry: Registry::new(services, limits.inline_after)?,
             admission: Admission::new(limits),
             state: ArcSwap::from_pointee(state),
             changing: Mutex::default(),

@@ -5,12 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use foca::{Header, Member, Message, State};
 use rand::{Rng, RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-use super::sim::secs;
 use crate::{
     proto::membership::{
         Event, MemberState, Membership, Settings,
         envelope::Envelope,
         identity::{Identity, Parts},
+        sim::secs,
     },
     types::{NodeId, NodeInfo, Region},
 };

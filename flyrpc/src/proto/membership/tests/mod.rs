@@ -1,12 +1,15 @@
 //! What a membership does among others, in virtual time.
 
 mod hostile;
-mod sim;
 
 use std::time::Duration;
 
-use self::sim::{Sim, addr, secs};
-use super::{Counters, Event, Membership, Settings, identity::MAX_NAME};
+use super::{
+    Event, Membership, Settings,
+    diagnostics::Counters,
+    identity::MAX_NAME,
+    sim::{Sim, addr, secs},
+};
 use crate::types::{NodeId, NodeInfo, Region};
 
 /// The time within which all of `nodes` know of a crash.
@@ -20,10 +23,6 @@ fn crash_bound(nodes: usize) -> Duration {
     6 * settings.probe_period + settings.suspicion_among(nodes) + 10 * settings.gossip_period
 }
 
-fn id(sim: &Sim, node: usize) -> NodeId {
-    sim.hosts[node].as_ref().expect("the node runs").info.id().clone()
-}
-
 fn downs_since(sim: &Sim, since: Duration) -> usize {
     sim.events_since(since).iter().filter(|(_, event)| matches!(event, Event::Down(_))).count()
 }
@@ -32,10 +31,10 @@ fn downs_since(sim: &Sim, since: Duration) -> usize {
 fn nodes_started_at_the_same_moment_find_each_other() {
     for seed in 0..10 {
         let mut sim = Sim::empty(2, seed);
-        sim.start(0, seed, &[0, 1]);
-        sim.start(1, 5, &[0, 1]);
+        sim.start_seeded(0, seed + 1, &[0, 1]);
+        sim.start_seeded(1, 5, &[0, 1]);
         sim.time_until(secs(1.0), Sim::agrees);
-        sim.run(secs(60.0));
+        sim.pass(secs(60.0));
         assert_eq!(sim.events_since(Duration::ZERO).len(), 2);
         assert_eq!(sim.renewals(), 0);
     }
@@ -45,14 +44,12 @@ fn nodes_started_at_the_same_moment_find_each_other() {
 fn a_joiner_knows_everyone_after_one_exchange_and_everyone_knows_it_soon() {
     for size in [30, 200] {
         let mut sim = Sim::cluster(size, 1);
-        sim.start(size, 1, &[size / 2]);
+        sim.start_seeded(size, 1, &[size / 2]);
         // One round trip between the farthest regions, with all its jitter.
-        sim.time_until(secs(0.5), |sim| {
-            sim.hosts[size].as_ref().is_some_and(|joiner| joiner.listed.len() == size)
-        });
-        let joiner = id(&sim, size);
+        sim.time_until(secs(0.5), |sim| sim.listed(size) == size);
+        let joiner = sim.id(size);
         sim.time_until(secs(5.0), |sim| {
-            let knowing = sim.running().filter(|host| host.listed.contains_key(&joiner));
+            let knowing = sim.running().filter(|by| sim.lists(*by, &joiner));
             knowing.count() >= size * 9 / 10
         });
         // What gossip missed comes with the next exchange.
@@ -65,8 +62,8 @@ fn a_rolling_restart_leaves_everyone_knowing_everyone() {
     let mut sim = Sim::cluster(50, 1);
     for node in 0..50 {
         sim.leave(node);
-        sim.run(secs(0.2));
-        sim.start(node, 1_000 + node as u64, &[(node + 1) % 50, (node + 7) % 50]);
+        sim.pass(secs(0.2));
+        sim.start_seeded(node, 1_000 + node as u64, &[(node + 1) % 50, (node + 7) % 50]);
     }
     // What gossip missed comes with the next exchange.
     sim.time_until(secs(40.0), Sim::agrees);
@@ -78,11 +75,11 @@ fn a_rolling_restart_leaves_everyone_knowing_everyone() {
 fn a_crash_is_known_to_all_in_time_and_told_once() {
     for (size, seed) in [(3, 1), (30, 2), (30, 3), (100, 4)] {
         let mut sim = Sim::cluster(size, seed);
-        sim.loss = 0.01;
-        let (dead, start) = (id(&sim, 1), sim.now);
+        sim.network.loss = 0.01;
+        let (dead, start) = (sim.id(1), sim.now());
         sim.crash(1);
         sim.time_until(crash_bound(size), |sim| sim.is_unlisted(&dead));
-        sim.run(secs(30.0));
+        sim.pass(secs(30.0));
         assert_eq!(sim.events_since(start).len(), size - 1);
         assert!(sim.agrees());
     }
@@ -92,7 +89,7 @@ fn a_crash_is_known_to_all_in_time_and_told_once() {
 fn a_leave_is_known_to_all_within_seconds() {
     for size in [2, 30, 100] {
         let mut sim = Sim::cluster(size, 1);
-        let gone = id(&sim, 1);
+        let gone = sim.id(1);
         sim.leave(1);
         sim.time_until(secs(3.0), |sim| sim.is_unlisted(&gone));
     }
@@ -100,22 +97,22 @@ fn a_leave_is_known_to_all_within_seconds() {
 
 #[test]
 fn a_node_restarted_at_its_address_is_listed_once_without_a_storm() {
-    for (boot, seed) in [(0, 1), (u64::MAX, 2), (0, 3), (u64::MAX, 4)] {
+    for (boot, seed) in [(1, 1), (u64::MAX, 2), (1, 3), (u64::MAX, 4)] {
         let mut sim = Sim::cluster(20, seed);
-        let (old, start) = (id(&sim, 5), sim.now);
+        let (old, start) = (sim.id(5), sim.now());
         sim.crash(5);
-        sim.run(secs(0.2));
-        sim.start(5, boot, &[0]);
-        let new = id(&sim, 5);
+        sim.pass(secs(0.2));
+        sim.start_seeded(5, boot, &[0]);
+        let new = sim.id(5);
         sim.time_until(secs(5.0), Sim::agrees);
-        sim.run(secs(60.0));
+        sim.pass(secs(60.0));
 
         assert!(sim.agrees());
         assert!(sim.renewals() <= 2, "{} renewals", sim.renewals());
-        for host in sim.running().filter(|host| *host.info.id() != new) {
-            let told: Vec<_> = host.events.iter().filter(|(at, _)| *at > start).collect();
-            let [(_, Event::Down(down)), (_, Event::Up(up))] = told[..] else {
-                panic!("{told:?}");
+        for by in sim.running().map(|node| sim.id(node)).filter(|by| *by != new) {
+            let events = sim.events_of(&by, start);
+            let [Event::Down(down), Event::Up(up)] = events[..] else {
+                panic!("{events:?}");
             };
             assert_eq!((down.id(), up.id()), (&old, &new));
         }
@@ -126,11 +123,11 @@ fn a_node_restarted_at_its_address_is_listed_once_without_a_storm() {
 fn silence_shorter_than_the_suspicion_drops_nobody_and_renews_nothing() {
     for seed in 0..4 {
         let mut sim = Sim::cluster(30, seed);
-        let start = sim.now;
-        sim.loss = 1.0;
-        sim.run(secs(3.5));
-        sim.loss = 0.0;
-        sim.run(secs(60.0));
+        let start = sim.now();
+        sim.network.loss = 1.0;
+        sim.pass(secs(3.5));
+        sim.network.loss = 0.0;
+        sim.pass(secs(60.0));
         assert_eq!(sim.events_since(start), []);
         assert_eq!(sim.renewals(), 0);
     }
@@ -140,9 +137,9 @@ fn silence_shorter_than_the_suspicion_drops_nobody_and_renews_nothing() {
 fn lost_datagrams_down_nobody_and_renew_nothing() {
     for (loss, seed) in [(0.05, 1), (0.10, 2)] {
         let mut sim = Sim::cluster(30, seed);
-        let start = sim.now;
-        sim.loss = loss;
-        sim.run(secs(100.0));
+        let start = sim.now();
+        sim.network.loss = loss;
+        sim.pass(secs(100.0));
         assert_eq!(sim.events_since(start), []);
         assert_eq!(sim.renewals(), 0);
     }
@@ -152,21 +149,19 @@ fn lost_datagrams_down_nobody_and_renew_nothing() {
 fn a_node_cut_off_for_a_while_comes_back_under_the_same_boot() {
     for (node, seed) in [(0, 1), (3, 2), (3, 3)] {
         let mut sim = Sim::cluster(10, seed);
-        let cut_off = id(&sim, node);
-        sim.partition([node]);
-        sim.time_until(secs(120.0), |sim| {
-            sim.hosts[node].as_ref().is_some_and(|host| host.membership.is_alone())
-        });
-        sim.run(secs(10.0));
+        let cut_off = sim.id(node);
+        sim.cut(|other| other == node);
+        sim.time_until(secs(120.0), |sim| sim.membership(node).is_alone());
+        sim.pass(secs(10.0));
         assert!(sim.is_unlisted(&cut_off));
 
-        sim.partition([]);
-        let start = sim.now;
+        sim.heal();
+        let start = sim.now();
         // It tries its seed every 5 s; the seed itself has none, and waits to be called.
         sim.time_until(secs(40.0), Sim::agrees);
-        sim.run(secs(60.0));
+        sim.pass(secs(60.0));
         assert_eq!(downs_since(&sim, start), 0);
-        assert_eq!(id(&sim, node), cut_off);
+        assert_eq!(sim.id(node), cut_off);
         assert!(sim.renewals() <= 3, "{} renewals", sim.renewals());
     }
 }
@@ -175,16 +170,15 @@ fn a_node_cut_off_for_a_while_comes_back_under_the_same_boot() {
 fn a_cluster_cut_in_two_becomes_one_again() {
     for (size, cut, seed) in [(12, 2, 1), (20, 8, 2), (40, 20, 3)] {
         let mut sim = Sim::cluster(size, seed);
-        sim.partition(0..cut);
-        sim.run(secs(90.0));
-        let parts = |host: &sim::Host| host.listed.len() + 1;
-        assert!(sim.running().all(|host| [cut, size - cut].contains(&parts(host))));
+        sim.cut(|node| node < cut);
+        sim.pass(secs(90.0));
+        assert!(sim.running().all(|node| [cut, size - cut].contains(&(sim.listed(node) + 1))));
 
-        sim.partition([]);
-        let start = sim.now;
+        sim.heal();
+        let start = sim.now();
         // Members held down are called every 30 s, and what is then known spreads.
         sim.time_until(secs(60.0), Sim::agrees);
-        sim.run(secs(60.0));
+        sim.pass(secs(60.0));
         assert!(sim.agrees());
         // Everyone was held down by somebody, so everyone may have to renew itself: once or twice.
         assert!(sim.renewals() <= 2 * size as u64, "{} renewals", sim.renewals());
@@ -196,11 +190,11 @@ fn a_cluster_cut_in_two_becomes_one_again() {
 fn a_node_that_stood_still_holds_it_against_nobody() {
     for (time, seed) in [(4.0, 1), (30.0, 2)] {
         let mut sim = Sim::cluster(20, seed);
-        let (frozen, start) = (id(&sim, 7), sim.now);
+        let (frozen, start) = (sim.id(7), sim.now());
         sim.freeze(7, secs(time));
-        sim.run(secs(time));
+        sim.pass(secs(time));
         sim.time_until(secs(5.0), Sim::agrees);
-        sim.run(secs(30.0));
+        sim.pass(secs(30.0));
         let told = sim.events_since(start);
         assert!(told.iter().all(|(at, _)| *at != frozen), "{told:?}");
         assert!(time > 5.0 || told.is_empty(), "{told:?}");
@@ -215,10 +209,10 @@ fn clusters_of_different_names_never_mix() {
     for node in [1, 2, 7] {
         sim.start_with(node, node as u64, &[0, 1, 2, 3], Settings::new("app2"));
     }
-    sim.run(secs(120.0));
-    let listed: Vec<_> = sim.running().map(|host| host.listed.len()).collect();
+    sim.pass(secs(120.0));
+    let listed: Vec<_> = sim.running().map(|node| sim.listed(node)).collect();
     assert_eq!(listed, [3, 2, 2, 3, 3, 3, 2]);
-    let foreign: u64 = sim.running().map(|host| host.membership.counters().foreign).sum();
+    let foreign: u64 = sim.running().map(|node| sim.membership(node).counters().foreign).sum();
     assert!(foreign > 0, "the clusters heard each other");
 }
 
@@ -252,11 +246,11 @@ fn the_longest_names_leave_room_for_news() {
 fn equal_seeds_give_equal_traces() {
     let trace = |seed| {
         let mut sim = Sim::cluster(12, seed);
-        sim.loss = 0.1;
+        sim.network.loss = 0.1;
         sim.crash(3);
-        sim.run(secs(30.0));
-        sim.start(3, 9, &[0]);
-        sim.run(secs(30.0));
+        sim.pass(secs(30.0));
+        sim.start_seeded(3, 9, &[0]);
+        sim.pass(secs(30.0));
         sim.trace()
     };
     assert_eq!(trace(1), trace(1));

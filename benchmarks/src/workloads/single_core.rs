@@ -22,8 +22,8 @@ fn run(bench: &mut Bench) -> Result<()> {
             if on[1] >= cores {
                 continue;
             }
-            let plan = Plan { cores: on.map(|core| vec![core]), ..Plan::default() };
-            let measured = Pair::planned(contender, &plan)?.load(bench.load(Call::Upcase, 1))?;
+            let plan = Plan { cores: on.map(|core| vec![core]), ..bench.plan(contender) };
+            let measured = Pair::start(&plan)?.load(bench.load(Call::Upcase, 1))?;
             let mut add = |figure: &str, value| {
                 bench.figures.add(format!("latency-{figure}-{place}-{contender}"), value, "us");
             };

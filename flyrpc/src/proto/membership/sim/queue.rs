@@ -1,10 +1,10 @@
-//! What is to happen, in order.
+//! Actions in the order of their times.
 
 use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
-/// Things to come by their time, and among those of one time by when they were added.
+/// Items ordered by time, then by when they were added.
 #[derive(Debug)]
-pub(crate) struct Queue<T> {
+pub(super) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
     added: u64,
 }
@@ -17,17 +17,17 @@ struct Entry<T> {
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Queue { heap: BinaryHeap::new(), added: 0 }
     }
 
-    pub(crate) fn add(&mut self, at: Duration, item: T) {
+    pub(super) fn add(&mut self, at: Duration, item: T) {
         self.heap.push(Entry { at, number: self.added, item });
         self.added += 1;
     }
 
-    /// Takes what comes next, if that is no later than `end`.
-    pub(crate) fn next_until(&mut self, end: Duration) -> Option<(Duration, T)> {
+    /// Removes the next item, if it is due by `end`.
+    pub(super) fn next_until(&mut self, end: Duration) -> Option<(Duration, T)> {
         let next = self.heap.peek().filter(|entry| entry.at <= end);
         next.is_some().then(|| self.heap.pop().map(|entry| (entry.at, entry.item)))?
     }
@@ -35,7 +35,7 @@ impl<T> Queue<T> {
 
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // The heap has the greatest on top.
+        // The greatest is on top of the heap.
         (other.at, other.number).cmp(&(self.at, self.number))
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn things_come_in_order_of_time_then_of_adding() {
+    fn items_come_in_order_of_time_then_of_adding() {
         let mut queue = Queue::new();
         for (at, item) in [(3, 'd'), (1, 'a'), (2, 'b'), (2, 'c'), (9, 'e')] {
             queue.add(Duration::from_secs(at), item);

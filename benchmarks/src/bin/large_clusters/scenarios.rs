@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    network,
-    progress::Progress,
-    sim::{Sim, Traffic},
-    stats::Spread,
-};
+use flyrpc::unstable::sim::{Sim, Traffic};
+
+use crate::{network, progress::Progress, stats::Spread};
 
 /// What can happen to a cluster. All that is asked for happens to the same one, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -145,7 +142,7 @@ impl Plan {
 /// Runs what `plan` says.
 pub(crate) fn run(plan: &Plan, progress: Progress) -> Results {
     let size = plan.nodes + 2 * plan.repeats;
-    let sim = Sim::new(size, SEEDS.to_vec(), plan.loss, plan.seed);
+    let sim = Sim::new(size, SEEDS.to_vec(), network::network(plan.loss), plan.seed);
     let mut stage = Stage { sim, plan, progress, joined: plan.nodes };
     stage.settle();
     let asked = |scenario| plan.scenarios.contains(&scenario);
@@ -187,7 +184,7 @@ impl Stage<'_> {
             |of: fn(&Traffic) -> u64| spent.iter().map(of).sum::<u64>() as f64 / nodes / seconds;
         Idle {
             gossip: mean(|traffic| traffic.gossip),
-            exchanges: mean(|traffic| traffic.exchanges),
+            exchanges: mean(|traffic| traffic.syncs),
             datagrams: mean(|traffic| traffic.datagrams),
             busiest: spent.iter().map(Traffic::all).max().unwrap_or(0) as f64 / seconds,
         }
@@ -231,7 +228,7 @@ impl Stage<'_> {
         self.progress.begin(format!("join {}", joins.len() + 1), CHANGE);
         let (node, start) = (self.joined, self.sim.now());
         self.joined += 1;
-        let boot = self.sim.start(node, false);
+        let boot = self.sim.start(node);
         self.sim.ledger.watch(node, boot, true);
         joiners.extend(self.until(|sim| sim.ledger.knows_all(node)));
         self.until(|sim| sim.ledger.seen() + 1 >= sim.ledger.nodes());
@@ -256,7 +253,7 @@ impl Stage<'_> {
         for (at, node, starts) in steps {
             self.pass((start + at).saturating_sub(self.sim.now()));
             if starts {
-                self.sim.start(node, true);
+                self.sim.start(node);
             } else {
                 self.sim.leave(node);
             }
@@ -279,7 +276,7 @@ impl Stage<'_> {
         let first = self.sim.running().filter(|node| network::is_on_first_side(*node)).count();
         let all = self.sim.ledger.nodes();
         let across = 2 * first * (all - first);
-        self.sim.cut();
+        self.sim.cut(network::is_on_first_side);
         self.pass(CUT);
         let unparted = 1.0 - self.sim.ledger.missing_pairs() as f64 / across as f64;
 

@@ -16,7 +16,7 @@ const CALLERS: usize = 256;
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::WITH_HANDLERS, |bench, contender| {
         let load = bench.load(Call::Pause { micros: 1000 }, CALLERS);
-        let measured = Pair::start(contender)?.load(load)?;
+        let measured = Pair::start(&bench.plan(contender))?.load(load)?;
         let mut add = |figure: &str, value, unit| {
             bench.figures.add(
                 format!("waiting-1ms-{figure}-{CALLERS}-callers-{contender}"),

@@ -1,13 +1,13 @@
-//! Who runs, whom each node lists, and how far that is from everyone knowing everyone.
+//! Which nodes run, which of them each node lists, and how far that is from agreement.
 
 use std::time::Duration;
 
 /// The number of a boot; none is zero.
-pub(crate) type Boot = u64;
+pub type Boot = u64;
 
-/// Nodes are numbered; a node that does not run has no row.
+/// The nodes that run, and those that each of them lists. A node that does not run lists none.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     running: Vec<Boot>,
     rows: Vec<Row>,
     nodes: usize,
@@ -16,11 +16,11 @@ pub(crate) struct Ledger {
     /// Boots listed that do not run.
     stale: usize,
     /// Boots taken off a list though they run.
-    pub(crate) false_downs: usize,
+    pub false_downs: usize,
     watch: Option<Watch>,
 }
 
-/// Whom one node lists: a boot for each node.
+/// What one node lists: a boot for each node, 0 for none.
 #[derive(Debug, Default)]
 struct Row {
     listed: Vec<Boot>,
@@ -39,12 +39,12 @@ struct Watch {
 
 impl Ledger {
     /// Room for nodes `0..nodes`, none of which runs.
-    pub(crate) fn new(nodes: usize) -> Self {
+    pub(super) fn new(nodes: usize) -> Self {
         let rows = (0..nodes).map(|_| Row::default()).collect();
         Ledger { running: vec![0; nodes], rows, ..Ledger::default() }
     }
 
-    pub(crate) fn start(&mut self, node: usize, boot: Boot) {
+    pub(super) fn start(&mut self, node: usize, boot: Boot) {
         self.set_running(node, boot);
         self.nodes += 1;
         self.rows[node] =
@@ -52,7 +52,7 @@ impl Ledger {
         self.missing += self.nodes - 1;
     }
 
-    pub(crate) fn stop(&mut self, node: usize) {
+    pub(super) fn stop(&mut self, node: usize) {
         let row = std::mem::take(&mut self.rows[node]);
         self.missing -= row.missing;
         self.stale -= row.stale;
@@ -61,68 +61,69 @@ impl Ledger {
     }
 
     /// Notes that `by` lists a boot of `node` from now on.
-    pub(crate) fn list(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
+    pub(super) fn list(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
+        assert_ne!(self.rows[by].listed[node], boot, "a boot is listed once");
         self.set(by, node, boot);
         self.see(now, node, boot, true);
     }
 
     /// Notes that `by` does not list a boot of `node` any more.
-    pub(crate) fn unlist(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
-        assert_eq!(self.rows[by].listed[node], boot, "what was never listed is taken off");
+    pub(super) fn unlist(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
+        assert_eq!(self.rows[by].listed[node], boot, "only a listed boot goes down");
         self.set(by, node, 0);
         self.false_downs += usize::from(self.running[node] == boot);
         self.see(now, node, boot, false);
     }
 
     /// The boot of `node` that `by` lists, if any.
-    pub(crate) fn listed(&self, by: usize, node: usize) -> Option<Boot> {
+    pub fn listed(&self, by: usize, node: usize) -> Option<Boot> {
         self.rows[by].listed.get(node).copied().filter(|boot| *boot != 0)
     }
 
     /// The nodes that `by` lists.
-    pub(crate) fn list_of(&self, by: usize) -> impl Iterator<Item = usize> {
+    pub(super) fn list_of(&self, by: usize) -> impl Iterator<Item = usize> {
         let listed = self.rows[by].listed.iter().enumerate();
         listed.filter(|(_, boot)| **boot != 0).map(|(node, _)| node)
     }
 
     /// How many nodes run.
-    pub(crate) fn nodes(&self) -> usize {
+    pub fn nodes(&self) -> usize {
         self.nodes
     }
 
     /// Whether every node lists all the others, and nobody else.
-    pub(crate) fn agrees(&self) -> bool {
+    pub fn agrees(&self) -> bool {
         self.missing == 0 && self.stale == 0
     }
 
     /// Whether `node` lists all the others.
-    pub(crate) fn knows_all(&self, node: usize) -> bool {
+    pub fn knows_all(&self, node: usize) -> bool {
         self.rows[node].missing == 0
     }
 
     /// How many pairs of nodes there are one of which does not list the other.
-    pub(crate) fn missing_pairs(&self) -> usize {
+    pub fn missing_pairs(&self) -> usize {
         self.missing
     }
 
     /// The share of pairs of nodes one of which does not list the other.
-    pub(crate) fn missing(&self) -> f64 {
+    pub fn missing(&self) -> f64 {
         let pairs = self.nodes * self.nodes.saturating_sub(1);
         self.missing as f64 / pairs.max(1) as f64
     }
 
     /// Notes from now on when nodes learn that a boot of `node` came, or went.
-    pub(crate) fn watch(&mut self, node: usize, boot: Boot, comes: bool) {
+    pub fn watch(&mut self, node: usize, boot: Boot, comes: bool) {
         self.watch = Some(Watch { node, boot, comes, times: Vec::new() });
     }
 
     /// How many nodes have learned of what is watched.
-    pub(crate) fn seen(&self) -> usize {
+    pub fn seen(&self) -> usize {
         self.watch.as_ref().map_or(0, |watch| watch.times.len())
     }
 
     /// When nodes learned of what was watched, in order.
-    pub(crate) fn end_watch(&mut self) -> Vec<Duration> {
+    pub fn end_watch(&mut self) -> Vec<Duration> {
         self.watch.take().map(|watch| watch.times).unwrap_or_default()
     }
 

@@ -19,7 +19,7 @@ fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::WITH_HANDLERS, |bench, contender| {
         let cheap = bench.load(Call::Upcase, CALLERS);
         let load = Load { beside: Some((Call::Burn { micros: 1000 }, 1)), ..cheap };
-        let measured = Pair::start(contender)?.load(load)?;
+        let measured = Pair::start(&bench.plan(contender))?.load(load)?;
         let mut add = |figure: &str, value, unit| {
             bench.figures.add(format!("beside-burning-{figure}-{contender}"), value, unit);
         };

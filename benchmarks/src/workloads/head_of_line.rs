@@ -16,7 +16,7 @@ const LARGE: Call = Call::Echo { bytes: 16 << 20 };
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::WITH_HANDLERS, |bench, contender| {
-        let mut pair = Pair::start(contender)?;
+        let mut pair = Pair::start(&bench.plan(contender))?;
         let alone = pair.load(bench.load(Call::Upcase, 1))?;
         let small = bench.load(Call::Upcase, 1);
         // An echo may take longer than the time that other workloads have.

@@ -1,13 +1,9 @@
 //! Simulates the membership of clusters of thousands of nodes.
 
-mod host;
-mod ledger;
 mod network;
 mod plot;
 mod progress;
-mod queue;
 mod scenarios;
-mod sim;
 mod stats;
 mod table;
 

@@ -1,5 +1,6 @@
-//! The table of nodes without any node, for the benchmarks of this repository. Not part of the public
-//! API.
+//! Internals for the benchmarks and tools of this repository, behind the feature `unstable`.
+//!
+//! Exempt from semantic versioning: anything here can change or disappear in any release.
 
 use std::{any::TypeId, sync::Arc, time::Duration};
 
@@ -12,12 +13,43 @@ use crate::{
         },
         wire::ids::MethodIndex,
     },
+    runtime::{builder::NodeBuilder, server::INLINE_AFTER},
     types::{NodeId, NodeInfo, Region, Target},
 };
 
-/// Nodes of one region, all of which can take a call.
+/// The membership without nodes around it, in simulated clusters larger than could be run.
+pub mod sim {
+    pub use crate::proto::membership::sim::{Boot, Ledger, Network, Sim, Traffic};
+}
+
+/// Which handlers run inline, one after another in the task of the link, rather than each in a task
+/// of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InlineMode {
+    /// Those of methods whose recent calls completed quickly: the default.
+    Adaptive,
+    /// All, however long they take.
+    Always,
+    /// None.
+    Never,
+}
+
+impl NodeBuilder {
+    /// Selects which handlers run inline. Forcing either way makes the cost of a call repeatable.
+    #[doc(hidden)]
+    pub fn inline_mode(mut self, mode: InlineMode) -> Self {
+        self.inline_after = match mode {
+            InlineMode::Adaptive => INLINE_AFTER,
+            InlineMode::Always => 0,
+            InlineMode::Never => u32::MAX,
+        };
+        self
+    }
+}
+
+/// The routing table of a region, all of whose nodes can take a call, without the nodes.
 #[allow(missing_debug_implementations, reason = "a table of thousands shows nothing")]
-pub struct Picking {
+pub struct Routing {
     target: Target,
     table: ArcSwap<Table<Open>>,
     entries: Vec<Arc<Entry<Open>>>,
@@ -45,8 +77,8 @@ impl Endpoint for Open {
     }
 }
 
-impl Picking {
-    /// A table of so many nodes, built one after the other.
+impl Routing {
+    /// A table of `nodes` nodes, inserted one after the other.
     pub fn new(nodes: u16) -> Self {
         let region = Region::from("hkg");
         let callable = Compat::Callable { method: MethodIndex(3), missing_args: Box::default() };
@@ -64,14 +96,14 @@ impl Picking {
         let entries: Vec<_> = (0..nodes).map(entry).collect();
         let mut table = Table::empty();
         entries.iter().for_each(|entry| table.insert(Arc::clone(entry)));
-        Picking {
+        Routing {
             target: Target::Region(region.clone()),
             table: ArcSwap::from_pointee(table),
             entries,
         }
     }
 
-    /// Picks a node, as a call to the region does. `random` decides which.
+    /// Picks a node as a call to the region does; `random` decides which. Returns whether there is one.
     pub fn pick(&self, random: u64) -> bool {
         let caller =
             CallerTrait { id: TypeId::of::<()>(), service: "Strings", signatures: Vec::new };
@@ -86,7 +118,7 @@ impl Picking {
         matches!(pick(&self.table.load(), &with), Choice::Send { .. })
     }
 
-    /// Replaces the table by one in which the entry of one node is another, as a change does.
+    /// Publishes a table in which the entry of one node was replaced, as every change does.
     ///
     /// # Panics
     ///

@@ -1,0 +1,58 @@
+//! Other programs of this workspace that workloads run.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::contenders::Name;
+
+/// A program that belongs to a build of the benchmark.
+#[derive(Debug)]
+pub(crate) struct Companion {
+    this: PathBuf,
+    /// That of the other build.
+    beside: Option<PathBuf>,
+}
+
+impl Companion {
+    /// Builds program `name` of `package` next to `program`, which is this one, as it was built. The
+    /// other build must have its own next to it: its source may be gone.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be built.
+    pub(crate) fn build(
+        package: &str,
+        name: &str,
+        program: &Path,
+        beside: Option<&Path>,
+    ) -> Result<Self> {
+        let target = program.ancestors().nth(2);
+        let target = target.context("this program is in no target directory")?;
+        let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .args(["build", "--release", "--quiet", "--package", package, "--bin", name])
+            .arg("--manifest-path")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(target)
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("cannot run cargo, which builds the program `{name}`"))?;
+        ensure!(status.success(), "the program `{name}` was not built");
+        let beside = beside.map(|beside| beside.with_file_name(name));
+        let beside = beside.filter(|program| program.is_file());
+        Ok(Companion { this: target.join("release").join(name), beside })
+    }
+
+    /// The one of the build that a contender is measured in.
+    pub(crate) fn of(&self, contender: Name) -> Option<&Path> {
+        match contender {
+            Name::Beside => self.beside.as_deref(),
+            _ => Some(&self.this),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Instructions in user mode that a call takes, counted by callgrind where it is installed. Noise of
+//! the machine does not move them.
+//!
+//! Each count is a difference: a process that makes `2 * calls` calls beside one that makes `calls`, so
+//! that start and warm-up cancel out.
+
+use std::{path::Path, process::Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Comparison, Workload, local::WAYS};
+use crate::{
+    bench::Bench,
+    child::{Call, Child, Command, Pair, Plan},
+    contenders::{Name, Setup},
+    tool::{Scratch, Tool},
+};
+
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "instructions", seconds: 300, run, comparisons };
+
+const CALLERS: [usize; 3] = [1, 64, 256];
+
+/// Each number of callers divides it.
+const CALLS: u64 = 6_400;
+
+/// The same for contenders of which a call takes long.
+const FEW_CALLS: u64 = 2_560;
+
+const LOCAL_CALLS: u64 = 20_000;
+
+/// A count varies little, and takes long.
+const MAX_RUNS: u32 = 3;
+
+const UNIT: &str = "instructions";
+
+fn run(bench: &mut Bench) -> Result<()> {
+    if !Tool::Callgrind.is_installed() {
+        bench.note("valgrind is not on PATH: instructions are not counted");
+        return Ok(());
+    }
+    let scratch = Scratch::new()?;
+    between_processes(bench, &scratch)?;
+    local(bench, &scratch)?;
+    pair(bench, &scratch)
+}
+
+/// Of the client and the server, each a process of its own.
+fn between_processes(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
+    let runs = bench.runs().min(MAX_RUNS);
+    bench.interleave_times(runs, &Name::WITH_BATCHED, |bench, contender| {
+        let tool = Some((Tool::Callgrind, scratch.outputs()));
+        // Under callgrind some calls of a quick handler are quick, others not: by chance.
+        let setup = Setup { never_inline: true, ..Setup::default() };
+        let plan = Plan { tool, setup, ..bench.plan(contender) };
+        let calls = match contender {
+            Name::Tarpc | Name::Tonic => FEW_CALLS,
+            _ => CALLS,
+        };
+        for callers in CALLERS {
+            let short = Pair::counts(&plan, Call::Upcase, callers, calls)?;
+            let long = Pair::counts(&plan, Call::Upcase, callers, 2 * calls)?;
+            let [server, client] = [0, 1].map(|of| (long[of] - short[of]) / calls as f64);
+            for (side, count) in [("client", client), ("server", server), ("both", client + server)]
+            {
+                let name = format!("instructions-{callers}-callers-{side}-{contender}");
+                bench.figures.add(name, count, UNIT);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Of calls that stay in the process.
+fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
+    let runs = bench.runs().min(MAX_RUNS);
+    bench.interleave_times(runs, &[Name::Flyrpc], |bench, contender| {
+        let tool = Some((Tool::Callgrind, scratch.outputs()));
+        let plan = Plan { tool, ..bench.plan(contender) };
+        let suffix = contender.suffix();
+        let mut direct = None;
+        for (name, way) in WAYS {
+            let count = |calls| Child::count_of(&plan, &Command::Local { way, calls });
+            let count = (count(2 * LOCAL_CALLS)? - count(LOCAL_CALLS)?) / LOCAL_CALLS as f64;
+            bench.figures.add(format!("instructions-local-{name}{suffix}"), count, UNIT);
+            let direct = *direct.get_or_insert(count);
+            if name != "direct" {
+                let figure = format!("instructions-local-{name}-more-than-direct{suffix}");
+                bench.figures.add(figure, count - direct, UNIT);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Of both nodes of a pair in one thread, on the simulated network. These repeat exactly, so that
+/// one run is enough.
+fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
+    let companion = bench.companion("flyrpc-benchmarks-simulated", "pair")?;
+    bench.interleave_times(1, &[Name::Flyrpc], |bench, contender| {
+        let Some(program) = companion.of(contender) else { return Ok(()) };
+        let suffix = contender.suffix();
+        for mode in ["inline", "task"] {
+            for callers in CALLERS {
+                let count = |calls| count_pair(program, scratch, callers, calls, mode);
+                let count = (count(2 * CALLS)? - count(CALLS)?) / CALLS as f64;
+                let name = format!("instructions-pair-{callers}-{mode}{suffix}");
+                // The clock's time of day moves the count by a hundredth of an instruction a call.
+                bench.figures.add(name, count.round(), UNIT);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// All instructions of a process that makes so many calls.
+fn count_pair(
+    program: &Path,
+    scratch: &Scratch,
+    callers: usize,
+    calls: u64,
+    mode: &str,
+) -> Result<f64> {
+    let [output, _] = scratch.outputs();
+    let status = Tool::Callgrind
+        .command(&output, program)
+        .args([&callers.to_string(), &calls.to_string(), mode])
+        // The size of the environment moves the stack, and with it the paths that copies take.
+        .env_clear()
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    ensure!(status.success(), "{} failed: {status}", program.display());
+    Tool::Callgrind.total(&output)
+}
+
+fn comparisons() -> Vec<Comparison> {
+    let sides = ["client", "server", "both"];
+    let figures = CALLERS
+        .iter()
+        .flat_map(|callers| sides.map(|side| format!("instructions-{callers}-callers-{side}")));
+    figures
+        .flat_map(|figure| {
+            Comparison::with_flyrpc(&figure, &["raw", "raw-batched", "tarpc", "tonic"])
+        })
+        .collect()
+}

@@ -1,0 +1,37 @@
+//! A cluster in virtual time: the membership of every node, and a network between them. Equal seeds
+//! give equal runs.
+//!
+//! The unit tests of the membership use it, and through the feature `unstable` the program that
+//! simulates clusters of thousands of nodes. The only links are those to seeds, which are dialed again
+//! when they break: what nodes learn from other links that break or open is left out.
+
+#![cfg_attr(
+    not(feature = "unstable"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        unused_imports,
+        reason = "public under the feature `unstable`"
+    )
+)]
+
+mod drive;
+mod host;
+mod ledger;
+mod network;
+mod queue;
+#[cfg(test)]
+mod record;
+mod simulation;
+#[cfg(test)]
+mod testing;
+mod traffic;
+
+pub use self::{
+    ledger::{Boot, Ledger},
+    network::Network,
+    simulation::Sim,
+    traffic::Traffic,
+};
+#[cfg(test)]
+pub(super) use self::{network::addr, testing::secs};
