@@ -1,4 +1,7 @@
 //! The impl of `Request`: the table of methods, and the encoding of requests and responses.
+//!
+//! What is generated for each method is written for compile time: no `?`, whose traits the compiler would
+//! resolve at each use.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
@@ -128,9 +131,7 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
             returns: #returns_text,
             options: #options,
             decode: |#reader| #root::Result::Ok(#request::#variant { #(#fields),* }),
-            decode_response: |body| {
-                #root::Result::Ok(#response::#variant(#returns::decode(body)?))
-            },
+            decode_response: |body| #root::Result::map(#returns::decode(body), #response::#variant),
         }
     }
 }
@@ -147,7 +148,12 @@ fn read_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
     let Argument { ident, wire_name, .. } = argument;
     let codec = codec(root, &argument.ty);
     let take = if argument.has_default { quote!(take_or_default) } else { quote!(take) };
-    quote!(#ident: #codec::#take(arguments, #wire_name)?)
+    quote! {
+        #ident: match #codec::#take(arguments, #wire_name) {
+            #root::Result::Ok(value) => value,
+            #root::Result::Err(error) => return #root::Result::Err(error),
+        }
+    }
 }
 
 fn options(root: &TokenStream, options: &MethodOptions) -> TokenStream {
@@ -178,7 +184,11 @@ fn encode_arm(service: &Service, method: &Method) -> TokenStream {
         let name = &argument.wire_name;
         let codec = codec(&root, &argument.ty);
         let put = if argument.has_default { quote!(put_or_default) } else { quote!(put) };
-        quote!(#codec::#put(arguments, #name, #value)?;)
+        quote! {
+            if let #root::Result::Err(error) = #codec::#put(arguments, #name, #value) {
+                return #root::Result::Err(error);
+            }
+        }
     });
     quote! {
         #request::#variant { #(#fields),* } => {

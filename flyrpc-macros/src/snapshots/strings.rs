@@ -114,17 +114,19 @@ const _: () = {
                         returns: "String",
                         options: ::flyrpc::__private::MethodOptions::new(),
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Upcase {
-                            text: <::flyrpc::__private::Codec<
+                            text: match <::flyrpc::__private::Codec<
                                 String,
-                            >>::take(arguments, "text")?,
+                            >>::take(arguments, "text") {
+                                ::flyrpc::__private::Result::Ok(value) => value,
+                                ::flyrpc::__private::Result::Err(error) => {
+                                    return ::flyrpc::__private::Result::Err(error);
+                                }
+                            },
                         }),
-                        decode_response: |body| {
-                            ::flyrpc::__private::Result::Ok(
-                                StringsResponse::Upcase(
-                                    <::flyrpc::__private::Codec<String>>::decode(body)?,
-                                ),
-                            )
-                        },
+                        decode_response: |body| ::flyrpc::__private::Result::map(
+                            <::flyrpc::__private::Codec<String>>::decode(body),
+                            StringsResponse::Upcase,
+                        ),
                     },
                     #[cfg(feature = "notes")]
                     ::flyrpc::__private::Method {
@@ -149,22 +151,29 @@ const _: () = {
                                 ::flyrpc::__private::Duration::from_micros(2000000u64),
                             ),
                         decode: |arguments| ::flyrpc::__private::Result::Ok(StringsRequest::Save {
-                            note: <::flyrpc::__private::Codec<
+                            note: match <::flyrpc::__private::Codec<
                                 Note,
-                            >>::take(arguments, "note")?,
-                            dry_run: <::flyrpc::__private::Codec<
+                            >>::take(arguments, "note") {
+                                ::flyrpc::__private::Result::Ok(value) => value,
+                                ::flyrpc::__private::Result::Err(error) => {
+                                    return ::flyrpc::__private::Result::Err(error);
+                                }
+                            },
+                            dry_run: match <::flyrpc::__private::Codec<
                                 bool,
-                            >>::take_or_default(arguments, "dry_run")?,
+                            >>::take_or_default(arguments, "dry_run") {
+                                ::flyrpc::__private::Result::Ok(value) => value,
+                                ::flyrpc::__private::Result::Err(error) => {
+                                    return ::flyrpc::__private::Result::Err(error);
+                                }
+                            },
                         }),
-                        decode_response: |body| {
-                            ::flyrpc::__private::Result::Ok(
-                                StringsResponse::Save(
-                                    <::flyrpc::__private::Codec<
-                                        Result<u64, Full>,
-                                    >>::decode(body)?,
-                                ),
-                            )
-                        },
+                        decode_response: |body| ::flyrpc::__private::Result::map(
+                            <::flyrpc::__private::Codec<
+                                Result<u64, Full>,
+                            >>::decode(body),
+                            StringsResponse::Save,
+                        ),
                     },
                 ]
             }
@@ -189,9 +198,11 @@ const _: () = {
         ) -> ::flyrpc::__private::Result<(), ::flyrpc::__private::ArgumentError> {
             match *self {
                 StringsRequest::Upcase { text: ref argument_0 } => {
-                    <::flyrpc::__private::Codec<
+                    if let ::flyrpc::__private::Result::Err(error) = <::flyrpc::__private::Codec<
                         String,
-                    >>::put(arguments, "text", argument_0)?;
+                    >>::put(arguments, "text", argument_0) {
+                        return ::flyrpc::__private::Result::Err(error);
+                    }
                     ::flyrpc::__private::Result::Ok(())
                 }
                 #[cfg(feature = "notes")]
@@ -199,12 +210,16 @@ const _: () = {
                     note: ref argument_0,
                     dry_run: ref argument_1,
                 } => {
-                    <::flyrpc::__private::Codec<
+                    if let ::flyrpc::__private::Result::Err(error) = <::flyrpc::__private::Codec<
                         Note,
-                    >>::put(arguments, "note", argument_0)?;
-                    <::flyrpc::__private::Codec<
+                    >>::put(arguments, "note", argument_0) {
+                        return ::flyrpc::__private::Result::Err(error);
+                    }
+                    if let ::flyrpc::__private::Result::Err(error) = <::flyrpc::__private::Codec<
                         bool,
-                    >>::put_or_default(arguments, "dry_run", argument_1)?;
+                    >>::put_or_default(arguments, "dry_run", argument_1) {
+                        return ::flyrpc::__private::Result::Err(error);
+                    }
                     ::flyrpc::__private::Result::Ok(())
                 }
             }
