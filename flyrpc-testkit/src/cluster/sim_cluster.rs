@@ -202,7 +202,7 @@ impl SimCluster {
     }
 
     /// Waits until every running node is linked to every other, as after
-    /// [`start`](SimClusterBuilder::start).
+    /// [`start`](crate::SimClusterBuilder::start).
     ///
     /// # Panics
     ///

@@ -36,7 +36,7 @@ pub(crate) struct PathFault {
     direction: Direction,
 }
 
-/// The events for a listener that the lock is still held for.
+/// The listener, and the events that it receives once the lock is released.
 #[derive(Default)]
 pub(crate) struct FaultEvents {
     listener: Option<FaultListener>,
@@ -48,15 +48,15 @@ impl FaultEvents {
         self.listener = Some(listener);
     }
 
-    /// Keeps the event until the lock is released, if there is a listener.
+    /// Keeps the event until [`take`](Self::take), if there is a listener.
     pub(crate) fn emit(&mut self, event: impl FnOnce() -> FaultEvent) {
         if self.listener.is_some() {
             self.pending.push(event());
         }
     }
 
-    /// The events since the last time, and their listener. It must be called without the lock: it runs
-    /// other people's code.
+    /// The events since the last time, and their listener, if there are any. Call the listener
+    /// without the lock: it runs other people's code.
     pub(crate) fn take(&mut self) -> Option<(FaultListener, Vec<FaultEvent>)> {
         let listener = self.listener.clone().filter(|_| !self.pending.is_empty())?;
         Some((listener, std::mem::take(&mut self.pending)))

@@ -1,5 +1,5 @@
 //! The state of the simulated network: values and state machines, with the time as an argument.
-//! Nothing here waits, locks, or calls code of others.
+//! Nothing here waits or locks, and no waker or listener is called here.
 
 pub(crate) mod clock;
 mod connection;
