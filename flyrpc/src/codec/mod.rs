@@ -1,4 +1,5 @@
-//! Arguments and replies as MessagePack with names, decoded strictly.
+//! Arguments and replies as MessagePack with names, decoded strictly; and in [`bytes`] the varints and
+//! optional fields of links and gossip.
 //!
 //! A body must be decodable by another version of the types that it was encoded from, and must never
 //! be *misread* by one. So it is self-describing, `is_human_readable() == true` on both sides:

@@ -1,6 +1,7 @@
 //! What a service is: the traits that `#[fly_rpc]` implements, and what they declare of its methods.
 //!
-//! Nothing here knows of nodes or links. The server runs a [`Service`], the client encodes a
+//! Nothing here knows which nodes exist or how they are linked; [`caller_trait`] describes a trait to
+//! routing. The server runs a [`Service`], the client encodes a
 //! [`Request`]; both use the same [`Method`] table.
 
 pub(crate) mod bounds;

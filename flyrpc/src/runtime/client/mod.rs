@@ -1,8 +1,8 @@
 //! The client's side of a call.
 //!
-//! A generated method makes a request and hands it to [`Routed`], which [`make`] decides on: it runs
-//! here ([`local`]) or goes to other nodes ([`remote`], one [`attempt`] at a time). Below, a call
-//! carries a small failure; [`error_exit`] is where the user's error is built from it.
+//! A generated method passes its request to a [`Caller`]. [`Routed`] calls [`make`], which runs it here
+//! ([`local`]) or on other nodes ([`remote`], one [`attempt`] at a time). Below, a call carries a small
+//! failure; [`error_exit`] builds the user's error from it.
 
 mod arguments;
 mod attempt;

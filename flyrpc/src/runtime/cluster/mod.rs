@@ -5,8 +5,9 @@
 //! waiting. Whatever takes time (dialing, resolving a name, a call to a peer) runs in a task of its
 //! own and reports back. So one hung or hostile peer delays no other.
 //!
-//! The actor alone performs effects. The other files hold the values that it owns: the peers and
-//! when to dial them, the sync schedule, what was published, readiness, and so on.
+//! The actor and its handlers of links ([`link_events`]) decide, [`tasks`] and [`sockets`] wait on
+//! their behalf, and [`snapshot`] publishes. The other files hold the values that the actor owns: the
+//! peers and when to dial them, the sync schedule, readiness, and so on.
 
 mod actor;
 mod dial;

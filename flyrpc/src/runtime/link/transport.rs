@@ -1,8 +1,9 @@
 //! The seam between a link and its socket: frames above, bytes below.
 //!
 //! The reader task takes whole frames out of a [`FrameReader`], the writer task hands whole batches
-//! to a [`FrameWriter`]; neither sees the stream. What transforms the bytes of a connection, such as
-//! sealing, sits here and nowhere else.
+//! to a [`FrameWriter`]; neither sees the stream. After the handshake, what transforms the bytes of a
+//! connection, such as sealing, belongs here. [`FrameWriter::poll_write`] returns bytes of the batch,
+//! not of the socket, because what counts as sent rests on them.
 
 use std::{
     io::{self, IoSlice},

@@ -58,21 +58,12 @@ impl Load {
 }
 
 /// A request's place among those that execute, from its admission until this is dropped.
-#[derive(Debug)]
 pub(crate) struct Permit {
     load: Arc<Load>,
+    pub(super) method: Arc<ServedMethod>,
     bytes: usize,
-    /// Its index among the served methods.
-    method: u32,
     /// Whether it counts as a call: those to the internal service do not.
     counted: bool,
-}
-
-impl Permit {
-    /// The index of its method among the served ones.
-    pub(super) fn method(&self) -> usize {
-        self.method as usize
-    }
 }
 
 impl Drop for Permit {
@@ -101,12 +92,11 @@ impl Admission {
         Admission { limits, load: Arc::default() }
     }
 
-    /// Admits a request with a body of `size` bytes to the method with this index; `others` is how many
+    /// Admits a request with a body of `size` bytes to a method; `others` is how many
     /// requests of its link are not finished.
     pub(super) fn admit(
         &self,
-        index: u32,
-        method: &ServedMethod,
+        method: &Arc<ServedMethod>,
         size: u64,
         others: usize,
     ) -> Result<Permit, Status> {
@@ -117,7 +107,7 @@ impl Admission {
         let bytes = if bytes > INLINE_BODY_MAX { bytes } else { 0 };
         let before = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
         let load = Arc::clone(&self.load);
-        let mut permit = Permit { load, method: index, bytes, counted: false };
+        let mut permit = Permit { load, method: Arc::clone(method), bytes, counted: false };
         if before + bytes > CHUNKED_BODIES * limit {
             return Err(Status::Overloaded);
         }

@@ -36,7 +36,7 @@ type Requests = Vec<(Admitted<Permit>, Duration)>;
 /// Starts requests of one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
     let quick = |admitted: &Admitted<Permit>| {
-        let (method, _) = server.served(&admitted.permit);
+        let method = &admitted.permit.method;
         method.inline_policy.is_quick() && !method.detached
     };
     let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
@@ -58,14 +58,14 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
 /// Runs a request in a task of its own.
 fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
     let of = Arc::clone(server);
-    let (method, _) = server.served(&admitted.permit);
-    let registration = register(method, &admitted.request);
+    let registration = register(&admitted.permit.method, &admitted.request);
     spawn(server, registration, async move {
         let before = of.env.now();
         let Admitted { permit, request, attempt, body } = admitted;
-        let (method, service) = of.served(&permit);
+        let method = &permit.method;
         let context = context(&of, &request, attempt, deadline);
-        let mut execution = Execution::new(service, method.method, method.detached, &body, context);
+        let mut execution =
+            Execution::new(&*method.implementation, method.method, method.detached, &body, context);
         drop(body);
         let (first, _) = poll_first(&of, method, before, &mut execution).await;
         finish(request, method.is_internal(), first, execution).await;
@@ -77,9 +77,8 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
 async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requests: Requests) {
     let mut now = server.env.now();
     for (count, (admitted, remaining)) in (1..).zip(requests) {
-        let (method, service) = server.served(&admitted.permit);
         // One of those before may just have shown that the method is not quick.
-        if !method.inline_policy.is_quick() {
+        if !admitted.permit.method.inline_policy.is_quick() {
             start_alone(&server, admitted, start + remaining);
             continue;
         }
@@ -87,8 +86,10 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
             continue;
         }
         let Admitted { permit, request, attempt, body } = admitted;
+        let method = &permit.method;
         let context = context(&server, &request, attempt, start + remaining);
-        let mut execution = Execution::new(service, method.method, method.detached, &body, context);
+        let mut execution =
+            Execution::new(&*method.implementation, method.method, method.detached, &body, context);
         drop(body);
         let (first, after) = poll_first(&server, method, now, &mut execution).await;
         now = after;

@@ -1,5 +1,6 @@
 //! The serving side of a call: which services this node has, and the life of a request from its
-//! admission to its response.
+//! admission to its response. Calls that run in the process of their caller use `handler_future`
+//! too.
 
 mod admission;
 mod executor;

@@ -3,7 +3,9 @@
 use std::{any::Any, sync::Arc};
 
 use super::inline_policy::InlinePolicy;
-use crate::{error::StartError, service::Service, types::ServiceSpec};
+use crate::{
+    error::StartError, proto::wire::ids::MethodIndex, service::Service, types::ServiceSpec,
+};
 
 /// The services of a node, the first of which is the internal one.
 pub(super) struct Registry {
@@ -11,11 +13,14 @@ pub(super) struct Registry {
     specs: Arc<[ServiceSpec]>,
     locals: Vec<Box<dyn Any + Send + Sync>>,
     /// By the index that a method has on every link.
-    methods: Vec<ServedMethod>,
+    methods: Vec<Arc<ServedMethod>>,
 }
 
-#[derive(Debug)]
+/// A method of a service of this node.
 pub(super) struct ServedMethod {
+    /// What implements it.
+    pub(super) implementation: Arc<dyn Service>,
+    /// The index of its service.
     service: usize,
     /// Its index within the service.
     pub(super) method: usize,
@@ -50,12 +55,16 @@ impl Registry {
             }
         }
         let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
-            spec.methods.iter().enumerate().map(move |(method, spec)| ServedMethod {
-                service,
-                method,
-                primary: spec.primary,
-                detached: spec.detached,
-                inline_policy: InlinePolicy::new(inline_after),
+            let implementation = &services[service];
+            spec.methods.iter().enumerate().map(move |(method, spec)| {
+                Arc::new(ServedMethod {
+                    implementation: Arc::clone(implementation),
+                    service,
+                    method,
+                    primary: spec.primary,
+                    detached: spec.detached,
+                    inline_policy: InlinePolicy::new(inline_after),
+                })
             })
         });
         Ok(Registry {
@@ -71,13 +80,8 @@ impl Registry {
     }
 
     /// The method with this index, if there is one.
-    pub(super) fn method(&self, index: usize) -> Option<&ServedMethod> {
-        self.methods.get(index)
-    }
-
-    /// What implements a method.
-    pub(super) fn implementation(&self, method: &ServedMethod) -> &dyn Service {
-        &*self.services[method.service]
+    pub(super) fn method(&self, index: MethodIndex) -> Option<&Arc<ServedMethod>> {
+        self.methods.get(usize::try_from(index.0).ok()?)
     }
 
     /// The wire name of the service that a method belongs to.

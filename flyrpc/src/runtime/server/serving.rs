@@ -89,16 +89,6 @@ impl Server {
         self.registry.find(name)
     }
 
-    /// The method of an admitted request, and what implements it.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such method, which no permit names.
-    pub(super) fn served(&self, permit: &Permit) -> (&ServedMethod, &dyn Service) {
-        let method = self.registry.method(permit.method()).expect("a permit names a served method");
-        (method, self.registry.implementation(method))
-    }
-
     /// Decides whether a request may start at all; `others` is how many requests of its link are not
     /// finished.
     pub(super) fn admit(
@@ -107,10 +97,9 @@ impl Server {
         size: u64,
         others: usize,
     ) -> Result<Permit, Status> {
-        let index = u32::try_from(head.method.0).map_err(|_| Status::NoMethod)?;
-        let method = self.registry.method(index as usize).ok_or(Status::NoMethod)?;
+        let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
-        self.admission.admit(index, method, size, others)
+        self.admission.admit(method, size, others)
     }
 
     fn accepts(&self, method: &ServedMethod, aimed_at_primary: bool) -> Result<(), Status> {
