@@ -121,7 +121,7 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
         return TokenStream::new();
     }
     let root = root(model);
-    let vis = &model.vis;
+    let vis = model.generated_vis();
     let generics: Vec<_> = ast::arguments(&method.sig)
         .enumerate()
         .map(|(index, _)| format_ident!("__Argument{}", index))

@@ -4,7 +4,11 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{Attribute, Ident, Path, Type, Visibility};
 
-use crate::{ast, attr::MethodOptions, names::ServiceNames};
+use crate::{
+    ast,
+    attr::MethodOptions,
+    names::{ServiceNames, generated_span},
+};
 
 /// An annotated trait.
 pub(crate) struct Service {
@@ -16,6 +20,20 @@ pub(crate) struct Service {
     pub(crate) names: ServiceNames,
     pub(crate) wire_name: String,
     pub(crate) methods: Vec<Method>,
+}
+
+impl Service {
+    /// The visibility of the trait, for generated items.
+    pub(crate) fn generated_vis(&self) -> Visibility {
+        let mut vis = self.vis.clone();
+        let token = match &mut vis {
+            Visibility::Public(token) => token,
+            Visibility::Restricted(restricted) => &mut restricted.pub_token,
+            Visibility::Inherited => return vis,
+        };
+        token.span = generated_span(token.span);
+        vis
+    }
 }
 
 /// A method of the trait.

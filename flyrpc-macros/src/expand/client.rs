@@ -4,7 +4,10 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::common::{on_items, root, sends};
-use crate::model::{Argument, Method, Service};
+use crate::{
+    model::{Argument, Method, Service},
+    names::generated,
+};
 
 pub(super) fn expand(service: &Service) -> TokenStream {
     let methods = service.methods.iter().map(|method| call(service, method)).collect();
@@ -23,7 +26,8 @@ pub(crate) fn expand_with(service: &Service, methods: TokenStream) -> TokenStrea
 
 fn client_type(service: &Service) -> TokenStream {
     let root = root(service);
-    let Service { vis, ident, .. } = service;
+    let ident = &service.ident;
+    let vis = service.generated_vis();
     let client = &service.names.client;
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
@@ -39,7 +43,6 @@ fn client_type(service: &Service) -> TokenStream {
     quote! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(dead_code)]
         #vis struct #client<Via = #root::Routed> {
             via: Via,
         }
@@ -87,8 +90,6 @@ fn calls(service: &Service, methods: &TokenStream) -> TokenStream {
     let sends = sends(service);
     quote! {
         #on_items
-        #[allow(dead_code, non_snake_case, unreachable_patterns)]
-        #[allow(clippy::all)]
         impl<Via: #root::Caller<#request>> #client<Via>
         where
             #sends
@@ -101,10 +102,11 @@ fn calls(service: &Service, methods: &TokenStream) -> TokenStream {
 /// The client's method for a method of the trait.
 pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     let root = root(service);
-    let vis = &service.vis;
+    let vis = service.generated_vis();
     let (request, response) = (&service.names.request, &service.names.response);
     let Method { ident, variant, wire_name, returns, .. } = method;
     let service_name = &service.wire_name;
+    let name = generated(ident);
     let attrs = method.attrs.for_client();
     let doc = (!method.attrs.has("doc")).then(|| {
         let doc = format!("Calls `{ident}` of `{}`.", service.ident);
@@ -116,7 +118,7 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     quote! {
         #doc
         #(#attrs)*
-        #vis fn #ident(&self #(#parameters)*)
+        #vis fn #name(&self #(#parameters)*)
             -> impl #root::Future<Output = #root::Result<#returns, #root::RpcError>>
             + 'static + use<Via>
         {
@@ -134,12 +136,11 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
 
 fn selectors(service: &Service) -> TokenStream {
     let root = root(service);
-    let vis = &service.vis;
+    let vis = service.generated_vis();
     let client = &service.names.client;
     let on_items = on_items(service);
     quote! {
         #on_items
-        #[allow(dead_code)]
         impl #client {
             /// Selects a node in `region`: this node, in process, if it is in that region and
             /// serves the method. Case-insensitive.
@@ -165,12 +166,11 @@ fn selectors(service: &Service) -> TokenStream {
 
 fn options(service: &Service) -> TokenStream {
     let root = root(service);
-    let vis = &service.vis;
+    let vis = service.generated_vis();
     let client = &service.names.client;
     let on_items = on_items(service);
     quote! {
         #on_items
-        #[allow(dead_code)]
         impl #client {
             /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
             /// call made in a handler also has at most the remaining time of the call it serves.

@@ -21,11 +21,6 @@ pub(crate) fn on_items(service: &Service) -> TokenStream {
     quote!(#cfgs #allow)
 }
 
-/// For enums whose variants and fields have the names of the user's methods and arguments.
-pub(super) fn allow_names() -> TokenStream {
-    quote!(#[allow(dead_code, non_camel_case_types, non_snake_case)])
-}
-
 /// `where` clauses that assume requests and responses to be `Send`, for impls that need it: see
 /// `Sends` in flyrpc's `service/bounds.rs`.
 pub(super) fn sends(service: &Service) -> TokenStream {

@@ -7,12 +7,12 @@ use quote::{ToTokens as _, quote};
 use syn::{Ident, LitStr, Type, spanned::Spanned as _};
 
 use super::{
-    common::{allow_names, on_items, root, sends},
+    common::{on_items, root, sends},
     method_table, requirements,
 };
 use crate::{
     model::{Argument, Method, Service},
-    names::type_text,
+    names::{generated, type_text},
     types::is_plain,
 };
 
@@ -29,7 +29,6 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
         #response
         #on_items
         const _: () = {
-            #[allow(unused_imports)]
             use #root::NotSerializable as _;
             #method_table
             #requirements
@@ -48,7 +47,8 @@ fn request_enum(service: &Service) -> TokenStream {
             let Argument { ident, ty, .. } = argument;
             let doc = format!("The argument `{ident}`.");
             let bound = bounds.for_field(method, ty);
-            quote!(#[doc = #doc] #bound #ident: #ty)
+            let name = generated(ident);
+            quote!(#[doc = #doc] #bound #name: #ty)
         });
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
     });
@@ -78,14 +78,12 @@ fn enum_item(
     variants: impl Iterator<Item = TokenStream>,
 ) -> TokenStream {
     let root = root(service);
-    let vis = &service.vis;
+    let vis = service.generated_vis();
     let on_items = on_items(service);
-    let allow_names = allow_names();
     let serde = type_text(&quote!(#root::serde));
     quote! {
         #on_items
         #[doc = #doc]
-        #allow_names
         #[derive(#root::serde::Serialize, #root::serde::Deserialize)]
         #[serde(crate = #serde)]
         #vis enum #name { #(#variants),* }

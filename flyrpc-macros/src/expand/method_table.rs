@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 
-use super::common::{allow_names, codec, root, sends};
+use super::common::{codec, root, sends};
 use crate::{
     attr::{MethodOptions, Micros},
     model::{Argument, Method, Service},
@@ -73,7 +73,6 @@ fn encoding_functions(service: &Service) -> TokenStream {
         quote!(#response::#variant(ref value) => #returns::encode(value, to))
     });
     quote! {
-        #[allow(unused_variables)]
         fn encode(
             &self,
             arguments: &mut #root::ArgsWriter<'_>,
@@ -81,7 +80,6 @@ fn encoding_functions(service: &Service) -> TokenStream {
             match *self { #encode }
         }
 
-        #[allow(unused_variables)]
         fn encode_response(
             response: &#response,
             to: &mut #root::Vec<u8>,
@@ -95,9 +93,7 @@ fn encoding_functions(service: &Service) -> TokenStream {
 /// evaluated the conditions.
 fn index_enum(service: &Service) -> TokenStream {
     let variants = for_each(service, &|method| method.variant.to_token_stream());
-    let allow_names = allow_names();
     quote! {
-        #allow_names
         enum __Index { #variants }
     }
 }

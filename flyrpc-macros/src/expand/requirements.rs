@@ -37,7 +37,6 @@ pub(super) fn expand(service: &Service) -> TokenStream {
         all.extend(require_defaults(&root, method));
     }
     quote! {
-        #[allow(dead_code)]
         fn __requirements() { #all }
     }
 }

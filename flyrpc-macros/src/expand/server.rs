@@ -15,7 +15,8 @@ pub(super) fn expand(service: &Service) -> TokenStream {
 /// The type, for implementations with another bound than the trait.
 pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
-    let Service { vis, ident, .. } = service;
+    let ident = &service.ident;
+    let vis = service.generated_vis();
     let serve = &service.names.serve;
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
@@ -28,13 +29,11 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
     quote! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(dead_code)]
         #vis struct #serve<S> {
             service: #root::Arc<S>,
         }
 
         #on_items
-        #[allow(dead_code)]
         impl<S: #bound> #serve<S> {
             #[doc = #new_doc]
             #vis fn new(service: S) -> Self {
@@ -101,7 +100,6 @@ pub(crate) fn implement_handler_for(
         {
             type Request = #request;
 
-            #[allow(unreachable_code, unused_variables)]
             fn handle(
                 &self,
                 request: #request,

@@ -67,13 +67,12 @@ fn serve(service: &Service, bound: &TokenStream) -> TokenStream {
 
 fn from_stub(service: &Service) -> TokenStream {
     let root = root(service);
-    let vis = &service.vis;
+    let vis = service.generated_vis();
     let (request, response) = (&service.names.request, &service.names.response);
     let client = &service.names.client;
     let on_items = on_items(service);
     quote! {
         #on_items
-        #[allow(dead_code)]
         impl<S> #client<#root::ViaStub<S>>
         where
             S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,

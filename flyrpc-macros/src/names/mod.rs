@@ -5,7 +5,7 @@ mod type_text;
 mod variants;
 
 pub(crate) use self::{
-    items::{RESERVED, ServiceNames},
+    items::{RESERVED, ServiceNames, generated, generated_span},
     type_text::type_text,
     variants::variants,
 };

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use proc_macro2::Ident;
 use syn::ext::IdentExt as _;
 
+use super::items::generated;
+
 /// The variant of each method: its name in upper camel case, as in tarpc. A method whose camel case is
 /// not an identifier, or is also another method's variant, falls back to its own name.
 pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
@@ -21,9 +23,11 @@ pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
             variants[index] = methods[index].to_string();
         }
     }
-    let ident = |(method, variant): (&&Ident, String)| match variant.strip_prefix("r#") {
-        Some(raw) => Ident::new_raw(raw, method.span()),
-        None => Ident::new(&variant, method.span()),
+    let ident = |(method, variant): (&&Ident, String)| {
+        generated(&match variant.strip_prefix("r#") {
+            Some(raw) => Ident::new_raw(raw, method.span()),
+            None => Ident::new(&variant, method.span()),
+        })
     };
     methods.iter().zip(variants).map(ident).collect()
 }

@@ -15,11 +15,9 @@ pub trait Strings: ::flyrpc::__private::Send + ::flyrpc::__private::Sync + 'stat
     > + ::flyrpc::__private::Send;
 }
 ///Serves an implementation of `Strings`: on a node, or (with flyrpc's feature `tarpc`) as a tarpc `Serve`. Clones share the implementation.
-#[allow(dead_code)]
 pub struct ServeStrings<S> {
     service: ::flyrpc::__private::Arc<S>,
 }
-#[allow(dead_code)]
 impl<S: Strings> ServeStrings<S> {
     ///Serves `service`, an implementation of `Strings`.
     pub fn new(service: S) -> Self {
@@ -44,7 +42,6 @@ impl<S> ::flyrpc::__private::fmt::Debug for ServeStrings<S> {
     }
 }
 ///A call of a method of `Strings`: sent to the server.
-#[allow(dead_code, non_camel_case_types, non_snake_case)]
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
 pub enum StringsRequest {
@@ -69,7 +66,6 @@ pub enum StringsRequest {
     },
 }
 ///The value returned by a method of `Strings`: sent to the client.
-#[allow(dead_code, non_camel_case_types, non_snake_case)]
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
 pub enum StringsResponse {
@@ -88,9 +84,7 @@ pub enum StringsResponse {
     ),
 }
 const _: () = {
-    #[allow(unused_imports)]
     use ::flyrpc::__private::NotSerializable as _;
-    #[allow(dead_code, non_camel_case_types, non_snake_case)]
     enum __Index {
         Upcase,
         #[cfg(feature = "notes")]
@@ -189,7 +183,6 @@ const _: () = {
                 StringsResponse::Save(..) => __Index::Save as usize,
             }
         }
-        #[allow(unused_variables)]
         fn encode(
             &self,
             arguments: &mut ::flyrpc::__private::ArgsWriter<'_>,
@@ -216,7 +209,6 @@ const _: () = {
                 }
             }
         }
-        #[allow(unused_variables)]
         fn encode_response(
             response: &StringsResponse,
             to: &mut ::flyrpc::__private::Vec<u8>,
@@ -232,7 +224,6 @@ const _: () = {
             }
         }
     }
-    #[allow(dead_code)]
     fn __requirements() {
         {
             ::flyrpc::__private::WireTraits::new(
@@ -326,7 +317,6 @@ const _: () = {
 Created by `Node::client`, or (with flyrpc's feature `tarpc`) by `from_stub`. Selectors (`on_…`) and options return another client; clients are cheap to clone.
 
 A method returns what the trait's method returns, in a `Result` whose error reports a failure of the call. Its future owns everything it needs and does nothing until it is polled; dropping it cancels the call.*/
-#[allow(dead_code)]
 pub struct StringsClient<Via = ::flyrpc::__private::Routed> {
     via: Via,
 }
@@ -356,8 +346,6 @@ where
         StringsClient { via: routed }
     }
 }
-#[allow(dead_code, non_snake_case, unreachable_patterns)]
-#[allow(clippy::all)]
 impl<Via: ::flyrpc::__private::Caller<StringsRequest>> StringsClient<Via>
 where
     for<'__send> StringsRequest: ::flyrpc::__private::Sends<'__send>,
@@ -404,7 +392,6 @@ where
         )
     }
 }
-#[allow(dead_code)]
 impl StringsClient {
     /// Selects a node in `region`: this node, in process, if it is in that region and
     /// serves the method. Case-insensitive.
@@ -435,7 +422,6 @@ impl StringsClient {
         }
     }
 }
-#[allow(dead_code)]
 impl StringsClient {
     /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
     /// call made in a handler also has at most the remaining time of the call it serves.
@@ -461,7 +447,6 @@ where
     for<'__send> StringsResponse: ::flyrpc::__private::Sends<'__send>,
 {
     type Request = StringsRequest;
-    #[allow(unreachable_code, unused_variables)]
     fn handle(
         &self,
         request: StringsRequest,
@@ -500,8 +485,8 @@ where
     StringsRequest,) -> impl ::flyrpc::__private::Future < Output =
     ::flyrpc::__private::Result < StringsResponse,
     ::flyrpc::__private::tarpc::ServerError >, > + ::flyrpc::__private::Send {
-    ::flyrpc::__private::serve_tarpc(self, context, request) } } #[allow(dead_code)] impl
-    < S > StringsClient < ::flyrpc::__private::ViaStub < S >> where S :
+    ::flyrpc::__private::serve_tarpc(self, context, request) } } impl < S > StringsClient
+    < ::flyrpc::__private::ViaStub < S >> where S :
     ::flyrpc::__private::tarpc::client::stub::Stub < Req = StringsRequest, Resp =
     StringsResponse > + 'static, { #[doc =
     r" A client that calls through a tarpc stub, without a node. Its futures are `Send`"]

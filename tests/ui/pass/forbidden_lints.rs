@@ -1,0 +1,49 @@
+//! Generated code allows no lint that a user may forbid: an `#[allow]` under `#![forbid]` is an error. Missing
+//! here are the lints that serde's derives allow.
+#![forbid(dead_code, unused_imports, unused_variables, unused_mut, unused_must_use)]
+#![forbid(unreachable_code, unreachable_patterns, non_snake_case)]
+#![forbid(missing_docs, missing_debug_implementations, unreachable_pub, unsafe_code)]
+
+/// Private, and used by nothing.
+mod unused {
+    #[flyrpc::fly_rpc]
+    trait Strings {
+        async fn upcase(&self, text: String) -> String;
+        async fn nothing(&self);
+    }
+
+    #[flyrpc::fly_rpc]
+    trait Empty {}
+}
+
+/// Public, from a macro, and with variants that are not in camel case.
+mod used {
+    macro_rules! service {
+        ($name:ident, $method:ident) => {
+            /// A service.
+            #[flyrpc::fly_rpc]
+            pub(crate) trait $name {
+                /// A method.
+                async fn $method(&self, number: u8) -> u8;
+            }
+        };
+    }
+
+    service!(Made, foo_bar);
+
+    pub(crate) struct Same;
+
+    impl Made for Same {
+        async fn foo_bar(&self, number: u8) -> u8 {
+            number
+        }
+    }
+}
+
+use used::{MadeClient, MadeRequest, Same, ServeMade};
+
+fn main() {
+    let client = MadeClient::from_stub(ServeMade::new(Same));
+    let _call = client.foo_bar(1);
+    let _request = MadeRequest::FooBar { number: 1 };
+}
