@@ -45,7 +45,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", conflicts_with = "write")]
     pub(crate) beside: Option<PathBuf>,
 
-    /// Writes the tables of README.md and benchmarks/README.md, and the drawings, anew.
+    /// Replaces the tables of README.md and benchmarks/README.md, and the drawings.
     #[arg(long)]
     write: bool,
 }
@@ -58,12 +58,12 @@ impl Options {
 
 #[derive(Debug, Subcommand)]
 enum Hidden {
-    /// A process of the benchmark: does what standard input says.
+    /// A process of the benchmark, which takes commands from standard input.
     #[command(hide = true)]
     Child(Role),
 }
 
-/// Does what the command line says. `allocations` counts those of this process so far.
+/// Runs the command line. `allocations` counts those of this process so far.
 pub(crate) fn run(allocations: fn() -> u64) -> Result<()> {
     let Flags { role, options } = Flags::parse();
     if let Some(Hidden::Child(role)) = role {

@@ -1,7 +1,7 @@
-//! What a call costs: flyrpc beside raw TCP frames, tarpc, tonic and a call of the function itself.
+//! What a call costs: flyrpc compared with raw TCP frames, tarpc, tonic and a call of the function itself.
 //!
-//! The program runs itself again as a server and as a client, two processes that speak over the
-//! loopback interface, and tells them line by line what to do ([`child`]). Each [workload](workloads)
+//! The program runs itself again as a server and as a client, two processes that are connected over the
+//! loopback interface, and sends them commands, one a line ([`child`]). Each [workload](workloads)
 //! gathers samples of its [figures]; [report] makes lines, tables and drawings of them.
 
 mod bench;

@@ -68,7 +68,7 @@ impl NodeFlags {
 ///
 /// # Errors
 ///
-/// A sentence for whoever wrote something else.
+/// A message for the user if `text` is not a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

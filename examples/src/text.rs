@@ -117,7 +117,7 @@ impl Text for TextService {
     }
 
     async fn whoami(&self) -> Whoami {
-        // A call can arrive before `start` has returned to whoever called it, never long before.
+        // A call can arrive before `start` has returned to its caller, but not long before.
         let me = loop {
             match self.me.get() {
                 Some(me) => break me,

@@ -7,8 +7,8 @@ use std::{
 
 use flyrpc::{Event, Events, Node, NodeInfo, PeerState};
 
-/// How long anything may take to be noticed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Upper bound on the time until an expected change is observed.
+pub const WATCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits until `node` has a link to `other`, which takes calls.
 ///
@@ -33,7 +33,7 @@ pub async fn until(node: &Node, what: &str, is_so: impl Fn() -> bool) -> io::Res
     let mut events = node.events();
     let start = Instant::now();
     while !is_so() {
-        let left = PATIENCE.saturating_sub(start.elapsed());
+        let left = WATCH_TIMEOUT.saturating_sub(start.elapsed());
         next(&mut events, what, left).await?;
     }
     Ok(())
@@ -50,12 +50,12 @@ pub async fn event(
     wanted: impl Fn(&Event) -> bool,
 ) -> io::Result<Duration> {
     let start = Instant::now();
-    while !wanted(&next(events, what, PATIENCE.saturating_sub(start.elapsed())).await?) {}
+    while !wanted(&next(events, what, WATCH_TIMEOUT.saturating_sub(start.elapsed())).await?) {}
     Ok(start.elapsed())
 }
 
 async fn next(events: &mut Events, what: &str, within: Duration) -> io::Result<Event> {
-    let late = || io::Error::other(format!("no sign of {what} within {PATIENCE:?}"));
+    let late = || io::Error::other(format!("no sign of {what} within {WATCH_TIMEOUT:?}"));
     let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
     event.ok_or_else(late)
 }

@@ -7,7 +7,7 @@ use flyrpc::RpcError;
 
 use super::{
     explain::{Case, explained},
-    ledger::{Execution, Outcome, Records},
+    ledger::{HandlerRun, Outcome, Records},
     plan::{Cancel, Method, Plan},
 };
 
@@ -103,7 +103,7 @@ fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
 }
 
 fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
-    let times = case.records.executions_of(case.call.id).count();
+    let times = case.records.runs_of(case.call.id).count();
     let most = if case.call.spec.method == Method::Repeatable { ATTEMPTS } else { 1 };
     if times > most {
         return Err(format!("a call is executed {times} times"));
@@ -121,61 +121,58 @@ fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
 /// are gone.
 fn runs_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
-    for execution in case.records.executions_of(call.id) {
-        let slack = clock_slack(case, execution);
+    for run in case.records.runs_of(call.id) {
+        let slack = clock_slack(case, run);
         let deadline = call.started + call.allowed + slack;
-        if execution.started > deadline {
-            let late = execution.started - deadline;
-            return Err(format!("a handler begins on {} {late:?} too late", execution.node));
+        if run.started > deadline {
+            let late = run.started - deadline;
+            return Err(format!("a handler begins on {} {late:?} too late", run.node));
         }
-        let ends = if call.outside && execution.local {
+        let ends = if call.outside && run.local {
             deadline
         } else {
-            case.records.resumed_after(&execution.node, deadline + TICK)
+            case.records.resumed_after(&run.node, deadline + TICK)
         };
         // A detached handler may be stopped by a drain.
-        let Some(ended) = execution.ended else {
-            return Err(format!("a handler on {} has not ended", execution.node));
+        let Some(ended) = run.ended else {
+            return Err(format!("a handler on {} has not ended", run.node));
         };
         if call.spec.method != Method::Detached && ended > ends + TICK {
-            return Err(format!(
-                "a handler on {} runs {:?} too long",
-                execution.node,
-                ended - ends
-            ));
+            return Err(format!("a handler on {} runs {:?} too long", run.node, ended - ends));
         }
     }
     Ok(())
 }
 
-fn clock_slack(case: &Case<'_>, execution: &Execution) -> Duration {
-    let (from, node) = (&case.call.from, &execution.node);
-    let ended = execution.ended.unwrap_or(execution.started);
+fn clock_slack(case: &Case<'_>, run: &HandlerRun) -> Duration {
+    let (from, node) = (&case.call.from, &run.node);
+    let ended = run.ended.unwrap_or(run.started);
     let clock_stops = case.clock_stops(from, case.call.started, ended);
-    if execution.local {
+    if run.local {
         return clock_stops;
     }
     let drift = case.drift(from) + case.drift(node);
     let jumps = case.small_clock_jumps(from, node);
-    let own = case.call.allowed.mul_f64(drift);
-    execution.started.mul_f64(drift) + own + jumps + clock_stops + case.unnoticed_clock_stops(node)
+    let allowed_drift = case.call.allowed.mul_f64(drift);
+    run.started.mul_f64(drift)
+        + allowed_drift
+        + jumps
+        + clock_stops
+        + case.unnoticed_clock_stops(node)
 }
 
 /// The handler of a dropped call stops as soon as the cancellation arrives, unless a fault delays that.
 fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((at, Outcome::Cancelled | Outcome::Dropped)) = call.ended else { return Ok(()) };
-    for execution in case.records.executions_of(call.id) {
-        let ended = execution.ended.unwrap_or(Duration::MAX);
-        let by = at + case.transit_time(&execution.node) + TICK;
+    for run in case.records.runs_of(call.id) {
+        let ended = run.ended.unwrap_or(Duration::MAX);
+        let by = at + case.transit_time(&run.node) + TICK;
         if call.spec.method != Method::Detached
             && ended > by
-            && !(Case { until: ended, ..*case }).is_delayed(&execution.node)
+            && !(Case { until: ended, ..*case }).is_delayed(&run.node)
         {
-            return Err(format!(
-                "a handler on {} keeps running without its caller",
-                execution.node
-            ));
+            return Err(format!("a handler on {} keeps running without its caller", run.node));
         }
     }
     Ok(())
@@ -189,8 +186,8 @@ fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {
     if !case.is_target(node) {
         return Err(format!("a call is answered by {node}"));
     }
-    let mut executions = case.records.executions_of(case.call.id);
-    if !executions.any(|execution| execution.completed && execution.node == *node) {
+    let mut runs = case.records.runs_of(case.call.id);
+    if !runs.any(|run| run.completed && run.node == *node) {
         return Err(format!("{node} answers a call that it has not executed"));
     }
     Ok(())
@@ -198,7 +195,7 @@ fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {
 
 /// An error that reports that the call did not execute, or did, is true.
 fn error_is_true(case: &Case<'_>) -> Result<(), String> {
-    let executed = case.records.executions_of(case.call.id).next().is_some();
+    let executed = case.records.runs_of(case.call.id).next().is_some();
     let never_sent = case.call.spec.cancel == Some(Cancel::Unpolled);
     let not = match case.call.outcome() {
         Some(Outcome::Error(error)) => !error.may_have_executed(),

@@ -272,9 +272,9 @@ impl Case<'_> {
             let stopping = EffectKind::Stopping(self.call.from.clone());
             (effect.kind == down || effect.kind == stopping) && effect.overlaps(end, end)
         });
-        let served = self.call.parent.into_iter().flat_map(|id| self.records.executions_of(id));
-        let mut served = served.filter(|execution| !execution.completed);
-        stopped && !self.call.outside || served.any(|execution| execution.ended == Some(end))
+        let served = self.call.parent.into_iter().flat_map(|id| self.records.runs_of(id));
+        let mut served = served.filter(|run| !run.completed);
+        stopped && !self.call.outside || served.any(|run| run.ended == Some(end))
     }
 
     /// Upper bound of the drift of a node's clock, as a share.
@@ -343,9 +343,9 @@ impl fmt::Display for Case<'_> {
             Some((at, outcome)) => write!(f, "{:?} later: {outcome:?}", *at - call.started)?,
             None => write!(f, "in flight")?,
         }
-        for execution in self.records.executions_of(call.id) {
-            write!(f, "; ran on {} from {:?}", execution.node, execution.started)?;
-            write!(f, " to {:?}", execution.ended.unwrap_or_default())?;
+        for run in self.records.runs_of(call.id) {
+            write!(f, "; ran on {} from {:?}", run.node, run.started)?;
+            write!(f, " to {:?}", run.ended.unwrap_or_default())?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The observations of a run: every call with its outcome, every execution of a handler, every effect
-//! of a fault with its times. It is outside the simulation, so no fault affects it.
+//! The observations of a run: every call with its outcome, every run of a handler, every effect of a
+//! fault with its times. It is outside the simulation, so no fault affects it.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use flyrpc::{NodeId, RpcError};
 use tokio::time::Instant;
 
-use super::plan::CallSpec;
+use super::plan::{CallSpec, Version};
 
 /// All times are since the start of the run.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Ledger {
 pub(super) struct Records {
     /// Indexed by [`CallId`].
     pub(super) calls: Vec<CallRecord>,
-    pub(super) executions: Vec<Execution>,
+    pub(super) handler_runs: Vec<HandlerRun>,
     pub(super) effects: Vec<Effect>,
     /// The boots of each node, in their order.
     pub(super) boots: BTreeMap<String, Vec<Boot>>,
@@ -69,7 +69,7 @@ pub(super) enum Outcome {
 }
 
 #[derive(Debug)]
-pub(super) struct Execution {
+pub(super) struct HandlerRun {
     pub(super) call: CallId,
     pub(super) node: String,
     pub(super) local: bool,
@@ -83,7 +83,7 @@ pub(super) struct Execution {
 #[derive(Debug)]
 pub(super) struct Boot {
     pub(super) started: Duration,
-    pub(super) old: bool,
+    pub(super) version: Version,
 }
 
 /// An effect of a fault, as it occurred.
@@ -128,8 +128,8 @@ impl Ledger {
     }
 
     /// Records that a node starts.
-    pub(super) fn on_boot(&self, node: &str, old: bool) {
-        let boot = Boot { started: self.now(), old };
+    pub(super) fn on_boot(&self, node: &str, version: Version) {
+        let boot = Boot { started: self.now(), version };
         self.records().boots.entry(node.to_owned()).or_default().push(boot);
     }
 
@@ -177,8 +177,8 @@ impl Records {
         &self.calls[id.0 as usize]
     }
 
-    pub(super) fn executions_of(&self, id: CallId) -> impl Iterator<Item = &Execution> {
-        self.executions.iter().filter(move |execution| execution.call == id)
+    pub(super) fn runs_of(&self, id: CallId) -> impl Iterator<Item = &HandlerRun> {
+        self.handler_runs.iter().filter(move |run| run.call == id)
     }
 
     /// Whether a node ran the old release at some time between `from` and `to`.
@@ -186,7 +186,7 @@ impl Records {
         let boots = self.boots.get(node).map(Vec::as_slice).unwrap_or_default();
         boots.iter().enumerate().any(|(at, boot)| {
             let until = boots.get(at + 1).map_or(Duration::MAX, |next| next.started);
-            boot.old && boot.started <= to && from <= until
+            boot.version == Version::Old && boot.started <= to && from <= until
         })
     }
 

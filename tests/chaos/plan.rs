@@ -58,19 +58,18 @@ pub(super) enum Fault {
     Lose(String, String, f64),
     /// Bytes a second.
     Throttle(String, String, u64),
-    /// The process of a node, or its machine as well.
     Crash {
         node: String,
-        machine: bool,
+        scope: CrashScope,
     },
     Shutdown(String),
-    /// A deploy of this release, the old one or the new.
+    /// A deploy of the release of this version.
     Replace {
         node: String,
-        old: bool,
+        version: Version,
     },
     Roll {
-        old: bool,
+        version: Version,
     },
     Freeze(String),
     /// Freezes the node and stops its clock, as when a machine is suspended.
@@ -79,6 +78,37 @@ pub(super) enum Fault {
     SkewAhead(String, u64),
     /// Parts per million.
     Drift(String, i64),
+}
+
+/// What a crash takes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CrashScope {
+    /// The process of a node.
+    Process,
+    /// The process, and its machine as well.
+    Machine,
+}
+
+impl CrashScope {
+    fn pick(rng: &mut PlanRng) -> Self {
+        if rng.percent(50) { CrashScope::Machine } else { CrashScope::Process }
+    }
+}
+
+/// The version of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// Lacks a method.
+    Old,
+    /// Has all methods.
+    New,
+}
+
+impl Version {
+    /// The new one, unless `versions` allows the old one as well.
+    fn pick(versions: bool, rng: &mut PlanRng) -> Self {
+        if versions && rng.percent(50) { Version::Old } else { Version::New }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -239,10 +269,10 @@ impl PlannedFault {
             4 => Fault::Jitter(a, b, rng.spread(1, 500)),
             5 => Fault::Lose(a, b, rng.between(1, 100) as f64 / 100.0),
             6 => Fault::Throttle(a, b, rng.spread(20 << 10, 8 << 20)),
-            7 | 8 => Fault::Crash { node, machine: rng.percent(50) },
+            7 | 8 => Fault::Crash { node, scope: CrashScope::pick(rng) },
             9 => Fault::Shutdown(node),
-            10 => Fault::Replace { node, old: versions && rng.percent(50) },
-            11 => Fault::Roll { old: versions && rng.percent(50) },
+            10 => Fault::Replace { node, version: Version::pick(versions, rng) },
+            11 => Fault::Roll { version: Version::pick(versions, rng) },
             12 | 13 => Fault::Freeze(node),
             14 | 15 => Fault::Pause(node),
             16 => Fault::SkewAhead(node, rng.spread(1, 10 * 24 * 3_600_000)),

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     checks,
     ledger::{CallId, EffectKind, Outcome, Records},
-    plan::{CallSpec, Fault, Method, Plan, Selector},
+    plan::{CallSpec, CrashScope, Fault, Method, Plan, Selector, Version},
     service::{Caller, RunState, call},
 };
 
@@ -123,16 +123,17 @@ async fn start(plan: &Plan, state: &Arc<RunState>) -> SimCluster {
         builder = builder.region(*region, *nodes);
     }
     for name in plan.nodes() {
-        let release = release(plan, state, plan.old.contains(&name));
+        let version = if plan.old.contains(&name) { Version::Old } else { Version::New };
+        let release = release(plan, state, version);
         builder = builder.node(name, release);
     }
     builder.start().await
 }
 
-fn release(plan: &Plan, state: &Arc<RunState>, old: bool) -> flyrpc_testkit::Release {
+fn release(plan: &Plan, state: &Arc<RunState>, version: Version) -> flyrpc_testkit::Release {
     let (max_body, max_in_flight) = (plan.settings.max_body, plan.settings.max_in_flight);
     state
-        .release(old)
+        .release(version)
         .configure(move |_, builder| builder.max_body(max_body).max_in_flight(max_in_flight))
 }
 
@@ -217,15 +218,17 @@ fn start_faults(
     let (lifecycle_locks, clock_locks) = (of_each(), of_each());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
-        let old =
-            matches!(planned.fault, Fault::Replace { old: true, .. } | Fault::Roll { old: true });
+        let version = match planned.fault {
+            Fault::Replace { version, .. } | Fault::Roll { version } => version,
+            _ => Version::New,
+        };
         let injector = FaultInjector {
             state: Arc::clone(state),
             cluster: cluster.clone(),
             lifecycle_locks: Arc::clone(&lifecycle_locks),
             clock_locks: Arc::clone(&clock_locks),
             lasts: Duration::from_millis(planned.lasts),
-            release: release(plan, state, old),
+            release: release(plan, state, version),
         };
         tasks.spawn(async move {
             sleep_until(start + Duration::from_millis(planned.at)).await;
@@ -253,7 +256,7 @@ impl FaultInjector {
                 self.cluster.skewed_ahead(&node, by).keep();
                 drop(self.state.ledger.effect(EffectKind::ClockJump(node, by)));
             }
-            Fault::Crash { node, machine } => self.crash(&node, machine).await,
+            Fault::Crash { node, scope } => self.crash(&node, scope).await,
             Fault::Shutdown(node) => self.shut_down(&node).await,
             Fault::Replace { node, .. } => self.replace(&node).await,
             Fault::Roll { .. } => self.roll().await,
@@ -306,11 +309,11 @@ impl FaultInjector {
         drop((clock, stopped));
     }
 
-    async fn crash(&self, node: &str, machine: bool) {
+    async fn crash(&self, node: &str, scope: CrashScope) {
         let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
         let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
         self.cluster.crash(node);
-        if machine {
+        if scope == CrashScope::Machine {
             self.cluster.crash_machine(node);
         }
         sleep(self.lasts).await;

@@ -1,4 +1,4 @@
-//! The services under test, which record their executions, and the calls to them.
+//! The services under test, which record the runs of their handlers, and the calls to them.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    ledger::{CallId, CallRecord, Execution, Ledger, Outcome},
-    plan::{CallSpec, Cancel, Method, Selector},
+    ledger::{CallId, CallRecord, HandlerRun, Ledger, Outcome},
+    plan::{CallSpec, Cancel, Method, Selector, Version},
 };
 
 /// flyrpc's default timeout of a call.
@@ -83,17 +83,17 @@ impl RunState {
     }
 
     /// The release with all methods, or the old one.
-    pub(super) fn release(self: &Arc<Self>, old: bool) -> Release {
+    pub(super) fn release(self: &Arc<Self>, version: Version) -> Release {
         let state = Arc::clone(self);
         let recorder = move |node: &SimNode| {
-            state.ledger.on_boot(node.name(), old);
+            state.ledger.on_boot(node.name(), version);
             let mut envs = state.envs.lock().unwrap_or_else(PoisonError::into_inner);
             envs.insert(node.name().to_owned(), node.env().clone());
             Recorder { node: node.name().to_owned(), state: Arc::clone(&state) }
         };
-        match old {
-            true => Release::new().serve(move |node| ServeOldChaos::new(recorder(node))),
-            false => Release::new().serve(move |node| ServeChaos::new(recorder(node))),
+        match version {
+            Version::Old => Release::new().serve(move |node| ServeOldChaos::new(recorder(node))),
+            Version::New => Release::new().serve(move |node| ServeChaos::new(recorder(node))),
         }
     }
 
@@ -146,7 +146,7 @@ pub(super) async fn call(
     spec: CallSpec,
 ) -> Option<CallId> {
     let client = client_for(&state, &node, &spec)?;
-    let own = spec.timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis);
+    let call_timeout = spec.timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis);
     let remaining = Context::try_current().map_or(Duration::MAX, |context| context.remaining());
     let mut guard = CallGuard::start(&state, |id, started| CallRecord {
         id,
@@ -155,7 +155,7 @@ pub(super) async fn call(
         outside: caller == Caller::Test,
         parent: caller.parent(),
         started,
-        allowed: own.min(remaining),
+        allowed: call_timeout.min(remaining),
         ended: None,
     });
     let id = guard.id;
@@ -256,7 +256,7 @@ struct Recorder {
 impl Recorder {
     async fn run(&self, job: Job) -> Receipt {
         let Job { call: id, payload: argument, spec } = job;
-        let mut execution = ExecutionGuard::start(self, CallId(id));
+        let mut run = HandlerRunGuard::start(self, CallId(id));
         if argument != payload(id, spec.argument) {
             let violation = format!("call {id} arrived with another call's argument");
             self.state.ledger.records().violations.push(violation);
@@ -269,7 +269,7 @@ impl Recorder {
         {
             call(Arc::clone(&self.state), node, Caller::Handler(CallId(id)), *nested).await;
         }
-        execution.completed = true;
+        run.completed = true;
         if spec.panics {
             // Like `panic!`, without the panic hook's message on the terminal.
             std::panic::resume_unwind(Box::new(panic_message(CallId(id))));
@@ -283,18 +283,18 @@ pub(super) fn panic_message(id: CallId) -> String {
     format!("call {} was to panic", id.0)
 }
 
-/// A running execution. Records its end when dropped.
-struct ExecutionGuard<'a> {
+/// A handler that runs. Records its end when dropped.
+struct HandlerRunGuard<'a> {
     recorder: &'a Recorder,
     index: usize,
     completed: bool,
 }
 
-impl<'a> ExecutionGuard<'a> {
+impl<'a> HandlerRunGuard<'a> {
     fn start(recorder: &'a Recorder, call: CallId) -> Self {
         let ledger = &recorder.state.ledger;
         let mut records = ledger.records();
-        records.executions.push(Execution {
+        records.handler_runs.push(HandlerRun {
             call,
             node: recorder.node.clone(),
             local: flyrpc::context().is_local(),
@@ -302,17 +302,17 @@ impl<'a> ExecutionGuard<'a> {
             ended: None,
             completed: false,
         });
-        ExecutionGuard { recorder, index: records.executions.len() - 1, completed: false }
+        HandlerRunGuard { recorder, index: records.handler_runs.len() - 1, completed: false }
     }
 }
 
-impl Drop for ExecutionGuard<'_> {
+impl Drop for HandlerRunGuard<'_> {
     fn drop(&mut self) {
         let ledger = &self.recorder.state.ledger;
         let now = ledger.now();
-        let execution = &mut ledger.records().executions[self.index];
-        execution.ended = Some(now);
-        execution.completed = self.completed;
+        let run = &mut ledger.records().handler_runs[self.index];
+        run.ended = Some(now);
+        run.completed = self.completed;
     }
 }
 

@@ -50,9 +50,9 @@ async fn a_timeout_occurs_at_the_deadline_and_stops_the_handler() {
     let cluster = iad_and_hkg(&counts).await;
     let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
-    for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
+    for client in [probe.on_region("iad"), probe.on_region("hkg")] {
         let start = Instant::now();
-        let error = aim.timeout(secs(1)).slow(3_000).await.unwrap_err();
+        let error = client.timeout(secs(1)).slow(3_000).await.unwrap_err();
         assert_eq!(start.elapsed(), secs(1));
         assert!(matches!(error, RpcError::Timeout { sent: true, .. }), "{error:?}");
         assert!(error.may_have_executed());
@@ -67,9 +67,9 @@ async fn dropping_a_call_stops_its_handler_unless_it_is_detached() {
     let cluster = iad_and_hkg(&counts).await;
     let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
-    for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
-        drop(tokio::time::timeout(millis(500), aim.slow(3_000)).await);
-        drop(tokio::time::timeout(millis(500), aim.slow_and_detached(3_000)).await);
+    for client in [probe.on_region("iad"), probe.on_region("hkg")] {
+        drop(tokio::time::timeout(millis(500), client.slow(3_000)).await);
+        drop(tokio::time::timeout(millis(500), client.slow_and_detached(3_000)).await);
     }
     tokio::time::sleep(secs(10)).await;
     assert_eq!((counts.started(), counts.finished()), (4, 2));
@@ -80,9 +80,9 @@ async fn a_panic_reaches_the_caller_with_its_message_and_does_not_affect_other_c
     let cluster = iad_and_hkg(&Counts::default()).await;
     let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();
-    for aim in [probe.on_region("iad"), probe.on_region("hkg")] {
-        let sibling = tokio::spawn(aim.slow(1_000));
-        let error = aim.panic("oh no".to_owned()).await.unwrap_err();
+    for client in [probe.on_region("iad"), probe.on_region("hkg")] {
+        let sibling = tokio::spawn(client.slow(1_000));
+        let error = client.panic("oh no".to_owned()).await.unwrap_err();
         assert!(matches!(&error, RpcError::Panicked { message, .. } if message == "oh no"));
         assert_eq!(sibling.await.unwrap().unwrap(), 1_000);
     }

@@ -36,10 +36,11 @@ async fn calls_through_a_crashed_node_fail_at_once() {
     let (cluster, iad, hkg) = two_nodes(&counts).await;
     let probe: ProbeClient = hkg.client();
     crash_hkg(&cluster).await;
-    let aims = [probe.clone(), probe.on_region("hkg"), probe.on_region("iad"), probe.on_primary()];
-    for aim in aims.into_iter().chain([probe.on_node(iad.id()), probe.on_node(hkg.id())]) {
-        for aim in [aim.clone(), aim.wait(secs(60)).timeout(secs(60))] {
-            let error = error_at_once(tokio::spawn(aim.shout("a".into()))).await;
+    let clients =
+        [probe.clone(), probe.on_region("hkg"), probe.on_region("iad"), probe.on_primary()];
+    for client in clients.into_iter().chain([probe.on_node(iad.id()), probe.on_node(hkg.id())]) {
+        for client in [client.clone(), client.wait(secs(60)).timeout(secs(60))] {
+            let error = error_at_once(tokio::spawn(client.shout("a".into()))).await;
             assert!(matches!(error, RpcError::ShutDown { .. }), "{error:?}");
         }
     }
@@ -136,7 +137,7 @@ async fn a_shutdown_interrupted_by_a_crash_ends() {
 fn a_node_whose_runtime_is_gone_is_shut_down() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
-    // A real node: the simulated network would live in the runtime that is gone.
+    // Not a `SimCluster`: its network would be lost with the runtime that is dropped.
     let builder = Node::builder().serve(prober("a", &Counts::default()));
     let node = first.block_on(builder.start()).unwrap();
     let probe: ProbeClient = node.client();

@@ -148,8 +148,8 @@ async fn a_nested_call_in_another_task_ends_with_the_enclosing_call() {
 async fn a_call_without_remaining_time_does_not_execute() {
     let Relays { cluster: _cluster, counts, iad, hkg } = Relays::start().await;
     for node in [&iad, &hkg] {
-        for aim in ["hkg", "iad"] {
-            let probe = node.client::<ProbeClient>().on_region(aim).timeout(Duration::ZERO);
+        for region in ["hkg", "iad"] {
+            let probe = node.client::<ProbeClient>().on_region(region).timeout(Duration::ZERO);
             for error in
                 [probe.slow(10).await.unwrap_err(), probe.slow_and_detached(10).await.unwrap_err()]
             {
@@ -165,8 +165,8 @@ async fn a_call_without_remaining_time_does_not_execute() {
 #[tokio::test(start_paused = true)]
 async fn the_longest_timeout_never_expires() {
     let Relays { cluster: _cluster, hkg, .. } = Relays::start().await;
-    for aim in ["iad", "hkg"] {
-        let probe = hkg.client::<ProbeClient>().on_region(aim).timeout(Duration::MAX);
+    for region in ["iad", "hkg"] {
+        let probe = hkg.client::<ProbeClient>().on_region(region).timeout(Duration::MAX);
         assert_eq!(probe.slow(3_600_000).await.unwrap(), 3_600_000);
         let seen = probe.context().await.unwrap();
         assert!(seen.remaining > secs(24 * 3600 * 365), "{seen:?}");

@@ -11,13 +11,13 @@ use crate::support::{
     probe_release, secs, sleep,
 };
 
-/// A program that sends `greeting` on every connection, and keeps it open.
-fn other_program(greeting: &'static str) -> Release {
+/// A program that sends `first_bytes` on every connection, and keeps it open.
+fn other_program(first_bytes: &'static str) -> Release {
     Release::program(move |env: SimEnv| async move {
         let mut listener = env.listen(env.addr(PORT)).await.unwrap();
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.writer.write_all(greeting.as_bytes()).await;
+            let _ = stream.writer.write_all(first_bytes.as_bytes()).await;
             open.push(stream);
         }
     })
@@ -25,8 +25,9 @@ fn other_program(greeting: &'static str) -> Release {
 
 #[tokio::test(start_paused = true)]
 async fn another_program_is_listed_never_called_and_dialed_again() {
-    for greeting in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
-        let cluster = SimCluster::builder().region("iad", 1).node("iad-0", other_program(greeting));
+    for first_bytes in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+        let cluster =
+            SimCluster::builder().region("iad", 1).node("iad-0", other_program(first_bytes));
         let cluster = cluster.start().await;
         // Not a node of the cluster, so that its events are observed from its start.
         let env = cluster.add_host("hkg-0", "hkg");
@@ -42,7 +43,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
             [peer] if peer.addr == iad_addr && peer.node.is_none() => peer.support.clone(),
             _ => panic!("{peers:?}"),
         };
-        match greeting {
+        match first_bytes {
             "" => assert_eq!(why, Support::Unsupported(NoSupport::Mute)),
             _ => assert!(
                 matches!(&why, Support::Unsupported(NoSupport::NotFlyrpc(said)) if said.contains("HTTP/1.1 400")),
@@ -62,7 +63,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
         // It becomes a node.
         cluster.replace("iad-0", probe_release(&Counts::default())).await;
         sleep(secs(25)).await;
-        assert_eq!(node_names(&hkg, "iad"), ["iad-0"], "{greeting:?} {:?}", hkg.peers());
+        assert_eq!(node_names(&hkg, "iad"), ["iad-0"], "{first_bytes:?} {:?}", hkg.peers());
         probe.shout("a".into()).await.unwrap();
     }
 }

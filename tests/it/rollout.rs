@@ -97,7 +97,7 @@ struct Outcomes {
     failed: Vec<String>,
 }
 
-/// Callers that call without pause until they are told to stop.
+/// Callers that call without pause until they are stopped.
 #[derive(Clone, Default)]
 struct Load {
     over: Arc<AtomicBool>,
@@ -252,6 +252,7 @@ async fn no_call_of_a_node_outside_the_cluster_fails() {
         let cluster = cluster(seed).start().await;
         let env = cluster.add_host("outside", "fra");
         let seeds = [cluster.node("iad-0").addr(), cluster.node("hkg-1").addr()];
+        // Not a node of the `SimCluster`, which would roll it too and wait for its links.
         let node = Node::builder().env(env.clone()).name("outside").region("fra");
         let node = node.primary_region("iad").listen(env.addr(3590)).seeds(seeds);
         let node = node.start().await.unwrap();

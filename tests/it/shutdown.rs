@@ -138,8 +138,10 @@ async fn after_a_shutdown_calls_fail_at_once_without_executing() {
     hkg.shutdown().await;
     hkg.ready().await;
     let start = Instant::now();
-    for aim in [probe.on_region("iad"), probe.on_region("hkg"), probe.clone(), probe.on_primary()] {
-        let error = aim.wait(secs(10)).shout("a".into()).await.unwrap_err();
+    for client in
+        [probe.on_region("iad"), probe.on_region("hkg"), probe.clone(), probe.on_primary()]
+    {
+        let error = client.wait(secs(10)).shout("a".into()).await.unwrap_err();
         assert!(matches!(error, RpcError::ShutDown { .. }), "{error:?}");
         assert!(!error.may_have_executed());
     }

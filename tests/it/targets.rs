@@ -101,10 +101,10 @@ async fn a_call_to_the_primary_is_local_on_a_primary_node() {
 #[tokio::test(start_paused = true)]
 async fn a_node_without_the_service_calls_another_of_its_region() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
-    let client = cluster.node(cluster.add_node_with("iad", Release::new()).await);
-    let probe: ProbeClient = client.client();
-    for aim in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
-        assert_eq!(aim.shout("a".into()).await.unwrap().1, "iad-0");
+    let caller = cluster.node(cluster.add_node_with("iad", Release::new()).await);
+    let probe: ProbeClient = caller.client();
+    for client in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
+        assert_eq!(client.shout("a".into()).await.unwrap().1, "iad-0");
     }
     assert_eq!(probe.write(3).await.unwrap(), "3 on iad-0");
 }
@@ -114,8 +114,8 @@ async fn a_node_that_serves_nothing_is_no_candidate_for_its_own_calls() {
     let cluster = SimCluster::builder().region("iad", 1).start().await;
     let alone = cluster.node("iad-0");
     let probe: ProbeClient = alone.client();
-    for aim in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
-        let error = aim.shout("a".into()).await.unwrap_err();
+    for client in [probe.clone(), probe.on_region("iad"), probe.on_primary()] {
+        let error = client.shout("a".into()).await.unwrap_err();
         assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
     }
     // It exists, but does not serve the service.

@@ -224,7 +224,7 @@ async fn calls_in_a_handler_have_at_most_its_remaining_time() {
     assert!((1..=150).contains(&after), "{after} ms");
 }
 
-/// Answers as it is told.
+/// Answers with the result of the function.
 struct Says(fn() -> Result<StringsResponse, client::RpcError>);
 
 impl Stub for Says {

@@ -1,4 +1,4 @@
-//! What is said to a child, and what it answers.
+//! The commands that a child receives, and its replies.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Snapshot, local::Way, routing::TableOp};
 use crate::contenders::Setup;
 
-/// What a child is to do.
+/// A command to a child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Serve, and say where.
+    /// Serve, and reply with the address.
     Serve(Setup),
     /// Open this many connections to a server.
     Connect { to: SocketAddr, count: usize },
@@ -30,7 +30,7 @@ pub(crate) enum Command {
         nodes: u16,
         times: u64,
     },
-    /// Say what this process has used so far.
+    /// Reply with what this process has used so far.
     Snapshot,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Load {
     pub(crate) time: Duration,
 }
 
-/// What came of a [`Load`].
+/// The measurements of a [`Load`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Calls that began and ended within the time, a second.
@@ -78,7 +78,7 @@ pub(crate) struct Measured {
     pub(crate) all: u64,
 }
 
-/// What a child answers.
+/// A reply of a child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Reply {
     Served {

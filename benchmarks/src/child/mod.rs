@@ -1,5 +1,5 @@
-//! The processes that are measured: each does what lines on its standard input say, and answers
-//! each with a line. [`Child`] is one of them as the benchmark sees it, [`run`] as it sees itself.
+//! The processes that are measured: each carries out commands from its standard input, one a line, and
+//! replies to each with a line. [`Child`] is the benchmark's side of one, [`run`] its own.
 
 mod commands;
 mod load;

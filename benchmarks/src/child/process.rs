@@ -1,4 +1,4 @@
-//! Child processes, as the benchmark sees them.
+//! The benchmark's side of child processes.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -18,15 +18,15 @@ use crate::{
     tool::Tool,
 };
 
-/// No command takes as long, unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Upper bound on the time of one command: a child that takes longer hangs.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A child that is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Child {
     what: String,
     process: process::Child,
-    /// Until it was told to end.
+    /// Closed to end it.
     commands: Option<ChildStdin>,
     replies: Receiver<String>,
 }
@@ -99,13 +99,13 @@ impl Child {
         Ok(Child { what, process, commands, replies })
     }
 
-    /// Has it do something.
+    /// Sends a command, and waits for the reply.
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Reply> {
         let what = || format!("{}, asked for {command:?}", self.what);
         let line = serde_json::to_string(command)? + "\n";
         let commands = self.commands.as_mut().with_context(what)?;
         commands.write_all(line.as_bytes()).with_context(what)?;
-        let reply = match self.replies.recv_timeout(PATIENCE) {
+        let reply = match self.replies.recv_timeout(COMMAND_TIMEOUT) {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("{} hangs", what()),
             Err(RecvTimeoutError::Disconnected) => bail!("{} ended", what()),
@@ -127,7 +127,7 @@ impl Child {
         Ok(self.snapshot()?.resident as f64)
     }
 
-    /// Has it do something that takes time, and returns how much.
+    /// Has it carry out a command, and returns the time that it took.
     pub(crate) fn time(&mut self, command: &Command) -> Result<Duration> {
         match self.ask(command)? {
             Reply::Done { took } => Ok(took),
@@ -148,7 +148,7 @@ impl Child {
         drop(self.commands.take());
         let start = Instant::now();
         while self.process.try_wait()?.is_none() {
-            ensure!(start.elapsed() < PATIENCE, "{} does not end", self.what);
+            ensure!(start.elapsed() < COMMAND_TIMEOUT, "{} does not end", self.what);
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())

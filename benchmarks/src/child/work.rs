@@ -1,4 +1,4 @@
-//! What a child does.
+//! The loop of a child.
 
 use std::{
     io::{self, BufRead, Write},
@@ -18,10 +18,10 @@ use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 /// How many threads run tasks, in each process.
 const WORKERS: usize = 2;
 
-/// Which process this is.
+/// What a child is started as.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Role {
-    /// Who serves and calls.
+    /// The contender that it serves and calls as.
     pub(crate) contender: Name,
 
     /// The cores it may run on; all by default.
@@ -29,9 +29,9 @@ pub(crate) struct Role {
     pub(crate) cores: Vec<usize>,
 }
 
-/// Does what standard input says, until that ends.
+/// Carries out commands from standard input until it ends.
 pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
-    // It must not outlive the benchmark, whatever becomes of that.
+    // It must not outlive the benchmark, however that ends.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // Some workloads open more connections than a process may by default.
     let limit = getrlimit(Resource::Nofile);
@@ -71,7 +71,7 @@ impl<C: Contender> Worker<C> {
             serde_json::to_writer(&mut replies, &reply)?;
             replies.write_all(b"\n")?;
         }
-        // What still runs has nobody to do it for.
+        // No one waits for the tasks that still run.
         runtime.shutdown_background();
         Ok(())
     }

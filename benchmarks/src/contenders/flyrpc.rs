@@ -18,8 +18,8 @@ use crate::handlers;
 pub(crate) const SERVER: &str = "hkg";
 const CLIENT: &str = "iad";
 
-/// A cluster whose links take longer to open has a fault.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Upper bound on the time in which the links of a cluster open.
+const LINK_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[fly_rpc]
 pub(crate) trait Strings {
@@ -140,8 +140,8 @@ async fn linked(node: &Node, others: usize) -> Result<()> {
             return Ok(());
         }
         ensure!(
-            start.elapsed() < PATIENCE,
-            "{} of {others} links were opened in {PATIENCE:?}; {} has none to {down:?}",
+            start.elapsed() < LINK_TIMEOUT,
+            "{} of {others} links were opened in {LINK_TIMEOUT:?}; {} has none to {down:?}",
             up.len(),
             node.info(),
         );

@@ -1,4 +1,4 @@
-//! Who is measured: one room for each, behind one trait.
+//! The contenders: a module for each, behind one trait.
 //!
 //! What is set for one is set for all: TCP_NODELAY, messages of up to [`MAX_MESSAGE`] bytes, and no
 //! limit that a workload comes near. Buffers are as each has them.
@@ -28,7 +28,7 @@ const MAX_MESSAGE: usize = 32 << 20;
 /// More calls than any workload has waiting at once.
 const MAX_CALLS: usize = 100_000;
 
-/// One of them, by name.
+/// A contender, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Name {
     Raw,
@@ -48,7 +48,7 @@ impl Name {
     pub(crate) const WITH_BATCHED: [Name; 5] =
         [Name::Raw, Name::RawBatched, Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
-    /// Those that have handlers which wait, or compute.
+    /// Those whose handlers can wait or compute.
     pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
     /// The contender that its processes run.
@@ -75,7 +75,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What is unusual about a server.
+/// How a server is set up, where that is not as usual.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Setup {
     /// Where it listens, if that matters.

@@ -131,7 +131,7 @@ impl<const BATCHED: bool> Raw<BATCHED> {
                 }
             }
         }
-        // Their callers are told that the connection is lost.
+        // Their callers see that the connection is lost.
         self.state().waiting.clear();
     }
 

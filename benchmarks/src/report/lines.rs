@@ -18,6 +18,10 @@ pub(crate) fn print(figures: &Figures, known: usize, workload: &Workload) {
         figures.since(known).filter_map(|(name, _)| Comparison::with_beside(name, figures));
     for comparison in (workload.comparisons)().into_iter().chain(beside) {
         let Some(ratio) = figures.ratio(&comparison.over, &comparison.under) else { continue };
+        // Zero over zero, such as of allocations.
+        if !ratio.median.is_finite() {
+            continue;
+        }
         for (suffix, value) in [("", ratio.median), ("-min", ratio.min), ("-max", ratio.max)] {
             println!("ratio {}{suffix} {value:.3}", comparison.name);
         }

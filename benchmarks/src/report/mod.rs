@@ -1,4 +1,4 @@
-//! What is made of the figures: lines for programs, tables and drawings for people.
+//! Reports of the figures: lines for programs, tables and drawings for readers.
 
 pub(crate) mod lines;
 mod number;
@@ -23,7 +23,7 @@ fn ratio(figures: &Figures, name: &str) -> Option<Ratio> {
     figures.ratio(&comparison.over, &comparison.under)
 }
 
-/// Writes the tables and drawings anew.
+/// Replaces the tables and drawings.
 pub(crate) fn write(figures: &Figures) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = here.parent().context("the project's directory is missing")?.join("README.md");

@@ -24,8 +24,8 @@ pub(super) const LATENCY: Plot =
 
 const SIZE: (u32, u32) = (640, 400);
 
-/// Told apart by the colour-blind (Okabe and Ito).
-fn colour(contender: Name) -> RGBColor {
+/// Told apart by the color-blind (Okabe and Ito).
+fn color(contender: Name) -> RGBColor {
     match contender {
         Name::Raw => RGBColor(90, 90, 90),
         Name::RawBatched => RGBColor(180, 180, 180),
@@ -92,7 +92,7 @@ fn draw(
         .bold_line_style(RGBColor(225, 225, 225))
         .draw()?;
     for (contender, points) in lines.iter().filter(|(_, points)| !points.is_empty()) {
-        let line = colour(*contender).stroke_width(2);
+        let line = color(*contender).stroke_width(2);
         let dots: Vec<_> =
             points.iter().map(|point| Circle::new(*point, 3, line.filled())).collect();
         chart

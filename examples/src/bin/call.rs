@@ -87,7 +87,7 @@ async fn main() -> ExitCode {
 /// Makes the calls. True if all succeeded.
 async fn run(flags: Flags) -> Result<bool, Box<dyn Error>> {
     let node = flags.node.clone().apply(Node::from_env()?).start().await?;
-    let text = aim(&node, &flags);
+    let text = select(&node, &flags);
     // The first call would wait for this too, and its time would say so.
     node.ready().await;
     let mut all = true;
@@ -114,7 +114,7 @@ async fn run(flags: Flags) -> Result<bool, Box<dyn Error>> {
     Ok(all)
 }
 
-fn aim(node: &Node, flags: &Flags) -> TextClient {
+fn select(node: &Node, flags: &Flags) -> TextClient {
     let mut text: TextClient = node.client();
     if let Some(region) = &flags.on_region {
         text = text.on_region(region);

@@ -9,7 +9,9 @@ use flyrpc::{Node, NodeBuilder, StartError};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{Database, FRESH, Found, Note, Notes, NotesClient, PATIENCE, ServeNotes, Unavailable};
+use super::{
+    COPY_TIMEOUT, Database, FRESH, Found, Note, Notes, NotesClient, ServeNotes, Unavailable,
+};
 
 /// Starts a node that serves notes.
 ///
@@ -78,7 +80,7 @@ impl Notebook {
         let peers = self.node().peers().into_iter().filter_map(|peer| peer.node);
         let others = peers.filter(|other| other.region() != self.node().region());
         let kept =
-            others.map(|other| notes.on_node(other.id()).timeout(PATIENCE).keep(note.clone()));
+            others.map(|other| notes.on_node(other.id()).timeout(COPY_TIMEOUT).keep(note.clone()));
         for error in join_all(kept).await.into_iter().filter_map(Result::err) {
             tracing::warn!("{}: {error}", note.title);
         }

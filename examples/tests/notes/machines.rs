@@ -1,6 +1,6 @@
 //! What is promised when machines crash, freeze, and start again.
 
-use flyrpc_examples::notes::{FRESH, PATIENCE, STATEMENT};
+use flyrpc_examples::notes::{COPY_TIMEOUT, FRESH, STATEMENT};
 use flyrpc_testkit::SimCluster;
 use tokio::time::{Instant, sleep};
 
@@ -83,7 +83,7 @@ async fn a_frozen_reader_delays_a_write_by_a_second_and_catches_up_within_a_minu
     let frozen = cluster.frozen("hkg-0");
     let start = Instant::now();
     write(&fra, "black").await.unwrap();
-    assert_eq!(start.elapsed(), ms(90) + STATEMENT + PATIENCE);
+    assert_eq!(start.elapsed(), ms(90) + STATEMENT + COPY_TIMEOUT);
 
     drop(frozen); // what was given up meanwhile does not run now
     assert_eq!(read(&hkg).await, fresh("green"));

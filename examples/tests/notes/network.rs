@@ -1,7 +1,7 @@
 //! What is promised while the network is cut, slow, or loses things.
 
 use flyrpc::RpcError;
-use flyrpc_examples::notes::{FRESH, NotesClient, PATIENCE, STATEMENT};
+use flyrpc_examples::notes::{COPY_TIMEOUT, FRESH, NotesClient, STATEMENT};
 use tokio::time::{Instant, sleep};
 
 use crate::{Seen, cluster, fresh, ms, notes, read, secs, stale, write};
@@ -49,7 +49,7 @@ async fn a_write_waits_a_second_for_a_region_that_is_cut_off() {
     let _cut = cluster.partition("iad", "hkg");
     let start = Instant::now();
     write(&notes(&cluster, "fra-0"), "green").await.unwrap();
-    assert_eq!(start.elapsed(), ms(90) + STATEMENT + PATIENCE);
+    assert_eq!(start.elapsed(), ms(90) + STATEMENT + COPY_TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]

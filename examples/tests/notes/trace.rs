@@ -1,4 +1,4 @@
-//! Who calls whom, as the trace tells it, and what goes over the wire.
+//! Which node calls which, according to the trace, and what is sent over the wire.
 
 use flyrpc_examples::notes::{Database, STATEMENT};
 use flyrpc_testkit::SimCluster;

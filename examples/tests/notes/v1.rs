@@ -1,4 +1,4 @@
-//! The first release, of which only the trait is kept: what it did is done by the notebook of today.
+//! The first release. Only its trait is kept: the current notebook implements it.
 
 use flyrpc_examples::notes::{Database, Found, Note, Notebook, Unavailable};
 use flyrpc_testkit::Release;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc_examples::watch::PATIENCE;
+use flyrpc_examples::watch::WATCH_TIMEOUT;
 
 use crate::client::{Answer, Connection};
 
@@ -45,8 +45,8 @@ impl Proxy {
                 tokio::time::sleep(CHECK).await;
             }
         };
-        let late = |_| io::Error::other(format!("{http} did not change within {PATIENCE:?}"));
-        tokio::time::timeout(PATIENCE, found).await.map_err(late)
+        let late = |_| io::Error::other(format!("{http} did not change within {WATCH_TIMEOUT:?}"));
+        tokio::time::timeout(WATCH_TIMEOUT, found).await.map_err(late)
     }
 
     /// Sends a request to a healthy machine, over `kept` if that is there and still open.

@@ -20,8 +20,8 @@ use tokio::{
     sync::watch,
 };
 
-/// How long a machine that is about to end still takes requests, while it says that it is not
-/// healthy: longer than whoever spreads the requests takes to notice.
+/// How long a machine that shuts down still accepts requests while it reports that it is not
+/// healthy: longer than the load balancer takes to notice.
 const NOTICE: Duration = Duration::from_millis(500);
 
 /// Notes, whose database is in the primary region and is read near.

@@ -20,8 +20,8 @@ const MAX_LISTED: usize = 12;
 pub(super) struct MissingLink {
     node: Node,
     peer: NodeId,
-    /// How `node` sees the peer.
-    view: String,
+    /// The state of the peer, as `node` sees it.
+    state: String,
 }
 
 /// Waits until each node is ready and has a link to each other one. `nodes` is called repeatedly,
@@ -86,7 +86,7 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<MissingLink> {
             MissingLink {
                 node: node.clone(),
                 peer: other.id().clone(),
-                view: known.map_or_else(
+                state: known.map_or_else(
                     || "unknown to it".to_owned(),
                     |peer| match &peer.node {
                         Some(known) if known.id() != other.id() => "an earlier boot".to_owned(),
@@ -106,7 +106,7 @@ impl fmt::Display for MissingLinks<'_> {
         let MissingLinks(missing) = self;
         for link in missing.iter().take(MAX_LISTED) {
             let node = link.node.id().name();
-            writeln!(f, "  {node} does not know {}: {}", link.peer.name(), link.view)?;
+            writeln!(f, "  {node} does not know {}: {}", link.peer.name(), link.state)?;
         }
         match missing.len().checked_sub(MAX_LISTED) {
             Some(more) if more > 0 => writeln!(f, "  and {more} more"),

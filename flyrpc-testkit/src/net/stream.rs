@@ -43,8 +43,8 @@ pub(super) async fn connect(host: &HostBoot, to: SocketAddr) -> io::Result<BoxSt
             let message = format!("no host of the simulated network has the address {}", to.ip());
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
         };
-        let own = core.fabric.host(id);
-        let port = own.ephemeral_port(|own, port| own.listeners.contains_key(&port))?;
+        let host = core.fabric.host(id);
+        let port = host.ephemeral_port(|host, port| host.listeners.contains_key(&port))?;
         let from = core.fabric.topology.source(id, to.ip(), port);
         Ok(core.connect((id, from), (to_host, to)))
     })?;

@@ -6,9 +6,9 @@ use flyrpc_testkit::{FaultGuard, SimNet};
 
 use crate::support::*;
 
-/// Checks the message that `misuse` panics with, and that the network still works.
-fn check(net: &SimNet, misuse: impl FnOnce(&SimNet) -> Option<FaultGuard>, expected: &str) {
-    let panic = catch_unwind(AssertUnwindSafe(|| misuse(net))).expect_err("is refused");
+/// Checks the message that `call` panics with, and that the network still works.
+fn check(net: &SimNet, call: impl FnOnce(&SimNet) -> Option<FaultGuard>, expected: &str) {
+    let panic = catch_unwind(AssertUnwindSafe(|| call(net))).expect_err("is refused");
     let message = panic.downcast_ref::<String>().expect("has a message");
     assert_eq!(message, expected);
     let _fine = net.partition("iad-0", "hkg");

@@ -19,7 +19,7 @@ pub use std::{
 use futures_util::FutureExt as _;
 pub use serde;
 
-pub use super::client::{Caller, Client, Routed};
+pub use super::client::{Caller, Client, Routed, wrong_response};
 #[cfg(feature = "tarpc")]
 pub use super::tarpc::{ViaStub, serve_tarpc, tarpc};
 pub use crate::service::bounds::{
@@ -63,16 +63,6 @@ where
     T: 'static,
 {
     via.clone().call(request).map(move |response| response.and_then(value))
-}
-
-/// The result of a call whose response belongs to another method, which only a faulty stub returns.
-pub fn wrong_response<T>(service: &'static str, method: &'static str) -> Result<T, RpcError> {
-    Err(RpcError::BadReply {
-        node: None,
-        service,
-        method,
-        source: BodyError::new("", "the reply belongs to another method"),
-    })
 }
 
 /// The service and method that a request calls, as `service.method`.

@@ -10,6 +10,21 @@ use crate::{codec::ArgsReader, error::BodyError, types::ServiceSpec};
 /// The name of the internal service, which every node serves to the others.
 pub(crate) const INTERNAL_SERVICE: &str = "flyrpc";
 
+/// Whose service a call is of: their limits differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceKind {
+    /// The one that nodes call on each other.
+    Internal,
+    User,
+}
+
+impl ServiceKind {
+    /// The kind of the service with this wire name.
+    pub(crate) fn of(name: &str) -> Self {
+        if name == INTERNAL_SERVICE { ServiceKind::Internal } else { ServiceKind::User }
+    }
+}
+
 /// Handles requests: implemented by the generated `Serve…` types.
 pub trait Handler: Send + Sync + 'static {
     /// The service's request.

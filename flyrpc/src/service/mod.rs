@@ -13,6 +13,6 @@ pub use self::{
     method::{Method, MethodOptions, Request},
 };
 pub(crate) use self::{
-    handler::{INTERNAL_SERVICE, LocalHandler},
+    handler::{INTERNAL_SERVICE, LocalHandler, ServiceKind},
     method::caller_trait,
 };

@@ -10,8 +10,8 @@ use crate::{scenarios::Results, table::thousands};
 const COLUMNS: usize = 3;
 const SIZE: (u32, u32) = (320, 310);
 
-/// Dark enough for a white background, and told apart by the colour-blind (Okabe and Ito).
-const COLOURS: [RGBColor; 4] =
+/// Dark enough for a white background, and told apart by the color-blind (Okabe and Ito).
+const COLORS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(90, 90, 90)];
 
 /// A curve: what it shows, and its value where it has one.
@@ -142,16 +142,16 @@ fn draw(
         .light_line_style(TRANSPARENT)
         .bold_line_style(RGBColor(225, 225, 225))
         .draw()?;
-    for ((name, points), colour) in curves.into_iter().zip(COLOURS) {
+    for ((name, points), color) in curves.into_iter().zip(COLORS) {
         if points.is_empty() {
             continue;
         }
         let dots: Vec<_> =
-            points.iter().map(|point| Circle::new(*point, 3, colour.filled())).collect();
+            points.iter().map(|point| Circle::new(*point, 3, color.filled())).collect();
         chart
-            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+            .draw_series(LineSeries::new(points, color.stroke_width(2)))?
             .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], color.stroke_width(2)));
         chart.draw_series(dots)?;
     }
     chart

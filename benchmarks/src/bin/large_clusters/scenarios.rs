@@ -118,7 +118,7 @@ const CHANGE: Duration = Duration::from_secs(25);
 /// How often it is shown how far a simulation is.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The nodes that the others are told of: in iad, fra and nrt, and so on both sides of a partition.
+/// The seeds of all nodes: in iad, fra and nrt, and so on both sides of a partition.
 const SEEDS: [usize; 3] = [0, 3, 8];
 
 impl Plan {

@@ -24,9 +24,9 @@ pub(crate) struct Cluster {
     pub(crate) me: Node,
     pub(crate) text: TextClient,
     pub(crate) members: BTreeMap<String, Member>,
-    /// Where a process listens that is no node.
-    pub(crate) stranger: SocketAddr,
-    _stranger: Child,
+    /// The address of a process that is not a node.
+    pub(crate) other_program: SocketAddr,
+    _other_program: Child,
     seeds: String,
     logs: bool,
 }
@@ -34,11 +34,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts all processes and waits until this one is linked with all nodes.
     pub(crate) async fn start(logs: bool) -> Result<Self, Box<dyn Error>> {
-        let mut stranger = Child::spawn(["stranger"], logs)?;
-        let stranger_addr: SocketAddr = stranger.line().await?.parse()?;
-        let alone = stranger_addr.to_string();
+        let mut other_program = Child::spawn(["other-program"], logs)?;
+        let other_program_addr: SocketAddr = other_program.line().await?.parse()?;
+        let alone = other_program_addr.to_string();
         let first = Member::start("iad-1", "127.0.0.1:0", &alone, logs)?.await?;
-        let seeds = format!("{},{stranger_addr}", first.info.addr());
+        let seeds = format!("{},{other_program_addr}", first.info.addr());
 
         let mut members = BTreeMap::from([("iad-1".to_owned(), first)]);
         let mut starting = Vec::new();
@@ -51,9 +51,16 @@ impl Cluster {
         let builder = Node::builder().name("fra-1").region("fra").primary_region("iad");
         let me = TextService::default().start(builder.seeds(seeds.split(','))).await?;
         let text = me.client();
-        let _stranger = stranger;
-        let cluster =
-            Cluster { me, text, members, stranger: stranger_addr, _stranger, seeds, logs };
+        let _other_program = other_program;
+        let cluster = Cluster {
+            me,
+            text,
+            members,
+            other_program: other_program_addr,
+            _other_program,
+            seeds,
+            logs,
+        };
         cluster.me.ready().await;
         for member in cluster.members.values() {
             watch::until_callable(&cluster.me, &member.info).await?;
@@ -123,13 +130,13 @@ pub(crate) fn regions(cluster: &Cluster) -> Vec<Region> {
 }
 
 /// A server that knows nothing of flyrpc: whatever it is sent, it answers as web servers do.
-pub(crate) async fn run_stranger() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn run_other_program() -> Result<(), Box<dyn Error>> {
     process::end_with_parent();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        // What becomes of one visitor is no concern of the others.
+        // An error on one connection does not affect the others.
         tokio::spawn(async move { drop(answer(stream).await) });
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn all(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     the_primary(cluster, report).await;
     the_short_circuit(cluster, report).await?;
     an_empty_region(cluster, report).await;
-    the_stranger(cluster, report);
+    the_other_program(cluster, report);
     a_timeout(cluster, report).await?;
     errors_of_the_service(cluster, report).await;
     a_freeze(cluster, report).await?;
@@ -153,16 +153,16 @@ async fn an_empty_region(cluster: &Cluster, report: &mut Report) {
         .await;
 }
 
-fn the_stranger(cluster: &Cluster, report: &mut Report) {
+fn the_other_program(cluster: &Cluster, report: &mut Report) {
     report.lesson("A seed where something else answers is found out, listed, and never called");
     let start = Instant::now();
     let peers = cluster.me.peers();
     let took = start.elapsed();
-    let peer = peers.iter().find(|peer| peer.addr == cluster.stranger);
+    let peer = peers.iter().find(|peer| peer.addr == cluster.other_program);
     let support = peer.map(|peer| peer.support.clone());
     let kept = matches!(support, Some(Support::Unsupported(NoSupport::NotFlyrpc(_))));
     let shown = support.map_or("it is not listed".to_owned(), |support| support.to_string());
-    report.check(kept, &format!("the peer at {}", cluster.stranger), shown, took);
+    report.check(kept, &format!("the peer at {}", cluster.other_program), shown, took);
 }
 
 async fn a_timeout(cluster: &Cluster, report: &mut Report) -> Lesson {
@@ -324,7 +324,7 @@ async fn a_restart(cluster: &mut Cluster, report: &mut Report) -> Lesson {
 }
 
 async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson {
-    report.lesson("syd is told to end (SIGTERM) while it runs a call");
+    report.lesson("syd gets SIGTERM while it runs a call");
     let mut events = cluster.me.events();
     let syd = cluster.text.on_region("syd");
     let running = tokio::spawn(syd.slow(Duration::from_millis(500)));

@@ -44,7 +44,7 @@ enum Process {
     Node(NodeFlags),
     /// A server that knows nothing of flyrpc.
     #[command(hide = true)]
-    Stranger,
+    OtherProgram,
 }
 
 #[tokio::main]
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
     let ended = match flags.child {
         None => tour(flags.logs).await,
         Some(Process::Node(node)) => process::run_child_node(node).await.map(|()| true),
-        Some(Process::Stranger) => cluster::run_stranger().await.map(|()| true),
+        Some(Process::OtherProgram) => cluster::run_other_program().await.map(|()| true),
     };
     match ended {
         Ok(true) => ExitCode::SUCCESS,

@@ -103,8 +103,8 @@ impl Host {
     ) -> io::Result<u16> {
         let ip = at.ip();
         if !(ip.is_unspecified() || ip.is_loopback() || ip == self.info.ip) {
-            let HostInfo { name, ip: own, .. } = &*self.info;
-            let message = format!("host `{name}` has the address {own}, not {ip}");
+            let HostInfo { name, ip: host_ip, .. } = &*self.info;
+            let message = format!("host `{name}` has the address {host_ip}, not {ip}");
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
         }
         if at.port() == 0 {

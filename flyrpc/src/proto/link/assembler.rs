@@ -39,7 +39,8 @@ impl<T> Assembler<T> {
     /// the body is not expected (any more).
     ///
     /// The destination grows with what has come, so that a body costs memory in proportion to the
-    /// bytes received.
+    /// bytes received. It is a [`BufMut`] over memory that is not initialized, which a socket can be
+    /// read into; a `&mut [u8]` would have to be filled with zeros first.
     ///
     /// # Errors
     ///

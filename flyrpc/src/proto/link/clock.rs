@@ -108,8 +108,8 @@ impl LinkClock {
     /// Whether a ping of the last 2 heartbeats, and of the shortest round trip seen, was answered.
     fn is_fresh(&self, now: u64) -> bool {
         let round_trip = self.samples.iter().map(|sample| sample.round_trip).min().unwrap_or(0);
-        let patience = 2 * self.heartbeat + 2 * round_trip;
-        self.answered.is_some_and(|sent| now.saturating_sub(sent) <= patience)
+        let max_pong_age = 2 * self.heartbeat + 2 * round_trip;
+        self.answered.is_some_and(|sent| now.saturating_sub(sent) <= max_pong_age)
     }
 
     /// The shortest round trip among the last pongs.

@@ -37,7 +37,7 @@ pub(crate) struct LocalHello {
 impl LocalHello {
     /// The bytes that begin a connection. `stamp` is this end's clock, `echo` the stamp of the hello
     /// that this one answers.
-    pub(crate) fn opening(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
+    pub(crate) fn preface_and_hello(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
         let mut bytes = PREFACE.to_vec();
         frame::put_hello(&self.encoded.encode(stamp, echo), &mut bytes);
         bytes
@@ -115,7 +115,7 @@ impl From<io::Error> for DialError {
 pub(crate) struct HelloReader {
     buffer: BytesMut,
     /// Whether the preface has been read.
-    greeted: bool,
+    preface_received: bool,
 }
 
 impl HelloReader {
@@ -130,7 +130,7 @@ impl HelloReader {
     ///
     /// If what arrived is not the hello of a compatible node of this cluster.
     pub(crate) fn poll(&mut self, local: &LocalHello) -> Result<Option<Hello>, DialError> {
-        if !self.greeted && !self.take_preface()? {
+        if !self.preface_received && !self.take_preface()? {
             return Ok(None);
         }
         let Some((first, length)) = frame::split(&self.buffer)? else { return Ok(None) };
@@ -144,15 +144,15 @@ impl HelloReader {
 
     /// Takes the preface if all of it has arrived; an error if something else speaks.
     fn take_preface(&mut self) -> Result<bool, DialError> {
-        let seen = self.buffer.len().min(PREFACE.len());
-        if self.buffer[..seen] != PREFACE[..seen] {
+        let received_len = self.buffer.len().min(PREFACE.len());
+        if self.buffer[..received_len] != PREFACE[..received_len] {
             return Err(DialError::NotFlyrpc(first_line(&self.buffer)));
         }
-        self.greeted = seen == PREFACE.len();
-        if self.greeted {
-            self.buffer.advance(seen);
+        self.preface_received = received_len == PREFACE.len();
+        if self.preface_received {
+            self.buffer.advance(received_len);
         }
-        Ok(self.greeted)
+        Ok(self.preface_received)
     }
 
     /// What was received beyond the hello.
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_read_from_any_pieces_and_what_follows_is_left() {
-        let mut bytes = local("c", "b", 2).opening(7, None);
+        let mut bytes = local("c", "b", 2).preface_and_hello(7, None);
         bytes.extend_from_slice(b"rest");
         let (hello, rest) = received(&bytes, &local("c", "a", 1));
         let hello = hello.unwrap().unwrap();
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_incomplete_hello_is_no_error() {
-        let bytes = local("c", "b", 2).opening(7, None);
+        let bytes = local("c", "b", 2).preface_and_hello(7, None);
         let (hello, _) = received(&bytes[..bytes.len() - 1], &local("c", "a", 1));
         assert!(matches!(hello, Ok(None)));
     }
@@ -264,7 +264,8 @@ mod tests {
     #[test]
     fn a_node_that_cannot_be_linked_to_is_named_as_what_it_is() {
         let me = local("c", "a", 1);
-        let outcome = |other: &LocalHello| received(&other.opening(0, None), &me).0.unwrap_err();
+        let outcome =
+            |other: &LocalHello| received(&other.preface_and_hello(0, None), &me).0.unwrap_err();
         assert!(matches!(outcome(&local("other", "b", 2)), DialError::OtherCluster(_)));
         assert!(matches!(outcome(&local("c", "a", 2)), DialError::SelfConnect));
         assert!(matches!(outcome(&local("c", "b", 1)), DialError::SameAddress(_)));

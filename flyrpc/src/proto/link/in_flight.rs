@@ -21,13 +21,13 @@ pub(crate) enum Response {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     last_id: u64,
-    calls: BTreeMap<RequestId, Waiting>,
+    calls: BTreeMap<RequestId, InFlightCall>,
     /// Whether no more responses will come.
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct InFlightCall {
     waker: Waker,
     response: Option<Response>,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Progress {
     /// The call is over, and forgotten.
     Response(Response),
     /// The waker is kept.
-    Waiting,
+    Pending,
     /// The link has ended: no response will come.
     Closed,
 }
@@ -61,24 +61,24 @@ impl InFlight {
     pub(crate) fn add(&mut self, waker: &Waker) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
-        self.calls.insert(id, Waiting { waker: waker.clone(), response: None });
+        self.calls.insert(id, InFlightCall { waker: waker.clone(), response: None });
         id
     }
 
     /// Whether a response to `id` is still awaited.
     pub(crate) fn expects(&self, id: RequestId) -> bool {
-        self.calls.get(&id).is_some_and(|waiting| waiting.response.is_none())
+        self.calls.get(&id).is_some_and(|call| call.response.is_none())
     }
 
     /// Stores a response, and returns the task to wake. A response that nobody awaits is dropped.
     pub(crate) fn complete(&mut self, id: RequestId, response: Response) -> Option<Waker> {
-        let waiting = self.calls.get_mut(&id)?;
-        if waiting.response.is_some() {
+        let call = self.calls.get_mut(&id)?;
+        if call.response.is_some() {
             return None;
         }
-        waiting.response = Some(response);
+        call.response = Some(response);
         // A task is woken once: from here on the waker is not needed.
-        Some(std::mem::replace(&mut waiting.waker, Waker::noop().clone()))
+        Some(std::mem::replace(&mut call.waker, Waker::noop().clone()))
     }
 
     /// Takes the response to `id` if it has come; else keeps `waker` for when it does.
@@ -87,16 +87,16 @@ impl InFlight {
     ///
     /// After it has returned the response, or after [`remove`](Self::remove).
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
-        let waiting = self.calls.get_mut(&id).expect("a call is polled only until it is over");
-        if let Some(response) = waiting.response.take() {
+        let call = self.calls.get_mut(&id).expect("a call is polled only until it is over");
+        if let Some(response) = call.response.take() {
             self.calls.remove(&id);
             return Progress::Response(response);
         }
         if self.closed {
             return Progress::Closed;
         }
-        waiting.waker.clone_from(waker);
-        Progress::Waiting
+        call.waker.clone_from(waker);
+        Progress::Pending
     }
 
     /// Forgets a call that was given up.
@@ -107,8 +107,8 @@ impl InFlight {
     /// No more responses will come: wakes every call that waits.
     pub(crate) fn close(&mut self) {
         self.closed = true;
-        for waiting in self.calls.values() {
-            waiting.waker.wake_by_ref();
+        for call in self.calls.values() {
+            call.waker.wake_by_ref();
         }
     }
 }
@@ -123,36 +123,36 @@ mod tests {
 
     #[test]
     fn a_response_reaches_the_call_with_its_id() {
-        let mut calls = InFlight::default();
-        let (first, second) = (calls.add(Waker::noop()), calls.add(Waker::noop()));
-        assert!(calls.expects(first) && calls.expects(second));
-        assert!(calls.complete(second, reply(2)).is_some());
-        assert_eq!(calls.poll(first, Waker::noop()), Progress::Waiting);
-        assert_eq!(calls.poll(second, Waker::noop()), Progress::Response(reply(2)));
-        assert_eq!(calls.len(), 1);
+        let mut in_flight = InFlight::default();
+        let (first, second) = (in_flight.add(Waker::noop()), in_flight.add(Waker::noop()));
+        assert!(in_flight.expects(first) && in_flight.expects(second));
+        assert!(in_flight.complete(second, reply(2)).is_some());
+        assert_eq!(in_flight.poll(first, Waker::noop()), Progress::Pending);
+        assert_eq!(in_flight.poll(second, Waker::noop()), Progress::Response(reply(2)));
+        assert_eq!(in_flight.len(), 1);
     }
 
     #[test]
     fn a_second_response_and_one_that_nobody_awaits_are_dropped() {
-        let mut calls = InFlight::default();
-        let id = calls.add(Waker::noop());
-        assert!(calls.complete(id, reply(1)).is_some());
-        assert!(!calls.expects(id));
-        assert!(calls.complete(id, reply(2)).is_none());
-        assert!(calls.complete(RequestId(99), reply(3)).is_none());
-        assert_eq!(calls.poll(id, Waker::noop()), Progress::Response(reply(1)));
+        let mut in_flight = InFlight::default();
+        let id = in_flight.add(Waker::noop());
+        assert!(in_flight.complete(id, reply(1)).is_some());
+        assert!(!in_flight.expects(id));
+        assert!(in_flight.complete(id, reply(2)).is_none());
+        assert!(in_flight.complete(RequestId(99), reply(3)).is_none());
+        assert_eq!(in_flight.poll(id, Waker::noop()), Progress::Response(reply(1)));
     }
 
     #[test]
     fn a_response_that_came_before_the_link_ended_still_counts() {
-        let mut calls = InFlight::default();
-        let (answered, waiting) = (calls.add(Waker::noop()), calls.add(Waker::noop()));
-        calls.complete(answered, reply(1));
-        calls.close();
-        assert!(calls.is_closed());
-        assert_eq!(calls.poll(answered, Waker::noop()), Progress::Response(reply(1)));
-        assert_eq!(calls.poll(waiting, Waker::noop()), Progress::Closed);
-        calls.remove(waiting);
-        assert!(calls.is_empty());
+        let mut in_flight = InFlight::default();
+        let (answered, pending) = (in_flight.add(Waker::noop()), in_flight.add(Waker::noop()));
+        in_flight.complete(answered, reply(1));
+        in_flight.close();
+        assert!(in_flight.is_closed());
+        assert_eq!(in_flight.poll(answered, Waker::noop()), Progress::Response(reply(1)));
+        assert_eq!(in_flight.poll(pending, Waker::noop()), Progress::Closed);
+        in_flight.remove(pending);
+        assert!(in_flight.is_empty());
     }
 }

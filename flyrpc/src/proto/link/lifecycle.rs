@@ -1,7 +1,8 @@
 //! From open, through draining at either end, to the one reason that ended the link.
 //!
-//! Read on every call and changed rarely, so it is a set of flags that only ever rise rather than a
-//! value behind a lock.
+//! Read on every call and changed rarely, so it is a set of flags that are only ever raised, in an
+//! atomic, rather than a value behind a lock. With [`sent`](super::sent) it is the exception to the
+//! rule that state machines take `&mut self`.
 
 use std::{
     io,
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use crate::codec::bytes::Malformed;
+use crate::{codec::bytes::Malformed, proto::wire::frame::GoAway};
 
 /// Why a link ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,7 +32,7 @@ pub(crate) enum LinkError {
     #[error("the peer sent a {0}")]
     Malformed(Malformed),
     /// Both ends drained it, and nothing was left in flight.
-    #[error("the link was retired")]
+    #[error("the link was drained")]
     Drained,
     /// It ended with calls in flight after the peer had announced that it leaves.
     #[error(
@@ -90,10 +91,12 @@ impl Lifecycle {
         self.raise(DRAINING_HERE) & DRAINING_HERE == 0
     }
 
-    /// The peer starts no more requests; `leaving` if it leaves the cluster rather than uses another
-    /// link. Returns whether that is news: once for either reason.
-    pub(crate) fn on_go_away(&self, leaving: bool) -> bool {
-        let flags = DRAINING_THERE | if leaving { PEER_LEAVING } else { 0 };
+    /// The peer starts no more requests. Returns whether that is news: once for either reason.
+    pub(crate) fn on_go_away(&self, reason: GoAway) -> bool {
+        let flags = match reason {
+            GoAway::Replaced => DRAINING_THERE,
+            GoAway::Leaving => DRAINING_THERE | PEER_LEAVING,
+        };
         self.raise(flags) & flags != flags
     }
 
@@ -132,7 +135,7 @@ mod tests {
         assert!(!here.is_open() && !here.is_draining_there() && !here.is_draining_at_both_ends());
 
         let there = Lifecycle::default();
-        assert!(there.on_go_away(false));
+        assert!(there.on_go_away(GoAway::Replaced));
         assert!(!there.is_open() && there.is_draining_there());
         there.drain();
         assert!(there.is_draining_at_both_ends());
@@ -141,11 +144,11 @@ mod tests {
     #[test]
     fn a_goodbye_is_news_once_for_either_reason() {
         let lifecycle = Lifecycle::default();
-        assert!(lifecycle.on_go_away(false));
-        assert!(!lifecycle.on_go_away(false));
-        assert!(lifecycle.on_go_away(true));
-        assert!(!lifecycle.on_go_away(true));
-        assert!(!lifecycle.on_go_away(false));
+        assert!(lifecycle.on_go_away(GoAway::Replaced));
+        assert!(!lifecycle.on_go_away(GoAway::Replaced));
+        assert!(lifecycle.on_go_away(GoAway::Leaving));
+        assert!(!lifecycle.on_go_away(GoAway::Leaving));
+        assert!(!lifecycle.on_go_away(GoAway::Replaced));
     }
 
     #[test]
@@ -161,12 +164,12 @@ mod tests {
     #[test]
     fn a_connection_that_closes_after_a_leave_was_left_by_its_peer() {
         let lifecycle = Lifecycle::default();
-        lifecycle.on_go_away(true);
+        lifecycle.on_go_away(GoAway::Leaving);
         lifecycle.end(LinkError::Closed);
         assert!(matches!(lifecycle.error(), Some(LinkError::PeerLeft)));
 
         let drained = Lifecycle::default();
-        drained.on_go_away(true);
+        drained.on_go_away(GoAway::Leaving);
         drained.end(LinkError::Drained);
         assert!(matches!(drained.error(), Some(LinkError::Drained)));
     }

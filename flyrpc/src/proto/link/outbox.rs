@@ -3,7 +3,7 @@
 //! Callers append frames under a short lock. The writer takes everything queued at once, and with
 //! it a few chunks of the long bodies, so that small calls pass between the chunks. Whether a frame
 //! has been taken is what `may_have_executed` rests on: one that was given up before is overwritten
-//! in place, and the peer never sees it.
+//! in offset, and the peer never sees it.
 
 use std::collections::VecDeque;
 
@@ -20,10 +20,10 @@ const HIGH_WATER: usize = 256 << 10;
 
 /// With this many bytes queued, the peer does not read: control frames, which never wait, do not add
 /// up to that.
-const FLOOD: usize = 8 << 20;
+const OVERFLOW: usize = 8 << 20;
 
 /// One chunk in this many is of the oldest body.
-const TURNS: u32 = 4;
+const OLDEST_EVERY: u32 = 4;
 
 /// Capacity in bytes that an idle link keeps.
 const IDLE: usize = 256;
@@ -36,8 +36,8 @@ pub(crate) struct Outbox {
     taken: u64,
     /// In the order in which they came.
     long: VecDeque<LongBody>,
-    /// Counts chunks.
-    turn: u32,
+    /// Modulo [`OLDEST_EVERY`].
+    chunk_count: u32,
     /// Whether what was taken last may still be on its way to the socket.
     writing: bool,
 }
@@ -47,7 +47,7 @@ struct LongBody {
     of: BodyOf,
     id: RequestId,
     rest: Bytes,
-    begun: bool,
+    started: bool,
 }
 
 /// A position in the stream of frames: the kind byte of a request.
@@ -82,7 +82,7 @@ impl Outbox {
 
     /// Whether the peer sends without reading.
     pub(crate) fn is_overflowing(&self) -> bool {
-        self.frames.len() >= FLOOD
+        self.frames.len() >= OVERFLOW
     }
 
     /// Whether there is nothing to write.
@@ -102,15 +102,15 @@ impl Outbox {
 
     /// Appends a request and its body, which is taken if it is long.
     pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
-        let place = if body.len() > INLINE_BODY_MAX {
-            let place =
+        let offset = if body.len() > INLINE_BODY_MAX {
+            let offset =
                 frame::put_request(head, Body::Chunked(body.len() as u64), &mut self.frames);
             self.long(BodyOf::Request, head.id, Bytes::from(std::mem::take(body)));
-            place
+            offset
         } else {
             frame::put_request(head, Body::Whole(body), &mut self.frames)
         };
-        Offset { at: self.taken + place as u64 }
+        Offset { at: self.taken + offset as u64 }
     }
 
     /// Appends a reply.
@@ -124,18 +124,18 @@ impl Outbox {
     }
 
     fn long(&mut self, of: BodyOf, id: RequestId, rest: Bytes) {
-        self.long.push_back(LongBody { of, id, rest, begun: false });
+        self.long.push_back(LongBody { of, id, rest, started: false });
     }
 
     /// Drops what is left of a request, and returns how much was taken.
-    pub(crate) fn give_up(&mut self, id: RequestId, place: Offset) -> GivenUp {
+    pub(crate) fn give_up(&mut self, id: RequestId, offset: Offset) -> GivenUp {
         let body = self.long.iter().position(|body| body.of == BodyOf::Request && body.id == id);
-        let begun = body.and_then(|at| self.long.remove(at)).map(|body| body.begun);
-        if !place.is_before(self.taken) {
-            self.frames[(place.at - self.taken) as usize] = frame::VOID;
+        let started = body.and_then(|at| self.long.remove(at)).map(|body| body.started);
+        if !offset.is_before(self.taken) {
+            self.frames[(offset.at - self.taken) as usize] = frame::VOID;
             return GivenUp::Unsent;
         }
-        match begun {
+        match started {
             Some(_) => GivenUp::Partly,
             None => GivenUp::Sent,
         }
@@ -148,7 +148,7 @@ impl Outbox {
 
     /// Drops a reply that nobody waits for, unless its first chunk was taken.
     pub(crate) fn forget_reply(&mut self, id: RequestId) {
-        self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.begun);
+        self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.started);
     }
 
     /// Moves what is to be written next into `batch`, which must be empty: first frames, then
@@ -161,7 +161,7 @@ impl Outbox {
             let Some(at) = self.next_body() else { break };
             let body = &mut self.long[at];
             let chunk = body.rest.split_to(body.rest.len().min(CHUNK));
-            body.begun = true;
+            body.started = true;
             batch.add_chunk(body.of, body.id, chunk);
             if body.rest.is_empty() {
                 self.long.remove(at);
@@ -174,8 +174,8 @@ impl Outbox {
     /// The long body whose chunk is sent next: shortest remaining first, so that the other end can
     /// start on it, and every fourth time the oldest, so that none starves.
     fn next_body(&mut self) -> Option<usize> {
-        self.turn = (self.turn + 1) % TURNS;
-        if self.turn == 0 && !self.long.is_empty() {
+        self.chunk_count = (self.chunk_count + 1) % OLDEST_EVERY;
+        if self.chunk_count == 0 && !self.long.is_empty() {
             return Some(0);
         }
         let left = |(_, body): &(usize, &LongBody)| body.rest.len();
@@ -235,17 +235,17 @@ mod tests {
     fn a_request_given_up_before_it_is_taken_is_never_seen() {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut b"a".to_vec());
-        let place = outbox.request(&head(2), &mut b"b".to_vec());
-        assert_eq!(outbox.give_up(RequestId(2), place), GivenUp::Unsent);
+        let offset = outbox.request(&head(2), &mut b"b".to_vec());
+        assert_eq!(outbox.give_up(RequestId(2), offset), GivenUp::Unsent);
         assert_eq!(take(&mut outbox), ["request 1", "void"]);
     }
 
     #[test]
     fn a_request_given_up_after_it_was_taken_counts_as_sent() {
         let mut outbox = Outbox::default();
-        let place = outbox.request(&head(1), &mut b"a".to_vec());
+        let offset = outbox.request(&head(1), &mut b"a".to_vec());
         take(&mut outbox);
-        assert_eq!(outbox.give_up(RequestId(1), place), GivenUp::Sent);
+        assert_eq!(outbox.give_up(RequestId(1), offset), GivenUp::Sent);
     }
 
     #[test]

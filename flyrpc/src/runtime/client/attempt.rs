@@ -14,7 +14,7 @@ use crate::{
         link::{Link, Lost, OutboundCall, PendingCall, Response},
         shared::NodeShared,
     },
-    service::{INTERNAL_SERVICE, Request},
+    service::{Request, ServiceKind},
 };
 
 thread_local! {
@@ -100,7 +100,7 @@ fn encode_in_scratch<R: Request>(
 ) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
     let mut body = SCRATCH.take();
     body.clear();
-    let limit = link.limit(call.service == INTERNAL_SERVICE);
+    let limit = link.limit(ServiceKind::of(call.service));
     match encode(request, &compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Not sent, so it does not count as an attempt.

@@ -1,8 +1,9 @@
-//! The one place that builds a routed call's [`RpcError`].
+//! The one place that builds an [`RpcError`] for a call. Only calls over tarpc stubs, which know no
+//! node and no target, have an exit of their own, in `runtime/tarpc.rs`.
 
 use super::call::Call;
 use crate::{
-    error::RpcError,
+    error::{BodyError, RpcError},
     proto::routing::{AttemptFailure, CallFailure},
     types::NodeInfo,
 };
@@ -21,6 +22,16 @@ pub(super) fn rpc_error(call: &Call, failure: CallFailure) -> RpcError {
         }
         CallFailure::ShutDown => RpcError::ShutDown { service, method },
     }
+}
+
+/// The result of a call whose response belongs to another method, which only a faulty stub returns.
+pub fn wrong_response<T>(service: &'static str, method: &'static str) -> Result<T, RpcError> {
+    Err(RpcError::BadReply {
+        node: None,
+        service,
+        method,
+        source: BodyError::new("", "the reply belongs to another method"),
+    })
 }
 
 fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcError {

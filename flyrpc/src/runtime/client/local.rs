@@ -18,7 +18,7 @@ use crate::{
     runtime::{
         context::Context,
         link::{LinkError, Response},
-        server::{Ended, Execution, HandlerFuture},
+        server::{Ended, HandlerFuture, RequestFuture, Until},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
@@ -78,10 +78,10 @@ pub(super) async fn call<R: Request>(
     let context = admit(node, call, options.primary, recorder)?;
     recorder.start(node.me(), None);
     if options.detached {
-        let handler = HandlerFuture::to_end(handler.call(request), context);
+        let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
         return value(Box::pin(detach(node, call, handler)).await?);
     }
-    value(HandlerFuture::begun(handler.call(request), context).await)
+    value(HandlerFuture::of_new_call(handler.call(request), context).await)
 }
 
 /// Runs the call here, encoded and decoded as between nodes. One that fails as
@@ -101,8 +101,8 @@ pub(super) async fn call_encoded<R: Request>(
     let limit = node.max_body();
     encode(request, &compats, limit, &mut body)?;
     recorder.start(node.me(), Some(body.len()));
-    let execution = Execution::new(&**service, method, detached, &body, context);
-    let response = if detached { detach(node, call, execution).await? } else { execution.await };
+    let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
+    let response = if detached { detach(node, call, future).await? } else { future.await };
     match response {
         Ok(reply) if reply.len() > limit => {
             let (size, limit) = (reply.len() as u64, limit as u64);
@@ -147,19 +147,19 @@ fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
     }
 }
 
-/// Runs `execution` in a task of its own, so that it goes on when its caller is gone. Fails if it has
+/// Runs `future` in a task of its own, so that it continues when its caller is gone. Fails if it has
 /// not ended by the call's deadline, or never will.
 async fn detach<T: Send + 'static>(
     node: &NodeShared,
     call: &Call,
-    execution: impl Future<Output = T> + Send + 'static,
+    future: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, AttemptFailure> {
     let (done, result) = oneshot::channel();
-    let busy = node.server().busy();
+    let guard = node.server().in_flight_guard();
     node.env().spawn(Box::pin(async move {
         // It does not matter to a detached call whether its caller still waits.
-        let _ = done.send(execution.await);
-        drop(busy);
+        let _ = done.send(future.await);
+        drop(guard);
     }));
     match timeout(call.remaining(node.env().now()), result).await {
         Ok(Ok(value)) => Ok(value),

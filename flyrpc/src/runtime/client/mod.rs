@@ -18,4 +18,4 @@ mod response;
 mod routed;
 mod selector;
 
-pub use self::{caller::Caller, generated::Client, routed::Routed};
+pub use self::{caller::Caller, error_exit::wrong_response, generated::Client, routed::Routed};

@@ -53,7 +53,7 @@ impl Cluster {
         let peer = self.peers.get_mut(link.peer().addr());
         match event {
             LinkEvent::StateChanged => {
-                link.look_at_state();
+                link.acknowledge_state_change();
                 self.compare_primary(link);
                 self.emit_state(link);
             }

@@ -150,7 +150,7 @@ impl Future for PendingCall {
         }
         let progress = this.link.in_flight().poll(this.id, task.waker());
         match progress {
-            Progress::Waiting => Poll::Pending,
+            Progress::Pending => Poll::Pending,
             Progress::Response(response) => {
                 this.over = true;
                 this.link.end_if_drained();

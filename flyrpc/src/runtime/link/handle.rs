@@ -37,6 +37,7 @@ use crate::{
             hello::State,
         },
     },
+    service::ServiceKind,
     types::{NodeInfo, Region, ServiceSpec},
 };
 
@@ -70,7 +71,7 @@ struct Peer {
     compats: CompatCache,
     state: ArcSwap<State>,
     /// Whether a change of `state` was announced to the node and not looked at yet.
-    state_is_news: AtomicBool,
+    state_change_announced: AtomicBool,
     /// Whether it has been silent for so long that other nodes are preferred.
     quiet: AtomicBool,
     /// The shortest of the last round trips in microseconds, or `u64::MAX`.
@@ -115,7 +116,7 @@ impl Link {
                 services: new.services,
                 compats: CompatCache::default(),
                 state: ArcSwap::from_pointee(new.state),
-                state_is_news: AtomicBool::new(false),
+                state_change_announced: AtomicBool::new(false),
                 quiet: AtomicBool::new(false),
                 round_trip: AtomicU64::new(new.round_trip.unwrap_or(u64::MAX)),
             },
@@ -137,7 +138,7 @@ impl Link {
     }
 
     /// What the peer serves besides the internal service.
-    pub(crate) fn own_services(&self) -> &[ServiceSpec] {
+    pub(crate) fn user_services(&self) -> &[ServiceSpec] {
         self.peer.services.get(1..).unwrap_or_default()
     }
 
@@ -148,8 +149,8 @@ impl Link {
 
     /// To be called before [`state`](Link::state) is read after [`LinkEvent::StateChanged`]: the
     /// next change is announced again.
-    pub(crate) fn look_at_state(&self) {
-        self.peer.state_is_news.store(false, Ordering::Release);
+    pub(crate) fn acknowledge_state_change(&self) {
+        self.peer.state_change_announced.store(false, Ordering::Release);
     }
 
     /// The shortest of the last round trips.
@@ -175,9 +176,12 @@ impl Link {
         self.lifecycle.error().cloned()
     }
 
-    /// The most bytes of a body that may be sent; `internal` if it is of the internal service.
-    pub(crate) fn limit(&self, internal: bool) -> usize {
-        if internal { self.body_limit.max(INTERNAL_BODY_MAX) } else { self.body_limit }
+    /// The most bytes of a body that may be sent.
+    pub(crate) fn limit(&self, of: ServiceKind) -> usize {
+        match of {
+            ServiceKind::Internal => self.body_limit.max(INTERNAL_BODY_MAX),
+            ServiceKind::User => self.body_limit,
+        }
     }
 
     /// Announces to the peer what this node accepts now.
@@ -249,7 +253,7 @@ impl Link {
     pub(super) fn on_state(self: &Arc<Self>, state: State) {
         if **self.peer.state.load() != state {
             self.peer.state.store(Arc::new(state));
-            if !self.peer.state_is_news.swap(true, Ordering::AcqRel) {
+            if !self.peer.state_change_announced.swap(true, Ordering::AcqRel) {
                 self.announce(LinkEvent::StateChanged);
             }
         }
@@ -257,7 +261,7 @@ impl Link {
 
     /// The peer starts no more requests.
     pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
-        if !self.lifecycle.on_go_away(reason == GoAway::Leaving) {
+        if !self.lifecycle.on_go_away(reason) {
             return;
         }
         // Calls that wait for room must look for another link.

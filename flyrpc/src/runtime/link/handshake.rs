@@ -118,7 +118,7 @@ async fn send_hello(
     stamp: u64,
     echo: Option<u64>,
 ) -> Result<(), DialError> {
-    stream.writer.write_all(&local.opening(stamp, echo)).await?;
+    stream.writer.write_all(&local.preface_and_hello(stamp, echo)).await?;
     Ok(stream.writer.flush().await?)
 }
 

@@ -12,6 +12,7 @@ mod event;
 mod handle;
 mod handshake;
 mod reader;
+mod replies;
 mod request;
 mod start;
 mod transport;
@@ -22,7 +23,7 @@ pub(crate) use self::{
     event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, accept, dial},
-    request::{Admitted, Flush, InboundRequest, Outcome, RequestHandler},
+    request::{Admitted, Flush, InboundRequest, RequestHandler, ResponseResult},
     start::{LinkParams, start},
 };
 pub(crate) use crate::proto::link::{

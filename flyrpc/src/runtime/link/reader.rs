@@ -1,7 +1,7 @@
 //! The task that reads a link: takes frames apart, completes calls, starts requests, answers pings,
 //! and notices when the peer falls silent.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, task::Waker, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -9,12 +9,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::{
     event::LinkEvent,
     handle::Link,
+    replies::Replies,
     request::{Admitted, InboundRequest, RequestHandler},
     transport::{FrameReader, Received},
 };
 use crate::{
     codec::bytes::Malformed,
-    env::yield_once,
     proto::{
         link::{
             assembler::Assembler,
@@ -36,9 +36,6 @@ use crate::{
 /// After this many reads in a row, other tasks run.
 const YIELD_EVERY_READS: usize = 16;
 
-/// After this many responses, the tasks that waited for them run.
-const YIELD_EVERY_RESPONSES: usize = 16;
-
 /// Reads until the link ends.
 pub(super) async fn run<H: RequestHandler>(
     link: Arc<Link>,
@@ -56,12 +53,10 @@ pub(super) async fn run<H: RequestHandler>(
         gate: Gate::new(clock),
         liveness: Liveness::new(heartbeat),
         requests: Assembler::default(),
-        replies: Assembler::default(),
-        responses: VecDeque::new(),
-        wakers: Vec::new(),
+        replies: Replies::default(),
     };
     let error = reader.run(&mut from, &mut ticks).await;
-    reader.complete_calls().await;
+    reader.replies.complete_calls(&link).await;
     drop(reader);
     link.end(error);
     if matches!(link.error(), Some(LinkError::Drained)) {
@@ -79,12 +74,7 @@ struct Reader<'a, H: RequestHandler> {
     liveness: Liveness,
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
-    /// Replies whose bodies are not complete yet.
-    replies: Assembler<()>,
-    /// Responses that are complete, until their calls are woken.
-    responses: VecDeque<(RequestId, Response)>,
-    /// Empty, except while calls are woken.
-    wakers: Vec<Waker>,
+    replies: Replies,
 }
 
 impl<H: RequestHandler> Reader<'_, H> {
@@ -156,7 +146,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             let released = self.gate.open(self.link.micros_at(now))?;
             self.start(now, released);
         }
-        self.complete_calls().await;
+        self.replies.complete_calls(self.link).await;
         Ok(())
     }
 
@@ -169,24 +159,6 @@ impl<H: RequestHandler> Reader<'_, H> {
         expired.into_iter().for_each(|admitted| admitted.request.refuse(&Status::Expired));
         if !start.is_empty() {
             self.handler.start(self.link, now, start);
-        }
-    }
-
-    /// Wakes calls whose responses are complete.
-    async fn complete_calls(&mut self) {
-        while !self.responses.is_empty() {
-            let some = self.responses.len().min(YIELD_EVERY_RESPONSES);
-            {
-                let mut in_flight = self.link.in_flight();
-                let responses = self.responses.drain(..some);
-                let complete = |(id, response)| in_flight.complete(id, response);
-                self.wakers.extend(responses.filter_map(complete));
-            }
-            self.wakers.drain(..).for_each(Waker::wake);
-            if !self.responses.is_empty() {
-                // They may call again, and what they send go out, while the next are woken.
-                yield_once().await;
-            }
         }
     }
 
@@ -251,14 +223,18 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                self.on_response(id, Response::Reply(frames.slice_ref(body)));
+                self.replies.on_response(id, Response::Reply(frames.slice_ref(body)));
             }
-            Frame::Reply { id, body: Body::Chunked(size) } => self.on_long_reply(id, size),
+            Frame::Reply { id, body: Body::Chunked(size) } => {
+                self.replies.on_long_reply(self.link, id, size)
+            }
             Frame::Status { id, status } => {
-                self.on_response(id, Response::Status(frames.slice_ref(status)));
+                self.replies.on_response(id, Response::Status(frames.slice_ref(status)));
             }
             Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
-            Frame::Chunk { of: BodyOf::Reply, id, bytes } => self.on_reply_chunk(id, bytes)?,
+            Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
+                self.replies.on_chunk(self.link, id, bytes)?
+            }
             Frame::Cancel { id } => self.on_cancel(id),
             Frame::Ping { stamp } => {
                 let now = self.micros();
@@ -317,32 +293,5 @@ impl<H: RequestHandler> Reader<'_, H> {
         if self.gate.remove(id).is_none() && self.requests.remove(id).is_none() {
             self.link.on_cancel(id);
         }
-    }
-
-    fn on_response(&mut self, id: RequestId, response: Response) {
-        self.replies.remove(id);
-        self.responses.push_back((id, response));
-    }
-
-    fn on_long_reply(&mut self, id: RequestId, size: u64) {
-        if !self.link.in_flight().expects(id) {
-            return;
-        }
-        if size > self.link.limit(true) as u64 {
-            return self.on_response(id, Response::TooLarge(size));
-        }
-        self.replies.begin(id, size, ());
-    }
-
-    fn on_reply_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
-        // Chunks of a reply that nobody waits for any more may still arrive.
-        let Some(mut to) = self.replies.destination(id, chunk.len())? else { return Ok(()) };
-        to.put_slice(chunk);
-        if let Some(((), body)) = self.replies.take_complete(id) {
-            self.on_response(id, Response::Reply(body));
-        } else if !self.link.in_flight().expects(id) {
-            self.replies.remove(id);
-        }
-        Ok(())
     }
 }

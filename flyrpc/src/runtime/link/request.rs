@@ -13,6 +13,7 @@ use crate::{
         ids::RequestId,
         status::Status,
     },
+    service::ServiceKind,
     types::NodeInfo,
 };
 
@@ -59,8 +60,8 @@ pub(crate) enum Flush {
     Later,
 }
 
-/// A response, or why there is none.
-pub(crate) type Outcome = Result<Vec<u8>, Status>;
+/// The encoded value of a reply, or why there is none.
+pub(crate) type ResponseResult = Result<Vec<u8>, Status>;
 
 impl InboundRequest {
     /// Notes that a request has arrived, and returns it with the number of others that are not
@@ -99,15 +100,15 @@ impl InboundRequest {
         self.link.wake_writer();
     }
 
-    /// Responds as soon as there is room, and lets the response go out; `internal` if the request was
-    /// to the internal service. Dropping the future drops the response.
-    pub(crate) async fn respond(self, internal: bool, outcome: Outcome) {
+    /// Responds as soon as there is room, and lets the response go out. Dropping the future drops the
+    /// response.
+    pub(crate) async fn respond(self, of: ServiceKind, response: ResponseResult) {
         let link = Arc::clone(&self.link);
-        let mut next = (self, outcome);
+        let mut next = (self, response);
         loop {
             let room = link.signals.room.notified();
-            let (request, outcome) = next;
-            match request.try_respond(internal, outcome, Flush::Now) {
+            let (request, response) = next;
+            match request.try_respond(of, response, Flush::Now) {
                 Ok(()) => return,
                 Err(unsent) => next = unsent,
             }
@@ -122,17 +123,17 @@ impl InboundRequest {
     /// If there is no room now: the request and its response come back.
     pub(crate) fn try_respond(
         self,
-        internal: bool,
-        outcome: Outcome,
+        of: ServiceKind,
+        response: ResponseResult,
         flush: Flush,
-    ) -> Result<(), (Self, Outcome)> {
-        let limit = self.link.limit(internal);
+    ) -> Result<(), (Self, ResponseResult)> {
+        let limit = self.link.limit(of);
         let mut outbox = self.link.outbox();
         if outbox.is_full() && self.link.error().is_none() {
             drop(outbox);
-            return Err((self, outcome));
+            return Err((self, response));
         }
-        match outcome {
+        match response {
             Ok(body) if body.len() > limit => {
                 let (size, limit) = (body.len() as u64, limit as u64);
                 let status = Status::ReplyTooLarge { size, limit };

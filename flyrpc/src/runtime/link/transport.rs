@@ -42,7 +42,7 @@ pub(super) struct FrameReader {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     buffer: BytesMut,
     /// Whether the last read filled the buffer.
-    busy: bool,
+    filled: bool,
 }
 
 /// One read.
@@ -57,7 +57,7 @@ pub(super) struct Received {
 impl FrameReader {
     /// Reads from `stream`, after what is in `buffer` already.
     pub(super) fn new(stream: Box<dyn AsyncRead + Send + Unpin>, buffer: BytesMut) -> Self {
-        FrameReader { stream, buffer, busy: false }
+        FrameReader { stream, buffer, filled: false }
     }
 
     /// Waits for bytes. Dropping the future loses none.
@@ -93,14 +93,14 @@ impl FrameReader {
         self.buffer.is_empty()
     }
 
-    /// Waits until the peer has closed its end too, unless it is silent for `patience`. Were the
+    /// Waits until the peer has closed its end too, unless it is silent for `idle_timeout`. Were the
     /// connection closed before, the peer's next ping would be answered with a reset, and what is
     /// still on its way there would be lost.
-    pub(super) async fn linger(&mut self, patience: Duration) {
+    pub(super) async fn linger(&mut self, idle_timeout: Duration) {
         let mut discarded = [0; 1024];
         let until_closed = async {
             let mut read =
-                async || tokio::time::timeout(patience, self.stream.read(&mut discarded)).await;
+                async || tokio::time::timeout(idle_timeout, self.stream.read(&mut discarded)).await;
             while matches!(read().await, Ok(Ok(count)) if count > 0) {}
         };
         // Either way the connection is closed next.
@@ -114,7 +114,7 @@ impl FrameReader {
         }
         let spare = self.buffer.capacity() - self.buffer.len();
         let (least, room) =
-            if self.busy { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
+            if self.filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
         if spare < least {
             self.buffer.reserve(room);
         }
@@ -122,7 +122,7 @@ impl FrameReader {
     }
 
     fn on_read(&mut self, count: usize, room: usize) -> Received {
-        self.busy = self.buffer.len() == self.buffer.capacity();
+        self.filled = self.buffer.len() == self.buffer.capacity();
         Received { count, more: count == room }
     }
 }
@@ -155,7 +155,7 @@ impl FrameWriter {
 
     /// Closes this direction, so that the peer reads all that was written.
     pub(super) async fn shutdown(&mut self) {
-        // The peer may be gone or stuck; nobody is left to learn of it.
+        // The peer may be gone or stuck; there is no one to report an error to.
         let _ = tokio::time::timeout(SHUTDOWN_MAX, self.stream.shutdown()).await;
     }
 

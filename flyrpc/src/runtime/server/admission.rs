@@ -11,6 +11,7 @@ use super::registry::ServedMethod;
 use crate::{
     proto::wire::{frame::INLINE_BODY_MAX, status::Status},
     runtime::link::INTERNAL_BODY_MAX,
+    service::ServiceKind,
 };
 
 /// How many times `max_body` the bodies of all requests that arrive in chunks may take up together.
@@ -101,7 +102,8 @@ impl Admission {
         others: usize,
     ) -> Result<Permit, Status> {
         let Limits { max_in_flight, max_body, .. } = self.limits;
-        let limit = if method.is_internal() { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
+        let internal = method.kind() == ServiceKind::Internal;
+        let limit = if internal { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;
         let bytes = if bytes > INLINE_BODY_MAX { bytes } else { 0 };
@@ -111,11 +113,11 @@ impl Admission {
         if before + bytes > CHUNKED_BODIES * limit {
             return Err(Status::Overloaded);
         }
-        if method.is_internal() {
+        if internal {
             // What nodes ask each other is neither a user's load nor delayed by it. No link has
             // many such requests at once, unless its peer floods it.
-            let flooded = others >= max_in_flight.saturating_add(INTERNAL_REQUESTS);
-            return if flooded { Err(Status::Overloaded) } else { Ok(permit) };
+            let over_limit = others >= max_in_flight.saturating_add(INTERNAL_REQUESTS);
+            return if over_limit { Err(Status::Overloaded) } else { Ok(permit) };
         }
         permit.counted = true;
         if self.load.enter() >= max_in_flight {

@@ -16,15 +16,16 @@ use futures_util::{
 use tokio::time::Instant;
 
 use super::{
-    admission::Permit, handler_future::Execution, inline_policy::INLINE_BUDGET,
+    admission::Permit, handler_future::RequestFuture, inline_policy::INLINE_BUDGET,
     registry::ServedMethod, serving::Server,
 };
 use crate::{
     env::yield_once,
     runtime::{
         context::Context,
-        link::{Admitted, Flush, InboundRequest, Link, Outcome},
+        link::{Admitted, Flush, InboundRequest, Link, ResponseResult},
     },
+    service::ServiceKind,
 };
 
 /// After this many requests that run in one task, other tasks run.
@@ -37,7 +38,7 @@ type Requests = Vec<(Admitted<Permit>, Duration)>;
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
     let quick = |admitted: &Admitted<Permit>| {
         let method = &admitted.permit.method;
-        method.inline_policy.is_quick() && !method.detached
+        method.inline_policy.is_quick() && !method.is_detached()
     };
     let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
         requests
@@ -64,11 +65,16 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
         let Admitted { permit, request, attempt, body } = admitted;
         let method = &permit.method;
         let context = context(&of, &request, attempt, deadline);
-        let mut execution =
-            Execution::new(&*method.implementation, method.method, method.detached, &body, context);
+        let mut future = RequestFuture::new(
+            &*method.implementation,
+            method.method,
+            method.until,
+            &body,
+            context,
+        );
         drop(body);
-        let (first, _) = poll_first(&of, method, before, &mut execution).await;
-        finish(request, method.is_internal(), first, execution).await;
+        let (first, _) = poll_first(&of, method, before, &mut future).await;
+        finish(request, method.kind(), first, future).await;
         drop(permit);
     });
 }
@@ -88,23 +94,28 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
         let Admitted { permit, request, attempt, body } = admitted;
         let method = &permit.method;
         let context = context(&server, &request, attempt, start + remaining);
-        let mut execution =
-            Execution::new(&*method.implementation, method.method, method.detached, &body, context);
+        let mut future = RequestFuture::new(
+            &*method.implementation,
+            method.method,
+            method.until,
+            &body,
+            context,
+        );
         drop(body);
-        let (first, after) = poll_first(&server, method, now, &mut execution).await;
+        let (first, after) = poll_first(&server, method, now, &mut future).await;
         now = after;
-        let internal = method.is_internal();
+        let kind = method.kind();
         let unfinished = match first {
-            Poll::Ready(outcome) => request
-                .try_respond(internal, outcome, Flush::Later)
+            Poll::Ready(response) => request
+                .try_respond(kind, response, Flush::Later)
                 .err()
-                .map(|(request, outcome)| (request, Poll::Ready(outcome))),
+                .map(|(request, response)| (request, Poll::Ready(response))),
             Poll::Pending => Some((request, Poll::Pending)),
         };
         if let Some((request, first)) = unfinished {
             let registration = register(method, &request);
             spawn(&server, registration, async move {
-                finish(request, internal, first, execution).await;
+                finish(request, kind, first, future).await;
                 drop(permit);
             });
         }
@@ -123,16 +134,16 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
 /// once, so that requests carry no state for waiting.
 async fn finish(
     request: InboundRequest,
-    internal: bool,
-    first: Poll<Outcome>,
-    execution: Execution,
+    kind: ServiceKind,
+    first: Poll<ResponseResult>,
+    future: RequestFuture,
 ) {
-    let outcome = match first {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => execution.await,
+    let response = match first {
+        Poll::Ready(response) => response,
+        Poll::Pending => future.await,
     };
-    if let Err((request, outcome)) = request.try_respond(internal, outcome, Flush::Now) {
-        Box::pin(request.respond(internal, outcome)).await;
+    if let Err((request, response)) = request.try_respond(kind, response, Flush::Now) {
+        Box::pin(request.respond(kind, response)).await;
     }
 }
 
@@ -147,10 +158,10 @@ async fn poll_first(
     server: &Server,
     method: &ServedMethod,
     before: Instant,
-    execution: &mut Execution,
-) -> (Poll<Outcome>, Instant) {
+    future: &mut RequestFuture,
+) -> (Poll<ResponseResult>, Instant) {
     poll_fn(|task| {
-        let polled = Pin::new(&mut *execution).poll(task);
+        let polled = Pin::new(&mut *future).poll(task);
         let now = server.env.now();
         let quick = polled.is_ready() && now.saturating_duration_since(before) < INLINE_BUDGET;
         method.inline_policy.record(quick);
@@ -162,7 +173,7 @@ async fn poll_first(
 /// Prepares a request for a task of its own, which ends when the request is cancelled or its link ends,
 /// unless the method is detached.
 fn register(method: &ServedMethod, request: &InboundRequest) -> Option<AbortRegistration> {
-    if method.detached {
+    if method.is_detached() {
         request.detach();
         return None;
     }

@@ -30,6 +30,22 @@ pub(crate) enum Ended<T> {
     TimedOut,
 }
 
+/// When a handler that has started is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// At the deadline of its call.
+    Deadline,
+    /// Never: it is detached.
+    Completion,
+}
+
+impl Until {
+    /// For a method that is `detached`, or not.
+    pub(crate) fn of(detached: bool) -> Self {
+        if detached { Until::Completion } else { Until::Deadline }
+    }
+}
+
 /// Runs a handler. Dropping it drops the handler wherever it is.
 pub(crate) struct HandlerFuture<T> {
     /// None once it has ended.
@@ -37,36 +53,28 @@ pub(crate) struct HandlerFuture<T> {
     context: Option<Context>,
     /// Made when the handler is first found pending: most never are.
     timer: Option<Pin<Box<Sleep>>>,
-    bounded: bool,
+    until: Until,
     polled: bool,
 }
 
 impl<T> HandlerFuture<T> {
-    /// Runs `handler` until the deadline of `context`.
-    pub(crate) fn until_deadline(handler: BoxFuture<'static, T>, context: Context) -> Self {
-        HandlerFuture::new(handler, context, true)
-    }
-
-    /// The same for a call that was made just now, whose deadline need not be looked at first.
-    pub(crate) fn begun(handler: BoxFuture<'static, T>, context: Context) -> Self {
-        let mut running = HandlerFuture::new(handler, context, true);
-        running.polled = true;
-        running
-    }
-
-    /// Runs `handler` to its end, if it starts before the deadline of `context`.
-    pub(crate) fn to_end(handler: BoxFuture<'static, T>, context: Context) -> Self {
-        HandlerFuture::new(handler, context, false)
-    }
-
-    fn new(handler: BoxFuture<'static, T>, context: Context, bounded: bool) -> Self {
+    /// Runs `handler`, which must start before the deadline of `context`, until `until`.
+    pub(crate) fn new(handler: BoxFuture<'static, T>, context: Context, until: Until) -> Self {
         HandlerFuture {
             handler: Some(handler),
             context: Some(context),
             timer: None,
-            bounded,
+            until,
             polled: false,
         }
+    }
+
+    /// Runs `handler` until the deadline of `context`, for a call that was made just now: the deadline
+    /// is not checked first.
+    pub(crate) fn of_new_call(handler: BoxFuture<'static, T>, context: Context) -> Self {
+        let mut future = HandlerFuture::new(handler, context, Until::Deadline);
+        future.polled = true;
+        future
     }
 
     fn remaining(&self) -> std::time::Duration {
@@ -101,7 +109,7 @@ impl<T> Future for HandlerFuture<T> {
                 return Poll::Ready(Ended::Panicked(message(panic)));
             }
         }
-        if !this.bounded {
+        if this.until == Until::Completion {
             return Poll::Pending;
         }
         if this.timer.is_none() {
@@ -122,45 +130,40 @@ impl<T> Drop for HandlerFuture<T> {
     }
 }
 
-/// A request at work, to its encoded answer.
-pub(crate) enum Execution {
+/// The handler of an encoded request, up to its encoded reply.
+pub(crate) enum RequestFuture {
     /// It cannot be run.
     Failed(Option<Status>),
-    HandlerFuture(HandlerFuture<Result<Vec<u8>, BodyError>>),
+    Running(HandlerFuture<Result<Vec<u8>, BodyError>>),
 }
 
-impl Execution {
+impl RequestFuture {
     /// Decodes the arguments of method number `method`, which begins to run when this is polled.
     pub(crate) fn new(
         service: &dyn Service,
         method: usize,
-        detached: bool,
+        until: Until,
         body: &[u8],
         context: Context,
     ) -> Self {
         match catch_panic("decoding", || service.start(method, body)) {
-            Ok(handler) if detached => {
-                Execution::HandlerFuture(HandlerFuture::to_end(handler, context))
-            }
-            Ok(handler) => {
-                Execution::HandlerFuture(HandlerFuture::until_deadline(handler, context))
-            }
+            Ok(handler) => RequestFuture::Running(HandlerFuture::new(handler, context, until)),
             Err(error) => {
-                Execution::Failed(Some(Status::bad_arguments(error.path(), error.message())))
+                RequestFuture::Failed(Some(Status::bad_arguments(error.path(), error.message())))
             }
         }
     }
 }
 
-impl Future for Execution {
+impl Future for RequestFuture {
     type Output = Result<Vec<u8>, Status>;
 
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let ended = match self.get_mut() {
-            Execution::Failed(status) => {
+            RequestFuture::Failed(status) => {
                 return Poll::Ready(Err(status.take().expect("polled only until it has ended")));
             }
-            Execution::HandlerFuture(running) => task::ready!(Pin::new(running).poll(task)),
+            RequestFuture::Running(handler) => task::ready!(Pin::new(handler).poll(task)),
         };
         Poll::Ready(match ended {
             Ended::Value(Ok(reply)) => Ok(reply),

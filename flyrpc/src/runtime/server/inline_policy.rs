@@ -1,17 +1,17 @@
-//! Whether a method's handlers are done as soon as they are polled, as far as was seen.
+//! Whether the handlers of a method are expected to complete at their first poll.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-/// A handler that is polled for longer holds up others that run in the same task.
+/// A handler whose first poll takes longer delays others that run in the same task.
 pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(100);
 
 /// After how many quick calls in a row the next is expected to be quick, at first and at most: each
 /// that is not, although it was expected to be, makes it four times as many.
-pub(crate) const FIRST: u32 = 16;
-const MOST: u32 = 1 << 16;
+pub(crate) const INLINE_AFTER: u32 = 16;
+const INLINE_AFTER_MAX: u32 = 1 << 16;
 
 /// The calls of one method so far.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct InlinePolicy {
 }
 
 impl InlinePolicy {
-    /// For a method about which nothing is known. `first` is [`FIRST`], 0 to expect every call to be
+    /// For a method about which nothing is known. `first` is [`INLINE_AFTER`], 0 to expect every call to be
     /// quick, or `u32::MAX` to expect none; these two last.
     pub(super) const fn new(first: u32) -> Self {
         InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first) }
@@ -43,7 +43,7 @@ impl InlinePolicy {
             self.streak.store(0, Ordering::Relaxed);
             if expected {
                 let needed = self.needed.load(Ordering::Relaxed);
-                self.needed.store((4 * needed).min(MOST), Ordering::Relaxed);
+                self.needed.store((4 * needed).min(INLINE_AFTER_MAX), Ordering::Relaxed);
             }
         }
     }
@@ -53,28 +53,28 @@ impl InlinePolicy {
 mod tests {
     use super::*;
 
-    fn seen(pace: &InlinePolicy, quick: bool, times: u32) {
-        (0..times).for_each(|_| pace.record(quick));
+    fn record_n(policy: &InlinePolicy, quick: bool, times: u32) {
+        (0..times).for_each(|_| policy.record(quick));
     }
 
     #[test]
     fn a_method_is_quick_once_enough_calls_in_a_row_were() {
-        let pace = InlinePolicy::new(FIRST);
-        seen(&pace, true, FIRST - 1);
-        assert!(!pace.is_quick());
-        seen(&pace, false, 1);
-        seen(&pace, true, FIRST - 1);
-        assert!(!pace.is_quick());
-        seen(&pace, true, 1);
-        assert!(pace.is_quick());
+        let policy = InlinePolicy::new(INLINE_AFTER);
+        record_n(&policy, true, INLINE_AFTER - 1);
+        assert!(!policy.is_quick());
+        record_n(&policy, false, 1);
+        record_n(&policy, true, INLINE_AFTER - 1);
+        assert!(!policy.is_quick());
+        record_n(&policy, true, 1);
+        assert!(policy.is_quick());
     }
 
     #[test]
     fn a_policy_can_be_forced_for_good() {
         let (inline, task) = (InlinePolicy::new(0), InlinePolicy::new(u32::MAX));
         for quick in [true, false] {
-            seen(&inline, quick, 3 * FIRST);
-            seen(&task, quick, 3 * FIRST);
+            record_n(&inline, quick, 3 * INLINE_AFTER);
+            record_n(&task, quick, 3 * INLINE_AFTER);
             assert!(inline.is_quick());
             assert!(!task.is_quick());
         }
@@ -82,19 +82,19 @@ mod tests {
 
     #[test]
     fn a_method_that_is_quick_most_of_the_time_is_trusted_ever_less() {
-        let pace = InlinePolicy::new(FIRST);
-        for needed in [FIRST, 4 * FIRST, 16 * FIRST] {
-            seen(&pace, true, needed - 1);
-            assert!(!pace.is_quick());
-            seen(&pace, true, 1);
-            assert!(pace.is_quick());
-            seen(&pace, false, 1);
+        let policy = InlinePolicy::new(INLINE_AFTER);
+        for needed in [INLINE_AFTER, 4 * INLINE_AFTER, 16 * INLINE_AFTER] {
+            record_n(&policy, true, needed - 1);
+            assert!(!policy.is_quick());
+            record_n(&policy, true, 1);
+            assert!(policy.is_quick());
+            record_n(&policy, false, 1);
         }
         for _ in 0..20 {
-            seen(&pace, true, MOST);
-            assert!(pace.is_quick());
-            seen(&pace, false, 3);
-            assert!(!pace.is_quick());
+            record_n(&policy, true, INLINE_AFTER_MAX);
+            assert!(policy.is_quick());
+            record_n(&policy, false, 3);
+            assert!(!policy.is_quick());
         }
     }
 }

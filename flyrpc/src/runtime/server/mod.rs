@@ -12,7 +12,7 @@ mod serving;
 
 pub(crate) use self::{
     admission::Limits,
-    handler_future::{Ended, Execution, HandlerFuture, catch_panic},
-    inline_policy::FIRST as INLINE_AFTER,
+    handler_future::{Ended, HandlerFuture, RequestFuture, Until, catch_panic},
+    inline_policy::INLINE_AFTER,
     serving::Server,
 };

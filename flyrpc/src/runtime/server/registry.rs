@@ -2,9 +2,12 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::inline_policy::InlinePolicy;
+use super::{handler_future::Until, inline_policy::InlinePolicy};
 use crate::{
-    error::StartError, proto::wire::ids::MethodIndex, service::Service, types::ServiceSpec,
+    error::StartError,
+    proto::wire::ids::MethodIndex,
+    service::{Service, ServiceKind},
+    types::ServiceSpec,
 };
 
 /// The services of a node, the first of which is the internal one.
@@ -25,14 +28,18 @@ pub(super) struct ServedMethod {
     /// Its index within the service.
     pub(super) method: usize,
     pub(super) primary: bool,
-    pub(super) detached: bool,
+    pub(super) until: Until,
     pub(super) inline_policy: InlinePolicy,
 }
 
 impl ServedMethod {
-    /// Whether it is of the internal service.
-    pub(super) fn is_internal(&self) -> bool {
-        self.service == 0
+    pub(super) fn kind(&self) -> ServiceKind {
+        if self.service == 0 { ServiceKind::Internal } else { ServiceKind::User }
+    }
+
+    /// Whether its handlers run to their end, whatever their callers do.
+    pub(super) fn is_detached(&self) -> bool {
+        self.until == Until::Completion
     }
 }
 
@@ -62,7 +69,7 @@ impl Registry {
                     service,
                     method,
                     primary: spec.primary,
-                    detached: spec.detached,
+                    until: Until::of(spec.detached),
                     inline_policy: InlinePolicy::new(inline_after),
                 })
             })

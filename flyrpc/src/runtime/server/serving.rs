@@ -15,7 +15,7 @@ use crate::{
     env::Env,
     error::StartError,
     proto::wire::{frame::RequestHead, hello::State, status::Status},
-    service::Service,
+    service::{Service, ServiceKind},
     types::{NodeInfo, ServiceSpec},
 };
 
@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// Keeps the server from being idle while it is held, for a call that nobody waits for.
-    pub(crate) fn busy(&self) -> InFlightGuard {
+    pub(crate) fn in_flight_guard(&self) -> InFlightGuard {
         self.admission.enter()
     }
 
@@ -102,8 +102,8 @@ impl Server {
         self.admission.admit(method, size, others)
     }
 
-    fn accepts(&self, method: &ServedMethod, aimed_at_primary: bool) -> Result<(), Status> {
-        if method.is_internal() {
+    fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {
+        if method.kind() == ServiceKind::Internal {
             return Ok(());
         }
         let state = self.state.load();
@@ -115,7 +115,7 @@ impl Server {
             return Err(Status::Held);
         }
         let primary = state.primary_region == *self.me.region();
-        if (aimed_at_primary || method.primary) && !primary {
+        if (targets_primary || method.primary) && !primary {
             return Err(Status::NotPrimary { theirs: state.primary_region.clone() });
         }
         Ok(())

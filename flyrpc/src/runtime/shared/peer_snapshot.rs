@@ -30,7 +30,7 @@ impl PeerSnapshot {
             support: self.support.clone(),
             accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
             primary_region: state.as_ref().map(|state| state.primary_region.clone()),
-            services: link.map(|link| link.own_services().to_vec()).unwrap_or_default(),
+            services: link.map(|link| link.user_services().to_vec()).unwrap_or_default(),
             withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
             round_trip: link.and_then(|link| link.round_trip()),
         }

@@ -63,7 +63,7 @@ pub(crate) struct Deploy {
 }
 
 impl Deploy {
-    /// Starts so many nodes of v1 in each of the regions, the first of which is the primary.
+    /// Starts so many nodes of v1 in each of the regions. The first one is the primary.
     pub(crate) async fn start(
         regions: &[&str],
         nodes: usize,
@@ -135,8 +135,8 @@ impl Deploy {
         Ok(())
     }
 
-    /// Starts a node, and waits until the callers here know that it takes calls. Whoever deploys asks
-    /// each new node whether it is healthy, which takes longer.
+    /// Starts a node, and waits until the callers here know that it takes calls. A real deploy
+    /// runs health checks on each new node, which take longer.
     async fn launch(
         &self,
         name: &str,

@@ -85,7 +85,7 @@ fn kind(error: &RpcError) -> String {
     text.split([' ', '{']).next().unwrap_or_default().to_owned()
 }
 
-/// Callers at work, until they are told to end.
+/// Running callers, until they are stopped.
 pub(crate) struct Load {
     over: Arc<AtomicBool>,
     callers: Vec<JoinHandle<Tally>>,

@@ -30,9 +30,9 @@ const LONELY: &str = "syd";
 /// Deploys another version of a service, node by node, under load, and rolls it back.
 ///
 /// Six nodes of v1 run as processes of their own, two in each of three regions, on free ports of
-/// loopback. While this process calls them without pause, each is told to end (SIGTERM or SIGINT)
-/// and replaced by one of v2 at the same address. The same is then done to a region with one node,
-/// and at last all go back to v1. Prints who answered, what failed, and the longest time between
+/// loopback. While this process calls them without pause, each gets SIGTERM or SIGINT and is
+/// replaced by one of v2 at the same address. The same is then done to a region with one node, and
+/// at last all go back to v1. Prints who answered, what failed, and the longest time between
 /// two answers. Exits with 0 if no call failed that must not. Takes some seconds and leaves nothing
 /// behind. Progress is on standard error.
 #[derive(Debug, Parser)]

@@ -23,8 +23,8 @@ pub use self::{
 /// For how long a node believes its copy of a note without asking.
 pub const FRESH: Duration = Duration::from_secs(60);
 
-/// How long a write waits for a node that does not take its copy.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a write waits for a node to take its copy.
+pub const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Notes, written in the primary region and read near.
 #[fly_rpc]
