@@ -95,7 +95,12 @@ impl Attrs {
 
     /// The attributes of a trait that its client and its serving type have too.
     pub(crate) fn for_types(&self) -> impl Iterator<Item = &Attribute> {
-        self.named(&["cfg", "deprecated"])
+        self.named(&["cfg", "allow", "deprecated"])
+    }
+
+    /// The attributes of a trait that every other generated item has too.
+    pub(crate) fn for_items(&self) -> impl Iterator<Item = &Attribute> {
+        self.named(&["cfg", "allow"])
     }
 
     /// The attributes of a method that the client's method has too. Not `expect`: of two copies one

@@ -12,13 +12,14 @@ pub(crate) fn root(service: &Service) -> TokenStream {
     quote!(#path::__private)
 }
 
-/// The attributes of every item: the trait's conditions, and permission to use what is deprecated.
+/// The attributes of every item: those of the trait that hold for it, and permission to use what is
+/// deprecated.
 pub(crate) fn on_items(service: &Service) -> TokenStream {
-    let cfgs = service.attrs.cfgs();
+    let attrs = service.attrs.for_items();
     let deprecated = service.attrs.has("deprecated")
         || service.methods.iter().any(|method| method.attrs.has("deprecated"));
     let allow = deprecated.then(|| quote!(#[allow(deprecated)]));
-    quote!(#cfgs #allow)
+    quote!(#(#attrs)* #allow)
 }
 
 /// `where` clauses that assume requests and responses to be `Send`, for impls that need it: see
