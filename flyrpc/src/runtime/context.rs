@@ -92,7 +92,7 @@ impl Context {
     /// # use flyrpc::{Node, fly_rpc};
     /// #[fly_rpc]
     /// trait Greeter {
-    ///     /// Greets whoever calls.
+    ///     /// Greets the caller.
     ///     async fn greet(&self) -> String;
     /// }
     ///

@@ -171,7 +171,7 @@ thread_local! {
     static ANNOUNCED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Notes how many elements it is told to make room for.
+/// Records how many elements it is asked to reserve room for.
 #[derive(Debug)]
 struct Greedy;
 

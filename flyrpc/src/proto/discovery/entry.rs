@@ -117,7 +117,7 @@ impl NameEntry {
 /// An address that is listed, or was.
 #[derive(Debug, Default)]
 pub(super) struct AddressEntry {
-    /// Whether it is itself a seed, and therefore listed for ever.
+    /// Whether it is itself a seed, and therefore always listed.
     is_seed: bool,
     /// Since when no name lists it.
     unlisted_since: Option<Duration>,

@@ -81,7 +81,7 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
-    /// Whether the peer is a flyrpc node, which deserves to learn whom it has reached.
+    /// Whether the peer is a flyrpc node, which should learn what it has reached.
     pub(crate) fn is_from_a_node(&self) -> bool {
         matches!(
             self,

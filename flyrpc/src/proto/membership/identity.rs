@@ -101,7 +101,7 @@ impl Identity {
     /// Whether this identity wins the address that both claim.
     ///
     /// The bump decides before the boot. The other way round, a node restarted on the same address
-    /// with a lower boot id could never win, and would renew its identity for ever.
+    /// with a lower boot id could never win, and would renew its identity forever.
     pub(super) fn outranks(&self, other: &Self) -> bool {
         (self.bump, self.boot()) > (other.bump, other.boot())
     }

@@ -99,7 +99,7 @@ impl Plan {
         let claimed = |state| Member::new(claim.id.clone(), claim.incarnation, state);
         let Some(member) = view.members.get(&claim.id.addr()) else {
             // Members that are down are forgotten after a while. If nodes that have forgotten them
-            // took them over from nodes that have not, they would circulate for ever.
+            // took them over from nodes that have not, they would circulate forever.
             if !claim.down && view.room > 0 {
                 view.room -= 1;
                 self.updates.push(claimed(State::Alive));

@@ -99,7 +99,7 @@ fn periodic(period: Duration, members: usize) -> Option<PeriodicParams> {
     Some(PeriodicParams { frequency: clamp_period(period), num_members: at_least_one(members) })
 }
 
-/// A timer without a pause would fire for ever; one without a bound would overflow.
+/// A timer without a pause would fire forever; one without a bound would overflow.
 fn clamp_period(period: Duration) -> Duration {
     period.clamp(Duration::from_millis(1), Duration::from_secs(30 * 24 * 3600))
 }
