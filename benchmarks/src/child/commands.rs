@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Snapshot, local::Way, routing::TableOp};
+use super::{Snapshot, local::LocalPath, routing::TableOp};
 use crate::contenders::Setup;
 
 /// A command to a child.
@@ -21,7 +21,7 @@ pub(crate) enum Command {
     /// Begin this many calls whose handlers wait, and do not wait for them.
     Begin { micros: u32, calls: usize },
     /// Make calls within this process, without a server.
-    Local { way: Way, calls: u64 },
+    Local { way: LocalPath, calls: u64 },
     /// Repeat an operation on a routing table, without the nodes in it.
     #[serde(rename = "Picking")]
     Routing {

@@ -12,7 +12,7 @@ use crate::contenders::{flyrpc, tarpc};
 
 /// How a call gets to the handler.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Way {
+pub(crate) enum LocalPath {
     /// The method of the trait is called.
     Direct,
     /// Through tarpc's `Serve`, which is a `Stub`.
@@ -24,24 +24,24 @@ pub(crate) enum Way {
 }
 
 /// Makes `calls` calls, and returns what they took.
-pub(super) async fn call(way: Way, calls: u64) -> Result<Duration> {
+pub(super) async fn call(way: LocalPath, calls: u64) -> Result<Duration> {
     match way {
-        Way::Direct => {
+        LocalPath::Direct => {
             let handlers = black_box(flyrpc::Handlers);
             repeat(calls, async |text| Ok(flyrpc::Strings::upcase(&handlers, text).await)).await
         }
-        Way::TarpcStub => {
+        LocalPath::TarpcStub => {
             use tarpc::Strings as _;
             let client = tarpc::StringsClient::from(tarpc::Handlers.serve());
             let context = ::tarpc::context::current();
             repeat(calls, async |text| Ok(client.upcase(context, text).await?)).await
         }
-        Way::FlyrpcStub => {
+        LocalPath::FlyrpcStub => {
             let service = flyrpc::ServeStrings::new(flyrpc::Handlers);
             let client = flyrpc::StringsClient::from_stub(service);
             repeat(calls, async |text| Ok(client.upcase(text).await?)).await
         }
-        Way::ShortCircuit => {
+        LocalPath::ShortCircuit => {
             let node = flyrpc::server().start().await?;
             let client: flyrpc::StringsClient = node.client();
             repeat(calls, async |text| Ok(client.on_region(flyrpc::SERVER).upcase(text).await?))

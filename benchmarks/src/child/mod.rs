@@ -11,7 +11,7 @@ mod work;
 
 pub(crate) use self::{
     commands::{Call, Command, Load, Measured, Reply},
-    local::Way,
+    local::LocalPath,
     process::{Child, Pair, Plan},
     routing::TableOp,
     snapshot::Snapshot,

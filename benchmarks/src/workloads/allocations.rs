@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{Comparison, Workload, local::WAYS};
+use super::{Comparison, Workload, local::LOCAL_PATHS};
 use crate::{
     bench::Bench,
     child::{Call, Child, Command, Pair, Plan},
@@ -38,7 +38,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         let mut child = Child::start(&Plan::new(contender, program.to_owned()))?;
         let suffix = contender.suffix();
         let mut direct = None;
-        for (name, way) in WAYS {
+        for (name, way) in LOCAL_PATHS {
             let mut count = |calls| {
                 let before = child.snapshot()?;
                 child.time(&Command::Local { way, calls })?;

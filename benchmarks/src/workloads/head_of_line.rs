@@ -33,10 +33,10 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn comparisons() -> Vec<Comparison> {
-    let disturbance = Name::WITH_HANDLERS.map(|contender| Comparison {
+    let comparisons = Name::WITH_HANDLERS.map(|contender| Comparison {
         name: format!("small-call-p50-beside-16MiB-over-alone-{contender}"),
         over: format!("small-call-p50-beside-16MiB-{contender}"),
         under: format!("small-call-p50-alone-{contender}"),
     });
-    disturbance.into()
+    comparisons.into()
 }

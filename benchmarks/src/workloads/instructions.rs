@@ -8,7 +8,7 @@ use std::{path::Path, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Comparison, Workload, local::WAYS};
+use super::{Comparison, Workload, local::LOCAL_PATHS};
 use crate::{
     bench::Bench,
     child::{Call, Child, Command, Pair, Plan},
@@ -79,7 +79,7 @@ fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
         let plan = Plan { tool, ..bench.plan(contender) };
         let suffix = contender.suffix();
         let mut direct = None;
-        for (name, way) in WAYS {
+        for (name, way) in LOCAL_PATHS {
             let count = |calls| Child::count_of(&plan, &Command::Local { way, calls });
             let count = (count(2 * LOCAL_CALLS)? - count(LOCAL_CALLS)?) / LOCAL_CALLS as f64;
             bench.figures.add(format!("instructions-local-{name}{suffix}"), count, UNIT);

@@ -6,18 +6,18 @@ use anyhow::Result;
 use super::{Comparison, Workload};
 use crate::{
     bench::Bench,
-    child::{Child, Command, Way},
+    child::{Child, Command, LocalPath},
     contenders::Name,
 };
 
 pub(crate) const WORKLOAD: Workload = Workload { name: "local", seconds: 15, run, comparisons };
 
 /// The ways of a call, and what they are called.
-pub(crate) const WAYS: [(&str, Way); 4] = [
-    ("direct", Way::Direct),
-    ("tarpc-stub", Way::TarpcStub),
-    ("flyrpc-stub", Way::FlyrpcStub),
-    ("short-circuit", Way::ShortCircuit),
+pub(crate) const LOCAL_PATHS: [(&str, LocalPath); 4] = [
+    ("direct", LocalPath::Direct),
+    ("tarpc-stub", LocalPath::TarpcStub),
+    ("flyrpc-stub", LocalPath::FlyrpcStub),
+    ("short-circuit", LocalPath::ShortCircuit),
 ];
 
 fn run(bench: &mut Bench) -> Result<()> {
@@ -25,7 +25,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         let calls = bench.scaled(1_000_000);
         let mut child = Child::start(&bench.plan(contender))?;
         let mut direct = None;
-        for (name, way) in WAYS {
+        for (name, way) in LOCAL_PATHS {
             child.time(&Command::Local { way, calls: calls / 10 })?;
             let took =
                 child.time(&Command::Local { way, calls })?.as_secs_f64() * 1e9 / calls as f64;
@@ -50,5 +50,5 @@ fn comparisons() -> Vec<Comparison> {
         over: format!("local-{name}"),
         under: "local-direct".to_owned(),
     };
-    WAYS[1..].iter().map(|(name, _)| over_direct(name)).collect()
+    LOCAL_PATHS[1..].iter().map(|(name, _)| over_direct(name)).collect()
 }

@@ -13,19 +13,19 @@ use crate::{
 pub(crate) const WORKLOAD: Workload = Workload { name: "pinned", seconds: 60, run, comparisons };
 
 /// The cores of the server and the client.
-const PLACES: [(&str, [usize; 2]); 2] = [("one-core", [0, 0]), ("two-cores", [0, 1])];
+const CORE_SETS: [(&str, [usize; 2]); 2] = [("one-core", [0, 0]), ("two-cores", [0, 1])];
 
 fn run(bench: &mut Bench) -> Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     bench.interleave(&Name::ALL, |bench, contender| {
-        for (place, on) in PLACES {
+        for (core_set, on) in CORE_SETS {
             if on[1] >= cores {
                 continue;
             }
             let plan = Plan { cores: on.map(|core| vec![core]), ..bench.plan(contender) };
             let measured = Pair::start(&plan)?.load(bench.load(Call::Upcase, 1))?;
             let mut add = |figure: &str, value| {
-                bench.figures.add(format!("latency-{figure}-{place}-{contender}"), value, "us");
+                bench.figures.add(format!("latency-{figure}-{core_set}-{contender}"), value, "us");
             };
             add("p50", measured.p50);
             add("p99", measured.p99);
@@ -35,7 +35,7 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn comparisons() -> Vec<Comparison> {
-    let figures = PLACES.map(|(place, _)| format!("latency-p50-{place}"));
+    let figures = CORE_SETS.map(|(core_set, _)| format!("latency-p50-{core_set}"));
     figures
         .iter()
         .flat_map(|figure| Comparison::with_flyrpc(figure, &["raw", "tarpc", "tonic"]))
