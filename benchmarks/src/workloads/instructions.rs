@@ -24,7 +24,7 @@ const CALLERS: [usize; 3] = [1, 64, 256];
 /// Each number of callers divides it.
 const CALLS: u64 = 6_400;
 
-/// The same for contenders of which a call takes long.
+/// The same for contenders whose calls take long.
 const FEW_CALLS: u64 = 2_560;
 
 const LOCAL_CALLS: u64 = 20_000;

@@ -17,7 +17,7 @@ use ::tarpc::{RequestName, ServerError, client::stub::Stub};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    client::Caller,
+    client::{Caller, DEFAULT_TIMEOUT},
     context::{Context, poll_in},
 };
 use crate::{
@@ -26,9 +26,6 @@ use crate::{
     service::{Handler, Request},
     types::{NodeId, NodeInfo, Region},
 };
-
-/// The timeout of a call that neither declares nor inherits one.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound on deadlines, in both directions. tarpc's dispatch task panics on a deadline more than
 /// about 2 years ahead, and a peer may send `Duration::MAX`, which no clock can represent.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The time that a call has if nothing else is set: Fly.RPC's.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longer than any call, and short enough to be added to any time.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

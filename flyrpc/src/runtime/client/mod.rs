@@ -18,4 +18,6 @@ mod response;
 mod routed;
 mod selector;
 
+#[cfg(feature = "tarpc")]
+pub(crate) use self::call::DEFAULT_TIMEOUT;
 pub use self::{caller::Caller, error_exit::wrong_response, generated::Client, routed::Routed};

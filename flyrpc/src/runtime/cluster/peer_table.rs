@@ -48,7 +48,7 @@ impl PeerTable {
         Some(peer)
     }
 
-    /// The peer at an address, which is then dirty. Adds one of which nothing is known.
+    /// The peer at an address, marked dirty; an empty one is added if the address is new.
     pub(super) fn entry(&mut self, addr: SocketAddr) -> &mut Peer {
         self.dirty.insert(addr);
         self.peers.entry(addr).or_default()
