@@ -193,7 +193,7 @@ fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {
         return Err("a call received another call's reply".to_owned());
     }
     if !case.is_target(node) {
-        return Err(format!("{node} replied to a call of which it is not a target"));
+        return Err(format!("{node} replied to a call, but is not a target of it"));
     }
     let mut runs = case.records.runs_of(case.call.id);
     if !runs.any(|run| run.completed && run.node == *node) {

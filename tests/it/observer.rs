@@ -81,7 +81,7 @@ async fn observed_alone() -> (SimCluster, Node, Log) {
     (cluster, hkg, log)
 }
 
-/// A cluster of iad-0 and hkg-0, of which hkg-0 is observed.
+/// A cluster of iad-0 and hkg-0. Only hkg-0 is observed.
 async fn observed_beside_iad() -> (SimCluster, Node, Log) {
     let (release, log) = observed();
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);

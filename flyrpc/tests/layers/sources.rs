@@ -198,7 +198,7 @@ fn imports(code: &[String]) -> Vec<Import> {
             imports.extend(paths.map(|path| Import { line, path, is_reexport: false }));
         }
         if let Some(end) = &inline_module_end {
-            // Relative to an inline module, the file is the parent module.
+            // In an inline module, `super` is the module of the file itself.
             for import in imports[before..].iter_mut().filter(|import| import.path[0] == "super") {
                 import.path[0] = "self".to_owned();
             }

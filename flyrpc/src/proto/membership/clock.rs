@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The node's time, excluding the time for which it was stalled: frozen, suspended or starved of
 /// CPU.
 ///
-/// If stalls counted, a node that resumes would mistake its own silence for silence of the members,
-/// and suspect all of them before it had read the datagrams that arrived in the meantime.
+/// Otherwise, a node that resumes would mistake its own silence for silence of the members. It
+/// would suspect all of them before it had read the datagrams that arrived in the meantime.
 #[derive(Debug)]
 pub(super) struct Clock {
     now: Duration,

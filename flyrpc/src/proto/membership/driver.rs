@@ -314,8 +314,8 @@ impl Membership {
         self.settings.config(self.gossip.num_members() + 1, self.envelope.overhead())
     }
 
-    /// Whether a timer is still relevant. foca checks timers too, but it declares even a suspect
-    /// that refuted in time down, which makes the suspect renew its identity.
+    /// Whether a timer is still relevant. foca checks timers too, but it declares a suspect down
+    /// even if the suspect refuted in time, which makes the suspect renew its identity.
     fn is_current(&self, timer: &Timer<Identity>) -> bool {
         let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return true };
         self.is_suspect(member_id, *incarnation)

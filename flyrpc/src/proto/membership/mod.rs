@@ -13,8 +13,8 @@
 //!   boot causes no event.
 //! - Each timer has a slot, so peers cannot make timers accumulate (`timers`).
 //! - A suspect is notified of the suspicion repeatedly until it refutes, and then the suspicion
-//!   ends. foca leaves the notification to gossip. It also reports a suspect that refuted as down,
-//!   which makes the suspect renew its identity needlessly.
+//!   ends. foca leaves the notification to gossip. It also declares a suspect down after the suspect
+//!   has refuted, which makes the suspect renew its identity needlessly.
 //! - While this node is stalled (a frozen process, a suspended machine), its clock stops, so that
 //!   the other members do not appear to have been silent (`clock`).
 //! - It recovers from partitions with few identity renewals (`reconcile`).

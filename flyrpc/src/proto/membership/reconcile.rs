@@ -14,8 +14,8 @@ use foca::{Incarnation, Member, State};
 use super::{identity::Identity, member_state::Claim};
 
 /// Upper bound on the members that one sync puts under suspicion. A peer that missed a death names
-/// few. A peer from the other side of a healed partition names half of the cluster, and if all of
-/// those members refuted at once, the refutations would be lost in the traffic.
+/// few. A peer from the other side of a healed partition names half of the cluster. If all of those
+/// members refuted at once, the refutations would be lost in the traffic.
 const MAX_SUSPICIONS: usize = 4;
 
 /// Upper bound on the members that one sync contacts because this node considers them down and the

@@ -40,7 +40,7 @@ pub(crate) struct Settings {
     /// How long a member that went down is remembered. While it is remembered, an outdated update
     /// cannot revive it.
     pub(crate) keep_down: Duration,
-    /// Maximum size of a datagram in bytes, clamped to 1,000 to 60,000.
+    /// Maximum size of a datagram in bytes, clamped to between 1,000 and 60,000.
     pub(crate) max_datagram: usize,
     /// Maximum number of members that are tracked, including members that are down. Further members
     /// are ignored.

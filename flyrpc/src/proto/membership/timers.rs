@@ -83,8 +83,8 @@ impl Timers {
     /// The suspects that will be declared down unless they refute, each with the suspected
     /// incarnation.
     pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
-        // The range starts at the lowest possible address. It avoids iterating over `Forget`
-        // timers, of which there may be many more.
+        // The range starts at the lowest possible address. It excludes `Forget` timers, because
+        // there may be many of them.
         let least = SocketAddr::from(([0, 0, 0, 0], 0));
         let suspicions = self.slots.range(Slot::Suspicion(least)..Slot::Forget(least));
         suspicions.filter_map(|(_, due)| match self.queue.get(due)? {

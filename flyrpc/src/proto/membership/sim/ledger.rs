@@ -11,7 +11,7 @@ pub struct Ledger {
     running: Vec<Boot>,
     rows: Vec<Row>,
     nodes: usize,
-    /// Ordered pairs of running nodes of which the first does not list the second's boot.
+    /// Ordered pairs of running nodes in which the first does not list the second's boot.
     missing: usize,
     /// Listed boots that are not running.
     stale: usize,
@@ -38,7 +38,7 @@ struct Watch {
 }
 
 impl Ledger {
-    /// Creates a ledger for nodes `0..nodes`, none of which is running.
+    /// Creates a ledger for nodes `0..nodes` without running nodes.
     pub(super) fn new(nodes: usize) -> Self {
         let rows = (0..nodes).map(|_| Row::default()).collect();
         Ledger { running: vec![0; nodes], rows, ..Ledger::default() }
@@ -101,12 +101,12 @@ impl Ledger {
         self.rows[node].missing == 0
     }
 
-    /// The number of ordered pairs of nodes of which the first does not list the second.
+    /// The number of ordered pairs of nodes in which the first does not list the second.
     pub fn missing_pairs(&self) -> usize {
         self.missing
     }
 
-    /// The share of ordered pairs of nodes of which the first does not list the second, from 0 to
+    /// The share of ordered pairs of nodes in which the first does not list the second, from 0 to
     /// 1.
     pub fn missing(&self) -> f64 {
         let pairs = self.nodes * self.nodes.saturating_sub(1);

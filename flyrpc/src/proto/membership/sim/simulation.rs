@@ -43,7 +43,7 @@ pub(super) enum Action {
 /// The numbered nodes of a cluster, and the network between them.
 #[allow(missing_debug_implementations, reason = "too much to show")]
 pub struct Sim {
-    /// Which nodes each node lists.
+    /// The nodes that each node lists.
     pub ledger: Ledger,
     /// Traffic, indexed by node.
     pub traffic: Vec<Traffic>,

@@ -1,4 +1,4 @@
-//! Behavior of memberships in a cluster, in virtual time.
+//! Tests of the membership in simulated clusters, in virtual time.
 
 mod hostile;
 
