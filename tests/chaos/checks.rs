@@ -116,11 +116,11 @@ fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
 /// A handler does not start after its caller's deadline, and ends by then unless it is detached.
 ///
 /// The link's clock is never behind the caller's clock, so without drift the slack is zero. This
-/// also holds if the server's clock was stopped for longer than a round trip and a heartbeat,
+/// also holds if the serving node's clock was stopped for longer than a round trip and a heartbeat,
 /// unless the buffered bytes end before a message that reveals it. The link's clock uses the
-/// minimum of 8 pongs, one per heartbeat. The oldest pong is older still if the server was frozen
-/// or partitioned in the meantime, but no older than the run. A jump of the caller's clock that is
-/// no longer than the round trip is undetected until those pongs are replaced.
+/// minimum of 8 pongs, one per heartbeat. The oldest pong is even older if the serving node was
+/// frozen or partitioned in the meantime, but no older than the run. A jump of the caller's clock
+/// that is no longer than the round trip is undetected until those pongs are replaced.
 fn runs_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     for run in case.records.runs_of(call.id) {

@@ -137,7 +137,7 @@ fn no_files_import_each_other_in_a_cycle() {
         let name = |file: usize| sources.files[file].path.as_str();
         let allowed = |from, to| CYCLES.contains(&(name(from), name(to)));
         if root == "flyrpc/src" {
-            // The other test reports imports that point up.
+            // Another test reports imports that point up.
             edges.retain(|&(a, b), _| !allowed(a, b) && !points_up(name(a), name(b)));
         }
         for &(from, to) in edges.keys() {
