@@ -16,7 +16,7 @@ use crate::support::{
     Counts, Log, PORT, ProbeClient, Prober, ServeProbe, millis, prober, wait_until,
 };
 
-/// Runs `serve` for every connection.
+/// Listens on loopback, and runs `serve` for every connection.
 async fn listen<F>(
     mut serve: impl FnMut(TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, JoinHandle<()>)
@@ -74,7 +74,7 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     assert!(start.elapsed() < millis(1_000), "{:?}", start.elapsed());
 
     hkg.ready().await;
-    eventually("all were dialed", async || {
+    eventually("all seeds were dialed", async || {
         hkg.peers().iter().all(|peer| peer.support != Support::Unknown)
     })
     .await;
@@ -158,7 +158,7 @@ async fn a_program_that_replaces_a_node_is_detected() {
             http(stream).await;
         }
     });
-    eventually("it is detected", async || {
+    eventually("the other program is detected", async || {
         let peers = hkg.peers();
         peers.iter().any(|peer| peer.addr == addr && peer.support.to_string().contains("HTTP"))
     })
@@ -174,5 +174,5 @@ async fn eventually_bound(addr: SocketAddr) -> TcpListener {
         bound.is_some()
     })
     .await;
-    bound.expect("just bound")
+    bound.expect("the port was just bound")
 }
