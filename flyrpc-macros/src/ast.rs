@@ -17,8 +17,8 @@ pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
     Err(syn::Error::new(
         at,
         format!(
-            "`#[fly_rpc]` goes on a trait, not on {wrong}\n\n  = note: annotate the trait that \
-             declares the methods, and implement it as any other: the `impl` needs no attribute"
+            "`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: annotate the \
+             trait that declares the methods; its `impl` needs no attribute"
         ),
     ))
 }

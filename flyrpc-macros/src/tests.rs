@@ -78,15 +78,15 @@ fn every_error_of_a_trait_is_reported_in_one_pass() {
     assert_eq!(
         found,
         [
-            "trait `Strings` has supertraits, and a service has none of its own",
+            "trait `Strings` has supertraits, which a service cannot have",
             "method `first` is not `async`",
-            "`&str` cannot be the type of argument `text` of `first`: \
-             it borrows, and what crosses between nodes is owned",
-            "method `second` takes `self` by value, and a service serves many calls",
-            "argument of `second`: `_` is no name, and arguments are sent by name",
-            "`Self` cannot be the return type of `second`: \
-             it stands for the implementing type, which callers do not know",
-            "method `wait` clashes with the client's own `wait`",
+            "`&str` is not allowed in the type of argument `text` of `first`: \
+             it borrows, but values sent between nodes must be owned",
+            "method `second` takes `self` by value, but one implementation serves many calls",
+            "an argument of `second` has no name, but arguments are sent by name",
+            "`Self` is not allowed in the return type of `second`: \
+             it is the implementing type, which is unknown to callers",
+            "method `wait` conflicts with the generated client's own `wait`",
         ]
     );
 }

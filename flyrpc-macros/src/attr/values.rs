@@ -34,7 +34,7 @@ pub(super) fn string(
     let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
     errors.push(
         &meta.path,
-        format_args!("`{name}` needs a string as its value"),
+        format_args!("`{name}` requires a string value"),
         format_args!("write `{form}`"),
     );
     skip_value(meta.input)?;
@@ -48,8 +48,8 @@ pub(super) fn path(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Resu
     }
     errors.push(
         &meta.path,
-        "`crate` needs a path as its value",
-        "write the path of flyrpc without quotes: `crate = my_crate::flyrpc`",
+        "`crate` requires a path",
+        "write the path to flyrpc without quotes: `crate = my_crate::flyrpc`",
     );
     skip_value(meta.input)?;
     Ok(None)
@@ -66,8 +66,8 @@ pub(super) fn duration(
     if micros.is_none() {
         errors.push(
             &literal,
-            format_args!("`{}` is not a length of time", literal.value()),
-            "write a whole number and a unit, one of `us`, `ms`, `s`, `m` and `h`: `\"250ms\"`",
+            format_args!("`{}` is not a valid duration", literal.value()),
+            "write an integer and a unit (`us`, `ms`, `s`, `m` or `h`), such as `\"250ms\"`",
         );
     }
     Ok(micros)

@@ -11,8 +11,8 @@ pub(super) fn wire_name(given: Option<LitStr>, ident: &Ident, errors: &mut Error
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         errors.push(
             &given,
-            format_args!("{name:?} cannot be a name on the wire"),
-            "a name has at least one character and no white space",
+            format_args!("{name:?} is not a valid wire name"),
+            "a wire name has at least one character, and no whitespace or control characters",
         );
     }
     name
@@ -30,10 +30,10 @@ pub(super) fn is_unique(method: &Method, earlier: &[Method], errors: &mut Errors
         errors.push(
             &method.ident,
             format_args!(
-                "methods `{}` and `{}` are both called \"{}\" on the wire",
+                "methods `{}` and `{}` have the same wire name \"{}\"",
                 other.ident, method.ident, method.wire_name
             ),
-            "give one of them another `#[rpc(name = \"…\")]`",
+            "give one of them another wire name: `#[rpc(name = \"…\")]`",
         );
     }
     false
