@@ -1,4 +1,4 @@
-//! Which options there are, and where each may stand.
+//! Defines the available options, and which of them the trait, a method or an argument accepts.
 
 use std::collections::HashSet;
 
@@ -42,7 +42,7 @@ const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detac
 
 const ARGUMENT_OPTIONS: &str = "available options on an argument: `default`";
 
-/// Reads `#[fly_rpc(…)]`.
+/// Reads the options in `#[fly_rpc(…)]`.
 pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> ServiceOptions {
     let mut options = ServiceOptions::default();
     let mut seen = Seen::default();
@@ -64,7 +64,7 @@ pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> Se
     options
 }
 
-/// Reads every `#[rpc(…)]` of a method.
+/// Reads the options in every `#[rpc(…)]` of a method.
 pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> MethodOptions {
     let mut options = MethodOptions::default();
     read_rpc(attrs, METHOD_OPTIONS, errors, |meta, errors| {
@@ -91,7 +91,7 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
     options
 }
 
-/// Reads every `#[rpc(…)]` of an argument.
+/// Reads the options in every `#[rpc(…)]` of an argument.
 pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> ArgumentOptions {
     let mut options = ArgumentOptions::default();
     read_rpc(attrs, ARGUMENT_OPTIONS, errors, |meta, errors| {

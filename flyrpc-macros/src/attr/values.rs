@@ -1,4 +1,4 @@
-//! The values of options.
+//! Parses the values of options.
 
 use syn::{Ident, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
 
@@ -8,7 +8,7 @@ use crate::errors::Errors;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Micros(pub(crate) u64);
 
-/// An option that is present or absent.
+/// Reads an option that takes no value, such as `primary`. Returns `true` because the option is present.
 pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<bool> {
     if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
         let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
@@ -22,7 +22,7 @@ pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Resu
     Ok(true)
 }
 
-/// `name = "…"`. `form` is the example in the error.
+/// Reads an option with a string value, such as `name = "…"`. The error shows `form` as the correct form.
 pub(super) fn string(
     meta: &ParseNestedMeta<'_>,
     form: &str,
@@ -41,7 +41,7 @@ pub(super) fn string(
     Ok(None)
 }
 
-/// `crate = path`.
+/// Reads the option `crate = path`.
 pub(super) fn path(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Option<Path>> {
     if meta.input.peek(Token![=]) && !meta.input.peek2(syn::Lit) {
         return meta.value()?.call(Path::parse_mod_style).map(Some);
@@ -55,7 +55,7 @@ pub(super) fn path(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Resu
     Ok(None)
 }
 
-/// `timeout = "2s"`. `form` is the example in the error.
+/// Reads an option with a duration, such as `timeout = "2s"`. The error shows `form` as the correct form.
 pub(super) fn duration(
     meta: &ParseNestedMeta<'_>,
     form: &str,
@@ -87,7 +87,7 @@ fn micros(text: &str) -> Option<Micros> {
     number.parse::<u64>().ok()?.checked_mul(in_micros).map(Micros)
 }
 
-/// Skips the value of an option with an error, so that the options after it are read.
+/// Skips the value of an invalid option, so that the options after it are still read.
 pub(super) fn skip_value(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;

@@ -1,4 +1,4 @@
-//! The rules of arguments.
+//! The rules for arguments.
 
 use syn::{Ident, Pat, PatType, Signature, ext::IdentExt as _};
 
@@ -10,7 +10,7 @@ use crate::{
     names::type_text,
 };
 
-/// The valid arguments of a method.
+/// Checks the arguments of a method and returns those with a plain name.
 pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec<Argument> {
     if let Some(variadic) = &signature.variadic {
         errors.push(

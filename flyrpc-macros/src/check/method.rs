@@ -1,4 +1,4 @@
-//! The rules of methods.
+//! The rules for methods.
 
 use syn::{
     Attribute, Ident, ItemTrait, Meta, ReceiverKind, ReturnType, Safety, Signature, Token,
@@ -14,7 +14,7 @@ use crate::{
     names::{self, RESERVED},
 };
 
-/// The valid methods of a trait.
+/// Checks the methods of a trait and returns the valid ones.
 pub(super) fn check_methods(service: &ItemTrait, errors: &mut Errors) -> Vec<Method> {
     let idents: Vec<&Ident> = ast::methods(service).map(|method| &method.sig.ident).collect();
     let variants = names::variants(&idents);
@@ -148,7 +148,7 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) {
 
 fn check_return(signature: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, ty) = &signature.output else { return syn::parse_quote!(()) };
-    // `fn … -> impl Future` is one error, the missing `async`.
+    // For `fn … -> impl Future`, only the missing `async` is reported.
     let is_future = signature.asyncness.is_none() && matches!(**ty, Type::ImplTrait(_));
     if !is_future {
         let place = format!("the return type of `{}`", signature.ident);
@@ -177,7 +177,8 @@ fn check_timeout(options: &MethodOptions, signature: &Signature, errors: &mut Er
     }
 }
 
-/// Refuses `#[cfg_attr]` around attributes that this macro reads: it cannot evaluate the condition.
+/// Rejects `#[cfg_attr]` around an attribute that this macro reads, because the macro cannot evaluate the
+/// condition.
 fn check_cfg_attr(attrs: &[Attribute], errors: &mut Errors) {
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg_attr")) {
         let parser = Punctuated::<Meta, Token![,]>::parse_terminated;

@@ -1,4 +1,4 @@
-//! The rules of the trait itself.
+//! The rules for the trait itself.
 
 use proc_macro2::TokenStream;
 use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
@@ -11,14 +11,14 @@ use crate::{
     names::ServiceNames,
 };
 
-/// A service with its valid methods, and the errors of the rest.
+/// The result of [`check`]: a service with the valid methods of the trait, and all errors.
 pub(crate) struct Checked {
     pub(crate) model: Service,
     /// A `compile_error!` for each error; `None` if the trait is valid.
     pub(crate) errors: Option<TokenStream>,
 }
 
-/// Checks a trait.
+/// Checks an annotated trait and the arguments of its `#[fly_rpc(…)]`.
 pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     let mut errors = Errors::default();
     let options = attr::service_options(arguments, &mut errors);
@@ -28,7 +28,7 @@ pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     let wire_name = wire_name(options.name, &service.ident, &mut errors);
     let mut methods = method::check_methods(service, &mut errors);
     if !service.generics.params.is_empty() {
-        // Their types could name the parameters, which are not in scope outside the trait.
+        // The methods' types could name the parameters, which are not in scope outside the trait.
         methods.clear();
     }
     let model = Service {
@@ -107,16 +107,16 @@ fn check_items(service: &ItemTrait, errors: &mut Errors) {
     }
 }
 
-/// One name twice. Two methods that are both under a `#[cfg]` may exclude each other.
+/// Reports methods with the same name, unless both have a `#[cfg]`: their conditions may exclude each other.
 fn check_duplicates(service: &ItemTrait, errors: &mut Errors) {
     let methods: Vec<&TraitItemFn> = ast::methods(service).collect();
     for (index, method) in methods.iter().enumerate() {
         let name = method.sig.ident.unraw();
-        let is_first = |earlier: &&&TraitItemFn| {
+        let has_same_name = |earlier: &&&TraitItemFn| {
             earlier.sig.ident.unraw() == name
                 && !(ast::has_cfg(&earlier.attrs) && ast::has_cfg(&method.attrs))
         };
-        if methods[..index].iter().find(is_first).is_some() {
+        if methods[..index].iter().find(has_same_name).is_some() {
             errors.push(
                 &method.sig.ident,
                 format_args!("method `{name}` is declared twice"),

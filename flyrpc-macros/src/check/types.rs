@@ -1,4 +1,4 @@
-//! The rules of types: arguments and return values own their data, and their types are written out.
+//! The rules for types: arguments and return values own their data, and their types are explicit.
 
 use quote::ToTokens;
 use syn::{
@@ -8,7 +8,8 @@ use syn::{
 
 use crate::{ast, errors::Errors, names::type_text};
 
-/// Checks a type and every type in it. `place` describes it: "the type of argument `text` of `upcase`".
+/// Checks a type and every type nested in it. `place` describes the position of the type in errors, for
+/// example "the type of argument `text` of `upcase`".
 pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
     let mut walk = Walk { place, errors };
     match ast::bare(ty) {
@@ -23,7 +24,7 @@ pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
     }
 }
 
-/// Whether [`check_type`] accepts a type.
+/// Returns whether [`check_type`] accepts a type.
 pub(crate) fn is_allowed(ty: &Type) -> bool {
     let mut errors = Errors::default();
     check_type(ty, "", &mut errors);
