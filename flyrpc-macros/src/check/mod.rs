@@ -1,5 +1,5 @@
-//! Checks an annotated trait and turns it into a model. Every rule runs, even after another one has failed,
-//! so one build reports every error.
+//! Checks an annotated trait and turns it into a model. Each rule is a function, and every rule runs even if
+//! another one fails, so one build reports every error.
 
 mod argument;
 mod method;

@@ -53,7 +53,7 @@ fn request_enum(service: &Service) -> TokenStream {
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
     });
     let name = &service.names.request;
-    let doc = format!("A call of a method of `{}`: sent to the server.", service.ident);
+    let doc = format!("A call to a method of `{}`, sent to the serving node.", service.ident);
     enum_item(service, name, &doc, variants)
 }
 
@@ -67,7 +67,7 @@ fn response_enum(service: &Service) -> TokenStream {
         quote!(#cfgs #[doc = #doc] #variant(#bound #returns))
     });
     let name = &service.names.response;
-    let doc = format!("The value returned by a method of `{}`: sent to the client.", service.ident);
+    let doc = format!("The value returned by a method of `{}`, sent to the client.", service.ident);
     enum_item(service, name, &doc, variants)
 }
 

@@ -22,10 +22,11 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
     let doc = format!(
-        "Serves an implementation of `{ident}`: on a node, or (with flyrpc's feature `tarpc`) as a \
-         tarpc `Serve`. Clones share the implementation."
+        "Serves an implementation of `{ident}` on a node, or as a tarpc `Serve` with flyrpc's \
+         `tarpc` feature. Clones share the implementation."
     );
-    let new_doc = format!("Serves `service`, an implementation of `{ident}`.");
+    let new_doc =
+        format!("Wraps `service`, an implementation of `{ident}`, so that it can be served.");
     let standard_traits = standard_traits(service);
     quote! {
         #(#attrs)*

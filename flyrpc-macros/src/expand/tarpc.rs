@@ -79,8 +79,8 @@ fn from_stub(service: &Service) -> TokenStream {
         where
             S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
         {
-            /// A client that calls through a tarpc stub, without a node. Its futures are `Send`
-            /// whenever the stub's are.
+            /// Creates a client that calls through a tarpc stub, without a node. Its futures are
+            /// `Send` if the stub's futures are.
             #vis fn from_stub(stub: S) -> Self {
                 #client { via: #root::ViaStub::new(stub) }
             }

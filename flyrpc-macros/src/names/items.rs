@@ -34,9 +34,9 @@ pub(crate) fn generated(name: &Ident) -> Ident {
     generated
 }
 
-/// Returns the span for a user's token that becomes part of a generated item. The token resolves, and
-/// errors are reported, as with the user's span. But the span belongs to the expansion, so lints such as
-/// `dead_code` do not report the item. An `#[allow]` instead would not compile under `#![forbid]`.
+/// Returns the span for a user's token that becomes part of a generated item. Names resolve and errors are
+/// reported as with the user's span, but the span belongs to the expansion, so lints such as `dead_code` do
+/// not report the item. An `#[allow]` instead would not compile under `#![forbid]`.
 pub(crate) fn generated_span(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
