@@ -34,7 +34,7 @@ pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
     quote!(#the_trait #server #handler #messages #client #tarpc)
 }
 
-/// Returns the trait without the parts that would cause a second error, from rustc.
+/// Returns the trait without the parts for which rustc would report a second error.
 fn lenient_trait(service: &ItemTrait) -> TokenStream {
     let mut service = service.clone();
     remove_rpc(&mut service.attrs);
@@ -93,7 +93,7 @@ fn remove_rpc(attrs: &mut Vec<Attribute>) {
     attrs.retain(|attr| !ast::is_rpc(attr));
 }
 
-/// Replaces a type that contains `_`, which Rust does not accept in a signature, by `()`.
+/// Replaces a type with `()` if it contains `_`, which Rust does not accept in a signature.
 fn replace_unwritable(ty: &mut Type) {
     #[derive(Default)]
     struct HasInfer(bool);

@@ -24,7 +24,7 @@ mod names;
 mod tests;
 mod types;
 
-// Documented at its re-export in flyrpc. rustdoc would append documentation written here to that.
+// Documented at its re-export in flyrpc. rustdoc would append documentation written here to the text there.
 #[allow(missing_docs)]
 #[proc_macro_attribute]
 pub fn fly_rpc(

@@ -49,8 +49,8 @@ pub(crate) struct Method {
 }
 
 impl Method {
-    /// Returns each argument with a variable for its value. A variable with the argument's own name could
-    /// share it with a constant, and a pattern would then match the constant instead of binding.
+    /// Returns each argument with a variable for its value. The variable does not have the argument's name,
+    /// because a constant may have that name, and a pattern would then match the constant instead of binding.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = (&Argument, Ident)> {
         let variable = |index| Ident::new(&format!("argument_{index}"), Span::mixed_site());
         self.arguments.iter().zip((0..).map(variable))

@@ -13,9 +13,10 @@ use crate::{
     types::{innermost, is_plain},
 };
 
-/// Requires each type to implement the traits without which it cannot be sent between nodes. rustc reports
-/// a type that does not meet the requirements here, at its position in the trait. For `Vec<Note>`, the error
-/// is about `Note`.
+/// Requires each type to implement the traits needed to send it between nodes.
+///
+/// These requirements are the one place where rustc reports a type that does not meet them. The error is at
+/// the type's position in the trait. For `Vec<Note>`, the error is about `Note`.
 pub(super) fn expand(service: &Service) -> TokenStream {
     let root = root(service);
     // Unconditional methods come first, because a type that they require is not required again.

@@ -13,7 +13,8 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     expand_for(service, &quote!(#ident))
 }
 
-/// Generates the serving type for implementations that satisfy `bound`, which may be other than the trait.
+/// Generates the serving type for implementations that satisfy `bound`. The fallback passes a bound other than
+/// the trait.
 pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
     let ident = &service.ident;

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span};
 use quote::format_ident;
 
-/// Names of the generated client's own methods, which the methods of a trait cannot have.
+/// The names of the generated client's own methods. No method of a trait may have one of them.
 pub(crate) const RESERVED: [&str; 6] =
     ["on_region", "on_primary", "on_node", "timeout", "wait", "from_stub"];
 
