@@ -319,7 +319,7 @@ async fn links_and_membership_events_are_observed_in_order() {
     net.crash("iad-0");
     sleep(secs(1)).await;
     let lines = log.take();
-    assert!(lines[0].starts_with("link to iad-0 closed, the connection broke"), "{lines:?}");
+    assert!(lines[0].starts_with("link to iad-0 closed, the connection failed"), "{lines:?}");
     assert_eq!(lines[1], "down iad-0");
     drop(iad);
     let _iad = start_iad(net.restart("iad-0")).await;
