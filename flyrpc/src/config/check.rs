@@ -10,8 +10,8 @@ use std::{
 use super::{label::check_label, seed::Seed, settings::Config};
 use crate::error::StartError;
 
-/// Upper bound on the drain timeout. Any process is killed long before, and the value can be added to
-/// any time without overflow.
+/// Upper bound on the drain timeout: longer than any process is given to stop, and short enough to be added
+/// to any time without overflow.
 pub(super) const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const HEARTBEATS: RangeInclusive<Duration> =
@@ -20,7 +20,7 @@ const HEARTBEATS: RangeInclusive<Duration> =
 /// Lengths in MessagePack have 32 bits.
 const MAX_BODY: usize = u32::MAX as usize;
 
-/// Parses the seeds in `entries`. An entry is any value that can be formatted, such as a text or a socket
+/// Parses the seeds in `entries`. An entry is any value that can be formatted, such as text or a socket
 /// address, and may contain a list of seeds.
 ///
 /// # Errors

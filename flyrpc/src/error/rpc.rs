@@ -371,7 +371,7 @@ pub enum Unsupported {
     Service,
     /// Its version of the service lacks the method.
     Method,
-    /// Its method takes other arguments. The text names one of them.
+    /// Its method takes other arguments. The text describes one of the differences.
     Arguments(String),
 }
 

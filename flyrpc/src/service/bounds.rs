@@ -189,7 +189,7 @@ impl<C> Contents<C> for WireTraits<Yes, Yes, Yes> {
     }
 }
 
-/// Requires nothing.
+/// All traits are implemented, so nothing is required.
 type Complete = WireTraits<Yes, Yes, Yes>;
 
 impl<C, D, S> Contents<C> for WireTraits<No, D, S> {

@@ -95,7 +95,7 @@ pub enum Observed<'a> {
 
 /// One attempt of a call, as seen by the caller.
 ///
-/// Every call has at least one attempt. A call can also fail outside of an attempt on a node, because
+/// Every call has at least one attempt. A call can also fail outside an attempt on a node, because
 /// there is no node, or because the deadline passes while the call waits for another node. Such a
 /// failure is reported as an attempt without a node.
 #[derive(Debug, Clone, Copy)]

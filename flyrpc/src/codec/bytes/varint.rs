@@ -2,7 +2,7 @@
 
 use super::malformed::Malformed;
 
-/// Appends `value`, which takes one byte up to 127, and at most ten bytes.
+/// Appends `value` as 1 to 10 bytes. Values up to 127 take one byte.
 pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);

@@ -26,7 +26,7 @@ pub(crate) struct Decoder<'de> {
     hint_budget: usize,
     /// Whether a visitor accepted any kind of value, as serde's buffering visitor does.
     pub(super) used_any: bool,
-    /// Whether an error occurred since the current value began, so that the input may be in the middle
+    /// Whether an error occurred since the start of the current value. If so, the input may be in the middle
     /// of that value.
     out_of_sync: bool,
 }
