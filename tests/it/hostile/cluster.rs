@@ -159,7 +159,7 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
     let addr = node.addr();
     let error = builder("b", "iad").listen(addr).serve(serve("b")).start().await.unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
-    assert_eq!(error.to_string(), format!("cannot listen at {addr}"));
+    assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
     // A port that is taken only for datagrams is also an error.
     let socket = std::net::UdpSocket::bind(super::LOOPBACK).unwrap();
     let addr = socket.local_addr().unwrap();

@@ -114,7 +114,7 @@ async fn a_program_that_accepts_connections_and_sends_nothing_is_listed() {
     let hkg = cluster.node("hkg-0");
     wait_until(&hkg, || hkg.peers().iter().any(|peer| peer.support != Support::Unknown)).await;
     let why = hkg.peers()[0].support.to_string();
-    assert_eq!(why, "unsupported: something takes connections, but says nothing");
+    assert_eq!(why, "unsupported: something accepts connections but sends nothing");
 }
 
 #[tokio::test]

@@ -46,13 +46,13 @@ versions! {
     }
     an_integer_becomes_a_float_if_exact: u64, f64 {
         old 1 << 53 => Ok(9_007_199_254_740_992.0);
-        old (1 << 53) + 1 => Err("not a number that f64 holds exactly");
+        old (1 << 53) + 1 => Err("cannot be represented exactly as f64");
         old u64::MAX => Err("f64");
         new 3.0 => Err("floating point");
     }
     a_signed_integer_becomes_a_short_float_if_exact: i32, f32 {
         old -16_777_216 => Ok(-16_777_216.0);
-        old 16_777_217 => Err("not a number that f32 holds exactly");
+        old 16_777_217 => Err("cannot be represented exactly as f32");
     }
     a_wide_integer_is_not_a_float: u128, f64 {
         old 1 << 100 => Err("more than 64 bits");
@@ -61,7 +61,7 @@ versions! {
     }
     a_float_is_shortened_if_exact: f64, f32 {
         old 0.5 => Ok(0.5);
-        old 0.1 => Err("not a number that f32 holds exactly");
+        old 0.1 => Err("cannot be represented exactly as f32");
         old 1e300 => Err("f32");
         old f64::INFINITY => Ok(f32::INFINITY);
         old f64::NAN => Ok(f32::NAN);
