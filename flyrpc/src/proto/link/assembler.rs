@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, buf::Limit};
 use crate::{codec::bytes::Malformed, proto::wire::ids::RequestId};
 
 /// Upper bound on the capacity of a body's buffer, as a multiple of the bytes received. It applies
-/// whatever size was announced.
+/// regardless of the announced size.
 const MAX_GROWTH: usize = 16;
 
 /// Incomplete bodies, each with an item that is returned along with the complete body.

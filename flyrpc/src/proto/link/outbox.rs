@@ -39,7 +39,7 @@ pub(crate) struct Outbox {
     long: VecDeque<LongBody>,
     /// The number of chunks taken, modulo [`OLDEST_EVERY`].
     chunk_count: u32,
-    /// Whether the writer may not have written the last batch completely.
+    /// Whether the writer may still be writing the last batch.
     writing: bool,
 }
 
