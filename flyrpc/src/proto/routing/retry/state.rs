@@ -19,7 +19,8 @@ use crate::{
 /// Upper bound on the attempts of a call before it waits or fails.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a waiting call excludes the nodes that it has tried, if nothing changes before.
+/// How long a waiting call pauses before it tries the same nodes again. A change of the table ends the
+/// pause early.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The number of the first attempt of a call.
@@ -273,7 +274,7 @@ impl Retry {
         }
     }
 
-    /// Fails with `failure`, or, if an earlier attempt may have executed, with a failure that reports so.
+    /// Fails with `failure`. If an earlier attempt may have executed, the result reports that instead.
     fn fail(&mut self, failure: CallFailure) -> Step {
         Step::Fail(match (failure, self.unsettled.take()) {
             (CallFailure::Timeout { .. }, Some(_)) => CallFailure::Timeout { sent: true },
