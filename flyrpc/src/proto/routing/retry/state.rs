@@ -109,8 +109,8 @@ pub(crate) struct Retry {
     tried: Vec<NodeInfo>,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
-    /// The latest failure of an attempt that may have executed. A later failure that did not execute
-    /// does not show whether that attempt did.
+    /// The latest failure of an attempt that may have executed. A later attempt that failed without
+    /// executing does not show whether this one executed.
     unsettled: Option<CallFailure>,
     primary_moved: bool,
 }
