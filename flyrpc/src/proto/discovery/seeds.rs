@@ -26,7 +26,7 @@ pub(crate) struct Discovery {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
     /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]. A name is
-    /// not due again before that.
+    /// not due again until its result has been passed.
     pub(crate) resolve: Vec<String>,
     /// The addresses that were just forgotten, and need not be dialed any more.
     pub(crate) forgotten: Vec<SocketAddr>,
@@ -73,8 +73,8 @@ impl Discovery {
         Due { resolve, forgotten: self.forget(now) }
     }
 
-    /// Returns when [`due`](Discovery::due) must be called next, or `None` if nothing is due before a
-    /// lookup in progress ends.
+    /// Returns when [`due`](Discovery::due) must be called next, or `None` if nothing is scheduled, for
+    /// example because every lookup is in progress.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let lookups = self.names.values().filter_map(NameEntry::next_lookup);
         let initial = self.names.values().filter_map(NameEntry::initial_deadline);

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, buf::Limit};
 use crate::{codec::bytes::Malformed, proto::wire::ids::RequestId};
 
 /// Upper bound on the capacity of a body's buffer, as a multiple of the bytes received. It applies
-/// whatever size was announced.
+/// regardless of the announced size.
 const MAX_GROWTH: usize = 16;
 
 /// Incomplete bodies, each with an item that is returned along with the complete body.
@@ -35,8 +35,8 @@ impl<T> Assembler<T> {
         self.bodies.insert(id, Partial { item, bytes: Vec::new(), size });
     }
 
-    /// Returns the destination for the next `length` bytes of a body. The caller must put exactly that
-    /// many bytes. Returns `None` if the body is not expected, or no longer expected.
+    /// Returns the destination for the next `length` bytes of a body. The caller must put exactly
+    /// that many bytes into it. Returns `None` if the body is not expected, or no longer expected.
     ///
     /// The destination grows with the bytes received, so the memory of a body is proportional to them.
     /// It is a [`BufMut`] over uninitialized memory, into which a socket can be read. A `&mut [u8]`
@@ -56,8 +56,8 @@ impl<T> Assembler<T> {
             return Err(Malformed::new("chunk beyond the announced size"));
         }
         if bytes.capacity() < filled {
-            // Grow in large steps, because growing copies the buffer, but only in proportion to the
-            // bytes received.
+            // Growing copies the buffer, so grow in large steps, but only in proportion to the bytes
+            // received.
             let warranted = MAX_GROWTH * filled;
             let room = usize::try_from(*size).unwrap_or(usize::MAX).min(warranted);
             bytes.reserve_exact(room - bytes.len());

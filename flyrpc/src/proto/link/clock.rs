@@ -110,7 +110,7 @@ impl LinkClock {
         self.samples.iter().map(|sample| sample.ahead).min()
     }
 
-    /// Returns whether a ping was answered that was sent within the last 2 heartbeats plus twice the
+    /// Returns whether the latest answered ping is recent: at most as old as 2 heartbeats plus twice the
     /// shortest round trip among the last pongs.
     fn is_fresh(&self, now: u64) -> bool {
         let round_trip = self.samples.iter().map(|sample| sample.round_trip).min().unwrap_or(0);
@@ -178,7 +178,7 @@ mod tests {
     fn a_timestamp_ahead_of_our_clock_shows_that_it_was_stopped() {
         let mut clock = synced(1_000_000);
         check(&mut clock, 1_100_000, 60_000_000 + OFFSET, 1_000_000, Verdict::Ahead);
-        // Later requests are held too, whatever their stamp, until a new pong.
+        // Later requests are held too, regardless of their stamp, until a new pong.
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
         clock.pong(1_260_000, 1_200_000, 60_130_000 + OFFSET);
         let remaining = 1_000_000 - 60_000;

@@ -4,8 +4,8 @@
 //!
 //! - A request starts only after everything buffered behind it has been read, because that may include
 //!   its cancellation.
-//! - A request starts only while the link's [clock](LinkClock) is known, so that its deadline can be
-//!   compared with the caller's clock.
+//! - A request starts only while the offset of the caller's clock is known (see [`LinkClock`]), so that
+//!   its deadline can be compared with that clock.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     clock: LinkClock,
-    /// Requests that are held until the clock is known again.
+    /// Requests that are held until the offset of the caller's clock is known again.
     held: Vec<Entry<T>>,
     /// Complete requests, until the bytes buffered behind them have been read.
     ready: Vec<Entry<T>>,
@@ -133,8 +133,8 @@ impl<T> Gate<T> {
     ///
     /// # Errors
     ///
-    /// If the timestamp of a request is ahead of our clock again, after it was held [`MAX_AHEAD`] times
-    /// for that.
+    /// If a request's timestamp is still ahead of our clock after the request was held [`MAX_AHEAD`]
+    /// times.
     pub(crate) fn open(&mut self, now: u64) -> Result<Released<T>, Malformed> {
         let ready = std::mem::take(&mut self.ready);
         self.sort(now, ready)
@@ -167,7 +167,7 @@ impl<T> Gate<T> {
                 }
                 Verdict::Ahead if entry.ahead < MAX_AHEAD => {
                     entry.ahead += 1;
-                    // An earlier ping, sent for requests held before, proves nothing any more.
+                    // A ping sent earlier, for other held requests, no longer proves anything.
                     released.needs_ping = true;
                     self.held.push(entry);
                 }

@@ -15,7 +15,7 @@ use crate::{
     types::NodeInfo,
 };
 
-/// Upper bound on the time to connect, and again on the time of the handshake that follows.
+/// Timeout of each of the two steps: connecting, and the handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound on the length of the name of a node or a region, in bytes.
@@ -25,7 +25,7 @@ const MAX_NAME: usize = 64;
 /// first line.
 const SHOWN_NAME: usize = 60;
 
-/// This node's own hello, which it sends on every link, and the values in it.
+/// This node's hello, which it sends on every link, and the values used in the handshake.
 #[derive(Debug)]
 pub(crate) struct LocalHello {
     pub(crate) cluster: String,
@@ -84,8 +84,8 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
-    /// Returns whether the peer is a flyrpc node. If so, it should receive this node's hello, to be able
-    /// to report the mismatch.
+    /// Returns whether the peer is a flyrpc node. Such a peer should receive this node's
+    /// hello, so that it can report the mismatch.
     pub(crate) fn is_from_a_node(&self) -> bool {
         matches!(
             self,
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_hello_is_no_error() {
+    fn an_incomplete_hello_is_not_an_error() {
         let bytes = local("c", "b", 2).preface_and_hello(7, None);
         let (hello, _) = received(&bytes[..bytes.len() - 1], &local("c", "a", 1));
         assert!(matches!(hello, Ok(None)));

@@ -25,7 +25,7 @@ pub(crate) enum LinkError {
     Broken(Arc<io::Error>),
     #[error("the peer sent nothing for {heartbeats} heartbeats of {heartbeat:?}")]
     HeartbeatTimeout { heartbeats: u32, heartbeat: Duration },
-    #[error("the peer answered no ping for {0:?}")]
+    #[error("the peer did not answer any ping for {0:?}")]
     PongTimeout(Duration),
     #[error("the peer sends but does not read: too much is queued for it")]
     OutboxOverflow,
@@ -89,8 +89,8 @@ impl Lifecycle {
         self.raise(DRAINING_HERE) & DRAINING_HERE == 0
     }
 
-    /// Handles a go-away frame: the peer starts no more requests. Returns whether that changed the
-    /// state, which each reason can do once.
+    /// Handles a go-away frame: the peer starts no more requests. Returns whether the frame
+    /// changed the state. Each reason changes it at most once.
     pub(crate) fn on_go_away(&self, reason: GoAway) -> bool {
         let flags = match reason {
             GoAway::Replaced => DRAINING_THERE,

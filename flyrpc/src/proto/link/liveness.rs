@@ -103,7 +103,8 @@ mod tests {
         ));
     }
 
-    /// Returns after how many heartbeats a link ends whose peer sends but never answers a ping.
+    /// Returns the number of heartbeats after which a link ends if the peer sends but never answers a
+    /// ping.
     fn heartbeats_without_pong(heartbeat: Duration) -> u32 {
         let mut liveness = Liveness::new(heartbeat);
         for count in 1.. {

@@ -9,7 +9,7 @@
 //! | [`inbound`] | the peer's requests until they are finished | the reader, handlers |
 //! | [`assembler`] | bodies that arrive in chunks | the reader |
 //! | [`gate`], [`clock`] | complete requests, until it is certain that their callers still wait | the reader |
-//! | [`liveness`] | the time since the peer last sent anything | the reader |
+//! | [`liveness`] | the count of heartbeats since the peer last sent anything | the reader |
 //! | [`lifecycle`] | whether the link is open, draining or ended, and why it ended | all of them |
 //!
 //! Times are in microseconds since this end of the link was created, on the clock of this end.

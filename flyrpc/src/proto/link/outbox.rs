@@ -39,7 +39,7 @@ pub(crate) struct Outbox {
     long: VecDeque<LongBody>,
     /// The number of chunks taken, modulo [`OLDEST_EVERY`].
     chunk_count: u32,
-    /// Whether the writer may not have written the last batch completely.
+    /// Whether the writer may still be writing the last batch.
     writing: bool,
 }
 
@@ -143,8 +143,8 @@ impl Outbox {
         }
     }
 
-    /// Returns whether the writer has not yet taken all of a request's long body, so that the peer cannot
-    /// start the request.
+    /// Returns whether a part of a request's long body still waits for the writer. The peer cannot start
+    /// such a request.
     pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
         self.long.iter().any(|body| body.of == BodyOf::Request && body.id == id)
     }

@@ -75,8 +75,9 @@ impl AttemptFailure {
         }
     }
 
-    /// Returns whether another node may be tried. It may if this node refused the call or certainly did
-    /// not receive it, or if the method is idempotent and the link failed.
+    /// Returns whether another node may be tried. It may if this node refused the call or does not support
+    /// it, if the link failed before the request was sent, or if the link failed and the method is
+    /// idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
     /// node would most likely fail in the same way, so the caller receives the error immediately.
@@ -106,7 +107,7 @@ impl CallFailure {
         }
     }
 
-    /// Returns whether the failure may disappear while the call waits for a node.
+    /// Returns whether the call may still succeed if it waits for a node.
     pub(super) fn may_change(&self) -> bool {
         match self {
             CallFailure::NoNode(_) => true,

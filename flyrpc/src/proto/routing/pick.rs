@@ -1,4 +1,4 @@
-//! Picks one node of the target of a call.
+//! Picks a node for a call among the nodes of its target.
 
 use std::sync::Arc;
 
@@ -185,12 +185,12 @@ mod tests {
     #[test]
     fn an_open_link_is_preferred_and_a_quiet_one_comes_last() {
         let quiet = || with_status(LinkStatus::Quiet);
-        let broken = || with_status(LinkStatus::Disconnected);
+        let lost = || with_status(LinkStatus::Disconnected);
         check(&[None, quiet(), good(1)], "send to n2");
         check(&[quiet(), None], "dial n1");
         check(&[quiet()], "send to n0");
-        check(&[broken(), quiet()], "send to n1");
-        check(&[broken()], "dial n0");
+        check(&[lost(), quiet()], "send to n1");
+        check(&[lost()], "dial n0");
     }
 
     #[test]

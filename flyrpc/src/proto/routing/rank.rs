@@ -79,7 +79,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
     }
 
     fn offer_without_link(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
-        // A link in the table that is disconnected was lost a moment ago.
+        // If the table still lists a link that is disconnected, the link was lost a moment ago.
         if entry.disconnected || entry.link.is_some() {
             self.known.unlinked += 1;
             self.disconnected.offer(Duration::ZERO, pick.random, &entry.info);

@@ -11,8 +11,7 @@ const MAX_TEXT: usize = 8 << 10;
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
-    /// The call requires a primary node, and the serving node considers another region primary than its
-    /// own.
+    /// The call requires a primary node, but in the serving node's view, another region is primary.
     NotPrimary {
         theirs: Region,
     },

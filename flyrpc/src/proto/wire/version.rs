@@ -1,7 +1,7 @@
 //! The constants by which each end of a connection identifies the protocol.
 
-/// The first bytes that each end of a connection sends. The empty line makes an HTTP server reject
-/// them immediately instead of waiting for more.
+/// The first bytes that each end of a connection sends. The empty line makes an HTTP server respond
+/// with an error immediately, instead of waiting for more bytes.
 pub(crate) const PREFACE: &[u8; 10] = b"flyrpc\r\n\r\n";
 
 /// The oldest and the newest version of the protocol that this code supports.

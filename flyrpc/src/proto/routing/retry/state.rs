@@ -19,7 +19,8 @@ use crate::{
 /// Upper bound on the attempts of a call before it waits or fails.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a waiting call excludes the nodes that it has tried, if nothing changes before.
+/// How long a waiting call pauses before it tries the same nodes again. A change of the table ends the
+/// pause early.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The number of the first attempt of a call.
@@ -108,8 +109,8 @@ pub(crate) struct Retry {
     tried: Vec<NodeInfo>,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
-    /// The latest failure of an attempt that may have executed. A later failure that did not execute
-    /// does not show whether that attempt did.
+    /// The latest failure of an attempt that may have executed. A later attempt that failed without
+    /// executing does not show whether this one executed.
     unsettled: Option<CallFailure>,
     primary_moved: bool,
 }
@@ -273,7 +274,7 @@ impl Retry {
         }
     }
 
-    /// Fails with `failure`, or, if an earlier attempt may have executed, with a failure that reports so.
+    /// Fails with `failure`. If an earlier attempt may have executed, the result reports that instead.
     fn fail(&mut self, failure: CallFailure) -> Step {
         Step::Fail(match (failure, self.unsettled.take()) {
             (CallFailure::Timeout { .. }, Some(_)) => CallFailure::Timeout { sent: true },

@@ -309,7 +309,7 @@ fn every_call_waits_for_the_first_round_of_discovery() {
 }
 
 #[test]
-fn a_wait_without_end_ends_with_the_deadline() {
+fn an_unlimited_wait_ends_at_the_deadline() {
     let mut sim = Sim::new(false, Duration::MAX);
     sim.now += Duration::from_millis(4_990);
     check_waits(&sim.no_candidate(), Duration::from_millis(10));
@@ -326,7 +326,7 @@ fn only_a_waiting_call_looks_for_a_primary_that_moved() {
 }
 
 #[test]
-fn a_node_that_cannot_be_dialed_is_left_out() {
+fn a_node_that_cannot_be_dialed_is_excluded() {
     let mut sim = Sim::new(false, Duration::ZERO);
     check_picks(&sim.retry.on_dialed(node("a"), Dialed::Linked));
     assert!(sim.tried().is_empty());

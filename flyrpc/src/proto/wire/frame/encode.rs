@@ -3,7 +3,8 @@
 use super::kinds::{Body, BodyOf, GoAway, RequestHead, flag, kind};
 use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
 
-/// The kind byte that overwrites the one of a request if its call is given up before it was sent.
+/// The kind of a void frame. It overwrites the kind byte of a request that is given up before it was
+/// sent.
 pub(crate) const VOID: u8 = kind::VOID;
 
 /// Appends a request; the chunks of a chunked body must follow. Returns the offset of its kind byte.
