@@ -167,8 +167,8 @@ impl NodeBuilder {
     }
 
     /// Sets how long [`Node::drain`] waits for calls in flight. The default is 4 s and the maximum
-    /// is 24 h. Keep it below the time that the platform allows between the termination signal and
-    /// killing the process.
+    /// is 24 h. Keep the timeout below the time that the platform allows between the termination
+    /// signal and killing the process.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
         self

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::Event;
 
-/// The stream of a node's events, from the call of [`Node::events`] on. It ends when the node ends.
+/// The stream of a node's events, starting at the call of [`Node::events`]. It ends when the node
+/// ends.
 ///
 /// Each `Events` receives every event. If it falls more than 1,024 events behind, it receives
 /// [`Event::Missed`] in place of the events that it lost.

@@ -11,8 +11,9 @@ use crate::{
     service::Request,
 };
 
-/// Encodes the arguments of `request` for a node whose services match as in `compats`. Returns the
-/// method's index at that node, or fails if the arguments take more than `limit` bytes.
+/// Encodes the arguments of `request` for a node. `compats` is that node's compatibility with the
+/// caller's trait. Returns the method's index at that node, or fails if the arguments take more
+/// than `limit` bytes.
 pub(super) fn encode<R: Request>(
     request: &R,
     compats: &Compats,

@@ -25,8 +25,8 @@ thread_local! {
 /// A scratch buffer with a larger capacity than this, in bytes, is not kept.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
-/// Sends the request over `link` to a node whose services match as in `compats`, and waits for the
-/// response. `number` is the number of the attempt within the call.
+/// Sends the request over `link` to a node, and waits for the response. `compats` is that node's
+/// compatibility with the caller's trait. `number` is the number of the attempt within the call.
 pub(super) async fn attempt<R: Request>(
     node: &NodeShared,
     call: &Call,
@@ -65,8 +65,8 @@ pub(super) async fn attempt<R: Request>(
     match decode::<R>(node, request.method(), response) {
         Ok(value) => Ok(value),
         Err(failure @ AttemptFailure::Timeout { .. }) => {
-            // The serving node finds slightly before the deadline that no reply will arrive in
-            // time. The call still fails at its deadline.
+            // The serving node detects slightly early that no reply will arrive in time. The call
+            // still fails at its deadline.
             let left = call.remaining(node.env().now());
             Err(Box::pin(fail_after(left, failure)).await)
         }

@@ -11,7 +11,7 @@ use crate::{
     types::{NodeInfo, Region, Target},
 };
 
-/// The timeout of a call if none is set; the same as Fly.RPC's.
+/// The default timeout of a call, the same as that of Fly.RPC.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound on the duration of a call: longer than any real call, and short enough to be added

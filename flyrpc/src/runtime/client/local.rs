@@ -86,7 +86,7 @@ pub(super) async fn call<R: Request>(
     value(HandlerFuture::of_new_call(handler.call(request), context).await)
 }
 
-/// Runs the call on this node, encoded and decoded as between nodes. A call that fails as
+/// Runs the call on this node, encoded and decoded as between nodes. A call that fails with
 /// [`Unsupported`](AttemptFailure::Unsupported) was not executed.
 pub(super) async fn call_encoded<R: Request>(
     node: &NodeShared,

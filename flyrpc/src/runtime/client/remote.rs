@@ -124,8 +124,8 @@ async fn dial(node: &NodeShared, call: &Call, to: &NodeInfo) -> Dialed {
     }
 }
 
-/// Waits until the table is newer than `version`, or for at most `at_most`. The caller picks again
-/// in either case, so there is no result.
+/// Waits until the table is newer than `version`, for at most `at_most`. The caller picks again in
+/// either case, so there is no result.
 async fn wait_for_change(node: &NodeShared, version: u64, at_most: Duration) {
     tokio::select! {
         biased;

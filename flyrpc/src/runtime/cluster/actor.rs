@@ -42,7 +42,7 @@ use crate::{
 /// view.
 const BATCH: usize = 256;
 
-/// What the cluster task needs to start.
+/// The parameters of the cluster task.
 pub(crate) struct ClusterParams {
     pub(crate) shared: Arc<NodeShared>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
@@ -193,7 +193,8 @@ impl Cluster {
             self.publisher.publish(&self.shared, &mut self.peers, self.readiness.is_ready());
         }
         if self.leaving.is_none() {
-            // After the publication, because these calls look for their links in the table.
+            // This must follow the publication, because these calls look for their links in the
+            // table.
             while let Some(node) = self.sync.poll_start() {
                 self.tasks.sync_digest(node, self.membership.digests());
             }
@@ -378,7 +379,7 @@ impl Cluster {
         }
     }
 
-    /// Handles a sync that a peer has initiated. This node need not sync with that peer any more.
+    /// Handles a sync that a peer has initiated. After that, this node need not sync with the peer.
     fn on_synced_by_peer(&mut self, addr: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(addr) {
             peer.on_synced();

@@ -154,7 +154,7 @@ impl From<&DialError> for NoSupport {
 mod tests {
     use super::*;
 
-    /// A random number without jitter: the factor is 1.
+    /// The random number that yields no jitter: a factor of 1.
     const MIDDLE: u64 = 512;
 
     fn unreachable() -> NoSupport {

@@ -31,8 +31,9 @@ pub(crate) trait Internal {
 
 /// One side of an anti-entropy sync.
 ///
-/// The name stays although the method was renamed: hellos carry the names of declared types as
-/// text, and a link shares this node's list of services only if the peer sends the same bytes.
+/// The type keeps its name although the method was renamed. Hellos carry the names of declared
+/// types as text, and a link shares this node's list of services only if the peer sends the same
+/// bytes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) digests: Vec<u64>,

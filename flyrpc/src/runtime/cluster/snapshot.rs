@@ -20,7 +20,8 @@ pub(super) struct Publisher {
     /// removed.
     live: BTreeMap<NodeId, BTreeMap<SocketAddr, NodeInfo>>,
     dirty: bool,
-    /// Emitted after the next publication, so that a listener can look up what an event refers to.
+    /// Emitted after the next publication, so that a listener can look up the node that an event
+    /// refers to.
     events: Vec<Event>,
 }
 

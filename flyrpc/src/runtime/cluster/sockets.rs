@@ -12,9 +12,9 @@ use crate::{
     runtime::{link, shared::NodeShared},
 };
 
-/// Upper bound on inbound connections in their handshake. A further connection evicts the oldest. A
-/// node sends its hello immediately, so the oldest connection has been silent for the longest time,
-/// and must not keep nodes out.
+/// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake.
+/// A node sends its hello immediately, so the oldest connection has been silent for the longest
+/// time, and must not keep nodes out.
 const MAX_HANDSHAKES: usize = 256;
 
 /// Upper bound on datagrams queued in each direction. Further datagrams are dropped, as UDP allows.

@@ -45,8 +45,8 @@ pub(crate) struct Lost {
 
 impl Link {
     /// Queues a call for the task of `waker`, if the link is open and its outbox has room. If this
-    /// returns `None`, no byte of the call is sent later. Takes a long `body`, and copies a short
-    /// one.
+    /// returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
+    /// one is copied.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,

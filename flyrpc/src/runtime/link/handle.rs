@@ -41,8 +41,8 @@ use crate::{
     types::{NodeInfo, Region, ServiceSpec},
 };
 
-/// Minimum size limit in bytes for a body of the internal service. It applies even if the limit for
-/// user services is smaller, because such a body may hold the members of a large cluster.
+/// Size limit in bytes for bodies of the internal service, if the limit for user services is
+/// smaller. Such a body may hold the members of a large cluster.
 pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
 
 /// Receives every event on a link. Must not block.
@@ -64,7 +64,7 @@ pub(crate) struct Link {
     pub(super) signals: Signals,
 }
 
-/// What the peer announced, and the condition of its link.
+/// The data that the peer announced, and the condition of its link.
 struct Peer {
     node: NodeInfo,
     services: Arc<[ServiceSpec]>,
@@ -196,8 +196,8 @@ impl Link {
         let under_way = match self.lifecycle.error() {
             // A drained link is kept until the peer has read everything that was written.
             Some(error) => matches!(error, LinkError::Drained),
-            // Everything in the socket precedes this end's `GoAway`. Until the peer has answered
-            // that, it may not have read everything.
+            // Everything in the socket precedes this end's `GoAway`. Until the peer answers that
+            // frame, it may not have read everything before it.
             None => {
                 !self.lifecycle.is_draining_there()
                     || !self.inbound().is_empty()
@@ -295,7 +295,7 @@ impl Link {
         instant.saturating_duration_since(self.clock.epoch).as_micros() as u64
     }
 
-    /// Wakes the writer, to send what is queued.
+    /// Wakes the writer, which sends the queued frames.
     pub(super) fn wake_writer(&self) {
         self.signals.wake_writer.notify_one();
     }

@@ -105,7 +105,7 @@ impl FrameReader {
                 async || tokio::time::timeout(idle_timeout, self.stream.read(&mut discarded)).await;
             while matches!(read().await, Ok(Ok(count)) if count > 0) {}
         };
-        // Whether this times out or not, the connection is closed next.
+        // The connection is closed next, even after a timeout.
         let _ = tokio::time::timeout(LINGER_MAX, until_closed).await;
     }
 
@@ -158,7 +158,7 @@ impl FrameWriter {
     /// Shuts down the sending direction, so that the peer can still read everything that was
     /// written.
     pub(super) async fn shutdown(&mut self) {
-        // The peer may be gone or stalled; nothing depends on an error.
+        // An error is ignored, because the peer may be gone or stalled.
         let _ = tokio::time::timeout(SHUTDOWN_MAX, self.stream.shutdown()).await;
     }
 

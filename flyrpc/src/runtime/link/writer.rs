@@ -47,7 +47,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
     }
 }
 
-/// Writes what is queued, until the outbox is empty or the link ends.
+/// Writes queued frames until the outbox is empty or the link ends.
 async fn write_queued(
     link: &Link,
     to: &mut FrameWriter,
@@ -58,7 +58,7 @@ async fn write_queued(
         batch.clear(MAX_RETAINED_CAPACITY);
         let frames = link.outbox().take(batch);
         if batch.is_empty() {
-            // A link that both ends are draining may have waited for this.
+            // If both ends are draining the link, this may have been the last write.
             link.end_if_drained();
             return Ok(());
         }

@@ -117,8 +117,8 @@ impl Admission {
             return Err(Status::Overloaded);
         }
         if internal {
-            // Requests between nodes do not count as the load of a user, and that load must not
-            // delay them. A link has many of them at the same time only if its peer floods it.
+            // Internal requests are not part of the user's load, and that load must not delay them.
+            // A link has many internal requests at the same time only if its peer floods it.
             let over_limit = others >= max_in_flight.saturating_add(INTERNAL_REQUESTS);
             return if over_limit { Err(Status::Overloaded) } else { Ok(permit) };
         }

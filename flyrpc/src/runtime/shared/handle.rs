@@ -4,7 +4,8 @@ use std::{ops::Deref, sync::Arc};
 
 use super::node_shared::NodeShared;
 
-/// A reference to a running node. The node stops at once when its last strong handle is dropped.
+/// A reference to a running node. The node stops immediately when its last strong handle is
+/// dropped.
 pub(crate) struct Handle {
     shared: Arc<NodeShared>,
     /// False for clients inside the node's own tasks, which must not keep the node running.

@@ -123,7 +123,7 @@ impl NodeShared {
         self.published.changed_since(seen).await;
     }
 
-    /// Publishes changes of the view of the cluster: the table, if it changed, and the peers that
+    /// Publishes changes to the view of the cluster: the table, if it changed, and the peers that
     /// changed.
     pub(crate) fn publish(
         &self,
@@ -175,8 +175,8 @@ impl NodeShared {
         self.observed_calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Changes which calls this node accepts: immediately on this node, and with one message on
-    /// each peer.
+    /// Changes which calls this node accepts. The change applies immediately on this node, and each
+    /// peer is notified with one message.
     pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
         self.server.change_state(change);
         self.command(Command::StateChanged);
