@@ -62,8 +62,8 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let other_programs = [
         (closed, "nothing answers"),
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
-        (listen(garbage).await.0, "not flyrpc: it said"),
-        (listen(hang_up).await.0, "hung up"),
+        (listen(garbage).await.0, "not flyrpc: it answered"),
+        (listen(hang_up).await.0, "closed the connection"),
     ];
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
     let seeds = other_programs.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
