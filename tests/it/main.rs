@@ -6,6 +6,7 @@ mod calls;
 mod chaos;
 mod crashes;
 mod deadlines;
+mod detached;
 mod encoded_local_calls;
 mod faults;
 mod hostile;

@@ -30,7 +30,8 @@ pub const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 #[fly_rpc]
 pub trait Notes {
     /// Writes a note, and returns its version, counted from 1. `request` names this very write:
-    /// repeated with the same name it is done once, so it may be repeated until it succeeds.
+    /// repeated with the same name it is done once, so it may be repeated until it succeeds. It is
+    /// detached, so that the copies are made even if the writer gives up meanwhile.
     #[rpc(primary, idempotent, detached)]
     async fn write(&self, request: String, title: String, text: String, tag: Option<String>)
     -> u64;

@@ -136,7 +136,10 @@ impl NodeBuilder {
     /// [`start`](NodeBuilder::start) returns an error.
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
         match parse_seeds("seeds", seeds) {
-            Ok(seeds) => self.config.seeds = seeds,
+            Ok(seeds) => {
+                self.config.seeds = seeds;
+                self.seed_error = None;
+            }
             Err(error) => self.seed_error = Some(error),
         }
         self

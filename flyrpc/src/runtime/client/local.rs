@@ -77,7 +77,7 @@ pub(super) async fn call<R: Request>(
     recorder: &mut AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
-    let context = admit(node, call, options.primary, recorder)?;
+    let context = admit(node, call, options.primary, options.detached, recorder)?;
     recorder.start(node.me(), None);
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
@@ -97,7 +97,7 @@ pub(super) async fn call_encoded<R: Request>(
 ) -> Result<R::Response, AttemptFailure> {
     let MethodSpec { primary, detached, .. } = spec.methods[method];
     let primary = primary || R::methods()[request.method()].options.primary;
-    let context = admit(node, call, primary, recorder)?;
+    let context = admit(node, call, primary, detached, recorder)?;
     let mut body = Vec::new();
     let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
@@ -124,6 +124,7 @@ fn admit(
     node: &NodeShared,
     call: &Call,
     primary_only: bool,
+    detached: bool,
     recorder: &mut AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
     if (call.primary || primary_only) && !node.is_primary() {
@@ -136,6 +137,7 @@ fn admit(
         deadline: call.deadline,
         attempt: 1,
         local: true,
+        detached,
         env: Arc::clone(node.env()),
     })
 }
@@ -159,6 +161,10 @@ async fn detach<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     let guard = node.server().in_flight_guard();
     node.env().spawn(Box::pin(async move {
+        if done.is_closed() {
+            // The caller gave up before the handler started.
+            return;
+        }
         // An error means that the caller no longer waits, which does not affect a detached call.
         let _ = done.send(future.await);
         drop(guard);

@@ -32,7 +32,7 @@ pub(super) async fn call<R: Request>(
     let node: &NodeShared = &node;
     let call = {
         let enclosing = enclosing.or_else(Context::try_current);
-        let left = enclosing.as_ref().map(Context::remaining);
+        let left = enclosing.as_ref().and_then(Context::bound_of_nested_calls);
         Call::new(&request, options, node.primary_region(), node.env().now(), left)
     };
     let mut recorder = AttemptRecorder::new(node, &call);
