@@ -84,6 +84,14 @@ impl SimCluster {
         self.shared.net.lose(a, b, share)
     }
 
+    /// Drops the messages of streams between two places, and lets datagrams pass, as a firewall does
+    /// that filters TCP. Connections hang, and so do attempts to connect. What was written arrives once
+    /// the fault has ended.
+    #[track_caller]
+    pub fn filter_tcp(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
+        self.shared.net.filter_tcp(a, b)
+    }
+
     /// Limits the bandwidth of each path from a host to another between two places, as
     /// [`SimClusterBuilder::bandwidth`](crate::SimClusterBuilder::bandwidth) does; the lowest of
     /// several limits applies.

@@ -89,6 +89,14 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Lose(share))
     }
 
+    /// Drops the messages of streams between two places, and lets datagrams pass, as a firewall does
+    /// that filters TCP. Connections hang, and so do attempts to connect. What was written arrives once
+    /// the fault has ended.
+    #[track_caller]
+    pub fn filter_tcp(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
+        self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::FilterTcp)
+    }
+
     /// Limits the bandwidth of each path from a host to another between two places, as
     /// [`SimNetBuilder::bandwidth`](crate::SimNetBuilder::bandwidth) does; the lowest of several
     /// limits applies.

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    arguments::encode,
+    arguments::{BodyLimit, encode},
     call::Call,
     record::AttemptRecorder,
     response::{decode, status_failure},
@@ -74,7 +74,7 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
     let context = admit(node, call, options.primary, options.detached, recorder)?;
@@ -93,7 +93,7 @@ pub(super) async fn call_encoded<R: Request>(
     call: &Call,
     EncodedMethod { service, spec, method }: EncodedMethod<'_>,
     request: &R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let MethodSpec { primary, detached, .. } = spec.methods[method];
     let primary = primary || R::methods()[request.method()].options.primary;
@@ -101,8 +101,8 @@ pub(super) async fn call_encoded<R: Request>(
     let mut body = Vec::new();
     let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
-    encode(request, &compats, limit, &mut body)?;
-    recorder.start(node.me(), Some(body.len()));
+    encode(request, &compats, BodyLimit::of_caller(limit), &mut body)?;
+    let attempt = recorder.start(node.me(), Some(body.len()));
     let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
     let response = if detached { detach(node, call, future).await? } else { future.await };
     match response {
@@ -111,7 +111,7 @@ pub(super) async fn call_encoded<R: Request>(
             Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
         Ok(reply) => {
-            recorder.reply(reply.len());
+            recorder.reply(attempt, reply.len());
             decode::<R>(node, request.method(), Response::Reply(reply.into()))
         }
         Err(status) => Err(status_failure(node, status)),
@@ -125,7 +125,7 @@ fn admit(
     call: &Call,
     primary_only: bool,
     detached: bool,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
     if (call.primary || primary_only) && !node.is_primary() {
         recorder.start(node.me(), None);

@@ -167,6 +167,7 @@ impl Cluster {
             .chain(self.discovery.next_due())
             .chain(self.peers.next_dial())
             .chain(self.peers.next_readiness_deadline(now))
+            .chain(self.readiness.next_due(now))
             .fold(self.sync.next_random(), Duration::min)
     }
 
@@ -310,15 +311,17 @@ impl Cluster {
         self.add_seeds(added);
     }
 
+    /// Handles a call that found no link to `addr`. Nothing is published until the attempt has ended:
+    /// any number of calls may ask.
     fn on_dial_request(&mut self, addr: SocketAddr, done: oneshot::Sender<bool>) {
-        self.publisher.mark_dirty();
-        let peer = self.peers.entry(addr);
-        if peer.link().is_some() {
+        let known = self.peers.get(addr).map(|peer| (peer.link().is_some(), peer.awaits_dial()));
+        match known {
+            Some((false, true)) => {
+                self.peers.entry(addr).add_waiter(done);
+                self.dial(addr);
+            }
             // An error means that the caller has given up.
-            let _ = done.send(true);
-        } else {
-            peer.add_waiter(done);
-            self.dial(addr);
+            linked => drop(done.send(linked.is_some_and(|(is_linked, _)| is_linked))),
         }
     }
 

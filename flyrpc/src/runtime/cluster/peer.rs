@@ -96,9 +96,19 @@ impl Peer {
         if wanted && self.link().is_none() { self.dial.next() } else { None }
     }
 
+    /// Whether a call may dial the address, or wait for the attempt in progress.
+    pub(super) fn awaits_dial(&self) -> bool {
+        self.dial.is_open_to_calls()
+    }
+
     /// When readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
         self.dial.readiness_deadline()
+    }
+
+    /// Whether an anti-entropy sync with the peer has ever ended.
+    pub(super) fn has_synced(&self) -> bool {
+        self.synced
     }
 
     /// Whether readiness no longer needs to wait for this address.
@@ -119,7 +129,8 @@ impl Peer {
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
         let candidate = !self.leaving && (self.is_member || link.is_some() || other_protocol);
         let disconnected = self.disconnected && link.is_none();
-        candidate.then_some(Entry { info, disconnected, link, other_protocol })
+        let unreachable = disconnected && !self.awaits_dial();
+        candidate.then_some(Entry { info, disconnected, unreachable, link, other_protocol })
     }
 
     pub(super) fn support(&self) -> Support {
@@ -189,6 +200,7 @@ impl Peer {
         self.support = None;
         self.alias_of = None;
         self.linked_at = now;
+        self.dial.on_linked();
         self.dial.notify_waiters(true);
     }
 

@@ -88,6 +88,18 @@ impl PeerTable {
         peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
+    /// Whether the node at an address has synced.
+    pub(super) fn has_synced(&self, addr: SocketAddr) -> bool {
+        let Some(peer) = self.peers.get(&addr) else { return false };
+        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        peer.has_synced() || target.is_some_and(Peer::has_synced)
+    }
+
+    /// Whether the last attempt to dial an address failed.
+    pub(super) fn has_failed(&self, addr: SocketAddr) -> bool {
+        self.get(addr).is_some_and(|peer| peer.no_support().is_some())
+    }
+
     /// Returns when to dial next.
     pub(super) fn next_dial(&mut self) -> Option<Duration> {
         self.reschedule();

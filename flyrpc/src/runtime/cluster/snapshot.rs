@@ -20,6 +20,8 @@ pub(super) struct Publisher {
     /// removed.
     live: BTreeMap<NodeId, BTreeMap<SocketAddr, NodeInfo>>,
     dirty: bool,
+    /// Whether a link changed its state since the last publication.
+    links_changed: bool,
     /// Emitted after the next publication, so that a listener can look up the node that an event
     /// refers to.
     events: Vec<Event>,
@@ -66,6 +68,13 @@ impl Publisher {
         self.dirty
     }
 
+    /// Makes the next step publish, and wake the calls that wait for a change, because a link changed
+    /// its state.
+    pub(super) fn mark_links_changed(&mut self) {
+        self.dirty = true;
+        self.links_changed = true;
+    }
+
     /// Emits `event` after the next publication.
     pub(super) fn emit_later(&mut self, event: Event) {
         self.events.push(event);
@@ -84,7 +93,8 @@ impl Publisher {
             let visible = peer.filter(|peer| peer.is_known() && !peers.is_linked_alias(peer));
             changes.push((addr, visible.map(|peer| peer.snapshot(addr))));
         }
-        shared.publish(table_changed.then_some(table), changes);
+        let links_changed = std::mem::take(&mut self.links_changed);
+        shared.publish(table_changed.then_some(table), changes, links_changed);
         self.dirty = false;
         self.events.drain(..).for_each(|event| shared.emit(event));
         self.emit_liveness_changes(shared, peers, &previous);
@@ -181,6 +191,8 @@ fn is_same(a: Option<&Entry<Arc<Link>>>, b: Option<&Entry<Arc<Link>>>) -> bool {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (a, b) => a.is_none() && b.is_none(),
     };
-    let same_state = a.disconnected == b.disconnected && a.other_protocol == b.other_protocol;
+    let same_state = a.disconnected == b.disconnected
+        && a.unreachable == b.unreachable
+        && a.other_protocol == b.other_protocol;
     links && a.info == b.info && same_state
 }

@@ -6,10 +6,12 @@ mod handle;
 mod node_shared;
 mod peer_snapshot;
 mod published;
+mod turns;
 
 pub(crate) use self::{
     command::Command,
     handle::Handle,
     node_shared::{NodeShared, SharedConfig},
     peer_snapshot::PeerSnapshot,
+    turns::{QueueKey, Turn},
 };

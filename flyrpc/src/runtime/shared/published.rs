@@ -20,10 +20,10 @@ pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
     peers: Mutex<BTreeMap<SocketAddr, PeerSnapshot>>,
-    /// Counts publications. Separate from the channel, because reading a channel's value takes a
+    /// Counts changes of the table and of the state of its links. Separate from the channel, because reading a channel's value takes a
     /// lock.
     version: AtomicU64,
-    /// Wakes waiting calls after each publication.
+    /// Wakes waiting calls after each of these changes.
     changed: watch::Sender<()>,
 }
 
@@ -61,6 +61,7 @@ impl Published {
         &self,
         table: Option<Table<Arc<Link>>>,
         changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+        links_changed: bool,
     ) {
         {
             let mut peers = self.lock_peers();
@@ -71,10 +72,13 @@ impl Published {
                 };
             }
         }
+        if table.is_none() && !links_changed {
+            // Nothing that a waiting call could use.
+            return;
+        }
         if let Some(table) = table {
             self.table.store(Arc::new(table));
         }
-        // Done even if the table is unchanged: waiting calls also re-check the state of its links.
         self.version.fetch_add(1, Ordering::Release);
         self.changed.send_replace(());
     }
