@@ -95,8 +95,8 @@ async fn seeds_that_are_down_at_first_are_found_once_they_start() {
 async fn wrong_seeds_that_were_replaced_do_not_fail_the_start() {
     let net = SimNet::builder().build();
     let env = net.add_host("iad-0", "iad");
-    probe_on(&env).seeds(["1.2.3.4"]).start().await.unwrap_err();
-    probe_on(&env).seeds(["1.2.3.4"]).seeds(["1.2.3.4:3590"]).start().await.unwrap();
+    probe_on(&env).seeds(["iad:0"]).start().await.unwrap_err();
+    probe_on(&env).seeds(["iad:0"]).seeds(["1.2.3.4:3590"]).start().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
