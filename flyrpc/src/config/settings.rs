@@ -14,9 +14,7 @@ use crate::types::Region;
 /// The settings of one node.
 ///
 /// [`Config::default`] never reads the environment; [`Config::from_env`] replaces defaults with what it
-/// finds there.
-///
-#[doc = include_str!("../docs/variables.md")]
+/// finds there. `docs/settings.md` lists the variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The cluster that the node belongs to. Nodes of different clusters ignore one another, even if

@@ -51,9 +51,8 @@ impl Node {
         NodeBuilder::new()
     }
 
-    /// Settings from the environment. Methods of the builder override them.
-    ///
-    #[doc = include_str!("../docs/variables.md")]
+    /// Settings from the environment. Methods of the builder override them. The guide to
+    /// [settings](crate::guide::settings) lists the variables.
     ///
     /// # Errors
     ///
