@@ -1,6 +1,6 @@
-//! Licenses, sources and Rust versions of all dependencies of the workspace.
+//! Checks licenses, sources and Rust versions of all dependencies of the workspace.
 //!
-//! The lists are those of `deny.toml`, so that this test and `cargo deny check` agree.
+//! The lists are read from `deny.toml`, so that this test and `cargo deny check` agree.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
-    /// None for packages of this workspace.
+    /// `None` for packages of this workspace.
     source: Option<String>,
     manifest_path: PathBuf,
     rust_version: Option<String>,
@@ -67,7 +67,9 @@ fn every_license_is_allowed() {
         match package.license.as_deref() {
             None => Err("has no license expression".to_owned()),
             Some(expression) if satisfies(expression, allowed) => Ok(()),
-            Some(expression) => Err(format!("has license `{expression}`, see deny.toml")),
+            Some(expression) => {
+                Err(format!("has license `{expression}`, which deny.toml does not allow"))
+            }
         }
     });
 }
@@ -77,14 +79,14 @@ fn every_source_is_crates_io_or_this_repository() {
     let sources = deny().sources;
     check(|package| match &package.source {
         None if package.manifest_path.starts_with(root()) => Ok(()),
-        None => Err(format!("is at {}", package.manifest_path.display())),
+        None => Err(format!("is outside this repository, at {}", package.manifest_path.display())),
         Some(source) => {
             let registry = source.strip_prefix("registry+");
             let allowed = |url| sources.allow_registry.iter().any(|allowed| allowed == url);
             if registry.is_some_and(allowed) {
                 Ok(())
             } else {
-                Err(format!("is from `{source}`, see deny.toml"))
+                Err(format!("is from `{source}`, which deny.toml does not allow"))
             }
         }
     });
@@ -98,7 +100,7 @@ fn no_dependency_requires_a_newer_rust() {
     let ours = ours.expect("flyrpc declares its minimum Rust version");
     check(|package| match &package.rust_version {
         Some(theirs) if numbers(theirs) > numbers(ours) => {
-            Err(format!("requires Rust {theirs}, this workspace declares {ours}"))
+            Err(format!("requires Rust {theirs}, but this workspace declares {ours}"))
         }
         _ => Ok(()),
     });
@@ -119,7 +121,7 @@ fn license_expressions_are_evaluated() {
     }
 }
 
-/// Fails with every package that does not meet a rule, and why.
+/// Fails if any package violates a rule, and lists each with the reason.
 #[track_caller]
 fn check(rule: impl Fn(&Package) -> Result<(), String>) {
     let packages = metadata().packages;
@@ -144,8 +146,8 @@ fn deny() -> Deny {
     toml::from_str(&text).expect("deny.toml has the lists that are checked here")
 }
 
-/// All packages in Cargo.lock; without network access, those of this platform, which are downloaded
-/// already.
+/// Returns all packages in Cargo.lock. Without network access, returns the packages for this
+/// platform, which are already downloaded.
 fn metadata() -> Metadata {
     let output = cargo_metadata(&[])
         .or_else(|_| cargo_metadata(&["--offline", "--filter-platform", &host_platform()]));
@@ -181,7 +183,7 @@ fn numbers(version: &str) -> Vec<u64> {
     numbers
 }
 
-/// Whether an SPDX license expression allows use under licenses that are `allowed`.
+/// Whether an SPDX license expression is satisfied by licenses that are `allowed`.
 fn satisfies(expression: &str, allowed: impl Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
@@ -214,7 +216,8 @@ fn one(tokens: &mut &[&str], allowed: &dyn Fn(&str) -> bool) -> bool {
     let Some((license, rest)) = tokens.split_first() else { return false };
     *tokens = rest;
     if take(tokens, "WITH") {
-        // An exception adds permissions, but is not in the list: another license must do.
+        // An exception would add permissions, but exceptions are not in the list, so another
+        // license must satisfy the expression.
         *tokens = tokens.get(1..).unwrap_or_default();
         return false;
     }

@@ -1,4 +1,4 @@
-//! Randomized fault testing, which several targets of this package share. The tests are in `it/`
+//! Randomized fault testing, shared by several targets of this package. The tests are in `it/`
 //! (behavior) and `ui/` (diagnostics).
 
 pub mod chaos;

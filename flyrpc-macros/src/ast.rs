@@ -1,9 +1,9 @@
-//! What the user wrote: syntax only, with spans. Whether it is a valid service is decided by `check`.
+//! Reads the syntax of the annotated item. Whether the item is a valid service is decided by `check`.
 
 use proc_macro2::TokenStream;
 use syn::{Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItemFn, Type};
 
-/// Parses the item under the attribute.
+/// Parses the annotated item, which must be a trait.
 pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
     let (wrong, at) = match syn::parse2::<Item>(item)? {
         Item::Trait(item) => return Ok(item),
@@ -17,13 +17,13 @@ pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
     Err(syn::Error::new(
         at,
         format!(
-            "`#[fly_rpc]` goes on a trait, not on {wrong}\n\n  = note: annotate the trait that \
-             declares the methods, and implement it as any other: the `impl` needs no attribute"
+            "`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: annotate the \
+             trait that declares the methods; its `impl` needs no attribute"
         ),
     ))
 }
 
-/// The methods of a trait, in order.
+/// Returns the methods of a trait, in order of declaration.
 pub(crate) fn methods(service: &ItemTrait) -> impl Iterator<Item = &TraitItemFn> {
     service.items.iter().filter_map(|item| match item {
         syn::TraitItem::Fn(method) => Some(method),
@@ -31,7 +31,7 @@ pub(crate) fn methods(service: &ItemTrait) -> impl Iterator<Item = &TraitItemFn>
     })
 }
 
-/// The arguments after the receiver.
+/// Returns the arguments after the receiver.
 pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
     signature.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(argument) => Some(argument),
@@ -39,7 +39,7 @@ pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType>
     })
 }
 
-/// The name of an argument whose pattern is an identifier without `ref`, `mut` or a subpattern.
+/// Returns the name of an argument if its pattern is an identifier without `ref`, `mut` or a subpattern.
 pub(crate) fn plain_name(argument: &PatType) -> Option<&Ident> {
     match &*argument.pat {
         Pat::Ident(name)
@@ -51,17 +51,17 @@ pub(crate) fn plain_name(argument: &PatType) -> Option<&Ident> {
     }
 }
 
-/// Whether any attribute is a `#[cfg]`.
+/// Returns whether any attribute is a `#[cfg]`.
 pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| attr.path().is_ident("cfg"))
 }
 
-/// Whether an attribute is `#[rpc…]`.
+/// Returns whether an attribute is `#[rpc…]`.
 pub(crate) fn is_rpc(attr: &Attribute) -> bool {
     attr.path().is_ident("rpc")
 }
 
-/// A type without the invisible groups and parentheses around it.
+/// Strips the invisible groups and the parentheses around a type.
 pub(crate) fn bare(mut ty: &Type) -> &Type {
     loop {
         ty = match ty {

@@ -9,7 +9,7 @@ use crate::{
     expand, fallback,
 };
 
-/// Expands `#[fly_rpc(arguments)] item`. What is wrong becomes `compile_error!` invocations.
+/// Expands `#[fly_rpc(arguments)] item`. Each error becomes a `compile_error!` invocation.
 pub(crate) fn fly_rpc(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let service = match ast::parse(item.clone()) {
         Ok(service) => service,

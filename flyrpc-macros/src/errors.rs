@@ -9,7 +9,8 @@ use quote::ToTokens;
 ///
 /// # Panics
 ///
-/// When dropped without [`into_tokens`](Errors::into_tokens): a lost error would accept invalid code.
+/// Panics when dropped without a call to [`into_tokens`](Errors::into_tokens), because a lost error would let
+/// invalid code compile.
 #[derive(Debug, Default)]
 pub(crate) struct Errors {
     errors: Vec<syn::Error>,
@@ -23,17 +24,17 @@ impl Errors {
         self.errors.push(syn::Error::new_spanned(at, message));
     }
 
-    /// Reports an error of syn's.
+    /// Reports an error from syn.
     pub(crate) fn push_syn(&mut self, error: syn::Error) {
         self.errors.push(error);
     }
 
-    /// The number of errors so far, to tell whether a check added any.
+    /// Returns the number of errors so far, so that the caller can tell whether a check added any.
     pub(crate) fn len(&self) -> usize {
         self.errors.len()
     }
 
-    /// A `compile_error!` for each; `None` if there are none.
+    /// Converts each error into a `compile_error!`. Returns `None` if there are no errors.
     pub(crate) fn into_tokens(mut self) -> Option<TokenStream> {
         self.reported = true;
         let errors = std::mem::take(&mut self.errors);

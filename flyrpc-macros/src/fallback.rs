@@ -1,6 +1,6 @@
-//! What is emitted beside errors: the same items, so that other uses of the service in the user's crate
-//! cause no further errors. Invalid methods are in the trait as written, as far as Rust accepts them, and
-//! in the client with arguments of any type.
+//! Generates the items that are emitted together with errors. They are the items of a valid service, so
+//! other uses of the service in the user's crate cause no further errors. The trait contains invalid methods
+//! as the user wrote them, as far as Rust accepts them. The client contains them with arguments of any type.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
@@ -16,7 +16,7 @@ use crate::{
     names::RESERVED,
 };
 
-/// The items of a trait with errors. `model` has the valid methods only.
+/// Generates the items of a trait with errors. `model` contains only the valid methods.
 pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
     let root = root(model);
     let the_trait = lenient_trait(service);
@@ -26,20 +26,20 @@ pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
     let messages = messages::expand(model);
     let tarpc = tarpc::expand(model, &anything);
     let methods = ast::methods(service).enumerate().filter_map(|(index, method)| {
-        let is_first = |earlier: &TraitItemFn| earlier.sig.ident != method.sig.ident;
-        let is_new = ast::methods(service).take(index).all(is_first);
+        let has_other_name = |earlier: &TraitItemFn| earlier.sig.ident != method.sig.ident;
+        let is_new = ast::methods(service).take(index).all(has_other_name);
         is_new.then(|| client_method(service, model, method))
     });
     let client = client::expand_with(model, methods.collect());
     quote!(#the_trait #server #handler #messages #client #tarpc)
 }
 
-/// The trait, without what rustc would report a second time.
+/// Returns the trait without the parts for which rustc would report a second error.
 fn lenient_trait(service: &ItemTrait) -> TokenStream {
     let mut service = service.clone();
     remove_rpc(&mut service.attrs);
     service.modifiers.auto_token = None;
-    // Methods that return `Self` need it.
+    // Methods that return `Self` require it to be `Sized`.
     service.supertraits.push(syn::parse_quote!(::core::marker::Sized));
     service.colon_token.get_or_insert_default();
     let mut seen = std::collections::HashSet::new();
@@ -93,7 +93,7 @@ fn remove_rpc(attrs: &mut Vec<Attribute>) {
     attrs.retain(|attr| !ast::is_rpc(attr));
 }
 
-/// Replaces a type that Rust does not accept in a signature.
+/// Replaces a type with `()` if it contains `_`, which Rust does not accept in a signature.
 fn replace_unwritable(ty: &mut Type) {
     #[derive(Default)]
     struct HasInfer(bool);
@@ -140,7 +140,7 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
     }
 }
 
-/// The return type, if it is valid outside the trait.
+/// Returns the return type of `method` if it is valid outside the trait, or `()` otherwise.
 fn usable_return(service: &ItemTrait, method: &TraitItemFn) -> TokenStream {
     let has_generics =
         !service.generics.params.is_empty() || !method.sig.generics.params.is_empty();

@@ -2,12 +2,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `driver` | the pipeline: parse, check, then expand, or report errors beside a fallback |
-//! | `ast`, `attr` | read what the user wrote |
+//! | `driver` | the pipeline: parse, check, then expand, or report errors together with a fallback |
+//! | `ast`, `attr` | read the syntax of the trait and its options |
 //! | `check` | turns a trait into a `model`, or reports every rule it breaks |
 //! | `model` | a service that passed every check, so that expansion cannot fail |
 //! | `expand` | turns a model into code |
-//! | `fallback` | items emitted beside errors, so that rustc adds no errors of its own |
+//! | `fallback` | items emitted together with errors, so that rustc reports no further errors |
 //! | `names`, `types` | derived identifiers, types as text, and what type names imply |
 //! | `errors` | collects errors |
 
@@ -24,7 +24,7 @@ mod names;
 mod tests;
 mod types;
 
-// Documented at its re-export: rustdoc would append any documentation here to that.
+// Documented at its re-export in flyrpc. rustdoc would append documentation written here to the text there.
 #[allow(missing_docs)]
 #[proc_macro_attribute]
 pub fn fly_rpc(

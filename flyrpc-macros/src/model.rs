@@ -23,7 +23,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// The visibility of the trait, for generated items.
+    /// Returns the visibility of the trait, for use on generated items.
     pub(crate) fn generated_vis(&self) -> Visibility {
         let mut vis = self.vis.clone();
         let token = match &mut vis {
@@ -49,14 +49,14 @@ pub(crate) struct Method {
 }
 
 impl Method {
-    /// Each argument with a variable for its value. The argument's own name could be that of a
-    /// constant, which a pattern would match instead of binding.
+    /// Returns each argument with a variable for its value. The variable does not have the argument's name,
+    /// because a constant may have that name, and a pattern would then match the constant instead of binding.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = (&Argument, Ident)> {
         let variable = |index| Ident::new(&format!("argument_{index}"), Span::mixed_site());
         self.arguments.iter().zip((0..).map(variable))
     }
 
-    /// The types of the arguments, then the return type.
+    /// Returns the types of the arguments, then the return type.
     pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
         self.arguments.iter().map(|argument| &argument.ty).chain([&self.returns])
     }
@@ -71,7 +71,7 @@ pub(crate) struct Argument {
     pub(crate) has_default: bool,
 }
 
-/// The attributes that the user wrote on an item, except the macro's own.
+/// The attributes that the user wrote on an item, except the macro's own `#[rpc(…)]`.
 pub(crate) struct Attrs(Vec<Attribute>);
 
 impl Attrs {
@@ -79,12 +79,12 @@ impl Attrs {
         Attrs(attrs.iter().filter(|attr| !ast::is_rpc(attr)).cloned().collect())
     }
 
-    /// All of them, for what the user wrote.
+    /// Returns all attributes, for the item that the user wrote.
     pub(crate) fn all(&self) -> &[Attribute] {
         &self.0
     }
 
-    /// The conditions, which hold for everything generated from the item.
+    /// Returns the `#[cfg]` attributes, which apply to everything generated from the item.
     pub(crate) fn cfgs(&self) -> TokenStream {
         self.named(&["cfg"]).map(ToTokens::to_token_stream).collect()
     }
@@ -93,18 +93,18 @@ impl Attrs {
         self.has("cfg")
     }
 
-    /// The attributes of a trait that its client and its serving type have too.
+    /// Returns the attributes of a trait that also apply to its client and its serving type.
     pub(crate) fn for_types(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "allow", "deprecated"])
     }
 
-    /// The attributes of a trait that every other generated item has too.
+    /// Returns the attributes of a trait that also apply to every other generated item.
     pub(crate) fn for_items(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "allow"])
     }
 
-    /// The attributes of a method that the client's method has too. Not `expect`: of two copies one
-    /// could be unfulfilled.
+    /// Returns the attributes of a method that also apply to the client's method. `expect` is not among
+    /// them, because one of its two copies could be unfulfilled.
     pub(crate) fn for_client(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "doc", "deprecated", "must_use", "allow"])
     }

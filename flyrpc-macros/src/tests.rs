@@ -1,14 +1,14 @@
-//! The whole macro, on tokens.
+//! Tests of the whole macro, on token streams.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::driver::fly_rpc;
 
-/// The messages of the errors, without their notes.
+/// Expands `item` and returns the error messages, without their notes.
 fn errors(item: TokenStream) -> Vec<String> {
     let expanded = fly_rpc(TokenStream::new(), item);
-    let file: syn::File = syn::parse2(expanded).expect("what is emitted beside errors is syntax");
+    let file: syn::File = syn::parse2(expanded).expect("the expansion is valid syntax");
     let messages = file.items.iter().filter_map(|item| match item {
         syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
             let message: syn::LitStr = item.mac.parse_body().expect("a message");
@@ -24,7 +24,7 @@ fn an_expansion_matches_its_snapshot() {
     let expanded = fly_rpc(
         quote!(name = "strings"),
         quote! {
-            /// Work on text.
+            /// Operations on text.
             pub trait Strings {
                 /// Upper-cases `text`.
                 async fn upcase(&self, text: String) -> String;
@@ -34,16 +34,16 @@ fn an_expansion_matches_its_snapshot() {
             }
         },
     );
-    let file = syn::parse2(expanded).expect("what is generated is syntax");
+    let file = syn::parse2(expanded).expect("the expansion is valid syntax");
     let text = prettyplease::unparse(&file);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/snapshots/strings.rs");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(path, &text).expect("the snapshot can be written");
     }
-    let snapshot = std::fs::read_to_string(path).expect("the snapshot is there");
+    let snapshot = std::fs::read_to_string(path).expect("the snapshot can be read");
     assert!(
         text == snapshot,
-        "the expansion differs from {path}; UPDATE_SNAPSHOTS=1 overwrites it:\n{text}"
+        "the expansion differs from {path}; set UPDATE_SNAPSHOTS=1 to overwrite it:\n{text}"
     );
 }
 
@@ -78,15 +78,15 @@ fn every_error_of_a_trait_is_reported_in_one_pass() {
     assert_eq!(
         found,
         [
-            "trait `Strings` has supertraits, and a service has none of its own",
+            "trait `Strings` has supertraits, which a service cannot have",
             "method `first` is not `async`",
-            "`&str` cannot be the type of argument `text` of `first`: \
-             it borrows, and what crosses between nodes is owned",
-            "method `second` takes `self` by value, and a service serves many calls",
-            "argument of `second`: `_` is no name, and arguments are sent by name",
-            "`Self` cannot be the return type of `second`: \
-             it stands for the implementing type, which callers do not know",
-            "method `wait` clashes with the client's own `wait`",
+            "`&str` is not allowed in the type of argument `text` of `first`: \
+             it borrows, but values sent between nodes must be owned",
+            "method `second` takes `self` by value, but one implementation serves many calls",
+            "an argument of `second` has no name, but arguments are sent by name",
+            "`Self` is not allowed in the return type of `second`: \
+             it is the implementing type, which is unknown to callers",
+            "method `wait` conflicts with the generated client's own `wait`",
         ]
     );
 }

@@ -1,11 +1,11 @@
-//! What the names of types imply.
+//! Properties of types, judged by their names.
 
 use syn::{GenericArgument, PathArguments, PathSegment, Type};
 
 use crate::ast;
 
-/// Whether a type consists of standard types that can be sent between nodes, judging by names. A user's
-/// type that shadows one of these names is still reported, by serde's derive.
+/// Returns whether a type consists of standard types that can be sent between nodes, judged by their names.
+/// If a user's type shadows one of these names and cannot be sent, serde's derive still reports it.
 pub(crate) fn is_plain(ty: &Type) -> bool {
     const PLAIN: [&str; 19] = [
         "String",
@@ -36,7 +36,8 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
     }
 }
 
-/// The contents of a standard container, judging by its name: it can be sent if they can.
+/// Returns the contents of a standard container, judged by its name, or `None` for another type. The
+/// container can be sent between nodes if its contents can.
 fn contents(ty: &Type) -> Option<Vec<&Type>> {
     const CONTAINERS: [&str; 8] =
         ["Option", "Vec", "Box", "Result", "HashMap", "BTreeMap", "HashSet", "BTreeSet"];
@@ -58,7 +59,7 @@ fn contents(ty: &Type) -> Option<Vec<&Type>> {
     types.collect()
 }
 
-/// The types inside containers at any depth; the type itself if it is not a container.
+/// Returns the types inside containers at any depth, or the type itself if it is not a container.
 pub(crate) fn innermost(ty: &Type) -> Vec<&Type> {
     match contents(ty) {
         Some(contents) => contents.into_iter().flat_map(innermost).collect(),

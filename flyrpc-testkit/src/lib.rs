@@ -119,12 +119,6 @@ mod trace;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
-/// The programs in the README compile and run. They need both crates, so they are tested in this
-/// one.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
     latency::RoundTrips,

@@ -1,6 +1,6 @@
-//! Entry points of the fuzz targets in `flyrpc/fuzz`: each feeds arbitrary bytes to a decoder that
-//! reads bytes of a peer, and asserts the properties that hold for any input. Compiled only with
-//! `--cfg fuzzing`, which `cargo fuzz` sets.
+//! Entry points of the fuzz targets in `flyrpc/fuzz`. Each one feeds arbitrary bytes to a decoder of
+//! bytes that peers send, and asserts properties that hold for any input. This module is compiled only
+//! with `--cfg fuzzing`, which `cargo fuzz` sets.
 
 #![allow(missing_docs, reason = "not part of the published API")]
 
@@ -22,7 +22,7 @@ use crate::{
     types::{NodeId, NodeInfo},
 };
 
-/// A stream of frames and their payloads.
+/// Decodes a stream of frames and their payloads.
 pub fn frames(mut bytes: &[u8]) {
     while let Ok(Some((frame, length))) = frame::split(bytes) {
         assert!(frame.len() < length && length <= bytes.len());
@@ -36,7 +36,7 @@ pub fn frames(mut bytes: &[u8]) {
     }
 }
 
-/// The payload of a hello.
+/// Decodes the payload of a hello, and checks that it decodes equally after it was encoded again.
 pub fn handshake(bytes: &[u8]) {
     if let Ok(HelloOutcome::Hello(hello)) = Hello::decode(bytes) {
         let decoded = Hello::decode(&hello.encode()).expect("a decoded hello can be encoded");
@@ -95,7 +95,7 @@ enum Tagged {
     Boxed(Box<Everything>),
 }
 
-/// What well-behaved peers send, as `(target, input)`: the initial corpus.
+/// Returns the initial corpus, as pairs of target and input: bytes that well-behaved peers send.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let inner = Everything {
         number: -3,
@@ -177,11 +177,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     let mut to = Vec::new();
-    codec::encode(value, &mut to).expect("values of a corpus can be encoded");
+    codec::encode(value, &mut to).expect("corpus values can be encoded");
     to
 }
 
-/// The body of a request or a reply, decoded as each of several types.
+/// Decodes the body of a request or a reply as each of several types.
 pub fn body(bytes: &[u8]) {
     check_round_trip::<Everything>(bytes);
     check_round_trip::<Kind>(bytes);
@@ -196,7 +196,7 @@ pub fn body(bytes: &[u8]) {
     let _ = codec::decode::<f32>(bytes);
 }
 
-/// A value that was decoded can be encoded, and decodes as the same value again.
+/// Checks that a decoded value can be encoded, and that the encoding decodes as the same value.
 fn check_round_trip<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
     let Ok(value) = codec::decode::<T>(bytes) else { return };
     let mut encoded = Vec::new();
@@ -209,8 +209,8 @@ fn check_round_trip<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: 
     }
 }
 
-/// Gossip datagrams, each preceded by half its length and the time since the previous one in tenths
-/// of a second.
+/// Handles a series of gossip datagrams. In the input, two bytes precede each datagram: half its length,
+/// and the time since the previous datagram in tenths of a second.
 pub fn gossip(mut bytes: &[u8]) {
     let mut members = membership();
     let mut now = Duration::ZERO;
@@ -225,11 +225,11 @@ pub fn gossip(mut bytes: &[u8]) {
     }
 }
 
-/// The header of every datagram in the cluster `f`, given so that the fuzzer does not have to find it:
-/// magic, version, length and name of the cluster, no fields.
+/// The header of every datagram in the cluster `f`: the magic, the version, the length and name of the
+/// cluster, and no fields. It is prepended so that the fuzzer does not have to discover it.
 const PREFIX: &[u8] = &[0xf1, 0x7c, 1, 1, b'f', 0];
 
-/// Member states and digests of an anti-entropy sync.
+/// Decodes and applies the member states and the digests of an anti-entropy sync.
 pub fn sync(bytes: &[u8]) {
     let mut members = membership();
     if let Ok(states) = codec::decode::<Vec<MemberState>>(bytes) {

@@ -3,7 +3,7 @@
 //!
 //! | to | read |
 //! |---|---|
-//! | know what a call does | [`calls`], [`errors`], [`peers`] |
+//! | learn how a call behaves | [`calls`], [`errors`], [`peers`] |
 //! | configure and deploy a node | [`settings`], [`fly_io`], [`kubernetes`] |
 //! | deploy a changed service | [`changing_a_service`] |
 //! | migrate or upgrade | [`migrating_from_fly_rpc`], [`migrating_from_tarpc`], [`upgrading_from_0_1`] |

@@ -1,9 +1,9 @@
 //! Typed calls in a chosen region of a cluster.
 //!
-//! An application runs as nodes in several regions of the world, and some of its work must run in a
-//! particular one: writes where the primary database is, a job close to a customer, an invalidation
-//! everywhere. With flyrpc a trait declares the methods, and each call selects a region. A call looks
-//! and behaves like that of an async function, and runs on a node in that region.
+//! An application runs as nodes in several regions of the world, and some of its work must run in
+//! particular regions: writes next to the primary database, a job close to a customer, a cache
+//! invalidation in every region. With flyrpc, a trait declares the methods, and each call selects a
+//! region. A call looks and behaves like a call of an async function, and runs on a node in that region.
 //!
 //! ```
 //! use flyrpc::{Node, fly_rpc};
@@ -24,7 +24,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // In production each node is a process of its own, configured by `Node::from_env()`.
+//! // In production, each node is a separate process, configured by `Node::from_env()`.
 //! let iad = Node::builder().name("a").region("iad").primary_region("iad");
 //! let iad = iad.serve(ServeStrings::new(Shout)).start().await?;
 //! let hkg = Node::builder().name("b").region("hkg").primary_region("iad");
@@ -50,11 +50,11 @@
 //!    joins the cluster.
 //! 3. [`node.client()`](Node::client) creates a client. A call whose target includes this node runs in
 //!    this process. Any other call goes to a live node of the target that supports it, over a link that
-//!    was opened beforehand. A call has a deadline, 5 s by default, is cancelled by dropping its future,
-//!    and executes at most once.
+//!    was opened beforehand. A call has a deadline, by default 5 s. Dropping its future cancels it. A
+//!    call executes at most once, unless its method is declared idempotent.
 //! 4. A call returns the declared value or an [`RpcError`], whose
 //!    [`may_have_executed`](RpcError::may_have_executed) reports whether it can be repeated safely.
-//! 5. Inside of a handler, [`context()`] returns the caller, its region, and the time left.
+//! 5. Inside a handler, [`context()`] returns the caller, its region, and the time left.
 //! 6. [`Node::peers`] and [`Node::events`] report which nodes are up, which are not ready, and why.
 //!    [`Node::drain`], [`Node::shutdown`] and [`Node::run_until_signal`] shut a node down gracefully.
 //!
@@ -75,18 +75,19 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `tarpc` | yes | generated services implement `tarpc::server::Serve`, and generated clients have `from_stub`; without it, tarpc and the 20 crates that only it needs, OpenTelemetry among them, are not built |
+//! | `tarpc` | yes | generated services implement `tarpc::server::Serve`, and generated clients have `from_stub`; without the feature, tarpc and the 20 crates that only tarpc needs, such as OpenTelemetry, are not built |
 //!
 //! # What it is not
 //!
-//! - Not a queue: a call without a reply is not stored, and nothing is delivered later.
-//! - Not consensus: each node has its own view of which nodes are up, and the primary region is a
-//!   setting, not elected. A node that is not primary in its own view refuses calls aimed at the primary.
-//! - Not streaming: a call has one request and one reply of at most
-//!   [`max_body`](NodeBuilder::max_body) bytes each.
+//! - Not a queue: flyrpc does not store a call that received no reply, and does not deliver it later.
+//! - Not consensus: each node has its own view of the live nodes, and the primary region is a setting,
+//!   not the result of an election. A node that is not primary in its own view refuses calls that must
+//!   run on the primary.
+//! - Not streaming: a call has one request and one reply, each of at most
+//!   [`max_body`](NodeBuilder::max_body) bytes.
 //! - Not for open networks: links are neither encrypted nor authenticated, and anyone who can reach the
 //!   port can call. By default a node listens on loopback, or on Fly.io's private network.
-//! - Not for other languages: both ends are flyrpc, of versions that may differ.
+//! - Not for other languages: both ends run flyrpc. Their versions may differ.
 
 mod codec;
 mod config;

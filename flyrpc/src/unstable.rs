@@ -17,25 +17,25 @@ use crate::{
     types::{NodeId, NodeInfo, Region, Target},
 };
 
-/// The membership without nodes around it, in simulated clusters larger than could be run.
+/// The membership protocol without nodes, to simulate clusters that are too large to run.
 pub mod sim {
     pub use crate::proto::membership::sim::{Boot, Ledger, Network, Sim, Traffic};
 }
 
-/// Which handlers run inline, one after another in the task of the link, rather than each in a task
-/// of its own.
+/// The choice of handlers that run inline: one after another in the task of the link, instead of each
+/// in a separate task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InlineMode {
-    /// Those of methods whose recent calls completed quickly: the default.
+    /// Handlers of methods whose recent calls completed quickly. The default.
     Adaptive,
-    /// All, however long they take.
+    /// All handlers, regardless of how long they take.
     Always,
-    /// None.
+    /// No handlers.
     Never,
 }
 
 impl NodeBuilder {
-    /// Selects which handlers run inline. Forcing either way makes the cost of a call repeatable.
+    /// Selects the handlers that run inline. `Always` and `Never` make the cost of a call repeatable.
     #[doc(hidden)]
     pub fn inline_mode(mut self, mode: InlineMode) -> Self {
         self.inline_after = match mode {
@@ -47,8 +47,8 @@ impl NodeBuilder {
     }
 }
 
-/// The routing table of a region, all of whose nodes can take a call, without the nodes.
-#[allow(missing_debug_implementations, reason = "a table of thousands shows nothing")]
+/// The routing table of a region in which every node can take a call. The nodes themselves do not exist.
+#[allow(missing_debug_implementations, reason = "thousands of entries are not readable")]
 pub struct Routing {
     target: Target,
     table: ArcSwap<Table<Open>>,
@@ -78,14 +78,14 @@ impl Endpoint for Open {
 }
 
 impl Routing {
-    /// A table of `nodes` nodes, inserted one after the other.
+    /// Creates a table of `nodes` nodes, which are inserted one after the other.
     pub fn new(nodes: u16) -> Self {
         let region = Region::from("hkg");
         let callable = Compat::Callable { method: MethodIndex(3), missing_args: Box::default() };
         let link = Open([callable].into());
-        let entry = |place: u16| {
-            let id = NodeId::new(format!("node-{place}"), place.into());
-            let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], place).into());
+        let entry = |number: u16| {
+            let id = NodeId::new(format!("node-{number}"), number.into());
+            let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], number).into());
             Arc::new(Entry {
                 info,
                 link: Some(link.clone()),
@@ -103,7 +103,8 @@ impl Routing {
         }
     }
 
-    /// Picks a node as a call to the region does; `random` decides which. Returns whether there is one.
+    /// Picks a node in the same way as a call to the region. `random` determines which node. Returns
+    /// whether there was a candidate.
     pub fn pick(&self, random: u64) -> bool {
         let caller =
             CallerTrait { id: TypeId::of::<()>(), service: "Strings", signatures: Vec::new };
@@ -118,11 +119,12 @@ impl Routing {
         matches!(pick(&self.table.load(), &with), Choice::Send { .. })
     }
 
-    /// Publishes a table in which the entry of one node was replaced, as every change does.
+    /// Replaces the entry of one node, selected by `turn`, and publishes the new table, as every change
+    /// of a node does.
     ///
     /// # Panics
     ///
-    /// If there are no nodes.
+    /// Panics if there are no nodes.
     pub fn change(&self, turn: usize) {
         let mut table = Table::clone(&self.table.load());
         table.insert(Arc::new(Entry::clone(&self.entries[turn % self.entries.len()])));

@@ -1,4 +1,4 @@
-//! flyrpc without its default feature `tarpc`. To run all of it:
+//! flyrpc without its default feature `tarpc`. To run all tests of this file:
 //!
 //! ```sh
 //! cargo test -p flyrpc --no-default-features --test without_tarpc
@@ -6,9 +6,10 @@
 
 use std::process::Command;
 
-/// Runs in both builds, so that a dependency that brings tarpc back fails the usual tests.
+/// Runs with and without the feature, so that a dependency that adds tarpc back fails the usual
+/// test run.
 #[test]
-fn the_dependency_tree_without_default_features_has_no_crate_of_tarpc() {
+fn the_dependency_tree_without_default_features_has_no_tarpc_crate() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--package", "flyrpc", "--no-default-features", "--edges", "normal"])
         .args(["--prefix", "none", "--format", "{p}", "--no-dedupe"])
@@ -56,7 +57,8 @@ mod nodes {
         }
     }
 
-    /// Two nodes on loopback, in iad, which serves and is primary, and in hkg.
+    /// Two nodes on loopback: one in iad, which serves and is in the primary region, and one in
+    /// hkg.
     async fn pair() -> (Node, Node) {
         let iad = Node::builder().name("a").region("iad").primary_region("iad");
         let iad = iad.serve(ServeStrings::new(Shout)).start().await.unwrap();

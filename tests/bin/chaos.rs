@@ -1,4 +1,4 @@
-//! Randomized fault testing of flyrpc: thousands of seeds, or one of them in detail.
+//! Randomized fault testing of flyrpc: runs thousands of seeds, or one seed in detail.
 //!
 //! ```text
 //! cargo run --release --package flyrpc-tests --bin chaos -- --seeds 1000
@@ -15,34 +15,34 @@ use clap::Parser;
 use flyrpc_tests::chaos::{Report, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Runs seeds: each decides on a cluster, its calls and its faults, and is carried out in virtual
-/// time.
+/// Runs seeds in virtual time. Each seed determines a cluster, its calls and its faults.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many seeds to run.
+    /// The number of seeds to run.
     #[arg(long, default_value_t = 1000, conflicts_with = "seed")]
     seeds: u64,
-    /// The first of them.
+    /// The first seed.
     #[arg(long, default_value_t = 0, conflicts_with = "seed")]
     from: u64,
-    /// Runs each seed twice, and compares the two.
+    /// Runs each seed twice and compares the two runs.
     #[arg(long, conflicts_with = "seed")]
     twice: bool,
-    /// Runs this seed only, twice, and compares the two; prints what it decides and what is wrong.
+    /// Runs only this seed, twice, and compares the two runs. Prints its plan, outcomes and
+    /// violations.
     #[arg(long)]
     seed: Option<u64>,
-    /// With --seed: prints what happened, too.
+    /// With --seed: also prints the trace of the run.
     #[arg(long, requires = "seed")]
     trace: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let well = match options.seed {
+    let passed = match options.seed {
         Some(seed) => one(seed, options.trace),
         None => many(options.from, options.seeds, options.twice),
     };
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, trace: bool) -> bool {
@@ -58,12 +58,12 @@ fn one(seed: u64, trace: bool) -> bool {
     first.violations.is_empty()
 }
 
-/// Adds to what is wrong if the two runs are not the same.
+/// Runs a seed twice. Adds a violation if the two runs differ.
 fn run_twice(seed: u64) -> Report {
     let (mut first, second) = (run(seed), run(seed));
     let text = |report: &Report| report.trace.as_ref().map(ToString::to_string);
     if text(&first) != text(&second) {
-        first.violations.push("the seed does not give the same run twice".to_owned());
+        first.violations.push("two runs of the seed differ".to_owned());
     }
     first
 }
@@ -71,7 +71,7 @@ fn run_twice(seed: u64) -> Report {
 fn many(from: u64, seeds: u64, twice: bool) -> bool {
     let bar = ProgressBar::new(seeds).with_style(
         ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {msg} ({eta} left)")
-            .expect("the template is right"),
+            .expect("the template is valid"),
     );
     bar.enable_steady_tick(Duration::from_millis(200));
     let (start, mut failed) = (Instant::now(), 0);
@@ -90,7 +90,7 @@ fn many(from: u64, seeds: u64, twice: bool) -> bool {
     }
     bar.finish_and_clear();
     let minutes = start.elapsed().as_secs_f64() / 60.0;
-    println!("{seeds} seeds, {failed} failed, {:.0} a minute", seeds as f64 / minutes);
+    println!("{seeds} seeds, {failed} failed, {:.0} seeds per minute", seeds as f64 / minutes);
     println!("{}", outcomes(&total));
     failed == 0
 }

@@ -1,9 +1,9 @@
-//! A node in its own process, for the tests that kill, stop and restart it.
+//! A node in a separate process, for tests that kill, stop and restart it.
 //!
-//! It is configured by environment variables only, as in production. It prints `at <address>` when it
-//! has started, `started` for each call that starts, and `finished` for each that finishes. It exits
-//! when its standard input ends, so that no process outlives the test; at SIGINT or SIGTERM it shuts
-//! down, and prints `down` last.
+//! As in production, it is configured only by environment variables. It prints `at <address>` when
+//! it has started, `started` when a call starts, and `finished` when a call finishes. It exits when
+//! its standard input is closed, so that no process outlives the test. On SIGINT or SIGTERM it
+//! shuts down, and then prints `down` as its last line.
 
 use std::{io::Write, time::Duration};
 
@@ -34,7 +34,8 @@ impl Worker for LocalWorker {
 
 fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
-    // The test may have ended; then standard input ends, too.
+    // If the test has ended, writing fails. Standard input is then closed too, and the process
+    // exits.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
@@ -42,7 +43,7 @@ fn print_line(line: &str) {
 async fn main() {
     let heartbeat = std::env::var("HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
     let node = Node::from_env()
-        .expect("the test sets the variables")
+        .expect("the test sets valid environment variables")
         .heartbeat(Duration::from_millis(heartbeat.unwrap_or(1_000)))
         .serve(ServeWorker::new(LocalWorker));
     let node = match node.start().await {
@@ -53,10 +54,10 @@ async fn main() {
     tokio::select! {
         _ = async { tokio::io::stdin().read(&mut [0]).await } => {}
         ended = node.run_until_signal() => {
-            ended.expect("signals can be listened for");
+            ended.expect("signal handlers can be installed");
             print_line("down");
         }
     }
-    // A pending read of standard input in another thread must not keep the process.
+    // A pending read of standard input in another thread must not keep the process running.
     std::process::exit(0);
 }

@@ -1,5 +1,5 @@
-//! The invariants: what flyrpc guarantees for every call, whatever the faults. Whether the faults
-//! explain an error is decided in [`explain`](super::explain).
+//! Checks the invariants that flyrpc guarantees for every call, regardless of faults.
+//! [`explain`](super::explain) decides whether the faults explain an error.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,13 +11,13 @@ use super::{
     plan::{Cancel, Method, Plan},
 };
 
-/// tokio's timers fire on whole milliseconds, so they are late by up to this much.
+/// tokio's timers fire on whole milliseconds, so they can be late by up to this much.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Upper bound on the attempts of a call.
 const ATTEMPTS: usize = 3;
 
-/// The violated guarantees of a run, in words.
+/// Returns descriptions of the guarantees that a run violated.
 pub(super) fn check(plan: &Plan, records: &Records) -> Vec<String> {
     let mut found = records.violations.clone();
     for call in &records.calls {
@@ -37,11 +37,11 @@ pub(super) fn check(plan: &Plan, records: &Records) -> Vec<String> {
     found
 }
 
-/// The number of calls by outcome.
+/// Returns the number of calls by outcome.
 pub(super) fn outcomes(records: &Records) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for call in &records.calls {
-        *counts.entry(call.outcome().map_or("endless", name)).or_default() += 1;
+        *counts.entry(call.outcome().map_or("not ended", name)).or_default() += 1;
     }
     counts
 }
@@ -69,10 +69,12 @@ fn name(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// No call outlives its deadline by more than a tick of its caller's time; a frozen caller may end it
-/// when it resumes. The timeout of a call is measured on the caller's clock, and its timer is correct:
-/// the remaining time is read off the clock before each wait, so that a drift changes the timeout by
-/// its share at most. A clock that was stopped adds the time that it missed.
+/// No call outlives its deadline by more than one tick of its caller's time. A frozen caller may
+/// end its call when it resumes.
+///
+/// The timeout of a call is measured on the caller's clock. Its timer follows that clock: the
+/// remaining time is recomputed from the clock before each wait, so clock drift changes the timeout
+/// by at most the drift's share. A stopped clock adds the time for which it was stopped.
 fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((ended, outcome)) = &call.ended else {
@@ -89,15 +91,15 @@ fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     if *ended > deadline + TICK {
         return Err(format!("a call outlives its deadline by {:?}", *ended - deadline));
     }
-    // Nor does it time out early. A clock that jumps ahead shortens the timeout, and a crash may end a
-    // local handler.
+    // A call must not time out early either. A clock that jumps ahead shortens the timeout, and a
+    // crash may end a local handler.
     let early = drifts + case.clock_jumps(&call.from, call.started, *ended) + TICK;
     let crashed = call.outside && case.caller_was_stopping();
     if matches!(outcome, Outcome::Error(RpcError::Timeout { .. }))
         && !crashed
         && *ended + early < call.started + call.allowed
     {
-        return Err("a call times out before its time".to_owned());
+        return Err("a call times out before its timeout".to_owned());
     }
     Ok(())
 }
@@ -106,19 +108,19 @@ fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
     let times = case.records.runs_of(case.call.id).count();
     let most = if case.call.spec.method == Method::Repeatable { ATTEMPTS } else { 1 };
     if times > most {
-        return Err(format!("a call is executed {times} times"));
+        return Err(format!("a call executed {times} times"));
     }
     Ok(())
 }
 
 /// A handler does not start after its caller's deadline, and ends by then unless it is detached.
 ///
-/// The link's clock is never behind the caller's, so without drift the bound is zero, also if the
-/// server's clock was stopped for longer than a round trip and a heartbeat, unless the buffered bytes end
-/// before a message that shows it. The clock takes the minimum of 8 pongs, one per heartbeat; the
-/// oldest is older still if the server was frozen or partitioned meanwhile, but no older than the run.
-/// A jump of the caller's clock that is no longer than the round trip is undetected until those pongs
-/// are gone.
+/// The link's clock is never behind the caller's clock, so without drift the slack is zero. This
+/// also holds if the serving node's clock was stopped for longer than a round trip and a heartbeat,
+/// unless the buffered bytes end before a message that reveals it. The link's clock uses the
+/// minimum of 8 pongs, one per heartbeat. The oldest pong is even older if the serving node was
+/// frozen or partitioned in the meantime, but no older than the run. A jump of the caller's clock
+/// that is no longer than the round trip is undetected until those pongs are replaced.
 fn runs_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     for run in case.records.runs_of(call.id) {
@@ -126,19 +128,23 @@ fn runs_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
         let deadline = call.started + call.allowed + slack;
         if run.started > deadline {
             let late = run.started - deadline;
-            return Err(format!("a handler begins on {} {late:?} too late", run.node));
+            return Err(format!("a handler on {} starts {late:?} too late", run.node));
         }
         let ends = if call.outside && run.local {
             deadline
         } else {
             case.records.resumed_after(&run.node, deadline + TICK)
         };
-        // A detached handler may be stopped by a drain.
+        // A drain may stop a detached handler.
         let Some(ended) = run.ended else {
             return Err(format!("a handler on {} has not ended", run.node));
         };
         if call.spec.method != Method::Detached && ended > ends + TICK {
-            return Err(format!("a handler on {} runs {:?} too long", run.node, ended - ends));
+            return Err(format!(
+                "a handler on {} runs {:?} past the deadline",
+                run.node,
+                ended - ends
+            ));
         }
     }
     Ok(())
@@ -161,7 +167,7 @@ fn clock_slack(case: &Case<'_>, run: &HandlerRun) -> Duration {
         + case.unnoticed_clock_stops(node)
 }
 
-/// The handler of a dropped call stops as soon as the cancellation arrives, unless a fault delays that.
+/// The handler of a dropped call stops when the cancellation arrives, unless a fault delays it.
 fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
     let Some((at, Outcome::Cancelled | Outcome::Dropped)) = call.ended else { return Ok(()) };
@@ -172,7 +178,10 @@ fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
             && ended > by
             && !(Case { until: ended, ..*case }).is_delayed(&run.node)
         {
-            return Err(format!("a handler on {} keeps running without its caller", run.node));
+            return Err(format!(
+                "a handler on {} continues after its caller dropped the call",
+                run.node
+            ));
         }
     }
     Ok(())
@@ -181,35 +190,35 @@ fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
 fn gets_its_own_reply(case: &Case<'_>) -> Result<(), String> {
     let Some(Outcome::Reply { node, right }) = case.call.outcome() else { return Ok(()) };
     if !right {
-        return Err("a call gets another call's reply".to_owned());
+        return Err("a call received another call's reply".to_owned());
     }
     if !case.is_target(node) {
-        return Err(format!("a call is answered by {node}"));
+        return Err(format!("{node} replied to a call, but is not a target of it"));
     }
     let mut runs = case.records.runs_of(case.call.id);
     if !runs.any(|run| run.completed && run.node == *node) {
-        return Err(format!("{node} answers a call that it has not executed"));
+        return Err(format!("{node} replied to a call that it did not execute"));
     }
     Ok(())
 }
 
-/// An error that reports that the call did not execute, or did, is true.
+/// An error that reports that the call executed, or did not execute, is correct.
 fn error_is_true(case: &Case<'_>) -> Result<(), String> {
     let executed = case.records.runs_of(case.call.id).next().is_some();
     let never_sent = case.call.spec.cancel == Some(Cancel::Unpolled);
-    let not = match case.call.outcome() {
+    let reported_not_executed = match case.call.outcome() {
         Some(Outcome::Error(error)) => !error.may_have_executed(),
         _ => never_sent,
     };
-    if not && executed {
-        return Err("a call that was said not to execute did".to_owned());
+    if reported_not_executed && executed {
+        return Err("a call executed although it was reported as not executed".to_owned());
     }
-    let did = matches!(
+    let reported_executed = matches!(
         case.call.outcome(),
         Some(Outcome::Error(RpcError::Panicked { .. } | RpcError::ReplyTooLarge { .. }))
     );
-    if did && !executed {
-        return Err("a call that was said to have executed did not".to_owned());
+    if reported_executed && !executed {
+        return Err("a call did not execute although it was reported as executed".to_owned());
     }
     Ok(())
 }

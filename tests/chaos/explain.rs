@@ -1,5 +1,5 @@
-//! Whether the faults of a run explain the error of a call. An error that they do not explain is a
-//! violation, so that without faults every call with a long enough timeout must succeed.
+//! Decides whether the faults of a run explain the error of a call. An unexplained error is a
+//! violation, so in a run without faults, every call with a long enough timeout must succeed.
 
 use std::{fmt, time::Duration};
 
@@ -12,11 +12,11 @@ use super::{
     service::panic_message,
 };
 
-/// How long a fault that broke links has effects after its end: an address that did not respond is
-/// dialed again after at most 6.25 s, and that takes a few round trips.
+/// How long after its end a fault that broke links still has effects. An address that did not
+/// respond is dialed again after at most 6.25 s, and reconnecting takes a few round trips.
 const RELINK_TIME: Duration = Duration::from_secs(10);
 
-/// How long a clock jump or drift affects a link: two heartbeats and some round trips.
+/// How long a clock jump or clock drift affects a link: two heartbeats and some round trips.
 const RESYNC_TIME: Duration = Duration::from_secs(4);
 
 /// How long a shutdown waits for running calls.
@@ -25,22 +25,23 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Upper bound on the attempts of a call.
 const ATTEMPTS: u32 = 3;
 
-/// How many bytes a stream carries at least in a round trip: half of a socket's buffer.
+/// Lower bound on the bytes that a stream carries per round trip: half of a socket's buffer.
 const BYTES_PER_ROUND_TRIP: usize = 128 << 10;
 
-/// Upper bound of a clock jump that a link does not detect: the longest round trip, slowed down.
+/// Upper bound on a clock jump that a link does not detect: the longest round trip, including
+/// slowdowns.
 const MAX_UNNOTICED_JUMP: Duration = Duration::from_secs(5);
 
 /// Upper bound on the time between two messages on a link.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// One call, with the observations of the run.
+/// One call, with the plan and the records of its run.
 pub(super) struct Case<'a> {
     pub(super) plan: &'a Plan,
     pub(super) records: &'a Records,
     pub(super) call: &'a CallRecord,
-    /// The end of the period in which effects of faults are considered: the end of the call, or of a
-    /// handler that it left running.
+    /// The end of the period in which the effects of faults are considered: the end of the call, or
+    /// of a handler that continued after it.
     pub(super) until: Duration,
 }
 
@@ -52,7 +53,7 @@ pub(super) fn explained(case: &Case<'_>) -> Result<(), String> {
         Some(Outcome::Dropped) => case.caller_ended(),
         Some(Outcome::Error(error)) => case.explains(error),
     };
-    if ok { Ok(()) } else { Err("nothing explains the outcome of a call".to_owned()) }
+    if ok { Ok(()) } else { Err("no fault explains the outcome of a call".to_owned()) }
 }
 
 impl Case<'_> {
@@ -61,7 +62,7 @@ impl Case<'_> {
         match error {
             RpcError::NoNode { .. } => self.no_candidate_is_available(),
             RpcError::Unsupported { node, .. } => {
-                // A caller that is partitioned may know only an earlier boot.
+                // During a partition, the caller may know only an earlier boot of the node.
                 spec.method == Method::Newer
                     && self.records.ran_old_release(node.name(), Duration::ZERO, self.call.end())
                     && self.no_candidate_is_available()
@@ -73,7 +74,7 @@ impl Case<'_> {
             }
             RpcError::Refused { reason: Refusal::Overloaded, .. } => self.is_crowded(),
             RpcError::Timeout { node, .. } => {
-                // A handler may have used all of its time before it makes a call.
+                // A handler may have used all of its remaining time before it makes a nested call.
                 let last = node.as_ref().map(|node| node.name());
                 let needs = last.map_or(Duration::ZERO, |node| self.needs(node));
                 self.call.allowed <= needs + self.waits()
@@ -94,7 +95,7 @@ impl Case<'_> {
         self.records.boots.keys().map(String::as_str)
     }
 
-    /// Whether the selector matches a node, and the method may run there.
+    /// Whether the selector matches a node and the method may run there.
     pub(super) fn is_target(&self, node: &str) -> bool {
         self.selects(node)
             && (self.call.spec.method != Method::Write || region(node) == self.plan.primary())
@@ -112,7 +113,8 @@ impl Case<'_> {
         }
     }
 
-    /// The nodes that can receive the call: only the caller's own if it matches.
+    /// The nodes that can receive the call. If the caller's own node matches, it is the only
+    /// candidate.
     fn candidates(&self) -> Vec<&str> {
         let from = self.call.from.as_str();
         if self.selects(from) && !self.lacks_method(from) {
@@ -121,7 +123,7 @@ impl Case<'_> {
         self.nodes().filter(|node| self.selects(node)).collect()
     }
 
-    /// Whether a node lacked the method at some time during the call.
+    /// Whether a node lacked the method at any time during the call.
     fn lacks_method(&self, node: &str) -> bool {
         self.call.spec.method == Method::Newer
             && self.records.ran_old_release(node, self.call.started, self.call.end())
@@ -131,7 +133,7 @@ impl Case<'_> {
         self.candidates().iter().all(|node| self.lacks_method(node) || self.is_broken(node))
     }
 
-    /// Whether an effect of that kind lasted during the call, or shortly before.
+    /// Whether an effect of that kind was active during the call or shortly before it.
     fn has_effect(&self, kind: impl Fn(&EffectKind) -> bool) -> bool {
         self.effects_felt(RELINK_TIME).any(|effect| kind(&effect.kind))
     }
@@ -142,7 +144,8 @@ impl Case<'_> {
         self.records.effects.iter().filter(move |effect| effect.overlaps(from, to))
     }
 
-    /// Whether a link between the caller and a node may have been closed, or may not be open yet.
+    /// Whether a link between the caller and a node may have been closed, or may not have been
+    /// opened yet.
     fn is_broken(&self, node: &str) -> bool {
         self.has_effect(|kind| match kind {
             EffectKind::Unreachable(a, b) => self.is_between(a, b, node),
@@ -153,10 +156,11 @@ impl Case<'_> {
         })
     }
 
-    /// Whether a call in flight to a node may fail. A shutdown waits for those.
+    /// Whether a call in flight to a node may fail. A shutdown waits for calls in flight.
     fn is_cut_off(&self, node: &str) -> bool {
         self.effects_felt(RELINK_TIME).any(|effect| match &effect.kind {
-            // Unless its clock jumped past the drain timeout, or its farewell takes too long.
+            // A shutdown cuts off a call only if the clock jumped past the drain timeout, or if
+            // announcing the leave takes too long.
             EffectKind::Stopping(at) if at == node => {
                 let jumped = self.clock_jumps(node, effect.from, self.call.end());
                 self.is_slow(node) || self.call.end() + jumped >= effect.from + DRAIN
@@ -168,7 +172,7 @@ impl Case<'_> {
         })
     }
 
-    /// Whether calls of the caller to a node may be delayed.
+    /// Whether the caller's calls to a node may be delayed.
     pub(super) fn is_delayed(&self, node: &str) -> bool {
         let clocks = self.effects_felt(RESYNC_TIME).any(|effect| match &effect.kind {
             EffectKind::ClockJump(at, _) | EffectKind::Drift(at, _) => {
@@ -191,28 +195,28 @@ impl Case<'_> {
         from != node && (covers(a, from) && covers(b, node) || covers(b, from) && covers(a, node))
     }
 
-    /// Upper bound on the time of the call at a node without faults.
+    /// Upper bound on the duration of the call at a node, without faults.
     fn needs(&self, node: &str) -> Duration {
-        // All matching nodes may refuse it, one after another.
+        // All matching nodes may refuse the call, one after another.
         let attempts = if self.is_misdirected() || self.is_crowded() { ATTEMPTS } else { 1 };
         let transit = if node == self.call.from { Duration::ZERO } else { self.transit_time(node) };
         self.work() + (transit + Duration::from_millis(2)) * attempts
     }
 
-    /// The time that the handler takes.
+    /// The time that the handler takes, including nested calls.
     fn work(&self) -> Duration {
         let nested = self.records.calls.iter().filter(|call| call.parent == Some(self.call.id));
         let nested = nested.map(|call| call.end().saturating_sub(call.started)).max();
         Duration::from_millis(self.call.spec.millis) + nested.unwrap_or_default()
     }
 
-    /// The round trip to a node, with the other calls in flight.
+    /// Upper bound on the round trip to a node, given the other calls in flight.
     pub(super) fn transit_time(&self, node: &str) -> Duration {
         let trip = self.round_trip(&self.call.from, node);
         trip * (1 + self.concurrent_bytes(node).div_ceil(BYTES_PER_ROUND_TRIP) as u32)
     }
 
-    /// How many bytes were in flight between the caller and a node at about the same time.
+    /// The number of bytes in flight between the caller and a node at about the same time.
     fn concurrent_bytes(&self, node: &str) -> usize {
         let same_pair = |other: &&CallRecord| {
             let other = Case { call: other, ..*self };
@@ -223,40 +227,42 @@ impl Case<'_> {
         concurrent_calls.map(|other| other.spec.argument + other.spec.reply).sum()
     }
 
-    /// Upper bound of a round trip without faults.
+    /// Upper bound on a round trip without faults.
     fn round_trip(&self, a: &str, b: &str) -> Duration {
         let (a, b) = (Region::from(region(a)), Region::from(region(b)));
-        let trip = RoundTrips::default().between(&a, &b).expect("a region of the plan");
+        let trip = RoundTrips::default()
+            .between(&a, &b)
+            .expect("a round trip is known for each region of the plan");
         trip + 2 * Duration::from_millis(self.plan.settings.jitter)
     }
 
-    /// The calls in flight at the same time, or shortly before or after, including this one.
+    /// The calls, including this one, that were in flight within `about` of this call.
     fn concurrent_calls(&self, about: Duration) -> impl Iterator<Item = &CallRecord> {
         let from = self.call.started.saturating_sub(about);
         let to = self.call.end().saturating_add(about);
         self.records.calls.iter().filter(move |other| other.started <= to && from <= other.end())
     }
 
-    /// Whether it is a call of a primary method to other nodes.
+    /// Whether this is a call of a primary method that selects no node of the primary region.
     fn is_misdirected(&self) -> bool {
         self.call.spec.method == Method::Write && !self.nodes().any(|node| self.is_target(node))
     }
 
-    /// Whether more calls may have been in flight than `max_in_flight` of a node.
+    /// Whether the number of calls in flight may have exceeded a node's `max_in_flight`.
     fn is_crowded(&self) -> bool {
-        // Detached calls run on after their callers.
+        // Detached calls continue after their callers are done.
         let rivals = self.concurrent_calls(Duration::from_secs(10)).count() - 1;
         rivals >= self.plan.settings.max_in_flight
     }
 
-    /// How long the call waits for a node that does not refuse it.
+    /// How long the call may wait for a node that does not refuse it.
     fn waits(&self) -> Duration {
         let refused = self.is_misdirected() || self.is_crowded();
         let wait = self.call.spec.wait.filter(|_| refused);
         wait.map_or(Duration::ZERO, Duration::from_millis)
     }
 
-    /// Whether the caller's node stopped, so that its process may be gone.
+    /// Whether the caller's node was stopping or down, so that its process may have ended.
     pub(super) fn caller_was_stopping(&self) -> bool {
         self.has_effect(|kind| {
             *kind == EffectKind::Stopping(self.call.from.clone())
@@ -264,7 +270,8 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the caller ended before its call: its node did, or the call that it served.
+    /// Whether the caller ended before its call, because its node stopped or the call that it
+    /// served ended.
     fn caller_ended(&self) -> bool {
         let end = self.call.end();
         let stopped = self.records.effects.iter().any(|effect| {
@@ -277,7 +284,7 @@ impl Case<'_> {
         stopped && !self.call.outside || served.any(|run| run.ended == Some(end))
     }
 
-    /// Upper bound of the drift of a node's clock, as a share.
+    /// Upper bound on the drift of a node's clock, as a share.
     pub(super) fn drift(&self, node: &str) -> f64 {
         let drift = |effect: &Effect| match &effect.kind {
             EffectKind::Drift(at, parts) if at == node => parts.unsigned_abs() as f64 / 1e6,
@@ -286,7 +293,7 @@ impl Case<'_> {
         self.records.effects.iter().map(drift).sum()
     }
 
-    /// How long a node's clock was stopped between two times.
+    /// How long a node's clock was stopped, in total, by stops that overlap the given period.
     pub(super) fn clock_stops(&self, node: &str, from: Duration, to: Duration) -> Duration {
         let kind = EffectKind::ClockStopped(node.to_owned());
         let clock_stops = self.records.effects.iter().filter(|effect| effect.kind == kind);
@@ -294,9 +301,9 @@ impl Case<'_> {
         felt.map(|effect| effect.to.unwrap_or(to) - effect.from).sum()
     }
 
-    /// How long a node's clock was stopped without the node learning of it when it resumed. It learns of
-    /// it by a round trip, and by a message of the caller's node, at the latest its ping of each
-    /// heartbeat, unless the buffer behind the call is full.
+    /// How long a node's clock was stopped without the node detecting it when it resumed. A node
+    /// detects a stop with a round trip and a message from the caller's node, which sends at least
+    /// a ping with each heartbeat. It cannot detect the stop if the buffer behind the call is full.
     pub(super) fn unnoticed_clock_stops(&self, node: &str) -> Duration {
         let kind = EffectKind::ClockStopped(node.to_owned());
         let clock_stops = self.records.effects.iter().filter(|effect| effect.kind == kind);
@@ -306,7 +313,7 @@ impl Case<'_> {
         times.filter(|time| *time <= trip + HEARTBEAT || full || self.is_slow(node)).sum()
     }
 
-    /// How far a node's clock jumped ahead between two times.
+    /// How far a node's clock jumped ahead in a period.
     pub(super) fn clock_jumps(&self, node: &str, from: Duration, to: Duration) -> Duration {
         let felt = self.records.effects.iter().filter(|effect| effect.overlaps(from, to));
         felt.filter_map(|effect| match &effect.kind {
@@ -332,9 +339,13 @@ impl fmt::Display for Case<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = self.call;
         write!(f, "call {}, {:?} from {}", call.id.0, call.spec.method, call.from)?;
-        write!(f, " to {:?} at {:?}, had {:?}, ", call.spec.selector, call.started, call.allowed)?;
+        write!(
+            f,
+            " to {:?} at {:?}, timeout {:?}, ",
+            call.spec.selector, call.started, call.allowed
+        )?;
         if call.outside {
-            f.write_str("called from outside, ")?;
+            f.write_str("called by a task of the test, ")?;
         }
         match &call.ended {
             Some((at, Outcome::Error(error))) => {

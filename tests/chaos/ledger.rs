@@ -1,5 +1,5 @@
-//! The observations of a run: every call with its outcome, every run of a handler, every effect of a
-//! fault with its times. It is outside the simulation, so no fault affects it.
+//! The records of a run: every call with its outcome, every run of a handler, and every effect of a
+//! fault with its times. The ledger is outside the simulation, so no fault affects it.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::plan::{CallSpec, Version};
 
-/// All times are since the start of the run.
+/// Records, with all times measured from the start of the run.
 #[derive(Debug)]
 pub(super) struct Ledger {
     start: Instant,
@@ -25,7 +25,7 @@ pub(super) struct Records {
     pub(super) calls: Vec<CallRecord>,
     pub(super) handler_runs: Vec<HandlerRun>,
     pub(super) effects: Vec<Effect>,
-    /// The boots of each node, in their order.
+    /// The boots of each node, in order.
     pub(super) boots: BTreeMap<String, Vec<Boot>>,
     /// The last boot of each node that a call was sent to.
     pub(super) targeted: BTreeMap<String, NodeId>,
@@ -43,20 +43,20 @@ pub(super) struct CallRecord {
     pub(super) spec: CallSpec,
     /// The node that called.
     pub(super) from: String,
-    /// Whether a task of the test made the call, which no fault stops.
+    /// Whether a task of the test made the call. No fault stops such a task.
     pub(super) outside: bool,
-    /// The call whose handler made it.
+    /// The call whose handler made this call, if any.
     pub(super) parent: Option<CallId>,
     pub(super) started: Duration,
-    /// Its timeout, on its caller's clock.
+    /// The timeout of the call, on its caller's clock.
     pub(super) allowed: Duration,
-    /// `None` while it is in flight.
+    /// When and how the call ended. `None` while it is in flight.
     pub(super) ended: Option<(Duration, Outcome)>,
 }
 
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// The reply came from this node, and whether it was the right one.
+    /// A reply from `node`. `right` is whether it was the right reply.
     Reply {
         node: String,
         right: bool,
@@ -74,9 +74,9 @@ pub(super) struct HandlerRun {
     pub(super) node: String,
     pub(super) local: bool,
     pub(super) started: Duration,
-    /// When it ended or was stopped.
+    /// When the handler ended or was stopped.
     pub(super) ended: Option<Duration>,
-    /// Whether it returned or panicked, instead of being stopped.
+    /// Whether the handler returned or panicked, rather than being stopped.
     pub(super) completed: bool,
 }
 
@@ -86,18 +86,19 @@ pub(super) struct Boot {
     pub(super) version: Version,
 }
 
-/// An effect of a fault, as it occurred.
+/// An effect of a fault, with the times at which it occurred.
 #[derive(Debug, Clone)]
 pub(super) struct Effect {
     pub(super) kind: EffectKind,
     pub(super) from: Duration,
-    /// `None` while it lasts.
+    /// `None` while the effect is active.
     pub(super) to: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum EffectKind {
-    /// Between two places, messages are lost in at least one direction, or so slow that links may break.
+    /// Between two places, messages are lost in at least one direction, or are so slow that links
+    /// may break.
     Unreachable(String, String),
     /// Messages take longer.
     Slow(String, String),
@@ -106,11 +107,11 @@ pub(super) enum EffectKind {
     Down(String),
     Stopping(String),
     Frozen(String),
-    /// Its clock is stopped.
+    /// The node's clock is stopped.
     ClockStopped(String),
-    /// Its clock jumps ahead by this much, at one time.
+    /// The node's clock jumps ahead by this much, at one instant.
     ClockJump(String, Duration),
-    /// Parts per million.
+    /// The node's clock drifts, in parts per million.
     Drift(String, i64),
 }
 
@@ -133,7 +134,7 @@ impl Ledger {
         self.records().boots.entry(node.to_owned()).or_default().push(boot);
     }
 
-    /// Records the start of an effect, and its end when the guard is dropped.
+    /// Records the start of an effect. The end is recorded when the guard is dropped.
     pub(super) fn effect(&self, kind: EffectKind) -> EffectGuard<'_> {
         let mut records = self.records();
         records.effects.push(Effect { kind, from: self.now(), to: None });
@@ -155,7 +156,7 @@ impl Drop for EffectGuard<'_> {
 }
 
 impl CallRecord {
-    /// When it ended, or the maximum.
+    /// When the call ended, or the maximum if it has not ended.
     pub(super) fn end(&self) -> Duration {
         self.ended.as_ref().map_or(Duration::MAX, |(at, _)| *at)
     }
@@ -166,7 +167,7 @@ impl CallRecord {
 }
 
 impl Effect {
-    /// Whether it lasted at some time between `from` and `to`.
+    /// Whether the effect was active at any time between `from` and `to`.
     pub(super) fn overlaps(&self, from: Duration, to: Duration) -> bool {
         self.from <= to && self.to.is_none_or(|end| from <= end)
     }
@@ -181,7 +182,7 @@ impl Records {
         self.handler_runs.iter().filter(move |run| run.call == id)
     }
 
-    /// Whether a node ran the old release at some time between `from` and `to`.
+    /// Whether a node ran the old release at any time between `from` and `to`.
     pub(super) fn ran_old_release(&self, node: &str, from: Duration, to: Duration) -> bool {
         let boots = self.boots.get(node).map(Vec::as_slice).unwrap_or_default();
         boots.iter().enumerate().any(|(at, boot)| {
@@ -190,7 +191,7 @@ impl Records {
         })
     }
 
-    /// When a node that is frozen at `at` resumes; `at` if it is not frozen.
+    /// When a node that is frozen at `at` resumes, or `at` if it is not frozen.
     pub(super) fn resumed_after(&self, node: &str, at: Duration) -> Duration {
         let mut at = at;
         let frozen = EffectKind::Frozen(node.to_owned());

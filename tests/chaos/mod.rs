@@ -1,5 +1,5 @@
-//! Randomized fault testing: a seed determines a cluster, calls and faults ([`Plan`]); [`run`] executes
-//! them in virtual time and checks flyrpc's guarantees.
+//! Randomized fault testing. A seed determines a cluster, calls and faults ([`Plan`]). [`run`]
+//! executes them in virtual time and checks flyrpc's guarantees.
 
 mod checks;
 mod explain;

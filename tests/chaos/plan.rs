@@ -1,24 +1,24 @@
-//! The plan that a seed determines: the cluster, the calls, and the faults with their times. Plain
-//! data, printed with `{:#?}` when a run has failed.
+//! The plan that a seed determines: the cluster, the calls, and the faults with their times. A plan
+//! is plain data, and is printed with `{:#?}` when a run has failed.
 
 use serde::{Deserialize, Serialize};
 
 use super::rng::PlanRng;
 
-/// When the last call starts at the latest, in milliseconds.
+/// The latest start of a call, in milliseconds.
 const CALLS_END: u64 = 20_000;
 
-/// When the last fault has ended at the latest, in milliseconds.
+/// The latest end of a fault, in milliseconds.
 const FAULTS_END: u64 = 25_000;
 
-/// Regions with measured round trips in the testkit, near ones and far ones.
+/// Regions with measured round trips in the testkit, both near and far.
 const REGIONS: [&str; 6] = ["iad", "lhr", "fra", "hkg", "syd", "gru"];
 
-/// The inputs of a run: everything else follows from them.
+/// The inputs of a run, which determine everything else.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(super) seed: u64,
-    /// How many nodes each region has. The first is the primary region.
+    /// The number of nodes in each region. The first region is the primary region.
     pub(super) regions: Vec<(&'static str, usize)>,
     pub(super) settings: Settings,
     /// The nodes that start with the old release, which lacks a method.
@@ -32,38 +32,39 @@ pub(super) struct Settings {
     pub(super) force_wire: bool,
     pub(super) max_in_flight: usize,
     pub(super) max_body: usize,
-    /// On all paths: milliseconds, and a share.
+    /// Jitter on all paths, in milliseconds.
     pub(super) jitter: u64,
+    /// The share of datagrams lost on all paths, from 0 to 1.
     pub(super) loss: f64,
 }
 
-/// Times are in milliseconds since the cluster has settled.
+/// A fault with its times, in milliseconds since the cluster settled.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedFault {
     pub(super) at: u64,
-    /// How long it lasts. Some, such as a skew, never end.
+    /// How long the fault lasts. Some faults, such as a skew, never end.
     pub(super) lasts: u64,
     pub(super) fault: Fault,
 }
 
-/// The strings are places: regions or nodes. Times are in milliseconds.
+/// The strings are places, each a region or a node. Times are in milliseconds.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
     Partition(String, String),
-    /// From the first to the second.
+    /// Affects only the direction from the first place to the second.
     OneWay(String, String),
     Hold(String, String),
     Slow(String, String, u64),
     Jitter(String, String, u64),
     Lose(String, String, f64),
-    /// Bytes a second.
+    /// Bandwidth in bytes per second.
     Throttle(String, String, u64),
     Crash {
         node: String,
         scope: CrashScope,
     },
     Shutdown(String),
-    /// A deploy of the release of this version.
+    /// A deploy of the release with this version to one node.
     Replace {
         node: String,
         version: Version,
@@ -74,18 +75,18 @@ pub(super) enum Fault {
     Freeze(String),
     /// Freezes the node and stops its clock, as when a machine is suspended.
     Pause(String),
-    /// Ahead only: a monotonic clock does not go back.
+    /// Always ahead, because a monotonic clock does not go back.
     SkewAhead(String, u64),
     /// Parts per million.
     Drift(String, i64),
 }
 
-/// What a crash takes down.
+/// The part of a node that a crash takes down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CrashScope {
-    /// The process of a node.
+    /// Only the process of the node.
     Process,
-    /// The process, and its machine as well.
+    /// The process and its machine.
     Machine,
 }
 
@@ -105,7 +106,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// The new one, unless `versions` allows the old one as well.
+    /// Picks the new version, or either version if `versions` is true.
     fn pick(versions: bool, rng: &mut PlanRng) -> Self {
         if versions && rng.percent(50) { Version::Old } else { Version::New }
     }
@@ -115,7 +116,7 @@ impl Version {
 pub(super) struct PlannedCall {
     pub(super) at: u64,
     pub(super) from: String,
-    /// Whether a task of the test makes the call, which no fault of a node stops.
+    /// Whether a task of the test makes the call. No fault of a node stops such a task.
     pub(super) outside: bool,
     pub(super) call: CallSpec,
 }
@@ -124,16 +125,18 @@ pub(super) struct PlannedCall {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CallSpec {
     pub(super) method: Method,
-    // The wire name is fixed: sizes on the wire are part of the meaning of a seed.
+    // The wire name is fixed, because the sizes of frames are part of what a seed determines.
     #[serde(rename = "aim")]
     pub(super) selector: Selector,
-    /// Milliseconds.
+    /// The timeout in milliseconds.
     pub(super) timeout: Option<u64>,
+    /// How long the call waits for a node, in milliseconds.
     pub(super) wait: Option<u64>,
-    /// How long the handler takes, in milliseconds, besides the nested call.
+    /// How long the handler takes, in milliseconds, excluding the nested call.
     pub(super) millis: u64,
-    /// How many bytes the argument and the reply carry.
+    /// The size of the argument in bytes.
     pub(super) argument: usize,
+    /// The size of the reply in bytes.
     pub(super) reply: usize,
     pub(super) panics: bool,
     pub(super) cancel: Option<Cancel>,
@@ -146,7 +149,7 @@ pub(super) enum Method {
     Work,
     Repeatable,
     Detached,
-    /// On the primary only.
+    /// Runs only in the primary region.
     Write,
     /// Missing in the old release.
     Newer,
@@ -154,12 +157,13 @@ pub(super) enum Method {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Selector {
-    // The wire name is fixed: sizes on the wire are part of the meaning of a seed.
+    // The wire name is fixed, because the sizes of frames are part of what a seed determines.
     #[serde(rename = "Unsaid")]
     Default,
     Primary,
     Region(String),
-    /// The boot of the node that runs when the call is made, or else the previous one.
+    /// The boot of the node that is running when the call is made, or the previous one if the node
+    /// is down.
     Node(String),
 }
 
@@ -172,7 +176,7 @@ pub(super) enum Cancel {
 }
 
 impl Plan {
-    /// The plan of `seed`.
+    /// Returns the plan of `seed`.
     pub fn new(seed: u64) -> Self {
         let rng = &mut PlanRng::new(seed);
         let mut regions: Vec<(&'static str, usize)> = Vec::new();
@@ -187,7 +191,8 @@ impl Plan {
         }
         let settings = Settings::new(rng);
         let topology = Topology::new(&regions);
-        // Some seeds have no old release, and some no faults: their checks are the strictest.
+        // Some seeds have no old release, and some have no faults. The checks are strictest for
+        // these.
         let versions = rng.percent(30);
         let old = topology.nodes.iter().filter(|_| versions && rng.percent(50)).cloned().collect();
         let faults = match rng.between(0, 9) {
@@ -232,7 +237,7 @@ impl Topology {
         }
     }
 
-    /// Two different regions, two different nodes, or a node and a region.
+    /// Returns two different regions, two different nodes, or a node and a region.
     fn pick_pair(&self, rng: &mut PlanRng) -> (String, String) {
         let place = |rng: &mut PlanRng| match rng.percent(50) {
             true => (*rng.pick(&self.regions)).to_owned(),
@@ -293,8 +298,8 @@ impl PlannedCall {
     }
 }
 
-/// More concurrent calls over one link than it has buffers for, close to the start of a fault if there
-/// are faults.
+/// Returns more concurrent calls over one link than it has buffers for. If there are faults, the
+/// calls are close to the start of one.
 fn burst(rng: &mut PlanRng, topology: &Topology, faults: &[PlannedFault]) -> Vec<PlannedCall> {
     let fault = (!faults.is_empty()).then(|| rng.pick(faults).at);
     let at = fault.unwrap_or(CALLS_END / 2).saturating_sub(rng.between(0, 300));
@@ -315,7 +320,7 @@ fn burst(rng: &mut PlanRng, topology: &Topology, faults: &[PlannedFault]) -> Vec
 }
 
 impl CallSpec {
-    /// A call of `method` with default options, whose handler takes no time.
+    /// Returns a call of `method` with default options, whose handler takes no time.
     pub(super) fn plain(method: Method, selector: Selector) -> Self {
         CallSpec {
             method,
@@ -374,7 +379,7 @@ impl CallSpec {
     }
 }
 
-/// Mostly small, sometimes several chunks, rarely over the limit.
+/// Returns a size in bytes: usually small, sometimes several chunks, and rarely over the limit.
 fn size(rng: &mut PlanRng, settings: &Settings) -> usize {
     let size = match rng.between(0, 99) {
         0 => settings.max_body as u64 + rng.between(1, 1_000),

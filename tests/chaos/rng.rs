@@ -1,5 +1,5 @@
-//! The random choices of a plan. Not from a crate, so that a seed gives the same plan after an upgrade
-//! of dependencies.
+//! The random number generator for plans. It does not come from a crate, so that a seed gives the
+//! same plan after dependencies are upgraded.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Debug)]
@@ -17,24 +17,25 @@ impl PlanRng {
         z ^ (z >> 31)
     }
 
-    /// A number from `least` to `most`.
+    /// Returns a number from `least` to `most`, both inclusive.
     pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
 
-    /// A number from `least`, which is at least 1, to `most`, uniform on a logarithmic scale.
+    /// Returns a number from `least`, which must be at least 1, to `most`, uniform on a logarithmic
+    /// scale.
     pub(super) fn spread(&mut self, least: u64, most: u64) -> u64 {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         let (low, high) = ((least as f64).ln(), (most as f64 + 1.0).ln());
         ((low + unit * (high - low)).exp() as u64).clamp(least, most)
     }
 
-    /// True with this probability, in percent.
+    /// Returns true with the given probability in percent.
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
 
-    /// One of `choices`, which must not be empty.
+    /// Returns one of `choices`, which must not be empty.
     pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.next() as usize % choices.len()]
     }

@@ -1,5 +1,5 @@
-//! Executes a plan: starts the cluster, makes the calls and injects the faults at their times, waits
-//! until the cluster has recovered, and shuts everything down.
+//! Executes a plan: starts the cluster, makes the calls and injects the faults at their times,
+//! waits until the cluster has recovered, and shuts everything down.
 
 use std::{
     any::Any,
@@ -26,14 +26,14 @@ use super::{
     service::{Caller, RunState, call},
 };
 
-/// Upper bound on the time from the end of the last fault until all nodes are linked. A node syncs with a
-/// random peer every 30 s, or every 5 s while it has no peers.
+/// Upper bound on the time from the end of the last fault until all nodes are linked. A node syncs
+/// with a random peer every 30 s, or every 5 s while it has no peers.
 const RECOVERY_TIME: Duration = Duration::from_secs(45);
 
-/// Upper bound on the time of a call.
+/// Upper bound on the duration of a call.
 const MAX_CALL_TIME: Duration = Duration::from_secs(11);
 
-/// Upper bound on the time from the last shutdown until no task and no connection is left.
+/// Upper bound on the time from the last shutdown until no tasks and connections are left.
 const CLEANUP_TIME: Duration = Duration::from_secs(10);
 
 /// The result of a run.
@@ -41,19 +41,19 @@ const CLEANUP_TIME: Duration = Duration::from_secs(10);
 pub struct Report {
     /// The plan of the seed.
     pub plan: Plan,
-    /// The trace; `None` if the run panicked.
+    /// The trace, or `None` if the run panicked.
     pub trace: Option<Trace>,
-    /// The violated guarantees, in words.
+    /// Descriptions of the violated guarantees.
     pub violations: Vec<String>,
     /// The number of calls by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
 }
 
-/// Executes the plan of `seed` on its own runtime, and checks the result.
+/// Executes the plan of `seed` on a new runtime and checks the result.
 pub fn run(seed: u64) -> Report {
     let plan = Plan::new(seed);
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
-    let runtime = runtime.expect("a runtime can be built");
+    let runtime = runtime.expect("the runtime can be built");
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute(&plan))));
     match ended {
         Ok((trace, records)) => {
@@ -84,16 +84,16 @@ async fn execute(plan: &Plan) -> (Trace, Records) {
 
     let recovering = Instant::now();
     if timeout(RECOVERY_TIME, cluster.settled()).await.is_err() {
-        // Panics with the missing links if they do not appear.
+        // This panics and lists the missing links if the nodes are still not linked.
         cluster.settled().await;
         let took = recovering.elapsed();
         state
             .ledger
             .records()
             .violations
-            .push(format!("nodes found each other after {took:?} only"));
+            .push(format!("nodes were not linked until {took:?} after the last fault"));
     }
-    // Calls in flight may occupy all permits of a node.
+    // Calls in flight may still hold all permits of a node.
     sleep(MAX_CALL_TIME).await;
     call_all_regions(plan, &state).await;
     callers.join_all().await;
@@ -160,17 +160,20 @@ async fn start_calls(
     callers
 }
 
-/// Expects that every node can call every region.
+/// Checks that every node can call every region.
 async fn call_all_regions(plan: &Plan, state: &Arc<RunState>) {
     for from in plan.nodes() {
         for (to, _) in &plan.regions {
-            let node: Node = state.node(&from).expect("all nodes run again");
+            let node: Node = state.node(&from).expect("all nodes are running again");
             let spec = CallSpec::plain(Method::Work, Selector::Region((*to).to_owned()));
-            let id = call(Arc::clone(state), node, Caller::Test, spec).await.expect("a region");
+            let id = call(Arc::clone(state), node, Caller::Test, spec)
+                .await
+                .expect("a call to a region is always made");
             let records = &mut *state.ledger.records();
             let outcome = records.call(id).outcome();
             if !matches!(outcome, Some(Outcome::Reply { right: true, .. })) {
-                let violation = format!("after the faults, {from} calls {to} and gets {outcome:?}");
+                let violation =
+                    format!("after the faults, a call from {from} to {to} ended with {outcome:?}");
                 records.violations.push(violation);
             }
         }
@@ -198,9 +201,9 @@ fn check_for_leaks(state: &Arc<RunState>, net: &SimNet) {
 struct FaultInjector {
     state: Arc<RunState>,
     cluster: SimCluster,
-    /// Held while a fault stops or starts that node.
+    /// Locked while a fault stops or starts the node.
     lifecycle_locks: Arc<BTreeMap<String, Mutex<()>>>,
-    /// Held while a fault affects that node's clock.
+    /// Locked while a fault affects the node's clock.
     clock_locks: Arc<BTreeMap<String, Mutex<()>>>,
     lasts: Duration,
     /// The release that replaces nodes.
@@ -213,9 +216,9 @@ fn start_faults(
     cluster: &SimCluster,
     start: Instant,
 ) -> JoinSet<()> {
-    let of_each =
+    let one_per_node =
         || Arc::new(plan.nodes().into_iter().map(|name| (name, Mutex::default())).collect());
-    let (lifecycle_locks, clock_locks) = (of_each(), of_each());
+    let (lifecycle_locks, clock_locks) = (one_per_node(), one_per_node());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
         let version = match planned.fault {
@@ -264,11 +267,12 @@ impl FaultInjector {
         }
     }
 
-    /// Starts a fault that its guard alone ends, and returns its effect.
+    /// Starts a fault that ends when its guard is dropped, and returns the guard and the fault's
+    /// effect.
     ///
     /// # Errors
     ///
-    /// Any other fault.
+    /// Returns any other fault unchanged.
     fn start_guarded(&self, fault: Fault) -> Result<(FaultGuard, EffectKind), Fault> {
         let cluster = &self.cluster;
         let millis = Duration::from_millis;
@@ -286,7 +290,7 @@ impl FaultInjector {
                 (cluster.lose(&a, &b, share), EffectKind::DatagramLoss(a, b))
             }
             Fault::Throttle(a, b, bytes_per_second) => {
-                // Pings are queued behind other messages: links may break.
+                // Pings are queued behind other messages, so links may break.
                 (cluster.throttle(&a, &b, bytes_per_second), EffectKind::Unreachable(a, b))
             }
             Fault::Freeze(node) => (cluster.frozen(&node), EffectKind::Frozen(node)),

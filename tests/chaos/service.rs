@@ -1,4 +1,5 @@
-//! The services under test, which record the runs of their handlers, and the calls to them.
+//! The services under test, which record the runs of their handlers, and the functions that call
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +46,7 @@ pub(super) trait OldChaos {
     async fn work(&self, job: Job) -> Receipt;
 }
 
-/// The task of a handler.
+/// The argument of a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Job {
     call: u64,
@@ -54,7 +55,7 @@ pub(super) struct Job {
     spec: CallSpec,
 }
 
-/// The result of a job.
+/// The reply of a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Receipt {
     call: u64,
@@ -67,9 +68,10 @@ pub(super) struct Receipt {
 #[derive(Debug)]
 pub(super) struct RunState {
     pub(super) ledger: Ledger,
-    /// Set once the cluster runs, and cleared at the end: it holds services that hold this state.
+    /// Set once the cluster is running. Cleared at the end, because the cluster holds services that
+    /// hold this state.
     cluster: Mutex<Option<SimCluster>>,
-    /// Of the latest boot of each node.
+    /// The environment of the latest boot of each node.
     envs: Mutex<BTreeMap<String, SimEnv>>,
 }
 
@@ -82,7 +84,7 @@ impl RunState {
         })
     }
 
-    /// The release with all methods, or the old one.
+    /// Returns the release with all methods, or the old release.
     pub(super) fn release(self: &Arc<Self>, version: Version) -> Release {
         let state = Arc::clone(self);
         let recorder = move |node: &SimNode| {
@@ -101,13 +103,13 @@ impl RunState {
         *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = cluster;
     }
 
-    /// A node, if it runs.
+    /// Returns a node if it is running.
     pub(super) fn node(&self, name: &str) -> Option<Node> {
         let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
         cluster.as_ref()?.nodes().into_iter().find(|node| node.id().name() == name)
     }
 
-    /// The environment of the latest boot of a node.
+    /// Returns the environment of the latest boot of a node.
     pub(super) fn env(&self, name: &str) -> SimEnv {
         self.envs.lock().unwrap_or_else(PoisonError::into_inner)[name].clone()
     }
@@ -117,10 +119,10 @@ impl RunState {
     }
 }
 
-/// Who makes a call.
+/// The origin of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// A task of the test, which no fault stops.
+    /// A task of the test. No fault stops it.
     Test,
     /// A task of the node.
     Node,
@@ -137,8 +139,8 @@ impl Caller {
     }
 }
 
-/// Makes a call through `node` and records it; `None` if its target is a node that never ran. In a
-/// handler, `parent` is the call that it serves.
+/// Makes a call through `node` and records it. Returns `None`, without a call, if its target is a
+/// node that never ran.
 pub(super) async fn call(
     state: Arc<RunState>,
     node: Node,
@@ -180,7 +182,7 @@ pub(super) async fn call(
     Some(id)
 }
 
-/// The client with the options of a call; `None` if its target is a node that never ran.
+/// Returns the client with the options of a call, or `None` if its target is a node that never ran.
 fn client_for(state: &RunState, node: &Node, spec: &CallSpec) -> Option<ChaosClient> {
     let client: ChaosClient = node.client();
     let client = match &spec.selector {
@@ -216,13 +218,14 @@ async fn invoke(client: ChaosClient, method: Method, job: Job) -> Result<Receipt
     }
 }
 
-/// Bytes that are different for each call and direction.
+/// Returns bytes that differ between calls and directions.
 fn payload(key: u64, size: usize) -> Vec<u8> {
     let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
     key.into_iter().cycle().take(size).collect()
 }
 
-/// A call in flight. Records that the call was dropped if it is dropped before it ended.
+/// A call in flight. If it is dropped before the call has ended, it records that the call was
+/// dropped.
 struct CallGuard {
     state: Arc<RunState>,
     id: CallId,
@@ -271,19 +274,19 @@ impl Recorder {
         }
         run.completed = true;
         if spec.panics {
-            // Like `panic!`, without the panic hook's message on the terminal.
+            // Unlike `panic!`, this does not run the panic hook, which would print a message.
             std::panic::resume_unwind(Box::new(panic_message(CallId(id))));
         }
         Receipt { call: id, node: self.node.clone(), payload: payload(!id, spec.reply) }
     }
 }
 
-/// The message of the planned panic of a call's handler.
+/// Returns the message of the planned panic of a call's handler.
 pub(super) fn panic_message(id: CallId) -> String {
     format!("call {} was to panic", id.0)
 }
 
-/// A handler that runs. Records its end when dropped.
+/// A running handler. Records its end when dropped.
 struct HandlerRunGuard<'a> {
     recorder: &'a Recorder,
     index: usize,

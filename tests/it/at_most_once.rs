@@ -1,5 +1,5 @@
-//! No call executes twice unless its method is idempotent, and errors report execution correctly,
-//! whatever fault occurs, at any time.
+//! No call executes twice unless its method is idempotent, and errors report correctly whether the
+//! call may have executed, whatever fault occurs at any time.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use crate::support::{millis, secs, sleep};
 
 #[fly_rpc]
 trait Ledger {
-    /// Records that `id` was executed, and takes this many milliseconds.
+    /// Records that `id` was executed and takes `millis` milliseconds.
     async fn pay(&self, id: u64, millis: u64, ballast: Vec<u8>) -> u32;
-    /// The same, and may be repeated.
+    /// Does the same as `pay`, and may be repeated.
     #[rpc(idempotent)]
     async fn set(&self, id: u64, millis: u64, ballast: Vec<u8>) -> u32;
 }
 
-/// The executed attempts of each call, over all nodes.
+/// The executed attempts of each call, across all nodes.
 type Executed = Arc<Mutex<BTreeMap<u64, Vec<u32>>>>;
 
 #[derive(Clone)]
@@ -50,7 +50,7 @@ struct Shop {
     executed: Executed,
 }
 
-/// Two nodes in iad that keep a ledger, and one in hkg that calls them.
+/// Starts two nodes in iad that serve a ledger, and one in hkg that calls them.
 async fn shop(seed: u64) -> Shop {
     let executed = Executed::default();
     let book = Book(Arc::clone(&executed));
@@ -69,7 +69,7 @@ async fn shop(seed: u64) -> Shop {
 
 type Outcome = (u64, bool, Result<u32, RpcError>);
 
-/// Makes a call every 10 ms for 400 ms, some of them large, while `fault` runs.
+/// Makes a call every 10 ms for 400 ms while `fault` runs. Some of the calls are large.
 async fn calls_during(shop: &Shop, fault: impl Future<Output = ()>) -> Vec<Outcome> {
     let ledger: LedgerClient = shop.cluster.node("hkg-0").client();
     let ledger = ledger.on_region("iad");
@@ -94,13 +94,13 @@ async fn calls_during(shop: &Shop, fault: impl Future<Output = ()>) -> Vec<Outco
         outcomes
     };
     let (outcomes, ()) = futures_util::future::join(calls, fault).await;
-    // Long enough for everything in flight.
+    // Long enough for everything in flight to end.
     shop.cluster.heal_all();
     sleep(secs(60)).await;
     outcomes
 }
 
-/// Compares the outcomes at the callers with the executions. Returns how many calls failed.
+/// Compares the outcomes at the callers with the executions. Returns the number of failed calls.
 #[track_caller]
 fn check(shop: &Shop, outcomes: &[Outcome], moment: u64) -> usize {
     let executed = shop.executed.lock().unwrap();
@@ -202,7 +202,7 @@ async fn whenever_a_node_shuts_down() {
         })
         .await;
         check(&shop, &outcomes, moment);
-        // Another node of the region is up all the time.
+        // The other node of the region is up the whole time.
         for (id, _, outcome) in &outcomes {
             assert!(outcome.is_ok(), "{id} at {moment}: {outcome:?}");
         }

@@ -20,7 +20,7 @@ async fn the_first_call_to_a_linked_region_takes_one_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_to_the_own_region_runs_in_process_in_no_time() {
+async fn a_call_to_the_local_region_runs_in_process_without_delay() {
     let cluster = iad_and_hkg(&Counts::default()).await;
     let hkg = cluster.node("hkg-0");
     let probe: ProbeClient = hkg.client();

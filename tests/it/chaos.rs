@@ -1,17 +1,17 @@
 //! Randomized fault testing (`flyrpc_tests::chaos`) with a few seeds. The program `chaos` runs
-//! thousands.
+//! thousands of seeds.
 
 use std::hash::{BuildHasher, RandomState};
 
 use flyrpc_tests::chaos::run;
 
-/// Seeds of every run.
+/// Seeds that every test run uses.
 const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
 
-/// How many more seeds are random in each run.
+/// Number of additional random seeds in each test run.
 const RANDOM_SEEDS: usize = 3;
 
-/// Seeds that once showed a bug of flyrpc; CHANGELOG.md lists those.
+/// Seeds that once revealed a bug of flyrpc. CHANGELOG.md lists these bugs.
 const REGRESSION_SEEDS: [u64; 2] = [422, 1978];
 
 #[track_caller]
@@ -19,7 +19,7 @@ fn check(seed: u64) {
     let report = run(seed);
     assert!(
         report.violations.is_empty(),
-        "seed {seed}: {:#?}\nto repeat it, with its plan and its trace:\n    \
+        "seed {seed}: {:#?}\nto repeat it and print its plan and trace:\n    \
          cargo run --release --package flyrpc-tests --bin chaos -- --seed {seed} --trace",
         report.violations
     );
@@ -37,7 +37,7 @@ fn seeds_that_found_bugs_violate_nothing() {
 
 #[test]
 fn random_seeds_violate_nothing() {
-    // std's only source of random numbers.
+    // The only source of random numbers in the standard library.
     (0..RANDOM_SEEDS).for_each(|_| check(RandomState::new().hash_one(())));
 }
 

@@ -1,5 +1,5 @@
-//! Handles of a node whose tasks are gone, because its machine crashed or its runtime was shut down:
-//! no operation may wait for it.
+//! Handles of a node whose tasks are gone because its machine crashed or its runtime was shut down.
+//! No operation may wait for such a node.
 
 use flyrpc::{Node, RpcError};
 use flyrpc_testkit::SimCluster;
@@ -16,16 +16,16 @@ async fn two_nodes(counts: &Counts) -> (SimCluster, Node, Node) {
     (cluster, iad, hkg)
 }
 
-/// Crashes the machine of hkg-0, and lets its tasks be dropped.
+/// Crashes the machine of hkg-0 and lets its tasks be dropped.
 async fn crash_hkg(cluster: &SimCluster) {
     cluster.crash_machine("hkg-0");
     tokio::task::yield_now().await;
 }
 
-/// The error of a call that ends without time passing.
+/// Returns the error of a call, which must end without virtual time passing.
 async fn error_at_once<T>(call: JoinHandle<Result<T, RpcError>>) -> RpcError {
     let start = Instant::now();
-    let Err(error) = call.await.unwrap() else { panic!("it succeeded") };
+    let Err(error) = call.await.unwrap() else { panic!("the call succeeded") };
     assert_eq!(start.elapsed(), millis(0));
     error
 }
@@ -137,7 +137,7 @@ async fn a_shutdown_interrupted_by_a_crash_ends() {
 fn a_node_whose_runtime_is_gone_is_shut_down() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
-    // Not a `SimCluster`: its network would be lost with the runtime that is dropped.
+    // Not a `SimCluster`, because its network would be lost with the dropped runtime.
     let builder = Node::builder().serve(prober("a", &Counts::default()));
     let node = first.block_on(builder.start()).unwrap();
     let probe: ProbeClient = node.client();

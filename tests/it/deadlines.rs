@@ -1,4 +1,4 @@
-//! Deadlines: a call ends at its deadline whatever happens.
+//! Deadlines: a call ends at its deadline in all circumstances.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -15,11 +15,11 @@ use crate::support::{
 
 #[fly_rpc]
 trait Relay {
-    /// Calls `slow` in `region`, within `timeout`, from inside a handler.
+    /// Calls `slow` in `region` with `timeout`, from inside a handler.
     async fn relay(&self, region: String, millis: u64, timeout: Duration) -> (u64, String);
-    /// The same in a task of its own.
+    /// Does the same in a separate task.
     async fn relay_in_a_task(&self, region: String, scoped: bool) -> (u64, String);
-    /// 2 s unless said otherwise.
+    /// Has a default timeout of 2 s.
     #[rpc(timeout = "2s")]
     async fn brief(&self, millis: u64) -> Duration;
 }
@@ -41,7 +41,7 @@ impl Relay for Relaying {
         let outcome = if scoped {
             tokio::spawn(flyrpc::context().scope(call)).await
         } else {
-            // Made in the handler, awaited elsewhere.
+            // The call is made in the handler, but awaited in another task.
             let probe = self.0.get().unwrap().on_region(region.as_str()).timeout(secs(60));
             tokio::spawn(probe.slow(30_000)).await
         };
@@ -115,7 +115,7 @@ async fn nested_calls_inherit_the_remaining_time_locally_and_remotely() {
     for (node, region) in [(&hkg, "iad"), (&hkg, "hkg"), (&iad, "iad"), (&iad, "hkg")] {
         let relay = node.client::<RelayClient>().on_region("hkg").timeout(secs(3));
         let start = Instant::now();
-        // Both end at the same time; which of the two errors is first is unspecified.
+        // Both calls end at the same time. Which of the two errors comes first is unspecified.
         match relay.relay(region.into(), 60_000, secs(60)).await {
             Ok((_, outcome)) => assert!(outcome.contains("Timeout"), "{outcome}"),
             Err(error) => assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}"),
@@ -138,7 +138,8 @@ async fn a_nested_call_in_another_task_ends_with_the_enclosing_call() {
         let _ = relay.relay_in_a_task("iad".into(), scoped).await;
         sleep(secs(1)).await;
         assert_eq!(counts.started(), before + 1);
-        // Its handler was stopped, too, at the enclosing deadline rather than after 30 s.
+        // The handler was also stopped, at the deadline of the enclosing call rather than after 30
+        // s.
         sleep(secs(60)).await;
         assert_eq!(counts.finished(), 0, "scoped: {scoped}");
     }
@@ -194,7 +195,7 @@ async fn a_peer_that_reads_nothing_delays_no_deadline_and_expired_requests_never
         assert!(matches!(call.await.unwrap(), Err(RpcError::Timeout { .. })));
         assert!(start.elapsed() <= millis(1_001));
     }
-    // The sockets take about 512 KiB, so most of the 12.5 MiB were never sent.
+    // The sockets accept about 512 KiB, so most of the 12.5 MiB were never sent.
     assert!(unsent > 150, "{unsent}");
     sleep(secs(2)).await;
     cluster.resume("iad-0");
@@ -209,7 +210,7 @@ async fn a_call_that_waits_for_a_dial_ends_at_its_deadline() {
     let sin = cluster.add_host("sin-0", "sin");
     // The other nodes report hkg as up, but it cannot be reached.
     let _cut = cluster.partition("sin", "hkg");
-    // Not a node of the cluster, which would wait for a link to hkg-0.
+    // Not a node of the cluster, because the cluster would wait for its link to hkg-0.
     let builder = node_on(&sin).seeds(["iad-0:3590", "hkg-0:3590"]);
     let sin = builder.start().await.unwrap();
     sleep(millis(1_000)).await;
@@ -222,7 +223,7 @@ async fn a_call_that_waits_for_a_dial_ends_at_its_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_the_seeds_ends_at_its_deadline() {
-    // Raw SimNet: in a SimCluster, a node has no seed that is not up.
+    // Uses a raw SimNet, because in a SimCluster all seeds of a node are up.
     let net = SimNet::builder().build();
     let first = net.add_host("iad-0", "iad");
     let env = net.add_host("hkg-0", "hkg");

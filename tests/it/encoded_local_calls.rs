@@ -1,5 +1,5 @@
-//! Local calls that are encoded: because the node is configured so, or because it serves another
-//! version of the trait. What a remote call would refuse is refused.
+//! Local calls that are encoded, either because the node is configured that way or because it
+//! serves another version of the trait. Such a call is refused wherever a remote call would be.
 
 use flyrpc::{BodyError, RpcError, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster, SimClusterBuilder};
@@ -10,7 +10,7 @@ use crate::support::{
     ContextSeen, Counts, ProbeClient, millis, probe_cluster, probe_release, secs, sleep,
 };
 
-/// Loses a field when it is encoded.
+/// A value that loses a field when it is encoded.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 struct Lossy {
     kept: u64,
@@ -18,7 +18,7 @@ struct Lossy {
     lost: u64,
 }
 
-/// Cannot be encoded when it is odd.
+/// A number that cannot be encoded if it is odd.
 #[derive(Debug, Deserialize)]
 struct Even(u64);
 
@@ -54,7 +54,7 @@ impl Types for Same {
     }
 }
 
-/// A later version of [`Probe`](crate::support::Probe), which no node serves.
+/// A later version of [`Probe`](crate::support::Probe) that no node serves.
 mod later {
     use super::*;
 
@@ -70,7 +70,7 @@ fn release(counts: &Counts) -> Release {
     probe_release(counts).serve(|_| ServeTypes::new(Same))
 }
 
-/// A cluster of hkg-0, in which iad is primary and has no node.
+/// A cluster of only hkg-0. The primary region is iad, which has no node.
 fn hkg_alone(counts: &Counts) -> SimClusterBuilder {
     let release = release(counts).configure(|_, builder| builder.primary_region("iad"));
     SimCluster::builder().region("hkg", 1).release(release)
@@ -88,14 +88,17 @@ async fn a_type_that_does_not_survive_encoding_is_detected() {
 
 #[tokio::test(start_paused = true)]
 async fn a_value_that_cannot_be_encoded_is_an_error() {
-    let says_odd = |source: &BodyError| source.to_string().contains("it is odd");
+    let is_odd_error = |source: &BodyError| source.to_string().contains("it is odd");
     let cluster = hkg_alone(&Counts::default()).force_wire(true).start().await;
     let node = cluster.node("hkg-0");
     let types: TypesClient = node.client();
     let error = types.take(Even(3)).await.unwrap_err();
-    assert!(matches!(&error, RpcError::Encode { source, .. } if says_odd(source)), "{error:?}");
+    assert!(matches!(&error, RpcError::Encode { source, .. } if is_odd_error(source)), "{error:?}");
     let error = types.give(3).await.unwrap_err();
-    assert!(matches!(&error, RpcError::BadReply { source, .. } if says_odd(source)), "{error:?}");
+    assert!(
+        matches!(&error, RpcError::BadReply { source, .. } if is_odd_error(source)),
+        "{error:?}"
+    );
     assert_eq!(types.take(Even(4)).await.unwrap(), 4);
 }
 
@@ -113,7 +116,7 @@ async fn bodies_have_the_same_limit_in_local_and_remote_calls() {
         for region in ["iad", "hkg"] {
             let probe = node.client::<ProbeClient>().on_region(region);
             let later = node.client::<later::LaterClient>().on_region(region);
-            // A local call of the same trait is encoded only if the node is configured so.
+            // A local call of the same trait is encoded only if the node is configured that way.
             if region == "iad" || encode {
                 let echo = probe.echo(vec![0; 2_000]).await;
                 sizes.push(too_large(echo));
@@ -130,7 +133,7 @@ async fn bodies_have_the_same_limit_in_local_and_remote_calls() {
     }
 }
 
-/// Which body was too large; checks the size and the limit.
+/// Returns which body was too large, after checking the size and the limit.
 fn too_large(outcome: Result<Vec<u8>, RpcError>) -> &'static str {
     match outcome.unwrap_err() {
         error @ RpcError::ArgumentsTooLarge { limit: 1_000, size: 2_000..2_020, .. } => {

@@ -105,7 +105,7 @@ async fn wrong_clocks_change_no_deadline() {
             let counts = Counts::default();
             let cluster = probe_cluster(&counts).region("iad", 1).start().await;
             let iad = cluster.node("iad-0");
-            // Not a node of the cluster: its clock is wrong before the node starts.
+            // Not a node of the cluster, because its clock must be wrong before it starts.
             let env = cluster.add_host("hkg-0", "hkg");
             if ahead {
                 cluster.skew_ahead("hkg-0", secs(by));
@@ -138,13 +138,13 @@ async fn a_clock_jump_holds_requests_until_the_clock_is_measured_again() {
     let hkg = cluster.node("hkg-0");
     sleep(secs(3)).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(2));
-    // The caller's clock: its timestamps are in the future for this link.
+    // The caller's clock jumped ahead, so its timestamps are in the future for this link.
     cluster.skew_ahead("hkg-0", secs(100));
     let start = Instant::now();
     let seen = probe.context().await.unwrap();
     assert_eq!(start.elapsed(), millis(404));
     assert!(seen.remaining <= millis(1_700), "{seen:?}");
-    // The server's clock: its pings seem to be old.
+    // The serving node's clock jumped ahead, so its pings seem to be old.
     cluster.skew_ahead("iad-0", secs(200));
     let start = Instant::now();
     probe.context().await.unwrap();
@@ -164,8 +164,8 @@ async fn requests_cancelled_while_their_machine_was_suspended_do_not_start() {
     let iad = probe.on_region("iad");
     sleep(secs(5)).await;
 
-    // A suspended machine's clock stops, so that the requests seem to have just arrived. Only the
-    // cancellations, which are buffered behind them, tell otherwise.
+    // A suspended machine's clock stops, so the requests seem to have just arrived. Only the
+    // cancellations, which are buffered behind the requests, show that they are old.
     let suspended = (cluster.frozen("iad-0"), cluster.drifting("iad-0", -1_000_000));
     let (detached, ordinary) = tokio::join!(
         iad.timeout(millis(300)).slow_and_detached(1),
@@ -287,7 +287,7 @@ async fn small_calls_are_not_delayed_by_large_bodies() {
         slowest = slowest.max(start.elapsed());
         sleep(millis(20)).await;
     }
-    // The simulated stream carries at most its buffer in the delay of each direction.
+    // The simulated stream carries at most its buffer per delay of each direction.
     assert!(slowest <= millis(202 + 3 * 101), "{slowest:?}");
 }
 

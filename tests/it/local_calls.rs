@@ -1,4 +1,4 @@
-//! Local calls: without a socket, and otherwise like a call to another node.
+//! Local calls, which use no socket but otherwise behave like calls to other nodes.
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::SimCluster;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::support::{Counts, ProbeClient, iad_and_hkg, probe_cluster, secs, sleep};
 
-/// The version of "Notes" that the nodes serve.
+/// The version of "Notes" that the nodes serve. Clients use the one in `new`.
 mod old {
     use super::*;
 
@@ -74,7 +74,7 @@ mod new {
     }
 }
 
-/// iad-0 and hkg-0, which serve the old version; clients use the new one.
+/// Starts iad-0 and hkg-0, which serve the old version. Clients use the new one.
 async fn old_nodes() -> (SimCluster, Vec<Node>) {
     let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
     let cluster = cluster.serve(|_| old::ServeNotes::new(old::Served)).start().await;
@@ -83,7 +83,7 @@ async fn old_nodes() -> (SimCluster, Vec<Node>) {
     (cluster, nodes)
 }
 
-/// Every kind of outcome is the same for this node and another.
+/// Outcomes of every kind are the same for a local call and a remote call.
 #[tokio::test(start_paused = true)]
 async fn another_version_of_the_trait_is_served_by_name_locally_and_remotely() {
     let (_cluster, nodes) = old_nodes().await;
@@ -124,7 +124,7 @@ async fn another_version_of_the_trait_is_served_by_name_locally_and_remotely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_its_server_declares_primary_is_refused_locally_and_remotely() {
+async fn a_method_that_the_serving_node_declares_primary_is_refused_locally_and_remotely() {
     let (_cluster, nodes) = old_nodes().await;
     let (iad, hkg) = (&nodes[0], &nodes[1]);
     for node in [iad, hkg] {

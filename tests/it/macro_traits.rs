@@ -1,10 +1,10 @@
-//! Traits that are hard on the macro, and must work. That they compile is most of the test.
+//! Traits that are difficult for the macro but must work. Most of them only need to compile.
 
 #![allow(dead_code)]
 
 use flyrpc::{RpcError, fly_rpc};
 
-/// Calls a service in this process.
+/// Returns a client that calls a service in this process.
 macro_rules! local {
     ($client:ident, $serve:ident, $service:expr) => {
         $client::from_stub($serve::new($service))
@@ -153,7 +153,7 @@ mod types {
 
     use super::*;
 
-    /// Neither `Debug` nor `Clone`.
+    /// A type that implements neither `Debug` nor `Clone`.
     #[derive(Serialize, Deserialize)]
     struct Plain {
         text: String,
@@ -237,7 +237,8 @@ mod types {
         }
     }
 
-    /// That this compiles is the test: a node's client, its futures `Send`, `'static`, and free of it.
+    /// A compile-time test: the futures of a node's client are `Send` and `'static`, and do not
+    /// borrow it.
     fn futures_of_a_node_can_be_spawned(
         client: &TypesClient,
     ) -> impl Future<Output = Result<Plain, RpcError>> + Send + 'static + use<> {
@@ -305,7 +306,7 @@ mod several_services {
     }
 
     #[test]
-    fn wire_names_are_those_of_the_attribute() {
+    fn wire_names_are_taken_from_the_attribute() {
         use tarpc::RequestName;
 
         assert_eq!(OneRequest::Number {}.name(), "One.number");

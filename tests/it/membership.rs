@@ -1,7 +1,8 @@
 //! Membership: joining, leaving, restarting, and discovery through seeds.
 //!
-//! Most tests start nodes on a raw SimNet, because they choose the seeds of each node, or observe nodes
-//! from their start; a SimCluster chooses the seeds itself, and waits until all nodes are linked.
+//! Most tests start nodes on a raw SimNet, because they choose the seeds of each node or observe
+//! nodes from their start. A SimCluster chooses the seeds itself, and waits until all nodes are
+//! linked.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +15,14 @@ use crate::support::{
     probe_cluster, probe_release, prober, secs, sleep,
 };
 
-/// The number of open links of `node`, and of the nodes that they lead to.
+/// The number of open links of `node`, and the number of distinct nodes that they lead to.
 fn links(node: &Node) -> (usize, usize) {
     let linked = node.peers().into_iter().filter(|peer| peer.state == PeerState::Linked);
     let to: Vec<_> = linked.filter_map(|peer| peer.node).collect();
     (to.len(), to.iter().map(|node| node.id()).collect::<BTreeSet<_>>().len())
 }
 
-/// Settings of a node on that host that serves [`Probe`](crate::support::prober).
+/// Returns a builder for a node on `env` that serves [`Probe`](crate::support::prober).
 fn probe_on(env: &SimEnv) -> NodeBuilder {
     node_on(env).serve(prober(&env.name(), &Counts::default()))
 }
@@ -37,7 +38,7 @@ async fn two_nodes_that_seed_each_other_and_start_at_once_find_each_other() {
         let b = probe_on(&hkg).seeds(seeds).start().await.unwrap();
         let log = EventLog::of(&a);
         let (first, second) = (a.client::<ProbeClient>(), b.client::<ProbeClient>());
-        // No call fails meanwhile.
+        // No call fails in the meantime.
         for _ in 0..20 {
             first.on_region("hkg").shout("a".into()).await.unwrap();
             second.on_region("iad").shout("a".into()).await.unwrap();
@@ -109,7 +110,7 @@ async fn a_seed_that_is_the_node_itself_is_no_peer() {
 async fn two_seeds_that_are_the_same_node_list_it_once() {
     let net = SimNet::builder().build();
     let (iad_env, env) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
-    // It listens on all its addresses, loopback included, and advertises one.
+    // The node listens on all its addresses, including loopback, and advertises one of them.
     let builder = probe_on(&iad_env).listen("0.0.0.0:3590".parse().unwrap());
     let iad = builder.advertise(iad_env.addr(3590)).start().await.unwrap();
     net.set_name("alias.internal", [iad_env.ip()]);
@@ -128,7 +129,7 @@ async fn two_seeds_that_are_the_same_node_list_it_once() {
 async fn a_node_that_advertises_another_address_than_the_seed_is_listed_once() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("lhr", 1).start().await;
     let iad = cluster.node("iad-0");
-    // The seed's port is forwarded: two addresses, one node.
+    // The seed's port is forwarded, so two addresses lead to one node.
     let other = cluster.add_host("iad-9", "iad");
     let _forward = forward(&other, iad.addr()).await;
     let env = cluster.add_host("hkg-0", "hkg");
@@ -142,7 +143,7 @@ async fn a_node_that_advertises_another_address_than_the_seed_is_listed_once() {
     hkg.client::<ProbeClient>().on_node(iad.id()).shout("a".into()).await.unwrap();
 }
 
-/// Forwards connections, as a load balancer does.
+/// Forwards connections like a load balancer.
 async fn forward(env: &SimEnv, to: std::net::SocketAddr) -> tokio::task::JoinHandle<()> {
     use flyrpc::Env;
     let mut listener = env.listen(env.addr(3590)).await.unwrap();
@@ -166,7 +167,7 @@ async fn a_seed_name_that_resolves_to_new_addresses_adds_nodes() {
     let seeds = ["app.internal:3590"];
     net.set_name("app.internal", [iad_env.ip()]);
     let _iad = node_on(&iad_env).seeds(seeds).start().await.unwrap();
-    // Two separate clusters, until the name resolves to a node of each.
+    // There are two separate clusters until the name resolves to a node of each.
     net.set_name("app.internal", [hkg_env.ip()]);
     let hkg = node_on(&hkg_env).seeds(seeds).start().await.unwrap();
     sleep(secs(20)).await;
@@ -285,7 +286,7 @@ async fn clusters_that_share_seeds_never_mix() {
         peer.support == Support::Unsupported(NoSupport::OtherCluster("green".into()))
     });
     assert_eq!(others.count(), 2);
-    // A node starts on an address that was the other cluster's.
+    // A node starts on an address that belonged to the other cluster before.
     drop(nodes.remove(3));
     let builder = node_on(&net.restart("iad-3")).cluster("blue");
     let _moved = builder.seeds(["iad-0:3590", "iad-1:3590"]).start().await.unwrap();
@@ -314,7 +315,8 @@ async fn ready_waits_for_all_seeds_for_up_to_five_seconds() {
         assert!((secs(5)..millis(5_500)).contains(&start.elapsed()), "{:?}", start.elapsed());
         assert_eq!(node_names(&node, "hkg"), ["hkg-0"]);
     }
-    // Without seeds, and with a name that does not resolve.
+    // A node without seeds is ready immediately. A node whose seed name does not resolve is ready
+    // after 5 s.
     let env = cluster.add_host("sin-0", "sin");
     let start = Instant::now();
     node_on(&env).start().await.unwrap().ready().await;
@@ -332,7 +334,7 @@ async fn a_ready_node_knows_all_nodes_and_earlier_calls_wait() {
     let seeds = ["iad-0:3590", "lhr-0:3590"];
     let env = cluster.add_host("sin-0", "sin");
     let sin = node_on(&env).seeds(seeds).start().await.unwrap();
-    // fra-0 is not a seed: sin-0 learns of it from the seeds.
+    // fra-0 is not a seed, so sin-0 learns about it from the seeds.
     let (_, by) = sin.client::<ProbeClient>().on_region("fra").shout("a".into()).await.unwrap();
     assert_eq!(by, "fra-0");
     let id = cluster.node("fra-0").id().clone();

@@ -9,17 +9,17 @@ use crate::support::{
     Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, prober, secs, sleep,
 };
 
-/// Records what it observes, as lines such as `1.1 shout on iad-0: sent`.
+/// Records its observations as lines such as `1.1 shout on iad-0: sent`.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// All lines since the last call.
+    /// Takes all lines since the last call.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
-    /// The lines of calls, which start with a number, since the last call.
+    /// Takes all lines since the last call, and returns those of calls, which start with a number.
     fn take_calls(&self) -> Vec<String> {
         let is_call = |line: &String| line.starts_with(|first: char| first.is_ascii_digit());
         self.take().into_iter().filter(is_call).collect()
@@ -57,14 +57,14 @@ fn named(attempt: &Attempt<'_>) -> String {
     format!("{}.{} {} on {node}", attempt.call, attempt.number, attempt.method)
 }
 
-/// The name of the variant.
+/// The name of the error's variant.
 fn variant(error: &RpcError) -> String {
     let debug = format!("{error:?}");
     debug.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// A release that serves [`Probe`](crate::support::probe_release), observed by a log. The observer
-/// replaces the one that records the trace of the cluster.
+/// A release that serves [`Probe`](crate::support::probe_release) and is observed by a log. The
+/// observer replaces the one that records the trace of the cluster.
 fn observed() -> (Release, Log) {
     let log = Log::default();
     let observer = log.clone();
@@ -72,7 +72,7 @@ fn observed() -> (Release, Log) {
     (release.configure(move |_, builder| builder.observer(observer.clone())), log)
 }
 
-/// A cluster of hkg-0, which is observed, in which iad is primary and has no node.
+/// A cluster of only hkg-0, which is observed. The primary region is iad, which has no node.
 async fn observed_alone() -> (SimCluster, Node, Log) {
     let (release, log) = observed();
     let release = release.configure(|_, builder| builder.primary_region("iad"));
@@ -81,7 +81,7 @@ async fn observed_alone() -> (SimCluster, Node, Log) {
     (cluster, hkg, log)
 }
 
-/// A cluster of iad-0, and hkg-0, which is observed.
+/// A cluster of iad-0 and hkg-0. Only hkg-0 is observed.
 async fn observed_beside_iad() -> (SimCluster, Node, Log) {
     let (release, log) = observed();
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
@@ -181,11 +181,12 @@ async fn an_attempt_has_its_method_target_and_encoded_lengths() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
     let cluster = cluster.node("hkg-0", caller).start().await;
     cluster.node("hkg-0").client::<ProbeClient>().on_region("iad").produce(1_000).await.unwrap();
-    // A map of one argument, its name and an integer; a sequence of a thousand one-byte integers.
+    // The request is a map of one argument (its name and an integer). The reply is a sequence of
+    // 1,000 one-byte integers.
     assert_eq!(*sizes.0.lock().unwrap(), [[Some(1 + 5 + 3), Some(3 + 1_000)]]);
 }
 
-/// Adds a node to iad that is overloaded for a minute.
+/// Adds a node to iad that is overloaded for one minute.
 async fn add_overloaded(cluster: &SimCluster, hkg: &Node) -> Node {
     let limited = probe_release(&Counts::default());
     let limited = limited.configure(|_, builder| builder.max_in_flight(1));
@@ -290,7 +291,8 @@ async fn a_dropped_call_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn links_and_membership_events_are_observed_in_order() {
-    // Raw SimNet: a SimCluster keeps a handle of each node, and the last one of hkg-0 is dropped here.
+    // Uses a raw SimNet, because a SimCluster keeps a handle of each node, and the last handle of
+    // hkg-0 is dropped here.
     let net = SimNet::builder().build();
     let (log, counts) = (Log::default(), Counts::default());
     let hkg = node_on(&net.add_host("hkg-0", "hkg")).observer(log.clone());
@@ -308,7 +310,7 @@ async fn links_and_membership_events_are_observed_in_order() {
     sleep(secs(5)).await;
     assert_eq!(
         log.take(),
-        // It announces that it accepts no more calls, and then that it leaves.
+        // The node announces that it accepts no more calls, and then that it leaves.
         ["support of iad-0: supported", "left iad-0", "link to iad-0 closed, the link was drained",]
     );
     let iad = start_iad(net.restart("iad-0")).await;
@@ -317,7 +319,7 @@ async fn links_and_membership_events_are_observed_in_order() {
     net.crash("iad-0");
     sleep(secs(1)).await;
     let lines = log.take();
-    assert!(lines[0].starts_with("link to iad-0 closed, the connection broke"), "{lines:?}");
+    assert!(lines[0].starts_with("link to iad-0 closed, the connection failed"), "{lines:?}");
     assert_eq!(lines[1], "down iad-0");
     drop(iad);
     let _iad = start_iad(net.restart("iad-0")).await;

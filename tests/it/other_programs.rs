@@ -1,4 +1,5 @@
-//! Seed addresses where another program listens, or none, and nodes with many services.
+//! Seed addresses at which another program listens, a peer that loses power, and nodes with many
+//! services.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::support::{
     probe_release, secs, sleep,
 };
 
-/// A program that sends `first_bytes` on every connection, and keeps it open.
+/// A program that sends `first_bytes` on every connection and keeps the connection open.
 fn other_program(first_bytes: &'static str) -> Release {
     Release::program(move |env: SimEnv| async move {
         let mut listener = env.listen(env.addr(PORT)).await.unwrap();
@@ -29,7 +30,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
         let cluster =
             SimCluster::builder().region("iad", 1).node("iad-0", other_program(first_bytes));
         let cluster = cluster.start().await;
-        // Not a node of the cluster, so that its events are observed from its start.
+        // hkg-0 is not a node of the cluster, so that its events are observed from its start.
         let env = cluster.add_host("hkg-0", "hkg");
         let hkg = node_on(&env).seeds(["iad-0:3590"]).start().await.unwrap();
         let log = EventLog::of(&hkg);
@@ -50,7 +51,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
                 "{why:?}"
             ),
         }
-        // One event, however often it is dialed.
+        // There is one event, no matter how often the address is dialed.
         assert_eq!(log.all().len(), 1, "{:?}", log.all());
         let start = Instant::now();
         let probe = hkg.client::<ProbeClient>().on_region("iad");
@@ -60,7 +61,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
             "{error:?}"
         );
         assert_eq!(start.elapsed(), millis(0));
-        // It becomes a node.
+        // The other program is replaced by a node.
         cluster.replace("iad-0", probe_release(&Counts::default())).await;
         sleep(secs(25)).await;
         assert_eq!(node_names(&hkg, "iad"), ["iad-0"], "{first_bytes:?} {:?}", hkg.peers());
@@ -72,7 +73,7 @@ async fn another_program_is_listed_never_called_and_dialed_again() {
 async fn a_seed_that_hangs_delays_no_other_peer() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 2);
     let cluster = cluster.node("iad-0", other_program("")).start().await;
-    // Not a node of the cluster, which would be linked before the call.
+    // Not a node of the cluster, because the cluster would link it before the call.
     let builder = node_on(&cluster.add_host("hkg-0", "hkg")).seeds(["iad-0:3590", "iad-1:3590"]);
     let hkg = builder.start().await.unwrap();
     let start = Instant::now();
@@ -87,7 +88,7 @@ async fn a_node_whose_machine_loses_power_and_comes_back_is_listed_once() {
         let hkg = cluster.node("hkg-0");
         sleep(secs(3)).await;
         let log = EventLog::of(&hkg);
-        // It sends neither a reset nor a farewell.
+        // The node sends neither a connection reset nor a leave.
         let cut = cluster.partition("iad", "hkg");
         sleep(millis(1)).await;
         cluster.crash_machine("iad-0");

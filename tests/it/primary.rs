@@ -1,4 +1,4 @@
-//! The primary region, and nodes that disagree on it.
+//! The primary region, and nodes whose configured primary regions differ.
 
 use flyrpc::RpcError;
 use flyrpc_testkit::{Release, SimCluster, SimClusterBuilder};
@@ -8,12 +8,13 @@ use crate::support::{
     Counts, EventLog, ProbeClient, millis, peer_named, probe_release, secs, sleep,
 };
 
-/// A release whose nodes are configured with this primary region.
+/// A release whose nodes are configured with the given primary region.
 fn release(counts: &Counts, primary: &'static str) -> Release {
     probe_release(counts).configure(move |_, builder| builder.primary_region(primary))
 }
 
-/// A node in each region, the first called `<region>-0`, with its primary region.
+/// A cluster of the given nodes. Each is named `<region>-<number>`, and is paired with its primary
+/// region.
 fn cluster(counts: &Counts, nodes: &[(&str, &'static str)]) -> SimClusterBuilder {
     nodes.iter().fold(SimCluster::builder(), |cluster, (name, primary)| {
         cluster.region(&name[..3], 1).node(*name, release(counts, primary))
@@ -68,7 +69,7 @@ async fn disagreement_is_one_event_at_each_end_and_visible_in_peers() {
     };
     assert_eq!(disagreements(&iad_log), ["primary of hkg-0: hkg not iad"]);
     assert!(disagreements(&hkg_log).len() <= 1);
-    // Each executes the calls that are primary by its own configuration.
+    // Each node executes primary calls according to its own configuration.
     assert_eq!(hkg.client::<ProbeClient>().write(1).await.unwrap(), "1 on hkg-0");
     assert_eq!(iad.client::<ProbeClient>().write(1).await.unwrap(), "1 on iad-0");
 }

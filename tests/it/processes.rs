@@ -1,5 +1,5 @@
-//! Nodes in separate processes, which are killed, stopped for a while, and restarted: with signals and
-//! real sockets, which a SimCluster does not have.
+//! Nodes in separate processes that are killed, stopped for a while and restarted. They use signals
+//! and real sockets, which a SimCluster does not have.
 
 use std::{
     net::SocketAddr,
@@ -39,12 +39,12 @@ struct Process {
     addr: SocketAddr,
     started: Arc<AtomicUsize>,
     finished: Arc<AtomicUsize>,
-    /// The last line that it wrote.
+    /// Reads the output of the process, and returns its last line.
     reading: JoinHandle<String>,
 }
 
 impl Process {
-    /// Starts a node in iad, the primary region.
+    /// Starts a node in iad, which is the primary region.
     async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
         let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
         let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
@@ -74,31 +74,32 @@ impl Process {
         self.started.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has exited with success, and returns the last line that it wrote.
+    /// Waits until the process has exited successfully, and returns its last output line.
     async fn last_line(mut self) -> String {
-        // Waiting would close it, and the process exits when its standard input ends.
+        // `wait` would close standard input, and the process exits when its standard input is
+        // closed.
         let _stdin = self.child.stdin.take();
         let status = tokio::time::timeout(GENEROUS_TIMEOUT, self.child.wait())
             .await
-            .expect("it exits")
+            .expect("the process exits")
             .unwrap();
         assert!(status.success(), "{status}");
         self.reading.await.unwrap()
     }
 
     async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("it runs").to_string();
+        let pid = self.child.id().expect("the process is running").to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
         assert!(sent.success());
     }
 
-    /// kill -9
+    /// Sends SIGKILL to the process.
     async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
-/// Counts calls until there are no more lines, and returns the last.
+/// Counts calls until there are no more lines, and returns the last line.
 async fn count(
     mut lines: Lines<BufReader<ChildStdout>>,
     started: Arc<AtomicUsize>,
@@ -117,7 +118,7 @@ fn any_port() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-/// A node in this process, in hkg, that serves nothing.
+/// Starts a node in this process, in hkg, that serves nothing.
 async fn caller(seeds: &[SocketAddr]) -> (Node, WorkerClient) {
     let node = Node::builder()
         .name("hkg-0")
@@ -148,7 +149,7 @@ async fn calls_on_a_killed_process_fail_at_once_and_later_calls_use_another() {
     let (_node, worker) = caller(&[a.addr, b.addr]).await;
     let calls: Vec<_> = (0..40).map(|_| tokio::spawn(worker.work(700))).collect();
     eventually(async || a.started() + b.started() == 40).await;
-    assert!(a.started() > 0, "equals are picked equally often");
+    assert!(a.started() > 0, "calls are spread over both processes");
     let expected = a.started();
     a.kill().await;
     let killed = Instant::now();
@@ -183,7 +184,7 @@ async fn a_stopped_process_runs_no_expired_calls_when_it_continues_and_is_avoide
     for _ in 0..20 {
         assert_eq!(worker.work(0).await.unwrap(), "b");
     }
-    // Longer than the silence after which the link is closed.
+    // Longer than the silence after which a link is closed.
     tokio::time::sleep(HEARTBEAT * 8).await;
     a.signal("-CONT").await;
     eventually(async || on_a.work(0).await.is_ok()).await;
@@ -191,7 +192,7 @@ async fn a_stopped_process_runs_no_expired_calls_when_it_continues_and_is_avoide
 }
 
 #[tokio::test]
-async fn a_process_stopped_briefly_runs_the_calls_that_still_wait() {
+async fn a_process_stopped_briefly_runs_the_calls_that_have_not_timed_out() {
     let a = Process::start("a", any_port(), &[]).await;
     let (_node, worker) = caller(&[a.addr]).await;
     worker.work(0).await.unwrap();
@@ -247,7 +248,7 @@ async fn either_signal_finishes_calls_and_refuses_new_ones() {
         eventually(async || a.started() == 2).await;
         abandoned.abort();
         a.signal(signal).await;
-        // It still runs both, and accepts no more.
+        // The node still runs both calls, and accepts no more.
         eventually(async || matches!(on_a.work(0).await, Err(RpcError::NoNode { .. }))).await;
         for _ in 0..20 {
             assert_eq!(worker.work(0).await.unwrap(), "b");
@@ -255,7 +256,7 @@ async fn either_signal_finishes_calls_and_refuses_new_ones() {
         assert_eq!(running.await.unwrap().unwrap(), "a");
         let (started, finished) = (Arc::clone(&a.started), Arc::clone(&a.finished));
         assert_eq!(a.last_line().await, "down");
-        // The detached call finished, too.
+        // The detached call also finished.
         assert_eq!(started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst), "{signal}");
     }
 }

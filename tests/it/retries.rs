@@ -9,7 +9,7 @@ use crate::support::{
     sleep,
 };
 
-/// Adds a node to iad that is overloaded for minutes.
+/// Adds a node to iad that is overloaded for several minutes.
 async fn add_overloaded(cluster: &SimCluster, counts: &Counts, caller: &Node) {
     let release = probe_release(counts).configure(|_, builder| builder.max_in_flight(1));
     let node = cluster.node(cluster.add_node_with("iad", release).await);
@@ -127,7 +127,7 @@ async fn an_idempotent_call_that_may_have_executed_reports_so_after_a_refusal() 
     let hkg = cluster.node("hkg-0");
     add_overloaded(&cluster, &counts, &hkg).await;
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(30));
-    // Calls that are sent to the overloaded node first are retried on the other one.
+    // Calls that are first sent to the overloaded node are retried on the other one.
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow_but_repeatable(9_000))).collect();
     sleep(secs(2)).await;
     assert_eq!(counts.started(), 11);
@@ -178,9 +178,10 @@ async fn a_panic_is_never_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_link_is_replaced_while_it_waits_for_space_uses_the_new_one() {
-    // Both nodes dial at the same time, and both call at once: one of the links is closed.
+    // Both nodes dial and call each other at the same time, so one of the two links is closed.
     for seed in 0..6 {
-        // Raw SimNet: the nodes of a SimCluster start one after another, and are linked before a call.
+        // Uses a raw SimNet, because the nodes of a SimCluster start one after another and are
+        // linked before a call.
         let net = SimNet::builder().seed(seed).build();
         let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
         let start = async |env| {
@@ -216,14 +217,14 @@ async fn a_call_that_waits_for_space_is_sent_to_another_node_when_the_link_break
     sleep(millis(300)).await;
     let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(probe.shout("a".into()))).collect();
     sleep(millis(10)).await;
-    // Not a node of the cluster, which would wait for a link to the frozen node.
+    // Not a node of the cluster, because the cluster would wait for its link to the frozen node.
     let builder = node_on(&cluster.add_host("iad-1", "iad")).seeds(["iad-0:3590", "hkg-0:3590"]);
     let second = builder.serve(prober("iad-1", &counts)).start().await.unwrap();
     second.ready().await;
     for call in waiting {
         assert_eq!(call.await.unwrap().unwrap().1, "iad-1");
     }
-    // A large request whose last part was not sent cannot have started either.
+    // A large request cannot have started either if its last part was not sent.
     let mut moved = 0;
     for call in stuck {
         match call.await.unwrap() {

@@ -89,15 +89,15 @@ fn new() -> Release {
 
 const REGIONS: [&str; 3] = ["iad", "fra", "hkg"];
 
-/// What came of all calls.
+/// The outcomes of all calls.
 #[derive(Default)]
 struct Outcomes {
-    /// By the version that answered.
+    /// The number of successful calls, by the version that served them.
     answered: BTreeMap<u32, usize>,
     failed: Vec<String>,
 }
 
-/// Callers that call without pause until they are stopped.
+/// Callers that make one call after another until they are stopped.
 #[derive(Clone, Default)]
 struct Load {
     over: Arc<AtomicBool>,
@@ -105,7 +105,7 @@ struct Load {
 }
 
 impl Load {
-    /// One caller: what `call` does with a number that is another each time.
+    /// Spawns a caller that repeats `call`, each time with a different number.
     fn caller<F>(&self, what: String, call: impl Fn(u64) -> F + Send + 'static) -> JoinHandle<()>
     where
         F: Future<Output = Result<u32, RpcError>> + Send,
@@ -130,7 +130,7 @@ impl Load {
         })
     }
 
-    /// Callers of both versions at `node`, to every region and the primary.
+    /// Spawns callers of both versions at `node`, to every region and to the primary.
     fn from(&self, node: &Node) -> Vec<JoinHandle<()>> {
         let mut callers = Vec::new();
         for region in REGIONS {
@@ -144,7 +144,7 @@ impl Load {
         callers
     }
 
-    /// Callers of both versions at `node`, to one region.
+    /// Spawns callers of both versions at `node`, to one region.
     fn between(&self, node: &Node, region: &str) -> Vec<JoinHandle<()>> {
         let old = node.client::<first::WorkClient>().on_region(region).timeout(secs(30));
         let new = node.client::<second::WorkClient>().on_region(region).timeout(secs(30));
@@ -180,7 +180,7 @@ impl Load {
     }
 }
 
-/// The size of a call: small, or large enough for chunks.
+/// The size of a call in bytes: small, or large enough for chunks.
 fn bytes(number: u64) -> usize {
     match number % 8 {
         0 => 100_000,
@@ -194,14 +194,14 @@ fn mix(number: u64) -> u64 {
     number ^ (number >> 29)
 }
 
-/// Two nodes in each region.
+/// A cluster with two nodes in each region.
 fn cluster(seed: u64) -> SimClusterBuilder {
     let builder = SimCluster::builder().seed(seed).jitter(millis(20)).primary("iad");
     let builder = REGIONS.iter().fold(builder, |builder, region| builder.region(*region, 2));
     builder.serve(|_| first::ServeWork::new(Worker))
 }
 
-/// Adds a caller to each region, which serves nothing.
+/// Adds to each region a node that serves nothing and only makes calls.
 async fn add_callers(cluster: &SimCluster) -> Vec<Node> {
     let mut callers = Vec::new();
     for region in REGIONS {
@@ -211,7 +211,7 @@ async fn add_callers(cluster: &SimCluster) -> Vec<Node> {
     callers
 }
 
-/// Replaces all nodes except the callers, which were added last.
+/// Replaces all nodes except the last `callers`, which were added last.
 async fn roll(cluster: &SimCluster, release: Release, callers: usize) {
     let mut rollout = cluster.roll(release);
     while rollout.left().len() > callers {
@@ -223,7 +223,11 @@ async fn roll(cluster: &SimCluster, release: Release, callers: usize) {
 fn assert_all_answered(outcomes: &Outcomes) {
     let Outcomes { answered, failed } = outcomes;
     let shown: Vec<_> = failed.iter().take(5).collect();
-    assert!(failed.is_empty(), "{} beside {answered:?} failed: {shown:#?}", failed.len());
+    assert!(
+        failed.is_empty(),
+        "{} calls failed, successful calls by version: {answered:?}, failures: {shown:#?}",
+        failed.len()
+    );
     assert!([1, 2].iter().all(|version| answered.contains_key(version)), "{answered:?}");
 }
 
@@ -252,7 +256,7 @@ async fn no_call_of_a_node_outside_the_cluster_fails() {
         let cluster = cluster(seed).start().await;
         let env = cluster.add_host("outside", "fra");
         let seeds = [cluster.node("iad-0").addr(), cluster.node("hkg-1").addr()];
-        // Not a node of the `SimCluster`, which would roll it too and wait for its links.
+        // Not a node of the `SimCluster`, which would also replace it and wait for its links.
         let node = Node::builder().env(env.clone()).name("outside").region("fra");
         let node = node.primary_region("iad").listen(env.addr(3590)).seeds(seeds);
         let node = node.start().await.unwrap();
@@ -272,7 +276,7 @@ async fn a_shutdown_waits_for_a_reply_that_takes_long_to_transmit() {
     let on_iad_0 = cluster.node("iad-0").id().clone();
     let work = cluster.node("hkg-0").client::<first::WorkClient>().timeout(secs(30));
     let call = tokio::spawn(work.on_node(&on_iad_0).once(0, vec![1; 500_000]));
-    // The request has arrived, and its handler runs.
+    // By now the request has arrived and its handler has run.
     tokio::time::sleep(millis(2_700)).await;
     let start = Instant::now();
     cluster.shutdown("iad-0").await;
@@ -316,6 +320,10 @@ async fn calls_that_wait_succeed_while_the_only_node_of_a_region_is_replaced() {
         assert_all_answered(&waiting_load.stop(waiting.into()).await);
         let outcomes = other_load.stop(vec![not_waiting]).await;
         assert!(outcomes.failed.is_empty(), "{:?}", outcomes.failed);
-        assert!(outcomes.answered[&0] > 0, "the gap was observed: {:?}", outcomes.answered);
+        assert!(
+            outcomes.answered[&0] > 0,
+            "no call failed while the node was replaced: {:?}",
+            outcomes.answered
+        );
     }
 }

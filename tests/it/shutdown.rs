@@ -28,7 +28,7 @@ async fn a_held_node_is_known_and_receives_no_call_until_it_accepts() {
     assert!(!peer_named(&hkg, "iad-0").accepting);
     let waiting = tokio::spawn(probe.timeout(secs(60)).wait(secs(30)).shout("a".into()));
     sleep(secs(3)).await;
-    // Local calls are not inbound traffic.
+    // Local calls are not inbound requests, so a held node accepts them.
     iad.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap();
     assert_eq!(counts.started(), 1);
     iad.accept();
@@ -46,7 +46,7 @@ async fn a_service_is_withdrawn_and_offered_again_within_one_message() {
     sleep(secs(2)).await;
     let probe: ProbeClient = hkg.client();
     iad.set_serving::<ProbeClient>(false);
-    // Calls in flight when it withdraws are retried on the other node.
+    // Calls that are in flight when the service is withdrawn are retried on the other node.
     for _ in 0..20 {
         assert_eq!(probe.on_region("iad").shout("a".into()).await.unwrap().1, "iad-1");
     }
@@ -81,7 +81,7 @@ async fn a_draining_node_finishes_inbound_calls_and_can_still_call() {
     own.on_region("hkg").shout("a".into()).await.unwrap();
     own.on_region("iad").shout("a".into()).await.unwrap();
     draining.await.unwrap();
-    // The detached one has 2,601 ms left, counted from when it started.
+    // The detached call still takes 2,601 ms from now.
     assert!((millis(2_400)..millis(2_800)).contains(&start.elapsed()), "{:?}", start.elapsed());
     assert_eq!(running.await.unwrap().unwrap(), 2_000);
     own.on_region("hkg").shout("a".into()).await.unwrap();
@@ -154,7 +154,7 @@ async fn after_a_shutdown_calls_fail_at_once_without_executing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_the_first_seeds_ends_with_its_node() {
-    // Raw SimNet: in a SimCluster, a node has no seed that is not up.
+    // Uses a raw SimNet, because in a SimCluster all seeds of a node are up.
     let net = SimNet::builder().build();
     let env = net.add_host("hkg-0", "hkg");
     net.add_host("iad-0", "iad");
@@ -172,7 +172,7 @@ async fn a_call_that_waits_for_the_first_seeds_ends_with_its_node() {
 
 #[tokio::test(start_paused = true)]
 async fn the_events_of_a_node_end_with_it() {
-    // Raw SimNet: a SimCluster keeps a handle of each of its nodes.
+    // Uses a raw SimNet, because a SimCluster keeps a handle of each of its nodes.
     let env = SimNet::builder().build().add_host("iad-0", "iad");
     let iad = node_on(&env).start().await.unwrap();
     let mut events = iad.events();
@@ -194,7 +194,7 @@ async fn dropping_the_last_handle_stops_the_node_and_leaves_no_task() {
             0 => cluster.add_host("iad-0", "iad"),
             _ => cluster.restart_machine("iad-0"),
         };
-        // Not a node of the cluster, which would keep a handle.
+        // Not a node of the cluster, because the cluster would keep a handle of it.
         let builder = node_on(&env).primary_region("hkg").seeds(["hkg-0:3590"]);
         let iad = builder.serve(prober("iad-0", &counts)).start().await.unwrap();
         iad.ready().await;
@@ -222,7 +222,7 @@ async fn dropping_the_last_handle_stops_the_node_and_leaves_no_task() {
 async fn a_client_keeps_its_node_running() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).start().await;
     let probe = {
-        // Not a node of the cluster, which would keep a handle.
+        // Not a node of the cluster, because the cluster would keep a handle of it.
         let builder = node_on(&cluster.add_host("hkg-0", "hkg")).seeds(["iad-0:3590"]);
         let hkg = builder.start().await.unwrap();
         hkg.ready().await;

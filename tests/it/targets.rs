@@ -74,7 +74,7 @@ async fn without_a_selector_a_call_goes_to_the_nearest_node_that_serves_it() {
         .region("hkg", 1)
         .start()
         .await;
-    // Nearer, but it does not serve anything.
+    // These nodes are nearer, but do not serve anything.
     cluster.add_node_with("fra", Release::new()).await;
     let fra = cluster.node(cluster.add_node_with("fra", Release::new()).await);
     sleep(secs(5)).await;
@@ -110,7 +110,7 @@ async fn a_node_without_the_service_calls_another_of_its_region() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_serves_nothing_is_no_candidate_for_its_own_calls() {
+async fn a_node_that_serves_nothing_is_not_a_candidate_for_its_own_calls() {
     let cluster = SimCluster::builder().region("iad", 1).start().await;
     let alone = cluster.node("iad-0");
     let probe: ProbeClient = alone.client();
@@ -118,7 +118,7 @@ async fn a_node_that_serves_nothing_is_no_candidate_for_its_own_calls() {
         let error = client.shout("a".into()).await.unwrap_err();
         assert!(matches!(error, RpcError::NoNode { .. }), "{error:?}");
     }
-    // It exists, but does not serve the service.
+    // The node exists, but does not provide the service.
     let error = probe.on_node(alone.id()).shout("a".into()).await.unwrap_err();
     assert!(
         matches!(&error, RpcError::Unsupported { node, .. } if node == alone.info()),

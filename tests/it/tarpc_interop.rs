@@ -98,7 +98,7 @@ async fn calls_go_through_a_tarpc_channel_in_memory() {
     check_calls(in_memory(Shout::default())).await;
 }
 
-/// Calls over TCP, in one of tarpc's formats.
+/// Makes calls over TCP, in one of tarpc's formats.
 macro_rules! check_calls_over_tcp {
     ($format:ident) => {
         let incoming = serde_transport::tcp::listen("127.0.0.1:0", $format::default).await.unwrap();
@@ -166,7 +166,7 @@ async fn the_default_timeout_over_tarpc_is_five_seconds() {
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 
-/// Never answers.
+/// A stub that never responds.
 struct Stuck;
 
 impl Stub for Stuck {
@@ -224,10 +224,10 @@ async fn calls_in_a_handler_have_at_most_its_remaining_time() {
     assert!((1..=150).contains(&after), "{after} ms");
 }
 
-/// Answers with the result of the function.
-struct Says(fn() -> Result<StringsResponse, client::RpcError>);
+/// A stub that responds with the result of the function.
+struct RespondsWith(fn() -> Result<StringsResponse, client::RpcError>);
 
-impl Stub for Says {
+impl Stub for RespondsWith {
     type Req = StringsRequest;
     type Resp = StringsResponse;
 
@@ -240,8 +240,8 @@ impl Stub for Says {
     }
 }
 
-async fn error_of(says: fn() -> Result<StringsResponse, client::RpcError>) -> RpcError {
-    StringsClient::from_stub(Says(says)).upcase(String::new()).await.unwrap_err()
+async fn error_of(respond: fn() -> Result<StringsResponse, client::RpcError>) -> RpcError {
+    StringsClient::from_stub(RespondsWith(respond)).upcase(String::new()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -266,14 +266,14 @@ async fn errors_of_a_stub_keep_their_meaning() {
 
 #[tokio::test]
 async fn an_error_of_flyrpc_passes_through_a_stub_unchanged() {
-    let inner = StringsClient::from_stub(Says(|| Err(client::RpcError::Shutdown)));
+    let inner = StringsClient::from_stub(RespondsWith(|| Err(client::RpcError::Shutdown)));
     let ours = inner.join(vec![], None).await.unwrap_err();
     let outer = StringsClient::from_stub(Carries(ours));
     let error = outer.upcase(String::new()).await.unwrap_err();
     assert!(matches!(error, RpcError::Disconnected { method: "join", .. }), "{error:?}");
 }
 
-/// Fails with an error of flyrpc's own.
+/// A stub that fails with one of flyrpc's own errors.
 struct Carries(RpcError);
 
 impl Stub for Carries {

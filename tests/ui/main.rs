@@ -1,16 +1,16 @@
-//! The diagnostics for traits that cannot be services.
+//! Tests the diagnostics for traits that cannot be services.
 //!
-//! One file per rule. Most messages are the macro's own, and the same with every compiler. Those in
-//! `fail/rustc_messages` are rustc's: they are compared only if the compiler is the one that they were
-//! recorded with. After a change of a message, or for another compiler, run
-//! `TRYBUILD=overwrite cargo test -p flyrpc-tests --test ui`, and review the difference.
+//! Each file tests one rule. Most messages come from the macro and are the same with every compiler. The
+//! messages in `fail/rustc_messages` come from rustc, and are compared only if the test runs with the
+//! compiler version that they were recorded with. After a message changes, or to record the messages of
+//! another compiler, run `TRYBUILD=overwrite cargo test -p flyrpc-tests --test ui` and review the diff.
 //!
-//! There are no `pass` cases: with them, trybuild would build instead of check, and one case at a time
-//! instead of all at once. Traits that must build are separate tests: `pass/*.rs`.
+//! There are no `pass` cases, because with them trybuild would build the cases one at a time instead of
+//! checking all of them at once. Traits that must compile are separate tests: `pass/*.rs`.
 
 use std::process::Command;
 
-/// The compiler whose messages are recorded in `fail/rustc_messages`.
+/// The version of the compiler whose messages are recorded in `fail/rustc_messages`.
 const RECORDED_WITH: &str = "rustc 1.95.0 ";
 
 #[test]
@@ -22,13 +22,14 @@ fn diagnostics() {
         cases.compile_fail("ui/fail/rustc_messages/*/*.rs");
     } else {
         eprintln!(
-            "skipped ui/fail/rustc_messages: recorded with {RECORDED_WITH}, not comparable to {version}"
+            "skipped ui/fail/rustc_messages: recorded with {}, but the compiler is {version}",
+            RECORDED_WITH.trim_end()
         );
     }
 }
 
 fn rustc_version() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("--version").output().expect("a compiler can be run");
+    let output = Command::new(rustc).arg("--version").output().expect("rustc can be run");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! The options in `#[fly_rpc(…)]` and `#[rpc(…)]`.
+//! Parses the options in `#[fly_rpc(…)]` and `#[rpc(…)]`.
 
 mod options;
 mod values;

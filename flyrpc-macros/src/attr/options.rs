@@ -1,4 +1,4 @@
-//! Which options there are, and where each may stand.
+//! Defines the available options, and which of them the trait, a method or an argument accepts.
 
 use std::collections::HashSet;
 
@@ -35,10 +35,14 @@ pub(crate) struct ArgumentOptions {
     pub(crate) default: bool,
 }
 
-const METHOD_OPTIONS: &str = "`primary`, `idempotent`, `detached`, `timeout = \"2s\"`, \
-                              `wait = \"10s\"` and `name = \"…\"`";
+const SERVICE_OPTIONS: &str = "available options: `name = \"…\"`, `crate = path`";
 
-/// Reads `#[fly_rpc(…)]`.
+const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detached`, \
+                              `timeout = \"2s\"`, `wait = \"10s\"`, `name = \"…\"`";
+
+const ARGUMENT_OPTIONS: &str = "available options on an argument: `default`";
+
+/// Reads the options in `#[fly_rpc(…)]`.
 pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> ServiceOptions {
     let mut options = ServiceOptions::default();
     let mut seen = Seen::default();
@@ -49,7 +53,7 @@ pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> Se
         } else if meta.path.is_ident("crate") {
             options.crate_path = path(&meta, errors)?;
         } else {
-            unknown(&meta, "fly_rpc", "`name = \"…\"` and `crate = path`", errors)?;
+            unknown(&meta, "fly_rpc", SERVICE_OPTIONS, errors)?;
         }
         Ok(())
     })
@@ -60,7 +64,7 @@ pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> Se
     options
 }
 
-/// Reads every `#[rpc(…)]` of a method.
+/// Reads the options in every `#[rpc(…)]` of a method.
 pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> MethodOptions {
     let mut options = MethodOptions::default();
     read_rpc(attrs, METHOD_OPTIONS, errors, |meta, errors| {
@@ -75,8 +79,8 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
             Some("default") => {
                 errors.push(
                     &meta.path,
-                    "`default` is an option of arguments, not of methods",
-                    "write it before the argument: `#[rpc(default)] argument: Type`",
+                    "`default` is an option for arguments, not for methods",
+                    "put it on the argument: `#[rpc(default)] argument: Type`",
                 );
                 skip_value(meta.input)?;
             }
@@ -87,22 +91,22 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
     options
 }
 
-/// Reads every `#[rpc(…)]` of an argument.
+/// Reads the options in every `#[rpc(…)]` of an argument.
 pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> ArgumentOptions {
     let mut options = ArgumentOptions::default();
-    read_rpc(attrs, "`default`", errors, |meta, errors| {
+    read_rpc(attrs, ARGUMENT_OPTIONS, errors, |meta, errors| {
         let known = meta.path.get_ident().map(Ident::to_string);
         match known.as_deref() {
             Some("default") => options.default = flag(meta, errors)?,
             Some(name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "name")) => {
                 errors.push(
                     &meta.path,
-                    format_args!("`{name}` is an option of methods, not of arguments"),
-                    "write it before the method; an argument takes `#[rpc(default)]`",
+                    format_args!("`{name}` is an option for methods, not for arguments"),
+                    "put it on the method; the only option for arguments is `default`",
                 );
                 skip_value(meta.input)?;
             }
-            _ => unknown(meta, "rpc", "on an argument `default`", errors)?,
+            _ => unknown(meta, "rpc", ARGUMENT_OPTIONS, errors)?,
         }
         Ok(())
     });
@@ -111,18 +115,14 @@ pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> Argu
 
 fn read_rpc(
     attrs: &[Attribute],
-    options: &str,
+    available: &str,
     errors: &mut Errors,
     mut read: impl FnMut(&ParseNestedMeta<'_>, &mut Errors) -> syn::Result<()>,
 ) {
     let mut seen = Seen::default();
     for attr in attrs.iter().filter(|attr| ast::is_rpc(attr)) {
         if !matches!(attr.meta, Meta::List(_)) {
-            errors.push(
-                attr.path(),
-                "`#[rpc]` needs options in parentheses",
-                format_args!("they are {options}"),
-            );
+            errors.push(attr.path(), "`#[rpc]` requires options in parentheses", available);
             continue;
         }
         let result = attr.parse_nested_meta(|meta| {
@@ -143,7 +143,11 @@ impl Seen {
     fn check(&mut self, meta: &ParseNestedMeta<'_>, errors: &mut Errors) {
         let Some(name) = meta.path.get_ident().map(Ident::to_string) else { return };
         if !self.0.insert(name.clone()) {
-            errors.push(&meta.path, format_args!("`{name}` is given twice"), "remove one of them");
+            errors.push(
+                &meta.path,
+                format_args!("duplicate option `{name}`"),
+                "remove one of them",
+            );
         }
     }
 }
@@ -151,7 +155,7 @@ impl Seen {
 fn unknown(
     meta: &ParseNestedMeta<'_>,
     attribute: &str,
-    options: &str,
+    available: &str,
     errors: &mut Errors,
 ) -> syn::Result<()> {
     let path = &meta.path;
@@ -159,7 +163,7 @@ fn unknown(
     errors.push(
         path,
         format_args!("unknown option `{}` in `#[{attribute}]`", name.join("::")),
-        format_args!("the options are {options}"),
+        available,
     );
     skip_value(meta.input)
 }

@@ -1,4 +1,4 @@
-//! The values of options.
+//! Parses the values of options.
 
 use syn::{Ident, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
 
@@ -8,7 +8,7 @@ use crate::errors::Errors;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Micros(pub(crate) u64);
 
-/// An option that is present or absent.
+/// Reads an option that takes no value, such as `primary`. Returns `true` because the option is present.
 pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<bool> {
     if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
         let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
@@ -22,7 +22,7 @@ pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Resu
     Ok(true)
 }
 
-/// `name = "…"`. `form` is the example in the error.
+/// Reads an option with a string value, such as `name = "…"`. The error shows `form` as the correct form.
 pub(super) fn string(
     meta: &ParseNestedMeta<'_>,
     form: &str,
@@ -34,28 +34,28 @@ pub(super) fn string(
     let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
     errors.push(
         &meta.path,
-        format_args!("`{name}` needs a string as its value"),
+        format_args!("`{name}` requires a string value"),
         format_args!("write `{form}`"),
     );
     skip_value(meta.input)?;
     Ok(None)
 }
 
-/// `crate = path`.
+/// Reads the option `crate = path`.
 pub(super) fn path(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Option<Path>> {
     if meta.input.peek(Token![=]) && !meta.input.peek2(syn::Lit) {
         return meta.value()?.call(Path::parse_mod_style).map(Some);
     }
     errors.push(
         &meta.path,
-        "`crate` needs a path as its value",
-        "write the path of flyrpc without quotes: `crate = my_crate::flyrpc`",
+        "`crate` requires a path",
+        "write the path to flyrpc without quotes: `crate = my_crate::flyrpc`",
     );
     skip_value(meta.input)?;
     Ok(None)
 }
 
-/// `timeout = "2s"`. `form` is the example in the error.
+/// Reads an option with a duration, such as `timeout = "2s"`. The error shows `form` as the correct form.
 pub(super) fn duration(
     meta: &ParseNestedMeta<'_>,
     form: &str,
@@ -66,8 +66,8 @@ pub(super) fn duration(
     if micros.is_none() {
         errors.push(
             &literal,
-            format_args!("`{}` is not a length of time", literal.value()),
-            "write a whole number and a unit, one of `us`, `ms`, `s`, `m` and `h`: `\"250ms\"`",
+            format_args!("`{}` is not a valid duration", literal.value()),
+            "write an integer and a unit (`us`, `ms`, `s`, `m` or `h`), such as `\"250ms\"`",
         );
     }
     Ok(micros)
@@ -87,7 +87,7 @@ fn micros(text: &str) -> Option<Micros> {
     number.parse::<u64>().ok()?.checked_mul(in_micros).map(Micros)
 }
 
-/// Skips the value of an option with an error, so that the options after it are read.
+/// Skips the value of an invalid option, so that the options after it are still read.
 pub(super) fn skip_value(input: ParseStream<'_>) -> syn::Result<()> {
     while !input.is_empty() && !input.peek(Token![,]) {
         input.parse::<proc_macro2::TokenTree>()?;

@@ -1,4 +1,4 @@
-//! The rules of arguments.
+//! The rules for arguments.
 
 use syn::{Ident, Pat, PatType, Signature, ext::IdentExt as _};
 
@@ -10,13 +10,13 @@ use crate::{
     names::type_text,
 };
 
-/// The valid arguments of a method.
+/// Checks the arguments of a method and returns those with a plain name.
 pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec<Argument> {
     if let Some(variadic) = &signature.variadic {
         errors.push(
             variadic.dots,
             format_args!("method `{}` takes a variable number of arguments", signature.ident),
-            "take a `Vec`",
+            "use a `Vec` instead",
         );
     }
     let mut arguments: Vec<Argument> = Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec
                     "argument `{}` of `{}` is declared twice",
                     argument.wire_name, signature.ident
                 ),
-                "give one of them another name",
+                "rename one of them",
             );
         }
         arguments.push(argument);
@@ -69,29 +69,32 @@ fn check_argument_attributes(argument: &PatType, errors: &mut Errors) {
         }
         let name = type_text(attr.path());
         let fix = match name.as_str() {
-            "cfg" | "cfg_attr" => "write the method twice, each under its own `#[cfg]`",
-            "doc" => "describe the argument in the documentation of the method",
-            _ => "remove it; an argument takes `#[rpc(default)]`",
+            "cfg" | "cfg_attr" => "declare the method twice, each time with its own `#[cfg]`",
+            "doc" => "describe the argument in the method's documentation",
+            _ => "remove it; an argument accepts only `#[rpc(default)]` and lint attributes",
         };
-        errors.push(attr.path(), format_args!("`{name}` cannot be put on an argument"), fix);
+        errors.push(attr.path(), format_args!("`#[{name}]` is not allowed on an argument"), fix);
     }
 }
 
 fn check_pattern(pattern: &Pat, method: &Ident, errors: &mut Errors) {
-    let text = match pattern {
-        Pat::Wild(_) => "`_` is no name, and arguments are sent by name".to_owned(),
-        Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none() => {
-            format!("`mut {}` is for an implementation to choose", name.ident)
+    let wrong = match pattern {
+        Pat::Wild(_) => {
+            format!("an argument of `{method}` has no name, but arguments are sent by name")
         }
-        _ => "a pattern is no name, and arguments are sent by name".to_owned(),
+        Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none() => format!(
+            "argument `{}` of `{method}` is declared `mut`, which belongs in the `impl`",
+            name.ident
+        ),
+        _ => format!("an argument of `{method}` is a pattern, but arguments are sent by name"),
     };
     let fix = match pattern {
         Pat::Wild(_) => "give the argument a name".to_owned(),
         Pat::Ident(name) => format!(
-            "write `{0}` here; the `impl` can still say `mut {0}` or take it apart",
+            "write `{0}` here; the `impl` can declare it as `mut {0}` or destructure it",
             name.ident
         ),
-        _ => "give the argument a name, and take it apart in the `impl`".to_owned(),
+        _ => "give the argument a name, and destructure it in the `impl`".to_owned(),
     };
-    errors.push(pattern, format_args!("argument of `{method}`: {text}"), fix);
+    errors.push(pattern, wrong, fix);
 }

@@ -1,4 +1,4 @@
-//! The rules of methods.
+//! The rules for methods.
 
 use syn::{
     Attribute, Ident, ItemTrait, Meta, ReceiverKind, ReturnType, Safety, Signature, Token,
@@ -14,7 +14,7 @@ use crate::{
     names::{self, RESERVED},
 };
 
-/// The valid methods of a trait.
+/// Checks the methods of a trait and returns the valid ones.
 pub(super) fn check_methods(service: &ItemTrait, errors: &mut Errors) -> Vec<Method> {
     let idents: Vec<&Ident> = ast::methods(service).map(|method| &method.sig.ident).collect();
     let variants = names::variants(&idents);
@@ -58,9 +58,9 @@ fn check_name(signature: &Signature, errors: &mut Errors) {
     if RESERVED.contains(&name.as_str()) {
         errors.push(
             &signature.ident,
-            format_args!("method `{name}` clashes with the client's own `{name}`"),
+            format_args!("method `{name}` conflicts with the generated client's own `{name}`"),
             format_args!(
-                "give it another name; `#[rpc(name = \"{name}\")]` keeps this one on the wire"
+                "rename the method; `#[rpc(name = \"{name}\")]` keeps `{name}` as its wire name"
             ),
         );
     }
@@ -101,15 +101,15 @@ fn check_generics(signature: &Signature, errors: &mut Errors) {
     if !signature.generics.params.is_empty() {
         errors.push(
             &signature.generics,
-            format_args!("method `{name}` has generic parameters, which a call cannot carry"),
-            "name the types, or write one method for each; use types that own what they hold",
+            format_args!("method `{name}` has generic parameters, but its types must be concrete"),
+            "use concrete types that own their data, or declare one method for each type",
         );
     }
     if let Some(clause) = &signature.generics.where_clause {
         errors.push(
             clause,
             format_args!("method `{name}` has a `where` clause"),
-            "remove it: the types of a service are all named",
+            "remove the clause; all types of a service are concrete",
         );
     }
 }
@@ -124,22 +124,22 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) {
     for attr in &receiver.attrs {
         errors.push(
             attr.path(),
-            format_args!("an attribute on the `self` of method `{name}`"),
-            "remove it",
+            format_args!("the `self` of method `{name}` has an attribute"),
+            "remove the attribute",
         );
     }
     let wrong = match &receiver.kind {
         ReceiverKind::Reference(_, None, None) => return,
         ReceiverKind::Reference(_, _, Some(_)) => {
-            "takes `&mut self`, and calls of one service run at the same time"
+            "takes `&mut self`, but calls to one service run concurrently"
         }
-        ReceiverKind::Reference(_, Some(_), None) => "names the lifetime of `&self`",
-        ReceiverKind::Typed(..) => "writes out the type of `self`",
-        _ => "takes `self` by value, and a service serves many calls",
+        ReceiverKind::Reference(_, Some(_), None) => "gives `&self` an explicit lifetime",
+        ReceiverKind::Typed(..) => "gives `self` an explicit type",
+        _ => "takes `self` by value, but one implementation serves many calls",
     };
     let fix = match &receiver.kind {
         ReceiverKind::Reference(_, _, Some(_)) => {
-            format!("{form} and put what changes in a `Mutex` or an atomic")
+            format!("{form} and keep mutable state in a `Mutex` or an atomic")
         }
         _ => form,
     };
@@ -148,7 +148,7 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) {
 
 fn check_return(signature: &Signature, errors: &mut Errors) -> Type {
     let ReturnType::Type(_, ty) = &signature.output else { return syn::parse_quote!(()) };
-    // `fn … -> impl Future` is one error, the missing `async`.
+    // For `fn … -> impl Future`, only the missing `async` is reported.
     let is_future = signature.asyncness.is_none() && matches!(**ty, Type::ImplTrait(_));
     if !is_future {
         let place = format!("the return type of `{}`", signature.ident);
@@ -171,13 +171,14 @@ fn check_timeout(options: &MethodOptions, signature: &Signature, errors: &mut Er
     if options.timeout.is_some_and(|timeout| timeout.0 == 0) {
         errors.push(
             &signature.ident,
-            format_args!("calls of `{}` would have no time at all", signature.ident),
-            "write a timeout longer than zero",
+            format_args!("the timeout of method `{}` is zero", signature.ident),
+            "use a timeout longer than zero",
         );
     }
 }
 
-/// Refuses `#[cfg_attr]` around attributes that this macro reads: it cannot evaluate the condition.
+/// Rejects `#[cfg_attr]` around an attribute that this macro reads, because the macro cannot evaluate the
+/// condition.
 fn check_cfg_attr(attrs: &[Attribute], errors: &mut Errors) {
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("cfg_attr")) {
         let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
@@ -187,8 +188,8 @@ fn check_cfg_attr(attrs: &[Attribute], errors: &mut Errors) {
                 let name = meta.path().get_ident().map(Ident::to_string).unwrap_or_default();
                 errors.push(
                     meta.path(),
-                    format_args!("`{name}` cannot be given through `#[cfg_attr]` here"),
-                    "write the method twice, each under its own `#[cfg]`",
+                    format_args!("`#[{name}]` is not supported inside `#[cfg_attr]`"),
+                    "declare the method twice, each time with its own `#[cfg]`",
                 );
             }
         }

@@ -1,5 +1,5 @@
-//! From what the user wrote to a model. Each rule is a function, and all of them run, so that one build
-//! reports every error.
+//! Checks an annotated trait and turns it into a model. Each rule is a function, and every rule runs even if
+//! another one fails, so one build reports every error.
 
 mod argument;
 mod method;

@@ -1,4 +1,4 @@
-//! The rules of the trait itself.
+//! The rules for the trait itself.
 
 use proc_macro2::TokenStream;
 use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
@@ -11,14 +11,14 @@ use crate::{
     names::ServiceNames,
 };
 
-/// A service with its valid methods, and the errors of the rest.
+/// The result of [`check`]: a service with the valid methods of the trait, and all errors.
 pub(crate) struct Checked {
     pub(crate) model: Service,
     /// A `compile_error!` for each error; `None` if the trait is valid.
     pub(crate) errors: Option<TokenStream>,
 }
 
-/// Checks a trait.
+/// Checks an annotated trait and the arguments of its `#[fly_rpc(…)]`.
 pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     let mut errors = Errors::default();
     let options = attr::service_options(arguments, &mut errors);
@@ -28,7 +28,7 @@ pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     let wire_name = wire_name(options.name, &service.ident, &mut errors);
     let mut methods = method::check_methods(service, &mut errors);
     if !service.generics.params.is_empty() {
-        // Their types could name the parameters, which are not in scope outside the trait.
+        // The methods' types could name the parameters, which are not in scope outside the trait.
         methods.clear();
     }
     let model = Service {
@@ -48,8 +48,8 @@ fn check_trait(service: &ItemTrait, errors: &mut Errors) {
     for attr in service.attrs.iter().filter(|attr| ast::is_rpc(attr)) {
         errors.push(
             attr.path(),
-            format_args!("`rpc` is for methods and arguments, not for trait `{name}`"),
-            "options of the trait are in `#[fly_rpc(…)]`: `name = \"…\"` and `crate = path`",
+            format_args!("`#[rpc]` applies to methods and arguments, not to trait `{name}`"),
+            "options of the trait go in `#[fly_rpc(…)]`: `name = \"…\"` and `crate = path`",
         );
     }
     if let Some(unsafety) = &service.unsafety {
@@ -61,22 +61,22 @@ fn check_trait(service: &ItemTrait, errors: &mut Errors) {
     if !service.generics.params.is_empty() {
         errors.push(
             &service.generics,
-            format_args!("trait `{name}` has generic parameters, and a service has none"),
-            "name the types, or write one trait for each",
+            format_args!("trait `{name}` has generic parameters, which a service cannot have"),
+            "use concrete types, or declare one trait for each type",
         );
     }
     if let Some(clause) = &service.generics.where_clause {
         errors.push(
             clause,
-            format_args!("trait `{name}` has a `where` clause, and a service has none"),
-            "put the bounds on the types that implement it",
+            format_args!("trait `{name}` has a `where` clause, which a service cannot have"),
+            "put the bounds on the types that implement the trait",
         );
     }
     if !service.supertraits.is_empty() {
         errors.push(
             &service.supertraits,
-            format_args!("trait `{name}` has supertraits, and a service has none of its own"),
-            "put the bounds on the types that implement it; `Send + Sync + 'static` is implied",
+            format_args!("trait `{name}` has supertraits, which a service cannot have"),
+            "put the bounds on the types that implement the trait; `Send + Sync + 'static` is implied",
         );
     }
 }
@@ -87,38 +87,40 @@ fn check_items(service: &ItemTrait, errors: &mut Errors) {
             TraitItem::Fn(_) => {}
             TraitItem::Type(item) => errors.push(
                 &item.ident,
-                format_args!("associated type `{}` in a service", item.ident),
-                "name the type where it is used",
+                format_args!("associated type `{}` is not allowed in a service", item.ident),
+                "use the concrete type in each method",
             ),
             TraitItem::Const(item) => errors.push(
                 &item.ident,
-                format_args!("associated constant `{}` in a service", item.ident),
-                "write a constant beside the trait, or a method that returns the value",
+                format_args!("associated constant `{}` is not allowed in a service", item.ident),
+                "define the constant outside the trait, or declare a method that returns its value",
             ),
             TraitItem::Macro(item) => errors.push(
                 &item.mac.path,
-                "a macro in a service: `#[fly_rpc]` cannot see what it expands to",
-                "write the methods out",
+                "a macro is not allowed in a service: `#[fly_rpc]` cannot see its expansion",
+                "declare the methods without a macro",
             ),
-            item => errors.push(item, "this is not a method", "a service has methods alone"),
+            item => {
+                errors.push(item, "this item is not a method", "a service can only have methods")
+            }
         }
     }
 }
 
-/// One name twice. Two methods that are both under a `#[cfg]` may exclude each other.
+/// Reports methods with the same name, unless both have a `#[cfg]`: their conditions may exclude each other.
 fn check_duplicates(service: &ItemTrait, errors: &mut Errors) {
     let methods: Vec<&TraitItemFn> = ast::methods(service).collect();
     for (index, method) in methods.iter().enumerate() {
         let name = method.sig.ident.unraw();
-        let is_first = |earlier: &&&TraitItemFn| {
+        let has_same_name = |earlier: &&&TraitItemFn| {
             earlier.sig.ident.unraw() == name
                 && !(ast::has_cfg(&earlier.attrs) && ast::has_cfg(&method.attrs))
         };
-        if methods[..index].iter().find(is_first).is_some() {
+        if methods[..index].iter().find(has_same_name).is_some() {
             errors.push(
                 &method.sig.ident,
                 format_args!("method `{name}` is declared twice"),
-                "give one of them another name, or both of them a `#[cfg]`",
+                "rename one of them, or put a `#[cfg]` on both",
             );
         }
     }

@@ -1,4 +1,4 @@
-//! The rules of types: arguments and return values own their data, and their types are written out.
+//! The rules for types: arguments and return values own their data, and their types are explicit.
 
 use quote::ToTokens;
 use syn::{
@@ -8,22 +8,23 @@ use syn::{
 
 use crate::{ast, errors::Errors, names::type_text};
 
-/// Checks a type and every type in it. `place` describes it: "the type of argument `text` of `upcase`".
+/// Checks a type and every type nested in it. `place` describes the position of the type in errors, for
+/// example "the type of argument `text` of `upcase`".
 pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
     let mut walk = Walk { place, errors };
     match ast::bare(ty) {
         Type::Slice(slice) => {
             let owned = format!("Vec<{}>", type_text(&slice.elem));
-            walk.refuse(slice, "has no known size", format!("use `{owned}`"));
+            walk.refuse(slice, "is unsized", format!("use `{owned}`"));
         }
         Type::Path(path) if path.path.is_ident("str") => {
-            walk.refuse(path, "has no known size", "use `String`".to_owned());
+            walk.refuse(path, "is unsized", "use `String`".to_owned());
         }
         ty => walk.visit_type(ty),
     }
 }
 
-/// Whether [`check_type`] accepts a type.
+/// Returns whether [`check_type`] accepts a type.
 pub(crate) fn is_allowed(ty: &Type) -> bool {
     let mut errors = Errors::default();
     check_type(ty, "", &mut errors);
@@ -39,14 +40,14 @@ impl Walk<'_> {
     fn refuse(&mut self, at: impl ToTokens, why: &str, fix: String) {
         let text = type_text(&at);
         let place = self.place;
-        self.errors.push(at, format_args!("`{text}` cannot be {place}: it {why}"), fix);
+        self.errors.push(at, format_args!("`{text}` is not allowed in {place}: it {why}"), fix);
     }
 
     fn refuse_reference(&mut self, reference: &TypeReference) {
         let owned = match ast::bare(&reference.elem) {
             Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
             Type::Slice(slice) => format!("Vec<{}>", type_text(&slice.elem)),
-            Type::TraitObject(_) => "an enum or struct of your own".to_owned(),
+            Type::TraitObject(_) => "an enum or a struct".to_owned(),
             owned => type_text(owned),
         };
         let owned = if owned.contains(' ') && owned.starts_with("an ") {
@@ -56,7 +57,7 @@ impl Walk<'_> {
         };
         self.refuse(
             reference,
-            "borrows, and what crosses between nodes is owned",
+            "borrows, but values sent between nodes must be owned",
             format!("use {owned}"),
         );
     }
@@ -68,30 +69,30 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             Type::Reference(reference) => self.refuse_reference(reference),
             Type::ImplTrait(ty) => self.refuse(
                 ty,
-                "is not one type",
-                "name a type that is `Serialize` and `Deserialize`".to_owned(),
+                "is not a concrete type",
+                "use a type that implements `Serialize` and `Deserialize`".to_owned(),
             ),
             Type::TraitObject(ty) => self.refuse(
                 ty,
                 "is a trait object, which cannot be decoded",
-                "use an enum or struct of your own".to_owned(),
+                "use an enum or a struct".to_owned(),
             ),
             Type::Ptr(ty) => self.refuse(
                 ty,
-                "is an address, which means nothing in another process",
+                "is an address, which is meaningless in another process",
                 format!("use `{}`", type_text(&ty.elem)),
             ),
             Type::FnPtr(ty) => self.refuse(
                 ty,
-                "is an address, which means nothing in another process",
-                "send data that says what to do: an enum, for instance".to_owned(),
+                "is an address, which is meaningless in another process",
+                "send data that describes the action, such as an enum".to_owned(),
             ),
-            Type::Never(ty) => self.refuse(
-                ty,
-                "has no values",
-                "leave out the return type, or use `()`".to_owned(),
-            ),
-            Type::Infer(ty) => self.refuse(ty, "is not written out", "write the type".to_owned()),
+            Type::Never(ty) => {
+                self.refuse(ty, "has no values", "omit the return type, or use `()`".to_owned())
+            }
+            Type::Infer(ty) => {
+                self.refuse(ty, "is a placeholder", "write the type explicitly".to_owned())
+            }
             ty => visit::visit_type(self, ty),
         }
     }
@@ -100,8 +101,8 @@ impl<'ast> Visit<'ast> for Walk<'_> {
         match path.segments.first() {
             Some(first) if first.ident == "Self" => self.refuse(
                 path,
-                "stands for the implementing type, which callers do not know",
-                "name a type".to_owned(),
+                "is the implementing type, which is unknown to callers",
+                "use a concrete type".to_owned(),
             ),
             _ => visit::visit_path(self, path),
         }
@@ -111,8 +112,8 @@ impl<'ast> Visit<'ast> for Walk<'_> {
         if lifetime.ident != "static" {
             self.refuse(
                 lifetime,
-                "is the lifetime of a borrow, and what crosses between nodes is owned",
-                "use `'static` or a type that owns what it holds".to_owned(),
+                "is the lifetime of a borrow, but values sent between nodes must be owned",
+                "use `'static` or a type that owns its data".to_owned(),
             );
         }
     }

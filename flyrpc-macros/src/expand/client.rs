@@ -1,4 +1,4 @@
-//! The client.
+//! Generates the client.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -14,7 +14,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     expand_with(service, methods)
 }
 
-/// The client, with other methods than those of the model.
+/// Generates the client with `methods` in place of the methods of the model.
 pub(crate) fn expand_with(service: &Service, methods: TokenStream) -> TokenStream {
     let the_type = client_type(service);
     let implementation = implement_client(service);
@@ -32,12 +32,12 @@ fn client_type(service: &Service) -> TokenStream {
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
     let doc = format!(
-        "Calls the methods of `{ident}` on the node that its selector chooses.\n\nCreated by \
-         `Node::client`, or (with flyrpc's feature `tarpc`) by `from_stub`. Selectors (`on_…`) and \
-         options return another client; clients are cheap to clone.\n\nA method returns what the \
-         trait's method returns, in a `Result` whose error reports a failure of the call. Its \
-         future owns everything it needs and does nothing until it is polled; dropping it cancels \
-         the call."
+        "Calls the methods of `{ident}` on the node that the client's selector chooses.\n\nCreated \
+         by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) \
+         and options (`timeout`, `wait`) return a new client. Clients are cheap to clone.\n\nEach \
+         method returns a future of a `Result`: the return value of the trait's method, or an \
+         error if the call failed. The future owns everything it needs and does nothing until it \
+         is polled. Dropping it cancels the call."
     );
     let text = client.to_string();
     quote! {
@@ -99,7 +99,7 @@ fn calls(service: &Service, methods: &TokenStream) -> TokenStream {
     }
 }
 
-/// The client's method for a method of the trait.
+/// Generates the client's method for a method of the trait.
 pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
@@ -109,7 +109,7 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     let name = generated(ident);
     let attrs = method.attrs.for_client();
     let doc = (!method.attrs.has("doc")).then(|| {
-        let doc = format!("Calls `{ident}` of `{}`.", service.ident);
+        let doc = format!("Calls `{}::{ident}`.", service.ident);
         quote!(#[doc = #doc])
     });
     let parameters =
@@ -142,21 +142,21 @@ fn selectors(service: &Service) -> TokenStream {
     quote! {
         #on_items
         impl #client {
-            /// Selects a node in `region`: this node, in process, if it is in that region and
-            /// serves the method. Case-insensitive.
-            #[must_use = "selectors return another client"]
+            /// Selects a node in `region`. If this node is in that region and serves the method, it
+            /// serves the call in process. The name of a region is case-insensitive.
+            #[must_use = "selectors return a new client"]
             #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
                 #client { via: self.via.on_region(#root::Into::into(region)) }
             }
 
-            /// Selects a node in the primary region, which must consider itself primary.
-            #[must_use = "selectors return another client"]
+            /// Selects a node in the primary region. The node must also be primary in its own view.
+            #[must_use = "selectors return a new client"]
             #vis fn on_primary(&self) -> Self {
                 #client { via: self.via.on_primary() }
             }
 
-            /// Selects one boot of one node, and no other if that is gone.
-            #[must_use = "selectors return another client"]
+            /// Selects one boot of one node. A call never goes to another node or to a later boot.
+            #[must_use = "selectors return a new client"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
                 #client { via: self.via.on_node(#root::Into::into(id)) }
             }
@@ -172,16 +172,17 @@ fn options(service: &Service) -> TokenStream {
     quote! {
         #on_items
         impl #client {
-            /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
-            /// call made in a handler also has at most the remaining time of the call it serves.
-            #[must_use = "options return another client"]
+            /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
+            /// method has none. In a handler, a call is also limited to the remaining time of the call
+            /// that the handler serves.
+            #[must_use = "options return a new client"]
             #vis fn timeout(&self, timeout: #root::Duration) -> Self {
                 #client { via: self.via.timeout(timeout) }
             }
 
-            /// Lets each call wait up to this long, within its timeout, for a node that can take it,
-            /// instead of failing at once.
-            #[must_use = "options return another client"]
+            /// Lets each call wait up to this long, within its timeout, for a node that can serve
+            /// it, instead of failing at once.
+            #[must_use = "options return a new client"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
                 #client { via: self.via.wait(wait) }
             }

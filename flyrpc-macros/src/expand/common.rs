@@ -1,4 +1,4 @@
-//! Fragments that several items share.
+//! Code fragments that several generated items share.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,14 +6,14 @@ use syn::Type;
 
 use crate::model::Service;
 
-/// The path that all generated code goes through.
+/// Returns the path through which generated code names every item that it uses.
 pub(crate) fn root(service: &Service) -> TokenStream {
     let path = &service.crate_path;
     quote!(#path::__private)
 }
 
-/// The attributes of every item: those of the trait that hold for it, and permission to use what is
-/// deprecated.
+/// Returns the attributes of a generated item: the attributes of the trait that apply to it, and
+/// `#[allow(deprecated)]` if the trait or one of its methods is deprecated.
 pub(crate) fn on_items(service: &Service) -> TokenStream {
     let attrs = service.attrs.for_items();
     let deprecated = service.attrs.has("deprecated")
@@ -22,8 +22,8 @@ pub(crate) fn on_items(service: &Service) -> TokenStream {
     quote!(#(#attrs)* #allow)
 }
 
-/// `where` clauses that assume requests and responses to be `Send`, for impls that need it: see
-/// `Sends` in flyrpc's `service/bounds.rs`.
+/// Returns the `where` clauses of an impl that needs requests and responses to be `Send`. The impl assumes
+/// the bounds and does not check them: see `Sends` in flyrpc's `service/bounds.rs`.
 pub(super) fn sends(service: &Service) -> TokenStream {
     let root = root(service);
     let (request, response) = (&service.names.request, &service.names.response);
@@ -33,7 +33,7 @@ pub(super) fn sends(service: &Service) -> TokenStream {
     }
 }
 
-/// The type whose associated functions encode and decode a `ty`.
+/// Returns the type whose associated functions encode and decode a `ty`.
 pub(super) fn codec(root: &TokenStream, ty: &Type) -> TokenStream {
     quote!(<#root::Codec<#ty>>)
 }

@@ -1,4 +1,4 @@
-//! All the items of a service.
+//! Generates all items of a service.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,7 +6,7 @@ use quote::quote;
 use super::{client, messages, server, service_trait, tarpc};
 use crate::model::Service;
 
-/// Everything that an annotated trait expands to.
+/// Returns the items that replace an annotated trait.
 pub(crate) fn expand(service: &Service) -> TokenStream {
     let service_trait = service_trait::expand(service);
     let server = server::expand(service);

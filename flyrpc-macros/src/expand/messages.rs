@@ -1,4 +1,4 @@
-//! The request and response enums.
+//! Generates the request and response enums.
 
 use std::collections::HashSet;
 
@@ -53,7 +53,7 @@ fn request_enum(service: &Service) -> TokenStream {
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
     });
     let name = &service.names.request;
-    let doc = format!("A call of a method of `{}`: sent to the server.", service.ident);
+    let doc = format!("A call to a method of `{}`, sent to the serving node.", service.ident);
     enum_item(service, name, &doc, variants)
 }
 
@@ -67,7 +67,7 @@ fn response_enum(service: &Service) -> TokenStream {
         quote!(#cfgs #[doc = #doc] #variant(#bound #returns))
     });
     let name = &service.names.response;
-    let doc = format!("The value returned by a method of `{}`: sent to the client.", service.ident);
+    let doc = format!("The value returned by a method of `{}`, sent to the client.", service.ident);
     enum_item(service, name, &doc, variants)
 }
 
@@ -90,7 +90,8 @@ fn enum_item(
     }
 }
 
-/// `Debug` shows the method, not the values: types of the user need not be `Debug`.
+/// Implements `Debug`, which shows the method but not the values, because the user's types need not
+/// implement `Debug`.
 fn implement_debug(service: &Service) -> TokenStream {
     let root = root(service);
     let (request, response) = (&service.names.request, &service.names.response);
@@ -116,19 +117,21 @@ fn implement_debug(service: &Service) -> TokenStream {
     }
 }
 
-/// The bounds under which serde's derived impls assume of the fields what `requirements` checks.
+/// Generates the bounds under which serde's derived impls assume that every field meets the requirements,
+/// so that only `requirements` reports a type that does not.
 ///
-/// Each type gets its bounds once. A service with many methods and types gets none, because serde
-/// repeats the `where` clauses for every variant, at a cost in compile time; there, a type that does not
-/// meet the requirements is reported by serde's impls too.
+/// Each type gets its bounds once. A service with many methods and types gets none, because serde repeats
+/// the `where` clauses for every variant, which slows compilation. In such a service, serde's impls also
+/// report a type that does not meet the requirements.
 struct SerdeBounds {
     root: String,
     seen: HashSet<String>,
     affordable: bool,
 }
 
-/// The largest product of methods and non-standard types for which [`SerdeBounds`] are generated. With
-/// 100 methods and 10 such types, they took a fifth of the compile time.
+/// The largest product of the number of methods and the number of non-standard types for which
+/// [`SerdeBounds`] generates bounds. With 100 methods and 10 such types, the bounds took a fifth of the
+/// compile time.
 const AFFORDABLE_BOUNDS: usize = 400;
 
 impl SerdeBounds {
@@ -142,8 +145,9 @@ impl SerdeBounds {
         }
     }
 
-    /// The attribute of a field, if it needs one. serde takes it as text, in which the `$crate` of a
-    /// user's macro is not understood.
+    /// Returns the `#[serde(bound(…))]` of a field, if the field needs one. A type that contains the
+    /// `$crate` of a user's macro gets none, because serde parses bounds from text and rejects `$crate`
+    /// there.
     fn for_field(&mut self, method: &Method, ty: &Type) -> Option<TokenStream> {
         let text = ty.to_token_stream().to_string();
         if !self.affordable || is_plain(ty) || text.contains('$') || self.seen.contains(&text) {
@@ -155,7 +159,7 @@ impl SerdeBounds {
         let serialize = LitStr::new(&serialize, span);
         let deserialize = format!("for<'__wire> {text}: {root}::Decodes<'__wire>");
         let deserialize = LitStr::new(&deserialize, span);
-        // A field under a condition may be absent, and its bounds with it.
+        // A field under a `#[cfg]` may be absent together with its bounds, so later fields repeat them.
         if !method.attrs.is_conditional() {
             self.seen.insert(text);
         }

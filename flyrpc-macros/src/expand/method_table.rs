@@ -1,7 +1,7 @@
-//! The impl of `Request`: the table of methods, and the encoding of requests and responses.
+//! Generates the impl of `Request`: the table of methods, and the encoding of requests and responses.
 //!
-//! What is generated for each method is written for compile time: no `?`, whose traits the compiler would
-//! resolve at each use.
+//! The code for each method is written to compile fast. It does not use `?`, because the compiler would
+//! resolve the traits of `?` at each use.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
@@ -44,7 +44,7 @@ pub(super) fn implement_request(service: &Service) -> TokenStream {
     }
 }
 
-/// `Request::method` and `Request::method_of`.
+/// Generates `Request::method` and `Request::method_of`.
 fn index_functions(service: &Service) -> TokenStream {
     let (request, response) = (&service.names.request, &service.names.response);
     let of_request = for_each(
@@ -66,7 +66,7 @@ fn index_functions(service: &Service) -> TokenStream {
     }
 }
 
-/// `Request::encode` and `Request::encode_response`.
+/// Generates `Request::encode` and `Request::encode_response`.
 fn encoding_functions(service: &Service) -> TokenStream {
     let root = root(service);
     let response = &service.names.response;
@@ -92,8 +92,8 @@ fn encoding_functions(service: &Service) -> TokenStream {
     }
 }
 
-/// The position of each method in the table. An enum, so that the compiler counts after it has
-/// evaluated the conditions.
+/// Generates an enum with the position of each method in the table. The compiler assigns the positions
+/// after it has evaluated each `#[cfg]`, which the macro cannot evaluate.
 fn index_enum(service: &Service) -> TokenStream {
     let variants = for_each(service, &|method| method.variant.to_token_stream());
     quote! {
@@ -101,7 +101,8 @@ fn index_enum(service: &Service) -> TokenStream {
     }
 }
 
-/// Variants or match arms: what `item` returns for each method, under the method's conditions.
+/// Generates a list of variants or match arms: the result of `item` for each method, with the method's
+/// `#[cfg]`.
 fn for_each(service: &Service, item: &dyn Fn(&Method) -> TokenStream) -> TokenStream {
     let items = service.methods.iter().map(|method| {
         let (cfgs, item) = (method.attrs.cfgs(), item(method));
@@ -173,7 +174,7 @@ fn options(root: &TokenStream, options: &MethodOptions) -> TokenStream {
     quote!(#root::MethodOptions::new() #(#set)*)
 }
 
-/// The match arm that writes a method's arguments.
+/// Generates the match arm that writes a method's arguments.
 fn encode_arm(service: &Service, method: &Method) -> TokenStream {
     let root = root(service);
     let request = &service.names.request;

@@ -1,8 +1,9 @@
-//! From a model to code. Nothing here can fail, and the generated bodies are a few lines that call
+//! Turns a model into code. Nothing here can fail, and each generated body is a few lines that call
 //! `flyrpc::__private`.
 //!
-//! Generated code must mean the same wherever it is placed, so it names everything through one absolute
-//! path, calls no method of a user's type by `.`, and gives its own variables the macro's hygiene.
+//! The meaning of generated code must not depend on the names in scope around it. So generated code names
+//! everything through one absolute path, calls no method of a user's type with `.`, and gives its own
+//! variables the macro's hygiene.
 
 pub(crate) mod client;
 pub(crate) mod common;

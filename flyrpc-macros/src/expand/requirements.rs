@@ -1,4 +1,4 @@
-//! The requirements on argument and return types.
+//! Generates the requirements on argument and return types.
 
 use std::collections::HashSet;
 
@@ -13,11 +13,13 @@ use crate::{
     types::{innermost, is_plain},
 };
 
-/// Requires of each type what sending it between nodes takes: the one place where a type that does not
-/// meet the requirements is reported, at the type in the trait. Of `Vec<Note>` the error is about `Note`.
+/// Requires each type to implement the traits needed to send it between nodes.
+///
+/// These requirements are the one place where rustc reports a type that does not meet them. The error is at
+/// the type's position in the trait. For `Vec<Note>`, the error is about `Note`.
 pub(super) fn expand(service: &Service) -> TokenStream {
     let root = root(service);
-    // Unconditional methods first: a type that they require need not be required again.
+    // Unconditional methods come first, because a type that they require is not required again.
     let (conditional, unconditional): (Vec<_>, Vec<_>) =
         service.methods.iter().partition(|method| method.attrs.is_conditional());
     let mut required = HashSet::new();
@@ -41,17 +43,17 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     }
 }
 
-/// The types inside a container, then the container, so that an error about the contents comes first.
+/// Returns the types inside a container, then the container, so that an error about the contents comes first.
 fn contents_and_container(ty: &Type) -> impl Iterator<Item = &Type> {
     contents(ty).chain([ty])
 }
 
-/// The types inside a container at any depth; none if `ty` is not a container.
+/// Returns the types inside a container at any depth, or none if `ty` is not a container.
 fn contents(ty: &Type) -> impl Iterator<Item = &Type> {
     innermost(ty).into_iter().filter(move |inner| !std::ptr::eq(*inner, ty))
 }
 
-/// `Default` for the arguments that may be absent.
+/// Requires `Default` for the types of arguments that may be absent.
 fn require_defaults(root: &TokenStream, method: &Method) -> TokenStream {
     let cfgs = method.attrs.cfgs();
     let arguments = method.arguments.iter().filter(|argument| argument.has_default);

@@ -1,4 +1,4 @@
-//! The type that serves an implementation of the trait.
+//! Generates the type that serves an implementation of the trait.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -6,13 +6,15 @@ use quote::quote;
 use super::common::{on_items, root, sends};
 use crate::model::{Argument, Method, Service};
 
-/// The type. `Clone` without `S: Clone`, so that many connections can share one implementation.
+/// Generates the serving type. It is `Clone` even if `S` is not, so that many connections can share one
+/// implementation.
 pub(super) fn expand(service: &Service) -> TokenStream {
     let ident = &service.ident;
     expand_for(service, &quote!(#ident))
 }
 
-/// The type, for implementations with another bound than the trait.
+/// Generates the serving type for implementations that satisfy `bound`. The fallback passes a bound other than
+/// the trait.
 pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
     let ident = &service.ident;
@@ -21,10 +23,11 @@ pub(crate) fn expand_for(service: &Service, bound: &TokenStream) -> TokenStream 
     let on_items = on_items(service);
     let attrs = service.attrs.for_types();
     let doc = format!(
-        "Serves an implementation of `{ident}`: on a node, or (with flyrpc's feature `tarpc`) as a \
-         tarpc `Serve`. Clones share the implementation."
+        "Serves an implementation of `{ident}` on a node, or as a tarpc `Serve` with flyrpc's \
+         `tarpc` feature. Clones share the implementation."
     );
-    let new_doc = format!("Serves `service`, an implementation of `{ident}`.");
+    let new_doc =
+        format!("Wraps `service`, an implementation of `{ident}`, so that it can be served.");
     let standard_traits = standard_traits(service);
     quote! {
         #(#attrs)*
@@ -67,12 +70,12 @@ fn standard_traits(service: &Service) -> TokenStream {
     }
 }
 
-/// `Handler`, which calls the implementation.
+/// Implements `Handler`, which calls the implementation.
 pub(super) fn implement_handler(service: &Service) -> TokenStream {
     let ident = &service.ident;
     let arms = service.methods.iter().map(|method| arm(service, method));
-    // Moved whole: a match on a captured variable captures single fields, and only the whole request
-    // is assumed to be `Send`.
+    // Moves the whole request into the future. A `match` on the captured variable would capture single
+    // fields, and only the whole request is assumed to be `Send`.
     let body = quote! {
         let request = request;
         match request { #(#arms)* }
@@ -80,7 +83,8 @@ pub(super) fn implement_handler(service: &Service) -> TokenStream {
     implement_handler_for(service, &quote!(#ident), &body)
 }
 
-/// `Handler` with another bound than the trait, and `body` in place of the calls.
+/// Implements `Handler` for implementations that satisfy `bound`, with `body` as the code that handles a
+/// request.
 pub(crate) fn implement_handler_for(
     service: &Service,
     bound: &TokenStream,

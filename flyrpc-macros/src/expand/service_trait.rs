@@ -1,4 +1,4 @@
-//! The trait, as users implement it.
+//! Generates the trait that users implement.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -19,7 +19,8 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     }
 }
 
-/// The declaration in full: `async fn` would not promise that the future is `Send`.
+/// Declares a method with an explicit `impl Future`, because `async fn` would not promise that the future is
+/// `Send`.
 fn declare(method: &Method, root: &TokenStream) -> TokenStream {
     let Method { ident, returns, .. } = method;
     let attrs = method.attrs.all();

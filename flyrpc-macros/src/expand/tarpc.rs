@@ -1,5 +1,6 @@
-//! What generated types have with flyrpc's feature `tarpc`. Whether it is enabled is decided in flyrpc, by
-//! its macro `with_tarpc`: a `#[cfg]` here would be evaluated against the features of the user's crate.
+//! Generates the items that exist only with flyrpc's `tarpc` feature. flyrpc's macro `with_tarpc` decides
+//! whether the feature is enabled, because a `#[cfg]` in generated code would be evaluated against the
+//! features of the user's crate.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -7,7 +8,8 @@ use quote::quote;
 use super::common::{on_items, root, sends};
 use crate::model::Service;
 
-/// `tarpc::RequestName`, `tarpc::server::Serve` for implementations of `bound`, and `from_stub`.
+/// Implements `tarpc::RequestName` and, for implementations that satisfy `bound`, `tarpc::server::Serve`.
+/// Also generates `from_stub`.
 pub(crate) fn expand(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
     let request_name = request_name(service);
@@ -77,8 +79,8 @@ fn from_stub(service: &Service) -> TokenStream {
         where
             S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
         {
-            /// A client that calls through a tarpc stub, without a node. Its futures are `Send`
-            /// whenever the stub's are.
+            /// Creates a client that calls through a tarpc stub, without a node. Its futures are
+            /// `Send` if the stub's futures are.
             #vis fn from_stub(stub: S) -> Self {
                 #client { via: #root::ViaStub::new(stub) }
             }

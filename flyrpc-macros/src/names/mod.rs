@@ -1,4 +1,4 @@
-//! Derived identifiers, and types as text.
+//! Derives identifiers, and formats types as text.
 
 mod items;
 mod type_text;

@@ -1,16 +1,16 @@
-//! Types as text, for the wire and for errors.
+//! Formats types as text, for the wire and for errors.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// A type with the usual spacing: `HashMap<String, Vec<u8>>`.
+/// Formats a type with the usual spacing: `HashMap<String, Vec<u8>>`.
 pub(crate) fn type_text(ty: &impl ToTokens) -> String {
     let mut text = String::new();
     write_tokens(ty.to_token_stream(), &mut text, &mut Last::Open);
     text
 }
 
-/// What the text ends with, as far as it decides whether a space follows.
+/// The kind of token at the end of the text, which decides whether a space follows.
 #[derive(PartialEq)]
 enum Last {
     Open,

@@ -7,8 +7,8 @@ use syn::ext::IdentExt as _;
 
 use super::items::generated;
 
-/// The variant of each method: its name in upper camel case, as in tarpc. A method whose camel case is
-/// not an identifier, or is also another method's variant, falls back to its own name.
+/// Returns the variant of each method: the method's name in upper camel case, as in tarpc. If that is not an
+/// identifier, or is also another method's variant, the method falls back to its own name.
 pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
     let mut variants: Vec<String> =
         methods.iter().map(|method| camel(method).unwrap_or_else(|| method.to_string())).collect();
@@ -32,7 +32,8 @@ pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
     methods.iter().zip(variants).map(ident).collect()
 }
 
-/// The methods that share a variant with another and can still fall back to their own names.
+/// Returns the indices of the methods that share a variant with another method and can still fall back to
+/// their own names.
 fn clashing(methods: &[&Ident], variants: &[String]) -> Vec<usize> {
     let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, variant) in variants.iter().enumerate() {

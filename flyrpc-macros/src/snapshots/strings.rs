@@ -1,4 +1,4 @@
-/// Work on text.
+/// Operations on text.
 pub trait Strings: ::flyrpc::__private::Send + ::flyrpc::__private::Sync + 'static {
     /// Upper-cases `text`.
     fn upcase(
@@ -14,12 +14,12 @@ pub trait Strings: ::flyrpc::__private::Send + ::flyrpc::__private::Sync + 'stat
         Output = Result<u64, Full>,
     > + ::flyrpc::__private::Send;
 }
-///Serves an implementation of `Strings`: on a node, or (with flyrpc's feature `tarpc`) as a tarpc `Serve`. Clones share the implementation.
+///Serves an implementation of `Strings` on a node, or as a tarpc `Serve` with flyrpc's `tarpc` feature. Clones share the implementation.
 pub struct ServeStrings<S> {
     service: ::flyrpc::__private::Arc<S>,
 }
 impl<S: Strings> ServeStrings<S> {
-    ///Serves `service`, an implementation of `Strings`.
+    ///Wraps `service`, an implementation of `Strings`, so that it can be served.
     pub fn new(service: S) -> Self {
         ServeStrings {
             service: ::flyrpc::__private::Arc::new(service),
@@ -41,7 +41,7 @@ impl<S> ::flyrpc::__private::fmt::Debug for ServeStrings<S> {
         f.write_str("ServeStrings")
     }
 }
-///A call of a method of `Strings`: sent to the server.
+///A call to a method of `Strings`, sent to the serving node.
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
 pub enum StringsRequest {
@@ -65,7 +65,7 @@ pub enum StringsRequest {
         dry_run: bool,
     },
 }
-///The value returned by a method of `Strings`: sent to the client.
+///The value returned by a method of `Strings`, sent to the client.
 #[derive(::flyrpc::__private::serde::Serialize, ::flyrpc::__private::serde::Deserialize)]
 #[serde(crate = "::flyrpc::__private::serde")]
 pub enum StringsResponse {
@@ -327,11 +327,11 @@ const _: () = {
         }
     }
 };
-/**Calls the methods of `Strings` on the node that its selector chooses.
+/**Calls the methods of `Strings` on the node that the client's selector chooses.
 
-Created by `Node::client`, or (with flyrpc's feature `tarpc`) by `from_stub`. Selectors (`on_…`) and options return another client; clients are cheap to clone.
+Created by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) and options (`timeout`, `wait`) return a new client. Clients are cheap to clone.
 
-A method returns what the trait's method returns, in a `Result` whose error reports a failure of the call. Its future owns everything it needs and does nothing until it is polled; dropping it cancels the call.*/
+Each method returns a future of a `Result`: the return value of the trait's method, or an error if the call failed. The future owns everything it needs and does nothing until it is polled. Dropping it cancels the call.*/
 pub struct StringsClient<Via = ::flyrpc::__private::Routed> {
     via: Via,
 }
@@ -382,7 +382,7 @@ where
             },
         )
     }
-    ///Calls `save` of `Strings`.
+    ///Calls `Strings::save`.
     #[cfg(feature = "notes")]
     pub fn save(
         &self,
@@ -408,9 +408,9 @@ where
     }
 }
 impl StringsClient {
-    /// Selects a node in `region`: this node, in process, if it is in that region and
-    /// serves the method. Case-insensitive.
-    #[must_use = "selectors return another client"]
+    /// Selects a node in `region`. If this node is in that region and serves the method, it
+    /// serves the call in process. The name of a region is case-insensitive.
+    #[must_use = "selectors return a new client"]
     pub fn on_region(
         &self,
         region: impl ::flyrpc::__private::Into<::flyrpc::__private::Region>,
@@ -419,15 +419,15 @@ impl StringsClient {
             via: self.via.on_region(::flyrpc::__private::Into::into(region)),
         }
     }
-    /// Selects a node in the primary region, which must consider itself primary.
-    #[must_use = "selectors return another client"]
+    /// Selects a node in the primary region. The node must also be primary in its own view.
+    #[must_use = "selectors return a new client"]
     pub fn on_primary(&self) -> Self {
         StringsClient {
             via: self.via.on_primary(),
         }
     }
-    /// Selects one boot of one node, and no other if that is gone.
-    #[must_use = "selectors return another client"]
+    /// Selects one boot of one node. A call never goes to another node or to a later boot.
+    #[must_use = "selectors return a new client"]
     pub fn on_node(
         &self,
         id: impl ::flyrpc::__private::Into<::flyrpc::__private::NodeId>,
@@ -438,17 +438,18 @@ impl StringsClient {
     }
 }
 impl StringsClient {
-    /// Limits the time of each call, which is otherwise that of its method, or else 5 s. A
-    /// call made in a handler also has at most the remaining time of the call it serves.
-    #[must_use = "options return another client"]
+    /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
+    /// method has none. In a handler, a call is also limited to the remaining time of the call
+    /// that the handler serves.
+    #[must_use = "options return a new client"]
     pub fn timeout(&self, timeout: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
             via: self.via.timeout(timeout),
         }
     }
-    /// Lets each call wait up to this long, within its timeout, for a node that can take it,
-    /// instead of failing at once.
-    #[must_use = "options return another client"]
+    /// Lets each call wait up to this long, within its timeout, for a node that can serve
+    /// it, instead of failing at once.
+    #[must_use = "options return a new client"]
     pub fn wait(&self, wait: ::flyrpc::__private::Duration) -> Self {
         StringsClient {
             via: self.via.wait(wait),
@@ -504,7 +505,7 @@ where
     < ::flyrpc::__private::ViaStub < S >> where S :
     ::flyrpc::__private::tarpc::client::stub::Stub < Req = StringsRequest, Resp =
     StringsResponse > + 'static, { #[doc =
-    r" A client that calls through a tarpc stub, without a node. Its futures are `Send`"]
-    #[doc = r" whenever the stub's are."] pub fn from_stub(stub : S) -> Self {
+    r" Creates a client that calls through a tarpc stub, without a node. Its futures are"]
+    #[doc = r" `Send` if the stub's futures are."] pub fn from_stub(stub : S) -> Self {
     StringsClient { via : ::flyrpc::__private::ViaStub::new(stub) } } }
 }

@@ -1,4 +1,4 @@
-//! Writes what well-behaved peers send to `corpus/`, as the initial inputs of the targets.
+//! Writes the initial inputs of the targets to `corpus/`: bytes that well-behaved peers send.
 
 use std::{fs, io, path::Path};
 

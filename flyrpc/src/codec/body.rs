@@ -1,4 +1,4 @@
-//! Whole bodies: one value each.
+//! Encodes and decodes whole bodies, which contain one value each.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -12,7 +12,8 @@ use crate::error::BodyError;
 ///
 /// # Errors
 ///
-/// If its `Serialize` fails, or it is nested more than 128 deep. Then nothing is appended.
+/// Returns an error and appends nothing if the value's `Serialize` fails or the value is nested more than
+/// 128 levels deep.
 pub(crate) fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
     msgpack::write(value, to)?;
     Ok(())
@@ -22,16 +23,17 @@ pub(crate) fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), Bo
 ///
 /// # Errors
 ///
-/// If the bytes are not exactly one value, or not one that a `T` can be without being misread.
+/// Returns an error if the bytes are not exactly one value, or cannot be decoded as a `T` without being
+/// misread.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     Ok(Decoder::new(body).decode_all()?)
 }
 
-/// Like [`decode`], for types of users: also refuses what serde misread where it buffers.
+/// Like [`decode`], for types of users. Also refuses a value that serde misread while buffering.
 ///
 /// # Errors
 ///
-/// As for [`decode`].
+/// Returns the same errors as [`decode`], and an error if serde misread the value.
 pub(crate) fn decode_verified<T: Serialize + DeserializeOwned>(
     body: &[u8],
 ) -> Result<T, BodyError> {

@@ -1,10 +1,10 @@
-//! Detects what serde misread where it buffers.
+//! Detects values that serde misread while buffering.
 //!
-//! Untagged, internally tagged and flattened types do not read from the decoder: serde buffers their
-//! content and reads the buffer by rules of its own, which are as lenient as rmp-serde's. No
-//! deserializer can prevent that. But each kind of misreading leaves a trace: encoded again, the value
-//! differs from the body in the way of that misreading. Only those differences are looked for, since a
-//! type may legitimately encode otherwise than it decodes.
+//! Untagged, internally tagged and flattened types do not read from the decoder. Serde buffers their
+//! content and reads the buffer by its own rules, which are as lenient as rmp-serde's. No deserializer
+//! can prevent that. But each kind of misreading is detectable: if the value is encoded again, the result
+//! differs from the body in a way that is specific to that misreading. Only these differences are refused,
+//! because a type may legitimately have an encoding that differs from the input that it was decoded from.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::msgpack::{CodecError, Decoder, Input, Result, Token, at_key, write};
 
-/// Decodes a value that takes up all of `body`, and refuses it if serde has misread it.
+/// Decodes a value that takes up all of `body`, and refuses it if serde misread it.
 #[inline]
 pub(super) fn decode_verified<T: Serialize + DeserializeOwned>(body: &[u8]) -> Result<T> {
     let mut decoder = Decoder::new(body);
@@ -34,7 +34,8 @@ fn verify<T: Serialize>(value: &T, body: &[u8]) -> Result<()> {
     compare(&mut Input { rest: body }, &mut Input { rest: &again })
 }
 
-/// Compares the next value of the body, `was`, with that of the new encoding, `is`, and skips both.
+/// Compares the next value of the body, `was`, with the next value of the new encoding, `is`, and skips
+/// both.
 fn compare(was: &mut Input<'_>, is: &mut Input<'_>) -> Result<()> {
     let (before, after) = (*was, *is);
     match (was.token()?, is.token()?) {
@@ -69,7 +70,7 @@ fn compare(was: &mut Input<'_>, is: &mut Input<'_>) -> Result<()> {
     is.skip()
 }
 
-/// Compares the values of the keys that both maps have.
+/// Compares the values of the keys that are in both maps.
 fn compare_entries(
     mut was: Input<'_>,
     count: usize,
@@ -139,7 +140,7 @@ fn is_variant(mut entry: Input<'_>, variant: &str) -> bool {
     is_key && matches!(content, Ok(Token::None | Token::Unit | Token::Map(0) | Token::Array(0)))
 }
 
-/// Whether `float` is the result of a cast of `number` that changed its value.
+/// Whether `float` is the result of a cast of `number` that changed the number.
 fn is_rounded(number: Token<'_>, float: Token<'_>) -> bool {
     match (number, float) {
         (Token::F64(was), Token::F32(is)) => was as f32 == is && was != f64::from(is),

@@ -1,4 +1,4 @@
-//! Which values the settings may have.
+//! Validates settings.
 
 use std::{
     fmt,
@@ -10,7 +10,8 @@ use std::{
 use super::{label::check_label, seed::Seed, settings::Config};
 use crate::error::StartError;
 
-/// Long after any process is killed, and short enough to be added to any time without overflow.
+/// Upper bound on the drain timeout: longer than any process is given to stop, and short enough to be added
+/// to any time without overflow.
 pub(super) const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const HEARTBEATS: RangeInclusive<Duration> =
@@ -19,12 +20,12 @@ const HEARTBEATS: RangeInclusive<Duration> =
 /// Lengths in MessagePack have 32 bits.
 const MAX_BODY: usize = u32::MAX as usize;
 
-/// Parses the seeds in `entries`, each of which may be a list itself. An entry is anything that can be
-/// formatted, such as text or a socket address.
+/// Parses the seeds in `entries`. An entry is any value that can be formatted, such as text or a socket
+/// address, and may contain a list of seeds.
 ///
 /// # Errors
 ///
-/// The first entry that is not a seed, with the name of the `setting` that contained it.
+/// Returns an error for the first entry that is not a seed. It names the `setting` that contained it.
 pub(crate) fn parse_seeds(
     setting: &str,
     entries: impl IntoIterator<Item = impl ToString>,
@@ -39,12 +40,12 @@ pub(crate) fn parse_seeds(
 }
 
 impl Config {
-    /// Checks every setting, and those that depend on one another, as far as possible without starting
-    /// the node.
+    /// Checks every setting, and the combinations of settings that depend on each other, as far as
+    /// possible without starting the node.
     ///
     /// # Errors
     ///
-    /// The first setting that is missing or has a value that cannot be used.
+    /// Returns an error for the first setting that is missing or has an invalid value.
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         check("cluster", &self.cluster, check_label(&self.cluster))?;
         check("name", &self.name, check_label(&self.name))?;
@@ -76,8 +77,8 @@ fn check_limits(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Requires settings on Fly.io whose defaults suit one machine only: otherwise the mistake would show
-/// when calls fail.
+/// Requires, on Fly.io, the settings whose defaults are suitable only for a single machine. Without this
+/// check, the mistake would become visible only when calls fail.
 fn check_fly(config: &Config) -> Result<(), StartError> {
     let Some(fly) = &config.fly else { return Ok(()) };
     if config.primary_region.is_none() {
@@ -86,8 +87,8 @@ fn check_fly(config: &Config) -> Result<(), StartError> {
         return Err(missing("PRIMARY_REGION", why));
     }
     if fly.private_ip.is_none() && config.listen.is_none() {
-        let why = "on Fly.io a node listens there; set `listen` (FLYRPC_LISTEN) to listen \
-                   elsewhere";
+        let why = "on Fly.io a node listens on that address; set `listen` (FLYRPC_LISTEN) to \
+                   listen elsewhere";
         return Err(missing("FLY_PRIVATE_IP", why));
     }
     Ok(())
@@ -112,8 +113,8 @@ fn check_reachable(config: &Config) -> Result<(), StartError> {
             setting,
             addr,
             format!(
-                "an address that other machines reach, since the seed `{seed}` is on one; set \
-                 `listen` (FLYRPC_LISTEN) or `advertise` (FLYRPC_ADVERTISE)"
+                "an address that other machines can reach, because the seed `{seed}` is on \
+                 another machine; set `listen` (FLYRPC_LISTEN) or `advertise` (FLYRPC_ADVERTISE)"
             ),
         )),
     }
@@ -128,10 +129,10 @@ fn is_this_machine_only(ip: IpAddr) -> bool {
 ///
 /// # Errors
 ///
-/// What would be accepted.
+/// Returns a description of the accepted addresses.
 pub(super) fn check_advertise(addr: SocketAddr) -> Result<(), &'static str> {
     if addr.ip().to_canonical().is_unspecified() {
-        Err("the address where other nodes reach this one, not the unspecified one")
+        Err("the address where other nodes reach this node, not the unspecified address")
     } else {
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The settings of a node: their defaults, the environment variables that set them, and the values that
-//! they may have. No other module reads environment variables, and this one does only on request.
+//! they may have. No other module reads environment variables, and this module reads them only on
+//! request.
 
 mod check;
 mod label;

@@ -1,4 +1,4 @@
-//! [`Seed`], where a node finds others: an address, or a name that resolves to addresses.
+//! [`Seed`]: an address, or a name that resolves to addresses, where a node looks for other nodes.
 
 use std::{
     error::Error,
@@ -7,22 +7,22 @@ use std::{
     str::FromStr,
 };
 
-/// The port of a seed without one, and of a node on Fly.io without a setting for it.
+/// The default port of a seed, and the default listening port of a node on Fly.io.
 pub(crate) const DEFAULT_PORT: u16 = 3590;
 
-/// Where a node finds others, when it starts and as long as it runs.
+/// An address or name where a node looks for other nodes, at its start and while it runs.
 ///
-/// Written `name[:port]`, `v4[:port]` or `[v6][:port]`; without a port it is [`DEFAULT_PORT`]. An
-/// IPv6 address without brackets is read whole, so that `fdaa::3:3590` has no port.
+/// The text form is `name[:port]`, `v4[:port]` or `[v6][:port]`. Without a port, the port is
+/// [`DEFAULT_PORT`]. An IPv6 address without brackets has no port: all of `fdaa::3:3590` is an address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Seed {
     /// The address of a node.
     Addr(SocketAddr),
-    /// A name in DNS, whose answers change as nodes come and go.
+    /// A DNS name. The addresses that it resolves to change when nodes start and stop.
     Name {
         /// The name, in lower case.
         host: String,
-        /// The port that nodes under that name listen at.
+        /// The port on which the nodes behind this name listen.
         port: u16,
     },
 }
@@ -34,8 +34,8 @@ impl Seed {
         list.split(separator).filter(|entry| !entry.is_empty()).map(str::parse).collect()
     }
 
-    /// Whether this is the local machine, so that a node which listens on loopback can reach it and be
-    /// reached. Names are not resolved for this: only `localhost` and names below it count.
+    /// Whether this is the local machine. If so, a node that listens on loopback can reach it and can be
+    /// reached by it. Names are not resolved: only `localhost` and its subdomains count as local.
     pub(crate) fn is_loopback(&self) -> bool {
         match self {
             Seed::Addr(addr) => addr.ip().to_canonical().is_loopback(),
@@ -78,7 +78,7 @@ impl From<SocketAddr> for Seed {
 }
 
 impl fmt::Display for Seed {
-    /// Always with the port, which is what [`Env::resolve`](crate::env::Env::resolve) takes.
+    /// Always includes the port, which [`Env::resolve`](crate::env::Env::resolve) requires.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Seed::Addr(addr) => addr.fmt(f),
@@ -92,39 +92,39 @@ impl fmt::Display for Seed {
 pub(crate) struct ParseSeedError {
     /// The entry that could not be parsed.
     pub(crate) entry: String,
-    /// What would be accepted.
+    /// A description of the accepted forms.
     pub(crate) expected: &'static str,
 }
 
 impl fmt::Display for ParseSeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no seed: expected {}", self.entry, self.expected)
+        write!(f, "`{}` is not a seed: expected {}", self.entry, self.expected)
     }
 }
 
 impl Error for ParseSeedError {}
 
 const FORMS: &str = "`name[:port]`, `v4[:port]` or `[v6][:port]`, with a port from 1 to 65535";
-const SPECIFIED: &str = "the address of a node, not the unspecified one";
+const SPECIFIED: &str = "the address of a node, not the unspecified address";
 
 fn addr(ip: IpAddr, port: u16) -> Result<Seed, &'static str> {
     if ip.is_unspecified() { Err(SPECIFIED) } else { Ok(Seed::Addr(SocketAddr::new(ip, port))) }
 }
 
-/// Splits `host:port`. A colon inside of brackets belongs to the host.
+/// Splits `host:port`. A colon inside brackets belongs to the host.
 fn split_port(entry: &str) -> Result<(&str, u16), &'static str> {
     let Some((host, port)) = entry.rsplit_once(':').filter(|(_, port)| !port.contains(']')) else {
         return Ok((entry, DEFAULT_PORT));
     };
     match port.parse() {
-        // `parse` takes a leading `+`.
+        // `parse` accepts a leading `+`.
         Ok(number) if number != 0 && !port.starts_with('+') => Ok((host, number)),
         _ => Err(FORMS),
     }
 }
 
-/// Whether `host` is a valid name in DNS. One that ends in a number is refused, since it is a mistyped
-/// address or a port alone.
+/// Whether `host` is a valid DNS name. A name whose last label is a number is refused, because it is a
+/// mistyped address or only a port.
 fn is_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let in_label = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -137,7 +137,7 @@ fn is_name(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Reads `list` and writes back what it became, or the error.
+    /// Parses `list`, and compares the formatted seeds or the error with `expected`.
     #[track_caller]
     fn check(list: &str, expected: &str) {
         let text = match Seed::parse_list(list) {
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_never_taken_for_a_name() {
+    fn an_address_is_not_parsed_as_a_name() {
         assert!(matches!("10.0.0.1".parse(), Ok(Seed::Addr(_))));
         assert!(matches!("[::1]:1".parse(), Ok(Seed::Addr(_))));
         assert!(matches!("a.b:1".parse(), Ok(Seed::Name { .. })));
     }
 
     #[test]
-    fn an_unbracketed_v6_address_is_read_whole() {
+    fn an_unbracketed_v6_address_has_no_port() {
         check("fdaa::3:3590", "[fdaa::3:3590]:3590");
     }
 
@@ -194,11 +194,11 @@ mod tests {
     fn check_refused(entry: &str) {
         let expected =
             "expected `name[:port]`, `v4[:port]` or `[v6][:port]`, with a port from 1 to 65535";
-        check(&format!("ok,{entry}"), &format!("`{entry}` is no seed: {expected}"));
+        check(&format!("ok,{entry}"), &format!("`{entry}` is not a seed: {expected}"));
     }
 
     #[test]
-    fn what_is_no_seed_is_named() {
+    fn an_invalid_seed_is_named() {
         check_refused("http://app");
         check_refused("a..b");
         check_refused("app!");
@@ -210,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn mistyped_addresses_and_lone_ports_are_not_taken_for_names() {
+    fn mistyped_addresses_and_ports_alone_are_not_names() {
         check_refused("10.0.0");
         check_refused("10.0.0.256:1");
         check_refused("4000");
     }
 
     #[test]
-    fn ports_that_nobody_can_listen_at_are_refused() {
+    fn invalid_ports_are_refused() {
         for entry in ["app:0", "app:65536", "app:", "app:x", "app:+1", "10.0.0.1:0", "[::1]:0"] {
             check_refused(entry);
         }
@@ -226,13 +226,13 @@ mod tests {
     #[test]
     fn unspecified_addresses_are_refused() {
         for entry in ["0.0.0.0:1", "[::]:1", "::"] {
-            let expected = "expected the address of a node, not the unspecified one";
-            check(entry, &format!("`{entry}` is no seed: {expected}"));
+            let expected = "expected the address of a node, not the unspecified address";
+            check(entry, &format!("`{entry}` is not a seed: {expected}"));
         }
     }
 
     #[test]
-    fn only_loopback_and_localhost_are_this_machine() {
+    fn only_loopback_and_localhost_are_the_local_machine() {
         for here in
             ["127.0.0.1", "127.8.0.1:1", "::1", "::ffff:127.0.0.1", "localhost", "a.LOCALHOST.:1"]
         {

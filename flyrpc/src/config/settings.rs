@@ -13,60 +13,61 @@ use crate::types::Region;
 
 /// The settings of one node.
 ///
-/// [`Config::default`] never reads the environment; [`Config::from_env`] replaces defaults with what it
-/// finds there. `docs/settings.md` lists the variables.
+/// [`Config::default`] does not read environment variables. [`Config::from_env`] replaces the defaults
+/// of settings whose variables are set. `docs/settings.md` lists the variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The cluster that the node belongs to. Nodes of different clusters ignore one another, even if
-    /// they can connect. 1 to 64 bytes. Default: `local`. Give each application, and each stage of
-    /// it, its own.
+    /// they can connect. 1 to 64 bytes. Default: `local`. Use a different cluster for each
+    /// application, and for each of its stages.
     pub(crate) cluster: String,
     /// The name of the node, in its id and in messages. 1 to 64 bytes. Default: the host name. Two
     /// nodes may have the same name, but distinct names make logs easier to read.
     pub(crate) name: String,
-    /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. Any name that all
-    /// nodes agree on; usually a provider's code.
+    /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. It can be any name on
+    /// which all nodes agree, and is usually a provider's code.
     pub(crate) region: Region,
     /// The region where calls aimed at the primary run. Default: none, which stands for
-    /// [`Region::LOCAL`], except on Fly.io, where it must be set. It must be the same on all nodes: one
-    /// that disagrees refuses such calls.
+    /// [`Region::LOCAL`]; on Fly.io it must be set. It must be the same on all nodes: a node that
+    /// disagrees refuses such calls.
     pub(crate) primary_region: Option<Region>,
-    /// The address to listen at, for links over TCP and gossip over UDP; port 0 selects a free one.
+    /// The address to listen on, for links over TCP and gossip over UDP. Port 0 selects a free port.
     /// Default: none; see [`Config::listen_at`]. Choose an address that only other nodes can reach.
     pub(crate) listen: Option<SocketAddr>,
-    /// The address where other nodes reach this one; port 0 stands for the listening port. Default:
-    /// none; see [`Config::advertise_at`]. Set it if that is not the listening address: behind address
-    /// translation, or when listening on every interface.
+    /// The address where other nodes reach this node. Port 0 stands for the listening port. Default:
+    /// none; see [`Config::advertise_at`]. Set it if other nodes cannot use the listening address, because
+    /// of address translation or because the node listens on every interface.
     pub(crate) advertise: Option<SocketAddr>,
-    /// Where to find other nodes. Default: none, which starts a cluster of one that others may join.
-    /// Best is a name that resolves to all nodes, else two or three nodes that are always up.
+    /// The seeds, where the node looks for other nodes. Default: none, which starts a cluster of one node
+    /// that others may join. A name that resolves to all nodes is best. Without such a name, use two or
+    /// three nodes that are always up.
     pub(crate) seeds: Vec<Seed>,
-    /// Whether to join without accepting calls until released. Default: no. For a node that must warm
-    /// up or pass a health check first.
+    /// Whether to join the cluster without accepting calls until the node is released. Default: no. For a
+    /// node that must warm up or pass a health check first.
     pub(crate) hold: bool,
     /// Whether to serve nothing, regardless of the services given. Default: no, unless
     /// `RELEASE_COMMAND` is set. For a process that is too short-lived to be called.
     pub(crate) client_only: bool,
-    /// How long a drain waits for running calls, up to 24 h. Default: 4 s, since Fly.io kills a machine
-    /// 5 s after the signal. Choose a little less than the time until the process is killed, and more
+    /// The time that a drain waits for running calls, up to 24 h. Default: 4 s, because Fly.io kills a
+    /// machine 5 s after the signal. Choose a little less than the time until the process is killed, and more
     /// than the longest call that matters.
     pub(crate) drain_timeout: Duration,
     /// Upper bound on the body of a call or a reply, in bytes, up to `u32::MAX`. Default: 32 MiB. Larger
     /// bodies cost memory at both ends, multiplied by the calls in flight.
     pub(crate) max_body: usize,
-    /// Upper bound on the calls of other nodes that execute here concurrently; more are refused.
-    /// Default: 8192, far more than a healthy service has and few enough to hold in memory. Choose by
-    /// the resources that a call holds: memory, or a database connection.
+    /// Upper bound on the calls of other nodes that execute here concurrently. Further calls are refused.
+    /// Default: 8192, which is far more than a healthy service has, but few enough to hold in memory.
+    /// Choose it by the resources that a call holds, such as memory or a database connection.
     pub(crate) max_in_flight: usize,
     /// The interval of pings on a link, 10 ms to 1 h. After 2 intervals without receiving anything,
-    /// other nodes are preferred; after 5, the link is closed. Default: 1 s. A shorter one detects a
-    /// frozen node sooner, and closes links that are only stalled.
+    /// other nodes are preferred; after 5, the link is closed. Default: 1 s. A shorter interval detects a
+    /// frozen node sooner, but also closes links that are only stalled.
     pub(crate) heartbeat: Duration,
     /// The Fly.io machine that this node runs on. Default: none; see [`Config::from_env`].
     pub(crate) fly: Option<FlyMachine>,
 }
 
-/// What flyrpc needs to know of a Fly.io machine beyond the settings that it implies.
+/// The properties of a Fly.io machine that no other setting contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FlyMachine {
     /// The machine's address in its organization's private network, from `FLY_PRIVATE_IP`.
@@ -79,9 +80,9 @@ impl Config {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
     }
 
-    /// The address to listen at: the setting, else on Fly.io the machine's private address and
-    /// [`DEFAULT_PORT`], else loopback and a free port. A node that serves nothing uses a free port
-    /// unless the setting says otherwise, so that it can run beside one that serves.
+    /// The address to listen on: the setting if there is one; otherwise, on Fly.io, the machine's private
+    /// address and [`DEFAULT_PORT`]; otherwise loopback and a free port. A node that serves nothing and
+    /// has no such setting uses a free port, so that it can run beside a node that serves.
     pub(crate) fn listen_at(&self, serves: bool) -> SocketAddr {
         if let Some(addr) = self.listen {
             return addr;
@@ -93,9 +94,10 @@ impl Config {
         }
     }
 
-    /// The address where others reach a node that listens at `bound`: the setting, else `bound`. A node
-    /// that listens on every interface without this setting is reached on loopback: it is alone or among
-    /// nodes of its own machine, or [`validate`](Config::validate) has refused it.
+    /// The address where others reach a node that listens on `bound`: the setting if there is one,
+    /// otherwise `bound`. A node that listens on every interface without this setting is reached on
+    /// loopback. It is the only node or all its seeds are on its own machine, because otherwise
+    /// [`validate`](Config::validate) has refused the settings.
     pub(crate) fn advertise_at(&self, bound: SocketAddr) -> SocketAddr {
         match self.advertise {
             Some(addr) if addr.port() == 0 => SocketAddr::new(addr.ip(), bound.port()),

@@ -28,7 +28,7 @@ fn on_fly() -> Config {
     }
 }
 
-/// Reads variables, of which the last of one name counts.
+/// Reads `vars`. If several have the same name, the last one counts.
 fn read(vars: &[(&str, &str)]) -> Result<Config, StartError> {
     Config::from_vars(|name| {
         let (_, value) = vars.iter().rev().find(|(other, _)| *other == name)?;
@@ -36,7 +36,7 @@ fn read(vars: &[(&str, &str)]) -> Result<Config, StartError> {
     })
 }
 
-/// Fly.io's variables and others, which may override them.
+/// Fly.io's variables, followed by `vars`, which may override them.
 fn fly_and<'a>(vars: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     FLY.iter().chain(vars).copied().collect()
 }
@@ -51,7 +51,7 @@ fn check_refused(vars: &[(&str, &str)], expected: &str) {
     assert_eq!(read(vars).unwrap_err().to_string(), expected);
 }
 
-/// Each of `values` of the variable is refused, since `expected` was expected.
+/// Checks that each of `values` is refused with a message that describes the accepted values.
 #[track_caller]
 fn check_values_refused(variable: &str, values: &[&str], expected: &str) {
     for value in values {
@@ -99,7 +99,7 @@ fn the_default_name_is_the_host_name() {
 }
 
 #[test]
-fn a_host_name_is_made_fit_to_be_a_nodes() {
+fn a_host_name_is_turned_into_a_valid_node_name() {
     assert_eq!(to_label(""), "localhost");
     assert_eq!(to_label("a\nb"), "ab");
     assert_eq!(to_label(&"é".repeat(40)), "é".repeat(32));
@@ -121,21 +121,21 @@ fn fly_io_without_a_primary_region_is_an_error_at_start() {
                     set it in the [env] section of fly.toml, or set `primary_region`";
     check_invalid(&read(&FLY[..4]).unwrap(), expected);
     check_invalid(&read(&fly_and(&[("PRIMARY_REGION", "")])).unwrap(), expected);
-    let told = Config { primary_region: Some("iad".into()), ..read(&FLY[..4]).unwrap() };
-    told.validate().unwrap();
+    let with_primary = Config { primary_region: Some("iad".into()), ..read(&FLY[..4]).unwrap() };
+    with_primary.validate().unwrap();
 }
 
 #[test]
-fn fly_io_without_a_private_address_is_an_error_unless_told_where_to_listen() {
+fn fly_io_without_a_private_address_is_an_error_unless_listen_is_set() {
     let config = read(&fly_and(&[("FLY_PRIVATE_IP", "")])).unwrap();
-    let expected = "FLY_PRIVATE_IP is not set: on Fly.io a node listens there; \
+    let expected = "FLY_PRIVATE_IP is not set: on Fly.io a node listens on that address; \
                     set `listen` (FLYRPC_LISTEN) to listen elsewhere";
     check_invalid(&config, expected);
     Config { listen: Some(addr("10.0.0.1:1")), ..config }.validate().unwrap();
 }
 
 #[test]
-fn a_machine_or_its_private_address_tells_fly_io() {
+fn a_machine_id_or_a_private_address_identifies_fly_io() {
     assert!(read(&[("FLY_APP_NAME", "shop"), ("FLY_MACHINE_ID", "1")]).unwrap().fly.is_some());
     assert!(read(&[("FLY_APP_NAME", "shop"), ("FLY_PRIVATE_IP", "::1")]).unwrap().fly.is_some());
     assert!(read(&[("FLY_REGION", "hkg"), ("FLY_MACHINE_ID", "1")]).unwrap().fly.is_none());
@@ -147,14 +147,14 @@ fn an_app_name_alone_is_a_cluster_on_a_laptop() {
 }
 
 #[test]
-fn a_laptop_can_pass_for_fly_io() {
+fn a_laptop_can_imitate_fly_io() {
     let config = read(&fly_and(&[("FLY_PRIVATE_IP", "127.0.0.1")])).unwrap();
     config.validate().unwrap();
     assert_eq!(config.listen_at(true), addr("127.0.0.1:3590"));
 }
 
 #[test]
-fn own_variables_override_those_of_fly_io() {
+fn flyrpc_variables_override_those_of_fly_io() {
     let vars = [
         ("FLYRPC_CLUSTER", "blue"),
         ("FLYRPC_LISTEN", "[fdaa::3]:1"),
@@ -188,7 +188,7 @@ fn names_come_from_their_variables() {
 }
 
 #[test]
-fn fly_region_goes_before_my_region() {
+fn fly_region_takes_precedence_over_my_region() {
     let region = |region: &str| Config { region: region.into(), ..Config::default() };
     check(&[("MY_REGION", "Hkg")], region("hkg"));
     check(&[("MY_REGION", "hkg"), ("FLY_REGION", "SYD")], region("syd"));
@@ -196,7 +196,7 @@ fn fly_region_goes_before_my_region() {
 }
 
 #[test]
-fn listen_takes_an_address_with_or_without_a_port() {
+fn listen_accepts_an_address_with_or_without_a_port() {
     let listen = |at| Config { listen: Some(addr(at)), ..Config::default() };
     check(&[("FLYRPC_LISTEN", "10.0.0.1:0")], listen("10.0.0.1:0"));
     check(&[("FLYRPC_LISTEN", "10.0.0.1")], listen("10.0.0.1:3590"));
@@ -206,7 +206,7 @@ fn listen_takes_an_address_with_or_without_a_port() {
 }
 
 #[test]
-fn advertise_without_a_port_has_the_one_listened_at() {
+fn advertise_without_a_port_uses_the_listening_port() {
     let config = read(&[("FLYRPC_ADVERTISE", "192.0.2.1")]).unwrap();
     assert_eq!(config.advertise_at(addr("10.0.0.1:4567")), addr("192.0.2.1:4567"));
     let config = read(&[("FLYRPC_ADVERTISE", "192.0.2.1:80")]).unwrap();
@@ -220,7 +220,7 @@ fn seeds_are_a_list() {
 }
 
 #[test]
-fn drain_timeout_takes_units_or_plain_seconds() {
+fn drain_timeout_accepts_units_or_plain_seconds() {
     for (text, milliseconds) in [
         ("4s", 4_000),
         ("500ms", 500),
@@ -236,7 +236,7 @@ fn drain_timeout_takes_units_or_plain_seconds() {
 }
 
 #[test]
-fn a_release_machine_serves_nothing_and_takes_a_free_port() {
+fn a_release_machine_serves_nothing_and_uses_a_free_port() {
     let config = read(&fly_and(&[("RELEASE_COMMAND", "1")])).unwrap();
     assert_eq!(config, Config { client_only: true, ..on_fly() });
     assert_eq!(config.listen_at(true), addr("[fdaa::3]:0"));
@@ -244,10 +244,10 @@ fn a_release_machine_serves_nothing_and_takes_a_free_port() {
 }
 
 #[test]
-fn a_node_without_services_takes_a_free_port_unless_told_otherwise() {
+fn a_node_without_services_uses_a_free_port_unless_listen_is_set() {
     assert_eq!(on_fly().listen_at(false), addr("[fdaa::3]:0"));
-    let told = Config { listen: Some(addr("[fdaa::3]:1")), ..on_fly() };
-    assert_eq!(told.listen_at(false), addr("[fdaa::3]:1"));
+    let with_listen = Config { listen: Some(addr("[fdaa::3]:1")), ..on_fly() };
+    assert_eq!(with_listen.listen_at(false), addr("[fdaa::3]:1"));
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn names_that_are_too_long_or_hold_control_characters_are_refused() {
 }
 
 #[test]
-fn listening_addresses_that_are_none_are_refused() {
+fn invalid_listen_and_advertise_addresses_are_refused() {
     let expected = "`ip:port` or `ip`, with an IPv6 address before a port in brackets";
     let values = ["3590", ":3590", "localhost:1", "10.0.0.1:65536", "10.0.0.1:", "[10.0.0.1", "x"];
     check_values_refused("FLYRPC_LISTEN", &values, expected);
@@ -313,18 +313,18 @@ fn listening_addresses_that_are_none_are_refused() {
 
 #[test]
 fn advertising_every_interface_is_refused() {
-    let expected = "the address where other nodes reach this one, not the unspecified one";
+    let expected = "the address where other nodes reach this node, not the unspecified address";
     check_values_refused("FLYRPC_ADVERTISE", &["0.0.0.0:1", "[::]:1", "::"], expected);
 }
 
 #[test]
-fn private_addresses_that_are_none_are_refused() {
+fn invalid_private_addresses_are_refused() {
     let expected = "the machine's address in the private network";
     check_values_refused("FLY_PRIVATE_IP", &["fdaa", "fdaa::3:x", "10.0.0.1:80", "::"], expected);
 }
 
 #[test]
-fn the_seed_that_is_none_is_named() {
+fn an_invalid_seed_is_named() {
     check_refused(
         &[("FLYRPC_SEEDS", "app.internal,a b:x")],
         "FLYRPC_SEEDS is `b:x`: expected `name[:port]`, `v4[:port]` or `[v6][:port]`, \
@@ -332,7 +332,7 @@ fn the_seed_that_is_none_is_named() {
     );
     check_refused(
         &[("FLYRPC_SEEDS", "0.0.0.0:1")],
-        "FLYRPC_SEEDS is `0.0.0.0:1`: expected the address of a node, not the unspecified one",
+        "FLYRPC_SEEDS is `0.0.0.0:1`: expected the address of a node, not the unspecified address",
     );
 }
 
@@ -345,7 +345,7 @@ fn an_app_name_that_no_app_can_have_is_refused() {
 }
 
 #[test]
-fn drain_timeouts_that_are_none_are_refused() {
+fn invalid_drain_timeouts_are_refused() {
     let expected = "a duration such as `4s`, `500ms` or `2m`, at most 24 h";
     let values =
         ["s", "-1s", "1.5s", "4 s", "1h", "1441m", "99999999999999999999", "18446744073709551615m"];
@@ -353,7 +353,7 @@ fn drain_timeouts_that_are_none_are_refused() {
 }
 
 #[test]
-fn seeds_of_any_text_or_address_are_read() {
+fn seeds_are_parsed_from_any_text_or_address() {
     let read = |seeds: Result<Vec<Seed>, StartError>| seeds.unwrap();
     assert_eq!(read(parse_seeds("seeds", ["a", "b,c"])), seeds("a b c"));
     assert_eq!(read(parse_seeds("seeds", vec!["a".to_owned()])), seeds("a"));
@@ -400,7 +400,7 @@ fn limits_are_checked_at_start() {
 
 #[cfg(target_pointer_width = "64")]
 #[test]
-fn bodies_longer_than_a_frame_can_say_are_refused() {
+fn a_max_body_of_more_than_32_bits_is_refused() {
     let config = Config { max_body: 1 << 32, ..Config::default() };
     check_invalid(&config, "max_body is `4294967296`: expected 1 to 4294967295 bytes");
 }
@@ -408,9 +408,9 @@ fn bodies_longer_than_a_frame_can_say_are_refused() {
 #[test]
 fn a_node_that_a_remote_seed_cannot_reach_is_an_error_at_start() {
     let base = || Config { seeds: seeds("localhost 127.0.0.1 db.internal"), ..Config::default() };
-    let rule = "expected an address that other machines reach, since the seed \
-                `db.internal:3590` is on one; set `listen` (FLYRPC_LISTEN) or `advertise` \
-                (FLYRPC_ADVERTISE)";
+    let rule = "expected an address that other machines can reach, because the seed \
+                `db.internal:3590` is on another machine; set `listen` (FLYRPC_LISTEN) or \
+                `advertise` (FLYRPC_ADVERTISE)";
     check_invalid(&base(), &format!("listen is `127.0.0.1:0`: {rule}"));
     let config = Config { listen: Some(addr("0.0.0.0:1")), ..base() };
     check_invalid(&config, &format!("listen is `0.0.0.0:1`: {rule}"));
@@ -443,6 +443,6 @@ fn nodes_of_one_machine_may_listen_on_loopback_or_everywhere() {
 fn advertising_the_unspecified_address_is_an_error_at_start() {
     let config = Config { advertise: Some(addr("0.0.0.0:1")), ..Config::default() };
     let expected = "advertise is `0.0.0.0:1`: expected the address where other nodes reach this \
-                    one, not the unspecified one";
+                    node, not the unspecified address";
     check_invalid(&config, expected);
 }

@@ -15,12 +15,14 @@ use super::{
 use crate::{error::StartError, types::Region};
 
 impl Config {
-    /// The settings in the environment, and defaults for the others. A missing setting is no error here,
-    /// since it can be set before the node starts; [`validate`](Config::validate) checks that.
+    /// Reads the settings from environment variables, and uses defaults for the others. A missing setting
+    /// is not an error here, because it can still be set before the node starts.
+    /// [`validate`](Config::validate) checks for missing settings.
     ///
     /// # Errors
     ///
-    /// The first variable whose value cannot be used, with the value and what would be accepted.
+    /// Returns an error for the first variable with an invalid value. It contains the value and a
+    /// description of the accepted values.
     pub(crate) fn from_env() -> Result<Config, StartError> {
         Config::from_vars(|name| std::env::var_os(name))
     }
@@ -29,7 +31,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// As for [`from_env`](Config::from_env).
+    /// Returns the same errors as [`from_env`](Config::from_env).
     pub(crate) fn from_vars(
         lookup: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Config, StartError> {
@@ -71,7 +73,7 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
 struct Vars<F>(F);
 
 impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
-    /// The value of a variable without surrounding white space. An empty one counts as unset.
+    /// The value of a variable without surrounding white space. An empty value counts as unset.
     fn text(&self, name: &str) -> Result<Option<String>, StartError> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         let value = value
@@ -81,7 +83,7 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
         Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
     }
 
-    /// The parsed value of a variable. `parse` returns what it would accept as its error.
+    /// The parsed value of a variable. The error of `parse` is a description of the accepted values.
     fn read<T>(
         &self,
         name: &str,

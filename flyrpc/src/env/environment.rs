@@ -1,4 +1,4 @@
-//! [`Env`], and the streams and sockets that it hands out.
+//! [`Env`], and the streams and sockets that it creates.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -8,11 +8,11 @@ use tokio::{
     time::Instant,
 };
 
-/// The runtime environment of a node. [`TokioEnv`](super::TokioEnv) is the default; `flyrpc-testkit` has
-/// a simulated one.
+/// The runtime environment of a node. [`TokioEnv`](super::TokioEnv) is the default. `flyrpc-testkit`
+/// provides a simulated environment.
 ///
-/// Timers are not part of it: they are tokio's and always relative (`sleep`, never `sleep_until`), so that
-/// a skewed clock does not move them.
+/// Timers are not part of it. Nodes use tokio's timers, and only relative ones (`sleep`, never
+/// `sleep_until`), so that a skewed clock does not affect them.
 pub trait Env: Send + Sync + 'static {
     /// The time on this node's monotonic clock.
     fn now(&self) -> Instant;
@@ -20,24 +20,24 @@ pub trait Env: Send + Sync + 'static {
     /// Runs `task` to completion, unless the environment simulates a crash of the node.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Returns 64 random bits: for boot ids, picks among equal nodes, and jitter. They need not be
+    /// Returns 64 random bits, for boot ids, picks among equal nodes, and jitter. They do not have to be
     /// unpredictable.
     fn random(&self) -> u64;
 
     /// Opens a connection to `to`. Dropping the future cancels the attempt.
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>>;
 
-    /// Listens for connections at `at`; port 0 selects a free one.
+    /// Listens for connections on the address `at`. Port 0 selects a free port.
     fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 
-    /// Opens a datagram socket at `at`.
+    /// Opens a datagram socket on the address `at`.
     fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>>;
 
     /// Resolves `name`, in the form `host:port`, to addresses.
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>>;
 }
 
-/// A connection, split into its two directions, which different tasks own.
+/// A connection, split into its two directions, so that different tasks can own them.
 pub struct BoxStream {
     /// The inbound direction.
     pub reader: Box<dyn AsyncRead + Send + Unpin>,
@@ -53,17 +53,17 @@ impl fmt::Debug for BoxStream {
 
 /// The outbound direction of a connection.
 pub trait StreamWriter: AsyncWrite + Send + Unpin {
-    /// Makes the close that follows abortive: data not yet sent is discarded, and the peer receives a
-    /// reset (`SO_LINGER` 0).
+    /// Makes the following close abortive: unsent data is discarded, and the peer receives a reset
+    /// (`SO_LINGER` 0).
     fn abort_on_close(&mut self);
 }
 
 /// Accepts connections.
 pub trait Listener: Send {
-    /// The address that it listens at.
+    /// Returns the address that it listens on.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
-    /// Waits for the next connection. Dropping the future loses no connection.
+    /// Waits for the next connection. No connection is lost if the future is dropped.
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>>;
 }
 

@@ -1,5 +1,5 @@
-//! Everything outside of the process that a simulator must replace: tasks, time, randomness, sockets and
-//! name resolution. The node uses them through [`Env`] only.
+//! The runtime environment, which a simulator must be able to replace: tasks, time, randomness, sockets
+//! and name resolution. A node uses them only through [`Env`].
 
 mod environment;
 mod tokio_env;

@@ -18,8 +18,8 @@ use tokio::{
 
 use super::environment::{BoxStream, Datagram, Env, Listener, StreamWriter};
 
-/// The default runtime environment: tokio. The tasks of the node run on the runtime that [`start`] was
-/// called on.
+/// The default runtime environment: tokio. The tasks of a node run on the runtime on which [`start`] was
+/// called.
 ///
 /// [`start`]: crate::NodeBuilder::start
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,14 +72,14 @@ fn split(stream: TcpStream) -> io::Result<BoxStream> {
 }
 
 struct TcpWriter {
-    /// Present until it is dropped.
+    /// Present until the writer is dropped.
     half: Option<OwnedWriteHalf>,
     aborts: bool,
 }
 
 impl TcpWriter {
     fn half(&mut self) -> &mut OwnedWriteHalf {
-        self.half.as_mut().expect("present until it is dropped")
+        self.half.as_mut().expect("present until the writer is dropped")
     }
 }
 
@@ -94,7 +94,8 @@ impl StreamWriter for TcpWriter {
 impl Drop for TcpWriter {
     fn drop(&mut self) {
         if let Some(half) = self.half.take_if(|_| self.aborts) {
-            // Dropping the half would first shut the stream down, and the peer would see an orderly end.
+            // Dropping the half would first shut down the stream, and the peer would observe a graceful
+            // close instead of a reset.
             half.forget();
         }
     }

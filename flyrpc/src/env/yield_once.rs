@@ -2,8 +2,8 @@
 
 use std::{future::poll_fn, mem, task::Poll};
 
-/// Yields to the tasks that are ready on this thread now. tokio's `yield_now` also waits for those that
-/// become ready in the meantime.
+/// Yields to the tasks that are currently ready on this thread. tokio's `yield_now` also yields to tasks
+/// that become ready in the meantime.
 pub(crate) async fn yield_once() {
     let mut yielded = false;
     poll_fn(|task| {

@@ -2,7 +2,8 @@
 
 use std::{error::Error, fmt};
 
-/// Why a value could not be encoded, or a body not decoded as the type asked for, and where in it.
+/// The error of encoding a value, or of decoding a body as the expected type. Contains the position in
+/// the value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BodyError {
     path: String,
@@ -10,17 +11,17 @@ pub struct BodyError {
 }
 
 impl BodyError {
-    /// An error at `path`, such as `note.tags[3]`. An empty path stands for the whole value.
+    /// Creates an error at `path`, such as `note.tags[3]`. An empty path stands for the whole value.
     pub fn new(path: impl Into<String>, message: impl fmt::Display) -> Self {
         BodyError { path: path.into(), message: message.to_string() }
     }
 
-    /// Where in the value the error is: names of arguments, fields and variants, and indices.
+    /// The position in the value: names of arguments, fields and variants, and indices.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong there.
+    /// The description of the error at that position.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -1,4 +1,4 @@
-//! The errors that users see: of a call, of a start, and of a body that cannot be encoded or decoded.
+//! The public errors: of a call, of a start, and of a body that cannot be encoded or decoded.
 
 mod body;
 mod rpc;

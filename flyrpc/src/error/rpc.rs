@@ -5,16 +5,16 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use super::body::BodyError;
 use crate::types::{NodeInfo, Region, Target};
 
-/// Why a call returned no value.
+/// The reason why a call returned no value.
 ///
-/// There is one variant for each decision that a caller can make, and
-/// [`may_have_executed`](RpcError::may_have_executed) reports whether the handler may have run, which
-/// decides whether the call can be repeated safely. Messages name the node, its region, the service
-/// and the method as far as they are known.
+/// There is one variant for each decision that a caller can make.
+/// [`may_have_executed`](RpcError::may_have_executed) reports whether the handler may have run, and thus
+/// whether the call can be repeated safely. Messages name the node, its region, the service and the
+/// method as far as they are known.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RpcError {
-    /// No live node of the target accepts calls. Returned at once, unless the call
+    /// No live node of the target accepts calls. Returned immediately, unless the call
     /// [waits](crate::fly_rpc#selectors-and-options). Not executed.
     #[non_exhaustive]
     NoNode {
@@ -24,10 +24,10 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// The nodes that are known there, none of which could take the call.
+        /// The numbers of known nodes and addresses that could not take the call, by reason.
         known: Known,
     },
-    /// A node of the target cannot serve this call, and no other can. Not executed.
+    /// A node of the target cannot serve this call, and no other node can. Not executed.
     #[non_exhaustive]
     Unsupported {
         /// The node that cannot serve it.
@@ -36,10 +36,10 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// What it lacks.
+        /// The reason why it cannot serve the call.
         why: Unsupported,
     },
-    /// The call had to run on a primary node, and the node that received it is not one in its own
+    /// The call had to run on a primary node, but the node that received it is not primary in its own
     /// view. Not executed.
     #[non_exhaustive]
     NotPrimary {
@@ -64,15 +64,15 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// Why it refused.
+        /// The reason for the refusal.
         reason: Refusal,
     },
     /// The call's deadline passed. May have executed if `sent`.
     #[non_exhaustive]
     Timeout {
-        /// How long the call was allowed to take.
+        /// The time that the call was allowed to take.
         after: Duration,
-        /// The node of the last attempt; none if the call was still waiting for a node.
+        /// The node of the last attempt. `None` if the call was still waiting for a node.
         node: Option<NodeInfo>,
         /// The service called.
         service: &'static str,
@@ -85,7 +85,7 @@ pub enum RpcError {
     /// heartbeats. May have executed if `sent`.
     #[non_exhaustive]
     Disconnected {
-        /// The node; none for a client made with `from_stub`.
+        /// The node. `None` for a client that was created with `from_stub`.
         node: Option<NodeInfo>,
         /// The service called.
         service: &'static str,
@@ -93,11 +93,10 @@ pub enum RpcError {
         method: &'static str,
         /// Whether a complete request may have reached a socket in any attempt.
         sent: bool,
-        /// What ended the link.
+        /// The cause of the loss.
         source: Arc<dyn Error + Send + Sync>,
     },
-    /// The handler panicked. Its node and all other calls there continue. Executed, at least in
-    /// part.
+    /// The handler panicked. The node and all other calls on it continue. Executed, at least in part.
     #[non_exhaustive]
     Panicked {
         /// The node where it panicked.
@@ -109,14 +108,15 @@ pub enum RpcError {
         /// The panic's message.
         message: String,
     },
-    /// An argument's own `Serialize` failed. Not executed.
+    /// An argument could not be encoded: its `Serialize` failed, or the format cannot represent its
+    /// value. Not executed.
     #[non_exhaustive]
     Encode {
         /// The service called.
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// Which argument, and why.
+        /// The argument, and the reason.
         source: BodyError,
     },
     /// The encoded arguments are larger than the limit. Not executed.
@@ -145,17 +145,17 @@ pub enum RpcError {
         /// The limit in bytes: the smaller `max_body` of the two nodes.
         limit: usize,
     },
-    /// The reply could not be encoded by the node that ran the call, or not decoded by this one.
+    /// The node that ran the call could not encode the reply, or this node could not decode it.
     /// Executed.
     #[non_exhaustive]
     BadReply {
-        /// The node that ran the call; none for a client made with `from_stub`.
+        /// The node that ran the call. `None` for a client that was created with `from_stub`.
         node: Option<NodeInfo>,
         /// The service called.
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// Where in the reply, and why.
+        /// The position in the reply, and the reason.
         source: BodyError,
     },
     /// This node, or the runtime that it was started in, was shut down. Not executed.
@@ -166,24 +166,26 @@ pub enum RpcError {
         /// The method called.
         method: &'static str,
     },
-    /// A tarpc stub given to `from_stub` reported an error that its server returned. May have executed.
-    /// Occurs only with feature `tarpc`.
+    /// A tarpc stub that was passed to `from_stub` reported an error that its server returned. May have
+    /// executed. Occurs only with the feature `tarpc`.
     #[non_exhaustive]
     Stub {
         /// The service called.
         service: &'static str,
         /// The method called.
         method: &'static str,
-        /// The stub's error, with its type erased so that this variant exists without the feature;
-        /// `downcast_ref::<tarpc::client::RpcError>()` gives tarpc's.
+        /// The stub's error. Its type is erased so that this variant exists without the feature.
+        /// `downcast_ref::<tarpc::client::RpcError>()` returns tarpc's error.
         source: Arc<dyn Error + Send + Sync>,
     },
 }
 
 impl RpcError {
-    /// Whether the handler may have run, in whole or in part. `false` is a guarantee: it did not run
-    /// and never will, so that the call can be repeated whatever it does. After `true`, repeat only
-    /// calls that may run twice; methods like that are best declared `#[rpc(idempotent)]`.
+    /// Returns whether the handler may have run, in whole or in part.
+    ///
+    /// `false` is a guarantee: the handler did not run and never will, so any call can be repeated. If
+    /// this returns `true`, repeat the call only if the method may run twice. Such a method is best
+    /// declared `#[rpc(idempotent)]`.
     ///
     /// ```
     /// # use flyrpc::{Node, fly_rpc};
@@ -198,7 +200,7 @@ impl RpcError {
     /// let payments: PaymentsClient = node.client();
     /// match payments.on_region("iad").charge(995).await {
     ///     Ok(receipt) => println!("receipt {receipt}"),
-    ///     Err(error) if error.may_have_executed() => println!("needs a look: {error}"),
+    ///     Err(error) if error.may_have_executed() => println!("perhaps charged: {error}"),
     ///     Err(error) => println!("not charged, try again: {error}"),
     /// }
     /// # node.shutdown().await;
@@ -222,7 +224,7 @@ impl RpcError {
         }
     }
 
-    /// The node that the error is about, if one was reached or tried.
+    /// Returns the node that the error is about, if one was reached or tried.
     pub fn node(&self) -> Option<&NodeInfo> {
         match self {
             RpcError::Unsupported { node, .. }
@@ -288,25 +290,25 @@ impl fmt::Display for RpcError {
             }
             RpcError::Timeout { after, node: Some(node), sent, .. } => write!(
                 f,
-                "{service}.{method} timed out after {:?} at node {node}, {}",
+                "{service}.{method} timed out after {:?} at node {node}; {}",
                 readable(*after),
                 outcome(*sent)
             ),
             RpcError::Timeout { after, node: None, sent: true, .. } => {
                 let after = readable(*after);
-                write!(f, "{service}.{method} timed out after {after:?}, {}", outcome(true))
+                write!(f, "{service}.{method} timed out after {after:?}; {}", outcome(true))
             }
             RpcError::Timeout { after, node: None, sent: false, .. } => {
                 let after = readable(*after);
-                write!(f, "{service}.{method} timed out after {after:?}, before a node was reached")
+                write!(f, "{service}.{method} timed out after {after:?} before a node was reached")
             }
             RpcError::Disconnected { node: Some(node), sent, .. } => write!(
                 f,
-                "link to node {node} was lost during {service}.{method}, {}",
+                "link to node {node} was lost during {service}.{method}; {}",
                 outcome(*sent)
             ),
             RpcError::Disconnected { node: None, sent, .. } => {
-                write!(f, "connection was lost during {service}.{method}, {}", outcome(*sent))
+                write!(f, "connection was lost during {service}.{method}; {}", outcome(*sent))
             }
             RpcError::Panicked { node, message, .. } => {
                 write!(f, "{service}.{method} panicked on node {node}: {message}")
@@ -337,8 +339,8 @@ impl fmt::Display for RpcError {
     }
 }
 
-/// Rounds to milliseconds, unless there are fewer than ten: the time left of an enclosing call would
-/// print nine digits.
+/// Truncates to milliseconds a duration of at least 10 ms. Without this, the time left of an enclosing
+/// call would print nine digits.
 fn readable(after: Duration) -> Duration {
     let millis = Duration::from_millis(after.as_millis() as u64);
     if millis < Duration::from_millis(10) { after } else { millis }
@@ -359,7 +361,7 @@ impl Error for RpcError {
     }
 }
 
-/// Why a node cannot serve a call.
+/// The reason why a node cannot serve a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unsupported {
@@ -369,7 +371,7 @@ pub enum Unsupported {
     Service,
     /// Its version of the service lacks the method.
     Method,
-    /// Its method takes other arguments; the text names one.
+    /// Its method takes other arguments. The text describes one of the differences.
     Arguments(String),
 }
 
@@ -384,11 +386,11 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// Why a node refused a call that it could have run.
+/// The reason why a node refused a call that it could have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is draining: about to shut down.
+    /// It is draining, and about to shut down.
     Draining,
     /// It executes as many calls as its `max_in_flight` allows.
     Overloaded,
@@ -401,12 +403,12 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::Draining => "it is draining",
             Refusal::Overloaded => "it is overloaded",
-            Refusal::Held => "it does not accept calls at present",
+            Refusal::Held => "it is not accepting calls",
         })
     }
 }
 
-/// The nodes and addresses known to the caller when no node could take its call, counted by reason.
+/// The numbers of nodes and addresses that the caller knew when no node could take its call, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Known {
@@ -423,7 +425,7 @@ pub struct Known {
 }
 
 impl fmt::Display for Known {
-    /// ` (known: …)` with the counts that are not 0; empty if all are.
+    /// Writes ` (known: …)` with the counts that are not 0, or nothing if all counts are 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             (self.unlinked, "with a lost link"),

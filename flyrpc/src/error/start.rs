@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-/// Why a node could not start.
+/// The reason why a node could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -14,33 +14,33 @@ pub enum StartError {
         setting: String,
         /// The value that was given.
         value: String,
-        /// What would be accepted.
+        /// A description of the accepted values.
         expected: String,
     },
-    /// A setting without a default here was not given.
+    /// A setting that has no default in this environment was not given.
     #[error("{setting} is not set: {why}")]
     #[non_exhaustive]
     Missing {
         /// The environment variable or builder method.
         setting: String,
-        /// Why it is needed, and what to set.
+        /// The reason why it is required, and what to set.
         why: String,
     },
-    /// Two served services have one name on the wire.
+    /// Two services of the node have the same name on the wire.
     #[error(
-        "`{first}` and `{second}` are both called \"{name}\" on the wire; name one of them with `#[fly_rpc(name = \"…\")]`"
+        "`{first}` and `{second}` are both called \"{name}\" on the wire; rename one of them with `#[fly_rpc(name = \"…\")]`"
     )]
     #[non_exhaustive]
     DuplicateService {
         /// The name on the wire.
         name: String,
-        /// The type that was given first.
+        /// The type of the service that was given first.
         first: &'static str,
-        /// The type that was given second.
+        /// The type of the service that was given second.
         second: &'static str,
     },
-    /// The node could not listen at this address.
-    #[error("cannot listen at {addr}")]
+    /// The node could not listen on this address.
+    #[error("cannot listen on {addr}")]
     #[non_exhaustive]
     Listen {
         /// The address.

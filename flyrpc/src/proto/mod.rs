@@ -1,7 +1,7 @@
 //! Protocol decisions as values and state machines: no tasks, no sockets, no locks, no clock.
 //!
-//! Everything here receives the time and its inputs as arguments and returns what to do; `runtime`
-//! drives it. Imports from `codec`, `config`, `error` and `types` only.
+//! Each type receives the time and its inputs as arguments and returns the actions to take; `runtime`
+//! drives it. Modules here import from `codec`, `config`, `error` and `types` only.
 
 pub(crate) mod discovery;
 pub(crate) mod link;

@@ -1,4 +1,4 @@
-//! The settings of a node, and its start.
+//! Configures and starts a node.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,15 +25,16 @@ use crate::{
     types::{NodeId, NodeInfo, Region},
 };
 
-/// The settings of a node to start. Made by [`Node::builder`] and [`Node::from_env`].
+/// Configures and starts a node. Created by [`Node::builder`] or [`Node::from_env`].
 ///
-/// Each method replaces the previous value, except [`serve`](NodeBuilder::serve), which adds. Values
-/// are checked by [`start`](NodeBuilder::start), whose error names the setting, its value, and what
-/// was expected.
+/// Each method replaces the previous value, except [`serve`](NodeBuilder::serve), which adds a
+/// service. [`start`](NodeBuilder::start) validates the values; its error names the setting, its
+/// value, and the expected form.
 #[must_use = "nothing runs before `start`"]
 pub struct NodeBuilder {
     config: Config,
-    /// The error of the first seed that did not parse.
+    /// The error of an entry that [`seeds`](NodeBuilder::seeds) could not parse. `start` returns
+    /// it.
     seed_error: Option<StartError>,
     services: Vec<Arc<dyn Service>>,
     env: Arc<dyn Env>,
@@ -44,20 +45,20 @@ pub struct NodeBuilder {
     pub(crate) inline_after: u32,
 }
 
-/// Here rather than beside the other methods of [`Node`], so that `node` does not depend on `builder`.
+// These methods are here rather than in `node.rs`, so that `node` does not depend on `builder`.
 impl Node {
-    /// Default settings. Reads nothing from the environment.
+    /// Returns a builder with default settings. Reads nothing from the environment.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::new()
     }
 
-    /// Settings from the environment. Methods of the builder override them. The guide to
-    /// [settings](crate::guide::settings) lists the variables.
+    /// Returns a builder with settings from environment variables. The builder's methods override
+    /// them. The guide to [settings](crate::guide::settings) lists the variables.
     ///
     /// # Errors
     ///
-    /// If a variable has a value that cannot be used; the error names it, its value, and what was
-    /// expected.
+    /// Returns an error if a variable has an invalid value. The error names the variable, its
+    /// value, and the expected form.
     pub fn from_env() -> Result<NodeBuilder, StartError> {
         NodeBuilder::from_env()
     }
@@ -85,49 +86,52 @@ impl NodeBuilder {
         }
     }
 
-    /// The cluster that the node belongs to. Nodes of different clusters never mix, even where they
-    /// reach each other. 1 to 64 bytes; `local` by default.
+    /// Sets the cluster that the node belongs to. Nodes of different clusters stay separate, even
+    /// if they can reach each other. The name has 1 to 64 bytes; the default is `local`.
     pub fn cluster(mut self, name: impl Into<String>) -> Self {
         self.config.cluster = name.into();
         self
     }
 
-    /// The node's name, in its id and in messages. 1 to 64 bytes; the host name by default.
+    /// Sets the node's name, which is part of its id and appears in messages. The name has 1 to 64
+    /// bytes; the default is the host name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = name.into();
         self
     }
 
-    /// The region that the node runs in. 1 to 64 bytes; `local` by default.
+    /// Sets the region that the node runs in. The name has 1 to 64 bytes; the default is `local`.
     pub fn region(mut self, region: impl Into<Region>) -> Self {
         self.config.region = region.into();
         self
     }
 
-    /// The primary region, where calls aimed at the primary run. `local` by default, except on Fly.io,
-    /// where it must be set.
+    /// Sets the primary region: calls that target the primary run there. The default is `local`,
+    /// except on Fly.io, where this setting is required.
     pub fn primary_region(mut self, region: impl Into<Region>) -> Self {
         self.config.primary_region = Some(region.into());
         self
     }
 
-    /// The address to listen on: TCP for links, UDP for gossip. Port 0 takes a free port. Loopback by
-    /// default, on Fly.io the private address and port 3590; never every interface.
+    /// Sets the address to listen on, with TCP for links and UDP for gossip. Port 0 selects a free
+    /// port. The default is a loopback address; on Fly.io, it is the private address with port
+    /// 3590. By default, the node never listens on all interfaces.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
         self.config.listen = Some(addr);
         self
     }
 
-    /// The address where other nodes reach this one, if it is not the one it listens on. Port 0 stands
-    /// for the port that it listens on.
+    /// Sets the address where other nodes reach this one, if it differs from the address that it
+    /// listens on. Port 0 stands for the port that it listens on.
     pub fn advertise(mut self, addr: SocketAddr) -> Self {
         self.config.advertise = Some(addr);
         self
     }
 
-    /// Where to find other nodes: addresses, or names that resolve to them, as `name`, `name:port`,
-    /// `v4:port` or `[v6]:port`. The port is 3590 by default. Replaces seeds set before. An entry that
-    /// does not parse is an error at [`start`](NodeBuilder::start).
+    /// Sets where to find other nodes. Each entry is an address, or a name that resolves to
+    /// addresses, written as `name`, `name:port`, `v4:port` or `[v6]:port`. The default port is
+    /// 3590. Replaces the seeds set before. If an entry does not parse,
+    /// [`start`](NodeBuilder::start) returns an error.
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
         match parse_seeds("seeds", seeds) {
             Ok(seeds) => self.config.seeds = seeds,
@@ -136,97 +140,105 @@ impl NodeBuilder {
         self
     }
 
-    /// Adds a service: a type that `#[fly_rpc]` generated, around an implementation. Two services of one
-    /// name are an error at [`start`](NodeBuilder::start).
+    /// Adds a service: an implementation wrapped in a type that `#[fly_rpc]` generated. If two
+    /// services have the same name, [`start`](NodeBuilder::start) returns an error.
     ///
-    /// A node without services is a client of the cluster.
+    /// A node without services is only a client of the cluster.
     pub fn serve(mut self, service: impl Service) -> Self {
         self.services.push(Arc::new(service));
         self
     }
 
-    /// Whether to ignore the services given to [`serve`](NodeBuilder::serve). False by default, except
-    /// where [`Node::from_env`] found `RELEASE_COMMAND`, which Fly.io sets on release machines.
+    /// Sets whether to ignore the services given to [`serve`](NodeBuilder::serve). The default is
+    /// false, unless [`Node::from_env`] found `RELEASE_COMMAND`, which Fly.io sets on release
+    /// machines.
     pub fn client_only(mut self, client_only: bool) -> Self {
         self.config.client_only = client_only;
         self
     }
 
-    /// Joins the cluster without accepting calls from other nodes until [`Node::accept`]: for a node
-    /// that must run migrations or pass a health check first.
+    /// Joins the cluster, but accepts no calls from other nodes until [`Node::accept`] is called.
+    /// Use it for a node that must run migrations or pass a health check first.
     pub fn hold(mut self) -> Self {
         self.config.hold = true;
         self
     }
 
-    /// How long [`Node::drain`] waits for calls in flight; 4 s by default, at most 24 h. Keep it below
-    /// the time that the platform grants a process between its signal and its end.
+    /// Sets how long [`Node::drain`] waits for calls in flight. The default is 4 s and the maximum
+    /// is 24 h. Keep the timeout below the time that the platform allows between the termination
+    /// signal and killing the process.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
         self
     }
 
-    /// Upper bound on the bytes of the encoded arguments, and of the encoded reply, of a call; 32 MiB by
-    /// default, at most 4 GiB less a byte. Between two nodes the smaller bound holds. Several bodies
-    /// are in memory at a time, each as a whole, so set it no higher than the largest body needs.
+    /// Sets the maximum size in bytes of a call's encoded arguments, and of its encoded reply. The
+    /// default is 32 MiB and the maximum is 4 GiB minus 1 byte. Between two nodes, the smaller
+    /// limit applies. Several bodies can be in memory at the same time, each as a whole, so set the
+    /// limit no higher than the largest body needs.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.config.max_body = bytes;
         self
     }
 
-    /// Upper bound on calls from other nodes in flight; further ones are refused as
-    /// [overloaded](crate::error::Refusal::Overloaded). 8,192 by default, at least 1.
+    /// Sets the maximum number of calls from other nodes in flight. Further calls are refused as
+    /// [overloaded](crate::error::Refusal::Overloaded). The default is 8,192 and the minimum is 1.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.config.max_in_flight = calls;
         self
     }
 
-    /// The time between two pings on a link; 1 s by default, 10 ms to 1 h. After 2 heartbeats of silence
-    /// other nodes are preferred, after 5 the link is closed. A shorter heartbeat detects dead nodes
-    /// sooner, but mistakes slow ones for dead: keep it above the longest round trip between regions.
+    /// Sets the time between two pings on a link, from 10 ms to 1 h. The default is 1 s. After 2
+    /// heartbeats of silence, calls prefer other nodes; after 5, the link is closed. A shorter
+    /// heartbeat detects dead nodes sooner, but is more likely to take a slow node for dead. Keep
+    /// it above the longest round trip between regions.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.config.heartbeat = heartbeat;
         self
     }
 
-    /// The runtime environment; tokio's by default. For simulators.
+    /// Sets the runtime environment, for simulators. The default is tokio's.
     pub fn env(mut self, env: impl Env) -> Self {
         self.env = Arc::new(env);
         self
     }
 
-    /// Seeds the random choices of the membership; random by default. For reproducible tests.
+    /// Seeds the random choices of the membership and the boot number in the node's id, for
+    /// reproducible tests. The default seed is random.
     pub fn rng_seed(mut self, seed: u64) -> Self {
         self.rng_seed = Some(seed);
         self
     }
 
-    /// Whether calls that run on this node are encoded and decoded as if they crossed a link; false by
-    /// default. For tests: it reveals a type that does not survive encoding, or a body larger than
-    /// [`max_body`](NodeBuilder::max_body), in a test with one node. The calls still run in this
-    /// process, and [`Context::is_local`](crate::runtime::context::Context::is_local) returns true.
+    /// Sets whether calls that run on this node are encoded and decoded as if they crossed a link.
+    /// The default is false. This is for tests with one node: it reveals a type that does not
+    /// survive encoding, or a body larger than [`max_body`](NodeBuilder::max_body). The calls still
+    /// run in this process, and [`Context::is_local`](crate::runtime::context::Context::is_local)
+    /// returns true.
     pub fn encode_local_calls(mut self, encode: bool) -> Self {
         self.encode_local_calls = encode;
         self
     }
 
-    /// Sets the observer of the node's calls, links and events; none by default. An `Arc` of an
-    /// observer is an observer, too.
+    /// Sets the observer of the node's calls, links and events. By default, there is none. An `Arc`
+    /// of an observer is also an observer.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Starts the node: binds its port, and starts to look for other nodes. It serves at once; await
-    /// [`Node::ready`] to wait until other nodes are known. Dropping the future starts nothing.
+    /// Starts the node: binds its port, and starts to look for other nodes. The node serves calls
+    /// immediately; await [`Node::ready`] to wait until other nodes are known. If the future is
+    /// dropped before it completes, no node is started.
     ///
     /// # Errors
     ///
-    /// If a setting is invalid, two services have one name, or the port cannot be bound.
+    /// Returns an error if a setting is invalid, two services have the same name, or the port
+    /// cannot be bound.
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with time and I/O enabled.
+    /// Panics if called outside a tokio runtime with time and I/O enabled.
     pub async fn start(mut self) -> Result<Node, StartError> {
         if let Some(error) = self.seed_error.take() {
             return Err(error);
@@ -270,7 +282,7 @@ impl NodeBuilder {
         Ok(Node { handle, drain_timeout: config.drain_timeout })
     }
 
-    /// The server of the internal service and of the user's.
+    /// Creates the server for the internal service and the user's services.
     fn server(
         &mut self,
         me: &NodeInfo,
@@ -294,7 +306,7 @@ impl NodeBuilder {
         Server::new(Arc::clone(&self.env), me.clone(), services, state, limits)
     }
 
-    /// A random number for one purpose, which the seed decides if there is one.
+    /// Returns a random number for one purpose. If a seed is set, it determines the number.
     fn random(&self, purpose: u64) -> u64 {
         match self.rng_seed {
             Some(seed) => Xoshiro256PlusPlus::seed_from_u64(seed ^ purpose).next_u64(),

@@ -1,4 +1,4 @@
-//! What a handler may ask about the call that it is serving.
+//! The context of a call, as its handler sees it.
 
 use std::{
     cell::RefCell,
@@ -21,24 +21,24 @@ thread_local! {
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
 }
 
-/// The call that the current handler is serving.
+/// Returns the context of the call that the current handler is serving.
 ///
 /// # Panics
 ///
-/// Outside a handler, and in a task that a handler spawned without [`Context::scope`]. Where either
-/// is possible use [`Context::try_current`].
+/// Panics outside a handler, and in a task that a handler spawned without [`Context::scope`]. If
+/// either is possible, use [`Context::try_current`].
 #[track_caller]
 pub fn context() -> Context {
     Context::try_current().expect(
-        "flyrpc::context() was called outside a handler; carry it into a spawned task with \
-         `flyrpc::context().scope(future)`",
+        "flyrpc::context() was called outside a handler; if a handler spawned this task, \
+         it must wrap the task's future in `flyrpc::context().scope(future)`",
     )
 }
 
-/// What a handler may ask about its call. Made by [`context()`]; cheap to clone.
+/// Information about the call that a handler is serving. Returned by [`context()`]; cheap to clone.
 ///
-/// It follows the handler, whatever thread polls it, but no task that the handler spawns: see
-/// [`scope`](Context::scope). Where a service is reached through plain tarpc, without a node, the
+/// The context follows the handler across threads, but not into tasks that the handler spawns: see
+/// [`scope`](Context::scope). If the service is called through plain tarpc, without a node, the
 /// caller has an empty name and region.
 #[derive(Clone)]
 pub struct Context {
@@ -50,41 +50,41 @@ pub struct Context {
 }
 
 impl Context {
-    /// The call that the current task serves, if it serves one.
+    /// Returns the context of the call that the current task is serving, if it is serving one.
     pub fn try_current() -> Option<Context> {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    /// The node that made the call: this one, for a local call.
+    /// Returns the node that made the call. For a local call, it is this node.
     pub fn caller(&self) -> &NodeInfo {
         &self.caller
     }
 
-    /// The region of the node that made the call.
+    /// Returns the region of the node that made the call.
     pub fn caller_region(&self) -> &Region {
         self.caller.region()
     }
 
-    /// How much of the call's time is left: zero if none. Calls made inside the handler have this
-    /// as an upper bound of their own.
+    /// Returns the remaining time of the call, or zero if it has run out. Calls made inside the
+    /// handler have this as an upper bound on their own time.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(self.env.now())
     }
 
-    /// Which attempt of the caller this is, from 1. A later one means that another node refused the
-    /// call, or, if the method is idempotent, that it may have executed it.
+    /// Returns the number of the caller's attempt, from 1. A number above 1 means that another node
+    /// refused the call or, if the method is idempotent, may already have executed it.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Whether the caller is this very process.
+    /// Returns whether this node made the call itself, so that it runs in the caller's process.
     pub fn is_local(&self) -> bool {
         self.local
     }
 
-    /// Carries this context into `future`, for a task that the handler spawns: calls made there are
-    /// within the handler's time too, and [`context()`] works. The task itself is the handler's to
-    /// end; it is not stopped with the call.
+    /// Carries this context into `future`, for a task that the handler spawns. In that task,
+    /// [`context()`] works, and the remaining time of this call also bounds calls made there. The
+    /// task is not stopped when the call ends; ending it is up to the handler.
     ///
     /// Dropping the returned future drops `future`.
     ///
@@ -133,8 +133,8 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Polls `future` with `context` as the current one. The former one is back afterwards, whether the
-/// poll returns or panics.
+/// Polls `future` with `context` as the current context. Restores the previous one afterwards,
+/// whether the poll returns or panics.
 pub(crate) fn poll_in<F: Future + ?Sized>(
     context: &mut Option<Context>,
     future: Pin<&mut F>,

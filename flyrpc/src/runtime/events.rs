@@ -15,14 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::types::Event;
 
-/// The stream of a node's events, from the call of [`Node::events`] on. Ends with the node.
+/// The stream of a node's events, starting at the call of [`Node::events`]. It ends when the node
+/// ends.
 ///
-/// Each `Events` receives every event. One that falls more than 1,024 events behind receives
-/// [`Event::Missed`] in place of those that it lost.
+/// Each `Events` receives every event. If it falls more than 1,024 events behind, it receives
+/// [`Event::Missed`] in place of the events that it lost.
 ///
-/// It is a [`Stream`], and has a [`next`](Events::next) of its own, for programs that need no other
-/// method of streams. An event that nobody takes stays in the channel: nothing is lost between two
-/// polls. Dropping it ends the subscription.
+/// `Events` is a [`Stream`]. It also has its own [`next`](Events::next) method, for programs that
+/// need no other method of streams. Events that have not been taken stay in the channel, so none is
+/// lost between two polls unless there are more than 1,024. Dropping the stream ends the
+/// subscription.
 ///
 /// [`Node::events`]: crate::runtime::node::Node::events
 pub struct Events(Fuse<BoxStream<'static, Event>>);
@@ -45,9 +47,10 @@ impl Events {
         Events(events.boxed().fuse())
     }
 
-    /// Waits for the next event. `None` once the node has ended and all its events were taken.
+    /// Waits for the next event. Returns `None` once the node has ended and all its events have
+    /// been taken.
     ///
-    /// Dropping the future loses no event, so that it can be a branch of `tokio::select!`.
+    /// Dropping the future loses no event, so it can be used as a branch of `tokio::select!`.
     pub async fn next(&mut self) -> Option<Event> {
         self.0.next().await
     }

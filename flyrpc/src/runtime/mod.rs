@@ -1,4 +1,4 @@
-//! Tasks, sockets and locks: what drives the state machines of `proto`.
+//! The tasks, sockets and locks that drive the state machines of `proto`.
 
 pub(crate) mod builder;
 pub(crate) mod client;

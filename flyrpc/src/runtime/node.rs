@@ -18,21 +18,22 @@ use crate::{
     types::{NodeId, NodeInfo, Peer, Region},
 };
 
-/// How long links may take to close after the drain. Links that still carry replies may also take
-/// the rest of the drain timeout.
+/// Upper bound on the time that links take to close after the drain. Links that still carry replies
+/// may also use the rest of the drain timeout.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A node of a cluster, running in this process. It serves other nodes, knows which nodes are live,
-/// and makes clients.
+/// A node of a cluster, running in this process. It serves other nodes, tracks which nodes are
+/// live, and creates clients.
 ///
-/// Cloning it gives another handle to the same node. When the last handle is dropped, clients
-/// included, the node stops at once, as if it had crashed; [`shutdown`](Node::shutdown) stops it
-/// gracefully. A process may run several nodes.
+/// Cloning a node returns another handle to the same node. When the last handle is dropped,
+/// including those that clients hold, the node stops immediately, as if it had crashed.
+/// [`shutdown`](Node::shutdown) stops it gracefully. A process may run several nodes.
 ///
-/// A node lives in the runtime that it was started in. If that runtime is shut down while a handle
-/// is left, the node is shut down too: calls made through it fail with [`RpcError::ShutDown`], calls
-/// in flight to other nodes with [`RpcError::Disconnected`]. A call that runs in this process is
-/// polled by the task that awaits it, and runs to its end whatever ends the node.
+/// A node lives in the runtime in which it was started. If that runtime is shut down while a handle
+/// remains, the node is shut down too. New calls through the node then fail with
+/// [`RpcError::ShutDown`], and calls in flight to other nodes fail with [`RpcError::Disconnected`].
+/// A call that runs in this process is polled by the task that awaits it, so it runs to completion
+/// no matter how the node ends.
 ///
 /// ```
 /// use flyrpc::{Node, fly_rpc};
@@ -83,23 +84,23 @@ impl Node {
         self.handle.is_primary()
     }
 
-    /// Identifies this boot of the node.
+    /// The id of this boot of the node.
     pub fn id(&self) -> &NodeId {
         self.handle.me().id()
     }
 
-    /// The address where other nodes reach it: TCP for links, UDP for gossip.
+    /// The address where other nodes reach this node: TCP for links, UDP for gossip.
     pub fn addr(&self) -> SocketAddr {
         self.handle.me().addr()
     }
 
-    /// Its id, region and address.
+    /// This node's id, region and address.
     pub fn info(&self) -> &NodeInfo {
         self.handle.me()
     }
 
-    /// The live nodes of a region in order of their ids, including this node and nodes that serve
-    /// nothing. Reads a local table.
+    /// Returns the live nodes of a region in order of their ids, including this node and nodes that
+    /// serve nothing. Reads a local table.
     pub fn nodes_in(&self, region: impl Into<Region>) -> Vec<NodeInfo> {
         let region = region.into();
         let table = self.handle.table();
@@ -112,12 +113,13 @@ impl Node {
         nodes
     }
 
-    /// Asks a node for its region, rather than the local table. Dropping the future cancels the
-    /// request.
+    /// Asks a node for its region, instead of reading the local table. Dropping the future cancels
+    /// the request.
     ///
     /// # Errors
     ///
-    /// As any call: [`RpcError::NoNode`] if there is no such node, [`RpcError::Timeout`] after 5 s.
+    /// Returns the errors of any call: for example, [`RpcError::NoNode`] if there is no such node,
+    /// and [`RpcError::Timeout`] after 5 s.
     pub fn region_of(
         &self,
         id: &NodeId,
@@ -125,12 +127,13 @@ impl Node {
         self.client::<InternalClient>().on_node(id).region()
     }
 
-    /// Asks a node whether it speaks flyrpc, rather than the local table. Dropping the future
-    /// cancels the request.
+    /// Asks a node whether it supports flyrpc, instead of reading the local table. Dropping the
+    /// future cancels the request.
     ///
     /// # Errors
     ///
-    /// As [`region_of`](Node::region_of): a node that cannot be asked may or may not support it.
+    /// Returns the same errors as [`region_of`](Node::region_of). After an error, it is unknown
+    /// whether the node supports flyrpc.
     pub fn supports(
         &self,
         id: &NodeId,
@@ -145,18 +148,18 @@ impl Node {
         }
     }
 
-    /// Every known address and its state: nodes, and addresses of seeds where something else
-    /// answers, or nothing. Reads a local table.
+    /// Returns every known address and its state. This includes addresses of seeds where something
+    /// other than a node answers, or nothing does. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
 
-    /// Events about other nodes from now on, as a stream that ends with the node. A listener
-    /// that falls more than 1,024 events behind receives the number of events that it
+    /// Returns a stream of events about other nodes, from now on. The stream ends with the node. A
+    /// listener that falls more than 1,024 events behind receives the number of events that it
     /// [missed](crate::types::Event::Missed).
     ///
-    /// [`peers`](Node::peers) holds what was learned before. Subscribe first and read the peers
-    /// then, so that nothing falls in between.
+    /// [`peers`](Node::peers) returns what was learned earlier. Subscribe first and then read the
+    /// peers, so that no change is lost in between.
     ///
     /// ```
     /// use flyrpc::{Event, Node};
@@ -180,16 +183,17 @@ impl Node {
         Events::new(self.handle.events(), self.handle.stop().clone())
     }
 
-    /// A typed client that calls through this node, cheap to make and to clone. Its type is one that
-    /// `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
+    /// Returns a typed client that calls through this node. It is cheap to create and to clone. `C`
+    /// is a client type that `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
     pub fn client<C: Client>(&self) -> C {
         C::from_routed(Routed::new(Arc::clone(&self.handle)))
     }
 
-    /// Waits until each address of the seeds' first resolution has been linked and has sent its
-    /// members, has been found unsupported, or has failed for 5 s. Returns at once without seeds and
-    /// after [`shutdown`](Node::shutdown). Calls made earlier wait for the same, within their
-    /// deadline, rather than fail with [`RpcError::NoNode`].
+    /// Waits until the initial search for nodes is complete. The seeds are resolved once; each of
+    /// the resulting addresses must have been linked and have sent its members, have been found
+    /// unsupported, or have failed for 5 s. Returns immediately if there are no seeds, and after
+    /// [`shutdown`](Node::shutdown). Calls made earlier wait for the same condition, within their
+    /// deadline, instead of failing with [`RpcError::NoNode`].
     pub async fn ready(&self) {
         loop {
             let version = self.handle.version();
@@ -204,15 +208,17 @@ impl Node {
         }
     }
 
-    /// Accepts calls from other nodes, after [`hold`]. Peers learn it within one message.
+    /// Accepts calls from other nodes, after [`hold`]. Each linked peer is notified with one
+    /// message.
     ///
     /// [`hold`]: crate::runtime::builder::NodeBuilder::hold
     pub fn accept(&self) {
         self.handle.change_state(|state| state.accepting = true);
     }
 
-    /// Starts or stops accepting calls from other nodes to the service of the client `C`. Peers learn
-    /// it within one message. Has no effect if this node does not serve it.
+    /// Starts or stops accepting calls from other nodes to the service of the client `C`. Each
+    /// linked peer is notified with one message. Has no effect if this node does not serve the
+    /// service.
     pub fn set_serving<C: Client>(&self, serving: bool) {
         let name = C::Request::SERVICE;
         self.handle.change_state(|state| {
@@ -223,9 +229,9 @@ impl Node {
         });
     }
 
-    /// Accepts no more calls from other nodes, and waits until those in flight have ended, up to the
-    /// [drain timeout]. Calls made by this process still work, so that an HTTP server in it can drain
-    /// first. Dropping the future leaves the node draining.
+    /// Stops accepting calls from other nodes, and waits until those in flight have ended, for at
+    /// most the [drain timeout]. Calls made by this process still work, so an HTTP server in this
+    /// process can drain first. Dropping the future leaves the node draining.
     ///
     /// [drain timeout]: crate::runtime::builder::NodeBuilder::drain_timeout
     pub async fn drain(&self) {
@@ -238,8 +244,9 @@ impl Node {
         }
     }
 
-    /// Drains, leaves the membership, and closes the links. New calls made by this process fail with
-    /// [`RpcError::ShutDown`] once it has drained. Dropping the future leaves the node draining.
+    /// Drains the node, leaves the cluster, and closes the links. Once the node has drained, new
+    /// calls made by this process fail with [`RpcError::ShutDown`]. Dropping the future leaves the
+    /// node draining.
     pub async fn shutdown(&self) {
         let drained_by = self.handle.env().now() + self.drain_timeout;
         self.drain().await;
@@ -256,13 +263,14 @@ impl Node {
         }
     }
 
-    /// Runs until SIGINT or SIGTERM (elsewhere than on Unix: Ctrl-C), then
-    /// [shuts down](Node::shutdown). A second signal stops the node at once. The signals are handled
-    /// from the first poll of the future on, and keep their default effect otherwise.
+    /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C),
+    /// then [shuts down](Node::shutdown). A second signal stops the node immediately. The signals
+    /// are handled from the first poll of the future on; before that, they keep their default
+    /// effect.
     ///
     /// # Errors
     ///
-    /// If no handler can be installed for the signals.
+    /// Returns an error if no handler can be installed for the signals.
     pub async fn run_until_signal(&self) -> std::io::Result<()> {
         let mut signals = Signals::listen()?;
         signals.next().await;
@@ -270,7 +278,7 @@ impl Node {
         let shutdown = pin!(self.shutdown());
         let again = pin!(signals.next());
         if let Either::Right(_) = future::select(shutdown, again).await {
-            tracing::warn!(node = %self.info(), "second signal received; stopping at once");
+            tracing::warn!(node = %self.info(), "second signal received; stopping immediately");
             self.handle.end();
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The signals that ask a process to stop.
 
-/// Listens for SIGINT and SIGTERM; elsewhere than on Unix, for Ctrl-C.
+/// Listens for SIGINT and SIGTERM, or for Ctrl-C on platforms other than Unix.
 #[cfg(unix)]
 pub(super) struct Signals([tokio::signal::unix::Signal; 2]);
 
@@ -21,7 +21,7 @@ impl Signals {
     }
 }
 
-/// Listens for SIGINT and SIGTERM; elsewhere than on Unix, for Ctrl-C.
+/// Listens for SIGINT and SIGTERM, or for Ctrl-C on platforms other than Unix.
 #[cfg(not(unix))]
 pub(super) struct Signals;
 

@@ -1,5 +1,6 @@
-//! Interoperation with tarpc (feature `tarpc`): generated clients over any tarpc `Stub`, and generated
-//! services as tarpc `Serve`. The only file that names tarpc.
+//! Interoperation with tarpc (feature `tarpc`): calls of generated clients through any tarpc
+//! `Stub`, and generated services that implement tarpc's `Serve`. Only this file names the tarpc
+//! crate.
 
 use std::{
     error::Error,
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// For generated code, whose users depend on flyrpc alone.
+/// Re-exported for generated code, because the user's crate may depend on flyrpc alone.
 pub use ::tarpc;
 use ::tarpc::{RequestName, ServerError, client::stub::Stub};
 use tokio::time::{Instant, timeout};
@@ -27,11 +28,11 @@ use crate::{
     types::{NodeId, NodeInfo, Region},
 };
 
-/// Upper bound on deadlines, in both directions. tarpc's dispatch task panics on a deadline more than
-/// about 2 years ahead, and a peer may send `Duration::MAX`, which no clock can represent.
+/// Upper bound on timeouts, in both directions. tarpc's dispatch task panics if a deadline is more
+/// than about 2 years ahead, and a peer may send `Duration::MAX`, which no clock can represent.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Makes the calls of a client created by `from_stub`, through any tarpc `Stub`.
+/// Makes the calls of a client that was created by `from_stub`, through any tarpc `Stub`.
 pub struct ViaStub<S>(Arc<S>);
 
 impl<S> ViaStub<S> {
@@ -59,7 +60,8 @@ where
     S: Stub<Req = R, Resp = R::Response> + 'static,
 {
     fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
-        // A call made in a handler belongs to that handler, wherever its future is awaited.
+        // A call made in a handler belongs to that handler's call, no matter where its future is
+        // awaited.
         let enclosing = Context::try_current();
         async move {
             let call = Call::new(&request, enclosing.or_else(Context::try_current));
@@ -72,7 +74,7 @@ where
     }
 }
 
-/// A call through a stub: its timeout, and what its errors report.
+/// A call through a stub: its timeout, and the names that its errors report.
 struct Call {
     service: &'static str,
     method: &'static str,
@@ -87,9 +89,9 @@ impl Call {
         Call { service: R::SERVICE, method: method.name, after: declared.min(inherited) }
     }
 
-    /// The context that carries the deadline to the peer, so that it cancels the handler too. It does
-    /// not end the call here: tarpc's deadline is on the system clock and is checked only when its
-    /// dispatch task reaches the request.
+    /// Returns the context that carries the deadline to the peer, so that the peer also cancels the
+    /// handler. It does not end the call on this side: tarpc's deadline is on the system clock and
+    /// is checked only when tarpc's dispatch task reaches the request.
     fn tarpc_context(&self) -> tarpc::context::Context {
         let mut context = tarpc::context::current();
         context.deadline = std::time::Instant::now() + self.after.min(MAX_TIMEOUT);
@@ -135,8 +137,9 @@ impl Call {
     }
 }
 
-/// Serves a request that arrived through tarpc, without a node. The handler has a context there too.
-// Not an `async fn`: that its future is `Send` is part of the signature.
+/// Serves a request that arrived through tarpc, without a node. The handler has a context in this
+/// case too.
+// Not an `async fn`, because the signature must state that the future is `Send`.
 #[allow(clippy::manual_async_fn)]
 pub fn serve_tarpc<H: Handler>(
     handler: H,
@@ -150,8 +153,9 @@ pub fn serve_tarpc<H: Handler>(
     }
 }
 
-/// The context of a handler behind tarpc, which does not identify the caller. Its deadline is on the
-/// system clock, which advances where tokio's is paused, so only the remaining time is taken from it.
+/// Returns the context of a handler that is called through tarpc, which does not identify the
+/// caller. tarpc's deadline is on the system clock, which advances even while tokio's clock is
+/// paused, so only the remaining time is taken from it.
 fn handler_context(context: &tarpc::context::Context) -> Context {
     let remaining = context.deadline.saturating_duration_since(std::time::Instant::now());
     let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));

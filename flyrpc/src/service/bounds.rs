@@ -1,11 +1,11 @@
-//! The requirements on the types of a service, checked such that a type that does not meet them is
-//! reported once: at that type in the user's trait.
+//! Checks the requirements on the types of a service. The compiler reports a type that does not meet
+//! them once, at that type in the user's trait.
 //!
-//! Generated code names every type many times, and each use that requires `T: Serialize` would report
-//! a `T` that does not implement it. So only [`WireTraits`] requires anything, once for each type. All
-//! other uses go through [`Codec`], whose functions exist for every type: inherent ones for a type with
-//! the traits they need, else those of [`NotSerializable`], which method resolution tries next. The
-//! latter are never called, because the requirement has failed the build.
+//! Generated code names every type many times. If each use required `T: Serialize`, each would report a
+//! `T` that does not implement it. Therefore, only [`WireTraits`] requires traits, once for each type.
+//! Other uses go through [`Codec`], whose functions exist for every type. They are inherent if the type
+//! has the traits that they need. Otherwise, method resolution falls back to [`NotSerializable`], whose
+//! functions are never called, because the failed requirement has already failed the build.
 
 use std::marker::PhantomData;
 
@@ -16,7 +16,7 @@ use crate::{
     error::BodyError,
 };
 
-/// Encodes and decodes a `T`, and tells which of the required traits it implements.
+/// Encodes and decodes a `T`, and reports which of the required traits `T` implements.
 #[derive(Debug)]
 pub struct Codec<T>(PhantomData<T>);
 
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned> Codec<T> {
     }
 }
 
-/// Decoding needs `Serialize` too: a value that serde may have misread is encoded again and compared.
+/// Decoding also needs `Serialize`: a value that serde may have misread is encoded again and compared.
 impl<T: Serialize + DeserializeOwned> Codec<T> {
     /// Reads an argument.
     pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError> {
@@ -94,10 +94,10 @@ impl<T: Serialize + DeserializeOwned + Default> Codec<T> {
     }
 }
 
-/// Requires the `Default` that `#[rpc(default)]` needs.
+/// Requires `Default`, which `#[rpc(default)]` needs.
 pub fn has_default<T: Default>() {}
 
-/// The fallback of [`Codec`]'s functions: see the module. In scope where generated code uses `Codec`.
+/// The fallback for the functions of [`Codec`]. Generated code that uses `Codec` has this trait in scope.
 #[allow(missing_docs)]
 pub trait NotSerializable<T> {
     fn encodes() -> No {
@@ -144,7 +144,7 @@ pub trait NotSerializable<T> {
 impl<T> NotSerializable<T> for Codec<T> {}
 
 fn never_called() -> ! {
-    unreachable!("the requirements on the type have failed the build")
+    unreachable!("the failed requirement on the type has failed the build")
 }
 
 /// The type implements the trait.
@@ -155,25 +155,25 @@ pub struct Yes;
 #[derive(Debug)]
 pub struct No;
 
-/// Which of `Serialize`, `DeserializeOwned` and `Send` a type implements. `is_sent_between_nodes`
-/// requires the missing ones and nothing else, so that there is one error.
+/// Records which of `Serialize`, `DeserializeOwned` and `Send` a type implements. `is_sent_between_nodes`
+/// requires only the missing traits, so that there is one error.
 #[derive(Debug)]
 pub struct WireTraits<Encodes, Decodes, Sends>(PhantomData<(Encodes, Decodes, Sends)>);
 
 impl<E, D, S> WireTraits<E, D, S> {
-    /// The traits of a type, by the three probes of its [`Codec`].
+    /// Records the traits of a type from the results of the three probes of its [`Codec`].
     pub fn new(_: E, _: D, _: S) -> Self {
         WireTraits(PhantomData)
     }
 
-    /// The traits to require of a container: all are assumed if its contents lack one, because that has
-    /// been reported for the contents.
+    /// Returns the traits to check for a container. If its contents lack a trait, the container is assumed
+    /// to have all traits, because the error has already been reported for the contents.
     pub fn unless_missing_in<C: Contents<Self>>(self, _contents: &C) -> C::Required {
         C::required(self)
     }
 }
 
-/// The traits of a container's contents, which decide what is required of the `Container`.
+/// The traits of a container's contents. They decide which traits are required of the `Container`.
 #[allow(missing_docs)]
 pub trait Contents<Container> {
     type Required;
@@ -189,7 +189,7 @@ impl<C> Contents<C> for WireTraits<Yes, Yes, Yes> {
     }
 }
 
-/// Requires nothing.
+/// All traits are implemented, so nothing is required.
 type Complete = WireTraits<Yes, Yes, Yes>;
 
 impl<C, D, S> Contents<C> for WireTraits<No, D, S> {
@@ -241,8 +241,8 @@ impl WireTraits<Yes, Yes, No> {
     pub fn is_sent_between_nodes<T: Send>(&self) {}
 }
 
-/// Implemented by no type. It exists for its message, one for both of serde's traits, where the bound
-/// `Serialize + DeserializeOwned` would give an error for each.
+/// Implemented by no type. It exists for its error message, which covers both of serde's traits. The bound
+/// `Serialize + DeserializeOwned` would cause one error for each of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
     label = "neither `Serialize` nor `Deserialize`",
@@ -251,19 +251,20 @@ impl WireTraits<Yes, Yes, No> {
 )]
 pub trait SerializeAndDeserialize {}
 
-/// `Serialize`, with a lifetime: a `where` clause that binds it (`for<'a> Note: Encodes<'a>`) is assumed
-/// rather than checked where it stands. The derived impls of requests and responses assume it of their
-/// fields.
+/// `Serialize` with a lifetime parameter. The compiler assumes a `where` clause that binds the lifetime,
+/// such as `for<'a> Note: Encodes<'a>`, instead of checking it where it is written. The derived impls of
+/// requests and responses assume it for the types of their fields.
 pub trait Encodes<'a>: Serialize {}
 
 impl<T: Serialize> Encodes<'_> for T {}
 
-/// `DeserializeOwned`, likewise.
+/// `DeserializeOwned` with a lifetime parameter, for the same purpose as [`Encodes`].
 pub trait Decodes<'a>: DeserializeOwned {}
 
 impl<T: DeserializeOwned> Decodes<'_> for T {}
 
-/// `Send`, likewise, for the impls that need a request or response to be `Send`.
+/// `Send` with a lifetime parameter, like [`Encodes`], for impls that need a request or response to be
+/// `Send`.
 pub trait Sends<'a>: Send {}
 
 impl<T: Send> Sends<'_> for T {}

@@ -1,4 +1,5 @@
-//! What handles requests: with typed values for local calls, with encoded bodies for remote ones.
+//! The traits that handle requests: with typed values for local calls, with encoded bodies for remote
+//! calls.
 
 use std::{any::Any, future::Future, sync::Arc};
 
@@ -10,10 +11,10 @@ use crate::{codec::ArgsReader, error::BodyError, types::ServiceSpec};
 /// The name of the internal service, which every node serves to the others.
 pub(crate) const INTERNAL_SERVICE: &str = "flyrpc";
 
-/// Whose service a call is of: their limits differ.
+/// The kind of a service. Calls of the two kinds have different limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServiceKind {
-    /// The one that nodes call on each other.
+    /// The internal service, which nodes call on each other.
     Internal,
     User,
 }
@@ -25,7 +26,7 @@ impl ServiceKind {
     }
 }
 
-/// Handles requests: implemented by the generated `Serve…` types.
+/// Handles requests. Implemented by the generated `Serve…` types.
 pub trait Handler: Send + Sync + 'static {
     /// The service's request.
     type Request: Request;
@@ -37,16 +38,16 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = <Self::Request as Request>::Response> + Send + 'static;
 }
 
-/// A service that a node can serve: every generated `Serve…` type is one.
+/// A service that a node can serve. Every generated `Serve…` type is a service.
 ///
 /// It cannot be implemented by hand; write a trait with [`#[fly_rpc]`](crate::fly_rpc).
 pub trait Service: sealed::Sealed + Send + Sync + 'static {
-    /// What peers receive about it.
+    /// Returns the description that peers receive.
     #[doc(hidden)]
     fn spec(&self) -> ServiceSpec;
 
     /// Decodes the arguments of the method at index `method` and returns the future that executes it
-    /// and encodes its response. On an error nothing has executed.
+    /// and encodes its response. If this returns an error, nothing has executed.
     #[doc(hidden)]
     fn start(
         &self,
@@ -54,11 +55,11 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
         arguments: &[u8],
     ) -> Result<BoxFuture<'static, Result<Vec<u8>, BodyError>>, BodyError>;
 
-    /// An `Arc<dyn LocalHandler<R>>`, for calls from this process that need no encoding.
+    /// Returns an `Arc<dyn LocalHandler<R>>`, for calls from this process, which need no encoding.
     #[doc(hidden)]
     fn local(&self) -> Box<dyn Any + Send + Sync>;
 
-    /// The name of the implementing type, for errors.
+    /// Returns the name of the implementing type, for errors.
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
 }

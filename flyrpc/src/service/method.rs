@@ -1,4 +1,4 @@
-//! The methods of a service, as its client and its server see them.
+//! The methods of a service, in the form that its client and its server use.
 
 use std::{any::TypeId, time::Duration};
 
@@ -17,7 +17,7 @@ pub trait Request: Sized + Send + 'static {
     /// The service's name on the wire.
     const SERVICE: &'static str;
 
-    /// The methods, in the order of the trait.
+    /// The methods, in the order of their declaration.
     fn methods() -> &'static [Method<Self>];
 
     /// The index in [`methods`](Request::methods) of the method that this request calls.
@@ -26,7 +26,7 @@ pub trait Request: Sized + Send + 'static {
     /// The index in [`methods`](Request::methods) of the method that returned `response`.
     fn method_of(response: &Self::Response) -> usize;
 
-    /// Writes every argument, in the order of the method.
+    /// Writes every argument, in the order of their declaration.
     fn encode(&self, arguments: &mut ArgsWriter<'_>) -> Result<(), ArgumentError>;
 
     /// Appends the encoded value of a response.
@@ -34,7 +34,7 @@ pub trait Request: Sized + Send + 'static {
 }
 
 /// One method of a service.
-#[allow(missing_debug_implementations, reason = "a table of function pointers shows nothing")]
+#[allow(missing_debug_implementations, reason = "function pointers have no readable form")]
 pub struct Method<R: Request> {
     /// Its name on the wire.
     pub name: &'static str,
@@ -44,7 +44,7 @@ pub struct Method<R: Request> {
     pub arguments: &'static [Argument],
     /// The declared return type, as text.
     pub returns: &'static str,
-    /// What its attributes declare.
+    /// The options that its attributes declare.
     pub options: MethodOptions,
     /// Reads the arguments.
     pub decode: fn(&mut ArgsReader<'_>) -> Result<R, BodyError>,
@@ -52,7 +52,7 @@ pub struct Method<R: Request> {
     pub decode_response: fn(&[u8]) -> Result<R::Response, BodyError>,
 }
 
-/// What the attributes of a method declare.
+/// The options that the attributes of a method declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MethodOptions {
     /// `#[rpc(primary)]`
@@ -67,7 +67,7 @@ pub struct MethodOptions {
     pub wait: Option<Duration>,
 }
 
-#[allow(missing_docs, reason = "each sets the field of its name")]
+#[allow(missing_docs, reason = "each method sets the field with its name")]
 impl MethodOptions {
     pub const fn new() -> Self {
         MethodOptions {
@@ -105,7 +105,7 @@ impl MethodOptions {
     }
 }
 
-/// The trait of a request, as a caller compares it with what nodes serve.
+/// Describes the trait of a request. A caller compares it with the services that nodes announce.
 pub(crate) fn caller_trait<R: Request>() -> CallerTrait {
     CallerTrait { id: TypeId::of::<R>(), service: R::SERVICE, signatures: signatures::<R> }
 }

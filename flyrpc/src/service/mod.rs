@@ -1,8 +1,8 @@
-//! What a service is: the traits that `#[fly_rpc]` implements, and what they declare of its methods.
+//! The definition of a service: the traits that `#[fly_rpc]` implements, and the descriptions of methods.
 //!
-//! Nothing here knows which nodes exist or how they are linked; [`caller_trait`] describes a trait to
-//! routing. The server runs a [`Service`], the client encodes a
-//! [`Request`]; both use the same [`Method`] table.
+//! Nothing in this module depends on which nodes exist or how they are linked. The server runs a
+//! [`Service`], and the client encodes a [`Request`]. Both use the same [`Method`] table.
+//! [`caller_trait`] describes a trait to routing.
 
 pub(crate) mod bounds;
 mod handler;

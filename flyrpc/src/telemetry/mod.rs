@@ -1,4 +1,4 @@
-//! What a node reports about its calls, links and peers.
+//! Reports of a node about its calls, links and peers.
 
 mod observer;
 

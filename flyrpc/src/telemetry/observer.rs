@@ -1,6 +1,6 @@
-//! [`Observer`], and what it is called with.
+//! [`Observer`], and the values that it receives.
 //!
-//! Observers are called synchronously and in order, so that a trace is complete and, in a simulation,
+//! Observers are called synchronously and in order. A trace is therefore complete and, in a simulation,
 //! the same in every run.
 
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::{
     types::{Event, NodeInfo, Target},
 };
 
-/// Receives what a node does: for metrics, traces and tests. Set by
+/// Receives reports of a node's activity, for metrics, traces and tests. Set by
 /// [`NodeBuilder::observer`](crate::NodeBuilder::observer).
 ///
-/// An observer is called from within calls and the node's own tasks: it must neither block nor panic.
+/// An observer is called from within calls and from the node's tasks, so it must neither block nor panic.
 /// Several threads may call it at the same time. The attempts of one call are reported in order, and so
 /// are the node's links and events.
 ///
@@ -68,26 +68,26 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, observed: &Observed<'_>);
 }
 
-/// Lets the caller keep a handle to an observer that it passed to a node.
+/// Lets a program keep a handle to an observer that it passes to a node.
 impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn observe(&self, observed: &Observed<'_>) {
         (**self).observe(observed);
     }
 }
 
-/// One thing that a node did or learned.
+/// One occurrence that a node reports to its observer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Observed<'a> {
-    /// An attempt of a call of this node starts: its handler, if it runs in this process, else its
-    /// request was queued on a link.
+    /// An attempt of a call from this node starts. If the call runs in this process, its handler is about
+    /// to start. Otherwise, its request was queued on a link.
     Started(&'a Attempt<'a>),
-    /// A started attempt ended. Each ends exactly once, and before the next attempt of its call starts.
+    /// A started attempt ended. Each attempt ends exactly once, before the next attempt of its call starts.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),
-    /// A link to a node was closed, with the reason; another link to it may be open. Not reported by a
-    /// node that is dropped with its runtime, as in a crash.
+    /// A link to a node was closed, for this reason. Another link to that node may still be open. Not
+    /// reported by a node that is dropped together with its runtime, as in a crash.
     LinkClosed(&'a NodeInfo, &'a str),
     /// An event, as [`Node::events`](crate::Node::events) yields it.
     Event(&'a Event),
@@ -95,15 +95,15 @@ pub enum Observed<'a> {
 
 /// One attempt of a call, as seen by the caller.
 ///
-/// Every call has at least one. A failure that is not the failure of an attempt on a node is reported
-/// as an attempt without a node: there is no node, or the deadline passes while the call waits for
-/// another one.
+/// Every call has at least one attempt. A call can also fail outside an attempt on a node, because
+/// there is no node, or because the deadline passes while the call waits for another node. Such a
+/// failure is reported as an attempt without a node.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Attempt<'a> {
-    /// The number of the call among all calls of this boot of the node, from 1.
+    /// The number of the call among all calls of this boot of the node, counted from 1.
     pub call: u64,
-    /// The number of the attempt among those of the call, from 1.
+    /// The number of the attempt among the attempts of the call, counted from 1.
     pub number: u32,
     /// The service's name on the wire.
     pub service: &'static str,
@@ -113,18 +113,19 @@ pub struct Attempt<'a> {
     pub target: &'a Target,
     /// The node that executes it, if there is one.
     pub node: Option<&'a NodeInfo>,
-    /// The length of the encoded arguments in bytes, without their frame. None if nothing was encoded,
+    /// The length of the encoded arguments in bytes, without their frame. `None` if nothing was encoded,
     /// as in a call that runs in this process.
     pub request_bytes: Option<usize>,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
-    /// With a reply, and the length of its encoding in bytes, without its frame, if it was encoded.
+    /// The attempt received a reply. Contains the length of the encoded reply in bytes, without its frame,
+    /// or `None` if the reply was not encoded.
     Replied(Option<usize>),
-    /// With this error; another attempt may follow.
+    /// The attempt failed with this error. Another attempt may follow.
     Failed(&'a RpcError),
     /// The future of the call was dropped.
     Cancelled,

@@ -1,30 +1,30 @@
-//! Changes in what a node knows of other nodes.
+//! [`Event`].
 
 use std::{fmt, net::SocketAddr};
 
 use super::{node::NodeInfo, peer::Support, region::Region};
 
-/// A change in what a node knows of other nodes.
+/// A change in a node's view of the other nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A node is up: it was discovered, or can be reached again.
     Up(NodeInfo),
-    /// A node is down: its link broke, or the membership declared it down.
+    /// A node is down: its link was lost, or the membership declared it down.
     Down(NodeInfo),
     /// A node has left the cluster gracefully.
     Left(NodeInfo),
-    /// What answers at an address changed, or which calls it supports.
+    /// A different program answers at an address, or the calls that the node there supports changed.
     SupportChanged {
         /// The address.
         addr: SocketAddr,
-        /// The node there, if it is known.
+        /// The node at the address, if it is known.
         node: Option<NodeInfo>,
         /// Whether it can be called now.
         support: Support,
     },
-    /// A node has another primary region than this one. One of the two is misconfigured, or a change of
-    /// the primary is in progress.
+    /// A node has a different primary region than this node. One of the two is misconfigured, or a change
+    /// of the primary region is in progress.
     PrimaryDisagreement {
         /// The other node.
         node: NodeInfo,
@@ -33,11 +33,11 @@ pub enum Event {
         /// This node's primary region.
         ours: Region,
     },
-    /// The listener was too slow, and lost this many events at this point.
+    /// The receiver of the events was too slow. This many events were dropped at this point.
     Missed(u64),
 }
 
-/// One line without addresses and boots, for logs and traces: `up hkg-0`.
+/// Formats an event as one line without addresses and boots, for logs and traces: `up hkg-0`.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,7 +77,7 @@ mod tests {
         let mute = Support::Unsupported(NoSupport::Mute);
         check(
             &support(None, mute),
-            "support of an unknown node: unsupported: something takes connections, but says nothing",
+            "support of an unknown node: unsupported: something accepts connections but sends nothing",
         );
         let (theirs, ours) = ("hkg".into(), "iad".into());
         check(

@@ -1,4 +1,4 @@
-//! The types that users and all modules share: plain values.
+//! Plain value types that the public API and all modules share.
 
 mod event;
 mod node;

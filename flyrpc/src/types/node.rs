@@ -7,11 +7,11 @@ use smol_str::SmolStr;
 
 use super::region::Region;
 
-/// Identifies one boot of one node: the node's name, and a random number drawn when it started.
+/// Identifies one boot of one node by the node's name and a random number that is drawn at its start.
 ///
-/// A restarted node has another id. So a call aimed at an id with [`on_node`] never runs on a later
-/// boot, which has lost the memory of the earlier one. The text form `name/3f9a0c52b1d4e687` parses
-/// back, and is the serialized form, too.
+/// A restarted node has a different id. Therefore, a call aimed at an id with [`on_node`] never runs on
+/// a later boot, which has lost the in-memory state of the earlier one. The text form, such as
+/// `name/3f9a0c52b1d4e687`, can be parsed, and is also the serialized form.
 ///
 /// [`on_node`]: crate::fly_rpc#selectors-and-options
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,17 +21,17 @@ pub struct NodeId {
 }
 
 impl NodeId {
-    /// The id of boot number `boot` of the node called `name`.
+    /// Creates the id of a boot of the node called `name`, from the random number `boot`.
     pub fn new(name: impl AsRef<str>, boot: u64) -> Self {
         NodeId { name: SmolStr::new(name), boot }
     }
 
-    /// The node's name. Not unique if two nodes are configured with the same one.
+    /// The node's name. It is not unique if two nodes are configured with the same name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number of this boot.
+    /// The random number of this boot.
     pub fn boot(&self) -> u64 {
         self.boot
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// The text was not a node id.
+/// The error returned when a text is not a node id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a node id: expected `name/` and 16 hexadecimal digits")]
 pub struct ParseNodeIdError {
@@ -105,7 +105,7 @@ impl NodeInfo {
         NodeInfo(Arc::new(Facts { id, region, addr }))
     }
 
-    /// Identifies this boot of the node.
+    /// The id of this boot of the node.
     pub fn id(&self) -> &NodeId {
         &self.0.id
     }

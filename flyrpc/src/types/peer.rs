@@ -1,31 +1,31 @@
-//! A peer as a node reports it to its user.
+//! [`Peer`]: the description of a peer that a node reports to the application.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use super::{node::NodeInfo, region::Region, service_spec::ServiceSpec};
 
-/// A known address, and what answers there.
+/// A known address, and the node or other program that answers there.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Peer {
     /// The address that the node advertises, or that a seed names.
     pub addr: SocketAddr,
-    /// The node there, if one answered or other nodes reported one.
+    /// The node at the address, if one answered or other nodes reported one.
     pub node: Option<NodeInfo>,
     /// Whether it can be reached.
     pub state: PeerState,
-    /// Whether it can be called, and why not.
+    /// Whether it can be called, and the reason if it cannot.
     pub support: Support,
-    /// Whether it accepts calls: not while it is held or draining.
+    /// Whether it accepts calls. `false` while it is held or draining.
     pub accepting: bool,
     /// The primary region in its configuration. If it differs from this node's, one of the two is
     /// misconfigured.
     pub primary_region: Option<Region>,
     /// The services that it serves.
     pub services: Vec<ServiceSpec>,
-    /// The names of services that it has stopped serving for now.
+    /// The names of the services that it has temporarily stopped serving.
     pub withdrawn: Vec<String>,
-    /// The shortest of the latest round trips.
+    /// The shortest of the latest round-trip times.
     pub round_trip: Option<Duration>,
 }
 
@@ -37,11 +37,11 @@ pub enum PeerState {
     Linked,
     /// A link is open, but nothing was received on it for 2 heartbeats.
     Quiet,
-    /// Other nodes reported it, and no link was opened yet.
+    /// Other nodes reported it, but no link to it was opened yet.
     Unlinked,
-    /// Its link broke, or it cannot be dialed.
+    /// Its link was lost, or it cannot be dialed.
     Lost,
-    /// No node ever answered there; [`Peer::support`] holds what does.
+    /// No node has ever answered there. [`Peer::support`] describes what answers instead.
     Unreached,
     /// It has left the cluster, or is leaving.
     Left,
@@ -60,37 +60,37 @@ impl fmt::Display for PeerState {
     }
 }
 
-/// Whether what answers at an address can be called.
+/// Whether the program that answers at an address can be called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
-    /// No attempt to dial it has ended yet.
+    /// Unknown: no attempt to dial it has completed yet, or its link was lost.
     Unknown,
-    /// It is a node of this cluster that speaks a protocol version of this node.
+    /// It is a node of this cluster, and shares a protocol version with this node.
     Supported,
-    /// It is not. It is dialed again periodically.
+    /// It cannot be called, for this reason. It is dialed again periodically.
     Unsupported(NoSupport),
 }
 
 impl fmt::Display for Support {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Support::Unknown => f.write_str("not asked yet"),
+            Support::Unknown => f.write_str("unknown"),
             Support::Supported => f.write_str("supported"),
             Support::Unsupported(why) => write!(f, "unsupported: {why}"),
         }
     }
 }
 
-/// Why what answers at an address cannot be called.
+/// The reason why an address cannot be called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoSupport {
-    /// Nothing answers. Holds the system's error.
+    /// Nothing answers. Contains the operating system's error.
     Unreachable(String),
     /// Something accepts connections, but sends nothing.
     Mute,
-    /// Something that is not flyrpc answers. Holds a description of the answer.
+    /// Something that is not flyrpc answers. Contains a description of the answer.
     NotFlyrpc(String),
     /// A node that speaks other protocol versions.
     Protocol {
@@ -99,9 +99,9 @@ pub enum NoSupport {
         /// The newest version that it speaks.
         last: u64,
     },
-    /// A node of another cluster. Holds its name.
+    /// A node of another cluster. Contains the name of that cluster.
     OtherCluster(String),
-    /// A node that advertises this node's address: one of the two is misconfigured.
+    /// A node that advertises this node's address. One of the two is misconfigured.
     SameAddress,
     /// The address reaches this node itself.
     Oneself,
@@ -111,15 +111,15 @@ impl fmt::Display for NoSupport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoSupport::Unreachable(error) => write!(f, "nothing answers ({error})"),
-            NoSupport::Mute => f.write_str("something takes connections, but says nothing"),
-            NoSupport::NotFlyrpc(said) => write!(f, "not flyrpc: {said}"),
+            NoSupport::Mute => f.write_str("something accepts connections but sends nothing"),
+            NoSupport::NotFlyrpc(answer) => write!(f, "not flyrpc: {answer}"),
             NoSupport::Protocol { first, last } => {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }
             NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
             NoSupport::SameAddress => f.write_str(
-                "a node that says that it is reached at this node's own address; \
-                 check what both advertise",
+                "a node that advertises the address of this node; \
+                 check the advertised addresses of both",
             ),
             NoSupport::Oneself => f.write_str("this node itself"),
         }

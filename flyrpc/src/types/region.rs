@@ -1,4 +1,4 @@
-//! [`Region`]. Any name is a region: providers add and remove regions, so there is no list of them.
+//! [`Region`]. Any name is valid: there is no list of regions, because providers add and remove them.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ use smol_str::SmolStr;
 pub struct Region(SmolStr);
 
 impl Region {
-    /// The default of a node's region and of the primary region.
+    /// The default region of a node, and the default primary region.
     pub const LOCAL: Region = Region(SmolStr::new_static("local"));
 
     /// The name, in lower case.
@@ -72,7 +72,7 @@ impl AsRef<str> for Region {
 }
 
 impl PartialEq<str> for Region {
-    /// Compares like two regions: `Region::from("hkg") == *"HKG"`.
+    /// Compares `other` as a region: `Region::from("hkg") == *"HKG"`.
     fn eq(&self, other: &str) -> bool {
         let other = Region::from(other);
         *self == other

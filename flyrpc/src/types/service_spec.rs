@@ -1,11 +1,11 @@
-//! Descriptions of services: what a node announces to its peers, and what a caller declares.
+//! Descriptions of services, as nodes announce them to peers and as callers declare them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// The description of a service that a node serves. Peers receive it when a link opens, so that a
-/// caller knows before a call whether the node supports it.
+/// caller knows before a call whether the node supports the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServiceSpec {
@@ -31,7 +31,7 @@ pub struct MethodSpec {
     /// Whether a call may be retried although it may have executed.
     #[serde(default)]
     pub idempotent: bool,
-    /// Whether its handler runs to completion even if the caller has given up.
+    /// Whether its handler runs to completion even if the caller gives up.
     #[serde(default)]
     pub detached: bool,
 }
@@ -50,7 +50,7 @@ pub struct ArgumentSpec {
 }
 
 impl fmt::Display for MethodSpec {
-    /// As in Rust: `save(note: Note, dry_run: Option<bool>) -> u64`.
+    /// Formats the method like a signature in Rust: `save(note: Note, dry_run: Option<bool>) -> u64`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.name)?;
         for (index, argument) in self.arguments.iter().enumerate() {
@@ -68,7 +68,7 @@ pub struct Argument {
     pub name: &'static str,
     /// Its declared type, as text.
     pub ty: &'static str,
-    /// Whether it may be absent on the wire: an `Option`, or `#[rpc(default)]`.
+    /// Whether it may be absent on the wire, because it is an `Option` or has `#[rpc(default)]`.
     pub optional: fn() -> bool,
 }
 

@@ -4,18 +4,18 @@ use std::fmt;
 
 use super::{node::NodeId, region::Region};
 
-/// The target of a call, in [`RpcError::NoNode`](crate::error::RpcError::NoNode) and to an
+/// The target of a call, as reported in [`RpcError::NoNode`](crate::error::RpcError::NoNode) and to an
 /// [`Observer`](crate::telemetry::Observer).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
     /// Any node in this region.
     Region(Region),
-    /// Any node in the primary region, which is this one in the view of the caller.
+    /// Any node in the primary region, which is this region in the view of the caller.
     Primary(Region),
     /// This boot of a node.
     Node(NodeId),
-    /// The calling node if it serves the service, else the nearest node that does.
+    /// The calling node if it serves the service; otherwise the nearest node that does.
     Nearest,
 }
 

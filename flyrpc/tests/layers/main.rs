@@ -1,5 +1,6 @@
-//! Checks the code map of ARCHITECTURE.md against the sources: who may import whom, what the pure half
-//! must not use, and that no files import one another in a circle. Comments and tests are exempt.
+//! Checks the code map of ARCHITECTURE.md against the sources: which modules may import which,
+//! which effects the pure half must not use, and that no files import each other in a cycle.
+//! Comments and tests are exempt.
 
 mod sources;
 
@@ -11,8 +12,8 @@ use std::{
 
 use self::sources::Sources;
 
-/// The modules of `flyrpc/src` from the top down, as the code map lists them. A file may import from its
-/// own module and from the modules below it.
+/// The modules of `flyrpc/src` from top to bottom, in the order of the code map. A file may import
+/// from its own module and from the modules below it.
 const MODULES: &[&str] = &[
     "lib",
     "guide",
@@ -44,11 +45,12 @@ const MODULES: &[&str] = &[
     "types",
 ];
 
-/// Folders whose modules are on the map instead of themselves. Their `mod.rs` only declares those.
+/// Folders that are represented on the code map by their modules. Their `mod.rs` only declares
+/// these modules.
 const DIVIDED: &[&str] = &["runtime", "proto"];
 
-/// What the values and state machines of the pure half must not name. Addresses from `std::net` are
-/// values.
+/// Folders of the pure half, whose values and state machines must not name any of `EFFECTS`.
+/// Addresses from `std::net` are values, and therefore allowed.
 const PURE: &[&str] = &["proto", "codec", "types"];
 const EFFECTS: &[&str] = &[
     "tokio",
@@ -65,8 +67,9 @@ const EFFECTS: &[&str] = &[
     "thread",
 ];
 
-/// Imports, as (from, to), that close a circle because a trait demands it. ARCHITECTURE.md names each.
-const CIRCLES: &[(&str, &str)] = &[];
+/// Imports, as (from, to), that close a cycle because a trait requires it. ARCHITECTURE.md names
+/// each.
+const CYCLES: &[(&str, &str)] = &[];
 
 #[test]
 fn imports_point_down_and_the_pure_half_has_no_effects() {
@@ -83,7 +86,7 @@ fn imports_point_down_and_the_pure_half_has_no_effects() {
             let target = &sources.files[to].path;
             let at = format!("{}:{}: ", file.path, import.line);
             if sources.is_through_root(&import.path) {
-                wrong.push(at + "import by the path of the module, not through the crate root");
+                wrong.push(at + "import by the module's path, not through the crate root");
             } else if points_up(&file.path, target) {
                 wrong.push(format!("{at}`{module}` is not above `{}`", module_of(target)));
             }
@@ -109,7 +112,7 @@ fn the_code_map_lists_these_modules_in_this_order() {
     let sources = Sources::read(&workspace().join("flyrpc/src"));
     let present: BTreeSet<&str> = sources.files.iter().map(|file| module_of(&file.path)).collect();
     for module in MODULES {
-        assert!(present.contains(module), "`{module}` is on the code map and not in flyrpc/src");
+        assert!(present.contains(module), "`{module}` is on the code map but not in flyrpc/src");
     }
 }
 
@@ -122,51 +125,51 @@ fn the_files_that_the_architecture_names_exist() {
             ["", "flyrpc/src"].iter().all(|root| !workspace().join(root).join(path).exists())
         })
         .collect();
-    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(missing.is_empty(), "ARCHITECTURE.md names missing files: {missing:#?}");
 }
 
 #[test]
-fn no_files_import_one_another_in_a_circle() {
-    let mut circles = BTreeSet::new();
+fn no_files_import_each_other_in_a_cycle() {
+    let mut cycles = BTreeSet::new();
     for root in ["flyrpc/src", "flyrpc-macros/src", "flyrpc-testkit/src"] {
         let sources = Sources::read(&workspace().join(root));
         let mut edges = sources.edges();
         let name = |file: usize| sources.files[file].path.as_str();
-        let allowed = |from, to| CIRCLES.contains(&(name(from), name(to)));
+        let allowed = |from, to| CYCLES.contains(&(name(from), name(to)));
         if root == "flyrpc/src" {
-            // Those that point up are reported as such.
+            // Another test reports imports that point up.
             edges.retain(|&(a, b), _| !allowed(a, b) && !points_up(name(a), name(b)));
         }
         for &(from, to) in edges.keys() {
-            let Some(mut circle) = path(&edges, to, from) else { continue };
-            let first = (0..circle.len()).min_by_key(|&at| circle[at]).unwrap_or(0);
-            circle.rotate_left(first);
-            let next = circle.iter().cycle().skip(1);
-            let steps = circle.iter().zip(next).map(|(&from, &to)| {
+            let Some(mut cycle) = path(&edges, to, from) else { continue };
+            let first = (0..cycle.len()).min_by_key(|&at| cycle[at]).unwrap_or(0);
+            cycle.rotate_left(first);
+            let next = cycle.iter().cycle().skip(1);
+            let steps = cycle.iter().zip(next).map(|(&from, &to)| {
                 format!("{root}/{}:{} imports {}", name(from), edges[&(from, to)], name(to))
             });
-            circles.insert((circle.len(), steps.collect::<Vec<_>>().join("\n")));
+            cycles.insert((cycle.len(), steps.collect::<Vec<_>>().join("\n")));
         }
     }
-    let listed: Vec<String> = circles.into_iter().map(|(_, steps)| steps).collect();
-    assert!(listed.is_empty(), "{} circles:\n\n{}", listed.len(), listed.join("\n\n"));
+    let listed: Vec<String> = cycles.into_iter().map(|(_, steps)| steps).collect();
+    assert!(listed.is_empty(), "{} import cycles:\n\n{}", listed.len(), listed.join("\n\n"));
 }
 
 #[test]
-fn each_circle_that_is_allowed_exists_and_is_documented() {
+fn each_allowed_cycle_exists_and_is_documented() {
     let sources = Sources::read(&workspace().join("flyrpc/src"));
     let edges = sources.edges();
     let find = |path: &str| sources.files.iter().position(|file| file.path == path);
-    for (from, to) in CIRCLES {
+    for (from, to) in CYCLES {
         let ends = find(from).zip(find(to)).filter(|ends| edges.contains_key(ends));
         let closed = ends.is_some_and(|(from, to)| path(&edges, to, from).is_some());
-        assert!(closed, "{from} and {to} are in no circle any more");
+        assert!(closed, "{from} and {to} are no longer in a cycle");
         let named = architecture().contains(from) && architecture().contains(to);
         assert!(named, "ARCHITECTURE.md does not name {from} and {to}");
     }
 }
 
-/// The shortest path of imports between two files, ends included.
+/// Returns the shortest path of imports between two files, including both ends.
 fn path(edges: &BTreeMap<(usize, usize), usize>, from: usize, to: usize) -> Option<Vec<usize>> {
     let mut paths = BTreeMap::from([(from, vec![from])]);
     let mut queue = VecDeque::from([from]);
@@ -190,14 +193,15 @@ fn architecture() -> String {
     fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// The part of a path that is on the code map: `runtime/link` of `runtime/link/reader.rs`.
+/// Returns the part of a path that is on the code map: `runtime/link` for `runtime/link/reader.rs`.
 fn module_of(path: &str) -> &str {
     let depth = 1 + usize::from(DIVIDED.iter().any(|top| path.starts_with(&format!("{top}/"))));
     let end = path.match_indices('/').nth(depth - 1).map_or(path.len(), |(at, _)| at);
     path[..end].trim_end_matches(".rs").trim_end_matches("/mod")
 }
 
-/// Whether an import between two files of flyrpc leads to a module that is not further down.
+/// Whether an import between two files of flyrpc leads to a different module that is not further
+/// down.
 fn points_up(from: &str, to: &str) -> bool {
     let [from, to] = [from, to].map(module_of);
     from != to && rank_of(to).is_none_or(|below| Some(below) < rank_of(from))

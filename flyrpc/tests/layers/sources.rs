@@ -1,5 +1,5 @@
-//! The sources of a crate, scanned as text: `use` items, and paths in code that begin with `crate` or
-//! `super`.
+//! The sources of a crate, scanned as text for `use` items and for paths in code that begin with
+//! `crate` or `super`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,10 +14,10 @@ pub(crate) struct Sources {
 }
 
 pub(crate) struct File {
-    /// Relative to the crate's `src`.
+    /// The file's path, relative to the crate's `src`.
     pub(crate) path: String,
     pub(crate) module: Vec<String>,
-    /// Without comments and tests.
+    /// The lines of the file, with comments and tests removed.
     code: Vec<String>,
     pub(crate) imports: Vec<Import>,
 }
@@ -40,11 +40,11 @@ impl Sources {
         let mut entries: Vec<PathBuf> =
             fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
-        // Names what is compiled for tests only, so that it comes first.
-        let face = ["mod.rs", "lib.rs"].map(|face| folder.join(face));
-        let face = face.iter().find(|face| face.exists());
+        // The root file declares which modules are compiled only for tests, so it is read first.
+        let root_files = ["mod.rs", "lib.rs"].map(|name| folder.join(name));
+        let root_file = root_files.iter().find(|file| file.exists());
         let (_, tests) =
-            code(&face.map(|face| fs::read_to_string(face).unwrap()).unwrap_or_default());
+            code(&root_file.map(|file| fs::read_to_string(file).unwrap()).unwrap_or_default());
         for path in entries {
             let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
             if tests.contains(&stem) {
@@ -69,8 +69,8 @@ impl Sources {
         self.files.push(File { path, module, code, imports });
     }
 
-    /// The file that has what `path` names in the module `from`, through re-exports. None for what is of
-    /// other crates.
+    /// Returns the file that contains the item that `path` names in the module `from`, following
+    /// re-exports. Returns `None` for items of other crates.
     pub(crate) fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<usize> {
         let mut at = from.to_vec();
         let mut rest = path;
@@ -103,8 +103,8 @@ impl Sources {
         Some(through.unwrap_or(file))
     }
 
-    /// Whether a path names an item in the crate root. Exported macros, which are nowhere else, have names
-    /// with underscores in front.
+    /// Whether a path names an item in the crate root. Exported macros are exempt, because they
+    /// exist only in the crate root. Their names begin with underscores.
     pub(crate) fn is_through_root(&self, path: &[String]) -> bool {
         let names_item = |name: &String| !name.starts_with("__");
         path[0] == "crate"
@@ -112,7 +112,7 @@ impl Sources {
             && !self.by_module.contains_key(&path[1..2])
     }
 
-    /// Which file imports which other, and the line of the first import.
+    /// Which file imports which other file, with the line of the first import.
     pub(crate) fn edges(&self) -> BTreeMap<(usize, usize), usize> {
         let mut edges = BTreeMap::new();
         for (from, file) in self.files.iter().enumerate() {
@@ -144,12 +144,12 @@ impl File {
     }
 }
 
-/// The lines of a file, of which comments and tests are left empty; and the modules that are declared
-/// for tests only.
+/// Returns the lines of a file, with comments and tests blanked, and the modules that are declared
+/// only for tests.
 fn code(text: &str) -> (Vec<String>, BTreeSet<String>) {
     let mut tests = BTreeSet::new();
     let mut lines = Vec::new();
-    // How the item ends that is for tests only.
+    // The line that ends the current test-only item.
     let mut item_end = None;
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or("").trim_end();
@@ -175,7 +175,7 @@ fn code(text: &str) -> (Vec<String>, BTreeSet<String>) {
     (lines, tests)
 }
 
-/// All paths in the code that may lead to modules of the crate.
+/// Returns all paths in the code that may lead to modules of the crate.
 fn imports(code: &[String]) -> Vec<Import> {
     let mut imports = Vec::new();
     let mut inline_module_end = None;
@@ -198,7 +198,7 @@ fn imports(code: &[String]) -> Vec<Import> {
             imports.extend(paths.map(|path| Import { line, path, is_reexport: false }));
         }
         if let Some(end) = &inline_module_end {
-            // The file is one module further up there.
+            // In an inline module, `super` is the module of the file itself.
             for import in imports[before..].iter_mut().filter(|import| import.path[0] == "super") {
                 import.path[0] = "self".to_owned();
             }
@@ -213,7 +213,7 @@ fn imports(code: &[String]) -> Vec<Import> {
     imports
 }
 
-/// The paths within a line of code that begin with `crate` or `super`.
+/// Returns the paths within a line of code that begin with `crate` or `super`.
 fn paths_within(code: &str) -> impl Iterator<Item = Vec<String>> {
     let starts = ["crate::", "super::"].into_iter().flat_map(|start| code.match_indices(start));
     let starts = starts.filter(|&(at, _)| {

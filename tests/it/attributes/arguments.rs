@@ -1,4 +1,4 @@
-//! Arguments that one version of a service has and another lacks.
+//! Arguments that one version of a service has and the other lacks.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ mod old {
 mod new {
     use super::*;
 
-    /// Another order of methods and arguments, and some more of both.
+    /// Has its methods and arguments in another order, and some additional ones.
     #[fly_rpc(name = "Notes")]
     pub(super) trait New {
         async fn needs_more(&self, needed: u8) -> Received;
@@ -67,7 +67,7 @@ mod new {
         async fn added(&self) -> Received;
     }
 
-    /// A number that is 7 unless it is said.
+    /// A number whose default is 7.
     #[derive(serde::Serialize, serde::Deserialize)]
     pub(super) struct Seven(pub(super) u8);
 
@@ -127,7 +127,7 @@ fn detail(result: Result<Received, RpcError>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_caller_omits_optional_arguments_of_a_new_server() {
+async fn an_old_caller_omits_optional_arguments_of_a_new_node() {
     let worker = Worker::default();
     remote_and_local!(ServeNew::new(worker.clone()), |old: OldClient| {
         assert_eq!(old.save("a".into()).await.unwrap(), "new a None");
@@ -140,7 +140,7 @@ async fn an_old_caller_omits_optional_arguments_of_a_new_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_caller_omits_none_arguments_that_an_old_server_lacks() {
+async fn a_new_caller_omits_empty_arguments_that_an_old_node_lacks() {
     let worker = Worker::default();
     remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
@@ -163,7 +163,7 @@ async fn a_method_that_the_other_version_lacks_is_unsupported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_for_an_argument_that_an_old_server_lacks_is_refused_without_executing() {
+async fn a_value_for_an_argument_that_an_old_node_lacks_is_refused_without_executing() {
     let worker = Worker::default();
     remote_and_local!(ServeOld::new(worker.clone()), |new: NewClient| {
         let has_value = |name| format!("it does not take `{name}`, which has a value in this call");
@@ -172,7 +172,7 @@ async fn a_value_for_an_argument_that_an_old_server_lacks_is_refused_without_exe
         assert_eq!(detail(new.tag(tags, Seven(7), 1).await), has_value("tags"));
         assert_eq!(detail(new.tag(vec![], Seven(0), 1).await), has_value("seven"));
         assert_eq!(detail(new.needs_more(1).await), "it does not take `needed: u8`");
-        // A refusal for a value says nothing of the next call.
+        // A refusal because of a value does not affect the next call.
         assert_eq!(new.save(None, "a".into()).await.unwrap(), "old a");
     });
     assert_eq!(worker.started_and_finished(), (2, 2));

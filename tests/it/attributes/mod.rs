@@ -1,4 +1,4 @@
-//! The effect of the macro's attributes on remote and local calls.
+//! The effects of the macro's attributes on remote and local calls.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{millis, secs};
 
-/// One method for each attribute, and one without.
+/// A service with one method for each attribute, and one method without attributes.
 #[fly_rpc(name = "attributes.of.methods")]
 trait Attributes {
     async fn plain(&self, millis: u64) -> u64;
@@ -26,19 +26,19 @@ trait Attributes {
     async fn renamed(&self, millis: u64) -> u64;
     #[rpc(primary)]
     async fn primary(&self, millis: u64) -> u64;
-    /// The number of the attempt.
+    /// Returns the number of the attempt.
     async fn once(&self, millis: u64) -> u32;
-    /// The number of the attempt.
+    /// Returns the number of the attempt.
     #[rpc(idempotent)]
     async fn repeatable(&self, millis: u64) -> u32;
     #[rpc(detached)]
     async fn detached(&self, millis: u64) -> u64;
-    /// The remaining time of the call, in milliseconds.
+    /// Returns the remaining time of the call in milliseconds.
     #[rpc(idempotent, detached, primary, timeout = "2s", wait = "1s", name = "all")]
     async fn everything(&self) -> u64;
 }
 
-/// Counts the calls that started and finished.
+/// Counts the handlers that started and finished.
 #[derive(Clone, Default)]
 struct Worker(Arc<[AtomicU64; 2]>);
 
@@ -99,7 +99,7 @@ fn serving(service: impl Service + Clone) -> Release {
     Release::new().serve(move |_| service.clone())
 }
 
-/// iad-0, in the primary region, and hkg-0. Each serves its service.
+/// Starts iad-0, which is in the primary region, and hkg-0. Each serves the given service.
 async fn nodes(iad: impl Service + Clone, hkg: impl Service + Clone) -> (SimCluster, Node, Node) {
     let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
     let cluster = cluster.node("iad-0", serving(iad)).node("hkg-0", serving(hkg)).start().await;
@@ -107,7 +107,8 @@ async fn nodes(iad: impl Service + Clone, hkg: impl Service + Clone) -> (SimClus
     (cluster, iad, hkg)
 }
 
-/// Runs the check with a client on hkg-0 whose calls go to iad-0, and with one whose calls are local.
+/// Runs the check with a client on hkg-0 whose calls go to iad-0, and with a client whose calls are
+/// local.
 macro_rules! remote_and_local {
     ($service:expr, |$client:ident: $of:ty| $check:block) => {
         let service = $service;
@@ -122,7 +123,7 @@ macro_rules! remote_and_local {
 mod arguments;
 mod types;
 
-/// Runs the check with remote and with local calls of [`Attributes`].
+/// Runs the check with remote and local calls of [`Attributes`].
 async fn with_worker(check: impl AsyncFn(AttributesClient, Worker)) {
     let worker = Worker::default();
     let serve = ServeAttributes::new(worker.clone());
@@ -189,12 +190,12 @@ async fn a_method_with_a_wait_waits_for_a_held_node() {
     held.accept();
     assert_eq!(waiting.await.unwrap().unwrap(), 7);
     assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
-    // Local calls are not inbound traffic.
+    // Local calls are not inbound requests, so a held node accepts them.
     assert_eq!(held.client::<AttributesClient>().on_region("iad").plain(1).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn wire_names_are_those_of_the_attributes() {
+async fn wire_names_are_taken_from_the_attributes() {
     with_worker(async |client, _| {
         assert_eq!(client.renamed(7).await.unwrap(), 7);
         let error = client.on_region("syd").renamed(7).await.unwrap_err();
@@ -234,7 +235,7 @@ async fn wire_names_are_those_of_the_attributes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_method_runs_in_the_primary_region_only_whatever_its_target() {
+async fn a_primary_method_runs_only_in_the_primary_region_for_any_target() {
     let worker = Worker::default();
     let serve = || ServeAttributes::new(worker.clone());
     let (_cluster, iad, hkg) = nodes(serve(), serve()).await;

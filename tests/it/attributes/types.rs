@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::support::node_on;
 
-/// Calls each method with a value, which must come back.
+/// Declares a service with these methods, and a test that calls each method with its value and
+/// expects the value back.
 macro_rules! echoes {
     ($($method:ident($ty:ty) $value:expr;)*) => {
         #[fly_rpc]
@@ -81,7 +82,7 @@ enum Adjacently {
     Nothing,
 }
 
-/// Such as `serde_json::Value`.
+/// A type like `serde_json::Value`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Value {
@@ -188,7 +189,7 @@ echoes! {
     };
 }
 
-/// Neither `Debug` nor `Clone`, nor anything else.
+/// A type that implements neither `Debug` nor `Clone`.
 #[derive(Serialize, Deserialize)]
 struct Bare(u8);
 
@@ -279,7 +280,8 @@ async fn methods_of_every_shape_can_be_called() {
     });
 }
 
-/// Methods with names that mean something elsewhere, or are much alike. Each gives its own.
+/// Declares a service whose methods have names with other meanings, or names that are very similar.
+/// Each returns its name.
 macro_rules! names {
     ($($method:ident)*) => {
         #[fly_rpc]
@@ -346,7 +348,7 @@ mod several {
         async fn number(&self, #[rpc(default)] add: u8) -> u8;
     }
 
-    /// Nothing but a name that nodes can say they serve.
+    /// A service without methods. Nodes can only announce that they serve it.
     #[fly_rpc]
     trait Empty {}
 
@@ -401,7 +403,7 @@ mod several {
 
         impl Impostor for Both {}
 
-        // A SimCluster panics with the error.
+        // Not a SimCluster, which would panic with the error.
         let iad = SimNet::builder().build().add_host("iad-0", "iad");
         let builder = node_on(&iad).serve(ServeFirst::new(Both)).serve(ServeImpostor::new(Both));
         let error = builder.start().await.unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Calls that are too large, too many, cancelled, or whose types panic.
+//! Calls that are too large, too many or canceled, and calls whose types panic.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{AttackedNode, GENEROUS_TIMEOUT, builder, count_panics, eventually};
 use crate::support::{Counts, ProbeClient, millis, prober, secs};
 
-/// Methods that misbehave.
+/// A service whose methods misbehave.
 #[fly_rpc]
 trait Faulty {
     async fn text(&self, text: String) -> String;
@@ -98,8 +98,8 @@ impl Faulty for Misbehaving {
     }
 }
 
-/// Two linked nodes that serve [`Faulty`], and a client on each that calls the first: one remotely, one
-/// locally.
+/// Starts two linked nodes that serve [`Faulty`]. Returns them and a client on each. Both clients
+/// call the first node: one remotely, the other locally.
 async fn pair() -> (Node, Node, [FaultyClient; 2]) {
     count_panics();
     let iad = builder("iad-0", "iad").serve(ServeFaulty::new(Misbehaving)).start().await.unwrap();
@@ -110,7 +110,7 @@ async fn pair() -> (Node, Node, [FaultyClient; 2]) {
     (iad, hkg, clients)
 }
 
-/// Expects that the error of `call` does not affect a concurrent call and a later one.
+/// Checks that the error of `call` does not affect a concurrent call or a later one.
 async fn expect_isolated<T: std::fmt::Debug>(
     faulty: &FaultyClient,
     call: impl Future<Output = Result<T, RpcError>>,
@@ -194,14 +194,18 @@ async fn a_cancelled_call_whose_handler_panics_when_dropped_releases_its_permit(
     hkg.ready().await;
     let faulty = hkg.client::<FaultyClient>().on_region("iad");
     drop(tokio::time::timeout(millis(50), faulty.panic_in_drop(10_000)).await);
-    eventually("its permit is free", async || faulty.text(String::new()).await.is_ok()).await;
+    eventually("the permit of the call is released", async || {
+        faulty.text(String::new()).await.is_ok()
+    })
+    .await;
     iad.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_handler_that_blocks_its_thread_delays_no_other_call() {
     let (_iad, _hkg, [remote, _]) = pair().await;
-    // Without statistics at first, then after a hundred quick calls, then after a slow one.
+    // The node has no statistics of the method at first, then those of 100 quick calls, then also
+    // of a slow call.
     for quick in [0, 100, 0] {
         for _ in 0..quick {
             remote.block(0).await.unwrap();
@@ -223,7 +227,7 @@ async fn arguments_of_64_mebibytes_are_too_large_and_31_are_echoed() {
     let error = expect_isolated(&remote, remote.text("x".repeat(64 << 20))).await;
     let RpcError::ArgumentsTooLarge { size, limit, .. } = error else { panic!("{error:?}") };
     assert!(size > 64 << 20 && limit == 32 << 20, "{size} {limit}");
-    // A local call has no body.
+    // A local call is not encoded, so the limit does not apply.
     assert_eq!(local.text("x".repeat(64 << 20)).await.unwrap().len(), 64 << 20);
     let text = "x".repeat(31 << 20);
     assert!(remote.text(text.clone()).await.unwrap() == text);
@@ -292,7 +296,7 @@ async fn a_stopped_node_leaves_no_call_and_no_task() {
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
     let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(60_000))).collect();
-    eventually("they run", async || counts.started() == 10).await;
+    eventually("all calls are running", async || counts.started() == 10).await;
     let start = Instant::now();
     iad.shutdown().await;
     for call in calls {
@@ -301,7 +305,7 @@ async fn a_stopped_node_leaves_no_call_and_no_task() {
     }
     // Dropped rather than shut down.
     drop((hkg, probe));
-    eventually("all tasks are gone", async || alive() <= before).await;
+    eventually("all tasks have ended", async || alive() <= before).await;
     assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
     assert_eq!(counts.finished(), 0);
 }

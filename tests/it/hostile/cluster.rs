@@ -10,7 +10,7 @@ fn serve(name: &str) -> ServeProbe<Prober> {
     prober(name, &Counts::default())
 }
 
-/// Waits until `node` has links to this many others.
+/// Waits until `node` has links to `count` other nodes.
 async fn linked(node: &Node, count: usize) {
     eventually("the links are open", async || {
         let peers = node.peers();
@@ -24,7 +24,7 @@ async fn twenty_nodes_find_and_call_each_other() {
     count_panics();
     let name = |number: usize| format!("n{number}");
     let region = |number: usize| format!("r{number}");
-    // A long heartbeat, so that the load of the machine does not look like silence.
+    // The heartbeat is long, so that the load of the machine is not mistaken for silence.
     let start = |number, seeds: Vec<_>| {
         let builder = builder(&name(number), &region(number)).heartbeat(millis(500));
         builder.seeds(seeds).serve(serve(&name(number))).start()
@@ -91,7 +91,7 @@ async fn a_node_restarted_on_its_port_is_found_and_its_earlier_boot_is_not_calle
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>();
     assert_eq!(probe.on_region("iad").shout(String::new()).await.unwrap().1, "first");
-    // Like a crash: it sends no farewell.
+    // Like a crash, this does not announce a leave.
     drop(iad);
     let mut restarted = None;
     eventually("the port is free", async || {
@@ -100,7 +100,7 @@ async fn a_node_restarted_on_its_port_is_found_and_its_earlier_boot_is_not_calle
     })
     .await;
     let wait = probe.on_region("iad").timeout(GENEROUS_TIMEOUT).wait(GENEROUS_TIMEOUT);
-    eventually("it is called", async || {
+    eventually("the restarted node is called", async || {
         wait.shout(String::new()).await.is_ok_and(|(_, by)| by == "second")
     })
     .await;
@@ -159,8 +159,8 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
     let addr = node.addr();
     let error = builder("b", "iad").listen(addr).serve(serve("b")).start().await.unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }), "{error:?}");
-    assert_eq!(error.to_string(), format!("cannot listen at {addr}"));
-    // A port that is taken for datagrams only, too.
+    assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
+    // A port that is taken only for datagrams is also an error.
     let socket = std::net::UdpSocket::bind(super::LOOPBACK).unwrap();
     let addr = socket.local_addr().unwrap();
     let error = builder("c", "iad").listen(addr).serve(serve("c")).start().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Peers that flood a node, or read nothing.
+//! Peers that flood a node, or that do not read.
 
 use tokio::{io::AsyncWriteExt, net::UdpSocket, time::Instant};
 
@@ -25,13 +25,13 @@ async fn requests_over_max_in_flight_are_refused_and_the_others_run() {
     }
     // Requests are held until the peer has answered a ping.
     tokio::select! {
-        frame = raw.next() => panic!("no call ends, but here is {frame:?}"),
-        () = eventually("the others begin", async || attacked.counts.started() == 1 + 100) => {}
+        frame = raw.next() => panic!("no call has ended, but the node sent {frame:?}"),
+        () = eventually("the others start", async || attacked.counts.started() == 1 + 100) => {}
     }
     let error = attacked.sibling().shout("me?".to_owned()).await.unwrap_err();
     assert!(matches!(error, RpcError::Refused { reason: Refusal::Overloaded, .. }), "{error}");
     drop(raw);
-    eventually("the flood's handlers are gone", async || {
+    eventually("the flood's handlers are stopped", async || {
         attacked.sibling().shout(String::new()).await.is_ok()
     })
     .await;
@@ -39,7 +39,8 @@ async fn requests_over_max_in_flight_are_refused_and_the_others_run() {
     attacked.expect_unharmed().await;
 }
 
-/// Sends `frame` repeatedly without reading, and returns how many bytes the node accepted.
+/// Sends `frame` repeatedly without reading, until the node has accepted `at_most` bytes or closes
+/// the link. Returns the number of bytes that it accepted.
 async fn send_flood(raw: &mut RawPeer, frame: &[u8], at_most: usize) -> usize {
     let many = frame.repeat((64 << 10) / frame.len());
     let mut accepted = 0;
@@ -47,7 +48,7 @@ async fn send_flood(raw: &mut RawPeer, frame: &[u8], at_most: usize) -> usize {
         match tokio::time::timeout(GENEROUS_TIMEOUT, raw.stream.write(&many)).await {
             Ok(Ok(count)) => accepted += count,
             Ok(Err(_)) => return accepted,
-            Err(_) => panic!("the node neither takes the flood nor gives the link up"),
+            Err(_) => panic!("the node neither reads the flood nor closes the link"),
         }
     }
     accepted
@@ -60,7 +61,7 @@ async fn a_peer_that_reads_no_replies_is_disconnected() {
     for flood in [frame(kind::PING, &[1], b""), frame(kind::REQUEST, &[1, 99, 0, 0, 0], b"")] {
         let mut raw = RawPeer::link(&attacked.node).await;
         let accepted = send_flood(&mut raw, &flood, enough).await;
-        assert!(accepted < enough, "it took {accepted} bytes of {flood:?}");
+        assert!(accepted < enough, "the node accepted {accepted} bytes of {flood:?}");
     }
     attacked.expect_unharmed().await;
 }
@@ -88,10 +89,10 @@ async fn a_flood_over_one_link_does_not_starve_others() {
     let mut raw = RawPeer::link(&attacked.node).await;
     raw.request(1, method::SHOUT, &shout_args("fly")).await;
     raw.expect(kind::REPLY, 1).await;
-    // Pongs among it have the node look for whatever else can be read.
+    // The pongs in the flood make the node check which other input can be read.
     let mut flood = frame(kind::PONG, &[1, 1], b"").repeat(10);
     flood.extend(frame(kind::CANCEL, &[7], b"").repeat(10_000));
-    let pouring = async {
+    let flooding = async {
         loop {
             if raw.stream.write_all(&flood).await.is_err() {
                 return;
@@ -102,14 +103,14 @@ async fn a_flood_over_one_link_does_not_starve_others() {
         let start = Instant::now();
         let mut calls = 0;
         while start.elapsed() < millis(500) {
-            // On a loaded machine the node may need more than the default timeout to get to it.
+            // On a loaded machine, the node may need more than the default timeout to respond.
             attacked.sibling().timeout(secs(30)).shout(String::new()).await.unwrap();
             calls += 1;
         }
         calls
     };
     tokio::select! {
-        () = pouring => panic!("the link ended"),
+        () = flooding => panic!("the node closed the link"),
         calls = calling => assert!(calls > 0),
     }
     drop(raw);
@@ -121,11 +122,11 @@ async fn links_of_one_boot_do_not_accumulate() {
     let mut attacked = AttackedNode::new().await;
     let mut raws = Vec::new();
     for _ in 0..100 {
-        // Its id is above the node's: so it is the node that decides which link is used.
+        // The id is above the node's id, so the node decides which link is used.
         let hello = Hello { name: "zzz".to_owned(), ..Hello::default() };
         raws.push(RawPeer::handshake(&attacked.node, &hello).await);
     }
-    eventually("most are closed", async || {
+    eventually("at least one link is closed", async || {
         let closed = raws.iter_mut().filter_map(|raw| raw.stream.try_read(&mut [0; 4096]).ok());
         closed.filter(|&count| count == 0).count() > 0
     })

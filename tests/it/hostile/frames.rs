@@ -56,9 +56,9 @@ async fn an_invalid_request_is_refused_alone() {
     {
         raw.request(id as u64, number, &body).await;
         let status = raw.expect(kind::STATUS, id as u64).await;
-        assert_eq!(status[0], 0, "it did not execute: {status:?}");
+        assert_eq!(status[0], 0, "the status reports that the call may have executed: {status:?}");
     }
-    // 4 GiB, announced.
+    // A request that announces a body of 4 GiB.
     let head = [50, method::ECHO, CHUNKED, raw.now(), DAY, 4 << 30];
     raw.send(&frame(kind::REQUEST, &head, b"")).await;
     assert_eq!(raw.expect(kind::STATUS, 50).await[0], 0);
@@ -78,7 +78,7 @@ async fn a_request_id_in_use_starts_no_call() {
     }
     raw.expect(kind::REPLY, 1).await;
     assert_eq!(attacked.counts.started(), 2);
-    // Free again.
+    // The id can be used again.
     raw.request(1, method::SHOUT, &shout_args("fly")).await;
     raw.expect(kind::REPLY, 1).await;
     drop(raw);
@@ -138,7 +138,7 @@ async fn a_timestamp_in_the_future_delays_other_requests_briefly() {
         let head = [id, method::SHOUT, 0, stamp, DAY];
         raw.send(&frame(kind::REQUEST, &head, &shout_args("fly"))).await;
     }
-    // The node pings until it has ruled out that its own clock was stopped.
+    // The node sends pings until it has ruled out that its own clock was stopped.
     raw.expect_closed_answering_pings().await;
     assert_eq!(attacked.counts.started(), 1);
     attacked.expect_unharmed().await;
@@ -164,8 +164,8 @@ async fn requests_of_a_peer_that_answers_no_pings_never_start_and_its_link_is_cl
     let mut raw = RawPeer::link(&attacked.node).await;
     raw.answers_pings = false;
     raw.request(1, method::SHOUT, &shout_args("fly")).await;
-    // It is not silent, though.
-    let talking = async {
+    // The peer answers no pings, but is not silent.
+    let sending = async {
         loop {
             tokio::time::sleep(millis(50)).await;
             let mut ping = frame(kind::PING, &[1], b"");
@@ -175,7 +175,7 @@ async fn requests_of_a_peer_that_answers_no_pings_never_start_and_its_link_is_cl
             }
         }
     };
-    tokio::time::timeout(secs(10), talking).await.expect("the node gives it up");
+    tokio::time::timeout(secs(10), sending).await.expect("the node closes the link");
     assert_eq!(attacked.counts.started(), 1);
     attacked.expect_unharmed().await;
 }
@@ -189,7 +189,7 @@ async fn repeated_go_away_frames_close_the_link_once() {
         go_aways.extend(frame(kind::GOING_AWAY, &[turn % 2], b""));
     }
     raw.send(&go_aways).await;
-    eventually("the link ends", async || {
+    eventually("the link is closed", async || {
         !attacked.node.peers().iter().any(|peer| peer.addr.port() == 1)
     })
     .await;

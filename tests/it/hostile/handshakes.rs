@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::{ProbeClient, secs};
 
-/// Deterministic noise.
+/// Deterministic pseudorandom bytes.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = move || {
@@ -84,7 +84,7 @@ async fn a_hello_truncated_anywhere_opens_no_link() {
 
 #[tokio::test]
 async fn incompatible_hellos_open_no_link() {
-    // A heartbeat so long that a link would still be open when the test times out.
+    // The heartbeat is so long that a link would still be open when the test times out.
     let mut attacked = AttackedNode::with(|builder| builder.heartbeat(secs(10))).await;
     let usual = Hello::default();
     let own = attacked.node.addr().to_string();
@@ -93,7 +93,8 @@ async fn incompatible_hellos_open_no_link() {
         Hello { versions: (2, 9), ..usual.clone() },
         Hello { cluster: "other".to_owned(), ..usual.clone() },
         Hello { name: "iad-0".to_owned(), boot: attacked.node.id().boot(), ..usual.clone() },
-        // Invalid identities: this node's own address, no address, no name.
+        // Invalid identities: this node's own address, invalid addresses, and invalid or long
+        // names.
         Hello { addr: own, ..usual.clone() },
         Hello { addr: "0.0.0.0:0".to_owned(), ..usual.clone() },
         Hello { addr: "nowhere".to_owned(), ..usual.clone() },

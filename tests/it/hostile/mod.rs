@@ -1,6 +1,6 @@
-//! Robustness: peers that send invalid data, other programs at seed addresses, and user types that
-//! panic. On real loopback sockets, not on a SimCluster, so that the real environment is under attack,
-//! too.
+//! Robustness against peers that send invalid data, other programs at seed addresses, and user
+//! types that panic. The tests use real loopback sockets, not a SimCluster, so that they also cover
+//! the real environment.
 
 mod calls;
 mod cluster;
@@ -25,16 +25,16 @@ use tokio::{runtime::Handle, time::Instant};
 
 use crate::support::{Counts, ProbeClient, millis, prober, secs};
 
-/// Short, so that the tests are fast.
+/// A short heartbeat, so that the tests are fast.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
 
-/// Longer than any operation here takes, even on a busy machine.
+/// Longer than any operation of these tests takes, even on a busy machine.
 pub(super) const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Settings of a real node in `region`.
+/// Returns a builder for a node in `region` with real sockets.
 pub(super) fn builder(name: &str, region: &str) -> NodeBuilder {
     Node::builder()
         .name(name)
@@ -58,7 +58,7 @@ impl AttackedNode {
         AttackedNode::with(|builder| builder).await
     }
 
-    /// `configure` changes the settings of the node under attack.
+    /// Starts both nodes. `configure` changes the settings of the node under attack.
     pub(super) async fn with(configure: impl FnOnce(NodeBuilder) -> NodeBuilder) -> Self {
         count_panics();
         let counts = Counts::default();
@@ -78,7 +78,7 @@ impl AttackedNode {
         self.sibling.client::<ProbeClient>().on_region("iad")
     }
 
-    /// The number of tasks once it is stable.
+    /// Waits until the number of tasks is stable, and returns it.
     async fn idle_tasks(&self) -> usize {
         let mut before = usize::MAX;
         loop {
@@ -91,8 +91,8 @@ impl AttackedNode {
         }
     }
 
-    /// Expects that the node still serves its sibling over the same link, and that no task of the
-    /// attack is left.
+    /// Checks that the node still serves its sibling over the same link, and that all tasks that
+    /// the attack started have ended.
     #[track_caller]
     pub(super) fn expect_unharmed(&mut self) -> impl Future<Output = ()> {
         let at = std::panic::Location::caller();
@@ -115,7 +115,7 @@ impl AttackedNode {
                 }
                 assert!(
                     start.elapsed() < secs(5),
-                    "at {at}: {alive} tasks of {} are left",
+                    "at {at}: {alive} tasks are alive, expected at most {}",
                     self.tasks_before
                 );
                 tokio::time::sleep(millis(5)).await;
@@ -125,7 +125,7 @@ impl AttackedNode {
     }
 }
 
-/// How many times flyrpc's own code panicked in this process.
+/// Number of times flyrpc's own code panicked in this process.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn count_panics() {
@@ -141,7 +141,7 @@ pub(super) fn count_panics() {
     });
 }
 
-/// Polls until `condition` holds: for conditions without an event.
+/// Polls until `condition` holds. For conditions that have no event to wait for.
 #[track_caller]
 pub(super) fn eventually(
     what: &str,
@@ -153,7 +153,7 @@ pub(super) fn eventually(
         while !condition().await {
             assert!(
                 start.elapsed() < GENEROUS_TIMEOUT,
-                "at {at}: not within {GENEROUS_TIMEOUT:?}: {what}"
+                "at {at}: condition not met within {GENEROUS_TIMEOUT:?}: {what}"
             );
             tokio::time::sleep(millis(5)).await;
         }

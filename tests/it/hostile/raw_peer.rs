@@ -1,4 +1,4 @@
-//! A peer that encodes frames itself, and so can send invalid ones.
+//! A peer that encodes frames itself, and can therefore send invalid ones.
 
 use flyrpc::Node;
 use serde::Serialize;
@@ -27,7 +27,8 @@ pub(super) mod kind {
     pub(crate) const GOING_AWAY: u8 = 12;
 }
 
-/// Indices of methods: the three of flyrpc's internal service come first, then `Probe`'s in order.
+/// Indices of methods: the three methods of flyrpc's internal service, followed by those of `Probe`
+/// in order.
 pub(super) mod method {
     pub(crate) const REGION: u64 = 0;
     pub(crate) const SHOUT: u64 = 3;
@@ -35,7 +36,7 @@ pub(super) mod method {
     pub(crate) const ECHO: u64 = 8;
 }
 
-/// Flag of a request whose body is sent in chunks.
+/// The flag of a request whose body is sent in chunks.
 pub(super) const CHUNKED: u64 = 8;
 
 pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
@@ -46,7 +47,7 @@ pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
     to.push(value as u8);
 }
 
-/// A frame of numbers and bytes.
+/// Encodes a frame of numbers and bytes.
 pub(super) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
     let mut payload = vec![kind];
     numbers.iter().for_each(|&number| varint(number, &mut payload));
@@ -61,17 +62,17 @@ pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).unwrap()
 }
 
-/// Arguments of `Probe::shout`.
+/// Encodes arguments of `Probe::shout`.
 pub(super) fn shout_args(text: &str) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("text", text)]))
 }
 
-/// Arguments of the slow methods.
+/// Encodes arguments of the slow methods.
 pub(super) fn slow_args(millis: u64) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("millis", millis)]))
 }
 
-/// The hello of a raw peer; by default that of a valid node of the cluster `local`.
+/// The hello of a raw peer. The default is valid for a node of the cluster `local`.
 #[derive(Debug, Clone)]
 pub(crate) struct Hello {
     pub(crate) versions: (u64, u64),
@@ -92,7 +93,7 @@ impl Default for Hello {
             name: "raw".to_owned(),
             boot: 666,
             region: "raw".to_owned(),
-            // Nothing listens there.
+            // No program listens at this address.
             addr: "127.0.0.1:1".to_owned(),
             max_body: 32 << 20,
             stamp: 0,
@@ -137,12 +138,12 @@ pub(super) struct RawPeer {
     pub(super) stream: TcpStream,
     received: Vec<u8>,
     epoch: Instant,
-    /// Whether pings are answered as they come in.
+    /// Whether `next` answers pings as they arrive.
     pub(super) answers_pings: bool,
 }
 
 impl RawPeer {
-    /// Connects, and sends nothing.
+    /// Connects without sending anything.
     pub(super) async fn connect(node: &Node) -> RawPeer {
         let stream = TcpStream::connect(node.addr()).await.unwrap();
         RawPeer { stream, received: Vec::new(), epoch: Instant::now(), answers_pings: true }
@@ -156,18 +157,18 @@ impl RawPeer {
         raw
     }
 
-    /// A valid handshake.
+    /// Connects and performs a valid handshake.
     pub(super) async fn link(node: &Node) -> RawPeer {
         RawPeer::handshake(node, &Hello::default()).await
     }
 
     pub(super) async fn read_hello(&mut self) {
         while self.received.len() < PREFACE.len() {
-            assert!(self.read().await, "closed before the preface");
+            assert!(self.read().await, "the connection was closed before the preface");
         }
         assert_eq!(&self.received[..PREFACE.len()], PREFACE);
         self.received.drain(..PREFACE.len());
-        let (first, _) = self.next().await.expect("a hello");
+        let (first, _) = self.next().await.expect("the node sends a hello");
         assert_eq!(first, kind::HELLO);
     }
 
@@ -176,18 +177,19 @@ impl RawPeer {
         self.epoch.elapsed().as_micros() as u64
     }
 
-    /// Writes, unless the node has closed the connection.
+    /// Sends bytes. Does nothing if the node has closed the connection.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Sends a request with a timeout of a minute.
+    /// Sends a request with a timeout of one minute.
     pub(super) async fn request(&mut self, id: u64, method: u64, body: &[u8]) {
         let head = [id, method, 0, self.now(), 60_000_000];
         self.send(&frame(kind::REQUEST, &head, body)).await;
     }
 
-    /// As [`expect_closed`](RawPeer::expect_closed), but answers pings until then.
+    /// Like [`expect_closed`](RawPeer::expect_closed), but answers pings until the connection is
+    /// closed.
     pub(super) async fn expect_closed_answering_pings(&mut self) {
         while self.next().await.is_some() {}
     }
@@ -204,8 +206,8 @@ impl RawPeer {
         }
     }
 
-    /// The next frame other than pings and states: its kind and payload. `None` once the node has closed
-    /// the connection.
+    /// Returns the kind and payload of the next frame, skipping pings and states. Returns `None`
+    /// once the node has closed the connection.
     pub(super) async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let mut rest = self.received.as_slice();
@@ -230,19 +232,20 @@ impl RawPeer {
         }
     }
 
-    /// Expects the next frame to be of this kind and of request `id`; returns its payload after the id.
+    /// Checks that the next frame has the given kind and belongs to request `id`. Returns its
+    /// payload after the id.
     #[track_caller]
     pub(super) fn expect(&mut self, kind: u8, id: u64) -> impl Future<Output = Vec<u8>> {
         let at = std::panic::Location::caller();
         async move {
-            let (found, frame) = self.next().await.expect("an open link");
+            let (found, frame) = self.next().await.expect("the link is open");
             let mut rest = frame.as_slice();
             assert_eq!((found, read_varint(&mut rest)), (kind, Some(id)), "at {at}: {frame:?}");
             rest.to_vec()
         }
     }
 
-    /// Waits until the node closes the connection, and discards what it sends.
+    /// Waits until the node closes the connection, and discards everything that it sends.
     pub(super) async fn expect_closed(&mut self) {
         while self.read().await {}
     }

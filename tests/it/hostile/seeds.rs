@@ -16,7 +16,7 @@ use crate::support::{
     Counts, Log, PORT, ProbeClient, Prober, ServeProbe, millis, prober, wait_until,
 };
 
-/// Runs `serve` for every connection.
+/// Listens on loopback, and runs `serve` for every connection.
 async fn listen<F>(
     mut serve: impl FnMut(TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, JoinHandle<()>)
@@ -62,8 +62,8 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let other_programs = [
         (closed, "nothing answers"),
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
-        (listen(garbage).await.0, "not flyrpc: it said"),
-        (listen(hang_up).await.0, "hung up"),
+        (listen(garbage).await.0, "not flyrpc: it answered"),
+        (listen(hang_up).await.0, "closed the connection"),
     ];
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
     let seeds = other_programs.iter().map(|(addr, _)| *addr).chain([iad.addr()]);
@@ -74,7 +74,7 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     assert!(start.elapsed() < millis(1_000), "{:?}", start.elapsed());
 
     hkg.ready().await;
-    eventually("all were dialed", async || {
+    eventually("all seeds were dialed", async || {
         hkg.peers().iter().all(|peer| peer.support != Support::Unknown)
     })
     .await;
@@ -114,7 +114,7 @@ async fn a_program_that_accepts_connections_and_sends_nothing_is_listed() {
     let hkg = cluster.node("hkg-0");
     wait_until(&hkg, || hkg.peers().iter().any(|peer| peer.support != Support::Unknown)).await;
     let why = hkg.peers()[0].support.to_string();
-    assert_eq!(why, "unsupported: something takes connections, but says nothing");
+    assert_eq!(why, "unsupported: something accepts connections but sends nothing");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_program_that_replaces_a_node_is_detected() {
             http(stream).await;
         }
     });
-    eventually("it is detected", async || {
+    eventually("the other program is detected", async || {
         let peers = hkg.peers();
         peers.iter().any(|peer| peer.addr == addr && peer.support.to_string().contains("HTTP"))
     })
@@ -174,5 +174,5 @@ async fn eventually_bound(addr: SocketAddr) -> TcpListener {
         bound.is_some()
     })
     .await;
-    bound.expect("just bound")
+    bound.expect("the port was just bound")
 }

@@ -1,4 +1,4 @@
-//! The events of a node.
+//! A log of the events of a node.
 
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +37,7 @@ impl EventLog {
         self.0.lock().unwrap().clone()
     }
 
-    /// The events so far of nodes that came up, went down, or left.
+    /// The events so far that report that a node came up, went down or left.
     pub(crate) fn nodes(&self) -> Vec<String> {
         let kinds = ["up ", "down ", "left "];
         let of_node = |event: &String| kinds.iter().any(|kind| event.starts_with(kind));

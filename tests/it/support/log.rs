@@ -1,10 +1,10 @@
-//! The log lines of a test.
+//! A log of the tracing events of a test.
 
 use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 
-/// Collects the log events of this thread, as lines such as `message=node linked node=… `.
+/// Collects the log events of this thread as lines such as `message=node linked node=… `.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     level: tracing::Level,
@@ -12,7 +12,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Collects log events of this level and above until the guard is dropped.
+    /// Collects log events of `level` and more severe ones until the guard is dropped.
     pub(crate) fn collect(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Log { level, lines: Arc::default() };
         let guard = tracing::subscriber::set_default(log.clone());
@@ -24,7 +24,7 @@ impl Log {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The lines so far that contain all of these.
+    /// The lines so far that contain all of `parts`.
     pub(crate) fn with(&self, parts: &[&str]) -> Vec<String> {
         let mut lines = self.lines();
         lines.retain(|line| parts.iter().all(|part| line.contains(part)));

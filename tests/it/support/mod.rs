@@ -1,4 +1,4 @@
-//! Helpers of most tests: a small service, simulated clusters that serve it, and logs.
+//! Helpers for most tests: a small service, simulated clusters that serve it, and logs.
 
 mod cluster;
 mod event_log;

@@ -14,28 +14,28 @@ use tokio::time::sleep;
 /// A service with one method for each behavior of a handler.
 #[fly_rpc]
 pub(crate) trait Probe {
-    /// Upper-cases `text`, and returns it with the name of the node.
+    /// Converts `text` to uppercase, and returns it with the name of the node.
     async fn shout(&self, text: String) -> (String, String);
-    /// Takes this many milliseconds.
+    /// Takes `millis` milliseconds.
     async fn slow(&self, millis: u64) -> u64;
-    /// Takes this many milliseconds.
+    /// Takes `millis` milliseconds, and may be repeated.
     #[rpc(idempotent)]
     async fn slow_but_repeatable(&self, millis: u64) -> u64;
-    /// Takes this many milliseconds, and keeps running without its caller.
+    /// Takes `millis` milliseconds, and continues if its caller drops the call.
     #[rpc(detached)]
     async fn slow_and_detached(&self, millis: u64) -> u64;
     /// Panics with `message`.
     async fn panic(&self, message: String);
     /// Returns its argument.
     async fn echo(&self, bytes: Vec<u8>) -> Vec<u8>;
-    /// Returns this many bytes.
+    /// Returns `size` bytes.
     async fn produce(&self, size: usize) -> Vec<u8>;
-    /// Runs in the primary region only.
+    /// Runs only in the primary region.
     #[rpc(primary)]
     async fn write(&self, value: u64) -> String;
-    /// The context of the call, as the handler sees it.
+    /// Returns the context of the call, as the handler sees it.
     async fn context(&self) -> ContextSeen;
-    /// Returns an error of its own type.
+    /// Returns an error of the method's own error type.
     async fn fail(&self) -> Result<u8, String>;
 }
 
@@ -61,7 +61,7 @@ impl From<Context> for ContextSeen {
     }
 }
 
-/// How many handlers started, and how many of them finished. Clones share the counts.
+/// The number of handlers that started, and the number that finished. Clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts(Arc<[AtomicU64; 2]>);
 
@@ -89,7 +89,7 @@ pub(crate) struct Prober {
     counts: Counts,
 }
 
-/// The service [`Probe`] of the node `name`, which counts its handlers in `counts`.
+/// Creates the service [`Probe`] of the node `name`, which counts its handlers in `counts`.
 pub(crate) fn prober(name: &str, counts: &Counts) -> ServeProbe<Prober> {
     ServeProbe::new(Prober { name: name.to_owned(), counts: counts.clone() })
 }

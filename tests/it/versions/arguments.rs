@@ -1,4 +1,4 @@
-//! Where calls go whose arguments some nodes take and others do not.
+//! Routing of calls whose arguments some nodes know and others do not.
 
 use flyrpc::{RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
@@ -104,8 +104,8 @@ fn v2(executed: &Executed) -> Release {
     Release::new().serve(move |_| new::ServeNotes::new(new::Served(executed.clone())))
 }
 
-/// Nodes of the old version in iad but for the last, which is of the new one, and two callers of
-/// either version in lhr.
+/// Starts a cluster of `nodes` nodes in iad and one caller in lhr. The last node in iad has the new
+/// version, and the others have the old version.
 async fn iad_of(nodes: usize) -> (SimCluster, Executed) {
     let executed = Executed::default();
     let mut builder = SimCluster::builder().region("iad", nodes).region("lhr", 1);
@@ -139,7 +139,7 @@ async fn a_renamed_argument_is_detected_before_a_request_is_sent() {
     assert_eq!(arguments(&error), "it needs `region: String`, which this caller does not have");
     assert_eq!((start.elapsed(), executed.count()), (millis(0), 0));
     assert_eq!(cluster.trace().calls().method("drop_all").to_region("iad").count(), 0);
-    // Each finds the node of its own version.
+    // Each client finds the node of its own version.
     for _ in 0..10 {
         assert_eq!(old.on_region("iad").drop_all("a".into()).await.unwrap(), "old a");
         assert_eq!(new.on_region("iad").drop_all("a".into()).await.unwrap(), "new a");
@@ -161,7 +161,7 @@ async fn nodes_that_lack_an_argument_are_skipped_however_many_there_are() {
     let trace = cluster.trace();
     assert_eq!(trace.calls().method("list").count(), 20);
     assert_eq!(trace.calls().method("list").to_node("iad-7").ok().count(), 20);
-    // Without values it is everybody's.
+    // A call without values for the new arguments can be served by every node.
     let mut replies = Vec::new();
     for _ in 0..30 {
         replies.push(new.on_region("iad").list(1, None, String::new()).await.unwrap());
@@ -170,7 +170,7 @@ async fn nodes_that_lack_an_argument_are_skipped_however_many_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_a_server_cannot_decode_is_retried_on_one_that_can() {
+async fn a_call_that_a_node_cannot_decode_is_retried_on_one_that_can() {
     let (cluster, executed) = iad_of(2).await;
     let lhr = cluster.node("lhr-0");
     let (old, new) = (lhr.client::<Old>().on_region("iad"), lhr.client::<New>().on_region("iad"));
@@ -178,7 +178,7 @@ async fn a_call_that_a_server_cannot_decode_is_retried_on_one_that_can() {
         let note = old::Note { text: "a".into() };
         assert_eq!(old.save(note).await.unwrap(), "old a");
         assert_eq!(executed.count(), 2 * count - 1);
-        // The old version does not mind a field that it does not know.
+        // The old version ignores a field that it does not know.
         let note = new::Note { text: "a".into(), author: "me".into() };
         let saved = new.save(note).await.unwrap();
         assert!(["old a", "new a me"].contains(&&*saved), "{saved}");
@@ -198,7 +198,7 @@ async fn an_error_names_the_field_when_no_node_can_decode_a_call() {
     for _ in 0..3 {
         let error = old.on_region("iad").save(old::Note { text: "a".into() }).await.unwrap_err();
         assert_eq!(arguments(&error), "note: missing field `author`");
-        // It says nothing of the next call.
+        // The error does not affect the next call.
         assert_eq!(old.on_region("iad").list(7).await.unwrap(), "new 7 None \"\"");
     }
     assert_eq!(executed.count(), 3);
@@ -227,18 +227,19 @@ async fn a_caller_that_serves_another_version_itself_finds_a_compatible_node() {
     let iad = cluster.node("iad-0");
     let new: New = iad.client();
     for client in [new.clone(), new.on_region("iad"), new.on_primary()] {
-        // Here it would need another argument, or more than it lists, or what it cannot decode.
+        // The local node lacks an argument of these calls, or requires one that they do not have.
         assert_eq!(client.drop_all("a".into()).await.unwrap(), "new a");
         let listed = client.list(1, Some(2), String::new()).await;
         assert_eq!(listed.unwrap(), "new 1 Some(2) \"\"");
-        // What fits runs here.
+        // A call that the local node supports runs locally.
         assert_eq!(client.list(1, None, String::new()).await.unwrap(), "old 1");
     }
     assert_eq!(executed.count(), 9);
     let old: Old = cluster.node("iad-2").client();
     let saved = old.on_region("iad").save(old::Note { text: "a".into() }).await;
     assert_eq!(saved.unwrap(), "old a");
-    // A call to this node is not sent elsewhere, and if no node is compatible, the error is this node's.
+    // A call to this node is not sent elsewhere. If no node is compatible, the error is that of
+    // this node.
     let error = new.on_node(iad.id()).drop_all("a".into()).await.unwrap_err();
     assert!(arguments(&error).contains("region"), "{error}");
     cluster.shutdown("iad-2").await;

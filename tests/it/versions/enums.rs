@@ -1,4 +1,4 @@
-//! Enums whose variants come, go, move and change.
+//! Enums whose variants are added, removed, reordered and changed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -72,14 +72,14 @@ versions! {
         new Other::Pair { a: 1 } => Err("Pair: invalid type: map");
         new Other::Named(1) => Err("Named: invalid type: integer `1`");
     }
-    a_variant_of_a_newer_version_is_another_where_a_type_says_so: Open, KindV2 {
+    an_unknown_variant_is_decoded_as_the_one_marked_other: Open, KindV2 {
         new KindV2::Plain => Ok(Open::Plain);
         new KindV2::Round => Ok(Open::Unknown);
         new KindV2::Sized(1) => Err("Sized");
         old Open::Plain => Ok(KindV2::Plain);
         old Open::Unknown => Err("unknown variant `Unknown`");
     }
-    a_result_is_no_plain_value: u8, Result<u8, String> {
+    a_result_is_not_a_plain_value: u8, Result<u8, String> {
         old 1 => Err("integer `1`");
         new Ok(1) => Err("map");
         new Err("no".into()) => Err("map");
@@ -91,7 +91,7 @@ versions! {
         new TaggedV2::Plain => Ok(Tagged::Plain);
         new TaggedV2::Round { r: 1 } => Err("unknown variant `Round`");
     }
-    an_internally_tagged_variant_may_have_an_other: TaggedOpen, TaggedV2 {
+    an_internally_tagged_enum_may_have_an_other_variant: TaggedOpen, TaggedV2 {
         new TaggedV2::Plain => Ok(TaggedOpen::Plain);
         new TaggedV2::Round { r: 1 } => Ok(TaggedOpen::Unknown);
     }
@@ -110,7 +110,7 @@ versions! {
         new UntaggedV2::Flag(true) => Err("did not match any variant");
         new UntaggedV2::Named { w: 1 } => Err("did not match any variant");
     }
-    an_enum_is_tagged_in_its_own_way: KindV1, Tagged {
+    enums_with_different_tagging_are_incompatible: KindV1, Tagged {
         old KindV1::Plain => Err("string \"Plain\"");
         old KindV1::Named { w: 1 } => Err("missing field `kind`");
         new Tagged::Plain => Err("unknown variant `kind`");
@@ -123,7 +123,7 @@ versions! {
         new KindV1::Sized(1) => Ok(BTreeMap::from([("Sized".into(), 1)]));
         new KindV1::Plain => Err("string \"Plain\"");
     }
-    a_map_of_one_index_is_no_variant: BTreeMap<u8, u8>, KindV1 {
+    a_map_of_one_index_is_not_a_variant: BTreeMap<u8, u8>, KindV1 {
         old BTreeMap::from([(1, 1)]) => Err("not given by name");
         new KindV1::Sized(1) => Err("string \"Sized\"");
     }

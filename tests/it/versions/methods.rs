@@ -1,4 +1,4 @@
-//! Differences between versions that are known before a call is sent.
+//! Differences between versions that are detected before a call is sent.
 
 use flyrpc::{RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
@@ -73,7 +73,7 @@ fn v2() -> Release {
     Release::new().serve(|_| second::ServeNotes::new(second::Served))
 }
 
-/// A node of each region with its release, and lhr-0, which serves nothing.
+/// Starts the given nodes, each with its release, and lhr-0, which serves nothing.
 async fn cluster<const N: usize>(nodes: [(&str, Release); N]) -> SimCluster {
     let cluster = nodes.into_iter().fold(SimCluster::builder(), |cluster, (name, release)| {
         cluster.region(&name[..3], 1).node(name, release)
@@ -135,7 +135,8 @@ async fn calls_are_sent_to_the_nodes_of_a_region_that_support_them() {
     for _ in 0..20 {
         assert_eq!(old.on_region("iad").count().await.unwrap(), 1);
         assert_eq!(new.on_region("iad").count("four".into()).await.unwrap(), 4);
-        // A value that the first node does not support is retried on the other, without executing.
+        // A call with a value that the first node does not support is retried on the other node.
+        // The first node does not execute it.
         let tagged = new.on_region("iad").add("a".into(), Some("t".into())).await.unwrap();
         assert_eq!(tagged, "second a Some(\"t\")");
         // Without a selector, the nearest node that supports the method is called.

@@ -1,5 +1,5 @@
-//! Nodes of different versions in one cluster: what is compatible works in both directions, and what is
-//! not is an error that says so, never a different value.
+//! Nodes of different versions in one cluster. Compatible changes work in both directions.
+//! Incompatible changes cause an error that names the problem, never a different value.
 
 #![allow(clippy::vec_init_then_push, reason = "each row of a table pushes its own value")]
 
@@ -17,7 +17,7 @@ mod structs;
 mod unrepresentable;
 mod version_pair;
 
-/// Derives the traits that the types of services need here.
+/// Derives the traits that the argument and reply types of these tests need.
 macro_rules! types {
     ($($item:item)*) => {$(
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,11 +26,11 @@ macro_rules! types {
     )*};
 }
 
-/// Tests of types that differ between two versions of a service.
+/// Declares tests of types that differ between two versions of a service.
 ///
-/// `row: Old, New { old value => Ok(arrived); new value => Err("part of the message"); }` makes a
-/// test `row`, in which each value is sent from a node of its version to a node of the other: once as
-/// an argument of a call, and once as the reply to one.
+/// `row: Old, New { old value => Ok(arrived); new value => Err("part of the message"); }` declares
+/// a test named `row`. The test sends each value from a node of its version to a node of the other
+/// version: once as the argument of a call, and once as the reply.
 macro_rules! versions {
     (@values old old $values:ident $value:expr) => { $values.push($value) };
     (@values new new $values:ident $value:expr) => { $values.push($value) };

@@ -1,4 +1,4 @@
-//! A cluster of several versions as an operator sees it: in `peers()`, events and the log.
+//! A cluster of several versions from an operator's view: `peers()`, events and the log.
 
 use flyrpc::{Node, RpcError, Unsupported, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
@@ -70,7 +70,7 @@ fn v2() -> Release {
     Release::new().serve(|_| new::ServeNotes::new(Served))
 }
 
-/// A node of the old version, one of the new, and a caller that serves nothing.
+/// Starts a node of the old version, one of the new version, and a caller that serves nothing.
 async fn cluster() -> SimCluster {
     let cluster = SimCluster::builder()
         .region("iad", 2)
@@ -106,7 +106,8 @@ async fn peers_list_methods_with_arguments_and_types_as_declared() {
     let save = &peer_named(&lhr, "iad-1").services[0].methods[1];
     let optional: Vec<_> = save.arguments.iter().map(|argument| argument.optional).collect();
     assert_eq!((save.idempotent, save.primary, optional), (true, false, vec![false, true, true]));
-    // The two list each other's methods, and the caller serves nothing.
+    // The two serving nodes list each other's methods. They list no services of the caller, which
+    // serves nothing.
     assert_eq!(methods(&cluster.node("iad-1"), "iad-0").len(), 2);
     assert!(peer_named(&cluster.node("iad-0"), "lhr-0").services.is_empty());
 }
@@ -122,12 +123,12 @@ async fn a_replaced_node_is_one_event_and_one_log_line_and_lists_its_new_methods
     sleep(secs(5)).await;
     assert_eq!(methods(&lhr, "iad-0"), methods(&lhr, "iad-1"));
     let supported = events.all().into_iter().filter(|it| it == "support iad-0: supported");
-    // One when it drains, and one for the new boot.
+    // One event when the node drains, and one for the new boot.
     assert_eq!(supported.count(), 2, "{:?}", events.all());
     assert_eq!(events.nodes(), ["left iad-0", "up iad-0"]);
     let now = cluster.node("iad-0").id().clone();
     let (before, now) = (before.to_string(), now.to_string());
-    // One line by each of its two peers.
+    // One line from each of its two peers.
     assert_eq!(log.with(&["message=node state changed", &before]).len(), 2, "{log:?}");
     assert_eq!(log.with(&["message=node linked", &now]).len(), 2, "{log:?}");
 }
@@ -163,11 +164,11 @@ async fn a_withdrawn_service_is_one_event_and_one_log_line_within_one_message() 
     let events = EventLog::of(&lhr);
     let (log, _guard) = Log::collect(tracing::Level::INFO);
     iad.set_serving::<new::NotesClient>(false);
-    // It withdraws before this call arrives.
+    // The service is withdrawn before this call arrives.
     let error = new.find(vec![]).await.unwrap_err();
     assert!(matches!(error, RpcError::Refused { .. } | RpcError::NoNode { .. }), "{error:?}");
     assert!(!error.may_have_executed());
-    // Calls that the other version supports are sent there.
+    // Calls that the other version supports are sent to the node of that version.
     for _ in 0..5 {
         let saved = lhr.client::<old::NotesClient>().on_region("iad");
         assert_eq!(saved.save(Note { text: "a".into() }).await.unwrap(), 1);
@@ -198,7 +199,7 @@ async fn a_service_of_a_new_version_is_called_once_a_node_serves_it() {
     for _ in 0..10 {
         new.find(vec![]).await.unwrap();
     }
-    // And goes with an older one.
+    // The service becomes unsupported again when the node is replaced by a release without it.
     cluster.replace("iad-1", Release::new()).await;
     let error = new.find(vec![]).await.unwrap_err();
     assert!(matches!(error, RpcError::Unsupported { why: Unsupported::Service, .. }), "{error:?}");

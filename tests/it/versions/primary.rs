@@ -1,4 +1,5 @@
-//! A move of the primary region by a rolling deploy, during which nodes disagree on it.
+//! A move of the primary region by a rolling deploy, during which nodes disagree about the primary
+//! region.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +30,7 @@ struct Clerk {
 impl Ledger for Clerk {
     async fn write(&self, id: u64) -> String {
         self.book.0.lock().unwrap().push((id, self.node.clone()));
-        // Long enough to be running when its node is shut down.
+        // Long enough to be still running when its node is shut down.
         tokio::time::sleep(millis(50)).await;
         self.node.clone()
     }
@@ -46,8 +47,8 @@ impl Book {
     }
 }
 
-/// Two nodes in iad and two in hkg, whose primary region is iad; a caller with the same primary region,
-/// and one whose primary region is hkg.
+/// Starts two nodes in iad, two in hkg, and two callers. The primary region of the nodes and of the
+/// caller lhr-0 is iad, and that of the caller syd-0 is hkg.
 async fn cluster() -> (SimCluster, Book) {
     let book = Book::default();
     let mut builder = SimCluster::builder().region("iad", 2).region("hkg", 2);
@@ -61,7 +62,7 @@ async fn cluster() -> (SimCluster, Book) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_does_not_wait_is_refused_by_a_node_that_is_not_primary_itself() {
+async fn a_call_that_does_not_wait_is_refused_by_a_node_that_is_not_primary() {
     let (cluster, book) = cluster().await;
     let syd: LedgerClient = cluster.node("syd-0").client();
     for client in [syd.clone(), syd.on_primary(), syd.on_region("hkg")] {
@@ -74,13 +75,13 @@ async fn a_call_that_does_not_wait_is_refused_by_a_node_that_is_not_primary_itse
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_finds_a_node_that_is_primary_itself() {
+async fn a_call_that_waits_finds_a_node_that_is_primary() {
     let (cluster, book) = cluster().await;
     let waiting = |node: &str| cluster.node(node).client::<LedgerClient>().wait(secs(4));
     let start = Instant::now();
     assert!(waiting("syd-0").on_primary().write(1).await.unwrap().starts_with("iad"));
     assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
-    // A call to a region does not fall back to another.
+    // A call to a region does not fall back to another region.
     let error = waiting("syd-0").on_region("hkg").write(2).await.unwrap_err();
     assert!(matches!(error, RpcError::NotPrimary { .. }), "{error:?}");
     assert_eq!(start.elapsed().as_secs(), 4);
@@ -136,7 +137,7 @@ async fn disagreement_is_one_event_and_one_log_line_per_change() {
         {
             assert_ne!(theirs, ours);
             let by = event.node().map(str::to_owned);
-            // A replaced node has one event before, and may have one after.
+            // A node emits one event before it is replaced, and may emit one after.
             let boot = by.clone().map(|by| cluster.node(by).primary_region() == ours);
             *disagreements.entry((by, boot, node.id().clone())).or_insert(0) += 1;
         }
@@ -147,7 +148,7 @@ async fn disagreement_is_one_event_and_one_log_line_per_change() {
     );
     let events: usize = disagreements.values().sum();
     assert_eq!(log.with(&["disagree on the primary"]).len(), events);
-    // In the end all but one agree with each other.
+    // In the end, all nodes but one agree.
     let behind = cluster.node("lhr-0");
     let disagreeing = behind.peers().into_iter();
     let disagreeing = disagreeing.filter(|peer| peer.primary_region != Some("iad".into()));

@@ -1,4 +1,4 @@
-//! Nodes that speak other versions of flyrpc's own protocol.
+//! Peers that speak other versions of the link protocol.
 
 use flyrpc::{Env, NoSupport, NodeId, PeerState, RpcError, Support, Unsupported};
 use flyrpc_testkit::{Release, SimCluster};
@@ -13,9 +13,10 @@ use crate::{
     support::{Log, PORT, millis, peer_named, secs, sleep},
 };
 
-/// A node of this boot that says that it speaks these versions, and then nothing.
+/// The boot id of the peers that [`speaking`] starts.
 const BOOT: u64 = 666;
 
+/// A program that announces in its hello that it speaks `versions`, and then sends nothing.
 fn speaking(versions: (u64, u64)) -> Release {
     Release::program(move |env| async move {
         let mut listener = env.listen(env.addr(PORT)).await.unwrap();
@@ -52,7 +53,7 @@ async fn a_peer_that_also_supports_another_protocol_version_is_linked() {
     for versions in [(1, 2), (0, 1), (0, 9)] {
         let cluster = cluster(versions).await;
         let peer = peer_named(&cluster.node("iad-0"), "hkg-0");
-        // It answers no ping, so that it may have been quiet for a while.
+        // The peer answers no pings, so it may have been quiet for a while.
         assert!(matches!(peer.state, PeerState::Linked | PeerState::Quiet), "{peer:?}");
         assert_eq!(peer.support, Support::Supported);
     }
@@ -83,7 +84,7 @@ async fn a_peer_without_a_common_version_is_unsupported_until_it_has_one() {
         }
         assert!(!iad.supports(&id).await.unwrap());
         assert_eq!(start.elapsed(), millis(0));
-        // One event, however often it is dialed.
+        // There is one event, no matter how often the peer is dialed.
         let trace = cluster.trace();
         let events = trace.events().of_node("iad-0").membership();
         let events: Vec<_> = events.filter(|event| event.what().label() == "support").collect();

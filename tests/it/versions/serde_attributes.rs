@@ -1,4 +1,4 @@
-//! What serde's attributes make of values, between versions that have them and versions that do
+//! The effect of serde's attributes on values, between versions that use them and versions that do
 //! not.
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -93,11 +93,11 @@ versions! {
         old plain() => Ok(Renamed { id: 1, called: "fly".into() });
         new Renamed { id: 1, called: "fly".into() } => Ok(plain());
     }
-    an_alias_is_read_and_not_written: Plain, Aliased {
+    an_alias_is_decoded_but_not_encoded: Plain, Aliased {
         old plain() => Ok(Aliased { id: 1, title: "fly".into() });
         new Aliased { id: 1, title: "fly".into() } => Err("missing field `name`");
     }
-    a_transparent_struct_is_what_it_holds: Plain, Through {
+    a_transparent_struct_is_encoded_as_its_content: Plain, Through {
         old plain() => Ok(Through { only: plain() });
         new Through { only: plain() } => Ok(plain());
     }
@@ -105,7 +105,7 @@ versions! {
         old plain() => Ok(AllDefault { id: 1, name: "fly".into(), more: vec![] });
         new AllDefault { id: 1, name: "fly".into(), more: vec![1] } => Ok(plain());
     }
-    a_skipped_field_is_not_missed: Plain, Skipping {
+    a_skipped_field_is_not_required: Plain, Skipping {
         old plain() => Ok(Skipping { id: 1, name: "fly".into(), more: vec![], local: 0 });
         new Skipping { id: 1, name: "fly".into(), more: vec![], local: 7 } => Ok(plain());
         new Skipping { id: 1, name: "fly".into(), more: vec![1], local: 7 } => Ok(plain());
@@ -124,7 +124,7 @@ versions! {
             rest: BTreeMap::from([("more".into(), json!([1, { "a": 1.5 }]))]),
         } => Ok(plain());
     }
-    what_is_flattened_keeps_fields_of_a_newer_version: Flat, AllDefault {
+    a_flattened_map_keeps_fields_of_a_newer_version: Flat, AllDefault {
         new AllDefault { id: 1, name: "fly".into(), more: vec![1] } => Ok(Flat {
             head: FlatHead { id: 1 },
             name: "fly".into(),
@@ -141,21 +141,21 @@ versions! {
             rest: BTreeMap::from([("more".into(), json!([1.5]))]),
         } => Err("more[0]");
     }
-    a_type_that_converts_is_what_it_converts_to: u32, Id {
+    a_converted_type_is_encoded_as_its_target: u32, Id {
         old 7 => Ok(Id(7));
         new Id(7) => Ok(7);
     }
-    a_conversion_that_fails_says_why: String, Name {
+    a_failed_conversion_reports_the_reason: String, Name {
         old "fly".into() => Ok(Name("fly".into()));
         old String::new() => Err("a name is not empty");
         new Name("fly".into()) => Ok("fly".into());
     }
-    an_adapted_field_is_what_its_adapter_writes: AsText, TextThere {
+    an_adapted_field_is_encoded_by_its_adapter: AsText, TextThere {
         old AsText { id: 7 } => Ok(TextThere { id: "7".into() });
         new TextThere { id: "7".into() } => Ok(AsText { id: 7 });
         new TextThere { id: "x".into() } => Err("id: invalid digit");
     }
-    an_adapter_that_is_new_does_not_read_what_was_there_before: AsNumber, AsText {
+    a_new_adapter_does_not_decode_the_earlier_encoding: AsNumber, AsText {
         old AsNumber { id: 7 } => Err("id: invalid type: integer `7`");
         new AsText { id: 7 } => Err("id: invalid type: string \"7\"");
     }
@@ -165,7 +165,7 @@ versions! {
         new Camel::VeryLow => Ok(Snake::VeryLow);
         new Camel::Top(1) => Ok(Snake::High(1));
     }
-    an_adapter_may_take_whatever_it_does_not_know_for_none: Lenient, Extra {
+    an_adapter_may_decode_unknown_values_as_none: Lenient, Extra {
         new Extra { id: 1, extra: "new".into() } => Ok(Lenient { id: 1, extra: None });
         old Lenient { id: 1, extra: Some(1) } => Err("extra: invalid type: integer `1`");
     }

@@ -1,5 +1,5 @@
-//! Types of the standard library, collections and nests of them, between versions that hold them in
-//! different ways.
+//! Types of the standard library, collections, and nested types, between versions that use
+//! different types for the same values.
 
 use std::{
     borrow::Cow,
@@ -32,16 +32,16 @@ fn at() -> SystemTime {
 }
 
 versions! {
-    collections_hold_the_same_in_their_own_ways: Owned, Shared {
+    equivalent_collections_are_compatible: Owned, Shared {
         old vec![("a".into(), [1, 2].into())] => Ok(VecDeque::from([("a".into(), vec![1, 2].into())]));
         new VecDeque::from([("a".into(), vec![1].into())]) => Ok(vec![("a".into(), [1].into())]);
         new VecDeque::from([("a".into(), vec![70_000].into())]) => Err("[0][1][0]");
     }
-    a_set_is_a_list_without_its_order: BTreeSet<u8>, Vec<u8> {
+    a_set_is_a_list_without_order: BTreeSet<u8>, Vec<u8> {
         old BTreeSet::from([2, 1]) => Ok(vec![1, 2]);
         new vec![2, 1, 2] => Ok(BTreeSet::from([1, 2]));
     }
-    a_set_is_a_set: HashSet<Zone>, BTreeSet<Zone> {
+    hash_sets_and_tree_sets_are_compatible: HashSet<Zone>, BTreeSet<Zone> {
         old HashSet::from([Zone::East]) => Ok(BTreeSet::from([Zone::East]));
         new BTreeSet::from([Zone::West(1)]) => Ok(HashSet::from([Zone::West(1)]));
     }
@@ -56,7 +56,7 @@ versions! {
         new HashMap::from([((1, 2), Zone::West(3))]) => Ok(BTreeMap::from([((1, 2), Zone::West(3))]));
         new HashMap::from([((1, 256), Zone::East)]) => Err("integer `256`");
     }
-    a_number_as_a_key_is_no_text: BTreeMap<u8, bool>, BTreeMap<String, bool> {
+    a_number_as_a_key_is_not_text: BTreeMap<u8, bool>, BTreeMap<String, bool> {
         old BTreeMap::from([(1, true)]) => Err("integer `1`");
         new BTreeMap::from([("1".into(), true)]) => Err("string \"1\"");
         new BTreeMap::new() => Ok(BTreeMap::new());
@@ -66,7 +66,7 @@ versions! {
         old BTreeMap::from([("North".into(), 1)]) => Err("unknown variant `North`");
         new BTreeMap::from([(Zone::East, 1)]) => Ok(BTreeMap::from([("East".into(), 1)]));
     }
-    a_map_is_no_list_of_pairs: BTreeMap<u8, u8>, Vec<(u8, u8)> {
+    a_map_is_not_a_list_of_pairs: BTreeMap<u8, u8>, Vec<(u8, u8)> {
         old BTreeMap::from([(1, 2)]) => Err("map");
         new vec![(1, 2)] => Err("sequence");
     }
@@ -77,16 +77,16 @@ versions! {
             => Ok(Timed { wait: Duration::ZERO, at: at() });
         new TimedV2 { at: at(), wait: None, from: None } => Err("wait: invalid type: none");
     }
-    a_duration_is_a_struct_and_no_pair: Duration, Plainly {
+    a_duration_is_a_struct_and_not_a_pair: Duration, Plainly {
         old Duration::new(1, 2) => Ok(Plainly { secs: 1, nanos: 2 });
         new Plainly { secs: 1, nanos: 2 } => Ok(Duration::new(1, 2));
         new Plainly { secs: u64::MAX, nanos: u32::MAX } => Err("overflow");
     }
-    a_duration_is_no_number: Duration, u64 {
+    a_duration_is_not_a_number: Duration, u64 {
         old Duration::from_secs(1) => Err("map");
         new 1 => Err("integer `1`");
     }
-    an_address_is_no_socket: IpAddr, SocketAddr {
+    an_ip_address_is_not_a_socket_address: IpAddr, SocketAddr {
         old Ipv6Addr::LOCALHOST.into() => Err("invalid socket address");
         new (Ipv6Addr::LOCALHOST, 80).into() => Err("invalid IP address");
     }

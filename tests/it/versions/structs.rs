@@ -1,4 +1,4 @@
-//! Structs whose fields come, go, move and change, at any depth.
+//! Structs whose fields are added, removed, reordered and changed, at any depth.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,12 +40,12 @@ fn v1(id: u32) -> NoteV1 {
     NoteV1 { id, text: "fly".into() }
 }
 
-/// What a [`v1`] becomes.
+/// The value that [`v1`] is decoded as by the new version.
 fn v2(id: u32) -> NoteV2 {
     NoteV2 { text: "fly".into(), retries: 0, id, tag: None }
 }
 
-/// What becomes a [`v1`].
+/// A value of the new version that the old version decodes as [`v1`].
 fn full(id: u32) -> NoteV2 {
     NoteV2 { text: "fly".into(), retries: 9, id, tag: Some("new".into()) }
 }
@@ -112,13 +112,13 @@ versions! {
     {
         old BTreeMap::from([("a".into(), vec![v1(1)])]) => Err("a[0]: missing field `author`");
     }
-    a_field_of_another_kind_is_located: NoteV1, Strict {
+    a_field_of_another_type_is_located: NoteV1, Strict {
         old v1(300) => Err("id: invalid value: integer `300`, expected u8");
         old v1(3) => Ok(Strict { id: 3, text: Some("fly".into()) });
         new Strict { id: 1, text: Some("fly".into()) } => Ok(v1(1));
         new Strict { id: 1, text: None } => Err("text: invalid type: none, expected a string");
     }
-    a_tuple_struct_grows_by_what_has_a_default: TupleV1, TupleV2 {
+    a_tuple_struct_grows_by_fields_with_defaults: TupleV1, TupleV2 {
         old TupleV1(1, "fly".into()) => Ok(TupleV2(1, "fly".into(), None));
         new TupleV2(1, "fly".into(), Some(1)) => Err("3 elements where 2 were expected");
     }

@@ -1,4 +1,4 @@
-//! Changes that no version can represent: they are refused, and never a different value.
+//! Changes that cannot be represented. They are refused, and never result in a different value.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ types! {
 }
 
 versions! {
-    a_list_is_no_struct_within_a_tagged_type: Listed, Named {
+    a_list_is_not_a_struct_within_a_tagged_type: Listed, Named {
         old Listed::Range { of: vec![1, 9] } => Err("of");
         new Named::Range { of: Limits { max: 9, min: 1 } } => Err("map");
     }
@@ -42,7 +42,7 @@ versions! {
         old Listed::Count { of: u64::MAX } => Err("of");
         new Named::Count { of: 1.0 } => Err("floating point");
     }
-    a_unit_is_no_none_within_a_tagged_type: Listed, Named {
+    a_unit_is_not_a_none_within_a_tagged_type: Listed, Named {
         old Listed::Unit { of: () } => Err("of");
         new Named::Unit { of: Some(1) } => Err("1");
     }
@@ -51,20 +51,20 @@ versions! {
         new Named::Same { of: vec![1, 2] } => Ok(Listed::Same { of: (1, 2) });
         new Named::Same { of: vec![1] } => Err("length 1");
     }
-    a_list_is_no_struct_within_an_untagged_type: Loose, LooseV2 {
+    a_list_is_not_a_struct_within_an_untagged_type: Loose, LooseV2 {
         old Loose::List(vec![1, 9]) => Err("sequence");
         old Loose::Text("a".into()) => Ok(LooseV2::Text("a".into()));
         new LooseV2::Limits(Limits { max: 1, min: 0 }) => Err("did not match");
     }
-    a_list_is_no_struct_within_a_flattened_type: Flat<Vec<u8>>, Flat<Limits> {
+    a_list_is_not_a_struct_within_a_flattened_type: Flat<Vec<u8>>, Flat<Limits> {
         old Flat { id: 1, inner: Inner { value: vec![1, 9] } } => Err("value");
         new Flat { id: 1, inner: Inner { value: Limits { max: 1, min: 0 } } } => Err("map");
     }
-    a_list_is_no_struct_in_the_content_of_a_tagged_type: Adjacent<(u8, u8)>, Adjacent<Limits> {
+    a_list_is_not_a_struct_in_the_content_of_a_tagged_type: Adjacent<(u8, u8)>, Adjacent<Limits> {
         old Adjacent::Value((1, 9)) => Err("sequence");
         new Adjacent::Value(Limits { max: 9, min: 1 }) => Err("map");
     }
-    an_index_is_no_variant_within_a_flattened_type: Flat<BTreeMap<u8, u8>>, Flat<Kind> {
+    an_index_is_not_a_variant_within_a_flattened_type: Flat<BTreeMap<u8, u8>>, Flat<Kind> {
         old Flat { id: 1, inner: Inner { value: BTreeMap::from([(1, 7)]) } } => Err("value");
         new Flat { id: 1, inner: Inner { value: Kind::Two(7) } } => Err("Two");
     }
@@ -73,7 +73,7 @@ versions! {
         old Wide { inner: Inner { value: u128::MAX } } => Err("128");
         new Narrow { inner: Inner { value: 1 } } => Err("128");
     }
-    the_null_of_a_json_value_is_a_unit_and_no_none: Value, Plain {
+    the_null_of_a_json_value_is_a_unit_and_not_a_none: Value, Plain {
         old json!({ "id": 1, "note": null }) => Err("note");
         old json!({ "id": 1 }) => Ok(Plain { id: 1, note: None });
         new Plain { id: 1, note: None } => Ok(json!({ "id": 1, "note": null }));

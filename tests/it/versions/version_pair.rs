@@ -1,4 +1,4 @@
-//! A node of each of two versions, and expectations for calls between them.
+//! A pair of nodes of two versions, and checks for calls between them.
 
 use std::{
     fmt::Debug,
@@ -29,7 +29,7 @@ impl Executed {
     }
 }
 
-/// Served by both versions, to check that their nodes can still be called.
+/// A service of both versions, which checks that their nodes can still be called.
 #[fly_rpc]
 pub(super) trait Alive {
     async fn alive(&self) -> bool;
@@ -43,7 +43,7 @@ impl Alive for AlwaysAlive {
     }
 }
 
-/// A release that serves [`Alive`] only.
+/// A release that serves only [`Alive`].
 pub(super) fn alive() -> Release {
     Release::new().serve(|_| ServeAlive::new(AlwaysAlive))
 }
@@ -74,7 +74,7 @@ impl VersionPair {
             .node("new-0", release(&executed, new))
             .start()
             .await;
-        // Crossing dials are settled by then.
+        // By then, simultaneous dials of both nodes have been resolved to one link.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let linked = start.elapsed();
         VersionPair { cluster, executed, linked, seen: [0; 2] }
@@ -85,16 +85,16 @@ impl VersionPair {
         self.cluster.node(format!("{version}-0")).client()
     }
 
-    /// The index of the next value of a version, from 0.
+    /// Returns the index of the next value of a version, counted from 0.
     pub(super) fn next_index(&mut self, version: &str) -> usize {
         let seen = &mut self.seen[usize::from(version == "new")];
         *seen += 1;
         *seen - 1
     }
 
-    /// Expects that the argument of a call from the node of version `from` to the other arrives as
-    /// `expected`, which the call returns; or that the call is refused without executing, and the next
-    /// one succeeds.
+    /// Checks a call from the node of version `from` to the other node. Either the argument arrives
+    /// as `expected`, and the call returns it formatted, or the call is refused without executing.
+    /// A later call must succeed.
     pub(super) async fn expect_as_argument<T: Debug, F>(
         &self,
         call: impl FnOnce() -> F,
@@ -121,12 +121,12 @@ impl VersionPair {
             }
             (outcome, expected) => panic!("as an argument: {outcome:?}, not {expected:?}"),
         }
-        assert_eq!(start.elapsed(), ROUND_TRIP, "it is sent once");
+        assert_eq!(start.elapsed(), ROUND_TRIP, "the call takes one round trip");
         self.expect_alive(from).await;
     }
 
-    /// Expects that the reply to a call from the node of version `from` to the other arrives as
-    /// `expected`; or that it cannot be decoded, and the next one can.
+    /// Checks a call from the node of version `from` to the other node. Either the reply arrives as
+    /// `expected`, or it cannot be decoded. A later call must succeed.
     pub(super) async fn expect_as_reply<T: Debug, F>(
         &self,
         call: impl FnOnce() -> F,
@@ -153,13 +153,13 @@ impl VersionPair {
         self.expect_alive(from).await;
     }
 
-    /// Expects that calls from a version to the other succeed over the same link.
+    /// Checks that calls from the node of a version to the other node succeed.
     pub(super) async fn expect_alive(&self, from: &str) {
         let alive = self.client::<AliveClient>(from).on_region(&other_node(from)[..3]);
         assert!(alive.alive().await.unwrap());
     }
 
-    /// Expects that no link was closed.
+    /// Checks that no link was opened or closed since the nodes were linked.
     pub(super) fn expect_no_link_events(self) {
         let trace = self.cluster.trace();
         let links: Vec<_> = trace.events().links().since(self.linked).collect();
@@ -167,7 +167,7 @@ impl VersionPair {
     }
 }
 
-/// The name of the node of the other version.
+/// The name of the node of the other version than `version`.
 pub(super) fn other_node(version: &str) -> &'static str {
     if version == "old" { "new-0" } else { "old-0" }
 }

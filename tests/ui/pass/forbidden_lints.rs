@@ -1,10 +1,10 @@
-//! Generated code allows no lint that a user may forbid: an `#[allow]` under `#![forbid]` is an error. Missing
-//! here are the lints that serde's derives allow.
+//! Generated code compiles under `#![forbid]`: it contains no `#[allow]` of a forbidden lint, which would be
+//! an error. The lints that serde's derives allow are not forbidden here.
 #![forbid(dead_code, unused_imports, unused_variables, unused_mut, unused_must_use)]
 #![forbid(unreachable_code, unreachable_patterns, non_snake_case)]
 #![forbid(missing_docs, missing_debug_implementations, unreachable_pub, unsafe_code)]
 
-/// Private, and used by nothing.
+/// Private services that no code uses.
 mod unused {
     #[flyrpc::fly_rpc]
     trait Strings {
@@ -16,7 +16,7 @@ mod unused {
     trait Empty {}
 }
 
-/// Public, from a macro, and with variants that are not in camel case.
+/// A service that is declared by a macro and used outside its module.
 mod used {
     macro_rules! service {
         ($name:ident, $method:ident) => {

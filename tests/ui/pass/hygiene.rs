@@ -1,4 +1,4 @@
-//! Generated code means the same whatever the names around it mean.
+//! The meaning of generated code does not depend on the names in scope around it.
 #![no_implicit_prelude]
 #![allow(dead_code)]
 

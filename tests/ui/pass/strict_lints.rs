@@ -1,4 +1,4 @@
-//! Generated code passes where every lint is an error.
+//! Generated code compiles without warnings under strict lints.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, missing_debug_implementations, unreachable_pub, unused, warnings)]
 #![deny(elided_lifetimes_in_paths, explicit_outlives_requirements, single_use_lifetimes)]
@@ -13,21 +13,21 @@ pub trait Strings {
     /// Upper-cases `text`.
     async fn upcase(&self, text: String) -> String;
 
-    /// Nothing.
+    /// Does nothing.
     #[must_use = "or not"]
     #[rpc(primary, idempotent, detached, timeout = "2s", wait = "10s", name = "other")]
     async fn nothing(&self, #[rpc(default)] number: u8);
 
-    /// Old.
+    /// A deprecated method.
     #[deprecated = "use `upcase`"]
     async fn old(&self) -> Option<String>;
 }
 
-/// Nothing at all.
+/// A service without methods.
 #[fly_rpc]
 pub trait Empty {}
 
-/// Replaced.
+/// A deprecated service.
 #[fly_rpc]
 #[deprecated]
 pub trait Former {
@@ -65,7 +65,7 @@ mod private {
     }
 }
 
-/// One of each.
+/// An implementation of `Strings`.
 #[derive(Debug)]
 pub struct Shout;
 

@@ -1,4 +1,4 @@
-//! The value of an absent argument: `None` if its type is an `Option`, else an error.
+//! The value of an absent argument: `None` if its type is an `Option`, otherwise an error.
 
 use serde::{
     de::{DeserializeOwned, Deserializer, Visitor},
@@ -7,18 +7,18 @@ use serde::{
 
 use crate::codec::msgpack::{CodecError, MAX_WRAPPERS, Result};
 
-/// Whether a `T` may be absent from a map of arguments: whether it is an `Option`.
+/// Whether a `T` may be absent from a map of arguments, which is the case if `T` is an `Option`.
 pub(crate) fn is_optional<T: DeserializeOwned>() -> bool {
     absent::<T>().is_ok()
 }
 
-/// The value of an absent `T`. Like serde for absent fields, it deserializes from a deserializer that
-/// supports `Option` only, with the value `None`. Unlike serde, it looks into newtypes.
+/// Returns the value of an absent `T`. Like serde for absent fields, this uses a deserializer that
+/// supports only `Option` and yields `None`. Unlike serde's, the deserializer looks into newtypes.
 pub(super) fn absent<T: DeserializeOwned>() -> Result<T> {
     T::deserialize(Absent { wrappers: 0 })
 }
 
-/// Deserializes `None` for an option and fails for everything else.
+/// Deserializes `None` for an option, and fails for all other types.
 struct Absent {
     wrappers: usize,
 }

@@ -14,28 +14,28 @@ use crate::{
     types::Argument,
 };
 
-/// The number of arguments whose values are found without allocating.
+/// The number of arguments whose values are located without an allocation.
 const INLINE: usize = 8;
 
 /// Reads the arguments of one call.
 pub struct ArgsReader<'a> {
     known: &'static [Argument],
-    /// The encoded value of each known argument, in order. Absent arguments are empty; no encoded value
-    /// is.
+    /// The encoded value of each known argument, in order. The value of an absent argument is empty,
+    /// unlike any encoded value.
     inline: [&'a [u8]; INLINE],
     more: Vec<&'a [u8]>,
-    /// The index of the argument that is probably taken next.
+    /// The index of the argument that is probably requested next.
     next: usize,
 }
 
 impl<'a> ArgsReader<'a> {
-    /// Finds every argument in `body`. Unknown names, repeated names and bytes after the end are errors.
-    /// If the last argument is a sequence or a map, bytes after it are found by
-    /// [`take`](ArgsReader::take) only, so that it is not scanned twice.
+    /// Locates every argument in `body`. Unknown names, repeated names and bytes after the end are errors.
+    /// If the last argument is a sequence or a map, only [`take`](ArgsReader::take) detects bytes after
+    /// it, so that it is not scanned twice.
     ///
     /// # Errors
     ///
-    /// If `body` is not a map from names in `known`.
+    /// Returns an error if `body` is not a map whose keys are names in `known`.
     pub fn parse(body: &'a [u8], known: &'static [Argument]) -> Result<Self, BodyError> {
         let mut input = Input { rest: body };
         let Token::Map(count) = input.token()? else {
@@ -60,7 +60,7 @@ impl<'a> ArgsReader<'a> {
             let value = take_value(&mut input, left == 0).map_err(|error| error.at_name(name))?;
             let slot = reader.slot(position);
             if !slot.is_empty() {
-                return Err(BodyError::new(name, "argument given twice"));
+                return Err(BodyError::new(name, "argument is given twice"));
             }
             *slot = value;
         }
@@ -74,11 +74,12 @@ impl<'a> ArgsReader<'a> {
         }
     }
 
-    /// Decodes an argument. An absent one is `None` if its type is an `Option`.
+    /// Decodes an argument. An absent argument is `None` if its type is an `Option`.
     ///
     /// # Errors
     ///
-    /// If it is absent and not an `Option`, or cannot be decoded as a `T` without being misread.
+    /// Returns an error if the argument is absent and not an `Option`, or cannot be decoded as a `T`
+    /// without being misread.
     pub fn take<T: Serialize + DeserializeOwned>(
         &mut self,
         name: &'static str,
@@ -90,7 +91,7 @@ impl<'a> ArgsReader<'a> {
     ///
     /// # Errors
     ///
-    /// If it is present and cannot be decoded as a `T` without being misread.
+    /// Returns an error if the argument is present and cannot be decoded as a `T` without being misread.
     pub fn take_or_default<T: Serialize + DeserializeOwned + Default>(
         &mut self,
         name: &'static str,
@@ -114,7 +115,7 @@ impl<'a> ArgsReader<'a> {
         decode_verified(value).map_err(|error| error.at_name(name).into())
     }
 
-    /// The index of the argument with this name. Arguments usually come in order.
+    /// The index of the argument with this name. Arguments are usually in order.
     #[inline]
     fn position(&mut self, name: &str) -> Option<usize> {
         let has_name = |argument: &Argument| argument.name == name;
@@ -143,8 +144,8 @@ impl fmt::Debug for ArgsReader<'_> {
     }
 }
 
-/// The bytes of the next value. If it is the last and may be long, all remaining bytes, since the
-/// decoder refuses those after the value.
+/// Takes the bytes of the next value. If it is the last value and may be long, takes all remaining bytes
+/// instead of scanning it, because the decoder refuses bytes after the value.
 #[inline]
 fn take_value<'a>(input: &mut Input<'a>, is_last: bool) -> Result<&'a [u8], CodecError> {
     let start = input.rest;

@@ -43,7 +43,7 @@ fn written(
     let mut writer = ArgsWriter::new(&mut bytes, 4, accepted);
     put(&mut writer)?;
     writer.finish();
-    assert_eq!(bytes.remove(0), 0xff, "what was there before stays");
+    assert_eq!(bytes.remove(0), 0xff, "the previous content of the buffer is kept");
     Ok(bytes)
 }
 
@@ -101,7 +101,7 @@ fn more_arguments_than_a_short_head_or_the_inline_slots_hold_arrive() {
 }
 
 #[test]
-fn none_is_left_out_and_unit_is_not() {
+fn none_is_omitted_and_unit_is_not() {
     let put = |args: &mut ArgsWriter<'_>| {
         args.put("text", &None::<u8>)?;
         args.put("limit", &Limit(None))?;
@@ -118,7 +118,7 @@ fn none_is_left_out_and_unit_is_not() {
 }
 
 #[test]
-fn unlisted_argument_is_left_out_only_if_it_says_nothing() {
+fn argument_that_is_not_accepted_is_omitted_only_if_it_is_none_or_default() {
     let only = AcceptedArgs::Only(&|name| name == "text");
     let put = |limit: Option<u32>, mode: Mode| {
         let written = written(only, |args| {
@@ -134,7 +134,7 @@ fn unlisted_argument_is_left_out_only_if_it_says_nothing() {
 }
 
 #[test]
-fn listed_default_is_written() {
+fn accepted_default_is_written() {
     let bytes =
         written(AcceptedArgs::All, |args| args.put_or_default("mode", &Mode::Fast)).unwrap();
     assert_eq!(names(&bytes), r#"{"mode"}"#);
@@ -149,8 +149,8 @@ fn none_that_is_not_the_default_is_written() {
     let bytes = written(AcceptedArgs::All, put).unwrap();
     let mut args = ArgsReader::parse(&bytes, &KNOWN).unwrap();
     assert_eq!(args.take_or_default::<Limit>("limit").unwrap(), Limit(None));
-    let unlisted = written(AcceptedArgs::Only(&|_| false), put);
-    assert_eq!(unlisted, Err(ArgumentError::NotAccepted("limit")));
+    let not_accepted = written(AcceptedArgs::Only(&|_| false), put);
+    assert_eq!(not_accepted, Err(ArgumentError::NotAccepted("limit")));
 }
 
 #[test]
@@ -177,16 +177,16 @@ fn check_refused(bytes: &[u8], path: &str, message: &str) {
 }
 
 #[test]
-fn what_is_no_map_of_known_arguments_is_refused() {
+fn body_that_is_not_a_map_of_known_arguments_is_refused() {
     check_refused(b"\x82\xa4text\xa3fly\xa7dry_run\xc3", "dry_run", "unknown argument");
-    check_refused(b"\x82\xa4text\xa1a\xa4text\xa1b", "text", "argument given twice");
+    check_refused(b"\x82\xa4text\xa1a\xa4text\xa1b", "text", "argument is given twice");
     check_refused(b"\x81\xa4text\xa1a\x00", "", "1 bytes are left over after the arguments");
     check_refused(b"\x80\x00", "", "1 bytes are left over after the arguments");
     check_refused(b"\x81\x00\xa1a", "", "an argument is not given by name");
     check_refused(b"\x91\xa1a", "", "the arguments are not a map");
-    check_refused(b"", "", "the bytes end early");
-    check_refused(b"\x82\xa4text\xa1a", "", "the bytes end early");
-    check_refused(b"\x81\xa4text\xa5a", "text", "the bytes end early");
+    check_refused(b"", "", "unexpected end of input");
+    check_refused(b"\x82\xa4text\xa1a", "", "unexpected end of input");
+    check_refused(b"\x81\xa4text\xa5a", "text", "unexpected end of input");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn mutated_arguments_never_panic() {
 }
 
 #[test]
-fn argument_that_does_not_fit_is_named() {
+fn argument_of_another_type_is_named() {
     let bytes = written(AcceptedArgs::All, |args| args.put("list", &(1, ["x"]))).unwrap();
     let mut args = ArgsReader::parse(&bytes, &KNOWN).unwrap();
     let error = args.take::<(u8, [u8; 1])>("list").unwrap_err();

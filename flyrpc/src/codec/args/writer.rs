@@ -9,12 +9,12 @@ use crate::{
     error::BodyError,
 };
 
-/// Why an argument could not be written.
+/// The reason why an argument could not be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArgumentError {
-    /// Its `Serialize` failed, or it holds something that the format cannot represent.
+    /// Its `Serialize` failed, or the format cannot represent its value.
     Encode(BodyError),
-    /// It is not `None`, and the serving node's method has no argument of that name.
+    /// It is not `None`, and the serving node's method has no argument with this name.
     NotAccepted(&'static str),
 }
 
@@ -27,9 +27,9 @@ impl From<BodyError> for ArgumentError {
 /// The arguments that the serving node accepts for a method.
 #[derive(Clone, Copy)]
 pub enum AcceptedArgs<'a> {
-    /// All that the caller declares.
+    /// All arguments that the caller declares.
     All,
-    /// Those for which the function returns `true`.
+    /// The arguments for whose name the function returns `true`.
     Only(&'a dyn Fn(&str) -> bool),
 }
 
@@ -51,9 +51,9 @@ impl fmt::Debug for AcceptedArgs<'_> {
     }
 }
 
-/// Writes the arguments of one call as a map from name to value, leaving out those that are `None`.
+/// Writes the arguments of one call as a map from name to value, without the arguments that are `None`.
 ///
-/// After an error, the buffer still holds the arguments before the failed one.
+/// After an error, the buffer still contains the arguments before the failed one.
 #[derive(Debug)]
 pub struct ArgsWriter<'a> {
     to: &'a mut Vec<u8>,
@@ -66,7 +66,7 @@ pub struct ArgsWriter<'a> {
 impl<'a> ArgsWriter<'a> {
     /// Begins a map of at most `max` arguments, appended to `to`.
     pub fn new(to: &'a mut Vec<u8>, max: usize, accepted: AcceptedArgs<'a>) -> Self {
-        // Usually as long as the final head, which then replaces it in place.
+        // Usually as long as the final head, which can then replace it in place.
         let head = head_for(max);
         let head_at = to.len();
         head.write(to);
@@ -77,7 +77,8 @@ impl<'a> ArgsWriter<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be encoded, or if it is not `None` and the serving node does not accept it.
+    /// Returns an error if the argument cannot be encoded, or if it is not `None` and the serving node
+    /// does not accept it.
     pub fn put<T: Serialize>(
         &mut self,
         name: &'static str,
@@ -86,12 +87,12 @@ impl<'a> ArgsWriter<'a> {
         self.put_with(name, value, None)
     }
 
-    /// Writes an argument that has a default, unless both are `None`. A node that does not accept the
-    /// argument may be sent its default only, which is left out.
+    /// Writes an argument that has a default, unless the value and the default are both `None`. If the
+    /// serving node does not accept the argument, only the default is allowed, and it is omitted.
     ///
     /// # Errors
     ///
-    /// As for [`put`](ArgsWriter::put), except that a default is no error either.
+    /// Returns the same errors as [`put`](ArgsWriter::put), except that a default value is not an error.
     pub fn put_or_default<T: Serialize + Default>(
         &mut self,
         name: &'static str,
@@ -100,7 +101,7 @@ impl<'a> ArgsWriter<'a> {
         self.put_with(name, value, Some(T::default))
     }
 
-    /// Ends the map. Without this call the buffer does not hold a valid body.
+    /// Ends the map. Without this call, the buffer does not contain a valid body.
     pub fn finish(self) {
         let (start, old) = (self.head_at, self.head.as_bytes().len());
         let head = head_for(self.written);
@@ -124,7 +125,7 @@ impl<'a> ArgsWriter<'a> {
         put.map(drop)
     }
 
-    /// Writes an argument, and returns whether to keep it: not if its absence means the same.
+    /// Writes an argument, and returns whether to keep it. It is not kept if its absence means the same.
     #[inline]
     fn try_put<T: Serialize>(
         &mut self,

@@ -1,17 +1,17 @@
 //! Optional fields, identified by number, so that a message can grow without a new protocol version.
 //!
-//! A field is a varint of its number times two, plus one if the reader must understand it; a varint of
-//! its length; and its bytes. A reader skips fields that it does not know, unless it must understand
-//! them.
+//! A field consists of a tag, its length, and its bytes. The tag and the length are varints. The tag is
+//! twice the field's number, plus one if the reader must understand the field. A reader skips an unknown
+//! field unless it must understand it.
 
 use super::{malformed::Malformed, varint};
 
-/// What a reader does with a field that it does not know.
+/// The behavior of a reader that does not know a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// It skips the field.
+    /// The reader skips the field.
     Skip,
-    /// It refuses the whole message.
+    /// The reader refuses the whole message.
     #[allow(dead_code, reason = "no field needs it yet; readers already honor it")]
     Refuse,
 }
@@ -22,7 +22,7 @@ pub(crate) fn put(number: u64, unknown: Unknown, value: &[u8], to: &mut Vec<u8>)
     varint::put_prefixed(value, to);
 }
 
-/// Calls `read` with the number and value of each field in `from`. It returns whether it knows the
+/// Calls `read` with the number and value of each field in `from`. `read` returns whether it knows the
 /// number.
 pub(crate) fn read(
     mut from: &[u8],
@@ -32,13 +32,13 @@ pub(crate) fn read(
         let tag = varint::take(&mut from)?;
         let value = varint::take_prefixed(&mut from)?;
         if !read(tag >> 1, value)? && tag & 1 == 1 {
-            return Err(Malformed::new("field: one that must be understood is not"));
+            return Err(Malformed::new("field: it is unknown but must be understood"));
         }
     }
     Ok(())
 }
 
-/// Whether a reader that knows none of `fields` may act on the message.
+/// Whether a reader that knows none of `fields` may process the message.
 pub(crate) fn understood(fields: &[u8]) -> Result<bool, Malformed> {
     let mut understood = true;
     let mut rest = fields;
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn unknown_fields_that_must_be_understood_are_refused() {
-        check(Unknown::Refuse, Err(Malformed::new("field: one that must be understood is not")));
+        check(Unknown::Refuse, Err(Malformed::new("field: it is unknown but must be understood")));
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Bytes that no well-behaved peer sends, for the tests of every decoder.
+//! Bytes that no well-behaved peer sends. The tests of every decoder use them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
 
-/// How many inputs of each kind are tried.
+/// The number of random inputs, and of mutations.
 const ROUNDS: u64 = 3_000;
 
-/// Lengths that are wrong everywhere, as varints and in MessagePack.
+/// Lengths that are too large for any input, encoded as varints and in MessagePack.
 const LENGTHS: &[&[u8]] = &[
     &[0xff, 0xff, 0xff, 0xff, 0x0f],
     &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],

@@ -1,10 +1,10 @@
 //! [`Malformed`].
 
-/// Bytes of a peer that cannot be decoded.
+/// The error for bytes of a peer that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {what}")]
 pub(crate) struct Malformed {
-    /// What was being decoded.
+    /// The part that was being decoded.
     what: &'static str,
 }
 

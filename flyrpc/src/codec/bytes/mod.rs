@@ -1,5 +1,5 @@
-//! The building blocks of everything that nodes send one another, on links and in gossip: varints, and
-//! optional fields that older nodes skip.
+//! The building blocks of all encodings between nodes, on links and in gossip: varints, and optional
+//! fields that older nodes skip.
 
 pub(crate) mod fields;
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Unsigned integers in as few bytes as they need: seven bits per byte, lowest first (LEB128).
+//! Unsigned integers in as few bytes as they need: seven bits per byte, least significant first (LEB128).
 
 use super::malformed::Malformed;
 
-/// Appends `value`: one byte up to 127, ten bytes at most.
+/// Appends `value` as 1 to 10 bytes. Values up to 127 take one byte.
 pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
@@ -11,7 +11,7 @@ pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
     to.push(value as u8);
 }
 
-/// How many bytes [`put`] appends for `value`.
+/// Returns the number of bytes that [`put`] appends for `value`.
 pub(crate) fn len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
@@ -27,7 +27,7 @@ pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     }
 }
 
-/// The value at the front of `from` and its length, or `None` if more bytes are needed.
+/// Returns the value at the front of `from` and its length, or `None` if more bytes are needed.
 pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     let mut value = 0u64;
     for (index, &byte) in from.iter().take(10).enumerate() {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_comes_back() {
+    fn every_length_decodes_as_it_was_encoded() {
         check(0, 1);
         check(127, 1);
         check(128, 2);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_survive_the_wire() {
+    fn prefixed_bytes_decode_as_they_were_encoded() {
         for len in [0, 1, 127, 128, 300, 20_000] {
             let mut data = Vec::new();
             put_prefixed(&vec![7; len], &mut data);

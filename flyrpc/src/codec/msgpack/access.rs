@@ -1,4 +1,5 @@
-//! What the decoder passes to visitors: the elements of an array, the entries of a map, a variant.
+//! The values that the decoder passes to visitors: the elements of an array, the entries of a map, and a
+//! variant.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
@@ -65,7 +66,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     }
 }
 
-/// Bytes, where a sequence of integers was expected.
+/// The elements of a byte string, for a visitor that expects a sequence of integers.
 #[derive(Debug)]
 pub(crate) struct ByteElements<'de> {
     bytes: &'de [u8],
@@ -90,7 +91,7 @@ impl<'de> SeqAccess<'de> for ByteElements<'de> {
         let Some(byte) = self.bytes.get(self.read) else { return Ok(None) };
         let index = self.read;
         self.read += 1;
-        // A byte may be read as whatever an integer may be read as.
+        // A byte may be read as any type as which an integer may be read.
         let mut decoder = Decoder::new(&INTEGERS[usize::from(*byte)]);
         match decoder.value(seed) {
             Ok(value) => Ok(Some(value)),
@@ -125,7 +126,7 @@ pub(crate) struct Entries<'a, 'de> {
     key: Offset,
     /// The offset of the last key or value.
     at: Offset,
-    /// Whether the value of the last key was not read yet.
+    /// Whether the value of the last key has not been read yet.
     value_due: bool,
 }
 

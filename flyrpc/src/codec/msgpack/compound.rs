@@ -1,4 +1,4 @@
-//! Arrays and maps while they are written.
+//! Arrays and maps that are being written.
 
 use serde::{
     Serialize,
@@ -15,8 +15,8 @@ use super::{
     token::{Input, at_key},
 };
 
-/// An array or a map that is being written. Its head is corrected at the end if the announced length
-/// turned out wrong.
+/// An array or a map that is being written. Its head is corrected at the end if the announced length was
+/// wrong.
 #[derive(Debug)]
 pub(crate) struct Compound<'a, 'b> {
     encoder: &'a mut Encoder<'b>,
@@ -54,7 +54,7 @@ impl<'a, 'b> Compound<'a, 'b> {
         })
     }
 
-    /// Makes this the content of a variant, whose map ends with it.
+    /// Makes this the content of a variant. The map of the variant ends together with the content.
     pub(crate) fn of_variant(mut self, name: &'static str) -> Self {
         self.variant = Some(name);
         self

@@ -1,8 +1,8 @@
-//! The decoder: a position in the bytes of one body, and what must hold while it moves.
+//! The decoder: a position in the bytes of one body, and the invariants that hold while it moves.
 //!
-//! Not a wrapper around rmp-serde's, whose leniency is inside of the methods that would have to be
-//! wrapped: a wrapper no longer knows what was an array or a map, an integer or a name, when it could
-//! refuse it.
+//! It is not a wrapper around rmp-serde's deserializer, whose leniency is inside the methods that a
+//! wrapper would call. At the point where a wrapper could refuse a value, it would no longer know whether
+//! the value was an array or a map, or an integer or a name.
 
 use std::marker::PhantomData;
 
@@ -21,12 +21,12 @@ pub(crate) struct Decoder<'de> {
     whole: &'de [u8],
     depth: usize,
     wrappers: usize,
-    /// How many elements may still be given to visitors as size hints, for which they allocate. No
-    /// valid body has more elements than bytes.
+    /// The number of elements that may still be announced to visitors in size hints, because visitors
+    /// allocate for these. No valid body has more elements than bytes.
     hint_budget: usize,
-    /// Whether a visitor accepted any kind of value, as the one does with which serde buffers.
+    /// Whether a visitor accepted any kind of value, as serde's buffering visitor does.
     pub(super) used_any: bool,
-    /// Whether an error occurred since the current value began, so that the input may be in the middle
+    /// Whether an error occurred since the start of the current value. If so, the input may be in the middle
     /// of that value.
     out_of_sync: bool,
 }
@@ -62,7 +62,7 @@ impl<'de> Decoder<'de> {
         Input { rest: &self.whole[self.whole.len() - offset.from_end..] }
     }
 
-    /// Decodes one value, and leaves the input after it even if its `Deserialize` read nothing, or
+    /// Decodes one value, and moves the input past it, even if its `Deserialize` read nothing or
     /// swallowed an inner error, as `deserialize_with = "or_default"` does.
     #[inline]
     pub(crate) fn value<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
@@ -74,12 +74,12 @@ impl<'de> Decoder<'de> {
                 }
                 Ok(value)
             }
-            // Most errors end the decoding; `resume` finds the end of the value if this one does not.
+            // Most errors end the decoding. If this one does not, `resume` finds the end of the value.
             Err(error) => Err(self.fail(error)),
         }
     }
 
-    /// Moves the input after the value at `start` if a visitor swallowed its error.
+    /// Moves the input past the value at `start` if a visitor swallowed the error of that value.
     #[inline]
     pub(crate) fn resume(&mut self, start: Offset) {
         if self.out_of_sync {
@@ -87,8 +87,8 @@ impl<'de> Decoder<'de> {
         }
     }
 
-    /// Moves the input after the value at `start`. If that value cannot be skipped, the input ends and
-    /// stays out of sync, so that no later value is mistaken for another.
+    /// Moves the input past the value at `start`. If that value cannot be skipped, the input becomes empty
+    /// and stays out of sync, so that no other bytes are mistaken for the next value.
     #[cold]
     fn skip_from(&mut self, start: Offset) {
         self.input = self.input_at(start);
@@ -109,7 +109,7 @@ impl<'de> Decoder<'de> {
     pub(crate) fn decode_all<T: Deserialize<'de>>(&mut self) -> Result<T> {
         let value = self.value(PhantomData)?;
         match self.input.rest.len() {
-            _ if self.out_of_sync => Err(CodecError::new("a value within cannot be passed over")),
+            _ if self.out_of_sync => Err(CodecError::new("a nested value cannot be skipped")),
             0 => Ok(value),
             left => {
                 Err(CodecError::new(format_args!("{left} bytes are left over after the value")))
@@ -124,7 +124,7 @@ impl<'de> Decoder<'de> {
         error
     }
 
-    /// How many of `count` elements a visitor may allocate for at once.
+    /// The number of elements, at most `count`, for which a visitor may allocate in advance.
     #[inline]
     pub(crate) fn size_hint(&mut self, count: usize) -> usize {
         let hint = count.min(self.hint_budget);
@@ -159,7 +159,8 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == MAX_DEPTH {
-            let error = CodecError::new(format_args!("more than {MAX_DEPTH} levels deep"));
+            let error =
+                CodecError::new(format_args!("value is nested more than {MAX_DEPTH} levels deep"));
             return Err(self.fail(error));
         }
         self.depth += 1;
@@ -172,7 +173,9 @@ impl<'de> Decoder<'de> {
     #[inline]
     pub(super) fn wrapped<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.wrappers == MAX_WRAPPERS {
-            let error = CodecError::new(format_args!("more than {MAX_WRAPPERS} options deep"));
+            let error = CodecError::new(format_args!(
+                "value is nested more than {MAX_WRAPPERS} options deep"
+            ));
             return Err(self.fail(error));
         }
         let start = self.offset();

@@ -1,5 +1,5 @@
-//! How each of serde's kinds of values is decoded: the [`Deserializer`] of [`Decoder`]. Each method
-//! accepts the tokens of its own kind and no others; only [`deserialize_any`] accepts all.
+//! Implements [`Deserializer`] for [`Decoder`]: decodes each kind of value in serde's data model. Each
+//! method accepts only the tokens of its own kind. Only [`deserialize_any`] accepts all tokens.
 //!
 //! [`deserialize_any`]: Deserializer::deserialize_any
 
@@ -24,7 +24,7 @@ impl<'de> Decoder<'de> {
         })
     }
 
-    /// Bytes for a visitor of a sequence: a `Vec<u8>` may have become a `bytes::Bytes`.
+    /// Passes bytes to a visitor of a sequence, because a `Vec<u8>` may have become a `bytes::Bytes`.
     fn byte_elements<V: Visitor<'de>>(&mut self, bytes: &'de [u8], visitor: V) -> Result<V::Value> {
         self.nested(|_| {
             let mut elements = ByteElements::new(bytes);
@@ -54,7 +54,7 @@ impl<'de> Decoder<'de> {
             if read {
                 Ok(value)
             } else {
-                Err(CodecError::new("the variant's content was not read"))
+                Err(CodecError::new("the content of the variant was not read"))
             }
         })
     }
@@ -107,7 +107,7 @@ macro_rules! wide_integers {
     )*};
 }
 
-/// A float from an integer or from the other float type, if it is exactly the same number.
+/// Decodes a float from an integer or either float type, if it is exactly the same number.
 macro_rules! floats {
     ($($method:ident $visit:ident $ty:ident)*) => {$(
         #[inline]
@@ -142,7 +142,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.used_any = true;
         match self.token()? {
-            // Like null in JSON, which types that accept anything know.
+            // Like null in JSON, which types that accept any value support.
             Token::None | Token::Unit => visitor.visit_unit(),
             Token::Some => self.wrapped(|decoder| visitor.visit_some(decoder)),
             Token::Bool(value) => visitor.visit_bool(value),
@@ -208,8 +208,8 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         self.deserialize_str(visitor)
     }
 
-    /// Names only: derived fields and variants would accept an index too, whose meaning changes with
-    /// the order of declaration.
+    /// Accepts only names. Derived fields and variants would also accept an index, but its meaning changes
+    /// with the order of declaration.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.deserialize_str(visitor)
@@ -236,7 +236,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
             return visitor.visit_none();
         }
         if self.input.rest.starts_with(&SOME_NONE) {
-            // All but the inner nil.
+            // Skips everything except the inner nil.
             self.input.skip_prefix(&SOME_NONE[..2]);
         }
         self.wrapped(|decoder| visitor.visit_some(decoder))
@@ -277,7 +277,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         }
     }
 
-    /// The visitor refuses too few elements, since it may have defaults for the last ones.
+    /// The visitor checks for missing elements, because it may have defaults for the last ones.
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, _length: usize, visitor: V) -> Result<V::Value> {
         self.deserialize_seq(visitor)
@@ -333,5 +333,5 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
 #[cold]
 fn inexact(found: Token<'_>, ty: &str) -> CodecError {
-    CodecError::new(format_args!("{} is not a number that {ty} holds exactly", found.unexpected()))
+    CodecError::new(format_args!("{} cannot be represented exactly as {ty}", found.unexpected()))
 }

@@ -1,12 +1,12 @@
 //! The encoder: appends values to a buffer.
 //!
-//! Not built on rmp-serde's, which encodes a unit like `None`, trusts a `Serialize` that announces one
-//! length and writes another, recurses without a bound, and does not report where in a value an
-//! error occurred.
+//! It is not built on rmp-serde's serializer, which encodes a unit like `None`, trusts a `Serialize` that
+//! announces one length and writes another, recurses without a bound, and does not report the position
+//! of an error in a value.
 //!
-//! For any `Serialize`, the buffer afterwards holds a well-formed value or what it held before:
-//! lengths are counted, and an element whose `Serialize` failed is removed even if its container
-//! continues without it.
+//! After any `Serialize`, the buffer contains a well-formed value or its previous content. To guarantee
+//! this, the encoder counts elements, and removes an element whose `Serialize` failed, even if the
+//! container continues without it.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(crate) struct Encoder<'a> {
     wrappers: usize,
 }
 
-/// What [`write`] wrote. A map of arguments leaves out those that are `None`.
+/// The result of [`write`]. A map of arguments omits the arguments that are `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     /// Nil, the encoding of `None`.
@@ -60,7 +60,9 @@ impl Encoder<'_> {
     #[inline]
     pub(crate) fn enter(&mut self) -> Result<()> {
         if self.depth == MAX_DEPTH {
-            return Err(CodecError::new(format_args!("more than {MAX_DEPTH} levels deep")));
+            return Err(CodecError::new(format_args!(
+                "value is nested more than {MAX_DEPTH} levels deep"
+            )));
         }
         self.depth += 1;
         Ok(())
@@ -75,7 +77,9 @@ impl Encoder<'_> {
     #[inline]
     pub(crate) fn wrapped<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         if self.wrappers == MAX_WRAPPERS {
-            return Err(CodecError::new(format_args!("more than {MAX_WRAPPERS} options deep")));
+            return Err(CodecError::new(format_args!(
+                "value is nested more than {MAX_WRAPPERS} options deep"
+            )));
         }
         self.wrappers += 1;
         let result = value.serialize(&mut *self);

@@ -1,7 +1,7 @@
 //! The error of encoding and decoding: a message, and a path that grows as the error is returned.
 //!
-//! The success path keeps no paths. Each container adds its part of the path to an error that it
-//! returns, innermost first.
+//! Nothing records the path while there is no error. Each container adds its part of the path to an error
+//! that it returns, innermost first.
 
 use std::fmt::{self, Display, Write};
 
@@ -11,13 +11,13 @@ use crate::error::BodyError;
 
 pub(crate) type Result<T> = std::result::Result<T, CodecError>;
 
-/// Upper bound on the bytes kept of a message, since messages quote what a peer sent.
+/// Upper bound on the bytes kept of a message, because messages quote the input of a peer.
 const MESSAGE_LIMIT: usize = 500;
 
 /// Upper bound on the bytes kept of a name in a path.
 const NAME_LIMIT: usize = 60;
 
-/// One pointer wide, so that results stay small.
+/// The error of encoding and decoding. One pointer wide, so that results stay small.
 #[derive(Debug)]
 pub(crate) struct CodecError(Box<Inner>);
 
@@ -90,13 +90,13 @@ impl ser::Error for CodecError {
     }
 }
 
-/// A name that a peer sent, truncated to what a path keeps.
+/// Truncates a name that a peer sent to [`NAME_LIMIT`] bytes.
 #[cold]
 pub(crate) fn truncated_name(sent: &str) -> String {
     truncated(sent, NAME_LIMIT)
 }
 
-/// The text of `value` truncated to `limit` bytes, without building the full text first.
+/// Formats `value`, truncated to `limit` bytes, without building the full text first.
 fn truncated(value: impl Display, limit: usize) -> String {
     let mut truncated = Truncated { text: String::new(), limit };
     // An error means that the limit was reached, or that a `Display` failed after some text.
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn long_message_is_cut_at_a_character() {
+    fn long_message_is_truncated_between_characters() {
         let message = truncated("é".repeat(1000), 7);
         assert_eq!(message, "ééé…");
     }

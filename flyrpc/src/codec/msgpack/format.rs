@@ -1,16 +1,16 @@
-//! The constants of the format: MessagePack with four extension types of flyrpc's own.
+//! The constants of the format: MessagePack with four extension types that flyrpc defines.
 
-/// Upper bound on the nesting of arrays and maps, when encoding and when decoding. The same as
-/// serde_json's: enough for real types, and few enough frames for a 2 MiB stack in debug builds.
+/// Upper bound on the nesting of arrays and maps, for encoding and decoding. It equals serde_json's: it is
+/// enough for real types, and its stack frames fit in a 2 MiB stack in debug builds.
 pub(crate) const MAX_DEPTH: usize = 128;
 
-/// Upper bound on the nesting of options and newtypes. They take no bytes, so that a type made of
-/// nothing else could recurse forever.
+/// Upper bound on the nesting of options and newtypes. They occupy no bytes, so a type that consists only
+/// of them could recurse infinitely.
 pub(crate) const MAX_WRAPPERS: usize = 1024;
 
 /// The extension types.
 pub(crate) mod ext {
-    /// `()` and unit structs. Nil is `None` only, so that neither is read as the other.
+    /// `()` and unit structs. Nil represents only `None`, so that neither is read as the other.
     pub(crate) const UNIT: i8 = 0;
     /// `Some(None)`: its one byte of content is the inner nil.
     pub(crate) const SOME_NONE: i8 = 1;

@@ -4,7 +4,7 @@ use rmp::Marker;
 
 use super::error::{CodecError, Result};
 
-/// The kinds of values that begin with a length.
+/// The kinds of values whose encoding begins with a length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Str,
@@ -25,7 +25,9 @@ impl Head {
     #[inline]
     pub(crate) fn new(kind: Kind, length: usize) -> Result<Self> {
         let Ok(wide) = u32::try_from(length) else {
-            return Err(CodecError::new(format_args!("{length} bytes or elements are too many")));
+            return Err(CodecError::new(format_args!(
+                "a length of {length} does not fit in 32 bits"
+            )));
         };
         let (short, of8, of16, of32) = match kind {
             Kind::Str => (Some((0xa0, 31)), Some(Marker::Str8), Marker::Str16, Marker::Str32),
@@ -67,7 +69,7 @@ pub(crate) fn write_str(text: &str, to: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Writes an integer in the shortest form.
+/// Writes an integer in its shortest form.
 #[inline]
 pub(crate) fn write_unsigned(value: u64, to: &mut Vec<u8>) {
     match value {
@@ -79,7 +81,7 @@ pub(crate) fn write_unsigned(value: u64, to: &mut Vec<u8>) {
     }
 }
 
-/// Writes an integer in the shortest form.
+/// Writes an integer in its shortest form.
 #[inline]
 pub(crate) fn write_signed(value: i64, to: &mut Vec<u8>) {
     match value {

@@ -1,4 +1,4 @@
-//! How each of serde's kinds of values is encoded: the [`Serializer`] of [`Encoder`].
+//! Implements [`Serializer`] for [`Encoder`]: encodes each kind of value in serde's data model.
 
 use std::fmt::{self, Display};
 
@@ -54,7 +54,8 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
     }
 
     fn serialize_i128(self, value: i128) -> Result<()> {
-        // A number has one encoding in all integer types, so that widening and narrowing work.
+        // A number has the same encoding in all integer types, so that a field's type can be widened or
+        // narrowed.
         if let Ok(value) = u128::try_from(value) {
             return self.serialize_u128(value);
         }
@@ -99,7 +100,7 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
         empty.write(self.to);
         let content = self.to.len();
         if fmt::write(&mut Text(self.to), format_args!("{value}")).is_err() {
-            return Err(CodecError::new("its `Display` failed"));
+            return Err(CodecError::new("the value's `Display` failed"));
         }
         let new = Head::new(Kind::Str, self.to.len() - content)?;
         self.replace_head(start, empty.as_bytes().len(), new);
@@ -127,7 +128,7 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
             self.to.truncate(start);
             self.to.extend_from_slice(&SOME_NONE);
         } else if self.to[start..] == SOME_NONE {
-            return Err(CodecError::new("an option within an option within an option"));
+            return Err(CodecError::new("`Some(Some(None))` cannot be encoded"));
         }
         Ok(())
     }
@@ -227,7 +228,7 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
     }
 }
 
-/// Formats straight into the buffer.
+/// Formats directly into the buffer.
 struct Text<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {

@@ -1,6 +1,6 @@
-//! Reads MessagePack by [`Token`]: one value, or the head of an array or a map.
+//! Reads MessagePack as a sequence of [`Token`]s, which are single values or the heads of arrays and maps.
 //!
-//! A claimed length is an error unless at least that many bytes follow.
+//! An encoded length is an error unless at least that many bytes follow.
 
 use rmp::Marker;
 use serde::de::Unexpected;
@@ -10,7 +10,7 @@ use super::{
     format::{NIL, ext},
 };
 
-/// One value, or the head of one.
+/// One value, or the head of an array or a map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Token<'de> {
     None,
@@ -19,9 +19,9 @@ pub(crate) enum Token<'de> {
     Some,
     Bool(bool),
     Unsigned(u64),
-    /// Below 0.
+    /// An integer below 0.
     Negative(i64),
-    /// A reference, which keeps tokens small.
+    /// An integer of more than 64 bits, by reference to keep tokens small.
     WideUnsigned(&'de [u8; 16]),
     WideSigned(&'de [u8; 16]),
     F32(f32),
@@ -40,7 +40,7 @@ impl<'de> Token<'de> {
         match self {
             Token::None => Unexpected::Other("none"),
             Token::Unit => Unexpected::Unit,
-            Token::Some => Unexpected::Other("some of none"),
+            Token::Some => Unexpected::Other("`Some(None)`"),
             Token::Bool(v) => Unexpected::Bool(v),
             Token::Unsigned(v) => Unexpected::Unsigned(v),
             Token::Negative(v) => Unexpected::Signed(v),
@@ -58,14 +58,14 @@ impl<'de> Token<'de> {
     }
 }
 
-/// Bytes being read.
+/// Bytes that are being read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Input<'de> {
     pub(crate) rest: &'de [u8],
 }
 
 impl<'de> Input<'de> {
-    /// Reads a non-negative integer, if that is what is next.
+    /// Reads a non-negative integer, if the next value is one.
     #[inline]
     pub(crate) fn unsigned(&mut self) -> Option<u64> {
         let (value, rest) = match self.rest {
@@ -83,7 +83,7 @@ impl<'de> Input<'de> {
         Some(value)
     }
 
-    /// Reads a 64-bit float, if that is what is next.
+    /// Reads a 64-bit float, if the next value is one.
     #[inline]
     pub(crate) fn f64(&mut self) -> Option<f64> {
         let (value, rest) = self.rest.strip_prefix(&[0xcb])?.split_first_chunk()?;
@@ -91,7 +91,7 @@ impl<'de> Input<'de> {
         Some(f64::from_be_bytes(*value))
     }
 
-    /// Reads a string of less than 256 bytes, if that is what is next.
+    /// Reads a string of less than 256 bytes, if the next value is one.
     #[inline]
     pub(crate) fn short_str(&mut self) -> Option<&'de str> {
         let (length, rest) = match self.rest {
@@ -105,8 +105,8 @@ impl<'de> Input<'de> {
         Some(text)
     }
 
-    /// Reads the next token. Too large to be inlined, so that callers try the readers of the most
-    /// frequent kinds first.
+    /// Reads the next token. This function is too large to be inlined, so callers first try the readers of
+    /// the most frequent kinds.
     #[inline(never)]
     pub(crate) fn token(&mut self) -> Result<Token<'de>> {
         Ok(match self.marker()? {
@@ -144,7 +144,7 @@ impl<'de> Input<'de> {
 
     /// Skips a value, however deeply nested.
     pub(crate) fn skip(&mut self) -> Result<()> {
-        // Bounded by the bytes left, since every element takes at least one.
+        // Bounded by the remaining bytes, because every element takes at least one byte.
         let mut pending = 1usize;
         while pending > 0 {
             pending -= 1;
@@ -169,7 +169,7 @@ impl<'de> Input<'de> {
         Ok(())
     }
 
-    /// Whether an array or a map is next.
+    /// Whether the next value is an array or a map.
     #[inline]
     pub(crate) fn is_at_container(&self) -> bool {
         matches!(self.rest, [0x80..=0x9f | 0xdc..=0xdf, ..])
@@ -187,7 +187,7 @@ impl<'de> Input<'de> {
         }
     }
 
-    /// Skips the head of an array or a map, or an extension, and returns how many values follow.
+    /// Skips an extension, or the head of an array or a map, and returns the number of values that follow.
     fn skip_head(&mut self, marker: Marker) -> Result<usize> {
         match marker {
             Marker::FixArray(n) => self.elements(n.into()),
@@ -289,7 +289,7 @@ impl<'de> Input<'de> {
     }
 }
 
-/// Adds the key that `key` begins with to the path of an error in its value.
+/// Adds the key at the front of `key` to the path of an error in the value of that key.
 #[cold]
 pub(crate) fn at_key(error: CodecError, mut key: Input<'_>) -> CodecError {
     match key.token() {
@@ -310,10 +310,10 @@ fn signed(value: i64) -> Token<'static> {
 
 #[cold]
 fn ends_early() -> CodecError {
-    CodecError::new("the bytes end early")
+    CodecError::new("unexpected end of input")
 }
 
 #[cold]
 fn unknown(marker: Marker) -> CodecError {
-    CodecError::new(format_args!("no value begins with the byte {:#04x} here", marker.to_u8()))
+    CodecError::new(format_args!("byte {:#04x} does not begin a valid value", marker.to_u8()))
 }

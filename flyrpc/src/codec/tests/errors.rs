@@ -1,4 +1,4 @@
-//! Errors say where in the value, and what.
+//! Errors contain the position in the value, and the cause.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ fn unreadable_map_value_is_located_by_its_key() {
 }
 
 #[test]
-fn long_text_of_a_peer_is_cut() {
+fn long_text_of_a_peer_is_truncated() {
     let error = super::refused::<u8>("é".repeat(100_000));
     assert!(error.len() < 1000, "{} bytes", error.len());
     let name = "n".repeat(100_000);
@@ -106,7 +106,7 @@ fn check_unwritable(value: impl Serialize, path: &str) {
     let mut bytes = vec![1, 2];
     let error = encode(&value, &mut bytes).unwrap_err();
     assert_eq!((error.path(), error.message()), (path, "not today"));
-    assert_eq!(bytes, [1, 2], "what was there before stays, and nothing else");
+    assert_eq!(bytes, [1, 2], "the buffer keeps its previous content and nothing else");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn unwritable_value_is_located() {
 }
 
 #[test]
-fn value_that_announces_a_wrong_length_is_written_as_it_is() {
+fn value_that_announces_a_wrong_length_is_written_with_its_actual_length() {
     struct Liar(Option<usize>);
     impl Serialize for Liar {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -140,7 +140,7 @@ fn value_that_announces_a_wrong_length_is_written_as_it_is() {
 }
 
 #[test]
-fn element_that_fails_and_is_passed_over_leaves_nothing() {
+fn failed_element_that_is_skipped_leaves_nothing() {
     struct Lossy;
     impl Serialize for Lossy {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -155,7 +155,7 @@ fn element_that_fails_and_is_passed_over_leaves_nothing() {
 }
 
 #[test]
-fn endless_value_is_an_error_when_written() {
+fn infinite_value_is_an_error_when_written() {
     struct Endless;
     impl Serialize for Endless {
         fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -169,7 +169,7 @@ fn endless_value_is_an_error_when_written() {
         }
     }
     let error = encode(&Endless, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.message(), "more than 128 levels deep");
+    assert_eq!(error.message(), "value is nested more than 128 levels deep");
     let error = encode(&Wrapping, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.message(), "more than 1024 options deep");
+    assert_eq!(error.message(), "value is nested more than 1024 options deep");
 }

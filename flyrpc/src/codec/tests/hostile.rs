@@ -1,4 +1,5 @@
-//! Whatever bytes a peer sends: no panic, no overflow, no memory that they do not warrant.
+//! No bytes that a peer sends cause a panic, an overflow, or an allocation out of proportion to their
+//! length.
 
 use std::{cell::Cell, collections::BTreeMap, fmt};
 
@@ -53,7 +54,7 @@ fn tree() -> Tree {
     Tree { name: "x".repeat(40), kind, children, next: Some(leaf.into()), by_id: BTreeMap::new() }
 }
 
-/// Reads the bytes as everything; gives what a tree reads.
+/// Decodes the bytes as many types, and returns the value decoded as a `Tree`, if any.
 fn read_as_everything(bytes: &[u8]) -> Option<Tree> {
     let _ = decode::<Value>(bytes);
     let _ = decode::<IgnoredAny>(bytes);
@@ -102,7 +103,8 @@ fn mutated_bodies_never_panic() {
             }
         }
         if let Some(read) = read_as_everything(&bytes) {
-            // What could be read can be written, and is read as the same again; NaN is not equal.
+            // A decoded value can be encoded, and decodes as the same value again. They are compared as
+            // text, because NaN does not equal itself.
             let again = decode::<Tree>(&encoded(&read)).unwrap();
             assert_eq!(format!("{again:?}"), format!("{read:?}"));
         }
@@ -110,7 +112,7 @@ fn mutated_bodies_never_panic() {
 }
 
 #[test]
-fn body_cut_off_anywhere_is_refused() {
+fn body_truncated_anywhere_is_refused() {
     let valid = encoded(&tree());
     assert_eq!(decode::<Tree>(&valid).unwrap(), tree());
     for length in 0..valid.len() {
@@ -127,7 +129,7 @@ fn check_too_deep<T: DeserializeOwned + fmt::Debug>(bytes: &[u8]) {
 }
 
 #[test]
-fn deep_nesting_is_refused_before_the_stack_ends() {
+fn deep_nesting_is_refused_before_the_stack_overflows() {
     #[derive(Debug, Deserialize)]
     #[allow(dead_code)]
     struct Lists(Vec<Lists>);
@@ -171,7 +173,7 @@ thread_local! {
     static ANNOUNCED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Records how many elements it is asked to reserve room for.
+/// Adds up the size hints that its visitor receives.
 #[derive(Debug)]
 struct Greedy;
 
@@ -196,22 +198,22 @@ impl<'de> Visitor<'de> for Greedy {
 }
 
 #[test]
-fn no_more_elements_are_announced_than_bytes_came() {
-    // Each of a hundred nested arrays claims all the bytes that are left.
+fn no_more_elements_are_announced_than_bytes_were_received() {
+    // Each of a hundred nested arrays announces 768 elements.
     let mut bytes = Vec::new();
     for _ in 0..100 {
         bytes.extend([0xdc, 0x03, 0x00]);
     }
     bytes.extend([0x90; 1000]);
     decode::<Greedy>(&bytes).unwrap_err();
-    assert!(ANNOUNCED.get() <= bytes.len(), "{} announced", ANNOUNCED.get());
+    assert!(ANNOUNCED.get() <= bytes.len(), "{} elements were announced", ANNOUNCED.get());
 }
 
 #[test]
-fn claimed_lengths_are_checked_before_anything_else() {
+fn encoded_lengths_are_checked_before_anything_else() {
     for head in [0xdd, 0xdf, 0xdb, 0xc6] {
         let bytes = [head, 0xff, 0xff, 0xff, 0xff, 1, 1];
-        assert_eq!(decode::<Value>(&bytes).unwrap_err().message(), "the bytes end early");
-        assert_eq!(decode::<IgnoredAny>(&bytes).unwrap_err().message(), "the bytes end early");
+        assert_eq!(decode::<Value>(&bytes).unwrap_err().message(), "unexpected end of input");
+        assert_eq!(decode::<IgnoredAny>(&bytes).unwrap_err().message(), "unexpected end of input");
     }
 }

@@ -1,5 +1,5 @@
-//! What must be refused, since it would arrive as another value or as a guess. Most of it was seen
-//! to be read by plain rmp-serde.
+//! Bodies that must be refused, because they would decode as a different value or as a guess. Plain
+//! rmp-serde was observed to decode most of them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -49,7 +49,7 @@ enum Field {
 }
 
 #[test]
-fn sequence_is_no_struct() {
+fn sequence_is_not_a_struct() {
     refused::<Limits>(vec![1u8, 9]);
     refused::<Limits>((1u8, 9u8));
     refused::<Defaulted>(Vec::<u8>::new());
@@ -61,14 +61,14 @@ fn sequence_is_no_struct() {
 }
 
 #[test]
-fn sequence_is_no_map() {
+fn sequence_is_not_a_map() {
     refused::<HashMap<u8, u8>>(vec![(1u8, 2u8)]);
     refused::<Vec<(u8, u8)>>(BTreeMap::from([(1u8, 2u8)]));
     refused::<HashMap<u8, u8>>(Vec::<u8>::new());
 }
 
 #[test]
-fn index_is_no_variant() {
+fn index_is_not_a_variant() {
     refused::<Kind>(0u8);
     refused::<Kind>(BTreeMap::from([(2u8, 1u8)]));
     refused::<Kind>((2u8, 1u8));
@@ -77,7 +77,7 @@ fn index_is_no_variant() {
 }
 
 #[test]
-fn index_is_no_field() {
+fn index_is_not_a_field() {
     refused::<Limits>(BTreeMap::from([(0u8, 1u8), (1, 2)]));
     refused::<Defaulted>(BTreeMap::from([(0u8, 1u8)]));
     refused::<BTreeMap<Field, u8>>(BTreeMap::from([(0u8, 1u8)]));
@@ -98,7 +98,7 @@ fn float_is_not_rounded() {
 }
 
 #[test]
-fn float_is_no_integer() {
+fn float_is_not_an_integer() {
     refused::<u8>(1.0f64);
     refused::<i64>(1.0f32);
     refused::<u128>(1.0f64);
@@ -125,7 +125,7 @@ fn integer_does_not_wrap() {
 }
 
 #[test]
-fn tuple_has_its_length() {
+fn tuple_must_have_its_length() {
     refused::<(u8, u8)>((1u8, 2u8, 3u8));
     refused::<(u8, u8)>((1u8,));
     refused::<[u8; 2]>(vec![1u8; 3]);
@@ -137,7 +137,7 @@ fn tuple_has_its_length() {
 }
 
 #[test]
-fn none_is_no_value_and_unit_is_no_none() {
+fn none_is_not_a_value_and_unit_is_not_none() {
     refused::<()>(None::<u8>);
     refused::<Unit>(None::<u8>);
     refused::<u8>(None::<u8>);
@@ -163,7 +163,7 @@ fn none_is_no_value_and_unit_is_no_none() {
 }
 
 #[test]
-fn bytes_are_no_text() {
+fn bytes_are_not_text() {
     refused::<String>(vec![104u8, 105]);
     refused::<String>(bytes::Bytes::from_static(b"hi"));
     refused::<bytes::Bytes>("hi");
@@ -180,7 +180,7 @@ fn bytes_are_no_text() {
 }
 
 #[test]
-fn variant_has_its_kind_of_content() {
+fn variant_must_have_its_kind_of_content() {
     refused::<Kind>("one");
     refused::<Kind>("One");
     refused::<Kind>("Two");
@@ -207,7 +207,7 @@ fn field_is_neither_missing_nor_given_twice() {
 
 #[track_caller]
 fn refused_bytes<T: serde::de::DeserializeOwned + std::fmt::Debug>(bytes: &[u8]) -> String {
-    codec::decode::<T>(bytes).expect_err("these bytes are no body").to_string()
+    codec::decode::<T>(bytes).expect_err("these bytes are not a valid body").to_string()
 }
 
 #[test]
@@ -222,19 +222,19 @@ fn bytes_after_the_value_are_refused() {
 fn foreign_extensions_and_reserved_bytes_are_refused() {
     refused_bytes::<serde_json::Value>(&[0xc1]);
     refused_bytes::<IgnoredAny>(&[0xc1]);
-    // An extension type that is not ours, and ours of another length or content.
+    // An unknown extension type, and flyrpc's extension types with a different length or content.
     refused_bytes::<serde_json::Value>(&[0xd4, 9, 0]);
     refused_bytes::<()>(&[0xd4, 0, 1]);
     refused_bytes::<Option<Option<u8>>>(&[0xd4, 1, 1]);
     refused_bytes::<()>(&[0xd5, 0, 0, 0]);
     refused_bytes::<IgnoredAny>(&[0xc7, 1, 0, 0]);
-    // MessagePack's timestamp.
+    // MessagePack's timestamp extension.
     refused_bytes::<serde_json::Value>(&[0xd6, 0xff, 0, 0, 0, 0]);
     refused_bytes::<u64>(&[0xd6, 0xff, 0, 0, 0, 0]);
 }
 
 #[test]
-fn text_is_utf8() {
+fn text_must_be_utf8() {
     refused_bytes::<String>(&[0xa1, 0xff]);
     refused_bytes::<BTreeMap<String, u8>>(&[0x81, 0xa1, 0xff, 1]);
 }

@@ -1,4 +1,4 @@
-//! What holds of bodies as a whole; the rooms beside this one say which.
+//! Tests of whole bodies. Each submodule checks one property.
 
 mod errors;
 mod hostile;
@@ -12,24 +12,24 @@ use std::fmt::Debug;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The encoding of a value that has one.
+/// Encodes a value that can be encoded.
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
-    super::encode(value, &mut bytes).expect("the value has an encoding");
+    super::encode(value, &mut bytes).expect("the value can be encoded");
     bytes
 }
 
-/// Writes `old`, and expects that it is read as `new`.
+/// Encodes `old`, and checks that it decodes as `new`.
 #[track_caller]
 fn check<O: Serialize + Debug, N: DeserializeOwned + PartialEq + Debug>(old: O, new: N) {
     let bytes = encoded(&old);
     match super::decode::<N>(&bytes) {
-        Ok(read) => assert_eq!(read, new, "written as {old:?}: {bytes:02x?}"),
+        Ok(read) => assert_eq!(read, new, "encoded from {old:?} as {bytes:02x?}"),
         Err(error) => panic!("{old:?} was refused: {error} ({bytes:02x?})"),
     }
 }
 
-/// Writes `old`, and expects that it cannot be read as an `N`; gives the error.
+/// Encodes `old`, checks that it cannot be decoded as an `N`, and returns the error.
 #[track_caller]
 fn refused<N: DeserializeOwned + Debug>(old: impl Serialize + Debug) -> String {
     match super::decode::<N>(&encoded(&old)) {

@@ -1,5 +1,5 @@
-//! Random values of random pairs of types: a value arrives as serde_json would read it, or an error
-//! does; and as its own type it always arrives.
+//! Random values of random pairs of types. A value of one type decodes as the other type in the same way
+//! as with serde_json, or fails to decode. It always decodes as its own type.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -16,7 +16,7 @@ trait Random: Serialize + DeserializeOwned + PartialEq + Debug {
 macro_rules! integers {
     ($($ty:ty)*) => {$(
         impl Random for $ty {
-            /// Of any size, and often near an edge.
+            /// An integer of any size, often near a power of two.
             fn random(rng: &mut SmallRng) -> Self {
                 let bits = rng.random::<u64>() >> rng.random_range(0..64);
                 let near = (1u64 << rng.random_range(0..64)).wrapping_sub(rng.random_range(0..3));
@@ -183,12 +183,12 @@ impl Random for Reordered {
     }
 }
 
-/// Reads `old` as an `N`; counts if that succeeds.
+/// Decodes `old` as an `N`, and increments `arrived` if that succeeds.
 fn check<O: Random, N: Random>(old: &O, arrived: &mut usize) {
     let Ok(new) = decode::<N>(&super::encoded(old)) else { return };
-    let json = serde_json::to_value(old).expect("JSON holds the value");
+    let json = serde_json::to_value(old).expect("JSON can represent the value");
     match serde_json::from_value::<N>(json) {
-        Ok(expected) => assert_eq!(new, expected, "written as {old:?}"),
+        Ok(expected) => assert_eq!(new, expected, "encoded from {old:?}"),
         Err(error) => panic!("{old:?} arrived as {new:?}, which JSON refuses: {error}"),
     }
     *arrived += 1;
@@ -207,7 +207,7 @@ macro_rules! pairs {
 }
 
 #[test]
-fn value_arrives_as_serde_reads_it_or_not_at_all() {
+fn value_arrives_as_serde_reads_it_or_is_refused() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(11);
     println!("SEED={seed}");
     let mut rng = SmallRng::seed_from_u64(seed);

@@ -1,4 +1,4 @@
-//! Every family of types arrives as it was sent.
+//! Values of every family of types decode as they were encoded.
 
 use std::{
     borrow::Cow,
@@ -19,7 +19,7 @@ use serde_json::json;
 #[track_caller]
 fn check<T: Serialize + DeserializeOwned + PartialEq + Clone + Debug>(value: T) {
     super::check(value.clone(), value.clone());
-    // The same within what surrounds it in real bodies.
+    // The same value inside the containers that surround it in real bodies.
     super::check(Some(value.clone()), Some(value.clone()));
     super::check((1, value.clone(), "end"), (1, value.clone(), "end".to_owned()));
     let named = BTreeMap::from([("a", vec![value.clone()]), ("b", vec![value.clone(), value])]);
@@ -293,7 +293,7 @@ fn self_describing_types_arrive() {
         Adjacent::Two(1, None),
         Adjacent::Named { ip: [1, 2, 3, 4].into() },
     ]);
-    // More fields than a short head holds.
+    // More fields than a one-byte head can count.
     let rest = (0..40).map(|n| (format!("extra{n}"), json!({ "n": n }))).collect();
     check(Flat { note: note(), rest });
     check(FlatTagged { id: 1, kind: addressed, shape: Some(Shape::Circle(2)) });
@@ -365,7 +365,7 @@ fn wide_integers_within_buffered_types_are_refused() {
 #[test]
 fn third_level_of_options_is_refused_when_written() {
     let error = crate::codec::encode(&Some(Some(None::<u8>)), &mut Vec::new()).unwrap_err();
-    assert_eq!(error.message(), "an option within an option within an option");
+    assert_eq!(error.message(), "`Some(Some(None))` cannot be encoded");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What one version writes and another reads, where the value is kept.
+//! Values that one version of a type encodes and another version decodes without loss.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ enum NewKind {
 }
 
 #[test]
-fn fields_may_come_go_and_move_at_any_depth() {
+fn fields_may_be_added_removed_and_reordered_at_any_depth() {
     let old = || Old { id: 1, name: "a".into(), gone: Some(1) };
     let new = || New { name: "a".into(), id: 1, retries: 0, note: None };
     check(old(), new());
@@ -89,7 +89,7 @@ fn numbers_become_floats_where_they_are_exact() {
 }
 
 #[test]
-fn value_and_option_read_each_other() {
+fn value_and_option_are_read_as_each_other() {
     check(5u8, Some(5u8));
     check(Some(5u8), 5u8);
     check((), Some(()));
@@ -110,7 +110,7 @@ fn text_becomes_a_variant_a_char_or_an_address_of_that_name() {
 }
 
 #[test]
-fn bytes_and_sequences_of_integers_read_each_other() {
+fn bytes_and_sequences_of_integers_are_read_as_each_other() {
     let bytes = || bytes::Bytes::from_static(&[1, 127, 128, 255]);
     check(vec![1u8, 127, 128, 255], bytes());
     check(bytes(), vec![1u8, 127, 128, 255]);
@@ -118,7 +118,7 @@ fn bytes_and_sequences_of_integers_read_each_other() {
 }
 
 #[test]
-fn structs_maps_and_json_read_each_other() {
+fn structs_maps_and_json_are_read_as_each_other() {
     let old = || Old { id: 1, name: "a".into(), gone: None };
     check(old(), json!({ "id": 1, "name": "a", "gone": null }));
     check(json!({ "id": 1, "name": "a", "unknown": [1] }), old());
@@ -141,7 +141,7 @@ fn tuple_grows_by_elements_with_a_default() {
 }
 
 #[test]
-fn swallowed_error_takes_its_own_value_and_no_more() {
+fn swallowed_error_affects_only_its_own_value() {
     #[derive(Debug, PartialEq, Default, Deserialize)]
     #[serde(default)]
     struct Lenient {
@@ -172,7 +172,7 @@ fn swallowed_error_takes_its_own_value_and_no_more() {
     let old =
         json!({ "first": [1, [2, 999], 3], "second": { "a": [1] }, "third": third, "last": 9 });
     check(old, Lenient { last: 9, ..Lenient::default() });
-    // Nothing is guessed where it cannot be told how far the swallowed value reaches.
+    // Decoding fails if the end of the swallowed value cannot be determined.
     let bytes = b"\x82\xa5first\xd6\xff\x00\x00\xa4last\x01";
     crate::codec::decode::<Lenient>(bytes).unwrap_err();
     #[derive(Debug, PartialEq, Default, Deserialize)]
@@ -181,7 +181,7 @@ fn swallowed_error_takes_its_own_value_and_no_more() {
 }
 
 #[test]
-fn visitor_that_passes_over_elements_gets_the_others() {
+fn visitor_that_skips_elements_receives_the_others() {
     #[derive(Debug, PartialEq)]
     struct Good(Vec<(u8, u8)>);
     impl<'de> Deserialize<'de> for Good {

@@ -1,24 +1,24 @@
-//! What discovery knows of one name, and of one address.
+//! The state that discovery keeps for each name, and for each address.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-/// The time between two lookups of a name while this node is alone; the same as libcluster's.
+/// The time between two lookups of a name while this node is alone. The same as in libcluster.
 pub(super) const POLL_ALONE: Duration = Duration::from_secs(5);
 
-/// The longest time between two lookups of a name while other nodes are known.
+/// Upper bound on the time between two lookups of a name while other nodes are known.
 const POLL_MAX: Duration = Duration::from_secs(60);
 
-/// The pause after a failed lookup until [`INITIAL_TIMEOUT`]: a machine's resolver may come up a
-/// moment after its first process.
+/// The pause after a failed lookup, until [`INITIAL_TIMEOUT`] has passed. A machine's resolver may
+/// become available shortly after its first process starts.
 const RETRY_INITIAL: Duration = Duration::from_secs(1);
 
 /// How long lookups of a name may fail before the initial addresses are complete without it.
 pub(super) const INITIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long an address is kept that is neither listed nor reached any more.
+/// How long an address is kept after it was last listed or reached.
 const FORGET_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// A name to look up from time to time.
+/// A name that is looked up periodically.
 #[derive(Debug, Default)]
 pub(super) struct NameEntry {
     first_lookup: Option<Duration>,
@@ -28,11 +28,11 @@ pub(super) struct NameEntry {
     last_result: Duration,
     /// The time between the last two lookups, which doubles while other nodes are known.
     interval: Duration,
-    /// Whether it ever resolved.
+    /// Whether a lookup has ever succeeded.
     has_resolved: bool,
     is_failing: bool,
-    /// The last successful result. It stands while the resolver fails: when it is unknown whether an
-    /// address is listed, that is no reason to forget it.
+    /// The last successful result. It is kept while the resolver fails, because a failure does not show
+    /// that an address is no longer listed.
     listed: BTreeSet<SocketAddr>,
 }
 
@@ -49,7 +49,7 @@ impl NameEntry {
         self.listed.remove(addr);
     }
 
-    /// Starts a lookup, if one is due.
+    /// Starts a lookup if one is due, and returns whether it did.
     pub(super) fn poll_lookup(&mut self, now: Duration) -> bool {
         let due = self.next_lookup().is_some_and(|due| due <= now);
         if due {
@@ -59,12 +59,12 @@ impl NameEntry {
         due
     }
 
-    /// When the next lookup is due, unless one is in progress.
+    /// Returns when the next lookup is due, or `None` while one is in progress.
     pub(super) fn next_lookup(&self) -> Option<Duration> {
         (!self.in_progress).then_some(self.next_lookup)
     }
 
-    /// A lookup succeeded, with these addresses.
+    /// Handles a lookup that returned these addresses.
     pub(super) fn on_resolved(&mut self, now: Duration, alone: bool, listed: BTreeSet<SocketAddr>) {
         self.schedule(now, alone, true);
         self.has_resolved = true;
@@ -72,25 +72,25 @@ impl NameEntry {
         self.listed = listed;
     }
 
-    /// A lookup failed.
+    /// Handles a failed lookup.
     pub(super) fn on_failed(&mut self, now: Duration, alone: bool) {
         self.schedule(now, alone, false);
         self.is_failing = true;
     }
 
-    /// Restarts the pace of a node that is alone.
+    /// Resets the interval to [`POLL_ALONE`], because this node has become alone.
     pub(super) fn on_alone(&mut self) {
         self.interval = POLL_ALONE;
         self.next_lookup = self.next_lookup.min(self.last_result + POLL_ALONE);
     }
 
-    /// When the initial addresses are complete without this name; `None` if it has resolved, or was
-    /// never looked up.
+    /// Returns when the initial addresses stop waiting for this name, or `None` if it has resolved or
+    /// was never looked up.
     pub(super) fn initial_deadline(&self) -> Option<Duration> {
         if self.has_resolved { None } else { Some(self.first_lookup? + INITIAL_TIMEOUT) }
     }
 
-    /// Whether the initial addresses need not wait for this name.
+    /// Returns whether the initial addresses no longer wait for this name.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         self.has_resolved || self.initial_deadline().is_some_and(|deadline| deadline <= now)
     }
@@ -114,18 +114,18 @@ impl NameEntry {
     }
 }
 
-/// An address that is listed, or was.
+/// An address that is listed, or was listed before.
 #[derive(Debug, Default)]
 pub(super) struct AddressEntry {
-    /// Whether it is itself a seed, and therefore always listed.
+    /// Whether the address itself is a seed, and is therefore always considered listed.
     is_seed: bool,
-    /// Since when no name lists it.
+    /// Since when no name lists the address.
     unlisted_since: Option<Duration>,
     last_reached: Option<Duration>,
 }
 
 impl AddressEntry {
-    /// An address that was given as a seed.
+    /// Creates the entry of an address that is a seed.
     pub(super) fn seed() -> Self {
         AddressEntry { is_seed: true, ..AddressEntry::default() }
     }
@@ -143,7 +143,7 @@ impl AddressEntry {
         }
     }
 
-    /// When it will be forgotten, unless it is reached before.
+    /// Returns when the address will be forgotten, unless it is listed or reached before then.
     pub(super) fn forget_at(&self) -> Option<Duration> {
         let last_reached = self.last_reached.unwrap_or_default();
         Some(self.unlisted_since?.max(last_reached) + FORGET_AFTER)

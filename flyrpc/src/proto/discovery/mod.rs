@@ -1,10 +1,9 @@
-//! Where a node's first addresses come from: its seeds, and the addresses that their names resolve
-//! to.
+//! The sources of a node's first addresses: its seeds, and the addresses that their names resolve to.
 //!
-//! A state machine without a clock, a resolver or a socket: time and resolver results come in, names
-//! to resolve come out. Discovery does not decide whether a node lives at an address, or which. Names
-//! only ever add addresses; an address is removed once it has been neither listed nor reached for ten
-//! minutes.
+//! A state machine without a clock, a resolver or a socket. Times and resolver results are its inputs;
+//! names to resolve are its outputs. Discovery does not determine whether a node runs at an address, or
+//! which node. A lookup only adds addresses. An address is removed once it has been neither listed nor
+//! reached for ten minutes.
 
 mod entry;
 mod seeds;

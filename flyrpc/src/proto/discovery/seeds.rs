@@ -11,7 +11,7 @@ use crate::config::Seed;
 
 /// The seeds of one node, and the addresses known through them.
 ///
-/// Every `now` is the time since one fixed moment, and never goes back.
+/// Every `now` is the time since one fixed moment, and never decreases.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     names: BTreeMap<String, NameEntry>,
@@ -22,19 +22,19 @@ pub(crate) struct Discovery {
     initial_addresses: Option<BTreeSet<SocketAddr>>,
 }
 
-/// What to do at some moment.
+/// The actions that are due.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]; the name
-    /// is not due again before.
+    /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]. A name is
+    /// not due again until its result has been passed.
     pub(crate) resolve: Vec<String>,
-    /// The addresses that were just forgotten, and need no more dialing.
+    /// The addresses that were just forgotten, and need not be dialed any more.
     pub(crate) forgotten: Vec<SocketAddr>,
 }
 
 impl Discovery {
-    /// The discovery of a node that is alone so far. Addresses in `local` reach this node itself, and
-    /// are ignored wherever they occur.
+    /// Creates the discovery of a node that is alone so far. Addresses in `local` reach this node itself,
+    /// and are ignored wherever they occur.
     pub(crate) fn new(
         seeds: impl IntoIterator<Item = Seed>,
         local: impl IntoIterator<Item = SocketAddr>,
@@ -61,7 +61,8 @@ impl Discovery {
         discovery
     }
 
-    /// What to do at `now`. Call it at [`next_due`](Discovery::next_due), or at any time.
+    /// Returns the actions that are due at `now`. Call this at [`next_due`](Discovery::next_due). It may
+    /// also be called at any other time.
     pub(crate) fn due(&mut self, now: Duration) -> Due {
         let due = self
             .names
@@ -72,8 +73,8 @@ impl Discovery {
         Due { resolve, forgotten: self.forget(now) }
     }
 
-    /// When [`due`](Discovery::due) next has something to do. `None` while that takes a lookup in
-    /// progress.
+    /// Returns when [`due`](Discovery::due) must be called next, or `None` if nothing is scheduled, for
+    /// example because every lookup is in progress.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         let lookups = self.names.values().filter_map(NameEntry::next_lookup);
         let initial = self.names.values().filter_map(NameEntry::initial_deadline);
@@ -111,15 +112,15 @@ impl Discovery {
         added
     }
 
-    /// A node answered at `addr`. Call it at least once every ten minutes for as long as it does.
-    /// Addresses that discovery does not know are ignored.
+    /// Records that a node was reached at `addr`. Call this at least once every ten minutes while it can
+    /// be reached. Addresses that discovery does not know are ignored.
     pub(crate) fn on_reached(&mut self, now: Duration, addr: SocketAddr) {
         if let Some(entry) = self.addresses.get_mut(&addr) {
             entry.on_reached(now);
         }
     }
 
-    /// A handshake showed that `addr` reaches this node itself.
+    /// Ignores `addr` from now on, because a handshake showed that it reaches this node itself.
     pub(crate) fn on_self(&mut self, addr: SocketAddr) {
         self.local.insert(addr);
         self.addresses.remove(&addr);
@@ -131,8 +132,8 @@ impl Discovery {
         }
     }
 
-    /// Sets whether this node knows of no other live node. While it is alone, names are looked up
-    /// every 5 s; otherwise less and less often, down to once a minute.
+    /// Sets whether this node is alone, that is, knows no other live node. While it is alone, names are
+    /// looked up every 5 s. Otherwise the interval doubles with every lookup, up to one minute.
     pub(crate) fn set_alone(&mut self, is_alone: bool) {
         if is_alone && !self.is_alone {
             self.names.values_mut().for_each(NameEntry::on_alone);
@@ -140,23 +141,23 @@ impl Discovery {
         self.is_alone = is_alone;
     }
 
-    /// Every known address in order, without this node's own.
+    /// Returns every known address in order, except this node's own.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.keys().copied()
     }
 
-    /// The addresses that readiness waits for: those known once every name has resolved, or has
-    /// failed for 5 s. None is added later.
+    /// Returns the addresses that readiness waits for: all addresses that are known when every name has
+    /// resolved or has failed for 5 s. Returns `None` before then. No address is added later.
     pub(crate) fn initial_addresses(&self) -> Option<&BTreeSet<SocketAddr>> {
         self.initial_addresses.as_ref()
     }
 
-    /// Whether the last lookup of `name` failed.
+    /// Returns whether the last lookup of `name` failed.
     pub(crate) fn is_failing(&self, name: &str) -> bool {
         self.names.get(name).is_some_and(NameEntry::is_failing)
     }
 
-    /// When the last lookup of `name` ended.
+    /// Returns when the last lookup of `name` ended.
     #[cfg(test)]
     pub(super) fn last_result(&self, name: &str) -> Duration {
         self.names[name].last_result()
@@ -188,7 +189,8 @@ impl Discovery {
     }
 }
 
-/// Resolvers that block a name return the unspecified address, which would reach this node.
+/// Returns whether an address can be that of a peer. Resolvers that block a name return the unspecified
+/// address, which would reach this node.
 fn is_usable(addr: &SocketAddr) -> bool {
     !addr.ip().is_unspecified() && addr.port() != 0
 }

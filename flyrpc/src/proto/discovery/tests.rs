@@ -18,7 +18,7 @@ fn addrs(list: impl IntoIterator<Item = u8>) -> Vec<SocketAddr> {
     list.into_iter().map(addr).collect()
 }
 
-/// A node at `addr(9)`.
+/// Returns the discovery of a node at `addr(9)`.
 fn discovery(seeds: &str) -> Discovery {
     Discovery::new(Seed::parse_list(seeds).unwrap(), [addr(9)])
 }
@@ -32,7 +32,7 @@ fn check_initial_addresses(discovery: &Discovery, expected: impl IntoIterator<It
     assert_eq!(first.iter().copied().collect::<Vec<_>>(), addrs(expected));
 }
 
-/// Asks at `at`, which must be when the question is due, and answers at once.
+/// Starts the lookup that is due at `at`, and passes its result `answer` immediately.
 fn ask(discovery: &mut Discovery, at: u64, answer: Result<&[u8], &str>) -> Vec<SocketAddr> {
     assert_eq!(discovery.next_due(), Some(secs(at)));
     assert_eq!(discovery.due(secs(at)).resolve, [NAME]);
@@ -44,7 +44,7 @@ fn answered(discovery: &mut Discovery, at: u64, answer: Result<&[u8], &str>) -> 
     discovery.on_resolved(secs(at), NAME, answer)
 }
 
-/// The gaps between `count` questions, each answered at once by `answer`, from now on.
+/// Runs the next `count` lookups, each with the result `answer`. Returns the seconds between them.
 fn gaps(discovery: &mut Discovery, count: usize, answer: Result<&[u8], &str>) -> Vec<u64> {
     let mut before = discovery.next_due().unwrap().as_secs();
     (0..count)
@@ -66,7 +66,7 @@ fn without_seeds_there_is_nothing_to_do_or_to_wait_for() {
 }
 
 #[test]
-fn literal_seeds_are_known_without_asking_and_never_forgotten() {
+fn literal_seeds_are_known_without_a_lookup_and_never_forgotten() {
     let mut discovery = discovery("10.0.0.2:1 10.0.0.1:1 10.0.0.2:1");
     check_initial_addresses(&discovery, [1, 2]);
     assert_eq!(discovery.next_due(), None);
@@ -181,7 +181,7 @@ fn the_initial_addresses_do_not_grow() {
 }
 
 #[test]
-fn the_initial_addresses_go_without_a_name_that_fails_for_five_seconds() {
+fn the_initial_addresses_are_complete_without_a_name_that_fails_for_five_seconds() {
     let mut discovery = discovery(&format!("{NAME} 10.0.0.7:1"));
     for at in 0..5 {
         ask(&mut discovery, at, Err("no route"));
@@ -192,7 +192,7 @@ fn the_initial_addresses_go_without_a_name_that_fails_for_five_seconds() {
 }
 
 #[test]
-fn the_initial_addresses_go_without_a_name_that_is_silent_for_five_seconds() {
+fn the_initial_addresses_are_complete_without_a_name_that_has_no_result_for_five_seconds() {
     let mut discovery = discovery(NAME);
     discovery.due(secs(0));
     assert_eq!(discovery.next_due(), Some(secs(5)));
@@ -208,7 +208,7 @@ fn an_unlisted_address_is_forgotten_after_ten_minutes() {
     ask(&mut discovery, 5, Ok(&[2]));
     ask(&mut discovery, 10, Ok(&[2]));
     assert_eq!(discovery.due(secs(604)).forgotten, []);
-    assert_eq!(discovery.next_due(), Some(secs(605)), "ten minutes after it was missed");
+    assert_eq!(discovery.next_due(), Some(secs(605)), "ten minutes after it was no longer listed");
     assert_eq!(discovery.due(secs(605)).forgotten, addrs([1]));
     check_known(&discovery, [2]);
 }
@@ -244,7 +244,7 @@ fn an_address_that_another_name_lists_is_kept() {
 }
 
 #[test]
-fn a_failing_resolver_makes_nothing_forgotten() {
+fn no_address_is_forgotten_while_the_resolver_fails() {
     let mut discovery = discovery(NAME);
     ask(&mut discovery, 0, Ok(&[1]));
     gaps(&mut discovery, 200, Err("no route"));

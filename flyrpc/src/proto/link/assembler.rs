@@ -6,11 +6,11 @@ use bytes::{BufMut, Bytes, buf::Limit};
 
 use crate::{codec::bytes::Malformed, proto::wire::ids::RequestId};
 
-/// How many times the bytes received of a body its buffer may have room for, whatever size was
-/// announced.
+/// Upper bound on the capacity of a body's buffer, as a multiple of the bytes received. It applies
+/// regardless of the announced size.
 const MAX_GROWTH: usize = 16;
 
-/// Bodies that are not complete yet, each with what it is kept for.
+/// Incomplete bodies, each with an item that is returned along with the complete body.
 #[derive(Debug)]
 pub(crate) struct Assembler<T> {
     bodies: BTreeMap<RequestId, Partial<T>>,
@@ -30,21 +30,21 @@ impl<T> Default for Assembler<T> {
 }
 
 impl<T> Assembler<T> {
-    /// Expects a body of `size` bytes. Allocates nothing yet.
+    /// Expects a body of `size` bytes. Does not allocate its buffer yet.
     pub(crate) fn begin(&mut self, id: RequestId, size: u64, item: T) {
         self.bodies.insert(id, Partial { item, bytes: Vec::new(), size });
     }
 
-    /// Where the next `length` bytes of a body belong: exactly that many are to be put there. None if
-    /// the body is not expected (any more).
+    /// Returns the destination for the next `length` bytes of a body. The caller must put exactly
+    /// that many bytes into it. Returns `None` if the body is not expected, or no longer expected.
     ///
-    /// The destination grows with what has come, so that a body costs memory in proportion to the
-    /// bytes received. It is a [`BufMut`] over memory that is not initialized, which a socket can be
-    /// read into; a `&mut [u8]` would have to be filled with zeros first.
+    /// The destination grows with the bytes received, so the memory of a body is proportional to them.
+    /// It is a [`BufMut`] over uninitialized memory, into which a socket can be read. A `&mut [u8]`
+    /// would have to be filled with zeros first.
     ///
     /// # Errors
     ///
-    /// If they exceed the announced size.
+    /// If the bytes exceed the announced size.
     pub(crate) fn destination(
         &mut self,
         id: RequestId,
@@ -56,7 +56,8 @@ impl<T> Assembler<T> {
             return Err(Malformed::new("chunk beyond the announced size"));
         }
         if bytes.capacity() < filled {
-            // In large steps, since growing copies what is there; but never far ahead of what came.
+            // Growing copies the buffer, so grow in large steps, but only in proportion to the bytes
+            // received.
             let warranted = MAX_GROWTH * filled;
             let room = usize::try_from(*size).unwrap_or(usize::MAX).min(warranted);
             bytes.reserve_exact(room - bytes.len());
@@ -64,7 +65,7 @@ impl<T> Assembler<T> {
         Ok(Some(bytes.limit(length)))
     }
 
-    /// Takes a body whose last bytes have been put into their destination.
+    /// Removes and returns a body, if all of its bytes have been put into their destination.
     pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Bytes)> {
         let partial = self.bodies.get(&id)?;
         if (partial.bytes.len() as u64) < partial.size {
@@ -74,7 +75,8 @@ impl<T> Assembler<T> {
         Some((item, Bytes::from(bytes)))
     }
 
-    /// Drops a body that is not wanted any more; chunks of it may still arrive.
+    /// Drops a body that is no longer wanted, and returns its item. Chunks of the body may still
+    /// arrive.
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
         self.bodies.remove(&id).map(|partial| partial.item)
     }
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announced_size_alone_allocates_nothing_and_bytes_only_in_proportion() {
+    fn an_announced_size_allocates_nothing_and_received_bytes_allocate_in_proportion() {
         let mut assembler = Assembler::default();
         assembler.begin(ID, u64::MAX, "item");
         assert_eq!(assembler.bodies[&ID].bytes.capacity(), 0);

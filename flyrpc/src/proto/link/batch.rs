@@ -1,4 +1,4 @@
-//! The bytes of one write: frames, and chunks of long bodies, which are not copied.
+//! The bytes of one write: frames, then chunks of long bodies, which are not copied.
 
 use std::io::IoSlice;
 
@@ -9,18 +9,18 @@ use crate::proto::wire::{
     ids::RequestId,
 };
 
-/// How many chunks of long bodies go into one write.
+/// Upper bound on the chunks of long bodies in one write.
 pub(crate) const CHUNKS_PER_WRITE: usize = 4;
 
-/// The most pieces of memory that one write hands to the socket.
+/// Upper bound on the slices of memory that one write passes to the socket.
 pub(crate) const MAX_SLICES: usize = 2 * CHUNKS_PER_WRITE + 1;
 
-/// Frames, then chunks.
+/// The bytes of one write: frames, then chunks of long bodies.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// The frames, then the header of each chunk.
     bytes: Vec<u8>,
-    /// The bytes of each chunk, and how many of the bytes above precede them.
+    /// For each chunk, how many bytes of `bytes` are written before it, and its own bytes.
     chunks: Vec<(usize, Bytes)>,
 }
 
@@ -29,12 +29,12 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// How many bytes are written in all.
+    /// Returns the number of bytes in the batch, including the chunks.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() + self.chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>()
     }
 
-    /// Empties it, and frees a buffer with a capacity of more than `keep` bytes.
+    /// Empties the batch, and frees its buffer if its capacity exceeds `keep` bytes.
     pub(crate) fn clear(&mut self, keep: usize) {
         self.chunks.clear();
         self.bytes.clear();
@@ -43,19 +43,19 @@ impl Batch {
         }
     }
 
-    /// Swaps its empty buffer for `frames`.
+    /// Swaps the empty buffer of the batch with `frames`.
     pub(crate) fn take_frames(&mut self, frames: &mut Vec<u8>) {
         debug_assert!(self.is_empty());
         std::mem::swap(&mut self.bytes, frames);
     }
 
-    /// Adds the next bytes of a body.
+    /// Adds a chunk with the next bytes of a body.
     pub(crate) fn add_chunk(&mut self, of: BodyOf, id: RequestId, chunk: Bytes) {
         frame::put_chunk_head(of, id, chunk.len(), &mut self.bytes);
         self.chunks.push((self.bytes.len(), chunk));
     }
 
-    /// Its parts, in order.
+    /// Returns the parts of the batch in the order in which they are written.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;
         let chunks = self.chunks.iter().flat_map(move |(to, chunk)| {
@@ -66,7 +66,7 @@ impl Batch {
         chunks.chain([&self.bytes[last..]])
     }
 
-    /// Fills `slices` with what comes after the first `done` bytes, and returns how many it filled.
+    /// Fills `slices` with the bytes after the first `done` bytes, and returns how many slices it filled.
     pub(crate) fn slices<'a>(
         &'a self,
         done: usize,
@@ -85,7 +85,7 @@ impl Batch {
         count
     }
 
-    /// What comes after the first `done` bytes, if that is one piece of memory.
+    /// Returns the bytes after the first `done` bytes, if the batch is contiguous in memory.
     pub(crate) fn contiguous(&self, done: usize) -> Option<&[u8]> {
         self.chunks.is_empty().then(|| &self.bytes[done..])
     }

@@ -1,27 +1,31 @@
-//! The link's clock: whether a request's deadline on its caller's clock has passed.
+//! The link's clock, which determines whether a request's deadline on its caller's clock has passed.
 //!
 //! Two nodes' clocks differ by an unknown offset, and either node, or the machine under it, may be
-//! suspended for a while. The serving end pings at its time r₀; the pong carries the caller's clock
-//! s. Since the pong was written after the ping, U = min(s − r₀) over the last pongs is never below
-//! the offset between the clocks, and exceeds it by the fastest return path at most. So a request
-//! whose deadline on the caller's clock is d has time left if now + U < d, and a call that its
-//! caller has given up never starts. (A midpoint offset, as in NTP, would start some of them.)
+//! suspended for a while. The serving end pings at its time r₀; the pong carries s, the time on the
+//! caller's clock. Since the pong was written after the ping, U = min(s − r₀) over the last pongs is
+//! never below the offset between the clocks. U exceeds the offset by at most the fastest path from the
+//! serving end to the caller.
 //!
-//! All times are microseconds on the clocks of the two ends.
+//! A request whose deadline on the caller's clock is d therefore has time left if now + U < d, and a
+//! call that its caller has given up never starts. (A midpoint offset, as in NTP, would let some of
+//! those calls start.)
+//!
+//! All times are in microseconds, each on the clock of one of the two ends.
 
 use std::collections::VecDeque;
 
-/// How many pongs back U looks.
+/// The number of last pongs from which U is computed.
 const SAMPLES: usize = 8;
 
-/// What this end knows of the other's clock.
+/// This end's estimate of the other end's clock.
 #[derive(Debug)]
 pub(crate) struct LinkClock {
     heartbeat: u64,
     samples: VecDeque<Sample>,
-    /// When the latest ping that a pong has answered was sent.
+    /// When the latest ping that was answered was sent.
     answered: Option<u64>,
-    /// Pongs that answer pings sent before this are ignored: this clock may have been stopped since.
+    /// Pongs to pings sent before this time are ignored, because this end's clock may have been stopped
+    /// since then.
     forgotten: u64,
 }
 
@@ -35,25 +39,26 @@ struct Sample {
 /// Whether a request may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may, and must end within this time.
+    /// The request may start, and must end within this time.
     Start { remaining: u64 },
-    /// Its caller has given it up.
+    /// The deadline has passed, so the caller has given up.
     Expired,
-    /// The clocks are not known well enough: ping, and ask again after a pong.
+    /// The offset between the clocks is not known well enough. Send a ping, and ask again after a pong.
     Hold,
-    /// The same, because the request's timestamp is ahead of our clock, which must have been stopped.
+    /// The same as `Hold`, because the request's timestamp is ahead of our clock, which must have been
+    /// stopped.
     Ahead,
 }
 
 impl LinkClock {
-    /// A clock that knows nothing. `heartbeat` is the time between pings.
+    /// Creates a clock without samples. `heartbeat` is the time between pings.
     pub(crate) fn new(heartbeat: u64) -> Self {
         let samples = VecDeque::with_capacity(SAMPLES);
         LinkClock { heartbeat, samples, answered: None, forgotten: 0 }
     }
 
-    /// A pong arrived at `now`, which answers the ping sent at `echo` and carries the other end's
-    /// clock `stamp`. Numbers that no honest peer sends are ignored.
+    /// Handles a pong that arrived at `now`. It answers the ping sent at `echo` and carries `stamp`, the
+    /// time on the other end's clock. Values that no correct peer sends are ignored.
     pub(crate) fn pong(&mut self, now: u64, echo: u64, stamp: u64) {
         let (Ok(stamp), Ok(sent)) = (i64::try_from(stamp), i64::try_from(echo)) else { return };
         let Some(round_trip) = now.checked_sub(echo) else { return };
@@ -68,8 +73,8 @@ impl LinkClock {
         self.answered = self.answered.max(Some(echo));
     }
 
-    /// The other end's clock read `stamp` before it sent something that arrived at `now`. Returns
-    /// whether that is possible; if not, our clock was stopped, and what was known is discarded.
+    /// Handles a time `stamp` on the other end's clock, in a frame that arrived at `now`. Returns
+    /// whether the samples allow it. If not, our clock was stopped, and all samples are discarded.
     pub(crate) fn observe(&mut self, now: u64, stamp: u64) -> bool {
         let known = self
             .ahead()
@@ -82,8 +87,8 @@ impl LinkClock {
         known
     }
 
-    /// Whether a request stamped `stamp` by its caller, to be given up `timeout` later, may start
-    /// at `now`.
+    /// Decides whether a request may start at `now`. Its caller sent it at `stamp`, and gives up
+    /// `timeout` later.
     pub(crate) fn verdict(&mut self, now: u64, stamp: u64, timeout: u64) -> Verdict {
         let Some(ahead) = self.ahead() else { return Verdict::Hold };
         if !self.observe(now, stamp) {
@@ -100,19 +105,20 @@ impl LinkClock {
         }
     }
 
-    /// U: how far the other end's clock is ahead, at most.
+    /// Returns U, the upper bound on how far the other end's clock is ahead.
     fn ahead(&self) -> Option<i64> {
         self.samples.iter().map(|sample| sample.ahead).min()
     }
 
-    /// Whether a ping of the last 2 heartbeats, and of the shortest round trip seen, was answered.
+    /// Returns whether the latest answered ping is recent: at most as old as 2 heartbeats plus twice the
+    /// shortest round trip among the last pongs.
     fn is_fresh(&self, now: u64) -> bool {
         let round_trip = self.samples.iter().map(|sample| sample.round_trip).min().unwrap_or(0);
         let max_pong_age = 2 * self.heartbeat + 2 * round_trip;
         self.answered.is_some_and(|sent| now.saturating_sub(sent) <= max_pong_age)
     }
 
-    /// The shortest round trip among the last pongs.
+    /// Returns the shortest round trip among the last pongs.
     pub(crate) fn round_trip(&self) -> Option<u64> {
         self.samples.iter().map(|sample| sample.round_trip).min()
     }
@@ -123,10 +129,10 @@ mod tests {
     use super::*;
 
     const HEARTBEAT: u64 = 1_000_000;
-    /// How far the caller's clock is ahead.
+    /// How far the caller's clock is ahead, in microseconds.
     const OFFSET: u64 = 7_000_000;
 
-    /// The state after a ping at `sent`, with 30 ms each way.
+    /// Returns a clock after a ping at `sent` and its pong, with a delay of 30 ms each way.
     fn synced(sent: u64) -> LinkClock {
         let mut clock = LinkClock::new(HEARTBEAT);
         clock.pong(sent + 60_000, sent, sent + 30_000 + OFFSET);
@@ -144,15 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_short_by_the_return_path_at_most() {
-        // Sent when the caller's clock read 10_000 more than the ping, 30 ms later it is here.
+    fn the_time_left_is_underestimated_by_at_most_the_return_path() {
+        // The request was sent 10 ms after the pong, and arrives 30 ms later.
         let (now, stamp) = (1_070_000, 1_040_000 + OFFSET);
         let remaining = 200_000 - 30_000 - 30_000;
         check(&mut synced(1_000_000), now, stamp, 200_000, Verdict::Start { remaining });
     }
 
     #[test]
-    fn what_the_caller_has_given_up_does_not_start() {
+    fn a_request_that_the_caller_has_given_up_does_not_start() {
         let stamp = 1_040_000 + OFFSET;
         check(&mut synced(1_000_000), 1_070_000, stamp, 60_000, Verdict::Expired);
         check(&mut synced(1_000_000), 1_070_000, stamp, 0, Verdict::Expired);
@@ -172,7 +178,7 @@ mod tests {
     fn a_timestamp_ahead_of_our_clock_shows_that_it_was_stopped() {
         let mut clock = synced(1_000_000);
         check(&mut clock, 1_100_000, 60_000_000 + OFFSET, 1_000_000, Verdict::Ahead);
-        // Also for the next, whatever its stamp, until a new pong.
+        // Later requests are held too, regardless of their stamp, until a new pong.
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
         clock.pong(1_260_000, 1_200_000, 60_130_000 + OFFSET);
         let remaining = 1_000_000 - 60_000;
@@ -185,7 +191,7 @@ mod tests {
         let stamp = 60_000_000 + OFFSET;
         let mut clock = synced(1_000_000);
         check(&mut clock, 1_100_000, stamp, 1_000_000, Verdict::Ahead);
-        // It was sent long before the request, and lay unread while our clock was stopped.
+        // This pong was sent long before the request, and stayed unread while our clock was stopped.
         clock.pong(1_100_000, 1_090_000, 1_120_000 + OFFSET);
         check(&mut clock, 1_100_000, 1_050_000 + OFFSET, 1_000_000, Verdict::Hold);
     }

@@ -1,8 +1,11 @@
-//! The inbound gate: complete requests wait here until it is known that their callers still wait.
+//! The inbound gate: holds complete requests until it is certain that their callers still wait.
 //!
-//! Two rules keep a call that its caller has given up from starting. A request opens the gate only
-//! when everything buffered behind it has been read, a cancellation included; and only while the
-//! link's [clock](LinkClock) is known, so that its deadline can be compared with the caller's clock.
+//! Two rules prevent the start of a call that its caller has given up:
+//!
+//! - A request starts only after everything buffered behind it has been read, because that may include
+//!   its cancellation.
+//! - A request starts only while the offset of the caller's clock is known (see [`LinkClock`]), so that
+//!   its deadline can be compared with that clock.
 
 use std::time::Duration;
 
@@ -13,53 +16,53 @@ use crate::{
 };
 
 /// How many times a request with a timestamp ahead of our clock is held before it is rejected. Once
-/// is enough for an honest peer.
+/// is enough for a correct peer.
 const MAX_AHEAD: u32 = 4;
 
 /// Upper bound on bytes drained before held requests are released: more than any socket buffers. A
-/// peer that keeps sending does not delay them further.
+/// peer that keeps sending cannot delay them further.
 const DRAIN_BEFORE_RELEASE: usize = 64 << 20;
 
-/// Upper bound on bytes drained before complete requests start: as much as sockets buffer by
-/// default.
+/// Upper bound on bytes drained before complete requests start: as much as sockets buffer by default.
 const DRAIN_BEFORE_START: usize = 8 << 20;
 
-/// Longer than any call: what a peer's timeout is clamped to, so that adding it to a time is safe.
+/// The timeout of a peer's request is clamped to this, so that it can be added to a time without
+/// overflow. Longer than any call.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Requests between their last byte and their start.
+/// Requests that are complete but have not started.
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     clock: LinkClock,
-    /// Held until the clock is known again.
+    /// Requests that are held until the offset of the caller's clock is known again.
     held: Vec<Entry<T>>,
-    /// Complete, until what was buffered behind them is read.
+    /// Complete requests, until the bytes buffered behind them have been read.
     ready: Vec<Entry<T>>,
-    /// The latest timestamp of the requests that arrived since the gate was opened last, those
-    /// included that were refused or cancelled.
+    /// The latest timestamp of the requests that arrived since the gate was last opened, including
+    /// refused and canceled ones.
     latest_stamp: u64,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     id: RequestId,
-    /// When it was sent, on the caller's clock.
+    /// When the request was sent, in microseconds on the caller's clock.
     stamp: u64,
     /// In microseconds.
     timeout: u64,
-    /// How many times its timestamp was ahead of our clock.
+    /// How many times the request was held because its timestamp was ahead of our clock.
     ahead: u32,
     item: T,
 }
 
-/// What opening the gate let out.
+/// The requests that leave the gate when it is opened.
 #[derive(Debug)]
 pub(crate) struct Released<T> {
-    /// To start, each with the time that is left.
+    /// Requests to start, each with the time left until its deadline.
     pub(crate) start: Vec<(T, Duration)>,
-    /// Given up by their callers, to be refused.
+    /// Requests that their callers have given up, to be refused.
     pub(crate) expired: Vec<T>,
-    /// Whether some are held until a ping sent now is answered.
+    /// Whether a ping must be sent now, because requests are held until it is answered.
     pub(crate) needs_ping: bool,
 }
 
@@ -68,19 +71,19 @@ impl<T> Gate<T> {
         Gate { clock, held: Vec::new(), ready: Vec::new(), latest_stamp: 0 }
     }
 
-    /// A request has arrived, whatever becomes of it: its timestamp can show that our clock was
-    /// stopped.
+    /// Records the timestamp of a request that arrived, even if the request is refused or canceled. The
+    /// timestamp can show that our clock was stopped.
     pub(crate) fn on_request(&mut self, head: &RequestHead) {
         self.latest_stamp = self.latest_stamp.max(head.stamp);
     }
 
-    /// A request is complete.
+    /// Adds a complete request.
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
         self.ready.push(Entry { id, stamp, timeout, ahead: 0, item });
     }
 
-    /// Takes a request out that was cancelled.
+    /// Removes a request that was canceled.
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
         [&mut self.held, &mut self.ready].into_iter().find_map(|queue| {
             let at = queue.iter().position(|entry| entry.id == id)?;
@@ -88,23 +91,24 @@ impl<T> Gate<T> {
         })
     }
 
-    /// The peer's clock read `stamp` before it sent a ping that arrived at `now`.
+    /// Handles a ping that arrived at `now`. `stamp` is the time on the peer's clock when it was sent.
     pub(crate) fn on_ping(&mut self, now: u64, stamp: u64) {
         self.clock.observe(now, stamp);
     }
 
-    /// A pong arrived at `now`, which answers the ping sent at `echo`.
+    /// Handles a pong that arrived at `now` and answers the ping sent at `echo`. `stamp` is the time on
+    /// the peer's clock when the pong was sent.
     pub(crate) fn on_pong(&mut self, now: u64, echo: u64, stamp: u64) {
         self.clock.pong(now, echo, stamp);
     }
 
-    /// The shortest of the last round trips, in microseconds.
+    /// Returns the shortest of the last round trips, in microseconds.
     pub(crate) fn round_trip(&self) -> Option<u64> {
         self.clock.round_trip()
     }
 
-    /// Upper bound on the bytes to read, as far as they are buffered, before the gate opens.
-    /// `after_pong`: whether a pong has arrived, so that held requests may be released too.
+    /// Returns the upper bound on buffered bytes to read before the gate opens. `after_pong` is whether
+    /// a pong has arrived, so that held requests may be released too.
     pub(crate) fn drain_limit(&self, after_pong: bool) -> usize {
         if after_pong && !self.held.is_empty() {
             DRAIN_BEFORE_RELEASE
@@ -115,31 +119,32 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Whether complete requests wait for [`open`](Self::open).
+    /// Returns whether complete requests wait for [`open`](Self::open).
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Whether requests are held until [`release`](Self::release).
+    /// Returns whether requests are held until [`release`](Self::release).
     pub(crate) fn has_held(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Lets complete requests out, unless they must be held.
+    /// Releases the complete requests, except those that must be held.
     ///
     /// # Errors
     ///
-    /// If a request is timestamped ahead of our clock again and again.
+    /// If a request's timestamp is still ahead of our clock after the request was held [`MAX_AHEAD`]
+    /// times.
     pub(crate) fn open(&mut self, now: u64) -> Result<Released<T>, Malformed> {
         let ready = std::mem::take(&mut self.ready);
         self.sort(now, ready)
     }
 
-    /// Lets held requests out after a pong, unless they must be held again.
+    /// Releases the held requests after a pong, except those that must be held again.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// The same as for [`open`](Self::open).
     pub(crate) fn release(&mut self, now: u64) -> Result<Released<T>, Malformed> {
         let held = std::mem::take(&mut self.held);
         self.sort(now, held)
@@ -162,11 +167,13 @@ impl<T> Gate<T> {
                 }
                 Verdict::Ahead if entry.ahead < MAX_AHEAD => {
                     entry.ahead += 1;
-                    // A ping that was sent for those held before tells nothing any more.
+                    // A ping sent earlier, for other held requests, no longer proves anything.
                     released.needs_ping = true;
                     self.held.push(entry);
                 }
-                Verdict::Ahead => return Err(Malformed::new("request from the future")),
+                Verdict::Ahead => {
+                    return Err(Malformed::new("request with a timestamp in the future"));
+                }
             }
         }
         Ok(released)
@@ -190,7 +197,7 @@ mod tests {
         gate.push(&head(id, stamp), id);
     }
 
-    /// A gate whose clock knows that the peer's reads the same as ours, as of `now`.
+    /// Returns a gate whose clock was synced at `now`, with a peer whose clock equals ours.
     fn synced(now: u64) -> Gate<u64> {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         gate.on_pong(now, now, now);
@@ -221,14 +228,14 @@ mod tests {
         let released = gate.open(10).unwrap();
         assert!(released.start.is_empty() && released.needs_ping);
         push(&mut gate, 3, 0);
-        // The ping that was sent for the first two serves for this one too.
+        // The ping that was sent for the first two requests also covers this one.
         assert!(!gate.open(10).unwrap().needs_ping);
         gate.on_pong(20, 10, 10);
         assert_eq!(started(gate.release(20).unwrap()), [1, 2, 3]);
     }
 
     #[test]
-    fn what_its_caller_has_given_up_is_refused() {
+    fn a_request_that_its_caller_has_given_up_is_refused() {
         let mut gate = synced(1_000_000);
         push(&mut gate, 1, 400_000);
         let released = gate.open(1_000_000).unwrap();
@@ -236,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_request_leaves_whether_it_is_ready_or_held() {
+    fn a_canceled_request_is_removed_whether_it_is_ready_or_held() {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
         gate.open(0).unwrap();
@@ -263,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_timestamp_of_a_cancelled_request_shows_that_our_clock_was_stopped() {
+    fn the_timestamp_of_a_canceled_request_shows_that_our_clock_was_stopped() {
         let mut gate = synced(1_000);
         push(&mut gate, 1, 1_000);
         gate.on_request(&head(2, 60_000_000));

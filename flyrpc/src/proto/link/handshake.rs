@@ -1,4 +1,5 @@
-//! What each end of a new connection sends first, and what it makes of the other's answer.
+//! The handshake: the first bytes that each end of a new connection sends, and the checks of the other
+//! end's hello.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,29 +15,30 @@ use crate::{
     types::NodeInfo,
 };
 
-/// How long connecting, and then the handshake, may each take.
+/// Timeout of each of the two steps: connecting, and the handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest name of a node or a region, in bytes.
+/// Upper bound on the length of the name of a node or a region, in bytes.
 const MAX_NAME: usize = 64;
 
-/// How much of a name that another node claims is repeated in an error, in characters.
+/// Upper bound on the text from a peer that is repeated in an error: characters of a name, bytes of a
+/// first line.
 const SHOWN_NAME: usize = 60;
 
-/// What this node says of itself on every link.
+/// This node's hello, which it sends on every link, and the values used in the handshake.
 #[derive(Debug)]
 pub(crate) struct LocalHello {
     pub(crate) cluster: String,
     pub(crate) node: NodeInfo,
-    /// As in the encoded hello.
+    /// The state in the encoded hello.
     pub(crate) state: Arc<State>,
     pub(crate) encoded: EncodedHello,
     pub(crate) heartbeat: Duration,
 }
 
 impl LocalHello {
-    /// The bytes that begin a connection. `stamp` is this end's clock, `echo` the stamp of the hello
-    /// that this one answers.
+    /// Returns the first bytes to send on a connection. `stamp` is the time on this end's clock, `echo`
+    /// the stamp of the hello to which this one responds.
     pub(crate) fn preface_and_hello(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
         let mut bytes = PREFACE.to_vec();
         frame::put_hello(&self.encoded.encode(stamp, echo), &mut bytes);
@@ -49,39 +51,41 @@ impl LocalHello {
 pub(crate) enum DialError {
     #[error("cannot connect: {0}")]
     Connect(Arc<io::Error>),
-    #[error("no connection within {HANDSHAKE_TIMEOUT:?}")]
+    #[error("connecting timed out after {HANDSHAKE_TIMEOUT:?}")]
     ConnectTimeout,
-    #[error("it accepts connections, but sent nothing for {HANDSHAKE_TIMEOUT:?}")]
+    #[error("the peer did not complete the handshake within {HANDSHAKE_TIMEOUT:?}")]
     HandshakeTimeout,
-    #[error("it closed the connection before the handshake was complete")]
+    #[error("the peer closed the connection before the handshake was complete")]
     ClosedDuringHandshake,
-    #[error("something else answers there: {0:?}")]
+    #[error("the peer is not a flyrpc node: it sent {0:?}")]
     NotFlyrpc(String),
-    #[error("it speaks versions {first} to {last} of the protocol, this node {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
+    #[error("the peer speaks versions {first} to {last} of the protocol, this node speaks {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
     OtherVersions {
         first: u64,
         last: u64,
-        /// Who it is, if it names itself and is of this cluster.
+        /// The peer's identity, if its hello contains a valid one of this cluster.
         node: Option<NodeInfo>,
     },
-    #[error("it belongs to the cluster {0:?}")]
+    #[error("the peer belongs to the cluster {0:?}")]
     OtherCluster(String),
-    #[error("the address is this node's own")]
+    #[error("the address reaches this node itself")]
     SelfConnect,
-    #[error("the node there advertises this node's own address, {0}")]
+    #[error("the peer advertises this node's own address, {0}")]
     SameAddress(SocketAddr),
     #[error(
-        "it advertises {addr}, the name {name:?} and the region {region:?}, which no node can have"
+        "the peer advertises an invalid identity: \
+         name {name:?}, region {region:?}, address {addr}"
     )]
     InvalidPeer { name: String, region: String, addr: SocketAddr },
-    #[error("the handshake broke: {0}")]
+    #[error("the connection failed during the handshake: {0}")]
     Broken(Arc<io::Error>),
-    #[error("the handshake contained a {0}")]
+    #[error("the peer sent a {0} during the handshake")]
     Malformed(Malformed),
 }
 
 impl DialError {
-    /// Whether the peer is a flyrpc node, which should learn what it has reached.
+    /// Returns whether the peer is a flyrpc node. Such a peer should receive this node's
+    /// hello, so that it can report the mismatch.
     pub(crate) fn is_from_a_node(&self) -> bool {
         matches!(
             self,
@@ -102,7 +106,7 @@ impl From<Malformed> for DialError {
 impl From<io::Error> for DialError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        // Which of these it is depends on which end was quicker.
+        // Which of these errors occurs depends on timing.
         if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) {
             return DialError::ClosedDuringHandshake;
         }
@@ -110,7 +114,7 @@ impl From<io::Error> for DialError {
     }
 }
 
-/// Reads the preface and the hello of the other end from whatever pieces they arrive in.
+/// Reads the preface and the hello of the other end, which may arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub(crate) struct HelloReader {
     buffer: BytesMut,
@@ -119,16 +123,16 @@ pub(crate) struct HelloReader {
 }
 
 impl HelloReader {
-    /// Where received bytes are appended.
+    /// Returns the buffer to which received bytes are appended.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// The hello, once it has arrived; else more bytes are needed.
+    /// Returns the hello once all of it has arrived, or `None` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// If what arrived is not the hello of a compatible node of this cluster.
+    /// If the bytes are not the hello of a compatible node of this cluster.
     pub(crate) fn poll(&mut self, local: &LocalHello) -> Result<Option<Hello>, DialError> {
         if !self.preface_received && !self.take_preface()? {
             return Ok(None);
@@ -142,7 +146,8 @@ impl HelloReader {
         check(outcome, local).map(Some)
     }
 
-    /// Takes the preface if all of it has arrived; an error if something else speaks.
+    /// Removes the preface from the buffer and returns true, once all of it has arrived. Returns an
+    /// error if the bytes are not the preface of a flyrpc node.
     fn take_preface(&mut self) -> Result<bool, DialError> {
         let received_len = self.buffer.len().min(PREFACE.len());
         if self.buffer[..received_len] != PREFACE[..received_len] {
@@ -155,13 +160,13 @@ impl HelloReader {
         Ok(self.preface_received)
     }
 
-    /// What was received beyond the hello.
+    /// Returns the bytes received after the hello.
     pub(crate) fn into_rest(self) -> BytesMut {
         self.buffer
     }
 }
 
-/// Whether the node at the other end can be linked to.
+/// Checks whether a link to the node at the other end is possible, and returns its hello.
 fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> {
     match outcome {
         HelloOutcome::OtherVersions(IncompatiblePeer { first, last, who }) => {
@@ -188,7 +193,7 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
     }
 }
 
-/// Whether a node can have this name, region and address: what starting one checks too.
+/// Returns whether a node can have this name, region and address. Starting a node checks the same.
 fn is_valid(node: &NodeInfo) -> bool {
     let is_label =
         |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
@@ -200,7 +205,7 @@ fn is_valid(node: &NodeInfo) -> bool {
         && !ip.is_multicast()
 }
 
-/// The beginning of what something else sent, by which people recognize it.
+/// Returns the start of the first line, by which an operator can recognize a peer that is not flyrpc.
 fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN_NAME)]);
     text.lines().next().unwrap_or_default().to_owned()
@@ -225,7 +230,7 @@ mod tests {
         LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat }
     }
 
-    /// What `local` makes of bytes that arrive one by one, and what it leaves unread.
+    /// Reads bytes that arrive one by one. Returns the outcome and the bytes that were not consumed.
     fn received(bytes: &[u8], local: &LocalHello) -> (Result<Option<Hello>, DialError>, Vec<u8>) {
         let mut reader = HelloReader::default();
         for (at, byte) in bytes.iter().enumerate() {
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_is_read_from_any_pieces_and_what_follows_is_left() {
+    fn a_hello_is_read_from_pieces_of_any_size_and_later_bytes_are_left() {
         let mut bytes = local("c", "b", 2).preface_and_hello(7, None);
         bytes.extend_from_slice(b"rest");
         let (hello, rest) = received(&bytes, &local("c", "a", 1));
@@ -249,20 +254,20 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_hello_is_no_error() {
+    fn an_incomplete_hello_is_not_an_error() {
         let bytes = local("c", "b", 2).preface_and_hello(7, None);
         let (hello, _) = received(&bytes[..bytes.len() - 1], &local("c", "a", 1));
         assert!(matches!(hello, Ok(None)));
     }
 
     #[test]
-    fn what_is_not_flyrpc_is_told_by_its_first_line() {
+    fn a_peer_that_is_not_flyrpc_is_reported_with_its_first_line() {
         let (hello, _) = received(b"HTTP/1.1 400 Bad Request\r\n", &local("c", "a", 1));
         assert!(matches!(hello, Err(DialError::NotFlyrpc(_))));
     }
 
     #[test]
-    fn a_node_that_cannot_be_linked_to_is_named_as_what_it_is() {
+    fn a_node_that_cannot_be_linked_to_is_rejected_with_the_reason() {
         let me = local("c", "a", 1);
         let outcome =
             |other: &LocalHello| received(&other.preface_and_hello(0, None), &me).0.unwrap_err();

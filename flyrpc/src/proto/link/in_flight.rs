@@ -1,4 +1,4 @@
-//! Calls of this end that wait for their responses.
+//! This end's calls that wait for their responses.
 
 use std::{collections::BTreeMap, task::Waker};
 
@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use crate::proto::wire::ids::RequestId;
 
-/// What came back for a call.
+/// The response to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Response {
     /// The encoded reply.
     Reply(Bytes),
     /// The payload of a status frame.
     Status(Bytes),
-    /// A reply of this many bytes, more than this node takes.
+    /// A reply of this many bytes, which is more than this node accepts.
     TooLarge(u64),
 }
 
@@ -22,7 +22,7 @@ pub(crate) enum Response {
 pub(crate) struct InFlight {
     last_id: u64,
     calls: BTreeMap<RequestId, InFlightCall>,
-    /// Whether no more responses will come.
+    /// Whether the link has ended, so that no more responses arrive.
     closed: bool,
 }
 
@@ -32,14 +32,14 @@ struct InFlightCall {
     response: Option<Response>,
 }
 
-/// How far a call has come.
+/// The progress of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// The call is over, and forgotten.
+    /// The call is complete, and has been removed.
     Response(Response),
-    /// The waker is kept.
+    /// The response has not arrived. The waker is stored.
     Pending,
-    /// The link has ended: no response will come.
+    /// The link has ended, so no response will arrive.
     Closed,
 }
 
@@ -52,12 +52,12 @@ impl InFlight {
         self.calls.is_empty()
     }
 
-    /// Whether no more calls can be added.
+    /// Returns whether the link has ended, so that no more calls may be added.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Adds a call, whose task `waker` wakes.
+    /// Adds a call and returns its id. `waker` wakes the task of the call.
     pub(crate) fn add(&mut self, waker: &Waker) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
@@ -65,29 +65,31 @@ impl InFlight {
         id
     }
 
-    /// Whether a response to `id` is still awaited.
+    /// Returns whether the call still waits for its response.
     pub(crate) fn expects(&self, id: RequestId) -> bool {
         self.calls.get(&id).is_some_and(|call| call.response.is_none())
     }
 
-    /// Stores a response, and returns the task to wake. A response that nobody awaits is dropped.
+    /// Stores a response, and returns the waker of the call's task. A response that no call waits for is
+    /// dropped.
     pub(crate) fn complete(&mut self, id: RequestId, response: Response) -> Option<Waker> {
         let call = self.calls.get_mut(&id)?;
         if call.response.is_some() {
             return None;
         }
         call.response = Some(response);
-        // A task is woken once: from here on the waker is not needed.
+        // A task is woken only once, so its waker is no longer needed.
         Some(std::mem::replace(&mut call.waker, Waker::noop().clone()))
     }
 
-    /// Takes the response to `id` if it has come; else keeps `waker` for when it does.
+    /// Returns the response if it has arrived. Otherwise stores `waker`, to wake it when the response
+    /// arrives.
     ///
     /// # Panics
     ///
-    /// After it has returned the response, or after [`remove`](Self::remove).
+    /// If the response was already returned, or the call was removed with [`remove`](Self::remove).
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
-        let call = self.calls.get_mut(&id).expect("a call is polled only until it is over");
+        let call = self.calls.get_mut(&id).expect("a call is not polled after it is complete");
         if let Some(response) = call.response.take() {
             self.calls.remove(&id);
             return Progress::Response(response);
@@ -99,12 +101,12 @@ impl InFlight {
         Progress::Pending
     }
 
-    /// Forgets a call that was given up.
+    /// Removes a call that was given up.
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.calls.remove(&id);
     }
 
-    /// No more responses will come: wakes every call that waits.
+    /// Handles the end of the link: wakes every waiting call. No more responses will arrive.
     pub(crate) fn close(&mut self) {
         self.closed = true;
         for call in self.calls.values() {
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_response_and_one_that_nobody_awaits_are_dropped() {
+    fn a_second_response_and_an_unexpected_one_are_dropped() {
         let mut in_flight = InFlight::default();
         let id = in_flight.add(Waker::noop());
         assert!(in_flight.complete(id, reply(1)).is_some());
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_came_before_the_link_ended_still_counts() {
+    fn a_response_that_arrived_before_the_link_ended_still_counts() {
         let mut in_flight = InFlight::default();
         let (answered, pending) = (in_flight.add(Waker::noop()), in_flight.add(Waker::noop()));
         in_flight.complete(answered, reply(1));

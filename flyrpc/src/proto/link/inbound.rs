@@ -1,4 +1,4 @@
-//! Requests of the peer, from their arrival to their response.
+//! The peer's requests, from arrival to response.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ pub(crate) struct Inbound<A> {
     closed: bool,
 }
 
-/// How far a request has come.
+/// The phase that a request has reached.
 #[derive(Debug)]
 enum Phase<A> {
     /// Its handler has not been polled, or is being polled for the first time.
     Queued,
     /// Its handler is pending.
     Executing(A),
-    /// Its handler runs to its end, whatever the caller does.
+    /// Its handler runs to completion, even if the caller cancels the request or the link ends.
     Detached,
-    /// The caller gave it up before its handler was pending.
-    Cancelled,
+    /// The caller canceled it. Its handler was aborted if it was pending.
+    Canceled,
 }
 
 impl<A> Default for Inbound<A> {
@@ -40,8 +40,8 @@ impl<A> Inbound<A> {
         self.requests.is_empty()
     }
 
-    /// Adds a request, and returns how many others there are. None if one with that id is not
-    /// finished, which only a faulty peer's can be, or the link has ended.
+    /// Adds a request, and returns the number of other unfinished requests. Returns `None` if the link
+    /// has ended, or if a request with that id is unfinished, which only a faulty peer can cause.
     pub(crate) fn add(&mut self, id: RequestId) -> Option<usize> {
         if self.closed || self.requests.contains_key(&id) {
             return None;
@@ -50,19 +50,19 @@ impl<A> Inbound<A> {
         Some(self.requests.len() - 1)
     }
 
-    /// Whether the caller still waits for the request, as far as is known.
+    /// Returns whether the caller still waits for the request, as far as this end knows.
     pub(crate) fn is_wanted(&self, id: RequestId) -> bool {
-        !matches!(self.requests.get(&id), None | Some(Phase::Cancelled))
+        !matches!(self.requests.get(&id), None | Some(Phase::Canceled))
     }
 
-    /// The handler of a request is about to run in a task of its own, which `abort` ends.
+    /// Records that the handler of a request is about to run in its own task, which `abort` aborts.
     ///
     /// # Errors
     ///
-    /// `abort` comes back, to be used at once, if the request is not wanted any more.
+    /// Returns `abort` if the request is no longer wanted. The caller must then abort immediately.
     pub(crate) fn executing(&mut self, id: RequestId, abort: A) -> Result<(), A> {
         match self.requests.get_mut(&id) {
-            None | Some(Phase::Cancelled) => Err(abort),
+            None | Some(Phase::Canceled) => Err(abort),
             Some(phase) => {
                 *phase = Phase::Executing(abort);
                 Ok(())
@@ -70,40 +70,41 @@ impl<A> Inbound<A> {
         }
     }
 
-    /// Lets a request run to its end, even if it is cancelled later.
+    /// Lets the handler of a request run to completion, even if the request is canceled later.
     pub(crate) fn detach(&mut self, id: RequestId) {
         if let Some(phase) = self.requests.get_mut(&id)
-            && !matches!(phase, Phase::Cancelled)
+            && !matches!(phase, Phase::Canceled)
         {
             *phase = Phase::Detached;
         }
     }
 
-    /// The caller gave a request up. Returns what aborts its handler, if it has one.
+    /// Handles a cancellation by the caller. Returns the value that aborts the handler, if the handler is
+    /// pending and not detached.
     pub(crate) fn cancel(&mut self, id: RequestId) -> Option<A> {
         let phase = self.requests.get_mut(&id)?;
         if matches!(phase, Phase::Detached) {
             return None;
         }
-        match std::mem::replace(phase, Phase::Cancelled) {
+        match std::mem::replace(phase, Phase::Canceled) {
             Phase::Executing(abort) => Some(abort),
-            Phase::Queued | Phase::Detached | Phase::Cancelled => None,
+            Phase::Queued | Phase::Detached | Phase::Canceled => None,
         }
     }
 
-    /// Forgets a request that is finished.
+    /// Removes a request that is finished.
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.requests.remove(&id);
     }
 
-    /// The link has ended: forgets all requests, and returns what aborts the handlers that are not
-    /// detached.
+    /// Handles the end of the link: removes all requests, and returns the values that abort the pending
+    /// handlers that are not detached.
     pub(crate) fn close(&mut self) -> Vec<A> {
         self.closed = true;
         let requests = std::mem::take(&mut self.requests);
         let aborts = requests.into_values().filter_map(|phase| match phase {
             Phase::Executing(abort) => Some(abort),
-            Phase::Queued | Phase::Detached | Phase::Cancelled => None,
+            Phase::Queued | Phase::Detached | Phase::Canceled => None,
         });
         aborts.collect()
     }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_cancelled_in_the_queue_never_gets_a_task() {
+    fn a_request_canceled_in_the_queue_never_gets_a_task() {
         let mut inbound = inbound();
         assert!(inbound.is_wanted(ID));
         assert_eq!(inbound.cancel(ID), None);
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_link_aborts_what_runs_and_takes_no_more() {
+    fn the_end_of_the_link_aborts_handlers_and_rejects_further_requests() {
         let mut inbound = inbound();
         inbound.executing(ID, "abort").unwrap();
         inbound.add(RequestId(2)).unwrap();

@@ -1,8 +1,8 @@
-//! From open, through draining at either end, to the one reason that ended the link.
+//! The life of a link: open, then draining at either end or both, then ended for one reason.
 //!
-//! Read on every call and changed rarely, so it is a set of flags that are only ever raised, in an
-//! atomic, rather than a value behind a lock. With [`sent`](super::sent) it is the exception to the
-//! rule that state machines take `&mut self`.
+//! The state is read on every call and changes rarely. It is therefore an atomic set of flags, which
+//! are only ever raised, instead of a value behind a lock. With [`sent`](super::sent), this module is
+//! the exception to the rule that state machines take `&mut self`.
 
 use std::{
     io,
@@ -21,23 +21,21 @@ use crate::{codec::bytes::Malformed, proto::wire::frame::GoAway};
 pub(crate) enum LinkError {
     #[error("the peer closed the connection")]
     Closed,
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed: {0}")]
     Broken(Arc<io::Error>),
-    #[error("the peer was silent for {heartbeats} heartbeats of {heartbeat:?}")]
+    #[error("the peer sent nothing for {heartbeats} heartbeats of {heartbeat:?}")]
     HeartbeatTimeout { heartbeats: u32, heartbeat: Duration },
-    #[error("the peer answered no ping for {0:?}")]
+    #[error("the peer did not answer any ping for {0:?}")]
     PongTimeout(Duration),
-    #[error("the peer sends but does not read what it is sent")]
+    #[error("the peer sends but does not read: too much is queued for it")]
     OutboxOverflow,
     #[error("the peer sent a {0}")]
     Malformed(Malformed),
-    /// Both ends drained it, and nothing was left in flight.
+    /// Both ends drained the link, and nothing was left in flight.
     #[error("the link was drained")]
     Drained,
-    /// It ended with calls in flight after the peer had announced that it leaves.
-    #[error(
-        "the node was shut down, which waits for calls no longer than its drain timeout allows"
-    )]
+    /// The connection ended before the link was drained, after the peer had announced that it leaves.
+    #[error("the peer shut down, and waited for calls in flight only until its drain timeout")]
     PeerLeft,
     #[error("this node was shut down")]
     ShutDown,
@@ -62,7 +60,7 @@ const DRAINING_THERE: u8 = 2;
 /// The peer announced that it leaves the cluster.
 const PEER_LEAVING: u8 = 4;
 
-/// How far a link has come.
+/// The state of a link.
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
     flags: AtomicU8,
@@ -70,28 +68,29 @@ pub(crate) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Whether new requests may be sent.
+    /// Returns whether new requests may be sent.
     pub(crate) fn is_open(&self) -> bool {
         !self.has_any(DRAINING_HERE | DRAINING_THERE) && self.ended.get().is_none()
     }
 
-    /// Whether both ends start no more requests.
+    /// Returns whether both ends start no more requests.
     pub(crate) fn is_draining_at_both_ends(&self) -> bool {
         self.flags.load(Ordering::Acquire) & (DRAINING_HERE | DRAINING_THERE)
             == DRAINING_HERE | DRAINING_THERE
     }
 
-    /// Whether the other end starts no more requests.
+    /// Returns whether the other end starts no more requests.
     pub(crate) fn is_draining_there(&self) -> bool {
         self.has_any(DRAINING_THERE)
     }
 
-    /// Starts no more requests from this end. True the first time.
+    /// Drains this end, which starts no more requests. Returns true the first time.
     pub(crate) fn drain(&self) -> bool {
         self.raise(DRAINING_HERE) & DRAINING_HERE == 0
     }
 
-    /// The peer starts no more requests. Returns whether that is news: once for either reason.
+    /// Handles a go-away frame: the peer starts no more requests. Returns whether the frame
+    /// changed the state. Each reason changes it at most once.
     pub(crate) fn on_go_away(&self, reason: GoAway) -> bool {
         let flags = match reason {
             GoAway::Replaced => DRAINING_THERE,
@@ -100,14 +99,14 @@ impl Lifecycle {
         self.raise(flags) & flags != flags
     }
 
-    /// Ends the link, once. Returns false if it had ended before, for another reason.
+    /// Ends the link, unless it has already ended. Returns whether this call ended it.
     pub(crate) fn end(&self, error: LinkError) -> bool {
         let expected = matches!(error, LinkError::Closed | LinkError::Broken(_));
         let leaving = expected && self.has_any(PEER_LEAVING);
         self.ended.set(if leaving { LinkError::PeerLeft } else { error }).is_ok()
     }
 
-    /// Why the link ended, if it has.
+    /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<&LinkError> {
         self.ended.get()
     }
@@ -116,7 +115,7 @@ impl Lifecycle {
         self.flags.load(Ordering::Acquire) & flags != 0
     }
 
-    /// Raises flags, and returns those that were up before.
+    /// Raises flags, and returns the flags that were raised before.
     fn raise(&self, flags: u8) -> u8 {
         self.flags.fetch_or(flags, Ordering::AcqRel)
     }
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_takes_new_requests_until_either_end_drains() {
+    fn a_link_accepts_new_requests_until_either_end_drains() {
         let here = Lifecycle::default();
         assert!(here.is_open());
         assert!(here.drain());
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goodbye_is_news_once_for_either_reason() {
+    fn each_reason_of_a_go_away_changes_the_state_once() {
         let lifecycle = Lifecycle::default();
         assert!(lifecycle.on_go_away(GoAway::Replaced));
         assert!(!lifecycle.on_go_away(GoAway::Replaced));
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_ends_a_link() {
+    fn a_link_keeps_the_first_reason_that_ended_it() {
         let lifecycle = Lifecycle::default();
         assert!(lifecycle.error().is_none());
         assert!(lifecycle.end(LinkError::OutboxOverflow));
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_closes_after_a_leave_was_left_by_its_peer() {
+    fn a_connection_that_closes_after_the_peer_announced_its_leave_ends_as_peer_left() {
         let lifecycle = Lifecycle::default();
         lifecycle.on_go_away(GoAway::Leaving);
         lifecycle.end(LinkError::Closed);

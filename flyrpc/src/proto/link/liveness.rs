@@ -1,4 +1,4 @@
-//! Whether the peer is still there, judged by what arrives between heartbeats.
+//! Detects a peer that stopped sending or reading, by the bytes that arrive between heartbeats.
 //!
 //! Silence is counted in heartbeats that fired, not in elapsed time: a process that was suspended
 //! must not conclude from its own late timers that the peer was silent.
@@ -10,15 +10,15 @@ use super::lifecycle::LinkError;
 /// After this many heartbeats without a byte from the peer, routing prefers other nodes.
 pub(crate) const QUIET_HEARTBEATS: u32 = 2;
 
-/// After this many heartbeats without a byte from the peer, the link is broken.
+/// After this many heartbeats without a byte from the peer, the link ends.
 pub(crate) const SILENT_HEARTBEATS: u32 = 5;
 
-/// A peer that answers no ping for this many heartbeats, and for at least [`UNANSWERED`], is given
-/// up: it sends but does not read.
+/// After this many heartbeats without a pong, and at least [`UNANSWERED`], the link ends: the peer
+/// sends but does not read.
 const UNANSWERED_HEARTBEATS: u32 = 2 * SILENT_HEARTBEATS;
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Counts heartbeats since the peer was last heard from, and since it last answered a ping.
+/// Counts the heartbeats since the peer last sent a byte, and since it last answered a ping.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heartbeat: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct Liveness {
     unanswered: u32,
 }
 
-/// A change of whether routing should prefer other nodes.
+/// A change in whether routing should prefer other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QuietChange {
     BecameQuiet,
@@ -36,27 +36,27 @@ pub(crate) enum QuietChange {
 }
 
 impl Liveness {
-    /// A link whose peer was heard from just now. `heartbeat` is the time between pings.
+    /// Starts counting for a peer that has just sent a byte. `heartbeat` is the time between pings.
     pub(crate) fn new(heartbeat: Duration) -> Self {
         Liveness { heartbeat, silent: 0, unanswered: 0 }
     }
 
-    /// The peer sent something.
+    /// Handles bytes received from the peer.
     pub(crate) fn on_received(&mut self) -> Option<QuietChange> {
         let silent = std::mem::take(&mut self.silent);
         (silent >= QUIET_HEARTBEATS).then_some(QuietChange::Recovered)
     }
 
-    /// The peer answered a ping.
+    /// Handles a pong.
     pub(crate) fn on_pong(&mut self) {
         self.unanswered = 0;
     }
 
-    /// A heartbeat fired. The caller sends a ping unless the link is given up.
+    /// Handles a heartbeat. The caller then sends a ping, unless this returns an error.
     ///
     /// # Errors
     ///
-    /// Why the link is to be given up.
+    /// The reason why the link must end.
     pub(crate) fn on_heartbeat(&mut self) -> Result<Option<QuietChange>, LinkError> {
         self.silent += 1;
         if self.silent > SILENT_HEARTBEATS {
@@ -64,7 +64,7 @@ impl Liveness {
             return Err(LinkError::HeartbeatTimeout { heartbeats: SILENT_HEARTBEATS, heartbeat });
         }
         self.unanswered += 1;
-        // Pongs may be long under way, so this is not measured in heartbeats alone.
+        // A round trip may take many heartbeats, so a minimum time applies too.
         let unanswered = self.heartbeat.saturating_mul(self.unanswered);
         if self.unanswered > UNANSWERED_HEARTBEATS && unanswered > UNANSWERED {
             return Err(LinkError::PongTimeout(unanswered));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_breaks_after_five_silent_heartbeats() {
+    fn a_link_ends_after_five_silent_heartbeats() {
         let mut liveness = Liveness::new(SECOND);
         for _ in 0..SILENT_HEARTBEATS {
             liveness.on_heartbeat().unwrap();
@@ -103,7 +103,8 @@ mod tests {
         ));
     }
 
-    /// How many heartbeats a peer lasts that sends but never answers a ping.
+    /// Returns the number of heartbeats after which a link ends if the peer sends but never answers a
+    /// ping.
     fn heartbeats_without_pong(heartbeat: Duration) -> u32 {
         let mut liveness = Liveness::new(heartbeat);
         for count in 1.. {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_answers_no_ping_is_given_up_after_ten_heartbeats_and_two_seconds() {
+    fn a_link_without_pongs_ends_after_ten_heartbeats_and_two_seconds() {
         assert_eq!(heartbeats_without_pong(SECOND), UNANSWERED_HEARTBEATS + 1);
         assert_eq!(heartbeats_without_pong(Duration::from_millis(100)), 21);
     }

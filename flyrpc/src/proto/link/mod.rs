@@ -2,17 +2,17 @@
 //!
 //! | value | owns | driven by |
 //! |---|---|---|
-//! | [`handshake`] | the first bytes of a connection, and what they prove | `runtime::link::handshake` |
-//! | [`outbox`], [`batch`] | what is queued for the peer, and the bytes of one write | callers, the writer |
-//! | [`sent`] | how much of it the socket has taken | the writer |
-//! | [`in_flight`] | calls of this end that wait for responses | callers, the reader |
-//! | [`inbound`] | requests of the peer until they are finished | the reader, handlers |
+//! | [`handshake`] | the first bytes of a connection, and their validation | `runtime::link::handshake` |
+//! | [`outbox`], [`batch`] | the frames and bodies queued for the peer, and the bytes of one write | callers, the writer |
+//! | [`sent`] | how many bytes of frames the socket has accepted | the writer |
+//! | [`in_flight`] | this end's calls that wait for responses | callers, the reader |
+//! | [`inbound`] | the peer's requests until they are finished | the reader, handlers |
 //! | [`assembler`] | bodies that arrive in chunks | the reader |
-//! | [`gate`], [`clock`] | complete requests until it is certain that their callers still wait | the reader |
-//! | [`liveness`] | silence of the peer | the reader |
-//! | [`lifecycle`] | open, draining, ended and why | all of them |
+//! | [`gate`], [`clock`] | complete requests, until it is certain that their callers still wait | the reader |
+//! | [`liveness`] | the count of heartbeats since the peer last sent anything | the reader |
+//! | [`lifecycle`] | whether the link is open, draining or ended, and why it ended | all of them |
 //!
-//! Time is a number of microseconds since the link was made, on the clock of this end.
+//! Times are in microseconds since this end of the link was created, on the clock of this end.
 
 pub(crate) mod assembler;
 pub(crate) mod batch;

@@ -1,9 +1,10 @@
-//! What is queued for a link: frames in order, and long bodies cut into chunks.
+//! The queue of a link: frames in order, and long bodies, which are cut into chunks.
 //!
-//! Callers append frames under a short lock. The writer takes everything queued at once, and with
-//! it a few chunks of the long bodies, so that small calls pass between the chunks. Whether a frame
-//! has been taken is what `may_have_executed` rests on: one that was given up before is overwritten
-//! in offset, and the peer never sees it.
+//! Callers append frames under a short lock. The writer takes all queued frames at once, and a few
+//! chunks of the long bodies with them, so that small calls pass between the chunks.
+//!
+//! `may_have_executed` depends on whether the writer has taken a request. A request that is given up
+//! before that is overwritten in place with a void frame, which the peer skips.
 
 use std::collections::VecDeque;
 
@@ -18,27 +19,27 @@ use crate::proto::wire::{
 /// With this many bytes queued, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
 
-/// With this many bytes queued, the peer does not read: control frames, which never wait, do not add
-/// up to that.
+/// With this many bytes queued, the peer does not read. Only control frames are appended without
+/// waiting, and they do not add up to this size while the peer reads.
 const OVERFLOW: usize = 8 << 20;
 
-/// One chunk in this many is of the oldest body.
+/// One in this many chunks belongs to the oldest body.
 const OLDEST_EVERY: u32 = 4;
 
-/// Capacity in bytes that an idle link keeps.
+/// Upper bound on the capacity that an idle link retains, in bytes.
 const IDLE: usize = 256;
 
-/// Frames and bodies in the order in which they are to be written.
+/// The frames and long bodies that wait for the writer.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     frames: Vec<u8>,
-    /// Bytes of frames that were taken before those queued now.
+    /// Total bytes of frames that the writer has taken.
     taken: u64,
-    /// In the order in which they came.
+    /// In the order in which they were appended.
     long: VecDeque<LongBody>,
-    /// Modulo [`OLDEST_EVERY`].
+    /// The number of chunks taken, modulo [`OLDEST_EVERY`].
     chunk_count: u32,
-    /// Whether what was taken last may still be on its way to the socket.
+    /// Whether the writer may still be writing the last batch.
     writing: bool,
 }
 
@@ -50,57 +51,58 @@ struct LongBody {
     started: bool,
 }
 
-/// A position in the stream of frames: the kind byte of a request.
+/// The position of a request's kind byte in the stream of frames, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offset {
     at: u64,
 }
 
 impl Offset {
-    /// Whether it lies within the first `taken` bytes of frames.
+    /// Returns whether the kind byte is among the first `taken` bytes of frames.
     pub(crate) fn is_before(self, taken: u64) -> bool {
         self.at < taken
     }
 }
 
-/// How much of a request that was given up the writer had taken.
+/// How much of a request the writer had taken when it was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GivenUp {
-    /// None of it was taken, and none will be.
+    /// The writer has taken no part of the request, and never will.
     Unsent,
-    /// A part was taken, and the rest never will be: it cannot start, and must be cancelled.
+    /// The writer has taken a part of the request, and will never take the rest. The request cannot
+    /// start, and must be canceled.
     Partly,
-    /// All of it was taken.
+    /// The writer has taken the whole request.
     Sent,
 }
 
 impl Outbox {
-    /// Whether callers should wait before they append more.
+    /// Returns whether callers should wait before they append more.
     pub(crate) fn is_full(&self) -> bool {
         self.frames.len() >= HIGH_WATER
     }
 
-    /// Whether the peer sends without reading.
+    /// Returns whether so much is queued that the peer must have stopped reading.
     pub(crate) fn is_overflowing(&self) -> bool {
         self.frames.len() >= OVERFLOW
     }
 
-    /// Whether there is nothing to write.
+    /// Returns whether nothing is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.long.is_empty()
     }
 
-    /// Whether everything that was ever appended has been written.
+    /// Returns whether everything that was appended has also been written.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_empty() && !self.writing
     }
 
-    /// Where control frames are appended.
+    /// Returns the buffer to which control frames are appended.
     pub(crate) fn frames(&mut self) -> &mut Vec<u8> {
         &mut self.frames
     }
 
-    /// Appends a request and its body, which is taken if it is long.
+    /// Appends a request and its body. A long body is moved out of `body`.
     pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
         let offset = if body.len() > INLINE_BODY_MAX {
             let offset =
@@ -127,7 +129,7 @@ impl Outbox {
         self.long.push_back(LongBody { of, id, rest, started: false });
     }
 
-    /// Drops what is left of a request, and returns how much was taken.
+    /// Drops the part of a request that the writer has not taken, and returns how much it had taken.
     pub(crate) fn give_up(&mut self, id: RequestId, offset: Offset) -> GivenUp {
         let body = self.long.iter().position(|body| body.of == BodyOf::Request && body.id == id);
         let started = body.and_then(|at| self.long.remove(at)).map(|body| body.started);
@@ -141,18 +143,21 @@ impl Outbox {
         }
     }
 
-    /// Whether a part of a request's body has not been taken, so that the peer cannot start it.
+    /// Returns whether a part of a request's long body still waits for the writer. The peer cannot start
+    /// such a request.
     pub(crate) fn holds_body_of(&self, id: RequestId) -> bool {
         self.long.iter().any(|body| body.of == BodyOf::Request && body.id == id)
     }
 
-    /// Drops a reply that nobody waits for, unless its first chunk was taken.
+    /// Drops the long body of a reply that the caller no longer waits for, unless the writer has taken
+    /// its first chunk.
     pub(crate) fn forget_reply(&mut self, id: RequestId) {
         self.long.retain(|body| body.of != BodyOf::Reply || body.id != id || body.started);
     }
 
-    /// Moves what is to be written next into `batch`, which must be empty: first frames, then
-    /// chunks. What was taken before must have been written. Returns the bytes of frames in it.
+    /// Moves the bytes to write next into `batch`: all queued frames, then a few chunks. `batch` must be
+    /// empty, and the previous batch must have been written. Returns the number of bytes of frames,
+    /// chunks excluded.
     pub(crate) fn take(&mut self, batch: &mut Batch) -> u64 {
         let frames = self.frames.len() as u64;
         self.taken += frames;
@@ -171,8 +176,9 @@ impl Outbox {
         frames
     }
 
-    /// The long body whose chunk is sent next: shortest remaining first, so that the other end can
-    /// start on it, and every fourth time the oldest, so that none starves.
+    /// Returns the index of the long body whose chunk is sent next. The shortest remaining body goes
+    /// first, so that the other end can start on it. Every fourth chunk belongs to the oldest body, so
+    /// that no body starves.
     fn next_body(&mut self) -> Option<usize> {
         self.chunk_count = (self.chunk_count + 1) % OLDEST_EVERY;
         if self.chunk_count == 0 && !self.long.is_empty() {
@@ -182,7 +188,7 @@ impl Outbox {
         self.long.iter().enumerate().min_by_key(left).map(|(at, _)| at)
     }
 
-    /// Frees unused memory, except what pings need.
+    /// Frees unused memory, except the capacity that pings need.
     pub(crate) fn shrink(&mut self) {
         if self.frames.is_empty() && self.frames.capacity() > IDLE {
             self.frames = Vec::new();
@@ -207,7 +213,7 @@ mod tests {
         }
     }
 
-    /// The kinds of frames in a batch, with the ids of those that have one.
+    /// Describes each frame in a batch by its kind, and by its id if it has one.
     fn summary(mut batch: &[u8]) -> Vec<String> {
         let mut seen = Vec::new();
         while let Some((frame, length)) = frame::split(batch).unwrap() {
@@ -232,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_given_up_before_it_is_taken_is_never_seen() {
+    fn a_request_given_up_before_it_is_taken_becomes_a_void_frame() {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut b"a".to_vec());
         let offset = outbox.request(&head(2), &mut b"b".to_vec());
@@ -266,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_written_when_more_is_taken() {
+    fn a_batch_counts_as_written_when_the_next_one_is_taken() {
         let mut outbox = Outbox::default();
         outbox.request(&head(1), &mut b"a".to_vec());
         assert!(!outbox.is_idle());

@@ -1,30 +1,34 @@
-//! How many bytes of frames the socket has taken: what "the request surely did not start" rests on.
+//! The number of bytes of frames that the socket has accepted. A request beyond them certainly did not
+//! start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::outbox::Offset;
 
-/// A watermark in the outbox's count of bytes of frames. The writer moves it; calls read it once the
-/// link has ended.
+/// A watermark in the stream of frames that the outbox produces, in bytes. The writer sets it; calls
+/// read it after the link has ended.
 ///
-/// A call that finds the link ended relies on it. So the writer first raises it to what it is about to
-/// hand to the socket, then checks for the end, and writes only then: either the writer sees the end,
-/// or the call sees the raised watermark.
+/// A call that finds the link ended relies on the watermark. The writer therefore takes these steps in
+/// order: it raises the watermark to the end of the bytes that it is about to write, checks whether the
+/// link has ended, and only then writes. Either the writer detects the end, or the call reads the
+/// raised watermark.
 #[derive(Debug, Default)]
 pub(crate) struct SentBytes(AtomicU64);
 
 impl SentBytes {
-    /// The watermark as it stands.
+    /// Returns the current watermark.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Moves the watermark: up before a write, to what was taken after it.
+    /// Sets the watermark. The writer raises it before a write, and corrects it afterward to the bytes
+    /// that the socket accepted.
     pub(crate) fn set(&self, bytes: u64) {
         self.0.store(bytes, Ordering::Release);
     }
 
-    /// Whether the socket took the frame at `offset`. Final once the link has ended.
+    /// Returns whether the socket may have accepted the kind byte at `offset`. Once the link has ended,
+    /// `false` is final.
     pub(crate) fn covers(&self, offset: Offset) -> bool {
         offset.is_before(self.0.load(Ordering::Acquire))
     }
@@ -57,7 +61,7 @@ mod tests {
         assert!(!sent.covers(offset));
         sent.set(all);
         assert!(sent.covers(offset));
-        // The write that was announced did not happen.
+        // The write for which the watermark was raised did not happen.
         sent.set(before);
         assert!(!sent.covers(offset));
         assert_eq!(sent.get(), before);

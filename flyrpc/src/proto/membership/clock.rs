@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-/// The node's time, without the time for which it was stalled: frozen, suspended or starved.
+/// The node's time, excluding the time for which it was stalled: frozen, suspended or starved of
+/// CPU.
 ///
-/// Otherwise a node that runs again would take its own silence for that of the members, and suspect
-/// all of them before it has read what they sent meanwhile.
+/// Otherwise, a node that resumes would mistake its own silence for silence of the members. It
+/// would suspect all of them before it had read the datagrams that arrived in the meantime.
 #[derive(Debug)]
 pub(super) struct Clock {
     now: Duration,
@@ -21,8 +22,8 @@ impl Clock {
         self.now
     }
 
-    /// Advances to `now`, in the caller's time. The node has stalled if the timer that is
-    /// `next_due` is overdue by more than `tolerance`.
+    /// Advances to `now`, in the caller's time. If the timer due at `next_due` is overdue by more
+    /// than `tolerance`, the node has stalled, and the clock skips the overdue time.
     pub(super) fn advance(
         &mut self,
         now: Duration,
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn it_never_goes_back() {
+    fn the_clock_never_goes_backward() {
         let mut clock = Clock::new(ms(100));
         clock.advance(ms(50), None, ms(700));
         assert_eq!(clock.now(), ms(100));

@@ -1,41 +1,43 @@
-//! What happened in the membership besides its events: for logs and telemetry.
+//! Occurrences in the membership other than its events, for logs and telemetry.
 
 use std::collections::VecDeque;
 
 use super::envelope::Rejected;
 use crate::types::NodeInfo;
 
-/// How many diagnostics are kept for a caller that does not take them; then the oldest is dropped.
+/// Maximum number of diagnostics kept for a caller that does not poll them. Beyond it, the oldest
+/// is dropped.
 const CAPACITY: usize = 32;
 
 /// Totals since the start, for telemetry.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Datagrams ignored because they are no gossip of this cluster and version.
+    /// Datagrams ignored because they are not gossip of this cluster and version.
     pub(crate) foreign: u64,
-    /// Datagrams ignored because they were malformed, this node's own, or one member too many.
+    /// Datagrams ignored because they were malformed, sent by this node itself, or from one member
+    /// too many.
     pub(crate) ignored: u64,
     /// Steps that foca refused.
     pub(crate) errors: u64,
-    /// How often this node had to renew its identity.
+    /// Number of times this node had to renew its identity.
     pub(crate) renewals: u64,
 }
 
-/// Something worth a line in a log.
+/// An occurrence that is worth logging.
 #[derive(Debug)]
 pub(crate) enum Diagnostic {
     /// A datagram was ignored.
     DatagramIgnored(Rejected),
     /// foca refused a step.
     StepRefused(foca::Error),
-    /// Another boot held this node's address, so that this node renewed its identity.
+    /// Another boot held this node's address, so this node renewed its identity.
     AddressReclaimed {
-        /// How often the identity was renewed so far.
+        /// Number of times the identity has been renewed.
         bump: u32,
     },
-    /// Other members held this node down, so that it renewed its identity.
+    /// Other members considered this node down, so this node renewed its identity.
     Rejoined {
-        /// How often the identity was renewed so far.
+        /// Number of times the identity has been renewed.
         bump: u32,
     },
     /// A boot that is listed claims a second address.
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn diagnostics_that_nobody_takes_are_counted_and_do_not_pile_up() {
+    fn diagnostics_that_are_not_polled_are_counted_and_bounded() {
         let mut diagnostics = Diagnostics::default();
         let ignored = [Rejected::Foreign, Rejected::Malformed, Rejected::Cluster, Rejected::Field];
         ignored.into_iter().cycle().take(100).for_each(|reason| {

@@ -1,16 +1,16 @@
-//! A summary of the live members, by which two nodes find out where they differ.
+//! A summary of the live members, with which two nodes find where their views differ.
 
 use std::net::SocketAddr;
 
 use crate::types::NodeInfo;
 
-/// How many digests summarize the members.
+/// Number of digests that summarize the members.
 const BUCKETS: usize = 64;
 
-/// One digest for each bucket of live members, kept up to date as they come and go.
+/// One digest for each bucket of live members, updated as members come and go.
 ///
-/// Covers live members only. Different nodes forget members that are down at different times, and
-/// suspicions are over before the next sync: digests of them would never agree.
+/// Covers live members only. Nodes forget down members at different times, and suspicions end
+/// before the next sync, so digests that covered either would never agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Digests([u64; BUCKETS]);
 
@@ -20,8 +20,8 @@ impl Digests {
         Digests([0; BUCKETS])
     }
 
-    /// Adds the identity of `node` renewed `bump` times, or removes it again. The order makes no
-    /// difference.
+    /// Adds the identity of `node` renewed `bump` times, or removes it if it was added before. The
+    /// order of calls does not matter.
     pub(super) fn toggle(&mut self, node: &NodeInfo, bump: u32) {
         let addr_hash = fnv(FNV, addr_bytes(node.addr()));
         let boot = node.id().boot().to_le_bytes();
@@ -53,7 +53,8 @@ fn fnv(state: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
         .fold(state, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// The finalizer of MurmurHash3. FNV's low bits alone are poor, and its values xor badly.
+/// The finalizer of MurmurHash3. The low bits of an FNV hash are weak on their own, and FNV hashes
+/// combine poorly under XOR.
 fn scatter(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

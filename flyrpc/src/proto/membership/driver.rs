@@ -1,4 +1,4 @@
-//! Drives foca: checks what comes in, and collects what goes out.
+//! Drives foca: validates its inputs and collects its outputs.
 
 use std::{collections::VecDeque, fmt, net::SocketAddr, time::Duration};
 
@@ -19,23 +19,24 @@ use super::{
 };
 use crate::types::NodeInfo;
 
-/// How long a member must have been down before a peer that holds it alive can be one from the far
-/// side of a partition, rather than one that the update has not reached yet.
+/// How long a member must have been down before a peer that considers it alive is assumed to be
+/// from the other side of a partition. Before that, the update may simply not have reached the peer
+/// yet.
 const DOWN_SETTLE_TIME: Duration = Duration::from_secs(15);
 
-/// How many suspects are warned at a time.
+/// Upper bound on the suspects that are warned at a time.
 const MAX_WARNINGS: usize = 16;
 
-/// How many further rounds of gossip announce a leave. One datagram alone is easily lost.
+/// Additional rounds of gossip that announce a leave. A single datagram is easily lost.
 const LEAVE_ROUNDS: usize = 2;
 
-/// How many more times updates are transmitted by a node that leaves.
+/// Additional transmissions of each update by a node that leaves.
 const LEAVE_TRANSMISSIONS: u8 = 20;
 
-/// The members of a cluster in the view of one node.
+/// The members of a cluster as seen by one node.
 ///
-/// Drain [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) after every
-/// other call that takes `&mut self`.
+/// After every other call that takes `&mut self`, drain [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event).
 pub(crate) struct Membership {
     pub(super) gossip: Gossip,
     /// Seeds foca's random choices.
@@ -53,12 +54,12 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// The membership of the node `local`, with no other members yet. `now` is the time since any
-    /// fixed moment, here and in all other calls.
+    /// Creates the membership of the node `local`, with no other members yet. Here and in all other
+    /// calls, `now` is the time since an arbitrary fixed moment.
     ///
     /// # Errors
     ///
-    /// If the node cannot be gossiped about.
+    /// Returns an error if the node or its cluster cannot be gossiped about.
     pub(crate) fn new(
         local: &NodeInfo,
         settings: Settings,
@@ -83,7 +84,7 @@ impl Membership {
         })
     }
 
-    /// Handles a datagram from the network, whatever it holds.
+    /// Handles a datagram from the network. Its content may be arbitrary.
     pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
         self.advance(now);
         if self.has_left {
@@ -108,7 +109,7 @@ impl Membership {
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), unless another call comes first.
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless another call happens first.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
         self.timers.next().map(|due| self.clock.to_caller(due))
     }
@@ -123,29 +124,29 @@ impl Membership {
         self.members.pop_event()
     }
 
-    /// The next diagnostic. The last 32 are kept for a caller that does not take them.
+    /// The next diagnostic. If the caller does not poll, only the last 32 are kept.
     pub(crate) fn poll_diagnostic(&mut self) -> Option<Diagnostic> {
         self.diagnostics.pop()
     }
 
-    /// The live members without this node, in order of their addresses.
+    /// The live members except this node, ordered by address.
     #[cfg(test)]
     pub(crate) fn members(&self) -> impl Iterator<Item = &NodeInfo> {
         self.members.listed()
     }
 
-    /// Whether no other member is known alive. Then nothing happens until a datagram arrives or a
-    /// sync brings members.
+    /// Whether this node knows no other live member. If so, nothing happens until a datagram
+    /// arrives or a sync adds members.
     pub(crate) fn is_alone(&self) -> bool {
         self.gossip.num_members() == 0
     }
 
-    /// Totals since the start.
+    /// Totals since the start of this membership.
     pub(crate) fn counters(&self) -> Counters {
         self.diagnostics.counters()
     }
 
-    /// A summary of the live members, for a peer to [compare](Self::difference) with its own.
+    /// A summary of the live members, which a peer [compares](Self::difference) with its own.
     pub(crate) fn digests(&self) -> Vec<u64> {
         let mut digests = self.members.digests().clone();
         let local = self.gossip.identity();
@@ -153,8 +154,8 @@ impl Membership {
         digests.to_vec()
     }
 
-    /// The members, this node included, of the buckets in which a peer with the digests `theirs` has
-    /// another view.
+    /// The members, including this node, in the buckets for which this node's digests differ from a
+    /// peer's digests `theirs`.
     pub(crate) fn difference(&self, theirs: &[u64]) -> Vec<MemberState> {
         let ours = self.digests();
         if ours == theirs {
@@ -173,7 +174,7 @@ impl Membership {
             .collect()
     }
 
-    /// Applies a peer's [`difference`](Self::difference), as far as its claims hold.
+    /// Applies a peer's [`difference`](Self::difference), except claims that [`Plan`] rejects.
     pub(crate) fn apply(&mut self, now: Duration, states: &[MemberState]) {
         self.advance(now);
         if self.has_left || states.is_empty() {
@@ -185,7 +186,8 @@ impl Membership {
             .take(self.settings.max_members)
             .partition(|claim: &Claim| claim.id.addr() == local.addr());
 
-        // A cluster that this node joins has the updates already; one that was joined does not.
+        // The cluster that this node joins has the updates already, but a cluster that was joined
+        // does not.
         let spread = !self.is_alone();
         if self.is_alone() {
             self.reset_gossip();
@@ -199,7 +201,7 @@ impl Membership {
         }
         let plan = Plan::new(&claims, view, |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
-        // Applied to foca, a claim that this node is down makes it renew its identity.
+        // When foca applies a claim that this node is down, it renews this node's identity.
         let held_down = local_claims.iter().any(|claim| claim.down && claim.id == local);
         let local = (held_down && *self.gossip.identity() == local).then(|| Member::down(local));
         let updates = plan.updates.into_iter().chain(local);
@@ -212,14 +214,15 @@ impl Membership {
         }
     }
 
-    /// Announces that this node leaves. From then on it ignores all input, and emits nothing after
-    /// what can be polled now.
+    /// Announces that this node leaves. From then on, this node ignores all input, and emits
+    /// nothing beyond what can be polled when this returns.
     pub(crate) fn leave(&mut self, now: Duration) {
         self.advance(now);
         if self.has_left {
             return;
         }
-        // An update is transmitted a limited number of times, and here all rounds count towards it.
+        // foca limits how often each update is transmitted, and all of these rounds count toward
+        // the limit.
         let mut config = self.config();
         config.max_transmissions = config.max_transmissions.saturating_add(LEAVE_TRANSMISSIONS);
         self.step(|gossip, _| gossip.set_config(config));
@@ -241,7 +244,8 @@ impl Membership {
             return self.reject(Rejected::Malformed);
         }
         if self.is_alone() {
-            // Datagrams of a node that has just left, or of an earlier boot of it, may be in flight.
+            // Datagrams from a node that has just left, or from an earlier boot of it, may still be
+            // in flight.
             let held = self.held_at(read.from.addr()).map(Member::id);
             if held.is_some_and(|held| !read.from.outranks(held) && !self.is_settled(held)) {
                 return;
@@ -269,7 +273,7 @@ impl Membership {
         self.clock.advance(now, self.timers.next(), self.settings.probe_rtt);
     }
 
-    /// Takes one step of foca, and collects its effects.
+    /// Runs one step of foca and collects its effects.
     fn step(
         &mut self,
         step: impl FnOnce(&mut Gossip, &mut Effects<'_>) -> Result<(), foca::Error>,
@@ -286,8 +290,9 @@ impl Membership {
         if let Err(error) = step(&mut self.gossip, &mut effects) {
             effects.diagnostics.push(Diagnostic::StepRefused(error));
         }
-        // A renewed identity starts out disconnected. foca revises that only when it applies updates:
-        // if the last packet ever declared this node down, it would stop probing.
+        // A renewed identity starts out disconnected, and foca revises that only when it applies
+        // updates. Without this call, foca would stop probing if the last packet that it ever
+        // receives declares this node down.
         let no_updates = std::iter::empty();
         let _ = self.gossip.apply_many(no_updates, false, &mut effects);
         self.members.emit_changes(&mut self.diagnostics);
@@ -299,7 +304,8 @@ impl Membership {
         let nodes = self.gossip.num_members() + 1;
         if self.configured_for != nodes && !self.has_left {
             self.configured_for = nodes;
-            // Fails only if settings change that must not, and none of those depends on the size.
+            // This fails only if a setting that must not change does, and none of those depends on
+            // the size.
             let _ = self.gossip.set_config(self.config());
         }
     }
@@ -308,8 +314,8 @@ impl Membership {
         self.settings.config(self.gossip.num_members() + 1, self.envelope.overhead())
     }
 
-    /// Whether a timer is not obsolete. foca checks that, too, but declares even a suspect that
-    /// refuted in time down, and makes it renew its identity.
+    /// Whether a timer is still relevant. foca checks timers too, but it declares a suspect down
+    /// even if the suspect refuted in time, which makes the suspect renew its identity.
     fn is_current(&self, timer: &Timer<Identity>) -> bool {
         let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = timer else { return true };
         self.is_suspect(member_id, *incarnation)
@@ -322,10 +328,10 @@ impl Membership {
 
     /// Warns the members that this node is about to declare down, so that they can refute.
     ///
-    /// foca relies on gossip for that. But the fault that made the probe fail may have lost the gossip
-    /// too, and each update is transmitted a limited number of times: then the suspect, back after a
-    /// few seconds, would answer every probe and go down all the same. Lifeguard calls this the buddy
-    /// system.
+    /// foca relies on gossip for this. But the fault that made the probe fail may also have lost
+    /// the gossip, and each update is transmitted a limited number of times. A suspect that
+    /// recovers after a few seconds would then answer every probe and still be declared down.
+    /// Lifeguard calls this warning the buddy system.
     fn warn_suspects(&mut self) {
         let local = self.gossip.identity();
         let suspects = self.timers.suspects().filter(|(id, at)| self.is_suspect(id, *at));
@@ -337,30 +343,30 @@ impl Membership {
         self.outbox.extend(warnings);
     }
 
-    /// Declares a suspect down later, unless it refutes. foca sets that timer only for suspicions of
-    /// its own.
+    /// Sets a timer that declares a suspect down unless it refutes first. foca sets this timer only
+    /// for suspicions that it raised itself.
     fn end_suspicion(&mut self, member_id: Identity, incarnation: Incarnation) {
         let Some(token) = self.timers.token() else { return };
         let due = self.clock.now() + self.settings.suspicion_among(self.configured_for);
         self.timers.set(Timer::ChangeSuspectToDown { member_id, incarnation, token }, due);
     }
 
-    /// Renews this node's identity if one of `rivals`, identities at its address, outranks it. Most
-    /// often the rival is an earlier boot.
+    /// Renews this node's identity if one of `rivals`, which are identities at its address,
+    /// outranks it. Usually the rival is an earlier boot.
     fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
         let local = self.gossip.identity();
         let Some(bump) = rivals.filter(|rival| rival.outranks(local)).map(Identity::bump).max()
         else {
             return;
         };
-        // At the last bump nothing is left to try. No honest node comes near it.
+        // At the maximum bump, renewal is impossible. No correct node comes near it.
         let Some(bump) = bump.checked_add(1) else { return };
         let renewed = local.with_bump(bump);
         self.diagnostics.push(Diagnostic::AddressReclaimed { bump });
         self.step(|gossip, effects| gossip.change_identity(renewed, effects));
     }
 
-    /// Whether there is room for `more` members, once those that are down are forgotten if need be.
+    /// Whether there is room for `more` members. Forgets down members if necessary.
     fn make_room(&mut self, more: usize) -> bool {
         if self.room() < more {
             self.forget_down();
@@ -379,8 +385,9 @@ impl Membership {
         self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
     }
 
-    /// Forgets the members that are down, before a node that was alone adds other members. It was the
-    /// one cut off: if it declared the others down, each of them would renew its identity.
+    /// Forgets the members that are down, before a node that was alone adds other members. That
+    /// node was the one cut off: if it declared the others down, each of them would renew its
+    /// identity.
     fn reset_gossip(&mut self) {
         if self.gossip.iter_membership_state().len() == 0 {
             return;
@@ -395,7 +402,7 @@ impl Membership {
         self.step(|gossip, effects| gossip.handle_timer(Timer::RemoveDown(down), effects));
     }
 
-    /// The member, perhaps down, at `addr`.
+    /// The member at `addr`, which may be down.
     fn held_at(&self, addr: SocketAddr) -> Option<&Member<Identity>> {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
@@ -405,8 +412,8 @@ impl Membership {
         LocalView::of(claims, members, self.gossip.num_members(), self.room())
     }
 
-    /// Whether the member `down` has been down for so long that all nodes in touch with it or with
-    /// this node know.
+    /// Whether the member `down` has been down for so long that all nodes connected to it or to
+    /// this node know about it.
     fn is_settled(&self, down: &Identity) -> bool {
         let Some(forgotten) = self.timers.forgets_at(down.addr()) else { return true };
         forgotten.saturating_sub(self.settings.keep_down) + DOWN_SETTLE_TIME <= self.clock.now()

@@ -1,4 +1,4 @@
-//! foca, and where its effects go.
+//! The foca state machine, and the destination of its effects.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
@@ -13,7 +13,8 @@ use super::{
     timers::Timers,
 };
 
-/// foca's state machine, with this crate's identities, its codec and a seeded generator.
+/// foca's state machine with this crate's identities, the postcard codec and a seeded random number
+/// generator.
 pub(super) type Gossip = Foca<Identity, PostcardCodec, Xoshiro256PlusPlus, NoCustomBroadcast>;
 
 pub(super) fn new_gossip(identity: Identity, config: foca::Config, seed: u64) -> Gossip {
@@ -40,8 +41,8 @@ impl foca::Runtime<Identity> for Effects<'_> {
     }
 
     fn send_to(&mut self, to: Identity, packet: &[u8]) {
-        // An earlier boot at this address is a member that is down, and foca announces this node to
-        // those.
+        // foca also announces this node to members that are down, and an earlier boot at this
+        // node's address is one.
         if to.addr() != self.local_addr {
             self.outbox.push_back((to.addr(), self.envelope.wrap(packet)));
         }

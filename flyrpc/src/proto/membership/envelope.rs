@@ -1,8 +1,9 @@
-//! The envelope of gossip on the wire, and a check of the packet in it before foca acts on it.
+//! The envelope of gossip on the wire, and a check of the enclosed packet before foca handles it.
 //!
-//! A datagram is: two magic bytes, the gossip version, the cluster's name and optional fields (each
-//! preceded by its length), then foca's packet. The name is there in full, because a hash would be
-//! longer than most names and could collide: clusters never mix, whatever addresses they share.
+//! A datagram consists of two magic bytes, the gossip version, the cluster's name and the optional
+//! fields (each preceded by its length), and foca's packet. The name is included in full, because a
+//! hash would be longer than most names and could collide. Therefore clusters never mix, even if
+//! they share addresses.
 
 use foca::{Header, Incarnation, Member, Message, State};
 
@@ -14,19 +15,20 @@ use crate::codec::bytes::{
 
 const MAGIC: [u8; 2] = [0xf1, 0x7c];
 
-/// Raised when nodes of the previous version cannot read what follows.
+/// Increment this when nodes of the previous version cannot read the rest of the datagram.
 const VERSION: u8 = 1;
 
 /// Why a datagram was ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejected {
-    /// Not gossip, or of an unsupported version.
+    /// The datagram is not gossip, or has an unsupported version.
     Foreign,
-    /// Gossip of another cluster.
+    /// The datagram belongs to another cluster.
     Cluster,
-    /// It carries an unknown field that must be understood.
+    /// The datagram carries an unknown field that must be understood.
     Field,
-    /// It is cut off or inconsistent, from this node itself, or from one member too many.
+    /// The datagram is truncated or inconsistent, from this node itself, or from one member too
+    /// many.
     Malformed,
 }
 
@@ -49,7 +51,7 @@ impl Envelope {
         Ok(Envelope { cluster: cluster.to_owned(), prefix })
     }
 
-    /// How many bytes [`wrap`](Self::wrap) adds.
+    /// The number of bytes that [`wrap`](Self::wrap) adds.
     pub(super) fn overhead(&self) -> usize {
         self.prefix.len()
     }
@@ -74,19 +76,19 @@ impl Envelope {
     }
 }
 
-/// The parts of a foca packet that matter before foca reads it.
+/// The parts of a foca packet that are needed before foca reads it.
 #[derive(Debug)]
 pub(super) struct Packet<'a> {
     /// The sender.
     pub(super) from: Identity,
-    /// The members that it carries updates of.
+    /// The member updates that the packet carries.
     pub(super) updates: Vec<Member<Identity>>,
-    /// The packet without its updates: still a valid packet.
+    /// The packet without its updates, which is still a valid packet.
     pub(super) bare: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
-    /// Reads what foca will read, and fails wherever foca would.
+    /// Parses the packet as foca will, and fails in every case in which foca would fail.
     pub(super) fn read(packet: &'a [u8]) -> Result<Self, Rejected> {
         let malformed = |_| Rejected::Malformed;
         let (header, mut rest) =
@@ -95,7 +97,7 @@ impl<'a> Packet<'a> {
         let mut updates = Vec::new();
         if let Some((count, members)) = rest.split_first_chunk() {
             rest = members;
-            // No capacity is reserved: a sender may claim any count.
+            // No capacity is reserved, because a sender may claim any count.
             for _ in 0..u16::from_be_bytes(*count) {
                 let member;
                 (member, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
@@ -109,10 +111,10 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// A packet that informs `suspect` of the suspicion, and pings it.
+/// Creates a packet that notifies `suspect` of the suspicion and pings it.
 ///
-/// It carries the lowest incarnation for its sender, because foca does not reveal the true one: an
-/// incarnation lower than the known one changes nothing.
+/// As the sender's incarnation, it carries the lowest possible one, because foca does not expose
+/// the true one. An incarnation lower than the known one has no effect.
 pub(super) fn warning(
     from: &Identity,
     suspect: &Identity,

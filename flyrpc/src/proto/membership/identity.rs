@@ -1,4 +1,4 @@
-//! The identity of a member in gossip: one boot of a node, and how often it was renewed.
+//! The identity of a member in gossip: one boot of a node, and the number of times it was renewed.
 //!
 //! Defines how identities are ordered, bounded and encoded.
 
@@ -15,17 +15,17 @@ use crate::{
     types::{NodeId, NodeInfo, Region},
 };
 
-/// The longest name of a node, region or cluster, in bytes. A datagram names up to three nodes
-/// before it has room for updates.
+/// Maximum length of the name of a node, region or cluster, in bytes. A datagram names up to three
+/// nodes before its updates, so long names would leave no room for them.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// The most bytes of optional fields that an identity may carry.
+/// Maximum length of an identity's optional fields, in bytes.
 pub(super) const MAX_EXTRA: usize = 64;
 
-/// Why a node, or its cluster, cannot be gossiped about.
+/// Why a node or its cluster cannot be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidIdentity {
-    /// The node's name is longer than 64 bytes, or empty.
+    /// The node's name is empty or longer than 64 bytes.
     #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
     Name,
     /// The region's name is longer than 64 bytes.
@@ -34,31 +34,34 @@ pub(crate) enum InvalidIdentity {
     /// The cluster's name is longer than 64 bytes.
     #[error("the cluster's name is longer than {MAX_NAME} bytes")]
     Cluster,
-    /// Nothing can be sent to the address: no port, or an unspecified or multicast IP.
-    #[error("the node's address is not one that others can reach")]
+    /// The address cannot be sent to: it has port 0, or an unspecified, multicast or broadcast IP.
+    #[error("the node's address cannot be reached by other nodes")]
     Address,
-    /// The optional fields are malformed, or too long.
+    /// The optional fields are malformed or longer than 64 bytes.
     #[error("the node's optional fields are malformed or longer than {MAX_EXTRA} bytes")]
     Extra,
 }
 
 /// One boot of a node in gossip.
 ///
-/// Equality and order compare address, boot and bump alone: the other fields are fixed for a boot.
+/// Equality and order compare only address, boot and bump, because the other fields are fixed for a
+/// boot.
 #[derive(Clone)]
 pub(super) struct Identity {
-    /// The node's address again, in place: foca searches all members for each update, and would
-    /// follow a pointer from each.
+    /// A copy of the node's address, stored inline. foca searches all members for each update, and
+    /// would otherwise follow a pointer for each member.
     key: AddrKey,
     node: NodeInfo,
     bump: u32,
     protocol: u32,
-    /// Behind two pointers, because few identities have any and a fat pointer is twice as large.
+    /// Behind two pointers, because few identities have optional fields and a fat pointer is twice
+    /// as large.
     extra: Option<Arc<Box<[u8]>>>,
 }
 
 impl Identity {
-    /// The first identity of the boot that `node` describes, which speaks `protocol` on its links.
+    /// Creates the first identity of the boot that `node` describes, which speaks `protocol` on its
+    /// links.
     pub(super) fn new(node: &NodeInfo, protocol: u32) -> Result<Self, InvalidIdentity> {
         let parts = Parts {
             addr: node.addr(),
@@ -72,7 +75,7 @@ impl Identity {
         parts.check()
     }
 
-    /// The same boot, renewed `bump` times.
+    /// Returns the identity of the same boot, renewed `bump` times.
     pub(super) fn with_bump(&self, bump: u32) -> Self {
         Identity { bump, ..self.clone() }
     }
@@ -93,20 +96,20 @@ impl Identity {
         self.bump
     }
 
-    /// Whether this and `other`, at one address, are the same boot.
+    /// Whether this identity and `other` have the same address and boot.
     pub(super) fn is_same_boot(&self, other: &Self) -> bool {
         self.key == other.key && self.boot() == other.boot()
     }
 
     /// Whether this identity wins the address that both claim.
     ///
-    /// The bump decides before the boot. The other way round, a node restarted on the same address
-    /// with a lower boot id could never win, and would renew its identity forever.
+    /// The bump is compared before the boot. With the opposite order, a node restarted on the same
+    /// address with a lower boot id could never win, and would renew its identity forever.
     pub(super) fn outranks(&self, other: &Self) -> bool {
         (self.bump, self.boot()) > (other.bump, other.boot())
     }
 
-    /// Whether no unknown field must be understood.
+    /// Whether the optional fields contain no unknown field that must be understood.
     pub(super) fn is_understood(&self) -> bool {
         self.extra.as_ref().is_none_or(|extra| fields::understood(extra) == Ok(true))
     }
@@ -140,13 +143,13 @@ impl foca::Identity for Identity {
     }
 }
 
-/// A checked address, in the fewest comparisons.
+/// An address in a form that needs the fewest comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AddrKey {
     high: u64,
     low: u64,
     port: u16,
-    /// An IPv4 address is not the IPv6 address that it is mapped to.
+    /// Distinguishes an IPv4 address from the IPv6 address with the same bits.
     is_v6: bool,
 }
 
@@ -175,8 +178,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// An unchecked identity, in the order of its encoding. The boot id is random, so a varint would
-/// lengthen it.
+/// An unchecked identity, with its fields in encoding order. The boot id is random, so a varint
+/// would lengthen it.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Parts<'a> {
     pub(super) addr: SocketAddr,
@@ -194,7 +197,7 @@ impl Parts<'_> {
             return Err(InvalidIdentity::Name);
         }
         let region = Region::from(self.region);
-        // Lower case can be longer than what it came from.
+        // Converting a name to lowercase can make it longer.
         if self.region.len() > MAX_NAME || region.as_str().len() > MAX_NAME {
             return Err(InvalidIdentity::Region);
         }
@@ -213,7 +216,8 @@ impl Parts<'_> {
     }
 }
 
-/// The address without its IPv6 scope, which is local to its host, if anything can be sent to it.
+/// Returns the address without its IPv6 scope, which is local to its host, or an error if the
+/// address cannot be sent to.
 fn check_addr(addr: SocketAddr) -> Result<SocketAddr, InvalidIdentity> {
     let ip = addr.ip();
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_gossiped_is_refused() {
+    fn an_identity_that_cannot_be_gossiped_is_refused() {
         check(node("web", "iad", "10.0.0.1:80"), None);
         check(node(&"n".repeat(64), &"r".repeat(64), "[fdaa::3]:1"), None);
         check(node(&"n".repeat(65), "iad", "10.0.0.1:80"), Some(InvalidIdentity::Name));

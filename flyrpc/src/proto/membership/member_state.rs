@@ -1,4 +1,4 @@
-//! One member as two nodes that sync describe it to each other.
+//! The description of one member that two nodes exchange when they sync.
 
 use std::{fmt, net::SocketAddr};
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{Identity, InvalidIdentity, Parts};
 
-/// One member in the view of one node. Fields of later versions are ignored; absent ones have
-/// defaults.
+/// One member in the view of one node. Fields that later versions add are ignored, and absent
+/// fields get defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MemberState {
     name: String,
@@ -21,7 +21,8 @@ pub(crate) struct MemberState {
     incarnation: u16,
     #[serde(default)]
     protocol: u32,
-    /// False for a suspect, too: a node that took the suspicion over would have no timer to end it.
+    /// Also false for a suspect, because a node that adopted the suspicion would have no timer to
+    /// end it.
     #[serde(default, skip_serializing_if = "is_false")]
     down: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,8 +72,8 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Whether this claim that a member is alive adds to the view that `member`, at the same address,
-    /// is alive.
+    /// Whether this claim that a member is alive adds information to the view in which `member`, at
+    /// the same address, is alive.
     pub(super) fn is_news_of(&self, member: &Member<Identity>) -> bool {
         self.id != *member.id() || self.incarnation > member.incarnation()
     }

@@ -1,7 +1,8 @@
 //! The members that were announced to the rest of the node, and the events that announce changes.
 //!
-//! foca tracks identities at addresses; the rest of the node tracks boots. Each boot is listed once,
-//! and an event is one change of the list, whatever foca went through to get there.
+//! foca tracks identities at addresses, and the rest of the node tracks boots. Each boot is listed
+//! once. An event is one change of the list, regardless of the intermediate states in foca that led
+//! to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,30 +21,31 @@ use crate::types::{NodeId, NodeInfo};
 /// A change of the list of live members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// This boot of a node is a member now.
+    /// This boot of a node is now a member.
     Up(NodeInfo),
     /// This boot of a node went down, left, or was replaced by a later boot.
     Down(NodeInfo),
 }
 
-/// The live members, as foca holds them and as they were announced.
+/// The live members, both as foca considers them and as they were announced.
 #[derive(Debug)]
 pub(super) struct MemberList {
     local: NodeId,
-    /// All members that foca holds alive.
+    /// All members that foca considers alive.
     active: BTreeMap<SocketAddr, Active>,
     /// Digests of `active`.
     digests: Digests,
-    /// The listed boots.
+    /// The boots that are listed.
     boots: BTreeSet<NodeId>,
-    /// Addresses that are claimed by boots listed elsewhere.
+    /// Addresses claimed by boots that are listed at another address.
     contested: BTreeSet<SocketAddr>,
-    /// Addresses changed since events were last emitted, with the node that was listed there.
+    /// Addresses that changed since events were last emitted, each with the node that was listed
+    /// there.
     dirty: BTreeMap<SocketAddr, Option<NodeInfo>>,
     events: VecDeque<Event>,
 }
 
-/// A member that foca holds alive.
+/// A member that foca considers alive.
 #[derive(Debug)]
 struct Active {
     node: NodeInfo,
@@ -80,7 +82,7 @@ impl MemberList {
         }
     }
 
-    /// Records a change; [`emit_changes`](Self::emit_changes) makes events of it.
+    /// Records a change, which [`emit_changes`](Self::emit_changes) later turns into events.
     pub(super) fn on_notification(&mut self, notification: &Notification<'_, Identity>) {
         match *notification {
             Notification::MemberUp(id) => self.change(id.addr(), Some(Active::new(id))),
@@ -92,8 +94,8 @@ impl MemberList {
         }
     }
 
-    /// Makes events of the changes since the last time. A change that was undone in between, or that
-    /// is the same boot under a new bump, makes none.
+    /// Emits events for the changes since the last call. A change that was undone in the meantime,
+    /// or that only gives the same boot a new bump, causes no event.
     pub(super) fn emit_changes(&mut self, diagnostics: &mut Diagnostics) {
         while let Some((addr, before)) = self.dirty.pop_first() {
             self.emit_change(addr, before, diagnostics);
@@ -110,7 +112,7 @@ impl MemberList {
         self.events.pop_front()
     }
 
-    /// Digests of every identity that foca holds alive, listed or not.
+    /// Digests of every identity that foca considers alive, whether listed or not.
     pub(super) fn digests(&self) -> &Digests {
         &self.digests
     }
@@ -167,7 +169,7 @@ impl MemberList {
 
     fn unlist(&mut self, node: NodeInfo) {
         self.boots.remove(node.id());
-        // The same boot may have claimed another address meanwhile.
+        // The same boot may have claimed another address in the meantime.
         let is_same = |addr: &&SocketAddr| {
             self.active.get(addr).is_some_and(|other| other.node.id() == node.id())
         };
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bump_of_the_same_boot_is_no_event() {
+    fn a_bump_of_the_same_boot_causes_no_event() {
         let (first, second) = (identity(1, 80), identity(1, 80).with_bump(1));
         check(&[&[MemberUp(&first)], &[Rename(&first, &second)]], &[up(&first)]);
         check(

@@ -1,20 +1,23 @@
-//! Which nodes are up: SWIM, by way of foca, as a state machine without clock, sockets or tasks.
+//! SWIM failure detection and membership, built on foca, as a state machine without clock, sockets
+//! or tasks.
 //!
-//! Datagrams, the time and a seed come in; datagrams and [`Event`]s come out. The code that drives it
-//! also syncs [`MemberState`]s with peers over links: on joining, while alone, and periodically,
-//! because gossip alone does not give every node every member. The membership does not look for
-//! seeds, open links, or know whether a member supports anything.
+//! Inputs are datagrams, the time and a random seed. Outputs are datagrams and [`Event`]s. The
+//! caller also syncs [`MemberState`]s with peers over links: when the node joins, while it is
+//! alone, and periodically, because gossip alone does not give every node every member. The
+//! membership does not discover seeds or open links, and does not know which services a member
+//! supports.
 //!
-//! Where it differs from bare foca:
+//! Differences from plain foca:
 //!
-//! - [`Event`]s are about boots of nodes, each listed once; a renewed identity of a boot makes none.
-//! - Each timer has its slot, so that nothing a peer sends makes timers pile up (`timers`).
-//! - A suspect receives the suspicion until it refutes, and then the suspicion ends. foca leaves
-//!   that to gossip, and reports even a suspect that refuted as down: it renews its identity for
-//!   nothing.
-//! - When this node stalls (a frozen process, a suspended machine) its clock stops, so that the
-//!   members do not appear to have been silent (`clock`).
-//! - It recovers from partitions with few renewals (`reconcile`).
+//! - [`Event`]s describe boots of nodes, and each boot is listed once. Renewing the identity of a
+//!   boot causes no event.
+//! - Each timer has a slot, so peers cannot make timers accumulate (`timers`).
+//! - A suspect is notified of the suspicion repeatedly until it refutes, and then the suspicion
+//!   ends. foca leaves the notification to gossip. It also declares a suspect down after the suspect
+//!   has refuted, which makes the suspect renew its identity needlessly.
+//! - While this node is stalled (a frozen process, a suspended machine), its clock stops, so that
+//!   the other members do not appear to have been silent (`clock`).
+//! - It recovers from partitions with few identity renewals (`reconcile`).
 
 mod clock;
 mod diagnostics;

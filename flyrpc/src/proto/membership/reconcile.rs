@@ -1,7 +1,8 @@
-//! What to believe of a peer's members when two nodes sync.
+//! Decides which of a peer's claims about members to accept when two nodes sync.
 //!
-//! Nodes compare digests of buckets of members first, and then exchange the members of the buckets
-//! that differ. This decides which of the peer's claims hold; foca then applies them.
+//! Nodes first compare digests of buckets of members, and then exchange the members of the buckets
+//! that differ. This module decides which of the peer's claims to accept, and foca then applies
+//! them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,27 +13,28 @@ use foca::{Incarnation, Member, State};
 
 use super::{identity::Identity, member_state::Claim};
 
-/// How many members one sync may put under suspicion. A peer that missed a death names few; one from
-/// the far side of a healed partition names half of the cluster, and all of it refuting at once
-/// would drown the refutations.
+/// Upper bound on the members that one sync puts under suspicion. A peer that missed a death names
+/// few. A peer from the other side of a healed partition names half of the cluster. If all of those
+/// members refuted at once, the refutations would be lost in the traffic.
 const MAX_SUSPICIONS: usize = 4;
 
-/// How many members one sync may call because they are held down here, and alive there.
+/// Upper bound on the members that one sync contacts because this node considers them down and the
+/// peer considers them alive.
 const MAX_CALLS: usize = 16;
 
-/// This node's view of the claimed members, when a peer's claims arrive.
+/// This node's view of the claimed members at the time when a peer's claims arrive.
 #[derive(Debug)]
 pub(super) struct LocalView {
-    /// The members that the claims are about, and perhaps others.
+    /// The members that the claims are about, and possibly others.
     pub(super) members: BTreeMap<SocketAddr, Member<Identity>>,
-    /// How many of all members are alive.
+    /// The total number of live members.
     pub(super) alive: usize,
     /// How many more members this node may track.
     pub(super) room: usize,
 }
 
 impl LocalView {
-    /// The part of `members` that `claims` are about.
+    /// Creates the view from the part of `members` that `claims` are about.
     pub(super) fn of<'a>(
         claims: &[Claim],
         members: impl Iterator<Item = &'a Member<Identity>>,
@@ -45,8 +47,8 @@ impl LocalView {
         LocalView { members, alive, room }
     }
 
-    /// Whether a claim adds to this view: most claims repeat that a live member is alive. foca would
-    /// find that out, too, but searches all members for each claim.
+    /// Whether a claim adds information to this view. Most claims only repeat that a live member is
+    /// alive. foca would also detect this, but it searches all members for each claim.
     pub(super) fn is_news(&self, claim: &Claim) -> bool {
         let repeats = self.members.get(&claim.id.addr()).is_some_and(|member| {
             member.state() != State::Down
@@ -63,22 +65,24 @@ impl LocalView {
     }
 }
 
-/// What to do about a peer's claims.
+/// The actions to take on a peer's claims.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Members held down that must be forgotten, because this node was the one cut off.
+    /// Members that this node considers down and must forget, because this node was the one cut
+    /// off.
     pub(super) forget: Vec<Identity>,
-    /// Members held down that must be called, so that they learn of it and come back renewed.
+    /// Members that this node considers down and must contact, so that they are notified and rejoin
+    /// with a renewed identity.
     pub(super) call: Vec<Identity>,
-    /// The claims that hold, for foca to apply.
+    /// The accepted claims, for foca to apply.
     pub(super) updates: Vec<Member<Identity>>,
-    /// Members among `updates` whose suspicion this node must end.
+    /// Members among `updates` for which this node must set the timer that ends the suspicion.
     pub(super) suspects: Vec<(Identity, Incarnation)>,
 }
 
 impl Plan {
-    /// Decides on `claims` about members other than this node. `is_settled` returns whether a member
-    /// has been down for so long that all nodes in touch with it or with this node know.
+    /// Evaluates `claims` about members other than this node. `is_settled` returns whether a member
+    /// has been down for so long that all nodes connected to it or to this node know about it.
     pub(super) fn new(
         claims: &[Claim],
         mut view: LocalView,
@@ -98,8 +102,8 @@ impl Plan {
     fn judge(&mut self, claim: &Claim, view: &mut LocalView) {
         let claimed = |state| Member::new(claim.id.clone(), claim.incarnation, state);
         let Some(member) = view.members.get(&claim.id.addr()) else {
-            // Members that are down are forgotten after a while. If nodes that have forgotten them
-            // took them over from nodes that have not, they would circulate forever.
+            // Nodes forget down members after a while. If a node that has forgotten one adopted it
+            // again from a node that has not, it would circulate forever.
             if !claim.down && view.room > 0 {
                 view.room -= 1;
                 self.updates.push(claimed(State::Alive));
@@ -115,15 +119,15 @@ impl Plan {
             (true, false) if claim.id == *member.id() && self.call.len() < MAX_CALLS => {
                 self.call.push(claim.id.clone());
             }
-            // foca would find that out, too, but only after a search through all members.
+            // foca would also ignore repeated claims, but only after a search through all members.
             (false, false) if claim.is_news_of(member) => self.updates.push(claimed(State::Alive)),
             _ => {}
         }
     }
 
-    /// Handles a claim that a member is down which this node holds alive. Down is final, and after a
-    /// partition the peer may be wrong, so the member gets the chance to refute, as in HashiCorp's
-    /// memberlist.
+    /// Handles a claim that a member is down, while this node considers it alive. Down is final,
+    /// and after a partition the peer may be wrong, so the member gets the chance to refute, as in
+    /// HashiCorp's memberlist.
     fn suspect(&mut self, claim: &Claim, member: &Member<Identity>) {
         if member.id().outranks(&claim.id) || self.suspects.len() >= MAX_SUSPICIONS {
             return;
@@ -138,11 +142,11 @@ impl Plan {
     }
 }
 
-/// The members that this node holds down by mistake, because it was the one cut off.
+/// Returns the members that this node considers down by mistake, because it was the one cut off.
 ///
-/// They are if the peer holds more of them alive than this node holds alive in all: then this node
-/// was in the smaller part of a cluster cut in two. Otherwise those members must come back under a
-/// renewed identity.
+/// They are mistaken if the peer considers more of them alive than the total number of members that
+/// this node considers alive. In that case this node was in the smaller part of a partitioned
+/// cluster. Otherwise those members must rejoin with a renewed identity.
 fn mistaken(
     claims: &[Claim],
     view: &LocalView,
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn live_members_are_taken_over_up_to_the_bound_and_dead_strangers_are_not() {
+    fn live_members_are_adopted_up_to_the_bound_and_unknown_down_members_are_not() {
         check(
             &[down(identity(1)), alive(identity(2)), alive(identity(3)), alive(identity(4))],
             view(&[]),
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_member_claimed_down_is_suspected_under_its_present_incarnation() {
+    fn a_live_member_claimed_down_is_suspected_under_its_current_incarnation() {
         let plan = check(
             &[down(identity(1))],
             view(&[(identity(1), State::Alive)]),
@@ -220,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_far_side_that_holds_everyone_down_raises_few_suspicions() {
+    fn a_peer_that_considers_all_members_down_raises_few_suspicions() {
         let members: Vec<_> = (0..50).map(|n| (identity(n), State::Alive)).collect();
         let claims: Vec<_> = members.iter().map(|(id, _)| down(id.clone())).collect();
         assert_eq!(Plan::new(&claims, view(&members), |_| true).suspects.len(), MAX_SUSPICIONS);
     }
 
     #[test]
-    fn a_later_boot_that_is_down_takes_the_earlier_one_with_it() {
+    fn a_later_boot_that_is_down_also_marks_the_earlier_boot_down() {
         let later = Parts { boot: 9u64.to_le_bytes(), ..identity(1).parts() }.check().unwrap();
         check(
             &[down(later.clone())],
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_cut_off_forgets_whom_it_held_down_and_the_many_call_the_few() {
+    fn the_smaller_side_forgets_its_down_members_and_the_larger_side_contacts_them() {
         let few = view(&[(identity(1), State::Down), (identity(2), State::Down)]);
         let claims = [alive(identity(1)), alive(identity(2))];
         let plan = check(&claims, few, &[(identity(1), State::Alive), (identity(2), State::Alive)]);

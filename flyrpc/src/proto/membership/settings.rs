@@ -1,4 +1,4 @@
-//! The timings of the gossip, and how they grow with the cluster.
+//! Gossip timings, and how they scale with the size of the cluster.
 
 use std::{
     num::{NonZeroU8, NonZeroUsize},
@@ -7,45 +7,48 @@ use std::{
 
 use foca::{Config, PeriodicParams};
 
-/// How a node gossips. The defaults are for clusters that span the world: they were chosen in
+/// Gossip settings. The defaults are for clusters that span the world. They were chosen in
 /// simulations of 10 regions with 1 % loss, which the program `large_clusters` repeats.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The cluster's name, at most 64 bytes.
+    /// The cluster's name, at most 64 bytes long.
     pub(crate) cluster: String,
-    /// The version of the links' protocol, which gossip announces.
+    /// The version of the link protocol, which gossip announces.
     pub(crate) protocol: u32,
-    /// How often a member is probed. Keep it above `probe_rtt` and two of the longest round trips:
-    /// 1 s gave 1,608 needless rejoins in 5 minutes at 1,000 nodes.
+    /// The interval between probes. Keep it above `probe_rtt` plus two of the longest round trips.
+    /// At 1 s, 1,000 nodes had 1,608 needless rejoins in 5 minutes.
     pub(crate) probe_period: Duration,
-    /// How long a probe may take before others are asked to probe too.
+    /// How long to wait for the response to a probe before asking other members to probe the target
+    /// too.
     pub(crate) probe_rtt: Duration,
-    /// How many others are asked to probe.
+    /// The number of other members that are asked to probe.
     pub(crate) indirect_probes: usize,
-    /// How long a suspect has to refute in a cluster of up to ten nodes. Above ten it is multiplied
-    /// by log10 of the number of nodes.
+    /// How long a suspect has to refute in a cluster of up to ten nodes. In larger clusters, the
+    /// time is multiplied by log10 of the number of nodes.
     pub(crate) suspicion: Duration,
-    /// How often updates are gossiped, if there are any.
+    /// The interval between rounds of gossip, if there are updates to send.
     pub(crate) gossip_period: Duration,
-    /// To how many members updates are gossiped at a time.
+    /// The number of members that receive updates in each round.
     pub(crate) gossip_fanout: usize,
-    /// How often one random member is asked for members.
+    /// The interval at which one random member is asked for the members that it knows.
     pub(crate) announce_period: Duration,
-    /// How often members held down are called, in case they are back up.
+    /// The interval at which members that are considered down are contacted, in case they are back
+    /// up.
     pub(crate) recall_period: Duration,
-    /// How many of them are called at a time.
+    /// The number of members contacted in each such interval.
     pub(crate) recall_fanout: usize,
-    /// How long a member that went down is remembered. During that time an old update cannot revive
-    /// it.
+    /// How long a member that went down is remembered. While it is remembered, an outdated update
+    /// cannot revive it.
     pub(crate) keep_down: Duration,
-    /// The most bytes of a datagram; clamped to 1,000 to 60,000.
+    /// Maximum size of a datagram in bytes, clamped to between 1,000 and 60,000.
     pub(crate) max_datagram: usize,
-    /// The most members that are tracked, those down included. Further ones are ignored.
+    /// Maximum number of members that are tracked, including members that are down. Further members
+    /// are ignored.
     pub(crate) max_members: usize,
 }
 
 impl Settings {
-    /// The default settings for the cluster called `cluster`.
+    /// Returns the default settings for the cluster named `cluster`.
     pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
@@ -65,7 +68,8 @@ impl Settings {
         }
     }
 
-    /// foca's configuration in a cluster of `nodes`, with `overhead` bytes of each datagram reserved.
+    /// Returns foca's configuration for a cluster of `nodes`, with `overhead` bytes of each
+    /// datagram reserved.
     pub(super) fn config(&self, nodes: usize, overhead: usize) -> Config {
         Config {
             probe_period: clamp_period(self.probe_period),
@@ -88,7 +92,7 @@ impl Settings {
     }
 }
 
-/// How often each update is transmitted in a cluster of `nodes`.
+/// Number of times each update is transmitted in a cluster of `nodes`.
 fn max_transmissions(nodes: usize) -> NonZeroU8 {
     let times = (4.0 * (nodes as f64 + 1.0).log10()).ceil();
     // The cast saturates.
@@ -99,7 +103,8 @@ fn periodic(period: Duration, members: usize) -> Option<PeriodicParams> {
     Some(PeriodicParams { frequency: clamp_period(period), num_members: at_least_one(members) })
 }
 
-/// A timer without a pause would fire forever; one without a bound would overflow.
+/// Clamps a period to between 1 ms and 30 days. A timer with no period would fire continuously, and
+/// a period without an upper bound would overflow.
 fn clamp_period(period: Duration) -> Duration {
     period.clamp(Duration::from_millis(1), Duration::from_secs(30 * 24 * 3600))
 }
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn senseless_settings_do_not_spin_or_overflow() {
+    fn extreme_settings_do_not_spin_or_overflow() {
         let settings = Settings {
             probe_period: Duration::ZERO,
             suspicion: Duration::MAX,

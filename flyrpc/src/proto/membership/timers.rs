@@ -1,8 +1,8 @@
 //! The timers that foca requested, in the order in which they are due.
 //!
-//! foca never cancels a timer: it ignores timers that a later one made obsolete. Here the later one
-//! replaces the earlier, so that nothing a peer sends makes their number grow beyond a few, and two
-//! for each member.
+//! foca never cancels a timer. It ignores each timer that a later one made obsolete. Here, the
+//! later timer replaces the earlier one, so that no input from peers makes the number of timers
+//! exceed a few, plus two for each member.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -36,10 +36,10 @@ impl Slot {
     }
 }
 
-/// When a timer is due; a sequence number orders timers due at the same time.
+/// The time at which a timer is due, and a sequence number that orders timers due at the same time.
 type Due = (Duration, u64);
 
-/// All timers, at most one a slot.
+/// All timers, at most one per slot.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BTreeMap<Due, Timer<Identity>>,
@@ -52,7 +52,7 @@ impl Timers {
         let slot = Slot::of(&timer);
         if let Some(before) = self.slots.get(&slot) {
             // foca sets another timer each time a probe of a suspect fails. If each replaced the
-            // last, a suspect would stay a suspect for as long as it is probed.
+            // previous one, the suspicion would not end while the suspect is being probed.
             let repeats = matches!(slot, Slot::Suspicion(_))
                 && before.0 <= due
                 && self.queue.get(before) == Some(&timer);
@@ -80,9 +80,11 @@ impl Timers {
         Some(timer)
     }
 
-    /// The suspects that go down unless they refute, with the suspected incarnation.
+    /// The suspects that will be declared down unless they refute, each with the suspected
+    /// incarnation.
     pub(super) fn suspects(&self) -> impl Iterator<Item = (&Identity, Incarnation)> {
-        // From the least address there is. A range, because there may be many more `Forget` timers.
+        // The range starts at the lowest possible address. It excludes `Forget` timers, because
+        // there may be many of them.
         let least = SocketAddr::from(([0, 0, 0, 0], 0));
         let suspicions = self.slots.range(Slot::Suspicion(least)..Slot::Forget(least));
         suspicions.filter_map(|(_, due)| match self.queue.get(due)? {
@@ -93,12 +95,12 @@ impl Timers {
         })
     }
 
-    /// When the member at `addr`, which is down, will be forgotten.
+    /// When the member at `addr`, which is down, will be forgotten, if a timer for that is set.
     pub(super) fn forgets_at(&self, addr: SocketAddr) -> Option<Duration> {
         self.slots.get(&Slot::Forget(addr)).map(|&(due, _)| due)
     }
 
-    /// The token that foca's current timers carry, while it probes.
+    /// The token of foca's current timers, or `None` if foca is not probing.
     pub(super) fn token(&self) -> Option<TimerToken> {
         match self.queue.get(self.slots.get(&Slot::Probe)?) {
             Some(&Timer::ProbeRandomMember(token)) => Some(token),
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn timers_fire_in_order_of_time_then_of_setting() {
+    fn timers_fire_by_time_then_in_insertion_order() {
         let mut timers = Timers::default();
         timers.set(Timer::PeriodicGossip(0), ms(5));
         timers.set(Timer::PeriodicAnnounce(0), ms(3));

@@ -1,4 +1,4 @@
-//! What a pick depends on, and its result.
+//! The inputs of a pick, and its result.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     types::{NodeInfo, Target},
 };
 
-/// What a pick depends on, besides the table.
+/// The inputs of a pick, besides the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pick<'a> {
     pub(crate) target: &'a Target,
@@ -16,30 +16,30 @@ pub(crate) struct Pick<'a> {
     pub(crate) caller: &'a CallerTrait,
     /// The position of the called method in that trait.
     pub(crate) method: usize,
-    /// Nodes to leave out, because this call has tried them.
+    /// Nodes to exclude, because this call has already tried them.
     pub(crate) tried: &'a [NodeInfo],
-    /// Whether the configured primary region has turned out to be out of date, so that a call to the
-    /// primary goes to any node that considers itself primary, if there is one.
+    /// Whether the configured primary region has turned out to be out of date. A call to the primary
+    /// then goes to any node that considers itself primary, if there is one.
     pub(crate) primary_moved: bool,
     pub(crate) random: u64,
 }
 
 impl Pick<'_> {
-    /// Whether the node is left out.
+    /// Returns whether the node is excluded.
     pub(super) fn excludes(&self, node: &NodeInfo) -> bool {
         self.tried.iter().any(|tried| tried.id() == node.id())
     }
 }
 
-/// What a call can do next.
+/// The next step of a call.
 #[derive(Debug)]
 pub(crate) enum Choice<'a, L> {
-    /// Send the request over this link, to a node that is compatible as `compats` tells.
+    /// Send the request over this link. `compats` describes how the node's methods match the caller's.
     Send { link: &'a L, compats: Arc<Compats> },
     /// Open a link to this node, then pick again.
     Dial(&'a NodeInfo),
-    /// Give up: this node does not support the call, and there is no other node to hope for.
+    /// Fail, because this node does not support the call, and no other node may become able to take it.
     Unsupported(&'a NodeInfo, Unsupported),
-    /// Give up for now: no node can take the call.
+    /// No node can take the call at present.
     Nobody(Known),
 }

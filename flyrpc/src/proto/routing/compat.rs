@@ -1,4 +1,5 @@
-//! Whether a node's version of a service is compatible with the caller's, as far as names tell.
+//! The compatibility of a node's version of a service with the caller's. The comparison uses the names of
+//! methods and arguments and whether arguments are optional, but not their types.
 
 use std::any::TypeId;
 
@@ -8,17 +9,17 @@ use crate::{
     types::{Argument, ArgumentSpec, MethodSpec, ServiceSpec, Signature},
 };
 
-/// How each method of a caller's trait matches what one node serves, in the order of the trait.
+/// How each method of a caller's trait matches the services of one node, in the order of the trait.
 pub(crate) type Compats = [Compat];
 
-/// How one method of a caller's trait matches what a node serves.
+/// How one method of a caller's trait matches the services of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Compat {
     /// The node can be called.
     Callable {
         /// Identifies the method on links to that node.
         method: MethodIndex,
-        /// Arguments of the caller that the node does not list: a call must leave them out.
+        /// Optional arguments of the caller that the node does not list. A call must omit them.
         missing_args: Box<[&'static str]>,
     },
     /// The node cannot be called.
@@ -32,24 +33,24 @@ pub(crate) struct CallerTrait {
     pub(crate) id: TypeId,
     /// The service's name on the wire.
     pub(crate) service: &'static str,
-    /// Lists the methods. A function, because a list is made only when it is compared.
+    /// Lists the methods. It is a function, because the list is built only for a comparison.
     pub(crate) signatures: fn() -> Vec<Signature>,
 }
 
 impl CallerTrait {
-    /// Compares all methods with what a node serves.
+    /// Compares all methods with the services of a node.
     pub(crate) fn compare(&self, served: &[ServiceSpec]) -> Box<Compats> {
         let signatures = (self.signatures)().into_iter();
         let Some(at) = served.iter().position(|served| served.name == self.service) else {
             return signatures.map(|_| Compat::Incompatible(Unsupported::Service)).collect();
         };
-        // Methods are numbered through all services of a node.
+        // Method indices count across all services of a node.
         let first = served[..at].iter().map(|served| served.methods.len() as u64).sum();
         signatures.map(|ours| compare_method(ours, &served[at].methods, first)).collect()
     }
 
     /// Describes the methods that cannot be called on a node that serves another version of the
-    /// trait. Empty if the node does not serve it at all.
+    /// trait. Returns an empty list if the node does not serve the service.
     pub(crate) fn incompatibilities(&self, compats: &Compats) -> Vec<String> {
         let describe = |(method, compat): (Signature, &Compat)| match compat {
             Compat::Incompatible(Unsupported::Service) | Compat::Callable { .. } => None,
@@ -59,7 +60,7 @@ impl CallerTrait {
     }
 }
 
-/// `first` is the number of the first of `methods` on links to that node.
+/// Compares one method. `first` is the index of the first of `methods` on links to the node.
 fn compare_method(ours: Signature, methods: &[MethodSpec], first: u64) -> Compat {
     let Some(at) = methods.iter().position(|method| method.name == ours.name) else {
         return Compat::Incompatible(Unsupported::Method);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_argument_may_not() {
+    fn a_required_argument_may_not_be_missing_on_either_side() {
         check(&[("dry_run", true)], arguments("it does not take `id: u8`"));
         check(
             &[("id", false), ("new", false)],

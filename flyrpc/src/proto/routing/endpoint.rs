@@ -1,4 +1,4 @@
-//! What routing needs to know of a link.
+//! The properties of a link that routing depends on.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,27 +8,27 @@ use crate::{error::Refusal, types::Region};
 /// Whether calls can be sent over a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkStatus {
-    /// They can.
+    /// Calls can be sent.
     Good,
-    /// They can, but the node has been silent for a few heartbeats.
+    /// Calls can be sent, but the node has been silent for a few heartbeats.
     Quiet,
     /// The node does not accept calls of the service.
     NotAccepting(Refusal),
-    /// They cannot: the link has ended or takes no more calls.
+    /// Calls cannot be sent: the link has ended or accepts no more calls.
     Disconnected,
 }
 
-/// A link, as routing sees it.
+/// A link, from the point of view of routing.
 pub(crate) trait Endpoint {
-    /// Whether calls of `service` can be sent.
+    /// Returns whether calls of `service` can be sent.
     fn status(&self, service: &str) -> LinkStatus;
 
-    /// How the methods of a caller's trait match what the node serves.
+    /// Returns how the methods of a caller's trait match the services of the node.
     fn compats(&self, caller: &CallerTrait) -> Arc<Compats>;
 
-    /// The shortest of the last round trips, once there was one.
+    /// Returns the shortest of the last round trips, or `None` before the first one.
     fn round_trip(&self) -> Option<Duration>;
 
-    /// Whether the node considers `region` the primary region.
+    /// Returns whether the node considers `region` the primary region.
     fn considers_primary(&self, region: &Region) -> bool;
 }

@@ -1,7 +1,7 @@
-//! Why attempts and calls fail, and what each failure permits.
+//! The failures of attempts and calls, and whether each of them permits a retry.
 //!
-//! A failure says what happened and no more. Who called what is the same in all attempts of a call;
-//! the client adds it when it builds the error that its user sees.
+//! A failure describes only what happened. The target, service and method are the same in all attempts
+//! of a call. The client adds them when it builds the error that the user receives.
 
 use std::{error::Error, sync::Arc};
 
@@ -10,22 +10,22 @@ use crate::{
     types::{NodeInfo, Region},
 };
 
-/// Why an attempt on one node gave no value.
+/// Why an attempt on one node did not return a value.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptFailure {
     Unsupported(Unsupported),
-    /// The node is not primary. Both primary regions, as the two nodes know them.
+    /// The node is not primary. Holds the primary region in that node's view, and in this node's view.
     NotPrimary {
         theirs: Region,
         ours: Region,
     },
     Refused(Refusal),
-    /// The deadline passed. `sent` as in `RpcError`: whether all that it takes to start the request
-    /// may have reached a socket.
+    /// The deadline passed. `sent` is whether a complete request may have reached a socket, as in
+    /// `RpcError`.
     Timeout {
         sent: bool,
     },
-    /// The link ended; `sent` as above.
+    /// The link ended. `sent` has the same meaning as in `Timeout`.
     Disconnected {
         sent: bool,
         source: Arc<dyn Error + Send + Sync>,
@@ -45,21 +45,22 @@ pub(crate) enum AttemptFailure {
     BadReply(BodyError),
 }
 
-/// Why a call gave no value.
+/// Why a call did not return a value.
 #[derive(Debug, Clone)]
 pub(crate) enum CallFailure {
-    /// An attempt on this node failed, or one would have.
+    /// An attempt on this node failed, or would have failed and was not made.
     At { node: NodeInfo, failure: AttemptFailure },
     /// There is no node to try.
     NoNode(Known),
-    /// The deadline passed while no attempt was in flight. `sent` tells of all attempts before.
+    /// The deadline passed while no attempt was in flight. `sent` covers all earlier
+    /// attempts.
     Timeout { sent: bool },
     /// This node was shut down.
     ShutDown,
 }
 
 impl AttemptFailure {
-    /// Whether the handler may have run, in whole or in part.
+    /// Returns whether the handler may have run, in whole or in part.
     pub(crate) fn may_have_executed(&self) -> bool {
         match *self {
             AttemptFailure::Unsupported(_)
@@ -74,11 +75,12 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether another node may be tried: if this one surely did not start the call, or the method is
-    /// idempotent and it was the link that failed.
+    /// Returns whether another node may be tried. It may if this node refused the call or does not support
+    /// it, if the link failed before the request was sent, or if the link failed and the method is
+    /// idempotent.
     ///
-    /// Not after a panic, a timeout or a bad reply, even if the method is idempotent: the next node
-    /// would most likely do the same, and the caller's time is better spent on the error.
+    /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
+    /// node would most likely fail in the same way, so the caller receives the error immediately.
     pub(crate) fn permits_retry(&self, idempotent: bool) -> bool {
         match *self {
             AttemptFailure::Unsupported(_)
@@ -96,7 +98,7 @@ impl AttemptFailure {
 }
 
 impl CallFailure {
-    /// Whether the handler may have run, in whole or in part.
+    /// Returns whether the handler may have run, in whole or in part.
     pub(crate) fn may_have_executed(&self) -> bool {
         match self {
             CallFailure::At { failure, .. } => failure.may_have_executed(),
@@ -105,7 +107,7 @@ impl CallFailure {
         }
     }
 
-    /// Whether a call that waits for a node may hope that this changes.
+    /// Returns whether the call may still succeed if it waits for a node.
     pub(super) fn may_change(&self) -> bool {
         match self {
             CallFailure::NoNode(_) => true,
@@ -119,7 +121,7 @@ impl CallFailure {
         }
     }
 
-    /// Whether nodes that discovery has not found yet may be able to take the call.
+    /// Returns whether nodes that discovery has not found yet may be able to take the call.
     pub(super) fn may_change_with_discovery(&self) -> bool {
         match self {
             CallFailure::NoNode(_) => true,

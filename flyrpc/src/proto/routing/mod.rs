@@ -1,7 +1,7 @@
-//! Where a call goes: the table of known nodes, whether a node's version of a service is compatible
-//! with the caller's, which node is picked, and what follows when an attempt fails.
+//! Routing of calls: the table of known nodes, the compatibility of a node's version of a service with
+//! the caller's, the pick of a node, and retries after failed attempts.
 //!
-//! Pure: no socket, no clock; a link is whatever [`Endpoint`] says.
+//! Pure, without sockets or a clock. Routing accesses links only through [`Endpoint`].
 
 mod choice;
 mod compat;

@@ -1,4 +1,4 @@
-//! Picks one node for a call among those of its target.
+//! Picks a node for a call among the nodes of its target.
 
 use std::sync::Arc;
 
@@ -12,11 +12,15 @@ use super::{
 };
 use crate::{error::Known, types::Target};
 
-/// How many random nodes of a region are looked at before all of them are.
+/// The number of random nodes of a region that are checked before all of its nodes are ranked.
 const DRAWS: u64 = 8;
 
-/// Picks among the nodes of the target: one that is compatible and has an open link, at random or the
-/// nearest; else one without a link; else a quiet one; else one whose link broke.
+/// Picks among the nodes of the target, in this order of preference:
+///
+/// 1. a compatible node with an open link, at random or the nearest
+/// 2. a node without a link
+/// 3. a compatible node that is quiet
+/// 4. a node whose link was lost
 pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let choice = match pick.target {
         Target::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),
@@ -33,8 +37,8 @@ pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Cho
     }
 }
 
-/// Picks among the nodes that consider their own region primary. If there are none, the configured
-/// region is as good as before.
+/// Picks among the nodes that consider their own region primary. If there are none, picks in the
+/// configured region.
 fn pick_moved_primary<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let considers_itself_primary = |entry: &&Arc<Entry<L>>| {
         entry.link.as_ref().is_some_and(|link| link.considers_primary(entry.info.region()))
@@ -46,13 +50,14 @@ fn pick_moved_primary<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> 
     }
 }
 
-/// Picks among `candidates` as [`rank`] does, but usually without looking at more than one: in a
-/// region where most nodes can take the call, one drawn at random can.
+/// Picks among `candidates` as [`rank`] does, but usually checks only one of them. In a region where
+/// most nodes can take the call, a node drawn at random most likely can, too.
 ///
-/// The distribution is that of `rank`: each draw gives equals the same chance, and if all draws fail,
-/// so does the pick among all.
+/// The distribution is the same as that of `rank`. Each draw gives all usable nodes the same
+/// probability, and so does `rank`, which decides if all draws fail.
 fn draw<'a, L: Endpoint>(candidates: &'a [Arc<Entry<L>>], pick: &Pick<'_>) -> Choice<'a, L> {
-    // In a small region a few nodes that cannot take calls for a long time would waste most draws.
+    // Draw only in a large region. In a small one, a few nodes that cannot take calls for a long time
+    // would waste most draws.
     if candidates.len() as u64 > DRAWS {
         for turn in 1..=DRAWS {
             let at = mix(pick.random, turn) % candidates.len() as u64;
@@ -180,12 +185,12 @@ mod tests {
     #[test]
     fn an_open_link_is_preferred_and_a_quiet_one_comes_last() {
         let quiet = || with_status(LinkStatus::Quiet);
-        let broken = || with_status(LinkStatus::Disconnected);
+        let lost = || with_status(LinkStatus::Disconnected);
         check(&[None, quiet(), good(1)], "send to n2");
         check(&[quiet(), None], "dial n1");
         check(&[quiet()], "send to n0");
-        check(&[broken(), quiet()], "send to n1");
-        check(&[broken()], "dial n0");
+        check(&[lost(), quiet()], "send to n1");
+        check(&[lost()], "dial n0");
     }
 
     #[test]
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_primary_that_moved_is_found_by_what_nodes_consider_primary() {
+    fn a_primary_that_moved_is_found_among_nodes_that_consider_themselves_primary() {
         let primary = || good(1).map(|path| Path { primary: "hkg", ..path });
         let target = Target::Primary("iad".into());
         let moved = Pick { primary_moved: true, ..of(&target, 7) };
@@ -225,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn of_many_each_that_can_take_the_call_is_drawn_equally_often() {
+    fn in_a_large_region_each_node_that_can_take_the_call_is_picked_equally_often() {
         let links: Vec<_> = (0..40).map(|n| if n % 4 == 0 { good(n) } else { held() }).collect();
         let (table, target) = (table(&links), hkg());
         let mut counts = [0u32; 40];
         for random in 0..10_000 {
             let choice = pick(&table, &of(&target, mix(random, 1)));
-            let Choice::Send { link, .. } = choice else { panic!("a node can take it") };
+            let Choice::Send { link, .. } = choice else { panic!("no node was picked") };
             counts[link.node[1..].parse::<usize>().unwrap()] += 1;
         }
         let (picked, others): (Vec<_>, Vec<_>) =
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_are_picked_equally_often() {
+    fn equally_ranked_nodes_are_picked_equally_often() {
         let links = [good(1), good(2), good(3), good(4)];
         let mut counts = [0u32; 4];
         for random in 0..4_000 {

@@ -14,7 +14,7 @@ use crate::{
     types::{NodeInfo, Target},
 };
 
-/// Picks the best of `candidates` by looking at all of them.
+/// Picks the best of `candidates` after checking all of them.
 pub(super) fn rank<'a, L: Endpoint + 'a>(
     candidates: impl Iterator<Item = &'a Arc<Entry<L>>>,
     pick: &Pick<'_>,
@@ -24,7 +24,7 @@ pub(super) fn rank<'a, L: Endpoint + 'a>(
     ranks.best()
 }
 
-/// The candidates by rank, best first, and what is known of those that cannot take the call.
+/// The best candidate of each rank, best rank first, and the counts of those that cannot take the call.
 struct Ranks<'a, L> {
     good: Best<(&'a L, Arc<Compats>)>,
     unlinked: Best<&'a NodeInfo>,
@@ -79,7 +79,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
     }
 
     fn offer_without_link(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
-        // A link that the table still lists has broken a moment ago.
+        // If the table still lists a link that is disconnected, the link was lost a moment ago.
         if entry.disconnected || entry.link.is_some() {
             self.known.unlinked += 1;
             self.disconnected.offer(Duration::ZERO, pick.random, &entry.info);

@@ -1,10 +1,10 @@
-//! Chooses among candidates that come one at a time, without a list of them.
+//! Chooses among candidates that are offered one at a time, without a list of them.
 
 use std::time::Duration;
 
-/// One of many candidates, each of which has a distance: one of the nearest, chosen at random.
+/// Keeps one of many candidates, each with a distance: one of the nearest, chosen at random.
 pub(super) struct Best<T> {
-    /// How many at the least distance were offered.
+    /// How many candidates at the shortest distance were offered.
     seen: u64,
     kept: Option<(Duration, T)>,
 }
@@ -14,7 +14,8 @@ impl<T> Best<T> {
         Best { seen: 0, kept: None }
     }
 
-    /// Keeps the nearest; among equals each is kept with the same probability (reservoir sampling).
+    /// Offers a candidate, which is kept if it is the nearest. Among equally near candidates, each is kept
+    /// with the same probability (reservoir sampling).
     pub(super) fn offer(&mut self, distance: Duration, random: u64, candidate: T) {
         let nearest = self.kept.as_ref().map(|(nearest, _)| *nearest);
         if nearest.is_none_or(|nearest| distance < nearest) {
@@ -33,7 +34,7 @@ impl<T> Best<T> {
     }
 }
 
-/// Different random bits for each `turn` (the finalizer of SplitMix64).
+/// Returns different random bits for each `turn` (the finalizer of SplitMix64).
 pub(super) fn mix(random: u64, turn: u64) -> u64 {
     let mut z = random.wrapping_add(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

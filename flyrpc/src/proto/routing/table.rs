@@ -1,5 +1,5 @@
-//! The known nodes: an immutable snapshot that calls read without a lock. Every change publishes a
-//! new one.
+//! The table of known nodes: an immutable snapshot that calls read without a lock. Every change
+//! publishes a new snapshot.
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
@@ -11,26 +11,26 @@ pub(crate) struct Entry<L> {
     pub(crate) info: NodeInfo,
     /// The link to it, if one is open.
     pub(crate) link: Option<L>,
-    /// Whether the last link to it broke and no other is open.
+    /// Whether the last link to it was lost and no other is open.
     pub(crate) disconnected: bool,
-    /// Whether it spoke no version of the protocol that this node speaks when it was last asked.
+    /// Whether the node, when it was last dialed, supported no protocol version that this node supports.
     pub(crate) other_protocol: bool,
 }
 
-/// All live nodes but this one.
+/// All live nodes except this one.
 ///
-/// A copy shares all entries with its original. A change then copies only the region of the node that
-/// changes and one shard of the index by id.
+/// A clone shares all entries with its original. A change to it then copies only the region of the
+/// changed node and one shard of the index by id.
 #[derive(Debug)]
 pub(crate) struct Table<L> {
     /// Each region's nodes, sorted by address.
     regions: BTreeMap<Region, Arc<Entries<L>>>,
-    /// The index by id, in shards by boot number. Sorted by id, then by address: two addresses may
-    /// claim one id.
+    /// The index by id, in shards by boot number. Each shard is sorted by id, then by address, because
+    /// two addresses may claim one id.
     shards: Vec<Arc<Entries<L>>>,
-    /// How many addresses something other than flyrpc answers at.
+    /// The number of addresses where something other than flyrpc answers.
     pub(crate) not_flyrpc: usize,
-    /// How many addresses nothing answers at.
+    /// The number of addresses where nothing answers.
     pub(crate) unreachable: usize,
     /// Whether the first round of discovery is complete.
     pub(crate) ready: bool,
@@ -38,11 +38,11 @@ pub(crate) struct Table<L> {
 
 type Entries<L> = Vec<Arc<Entry<L>>>;
 
-/// How many shards the index by id has.
+/// The number of shards of the index by id.
 const SHARDS: u64 = 64;
 
 impl<L> Table<L> {
-    /// A table without nodes.
+    /// Creates a table without nodes.
     pub(crate) fn empty() -> Self {
         Table {
             regions: BTreeMap::new(),
@@ -71,22 +71,22 @@ impl<L> Table<L> {
         }
     }
 
-    /// The live nodes of a region.
+    /// Returns the live nodes of a region.
     pub(crate) fn region(&self, region: &Region) -> &[Arc<Entry<L>>] {
         self.regions.get(region).map_or(&[], |entries| entries.as_slice())
     }
 
-    /// One live node.
+    /// Returns the live node with this id.
     pub(crate) fn node(&self, id: &NodeId) -> Option<&Arc<Entry<L>>> {
         let shard = &self.shards[shard_of(id)];
         let after = shard.partition_point(|entry| entry.info.id() <= id);
         let mut claims = shard[..after].iter().rev().take_while(|entry| entry.info.id() == id);
-        // An entry that cannot be called has not proved that it is that node.
+        // Prefer an entry that can be called: any other has not proved that it is that node.
         let last = claims.clone().next();
         claims.find(|entry| !entry.other_protocol).or(last)
     }
 
-    /// All live nodes, by region.
+    /// Returns all live nodes, by region.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<Entry<L>>> {
         self.regions.values().flat_map(|entries| entries.iter())
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_copy_shares_what_did_not_change() {
+    fn a_changed_clone_shares_unchanged_regions() {
         let mut table = Table::empty();
         table.insert(entry(1, "iad", 1));
         table.insert(entry(2, "hkg", 2));

@@ -1,5 +1,5 @@
-//! The payloads of hello and state frames: what each end of a link announces about itself in the
-//! handshake, and when it changes.
+//! The payloads of hello and state frames. In a hello, each end of a link announces itself during the
+//! handshake; in state frames, it announces later changes.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -34,47 +34,47 @@ pub(crate) struct Hello {
     pub(crate) node: NodeInfo,
     /// Upper bound on the bytes of a body that the node accepts.
     pub(crate) max_body: u64,
-    /// What the node serves. A [`MethodIndex`](super::ids::MethodIndex) counts the methods in this
-    /// list, services in order.
+    /// The services of the node. A [`MethodIndex`](super::ids::MethodIndex) counts the methods in this
+    /// list, across services in order.
     pub(crate) services: Arc<[ServiceSpec]>,
-    /// What the node accepts now.
+    /// Which calls the node accepts now.
     pub(crate) state: State,
-    /// The time on its clock, as in a ping.
+    /// The time on the sender's clock, as in a ping.
     pub(crate) stamp: u64,
-    /// The stamp of the hello that this one responds to, as in a pong. None from the end that dialed.
+    /// The stamp of the hello that this one responds to, as in a pong. `None` if the sender dialed.
     pub(crate) echo: Option<u64>,
 }
 
 /// The part of a hello that may change while a link is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// Whether the node accepts calls of users at all. It does not while it is held.
+    /// Whether the node accepts calls of users. A held node does not.
     pub(crate) accepting: bool,
     /// Whether the node is about to shut down.
     pub(crate) draining: bool,
-    /// The primary region in the view of the node.
+    /// The primary region in the node's view.
     pub(crate) primary_region: Region,
-    /// Services in the hello that the node does not accept calls for at the moment.
+    /// Services in the hello for which the node currently accepts no calls.
     #[serde(default)]
     pub(crate) withdrawn: Vec<String>,
 }
 
-/// A decoded first frame.
+/// The result of decoding a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloOutcome {
     Hello(Box<Hello>),
-    /// The peer speaks no version of the protocol that this code speaks.
+    /// The peer supports no protocol version that this code supports.
     OtherVersions(IncompatiblePeer),
 }
 
-/// A node that speaks other versions of the protocol only.
+/// A peer that supports only other versions of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncompatiblePeer {
-    /// The oldest version that the node speaks.
+    /// The oldest version that the peer supports.
     pub(crate) first: u64,
-    /// The newest version that the node speaks.
+    /// The newest version that the peer supports.
     pub(crate) last: u64,
-    /// Its cluster and identity, if its versions encode them like this one.
+    /// The peer's cluster and identity, if its versions encode them as this one does.
     pub(crate) who: Option<(String, NodeInfo)>,
 }
 
@@ -99,7 +99,7 @@ impl NodeField {
 pub(crate) struct EncodedHello {
     services: Arc<[ServiceSpec]>,
     encoded_services: Vec<u8>,
-    /// The versions and all fields but the stamp and the echo.
+    /// The versions and all fields except the stamp and the echo.
     fields: Vec<u8>,
 }
 
@@ -129,7 +129,7 @@ impl EncodedHello {
         EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
-    /// The payload of a hello frame.
+    /// Encodes the payload of a hello frame.
     pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
         let mut to = self.fields.clone();
         put(field::STAMP, &stamp, &mut to);
@@ -141,7 +141,7 @@ impl EncodedHello {
 }
 
 impl Hello {
-    /// The payload of a hello frame.
+    /// Encodes the payload of a hello frame.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Hello { cluster, node, max_body, services, state, .. } = self;
@@ -154,8 +154,10 @@ impl Hello {
         Hello::decode_with(from, None)
     }
 
-    /// Decodes the payload of a hello frame. Most nodes of a cluster serve the same as `ours`, in the
-    /// same bytes; their hellos share its list.
+    /// Decodes the payload of a hello frame.
+    ///
+    /// Most nodes of a cluster encode the same list of services as `ours`. Their decoded hellos share
+    /// the list of `ours` instead of each holding a copy.
     pub(crate) fn decode_with(
         mut from: &[u8],
         ours: Option<&EncodedHello>,
@@ -192,7 +194,7 @@ impl Hello {
 }
 
 impl State {
-    /// The payload of a state frame.
+    /// Encodes the payload of a state frame.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = Vec::new();
         put(field::STATE, self, &mut to);
@@ -212,8 +214,9 @@ impl State {
     }
 }
 
-/// The sender of a hello of another version, if it is encoded like in this one. So that this works for
-/// later versions, the number of that field and the names within must never be reused.
+/// Returns the sender of a hello of another version, if that version encodes the sender as this one
+/// does. For this to work with later versions, the number of the field and the names in it must never
+/// be reused.
 fn who(from: &[u8]) -> Option<(String, NodeInfo)> {
     let mut found = None;
     let read = fields::read(from, |number, value| {
@@ -232,7 +235,7 @@ fn put(number: u64, content: &impl Serialize, to: &mut Vec<u8>) {
 
 fn encoded(content: &impl Serialize) -> Vec<u8> {
     let mut to = Vec::new();
-    codec::encode(content, &mut to).expect("the types of a hello always encode");
+    codec::encode(content, &mut to).expect("the types in a hello always encode");
     to
 }
 

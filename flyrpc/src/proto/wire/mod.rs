@@ -1,9 +1,10 @@
 //! The bytes of a link: encoding and decoding only, without a socket.
 //!
 //! A connection begins with [`PREFACE`] in each direction, followed by [`frame`]s. The first frame is a
-//! [`hello`]; then requests, replies and control frames follow in any order. Bytes of a peer are never
-//! trusted: every decoder returns an error for bytes that it does not understand, and none allocates
-//! more than the bytes received warrant.
+//! [`hello`]; then requests, replies and control frames follow in any order.
+//!
+//! Bytes from a peer are never trusted: every decoder returns an error for invalid bytes, and allocates
+//! memory only in proportion to the bytes received.
 
 pub(crate) mod frame;
 pub(crate) mod hello;

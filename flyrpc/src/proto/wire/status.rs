@@ -1,31 +1,31 @@
-//! The payload of status frames: why a request has no reply, as the serving node reports it.
+//! The payload of status frames, in which the serving node reports why a request has no reply.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{codec, types::Region};
 
-/// Upper bound on the bytes of a text in a status, since panics and errors of user code have any
-/// length.
+/// Upper bound on the bytes of a text in a status. It is needed because the panic messages and errors
+/// of user code can have any length.
 const MAX_TEXT: usize = 8 << 10;
 
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
-    /// The call needs a primary node, and this one is in another region than its primary.
+    /// The call requires a primary node, but in the serving node's view, another region is primary.
     NotPrimary {
         theirs: Region,
     },
     Draining,
     Overloaded,
     Held,
-    /// No method has the index of the request.
+    /// The serving node has no method with the index in the request.
     NoMethod,
-    /// The arguments do not decode.
+    /// The arguments could not be decoded.
     BadArguments {
         path: String,
         message: String,
     },
-    /// The arguments are larger than this node accepts.
+    /// The arguments are larger than the serving node accepts.
     ArgumentsTooLarge {
         size: u64,
         limit: u64,
@@ -49,24 +49,24 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    /// A panic with this message, truncated to what a status holds.
+    /// Returns the status for a panic with this message, which is truncated if it is too long.
     pub(crate) fn panicked(message: String) -> Self {
         Status::Panicked { message: truncated(message) }
     }
 
-    /// Arguments that do not decode.
+    /// Returns the status for arguments that could not be decoded.
     pub(crate) fn bad_arguments(path: &str, message: &str) -> Self {
         let [path, message] = [path, message].map(|text| truncated(text.to_owned()));
         Status::BadArguments { path, message }
     }
 
-    /// A reply that cannot be encoded.
+    /// Returns the status for a reply that could not be encoded.
     pub(crate) fn bad_reply(path: &str, message: &str) -> Self {
         let [path, message] = [path, message].map(|text| truncated(text.to_owned()));
         Status::BadReply { path, message }
     }
 
-    /// Whether the handler may have run.
+    /// Returns whether the handler may have run.
     fn executed(&self) -> bool {
         match self {
             Status::NotPrimary { .. }
@@ -84,8 +84,8 @@ impl Status {
         }
     }
 
-    /// The payload after the id: one byte for whether the handler may have run, which callers of any
-    /// version understand, and the status.
+    /// Encodes the payload after the id: one byte that reports whether the handler may have run, then
+    /// the status. Callers of any version understand the first byte.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = vec![u8::from(self.executed())];
         codec::encode(self, &mut to).expect("a status always encodes");
@@ -96,7 +96,8 @@ impl Status {
     ///
     /// # Errors
     ///
-    /// A status that this version does not know: the error holds whether the handler may have run.
+    /// If this version does not know the status, or if the status contradicts the first byte. The error
+    /// reports whether the handler may have run.
     pub(crate) fn decode(from: &[u8]) -> Result<Status, UnknownStatus> {
         let executed = from.first() != Some(&0);
         let status = from.get(1..).and_then(|rest| codec::decode(rest).ok());
@@ -161,7 +162,7 @@ mod tests {
             codec::encode(&"FromTheFuture", &mut bytes).unwrap();
             assert_eq!(Status::decode(&bytes), Err(UnknownStatus { executed }));
         }
-        // An empty payload is no proof that it did not run.
+        // An empty payload does not prove that the handler did not run.
         assert_eq!(Status::decode(&[]), Err(UnknownStatus { executed: true }));
     }
 

@@ -1,4 +1,4 @@
-//! Encodes the arguments of a call for the node that is to decode them.
+//! Encodes the arguments of a call for the node that will decode them.
 
 use crate::{
     codec::{AcceptedArgs, ArgsWriter, ArgumentError},
@@ -11,8 +11,9 @@ use crate::{
     service::Request,
 };
 
-/// Encodes the arguments of `request` for a node that is compatible as `compats` tells and takes at
-/// most `limit` bytes. Gives the method's index at that node.
+/// Encodes the arguments of `request` for a node. `compats` is that node's compatibility with the
+/// caller's trait. Returns the method's index at that node, or fails if the arguments take more
+/// than `limit` bytes.
 pub(super) fn encode<R: Request>(
     request: &R,
     compats: &Compats,

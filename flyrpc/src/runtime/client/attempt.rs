@@ -18,15 +18,15 @@ use crate::{
 };
 
 thread_local! {
-    /// Where arguments are encoded. Empty while it is in use.
+    /// The buffer in which arguments are encoded. Empty while a call uses it.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Scratch buffers that grew beyond this are not kept.
+/// A scratch buffer with a larger capacity than this, in bytes, is not kept.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
-/// Sends the request over `link` to a node that is compatible as `compats` tells, and waits for the
-/// response. `number` counts the attempts of the call.
+/// Sends the request over `link` to a node, and waits for the response. `compats` is that node's
+/// compatibility with the caller's trait. `number` is the number of the attempt within the call.
 pub(super) async fn attempt<R: Request>(
     node: &NodeShared,
     call: &Call,
@@ -65,7 +65,8 @@ pub(super) async fn attempt<R: Request>(
     match decode::<R>(node, request.method(), response) {
         Ok(value) => Ok(value),
         Err(failure @ AttemptFailure::Timeout { .. }) => {
-            // The serving node knows a little earlier that no reply will arrive in time.
+            // The serving node detects slightly early that no reply will arrive in time. The call
+            // still fails at its deadline.
             let left = call.remaining(node.env().now());
             Err(Box::pin(fail_after(left, failure)).await)
         }
@@ -103,7 +104,7 @@ fn encode_in_scratch<R: Request>(
     let limit = link.limit(ServiceKind::of(call.service));
     match encode(request, &compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
-        // Not sent, so it does not count as an attempt.
+        // Nothing was sent, so this does not count as an attempt.
         Err(AttemptFailure::Unsupported(why)) => Err(AttemptEnd::Incompatible(why)),
         Err(failure) => Err(failure.into()),
     }

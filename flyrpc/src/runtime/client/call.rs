@@ -1,4 +1,4 @@
-//! What stays the same in all attempts of a call.
+//! The parameters that all attempts of a call share.
 
 use std::time::Duration;
 
@@ -11,33 +11,34 @@ use crate::{
     types::{NodeInfo, Region, Target},
 };
 
-/// The time that a call has if nothing else is set: Fly.RPC's.
+/// The default timeout of a call, the same as that of Fly.RPC.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longer than any call, and short enough to be added to any time.
+/// Upper bound on the duration of a call: longer than any real call, and short enough to be added
+/// to any time without overflow.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// What stays the same in all attempts of a call.
+/// The parameters that all attempts of a call share.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) service: &'static str,
     pub(super) method: &'static str,
     pub(super) target: Target,
-    /// Whether it may run only on a node that considers itself primary: its target or its method
-    /// says so.
+    /// Whether the call may run only on a node that considers itself primary, because its target or
+    /// its method requires that.
     pub(super) primary: bool,
     idempotent: bool,
-    /// When it was made, on this node's clock.
+    /// When the call was made, on this node's clock.
     started: Instant,
     /// On this node's clock.
     pub(super) deadline: Instant,
-    /// How long to wait for a node.
+    /// How long to wait for a node that can take the call.
     wait: Duration,
 }
 
 impl Call {
-    /// A call made `now`, which has at most the time that is `left` of the call around it, if there is
-    /// one.
+    /// Creates a call that starts `now`. If there is an enclosing call, the time that it has `left`
+    /// bounds the timeout.
     pub(super) fn new<R: Request>(
         request: &R,
         options: CallOptions,
@@ -60,17 +61,17 @@ impl Call {
         }
     }
 
-    /// The time that the call has in all.
+    /// The total time of the call.
     pub(super) fn timeout(&self) -> Duration {
         self.deadline - self.started
     }
 
-    /// The time that the call has left.
+    /// The remaining time of the call.
     pub(super) fn remaining(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)
     }
 
-    /// Whether the target includes this node, if it serves the method.
+    /// Whether the target includes `node`, provided that the node serves the method.
     pub(super) fn includes(&self, node: &NodeInfo) -> bool {
         match &self.target {
             Target::Region(region) | Target::Primary(region) => region == node.region(),

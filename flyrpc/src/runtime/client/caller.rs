@@ -1,10 +1,10 @@
-//! How a request gets to its service.
+//! How a request reaches its service.
 
 use std::future::Future;
 
 use crate::{error::RpcError, service::Request};
 
-/// How a generated client takes a request to its service.
+/// Sends the requests of a generated client to its service.
 pub trait Caller<R: Request>: Clone + 'static {
     /// Makes the call. Dropping the future cancels it.
     fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static;

@@ -1,5 +1,5 @@
-//! The one place that builds an [`RpcError`] for a call. Only calls over tarpc stubs, which know no
-//! node and no target, have an exit of their own, in `runtime/tarpc.rs`.
+//! The only place that builds an [`RpcError`] for a call through a node. Calls through tarpc stubs
+//! have no node and no target; `runtime/tarpc.rs` builds their errors.
 
 use super::call::Call;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     types::NodeInfo,
 };
 
-/// The error that the user sees for a call that failed so.
+/// Returns the error that the user receives for a failed call.
 #[cold]
 pub(super) fn rpc_error(call: &Call, failure: CallFailure) -> RpcError {
     let Call { service, method, .. } = *call;
@@ -24,7 +24,8 @@ pub(super) fn rpc_error(call: &Call, failure: CallFailure) -> RpcError {
     }
 }
 
-/// The result of a call whose response belongs to another method, which only a faulty stub returns.
+/// Returns the error of a call whose response belongs to another method. Only a faulty stub returns
+/// such a response.
 pub fn wrong_response<T>(service: &'static str, method: &'static str) -> Result<T, RpcError> {
     Err(RpcError::BadReply {
         node: None,

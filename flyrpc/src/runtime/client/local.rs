@@ -1,6 +1,7 @@
-//! Calls that run in this process: no task, no socket, and no encoding unless the trait is another
-//! version or the node was told to encode. Deadline, panics, context and errors are those of a call to
-//! another node.
+//! Calls that run in this process. They use no socket, and no task of their own unless the method
+//! is detached. They are encoded only if this node serves another version of the trait, or is
+//! configured to encode local calls. Deadlines, panics, contexts and errors are handled as in a
+//! call to another node.
 
 use std::{future::Future, sync::Arc};
 
@@ -25,12 +26,12 @@ use crate::{
     types::{MethodSpec, ServiceSpec, Target},
 };
 
-/// What serves a call in this process.
+/// The implementation that serves a call in this process.
 pub(super) enum LocalMethod<'a, R: Request> {
     /// An implementation of the client's own trait.
     Typed(&'a Arc<dyn LocalHandler<R>>),
-    /// An implementation of another version of the trait, or one that is to be called as if it were
-    /// one: as between nodes, names decide.
+    /// An implementation of another version of the trait, or one to be called as if it were.
+    /// Methods and arguments are matched by name, as between nodes.
     Encoded(EncodedMethod<'a>),
 }
 
@@ -41,7 +42,7 @@ pub(super) struct EncodedMethod<'a> {
     method: usize,
 }
 
-/// What serves the method that `request` calls in this process, if anything does.
+/// Returns this process's implementation of the method that `request` calls, if there is one.
 pub(super) fn find<'a, R: Request>(
     node: &'a NodeShared,
     request: &R,
@@ -56,8 +57,9 @@ pub(super) fn find<'a, R: Request>(
     Some(LocalMethod::Encoded(EncodedMethod { service, spec, method }))
 }
 
-/// Why this node does not serve a call whose target includes it. None if it does not have the service
-/// and the call is not aimed at this very node: then it is a client of the service, and no candidate.
+/// Returns why this node does not serve a call whose target includes it. Returns `None` if this
+/// node does not have the service and is not itself the target: then it is only a client of the
+/// service, not a candidate.
 pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported> {
     match (node.server().service(call.service), &call.target) {
         (Some(_), _) => Some(Unsupported::Method),
@@ -66,7 +68,7 @@ pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported
     }
 }
 
-/// Runs the call here.
+/// Runs the call on this node.
 pub(super) async fn call<R: Request>(
     node: &NodeShared,
     call: &Call,
@@ -84,7 +86,7 @@ pub(super) async fn call<R: Request>(
     value(HandlerFuture::of_new_call(handler.call(request), context).await)
 }
 
-/// Runs the call here, encoded and decoded as between nodes. One that fails as
+/// Runs the call on this node, encoded and decoded as between nodes. A call that fails with
 /// [`Unsupported`](AttemptFailure::Unsupported) was not executed.
 pub(super) async fn call_encoded<R: Request>(
     node: &NodeShared,
@@ -116,8 +118,8 @@ pub(super) async fn call_encoded<R: Request>(
     }
 }
 
-/// The context of a call that runs here. Fails if the call or its method needs a primary node, and
-/// this is none.
+/// Returns the context of a call that runs on this node. Fails if the call or its method needs a
+/// primary node and this node is not primary.
 fn admit(
     node: &NodeShared,
     call: &Call,
@@ -147,8 +149,8 @@ fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
     }
 }
 
-/// Runs `future` in a task of its own, so that it continues when its caller is gone. Fails if it has
-/// not ended by the call's deadline, or never will.
+/// Runs `future` in its own task, so that it continues after its caller is gone. Fails if the task
+/// has not ended by the call's deadline, or was dropped.
 async fn detach<T: Send + 'static>(
     node: &NodeShared,
     call: &Call,
@@ -157,7 +159,7 @@ async fn detach<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     let guard = node.server().in_flight_guard();
     node.env().spawn(Box::pin(async move {
-        // It does not matter to a detached call whether its caller still waits.
+        // An error means that the caller no longer waits, which does not affect a detached call.
         let _ = done.send(future.await);
         drop(guard);
     }));

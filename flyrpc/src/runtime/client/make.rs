@@ -1,4 +1,4 @@
-//! Makes a call: here, or on other nodes.
+//! Makes a call, on this node or on other nodes.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::{
     types::Target,
 };
 
-/// Makes a call, within the one that `enclosing` is the context of. Dropping the future cancels it.
+/// Makes a call. The remaining time of the `enclosing` call, if there is one, bounds the call's own
+/// time. Dropping the future cancels the call.
 pub(super) async fn call<R: Request>(
     node: Arc<Handle>,
     options: CallOptions,
@@ -46,7 +47,8 @@ pub(super) async fn call<R: Request>(
             let outcome = local::call(node, &call, handler, request, &mut recorder).await;
             outcome.map_err(|failure| failed_here(node, failure))
         }
-        // Boxed, because they are many times the size of a call that runs here, which would carry them.
+        // Boxed, because these futures are many times larger than the future of a local call, which
+        // would otherwise have to contain them.
         Some(LocalMethod::Encoded(method)) => {
             Box::pin(encoded(node, &call, method, &request, &mut recorder)).await
         }
@@ -57,7 +59,7 @@ pub(super) async fn call<R: Request>(
     outcome
 }
 
-/// Fails if the call cannot even be tried.
+/// Fails if the node is shut down or the call's timeout is zero.
 fn check(node: &NodeShared, call: &Call) -> Result<(), CallFailure> {
     if node.is_shut_down() {
         Err(CallFailure::ShutDown)
@@ -72,8 +74,8 @@ fn failed_here(node: &NodeShared, failure: AttemptFailure) -> CallFailure {
     CallFailure::At { node: node.me().clone(), failure }
 }
 
-/// Makes a call of another version of the trait that this node serves. If that takes other arguments,
-/// makes it on another node of the target.
+/// Makes a call on this node, which serves another version of the trait. If that version does not
+/// accept the arguments, makes the call on another node of the target.
 async fn encoded<R: Request>(
     node: &NodeShared,
     call: &Call,
@@ -92,7 +94,8 @@ async fn encoded<R: Request>(
     };
     recorder.end(Some(&incompatible));
     match remote::call(node, call, request, recorder).await {
-        // No other node can take it, so what is wrong here says most about why.
+        // No other node can take the call either, so the mismatch on this node explains the failure
+        // best.
         Err(
             CallFailure::NoNode(_)
             | CallFailure::At { failure: AttemptFailure::Unsupported(_), .. },

@@ -1,8 +1,9 @@
 //! The client's side of a call.
 //!
-//! A generated method passes its request to a [`Caller`]. [`Routed`] calls [`make`], which runs it here
-//! ([`local`]) or on other nodes ([`remote`], one [`attempt`] at a time). Below, a call carries a small
-//! failure; [`error_exit`] builds the user's error from it.
+//! A generated method passes its request to a [`Caller`]. The caller [`Routed`] calls [`make`],
+//! which runs the call on this node ([`local`]) or on other nodes ([`remote`], one [`attempt`] at a
+//! time). Inside these modules, a failed call carries a small failure value; [`error_exit`] builds
+//! the user's error from it.
 
 mod arguments;
 mod attempt;

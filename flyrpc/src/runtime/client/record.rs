@@ -1,6 +1,6 @@
-//! Shows an observer the attempts of a call: that each starts, and how it ends.
+//! Reports the attempts of a call to an observer: the start and the outcome of each.
 //!
-//! Without an observer all of it is one look at an `Option`.
+//! Without an observer, the only cost is a check of an `Option`.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -14,21 +14,21 @@ use crate::{
     types::NodeInfo,
 };
 
-/// Shows an observer, if there is one, the attempts of one call. Dropped before the call has ended, it
-/// reports that the call was cancelled.
-// Boxed, because it is part of every call that runs here, and nearly always empty.
-#[must_use = "dropping it reports that the call was cancelled"]
+/// Reports the attempts of one call to the observer, if there is one. If this is dropped before the
+/// call has ended, it reports that the call was canceled.
+// Boxed, because every local call contains it, and it is nearly always empty.
+#[must_use = "dropping it reports that the call was canceled"]
 pub(super) struct AttemptRecorder<'a>(Option<Box<Recording<'a>>>);
 
 struct Recording<'a> {
     observer: &'a dyn Observer,
     call: &'a Call,
-    /// Numbers the calls of this node.
+    /// The number of the call among the calls of this node.
     number: u64,
-    /// How many attempts were shown.
+    /// The number of attempts reported so far.
     attempts: u32,
     open: Option<Open>,
-    /// How earlier attempts failed.
+    /// The kinds of errors with which earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
 
@@ -40,7 +40,8 @@ struct Open {
 }
 
 impl<'a> AttemptRecorder<'a> {
-    /// Records a call, unless there is no observer or it is a call that nodes make of each other.
+    /// Starts to record a call. Records nothing if there is no observer, or if the call is to the
+    /// internal service.
     pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
         let observer = node.observer().filter(|_| call.service != INTERNAL_SERVICE);
         AttemptRecorder(observer.map(|observer| {
@@ -55,29 +56,30 @@ impl<'a> AttemptRecorder<'a> {
         }))
     }
 
-    /// An attempt starts on `node`, with arguments of so many bytes if they are encoded.
+    /// Reports that an attempt starts on `node`. `request_bytes` is the size of its arguments, if
+    /// they are encoded.
     pub(super) fn start(&mut self, node: &NodeInfo, request_bytes: Option<usize>) {
         if let Some(recording) = &mut self.0 {
             recording.start(Some(node.clone()), request_bytes);
         }
     }
 
-    /// A reply of so many bytes has arrived, which may yet turn out not to decode.
+    /// Records the size of a reply that has arrived. The reply may still fail to decode.
     pub(super) fn reply(&mut self, bytes: usize) {
         if let Some(Open { reply_bytes, .. }) = self.0.as_mut().and_then(|it| it.open.as_mut()) {
             *reply_bytes = Some(bytes);
         }
     }
 
-    /// The attempt that has started, if one has, ended with a reply or this failure.
+    /// Reports that the open attempt, if there is one, ended with a reply or with this failure.
     pub(super) fn end(&mut self, failure: Option<&AttemptFailure>) {
         if let Some(recording) = &mut self.0 {
             recording.end_attempt(failure);
         }
     }
 
-    /// The call ended. An error with which no attempt has failed, such as that there is no node, is
-    /// shown as an attempt without a node.
+    /// Reports that the call ended. If no attempt has failed with this kind of error, as when there
+    /// is no node, the error is reported as an attempt without a node.
     pub(super) fn finish(mut self, error: Option<&RpcError>) {
         let Some(mut recording) = self.0.take() else { return };
         recording.end(error);

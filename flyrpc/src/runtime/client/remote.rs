@@ -1,4 +1,4 @@
-//! Calls that go to other nodes: does what [`Retry`] decides.
+//! Makes calls on other nodes, as [`Retry`] decides.
 
 use std::{
     ops::ControlFlow,
@@ -20,7 +20,7 @@ use crate::{
     types::NodeInfo,
 };
 
-/// What a look at the table led to.
+/// The result of picking a node from the table.
 enum Picked {
     Send(Arc<Link>, Arc<Compats>),
     Dial(NodeInfo),
@@ -46,12 +46,12 @@ pub(super) async fn call<R: Request>(
     } else {
         None
     };
-    // Few calls get here, so no other call has room for what follows.
+    // Boxed, because few calls get here, and the others should not have to contain this future.
     Box::pin(retry(node, call, request, version, first, recorder)).await
 }
 
-/// Makes further attempts after the `first`, if there was one. `version` is that of the table from
-/// which its node was picked.
+/// Makes further attempts after the `first`, if there was one. `version` is the version of the
+/// table that the first pick used.
 async fn retry<R: Request>(
     node: &NodeShared,
     call: &Call,
@@ -124,8 +124,8 @@ async fn dial(node: &NodeShared, call: &Call, to: &NodeInfo) -> Dialed {
     }
 }
 
-/// Waits until it may be worth looking again after `version` of the table was looked at. Whether
-/// something changed or time passed, the next look will tell.
+/// Waits until the table is newer than `version`, for at most `at_most`. The caller picks again in
+/// either case, so there is no result.
 async fn wait_for_change(node: &NodeShared, version: u64, at_most: Duration) {
     tokio::select! {
         biased;
@@ -134,7 +134,7 @@ async fn wait_for_change(node: &NodeShared, version: u64, at_most: Duration) {
     }
 }
 
-/// Picks a node for the next attempt: for the first one without a `retry`.
+/// Picks a node for the next attempt. `retry` is `None` for the first attempt.
 fn pick_node(
     node: &NodeShared,
     call: &Call,

@@ -1,4 +1,4 @@
-//! Turns what came back for a call into the caller's value or a failure.
+//! Decodes a response into the caller's value or a failure.
 
 use crate::{
     error::{BodyError, Refusal, Unsupported},
@@ -32,7 +32,7 @@ fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
         Ok(status) => status_failure(node, status),
         Err(UnknownStatus { executed: true }) => {
-            let message = "an error that this version does not know";
+            let message = "the reported error is unknown to this version of flyrpc";
             AttemptFailure::BadReply(BodyError::new("", message))
         }
         Err(UnknownStatus { executed: false }) => {
@@ -41,7 +41,7 @@ fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     }
 }
 
-/// What a status of the serving node means for the caller, which is this node.
+/// Translates a status from the serving node into a failure of the call on this node.
 pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailure {
     match status {
         Status::NotPrimary { theirs } => {

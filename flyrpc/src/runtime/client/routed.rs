@@ -14,9 +14,9 @@ use crate::{
     types::{NodeId, Region},
 };
 
-/// How a client made by [`Node::client`](crate::runtime::node::Node::client) calls: through that node,
-/// which knows the cluster. It is the `Via` of a `StringsClient` that names no other; programs need
-/// not name it.
+/// Routes the calls of a client through the node that created it with
+/// [`Node::client`](crate::runtime::node::Node::client). It is the default `Via` parameter of a
+/// generated client such as `StringsClient`; programs need not name it.
 #[derive(Clone)]
 pub struct Routed {
     node: Arc<Handle>,
@@ -35,25 +35,25 @@ impl Routed {
         Routed { node: Arc::clone(&self.node), options }
     }
 
-    /// Aims at a region.
+    /// Targets a region.
     #[doc(hidden)]
     pub fn on_region(&self, region: Region) -> Self {
         self.with(Selector::Region(region))
     }
 
-    /// Aims at the primary region.
+    /// Targets the primary region.
     #[doc(hidden)]
     pub fn on_primary(&self) -> Self {
         self.with(Selector::Primary)
     }
 
-    /// Aims at one boot of one node.
+    /// Targets one boot of one node.
     #[doc(hidden)]
     pub fn on_node(&self, id: NodeId) -> Self {
         self.with(Selector::Node(id))
     }
 
-    /// Bounds the time of each call.
+    /// Sets the timeout of each call.
     #[doc(hidden)]
     pub fn timeout(&self, timeout: Duration) -> Self {
         let mut routed = self.clone();
@@ -61,7 +61,7 @@ impl Routed {
         routed
     }
 
-    /// Lets each call wait for a node.
+    /// Sets how long each call may wait for a node.
     #[doc(hidden)]
     pub fn wait(&self, wait: Duration) -> Self {
         let mut routed = self.clone();
@@ -83,7 +83,8 @@ impl fmt::Debug for Routed {
 
 impl<R: Request> Caller<R> for Routed {
     fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
-        // A call made in a handler belongs to it, wherever it is awaited.
+        // A call made in a handler belongs to that handler's call, no matter where its future is
+        // awaited.
         make::call(self.node, self.options, request, Context::try_current())
     }
 }

@@ -1,13 +1,13 @@
-//! The options of a call, as its client sets them.
+//! The options of a call that its client sets.
 
 use std::time::Duration;
 
 use crate::types::{NodeId, Region, Target};
 
-/// Where a client's calls go.
+/// Selects the target of a client's calls.
 #[derive(Debug, Clone)]
 pub(super) enum Selector {
-    /// Where the method's attributes say: to the primary, or else to the nearest node.
+    /// The target that the method's attributes imply: the primary, or else the nearest node.
     Default,
     Region(Region),
     Primary,
@@ -15,7 +15,8 @@ pub(super) enum Selector {
 }
 
 impl Selector {
-    /// The target of a call. `primary_only` is whether its method runs on primary nodes only.
+    /// Returns the target of a call. `primary_only` is whether its method runs only on primary
+    /// nodes.
     pub(super) fn target(self, primary_only: bool, primary_region: &Region) -> Target {
         match self {
             Selector::Region(region) => Target::Region(region),
@@ -27,7 +28,8 @@ impl Selector {
     }
 }
 
-/// What a client asks of its calls. What is not set is up to the method's attributes.
+/// The options that a client sets for its calls. The method's attributes determine those that are
+/// not set.
 #[derive(Debug, Clone)]
 pub(super) struct CallOptions {
     pub(super) selector: Selector,

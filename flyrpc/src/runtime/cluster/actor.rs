@@ -1,4 +1,4 @@
-//! The cluster task: it owns the node's view of the cluster, handles what arrives, and performs all
+//! The cluster task: it owns the node's view of the cluster, handles inputs, and performs all
 //! effects.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -38,10 +38,11 @@ use crate::{
     types::{Event, NodeInfo},
 };
 
-/// How many commands, messages and datagrams are handled before the view is published again.
+/// Upper bound on the commands, messages and datagrams handled between two publications of the
+/// view.
 const BATCH: usize = 256;
 
-/// What the cluster task needs to start.
+/// The parameters of the cluster task.
 pub(crate) struct ClusterParams {
     pub(crate) shared: Arc<NodeShared>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
@@ -51,12 +52,12 @@ pub(crate) struct ClusterParams {
     /// The cluster's name.
     pub(crate) cluster: String,
     pub(crate) heartbeat: Duration,
-    /// The moment from which membership and discovery count time.
+    /// The instant at which the time of membership and discovery is zero.
     pub(crate) epoch: Instant,
 }
 
-/// Starts the cluster task, and the tasks of the sockets. They end when the node's `stop` is
-/// cancelled; when the cluster task ends, it cancels `stop` itself.
+/// Starts the cluster task and the tasks of the sockets. They end when the node's `stop` is
+/// canceled. When the cluster task ends, it cancels `stop` itself.
 pub(crate) fn start(params: ClusterParams) {
     let ClusterParams { shared, sockets, membership, discovery, epoch, .. } = params;
     let Sockets { listener, datagram, .. } = sockets;
@@ -93,8 +94,8 @@ pub(crate) fn start(params: ClusterParams) {
     env.spawn(Box::pin(cluster.run(params.commands, messages, gossip)));
 }
 
-/// The cluster task. Each field is a value that owns its state; only this file and `link_events`, which has
-/// the handlers for links, write them.
+/// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
+/// which contains the handlers for links, write the fields.
 pub(super) struct Cluster {
     pub(super) shared: Arc<NodeShared>,
     pub(super) tasks: Tasks,
@@ -153,11 +154,11 @@ impl Cluster {
         self.tasks.env.now().saturating_duration_since(self.epoch)
     }
 
-    /// When [`step`](Self::step) next has something to do, if nothing arrives before.
+    /// Returns when [`step`](Self::step) next has something to do, if no input arrives before.
     fn next_due(&mut self) -> Duration {
         let now = self.now();
         if let Some(leaving) = &self.leaving {
-            // A node that leaves starts nothing.
+            // A leaving node starts nothing new.
             return leaving.next_due(now);
         }
         self.membership
@@ -169,7 +170,7 @@ impl Cluster {
             .fold(self.sync.next_random(), Duration::min)
     }
 
-    /// Does what is due, and publishes what changed.
+    /// Performs the work that is due, and publishes changes.
     fn step(&mut self) {
         let now = self.now();
         self.membership.handle_timeout(now);
@@ -192,7 +193,8 @@ impl Cluster {
             self.publisher.publish(&self.shared, &mut self.peers, self.readiness.is_ready());
         }
         if self.leaving.is_none() {
-            // After the publication: the calls look for their links in the table.
+            // This must follow the publication, because these calls look for their links in the
+            // table.
             while let Some(node) = self.sync.poll_start() {
                 self.tasks.sync_digest(node, self.membership.digests());
             }
@@ -236,7 +238,7 @@ impl Cluster {
                 self.peers.remove(addr);
             }
             Message::Dialed(addr, result) => {
-                // Drawn in either case, so that the outcome does not shift later random choices.
+                // Drawn in either case, so that the result does not affect later random choices.
                 let jitter = self.tasks.env.random();
                 match result {
                     Ok(handshaken) => self.on_dialed(addr, handshaken),
@@ -275,7 +277,7 @@ impl Cluster {
             gossip_log::log(&diagnostic);
         }
         while let Some(datagram) = self.membership.poll_transmit() {
-            // Dropped if the queue is full, as the network may drop it.
+            // The datagram is dropped if the queue is full, as the network may also drop it.
             let _ = self.datagrams.try_send(datagram);
         }
     }
@@ -377,7 +379,7 @@ impl Cluster {
         }
     }
 
-    /// A peer synced with this node of its own accord, so that this node need not sync with it.
+    /// Handles a sync that a peer has initiated. After that, this node need not sync with the peer.
     fn on_synced_by_peer(&mut self, addr: SocketAddr) {
         if let Some(peer) = self.peers.get_mut(addr) {
             peer.on_synced();
@@ -409,9 +411,9 @@ impl Cluster {
     }
 }
 
-/// However the task ends, the node ends with it. The task may be dropped without another poll, with
-/// the runtime or in a simulated crash, and so may the tasks of the links: then nothing else would
-/// wake the calls that wait.
+/// Ends the node when the cluster task ends, for any reason. This task and the tasks of the links
+/// may be dropped without another poll, with the runtime or in a simulated crash. Then nothing else
+/// would wake the calls that wait.
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.shared.end();

@@ -1,4 +1,4 @@
-//! When to dial an address, and what a failed attempt shows about it.
+//! When to dial an address, and what a failed attempt reveals about it.
 
 use std::time::Duration;
 
@@ -9,45 +9,47 @@ use crate::{
     types::{NoSupport, NodeId},
 };
 
-/// The first pause between two attempts to dial; each failure doubles it.
+/// The initial backoff between two attempts to dial. Each failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The longest pause if nothing answers: an attempt costs next to nothing, and a node that starts
-/// there is wanted soon.
+/// The maximum backoff if nothing answers. It is short, because an attempt costs almost nothing,
+/// and a node that starts at the address should be linked soon.
 const MAX_BACKOFF_UNREACHABLE: Duration = Duration::from_secs(5);
 
-/// The longest pause if something other than a node of this cluster answers, which may log attempts.
+/// The maximum backoff if something other than a node of this cluster answers. It is longer,
+/// because the other program may log each attempt.
 const MAX_BACKOFF_UNSUPPORTED: Duration = Duration::from_secs(15);
 
 /// A link that was open for this long does not count as a failure when it ends.
 const MIN_STABLE_LINK_AGE: Duration = Duration::from_secs(5);
 
-/// How long the first attempts may fail before readiness no longer waits for the address.
+/// Readiness stops waiting for an address this long after the first attempt to dial it.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the node with the greater id leaves dialing to the other. One of the two must dial;
-/// if both did at once, one link too many would open.
+/// How long the node with the greater id waits for the other node to dial first. One of the two
+/// must dial; if both did at the same time, they would open a redundant link.
 pub(super) const DIAL_TIEBREAK_DELAY: Duration = Duration::from_secs(1);
 
-/// How long `local` waits before it dials `peer`.
+/// Returns how long `local` waits before it dials `peer`.
 pub(super) fn tiebreak_delay(local: &NodeId, peer: &NodeId) -> Duration {
     if local < peer { Duration::ZERO } else { DIAL_TIEBREAK_DELAY }
 }
 
-/// The attempts to dial one address: the one in progress, and the time of the next.
+/// The schedule of the attempts to dial one address: whether one is in progress, and when the next
+/// one is due.
 #[derive(Debug, Default)]
 pub(super) struct DialSchedule {
-    /// When it was first dialed.
+    /// When the address was dialed for the first time.
     first: Option<Duration>,
     in_progress: bool,
     failures: u32,
     next: Duration,
-    /// Notified when the attempt in progress ends, or else the next one.
+    /// Notified when the attempt in progress ends, or the next one if none is in progress.
     waiters: Vec<oneshot::Sender<bool>>,
 }
 
 impl DialSchedule {
-    /// When to dial next, unless an attempt is in progress.
+    /// Returns when to dial next, unless an attempt is in progress.
     pub(super) fn next(&self) -> Option<Duration> {
         (!self.in_progress).then_some(self.next)
     }
@@ -69,7 +71,8 @@ impl DialSchedule {
         self.next = next;
     }
 
-    /// Schedules the attempt after one that failed with `support`. `random` is jitter.
+    /// Schedules the next attempt after one that failed with `support`. `random` determines the
+    /// jitter.
     pub(super) fn back_off(&mut self, now: Duration, support: &NoSupport, random: u64) {
         let longest = match support {
             NoSupport::Unreachable(_) => MAX_BACKOFF_UNREACHABLE,
@@ -78,8 +81,9 @@ impl DialSchedule {
         self.next = now + self.next_backoff(longest, random);
     }
 
-    /// Schedules the attempt after a link that broke: at once, after `tiebreak`. Only if links do
-    /// not last, as with something that speaks just the handshake, does it back off.
+    /// Schedules the next attempt after a link was lost: after `tiebreak`, without a backoff. If
+    /// the link did not last, as with a peer that completes only the handshake, the attempt waits
+    /// for the longer of `tiebreak` and the backoff.
     pub(super) fn reconnect(
         &mut self,
         now: Duration,
@@ -96,7 +100,7 @@ impl DialSchedule {
         self.next = now + backoff.max(tiebreak);
     }
 
-    /// When readiness stops waiting for the address, whatever its state.
+    /// Returns when readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
         self.first.map(|first| first + HANDSHAKE_TIMEOUT)
     }
@@ -116,7 +120,7 @@ impl DialSchedule {
     fn next_backoff(&mut self, longest: Duration, random: u64) -> Duration {
         let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(longest);
         self.failures += 1;
-        // Jitter: between 3/4 and 5/4 of it.
+        // Jitter: a factor between 3/4 and 5/4.
         backoff.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
     }
 }
@@ -127,12 +131,12 @@ impl From<&DialError> for NoSupport {
             DialError::Connect(error) => NoSupport::Unreachable(error.to_string()),
             DialError::ConnectTimeout => NoSupport::Unreachable(error.to_string()),
             DialError::HandshakeTimeout => NoSupport::Mute,
-            DialError::ClosedDuringHandshake => {
-                NoSupport::NotFlyrpc("it hung up without a word".to_owned())
-            }
-            DialError::NotFlyrpc(said) => NoSupport::NotFlyrpc(format!("it said {said:?}")),
+            DialError::ClosedDuringHandshake => NoSupport::NotFlyrpc(
+                "it closed the connection before the handshake was complete".to_owned(),
+            ),
+            DialError::NotFlyrpc(text) => NoSupport::NotFlyrpc(format!("it answered {text:?}")),
             DialError::Broken(error) => {
-                NoSupport::NotFlyrpc(format!("the handshake broke: {error}"))
+                NoSupport::NotFlyrpc(format!("the handshake failed: {error}"))
             }
             DialError::Malformed(error) => NoSupport::NotFlyrpc(format!("it sent a {error}")),
             DialError::OtherVersions { first, last, .. } => {
@@ -150,7 +154,7 @@ impl From<&DialError> for NoSupport {
 mod tests {
     use super::*;
 
-    /// No jitter: one times the backoff.
+    /// The random number that yields no jitter: a factor of 1.
     const MIDDLE: u64 = 512;
 
     fn unreachable() -> NoSupport {

@@ -1,4 +1,4 @@
-//! The internal service, which every flyrpc node serves besides its users' services.
+//! The internal service, which every flyrpc node serves in addition to its user's services.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,15 @@ use crate::{
     types::Region,
 };
 
-/// What nodes ask each other. The names on the wire are those of the first version.
+/// The requests that nodes make to each other. The names on the wire are those of the first
+/// version.
 #[fly_rpc(name = "flyrpc", crate = crate)]
 pub(crate) trait Internal {
     /// The node's region.
     async fn region(&self) -> Region;
 
     /// Compares memberships: takes the caller's digests, and returns the node's digests with the
-    /// members of those buckets that differ.
+    /// members of the buckets that differ.
     #[rpc(name = "exchange")]
     async fn sync_digest(&self, digests: Vec<u64>) -> Exchange;
 
@@ -28,17 +29,18 @@ pub(crate) trait Internal {
     async fn push_members(&self, members: Vec<MemberState>);
 }
 
-/// One side of a comparison of memberships.
+/// One side of an anti-entropy sync.
 ///
-/// The name stays although the method is now called otherwise: hellos carry declared types as text,
-/// and links share the list of services only with peers that send it in the same bytes.
+/// The type keeps its name although the method was renamed. Hellos carry the names of declared
+/// types as text, and a link shares this node's list of services only if the peer sends the same
+/// bytes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) digests: Vec<u64>,
     pub(crate) members: Vec<MemberState>,
 }
 
-/// Serves the internal service by way of the cluster task.
+/// Serves the internal service by sending commands to the cluster task.
 pub(crate) struct InternalHandler {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) region: Region,
@@ -51,7 +53,8 @@ impl Internal for InternalHandler {
 
     async fn sync_digest(&self, digests: Vec<u64>) -> Exchange {
         let (reply, result) = oneshot::channel();
-        // An error means that the cluster task has ended with the node: the response is empty.
+        // An error means that the cluster task has ended with the node. In that case, the response
+        // is empty.
         let _ = self.commands.send(Command::SyncDigest { from: caller(), digests, reply });
         let (digests, members) = result.await.unwrap_or_default();
         Exchange { digests, members }
@@ -59,7 +62,8 @@ impl Internal for InternalHandler {
 
     async fn push_members(&self, members: Vec<MemberState>) {
         let (done, result) = oneshot::channel();
-        // As above. Waiting for the result bounds how many pushes of a peer queue up.
+        // Errors are ignored as above. Waiting for the result bounds how many pushes of a peer are
+        // queued.
         let _ = self.commands.send(Command::PushMembers { from: caller(), members, done });
         let _ = result.await;
     }

@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 
 use super::peer_table::PeerTable;
 
-/// How long a node that leaves waits for its links to close.
+/// How long a leaving node waits for its links to close.
 pub(super) struct Leaving {
     deadline: Duration,
-    /// The same for links that still carry replies.
+    /// The deadline for links that still carry replies.
     delivery_deadline: Duration,
     done: oneshot::Sender<()>,
 }
@@ -23,12 +23,12 @@ impl Leaving {
         Leaving { deadline, delivery_deadline, done }
     }
 
-    /// The next time at which it may be [over](Self::is_over).
+    /// The next time at which [`is_over`](Self::is_over) may become true.
     pub(super) fn next_due(&self, now: Duration) -> Duration {
         if self.deadline <= now { self.delivery_deadline } else { self.deadline }
     }
 
-    /// Whether all links have closed, or the time for that is over.
+    /// Whether all links have closed, or the time for that has passed.
     pub(super) fn is_over(&self, now: Duration, peers: &PeerTable) -> bool {
         let delivering =
             now < self.delivery_deadline && peers.links().any(|link| link.is_delivering());

@@ -1,4 +1,4 @@
-//! The actor's handlers for its links: opened, changed, ended.
+//! The actor's handlers for links: opened, changed, ended.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Cluster {
-    /// Makes a connection a link: the only one to its node, or one of two if both nodes dialed at
-    /// once.
+    /// Turns a connection into a link. It is the only link to its node, or one of two if both nodes
+    /// dialed at the same time.
     pub(super) fn on_handshaken(&mut self, handshaken: Handshaken) {
         let (addr, announced) = (handshaken.peer().addr(), Arc::clone(handshaken.announced()));
         let link = links::start(&self.shared, self.tasks.local_hello.heartbeat(), handshaken);
@@ -33,8 +33,9 @@ impl Cluster {
         let peer = self.peers.entry(addr);
         let before = peer.support();
         peer.on_linked(now, self.shared.me().id(), Arc::clone(&link));
-        // Gossip already brought the members of a peer that gossip announced. If a joiner of a large
-        // cluster synced with each of them, it would compare its members once for each.
+        // Once this node is ready, a peer that gossip announced needs no sync unless it is a seed,
+        // because gossip has also delivered its members. If a node that joins a large cluster
+        // synced with each such peer, it would compare its members once per peer.
         let sync = peer.is_seed() || !peer.is_member() || !self.readiness.is_ready();
         if before != Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "node linked");
@@ -49,7 +50,7 @@ impl Cluster {
 
     pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
         self.publisher.mark_dirty();
-        // Marks the peer dirty: whatever the event, the link may have closed to new calls.
+        // Marks the peer dirty: with any of these events, the link may have closed to new calls.
         let peer = self.peers.get_mut(link.peer().addr());
         match event {
             LinkEvent::StateChanged => {
@@ -86,12 +87,12 @@ impl Cluster {
             return;
         }
         tracing::warn!(%node, %error, "link lost");
-        // Both ends lose a link at once, and one of them dials first.
+        // Both ends lose a link at the same time. The tiebreak lets one of them dial first.
         let tiebreak = dial::tiebreak_delay(self.shared.me().id(), node.id());
         peer.on_disconnected(now, tiebreak, jitter);
     }
 
-    /// Emits which calls a peer now accepts.
+    /// Emits an event that reports which calls a peer now accepts.
     fn emit_state(&self, link: &Link) {
         let (node, state) = (link.peer(), link.state());
         let accepting = state.accepting && !state.draining;

@@ -11,11 +11,12 @@ use crate::{
     types::NodeId,
 };
 
-/// How many older links to a node may stay open besides the newest while calls on them go on.
+/// How many older links to a node may stay open in addition to the newest while their calls are in
+/// flight.
 const MAX_OLDER_LINKS: usize = 8;
 
-/// The links to one peer, the newest first. Two, when both nodes dialed at once; or older ones that
-/// drain.
+/// The links to one peer, newest first. There are two if both nodes dialed at the same time, and
+/// older ones may still be draining.
 #[derive(Debug, Default)]
 pub(super) struct PeerLinks(Vec<Arc<Link>>);
 
@@ -37,12 +38,13 @@ impl PeerLinks {
         self.0.iter().any(|link| link.peer().id() == id)
     }
 
-    /// Adds a link of the node `local`, and ends or drains those that it replaces.
+    /// Adds a link of the node `local`, and ends or drains the links that it replaces.
     pub(super) fn add(&mut self, local: &NodeId, link: Arc<Link>) {
         let boot = link.peer().id();
         for older in self.0.iter().filter(|link| link.is_open()) {
             if older.peer().id() != boot {
-                // That boot's process is gone, or another would not have its address.
+                // The process of that boot is gone; otherwise, another boot could not have its
+                // address.
                 older.end(LinkError::Closed);
             } else if local < boot {
                 // One of the two nodes decides, so that both use the same link.
@@ -55,7 +57,7 @@ impl PeerLinks {
         self.0.insert(0, link);
     }
 
-    /// Removes a link that has ended. Returns whether it was there.
+    /// Removes a link that has ended. Returns whether the link was present.
     pub(super) fn remove(&mut self, link: &Arc<Link>) -> bool {
         let before = self.0.len();
         self.0.retain(|other| !Arc::ptr_eq(other, link));
@@ -63,7 +65,7 @@ impl PeerLinks {
     }
 }
 
-/// Starts a link on a connection. The cluster task receives its events as commands.
+/// Starts a link on a connection. The cluster task receives the link's events as commands.
 pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handshaken) -> Arc<Link> {
     let commands = shared.commands().clone();
     let params = LinkParams {

@@ -9,7 +9,7 @@ use crate::{
     runtime::{link::LocalHello, shared::NodeShared},
 };
 
-/// Makes this node's hello, and caches it until the node's state changes.
+/// Creates this node's hello, and caches it until the node's state changes.
 #[derive(Clone)]
 pub(super) struct LocalHelloSource {
     shared: Arc<NodeShared>,
@@ -25,7 +25,7 @@ impl LocalHelloSource {
         LocalHelloSource { shared, cluster, heartbeat, cached }
     }
 
-    /// The hello for the node's present state.
+    /// Returns the hello for the node's current state.
     pub(super) fn get(&self) -> Arc<LocalHello> {
         let (cached, state) = (self.cached.load_full(), self.shared.server().state());
         if Arc::ptr_eq(&cached.state, &state) {

@@ -9,7 +9,7 @@ use crate::{
     types::NodeInfo,
 };
 
-/// The outcome of something that took time.
+/// The outcome of a slow operation.
 pub(super) enum Message {
     /// An attempt to dial this address ended.
     Dialed(SocketAddr, Result<Handshaken, DialError>),

@@ -1,13 +1,13 @@
-//! The one task that decides which nodes are known. It drives the membership and discovery, opens
-//! links, and publishes the view of the cluster that calls read.
+//! The cluster task, which alone decides which nodes are known. It drives the membership and
+//! discovery, opens links, and publishes the view of the cluster that calls read.
 //!
-//! Everything that changes the view arrives at the [`actor`] as a message and is handled without
-//! waiting. Whatever takes time (dialing, resolving a name, a call to a peer) runs in a task of its
-//! own and reports back. So one hung or hostile peer delays no other.
+//! Every input that changes the view arrives at the [`actor`] as a message, and is handled without
+//! waiting. Slow operations (dialing, resolving a name, a call to a peer) run in their own tasks
+//! and report back. So a hung or hostile peer does not delay the others.
 //!
-//! The actor and its handlers of links ([`link_events`]) decide, [`tasks`] and [`sockets`] wait on
-//! their behalf, and [`snapshot`] publishes. The other files hold the values that the actor owns: the
-//! peers and when to dial them, the sync schedule, readiness, and so on.
+//! The actor and its handlers for links ([`link_events`]) decide. [`tasks`] and [`sockets`] wait on
+//! their behalf, and [`snapshot`] publishes. The other files hold the values that the actor owns:
+//! the peers and when to dial them, the sync schedule, readiness, and so on.
 
 mod actor;
 mod dial;

@@ -1,4 +1,4 @@
-//! One address as the cluster task knows it: the node there, the links to it, and when to dial it.
+//! The cluster task's state for one address: the node there, the links to it, and when to dial it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,27 +14,27 @@ use crate::{
     types::{NoSupport, NodeId, NodeInfo, PeerState, Support},
 };
 
-/// What is known of one address.
+/// The state of one address.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    /// The node there, as its link or else the membership describes it.
+    /// The node at the address, as described by its link or else by the membership.
     info: Option<NodeInfo>,
-    /// Whether the membership lists it as live.
+    /// Whether the membership lists the node as live.
     is_member: bool,
-    /// Whether discovery lists it.
+    /// Whether discovery lists the address.
     is_seed: bool,
-    /// The address where the node found here is reached, if it advertises another.
+    /// The address that the node advertises, if it is not this one.
     alias_of: Option<SocketAddr>,
     links: PeerLinks,
     /// When the newest link was opened.
     linked_at: Duration,
-    /// Whether the last link broke, or the last attempt to dial failed, and no link is open.
+    /// Whether the last link was lost or the last attempt to dial failed, and no link is open.
     disconnected: bool,
-    /// Whether this boot announced that it leaves.
+    /// Whether this boot announced that it is leaving.
     leaving: bool,
-    /// Whether memberships were compared with it since it was first dialed.
+    /// Whether an anti-entropy sync with the peer has ever ended, successfully or not.
     synced: bool,
-    /// Why it cannot be called, if the last attempt found that.
+    /// Why the peer cannot be called, if the last attempt to dial failed.
     support: Option<NoSupport>,
     dial: DialSchedule,
 }
@@ -65,29 +65,29 @@ impl Peer {
         self.links.open()
     }
 
-    /// Why it cannot be called, if the last attempt found that.
+    /// Why the peer cannot be called, if the last attempt to dial failed.
     pub(super) fn no_support(&self) -> Option<&NoSupport> {
         self.support.as_ref()
     }
 
-    /// Whether there is anything here worth remembering.
+    /// Whether the address is worth remembering: it is listed, or has a link.
     pub(super) fn is_known(&self) -> bool {
         self.is_member || self.is_seed || !self.links.is_empty()
     }
 
-    /// Whether this boot of a node announced that it leaves.
+    /// Whether the node at this address is `node` and announced that it is leaving.
     pub(super) fn is_leaving(&self, node: &NodeInfo) -> bool {
         self.leaving && self.info.as_ref() == Some(node)
     }
 
-    /// Whether it announced that it leaves, and has closed its links.
+    /// Whether the node announced that it is leaving, and has closed its links.
     pub(super) fn has_left(&self) -> bool {
         self.leaving && self.links.is_empty()
     }
 
     /// When to dial next, unless there is a link or an attempt in progress.
     pub(super) fn next_dial(&self) -> Option<Duration> {
-        // A seed that left may be started again, and need not know of this node then.
+        // A seed that left may be restarted without knowing this node, so it is still dialed.
         let wanted = if self.leaving {
             self.is_seed && self.links.is_empty()
         } else {
@@ -96,12 +96,12 @@ impl Peer {
         if wanted && self.link().is_none() { self.dial.next() } else { None }
     }
 
-    /// When readiness stops waiting for it, whatever its state.
+    /// When readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
         self.dial.readiness_deadline()
     }
 
-    /// Whether readiness need not wait for this address any more.
+    /// Whether readiness no longer needs to wait for this address.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         let answered = match &self.support {
             None => self.synced,
@@ -111,7 +111,8 @@ impl Peer {
         answered || self.readiness_deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// The entry of the routing table: calls may be aimed there, as it is a node that has not left.
+    /// Returns the entry for the routing table, if the peer is a node that has not left and can be
+    /// a target of calls.
     pub(super) fn entry(&self) -> Option<Entry<Arc<Link>>> {
         let info = self.info.clone()?;
         let link = self.link().cloned();
@@ -151,7 +152,7 @@ impl Peer {
         self.synced = true;
     }
 
-    /// The membership lists `node`, which is to be dialed at `dial_at`, as live.
+    /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`.
     pub(super) fn on_member_up(&mut self, node: NodeInfo, dial_at: Duration) {
         self.is_member = true;
         if self.link().is_none() && self.info.as_ref() != Some(&node) {
@@ -162,22 +163,22 @@ impl Peer {
         self.dial.reset(dial_at);
     }
 
-    /// The membership lists the node `id` as live no longer.
+    /// Records that the membership no longer lists the node `id` as live.
     pub(super) fn on_member_down(&mut self, id: &NodeId) {
-        // Another boot may have been linked here meanwhile.
+        // Another boot may have been linked at this address in the meantime.
         if self.info.as_ref().is_none_or(|info| info.id() == id) {
             self.is_member = false;
         }
     }
 
-    /// `node` announced that it leaves.
+    /// Records that `node` announced that it is leaving.
     pub(super) fn on_leaving(&mut self, node: &NodeInfo) {
         if self.info.as_ref() == Some(node) {
             self.leaving = true;
         }
     }
 
-    /// A link was opened, by either end.
+    /// Records that a link was opened, by either end.
     pub(super) fn on_linked(&mut self, now: Duration, local: &NodeId, link: Arc<Link>) {
         if self.info.as_ref().is_none_or(|info| info.id() != link.peer().id()) {
             self.leaving = false;
@@ -191,12 +192,13 @@ impl Peer {
         self.dial.notify_waiters(true);
     }
 
-    /// Removes a link that has ended. Returns whether it was there.
+    /// Removes a link that has ended. Returns whether the link was present.
     pub(super) fn remove_link(&mut self, link: &Arc<Link>) -> bool {
         self.links.remove(link)
     }
 
-    /// The last link broke. Schedules the next attempt, after `tiebreak` at the earliest.
+    /// Records that the last link was lost. Schedules the next attempt to dial, after `tiebreak` at
+    /// the earliest.
     pub(super) fn on_disconnected(&mut self, now: Duration, tiebreak: Duration, random: u64) {
         self.disconnected = true;
         self.dial.reconnect(now, now.saturating_sub(self.linked_at), tiebreak, random);
@@ -207,17 +209,19 @@ impl Peer {
         self.dial.begin(now)
     }
 
-    /// Reports to `done` how the attempt in progress, or else the next, ends.
+    /// Reports to `done` whether a link is open after the attempt in progress, or after the next
+    /// one if none is in progress.
     pub(super) fn add_waiter(&mut self, done: oneshot::Sender<bool>) {
         self.dial.add_waiter(done);
     }
 
-    /// An attempt to dial succeeded; [`on_linked`](Self::on_linked) came first.
+    /// Records that an attempt to dial succeeded. Call it after [`on_linked`](Self::on_linked).
     pub(super) fn on_dialed(&mut self) {
         self.dial.end();
     }
 
-    /// An attempt to dial failed. Returns the new support if it differs in kind from that before.
+    /// Records that an attempt to dial failed. Returns the new support if it differs in kind from
+    /// the previous one.
     pub(super) fn on_dial_failed(
         &mut self,
         now: Duration,

@@ -1,8 +1,7 @@
-//! All addresses that the cluster task knows, and those that must be looked at again.
+//! All addresses that the cluster task knows, and which of them are dirty.
 //!
-//! A node of a large cluster learns something about one peer far more often than about all. So each
-//! change of a peer goes through here and marks it dirty, and only dirty peers are published again
-//! and rescheduled.
+//! In a large cluster, most changes affect a single peer. So each change of a peer goes through
+//! this table and marks the peer dirty. Only dirty peers are republished and rescheduled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,12 +25,13 @@ pub(super) struct PeerTable {
     dirty: BTreeSet<SocketAddr>,
     /// Peers that may have changed since they were last published.
     unpublished: BTreeSet<SocketAddr>,
-    /// The addresses to dial in order of time, and the same by address.
+    /// The addresses to dial, ordered by time. `dial_times` has the same contents by address.
     dials: BTreeSet<(Duration, SocketAddr)>,
     dial_times: BTreeMap<SocketAddr, Duration>,
-    /// Each address where a node is reached, with an address that led to it. Entries may be stale.
+    /// Pairs of an address where a node is reached and an address that led to it. Entries may be
+    /// stale.
     aliases: BTreeSet<(SocketAddr, SocketAddr)>,
-    /// When readiness stops waiting for dialed peers; not tracked once the node is ready.
+    /// When readiness stops waiting for the dialed peers. Not tracked once the node is ready.
     readiness_deadlines: BTreeSet<Duration>,
     is_ready: bool,
 }
@@ -41,20 +41,21 @@ impl PeerTable {
         self.peers.get(&addr)
     }
 
-    /// The peer at an address, which is then dirty.
+    /// Returns the peer at an address, and marks it dirty.
     pub(super) fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Peer> {
         let peer = self.peers.get_mut(&addr)?;
         self.dirty.insert(addr);
         Some(peer)
     }
 
-    /// The peer at an address, marked dirty; an empty one is added if the address is new.
+    /// Returns the peer at an address, and marks it dirty. Adds an empty peer if the address is
+    /// new.
     pub(super) fn entry(&mut self, addr: SocketAddr) -> &mut Peer {
         self.dirty.insert(addr);
         self.peers.entry(addr).or_default()
     }
 
-    /// Notes that the node found at `addr` is reached at `target`.
+    /// Records that the node found at `addr` is reached at `target`.
     pub(super) fn set_alias(&mut self, addr: SocketAddr, target: SocketAddr) {
         self.entry(addr).set_alias_of(target);
         self.aliases.insert((target, addr));
@@ -69,7 +70,7 @@ impl PeerTable {
         self.peers.values()
     }
 
-    /// All links, those that drain included.
+    /// All links, including those that are draining.
     pub(super) fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
         self.peers.values().flat_map(|peer| peer.links().iter())
     }
@@ -80,33 +81,33 @@ impl PeerTable {
         target.is_some_and(|peer| peer.link().is_some())
     }
 
-    /// Whether readiness need not wait for an address any more.
+    /// Whether readiness no longer needs to wait for an address.
     pub(super) fn is_settled(&self, addr: SocketAddr, now: Duration) -> bool {
         let Some(peer) = self.peers.get(&addr) else { return true };
         let target = peer.alias_of().and_then(|addr| self.get(addr));
         peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
-    /// When to dial next.
+    /// Returns when to dial next.
     pub(super) fn next_dial(&mut self) -> Option<Duration> {
         self.reschedule();
         self.dials.first().map(|&(at, _)| at)
     }
 
-    /// The next time after `now` at which readiness stops waiting for a peer.
+    /// Returns the next time after `now` at which readiness stops waiting for a peer.
     pub(super) fn next_readiness_deadline(&mut self, now: Duration) -> Option<Duration> {
         self.reschedule();
         let later = (Bound::Excluded(now), Bound::Unbounded);
         self.readiness_deadlines.range(later).next().copied()
     }
 
-    /// The node is ready: no deadline for that matters any more.
+    /// Records that the node is ready. After that, readiness deadlines are not tracked.
     pub(super) fn on_ready(&mut self) {
         self.is_ready = true;
         self.readiness_deadlines.clear();
     }
 
-    /// The addresses to dial at `now`, in order.
+    /// Returns the addresses to dial at `now`, sorted by address.
     pub(super) fn due_dials(&mut self, now: Duration) -> Vec<SocketAddr> {
         self.reschedule();
         let due = self.dials.iter().take_while(|(at, _)| *at <= now);
@@ -115,13 +116,13 @@ impl PeerTable {
         due
     }
 
-    /// The addresses that may have changed since they were last taken.
+    /// Takes the addresses that may have changed since the last call.
     pub(super) fn take_unpublished(&mut self) -> BTreeSet<SocketAddr> {
         self.reschedule();
         std::mem::take(&mut self.unpublished)
     }
 
-    /// Removes those of `addrs` that hold nothing worth remembering.
+    /// Removes the peers at `addrs` that are not worth remembering.
     pub(super) fn remove_unknown(&mut self, addrs: &BTreeSet<SocketAddr>) {
         for &addr in addrs {
             if self.get(addr).is_some_and(|peer| !peer.is_known()) {
@@ -130,7 +131,7 @@ impl PeerTable {
         }
     }
 
-    /// Reschedules the dirty peers and the aliases of them, which depend on their links.
+    /// Reschedules the dirty peers and their aliases, which depend on the links of those peers.
     fn reschedule(&mut self) {
         while let Some(addr) = self.dirty.pop_first() {
             self.reschedule_at(addr);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_dirty_peers_are_unpublished_with_the_aliases_of_them() {
+    fn only_dirty_peers_and_their_aliases_are_unpublished() {
         let mut peers = PeerTable::default();
         (1..=3).for_each(|port| peers.entry(addr(port)).set_seed(true));
         peers.set_alias(addr(2), addr(1));

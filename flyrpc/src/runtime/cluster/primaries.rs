@@ -1,4 +1,4 @@
-//! Peers that take another region for the primary than this node does.
+//! Peers whose primary region differs from this node's.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::types::{NodeId, Region};
 pub(super) struct PrimaryDisagreements(BTreeMap<NodeId, Region>);
 
 impl PrimaryDisagreements {
-    /// Compares a peer's primary region with this node's. Returns whether there is a disagreement
-    /// that was not known before.
+    /// Compares a peer's primary region with this node's. Returns true if they differ and this
+    /// difference was not known before.
     pub(super) fn is_new(&mut self, peer: &NodeId, theirs: &Region, ours: &Region) -> bool {
         if theirs == ours {
             self.0.remove(peer);

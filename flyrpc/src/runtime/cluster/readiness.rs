@@ -1,4 +1,4 @@
-//! Whether the first search for nodes is over.
+//! Whether the initial search for nodes is complete.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ impl Readiness {
         self.is_ready
     }
 
-    /// Looks again. Returns whether the node has become ready since the last time.
+    /// Checks again. Returns whether the node has become ready since the last check.
     pub(super) fn update(
         &mut self,
         now: Duration,

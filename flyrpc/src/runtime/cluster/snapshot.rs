@@ -1,7 +1,7 @@
 //! Publishes the view of the cluster: the table that calls read, the peers, and events.
 //!
-//! A view of a thousand peers changes peer by peer. So only dirty peers are looked at, and each
-//! table shares with the last everything that they leave unchanged.
+//! A view of a thousand peers changes one peer at a time. So only dirty peers are examined, and
+//! each table shares all unchanged parts with the previous one.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -12,18 +12,20 @@ use crate::{
     types::{Event, NoSupport, NodeId, NodeInfo},
 };
 
-/// What was last published, and what is to be published next.
+/// The state that was last published, and the events to emit next.
 #[derive(Debug, Default)]
 pub(super) struct Publisher {
     peers: BTreeMap<SocketAddr, PublishedPeer>,
-    /// The live nodes. A boot that claims two addresses has two entries until one of them is gone.
+    /// The live nodes. A boot that claims two addresses has two entries until one of them is
+    /// removed.
     live: BTreeMap<NodeId, BTreeMap<SocketAddr, NodeInfo>>,
     dirty: bool,
-    /// Emitted after the next publication: a listener looks up what the event is about.
+    /// Emitted after the next publication, so that a listener can look up the node that an event
+    /// refers to.
     events: Vec<Event>,
 }
 
-/// What was published of one address.
+/// The published state of one address.
 #[derive(Debug, Default)]
 struct PublishedPeer {
     entry: Option<Arc<Entry<Arc<Link>>>>,
@@ -35,7 +37,7 @@ impl PublishedPeer {
     fn of(peer: &Peer) -> Self {
         let why = peer.no_support();
         let unreachable = matches!(why, Some(NoSupport::Unreachable(_)));
-        // It speaks another protocol, but has named itself: it counts as a node.
+        // A peer that speaks another protocol version but has identified itself counts as a node.
         let is_node = matches!(why, Some(NoSupport::Protocol { .. })) && peer.info().is_some();
         PublishedPeer {
             entry: peer.entry().map(Arc::new),
@@ -50,7 +52,8 @@ impl PublishedPeer {
     }
 }
 
-/// For each boot whose liveness may change in a publication, the node as it was live before.
+/// For each boot whose liveness may change in a publication: the node as it was live before, or
+/// `None` if it was not live.
 type Previous = BTreeMap<NodeId, Option<NodeInfo>>;
 
 impl Publisher {
@@ -68,7 +71,7 @@ impl Publisher {
         self.events.push(event);
     }
 
-    /// Publishes all changes of `peers`, and emits the events of them.
+    /// Publishes all changes of `peers`, and emits the resulting events.
     pub(super) fn publish(&mut self, shared: &NodeShared, peers: &mut PeerTable, ready: bool) {
         let dirty = peers.take_unpublished();
         let mut table = Table::clone(&shared.table());
@@ -85,11 +88,11 @@ impl Publisher {
         self.dirty = false;
         self.events.drain(..).for_each(|event| shared.emit(event));
         self.emit_liveness_changes(shared, peers, &previous);
-        // Only now: a removed peer no longer knows whether its node left or went down.
+        // Peers are removed last, because only a peer records whether its node left or went down.
         peers.remove_unknown(&dirty);
     }
 
-    /// Updates one address, here and in `table`. Returns whether the table changed.
+    /// Updates one address in this publisher and in `table`. Returns whether the table changed.
     fn update(
         &mut self,
         addr: SocketAddr,
@@ -147,7 +150,7 @@ impl Publisher {
         self.live.get(id)?.values().next_back()
     }
 
-    /// Emits an event for each node that became live, or is live no longer.
+    /// Emits an event for each node that has become live or is no longer live.
     fn emit_liveness_changes(&self, shared: &NodeShared, peers: &PeerTable, previous: &Previous) {
         for (id, node) in previous {
             let Some(node) = node else { continue };

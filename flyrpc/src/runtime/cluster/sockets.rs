@@ -12,21 +12,21 @@ use crate::{
     runtime::{link, shared::NodeShared},
 };
 
-/// How many inbound connections may be in their handshake at once. One more evicts the oldest: a
-/// node sends its hello at once, so the oldest has been silent for longest, and must not keep nodes
-/// out.
+/// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake.
+/// A node sends its hello immediately, so the oldest connection has been silent for the longest
+/// time, and must not keep nodes out.
 const MAX_HANDSHAKES: usize = 256;
 
-/// How many datagrams may be queued in each direction. Further ones are dropped, as UDP allows.
+/// Upper bound on datagrams queued in each direction. Further datagrams are dropped, as UDP allows.
 pub(super) const DATAGRAM_QUEUE: usize = 1024;
 
-/// How many free TCP ports are tried until one is free for UDP, too.
+/// How many free TCP ports are tried to find one that is also free for UDP.
 const MAX_BIND_ATTEMPTS: usize = 32;
 
-/// The pause after a socket error, as when there are too many open files.
+/// The pause after a socket error, such as too many open files.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most bytes of a UDP datagram.
+/// Maximum size of a UDP datagram, in bytes.
 const MAX_DATAGRAM: usize = 64 << 10;
 
 /// A node's sockets: one port, TCP for links and UDP for gossip.
@@ -37,7 +37,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds both to `at`, or if its port is 0, to a port that is free for both.
+    /// Binds both sockets to `at`. If its port is 0, binds them to a port that is free for both.
     pub(crate) async fn bind(env: &dyn Env, at: SocketAddr) -> Result<Self, StartError> {
         let failed = |source| StartError::Listen { addr: at, source };
         for _ in 0..MAX_BIND_ATTEMPTS {
@@ -54,7 +54,7 @@ impl Sockets {
     }
 }
 
-/// Accepts connections, and reports those that turn out to be nodes of this cluster.
+/// Accepts connections, and reports those that complete their handshake as nodes of this cluster.
 pub(super) async fn accept(
     shared: Arc<NodeShared>,
     mut listener: Box<dyn Listener>,
@@ -71,7 +71,7 @@ pub(super) async fn accept(
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
@@ -93,11 +93,12 @@ pub(super) async fn accept(
     }
 }
 
-/// The inbound handshakes in progress, the oldest first; some have ended.
+/// The inbound handshakes in progress, oldest first. Some of them may have ended.
 struct Handshakes(VecDeque<CancellationToken>);
 
 impl Handshakes {
-    /// Adds a handshake, and returns the token that is cancelled when it is evicted or at `stop`.
+    /// Adds a handshake. Returns the token that is canceled when the handshake is evicted, or at
+    /// `stop`.
     fn add(&mut self, stop: &CancellationToken) -> CancellationToken {
         while self.0.len() >= MAX_HANDSHAKES {
             if let Some(oldest) = self.0.pop_front() {
@@ -110,7 +111,7 @@ impl Handshakes {
     }
 }
 
-/// Receives datagrams, whatever they hold, and queues them.
+/// Receives datagrams and queues them, without checking their contents.
 pub(super) async fn receive(
     shared: Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
@@ -125,13 +126,13 @@ pub(super) async fn receive(
         };
         match received {
             Ok((length, _)) => {
-                // Dropped if the queue is full, as UDP allows.
+                // The datagram is dropped if the queue is full, as UDP allows.
                 let _ = queue.try_send(buffer[..length].to_vec());
             }
-            // A peer refused an earlier datagram: no error of this socket.
+            // A peer refused an earlier datagram. This is not an error of this socket.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => {
-                tracing::debug!(%error, "no datagram could be received");
+                tracing::debug!(%error, "failed to receive a datagram");
                 tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
@@ -147,7 +148,7 @@ pub(super) fn start_sender(
     shared.env().spawn(Box::pin(async move {
         while let Some((to, data)) = queued.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
-                tracing::trace!(%to, %error, "a datagram could not be sent");
+                tracing::trace!(%to, %error, "failed to send a datagram");
             }
         }
     }));

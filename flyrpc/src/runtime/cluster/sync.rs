@@ -1,5 +1,5 @@
-//! When to compare memberships with which peer (anti-entropy), as gossip alone does not give every
-//! node every member.
+//! Schedules anti-entropy syncs of the membership with peers, because gossip alone does not deliver
+//! every member to every node.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,21 +9,22 @@ use std::{
 
 use crate::types::NodeInfo;
 
-/// How many syncs may be in flight at first.
+/// The initial limit on syncs in flight.
 const INITIAL_LIMIT: usize = 2;
 
 /// The time between two syncs with a random peer.
 const RANDOM_PERIOD: Duration = Duration::from_secs(30);
 
-/// The same while the membership lists no other node although links are open.
+/// The time between two syncs with a random peer while the membership lists no other node although
+/// links are open.
 const RANDOM_PERIOD_ALONE: Duration = Duration::from_secs(5);
 
 /// The peers to sync with, and the time of the next sync with a random one.
 ///
-/// A node that joins is linked to many peers at once. If it asked all of them at once, each would
-/// send it all members. So it asks a few, and with each response one more than before, as TCP starts
-/// slowly: peers asked later find that it has what they have, and after a few round trips all have
-/// been asked.
+/// A node that joins is linked to many peers within a short time. If it synced with all of them at
+/// the same time, each would send it all members. So it starts with a few syncs, and each response
+/// raises the limit by one, as in TCP slow start. Peers that are asked later find that the node
+/// already has their members, and after a few round trips all peers have been asked.
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
     queue: VecDeque<SocketAddr>,
@@ -44,7 +45,7 @@ impl SyncSchedule {
         }
     }
 
-    /// Queues a sync with `node`, unless one with its address is queued.
+    /// Queues a sync with `node`, unless one with its address is already queued.
     pub(super) fn enqueue(&mut self, node: NodeInfo) {
         let addr = node.addr();
         if self.queued.insert(addr, node).is_none() {
@@ -59,7 +60,8 @@ impl SyncSchedule {
         }
     }
 
-    /// The node to start a sync with now. Each must be followed by [`on_ended`](Self::on_ended).
+    /// Returns the next node to sync with, if a sync may start now. Call
+    /// [`on_ended`](Self::on_ended) when that sync has ended.
     pub(super) fn poll_start(&mut self) -> Option<NodeInfo> {
         while self.in_flight < self.limit {
             let addr = self.queue.pop_front()?;
@@ -71,19 +73,19 @@ impl SyncSchedule {
         None
     }
 
-    /// A sync ended, successfully or not.
+    /// Records that a sync has ended, successfully or not.
     pub(super) fn on_ended(&mut self) {
         self.in_flight -= 1;
         let idle = self.in_flight == 0 && self.queue.is_empty();
         self.limit = if idle { INITIAL_LIMIT } else { self.limit + 1 };
     }
 
-    /// When to queue a random peer next.
+    /// Returns when to queue a random peer next.
     pub(super) fn next_random(&self) -> Duration {
         self.next_random
     }
 
-    /// Whether a random peer is to be queued at `now`; if so, schedules the next time.
+    /// Returns whether to queue a random peer at `now`. If so, schedules the next time.
     pub(super) fn poll_random(&mut self, now: Duration, is_alone: bool) -> bool {
         let period = if is_alone { RANDOM_PERIOD_ALONE } else { RANDOM_PERIOD };
         self.next_random = self.next_random.min(now + period);

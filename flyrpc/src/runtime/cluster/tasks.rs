@@ -1,4 +1,4 @@
-//! The tasks that do for the cluster task what takes time, and report back to it.
+//! The tasks that perform slow operations for the cluster task, and report back to it.
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
@@ -19,18 +19,18 @@ pub(super) struct Tasks {
     pub(super) stop: CancellationToken,
     pub(super) reports: mpsc::UnboundedSender<Message>,
     pub(super) local_hello: LocalHelloSource,
-    /// Must hold a weak handle: the node's own tasks do not keep it running.
+    /// Must hold a weak handle, because the node's own tasks must not keep the node running.
     pub(super) client: InternalClient,
 }
 
 impl Tasks {
-    /// Dials `addr`; reports [`Message::Dialed`].
+    /// Dials `addr`, and reports [`Message::Dialed`].
     pub(super) fn dial(&self, addr: SocketAddr) {
         let (hello, env) = (self.local_hello.get(), Arc::clone(&self.env));
         self.spawn(async move { Message::Dialed(addr, link::dial(&*env, addr, &hello).await) });
     }
 
-    /// Looks `name` up; reports [`Message::Resolved`].
+    /// Looks up `name`, and reports [`Message::Resolved`].
     pub(super) fn resolve(&self, name: String) {
         let env = Arc::clone(&self.env);
         self.spawn(async move {
@@ -39,10 +39,10 @@ impl Tasks {
         });
     }
 
-    /// Sends `digests` to `node`; reports [`Message::Synced`].
+    /// Sends `digests` to `node`, and reports [`Message::Synced`].
     pub(super) fn sync_digest(&self, node: NodeInfo, digests: Vec<u64>) {
         let (client, reports) = (self.client.on_node(node.id()), self.reports.clone());
-        // Not cancelled by `stop`: the call fails by itself when the node ends.
+        // Not canceled by `stop`, because the call fails by itself when the node ends.
         self.env.spawn(Box::pin(async move {
             let result = client.sync_digest(digests).await;
             // An error means that the node has ended.
@@ -50,12 +50,12 @@ impl Tasks {
         }));
     }
 
-    /// Sends `members` to the node `id`. There is no report.
+    /// Sends `members` to the node `id`, without a report.
     pub(super) fn push_members(&self, id: &NodeId, members: Vec<MemberState>) {
         let client = self.client.on_node(id);
         self.env.spawn(Box::pin(async move {
             if let Err(error) = client.push_members(members).await {
-                tracing::debug!(%error, "members could not be pushed to a peer");
+                tracing::debug!(%error, "failed to push members to a peer");
             }
         }));
     }

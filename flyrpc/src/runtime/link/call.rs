@@ -1,4 +1,4 @@
-//! Calls over a link: from the outbox to their response, or to the end of the link.
+//! Calls over a link: from the outbox to the response, or to the end of the link.
 
 use std::{
     future::{Future, poll_fn},
@@ -22,30 +22,31 @@ use crate::proto::{
     },
 };
 
-/// A call that is to be sent.
+/// A call to send.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutboundCall {
-    /// Its index in the peer's table.
+    /// The method's index among the methods of the peer.
     pub(crate) method: MethodIndex,
-    /// Whether it is aimed at the primary.
+    /// Whether the call targets the primary.
     pub(crate) primary: bool,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
     /// On this node's clock.
     pub(crate) deadline: Instant,
 }
 
-/// The link ended before a response came.
+/// The link ended before a response arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
     pub(crate) error: LinkError,
-    /// Whether all that it takes to start the request may have reached the socket.
+    /// Whether everything needed to start the request may have reached the socket.
     pub(crate) sent: bool,
 }
 
 impl Link {
-    /// Sends a call for the task of `waker`, if there is room for it and the link is open. If this
-    /// returns none, not a byte of it goes out later. A long body is taken.
+    /// Queues a call for the task of `waker`, if the link is open and its outbox has room. If this
+    /// returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
+    /// one is copied.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -73,11 +74,12 @@ impl Link {
         Some(PendingCall { link: Arc::clone(self), id, offset, new: true, over: false })
     }
 
-    /// Waits for room and sends a call. Dropping the future sends nothing.
+    /// Waits for room, then queues a call. If the future is dropped before it completes, nothing is
+    /// sent.
     ///
     /// # Errors
     ///
-    /// If the link ends or drains first: then nothing was sent.
+    /// Returns an error if the link ends or drains first. In that case, nothing was sent.
     pub(crate) async fn send(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -101,20 +103,22 @@ impl Link {
     }
 }
 
-/// A call that was sent. As a future it returns the response; dropped before, it cancels the call.
+/// A call that was sent. As a future, it returns the response. Dropping it earlier cancels the
+/// call.
 #[derive(Debug)]
 #[must_use = "dropping it cancels the call"]
 pub(crate) struct PendingCall {
     link: Arc<Link>,
     id: RequestId,
     offset: Offset,
-    /// Whether it has not been polled since it was sent, with the waker of the task that sent it.
+    /// Set until the first poll, which need not register a waker: sending the call registered the
+    /// waker of the task that sent it.
     new: bool,
     over: bool,
 }
 
 impl PendingCall {
-    /// Cancels the call. Returns whether it may have been executed: false if the peer cannot have
+    /// Cancels the call. Returns whether the call may have executed: false if the peer cannot have
     /// received all of it and never will.
     pub(crate) fn give_up(&mut self) -> bool {
         if std::mem::replace(&mut self.over, true) {
@@ -122,7 +126,7 @@ impl PendingCall {
         }
         self.link.in_flight().remove(self.id);
         if self.link.signals.end.is_cancelled() {
-            // What is still in the outbox stays there.
+            // The link has ended, so anything still in the outbox is never sent.
             return self.link.sent.covers(self.offset)
                 && !self.link.outbox().holds_body_of(self.id);
         }

@@ -9,14 +9,14 @@ use crate::{
     types::{NodeInfo, ServiceSpec},
 };
 
-/// The comparison of each trait with the peer's services, made once.
+/// The result of comparing each trait with the peer's services, computed once per trait.
 #[derive(Debug, Default)]
 pub(super) struct CompatCache {
     by_trait: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
 }
 
 impl CompatCache {
-    /// How the methods of a caller's trait match what `peer` serves.
+    /// Returns how the methods of a caller's trait match the services of `peer`.
     pub(super) fn get(
         &self,
         caller: &CallerTrait,

@@ -1,15 +1,15 @@
-//! What the rest of the node learns of a link while it is open, and at its end.
+//! The events that a link reports to the rest of the node.
 
 use crate::proto::{link::lifecycle::LinkError, wire::frame::GoAway};
 
-/// Something happened to a link.
+/// An event on a link.
 pub(crate) enum LinkEvent {
-    /// The peer accepts other calls than before.
+    /// The peer has changed which calls it accepts.
     StateChanged,
     /// The link became quiet, or recovered.
     QuietChanged,
-    /// The peer asks for no more requests.
+    /// The peer sends no more requests, and asks this node to stop too.
     GoAway(GoAway),
-    /// The link is of no more use.
+    /// The link has ended.
     Ended(LinkError),
 }

@@ -1,8 +1,8 @@
-//! What the node and the tasks of a link hold of it.
+//! The handle of a link, which the node and the link's tasks share.
 //!
-//! The handle is a few state machines of [`proto::link`](crate::proto::link), each behind the short
-//! lock that it needs, and the signals between those who use them. Nothing panics while it holds one
-//! of the locks, and no code of a user runs under one.
+//! The handle consists of a few state machines of [`proto::link`](crate::proto::link), each behind
+//! its own lock, and the signals that wake their users. The locks are held only briefly. No code
+//! panics while it holds one, and no user code runs under one.
 
 use std::{
     fmt,
@@ -41,21 +41,21 @@ use crate::{
     types::{NodeInfo, Region, ServiceSpec},
 };
 
-/// The most bytes of a body of the internal service, whatever a node takes of its users': the members
-/// of a large cluster.
+/// Size limit in bytes for bodies of the internal service, if the limit for user services is
+/// smaller. Such a body may hold the members of a large cluster.
 pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
 
-/// Called for everything that happens to a link. Must not block.
+/// Receives every event on a link. Must not block.
 pub(crate) type EventSink = Box<dyn Fn(&Arc<Link>, LinkEvent) + Send + Sync>;
 
 /// One end of an open connection to a node.
 pub(crate) struct Link {
     peer: Peer,
-    /// The most bytes of a body in either direction.
+    /// Maximum size of a body in either direction, in bytes.
     body_limit: usize,
     clock: LocalClock,
     events: EventSink,
-    /// Locked after `in_flight`, where both are.
+    /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
     inbound: Mutex<Inbound<AbortHandle>>,
@@ -64,17 +64,17 @@ pub(crate) struct Link {
     pub(super) signals: Signals,
 }
 
-/// What the peer announced, and how its link fares.
+/// The data that the peer announced, and the condition of its link.
 struct Peer {
     node: NodeInfo,
     services: Arc<[ServiceSpec]>,
     compats: CompatCache,
     state: ArcSwap<State>,
-    /// Whether a change of `state` was announced to the node and not looked at yet.
+    /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
-    /// Whether it has been silent for so long that other nodes are preferred.
+    /// Whether the peer has been silent for so long that calls prefer other nodes.
     quiet: AtomicBool,
-    /// The shortest of the last round trips in microseconds, or `u64::MAX`.
+    /// The shortest of the last round trips in microseconds, or `u64::MAX` if none was measured.
     round_trip: AtomicU64,
 }
 
@@ -84,23 +84,23 @@ struct LocalClock {
     epoch: Instant,
 }
 
-/// What wakes those who wait on a link.
+/// The signals that wake tasks that wait on a link.
 #[derive(Default)]
 pub(super) struct Signals {
-    /// The outbox holds something to write.
+    /// Notified when the outbox holds something to write.
     pub(super) wake_writer: Notify,
-    /// The outbox has room again, or the link takes no more calls.
+    /// Notified when the outbox has room again, or the link accepts no more calls.
     pub(super) room: Notify,
-    /// Cancelled at the end of the link, whatever ended it.
+    /// Canceled when the link ends, for any reason.
     pub(super) end: CancellationToken,
 }
 
-/// What a new link starts from.
+/// The initial values of a link.
 pub(super) struct NewLink {
     pub(super) node: NodeInfo,
     pub(super) services: Arc<[ServiceSpec]>,
     pub(super) state: State,
-    /// In microseconds, if it was measured in the handshake.
+    /// In microseconds, if the handshake measured it.
     pub(super) round_trip: Option<u64>,
     pub(super) body_limit: usize,
     pub(super) env: Arc<dyn Env>,
@@ -137,18 +137,18 @@ impl Link {
         &self.peer.node
     }
 
-    /// What the peer serves besides the internal service.
+    /// The services of the peer, except the internal one.
     pub(crate) fn user_services(&self) -> &[ServiceSpec] {
         self.peer.services.get(1..).unwrap_or_default()
     }
 
-    /// What the peer accepts now.
+    /// The current state of the peer: which calls it accepts.
     pub(crate) fn state(&self) -> Arc<State> {
         self.peer.state.load_full()
     }
 
-    /// To be called before [`state`](Link::state) is read after [`LinkEvent::StateChanged`]: the
-    /// next change is announced again.
+    /// Lets the next change of the peer's state be announced. Call it after
+    /// [`LinkEvent::StateChanged`], before reading the [`state`](Link::state).
     pub(crate) fn acknowledge_state_change(&self) {
         self.peer.state_change_announced.store(false, Ordering::Release);
     }
@@ -161,7 +161,7 @@ impl Link {
         }
     }
 
-    /// Whether the peer has been silent for so long that other nodes are preferred.
+    /// Whether the peer has been silent for so long that calls prefer other nodes.
     pub(crate) fn is_quiet(&self) -> bool {
         self.peer.quiet.load(Ordering::Relaxed)
     }
@@ -171,12 +171,12 @@ impl Link {
         self.lifecycle.is_open()
     }
 
-    /// Why the link ended, if it has.
+    /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.lifecycle.error().cloned()
     }
 
-    /// The most bytes of a body that may be sent.
+    /// Maximum size in bytes of a body that may be sent, for a service of this kind.
     pub(crate) fn limit(&self, of: ServiceKind) -> usize {
         match of {
             ServiceKind::Internal => self.body_limit.max(INTERNAL_BODY_MAX),
@@ -184,19 +184,20 @@ impl Link {
         }
     }
 
-    /// Announces to the peer what this node accepts now.
+    /// Announces to the peer which calls this node now accepts.
     pub(crate) fn send_state(&self, state: &State) {
         let encoded = state.encode();
         frame::put_state(&encoded, self.outbox().frames());
         self.wake_writer();
     }
 
-    /// Whether replies are still on their way to a peer that is there, as far as is known.
+    /// Whether replies are still in flight to a peer that appears to be alive.
     pub(crate) fn is_delivering(&self) -> bool {
         let under_way = match self.lifecycle.error() {
-            // A link that was drained is kept until the peer has read all that was written.
+            // A drained link is kept until the peer has read everything that was written.
             Some(error) => matches!(error, LinkError::Drained),
-            // What the socket has taken precedes this end's goodbye, which the peer answers.
+            // Everything in the socket precedes this end's `GoAway`. Until the peer answers that
+            // frame, it may not have read everything before it.
             None => {
                 !self.lifecycle.is_draining_there()
                     || !self.inbound().is_empty()
@@ -206,8 +207,8 @@ impl Link {
         under_way && !self.is_quiet()
     }
 
-    /// Starts no more requests and asks for none. When those in flight in both directions are
-    /// finished, the link ends.
+    /// Stops sending requests, and asks the peer to do the same. The link ends when the requests in
+    /// flight in both directions are finished.
     pub(crate) fn drain(&self, reason: GoAway) {
         if self.lifecycle.drain() {
             frame::put_go_away(reason, self.outbox().frames());
@@ -216,8 +217,8 @@ impl Link {
         self.end_if_drained();
     }
 
-    /// Ends the link now, once: what waits is lost, what runs is aborted, and what was not yet sent
-    /// is discarded.
+    /// Ends the link immediately: calls in flight fail, handlers are aborted unless they are
+    /// detached, and unsent data is discarded. Has no effect if the link has already ended.
     pub(crate) fn end(&self, error: LinkError) {
         if !self.lifecycle.end(error) {
             return;
@@ -229,27 +230,27 @@ impl Link {
         aborts.iter().for_each(AbortHandle::abort);
     }
 
-    /// Ends a link that both ends drain, once nothing is in flight. The last reply is written after
-    /// its request is finished, so what is still to be written is checked last.
+    /// Ends a link that both ends are draining, once nothing is in flight. The outbox is checked
+    /// last, because the last reply is written after its request is finished.
     pub(super) fn end_if_drained(&self) {
         let finished = self.waits_for_nothing() && self.inbound().is_empty();
-        // The writer checks again when the last replies are written.
+        // The writer calls this again after writing the last replies.
         if finished && self.outbox().is_idle() {
             self.end(LinkError::Drained);
         }
     }
 
-    /// Whether both ends drain the link and this one waits for no response.
+    /// Whether both ends are draining the link and this end waits for no response.
     pub(super) fn waits_for_nothing(&self) -> bool {
         self.lifecycle.is_draining_at_both_ends() && self.in_flight().is_empty()
     }
 
-    /// Whether several calls are in flight, whose frames may go out in one write.
+    /// Whether several calls are in flight, so that their frames may share a write.
     pub(super) fn is_shared(&self) -> bool {
         self.in_flight().len() + self.inbound().len() > 1
     }
 
-    /// The peer accepts other calls than before.
+    /// Handles a change in which calls the peer accepts.
     pub(super) fn on_state(self: &Arc<Self>, state: State) {
         if **self.peer.state.load() != state {
             self.peer.state.store(Arc::new(state));
@@ -259,7 +260,7 @@ impl Link {
         }
     }
 
-    /// The peer starts no more requests.
+    /// Handles a `GoAway`: the peer sends no more requests, and asks this node to stop too.
     pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
         if !self.lifecycle.on_go_away(reason) {
             return;
@@ -275,7 +276,7 @@ impl Link {
         self.announce(LinkEvent::QuietChanged);
     }
 
-    /// A round trip was measured, in microseconds.
+    /// Records the shortest of the last round trips, in microseconds.
     pub(super) fn on_round_trip(&self, round_trip: u64) {
         self.peer.round_trip.store(round_trip, Ordering::Relaxed);
     }
@@ -284,17 +285,17 @@ impl Link {
         (self.events)(self, event);
     }
 
-    /// Now, on this end's clock.
+    /// Returns the current time on this end's clock.
     pub(super) fn now(&self) -> Instant {
         self.clock.env.now()
     }
 
-    /// `instant` in microseconds since the link was made.
+    /// Converts `instant` to microseconds since the link was made.
     pub(super) fn micros_at(&self, instant: Instant) -> u64 {
         instant.saturating_duration_since(self.clock.epoch).as_micros() as u64
     }
 
-    /// Lets what is queued go out.
+    /// Wakes the writer, which sends the queued frames.
     pub(super) fn wake_writer(&self) {
         self.signals.wake_writer.notify_one();
     }
@@ -350,7 +351,7 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Nothing panics while it holds one of these locks, so a poisoned one is still sound.
+/// Locks a mutex. Nothing panics while it holds one of these locks, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Makes a connection into two ends that know each other.
+//! Performs the handshake on a new connection.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,17 +23,17 @@ use crate::{
     types::NodeInfo,
 };
 
-/// A connection to a node of this cluster.
+/// A connection to a node of this cluster, after its handshake.
 pub(crate) struct Handshaken {
     pub(super) stream: BoxStream,
     pub(super) hello: Hello,
-    /// What this node announced that it accepts.
+    /// The state that this node announced: which calls it accepts.
     pub(super) announced: Arc<State>,
     pub(super) epoch: Instant,
     pub(super) clock: LinkClock,
-    /// What was read beyond the handshake.
+    /// The bytes that were read after the handshake.
     pub(super) leftover: BytesMut,
-    /// What must be sent before anything else.
+    /// The frames that must be sent before all others.
     pub(super) first_frames: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Handshaken {
         &self.hello.node
     }
 
-    /// What this node announced that it accepts.
+    /// The state that this node announced: which calls it accepts.
     pub(crate) fn announced(&self) -> &Arc<State> {
         &self.announced
     }
@@ -78,9 +78,9 @@ pub(crate) async fn dial(
     .map_err(|_| DialError::HandshakeTimeout)?
 }
 
-/// Answers a connection that another node opened. Connections that send nothing, as health checks
-/// make them, end in [`DialError::ClosedDuringHandshake`] or [`DialError::HandshakeTimeout`].
-/// Dropping the future closes the connection.
+/// Performs the handshake on a connection that another node opened. Connections that send nothing,
+/// such as those of health checks, end in [`DialError::ClosedDuringHandshake`] or
+/// [`DialError::HandshakeTimeout`]. Dropping the future closes the connection.
 pub(crate) async fn accept(
     env: &dyn Env,
     mut stream: BoxStream,
@@ -122,7 +122,7 @@ async fn send_hello(
     Ok(stream.writer.flush().await?)
 }
 
-/// The other end's hello, and what was read beyond it.
+/// Receives the peer's hello. Returns it with the bytes that were read after it.
 async fn receive_hello(
     stream: &mut BoxStream,
     local: &LocalHello,

@@ -1,10 +1,10 @@
-//! One connection to one node, which carries all services both ways.
+//! A link: one connection to one node, which carries the calls of all services in both directions.
 //!
-//! [`dial`] and [`accept`] make a connection into two ends that know each other, [`start`] makes it a
-//! link. [`Link`] is what the rest of the node holds of it; two tasks serve it: the reader takes frames in
-//! and starts requests, the writer empties the outbox. They drive the state machines of
-//! [`proto::link`](crate::proto::link), which decide. What runs the requests is behind
-//! [`RequestHandler`].
+//! [`dial`] and [`accept`] perform the handshake on a connection, and [`start`] turns the
+//! connection into a link. The rest of the node holds a [`Link`]. Two tasks serve it: the reader
+//! decodes frames and starts requests, and the writer empties the outbox. They drive the state
+//! machines of [`proto::link`](crate::proto::link), which make the decisions. Requests run behind
+//! the trait [`RequestHandler`].
 
 mod call;
 mod compat_cache;

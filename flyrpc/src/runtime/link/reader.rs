@@ -1,5 +1,5 @@
-//! The task that reads a link: takes frames apart, completes calls, starts requests, answers pings,
-//! and notices when the peer falls silent.
+//! The task that reads a link: it decodes frames, completes calls, starts requests, answers pings,
+//! and detects a silent peer.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// After this many reads in a row, other tasks run.
+/// The reader yields after this many consecutive reads.
 const YIELD_EVERY_READS: usize = 16;
 
 /// Reads until the link ends.
@@ -60,13 +60,13 @@ pub(super) async fn run<H: RequestHandler>(
     drop(reader);
     link.end(error);
     if matches!(link.error(), Some(LinkError::Drained)) {
-        // Boxed: no other link should have room for it.
+        // Boxed, because this future would otherwise enlarge the task of every link.
         Box::pin(from.linger(heartbeat * SILENT_HEARTBEATS)).await;
     }
     link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
 
-/// What the reader knows beyond the shared handle: state machines that nobody else touches.
+/// The state that the reader does not share with other tasks.
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
     handler: &'a Arc<H>,
@@ -92,7 +92,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     ) -> Result<(), LinkError> {
         self.on_frames(from)?;
         self.settle().await?;
-        // One registration for many reads, rather than one for each.
+        // Registered once for many reads, rather than once per read.
         let mut ended = pin!(self.link.signals.end.cancelled());
         loop {
             let received = tokio::select! {
@@ -118,8 +118,8 @@ impl<H: RequestHandler> Reader<'_, H> {
         }
     }
 
-    /// Reads all that is buffered already before anything starts, cancellations and resets included.
-    /// Returns whether a pong was there, after which held requests may start too.
+    /// Reads everything that is already buffered, including cancellations and resets, before any
+    /// request starts. Returns whether a pong has arrived; after one, held requests may start too.
     async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
         let (mut total, mut reads) = (0, 0);
         while total < self.gate.drain_limit(pong) {
@@ -150,7 +150,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         Ok(())
     }
 
-    /// Starts what the gate let out, and refuses what its callers have given up.
+    /// Starts the requests that the gate released, and refuses those that expired.
     fn start(&mut self, now: Instant, released: Released<Admitted<H::Permit>>) {
         let Released { start, expired, needs_ping } = released;
         if needs_ping {
@@ -164,7 +164,8 @@ impl<H: RequestHandler> Reader<'_, H> {
 
     fn on_received(&mut self, received: Received) -> Result<(), LinkError> {
         if received.count == 0 {
-            // The other end may notice first that there is nothing left to do.
+            // The peer may be the first to find that nothing is left to do, and close the
+            // connection.
             let drained = self.link.waits_for_nothing();
             return Err(if drained { LinkError::Drained } else { LinkError::Closed });
         }
@@ -198,7 +199,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.link.micros_at(self.link.now())
     }
 
-    /// Handles the whole frames that are buffered, and returns whether a pong was among them.
+    /// Handles the complete frames that are buffered. Returns whether one of them was a pong.
     fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         let (frames, rest) = from.take_frames();
         let mut pong = false;
@@ -216,7 +217,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         Ok(pong)
     }
 
-    /// Handles a frame, which is a part of `frames`.
+    /// Handles a frame, which is a slice of `frames`.
     fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
         match frame {
             Frame::Void => {}
@@ -257,7 +258,7 @@ impl<H: RequestHandler> Reader<'_, H> {
 
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.gate.on_request(&head);
-        // A repeated id is a faulty peer's; the second request is ignored.
+        // Only a faulty peer repeats an id. The second request is ignored.
         let Some((request, others)) = InboundRequest::begin(self.link, head.id) else { return };
         let permit = match self.handler.admit(&head, body.size(), others) {
             Ok(permit) => permit,
@@ -279,7 +280,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     fn on_request_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
-        // Chunks of a request that was refused or cancelled may still arrive.
+        // Chunks of a request that was refused or canceled may still arrive.
         let Some(mut to) = self.requests.destination(id, chunk.len())? else { return Ok(()) };
         to.put_slice(chunk);
         if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
@@ -289,7 +290,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     fn on_cancel(&mut self, id: RequestId) {
-        // Dropped where it waits, a request is finished; else its handler has it.
+        // A request that has not started is finished by dropping it. Otherwise, its handler must be
+        // aborted.
         if self.gate.remove(id).is_none() && self.requests.remove(id).is_none() {
             self.link.on_cancel(id);
         }

@@ -1,4 +1,4 @@
-//! The replies of one link: from their frames to the calls that wait for them.
+//! Delivers the replies on a link to the calls that wait for them.
 
 use std::{collections::VecDeque, task::Waker};
 
@@ -15,26 +15,26 @@ use crate::{
     service::ServiceKind,
 };
 
-/// After this many responses, the tasks that waited for them run.
+/// After waking this many calls, the reader yields, so that their tasks can run.
 const YIELD_EVERY_RESPONSES: usize = 16;
 
-/// Replies that are not complete yet, and responses whose calls have not been woken yet.
+/// Incomplete replies, and responses whose calls have not been woken yet.
 #[derive(Default)]
 pub(super) struct Replies {
     partial: Assembler<()>,
     complete: VecDeque<(RequestId, Response)>,
-    /// Empty, except while calls are woken.
+    /// Empty, except while calls are being woken.
     wakers: Vec<Waker>,
 }
 
 impl Replies {
-    /// A response is complete.
+    /// Handles a complete response.
     pub(super) fn on_response(&mut self, id: RequestId, response: Response) {
         self.partial.remove(id);
         self.complete.push_back((id, response));
     }
 
-    /// A reply of `size` bytes follows in chunks.
+    /// Handles the start of a reply of `size` bytes, which follows in chunks.
     pub(super) fn on_long_reply(&mut self, link: &Link, id: RequestId, size: u64) {
         if !link.in_flight().expects(id) {
             return;
@@ -51,7 +51,7 @@ impl Replies {
         id: RequestId,
         chunk: &[u8],
     ) -> Result<(), Malformed> {
-        // Chunks of a reply that nobody waits for any more may still arrive.
+        // Chunks of a reply whose call was canceled may still arrive.
         let Some(mut to) = self.partial.destination(id, chunk.len())? else { return Ok(()) };
         to.put_slice(chunk);
         if let Some(((), body)) = self.partial.take_complete(id) {
@@ -73,7 +73,8 @@ impl Replies {
             }
             self.wakers.drain(..).for_each(Waker::wake);
             if !self.complete.is_empty() {
-                // They may call again, and what they send go out, while the next are woken.
+                // The woken tasks may make new calls, and the writer may send them, before more are
+                // woken.
                 yield_once().await;
             }
         }

@@ -1,4 +1,4 @@
-//! Requests of the peer: one handle each, from arrival to response.
+//! Requests from the peer. Each has one handle, from its arrival to its response.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -19,15 +19,15 @@ use crate::{
 
 /// Decides which requests of a peer run, and runs them.
 pub(crate) trait RequestHandler: Send + Sync + 'static {
-    /// What a request holds from its admission to its end: its place among those in flight.
+    /// Held by a request from its admission to its end, while it counts as in flight.
     type Permit: Send + 'static;
 
-    /// Decides whether a request may start at all, before its body is read. `others` is how many
-    /// other requests of the link are not finished.
+    /// Decides whether a request may start, before its body is read. `others` is the number of
+    /// other unfinished requests on the link.
     fn admit(&self, head: &RequestHead, size: u64, others: usize) -> Result<Self::Permit, Status>;
 
-    /// Starts admitted requests of one link which arrived together, each with the time that it has
-    /// left from `now`.
+    /// Starts admitted requests that arrived together on one link, each with its remaining time as
+    /// of `now`.
     fn start(
         self: &Arc<Self>,
         link: &Arc<Link>,
@@ -36,7 +36,7 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     );
 }
 
-/// A request whose body is complete and whose caller still waits.
+/// An admitted request. Its body is empty until all chunks have arrived.
 pub(crate) struct Admitted<P> {
     pub(crate) permit: P,
     pub(crate) request: InboundRequest,
@@ -44,28 +44,29 @@ pub(crate) struct Admitted<P> {
     pub(crate) body: Bytes,
 }
 
-/// A request that is not finished. It ends when this is dropped, answered or not, so that no path can
-/// forget it.
+/// An unfinished request. Dropping this finishes the request, with or without a response, so no
+/// code path can leave a request unfinished.
 #[must_use = "dropping it ends the request without a response"]
 pub(crate) struct InboundRequest {
     link: Arc<Link>,
     id: RequestId,
 }
 
-/// When a response goes out.
+/// When to send a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flush {
     Now,
-    /// With the next [`Link::flush`], if not before.
+    /// At the next [`Link::flush`], or earlier.
     Later,
 }
 
-/// The encoded value of a reply, or why there is none.
+/// The encoded reply, or the status to send instead.
 pub(crate) type ResponseResult = Result<Vec<u8>, Status>;
 
 impl InboundRequest {
-    /// Notes that a request has arrived, and returns it with the number of others that are not
-    /// finished. None if it is to be ignored: one with its id is not finished, or the link has ended.
+    /// Registers a request that has arrived. Returns it with the number of other unfinished
+    /// requests, or `None` if it must be ignored because an unfinished request has the same id or
+    /// the link has ended.
     pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<(Self, usize)> {
         let others = link.inbound().add(id)?;
         Some((InboundRequest { link: Arc::clone(link), id }, others))
@@ -76,32 +77,33 @@ impl InboundRequest {
         self.link.peer()
     }
 
-    /// Whether it is still to be started: it was not cancelled, and the link has not ended.
+    /// Whether the request should still be started: it was not canceled, and the link has not
+    /// ended.
     pub(crate) fn is_wanted(&self) -> bool {
         self.link.inbound().is_wanted(self.id)
     }
 
-    /// Lets its handler be aborted, which runs in a task of its own, when it is cancelled or the link
-    /// ends. Aborts at once if either has happened.
+    /// Registers `abort` for the handler's task. The handler is aborted when the request is
+    /// canceled or the link ends, or immediately if either has already happened.
     pub(crate) fn abort_with(&self, abort: AbortHandle) {
         if let Err(abort) = self.link.inbound().executing(self.id, abort) {
             abort.abort();
         }
     }
 
-    /// Lets its handler run to its end, even if it is cancelled.
+    /// Lets the handler run to completion, even if the request is canceled.
     pub(crate) fn detach(&self) {
         self.link.inbound().detach(self.id);
     }
 
-    /// Refuses the request: it did not execute. Never waits.
+    /// Refuses the request, which did not execute. Never waits.
     pub(crate) fn refuse(self, status: &Status) {
         frame::put_status(self.id, &status.encode(), self.link.outbox().frames());
         self.link.wake_writer();
     }
 
-    /// Responds as soon as there is room, and lets the response go out. Dropping the future drops the
-    /// response.
+    /// Queues the response as soon as there is room, and sends it. Dropping the future before that
+    /// drops the response.
     pub(crate) async fn respond(self, of: ServiceKind, response: ResponseResult) {
         let link = Arc::clone(&self.link);
         let mut next = (self, response);
@@ -116,11 +118,11 @@ impl InboundRequest {
         }
     }
 
-    /// Responds if there is room for it.
+    /// Queues the response, if there is room for it.
     ///
     /// # Errors
     ///
-    /// If there is no room now: the request and its response come back.
+    /// Returns the request and its response if there is no room.
     pub(crate) fn try_respond(
         self,
         of: ServiceKind,
@@ -164,12 +166,12 @@ impl fmt::Debug for InboundRequest {
 }
 
 impl Link {
-    /// Lets the responses go out that were queued by [`InboundRequest::try_respond`].
+    /// Sends the responses that [`InboundRequest::try_respond`] has queued.
     pub(crate) fn flush(&self) {
         self.wake_writer();
     }
 
-    /// The peer gave a request up.
+    /// Handles the peer's cancellation of a request.
     pub(super) fn on_cancel(&self, id: RequestId) {
         let abort = self.inbound().cancel(id);
         if let Some(abort) = abort {

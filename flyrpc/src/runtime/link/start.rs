@@ -1,4 +1,4 @@
-//! Makes a connection a link, and starts its two tasks.
+//! Turns a connection into a link, and starts the link's two tasks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::env::Env;
 
-/// What a link needs of the node that it belongs to.
+/// The parameters of a link that come from its node.
 pub(crate) struct LinkParams<H> {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) handler: Arc<H>,

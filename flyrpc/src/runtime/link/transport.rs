@@ -1,9 +1,10 @@
-//! The seam between a link and its socket: frames above, bytes below.
+//! The boundary between a link, which handles frames, and its socket, which carries bytes.
 //!
-//! The reader task takes whole frames out of a [`FrameReader`], the writer task hands whole batches
-//! to a [`FrameWriter`]; neither sees the stream. After the handshake, what transforms the bytes of a
-//! connection, such as sealing, belongs here. [`FrameWriter::poll_write`] returns bytes of the batch,
-//! not of the socket, because what counts as sent rests on them.
+//! The reader task takes complete frames from a [`FrameReader`], and the writer task passes
+//! complete batches to a [`FrameWriter`]. Neither task accesses the stream. Code that transforms
+//! the bytes of a connection after the handshake, such as sealing, belongs here.
+//! [`FrameWriter::poll_write`] counts bytes of the batch, not of the socket, because this count
+//! determines which requests were sent.
 
 use std::{
     io::{self, IoSlice},
@@ -25,19 +26,19 @@ use crate::{
     },
 };
 
-/// The most bytes of one read while there is much to read.
+/// Buffer space in bytes for the next read, after a read that filled the buffer.
 const READ_MAX: usize = 256 << 10;
 
-/// How many bytes an idle link is ready to read.
+/// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
 
-/// How long the last replies of a drained link may take to arrive.
+/// Upper bound on the time that a drained link waits for the peer to receive its last replies.
 const LINGER_MAX: Duration = Duration::from_secs(60);
 
-/// How long a drained link may take to shut its connection down.
+/// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// The receiving half of a connection, and what it has buffered.
+/// The receiving half of a connection, with its buffer.
 pub(super) struct FrameReader {
     stream: Box<dyn AsyncRead + Send + Unpin>,
     buffer: BytesMut,
@@ -45,17 +46,17 @@ pub(super) struct FrameReader {
     filled: bool,
 }
 
-/// One read.
+/// The result of a read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Received {
-    /// In bytes. None is the end of the stream.
+    /// The number of bytes. Zero is the end of the stream.
     pub(super) count: usize,
-    /// Whether there may be more to read at once: this filled the buffer.
+    /// Whether more may be available immediately, because this read filled the buffer.
     pub(super) more: bool,
 }
 
 impl FrameReader {
-    /// Reads from `stream`, after what is in `buffer` already.
+    /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream.
     pub(super) fn new(stream: Box<dyn AsyncRead + Send + Unpin>, buffer: BytesMut) -> Self {
         FrameReader { stream, buffer, filled: false }
     }
@@ -67,35 +68,36 @@ impl FrameReader {
         Ok(self.on_read(count, room))
     }
 
-    /// Reads what is there, without waiting.
+    /// Reads the bytes that are available, without waiting.
     pub(super) fn try_read(&mut self) -> Option<io::Result<Received>> {
         let room = self.make_room();
         let read = tokio::task::unconstrained(self.stream.read_buf(&mut self.buffer));
         Some(read.now_or_never()?.map(|count| self.on_read(count, room)))
     }
 
-    /// Takes all whole frames that are buffered, and an error if what follows them is no frame. The
-    /// frames are in one piece of memory, so that bodies can be parts of it and none is copied.
+    /// Takes all complete frames from the buffer. Also returns an error if the bytes after them
+    /// cannot begin a frame. The frames are contiguous in memory, so bodies can be slices of them
+    /// instead of copies.
     pub(super) fn take_frames(&mut self) -> (Bytes, Result<(), Malformed>) {
         let (length, rest) = frame::complete(&self.buffer);
         (self.buffer.split_to(length).freeze(), rest)
     }
 
-    /// Frees the buffer's memory, if it holds nothing.
+    /// Frees the buffer's memory if the buffer is empty.
     pub(super) fn shrink(&mut self) {
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
             self.buffer = BytesMut::new();
         }
     }
 
-    /// Whether nothing is buffered.
+    /// Whether the buffer is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// Waits until the peer has closed its end too, unless it is silent for `idle_timeout`. Were the
-    /// connection closed before, the peer's next ping would be answered with a reset, and what is
-    /// still on its way there would be lost.
+    /// Waits until the peer has closed its end too, or has been silent for `idle_timeout`. If this
+    /// end closed the connection earlier, it would answer the peer's next ping with a reset, and
+    /// data still in flight to the peer would be lost.
     pub(super) async fn linger(&mut self, idle_timeout: Duration) {
         let mut discarded = [0; 1024];
         let until_closed = async {
@@ -103,11 +105,11 @@ impl FrameReader {
                 async || tokio::time::timeout(idle_timeout, self.stream.read(&mut discarded)).await;
             while matches!(read().await, Ok(Ok(count)) if count > 0) {}
         };
-        // Either way the connection is closed next.
+        // The connection is closed next, even after a timeout.
         let _ = tokio::time::timeout(LINGER_MAX, until_closed).await;
     }
 
-    /// Makes room for the next read, and returns how much there is.
+    /// Makes room for the next read. Returns how many bytes it may read.
     fn make_room(&mut self) -> usize {
         if self.buffer.is_empty() && self.buffer.capacity() > READ_MAX {
             self.buffer = BytesMut::new();
@@ -137,7 +139,7 @@ impl FrameWriter {
         FrameWriter { stream }
     }
 
-    /// Writes some of what comes after the first `done` bytes of a batch.
+    /// Writes some bytes of a batch, after the first `done` bytes. Returns how many were written.
     pub(super) fn poll_write(
         &mut self,
         batch: &Batch,
@@ -153,13 +155,14 @@ impl FrameWriter {
         stream.poll_write_vectored(task, &slices[..count])
     }
 
-    /// Closes this direction, so that the peer reads all that was written.
+    /// Shuts down the sending direction, so that the peer can still read everything that was
+    /// written.
     pub(super) async fn shutdown(&mut self) {
-        // The peer may be gone or stuck; there is no one to report an error to.
+        // An error is ignored, because the peer may be gone or stalled.
         let _ = tokio::time::timeout(SHUTDOWN_MAX, self.stream.shutdown()).await;
     }
 
-    /// Makes the coming close abortive: what was written but not sent is discarded.
+    /// Makes the next close abortive: data that was written but not sent is discarded.
     pub(super) fn abort_on_close(&mut self) {
         self.stream.abort_on_close();
     }

@@ -14,14 +14,14 @@ use crate::{
     proto::link::{batch::Batch, lifecycle::LinkError},
 };
 
-/// A buffer with a capacity of more bytes than this is freed between writes.
+/// A buffer with a larger capacity than this, in bytes, is freed between writes.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
-/// Writes until the link ends. A link that was drained, so that all is written, is shut down; any
-/// other is reset.
+/// Writes until the link ends. A drained link has written everything, so its connection is shut
+/// down. Otherwise, the connection is reset.
 pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
     let mut batch = Batch::default();
-    // One registration for the life of the link, rather than one for each write.
+    // Registered once for the life of the link, rather than once per write.
     let mut ended = pin!(link.signals.end.cancelled());
     while !link.signals.end.is_cancelled() {
         tokio::select! {
@@ -29,9 +29,10 @@ pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
             () = &mut ended => break,
             () = link.signals.wake_writer.notified() => {}
         }
-        // The frame that woke this task is often the first of many: the tasks that are ready to run
-        // now append first, and all go out in one write. A call that is alone need not wait for that,
-        // which would cost it the wake-up of another thread.
+        // The frame that woke this task is often the first of many. Yielding lets the tasks that
+        // are ready to run append their frames first, so that all go out in one write. A single
+        // call does not wait for that, because yielding would cost it the wake-up of another
+        // thread.
         if link.is_shared() {
             yield_once().await;
         }
@@ -46,7 +47,7 @@ pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
     }
 }
 
-/// Writes what is queued, until nothing is or the link ends.
+/// Writes queued frames until the outbox is empty or the link ends.
 async fn write_queued(
     link: &Link,
     to: &mut FrameWriter,
@@ -57,7 +58,7 @@ async fn write_queued(
         batch.clear(MAX_RETAINED_CAPACITY);
         let frames = link.outbox().take(batch);
         if batch.is_empty() {
-            // A link that both ends drain may have waited for this.
+            // If both ends are draining the link, this may have been the last write.
             link.end_if_drained();
             return Ok(());
         }
@@ -79,9 +80,10 @@ async fn write_queued(
     }
 }
 
-/// Writes some of what comes after the `done` bytes of a batch; nothing once the link has ended. `sent`
-/// are the bytes of frames that are sent before this, and if all of it is: see
-/// [`SentBytes`](crate::proto::link::sent::SentBytes) for the order of its steps.
+/// Writes some bytes of a batch, after the first `done` bytes. Returns `None` if the link has
+/// ended. `sent` counts bytes of frames: it starts at those sent before this write, and ends at
+/// those sent if all of the batch is written. See
+/// [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps are in this order.
 async fn write_some(
     link: &Link,
     to: &mut FrameWriter,

@@ -1,4 +1,4 @@
-//! How many requests, and how many bytes of their bodies, this node takes at once.
+//! Limits the requests, and the bytes of their bodies, that this node accepts at the same time.
 
 use std::sync::{
     Arc,
@@ -14,39 +14,42 @@ use crate::{
     service::ServiceKind,
 };
 
-/// How many times `max_body` the bodies of all requests that arrive in chunks may take up together.
+/// Upper bound on the total bytes of all request bodies that arrive in chunks, as a multiple of
+/// `max_body`.
 const CHUNKED_BODIES: usize = 8;
 
-/// How many requests to the internal service may run on one link, besides its share of all others.
+/// How many requests of one link may be unfinished in excess of `max_in_flight` before requests to
+/// the internal service are refused.
 const INTERNAL_REQUESTS: usize = 1024;
 
-/// The bounds of a node.
+/// A node's limits on the requests that it serves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     pub(crate) max_body: usize,
-    /// How many quick calls of a method in a row let the next ones run inline, at first.
+    /// The initial number of consecutive quick calls of a method after which its next calls run
+    /// inline.
     pub(crate) inline_after: u32,
 }
 
-/// Counts what executes, and refuses what exceeds the bounds.
+/// Counts the requests in progress, and refuses requests that exceed the limits.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: Limits,
     load: Arc<Load>,
 }
 
-/// What executes at present.
+/// The current load.
 #[derive(Debug, Default)]
 struct Load {
     calls: AtomicUsize,
-    /// Bytes announced for bodies in chunks.
+    /// Total bytes announced for bodies that arrive in chunks.
     bytes: AtomicUsize,
     idle: Notify,
 }
 
 impl Load {
-    /// Counts one more call, and returns how many there were before.
+    /// Adds a call, and returns the previous number of calls.
     fn enter(&self) -> usize {
         self.calls.fetch_add(1, Ordering::AcqRel)
     }
@@ -58,12 +61,12 @@ impl Load {
     }
 }
 
-/// A request's place among those that execute, from its admission until this is dropped.
+/// Counts a request as in progress, from its admission until this is dropped.
 pub(crate) struct Permit {
     load: Arc<Load>,
     pub(super) method: Arc<ServedMethod>,
     bytes: usize,
-    /// Whether it counts as a call: those to the internal service do not.
+    /// Whether the request counts as a call. Requests to the internal service do not.
     counted: bool,
 }
 
@@ -76,7 +79,7 @@ impl Drop for Permit {
     }
 }
 
-/// While it is held, the node is not idle.
+/// Keeps the node from being idle until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard {
     load: Arc<Load>,
@@ -93,8 +96,8 @@ impl Admission {
         Admission { limits, load: Arc::default() }
     }
 
-    /// Admits a request with a body of `size` bytes to a method; `others` is how many
-    /// requests of its link are not finished.
+    /// Admits a request to a method, with a body of `size` bytes. `others` is the number of other
+    /// unfinished requests on its link.
     pub(super) fn admit(
         &self,
         method: &Arc<ServedMethod>,
@@ -114,8 +117,8 @@ impl Admission {
             return Err(Status::Overloaded);
         }
         if internal {
-            // What nodes ask each other is neither a user's load nor delayed by it. No link has
-            // many such requests at once, unless its peer floods it.
+            // Internal requests are not part of the user's load, and that load must not delay them.
+            // A link has many internal requests at the same time only if its peer floods it.
             let over_limit = others >= max_in_flight.saturating_add(INTERNAL_REQUESTS);
             return if over_limit { Err(Status::Overloaded) } else { Ok(permit) };
         }
@@ -126,13 +129,13 @@ impl Admission {
         Ok(permit)
     }
 
-    /// Keeps the node from being idle, for a call that nobody waits for.
+    /// Keeps the node from being idle while a detached call runs.
     pub(super) fn enter(&self) -> InFlightGuard {
         self.load.enter();
         InFlightGuard { load: Arc::clone(&self.load) }
     }
 
-    /// Waits until no call executes. Dropping the future changes nothing.
+    /// Waits until no call is in progress. Dropping the future has no effect.
     pub(super) async fn idle(&self) {
         loop {
             let idle = self.load.idle.notified();

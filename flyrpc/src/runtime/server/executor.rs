@@ -1,5 +1,6 @@
-//! Where requests run: those that are expected to be quick one after the other in one task, since a
-//! task of its own costs more than such a handler; every other in its own.
+//! Starts requests in tasks. Requests that are expected to be quick run one after the other in a
+//! shared task, because a separate task costs more than such a handler. Every other request runs in
+//! its own task.
 
 use std::{
     future::{Future, poll_fn},
@@ -28,13 +29,13 @@ use crate::{
     service::ServiceKind,
 };
 
-/// After this many requests that run in one task, other tasks run.
+/// A task that runs requests one after the other yields each time it has run this many.
 const YIELD_EVERY_REQUESTS: usize = 64;
 
-/// Requests that arrived together, each with the time that it has left from `now`.
+/// Requests that arrived together, each with its remaining time as of `now`.
 type Requests = Vec<(Admitted<Permit>, Duration)>;
 
-/// Starts requests of one link.
+/// Starts requests that arrived on one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
     let quick = |admitted: &Admitted<Permit>| {
         let method = &admitted.permit.method;
@@ -56,7 +57,7 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
     }
 }
 
-/// Runs a request in a task of its own.
+/// Runs a request in its own task.
 fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
     let of = Arc::clone(server);
     let registration = register(&admitted.permit.method, &admitted.request);
@@ -79,11 +80,12 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
     });
 }
 
-/// Runs requests one after the other. What is not finished at once goes on in a task of its own.
+/// Runs requests one after the other. A request that cannot be finished immediately continues in
+/// its own task.
 async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requests: Requests) {
     let mut now = server.env.now();
     for (count, (admitted, remaining)) in (1..).zip(requests) {
-        // One of those before may just have shown that the method is not quick.
+        // An earlier request of this batch may have shown that the method is not quick.
         if !admitted.permit.method.inline_policy.is_quick() {
             start_alone(&server, admitted, start + remaining);
             continue;
@@ -119,8 +121,9 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
                 drop(permit);
             });
         }
-        // Not before: the writer, woken here, would run on this thread next, and a handler that blocks
-        // it would delay everything that the link has to send.
+        // The link is flushed only here and at the end. If it were flushed earlier, the writer
+        // would be scheduled to run next on this thread, and a handler that blocks the thread would
+        // delay everything that the link has to send.
         if count % YIELD_EVERY_REQUESTS == 0 {
             link.flush();
             yield_once().await;
@@ -130,8 +133,8 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
     link.flush();
 }
 
-/// Runs what the `first` poll left of a request, and responds. Nearly always there is room for that at
-/// once, so that requests carry no state for waiting.
+/// Finishes a request after its `first` poll, and responds. The outbox nearly always has room for
+/// the response, so the future that waits for room is boxed rather than part of every request.
 async fn finish(
     request: InboundRequest,
     kind: ServiceKind,
@@ -152,8 +155,8 @@ fn context(server: &Server, request: &InboundRequest, attempt: u32, deadline: In
     Context { caller, deadline, attempt, local: false, env }
 }
 
-/// Polls a request for the first time, records whether it was quick since `before`, and returns the
-/// time.
+/// Polls a request for the first time, and records whether it was quick, measured from `before`.
+/// Returns the result and the time after the poll.
 async fn poll_first(
     server: &Server,
     method: &ServedMethod,
@@ -170,8 +173,8 @@ async fn poll_first(
     .await
 }
 
-/// Prepares a request for a task of its own, which ends when the request is cancelled or its link ends,
-/// unless the method is detached.
+/// Prepares a request to run in its own task. The task is aborted when the request is canceled or
+/// its link ends, unless the method is detached.
 fn register(method: &ServedMethod, request: &InboundRequest) -> Option<AbortRegistration> {
     if method.is_detached() {
         request.detach();

@@ -1,4 +1,4 @@
-//! The server as links know it.
+//! The interface through which links admit and start requests.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! A handler at work: with its context, within its deadline, its panics caught. The same for calls
-//! from other nodes and from this one.
+//! Runs a handler with its context until its deadline, and catches its panics. Used for calls from
+//! other nodes and from this node.
 
 use std::{
     any::Any,
@@ -24,41 +24,42 @@ use crate::{
 pub(crate) enum Ended<T> {
     Value(T),
     Panicked(String),
-    /// Its time was over before it was polled the first time.
+    /// The deadline passed before the handler was polled for the first time.
     Expired,
-    /// Its time ran out while it executed.
+    /// The deadline passed while the handler was running.
     TimedOut,
 }
 
-/// When a handler that has started is stopped.
+/// When to stop a handler that has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// At the deadline of its call.
     Deadline,
-    /// Never: it is detached.
+    /// Never, because the method is detached.
     Completion,
 }
 
 impl Until {
-    /// For a method that is `detached`, or not.
+    /// Returns when to stop the handlers of a method that is `detached` or not.
     pub(crate) fn of(detached: bool) -> Self {
         if detached { Until::Completion } else { Until::Deadline }
     }
 }
 
-/// Runs a handler. Dropping it drops the handler wherever it is.
+/// Runs a handler. Dropping this future drops the handler at its current await point.
 pub(crate) struct HandlerFuture<T> {
-    /// None once it has ended.
+    /// `None` once the handler has ended.
     handler: Option<BoxFuture<'static, T>>,
     context: Option<Context>,
-    /// Made when the handler is first found pending: most never are.
+    /// Created when the handler is first pending; most handlers never are.
     timer: Option<Pin<Box<Sleep>>>,
     until: Until,
     polled: bool,
 }
 
 impl<T> HandlerFuture<T> {
-    /// Runs `handler`, which must start before the deadline of `context`, until `until`.
+    /// Creates a future that runs `handler` until `until`. It must be polled before the deadline of
+    /// `context`; otherwise, the handler does not start.
     pub(crate) fn new(handler: BoxFuture<'static, T>, context: Context, until: Until) -> Self {
         HandlerFuture {
             handler: Some(handler),
@@ -69,8 +70,8 @@ impl<T> HandlerFuture<T> {
         }
     }
 
-    /// Runs `handler` until the deadline of `context`, for a call that was made just now: the deadline
-    /// is not checked first.
+    /// Creates a future that runs `handler` until the deadline of `context`. It is for a call that
+    /// was made just now, so the deadline is not checked before the first poll.
     pub(crate) fn of_new_call(handler: BoxFuture<'static, T>, context: Context) -> Self {
         let mut future = HandlerFuture::new(handler, context, Until::Deadline);
         future.polled = true;
@@ -81,7 +82,7 @@ impl<T> HandlerFuture<T> {
         self.context.as_ref().map(Context::remaining).unwrap_or_default()
     }
 
-    /// Drops the handler, whose own drop may panic.
+    /// Drops the handler, and catches a panic of its destructor.
     fn discard(&mut self) {
         discard(self.handler.take());
     }
@@ -96,7 +97,7 @@ impl<T> Future for HandlerFuture<T> {
             this.discard();
             return Poll::Ready(Ended::Expired);
         }
-        let handler = this.handler.as_mut().expect("polled only until it has ended").as_mut();
+        let handler = this.handler.as_mut().expect("not polled after completion").as_mut();
         let context = &mut this.context;
         match catch_unwind(AssertUnwindSafe(|| poll_in(context, handler, task))) {
             Ok(Poll::Ready(value)) => {
@@ -115,7 +116,7 @@ impl<T> Future for HandlerFuture<T> {
         if this.timer.is_none() {
             this.timer = Some(Box::pin(tokio::time::sleep(this.remaining())));
         }
-        let timer = this.timer.as_mut().expect("made above").as_mut();
+        let timer = this.timer.as_mut().expect("created above").as_mut();
         if timer.poll(task).is_ready() {
             this.discard();
             return Poll::Ready(Ended::TimedOut);
@@ -130,15 +131,16 @@ impl<T> Drop for HandlerFuture<T> {
     }
 }
 
-/// The handler of an encoded request, up to its encoded reply.
+/// Runs the handler of an encoded request, and encodes its reply.
 pub(crate) enum RequestFuture {
-    /// It cannot be run.
+    /// The handler could not be started. `None` once this has been returned.
     Failed(Option<Status>),
     Running(HandlerFuture<Result<Vec<u8>, BodyError>>),
 }
 
 impl RequestFuture {
-    /// Decodes the arguments of method number `method`, which begins to run when this is polled.
+    /// Decodes the arguments of the method at index `method`. The handler starts when this future
+    /// is polled.
     pub(crate) fn new(
         service: &dyn Service,
         method: usize,
@@ -161,7 +163,7 @@ impl Future for RequestFuture {
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let ended = match self.get_mut() {
             RequestFuture::Failed(status) => {
-                return Poll::Ready(Err(status.take().expect("polled only until it has ended")));
+                return Poll::Ready(Err(status.take().expect("not polled after completion")));
             }
             RequestFuture::Running(handler) => task::ready!(Pin::new(handler).poll(task)),
         };
@@ -175,7 +177,8 @@ impl Future for RequestFuture {
     }
 }
 
-/// Runs user code that is `doing` something to a body, and makes an error of its panic.
+/// Runs user code that encodes or decodes a body, and turns a panic into an error. `doing` names
+/// the operation in the error.
 pub(crate) fn catch_panic<T, E: From<BodyError>>(
     doing: &str,
     work: impl FnOnce() -> Result<T, E>,
@@ -185,7 +188,7 @@ pub(crate) fn catch_panic<T, E: From<BodyError>>(
     })
 }
 
-/// The text of a panic, as `panic!` gives it.
+/// Returns the message of a panic, as it was passed to `panic!`.
 fn message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<&str>() {
         Ok(text) => (*text).to_owned(),
@@ -193,17 +196,17 @@ fn message(panic: Box<dyn Any + Send>) -> String {
             Ok(text) => *text,
             Err(panic) => {
                 discard(panic);
-                "a panic whose payload is no text".to_owned()
+                "a panic whose payload is not a string".to_owned()
             }
         },
     }
 }
 
-/// Drops what user code made. Its call is over, so that a panic now adds nothing.
+/// Drops a value that user code created. The call is over, so a panic of the destructor is ignored.
 fn discard<T>(value: T) {
     let value = AssertUnwindSafe(value);
     if let Err(panic) = catch_unwind(move || drop(value)) {
-        // Its payload may panic when it is dropped, and so on.
+        // Dropping the panic's payload may panic too, and so may the payload of that panic.
         std::mem::forget(panic);
     }
 }

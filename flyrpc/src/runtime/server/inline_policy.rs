@@ -5,36 +5,40 @@ use std::{
     time::Duration,
 };
 
-/// A handler whose first poll takes longer delays others that run in the same task.
+/// Upper bound on the duration of a quick handler's first poll. A longer one delays the other
+/// handlers in the same task.
 pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(100);
 
-/// After how many quick calls in a row the next is expected to be quick, at first and at most: each
-/// that is not, although it was expected to be, makes it four times as many.
+/// The initial number of consecutive quick calls after which the next call is expected to be quick.
+/// Each time a call was expected to be quick but was not, the number is multiplied by 4.
 pub(crate) const INLINE_AFTER: u32 = 16;
+/// Upper bound on the number of consecutive quick calls that may be required.
 const INLINE_AFTER_MAX: u32 = 1 << 16;
 
-/// The calls of one method so far.
+/// The history of one method's calls.
 #[derive(Debug)]
 pub(super) struct InlinePolicy {
-    /// How many of the last calls in a row were quick.
+    /// The number of consecutive quick calls; no longer incremented once it reaches `needed`.
     streak: AtomicU32,
-    /// How many must have been.
+    /// The number of consecutive quick calls after which the next call is expected to be quick.
     needed: AtomicU32,
 }
 
 impl InlinePolicy {
-    /// For a method about which nothing is known. `first` is [`INLINE_AFTER`], 0 to expect every call to be
-    /// quick, or `u32::MAX` to expect none; these two last.
+    /// Creates the policy of a method without a history. `first` is [`INLINE_AFTER`], 0 to always
+    /// expect quick calls, or `u32::MAX` to never expect them. The values 0 and `u32::MAX` have
+    /// permanent effect.
     pub(super) const fn new(first: u32) -> Self {
         InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first) }
     }
 
-    /// Whether the next call can be expected to be quick.
+    /// Returns whether the next call is expected to be quick.
     pub(super) fn is_quick(&self) -> bool {
         self.streak.load(Ordering::Relaxed) >= self.needed.load(Ordering::Relaxed)
     }
 
-    /// A call was `quick`: its handler was done when it was polled first, after a short time.
+    /// Records a call. The call was `quick` if its handler completed in its first poll, within
+    /// [`INLINE_BUDGET`].
     pub(super) fn record(&self, quick: bool) {
         let expected = self.is_quick();
         if quick && !expected {
@@ -70,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_can_be_forced_for_good() {
+    fn a_policy_can_be_forced_permanently() {
         let (inline, task) = (InlinePolicy::new(0), InlinePolicy::new(u32::MAX));
         for quick in [true, false] {
             record_n(&inline, quick, 3 * INLINE_AFTER);
@@ -81,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_is_quick_most_of_the_time_is_trusted_ever_less() {
+    fn each_slow_call_of_a_mostly_quick_method_raises_the_threshold() {
         let policy = InlinePolicy::new(INLINE_AFTER);
         for needed in [INLINE_AFTER, 4 * INLINE_AFTER, 16 * INLINE_AFTER] {
             record_n(&policy, true, needed - 1);

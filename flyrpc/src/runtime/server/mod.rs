@@ -1,6 +1,5 @@
-//! The serving side of a call: which services this node has, and the life of a request from its
-//! admission to its response. Calls that run in the process of their caller use `handler_future`
-//! too.
+//! The serving side of a call: the services of this node, and the life of a request from its
+//! admission to its response. Calls that run in their caller's process also use `handler_future`.
 
 mod admission;
 mod executor;

@@ -1,4 +1,4 @@
-//! Which services this node has, and their methods by index.
+//! The services of this node, and their methods by index.
 
 use std::{any::Any, sync::Arc};
 
@@ -10,22 +10,22 @@ use crate::{
     types::ServiceSpec,
 };
 
-/// The services of a node, the first of which is the internal one.
+/// The services of a node. The first is the internal service.
 pub(super) struct Registry {
     services: Vec<Arc<dyn Service>>,
     specs: Arc<[ServiceSpec]>,
     locals: Vec<Box<dyn Any + Send + Sync>>,
-    /// By the index that a method has on every link.
+    /// Ordered by the index that identifies a method on every link.
     methods: Vec<Arc<ServedMethod>>,
 }
 
 /// A method of a service of this node.
 pub(super) struct ServedMethod {
-    /// What implements it.
+    /// The service that implements the method.
     pub(super) implementation: Arc<dyn Service>,
-    /// The index of its service.
+    /// The index of the service.
     service: usize,
-    /// Its index within the service.
+    /// The index of the method within the service.
     pub(super) method: usize,
     pub(super) primary: bool,
     pub(super) until: Until,
@@ -37,16 +37,18 @@ impl ServedMethod {
         if self.service == 0 { ServiceKind::Internal } else { ServiceKind::User }
     }
 
-    /// Whether its handlers run to their end, whatever their callers do.
+    /// Whether its handlers run to completion, even if their callers cancel or disconnect.
     pub(super) fn is_detached(&self) -> bool {
         self.until == Until::Completion
     }
 }
 
 impl Registry {
+    /// Creates a registry. The first of `services` must be the internal service.
+    ///
     /// # Errors
     ///
-    /// If two services have one name.
+    /// Returns an error if two services have the same name.
     pub(super) fn new(
         services: Vec<Arc<dyn Service>>,
         inline_after: u32,
@@ -86,17 +88,17 @@ impl Registry {
         &self.specs
     }
 
-    /// The method with this index, if there is one.
+    /// Returns the method at this index, if there is one.
     pub(super) fn method(&self, index: MethodIndex) -> Option<&Arc<ServedMethod>> {
         self.methods.get(usize::try_from(index.0).ok()?)
     }
 
-    /// The wire name of the service that a method belongs to.
+    /// Returns the wire name of the service that a method belongs to.
     pub(super) fn service_name(&self, method: &ServedMethod) -> &str {
         &self.specs[method.service].name
     }
 
-    /// The service called `name`, its spec, and its local handler.
+    /// Returns the service called `name`, its spec, and its local handler.
     pub(super) fn find(
         &self,
         name: &str,

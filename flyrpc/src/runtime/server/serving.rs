@@ -1,4 +1,4 @@
-//! What a node serves, and what it accepts of it.
+//! The services of a node, and which requests it currently accepts.
 
 use std::{
     any::Any,
@@ -26,16 +26,17 @@ pub(crate) struct Server {
     registry: Registry,
     admission: Admission,
     state: ArcSwap<State>,
-    /// Held while `state` is replaced.
+    /// Locked while `state` is replaced.
     changing: Mutex<()>,
 }
 
 impl Server {
-    /// A server of `services`, the first of which is the internal one and always accepted.
+    /// Creates a server for `services`. The first must be the internal service, whose requests are
+    /// always accepted.
     ///
     /// # Errors
     ///
-    /// If two have one name.
+    /// Returns an error if two services have the same name.
     pub(crate) fn new(
         env: Arc<dyn Env>,
         me: NodeInfo,
@@ -53,17 +54,17 @@ impl Server {
         })
     }
 
-    /// What is announced to peers of the services.
+    /// Returns the services as they are announced to peers.
     pub(crate) fn specs(&self) -> &Arc<[ServiceSpec]> {
         self.registry.specs()
     }
 
-    /// What is accepted at present.
+    /// Returns which requests are currently accepted.
     pub(crate) fn state(&self) -> Arc<State> {
         self.state.load_full()
     }
 
-    /// Changes what is accepted, at once.
+    /// Changes which requests are accepted. Takes effect immediately.
     pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&self.state.load());
@@ -71,17 +72,18 @@ impl Server {
         self.state.store(Arc::new(state));
     }
 
-    /// Keeps the server from being idle while it is held, for a call that nobody waits for.
+    /// Keeps the server from being idle until the guard is dropped, for a detached call.
     pub(crate) fn in_flight_guard(&self) -> InFlightGuard {
         self.admission.enter()
     }
 
-    /// Waits until no call of another node executes. Dropping the future changes nothing.
+    /// Waits until no call from another node and no detached call is in progress. Dropping the
+    /// future has no effect.
     pub(crate) async fn idle(&self) {
         self.admission.idle().await;
     }
 
-    /// The service called `name`, its spec, and its local handler.
+    /// Returns the service called `name`, its spec, and its local handler.
     pub(crate) fn service(
         &self,
         name: &str,
@@ -89,8 +91,8 @@ impl Server {
         self.registry.find(name)
     }
 
-    /// Decides whether a request may start at all; `others` is how many requests of its link are not
-    /// finished.
+    /// Decides whether a request may start. `others` is the number of other unfinished requests on
+    /// its link.
     pub(super) fn admit(
         &self,
         head: &RequestHead,

@@ -11,7 +11,8 @@ use crate::{
 
 /// A request to the cluster task, or an event that it must handle.
 pub(crate) enum Command {
-    /// Dial this address at once, whatever its backoff, and report whether a link is open then.
+    /// Dial this address immediately, regardless of its backoff, then report whether a link is
+    /// open.
     Dial { addr: SocketAddr, done: oneshot::Sender<bool> },
     /// Something happened to a link.
     Link { link: Arc<Link>, event: LinkEvent },
@@ -26,7 +27,8 @@ pub(crate) enum Command {
     },
     /// Apply the members that a peer pushed, and report when that is done.
     PushMembers { from: SocketAddr, members: Vec<MemberState>, done: oneshot::Sender<()> },
-    /// Leave the cluster, close the links once they have drained, and report when that is done:
-    /// after `within` at the latest, or after `at_most` if replies are still in flight.
+    /// Leave the cluster, close the links once they have drained, and report when that is done. The
+    /// report comes after `within` at the latest, or after `at_most` if replies are still in
+    /// flight.
     Leave { within: Duration, at_most: Duration, done: oneshot::Sender<()> },
 }

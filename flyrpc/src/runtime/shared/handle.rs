@@ -1,23 +1,24 @@
-//! References to a running node that decide how long it runs.
+//! Strong and weak handles to a running node.
 
 use std::{ops::Deref, sync::Arc};
 
 use super::node_shared::NodeShared;
 
-/// A reference to a running node. The node stops at once when its last strong handle is dropped.
+/// A reference to a running node. The node stops immediately when its last strong handle is
+/// dropped.
 pub(crate) struct Handle {
     shared: Arc<NodeShared>,
-    /// A weak handle is for clients inside the node's own tasks, which must not keep it running.
+    /// False for clients inside the node's own tasks, which must not keep the node running.
     is_strong: bool,
 }
 
 impl Handle {
-    /// A handle that keeps the node running.
+    /// Creates a handle that keeps the node running.
     pub(crate) fn strong(shared: Arc<NodeShared>) -> Arc<Self> {
         Arc::new(Handle { shared, is_strong: true })
     }
 
-    /// A handle that does not keep the node running.
+    /// Creates a handle that does not keep the node running.
     pub(crate) fn weak(shared: Arc<NodeShared>) -> Arc<Self> {
         Arc::new(Handle { shared, is_strong: false })
     }

@@ -1,4 +1,5 @@
-//! What all parts of a running node share: its identity, its services, and its view of the cluster.
+//! State shared by all parts of a running node: its identity, its services, and its view of the
+//! cluster.
 
 mod command;
 mod handle;

@@ -1,7 +1,7 @@
 //! The state that all parts of a running node share.
 //!
-//! Calls read it without waiting. The view of the cluster changes in one place only, the
-//! [cluster task](crate::runtime::cluster), which other parts reach by [`Command`]s.
+//! Calls read it without waiting. Only the [cluster task](crate::runtime::cluster) changes the view
+//! of the cluster; other parts send it [`Command`]s.
 
 use std::{
     net::SocketAddr,
@@ -24,15 +24,15 @@ use crate::{
     types::{Event, NodeInfo, Region},
 };
 
-/// The number of events by which a slow listener may fall behind.
+/// How many events a slow listener may fall behind before it loses events.
 const EVENT_CAPACITY: usize = 1024;
 
-/// What all parts of a running node share.
+/// The state that all parts of a running node share.
 pub(crate) struct NodeShared {
     env: Arc<dyn Env>,
     me: NodeInfo,
     config: SharedConfig,
-    /// The number of calls that the observer has seen.
+    /// The number of calls reported to the observer.
     observed_calls: AtomicU64,
     server: Arc<Server>,
     published: Published,
@@ -118,12 +118,13 @@ impl NodeShared {
         self.published.version()
     }
 
-    /// Waits until the view of the cluster is published again after version `seen`.
+    /// Waits until a view of the cluster other than version `seen` is published.
     pub(crate) async fn changed_since(&self, seen: u64) {
         self.published.changed_since(seen).await;
     }
 
-    /// Replaces the view of the cluster: the table, if it changed, and some of the peers.
+    /// Publishes changes to the view of the cluster: the table, if it changed, and the peers that
+    /// changed.
     pub(crate) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
@@ -132,7 +133,7 @@ impl NodeShared {
         self.published.publish(table, changes);
     }
 
-    /// Dials `addr` at once, and returns whether a link is open then.
+    /// Dials `addr` immediately, then returns whether a link is open.
     pub(crate) async fn dial(&self, addr: SocketAddr) -> bool {
         let (done, result) = oneshot::channel();
         self.command(Command::Dial { addr, done });
@@ -140,7 +141,7 @@ impl NodeShared {
     }
 
     pub(crate) fn command(&self, command: Command) {
-        // The cluster task ends only with the node, and then no command matters.
+        // The cluster task ends only with the node, and then commands no longer matter.
         let _ = self.commands.send(command);
     }
 
@@ -169,12 +170,13 @@ impl NodeShared {
         }
     }
 
-    /// The number of the next call that the observer sees.
+    /// Returns the number of the next call to report to the observer.
     pub(crate) fn next_call(&self) -> u64 {
         self.observed_calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Changes which calls this node accepts: here at once, at each peer within one message.
+    /// Changes which calls this node accepts. The change applies immediately on this node, and each
+    /// peer is notified with one message.
     pub(crate) fn change_state(&self, change: impl FnOnce(&mut State)) {
         self.server.change_state(change);
         self.command(Command::StateChanged);
@@ -184,19 +186,20 @@ impl NodeShared {
         self.shut_down.load(Ordering::Acquire)
     }
 
-    /// Makes new calls fail. Returns whether this call of it was the first.
+    /// Makes new calls fail. Returns true the first time.
     pub(crate) fn shut_down(&self) -> bool {
         !self.shut_down.swap(true, Ordering::AcqRel)
     }
 
-    /// Ends the node at once, as if it had crashed.
+    /// Ends the node immediately, as if it had crashed.
     pub(crate) fn end(&self) {
-        // In this order: code that finds a task or a link ended reads the flag to learn why.
+        // The order matters: code that finds that a task or a link has ended reads the flag to
+        // learn why.
         self.shut_down();
         self.stop.cancel();
     }
 
-    /// Cancelled when every task of the node must end.
+    /// Canceled when every task of the node must end.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.stop
     }

@@ -1,4 +1,4 @@
-//! An address as the cluster task last published it.
+//! The state of an address, as the cluster task last published it.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::{
     types::{NodeInfo, Peer, PeerState, Support},
 };
 
-/// A published peer. Together with the state of its link it makes the [`Peer`] that a user sees.
+/// A published peer. Combined with the current state of its link, it becomes the public [`Peer`].
 #[derive(Debug, Clone)]
 pub(crate) struct PeerSnapshot {
     pub(crate) addr: SocketAddr,
@@ -18,7 +18,7 @@ pub(crate) struct PeerSnapshot {
 }
 
 impl PeerSnapshot {
-    /// The public form, with the present state of the link.
+    /// Returns the public form, with the current state of the link.
     pub(crate) fn to_peer(&self) -> Peer {
         let link = self.link.as_ref();
         let state = link.map(|link| link.state());

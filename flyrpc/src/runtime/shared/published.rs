@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use super::peer_snapshot::PeerSnapshot;
 use crate::{proto::routing::Table, runtime::link::Link};
 
-/// The published view of the cluster. The cluster task writes it; all other parts read it.
+/// The published view of the cluster. The cluster task writes it, and all other parts read it.
 pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
     peers: Mutex<BTreeMap<SocketAddr, PeerSnapshot>>,
-    /// Counts publications. Apart from the channel, whose value calls could read under a lock only.
+    /// Counts publications. Separate from the channel, because reading a channel's value takes a
+    /// lock.
     version: AtomicU64,
     /// Wakes waiting calls after each publication.
     changed: watch::Sender<()>,
@@ -73,7 +74,7 @@ impl Published {
         if let Some(table) = table {
             self.table.store(Arc::new(table));
         }
-        // Also if the table is the same: waiting calls re-check the state of its links, too.
+        // Done even if the table is unchanged: waiting calls also re-check the state of its links.
         self.version.fetch_add(1, Ordering::Release);
         self.changed.send_replace(());
     }

@@ -35,12 +35,12 @@ impl Strings for Shout {
 }
 
 async fn calls(strings: &StringsClient) -> Result<String, flyrpc::RpcError> {
-    let aimed = strings.on_region("hkg").timeout(std::time::Duration::from_secs(1));
-    aimed.upcase("a").await?;
-    aimed.lower("a".to_owned()).await?;
-    aimed.title("a".to_owned()).await?;
-    aimed.swap("a".to_owned()).await?;
-    aimed.right("a".to_owned()).await
+    let client = strings.on_region("hkg").timeout(std::time::Duration::from_secs(1));
+    client.upcase("a").await?;
+    client.lower("a".to_owned()).await?;
+    client.title("a".to_owned()).await?;
+    client.swap("a".to_owned()).await?;
+    client.right("a".to_owned()).await
 }
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Random types, values of them, and other versions of them.
+//! Generates random types, values of these types, and other versions of these types.
 
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 
@@ -32,7 +32,7 @@ pub(super) fn schema() -> impl Strategy<Value = Schema> {
     })
 }
 
-/// An option of it, unless JSON could not tell that from none.
+/// Wraps a type in an option, unless JSON could not distinguish its values from none.
 fn optional(schema: Schema) -> Schema {
     if is_nullable(&schema) { schema } else { Schema::Option(schema.into()) }
 }
@@ -70,7 +70,7 @@ fn variants(of: impl Strategy<Value = Schema> + Clone + 'static) -> BoxedStrateg
     names.prop_flat_map(move |names| names.into_iter().map(&variant).collect::<Vec<_>>()).boxed()
 }
 
-/// An integer of any size, often near an edge.
+/// An integer of any size, often near a power of two.
 fn integer(low: i128, high: i128) -> BoxedStrategy<Value> {
     let small = (0i128..=12).prop_map(move |value| value.clamp(low, high));
     let edge =
@@ -146,7 +146,7 @@ fn struct_of(fields: &[Field]) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// Another version of a type; without choices the same.
+/// Returns another version of a type, or the same type if there are no choices.
 pub(super) fn mutated(schema: &Schema, choices: &mut impl Iterator<Item = u8>) -> Schema {
     use Schema::*;
     let choice = choices.next().unwrap_or_default();
@@ -170,7 +170,7 @@ pub(super) fn mutated(schema: &Schema, choices: &mut impl Iterator<Item = u8>) -
     }
 }
 
-/// A type that is read from much of what is written alike.
+/// Returns a type that can decode many encodings of `schema`.
 fn another(schema: &Schema, choice: u8) -> Schema {
     use Schema::*;
     let field = |name, schema| Field { name, schema, default: choice.is_multiple_of(2) };

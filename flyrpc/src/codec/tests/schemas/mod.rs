@@ -1,6 +1,6 @@
-//! Random pairs of types, old and new, and random values of the old one: each arrives as serde's rules
-//! say, or an error does. Types are made at run time, and written and read with the calls that
-//! derived code makes.
+//! Random pairs of an old and a new type, and random values of the old type. Each value decodes by serde's
+//! rules, or fails to decode. The types are created at run time. Their values are encoded and decoded with
+//! the same calls that derived code makes.
 
 mod generate;
 mod read;
@@ -20,7 +20,7 @@ use self::{
 };
 use crate::codec;
 
-/// Of fields, variants and keys alike, so that they are often the same.
+/// The names of fields, variants and keys. There are so few that they are often the same.
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// A type.
@@ -71,7 +71,7 @@ enum Content {
     Fields(Vec<Field>),
 }
 
-/// A value of a type. Which, only its schema knows in full.
+/// A value. It does not determine its type, which only the schema contains in full.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Unit,
@@ -84,21 +84,21 @@ enum Value {
     Bytes(Vec<u8>),
     Option(Option<Box<Value>>),
     Seq(Vec<Value>),
-    /// Sorted by what the keys look like.
+    /// Sorted by the debug format of the keys.
     Map(Vec<(Value, Value)>),
     Struct(Vec<(&'static str, Value)>),
     Variant(&'static str, Option<Box<Value>>),
 }
 
 impl Value {
-    /// Whether `new` says the same as this.
-    fn says(&self, new: &Value) -> bool {
+    /// Whether `new` has the same meaning as this value.
+    fn is_equivalent(&self, new: &Value) -> bool {
         use Value::*;
         match (self, new) {
             (Option(None), Option(None)) | (Unit, Unit) => true,
-            (Option(Some(old)), new) if !matches!(new, Option(_)) => old.says(new),
-            (old, Option(Some(new))) if !matches!(old, Option(_)) => old.says(new),
-            (Option(Some(old)), Option(Some(new))) => old.says(new),
+            (Option(Some(old)), new) if !matches!(new, Option(_)) => old.is_equivalent(new),
+            (old, Option(Some(new))) if !matches!(old, Option(_)) => old.is_equivalent(new),
+            (Option(Some(old)), Option(Some(new))) => old.is_equivalent(new),
             (Bool(old), Bool(new)) => old == new,
             (Int(old), Int(new)) => old == new,
             (Int(old), F32(new)) => *new as i128 == *old && *old as f32 == *new,
@@ -110,19 +110,21 @@ impl Value {
             (Bytes(old), Bytes(new)) => old == new,
             (Bytes(bytes), Seq(items)) | (Seq(items), Bytes(bytes)) => {
                 let bytes: Vec<_> = bytes.iter().map(|byte| Int((*byte).into())).collect();
-                bytes.len() == items.len() && bytes.iter().zip(items).all(|(a, b)| a.says(b))
+                bytes.len() == items.len()
+                    && bytes.iter().zip(items).all(|(a, b)| a.is_equivalent(b))
             }
             (Seq(old), Seq(new)) => {
-                old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.says(new))
+                old.len() == new.len()
+                    && old.iter().zip(new).all(|(old, new)| old.is_equivalent(new))
             }
             (old, new) if old.text().is_some() => old.text() == new.text(),
             (old, new) => match (old.entries(), new.entries()) {
                 (Some(old), Some(entries)) => {
                     let kept = old.iter().filter_map(|(key, old)| {
-                        let new = entries.iter().find(|(other, _)| key.says(other))?;
-                        Some(old.says(&new.1))
+                        let new = entries.iter().find(|(other, _)| key.is_equivalent(other))?;
+                        Some(old.is_equivalent(&new.1))
                     });
-                    // All of a map is kept, and of a struct what there still is.
+                    // A map keeps all entries. A struct keeps the fields that still exist.
                     let kept: Vec<bool> = kept.collect();
                     let whole = matches!(new, Map(_) | Variant(..));
                     kept.iter().all(|same| *same) && (!whole || kept.len() == old.len())
@@ -154,7 +156,7 @@ impl Value {
     }
 }
 
-/// A value of a type that is made at run time, for derived types to hold.
+/// A value whose type is created at run time. Derived types contain it.
 #[derive(Debug, Clone)]
 struct Dynamic(Schema, Value);
 
@@ -165,7 +167,7 @@ impl PartialEq for Dynamic {
 }
 
 thread_local! {
-    /// What a `Dynamic` is read as.
+    /// The type as which a `Dynamic` is decoded.
     static READ_AS: RefCell<Schema> = const { RefCell::new(Schema::Unit) };
 }
 
@@ -191,7 +193,7 @@ fn read_as<T: Serialize + serde::de::DeserializeOwned>(
     codec::decode_verified(bytes)
 }
 
-/// Runs `test` on random values of random pairs of types; tells how often it returned `true`.
+/// Runs `test` on random values of random pairs of types. Returns how often `test` returned `true`.
 fn run(test: impl Fn(&Dynamic, &Schema) -> Result<bool, TestCaseError>) -> usize {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(17u64);
     println!("SEED={seed}");
@@ -221,14 +223,14 @@ fn run(test: impl Fn(&Dynamic, &Schema) -> Result<bool, TestCaseError>) -> usize
 }
 
 #[test]
-fn a_value_arrives_as_serde_reads_it_or_not_at_all() {
+fn a_value_arrives_as_serde_reads_it_or_is_refused() {
     let arrived = run(|old, new| {
         let bytes = super::encoded(old);
         let same = read_as::<Dynamic>(&bytes, &old.0);
         prop_assert_eq!(same.as_ref(), Ok(old));
         let Ok(read) = read_as::<Dynamic>(&bytes, new) else { return Ok(false) };
-        prop_assert!(old.1.says(&read.1), "arrived as {:?}", read.1);
-        // JSON cannot carry every value.
+        prop_assert!(old.1.is_equivalent(&read.1), "arrived as {:?}", read.1);
+        // JSON cannot represent every value.
         let Ok(json) = serde_json::to_value(old) else { return Ok(true) };
         if (&old.0).deserialize(json.clone()).ok().as_ref() == Some(&old.1) {
             match new.deserialize(json) {
@@ -264,18 +266,18 @@ enum Untagged {
     Of(Vec<Dynamic>),
 }
 
-/// Whether serde's buffer can hold the old value and give back the new type.
+/// Whether serde's buffer can contain the old value and yield the new type.
 fn are_bufferable(old: &Dynamic, new: &Schema) -> bool {
     let (value, old, new) = (format!("{:?}", old.1), format!("{:?}", old.0), format!("{new:?}"));
-    // It has no integers of 128 bits; bytes are text to it, none is a unit, and an empty sequence a
-    // struct of defaults.
+    // The buffer has no integers of 128 bits. It treats bytes as text, none as a unit, and an empty sequence
+    // as a struct of defaults.
     let all = [&old, &new].into_iter().all(|of| !of.contains("I128") && !of.contains("Bytes"));
     all && !(old.contains("Option") && new.contains("Unit"))
         && !(value.contains("Seq([])") && (new.contains("Struct") || new.contains("Fields")))
 }
 
 #[test]
-fn a_value_that_serde_buffers_arrives_as_it_was_or_not_at_all() {
+fn a_value_that_serde_buffers_arrives_unchanged_or_is_refused() {
     let arrived = run(|old, new| {
         if !are_bufferable(old, new) {
             return Ok(false);
@@ -288,7 +290,7 @@ fn a_value_that_serde_buffers_arrives_as_it_was_or_not_at_all() {
                 let same = read_as(&bytes, &old.0);
                 prop_assert_eq!(same.as_ref(), Ok(&wrapped));
                 if let Ok($pattern) = read_as(&bytes, new) {
-                    prop_assert!(old.1.says(&$inner.1), "arrived as {:?}", $inner.1);
+                    prop_assert!(old.1.is_equivalent(&$inner.1), "arrived as {:?}", $inner.1);
                     arrived = true;
                 }
             }};

@@ -1,5 +1,5 @@
-//! Values read with the calls that derived code makes, from whatever derived code takes: structs from
-//! sequences too, fields and variants by index too.
+//! Decodes values with the same calls that derived code makes, and from all input that derived code
+//! accepts. This includes structs from sequences, and fields and variants by index.
 
 use std::fmt;
 
@@ -139,7 +139,7 @@ impl<'de> Visitor<'de> for MapOf<'_> {
     }
 }
 
-/// The name of a field or a variant, or its index: which of these it is, or none.
+/// Decodes the name or the index of a field or a variant to its index, or to `Err` if it is unknown.
 struct Identifier<'a>(&'a [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Identifier<'_> {
@@ -240,7 +240,8 @@ impl<'de> Visitor<'de> for EnumOf<'_> {
     }
 }
 
-/// What derived code takes for an absent field with a default. Enums have their first variant.
+/// The value that derived code uses for an absent field with a default. For an enum, it is the first
+/// variant.
 fn default_of(schema: &Schema) -> Value {
     match schema {
         Schema::Unit => Value::Unit,

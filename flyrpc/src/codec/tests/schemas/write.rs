@@ -1,4 +1,4 @@
-//! Values written with the calls that derived code makes.
+//! Encodes values with the same calls that derived code makes.
 
 use serde::{
     Serialize, Serializer,

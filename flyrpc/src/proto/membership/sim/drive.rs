@@ -1,5 +1,5 @@
-//! What the runtime does around the membership of a node: carries datagrams, arms the timer, dials
-//! seeds, synchronizes members.
+//! The runtime's work around a node's membership: delivering datagrams, arming the timer, dialing
+//! seeds and syncing members.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::proto::membership::Event;
 
 impl Action {
-    /// The node that it concerns.
+    /// The node that the action concerns.
     fn node(&self) -> usize {
         match *self {
             Action::Wake(node) | Action::Sync(node) => node,
@@ -44,13 +44,13 @@ impl Sim {
         }
     }
 
-    /// Keeps what reaches a frozen node for it.
+    /// Reschedules an action for a frozen node to the time when it thaws.
     fn defer(&mut self, action: Action, thaws: Duration) {
-        let host = self.hosts[action.node()].as_mut().expect("a frozen node runs");
+        let host = self.hosts[action.node()].as_mut().expect("a frozen node is running");
         match action {
             Action::Wake(_) if host.wake == Some(self.now) => host.wake = Some(thaws),
             Action::Sync(_) if host.next_sync == self.now => host.next_sync = thaws,
-            // Superseded by a later one.
+            // A later action of the same kind superseded this one.
             Action::Wake(_) | Action::Sync(_) => return,
             _ => {}
         }
@@ -75,7 +75,8 @@ impl Sim {
         self.settle(to);
     }
 
-    /// Does what a runtime does after each call: sends, notes events, and arms the timer.
+    /// Does what the runtime does after each call: sends datagrams, records events and arms the
+    /// timer.
     pub(super) fn settle(&mut self, node: usize) {
         let now = self.now;
         let Some(host) = &mut self.hosts[node] else { return };
@@ -119,7 +120,7 @@ impl Sim {
         }
     }
 
-    /// Synchronizes members with a random peer, if that is due.
+    /// Syncs members with a random peer, if a sync is due.
     fn sync(&mut self, node: usize) {
         let now = self.now;
         let Some(host) = self.hosts[node].as_mut().filter(|host| host.next_sync == now) else {
@@ -173,7 +174,7 @@ impl Sim {
         self.settle(to.0);
     }
 
-    /// Dials a seed: a round trip to connect, another for the handshake.
+    /// Dials a seed. Connecting takes one round trip and the handshake takes another.
     fn dial(&mut self, by: (usize, Boot), seed: usize) {
         let Some(host) = self.hosts[by.0].as_ref().filter(|host| host.boot == by.1) else { return };
         let to = host.seeds[seed].node;
@@ -195,7 +196,7 @@ impl Sim {
         let running = self.hosts[seed_node].as_ref();
         let accepts = |other: &Host| Some(other.boot) == answers && other.cluster == host.cluster;
         let accepted = running.filter(|other| accepts(other)).map(|other| other.boot);
-        let host = self.hosts[by.0].as_mut().expect("it was there above");
+        let host = self.hosts[by.0].as_mut().expect("the host was present above");
         let Some(boot) = accepted.filter(|_| self.network.passes(by.0, seed_node)) else {
             let pause = host.seeds[seed].backoff(self.rng.random());
             return self.queue.add(self.now + pause, Action::Dial { by, seed });
@@ -203,7 +204,7 @@ impl Sim {
         host.seeds[seed].link(boot);
         let digests = Message::Digests(host.membership.digests());
         self.send(by, (seed_node, boot), digests);
-        // The seed synchronizes too, unless it knows this node already.
+        // The seed also starts a sync, unless it already lists this node.
         if self.ledger.listed(seed_node, by.0) != Some(by.1)
             && let Some(seed) = &self.hosts[seed_node]
         {
@@ -212,8 +213,8 @@ impl Sim {
         }
     }
 
-    /// Breaks the links to seeds for which `pause`, given the node and the seed, says when they are
-    /// dialed again.
+    /// Breaks the links to the seeds for which `pause`, called with the node and the seed, returns
+    /// the time until they are dialed again.
     pub(super) fn break_links(&mut self, pause: impl Fn(usize, usize) -> Option<Duration>) {
         for (node, host) in self.hosts.iter_mut().enumerate() {
             let Some(host) = host else { continue };

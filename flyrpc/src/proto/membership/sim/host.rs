@@ -1,4 +1,4 @@
-//! One node: its membership, and what a runtime keeps for it besides.
+//! One node: its membership, and the other state that a runtime keeps for it.
 
 use std::time::Duration;
 
@@ -9,30 +9,31 @@ use crate::{
     types::{NodeId, NodeInfo, Region},
 };
 
-/// How often members are synchronized with a random peer. These figures are those of the runtime.
+/// The interval between syncs with a random peer. The values of this and the constants below match
+/// the runtime.
 const SYNC_PERIOD: Duration = Duration::from_secs(30);
 
-/// The same, while no other member is known alive.
+/// The interval between syncs while no other live member is known.
 const SYNC_PERIOD_ALONE: Duration = Duration::from_secs(5);
 
-/// The first pause between two attempts to dial; each failure doubles it.
+/// The first delay between two dial attempts. Each failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The longest pause between two attempts to dial.
+/// The longest delay between two dial attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// A boot of a node that runs.
+/// A running boot of a node.
 pub(super) struct Host {
     pub(super) membership: Membership,
     pub(super) boot: Boot,
     /// Nodes of different clusters refuse links to each other.
     pub(super) cluster: String,
     pub(super) seeds: Vec<Seed>,
-    /// When its timer is due.
+    /// When the membership's timer is due.
     pub(super) wake: Option<Duration>,
-    /// When it synchronizes its members next.
+    /// When the node syncs its members next.
     pub(super) next_sync: Duration,
-    /// Until when it is frozen.
+    /// The time at which the node thaws, if it is frozen.
     pub(super) thaws: Option<Duration>,
     /// Whether an earlier boot ran at its address.
     pub(super) is_restarted: bool,
@@ -64,25 +65,25 @@ impl Host {
         }
     }
 
-    /// The pause between two synchronizations.
+    /// The interval between two syncs.
     pub(super) fn sync_period(&self) -> Duration {
         if self.membership.is_alone() { SYNC_PERIOD_ALONE } else { SYNC_PERIOD }
     }
 
-    /// How often this boot renewed its identity without need. One that took the address of an
-    /// earlier boot with a greater number has to, once.
+    /// Number of times this boot renewed its identity needlessly. A boot that took the address of
+    /// an earlier boot with a greater number has to renew once.
     pub(super) fn needless_renewals(&self) -> u64 {
         let renewals = self.membership.counters().renewals;
         renewals.saturating_sub(u64::from(self.is_restarted))
     }
 }
 
-/// The id of a boot, with a name as Fly.io gives them to its machines.
+/// The id of a boot, with a name in the format of Fly.io's machine ids.
 pub(crate) fn id(node: usize, boot: Boot) -> NodeId {
     NodeId::new(format!("{:014x}", 0x0148_e21f_9ad3_u64 * (node as u64 + 1)), boot)
 }
 
-/// The link to a seed, which is dialed for as long as there is none.
+/// The link to a seed. While there is no link, the seed is dialed repeatedly.
 #[derive(Debug)]
 pub(super) struct Seed {
     pub(super) node: usize,
@@ -100,7 +101,7 @@ impl Seed {
         self.failures = 0;
     }
 
-    /// The pause after one more failure; `random` is between 0 and 1.
+    /// Records another failure and returns the delay after it. `random` is between 0 and 1.
     pub(super) fn backoff(&mut self, random: f64) -> Duration {
         let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(LONGEST_BACKOFF);
         self.failures += 1;
@@ -108,19 +109,19 @@ impl Seed {
     }
 }
 
-/// A message of a synchronization, sent over a link.
+/// A message of a sync, sent over a link.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// The digests of the node that begins.
+    /// The digests of the node that starts the sync.
     Digests(Vec<u64>),
-    /// The other's digests, and the members that the first lacks.
+    /// The responder's digests, and the members that the initiator may lack.
     Response(Vec<u64>, Vec<MemberState>),
-    /// The members that the other lacks.
+    /// The members that the responder may lack.
     Members(Vec<MemberState>),
 }
 
 impl Message {
-    /// Its length in bytes, without the few of a frame.
+    /// The message's length in bytes, without the frame header.
     pub(super) fn length(&self) -> u64 {
         match self {
             Message::Digests(digests) => length(digests),
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_dialed_less_and_less_often_up_to_a_bound() {
+    fn the_delay_between_dials_of_a_seed_grows_up_to_a_bound() {
         let mut seed = Seed::new(0);
         let pauses: Vec<_> = (0..6).map(|_| seed.backoff(0.5).as_millis()).collect();
         assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000]);

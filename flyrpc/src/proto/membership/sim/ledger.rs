@@ -1,26 +1,26 @@
-//! Which nodes run, which of them each node lists, and how far that is from agreement.
+//! Which nodes run, which nodes each of them lists, and how far those lists are from agreement.
 
 use std::time::Duration;
 
-/// The number of a boot; none is zero.
+/// The number of a boot, which is never zero.
 pub type Boot = u64;
 
-/// The nodes that run, and those that each of them lists. A node that does not run lists none.
+/// The running nodes, and the nodes that each of them lists. A node that is not running lists none.
 #[derive(Debug, Default)]
 pub struct Ledger {
     running: Vec<Boot>,
     rows: Vec<Row>,
     nodes: usize,
-    /// Pairs of running nodes one of which does not list the other's boot.
+    /// Ordered pairs of running nodes in which the first does not list the second's boot.
     missing: usize,
-    /// Boots listed that do not run.
+    /// Listed boots that are not running.
     stale: usize,
-    /// Boots taken off a list though they run.
+    /// Number of times a boot was removed from a list while it was running.
     pub false_downs: usize,
     watch: Option<Watch>,
 }
 
-/// What one node lists: a boot for each node, 0 for none.
+/// The list of one node: a boot for each node, or 0 for none.
 #[derive(Debug, Default)]
 struct Row {
     listed: Vec<Boot>,
@@ -28,7 +28,7 @@ struct Row {
     stale: usize,
 }
 
-/// When each node learns of a change of one other.
+/// The times at which nodes learned of a change of one other node.
 #[derive(Debug)]
 struct Watch {
     node: usize,
@@ -38,7 +38,7 @@ struct Watch {
 }
 
 impl Ledger {
-    /// Room for nodes `0..nodes`, none of which runs.
+    /// Creates a ledger for nodes `0..nodes` without running nodes.
     pub(super) fn new(nodes: usize) -> Self {
         let rows = (0..nodes).map(|_| Row::default()).collect();
         Ledger { running: vec![0; nodes], rows, ..Ledger::default() }
@@ -60,14 +60,14 @@ impl Ledger {
         self.set_running(node, 0);
     }
 
-    /// Notes that `by` lists a boot of `node` from now on.
+    /// Records that `by` lists a boot of `node` from now on.
     pub(super) fn list(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
         assert_ne!(self.rows[by].listed[node], boot, "a boot is listed once");
         self.set(by, node, boot);
         self.see(now, node, boot, true);
     }
 
-    /// Notes that `by` does not list a boot of `node` any more.
+    /// Records that `by` no longer lists a boot of `node`.
     pub(super) fn unlist(&mut self, now: Duration, by: usize, node: usize, boot: Boot) {
         assert_eq!(self.rows[by].listed[node], boot, "only a listed boot goes down");
         self.set(by, node, 0);
@@ -86,12 +86,12 @@ impl Ledger {
         listed.filter(|(_, boot)| **boot != 0).map(|(node, _)| node)
     }
 
-    /// How many nodes run.
+    /// The number of running nodes.
     pub fn nodes(&self) -> usize {
         self.nodes
     }
 
-    /// Whether every node lists all the others, and nobody else.
+    /// Whether every node lists exactly the others.
     pub fn agrees(&self) -> bool {
         self.missing == 0 && self.stale == 0
     }
@@ -101,28 +101,30 @@ impl Ledger {
         self.rows[node].missing == 0
     }
 
-    /// How many pairs of nodes there are one of which does not list the other.
+    /// The number of ordered pairs of nodes in which the first does not list the second.
     pub fn missing_pairs(&self) -> usize {
         self.missing
     }
 
-    /// The share of pairs of nodes one of which does not list the other.
+    /// The share of ordered pairs of nodes in which the first does not list the second, from 0 to
+    /// 1.
     pub fn missing(&self) -> f64 {
         let pairs = self.nodes * self.nodes.saturating_sub(1);
         self.missing as f64 / pairs.max(1) as f64
     }
 
-    /// Notes from now on when nodes learn that a boot of `node` came, or went.
+    /// Starts recording when nodes learn that a boot of `node` started (`comes`) or stopped.
     pub fn watch(&mut self, node: usize, boot: Boot, comes: bool) {
         self.watch = Some(Watch { node, boot, comes, times: Vec::new() });
     }
 
-    /// How many nodes have learned of what is watched.
+    /// The number of nodes that have learned of the watched change.
     pub fn seen(&self) -> usize {
         self.watch.as_ref().map_or(0, |watch| watch.times.len())
     }
 
-    /// When nodes learned of what was watched, in order.
+    /// Stops watching, and returns the times at which nodes learned of the watched change, in
+    /// order.
     pub fn end_watch(&mut self) -> Vec<Duration> {
         self.watch.take().map(|watch| watch.times).unwrap_or_default()
     }
@@ -162,7 +164,8 @@ impl Ledger {
     }
 }
 
-/// Whether a boot is missing where `listed` is listed, and whether what is listed is stale.
+/// Returns, as 0 or 1 each, whether the running boot is missing from a list that contains `listed`,
+/// and whether `listed` is stale.
 fn judge(listed: Boot, running: Boot) -> (usize, usize) {
     (usize::from(running != 0 && listed != running), usize::from(listed != 0 && listed != running))
 }
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn everyone_must_list_everyone_and_nobody_else() {
+    fn nodes_agree_if_each_lists_exactly_the_others() {
         let mut ledger = three();
         assert!(!ledger.agrees() && ledger.knows_all(0) && !ledger.knows_all(2));
         assert!((ledger.missing() - 1.0 / 6.0).abs() < 1e-9);
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_boot_is_another() {
+    fn a_later_boot_is_a_different_boot() {
         let mut ledger = three();
         ledger.list(NOW, 2, 1, 11);
         ledger.stop(0);
@@ -216,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_taken_off_while_it_runs_is_a_false_down() {
+    fn removing_a_running_node_from_a_list_is_a_false_down() {
         let mut ledger = three();
         ledger.unlist(NOW, 0, 1, 11);
         assert_eq!(ledger.false_downs, 1);
     }
 
     #[test]
-    fn only_what_is_watched_is_noted() {
+    fn only_the_watched_change_is_recorded() {
         let mut ledger = three();
         ledger.watch(2, 12, false);
         ledger.stop(2);

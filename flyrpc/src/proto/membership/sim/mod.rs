@@ -1,9 +1,10 @@
-//! A cluster in virtual time: the membership of every node, and a network between them. Equal seeds
-//! give equal runs.
+//! A cluster in virtual time: the membership of every node, and a network between the nodes. Equal
+//! seeds give equal runs.
 //!
-//! The unit tests of the membership use it, and through the feature `unstable` the program that
-//! simulates clusters of thousands of nodes. The only links are those to seeds, which are dialed again
-//! when they break: what nodes learn from other links that break or open is left out.
+//! Used by the unit tests of the membership and, through the feature `unstable`, by the program
+//! that simulates clusters of thousands of nodes. The only simulated links are those to seeds,
+//! which are dialed again when they break. Nodes of a real cluster also learn from other links that
+//! open or break.
 
 #![cfg_attr(
     not(feature = "unstable"),

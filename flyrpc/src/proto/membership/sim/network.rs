@@ -11,24 +11,27 @@ use crate::types::Region;
 
 const PORT: u16 = 4000;
 
-/// Delays between regions, and the faults of a network. Node `n` is in region `n` modulo their number.
+/// The delays between regions, and the faults of the network. Node `n` is in region `n` modulo the
+/// number of regions.
 #[derive(Debug, Clone)]
 pub struct Network {
     regions: Vec<Region>,
-    /// By the regions of sender and receiver.
+    /// Delays, indexed by the regions of the sender and the receiver.
     one_way: Vec<Vec<Duration>>,
-    /// The share of datagrams that are lost.
+    /// The share of datagrams that are lost, from 0 to 1.
     pub loss: f64,
-    /// Each message takes up to this share longer, at random.
+    /// Each message takes up to this share of its delay longer, at random.
     pub jitter: f64,
-    /// Whether links open at once. Otherwise a dial takes two round trips, or one if it is refused.
+    /// Whether links open instantly. Otherwise a dial takes two round trips, or one if it is
+    /// refused.
     pub instant_dials: bool,
-    /// The part of the network that each node is in: nothing passes between parts.
+    /// The part of the network that each node is in. No messages pass between the parts.
     parts: Vec<bool>,
 }
 
 impl Network {
-    /// A network without faults. `one_way` is the time from one region to another, by their indices.
+    /// Creates a network without faults. `one_way` returns the delay from one region to another,
+    /// given their indices.
     pub fn new(
         regions: impl IntoIterator<Item = Region>,
         one_way: impl Fn(usize, usize) -> Duration,
@@ -50,13 +53,13 @@ impl Network {
         &self.regions[node % self.regions.len()]
     }
 
-    /// The time from one node to another, without jitter.
+    /// The delay from one node to another, without jitter.
     pub(super) fn delay(&self, from: usize, to: usize) -> Duration {
         let regions = self.regions.len();
         self.one_way[from % regions][to % regions]
     }
 
-    /// The time that one message takes.
+    /// The time that one message takes, with jitter.
     pub(super) fn trip(&self, from: usize, to: usize, rng: &mut Xoshiro256PlusPlus) -> Duration {
         let delay = self.delay(from, to);
         if self.jitter > 0.0 {
@@ -85,7 +88,7 @@ impl Network {
     }
 }
 
-/// An address like those of Fly.io's private networks.
+/// An address like those in Fly.io's private networks.
 pub(crate) fn addr(node: usize) -> SocketAddr {
     let [high, low] = [(node >> 16) as u16, node as u16];
     SocketAddr::from((Ipv6Addr::new(0xfdaa, 0x2a, 0x17c3, 0xa7b, 0x1d2, 0x5e7, high, low), PORT))
@@ -95,7 +98,7 @@ pub(crate) fn addr(node: usize) -> SocketAddr {
 ///
 /// # Panics
 ///
-/// If it is not one of [`addr`].
+/// Panics if `addr` was not created by [`addr`].
 pub(super) fn node_at(addr: SocketAddr) -> usize {
     let SocketAddr::V6(addr) = addr else { panic!("{addr} is not the address of a node") };
     let [.., high, low] = addr.ip().segments();
@@ -112,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_tells_its_node() {
+    fn the_node_is_recovered_from_its_address() {
         for node in [0, 7, 5_000, 70_000] {
             assert_eq!(node_at(addr(node)), node);
         }
     }
 
     #[test]
-    fn delays_are_those_of_the_regions() {
+    fn delays_depend_on_the_regions() {
         assert_eq!(network().delay(0, 17), Duration::from_millis(100));
         assert_eq!(network().delay(3, 13), Duration::from_millis(1));
     }

@@ -1,8 +1,8 @@
-//! Actions in the order of their times.
+//! A queue of actions, ordered by time.
 
 use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
 
-/// Items ordered by time, then by when they were added.
+/// Items ordered by time, then by insertion order.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     heap: BinaryHeap<Entry<T>>,
@@ -26,7 +26,7 @@ impl<T> Queue<T> {
         self.added += 1;
     }
 
-    /// Removes the next item, if it is due by `end`.
+    /// Removes and returns the next item if it is due by `end`.
     pub(super) fn next_until(&mut self, end: Duration) -> Option<(Duration, T)> {
         let next = self.heap.peek().filter(|entry| entry.at <= end);
         next.is_some().then(|| self.heap.pop().map(|entry| (entry.at, entry.item)))?
@@ -35,7 +35,7 @@ impl<T> Queue<T> {
 
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // The greatest is on top of the heap.
+        // Reversed, because the heap keeps the greatest entry on top.
         (other.at, other.number).cmp(&(self.at, self.number))
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_come_in_order_of_time_then_of_adding() {
+    fn items_are_ordered_by_time_then_by_insertion() {
         let mut queue = Queue::new();
         for (at, item) in [(3, 'd'), (1, 'a'), (2, 'b'), (2, 'c'), (9, 'e')] {
             queue.add(Duration::from_secs(at), item);

@@ -1,4 +1,4 @@
-//! What unit tests see of a simulation beyond its ledger.
+//! Recordings of a simulation for unit tests, in addition to its ledger.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{proto::membership::Event, types::NodeId};
 
-/// All events of all nodes, and a digest of all that happened.
+/// All events of all nodes, and a digest of all datagrams and events.
 pub(super) struct Record {
     seed: u64,
     pub(super) events: Vec<(Duration, NodeId, Event)>,
@@ -43,7 +43,7 @@ impl Drop for Record {
     }
 }
 
-/// The events of a node must add up to its members.
+/// Asserts that the events of a node add up to its members.
 pub(super) fn assert_consistent(node: usize, host: &Host, ledger: &Ledger) {
     let members = host.membership.members();
     let members = members.map(|info| (network::node_at(info.addr()), info.id().clone()));

@@ -1,4 +1,4 @@
-//! The nodes of a cluster, what happens to them, and virtual time.
+//! The nodes of a simulated cluster, the actions that affect them, and virtual time.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use crate::proto::membership::Settings;
 /// The cluster that nodes belong to by default.
 pub(super) const CLUSTER: &str = "my-app";
 
-/// How long a dial waits for a seed that does not answer.
+/// How long a dial waits for a seed that does not respond.
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a link is silent before it is given up: five heartbeats.
+/// How long a link may be silent before it is closed: five heartbeats.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause before a seed that left is dialed again.
+/// The delay before a seed that left is dialed again.
 const REDIAL_DELAY: Duration = Duration::from_secs(1);
 
-/// The time within which the nodes of a settled cluster started, so that they do not act in step.
+/// The time over which the nodes of a settled cluster started, so that they do not act in lockstep.
 const START_SPREAD: Duration = Duration::from_secs(2);
 
-/// Something that happens at some time. Links are between boots of nodes.
+/// An action that happens at a certain time. Links are between boots of nodes.
 pub(super) enum Action {
     Wake(usize),
     Datagram { to: usize, data: Vec<u8> },
@@ -40,30 +40,31 @@ pub(super) enum Action {
     Dialed { by: (usize, Boot), seed: usize, answers: Option<Boot> },
 }
 
-/// The nodes of a cluster, by number, and the network between them.
+/// The numbered nodes of a cluster, and the network between them.
 #[allow(missing_debug_implementations, reason = "too much to show")]
 pub struct Sim {
-    /// Which nodes each node lists.
+    /// The nodes that each node lists.
     pub ledger: Ledger,
-    /// By node.
+    /// Traffic, indexed by node.
     pub traffic: Vec<Traffic>,
-    /// Its faults can be changed at any time.
+    /// The network, whose faults can be changed at any time.
     pub network: Network,
     pub(super) now: Duration,
     pub(super) queue: Queue<Action>,
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) hosts: Vec<Option<Host>>,
     seeds: Vec<usize>,
-    /// Needless renewals of boots that no longer run.
+    /// Needless renewals by boots that are no longer running.
     renewals: u64,
-    /// Whether a boot ever ran, by node.
+    /// Whether any boot of the node ever ran, indexed by node.
     used: Vec<bool>,
     #[cfg(test)]
     pub(super) record: Record,
 }
 
 impl Sim {
-    /// Addresses for `size` nodes, none of which runs. Nodes are given `seeds` as their seeds.
+    /// Creates a cluster of `size` addresses, without running nodes. Nodes that start use `seeds`
+    /// as their seeds.
     pub fn new(size: usize, seeds: Vec<usize>, network: Network, rng_seed: u64) -> Self {
         Sim {
             ledger: Ledger::new(size),
@@ -81,13 +82,14 @@ impl Sim {
         }
     }
 
-    /// Starts nodes `0..nodes` knowing each other.
+    /// Starts nodes `0..nodes`, which already know each other.
     pub fn start_settled(&mut self, nodes: usize) {
         let mut hosts: Vec<_> = (0..nodes).map(|node| self.host(node)).collect();
         let all: Vec<_> = hosts.iter().flat_map(|host| host.membership.difference(&[])).collect();
         let boots: Vec<Boot> = hosts.iter().map(|host| host.boot).collect();
         for (node, host) in hosts.iter_mut().enumerate() {
-            // Each waits longer than this before its first probe, so that none learns too early.
+            // Each node waits longer than this before its first probe, so none receives these
+            // states too early.
             host.membership.apply(START_SPREAD.mul_f64(self.rng.random()), &all);
             host.next_sync = host.sync_period().mul_f64(self.rng.random());
             for seed in &mut host.seeds {
@@ -103,8 +105,8 @@ impl Sim {
         }
     }
 
-    /// Starts a node that knows only the seeds. The number of its boot is as likely greater as less
-    /// than that of an earlier boot.
+    /// Starts a node that knows only the seeds. Its boot number is random: it is as likely to be
+    /// greater than an earlier boot's as to be less.
     pub fn start(&mut self, node: usize) -> Boot {
         let host = self.host(node);
         self.insert(node, host)
@@ -123,14 +125,14 @@ impl Sim {
         boot
     }
 
-    /// Ends a node without notice. Nodes linked to it detect that by its silence.
+    /// Stops a node without notice. Nodes linked to it detect that by the missing heartbeats.
     pub fn crash(&mut self, node: usize) {
         if self.remove(node) {
             self.break_links(|_, seed| (seed == node).then_some(HEARTBEAT_TIMEOUT));
         }
     }
 
-    /// Ends a node after it announced that it leaves.
+    /// Stops a node after it has announced that it leaves.
     pub fn leave(&mut self, node: usize) {
         let now = self.now;
         let Some(host) = &mut self.hosts[node] else { return };
@@ -149,17 +151,17 @@ impl Sim {
         true
     }
 
-    /// Freezes a node for some time: messages for it are kept until it thaws.
+    /// Freezes a node for `time`. Messages to it are kept until it thaws.
     ///
     /// # Panics
     ///
-    /// If it does not run.
+    /// Panics if the node is not running.
     pub fn freeze(&mut self, node: usize, time: Duration) {
         let thaws = self.now + time;
-        self.hosts[node].as_mut().expect("the node runs").thaws = Some(thaws);
+        self.hosts[node].as_mut().expect("the node is running").thaws = Some(thaws);
     }
 
-    /// Cuts the network in two parts, until it is healed.
+    /// Splits the network into two parts, until it is healed.
     pub fn cut(&mut self, is_in_first: impl Fn(usize) -> bool) {
         self.break_links(|by, seed| {
             (is_in_first(by) != is_in_first(seed)).then_some(HEARTBEAT_TIMEOUT)
@@ -167,17 +169,18 @@ impl Sim {
         self.network.cut(self.hosts.len(), is_in_first);
     }
 
-    /// Ends a partition.
+    /// Ends the partition.
     pub fn heal(&mut self) {
         self.network.heal();
     }
 
-    /// The time since the start.
+    /// The virtual time since the start.
     pub fn now(&self) -> Duration {
         self.now
     }
 
-    /// Runs until `done`, or for `time`. Returns whether it is done.
+    /// Runs until `done` returns true, but at most for `time`. Returns whether `done` returned
+    /// true.
     pub fn run(&mut self, time: Duration, done: impl Fn(&Sim) -> bool) -> bool {
         let end = self.now + time;
         if done(self) {
@@ -194,17 +197,17 @@ impl Sim {
         false
     }
 
-    /// The nodes that run.
+    /// The running nodes.
     pub fn running(&self) -> impl Iterator<Item = usize> {
         self.hosts.iter().enumerate().filter(|(_, host)| host.is_some()).map(|(node, _)| node)
     }
 
-    /// The boot of a node that runs.
+    /// The boot of a node, if it is running.
     pub fn boot(&self, node: usize) -> Option<Boot> {
         self.hosts[node].as_ref().map(|host| host.boot)
     }
 
-    /// A node that runs and is not a seed, at random.
+    /// A random running node that is not a seed.
     pub fn any_node(&mut self) -> usize {
         loop {
             let node = self.rng.random_range(0..self.hosts.len());
@@ -214,12 +217,12 @@ impl Sim {
         }
     }
 
-    /// How often identities were renewed without need so far.
+    /// Number of needless identity renewals so far.
     pub fn needless_renewals(&self) -> u64 {
         self.renewals + self.hosts.iter().flatten().map(Host::needless_renewals).sum::<u64>()
     }
 
-    /// How often the boots that run now renewed their identities.
+    /// Number of times the currently running boots have renewed their identities.
     pub fn renewals(&self) -> u64 {
         let renewals = |host: &Host| host.membership.counters().renewals;
         self.hosts.iter().flatten().map(renewals).sum()

@@ -1,4 +1,4 @@
-//! Clusters for the unit tests of the membership, and what these ask of them.
+//! Simulated clusters for the unit tests of the membership, and queries on them.
 
 use std::{hash::Hasher, time::Duration};
 
@@ -22,7 +22,8 @@ pub(crate) fn secs(secs: f64) -> Duration {
 }
 
 impl Sim {
-    /// Addresses for `size` nodes, none of which runs, on a network with jitter and instant dials.
+    /// A cluster of `size` addresses without running nodes, on a network with jitter and instant
+    /// dials.
     pub(crate) fn empty(size: usize, seed: u64) -> Self {
         let regions = (0..REGIONS).map(|region| Region::from(format!("r{region}")));
         let mut network = Network::new(regions, one_way);
@@ -31,8 +32,8 @@ impl Sim {
         Sim::new(size, Vec::new(), network, seed)
     }
 
-    /// A cluster whose nodes started one after another within 3 s, seeded with the first, once all
-    /// know all and for a while on; and a few addresses to spare.
+    /// A cluster whose nodes started one after another within 3 s, with node 0 as their seed.
+    /// Returned 10 s after all nodes list each other. Has 5 spare addresses.
     pub(crate) fn cluster(size: usize, seed: u64) -> Self {
         let mut sim = Sim::empty(size + 5, seed);
         for node in 0..size {
@@ -49,7 +50,7 @@ impl Sim {
         self.start_with(node, boot, seeds, Settings::new(CLUSTER));
     }
 
-    /// Starts a boot of a node with seeds and settings of its own.
+    /// Starts a boot of a node with the given seeds and settings.
     pub(crate) fn start_with(
         &mut self,
         node: usize,
@@ -66,12 +67,12 @@ impl Sim {
         self.run(time, |_| false);
     }
 
-    /// How long it takes until `done`, looking every 100 ms.
+    /// Returns the time until `done` returns true, checked every 100 ms.
     #[track_caller]
     pub(crate) fn time_until(&mut self, limit: Duration, done: impl Fn(&Sim) -> bool) -> Duration {
         let start = self.now;
         while !done(self) {
-            assert!(self.now - start < limit, "not within {limit:?}");
+            assert!(self.now - start < limit, "condition not met within {limit:?}");
             self.pass(secs(0.1));
         }
         self.now - start
@@ -82,16 +83,16 @@ impl Sim {
         self.ledger.agrees()
     }
 
-    /// The id of a node that runs.
+    /// The id of a running node.
     pub(crate) fn id(&self, node: usize) -> NodeId {
-        host::id(node, self.boot(node).expect("the node runs"))
+        host::id(node, self.boot(node).expect("the node is running"))
     }
 
     pub(crate) fn membership(&self, node: usize) -> &Membership {
-        &self.hosts[node].as_ref().expect("the node runs").membership
+        &self.hosts[node].as_ref().expect("the node is running").membership
     }
 
-    /// Whether `by` lists that boot.
+    /// Whether `by` lists the boot `id`.
     pub(crate) fn lists(&self, by: usize, id: &NodeId) -> bool {
         let listed = self.ledger.list_of(by);
         listed.into_iter().any(|node| {
@@ -99,7 +100,7 @@ impl Sim {
         })
     }
 
-    /// How many nodes `by` lists.
+    /// The number of nodes that `by` lists.
     pub(crate) fn listed(&self, by: usize) -> usize {
         self.ledger.list_of(by).count()
     }
@@ -109,7 +110,7 @@ impl Sim {
         self.running().all(|by| !self.lists(by, id))
     }
 
-    /// The events of all running nodes since `since`, with the node that each is of.
+    /// The events of all running nodes since `since`, each with the node that emitted it.
     pub(crate) fn events_since(&self, since: Duration) -> Vec<(NodeId, Event)> {
         let running: Vec<_> = self.running().map(|node| self.id(node)).collect();
         let events = self.record.events.iter();
@@ -117,19 +118,19 @@ impl Sim {
         recent.map(|(_, node, event)| (node.clone(), event.clone())).collect()
     }
 
-    /// The events of one boot after `after`.
+    /// The events that one boot emitted after `after`.
     pub(crate) fn events_of(&self, id: &NodeId, after: Duration) -> Vec<&Event> {
         let events = self.record.events.iter();
         events.filter(|(at, node, _)| *at > after && node == id).map(|(.., event)| event).collect()
     }
 
-    /// A digest of all that happened.
+    /// A digest of all datagrams and events.
     pub(crate) fn trace(&self) -> u64 {
         self.record.trace.finish()
     }
 }
 
-/// Half a millisecond within a region, 5 to 170 ms between regions.
+/// The delay between two regions: 0.5 ms within a region, and 5 to 170 ms between regions.
 fn one_way(from: usize, to: usize) -> Duration {
     let (low, high) = (from.min(to), from.max(to));
     if low == high {

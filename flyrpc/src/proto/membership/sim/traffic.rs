@@ -1,15 +1,15 @@
-//! How much nodes send and receive.
+//! The amount of data that nodes send and receive.
 
-/// What a node sent and received.
+/// The traffic of one node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traffic {
     /// Datagrams sent.
     pub datagrams: u64,
-    /// Bytes of datagrams sent, without the headers of IP and UDP.
+    /// Bytes of datagrams sent, excluding IP and UDP headers.
     pub gossip: u64,
-    /// Bytes sent over links to synchronize members.
+    /// Bytes sent over links to sync members.
     pub syncs: u64,
-    /// Bytes received, of either kind.
+    /// Bytes received, in datagrams and over links.
     pub received: u64,
 }
 
@@ -24,7 +24,7 @@ impl Traffic {
         self.sent() + self.received
     }
 
-    /// The difference to an earlier count.
+    /// The traffic since the earlier count `before`.
     pub fn since(&self, before: &Traffic) -> Traffic {
         Traffic {
             datagrams: self.datagrams - before.datagrams,

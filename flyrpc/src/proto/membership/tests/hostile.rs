@@ -1,4 +1,4 @@
-//! What others may send, by mistake or on purpose, without harm.
+//! Malformed and malicious input from peers, which must do no harm.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -48,7 +48,7 @@ fn members(membership: &Membership) -> Vec<NodeInfo> {
     membership.members().cloned().collect()
 }
 
-/// Everything that comes out, and what there is of state afterwards.
+/// Drains all datagrams and events.
 fn drain(membership: &mut Membership) -> (Vec<(SocketAddr, Vec<u8>)>, Vec<Event>) {
     (
         std::iter::from_fn(|| membership.poll_transmit()).collect(),
@@ -75,7 +75,7 @@ fn arbitrary_bytes_change_nothing() {
 }
 
 #[test]
-fn mutated_and_cut_off_datagrams_never_panic() {
+fn mutated_and_truncated_datagrams_never_panic() {
     let news: Vec<_> = (3..12).map(|n| Member::new(identity(n), n, State::Suspect)).collect();
     let (target, origin) = (identity(5), identity(6));
     let samples = [
@@ -115,7 +115,7 @@ fn mutated_and_cut_off_datagrams_never_panic() {
 }
 
 #[test]
-fn invented_members_do_not_grow_without_bound() {
+fn invented_members_are_bounded() {
     let mut membership = alone(Settings { max_members: 20, ..Settings::new("app") });
     membership.apply(secs(1.0), &states([identity(2)]));
     for n in 10..1_000 {
@@ -126,7 +126,7 @@ fn invented_members_do_not_grow_without_bound() {
     assert!(membership.gossip.iter_membership_state().len() <= 20);
     drain(&mut membership);
 
-    // A full node still answers those that it knows.
+    // A full node still responds to the members that it knows.
     let news = [Member::alive(identity(500))];
     membership.handle_datagram(secs(1.0), &datagram(&identity(2), Message::Ping(7), &news));
     let (sent, events) = drain(&mut membership);
@@ -148,7 +148,7 @@ fn a_member_that_flaps_leaves_no_timers_behind() {
 }
 
 #[test]
-fn own_datagrams_and_claims_to_be_this_node_are_harmless() {
+fn datagrams_of_this_node_and_claims_to_be_it_are_harmless() {
     let mut membership = alone(Settings::new("app"));
     membership.apply(secs(1.0), &states([identity(2)]));
     drain(&mut membership);
@@ -166,7 +166,7 @@ fn own_datagrams_and_claims_to_be_this_node_are_harmless() {
 }
 
 #[test]
-fn claims_on_this_nodes_address_are_outranked_at_once_as_far_as_bumps_go() {
+fn claims_on_this_nodes_address_are_outranked_unless_the_bump_is_at_its_maximum() {
     let mut membership = alone(Settings::new("app"));
     let before = |bump| {
         let boot = 77u64.to_le_bytes();
@@ -189,7 +189,7 @@ fn claims_on_this_nodes_address_are_outranked_at_once_as_far_as_bumps_go() {
 }
 
 #[test]
-fn senseless_states_are_skipped_and_the_others_taken() {
+fn invalid_states_are_skipped_and_the_others_applied() {
     let mut membership = alone(Settings::new("app"));
     let mut claims = states([identity(2), identity(3), identity(4)]);
     let mut value = rmp_serde::to_vec_named(&claims[1]).unwrap();
@@ -211,7 +211,7 @@ fn a_member_with_a_field_that_must_be_understood_is_passed_on_but_not_listed() {
 }
 
 #[test]
-fn a_suspect_taken_over_from_a_peer_is_alive_until_probed() {
+fn a_suspect_adopted_from_a_peer_is_alive_until_probed() {
     let mut membership = alone(Settings::new("app"));
     let suspect = MemberState::new(&identity(2), 0, State::Suspect);
     membership.apply(secs(1.0), &[suspect]);
@@ -220,7 +220,7 @@ fn a_suspect_taken_over_from_a_peer_is_alive_until_probed() {
 }
 
 #[test]
-fn a_node_that_left_takes_part_no_more() {
+fn a_node_that_left_no_longer_participates() {
     let mut membership = alone(Settings::new("app"));
     membership.apply(secs(1.0), &states([identity(2)]));
     membership.leave(secs(2.0));

@@ -1,4 +1,4 @@
-//! What a membership does among others, in virtual time.
+//! Tests of the membership in simulated clusters, in virtual time.
 
 mod hostile;
 
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::types::{NodeId, NodeInfo, Region};
 
-/// The time within which all of `nodes` know of a crash.
+/// The time within which all of `nodes` learn of a crash.
 ///
-/// In each period every member is probed by another with a probability of 1 - 1/e: five periods
-/// miss one in 150. The failed probe takes one period more, then comes the suspicion, then ten
-/// rounds of gossip. At 100 nodes this gives 23 s; 9.5 s for the first to know and 13.3 for the
-/// last is usual.
+/// In each probe period, each member is probed by another with a probability of 1 - 1/e, so five
+/// periods miss one member in 150. The failed probe takes one more period. The suspicion and ten
+/// rounds of gossip follow. At 100 nodes, the sum is 23 s. Usually the first node learns of the
+/// crash after 9.5 s and the last after 13.3 s.
 fn crash_bound(nodes: usize) -> Duration {
     let settings = Settings::new("app");
     6 * settings.probe_period + settings.suspicion_among(nodes) + 10 * settings.gossip_period
@@ -41,38 +41,38 @@ fn nodes_started_at_the_same_moment_find_each_other() {
 }
 
 #[test]
-fn a_joiner_knows_everyone_after_one_exchange_and_everyone_knows_it_soon() {
+fn a_joining_node_lists_all_after_one_sync_and_soon_all_list_it() {
     for size in [30, 200] {
         let mut sim = Sim::cluster(size, 1);
         sim.start_seeded(size, 1, &[size / 2]);
-        // One round trip between the farthest regions, with all its jitter.
+        // One round trip between the most distant regions, with the maximum jitter.
         sim.time_until(secs(0.5), |sim| sim.listed(size) == size);
         let joiner = sim.id(size);
         sim.time_until(secs(5.0), |sim| {
             let knowing = sim.running().filter(|by| sim.lists(*by, &joiner));
             knowing.count() >= size * 9 / 10
         });
-        // What gossip missed comes with the next exchange.
+        // Nodes that gossip missed are updated by the next sync.
         sim.time_until(secs(40.0), Sim::agrees);
     }
 }
 
 #[test]
-fn a_rolling_restart_leaves_everyone_knowing_everyone() {
+fn after_a_rolling_restart_all_nodes_list_each_other() {
     let mut sim = Sim::cluster(50, 1);
     for node in 0..50 {
         sim.leave(node);
         sim.pass(secs(0.2));
         sim.start_seeded(node, 1_000 + node as u64, &[(node + 1) % 50, (node + 7) % 50]);
     }
-    // What gossip missed comes with the next exchange.
+    // Nodes that gossip missed are updated by the next sync.
     sim.time_until(secs(40.0), Sim::agrees);
-    // Boots that were given lower ids than those before have to outrank them, once.
+    // Boots with lower ids than the previous boots have to outrank them once.
     assert!(sim.renewals() <= 50, "{} renewals", sim.renewals());
 }
 
 #[test]
-fn a_crash_is_known_to_all_in_time_and_told_once() {
+fn a_crash_is_known_to_all_in_time_and_reported_once() {
     for (size, seed) in [(3, 1), (30, 2), (30, 3), (100, 4)] {
         let mut sim = Sim::cluster(size, seed);
         sim.network.loss = 0.01;
@@ -120,7 +120,7 @@ fn a_node_restarted_at_its_address_is_listed_once_without_a_storm() {
 }
 
 #[test]
-fn silence_shorter_than_the_suspicion_drops_nobody_and_renews_nothing() {
+fn silence_shorter_than_the_suspicion_causes_no_events_or_renewals() {
     for seed in 0..4 {
         let mut sim = Sim::cluster(30, seed);
         let start = sim.now();
@@ -134,7 +134,7 @@ fn silence_shorter_than_the_suspicion_drops_nobody_and_renews_nothing() {
 }
 
 #[test]
-fn lost_datagrams_down_nobody_and_renew_nothing() {
+fn lost_datagrams_cause_no_events_or_renewals() {
     for (loss, seed) in [(0.05, 1), (0.10, 2)] {
         let mut sim = Sim::cluster(30, seed);
         let start = sim.now();
@@ -157,7 +157,8 @@ fn a_node_cut_off_for_a_while_comes_back_under_the_same_boot() {
 
         sim.heal();
         let start = sim.now();
-        // It tries its seed every 5 s; the seed itself has none, and waits to be called.
+        // The node dials its seed every 5 s. The seed itself has no seeds, and waits to be
+        // contacted.
         sim.time_until(secs(40.0), Sim::agrees);
         sim.pass(secs(60.0));
         assert_eq!(downs_since(&sim, start), 0);
@@ -176,18 +177,20 @@ fn a_cluster_cut_in_two_becomes_one_again() {
 
         sim.heal();
         let start = sim.now();
-        // Members held down are called every 30 s, and what is then known spreads.
+        // Members that are considered down are contacted every 30 s, and the results spread by
+        // gossip.
         sim.time_until(secs(60.0), Sim::agrees);
         sim.pass(secs(60.0));
         assert!(sim.agrees());
-        // Everyone was held down by somebody, so everyone may have to renew itself: once or twice.
+        // Every node was considered down by some other node, so every node may have to renew its
+        // identity once or twice.
         assert!(sim.renewals() <= 2 * size as u64, "{} renewals", sim.renewals());
         assert!(downs_since(&sim, start) <= size / 10, "{} downs", downs_since(&sim, start));
     }
 }
 
 #[test]
-fn a_node_that_stood_still_holds_it_against_nobody() {
+fn a_thawed_node_reports_no_other_node_down() {
     for (time, seed) in [(4.0, 1), (30.0, 2)] {
         let mut sim = Sim::cluster(20, seed);
         let (frozen, start) = (sim.id(7), sim.now());
@@ -195,9 +198,9 @@ fn a_node_that_stood_still_holds_it_against_nobody() {
         sim.pass(secs(time));
         sim.time_until(secs(5.0), Sim::agrees);
         sim.pass(secs(30.0));
-        let told = sim.events_since(start);
-        assert!(told.iter().all(|(at, _)| *at != frozen), "{told:?}");
-        assert!(time > 5.0 || told.is_empty(), "{told:?}");
+        let events = sim.events_since(start);
+        assert!(events.iter().all(|(at, _)| *at != frozen), "{events:?}");
+        assert!(time > 5.0 || events.is_empty(), "{events:?}");
     }
 }
 
@@ -213,11 +216,11 @@ fn clusters_of_different_names_never_mix() {
     let listed: Vec<_> = sim.running().map(|node| sim.listed(node)).collect();
     assert_eq!(listed, [3, 2, 2, 3, 3, 3, 2]);
     let foreign: u64 = sim.running().map(|node| sim.membership(node).counters().foreign).sum();
-    assert!(foreign > 0, "the clusters heard each other");
+    assert!(foreign > 0, "the clusters received no datagrams of each other");
 }
 
 #[test]
-fn the_longest_names_leave_room_for_news() {
+fn the_longest_names_leave_room_for_updates() {
     let long = |first: char| first.to_string() + &"x".repeat(MAX_NAME - 1);
     let start = |n: usize, now| {
         let id = NodeId::new(long(char::from(b'a' + n as u8)), 1);

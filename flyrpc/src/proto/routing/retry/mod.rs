@@ -1,4 +1,4 @@
-//! What follows when an attempt of a call fails.
+//! The retries of a call after an attempt has failed.
 
 mod state;
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! The attempts of one call: whether another may start, how long to wait for a change, and which
-//! failure the call reports.
+//! The attempts of one call. Decides whether another attempt may start, how long to wait for a change,
+//! and which failure the call reports.
 //!
-//! The rule is *at most once*: another node is tried only if the call surely did not start on those
-//! before, or if its method is idempotent and it was the link that failed. For an idempotent method
-//! several attempts may be in flight at once; the first reply ends the call, and so does the first
-//! failure that leaves nothing to hope for, as in gRPC's hedging (proposal A6).
+//! The rule is *at most once*: another node is tried only if the call certainly did not start on the
+//! earlier nodes, or if its method is idempotent and the link failed.
+//!
+//! For an idempotent method, several attempts may be in flight at once. The first reply ends the call.
+//! So does the first attempt that may have executed and whose failure permits no retry, as in gRPC's
+//! hedging (proposal A6).
 
 use std::time::{Duration, Instant};
 
@@ -14,38 +16,39 @@ use crate::{
     types::NodeInfo,
 };
 
-/// How many attempts a call makes before it waits or fails.
+/// Upper bound on the attempts of a call before it waits or fails.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a waiting call leaves alone the nodes that it has tried, if nothing changes before.
+/// How long a waiting call pauses before it tries the same nodes again. A change of the table ends the
+/// pause early.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The number of the first attempt of a call.
 pub(crate) const FIRST_ATTEMPT: u32 = 1;
 
-/// What decides on the retries of a call.
+/// The properties of a call that determine its retries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryPolicy {
     pub(crate) idempotent: bool,
-    /// When the call was made.
+    /// When the call started.
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
     /// How long to wait for a node, from the start of the call.
     pub(crate) wait: Duration,
 }
 
-/// How an attempt ended that brought no reply.
+/// How an attempt without a reply ended.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptEnd {
-    /// The link was closed before anything was sent: there may be another to the same node.
+    /// The link was closed before anything was sent. There may be another link to the same node.
     LinkClosed,
-    /// The node does not take the arguments of this call, so nothing was sent.
+    /// The node does not accept the arguments of this call, so nothing was sent.
     Incompatible(Unsupported),
     Failed(AttemptFailure),
 }
 
 impl AttemptEnd {
-    /// How the attempt failed, if it counts as one.
+    /// Returns how the attempt failed, or `None` if it does not count as an attempt.
     pub(crate) fn failure(&self) -> Option<&AttemptFailure> {
         match self {
             AttemptEnd::LinkClosed | AttemptEnd::Incompatible(_) => None,
@@ -60,11 +63,11 @@ impl From<AttemptFailure> for AttemptEnd {
     }
 }
 
-/// That no node can be picked.
+/// The result of a pick that found no node.
 #[derive(Debug, Clone)]
 pub(crate) struct NoCandidate {
     pub(crate) failure: CallFailure,
-    /// Whether the first round of discovery is complete. Before, there may be nodes that this one
+    /// Whether the first round of discovery is complete. Before that, there may be nodes that this one
     /// has not found.
     pub(crate) discovery_ready: bool,
 }
@@ -78,14 +81,14 @@ pub(crate) enum Dialed {
     TimedOut,
 }
 
-/// What the call does next.
+/// The next step of a call.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Pick a node that was not [tried](Retry::tried), and start an attempt on it.
     Pick,
     /// Wait for one of the attempts in flight to end.
     AwaitAttempts,
-    /// Wait until more is known of the cluster, but no longer than this.
+    /// Wait until the table of known nodes changes, but no longer than this.
     WaitForChange {
         at_most: Duration,
     },
@@ -94,20 +97,20 @@ pub(crate) enum Step {
 
 /// The retries of one call.
 ///
-/// The driver reports what happened by the `on_*` methods, and does what they answer. A reply ends the
-/// call without further questions; so does a failed step, whatever else is in flight.
+/// The driver reports events through the `on_*` methods, and executes the steps that they return. A
+/// reply ends the call, and so does [`Step::Fail`], even if attempts are in flight.
 #[derive(Debug)]
 pub(crate) struct Retry {
     policy: RetryPolicy,
-    /// Attempts of this round that count: those in flight, and those that failed on a node.
+    /// The number of attempts of this round that count: those in flight, and those that failed on a node.
     counted: u32,
     in_flight: Vec<InFlight>,
-    /// Nodes of this round, those of the attempts in flight included.
+    /// The nodes tried in this round, including those of the attempts in flight.
     tried: Vec<NodeInfo>,
-    /// The latest failure that permitted another attempt: what the call reports if there is none.
+    /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
-    /// The latest failure of an attempt that may have executed. What fails later and did not execute
-    /// says nothing of that attempt.
+    /// The latest failure of an attempt that may have executed. A later attempt that failed without
+    /// executing does not show whether this one executed.
     unsettled: Option<CallFailure>,
     primary_moved: bool,
 }
@@ -131,26 +134,26 @@ impl Retry {
         }
     }
 
-    /// Nodes to leave out of the next pick.
+    /// Returns the nodes to exclude from the next pick.
     pub(crate) fn tried(&self) -> &[NodeInfo] {
         &self.tried
     }
 
-    /// Whether a call that waits for the primary found that the configured region is not primary any
-    /// more. Such a call goes to any node that considers itself primary.
+    /// Returns whether a waiting call found that the configured region is no longer primary. Such a call
+    /// goes to any node that considers itself primary.
     pub(crate) fn primary_moved(&self) -> bool {
         self.primary_moved
     }
 
-    /// Whether an attempt may start now, beside those in flight.
+    /// Returns whether an attempt may start now, in addition to those in flight.
     pub(crate) fn may_start(&self) -> bool {
         self.counted < MAX_ATTEMPTS && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
-    /// Starts an attempt on a node, and gives its number, from 1.
+    /// Starts an attempt on a node, and returns its number, from 1.
     pub(crate) fn start(&mut self, node: &NodeInfo) -> u32 {
         debug_assert!(self.may_start());
-        // Differs from the numbers in flight, even if an earlier attempt did not count after all.
+        // The number differs from those in flight, even if an earlier attempt turned out not to count.
         let in_flight = self.in_flight.iter().map(|attempt| attempt.number).max().unwrap_or(0);
         let number = in_flight.max(self.counted) + 1;
         self.counted += 1;
@@ -159,7 +162,7 @@ impl Retry {
         number
     }
 
-    /// Attempt `number` ended without a reply.
+    /// Handles the end of attempt `number`, which returned no reply.
     pub(crate) fn on_ended(&mut self, number: u32, end: AttemptEnd, now: Instant) -> Step {
         let node = self.take_in_flight(number);
         match end {
@@ -181,7 +184,7 @@ impl Retry {
         }
     }
 
-    /// No node can be picked.
+    /// Handles a pick that found no node.
     pub(crate) fn on_no_candidate(&mut self, none: NoCandidate, now: Instant) -> Step {
         if !self.in_flight.is_empty() {
             return Step::AwaitAttempts;
@@ -193,7 +196,7 @@ impl Retry {
         self.wait_or_fail(failure, now)
     }
 
-    /// The pick asked for a link to a node, and dialing it ended.
+    /// Handles the result of dialing a node, which a pick had requested.
     pub(crate) fn on_dialed(&mut self, node: NodeInfo, dialed: Dialed) -> Step {
         match dialed {
             Dialed::Linked => self.pick_or_await(),
@@ -208,14 +211,14 @@ impl Retry {
         }
     }
 
-    /// The wait is over: something changed, or the time is up. A new round begins.
+    /// Handles the end of a wait, because the table changed or the time elapsed. A new round begins.
     pub(crate) fn on_waited(&mut self) -> Step {
         self.tried.clear();
         self.counted = 0;
         self.pick_or_await()
     }
 
-    /// This node was shut down.
+    /// Handles the shutdown of this node.
     pub(crate) fn on_shut_down(&mut self) -> Step {
         self.on_final(CallFailure::ShutDown)
     }
@@ -224,7 +227,7 @@ impl Retry {
         let waits = !self.policy.wait.is_zero();
         self.primary_moved |= waits && matches!(failure, AttemptFailure::NotPrimary { .. });
         if let AttemptFailure::Disconnected { sent: false, .. } = failure {
-            // The link may have a successor by now: of two that were opened at once one is given up.
+            // There may be another link by now: of two links that were opened at once, one is drained.
             self.allow_again(&node);
         }
         let failure = CallFailure::At { node, failure };
@@ -235,11 +238,11 @@ impl Retry {
             self.last_failure = Some(failure);
             return self.pick_or_await();
         }
-        // Enough nodes were asked; in a while they may take the call.
+        // Enough nodes were tried. They may accept the call later.
         self.wait_or_fail(failure, now)
     }
 
-    /// Fails, unless an attempt in flight may still succeed and nothing has executed yet.
+    /// Fails, unless this attempt certainly did not execute and another in flight may still succeed.
     fn on_final(&mut self, failure: CallFailure) -> Step {
         if self.in_flight.is_empty() || failure.may_have_executed() {
             return self.fail(failure);
@@ -252,7 +255,8 @@ impl Retry {
         if self.may_start() { Step::Pick } else { Step::AwaitAttempts }
     }
 
-    /// Before the first round of discovery is complete, nobody can say that there is no node.
+    /// Waits until the deadline, because before the first round of discovery is complete, it is unknown
+    /// whether a node exists.
     fn wait_for_discovery(&mut self, now: Instant) -> Step {
         match self.policy.deadline.saturating_duration_since(now) {
             Duration::ZERO => self.fail(CallFailure::Timeout { sent: false }),
@@ -262,7 +266,7 @@ impl Retry {
 
     fn wait_or_fail(&mut self, failure: CallFailure, now: Instant) -> Step {
         let RetryPolicy { started, deadline, wait, .. } = self.policy;
-        // The wait may be longer than any time that can be added.
+        // The wait may be too long to be added to an `Instant`, so it is clamped first.
         let until = started + wait.min(deadline.saturating_duration_since(started));
         match until.saturating_duration_since(now) {
             left if left.is_zero() || !failure.may_change() => self.fail(failure),
@@ -270,7 +274,7 @@ impl Retry {
         }
     }
 
-    /// Fails with `failure`, or with what tells that an earlier attempt may have executed.
+    /// Fails with `failure`. If an earlier attempt may have executed, the result reports that instead.
     fn fail(&mut self, failure: CallFailure) -> Step {
         Step::Fail(match (failure, self.unsettled.take()) {
             (CallFailure::Timeout { .. }, Some(_)) => CallFailure::Timeout { sent: true },

@@ -36,7 +36,7 @@ fn nobody() -> NoCandidate {
     NoCandidate { failure: CallFailure::NoNode(Known::default()), discovery_ready: true }
 }
 
-/// A call of 5 s.
+/// The retries of a call with a timeout of 5 s, and the current time.
 struct Sim {
     retry: Retry,
     now: Instant,
@@ -54,7 +54,7 @@ impl Sim {
         Sim::new(true, Duration::ZERO)
     }
 
-    /// Waits up to a second.
+    /// A call that waits up to a second for a node.
     fn waiting() -> Self {
         Sim::new(false, Duration::from_secs(1))
     }
@@ -99,7 +99,7 @@ fn check_waits(step: &Step, at_most: Duration) {
     assert!(matches!(step, Step::WaitForChange { at_most: is } if *is == at_most), "{step:?}");
 }
 
-/// When a class of failure lets a call go to another node.
+/// When a class of failure permits an attempt on another node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Retries {
     Always,
@@ -107,7 +107,7 @@ enum Retries {
     Never,
 }
 
-/// The rule *at most once*: each way that an attempt can end without a reply, whether another may
+/// The rule *at most once*: each way in which an attempt can end without a reply, whether another may
 /// start after it, and whether it may have executed.
 fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
     use Retries::{Always, IfIdempotent, Never};
@@ -180,7 +180,7 @@ fn at_most_once_while_a_second_attempt_is_in_flight() {
             let mut sim = Sim::idempotent();
             let (first, second) = (sim.start("a"), sim.start("b"));
             match sim.end(second, end.clone()) {
-                // Nothing is left to hope for, and the failure says itself that it may have executed.
+                // The failure is final, and it reports itself that the attempt may have executed.
                 Step::Fail(failure) => {
                     assert!(retries == Retries::Never && executed, "{class}");
                     assert!(failure.may_have_executed(), "{class}");
@@ -190,7 +190,7 @@ fn at_most_once_while_a_second_attempt_is_in_flight() {
                 Step::AwaitAttempts => assert!(retries == Retries::Never && !executed, "{class}"),
                 step => panic!("{class}: {step:?}"),
             }
-            // The call cannot fail while the first attempt may bring a reply.
+            // The call cannot fail while the first attempt may still return a reply.
             let waits = sim.no_candidate();
             assert!(matches!(waits, Step::AwaitAttempts), "{class}: {waits:?}");
             let step = sim.end(first, other);
@@ -209,7 +209,7 @@ fn only_an_idempotent_call_has_two_attempts_in_flight() {
     let mut sim = Sim::idempotent();
     assert_eq!((sim.start("a"), sim.start("b"), sim.start("c")), (1, 2, 3));
     assert_eq!(sim.tried(), ["a", "b", "c"]);
-    assert!(!sim.retry.may_start(), "three attempts are the most");
+    assert!(!sim.retry.may_start(), "at most three attempts");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn three_attempts_are_made_and_the_last_failure_is_reported() {
 }
 
 #[test]
-fn what_was_not_sent_is_no_attempt() {
+fn an_attempt_that_sent_nothing_does_not_count() {
     let mut sim = Sim::new(false, Duration::ZERO);
     for name in ["a", "b", "c", "d"] {
         assert_eq!(sim.start(name), 1);
@@ -248,7 +248,7 @@ fn what_was_not_sent_is_no_attempt() {
 }
 
 #[test]
-fn a_timeout_after_an_attempt_that_may_have_executed_says_so_itself() {
+fn a_timeout_after_an_attempt_that_may_have_executed_counts_as_sent() {
     let mut sim = Sim::idempotent();
     check_picks(&sim.attempt("a", disconnected(true)));
     let failure = failure(sim.attempt("b", timeout(false)));
@@ -309,7 +309,7 @@ fn every_call_waits_for_the_first_round_of_discovery() {
 }
 
 #[test]
-fn a_wait_without_end_ends_with_the_deadline() {
+fn an_unlimited_wait_ends_at_the_deadline() {
     let mut sim = Sim::new(false, Duration::MAX);
     sim.now += Duration::from_millis(4_990);
     check_waits(&sim.no_candidate(), Duration::from_millis(10));
@@ -326,7 +326,7 @@ fn only_a_waiting_call_looks_for_a_primary_that_moved() {
 }
 
 #[test]
-fn a_node_that_cannot_be_dialed_is_left_out() {
+fn a_node_that_cannot_be_dialed_is_excluded() {
     let mut sim = Sim::new(false, Duration::ZERO);
     check_picks(&sim.retry.on_dialed(node("a"), Dialed::Linked));
     assert!(sim.tried().is_empty());

@@ -6,8 +6,8 @@ use crate::{
     proto::wire::ids::{MethodIndex, RequestId},
 };
 
-/// How many bytes of `from` are complete frames, and an error if the bytes after them cannot begin
-/// a frame.
+/// Returns how many leading bytes of `from` are complete frames, and an error if the bytes after them
+/// cannot be the start of a frame.
 pub(crate) fn complete(from: &[u8]) -> (usize, Result<(), Malformed>) {
     let mut complete = 0;
     loop {
@@ -19,8 +19,8 @@ pub(crate) fn complete(from: &[u8]) -> (usize, Result<(), Malformed>) {
     }
 }
 
-/// Splits the first frame off `from`: its kind and payload, and the length of the whole frame. None
-/// if it is not complete yet.
+/// Splits the first frame off `from`. Returns its kind and payload, and the length of the whole frame,
+/// length prefix included. Returns `None` if the frame is not complete yet.
 pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
     let Some((length, head)) = varint::peek(from)? else { return Ok(None) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);

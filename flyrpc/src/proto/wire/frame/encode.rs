@@ -3,7 +3,8 @@
 use super::kinds::{Body, BodyOf, GoAway, RequestHead, flag, kind};
 use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
 
-/// The kind byte that overwrites a request's if it is given up before it was sent.
+/// The kind of a void frame. It overwrites the kind byte of a request that is given up before it was
+/// sent.
 pub(crate) const VOID: u8 = kind::VOID;
 
 /// Appends a request; the chunks of a chunked body must follow. Returns the offset of its kind byte.
@@ -41,7 +42,7 @@ pub(crate) fn put_reply(id: RequestId, body: Body<'_>, to: &mut Vec<u8>) {
     put_body(body, to);
 }
 
-/// Appends the part of a chunk before its `bytes` bytes of body, at most
+/// Appends the header of a chunk. The caller must then append `bytes` bytes of body, at most
 /// [`CHUNK`](super::CHUNK).
 pub(crate) fn put_chunk_head(of: BodyOf, id: RequestId, bytes: usize, to: &mut Vec<u8>) {
     varint::put((1 + varint::len(id.0) + bytes) as u64, to);

@@ -1,19 +1,19 @@
-//! The kinds of frames and what each carries.
+//! The kinds of frames and their contents.
 
 use crate::proto::wire::ids::{MethodIndex, RequestId};
 
-/// Upper bound on the bytes of a frame: room for the hello of a node with thousands of methods.
-/// Bodies travel in pieces of at most [`CHUNK`].
+/// Upper bound on the bytes of a frame: enough for the hello of a node with thousands of methods.
+/// Long bodies are sent in chunks of at most [`CHUNK`] bytes.
 pub(super) const MAX_FRAME: usize = 1 << 20;
 
-/// Upper bound on the bytes of a body in one chunk. Other frames pass between chunks.
+/// Upper bound on the bytes of a body in one chunk. Other frames can be sent between chunks.
 pub(crate) const CHUNK: usize = 64 << 10;
 
-/// A body of up to this many bytes travels in the frame of its request or reply; a longer one in
-/// chunks.
+/// Upper bound on the bytes of a body that is sent in the frame of its request or reply. A longer body
+/// is sent in chunks.
 pub(crate) const INLINE_BODY_MAX: usize = 16 << 10;
 
-/// The byte that identifies a kind.
+/// The bytes that identify the kinds of frames.
 pub(super) mod kind {
     pub(crate) const VOID: u8 = 0;
     pub(crate) const HELLO: u8 = 1;
@@ -28,7 +28,7 @@ pub(super) mod kind {
     pub(crate) const PONG: u8 = 10;
     pub(crate) const STATE: u8 = 11;
     pub(crate) const GO_AWAY: u8 = 12;
-    /// The first kind that readers skip if they do not know it.
+    /// Readers skip unknown kinds from this one on; an unknown kind below it ends the link.
     pub(crate) const SKIPPABLE: u8 = 64;
 }
 
@@ -41,10 +41,10 @@ pub(super) mod flag {
     pub(crate) const ALL: u64 = 15;
 }
 
-/// A frame, borrowing from the bytes that it was decoded from.
+/// A decoded frame, which borrows from the encoded bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
-    /// To be skipped.
+    /// A frame to skip.
     Void,
     Hello(&'a [u8]),
     Request(RequestHead, Body<'a>),
@@ -82,17 +82,17 @@ pub(crate) enum Frame<'a> {
 pub(crate) struct RequestHead {
     pub(crate) id: RequestId,
     pub(crate) method: MethodIndex,
-    /// Whether the call was aimed at the primary.
+    /// Whether the target of the call is the primary.
     pub(crate) primary: bool,
-    /// Which attempt of the call this is, from 1.
+    /// The number of this attempt of the call, from 1.
     pub(crate) attempt: u64,
-    /// When it was sent, on the caller's clock, in microseconds.
+    /// When the request was sent, in microseconds on the caller's clock.
     pub(crate) stamp: u64,
     /// How long after `stamp` the caller gives up, in microseconds.
     pub(crate) timeout: u64,
 }
 
-/// A body, or the announcement of one.
+/// A body, or the announcement of a body in chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body<'a> {
     Whole(&'a [u8]),
@@ -110,7 +110,7 @@ impl Body<'_> {
     }
 }
 
-/// Which of the two bodies of a call a chunk belongs to.
+/// Whether a chunk belongs to the body of the request or to that of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyOf {
     Request,
@@ -120,8 +120,8 @@ pub(crate) enum BodyOf {
 /// Why a node accepts no more requests on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GoAway {
-    /// Another link between the two nodes is used instead.
+    /// Another link between the two nodes replaces this one.
     Replaced,
-    /// The node leaves the cluster.
+    /// The node is leaving the cluster.
     Leaving,
 }

@@ -1,11 +1,11 @@
-//! Frames, the unit of a link: a varint of the length of the rest, one byte of kind, and the payload
-//! of that kind.
+//! Frames, the unit of a link. A frame consists of the length of the rest as a varint, one byte that
+//! identifies the kind, and the payload of that kind.
 //!
 //! | kind | payload |
 //! |---|---|
-//! | void | anything: a request that was given up before it was sent |
+//! | void | any bytes: replaces a request that was given up before it was sent |
 //! | hello | see [`hello`](super::hello) |
-//! | request | id, method index, flags, attempt if flagged, stamp, timeout, fields if flagged, the size of the body if it follows in chunks, else the body |
+//! | request | id, method index, flags, attempt if flagged, stamp, timeout, fields if flagged, then the body, or its size if it follows in chunks |
 //! | reply | id, body |
 //! | chunked reply | id, the size of the body, which follows in chunks |
 //! | status | id, a [`Status`](super::status::Status) |
@@ -13,12 +13,12 @@
 //! | cancel | id |
 //! | ping | the sender's stamp |
 //! | pong | the stamp of the ping, the sender's stamp |
-//! | state | a [`State`](super::hello::State): what the node accepts now |
-//! | go away | the reason: the sender starts no more requests and accepts no new ones |
+//! | state | a [`State`](super::hello::State): which calls the node accepts now |
+//! | go away | the reason; the sender starts no more requests and accepts no new ones |
 //!
 //! Numbers are varints. A stamp is the time in microseconds since the sender's end of the link was
-//! created, on the sender's clock; a timeout is in microseconds. Kinds from 64 are skipped by readers
-//! that do not know them; an unknown kind below 64 ends the link.
+//! created, on the sender's clock. A timeout is in microseconds. Readers skip unknown kinds from 64 on;
+//! an unknown kind below 64 ends the link.
 
 mod decode;
 mod encode;

@@ -17,7 +17,7 @@ fn check(bytes: &[u8], expected: Frame<'_>) {
     let (frame, length) = split(bytes).unwrap().unwrap();
     assert_eq!(length, bytes.len());
     assert_eq!(decode(frame), Ok(expected));
-    // Shorter payloads may be another frame or none, but never a panic.
+    // A truncated payload may decode to another frame or to an error, but must not panic.
     for cut in 0..frame.len() {
         let _ = decode(&frame[..cut]);
     }
@@ -35,7 +35,7 @@ fn request(primary: bool, attempt: u64) -> RequestHead {
 }
 
 #[test]
-fn requests_come_back_as_they_were_put() {
+fn requests_round_trip() {
     for head in [request(false, 1), request(true, 1), request(true, 3)] {
         for body in [Body::Whole(b"\x80"), Body::Chunked(1 << 20)] {
             let mut bytes = Vec::new();
@@ -47,7 +47,7 @@ fn requests_come_back_as_they_were_put() {
 }
 
 #[test]
-fn other_frames_come_back_as_they_were_put() {
+fn other_frames_round_trip() {
     type Put = fn(&mut Vec<u8>);
     let frames: [(Put, Frame<'_>); 9] = [
         (
@@ -80,7 +80,7 @@ fn other_frames_come_back_as_they_were_put() {
 }
 
 #[test]
-fn complete_frames_are_counted_up_to_the_first_that_is_not() {
+fn complete_frames_are_counted_up_to_the_first_incomplete_one() {
     let mut bytes = Vec::new();
     put_ping(1, &mut bytes);
     put_cancel(ID, &mut bytes);
@@ -112,7 +112,7 @@ fn unknown_request_flags_are_refused() {
 }
 
 #[test]
-fn garbage_gives_frames_or_errors_and_never_more_bytes_than_there_are() {
+fn garbage_decodes_to_frames_within_the_input_or_to_errors() {
     let mut all = Vec::new();
     put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
     put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
@@ -122,7 +122,7 @@ fn garbage_gives_frames_or_errors_and_never_more_bytes_than_there_are() {
     put_status(ID, b"abc", &mut all);
     put_pong(1 << 40, 3, &mut all);
     put_go_away(GoAway::Leaving, &mut all);
-    // With a field from the future, which a reader may skip.
+    // A request with an unknown field that readers may skip.
     all.extend_from_slice(&[11, kind::REQUEST, 1, 1, flag::FIELDS as u8, 1, 1, 3, 200, 1, 0, 9]);
     garbage::feed(&[all], |mut bytes| {
         while let Ok(Some((frame, length))) = split(bytes) {
@@ -130,14 +130,14 @@ fn garbage_gives_frames_or_errors_and_never_more_bytes_than_there_are() {
             let _ = decode(frame);
             bytes = &bytes[length..];
         }
-        // Also as a frame without a length.
+        // Also decode the remaining bytes as a frame without a length.
         let _ = decode(bytes);
     });
 }
 
 #[test]
 fn a_small_request_and_its_reply_take_few_bytes() {
-    // Twenty minutes into the life of a link, 30,000 calls in, five seconds allowed.
+    // Call number 30,000, 20 minutes after the link was opened, with a timeout of 5 s.
     let head = RequestHead {
         id: RequestId(30_000),
         method: MethodIndex(3),
