@@ -45,7 +45,7 @@ fn a_panic_prints_the_seed_the_command_and_the_path_of_the_trace() {
     let command = "FLYRPC_SIM_SEED=23 cargo test --package flyrpc-testkit \
                    -- --exact cluster::failure_report::fails_with_a_panic";
     assert!(output.contains(command), "{output}");
-    let file = output.lines().find_map(|line| line.strip_prefix("the trace is in "));
+    let file = output.lines().find_map(|line| line.strip_prefix("trace written to "));
     let file = file.unwrap_or_else(|| panic!("no trace: {output}"));
     let trace = fs::read_to_string(file).unwrap();
     assert!(trace.contains("seed 23") && trace.contains("Desk.name"), "{trace}");
