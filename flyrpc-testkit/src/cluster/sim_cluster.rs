@@ -271,7 +271,7 @@ impl SimCluster {
     pub(super) fn with_member<R>(&self, name: &str, act: impl FnOnce(&mut Member) -> R) -> R {
         match self.try_with_member(name, act) {
             Some(result) => result,
-            None => panic!("no node is called `{name}`: {}", self.list_names()),
+            None => panic!("there is no node `{name}`: {}", self.list_names()),
         }
     }
 
@@ -288,8 +288,8 @@ impl SimCluster {
         let names = self.names();
         let shown = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         match names.len().saturating_sub(MAX_LISTED) {
-            0 => format!("there are {shown}"),
-            more => format!("there are {shown} and {more} more"),
+            0 => format!("the nodes are {shown}"),
+            more => format!("the nodes are {shown} and {more} more"),
         }
     }
 
