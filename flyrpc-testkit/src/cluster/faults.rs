@@ -233,7 +233,7 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
         self.shared.net.drifting(host, parts_per_million)
@@ -245,7 +245,7 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
         self.shared.net.drift(host, parts_per_million);

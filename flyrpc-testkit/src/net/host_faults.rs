@@ -145,7 +145,7 @@ impl SimNet {
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
         let id = self.host(host.as_ref());
@@ -165,7 +165,7 @@ impl SimNet {
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
         let id = self.host(host.as_ref());
