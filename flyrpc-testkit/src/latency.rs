@@ -118,7 +118,8 @@ impl RoundTrips {
 pub(crate) fn assert_whole_milliseconds(time: Duration) {
     assert!(
         time.subsec_nanos().is_multiple_of(1_000_000),
-        "simulated delays must be whole milliseconds, the resolution of tokio's timers: got {time:?}"
+        "simulated delays must be whole milliseconds, the resolution of tokio's timers: \
+         got {time:?}"
     );
 }
 

@@ -56,8 +56,8 @@ impl SimClusterBuilder {
         let region = region.into();
         assert!(
             nodes > 0,
-            "region `{region}` must have at least one node: omit the region, and add nodes later with \
-             `cluster.add_node_with(\"{region}\", release)`"
+            "region `{region}` must have at least one node: omit the region, and add nodes later \
+             with `cluster.add_node_with(\"{region}\", release)`"
         );
         match self.regions.iter_mut().find(|(known, _)| *known == region) {
             Some((_, count)) => *count += nodes,

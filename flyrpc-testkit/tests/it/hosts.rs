@@ -140,10 +140,7 @@ async fn a_frozen_host_is_not_polled_and_its_kernel_buffers() {
     net.resume("iad-0");
     assert_eq!(timed(read(&mut client, 4)).await, (ONE_WAY, b"ping".to_vec()));
     let resumed = ticks.load(SeqCst);
-    assert!(
-        resumed > 0 && resumed < 200,
-        "{resumed} ticks: ticks of the frozen time are not caught up"
-    );
+    assert!(resumed > 0 && resumed < 200, "{resumed} ticks: frozen ticks are not caught up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,12 @@
-//! The report of a failing test, which is run in a child process of this program.
+//! The report of a failing test. The failing tests run in a child process of this test program.
 
 use std::{fs, process::Command};
 
 use super::service::{builder, desk};
 
-/// Runs the test of this module called `name`, which fails, and returns its standard error.
+/// Runs the failing test `name` of this module, and returns its standard error.
 fn run(name: &str, seed: Option<&str>) -> String {
-    let program = std::env::current_exe().expect("a test is a program");
+    let program = std::env::current_exe().expect("the test program has a path");
     let mut command = Command::new(program);
     command.args([
         "--ignored",
@@ -61,7 +61,7 @@ fn an_error_prints_the_seed_and_the_command() {
 }
 
 #[test]
-fn an_invalid_seed_is_refused() {
+fn an_invalid_seed_is_rejected() {
     let output = run("fails_with_a_panic", Some("seven"));
     assert!(output.contains("FLYRPC_SIM_SEED is \"seven\""), "{output}");
 }
