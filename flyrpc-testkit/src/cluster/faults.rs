@@ -17,7 +17,7 @@ use crate::net::{FaultGuard, SimEnv, SimNet};
 /// All methods that take places panic if a name is neither a host nor a region with hosts. Methods
 /// that start a fault also panic if both places are the same host.
 impl SimCluster {
-    /// Drops all messages between two places, in both directions.
+    /// Blocks all messages between two places, in both directions.
     ///
     /// Stream bytes written during the partition are buffered at the sender. Stream bytes in flight
     /// that would arrive during the partition return to the sender's buffer. Both are sent once the
@@ -31,7 +31,7 @@ impl SimCluster {
         self.shared.net.partition(a, b)
     }
 
-    /// Drops all messages from one place to another, and leaves the other direction open.
+    /// Blocks all messages from one place to another, and leaves the other direction open.
     ///
     /// # Panics
     ///
@@ -189,7 +189,7 @@ impl SimCluster {
         self.shared.net.freeze(host);
     }
 
-    /// Resumes a frozen machine and ends all its freezes. Timers that expired meanwhile fire at once.
+    /// Resumes a frozen machine and ends all its freezes. Timers that expired during the freeze fire immediately.
     #[track_caller]
     pub fn resume(&self, host: impl AsRef<str>) {
         self.shared.net.resume(host);

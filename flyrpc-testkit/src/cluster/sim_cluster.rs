@@ -152,7 +152,7 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If there is no such node, it is down, or its machine does not run flyrpc.
+    /// If there is no such node, if it is down, or if its machine does not run flyrpc.
     #[track_caller]
     pub fn node(&self, name: impl AsRef<str>) -> Node {
         let name = name.as_ref();

@@ -96,7 +96,7 @@ impl SimNet {
         self.frozen(host).keep();
     }
 
-    /// Resumes a frozen host and ends all its freezes. Timers that expired meanwhile fire at once.
+    /// Resumes a frozen host and ends all its freezes. Timers that expired during the freeze fire immediately.
     #[track_caller]
     pub fn resume(&self, host: impl AsRef<str>) {
         let id = self.host(host.as_ref());

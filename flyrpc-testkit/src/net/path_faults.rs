@@ -19,7 +19,7 @@ use crate::latency::assert_whole_milliseconds;
 /// All methods that take places panic if a name is neither a host nor a region with hosts. Methods
 /// that start a fault also panic if both places are the same host.
 impl SimNet {
-    /// Drops all messages between two places, in both directions.
+    /// Blocks all messages between two places, in both directions.
     ///
     /// Stream bytes written during the partition are buffered at the sender. Stream bytes in flight
     /// that would arrive during the partition return to the sender's buffer. Both are sent once the
@@ -33,7 +33,7 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Cut)
     }
 
-    /// Drops all messages from one place to another, and leaves the other direction open.
+    /// Blocks all messages from one place to another, and leaves the other direction open.
     ///
     /// # Panics
     ///
