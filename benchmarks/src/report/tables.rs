@@ -11,35 +11,36 @@ use crate::{
     figures::{Figure, Figures},
 };
 
-/// For the project's README: medians that show what a call costs.
+/// The rows of the table in the project's README: title, and name of the figure, of which the median is
+/// shown.
 const SHORT: [(&str, &str); 13] = [
-    ("calls a second, 16 callers", "throughput-16-callers-3B"),
-    ("calls a second, 256 callers", "throughput-256-callers-3B"),
-    ("latency of one call at a time, on one core (µs, median)", "latency-p50-one-core"),
-    ("the same, each process on a core of its own", "latency-p50-two-cores"),
-    ("processor time of both processes, 64 callers (µs a call)", "cpu-64-callers-3B"),
-    ("echoes of 64 KiB a second", "echo-throughput-64KiB"),
-    ("echoes of 1 MiB a second", "echo-throughput-1MiB"),
-    ("small call beside an echo of 16 MiB (µs, median)", "small-call-p50-beside-16MiB"),
-    ("cheap call beside a handler that computes (µs, 99th percentile)", "beside-burning-p99"),
-    ("bytes on the wire, request and reply", "wire-both"),
-    ("allocations of the server", "allocations-server"),
-    ("allocations of the caller", "allocations-client"),
-    ("memory of a waiting call, both ends (bytes)", "memory-waiting-call"),
+    ("calls per second, 16 callers", "throughput-16-callers-3B"),
+    ("calls per second, 256 callers", "throughput-256-callers-3B"),
+    ("median latency of sequential calls, both processes on one core (µs)", "latency-p50-one-core"),
+    ("the same, each process on its own core (µs)", "latency-p50-two-cores"),
+    ("CPU time per call, both processes, 64 callers (µs)", "cpu-64-callers-3B"),
+    ("echoes of 64 KiB per second", "echo-throughput-64KiB"),
+    ("echoes of 1 MiB per second", "echo-throughput-1MiB"),
+    ("median latency of a small call during an echo of 16 MiB (µs)", "small-call-p50-beside-16MiB"),
+    ("p99 latency of a small call during a CPU-bound handler (µs)", "beside-burning-p99"),
+    ("bytes on the wire per call, both directions", "wire-both"),
+    ("allocations per call in the server", "allocations-server"),
+    ("allocations per call in the client", "allocations-client"),
+    ("memory per waiting call, both processes (bytes)", "memory-waiting-call"),
 ];
 
-/// The tables of this package's README.
+/// Formats the tables of this package's README.
 pub(super) fn long(figures: &Figures) -> String {
     let mut text = String::from("### Targets\n\n");
     text += &of_targets(figures);
     text += "\n### Between processes\n\n";
     text += &of_contenders(figures);
-    text += "\n### Others\n\n";
+    text += "\n### Other figures\n\n";
     text += &of_others(figures);
     text
 }
 
-/// The table of the project's README.
+/// Formats the table of the project's README.
 pub(super) fn short_one(figures: &Figures) -> String {
     let mut text = head("`upcase(\"fly\")`", Name::ALL.map(|name| name.to_string()));
     for (what, name) in SHORT {
@@ -52,9 +53,9 @@ pub(super) fn short_one(figures: &Figures) -> String {
     text
 }
 
-/// What was aimed at, and reached.
+/// Formats the targets, and whether they are met.
 fn of_targets(figures: &Figures) -> String {
-    let mut text = head("figure", ["median", "least and most", "target", "met"]);
+    let mut text = head("figure", ["median", "min to max", "target", "met"]);
     for target in targets::ALL {
         let (limit, sign) = match target.limit {
             Limit::AtLeast(limit) => (limit, "≥"),
@@ -74,7 +75,7 @@ fn of_targets(figures: &Figures) -> String {
     text
 }
 
-/// Figures that were measured of several contenders, a column for each of them.
+/// Formats the figures that are measured for each contender, with a column for each.
 fn of_contenders(figures: &Figures) -> String {
     let names = Name::WITH_BATCHED.map(|name| name.to_string());
     let mut text = head("figure", std::iter::once("unit".to_owned()).chain(names));
@@ -98,7 +99,7 @@ fn of_contenders(figures: &Figures) -> String {
     text
 }
 
-/// All other figures.
+/// Formats all other figures.
 fn of_others(figures: &Figures) -> String {
     let mut text = head("figure", ["unit", "value"]);
     for (name, figure) in figures.since(0).filter(|(name, _)| split(name).is_none()) {
@@ -107,7 +108,7 @@ fn of_others(figures: &Figures) -> String {
     text
 }
 
-/// `figure-contender`, in two.
+/// Splits a name of the form `figure-contender`.
 fn split(name: &str) -> Option<(&str, Name)> {
     let of = |contender: Name| {
         let what = name.strip_suffix(&contender.to_string())?.strip_suffix('-')?;
@@ -132,9 +133,9 @@ fn head(first: &str, columns: impl IntoIterator<Item = impl AsRef<str>>) -> Stri
 }
 
 fn row(text: &mut String, first: &str, cells: impl IntoIterator<Item = impl AsRef<str>>) {
-    write!(text, "| {first} |").expect("memory can be written to");
+    write!(text, "| {first} |").expect("writing to a string does not fail");
     for cell in cells {
-        write!(text, " {} |", cell.as_ref()).expect("memory can be written to");
+        write!(text, " {} |", cell.as_ref()).expect("writing to a string does not fail");
     }
     text.push('\n');
 }
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_shows_medians_their_spread_and_whether_targets_are_met() {
+    fn tables_show_medians_their_spread_and_whether_targets_are_met() {
         let mut figures = Figures::default();
         for (wire, other) in [(30.0, 2.0), (32.0, 4.0), (31.0, 3.0)] {
             figures.add("wire-both-flyrpc", wire, "bytes/call");
