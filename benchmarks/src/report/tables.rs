@@ -11,8 +11,7 @@ use crate::{
     figures::{Figure, Figures},
 };
 
-/// The rows of the table in the project's README: title, and name of the figure, of which the median is
-/// shown.
+/// The rows of the table in the project's README: a title, and the name of the figure whose median is shown.
 const SHORT: [(&str, &str); 13] = [
     ("calls per second, 16 callers", "throughput-16-callers-3B"),
     ("calls per second, 256 callers", "throughput-256-callers-3B"),

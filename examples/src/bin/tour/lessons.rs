@@ -247,7 +247,7 @@ async fn a_freeze(cluster: &mut Cluster, report: &mut Report) -> Lesson {
         .await;
     let (start, after) = (Instant::now(), hkg.whoami().await?.started);
     let late = after - before;
-    report.check(late == 0, "calls of these 8 that started in hkg", late, start.elapsed());
+    report.check(late == 0, "timed-out calls that started in hkg", late, start.elapsed());
     Ok(())
 }
 
