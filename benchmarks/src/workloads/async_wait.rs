@@ -1,4 +1,4 @@
-//! Handlers that wait for a millisecond: how many calls are in progress at once.
+//! Calls whose handlers sleep for a millisecond: measures how well many calls run concurrently.
 
 use anyhow::Result;
 

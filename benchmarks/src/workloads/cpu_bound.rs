@@ -1,5 +1,5 @@
-//! Cheap calls beside one caller whose handler computes for a millisecond, on the same connection:
-//! whether one handler blocks the others.
+//! Cheap calls, while another caller on the same connection calls a handler that computes for a
+//! millisecond. Measures whether one handler blocks the others.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) const WORKLOAD: Workload = Workload { name: "burning", seconds: 20, run, comparisons };
 
-/// How many callers make cheap calls.
+/// Number of callers that make cheap calls.
 const CALLERS: usize = 4;
 
 fn run(bench: &mut Bench) -> Result<()> {
