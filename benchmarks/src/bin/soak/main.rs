@@ -11,7 +11,10 @@ mod worker;
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use flyrpc_examples::{flags, flags::NodeFlags, process::end_with_parent, show};
+use flyrpc_examples::{
+    flags::{self, NodeFlags},
+    show,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{churn::Churn, ledger::Ledger, process::Worker, report::Report};
@@ -65,7 +68,6 @@ async fn main() -> ExitCode {
         }
         Some(Process::Worker(node)) => {
             flags::log("error");
-            end_with_parent();
             worker::run(node).await.map(|()| true)
         }
     };

@@ -3,7 +3,11 @@
 use std::{error::Error, time::Duration};
 
 use flyrpc::{Node, fly_rpc};
-use flyrpc_examples::{flags::NodeFlags, process::announcement};
+use flyrpc_examples::{
+    flags::NodeFlags,
+    process::{Signal, announcement},
+};
+use rustix::process::set_parent_process_death_signal;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     runtime::Handle,
@@ -47,6 +51,8 @@ impl Work for Service {
 
 /// Runs a worker until its parent or a signal stops it.
 pub(crate) async fn run(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
+    // A frozen worker cannot read the end of its standard input.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let node = flags.apply(Node::builder()).serve(ServeWork::new(Service)).start().await?;
     println!("{}", announcement(node.info()));
     let (load, on) = watch::channel(false);
