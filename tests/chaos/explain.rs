@@ -190,7 +190,7 @@ impl Case<'_> {
     }
 
     fn is_between(&self, a: &str, b: &str, node: &str) -> bool {
-        let covers = |place: &str, node: &str| place == node || place == region(node);
+        let covers = |scope: &str, node: &str| scope == node || scope == region(node);
         let from = self.call.from.as_str();
         from != node && (covers(a, from) && covers(b, node) || covers(b, from) && covers(a, node))
     }
