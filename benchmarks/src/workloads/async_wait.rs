@@ -9,7 +9,8 @@ use crate::{
     contenders::Name,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "async-wait", seconds: 20, run, comparisons };
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "async-wait", seconds: 20, run, comparisons };
 
 const CALLERS: usize = 256;
 

@@ -10,7 +10,8 @@ use crate::{
     contenders::Name,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "single-core", seconds: 60, run, comparisons };
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "single-core", seconds: 60, run, comparisons };
 
 /// The cores of the server and the client, with a name for figures.
 const CORE_SETS: [(&str, [usize; 2]); 2] = [("one-core", [0, 0]), ("two-cores", [0, 1])];

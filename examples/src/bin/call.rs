@@ -152,9 +152,7 @@ async fn call(text: &TextClient, method: Method, line: String) -> Result<String,
             Err(error) => Err(error),
         },
         Method::Panic => text.panic(line).await,
-        Method::Whoami => {
-            text.whoami().await.map(|answer| format!("{} in {}", answer.node, answer.region))
-        }
+        Method::Whoami => text.whoami().await.map(|at| format!("{} in {}", at.node, at.region)),
     };
     reply.map_err(|error| show::rpc_error(&error))
 }
