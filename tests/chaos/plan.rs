@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub(super) loss: f64,
 }
 
-/// A fault with its times, in milliseconds since the cluster settled.
+/// A fault with its times, in milliseconds since all nodes were linked.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedFault {
     pub(super) at: u64,

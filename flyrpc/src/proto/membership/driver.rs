@@ -330,7 +330,7 @@ impl Membership {
     ///
     /// foca relies on gossip for this. But the fault that made the probe fail may also have lost
     /// the gossip, and each update is transmitted a limited number of times. A suspect that
-    /// recovers after a few seconds would then answer every probe and still be declared down.
+    /// recovers after a few seconds would then acknowledge every probe and still be declared down.
     /// Lifeguard calls this warning the buddy system.
     fn warn_suspects(&mut self) {
         let local = self.gossip.identity();
