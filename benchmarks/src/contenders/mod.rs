@@ -89,7 +89,7 @@ pub(crate) struct Setup {
     pub(crate) apart: bool,
     /// flyrpc only: address of a node of the same cluster in another process, and number of nodes there.
     pub(crate) elsewhere: Option<(SocketAddr, usize)>,
-    /// flyrpc only: each handler runs in a task of its own, however quick it is. Other builds of this
+    /// flyrpc only: each handler runs in a separate task, even if it is quick. Other builds of this
     /// program may not know this field.
     #[serde(default)]
     pub(crate) never_inline: bool,
@@ -114,7 +114,7 @@ impl Served {
     }
 }
 
-/// Listens, and runs `serve_connection` for each connection in a task of its own.
+/// Listens, and runs `serve_connection` for each connection in a separate task.
 async fn accept<A>(
     setup: &Setup,
     serve_connection: impl Fn(TcpStream) -> A + Send + 'static,

@@ -1,5 +1,5 @@
-//! One call at a time, with both processes on one core, and with each on its own core. Without fixed
-//! cores, it is chance whether a call wakes up another core, which takes longer than the call itself.
+//! One call at a time, with both processes on one core, and with each on its own core. Without pinning,
+//! some calls wake up another core and others do not, and a wake-up takes longer than the call itself.
 
 use anyhow::Result;
 

@@ -43,7 +43,7 @@ pub(crate) async fn all(cluster: &mut Cluster, report: &mut Report) -> Lesson {
 }
 
 fn who_is_where(cluster: &Cluster, report: &mut Report) {
-    report.lesson("The nodes and their regions: every node reads them from a table of its own");
+    report.lesson("The nodes and their regions: every node reads them from its own table");
     let me = cluster.me.info();
     let row = |region: &str, name: &str, addr: &dyn ToString, state: &str| {
         report.note(&format!("{region:<6}{name:<8}{:<18}{state}", addr.to_string()));

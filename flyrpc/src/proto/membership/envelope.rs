@@ -27,8 +27,8 @@ pub(crate) enum Rejected {
     Cluster,
     /// The datagram carries an unknown field that must be understood.
     Field,
-    /// The datagram is truncated or inconsistent, from this node itself, or from one member too
-    /// many.
+    /// The datagram is truncated or inconsistent, from this node itself, or from an unknown member
+    /// when there is no room for more.
     Malformed,
 }
 

@@ -31,7 +31,7 @@ const LONELY: &str = "syd";
 ///
 /// Six nodes of v1 run in their own processes, two in each of three regions, on free ports of loopback.
 /// While this process calls them continuously, each node receives SIGTERM or SIGINT and is replaced by
-/// one of v2 at the same address. The only node of a fourth region is then replaced likewise. Finally,
+/// one of v2 at the same address. The only node of a fourth region is then replaced, too. Finally,
 /// the six nodes are replaced by nodes of v1. Prints which versions executed the calls, which calls
 /// failed, and the longest time between two successful calls. Exits with 0 if no call failed
 /// unexpectedly. Takes some seconds and leaves nothing behind. Progress is printed to standard error.
