@@ -85,7 +85,8 @@ impl Ledger {
 }
 
 impl Verdict {
-    /// Whether calls executed, none of them in violation of its outcome, and all lines were parsed.
+    /// Returns whether at least one call executed, every execution matches the outcome of its call, and all
+    /// lines were parsed.
     pub(crate) fn is_clean(&self) -> bool {
         let wrong = self.twice + self.excluded_but_executed + self.succeeded_but_not_executed;
         wrong == 0 && self.unknown == 0 && self.executed > 0
