@@ -19,9 +19,8 @@ pub(crate) struct Companion {
 }
 
 impl Companion {
-    /// Builds the program `name` of `package` into the target directory of `program`, which is the running
-    /// program. The other build's program is not built, because its source may be gone. It must already be
-    /// next to `beside`.
+    /// Builds program `name` of `package` next to `program`, the running executable. Does not build it for
+    /// the other build, `beside`, whose source may be gone: there it must already exist.
     ///
     /// # Errors
     ///

@@ -23,8 +23,8 @@ impl Figure {
     }
 }
 
-/// One figure divided by another. `median` is the ratio of the medians. `min` and `max` are those of the
-/// ratios of the single runs.
+/// One figure divided by another. `median` is the ratio of the medians. `min` and `max` are the
+/// extremes of the ratios of the single runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,

@@ -22,7 +22,7 @@ pub struct NodeFlags {
     /// Region of this node [env: FLY_REGION, MY_REGION; default: local].
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Primary region, where calls that target the primary run [env: PRIMARY_REGION; default: local].
+    /// Primary region, which serves calls to the primary [env: PRIMARY_REGION; default: local].
     #[arg(long, value_name = "REGION")]
     pub primary_region: Option<String>,
     /// Address to listen on; port 0 selects a free port [env: FLYRPC_LISTEN; default: loopback and a

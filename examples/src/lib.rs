@@ -2,7 +2,7 @@
 //! configure a node, child processes, helpers that wait for a node to observe a change, and the
 //! formatting of results.
 //!
-//! [`notes`] is a small service with data of its own. Its tests in `tests/notes` demonstrate the
+//! [`notes`] is a small service that stores data. Its tests in `tests/notes` demonstrate the
 //! testkit.
 
 pub mod flags;

@@ -52,11 +52,11 @@
 //! # Faults
 //!
 //! The methods of a cluster inject faults. Most return a guard, and end when the guard is dropped.
-//! Calling `keep` on a guard makes its fault last. A *place* is a region or a host.
+//! Calling `keep` on a guard makes its fault last. A *scope* is a region or a host, given by its name.
 //!
 //! | fault | lasts until its guard is dropped | lasts until another call ends it |
 //! |---|---|---|
-//! | no messages between two places, in both directions or one | [`partition`](SimCluster::partition), [`partition_one_way`](SimCluster::partition_one_way) | `.keep()`, until [`heal`](SimCluster::heal) or [`heal_all`](SimCluster::heal_all) |
+//! | no messages between two scopes, in both directions or one | [`partition`](SimCluster::partition), [`partition_one_way`](SimCluster::partition_one_way) | `.keep()`, until [`heal`](SimCluster::heal) or [`heal_all`](SimCluster::heal_all) |
 //! | messages are held, then released | [`hold`](SimCluster::hold) | `.keep()`, until [`release`](SimCluster::release), `heal` or `heal_all` |
 //! | more delay | [`slow`](SimCluster::slow) | `.keep()`, until `heal` or `heal_all` |
 //! | random delays | [`jitter`](SimCluster::jitter); [`SimClusterBuilder::jitter`] for all paths | `.keep()`, until `heal` or `heal_all` |

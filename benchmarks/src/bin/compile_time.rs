@@ -153,7 +153,7 @@ fn write(at: &Path, subject: &Subject, workspace: &Path) -> io::Result<()> {
          [workspace]\n\n[dependencies]\n{manifest}"
     );
     fs::write(home.join("Cargo.toml"), manifest)?;
-    // So that both have the same versions of their common dependencies.
+    // All crates then use the same versions of their common dependencies.
     fs::copy(workspace.join("Cargo.lock"), home.join("Cargo.lock"))?;
     fs::write(home.join("src/lib.rs"), code)
 }

@@ -89,7 +89,7 @@ pub(crate) struct Setup {
     pub(crate) apart: bool,
     /// flyrpc only: address of a node of the same cluster in another process, and number of nodes there.
     pub(crate) elsewhere: Option<(SocketAddr, usize)>,
-    /// flyrpc only: each handler runs in a task of its own, however quick it is. Other builds of this
+    /// flyrpc only: each handler runs in a separate task, even if it is quick. Other builds of this
     /// program may not know this field.
     #[serde(default)]
     pub(crate) never_inline: bool,
@@ -114,10 +114,10 @@ impl Served {
     }
 }
 
-/// Listens, and runs `answer` for each connection in a task of its own.
+/// Listens, and runs `serve_connection` for each connection in a separate task.
 async fn accept<A>(
     setup: &Setup,
-    answer: impl Fn(TcpStream) -> A + Send + 'static,
+    serve_connection: impl Fn(TcpStream) -> A + Send + 'static,
 ) -> Result<Served>
 where
     A: Future<Output: Send + 'static> + Send + 'static,
@@ -127,7 +127,7 @@ where
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             // An error means that the client closed the connection.
-            tokio::spawn(answer(stream));
+            tokio::spawn(serve_connection(stream));
         }
     });
     Ok(Served::new(addr, ()))

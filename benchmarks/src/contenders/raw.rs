@@ -60,7 +60,7 @@ struct State {
 
 impl<const BATCHED: bool> Contender for Raw<BATCHED> {
     async fn serve(setup: &Setup) -> Result<Served> {
-        accept(setup, answer).await
+        accept(setup, serve_connection).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
@@ -141,7 +141,7 @@ impl<const BATCHED: bool> Raw<BATCHED> {
     }
 }
 
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn serve_connection(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut read = BytesMut::with_capacity(BUFFER);
     let mut out = Outbox::default();

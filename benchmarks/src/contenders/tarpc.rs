@@ -57,7 +57,7 @@ pub(crate) struct Tarpc(StringsClient);
 
 impl Contender for Tarpc {
     async fn serve(setup: &Setup) -> Result<Served> {
-        accept(setup, answer).await
+        accept(setup, serve_connection).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
@@ -88,7 +88,7 @@ impl Contender for Tarpc {
     }
 }
 
-async fn answer(stream: TcpStream) -> Result<()> {
+async fn serve_connection(stream: TcpStream) -> Result<()> {
     let transport = serde_transport::new(framed(stream)?, Bincode::default());
     let config = server::Config { pending_response_buffer: QUEUE };
     let channel = BaseChannel::new(config, transport);

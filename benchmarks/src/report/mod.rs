@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::figures::{Figures, Ratio};
 
-/// Lines that mark the place of a table in a file.
+/// The lines before and after a table in a file.
 const BEGIN: &str = "<!-- benchmarks: begin -->";
 const END: &str = "<!-- benchmarks: end -->";
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) const WORKLOAD: Workload =
-    Workload { name: "disturbance", seconds: 40, run, comparisons };
+    Workload { name: "head-of-line", seconds: 40, run, comparisons };
 
 const LARGE: Call = Call::Echo { bytes: 16 << 20 };
 

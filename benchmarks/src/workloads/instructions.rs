@@ -50,7 +50,7 @@ fn between_processes(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     let runs = bench.runs().min(MAX_RUNS);
     bench.interleave_times(runs, &Name::WITH_BATCHED, |bench, contender| {
         let tool = Some((Tool::Callgrind, scratch.outputs()));
-        // Under callgrind, it is chance whether a handler is quick enough to run inline.
+        // Under callgrind, it varies from call to call whether a handler is quick enough to run inline.
         let setup = Setup { never_inline: true, ..Setup::default() };
         let plan = Plan { tool, setup, ..bench.plan(contender) };
         let calls = match contender {

@@ -70,7 +70,7 @@ fn connections(plan: &Plan, count: usize) -> Result<f64> {
     Ok((server.resident()? + client.resident()? - before) / count as f64)
 }
 
-/// Returns the memory per link in a mesh of about `links` links, in bytes. It is the difference to the same
+/// Returns the memory per link in a mesh of about `links` links, in bytes. It is the difference from the same
 /// number of nodes that do not know each other, and so includes the state that nodes keep about peers.
 fn mesh(plan: &Plan, links: usize) -> Result<f64> {
     // Half of the n nodes run in each of two processes. Among all nodes, there are n (n - 1) / 2 links.

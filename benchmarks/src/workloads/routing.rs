@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) const WORKLOAD: Workload =
-    Workload { name: "picking", seconds: 15, run, comparisons: Vec::new };
+    Workload { name: "routing", seconds: 15, run, comparisons: Vec::new };
 
 const NODES: [u16; 3] = [10, 1_000, 10_000];
 

@@ -53,23 +53,23 @@ pub struct Shop;
 
 impl Orders for Shop {
     async fn find(&self, id: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Placed, pause).await
+        respond(id, String::new(), State::Placed, pause).await
     }
 
     async fn place(&self, item: String, _pieces: u32, pause: Duration) -> Order {
-        answer(1, item, State::Placed, pause).await
+        respond(1, item, State::Placed, pause).await
     }
 
     async fn pay(&self, id: u64, _cents: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Paid, pause).await
+        respond(id, String::new(), State::Paid, pause).await
     }
 
     async fn fax(&self, id: u64) -> Order {
-        answer(id, String::new(), State::Placed, Duration::ZERO).await
+        respond(id, String::new(), State::Placed, Duration::ZERO).await
     }
 }
 
-async fn answer(id: u64, item: String, state: State, pause: Duration) -> Order {
+async fn respond(id: u64, item: String, state: State, pause: Duration) -> Order {
     tokio::time::sleep(pause).await;
     Order { id, item, state, version: 1, attempt: flyrpc::context().attempt() }
 }

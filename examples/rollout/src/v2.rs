@@ -69,23 +69,23 @@ pub struct Shop;
 
 impl Orders for Shop {
     async fn cancel(&self, id: u64) -> Order {
-        answer(id, String::new(), State::Cancelled, false, Duration::ZERO).await
+        respond(id, String::new(), State::Cancelled, false, Duration::ZERO).await
     }
 
     async fn pay(&self, _cents: u64, _currency: Option<String>, id: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Paid, false, pause).await
+        respond(id, String::new(), State::Paid, false, pause).await
     }
 
     async fn place(&self, pause: Duration, _pieces: u32, item: String, express: bool) -> Order {
-        answer(1, item, State::Placed, express, pause).await
+        respond(1, item, State::Placed, express, pause).await
     }
 
     async fn find(&self, pause: Duration, id: u64) -> Order {
-        answer(id, String::new(), State::Placed, false, pause).await
+        respond(id, String::new(), State::Placed, false, pause).await
     }
 }
 
-async fn answer(id: u64, item: String, state: State, express: bool, pause: Duration) -> Order {
+async fn respond(id: u64, item: String, state: State, express: bool, pause: Duration) -> Order {
     tokio::time::sleep(pause).await;
     Order { attempt: flyrpc::context().attempt(), version: 2, express, state, item, id }
 }

@@ -17,7 +17,7 @@ use flyrpc_examples::{
 
 /// Joins a cluster as a client, and calls the text service once for each line of standard input.
 ///
-/// Each reply is printed to standard output on a line of its own, after the time that the call took.
+/// Each reply is printed to standard output on a separate line, after the time that the call took.
 /// Errors are printed to standard error. Exits with 0 if all calls succeeded, 1 if a call failed, and
 /// 2 on any other error.
 #[derive(Debug, Parser)]
@@ -152,9 +152,7 @@ async fn call(text: &TextClient, method: Method, line: String) -> Result<String,
             Err(error) => Err(error),
         },
         Method::Panic => text.panic(line).await,
-        Method::Whoami => {
-            text.whoami().await.map(|answer| format!("{} in {}", answer.node, answer.region))
-        }
+        Method::Whoami => text.whoami().await.map(|at| format!("{} in {}", at.node, at.region)),
     };
     reply.map_err(|error| show::rpc_error(&error))
 }

@@ -13,7 +13,7 @@ pub(crate) struct Connection {
 }
 
 /// The response of a server.
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
     /// The connection, if it can carry another request.
@@ -40,7 +40,7 @@ impl Connection {
         path: &str,
         body: Option<&str>,
         keep: bool,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         let method = if body.is_some() { "POST" } else { "GET" };
         let (body, close) = (body.unwrap_or_default(), if keep { "keep-alive" } else { "close" });
         let length = body.len();
@@ -68,7 +68,7 @@ impl Connection {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).await?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Answer { status, body, kept: kept.then_some(self) })
+        Ok(Response { status, body, kept: kept.then_some(self) })
     }
 
     async fn line(&mut self) -> io::Result<String> {

@@ -181,11 +181,11 @@ async fn deploy(logs: bool) -> Result<bool, Box<dyn Error>> {
 
     let count = deploy.machines.len();
     println!("{count} machines replaced in {}\n", show::time(start.elapsed()));
-    println!("  {:<34}{:>9}{:>8}{:>13}", "requests", "answered", "failed", "longest gap");
+    println!("  {:<34}{:>9}{:>8}{:>13}", "requests", "succeeded", "failed", "longest gap");
     let mut kept = true;
     for caller in callers {
         let tally = caller.await?;
-        kept &= tally.failed.is_empty() && tally.answered > 0;
+        kept &= tally.failed.is_empty() && tally.succeeded > 0;
         println!("{tally}");
     }
     Ok(kept)
@@ -194,7 +194,7 @@ async fn deploy(logs: bool) -> Result<bool, Box<dyn Error>> {
 /// The outcomes of the requests of one caller.
 struct Tally {
     what: String,
-    answered: usize,
+    succeeded: usize,
     failed: Vec<String>,
     longest_gap: Duration,
 }
@@ -202,7 +202,7 @@ struct Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (gap, failed) = (show::time(self.longest_gap), self.failed.len());
-        write!(f, "  {:<34}{:>9}{failed:>8}{gap:>13}", self.what, self.answered)?;
+        write!(f, "  {:<34}{:>9}{failed:>8}{gap:>13}", self.what, self.succeeded)?;
         self.failed.iter().take(3).try_for_each(|why| write!(f, "\n    failed: {why}"))
     }
 }
@@ -216,9 +216,9 @@ fn callers(region: &str, proxy: &Proxy, over: &Arc<AtomicBool>) -> Vec<JoinHandl
             let connections = if keep { "keep-alive" } else { "new connections" };
             let what = format!("{verb} in {region}, {connections}");
             // A write executes in the primary region, whichever machine received the request.
-            let place = if writes { REGIONS[0] } else { region }.to_owned();
+            let expected_region = if writes { REGIONS[0] } else { region }.to_owned();
             let (proxy, over) = (proxy.clone(), Arc::clone(over));
-            callers.push(tokio::spawn(call(what, place, writes, keep, proxy, over)));
+            callers.push(tokio::spawn(call(what, expected_region, writes, keep, proxy, over)));
         }
     }
     callers
@@ -227,13 +227,13 @@ fn callers(region: &str, proxy: &Proxy, over: &Arc<AtomicBool>) -> Vec<JoinHandl
 /// Sends one request after another until `over` is set.
 async fn call(
     what: String,
-    place: String,
+    expected_region: String,
     writes: bool,
     keep: bool,
     proxy: Proxy,
     over: Arc<AtomicBool>,
 ) -> Tally {
-    let mut tally = Tally { what, answered: 0, failed: Vec::new(), longest_gap: Duration::ZERO };
+    let mut tally = Tally { what, succeeded: 0, failed: Vec::new(), longest_gap: Duration::ZERO };
     let (mut last, mut kept, mut number) = (Instant::now(), None, 0usize);
     while !over.load(Ordering::Relaxed) {
         number += 1;
@@ -243,12 +243,12 @@ async fn call(
             false => (format!("/notes/{number}"), None),
         };
         match proxy.request(&path, body, keep, kept.take()).await {
-            Ok(answer) if answer.status == 200 && answer.body.ends_with(&place) => {
-                tally.answered += 1;
+            Ok(response) if response.status == 200 && response.body.ends_with(&expected_region) => {
+                tally.succeeded += 1;
                 tally.longest_gap = tally.longest_gap.max(last.elapsed());
-                (last, kept) = (Instant::now(), answer.kept);
+                (last, kept) = (Instant::now(), response.kept);
             }
-            Ok(answer) => tally.failed.push(format!("{} {}", answer.status, answer.body)),
+            Ok(response) => tally.failed.push(format!("{} {}", response.status, response.body)),
             Err(error) => tally.failed.push(error.to_string()),
         }
     }

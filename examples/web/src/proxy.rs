@@ -12,7 +12,7 @@ use std::{
 
 use flyrpc_examples::watch::WATCH_TIMEOUT;
 
-use crate::client::{Answer, Connection};
+use crate::client::{Connection, Response};
 
 /// Time between two health checks of a machine.
 const CHECK: Duration = Duration::from_millis(50);
@@ -58,7 +58,7 @@ impl Proxy {
         body: Option<&str>,
         keep: bool,
         kept: Option<Connection>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         let connection = match kept.filter(Connection::is_open) {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -103,6 +103,6 @@ impl Proxy {
 
 async fn is_healthy(http: SocketAddr) -> bool {
     let Ok(connection) = Connection::open(http).await else { return false };
-    let answer = connection.request("/health", None, false).await;
-    answer.is_ok_and(|answer| answer.status == 200)
+    let response = connection.request("/health", None, false).await;
+    response.is_ok_and(|response| response.status == 200)
 }

@@ -136,7 +136,7 @@ impl SimClusterBuilder {
     }
 
     /// Delays each message by an additional random time of up to `up_to`. The default is 0.
-    /// [`SimCluster::jitter`] adds to it between two places.
+    /// [`SimCluster::jitter`] adds to it between two scopes.
     ///
     /// # Panics
     ///
@@ -158,7 +158,7 @@ impl SimClusterBuilder {
     }
 
     /// Limits the bandwidth from each node to each other node, in bytes per second. The default is
-    /// unlimited. [`SimCluster::throttle`] can reduce it between two places.
+    /// unlimited. [`SimCluster::throttle`] can reduce it between two scopes.
     ///
     /// # Panics
     ///

@@ -8,16 +8,16 @@ use flyrpc::Region;
 use super::sim_cluster::{NodeState, SimCluster};
 use crate::net::{FaultGuard, SimEnv, SimNet};
 
-/// Faults between two places. A place is the name of a node, of another host, or of a region, which
-/// stands for all its hosts. If a method allows the same region for both places, the fault applies to
+/// Faults between two scopes. A scope is the name of a node, of another host, or of a region, which
+/// stands for all its hosts. If a method allows the same region for both scopes, the fault applies to
 /// the paths between the hosts of that region. A host always reaches itself.
 ///
 /// # Panics
 ///
-/// All methods that take places panic if a name is neither a host nor a region with hosts. Methods
-/// that start a fault also panic if both places are the same host.
+/// All methods that take scopes panic if a name is neither a host nor a region with hosts. Methods
+/// that start a fault also panic if both scopes are the same host.
 impl SimCluster {
-    /// Blocks all messages between two places, in both directions.
+    /// Blocks all messages between two scopes, in both directions.
     ///
     /// Stream bytes written during the partition are buffered at the sender. Stream bytes in flight
     /// that would arrive during the partition return to the sender's buffer. Both are sent once the
@@ -25,34 +25,34 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If both places are the same. `partition("iad-0", "iad")` isolates a node from its region.
+    /// If both scopes are the same. `partition("iad-0", "iad")` isolates a node from its region.
     #[track_caller]
     pub fn partition(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.shared.net.partition(a, b)
     }
 
-    /// Blocks all messages from one place to another, and leaves the other direction open.
+    /// Blocks all messages from one scope to another, and leaves the other direction open.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn partition_one_way(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> FaultGuard {
         self.shared.net.partition_one_way(from, to)
     }
 
-    /// Holds all messages between two places, including datagrams, until the guard is dropped.
+    /// Holds all messages between two scopes, including datagrams, until the guard is dropped.
     /// Dropping it releases the messages.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn hold(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.shared.net.hold(a, b)
     }
 
-    /// Adds `extra` to the delay of each direction between two places. A round trip takes twice
+    /// Adds `extra` to the delay of each direction between two scopes. A round trip takes twice
     /// `extra` longer.
     ///
     /// # Panics
@@ -63,7 +63,7 @@ impl SimCluster {
         self.shared.net.slow(a, b, extra)
     }
 
-    /// Delays each message between two places, in either direction, by an additional random time from
+    /// Delays each message between two scopes, in either direction, by an additional random time from
     /// 0 to `up_to`, in whole milliseconds. The seed determines the times. Messages on a stream stay
     /// in order; datagrams can be reordered. If several jitters apply, their bounds add up.
     ///
@@ -75,7 +75,7 @@ impl SimCluster {
         self.shared.net.jitter(a, b, up_to)
     }
 
-    /// Drops this share of the datagrams between two places: 0 is none, 1 is all. The seed determines
+    /// Drops this share of the datagrams between two scopes: 0 is none, 1 is all. The seed determines
     /// which datagrams are lost. Streams lose nothing.
     ///
     /// # Panics
@@ -86,7 +86,7 @@ impl SimCluster {
         self.shared.net.lose(a, b, share)
     }
 
-    /// Limits the bandwidth, in bytes per second, of each path between a host of one place and a host
+    /// Limits the bandwidth, in bytes per second, of each path between a host of one scope and a host
     /// of the other, as [`SimClusterBuilder::bandwidth`](crate::SimClusterBuilder::bandwidth) does. If
     /// several limits apply to a path, the lowest is used.
     ///
@@ -103,21 +103,21 @@ impl SimCluster {
         self.shared.net.throttle(a, b, bytes_per_second)
     }
 
-    /// Ends every fault that was started between exactly these two places, in either order, whether or
+    /// Ends every fault that was started between exactly these two scopes, in either order, whether or
     /// not `keep` was called on its guard.
     #[track_caller]
     pub fn heal(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         self.shared.net.heal(a, b);
     }
 
-    /// Ends every hold that was started between exactly these two places, in either order, whether or
+    /// Ends every hold that was started between exactly these two scopes, in either order, whether or
     /// not `keep` was called on its guard. Other faults between them continue.
     #[track_caller]
     pub fn release(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         self.shared.net.release(a, b);
     }
 
-    /// Ends every fault between places. Crashed or frozen machines and wrong clocks are not affected.
+    /// Ends every fault between scopes. Crashed or frozen machines and wrong clocks are not affected.
     pub fn heal_all(&self) {
         self.shared.net.heal_all();
     }

@@ -116,7 +116,7 @@ impl Release {
         Release { program: Program::Nothing }
     }
 
-    /// Creates a release that runs an HTTP server on flyrpc's port. The server answers every request
+    /// Creates a release that runs an HTTP server on flyrpc's port. The server responds to every request
     /// with `400 Bad Request`.
     pub fn http_server() -> Self {
         Release::program(|env| async move {

@@ -78,8 +78,8 @@ const MAX_LISTED: usize = 20;
 ///
 /// The cluster's methods inject faults:
 ///
-/// - Network faults between two places ([`partition`](Self::partition), [`slow`](Self::slow),
-///   [`lose`](Self::lose)). A place is the name of a region or a node.
+/// - Network faults between two scopes ([`partition`](Self::partition), [`slow`](Self::slow),
+///   [`lose`](Self::lose)). A scope is the name of a region or a node.
 /// - Node faults ([`crash`](Self::crash), [`shutdown`](Self::shutdown)). A node is a process.
 /// - Machine faults ([`crash_machine`](Self::crash_machine), [`frozen`](Self::frozen),
 ///   [`skew_ahead`](Self::skew_ahead)). A machine is the host of a node, including its kernel and

@@ -54,11 +54,11 @@ pub(super) fn check_scopes(
     let name = from.name(topology);
     match (from, fault) {
         (FaultScope::Host(_), _) => Err(format!(
-            "both places are the host `{name}`, and a host always reaches itself: \
+            "both scopes are the host `{name}`, and a host always reaches itself: \
              use another host or a region for one of them"
         )),
         (FaultScope::Region(_), Fault::Cut | Fault::Hold) => Err(format!(
-            "both places are the region `{name}`, which cannot be partitioned from itself: \
+            "both scopes are the region `{name}`, which cannot be partitioned from itself: \
              use another region, or a host of `{name}`, for one of them"
         )),
         (

@@ -77,7 +77,7 @@ async fn an_unknown_host_in_a_network_without_hosts() {
 #[tokio::test(start_paused = true)]
 async fn a_region_is_not_partitioned_from_itself() {
     let net = network();
-    let expected = "both places are the region `iad`, which cannot be partitioned from itself: \
+    let expected = "both scopes are the region `iad`, which cannot be partitioned from itself: \
                     use another region, or a host of `iad`, for one of them";
     check(&net, |net| Some(net.partition("iad", "IAD")), expected);
     check(&net, |net| Some(net.partition_one_way("iad", "iad")), expected);
@@ -88,7 +88,7 @@ async fn a_region_is_not_partitioned_from_itself() {
 #[tokio::test(start_paused = true)]
 async fn a_host_always_reaches_itself() {
     let net = network();
-    let expected = "both places are the host `iad-0`, and a host always reaches itself: \
+    let expected = "both scopes are the host `iad-0`, and a host always reaches itself: \
                     use another host or a region for one of them";
     check(&net, |net| Some(net.partition("iad-0", "iad-0")), expected);
     check(&net, |net| Some(net.slow("iad-0", "iad-0", ms(1))), expected);

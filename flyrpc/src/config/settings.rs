@@ -27,7 +27,7 @@ pub(crate) struct Config {
     /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. It can be any name on
     /// which all nodes agree, and is usually a provider's code.
     pub(crate) region: Region,
-    /// The region where calls aimed at the primary run. Default: none, which stands for
+    /// The region that serves calls to the primary. Default: none, which stands for
     /// [`Region::LOCAL`]; on Fly.io it must be set. It must be the same on all nodes: a node that
     /// disagrees refuses such calls.
     pub(crate) primary_region: Option<Region>,
@@ -75,7 +75,7 @@ pub(crate) struct FlyMachine {
 }
 
 impl Config {
-    /// The region where calls aimed at the primary run.
+    /// The region that serves calls to the primary.
     pub(crate) fn primary(&self) -> Region {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
     }

@@ -2,7 +2,7 @@
 //! give equal runs, instruction for instruction.
 //!
 //! `pair <callers> <calls> <inline|task>` makes `calls` calls of `upcase("fly")`, divided evenly among
-//! `callers` concurrent callers. Every handler runs inline, or in a task of its own. The program prints
+//! `callers` concurrent callers. Every handler runs inline, or in a separate task. The program prints
 //! nothing: the workload `instructions` of the benchmark runs it under callgrind.
 
 use std::time::Duration;

@@ -84,8 +84,8 @@ async fn calls(text: &TextClient, victim: &NodeInfo, start: Instant, watch: Dura
         let (call, at) = (text.slow(Duration::ZERO), start.elapsed());
         calls.spawn(async move { (at, call.await) });
     }
-    let answers: Vec<(Duration, Result<Duration, RpcError>)> = calls.join_all().await;
-    let lost = answers.into_iter().filter_map(|(at, answer)| Some((at, answer.err()?)));
+    let results: Vec<(Duration, Result<Duration, RpcError>)> = calls.join_all().await;
+    let lost = results.into_iter().filter_map(|(at, result)| Some((at, result.err()?)));
     let lost: Vec<Duration> = lost
         .filter(|(_, error)| error.node().is_some_and(|node| node.id() == victim.id()))
         .map(|(at, _)| at)

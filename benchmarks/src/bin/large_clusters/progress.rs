@@ -25,7 +25,7 @@ pub(crate) struct Progress {
     bar: ProgressBar,
     /// Expected time of all completed steps.
     done: Duration,
-    /// Expected time of the current step, and the time of it that has passed.
+    /// Expected and elapsed time of the current step.
     step: Duration,
     gone: Duration,
 }

@@ -133,7 +133,7 @@ impl Plan {
         self.start() + WARM_UP + self.scenarios.iter().map(of).sum::<Duration>()
     }
 
-    /// The share of the progress bar for the start of the settled cluster.
+    /// The virtual time that the progress bar reserves for the start of the cluster.
     fn start(&self) -> Duration {
         Duration::from_secs(self.nodes as u64 / 50)
     }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{ledger::Ledger, process::Worker};
 
-/// The victims, and which faults they have had.
+/// The victims, and the number of faults of each kind so far.
 pub(crate) struct Churn {
     victims: Vec<Worker>,
     seeds: Vec<SocketAddr>,
@@ -79,7 +79,7 @@ impl Churn {
     /// Kills the victims.
     pub(crate) async fn stop(&mut self) {
         for victim in self.victims.drain(..) {
-            // A victim that has exited by itself has printed why.
+            // A victim that exited by itself has already printed the reason.
             let _ = victim.kill().await;
         }
     }
@@ -89,7 +89,7 @@ impl Churn {
         format!("faults: {kills} kills, {freezes} freezes, {restarts} graceful restarts")
     }
 
-    /// Xorshift: enough for an order of faults that a seed reproduces.
+    /// Returns a random number (Xorshift, which suffices for a reproducible order of faults).
     fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

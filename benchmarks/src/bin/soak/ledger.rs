@@ -1,4 +1,4 @@
-//! What executed, compared with what callers were told.
+//! Compares the calls that executed with the outcomes that their callers received.
 
 use std::{
     collections::BTreeMap,
@@ -6,13 +6,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What is known of one call of a method that is not idempotent.
+/// The record of one call of a method that is not idempotent.
 #[derive(Debug, Default, Clone, Copy)]
 struct Call {
     executions: u32,
     /// The caller received its reply.
     succeeded: bool,
-    /// The caller received an error that excludes an execution.
+    /// The caller received an error that guarantees that the call did not execute.
     excluded: bool,
 }
 
@@ -25,8 +25,9 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct State {
     calls: BTreeMap<u128, Call>,
-    /// Outcomes of all kinds of calls, as the workers count them.
+    /// Number of calls of all kinds by outcome, as counted by the workers.
     outcomes: BTreeMap<String, u64>,
+    /// Number of lines that could not be parsed.
     unknown: u64,
 }
 
@@ -84,7 +85,8 @@ impl Ledger {
 }
 
 impl Verdict {
-    /// Whether nothing executed wrongly.
+    /// Returns whether at least one call executed, every execution matches the outcome of its call, and all
+    /// lines were parsed.
     pub(crate) fn is_clean(&self) -> bool {
         let wrong = self.twice + self.excluded_but_executed + self.succeeded_but_not_executed;
         wrong == 0 && self.unknown == 0 && self.executed > 0
@@ -93,11 +95,11 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "checked calls: {}, of them executed: {}", self.calls, self.executed)?;
+        writeln!(f, "checked calls: {}, executed: {}", self.calls, self.executed)?;
         writeln!(f, "executed twice: {}", self.twice)?;
-        writeln!(f, "executed although an error excluded it: {}", self.excluded_but_executed)?;
+        writeln!(f, "executed although reported as not executed: {}", self.excluded_but_executed)?;
         writeln!(f, "succeeded without execution: {}", self.succeeded_but_not_executed)?;
-        writeln!(f, "lines not understood: {}", self.unknown)?;
+        writeln!(f, "unrecognized lines: {}", self.unknown)?;
         write!(f, "outcomes:")?;
         for (what, count) in &self.outcomes {
             write!(f, " {what} {count}")?;

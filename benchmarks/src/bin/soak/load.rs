@@ -1,4 +1,4 @@
-//! The load that a worker generates: each kind of call in its own task, while load is on.
+//! The load that a worker generates while load is on. Each caller makes one kind of call in its own task.
 
 use std::{
     future::Future,
@@ -15,10 +15,10 @@ use tokio::{
 
 use crate::worker::WorkClient;
 
-/// Callers of each kind.
+/// Number of callers of each kind, per node.
 const CALLERS: usize = 4;
 
-/// Outcomes since they were last printed.
+/// Number of calls by outcome since the last time they were printed.
 #[derive(Debug, Default)]
 struct Counts {
     ok: AtomicU64,
@@ -44,7 +44,7 @@ pub(crate) fn start(node: &Node, on: &watch::Receiver<bool>) {
     tokio::spawn(print_counts());
 }
 
-/// Repeats a kind of call while load is on. The caller's state lives in `call`.
+/// Repeats a kind of call while load is on. `call` owns the caller's state.
 fn spawn<F, Fut>(on: &watch::Receiver<bool>, mut call: F)
 where
     F: FnMut(u64) -> Fut + Send + 'static,
@@ -117,9 +117,9 @@ fn canceled(client: WorkClient) -> impl FnMut(u64) -> BoxFuture<'static, ()> {
     }
 }
 
-/// Calls whose executions the parent compares with their outcomes.
+/// Calls for which the parent compares the executions with the outcome.
 fn checked(client: WorkClient, prefix: String) -> impl FnMut(u64) -> BoxFuture<'static, ()> {
-    // A boot's id has 16 hexadecimal digits, which with the number of the caller and of the call make an id.
+    // The id of a call: 16 hexadecimal digits for the boot, then the numbers of the caller and of the call.
     let boot = prefix.rsplit('/').next().unwrap_or_default().to_owned();
     move |turn| {
         let (client, id) = (client.clone(), format!("{boot}{turn:08x}"));

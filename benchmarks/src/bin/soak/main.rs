@@ -1,5 +1,5 @@
-//! Runs a cluster of real processes for a long time, under load, churn and faults, and checks that it
-//! leaks nothing and executes nothing wrongly.
+//! Runs a cluster of real processes for a long time, under load, churn and faults. Checks for leaks, and
+//! for calls that execute twice or contradict their outcome.
 
 mod churn;
 mod ledger;
@@ -19,21 +19,23 @@ use tokio::time::{Instant, sleep};
 
 use crate::{churn::Churn, ledger::Ledger, process::Worker, report::Report};
 
-/// Long-lived nodes, whose memory, descriptors and tasks are compared.
+/// Number of long-lived nodes, whose memory, descriptors and tasks are compared.
 const STABLE: usize = 4;
 
-/// Nodes that are killed, frozen, restarted, and replaced.
+/// Number of nodes that are killed, frozen and restarted.
 const VICTIMS: usize = 2;
 
-/// Time without load and faults before a sample: calls end, links reconnect, buffers are released.
+/// Time without load and faults before a sample, in which calls end, links reconnect, and buffers are
+/// released.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// Runs nodes in processes of their own under load (small and long bodies, timeouts, canceled calls),
-/// while two of them are killed, frozen and restarted. At the end of the warm-up and of the run, load and
-/// faults pause, and the program samples resident memory, descriptors and tasks of the four other nodes.
+/// Runs nodes in separate processes under load (small and long bodies, timeouts, canceled calls), while two
+/// of them are killed, frozen and restarted. At the end of the warm-up and of the run, load and faults
+/// pause, and the program samples resident memory, descriptors and tasks of the four other nodes.
 ///
-/// Exits with 1 if memory grew by more than 5 MiB, if descriptors or tasks grew, or if a call executed
-/// twice, or executed although its caller got an error that excludes it.
+/// Exits with 1 if the memory of a node grew by more than 5 MiB, if its number of descriptors or tasks grew,
+/// if a call executed twice, or if a call executed although its caller received an error that rules this
+/// out.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {

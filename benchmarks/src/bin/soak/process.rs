@@ -1,4 +1,4 @@
-//! A worker process, as its parent sees it.
+//! The parent's handle to a worker process.
 
 use std::{error::Error, fs, io, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -86,7 +86,7 @@ impl Worker {
         self.command(if on { "load\n" } else { "rest\n" }).await
     }
 
-    /// Samples what the process holds.
+    /// Samples the resources that the process holds.
     pub(crate) async fn sample(&self) -> Result<Sample, Box<dyn Error>> {
         let (sender, receiver) = oneshot::channel();
         *self.tasks.lock().await = Some(sender);
@@ -110,13 +110,13 @@ impl Worker {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Kills the process, and returns once all that it printed has been read.
+    /// Kills the process, and returns once all of its output has been read.
     pub(crate) async fn kill(mut self) -> Result<(), Box<dyn Error>> {
         self.child.kill().await?;
         Ok(self.reader.await?)
     }
 
-    /// Shuts the node down in order, and returns once all that it printed has been read.
+    /// Shuts the node down gracefully, and returns once all of its output has been read.
     pub(crate) async fn shut_down(mut self) -> Result<(), Box<dyn Error>> {
         self.signal(Signal::TERM)?;
         timeout(GENEROUS_TIMEOUT, self.child.wait()).await??;

@@ -1,11 +1,11 @@
-//! What processes hold at rest, and how it grew.
+//! The resources that idle processes hold, and their growth.
 
 use std::fmt;
 
 /// Upper bound on the growth of resident memory, in KiB.
 const MAX_GROWTH_KIB: i64 = 5 << 10;
 
-/// What one process holds.
+/// The resources that one process holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) name: String,
@@ -33,7 +33,7 @@ impl Report {
         self.samples.push(sample);
     }
 
-    /// The largest growth of any node, for each figure.
+    /// Returns the largest growth of any node, for each figure.
     pub(crate) fn growth_since(&self, before: &Report) -> Growth {
         let largest = |figure: fn(&Sample) -> i64| {
             let pairs = self.samples.iter().zip(&before.samples);

@@ -65,7 +65,7 @@ pub(crate) async fn run(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
                 other => drop(load.send(other == "load")),
             }
         }
-        // The parent is gone.
+        // The parent has exited.
         std::process::exit(1);
     });
     node.run_until_signal().await?;

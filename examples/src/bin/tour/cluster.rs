@@ -139,11 +139,11 @@ pub(crate) async fn run_other_program() -> Result<(), Box<dyn Error>> {
     loop {
         let (stream, _) = listener.accept().await?;
         // An error on one connection does not affect the others.
-        tokio::spawn(async move { drop(answer(stream).await) });
+        tokio::spawn(async move { drop(serve_stream(stream).await) });
     }
 }
 
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn serve_stream(mut stream: TcpStream) -> io::Result<()> {
     let mut asked = [0; 4096];
     if stream.read(&mut asked).await? > 0 {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await?;

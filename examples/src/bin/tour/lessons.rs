@@ -43,7 +43,7 @@ pub(crate) async fn all(cluster: &mut Cluster, report: &mut Report) -> Lesson {
 }
 
 fn who_is_where(cluster: &Cluster, report: &mut Report) {
-    report.lesson("The nodes and their regions: every node reads them from a table of its own");
+    report.lesson("The nodes and their regions: every node reads them from its own table");
     let me = cluster.me.info();
     let row = |region: &str, name: &str, addr: &dyn ToString, state: &str| {
         report.note(&format!("{region:<6}{name:<8}{:<18}{state}", addr.to_string()));
@@ -81,7 +81,7 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
     for region in cluster::regions(cluster) {
         let there = cluster.text.on_region(&region);
         report
-            .answered(
+            .succeeds(
                 &format!("on_region(\"{region}\").upcase(\"fly\")"),
                 there.upcase("fly".into()),
                 |text| text == "FLY",
@@ -89,10 +89,10 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
             )
             .await;
         report
-            .answered(
+            .succeeds(
                 &format!("on_region(\"{region}\").whoami()"),
                 there.whoami(),
-                |answer| answer.region == region,
+                |response| response.region == region,
                 whereabouts,
             )
             .await;
@@ -102,10 +102,10 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
 async fn the_primary(cluster: &Cluster, report: &mut Report) {
     report.lesson("A call can target the primary region (here iad) without its name");
     report
-        .answered(
+        .succeeds(
             "on_primary().whoami()",
             cluster.text.on_primary().whoami(),
-            |answer| answer.region == *cluster.me.primary_region(),
+            |response| response.region == *cluster.me.primary_region(),
             whereabouts,
         )
         .await;
@@ -114,10 +114,10 @@ async fn the_primary(cluster: &Cluster, report: &mut Report) {
 async fn the_short_circuit(cluster: &Cluster, report: &mut Report) -> Lesson {
     report.lesson("A call to this node's own region runs in this process");
     report
-        .answered(
+        .succeeds(
             "whoami()",
             cluster.text.whoami(),
-            |answer| answer.node == *cluster.me.id(),
+            |response| response.node == *cluster.me.id(),
             whereabouts,
         )
         .await;
@@ -193,11 +193,13 @@ async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
     report.lesson("Application errors are values, and a panic fails only its own call");
     let syd = cluster.text.on_region("syd");
     report
-        .answered(
+        .succeeds(
             "on_region(\"syd\").fail(\"no such row\")",
             syd.fail("no such row".into()),
-            |answer| answer.as_ref().is_err_and(|failure| failure.reason == "no such row"),
-            |answer| answer.as_ref().map_or_else(|e| format!("Err({:?})", e.reason), String::clone),
+            |response| response.as_ref().is_err_and(|failure| failure.reason == "no such row"),
+            |response| {
+                response.as_ref().map_or_else(|e| format!("Err({:?})", e.reason), String::clone)
+            },
         )
         .await;
     report
@@ -210,10 +212,10 @@ async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
         )
         .await;
     report
-        .answered(
+        .succeeds(
             "on_region(\"syd\").whoami()",
             syd.whoami(),
-            |answer| answer.region == "syd",
+            |response| response.region == "syd",
             whereabouts,
         )
         .await;
@@ -238,10 +240,10 @@ async fn a_freeze(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     report.check(timed_out == 8, "8 calls with a timeout of 500 ms", shown, start.elapsed());
     cluster.member("hkg-1").child.signal(Signal::CONT)?;
     report
-        .answered(
+        .succeeds(
             "after it resumes: on_region(\"hkg\").whoami()",
             hkg.whoami(),
-            |answer| answer.region == "hkg",
+            |response| response.region == "hkg",
             whereabouts,
         )
         .await;
@@ -297,19 +299,19 @@ async fn a_restart(cluster: &mut Cluster, report: &mut Report) -> Lesson {
         start.elapsed(),
     );
     report
-        .answered(
+        .succeeds(
             "on_region(\"hkg\").wait(20 s).whoami()",
             async { waiting.await.expect("the call does not panic") },
-            |answer| answer.node == *info.id(),
+            |response| response.node == *info.id(),
             whereabouts,
         )
         .await;
     watch::until_callable(&cluster.me, &info).await?;
     report
-        .answered(
+        .succeeds(
             "on_region(\"hkg\").whoami()",
             hkg.whoami(),
-            |answer| answer.node == *info.id(),
+            |response| response.node == *info.id(),
             whereabouts,
         )
         .await;
@@ -333,7 +335,7 @@ async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson 
     member.child.signal(Signal::TERM)?;
     let (start, leaver) = (Instant::now(), member.info.clone());
     report
-        .answered(
+        .succeeds(
             "the running call, slow(500 ms)",
             async { running.await.expect("the call does not panic") },
             |_| true,
@@ -377,8 +379,8 @@ async fn until_slow(text: &TextClient, count: usize) -> Result<usize, RpcError> 
     }
 }
 
-fn whereabouts(answer: &Whoami) -> String {
-    format!("{} in {}", answer.node.name(), answer.region)
+fn whereabouts(response: &Whoami) -> String {
+    format!("{} in {}", response.node.name(), response.region)
 }
 
 fn boot(id: &NodeId) -> String {

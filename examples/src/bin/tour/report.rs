@@ -62,7 +62,7 @@ impl Report {
 
     /// Makes a call that should return a value for which `right` is true. Prints the value as `shown`
     /// formats it.
-    pub(crate) async fn answered<T>(
+    pub(crate) async fn succeeds<T>(
         &mut self,
         what: &str,
         call: impl Future<Output = Result<T, RpcError>>,
@@ -70,9 +70,9 @@ impl Report {
         shown: impl FnOnce(&T) -> String,
     ) -> Option<T> {
         let start = Instant::now();
-        let answer = call.await;
+        let response = call.await;
         let took = start.elapsed();
-        match answer {
+        match response {
             Ok(value) => {
                 self.check(right(&value), what, shown(&value), took);
                 Some(value)
@@ -92,9 +92,9 @@ impl Report {
         right: impl FnOnce(&RpcError, Duration) -> bool,
     ) {
         let start = Instant::now();
-        let answer = call.await;
+        let response = call.await;
         let took = start.elapsed();
-        match answer {
+        match response {
             Ok(_) => self.check(false, what, "the call succeeded", took),
             Err(error) => self.check(right(&error, took), what, show::rpc_error(&error), took),
         }

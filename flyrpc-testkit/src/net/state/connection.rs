@@ -178,7 +178,7 @@ impl Connection {
         let (endpoint, _) = self.endpoints(side);
         match endpoint.phase {
             Phase::Connecting => {
-                // If a response still arrives, it is answered with a reset.
+                // A response that still arrives causes a reset.
                 endpoint.phase = Phase::Closed;
                 endpoint.discard_unsent();
             }

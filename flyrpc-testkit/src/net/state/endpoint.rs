@@ -39,8 +39,7 @@ pub(crate) enum Phase {
     SynReceived,
     Open,
     Refused,
-    /// Closed without an error: no program holds a half. Data that still arrives is answered with a
-    /// reset.
+    /// Closed without an error: no program holds a half. Data that still arrives causes a reset.
     Closed,
     /// Reset by either endpoint, or because the host crashed. Bytes received earlier can still be read.
     Broken,

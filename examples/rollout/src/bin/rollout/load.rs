@@ -27,27 +27,27 @@ pub(crate) struct Clients {
 }
 
 /// The version and the attempt that executed a call.
-struct Answered {
+struct Execution {
     version: u32,
     /// Counted from 1.
     attempt: u32,
 }
 
-impl From<v1::Order> for Answered {
+impl From<v1::Order> for Execution {
     fn from(order: v1::Order) -> Self {
-        Answered { version: order.version, attempt: order.attempt }
+        Execution { version: order.version, attempt: order.attempt }
     }
 }
 
-impl From<v2::Order> for Answered {
+impl From<v2::Order> for Execution {
     fn from(order: v2::Order) -> Self {
-        Answered { version: order.version, attempt: order.attempt }
+        Execution { version: order.version, attempt: order.attempt }
     }
 }
 
-type Reply = BoxFuture<'static, Result<Answered, RpcError>>;
+type Reply = BoxFuture<'static, Result<Execution, RpcError>>;
 
-fn boxed<O: Into<Answered>>(
+fn boxed<O: Into<Execution>>(
     reply: impl Future<Output = Result<O, RpcError>> + Send + 'static,
 ) -> Reply {
     Box::pin(async move { reply.await.map(O::into) })
@@ -58,7 +58,7 @@ fn boxed<O: Into<Answered>>(
 pub(crate) struct Tally {
     pub(crate) caller: String,
     /// Number of successful calls, by the version that executed them.
-    pub(crate) answered: BTreeMap<u32, usize>,
+    pub(crate) succeeded: BTreeMap<u32, usize>,
     /// Number of successful calls that another node had refused first.
     pub(crate) elsewhere: usize,
     /// Number of failed calls and the first error, by kind of error.
@@ -68,10 +68,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Result<Answered, RpcError>) {
+    fn count(&mut self, outcome: Result<Execution, RpcError>) {
         match outcome {
-            Ok(Answered { version, attempt }) => {
-                *self.answered.entry(version).or_default() += 1;
+            Ok(Execution { version, attempt }) => {
+                *self.succeeded.entry(version).or_default() += 1;
                 self.elsewhere += usize::from(attempt > 1);
             }
             Err(error) => self.failed.entry(kind(&error)).or_insert((0, error)).0 += 1,

@@ -13,7 +13,7 @@ const MOVED: &str = "moved: refused by a draining node, then executed by another
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// Every call succeeds.
-    Answers,
+    Success,
     /// A call succeeds, or fails because no node takes it.
     Absence,
 }
@@ -35,15 +35,15 @@ pub(crate) struct Table<'a> {
 impl Table<'_> {
     /// Returns true if no call failed unexpectedly, and both versions executed calls.
     pub(crate) fn is_as_expected(&self) -> bool {
-        let answered = |version| self.tallies.iter().any(|tally| tally.answered(version) > 0);
+        let succeeded = |version| self.tallies.iter().any(|tally| tally.succeeded(version) > 0);
         let mut failed = self.tallies.iter().flat_map(|tally| tally.failed.values());
-        failed.all(|(_, error)| self.expected.allows(error)) && answered(1) && answered(2)
+        failed.all(|(_, error)| self.expected.allows(error)) && succeeded(1) && succeeded(2)
     }
 }
 
 impl Tally {
-    fn answered(&self, version: u32) -> usize {
-        self.answered.get(&version).copied().unwrap_or_default()
+    fn succeeded(&self, version: u32) -> usize {
+        self.succeeded.get(&version).copied().unwrap_or_default()
     }
 
     /// Formats the errors by kind: `none`, or `NoNode 12, Refused 3`.
@@ -64,8 +64,8 @@ impl fmt::Display for Table<'_> {
                 f,
                 [
                     tally.caller.clone(),
-                    tally.answered(1).to_string(),
-                    tally.answered(2).to_string(),
+                    tally.succeeded(1).to_string(),
+                    tally.succeeded(2).to_string(),
                     tally.elsewhere.to_string(),
                     show::time(tally.longest_gap),
                     tally.errors(),
