@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
         }
         Some(Process::Worker(node)) => {
             flags::log("error");
-            worker::run(node).await.map(|()| true)
+            worker::run(node).await.map(|never| match never {})
         }
     };
     match ended {

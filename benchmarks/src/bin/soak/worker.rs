@@ -1,6 +1,6 @@
 //! A worker: a node that serves, and generates load when its parent asks for it.
 
-use std::{error::Error, time::Duration};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use flyrpc::{Node, fly_rpc};
 use flyrpc_examples::{
@@ -50,14 +50,14 @@ impl Work for Service {
 }
 
 /// Runs a worker until its parent or a signal stops it.
-pub(crate) async fn run(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn run(flags: NodeFlags) -> Result<Infallible, Box<dyn Error>> {
     // A frozen worker cannot read the end of its standard input.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let node = flags.apply(Node::builder()).serve(ServeWork::new(Service)).start().await?;
     println!("{}", announcement(node.info()));
     let (load, on) = watch::channel(false);
     load::start(&node, &on);
-    let commands = tokio::spawn(async move {
+    tokio::spawn(async move {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             match line.as_str() {
@@ -69,6 +69,6 @@ pub(crate) async fn run(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
         std::process::exit(1);
     });
     node.run_until_signal().await?;
-    commands.abort();
-    Ok(())
+    // The runtime would wait for the thread that reads standard input.
+    std::process::exit(0);
 }
