@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Returns every known address and its state. This includes addresses of seeds where something
-    /// other than a node answers, or nothing does. Reads a local table.
+    /// other than a node responds, or nothing does. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
@@ -191,7 +191,9 @@ impl Node {
 
     /// Waits until the initial search for nodes is complete. The seeds are resolved once; each of
     /// the resulting addresses must have been linked and have sent its members, have been found
-    /// unsupported, or have failed for 5 s. Returns immediately if there are no seeds, and after
+    /// unsupported, or have failed for 5 s. Once a node was found at one address of a name, its other
+    /// addresses delay this by a second at most, and not at all if they cannot be reached or belong
+    /// to another address family than one that has been found. Returns immediately if there are no seeds, and after
     /// [`shutdown`](Node::shutdown). Calls made earlier wait for the same condition, within their
     /// deadline, instead of failing with [`RpcError::NoNode`].
     pub async fn ready(&self) {

@@ -112,61 +112,24 @@ where
     R: Request,
     F: Future<Output = Result<R::Response, AttemptEnd>>,
 {
-    let RemoteCall { node, call, recorder, .. } = of;
+    let RemoteCall { node, call, .. } = of;
     let mut retry = Retry::new(call.retry_policy());
     let (mut pending, mut turn) = (Pending::new(), None);
-    let mut step = match first {
-        First::NoLink => Step::Pick,
-        First::Ended(link, end) => {
-            let number = retry.start(link.peer());
-            retry.on_ended(number, end, now(node))
-        }
-        First::Quiet(link, attempt) => {
-            let number = retry.start(link.peer());
-            pending.add_first(number, link, attempt);
-            retry.on_quiet(number)
-        }
-    };
+    let mut step = begin(first, &mut retry, &mut pending, now(node));
     let outcome = loop {
         step = match step {
             Step::Pick if node.is_shut_down() => retry.on_shut_down(),
             Step::Pick => {
                 version = node.version();
-                match pick_node(of, Some(&retry)) {
-                    Picked::Send(link, _) if retry.is_next_charged() && !link.try_spend_retry() => {
-                        retry.on_no_budget(now(node))
-                    }
-                    Picked::Send(link, compats) => {
-                        let number = retry.start(link.peer());
-                        let attempt = later_attempt(of, Arc::clone(&link), compats, number);
-                        pending.add(number, link, attempt);
-                        Step::AwaitAttempts
-                    }
-                    _ if pending.is_dialing() => Step::AwaitAttempts,
-                    Picked::Dial(to) => {
-                        pending.set_dial(Box::pin(dial(node, call, to)));
-                        Step::AwaitAttempts
-                    }
-                    Picked::Nobody(none) => retry.on_no_candidate(none, now(node)),
-                }
+                start_next(of, &mut retry, &mut pending, later_attempt)
             }
-            Step::AwaitAttempts => {
-                let watched = retry.wants_another() && pending.waits_on_a_quiet_node();
-                let progress = tokio::select! {
-                    biased;
-                    progress = pending.next() => Some(progress),
-                    () = node.changed_since(version), if watched => None,
-                };
-                match progress {
-                    Some(Progress::Ended(_, Ok(response))) => break Ok(response),
-                    Some(Progress::Ended(number, Err(end))) => {
-                        retry.on_ended(number, end, now(node))
-                    }
-                    Some(Progress::Quiet(number)) => retry.on_quiet(number),
-                    Some(Progress::Dialed(to, dialed)) => retry.on_dialed(to, dialed),
-                    None => retry.on_changed(),
-                }
-            }
+            Step::AwaitAttempts => match progress(of, &retry, &mut pending, version).await {
+                Some(Progress::Ended(_, Ok(response))) => break Ok(response),
+                Some(Progress::Ended(number, Err(end))) => retry.on_ended(number, end, now(node)),
+                Some(Progress::Quiet(number)) => retry.on_quiet(number),
+                Some(Progress::Dialed(to, dialed)) => retry.on_dialed(to, dialed),
+                None => retry.on_changed(),
+            },
             Step::WaitForChange { at_most, for_turn } => {
                 let turn = if for_turn { Some(&mut turn) } else { None };
                 retry.on_waited(wait(of, version, at_most, turn).await)
@@ -174,9 +137,87 @@ where
             Step::Fail(failure) => break Err(failure),
         }
     };
+    // Cancels the attempts in flight before they are reported as canceled.
     drop(pending);
-    recorder.cancel_open();
+    of.recorder.cancel_open();
     outcome
+}
+
+/// Records the first attempt, if there was one, and returns the step after it.
+fn begin<'a, T, F, G>(
+    first: First<'a, F>,
+    retry: &mut Retry,
+    pending: &mut Pending<'a, F, G>,
+    now: Instant,
+) -> Step
+where
+    F: Future<Output = Result<T, AttemptEnd>>,
+    G: Future<Output = Result<T, AttemptEnd>>,
+{
+    match first {
+        First::NoLink => Step::Pick,
+        First::Ended(link, end) => {
+            let number = retry.start(link.peer());
+            retry.on_ended(number, end, now)
+        }
+        First::Quiet(link, attempt) => {
+            let number = retry.start(link.peer());
+            pending.add_first(number, link, attempt);
+            retry.on_quiet(number)
+        }
+    }
+}
+
+/// Picks a node, and starts an attempt on it or dials it.
+fn start_next<'a, 'r, R, F, G>(
+    of: RemoteCall<'a, 'r, R>,
+    retry: &mut Retry,
+    pending: &mut Pending<'a, F, G>,
+    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Arc<Link>, Arc<Compats>, u32) -> G,
+) -> Step
+where
+    R: Request,
+    F: Future<Output = Result<R::Response, AttemptEnd>>,
+    G: Future<Output = Result<R::Response, AttemptEnd>>,
+{
+    let RemoteCall { node, call, .. } = of;
+    match pick_node(of, Some(retry)) {
+        Picked::Send(link, _) if retry.is_next_charged() && !link.try_spend_retry() => {
+            retry.on_no_budget(now(node))
+        }
+        Picked::Send(link, compats) => {
+            let number = retry.start(link.peer());
+            pending.add(number, Arc::clone(&link), attempt(of, link, compats, number));
+            Step::AwaitAttempts
+        }
+        _ if pending.is_dialing() => Step::AwaitAttempts,
+        Picked::Dial(to) => {
+            pending.set_dial(Box::pin(dial(node, call, to)));
+            Step::AwaitAttempts
+        }
+        Picked::Nobody(none) => retry.on_no_candidate(none, now(node)),
+    }
+}
+
+/// Waits for progress of the attempts and the dial in flight. Returns `None` if the table has become
+/// newer than `version`, and may offer a node for an attempt beside one on a quiet node.
+async fn progress<R, F, G>(
+    of: RemoteCall<'_, '_, R>,
+    retry: &Retry,
+    pending: &mut Pending<'_, F, G>,
+    version: u64,
+) -> Option<Progress<R::Response>>
+where
+    R: Request,
+    F: Future<Output = Result<R::Response, AttemptEnd>>,
+    G: Future<Output = Result<R::Response, AttemptEnd>>,
+{
+    let wants_another = retry.wants_another() && pending.waits_on_a_quiet_node();
+    tokio::select! {
+        biased;
+        progress = pending.next() => Some(progress),
+        () = of.node.changed_since(version), if wants_another => None,
+    }
 }
 
 /// Makes an attempt other than the first.

@@ -368,8 +368,9 @@ impl Cluster {
 
     fn on_synced(&mut self, node: &NodeInfo, result: Result<Exchange, RpcError>) {
         self.sync.on_ended();
+        let now = self.now();
         if let Some(peer) = self.peers.get_mut(node.addr()) {
-            peer.on_synced();
+            peer.on_synced(now);
         }
         let Exchange { digests, members } = match result {
             Ok(exchange) => exchange,
@@ -384,8 +385,9 @@ impl Cluster {
 
     /// Handles a sync that a peer has initiated. After that, this node need not sync with the peer.
     fn on_synced_by_peer(&mut self, addr: SocketAddr) {
+        let now = self.now();
         if let Some(peer) = self.peers.get_mut(addr) {
-            peer.on_synced();
+            peer.on_synced(now);
             self.publisher.mark_dirty();
         }
         self.sync.remove(addr);

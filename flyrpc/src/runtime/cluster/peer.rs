@@ -32,8 +32,8 @@ pub(super) struct Peer {
     disconnected: bool,
     /// Whether this boot announced that it is leaving.
     leaving: bool,
-    /// Whether an anti-entropy sync with the peer has ever ended, successfully or not.
-    synced: bool,
+    /// When an anti-entropy sync with the peer first ended, successfully or not.
+    synced: Option<Duration>,
     /// Why the peer cannot be called, if the last attempt to dial failed.
     support: Option<NoSupport>,
     dial: DialSchedule,
@@ -106,15 +106,15 @@ impl Peer {
         self.dial.readiness_deadline()
     }
 
-    /// Whether an anti-entropy sync with the peer has ever ended.
-    pub(super) fn has_synced(&self) -> bool {
+    /// When an anti-entropy sync with the peer first ended.
+    pub(super) fn synced_at(&self) -> Option<Duration> {
         self.synced
     }
 
     /// Whether readiness no longer needs to wait for this address.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         let answered = match &self.support {
-            None => self.synced,
+            None => self.synced.is_some(),
             Some(NoSupport::Unreachable(_)) => false,
             Some(_) => true,
         };
@@ -159,8 +159,8 @@ impl Peer {
         self.alias_of = Some(addr);
     }
 
-    pub(super) fn on_synced(&mut self) {
-        self.synced = true;
+    pub(super) fn on_synced(&mut self, now: Duration) {
+        self.synced.get_or_insert(now);
     }
 
     /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`.

@@ -88,11 +88,11 @@ impl PeerTable {
         peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
-    /// Whether the node at an address has synced.
-    pub(super) fn has_synced(&self, addr: SocketAddr) -> bool {
-        let Some(peer) = self.peers.get(&addr) else { return false };
+    /// Returns when the node at an address first synced.
+    pub(super) fn synced_at(&self, addr: SocketAddr) -> Option<Duration> {
+        let peer = self.peers.get(&addr)?;
         let target = peer.alias_of().and_then(|addr| self.get(addr));
-        peer.has_synced() || target.is_some_and(Peer::has_synced)
+        peer.synced_at().or_else(|| target?.synced_at())
     }
 
     /// Whether the last attempt to dial an address failed.

@@ -8,7 +8,7 @@ use crate::proto::discovery::Discovery;
 /// Once one address of a name has answered, readiness waits no longer than this for its others.
 const ALTERNATIVES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether every initial address of discovery has settled.
+/// Whether the node no longer waits for any initial address of discovery.
 ///
 /// If a node was found at one address of a name, those of its other addresses need not settle that could
 /// not be reached, or that belong to the other family of a name whose first family has settled. A name
@@ -18,7 +18,7 @@ pub(super) struct Readiness {
     is_ready: bool,
     /// The address that blocked readiness last time.
     blocker: Option<SocketAddr>,
-    /// Since when an alternative to the blocker is known to have answered.
+    /// When an alternative to the blocker answered, if one has.
     answered: Option<Duration>,
 }
 
@@ -42,7 +42,6 @@ impl Readiness {
             return false;
         }
         let Some(initial) = discovery.initial_addresses() else { return false };
-        self.blocker = None;
         for &addr in initial {
             self.answered = None;
             if self.is_blocked_by(addr, now, discovery, peers) {
@@ -71,8 +70,8 @@ impl Readiness {
             return false;
         }
         if self.answered.is_none() {
-            let answered = discovery.alternatives(addr).any(|other| peers.has_synced(other));
-            self.answered = answered.then_some(now);
+            let answers = discovery.alternatives(addr).filter_map(|other| peers.synced_at(other));
+            self.answered = answers.min();
         }
         let Some(answered) = self.answered else { return true };
         let in_time = now < answered + ALTERNATIVES_TIMEOUT;
@@ -94,7 +93,7 @@ fn other_family_settled(
         if !peers.is_settled(other, now) && !peers.has_failed(other) {
             return false;
         }
-        found |= peers.has_synced(other);
+        found |= peers.synced_at(other).is_some();
     }
     found
 }
@@ -117,7 +116,7 @@ mod tests {
             readiness.update(Duration::from_secs(secs), &discovery, peers)
         };
         assert!(!update(0, &peers));
-        peers.entry(SocketAddr::from(([10, 0, 0, 1], 1))).on_synced();
+        peers.entry(SocketAddr::from(([10, 0, 0, 1], 1))).on_synced(Duration::ZERO);
         assert_eq!([update(4, &peers), update(5, &peers), update(6, &peers)], [false, true, false]);
         assert!(readiness.is_ready());
     }
@@ -143,8 +142,9 @@ mod tests {
             Sim { discovery, peers, readiness: Readiness::default() }
         }
 
-        fn sync(&mut self, addr: &str) {
-            self.peers.entry(addr.parse().unwrap()).on_synced();
+        fn sync(&mut self, millis: u64, addr: &str) {
+            let now = Duration::from_millis(millis);
+            self.peers.entry(addr.parse().unwrap()).on_synced(now);
         }
 
         fn fail(&mut self, addr: &str) {
@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn a_name_needs_only_one_family_of_its_addresses() {
         let mut sim = Sim::new(&["10.0.0.1:1", "10.0.0.2:1", "[fd00::1]:1", "[fd00::2]:1"]);
-        sim.sync("10.0.0.1:1");
+        sim.sync(100, "10.0.0.1:1");
         assert!(!sim.is_ready(100), "the other address of the family has not settled");
-        sim.sync("10.0.0.2:1");
+        sim.sync(100, "10.0.0.2:1");
         assert!(sim.is_ready(200));
     }
 
@@ -172,15 +172,15 @@ mod tests {
         let mut sim = Sim::new(&["10.0.0.1:1", "10.0.0.2:1"]);
         sim.fail("10.0.0.1:1");
         assert!(!sim.is_ready(100));
-        sim.sync("10.0.0.2:1");
+        sim.sync(100, "10.0.0.2:1");
         assert!(sim.is_ready(200));
     }
 
     #[test]
     fn an_address_that_hangs_is_given_up_a_second_after_another_of_its_name_has_answered() {
-        let mut sim = Sim::new(&["10.0.0.1:1", "10.0.0.2:1"]);
+        let mut sim = Sim::new(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
         assert!(!sim.is_ready(100));
-        sim.sync("10.0.0.2:1");
+        sim.sync(200, "10.0.0.2:1");
         assert!(!sim.is_ready(200));
         assert_eq!(sim.readiness.next_due(Duration::ZERO), Some(Duration::from_millis(1_200)));
         assert!(sim.is_ready(1_200));
