@@ -5,7 +5,7 @@ use flyrpc_testkit::{CallOutcome, SimCluster};
 use tokio::time::Instant;
 
 use crate::support::{
-    Counts, ProbeClient, node_on, probe_cluster, probe_release, prober, secs, sleep,
+    Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, prober, secs, sleep,
 };
 
 /// Starts hkg-0 and this many nodes in iad, and waits until they have linked.
@@ -115,6 +115,28 @@ async fn a_call_that_may_run_once_only_stays_with_a_quiet_node() {
     }
     assert!((10..30).contains(&failed), "{failed}");
     assert_eq!(counts.started(), 40 - failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_space_moves_on_when_the_node_goes_quiet() {
+    let counts = Counts::default();
+    let cluster = hkg_and(1, &counts).await;
+    let hkg = cluster.node("hkg-0");
+    let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
+    cluster.freeze("iad-0");
+    // Fills the sockets, so that later requests are not sent.
+    let stuck: Vec<_> = (0..40).map(|_| tokio::spawn(probe.echo(vec![0; 60_000]))).collect();
+    sleep(millis(300)).await;
+    let start = Instant::now();
+    let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(probe.shout("a".into()))).collect();
+    // Not a node of the cluster, because the cluster would wait for its link to the frozen node.
+    let builder = node_on(&cluster.add_host("iad-1", "iad")).seeds(["hkg-0:3590"]);
+    let _iad = builder.serve(prober("iad-1", &counts)).start().await.unwrap();
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap().1, "iad-1");
+    }
+    assert!(start.elapsed() < secs(3), "{:?}", start.elapsed());
+    stuck.iter().for_each(|call| call.abort());
 }
 
 #[tokio::test(start_paused = true)]

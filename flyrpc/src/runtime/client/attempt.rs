@@ -1,6 +1,12 @@
 //! One attempt of a call, on one node.
 
-use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::time::{sleep, timeout};
 
@@ -85,9 +91,17 @@ async fn send_when_there_is_room(
     outbound: OutboundCall,
     mut body: Vec<u8>,
 ) -> Result<PendingCall, AttemptEnd> {
-    match timeout(call.remaining(node.env().now()), link.send(outbound, &mut body)).await {
-        Ok(Ok(pending)) => Ok(pending),
-        Ok(Err(_closed)) => Err(AttemptEnd::LinkClosed),
+    let was_quiet = link.is_quiet();
+    let mut send = pin!(link.send(outbound, &mut body));
+    // Nothing has been sent, so any call may look for another node once this one goes quiet. It returns
+    // if there is none.
+    let send = poll_fn(|task| match send.as_mut().poll(task) {
+        Poll::Pending if !was_quiet && link.is_quiet() => Poll::Ready(None),
+        sent => sent.map(Some),
+    });
+    match timeout(call.remaining(node.env().now()), send).await {
+        Ok(Some(Ok(pending))) => Ok(pending),
+        Ok(Some(Err(_)) | None) => Err(AttemptEnd::LinkClosed),
         Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
     }
 }

@@ -87,3 +87,19 @@ impl Published {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_call_could_use_wakes_waiting_calls() {
+        let published = Published::new();
+        let before = published.version();
+        published.publish(None, Vec::new(), false);
+        assert_eq!(published.version(), before);
+        published.publish(Some(Table::empty()), Vec::new(), false);
+        published.publish(None, Vec::new(), true);
+        assert_eq!(published.version(), before + 2);
+    }
+}

@@ -40,7 +40,8 @@ pub(crate) struct RetryPolicy {
 /// How an attempt without a reply ended.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptEnd {
-    /// The link was closed before anything was sent. There may be another link to the same node.
+    /// The link was closed or went quiet before anything was sent. There may be another link to the same
+    /// node.
     LinkClosed,
     /// The request could not be made for this node, so nothing was sent. Another node may take it.
     NotSent(AttemptFailure),
