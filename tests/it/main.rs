@@ -7,6 +7,7 @@ mod chaos;
 mod crashes;
 mod deadlines;
 mod encoded_local_calls;
+mod ended_nodes;
 mod faults;
 mod hostile;
 mod local_calls;

@@ -21,7 +21,7 @@ use crate::{
         wire::hello::State,
     },
     service::Service,
-    telemetry::Observer,
+    telemetry::{CaughtObserver, Observer},
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -124,7 +124,10 @@ impl NodeBuilder {
     }
 
     /// Sets the address where other nodes reach this one, if it differs from the address that it
-    /// listens on. Port 0 stands for the port that it listens on.
+    /// listens on. Port 0 stands for the port that it listens on. Required if the node listens on
+    /// every interface. [`start`](NodeBuilder::start) returns an error if other machines cannot
+    /// reach the address: it is loopback although the node listens beyond loopback, unspecified,
+    /// multicast or broadcast.
     pub fn advertise(mut self, addr: SocketAddr) -> Self {
         self.config.advertise = Some(addr);
         self
@@ -136,7 +139,10 @@ impl NodeBuilder {
     /// [`start`](NodeBuilder::start) returns an error.
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = impl ToString>) -> Self {
         match parse_seeds("seeds", seeds) {
-            Ok(seeds) => self.config.seeds = seeds,
+            Ok(seeds) => {
+                self.config.seeds = seeds;
+                self.seed_error = None;
+            }
             Err(error) => self.seed_error = Some(error),
         }
         self
@@ -223,9 +229,10 @@ impl NodeBuilder {
     }
 
     /// Sets the observer of the node's calls, links and events. By default, there is none. An `Arc`
-    /// of an observer is also an observer.
+    /// of an observer is also an observer. Panics of the observer are caught, and the first one is
+    /// logged.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.observer = Some(Arc::new(CaughtObserver::new(observer)));
         self
     }
 

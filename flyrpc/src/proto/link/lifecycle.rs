@@ -39,6 +39,8 @@ pub(crate) enum LinkError {
     PeerLeft,
     #[error("this node was shut down")]
     ShutDown,
+    #[error("a task of the link panicked, which is a defect of flyrpc")]
+    TaskPanicked,
 }
 
 impl From<io::Error> for LinkError {

@@ -61,23 +61,24 @@ pub(crate) struct ClusterParams {
 pub(crate) fn start(params: ClusterParams) {
     let ClusterParams { shared, sockets, membership, discovery, epoch, .. } = params;
     let Sockets { listener, datagram, .. } = sockets;
-    let (env, stop) = (Arc::clone(shared.env()), shared.stop().clone());
+    let env = Arc::clone(shared.env());
     let (reports, messages) = mpsc::unbounded_channel();
     let (received, gossip) = mpsc::channel(sockets::DATAGRAM_QUEUE);
     let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
     let local_hello = LocalHelloSource::new(Arc::clone(&shared), params.cluster, params.heartbeat);
     let accept =
         sockets::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
-    env.spawn(Box::pin(accept));
-    env.spawn(Box::pin(sockets::receive(Arc::clone(&shared), datagram, received)));
+    shared.spawn("accept", accept);
+    let receive = sockets::receive(Arc::clone(&shared), datagram, received);
+    shared.spawn("gossip receiver", receive);
 
     let client = InternalClient::from_routed(Routed::new(Handle::weak(Arc::clone(&shared))));
     let mut publisher = Publisher::default();
     publisher.mark_dirty();
     let now = env.now().saturating_duration_since(epoch);
     let mut cluster = Cluster {
-        shared,
-        tasks: Tasks { env: Arc::clone(&env), stop, reports, local_hello, client },
+        shared: Arc::clone(&shared),
+        tasks: Tasks { shared: Arc::clone(&shared), reports, local_hello, client },
         datagrams,
         epoch,
         membership,
@@ -91,7 +92,7 @@ pub(crate) fn start(params: ClusterParams) {
     };
     cluster.add_seeds(cluster.discovery.addresses().collect());
     cluster.step();
-    env.spawn(Box::pin(cluster.run(params.commands, messages, gossip)));
+    shared.spawn("cluster", cluster.run(params.commands, messages, gossip));
 }
 
 /// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
@@ -151,7 +152,7 @@ impl Cluster {
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.tasks.env.now().saturating_duration_since(self.epoch)
+        self.shared.env().now().saturating_duration_since(self.epoch)
     }
 
     /// Returns when [`step`](Self::step) next has something to do, if no input arrives before.
@@ -239,7 +240,7 @@ impl Cluster {
             }
             Message::Dialed(addr, result) => {
                 // Drawn in either case, so that the result does not affect later random choices.
-                let jitter = self.tasks.env.random();
+                let jitter = self.shared.env().random();
                 match result {
                     Ok(handshaken) => self.on_dialed(addr, handshaken),
                     Err(error) => self.on_dial_failed(addr, &error, jitter),
@@ -358,7 +359,7 @@ impl Cluster {
         let linked: Vec<NodeInfo> = linked.map(|link| link.peer().clone()).collect();
         linked.iter().for_each(|node| self.discovery.on_reached(now, node.addr()));
         if !linked.is_empty() {
-            let index = (self.tasks.env.random() % linked.len() as u64) as usize;
+            let index = (self.shared.env().random() % linked.len() as u64) as usize;
             self.sync.enqueue(linked[index].clone());
         }
     }
@@ -411,12 +412,13 @@ impl Cluster {
     }
 }
 
-/// Ends the node when the cluster task ends, for any reason. This task and the tasks of the links
+/// Ends the links when the cluster task ends, for any reason. This task and the tasks of the links
 /// may be dropped without another poll, with the runtime or in a simulated crash. Then nothing else
 /// would wake the calls that wait.
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.shared.end();
+        // The order matters: a call whose link has ended reads the flag to learn why.
+        self.shared.shut_down();
         self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }

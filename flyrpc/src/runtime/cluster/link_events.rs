@@ -72,7 +72,7 @@ impl Cluster {
     fn on_link_ended(&mut self, link: &Arc<Link>, error: &LinkError) {
         let (now, node) = (self.now(), link.peer());
         let Some(peer) = self.peers.get_mut(node.addr()) else { return };
-        let jitter = self.tasks.env.random();
+        let jitter = self.shared.env().random();
         // A link that opened while this node was leaving was never added.
         if peer.remove_link(link) {
             self.shared.notify(&Observed::LinkClosed(node, &error.to_string()));

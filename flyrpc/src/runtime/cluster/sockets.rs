@@ -141,16 +141,16 @@ pub(super) async fn receive(
 
 /// Starts a task that sends datagrams, so that a full socket delays nothing else.
 pub(super) fn start_sender(
-    shared: &NodeShared,
+    shared: &Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
 ) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
     let (queue, mut queued) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAM_QUEUE);
-    shared.env().spawn(Box::pin(async move {
+    shared.spawn("gossip sender", async move {
         while let Some((to, data)) = queued.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
                 tracing::trace!(%to, %error, "failed to send a datagram");
             }
         }
-    }));
+    });
     queue
 }

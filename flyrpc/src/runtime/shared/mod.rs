@@ -6,6 +6,7 @@ mod handle;
 mod node_shared;
 mod peer_snapshot;
 mod published;
+mod supervise;
 
 pub(crate) use self::{
     command::Command,

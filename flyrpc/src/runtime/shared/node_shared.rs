@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{command::Command, peer_snapshot::PeerSnapshot, published::Published};
 use crate::{
     env::Env,
+    error::NodeFailure,
     proto::{routing::Table, wire::hello::State},
     runtime::{link::Link, server::Server},
     telemetry::{Observed, Observer},
@@ -39,6 +40,8 @@ pub(crate) struct NodeShared {
     events: broadcast::Sender<Event>,
     commands: mpsc::UnboundedSender<Command>,
     shut_down: AtomicBool,
+    /// Set before `stop` is canceled, if a task of the node failed.
+    failure: OnceLock<NodeFailure>,
     stop: CancellationToken,
 }
 
@@ -68,6 +71,7 @@ impl NodeShared {
             events: broadcast::Sender::new(EVENT_CAPACITY),
             commands,
             shut_down: AtomicBool::new(false),
+            failure: OnceLock::new(),
             stop: CancellationToken::new(),
         })
     }
@@ -197,6 +201,20 @@ impl NodeShared {
         // learn why.
         self.shut_down();
         self.stop.cancel();
+    }
+
+    /// Ends the node because one of its tasks failed. Has no effect if the node has already ended.
+    pub(crate) fn fail(&self, failure: NodeFailure) {
+        if !self.stop.is_cancelled() {
+            // An error means that another task failed first, and perhaps caused this failure.
+            let _ = self.failure.set(failure);
+        }
+        self.end();
+    }
+
+    /// Why the node failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&NodeFailure> {
+        self.failure.get()
     }
 
     /// Canceled when every task of the node must end.
