@@ -12,14 +12,11 @@ use crate::{
         frame::{self, Frame},
         hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer, State},
     },
-    types::NodeInfo,
+    types::{NodeInfo, is_label, is_node_addr},
 };
 
 /// Timeout of each of the two steps: connecting, and the handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Upper bound on the length of the name of a node or a region, in bytes.
-const MAX_NAME: usize = 64;
 
 /// Upper bound on the text from a peer that is repeated in an error: characters of a name, bytes of a
 /// first line.
@@ -195,14 +192,7 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
 
 /// Returns whether a node can have this name, region and address. Starting a node checks the same.
 fn is_valid(node: &NodeInfo) -> bool {
-    let is_label =
-        |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
-    let (ip, port) = (node.addr().ip().to_canonical(), node.addr().port());
-    is_label(node.name())
-        && is_label(node.region().as_str())
-        && port != 0
-        && !ip.is_unspecified()
-        && !ip.is_multicast()
+    is_label(node.name()) && is_label(node.region().as_str()) && is_node_addr(node.addr())
 }
 
 /// Returns the start of the first line, by which an operator can recognize a peer that is not flyrpc.
@@ -276,6 +266,11 @@ mod tests {
         assert!(matches!(outcome(&local("c", "b", 1)), DialError::SameAddress(_)));
         assert!(matches!(outcome(&local("c", "b", 0)), DialError::InvalidPeer { .. }));
         assert!(matches!(outcome(&local("c", "a\nb", 2)), DialError::InvalidPeer { .. }));
+        let broadcast = SocketAddr::from(([255, 255, 255, 255], 2));
+        let mut other = local("c", "b", 2);
+        other.node = NodeInfo::new(other.node.id().clone(), Region::from("iad"), broadcast);
+        other.encoded = EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state);
+        assert!(matches!(outcome(&other), DialError::InvalidPeer { .. }));
         assert!(outcome(&local("c", "a", 2)).is_from_a_node());
         assert!(!outcome(&local("c", "b", 0)).is_from_a_node());
     }

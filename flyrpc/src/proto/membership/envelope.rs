@@ -7,10 +7,13 @@
 
 use foca::{Header, Incarnation, Member, Message, State};
 
-use super::identity::{Identity, InvalidIdentity, MAX_NAME};
-use crate::codec::bytes::{
-    fields::understood,
-    varint::{put_prefixed, take_prefixed},
+use super::identity::{Identity, InvalidIdentity};
+use crate::{
+    codec::bytes::{
+        fields::understood,
+        varint::{put_prefixed, take_prefixed},
+    },
+    types::MAX_LABEL,
 };
 
 const MAGIC: [u8; 2] = [0xf1, 0x7c];
@@ -41,7 +44,7 @@ pub(super) struct Envelope {
 
 impl Envelope {
     pub(super) fn new(cluster: &str) -> Result<Self, InvalidIdentity> {
-        if cluster.len() > MAX_NAME {
+        if cluster.len() > MAX_LABEL {
             return Err(InvalidIdentity::Cluster);
         }
         let mut prefix = MAGIC.to_vec();
