@@ -1,5 +1,6 @@
 //! The public behavior of flyrpc.
 
+mod address_conflicts;
 mod at_most_once;
 mod attributes;
 mod calls;
@@ -9,6 +10,8 @@ mod deadlines;
 mod encoded_local_calls;
 mod ended_nodes;
 mod faults;
+mod faulty_members;
+mod gossip_lost;
 mod hostile;
 mod local_calls;
 mod macro_traits;
@@ -19,6 +22,7 @@ mod primary;
 mod processes;
 mod retries;
 mod rollout;
+mod shared_seeds;
 mod shutdown;
 mod support;
 mod targets;

@@ -298,7 +298,7 @@ impl NodeBuilder {
         commands: mpsc::UnboundedSender<Command>,
     ) -> Result<Server, StartError> {
         let config = &self.config;
-        let handler = InternalHandler { commands, region: config.region.clone() };
+        let handler = InternalHandler::new(commands, config.region.clone());
         let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(handler));
         let services = std::iter::once(internal).chain(self.services.drain(..)).collect();
         let state = State {

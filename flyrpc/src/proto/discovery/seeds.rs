@@ -121,6 +121,17 @@ impl Discovery {
         }
     }
 
+    /// Returns whether `addr` can only reach this node: it is one of this node's own addresses, or
+    /// loopback with the port of one that is reached on loopback.
+    pub(crate) fn is_local(&self, addr: SocketAddr) -> bool {
+        let is_on_loopback = |local: &SocketAddr| {
+            let ip = local.ip().to_canonical();
+            local.port() == addr.port() && (ip.is_loopback() || ip.is_unspecified())
+        };
+        self.local.contains(&addr)
+            || (addr.ip().to_canonical().is_loopback() && self.local.iter().any(is_on_loopback))
+    }
+
     /// Ignores `addr` from now on, because a handshake showed that it reaches this node itself.
     pub(crate) fn on_self(&mut self, addr: SocketAddr) {
         self.local.insert(addr);

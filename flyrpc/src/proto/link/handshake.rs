@@ -67,8 +67,8 @@ pub(crate) enum DialError {
     OtherCluster(String),
     #[error("the address reaches this node itself")]
     SelfConnect,
-    #[error("the peer advertises this node's own address, {0}")]
-    SameAddress(SocketAddr),
+    #[error("the peer, {0}, advertises this node's own address, {addr}", addr = .0.addr())]
+    SameAddress(NodeInfo),
     #[error(
         "the peer advertises an invalid identity: \
          name {name:?}, region {region:?}, address {addr}"
@@ -178,13 +178,13 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
         HelloOutcome::Hello(hello) if hello.node.id() == local.node.id() => {
             Err(DialError::SelfConnect)
         }
-        HelloOutcome::Hello(hello) if hello.node.addr() == local.node.addr() => {
-            Err(DialError::SameAddress(hello.node.addr()))
-        }
         HelloOutcome::Hello(hello) if !is_valid(&hello.node) => {
             let short = |text: &str| text.chars().take(SHOWN_NAME).collect();
             let (name, region) = (short(hello.node.name()), short(hello.node.region().as_str()));
             Err(DialError::InvalidPeer { name, region, addr: hello.node.addr() })
+        }
+        HelloOutcome::Hello(hello) if hello.node.addr() == local.node.addr() => {
+            Err(DialError::SameAddress(hello.node))
         }
         HelloOutcome::Hello(hello) => Ok(*hello),
     }

@@ -42,13 +42,13 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Seed;
+    use crate::{config::Seed, types::Region};
 
     #[test]
     fn a_node_is_ready_once_each_initial_address_has_synced_or_run_out_of_time() {
         let seeds = Seed::parse_list("10.0.0.1:1 10.0.0.2:1").unwrap();
         let discovery = Discovery::new(seeds, []);
-        let (mut peers, mut readiness) = (PeerTable::default(), Readiness::default());
+        let (mut peers, mut readiness) = (PeerTable::new(Region::LOCAL), Readiness::default());
         for addr in discovery.addresses() {
             peers.entry(addr).set_seed(true);
             peers.entry(addr).begin_dial(Duration::ZERO);

@@ -9,7 +9,10 @@ use super::{local_hello::LocalHelloSource, message::Message};
 use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
-    runtime::{link, shared::NodeShared},
+    runtime::{
+        link::{self, DialError},
+        shared::NodeShared,
+    },
 };
 
 /// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake.
@@ -87,7 +90,12 @@ pub(super) async fn accept(
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
-                Err(error) => tracing::debug!(%from, %error, "inbound handshake failed"),
+                Err(error) => {
+                    tracing::debug!(%from, %error, "inbound handshake failed");
+                    if let DialError::SameAddress(node) = error {
+                        let _ = reports.send(Message::SameAddress(node));
+                    }
+                }
             }
         }));
     }

@@ -1,15 +1,20 @@
 //! The tasks that perform slow operations for the cluster task, and report back to it.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{internal_service::InternalClient, local_hello::LocalHelloSource, message::Message};
 use crate::{
+    error::RpcError,
     proto::membership::MemberState,
     runtime::{link, shared::NodeShared},
     types::{NodeId, NodeInfo},
 };
+
+/// How long a node whose address another boot claims has to answer a ping. Longer than a link takes
+/// to become quiet at the default heartbeat, so that a node on a slow path is not mistaken for dead.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Starts tasks that report back as [`Message`]s.
 pub(super) struct Tasks {
@@ -36,6 +41,19 @@ impl Tasks {
         self.spawn("resolver", async move {
             let result = env.resolve(&name).await.map_err(|error| error.to_string());
             Message::Resolved(name, result)
+        });
+    }
+
+    /// Asks `node` whether it is alive, and reports [`Message::Questioned`].
+    pub(super) fn question(&self, node: NodeInfo) {
+        let call = self.client.on_node(node.id()).timeout(QUESTION_TIMEOUT).region();
+        self.spawn("question", async move {
+            let is_silent = |error: &RpcError| {
+                use RpcError::{Disconnected, NoNode, Timeout};
+                matches!(error, Timeout { .. } | Disconnected { .. } | NoNode { .. })
+            };
+            let answered = !call.await.as_ref().is_err_and(is_silent);
+            Message::Questioned(node, answered)
         });
     }
 

@@ -4,6 +4,7 @@
 mod command;
 mod handle;
 mod node_shared;
+mod peer_key;
 mod peer_snapshot;
 mod published;
 mod supervise;
@@ -12,5 +13,6 @@ pub(crate) use self::{
     command::Command,
     handle::Handle,
     node_shared::{NodeShared, SharedConfig},
+    peer_key::PeerKey,
     peer_snapshot::PeerSnapshot,
 };

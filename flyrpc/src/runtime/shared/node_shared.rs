@@ -15,7 +15,9 @@ use arc_swap::Guard;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{command::Command, peer_snapshot::PeerSnapshot, published::Published};
+use super::{
+    command::Command, peer_key::PeerKey, peer_snapshot::PeerSnapshot, published::Published,
+};
 use crate::{
     env::Env,
     error::NodeFailure,
@@ -132,7 +134,7 @@ impl NodeShared {
     pub(crate) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
-        changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+        changes: Vec<(PeerKey, Option<PeerSnapshot>)>,
     ) {
         self.published.publish(table, changes);
     }
