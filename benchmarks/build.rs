@@ -1,4 +1,4 @@
-//! Generates tonic's client and server, without protoc.
+//! Generates tonic's client and server without protoc.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(["proto/strings.proto"], ["proto"])?;

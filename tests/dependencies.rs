@@ -1,4 +1,4 @@
-//! Checks licenses, sources and Rust versions of all dependencies of the workspace.
+//! Checks licenses, wildcards, sources and Rust versions of all dependencies.
 //!
 //! The lists are read from `deny.toml`, so that this test and `cargo deny check` agree.
 
@@ -24,12 +24,29 @@ struct Package {
     source: Option<String>,
     manifest_path: PathBuf,
     rust_version: Option<String>,
+    dependencies: Vec<Dependency>,
 }
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    req: String,
+    path: Option<PathBuf>,
+}
+
+/// The workspaces of this repository, which are resolved separately.
+const MANIFESTS: [&str; 3] = ["Cargo.toml", "benchmarks/Cargo.toml", "flyrpc/fuzz/Cargo.toml"];
 
 #[derive(Deserialize)]
 struct Deny {
     licenses: Licenses,
+    bans: Bans,
     sources: Sources,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    wildcards: String,
 }
 
 #[derive(Deserialize)]
@@ -53,8 +70,20 @@ struct Sources {
 
 #[test]
 fn every_license_is_allowed() {
+    check("Cargo.toml", license_is_allowed());
+}
+
+#[test]
+#[ignore = "downloads the dependencies of the benchmarks and of the fuzz targets; .ci/run runs it"]
+fn every_license_of_the_benchmarks_and_fuzz_targets_is_allowed() {
+    for manifest in &MANIFESTS[1..] {
+        check(manifest, license_is_allowed());
+    }
+}
+
+fn license_is_allowed() -> impl Fn(&Package) -> Result<(), String> {
     let licenses = deny().licenses;
-    check(|package| {
+    move |package| {
         if package.source.is_none() {
             return Ok(());
         }
@@ -71,13 +100,25 @@ fn every_license_is_allowed() {
                 Err(format!("has license `{expression}`, which deny.toml does not allow"))
             }
         }
-    });
+    }
 }
 
 #[test]
 fn every_source_is_crates_io_or_this_repository() {
+    check("Cargo.toml", source_is_allowed());
+}
+
+#[test]
+#[ignore = "downloads the dependencies of the benchmarks and of the fuzz targets; .ci/run runs it"]
+fn every_source_of_the_benchmarks_and_fuzz_targets_is_crates_io_or_this_repository() {
+    for manifest in &MANIFESTS[1..] {
+        check(manifest, source_is_allowed());
+    }
+}
+
+fn source_is_allowed() -> impl Fn(&Package) -> Result<(), String> {
     let sources = deny().sources;
-    check(|package| match &package.source {
+    move |package| match &package.source {
         None if package.manifest_path.starts_with(root()) => Ok(()),
         None => Err(format!("is outside this repository, at {}", package.manifest_path.display())),
         Some(source) => {
@@ -89,16 +130,31 @@ fn every_source_is_crates_io_or_this_repository() {
                 Err(format!("is from `{source}`, which deny.toml does not allow"))
             }
         }
-    });
+    }
+}
+
+/// Checks the same as cargo-deny's `wildcards = "deny"` with `allow-wildcard-paths = true`.
+#[test]
+fn every_dependency_states_a_version() {
+    assert_eq!(deny().bans.wildcards, "deny");
+    for manifest in MANIFESTS {
+        let packages = parse(cargo_metadata(manifest, &["--no-deps", "--offline"])).packages;
+        assert!(!packages.is_empty(), "{manifest} has no packages");
+        for package in packages {
+            for Dependency { name, req, path } in package.dependencies {
+                assert!(req != "*" || path.is_some(), "{} accepts any {name}", package.name);
+            }
+        }
+    }
 }
 
 #[test]
 fn no_dependency_requires_a_newer_rust() {
-    let packages = metadata().packages;
+    let packages = metadata("Cargo.toml").packages;
     let flyrpc = packages.iter().find(|package| package.name == "flyrpc");
     let ours = flyrpc.and_then(|flyrpc| flyrpc.rust_version.as_deref());
     let ours = ours.expect("flyrpc declares its minimum Rust version");
-    check(|package| match &package.rust_version {
+    check("Cargo.toml", |package| match &package.rust_version {
         Some(theirs) if numbers(theirs) > numbers(ours) => {
             Err(format!("requires Rust {theirs}, but this workspace declares {ours}"))
         }
@@ -121,11 +177,11 @@ fn license_expressions_are_evaluated() {
     }
 }
 
-/// Fails if any package violates a rule, and lists each with the reason.
+/// Fails if any package in the graph of a manifest violates a rule, and lists each with the reason.
 #[track_caller]
-fn check(rule: impl Fn(&Package) -> Result<(), String>) {
-    let packages = metadata().packages;
-    assert!(packages.len() > 50, "only {} packages", packages.len());
+fn check(manifest: &str, rule: impl Fn(&Package) -> Result<(), String>) {
+    let packages = metadata(manifest).packages;
+    assert!(packages.len() > 10, "only {} packages", packages.len());
     let failures: Vec<String> = packages
         .iter()
         .filter_map(|package| {
@@ -146,18 +202,26 @@ fn deny() -> Deny {
     toml::from_str(&text).expect("deny.toml has the lists that are checked here")
 }
 
-/// Returns all packages in Cargo.lock. Without network access, returns the packages for this
+/// Returns all packages that a manifest resolves to. Without network access, returns the packages for this
 /// platform, which are already downloaded.
-fn metadata() -> Metadata {
-    let output = cargo_metadata(&[])
-        .or_else(|_| cargo_metadata(&["--offline", "--filter-platform", &host_platform()]));
+fn metadata(manifest: &str) -> Metadata {
+    let output = cargo_metadata(manifest, &[]).or_else(|_| {
+        cargo_metadata(manifest, &["--offline", "--filter-platform", &host_platform()])
+    });
+    parse(output)
+}
+
+fn parse(output: Result<Vec<u8>, String>) -> Metadata {
     let json = output.unwrap_or_else(|error| panic!("cargo metadata failed: {error}"));
     serde_json::from_slice(&json).expect("the output of cargo metadata is JSON")
 }
 
-fn cargo_metadata(flags: &[&str]) -> Result<Vec<u8>, String> {
+fn cargo_metadata(manifest: &str, flags: &[&str]) -> Result<Vec<u8>, String> {
+    // The fuzz targets have no lock file in the repository.
+    let locked = root().join(manifest).with_file_name("Cargo.lock").exists();
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["metadata", "--format-version", "1", "--manifest-path", manifest])
+        .args(locked.then_some("--locked"))
         .args(flags)
         .env("CARGO_NET_RETRY", "0")
         .current_dir(root())

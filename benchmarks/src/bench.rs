@@ -1,4 +1,4 @@
-//! One run of the benchmark: its workloads one after the other, with a bar that shows how far it is.
+//! One run of the benchmark, which runs the workloads one after another and shows a progress bar.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -15,23 +15,25 @@ use crate::{
     workloads::Workload,
 };
 
-/// What workloads measure with.
+/// The state of a run, which the workloads use to measure.
 #[derive(Debug)]
 pub(crate) struct Bench {
     options: Options,
-    /// This program, and another build of it if one is measured too.
+    /// This program, and the other build of it if one is measured too.
     program: PathBuf,
     beside: Option<PathBuf>,
     bar: ProgressBar,
-    /// The workload that is running, and where the bar is to be when it is done.
+    /// The running workload, and the position of the bar at its end.
     running: (&'static str, u64),
     pub(crate) figures: Figures,
 }
 
 impl Bench {
+    /// Creates a run.
+    ///
     /// # Errors
     ///
-    /// If one of the programs to run is missing.
+    /// Returns an error if one of the programs to run is missing.
     pub(crate) fn new(options: Options) -> Result<Self> {
         let program = env::current_exe()?;
         let found = options.beside.as_ref().map(|beside| {
@@ -46,7 +48,8 @@ impl Bench {
         Ok(Bench { options, program, beside, bar, running, figures: Figures::default() })
     }
 
-    /// Runs the workloads, and prints what each has measured. Says how many of them failed.
+    /// Runs the workloads, and prints the figures of each. Returns all figures and the number of workloads
+    /// that failed.
     pub(crate) fn run(mut self, workloads: &[&'static Workload]) -> (Figures, usize) {
         let mut failed = 0;
         self.bar.set_length(workloads.iter().map(|workload| u64::from(workload.seconds)).sum());
@@ -55,7 +58,7 @@ impl Bench {
             self.running = (workload.name, self.running.1 + u64::from(workload.seconds));
             self.bar.set_message(workload.name);
             if let Err(error) = (workload.run)(&mut self) {
-                // The others can be measured all the same.
+                // The other workloads are independent of this one.
                 self.note(&format!("error: in workload {}: {error:#}", workload.name));
                 failed += 1;
             }
@@ -66,8 +69,8 @@ impl Bench {
         (self.figures, failed)
     }
 
-    /// Runs `measure` for each of the contenders in turn, and that as often as was asked for. Where
-    /// flyrpc is one of them, so is its other build, if there is one.
+    /// Runs `measure` for each of the contenders in turn, and repeats that for the number of runs of the
+    /// command line. If flyrpc is a contender, so is its other build, if there is one.
     pub(crate) fn interleave(
         &mut self,
         contenders: &[Name],
@@ -77,7 +80,7 @@ impl Bench {
         self.interleave_times(runs, contenders, measure)
     }
 
-    /// The same `runs` times.
+    /// Same as [`interleave`](Self::interleave), with the given number of runs.
     pub(crate) fn interleave_times(
         &mut self,
         runs: u32,
@@ -101,12 +104,12 @@ impl Bench {
         Ok(())
     }
 
-    /// Says why something is left out.
+    /// Prints a note to standard error, for example why something is skipped.
     pub(crate) fn note(&self, what: &str) {
         self.bar.suspend(|| eprintln!("{what}"));
     }
 
-    /// How the processes of a contender are started, unless a workload says otherwise.
+    /// Returns how the processes of a contender are started by default.
     pub(crate) fn plan(&self, contender: Name) -> Plan {
         let program = match (&self.beside, contender) {
             (Some(beside), Name::Beside) => beside,
@@ -115,11 +118,11 @@ impl Bench {
         Plan::new(contender, program.clone())
     }
 
-    /// Builds another program of this workspace, and finds the one of the other build.
+    /// Builds another program of this workspace, and looks for the same program of the other build.
     pub(crate) fn companion(&self, package: &str, name: &str) -> Result<Companion> {
         let companion = Companion::build(package, name, &self.program, self.beside.as_deref())?;
         if self.beside.is_some() && companion.of(Name::Beside).is_none() {
-            self.note(&format!("there is no `{name}` next to the other build, which is left out"));
+            self.note(&format!("the other build is skipped: no program `{name}` next to it"));
         }
         Ok(companion)
     }
@@ -128,14 +131,14 @@ impl Bench {
         self.options.runs()
     }
 
-    /// A load of `callers`.
+    /// Returns a load of `callers` callers.
     pub(crate) fn load(&self, call: Call, callers: usize) -> Load {
         let (warm_up, time) = if self.options.quick { (50, 150) } else { (150, 700) };
         let [warm_up, time] = [warm_up, time].map(Duration::from_millis);
         Load { call, callers, beside: None, warm_up, time }
     }
 
-    /// `count`, or a tenth of it if all is to be quick.
+    /// Returns `count`, or a tenth of it with `--quick`.
     pub(crate) fn scaled(&self, count: u64) -> u64 {
         if self.options.quick { count / 10 } else { count }
     }

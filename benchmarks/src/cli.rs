@@ -12,9 +12,9 @@ use crate::{
     workloads::{self, Workload},
 };
 
-/// Measures flyrpc against raw TCP, tarpc, tonic and calls of the function itself.
+/// Compares the cost of a call with flyrpc, raw TCP, tarpc, tonic and a direct call of the function.
 ///
-/// Figures go to standard output, one on a line: `figure <name> <value> <unit>`, or
+/// Prints figures to standard output, one per line: `figure <name> <value> <unit>`, or
 /// `ratio <name> <value>`.
 #[derive(Debug, Parser)]
 struct Flags {
@@ -25,27 +25,27 @@ struct Flags {
     options: Options,
 }
 
-/// How much is measured.
+/// The options of a run.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Measure shortly: to see that all works, not what it costs.
+    /// Measures briefly, to check that everything works. The figures are not meaningful.
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// How often each figure is measured; its median counts. [default: 5, or 1 if quick]
+    /// Number of times that each figure is measured, for the median. [default: 5, or 1 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
 
-    /// Runs these workloads only, with commas between them.
+    /// Runs only these workloads, which are separated by commas.
     #[arg(long, value_name = "WORKLOAD", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
 
-    /// Another build of this program: its flyrpc is one more contender, `beside`, interleaved with
+    /// Another build of this program. Its flyrpc is added as the contender `beside`, interleaved with
     /// the others, and each of flyrpc's figures is compared with it.
     #[arg(long, value_name = "PATH", conflicts_with = "write")]
     pub(crate) beside: Option<PathBuf>,
 
-    /// Replaces the tables of README.md and benchmarks/README.md, and the drawings.
+    /// Replaces the tables in README.md and benchmarks/README.md, and the plots.
     #[arg(long)]
     write: bool,
 }
@@ -58,12 +58,12 @@ impl Options {
 
 #[derive(Debug, Subcommand)]
 enum Hidden {
-    /// A process of the benchmark, which takes commands from standard input.
+    /// A child process, which receives commands on standard input.
     #[command(hide = true)]
     Child(Role),
 }
 
-/// Runs the command line. `allocations` counts those of this process so far.
+/// Runs the command line. `allocations` returns the number of allocations of this process so far.
 pub(crate) fn run(allocations: fn() -> u64) -> Result<()> {
     let Flags { role, options } = Flags::parse();
     if let Some(Hidden::Child(role)) = role {

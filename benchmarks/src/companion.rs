@@ -1,4 +1,4 @@
-//! Other programs of this workspace that workloads run.
+//! Other programs of this workspace, which some workloads run.
 
 use std::{
     env,
@@ -10,21 +10,21 @@ use anyhow::{Context, Result, ensure};
 
 use crate::contenders::Name;
 
-/// A program that belongs to a build of the benchmark.
+/// A program of this build, and the same program of the other build.
 #[derive(Debug)]
 pub(crate) struct Companion {
     this: PathBuf,
-    /// That of the other build.
+    /// The program of the other build, if it was found.
     beside: Option<PathBuf>,
 }
 
 impl Companion {
-    /// Builds program `name` of `package` next to `program`, which is this one, as it was built. The
-    /// other build must have its own next to it: its source may be gone.
+    /// Builds program `name` of `package` next to `program`, the running executable. Does not build it for
+    /// the other build, `beside`, whose source may be gone: there it must already exist.
     ///
     /// # Errors
     ///
-    /// If it cannot be built.
+    /// Returns an error if the program cannot be built.
     pub(crate) fn build(
         package: &str,
         name: &str,
@@ -32,7 +32,7 @@ impl Companion {
         beside: Option<&Path>,
     ) -> Result<Self> {
         let target = program.ancestors().nth(2);
-        let target = target.context("this program is in no target directory")?;
+        let target = target.context("this program is not in a target directory")?;
         let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--release", "--quiet", "--package", package, "--bin", name])
             .arg("--manifest-path")
@@ -48,7 +48,7 @@ impl Companion {
         Ok(Companion { this: target.join("release").join(name), beside })
     }
 
-    /// The one of the build that a contender is measured in.
+    /// Returns the program of the build in which a contender is measured.
     pub(crate) fn of(&self, contender: Name) -> Option<&Path> {
         match contender {
             Name::Beside => self.beside.as_deref(),

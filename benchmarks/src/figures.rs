@@ -1,8 +1,8 @@
-//! What was measured: samples by name, and comparisons of them.
+//! The measured figures: samples by name, and comparisons of them.
 
 use std::collections::BTreeMap;
 
-/// The samples of one figure, a sample for each run.
+/// The samples of one figure, one for each run.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) unit: &'static str,
@@ -23,7 +23,8 @@ impl Figure {
     }
 }
 
-/// One figure over another: of their medians, and of what was measured in the same run.
+/// One figure divided by another. `median` is the ratio of the medians. `min` and `max` are the
+/// extremes of the ratios of the single runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -35,7 +36,7 @@ pub(crate) struct Ratio {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     figures: BTreeMap<String, Figure>,
-    /// In the order in which they came.
+    /// The names, in the order in which the figures were added.
     names: Vec<String>,
 }
 
@@ -54,7 +55,7 @@ impl Figures {
         self.figures.get(name)
     }
 
-    /// Those that came after the first `known`, in order.
+    /// Returns all figures after the first `known`, in the order in which they were added.
     pub(crate) fn since(&self, known: usize) -> impl Iterator<Item = (&str, &Figure)> {
         self.names[known..].iter().map(|name| (&**name, &self.figures[name]))
     }
@@ -63,7 +64,7 @@ impl Figures {
         self.names.len()
     }
 
-    /// `over` divided by `under`, if both were measured.
+    /// Returns `over` divided by `under`, if both were measured.
     pub(crate) fn ratio(&self, over: &str, under: &str) -> Option<Ratio> {
         let (over, under) = (self.get(over)?, self.get(under)?);
         let of_runs = over.samples.iter().zip(&under.samples).map(|(over, under)| over / under);
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ratios_are_of_medians_and_their_spread_is_of_runs() {
+    fn a_ratio_is_of_medians_and_its_spread_is_of_runs() {
         let mut figures = Figures::default();
         for (over, under) in [(8.0, 4.0), (3.0, 3.0), (6.0, 2.0)] {
             figures.add("over", over, "calls");

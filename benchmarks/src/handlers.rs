@@ -1,4 +1,4 @@
-//! What all contenders do for a call: the very same functions.
+//! The functions that the handlers of all contenders call.
 
 use std::{
     hint::black_box,
@@ -10,12 +10,12 @@ pub(crate) fn upcase(text: &str) -> String {
     text.to_uppercase()
 }
 
-/// Takes time, but no processor.
+/// Sleeps for `micros` microseconds, and uses no CPU time.
 pub(crate) async fn pause(micros: u32) {
     tokio::time::sleep(Duration::from_micros(micros.into())).await;
 }
 
-/// Takes a processor, and does not let go of it.
+/// Occupies a core for `micros` microseconds without yielding.
 pub(crate) fn burn(micros: u32) {
     let (start, time) = (Instant::now(), Duration::from_micros(micros.into()));
     let mut spun = 0_u64;

@@ -1,8 +1,8 @@
-//! What a call costs: flyrpc compared with raw TCP frames, tarpc, tonic and a call of the function itself.
+//! Measures what a call costs with flyrpc, raw TCP frames, tarpc, tonic and a direct call of the function.
 //!
-//! The program runs itself again as a server and as a client, two processes that are connected over the
-//! loopback interface, and sends them commands, one a line ([`child`]). Each [workload](workloads)
-//! gathers samples of its [figures]; [report] makes lines, tables and drawings of them.
+//! The program runs itself again as a server process and a client process, which are connected over the
+//! loopback interface, and sends them commands, one per line ([`child`]). Each [workload](workloads)
+//! collects samples of its [figures]. [`report`] prints them as lines, tables and plots.
 
 mod bench;
 mod child;
@@ -18,7 +18,7 @@ mod workloads;
 
 use std::process::ExitCode;
 
-/// The program. `allocations` counts those of this process so far.
+/// Runs the program. `allocations` returns the number of allocations of this process so far.
 pub fn main(allocations: fn() -> u64) -> ExitCode {
     match cli::run(allocations) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Measures flyrpc against raw TCP, tarpc, tonic and calls of the function itself.
+//! Measures what a call costs with flyrpc, raw TCP, tarpc, tonic and a direct call of the function.
 
 fn main() -> std::process::ExitCode {
     flyrpc_benchmarks::main(|| 0)

@@ -1,6 +1,7 @@
-//! A proxy that counts bytes, between clients and a server.
+//! A proxy between clients and a server that counts bytes.
 //!
-//! Datagrams are passed on too, one way: a node answers them at the address that they name.
+//! It also forwards datagrams to the server. The reverse direction is not needed, because a node replies
+//! to the address that a datagram contains.
 
 use std::{
     io::{self, Read, Write},
@@ -14,7 +15,7 @@ use std::{
 
 use anyhow::Result;
 
-/// A running proxy; its threads end with their connections, or with the program.
+/// A running proxy. Its threads end when their connections are closed, or when the program exits.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     addr: SocketAddr,
@@ -22,7 +23,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Listens for those who want to reach `server`.
+    /// Starts a proxy for `server` on a free port.
     pub(crate) fn start(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let addr = listener.local_addr()?;
@@ -30,7 +31,7 @@ impl Proxy {
         let counts = seen.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // A server that cannot be reached closes the connection.
+                // If the server cannot be reached, the connection is closed.
                 let _ = join(client, server, &counts);
             }
         });
@@ -38,19 +39,19 @@ impl Proxy {
         thread::spawn(move || {
             let mut datagram = [0; 64 << 10];
             while let Ok((length, _)) = datagrams.recv_from(&mut datagram) {
-                // They may be lost.
+                // Datagrams may be lost, so errors are ignored.
                 let _ = datagrams.send_to(&datagram[..length], server);
             }
         });
         Ok(Proxy { addr, seen })
     }
 
-    /// Where it listens.
+    /// Returns the address that the proxy listens on.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Bytes to the server and to clients, so far.
+    /// Returns the number of bytes to the server and to the clients so far.
     pub(crate) fn seen(&self) -> [u64; 2] {
         [0, 1].map(|way| self.seen[way].load(Ordering::Relaxed))
     }
@@ -71,13 +72,13 @@ fn join(client: TcpStream, server: SocketAddr, seen: &[Arc<AtomicU64>; 2]) -> io
 fn copy(mut from: TcpStream, mut to: TcpStream, seen: &AtomicU64) {
     let mut buffer = [0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        // Before it is passed on, so that no reply is there before its request was counted.
+        // Counted before it is forwarded, so that a request is counted before its reply arrives.
         seen.fetch_add(length as u64, Ordering::Relaxed);
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }
     }
-    // The other way ends likewise.
+    // This ends the thread of the other direction, too.
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }

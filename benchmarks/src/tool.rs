@@ -1,4 +1,4 @@
-//! Tools that children run under, and what they counted.
+//! Counting tools that children run under, and their results.
 
 use std::{
     env, fs,
@@ -25,7 +25,7 @@ impl Tool {
         }
     }
 
-    /// Where it is, if it is on `PATH`.
+    /// Returns the path of the tool, if it is on `PATH`.
     fn path(self) -> Option<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
         env::split_paths(&path).map(|dir| dir.join(self.program())).find(|path| path.is_file())
@@ -35,10 +35,10 @@ impl Tool {
         self.path().is_some()
     }
 
-    /// Runs `program`, whose arguments are to be added, and writes the counts to `output` when it
-    /// exits.
+    /// Returns a command that runs `program` under the tool, and writes the counts to `output` when it exits.
+    /// The caller adds the arguments of `program`.
     pub(crate) fn command(self, output: &Path, program: &Path) -> Command {
-        // Found here, because some commands run without `PATH`.
+        // An absolute path, because some commands run without `PATH`.
         let mut command = Command::new(self.path().unwrap_or_else(|| self.program().into()));
         match self {
             Tool::Strace => {
@@ -54,7 +54,7 @@ impl Tool {
         command
     }
 
-    /// The total count in a file that the tool wrote.
+    /// Returns the total count from a file that the tool wrote.
     pub(crate) fn total(self, output: &Path) -> Result<f64> {
         let text = fs::read_to_string(output)
             .with_context(|| format!("{} wrote no {}", self.program(), output.display()))?;
@@ -66,20 +66,20 @@ impl Tool {
     }
 }
 
-/// The sum of lines such as `59.38  0.000171  85  2  1 futex`: a share of the time, seconds,
-/// microseconds a call, calls, and errors if there were any.
+/// Returns the sum of calls over lines such as `59.38  0.000171  85  2  1 futex`. The columns are the share
+/// of the time, seconds, microseconds per call, calls, errors if there were any, and the name.
 fn strace_total(text: &str) -> Option<f64> {
     let calls = |line: &str| line.split_whitespace().nth(3)?.parse::<f64>().ok();
     let total = text.lines().filter(|line| !line.ends_with(" total")).filter_map(calls).sum();
     (total > 0.0).then_some(total)
 }
 
-/// The line `totals: 123456`.
+/// Returns the number in a line such as `totals: 123456`.
 fn callgrind_total(text: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok())
 }
 
-/// A directory that is removed when this is dropped.
+/// A temporary directory, which is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
@@ -90,7 +90,7 @@ impl Scratch {
         Ok(Scratch(dir))
     }
 
-    /// Files in it for the server and the client.
+    /// Returns the paths of the files for the server and the client.
     pub(crate) fn outputs(&self) -> [PathBuf; 2] {
         ["server", "client"].map(|side| self.0.join(side))
     }
@@ -98,7 +98,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left behind is small, and in the directory for temporary files.
+        // Leftovers are small, and in the directory for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_are_read_from_what_the_tools_write() {
+    fn totals_are_parsed_from_the_output_of_the_tools() {
         let strace = "\
             % time     seconds  usecs/call     calls    errors syscall\n\
              59.38    0.000171          85         2         1 futex\n\

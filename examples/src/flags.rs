@@ -1,4 +1,4 @@
-//! Flags that several programs have.
+//! Command-line flags shared by the example programs.
 
 use std::{
     io::{self, IsTerminal},
@@ -13,31 +13,33 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "This node")]
 pub struct NodeFlags {
-    /// The cluster to belong to [env: FLYRPC_CLUSTER, FLY_APP_NAME; else local].
+    /// Name of the cluster to join [env: FLYRPC_CLUSTER, FLY_APP_NAME; default: local].
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
-    /// What this node is called [env: FLY_MACHINE_ID; else the host name].
+    /// Name of this node [env: FLY_MACHINE_ID; default: the host name].
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where this node runs [env: FLY_REGION, MY_REGION; else local].
+    /// Region of this node [env: FLY_REGION, MY_REGION; default: local].
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// The region where calls aimed at the primary run [env: PRIMARY_REGION; else local].
+    /// Primary region, which serves calls to the primary [env: PRIMARY_REGION; default: local].
     #[arg(long, value_name = "REGION")]
     pub primary_region: Option<String>,
-    /// Where to listen; port 0 takes a free one [env: FLYRPC_LISTEN; else loopback, a free port].
+    /// Address to listen on; port 0 selects a free port [env: FLYRPC_LISTEN; default: loopback and a
+    /// free port].
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Where others reach this node [env: FLYRPC_ADVERTISE; else where it listens].
+    /// Address at which other nodes reach this one [env: FLYRPC_ADVERTISE; default: the address that
+    /// it listens on].
     #[arg(long, value_name = "IP:PORT")]
     pub advertise: Option<SocketAddr>,
-    /// Where to find other nodes; may be repeated [env: FLYRPC_SEEDS].
+    /// Address where this node looks for peers; may be repeated [env: FLYRPC_SEEDS].
     #[arg(long = "seed", value_name = "HOST:PORT", value_delimiter = ',')]
     pub seeds: Vec<String>,
 }
 
 impl NodeFlags {
-    /// Sets on `builder` what was given, and nothing else.
+    /// Applies the flags that were given to `builder`, and leaves its other settings unchanged.
     pub fn apply(self, mut builder: NodeBuilder) -> NodeBuilder {
         if let Some(cluster) = self.cluster {
             builder = builder.cluster(cluster);
@@ -64,11 +66,11 @@ impl NodeFlags {
     }
 }
 
-/// A length of time as people write it: `300ms`, `2s`, `1m`, or seconds alone.
+/// Parses a duration such as `300ms`, `2s` or `1m`. A number without a unit is in seconds.
 ///
 /// # Errors
 ///
-/// A message for the user if `text` is not a duration.
+/// Returns a message for the user if `text` is not a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -81,16 +83,17 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse().map_or(f64::NAN, |number: f64| number * scale);
     Duration::try_from_secs_f64(seconds)
-        .map_err(|_| format!("`{text}` is no length of time: expected `300ms`, `2s` or `1m`"))
+        .map_err(|_| format!("`{text}` is not a duration: expected `300ms`, `2s` or `1m`"))
 }
 
-/// Logs to standard error what `RUST_LOG` asks for, else `default`.
+/// Initializes logging to standard error. The filter is `RUST_LOG`, or `default` if that variable is
+/// unset or invalid.
 pub fn log(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let colours = io::stderr().is_terminal();
+    let colors = io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(colours)
+        .with_ansi(colors)
         .with_writer(io::stderr)
         .init();
 }
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_is_read_as_people_write_it() {
+    fn durations_with_and_without_a_unit_are_parsed() {
         let check = |text, expected| assert_eq!(duration(text).ok(), expected, "{text:?}");
         check("300ms", Some(Duration::from_millis(300)));
         check("2s", Some(Duration::from_secs(2)));

@@ -1,7 +1,9 @@
-//! What the example programs share: the text service that their nodes serve, the flags that
-//! configure a node, child processes, waiting for what a node learns, and how results are shown. And
-//! [`notes`], a small service with data of its own, whose tests in `tests/notes` show what the testkit
-//! is for.
+//! Code shared by the example programs: the text service that their nodes serve, the flags that
+//! configure a node, child processes, helpers that wait for a node to observe a change, and the
+//! formatting of results.
+//!
+//! [`notes`] is a small service that stores data. Its tests in `tests/notes` demonstrate the
+//! testkit.
 
 pub mod flags;
 pub mod notes;

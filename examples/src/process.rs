@@ -1,8 +1,8 @@
-//! Child processes that cannot outlive their parent, and what nodes say when they are up.
+//! Child processes that cannot outlive their parent, and the line that a node prints when it is up.
 //!
-//! A child is this very program, run again with other arguments, or one that was built beside it. It
-//! is killed when its [`Child`] is dropped; if the parent is killed itself, the child notices that its
-//! standard input has ended.
+//! A child runs this same program with other arguments, or another program that was built beside it.
+//! It is killed when its [`Child`] is dropped. If the parent itself is killed, the child reads the end
+//! of its standard input and exits.
 
 use std::{
     error::Error,
@@ -28,17 +28,17 @@ use crate::{flags::NodeFlags, text::TextService};
 pub struct Child {
     process: process::Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Ends with this process, however that ends.
+    /// Closed when this process exits for any reason, which makes the child exit.
     _stdin: ChildStdin,
 }
 
 impl Child {
-    /// Runs this program again with `args`. What it writes to standard error is shown only if
-    /// `logs`.
+    /// Runs this program again with `args`. The child's standard error is inherited if `logs` is
+    /// true, and discarded otherwise.
     ///
     /// # Errors
     ///
-    /// If that cannot be done.
+    /// Returns an error if the process cannot be started.
     pub fn spawn(
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         logs: bool,
@@ -46,11 +46,11 @@ impl Child {
         Child::spawn_program(&std::env::current_exe()?, args, logs)
     }
 
-    /// The same for another program.
+    /// Runs another program. Otherwise the same as [`spawn`](Self::spawn).
     ///
     /// # Errors
     ///
-    /// If that cannot be done.
+    /// Returns an error if the process cannot be started.
     pub fn spawn_program(
         program: &Path,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -64,90 +64,91 @@ impl Child {
             .stderr(if logs { Stdio::inherit() } else { Stdio::null() })
             .kill_on_drop(true)
             .spawn()?;
-        let stdin = process.stdin.take().expect("it is piped");
-        let stdout = process.stdout.take().expect("it is piped");
+        let stdin = process.stdin.take().expect("standard input is piped");
+        let stdout = process.stdout.take().expect("standard output is piped");
         Ok(Child { process, lines: BufReader::new(stdout).lines(), _stdin: stdin })
     }
 
-    /// The next line that it writes to standard output.
+    /// Reads the next line that the child writes to standard output.
     ///
     /// # Errors
     ///
-    /// If it ends instead.
+    /// Returns an error if the child exits first.
     pub async fn line(&mut self) -> io::Result<String> {
         let line = self.lines.next_line().await?;
-        line.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "a child process ended"))
+        line.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "a child process exited"))
     }
 
-    /// What a node that is started in the child says when it is up.
+    /// Reads the [`announcement`] of the node that runs in the child.
     ///
     /// # Errors
     ///
-    /// If it ends, or says something else.
+    /// Returns an error if the child exits, or prints another line.
     pub async fn node(&mut self) -> io::Result<NodeInfo> {
         let line = self.line().await?;
         let wrong =
-            || io::Error::other(format!("a child process said {line:?} rather than its id"));
+            || io::Error::other(format!("a child process printed {line:?} instead of its id"));
         parse_announcement(&line).ok_or_else(wrong)
     }
 
-    /// Its process id; none once it has ended.
+    /// Returns the child's process ID, or `None` after [`ended`](Self::ended) has returned.
     pub fn pid(&self) -> Option<u32> {
         self.process.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the child.
     ///
     /// # Errors
     ///
-    /// If it has ended.
+    /// Returns an error if the child has exited.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        let pid = pid.ok_or_else(|| io::Error::other("the child process has ended"))?;
+        let pid = pid.ok_or_else(|| io::Error::other("the child process has exited"))?;
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Freezes it (SIGSTOP), and returns when all of its threads stand still.
+    /// Freezes the child (SIGSTOP), and returns when all of its threads are stopped.
     ///
     /// # Errors
     ///
-    /// If it has ended.
+    /// Returns an error if the child has exited.
     pub fn freeze(&self) -> io::Result<()> {
         self.signal(Signal::STOP)?;
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        // The system says so of a child only once no thread of it runs any more.
+        // The system reports a child as stopped only after all of its threads have stopped.
         waitpid(pid, WaitOptions::UNTRACED)?;
         Ok(())
     }
 
-    /// Waits until it has ended.
+    /// Waits until the child exits, and returns its status.
     ///
     /// # Errors
     ///
-    /// If the system cannot tell.
+    /// Returns an error if the system does not report the status.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.process.wait().await
     }
 }
 
-/// What a child does first: it sees to it that it ends when its parent does.
+/// Makes this process exit when its parent does. A child calls this first.
 pub fn end_with_parent() {
     #[cfg(target_os = "linux")]
-    // A frozen child would not notice the end of its standard input. Nothing is lost if the
-    // system refuses.
+    // A frozen child cannot react to the end of its standard input, but this signal kills it. An
+    // error is ignored, because a child that is not frozen still exits through the thread below.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     thread::spawn(|| {
-        // Nothing is ever written there, so that reading ends when the parent does.
+        // The parent never writes to this pipe, so the read returns only when the parent closes it
+        // or exits.
         let _ = io::stdin().read(&mut [0]);
         std::process::exit(1);
     });
 }
 
-/// What a child does that is a node: serves the text service until a signal.
+/// Runs a node of the text service in a child process, until SIGINT or SIGTERM.
 ///
 /// # Errors
 ///
-/// If the node cannot start or signals cannot be had.
+/// Returns an error if the node cannot start or the signal handlers cannot be installed.
 pub async fn run_child_node(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
     end_with_parent();
     let node = TextService::default().start(flags.apply(Node::builder())).await?;
@@ -156,12 +157,12 @@ pub async fn run_child_node(flags: NodeFlags) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The line that a node writes when it is up: `up id=… region=… addr=…`.
+/// Formats the line that a node prints when it is up: `up id=… region=… addr=…`.
 pub fn announcement(node: &NodeInfo) -> String {
     format!("up id={} region={} addr={}", node.id(), node.region(), node.addr())
 }
 
-/// Reads an [`announcement`].
+/// Parses an [`announcement`]. Returns `None` for any other line.
 pub fn parse_announcement(line: &str) -> Option<NodeInfo> {
     let (id, rest) = line.strip_prefix("up id=")?.split_once(" region=")?;
     let (region, addr) = rest.split_once(" addr=")?;
@@ -175,8 +176,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_announcement_reads_back() {
-        let addr = "127.0.0.1:3590".parse().expect("an address");
+    fn an_announcement_is_parsed_into_the_same_node() {
+        let addr = "127.0.0.1:3590".parse().expect("the address is valid");
         let node = NodeInfo::new(NodeId::new("iad-1", 42), Region::from("iad"), addr);
         let line = announcement(&node);
         assert_eq!(line, "up id=iad-1/000000000000002a region=iad addr=127.0.0.1:3590");

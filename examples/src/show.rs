@@ -1,10 +1,10 @@
-//! How results are shown.
+//! Formatting of results.
 
 use std::{error::Error, time::Duration};
 
 use flyrpc::RpcError;
 
-/// A length of time in the unit that suits it.
+/// Formats a duration in a unit that suits its size, from nanoseconds to seconds.
 pub fn time(time: Duration) -> String {
     let nanos = time.as_nanos() as f64;
     match time.as_nanos() {
@@ -17,13 +17,13 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// The middle one of `values`; zero if there are none.
+/// Sorts `values` and returns the middle one (the upper of two), or zero if there are none.
 pub fn median(values: &mut [Duration]) -> Duration {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// An error and what caused it.
+/// Formats an error followed by its sources.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -34,14 +34,14 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// The error of a call, what caused it, and whether the call may have executed.
+/// Formats the error of a call, its sources, and whether the call may have executed.
 pub fn rpc_error(error: &RpcError) -> String {
     let text = chain(error);
-    let said = text.contains("execute");
+    let already_stated = text.contains("execute");
     match error.may_have_executed() {
-        _ if said => text,
-        true => format!("{text}; it may have executed"),
-        false => format!("{text}; it did not execute"),
+        _ if already_stated => text,
+        true => format!("{text}; the call may have executed"),
+        false => format!("{text}; the call did not execute"),
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_the_unit_that_suits_them() {
+    fn the_unit_suits_the_size_of_the_duration() {
         let check = |nanos, expected| assert_eq!(time(Duration::from_nanos(nanos)), expected);
         check(0, "0 ns");
         check(7_250, "7.2 µs");

@@ -1,4 +1,4 @@
-//! A small service on texts, and a node that serves it.
+//! A small text service, and a node that serves it.
 
 use std::{
     sync::{
@@ -11,63 +11,63 @@ use std::{
 use flyrpc::{Node, NodeBuilder, NodeId, NodeInfo, Region, StartError, fly_rpc};
 use serde::{Deserialize, Serialize};
 
-/// A few things to do with a text, and a few ways to fail.
+/// A few operations on text, and a few ways to fail.
 #[fly_rpc]
 pub trait Text {
     /// Upper-cases `text`.
     #[rpc(idempotent)]
     async fn upcase(&self, text: String) -> String;
 
-    /// Counts what is in `document`.
+    /// Counts the lines, words and bytes of `document`.
     #[rpc(idempotent)]
     async fn word_count(&self, document: String) -> Counts;
 
-    /// Answers after `pause`.
+    /// Sleeps for `pause`, and returns it.
     async fn slow(&self, pause: Duration) -> Duration;
 
-    /// Gives the error that it is asked for: a value like any other.
+    /// Returns an error with the given `reason`. To flyrpc, such an error is an ordinary return value.
     async fn fail(&self, reason: String) -> Result<String, Failure>;
 
     /// Panics with `message`.
     async fn panic(&self, message: String) -> String;
 
-    /// Says who answers.
+    /// Returns the node that executes the call.
     #[rpc(idempotent)]
     async fn whoami(&self) -> Whoami;
 }
 
-/// How much there is of a document.
+/// The size of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Lines, the last one included though no line break may follow it.
+    /// Number of lines. The last line counts even if no line break follows it.
     pub lines: usize,
-    /// Words: whatever white space separates.
+    /// Number of words, which are separated by white space.
     pub words: usize,
-    /// Bytes in UTF-8.
+    /// Number of bytes in UTF-8.
     pub bytes: usize,
 }
 
 /// The error of [`Text::fail`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was asked for.
+    /// The reason that the caller passed.
     pub reason: String,
 }
 
-/// The node that answered.
+/// The node that executed a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whoami {
-    /// This boot of it.
+    /// The node's id, which identifies this boot.
     pub node: NodeId,
-    /// Where it runs.
+    /// The node's region.
     pub region: Region,
-    /// How many calls of [`Text::slow`] run there at this moment.
+    /// Number of calls of [`Text::slow`] that are running on the node.
     pub slow: usize,
-    /// How many have started since that boot.
+    /// Number of calls of [`Text::slow`] that have started since the node booted.
     pub started: usize,
 }
 
-/// The implementation. Clones are the same service.
+/// The implementation. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct TextService {
     me: Arc<OnceLock<NodeInfo>>,
@@ -80,7 +80,7 @@ impl TextService {
     ///
     /// # Errors
     ///
-    /// If the node cannot start.
+    /// Returns an error if the node cannot start.
     pub async fn start(&self, builder: NodeBuilder) -> Result<Node, StartError> {
         let node = builder.serve(ServeText::new(self.clone())).start().await?;
         self.me.get_or_init(|| node.info().clone());
@@ -117,7 +117,7 @@ impl Text for TextService {
     }
 
     async fn whoami(&self) -> Whoami {
-        // A call can arrive before `start` has returned to its caller, but not long before.
+        // A call can arrive shortly before `start` has stored the node's info.
         let me = loop {
             match self.me.get() {
                 Some(me) => break me,
@@ -133,8 +133,8 @@ impl Text for TextService {
     }
 }
 
-/// Counts a call for as long as it runs, whether it ends or is cancelled.
-#[must_use = "counts until it is dropped"]
+/// Counts a call from its start until it completes or is canceled.
+#[must_use = "the call is counted until this is dropped"]
 struct Running<'a>(&'a AtomicUsize);
 
 impl<'a> Running<'a> {

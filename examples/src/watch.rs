@@ -1,4 +1,4 @@
-//! Waits for what a node learns of others.
+//! Helpers that wait until a node observes a change of its peers.
 
 use std::{
     io,
@@ -10,11 +10,11 @@ use flyrpc::{Event, Events, Node, NodeInfo, PeerState};
 /// Upper bound on the time until an expected change is observed.
 pub const WATCH_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits until `node` has a link to `other`, which takes calls.
+/// Waits until `node` has a link to `other`, and `other` accepts calls.
 ///
 /// # Errors
 ///
-/// If that takes too long.
+/// Returns an error after [`WATCH_TIMEOUT`].
 pub async fn until_callable(node: &Node, other: &NodeInfo) -> io::Result<()> {
     let callable = || {
         let peers = node.peers();
@@ -24,11 +24,11 @@ pub async fn until_callable(node: &Node, other: &NodeInfo) -> io::Result<()> {
     until(node, &format!("a link to {other}"), callable).await
 }
 
-/// Waits until something is so, which events of `node` may change.
+/// Waits until `is_so` returns true. It is evaluated again after each event of `node`.
 ///
 /// # Errors
 ///
-/// If that takes too long; the error says what `what` is.
+/// Returns an error that names `what` after [`WATCH_TIMEOUT`].
 pub async fn until(node: &Node, what: &str, is_so: impl Fn() -> bool) -> io::Result<()> {
     let mut events = node.events();
     let start = Instant::now();
@@ -39,11 +39,11 @@ pub async fn until(node: &Node, what: &str, is_so: impl Fn() -> bool) -> io::Res
     Ok(())
 }
 
-/// Waits for an event that `wanted` picks out, and says how long that took.
+/// Waits for an event for which `wanted` returns true, and returns how long that took.
 ///
 /// # Errors
 ///
-/// If that takes too long; the error says what `what` is.
+/// Returns an error that names `what` after [`WATCH_TIMEOUT`].
 pub async fn event(
     events: &mut Events,
     what: &str,
@@ -55,7 +55,7 @@ pub async fn event(
 }
 
 async fn next(events: &mut Events, what: &str, within: Duration) -> io::Result<Event> {
-    let late = || io::Error::other(format!("no sign of {what} within {WATCH_TIMEOUT:?}"));
+    let late = || io::Error::other(format!("{what} was not observed within {WATCH_TIMEOUT:?}"));
     let event = tokio::time::timeout(within, events.next()).await.map_err(|_| late())?;
     event.ok_or_else(late)
 }

@@ -1,4 +1,5 @@
-//! How to test a service whose handlers do real I/O: here each asks an HTTP server on this machine.
+//! How to test a service whose handlers do real I/O. Here, each handler queries an HTTP server on this
+//! machine.
 
 use std::{
     future::Future,
@@ -17,16 +18,16 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Rates of exchange.
+/// Exchange rates.
 #[fly_rpc]
 trait Rates {
     async fn rate(&self, currency: String) -> Result<String, String>;
 }
 
-/// The service, as it could be in production.
+/// The service, as it could run in production.
 struct Bureau<S>(S);
 
-/// Where rates come from. Behind this trait a test can put what it likes.
+/// The source of the rates, which a test can replace.
 trait Source: Send + Sync + 'static {
     fn fetch(&self, currency: &str) -> impl Future<Output = io::Result<String>> + Send;
 }
@@ -40,7 +41,7 @@ impl<S: Source> Rates for Bureau<S> {
     }
 }
 
-/// Asks over a socket of tokio's, as asynchronous clients and pools do.
+/// Queries the server over a tokio socket, as asynchronous clients and connection pools do.
 struct Socket(SocketAddr);
 
 impl Source for Socket {
@@ -55,7 +56,7 @@ impl Source for Socket {
     }
 }
 
-/// Asks with a blocking client, on a thread for such.
+/// Queries the server with a blocking client, on a thread for blocking work.
 struct Blocking(SocketAddr);
 
 impl Source for Blocking {
@@ -69,7 +70,7 @@ impl Source for Blocking {
     }
 }
 
-/// Any source, while the clock stands still.
+/// Wraps a source so that the virtual clock does not advance during a fetch.
 struct Timeless<S>(S);
 
 impl<S: Source> Source for Timeless<S> {
@@ -78,7 +79,7 @@ impl<S: Source> Source for Timeless<S> {
     }
 }
 
-/// Asks nobody, and takes the time that it is said to take.
+/// Returns a fixed rate after the given time, without I/O.
 struct Fake(Duration);
 
 impl Source for Fake {
@@ -88,10 +89,10 @@ impl Source for Fake {
     }
 }
 
-/// An HTTP server in a thread of its own, which takes that long to answer.
+/// Starts an HTTP server in its own thread, which sleeps for `pause` before each response.
 fn server(pause: Duration) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
-    let addr = listener.local_addr().expect("it is bound");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("the listener is bound");
     thread::spawn(move || -> io::Result<()> {
         loop {
             let (mut stream, _) = listener.accept()?;
@@ -103,14 +104,14 @@ fn server(pause: Duration) -> SocketAddr {
             thread::sleep(pause);
             let body = format!("1.25 {currency}");
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            // Who asked may have gone.
+            // The client may have closed the connection.
             let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
     addr
 }
 
-/// A client in hkg of a bureau in iad; 20 ms lie between them.
+/// Returns a client in hkg of a bureau in iad. The round trip between them takes 20 ms.
 async fn rates<S: Source>(
     source: impl Fn() -> S + Send + Sync + 'static,
 ) -> (SimCluster, RatesClient) {
@@ -131,12 +132,19 @@ async fn in_paused_time_a_timeout_around_a_real_socket_fires_at_once() {
     let (_cluster, rates) = rates(move || Socket(server)).await;
     let real = std::time::Instant::now();
     let rate = rates.rate("EUR".into()).await.unwrap();
-    assert_eq!(rate, Err("no rate within 2 s".to_owned()), "though it answers within one");
-    assert!(real.elapsed() < secs(1), "all were idle, so the clock went on to the next timer");
+    assert_eq!(
+        rate,
+        Err("no rate within 2 s".to_owned()),
+        "although the server replies within 1 s"
+    );
+    assert!(
+        real.elapsed() < secs(1),
+        "all tasks were idle, so the clock advanced to the next timer"
+    );
 }
 
 #[tokio::test]
-async fn in_real_time_all_is_as_in_production() {
+async fn in_real_time_everything_works_as_in_production() {
     let server = server(ms(50));
     let (_cluster, rates) = rates(move || Socket(server)).await;
     let start = Instant::now();
@@ -145,22 +153,22 @@ async fn in_real_time_all_is_as_in_production() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_in_spawn_blocking_takes_no_virtual_time() {
+async fn spawn_blocking_takes_no_virtual_time() {
     let server = server(ms(50));
     let (_cluster, rates) = rates(move || Blocking(server)).await;
     let start = Instant::now();
     assert_eq!(rates.rate("EUR".into()).await.unwrap().unwrap(), "1.25 EUR");
-    assert_eq!(start.elapsed(), ms(20), "the way there and back");
+    assert_eq!(start.elapsed(), ms(20), "the round trip");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_server_is_given_up_by_the_blocking_clients_own_timeout() {
+async fn the_blocking_clients_own_timeout_ends_a_request_to_a_hanging_server() {
     let server = server(secs(3_600));
     let (_cluster, rates) = rates(move || Blocking(server)).await;
     let start = Instant::now();
     let error = rates.rate("EUR".into()).await.unwrap().unwrap_err();
     assert!(error.contains("timeout"), "{error}");
-    assert_eq!(start.elapsed(), ms(20), "not one of tokio's timers has run");
+    assert_eq!(start.elapsed(), ms(20), "no tokio timer fired");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,11 +181,11 @@ async fn an_asynchronous_client_takes_no_virtual_time_within_real_io() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_goes_on_when_a_call_is_given_up_within_real_io() {
+async fn the_clock_advances_after_a_call_is_canceled_within_real_io() {
     let server = server(ms(200));
     let (_cluster, rates) = rates(move || Timeless(Socket(server))).await;
     let call = tokio::spawn(rates.rate("EUR".into()));
-    sleep(ms(10)).await; // it has arrived
+    sleep(ms(10)).await; // the call has arrived
     call.abort();
     let start = Instant::now();
     sleep(secs(60)).await;
@@ -185,7 +193,7 @@ async fn the_clock_goes_on_when_a_call_is_given_up_within_real_io() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fake_takes_the_time_that_the_test_wants() {
+async fn a_fake_takes_the_time_that_the_test_sets() {
     let (_cluster, rates) = rates(|| Fake(ms(300))).await;
     let start = Instant::now();
     assert_eq!(rates.rate("EUR".into()).await.unwrap().unwrap(), "1.25 EUR");

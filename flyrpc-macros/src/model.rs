@@ -103,8 +103,8 @@ impl Attrs {
         self.named(&["cfg", "allow"])
     }
 
-    /// Returns the attributes of a method that also apply to the client's method. `expect` is not among
-    /// them, because one of its two copies could be unfulfilled.
+    /// Returns the attributes of a method that also apply to the client's method. `#[expect]` is
+    /// not among them, because the lint might not occur at one of the two copies.
     pub(crate) fn for_client(&self) -> impl Iterator<Item = &Attribute> {
         self.named(&["cfg", "doc", "deprecated", "must_use", "allow"])
     }

@@ -1,21 +1,25 @@
-//! Round trips between regions: a table of measured ones, an estimate by distance for other known
-//! regions, and the values that a test sets.
+//! Round trips between regions: a table of measured values, estimates by distance for other known
+//! regions, and values that a test sets.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use flyrpc::Region;
 
-/// The round trip between two hosts of one region, unless set otherwise.
+/// The default round trip between two hosts of one region.
 const INTRA_REGION: Duration = Duration::from_millis(1);
 
-/// Earth's mean radius.
+/// Earth's mean radius in kilometers.
 const EARTH_KM: f64 = 6371.0;
 
-/// Measured round trips in milliseconds, each row from the region after its own in [`COLUMNS`].
+/// Measured round trips in milliseconds. The columns are the regions in [`COLUMNS`]. Each row starts
+/// at the column after its own region.
 ///
-/// iad, lhr, fra, gru, nrt and syd among themselves: IBM Cloud's averages of September 2024. Rows of
-/// hkg and jnb: cloudping.co's matrix for AWS (Cape Town for jnb). Row of sjc, and sin to iad, gru
-/// and nrt: a table of AWS round trips from 2017. sjc to lhr and sin to lhr, fra and syd: estimates.
+/// Sources:
+///
+/// - Pairs of iad, lhr, fra, gru, nrt and syd: IBM Cloud's averages of September 2024.
+/// - Pairs with hkg or jnb: cloudping.co's matrix for AWS (Cape Town for jnb).
+/// - Pairs with sjc, and sin to iad, gru and nrt: a table of AWS round trips from 2017.
+/// - sjc to lhr, and sin to lhr, fra and syd: estimates.
 const MEASURED: [(&str, &[u64]); 9] = [
     ("iad", &[72, 76, 91, 118, 227, 217, 202, 166, 214]),
     ("sjc", &[140, 167, 193, 287, 174, 155, 103, 158]),
@@ -30,7 +34,7 @@ const MEASURED: [(&str, &[u64]); 9] = [
 
 const COLUMNS: [&str; 9] = ["sjc", "lhr", "fra", "gru", "jnb", "sin", "hkg", "nrt", "syd"];
 
-/// Latitude and longitude of the regions with an estimate.
+/// Latitude and longitude, in degrees, of the regions for which round trips can be estimated.
 const COORDINATES: [(&str, f64, f64); 19] = [
     ("ams", 52.3, 4.8),
     ("arn", 59.7, 17.9),
@@ -53,12 +57,17 @@ const COORDINATES: [(&str, f64, f64); 19] = [
     ("yyz", 43.7, -79.6),
 ];
 
-/// Round trips between regions, in whole milliseconds, as tokio's timers are.
+/// Round trips between regions, in whole milliseconds, the resolution of tokio's timers.
 ///
-/// Without settings: 1 ms within a region; measured averages between `iad`, `sjc`, `lhr`, `fra`,
-/// `gru`, `jnb`, `sin`, `hkg`, `nrt` and `syd`; `4 ms + km / 75` by coordinates for pairs with
-/// `ams`, `arn`, `bom`, `cdg`, `dfw`, `ewr`, `lax`, `ord` or `yyz`, which is too low by a third or
-/// so between Europe and Tokyo or Brazil. Other pairs must be [set](RoundTrips::set).
+/// The defaults are:
+///
+/// - 1 ms within a region.
+/// - Measured averages between `iad`, `sjc`, `lhr`, `fra`, `gru`, `jnb`, `sin`, `hkg`, `nrt` and `syd`.
+/// - An estimate of `4 ms + km / 75`, from the distance, for pairs with `ams`, `arn`, `bom`, `cdg`,
+///   `dfw`, `ewr`, `lax`, `ord` or `yyz`. Between Europe and Tokyo or Brazil the estimate is about a
+///   third too low.
+///
+/// All other pairs must be [set](RoundTrips::set).
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,7 +85,7 @@ pub struct RoundTrips {
 }
 
 impl RoundTrips {
-    /// Sets the round trip between `a` and `b`, or within the region if they are the same.
+    /// Sets the round trip between `a` and `b`, or within one region if they are the same.
     ///
     /// # Panics
     ///
@@ -87,7 +96,8 @@ impl RoundTrips {
         self.overrides.insert(ordered(&a.into(), &b.into()), round_trip);
     }
 
-    /// The round trip between `a` and `b`, if it was set or measured, or can be estimated.
+    /// Returns the round trip between `a` and `b`, or `None` if it was neither set nor measured and
+    /// cannot be estimated.
     pub fn between(&self, a: &Region, b: &Region) -> Option<Duration> {
         if let Some(round_trip) = self.overrides.get(&ordered(a, b)) {
             return Some(*round_trip);
@@ -103,12 +113,13 @@ impl RoundTrips {
 
 /// # Panics
 ///
-/// If `time` is not a whole number of milliseconds, to which tokio's timers would round it.
+/// If `time` is not a whole number of milliseconds. Tokio's timers would round it.
 #[track_caller]
 pub(crate) fn assert_whole_milliseconds(time: Duration) {
     assert!(
         time.subsec_nanos().is_multiple_of(1_000_000),
-        "simulated delays are whole milliseconds, as tokio's timers are: {time:?} is not"
+        "simulated delays must be whole milliseconds, the resolution of tokio's timers: \
+         got {time:?}"
     );
 }
 
@@ -160,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_measured_region_knows_every_other() {
+    fn every_pair_of_measured_regions_is_in_the_table() {
         for (row, cells) in &MEASURED {
             let first = COLUMNS.len() - cells.len();
             for (column, cell) in COLUMNS[first..].iter().zip(*cells) {
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "whole milliseconds")]
-    fn fractions_of_a_millisecond_are_refused() {
+    fn fractions_of_a_millisecond_are_rejected() {
         RoundTrips::default().set("iad", "lab", Duration::from_micros(1_500));
     }
 }

@@ -1,8 +1,8 @@
 //! Simulated multi-region clusters for testing services built with flyrpc.
 //!
-//! A [`SimCluster`] runs real nodes, the production code, in one process: on a simulated network and
-//! in virtual time. Its delays take no real time and are exact to the millisecond, and a run repeats
-//! for as long as its [seed](SimClusterBuilder::seed) does.
+//! A [`SimCluster`] runs real nodes in one process, on a simulated network and in virtual time. The
+//! nodes run the production code. Delays take no real time and are exact to the millisecond. Two runs
+//! with the same [seed](SimClusterBuilder::seed) are identical.
 //!
 //! ```test_harness
 //! use std::time::Duration;
@@ -46,17 +46,17 @@
 //! }
 //! ```
 //!
-//! **[Testing a multi-region service](guide)** is the guide: it begins with the first test and ends
-//! with a rollout under load, has an example of each fault, and says what is out of reach.
+//! The guide, **[Testing a multi-region service](guide)**, covers everything from the first test to a
+//! rollout under load. It has an example of each fault, and lists the limitations.
 //!
 //! # Faults
 //!
-//! A cluster's methods inject faults. Most end when their guard is dropped; `keep` makes the fault of
-//! any guard last. A *place* is a region or a host.
+//! The methods of a cluster inject faults. Most return a guard, and end when the guard is dropped.
+//! Calling `keep` on a guard makes its fault last. A *scope* is a region or a host, given by its name.
 //!
-//! | fault | until its guard is dropped | until another call ends it |
+//! | fault | lasts until its guard is dropped | lasts until another call ends it |
 //! |---|---|---|
-//! | no messages between two places, in both directions or one | [`partition`](SimCluster::partition), [`partition_one_way`](SimCluster::partition_one_way) | `.keep()`, until [`heal`](SimCluster::heal) or [`heal_all`](SimCluster::heal_all) |
+//! | no messages between two scopes, in both directions or one | [`partition`](SimCluster::partition), [`partition_one_way`](SimCluster::partition_one_way) | `.keep()`, until [`heal`](SimCluster::heal) or [`heal_all`](SimCluster::heal_all) |
 //! | messages are held, then released | [`hold`](SimCluster::hold) | `.keep()`, until [`release`](SimCluster::release), `heal` or `heal_all` |
 //! | more delay | [`slow`](SimCluster::slow) | `.keep()`, until `heal` or `heal_all` |
 //! | random delays | [`jitter`](SimCluster::jitter); [`SimClusterBuilder::jitter`] for all paths | `.keep()`, until `heal` or `heal_all` |
@@ -70,10 +70,10 @@
 //!
 //! # The network alone
 //!
-//! A cluster runs on a [`SimNet`], a network of hosts in regions, which can also be used without a
-//! cluster, to test other programs written against [`Env`](flyrpc::Env). Each host has a [`SimEnv`],
-//! whose sockets, tasks, clock and randomness are simulated. It has the same faults; its
-//! [`crash`](SimNet::crash) and [`restart`](SimNet::restart) are those of machines.
+//! A cluster runs on a [`SimNet`], a network of hosts in regions. A `SimNet` can also be used without
+//! a cluster, to test other programs written against [`Env`](flyrpc::Env). Each host has a [`SimEnv`],
+//! whose sockets, tasks, clock and randomness are simulated. A `SimNet` has the same faults as a
+//! cluster, but its [`crash`](SimNet::crash) and [`restart`](SimNet::restart) act on machines.
 //!
 //! ```
 //! use std::{io, time::Duration};
@@ -98,15 +98,15 @@
 //! # }
 //! ```
 //!
-//! # What it does not do
+//! # Limitations
 //!
-//! - It does not control tasks that a program spawns with `tokio::spawn` instead of its environment:
-//!   they keep running while their host is frozen and after it has crashed.
-//! - Equal runs need tokio's current-thread runtime, its clock paused, and programs that take their
-//!   randomness from their environment and do not iterate over `std`'s hash maps.
-//! - Bandwidth is bounded by a stream's buffers only, unless it is [limited](SimNetBuilder::bandwidth).
-//!   Acknowledgements take no time, headers no bandwidth, and streams lose nothing: the only
-//!   congestion is the queue of a path with limited bandwidth.
+//! - Tasks that a program spawns with `tokio::spawn` instead of its environment are not controlled.
+//!   They keep running while their host is frozen and after it has crashed.
+//! - Runs are repeatable only on tokio's current-thread runtime with a paused clock, and only if
+//!   programs take their randomness from their environment and do not iterate over `std`'s hash maps.
+//! - Unless bandwidth is [limited](SimNetBuilder::bandwidth), only the buffers of a stream limit its
+//!   throughput. Acknowledgements take no time, headers use no bandwidth, and streams lose nothing.
+//!   The only congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
 mod latency;

@@ -4,16 +4,17 @@ use std::{future::Future, sync::mpsc};
 
 use tokio::task::spawn_blocking;
 
-/// Runs a future that waits for real sockets, files or processes, and stops tokio's paused clock
-/// meanwhile: the future takes no virtual time, and no timer fires, its own timeouts included.
+/// Runs a future that waits for real sockets, files or processes, and keeps tokio's paused clock from
+/// advancing until the future completes. The future takes no virtual time. No timer fires in the
+/// meantime, including timeouts inside the future.
 ///
-/// Wrap the I/O itself, not a call: a simulated network needs virtual time to pass. A future that
-/// waits for a timer or a simulated node never completes. Bound it by a timeout of the client if that
-/// is in real time.
+/// Wrap the I/O itself, not a call, since a simulated network needs virtual time to pass. A future that
+/// waits for a timer or a simulated node never completes. To bound the wait, use a timeout of the
+/// client that is in real time.
 ///
-/// tokio advances a paused clock only while no [`spawn_blocking`](tokio::task::spawn_blocking) task is
-/// queued or running. This starts one, which occupies a thread until the future completes or is
-/// dropped. If the clock is not paused, it has no effect.
+/// Tokio advances a paused clock only while no [`spawn_blocking`](tokio::task::spawn_blocking) task is
+/// queued or running. This function starts such a task, which occupies a thread until the future
+/// completes or is dropped. If the clock is not paused, the function has no effect.
 ///
 /// ```
 /// use std::{io, thread, time::Duration};
@@ -44,7 +45,7 @@ use tokio::task::spawn_blocking;
 ///
 /// Outside a tokio runtime.
 pub async fn real_io<F: Future>(io: F) -> F::Output {
-    // Dropped when this future ends or is dropped, which ends the blocking task.
+    // The sender is dropped when this future completes or is dropped. This ends the blocking task.
     let (_running, ended) = mpsc::channel::<()>();
     spawn_blocking(move || ended.recv());
     io.await

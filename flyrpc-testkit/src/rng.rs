@@ -1,13 +1,13 @@
-//! Seeded random numbers. Not from a crate, so that a seed in an old bug report still gives the same
-//! run after an upgrade of dependencies.
+//! Seeded random numbers. Implemented here instead of taken from a crate, so that a seed in an old bug
+//! report still gives the same run after an upgrade of dependencies.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
 impl Rng {
-    /// A separate stream for each seed, name and number: the draws of one host depend neither on
-    /// which other hosts exist nor on their draws.
+    /// Returns a separate stream for each seed, name and number. The random numbers of one host depend
+    /// neither on which other hosts exist nor on their random numbers.
     pub(crate) fn new(seed: u64, name: &str, number: u64) -> Self {
         let mut rng = Rng(seed ^ fnv1a(name.as_bytes()));
         rng.0 = rng.next() ^ number;
@@ -22,7 +22,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 to `most`, uniform up to a bias of `most` in 2⁶⁴.
+    /// Returns a number from 0 to `most` inclusive, uniform up to a bias of `most` in 2⁶⁴.
     pub(crate) fn up_to(&mut self, most: u64) -> u64 {
         match most.checked_add(1) {
             Some(choices) => self.next() % choices,
@@ -30,7 +30,7 @@ impl Rng {
         }
     }
 
-    /// True with this probability, between 0 and 1.
+    /// Returns true with this probability, which is between 0 and 1.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < probability

@@ -1,4 +1,4 @@
-//! The seed of a run, and the command that repeats a failed one.
+//! The seed of a run, and the command that repeats a failed run.
 
 use std::{
     env,
@@ -9,7 +9,7 @@ use std::{
 
 const SEED_VAR: &str = "FLYRPC_SIM_SEED";
 
-/// The seed in the environment variable, or 0.
+/// Returns the seed in the environment variable `FLYRPC_SIM_SEED`, or 0 if it is not set.
 ///
 /// # Panics
 ///
@@ -17,28 +17,28 @@ const SEED_VAR: &str = "FLYRPC_SIM_SEED";
 pub(crate) fn from_env() -> u64 {
     match env::var(SEED_VAR) {
         Ok(value) => parse(&value).unwrap_or_else(|| {
-            panic!("{SEED_VAR} is {value:?}: it takes a number from 0 to {}, or `random`", u64::MAX)
+            panic!("{SEED_VAR} is {value:?}: use a number from 0 to {}, or `random`", u64::MAX)
         }),
         Err(env::VarError::NotPresent) => 0,
-        Err(error) => panic!("{SEED_VAR} cannot be read: {error}"),
+        Err(error) => panic!("cannot read {SEED_VAR}: {error}"),
     }
 }
 
 fn parse(value: &str) -> Option<u64> {
     match value {
-        // std's only source of random numbers.
+        // The standard library has no other source of random numbers.
         "random" => Some(RandomState::new().hash_one(())),
         number => number.parse().ok(),
     }
 }
 
-/// The test that this thread runs: test harnesses name their threads after tests.
+/// Returns the name of the test that this thread runs. Test harnesses name threads after tests.
 fn test_name() -> Option<String> {
     let name = thread::current().name()?.to_owned();
     (name != "main").then_some(name)
 }
 
-/// The command that runs this test again with `seed`.
+/// Returns the command that runs this test again with `seed`.
 pub(crate) fn repeat_command(seed: u64) -> String {
     let mut command = format!("{SEED_VAR}={seed} cargo test");
     if let Ok(package) = env::var("CARGO_PKG_NAME") {
@@ -50,8 +50,8 @@ pub(crate) fn repeat_command(seed: u64) -> String {
     command
 }
 
-/// The file for the trace of a failed run: below the build's target directory if the program is in
-/// one, or else in the temporary directory.
+/// Returns the path of the file for the trace of a failed run. The file is below the build's target
+/// directory if the program is in one, otherwise below the temporary directory.
 pub(crate) fn trace_path(seed: u64) -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     let target = program

@@ -35,8 +35,6 @@ pub mod migrating_from_tarpc {}
 pub mod peers {}
 
 #[doc = include_str!("docs/settings.md")]
-///
-#[doc = include_str!("docs/variables.md")]
 pub mod settings {}
 
 #[doc = include_str!("docs/upgrading_from_0_1.md")]

@@ -190,7 +190,7 @@ impl Case<'_> {
     }
 
     fn is_between(&self, a: &str, b: &str, node: &str) -> bool {
-        let covers = |place: &str, node: &str| place == node || place == region(node);
+        let covers = |scope: &str, node: &str| scope == node || scope == region(node);
         let from = self.call.from.as_str();
         from != node && (covers(a, from) && covers(b, node) || covers(b, from) && covers(a, node))
     }
@@ -270,8 +270,8 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the caller ended before its call, because its node stopped or the call that it
-    /// served ended.
+    /// Whether the caller was canceled before the call completed: its node stopped, or the handler
+    /// that made the call ended.
     fn caller_ended(&self) -> bool {
         let end = self.call.end();
         let stopped = self.records.effects.iter().any(|effect| {

@@ -97,7 +97,7 @@ pub(super) struct Effect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum EffectKind {
-    /// Between two places, messages are lost in at least one direction, or are so slow that links
+    /// Between two scopes, messages are lost in at least one direction, or are so slow that links
     /// may break.
     Unreachable(String, String),
     /// Messages take longer.

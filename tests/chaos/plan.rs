@@ -38,7 +38,7 @@ pub(super) struct Settings {
     pub(super) loss: f64,
 }
 
-/// A fault with its times, in milliseconds since the cluster settled.
+/// A fault with its times, in milliseconds since all nodes were linked.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedFault {
     pub(super) at: u64,
@@ -47,11 +47,11 @@ pub(super) struct PlannedFault {
     pub(super) fault: Fault,
 }
 
-/// The strings are places, each a region or a node. Times are in milliseconds.
+/// The strings are scopes, each a region or a node. Times are in milliseconds.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
     Partition(String, String),
-    /// Affects only the direction from the first place to the second.
+    /// Affects only the direction from the first scope to the second.
     OneWay(String, String),
     Hold(String, String),
     Slow(String, String, u64),
@@ -239,11 +239,11 @@ impl Topology {
 
     /// Returns two different regions, two different nodes, or a node and a region.
     fn pick_pair(&self, rng: &mut PlanRng) -> (String, String) {
-        let place = |rng: &mut PlanRng| match rng.percent(50) {
+        let scope = |rng: &mut PlanRng| match rng.percent(50) {
             true => (*rng.pick(&self.regions)).to_owned(),
             false => rng.pick(&self.nodes).clone(),
         };
-        let (a, b) = (place(rng), place(rng));
+        let (a, b) = (scope(rng), scope(rng));
         if a != b { (a, b) } else { (self.nodes[0].clone(), self.nodes[1].clone()) }
     }
 }

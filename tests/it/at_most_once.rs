@@ -1,5 +1,5 @@
 //! No call executes twice unless its method is idempotent, and errors report correctly whether the
-//! call may have executed, whatever fault occurs at any time.
+//! call may have executed, regardless of which fault occurs and when.
 
 use std::{
     collections::BTreeMap,

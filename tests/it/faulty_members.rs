@@ -138,7 +138,7 @@ async fn answer_pings(
     reader.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
     while reader.read_buf(&mut received).await.is_ok_and(|count| count > 0) {
         let mut rest = received.as_slice();
-        while let Some(length) = read_varint(&mut rest.clone()).map(|length| length as usize) {
+        while let Some(length) = read_varint(&mut { rest }).map(|length| length as usize) {
             let mut from = rest;
             read_varint(&mut from);
             let Some(frame) = from.get(..length) else { break };

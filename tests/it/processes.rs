@@ -184,7 +184,7 @@ async fn a_stopped_process_runs_no_expired_calls_when_it_continues_and_is_avoide
     for _ in 0..20 {
         assert_eq!(worker.work(0).await.unwrap(), "b");
     }
-    // Longer than the silence after which a link is closed.
+    // Longer than the heartbeat timeout.
     tokio::time::sleep(HEARTBEAT * 8).await;
     a.signal("-CONT").await;
     eventually(async || on_a.work(0).await.is_ok()).await;

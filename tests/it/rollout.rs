@@ -93,7 +93,7 @@ const REGIONS: [&str; 3] = ["iad", "fra", "hkg"];
 #[derive(Default)]
 struct Outcomes {
     /// The number of successful calls, by the version that served them.
-    answered: BTreeMap<u32, usize>,
+    succeeded: BTreeMap<u32, usize>,
     failed: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ impl Load {
                 let outcome = call(number).await;
                 let mut outcomes = load.outcomes.lock().unwrap();
                 match outcome {
-                    Ok(version) => *outcomes.answered.entry(version).or_default() += 1,
+                    Ok(version) => *outcomes.succeeded.entry(version).or_default() += 1,
                     Err(error) => {
                         let text =
                             format!("{what}, started {:?} ago: {error:?}", started.elapsed());
@@ -220,15 +220,15 @@ async fn roll(cluster: &SimCluster, release: Release, callers: usize) {
 }
 
 #[track_caller]
-fn assert_all_answered(outcomes: &Outcomes) {
-    let Outcomes { answered, failed } = outcomes;
+fn assert_all_succeeded(outcomes: &Outcomes) {
+    let Outcomes { succeeded, failed } = outcomes;
     let shown: Vec<_> = failed.iter().take(5).collect();
     assert!(
         failed.is_empty(),
-        "{} calls failed, successful calls by version: {answered:?}, failures: {shown:#?}",
+        "{} calls failed, successful calls by version: {succeeded:?}, failures: {shown:#?}",
         failed.len()
     );
-    assert!([1, 2].iter().all(|version| answered.contains_key(version)), "{answered:?}");
+    assert!([1, 2].iter().all(|version| succeeded.contains_key(version)), "{succeeded:?}");
 }
 
 async fn no_call_fails_with(seed: u64) {
@@ -239,7 +239,7 @@ async fn no_call_fails_with(seed: u64) {
     for release in [new(), old()] {
         roll(&cluster, release, nodes.len()).await;
     }
-    assert_all_answered(&load.stop(callers).await);
+    assert_all_succeeded(&load.stop(callers).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn no_call_of_a_node_outside_the_cluster_fails() {
         let load = Load::default();
         let callers = load.from(&node);
         roll(&cluster, new(), 0).await;
-        assert_all_answered(&load.stop(callers).await);
+        assert_all_succeeded(&load.stop(callers).await);
     }
 }
 
@@ -317,13 +317,13 @@ async fn calls_that_wait_succeed_while_the_only_node_of_a_region_is_replaced() {
             cluster.replace("iad-0", release).await;
             tokio::time::sleep(secs(3)).await;
         }
-        assert_all_answered(&waiting_load.stop(waiting.into()).await);
+        assert_all_succeeded(&waiting_load.stop(waiting.into()).await);
         let outcomes = other_load.stop(vec![not_waiting]).await;
         assert!(outcomes.failed.is_empty(), "{:?}", outcomes.failed);
         assert!(
-            outcomes.answered[&0] > 0,
+            outcomes.succeeded[&0] > 0,
             "no call failed while the node was replaced: {:?}",
-            outcomes.answered
+            outcomes.succeeded
         );
     }
 }

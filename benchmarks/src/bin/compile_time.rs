@@ -1,4 +1,4 @@
-//! How long a trait of 100 methods takes to compile, beside the same trait under tarpc's macro.
+//! Measures the compile time of a trait of 100 methods, compared with the same trait under tarpc's macro.
 
 use std::{
     error::Error,
@@ -11,18 +11,18 @@ use std::{
 use clap::Parser;
 use flyrpc_examples::show;
 
-/// Measures how long `cargo check` takes of a trait under `#[fly_rpc]` and `#[tarpc::service]`.
+/// Measures how long `cargo check` takes for a trait under `#[fly_rpc]` and `#[tarpc::service]`.
 ///
-/// Writes three crates to a temporary directory: the trait, implemented and called, under either
-/// macro, and the trait alone. Checks each once with all it depends on, then that crate alone, in
-/// turns, and prints medians. Takes a minute or two; needs cargo.
+/// Writes three crates to a temporary directory: the trait with an implementation and calls under each
+/// of the two macros, and the trait alone. Checks each crate once with its dependencies, then only the
+/// crates themselves, alternately, and prints medians. Takes a minute or two, and needs cargo.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
-    /// How many methods the trait has.
+    /// Number of methods of the trait.
     #[arg(long, default_value_t = 100)]
     methods: usize,
-    /// How often each crate is checked.
+    /// Number of times that each crate is checked.
     #[arg(long, default_value_t = 5)]
     runs: usize,
 }
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     let at = std::env::temp_dir().join(format!("flyrpc-compile-time-{}", std::process::id()));
     let measured = measure(&flags, &at);
-    // What is left in a temporary directory does no harm.
+    // Leftovers in a temporary directory do no harm.
     let _ = fs::remove_dir_all(&at);
     match measured {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +59,7 @@ fn measure(flags: &Flags, at: &Path) -> Result<(), Box<dyn Error>> {
     }
     for _ in 0..flags.runs {
         for (subject, times) in subjects.iter().zip(&mut times) {
-            // Cargo goes by the time of the last change.
+            // Cargo checks the crate again because the modification time changes.
             fs::write(at.join(subject.name).join("src/lib.rs"), &subject.code)?;
             times.push(check(at, subject)?);
         }
@@ -69,10 +69,10 @@ fn measure(flags: &Flags, at: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo check of {} methods, median of {}", flags.methods, flags.runs);
     println!("  #[fly_rpc]                         {:>8}", show::time(flyrpc));
     println!("  #[tarpc::service]                  {:>8}", show::time(tarpc));
-    println!("  the trait alone, without macro     {:>8}", show::time(plain));
+    println!("  the trait alone, without a macro   {:>8}", show::time(plain));
     println!("  #[fly_rpc] / #[tarpc::service]     {:>8}", ratio(flyrpc, tarpc));
     let (flyrpc, tarpc) = (flyrpc.saturating_sub(plain), tarpc.saturating_sub(plain));
-    println!("  the same, less the trait alone     {:>8}", ratio(flyrpc, tarpc));
+    println!("  the same, minus the trait alone    {:>8}", ratio(flyrpc, tarpc));
     Ok(())
 }
 
@@ -153,12 +153,12 @@ fn write(at: &Path, subject: &Subject, workspace: &Path) -> io::Result<()> {
          [workspace]\n\n[dependencies]\n{manifest}"
     );
     fs::write(home.join("Cargo.toml"), manifest)?;
-    // The same versions of what both depend on.
+    // All crates then use the same versions of their common dependencies.
     fs::copy(workspace.join("Cargo.lock"), home.join("Cargo.lock"))?;
     fs::write(home.join("src/lib.rs"), code)
 }
 
-/// Checks a crate, and says how long that took.
+/// Checks a crate, and returns how long that took.
 fn check(at: &Path, subject: &Subject) -> Result<Duration, Box<dyn Error>> {
     let target: PathBuf = at.join("target");
     let start = Instant::now();
@@ -173,6 +173,6 @@ fn check(at: &Path, subject: &Subject) -> Result<Duration, Box<dyn Error>> {
     if output.status.success() {
         return Ok(took);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("`{}` does not compile:\n{said}", subject.name).into())
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("`{}` does not compile:\n{errors}", subject.name).into())
 }

@@ -1,5 +1,5 @@
-//! The same program with an allocator that counts, which would slow down what is timed. The benchmark
-//! builds it when it comes to count allocations.
+//! The benchmark with a counting allocator. It is a separate program because counting would distort the
+//! measured times. The workload `allocations` builds it.
 
 use std::alloc::System;
 

@@ -1,4 +1,4 @@
-//! The commands that a child receives, and its replies.
+//! The commands to a child, and its replies.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,15 +14,16 @@ pub(crate) enum Command {
     Serve(Setup),
     /// Open this many connections to a server.
     Connect { to: SocketAddr, count: usize },
-    /// Call for some time.
+    /// Make calls for some time.
     Load(Load),
-    /// Make a number of calls, one caller after the other's reply, `calls` divided by `callers` each.
+    /// Make `calls` calls, divided evenly among `callers` callers. Each caller makes its next call when it
+    /// has received the reply.
     Count { call: Call, callers: usize, calls: u64 },
-    /// Begin this many calls whose handlers wait, and do not wait for them.
+    /// Start this many calls whose handlers sleep for `micros` microseconds, and do not wait for them.
     Begin { micros: u32, calls: usize },
     /// Make calls within this process, without a server.
     Local { way: LocalPath, calls: u64 },
-    /// Repeat an operation on a routing table, without the nodes in it.
+    /// Repeat an operation on a routing table. The nodes in it do not exist.
     #[serde(rename = "Picking")]
     Routing {
         #[serde(rename = "doing")]
@@ -30,11 +31,11 @@ pub(crate) enum Command {
         nodes: u16,
         times: u64,
     },
-    /// Reply with what this process has used so far.
+    /// Reply with the resources that this process has used so far.
     Snapshot,
 }
 
-/// A call of one of the functions that all contenders serve.
+/// A call of one of the functions that the contenders serve.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Call {
     Upcase,
@@ -47,20 +48,20 @@ pub(crate) enum Call {
     Burn {
         micros: u32,
     },
-    /// `upcase` on so many nodes at once.
+    /// `upcase` on `nodes` nodes concurrently.
     FanOut {
         nodes: usize,
     },
 }
 
-/// Callers that call one after the other's reply, for some time.
+/// Callers that make calls for some time. Each makes its next call when it has received the reply.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) call: Call,
     pub(crate) callers: usize,
-    /// What others call meanwhile, on the same connection, and how many of them there are.
+    /// The call and the number of other callers, which run at the same time on the same connection.
     pub(crate) beside: Option<(Call, usize)>,
-    /// Calls that begin in this time are not counted, save in [`Measured::all`].
+    /// Calls that begin in this time are counted only in [`Measured::all`].
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
 }
@@ -68,13 +69,13 @@ pub(crate) struct Load {
 /// The measurements of a [`Load`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// Calls that began and ended within the time, a second.
+    /// Calls per second that began and ended within the measured time.
     pub(crate) per_second: f64,
-    /// Percentiles of the latency of all that began in it, in microseconds: those that took until after
-    /// its end count, or the slowest would not.
+    /// Percentiles of the latency, in microseconds, of all calls that began within the measured time. Calls
+    /// that ended later are included, because otherwise the slowest calls would be missing.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// All calls, those beside and those of the warm-up included.
+    /// Number of all calls, including the warm-up and the calls of the other callers.
     pub(crate) all: u64,
 }
 
@@ -84,7 +85,7 @@ pub(crate) enum Reply {
     Served {
         addr: SocketAddr,
     },
-    /// Done, after this long.
+    /// The command was carried out, in this time.
     Done {
         took: Duration,
     },

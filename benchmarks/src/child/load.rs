@@ -1,4 +1,4 @@
-//! Callers, and the latencies that they see.
+//! Callers, and the latencies that they measure.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ pub(super) async fn call<C: Contender>(client: &C, call: Call, body: &Bytes) -> 
     match call {
         Call::Upcase => {
             let reply = client.upcase("fly".to_owned()).await?;
-            ensure!(reply == "FLY", "upcase(\"fly\") gave {reply:?}");
+            ensure!(reply == "FLY", "upcase(\"fly\") returned {reply:?}");
         }
         Call::Echo { bytes } => {
             let reply = client.echo(body.clone()).await?;
-            ensure!(reply.len() == bytes, "an echo of {bytes} bytes gave {}", reply.len());
+            ensure!(reply.len() == bytes, "an echo of {bytes} bytes returned {}", reply.len());
         }
         Call::Pause { micros } => client.pause(micros).await?,
         Call::Burn { micros } => client.burn(micros).await?,
@@ -28,7 +28,7 @@ pub(super) async fn call<C: Contender>(client: &C, call: Call, body: &Bytes) -> 
     Ok(())
 }
 
-/// What a call sends, if it is an echo.
+/// Returns the body that a call sends, which is empty unless it is an echo.
 pub(super) fn body(call: Call) -> Bytes {
     match call {
         Call::Echo { bytes } => (0..bytes).map(|at| at as u8).collect::<Vec<_>>().into(),
@@ -36,7 +36,7 @@ pub(super) fn body(call: Call) -> Bytes {
     }
 }
 
-/// Makes calls until the time is over.
+/// Makes calls for the warm-up and the measured time.
 pub(super) async fn load<C: Contender>(client: &C, load: &Load) -> Result<Measured> {
     let begin = Instant::now() + load.warm_up;
     let window = (begin, begin + load.time);
@@ -52,13 +52,13 @@ pub(super) async fn load<C: Contender>(client: &C, load: &Load) -> Result<Measur
     }
 
     let (mut all, mut in_time) = (0, 0);
-    let mut latencies = Histogram::<u64>::new(3).expect("three digits can be had");
+    let mut latencies = Histogram::<u64>::new(3).expect("three significant digits are supported");
     while let Some(seen) = callers.join_next().await {
         let seen = seen??;
         all += seen.calls;
         in_time += seen.in_time;
         for latency in seen.latencies {
-            latencies.record(latency.into()).context("a latency out of bounds")?;
+            latencies.record(latency.into()).context("a latency is out of bounds")?;
         }
     }
     while let Some(seen) = others.join_next().await {
@@ -74,7 +74,7 @@ pub(super) async fn load<C: Contender>(client: &C, load: &Load) -> Result<Measur
     })
 }
 
-/// Makes a number of calls.
+/// Makes `calls` calls, divided evenly among `callers` callers.
 pub(super) async fn count<C: Contender>(
     client: &C,
     what: Call,
@@ -98,12 +98,12 @@ pub(super) async fn count<C: Contender>(
     Ok(())
 }
 
-/// What one caller saw.
+/// The measurements of one caller.
 #[derive(Default)]
 struct Seen {
     calls: u64,
     in_time: u64,
-    /// In nanoseconds. A list costs less while calls are made than a histogram would.
+    /// Latencies in nanoseconds. Adding to a list costs less between calls than updating a histogram.
     latencies: Vec<u32>,
 }
 
@@ -124,7 +124,7 @@ async fn caller<C: Contender>(client: C, what: Call, window: (Instant, Instant))
     Ok(seen)
 }
 
-/// At most four seconds.
+/// Returns a latency in nanoseconds, limited to the maximum of `u32`, which is about four seconds.
 fn nanos(latency: Duration) -> u32 {
     latency.as_nanos().try_into().unwrap_or(u32::MAX)
 }

@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::contenders::{flyrpc, tarpc};
 
-/// How a call gets to the handler.
+/// How a call reaches the handler.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum LocalPath {
-    /// The method of the trait is called.
+    /// A direct call of the trait's method.
     Direct,
     /// Through tarpc's `Serve`, which is a `Stub`.
     TarpcStub,
-    /// Through the same of a flyrpc service, and its client.
+    /// Through a flyrpc service as a tarpc `Stub`, and flyrpc's client.
     FlyrpcStub,
     /// Through a node, to its own region.
     ShortCircuit,
 }
 
-/// Makes `calls` calls, and returns what they took.
+/// Makes `calls` calls, and returns the time that they took.
 pub(super) async fn call(way: LocalPath, calls: u64) -> Result<Duration> {
     match way {
         LocalPath::Direct => {
@@ -57,7 +57,7 @@ async fn repeat(
     let start = Instant::now();
     for _ in 0..calls {
         let reply = upcase(black_box("fly").to_owned()).await?;
-        ensure!(reply == "FLY", "upcase(\"fly\") gave {reply:?}");
+        ensure!(reply == "FLY", "upcase(\"fly\") returned {reply:?}");
     }
     Ok(start.elapsed())
 }

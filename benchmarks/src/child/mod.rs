@@ -1,5 +1,6 @@
-//! The processes that are measured: each carries out commands from its standard input, one a line, and
-//! replies to each with a line. [`Child`] is the benchmark's side of one, [`run`] its own.
+//! The measured processes. Each carries out commands from its standard input, one per line, and replies
+//! to each with a line. [`Child`] is the handle of such a process in the benchmark, and [`run`] is what
+//! the process executes.
 
 mod commands;
 mod load;

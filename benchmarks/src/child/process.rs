@@ -1,4 +1,4 @@
-//! The benchmark's side of child processes.
+//! Handles of child processes.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -18,20 +18,20 @@ use crate::{
     tool::Tool,
 };
 
-/// Upper bound on the time of one command: a child that takes longer hangs.
+/// Upper bound on the time of one command. A child that takes longer is considered hung.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A child that is killed when this is dropped.
+/// A child process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Child {
     what: String,
     process: process::Child,
-    /// Closed to end it.
+    /// Closed to make the child exit.
     commands: Option<ChildStdin>,
     replies: Receiver<String>,
 }
 
-/// How the processes of a contender are started. The usual way is [`Bench::plan`].
+/// How the processes of a contender are started. [`Bench::plan`] returns the default.
 ///
 /// [`Bench::plan`]: crate::bench::Bench::plan
 #[derive(Debug, Clone)]
@@ -39,9 +39,9 @@ pub(crate) struct Plan {
     pub(crate) contender: Name,
     /// This program, or one that understands the same commands.
     pub(crate) program: PathBuf,
-    /// The cores that the server and the client may run on; all if there are none.
+    /// The cores that the server and the client may run on. An empty list means all cores.
     pub(crate) cores: [Vec<usize>; 2],
-    /// A tool to run both under, and the files for its counts of the server and the client.
+    /// The tool that both processes run under, and the files for its counts of the server and the client.
     pub(crate) tool: Option<(Tool, [PathBuf; 2])>,
     pub(crate) setup: Setup,
 }
@@ -51,7 +51,7 @@ impl Plan {
         Plan { contender, program, cores: [vec![], vec![]], tool: None, setup: Setup::default() }
     }
 
-    /// How one of the two processes is started.
+    /// Returns the command that starts one of the two processes.
     fn command(&self, which: usize) -> process::Command {
         let mut command = match &self.tool {
             None => process::Command::new(&self.program),
@@ -65,7 +65,7 @@ impl Plan {
         command
     }
 
-    /// What the tool reports of one of the two processes, which has exited.
+    /// Returns the count that the tool reports for one of the two processes, which has exited.
     fn total(&self, which: usize) -> Result<f64> {
         let (tool, outputs) = self.tool.as_ref().context("the plan has no tool")?;
         tool.total(&outputs[which])
@@ -73,7 +73,7 @@ impl Plan {
 }
 
 impl Child {
-    /// Runs the server of a plan, before it serves.
+    /// Starts the server process of a plan. It does not serve yet.
     pub(crate) fn start(plan: &Plan) -> Result<Self> {
         Child::planned(plan, 0)
     }
@@ -87,7 +87,7 @@ impl Child {
         let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut process = process.with_context(|| format!("cannot start {what}"))?;
         let commands = process.stdin.take();
-        let output = process.stdout.take().expect("it is piped");
+        let output = process.stdout.take().expect("standard output is piped");
         let (sender, replies) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -99,19 +99,19 @@ impl Child {
         Ok(Child { what, process, commands, replies })
     }
 
-    /// Sends a command, and waits for the reply.
+    /// Sends a command, and waits for the reply for at most [`COMMAND_TIMEOUT`].
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Reply> {
-        let what = || format!("{}, asked for {command:?}", self.what);
+        let what = || format!("{} ({command:?})", self.what);
         let line = serde_json::to_string(command)? + "\n";
         let commands = self.commands.as_mut().with_context(what)?;
         commands.write_all(line.as_bytes()).with_context(what)?;
         let reply = match self.replies.recv_timeout(COMMAND_TIMEOUT) {
             Ok(reply) => reply,
             Err(RecvTimeoutError::Timeout) => bail!("{} hangs", what()),
-            Err(RecvTimeoutError::Disconnected) => bail!("{} ended", what()),
+            Err(RecvTimeoutError::Disconnected) => bail!("{} exited", what()),
         };
         match serde_json::from_str(&reply).with_context(what)? {
-            Reply::Failed { why } => bail!("{}: {why}", what()),
+            Reply::Failed { why } => bail!("{} failed: {why}", what()),
             reply => Ok(reply),
         }
     }
@@ -119,7 +119,7 @@ impl Child {
     pub(crate) fn serve(&mut self, setup: Setup) -> Result<SocketAddr> {
         match self.ask(&Command::Serve(setup))? {
             Reply::Served { addr } => Ok(addr),
-            other => bail!("{} answered {other:?}", self.what),
+            other => bail!("unexpected reply of {}: {other:?}", self.what),
         }
     }
 
@@ -127,15 +127,15 @@ impl Child {
         Ok(self.snapshot()?.resident as f64)
     }
 
-    /// Has it carry out a command, and returns the time that it took.
+    /// Makes the child carry out a command, and returns the time that it took.
     pub(crate) fn time(&mut self, command: &Command) -> Result<Duration> {
         match self.ask(command)? {
             Reply::Done { took } => Ok(took),
-            other => bail!("{} answered {other:?}", self.what),
+            other => bail!("unexpected reply of {}: {other:?}", self.what),
         }
     }
 
-    /// The count that the plan's tool reports of a child that carries out one command.
+    /// Returns the count that the plan's tool reports for a child that carries out one command.
     pub(crate) fn count_of(plan: &Plan, command: &Command) -> Result<f64> {
         let mut child = Child::start(plan)?;
         child.time(command)?;
@@ -143,12 +143,12 @@ impl Child {
         plan.total(0)
     }
 
-    /// Lets it end by itself, once nothing more can be asked.
+    /// Closes the child's standard input, and waits until the child exits.
     fn end(mut self) -> Result<()> {
         drop(self.commands.take());
         let start = Instant::now();
         while self.process.try_wait()?.is_none() {
-            ensure!(start.elapsed() < COMMAND_TIMEOUT, "{} does not end", self.what);
+            ensure!(start.elapsed() < COMMAND_TIMEOUT, "{} does not exit", self.what);
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -157,30 +157,30 @@ impl Child {
     pub(crate) fn snapshot(&mut self) -> Result<Snapshot> {
         match self.ask(&Command::Snapshot)? {
             Reply::Snapshot(snapshot) => Ok(snapshot),
-            other => bail!("{} answered {other:?}", self.what),
+            other => bail!("unexpected reply of {}: {other:?}", self.what),
         }
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The child may have exited already, so errors are ignored.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// A server and a client that is connected to it.
+/// A server process, and a client process that is connected to it.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) server: Child,
     pub(crate) client: Child,
-    /// How long it took the client to connect.
+    /// Time that the client took to connect.
     pub(crate) connecting: Duration,
 }
 
 impl Pair {
-    /// Starts both.
+    /// Starts both processes, and connects the client.
     pub(crate) fn start(plan: &Plan) -> Result<Self> {
         let mut server = Child::planned(plan, 0)?;
         let mut client = Child::planned(plan, 1)?;
@@ -190,26 +190,26 @@ impl Pair {
         Ok(Pair { server, client, connecting })
     }
 
-    /// Has the client call for some time.
+    /// Makes the client call for some time.
     pub(crate) fn load(&mut self, load: Load) -> Result<Measured> {
         match self.client.ask(&Command::Load(load))? {
             Reply::Measured(measured) => Ok(measured),
-            other => bail!("a client answered {other:?}"),
+            other => bail!("unexpected reply of a client: {other:?}"),
         }
     }
 
-    /// Has the client make a number of calls, and returns what they took.
+    /// Makes the client make `calls` calls, and returns the time that they took.
     pub(crate) fn count(&mut self, call: Call, callers: usize, calls: u64) -> Result<Duration> {
         self.client.time(&Command::Count { call, callers, calls })
     }
 
-    /// What server and client have used so far.
+    /// Returns the resources that the server and the client have used so far.
     pub(crate) fn snapshots(&mut self) -> Result<[Snapshot; 2]> {
         Ok([self.server.snapshot()?, self.client.snapshot()?])
     }
 
-    /// The counts that the plan's tool reports of the server and the client, from their start to
-    /// their end, if the client makes so many calls.
+    /// Starts both processes, makes the client make `calls` calls, and ends both. Returns the counts that
+    /// the plan's tool reports for the whole run of the server and of the client.
     pub(crate) fn counts(plan: &Plan, call: Call, callers: usize, calls: u64) -> Result<[f64; 2]> {
         let mut pair = Pair::start(plan)?;
         pair.count(call, callers, calls)?;

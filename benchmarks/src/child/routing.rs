@@ -1,4 +1,4 @@
-//! Operations on a routing table, without the nodes in it.
+//! Operations on a routing table. The nodes in it do not exist.
 
 use std::{
     hint::black_box,
@@ -11,10 +11,11 @@ use ::flyrpc::unstable::Routing;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// An operation on a table. Other builds of this program know these names.
+/// An operation on a table. The serialized names must not change, because other builds of this program
+/// use them.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum TableOp {
-    /// Build it.
+    /// Build a table.
     Build,
     /// Publish a change.
     Change,
@@ -34,7 +35,7 @@ pub(super) fn repeat(op: TableOp, nodes: u16, times: u64) -> Result<Duration> {
     let picks = || {
         let start = Instant::now();
         let picked = (0..times).filter(|&random| black_box(&table).pick(random)).count();
-        ensure!(picked as u64 == times, "{picked} of {times} picks gave a node");
+        ensure!(picked as u64 == times, "{picked} of {times} picks returned a node");
         Ok(start.elapsed())
     };
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What a process has used since it started.
+//! The resources that a process has used since it started.
 
 use std::{fs, ops::Sub, time::Duration};
 
@@ -9,19 +9,19 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a process has used, or the difference of two.
+/// The resources that a process has used, or the difference between two snapshots.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Snapshot {
-    /// Processor time, of all threads, in the program and in the system.
+    /// CPU time of all threads, in user mode and in the kernel.
     pub(crate) cpu: Duration,
     /// Bytes of resident memory.
     pub(crate) resident: i64,
-    /// Allocations, where they are counted.
+    /// Number of allocations, or zero if they are not counted.
     pub(crate) allocations: u64,
 }
 
 impl Snapshot {
-    /// Of this process, now.
+    /// Takes a snapshot of this process.
     pub(crate) fn take(allocations: fn() -> u64) -> Result<Self> {
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let cpu = Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32);

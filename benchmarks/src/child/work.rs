@@ -1,4 +1,4 @@
-//! The loop of a child.
+//! The main loop of a child.
 
 use std::{
     io::{self, BufRead, Write},
@@ -15,32 +15,32 @@ use tokio::runtime;
 use super::{Command, Reply, Snapshot, load, local, routing};
 use crate::contenders::{Contender, Flyrpc, Name, Raw, Served, Tarpc, Tonic};
 
-/// How many threads run tasks, in each process.
+/// Number of threads that run tasks, in each process.
 const WORKERS: usize = 2;
 
-/// What a child is started as.
+/// The arguments of a child.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Role {
-    /// The contender that it serves and calls as.
+    /// The contender that the child runs.
     pub(crate) contender: Name,
 
-    /// The cores it may run on; all by default.
+    /// The cores that the child may run on [default: all].
     #[arg(long, value_delimiter = ',')]
     pub(crate) cores: Vec<usize>,
 }
 
-/// Carries out commands from standard input until it ends.
+/// Carries out commands from standard input until it is closed.
 pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
-    // It must not outlive the benchmark, however that ends.
+    // A child must not outlive the benchmark, even if that is killed.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // Some workloads open more connections than a process may by default.
+    // Some workloads open more connections than the default limit of open files allows.
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     if !role.cores.is_empty() {
         let mut cores = CpuSet::new();
         role.cores.iter().for_each(|&core| cores.set(core));
-        // Threads that are started later inherit it.
-        sched_setaffinity(None, &cores).context("cannot choose the cores")?;
+        // Threads that are started later inherit the affinity.
+        sched_setaffinity(None, &cores).context("cannot set the CPU affinity")?;
     }
     match role.contender {
         Name::Raw => Worker::<Raw<false>>::run(allocations),
@@ -65,18 +65,18 @@ impl<C: Contender> Worker<C> {
         let mut worker = Worker::<C> { allocations, served: Vec::new(), clients: Vec::new() };
         let mut replies = io::stdout().lock();
         for line in io::stdin().lock().lines() {
-            let command = serde_json::from_str(&line?).context("a command is not understood")?;
-            let reply = runtime.block_on(worker.obey(command));
+            let command = serde_json::from_str(&line?).context("cannot parse a command")?;
+            let reply = runtime.block_on(worker.carry_out(command));
             let reply = reply.unwrap_or_else(|error| Reply::Failed { why: format!("{error:#}") });
             serde_json::to_writer(&mut replies, &reply)?;
             replies.write_all(b"\n")?;
         }
-        // No one waits for the tasks that still run.
+        // Does not wait for tasks that still run.
         runtime.shutdown_background();
         Ok(())
     }
 
-    async fn obey(&mut self, command: Command) -> Result<Reply> {
+    async fn carry_out(&mut self, command: Command) -> Result<Reply> {
         let start = Instant::now();
         match command {
             Command::Serve(setup) => {
@@ -96,7 +96,7 @@ impl<C: Contender> Worker<C> {
             Command::Begin { micros, calls } => {
                 for _ in 0..calls {
                     let client = self.client()?.clone();
-                    // Nothing around it: what is measured is what a call takes.
+                    // The task contains only the call, because the workload measures its memory.
                     tokio::spawn(async move { client.pause(micros).await });
                 }
             }

@@ -1,4 +1,4 @@
-//! flyrpc: two nodes of one cluster; calls are aimed at the other's region, and routed.
+//! flyrpc: two nodes of one cluster. Calls target the region of the other node, and are routed.
 
 use std::{
     net::SocketAddr,
@@ -14,11 +14,11 @@ use futures_util::future::try_join_all;
 use super::{Contender, MAX_CALLS, Served, Setup};
 use crate::handlers;
 
-/// The regions of the two.
+/// The regions of the two nodes.
 pub(crate) const SERVER: &str = "hkg";
 const CLIENT: &str = "iad";
 
-/// Upper bound on the time in which the links of a cluster open.
+/// Upper bound on the time until all links of a cluster are open.
 const LINK_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[fly_rpc]
@@ -90,7 +90,7 @@ impl Contender for Flyrpc {
     async fn connect(to: SocketAddr) -> Result<Self> {
         let node = node(CLIENT).seeds([to]).start().await?;
         node.ready().await;
-        ensure!(!node.nodes_in(SERVER).is_empty(), "no node answers at {to}: {:?}", node.peers());
+        ensure!(!node.nodes_in(SERVER).is_empty(), "no node at {to}: {:?}", node.peers());
         let strings = node.client();
         Ok(Flyrpc { node: Arc::new(node), strings })
     }
@@ -117,7 +117,7 @@ impl Contender for Flyrpc {
             linked(&self.node, nodes).await?;
             found = self.node.nodes_in(SERVER);
         }
-        ensure!(found.len() == nodes, "{} nodes were found rather than {nodes}", found.len());
+        ensure!(found.len() == nodes, "found {} nodes instead of {nodes}", found.len());
         let calls =
             found.iter().map(|node| self.strings.on_node(node.id()).upcase(text.to_owned()));
         try_join_all(calls).await?;
@@ -125,7 +125,7 @@ impl Contender for Flyrpc {
     }
 }
 
-/// A node that serves, in the region that calls are aimed at.
+/// Returns the settings of a serving node, in the region that calls target.
 pub(crate) fn server() -> NodeBuilder {
     node(SERVER).serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS)
 }
@@ -141,7 +141,7 @@ async fn linked(node: &Node, others: usize) -> Result<()> {
         }
         ensure!(
             start.elapsed() < LINK_TIMEOUT,
-            "{} of {others} links were opened in {LINK_TIMEOUT:?}; {} has none to {down:?}",
+            "{} of {others} links opened within {LINK_TIMEOUT:?}; {} has no link to {down:?}",
             up.len(),
             node.info(),
         );
@@ -149,7 +149,7 @@ async fn linked(node: &Node, others: usize) -> Result<()> {
     }
 }
 
-/// The settings of both.
+/// Returns the settings that both nodes share.
 fn node(region: &str) -> NodeBuilder {
     Node::builder().name(region).region(region).primary_region(SERVER)
 }

@@ -1,7 +1,7 @@
 //! The contenders: a module for each, behind one trait.
 //!
-//! What is set for one is set for all: TCP_NODELAY, messages of up to [`MAX_MESSAGE`] bytes, and no
-//! limit that a workload comes near. Buffers are as each has them.
+//! All contenders have the same settings: TCP_NODELAY, messages of up to [`MAX_MESSAGE`] bytes, and limits
+//! of calls in flight that no workload reaches. Buffers have the default size of each contender.
 
 pub(crate) mod flyrpc;
 mod raw;
@@ -22,10 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) use self::{flyrpc::Flyrpc, raw::Raw, tarpc::Tarpc, tonic::Tonic};
 
-/// The largest message.
+/// Size of the largest message, in bytes.
 const MAX_MESSAGE: usize = 32 << 20;
 
-/// More calls than any workload has waiting at once.
+/// Limit of calls in flight, which no workload reaches.
 const MAX_CALLS: usize = 100_000;
 
 /// A contender, by name.
@@ -36,7 +36,7 @@ pub(crate) enum Name {
     Tarpc,
     Tonic,
     Flyrpc,
-    /// Flyrpc in another build of this program: see the flag `--beside`.
+    /// flyrpc in another build of this program: see the flag `--beside`.
     #[value(skip)]
     Beside,
 }
@@ -44,19 +44,19 @@ pub(crate) enum Name {
 impl Name {
     pub(crate) const ALL: [Name; 4] = [Name::Raw, Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
-    /// All, and a second floor where batching matters.
+    /// All contenders, and raw frames with batching, for workloads in which batching matters.
     pub(crate) const WITH_BATCHED: [Name; 5] =
         [Name::Raw, Name::RawBatched, Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
-    /// Those whose handlers can wait or compute.
+    /// The contenders whose handlers can wait or compute.
     pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
-    /// The contender that its processes run.
+    /// Returns the contender that the processes are started as.
     pub(crate) fn role(self) -> Name {
         if self == Name::Beside { Name::Flyrpc } else { self }
     }
 
-    /// What names of figures end with that are measured of flyrpc alone.
+    /// Returns the suffix of the names of figures that are measured for flyrpc alone.
     pub(crate) fn suffix(self) -> &'static str {
         if self == Name::Beside { "-beside" } else { "" }
     }
@@ -75,33 +75,34 @@ impl fmt::Display for Name {
     }
 }
 
-/// How a server is set up, where that is not as usual.
+/// Settings of a server that differ from the default.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Setup {
-    /// Where it listens, if that matters.
+    /// Address to listen on, if it is not a free port of loopback.
     pub(crate) listen: Option<SocketAddr>,
-    /// Where clients reach it, if not there. To all but flyrpc's nodes it makes no difference.
+    /// Address at which clients reach the server, if it is not the listening address. Only flyrpc's nodes
+    /// use it.
     pub(crate) advertise: Option<SocketAddr>,
-    /// Of flyrpc only: how many further nodes of the cluster there are, in the same process and region.
+    /// flyrpc only: number of additional nodes in the same process and region.
     pub(crate) more: usize,
-    /// Of flyrpc only: whether these know nothing of each other.
+    /// flyrpc only: the nodes in this process do not know each other.
     pub(crate) apart: bool,
-    /// Of flyrpc only: a node of the cluster in another process, and how many nodes there are.
+    /// flyrpc only: address of a node of the same cluster in another process, and number of nodes there.
     pub(crate) elsewhere: Option<(SocketAddr, usize)>,
-    /// Of flyrpc only: whether each handler runs in a task of its own, however quick it is. Other
-    /// builds of this program may not know it.
+    /// flyrpc only: each handler runs in a separate task, even if it is quick. Other builds of this
+    /// program may not know this field.
     #[serde(default)]
     pub(crate) never_inline: bool,
 }
 
 impl Setup {
-    /// Where a server listens: on the loopback interface.
+    /// Returns the address to listen on: by default, a free port of the loopback interface.
     fn listen(&self) -> SocketAddr {
         self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
     }
 }
 
-/// A server that runs until this is dropped, or the process ends.
+/// A server that runs until this is dropped, or the process exits.
 pub(crate) struct Served {
     pub(crate) addr: SocketAddr,
     _alive: Box<dyn Any + Send>,
@@ -113,10 +114,10 @@ impl Served {
     }
 }
 
-/// Listens, and has each connection answered in a task of its own.
+/// Listens, and runs `serve_connection` for each connection in a separate task.
 async fn accept<A>(
     setup: &Setup,
-    answer: impl Fn(TcpStream) -> A + Send + 'static,
+    serve_connection: impl Fn(TcpStream) -> A + Send + 'static,
 ) -> Result<Served>
 where
     A: Future<Output: Send + 'static> + Send + 'static,
@@ -125,36 +126,36 @@ where
     let addr = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // An error is a client that is gone.
-            tokio::spawn(answer(stream));
+            // An error means that the client closed the connection.
+            tokio::spawn(serve_connection(stream));
         }
     });
     Ok(Served::new(addr, ()))
 }
 
-/// A client on one connection, whose clones share it; and how its server is started.
+/// A client on one connection, which its clones share. The trait also starts the server.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {
-    /// Serves on the loopback interface.
+    /// Starts a server on the loopback interface.
     async fn serve(setup: &Setup) -> Result<Served>;
 
-    /// Opens a connection; when this returns, calls can be made.
+    /// Opens a connection. Calls can be made when this returns.
     async fn connect(to: SocketAddr) -> Result<Self>;
 
-    /// `text` in upper case.
+    /// Upper-cases `text`.
     fn upcase(&self, text: String) -> impl Future<Output = Result<String>> + Send;
 
-    /// `body`, back again.
+    /// Returns `body`.
     fn echo(&self, body: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
 
-    /// Returns after `micros`, in which the handler waits.
+    /// Returns after the handler has slept for `micros` microseconds.
     fn pause(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;
 
-    /// Returns after `micros`, in which the handler computes.
+    /// Returns after the handler has computed for `micros` microseconds.
     fn burn(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;
 
-    /// Has each of `nodes` servers upper-case `text`, at once.
+    /// Calls `upcase` with `text` on each of `nodes` servers concurrently.
     fn fan_out(&self, nodes: usize, text: &str) -> impl Future<Output = Result<()>> + Send {
         let _ = (nodes, text);
-        async { bail!("its connection has one server") }
+        async { bail!("this contender has one server per connection") }
     }
 }

@@ -1,12 +1,13 @@
-//! The floor: frames on a TCP connection. No deadlines, no tasks per call, no names.
+//! The minimum cost: frames on a TCP connection, without deadlines, tasks per call, or names.
 //!
-//! A frame is its length (4 bytes), an id (8 bytes) and a body. The id's highest bit asks for an echo,
-//! for else there is nothing that says which function is called. Callers share the connection: each
-//! appends its frame to what is to be written, and waits at a oneshot in a map. One task writes, one
-//! reads. The server answers in its read loop, and writes once for all that it has read.
+//! A frame consists of its length (4 bytes), an id (8 bytes) and a body. The highest bit of the id selects
+//! the function: `echo` if it is set, `upcase` otherwise. Callers share the connection. Each appends its
+//! frame to a buffer, and waits on a oneshot in a map. One task writes, and one reads. The server replies
+//! in its read loop, and writes once for everything that it has read.
 //!
-//! There are two of them. The plain one writes as soon as its writer is woken. `BATCHED` yields once
-//! before that, as flyrpc's writer does, so that writes are fewer: the limit for any design of its kind.
+//! There are two variants. The plain one writes as soon as its writer is woken. `BATCHED` yields once
+//! before it writes, as flyrpc's writer does, so that there are fewer writes. That is the limit for any
+//! design of this kind.
 
 use std::{
     collections::HashMap,
@@ -34,11 +35,11 @@ const ECHO: u64 = 1 << 63;
 const LENGTH: usize = size_of::<u32>();
 const ID: usize = size_of::<u64>();
 
-/// How much room there is for what is read at once, as in tarpc's transport. With more, more of each
-/// large frame is copied.
+/// Size of the read buffer, as in tarpc's transport. With a larger buffer, more of each large frame is
+/// copied.
 const BUFFER: usize = 8 << 10;
 
-/// A body at least this long is written from where it is, rather than copied.
+/// Bodies of at least this many bytes are written from where they are, rather than copied.
 const LARGE: usize = 16 << 10;
 
 #[derive(Clone)]
@@ -46,7 +47,7 @@ pub(crate) struct Raw<const BATCHED: bool>(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is something to write.
+    /// Notified when there is something to write.
     written: Notify,
 }
 
@@ -59,7 +60,7 @@ struct State {
 
 impl<const BATCHED: bool> Contender for Raw<BATCHED> {
     async fn serve(setup: &Setup) -> Result<Served> {
-        accept(setup, answer).await
+        accept(setup, serve_connection).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
@@ -82,11 +83,11 @@ impl<const BATCHED: bool> Contender for Raw<BATCHED> {
     }
 
     async fn pause(&self, _micros: u32) -> Result<()> {
-        bail!("raw frames are answered in the read loop, which must not wait")
+        bail!("raw handlers run in the read loop, which must not wait")
     }
 
     async fn burn(&self, _micros: u32) -> Result<()> {
-        bail!("raw frames are answered in the read loop, which must not compute")
+        bail!("raw handlers run in the read loop, which must not compute")
     }
 }
 
@@ -113,7 +114,7 @@ impl<const BATCHED: bool> Raw<BATCHED> {
         loop {
             self.0.written.notified().await;
             if BATCHED {
-                // Others that are ready to call do so first.
+                // Lets callers that are ready append their frames first.
                 task::yield_now().await;
             }
             std::mem::swap(&mut out, &mut self.state().out);
@@ -131,7 +132,7 @@ impl<const BATCHED: bool> Raw<BATCHED> {
                 }
             }
         }
-        // Their callers see that the connection is lost.
+        // Callers that still wait receive an error.
         self.state().waiting.clear();
     }
 
@@ -140,7 +141,7 @@ impl<const BATCHED: bool> Raw<BATCHED> {
     }
 }
 
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn serve_connection(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut read = BytesMut::with_capacity(BUFFER);
     let mut out = Outbox::default();
@@ -158,14 +159,14 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads once, with room for at least the rest of the frame that has begun.
+/// Reads once, with room for at least the rest of the current frame.
 async fn fill(from: &mut (impl AsyncReadExt + Unpin), into: &mut BytesMut) -> io::Result<usize> {
     let missing = length(into).map_or(0, |length| LENGTH + length - into.len());
     into.reserve(missing.max(BUFFER / 4));
     from.read_buf(into).await
 }
 
-/// Takes a frame out of what was read, if it is all there.
+/// Takes the next frame from the buffer, if it is complete.
 fn next(read: &mut BytesMut) -> Option<(u64, Bytes)> {
     let length = length(read).filter(|length| read.len() >= LENGTH + length)?;
     let mut frame = read.split_to(LENGTH + length).freeze();
@@ -178,11 +179,11 @@ fn length(read: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes(*read.first_chunk()?) as usize)
 }
 
-/// Frames that are to be written.
+/// Frames to be written.
 #[derive(Default)]
 struct Outbox {
     small: Vec<u8>,
-    /// Bodies that were not copied, and after how many of the bytes above each of them goes.
+    /// Bodies that were not copied, each with the offset in `small` at which it is written.
     large: Vec<(usize, Bytes)>,
 }
 
@@ -192,7 +193,7 @@ impl Outbox {
     }
 
     fn push(&mut self, id: u64, body: Bytes) {
-        self.small.put_u32(u32::try_from(ID + body.len()).expect("bodies are small enough"));
+        self.small.put_u32(u32::try_from(ID + body.len()).expect("a body is shorter than 4 GiB"));
         self.small.put_u64(id);
         if body.len() < LARGE {
             self.small.put_slice(&body);
@@ -201,7 +202,7 @@ impl Outbox {
         }
     }
 
-    /// Writes all, and is empty again.
+    /// Writes all frames, and leaves the outbox empty.
     async fn write(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let mut from = 0;
         for (at, body) in self.large.drain(..) {

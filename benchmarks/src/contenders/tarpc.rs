@@ -1,4 +1,4 @@
-//! tarpc over its own transport for TCP, with bincode.
+//! tarpc over its own TCP transport, with bincode.
 
 use std::{
     net::SocketAddr,
@@ -19,7 +19,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup, accept};
 use crate::handlers;
 
-/// How many messages may be queued between callers and the task that writes them; 100 by default.
+/// Capacity of the queue between callers and the task that writes, in messages. tarpc's default is 100.
 const QUEUE: usize = 4096;
 
 #[::tarpc::service]
@@ -57,7 +57,7 @@ pub(crate) struct Tarpc(StringsClient);
 
 impl Contender for Tarpc {
     async fn serve(setup: &Setup) -> Result<Served> {
-        accept(setup, answer).await
+        accept(setup, serve_connection).await
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
@@ -88,7 +88,7 @@ impl Contender for Tarpc {
     }
 }
 
-async fn answer(stream: TcpStream) -> Result<()> {
+async fn serve_connection(stream: TcpStream) -> Result<()> {
     let transport = serde_transport::new(framed(stream)?, Bincode::default());
     let config = server::Config { pending_response_buffer: QUEUE };
     let channel = BaseChannel::new(config, transport);
@@ -97,7 +97,7 @@ async fn answer(stream: TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// What `serde_transport::tcp` makes of a connection, but without delay.
+/// Frames a connection as `serde_transport::tcp` does, but with TCP_NODELAY.
 fn framed(stream: TcpStream) -> Result<Framed<TcpStream, LengthDelimitedCodec>> {
     stream.set_nodelay(true)?;
     Ok(LengthDelimitedCodec::builder().max_frame_length(MAX_MESSAGE).new_framed(stream))

@@ -23,11 +23,12 @@ mod strings {
     ::tonic::include_proto!("strings");
 }
 
-/// Flow control must not be what holds a large message up: both ends may send that much unasked.
+/// Windows of streams and connections, in bytes. They are large enough that flow control does not delay a
+/// large message.
 const STREAM_WINDOW: u32 = 32 << 20;
 const CONNECTION_WINDOW: u32 = 128 << 20;
 
-/// Frames larger than the 16 KiB that are usual.
+/// Maximum size of a frame, in bytes. The default is 16 KiB.
 const FRAME: u32 = 1 << 20;
 
 /// The handlers.

@@ -1,4 +1,4 @@
-//! Lines that programs read: `figure <name> <value> <unit>` and `ratio <name> <value>`.
+//! Machine-readable lines: `figure <name> <value> <unit>` and `ratio <name> <value>`.
 
 use super::number::exact;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     workloads::{Comparison, Workload},
 };
 
-/// Prints what came after the first `known` figures, and a workload's comparisons of it.
+/// Prints all figures after the first `known`, and the comparisons of a workload.
 pub(crate) fn print(figures: &Figures, known: usize, workload: &Workload) {
     for (name, figure) in figures.since(known) {
         let values = [("", figure.median()), ("-min", figure.min()), ("-max", figure.max())];
@@ -18,7 +18,7 @@ pub(crate) fn print(figures: &Figures, known: usize, workload: &Workload) {
         figures.since(known).filter_map(|(name, _)| Comparison::with_beside(name, figures));
     for comparison in (workload.comparisons)().into_iter().chain(beside) {
         let Some(ratio) = figures.ratio(&comparison.over, &comparison.under) else { continue };
-        // Zero over zero, such as of allocations.
+        // Zero divided by zero, for example if neither allocates.
         if !ratio.median.is_finite() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Reports of the figures: lines for programs, tables and drawings for readers.
+//! Reports of the figures: lines for programs, tables and plots for readers.
 
 pub(crate) mod lines;
 mod number;
@@ -12,18 +12,18 @@ use anyhow::{Context, Result};
 
 use crate::figures::{Figures, Ratio};
 
-/// Where a table goes: between lines that say so.
+/// The lines before and after a table in a file.
 const BEGIN: &str = "<!-- benchmarks: begin -->";
 const END: &str = "<!-- benchmarks: end -->";
 
-/// A comparison that a workload makes, by its name.
+/// Returns the ratio of the comparison with this name, if both figures were measured.
 fn ratio(figures: &Figures, name: &str) -> Option<Ratio> {
     let mut all = crate::workloads::ALL.iter().flat_map(|workload| (workload.comparisons)());
     let comparison = all.find(|comparison| comparison.name == name)?;
     figures.ratio(&comparison.over, &comparison.under)
 }
 
-/// Replaces the tables and drawings.
+/// Replaces the tables and plots.
 pub(crate) fn write(figures: &Figures) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = here.parent().context("the project's directory is missing")?.join("README.md");
@@ -38,7 +38,7 @@ pub(crate) fn write(figures: &Figures) -> Result<()> {
     Ok(())
 }
 
-/// Puts `table` between the markers of a file.
+/// Replaces the text between the markers of a file with `table`.
 fn replace(path: &Path, table: &str) -> Result<()> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_between_the_markers_changes() {
+    fn only_the_text_between_the_markers_changes() {
         let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
         let new = format!("before\n{BEGIN}\nnew\n{END}\nafter\n");
         assert_eq!(between(&text, "new\n\n"), Some(new));

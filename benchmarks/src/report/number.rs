@@ -1,11 +1,11 @@
-//! Numbers as text.
+//! Formatting of numbers.
 
-/// With four digits that count, at least.
+/// Formats a number with at least four significant digits.
 pub(super) fn exact(value: f64) -> String {
     format!("{value:.*}", decimals(value, 4))
 }
 
-/// With three digits that count, at least, and commas between thousands.
+/// Formats a number with at least three significant digits, and commas between thousands.
 pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.*}", decimals(value, 3));
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_the_digits_that_count() {
+    fn numbers_have_enough_significant_digits() {
         let all =
             [0.0, 0.5, 1.5, 28.56, 1234567.8, -12.3].map(|value| (exact(value), short(value)));
         let all = all.iter().map(|(exact, short)| format!("{exact} {short}")).collect::<Vec<_>>();

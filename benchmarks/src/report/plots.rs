@@ -1,4 +1,5 @@
-//! Figures against the number of callers, as SVG: both axes logarithmic, a line for each contender.
+//! Plots of figures against the number of callers, as SVG. Both axes are logarithmic, and each contender
+//! has a line.
 
 use std::ops::Range;
 
@@ -8,23 +9,23 @@ use plotters::{coord::combinators::BindKeyPoints, prelude::*};
 use super::number::short;
 use crate::{contenders::Name, figures::Figures, workloads::CALLERS};
 
-/// What is drawn.
+/// A plot.
 pub(super) struct Plot {
     title: &'static str,
     unit: &'static str,
-    /// What names of figures begin with.
+    /// Prefix of the names of the figures.
     figure: &'static str,
 }
 
 pub(super) const THROUGHPUT: Plot =
-    Plot { title: "upcase(\"fly\"): throughput", unit: "calls a second", figure: "throughput" };
+    Plot { title: "upcase(\"fly\"): throughput", unit: "calls per second", figure: "throughput" };
 
 pub(super) const LATENCY: Plot =
-    Plot { title: "upcase(\"fly\"): latency, median", unit: "microseconds", figure: "latency-p50" };
+    Plot { title: "upcase(\"fly\"): median latency", unit: "microseconds", figure: "latency-p50" };
 
 const SIZE: (u32, u32) = (640, 400);
 
-/// Told apart by the color-blind (Okabe and Ito).
+/// Returns the color of a contender. The colors are distinguishable with color blindness (Okabe and Ito).
 fn color(contender: Name) -> RGBColor {
     match contender {
         Name::Raw => RGBColor(90, 90, 90),
@@ -36,7 +37,7 @@ fn color(contender: Name) -> RGBColor {
     }
 }
 
-/// Draws one; nothing if nothing of it was measured.
+/// Draws a plot. Returns `None` if none of its figures was measured.
 pub(super) fn svg(plot: &Plot, figures: &Figures) -> Result<Option<String>> {
     let lines = Name::WITH_BATCHED.map(|contender| (contender, points(plot, contender, figures)));
     let values: Vec<f64> = lines.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).collect();
@@ -46,9 +47,9 @@ pub(super) fn svg(plot: &Plot, figures: &Figures) -> Result<Option<String>> {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(0.0, f64::max);
     let mut svg = String::new();
-    // The errors of this library borrow what is drawn on.
+    // Converted here, because the errors of plotters borrow the buffer that is drawn to.
     draw(&mut svg, plot, &lines, least / 1.5..most * 2.0).map_err(|error| anyhow!("{error}"))?;
-    // Pages are narrower than the drawing, at times.
+    // Some pages are narrower than the plot.
     Ok(Some(svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" ", 1)))
 }
 

@@ -11,26 +11,26 @@ use crate::{
     figures::{Figure, Figures},
 };
 
-/// For the project's README: medians that show what a call costs.
+/// The rows of the table in the project's README: a title, and the name of the figure whose median is shown.
 const SHORT: [(&str, &str); 4] = [
     ("calls per second, 256 callers", "throughput-256-callers-3B"),
-    ("latency, one call at a time on one core (µs, median)", "latency-p50-one-core"),
-    ("small call during a 16 MiB echo (µs, median)", "small-call-p50-beside-16MiB"),
-    ("1 MiB echoes per second", "echo-throughput-1MiB"),
+    ("median latency of sequential calls, both processes on one core (µs)", "latency-p50-one-core"),
+    ("median latency of a small call during an echo of 16 MiB (µs)", "small-call-p50-beside-16MiB"),
+    ("echoes of 1 MiB per second", "echo-throughput-1MiB"),
 ];
 
-/// The tables of this package's README.
+/// Formats the tables of this package's README.
 pub(super) fn long(figures: &Figures) -> String {
     let mut text = String::from("### Targets\n\n");
     text += &of_targets(figures);
     text += "\n### Between processes\n\n";
     text += &of_contenders(figures);
-    text += "\n### Others\n\n";
+    text += "\n### Other figures\n\n";
     text += &of_others(figures);
     text
 }
 
-/// The table of the project's README.
+/// Formats the table of the project's README.
 pub(super) fn short_one(figures: &Figures) -> String {
     let mut text = head("`upcase(\"fly\")`", Name::ALL.map(|name| name.to_string()));
     for (what, name) in SHORT {
@@ -43,9 +43,9 @@ pub(super) fn short_one(figures: &Figures) -> String {
     text
 }
 
-/// What was aimed at, and reached.
+/// Formats the targets, and whether they are met.
 fn of_targets(figures: &Figures) -> String {
-    let mut text = head("figure", ["median", "least and most", "target", "met"]);
+    let mut text = head("figure", ["median", "min to max", "target", "met"]);
     for target in targets::ALL {
         let (limit, sign) = match target.limit {
             Limit::AtLeast(limit) => (limit, "≥"),
@@ -65,7 +65,7 @@ fn of_targets(figures: &Figures) -> String {
     text
 }
 
-/// Figures that were measured of several contenders, a column for each of them.
+/// Formats the figures that are measured for each contender, with a column for each.
 fn of_contenders(figures: &Figures) -> String {
     let names = Name::WITH_BATCHED.map(|name| name.to_string());
     let mut text = head("figure", std::iter::once("unit".to_owned()).chain(names));
@@ -89,7 +89,7 @@ fn of_contenders(figures: &Figures) -> String {
     text
 }
 
-/// All other figures.
+/// Formats all other figures.
 fn of_others(figures: &Figures) -> String {
     let mut text = head("figure", ["unit", "value"]);
     for (name, figure) in figures.since(0).filter(|(name, _)| split(name).is_none()) {
@@ -98,7 +98,7 @@ fn of_others(figures: &Figures) -> String {
     text
 }
 
-/// `figure-contender`, in two.
+/// Splits a name of the form `figure-contender`.
 fn split(name: &str) -> Option<(&str, Name)> {
     let of = |contender: Name| {
         let what = name.strip_suffix(&contender.to_string())?.strip_suffix('-')?;
@@ -123,9 +123,9 @@ fn head(first: &str, columns: impl IntoIterator<Item = impl AsRef<str>>) -> Stri
 }
 
 fn row(text: &mut String, first: &str, cells: impl IntoIterator<Item = impl AsRef<str>>) {
-    write!(text, "| {first} |").expect("memory can be written to");
+    write!(text, "| {first} |").expect("writing to a string does not fail");
     for cell in cells {
-        write!(text, " {} |", cell.as_ref()).expect("memory can be written to");
+        write!(text, " {} |", cell.as_ref()).expect("writing to a string does not fail");
     }
     text.push('\n');
 }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_shows_medians_their_spread_and_whether_targets_are_met() {
+    fn tables_show_medians_their_spread_and_whether_targets_are_met() {
         let mut figures = Figures::default();
         for (wire, other) in [(30.0, 2.0), (32.0, 4.0), (31.0, 3.0)] {
             figures.add("wire-both-flyrpc", wire, "bytes/call");

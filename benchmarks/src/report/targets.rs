@@ -1,11 +1,11 @@
-//! What flyrpc is to reach.
+//! The targets of flyrpc.
 
 use super::ratio;
 use crate::figures::Figures;
 
-/// One of its aims.
+/// A target for one figure or ratio.
 pub(super) struct Target {
-    /// The name of a ratio or of a figure, as on the lines.
+    /// The name of a ratio or a figure, as in the printed lines.
     pub(super) name: &'static str,
     pub(super) limit: Limit,
 }
@@ -18,7 +18,7 @@ pub(super) enum Limit {
 
 use Limit::{AtLeast, AtMost};
 
-/// What was measured for a target.
+/// The measured value of a target.
 pub(super) struct Outcome {
     pub(super) median: f64,
     pub(super) min: f64,
@@ -31,7 +31,7 @@ impl Target {
         Target { name, limit }
     }
 
-    /// Nothing if it was not measured.
+    /// Returns the measured value, or `None` if it was not measured.
     pub(super) fn outcome(&self, figures: &Figures) -> Option<Outcome> {
         if let Some(ratio) = ratio(figures, self.name) {
             return Some(Outcome {
@@ -56,7 +56,7 @@ impl Limit {
     }
 }
 
-/// A value that is printed as the target meets it.
+/// Relative tolerance: a value that is printed as the limit meets the target.
 const ROUNDING: f64 = 0.0005;
 
 pub(super) const ALL: &[Target] = &[
@@ -79,7 +79,7 @@ pub(super) const ALL: &[Target] = &[
     Target::new("echo-throughput-64KiB-flyrpc-over-tarpc", AtLeast(2.0)),
     Target::new("echo-throughput-1MiB-flyrpc-over-raw", AtLeast(0.7)),
     Target::new("echo-throughput-1MiB-flyrpc-over-tarpc", AtLeast(2.0)),
-    Target::new("beside-burning-p99-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("beside-cpu-bound-p99-flyrpc-over-tarpc", AtMost(1.0)),
     Target::new("small-call-p50-beside-16MiB-over-alone-flyrpc", AtMost(3.0)),
     Target::new("local-short-circuit-more-than-direct", AtMost(100.0)),
     Target::new("allocations-local-short-circuit-more-than-direct", AtMost(1.0)),
@@ -96,7 +96,7 @@ mod tests {
     use crate::workloads;
 
     #[test]
-    fn targets_of_ratios_name_comparisons_that_are_made() {
+    fn every_target_of_a_ratio_names_a_comparison_that_is_made() {
         let comparisons = || workloads::ALL.iter().flat_map(|workload| (workload.comparisons)());
         for target in ALL.iter().filter(|target| target.name.contains("-over-")) {
             let made = comparisons().any(|comparison| comparison.name == target.name);

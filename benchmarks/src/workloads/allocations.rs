@@ -1,5 +1,5 @@
-//! Allocations per call, on each side and of calls that stay in the process, in a program with an
-//! allocator that counts.
+//! Allocations per call: in the server and the client, and of calls that stay in the process. Measured in
+//! a program with a counting allocator.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) const WORKLOAD: Workload =
     Workload { name: "allocations", seconds: 25, run, comparisons };
 
-/// Enough for calls to wait for each other, as in earnest.
+/// Enough callers that calls wait for each other, as in production.
 const CALLERS: usize = 16;
 
 fn run(bench: &mut Bench) -> Result<()> {
@@ -44,7 +44,8 @@ fn run(bench: &mut Bench) -> Result<()> {
                 child.time(&Command::Local { way, calls })?;
                 anyhow::Ok((child.snapshot()? - before).allocations as f64)
             };
-            // The first calls allocate once for all, and so does the start of a node.
+            // The first calls of a process allocate more than later ones, so they are discarded. Each
+            // start of a node allocates, too: `start` is subtracted.
             count(1)?;
             let start = count(1)?;
             let count = (count(calls + 1)? - start) / calls as f64;

@@ -1,4 +1,4 @@
-//! Handlers that wait for a millisecond: how many calls are in progress at once.
+//! Calls whose handlers sleep for a millisecond: measures how well many calls run concurrently.
 
 use anyhow::Result;
 
@@ -9,7 +9,8 @@ use crate::{
     contenders::Name,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "waiting", seconds: 20, run, comparisons };
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "async-wait", seconds: 20, run, comparisons };
 
 const CALLERS: usize = 256;
 
@@ -19,7 +20,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         let measured = Pair::start(&bench.plan(contender))?.load(load)?;
         let mut add = |figure: &str, value, unit| {
             bench.figures.add(
-                format!("waiting-1ms-{figure}-{CALLERS}-callers-{contender}"),
+                format!("async-wait-1ms-{figure}-{CALLERS}-callers-{contender}"),
                 value,
                 unit,
             );
@@ -32,6 +33,6 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn comparisons() -> Vec<Comparison> {
-    let figure = format!("waiting-1ms-throughput-{CALLERS}-callers");
+    let figure = format!("async-wait-1ms-throughput-{CALLERS}-callers");
     Comparison::with_flyrpc(&figure, &["tarpc", "tonic"])
 }

@@ -1,5 +1,5 @@
-//! Cheap calls beside one caller whose handler computes for a millisecond, on the same connection:
-//! whether one handler blocks the others.
+//! Cheap calls, while another caller on the same connection calls a handler that computes for a
+//! millisecond. Measures whether one handler blocks the others.
 
 use anyhow::Result;
 
@@ -10,9 +10,9 @@ use crate::{
     contenders::Name,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "burning", seconds: 20, run, comparisons };
+pub(crate) const WORKLOAD: Workload = Workload { name: "cpu-bound", seconds: 20, run, comparisons };
 
-/// How many callers make cheap calls.
+/// Number of callers that make cheap calls.
 const CALLERS: usize = 4;
 
 fn run(bench: &mut Bench) -> Result<()> {
@@ -21,7 +21,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         let load = Load { beside: Some((Call::Burn { micros: 1000 }, 1)), ..cheap };
         let measured = Pair::start(&bench.plan(contender))?.load(load)?;
         let mut add = |figure: &str, value, unit| {
-            bench.figures.add(format!("beside-burning-{figure}-{contender}"), value, unit);
+            bench.figures.add(format!("beside-cpu-bound-{figure}-{contender}"), value, unit);
         };
         add("throughput", measured.per_second, "calls/s");
         add("p50", measured.p50, "us");
@@ -31,6 +31,6 @@ fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn comparisons() -> Vec<Comparison> {
-    let figures = ["beside-burning-p50", "beside-burning-p99"];
+    let figures = ["beside-cpu-bound-p50", "beside-cpu-bound-p99"];
     figures.iter().flat_map(|figure| Comparison::with_flyrpc(figure, &["tarpc", "tonic"])).collect()
 }

@@ -1,4 +1,4 @@
-//! An echo of larger bodies by a few callers.
+//! Echoes of larger bodies by a few callers.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) const WORKLOAD: Workload = Workload { name: "echo", seconds: 85, run, comparisons };
 
-/// What the bodies are called, their size, and the number of callers.
+/// The name of a body in figures, its size in bytes, and the number of callers.
 const BODIES: [(&str, usize, usize); 3] =
     [("1KiB", 1 << 10, 16), ("64KiB", 64 << 10, 4), ("1MiB", 1 << 20, 4)];
 

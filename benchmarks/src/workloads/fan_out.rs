@@ -1,4 +1,4 @@
-//! One caller that calls all nodes of a region at once: 1, 10 and 100 nodes, in one process.
+//! One caller that calls all nodes of a region concurrently: 1, 10 and 100 nodes, in one process.
 
 use anyhow::Result;
 
@@ -19,7 +19,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         for nodes in NODES {
             let setup = Setup { more: nodes - 1, ..Setup::default() };
             let mut pair = Pair::start(&Plan { setup, ..bench.plan(contender) })?;
-            // The first opens what links are not open yet.
+            // The first fan-out waits until all links are open.
             pair.count(Call::FanOut { nodes }, 1, 1)?;
             let measured = pair.load(bench.load(Call::FanOut { nodes }, 1))?;
             let mut add = |figure: &str, value, unit| {

@@ -1,5 +1,5 @@
-//! The first call of a process that has just started: connecting (for flyrpc: starting a node and
-//! joining the cluster) and one call.
+//! The first call of a process that has just started: connecting, and one call. For flyrpc, connecting
+//! means starting a node and joining the cluster.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Small calls alone, and while one caller echoes 16 MiB on the same connection.
+//! Small calls, alone and while another caller echoes 16 MiB on the same connection.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) const WORKLOAD: Workload =
-    Workload { name: "disturbance", seconds: 40, run, comparisons };
+    Workload { name: "head-of-line", seconds: 40, run, comparisons };
 
 const LARGE: Call = Call::Echo { bytes: 16 << 20 };
 
@@ -19,7 +19,7 @@ fn run(bench: &mut Bench) -> Result<()> {
         let mut pair = Pair::start(&bench.plan(contender))?;
         let alone = pair.load(bench.load(Call::Upcase, 1))?;
         let small = bench.load(Call::Upcase, 1);
-        // An echo may take longer than the time that other workloads have.
+        // Twice the usual time, because an echo of this size takes long.
         let time = small.time * 2;
         let beside = pair.load(Load { beside: Some((LARGE, 1)), time, ..small })?;
         let mut add = |figure: &str, value| {

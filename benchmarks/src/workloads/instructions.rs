@@ -1,8 +1,8 @@
-//! Instructions in user mode that a call takes, counted by callgrind where it is installed. Noise of
-//! the machine does not move them.
+//! Instructions in user mode per call, counted by callgrind if it is installed. Other load on the machine
+//! does not affect the counts.
 //!
-//! Each count is a difference: a process that makes `2 * calls` calls beside one that makes `calls`, so
-//! that start and warm-up cancel out.
+//! Each count is the difference between a process that makes `2 * calls` calls and one that makes `calls`
+//! calls, so that startup and warm-up cancel out.
 
 use std::{path::Path, process::Stdio};
 
@@ -21,22 +21,22 @@ pub(crate) const WORKLOAD: Workload =
 
 const CALLERS: [usize; 3] = [1, 64, 256];
 
-/// Each number of callers divides it.
+/// Number of calls, a multiple of each number of callers.
 const CALLS: u64 = 6_400;
 
-/// The same for contenders whose calls take long.
+/// The same, for contenders whose calls take longer.
 const FEW_CALLS: u64 = 2_560;
 
 const LOCAL_CALLS: u64 = 20_000;
 
-/// A count varies little, and takes long.
+/// Upper bound on the number of runs, because a count varies little and takes long.
 const MAX_RUNS: u32 = 3;
 
 const UNIT: &str = "instructions";
 
 fn run(bench: &mut Bench) -> Result<()> {
     if !Tool::Callgrind.is_installed() {
-        bench.note("valgrind is not on PATH: instructions are not counted");
+        bench.note("skipped: instructions are not counted, because valgrind is not on PATH");
         return Ok(());
     }
     let scratch = Scratch::new()?;
@@ -45,12 +45,12 @@ fn run(bench: &mut Bench) -> Result<()> {
     pair(bench, &scratch)
 }
 
-/// Of the client and the server, each a process of its own.
+/// Counts instructions of the client and of the server, which are separate processes.
 fn between_processes(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     let runs = bench.runs().min(MAX_RUNS);
     bench.interleave_times(runs, &Name::WITH_BATCHED, |bench, contender| {
         let tool = Some((Tool::Callgrind, scratch.outputs()));
-        // Under callgrind some calls of a quick handler are quick, others not: by chance.
+        // Under callgrind, it varies from call to call whether a handler is quick enough to run inline.
         let setup = Setup { never_inline: true, ..Setup::default() };
         let plan = Plan { tool, setup, ..bench.plan(contender) };
         let calls = match contender {
@@ -71,7 +71,7 @@ fn between_processes(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     })
 }
 
-/// Of calls that stay in the process.
+/// Counts instructions of calls that stay in the process.
 fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     let runs = bench.runs().min(MAX_RUNS);
     bench.interleave_times(runs, &[Name::Flyrpc], |bench, contender| {
@@ -93,8 +93,8 @@ fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     })
 }
 
-/// Of both nodes of a pair in one thread, on the simulated network. These repeat exactly, so that
-/// one run is enough.
+/// Counts instructions of both nodes of a pair in one thread, on the simulated network. The runs are
+/// deterministic, so one is enough.
 fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     let companion = bench.companion("flyrpc-benchmarks-simulated", "pair")?;
     bench.interleave_times(1, &[Name::Flyrpc], |bench, contender| {
@@ -105,7 +105,7 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
                 let count = |calls| count_pair(program, scratch, callers, calls, mode);
                 let count = (count(2 * CALLS)? - count(CALLS)?) / CALLS as f64;
                 let name = format!("instructions-pair-{callers}-{mode}{suffix}");
-                // The clock's time of day moves the count by a hundredth of an instruction a call.
+                // The time of day affects the count by a hundredth of an instruction per call.
                 bench.figures.add(name, count.round(), UNIT);
             }
         }
@@ -113,7 +113,7 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     })
 }
 
-/// All instructions of a process that makes so many calls.
+/// Returns the instructions of a process that makes `calls` calls.
 fn count_pair(
     program: &Path,
     scratch: &Scratch,
@@ -125,7 +125,7 @@ fn count_pair(
     let status = Tool::Callgrind
         .command(&output, program)
         .args([&callers.to_string(), &calls.to_string(), mode])
-        // The size of the environment moves the stack, and with it the paths that copies take.
+        // The size of the environment affects the alignment of the stack, and so the code path of copies.
         .env_clear()
         .stdin(Stdio::null())
         .status()

@@ -1,5 +1,5 @@
-//! Calls that stay in the process: of the method itself, through tarpc's `Serve` used as a `Stub`, and
-//! through a node to its own region.
+//! Calls that stay in the process: direct calls of the method, calls through tarpc's `Serve` and a flyrpc
+//! service as a tarpc `Stub`, and calls through a node to its own region.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) const WORKLOAD: Workload = Workload { name: "local", seconds: 15, run, comparisons };
 
-/// The ways of a call, and what they are called.
+/// The paths of a local call, with their names in figures.
 pub(crate) const LOCAL_PATHS: [(&str, LocalPath); 4] = [
     ("direct", LocalPath::Direct),
     ("tarpc-stub", LocalPath::TarpcStub),

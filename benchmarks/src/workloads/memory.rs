@@ -1,5 +1,4 @@
-//! Resident memory of both processes: what a connection takes on which nothing happens, and what a call
-//! takes that waits for its reply.
+//! Resident memory of both processes per idle connection, and per call that waits for its reply.
 
 use std::{thread, time::Duration};
 
@@ -15,20 +14,20 @@ use crate::{
 
 pub(crate) const WORKLOAD: Workload = Workload { name: "memory", seconds: 100, run, comparisons };
 
-/// How many calls wait, and how many connections there are.
+/// Number of waiting calls, and of connections.
 const MANY: usize = 10_000;
 
-/// Files that a process needs for all else.
+/// Number of files that a process may open in addition to the connections.
 const OTHER_FILES: u64 = 500;
 
-/// Until all that was begun has arrived.
+/// Time until all calls and connections have reached the server.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// Until a mesh is idle: buffers are given back, and what changed was gossiped.
+/// Time until a mesh is idle: buffers are released, and all changes have been gossiped.
 const MESH_SETTLING: Duration = Duration::from_secs(2);
 
-/// Longer than any run.
-const FOR_EVER: u32 = u32::MAX;
+/// Time that the handlers of waiting calls sleep, in microseconds: longer than any run.
+const ENDLESS: u32 = u32::MAX;
 
 fn run(bench: &mut Bench) -> Result<()> {
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
@@ -48,17 +47,17 @@ fn run(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// What a waiting call takes.
+/// Returns the memory per waiting call, in bytes.
 fn waiting_calls(plan: &Plan) -> Result<f64> {
     let Pair { mut server, mut client, .. } = Pair::start(plan)?;
     client.time(&Command::Count { call: Call::Upcase, callers: 16, calls: 1000 })?;
     let before = server.resident()? + client.resident()?;
-    client.time(&Command::Begin { micros: FOR_EVER, calls: MANY })?;
+    client.time(&Command::Begin { micros: ENDLESS, calls: MANY })?;
     thread::sleep(SETTLING);
     Ok((server.resident()? + client.resident()? - before) / MANY as f64)
 }
 
-/// What a further connection between a client and a server takes.
+/// Returns the memory per additional connection between a client and a server, in bytes.
 fn connections(plan: &Plan, count: usize) -> Result<f64> {
     let mut server = Child::start(plan)?;
     let mut client = Child::start(plan)?;
@@ -71,23 +70,26 @@ fn connections(plan: &Plan, count: usize) -> Result<f64> {
     Ok((server.resident()? + client.resident()? - before) / count as f64)
 }
 
-/// What a link takes in a mesh that has about so many, beside as many nodes that know nothing of each
-/// other: with all that nodes know about their peers.
+/// Returns the memory per link in a mesh of about `links` links, in bytes. It is the difference from the same
+/// number of nodes that do not know each other, and so includes the state that nodes keep about peers.
 fn mesh(plan: &Plan, links: usize) -> Result<f64> {
-    // Half of the nodes in each of two processes; between all of them there are n (n - 1) / 2 links.
+    // Half of the n nodes run in each of two processes. Among all nodes, there are n (n - 1) / 2 links.
     let half = (2 * links).isqrt().div_ceil(2);
     let links = half * (2 * half - 1);
     Ok((two_processes(plan, half, false)? - two_processes(plan, half, true)?) / links as f64)
 }
 
-/// What so many nodes in each of two processes take, linked to each other or not.
+/// Returns the memory of `nodes` nodes in each of two processes, in bytes. If `apart`, the nodes do not know
+/// each other, otherwise all of them are linked.
 fn two_processes(plan: &Plan, nodes: usize, apart: bool) -> Result<f64> {
     let setup = Setup { more: nodes - 1, apart, ..Setup::default() };
     let mut first = Child::start(plan)?;
     let mut second = Child::start(plan)?;
-    let seed = first.serve(setup.clone()).context("of the first half of the nodes")?;
+    let seed = first.serve(setup.clone()).context("cannot start the first half of the nodes")?;
     let elsewhere = (!apart).then_some((seed, nodes));
-    second.serve(Setup { elsewhere, ..setup }).context("of the second half of the nodes")?;
+    second
+        .serve(Setup { elsewhere, ..setup })
+        .context("cannot start the second half of the nodes")?;
     thread::sleep(MESH_SETTLING);
     Ok(first.resident()? + second.resident()?)
 }

@@ -1,4 +1,4 @@
-//! What is measured: a module for each workload.
+//! The workloads, with a module for each.
 
 mod allocations;
 mod async_wait;
@@ -21,17 +21,17 @@ use anyhow::Result;
 pub(crate) use self::throughput::CALLERS;
 use crate::{bench::Bench, figures::Figures};
 
-/// Something that is measured.
+/// A workload, which measures one or more figures.
 #[derive(Debug)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    /// How long it takes, about, with five runs: for the progress bar.
+    /// Approximate time with five runs, in seconds, for the progress bar.
     pub(crate) seconds: u32,
     pub(crate) run: fn(&mut Bench) -> Result<()>,
     pub(crate) comparisons: fn() -> Vec<Comparison>,
 }
 
-/// One figure over another.
+/// One figure divided by another.
 #[derive(Debug, Clone)]
 pub(crate) struct Comparison {
     pub(crate) name: String,
@@ -40,7 +40,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// `figure`'s value for flyrpc over that for each of `others`.
+    /// Compares flyrpc's value of `figure` with the value of each of `others`.
     pub(crate) fn with_flyrpc(figure: &str, others: &[&str]) -> Vec<Self> {
         let comparison = |other: &&str| Comparison {
             name: format!("{figure}-flyrpc-over-{other}"),
@@ -50,7 +50,8 @@ impl Comparison {
         others.iter().map(comparison).collect()
     }
 
-    /// Flyrpc's value of a figure over that of its other build, if `under` is the latter.
+    /// Compares flyrpc's value of a figure with the value `under` of its other build. Returns `None` if
+    /// `under` is not a figure of the other build.
     pub(crate) fn with_beside(under: &str, figures: &Figures) -> Option<Self> {
         let figure = under.strip_suffix("-beside")?;
         let over = [format!("{figure}-flyrpc"), figure.to_owned()];
@@ -60,7 +61,7 @@ impl Comparison {
     }
 }
 
-/// All of them, in the order in which they are run.
+/// All workloads, in the order in which they run.
 pub(crate) const ALL: &[Workload] = &[
     throughput::WORKLOAD,
     single_core::WORKLOAD,

@@ -1,5 +1,5 @@
-//! The node that a call goes to, picked from tables of 10 to 10,000 nodes, alone and while they change;
-//! and what it takes to build and to change such a table.
+//! Picking a node from routing tables of 10 to 10,000 nodes, with and without concurrent changes.
+//! Building and changing such tables.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) const WORKLOAD: Workload =
-    Workload { name: "picking", seconds: 15, run, comparisons: Vec::new };
+    Workload { name: "routing", seconds: 15, run, comparisons: Vec::new };
 
 const NODES: [u16; 3] = [10, 1_000, 10_000];
 

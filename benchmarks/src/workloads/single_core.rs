@@ -1,5 +1,5 @@
-//! One call at a time, with both processes on one core, and each on a core of its own: else it is
-//! chance whether a call wakes another core up, which takes longer than the call.
+//! One call at a time, with both processes on one core, and with each on its own core. Without pinning,
+//! some calls wake up another core and others do not, and a wake-up takes longer than the call itself.
 
 use anyhow::Result;
 
@@ -10,9 +10,10 @@ use crate::{
     contenders::Name,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "pinned", seconds: 60, run, comparisons };
+pub(crate) const WORKLOAD: Workload =
+    Workload { name: "single-core", seconds: 60, run, comparisons };
 
-/// The cores of the server and the client.
+/// The cores of the server and the client, with a name for figures.
 const CORE_SETS: [(&str, [usize; 2]); 2] = [("one-core", [0, 0]), ("two-cores", [0, 1])];
 
 fn run(bench: &mut Bench) -> Result<()> {

@@ -1,5 +1,5 @@
-//! What calls ask of the system, counted by strace where there is one. It slows both processes down,
-//! so that calls are batched otherwise than without it.
+//! System calls per call, counted by strace if it is installed. strace slows both processes down, so calls
+//! are batched differently than without it.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ const CALLERS: [usize; 2] = [1, 64];
 
 fn run(bench: &mut Bench) -> Result<()> {
     if !Tool::Strace.is_installed() {
-        bench.note("strace is not on PATH: system calls are not counted");
+        bench.note("skipped: system calls are not counted, because strace is not on PATH");
         return Ok(());
     }
     let scratch = Scratch::new()?;

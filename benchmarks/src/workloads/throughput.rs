@@ -1,5 +1,5 @@
-//! `upcase("fly")` by 1 to 256 callers on one connection: calls a second, latency, and the processor
-//! time that both processes spend on a call.
+//! `upcase("fly")` by 1 to 256 callers on one connection: calls per second, latency, and the CPU time of
+//! both processes per call.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) const WORKLOAD: Workload =
     Workload { name: "throughput", seconds: 130, run, comparisons };
 
-/// How many callers there are.
+/// The numbers of callers.
 pub(crate) const CALLERS: [usize; 4] = [1, 16, 64, 256];
 
 const OTHERS: [&str; 4] = ["raw", "raw-batched", "tarpc", "tonic"];

@@ -1,5 +1,5 @@
-//! Bytes that a call puts on the wire, counted by a proxy between client and server: without what
-//! TCP and IP add.
+//! Bytes per call on the wire, without the headers of TCP and IP, counted by a proxy between the client and
+//! the server.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -18,10 +18,11 @@ pub(crate) const WORKLOAD: Workload = Workload { name: "wire", seconds: 15, run,
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL, |bench, contender| {
         let calls = bench.scaled(10_000);
-        // Through the proxy a call of tarpc or flyrpc was seen to hang, about once in a million; without
-        // it none ever was. Bytes are the same whenever they are counted.
+        // Through the proxy, about one in a million calls of tarpc or flyrpc was observed to hang. Without
+        // it, none was. A second count gives the same number of bytes.
         let counted = count(bench.plan(contender), calls).or_else(|error| {
-            bench.note(&format!("the bytes of {contender} are counted again, for: {error:#}"));
+            bench
+                .note(&format!("bytes of {contender} are counted again after an error: {error:#}"));
             count(bench.plan(contender), calls)
         });
         let [request, reply] = counted?;
@@ -35,17 +36,17 @@ fn run(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// Bytes of a request and of a reply.
+/// Returns the bytes of a request and of a reply.
 fn count(plan: Plan, calls: u64) -> Result<[f64; 2]> {
-    // A node must be told where it is reached before it listens. So a port is taken, and given back
-    // for the server once the proxy has another.
+    // A node needs its advertised address before it listens. So this reserves a port for the server, and
+    // releases it once the proxy has another port.
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let listen = taken.local_addr()?;
     let proxy = Proxy::start(listen)?;
     drop(taken);
     let setup = Setup { listen: Some(listen), advertise: Some(proxy.addr()), ..Setup::default() };
     let mut pair = Pair::start(&Plan { setup, ..plan })?;
-    // Names that are said once, tables of headers and the like are no part of a call.
+    // A warm-up, because names, header tables and the like that are sent once are not part of a call.
     pair.count(Call::Upcase, 1, 100)?;
     let before = proxy.seen();
     pair.count(Call::Upcase, 1, calls)?;

@@ -1,8 +1,9 @@
-//! Two versions of one service, which know nothing of each other, and the node that serves either.
+//! Two independent versions of one service, and the node that serves either of them.
 //!
-//! Compare [`v1`] and [`v2`] side by side: methods and arguments in another order, a method more
-//! and one less, an argument more, a field more, a variant more. Each is a program of its own,
-//! `rollout-v1` and `rollout-v2`; the program `rollout` replaces one by the other while it calls.
+//! Compare [`v1`] and [`v2`] side by side. In `v2`, methods and arguments are in another order, one
+//! method was added and another removed, and arguments, a field and a variant were added. Each version
+//! has its own program, `rollout-v1` or `rollout-v2`. The program `rollout` replaces one by the other
+//! under load.
 
 pub mod node;
 pub mod v1;

@@ -1,4 +1,4 @@
-//! A node in a process of its own, as a deploy starts it.
+//! A node in its own process, as a deploy starts it.
 
 use std::{error::Error, process::ExitCode};
 
@@ -9,10 +9,11 @@ use flyrpc_examples::{
     process, show,
 };
 
-/// Serves one version of the orders until SIGINT or SIGTERM.
+/// Serves one version of the orders service until SIGINT or SIGTERM.
 ///
-/// `rollout` starts it. It takes calls once it has found the others, and then writes one line to
-/// standard output: `up id=… region=… addr=…`. It ends when its standard input does.
+/// `rollout` starts this program. The node accepts calls once it has found the other nodes, and then
+/// prints one line to standard output: `up id=… region=… addr=…`. The process exits when its standard
+/// input is closed.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
@@ -20,7 +21,7 @@ struct Flags {
     node: NodeFlags,
 }
 
-/// All of a program that serves `service`.
+/// The `main` function of a program that serves `service`.
 pub fn main(service: impl Service) -> ExitCode {
     let flags = Flags::parse();
     flags::log("off");
@@ -37,8 +38,8 @@ pub fn main(service: impl Service) -> ExitCode {
 async fn run(flags: NodeFlags, service: impl Service) -> Result<(), Box<dyn Error>> {
     process::end_with_parent();
     let node = flags.apply(Node::builder()).serve(service).hold().start().await?;
-    // A new node counts for nothing before it is linked with those that will call it. Migrations
-    // and health checks have their place here, too.
+    // A new node can receive calls only after it is linked to its callers. Migrations and health
+    // checks belong here, too.
     node.ready().await;
     node.accept();
     println!("{}", process::announcement(node.info()));

@@ -1,21 +1,21 @@
-//! The service as it was first deployed.
+//! Version 1 of the service.
 
 use std::time::Duration;
 
 use flyrpc::fly_rpc;
 use serde::{Deserialize, Serialize};
 
-/// Orders of a shop. Every method takes `pause` before it answers.
+/// Orders of a shop. A method with the argument `pause` sleeps for that time before it replies.
 #[fly_rpc]
 pub trait Orders {
-    /// Looks an order up.
+    /// Looks up an order.
     #[rpc(idempotent)]
     async fn find(&self, id: u64, pause: Duration) -> Order;
 
-    /// Takes an order for so many pieces of `item`.
+    /// Places an order for `pieces` pieces of `item`.
     async fn place(&self, item: String, pieces: u32, pause: Duration) -> Order;
 
-    /// Books a payment, where the database is.
+    /// Records a payment, in the primary region, where the database is.
     #[rpc(primary)]
     async fn pay(&self, id: u64, cents: u64, pause: Duration) -> Order;
 
@@ -23,27 +23,27 @@ pub trait Orders {
     async fn fax(&self, id: u64) -> Order;
 }
 
-/// An order, and who told of it.
+/// An order, and the version and attempt that returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Its number.
+    /// The number of the order.
     pub id: u64,
-    /// What was ordered.
+    /// The ordered item.
     pub item: String,
-    /// How far it has come.
+    /// The state of the order.
     pub state: State,
-    /// The version of the service that answered.
+    /// The version of the service that executed the call.
     pub version: u32,
-    /// Which attempt of the call that was.
+    /// The attempt of the call that executed, counted from 1.
     pub attempt: u32,
 }
 
-/// How far an order has come.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// It was taken.
+    /// The order was placed.
     Placed,
-    /// It was paid.
+    /// The order was paid.
     Paid,
 }
 
@@ -53,23 +53,23 @@ pub struct Shop;
 
 impl Orders for Shop {
     async fn find(&self, id: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Placed, pause).await
+        respond(id, String::new(), State::Placed, pause).await
     }
 
     async fn place(&self, item: String, _pieces: u32, pause: Duration) -> Order {
-        answer(1, item, State::Placed, pause).await
+        respond(1, item, State::Placed, pause).await
     }
 
     async fn pay(&self, id: u64, _cents: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Paid, pause).await
+        respond(id, String::new(), State::Paid, pause).await
     }
 
     async fn fax(&self, id: u64) -> Order {
-        answer(id, String::new(), State::Placed, Duration::ZERO).await
+        respond(id, String::new(), State::Placed, Duration::ZERO).await
     }
 }
 
-async fn answer(id: u64, item: String, state: State, pause: Duration) -> Order {
+async fn respond(id: u64, item: String, state: State, pause: Duration) -> Order {
     tokio::time::sleep(pause).await;
     Order { id, item, state, version: 1, attempt: flyrpc::context().attempt() }
 }

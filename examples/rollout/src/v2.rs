@@ -1,24 +1,25 @@
-//! The service as it is now.
+//! Version 2 of the service.
 
 use std::time::Duration;
 
 use flyrpc::fly_rpc;
 use serde::{Deserialize, Serialize};
 
-/// Orders of a shop. Every method takes `pause` before it answers.
+/// Orders of a shop. A method with the argument `pause` sleeps for that time before it replies.
 ///
-/// Since v1 `cancel` was added and `fax` removed, `place` and `pay` take an argument more, and
-/// everything stands elsewhere.
+/// Changes since v1: `cancel` was added, `fax` was removed, `place` and `pay` take one more argument
+/// each, and everything is in another order.
 #[fly_rpc]
 pub trait Orders {
     /// Cancels an order.
     async fn cancel(&self, id: u64) -> Order;
 
-    /// Books a payment, where the database is; in the shop's own currency unless told otherwise.
+    /// Records a payment, in the primary region, where the database is. The default currency is the
+    /// shop's own.
     #[rpc(primary)]
     async fn pay(&self, cents: u64, currency: Option<String>, id: u64, pause: Duration) -> Order;
 
-    /// Takes an order for so many pieces of `item`.
+    /// Places an order for `pieces` pieces of `item`.
     async fn place(
         &self,
         pause: Duration,
@@ -27,37 +28,38 @@ pub trait Orders {
         #[rpc(default)] express: bool,
     ) -> Order;
 
-    /// Looks an order up.
+    /// Looks up an order.
     #[rpc(idempotent)]
     async fn find(&self, pause: Duration, id: u64) -> Order;
 }
 
-/// An order, and who told of it.
+/// An order, and the version and attempt that returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Which attempt of the call that was.
+    /// The attempt of the call that executed, counted from 1.
     pub attempt: u32,
-    /// The version of the service that answered.
+    /// The version of the service that executed the call.
     pub version: u32,
-    /// Whether it is sent at once. Nodes of v1 do not say.
+    /// Whether the order is shipped at once. Nodes of v1 do not send this field.
     #[serde(default)]
     pub express: bool,
-    /// How far it has come.
+    /// The state of the order.
     pub state: State,
-    /// What was ordered.
+    /// The ordered item.
     pub item: String,
-    /// Its number.
+    /// The number of the order.
     pub id: u64,
 }
 
-/// How far an order has come.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// It was cancelled. Callers of v1 do not know that, and never see it before all are of v2.
+    /// The order was canceled. Callers of v1 do not know this variant, and do not receive it: only
+    /// `cancel` returns it.
     Cancelled,
-    /// It was taken.
+    /// The order was placed.
     Placed,
-    /// It was paid.
+    /// The order was paid.
     Paid,
 }
 
@@ -67,23 +69,23 @@ pub struct Shop;
 
 impl Orders for Shop {
     async fn cancel(&self, id: u64) -> Order {
-        answer(id, String::new(), State::Cancelled, false, Duration::ZERO).await
+        respond(id, String::new(), State::Cancelled, false, Duration::ZERO).await
     }
 
     async fn pay(&self, _cents: u64, _currency: Option<String>, id: u64, pause: Duration) -> Order {
-        answer(id, String::new(), State::Paid, false, pause).await
+        respond(id, String::new(), State::Paid, false, pause).await
     }
 
     async fn place(&self, pause: Duration, _pieces: u32, item: String, express: bool) -> Order {
-        answer(1, item, State::Placed, express, pause).await
+        respond(1, item, State::Placed, express, pause).await
     }
 
     async fn find(&self, pause: Duration, id: u64) -> Order {
-        answer(id, String::new(), State::Placed, false, pause).await
+        respond(id, String::new(), State::Placed, false, pause).await
     }
 }
 
-async fn answer(id: u64, item: String, state: State, express: bool, pause: Duration) -> Order {
+async fn respond(id: u64, item: String, state: State, express: bool, pause: Duration) -> Order {
     tokio::time::sleep(pause).await;
     Order { attempt: flyrpc::context().attempt(), version: 2, express, state, item, id }
 }

@@ -17,8 +17,9 @@ use flyrpc_examples::{
 
 /// Joins a cluster as a client, and calls the text service once for each line of standard input.
 ///
-/// Replies go to standard output, one a line, with how long each call took before it; errors go to
-/// standard error. Exits with 0 if all calls succeeded, 1 if one failed, and 2 if none was made.
+/// Each reply is printed to standard output on a separate line, after the time that the call took.
+/// Errors are printed to standard error. Exits with 0 if all calls succeeded, 1 if a call failed, and
+/// 2 on any other error.
 #[derive(Debug, Parser)]
 #[command(
     max_term_width = 100,
@@ -35,19 +36,19 @@ struct Flags {
     /// Calls a node in the primary region.
     #[arg(long, group = "target")]
     on_primary: bool,
-    /// Calls this boot of this node: an id as `node` writes it. Without a target, the nearest.
+    /// Calls the node with this id, as `node` prints it. Without a target, calls the nearest node.
     #[arg(long, value_name = "ID", group = "target")]
     on_node: Option<NodeId>,
-    /// What to call.
+    /// Method to call.
     #[arg(long, value_enum, default_value_t = Method::Upcase)]
     method: Method,
-    /// How long a call may take [default: 5s].
+    /// Timeout of each call [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = flags::duration)]
     timeout: Option<Duration>,
-    /// How long to wait for a node that can take the call, where there is none [default: not].
+    /// How long a call waits if no node can take it [default: it fails at once].
     #[arg(long, value_name = "TIME", value_parser = flags::duration)]
     wait: Option<Duration>,
-    /// Makes one call with the whole of standard input instead of one a line.
+    /// Makes one call with all of standard input, instead of one call per line.
     #[arg(long)]
     whole: bool,
     #[command(flatten)]
@@ -60,13 +61,13 @@ enum Method {
     Upcase,
     /// Counts lines, words and bytes.
     WordCount,
-    /// Answers after the time that the line says, such as `300ms`.
+    /// Replies after the duration in the line, such as `300ms`.
     Slow,
-    /// Gives the line back as an error.
+    /// Returns the line as an error of the service.
     Fail,
-    /// Panics with the line as message.
+    /// Panics with the line as the message.
     Panic,
-    /// Says who answers, whatever the line.
+    /// Returns the node that executes the call, and ignores the line.
     Whoami,
 }
 
@@ -84,11 +85,11 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Makes the calls. True if all succeeded.
+/// Makes the calls. Returns true if all of them succeeded.
 async fn run(flags: Flags) -> Result<bool, Box<dyn Error>> {
     let node = flags.node.clone().apply(Node::from_env()?).start().await?;
     let text = select(&node, &flags);
-    // The first call would wait for this too, and its time would say so.
+    // Without this, the first call would wait until the node is ready, and its time would include that.
     node.ready().await;
     let mut all = true;
     let input = if flags.whole {
@@ -134,7 +135,7 @@ fn select(node: &Node, flags: &Flags) -> TextClient {
     text
 }
 
-/// Makes one call, and words what came of it.
+/// Makes one call, and formats its reply or error.
 async fn call(text: &TextClient, method: Method, line: String) -> Result<String, String> {
     let reply: Result<String, RpcError> = match method {
         Method::Upcase => text.upcase(line).await,
@@ -146,14 +147,12 @@ async fn call(text: &TextClient, method: Method, line: String) -> Result<String,
             text.slow(pause).await.map(|pause| format!("waited {}", show::time(pause)))
         }
         Method::Fail => match text.fail(line).await {
-            Ok(Err(failure)) => return Err(format!("the service answered: {}", failure.reason)),
+            Ok(Err(failure)) => return Err(format!("the service failed: {}", failure.reason)),
             Ok(Ok(reply)) => Ok(reply),
             Err(error) => Err(error),
         },
         Method::Panic => text.panic(line).await,
-        Method::Whoami => {
-            text.whoami().await.map(|answer| format!("{} in {}", answer.node, answer.region))
-        }
+        Method::Whoami => text.whoami().await.map(|at| format!("{} in {}", at.node, at.region)),
     };
     reply.map_err(|error| show::rpc_error(&error))
 }

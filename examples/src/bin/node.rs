@@ -13,10 +13,10 @@ use flyrpc_examples::{
 
 /// Runs a node of the text service until SIGINT or SIGTERM.
 ///
-/// It is configured by the environment, as any node made with `Node::from_env()`, and by flags,
-/// which win. On a laptop it needs neither: it is then a cluster of one in region "local". When it
-/// is up it writes one line to standard output: `up id=… region=… addr=…`. Give that address to
-/// others as a seed. It logs to standard error; RUST_LOG says how much.
+/// Flags override environment variables, which `Node::from_env()` reads. Neither is required on a
+/// laptop: the node is then a cluster of one in region "local". When the node is up, it prints one line
+/// to standard output: `up id=… region=… addr=…`. Pass that address to other nodes as a seed. Logs go
+/// to standard error, filtered by RUST_LOG.
 #[derive(Debug, Parser)]
 #[command(
     max_term_width = 100,

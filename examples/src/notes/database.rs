@@ -1,4 +1,4 @@
-//! What stands for the database of the primary region.
+//! A stand-in for the database in the primary region.
 
 use std::{
     collections::BTreeMap,
@@ -10,23 +10,24 @@ use tokio::time::sleep;
 
 use super::Note;
 
-/// How long a statement takes.
+/// The time that a statement takes.
 pub const STATEMENT: Duration = Duration::from_millis(5);
 
-/// All notes, and which requests have been done. Clones are connections to the same database, which
-/// knows nothing of nodes that come and go.
+/// All notes, and the results of executed requests. Clones are connections to the same database, which
+/// is independent of the nodes and outlives them.
 #[derive(Debug, Clone, Default)]
 pub struct Database(Arc<Mutex<Tables>>);
 
 #[derive(Debug, Default)]
 struct Tables {
     notes: BTreeMap<String, Note>,
-    /// What became of each request.
+    /// The note that each executed request wrote, by the name of the request.
     done: BTreeMap<String, Note>,
 }
 
 impl Database {
-    /// Writes a note in one transaction, unless that was done before, and returns what was written.
+    /// Writes a note in one transaction and returns it. If `request` was executed before, returns the
+    /// note that it wrote then.
     pub async fn write(
         &self,
         request: String,
@@ -46,13 +47,13 @@ impl Database {
         note
     }
 
-    /// The note of this title.
+    /// Returns the note with this title.
     pub async fn find(&self, title: &str) -> Option<Note> {
         sleep(STATEMENT).await;
         self.tables().notes.get(title).cloned()
     }
 
-    /// The titles of all notes with this tag.
+    /// Returns the titles of all notes with this tag.
     pub async fn tagged(&self, tag: &str) -> Vec<String> {
         sleep(STATEMENT).await;
         let tables = self.tables();

@@ -1,11 +1,12 @@
 //! A notebook for readers on all continents. Notes are written in the primary region, where the
-//! database is, and read from a copy on the node next to the reader.
+//! database is, and read from a copy on the node nearest to the reader.
 //!
-//! - [`write`](Notes::write) runs in the primary region, and brings the note to all other nodes
-//!   before it returns.
-//! - [`read`](Notes::read) runs next to the reader: from the node's own copy, else from the primary.
-//!   A copy that missed an update, behind a partition say, is believed for [`FRESH`] at most; after
-//!   that it is shown only while the primary cannot be asked.
+//! - [`write`](Notes::write) runs in the primary region, and copies the note to the nodes of all other
+//!   regions before it returns.
+//! - [`read`](Notes::read) runs on the node nearest to the reader. It returns the node's own copy, or
+//!   else asks the primary. A copy that missed an update, for example behind a partition, is trusted
+//!   for at most [`FRESH`]. After that, it is returned only while the primary cannot be reached, and
+//!   is marked as stale.
 
 mod database;
 mod notebook;
@@ -20,63 +21,64 @@ pub use self::{
     notebook::{Notebook, start},
 };
 
-/// For how long a node believes its copy of a note without asking.
+/// How long a node trusts its copy of a note without asking the primary.
 pub const FRESH: Duration = Duration::from_secs(60);
 
-/// How long a write waits for a node to take its copy.
+/// How long a write waits for a node to store its copy.
 pub const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Notes, written in the primary region and read near.
+/// Notes, which are written in the primary region and read from the nearest copy.
 #[fly_rpc]
 pub trait Notes {
-    /// Writes a note, and returns its version, counted from 1. `request` names this very write:
-    /// repeated with the same name it is done once, so it may be repeated until it succeeds.
+    /// Writes a note, and returns its version, counted from 1. `request` identifies this write: if it
+    /// is repeated with the same name, it executes only once. So callers may retry it until it
+    /// succeeds.
     #[rpc(primary, idempotent, detached)]
     async fn write(&self, request: String, title: String, text: String, tag: Option<String>)
     -> u64;
 
-    /// Reads a note: the node's copy, or the primary's.
+    /// Reads a note from the node's copy, or else from the primary.
     #[rpc(idempotent)]
     async fn read(&self, title: String) -> Result<Option<Found>, Unavailable>;
 
-    /// The titles of all notes with this tag.
+    /// Returns the titles of all notes with this tag.
     #[rpc(primary, idempotent)]
     async fn tagged(&self, tag: String) -> Vec<String>;
 
-    /// Looks a note up in the database.
+    /// Looks up a note in the database.
     #[rpc(primary, idempotent, timeout = "1s")]
     async fn look_up(&self, title: String) -> Option<Note>;
 
-    /// Keeps a copy of a note, unless there is one of a later version.
+    /// Stores a copy of a note, unless the node has one of a later version.
     #[rpc(idempotent)]
     async fn keep(&self, note: Note);
 }
 
-/// A note as it was at some time.
+/// One version of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// What it is found by.
+    /// The title, which identifies the note.
     pub title: String,
-    /// How often it has been written.
+    /// Number of times that the note has been written.
     pub version: u64,
-    /// What it says.
+    /// The text.
     pub text: String,
-    /// What it is about.
+    /// The topic, if any.
     pub tag: Option<String>,
 }
 
-/// A note that was found.
+/// The result of a read that found a note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// It.
+    /// The note.
     pub note: Note,
-    /// Whether there may be a later version: the primary could not be asked.
+    /// Whether a later version may exist, because the primary could not be reached.
     pub stale: bool,
 }
 
-/// There is no copy of the note here, and the primary could not be asked.
+/// The error of a read if the node has no copy of the note and the primary cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// Why it could not be asked.
+    /// The error of the call to the primary.
     pub why: String,
 }

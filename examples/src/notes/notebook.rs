@@ -1,4 +1,4 @@
-//! The service: what a node does about notes.
+//! The implementation of the service.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{
 ///
 /// # Errors
 ///
-/// If the node cannot start.
+/// Returns an error if the node cannot start.
 pub async fn start(builder: NodeBuilder, database: Database) -> Result<Node, StartError> {
     let notebook = Notebook::new(database);
     let node = builder.serve(ServeNotes::new(notebook.clone())).hold().start().await?;
@@ -26,7 +26,7 @@ pub async fn start(builder: NodeBuilder, database: Database) -> Result<Node, Sta
     Ok(node)
 }
 
-/// Implements [`Notes`] on one node. Clones are the same notebook.
+/// Implements [`Notes`] on one node. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Notebook(Arc<Shared>);
 
@@ -44,28 +44,28 @@ struct Copy {
 }
 
 impl Notebook {
-    /// A notebook that has to be [opened](Self::open) before it takes calls.
+    /// Creates a notebook, which must be [opened](Self::open) before its node accepts calls.
     pub fn new(database: Database) -> Self {
         Notebook(Arc::new(Shared { database, node: OnceLock::new(), copies: Mutex::default() }))
     }
 
-    /// Tells the notebook which node it is on: it calls others through it.
+    /// Sets the node of the notebook, through which it calls other nodes.
     pub fn open(&self, node: &Node) {
         self.0.node.get_or_init(|| node.clone());
     }
 
     fn node(&self) -> &Node {
-        self.0.node.get().expect("a notebook is opened before its node takes calls")
+        self.0.node.get().expect("a notebook is opened before its node accepts calls")
     }
 
     fn copies(&self) -> MutexGuard<'_, BTreeMap<String, Copy>> {
         self.0.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a note, unless there is one of a later version.
+    /// Stores a copy of a note, unless there is one of a later version.
     fn store(&self, note: Note) {
         if self.node().is_primary() {
-            return; // The database is next door.
+            return; // The database is in this region.
         }
         let mut copies = self.copies();
         let later = copies.get(&note.title).is_some_and(|copy| copy.note.version > note.version);
@@ -74,7 +74,8 @@ impl Notebook {
         }
     }
 
-    /// Brings a note to all nodes outside of this region. Who does not take it finds out later.
+    /// Copies a note to all nodes outside of this region. A node that misses it asks the primary once
+    /// its previous copy is older than [`FRESH`].
     async fn spread(&self, note: &Note) {
         let notes: NotesClient = self.node().client();
         let peers = self.node().peers().into_iter().filter_map(|peer| peer.node);
@@ -82,7 +83,7 @@ impl Notebook {
         let kept =
             others.map(|other| notes.on_node(other.id()).timeout(COPY_TIMEOUT).keep(note.clone()));
         for error in join_all(kept).await.into_iter().filter_map(Result::err) {
-            tracing::warn!("{}: {error}", note.title);
+            tracing::warn!(title = %note.title, %error, "a node did not store its copy of a note");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What readers and writers see, and how long it takes, when nothing goes wrong.
+//! Results and times of reads and writes without faults.
 
 use flyrpc_examples::notes::STATEMENT;
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{Seen, cluster, fresh, ms, notes, read, write};
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_anywhere_is_read_everywhere() {
+async fn a_note_written_in_one_region_is_read_on_all_nodes() {
     let cluster = cluster().await;
     write(&notes(&cluster, "hkg-0"), "green").await.unwrap();
     for node in cluster.names() {
@@ -15,12 +15,12 @@ async fn what_is_written_anywhere_is_read_everywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_takes_the_way_to_the_database_and_on_to_the_farthest_copy() {
+async fn a_write_takes_a_round_trip_to_the_database_and_one_to_the_farthest_copy() {
     let cluster = cluster().await;
-    for (node, way_to_the_database) in [("iad-0", ms(0)), ("fra-0", ms(90)), ("hkg-0", ms(200))] {
+    for (node, to_the_database) in [("iad-0", ms(0)), ("fra-0", ms(90)), ("hkg-0", ms(200))] {
         let start = Instant::now();
         write(&notes(&cluster, node), node).await.unwrap();
-        assert_eq!(start.elapsed(), way_to_the_database + STATEMENT + ms(200), "from {node}");
+        assert_eq!(start.elapsed(), to_the_database + STATEMENT + ms(200), "from {node}");
     }
 }
 
@@ -34,7 +34,7 @@ async fn a_read_of_a_copy_takes_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_copy_is_looked_up_in_the_database() {
+async fn a_note_without_a_copy_is_looked_up_in_the_database() {
     let cluster = cluster().await;
     let start = Instant::now();
     assert_eq!(read(&notes(&cluster, "hkg-0")).await, Seen::Nothing);
@@ -42,7 +42,7 @@ async fn what_has_no_copy_is_looked_up_in_the_database() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn writes_of_many_take_no_longer_than_one() {
+async fn concurrent_writes_take_no_longer_than_one() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
     let start = Instant::now();
@@ -54,5 +54,5 @@ async fn writes_of_many_take_no_longer_than_one() {
     }
     assert_eq!(start.elapsed(), ms(200) + STATEMENT + ms(200));
     versions.sort_unstable();
-    assert!(versions.into_iter().eq(1..=100), "each has a version of its own");
+    assert!(versions.into_iter().eq(1..=100), "each write has its own version");
 }

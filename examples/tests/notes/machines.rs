@@ -1,4 +1,4 @@
-//! What is promised when machines crash, freeze, and start again.
+//! Guarantees while machines crash, freeze and restart.
 
 use flyrpc_examples::notes::{COPY_TIMEOUT, FRESH, STATEMENT};
 use flyrpc_testkit::SimCluster;
@@ -6,15 +6,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::{cluster, fresh, ms, notes, read, write};
 
-/// The node on which the first write runs that is under way.
+/// Returns the node that executes the first write in flight.
 fn writing(cluster: &SimCluster) -> String {
     let trace = cluster.trace();
-    let call = trace.calls().method("write").under_way().next().expect("somebody writes");
-    call.node().expect("a node was found").to_owned()
+    let call = trace.calls().method("write").under_way().next().expect("a write is in flight");
+    call.node().expect("the write was sent to a node").to_owned()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_survives_the_crash_of_its_node_and_is_done_once() {
+async fn a_write_survives_the_crash_of_its_node_and_executes_once() {
     let before_the_commit = ms(100) + ms(1);
     let after_the_commit = ms(100) + STATEMENT + ms(1);
     for moment in [before_the_commit, after_the_commit] {
@@ -24,7 +24,7 @@ async fn a_write_survives_the_crash_of_its_node_and_is_done_once() {
         sleep(moment).await;
         cluster.crash(writing(&cluster));
 
-        assert_eq!(call.await.unwrap().unwrap(), 1, "the other node has done it");
+        assert_eq!(call.await.unwrap().unwrap(), 1, "the other node executed the write");
         assert_eq!(read(&hkg).await, fresh("green"));
         assert_eq!(cluster.trace().calls().method("write").count(), 2, "{}", cluster.trace());
         assert_eq!(write(&hkg, "black").await.unwrap(), 2);
@@ -32,7 +32,7 @@ async fn a_write_survives_the_crash_of_its_node_and_is_done_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_nobody_is_left_to_finish_may_have_executed() {
+async fn a_write_that_no_node_is_left_to_finish_may_have_executed() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
     let call = tokio::spawn(write(&hkg, "green"));
@@ -44,11 +44,15 @@ async fn a_write_that_nobody_is_left_to_finish_may_have_executed() {
 
     cluster.restart("iad-0").await;
     cluster.settled().await;
-    assert_eq!(write(&hkg, "green").await.unwrap(), 1, "it had, and is not done again");
+    assert_eq!(
+        write(&hkg, "green").await.unwrap(),
+        1,
+        "the first write executed, and the second does not"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_goes_on_though_its_writer_is_gone() {
+async fn a_write_completes_although_its_caller_gave_up() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
     let call = tokio::spawn(write(&hkg, "green"));
@@ -59,7 +63,7 @@ async fn a_write_goes_on_though_its_writer_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_loses_copies_and_no_notes() {
+async fn a_restart_loses_copies_but_no_notes() {
     let cluster = cluster().await;
     write(&notes(&cluster, "iad-0"), "green").await.unwrap();
     for node in cluster.names() {
@@ -85,17 +89,17 @@ async fn a_frozen_reader_delays_a_write_by_a_second_and_catches_up_within_a_minu
     write(&fra, "black").await.unwrap();
     assert_eq!(start.elapsed(), ms(90) + STATEMENT + COPY_TIMEOUT);
 
-    drop(frozen); // what was given up meanwhile does not run now
+    drop(frozen); // the copy that timed out meanwhile is not stored now
     assert_eq!(read(&hkg).await, fresh("green"));
     sleep(FRESH).await;
     assert_eq!(read(&hkg).await, fresh("black"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn writes_pass_by_a_node_that_is_frozen() {
+async fn writes_avoid_a_frozen_node() {
     let cluster = cluster().await;
     cluster.freeze("iad-0");
-    sleep(ms(2_500)).await; // 2 heartbeats of silence, and a bit
+    sleep(ms(2_500)).await; // a little more than 2 heartbeats of silence
     let start = Instant::now();
     for cup in 1..=10 {
         write(&notes(&cluster, "hkg-0"), &format!("cup {cup}")).await.unwrap();

@@ -1,5 +1,5 @@
-//! The tests of the notes service: real nodes in three regions on a simulated network, in virtual
-//! time. Each test states what the service promises, under one fault.
+//! Tests of the notes service: real nodes in three regions on a simulated network, in virtual time.
+//! Each test states a guarantee of the service under one fault.
 
 mod distance;
 mod machines;
@@ -29,19 +29,19 @@ async fn cluster() -> SimCluster {
     regions().release(release(&Database::default())).start().await
 }
 
-/// What runs on nodes, started by the very function that a program would start them with. The
-/// database outlives them.
+/// Returns the current release, whose nodes are started by the same function as in production. The
+/// database outlives the nodes.
 fn release(database: &Database) -> Release {
     let database = database.clone();
     Release::new().boot(move |_node, builder| notes::start(builder, database.clone()))
 }
 
-/// The notebook, as used on that node.
+/// Returns a client of the notebook on the given node.
 fn notes(cluster: &SimCluster, node: &str) -> NotesClient {
     cluster.node(node).client()
 }
 
-/// Writes the note on tea. The same text again is the same request again.
+/// Writes the note about tea. A second write of the same text repeats the same request.
 fn write(
     notes: &NotesClient,
     text: &str,
@@ -49,7 +49,7 @@ fn write(
     notes.write(format!("tea is {text}"), "tea".into(), text.into(), None)
 }
 
-/// What a reader sees of the note on tea.
+/// The result of reading the note about tea.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Fresh(String),

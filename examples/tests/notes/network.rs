@@ -1,4 +1,4 @@
-//! What is promised while the network is cut, slow, or loses things.
+//! Guarantees while the network is partitioned, slow, or loses data.
 
 use flyrpc::RpcError;
 use flyrpc_examples::notes::{COPY_TIMEOUT, FRESH, NotesClient, STATEMENT};
@@ -19,7 +19,7 @@ async fn behind_a_partition_copies_are_read_and_nothing_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_partition_a_copy_is_said_to_be_stale_after_a_minute() {
+async fn behind_a_partition_a_copy_is_marked_stale_after_a_minute() {
     let cluster = cluster().await;
     let (iad, hkg) = (notes(&cluster, "iad-0"), notes(&cluster, "hkg-0"));
     write(&iad, "green").await.unwrap();
@@ -40,7 +40,7 @@ async fn a_note_without_a_copy_is_unavailable_behind_a_partition() {
     let _cut = cluster.partition("iad", "hkg");
     let start = Instant::now();
     assert_eq!(read(&notes(&cluster, "hkg-0")).await, Seen::Unavailable);
-    assert_eq!(start.elapsed(), secs(1), "a look-up has a second");
+    assert_eq!(start.elapsed(), secs(1), "the timeout of a look-up is one second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,22 +53,22 @@ async fn a_write_waits_a_second_for_a_region_that_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_reply_is_lost_is_done_once_however_often_it_is_repeated() {
+async fn a_write_whose_reply_is_lost_executes_once_even_if_it_is_repeated() {
     let cluster = cluster().await;
     let (fra, hkg) = (notes(&cluster, "fra-0"), notes(&cluster, "hkg-0"));
 
     let cut = cluster.partition_one_way("iad", "hkg");
     let error = write(&hkg.timeout(secs(2)), "green").await.unwrap_err();
     assert!(error.may_have_executed(), "{error}");
-    assert_eq!(read(&fra).await, fresh("green"), "and it has");
+    assert_eq!(read(&fra).await, fresh("green"), "the write executed");
 
     drop(cut);
-    assert_eq!(write(&hkg, "green").await.unwrap(), 1, "the version of the first time");
+    assert_eq!(write(&hkg, "green").await.unwrap(), 1, "the version of the first write");
     assert_eq!(write(&hkg, "black").await.unwrap(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_is_late_replaces_no_later_one() {
+async fn a_late_copy_does_not_replace_a_later_version() {
     let cluster = cluster().await;
     let (iad_0, iad_1) = (cluster.node("iad-0"), cluster.node("iad-1"));
     let (iad, hkg) = (notes(&cluster, "iad-0"), notes(&cluster, "hkg-0"));
@@ -79,13 +79,13 @@ async fn a_copy_that_is_late_replaces_no_later_one() {
     write(&iad.on_node(iad_1.id()), "black").await.unwrap();
     assert_eq!(read(&hkg).await, fresh("black"));
 
-    drop(held); // which releases the copy of `green`
+    drop(held); // releases the copy of `green`
     green.await.unwrap().unwrap();
     assert_eq!(read(&hkg).await, fresh("black"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_link_delays_only_those_behind_it() {
+async fn a_slow_link_delays_only_the_nodes_behind_it() {
     let cluster = cluster().await;
     let _slow = cluster.slow("iad", "hkg", ms(300)); // each way
 
@@ -97,13 +97,13 @@ async fn a_slow_link_delays_only_those_behind_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_note_takes_the_time_of_its_bytes() {
+async fn a_long_note_takes_its_transmission_time() {
     let cluster = cluster().await;
     let text = "a".repeat(200_000);
     notes(&cluster, "iad-0").write("1".into(), "novel".into(), text, None).await.unwrap();
     let newcomer: NotesClient = cluster.add_node("hkg").await.client();
 
-    let _narrow = cluster.throttle("iad", "hkg", 400_000); // bytes a second
+    let _narrow = cluster.throttle("iad", "hkg", 400_000); // bytes per second
     let start = Instant::now();
     newcomer.read("novel".into()).await.unwrap().unwrap();
     let expected = ms(200) + STATEMENT + ms(500);
@@ -124,7 +124,7 @@ async fn a_note_too_long_for_its_link_is_unavailable_after_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_copies_agree_in_the_end_whatever_the_jitter() {
+async fn all_copies_converge_despite_jitter() {
     let cluster = cluster().await;
     for (a, b) in [("iad", "fra"), ("iad", "hkg"), ("iad-0", "iad-1")] {
         cluster.jitter(a, b, ms(80)).keep();
@@ -144,7 +144,7 @@ async fn all_copies_agree_in_the_end_whatever_the_jitter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_datagrams_delay_no_call_and_bring_nobody_down() {
+async fn lost_datagrams_delay_no_call_and_take_no_node_down() {
     let cluster = cluster().await;
     cluster.lose("iad", "hkg", 0.05).keep();
     sleep(secs(60)).await;

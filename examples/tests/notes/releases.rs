@@ -1,4 +1,4 @@
-//! Two releases side by side: the first had no tags.
+//! Two releases side by side. The first one has no tags.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::{fresh, ms, notes, read, regions, release, v1, write};
 
 #[tokio::test(start_paused = true)]
-async fn programs_of_the_first_release_are_served() {
+async fn clients_of_the_first_release_are_served() {
     let cluster = crate::cluster().await;
     let hkg: v1::NotesClient = cluster.node("hkg-0").client();
     assert_eq!(hkg.write("1".into(), "tea".into(), "green".into()).await.unwrap(), 1);
@@ -18,7 +18,7 @@ async fn programs_of_the_first_release_are_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_release_takes_notes_without_a_tag_only() {
+async fn the_first_release_accepts_only_notes_without_a_tag() {
     let database = Database::default();
     let cluster =
         regions().release(v1::release(&database)).node("hkg-0", release(&database)).start().await;
@@ -36,7 +36,7 @@ async fn the_first_release_takes_notes_without_a_tag_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_new_goes_to_the_nodes_that_have_it() {
+async fn calls_with_a_new_argument_go_to_nodes_that_know_it() {
     let database = Database::default();
     let cluster =
         regions().release(release(&database)).node("iad-0", v1::release(&database)).start().await;
@@ -56,7 +56,7 @@ async fn a_rollout_under_load_fails_no_call() {
     let cluster =
         regions().release(v1::release(&database)).node("hkg-0", release(&database)).start().await;
 
-    // All but the node that the calls come from.
+    // Replaces all nodes except the one that makes the calls.
     let rolling = Cell::new(true);
     let rollout = async {
         let mut rollout = cluster.roll(release(&database));
@@ -77,8 +77,11 @@ async fn a_rollout_under_load_fails_no_call() {
         cups
     };
     let ((), cups) = tokio::join!(rollout, load);
-    assert!(cups > 3, "{cups} notes were written meanwhile");
-    assert!(notes(&cluster, "hkg-0").tagged("drinks".into()).await.is_ok(), "all are of today");
+    assert!(cups > 3, "only {cups} notes were written during the rollout");
+    assert!(
+        notes(&cluster, "hkg-0").tagged("drinks".into()).await.is_ok(),
+        "all nodes run the current release"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Which node calls which, according to the trace, and what is sent over the wire.
+//! Assertions on the trace: which node calls which, and how large the frames are.
 
 use flyrpc_examples::notes::{Database, STATEMENT};
 use flyrpc_testkit::SimCluster;
@@ -6,7 +6,7 @@ use flyrpc_testkit::SimCluster;
 use crate::{cluster, fresh, ms, notes, read, release, write};
 
 #[tokio::test(start_paused = true)]
-async fn a_note_is_brought_to_each_node_of_other_regions_once() {
+async fn a_note_is_copied_once_to_each_node_of_the_other_regions() {
     let cluster = cluster().await;
     write(&notes(&cluster, "hkg-0"), "green").await.unwrap();
     let trace = cluster.trace();
@@ -16,7 +16,7 @@ async fn a_note_is_brought_to_each_node_of_other_regions_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_of_a_copy_asks_nobody() {
+async fn a_read_of_a_copy_makes_no_remote_call() {
     let cluster = cluster().await;
     write(&notes(&cluster, "iad-0"), "green").await.unwrap();
     let written = cluster.elapsed();
@@ -60,7 +60,7 @@ sequenceDiagram
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_is_said_survives_the_wire() {
+async fn all_arguments_and_replies_survive_encoding() {
     let cluster = SimCluster::builder()
         .region("iad", 1)
         .release(release(&Database::default()))

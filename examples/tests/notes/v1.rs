@@ -1,9 +1,9 @@
-//! The first release. Only its trait is kept: the current notebook implements it.
+//! The first release. Only its trait is kept here, and the current notebook implements it.
 
 use flyrpc_examples::notes::{Database, Found, Note, Notebook, Unavailable};
 use flyrpc_testkit::Release;
 
-/// Had no tags yet.
+/// The service of the first release, without tags.
 #[flyrpc::fly_rpc]
 pub(crate) trait Notes {
     #[rpc(primary, idempotent, detached)]

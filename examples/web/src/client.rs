@@ -1,4 +1,4 @@
-//! A small HTTP client: one request at a time, on a connection that is kept or not.
+//! A small HTTP client: one request at a time, with or without keep-alive.
 
 use std::{io, net::SocketAddr};
 
@@ -12,11 +12,11 @@ pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// What a server answered.
-pub(crate) struct Answer {
+/// The response of a server.
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
-    /// The connection, if another request may be sent on it.
+    /// The connection, if it can carry another request.
     pub(crate) kept: Option<Connection>,
 }
 
@@ -27,20 +27,20 @@ impl Connection {
         Ok(Connection { stream: BufReader::new(stream) })
     }
 
-    /// Whether the server has not closed it since the last answer.
+    /// Returns true if the server has not closed the connection since the last response.
     pub(crate) fn is_open(&self) -> bool {
         let nothing = self.stream.get_ref().try_read(&mut [0]);
         nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Sends a request: a POST if there is a body. The connection is kept if that is asked for and
-    /// the server agrees.
+    /// Sends a request: a POST if it has a body, else a GET. The connection is kept alive if `keep` is
+    /// true and the server agrees.
     pub(crate) async fn request(
         mut self,
         path: &str,
         body: Option<&str>,
         keep: bool,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         let method = if body.is_some() { "POST" } else { "GET" };
         let (body, close) = (body.unwrap_or_default(), if keep { "keep-alive" } else { "close" });
         let length = body.len();
@@ -52,7 +52,7 @@ impl Connection {
 
         let status = self.line().await?;
         let status = status.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other("no status"))?;
+        let status = status.ok_or_else(|| io::Error::other("the response has no status"))?;
         let (mut length, mut kept) = (0, keep);
         loop {
             let header = self.line().await?.to_ascii_lowercase();
@@ -68,7 +68,7 @@ impl Connection {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).await?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Answer { status, body, kept: kept.then_some(self) })
+        Ok(Response { status, body, kept: kept.then_some(self) })
     }
 
     async fn line(&mut self) -> io::Result<String> {

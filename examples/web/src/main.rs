@@ -1,4 +1,4 @@
-//! Web servers in two regions, each with a node behind it, are replaced one by one under load.
+//! Replaces web servers in two regions one by one, under load. Each server runs a node.
 
 mod client;
 mod proxy;
@@ -26,38 +26,38 @@ use tokio::task::JoinHandle;
 
 use self::proxy::Proxy;
 
-/// It ends by then, come what may.
+/// Upper bound on the time of the whole run.
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The regions, the primary first.
 const REGIONS: [&str; 2] = ["iad", "fra"];
 
-/// How many machines each of them has.
+/// Number of machines in each region.
 const MACHINES: usize = 2;
 
 /// Replaces web servers that call each other through flyrpc, one by one, under load.
 ///
-/// Two machines run in each of two regions, as processes of their own on free ports of loopback.
-/// Each answers GET requests from its own region and sends what POST requests write to the primary.
-/// Told to end (SIGTERM), a machine says first that it is not healthy any more, then answers the
-/// requests that it has, and then shuts its node down. Exits with 0 if no request failed.
+/// Two machines run in each of two regions, in their own processes, on free ports of loopback. GET
+/// requests are served in the region of the machine, and POST requests write in the primary region. On
+/// SIGTERM, a machine first reports that it is unhealthy, then completes the requests that it has
+/// received, and then shuts its node down. Exits with 0 if no request failed.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
-    /// Shows the logs of all nodes, on standard error; RUST_LOG says how much.
+    /// Prints the logs of all nodes to standard error, filtered by RUST_LOG.
     #[arg(long)]
     logs: bool,
     #[command(subcommand)]
     child: Option<Process>,
 }
 
-/// What the children are.
+/// The kinds of child processes.
 #[derive(Debug, Subcommand)]
 enum Process {
-    /// One machine.
+    /// A machine of the application.
     #[command(hide = true)]
     Machine {
-        /// Where to listen for HTTP.
+        /// Address to listen on for HTTP.
         #[arg(long)]
         http: SocketAddr,
         #[command(flatten)]
@@ -85,7 +85,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// One machine of the application. Dropping it kills it.
+/// One machine of the application, which is killed when this is dropped.
 struct Machine {
     name: String,
     child: Child,
@@ -101,7 +101,7 @@ impl Machine {
         seeds: &[SocketAddr],
         logs: bool,
     ) -> Result<Self, Box<dyn Error>> {
-        let region = name.split('-').next().expect("a first part");
+        let region = name.split('-').next().expect("a split has a first part");
         let (http, node) = (http.to_string(), node.to_string());
         let mut args = vec!["machine", "--http", &http, "--listen", &node];
         args.extend(["--name", name, "--region", region, "--primary-region", REGIONS[0]]);
@@ -110,13 +110,14 @@ impl Machine {
         let mut child = Child::spawn(args, logs)?;
         let line = child.line().await?;
         let parsed = line.strip_prefix("http=").and_then(|line| line.split_once(' '));
-        let (http, node) = parsed.ok_or_else(|| format!("a machine said {line:?}"))?;
-        let node = parse_announcement(node).ok_or_else(|| format!("a machine said {line:?}"))?;
+        let unexpected = || format!("a machine printed {line:?} instead of its addresses");
+        let (http, node) = parsed.ok_or_else(unexpected)?;
+        let node = parse_announcement(node).ok_or_else(unexpected)?;
         Ok(Machine { name: name.to_owned(), child, http: http.parse()?, node: node.addr() })
     }
 }
 
-/// All machines, and what spreads requests over those of each region.
+/// All machines, and a proxy for each region.
 struct Deploy {
     machines: Vec<Machine>,
     proxies: BTreeMap<&'static str, Proxy>,
@@ -140,24 +141,24 @@ impl Deploy {
         Ok(deploy)
     }
 
-    /// Tells a machine to end, and starts another in its place.
+    /// Shuts down a machine (SIGTERM), and starts another at the same addresses.
     async fn replace(&mut self, at: usize) -> Result<(), Box<dyn Error>> {
         let machine = &mut self.machines[at];
         let start = Instant::now();
         machine.child.signal(Signal::TERM)?;
         let status = machine.child.ended().await?;
         if !status.success() {
-            return Err(format!("{} ended with {status}", machine.name).into());
+            return Err(format!("{} failed: {status}", machine.name).into());
         }
         let ended = start.elapsed();
         let (name, http, node) = (machine.name.clone(), machine.http, machine.node);
-        let proxy = &self.proxies[name.split('-').next().expect("a first part")];
+        let proxy = &self.proxies[name.split('-').next().expect("a split has a first part")];
         proxy.until(http, false).await?;
         let seeds = self.nodes_but(node);
         self.machines[at] = Machine::start(&name, http, node, &seeds, self.logs).await?;
         proxy.until(http, true).await?;
         let healthy = start.elapsed() - ended;
-        eprintln!("  {name}: ended after {ended:.0?}, healthy again {healthy:.0?} later");
+        eprintln!("  {name}: exited after {ended:.0?}, healthy again {healthy:.0?} later");
         Ok(())
     }
 
@@ -166,7 +167,7 @@ impl Deploy {
     }
 }
 
-/// Starts all machines and replaces each, under load. True if no request failed.
+/// Starts all machines, and replaces each of them under load. Returns true if no request failed.
 async fn deploy(logs: bool) -> Result<bool, Box<dyn Error>> {
     let mut deploy = Deploy::start(logs).await?;
     let (start, over) = (Instant::now(), Arc::<AtomicBool>::default());
@@ -180,20 +181,20 @@ async fn deploy(logs: bool) -> Result<bool, Box<dyn Error>> {
 
     let count = deploy.machines.len();
     println!("{count} machines replaced in {}\n", show::time(start.elapsed()));
-    println!("  {:<34}{:>9}{:>8}{:>13}", "requests", "answered", "failed", "longest gap");
+    println!("  {:<34}{:>9}{:>8}{:>13}", "requests", "succeeded", "failed", "longest gap");
     let mut kept = true;
     for caller in callers {
         let tally = caller.await?;
-        kept &= tally.failed.is_empty() && tally.answered > 0;
+        kept &= tally.failed.is_empty() && tally.succeeded > 0;
         println!("{tally}");
     }
     Ok(kept)
 }
 
-/// What came of the requests of one caller.
+/// The outcomes of the requests of one caller.
 struct Tally {
     what: String,
-    answered: usize,
+    succeeded: usize,
     failed: Vec<String>,
     longest_gap: Duration,
 }
@@ -201,38 +202,38 @@ struct Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (gap, failed) = (show::time(self.longest_gap), self.failed.len());
-        write!(f, "  {:<34}{:>9}{failed:>8}{gap:>13}", self.what, self.answered)?;
+        write!(f, "  {:<34}{:>9}{failed:>8}{gap:>13}", self.what, self.succeeded)?;
         self.failed.iter().take(3).try_for_each(|why| write!(f, "\n    failed: {why}"))
     }
 }
 
-/// Callers that read and write in one region, on connections that they keep and on new ones.
+/// Starts callers that read and write in one region, with and without keep-alive.
 fn callers(region: &str, proxy: &Proxy, over: &Arc<AtomicBool>) -> Vec<JoinHandle<Tally>> {
     let mut callers = Vec::new();
     for writes in [false, true] {
         for keep in [false, true] {
             let verb = if writes { "POST" } else { "GET" };
-            let connections = if keep { "a kept connection" } else { "new connections" };
+            let connections = if keep { "keep-alive" } else { "new connections" };
             let what = format!("{verb} in {region}, {connections}");
-            // A write is done where the primary is, whichever machine took the request.
-            let place = if writes { REGIONS[0] } else { region }.to_owned();
+            // A write executes in the primary region, whichever machine received the request.
+            let expected_region = if writes { REGIONS[0] } else { region }.to_owned();
             let (proxy, over) = (proxy.clone(), Arc::clone(over));
-            callers.push(tokio::spawn(call(what, place, writes, keep, proxy, over)));
+            callers.push(tokio::spawn(call(what, expected_region, writes, keep, proxy, over)));
         }
     }
     callers
 }
 
-/// Sends one request after another.
+/// Sends one request after another until `over` is set.
 async fn call(
     what: String,
-    place: String,
+    expected_region: String,
     writes: bool,
     keep: bool,
     proxy: Proxy,
     over: Arc<AtomicBool>,
 ) -> Tally {
-    let mut tally = Tally { what, answered: 0, failed: Vec::new(), longest_gap: Duration::ZERO };
+    let mut tally = Tally { what, succeeded: 0, failed: Vec::new(), longest_gap: Duration::ZERO };
     let (mut last, mut kept, mut number) = (Instant::now(), None, 0usize);
     while !over.load(Ordering::Relaxed) {
         number += 1;
@@ -242,12 +243,12 @@ async fn call(
             false => (format!("/notes/{number}"), None),
         };
         match proxy.request(&path, body, keep, kept.take()).await {
-            Ok(answer) if answer.status == 200 && answer.body.ends_with(&place) => {
-                tally.answered += 1;
+            Ok(response) if response.status == 200 && response.body.ends_with(&expected_region) => {
+                tally.succeeded += 1;
                 tally.longest_gap = tally.longest_gap.max(last.elapsed());
-                (last, kept) = (Instant::now(), answer.kept);
+                (last, kept) = (Instant::now(), response.kept);
             }
-            Ok(answer) => tally.failed.push(format!("{} {}", answer.status, answer.body)),
+            Ok(response) => tally.failed.push(format!("{} {}", response.status, response.body)),
             Err(error) => tally.failed.push(error.to_string()),
         }
     }

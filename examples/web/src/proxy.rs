@@ -1,4 +1,4 @@
-//! Spreads requests over machines that are healthy, as a platform's proxy does.
+//! Distributes requests over healthy machines, as a platform's load balancer does.
 
 use std::{
     io,
@@ -12,12 +12,12 @@ use std::{
 
 use flyrpc_examples::watch::WATCH_TIMEOUT;
 
-use crate::client::{Answer, Connection};
+use crate::client::{Connection, Response};
 
-/// How often machines are asked whether they are healthy.
+/// Time between two health checks of a machine.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// The machines of one region, and which of them are healthy.
+/// The machines of one region, and whether each is healthy.
 #[derive(Clone, Default)]
 pub(crate) struct Proxy {
     machines: Arc<Mutex<Vec<(SocketAddr, bool)>>>,
@@ -25,7 +25,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Asks a machine from now on, and waits until it is healthy.
+    /// Starts health checks of a machine, and waits until it is healthy.
     pub(crate) async fn add(&self, http: SocketAddr) -> io::Result<()> {
         self.lock().push((http, false));
         let proxy = self.clone();
@@ -38,25 +38,27 @@ impl Proxy {
         self.until(http, true).await
     }
 
-    /// Waits until a machine is found healthy, or not.
+    /// Waits until the last health check of a machine succeeded, or failed if `healthy` is false.
     pub(crate) async fn until(&self, http: SocketAddr, healthy: bool) -> io::Result<()> {
         let found = async {
             while !self.lock().contains(&(http, healthy)) {
                 tokio::time::sleep(CHECK).await;
             }
         };
-        let late = |_| io::Error::other(format!("{http} did not change within {WATCH_TIMEOUT:?}"));
+        let state = if healthy { "healthy" } else { "unhealthy" };
+        let late =
+            |_| io::Error::other(format!("{http} did not become {state} within {WATCH_TIMEOUT:?}"));
         tokio::time::timeout(WATCH_TIMEOUT, found).await.map_err(late)
     }
 
-    /// Sends a request to a healthy machine, over `kept` if that is there and still open.
+    /// Sends a request to a healthy machine, over `kept` if that connection is still open.
     pub(crate) async fn request(
         &self,
         path: &str,
         body: Option<&str>,
         keep: bool,
         kept: Option<Connection>,
-    ) -> io::Result<Answer> {
+    ) -> io::Result<Response> {
         let connection = match kept.filter(Connection::is_open) {
             Some(connection) => connection,
             None => self.connect().await?,
@@ -64,7 +66,8 @@ impl Proxy {
         connection.request(path, body, keep).await
     }
 
-    /// Goes from machine to machine until one takes a connection. Nothing was sent before.
+    /// Tries one machine after another until a connection opens. This is safe for writes, because no
+    /// request is sent before.
     async fn connect(&self) -> io::Result<Connection> {
         let mut last = io::Error::other("no machine is healthy");
         let machines = self.lock().len();
@@ -100,6 +103,6 @@ impl Proxy {
 
 async fn is_healthy(http: SocketAddr) -> bool {
     let Ok(connection) = Connection::open(http).await else { return false };
-    let answer = connection.request("/health", None, false).await;
-    answer.is_ok_and(|answer| answer.status == 200)
+    let response = connection.request("/health", None, false).await;
+    response.is_ok_and(|response| response.status == 200)
 }

@@ -1,6 +1,6 @@
-//! One machine of the application: a web server, and the node behind it.
+//! One machine of the application: a web server and its node.
 //!
-//! What [`run`] does is all that a program of your own needs.
+//! [`run`] contains everything that a program of your own needs.
 
 use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ use tokio::{
 /// healthy: longer than the load balancer takes to notice.
 const NOTICE: Duration = Duration::from_millis(500);
 
-/// Notes, whose database is in the primary region and is read near.
+/// Notes. They are written to the database in the primary region, and read in any region.
 #[fly_rpc]
 trait Notes {
     /// Reads a note.
     #[rpc(idempotent)]
     async fn read(&self, id: u64) -> String;
 
-    /// Writes a note, and says in which region.
+    /// Writes a note, and returns the region in which it was written.
     #[rpc(primary, wait = "2s")]
     async fn write(&self, text: String) -> String;
 }
@@ -53,7 +53,7 @@ impl Notes for Database {
     }
 }
 
-/// What the machine tells of itself.
+/// The state of a machine, which its health check reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Starting,
@@ -61,19 +61,19 @@ enum Stage {
     Ending,
 }
 
-/// What requests are answered with.
+/// The state that the handlers of HTTP requests share.
 #[derive(Clone)]
 struct App {
     notes: NotesClient,
     stage: Arc<watch::Sender<Stage>>,
 }
 
-/// Serves HTTP, and the notes to other nodes, until SIGINT or SIGTERM.
+/// Serves HTTP, and the notes service to other nodes, until SIGINT or SIGTERM.
 pub(crate) async fn run(http: SocketAddr, flags: NodeFlags) -> Result<(), Box<dyn Error>> {
     process::end_with_parent();
     let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let region = flags.region.clone().unwrap_or_default();
-    // Other nodes know this one from now on, and do not call it yet.
+    // Other nodes discover this one from now on, but do not call it yet.
     let builder = flags.apply(Node::builder()).hold();
     let node = builder.serve(ServeNotes::new(Database { region })).start().await?;
 
@@ -83,13 +83,13 @@ pub(crate) async fn run(http: SocketAddr, flags: NodeFlags) -> Result<(), Box<dy
     let listener = TcpListener::bind(http).await?;
     let at = listener.local_addr()?;
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(async {
-        // It begins when the other end is dropped, too.
+        // This completes with an error when the sender is dropped, which starts the shutdown.
         let _ = close.await;
     });
     let server = tokio::spawn(server.into_future());
 
-    // A machine is healthy once its node knows the others and its database is as this version needs
-    // it. Only then do calls and requests come.
+    // A machine is healthy once its node has found the others and the database is migrated to this
+    // version. It receives no calls and requests before that.
     node.ready().await;
     migrate().await;
     node.accept();
@@ -101,8 +101,8 @@ pub(crate) async fn run(http: SocketAddr, flags: NodeFlags) -> Result<(), Box<dy
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    // First nobody sends requests any more, then those that came are answered. What they call,
-    // here and on other nodes, works until the node is shut down.
+    // First, the load balancer stops sending requests. Then the server completes the requests that it
+    // has received. Their calls, on this node and on others, work until the node is shut down.
     stage.send_replace(Stage::Ending);
     tokio::time::sleep(NOTICE).await;
     drop(closing);
@@ -111,7 +111,7 @@ pub(crate) async fn run(http: SocketAddr, flags: NodeFlags) -> Result<(), Box<dy
     Ok(())
 }
 
-/// What must be done before this version can serve.
+/// A stand-in for the work that is needed before this version can serve.
 async fn migrate() {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
@@ -121,16 +121,16 @@ fn router(app: App) -> Router {
         .route("/notes/{id}", get(read))
         .route("/notes", post(write))
         .route("/health", get(health))
-        .layer(middleware::from_fn_with_state(app.clone(), last_answer))
+        .layer(middleware::from_fn_with_state(app.clone(), close_while_ending))
         .with_state(app)
 }
 
-/// From this machine, as it serves the notes itself.
+/// Reads on this machine's own node, because it serves the notes itself.
 async fn read(State(app): State<App>, Path(id): Path<u64>) -> Result<String, (StatusCode, String)> {
     app.notes.read(id).await.map_err(failed)
 }
 
-/// Wherever the primary is.
+/// Writes in the primary region.
 async fn write(State(app): State<App>, text: String) -> Result<String, (StatusCode, String)> {
     app.notes.write(text).await.map_err(failed)
 }
@@ -146,9 +146,9 @@ async fn health(State(app): State<App>) -> StatusCode {
     }
 }
 
-/// Lets connections that are kept end with an answer, rather than between two requests, where a
-/// request may be on its way.
-async fn last_answer(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Closes keep-alive connections with a response while the machine shuts down. If they were closed
+/// between two requests, the next request could already be in flight, and would be lost.
+async fn close_while_ending(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if *app.stage.borrow() == Stage::Ending {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -15,8 +15,8 @@ use crate::{
 
 /// Requires each type to implement the traits needed to send it between nodes.
 ///
-/// These requirements are the one place where rustc reports a type that does not meet them. The error is at
-/// the type's position in the trait. For `Vec<Note>`, the error is about `Note`.
+/// These requirements are the only place where rustc reports a type that does not meet them. The
+/// error is at the type's position in the trait. For `Vec<Note>`, the error is about `Note`.
 pub(super) fn expand(service: &Service) -> TokenStream {
     let root = root(service);
     // Unconditional methods come first, because a type that they require is not required again.

@@ -12,8 +12,9 @@ use super::items::generated;
 pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
     let mut variants: Vec<String> =
         methods.iter().map(|method| camel(method).unwrap_or_else(|| method.to_string())).collect();
-    // A method that falls back may collide with another's variant, which falls back in turn. Each
-    // round makes at least one method fall back permanently, so the loop terminates.
+    // A method that falls back may collide with the variant of another method, which then also
+    // falls back. Each round makes at least one method fall back permanently, so the loop
+    // terminates.
     loop {
         let clashing = clashing(methods, &variants);
         if clashing.is_empty() {

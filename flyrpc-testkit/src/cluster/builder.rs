@@ -14,7 +14,7 @@ use crate::{
     seed,
 };
 
-/// Settings of a cluster. Made by [`SimCluster::builder`].
+/// The settings of a cluster. Created by [`SimCluster::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs before `start`"]
 pub struct SimClusterBuilder {
@@ -22,7 +22,7 @@ pub struct SimClusterBuilder {
     regions: Vec<(Region, usize)>,
     primary: Option<Region>,
     release: Release,
-    /// The releases of single nodes, by name.
+    /// The releases of single nodes, by node name.
     overrides: BTreeMap<String, Release>,
     seed: Option<u64>,
     force_wire: bool,
@@ -30,7 +30,7 @@ pub struct SimClusterBuilder {
 }
 
 impl SimCluster {
-    /// A cluster with default settings and without nodes.
+    /// Returns a builder with default settings and without nodes.
     pub fn builder() -> SimClusterBuilder {
         SimClusterBuilder {
             net: SimNet::builder(),
@@ -46,8 +46,8 @@ impl SimCluster {
 }
 
 impl SimClusterBuilder {
-    /// Adds a region with this many nodes: `<region>-0`, `<region>-1` and so on. If the region exists
-    /// already, adds the nodes to it.
+    /// Adds a region with this many nodes: `<region>-0`, `<region>-1` and so on. If the region already
+    /// exists, adds the nodes to it.
     ///
     /// # Panics
     ///
@@ -56,8 +56,8 @@ impl SimClusterBuilder {
         let region = region.into();
         assert!(
             nodes > 0,
-            "region `{region}` is to have no nodes: leave it out, and add some later with \
-             `cluster.add_node(\"{region}\")` if it is to have any"
+            "region `{region}` must have at least one node: omit the region, and add nodes later \
+             with `cluster.add_node_with(\"{region}\", release)`"
         );
         match self.regions.iter_mut().find(|(known, _)| *known == region) {
             Some((_, count)) => *count += nodes,
@@ -66,14 +66,14 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Sets the primary region: unless set, the first that was added.
+    /// Sets the primary region. The default is the first region that was added.
     pub fn primary(mut self, region: impl Into<Region>) -> Self {
         self.primary = Some(region.into());
         self
     }
 
-    /// Serves a service on every node; any number. The closure creates it for each start of each node,
-    /// and receives the node's name and region, so that each boot has its own state.
+    /// Serves a service on every node. Call it once for each service. The closure creates the service
+    /// each time a node starts, so each boot has its own state. It receives the node that starts.
     pub fn serve<S: Service>(
         mut self,
         service: impl Fn(&SimNode) -> S + Send + Sync + 'static,
@@ -82,7 +82,7 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Changes settings of every node, as [`Release::configure`] does.
+    /// Changes the settings of every node, as [`Release::configure`] does.
     pub fn configure(
         mut self,
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
@@ -91,7 +91,7 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Starts every node with a function of yours, as [`Release::boot`] does.
+    /// Starts every node with a custom function, as [`Release::boot`] does.
     pub fn boot<F, E>(
         mut self,
         start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,
@@ -104,20 +104,22 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Runs this release on every node, in place of earlier services, settings and
-    /// [`boot`](Self::boot).
+    /// Runs this release on every node. Replaces services, settings and the [`boot`](Self::boot)
+    /// function that were set earlier.
     pub fn release(mut self, release: Release) -> Self {
         self.release = release;
         self
     }
 
-    /// Runs another release on one node: an older version of a service, or no flyrpc at all.
+    /// Runs a different release on one node, such as an older version of a service, or a program
+    /// without flyrpc.
     pub fn node(mut self, name: impl Into<String>, release: Release) -> Self {
         self.overrides.insert(name.into(), release);
         self
     }
 
-    /// Sets the round trip between two regions, or within one. [`RoundTrips`] has the defaults.
+    /// Sets the round trip between two regions, or within one region if both are the same.
+    /// [`RoundTrips`] lists the defaults.
     ///
     /// # Panics
     ///
@@ -133,8 +135,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Delays each message by up to this much more, at random; 0 by default. Faults can add
-    /// [jitter](SimCluster::jitter) between places.
+    /// Delays each message by an additional random time of up to `up_to`. The default is 0.
+    /// [`SimCluster::jitter`] adds to it between two scopes.
     ///
     /// # Panics
     ///
@@ -144,8 +146,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Loses this share of all datagrams between nodes, at random; 0 by default. Gossip uses
-    /// datagrams, calls do not.
+    /// Drops this share of all datagrams between nodes, at random. The default is 0. Gossip uses
+    /// datagrams; calls do not.
     ///
     /// # Panics
     ///
@@ -155,54 +157,57 @@ impl SimClusterBuilder {
         self
     }
 
-    /// How many bytes per second each node can send to each other one; unlimited by default. Faults can
-    /// [throttle](SimCluster::throttle) the paths between places.
+    /// Limits the bandwidth from each node to each other node, in bytes per second. The default is
+    /// unlimited. [`SimCluster::throttle`] can reduce it between two scopes.
     ///
     /// # Panics
     ///
-    /// If it is 0.
+    /// If `bytes_per_second` is 0.
     pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.net = self.net.bandwidth(bytes_per_second);
         self
     }
 
-    /// Encodes and decodes calls that run on the caller's own node, too: what does not survive the
-    /// wire then shows in a cluster of one. They still take no time.
+    /// Also encodes and decodes calls that run on the caller's own node. A cluster of one node then
+    /// detects types that do not survive encoding. These calls still take no virtual time.
     pub fn force_wire(mut self, force: bool) -> Self {
         self.force_wire = force;
         self
     }
 
-    /// Sets the source of all randomness. Unless set, the seed is the environment variable
-    /// `FLYRPC_SIM_SEED`, a number, or `random` for a different one each time, or else 0.
+    /// Sets the seed, from which all randomness derives. If it is not set, the seed is taken from the
+    /// environment variable `FLYRPC_SIM_SEED`: a number, or `random` for a different seed in each run.
+    /// Without the variable, the seed is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Whether [`start`](Self::start) prints the seed and the command that repeats the test to
-    /// standard error, which a test shows only if it fails. True unless set.
+    /// Sets whether [`start`](Self::start) prints the seed and the command that repeats the test to
+    /// standard error. Test harnesses show this output only if the test fails. The default is true.
     pub fn announce(mut self, announce: bool) -> Self {
         self.announce = announce;
         self
     }
 
-    /// Starts the cluster: returns when every node is linked to every other. With paused time that
-    /// takes milliseconds of real time. Dropping the future stops what has started.
+    /// Starts the cluster, and returns it when every node is linked to every other node. In paused
+    /// time this takes milliseconds of real time. Dropping the future stops the nodes that have
+    /// started.
     ///
     /// # Panics
     ///
-    /// - If there is no region, the primary region has no node, [`node`](Self::node) named one that
-    ///   does not exist, or no round trip is known between two of the regions.
-    /// - If a node cannot start; the message has its error.
-    /// - If links between nodes are missing after 60 s of the cluster's time; the message lists them.
+    /// - If there is no region, if the primary region has no node, if [`node`](Self::node) named a
+    ///   node that does not exist, or if no round trip is known between two of the regions.
+    /// - If a node cannot start. The message contains the node's error.
+    /// - If links between nodes are still missing after 60 s of the cluster's time. The message lists
+    ///   them.
     /// - If `FLYRPC_SIM_SEED` is neither a number nor `random`.
     /// - Outside a tokio runtime with time enabled.
     pub async fn start(self) -> SimCluster {
         let seed = self.seed.unwrap_or_else(seed::from_env);
         if self.announce {
             let command = seed::repeat_command(seed);
-            eprintln!("flyrpc-testkit: seed {seed}; `{command}` repeats this run");
+            eprintln!("flyrpc-testkit: seed {seed}; to repeat this run: `{command}`");
         }
         let cluster = self.build(seed);
         let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
@@ -214,7 +219,7 @@ impl SimClusterBuilder {
         cluster
     }
 
-    /// A cluster with its machines, on which no program runs yet.
+    /// Creates the cluster and its machines, without starting any program.
     fn build(self, seed: u64) -> SimCluster {
         let SimClusterBuilder { net, regions, release, mut overrides, .. } = self;
         let primary = primary_region(&regions, self.primary);
@@ -227,7 +232,7 @@ impl SimClusterBuilder {
             }
         }
         if let Some((name, _)) = overrides.first_key_value() {
-            panic!("no node is called `{name}`: {}", cluster.list_names());
+            panic!("there is no node `{name}`: {}", cluster.list_names());
         }
         cluster
     }
@@ -238,7 +243,7 @@ impl SimClusterBuilder {
 /// If there is no region, or the primary region has no nodes.
 fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
     let Some((first, _)) = regions.first() else {
-        panic!("a cluster without nodes: add some with `.region(\"iad\", 2)`")
+        panic!("the cluster has no nodes: add some with `.region(\"iad\", 2)`")
     };
     let primary = primary.unwrap_or_else(|| first.clone());
     assert!(

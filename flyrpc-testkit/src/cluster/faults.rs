@@ -1,5 +1,5 @@
-//! The network and the machines under the nodes. Every method of [`SimNet`] is available here; those
-//! that stop or start programs also update the state of the node on the machine.
+//! Faults of the network and of the machines under the nodes. Every method of [`SimNet`] is available
+//! here. The methods that stop or start programs also update the state of the node on the machine.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -8,50 +8,52 @@ use flyrpc::Region;
 use super::sim_cluster::{NodeState, SimCluster};
 use crate::net::{FaultGuard, SimEnv, SimNet};
 
-/// Faults between places. A place is the name of a node or of another host, or of a region for all
-/// hosts in it. Where both places may be the same region, the fault is on the paths between its hosts.
-/// A host always reaches itself.
+/// Faults between two scopes. A scope is the name of a node, of another host, or of a region, which
+/// stands for all its hosts. If a method allows the same region for both scopes, the fault applies to
+/// the paths between the hosts of that region. A host always reaches itself.
 ///
 /// # Panics
 ///
-/// All of these panic if a name is neither a host's nor a region's with hosts, and those that
-/// start a fault if both names are the same host's.
+/// All methods that take scopes panic if a name is neither a host nor a region with hosts. Methods
+/// that start a fault also panic if both scopes are the same host.
 impl SimCluster {
-    /// Drops all messages between two places, in both directions.
+    /// Blocks all messages between two scopes, in both directions.
     ///
-    /// Bytes written to streams stay with their sender, as do those in flight that would arrive
-    /// during the partition; both are sent once it has healed. Datagrams are lost.
+    /// Stream bytes written during the partition are buffered at the sender. Stream bytes in flight
+    /// that would arrive during the partition return to the sender's buffer. Both are sent once the
+    /// partition has healed. Datagrams are lost.
     ///
     /// # Panics
     ///
-    /// If both places are the same. `partition("iad-0", "iad")` isolates a node from its region.
+    /// If both scopes are the same. `partition("iad-0", "iad")` isolates a node from its region.
     #[track_caller]
     pub fn partition(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.shared.net.partition(a, b)
     }
 
-    /// Drops all messages from one place to another, and leaves the other direction open.
+    /// Blocks all messages from one scope to another, and leaves the other direction open.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn partition_one_way(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> FaultGuard {
         self.shared.net.partition_one_way(from, to)
     }
 
-    /// Holds messages between two places, datagrams included, until the guard is dropped, which
-    /// releases them.
+    /// Holds all messages between two scopes, including datagrams, until the guard is dropped.
+    /// Dropping it releases the messages.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn hold(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.shared.net.hold(a, b)
     }
 
-    /// Adds `extra` to the delay of each direction between two places, so twice that to a round trip.
+    /// Adds `extra` to the delay of each direction between two scopes. A round trip takes twice
+    /// `extra` longer.
     ///
     /// # Panics
     ///
@@ -61,9 +63,9 @@ impl SimCluster {
         self.shared.net.slow(a, b, extra)
     }
 
-    /// Delays each message between two places, in either direction, by 0 to `up_to` more, a whole
-    /// number of milliseconds that follows from the seed. Streams keep their order, datagrams can
-    /// overtake each other. The bounds of several of these add up.
+    /// Delays each message between two scopes, in either direction, by an additional random time from
+    /// 0 to `up_to`, in whole milliseconds. The seed determines the times. Messages on a stream stay
+    /// in order; datagrams can be reordered. If several jitters apply, their bounds add up.
     ///
     /// # Panics
     ///
@@ -73,8 +75,8 @@ impl SimCluster {
         self.shared.net.jitter(a, b, up_to)
     }
 
-    /// Loses this share of the datagrams between two places, 0 for none and 1 for all; which ones
-    /// follows from the seed. Streams lose nothing.
+    /// Drops this share of the datagrams between two scopes: 0 is none, 1 is all. The seed determines
+    /// which datagrams are lost. Streams lose nothing.
     ///
     /// # Panics
     ///
@@ -84,9 +86,9 @@ impl SimCluster {
         self.shared.net.lose(a, b, share)
     }
 
-    /// Limits the bandwidth of each path from a host to another between two places, as
-    /// [`SimClusterBuilder::bandwidth`](crate::SimClusterBuilder::bandwidth) does; the lowest of
-    /// several limits applies.
+    /// Limits the bandwidth, in bytes per second, of each path between a host of one scope and a host
+    /// of the other, as [`SimClusterBuilder::bandwidth`](crate::SimClusterBuilder::bandwidth) does. If
+    /// several limits apply to a path, the lowest is used.
     ///
     /// # Panics
     ///
@@ -101,39 +103,40 @@ impl SimCluster {
         self.shared.net.throttle(a, b, bytes_per_second)
     }
 
-    /// Ends every fault that was set between exactly these two places, in either order, whether its
-    /// guard was kept or not.
+    /// Ends every fault that was started between exactly these two scopes, in either order, whether or
+    /// not `keep` was called on its guard.
     #[track_caller]
     pub fn heal(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         self.shared.net.heal(a, b);
     }
 
-    /// Ends every hold that was set between exactly these two places, in either order, whether its
-    /// guard was kept or not. Other faults between them stay.
+    /// Ends every hold that was started between exactly these two scopes, in either order, whether or
+    /// not `keep` was called on its guard. Other faults between them continue.
     #[track_caller]
     pub fn release(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         self.shared.net.release(a, b);
     }
 
-    /// Ends every fault between places. Machines stay crashed or frozen, and clocks as they are.
+    /// Ends every fault between scopes. Crashed or frozen machines and wrong clocks are not affected.
     pub fn heal_all(&self) {
         self.shared.net.heal_all();
     }
 }
 
-/// Faults of machines: the host of a node, or one that was added with
+/// Faults of machines. A machine is the host of a node, or a host that was added with
 /// [`add_host`](SimCluster::add_host).
 ///
 /// # Panics
 ///
-/// All of these panic if there is no host of that name; the message lists the hosts.
+/// All these methods panic if there is no host with that name. The message lists the hosts.
 impl SimCluster {
-    /// Crashes a machine with the node or other programs on it, whether they run or not. The other
-    /// ends of its connections see a reset; attempts to connect to it get no response. It lasts until
-    /// [`restart`](Self::restart) restarts it with its node, or
-    /// [`restart_machine`](Self::restart_machine) without.
+    /// Crashes a machine, including the node or other programs on it, if any are running. The other
+    /// ends of its connections see a reset. Attempts to connect to the machine get no response. It
+    /// stays crashed until [`restart`](Self::restart) restarts it with its node, or
+    /// [`restart_machine`](Self::restart_machine) restarts it without its node.
     ///
-    /// [`crash`](Self::crash) ends the process of a node only. This is [`SimNet::crash`].
+    /// To crash only the process of a node, use [`crash`](Self::crash). The equivalent on the network
+    /// is [`SimNet::crash`].
     #[track_caller]
     pub fn crash_machine(&self, host: impl AsRef<str>) {
         let host = host.as_ref();
@@ -141,11 +144,12 @@ impl SimCluster {
         self.mark_crashed(host);
     }
 
-    /// Restarts a machine without its node, and returns the environment of the new boot, for programs
-    /// of the test's own. Programs that still run there crash first. Until something listens there,
-    /// attempts to connect are refused. Its clock is not reset.
+    /// Restarts a machine without its node, and returns the environment of the new boot, in which the
+    /// test can start its own programs. Programs that are still running on the machine crash first.
+    /// Attempts to connect are refused until a program listens. The machine's clock is not reset.
     ///
-    /// [`restart`](Self::restart) restarts the machine and its node. This is [`SimNet::restart`].
+    /// To restart the machine with its node, use [`restart`](Self::restart). The equivalent on the
+    /// network is [`SimNet::restart`].
     #[track_caller]
     pub fn restart_machine(&self, host: impl AsRef<str>) -> SimEnv {
         let host = host.as_ref();
@@ -154,10 +158,10 @@ impl SimCluster {
         env
     }
 
-    /// Kills the programs on a machine, and leaves the machine up: attempts to connect are refused.
+    /// Kills the programs on a machine, and leaves the machine up. Attempts to connect are refused.
     ///
-    /// For a node that is up, this is [`crash`](Self::crash), which unlike this panics for a node that
-    /// is down, and for hosts without a node.
+    /// For a node that is up, this is the same as [`crash`](Self::crash). Unlike `crash`, it does not
+    /// panic if the node is down or the host has no node.
     #[track_caller]
     pub fn kill(&self, host: impl AsRef<str>) {
         let host = host.as_ref();
@@ -165,12 +169,13 @@ impl SimCluster {
         self.mark_crashed(host);
     }
 
-    /// Freezes a machine until the guard is dropped: its tasks are not polled. Its kernel keeps
-    /// running, so it accepts connections, and buffers incoming data until its buffers are full. With
-    /// several freezes, it resumes when the last of them ends. A crashed machine stays crashed.
+    /// Freezes a machine until the guard is dropped. Its tasks are not polled. Its kernel keeps
+    /// running: it accepts connections, and buffers incoming data until its buffers are full. If
+    /// several freezes overlap, the machine resumes when the last of them ends. A crashed machine
+    /// stays crashed.
     ///
-    /// Only tasks spawned through the machine's environment freeze, as those of a [`Node`] are, not
-    /// those that a service spawns with `tokio::spawn`, nor the test's own.
+    /// Only tasks spawned through the machine's environment freeze, which includes the tasks of a
+    /// [`Node`]. Tasks that a service spawns with `tokio::spawn` and the test's own tasks keep running.
     ///
     /// [`Node`]: flyrpc::Node
     #[track_caller]
@@ -184,71 +189,71 @@ impl SimCluster {
         self.shared.net.freeze(host);
     }
 
-    /// Resumes a frozen machine and ends all its freezes. Timers that expired meanwhile fire at once.
+    /// Resumes a frozen machine and ends all its freezes. Timers that expired during the freeze fire immediately.
     #[track_caller]
     pub fn resume(&self, host: impl AsRef<str>) {
         self.shared.net.resume(host);
     }
 
-    /// Moves a machine's clock ahead by `by` until the guard is dropped. Several of these, and of
-    /// [`skewed_behind`](Self::skewed_behind), add up. Timers are not affected.
+    /// Moves a machine's clock ahead by `by` until the guard is dropped. Skews add up, including those of
+    /// [`skewed_behind`](Self::skewed_behind). Timers are not affected.
     #[track_caller]
     pub fn skewed_ahead(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
         self.shared.net.skewed_ahead(host, by)
     }
 
-    /// Moves a machine's clock back by `by`, relative to all others, until the guard is dropped.
-    /// Several of these, and of [`skewed_ahead`](Self::skewed_ahead), add up. Timers are not affected.
+    /// Moves a machine's clock back by `by`, relative to all other clocks, until the guard is dropped.
+    /// Skews add up, including those of [`skewed_ahead`](Self::skewed_ahead). Timers are not affected.
     ///
-    /// No clock of a program runs backwards, so all other clocks are set ahead instead. The same
-    /// happens when a clock that was ahead is corrected.
+    /// Clocks of programs are monotonic, so all other clocks are set ahead instead. The same happens
+    /// when a clock that was ahead is corrected.
     #[track_caller]
     pub fn skewed_behind(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
         self.shared.net.skewed_behind(host, by)
     }
 
-    /// Sets a machine's clock ahead of the correct time by `by`, and discards earlier skews and
-    /// accumulated drift. [`Duration::ZERO`] corrects it. Timers are not affected.
+    /// Sets a machine's clock to `by` ahead of the correct time, and discards earlier skews and
+    /// accumulated drift. [`Duration::ZERO`] corrects the clock. Timers are not affected.
     #[track_caller]
     pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
         self.shared.net.skew_ahead(host, by);
     }
 
-    /// Sets a machine's clock behind the correct time by `by`, and discards earlier skews and
-    /// accumulated drift. Timers are not affected. No clock of a program runs backwards, so all other
+    /// Sets a machine's clock to `by` behind the correct time, and discards earlier skews and
+    /// accumulated drift. Timers are not affected. Clocks of programs are monotonic, so all other
     /// clocks are set ahead instead.
     #[track_caller]
     pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
         self.shared.net.skew_behind(host, by);
     }
 
-    /// Makes a machine's clock run fast, or slow if negative, until the guard is dropped: 200 parts
-    /// per million are 0.2 ms in each second. The clock continues from its current time, and keeps
-    /// the accumulated offset when the drift ends. Several drifts add up. Timers are not affected.
+    /// Makes a machine's clock run fast, or slow if negative, until the guard is dropped. A drift of
+    /// 200 parts per million adds 0.2 ms in each second. The clock continues from its current time, and
+    /// keeps the accumulated offset when the drift ends. Several drifts add up. Timers are not affected.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
         self.shared.net.drifting(host, parts_per_million)
     }
 
-    /// Makes a machine's clock run fast, or slow if negative, from now on, instead of any earlier
-    /// drift; see [`drifting`](Self::drifting). 0 ends it: the clock keeps the accumulated offset,
-    /// until [`skew_ahead`](Self::skew_ahead) sets it.
+    /// Makes a machine's clock run fast, or slow if negative, from now on. Replaces all earlier drifts;
+    /// see [`drifting`](Self::drifting). A drift of 0 ends drifting, and the clock keeps the
+    /// accumulated offset until [`skew_ahead`](Self::skew_ahead) sets it.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
         self.shared.net.drift(host, parts_per_million);
     }
 
-    /// Marks the node on a machine, if there is one and it is up, as crashed.
+    /// Marks the node on a machine as crashed, if the machine has a node and it is up.
     fn mark_crashed(&self, host: &str) {
-        // Drops the earlier state outside the lock: with the last handle of a node, it stops.
+        // Drops the earlier state outside the lock: dropping the last handle of a node stops it.
         let _earlier = self.try_with_member(host, |member| match member.state {
             NodeState::Down(_) => None,
             NodeState::Running(_) | NodeState::Other => {
@@ -260,35 +265,34 @@ impl SimCluster {
 
 /// The network under the nodes.
 impl SimCluster {
-    /// The network that the cluster runs on. A clone of it outlives the cluster.
+    /// Returns the network that the cluster runs on. A clone of it outlives the cluster.
     ///
-    /// [`SimNet::crash`] and [`SimNet::restart`] are machine-level, and do not update the state of the
-    /// node on the machine: use [`crash_machine`](Self::crash_machine) and
-    /// [`restart_machine`](Self::restart_machine).
+    /// [`SimNet::crash`] and [`SimNet::restart`] do not update the state of the node on the machine. Use
+    /// [`crash_machine`](Self::crash_machine) and [`restart_machine`](Self::restart_machine) instead.
     pub fn net(&self) -> &SimNet {
         &self.shared.net
     }
 
-    /// Adds a host that is not a node of the cluster, with the next free address of its region, and
-    /// returns the environment for the programs on it. [`add_node`](Self::add_node) adds a node.
+    /// Adds a host that is not a node of the cluster, and returns the environment for its programs. The
+    /// host gets the next free address of its region. To add a node, use [`add_node`](Self::add_node).
     ///
     /// # Panics
     ///
-    /// If the name is taken by a host or a region, or the round trip to the region of an earlier
+    /// If a host or a region already has the name, or if the round trip to the region of an earlier
     /// host is unknown.
     #[track_caller]
     pub fn add_host(&self, name: impl Into<String>, region: impl Into<Region>) -> SimEnv {
         self.shared.net.add_host(name, region)
     }
 
-    /// Makes `name` resolve to `addrs`, in place of its earlier addresses. With no addresses, lookups
-    /// fail. The names of nodes resolve to their addresses without this.
+    /// Makes `name` resolve to `addrs`, replacing its earlier addresses. If `addrs` is empty, lookups of
+    /// `name` fail. The names of nodes resolve to their addresses by default.
     pub fn set_name(&self, name: impl Into<String>, addrs: impl IntoIterator<Item = IpAddr>) {
         self.shared.net.set_name(name, addrs);
     }
 
-    /// The number of connections, each from its first packet until both endpoints are closed and no
-    /// message of it is in flight.
+    /// Returns the number of connections. A connection counts from its first packet until both
+    /// endpoints are closed and none of its messages is in flight.
     pub fn connections(&self) -> usize {
         self.shared.net.connections()
     }

@@ -1,4 +1,4 @@
-//! The life of the nodes of a cluster: they are added, crashed, shut down, restarted and replaced.
+//! The lifecycle of nodes: add, crash, shut down, restart and replace.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,22 +10,24 @@ use super::{
     sim_cluster::{NodeState, SimCluster},
 };
 
-/// How long a shutdown may take before the node is crashed: the longest `kill_timeout` of Fly.io.
+/// Upper bound on the duration of a shutdown, after which the node is crashed. This is the longest
+/// `kill_timeout` of Fly.io.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl SimCluster {
-    /// Adds a node to a region, with the release of the region's first node, and returns it once it
-    /// is [settled](Self::settled).
+    /// Adds a node to a region, with the release of the region's first node. Returns the node once the
+    /// cluster has [settled](Self::settled).
     ///
     /// # Panics
     ///
-    /// If the node cannot start or settle, if its release does not run flyrpc, or if the region has no
-    /// node yet: then use [`add_node_with`](Self::add_node_with).
+    /// If the node cannot start, if the cluster does not settle, if the release does not run flyrpc, or
+    /// if the region has no node yet. To add the first node of a region, use
+    /// [`add_node_with`](Self::add_node_with).
     pub async fn add_node(&self, region: impl Into<Region>) -> Node {
         let region = region.into();
         let release = self.release_in(&region).unwrap_or_else(|| {
             panic!(
-                "region `{region}` has no node whose release another could have: \
+                "region `{region}` has no node whose release a new node could run: \
                  use `add_node_with(\"{region}\", release)`"
             )
         });
@@ -33,19 +35,20 @@ impl SimCluster {
         self.node(name)
     }
 
-    /// The release of the region's first node.
+    /// Returns the release of the region's first node.
     fn release_in(&self, region: &Region) -> Option<Release> {
         let members = self.members();
         let first = members.iter().find(|member| member.env.region() == *region)?;
         Some(first.release.clone())
     }
 
-    /// Adds a node with a release of its own, and returns its name once it is
+    /// Adds a node that runs `release`. Returns its name once the cluster has
     /// [settled](Self::settled). The region may be a new one.
     ///
     /// # Panics
     ///
-    /// If the node cannot start or settle, or no round trip to its region is known.
+    /// If the node cannot start, if the cluster does not settle, or if no round trip to the region is
+    /// known.
     pub async fn add_node_with(&self, region: impl Into<Region>, release: Release) -> String {
         let region = region.into();
         let name = self.next_name(&region);
@@ -56,16 +59,16 @@ impl SimCluster {
         name
     }
 
-    /// Crashes a node, as `kill -9` does: its process ends at once, and its machine stays up. The other
-    /// ends of its connections see a reset; new connections are refused. It lasts until
-    /// [`restart`](Self::restart).
+    /// Crashes a node, as `kill -9` does. Its process ends immediately, and its machine stays up. The
+    /// other ends of its connections see a reset, and new connections are refused. The node stays down
+    /// until [`restart`](Self::restart).
     ///
-    /// [`crash_machine`](Self::crash_machine) takes the machine down, too. For a machine that is lost
+    /// To crash the machine as well, use [`crash_machine`](Self::crash_machine). To lose a machine
     /// without a reset, [`partition`](Self::partition) it first.
     ///
     /// # Panics
     ///
-    /// If there is no such node, or it is down already.
+    /// If there is no such node, or if it is already down.
     #[track_caller]
     pub fn crash(&self, name: impl AsRef<str>) {
         let name = name.as_ref();
@@ -73,14 +76,15 @@ impl SimCluster {
         self.kill(name);
     }
 
-    /// Shuts a node down gracefully, as an operator does: it drains, leaves, and its process ends. If
-    /// that takes longer than 300 s, because it is frozen for example, it is crashed.
+    /// Shuts a node down gracefully, as an operator does. The node drains and leaves the cluster, then
+    /// its process ends. If this takes longer than 300 s, for example because the node is frozen, the
+    /// node is crashed.
     ///
     /// Dropping the future leaves the node running, possibly draining.
     ///
     /// # Panics
     ///
-    /// If there is no such node, or it is down already.
+    /// If there is no such node, or if it is already down.
     pub async fn shutdown(&self, name: impl AsRef<str>) {
         let name = name.as_ref();
         self.assert_up(name, "shut down");
@@ -96,31 +100,32 @@ impl SimCluster {
         self.set_state(name, NodeState::Down("was shut down"));
     }
 
-    /// Restarts a node that has crashed or was shut down, at the same address, and returns once it is
-    /// [ready](Node::ready); [`settled`](Self::settled) waits until all nodes are linked. As a new boot
-    /// it has another [`NodeId`](flyrpc::NodeId).
+    /// Restarts a node that has crashed or was shut down, at the same address. Returns once it is
+    /// [ready](Node::ready). To wait until all nodes are linked, use [`settled`](Self::settled). The
+    /// restart is a new boot, so the node has a new [`NodeId`](flyrpc::NodeId).
     ///
-    /// Dropping the future leaves the node down, or starting.
+    /// Dropping the future leaves the node down or starting.
     ///
     /// # Panics
     ///
-    /// If there is no such node, it is running, or it cannot start.
+    /// If there is no such node, if it is running, or if it cannot start.
     pub async fn restart(&self, name: impl AsRef<str>) {
         let name = name.as_ref();
         assert!(
             !self.is_up(name),
             "node `{name}` is running: `crash` it or shut it down before you restart it, or \
-             `replace` it with another release"
+             `replace` its release"
         );
         self.relaunch(name).await;
     }
 
-    /// Replaces a node by one of another release, as a deploy does: shuts it down if it is up, starts
-    /// the new one at the same address, and returns once all nodes are [settled](Self::settled).
+    /// Replaces the release of a node, as a deploy does. Shuts the node down if it is up, starts it
+    /// with the new release at the same address, and returns once the cluster has
+    /// [settled](Self::settled).
     ///
     /// # Panics
     ///
-    /// If there is no such node, or the new one cannot start or settle.
+    /// If there is no such node, if it cannot start, or if the cluster does not settle.
     pub async fn replace(&self, name: impl AsRef<str>, release: Release) {
         let name = name.as_ref();
         if self.is_up(name) {

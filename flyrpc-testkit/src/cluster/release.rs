@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::net::SimEnv;
 
-/// The port of every simulated node: flyrpc's own on Fly.io.
+/// The port of every simulated node: flyrpc's default port on Fly.io.
 pub(super) const PORT: u16 = 3590;
 
-/// A node that is about to start, as the closures of a [`Release`] see it.
+/// A node that is about to start. The closures of a [`Release`] receive it.
 #[derive(Debug, Clone)]
 pub struct SimNode {
     pub(super) name: String,
@@ -21,34 +21,34 @@ pub struct SimNode {
 }
 
 impl SimNode {
-    /// Its name, `<region>-<index>`.
+    /// Returns the node's name, `<region>-<index>`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its region.
+    /// Returns the node's region.
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// The cluster's primary region.
+    /// Returns the cluster's primary region.
     pub fn primary_region(&self) -> &Region {
         &self.primary_region
     }
 
-    /// Whether its region is the primary one.
+    /// Returns whether the node is in the primary region.
     pub fn is_primary(&self) -> bool {
         self.region == self.primary_region
     }
 
-    /// The runtime environment of this boot of its machine. Tasks that a service spawns through it
-    /// freeze and crash with the node; those spawned with `tokio::spawn` do not.
+    /// Returns the runtime environment of this boot of the node's machine. Tasks that a service spawns
+    /// through the environment freeze and crash with the node. Tasks spawned with `tokio::spawn` do not.
     pub fn env(&self) -> &SimEnv {
         &self.env
     }
 }
 
-/// One version of the program on nodes: its services and its settings. Or a program without flyrpc.
+/// One version of the program that nodes run: its services and settings, or a program without flyrpc.
 ///
 /// ```
 /// use flyrpc_testkit::Release;
@@ -75,12 +75,12 @@ pub struct Release {
 #[derive(Clone)]
 pub(super) enum Program {
     Flyrpc(NodeSetup),
-    /// No program: nothing listens.
+    /// No program. Nothing listens on the port.
     Nothing,
     Other(Arc<dyn Fn(SimEnv) -> BoxFuture<'static, ()> + Send + Sync>),
 }
 
-/// How nodes of flyrpc are configured and started.
+/// How flyrpc nodes are configured and started.
 #[derive(Clone)]
 pub(super) struct NodeSetup {
     configure: Vec<Configure>,
@@ -95,7 +95,7 @@ type BootFn =
 impl NodeSetup {
     /// # Errors
     ///
-    /// Why the node cannot start.
+    /// The reason why the node cannot start.
     pub(super) async fn start(&self, node: SimNode, bare: NodeBuilder) -> Result<Node, String> {
         let builder =
             self.configure.iter().fold(bare, |builder, configure| configure(&node, builder));
@@ -104,24 +104,26 @@ impl NodeSetup {
 }
 
 impl Release {
-    /// A node of flyrpc that serves nothing yet.
+    /// Creates a release that runs a flyrpc node without services.
     pub fn new() -> Self {
         let boot = boot_fn(|_, builder| builder.start());
         Release { program: Program::Flyrpc(NodeSetup { configure: Vec::new(), boot }) }
     }
 
-    /// A machine of the application before it uses flyrpc: its port is closed.
+    /// Creates a release that runs no program, such as a machine of the application before it uses
+    /// flyrpc. Its port is closed.
     pub fn without_flyrpc() -> Self {
         Release { program: Program::Nothing }
     }
 
-    /// A machine with an HTTP server on its port, which answers everything with `400 Bad Request`.
+    /// Creates a release that runs an HTTP server on flyrpc's port. The server responds to every request
+    /// with `400 Bad Request`.
     pub fn http_server() -> Self {
         Release::program(|env| async move {
             let mut listener = env.listen(env.addr(PORT)).await.expect("the port is free");
             while let Ok((mut stream, _)) = listener.accept().await {
                 env.spawn(Box::pin(async move {
-                    // Responds to the first byte, whatever it is, and closes the connection.
+                    // Responds to any first byte, and closes the connection.
                     if stream.reader.read_u8().await.is_ok() {
                         let response = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
                         let _ = stream.writer.write_all(response).await;
@@ -132,9 +134,9 @@ impl Release {
         })
     }
 
-    /// A machine that runs this program instead of flyrpc. `program` is called for each start of the
-    /// machine, and takes its sockets and tasks from the environment. Other nodes expect flyrpc at port
-    /// 3590.
+    /// Creates a release that runs this program instead of flyrpc. `program` is called each time the
+    /// node starts. It must open its sockets and spawn its tasks through the environment. Other nodes
+    /// expect flyrpc on port 3590.
     pub fn program<F>(program: impl Fn(SimEnv) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -142,8 +144,8 @@ impl Release {
         Release { program: Program::Other(Arc::new(move |env| Box::pin(program(env)))) }
     }
 
-    /// Serves a service. The closure creates it for each start of each node, so that each boot has its
-    /// own state; share state that outlives a restart through an `Arc`.
+    /// Serves a service. The closure creates the service each time a node starts, so each boot has its
+    /// own state. To keep state across restarts, share it through an `Arc`.
     ///
     /// # Panics
     ///
@@ -159,9 +161,10 @@ impl Release {
         matches!(self.program, Program::Flyrpc(_))
     }
 
-    /// Changes settings of nodes: heartbeat, drain timeout, limits, another primary region and so
-    /// on. Name, region, environment and address are set already; keep them. The seeds are those nodes
-    /// that started earlier, and at a restart all others; a test of discovery may set its own.
+    /// Changes the settings of nodes, such as the heartbeat, the drain timeout, limits, or the primary
+    /// region. Do not change the name, region, environment and address, which are already set. The
+    /// seeds are the nodes that started earlier, or after a restart all other nodes. A test of
+    /// discovery may set other seeds.
     ///
     /// # Panics
     ///
@@ -174,11 +177,11 @@ impl Release {
         self
     }
 
-    /// Starts nodes with a function of yours instead of [`NodeBuilder::start`]: the one that your
-    /// program starts its nodes with. It is given the builder as [`serve`](Self::serve) and
-    /// [`configure`](Self::configure) have left it, and may serve more. What comes after the start
-    /// has its place here too: a service that calls others needs a client of its own node, which
-    /// there is not before.
+    /// Starts nodes with `start` instead of [`NodeBuilder::start`]. Use the function that starts nodes
+    /// in your program. It receives the builder with the changes of [`serve`](Self::serve) and
+    /// [`configure`](Self::configure), and may add services. It can also run steps that must follow the
+    /// start. For example, a service that calls other services needs a client of its own node, which
+    /// exists only after the node has started.
     ///
     /// ```
     /// # use std::sync::{Arc, OnceLock};
@@ -228,7 +231,9 @@ impl Release {
         match &mut self.program {
             Program::Flyrpc(setup) => setup,
             Program::Nothing | Program::Other(_) => {
-                panic!("only flyrpc serves and is configured: begin with `Release::new()`")
+                panic!(
+                    "this release does not run flyrpc: use `Release::new()` to serve or configure"
+                )
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A rolling deploy: nodes are replaced one by one.
+//! A rolling deploy, which replaces nodes one by one.
 
 use std::{future::IntoFuture, vec};
 
@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 
 use super::{release::Release, sim_cluster::SimCluster};
 
-/// A rolling deploy in progress. Made by [`SimCluster::roll`]; await it to run all of it, or each
-/// [`step`](Rollout::step).
+/// A rolling deploy in progress. Created by [`SimCluster::roll`]. Await it to run the whole deploy, or
+/// await each [`step`](Rollout::step).
 #[derive(Debug)]
 #[must_use = "nothing is replaced until it is awaited or stepped"]
 pub struct Rollout<'a> {
@@ -17,8 +17,8 @@ pub struct Rollout<'a> {
 }
 
 impl SimCluster {
-    /// Replaces all nodes by ones of another release, one after another in the order in which they
-    /// were added: a rolling deploy. Await it concurrently with the load of the test.
+    /// Replaces the release of all nodes, one node after another in the order in which they were added,
+    /// as a rolling deploy does. Await it concurrently with the load of the test.
     ///
     /// ```
     /// # use flyrpc_testkit::{Release, SimCluster};
@@ -33,14 +33,16 @@ impl SimCluster {
 }
 
 impl Rollout<'_> {
-    /// Replaces the next node, as [`SimCluster::replace`] does, and returns its name, or `None` once all
-    /// are replaced. A node that is down stays down, and has the new release when it is restarted.
+    /// Replaces the next node, as [`SimCluster::replace`] does, and returns its name. Returns `None`
+    /// once all nodes are replaced. A node that is down stays down, and runs the new release when it is
+    /// restarted.
     ///
-    /// Dropping the future leaves that node stopping or starting, and the others unchanged.
+    /// Dropping the future leaves the node that is being replaced stopping or starting, and the other
+    /// nodes unchanged.
     ///
     /// # Panics
     ///
-    /// As [`SimCluster::replace`].
+    /// Under the same conditions as [`SimCluster::replace`].
     pub async fn step(&mut self) -> Option<String> {
         loop {
             let name = self.remaining.next()?;
@@ -52,7 +54,7 @@ impl Rollout<'_> {
         }
     }
 
-    /// The nodes that have not been replaced yet, in order.
+    /// Returns the names of the nodes that have not been replaced yet, in order.
     pub fn left(&self) -> &[String] {
         self.remaining.as_slice()
     }

@@ -6,33 +6,33 @@ use flyrpc::{Node, NodeId, PeerState};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-/// How long that may take, in the cluster's time: twice the longest pause between two anti-entropy
+/// Upper bound on the wait, in the cluster's time: twice the longest interval between two anti-entropy
 /// syncs.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often to check again if no event announces a change.
+/// Interval between checks if no event reports a change.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many missing links a message lists.
+/// Upper bound on the number of missing links that a message lists.
 const MAX_LISTED: usize = 12;
 
-/// A link that `node` does not have to `peer`.
+/// A missing link from `node` to `peer`.
 pub(super) struct MissingLink {
     node: Node,
     peer: NodeId,
-    /// The state of the peer, as `node` sees it.
+    /// The state of the peer in the peer list of `node`.
     state: String,
 }
 
-/// Waits until each node is ready and has a link to each other one. `nodes` is called repeatedly,
-/// since nodes may come and go meanwhile.
+/// Waits until each node is ready and has a link to each other node. Calls `nodes` repeatedly, since
+/// nodes may start or stop in the meantime.
 ///
 /// # Errors
 ///
-/// The links that are missing after the timeout.
+/// Returns the links that are missing after the timeout.
 pub(super) async fn settle(nodes: impl Fn() -> Vec<Node>) -> Result<(), Vec<MissingLink>> {
     let all_settled = async {
-        // A link can break while another node waits for one, so repeat until none is missing.
+        // A link can be lost while another node waits for its links, so repeat until none is missing.
         while !missing_links(&nodes()).is_empty() {
             for node in nodes() {
                 wait_for_links(&node, &nodes).await;
@@ -52,14 +52,14 @@ async fn wait_for_links(node: &Node, nodes: &impl Fn() -> Vec<Node>) {
         if missing == 0 {
             return;
         }
-        // Each missing link makes an event, so there is no need to check before that many.
+        // Each new link causes an event, so do not check again before that many events.
         let linked = async {
             if events.by_ref().take(missing).count().await < missing {
-                // The node has stopped, and may not be in `nodes` anymore.
+                // The node has stopped, so it may have left `nodes`.
                 future::pending().await
             }
         };
-        // Whether it timed out or not, check again.
+        // Check again, whether or not the wait timed out.
         let _ = timeout(RECHECK_INTERVAL, linked).await;
         if nodes().iter().all(|running| running.id() != node.id()) {
             return;
@@ -87,9 +87,11 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<MissingLink> {
                 node: node.clone(),
                 peer: other.id().clone(),
                 state: known.map_or_else(
-                    || "unknown to it".to_owned(),
+                    || "not in its list of peers".to_owned(),
                     |peer| match &peer.node {
-                        Some(known) if known.id() != other.id() => "an earlier boot".to_owned(),
+                        Some(known) if known.id() != other.id() => {
+                            "still listed as an earlier boot".to_owned()
+                        }
                         _ => format!("{}, {}", peer.state, peer.support),
                     },
                 ),
@@ -98,7 +100,7 @@ fn unlinked(node: &Node, nodes: &[Node]) -> Vec<MissingLink> {
         .collect()
 }
 
-/// Lists missing links for a message, up to a bound.
+/// Displays missing links for a message, at most [`MAX_LISTED`].
 pub(super) struct MissingLinks<'a>(pub(super) &'a [MissingLink]);
 
 impl fmt::Display for MissingLinks<'_> {
@@ -106,7 +108,7 @@ impl fmt::Display for MissingLinks<'_> {
         let MissingLinks(missing) = self;
         for link in missing.iter().take(MAX_LISTED) {
             let node = link.node.id().name();
-            writeln!(f, "  {node} does not know {}: {}", link.peer.name(), link.state)?;
+            writeln!(f, "  {node} has no link to {}: {}", link.peer.name(), link.state)?;
         }
         match missing.len().checked_sub(MAX_LISTED) {
             Some(more) if more > 0 => writeln!(f, "  and {more} more"),

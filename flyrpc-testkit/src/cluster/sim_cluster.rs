@@ -1,4 +1,4 @@
-//! The cluster: its machines, what runs on them, and its trace.
+//! The cluster: its machines, their programs, and its trace.
 
 use std::{
     fmt,
@@ -24,14 +24,14 @@ use crate::{
     trace::{Trace, TraceLog},
 };
 
-/// How many names a message lists.
+/// Upper bound on the number of names that a message lists.
 const MAX_LISTED: usize = 20;
 
 /// A cluster of nodes in several regions, in one process: the production code on a simulated
 /// network. Clones are handles to the same cluster.
 ///
-/// Nodes are called `<region>-<index>`. What [`node`](Self::node) returns is the same
-/// [`Node`](flyrpc::Node) as in production.
+/// Nodes are named `<region>-<index>`. [`node`](Self::node) returns the same [`Node`](flyrpc::Node)
+/// type that a program uses in production.
 ///
 /// ```
 /// use std::time::Duration;
@@ -76,15 +76,17 @@ const MAX_LISTED: usize = 20;
 /// # }
 /// ```
 ///
-/// Faults are injected by its methods: of the network between places, which are the names of regions
-/// and of nodes ([`partition`](Self::partition), [`slow`](Self::slow), [`lose`](Self::lose)), of nodes
-/// ([`crash`](Self::crash), [`shutdown`](Self::shutdown)), and of machines
-/// ([`crash_machine`](Self::crash_machine), [`frozen`](Self::frozen),
-/// [`skew_ahead`](Self::skew_ahead)). A node is the process, a machine is its host, kernel and clock
-/// included.
+/// The cluster's methods inject faults:
 ///
-/// When the cluster is dropped while its thread panics, which is how tests fail, it prints the path
-/// of its [trace](Self::trace), and the command that repeats the test with its seed.
+/// - Network faults between two scopes ([`partition`](Self::partition), [`slow`](Self::slow),
+///   [`lose`](Self::lose)). A scope is the name of a region or a node.
+/// - Node faults ([`crash`](Self::crash), [`shutdown`](Self::shutdown)). A node is a process.
+/// - Machine faults ([`crash_machine`](Self::crash_machine), [`frozen`](Self::frozen),
+///   [`skew_ahead`](Self::skew_ahead)). A machine is the host of a node, including its kernel and
+///   clock.
+///
+/// If the cluster is dropped while its thread panics, as when a test fails, it prints the path of its
+/// [trace](Self::trace), and the command that reproduces the failure with the same seed.
 #[derive(Clone)]
 pub struct SimCluster {
     pub(super) shared: Arc<Shared>,
@@ -98,7 +100,7 @@ pub(super) struct Shared {
     pub(super) log: TraceLog,
     /// In the order in which they were added.
     members: Mutex<Vec<Member>>,
-    /// Whether a failure was reported.
+    /// Whether a failure has been reported.
     reported: AtomicBool,
 }
 
@@ -111,7 +113,7 @@ pub(super) struct Member {
 
 pub(super) enum NodeState {
     Running(Node),
-    /// The machine is up, and runs another program or none.
+    /// The machine is up, and runs a program other than flyrpc, or none.
     Other,
     /// The reason completes "node `iad-0` …".
     Down(&'static str),
@@ -127,7 +129,7 @@ impl NodeState {
 }
 
 impl SimCluster {
-    /// A cluster without nodes. Its trace begins now.
+    /// Creates a cluster without nodes. Its trace begins now.
     pub(super) fn new(net: SimNet, seed: u64, primary: Region, force_wire: bool) -> Self {
         let log = TraceLog::new(seed, Instant::now());
         net.on_fault({
@@ -146,11 +148,11 @@ impl SimCluster {
         SimCluster { shared: Arc::new(shared) }
     }
 
-    /// A running node.
+    /// Returns a running node.
     ///
     /// # Panics
     ///
-    /// If there is no such node, it is down, or its machine does not run flyrpc.
+    /// If there is no such node, if it is down, or if its machine does not run flyrpc.
     #[track_caller]
     pub fn node(&self, name: impl AsRef<str>) -> Node {
         let name = name.as_ref();
@@ -165,38 +167,40 @@ impl SimCluster {
         }
     }
 
-    /// All running nodes, in the order in which they were added.
+    /// Returns all running nodes, in the order in which they were added.
     pub fn nodes(&self) -> Vec<Node> {
         let members = self.members();
         members.iter().filter_map(|member| member.state.node().cloned()).collect()
     }
 
-    /// The names of all nodes, whether they run or not, in the order in which they were added.
+    /// Returns the names of all nodes, including nodes that are down, in the order in which they were
+    /// added.
     pub fn names(&self) -> Vec<String> {
         self.members().iter().map(|member| member.name.clone()).collect()
     }
 
-    /// The primary region.
+    /// Returns the primary region.
     pub fn primary_region(&self) -> &Region {
         &self.shared.primary
     }
 
-    /// The source of all randomness.
+    /// Returns the seed, from which all randomness of the cluster derives.
     pub fn seed(&self) -> u64 {
         self.shared.seed
     }
 
-    /// How long the cluster has run, in the time of its [trace](Self::trace).
+    /// Returns the time since the cluster was created, on the clock of its [trace](Self::trace).
     pub fn elapsed(&self) -> Duration {
         self.shared.log.elapsed()
     }
 
-    /// All events so far: every call, membership and link event, and fault, in the cluster's time.
+    /// Returns all events recorded so far: calls, membership and link events, and faults. Times are
+    /// counted from the cluster's start.
     pub fn trace(&self) -> Trace {
         self.shared.log.snapshot()
     }
 
-    /// Adds a remark to the trace.
+    /// Adds a note from the test to the trace.
     pub fn note(&self, text: impl Into<String>) {
         self.shared.log.note(text);
     }
@@ -206,19 +210,20 @@ impl SimCluster {
     ///
     /// # Panics
     ///
-    /// If that takes longer than 60 s of the cluster's time; the message lists the missing links.
+    /// If links are still missing after 60 s of the cluster's time. The message lists them.
     pub async fn settled(&self) {
         if let Err(missing) = settle(|| self.nodes()).await {
             panic!(
-                "the nodes do not all know each other after {:?}:\n{}\
-                 a node that is frozen or cut off must be resumed or healed first",
+                "links between nodes are still missing after {:?}:\n{}\
+                 resume frozen nodes and heal partitions before waiting",
                 settle::TIMEOUT,
                 MissingLinks(&missing)
             );
         }
     }
 
-    /// Whether the node's machine is up, and its program was not shut down.
+    /// Returns whether the node is up: its machine has not crashed, and its program has neither
+    /// crashed nor been shut down.
     ///
     /// # Panics
     ///
@@ -235,7 +240,7 @@ impl SimCluster {
     }
 
     pub(super) fn set_state(&self, name: &str, state: NodeState) {
-        // Drops the earlier state outside the lock: with the last handle of a node, it stops.
+        // Drops the earlier state outside the lock: dropping the last handle of a node stops it.
         let _earlier = self.with_member(name, |member| std::mem::replace(&mut member.state, state));
     }
 
@@ -266,7 +271,7 @@ impl SimCluster {
     pub(super) fn with_member<R>(&self, name: &str, act: impl FnOnce(&mut Member) -> R) -> R {
         match self.try_with_member(name, act) {
             Some(result) => result,
-            None => panic!("no node is called `{name}`: {}", self.list_names()),
+            None => panic!("there is no node `{name}`: {}", self.list_names()),
         }
     }
 
@@ -283,8 +288,8 @@ impl SimCluster {
         let names = self.names();
         let shown = names.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         match names.len().saturating_sub(MAX_LISTED) {
-            0 => format!("there are {shown}"),
-            more => format!("there are {shown} and {more} more"),
+            0 => format!("the nodes are {shown}"),
+            more => format!("the nodes are {shown} and {more} more"),
         }
     }
 
@@ -292,18 +297,19 @@ impl SimCluster {
         self.shared.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints, once, how to investigate a failure.
+    /// Prints the command that reproduces a failure and the path of the trace. Does nothing after the
+    /// first call.
     fn report(&self) {
         if self.shared.reported.swap(true, Ordering::Relaxed) {
             return;
         }
         let seed = self.shared.seed;
-        eprintln!("flyrpc-testkit: failed with seed {seed}; to repeat it:");
+        eprintln!("flyrpc-testkit: test failed with seed {seed}; to reproduce:");
         eprintln!("    {}", seed::repeat_command(seed));
         let file = seed::trace_path(seed);
         match self.trace().write_to(&file) {
-            Ok(()) => eprintln!("the trace is in {}", file.display()),
-            Err(error) => eprintln!("the trace cannot be written to {}: {error}", file.display()),
+            Ok(()) => eprintln!("trace written to {}", file.display()),
+            Err(error) => eprintln!("cannot write the trace to {}: {error}", file.display()),
         }
     }
 }

@@ -1,4 +1,4 @@
-// What the examples of the guide share. Included by each of them, and part of no module.
+// Shared code of the examples in the guide. Each example includes this file; it is not a module.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One boot of a host, as its sockets and tasks refer to it.
+//! A handle to one boot of a host, for its sockets and tasks.
 
 use std::{
     io,
@@ -41,7 +41,7 @@ impl HostBoot {
         self.shared.lock()
     }
 
-    /// Calls `act` whether this boot has crashed or not.
+    /// Calls `act`, even if this boot has crashed.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Core) -> R) -> R {
         self.shared.with(act)
     }
@@ -50,7 +50,8 @@ impl HostBoot {
     ///
     /// # Errors
     ///
-    /// Those of `act`, or that this boot has crashed.
+    /// Returns the error of `act`, or [`NetworkDown`](io::ErrorKind::NetworkDown) if this boot has
+    /// crashed.
     pub(super) fn with_host<R>(
         &self,
         act: impl FnOnce(&mut Core, HostId) -> io::Result<R>,

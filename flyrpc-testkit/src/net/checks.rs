@@ -1,23 +1,23 @@
-//! Checks of the arguments of a test, and the messages of the panics when they fail. Long lists of
-//! names are cut short.
+//! Checks of the arguments that a test passes, and the panic messages when a check fails. Messages
+//! truncate long lists of names.
 
 use std::fmt::Display;
 
 use super::state::{Fault, FaultScope, HostId, Topology};
 
-/// How many names a message lists before it only counts the others.
+/// Upper bound on the names that a message lists. It counts the remaining names.
 const MAX_LISTED: usize = 8;
 
 /// # Errors
 ///
-/// The message for a name that is not a host's.
+/// Returns the panic message if no host has this name.
 pub(super) fn find_host(topology: &Topology, name: &str) -> Result<HostId, String> {
     topology.find_host(name).ok_or_else(|| unknown_host(topology, name))
 }
 
 /// # Errors
 ///
-/// The message for a name that is neither a host's nor a region's with hosts.
+/// Returns the panic message if the name is neither a host nor a region with hosts.
 pub(super) fn find_scope(topology: &Topology, name: &str) -> Result<FaultScope, String> {
     let host = topology.find_host(name).map(FaultScope::Host);
     host.or_else(|| topology.find_region(name).map(FaultScope::Region))
@@ -26,22 +26,22 @@ pub(super) fn find_scope(topology: &Topology, name: &str) -> Result<FaultScope, 
 
 fn unknown_host(topology: &Topology, name: &str) -> String {
     let Some(region) = topology.find_region(name) else {
-        return format!("no host is called `{name}`: {}", list_hosts(topology));
+        return format!("there is no host `{name}`: {}", list_hosts(topology));
     };
     let inside = topology.hosts().filter(|host| host.region == region).map(|host| &host.name);
-    format!("`{name}` is a region, not a host: name one of its hosts, {}", list(inside))
+    format!("`{name}` is a region, not a host: use one of its hosts, {}", list(inside))
 }
 
 fn unknown_scope(topology: &Topology, name: &str) -> String {
     let hosts = list_hosts(topology);
     let regions = list(topology.regions());
-    let regions = if regions.is_empty() { regions } else { format!(" and the regions {regions}") };
-    format!("no host and no region with hosts is called `{name}`: {hosts}{regions}")
+    let regions = if regions.is_empty() { regions } else { format!("; the regions are {regions}") };
+    format!("there is no host or region `{name}`: {hosts}{regions}")
 }
 
 /// # Errors
 ///
-/// The message if both scopes are the same and the fault makes no sense there.
+/// Returns the panic message if both scopes are the same and the fault cannot apply within one scope.
 pub(super) fn check_scopes(
     topology: &Topology,
     from: FaultScope,
@@ -54,12 +54,12 @@ pub(super) fn check_scopes(
     let name = from.name(topology);
     match (from, fault) {
         (FaultScope::Host(_), _) => Err(format!(
-            "both places are the host `{name}`, and a host always reaches itself: \
-             name another host or a region as one of them"
+            "both scopes are the host `{name}`, and a host always reaches itself: \
+             use another host or a region for one of them"
         )),
         (FaultScope::Region(_), Fault::Cut | Fault::Hold) => Err(format!(
-            "both places are the region `{name}`, which can be parted from other places only: \
-             name another region, or a host of `{name}`, as one of them"
+            "both scopes are the region `{name}`, which cannot be partitioned from itself: \
+             use another region, or a host of `{name}`, for one of them"
         )),
         (
             FaultScope::Region(_),
@@ -73,7 +73,7 @@ pub(super) fn check_scopes(
 /// If `share` is not between 0 and 1.
 #[track_caller]
 pub(super) fn assert_share(share: f64) {
-    assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
+    assert!((0.0..=1.0).contains(&share), "a share must be between 0 and 1: got {share}");
 }
 
 /// # Panics
@@ -81,17 +81,14 @@ pub(super) fn assert_share(share: f64) {
 /// If `bytes_per_second` is 0.
 #[track_caller]
 pub(super) fn assert_bandwidth(bytes_per_second: u64) {
-    assert!(
-        bytes_per_second > 0,
-        "a bandwidth of 0 lets nothing through: use `partition` for that"
-    );
+    assert!(bytes_per_second > 0, "bandwidth must not be 0: use `partition` to block all messages");
 }
 
 fn list_hosts(topology: &Topology) -> String {
     if topology.hosts().next().is_none() {
-        return "there are no hosts yet, they have to be added first".into();
+        return "the network has no hosts yet".into();
     }
-    format!("there are the hosts {}", list(topology.hosts().map(|host| &host.name)))
+    format!("the hosts are {}", list(topology.hosts().map(|host| &host.name)))
 }
 
 fn list<T: Display>(names: impl Iterator<Item = T>) -> String {
@@ -113,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut_short() {
+    fn a_long_list_is_truncated() {
         check(&[], "");
         check(&["a", "b"], "`a`, `b`");
         check(&["a", "b", "c", "d", "e", "f", "g", "h"], "`a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`");

@@ -17,7 +17,7 @@ use super::{
     state::{Packet, Socket},
 };
 
-/// The largest payload of a UDP datagram over IPv4.
+/// The largest payload of a UDP datagram over IPv4, in bytes.
 const MAX_PAYLOAD: usize = 65_507;
 
 pub(super) struct SimDatagram {
@@ -38,11 +38,12 @@ impl SimDatagram {
 
     fn try_send(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
         if data.len() > MAX_PAYLOAD {
-            let message = format!("{} bytes are more than a datagram's {MAX_PAYLOAD}", data.len());
+            let message =
+                format!("datagram of {} bytes exceeds the limit of {MAX_PAYLOAD}", data.len());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         self.host.with_host(|core, id| {
-            // As on a real network, it is no error if no host has the address.
+            // As on a real network, sending to an address that no host has is not an error.
             if let Some(to_host) = core.fabric.topology.locate(id, to.ip()) {
                 let from = core.fabric.topology.source(id, to.ip(), self.port);
                 let data = Bytes::copy_from_slice(data);
@@ -55,7 +56,7 @@ impl SimDatagram {
     fn poll_receive(&self, task: &mut Context<'_>) -> Poll<io::Result<(Bytes, SocketAddr)>> {
         let popped = self.host.with_host(|core, id| {
             let socket = core.fabric.host(id).sockets.get_mut(&self.port);
-            Ok(socket.expect("open until its owner is dropped").poll_pop(task))
+            Ok(socket.expect("the socket is open until its handle is dropped").poll_pop(task))
         });
         match popped {
             Ok(popped) => popped.map(Ok),
@@ -72,7 +73,7 @@ impl Datagram for SimDatagram {
     fn receive<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>> {
         Box::pin(async move {
             let (data, from) = poll_fn(|task| self.poll_receive(task)).await?;
-            // Truncated to the buffer, as UDP does.
+            // Truncate to the buffer, as UDP does.
             let len = data.len().min(into.len());
             into[..len].copy_from_slice(&data[..len]);
             Ok((len, from))
@@ -82,7 +83,7 @@ impl Datagram for SimDatagram {
 
 impl Drop for SimDatagram {
     fn drop(&mut self) {
-        // Nothing is left to close if the host has crashed.
+        // If the host has crashed, the socket is already closed.
         let _ = self.host.with_host(|core, id| Ok(core.fabric.host(id).sockets.remove(&self.port)));
     }
 }

@@ -20,13 +20,14 @@ use crate::rng::Rng;
 
 /// The runtime environment of one boot of one simulated host.
 ///
-/// Once the host has crashed, every operation fails with [`NetworkDown`](io::ErrorKind::NetworkDown),
-/// and tasks are dropped without a poll. A restart does not change that: it returns a new
-/// environment.
+/// After the host has crashed, every operation fails with
+/// [`NetworkDown`](io::ErrorKind::NetworkDown), and tasks are dropped without a poll. This environment
+/// stays unusable after a restart, which returns a new environment.
 #[derive(Clone)]
 pub struct SimEnv {
     host: HostBoot,
-    /// One per boot: draws by an earlier boot must not change this one's run.
+    /// Separate for each boot: random numbers drawn by an earlier boot must not change a later boot's
+    /// run.
     rng: Arc<Mutex<Rng>>,
 }
 
@@ -36,22 +37,22 @@ impl SimEnv {
         SimEnv { host, rng: Arc::new(Mutex::new(rng)) }
     }
 
-    /// The host's name.
+    /// Returns the host's name.
     pub fn name(&self) -> String {
         self.host.lock().host_name(self.host.id())
     }
 
-    /// The host's region.
+    /// Returns the host's region.
     pub fn region(&self) -> Region {
         self.host.lock().host_region(self.host.id())
     }
 
-    /// The host's address.
+    /// Returns the host's address.
     pub fn ip(&self) -> IpAddr {
         self.host.ip()
     }
 
-    /// The host's address with `port`.
+    /// Returns the host's address with `port`.
     pub fn addr(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip(), port)
     }

@@ -9,8 +9,8 @@ use super::{
 
 /// Ends a fault when dropped.
 ///
-/// Does nothing if the fault is over by then: because it was healed, or because its host was resumed
-/// or restarted, or its clock set.
+/// Dropping it does nothing if the fault has already ended, because it was healed, because its host
+/// was resumed or restarted, or because the host's clock was set.
 #[must_use = "the fault ends when its guard is dropped; `keep` makes it last"]
 pub struct FaultGuard {
     shared: Arc<Shared>,
@@ -27,7 +27,7 @@ pub(super) enum Undo {
 }
 
 impl FaultGuard {
-    /// Starts a fault. `start` receives its id, and returns what ends it.
+    /// Starts a fault. `start` receives the fault's id, and returns how to end it.
     pub(super) fn start(
         shared: &Arc<Shared>,
         start: impl FnOnce(&mut Core, FaultId) -> Undo,
@@ -39,8 +39,8 @@ impl FaultGuard {
         FaultGuard { shared: Arc::clone(shared), fault, undo: Some(undo) }
     }
 
-    /// Makes the fault last until something else ends it: [`heal`](crate::SimNet::heal) or
-    /// [`heal_all`](crate::SimNet::heal_all) for faults between hosts and regions.
+    /// Makes the fault last until another call ends it. Faults between hosts and regions last until
+    /// [`heal`](crate::SimNet::heal) or [`heal_all`](crate::SimNet::heal_all).
     pub fn keep(mut self) {
         self.undo = None;
     }

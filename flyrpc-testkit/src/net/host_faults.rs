@@ -15,13 +15,14 @@ use super::{
 ///
 /// # Panics
 ///
-/// All of these panic if there is no host of that name; the message says which there are.
+/// All these methods panic if there is no host with that name. The message lists the hosts.
 impl SimNet {
     /// Crashes a host: drops its tasks without another poll, and closes its sockets. The other ends
-    /// of its streams see a reset after the delay of one direction. Attempts to connect to it get no
-    /// response. It lasts until [`restart`](SimNet::restart).
+    /// of its streams see a reset after the delay of one direction. Attempts to connect to the host
+    /// get no response. The host stays crashed until [`restart`](SimNet::restart).
     ///
-    /// The destructors of the tasks run when the runtime next schedules them, before time passes.
+    /// The destructors of the tasks run when the runtime next schedules the tasks, before virtual time
+    /// advances.
     #[track_caller]
     pub fn crash(&self, host: impl AsRef<str>) {
         let id = self.host(host.as_ref());
@@ -32,22 +33,22 @@ impl SimNet {
         });
     }
 
-    /// Kills the programs of a host, as [`crash`](Self::crash) does, but not its machine: attempts to
-    /// connect to it are refused, until programs are started with the environment that
+    /// Kills the programs of a host, as [`crash`](Self::crash) does, but leaves the machine up. Attempts
+    /// to connect to it are refused until a program listens in the environment that
     /// [`restart`](Self::restart) returns.
     #[track_caller]
     pub fn kill(&self, host: impl AsRef<str>) {
         let id = self.host(host.as_ref());
         self.stop_programs(id, |core, _| {
-            // A boot without programs.
+            // Starts a boot without programs.
             core.fabric.host(id).restart();
             core.emit_host_event(id, FaultEvent::Crashed);
         });
     }
 
-    /// Restarts a host at the same address, and returns its new environment, which has other random
-    /// numbers, to start programs with. Programs that still run there crash first. Its clock is not
-    /// reset.
+    /// Restarts a host at the same address, and returns the environment of the new boot, in which
+    /// programs can be started. Its random numbers differ from those of the earlier boot. Programs
+    /// that are still running on the host crash first. The host's clock is not reset.
     #[track_caller]
     pub fn restart(&self, host: impl AsRef<str>) -> SimEnv {
         let id = self.host(host.as_ref());
@@ -59,26 +60,27 @@ impl SimNet {
         SimEnv::new(HostBoot::new(&self.shared, id, boot))
     }
 
-    /// Stops all programs of a host, then calls `then` with whether the host was up before.
+    /// Stops all programs of a host, then calls `then`. Its second argument is whether the host was up
+    /// before.
     fn stop_programs<R>(&self, id: HostId, then: impl FnOnce(&mut Core, bool) -> R) -> R {
         let (tasks, result) = self.shared.with(|core| {
             let was_up = core.fabric.host(id).health != Health::Crashed;
             let tasks = core.crash(id);
             (tasks, then(core, was_up))
         });
-        // Aborting can drop a task, which runs its destructors: not under the lock.
+        // Outside the lock: aborting can drop a task, which runs its destructors.
         for task in tasks {
             task.abort();
         }
         result
     }
 
-    /// Freezes a host until the guard is dropped: its tasks are not polled. Its kernel keeps running,
-    /// so it accepts connections, and buffers incoming data until its buffers are full. With several
-    /// freezes, the host resumes when the last of them ends. A crashed host stays crashed.
+    /// Freezes a host until the guard is dropped. Its tasks are not polled. Its kernel keeps running:
+    /// it accepts connections, and buffers incoming data until its buffers are full. If several
+    /// freezes overlap, the host resumes when the last of them ends. A crashed host stays crashed.
     ///
-    /// Only tasks spawned through the host's environment freeze, not those that a program spawns
-    /// with `tokio::spawn`, nor the test's own.
+    /// Only tasks spawned through the host's environment freeze. Tasks that a program spawns with
+    /// `tokio::spawn` and the test's own tasks keep running.
     #[track_caller]
     pub fn frozen(&self, host: impl AsRef<str>) -> FaultGuard {
         let id = self.host(host.as_ref());
@@ -94,7 +96,7 @@ impl SimNet {
         self.frozen(host).keep();
     }
 
-    /// Resumes a frozen host and ends all its freezes. Timers that expired meanwhile fire at once.
+    /// Resumes a frozen host and ends all its freezes. Timers that expired during the freeze fire immediately.
     #[track_caller]
     pub fn resume(&self, host: impl AsRef<str>) {
         let id = self.host(host.as_ref());
@@ -104,45 +106,46 @@ impl SimNet {
         });
     }
 
-    /// Moves a host's clock ahead by `by` until the guard is dropped. Several of these, and of
-    /// [`skewed_behind`](SimNet::skewed_behind), add up. Timers are not affected.
+    /// Moves a host's clock ahead by `by` until the guard is dropped. Skews add up, including those of
+    /// [`skewed_behind`](SimNet::skewed_behind). Timers are not affected.
     #[track_caller]
     pub fn skewed_ahead(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
         self.skewed(host.as_ref(), clock::nanos(by))
     }
 
-    /// Moves a host's clock back by `by`, relative to all others, until the guard is dropped. Several
-    /// of these, and of [`skewed_ahead`](SimNet::skewed_ahead), add up. Timers are not affected.
+    /// Moves a host's clock back by `by`, relative to all other clocks, until the guard is dropped.
+    /// Skews add up, including those of [`skewed_ahead`](SimNet::skewed_ahead). Timers are not
+    /// affected.
     ///
-    /// No clock of a program runs backwards, so all other clocks are set ahead instead. The same
-    /// happens when a clock that was ahead is corrected.
+    /// Clocks of programs are monotonic, so all other clocks are set ahead instead. The same happens
+    /// when a clock that was ahead is corrected.
     #[track_caller]
     pub fn skewed_behind(&self, host: impl AsRef<str>, by: Duration) -> FaultGuard {
         self.skewed(host.as_ref(), -clock::nanos(by))
     }
 
-    /// Sets a host's clock ahead of the correct time by `by`, and discards earlier skews and
-    /// accumulated drift. [`Duration::ZERO`] corrects it. Timers are not affected.
+    /// Sets a host's clock to `by` ahead of the correct time, and discards earlier skews and
+    /// accumulated drift. [`Duration::ZERO`] corrects the clock. Timers are not affected.
     #[track_caller]
     pub fn skew_ahead(&self, host: impl AsRef<str>, by: Duration) {
         self.set_skew(host.as_ref(), clock::nanos(by));
     }
 
-    /// Sets a host's clock behind the correct time by `by`, and discards earlier skews and
-    /// accumulated drift. Timers are not affected. No clock of a program runs backwards, so all other
+    /// Sets a host's clock to `by` behind the correct time, and discards earlier skews and
+    /// accumulated drift. Timers are not affected. Clocks of programs are monotonic, so all other
     /// clocks are set ahead instead.
     #[track_caller]
     pub fn skew_behind(&self, host: impl AsRef<str>, by: Duration) {
         self.set_skew(host.as_ref(), -clock::nanos(by));
     }
 
-    /// Makes a host's clock run fast, or slow if negative, until the guard is dropped: 200 parts per
-    /// million are 0.2 ms in each second. The clock continues from its current time, and keeps the
-    /// accumulated offset when the drift ends. Several drifts add up. Timers are not affected.
+    /// Makes a host's clock run fast, or slow if negative, until the guard is dropped. A drift of 200
+    /// parts per million adds 0.2 ms in each second. The clock continues from its current time, and
+    /// keeps the accumulated offset when the drift ends. Several drifts add up. Timers are not affected.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drifting(&self, host: impl AsRef<str>, parts_per_million: i64) -> FaultGuard {
         let id = self.host(host.as_ref());
@@ -156,13 +159,13 @@ impl SimNet {
         })
     }
 
-    /// Makes a host's clock run fast, or slow if negative, from now on, instead of any earlier drift;
-    /// see [`drifting`](SimNet::drifting). 0 ends it: the clock keeps the accumulated offset, until
-    /// [`skew_ahead`](SimNet::skew_ahead) sets it.
+    /// Makes a host's clock run fast, or slow if negative, from now on. Replaces all earlier drifts;
+    /// see [`drifting`](SimNet::drifting). A drift of 0 ends drifting, and the clock keeps the
+    /// accumulated offset until [`skew_ahead`](SimNet::skew_ahead) sets it.
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards; at −1,000,000 it stops.
+    /// If the clock would run backward. A drift of −1,000,000 stops it.
     #[track_caller]
     pub fn drift(&self, host: impl AsRef<str>, parts_per_million: i64) {
         let id = self.host(host.as_ref());
@@ -195,7 +198,8 @@ impl SimNet {
         });
     }
 
-    /// Looked up before the fault starts, so that the panic has the location of the caller.
+    /// Looks up a host. Called before the fault starts, so that a panic has the location of the
+    /// caller.
     #[track_caller]
     fn host(&self, name: &str) -> HostId {
         let found = checks::find_host(&self.shared.lock().fabric.topology, name);

@@ -1,9 +1,9 @@
 //! The simulated network: hosts in regions, and the paths between them.
 //!
-//! All of it is one state under one lock. Every message in flight is an event that is due at some
-//! instant; one task, the driver, sleeps until the next of them. Nothing is woken, dropped or spawned
-//! while the lock is held, because wakers and destructors are other people's code and may call back
-//! into this module.
+//! The whole network is one state under one lock. Every message in flight is an event that is due at
+//! some instant. One task, the driver, sleeps until the next event is due. Nothing is woken, dropped
+//! or spawned while the lock is held, because wakers and destructors are foreign code and may call
+//! back into this module.
 
 mod boot;
 mod checks;

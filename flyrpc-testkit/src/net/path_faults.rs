@@ -10,50 +10,52 @@ use super::{
 };
 use crate::latency::assert_whole_milliseconds;
 
-/// Faults between places. A place is the name of a host, or of a region for all hosts in it. Where
-/// both places may be the same region, the fault is on the paths between its hosts. A host always
-/// reaches itself.
+/// Faults between two scopes. A scope is the name of a host, or of a region, which stands for all its
+/// hosts. If a method allows the same region for both scopes, the fault applies to the paths between
+/// the hosts of that region. A host always reaches itself.
 ///
 /// # Panics
 ///
-/// All of these panic if a name is neither a host's nor a region's with hosts, and those that
-/// start a fault if both names are the same host's.
+/// All methods that take scopes panic if a name is neither a host nor a region with hosts. Methods
+/// that start a fault also panic if both scopes are the same host.
 impl SimNet {
-    /// Drops all messages between two places, in both directions.
+    /// Blocks all messages between two scopes, in both directions.
     ///
-    /// Bytes written to streams stay with their sender, as do those in flight that would arrive
-    /// during the partition; both are sent once it has healed. Datagrams are lost.
+    /// Stream bytes written during the partition are buffered at the sender. Stream bytes in flight
+    /// that would arrive during the partition return to the sender's buffer. Both are sent once the
+    /// partition has healed. Datagrams are lost.
     ///
     /// # Panics
     ///
-    /// If both places are the same. `partition("iad-0", "iad")` isolates a host from its region.
+    /// If both scopes are the same. `partition("iad-0", "iad")` isolates a host from its region.
     #[track_caller]
     pub fn partition(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Cut)
     }
 
-    /// Drops all messages from one place to another, and leaves the other direction open.
+    /// Blocks all messages from one scope to another, and leaves the other direction open.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn partition_one_way(&self, from: impl AsRef<str>, to: impl AsRef<str>) -> FaultGuard {
         self.fault(from.as_ref(), to.as_ref(), Direction::OneWay, Fault::Cut)
     }
 
-    /// Holds messages between two places, datagrams included, until the guard is dropped, which
-    /// releases them.
+    /// Holds all messages between two scopes, including datagrams, until the guard is dropped.
+    /// Dropping it releases the messages.
     ///
     /// # Panics
     ///
-    /// If both places are the same.
+    /// If both scopes are the same.
     #[track_caller]
     pub fn hold(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Hold)
     }
 
-    /// Adds `extra` to the delay of each direction between two places, so twice that to a round trip.
+    /// Adds `extra` to the delay of each direction between two scopes. A round trip takes twice
+    /// `extra` longer.
     ///
     /// # Panics
     ///
@@ -64,9 +66,9 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Slow(extra))
     }
 
-    /// Delays each message between two places, in either direction, by 0 to `up_to` more, a whole
-    /// number of milliseconds that follows from the seed. Streams keep their order, datagrams can
-    /// overtake each other. The bounds of several of these add up.
+    /// Delays each message between two scopes, in either direction, by an additional random time from
+    /// 0 to `up_to`, in whole milliseconds. The seed determines the times. Messages on a stream stay
+    /// in order; datagrams can be reordered. If several jitters apply, their bounds add up.
     ///
     /// # Panics
     ///
@@ -77,8 +79,8 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Jitter(up_to))
     }
 
-    /// Loses this share of the datagrams between two places, 0 for none and 1 for all; which ones
-    /// follows from the seed. Streams lose nothing.
+    /// Drops this share of the datagrams between two scopes: 0 is none, 1 is all. The seed determines
+    /// which datagrams are lost. Streams lose nothing.
     ///
     /// # Panics
     ///
@@ -89,9 +91,9 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Lose(share))
     }
 
-    /// Limits the bandwidth of each path from a host to another between two places, as
-    /// [`SimNetBuilder::bandwidth`](crate::SimNetBuilder::bandwidth) does; the lowest of several
-    /// limits applies.
+    /// Limits the bandwidth, in bytes per second, of each path between a host of one scope and a host
+    /// of the other, as [`SimNetBuilder::bandwidth`](crate::SimNetBuilder::bandwidth) does. If several
+    /// limits apply to a path, the lowest is used.
     ///
     /// # Panics
     ///
@@ -107,16 +109,16 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Throttle(bytes_per_second))
     }
 
-    /// Ends every fault that was set between exactly these two places, in either order, whether its
-    /// guard was kept or not.
+    /// Ends every fault that was started between exactly these two scopes, in either order, whether or
+    /// not `keep` was called on its guard.
     #[track_caller]
     pub fn heal(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         let (a, b) = (self.scope(a.as_ref()), self.scope(b.as_ref()));
         self.shared.with(|core| core.heal(|_, rule| rule.is_between(a, b)));
     }
 
-    /// Ends every hold that was set between exactly these two places, in either order, whether its
-    /// guard was kept or not. Other faults between them stay.
+    /// Ends every hold that was started between exactly these two scopes, in either order, whether or
+    /// not `keep` was called on its guard. Other faults between them continue.
     #[track_caller]
     pub fn release(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         let (a, b) = (self.scope(a.as_ref()), self.scope(b.as_ref()));
@@ -124,7 +126,7 @@ impl SimNet {
             .with(|core| core.heal(|_, rule| rule.fault == Fault::Hold && rule.is_between(a, b)));
     }
 
-    /// Ends every fault between places. Hosts stay crashed or frozen, and clocks as they are.
+    /// Ends every fault between scopes. Crashed or frozen hosts and wrong clocks are not affected.
     pub fn heal_all(&self) {
         self.shared.with(|core| core.heal(|_, _| true));
     }
@@ -144,7 +146,8 @@ impl SimNet {
         })
     }
 
-    /// Looked up before the fault starts, so that the panic has the location of the caller.
+    /// Looks up a scope. Called before the fault starts, so that a panic has the location of the
+    /// caller.
     #[track_caller]
     fn scope(&self, name: &str) -> FaultScope {
         let found = find_scope(&self.shared.lock().fabric.topology, name);

@@ -12,7 +12,7 @@ use super::state::{Core, Driver};
 
 pub(crate) struct Shared {
     core: Mutex<Core>,
-    /// Wakes the driver for an event that is due before the one it waits for.
+    /// Wakes the driver for an event that is due before the event that the driver waits for.
     driver_notify: Notify,
 }
 
@@ -23,23 +23,23 @@ impl Shared {
 
     /// Locks the state without advancing it to the current time.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
-        // A panic under the lock comes from a failed check of an argument, which changes nothing.
+        // Only failed checks of arguments panic under the lock, and they leave the state unchanged.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `act` with the state advanced to now, and schedules the driver for what follows.
+    /// Calls `act` with the state advanced to now, and schedules the driver for the next event.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
         let mut core = self.lock();
         let now = Instant::now();
         core.advance(now);
         let result = act(&mut core);
-        // Effects without a delay are complete when this returns.
+        // Process events without a delay, so that their effects are complete when this returns.
         core.advance(now);
         let wakes = std::mem::take(&mut core.fabric.pending_wakes);
         let driver = core.driver;
         let next = core.fabric.events.next_due().map(Driver::Until);
         let earlier = next.filter(|until| driver == Driver::Idle || driver > *until);
-        // Outside a runtime no program is left that could see later events.
+        // Outside a runtime, no program is left that could observe later events.
         let runtime = earlier.and_then(|_| runtime::Handle::try_current().ok());
         if let (Some(until), Some(_)) = (earlier, &runtime) {
             core.driver = until;
@@ -62,7 +62,7 @@ impl Shared {
         result
     }
 
-    /// Processes the events that are due, and returns when the next one is.
+    /// Processes the events that are due, and returns when the next event is due.
     fn process_due(&self) -> Option<Instant> {
         let mut core = self.lock();
         core.advance(Instant::now());
@@ -80,7 +80,7 @@ impl Shared {
 /// Runs until no event is left.
 async fn run_driver(shared: Arc<Shared>) {
     while let Some(next) = shared.process_due() {
-        // Whether it timed out or was notified, check again.
+        // Check again, whether the wait timed out or was notified.
         let _ = timeout_at(next, shared.driver_notify.notified()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The simulated network, to add hosts to and to inject faults in.
+//! The public handle of the simulated network, which adds hosts and injects faults.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -14,15 +14,16 @@ use super::{
 };
 use crate::latency::{RoundTrips, assert_whole_milliseconds};
 
-/// A simulated network. Clones are handles to the same one.
+/// A simulated network. Clones are handles to the same network.
 ///
-/// It runs on the clock, paused or not, of the one tokio runtime that it is used in.
+/// It uses the clock, paused or not, of the tokio runtime in which it is used. Use it in one runtime
+/// only.
 #[derive(Clone)]
 pub struct SimNet {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Settings of a simulated network. Made by [`SimNet::builder`].
+/// The settings of a simulated network. Created by [`SimNet::builder`].
 #[derive(Debug, Clone)]
 pub struct SimNetBuilder {
     seed: u64,
@@ -32,13 +33,14 @@ pub struct SimNetBuilder {
 }
 
 impl SimNetBuilder {
-    /// The source of all randomness: equal seeds give equal runs. 0 unless set.
+    /// Sets the seed, from which all randomness derives. Equal seeds give equal runs. The default is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets the round trip between two regions, or within one. [`RoundTrips`] has the defaults.
+    /// Sets the round trip between two regions, or within one region if both are the same.
+    /// [`RoundTrips`] lists the defaults.
     ///
     /// # Panics
     ///
@@ -55,9 +57,9 @@ impl SimNetBuilder {
         self
     }
 
-    /// Delays each message between different hosts by 0 to `up_to` more, a whole number of
-    /// milliseconds that follows from the seed. Streams keep their order, datagrams can overtake
-    /// each other. 0 unless set. [`SimNet::jitter`] adds to it.
+    /// Delays each message between different hosts by an additional random time from 0 to `up_to`, in
+    /// whole milliseconds. The seed determines the times. Messages on a stream stay in order; datagrams
+    /// can be reordered. The default is 0. [`SimNet::jitter`] adds to it.
     ///
     /// # Panics
     ///
@@ -69,8 +71,9 @@ impl SimNetBuilder {
         self
     }
 
-    /// Loses this share of the datagrams between different hosts, 0 for none and 1 for all; which
-    /// ones follows from the seed. 0 unless set. [`SimNet::lose`] loses some of the rest.
+    /// Drops this share of the datagrams between different hosts: 0 is none, 1 is all. The seed
+    /// determines which datagrams are lost. The default is 0. [`SimNet::lose`] drops a share of the
+    /// remaining datagrams.
     ///
     /// # Panics
     ///
@@ -82,11 +85,13 @@ impl SimNetBuilder {
         self
     }
 
-    /// Limits the bandwidth of each path from a host to another, separately for each direction. All
-    /// streams and datagrams of a path take turns, streams with up to 16 KiB at a time, or as much as
-    /// takes a twentieth of a second if that is less. A message arrives when its last byte does, at
-    /// the next whole millisecond. A datagram that would be queued for longer than a second is lost.
-    /// Bandwidth is unlimited unless set; [`SimNet::throttle`] can reduce it.
+    /// Limits the bandwidth of each path from one host to another, in bytes per second. Each direction
+    /// has its own limit. The default is unlimited. [`SimNet::throttle`] can reduce it.
+    ///
+    /// The streams and datagrams of a path take turns. A stream transmits a segment of at most 16 KiB
+    /// per turn, and less at a low bandwidth, so that a turn takes at most 50 ms. A message arrives when
+    /// its last byte arrives, rounded up to a whole millisecond. A datagram that is queued for longer
+    /// than a second is lost.
     ///
     /// # Panics
     ///
@@ -98,16 +103,17 @@ impl SimNetBuilder {
         self
     }
 
-    /// How many bytes a socket buffers, 256 KiB unless set: for a stream, unsent bytes, and as many
-    /// again in flight to it or unread; for datagrams, unread bytes. A stream carries at most this
-    /// much in the delay of one direction.
+    /// Sets the size of a socket's buffers in bytes. The default is 256 KiB. Each endpoint of a stream
+    /// buffers at most this many unsent bytes. The bytes that are in flight to it or unread have the
+    /// same limit. A datagram socket buffers at most this many unread bytes. A stream therefore carries
+    /// at most this many bytes per delay of one direction.
     ///
     /// # Panics
     ///
     /// If `bytes` is 0.
     #[track_caller]
     pub fn socket_buffer(mut self, bytes: usize) -> Self {
-        assert!(bytes > 0, "a stream cannot move without any buffer");
+        assert!(bytes > 0, "the socket buffer must not be 0 bytes");
         self.buffer = bytes;
         self
     }
@@ -121,7 +127,7 @@ impl SimNetBuilder {
 }
 
 impl SimNet {
-    /// A network with default settings.
+    /// Returns a builder with default settings.
     pub fn builder() -> SimNetBuilder {
         SimNetBuilder {
             seed: 0,
@@ -131,12 +137,12 @@ impl SimNet {
         }
     }
 
-    /// Adds a host, with the next free address of its region, and returns the environment for the
-    /// programs on it.
+    /// Adds a host, and returns the environment for its programs. The host gets the next free address
+    /// of its region.
     ///
     /// # Panics
     ///
-    /// If the name is taken by a host or a region, or the round trip to the region of an earlier
+    /// If a host or a region already has the name, or if the round trip to the region of an earlier
     /// host is unknown.
     #[track_caller]
     pub fn add_host(&self, name: impl Into<String>, region: impl Into<Region>) -> SimEnv {
@@ -148,21 +154,22 @@ impl SimNet {
         }
     }
 
-    /// Makes `name` resolve to `addrs`, in place of its earlier addresses. With no addresses, lookups
-    /// fail. The names of hosts resolve to their addresses without this.
+    /// Makes `name` resolve to `addrs`, replacing its earlier addresses. If `addrs` is empty, lookups of
+    /// `name` fail. The names of hosts resolve to their addresses by default.
     pub fn set_name(&self, name: impl Into<String>, addrs: impl IntoIterator<Item = IpAddr>) {
         let (name, addrs) = (name.into(), addrs.into_iter().collect());
         self.shared.with(|core| core.resolver.set(name, addrs));
     }
 
-    /// The number of connections, each from its first packet until both endpoints are closed and no
-    /// message of it is in flight. 0 once all programs have ended and their messages have arrived.
+    /// Returns the number of connections. A connection counts from its first packet until both
+    /// endpoints are closed and none of its messages is in flight. The number is 0 once all programs
+    /// have ended and their messages have arrived.
     pub fn connections(&self) -> usize {
         self.shared.with(|core| core.connection_count())
     }
 
-    /// Calls `listener` for every fault from now on, instead of an earlier listener: after the fault
-    /// has taken effect, before any task that it wakes has run, and without a lock held.
+    /// Calls `listener` for every fault from now on. Replaces an earlier listener. The listener runs
+    /// after the fault has taken effect, before any task that the fault wakes, and without a lock held.
     pub(crate) fn on_fault(&self, listener: impl Fn(&FaultEvent) + Send + Sync + 'static) {
         self.shared.with(|core| core.fault_events.set_listener(Arc::new(listener)));
     }

@@ -1,4 +1,4 @@
-//! The programs' handles to connections: connect futures, listeners, and the halves of a stream.
+//! Handles of programs to connections: connect futures, listeners, and the halves of a stream.
 
 use std::{
     future::poll_fn,
@@ -40,7 +40,7 @@ impl ConnHandle {
 pub(super) async fn connect(host: &HostBoot, to: SocketAddr) -> io::Result<BoxStream> {
     let conn = host.with_host(|core, id| {
         let Some(to_host) = core.fabric.topology.locate(id, to.ip()) else {
-            let message = format!("no host of the simulated network has the address {}", to.ip());
+            let message = format!("no simulated host has the address {}", to.ip());
             return Err(io::Error::new(io::ErrorKind::HostUnreachable, message));
         };
         let host = core.fabric.host(id);
@@ -54,19 +54,19 @@ pub(super) async fn connect(host: &HostBoot, to: SocketAddr) -> io::Result<BoxSt
     Ok(connecting.into_stream())
 }
 
-/// A connection that is being opened. Abandoned when dropped.
+/// A connection that is being opened. Dropping it abandons the connection.
 struct Connecting(Option<ConnHandle>);
 
 impl Connecting {
     fn poll(&self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let handle = self.0.as_ref().expect("polled before it is turned into a stream");
+        let handle = self.0.as_ref().expect("not yet converted into a stream");
         handle
             .with_conn(|conn, _| conn.poll_connected(task))
             .unwrap_or_else(|| Poll::Ready(Err(host_crashed())))
     }
 
     fn into_stream(mut self) -> BoxStream {
-        self.0.take().expect("turned into a stream once").into_stream()
+        self.0.take().expect("converted into a stream once").into_stream()
     }
 }
 
@@ -96,7 +96,7 @@ impl SimListener {
     fn poll_accept(&self, task: &mut Context<'_>) -> Poll<io::Result<(BoxStream, SocketAddr)>> {
         let accepted = self.host.with_host(|core, id| {
             let backlog = core.fabric.host(id).listeners.get_mut(&self.at.port());
-            let backlog = backlog.expect("open until its owner is dropped");
+            let backlog = backlog.expect("the listener is open until its handle is dropped");
             let Some(conn) = backlog.ready.pop_front() else {
                 backlog.accept_waker = Some(task.waker().clone());
                 return Ok(None);
@@ -106,7 +106,7 @@ impl SimListener {
         match accepted {
             Ok(None) => Poll::Pending,
             Ok(Some((conn, from))) => {
-                let from = from.expect("not finished before it is accepted");
+                let from = from.expect("a connection in the backlog has not finished");
                 let handle = ConnHandle { host: self.host.clone(), conn, side: Side::Acceptor };
                 Poll::Ready(Ok((handle.into_stream(), from)))
             }
@@ -127,7 +127,7 @@ impl Listener for SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        // Nothing is left to close if the host has crashed.
+        // If the host has crashed, the listener is already closed.
         let _ = self.host.with_host(|core, id| {
             core.close_listener(id, self.at.port());
             Ok(())
@@ -194,5 +194,5 @@ impl Drop for Writer {
 }
 
 fn host_crashed() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the connection was reset: its host crashed")
+    io::Error::new(io::ErrorKind::ConnectionReset, "connection reset: the host crashed")
 }

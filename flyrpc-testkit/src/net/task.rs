@@ -1,5 +1,5 @@
-//! A task of a simulated host: polled while its host runs, parked while it is frozen, dropped when it
-//! crashes.
+//! A task of a simulated host. It is polled while the host runs, parked while the host is frozen, and
+//! dropped when the host crashes.
 
 use std::{
     future::Future,
@@ -25,7 +25,7 @@ impl HostTask {
         // A crashed host's tasks are dropped here, outside the lock.
         let Ok(id) = host.with_host(|core, host| Ok(core.tasks(host).next_id())) else { return };
         let handle = tokio::spawn(HostTask { host: host.clone(), id, task }).abort_handle();
-        // Another thread may have finished it already.
+        // On another thread, the task may have already finished.
         if !handle.is_finished() {
             let _ = host.with_host(|core, host| {
                 core.tasks(host).insert(id, handle);
@@ -53,7 +53,7 @@ impl Drop for HostTask {
     fn drop(&mut self) {
         let (host, boot) = (self.host.id(), self.host.boot());
         let mut core = self.host.lock();
-        // Task ids are unique over restarts, but a crash has removed this one already.
+        // Task ids are unique across boots. If this boot has crashed, its tasks are already removed.
         if core.check_boot(host, boot).is_ok() {
             core.tasks(host).remove(self.id);
         }

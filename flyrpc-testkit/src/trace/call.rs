@@ -1,4 +1,4 @@
-//! Calls that nodes made, and queries about them.
+//! Calls that nodes made, and filters for them.
 
 use std::{error::Error, fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
@@ -6,13 +6,13 @@ use flyrpc::{NodeId, NodeInfo, Region, RpcError, Target};
 
 use super::{node_boot::NodeBoot, time::Stamp};
 
-/// One attempt of a call, as its caller saw it. Most calls have one.
+/// One attempt of a call, as its caller observed it. Most calls have one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedCall {
     pub(super) caller: Arc<NodeBoot>,
     pub(super) request: Request,
     pub(super) started: Stamp,
-    /// `None` while it is in flight.
+    /// `None` while the attempt is in flight.
     pub(super) end: Option<CallEnd>,
 }
 
@@ -45,89 +45,91 @@ pub(super) struct CallEnd {
 }
 
 impl TracedCall {
-    /// The name of the node that made the call.
+    /// Returns the name of the node that made the call.
     pub fn caller(&self) -> &str {
         &self.caller.name
     }
 
-    /// The region of the node that made the call.
+    /// Returns the region of the node that made the call.
     pub fn caller_region(&self) -> &Region {
         &self.caller.region
     }
 
-    /// Which boot of the caller made the call, counted from 1 in this run.
+    /// Returns which boot of the calling node made the call. Boots are counted from 1 in each run.
     pub fn caller_boot(&self) -> u32 {
         self.caller.boot
     }
 
-    /// The target of the call.
+    /// Returns the target of the call.
     pub fn target(&self) -> &Target {
         &self.request.target
     }
 
-    /// The name of the node that this attempt was sent to. `None` if the call failed without one, for
-    /// example because no node was found.
+    /// Returns the name of the node that this attempt was sent to. `None` if the call failed before a
+    /// node was picked, for example because no node was found.
     pub fn node(&self) -> Option<&str> {
         self.request.node.as_ref().map(NodeInfo::name)
     }
 
-    /// The boot of the node that this attempt was sent to.
+    /// Returns the id of the node that this attempt was sent to, which identifies one boot of the node.
     pub fn node_id(&self) -> Option<&NodeId> {
         self.request.node.as_ref().map(NodeInfo::id)
     }
 
-    /// The region of the node that this attempt was sent to.
+    /// Returns the region of the node that this attempt was sent to.
     pub fn region(&self) -> Option<&Region> {
         self.request.node.as_ref().map(NodeInfo::region)
     }
 
-    /// The service's name on the wire.
+    /// Returns the service's name on the wire.
     pub fn service(&self) -> &'static str {
         self.request.service
     }
 
-    /// The method's name on the wire.
+    /// Returns the method's name on the wire.
     pub fn method(&self) -> &'static str {
         self.request.method
     }
 
-    /// Numbers the calls of this boot of the caller; attempts of one call share it.
+    /// Returns the number of the call, which is unique within one boot of the caller. All attempts of a
+    /// call have the same number.
     pub fn call(&self) -> u64 {
         self.request.call.0
     }
 
-    /// Numbers the attempts of the call, from 1.
+    /// Returns the number of this attempt within its call, counted from 1.
     pub fn attempt(&self) -> u32 {
         self.request.attempt.0
     }
 
-    /// Whether it was sent to the caller itself. A call without a node is neither local nor remote.
+    /// Returns whether the attempt was sent to the caller's own node. A call without a node is neither
+    /// local nor remote.
     pub fn is_local(&self) -> bool {
         self.node() == Some(self.caller())
     }
 
-    /// When it started, counted from the start of the run.
+    /// Returns when the attempt started, counted from the start of the run.
     pub fn start(&self) -> Duration {
         self.started.at
     }
 
-    /// When it ended, counted from the start of the run; `None` if it was in flight when the trace was
-    /// taken.
+    /// Returns when the attempt ended, counted from the start of the run. `None` if it was in flight when
+    /// the trace was taken.
     pub fn end(&self) -> Option<Duration> {
         Some(self.end.as_ref()?.stamp.at)
     }
 
-    /// How long it took, if it has ended.
+    /// Returns how long the attempt took. `None` if it was in flight when the trace was taken.
     pub fn took(&self) -> Option<Duration> {
         Some(self.end()?.saturating_sub(self.start()))
     }
 
-    /// How it ended; `None` if it was in flight when the trace was taken.
+    /// Returns how the attempt ended. `None` if it was in flight when the trace was taken.
     pub fn outcome(&self) -> Option<&CallOutcome> {
         Some(&self.end.as_ref()?.outcome)
     }
 
-    /// The error, if it failed.
+    /// Returns the error, if the attempt failed.
     pub fn error(&self) -> Option<&RpcError> {
         match self.outcome()? {
             CallOutcome::Failed(error) => Some(error),
@@ -135,13 +137,14 @@ impl TracedCall {
         }
     }
 
-    /// The length of the encoded arguments in bytes; `None` if nothing was encoded, as in a call that
-    /// ran in its caller's process.
+    /// Returns the length of the encoded arguments in bytes. `None` if nothing was encoded, as in a local
+    /// call.
     pub fn request_bytes(&self) -> Option<usize> {
         self.request.bytes
     }
 
-    /// The length of the encoded reply in bytes; `None` if there was none, or nothing was encoded.
+    /// Returns the length of the encoded reply in bytes. `None` if there was no reply or it was not
+    /// encoded.
     pub fn reply_bytes(&self) -> Option<usize> {
         self.end.as_ref()?.bytes
     }
@@ -149,20 +152,20 @@ impl TracedCall {
 
 /// How an attempt of a call ended. Displays as `ok`, `cancelled`, or the error with its sources.
 ///
-/// Two failures are equal if they display alike.
+/// Two failures are equal if their display texts are equal.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// The handler's value was received.
+    /// The caller received the handler's value.
     Replied,
-    /// It failed with this error; another attempt may have followed.
+    /// The attempt failed with this error. Another attempt may have followed.
     Failed(Arc<RpcError>),
     /// The caller dropped its future.
     Cancelled,
 }
 
 impl CallOutcome {
-    /// A short name, for where the whole error does not fit.
+    /// Returns a short name, for use where the whole error does not fit.
     pub(super) fn label(&self) -> &'static str {
         let error = match self {
             CallOutcome::Replied => return "ok",
@@ -215,7 +218,8 @@ impl PartialEq for CallOutcome {
 
 impl Eq for CallOutcome {}
 
-/// Calls of a trace, in the order of their starts: an iterator with filters that combine.
+/// An iterator over the attempts of a trace, in the order in which they started. Its methods are filters
+/// that can be combined.
 ///
 /// ```
 /// # fn check(trace: &flyrpc_testkit::Trace) {
@@ -237,84 +241,84 @@ impl<'a> Calls<'a> {
         Calls(self.0.filter(|call| keep(call)).collect::<Vec<_>>().into_iter())
     }
 
-    /// Those sent to a node in `region`.
+    /// Keeps attempts that were sent to a node in `region`.
     pub fn to_region(self, region: impl Into<Region>) -> Self {
         let region = region.into();
         self.only(|call| call.region() == Some(&region))
     }
 
-    /// Those sent to the node of this name.
+    /// Keeps attempts that were sent to the node with this name.
     pub fn to_node(self, name: &str) -> Self {
         self.only(|call| call.node() == Some(name))
     }
 
-    /// Those sent to no node, usually because none was found.
+    /// Keeps attempts that were sent to no node, usually because none was found.
     pub fn to_no_node(self) -> Self {
         self.only(|call| call.node().is_none())
     }
 
-    /// Those made by nodes in `region`.
+    /// Keeps attempts that nodes in `region` made.
     pub fn from_region(self, region: impl Into<Region>) -> Self {
         let region = region.into();
         self.only(|call| *call.caller_region() == region)
     }
 
-    /// Those made by the node of this name, in any of its boots.
+    /// Keeps attempts that the node with this name made, in any of its boots.
     pub fn from_node(self, name: &str) -> Self {
         self.only(|call| call.caller() == name)
     }
 
-    /// Those of the service of this name on the wire.
+    /// Keeps attempts to call the service with this name on the wire.
     pub fn service(self, name: &str) -> Self {
         self.only(|call| call.service() == name)
     }
 
-    /// Those of methods of this name on the wire.
+    /// Keeps attempts to call a method with this name on the wire.
     pub fn method(self, name: &str) -> Self {
         self.only(|call| call.method() == name)
     }
 
-    /// Those that are attempt `number` of their call, counted from 1.
+    /// Keeps attempts that are attempt `number` of their call, counted from 1.
     pub fn attempt(self, number: u32) -> Self {
         self.only(|call| call.attempt() == number)
     }
 
-    /// Those that returned a value.
+    /// Keeps attempts that returned a value.
     pub fn ok(self) -> Self {
         self.only(|call| matches!(call.outcome(), Some(CallOutcome::Replied)))
     }
 
-    /// Those that ended with an error.
+    /// Keeps attempts that ended with an error.
     pub fn failed(self) -> Self {
         self.only(|call| call.error().is_some())
     }
 
-    /// Those whose caller dropped their future.
+    /// Keeps attempts of calls that were canceled, because the caller dropped the future.
     pub fn cancelled(self) -> Self {
         self.only(|call| matches!(call.outcome(), Some(CallOutcome::Cancelled)))
     }
 
-    /// Those that were in flight when the trace was taken.
+    /// Keeps attempts that were in flight when the trace was taken.
     pub fn under_way(self) -> Self {
         self.only(|call| call.outcome().is_none())
     }
 
-    /// Those sent to their caller itself.
+    /// Keeps attempts that were sent to the caller's own node.
     pub fn local(self) -> Self {
         self.only(TracedCall::is_local)
     }
 
-    /// Those sent to another node.
+    /// Keeps attempts that were sent to another node.
     pub fn remote(self) -> Self {
         self.only(|call| call.node().is_some() && !call.is_local())
     }
 
-    /// Those that started at this time or later, counted from the start of the run.
+    /// Keeps attempts that started at `start` or later, counted from the start of the run.
     pub fn since(self, start: Duration) -> Self {
         self.between(start..)
     }
 
-    /// Those that started in `range`, counted from the start of the run.
+    /// Keeps attempts that started in `range`, counted from the start of the run.
     pub fn between(self, range: impl RangeBounds<Duration>) -> Self {
         self.only(|call| range.contains(&call.start()))
     }

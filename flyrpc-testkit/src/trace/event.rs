@@ -1,4 +1,4 @@
-//! The events of a run other than calls, and queries about them.
+//! The events of a run other than calls, and filters for them.
 
 use std::{fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
@@ -16,27 +16,27 @@ pub struct TracedEvent {
 }
 
 impl TracedEvent {
-    /// When it occurred, counted from the start of the run.
+    /// Returns when the event occurred, counted from the start of the run.
     pub fn at(&self) -> Duration {
         self.stamp.at
     }
 
-    /// The name of the node that observed it; `None` for faults and notes.
+    /// Returns the name of the node that observed the event. `None` for faults and notes.
     pub fn node(&self) -> Option<&str> {
         Some(&self.node.as_ref()?.name)
     }
 
-    /// The region of the node that observed it.
+    /// Returns the region of the node that observed the event. `None` for faults and notes.
     pub fn region(&self) -> Option<&Region> {
         Some(&self.node.as_ref()?.region)
     }
 
-    /// The event itself.
+    /// Returns the kind and details of the event.
     pub fn what(&self) -> &Occurrence {
         &self.occurrence
     }
 
-    /// The other node that it concerns, if it concerns a known one.
+    /// Returns the other node that the event concerns. `None` if it concerns no node, or an unknown node.
     pub fn subject(&self) -> Option<&NodeInfo> {
         match &self.occurrence {
             Occurrence::LinkOpened(node) | Occurrence::LinkClosed(node, _) => Some(node),
@@ -51,26 +51,26 @@ impl TracedEvent {
     }
 }
 
-/// An event other than a call.
+/// The kind and details of an event other than a call.
 ///
-/// Displays its details; [`label`](Occurrence::label) is its kind.
+/// Displays the details. [`label`](Occurrence::label) returns the kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Occurrence {
-    /// A node observed a change of another, as in [`Node::events`](flyrpc::Node::events).
+    /// A node observed a change of another node, as in [`Node::events`](flyrpc::Node::events).
     Membership(Event),
-    /// A link to that node was opened, by either end.
+    /// A link to this node was opened, by either end.
     LinkOpened(NodeInfo),
-    /// A link to that node was closed; the text is the reason.
+    /// A link to this node was closed. The text is the reason.
     LinkClosed(NodeInfo, String),
-    /// A fault started or ended, or the test acted on a node.
+    /// A fault started or ended, or a host crashed or restarted.
     Fault(String),
-    /// A remark of the test.
+    /// A note from the test.
     Note(String),
 }
 
 impl Occurrence {
-    /// Its kind, in a word.
+    /// Returns the kind of the event, as one word.
     pub fn label(&self) -> &'static str {
         match self {
             Occurrence::Membership(event) => match event {
@@ -101,9 +101,9 @@ impl fmt::Display for Occurrence {
                     write!(f, "{addr}: {support}")
                 }
                 Event::PrimaryDisagreement { node, theirs, ours } => {
-                    write!(f, "{node} takes {theirs} for the primary region, this node {ours}")
+                    write!(f, "{node} has primary region {theirs}, this node has {ours}")
                 }
-                // Added to flyrpc after this testkit.
+                // A newer version of flyrpc may have more events.
                 other => write!(f, "{other}"),
             },
             Occurrence::LinkOpened(node) => write!(f, "{node}"),
@@ -113,11 +113,11 @@ impl fmt::Display for Occurrence {
     }
 }
 
-/// Events of a trace, in their order: an iterator with filters that combine.
+/// An iterator over the events of a trace, in order. Its methods are filters that can be combined.
 ///
 /// ```
 /// # fn check(trace: &flyrpc_testkit::Trace) {
-/// let first = trace.events().of_node("iad-0").down("hkg-0").next().expect("iad-0 noticed");
+/// let first = trace.events().of_node("iad-0").down("hkg-0").next().expect("iad-0 detects it");
 /// assert!(first.at().as_secs() < 15, "{trace}");
 /// # }
 /// ```
@@ -134,68 +134,68 @@ impl<'a> Events<'a> {
         Events(self.0.filter(|event| keep(event)).collect::<Vec<_>>().into_iter())
     }
 
-    /// Those that the node of this name observed, in any of its boots.
+    /// Keeps events that the node with this name observed, in any of its boots.
     pub fn of_node(self, name: &str) -> Self {
         self.only(|event| event.node() == Some(name))
     }
 
-    /// Those that nodes in `region` observed.
+    /// Keeps events that nodes in `region` observed.
     pub fn of_region(self, region: impl Into<Region>) -> Self {
         let region = region.into();
         self.only(|event| event.region() == Some(&region))
     }
 
-    /// Those that concern the node of this name.
+    /// Keeps events that concern the node with this name.
     pub fn about(self, name: &str) -> Self {
         self.only(|event| event.subject().is_some_and(|node| node.name() == name))
     }
 
-    /// Those in which a node observed that the node of this name is up.
+    /// Keeps events in which a node observed that the node with this name is up.
     pub fn up(self, name: &str) -> Self {
         self.about(name)
             .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Up(_))))
     }
 
-    /// Those in which a node observed that the node of this name is down.
+    /// Keeps events in which a node observed that the node with this name is down.
     pub fn down(self, name: &str) -> Self {
         self.about(name)
             .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Down(_))))
     }
 
-    /// Those in which a node observed that the node of this name has left gracefully.
+    /// Keeps events in which a node observed that the node with this name has left gracefully.
     pub fn left(self, name: &str) -> Self {
         self.about(name)
             .only(|event| matches!(event.occurrence, Occurrence::Membership(Event::Left(_))))
     }
 
-    /// Those in which a node observed a change of another.
+    /// Keeps events in which a node observed a change of another node.
     pub fn membership(self) -> Self {
         self.only(|event| matches!(event.occurrence, Occurrence::Membership(_)))
     }
 
-    /// Links that were opened or closed. Both ends of a link record it.
+    /// Keeps events of links that were opened or closed. Both ends of a link record an event.
     pub fn links(self) -> Self {
         self.only(|event| {
             matches!(event.occurrence, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
         })
     }
 
-    /// Faults, and actions of the test on nodes.
+    /// Keeps faults, including crashes and restarts of nodes.
     pub fn faults(self) -> Self {
         self.only(|event| matches!(event.occurrence, Occurrence::Fault(_)))
     }
 
-    /// Remarks of the test.
+    /// Keeps notes from the test.
     pub fn notes(self) -> Self {
         self.only(|event| matches!(event.occurrence, Occurrence::Note(_)))
     }
 
-    /// Those at this time or later, counted from the start of the run.
+    /// Keeps events that occurred at `start` or later, counted from the start of the run.
     pub fn since(self, start: Duration) -> Self {
         self.between(start..)
     }
 
-    /// Those in `range`, counted from the start of the run.
+    /// Keeps events that occurred in `range`, counted from the start of the run.
     pub fn between(self, range: impl RangeBounds<Duration>) -> Self {
         self.only(|event| range.contains(&event.at()))
     }

@@ -1,4 +1,4 @@
-//! The log that a running cluster is recorded in.
+//! The log that records a running cluster.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{
     time::Stamp,
 };
 
-/// Records events in their order. Clones share the log.
+/// Records calls and events in order. Clones share the log.
 #[derive(Clone)]
 pub(crate) struct TraceLog(Arc<Shared>);
 
@@ -44,7 +44,7 @@ struct CallIndex(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct BootIndex(usize);
 
-/// Identifies an attempt in the run: calls are numbered per boot.
+/// Identifies an attempt in the run. It contains the boot, since calls are numbered per boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct AttemptKey {
     boot: BootIndex,
@@ -53,12 +53,12 @@ struct AttemptKey {
 }
 
 impl TraceLog {
-    /// An empty log of a run with this seed that begins at `start`.
+    /// Creates an empty log for a run with this seed that begins at `start`.
     pub(crate) fn new(seed: u64, start: Instant) -> Self {
         TraceLog(Arc::new(Shared { seed, start, records: Mutex::default() }))
     }
 
-    /// The observer for one boot of the node `name`. A node that restarts needs another.
+    /// Returns the observer for one boot of the node `name`. A node that restarts needs a new observer.
     pub(crate) fn observer(&self, name: &str, region: &Region) -> Recorder {
         let boots = &mut self.lock().records.boots;
         let earlier = boots.iter().filter(|boot| boot.name == name).count();
@@ -74,17 +74,17 @@ impl TraceLog {
         self.lock().record_event(None, Occurrence::Fault(text.into()));
     }
 
-    /// Records a remark of the test.
+    /// Records a note from the test.
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.lock().record_event(None, Occurrence::Note(text.into()));
     }
 
-    /// The time since the start of the run.
+    /// Returns the time since the start of the run.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.start.elapsed()
     }
 
-    /// The trace of the run so far.
+    /// Returns the trace of the run so far.
     pub(crate) fn snapshot(&self) -> Trace {
         let LogWriter { records, .. } = self.lock();
         Trace {
@@ -97,8 +97,8 @@ impl TraceLog {
 
     fn lock(&self) -> LogWriter<'_> {
         let Shared { start, records, .. } = &*self.0;
-        // The records are consistent even if a thread panicked under the lock, and a test that panics
-        // still needs its trace.
+        // The records are consistent even if a thread panicked while it held the lock, and a test that
+        // panics still needs its trace.
         let records = records.lock().unwrap_or_else(PoisonError::into_inner);
         LogWriter { records, start: *start }
     }
@@ -176,7 +176,7 @@ impl Observer for Recorder {
                         (CallOutcome::Failed(Arc::new((*error).clone())), None)
                     }
                     Outcome::Cancelled => (CallOutcome::Cancelled, None),
-                    // Added to flyrpc after this testkit.
+                    // A newer version of flyrpc may have more outcomes.
                     _ => return,
                 };
                 let (call, number) = (CallNumber(attempt.call), AttemptNumber(attempt.number));
@@ -187,7 +187,7 @@ impl Observer for Recorder {
                 self.on_event(Occurrence::LinkClosed((*node).clone(), (*why).to_owned()));
             }
             Observed::Event(event) => self.on_event(Occurrence::Membership((*event).clone())),
-            // Added to flyrpc after this testkit.
+            // A newer version of flyrpc may have more observations.
             _ => {}
         }
     }

@@ -31,7 +31,8 @@ pub(super) fn draw(
             Step::End(call, end) => participants.end(call, end),
             Step::Event(event) => {
                 let mut text = describe(event);
-                // The events of a node at one time share a note: a cluster that starts has many.
+                // Events of a node at the same time share a note, since the start of a cluster causes
+                // many events.
                 while let Some(next) = steps.next_if(|next| next.belongs_to(event)) {
                     let Step::Event(next) = next else { continue };
                     let _ = write!(text, "\n{}", describe(next));
@@ -76,7 +77,7 @@ fn steps<'a>(calls: &'a [TracedCall], events: &'a [TracedEvent]) -> Vec<Step<'a>
 
 /// The nodes of the diagram, and their ids in it.
 struct Participants<'a> {
-    /// By region, in the order of their first appearance: the names of nodes.
+    /// The names of nodes by region. Regions and nodes are in the order of their first appearance.
     regions: Vec<(&'a Region, Vec<&'a str>)>,
     ids: BTreeMap<&'a str, String>,
 }
@@ -110,7 +111,7 @@ impl<'a> Participants<'a> {
 
     fn declare(&self, lines: &mut Vec<String>) {
         for (region, names) in &self.regions {
-            // Without a color, Mermaid would read a region called `tan` as one.
+            // Without a color, Mermaid would read a region named `tan` as a color.
             lines.push(format!("    box transparent {}", escape(region.as_str())));
             for name in names {
                 lines.push(format!("        participant {} as {}", self.id(name), escape(name)));
@@ -120,11 +121,11 @@ impl<'a> Participants<'a> {
     }
 
     fn id(&self, name: &str) -> &str {
-        // Callers and callees were added.
+        // All callers and callees were added by `of`, so the default is never used.
         self.ids.get(name).map_or("unknown_", String::as_str)
     }
 
-    /// The caller and the callee; the caller twice if the call had no node.
+    /// Returns the ids of the caller and the callee, or the caller's id twice if the call had no node.
     fn ends(&self, call: &TracedCall) -> (&str, &str) {
         (self.id(call.caller()), self.id(call.node().unwrap_or(call.caller())))
     }
@@ -156,7 +157,7 @@ impl<'a> Participants<'a> {
         Some(format!("    {from}{arrow}{to}: {}", escape(&text)))
     }
 
-    /// Placed over the node that observed the event, or over all nodes.
+    /// Returns a note over the node that observed the event, or over all nodes.
     fn note(&self, event: &TracedEvent, text: &str) -> Option<String> {
         let names = || self.regions.iter().flat_map(|(_, names)| names);
         let over = match event.node() {
@@ -171,7 +172,7 @@ impl<'a> Participants<'a> {
     }
 }
 
-/// A short text, without addresses and boots.
+/// Returns a short description of an event, without addresses and boots.
 fn describe(event: &TracedEvent) -> String {
     match &event.occurrence {
         Occurrence::Membership(event) => event.to_string(),
@@ -179,9 +180,10 @@ fn describe(event: &TracedEvent) -> String {
     }
 }
 
-/// An id that resembles the name: `iad_0` for `iad-0`. It has no dashes, since Mermaid reads a dash in
-/// an id as the start of an arrow, and finds its keyword `par` in `par-0`. It contains an underscore
-/// and ends in one or in a digit, so that it is not a keyword such as `end` or `par_over`.
+/// Returns an id that resembles the name, such as `iad_0` for `iad-0`. The id has no dashes, since
+/// Mermaid reads a dash in an id as the start of an arrow, and reads `par` in `par-0` as a keyword. The id
+/// contains an underscore and ends in an underscore or a digit, so it is never a keyword such as `end`
+/// or `par_over`.
 fn plain_id(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let mut id: String = name.chars().map(letter).collect();
@@ -192,7 +194,7 @@ fn plain_id(name: &str) -> String {
 }
 
 /// Escapes characters that Mermaid could read as syntax: `;` ends a statement, `#` starts an escape,
-/// `%%{` a directive, `@{` properties, `$$` a formula.
+/// `%%{` starts a directive, `@{` starts properties, and `$$` starts a formula.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,6 +1,6 @@
 //! The trace of a simulated run: calls, membership and link events, and faults, in virtual time.
 //!
-//! It only observes: nothing here influences a run.
+//! Recording a trace does not influence a run.
 
 mod call;
 mod event;

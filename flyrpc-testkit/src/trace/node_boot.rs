@@ -9,7 +9,7 @@ use flyrpc::Region;
 pub(super) struct NodeBoot {
     pub(super) name: String,
     pub(super) region: Region,
-    /// Counts the boots of nodes of this name, from 1.
+    /// The number of this boot among the boots of nodes with this name, counted from 1.
     pub(super) boot: u32,
 }
 

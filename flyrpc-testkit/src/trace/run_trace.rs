@@ -1,4 +1,4 @@
-//! All events of a run, to query, print, draw or write to a file.
+//! All events of a run, which can be filtered, printed, drawn or written to a file.
 
 use std::{
     ffi::OsStr,
@@ -17,14 +17,14 @@ use super::{
     table,
 };
 
-/// The events of a simulated run until it was taken: every attempt of every call, every membership
-/// and link event, and every fault, in order.
+/// The events of a simulated run up to the moment when the trace was taken: every attempt of every call,
+/// every membership and link event, every fault and every note, in order.
 ///
-/// Equal seeds give equal traces. Times are on the simulation's clock, from its start, for nodes with
-/// a skewed clock as well.
+/// Equal seeds give equal traces. Times are counted from the start of the run, on the simulation's
+/// clock, even for nodes with a skewed clock.
 ///
-/// Printed, it is a table. It can be queried in assertions, drawn as a Mermaid diagram
-/// ([`to_mermaid`](Trace::to_mermaid)), and written to a file ([`write_to`](Trace::write_to)).
+/// A trace displays as a table. It can be filtered in assertions, drawn as a Mermaid diagram with
+/// [`to_mermaid`](Trace::to_mermaid), and written to a file with [`write_to`](Trace::write_to).
 ///
 /// ```
 /// use flyrpc_testkit::Trace;
@@ -44,23 +44,23 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The seed of the run.
+    /// Returns the seed of the run.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The calls that nodes made: one item per attempt, in the order of their starts.
+    /// Returns the calls that nodes made, one item per attempt, in the order in which they started.
     pub fn calls(&self) -> Calls<'_> {
         Calls::new(&self.calls)
     }
 
-    /// All events except calls: membership, links, faults and notes.
+    /// Returns all events except calls: membership, links, faults and notes.
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.events)
     }
 
-    /// The part of the trace in `range`: the calls that started and the events that occurred then.
-    /// Useful for a diagram of a part of a long run.
+    /// Returns the part of the trace in `range`: the calls that started and the events that occurred in
+    /// that time. Useful for a diagram of a part of a long run.
     #[must_use]
     pub fn between(&self, range: impl RangeBounds<Duration>) -> Trace {
         let range = bounds(&range);
@@ -72,22 +72,23 @@ impl Trace {
         }
     }
 
-    /// The run as a [Mermaid] sequence diagram: nodes by region, calls as solid arrows when they
-    /// start, replies as dashed ones when they end, failures as dashed ones with a cross, and
-    /// notes for faults and for what nodes learned of others. Links are left out, since each pair
-    /// of nodes has one; the table has them.
+    /// Returns the run as a [Mermaid] sequence diagram.
+    ///
+    /// Nodes are grouped by region. The start of a call is a solid arrow, a reply is a dashed arrow, and a
+    /// failure is a dashed arrow with a cross. Faults, notes and membership events are notes. Links are
+    /// omitted, since each pair of nodes has one. The table includes them.
     ///
     /// [Mermaid]: https://mermaid.js.org/syntax/sequenceDiagram.html
     pub fn to_mermaid(&self) -> String {
         mermaid::draw(self.seed, &self.nodes, &self.calls, &self.events)
     }
 
-    /// Writes the trace to a file, and creates the directories on the way to it: the diagram if
-    /// its name ends in `.mmd`, otherwise the table.
+    /// Writes the trace to a file: as a diagram if the file name ends in `.mmd`, otherwise as a table.
+    /// Creates missing parent directories.
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// Returns the error of the file system.
     pub fn write_to(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         if let Some(parent) = path.parent() {
@@ -99,9 +100,9 @@ impl Trace {
 }
 
 impl fmt::Display for Trace {
-    /// A line with the seed, and one for each entry: its time, its kind, and the node that made the
-    /// call or observed the event; then for calls the target node, the attempt, the bytes of request
-    /// and reply, the duration, and the outcome.
+    /// Writes a line with the seed, and a line for each call and event. A line contains the time, the
+    /// kind, and the node that made the call or observed the event. For calls it also contains the target
+    /// node, the attempt, the bytes of request and reply, the duration, and the outcome.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         table::print(self.seed, &self.calls, &self.events, f)
     }

@@ -46,7 +46,7 @@ enum Details {
     Call { to: String, method: String, bytes: String, took: String, outcome: String },
 }
 
-/// Calls and events are each in order already, so the sort only merges two runs.
+/// Returns the rows in order. Calls and events are each already sorted, so the sort only merges them.
 fn rows(calls: &[TracedCall], events: &[TracedEvent]) -> Vec<Row> {
     let calls = calls.iter().map(|call| (call.started, call_row(call)));
     let events = events.iter().map(|event| (event.stamp, event_row(event)));
@@ -67,7 +67,7 @@ fn call_row(call: &TracedCall) -> Row {
         took: call.took().map_or("-".to_owned(), millis),
         outcome: call
             .outcome()
-            .map_or("under way".to_owned(), |outcome| one_line(&outcome.to_string())),
+            .map_or("in flight".to_owned(), |outcome| one_line(&outcome.to_string())),
     };
     Row {
         time: millis(call.start()),
@@ -109,7 +109,7 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(escape.into_iter().flatten())
 }
 
-/// The widths of columns in characters.
+/// Returns the widths of columns in characters.
 fn widths<'a, const N: usize>(rows: impl Iterator<Item = [&'a String; N]>) -> [usize; N] {
     rows.fold([0; N], |widths, cells| {
         let mut cells = cells.into_iter().map(|cell| cell.chars().count());

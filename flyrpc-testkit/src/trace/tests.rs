@@ -36,7 +36,7 @@ fn recorder(log: &TraceLog, name: &str, region: &str) -> Recorder {
     log.observer(name, &Region::from(region))
 }
 
-/// Attempt `attempt` of call `call`, to that node, or to a region without nodes.
+/// Returns attempt `attempt` of call `call`, to this node, or to a region without nodes.
 fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>) -> Request {
     let region = node.as_ref().map_or("syd".into(), |node| node.region().clone());
     let target = Target::Region(region);
@@ -44,7 +44,7 @@ fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>)
     Request { call, attempt, service: "Strings", method: "upcase", target, node, bytes }
 }
 
-/// The error of a call to a region that has no node.
+/// Returns the error of a call to a region that has no node.
 async fn no_node() -> CallOutcome {
     let env = SimNet::builder().build().add_host("iad-0", "iad");
     let node = Node::builder().env(env).name("iad-0").start().await.expect("the node starts");
@@ -53,8 +53,8 @@ async fn no_node() -> CallOutcome {
     CallOutcome::Failed(Arc::new(outcome.expect_err("syd has no node")))
 }
 
-/// A call that succeeds on the second attempt, a local one, one without a node, a cancelled one, and one
-/// in flight.
+/// Records a call that succeeds on the second attempt, a local call, a call without a node, a canceled
+/// call, and a call in flight.
 async fn busy_run() -> Trace {
     let failure = no_node().await;
     let log = log();
@@ -84,7 +84,7 @@ async fn busy_run() -> Trace {
     iad.on_start(upcase(3, 1, Some(node("hkg-1", "hkg")), Some(5)));
     advance(ms(1)).await;
     iad.on_end(CallNumber(2), AttemptNumber(1), CallOutcome::Cancelled, None);
-    log.note("the test gave up");
+    log.note("the test stopped waiting");
     log.snapshot()
 }
 
@@ -102,8 +102,8 @@ seed 7
    10004 ms  call 1    hkg-0 (hkg)  → hkg-0 (hkg)   Strings.upcase #1  in process        0 ms  ok
 10206.25 ms  call 2    hkg-0 (hkg)  → region \"syd\"  Strings.upcase #1  -                 0 ms  no live node in region \"syd\" for Strings.upcase
 10206.25 ms  call 2    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  12000 B → -       1 ms  cancelled
-10206.25 ms  call 3    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  5 B → -              -  under way
-10207.25 ms  note      the test gave up
+10206.25 ms  call 3    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  5 B → -              -  in flight
+10207.25 ms  note      the test stopped waiting
 ";
     let table = busy_run().await.to_string();
     assert_eq!(table, expected, "\n{table}");
@@ -134,7 +134,7 @@ sequenceDiagram
     iad_0->>hkg_1: Strings.upcase (12000 B) at 10206.25 ms
     iad_0->>hkg_1: Strings.upcase (5 B) at 10206.25 ms
     iad_0--xhkg_1: cancelled, 1 ms
-    Note over iad_0,hkg_1: 10207.25 ms<br/>the test gave up
+    Note over iad_0,hkg_1: 10207.25 ms<br/>the test stopped waiting
 ";
     let diagram = busy_run().await.to_mermaid();
     assert_eq!(diagram, expected, "\n{diagram}");
@@ -178,7 +178,7 @@ sequenceDiagram
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_without_nodes_still_gives_a_diagram() {
+async fn a_run_without_nodes_has_an_empty_diagram() {
     let log = log();
     log.fault("no node is in the run");
     assert_eq!(log.snapshot().to_mermaid(), "sequenceDiagram\n    %% seed 7\n");
@@ -199,10 +199,10 @@ async fn filters_of_calls_combine() {
     assert_eq!(calls().since(ms(10_004)).between(..=ms(10_004)).count(), 2);
     assert!(calls().failed().all(|call| matches!(call.error(), Some(RpcError::NoNode { .. }))));
 
-    let second = calls().attempt(2).next().expect("it was retried");
+    let second = calls().attempt(2).next().expect("the call was retried");
     assert_eq!((second.start(), second.took()), (ms(10_004), Some(Duration::from_micros(202_250))));
     assert_eq!((second.request_bytes(), second.reply_bytes()), (Some(3), Some(4)));
-    assert_eq!(second.call(), calls().next().expect("it was called").call());
+    assert_eq!(second.call(), calls().next().expect("there are calls").call());
     let last = calls().next_back().expect("there are calls");
     assert_eq!((last.outcome(), last.end()), (None, None));
 }
@@ -269,8 +269,9 @@ async fn the_extension_of_a_file_selects_the_table_or_the_diagram() {
     let [table, diagram] = ["run.txt", "run.mmd"].map(|name| dir.join("of/a").join(name));
     trace.write_to(&table).expect("the table is written");
     trace.write_to(&diagram).expect("the diagram is written");
-    let written = [&table, &diagram].map(|path| fs::read_to_string(path).expect("it is read"));
-    fs::remove_dir_all(&dir).expect("it is removed");
+    let written =
+        [&table, &diagram].map(|path| fs::read_to_string(path).expect("the file is read"));
+    fs::remove_dir_all(&dir).expect("the directory is removed");
     assert_eq!(written, [trace.to_string(), trace.to_mermaid()]);
 }
 
@@ -292,8 +293,8 @@ impl Strings for Shout {
     }
 }
 
-/// A call from iad to hkg and a local one in hkg, then a partition in which a call times out and the link
-/// is closed.
+/// Runs a call from iad to hkg and a local call in hkg, then a partition during which a call times out and
+/// the link is closed.
 async fn run_of_real_nodes(seed: u64) -> Trace {
     let net = SimNet::builder().seed(seed).rtt("iad", "hkg", ms(202)).build();
     let log = TraceLog::new(seed, Instant::now());
@@ -311,13 +312,13 @@ async fn run_of_real_nodes(seed: u64) -> Trace {
     hkg.ready().await;
     tokio::time::sleep(ms(2_000)).await;
 
-    let (here, there): (StringsClient, StringsClient) = (hkg.client(), iad.client());
-    let there = there.on_region("hkg");
-    assert_eq!(there.upcase("fly".into()).await.expect("hkg answers"), "FLY");
-    assert_eq!(here.upcase("fly".into()).await.expect("it runs here"), "FLY");
+    let (local, remote): (StringsClient, StringsClient) = (hkg.client(), iad.client());
+    let remote = remote.on_region("hkg");
+    assert_eq!(remote.upcase("fly".into()).await.expect("hkg replies"), "FLY");
+    assert_eq!(local.upcase("fly".into()).await.expect("hkg serves it"), "FLY");
     let _cut = net.partition("iad", "hkg");
     log.fault("partition between iad and hkg");
-    there.timeout(ms(1_000)).upcase("fly".into()).await.expect_err("hkg is cut off");
+    remote.timeout(ms(1_000)).upcase("fly".into()).await.expect_err("hkg is partitioned");
     tokio::time::sleep(ms(20_000)).await;
     log.snapshot()
 }
@@ -327,13 +328,13 @@ async fn calls_and_events_of_real_nodes_are_recorded() {
     let trace = run_of_real_nodes(1).await;
     let remote = trace.calls().to_region("hkg").from_node("iad-0");
     assert_eq!((remote.clone().remote().count(), remote.clone().ok().count()), (2, 1), "{trace}");
-    let answered = remote.clone().ok().next().expect("one was answered");
-    assert_eq!(answered.took(), Some(ms(202)), "{trace}");
-    assert!(answered.request_bytes() > Some(3) && answered.reply_bytes() > Some(3), "{trace}");
-    let lost = remote.failed().next().expect("one was lost");
+    let replied = remote.clone().ok().next().expect("one call succeeded");
+    assert_eq!(replied.took(), Some(ms(202)), "{trace}");
+    assert!(replied.request_bytes() > Some(3) && replied.reply_bytes() > Some(3), "{trace}");
+    let lost = remote.failed().next().expect("one call was lost");
     assert!(matches!(lost.error(), Some(RpcError::Timeout { .. })), "{trace}");
     assert_eq!(lost.took(), Some(ms(1_000)), "{trace}");
-    let local = trace.calls().local().next().expect("one ran in hkg");
+    let local = trace.calls().local().next().expect("one call was local in hkg");
     assert_eq!((local.caller(), local.request_bytes()), ("hkg-0", None), "{trace}");
 
     for (node, other) in [("iad-0", "hkg-0"), ("hkg-0", "iad-0")] {

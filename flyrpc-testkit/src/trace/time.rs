@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// The time of an event. The sequence number orders events of the same time.
+/// The time of an event. The sequence number orders events that occur at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp {
     pub(super) seq: u64,
     pub(super) at: Duration,
 }
 
-/// A time in milliseconds, with as many decimals as needed: virtual time usually needs none.
+/// Formats a time in milliseconds, with as many decimals as needed. Virtual time usually needs none.
 pub(super) fn millis(time: Duration) -> String {
     let (whole, nanos) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
     if nanos == 0 {

@@ -8,14 +8,14 @@ use crate::support::*;
 
 const MEGABYTE: usize = 1_000_000;
 
-/// A network of that many bytes per second, with one host each in iad and hkg.
+/// Returns a network with this bandwidth in bytes per second, with one host in iad and one in hkg.
 fn limited_to(bandwidth: usize) -> (SimNet, SimEnv, SimEnv) {
     let net = SimNet::builder().bandwidth(bandwidth as u64).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     (net, iad, hkg)
 }
 
-/// Sends `len` bytes over a stream, and tells when the last of them arrives.
+/// Sends `len` bytes over a stream, and returns how long it takes until the last byte arrives.
 async fn carry(client: &mut BoxStream, server: &mut BoxStream, len: usize) -> Duration {
     let data = vec![7; len];
     let (took, (received, ())) =
@@ -41,7 +41,7 @@ async fn a_megabyte_at_a_megabyte_per_second_takes_a_second_and_half_a_round_tri
             server.reader.read_exact(&mut server_reads),
         );
     });
-    assert_eq!(both.await.0, second, "each direction has a line of its own");
+    assert_eq!(both.await.0, second, "each direction has its own bandwidth");
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,14 +71,14 @@ async fn a_receiver_sees_progress_and_small_messages_interleave_with_large_ones(
     write(&mut client, &[7; 200_000]).await;
     write(&mut other_client, b"small").await;
     let (first, _) = timed(server.reader.read_u8()).await;
-    assert_eq!(first, ms(17) + ONE_WAY, "16 KiB are sent together");
+    assert_eq!(first, ms(17) + ONE_WAY, "the first segment has 16 KiB");
     let (next, _) = timed(read(&mut other_server, 5)).await;
-    assert_eq!(next, ms(33 - 17), "it waited for two of the large message's segments");
-    assert_eq!(timed(read(&mut server, 199_999)).await.0, ms(201 - 33), "200,005 bytes in all");
+    assert_eq!(next, ms(33 - 17), "it waited for two segments of the large message");
+    assert_eq!(timed(read(&mut server, 199_999)).await.0, ms(201 - 33), "200,005 bytes in total");
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_and_datagrams_share_the_bandwidth_of_their_way() {
+async fn streams_and_datagrams_share_the_bandwidth_of_their_path() {
     let (_net, iad, hkg) = limited_to(MEGABYTE);
     let (mut client, mut server, mut listener) = connected(&hkg, &iad).await;
     let other = tokio::join!(hkg.connect(iad.addr(PORT)), listener.accept());
@@ -107,7 +107,7 @@ async fn streams_and_datagrams_share_the_bandwidth_of_their_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_pair_of_hosts_has_bandwidth_of_its_own() {
+async fn each_pair_of_hosts_has_its_own_bandwidth() {
     let (net, iad, hkg) = limited_to(MEGABYTE);
     let other = net.add_host("hkg-1", "hkg");
     let (mut client, mut server, listener) = connected(&hkg, &iad).await;
@@ -121,7 +121,7 @@ async fn each_pair_of_hosts_has_bandwidth_of_its_own() {
 
     let loopback = connected(&hkg, &hkg).await;
     let (mut client, mut server, _listener) = loopback;
-    assert_eq!(carry(&mut client, &mut server, MEGABYTE).await, ms(0), "none to itself");
+    assert_eq!(carry(&mut client, &mut server, MEGABYTE).await, ms(0), "loopback is not limited");
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,12 +204,12 @@ async fn a_reset_discards_queued_bytes() {
     client.writer.abort_on_close();
     drop(client);
     let (took, _) = timed(server.reader.read_to_end(&mut Vec::new())).await;
-    assert_eq!(took, ms(50) + ONE_WAY, "right behind the segment that was on the line");
+    assert_eq!(took, ms(50) + ONE_WAY, "directly after the segment that was being transmitted");
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "a bandwidth of 0 lets nothing through: use `partition` for that")]
-async fn a_bandwidth_of_zero_is_refused() {
+#[should_panic(expected = "bandwidth must not be 0: use `partition` to block all messages")]
+async fn a_bandwidth_of_zero_is_rejected() {
     let (net, ..) = iad_and_hkg();
     let _throttle = net.throttle("iad", "hkg", 0);
 }

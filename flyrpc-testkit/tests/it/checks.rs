@@ -1,4 +1,4 @@
-//! The panics of invalid arguments.
+//! Panics on invalid arguments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,12 +6,12 @@ use flyrpc_testkit::{FaultGuard, SimNet};
 
 use crate::support::*;
 
-/// Checks the message that `call` panics with, and that the network still works.
+/// Checks the panic message of `call`, and that the network still works.
 fn check(net: &SimNet, call: impl FnOnce(&SimNet) -> Option<FaultGuard>, expected: &str) {
-    let panic = catch_unwind(AssertUnwindSafe(|| call(net))).expect_err("is refused");
-    let message = panic.downcast_ref::<String>().expect("has a message");
+    let panic = catch_unwind(AssertUnwindSafe(|| call(net))).expect_err("the call panics");
+    let message = panic.downcast_ref::<String>().expect("the panic has a message");
     assert_eq!(message, expected);
-    let _fine = net.partition("iad-0", "hkg");
+    let _valid = net.partition("iad-0", "hkg");
 }
 
 fn network() -> SimNet {
@@ -23,10 +23,10 @@ fn network() -> SimNet {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_place_panics_with_the_known_ones() {
+async fn the_panic_for_an_unknown_place_lists_hosts_and_regions() {
     let net = network();
-    let expected = "no host and no region with hosts is called `syd`: there are the hosts \
-                    `iad-0`, `iad-1`, `hkg-0` and the regions `iad`, `hkg`";
+    let expected = "there is no host or region `syd`: the hosts are `iad-0`, `iad-1`, `hkg-0`; \
+                    the regions are `iad`, `hkg`";
     check(&net, |net| Some(net.partition("iad", "syd")), expected);
     check(&net, |net| Some(net.slow("syd", "iad", ms(1))), expected);
     check(
@@ -40,9 +40,9 @@ async fn an_unknown_place_panics_with_the_known_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_host_panics_with_the_known_ones() {
+async fn the_panic_for_an_unknown_host_lists_the_hosts() {
     let net = network();
-    let expected = "no host is called `hkg-1`: there are the hosts `iad-0`, `iad-1`, `hkg-0`";
+    let expected = "there is no host `hkg-1`: the hosts are `iad-0`, `iad-1`, `hkg-0`";
     check(&net, |net| Some(net.frozen("hkg-1")), expected);
     check(
         &net,
@@ -52,26 +52,24 @@ async fn an_unknown_host_panics_with_the_known_ones() {
         },
         expected,
     );
-    let expected = "`iad` is a region, not a host: name one of its hosts, `iad-0`, `iad-1`";
+    let expected = "`iad` is a region, not a host: use one of its hosts, `iad-0`, `iad-1`";
     check(&net, |net| Some(net.drifting("iad", 1)), expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_lists_of_hosts_are_cut_short() {
+async fn long_lists_of_hosts_are_truncated() {
     let net = network();
     for nth in 1..300 {
         net.add_host(format!("hkg-{nth}"), "hkg");
     }
-    let expected = "no host and no region with hosts is called `syd`: there are the hosts \
-                    `iad-0`, `iad-1`, `hkg-0`, `hkg-1`, `hkg-2`, `hkg-3`, `hkg-4`, `hkg-5` \
-                    and 294 more and the regions `iad`, `hkg`";
+    let expected = "there is no host or region `syd`: the hosts are `iad-0`, `iad-1`, `hkg-0`, \
+                    `hkg-1`, `hkg-2`, `hkg-3`, `hkg-4`, `hkg-5` and 294 more; the regions are \
+                    `iad`, `hkg`";
     check(&net, |net| Some(net.hold("syd", "iad")), expected);
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(
-    expected = "no host is called `iad-0`: there are no hosts yet, they have to be added first"
-)]
+#[should_panic(expected = "there is no host `iad-0`: the network has no hosts yet")]
 async fn an_unknown_host_in_a_network_without_hosts() {
     SimNet::builder().build().freeze("iad-0");
 }
@@ -79,31 +77,31 @@ async fn an_unknown_host_in_a_network_without_hosts() {
 #[tokio::test(start_paused = true)]
 async fn a_region_is_not_partitioned_from_itself() {
     let net = network();
-    let expected = "both places are the region `iad`, which can be parted from other places \
-                    only: name another region, or a host of `iad`, as one of them";
+    let expected = "both scopes are the region `iad`, which cannot be partitioned from itself: \
+                    use another region, or a host of `iad`, for one of them";
     check(&net, |net| Some(net.partition("iad", "IAD")), expected);
     check(&net, |net| Some(net.partition_one_way("iad", "iad")), expected);
     check(&net, |net| Some(net.hold("iad", "iad")), expected);
-    let _fine = (net.slow("iad", "iad", ms(1)), net.lose("iad", "iad", 0.1));
+    let _valid = (net.slow("iad", "iad", ms(1)), net.lose("iad", "iad", 0.1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_always_reaches_itself() {
     let net = network();
-    let expected = "both places are the host `iad-0`, and a host always reaches itself: \
-                    name another host or a region as one of them";
+    let expected = "both scopes are the host `iad-0`, and a host always reaches itself: \
+                    use another host or a region for one of them";
     check(&net, |net| Some(net.partition("iad-0", "iad-0")), expected);
     check(&net, |net| Some(net.slow("iad-0", "iad-0", ms(1))), expected);
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "a share is between 0 and 1, not 1.5")]
+#[should_panic(expected = "a share must be between 0 and 1: got 1.5")]
 async fn a_share_is_at_most_one() {
     let _loss = network().lose("iad", "hkg", 1.5);
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "a clock that drifts by -1000001 parts per million runs backwards")]
-async fn a_clock_does_not_run_backwards() {
+#[should_panic(expected = "a clock that drifts by -1000001 parts per million runs backward")]
+async fn a_clock_does_not_run_backward() {
     network().drift("iad-0", -1_000_001);
 }

@@ -34,7 +34,7 @@ async fn a_drifting_clock_runs_fast_and_its_timers_do_not() {
 
     net.drift("iad-0", 0);
     sleep(HOUR).await;
-    assert_eq!(iad.now(), right.now() + ms(360), "it stays where it has come to");
+    assert_eq!(iad.now(), right.now() + ms(360), "it keeps the accumulated offset");
     net.skew_ahead("iad-0", Duration::ZERO);
     assert_eq!(iad.now(), right.now());
 }
@@ -48,9 +48,9 @@ async fn a_drift_adds_to_a_skew() {
     sleep(HOUR).await;
     assert_eq!(iad.now(), right.now() + ms(5_360));
     net.skew_behind("iad-0", ms(30));
-    assert_eq!(iad.now(), right.now() - ms(30), "setting a clock undoes what it has drifted");
+    assert_eq!(iad.now(), right.now() - ms(30), "setting a clock discards the accumulated drift");
     sleep(HOUR).await;
-    assert_eq!(iad.now(), right.now() + ms(330), "and it still drifts");
+    assert_eq!(iad.now(), right.now() + ms(330), "the clock still drifts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +64,11 @@ async fn a_skew_ends_with_its_guard() {
     assert_eq!(iad.now(), right.now() + ms(4_970));
     let iad = net.restart("iad-0");
     drop(less);
-    assert_eq!(iad.now(), right.now() + ms(5_000), "the clock is the host's, not the boot's");
+    assert_eq!(
+        iad.now(),
+        right.now() + ms(5_000),
+        "the clock belongs to the host, not to the boot"
+    );
 
     let over = net.skewed_ahead("iad-0", ms(70));
     net.skew_ahead("iad-0", ms(1_000));
@@ -95,7 +99,7 @@ async fn a_clock_can_be_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_clock_runs_backwards() {
+async fn no_clock_runs_backward() {
     let (net, iad, hkg) = iad_and_hkg();
     let clocks = || [iad.now(), hkg.now()];
     let mut before = clocks();
@@ -105,12 +109,12 @@ async fn no_clock_runs_backwards() {
         before = now;
     };
     net.skew_behind("hkg-0", HOUR);
-    check("a clock is set back");
+    check("one clock is set back");
     let guard = net.skewed_ahead("iad-0", HOUR);
-    check("a clock is set ahead");
+    check("the other clock is set ahead");
     drop(guard);
-    check("and right again");
+    check("the other clock is corrected");
     net.skew_ahead("hkg-0", Duration::ZERO);
-    check("the other is set right");
+    check("the first clock is corrected");
     assert_eq!(iad.now(), hkg.now());
 }

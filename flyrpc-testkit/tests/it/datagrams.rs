@@ -14,11 +14,11 @@ async fn a_datagram_takes_half_a_round_trip_and_has_its_source() {
     let (took, received) = timed(b.receive(&mut data)).await;
     assert_eq!(took, ONE_WAY);
     assert_eq!(received.expect("receives"), (4, iad.addr(PORT)));
-    assert_eq!(&data, b"goss", "what does not fit is cut off");
+    assert_eq!(&data, b"goss", "the datagram is truncated to the buffer");
 }
 
 #[tokio::test(start_paused = true)]
-async fn datagrams_to_no_socket_are_no_error_and_too_large_ones_are() {
+async fn sending_to_no_socket_succeeds_and_a_datagram_that_is_too_large_fails() {
     let (_net, iad, hkg) = iad_and_hkg();
     let a = socket(&iad).await;
     a.send(b"x", hkg.addr(PORT)).await.expect("sends");
@@ -31,7 +31,7 @@ async fn datagrams_to_no_socket_are_no_error_and_too_large_ones_are() {
 async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     let (net, iad, hkg) = iad_and_hkg();
     let (a, b) = (socket(&iad).await, socket(&hkg).await);
-    a.send(b"caught on the way", hkg.addr(PORT)).await.expect("sends");
+    a.send(b"lost in flight", hkg.addr(PORT)).await.expect("sends");
     let cut = net.partition("iad", "hkg");
     a.send(b"lost", hkg.addr(PORT)).await.expect("sends");
     assert!(is_pending_forever(receive(&b)).await);
@@ -50,11 +50,11 @@ async fn a_partition_loses_datagrams_and_a_hold_only_delays_them() {
     net.release("hkg", "iad");
     assert_eq!(timed(receive(&b)).await, (ONE_WAY, b"held again".to_vec()));
     b.send(b"lost", iad.addr(PORT)).await.expect("sends");
-    assert!(is_pending_forever(receive(&a)).await, "a release ends no partition");
+    assert!(is_pending_forever(receive(&a)).await, "a release does not end a partition");
     drop(cut);
 }
 
-/// Which of 200 datagrams get through.
+/// Returns which of 200 datagrams arrive.
 async fn survivors(seed: u64, usual_loss: f64, loss: f64) -> Vec<u8> {
     let net = SimNet::builder().seed(seed).loss(usual_loss).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
@@ -71,7 +71,7 @@ async fn survivors(seed: u64, usual_loss: f64, loss: f64) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn which_datagrams_are_lost_follows_from_the_seed() {
+async fn the_seed_determines_which_datagrams_are_lost() {
     let first = survivors(1, 0.0, 0.3).await;
     assert!((110..170).contains(&first.len()), "{} of 200 survived", first.len());
     assert_eq!(first, survivors(1, 0.0, 0.3).await);

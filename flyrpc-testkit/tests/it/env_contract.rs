@@ -1,5 +1,5 @@
-//! The contract of `Env`, tested with the simulated one, on one thread and on several, and with tokio's,
-//! all in real time.
+//! The contract of `Env`. Each rule is tested with the simulated environment, on one thread and on
+//! several, and with `TokioEnv`, all in real time.
 
 use std::{
     io::ErrorKind,
@@ -82,7 +82,7 @@ contract![
     one_direction_ends_alone,
     dropping_the_writer_ends_its_direction,
     an_abortive_close_resets,
-    an_abortive_close_resets_whichever_half_goes_first,
+    an_abortive_close_resets_in_either_order_of_dropping_the_halves,
     closing_with_unread_bytes_ends_the_stream_and_breaks_it,
     a_dropped_accept_loses_nothing,
     datagrams_have_their_source,
@@ -137,11 +137,11 @@ async fn an_abortive_close_resets(envs: EnvPair) {
     assert_eq!(kind(server.reader.read_u8().await), ErrorKind::ConnectionReset);
 }
 
-async fn an_abortive_close_resets_whichever_half_goes_first(envs: EnvPair) {
+async fn an_abortive_close_resets_in_either_order_of_dropping_the_halves(envs: EnvPair) {
     let (mut client, mut server) = envs.connected().await;
     client.writer.abort_on_close();
     drop(client.writer);
-    // As when another task owns the reader, and drops it later.
+    // As if another task owned the reader and dropped it later.
     tokio::time::sleep(ms(20)).await;
     drop(client.reader);
     assert_eq!(kind(server.reader.read_u8().await), ErrorKind::ConnectionReset);
@@ -161,11 +161,11 @@ async fn a_dropped_accept_loses_nothing(envs: EnvPair) {
     let mut listener = envs.listen().await;
     let at = listener.local_addr().expect("is bound");
     assert!(timeout(ms(5), listener.accept()).await.is_err());
-    let _near = envs.client.connect(at).await.expect("connects");
+    let _client = envs.client.connect(at).await.expect("connects");
     listener.accept().await.expect("accepts");
 }
 
-/// Ports that were free just now: a datagram socket has no `local_addr`.
+/// Returns two ports that were free a moment ago. Needed because `Datagram` has no `local_addr`.
 fn free_ports() -> [u16; 2] {
     let sockets = [0; 2].map(|port| UdpSocket::bind(("127.0.0.1", port)).expect("binds"));
     sockets.map(|socket| socket.local_addr().expect("is bound").port())

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::support::*;
 
-/// Counts up every millisecond on `env`.
+/// Starts a task on `env` that increments a counter every millisecond. Returns the counter.
 fn tick(env: &SimEnv) -> Arc<AtomicU32> {
     let ticks = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&ticks);
@@ -67,7 +67,7 @@ async fn a_crash_drops_tasks_without_another_poll() {
 
     let late = tick(&iad);
     sleep(ms(10)).await;
-    assert_eq!(late.load(SeqCst), 0, "what runs after a crash is a later boot");
+    assert_eq!(late.load(SeqCst), 0, "tasks spawned in a crashed boot do not run");
     assert_eq!(kind(iad.listen(any(PORT)).await), ErrorKind::NetworkDown);
 }
 
@@ -82,7 +82,9 @@ async fn a_crashed_host_gives_no_response_and_a_restarted_one_refuses() {
     assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
     let _listener = listen(&iad).await;
     drop(old_listener);
-    hkg.connect(iad.addr(PORT)).await.expect("the old boot's listener is not the new one's");
+    hkg.connect(iad.addr(PORT))
+        .await
+        .expect("dropping the old boot's listener does not close the new one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +109,7 @@ async fn a_crash_during_the_handshake_resets_the_connection() {
         net.crash("iad-0");
     };
     let (connected, ()) = tokio::join!(hkg.connect(iad.addr(PORT)), crash);
-    let mut client = connected.expect("the kernel had answered");
+    let mut client = connected.expect("the kernel responded before the crash");
     assert_eq!(kind(client.reader.read_u8().await), ErrorKind::ConnectionReset);
 }
 
@@ -120,7 +122,7 @@ async fn a_frozen_host_is_not_polled_and_its_kernel_buffers() {
         let (mut stream, _) = listener.accept().await.expect("accepts");
         let received = read(&mut stream, 4).await;
         stream.writer.write_all(&received).await.expect("writes");
-        // The stream stays open until the host goes.
+        // Keep the stream open until the end of the test.
         std::future::pending::<()>().await;
         drop(server);
     }));
@@ -130,7 +132,7 @@ async fn a_frozen_host_is_not_polled_and_its_kernel_buffers() {
     assert_eq!(ticks.load(SeqCst), 0);
 
     let (took, client) = timed(hkg.connect(iad.addr(PORT))).await;
-    let mut client = client.expect("the kernel answers");
+    let mut client = client.expect("the kernel responds");
     assert_eq!(took, ms(202));
     write(&mut client, b"ping").await;
     assert!(is_pending_forever(client.reader.read_u8()).await);
@@ -138,7 +140,7 @@ async fn a_frozen_host_is_not_polled_and_its_kernel_buffers() {
     net.resume("iad-0");
     assert_eq!(timed(read(&mut client, 4)).await, (ONE_WAY, b"ping".to_vec()));
     let resumed = ticks.load(SeqCst);
-    assert!(resumed > 0 && resumed < 200, "{resumed} ticks: time that was frozen is not made up");
+    assert!(resumed > 0 && resumed < 200, "{resumed} ticks: frozen ticks are not caught up");
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,7 +164,7 @@ async fn a_writer_to_a_frozen_host_waits_once_the_buffers_are_full() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn faults_act_on_many_threads_too() {
+async fn faults_also_work_on_many_threads() {
     let net = SimNet::builder().rtt("iad", "hkg", ms(10)).socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     assert_eq!(kind(hkg.connect(iad.addr(PORT)).await), ErrorKind::ConnectionRefused);
@@ -195,7 +197,7 @@ async fn faults_act_on_many_threads_too() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_host_can_crash() {
     let (net, iad, hkg) = iad_and_hkg();
-    let (mut client, _far, _listener) = connected(&hkg, &iad).await;
+    let (mut client, _server, _listener) = connected(&hkg, &iad).await;
     let ticks = tick(&iad);
     net.freeze("iad-0");
     sleep(ms(10)).await;
@@ -222,13 +224,13 @@ async fn a_host_is_frozen_until_the_last_freeze_ends() {
     let third = net.frozen("iad-0");
     net.resume("iad-0");
     sleep(ms(10)).await;
-    assert!(ticks.load(SeqCst) > before, "resumed whatever froze it");
+    assert!(ticks.load(SeqCst) > before, "`resume` ends all freezes");
     net.freeze("iad-0");
     drop(third);
     sleep(ms(10)).await;
     let before = ticks.load(SeqCst);
     sleep(ms(10)).await;
-    assert_eq!(ticks.load(SeqCst), before, "that freeze was over already");
+    assert_eq!(ticks.load(SeqCst), before, "the guard's freeze had already ended");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,14 +269,15 @@ async fn random_numbers_depend_on_seed_host_and_boot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_resolve_to_the_addresses_that_were_set_and_hosts_to_their_own() {
+async fn names_resolve_to_the_addresses_that_were_set_and_hosts_to_their_addresses() {
     let (net, iad, hkg) = iad_and_hkg();
     net.set_name("app.internal", [iad.ip(), hkg.ip()]);
     let resolved = iad.resolve("app.internal:80").await.expect("is set");
     assert_eq!(resolved, [iad.addr(80), hkg.addr(80)]);
     assert_eq!(iad.resolve("hkg-0:80").await.expect("is a host"), [hkg.addr(80)]);
-    assert_eq!(iad.resolve("10.0.0.1:80").await.expect("is one"), [([10, 0, 0, 1], 80).into()]);
-    assert_eq!(kind(iad.resolve("nobody:80").await), ErrorKind::NotFound);
+    let address = iad.resolve("10.0.0.1:80").await.expect("is an address");
+    assert_eq!(address, [([10, 0, 0, 1], 80).into()]);
+    assert_eq!(kind(iad.resolve("unknown:80").await), ErrorKind::NotFound);
     assert_eq!(kind(iad.resolve("app.internal").await), ErrorKind::InvalidInput);
     net.set_name("app.internal", []);
     assert_eq!(kind(iad.resolve("app.internal:80").await), ErrorKind::NotFound);
@@ -282,14 +285,14 @@ async fn names_resolve_to_the_addresses_that_were_set_and_hosts_to_their_own() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "set it with `.rtt(\"iad\", \"lab\", …)`")]
-async fn a_region_with_an_unknown_round_trip_is_refused_with_advice() {
+async fn a_region_with_an_unknown_round_trip_is_rejected() {
     let net = SimNet::builder().build();
     net.add_host("iad-0", "iad");
     net.add_host("lab-0", "lab");
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "there is a host `iad-0` already")]
+#[should_panic(expected = "there is already a host `iad-0`")]
 async fn a_host_name_is_unique() {
     let (net, ..) = iad_and_hkg();
     net.add_host("iad-0", "hkg");

@@ -4,7 +4,8 @@ use tokio::time::sleep;
 
 use crate::support::*;
 
-/// The order and the times, in milliseconds, in which 100 datagrams of one instant arrive.
+/// Sends 100 datagrams at the same instant. Returns their numbers and arrival times in milliseconds, in
+/// order of arrival.
 async fn arrivals(net: SimNetBuilder, jitter: u64) -> Vec<(u8, u128)> {
     let net = net.build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
@@ -31,7 +32,7 @@ async fn jitter_stays_within_its_bound_and_datagrams_overtake_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jitter_follows_from_the_seed_and_adds_to_that_of_all_paths() {
+async fn jitter_depends_on_the_seed_and_adds_to_the_jitter_of_all_paths() {
     let seed = |seed| SimNet::builder().seed(seed);
     let first = arrivals(seed(1), 30).await;
     assert_eq!(first, arrivals(seed(1), 30).await);
@@ -81,7 +82,7 @@ async fn jitter_affects_neither_loopback_nor_the_random_numbers_of_programs() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "whole milliseconds")]
-async fn fractions_of_a_millisecond_are_refused() {
+async fn fractions_of_a_millisecond_are_rejected() {
     let (net, ..) = iad_and_hkg();
     let _jitter = net.jitter("iad", "hkg", std::time::Duration::from_micros(1_500));
 }

@@ -1,4 +1,4 @@
-//! The simulated network and clusters on it, as users of the testkit see them.
+//! Tests of the simulated network and of clusters, through the testkit's public API.
 
 mod bandwidth;
 mod checks;

@@ -72,9 +72,9 @@ async fn a_one_way_partition_leaves_the_other_direction_open() {
     let (net, iad, hkg) = iad_and_hkg();
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let _cut = net.partition_one_way("hkg", "iad");
-    write(&mut client, b"lost for now").await;
-    write(&mut server, b"heard").await;
-    assert_eq!(timed(read(&mut client, 5)).await, (ONE_WAY, b"heard".to_vec()));
+    write(&mut client, b"delayed").await;
+    write(&mut server, b"arrives").await;
+    assert_eq!(timed(read(&mut client, 7)).await, (ONE_WAY, b"arrives".to_vec()));
     assert!(is_pending_forever(server.reader.read_u8()).await);
 }
 
@@ -97,7 +97,7 @@ async fn an_abort_during_a_partition_discards_unsent_bytes() {
     let (net, iad, hkg) = iad_and_hkg();
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     let cut = net.partition("iad", "hkg");
-    write(&mut client, b"a request that is given up").await;
+    write(&mut client, b"an abandoned request").await;
     client.writer.abort_on_close();
     drop(client);
     sleep(ms(1_000)).await;

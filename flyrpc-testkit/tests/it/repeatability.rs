@@ -27,7 +27,7 @@ impl EventLog {
     fn record(&self, env: &SimEnv, what: impl std::fmt::Debug) {
         let mut text = self.text.lock().expect("no panic under the lock");
         let at = self.start.elapsed().as_millis();
-        writeln!(text, "{at} {} {what:?}", env.name()).expect("strings take all");
+        writeln!(text, "{at} {} {what:?}", env.name()).expect("writing to a string cannot fail");
     }
 }
 
@@ -80,7 +80,7 @@ async fn gossip(env: SimEnv, log: EventLog, others: Vec<SimEnv>) {
     }
 }
 
-/// Each run has its own runtime, and with it a new clock and a new order of tasks.
+/// Returns the log of a run. Each run has its own runtime, with a new clock and a new order of tasks.
 fn run(seed: u64) -> String {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
@@ -115,7 +115,7 @@ fn run(seed: u64) -> String {
 fn equal_seeds_give_equal_runs() {
     let first = run(3);
     assert!(first.lines().count() > 1_000, "{} lines", first.lines().count());
-    assert!(first.contains("ConnectionReset"), "the crash is seen");
+    assert!(first.contains("ConnectionReset"), "the crash resets connections");
     assert!(first == run(3), "two runs of seed 3 differ");
     assert!(first != run(4), "seeds 3 and 4 give the same run");
 }

@@ -153,28 +153,28 @@ async fn a_writer_waits_when_the_buffers_are_full_until_the_reader_drains_them()
 
     let (took, rest) = timed(read(&mut server, 2_000)).await;
     assert_eq!(rest, [[1; 1_600].as_slice(), [2; 400].as_slice()].concat());
-    assert_eq!(took, ONE_WAY, "what waited in the sender sets out when there is room");
+    assert_eq!(took, ONE_WAY, "the sender's buffered bytes are sent when there is room");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_direction_can_end_while_the_other_stays_open() {
     let (_net, iad, hkg) = iad_and_hkg();
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
-    write(&mut client, b"last words").await;
+    write(&mut client, b"last bytes").await;
     client.writer.shutdown().await.expect("shuts down");
     assert_eq!(kind(client.writer.write_all(b"more").await), ErrorKind::BrokenPipe);
 
     let mut received = Vec::new();
     let (took, read_to_end) = timed(server.reader.read_to_end(&mut received)).await;
     read_to_end.expect("ends");
-    assert_eq!((took, received.as_slice()), (ONE_WAY, b"last words".as_slice()));
+    assert_eq!((took, received.as_slice()), (ONE_WAY, b"last bytes".as_slice()));
 
     write(&mut server, b"reply").await;
     assert_eq!(read(&mut client, 5).await, b"reply");
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_delivers_what_was_written() {
+async fn closing_delivers_all_written_bytes() {
     let (_net, iad, hkg) = iad_and_hkg();
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     write(&mut client, b"bye").await;
@@ -197,7 +197,7 @@ async fn closing_with_unread_data_ends_the_stream_and_then_resets_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_with_unread_data_discards_what_was_not_sent() {
+async fn closing_with_unread_data_discards_unsent_bytes() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
@@ -216,13 +216,13 @@ async fn writing_to_a_closed_endpoint_is_answered_with_a_reset() {
     let (mut client, server, _listener) = connected(&hkg, &iad).await;
     drop(server);
     assert_eq!(kind(client.reader.read_u8().await), ErrorKind::UnexpectedEof);
-    write(&mut client, b"anybody?").await;
+    write(&mut client, b"too late").await;
     sleep(ms(202)).await;
     assert_eq!(kind(client.writer.write_all(b"x").await), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test(start_paused = true)]
-async fn aborting_resets_the_other_end_and_discards_what_was_not_sent() {
+async fn aborting_resets_the_other_end_and_discards_unsent_bytes() {
     let net = SimNet::builder().socket_buffer(1_000).build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
@@ -232,7 +232,7 @@ async fn aborting_resets_the_other_end_and_discards_what_was_not_sent() {
     let mut received = Vec::new();
     let (took, end) = timed(server.reader.read_to_end(&mut received)).await;
     assert_eq!((took, kind(end)), (ONE_WAY, ErrorKind::ConnectionReset));
-    assert_eq!(received, [1; 1_000], "the reader gets what was in flight, and no more");
+    assert_eq!(received, [1; 1_000], "the reader receives only the bytes that were in flight");
     assert_eq!(kind(server.writer.write_all(b"x").await), ErrorKind::ConnectionReset);
 }
 
@@ -264,7 +264,7 @@ async fn an_abandoned_connect_is_never_accepted() {
     let mut listener = listen(&iad).await;
     let attempt = hkg.connect(iad.addr(PORT));
     assert!(tokio::time::timeout(ms(150), attempt).await.is_err());
-    assert!(is_pending_forever(listener.accept()).await, "the confirmation never came");
+    assert!(is_pending_forever(listener.accept()).await, "the acknowledgement never arrives");
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +272,7 @@ async fn dropping_an_accept_loses_no_connection() {
     let (_net, iad, hkg) = iad_and_hkg();
     let mut listener = listen(&iad).await;
     assert!(tokio::time::timeout(ms(1), listener.accept()).await.is_err());
-    let _near = hkg.connect(iad.addr(PORT)).await.expect("connects");
+    let _client = hkg.connect(iad.addr(PORT)).await.expect("connects");
     sleep(ONE_WAY).await;
     listener.accept().await.expect("accepts");
 }
@@ -311,7 +311,7 @@ async fn streams_also_work_on_many_threads() {
                 write(&mut client, &[byte]).await;
                 assert_eq!(read(&mut client, 1).await, [byte]);
             }
-            done.send(()).expect("is awaited");
+            done.send(()).expect("the test is waiting");
         }));
     }
     for _ in 0..20 {
@@ -321,7 +321,7 @@ async fn streams_also_work_on_many_threads() {
         net.resume("iad-1");
     }
     for _ in &hosts {
-        finished.recv().await.expect("none panics");
+        finished.recv().await.expect("no task panics");
     }
 }
 

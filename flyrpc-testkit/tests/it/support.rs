@@ -1,4 +1,4 @@
-//! Helpers of the network tests.
+//! Helpers for the network tests.
 
 use std::{
     future::Future,
@@ -23,7 +23,7 @@ pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A network with one host each in iad and hkg.
+/// Returns a network with one host in iad and one in hkg.
 pub(crate) fn iad_and_hkg() -> (SimNet, SimEnv, SimEnv) {
     let net = SimNet::builder().build();
     let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
@@ -38,14 +38,14 @@ pub(crate) fn any(port: u16) -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], port))
 }
 
-/// A connection from `from` to a listener on `to`: its two ends, and the listener.
+/// Opens a connection from `from` to a listener on `to`. Returns its two ends and the listener.
 pub(crate) async fn connected(
     from: &SimEnv,
     to: &SimEnv,
 ) -> (BoxStream, BoxStream, Box<dyn Listener>) {
     let mut listener = listen(to).await;
     let (client, server) = tokio::join!(from.connect(to.addr(PORT)), listener.accept());
-    (client.expect("connects"), server.expect("accepts").0, listener)
+    (client.expect("the client connects"), server.expect("the server accepts").0, listener)
 }
 
 pub(crate) async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
@@ -54,11 +54,11 @@ pub(crate) async fn socket(env: &SimEnv) -> Arc<dyn Datagram> {
 
 pub(crate) async fn receive(socket: &Arc<dyn Datagram>) -> Vec<u8> {
     let mut data = [0; 1_200];
-    let (len, _) = socket.receive(&mut data).await.expect("receives");
+    let (len, _) = socket.receive(&mut data).await.expect("a datagram arrives");
     data[..len].to_vec()
 }
 
-/// How long `future` takes in virtual time, and its output.
+/// Returns how long `future` takes in virtual time, and its output.
 pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
     let start = Instant::now();
     let output = future.await;
@@ -66,20 +66,20 @@ pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
 }
 
 pub(crate) async fn write(stream: &mut BoxStream, data: &[u8]) {
-    stream.writer.write_all(data).await.expect("writes");
+    stream.writer.write_all(data).await.expect("the write succeeds");
 }
 
 pub(crate) async fn read(stream: &mut BoxStream, len: usize) -> Vec<u8> {
     let mut data = vec![0; len];
-    stream.reader.read_exact(&mut data).await.expect("reads");
+    stream.reader.read_exact(&mut data).await.expect("the read succeeds");
     data
 }
 
 pub(crate) fn kind<T>(result: io::Result<T>) -> ErrorKind {
-    result.err().expect("fails").kind()
+    result.err().expect("the operation fails").kind()
 }
 
-/// Whether `future` is still pending after an hour, in which any message would have arrived.
+/// Returns whether `future` is still pending after an hour, by which time any message would have arrived.
 pub(crate) async fn is_pending_forever<T>(future: impl Future<Output = T>) -> bool {
     timeout(Duration::from_secs(3600), future).await.is_err()
 }

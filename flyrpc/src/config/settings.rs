@@ -14,9 +14,7 @@ use crate::types::Region;
 /// The settings of one node.
 ///
 /// [`Config::default`] does not read environment variables. [`Config::from_env`] replaces the defaults
-/// of settings whose variables are set.
-///
-#[doc = include_str!("../docs/variables.md")]
+/// of settings whose variables are set. `docs/settings.md` lists the variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     /// The cluster that the node belongs to. Nodes of different clusters ignore one another, even if
@@ -29,7 +27,7 @@ pub(crate) struct Config {
     /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. It can be any name on
     /// which all nodes agree, and is usually a provider's code.
     pub(crate) region: Region,
-    /// The region where calls aimed at the primary run. Default: none, which stands for
+    /// The region that serves calls to the primary. Default: none, which stands for
     /// [`Region::LOCAL`]; on Fly.io it must be set. It must be the same on all nodes: a node that
     /// disagrees refuses such calls.
     pub(crate) primary_region: Option<Region>,
@@ -77,7 +75,7 @@ pub(crate) struct FlyMachine {
 }
 
 impl Config {
-    /// The region where calls aimed at the primary run.
+    /// The region that serves calls to the primary.
     pub(crate) fn primary(&self) -> Region {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
     }

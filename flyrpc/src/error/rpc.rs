@@ -418,9 +418,9 @@ pub struct Known {
     pub not_accepting: usize,
     /// Nodes that do not serve the service, or not this method of it.
     pub unsupported: usize,
-    /// Addresses, in any region, where something other than flyrpc answers.
+    /// Addresses, in any region, where something other than flyrpc responds.
     pub not_flyrpc: usize,
-    /// Addresses, in any region, where nothing answers.
+    /// Addresses, in any region, where nothing responds.
     pub unreachable: usize,
 }
 
@@ -431,8 +431,8 @@ impl fmt::Display for Known {
             (self.unlinked, "with a lost link"),
             (self.not_accepting, "not accepting calls"),
             (self.unsupported, "not supporting it"),
-            (self.not_flyrpc, "at an address where something else answers"),
-            (self.unreachable, "at an address where nothing answers"),
+            (self.not_flyrpc, "at an address where something else responds"),
+            (self.unreachable, "at an address where nothing responds"),
         ];
         let mut before = " (known: ";
         for (count, what) in parts.iter().filter(|(count, _)| *count > 0) {

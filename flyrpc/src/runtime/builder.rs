@@ -53,9 +53,7 @@ impl Node {
     }
 
     /// Returns a builder with settings from environment variables. The builder's methods override
-    /// them.
-    ///
-    #[doc = include_str!("../docs/variables.md")]
+    /// them. The guide to [settings](crate::guide::settings) lists the variables.
     ///
     /// # Errors
     ///
@@ -108,7 +106,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the primary region: calls that target the primary run there. The default is `local`,
+    /// Sets the primary region, which serves calls to the primary. The default is `local`,
     /// except on Fly.io, where this setting is required.
     pub fn primary_region(mut self, region: impl Into<Region>) -> Self {
         self.config.primary_region = Some(region.into());

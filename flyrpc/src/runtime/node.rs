@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// Returns every known address and its state. This includes addresses of seeds where something
-    /// other than a node answers, or nothing does. Reads a local table.
+    /// other than a node responds, or nothing does. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }

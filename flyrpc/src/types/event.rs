@@ -14,7 +14,7 @@ pub enum Event {
     Down(NodeInfo),
     /// A node has left the cluster gracefully.
     Left(NodeInfo),
-    /// A different program answers at an address, or the calls that the node there supports changed.
+    /// A different program responds at an address, or the calls that the node there supports changed.
     SupportChanged {
         /// The address.
         addr: SocketAddr,

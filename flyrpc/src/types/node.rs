@@ -9,7 +9,7 @@ use super::region::Region;
 
 /// Identifies one boot of one node by the node's name and a random number that is drawn at its start.
 ///
-/// A restarted node has a different id. Therefore, a call aimed at an id with [`on_node`] never runs on
+/// A restarted node has a different id. Therefore, a call that targets an id with [`on_node`] never runs on
 /// a later boot, which has lost the in-memory state of the earlier one. The text form, such as
 /// `name/3f9a0c52b1d4e687`, can be parsed, and is also the serialized form.
 ///

@@ -4,13 +4,13 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use super::{node::NodeInfo, region::Region, service_spec::ServiceSpec};
 
-/// A known address, and the node or other program that answers there.
+/// A known address, and the node or other program that responds there.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Peer {
     /// The address that the node advertises, or that a seed names.
     pub addr: SocketAddr,
-    /// The node at the address, if one answered or other nodes reported one.
+    /// The node at the address, if one responded or other nodes reported one.
     pub node: Option<NodeInfo>,
     /// Whether it can be reached.
     pub state: PeerState,
@@ -41,7 +41,7 @@ pub enum PeerState {
     Unlinked,
     /// Its link was lost, or it cannot be dialed.
     Lost,
-    /// No node has ever answered there. [`Peer::support`] describes what answers instead.
+    /// No node has ever responded there. [`Peer::support`] describes what responds instead.
     Unreached,
     /// It has left the cluster, or is leaving.
     Left,
@@ -60,7 +60,7 @@ impl fmt::Display for PeerState {
     }
 }
 
-/// Whether the program that answers at an address can be called.
+/// Whether the program that responds at an address can be called.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
@@ -86,11 +86,11 @@ impl fmt::Display for Support {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NoSupport {
-    /// Nothing answers. Contains the operating system's error.
+    /// Nothing responds. Contains the operating system's error.
     Unreachable(String),
     /// Something accepts connections, but sends nothing.
     Mute,
-    /// Something that is not flyrpc answers. Contains a description of the answer.
+    /// Something that is not flyrpc responds. Contains a description of the response.
     NotFlyrpc(String),
     /// A node that speaks other protocol versions.
     Protocol {
@@ -110,9 +110,9 @@ pub enum NoSupport {
 impl fmt::Display for NoSupport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoSupport::Unreachable(error) => write!(f, "nothing answers ({error})"),
+            NoSupport::Unreachable(error) => write!(f, "nothing responds ({error})"),
             NoSupport::Mute => f.write_str("something accepts connections but sends nothing"),
-            NoSupport::NotFlyrpc(answer) => write!(f, "not flyrpc: {answer}"),
+            NoSupport::NotFlyrpc(response) => write!(f, "not flyrpc: {response}"),
             NoSupport::Protocol { first, last } => {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }

@@ -23,7 +23,7 @@ async fn requests_over_max_in_flight_are_refused_and_the_others_run() {
         let (kind, status) = raw.next().await.unwrap();
         assert_eq!(kind, kind::STATUS, "{status:?}");
     }
-    // Requests are held until the peer has answered a ping.
+    // Requests are held until the peer has responded to a ping.
     tokio::select! {
         frame = raw.next() => panic!("no call has ended, but the node sent {frame:?}"),
         () = eventually("the others start", async || attacked.counts.started() == 1 + 100) => {}

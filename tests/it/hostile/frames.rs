@@ -139,7 +139,7 @@ async fn a_timestamp_in_the_future_delays_other_requests_briefly() {
         raw.send(&frame(kind::REQUEST, &head, &shout_args("fly"))).await;
     }
     // The node sends pings until it has ruled out that its own clock was stopped.
-    raw.expect_closed_answering_pings().await;
+    raw.expect_closed_with_pongs().await;
     assert_eq!(attacked.counts.started(), 1);
     attacked.expect_unharmed().await;
 }
@@ -159,12 +159,12 @@ async fn a_peer_whose_clock_jumps_keeps_its_link() {
 }
 
 #[tokio::test]
-async fn requests_of_a_peer_that_answers_no_pings_never_start_and_its_link_is_closed() {
+async fn requests_of_a_peer_that_sends_no_pongs_never_start_and_its_link_is_closed() {
     let mut attacked = AttackedNode::new().await;
     let mut raw = RawPeer::link(&attacked.node).await;
-    raw.answers_pings = false;
+    raw.responds_to_pings = false;
     raw.request(1, method::SHOUT, &shout_args("fly")).await;
-    // The peer answers no pings, but is not silent.
+    // The peer sends no pongs, but is not silent.
     let sending = async {
         loop {
             tokio::time::sleep(millis(50)).await;

@@ -140,15 +140,15 @@ pub(super) struct RawPeer {
     pub(super) stream: TcpStream,
     received: Vec<u8>,
     epoch: Instant,
-    /// Whether `next` answers pings as they arrive.
-    pub(super) answers_pings: bool,
+    /// Whether `next` responds to pings as they arrive.
+    pub(super) responds_to_pings: bool,
 }
 
 impl RawPeer {
     /// Connects without sending anything.
     pub(super) async fn connect(node: &Node) -> RawPeer {
         let stream = TcpStream::connect(node.addr()).await.unwrap();
-        RawPeer { stream, received: Vec::new(), epoch: Instant::now(), answers_pings: true }
+        RawPeer { stream, received: Vec::new(), epoch: Instant::now(), responds_to_pings: true }
     }
 
     /// Connects, sends `hello`, and reads the node's preface and hello.
@@ -190,9 +190,9 @@ impl RawPeer {
         self.send(&frame(kind::REQUEST, &head, body)).await;
     }
 
-    /// Like [`expect_closed`](RawPeer::expect_closed), but answers pings until the connection is
+    /// Like [`expect_closed`](RawPeer::expect_closed), but responds to pings until the connection is
     /// closed.
-    pub(super) async fn expect_closed_answering_pings(&mut self) {
+    pub(super) async fn expect_closed_with_pongs(&mut self) {
         while self.next().await.is_some() {}
     }
 
@@ -220,7 +220,7 @@ impl RawPeer {
                 let used = self.received.len() - rest.len() + length as usize;
                 self.received.drain(..used);
                 match frame[0] {
-                    kind::PING if self.answers_pings => {
+                    kind::PING if self.responds_to_pings => {
                         let echo = read_varint(&mut &frame[1..]).unwrap();
                         let pong = self::frame(kind::PONG, &[echo, self.now()], b"");
                         self.send(&pong).await;

@@ -60,9 +60,9 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let (log, _guard) = Log::collect(tracing::Level::WARN);
     let closed = TcpListener::bind(super::LOOPBACK).await.unwrap().local_addr().unwrap();
     let other_programs = [
-        (closed, "nothing answers"),
+        (closed, "nothing responds"),
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
-        (listen(garbage).await.0, "not flyrpc: it answered"),
+        (listen(garbage).await.0, "not flyrpc: it responded with"),
         (listen(hang_up).await.0, "closed the connection"),
     ];
     let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
@@ -88,7 +88,7 @@ async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let error = probe.on_region("syd").shout(String::new()).await.unwrap_err();
     assert!(matches!(error, RpcError::NoNode { .. }));
     let known =
-        "3 at an address where something else answers, 1 at an address where nothing answers";
+        "3 at an address where something else responds, 1 at an address where nothing responds";
     assert!(error.to_string().contains(known), "{error}");
     for _ in 0..20 {
         assert_eq!(probe.shout(String::new()).await.unwrap().1, "iad-0");
@@ -153,7 +153,7 @@ async fn a_program_that_replaces_a_node_is_detected() {
     iad.shutdown().await;
     drop(iad);
     let listener = eventually_bound(addr).await;
-    let answering = tokio::spawn(async move {
+    let serving = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             http(stream).await;
         }
@@ -164,7 +164,7 @@ async fn a_program_that_replaces_a_node_is_detected() {
     })
     .await;
     assert!(hkg.nodes_in("iad").is_empty());
-    answering.abort();
+    serving.abort();
 }
 
 async fn eventually_bound(addr: SocketAddr) -> TcpListener {

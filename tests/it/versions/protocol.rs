@@ -53,7 +53,7 @@ async fn a_peer_that_also_supports_another_protocol_version_is_linked() {
     for versions in [(1, 2), (0, 1), (0, 9)] {
         let cluster = cluster(versions).await;
         let peer = peer_named(&cluster.node("iad-0"), "hkg-0");
-        // The peer answers no pings, so it may have been quiet for a while.
+        // The peer sends no pongs, so it may have been quiet for a while.
         assert!(matches!(peer.state, PeerState::Linked | PeerState::Quiet), "{peer:?}");
         assert_eq!(peer.support, Support::Supported);
     }

@@ -40,12 +40,12 @@ fn v1(id: u32) -> NoteV1 {
     NoteV1 { id, text: "fly".into() }
 }
 
-/// The value that [`v1`] is decoded as by the new version.
+/// The value that the new version decodes from [`v1`].
 fn v2(id: u32) -> NoteV2 {
     NoteV2 { text: "fly".into(), retries: 0, id, tag: None }
 }
 
-/// A value of the new version that the old version decodes as [`v1`].
+/// A value of the new version from which the old version decodes [`v1`].
 fn full(id: u32) -> NoteV2 {
     NoteV2 { text: "fly".into(), retries: 9, id, tag: Some("new".into()) }
 }

@@ -1,9 +1,9 @@
-//! Two nodes of one cluster in one thread, on the simulated network and in virtual time: equal
-//! arguments give equal runs, instruction for instruction.
+//! Two nodes of one cluster in one thread, on the simulated network and in virtual time. Equal arguments
+//! give equal runs, instruction for instruction.
 //!
 //! `pair <callers> <calls> <inline|task>` makes `calls` calls of `upcase("fly")`, divided evenly among
-//! `callers` concurrent callers, with every handler inline or in a task of its own. It prints nothing;
-//! the workload `instructions` of the benchmark runs it under callgrind.
+//! `callers` concurrent callers. Every handler runs inline, or in a separate task. The program prints
+//! nothing: the workload `instructions` of the benchmark runs it under callgrind.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const PORT: u16 = 3590;
 const SERVER: &str = "hkg";
 const CLIENT: &str = "iad";
 
-/// The shortest round trip that the simulated network has: the less virtual time a call takes, the
+/// The shortest round trip that the simulated network supports. The less virtual time a call takes, the
 /// fewer heartbeats are counted with it.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 

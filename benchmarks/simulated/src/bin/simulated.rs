@@ -1,4 +1,4 @@
-//! Measures what a simulated test costs in real time: the figures of the testkit's guide.
+//! Measures how much real time a simulated test takes: the figures of the testkit's guide.
 
 use std::{
     env,
@@ -11,13 +11,13 @@ use flyrpc_testkit::SimCluster;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{runtime, task::JoinSet};
 
-/// The regions that nodes are spread over: those whose round trips were measured.
+/// The regions of the nodes, for which measured round trips are available.
 const REGIONS: [&str; 10] = ["iad", "sjc", "lhr", "fra", "gru", "jnb", "sin", "hkg", "nrt", "syd"];
 
 const CALLS: usize = 10_000;
 
-/// Calls that are under way at a time. One after another they would take ten thousand round trips of
-/// virtual time, in which idle links have their heartbeats, and those cost real time.
+/// Number of concurrent calls. Sequential calls would take ten thousand round trips of virtual time, and
+/// the heartbeats of idle links in that time cost real time.
 const AT_A_TIME: usize = 100;
 
 #[fly_rpc]
@@ -33,14 +33,17 @@ impl Strings for Shout {
     }
 }
 
-/// Takes numbers of nodes as arguments; 3, 30 and 300 unless there are some.
+/// The arguments are the sizes of the clusters to measure; 3, 30 and 300 nodes by default.
 fn main() -> Result<(), Box<dyn Error>> {
     let counts =
         env::args().skip(1).map(|count| count.parse()).collect::<Result<Vec<usize>, _>>()?;
-    if cfg!(debug_assertions) {
-        println!("This is a debug build, and slower than one made with --release.");
+    if counts.iter().any(|nodes| *nodes < 2) {
+        return Err("a cluster of fewer than 2 nodes has no remote calls to measure".into());
     }
-    println!("Each time: real, of the processor, virtual.");
+    if cfg!(debug_assertions) {
+        println!("This is a debug build, which is slower than a build with --release.");
+    }
+    println!("Times are real time, CPU time and virtual time.");
     println!("{:>5}  {:>6}  {:>27}  {:>27}", "nodes", "links", "start", "10,000 calls");
     for nodes in if counts.is_empty() { vec![3, 30, 300] } else { counts } {
         let runtime =
@@ -51,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Starts so many nodes and calls from all to all, and tells how long either took.
+/// Starts `nodes` nodes, makes calls from all to all, and returns the times that both steps took.
 async fn run(nodes: usize) -> Result<[String; 2], RpcError> {
     let clock = Clock::start();
     let mut builder = SimCluster::builder().announce(false).serve(|_node| ServeStrings::new(Shout));
@@ -64,26 +67,26 @@ async fn run(nodes: usize) -> Result<[String; 2], RpcError> {
     let clock = Clock::start();
     let clients: Vec<StringsClient> = cluster.nodes().iter().map(|node| node.client()).collect();
     let ids: Vec<_> = cluster.nodes().iter().map(|node| node.id().clone()).collect();
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     for call in 0..CALLS {
-        if under_way.len() == AT_A_TIME
-            && let Some(done) = under_way.join_next().await
+        if in_flight.len() == AT_A_TIME
+            && let Some(done) = in_flight.join_next().await
         {
             done.expect("a call does not panic")?;
         }
-        // From each to another each time.
+        // Every node calls in turn, and each of its calls goes to the next of the other nodes.
         let (from, further) = (call % nodes, 1 + call / nodes % (nodes - 1));
         let to = &ids[(from + further) % nodes];
-        under_way.spawn(clients[from].on_node(to).upcase("fly".to_owned()));
+        in_flight.spawn(clients[from].on_node(to).upcase("fly".to_owned()));
     }
-    for done in under_way.join_all().await {
+    for done in in_flight.join_all().await {
         done?;
     }
     Ok([started, clock.read()])
 }
 
-/// Reads real, processor and virtual time. All runs in one thread that never waits, so the first two
-/// differ by what other programs took of the machine.
+/// Reads real time, CPU time and virtual time. Everything runs in one thread that never blocks, so real
+/// time and CPU time differ only by the time in which other programs used the core.
 struct Clock {
     real: Instant,
     processor: Duration,
@@ -106,7 +109,7 @@ impl Clock {
     }
 }
 
-/// How long this process has had a processor.
+/// Returns the CPU time of this process.
 fn processor() -> Duration {
-    clock_gettime(ClockId::ProcessCPUTime).try_into().expect("it is not negative")
+    clock_gettime(ClockId::ProcessCPUTime).try_into().expect("CPU time is not negative")
 }

@@ -1,4 +1,4 @@
-//! How long a node that does not answer any more is still called, beside one that does.
+//! Measures how long a failed node still receives calls, in a region with one more node.
 
 use std::{
     error::Error,
@@ -11,16 +11,17 @@ use tokio::task::JoinSet;
 
 use crate::{heading, row, start_here, start_node};
 
-/// How often a call is made.
+/// Time between two calls.
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// How long each of them may take.
+/// Timeout of each call.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a run showed: when the last call was made that went to the node, counted from the signal,
-/// and how many were lost there.
+/// The result of a run.
 struct Run {
+    /// Time from the signal to the start of the last call that failed on the node.
     last: Duration,
+    /// Number of calls that failed on the node.
     lost: usize,
 }
 
@@ -43,13 +44,13 @@ async fn runs(count: usize, signal: Signal, watch: Duration) -> Result<(), Box<d
         lost = lost.max(run.lost);
     }
     let worst = times.iter().max().copied().unwrap_or_default();
-    row("until it is not called any more, median", time(show::median(&mut times)));
-    row("until it is not called any more, worst", time(worst));
+    row("time until it receives no more calls, median", time(show::median(&mut times)));
+    row("time until it receives no more calls, worst", time(worst));
     row("calls lost, worst", lost);
     Ok(())
 }
 
-/// A time until the last lost call; calls between two of which it happened do not tell more.
+/// Formats the time until the last lost call. Its resolution is the time between two calls.
 fn time(last: Duration) -> String {
     if last < PERIOD { format!("< {}", show::time(PERIOD)) } else { show::time(last) }
 }
@@ -65,7 +66,7 @@ async fn run(signal: Signal, watch: Duration) -> Result<Run, Box<dyn Error>> {
     }
     let text: TextClient = node.client();
     let hkg = text.on_region("hkg").timeout(TIMEOUT);
-    // Both are called before, so that their links have been in use.
+    // Calls to both nodes before the signal, so that both links have been in use.
     calls(&hkg, &info, Instant::now(), Duration::from_millis(500)).await;
     victim.signal(signal)?;
     let run = calls(&hkg, &info, Instant::now(), watch).await;
@@ -73,8 +74,8 @@ async fn run(signal: Signal, watch: Duration) -> Result<Run, Box<dyn Error>> {
     Ok(run)
 }
 
-/// Makes calls for as long as `watch` says. They are not idempotent, so that each one that the
-/// `victim` does not answer fails.
+/// Makes calls for `watch`. They are not idempotent, so every call that the `victim` received but did not
+/// complete fails.
 async fn calls(text: &TextClient, victim: &NodeInfo, start: Instant, watch: Duration) -> Run {
     let mut calls = JoinSet::new();
     let mut ticks = tokio::time::interval(PERIOD);
@@ -83,8 +84,8 @@ async fn calls(text: &TextClient, victim: &NodeInfo, start: Instant, watch: Dura
         let (call, at) = (text.slow(Duration::ZERO), start.elapsed());
         calls.spawn(async move { (at, call.await) });
     }
-    let answers: Vec<(Duration, Result<Duration, RpcError>)> = calls.join_all().await;
-    let lost = answers.into_iter().filter_map(|(at, answer)| Some((at, answer.err()?)));
+    let results: Vec<(Duration, Result<Duration, RpcError>)> = calls.join_all().await;
+    let lost = results.into_iter().filter_map(|(at, result)| Some((at, result.err()?)));
     let lost: Vec<Duration> = lost
         .filter(|(_, error)| error.node().is_some_and(|node| node.id() == victim.id()))
         .map(|(at, _)| at)

@@ -1,4 +1,4 @@
-//! How long a call takes, here and on another node.
+//! Measures how long a local call and a call to another node take.
 
 use std::{
     error::Error,
@@ -21,17 +21,17 @@ use tokio::{
 
 use crate::{heading, row, start_here, start_node};
 
-/// About what a call of `upcase("fly")` is on the wire, and its reply.
+/// Approximate size of a call of `upcase("fly")` on the wire, and of its reply, in bytes.
 const FRAME: usize = 24;
 
-/// How many calls are timed together where one is too short for the clock.
+/// Number of local calls that are timed together, because one is too short for the clock.
 const BATCH: u32 = 1_000;
 
-/// How many turns of how many calls each way of calling has.
+/// Number of turns that each kind of call has, and number of remote calls per turn.
 const TURNS: usize = 100;
 const CALLS: usize = 100;
 
-/// A local call beside a direct call of the trait's method.
+/// Compares a local call with a direct call of the trait's method.
 pub(crate) async fn local() -> Result<(), Box<dyn Error>> {
     heading("A call in this process: upcase(\"fly\"), medians of batches of 1,000");
     let node = start_here("").await?;
@@ -62,7 +62,7 @@ async fn local_times(text: &TextClient) -> Result<[Duration; 2], RpcError> {
     Ok([show::median(&mut direct), show::median(&mut local)])
 }
 
-/// A call to another process beside the round trip of as many bytes.
+/// Compares a call to another process with a TCP round trip of as many bytes.
 pub(crate) async fn remote() -> Result<(), Box<dyn Error>> {
     heading("A call to another process: upcase(\"fly\"), medians of 10,000, one at a time");
     let mut echo = Child::spawn(["echo"], false)?;
@@ -92,7 +92,7 @@ async fn remote_times(
     raw.set_nodelay(true)?;
     let mut frame = [7; FRAME];
     let mut times = [const { Vec::new() }; 3];
-    // The first turn warms up, and does not count.
+    // The first turn is a warm-up and is discarded.
     for turn in 0..=TURNS {
         for _ in 0..CALLS {
             let start = Instant::now();
@@ -118,7 +118,7 @@ async fn remote_times(
     Ok(times.map(|mut times| show::median(&mut times)))
 }
 
-/// The child that sends back what it is sent.
+/// Runs the child that echoes what it receives.
 pub(crate) async fn run_echo() -> Result<(), Box<dyn Error>> {
     process::end_with_parent();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -126,7 +126,7 @@ pub(crate) async fn run_echo() -> Result<(), Box<dyn Error>> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A connection that ends is no error.
+        // The end of a connection is not an error.
         tokio::spawn(async move { drop(echo(stream).await) });
     }
 }

@@ -1,4 +1,4 @@
-//! Measures the figures of the README, each beside what it should be compared with.
+//! Measures the figures of the README, each with a figure to compare it with.
 
 mod detection;
 mod latency;
@@ -17,9 +17,9 @@ use flyrpc_examples::{
 
 /// Measures the figures of the README on this machine.
 ///
-/// Nodes run in processes of their own, on loopback. Ratios are of figures of one run, taken in
-/// turns. Takes about half a minute; build with --release. On one core (taskset -c 0) it shows what a
-/// call costs without the waking up of cores, which dominates on an idle machine.
+/// Nodes run in their own processes, on loopback. Ratios compare figures that are measured alternately in
+/// one run. Takes about half a minute. Build with --release. On one core (taskset -c 0), it shows the cost
+/// of a call without waking up another core, which dominates on an idle machine.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
@@ -27,13 +27,13 @@ struct Flags {
     child: Option<Process>,
 }
 
-/// What the children of a run are.
+/// The kinds of child processes.
 #[derive(Debug, Subcommand)]
 enum Process {
     /// A node of the text service.
     #[command(hide = true)]
     Node(NodeFlags),
-    /// A server that sends back what it is sent.
+    /// A server that echoes what it receives.
     #[command(hide = true)]
     Echo,
 }
@@ -60,11 +60,11 @@ async fn figures() -> Result<(), Box<dyn Error>> {
     let cores = thread::available_parallelism()?;
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     println!(
-        "flyrpc {}, {cores} cores, {workers} worker threads a process, loopback",
+        "flyrpc {}, {cores} cores, {workers} worker threads per process, loopback",
         env!("CARGO_PKG_VERSION")
     );
     if cfg!(debug_assertions) {
-        println!("This is a debug build: what it measures says little. Use --release.");
+        println!("This is a debug build, and its figures are not meaningful. Use --release.");
     }
     latency::local().await?;
     latency::remote().await?;
@@ -81,9 +81,9 @@ fn row(what: &str, figure: impl std::fmt::Display) {
     println!("  {what:<56}{figure:>12}");
 }
 
-/// A node in a process of its own, as a child of this one.
+/// Starts a node in a child process.
 async fn start_node(name: &str, seeds: &str) -> Result<(Child, NodeInfo), Box<dyn Error>> {
-    let region = name.split('-').next().expect("a first part");
+    let region = name.split('-').next().expect("a split has a first part");
     let mut args = vec!["node", "--name", name, "--region", region, "--primary-region", "iad"];
     if !seeds.is_empty() {
         args.extend(["--seed", seeds]);
@@ -93,7 +93,7 @@ async fn start_node(name: &str, seeds: &str) -> Result<(Child, NodeInfo), Box<dy
     Ok((child, info))
 }
 
-/// This process as a node in iad.
+/// Starts a node in this process, in region iad.
 async fn start_here(seeds: &str) -> Result<Node, Box<dyn Error>> {
     let builder = Node::builder().name("iad-1").region("iad").primary_region("iad");
     let seeds = seeds.split(',').filter(|seed| !seed.is_empty());

@@ -1,4 +1,4 @@
-//! How much memory a process takes that is an idle node.
+//! Measures how much memory the process of an idle node takes.
 
 use std::{error::Error, fs, io, time::Duration};
 
@@ -6,7 +6,7 @@ use flyrpc_examples::process::Child;
 
 use crate::{heading, row, start_node};
 
-/// How many other nodes the node is linked with.
+/// Number of other nodes that the node is linked to.
 const OTHERS: usize = 4;
 
 pub(crate) async fn idle() -> Result<(), Box<dyn Error>> {
@@ -20,20 +20,20 @@ pub(crate) async fn idle() -> Result<(), Box<dyn Error>> {
     for name in 2..2 + OTHERS {
         others.push(start_node(&format!("iad-{name}"), &seed).await?);
     }
-    // A few heartbeats, after which links have given their buffers back.
+    // A few heartbeats, after which links have released their buffers.
     tokio::time::sleep(Duration::from_secs(3)).await;
     row("the same program, serving plain TCP without flyrpc", resident(&echo)?);
     row("a node alone", resident(&alone)?);
-    row(&format!("a node linked with {OTHERS} others"), resident(&first)?);
+    row(&format!("a node linked to {OTHERS} others"), resident(&first)?);
     Ok(())
 }
 
-/// What the system says of a process, in MiB.
+/// Returns the resident memory of a process, in MiB.
 fn resident(child: &Child) -> io::Result<String> {
-    let pid = child.pid().ok_or_else(|| io::Error::other("a child process ended"))?;
+    let pid = child.pid().ok_or_else(|| io::Error::other("a child process exited"))?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    let kib = kib.ok_or_else(|| io::Error::other("the system does not say"))?;
+    let kib = kib.ok_or_else(|| io::Error::other(format!("no VmRSS in /proc/{pid}/status")))?;
     Ok(format!("{:.1} MiB", kib / 1024.0))
 }

@@ -28,15 +28,15 @@ use self::{
 
 /// Simulates the membership of clusters of thousands of nodes, in virtual time.
 ///
-/// Every node runs flyrpc's own membership; the network between them has ten regions, as far apart
-/// as measured, and loses datagrams. There are no links save those to seeds. Prints how long nodes
-/// take to learn of a crash, a leave, a join, a rolling restart and a partition, and what that
-/// costs, as a table in Markdown; with --out draws it too. Build with --release. 1,000 nodes take
-/// some minutes and 0.7 GB; time grows with the cube of the nodes, memory with the square.
+/// Every node runs flyrpc's membership code. The network has ten regions with measured round trips
+/// between them, and loses datagrams. Only the links to seeds are simulated. Prints a table in Markdown:
+/// how long nodes take to learn of a crash, a leave, a join, a rolling restart and a partition, and the
+/// traffic. With --out, also writes plots. Build with --release. 1,000 nodes take some minutes and
+/// 0.7 GB. Time grows with the cube of the number of nodes, memory with the square.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
-    /// The sizes of the clusters to simulate.
+    /// Sizes of the clusters to simulate.
     #[arg(
         long,
         value_name = "N",
@@ -45,25 +45,25 @@ struct Flags {
         value_parser = clap::value_parser!(u16).range(10..=9_000)
     )]
     nodes: Vec<u16>,
-    /// What is to happen to each cluster, one after another; all by default.
+    /// Scenarios to run on each cluster, one after another [default: all].
     #[arg(long = "scenario", value_name = "NAME", value_delimiter = ',')]
     scenarios: Vec<Scenario>,
-    /// How often one node crashes, joins, leaves, and joins. The table shows medians.
+    /// Number of repetitions of a crash, a join, a leave and another join. The table shows medians.
     #[arg(long, value_name = "TIMES", default_value_t = 7)]
     repeats: usize,
-    /// How long a rolling restart takes: nodes restart one after another, each after a second.
+    /// Duration of a rolling restart: nodes leave one after another, and each starts again a second later.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = flags::duration)]
     restart: Duration,
-    /// The share of datagrams that are lost.
+    /// Share of datagrams that are lost, from 0 to below 1.
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     loss: f64,
-    /// Equal seeds give equal results.
+    /// Seed of the simulation. Equal seeds give equal results.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many clusters are simulated at the same time [default: as many as there are cores].
+    /// Number of clusters that are simulated at the same time [default: the number of cores].
     #[arg(long)]
     threads: Option<NonZeroUsize>,
-    /// Write the table (table.md) and the drawing (plots.svg) to this directory, too.
+    /// Directory to which the table (table.md) and the plots (plots.svg) are also written.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -92,7 +92,7 @@ fn run(flags: Flags) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// One plan for each size, the smallest first.
+/// Returns a plan for each size, the smallest first.
 fn plans(flags: &Flags) -> Vec<Plan> {
     let mut sizes = flags.nodes.clone();
     sizes.sort_unstable();
@@ -112,7 +112,7 @@ fn plans(flags: &Flags) -> Vec<Plan> {
     sizes.into_iter().map(plan).collect()
 }
 
-/// Simulates every plan, some at the same time. The largest come first, as they take longest.
+/// Simulates the plans on `threads` threads. The largest clusters come first, because they take longest.
 fn simulate(plans: &[Plan], threads: NonZeroUsize) -> Vec<Results> {
     let bars = Bars::default();
     let bars: Vec<_> = plans.iter().map(|plan| bars.add(plan.nodes, plan.expected())).collect();
@@ -144,5 +144,5 @@ fn write(directory: &Path, table: &str, results: &[Results]) -> Result<(), Box<d
 
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
-    share.ok_or_else(|| format!("`{text}` is no share: expected a number from 0 to below 1"))
+    share.ok_or_else(|| format!("`{text}` is not a share: expected a number from 0 to below 1"))
 }

@@ -1,12 +1,12 @@
-//! The network between the nodes: ten regions that are as far apart as measured.
+//! The network between the nodes: ten regions with measured round trips between them.
 
 use flyrpc::{Region, unstable::sim::Network};
 use flyrpc_testkit::RoundTrips;
 
-/// Where nodes are. Those of the first half are one side of a partition, the others the other.
+/// The regions of the nodes. A partition separates the first half from the second.
 const REGIONS: [&str; 10] = ["iad", "sjc", "lhr", "fra", "gru", "jnb", "sin", "hkg", "nrt", "syd"];
 
-/// The network, which loses a share of all datagrams.
+/// Creates the network, which loses the share `loss` of all datagrams.
 pub(crate) fn network(loss: f64) -> Network {
     let trips = RoundTrips::default();
     let regions = REGIONS.map(Region::from);
@@ -18,7 +18,7 @@ pub(crate) fn network(loss: f64) -> Network {
     network
 }
 
-/// The side of a partition that a node is on.
+/// Returns true if a node is on the first side of a partition.
 pub(crate) fn is_on_first_side(node: usize) -> bool {
     node % REGIONS.len() < REGIONS.len() / 2
 }

@@ -1,4 +1,4 @@
-//! The results as a drawing: small plots beside each other, all against the number of nodes.
+//! The results as plots against the number of nodes, in one SVG.
 
 use std::{error::Error, ops::Range, time::Duration};
 
@@ -6,15 +6,15 @@ use plotters::{coord::combinators::BindKeyPoints, prelude::*};
 
 use crate::{scenarios::Results, table::thousands};
 
-/// How many plots there are beside each other, and how large each is in pixels.
+/// Number of plots in a row, and size of each in pixels.
 const COLUMNS: usize = 3;
 const SIZE: (u32, u32) = (320, 310);
 
-/// Dark enough for a white background, and told apart by the color-blind (Okabe and Ito).
+/// Dark enough for a white background, and distinguishable with color blindness (Okabe and Ito).
 const COLORS: [RGBColor; 4] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(90, 90, 90)];
 
-/// A curve: what it shows, and its value where it has one.
+/// A curve: its label, and its value for a cluster, if that was measured.
 type Curve = (&'static str, fn(&Results) -> Option<f64>);
 
 /// One small plot.
@@ -53,9 +53,9 @@ const PLOTS: [Plot; 6] = [
         title: "After a join",
         unit: "seconds",
         curves: &[
-            ("it knows all", |all| secs(all.changes?.joiner?)),
-            ("the median knows it", |all| secs(all.changes?.join?.median)),
-            ("the last knows it", |all| secs(all.changes?.join?.last)),
+            ("the joiner knows all nodes", |all| secs(all.changes?.joiner?)),
+            ("the median node knows it", |all| secs(all.changes?.join?.median)),
+            ("the last node knows it", |all| secs(all.changes?.join?.last)),
         ],
     },
     Plot {
@@ -63,19 +63,19 @@ const PLOTS: [Plot; 6] = [
         unit: "seconds",
         curves: &[
             ("99 % of pairs know each other", |all| secs(all.partition?.mostly?)),
-            ("everyone knows everyone", |all| secs(all.partition?.agreed?)),
+            ("all nodes know each other", |all| secs(all.partition?.agreed?)),
         ],
     },
     Plot {
         title: "After a rolling restart",
         unit: "seconds",
-        curves: &[("everyone knows everyone", |all| secs(all.restart?.agreed?))],
+        curves: &[("all nodes know each other", |all| secs(all.restart?.agreed?))],
     },
     Plot {
-        title: "Sent by a node",
-        unit: "kB a second",
+        title: "Sent per node",
+        unit: "kB per second",
         curves: &[
-            ("idle", |all| all.idle.map(|idle| (idle.gossip + idle.exchanges) / 1e3)),
+            ("idle", |all| all.idle.map(|idle| (idle.gossip + idle.syncs) / 1e3)),
             ("during the restart", |all| Some(all.restart?.load.mean / 1e3)),
             ("after the partition", |all| Some(all.partition?.load.mean / 1e3)),
         ],
@@ -86,11 +86,11 @@ const PLOTS: [Plot; 6] = [
 ///
 /// # Errors
 ///
-/// If there is nothing to draw.
+/// Returns an error if `results` is empty.
 pub(crate) fn svg(results: &[Results]) -> Result<String, Box<dyn Error>> {
     let nodes = |all: &Results| all.nodes as f64;
     let (Some(first), Some(last)) = (results.first(), results.last()) else {
-        return Err("there is nothing to draw".into());
+        return Err("there are no results to draw".into());
     };
     let plots: Vec<_> = PLOTS.iter().filter(|plot| plot.has_points(results)).collect();
     let rows = plots.len().div_ceil(COLUMNS);
@@ -105,7 +105,7 @@ pub(crate) fn svg(results: &[Results]) -> Result<String, Box<dyn Error>> {
         }
         root.present()?;
     }
-    // Pages are narrower than the drawing, at times.
+    // Some pages are narrower than the plots.
     Ok(svg.replacen("<svg ", "<svg style=\"max-width:100%;height:auto\" ", 1))
 }
 
@@ -186,12 +186,12 @@ mod tests {
             false_downs: 0,
             renewals: 0,
         };
-        let idle = Idle { gossip: 170.0, exchanges: 40.0, datagrams: 1.2, busiest: 500.0 };
+        let idle = Idle { gossip: 170.0, syncs: 40.0, datagrams: 1.2, busiest: 500.0 };
         Results { nodes, idle: Some(idle), changes: Some(changes), ..Results::default() }
     }
 
     #[test]
-    fn there_is_a_plot_of_all_that_was_simulated_and_no_line_is_blank() {
+    fn there_is_a_plot_of_each_simulated_scenario_and_no_line_is_blank() {
         let svg = svg(&[results(100), results(1_000)]).unwrap();
         for text in ["A crash is known to", "the last, worst run", "idle", "1,000", "nodes"] {
             assert!(svg.contains(text), "{text}");
@@ -199,13 +199,13 @@ mod tests {
         for text in ["during the restart", "After a partition"] {
             assert!(!svg.contains(text), "{text}");
         }
-        // In Markdown a blank line would end the drawing.
+        // In Markdown, a blank line would end the SVG.
         assert!(svg.lines().all(|line| !line.trim().is_empty()));
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
     }
 
     #[test]
-    fn nothing_is_no_drawing() {
+    fn drawing_without_results_is_an_error() {
         assert!(svg(&[]).is_err());
     }
 }

@@ -1,15 +1,15 @@
-//! How far a simulation is.
+//! Progress bars of the simulations.
 
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// The bars of all simulations, on standard error if that is a terminal.
+/// The progress bars of all simulations, on standard error if that is a terminal.
 #[derive(Debug, Default)]
 pub(crate) struct Bars(MultiProgress);
 
 impl Bars {
-    /// The bar of a cluster of `nodes`, which is expected to take `steps` seconds of virtual time.
+    /// Adds the bar of a cluster of `nodes` nodes, which is expected to take `steps` of virtual time.
     pub(crate) fn add(&self, nodes: usize, steps: Duration) -> Progress {
         let bar = self.0.add(ProgressBar::new(steps.as_secs()));
         let style = "{prefix:>12} {bar:30} {percent:>3} %  {elapsed_precise}  {msg}";
@@ -19,19 +19,19 @@ impl Bars {
     }
 }
 
-/// The bar of one simulation.
+/// The progress bar of one simulation.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    /// How much was expected of the steps that are over.
+    /// Expected time of all completed steps.
     done: Duration,
-    /// How much is expected of the present one, and how much of it is over.
+    /// Expected and elapsed time of the current step.
     step: Duration,
     gone: Duration,
 }
 
 impl Progress {
-    /// Begins a step that is expected to take `expected` of virtual time.
+    /// Starts a step that is expected to take `expected` of virtual time.
     pub(crate) fn begin(&mut self, what: impl Into<String>, expected: Duration) {
         self.done += self.step;
         (self.step, self.gone) = (expected, Duration::ZERO);
@@ -39,7 +39,7 @@ impl Progress {
         self.show();
     }
 
-    /// Notes that `time` of the step has gone by.
+    /// Records that `time` of the current step has passed.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.gone += time;
         self.show();

@@ -1,4 +1,4 @@
-//! What happens to a cluster, and what is measured of it.
+//! The scenarios that a cluster goes through, and their measurements.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use flyrpc::unstable::sim::{Sim, Traffic};
 
 use crate::{network, progress::Progress, stats::Spread};
 
-/// What can happen to a cluster. All that is asked for happens to the same one, in this order.
+/// A scenario. The selected scenarios run on the same cluster, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Scenario {
-    /// Nothing: what does it cost?
+    /// Nothing happens; measures the traffic of an idle cluster.
     Idle,
-    /// One node crashes, one joins, one leaves, one joins; several times over.
+    /// One node crashes, one joins, one leaves, and one joins; repeated several times.
     Changes,
     /// Every node is restarted at its address, one after another.
     Restart,
-    /// Half of the regions are cut off from the others for a minute.
+    /// Half of the regions are cut off from the other half for a minute.
     Partition,
 }
 
-/// What to simulate.
+/// The parameters of a simulation.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// What was measured of a cluster.
+/// The measurements of a cluster.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Results {
     pub(crate) nodes: usize,
@@ -43,35 +43,35 @@ pub(crate) struct Results {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Idle {
-    /// Bytes a second that a node sends, on average, of datagrams and to compare members.
+    /// Bytes per second that a node sends on average: in datagrams, and in anti-entropy syncs.
     pub(crate) gossip: f64,
-    pub(crate) exchanges: f64,
-    /// Datagrams a second that a node sends.
+    pub(crate) syncs: f64,
+    /// Datagrams per second that a node sends on average.
     pub(crate) datagrams: f64,
-    /// Bytes a second that the busiest node sends and receives.
+    /// Bytes per second that the busiest node sends and receives.
     pub(crate) busiest: f64,
 }
 
-/// How long nodes took to learn of a change of one of them. The spreads are medians over the
-/// repetitions; the worst is the worst of all.
+/// How long the nodes took to learn of a change of one node. The spreads are medians over the repetitions.
+/// `crash_worst` is the maximum of all repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Changes {
     pub(crate) crash: Option<Spread>,
     pub(crate) crash_worst: Option<Duration>,
     pub(crate) leave: Option<Spread>,
     pub(crate) join: Option<Spread>,
-    /// Until the joiner knew all others.
+    /// Time until the joiner knew all other nodes.
     pub(crate) joiner: Option<Duration>,
-    /// Nodes taken for down that ran, and identities renewed without need.
+    /// Number of running nodes that were declared down, and of needless identity renewals.
     pub(crate) false_downs: usize,
     pub(crate) renewals: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Restart {
-    /// The share of pairs one of which did not list the other, when the last node started.
+    /// Share of ordered pairs of nodes whose first node did not know the second when the last node started.
     pub(crate) missing: f64,
-    /// From then until everyone knew everyone.
+    /// Time from then until all nodes knew each other.
     pub(crate) agreed: Option<Duration>,
     pub(crate) false_downs: usize,
     pub(crate) renewals: u64,
@@ -80,26 +80,26 @@ pub(crate) struct Restart {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Partition {
-    /// The share of pairs across the cut that still listed each other at its end.
+    /// Share of pairs across the cut that still knew each other at its end.
     pub(crate) unparted: f64,
-    /// From the healing until all but one in a hundred pairs knew each other.
+    /// Time from the end of the partition until 99 % of pairs knew each other.
     pub(crate) mostly: Option<Duration>,
-    /// From the healing until everyone knew everyone.
+    /// Time from the end of the partition until all nodes knew each other.
     pub(crate) agreed: Option<Duration>,
-    /// After the healing.
+    /// Number of running nodes that were declared down after the end of the partition.
     pub(crate) false_downs: usize,
-    /// By a node, on average.
+    /// Identity renewals per node, on average.
     pub(crate) renewals: f64,
-    /// From the healing until everyone knew everyone.
+    /// Traffic from the end of the partition until all nodes knew each other.
     pub(crate) load: Load,
 }
 
-/// What a time of change cost.
+/// The traffic during a period of changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Load {
-    /// Bytes a second that a node sent, on average.
+    /// Bytes per second that a node sent on average.
     pub(crate) mean: f64,
-    /// Bytes that the busiest node sent and received in all.
+    /// Bytes that the busiest node sent and received in total.
     pub(crate) busiest: u64,
 }
 
@@ -109,20 +109,20 @@ const PAUSE: Duration = Duration::from_secs(5);
 const DOWNTIME: Duration = Duration::from_secs(1);
 const CUT: Duration = Duration::from_secs(60);
 
-/// How long anything may take.
+/// Upper bound on the time until the nodes have learned of a change.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
-/// What is expected of a change of one node, for the progress bar.
+/// Expected time of a change of one node, for the progress bar.
 const CHANGE: Duration = Duration::from_secs(25);
 
-/// How often it is shown how far a simulation is.
+/// Virtual time between two updates of the progress bar.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The seeds of all nodes: in iad, fra and nrt, and so on both sides of a partition.
+/// The seeds of all nodes. They are in iad, fra and nrt, and so on both sides of a partition.
 const SEEDS: [usize; 3] = [0, 3, 8];
 
 impl Plan {
-    /// The virtual time that is expected to go by.
+    /// Returns the expected virtual time of all scenarios.
     pub(crate) fn expected(&self) -> Duration {
         let of = |scenario: &Scenario| match scenario {
             Scenario::Idle => IDLE,
@@ -133,13 +133,13 @@ impl Plan {
         self.start() + WARM_UP + self.scenarios.iter().map(of).sum::<Duration>()
     }
 
-    /// A start of a settled cluster, in what the bar shows.
+    /// The virtual time that the progress bar reserves for the start of the cluster.
     fn start(&self) -> Duration {
         Duration::from_secs(self.nodes as u64 / 50)
     }
 }
 
-/// Runs what `plan` says.
+/// Runs the scenarios of `plan`.
 pub(crate) fn run(plan: &Plan, progress: Progress) -> Results {
     let size = plan.nodes + 2 * plan.repeats;
     let sim = Sim::new(size, SEEDS.to_vec(), network::network(plan.loss), plan.seed);
@@ -157,7 +157,7 @@ pub(crate) fn run(plan: &Plan, progress: Progress) -> Results {
     results
 }
 
-/// A cluster, and where all happens to it.
+/// A running simulation of one cluster.
 struct Stage<'a> {
     sim: Sim,
     plan: &'a Plan,
@@ -184,7 +184,7 @@ impl Stage<'_> {
             |of: fn(&Traffic) -> u64| spent.iter().map(of).sum::<u64>() as f64 / nodes / seconds;
         Idle {
             gossip: mean(|traffic| traffic.gossip),
-            exchanges: mean(|traffic| traffic.syncs),
+            syncs: mean(|traffic| traffic.syncs),
             datagrams: mean(|traffic| traffic.datagrams),
             busiest: spent.iter().map(Traffic::all).max().unwrap_or(0) as f64 / seconds,
         }
@@ -213,7 +213,7 @@ impl Stage<'_> {
         }
     }
 
-    /// When the others learn that a node ended, if all of them do.
+    /// Ends a node with `end`, and returns when the other nodes learned of it.
     fn ending(&mut self, end: fn(&mut Sim, usize)) -> Option<Spread> {
         let node = self.sim.any_node();
         let boot = self.sim.boot(node)?;
@@ -299,7 +299,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Nodes taken for down that ran, and identities renewed without need, so far.
+    /// Returns the number of running nodes that were declared down, and of needless identity renewals, so
+    /// far.
     fn mistakes(&self) -> (usize, u64) {
         (self.sim.ledger.false_downs, self.sim.needless_renewals())
     }
@@ -322,7 +323,8 @@ impl Stage<'_> {
         self.until_within(LIMIT, done)
     }
 
-    /// How long it takes until `done`, unless longer than `limit`.
+    /// Runs the simulation until `done` returns true, and returns how long that took. Returns `None` after
+    /// `limit`.
     fn until_within(&mut self, limit: Duration, done: impl Fn(&Sim) -> bool) -> Option<Duration> {
         let start = self.sim.now();
         loop {
@@ -358,10 +360,10 @@ mod tests {
     }
 
     #[test]
-    fn a_small_cluster_learns_of_all_that_happens_to_it() {
+    fn a_small_cluster_learns_of_all_changes() {
         let results = simulate(1);
         let idle = results.idle.unwrap();
-        assert!((100.0..1000.0).contains(&(idle.gossip + idle.exchanges)), "{idle:?}");
+        assert!((100.0..1000.0).contains(&(idle.gossip + idle.syncs)), "{idle:?}");
         let changes = results.changes.unwrap();
         let (crash, leave) = (changes.crash.unwrap(), changes.leave.unwrap());
         assert!(crash.first > Duration::from_secs(4) && crash.last < Duration::from_secs(30));

@@ -1,8 +1,8 @@
-//! What many measurements come to.
+//! Statistics over many measurements.
 
 use std::time::Duration;
 
-/// When the first, the middle and the last of many nodes learned of something.
+/// The times at which the first, the median and the last of many nodes learned of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spread {
     pub(crate) first: Duration,
@@ -11,14 +11,14 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The spread of `times`, if there are any.
+    /// Returns the spread of `times`, or `None` if there are none.
     pub(crate) fn of(mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
         let (first, last) = (*times.first()?, *times.last()?);
         Some(Spread { first, median: median(&mut times)?, last })
     }
 
-    /// The medians of several spreads, each by itself.
+    /// Returns the medians of the first, the median and the last times of several spreads.
     pub(crate) fn typical(spreads: &[Spread]) -> Option<Self> {
         let median_of =
             |of: fn(&Spread) -> Duration| median(&mut spreads.iter().map(of).collect::<Vec<_>>());
@@ -30,7 +30,7 @@ impl Spread {
     }
 }
 
-/// The middle one of `values`, if there are any; of two in the middle the lower.
+/// Returns the middle one of `values` (the lower of two), or `None` if there are none.
 pub(crate) fn median<T: Copy + Ord>(values: &mut [T]) -> Option<T> {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typical_spread_is_one_of_medians() {
+    fn a_typical_spread_consists_of_medians() {
         let spreads =
             [spread(&[1, 2, 9]), spread(&[3, 4, 5]), spread(&[2, 6, 7])].map(Option::unwrap);
         assert_eq!(Spread::typical(&spreads), spread(&[2, 4, 7]));

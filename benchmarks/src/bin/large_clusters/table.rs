@@ -1,4 +1,4 @@
-//! The results as a table, in Markdown.
+//! The results as a table in Markdown.
 
 use std::{fmt::Write, time::Duration};
 
@@ -9,25 +9,25 @@ use crate::{
     stats::Spread,
 };
 
-/// One line of the table: what it shows, and how.
+/// One line of the table: its title, and the text of a cell.
 type Line = (&'static str, fn(&Results) -> Option<String>);
 
 const LINES: [Line; 21] = [
-    ("**idle**, a second and node: datagrams sent", |all| {
+    ("**idle**, per node and second: datagrams sent", |all| {
         Some(format!("{:.2}", idle(all)?.datagrams))
     }),
-    ("bytes sent, gossip + exchanges", |all| {
+    ("bytes sent, gossip + anti-entropy syncs", |all| {
         let idle = idle(all)?;
-        Some(format!("{:.0} + {:.0}", idle.gossip, idle.exchanges))
+        Some(format!("{:.0} + {:.0}", idle.gossip, idle.syncs))
     }),
     ("bytes sent and received by the busiest node", |all| {
         Some(format!("{:.0}", idle(all)?.busiest))
     }),
     ("**crash** known to the first / median / last", |all| spread(changes(all)?.crash)),
-    ("the worst of all repetitions", |all| Some(time(changes(all)?.crash_worst))),
+    ("the last node, worst repetition", |all| Some(time(changes(all)?.crash_worst))),
     ("**leave** known to the first / median / last", |all| spread(changes(all)?.leave)),
     ("**join** known to the first / median / last", |all| spread(changes(all)?.join)),
-    ("the joiner knows all", |all| {
+    ("the joiner knows all nodes after", |all| {
         Some(changes(all)?.joiner.map_or("never".to_owned(), show::time))
     }),
     ("false downs, needless renewals", |all| {
@@ -35,33 +35,31 @@ const LINES: [Line; 21] = [
         Some(format!("{}, {}", changes.false_downs, changes.renewals))
     }),
     ("**rolling restart**: pairs unknown at its end", |all| percent(restart(all)?.missing)),
-    ("everyone knows everyone after", |all| Some(time(restart(all)?.agreed))),
+    ("all nodes know each other after", |all| Some(time(restart(all)?.agreed))),
     ("false downs, needless renewals", |all| {
         let restart = restart(all)?;
         Some(format!("{}, {}", restart.false_downs, restart.renewals))
     }),
-    ("bytes sent a second and node", |all| bytes(restart(all)?.load.mean)),
-    ("sent and received by the busiest node in all", |all| {
-        bytes(restart(all)?.load.busiest as f64)
-    }),
-    ("**partition** of 60 s: pairs across not parted at its end", |all| {
+    ("bytes sent per node and second", |all| bytes(restart(all)?.load.mean)),
+    ("total sent and received by the busiest node", |all| bytes(restart(all)?.load.busiest as f64)),
+    ("**partition** of 60 s: pairs across it that know each other at its end", |all| {
         percent(partition(all)?.unparted)
     }),
     ("healed: 99 % of pairs know each other after", |all| Some(time(partition(all)?.mostly))),
-    ("everyone knows everyone after", |all| Some(time(partition(all)?.agreed))),
+    ("all nodes know each other after", |all| Some(time(partition(all)?.agreed))),
     ("false downs after healing", |all| Some(partition(all)?.false_downs.to_string())),
-    ("renewals by a node", |all| Some(format!("{:.2}", partition(all)?.renewals))),
-    ("bytes sent a second and node", |all| bytes(partition(all)?.load.mean)),
-    ("sent and received by the busiest node in all", |all| {
+    ("identity renewals per node", |all| Some(format!("{:.2}", partition(all)?.renewals))),
+    ("bytes sent per node and second", |all| bytes(partition(all)?.load.mean)),
+    ("total sent and received by the busiest node", |all| {
         bytes(partition(all)?.load.busiest as f64)
     }),
 ];
 
-/// A column for each cluster; lines of what was not simulated are left out.
+/// Formats the results with a column for each cluster. Lines without a value are left out.
 pub(crate) fn markdown(results: &[Results]) -> String {
     let mut table = String::from("| nodes |");
     for all in results {
-        write!(table, " {} |", thousands(all.nodes)).expect("strings take everything");
+        write!(table, " {} |", thousands(all.nodes)).expect("writing to a string does not fail");
     }
     table.push_str("\n|---|");
     table.push_str(&"---:|".repeat(results.len()));
@@ -72,12 +70,13 @@ pub(crate) fn markdown(results: &[Results]) -> String {
             continue;
         }
         let cells = cells.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>();
-        writeln!(table, "| {what} | {} |", cells.join(" | ")).expect("strings take everything");
+        writeln!(table, "| {what} | {} |", cells.join(" | "))
+            .expect("writing to a string does not fail");
     }
     table
 }
 
-/// A number with a comma before each three digits.
+/// Formats a number with commas between thousands.
 pub(crate) fn thousands(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -142,20 +141,20 @@ mod tests {
 
     #[test]
     fn there_is_a_column_for_each_cluster_and_no_line_without_a_figure() {
-        let idle = Idle { gossip: 175.4, exchanges: 38.0, datagrams: 1.184, busiest: 630.0 };
+        let idle = Idle { gossip: 175.4, syncs: 38.0, datagrams: 1.184, busiest: 630.0 };
         let small = Results { nodes: 100, idle: Some(idle), ..Results::default() };
         let large = Results { nodes: 5_000, ..Results::default() };
         let expected = "\
             | nodes | 100 | 5,000 |\n\
             |---|---:|---:|\n\
-            | **idle**, a second and node: datagrams sent | 1.18 |  |\n\
-            | bytes sent, gossip + exchanges | 175 + 38 |  |\n\
+            | **idle**, per node and second: datagrams sent | 1.18 |  |\n\
+            | bytes sent, gossip + anti-entropy syncs | 175 + 38 |  |\n\
             | bytes sent and received by the busiest node | 630 |  |\n";
         assert_eq!(markdown(&[small, large]), expected);
     }
 
     #[test]
-    fn figures_have_the_unit_that_suits_them() {
+    fn the_unit_suits_the_size_of_the_figure() {
         assert_eq!(bytes(999.4).as_deref(), Some("999 B"));
         assert_eq!(bytes(12_340_000.0).as_deref(), Some("12.3 MB"));
         assert_eq!(time(None), "> 300 s");

@@ -1,4 +1,4 @@
-//! A node that serves version 1 of the orders.
+//! A node that serves version 1 of the orders service.
 
 use std::process::ExitCode;
 

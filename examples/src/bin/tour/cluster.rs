@@ -1,4 +1,4 @@
-//! The processes of the tour: nodes, and a server that is none.
+//! The processes of the tour: nodes, and a server that is not a node.
 
 use std::{collections::BTreeMap, error::Error, io, net::SocketAddr};
 
@@ -13,14 +13,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A node in a process of its own.
+/// A node in its own process.
 pub(crate) struct Member {
     pub(crate) child: Child,
     pub(crate) info: NodeInfo,
 }
 
 pub(crate) struct Cluster {
-    /// This process, in fra.
+    /// The node in this process, in region fra.
     pub(crate) me: Node,
     pub(crate) text: TextClient,
     pub(crate) members: BTreeMap<String, Member>,
@@ -32,7 +32,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all processes and waits until this one is linked with all nodes.
+    /// Starts all processes, and waits until the node in this one is linked to all others.
     pub(crate) async fn start(logs: bool) -> Result<Self, Box<dyn Error>> {
         let mut other_program = Child::spawn(["other-program"], logs)?;
         let other_program_addr: SocketAddr = other_program.line().await?.parse()?;
@@ -69,10 +69,10 @@ impl Cluster {
     }
 
     pub(crate) fn member(&mut self, name: &str) -> &mut Member {
-        self.members.get_mut(name).expect("it is one of those started")
+        self.members.get_mut(name).expect("the tour started a node of this name")
     }
 
-    /// Starts a node again, which ended, where it was.
+    /// Starts a node that has exited again, at the same address.
     pub(crate) async fn restart(&mut self, name: &str) -> io::Result<NodeInfo> {
         let at = self.member(name).info.addr().to_string();
         let member = Member::start(name, &at, &self.seeds, self.logs)?.await?;
@@ -83,14 +83,15 @@ impl Cluster {
 }
 
 impl Member {
-    /// Starts a node, whose region is the first part of its name. The future waits until it is up.
+    /// Starts a node in the region that its name begins with. The returned future completes when the
+    /// node is up.
     fn start(
         name: &str,
         listen: &str,
         seeds: &str,
         logs: bool,
     ) -> io::Result<impl Future<Output = io::Result<Member>> + use<>> {
-        let region = name.split('-').next().expect("a first part");
+        let region = name.split('-').next().expect("a split has a first part");
         let mut child = Child::spawn(
             [
                 ["node", "--name", name].as_slice(),
@@ -107,7 +108,7 @@ impl Member {
     }
 }
 
-/// Ends all nodes in good order. True if all of them ended so.
+/// Shuts down all running nodes gracefully (SIGTERM). Returns true if all of them exited with success.
 pub(crate) async fn stop(members: &mut BTreeMap<String, Member>) -> io::Result<bool> {
     let running = members.values_mut().filter(|member| member.child.pid().is_some());
     let running: Vec<&mut Member> = running.collect();
@@ -121,7 +122,7 @@ pub(crate) async fn stop(members: &mut BTreeMap<String, Member>) -> io::Result<b
     Ok(all)
 }
 
-/// All regions with nodes, by name.
+/// Returns the regions of the nodes in other processes, sorted by name.
 pub(crate) fn regions(cluster: &Cluster) -> Vec<Region> {
     let mut regions: Vec<Region> =
         cluster.members.values().map(|member| member.info.region().clone()).collect();
@@ -129,7 +130,8 @@ pub(crate) fn regions(cluster: &Cluster) -> Vec<Region> {
     regions
 }
 
-/// A server that knows nothing of flyrpc: whatever it is sent, it answers as web servers do.
+/// Runs a server that does not implement flyrpc. It replies to any input with an HTTP error, as web
+/// servers do.
 pub(crate) async fn run_other_program() -> Result<(), Box<dyn Error>> {
     process::end_with_parent();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -137,11 +139,11 @@ pub(crate) async fn run_other_program() -> Result<(), Box<dyn Error>> {
     loop {
         let (stream, _) = listener.accept().await?;
         // An error on one connection does not affect the others.
-        tokio::spawn(async move { drop(answer(stream).await) });
+        tokio::spawn(async move { drop(serve_stream(stream).await) });
     }
 }
 
-async fn answer(mut stream: TcpStream) -> io::Result<()> {
+async fn serve_stream(mut stream: TcpStream) -> io::Result<()> {
     let mut asked = [0; 4096];
     if stream.read(&mut asked).await? > 0 {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await?;

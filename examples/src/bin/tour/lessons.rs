@@ -1,4 +1,4 @@
-//! What the tour shows, in order.
+//! The lessons of the tour, in order.
 
 use std::{
     error::Error,
@@ -18,10 +18,10 @@ use crate::{
     report::Report,
 };
 
-/// What a call costs at most that needs no other node, on a machine that is busy otherwise.
+/// Upper bound on the time of an operation that waits for no timeout, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How many calls a median is taken of.
+/// Number of calls that a median is computed from.
 const CALLS: usize = 1_000;
 
 type Lesson = Result<(), Box<dyn Error>>;
@@ -43,7 +43,7 @@ pub(crate) async fn all(cluster: &mut Cluster, report: &mut Report) -> Lesson {
 }
 
 fn who_is_where(cluster: &Cluster, report: &mut Report) {
-    report.lesson("Who is where: a table that every node has, and reads without asking anyone");
+    report.lesson("The nodes and their regions: every node reads them from its own table");
     let me = cluster.me.info();
     let row = |region: &str, name: &str, addr: &dyn ToString, state: &str| {
         report.note(&format!("{region:<6}{name:<8}{:<18}{state}", addr.to_string()));
@@ -52,7 +52,7 @@ fn who_is_where(cluster: &Cluster, report: &mut Report) {
     let (mut linked, start) = (0, Instant::now());
     let mut peers = cluster.me.peers();
     let took = start.elapsed();
-    // By region and name, and last what is no node.
+    // Sorted by region and name. Addresses that are not nodes come last.
     peers.sort_by_key(|peer| {
         let node = peer.node.as_ref();
         (node.is_none(), node.map(|node| (node.region().clone(), node.name().to_owned())))
@@ -71,7 +71,7 @@ fn who_is_where(cluster: &Cluster, report: &mut Report) {
     report.check(
         linked == cluster.members.len() && iad == 2,
         "node.peers(), node.nodes_in(\"iad\")",
-        format!("{linked} others linked, {iad} in iad"),
+        format!("{linked} peers linked, {iad} in iad"),
         took,
     );
 }
@@ -81,7 +81,7 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
     for region in cluster::regions(cluster) {
         let there = cluster.text.on_region(&region);
         report
-            .answered(
+            .succeeds(
                 &format!("on_region(\"{region}\").upcase(\"fly\")"),
                 there.upcase("fly".into()),
                 |text| text == "FLY",
@@ -89,10 +89,10 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
             )
             .await;
         report
-            .answered(
+            .succeeds(
                 &format!("on_region(\"{region}\").whoami()"),
                 there.whoami(),
-                |answer| answer.region == region,
+                |response| response.region == region,
                 whereabouts,
             )
             .await;
@@ -100,12 +100,12 @@ async fn calls_to_each_region(cluster: &Cluster, report: &mut Report) {
 }
 
 async fn the_primary(cluster: &Cluster, report: &mut Report) {
-    report.lesson("The primary region, here iad, need not be named");
+    report.lesson("A call can target the primary region (here iad) without its name");
     report
-        .answered(
+        .succeeds(
             "on_primary().whoami()",
             cluster.text.on_primary().whoami(),
-            |answer| answer.region == *cluster.me.primary_region(),
+            |response| response.region == *cluster.me.primary_region(),
             whereabouts,
         )
         .await;
@@ -114,17 +114,17 @@ async fn the_primary(cluster: &Cluster, report: &mut Report) {
 async fn the_short_circuit(cluster: &Cluster, report: &mut Report) -> Lesson {
     report.lesson("A call to this node's own region runs in this process");
     report
-        .answered(
+        .succeeds(
             "whoami()",
             cluster.text.whoami(),
-            |answer| answer.node == *cluster.me.id(),
+            |response| response.node == *cluster.me.id(),
             whereabouts,
         )
         .await;
     let here = median_call(&cluster.text.on_region("fra")).await?;
     let there = median_call(&cluster.text.on_region("hkg")).await?;
-    report.check(here < there, "on_region(\"fra\").upcase(…)", "the median of 1,000", here);
-    report.check(here < there, "on_region(\"hkg\").upcase(…)", "the median of 1,000", there);
+    report.check(here < there, "on_region(\"fra\").upcase(…)", "median of 1,000 calls", here);
+    report.check(here < there, "on_region(\"hkg\").upcase(…)", "median of 1,000 calls", there);
     Ok(())
 }
 
@@ -139,7 +139,7 @@ async fn median_call(text: &TextClient) -> Result<Duration, RpcError> {
 }
 
 async fn an_empty_region(cluster: &Cluster, report: &mut Report) {
-    report.lesson("A region without nodes is an error at once, which says what else is known");
+    report.lesson("A call to a region without nodes fails at once, and the error explains why");
     report
         .fails(
             "on_region(\"ams\").upcase(\"fly\")",
@@ -154,19 +154,19 @@ async fn an_empty_region(cluster: &Cluster, report: &mut Report) {
 }
 
 fn the_other_program(cluster: &Cluster, report: &mut Report) {
-    report.lesson("A seed where something else answers is found out, listed, and never called");
+    report.lesson("A seed that is not a flyrpc node is detected, listed, and never called");
     let start = Instant::now();
     let peers = cluster.me.peers();
     let took = start.elapsed();
     let peer = peers.iter().find(|peer| peer.addr == cluster.other_program);
     let support = peer.map(|peer| peer.support.clone());
     let kept = matches!(support, Some(Support::Unsupported(NoSupport::NotFlyrpc(_))));
-    let shown = support.map_or("it is not listed".to_owned(), |support| support.to_string());
+    let shown = support.map_or("not listed".to_owned(), |support| support.to_string());
     report.check(kept, &format!("the peer at {}", cluster.other_program), shown, took);
 }
 
 async fn a_timeout(cluster: &Cluster, report: &mut Report) -> Lesson {
-    report.lesson("A timeout holds, and ends the work too");
+    report.lesson("A timeout also cancels the work on the serving node");
     let limit = Duration::from_millis(300);
     let hkg = cluster.text.on_region("hkg");
     report
@@ -182,7 +182,7 @@ async fn a_timeout(cluster: &Cluster, report: &mut Report) -> Lesson {
     let (start, running) = (Instant::now(), until_slow(&hkg, 0).await?);
     report.check(
         running == 0 && start.elapsed() < AT_ONCE,
-        "calls of slow that still run in hkg",
+        "calls of slow() that still run in hkg",
         running,
         start.elapsed(),
     );
@@ -190,14 +190,16 @@ async fn a_timeout(cluster: &Cluster, report: &mut Report) -> Lesson {
 }
 
 async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
-    report.lesson("Errors are values; a panic is the caller's error and nobody else's");
+    report.lesson("Application errors are values, and a panic fails only its own call");
     let syd = cluster.text.on_region("syd");
     report
-        .answered(
+        .succeeds(
             "on_region(\"syd\").fail(\"no such row\")",
             syd.fail("no such row".into()),
-            |answer| answer.as_ref().is_err_and(|failure| failure.reason == "no such row"),
-            |answer| answer.as_ref().map_or_else(|e| format!("Err({:?})", e.reason), String::clone),
+            |response| response.as_ref().is_err_and(|failure| failure.reason == "no such row"),
+            |response| {
+                response.as_ref().map_or_else(|e| format!("Err({:?})", e.reason), String::clone)
+            },
         )
         .await;
     report
@@ -210,10 +212,10 @@ async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
         )
         .await;
     report
-        .answered(
+        .succeeds(
             "on_region(\"syd\").whoami()",
             syd.whoami(),
-            |answer| answer.region == "syd",
+            |response| response.region == "syd",
             whereabouts,
         )
         .await;
@@ -221,7 +223,7 @@ async fn errors_of_the_service(cluster: &Cluster, report: &mut Report) {
 
 async fn a_freeze(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     report
-        .lesson("hkg is frozen (SIGSTOP) for a moment: calls given up meanwhile never start there");
+        .lesson("hkg is frozen (SIGSTOP) for a moment: calls that time out meanwhile never start");
     let hkg = cluster.text.on_region("hkg");
     let before = hkg.whoami().await?.started;
     cluster.member("hkg-1").child.freeze()?;
@@ -231,23 +233,23 @@ async fn a_freeze(cluster: &mut Cluster, report: &mut Report) -> Lesson {
         (0..8).map(|_| tokio::spawn(frozen.slow(Duration::from_secs(10)))).collect();
     let mut timed_out = 0;
     for call in calls {
-        let outcome = call.await.expect("no panic");
+        let outcome = call.await.expect("the call does not panic");
         timed_out += usize::from(matches!(outcome, Err(RpcError::Timeout { .. })));
     }
     let shown = format!("{timed_out} timed out");
     report.check(timed_out == 8, "8 calls with a timeout of 500 ms", shown, start.elapsed());
     cluster.member("hkg-1").child.signal(Signal::CONT)?;
     report
-        .answered(
-            "it goes on: on_region(\"hkg\").whoami()",
+        .succeeds(
+            "after it resumes: on_region(\"hkg\").whoami()",
             hkg.whoami(),
-            |answer| answer.region == "hkg",
+            |response| response.region == "hkg",
             whereabouts,
         )
         .await;
     let (start, after) = (Instant::now(), hkg.whoami().await?.started);
     let late = after - before;
-    report.check(late == 0, "of the 8 calls ran there after all", late, start.elapsed());
+    report.check(late == 0, "timed-out calls that started in hkg", late, start.elapsed());
     Ok(())
 }
 
@@ -262,8 +264,8 @@ async fn a_crash(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     let (start, dead) = (Instant::now(), member.info.clone());
     report
         .fails(
-            "the call that ran there",
-            async { running.await.expect("no panic") },
+            "the running call",
+            async { running.await.expect("the call does not panic") },
             |error, took| {
                 let lost = matches!(error, RpcError::Disconnected { .. });
                 lost && error.may_have_executed() && took < AT_ONCE
@@ -292,30 +294,30 @@ async fn a_restart(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     let info = cluster.restart("hkg-1").await?;
     report.check(
         *info.id() != before,
-        "it is up, as another boot of hkg-1",
+        "hkg-1 is up, as another boot",
         boot(info.id()),
         start.elapsed(),
     );
     report
-        .answered(
+        .succeeds(
             "on_region(\"hkg\").wait(20 s).whoami()",
-            async { waiting.await.expect("no panic") },
-            |answer| answer.node == *info.id(),
+            async { waiting.await.expect("the call does not panic") },
+            |response| response.node == *info.id(),
             whereabouts,
         )
         .await;
     watch::until_callable(&cluster.me, &info).await?;
     report
-        .answered(
+        .succeeds(
             "on_region(\"hkg\").whoami()",
             hkg.whoami(),
-            |answer| answer.node == *info.id(),
+            |response| response.node == *info.id(),
             whereabouts,
         )
         .await;
     report
         .fails(
-            "on_node(the former boot).whoami()",
+            "on_node(the previous boot).whoami()",
             cluster.text.on_node(&before).whoami(),
             |error, took| matches!(error, RpcError::NoNode { .. }) && took < AT_ONCE,
         )
@@ -324,7 +326,7 @@ async fn a_restart(cluster: &mut Cluster, report: &mut Report) -> Lesson {
 }
 
 async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson {
-    report.lesson("syd gets SIGTERM while it runs a call");
+    report.lesson("syd receives SIGTERM while it runs a call");
     let mut events = cluster.me.events();
     let syd = cluster.text.on_region("syd");
     let running = tokio::spawn(syd.slow(Duration::from_millis(500)));
@@ -333,11 +335,11 @@ async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson 
     member.child.signal(Signal::TERM)?;
     let (start, leaver) = (Instant::now(), member.info.clone());
     report
-        .answered(
-            "the call that ran there, slow(500 ms)",
-            async { running.await.expect("no panic") },
+        .succeeds(
+            "the running call, slow(500 ms)",
+            async { running.await.expect("the call does not panic") },
             |_| true,
-            |pause| format!("answered, {} later", show::time(*pause)),
+            |pause| format!("succeeded after {}", show::time(*pause)),
         )
         .await;
     watch::event(&mut events, "the leave", |event| *event == Event::Left(leaver.clone())).await?;
@@ -353,10 +355,10 @@ async fn a_graceful_leave(cluster: &mut Cluster, report: &mut Report) -> Lesson 
 }
 
 async fn the_end(cluster: &mut Cluster, report: &mut Report) -> Lesson {
-    report.lesson("All leave");
+    report.lesson("All nodes shut down");
     let start = Instant::now();
     let all = cluster::stop(&mut cluster.members).await?;
-    report.check(all, "the other processes", "ended in good order", start.elapsed());
+    report.check(all, "the other processes", "shut down gracefully", start.elapsed());
     let start = Instant::now();
     cluster.me.shutdown().await;
     let after = cluster.text.upcase("fly".into()).await;
@@ -365,7 +367,8 @@ async fn the_end(cluster: &mut Cluster, report: &mut Report) -> Lesson {
     Ok(())
 }
 
-/// Asks until `count` calls of slow run there, for a while, and says how many did in the end.
+/// Waits until `count` calls of `slow` run on the node, but at most [`AT_ONCE`]. Returns the last number
+/// observed.
 async fn until_slow(text: &TextClient, count: usize) -> Result<usize, RpcError> {
     let start = Instant::now();
     loop {
@@ -376,8 +379,8 @@ async fn until_slow(text: &TextClient, count: usize) -> Result<usize, RpcError> 
     }
 }
 
-fn whereabouts(answer: &Whoami) -> String {
-    format!("{} in {}", answer.node.name(), answer.region)
+fn whereabouts(response: &Whoami) -> String {
+    format!("{} in {}", response.node.name(), response.region)
 }
 
 fn boot(id: &NodeId) -> String {

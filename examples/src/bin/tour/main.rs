@@ -1,7 +1,7 @@
-//! Starts a cluster of several regions on this machine, and shows what flyrpc promises of it.
+//! Starts a cluster of several regions on this machine, and demonstrates what flyrpc guarantees.
 //!
-//! Every line marked `ok` was checked. The other processes are this very program, run again with
-//! one of the hidden subcommands.
+//! Every line marked `ok` was checked. The other processes run this same program, with one of the
+//! hidden subcommands.
 
 mod cluster;
 mod lessons;
@@ -17,32 +17,32 @@ use flyrpc_examples::{
 
 use self::{cluster::Cluster, report::Report};
 
-/// The tour ends by then, come what may.
+/// Upper bound on the time of the whole tour.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Starts a cluster of several regions on this machine, and shows what flyrpc promises of it.
+/// Starts a cluster of several regions on this machine, and demonstrates what flyrpc guarantees.
 ///
-/// Two nodes in iad, the primary region, one each in hkg and syd, and one process that is not
-/// flyrpc run as children of this process, which is a node in fra. Each line marked `ok` was
-/// checked. Takes two or three seconds and free ports on loopback, and leaves nothing behind. Exits with 0
-/// if every promise was kept.
+/// This process is a node in fra. Its children are two nodes in iad, the primary region, one node each
+/// in hkg and syd, and one process that is not flyrpc. Every line marked `ok` was checked. The tour
+/// takes two or three seconds, uses free ports on loopback, and leaves nothing behind. Exits with 0 if
+/// all checks passed.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
-    /// Shows the logs of all nodes, on standard error; RUST_LOG says how much.
+    /// Prints the logs of all nodes to standard error, filtered by RUST_LOG.
     #[arg(long)]
     logs: bool,
     #[command(subcommand)]
     child: Option<Process>,
 }
 
-/// What the children of a tour are.
+/// The kinds of child processes.
 #[derive(Debug, Subcommand)]
 enum Process {
     /// A node of the text service.
     #[command(hide = true)]
     Node(NodeFlags),
-    /// A server that knows nothing of flyrpc.
+    /// A server that does not implement flyrpc.
     #[command(hide = true)]
     OtherProgram,
 }
@@ -60,13 +60,13 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            println!("\nThe tour cannot go on: {}", show::chain(&*error));
+            println!("\nThe tour failed: {}", show::chain(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Goes through all lessons. True if every promise was kept.
+/// Runs all lessons. Returns true if all checks passed.
 async fn tour(logs: bool) -> Result<bool, Box<dyn Error>> {
     let mut report = Report::new();
     let whole = async {

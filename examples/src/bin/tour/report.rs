@@ -1,4 +1,4 @@
-//! What the tour prints, and which promises were broken.
+//! The output of the tour, and the checks that failed.
 
 use std::{
     fmt::Display,
@@ -9,10 +9,10 @@ use std::{
 use flyrpc::RpcError;
 use flyrpc_examples::show;
 
-/// How wide a printed line is.
+/// Width of a printed line, in characters.
 const WIDTH: usize = 92;
 
-/// How wide the two columns before the time are, after the mark.
+/// Widths of the two columns between the mark and the time, in characters.
 const WHAT: usize = 48;
 const OUTCOME: usize = 28;
 
@@ -28,22 +28,22 @@ impl Report {
         Report { start: Instant::now(), lessons: 0, checks: 0, broken: Vec::new() }
     }
 
-    /// Begins a lesson.
+    /// Prints the title of the next lesson.
     pub(crate) fn lesson(&mut self, title: &str) {
         self.lessons += 1;
         println!("\n{:>2}  {title}", self.lessons);
     }
 
-    /// Shows something that is not checked.
+    /// Prints a line that is not checked.
     pub(crate) fn note(&self, text: &str) {
         println!("        {text}");
     }
 
-    /// Shows what came of something, and whether that is as promised.
+    /// Prints the outcome of a check. `kept` is true if the outcome is the expected one.
     pub(crate) fn check(&mut self, kept: bool, what: &str, outcome: impl Display, took: Duration) {
         self.checks += 1;
         let (outcome, took) = (outcome.to_string(), show::time(took));
-        let mark = if kept { "ok" } else { "BROKEN" };
+        let mark = if kept { "ok" } else { "FAILED" };
         let beside = if outcome.chars().count() < OUTCOME { outcome.as_str() } else { "" };
         println!("{mark:>6}  {what:<WHAT$}{beside:<OUTCOME$}{took:>8}");
         if beside.is_empty() {
@@ -54,14 +54,15 @@ impl Report {
         }
     }
 
-    /// Notes a promise that was broken.
+    /// Records a failed check.
     pub(crate) fn broken(&mut self, promise: &str) {
         self.checks += 1;
         self.broken.push(promise.to_owned());
     }
 
-    /// Makes a call that ought to be answered, by a value that is `right`, shown as `shown` says.
-    pub(crate) async fn answered<T>(
+    /// Makes a call that should return a value for which `right` is true. Prints the value as `shown`
+    /// formats it.
+    pub(crate) async fn succeeds<T>(
         &mut self,
         what: &str,
         call: impl Future<Output = Result<T, RpcError>>,
@@ -69,9 +70,9 @@ impl Report {
         shown: impl FnOnce(&T) -> String,
     ) -> Option<T> {
         let start = Instant::now();
-        let answer = call.await;
+        let response = call.await;
         let took = start.elapsed();
-        match answer {
+        match response {
             Ok(value) => {
                 self.check(right(&value), what, shown(&value), took);
                 Some(value)
@@ -83,7 +84,7 @@ impl Report {
         }
     }
 
-    /// Makes a call that ought to fail, with an error and in a time that are `right`.
+    /// Makes a call that should fail, with an error and after a time for which `right` is true.
     pub(crate) async fn fails<T>(
         &mut self,
         what: &str,
@@ -91,28 +92,28 @@ impl Report {
         right: impl FnOnce(&RpcError, Duration) -> bool,
     ) {
         let start = Instant::now();
-        let answer = call.await;
+        let response = call.await;
         let took = start.elapsed();
-        match answer {
-            Ok(_) => self.check(false, what, "it was answered", took),
+        match response {
+            Ok(_) => self.check(false, what, "the call succeeded", took),
             Err(error) => self.check(right(&error, took), what, show::rpc_error(&error), took),
         }
     }
 
-    /// Says how it all turned out. True if every promise was kept.
+    /// Prints a summary. Returns true if all checks passed.
     pub(crate) fn sum_up(&self) -> bool {
         let took = show::time(self.start.elapsed());
         if self.broken.is_empty() {
-            println!("\nAll {} promises were kept, in {took}.", self.checks);
+            println!("\nAll {} checks passed in {took}.", self.checks);
             return true;
         }
-        println!("\n{} of {} promises were broken, in {took}:", self.broken.len(), self.checks);
+        println!("\n{} of {} checks failed in {took}:", self.broken.len(), self.checks);
         self.broken.iter().for_each(|promise| println!("  {promise}"));
         false
     }
 }
 
-/// Breaks `text` at spaces into lines of at most `width` characters, where that is possible.
+/// Breaks `text` at spaces into lines of at most `width` characters. A longer word is a line by itself.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

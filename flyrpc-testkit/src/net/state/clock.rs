@@ -1,9 +1,9 @@
-//! A host's clock: its offset from the network's clock, and its drift. It has no timers: those are
-//! tokio's, and stay right.
+//! A host's clock: its offset from the network's clock, and its drift. Timers are tokio's, and are not
+//! affected.
 //!
 //! Clocks of programs are monotonic. To set a host's clock back, `Fabric::update_clock` therefore sets
-//! the network's clock, which all hosts' clocks are relative to, ahead by as much: the host's clock
-//! then continues without a step.
+//! the network's clock ahead by the same amount. All hosts' clocks are relative to the network's clock,
+//! so all other clocks move ahead, and this host's clock continues without a step.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,46 +14,49 @@ use super::ids::FaultId;
 const PARTS_PER_MILLION: i128 = 1_000_000;
 
 pub(crate) struct Clock {
-    /// Nanoseconds ahead, or behind if negative. They add up.
+    /// Nanoseconds ahead, or behind if negative. Skews add up.
     skews: BTreeMap<FaultId, i128>,
-    /// Parts per million fast, or slow if negative. They add up.
+    /// Parts per million fast, or slow if negative. Drifts add up.
     drifts: BTreeMap<FaultId, i128>,
-    /// The nanoseconds that drifts had accumulated at `drift_since`.
+    /// The nanoseconds that drifts had accumulated by `drift_since`.
     drifted: i128,
     drift_since: Instant,
 }
 
 impl Clock {
-    /// A clock without skew or drift.
+    /// Creates a clock without skew or drift.
     pub(crate) fn new(now: Instant) -> Self {
         Clock { skews: BTreeMap::new(), drifts: BTreeMap::new(), drifted: 0, drift_since: now }
     }
 
-    /// Its time when the network's clock is `base` nanoseconds ahead of `now`.
+    /// Returns the time on this clock when the network's clock is `base` nanoseconds ahead of `now`.
     ///
     /// # Panics
     ///
-    /// If the platform's clock cannot go that far.
+    /// If the platform's `Instant` cannot represent that time.
     pub(crate) fn read(&self, now: Instant, base: i128) -> Instant {
         let offset = base + self.offset(now);
         let by = duration(offset.unsigned_abs());
         let read = if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) };
         read.unwrap_or_else(|| {
-            panic!("this platform's clock cannot be {by:?} off: choose a lesser skew or drift")
+            panic!(
+                "this platform cannot represent a clock offset of {by:?}: \
+                 use a smaller skew or drift"
+            )
         })
     }
 
-    /// Nanoseconds ahead of the network's clock.
+    /// Returns how many nanoseconds this clock is ahead of the network's clock.
     pub(crate) fn offset(&self, now: Instant) -> i128 {
         self.skew() + self.drifted(now)
     }
 
-    /// Nanoseconds ahead, accumulated drift excluded.
+    /// Returns how many nanoseconds this clock is ahead, excluding accumulated drift.
     pub(crate) fn skew(&self) -> i128 {
         self.skews.values().sum()
     }
 
-    /// Sets the clock: replaces all skews and the accumulated drift.
+    /// Sets the clock. Replaces all skews and the accumulated drift.
     pub(crate) fn set_skew(&mut self, fault: FaultId, nanos: i128, now: Instant) {
         self.skews.clear();
         self.drifted = 0;
@@ -65,12 +68,12 @@ impl Clock {
         self.skews.insert(fault, nanos);
     }
 
-    /// Returns false if it was over already.
+    /// Ends a skew. Returns false if it had already ended.
     pub(crate) fn remove_skew(&mut self, fault: FaultId) -> bool {
         self.skews.remove(&fault).is_some()
     }
 
-    /// Parts per million fast.
+    /// Returns how many parts per million this clock is fast.
     pub(crate) fn drift(&self) -> i128 {
         self.drifts.values().sum()
     }
@@ -79,7 +82,7 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// If the clock would run backwards.
+    /// If the clock would run backward.
     pub(crate) fn set_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(parts_per_million.into());
         self.accumulate_drift(now);
@@ -89,14 +92,14 @@ impl Clock {
 
     /// # Panics
     ///
-    /// If the clock would run backwards.
+    /// If the clock would run backward.
     pub(crate) fn add_drift(&mut self, fault: FaultId, parts_per_million: i64, now: Instant) {
         assert_forwards(self.drift() + i128::from(parts_per_million));
         self.accumulate_drift(now);
         self.drifts.insert(fault, parts_per_million.into());
     }
 
-    /// Returns false if it was over already.
+    /// Ends a drift. Returns false if it had already ended.
     pub(crate) fn remove_drift(&mut self, fault: FaultId, now: Instant) -> bool {
         self.accumulate_drift(now);
         self.drifts.remove(&fault).is_some()
@@ -115,23 +118,23 @@ impl Clock {
 
 /// # Panics
 ///
-/// If a clock with that drift would run backwards.
+/// If a clock with this drift would run backward.
 #[track_caller]
 pub(crate) fn assert_forwards(parts_per_million: i128) {
     assert!(
         parts_per_million >= -PARTS_PER_MILLION,
-        "a clock that drifts by {parts_per_million} parts per million runs backwards: \
+        "a clock that drifts by {parts_per_million} parts per million runs backward: \
          -1000000 stops it"
     );
 }
 
-/// `by` in nanoseconds, the unit of skews.
+/// Converts `by` to nanoseconds, the unit of skews.
 pub(crate) fn nanos(by: Duration) -> i128 {
-    // The longest duration has less than 95 bits of nanoseconds.
+    // The longest duration has fewer than 95 bits of nanoseconds.
     by.as_nanos() as i128
 }
 
-/// Saturates at the longest duration.
+/// Converts nanoseconds to a duration. Saturates at the longest duration.
 pub(crate) fn duration(nanos: u128) -> Duration {
     let whole = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
     Duration::new(whole, (nanos % 1_000_000_000) as u32)
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_rate_keeps_the_offset_reached() {
+    fn a_change_of_rate_keeps_the_accumulated_offset() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
         clock.set_drift(FaultId(1), 100, start);
@@ -189,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "runs backwards: -1000000 stops it")]
-    fn a_clock_does_not_run_backwards() {
+    #[should_panic(expected = "runs backward: -1000000 stops it")]
+    fn a_clock_does_not_run_backward() {
         Clock::new(Instant::now()).add_drift(FaultId(1), -1_000_001, Instant::now());
     }
 }

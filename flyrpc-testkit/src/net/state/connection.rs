@@ -1,8 +1,8 @@
-//! The life of one connection, as the kernels of its two hosts see it: opening, bytes, closing.
+//! One connection, as the kernels of its two hosts see it: opening, data transfer, and closing.
 //!
-//! Each endpoint keeps outgoing messages until the path is open and the peer has room; from then on a
-//! message is in flight and cannot be recalled. A kernel acts without its programs, so all of this
-//! continues on a frozen host.
+//! Each endpoint buffers outgoing messages until the path is open and the peer has room. After that, a
+//! message is in flight and cannot be recalled. A kernel runs independently of programs, so connections
+//! on a frozen host keep working.
 
 use std::{
     io,
@@ -30,7 +30,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Starts to connect.
+    /// Starts connecting.
     pub(crate) fn open(
         id: ConnId,
         from: (HostId, SocketAddr),
@@ -45,12 +45,12 @@ impl Connection {
         conn
     }
 
-    /// The source address of the connection, as its listener sees it.
+    /// Returns the source address of the connection, as its listener sees it.
     pub(crate) fn initiator_addr(&self) -> SocketAddr {
         self.initiator.addr
     }
 
-    /// Whether no program holds it and no message of it is left.
+    /// Returns whether no program holds the connection and none of its messages is left.
     pub(crate) fn is_finished(&self) -> bool {
         self.initiator.is_idle() && self.acceptor.is_idle()
     }
@@ -63,7 +63,7 @@ impl Connection {
             }
             Phase::Open => Poll::Ready(Ok(())),
             Phase::Refused => {
-                let message = format!("nothing listens at {}", self.acceptor.addr);
+                let message = format!("no listener at {}", self.acceptor.addr);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, message)))
             }
             Phase::Closed | Phase::Broken => Poll::Ready(Err(reset())),
@@ -89,7 +89,7 @@ impl Connection {
                     endpoint.unread.pop_front();
                 }
             }
-            // The sender learns of the room at once: simulated flow control takes no time.
+            // The sender learns of the freed room immediately: simulated flow control takes no time.
             self.flush(side.other(), fabric);
             return Poll::Ready(Ok(()));
         }
@@ -129,7 +129,7 @@ impl Connection {
         Poll::Ready(Ok(taken))
     }
 
-    /// Ends this endpoint's direction after the bytes that were written.
+    /// Ends this endpoint's direction after the bytes that have been written.
     pub(crate) fn shutdown_write(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         if endpoint.phase == Phase::Open && !endpoint.fin_queued {
@@ -162,7 +162,8 @@ impl Connection {
         }
     }
 
-    /// Drops both halves: of a connect future that was dropped, or of a connection never accepted.
+    /// Drops both halves of an endpoint, after its connect future was dropped, or because the connection
+    /// was never accepted.
     pub(crate) fn abandon(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         endpoint.has_reader = false;
@@ -171,13 +172,13 @@ impl Connection {
         self.close(side, fabric);
     }
 
-    /// Like Linux, also resets the connection if received bytes are unread. The peer then sees the
-    /// end of the stream if that was sent already, and a reset otherwise.
+    /// Closes an endpoint. Like Linux, resets the connection if received bytes are unread. The peer then
+    /// sees the end of the stream if it was already sent, or a reset otherwise.
     fn close(&mut self, side: Side, fabric: &mut Fabric) {
         let (endpoint, _) = self.endpoints(side);
         match endpoint.phase {
             Phase::Connecting => {
-                // A response that still arrives is answered with a reset.
+                // A response that still arrives causes a reset.
                 endpoint.phase = Phase::Closed;
                 endpoint.discard_unsent();
             }
@@ -195,7 +196,7 @@ impl Connection {
         self.send(side, Message::Reset, fabric);
     }
 
-    /// A host crashed. The last act of its kernel is to reset its connections.
+    /// Handles the crash of a host: its kernel resets the host's connections.
     pub(crate) fn on_host_crash(&mut self, host: HostId, fabric: &mut Fabric) {
         for side in [Side::Initiator, Side::Acceptor] {
             let (endpoint, _) = self.endpoints(side);
@@ -247,8 +248,9 @@ impl Connection {
         while let Some(message) = endpoint.next_message(peer, conditions, fabric) {
             let bytes = message.len();
             endpoint.in_flight_len += bytes;
-            // Due before earlier messages if jitter is lower for it or a delay has ended. It still
-            // arrives after them: only the first message in flight is considered.
+            // If the jitter of this message is lower, or if a delay fault has ended, this message is due
+            // before earlier messages. It still arrives after them, because only the first message in
+            // flight is considered.
             let at = fabric.transmit(path, conditions, bytes);
             if endpoint.in_flight.is_empty() {
                 fabric.events.schedule(at, Event::StreamArrival { conn: id, from: side });
@@ -262,7 +264,7 @@ impl Connection {
             fabric.wake(&mut endpoint.write_waker);
         }
         if conditions.bandwidth.is_some() {
-            // Queues the rest behind other senders.
+            // Queue the rest behind other senders.
             self.flush(side, fabric);
         }
     }
@@ -281,7 +283,8 @@ impl Connection {
                 endpoint.requeue_in_flight();
                 return;
             }
-            let (_, message) = endpoint.in_flight.pop_front().expect("there is a first");
+            let (_, message) =
+                endpoint.in_flight.pop_front().expect("the first message is in flight");
             endpoint.in_flight_len -= message.len();
             self.on_message(from.other(), message, fabric);
         }
@@ -314,7 +317,7 @@ impl Connection {
                 fabric.wake(&mut endpoint.read_waker);
             }
             Message::Reset => endpoint.mark_broken(fabric),
-            // A closed endpoint still accepts the end of the peer's stream, and nothing else.
+            // A closed endpoint accepts the end of the peer's stream, but no other message.
             Message::Fin => {}
             Message::SynAck | Message::Data(_) => self.reset(side, fabric),
         }
@@ -345,7 +348,7 @@ impl Connection {
         self.acceptor.has_writer = true;
     }
 
-    /// The endpoint of that side, and its peer.
+    /// Returns the endpoint of this side, and its peer.
     fn endpoints(&mut self, side: Side) -> (&mut Endpoint, &mut Endpoint) {
         match side {
             Side::Initiator => (&mut self.initiator, &mut self.acceptor),
@@ -355,5 +358,5 @@ impl Connection {
 }
 
 fn reset() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, "the connection was reset")
+    io::Error::new(io::ErrorKind::ConnectionReset, "connection reset")
 }

@@ -22,7 +22,7 @@ impl Connections {
         self.by_id.len()
     }
 
-    /// Starts to connect.
+    /// Starts connecting.
     pub(crate) fn open(
         &mut self,
         from: (HostId, SocketAddr),
@@ -35,7 +35,8 @@ impl Connections {
         id
     }
 
-    /// Calls `act` with a connection unless it has finished, and removes it if it has then.
+    /// Calls `act` with a connection unless it has finished. Removes the connection if it has finished
+    /// after the call.
     pub(crate) fn with<R>(
         &mut self,
         id: ConnId,
@@ -50,7 +51,7 @@ impl Connections {
         Some(result)
     }
 
-    /// Sends the messages that waited for a path that is open now.
+    /// Sends the messages that were waiting for a path that is now open.
     pub(crate) fn flush(&mut self, fabric: &mut Fabric) {
         for conn in self.by_id.values_mut() {
             conn.flush(Side::Initiator, fabric);

@@ -35,17 +35,17 @@ pub(crate) struct Core {
     datagrams: Datagrams,
 }
 
-/// Whether a task waits for the next event, and until when.
+/// Whether the driver task waits for the next event, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Driver {
     Idle,
     Until(Instant),
 }
 
-/// What happens to a task that was woken.
+/// How a task that was woken is polled.
 pub(crate) enum TaskPoll {
     Run,
-    /// Its host is frozen; it is woken when the host is resumed.
+    /// Its host is frozen. The task is woken when the host is resumed.
     Park,
     /// Its host has crashed.
     Cancel,
@@ -79,7 +79,7 @@ impl Core {
         self.fabric.now = now;
     }
 
-    /// Serves the queue of a shaper until it is busy.
+    /// Serves the queue of a shaper until the shaper is busy.
     fn drain_shaper(&mut self, path: Path) {
         let now = self.fabric.now;
         while let Some(send) = self.fabric.shapers.dequeue(path, now) {
@@ -106,7 +106,8 @@ impl Core {
         self.connections.count()
     }
 
-    /// Calls `act` with a connection unless it has finished, and removes it if it has then.
+    /// Calls `act` with a connection unless it has finished. Removes the connection if it has finished
+    /// after the call.
     pub(crate) fn with_conn<R>(
         &mut self,
         id: ConnId,
@@ -119,7 +120,7 @@ impl Core {
         self.datagrams.send(packet, &mut self.fabric);
     }
 
-    /// Sends the messages that waited for a path that is open now.
+    /// Sends the messages that were waiting for a path that is now open.
     pub(crate) fn resume_sending(&mut self) {
         self.connections.flush(&mut self.fabric);
         self.datagrams.release_held(&mut self.fabric);
@@ -137,7 +138,7 @@ impl Core {
         }
     }
 
-    /// Stops all programs of `host`. The caller must abort the returned tasks without the lock.
+    /// Stops all programs of `host`. The caller must abort the returned tasks after it releases the lock.
     pub(crate) fn crash(&mut self, host: HostId) -> Vec<AbortHandle> {
         let ports: Vec<u16> = self.fabric.host(host).listeners.keys().copied().collect();
         for port in ports {
@@ -174,7 +175,7 @@ impl Core {
         self.fabric.read_clock(id, now)
     }
 
-    /// The random numbers of the programs of one boot of the host.
+    /// Returns the random number generator for the programs of one boot of the host.
     pub(crate) fn host_rng(&self, id: HostId, boot: Boot) -> Rng {
         Rng::new(self.fabric.seed, &self.info(id).name, boot.0)
     }
@@ -185,7 +186,7 @@ impl Core {
 
     /// # Errors
     ///
-    /// [`NetworkDown`](io::ErrorKind::NetworkDown) if that boot of the host has crashed.
+    /// Returns [`NetworkDown`](io::ErrorKind::NetworkDown) if this boot of the host has crashed.
     pub(crate) fn check_boot(&self, id: HostId, boot: Boot) -> io::Result<()> {
         let host = &self.fabric.hosts[id.0];
         if host.is_running(boot) {
@@ -199,7 +200,7 @@ impl Core {
         &mut self.fabric.host(id).tasks
     }
 
-    /// Decides whether a task of the host may be polled. Keeps the waker of one that may not yet.
+    /// Decides whether a task of the host may be polled. If the host is frozen, keeps the task's waker.
     pub(crate) fn poll_task(
         &mut self,
         id: HostId,
@@ -230,7 +231,7 @@ impl Core {
         }
     }
 
-    /// Ends one freeze, which may be over already: a crash ends them all.
+    /// Ends one freeze. It may have already ended, since a crash ends all freezes.
     pub(crate) fn end_freeze(&mut self, id: HostId, fault: FaultId) {
         let host = self.fabric.host(id);
         if host.freezes.remove(&fault) && host.freezes.is_empty() {

@@ -1,4 +1,4 @@
-//! Datagrams on their way: sent, lost, held, queued for a shaper, and delivered.
+//! Datagrams after they are sent: lost, held, queued for a shaper, in flight, and delivered.
 
 use super::{
     event_queue::Event, fabric::Fabric, faults::Conditions, host::Health, shaper::QueuedSend,
@@ -7,7 +7,7 @@ use super::{
 
 #[derive(Default)]
 pub(crate) struct Datagrams {
-    /// Those delayed by a hold.
+    /// Datagrams delayed by a hold.
     held: Vec<Packet>,
 }
 

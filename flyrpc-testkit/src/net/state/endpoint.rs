@@ -1,4 +1,4 @@
-//! One endpoint of a connection: its kernel's buffers, and its messages in flight.
+//! One endpoint of a connection: its buffers in the kernel, and its messages in flight.
 
 use std::{collections::VecDeque, net::SocketAddr, task::Waker};
 
@@ -11,20 +11,20 @@ pub(crate) struct Endpoint {
     pub(crate) host: HostId,
     pub(crate) addr: SocketAddr,
     pub(crate) phase: Phase,
-    /// Whether a program holds this half. The acceptor's endpoint has both halves while it waits in
-    /// the backlog.
+    /// Whether a program holds this half. The acceptor's endpoint has both halves while the connection
+    /// waits in the backlog.
     pub(crate) has_reader: bool,
     pub(crate) has_writer: bool,
     pub(crate) abort_on_close: bool,
-    /// The end of the stream was queued here.
+    /// Whether this endpoint has queued the end of its stream.
     pub(crate) fin_queued: bool,
-    /// The end of the stream was received here.
+    /// Whether this endpoint has received the end of the peer's stream.
     pub(crate) fin_received: bool,
     pub(crate) unread: VecDeque<Bytes>,
     pub(crate) unread_len: usize,
     pub(crate) unsent: VecDeque<Message>,
     pub(crate) unsent_len: usize,
-    /// Queued for the shaper of its path.
+    /// Whether this endpoint is queued for the shaper of its path.
     pub(crate) awaits_shaper: bool,
     pub(crate) in_flight: VecDeque<(Instant, Message)>,
     pub(crate) in_flight_len: usize,
@@ -39,10 +39,9 @@ pub(crate) enum Phase {
     SynReceived,
     Open,
     Refused,
-    /// Closed without an error: no program holds a half. Whatever still arrives is answered with a
-    /// reset.
+    /// Closed without an error: no program holds a half. Data that still arrives causes a reset.
     Closed,
-    /// Reset by either endpoint, or the host crashed. Bytes received before can still be read.
+    /// Reset by either endpoint, or because the host crashed. Bytes received earlier can still be read.
     Broken,
 }
 
@@ -93,7 +92,7 @@ impl Endpoint {
         fabric.wake(&mut self.write_waker);
     }
 
-    /// How many bytes the peer has room for, besides those in flight to it.
+    /// Returns how many more bytes the peer has room for, in addition to the bytes in flight to it.
     fn peer_room(&self, peer: &Endpoint, fabric: &Fabric) -> usize {
         fabric.buffer.saturating_sub(self.in_flight_len + peer.unread_len)
     }
@@ -105,7 +104,7 @@ impl Endpoint {
         }
     }
 
-    /// Removes the next message, or the part of it that can be sent at once.
+    /// Removes and returns the next message, or the part of it that can be sent now.
     pub(crate) fn next_message(
         &mut self,
         peer: &Endpoint,
@@ -130,8 +129,8 @@ impl Endpoint {
         !self.has_reader && !self.has_writer && self.unsent.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Returns all messages in flight to the send queue: if only those that a fault stopped were sent
-    /// again, later ones would overtake them.
+    /// Moves all messages in flight back to the send queue. If only the messages that a fault stopped
+    /// were sent again, later messages would overtake them.
     pub(crate) fn requeue_in_flight(&mut self) {
         for (_, message) in self.in_flight.drain(..).rev() {
             self.unsent.push_front(message);
@@ -141,7 +140,7 @@ impl Endpoint {
 }
 
 impl Message {
-    /// How many bytes of the stream it carries.
+    /// Returns how many bytes of the stream the message carries.
     pub(crate) fn len(&self) -> usize {
         match self {
             Message::Data(data) => data.len(),

@@ -1,4 +1,4 @@
-//! The events that are due, in order.
+//! The queue of scheduled events, in order of their due times.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ pub(crate) struct EventQueue {
     last: EventSeq,
 }
 
-/// Orders the events of one instant by the order of their causes.
+/// Orders events that are due at the same instant by the order in which they were scheduled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct EventSeq(u64);
 
-/// An event that is due at some instant.
+/// A scheduled event.
 pub(crate) enum Event {
     /// The first message in flight from `from` arrives at the other end.
     StreamArrival {
@@ -37,12 +37,12 @@ impl EventQueue {
         self.events.insert((at, self.last), event);
     }
 
-    /// When the next event is due.
+    /// Returns when the next event is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.events.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// The next event if it is due by `now`, and when it was due.
+    /// Removes the next event if it is due by `now`, and returns it with its due time.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Instant, Event)> {
         let first = self.events.first_entry().filter(|first| first.key().0 <= now)?;
         let ((at, _), event) = first.remove_entry();

@@ -1,5 +1,5 @@
-//! The state that connections and datagrams act on: hosts, delays and faults of paths, shapers, and the
-//! events that are due. Takes the time as a value and never waits.
+//! The state that connections and datagrams act on: hosts, delays and faults of paths, shapers, and
+//! scheduled events. It takes the time as an argument and never waits.
 
 use std::{task::Waker, time::Duration};
 
@@ -19,18 +19,19 @@ use crate::latency::RoundTrips;
 
 pub(crate) struct Fabric {
     pub(crate) seed: u64,
-    /// How many bytes each end of a connection buffers in each direction.
+    /// How many bytes each endpoint of a connection buffers in each direction.
     pub(crate) buffer: usize,
     start: Instant,
     pub(crate) now: Instant,
-    /// How many nanoseconds the network's clock, the base of all hosts' clocks, is ahead of `now`.
+    /// How many nanoseconds the network's clock is ahead of `now`. All hosts' clocks are relative to the
+    /// network's clock.
     clock_base: i128,
     pub(crate) topology: Topology,
     pub(crate) hosts: Vec<Host>,
     pub(crate) faults: Faults,
     pub(crate) shapers: Shapers,
     pub(crate) events: EventQueue,
-    /// Wakers to call once the lock is released: they run other people's code.
+    /// Wakers to call after the lock is released, since wakers run foreign code.
     pub(crate) pending_wakes: Vec<Waker>,
 }
 
@@ -57,9 +58,11 @@ impl Fabric {
         }
     }
 
+    /// Adds a host.
+    ///
     /// # Errors
     ///
-    /// Why it cannot be added: the name is taken, or the round trip to another region is unknown.
+    /// Returns the panic message if the name is taken or the round trip to another region is unknown.
     pub(crate) fn add_host(&mut self, name: String, region: Region) -> Result<HostId, String> {
         let id = self.topology.add_host(name, region)?;
         self.hosts.push(Host::new(self.topology.host(id).clone(), self.seed, self.now));
@@ -74,13 +77,13 @@ impl Fabric {
         self.faults.conditions(&self.topology, path)
     }
 
-    /// The conditions for a message sent now, or `None` while the path is cut or held.
+    /// Returns the conditions for a message sent now, or `None` if the path is cut or held.
     pub(crate) fn open_path(&self, path: Path) -> Option<Conditions> {
         Some(self.conditions(path)).filter(Conditions::is_open)
     }
 
-    /// Transmits a message of that many bytes, and returns when it arrives. If bandwidth is limited,
-    /// the path's shaper must be free. Draws a random number if there is jitter.
+    /// Transmits a message of `bytes` bytes, and returns when it arrives. If bandwidth is limited, the
+    /// path's shaper must be free. Draws a random number if the path has jitter.
     pub(crate) fn transmit(
         &mut self,
         path: Path,
@@ -98,19 +101,19 @@ impl Fabric {
         self.whole_milliseconds(free_at) + delay
     }
 
-    /// Whether a message sent now has to be queued.
+    /// Returns whether a message sent now must be queued.
     pub(crate) fn is_busy(&self, path: Path, conditions: &Conditions) -> bool {
         conditions.bandwidth.is_some() && self.shapers.is_busy(path, self.now)
     }
 
-    /// The first instant from `at` on that is a whole number of milliseconds after the start.
+    /// Rounds `at` up to an instant that is a whole number of milliseconds after the start.
     fn whole_milliseconds(&self, at: Instant) -> Instant {
         let nanos = at.duration_since(self.start).as_nanos();
         self.start + clock::duration(nanos.next_multiple_of(1_000_000))
     }
 
-    /// The next event that is due by `now`. The effects of an event start when it was due, even if the
-    /// clock has jumped past that.
+    /// Removes and returns the next event that is due by `now`, and sets the current time to its due
+    /// time. The effects of an event start at its due time, even if the clock has jumped past it.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<Event> {
         let (at, event) = self.events.take_due(now)?;
         self.now = at;
@@ -129,12 +132,12 @@ impl Fabric {
         changed
     }
 
-    /// The time on a host's clock.
+    /// Returns the time on a host's clock.
     pub(crate) fn read_clock(&self, id: HostId, now: Instant) -> Instant {
         self.hosts[id.0].clock.read(now, self.clock_base)
     }
 
-    /// Updates a host's clock without setting any clock back: see [`clock`].
+    /// Updates a host's clock without setting any clock back; see [`clock`].
     pub(crate) fn update_clock<R>(
         &mut self,
         id: HostId,

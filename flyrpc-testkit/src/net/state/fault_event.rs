@@ -1,4 +1,4 @@
-//! Events for the start and end of faults. Their text is what the trace of a run shows.
+//! Events for the start and end of faults. The trace of a run shows their text.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -21,7 +21,7 @@ pub(crate) enum FaultEvent {
     Restarted(String),
     Frozen(String),
     Resumed(String),
-    /// How many nanoseconds a host's clock is ahead now, drift excluded.
+    /// How many nanoseconds a host's clock is ahead now, excluding drift.
     Skewed(String, i128),
     /// How many parts per million a host's clock is fast now.
     Drifting(String, i128),
@@ -36,7 +36,7 @@ pub(crate) struct PathFault {
     direction: Direction,
 }
 
-/// The listener, and the events that it receives once the lock is released.
+/// The listener, and the events that it receives after the lock is released.
 #[derive(Default)]
 pub(crate) struct FaultEvents {
     listener: Option<FaultListener>,
@@ -48,15 +48,15 @@ impl FaultEvents {
         self.listener = Some(listener);
     }
 
-    /// Keeps the event until [`take`](Self::take), if there is a listener.
+    /// Stores the event until [`take`](Self::take), if there is a listener.
     pub(crate) fn emit(&mut self, event: impl FnOnce() -> FaultEvent) {
         if self.listener.is_some() {
             self.pending.push(event());
         }
     }
 
-    /// The events since the last time, and their listener, if there are any. Call the listener
-    /// without the lock: it runs other people's code.
+    /// Returns the events since the last call, and the listener, if there are both. Call the listener
+    /// after the lock is released, since it runs foreign code.
     pub(crate) fn take(&mut self) -> Option<(FaultListener, Vec<FaultEvent>)> {
         let listener = self.listener.clone().filter(|_| !self.pending.is_empty())?;
         Some((listener, std::mem::take(&mut self.pending)))

@@ -1,4 +1,4 @@
-//! Fault rules: what goes wrong with messages from one scope to another.
+//! Fault rules, which affect messages from one scope to another.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -45,17 +45,17 @@ pub(crate) enum FaultScope {
     Region(RegionIndex),
 }
 
-/// The sum of all faults on the path from one host to another.
+/// The combined effect of all faults on the path from one host to another.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Conditions {
     pub(crate) cut: bool,
     pub(crate) held: bool,
     pub(crate) extra_delay: Duration,
-    /// Upper bound of the random delay added to each message.
+    /// Upper bound on the random delay added to each message.
     pub(crate) jitter: Duration,
     /// The share of datagrams that are lost, between 0 and 1.
     pub(crate) loss: f64,
-    /// In bytes per second, for each path between two hosts.
+    /// Bytes per second on this path, or `None` if unlimited.
     pub(crate) bandwidth: Option<u64>,
 }
 
@@ -83,7 +83,7 @@ impl Faults {
         Faults { baseline, last_id: FaultId(0), rules: BTreeMap::new() }
     }
 
-    /// The conditions on a path. A host always reaches itself.
+    /// Returns the conditions on a path. A host always reaches itself.
     pub(crate) fn conditions(&self, topology: &Topology, path: Path) -> Conditions {
         if path.from == path.to {
             return Conditions::default();
@@ -95,7 +95,7 @@ impl Faults {
         conditions
     }
 
-    /// The id of a fault that starts now.
+    /// Returns the id for a fault that starts now.
     pub(crate) fn next_id(&mut self) -> FaultId {
         self.last_id = FaultId(self.last_id.0 + 1);
         self.last_id
@@ -105,7 +105,8 @@ impl Faults {
         self.rules.insert(fault, rule);
     }
 
-    /// Removes the rules that `ends` selects, and returns them in the order of their start.
+    /// Removes the rules for which `ends` returns true, and returns them in the order in which they
+    /// started.
     pub(crate) fn remove(&mut self, ends: impl Fn(FaultId, &Rule) -> bool) -> Vec<Rule> {
         let mut removed = Vec::new();
         self.rules.retain(|fault, rule| {
@@ -118,7 +119,7 @@ impl Faults {
 }
 
 impl Rule {
-    /// Whether it was set between exactly these two scopes, in either order.
+    /// Returns whether the rule was set between exactly these two scopes, in either order.
     pub(crate) fn is_between(&self, a: FaultScope, b: FaultScope) -> bool {
         (self.from, self.to) == (a, b) || (self.from, self.to) == (b, a)
     }

@@ -1,4 +1,4 @@
-//! One simulated machine: its address, ports and tasks, and whether it runs.
+//! One simulated machine: its address, ports and tasks, and whether it is running.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::rng::Rng;
 
-/// Start of the ports for bindings to port 0 and for outgoing connections: IANA's dynamic range.
+/// The first port for bindings to port 0 and for outgoing connections: the start of IANA's dynamic range.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,11 @@ pub(crate) struct Host {
     pub(crate) info: Arc<HostInfo>,
     pub(crate) boot: Boot,
     pub(crate) health: Health,
-    /// The faults that keep it frozen; empty unless it is.
+    /// The faults that keep the host frozen. Empty if it is not frozen.
     pub(crate) freezes: BTreeSet<FaultId>,
     pub(crate) clock: Clock,
-    /// Separate from each other and from the random numbers of the host's programs, so that a fault
-    /// does not change those.
+    /// Separate from `jitter_rng` and from the random numbers of the host's programs, so that a fault
+    /// does not change them.
     pub(crate) loss_rng: Rng,
     pub(crate) jitter_rng: Rng,
     pub(crate) listeners: BTreeMap<u16, Backlog>,
@@ -45,7 +45,7 @@ pub(crate) struct Host {
     next_port: u16,
 }
 
-/// A listener's queue of connections to accept.
+/// A listener's queue of connections that are ready to be accepted.
 pub(crate) struct Backlog {
     pub(crate) at: IpAddr,
     pub(crate) ready: VecDeque<ConnId>,
@@ -56,7 +56,7 @@ pub(crate) struct Backlog {
 pub(crate) struct HostTasks {
     last_id: u64,
     running: BTreeMap<TaskId, AbortHandle>,
-    /// Tasks that were woken while the host was frozen, in the order of their first wake.
+    /// Tasks that were woken while the host was frozen, in the order in which they were first woken.
     parked: Vec<(TaskId, Waker)>,
 }
 
@@ -83,19 +83,19 @@ impl Host {
         }
     }
 
-    /// Starts the next boot, after a crash.
+    /// Starts the next boot after a crash.
     pub(crate) fn restart(&mut self) {
         self.boot = Boot(self.boot.0 + 1);
         self.health = Health::Running;
         self.next_port = FIRST_EPHEMERAL_PORT;
     }
 
-    /// Whether `boot` is the current one and has not crashed.
+    /// Returns whether `boot` is the current boot and has not crashed.
     pub(crate) fn is_running(&self, boot: Boot) -> bool {
         self.boot == boot && self.health != Health::Crashed
     }
 
-    /// The port for a binding at `at`.
+    /// Returns the port for a binding at `at`.
     pub(crate) fn port_for(
         &mut self,
         at: SocketAddr,
@@ -111,13 +111,14 @@ impl Host {
             return self.ephemeral_port(taken);
         }
         if taken(self, at.port()) {
-            let message = format!("port {} of host `{}` is taken", at.port(), self.info.name);
+            let message =
+                format!("port {} of host `{}` is already in use", at.port(), self.info.name);
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
         Ok(at.port())
     }
 
-    /// The next port that is not `taken`, in rising order and then from the start again.
+    /// Returns the next port that is not `taken`, in ascending order with wraparound.
     pub(crate) fn ephemeral_port(&mut self, taken: impl Fn(&Host, u16) -> bool) -> io::Result<u16> {
         for _ in FIRST_EPHEMERAL_PORT..=u16::MAX {
             let port = self.next_port;
@@ -130,7 +131,7 @@ impl Host {
         Err(io::Error::new(io::ErrorKind::AddrInUse, message))
     }
 
-    /// The backlog that a connection to `to` joins, if there is a listener.
+    /// Returns the backlog of the listener for connections to `to`, if there is one.
     pub(crate) fn listener(&mut self, to: SocketAddr) -> Option<&mut Backlog> {
         self.listeners.get_mut(&to.port()).filter(|backlog| binding_accepts(backlog.at, to.ip()))
     }
@@ -151,7 +152,7 @@ impl HostTasks {
         self.parked.retain(|(parked, _)| *parked != id);
     }
 
-    /// Keeps `waker` until the host is resumed.
+    /// Stores `waker` until the host is resumed.
     pub(crate) fn park(&mut self, id: TaskId, waker: Waker) {
         match self.parked.iter_mut().find(|(parked, _)| *parked == id) {
             Some((_, kept)) => *kept = waker,

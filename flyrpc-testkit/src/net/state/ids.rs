@@ -1,10 +1,10 @@
-//! Identities of what the simulated network consists of.
+//! Identifiers of the parts of the simulated network.
 
-/// In the order in which the hosts were added.
+/// Identifies a host. Hosts are numbered in the order in which they were added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HostId(pub(crate) usize);
 
-/// In the order of the first hosts of the regions.
+/// Identifies a region. Regions are numbered in the order in which their first hosts were added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RegionIndex(pub(crate) usize);
 
@@ -12,11 +12,11 @@ pub(crate) struct RegionIndex(pub(crate) usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Boot(pub(crate) u64);
 
-/// Identifies a task of a host, over all its boots.
+/// Identifies a task of a host, across all boots of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TaskId(pub(crate) u64);
 
-/// Identifies a fault, including faults of hosts, in the order in which they started.
+/// Identifies a fault of a path or a host. Faults are numbered in the order in which they started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FaultId(pub(crate) u64);
 

@@ -1,5 +1,5 @@
-//! The state of the simulated network: values and state machines, with the time as an argument.
-//! Nothing here waits or locks, and no waker or listener is called here.
+//! The state of the simulated network: values and state machines that take the time as an argument.
+//! This module never waits or locks, and never calls wakers or listeners.
 
 pub(crate) mod clock;
 mod connection;

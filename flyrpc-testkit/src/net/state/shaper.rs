@@ -1,6 +1,6 @@
 //! Bandwidth shapers, one for each path with limited bandwidth. A shaper transmits one message at a
-//! time. Messages that find it busy are queued and served in order, streams one segment at a time,
-//! so that a small message does not wait until a large one is complete.
+//! time. While it is busy, other messages are queued and served in order. Streams send one segment at a
+//! time, so a small message does not wait until a large message is complete.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,15 +15,15 @@ use super::{
     socket::Packet,
 };
 
-/// Upper bound of the bytes of a stream that are transmitted without a break.
+/// Upper bound on the bytes of a stream that are transmitted without interruption.
 const MAX_SEGMENT: u64 = 16 * 1024;
-/// Segments are smaller at a low bandwidth, so that one takes at most a twentieth of a second.
+/// Segments are smaller at a low bandwidth, so that a segment takes at most 50 ms.
 const MIN_SEGMENTS_PER_SECOND: u64 = 20;
 
-/// A datagram that was queued for longer is dropped.
+/// Upper bound on the time that a datagram is queued. It is dropped after a longer time.
 const MAX_QUEUE_DELAY: Duration = Duration::from_secs(1);
 
-/// The shapers that are busy, or were a moment ago.
+/// The shapers that are busy, or were busy until recently.
 #[derive(Default)]
 pub(crate) struct Shapers(BTreeMap<Path, Shaper>);
 
@@ -50,7 +50,7 @@ impl QueuedSend {
 }
 
 impl Shapers {
-    /// Whether a message has to be queued.
+    /// Returns whether a message must be queued.
     pub(crate) fn is_busy(&self, path: Path, now: Instant) -> bool {
         let shaper = self.0.get(&path);
         shaper.is_some_and(|shaper| shaper.free_at > now || !shaper.queue.is_empty())
@@ -62,7 +62,7 @@ impl Shapers {
         shaper.queue.push_back(send);
     }
 
-    /// Starts to transmit on a free shaper, and returns when it is free again.
+    /// Starts to transmit on a free shaper, and returns when the shaper is free again.
     pub(crate) fn transmit(
         &mut self,
         path: Path,
@@ -79,7 +79,8 @@ impl Shapers {
         free_at
     }
 
-    /// The next queued sender of a shaper, if it is free. Forgets a shaper whose queue is empty.
+    /// Returns the next queued sender of a shaper if the shaper is free. Removes the shaper if its queue
+    /// is empty.
     pub(crate) fn dequeue(&mut self, path: Path, now: Instant) -> Option<QueuedSend> {
         let shaper = self.0.get_mut(&path).filter(|shaper| shaper.free_at <= now)?;
         while let Some(send) = shaper.queue.pop_front() {
@@ -91,8 +92,8 @@ impl Shapers {
         None
     }
 
-    /// Frees the shapers whose bandwidth has changed, and returns their paths: a message that was
-    /// sent at a low bandwidth must not delay others once the limit is lifted.
+    /// Frees the shapers whose bandwidth has changed, and returns their paths. A message that was sent
+    /// at a low bandwidth must not delay other messages after the limit is lifted.
     pub(crate) fn free_changed(
         &mut self,
         now: Instant,
@@ -108,7 +109,8 @@ impl Shapers {
     }
 }
 
-/// Upper bound of the bytes of a stream that are transmitted at once at that bandwidth.
+/// Returns the upper bound on the bytes of a stream that are transmitted without interruption at this
+/// bandwidth, in bytes per second.
 pub(crate) fn max_segment(bandwidth: u64) -> usize {
     (bandwidth / MIN_SEGMENTS_PER_SECOND).clamp(1, MAX_SEGMENT) as usize
 }

@@ -1,5 +1,5 @@
-//! The kernel's half of datagram sockets. Each queues datagrams up to a bound on their bytes, and drops
-//! the rest.
+//! The kernel's half of datagram sockets. A socket queues datagrams up to a bound on their total bytes,
+//! and drops the rest.
 
 use std::{
     collections::VecDeque,
@@ -44,7 +44,7 @@ impl Socket {
         binding_accepts(self.at, to)
     }
 
-    /// Queues a datagram if there is room, and returns the wakers of the tasks that wait for one.
+    /// Queues a datagram if there is room, and returns the wakers of the tasks that wait for a datagram.
     pub(crate) fn push(&mut self, data: Bytes, from: SocketAddr) -> Vec<Waker> {
         if self.queued_bytes + data.len() > self.capacity {
             return Vec::new();
@@ -66,7 +66,7 @@ impl Socket {
     }
 }
 
-/// Whether a binding at `at` receives messages sent to `ip`.
+/// Returns whether a binding at `at` receives messages sent to `ip`.
 pub(crate) fn binding_accepts(at: IpAddr, ip: IpAddr) -> bool {
     at.is_unspecified() || at == ip
 }

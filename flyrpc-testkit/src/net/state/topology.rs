@@ -18,11 +18,11 @@ pub(crate) struct Topology {
     by_ip: BTreeMap<IpAddr, HostId>,
     round_trips: RoundTrips,
     regions: Vec<Region>,
-    /// Round trips by the indices of two regions, the greater first.
+    /// Round trips by the indices of two regions. The greater index comes first.
     delays: Vec<Vec<Duration>>,
 }
 
-/// What never changes about a host.
+/// The properties of a host that never change.
 pub(crate) struct HostInfo {
     pub(crate) name: String,
     pub(crate) region: RegionIndex,
@@ -41,26 +41,31 @@ impl Topology {
         }
     }
 
+    /// Adds a host.
+    ///
     /// # Errors
     ///
-    /// Why it cannot be added: the name is taken, or the round trip to another region is unknown.
+    /// Returns the panic message if the name is taken, if the round trip to another region is unknown,
+    /// or if there are no addresses left.
     pub(crate) fn add_host(&mut self, name: String, region: Region) -> Result<HostId, String> {
         if self.find_host(&name).is_some() {
-            return Err(format!("there is a host `{name}` already"));
+            return Err(format!("there is already a host `{name}`"));
         }
         if self.regions.iter().any(|known| *known == *name) {
-            return Err(format!("host `{name}` has the name of a region: faults could mean both"));
+            return Err(format!(
+                "host `{name}` has the name of a region, which would make faults ambiguous"
+            ));
         }
         if self.find_host(region.as_str()).is_some() {
             return Err(format!(
-                "region `{region}` has the name of a host: faults could mean both"
+                "region `{region}` has the name of a host, which would make faults ambiguous"
             ));
         }
         let region = self.intern_region(region)?;
         let nth = 1 + self.hosts.iter().filter(|host| host.region == region).count();
         let part = |number: usize| {
             u8::try_from(number)
-                .map_err(|_| "more regions or hosts than there are simulated addresses".to_owned())
+                .map_err(|_| "there are more regions or hosts than simulated addresses".to_owned())
         };
         let octets = [10, part(region.0 + 1)?, part(nth >> 8)?, part(nth & 0xff)?];
         let ip = Ipv4Addr::from(octets).into();
@@ -93,7 +98,7 @@ impl Topology {
         &self.hosts[id.0]
     }
 
-    /// All hosts, in the order in which they were added.
+    /// Returns all hosts, in the order in which they were added.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &HostInfo> {
         self.hosts.iter().map(|host| &**host)
     }
@@ -115,12 +120,12 @@ impl Topology {
         self.regions[region.0].as_str()
     }
 
-    /// All regions, in the order of their first hosts.
+    /// Returns all regions, in the order in which their first hosts were added.
     pub(crate) fn regions(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter()
     }
 
-    /// The host that `from` reaches at `ip`.
+    /// Returns the host that `from` reaches at `ip`.
     pub(crate) fn locate(&self, from: HostId, ip: IpAddr) -> Option<HostId> {
         if ip.is_loopback() || ip.is_unspecified() {
             return Some(from);
@@ -128,9 +133,9 @@ impl Topology {
         self.by_ip.get(&ip).copied()
     }
 
-    /// The delay of one direction without faults. If the round trip is an odd number of milliseconds,
-    /// the extra one falls to one direction: from the region, or within a region the host, that
-    /// sorts first.
+    /// Returns the delay of one direction without faults. If the round trip is an odd number of
+    /// milliseconds, one direction has the extra millisecond: the direction from the region whose name
+    /// sorts first, or within a region, from the host that was added first.
     pub(crate) fn base_delay(&self, path: Path) -> Duration {
         if path.from == path.to {
             return Duration::ZERO;
@@ -142,7 +147,7 @@ impl Topology {
         Duration::from_millis(if longer { round_trip.div_ceil(2) } else { round_trip / 2 })
     }
 
-    /// The source address of packets from a socket of `host` bound to `port`, when sent to `to`.
+    /// Returns the source address of packets to `to` from a socket of `host` that is bound to `port`.
     pub(crate) fn source(&self, host: HostId, to: IpAddr, port: u16) -> SocketAddr {
         let ip = if to.is_loopback() || to.is_unspecified() { to } else { self.host(host).ip };
         SocketAddr::new(ip, port)

@@ -3,19 +3,19 @@ use flyrpc_testkit::{Release, SimCluster};
 use super::service::{builder, cluster, v2};
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "no node is called `syd-0`: there are iad-0, iad-1, hkg-0")]
+#[should_panic(expected = "there is no node `syd-0`: the nodes are iad-0, iad-1, hkg-0")]
 async fn an_unknown_node() {
     cluster().await.node("syd-0");
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "region `syd` is to have no nodes: leave it out")]
+#[should_panic(expected = "region `syd` must have at least one node: omit the region")]
 async fn a_region_without_nodes() {
     builder().region("syd", 0).start().await;
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "a cluster without nodes: add some with `.region(\"iad\", 2)`")]
+#[should_panic(expected = "the cluster has no nodes: add some with `.region(\"iad\", 2)`")]
 async fn a_cluster_without_nodes() {
     SimCluster::builder().start().await;
 }
@@ -33,13 +33,15 @@ async fn a_region_with_an_unknown_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "no node is called `iad-2`: there are iad-0, iad-1, hkg-0")]
+#[should_panic(expected = "there is no node `iad-2`: the nodes are iad-0, iad-1, hkg-0")]
 async fn a_release_for_a_node_that_does_not_exist() {
     builder().node("iad-2", v2()).start().await;
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "only flyrpc serves and is configured: begin with `Release::new()`")]
+#[should_panic(
+    expected = "this release does not run flyrpc: use `Release::new()` to serve or configure"
+)]
 async fn a_release_without_flyrpc_cannot_be_configured() {
     let _ = Release::without_flyrpc().configure(|_, builder| builder);
 }
@@ -85,7 +87,7 @@ async fn a_partition_of_a_region_with_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "region `syd` has no node whose release another could have")]
+#[should_panic(expected = "region `syd` has no node whose release a new node could run")]
 async fn adding_a_node_to_an_unknown_region() {
     cluster().await.add_node("syd").await;
 }
@@ -97,7 +99,7 @@ async fn an_invalid_setting() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "iad-0 does not know hkg-0")]
+#[should_panic(expected = "iad-0 has no link to hkg-0")]
 async fn missing_links_are_listed() {
     let cluster = cluster().await;
     let _cut = cluster.partition("iad", "hkg");

@@ -1,12 +1,12 @@
-//! The report of a failing test, which is run in a child process of this program.
+//! The report of a failing test. The failing tests run in a child process of this test program.
 
 use std::{fs, process::Command};
 
 use super::service::{builder, desk};
 
-/// Runs the test of this module called `name`, which fails, and returns its standard error.
+/// Runs the failing test `name` of this module, and returns its standard error.
 fn run(name: &str, seed: Option<&str>) -> String {
-    let program = std::env::current_exe().expect("a test is a program");
+    let program = std::env::current_exe().expect("the test program has a path");
     let mut command = Command::new(program);
     command.args([
         "--ignored",
@@ -45,7 +45,7 @@ fn a_panic_prints_the_seed_the_command_and_the_path_of_the_trace() {
     let command = "FLYRPC_SIM_SEED=23 cargo test --package flyrpc-testkit \
                    -- --exact cluster::failure_report::fails_with_a_panic";
     assert!(output.contains(command), "{output}");
-    let file = output.lines().find_map(|line| line.strip_prefix("the trace is in "));
+    let file = output.lines().find_map(|line| line.strip_prefix("trace written to "));
     let file = file.unwrap_or_else(|| panic!("no trace: {output}"));
     let trace = fs::read_to_string(file).unwrap();
     assert!(trace.contains("seed 23") && trace.contains("Desk.name"), "{trace}");
@@ -61,7 +61,7 @@ fn an_error_prints_the_seed_and_the_command() {
 }
 
 #[test]
-fn an_invalid_seed_is_refused() {
+fn an_invalid_seed_is_rejected() {
     let output = run("fails_with_a_panic", Some("seven"));
     assert!(output.contains("FLYRPC_SIM_SEED is \"seven\""), "{output}");
 }

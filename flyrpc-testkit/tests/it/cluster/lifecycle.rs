@@ -39,7 +39,7 @@ async fn a_region_whose_only_node_crashed_has_no_node() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_node_has_its_address_and_another_id_and_state() {
+async fn a_restarted_node_keeps_its_address_and_has_a_new_id_and_state() {
     let cluster = cluster().await;
     let before = cluster.node("hkg-0").info().clone();
     let hkg = desk(&cluster, "iad-0").on_region("hkg");
@@ -66,7 +66,7 @@ async fn a_shutdown_finishes_running_calls_and_leaves() {
     loop {
         match events.next().await.expect("the node runs") {
             Event::Left(node) => break assert_eq!(node.name(), "hkg-0"),
-            Event::Down(node) => panic!("{node:?} is said to be down"),
+            Event::Down(node) => panic!("{node:?} was reported down"),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Faults of machines, which take a node's process down or leave it alone, and hosts without a node.
+//! Faults of machines, with and without a crash of the node's process, and hosts without a node.
 
 use std::io::ErrorKind;
 
@@ -15,10 +15,10 @@ async fn a_crashed_machine_gives_no_response_and_a_crashed_process_refuses() {
     let outside = cluster.add_host("outside", "hkg");
     let hkg = cluster.node("hkg-0").addr();
     cluster.crash("hkg-0");
-    let refused = outside.connect(hkg).await.expect_err("the process is gone");
+    let refused = outside.connect(hkg).await.expect_err("the process has crashed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     cluster.crash_machine("hkg-0");
-    assert!(timeout(secs(60), outside.connect(hkg)).await.is_err(), "the machine is gone");
+    assert!(timeout(secs(60), outside.connect(hkg)).await.is_err(), "the machine has crashed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -27,7 +27,8 @@ async fn a_node_whose_machine_crashed_is_down_until_it_is_restarted() {
     cluster.crash_machine("hkg-0");
     assert!(!cluster.is_up("hkg-0"));
     sleep(ms(102)).await;
-    // The caller dials the node again, and a machine that is gone does not refuse.
+    // The caller dials the node again. A crashed machine does not refuse the connection, so the call
+    // times out.
     let call = desk(&cluster, "iad-0").on_region("hkg").name().await;
     assert!(matches!(call, Err(RpcError::Timeout { sent: false, .. })), "{call:?}");
     cluster.restart("hkg-0").await;
@@ -36,7 +37,7 @@ async fn a_node_whose_machine_crashed_is_down_until_it_is_restarted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_machine_runs_the_tests_own_program_until_its_node_is_restarted() {
+async fn a_restarted_machine_runs_a_program_of_the_test_until_its_node_is_restarted() {
     let cluster = cluster().await;
     let env = cluster.restart_machine("hkg-0");
     assert!(!cluster.is_up("hkg-0"));
@@ -51,14 +52,14 @@ async fn a_restarted_machine_runs_the_tests_own_program_until_its_node_is_restar
 }
 
 #[tokio::test(start_paused = true)]
-async fn killing_takes_nodes_that_are_up_or_down_and_hosts_without_a_node() {
+async fn kill_accepts_nodes_that_are_up_or_down_and_hosts_without_a_node() {
     let cluster = cluster().await;
     let outside = cluster.add_host("outside", "hkg");
     cluster.kill("hkg-0");
     cluster.kill("hkg-0");
     cluster.kill("outside");
     assert!(!cluster.is_up("hkg-0"));
-    let down = outside.listen(outside.addr(PORT)).await.err().expect("its boot is over");
+    let down = outside.listen(outside.addr(PORT)).await.err().expect("the boot has ended");
     assert_eq!(down.kind(), ErrorKind::NetworkDown);
     cluster.restart("hkg-0").await;
     cluster.settled().await;
@@ -73,7 +74,7 @@ async fn a_node_on_a_crashed_machine_does_not_crash_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_network_outlives_the_cluster_and_loses_its_connections() {
+async fn the_network_outlives_the_cluster_and_has_no_connections_left() {
     let cluster = cluster().await;
     let net = cluster.net().clone();
     assert_eq!((cluster.connections(), net.connections()), (3, 3));

@@ -1,4 +1,4 @@
-//! Clusters of real nodes, as a user tests a service of their own on them.
+//! Tests of clusters of real nodes, as a user would use them to test a service.
 
 mod checks;
 mod failure_report;

@@ -19,7 +19,7 @@ async fn calls_go_to_the_nodes_whose_version_has_the_method() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_for_all_nodes_does_not_replace_those_of_single_nodes() {
+async fn a_release_for_all_nodes_does_not_replace_releases_of_single_nodes() {
     let cluster = builder().node("iad-1", v1()).release(v2()).start().await;
     let desk_v1 = desk(&cluster, "hkg-0").on_region("iad");
     let desk_v2: super::service::v2::DeskClient = cluster.node("hkg-0").client();
@@ -53,10 +53,11 @@ async fn a_machine_without_flyrpc_is_listed_by_address_and_never_called() {
     assert_eq!(unsupported.len(), 2, "{unsupported:?}");
     assert!(unsupported.iter().any(|why| matches!(why, NoSupport::Unreachable(_))));
     let not_flyrpc = unsupported.iter().find_map(|why| match why {
-        NoSupport::NotFlyrpc(said) => Some(said.clone()),
+        NoSupport::NotFlyrpc(response) => Some(response.clone()),
         _ => None,
     });
-    assert!(not_flyrpc.is_some_and(|said| said.contains("HTTP/1.1 400")), "{unsupported:?}");
+    let is_http = not_flyrpc.is_some_and(|response| response.contains("HTTP/1.1 400"));
+    assert!(is_http, "{unsupported:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +87,7 @@ async fn a_first_rollout_introduces_flyrpc_machine_by_machine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_fails_no_call_to_a_region_of_two() {
+async fn a_rollout_fails_no_call_to_a_region_with_two_nodes() {
     let cluster = cluster().await;
     let (calls, stop) = (Counter::default(), Counter::default());
     let load = async {
@@ -126,7 +127,7 @@ async fn a_node_that_was_down_during_a_rollout_restarts_with_the_new_release() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_survive_the_replacement_of_a_single_node() {
+async fn calls_that_wait_for_a_node_survive_the_replacement_of_the_only_node() {
     let cluster = cluster().await;
     let hkg = desk(&cluster, "iad-0").on_region("hkg");
     let (replaced, call) = tokio::join!(cluster.replace("hkg-0", v1()), async {

@@ -1,4 +1,4 @@
-//! A service in two versions, and clusters that serve it.
+//! Two versions of a service, and clusters that serve them.
 
 use std::{
     sync::{
@@ -15,11 +15,11 @@ use tokio::time::sleep;
 /// The first version.
 #[fly_rpc]
 pub(crate) trait Desk {
-    /// The name of the node that answers.
+    /// Returns the name of the node that serves the call.
     async fn name(&self) -> String;
     /// Takes this many milliseconds.
     async fn slow(&self, millis: u64) -> u64;
-    /// How many calls of `slow` have started in this boot of the node.
+    /// Returns how many calls of `slow` have started in this boot of the node.
     async fn started(&self) -> u64;
     /// Returns its argument.
     async fn echo(&self, bytes: Vec<u8>) -> Vec<u8>;
@@ -61,7 +61,7 @@ impl Desk for Clerk {
     }
 }
 
-/// The second version: `started` and `echo` are gone, `version` is new.
+/// The second version, without `started` and `echo`, and with the new method `version`.
 pub(crate) mod v2 {
     use super::Clerk;
 
@@ -69,9 +69,9 @@ pub(crate) mod v2 {
     pub(crate) trait Desk {
         /// Takes this many milliseconds.
         async fn slow(&self, millis: u64) -> u64;
-        /// The number of this version.
+        /// Returns the number of this version.
         async fn version(&self) -> u32;
-        /// The name of the node that answers.
+        /// Returns the name of the node that serves the call.
         async fn name(&self) -> String;
     }
 
@@ -90,7 +90,8 @@ pub(crate) mod v2 {
     }
 }
 
-/// Two nodes in iad, the primary region, and one in hkg; the round trip is 202 ms.
+/// Returns a builder with two nodes in iad, the primary region, and one node in hkg. The round trip is
+/// 202 ms.
 pub(crate) fn builder() -> SimClusterBuilder {
     SimCluster::builder()
         .region("iad", 2)

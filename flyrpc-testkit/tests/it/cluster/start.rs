@@ -22,12 +22,12 @@ async fn all_nodes_are_linked_once_the_cluster_has_started() {
     for node in cluster.nodes() {
         let peers = node.peers();
         let linked = peers.iter().filter(|peer| peer.state == PeerState::Linked).count();
-        assert_eq!(linked, 7, "{node:?} knows {peers:#?}");
+        assert_eq!(linked, 7, "{node:?} has peers {peers:#?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_call_takes_the_round_trip_exactly() {
+async fn the_first_call_takes_exactly_the_round_trip() {
     let cluster = cluster().await;
     for (from, to, round_trip) in
         [("hkg-0", "iad", 202), ("iad-0", "hkg", 202), ("iad-1", "iad-0", 1), ("iad-0", "iad", 0)]
@@ -74,7 +74,7 @@ async fn the_first_region_is_primary_unless_another_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_added_twice_has_the_nodes_of_both() {
+async fn a_region_added_twice_has_the_nodes_of_both_calls() {
     let cluster = builder().region("IAD", 1).start().await;
     assert_eq!(cluster.names(), ["iad-0", "iad-1", "iad-2", "hkg-0"]);
 }
@@ -143,7 +143,7 @@ async fn a_boot_that_fails_panics_with_its_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn starting_takes_little_of_the_clusters_time() {
+async fn starting_takes_less_than_five_seconds_of_the_clusters_time() {
     let start = Instant::now();
     cluster().await;
     assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
@@ -152,7 +152,7 @@ async fn starting_takes_little_of_the_clusters_time() {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Point {
     x: i32,
-    /// Lost when it is encoded.
+    /// Lost when the point is encoded.
     #[serde(skip)]
     y: i32,
 }
@@ -172,7 +172,7 @@ impl Points for Plane {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forcing_the_wire_shows_types_that_do_not_survive_it() {
+async fn forcing_the_wire_detects_types_that_do_not_survive_encoding() {
     for (force, expected) in [(false, Point { x: 1, y: 2 }), (true, Point { x: 1, y: 0 })] {
         let cluster = SimCluster::builder()
             .region("iad", 1)

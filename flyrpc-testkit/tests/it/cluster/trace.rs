@@ -3,7 +3,7 @@ use tokio::runtime;
 
 use super::service::{builder, desk, ms, secs, v2};
 
-/// A run with a bit of everything.
+/// Records a run with calls, faults and a rollout.
 fn run(seed: u64) -> Trace {
     let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.unwrap().block_on(async {
@@ -34,12 +34,12 @@ async fn busy(cluster: &SimCluster) {
 #[test]
 fn equal_seeds_give_equal_traces_and_others_do_not() {
     let (first, second, other) = (run(1).to_string(), run(1).to_string(), run(2).to_string());
-    assert!(first == second, "one seed, two runs:\n{first}\n\n{second}");
+    assert!(first == second, "two runs with the same seed differ:\n{first}\n\n{second}");
     assert_ne!(first, other);
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_can_be_counted_by_where_they_went_and_how_they_ended() {
+async fn calls_can_be_counted_by_target_and_outcome() {
     let cluster = builder().start().await;
     let hkg = desk(&cluster, "hkg-0");
     for _ in 0..3 {
@@ -73,13 +73,13 @@ async fn a_part_of_the_trace_is_selected_by_the_clusters_time() {
 #[tokio::test(start_paused = true)]
 async fn faults_notes_and_membership_events_are_in_the_trace_in_order() {
     let cluster = builder().start().await;
-    cluster.note("now it begins");
+    cluster.note("the test begins");
     let cut = cluster.partition("iad", "hkg");
     drop(cut);
     cluster.crash("hkg-0");
     tokio::time::sleep(secs(1)).await;
     let trace = cluster.trace().to_string();
     let of = |text: &str| trace.find(text).unwrap_or_else(|| panic!("no {text:?} in\n{trace}"));
-    let order = ["now it begins", "partition iad", "heal partition", "crash hkg-0", "down"];
+    let order = ["the test begins", "partition iad", "heal partition", "crash hkg-0", "down"];
     assert!(order.map(of).is_sorted(), "{trace}");
 }

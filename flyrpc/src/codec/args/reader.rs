@@ -68,7 +68,7 @@ impl<'a> ArgsReader<'a> {
         match input.rest.len() {
             0 => Ok(reader),
             left => {
-                let message = format_args!("{left} bytes are left over after the arguments");
+                let message = format_args!("trailing bytes after the arguments: {left}");
                 Err(BodyError::new("", message))
             }
         }

@@ -180,8 +180,8 @@ fn check_refused(bytes: &[u8], path: &str, message: &str) {
 fn body_that_is_not_a_map_of_known_arguments_is_refused() {
     check_refused(b"\x82\xa4text\xa3fly\xa7dry_run\xc3", "dry_run", "unknown argument");
     check_refused(b"\x82\xa4text\xa1a\xa4text\xa1b", "text", "argument is given twice");
-    check_refused(b"\x81\xa4text\xa1a\x00", "", "1 bytes are left over after the arguments");
-    check_refused(b"\x80\x00", "", "1 bytes are left over after the arguments");
+    check_refused(b"\x81\xa4text\xa1a\x00", "", "trailing bytes after the arguments: 1");
+    check_refused(b"\x80\x00", "", "trailing bytes after the arguments: 1");
     check_refused(b"\x81\x00\xa1a", "", "an argument is not given by name");
     check_refused(b"\x91\xa1a", "", "the arguments are not a map");
     check_refused(b"", "", "unexpected end of input");
@@ -193,7 +193,7 @@ fn body_that_is_not_a_map_of_known_arguments_is_refused() {
 fn bytes_after_a_last_sequence_are_refused_when_it_is_taken() {
     let mut args = ArgsReader::parse(b"\x81\xa4list\x92\x01\x02\x03", &KNOWN).unwrap();
     let error = args.take::<Vec<u8>>("list").unwrap_err();
-    assert_eq!(error, BodyError::new("list", "1 bytes are left over after the value"));
+    assert_eq!(error, BodyError::new("list", "trailing bytes after the value: 1"));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl<'de> SeqAccess<'de> for ByteElements<'de> {
         let Some(byte) = self.bytes.get(self.read) else { return Ok(None) };
         let index = self.read;
         self.read += 1;
-        // A byte may be read as any type as which an integer may be read.
+        // A byte may be read as any type that an integer may be read as.
         let mut decoder = Decoder::new(&INTEGERS[usize::from(*byte)]);
         match decoder.value(seed) {
             Ok(value) => Ok(Some(value)),

@@ -111,9 +111,7 @@ impl<'de> Decoder<'de> {
         match self.input.rest.len() {
             _ if self.out_of_sync => Err(CodecError::new("a nested value cannot be skipped")),
             0 => Ok(value),
-            left => {
-                Err(CodecError::new(format_args!("{left} bytes are left over after the value")))
-            }
+            left => Err(CodecError::new(format_args!("trailing bytes after the value: {left}"))),
         }
     }
 

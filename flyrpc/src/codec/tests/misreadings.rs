@@ -212,7 +212,7 @@ fn refused_bytes<T: serde::de::DeserializeOwned + std::fmt::Debug>(bytes: &[u8])
 
 #[test]
 fn bytes_after_the_value_are_refused() {
-    assert_eq!(refused_bytes::<u8>(&[1, 2]), "1 bytes are left over after the value");
+    assert_eq!(refused_bytes::<u8>(&[1, 2]), "trailing bytes after the value: 1");
     refused_bytes::<Vec<u8>>(&[0x91, 1, 0xc0]);
     refused_bytes::<IgnoredAny>(&[0x91, 1, 0xc0]);
     refused_bytes::<Option<u8>>(&[0xc0, 0xc0]);

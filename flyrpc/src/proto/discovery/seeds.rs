@@ -28,7 +28,7 @@ pub(crate) struct Due {
     /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]. A name is
     /// not due again until its result has been passed.
     pub(crate) resolve: Vec<String>,
-    /// The addresses that were just forgotten, and need not be dialed any more.
+    /// The addresses that were just forgotten, and no longer need to be dialed.
     pub(crate) forgotten: Vec<SocketAddr>,
 }
 

@@ -20,7 +20,7 @@ pub(crate) const MAX_SLICES: usize = 2 * CHUNKS_PER_WRITE + 1;
 pub(crate) struct Batch {
     /// The frames, then the header of each chunk.
     bytes: Vec<u8>,
-    /// For each chunk, how many bytes of `bytes` are written before it, and its own bytes.
+    /// For each chunk, the number of bytes of `bytes` that are written before it, and its content.
     chunks: Vec<(usize, Bytes)>,
 }
 

@@ -22,7 +22,7 @@ const SAMPLES: usize = 8;
 pub(crate) struct LinkClock {
     heartbeat: u64,
     samples: VecDeque<Sample>,
-    /// When the latest ping that was answered was sent.
+    /// When the latest ping whose pong has arrived was sent.
     answered: Option<u64>,
     /// Pongs to pings sent before this time are ignored, because this end's clock may have been stopped
     /// since then.
@@ -57,8 +57,8 @@ impl LinkClock {
         LinkClock { heartbeat, samples, answered: None, forgotten: 0 }
     }
 
-    /// Handles a pong that arrived at `now`. It answers the ping sent at `echo` and carries `stamp`, the
-    /// time on the other end's clock. Values that no correct peer sends are ignored.
+    /// Handles a pong that arrived at `now`, in response to the ping sent at `echo`. It carries `stamp`,
+    /// the time on the other end's clock. Values that no correct peer sends are ignored.
     pub(crate) fn pong(&mut self, now: u64, echo: u64, stamp: u64) {
         let (Ok(stamp), Ok(sent)) = (i64::try_from(stamp), i64::try_from(echo)) else { return };
         let Some(round_trip) = now.checked_sub(echo) else { return };
@@ -110,8 +110,8 @@ impl LinkClock {
         self.samples.iter().map(|sample| sample.ahead).min()
     }
 
-    /// Returns whether the latest answered ping is recent: at most as old as 2 heartbeats plus twice the
-    /// shortest round trip among the last pongs.
+    /// Returns whether the latest ping whose pong has arrived is recent: at most as old as 2 heartbeats
+    /// plus twice the shortest round trip among the last pongs.
     fn is_fresh(&self, now: u64) -> bool {
         let round_trip = self.samples.iter().map(|sample| sample.round_trip).min().unwrap_or(0);
         let max_pong_age = 2 * self.heartbeat + 2 * round_trip;

@@ -60,9 +60,9 @@ struct Entry<T> {
 pub(crate) struct Released<T> {
     /// Requests to start, each with the time left until its deadline.
     pub(crate) start: Vec<(T, Duration)>,
-    /// Requests that their callers have given up, to be refused.
+    /// Expired requests, to be refused.
     pub(crate) expired: Vec<T>,
-    /// Whether a ping must be sent now, because requests are held until it is answered.
+    /// Whether a ping must be sent now, because requests are held until its pong arrives.
     pub(crate) needs_ping: bool,
 }
 
@@ -96,8 +96,8 @@ impl<T> Gate<T> {
         self.clock.observe(now, stamp);
     }
 
-    /// Handles a pong that arrived at `now` and answers the ping sent at `echo`. `stamp` is the time on
-    /// the peer's clock when the pong was sent.
+    /// Handles a pong that arrived at `now`, in response to the ping sent at `echo`. `stamp` is the time
+    /// on the peer's clock when the pong was sent.
     pub(crate) fn on_pong(&mut self, now: u64, echo: u64, stamp: u64) {
         self.clock.pong(now, echo, stamp);
     }

@@ -18,8 +18,8 @@ use crate::{
 /// Timeout of each of the two steps: connecting, and the handshake.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Upper bound on the text from a peer that is repeated in an error: characters of a name, bytes of a
-/// first line.
+/// Upper bound on peer-supplied text quoted in an error: characters of a name, or bytes of a first
+/// line.
 const SHOWN_NAME: usize = 60;
 
 /// This node's hello, which it sends on every link, and the values used in the handshake.
@@ -56,7 +56,7 @@ pub(crate) enum DialError {
     ClosedDuringHandshake,
     #[error("the peer is not a flyrpc node: it sent {0:?}")]
     NotFlyrpc(String),
-    #[error("the peer speaks versions {first} to {last} of the protocol, this node speaks {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
+    #[error("the peer speaks versions {first} to {last} of the protocol; this node speaks {ours_first} to {ours_last}", ours_first = VERSIONS.0, ours_last = VERSIONS.1)]
     OtherVersions {
         first: u64,
         last: u64,

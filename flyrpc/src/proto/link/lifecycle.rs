@@ -25,7 +25,7 @@ pub(crate) enum LinkError {
     Broken(Arc<io::Error>),
     #[error("the peer sent nothing for {heartbeats} heartbeats of {heartbeat:?}")]
     HeartbeatTimeout { heartbeats: u32, heartbeat: Duration },
-    #[error("the peer did not answer any ping for {0:?}")]
+    #[error("the peer did not respond to any ping for {0:?}")]
     PongTimeout(Duration),
     #[error("the peer sends but does not read: too much is queued for it")]
     OutboxOverflow,

@@ -18,7 +18,7 @@ pub(crate) const SILENT_HEARTBEATS: u32 = 5;
 const UNANSWERED_HEARTBEATS: u32 = 2 * SILENT_HEARTBEATS;
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Counts the heartbeats since the peer last sent a byte, and since it last answered a ping.
+/// Counts the heartbeats since the peer last sent a byte, and since it last sent a pong.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heartbeat: Duration,
@@ -103,8 +103,7 @@ mod tests {
         ));
     }
 
-    /// Returns the number of heartbeats after which a link ends if the peer sends but never answers a
-    /// ping.
+    /// Returns the number of heartbeats after which a link ends if the peer sends bytes but no pong.
     fn heartbeats_without_pong(heartbeat: Duration) -> u32 {
         let mut liveness = Liveness::new(heartbeat);
         for count in 1.. {

@@ -304,8 +304,8 @@ impl Membership {
         let nodes = self.gossip.num_members() + 1;
         if self.configured_for != nodes && !self.has_left {
             self.configured_for = nodes;
-            // This fails only if a setting that must not change does, and none of those depends on
-            // the size.
+            // This fails only if a setting changes that must stay constant. No such setting depends
+            // on the size.
             let _ = self.gossip.set_config(self.config());
         }
     }
@@ -330,7 +330,7 @@ impl Membership {
     ///
     /// foca relies on gossip for this. But the fault that made the probe fail may also have lost
     /// the gossip, and each update is transmitted a limited number of times. A suspect that
-    /// recovers after a few seconds would then answer every probe and still be declared down.
+    /// recovers after a few seconds would then acknowledge every probe and still be declared down.
     /// Lifeguard calls this warning the buddy system.
     fn warn_suspects(&mut self) {
         let local = self.gossip.identity();
@@ -388,9 +388,9 @@ impl Membership {
         self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
     }
 
-    /// Forgets the members that are down, before a node that was alone adds other members. That
-    /// node was the one cut off: if it declared the others down, each of them would renew its
-    /// identity.
+    /// Forgets the members that are down, before a node that was alone adds other members. Such a
+    /// node was itself cut off. If it gossiped that the others are down, each of them would have to
+    /// renew its identity.
     pub(super) fn reset_gossip(&mut self) {
         if self.gossip.iter_membership_state().len() == 0 {
             return;

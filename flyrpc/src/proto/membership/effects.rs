@@ -41,8 +41,8 @@ impl foca::Runtime<Identity> for Effects<'_> {
     }
 
     fn send_to(&mut self, to: Identity, packet: &[u8]) {
-        // foca also announces this node to members that are down, and an earlier boot at this
-        // node's address is one.
+        // foca also announces this node to members that are down. An earlier boot at this node's
+        // address may be one of them.
         if to.addr() != self.local_addr {
             self.outbox.push_back((to.addr(), self.envelope.wrap(packet)));
         }

@@ -30,8 +30,8 @@ pub(crate) enum Rejected {
     Cluster,
     /// The datagram carries an unknown field that must be understood.
     Field,
-    /// The datagram is truncated or inconsistent, from this node itself, or from one member too
-    /// many.
+    /// The datagram is truncated or inconsistent, from this node itself, or from an unknown member
+    /// when there is no room for more.
     Malformed,
     /// The sender is neither a member nor linked.
     Stranger,
@@ -133,8 +133,8 @@ pub(super) fn with_updates(
 
 /// Creates a packet that notifies `suspect` of the suspicion and pings it.
 ///
-/// As the sender's incarnation, it carries the lowest possible one, because foca does not expose
-/// the true one. An incarnation lower than the known one has no effect.
+/// It carries the lowest possible incarnation of the sender, because foca does not expose the
+/// actual one. An incarnation lower than the known one has no effect.
 pub(super) fn warning(
     from: &Identity,
     suspect: &Identity,

@@ -56,8 +56,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Creates the first identity of the boot that `node` describes, which speaks `protocol` on its
-    /// links.
+    /// Creates the first identity of this boot of `node`. `protocol` is the version used on its links.
     pub(super) fn new(node: &NodeInfo, protocol: u32) -> Result<Self, InvalidIdentity> {
         let parts = Parts {
             addr: node.addr(),

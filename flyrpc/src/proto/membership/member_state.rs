@@ -72,8 +72,8 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Whether this claim that a member is alive adds information to the view in which `member`, at
-    /// the same address, is alive.
+    /// Returns whether this claim changes our record of `member`, which we list as alive at the same
+    /// address.
     pub(super) fn is_news_of(&self, member: &Member<Identity>) -> bool {
         self.id != *member.id() || self.incarnation > member.incarnation()
     }

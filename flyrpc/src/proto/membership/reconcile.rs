@@ -102,8 +102,8 @@ impl Plan {
     fn judge(&mut self, claim: &Claim, view: &mut LocalView) {
         let claimed = |state| Member::new(claim.id.clone(), claim.incarnation, state);
         let Some(member) = view.members.get(&claim.id.addr()) else {
-            // Nodes forget down members after a while. If a node that has forgotten one adopted it
-            // again from a node that has not, it would circulate forever.
+            // Nodes forget down members after a while. If a node that has forgotten such a member
+            // adopted it again from a node that has not, the member would circulate forever.
             if !claim.down && view.room > 0 {
                 view.room -= 1;
                 self.updates.push(claimed(State::Alive));

@@ -28,9 +28,9 @@ pub(crate) struct Table<L> {
     /// The index by id, in shards by boot number. Each shard is sorted by id, then by address, because
     /// two addresses may claim one id.
     shards: Vec<Arc<Entries<L>>>,
-    /// The number of addresses where something other than flyrpc answers.
+    /// The number of addresses where something other than flyrpc responds.
     pub(crate) not_flyrpc: usize,
-    /// The number of addresses where nothing answers.
+    /// The number of addresses where nothing responds.
     pub(crate) unreachable: usize,
     /// Whether the first round of discovery is complete.
     pub(crate) ready: bool,

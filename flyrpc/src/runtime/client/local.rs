@@ -1,4 +1,4 @@
-//! Calls that run in this process. They use no socket, and no task of their own unless the method
+//! Calls that run in this process. They use no socket, and no separate task unless the method
 //! is detached. They are encoded only if this node serves another version of the trait, or is
 //! configured to encode local calls. Deadlines, panics, contexts and errors are handled as in a
 //! call to another node.

@@ -12,11 +12,11 @@ use crate::{
 /// The initial backoff between two attempts to dial. Each failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The maximum backoff if nothing answers. It is short, because an attempt costs almost nothing,
+/// The maximum backoff if nothing responds. It is short, because an attempt costs almost nothing,
 /// and a node that starts at the address should be linked soon.
 const MAX_BACKOFF_UNREACHABLE: Duration = Duration::from_secs(5);
 
-/// The maximum backoff if something other than a node of this cluster answers. It is longer,
+/// The maximum backoff if something other than a node of this cluster responds. It is longer,
 /// because the other program may log each attempt.
 const MAX_BACKOFF_UNSUPPORTED: Duration = Duration::from_secs(15);
 
@@ -163,7 +163,9 @@ impl From<&DialError> for NoSupport {
             DialError::ClosedDuringHandshake => NoSupport::NotFlyrpc(
                 "it closed the connection before the handshake was complete".to_owned(),
             ),
-            DialError::NotFlyrpc(text) => NoSupport::NotFlyrpc(format!("it answered {text:?}")),
+            DialError::NotFlyrpc(text) => {
+                NoSupport::NotFlyrpc(format!("it responded with {text:?}"))
+            }
             DialError::Broken(error) => {
                 NoSupport::NotFlyrpc(format!("the handshake failed: {error}"))
             }

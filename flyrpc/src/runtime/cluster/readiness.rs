@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::peer_table::PeerTable;
 use crate::proto::discovery::Discovery;
 
-/// Whether every initial address of discovery has settled.
+/// Whether the node no longer waits for any initial address of discovery.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     is_ready: bool,

@@ -196,7 +196,7 @@ impl Link {
         let under_way = match self.lifecycle.error() {
             // A drained link is kept until the peer has read everything that was written.
             Some(error) => matches!(error, LinkError::Drained),
-            // Everything in the socket precedes this end's `GoAway`. Until the peer answers that
+            // Everything in the socket precedes this end's `GoAway`. Until the peer responds to that
             // frame, it may not have read everything before it.
             None => {
                 !self.lifecycle.is_draining_there()

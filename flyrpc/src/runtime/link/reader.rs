@@ -1,4 +1,4 @@
-//! The task that reads a link: it decodes frames, completes calls, starts requests, answers pings,
+//! The task that reads a link: it decodes frames, completes calls, starts requests, responds to pings,
 //! and detects a silent peer.
 
 use std::{pin::pin, sync::Arc, time::Duration};

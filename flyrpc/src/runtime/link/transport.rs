@@ -96,7 +96,7 @@ impl FrameReader {
     }
 
     /// Waits until the peer has closed its end too, or has been silent for `idle_timeout`. If this
-    /// end closed the connection earlier, it would answer the peer's next ping with a reset, and
+    /// end closed the connection earlier, it would respond to the peer's next ping with a reset, and
     /// data still in flight to the peer would be lost.
     pub(super) async fn linger(&mut self, idle_timeout: Duration) {
         let mut discarded = [0; 1024];

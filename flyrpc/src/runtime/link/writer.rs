@@ -81,8 +81,8 @@ async fn write_queued(
 }
 
 /// Writes some bytes of a batch, after the first `done` bytes. Returns `None` if the link has
-/// ended. `sent` counts bytes of frames: it starts at those sent before this write, and ends at
-/// those sent if all of the batch is written. See
+/// ended. `sent` counts bytes of frames: its start is the count before this write, and its end is
+/// the count if all of the batch is written. See
 /// [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps are in this order.
 async fn write_some(
     link: &Link,

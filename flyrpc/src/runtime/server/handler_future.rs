@@ -57,8 +57,8 @@ pub(crate) struct HandlerFuture<T> {
 }
 
 impl<T> HandlerFuture<T> {
-    /// Creates a future that runs `handler` until `until`. It must be polled before the deadline of
-    /// `context`; otherwise, the handler does not start.
+    /// Creates a future that runs `handler` until `until`. If it is first polled after the deadline of
+    /// `context`, the handler does not start.
     pub(crate) fn new(handler: BoxFuture<'static, T>, context: Context, until: Until) -> Self {
         HandlerFuture {
             handler: Some(handler),
@@ -132,7 +132,7 @@ impl<T> Drop for HandlerFuture<T> {
 
 /// Runs the handler of an encoded request, and encodes its reply.
 pub(crate) enum RequestFuture {
-    /// The handler could not be started. `None` once this has been returned.
+    /// The handler could not be started. `None` once the status has been returned.
     Failed(Option<Status>),
     Running(HandlerFuture<Result<Vec<u8>, BodyError>>),
 }

@@ -26,8 +26,8 @@ pub(super) struct InlinePolicy {
 
 impl InlinePolicy {
     /// Creates the policy of a method without a history. `first` is [`INLINE_AFTER`], 0 to always
-    /// expect quick calls, or `u32::MAX` to never expect them. The values 0 and `u32::MAX` have
-    /// permanent effect.
+    /// expect quick calls, or `u32::MAX` to never expect them. 0 and `u32::MAX` are permanent: later
+    /// calls do not change them.
     pub(super) const fn new(first: u32) -> Self {
         InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first) }
     }

@@ -1,4 +1,4 @@
-//! The processes: started, told to end, replaced at the same address.
+//! The processes of the deploy: starts, stops and replaces nodes.
 
 use std::{
     error::Error,
@@ -14,10 +14,10 @@ use flyrpc_examples::{
     watch,
 };
 
-/// How long each new node is left to work before the next is replaced, and the first before that.
+/// Time between two replacements, and before the first one.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Which of the two programs.
+/// The version of the service that a node serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     V1,
@@ -25,14 +25,14 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// The program that was built beside this one.
+    /// Returns the path of the program that serves this version, which was built beside this one.
     fn program(self) -> Result<PathBuf, Box<dyn Error>> {
         let name = format!("rollout-{self}{}", std::env::consts::EXE_SUFFIX);
         let program = std::env::current_exe()?.with_file_name(&name);
         if !program.exists() {
             let build = "cargo build --package flyrpc-rollout --bins";
             return Err(
-                format!("there is no {}: build it with `{build}`", program.display()).into()
+                format!("{} does not exist: build it with `{build}`", program.display()).into()
             );
         }
         Ok(program)
@@ -48,14 +48,14 @@ impl fmt::Display for Version {
     }
 }
 
-/// A node in a process of its own. Dropping it kills it.
+/// A node in its own process, which is killed when this is dropped.
 struct Member {
     name: String,
     child: Child,
     info: NodeInfo,
 }
 
-/// All nodes: those in processes of their own, and the one in this process that only calls.
+/// All nodes: the members in their own processes, and the client in this process.
 pub(crate) struct Deploy {
     pub(crate) client: Node,
     members: Vec<Member>,
@@ -63,7 +63,7 @@ pub(crate) struct Deploy {
 }
 
 impl Deploy {
-    /// Starts so many nodes of v1 in each of the regions. The first one is the primary.
+    /// Starts `nodes` nodes of v1 in each of the regions. The first region is the primary.
     pub(crate) async fn start(
         regions: &[&str],
         nodes: usize,
@@ -80,7 +80,7 @@ impl Deploy {
         Ok(deploy)
     }
 
-    /// Starts one more node, at a free port.
+    /// Starts one more node, on a free port.
     pub(crate) async fn add(
         &mut self,
         region: &str,
@@ -93,7 +93,7 @@ impl Deploy {
         Ok(())
     }
 
-    /// Replaces all nodes of these regions, one after another, and says how long that took.
+    /// Replaces all nodes of these regions, one after another, and returns how long that took.
     pub(crate) async fn roll(
         &mut self,
         regions: &[&str],
@@ -101,12 +101,12 @@ impl Deploy {
     ) -> Result<Duration, Box<dyn Error>> {
         let start = Instant::now();
         tokio::time::sleep(PAUSE).await;
-        // Either signal is one that platforms send.
+        // Platforms send either signal.
         let mut signals = [Signal::TERM, Signal::INT].into_iter().cycle();
         for at in 0..self.members.len() {
             let region = self.members[at].info.region();
             if regions.iter().any(|rolled| region == *rolled) {
-                let signal = signals.next().expect("it never ends");
+                let signal = signals.next().expect("a cycle never ends");
                 self.replace(at, version, signal).await?;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -126,16 +126,16 @@ impl Deploy {
         let status = member.child.ended().await?;
         let ended = start.elapsed();
         if !status.success() {
-            return Err(format!("{} ended with {status}", member.name).into());
+            return Err(format!("{} failed: {status}", member.name).into());
         }
         let (name, addr) = (member.name.clone(), member.info.addr());
         self.members[at] = self.launch(&name, version, addr).await?;
         let up = start.elapsed() - ended;
-        eprintln!("  {name}: ended after {ended:.0?}, {version} takes calls {up:.0?} later");
+        eprintln!("  {name}: exited after {ended:.0?}, {version} accepts calls {up:.0?} later");
         Ok(())
     }
 
-    /// Starts a node, and waits until the callers here know that it takes calls. A real deploy
+    /// Starts a node, and waits until the client has observed that it accepts calls. A real deploy
     /// runs health checks on each new node, which take longer.
     async fn launch(
         &self,
@@ -143,7 +143,7 @@ impl Deploy {
         version: Version,
         listen: SocketAddr,
     ) -> Result<Member, Box<dyn Error>> {
-        let region = name.split('-').next().expect("a first part");
+        let region = name.split('-').next().expect("a split has a first part");
         let primary = self.client.primary_region().to_string();
         let seeds = self.members.iter().map(|member| member.info.addr());
         let seeds: Vec<String> =
@@ -157,7 +157,7 @@ impl Deploy {
         Ok(Member { name: name.to_owned(), child, info })
     }
 
-    /// Ends all nodes in good order.
+    /// Shuts down all nodes gracefully.
     pub(crate) async fn stop(mut self) -> io::Result<()> {
         for member in &self.members {
             member.child.signal(Signal::TERM)?;

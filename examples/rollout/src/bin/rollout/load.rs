@@ -1,4 +1,4 @@
-//! Callers that call without pause, and what came of it.
+//! Callers that call continuously, and the outcomes of their calls.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +14,10 @@ use flyrpc_rollout::{v1, v2};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 
-/// The time that each call has: more than any of them should need on a busy machine.
+/// Timeout of each call: longer than any call should take on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a caller leaves a region alone where a call failed.
+/// Time that a caller waits after a failed call.
 const AFTER_FAILURE: Duration = Duration::from_millis(5);
 
 /// Clients of both versions.
@@ -26,52 +26,52 @@ pub(crate) struct Clients {
     pub(crate) v2: v2::OrdersClient,
 }
 
-/// Who answered.
-struct Answered {
+/// The version and the attempt that executed a call.
+struct Execution {
     version: u32,
-    /// Of the call.
+    /// Counted from 1.
     attempt: u32,
 }
 
-impl From<v1::Order> for Answered {
+impl From<v1::Order> for Execution {
     fn from(order: v1::Order) -> Self {
-        Answered { version: order.version, attempt: order.attempt }
+        Execution { version: order.version, attempt: order.attempt }
     }
 }
 
-impl From<v2::Order> for Answered {
+impl From<v2::Order> for Execution {
     fn from(order: v2::Order) -> Self {
-        Answered { version: order.version, attempt: order.attempt }
+        Execution { version: order.version, attempt: order.attempt }
     }
 }
 
-type Reply = BoxFuture<'static, Result<Answered, RpcError>>;
+type Reply = BoxFuture<'static, Result<Execution, RpcError>>;
 
-fn boxed<O: Into<Answered>>(
+fn boxed<O: Into<Execution>>(
     reply: impl Future<Output = Result<O, RpcError>> + Send + 'static,
 ) -> Reply {
     Box::pin(async move { reply.await.map(O::into) })
 }
 
-/// What came of the calls of one caller.
+/// The outcomes of the calls of one caller.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) caller: String,
-    /// By the version that answered.
-    pub(crate) answered: BTreeMap<u32, usize>,
-    /// How many of those another node had refused before.
+    /// Number of successful calls, by the version that executed them.
+    pub(crate) succeeded: BTreeMap<u32, usize>,
+    /// Number of successful calls that another node had refused first.
     pub(crate) elsewhere: usize,
-    /// By kind, with the first of each.
+    /// Number of failed calls and the first error, by kind of error.
     pub(crate) failed: BTreeMap<String, (usize, RpcError)>,
-    /// The longest time between two answers.
+    /// The longest time between two successful calls.
     pub(crate) longest_gap: Duration,
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Result<Answered, RpcError>) {
+    fn count(&mut self, outcome: Result<Execution, RpcError>) {
         match outcome {
-            Ok(Answered { version, attempt }) => {
-                *self.answered.entry(version).or_default() += 1;
+            Ok(Execution { version, attempt }) => {
+                *self.succeeded.entry(version).or_default() += 1;
                 self.elsewhere += usize::from(attempt > 1);
             }
             Err(error) => self.failed.entry(kind(&error)).or_insert((0, error)).0 += 1,
@@ -79,13 +79,13 @@ impl Tally {
     }
 }
 
-/// The name of an error's variant.
+/// Returns the name of an error's variant.
 fn kind(error: &RpcError) -> String {
     let text = format!("{error:?}");
     text.split([' ', '{']).next().unwrap_or_default().to_owned()
 }
 
-/// Running callers, until they are stopped.
+/// Running callers.
 pub(crate) struct Load {
     over: Arc<AtomicBool>,
     callers: Vec<JoinHandle<Tally>>,
@@ -96,7 +96,7 @@ impl Load {
         Load { over: Arc::default(), callers: Vec::new() }
     }
 
-    /// Callers to each of the regions and to the primary.
+    /// Starts callers to each of the regions and to the primary.
     pub(crate) fn on(node: &Node, regions: &[&str]) -> Self {
         let mut load = Load::new();
         for region in regions {
@@ -116,14 +116,14 @@ impl Load {
         load
     }
 
-    /// Callers to one region.
+    /// Starts callers to one region.
     pub(crate) fn on_region(node: &Node, region: &str) -> Self {
         let mut load = Load::new();
         load.add_on(node, region, Duration::ZERO);
         load
     }
 
-    /// Callers to one region that wait for a node if there is none.
+    /// Starts callers to one region that wait if no node there accepts calls.
     pub(crate) fn that_waits(node: &Node, region: &str) -> Self {
         let mut load = Load::new();
         load.add_on(node, region, TIMEOUT);
@@ -149,8 +149,8 @@ impl Load {
         });
     }
 
-    /// One more caller. `call` is given a number, another each time, and how long the handler is to
-    /// take.
+    /// Starts one more caller. It passes to `call` a number that differs from call to call, and the time
+    /// that the handler is to take.
     fn add(&mut self, caller: &str, call: impl Fn(u64, Duration) -> Reply + Send + 'static) {
         let over = Arc::clone(&self.over);
         let mut tally = Tally { caller: caller.to_owned(), ..Tally::default() };
@@ -172,7 +172,7 @@ impl Load {
         }));
     }
 
-    /// Ends when the calls under way are answered.
+    /// Stops the callers, waits for their calls in flight, and returns their tallies.
     pub(crate) async fn end(self) -> Vec<Tally> {
         self.over.store(true, Ordering::Relaxed);
         let mut tallies = Vec::new();
@@ -189,12 +189,12 @@ fn clients(node: &Node) -> Clients {
     Clients { v1: v1.timeout(TIMEOUT), v2: v2.timeout(TIMEOUT) }
 }
 
-/// How long a handler takes: nothing at all, or up to 100 ms.
+/// Returns how long a handler takes: no time for half of the calls, up to 100 ms for the others.
 fn pause(number: u64) -> Duration {
     Duration::from_millis(((number >> 33) % 201).saturating_sub(100))
 }
 
-/// What is ordered: now and then something so long that it crosses in several parts.
+/// Returns the item to order. One in eight is so long that it is sent in several chunks.
 fn item(number: u64) -> String {
     "tea".repeat(if (number >> 40).is_multiple_of(8) { 20_000 } else { 1 })
 }

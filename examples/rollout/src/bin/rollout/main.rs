@@ -1,5 +1,5 @@
-//! Replaces every node of a cluster by one of another version, one after another, while callers
-//! call without pause; then takes it all back.
+//! Replaces every node of a cluster by one of another version, one after another, under load. Then
+//! rolls back.
 
 mod deploy;
 mod load;
@@ -18,7 +18,7 @@ use self::{
     table::{Expected, Table},
 };
 
-/// It ends by then, come what may.
+/// Upper bound on the time of the whole run.
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The regions with two nodes each, the primary first.
@@ -29,16 +29,16 @@ const LONELY: &str = "syd";
 
 /// Deploys another version of a service, node by node, under load, and rolls it back.
 ///
-/// Six nodes of v1 run as processes of their own, two in each of three regions, on free ports of
-/// loopback. While this process calls them without pause, each gets SIGTERM or SIGINT and is
-/// replaced by one of v2 at the same address. The same is then done to a region with one node, and
-/// at last all go back to v1. Prints who answered, what failed, and the longest time between
-/// two answers. Exits with 0 if no call failed that must not. Takes some seconds and leaves nothing
-/// behind. Progress is on standard error.
+/// Six nodes of v1 run in their own processes, two in each of three regions, on free ports of loopback.
+/// While this process calls them continuously, each node receives SIGTERM or SIGINT and is replaced by
+/// one of v2 at the same address. The only node of a fourth region is then replaced, too. Finally,
+/// the six nodes are replaced by nodes of v1. Prints which versions executed the calls, which calls
+/// failed, and the longest time between two successful calls. Exits with 0 if no call failed
+/// unexpectedly. Takes some seconds and leaves nothing behind. Progress is printed to standard error.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 struct Flags {
-    /// Shows the logs of all nodes, on standard error; RUST_LOG says how much.
+    /// Prints the logs of all nodes to standard error, filtered by RUST_LOG.
     #[arg(long)]
     logs: bool,
 }
@@ -55,13 +55,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(_) => {
-            eprintln!("rollout: it has not ended after {DEADLINE:?}");
+            eprintln!("rollout: not finished after {DEADLINE:?}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// All of it. True if no call failed that must not.
+/// Runs all steps. Returns true if no call failed unexpectedly.
 async fn run(logs: bool) -> Result<bool, Box<dyn Error>> {
     let mut deploy = Deploy::start(&REGIONS, 2, logs).await?;
     let mut kept = absent(&deploy, "v2.cancel", |client| client.v2.cancel(1)).await;
@@ -71,20 +71,20 @@ async fn run(logs: bool) -> Result<bool, Box<dyn Error>> {
     kept &= alone(&mut deploy).await?;
     kept &= replaced(&mut deploy, Version::V1).await?;
     deploy.stop().await?;
-    println!("\n{}", if kept { "No call failed that must not." } else { "Calls failed." });
+    println!("\n{}", if kept { "No call failed unexpectedly." } else { "Some checks failed." });
     Ok(kept)
 }
 
-/// Replaces all nodes by ones of `version`, under load.
+/// Replaces all nodes by nodes of `version`, under load.
 async fn replaced(deploy: &mut Deploy, version: Version) -> Result<bool, Box<dyn Error>> {
     let load = Load::on(&deploy.client, &REGIONS);
     let rolled = deploy.roll(&REGIONS, version).await;
     let tallies = load.end().await;
     let title = format!("Six nodes replaced by {version}, one by one, in {}", show::time(rolled?));
-    Ok(print(&title, &tallies, Expected::Answers))
+    Ok(print(&title, &tallies, Expected::Success))
 }
 
-/// Replaces the one node of a region, under load from callers that wait and from others.
+/// Replaces the only node of a region, under load from callers that wait and from callers that do not.
 async fn alone(deploy: &mut Deploy) -> Result<bool, Box<dyn Error>> {
     deploy.add(LONELY, Version::V1).await?;
     let waiting = Load::that_waits(&deploy.client, LONELY);
@@ -93,7 +93,7 @@ async fn alone(deploy: &mut Deploy) -> Result<bool, Box<dyn Error>> {
     let (waiting, hasty) = (waiting.end().await, hasty.end().await);
     let took = show::time(rolled?);
     let title = format!("The only node of {LONELY} replaced, in {took}: calls that wait");
-    let kept = print(&title, &waiting, Expected::Answers);
+    let kept = print(&title, &waiting, Expected::Success);
     Ok(print("The same: calls that do not wait", &hasty, Expected::Absence) && kept)
 }
 
@@ -103,7 +103,7 @@ fn print(title: &str, tallies: &[Tally], expected: Expected) -> bool {
     table.is_as_expected()
 }
 
-/// Checks that a method that no node has is known to be absent.
+/// Checks that a call of a method that no node has fails with [`Unsupported::Method`].
 async fn absent<T, F>(deploy: &Deploy, what: &str, call: impl Fn(&load::Clients) -> F) -> bool
 where
     F: Future<Output = Result<T, RpcError>>,
@@ -111,14 +111,14 @@ where
     let outcome = call(&load::Clients::on(&deploy.client, REGIONS[1])).await;
     let kept = matches!(&outcome, Err(RpcError::Unsupported { why: Unsupported::Method, .. }));
     match outcome {
-        Ok(_) => println!("{what} is answered, though no node has it"),
-        Err(error) => println!("{what}, while no node has it: {}", show::rpc_error(&error)),
+        Ok(_) => println!("{what} succeeded, although no node has this method"),
+        Err(error) => println!("{what}, which no node has: {}", show::rpc_error(&error)),
     }
     kept
 }
 
 impl load::Clients {
-    /// Clients of both versions, aimed at a region.
+    /// Creates clients of both versions that target a region.
     fn on(node: &flyrpc::Node, region: &str) -> Self {
         let v1: v1::OrdersClient = node.client();
         let v2: v2::OrdersClient = node.client();

@@ -1,4 +1,4 @@
-//! What came of the calls, as a table.
+//! The outcomes of the calls, as a table.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use flyrpc_examples::show;
 
 use crate::load::Tally;
 
-const MOVED: &str = "moved: refused by a node that was draining, then answered by another";
+const MOVED: &str = "moved: refused by a draining node, then executed by another";
 
-/// What calls may come to.
+/// The outcomes that are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Answers, all of them.
-    Answers,
-    /// Or errors that say that nobody is there to take the call.
+    /// Every call succeeds.
+    Success,
+    /// A call succeeds, or fails because no node takes it.
     Absence,
 }
 
@@ -25,7 +25,7 @@ impl Expected {
     }
 }
 
-/// The calls of several callers, and whether they are as expected.
+/// The calls of several callers, and the outcomes that are allowed.
 pub(crate) struct Table<'a> {
     pub(crate) title: &'a str,
     pub(crate) tallies: &'a [Tally],
@@ -33,20 +33,20 @@ pub(crate) struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether no call failed that must not, and both versions answered.
+    /// Returns true if no call failed unexpectedly, and both versions executed calls.
     pub(crate) fn is_as_expected(&self) -> bool {
-        let answered = |version| self.tallies.iter().any(|tally| tally.answered(version) > 0);
+        let succeeded = |version| self.tallies.iter().any(|tally| tally.succeeded(version) > 0);
         let mut failed = self.tallies.iter().flat_map(|tally| tally.failed.values());
-        failed.all(|(_, error)| self.expected.allows(error)) && answered(1) && answered(2)
+        failed.all(|(_, error)| self.expected.allows(error)) && succeeded(1) && succeeded(2)
     }
 }
 
 impl Tally {
-    fn answered(&self, version: u32) -> usize {
-        self.answered.get(&version).copied().unwrap_or_default()
+    fn succeeded(&self, version: u32) -> usize {
+        self.succeeded.get(&version).copied().unwrap_or_default()
     }
 
-    /// The errors by kind: `none`, or `NoNode 12, Refused 3`.
+    /// Formats the errors by kind: `none`, or `NoNode 12, Refused 3`.
     fn errors(&self) -> String {
         let kinds = self.failed.iter().map(|(kind, (count, _))| format!("{kind} {count}"));
         let kinds = kinds.collect::<Vec<_>>().join(", ");
@@ -64,8 +64,8 @@ impl fmt::Display for Table<'_> {
                 f,
                 [
                     tally.caller.clone(),
-                    tally.answered(1).to_string(),
-                    tally.answered(2).to_string(),
+                    tally.succeeded(1).to_string(),
+                    tally.succeeded(2).to_string(),
                     tally.elsewhere.to_string(),
                     show::time(tally.longest_gap),
                     tally.errors(),
@@ -75,7 +75,7 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "  ({MOVED})")?;
         for (_, error) in self.tallies.iter().flat_map(|tally| tally.failed.values()) {
             if !self.expected.allows(error) {
-                writeln!(f, "  must not be: {}", show::rpc_error(error))?;
+                writeln!(f, "  unexpected: {}", show::rpc_error(error))?;
             }
         }
         Ok(())

@@ -167,7 +167,7 @@ impl PartialEq for Dynamic {
 }
 
 thread_local! {
-    /// The type as which a `Dynamic` is decoded.
+    /// The type that a `Dynamic` is decoded as.
     static READ_AS: RefCell<Schema> = const { RefCell::new(Schema::Unit) };
 }
 

@@ -27,7 +27,7 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The delay before a seed that left is dialed again.
 const REDIAL_DELAY: Duration = Duration::from_secs(1);
 
-/// The time over which the nodes of a settled cluster started, so that they do not act in lockstep.
+/// The time over which the nodes of the initial cluster started, so that they do not act in lockstep.
 const START_SPREAD: Duration = Duration::from_secs(2);
 
 /// An action that happens at a certain time. Links are between boots of nodes.

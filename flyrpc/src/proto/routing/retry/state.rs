@@ -242,7 +242,7 @@ impl Retry {
         self.wait_or_fail(failure, now)
     }
 
-    /// Fails, unless this attempt certainly did not execute and another in flight may still succeed.
+    /// Fails the call, unless this attempt certainly did not execute and another is in flight.
     fn on_final(&mut self, failure: CallFailure) -> Step {
         if self.in_flight.is_empty() || failure.may_have_executed() {
             return self.fail(failure);

@@ -180,7 +180,7 @@ fn at_most_once_while_a_second_attempt_is_in_flight() {
             let mut sim = Sim::idempotent();
             let (first, second) = (sim.start("a"), sim.start("b"));
             match sim.end(second, end.clone()) {
-                // The failure is final, and it reports itself that the attempt may have executed.
+                // The failure is final, and reports that the attempt may have executed.
                 Step::Fail(failure) => {
                     assert!(retries == Retries::Never && executed, "{class}");
                     assert!(failure.may_have_executed(), "{class}");

@@ -1,0 +1,146 @@
+//! The parent's handle to a worker process.
+
+use std::{error::Error, fs, io, net::SocketAddr, process::Stdio, time::Duration};
+
+use flyrpc_examples::process::{Signal, parse_announcement};
+use rustix::process::{Pid, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{ledger::Ledger, report::Sample};
+
+const REGIONS: [&str; 2] = ["iad", "hkg"];
+
+const GENEROUS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running worker. Its process is killed when this is dropped.
+pub(crate) struct Worker {
+    name: String,
+    region: usize,
+    addr: SocketAddr,
+    child: Child,
+    stdin: Mutex<ChildStdin>,
+    reader: JoinHandle<()>,
+    tasks: std::sync::Arc<Mutex<Option<oneshot::Sender<usize>>>>,
+}
+
+impl Worker {
+    /// Starts a worker at a free port and waits until it is up.
+    pub(crate) async fn start(
+        name: &str,
+        region: usize,
+        seeds: &[SocketAddr],
+        ledger: &Ledger,
+    ) -> Result<Self, Box<dyn Error>> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Worker::start_at(name, region, any, seeds, ledger).await
+    }
+
+    /// Starts a worker at an address and waits until it is up.
+    pub(crate) async fn start_at(
+        name: &str,
+        region: usize,
+        listen: SocketAddr,
+        seeds: &[SocketAddr],
+        ledger: &Ledger,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["worker", "--name", name, "--region", REGIONS[region % REGIONS.len()]]);
+        command.args(["--primary-region", "iad", "--listen", &listen.to_string()]);
+        for seed in seeds {
+            command.args(["--seed", &seed.to_string()]);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take().ok_or("standard input is not piped")?;
+        let stdout = child.stdout.take().ok_or("standard output is not piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = timeout(GENEROUS_TIMEOUT, lines.next_line()).await??;
+        let line = line.ok_or_else(|| format!("{name} exited before it was up"))?;
+        let info = parse_announcement(&line).ok_or_else(|| format!("{name} printed {line:?}"))?;
+        let tasks = std::sync::Arc::<Mutex<Option<oneshot::Sender<usize>>>>::default();
+        let reader = tokio::spawn(read(lines, ledger.clone(), tasks.clone()));
+        let stdin = Mutex::new(stdin);
+        Ok(Worker { name: name.into(), region, addr: info.addr(), child, stdin, reader, tasks })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn region(&self) -> usize {
+        self.region
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Starts or stops the load that the worker generates.
+    pub(crate) async fn set_load(&self, on: bool) -> io::Result<()> {
+        self.command(if on { "load\n" } else { "rest\n" }).await
+    }
+
+    /// Samples the resources that the process holds.
+    pub(crate) async fn sample(&self) -> Result<Sample, Box<dyn Error>> {
+        let (sender, receiver) = oneshot::channel();
+        *self.tasks.lock().await = Some(sender);
+        self.command("tasks\n").await?;
+        let tasks = timeout(GENEROUS_TIMEOUT, receiver).await??;
+        let pid = self.child.id().ok_or("the worker has exited")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        Ok(Sample {
+            name: self.name.clone(),
+            resident_kib: kib.ok_or("no VmRSS in the status of the process")?,
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+            tasks,
+        })
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.ok_or_else(|| io::Error::other("the worker has exited"))?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Kills the process, and returns once all of its output has been read.
+    pub(crate) async fn kill(mut self) -> Result<(), Box<dyn Error>> {
+        self.child.kill().await?;
+        Ok(self.reader.await?)
+    }
+
+    /// Shuts the node down gracefully, and returns once all of its output has been read.
+    pub(crate) async fn shut_down(mut self) -> Result<(), Box<dyn Error>> {
+        self.signal(Signal::TERM)?;
+        timeout(GENEROUS_TIMEOUT, self.child.wait()).await??;
+        Ok(self.reader.await?)
+    }
+
+    async fn command(&self, line: &str) -> io::Result<()> {
+        self.stdin.lock().await.write_all(line.as_bytes()).await
+    }
+}
+
+/// Reads the lines of a worker until its output ends.
+async fn read(
+    mut lines: tokio::io::Lines<BufReader<ChildStdout>>,
+    ledger: Ledger,
+    tasks: std::sync::Arc<Mutex<Option<oneshot::Sender<usize>>>>,
+) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some(count) = line.strip_prefix("tasks ").and_then(|count| count.parse().ok()) {
+            if let Some(sender) = tasks.lock().await.take() {
+                let _ = sender.send(count);
+            }
+        } else {
+            ledger.record(&line);
+        }
+    }
+}
