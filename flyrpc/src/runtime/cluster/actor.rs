@@ -400,7 +400,10 @@ impl Cluster {
             self.membership.suspect(now, &member);
         }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
-            tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            // A conflict was logged with both nodes already.
+            if !matches!(error, DialError::SameAddress(_)) {
+                tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            }
             let node = peer.info().cloned();
             self.publisher.emit_later(Event::SupportChanged { addr, node, support });
         }

@@ -42,10 +42,11 @@ impl PublishedPeer {
         let unreachable = matches!(why, Some(NoSupport::Unreachable(_)));
         // A peer that speaks another protocol version but has identified itself counts as a node.
         let is_node = matches!(why, Some(NoSupport::Protocol { .. })) && peer.info().is_some();
+        let is_this_node = matches!(why, Some(NoSupport::Oneself));
         PublishedPeer {
             entry: peer.entry().map(Arc::new),
             unreachable: unreachable && peer.member().is_none(),
-            not_flyrpc: why.is_some() && !unreachable && !is_node,
+            not_flyrpc: why.is_some() && !unreachable && !is_node && !is_this_node,
         }
     }
 
