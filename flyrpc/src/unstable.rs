@@ -90,6 +90,7 @@ impl Routing {
                 info,
                 link: Some(link.clone()),
                 disconnected: false,
+                unreachable: false,
                 other_protocol: false,
             })
         };

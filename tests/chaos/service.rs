@@ -126,14 +126,16 @@ pub(super) enum Caller {
     Test,
     /// A task of the node.
     Node,
-    /// The handler of this call.
+    /// The handler of this call, whose deadline bounds this one.
     Handler(CallId),
+    /// The detached handler of this call, which outlives its caller's deadline.
+    DetachedHandler(CallId),
 }
 
 impl Caller {
     fn parent(self) -> Option<CallId> {
         match self {
-            Caller::Handler(call) => Some(call),
+            Caller::Handler(call) | Caller::DetachedHandler(call) => Some(call),
             Caller::Test | Caller::Node => None,
         }
     }
@@ -149,7 +151,10 @@ pub(super) async fn call(
 ) -> Option<CallId> {
     let client = client_for(&state, &node, &spec)?;
     let call_timeout = spec.timeout.map_or(DEFAULT_TIMEOUT, Duration::from_millis);
-    let remaining = Context::try_current().map_or(Duration::MAX, |context| context.remaining());
+    let bound = match caller {
+        Caller::DetachedHandler(_) => None,
+        _ => Context::try_current().map(|context| context.remaining()),
+    };
     let mut guard = CallGuard::start(&state, |id, started| CallRecord {
         id,
         spec: spec.clone(),
@@ -157,7 +162,7 @@ pub(super) async fn call(
         outside: caller == Caller::Test,
         parent: caller.parent(),
         started,
-        allowed: call_timeout.min(remaining),
+        allowed: call_timeout.min(bound.unwrap_or(Duration::MAX)),
         ended: None,
     });
     let id = guard.id;
@@ -270,7 +275,11 @@ impl Recorder {
         if let Some(nested) = spec.nested
             && let Some(node) = self.state.node(&self.node)
         {
-            call(Arc::clone(&self.state), node, Caller::Handler(CallId(id)), *nested).await;
+            let caller = match spec.method {
+                Method::Detached => Caller::DetachedHandler(CallId(id)),
+                _ => Caller::Handler(CallId(id)),
+            };
+            call(Arc::clone(&self.state), node, caller, *nested).await;
         }
         run.completed = true;
         if spec.panics {

@@ -92,6 +92,14 @@ async fn seeds_that_are_down_at_first_are_found_once_they_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wrong_seeds_that_were_replaced_do_not_fail_the_start() {
+    let net = SimNet::builder().build();
+    let env = net.add_host("iad-0", "iad");
+    probe_on(&env).seeds(["iad:0"]).start().await.unwrap_err();
+    probe_on(&env).seeds(["iad:0"]).seeds(["1.2.3.4:3590"]).start().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_seed_that_is_the_node_itself_is_no_peer() {
     let net = SimNet::builder().build();
     let env = net.add_host("iad-0", "iad");

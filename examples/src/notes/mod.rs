@@ -32,7 +32,8 @@ pub const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 pub trait Notes {
     /// Writes a note, and returns its version, counted from 1. `request` identifies this write: if it
     /// is repeated with the same name, it executes only once. So callers may retry it until it
-    /// succeeds.
+    /// succeeds. It is detached, so that the copies are
+    /// made even if the writer gives up in the meantime.
     #[rpc(primary, idempotent, detached)]
     async fn write(&self, request: String, title: String, text: String, tag: Option<String>)
     -> u64;

@@ -86,6 +86,14 @@ impl SimCluster {
         self.shared.net.lose(a, b, share)
     }
 
+    /// Drops the messages of streams between two places, and lets datagrams pass, as a firewall does
+    /// that filters TCP. Connections hang, and so do attempts to connect. What was written arrives once
+    /// the fault has ended.
+    #[track_caller]
+    pub fn filter_tcp(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
+        self.shared.net.filter_tcp(a, b)
+    }
+
     /// Limits the bandwidth, in bytes per second, of each path between a host of one scope and a host
     /// of the other, as [`SimClusterBuilder::bandwidth`](crate::SimClusterBuilder::bandwidth) does. If
     /// several limits apply to a path, the lowest is used.

@@ -63,7 +63,11 @@ pub(super) fn check_scopes(
         )),
         (
             FaultScope::Region(_),
-            Fault::Slow(_) | Fault::Jitter(_) | Fault::Lose(_) | Fault::Throttle(_),
+            Fault::Slow(_)
+            | Fault::Jitter(_)
+            | Fault::Lose(_)
+            | Fault::FilterTcp
+            | Fault::Throttle(_),
         ) => Ok(()),
     }
 }

@@ -91,6 +91,14 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Lose(share))
     }
 
+    /// Drops the messages of streams between two places, and lets datagrams pass, as a firewall does
+    /// that filters TCP. Connections hang, and so do attempts to connect. What was written arrives once
+    /// the fault has ended.
+    #[track_caller]
+    pub fn filter_tcp(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
+        self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::FilterTcp)
+    }
+
     /// Limits the bandwidth, in bytes per second, of each path between a host of one scope and a host
     /// of the other, as [`SimNetBuilder::bandwidth`](crate::SimNetBuilder::bandwidth) does. If several
     /// limits apply to a path, the lowest is used.

@@ -119,16 +119,19 @@ pub enum RpcError {
         /// The argument, and the reason.
         source: BodyError,
     },
-    /// The encoded arguments are larger than the limit. Not executed.
+    /// The encoded arguments are larger than the limit: that of this node, or that of each node of
+    /// the target, since a node with a lower limit than others is passed over. Not executed.
     #[non_exhaustive]
     ArgumentsTooLarge {
+        /// The node whose limit is exceeded. `None` if it is the limit of this node.
+        node: Option<NodeInfo>,
         /// The service called.
         service: &'static str,
         /// The method called.
         method: &'static str,
         /// Their size in bytes.
         size: usize,
-        /// The limit in bytes: the smaller `max_body` of the two nodes.
+        /// The limit in bytes: that node's `max_body`.
         limit: usize,
     },
     /// The handler's reply is larger than the limit. Executed.
@@ -234,10 +237,10 @@ impl RpcError {
             | RpcError::ReplyTooLarge { node, .. } => Some(node),
             RpcError::Timeout { node, .. }
             | RpcError::Disconnected { node, .. }
+            | RpcError::ArgumentsTooLarge { node, .. }
             | RpcError::BadReply { node, .. } => node.as_ref(),
             RpcError::NoNode { .. }
             | RpcError::Encode { .. }
-            | RpcError::ArgumentsTooLarge { .. }
             | RpcError::ShutDown { .. }
             | RpcError::Stub { .. } => None,
         }
@@ -316,9 +319,15 @@ impl fmt::Display for RpcError {
             RpcError::Encode { .. } => {
                 write!(f, "arguments of {service}.{method} could not be encoded")
             }
-            RpcError::ArgumentsTooLarge { size, limit, .. } => write!(
+            RpcError::ArgumentsTooLarge { node: Some(node), size, limit, .. } => write!(
                 f,
-                "arguments of {service}.{method} are too large: {size} bytes, at most {limit}"
+                "arguments of {service}.{method} are too large for node {node}: \
+                 {size} bytes, at most {limit}"
+            ),
+            RpcError::ArgumentsTooLarge { node: None, size, limit, .. } => write!(
+                f,
+                "arguments of {service}.{method} are too large for this node: \
+                 {size} bytes, at most {limit}"
             ),
             RpcError::ReplyTooLarge { node, size, limit, .. } => write!(
                 f,

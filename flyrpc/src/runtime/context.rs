@@ -46,6 +46,8 @@ pub struct Context {
     pub(crate) deadline: Instant,
     pub(crate) attempt: u32,
     pub(crate) local: bool,
+    /// Whether the handler runs to completion regardless of the deadline.
+    pub(crate) detached: bool,
     pub(crate) env: Arc<dyn Env>,
 }
 
@@ -66,9 +68,16 @@ impl Context {
     }
 
     /// Returns the remaining time of the call, or zero if it has run out. Calls made inside the
-    /// handler have this as an upper bound on their own time.
+    /// handler have this as an upper bound on their own time, unless the method is
+    /// [detached](crate::fly_rpc#attributes).
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(self.env.now())
+    }
+
+    /// Returns the upper bound on the time of calls made inside the handler. A detached handler
+    /// outlives its caller's deadline, so its calls have only their own timeouts.
+    pub(crate) fn bound_of_nested_calls(&self) -> Option<Duration> {
+        (!self.detached).then(|| self.remaining())
     }
 
     /// Returns the number of the caller's attempt, from 1. A number above 1 means that another node
@@ -83,7 +92,7 @@ impl Context {
     }
 
     /// Carries this context into `future`, for a task that the handler spawns. In that task,
-    /// [`context()`] works, and the remaining time of this call also bounds calls made there. The
+    /// [`context()`] works, and calls made there are bounded as those in the handler are. The
     /// task is not stopped when the call ends; ending it is up to the handler.
     ///
     /// Dropping the returned future drops `future`.

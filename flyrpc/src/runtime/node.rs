@@ -191,7 +191,9 @@ impl Node {
 
     /// Waits until the initial search for nodes is complete. The seeds are resolved once; each of
     /// the resulting addresses must have been linked and have sent its members, have been found
-    /// unsupported, or have failed for 5 s. Returns immediately if there are no seeds, and after
+    /// unsupported, or have failed for 5 s. Once a node was found at one address of a name, its other
+    /// addresses delay this by a second at most, and not at all if they cannot be reached or belong
+    /// to another address family than one that has been found. Returns immediately if there are no seeds, and after
     /// [`shutdown`](Node::shutdown). Calls made earlier wait for the same condition, within their
     /// deadline, instead of failing with [`RpcError::NoNode`].
     pub async fn ready(&self) {

@@ -85,7 +85,8 @@ impl Call {
     fn new<R: Request>(request: &R, enclosing: Option<Context>) -> Self {
         let method = &R::methods()[request.method()];
         let declared = method.options.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let inherited = enclosing.map_or(Duration::MAX, |context| context.remaining());
+        let inherited = enclosing.and_then(|context| context.bound_of_nested_calls());
+        let inherited = inherited.unwrap_or(Duration::MAX);
         Call { service: R::SERVICE, method: method.name, after: declared.min(inherited) }
     }
 
@@ -164,6 +165,7 @@ fn handler_context(context: &tarpc::context::Context) -> Context {
         deadline: Instant::now() + remaining.min(MAX_TIMEOUT),
         attempt: 1,
         local: false,
+        detached: false,
         env: Arc::new(TokioEnv),
     }
 }

@@ -83,7 +83,8 @@ pub enum Observed<'a> {
     /// An attempt of a call from this node starts. If the call runs in this process, its handler is about
     /// to start. Otherwise, its request was queued on a link.
     Started(&'a Attempt<'a>),
-    /// A started attempt ended. Each attempt ends exactly once, before the next attempt of its call starts.
+    /// A started attempt ended. Each attempt ends exactly once. The next attempt of its call may have
+    /// started before: the attempts of an idempotent call overlap if the node of one goes quiet.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),
@@ -128,6 +129,6 @@ pub enum Outcome<'a> {
     Replied(Option<usize>),
     /// The attempt failed with this error. Another attempt may follow.
     Failed(&'a RpcError),
-    /// The future of the call was dropped.
+    /// The future of the call was dropped, or another attempt of the call ended it.
     Cancelled,
 }

@@ -77,9 +77,11 @@ impl Fabric {
         self.faults.conditions(&self.topology, path)
     }
 
-    /// Returns the conditions for a message sent now, or `None` if the path is cut or held.
+    /// Returns the conditions for a message of a stream sent now, or `None` if the path is cut, held or
+    /// filtered.
     pub(crate) fn open_path(&self, path: Path) -> Option<Conditions> {
-        Some(self.conditions(path)).filter(Conditions::is_open)
+        let conditions = self.conditions(path);
+        (conditions.is_open() && !conditions.tcp_filtered).then_some(conditions)
     }
 
     /// Transmits a message of `bytes` bytes, and returns when it arrives. If bandwidth is limited, the

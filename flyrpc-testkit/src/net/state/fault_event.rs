@@ -102,6 +102,7 @@ impl Display for PathFault {
             Fault::Slow(_) => "slow",
             Fault::Jitter(_) => "jitter",
             Fault::Lose(_) => "lose",
+            Fault::FilterTcp => "filter TCP",
             Fault::Throttle(_) => "throttle",
         };
         let arrow = match self.direction {
@@ -117,7 +118,7 @@ struct Magnitude(Fault);
 impl Display for Magnitude {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Fault::Cut | Fault::Hold => Ok(()),
+            Fault::Cut | Fault::Hold | Fault::FilterTcp => Ok(()),
             Fault::Slow(extra) => write!(f, " by {extra:?}"),
             Fault::Jitter(up_to) => write!(f, " up to {up_to:?}"),
             Fault::Lose(share) => write!(f, " by {share}"),
@@ -164,6 +165,7 @@ mod tests {
         check(|net| net.jitter("iad", "hkg", SOME).keep(), &["jitter iad <> hkg up to 30ms"]);
         check(|net| net.throttle("iad", "hkg", 9).keep(), &["throttle iad <> hkg to 9 B/s"]);
         check(|net| net.lose("iad", "hkg", 0.2).keep(), &["lose iad <> hkg by 0.2"]);
+        check(|net| net.filter_tcp("iad", "hkg").keep(), &["filter TCP iad <> hkg"]);
     }
 
     #[test]

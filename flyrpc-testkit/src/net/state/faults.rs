@@ -35,6 +35,7 @@ pub(crate) enum Fault {
     Slow(Duration),
     Jitter(Duration),
     Lose(f64),
+    FilterTcp,
     Throttle(u64),
 }
 
@@ -50,6 +51,8 @@ pub(crate) enum FaultScope {
 pub(crate) struct Conditions {
     pub(crate) cut: bool,
     pub(crate) held: bool,
+    /// Whether the messages of streams are dropped.
+    pub(crate) tcp_filtered: bool,
     pub(crate) extra_delay: Duration,
     /// Upper bound on the random delay added to each message.
     pub(crate) jitter: Duration,
@@ -70,6 +73,7 @@ impl Conditions {
             Fault::Hold => self.held = true,
             Fault::Slow(extra) => self.extra_delay += extra,
             Fault::Jitter(up_to) => self.jitter += up_to,
+            Fault::FilterTcp => self.tcp_filtered = true,
             Fault::Lose(share) => self.loss = 1.0 - (1.0 - self.loss) * (1.0 - share),
             Fault::Throttle(limit) => {
                 self.bandwidth = Some(self.bandwidth.map_or(limit, |least| least.min(limit)));

@@ -45,6 +45,10 @@ impl NameEntry {
         self.listed.contains(addr)
     }
 
+    pub(super) fn listed(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listed.iter().copied()
+    }
+
     pub(super) fn unlist(&mut self, addr: &SocketAddr) {
         self.listed.remove(addr);
     }
@@ -128,6 +132,10 @@ impl AddressEntry {
     /// Creates the entry of an address that is a seed.
     pub(super) fn seed() -> Self {
         AddressEntry { is_seed: true, ..AddressEntry::default() }
+    }
+
+    pub(super) fn is_seed(&self) -> bool {
+        self.is_seed
     }
 
     pub(super) fn on_reached(&mut self, now: Duration) {

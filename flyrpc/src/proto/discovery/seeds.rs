@@ -164,6 +164,14 @@ impl Discovery {
         self.initial_addresses.as_ref()
     }
 
+    /// Returns the other addresses of each name that lists `addr`. There are none if `addr` itself is a
+    /// seed.
+    pub(crate) fn alternatives(&self, addr: SocketAddr) -> impl Iterator<Item = SocketAddr> {
+        let is_seed = self.addresses.get(&addr).is_some_and(AddressEntry::is_seed);
+        let names = self.names.values().filter(move |name| !is_seed && name.lists(&addr));
+        names.flat_map(NameEntry::listed).filter(move |other| *other != addr)
+    }
+
     /// Returns whether the last lookup of `name` failed.
     pub(crate) fn is_failing(&self, name: &str) -> bool {
         self.names.get(name).is_some_and(NameEntry::is_failing)

@@ -15,7 +15,12 @@ use crate::{
     types::{NodeInfo, is_label, is_node_addr},
 };
 
-/// Timeout of each of the two steps: connecting, and the handshake.
+/// Timeout of connecting. It leaves time for two retransmissions of the first packet, after 1 s and 2 s
+/// more in most kernels, and is shorter than the default timeout of calls: a call that waits for a node
+/// behind a packet filter learns that there is none.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_500);
+
+/// Timeout of the handshake after that.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound on peer-supplied text quoted in an error: characters of a name, or bytes of a first
@@ -48,7 +53,7 @@ impl LocalHello {
 pub(crate) enum DialError {
     #[error("cannot connect: {0}")]
     Connect(Arc<io::Error>),
-    #[error("connecting timed out after {HANDSHAKE_TIMEOUT:?}")]
+    #[error("connecting timed out after {CONNECT_TIMEOUT:?}")]
     ConnectTimeout,
     #[error("the peer did not complete the handshake within {HANDSHAKE_TIMEOUT:?}")]
     HandshakeTimeout,

@@ -109,6 +109,11 @@ impl InFlight {
     /// Handles the end of the link: wakes every waiting call. No more responses will arrive.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+        self.wake_all();
+    }
+
+    /// Wakes every waiting call, so that it looks at its link.
+    pub(crate) fn wake_all(&self) {
         for call in self.calls.values() {
             call.waker.wake_by_ref();
         }

@@ -70,12 +70,15 @@ impl<A> Inbound<A> {
         }
     }
 
-    /// Lets the handler of a request run to completion, even if the request is canceled later.
-    pub(crate) fn detach(&mut self, id: RequestId) {
-        if let Some(phase) = self.requests.get_mut(&id)
-            && !matches!(phase, Phase::Canceled)
-        {
-            *phase = Phase::Detached;
+    /// Lets the handler of a request run to completion, even if the request is canceled later. Returns
+    /// whether the request is still wanted, as [`is_wanted`](Self::is_wanted) does.
+    pub(crate) fn detach(&mut self, id: RequestId) -> bool {
+        match self.requests.get_mut(&id) {
+            None | Some(Phase::Canceled) => false,
+            Some(phase) => {
+                *phase = Phase::Detached;
+                true
+            }
         }
     }
 
@@ -152,9 +155,19 @@ mod tests {
         assert_eq!(inbound.cancel(ID), None);
 
         let mut inbound = self::inbound();
-        inbound.detach(ID);
+        assert!(inbound.detach(ID));
         assert_eq!(inbound.cancel(ID), None);
         assert!(inbound.is_wanted(ID));
+    }
+
+    #[test]
+    fn a_request_that_was_canceled_before_it_was_detached_must_not_start() {
+        let mut inbound = inbound();
+        assert_eq!(inbound.cancel(ID), None);
+        assert!(!inbound.detach(ID));
+        assert!(!inbound.is_wanted(ID));
+        inbound.remove(ID);
+        assert!(!inbound.detach(ID), "the link has ended");
     }
 
     #[test]
@@ -163,7 +176,7 @@ mod tests {
         inbound.executing(ID, "abort").unwrap();
         inbound.add(RequestId(2)).unwrap();
         inbound.add(RequestId(3)).unwrap();
-        inbound.detach(RequestId(3));
+        assert!(inbound.detach(RequestId(3)));
         assert_eq!(inbound.close(), ["abort"]);
         assert!(inbound.is_empty());
         assert_eq!(inbound.add(RequestId(4)), None);

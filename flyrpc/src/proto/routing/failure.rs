@@ -37,12 +37,22 @@ pub(crate) enum AttemptFailure {
     ArgumentsTooLarge {
         size: u64,
         limit: u64,
+        limit_of: LimitOf,
     },
     ReplyTooLarge {
         size: u64,
         limit: u64,
     },
     BadReply(BodyError),
+}
+
+/// Whose limit a body exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitOf {
+    /// This node's own limit. No other node can take the body either.
+    Caller,
+    /// The limit of the node of the attempt, which is lower than this node's own.
+    Peer,
 }
 
 /// Why a call did not return a value.
@@ -75,8 +85,8 @@ impl AttemptFailure {
         }
     }
 
-    /// Returns whether another node may be tried. It may if this node refused the call or does not support
-    /// it, if the link failed before the request was sent, or if the link failed and the method is
+    /// Returns whether another node may be tried. It may if this node refused the call, does not support
+    /// it or accepts only smaller arguments than others, if the link failed before the request was sent, or if the link failed and the method is
     /// idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
@@ -85,7 +95,8 @@ impl AttemptFailure {
         match *self {
             AttemptFailure::Unsupported(_)
             | AttemptFailure::NotPrimary { .. }
-            | AttemptFailure::Refused(_) => true,
+            | AttemptFailure::Refused(_)
+            | AttemptFailure::ArgumentsTooLarge { limit_of: LimitOf::Peer, .. } => true,
             AttemptFailure::Disconnected { sent, .. } => !sent || idempotent,
             AttemptFailure::Timeout { .. }
             | AttemptFailure::Panicked { .. }

@@ -20,7 +20,7 @@ const DRAWS: u64 = 8;
 /// 1. a compatible node with an open link, at random or the nearest
 /// 2. a node without a link
 /// 3. a compatible node that is quiet
-/// 4. a node whose link was lost
+/// 4. a node whose link was lost and that was not dialed since
 pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let choice = match pick.target {
         Target::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),
@@ -154,7 +154,13 @@ mod tests {
             let id = NodeId::new(&name, 0);
             let info = NodeInfo::new(id, Region::from("hkg"), ([127, 0, 0, 1], 1).into());
             let link = link.clone().map(|link| Path { node: name, ..link });
-            let entry = Entry { info, link, disconnected: false, other_protocol: false };
+            let entry = Entry {
+                info,
+                link,
+                disconnected: false,
+                unreachable: false,
+                other_protocol: false,
+            };
             table.insert(Arc::new(entry));
         }
         table
@@ -191,6 +197,19 @@ mod tests {
         check(&[quiet()], "send to n0");
         check(&[lost(), quiet()], "send to n1");
         check(&[lost()], "dial n0");
+    }
+
+    #[test]
+    fn a_node_that_could_not_be_dialed_is_left_to_its_backoff() {
+        let mut table = table(&[None]);
+        let entry = Arc::clone(table.nodes().next().unwrap());
+        let entry = Entry { disconnected: true, ..Entry::clone(&entry) };
+        table.insert(Arc::new(entry.clone()));
+        let target = hkg();
+        assert!(matches!(pick(&table, &of(&target, 7)), Choice::Dial(_)));
+        table.insert(Arc::new(Entry { unreachable: true, ..entry }));
+        let Choice::Nobody(known) = pick(&table, &of(&target, 7)) else { panic!("picked") };
+        assert_eq!(known.unlinked, 1);
     }
 
     #[test]

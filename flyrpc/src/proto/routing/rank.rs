@@ -80,7 +80,9 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
 
     fn offer_without_link(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
         // If the table still lists a link that is disconnected, the link was lost a moment ago.
-        if entry.disconnected || entry.link.is_some() {
+        if entry.unreachable {
+            self.known.unlinked += 1;
+        } else if entry.disconnected || entry.link.is_some() {
             self.known.unlinked += 1;
             self.disconnected.offer(Duration::ZERO, pick.random, &entry.info);
         } else {

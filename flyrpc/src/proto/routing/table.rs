@@ -13,6 +13,9 @@ pub(crate) struct Entry<L> {
     pub(crate) link: Option<L>,
     /// Whether the last link to it was lost and no other is open.
     pub(crate) disconnected: bool,
+    /// Whether an attempt to dial it has failed since a link to it was open. Only its backoff dials it
+    /// then, and calls do not wait for that.
+    pub(crate) unreachable: bool,
     /// Whether the node, when it was last dialed, supported no protocol version that this node supports.
     pub(crate) other_protocol: bool,
 }
@@ -136,7 +139,13 @@ mod tests {
     fn entry(boot: u64, region: &str, port: u16) -> Arc<Entry<()>> {
         let id = NodeId::new(format!("n{boot}"), boot);
         let info = NodeInfo::new(id, Region::from(region), ([10, 0, 0, 1], port).into());
-        Arc::new(Entry { info, link: None, disconnected: false, other_protocol: false })
+        Arc::new(Entry {
+            info,
+            link: None,
+            disconnected: false,
+            unreachable: false,
+            other_protocol: false,
+        })
     }
 
     fn boots<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry<()>>>) -> Vec<u64> {

@@ -4,12 +4,31 @@ use crate::{
     codec::{AcceptedArgs, ArgsWriter, ArgumentError},
     error::Unsupported,
     proto::{
-        routing::{AttemptFailure, Compat, Compats},
+        routing::{AttemptFailure, Compat, Compats, LimitOf},
         wire::ids::MethodIndex,
     },
     runtime::server::catch_panic,
     service::Request,
 };
+
+/// Upper bound on the bytes of encoded arguments.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimit {
+    pub(super) bytes: usize,
+    pub(super) of: LimitOf,
+}
+
+impl BodyLimit {
+    /// Returns the limit of this node.
+    pub(super) fn of_caller(bytes: usize) -> Self {
+        BodyLimit { bytes, of: LimitOf::Caller }
+    }
+
+    /// Returns the limit of a link, which is the lower one of this node's limit and its peer's.
+    pub(super) fn of_link(bytes: usize, own: usize) -> Self {
+        BodyLimit { bytes, of: if bytes < own { LimitOf::Peer } else { LimitOf::Caller } }
+    }
+}
 
 /// Encodes the arguments of `request` for a node. `compats` is that node's compatibility with the
 /// caller's trait. Returns the method's index at that node, or fails if the arguments take more
@@ -17,7 +36,7 @@ use crate::{
 pub(super) fn encode<R: Request>(
     request: &R,
     compats: &Compats,
-    limit: usize,
+    limit: BodyLimit,
     to: &mut Vec<u8>,
 ) -> Result<MethodIndex, AttemptFailure> {
     let at = request.method();
@@ -31,9 +50,10 @@ pub(super) fn encode<R: Request>(
     let mut writer = ArgsWriter::new(to, R::methods()[at].arguments.len(), accepted);
     catch_panic("encoding", || request.encode(&mut writer)).map_err(failure)?;
     writer.finish();
-    if to.len() > limit {
-        let (size, limit) = (to.len() as u64, limit as u64);
-        return Err(AttemptFailure::ArgumentsTooLarge { size, limit });
+    if to.len() > limit.bytes {
+        let (size, limit_of) = (to.len() as u64, limit.of);
+        let limit = limit.bytes as u64;
+        return Err(AttemptFailure::ArgumentsTooLarge { size, limit, limit_of });
     }
     Ok(method)
 }

@@ -1,10 +1,21 @@
 //! One attempt of a call, on one node.
 
-use std::{cell::Cell, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::time::{sleep, timeout};
 
-use super::{arguments::encode, call::Call, record::AttemptRecorder, response::decode};
+use super::{
+    arguments::{BodyLimit, encode},
+    call::Call,
+    record::AttemptRecorder,
+    response::decode,
+};
 use crate::{
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats},
@@ -34,9 +45,9 @@ pub(super) async fn attempt<R: Request>(
     link: &Arc<Link>,
     compats: Arc<Compats>,
     number: u32,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptEnd> {
-    let (method, mut body) = encode_in_scratch(call, request, link, compats)?;
+    let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
     let request_bytes = body.len();
     let Call { primary, deadline, .. } = *call;
     let outbound = OutboundCall { method, primary, attempt: number, deadline };
@@ -48,35 +59,29 @@ pub(super) async fn attempt<R: Request>(
         }
         None => Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?,
     };
-    recorder.start(link.peer(), Some(request_bytes));
-    let response = match timeout(call.remaining(node.env().now()), &mut pending).await {
-        Ok(Ok(response)) => response,
+    let recorded = recorder.start(link.peer(), Some(request_bytes));
+    let outcome = match timeout(call.remaining(node.env().now()), &mut pending).await {
+        Ok(Ok(response)) => {
+            if let Response::Reply(body) = &response {
+                recorder.reply(recorded, body.len());
+            }
+            match decode::<R>(node, request.method(), response) {
+                Err(failure @ AttemptFailure::Timeout { .. }) => {
+                    // The serving node detects slightly early that no reply will arrive in time. The
+                    // call still fails at its deadline.
+                    Box::pin(sleep(call.remaining(node.env().now()))).await;
+                    Err(failure)
+                }
+                decoded => decoded,
+            }
+        }
         Ok(Err(Lost { error, sent })) => {
-            return Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) }.into());
+            Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) })
         }
-        Err(_elapsed) => {
-            let sent = pending.give_up();
-            return Err(AttemptFailure::Timeout { sent }.into());
-        }
+        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: pending.give_up() }),
     };
-    if let Response::Reply(body) = &response {
-        recorder.reply(body.len());
-    }
-    match decode::<R>(node, request.method(), response) {
-        Ok(value) => Ok(value),
-        Err(failure @ AttemptFailure::Timeout { .. }) => {
-            // The serving node detects slightly early that no reply will arrive in time. The call
-            // still fails at its deadline.
-            let left = call.remaining(node.env().now());
-            Err(Box::pin(fail_after(left, failure)).await)
-        }
-        Err(failure) => Err(failure.into()),
-    }
-}
-
-async fn fail_after(left: Duration, failure: AttemptFailure) -> AttemptEnd {
-    sleep(left).await;
-    failure.into()
+    recorder.end(recorded, outcome.as_ref().err());
+    Ok(outcome?)
 }
 
 async fn send_when_there_is_room(
@@ -86,14 +91,23 @@ async fn send_when_there_is_room(
     outbound: OutboundCall,
     mut body: Vec<u8>,
 ) -> Result<PendingCall, AttemptEnd> {
-    match timeout(call.remaining(node.env().now()), link.send(outbound, &mut body)).await {
-        Ok(Ok(pending)) => Ok(pending),
-        Ok(Err(_closed)) => Err(AttemptEnd::LinkClosed),
+    let was_quiet = link.is_quiet();
+    let mut send = pin!(link.send(outbound, &mut body));
+    // Nothing has been sent, so any call may look for another node once this one goes quiet. It returns
+    // if there is none.
+    let send = poll_fn(|task| match send.as_mut().poll(task) {
+        Poll::Pending if !was_quiet && link.is_quiet() => Poll::Ready(None),
+        sent => sent.map(Some),
+    });
+    match timeout(call.remaining(node.env().now()), send).await {
+        Ok(Some(Ok(pending))) => Ok(pending),
+        Ok(Some(Err(_)) | None) => Err(AttemptEnd::LinkClosed),
         Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
     }
 }
 
 fn encode_in_scratch<R: Request>(
+    node: &NodeShared,
     call: &Call,
     request: &R,
     link: &Link,
@@ -101,11 +115,11 @@ fn encode_in_scratch<R: Request>(
 ) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
     let mut body = SCRATCH.take();
     body.clear();
-    let limit = link.limit(ServiceKind::of(call.service));
+    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
     match encode(request, &compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Nothing was sent, so this does not count as an attempt.
-        Err(AttemptFailure::Unsupported(why)) => Err(AttemptEnd::Incompatible(why)),
+        Err(failure) if failure.permits_retry(call.idempotent) => Err(AttemptEnd::NotSent(failure)),
         Err(failure) => Err(failure.into()),
     }
 }

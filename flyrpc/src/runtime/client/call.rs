@@ -27,7 +27,7 @@ pub(super) struct Call {
     /// Whether the call may run only on a node that considers itself primary, because its target or
     /// its method requires that.
     pub(super) primary: bool,
-    idempotent: bool,
+    pub(super) idempotent: bool,
     /// When the call was made, on this node's clock.
     started: Instant,
     /// On this node's clock.

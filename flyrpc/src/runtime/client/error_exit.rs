@@ -4,7 +4,7 @@
 use super::call::Call;
 use crate::{
     error::{BodyError, RpcError},
-    proto::routing::{AttemptFailure, CallFailure},
+    proto::routing::{AttemptFailure, CallFailure, LimitOf},
     types::NodeInfo,
 };
 
@@ -53,8 +53,10 @@ fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcErr
             RpcError::Panicked { node, service, method, message }
         }
         AttemptFailure::Encode(source) => RpcError::Encode { service, method, source },
-        AttemptFailure::ArgumentsTooLarge { size, limit } => {
-            RpcError::ArgumentsTooLarge { service, method, size: clamp(size), limit: clamp(limit) }
+        AttemptFailure::ArgumentsTooLarge { size, limit, limit_of } => {
+            let (size, limit) = (clamp(size), clamp(limit));
+            let node = (limit_of == LimitOf::Peer).then_some(node);
+            RpcError::ArgumentsTooLarge { node, service, method, size, limit }
         }
         AttemptFailure::ReplyTooLarge { size, limit } => {
             let (size, limit) = (clamp(size), clamp(limit));

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    arguments::encode,
+    arguments::{BodyLimit, encode},
     call::Call,
     record::AttemptRecorder,
     response::{decode, status_failure},
@@ -74,10 +74,10 @@ pub(super) async fn call<R: Request>(
     call: &Call,
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
-    let context = admit(node, call, options.primary, recorder)?;
+    let context = admit(node, call, options.primary, options.detached, recorder)?;
     recorder.start(node.me(), None);
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
@@ -93,16 +93,16 @@ pub(super) async fn call_encoded<R: Request>(
     call: &Call,
     EncodedMethod { service, spec, method }: EncodedMethod<'_>,
     request: &R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let MethodSpec { primary, detached, .. } = spec.methods[method];
     let primary = primary || R::methods()[request.method()].options.primary;
-    let context = admit(node, call, primary, recorder)?;
+    let context = admit(node, call, primary, detached, recorder)?;
     let mut body = Vec::new();
     let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
-    encode(request, &compats, limit, &mut body)?;
-    recorder.start(node.me(), Some(body.len()));
+    encode(request, &compats, BodyLimit::of_caller(limit), &mut body)?;
+    let attempt = recorder.start(node.me(), Some(body.len()));
     let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
     let response = if detached { detach(node, call, future).await? } else { future.await };
     match response {
@@ -111,7 +111,7 @@ pub(super) async fn call_encoded<R: Request>(
             Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
         Ok(reply) => {
-            recorder.reply(reply.len());
+            recorder.reply(attempt, reply.len());
             decode::<R>(node, request.method(), Response::Reply(reply.into()))
         }
         Err(status) => Err(status_failure(node, status)),
@@ -124,7 +124,8 @@ fn admit(
     node: &NodeShared,
     call: &Call,
     primary_only: bool,
-    recorder: &mut AttemptRecorder<'_>,
+    detached: bool,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
     if (call.primary || primary_only) && !node.is_primary() {
         recorder.start(node.me(), None);
@@ -136,6 +137,7 @@ fn admit(
         deadline: call.deadline,
         attempt: 1,
         local: true,
+        detached,
         env: Arc::clone(node.env()),
     })
 }
@@ -159,6 +161,10 @@ async fn detach<T: Send + 'static>(
     let (done, result) = oneshot::channel();
     let guard = node.server().in_flight_guard();
     node.env().spawn(Box::pin(async move {
+        if done.is_closed() {
+            // The caller gave up before the handler started.
+            return;
+        }
         // An error means that the caller no longer waits, which does not affect a detached call.
         let _ = done.send(future.await);
         drop(guard);

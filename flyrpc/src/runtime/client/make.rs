@@ -32,10 +32,10 @@ pub(super) async fn call<R: Request>(
     let node: &NodeShared = &node;
     let call = {
         let enclosing = enclosing.or_else(Context::try_current);
-        let left = enclosing.as_ref().map(Context::remaining);
+        let left = enclosing.as_ref().and_then(Context::bound_of_nested_calls);
         Call::new(&request, options, node.primary_region(), node.env().now(), left)
     };
-    let mut recorder = AttemptRecorder::new(node, &call);
+    let recorder = AttemptRecorder::new(node, &call);
     if let Err(failure) = check(node, &call) {
         let error = rpc_error(&call, failure);
         recorder.finish(Some(&error));
@@ -44,15 +44,15 @@ pub(super) async fn call<R: Request>(
     let here = if call.includes(node.me()) { local::find(node, &request) } else { None };
     let outcome = match here {
         Some(LocalMethod::Typed(handler)) => {
-            let outcome = local::call(node, &call, handler, request, &mut recorder).await;
+            let outcome = local::call(node, &call, handler, request, &recorder).await;
             outcome.map_err(|failure| failed_here(node, failure))
         }
         // Boxed, because these futures are many times larger than the future of a local call, which
         // would otherwise have to contain them.
         Some(LocalMethod::Encoded(method)) => {
-            Box::pin(encoded(node, &call, method, &request, &mut recorder)).await
+            Box::pin(encoded(node, &call, method, &request, &recorder)).await
         }
-        None => Box::pin(remote::call(node, &call, &request, &mut recorder)).await,
+        None => Box::pin(remote::call(node, &call, &request, &recorder)).await,
     };
     let outcome = outcome.map_err(|failure| rpc_error(&call, failure));
     recorder.finish(outcome.as_ref().err());
@@ -81,7 +81,7 @@ async fn encoded<R: Request>(
     call: &Call,
     method: EncodedMethod<'_>,
     request: &R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, CallFailure> {
     let outcome = local::call_encoded(node, call, method, request, recorder).await;
     let incompatible = match outcome {
@@ -92,7 +92,7 @@ async fn encoded<R: Request>(
         }
         outcome => return outcome.map_err(|failure| failed_here(node, failure)),
     };
-    recorder.end(Some(&incompatible));
+    recorder.end_local(&incompatible);
     match remote::call(node, call, request, recorder).await {
         // No other node can take the call either, so the mismatch on this node explains the failure
         // best.

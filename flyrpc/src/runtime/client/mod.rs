@@ -13,6 +13,7 @@ mod error_exit;
 mod generated;
 mod local;
 mod make;
+mod pending;
 mod record;
 mod remote;
 mod response;

@@ -2,7 +2,10 @@
 //!
 //! Without an observer, the only cost is a check of an `Option`.
 
-use std::mem::{Discriminant, discriminant};
+use std::{
+    mem::{Discriminant, discriminant},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use super::{call::Call, error_exit::rpc_error};
 use crate::{
@@ -18,7 +21,11 @@ use crate::{
 /// call has ended, it reports that the call was canceled.
 // Boxed, because every local call contains it, and it is nearly always empty.
 #[must_use = "dropping it reports that the call was canceled"]
-pub(super) struct AttemptRecorder<'a>(Option<Box<Recording<'a>>>);
+pub(super) struct AttemptRecorder<'a>(Option<Box<Mutex<Recording<'a>>>>);
+
+/// The number of an attempt, as it is reported. 0 if attempts are not reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AttemptNumber(u32);
 
 struct Recording<'a> {
     observer: &'a dyn Observer,
@@ -27,13 +34,16 @@ struct Recording<'a> {
     number: u64,
     /// The number of attempts reported so far.
     attempts: u32,
-    open: Option<Open>,
+    /// The attempts that have started and not ended. There are several only if the node of one of
+    /// them went quiet.
+    open: Vec<Open>,
     /// The kinds of errors with which earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
 
 /// An attempt that has started and not ended.
 struct Open {
+    number: AttemptNumber,
     node: Option<NodeInfo>,
     request_bytes: Option<usize>,
     reply_bytes: Option<usize>,
@@ -45,43 +55,63 @@ impl<'a> AttemptRecorder<'a> {
     pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
         let observer = node.observer().filter(|_| call.service != INTERNAL_SERVICE);
         AttemptRecorder(observer.map(|observer| {
-            Box::new(Recording {
+            Box::new(Mutex::new(Recording {
                 observer,
                 call,
                 number: node.next_call(),
                 attempts: 0,
-                open: None,
+                open: Vec::new(),
                 failures: Vec::new(),
-            })
+            }))
         }))
     }
 
     /// Reports that an attempt starts on `node`. `request_bytes` is the size of its arguments, if
     /// they are encoded.
-    pub(super) fn start(&mut self, node: &NodeInfo, request_bytes: Option<usize>) {
-        if let Some(recording) = &mut self.0 {
-            recording.start(Some(node.clone()), request_bytes);
+    pub(super) fn start(&self, node: &NodeInfo, request_bytes: Option<usize>) -> AttemptNumber {
+        match self.recording() {
+            Some(mut recording) => recording.start(Some(node.clone()), request_bytes),
+            None => AttemptNumber(0),
         }
     }
 
     /// Records the size of a reply that has arrived. The reply may still fail to decode.
-    pub(super) fn reply(&mut self, bytes: usize) {
-        if let Some(Open { reply_bytes, .. }) = self.0.as_mut().and_then(|it| it.open.as_mut()) {
-            *reply_bytes = Some(bytes);
+    pub(super) fn reply(&self, attempt: AttemptNumber, bytes: usize) {
+        if let Some(mut recording) = self.recording()
+            && let Some(open) = recording.open.iter_mut().find(|open| open.number == attempt)
+        {
+            open.reply_bytes = Some(bytes);
         }
     }
 
-    /// Reports that the open attempt, if there is one, ended with a reply or with this failure.
-    pub(super) fn end(&mut self, failure: Option<&AttemptFailure>) {
-        if let Some(recording) = &mut self.0 {
-            recording.end_attempt(failure);
+    /// Reports that an attempt ended with a reply or with this failure.
+    pub(super) fn end(&self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
+        if let Some(mut recording) = self.recording() {
+            recording.end_attempt(attempt, failure);
+        }
+    }
+
+    /// Reports that the attempt on this node, if it started, ended with this failure.
+    pub(super) fn end_local(&self, failure: &AttemptFailure) {
+        if let Some(mut recording) = self.recording()
+            && let Some(attempt) = recording.open.first().map(|open| open.number)
+        {
+            recording.end_attempt(attempt, Some(failure));
+        }
+    }
+
+    /// Reports that the attempts that have not ended were canceled, because the call has ended.
+    pub(super) fn cancel_open(&self) {
+        if let Some(mut recording) = self.recording() {
+            recording.end_open(|_| Outcome::Cancelled);
         }
     }
 
     /// Reports that the call ended. If no attempt has failed with this kind of error, as when there
     /// is no node, the error is reported as an attempt without a node.
     pub(super) fn finish(mut self, error: Option<&RpcError>) {
-        let Some(mut recording) = self.0.take() else { return };
+        let Some(recording) = self.0.take() else { return };
+        let mut recording = recording.into_inner().unwrap_or_else(PoisonError::into_inner);
         recording.end(error);
         if let Some(error) = error
             && !recording.failures.contains(&discriminant(error))
@@ -90,54 +120,75 @@ impl<'a> AttemptRecorder<'a> {
             recording.end(Some(error));
         }
     }
+
+    fn recording(&self) -> Option<MutexGuard<'_, Recording<'a>>> {
+        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Drop for AttemptRecorder<'_> {
     fn drop(&mut self) {
         let Some(recording) = &mut self.0 else { return };
+        let recording = recording.get_mut().unwrap_or_else(PoisonError::into_inner);
         if recording.attempts == 0 {
             recording.start(None, None);
         }
-        recording.show_end(|_| Outcome::Cancelled);
+        recording.end_open(|_| Outcome::Cancelled);
     }
 }
 
 impl Recording<'_> {
-    fn start(&mut self, node: Option<NodeInfo>, request_bytes: Option<usize>) {
+    fn start(&mut self, node: Option<NodeInfo>, request_bytes: Option<usize>) -> AttemptNumber {
         self.attempts += 1;
-        let open = self.open.insert(Open { node, request_bytes, reply_bytes: None });
-        let attempt = open.attempt(self.call, self.number, self.attempts);
+        let number = AttemptNumber(self.attempts);
+        let open = Open { number, node, request_bytes, reply_bytes: None };
+        let attempt = open.attempt(self.call, self.number);
         self.observer.observe(&Observed::Started(&attempt));
+        self.open.push(open);
+        number
     }
 
-    fn end_attempt(&mut self, failure: Option<&AttemptFailure>) {
-        let Some(node) = self.open.as_ref().and_then(|open| open.node.clone()) else { return };
-        let failure = failure.map(|failure| CallFailure::At { node, failure: failure.clone() });
-        let error = failure.map(|failure| rpc_error(self.call, failure));
-        self.end(error.as_ref());
+    fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
+        let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
+        let open = self.open.remove(at);
+        let error = failure.zip(open.node.clone()).map(|(failure, node)| {
+            rpc_error(self.call, CallFailure::At { node, failure: failure.clone() })
+        });
+        self.failures.extend(error.as_ref().map(discriminant));
+        self.show_end(&open, outcome(&open, error.as_ref()));
     }
 
+    /// Ends the open attempts as the call ended.
     fn end(&mut self, error: Option<&RpcError>) {
-        if self.open.is_some() {
+        if !self.open.is_empty() {
             self.failures.extend(error.map(discriminant));
         }
-        self.show_end(|open| match error {
-            None => Outcome::Replied(open.reply_bytes),
-            Some(error) => Outcome::Failed(error),
-        });
+        self.end_open(|open| outcome(open, error));
     }
 
-    fn show_end<'o>(&mut self, outcome: impl FnOnce(&Open) -> Outcome<'o>) {
-        let Some(open) = self.open.take() else { return };
-        let attempt = open.attempt(self.call, self.number, self.attempts);
-        self.observer.observe(&Observed::Ended(&attempt, outcome(&open)));
+    fn end_open<'o>(&mut self, outcome: impl Fn(&Open) -> Outcome<'o>) {
+        for open in std::mem::take(&mut self.open) {
+            self.show_end(&open, outcome(&open));
+        }
+    }
+
+    fn show_end(&self, open: &Open, outcome: Outcome<'_>) {
+        let attempt = open.attempt(self.call, self.number);
+        self.observer.observe(&Observed::Ended(&attempt, outcome));
+    }
+}
+
+fn outcome<'o>(open: &Open, error: Option<&'o RpcError>) -> Outcome<'o> {
+    match error {
+        None => Outcome::Replied(open.reply_bytes),
+        Some(error) => Outcome::Failed(error),
     }
 }
 
 impl Open {
-    fn attempt<'a>(&'a self, of: &'a Call, call: u64, number: u32) -> Attempt<'a> {
+    fn attempt<'a>(&'a self, of: &'a Call, call: u64) -> Attempt<'a> {
         let Call { service, method, ref target, .. } = *of;
-        let Open { ref node, request_bytes, .. } = *self;
+        let Open { number: AttemptNumber(number), ref node, request_bytes, .. } = *self;
         Attempt { call, number, service, method, target, node: node.as_ref(), request_bytes }
     }
 }

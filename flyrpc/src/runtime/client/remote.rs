@@ -1,21 +1,32 @@
 //! Makes calls on other nodes, as [`Retry`] decides.
 
 use std::{
-    ops::ControlFlow,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use tokio::time::timeout;
 
-use super::{attempt::attempt, call::Call, local, record::AttemptRecorder};
+use super::{
+    attempt::attempt,
+    call::Call,
+    local,
+    pending::{Pending, Progress},
+    record::AttemptRecorder,
+};
 use crate::{
     error::Unsupported,
     proto::routing::{
         AttemptEnd, AttemptFailure, CallFailure, CallerTrait, Choice, Compats, Dialed,
-        FIRST_ATTEMPT, NoCandidate, Pick, Retry, Step, pick,
+        FIRST_ATTEMPT, NoCandidate, Pick, Retry, Step, Waited, pick,
     },
-    runtime::{link::Link, shared::NodeShared},
+    runtime::{
+        link::Link,
+        shared::{NodeShared, QueueKey, Turn},
+    },
     service::{Request, caller_trait},
     types::NodeInfo,
 };
@@ -27,126 +38,245 @@ enum Picked {
     Nobody(NoCandidate),
 }
 
+/// What came of the first attempt, if there was a node for one.
+enum First<'a, F> {
+    NoLink,
+    Ended(Arc<Link>, AttemptEnd),
+    /// It is in flight, and its node has gone quiet.
+    Quiet(Arc<Link>, Pin<&'a mut F>),
+}
+
+/// A call to other nodes.
+struct RemoteCall<'a, 'r, R> {
+    node: &'a NodeShared,
+    call: &'a Call,
+    request: &'a R,
+    recorder: &'a AttemptRecorder<'r>,
+}
+
+impl<R> Clone for RemoteCall<'_, '_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for RemoteCall<'_, '_, R> {}
+
 /// Makes the call on another node.
 pub(super) async fn call<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
-    recorder: &mut AttemptRecorder<'_>,
+    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, CallFailure> {
+    let of = RemoteCall { node, call, request, recorder };
     let version = node.version();
-    let picked = pick_node(node, call, &caller_trait::<R>(), request.method(), None);
-    let first = if let Picked::Send(link, compats) = picked {
-        let outcome = attempt(node, call, request, &link, compats, FIRST_ATTEMPT, recorder).await;
-        recorder.end(outcome.as_ref().err().and_then(AttemptEnd::failure));
-        match outcome {
-            Ok(response) => return Ok(response),
-            Err(end) => Some((link.peer().clone(), end)),
-        }
-    } else {
-        None
+    let Picked::Send(link, compats) = pick_node(of, None) else {
+        let first = First::<std::future::Pending<_>>::NoLink;
+        return Box::pin(retry(of, version, first)).await;
+    };
+    let mut first = pin!(attempt(node, call, request, &link, compats, FIRST_ATTEMPT, recorder));
+    let first = match until_quiet(first.as_mut(), &link, call.idempotent).await {
+        Some(Ok(response)) => return Ok(response),
+        Some(Err(end)) => First::Ended(Arc::clone(&link), end),
+        None => First::Quiet(Arc::clone(&link), first),
     };
     // Boxed, because few calls get here, and the others should not have to contain this future.
-    Box::pin(retry(node, call, request, version, first, recorder)).await
+    Box::pin(retry(of, version, first)).await
 }
 
-/// Makes further attempts after the `first`, if there was one. `version` is the version of the
-/// table that the first pick used.
-async fn retry<R: Request>(
-    node: &NodeShared,
-    call: &Call,
-    request: &R,
+/// Returns the outcome of an attempt over `link`, or `None` once its node is quiet and the call may be
+/// repeated.
+async fn until_quiet<F: Future>(
+    mut attempt: Pin<&mut F>,
+    link: &Link,
+    idempotent: bool,
+) -> Option<F::Output> {
+    poll_fn(|task| match attempt.as_mut().poll(task) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        // The link wakes all calls when its peer goes quiet.
+        Poll::Pending if idempotent && link.is_quiet() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Makes further attempts after or beside the `first`, if there was one. `version` is the version of
+/// the table that the first pick used.
+async fn retry<R, F>(
+    of: RemoteCall<'_, '_, R>,
     mut version: u64,
-    first: Option<(NodeInfo, AttemptEnd)>,
-    recorder: &mut AttemptRecorder<'_>,
-) -> Result<R::Response, CallFailure> {
+    first: First<'_, F>,
+) -> Result<R::Response, CallFailure>
+where
+    R: Request,
+    F: Future<Output = Result<R::Response, AttemptEnd>>,
+{
+    let RemoteCall { node, call, .. } = of;
     let mut retry = Retry::new(call.retry_policy());
-    let mut step = match first {
-        Some((first, end)) => {
-            let number = retry.start(&first);
-            retry.on_ended(number, end, now(node))
-        }
-        None => Step::Pick,
-    };
-    loop {
+    let (mut pending, mut turn) = (Pending::new(), None);
+    let mut step = begin(first, &mut retry, &mut pending, now(node));
+    let outcome = loop {
         step = match step {
             Step::Pick if node.is_shut_down() => retry.on_shut_down(),
             Step::Pick => {
                 version = node.version();
-                match pick_and_try(node, call, request, &mut retry, recorder).await {
-                    ControlFlow::Break(response) => return Ok(response),
-                    ControlFlow::Continue(step) => step,
-                }
+                start_next(of, &mut retry, &mut pending, later_attempt)
             }
-            Step::WaitForChange { at_most } => {
-                wait_for_change(node, version, at_most).await;
-                retry.on_waited()
+            Step::AwaitAttempts => match progress(of, &retry, &mut pending, version).await {
+                Some(Progress::Ended(_, Ok(response))) => break Ok(response),
+                Some(Progress::Ended(number, Err(end))) => retry.on_ended(number, end, now(node)),
+                Some(Progress::Quiet(number)) => retry.on_quiet(number),
+                Some(Progress::Dialed(to, dialed)) => retry.on_dialed(to, dialed),
+                None => retry.on_changed(),
+            },
+            Step::WaitForChange { at_most, for_turn } => {
+                let turn = if for_turn { Some(&mut turn) } else { None };
+                retry.on_waited(wait(of, version, at_most, turn).await)
             }
-            Step::AwaitAttempts => unreachable!("only one attempt is in flight, and was awaited"),
-            Step::Fail(failure) => return Err(failure),
+            Step::Fail(failure) => break Err(failure),
+        }
+    };
+    // Cancels the attempts in flight before they are reported as canceled.
+    drop(pending);
+    of.recorder.cancel_open();
+    outcome
+}
+
+/// Records the first attempt, if there was one, and returns the step after it.
+fn begin<'a, T, F, G>(
+    first: First<'a, F>,
+    retry: &mut Retry,
+    pending: &mut Pending<'a, F, G>,
+    now: Instant,
+) -> Step
+where
+    F: Future<Output = Result<T, AttemptEnd>>,
+    G: Future<Output = Result<T, AttemptEnd>>,
+{
+    match first {
+        First::NoLink => Step::Pick,
+        First::Ended(link, end) => {
+            let number = retry.start(link.peer());
+            retry.on_ended(number, end, now)
+        }
+        First::Quiet(link, attempt) => {
+            let number = retry.start(link.peer());
+            pending.add_first(number, link, attempt);
+            retry.on_quiet(number)
         }
     }
 }
 
-/// Picks a node, and makes an attempt on it or dials it.
-async fn pick_and_try<R: Request>(
-    node: &NodeShared,
-    call: &Call,
-    request: &R,
+/// Picks a node, and starts an attempt on it or dials it.
+fn start_next<'a, 'r, R, F, G>(
+    of: RemoteCall<'a, 'r, R>,
     retry: &mut Retry,
-    recorder: &mut AttemptRecorder<'_>,
-) -> ControlFlow<R::Response, Step> {
-    let picked = pick_node(node, call, &caller_trait::<R>(), request.method(), Some(retry));
-    ControlFlow::Continue(match picked {
+    pending: &mut Pending<'a, F, G>,
+    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Arc<Link>, Arc<Compats>, u32) -> G,
+) -> Step
+where
+    R: Request,
+    F: Future<Output = Result<R::Response, AttemptEnd>>,
+    G: Future<Output = Result<R::Response, AttemptEnd>>,
+{
+    let RemoteCall { node, call, .. } = of;
+    match pick_node(of, Some(retry)) {
+        Picked::Send(link, _) if retry.is_next_charged() && !link.try_spend_retry() => {
+            retry.on_no_budget(now(node))
+        }
         Picked::Send(link, compats) => {
             let number = retry.start(link.peer());
-            let outcome = attempt(node, call, request, &link, compats, number, recorder).await;
-            recorder.end(outcome.as_ref().err().and_then(AttemptEnd::failure));
-            match outcome {
-                Ok(response) => return ControlFlow::Break(response),
-                Err(end) => retry.on_ended(number, end, now(node)),
-            }
+            pending.add(number, Arc::clone(&link), attempt(of, link, compats, number));
+            Step::AwaitAttempts
         }
+        _ if pending.is_dialing() => Step::AwaitAttempts,
         Picked::Dial(to) => {
-            let dialed = dial(node, call, &to).await;
-            retry.on_dialed(to, dialed)
+            pending.set_dial(Box::pin(dial(node, call, to)));
+            Step::AwaitAttempts
         }
         Picked::Nobody(none) => retry.on_no_candidate(none, now(node)),
-    })
+    }
 }
 
-async fn dial(node: &NodeShared, call: &Call, to: &NodeInfo) -> Dialed {
+/// Waits for progress of the attempts and the dial in flight. Returns `None` if the table has become
+/// newer than `version`, and may offer a node for an attempt beside one on a quiet node.
+async fn progress<R, F, G>(
+    of: RemoteCall<'_, '_, R>,
+    retry: &Retry,
+    pending: &mut Pending<'_, F, G>,
+    version: u64,
+) -> Option<Progress<R::Response>>
+where
+    R: Request,
+    F: Future<Output = Result<R::Response, AttemptEnd>>,
+    G: Future<Output = Result<R::Response, AttemptEnd>>,
+{
+    let wants_another = retry.wants_another() && pending.waits_on_a_quiet_node();
+    tokio::select! {
+        biased;
+        progress = pending.next() => Some(progress),
+        () = of.node.changed_since(version), if wants_another => None,
+    }
+}
+
+/// Makes an attempt other than the first.
+async fn later_attempt<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+    link: Arc<Link>,
+    compats: Arc<Compats>,
+    number: u32,
+) -> Result<R::Response, AttemptEnd> {
+    let RemoteCall { node, call, request, recorder } = of;
+    attempt(node, call, request, &link, compats, number, recorder).await
+}
+
+async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed) {
     let dialed = timeout(call.remaining(node.env().now()), node.dial(to.addr())).await;
-    match dialed {
+    let dialed = match dialed {
         Ok(true) => Dialed::Linked,
         Ok(false) => Dialed::Failed,
         Err(_elapsed) => Dialed::TimedOut,
+    };
+    (to, dialed)
+}
+
+/// Waits until the table is newer than `version`, for at most `at_most`, or until it is the call's
+/// turn, if there is a place for one in `turn`.
+async fn wait<R>(
+    of: RemoteCall<'_, '_, R>,
+    version: u64,
+    at_most: Duration,
+    turn: Option<&mut Option<Turn>>,
+) -> Waited {
+    let RemoteCall { node, call, .. } = of;
+    let waits_for_turn = turn.is_some();
+    let my_turn = async {
+        if let Some(turn) = turn {
+            turn.get_or_insert_with(|| node.turns().join(queue_key(call))).wait().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = node.stop().cancelled() => Waited::Changed,
+        () = my_turn, if waits_for_turn => Waited::Turn,
+        _ = timeout(at_most, node.changed_since(version)) => Waited::Changed,
     }
 }
 
-/// Waits until the table is newer than `version`, for at most `at_most`. The caller picks again in
-/// either case, so there is no result.
-async fn wait_for_change(node: &NodeShared, version: u64, at_most: Duration) {
-    tokio::select! {
-        biased;
-        () = node.stop().cancelled() => {}
-        _ = timeout(at_most, node.changed_since(version)) => {}
-    }
+fn queue_key(call: &Call) -> QueueKey {
+    QueueKey { target: call.target.clone(), service: call.service, method: call.method }
 }
 
 /// Picks a node for the next attempt. `retry` is `None` for the first attempt.
-fn pick_node(
-    node: &NodeShared,
-    call: &Call,
-    caller: &CallerTrait,
-    method: usize,
-    retry: Option<&Retry>,
-) -> Picked {
+fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: Option<&Retry>) -> Picked {
+    let RemoteCall { node, call, request, .. } = of;
     let table = node.table();
+    let caller: CallerTrait = caller_trait::<R>();
     let with = Pick {
         target: &call.target,
-        caller,
-        method,
+        caller: &caller,
+        method: request.method(),
         tried: retry.map_or(&[], Retry::tried),
         primary_moved: retry.is_some_and(Retry::primary_moved),
         random: node.env().random(),

@@ -3,7 +3,7 @@
 use crate::{
     error::{BodyError, Refusal, Unsupported},
     proto::{
-        routing::AttemptFailure,
+        routing::{AttemptFailure, LimitOf},
         wire::status::{Status, UnknownStatus},
     },
     runtime::{link::Response, server::catch_panic, shared::NodeShared},
@@ -56,7 +56,7 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
             AttemptFailure::Unsupported(Unsupported::Arguments(detail))
         }
         Status::ArgumentsTooLarge { size, limit } => {
-            AttemptFailure::ArgumentsTooLarge { size, limit }
+            AttemptFailure::ArgumentsTooLarge { size, limit, limit_of: LimitOf::Peer }
         }
         Status::Expired => AttemptFailure::Timeout { sent: false },
         Status::TimedOut => AttemptFailure::Timeout { sent: true },

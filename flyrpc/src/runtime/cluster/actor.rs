@@ -186,6 +186,7 @@ impl Cluster {
             .chain(self.discovery.next_due())
             .chain(next_dial)
             .chain(self.peers.next_readiness_deadline(now))
+            .chain(self.readiness.next_due(now))
             .fold(self.sync.next_random(), Duration::min)
     }
 
@@ -335,15 +336,17 @@ impl Cluster {
         self.add_seeds(added);
     }
 
+    /// Handles a call that found no link to `addr`. Nothing is published until the attempt has ended:
+    /// any number of calls may ask.
     fn on_dial_request(&mut self, addr: SocketAddr, done: oneshot::Sender<bool>) {
-        self.publisher.mark_dirty();
-        let peer = self.peers.entry(addr);
-        if peer.link().is_some() {
+        let known = self.peers.get(addr).map(|peer| (peer.link().is_some(), peer.awaits_dial()));
+        match known {
+            Some((false, true)) => {
+                self.peers.entry(addr).add_waiter(done);
+                self.dial(addr);
+            }
             // An error means that the caller has given up.
-            let _ = done.send(true);
-        } else {
-            peer.add_waiter(done);
-            self.dial(addr);
+            linked => drop(done.send(linked.is_some_and(|(is_linked, _)| is_linked))),
         }
     }
 
@@ -435,8 +438,9 @@ impl Cluster {
 
     fn on_synced(&mut self, node: &NodeInfo, result: Result<Exchange, RpcError>) {
         self.sync.on_ended();
+        let now = self.now();
         if let Some(peer) = self.peers.of_mut(node) {
-            peer.on_synced();
+            peer.on_synced(now);
         }
         let Exchange { digests, members } = match result {
             Ok(exchange) => exchange,
@@ -451,8 +455,9 @@ impl Cluster {
 
     /// Handles a sync that a peer has initiated. After that, this node need not sync with the peer.
     fn on_synced_by_peer(&mut self, node: &NodeInfo) {
+        let now = self.now();
         if let Some(peer) = self.peers.of_mut(node) {
-            peer.on_synced();
+            peer.on_synced(now);
             self.publisher.mark_dirty();
         }
         self.sync.remove(node.addr());

@@ -67,7 +67,10 @@ pub(super) struct DialSchedule {
     /// When the address was dialed for the first time.
     first: Option<Duration>,
     in_progress: bool,
+    /// How many attempts in a row have failed since a link was open.
     failures: u32,
+    /// How many links in a row did not last.
+    unstable_links: u32,
     next: Duration,
     /// Notified when the attempt in progress ends, or the next one if none is in progress.
     waiters: Vec<oneshot::Sender<bool>>,
@@ -77,6 +80,17 @@ impl DialSchedule {
     /// Returns when to dial next, unless an attempt is in progress.
     pub(super) fn next(&self) -> Option<Duration> {
         (!self.in_progress).then_some(self.next)
+    }
+
+    /// Returns whether a call may start an attempt, or wait for the one in progress. After an attempt
+    /// failed or several links did not last, attempts follow the backoff, however many calls are made.
+    pub(super) fn is_open_to_calls(&self) -> bool {
+        self.failures == 0 && self.unstable_links <= 1
+    }
+
+    /// Records that a link was opened, by either end.
+    pub(super) fn on_linked(&mut self) {
+        self.failures = 0;
     }
 
     /// Starts an attempt. Returns false if one is in progress.
@@ -93,6 +107,7 @@ impl DialSchedule {
     /// Forgets earlier failures, and schedules the next attempt.
     pub(super) fn reset(&mut self, next: Duration) {
         self.failures = 0;
+        self.unstable_links = 0;
         self.next = next;
     }
 
@@ -108,7 +123,8 @@ impl DialSchedule {
             NoSupport::Unreachable(_) => MAX_BACKOFF_UNREACHABLE,
             _ => MAX_BACKOFF_UNSUPPORTED,
         };
-        self.next = now + self.next_backoff(longest, random);
+        self.next = now + backoff(self.failures, longest, random);
+        self.failures += 1;
     }
 
     /// Schedules the next attempt after a link was lost: after `tiebreak`, without a backoff. If
@@ -122,9 +138,10 @@ impl DialSchedule {
         random: u64,
     ) {
         let backoff = if link_age < MIN_STABLE_LINK_AGE {
-            self.next_backoff(MAX_BACKOFF_UNSUPPORTED, random)
+            self.unstable_links += 1;
+            backoff(self.unstable_links - 1, MAX_BACKOFF_UNSUPPORTED, random)
         } else {
-            self.failures = 0;
+            self.unstable_links = 0;
             Duration::ZERO
         };
         self.next = now + backoff.max(tiebreak);
@@ -146,12 +163,12 @@ impl DialSchedule {
             let _ = waiter.send(is_linked);
         }
     }
+}
 
-    fn next_backoff(&mut self, longest: Duration, random: u64) -> Duration {
-        let backoff = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(longest);
-        self.failures += 1;
-        with_jitter(backoff, random)
-    }
+/// Returns the backoff after `earlier` failures and one more.
+fn backoff(earlier: u32, longest: Duration, random: u64) -> Duration {
+    let backoff = FIRST_BACKOFF.saturating_mul(1 << earlier.min(10)).min(longest);
+    with_jitter(backoff, random)
 }
 
 impl From<&DialError> for NoSupport {
@@ -229,6 +246,24 @@ mod tests {
         assert_eq!(dial.next(), Some(ms(750)));
         dial.reset(ms(800));
         assert_eq!(dial.next(), Some(ms(800)));
+    }
+
+    #[test]
+    fn calls_dial_after_the_first_loss_and_wait_for_the_backoff_after_a_failure() {
+        let mut dial = DialSchedule::default();
+        assert!(dial.is_open_to_calls());
+        dial.back_off(ms(0), &unreachable(), MIDDLE);
+        assert!(!dial.is_open_to_calls());
+        dial.on_linked();
+        assert!(dial.is_open_to_calls());
+        dial.reconnect(ms(9_000), ms(5_000), Duration::ZERO, MIDDLE);
+        assert!(dial.is_open_to_calls());
+        // A peer that completes handshakes and closes the links.
+        dial.reconnect(ms(9_000), ms(0), Duration::ZERO, MIDDLE);
+        assert!(dial.is_open_to_calls());
+        dial.on_linked();
+        dial.reconnect(ms(9_000), ms(0), Duration::ZERO, MIDDLE);
+        assert!(!dial.is_open_to_calls());
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Cluster {
     }
 
     pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
-        self.publisher.mark_dirty();
+        self.publisher.mark_links_changed();
         // Marks the peer dirty: with any of these events, the link may have closed to new calls.
         let peer = self.peers.of_mut(link.peer());
         match event {

@@ -69,6 +69,7 @@ impl PeerLinks {
 /// Starts a link on a connection. The cluster task receives the link's events as commands.
 pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handshaken) -> Arc<Link> {
     let commands = shared.commands().clone();
+    let region_calls = shared.region_calls(handshaken.peer().region());
     let params = LinkParams {
         env: Arc::clone(shared.env()),
         handler: Arc::clone(shared.server()),
@@ -78,6 +79,7 @@ pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handsh
         }),
         heartbeat,
         max_body: shared.max_body(),
+        region_calls,
     };
     link::start(handshaken, params)
 }

@@ -58,8 +58,8 @@ pub(super) struct Peer {
     disconnected: bool,
     /// Whether this boot announced that it is leaving.
     leaving: bool,
-    /// Whether an anti-entropy sync with the peer has ever ended, successfully or not.
-    synced: bool,
+    /// When an anti-entropy sync with the peer first ended, successfully or not.
+    synced: Option<Duration>,
     /// Why the peer cannot be called, if the last attempt to dial failed.
     support: Option<NoSupport>,
     dial: DialSchedule,
@@ -145,15 +145,25 @@ impl Peer {
         (self.is_seed && idle).then_some(self.next_ask)
     }
 
+    /// Whether a call may dial the address, or wait for the attempt in progress.
+    pub(super) fn awaits_dial(&self) -> bool {
+        self.dial.is_open_to_calls()
+    }
+
     /// When readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
         self.dial.readiness_deadline()
     }
 
+    /// When an anti-entropy sync with the peer first ended.
+    pub(super) fn synced_at(&self) -> Option<Duration> {
+        self.synced
+    }
+
     /// Whether readiness no longer needs to wait for this address.
     pub(super) fn is_settled(&self, now: Duration) -> bool {
         let answered = match &self.support {
-            None => self.synced,
+            None => self.synced.is_some(),
             Some(NoSupport::Unreachable(_)) => false,
             Some(NoSupport::Oneself) => self.self_connects >= SETTLED_SELF_CONNECTS,
             Some(_) => true,
@@ -169,9 +179,11 @@ impl Peer {
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
         let candidate = !self.leaving && (self.is_member() || link.is_some() || other_protocol);
         let disconnected = self.disconnected && link.is_none();
+        let unreachable = disconnected && !self.awaits_dial();
         (candidate && !self.awaits_verdict).then_some(Entry {
             info,
             disconnected,
+            unreachable,
             link,
             other_protocol,
         })
@@ -233,8 +245,8 @@ impl Peer {
         self.info.as_ref().map(NodeInfo::id)
     }
 
-    pub(super) fn on_synced(&mut self) {
-        self.synced = true;
+    pub(super) fn on_synced(&mut self, now: Duration) {
+        self.synced.get_or_insert(now);
     }
 
     /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`. If boots
@@ -294,6 +306,7 @@ impl Peer {
         self.support = None;
         self.alias_of = None;
         self.linked_at = now;
+        self.dial.on_linked();
         self.dial.notify_waiters(true);
     }
 
@@ -326,7 +339,7 @@ impl Peer {
         self.verified = rival.verified;
         self.linked_at = rival.linked_at;
         self.leaving = rival.leaving;
-        self.synced |= rival.synced;
+        self.synced = self.synced.or(rival.synced);
         self.links.take_over(rival.links);
         self.disconnected = false;
         self.support = None;

@@ -144,6 +144,18 @@ impl PeerTable {
         peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
+    /// Returns when the node at an address first synced.
+    pub(super) fn synced_at(&self, addr: SocketAddr) -> Option<Duration> {
+        let peer = self.get(addr)?;
+        let target = peer.alias_of().and_then(|key| self.get(key));
+        peer.synced_at().or_else(|| target?.synced_at())
+    }
+
+    /// Whether the last attempt to dial an address failed.
+    pub(super) fn has_failed(&self, addr: SocketAddr) -> bool {
+        self.get(addr).is_some_and(|peer| peer.no_support().is_some())
+    }
+
     /// Returns when to dial next.
     pub(super) fn next_dial(&mut self) -> Option<Duration> {
         self.reschedule();

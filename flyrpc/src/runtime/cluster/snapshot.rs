@@ -23,6 +23,8 @@ pub(super) struct Publisher {
     /// removed.
     live: BTreeMap<NodeId, BTreeMap<PeerKey, NodeInfo>>,
     dirty: bool,
+    /// Whether a link changed its state since the last publication.
+    links_changed: bool,
     /// Emitted after the next publication, so that a listener can look up the node that an event
     /// refers to.
     events: Vec<Event>,
@@ -70,6 +72,13 @@ impl Publisher {
         self.dirty
     }
 
+    /// Makes the next step publish, and wake the calls that wait for a change, because a link changed
+    /// its state.
+    pub(super) fn mark_links_changed(&mut self) {
+        self.dirty = true;
+        self.links_changed = true;
+    }
+
     /// Emits `event` after the next publication.
     pub(super) fn emit_later(&mut self, event: Event) {
         self.events.push(event);
@@ -93,7 +102,8 @@ impl Publisher {
         }
         // After all removals, because a node may have moved from one peer to another.
         inserted.into_iter().for_each(|entry| table.insert(entry));
-        shared.publish(table_changed.then_some(table), changes);
+        let links_changed = std::mem::take(&mut self.links_changed);
+        shared.publish(table_changed.then_some(table), changes, links_changed);
         self.dirty = false;
         self.events.drain(..).for_each(|event| shared.emit(event));
         self.emit_liveness_changes(shared, peers, &previous);
@@ -192,6 +202,8 @@ fn is_same(a: Option<&Entry<Arc<Link>>>, b: Option<&Entry<Arc<Link>>>) -> bool {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (a, b) => a.is_none() && b.is_none(),
     };
-    let same_state = a.disconnected == b.disconnected && a.other_protocol == b.other_protocol;
+    let same_state = a.disconnected == b.disconnected
+        && a.unreachable == b.unreachable
+        && a.other_protocol == b.other_protocol;
     links && a.info == b.info && same_state
 }

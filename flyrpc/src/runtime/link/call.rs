@@ -70,6 +70,7 @@ impl Link {
         };
         let offset = outbox.request(&head, body);
         drop((in_flight, outbox));
+        self.count_call();
         self.wake_writer();
         Some(PendingCall { link: Arc::clone(self), id, offset, new: true, over: false })
     }

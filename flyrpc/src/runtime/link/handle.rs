@@ -18,7 +18,7 @@ use futures_util::future::AbortHandle;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{compat_cache::CompatCache, event::LinkEvent};
+use super::{compat_cache::CompatCache, event::LinkEvent, region_calls::RegionCalls};
 use crate::{
     env::Env,
     error::Refusal,
@@ -55,6 +55,8 @@ pub(crate) struct Link {
     body_limit: usize,
     clock: LocalClock,
     events: EventSink,
+    /// The calls to the peer's region.
+    region_calls: Arc<RegionCalls>,
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
@@ -106,6 +108,7 @@ pub(super) struct NewLink {
     pub(super) env: Arc<dyn Env>,
     pub(super) epoch: Instant,
     pub(super) events: EventSink,
+    pub(super) region_calls: Arc<RegionCalls>,
 }
 
 impl Link {
@@ -123,6 +126,7 @@ impl Link {
             body_limit: new.body_limit,
             clock: LocalClock { env: new.env, epoch: new.epoch },
             events: new.events,
+            region_calls: new.region_calls,
             outbox: Mutex::default(),
             in_flight: Mutex::default(),
             inbound: Mutex::default(),
@@ -182,6 +186,17 @@ impl Link {
             ServiceKind::Internal => self.body_limit.max(INTERNAL_BODY_MAX),
             ServiceKind::User => self.body_limit,
         }
+    }
+
+    /// Pays for a retry over this link from the budget of the peer's region. Returns false if the
+    /// budget does not allow it.
+    pub(crate) fn try_spend_retry(&self) -> bool {
+        self.region_calls.try_spend(self.now().into_std())
+    }
+
+    /// Counts a call for the budget of the peer's region.
+    pub(super) fn count_call(&self) {
+        self.region_calls.count();
     }
 
     /// Announces to the peer which calls this node now accepts.
@@ -273,6 +288,11 @@ impl Link {
 
     pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {
         self.peer.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
+        if change == QuietChange::BecameQuiet {
+            // Calls that may be repeated look for another node.
+            self.in_flight().wake_all();
+            self.signals.room.notify_waiters();
+        }
         self.announce(LinkEvent::QuietChanged);
     }
 

@@ -13,7 +13,7 @@ use crate::{
     proto::{
         link::{
             clock::LinkClock,
-            handshake::{DialError, HANDSHAKE_TIMEOUT, HelloReader, LocalHello},
+            handshake::{CONNECT_TIMEOUT, DialError, HANDSHAKE_TIMEOUT, HelloReader, LocalHello},
         },
         wire::{
             frame,
@@ -55,7 +55,7 @@ pub(crate) async fn dial(
     to: SocketAddr,
     local: &LocalHello,
 ) -> Result<Handshaken, DialError> {
-    let mut stream = timeout(HANDSHAKE_TIMEOUT, env.connect(to))
+    let mut stream = timeout(CONNECT_TIMEOUT, env.connect(to))
         .await
         .map_err(|_| DialError::ConnectTimeout)?
         .map_err(|error| DialError::Connect(Arc::new(error)))?;

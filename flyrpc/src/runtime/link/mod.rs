@@ -12,6 +12,7 @@ mod event;
 mod handle;
 mod handshake;
 mod reader;
+mod region_calls;
 mod replies;
 mod request;
 mod start;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, accept, dial},
+    region_calls::RegionCalls,
     request::{Admitted, Flush, InboundRequest, RequestHandler, ResponseResult},
     start::{LinkParams, start},
 };

@@ -91,9 +91,11 @@ impl InboundRequest {
         }
     }
 
-    /// Lets the handler run to completion, even if the request is canceled.
-    pub(crate) fn detach(&self) {
-        self.link.inbound().detach(self.id);
+    /// Lets the handler run to completion, even if the request is canceled later. Returns false if
+    /// the request should not be started, because it was canceled or the link has ended.
+    #[must_use = "a request that is no longer wanted must not start"]
+    pub(crate) fn detach(&self) -> bool {
+        self.link.inbound().detach(self.id)
     }
 
     /// Refuses the request, which did not execute. Never waits.

@@ -9,6 +9,7 @@ use super::{
     handle::{EventSink, Link, NewLink},
     handshake::Handshaken,
     reader,
+    region_calls::RegionCalls,
     request::RequestHandler,
     transport::{FrameReader, FrameWriter},
     writer,
@@ -22,6 +23,8 @@ pub(crate) struct LinkParams<H> {
     pub(crate) events: EventSink,
     pub(crate) heartbeat: Duration,
     pub(crate) max_body: usize,
+    /// The calls to the peer's region.
+    pub(crate) region_calls: Arc<RegionCalls>,
 }
 
 /// Starts a link on an established connection. Its tasks end with the link.
@@ -36,6 +39,7 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
         env: Arc::clone(&node.env),
         epoch,
         events: node.events,
+        region_calls: node.region_calls,
     }));
     link.outbox().frames().extend_from_slice(&first_frames);
     link.flush();

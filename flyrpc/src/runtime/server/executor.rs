@@ -65,7 +65,11 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
         let before = of.env.now();
         let Admitted { permit, request, attempt, body } = admitted;
         let method = &permit.method;
-        let context = context(&of, &request, attempt, deadline);
+        // Only a handler that starts is detached: until then, its caller may cancel the request.
+        if method.is_detached() && !request.detach() {
+            return;
+        }
+        let context = context(&of, &request, method, attempt, deadline);
         let mut future = RequestFuture::new(
             &*method.implementation,
             method.method,
@@ -95,7 +99,7 @@ async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requ
         }
         let Admitted { permit, request, attempt, body } = admitted;
         let method = &permit.method;
-        let context = context(&server, &request, attempt, start + remaining);
+        let context = context(&server, &request, method, attempt, start + remaining);
         let mut future = RequestFuture::new(
             &*method.implementation,
             method.method,
@@ -150,9 +154,16 @@ async fn finish(
     }
 }
 
-fn context(server: &Server, request: &InboundRequest, attempt: u32, deadline: Instant) -> Context {
+fn context(
+    server: &Server,
+    request: &InboundRequest,
+    method: &ServedMethod,
+    attempt: u32,
+    deadline: Instant,
+) -> Context {
     let (caller, env) = (request.caller().clone(), Arc::clone(&server.env));
-    Context { caller, deadline, attempt, local: false, env }
+    let detached = method.is_detached();
+    Context { caller, deadline, attempt, local: false, detached, env }
 }
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
@@ -177,7 +188,6 @@ async fn poll_first(
 /// its link ends, unless the method is detached.
 fn register(method: &ServedMethod, request: &InboundRequest) -> Option<AbortRegistration> {
     if method.is_detached() {
-        request.detach();
         return None;
     }
     let (abort, registration) = AbortHandle::new_pair();

@@ -8,6 +8,7 @@ mod peer_key;
 mod peer_snapshot;
 mod published;
 mod supervise;
+mod turns;
 
 pub(crate) use self::{
     command::Command,
@@ -15,4 +16,5 @@ pub(crate) use self::{
     node_shared::{NodeShared, SharedConfig},
     peer_key::PeerKey,
     peer_snapshot::PeerSnapshot,
+    turns::{QueueKey, Turn},
 };

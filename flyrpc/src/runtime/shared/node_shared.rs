@@ -4,9 +4,10 @@
 //! of the cluster; other parts send it [`Command`]s.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -17,18 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     command::Command, peer_key::PeerKey, peer_snapshot::PeerSnapshot, published::Published,
+    turns::Turns,
 };
 use crate::{
     env::Env,
     error::NodeFailure,
     proto::{routing::Table, wire::hello::State},
-    runtime::{link::Link, server::Server},
+    runtime::{
+        link::{Link, RegionCalls},
+        server::Server,
+    },
     telemetry::{Observed, Observer},
     types::{Event, NodeInfo, Region},
 };
 
 /// How many events a slow listener may fall behind before it loses events.
 const EVENT_CAPACITY: usize = 1024;
+
+/// From this many regions on, those without a link are forgotten. Peers choose the names of regions.
+const MAX_IDLE_REGIONS: usize = 256;
 
 /// The state that all parts of a running node share.
 pub(crate) struct NodeShared {
@@ -41,6 +49,9 @@ pub(crate) struct NodeShared {
     published: Published,
     events: broadcast::Sender<Event>,
     commands: mpsc::UnboundedSender<Command>,
+    /// The calls to each region and the budgets for their retries.
+    region_calls: Mutex<BTreeMap<Region, Arc<RegionCalls>>>,
+    turns: Arc<Turns>,
     shut_down: AtomicBool,
     /// Set before `stop` is canceled, if a task of the node failed.
     failure: OnceLock<NodeFailure>,
@@ -63,6 +74,8 @@ impl NodeShared {
         server: Server,
         commands: mpsc::UnboundedSender<Command>,
     ) -> Arc<NodeShared> {
+        let stop = CancellationToken::new();
+        let turns = Turns::new(Arc::clone(&env), stop.clone());
         Arc::new(NodeShared {
             env,
             me,
@@ -72,9 +85,11 @@ impl NodeShared {
             published: Published::new(),
             events: broadcast::Sender::new(EVENT_CAPACITY),
             commands,
+            region_calls: Mutex::default(),
+            turns,
             shut_down: AtomicBool::new(false),
             failure: OnceLock::new(),
-            stop: CancellationToken::new(),
+            stop,
         })
     }
 
@@ -130,16 +145,33 @@ impl NodeShared {
     }
 
     /// Publishes changes to the view of the cluster: the table, if it changed, and the peers that
-    /// changed.
+    /// changed. `links_changed` is whether a link in the table changed its state.
     pub(crate) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
         changes: Vec<(PeerKey, Option<PeerSnapshot>)>,
+        links_changed: bool,
     ) {
-        self.published.publish(table, changes);
+        self.published.publish(table, changes, links_changed);
     }
 
-    /// Dials `addr` immediately, then returns whether a link is open.
+    /// The calls to a region.
+    pub(crate) fn region_calls(&self, region: &Region) -> Arc<RegionCalls> {
+        let mut regions = self.region_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if regions.len() >= MAX_IDLE_REGIONS {
+            regions.retain(|_, calls| Arc::strong_count(calls) > 1);
+        }
+        let new = || Arc::new(RegionCalls::new(self.env.now().into_std()));
+        Arc::clone(regions.entry(region.clone()).or_insert_with(new))
+    }
+
+    /// The queues of the calls that wait for nodes which refused them.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
+    }
+
+    /// Returns whether a link to `addr` is open, after the attempt to dial it that is in progress, or a
+    /// new one. Returns false at once if an earlier attempt failed: then only the backoff dials it.
     pub(crate) async fn dial(&self, addr: SocketAddr) -> bool {
         let (done, result) = oneshot::channel();
         self.command(Command::Dial { addr, done });

@@ -19,10 +19,10 @@ pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
     peers: Mutex<BTreeMap<PeerKey, PeerSnapshot>>,
-    /// Counts publications. Separate from the channel, because reading a channel's value takes a
+    /// Counts changes of the table and of the state of its links. Separate from the channel, because reading a channel's value takes a
     /// lock.
     version: AtomicU64,
-    /// Wakes waiting calls after each publication.
+    /// Wakes waiting calls after each of these changes.
     changed: watch::Sender<()>,
 }
 
@@ -60,6 +60,7 @@ impl Published {
         &self,
         table: Option<Table<Arc<Link>>>,
         changes: Vec<(PeerKey, Option<PeerSnapshot>)>,
+        links_changed: bool,
     ) {
         {
             let mut peers = self.lock_peers();
@@ -70,15 +71,34 @@ impl Published {
                 };
             }
         }
+        if table.is_none() && !links_changed {
+            // Nothing that a waiting call could use.
+            return;
+        }
         if let Some(table) = table {
             self.table.store(Arc::new(table));
         }
-        // Done even if the table is unchanged: waiting calls also re-check the state of its links.
         self.version.fetch_add(1, Ordering::Release);
         self.changed.send_replace(());
     }
 
     fn lock_peers(&self) -> MutexGuard<'_, BTreeMap<PeerKey, PeerSnapshot>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_call_could_use_wakes_waiting_calls() {
+        let published = Published::new();
+        let before = published.version();
+        published.publish(None, Vec::new(), false);
+        assert_eq!(published.version(), before);
+        published.publish(Some(Table::empty()), Vec::new(), false);
+        published.publish(None, Vec::new(), true);
+        assert_eq!(published.version(), before + 2);
     }
 }

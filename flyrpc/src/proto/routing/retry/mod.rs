@@ -5,5 +5,5 @@ mod state;
 mod tests;
 
 pub(crate) use self::state::{
-    AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step,
+    AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited,
 };

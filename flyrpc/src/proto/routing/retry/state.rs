@@ -4,24 +4,24 @@
 //! The rule is *at most once*: another node is tried only if the call certainly did not start on the
 //! earlier nodes, or if its method is idempotent and the link failed.
 //!
-//! For an idempotent method, several attempts may be in flight at once. The first reply ends the call.
-//! So does the first attempt that may have executed and whose failure permits no retry, as in gRPC's
-//! hedging (proposal A6).
+//! For an idempotent method, several attempts may be in flight at once: when the node of an attempt goes
+//! quiet, the next attempt starts beside it. The first reply ends the call. So does the first attempt
+//! that may have executed and whose failure permits no retry, as in gRPC's hedging (proposal A6).
 
 use std::time::{Duration, Instant};
 
 use crate::{
-    error::Unsupported,
+    error::{Known, Refusal},
     proto::routing::failure::{AttemptFailure, CallFailure},
-    types::NodeInfo,
+    types::{NodeId, NodeInfo},
 };
 
 /// Upper bound on the attempts of a call before it waits or fails.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a waiting call pauses before it tries the same nodes again. A change of the table ends the
-/// pause early.
-const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+/// How long a waiting call that no node refused pauses before it picks again. It sends nothing, and
+/// nearly always a change of the table ends the pause early.
+const PICK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The number of the first attempt of a call.
 pub(crate) const FIRST_ATTEMPT: u32 = 1;
@@ -40,21 +40,12 @@ pub(crate) struct RetryPolicy {
 /// How an attempt without a reply ended.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptEnd {
-    /// The link was closed before anything was sent. There may be another link to the same node.
+    /// The link was closed or went quiet before anything was sent. There may be another link to the same
+    /// node.
     LinkClosed,
-    /// The node does not accept the arguments of this call, so nothing was sent.
-    Incompatible(Unsupported),
+    /// The request could not be made for this node, so nothing was sent. Another node may take it.
+    NotSent(AttemptFailure),
     Failed(AttemptFailure),
-}
-
-impl AttemptEnd {
-    /// Returns how the attempt failed, or `None` if it does not count as an attempt.
-    pub(crate) fn failure(&self) -> Option<&AttemptFailure> {
-        match self {
-            AttemptEnd::LinkClosed | AttemptEnd::Incompatible(_) => None,
-            AttemptEnd::Failed(failure) => Some(failure),
-        }
-    }
 }
 
 impl From<AttemptFailure> for AttemptEnd {
@@ -86,13 +77,35 @@ pub(crate) enum Dialed {
 pub(crate) enum Step {
     /// Pick a node that was not [tried](Retry::tried), and start an attempt on it.
     Pick,
-    /// Wait for one of the attempts in flight to end.
+    /// Wait until one of the attempts in flight ends or its node goes quiet, or until dialing a node
+    /// ends. If the call [wants another](Retry::wants_another) attempt, a change of the table ends the
+    /// wait, too.
     AwaitAttempts,
-    /// Wait until the table of known nodes changes, but no longer than this.
+    /// Wait until the table of known nodes changes, but no longer than this. If `for_turn` is set, a
+    /// node has refused the call, and the wait also ends when it is this call's turn to ask again.
     WaitForChange {
         at_most: Duration,
+        for_turn: bool,
     },
     Fail(CallFailure),
+}
+
+/// What ended a [wait](Step::WaitForChange).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The table changed, or the time elapsed.
+    Changed,
+    /// It is this call's turn to ask the nodes again that refused it.
+    Turn,
+}
+
+/// Whether the call's next retry is charged to the budget of its region. One retry of a call is free,
+/// because it replaces an attempt that was lost through no fault of its node's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FreeRetry {
+    Unearned,
+    Earned,
+    Used,
 }
 
 /// The retries of one call.
@@ -107,6 +120,9 @@ pub(crate) struct Retry {
     in_flight: Vec<InFlight>,
     /// The nodes tried in this round, including those of the attempts in flight.
     tried: Vec<NodeInfo>,
+    /// The nodes that refused the call in this round.
+    refused: Vec<NodeId>,
+    free_retry: FreeRetry,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
     /// The latest failure of an attempt that may have executed. A later attempt that failed without
@@ -119,6 +135,10 @@ pub(crate) struct Retry {
 struct InFlight {
     number: u32,
     node: NodeInfo,
+    /// Whether the node has gone quiet.
+    quiet: bool,
+    /// Whether another attempt was started since the node went quiet.
+    replaced: bool,
 }
 
 impl Retry {
@@ -128,6 +148,8 @@ impl Retry {
             counted: 0,
             in_flight: Vec::new(),
             tried: Vec::new(),
+            refused: Vec::new(),
+            free_retry: FreeRetry::Unearned,
             last_failure: None,
             unsettled: None,
             primary_moved: false,
@@ -150,38 +172,79 @@ impl Retry {
         self.counted < MAX_ATTEMPTS && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
+    /// Returns whether an attempt in flight waits on a quiet node and no other attempt was started
+    /// beside it, so that a change of the table may offer a node for one.
+    pub(crate) fn wants_another(&self) -> bool {
+        self.may_start() && self.in_flight.iter().any(|attempt| attempt.quiet && !attempt.replaced)
+    }
+
+    /// Returns whether the next attempt must be paid from the budget for retries. The first attempt of
+    /// a round is no retry, and one retry after a lost or quiet link or a drain is free.
+    pub(crate) fn is_next_charged(&self) -> bool {
+        self.counted > 0 && self.free_retry != FreeRetry::Earned
+    }
+
     /// Starts an attempt on a node, and returns its number, from 1.
     pub(crate) fn start(&mut self, node: &NodeInfo) -> u32 {
         debug_assert!(self.may_start());
+        if self.counted > 0 && self.free_retry == FreeRetry::Earned {
+            self.free_retry = FreeRetry::Used;
+        }
+        for attempt in &mut self.in_flight {
+            attempt.replaced |= attempt.quiet;
+        }
         // The number differs from those in flight, even if an earlier attempt turned out not to count.
         let in_flight = self.in_flight.iter().map(|attempt| attempt.number).max().unwrap_or(0);
         let number = in_flight.max(self.counted) + 1;
         self.counted += 1;
-        self.in_flight.push(InFlight { number, node: node.clone() });
+        let node_tried = node.clone();
+        self.in_flight.push(InFlight { number, node: node_tried, quiet: false, replaced: false });
         self.tried.push(node.clone());
         number
     }
 
     /// Handles the end of attempt `number`, which returned no reply.
     pub(crate) fn on_ended(&mut self, number: u32, end: AttemptEnd, now: Instant) -> Step {
-        let node = self.take_in_flight(number);
+        let InFlight { node, replaced, .. } = self.take_in_flight(number);
         match end {
             AttemptEnd::LinkClosed => {
                 self.counted -= 1;
                 self.allow_again(&node);
                 self.pick_or_await()
             }
-            AttemptEnd::Incompatible(why) => {
+            AttemptEnd::NotSent(failure) => {
                 self.counted -= 1;
-                let failure = AttemptFailure::Unsupported(why);
                 self.last_failure = Some(CallFailure::At { node, failure });
                 self.pick_or_await()
             }
             AttemptEnd::Failed(failure) if failure.permits_retry(self.policy.idempotent) => {
-                self.on_retriable(node, failure, now)
+                self.on_retriable(node, failure, replaced, now)
             }
             AttemptEnd::Failed(failure) => self.on_final(CallFailure::At { node, failure }),
         }
+    }
+
+    /// Handles the silence of the node of attempt `number`.
+    pub(crate) fn on_quiet(&mut self, number: u32) -> Step {
+        if let Some(attempt) = self.in_flight.iter_mut().find(|it| it.number == number) {
+            attempt.quiet = true;
+            self.earn_free_retry();
+        }
+        self.on_changed()
+    }
+
+    /// Handles a change of the table while attempts are in flight.
+    pub(crate) fn on_changed(&self) -> Step {
+        if self.wants_another() { Step::Pick } else { Step::AwaitAttempts }
+    }
+
+    /// Handles an exhausted budget for retries: the picked node is not tried.
+    pub(crate) fn on_no_budget(&mut self, now: Instant) -> Step {
+        if !self.in_flight.is_empty() {
+            return Step::AwaitAttempts;
+        }
+        let failure = self.last_failure.take().unwrap_or(CallFailure::NoNode(Known::default()));
+        self.wait_or_fail(failure, now)
     }
 
     /// Handles a pick that found no node.
@@ -211,9 +274,15 @@ impl Retry {
         }
     }
 
-    /// Handles the end of a wait, because the table changed or the time elapsed. A new round begins.
-    pub(crate) fn on_waited(&mut self) -> Step {
-        self.tried.clear();
+    /// Handles the end of a wait. A new round begins. The nodes that refused the call are asked again
+    /// only when it is this call's turn.
+    pub(crate) fn on_waited(&mut self, waited: Waited) -> Step {
+        if waited == Waited::Turn {
+            self.refused.clear();
+            self.last_failure = None;
+        }
+        let refused = &self.refused;
+        self.tried.retain(|node| refused.contains(node.id()));
         self.counted = 0;
         self.pick_or_await()
     }
@@ -223,16 +292,22 @@ impl Retry {
         self.on_final(CallFailure::ShutDown)
     }
 
-    fn on_retriable(&mut self, node: NodeInfo, failure: AttemptFailure, now: Instant) -> Step {
-        let waits = !self.policy.wait.is_zero();
-        self.primary_moved |= waits && matches!(failure, AttemptFailure::NotPrimary { .. });
-        if let AttemptFailure::Disconnected { sent: false, .. } = failure {
-            // There may be another link by now: of two links that were opened at once, one is drained.
-            self.allow_again(&node);
-        }
+    fn on_retriable(
+        &mut self,
+        node: NodeInfo,
+        failure: AttemptFailure,
+        replaced: bool,
+        now: Instant,
+    ) -> Step {
+        self.learn(&node, &failure);
         let failure = CallFailure::At { node, failure };
         if failure.may_have_executed() {
             self.unsettled = Some(failure.clone());
+        }
+        if replaced && !self.in_flight.is_empty() {
+            // The attempt that was started when this one's node went quiet is its retry.
+            self.last_failure = Some(failure);
+            return self.on_changed();
         }
         if self.may_start() || !self.in_flight.is_empty() {
             self.last_failure = Some(failure);
@@ -240,6 +315,37 @@ impl Retry {
         }
         // Enough nodes were tried. They may accept the call later.
         self.wait_or_fail(failure, now)
+    }
+
+    /// Records what a failure that permits a retry reveals about its node.
+    fn learn(&mut self, node: &NodeInfo, failure: &AttemptFailure) {
+        match failure {
+            AttemptFailure::Disconnected { sent, .. } => {
+                self.earn_free_retry();
+                if !sent {
+                    // There may be another link by now: of two links that were opened at once, one is
+                    // drained.
+                    self.allow_again(node);
+                }
+            }
+            AttemptFailure::NotPrimary { .. } => {
+                self.primary_moved |= !self.policy.wait.is_zero();
+                self.refused.push(node.id().clone());
+            }
+            AttemptFailure::Refused(reason) => {
+                if *reason == Refusal::Draining {
+                    self.earn_free_retry();
+                }
+                self.refused.push(node.id().clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn earn_free_retry(&mut self) {
+        if self.free_retry == FreeRetry::Unearned {
+            self.free_retry = FreeRetry::Earned;
+        }
     }
 
     /// Fails the call, unless this attempt certainly did not execute and another is in flight.
@@ -260,7 +366,7 @@ impl Retry {
     fn wait_for_discovery(&mut self, now: Instant) -> Step {
         match self.policy.deadline.saturating_duration_since(now) {
             Duration::ZERO => self.fail(CallFailure::Timeout { sent: false }),
-            at_most => Step::WaitForChange { at_most },
+            at_most => Step::WaitForChange { at_most, for_turn: false },
         }
     }
 
@@ -270,7 +376,15 @@ impl Retry {
         let until = started + wait.min(deadline.saturating_duration_since(started));
         match until.saturating_duration_since(now) {
             left if left.is_zero() || !failure.may_change() => self.fail(failure),
-            left => Step::WaitForChange { at_most: left.min(REFUSED_PAUSE) },
+            left => {
+                // Other failures are found again by the next pick, and may change until then.
+                if let CallFailure::At { .. } = failure {
+                    self.last_failure = Some(failure);
+                }
+                let for_turn = !self.refused.is_empty();
+                let at_most = if for_turn { left } else { left.min(PICK_PAUSE) };
+                Step::WaitForChange { at_most, for_turn }
+            }
         }
     }
 
@@ -286,9 +400,9 @@ impl Retry {
         })
     }
 
-    fn take_in_flight(&mut self, number: u32) -> NodeInfo {
+    fn take_in_flight(&mut self, number: u32) -> InFlight {
         let at = self.in_flight.iter().position(|attempt| attempt.number == number);
-        self.in_flight.swap_remove(at.expect("an attempt ends once")).node
+        self.in_flight.swap_remove(at.expect("an attempt ends once"))
     }
 
     fn allow_again(&mut self, node: &NodeInfo) {

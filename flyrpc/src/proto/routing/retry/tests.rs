@@ -4,10 +4,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AttemptEnd, Dialed, NoCandidate, Retry, RetryPolicy, Step};
+use super::{AttemptEnd, Dialed, NoCandidate, Retry, RetryPolicy, Step, Waited};
 use crate::{
     error::{BodyError, Known, Refusal, Unsupported},
-    proto::routing::failure::{AttemptFailure, CallFailure},
+    proto::routing::failure::{AttemptFailure, CallFailure, LimitOf},
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -17,6 +17,18 @@ fn node(name: &str) -> NodeInfo {
 
 fn refused() -> AttemptEnd {
     AttemptEnd::Failed(AttemptFailure::Refused(Refusal::Held))
+}
+
+fn unsupported() -> AttemptEnd {
+    AttemptEnd::NotSent(AttemptFailure::Unsupported(Unsupported::Method))
+}
+
+fn too_large(limit_of: LimitOf) -> AttemptFailure {
+    AttemptFailure::ArgumentsTooLarge { size: 2, limit: 1, limit_of }
+}
+
+fn draining() -> AttemptEnd {
+    AttemptEnd::Failed(AttemptFailure::Refused(Refusal::Draining))
 }
 
 fn timeout(sent: bool) -> AttemptEnd {
@@ -96,7 +108,19 @@ fn check_picks(step: &Step) {
 
 #[track_caller]
 fn check_waits(step: &Step, at_most: Duration) {
-    assert!(matches!(step, Step::WaitForChange { at_most: is } if *is == at_most), "{step:?}");
+    let Step::WaitForChange { at_most: is, for_turn: false } = *step else { panic!("{step:?}") };
+    assert_eq!(is, at_most);
+}
+
+#[track_caller]
+fn check_waits_for_turn(step: &Step, at_most: Duration) {
+    let Step::WaitForChange { at_most: is, for_turn: true } = *step else { panic!("{step:?}") };
+    assert_eq!(is, at_most);
+}
+
+#[track_caller]
+fn check_awaits(step: &Step) {
+    assert!(matches!(step, Step::AwaitAttempts), "{step:?}");
 }
 
 /// When a class of failure permits an attempt on another node.
@@ -117,7 +141,7 @@ fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
     let bad = || BodyError::new("", "");
     vec![
         ("link closed", AttemptEnd::LinkClosed, Always, false),
-        ("incompatible", AttemptEnd::Incompatible(Unsupported::Method), Always, false),
+        ("incompatible", unsupported(), Always, false),
         ("unsupported", failed(AttemptFailure::Unsupported(Unsupported::Method)), Always, false),
         ("not primary", failed(not_primary), Always, false),
         ("refused", refused(), Always, false),
@@ -134,12 +158,9 @@ fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
             true,
         ),
         ("encode", failed(AttemptFailure::Encode(bad())), Never, false),
-        (
-            "arguments too large",
-            failed(AttemptFailure::ArgumentsTooLarge { size: 2, limit: 1 }),
-            Never,
-            false,
-        ),
+        ("arguments too large for any", failed(too_large(LimitOf::Caller)), Never, false),
+        ("arguments too large there", failed(too_large(LimitOf::Peer)), Always, false),
+        ("arguments not sent", AttemptEnd::NotSent(too_large(LimitOf::Peer)), Always, false),
     ]
 }
 
@@ -237,7 +258,7 @@ fn an_attempt_that_sent_nothing_does_not_count() {
     let mut sim = Sim::new(false, Duration::ZERO);
     for name in ["a", "b", "c", "d"] {
         assert_eq!(sim.start(name), 1);
-        check_picks(&sim.end(1, AttemptEnd::Incompatible(Unsupported::Method)));
+        check_picks(&sim.end(1, unsupported()));
     }
     check_picks(&sim.attempt("e", AttemptEnd::LinkClosed));
     // The node may have another link.
@@ -272,17 +293,109 @@ fn a_shutdown_after_an_attempt_that_may_have_executed_reports_that_attempt() {
 fn a_waiting_call_pauses_after_refusals_and_begins_a_new_round() {
     let mut sim = Sim::waiting();
     check_picks(&sim.attempt("a", refused()));
-    check_waits(&sim.no_candidate(), Duration::from_millis(100));
-    check_picks(&sim.retry.on_waited());
+    check_waits_for_turn(&sim.no_candidate(), Duration::from_secs(1));
+    check_picks(&sim.retry.on_waited(Waited::Turn));
     assert!(sim.tried().is_empty());
     assert_eq!(sim.start("a"), 1);
     check_picks(&sim.end(1, refused()));
     sim.now += Duration::from_millis(950);
-    check_waits(&sim.no_candidate(), Duration::from_millis(50));
-    check_picks(&sim.retry.on_waited());
+    check_waits_for_turn(&sim.no_candidate(), Duration::from_millis(50));
+    check_picks(&sim.retry.on_waited(Waited::Changed));
     sim.now += Duration::from_millis(50);
     let failure = failure(sim.no_candidate());
-    assert!(matches!(failure, CallFailure::NoNode(_)), "{failure:?}");
+    let is_refusal =
+        matches!(&failure, CallFailure::At { failure: AttemptFailure::Refused(Refusal::Held), .. });
+    assert!(is_refusal, "{failure:?}");
+}
+
+#[test]
+fn a_change_offers_a_waiting_call_every_node_but_those_that_refused_it() {
+    let mut sim = Sim::new(true, Duration::from_secs(3));
+    check_picks(&sim.attempt("a", refused()));
+    check_picks(&sim.attempt("b", disconnected(true)));
+    check_waits_for_turn(&sim.attempt("c", refused()), Duration::from_secs(3));
+    check_picks(&sim.retry.on_waited(Waited::Changed));
+    assert_eq!(sim.tried(), ["a", "c"]);
+    check_picks(&sim.attempt("d", refused()));
+    check_waits_for_turn(&sim.no_candidate(), Duration::from_secs(3));
+    check_picks(&sim.retry.on_waited(Waited::Turn));
+    assert!(sim.tried().is_empty());
+}
+
+#[test]
+fn a_call_on_a_quiet_node_gets_its_next_attempt_beside_the_first() {
+    let mut sim = Sim::idempotent();
+    let first = sim.start("a");
+    check_picks(&sim.retry.on_quiet(first));
+    let second = sim.start("b");
+    assert!(!sim.retry.wants_another());
+    // The loss of the quiet link starts no third attempt: the second is its retry.
+    check_awaits(&sim.end(first, disconnected(true)));
+    check_picks(&sim.end(second, disconnected(true)));
+    sim.start("c");
+    assert!(!sim.retry.may_start(), "at most three attempts");
+}
+
+#[test]
+fn a_call_on_a_quiet_node_waits_for_a_node_to_appear_while_there_is_no_other() {
+    let mut sim = Sim::idempotent();
+    let first = sim.start("a");
+    check_picks(&sim.retry.on_quiet(first));
+    check_awaits(&sim.no_candidate());
+    assert!(sim.retry.wants_another());
+    check_picks(&sim.retry.on_changed());
+    sim.start("b");
+    check_awaits(&sim.retry.on_changed());
+}
+
+#[test]
+fn a_call_that_may_run_once_only_stays_on_a_quiet_node() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    let first = sim.start("a");
+    check_awaits(&sim.retry.on_quiet(first));
+    assert!(!sim.retry.wants_another());
+}
+
+#[test]
+fn one_retry_after_a_lost_or_quiet_link_or_a_drain_is_free() {
+    for end in [disconnected(true), disconnected(false), draining()] {
+        let mut sim = Sim::idempotent();
+        assert!(!sim.retry.is_next_charged());
+        check_picks(&sim.attempt("a", end.clone()));
+        assert!(!sim.retry.is_next_charged(), "{end:?}");
+        check_picks(&sim.attempt("b", end));
+        assert!(sim.retry.is_next_charged());
+    }
+    let mut sim = Sim::idempotent();
+    let first = sim.start("a");
+    check_picks(&sim.retry.on_quiet(first));
+    assert!(!sim.retry.is_next_charged());
+    let second = sim.start("b");
+    check_picks(&sim.retry.on_quiet(second));
+    assert!(sim.retry.is_next_charged());
+}
+
+#[test]
+fn a_retry_after_a_refusal_is_charged_and_one_after_nothing_was_sent_is_not() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    check_picks(&sim.attempt("a", unsupported()));
+    assert!(!sim.retry.is_next_charged());
+    check_picks(&sim.attempt("b", refused()));
+    assert!(sim.retry.is_next_charged());
+}
+
+#[test]
+fn without_a_budget_a_call_fails_or_waits_for_its_turn() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    check_picks(&sim.attempt("a", refused()));
+    let failure = failure(sim.retry.on_no_budget(sim.now));
+    assert!(matches!(&failure, CallFailure::At { node, .. } if node.name() == "a"), "{failure:?}");
+    let mut sim = Sim::waiting();
+    check_picks(&sim.attempt("a", refused()));
+    check_waits_for_turn(&sim.retry.on_no_budget(sim.now), Duration::from_secs(1));
+    let mut sim = Sim::idempotent();
+    sim.start("a");
+    check_awaits(&sim.retry.on_no_budget(sim.now));
 }
 
 #[test]
@@ -302,7 +415,7 @@ fn every_call_waits_for_the_first_round_of_discovery() {
     let unready = || NoCandidate { discovery_ready: false, ..nobody() };
     let step = sim.retry.on_no_candidate(unready(), sim.now);
     check_waits(&step, Duration::from_secs(5));
-    check_picks(&sim.retry.on_waited());
+    check_picks(&sim.retry.on_waited(Waited::Changed));
     sim.now += Duration::from_secs(5);
     let failure = failure(sim.retry.on_no_candidate(unready(), sim.now));
     assert!(matches!(failure, CallFailure::Timeout { sent: false }), "{failure:?}");

@@ -1,0 +1,124 @@
+//! The budget for retries on the nodes of one region.
+//!
+//! When a region fails or refuses calls, retries multiply the load on it. The budget bounds them: within
+//! any 10 s, it allows 100 retries and one for every five calls.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// The time for which calls and retries count.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The retries allowed within a window regardless of the number of calls.
+const RESERVE: u64 = 100;
+
+/// The number of calls within a window that allow one retry more.
+const CALLS_PER_RETRY: u64 = 5;
+
+/// Calls and retries are counted with this resolution.
+const STEP: Duration = Duration::from_secs(1);
+
+/// The budget for retries on the nodes of one region.
+#[derive(Debug)]
+pub(crate) struct RetryBudget {
+    /// How many calls had been made in all, at times within the window and at the last time before it.
+    calls: VecDeque<(Instant, u64)>,
+    /// The retries of each step within the window, with the start of the step.
+    retries: VecDeque<(Instant, u64)>,
+}
+
+impl RetryBudget {
+    /// Creates the budget of a region to which no call was made yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        RetryBudget { calls: VecDeque::from([(now, 0)]), retries: VecDeque::new() }
+    }
+
+    /// Pays for one retry, and returns whether the budget allows it. `calls` is the number of all calls
+    /// to the region so far.
+    pub(crate) fn try_spend(&mut self, now: Instant, calls: u64) -> bool {
+        let allowed = RESERVE + self.recent_calls(now, calls) / CALLS_PER_RETRY;
+        let expired = |at: Instant| now.saturating_duration_since(at) >= WINDOW;
+        while self.retries.front().is_some_and(|&(at, _)| expired(at)) {
+            self.retries.pop_front();
+        }
+        if self.retries.iter().map(|&(_, count)| count).sum::<u64>() >= allowed {
+            return false;
+        }
+        match self.retries.back_mut() {
+            Some((at, count)) if now.saturating_duration_since(*at) < STEP => *count += 1,
+            _ => self.retries.push_back((now, 1)),
+        }
+        true
+    }
+
+    /// Returns the number of calls within the last window. It is computed from samples that are taken
+    /// only when there are retries, so that calls need not be counted by time.
+    fn recent_calls(&mut self, now: Instant, calls: u64) -> u64 {
+        let age = |at: Instant| now.saturating_duration_since(at);
+        if self.calls.back().is_some_and(|&(at, _)| age(at) >= STEP) {
+            self.calls.push_back((now, calls));
+        }
+        while self.calls.get(1).is_some_and(|&(at, _)| age(at) >= WINDOW) {
+            self.calls.pop_front();
+        }
+        let &(since, before) = self.calls.front().expect("one sample is always kept");
+        let recent = calls.saturating_sub(before);
+        if age(since) <= WINDOW {
+            return recent;
+        }
+        // The sample is older than the window: assume that the calls since then came evenly.
+        (recent as f64 * WINDOW.as_secs_f64() / age(since).as_secs_f64()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// Spends as much as `budget` allows.
+    fn spend_all(budget: &mut RetryBudget, now: Instant, calls: u64) -> u64 {
+        (0..).take_while(|_| budget.try_spend(now, calls)).count() as u64
+    }
+
+    #[test]
+    fn a_hundred_retries_are_allowed_without_any_calls() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        assert_eq!(spend_all(&mut budget, start, 0), 100);
+        assert_eq!(spend_all(&mut budget, start + secs(9), 0), 0);
+        assert_eq!(spend_all(&mut budget, start + secs(10), 0), 100);
+    }
+
+    #[test]
+    fn every_five_calls_of_the_last_ten_seconds_allow_one_retry_more() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        assert_eq!(spend_all(&mut budget, start + secs(1), 1_000), 300);
+        assert_eq!(spend_all(&mut budget, start + secs(5), 2_000), 200);
+        // The first thousand calls and the retries that they allowed have expired.
+        assert_eq!(spend_all(&mut budget, start + secs(11), 2_000), 100);
+    }
+
+    #[test]
+    fn calls_long_before_the_first_retry_count_by_their_average_rate() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        assert_eq!(spend_all(&mut budget, start + secs(1_000), 100_000), 100 + 200);
+    }
+
+    #[test]
+    fn samples_do_not_accumulate() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        for second in 0..1_000 {
+            budget.try_spend(start + secs(second), second);
+        }
+        assert!(budget.calls.len() <= 12 && budget.retries.len() <= 11, "{budget:?}");
+    }
+}

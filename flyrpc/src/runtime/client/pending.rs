@@ -1,0 +1,121 @@
+//! The attempts of a call that are in flight, and the dial that it waits for.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    proto::routing::{AttemptEnd, Dialed},
+    runtime::link::Link,
+    types::NodeInfo,
+};
+
+/// What a call that has attempts in flight waits for.
+pub(super) enum Progress<T> {
+    /// The attempt of this number ended.
+    Ended(u32, Result<T, AttemptEnd>),
+    /// The node of the attempt of this number has gone quiet.
+    Quiet(u32),
+    /// Dialing a node ended.
+    Dialed(NodeInfo, Dialed),
+}
+
+/// The attempts of one call that are in flight, and the dial that it waits for. `F` is the future of the
+/// first attempt, and `G` that of later ones. Dropping this cancels all of them.
+pub(super) struct Pending<'a, F, G> {
+    attempts: Vec<InFlight<'a, F, G>>,
+    dial: Option<BoxFuture<'a, (NodeInfo, Dialed)>>,
+}
+
+struct InFlight<'a, F, G> {
+    number: u32,
+    link: Arc<Link>,
+    /// Whether it was reported that the node has gone quiet.
+    quiet: bool,
+    future: AttemptFuture<'a, F, G>,
+}
+
+/// The future of an attempt. The first one is not boxed, because most calls make no other.
+enum AttemptFuture<'a, F, G> {
+    First(Pin<&'a mut F>),
+    Later(Pin<Box<G>>),
+}
+
+impl<'a, F, G, T> Pending<'a, F, G>
+where
+    F: Future<Output = Result<T, AttemptEnd>>,
+    G: Future<Output = Result<T, AttemptEnd>>,
+{
+    pub(super) fn new() -> Self {
+        Pending { attempts: Vec::new(), dial: None }
+    }
+
+    /// Adds the first attempt, whose node has gone quiet.
+    pub(super) fn add_first(&mut self, number: u32, link: Arc<Link>, future: Pin<&'a mut F>) {
+        let future = AttemptFuture::First(future);
+        self.attempts.push(InFlight { number, link, quiet: true, future });
+    }
+
+    pub(super) fn add(&mut self, number: u32, link: Arc<Link>, future: G) {
+        let future = AttemptFuture::Later(Box::pin(future));
+        self.attempts.push(InFlight { number, link, quiet: false, future });
+    }
+
+    pub(super) fn is_dialing(&self) -> bool {
+        self.dial.is_some()
+    }
+
+    pub(super) fn set_dial(&mut self, dial: BoxFuture<'a, (NodeInfo, Dialed)>) {
+        self.dial = Some(dial);
+    }
+
+    /// Returns whether the node of an attempt in flight is quiet.
+    pub(super) fn waits_on_a_quiet_node(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.link.is_quiet())
+    }
+
+    /// Waits for the next progress. With nothing in flight, this never returns.
+    pub(super) async fn next(&mut self) -> Progress<T> {
+        poll_fn(|task| self.poll(task)).await
+    }
+
+    fn poll(&mut self, task: &mut Context<'_>) -> Poll<Progress<T>> {
+        for at in 0..self.attempts.len() {
+            let attempt = &mut self.attempts[at];
+            if let Poll::Ready(outcome) = attempt.future.poll(task) {
+                let number = attempt.number;
+                self.attempts.remove(at);
+                return Poll::Ready(Progress::Ended(number, outcome));
+            }
+            if !attempt.quiet && attempt.link.is_quiet() {
+                attempt.quiet = true;
+                return Poll::Ready(Progress::Quiet(attempt.number));
+            }
+        }
+        if let Some(dial) = &mut self.dial
+            && let Poll::Ready((node, dialed)) = dial.as_mut().poll(task)
+        {
+            self.dial = None;
+            return Poll::Ready(Progress::Dialed(node, dialed));
+        }
+        Poll::Pending
+    }
+}
+
+impl<F, G, O> AttemptFuture<'_, F, G>
+where
+    F: Future<Output = O>,
+    G: Future<Output = O>,
+{
+    fn poll(&mut self, task: &mut Context<'_>) -> Poll<O> {
+        match self {
+            AttemptFuture::First(future) => future.as_mut().poll(task),
+            AttemptFuture::Later(future) => future.as_mut().poll(task),
+        }
+    }
+}

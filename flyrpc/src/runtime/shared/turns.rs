@@ -1,0 +1,158 @@
+//! Lets the waiting calls that nodes have refused take turns to ask again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    env::Env,
+    proto::routing::{Pacer, Ticket},
+    types::Target,
+};
+
+/// The calls that share a queue: those of one method on one target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct QueueKey {
+    pub(crate) target: Target,
+    pub(crate) service: &'static str,
+    pub(crate) method: &'static str,
+}
+
+/// The queues of the calls that wait for nodes which refused them. While calls are in a queue, a task
+/// gives them their turns.
+pub(crate) struct Turns {
+    env: Arc<dyn Env>,
+    stop: CancellationToken,
+    queues: Mutex<HashMap<QueueKey, Queue>>,
+}
+
+struct Queue {
+    pacer: Pacer,
+    /// Notifies the calls in the queue of their turns.
+    waiting: BTreeMap<Ticket, oneshot::Sender<()>>,
+    has_task: bool,
+}
+
+/// A call's place in a queue. Dropping it means that the call no longer waits.
+#[must_use = "dropping it leaves the queue"]
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    key: QueueKey,
+    ticket: Ticket,
+    /// `None` while the call asks, after its turn.
+    notified: Option<oneshot::Receiver<()>>,
+}
+
+impl Turns {
+    pub(super) fn new(env: Arc<dyn Env>, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Turns { env, stop, queues: Mutex::default() })
+    }
+
+    /// Adds a call that was refused.
+    pub(crate) fn join(self: &Arc<Self>, key: QueueKey) -> Turn {
+        let new = || Queue {
+            pacer: Pacer::new(self.env.now().into_std(), self.env.random()),
+            waiting: BTreeMap::new(),
+            has_task: false,
+        };
+        let ticket = self.lock().entry(key.clone()).or_insert_with(new).pacer.join();
+        let notified = Some(self.enqueue(&key, ticket));
+        Turn { turns: Arc::clone(self), key, ticket, notified }
+    }
+
+    /// Returns what receives the turn of a call in the queue, and ensures that a task gives it.
+    fn enqueue(self: &Arc<Self>, key: &QueueKey, ticket: Ticket) -> oneshot::Receiver<()> {
+        let (notify, notified) = oneshot::channel();
+        let mut queues = self.lock();
+        let Some(queue) = queues.get_mut(key) else { return notified };
+        queue.waiting.insert(ticket, notify);
+        if !std::mem::replace(&mut queue.has_task, true) {
+            drop(queues);
+            let (turns, key) = (Arc::clone(self), key.clone());
+            self.env.spawn(Box::pin(async move { turns.run(&key).await }));
+        }
+        notified
+    }
+
+    /// Gives the calls of a queue their turns until no call is in it.
+    async fn run(&self, key: &QueueKey) {
+        while let Some(pause) = self.poll(key) {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Gives those calls their turns that are due, and returns the time until the next turn. Returns
+    /// `None` if no call is in the queue.
+    fn poll(&self, key: &QueueKey) -> Option<Duration> {
+        let (now, random) = (self.env.now().into_std(), self.env.random());
+        let mut queues = self.lock();
+        let queue = queues.get_mut(key)?;
+        let turns = queue.pacer.poll(now, random);
+        turns.into_iter().for_each(|ticket| queue.notify(ticket));
+        let next = queue.pacer.next_turn();
+        if next.is_none() {
+            queue.has_task = false;
+            remove_empty(&mut queues, key);
+        }
+        next.map(|turn| turn.saturating_duration_since(now))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueKey, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn notify(&mut self, ticket: Ticket) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            // An error means that the call has been dropped, and is about to leave.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+impl Turn {
+    /// Waits for the call's turn to ask. If it has asked before, it was refused, and returns to its
+    /// place in the queue. Dropping the future has no effect.
+    pub(crate) async fn wait(&mut self) {
+        if self.notified.is_none() {
+            if let Some(queue) = self.turns.lock().get_mut(&self.key) {
+                queue.pacer.on_refused(self.ticket);
+            }
+            self.notified = Some(self.turns.enqueue(&self.key, self.ticket));
+        }
+        if let Some(notified) = &mut self.notified {
+            // An error means that the node has ended.
+            let _ = notified.await;
+        }
+        self.notified = None;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queues = self.turns.lock();
+        let Some(queue) = queues.get_mut(&self.key) else { return };
+        queue.waiting.remove(&self.ticket);
+        if let Some(next) = queue.pacer.on_left(self.ticket) {
+            queue.notify(next);
+        }
+        remove_empty(&mut queues, &self.key);
+    }
+}
+
+/// Removes a queue that no call is in, unless its task is about to do so.
+fn remove_empty(queues: &mut HashMap<QueueKey, Queue>, key: &QueueKey) {
+    if queues.get(key).is_some_and(|queue| queue.pacer.is_empty() && !queue.has_task) {
+        queues.remove(key);
+    }
+}

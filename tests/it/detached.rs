@@ -1,0 +1,88 @@
+//! Detached methods: what runs on after its caller is gone, and what never starts.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    task::{Context, Poll, Waker},
+};
+
+use flyrpc::{Node, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster};
+
+use crate::support::{Counts, ProbeClient, iad_and_hkg, millis, prober, secs, sleep};
+
+#[fly_rpc]
+trait Jobs {
+    /// Calls `slow` in hkg at each of `starts`, in milliseconds after its own start.
+    #[rpc(detached, timeout = "1s")]
+    async fn work(&self, starts: Vec<u64>, millis: u64);
+}
+
+/// The node and the outcomes of its calls, each with its end in milliseconds.
+#[derive(Clone, Default)]
+struct Worker {
+    node: Arc<OnceLock<Node>>,
+    outcomes: Arc<Mutex<Vec<String>>>,
+}
+
+impl Jobs for Worker {
+    async fn work(&self, starts: Vec<u64>, millis: u64) {
+        let begun = tokio::time::Instant::now();
+        let probe: ProbeClient = self.node.get().unwrap().client();
+        for start in starts {
+            sleep(self::millis(start).saturating_sub(begun.elapsed())).await;
+            let outcome = probe.on_region("hkg").slow(millis).await;
+            let text = outcome.map_or_else(|error| error.to_string(), |slept| slept.to_string());
+            self.outcomes.lock().unwrap().push(format!("{text}@{}", begun.elapsed().as_millis()));
+        }
+    }
+}
+
+/// A cluster of iad-0, which serves [`Jobs`], and hkg-0.
+async fn worker_and_hkg(worker: &Worker) -> SimCluster {
+    let jobs = worker.clone();
+    let serving = Release::new().serve(move |_| ServeJobs::new(jobs.clone()));
+    let counts = Counts::default();
+    let probes = Release::new().serve(move |node| prober(node.name(), &counts));
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", serving).node("hkg-0", probes).start().await;
+    worker.node.get_or_init(|| cluster.node("iad-0"));
+    cluster
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_detached_handler_outlive_its_callers_deadline() {
+    for caller in ["hkg-0", "iad-0"] {
+        let worker = Worker::default();
+        let cluster = worker_and_hkg(&worker).await;
+        let jobs: JobsClient = cluster.node(caller).client();
+        // The caller's deadline passes during the first call, and before the second.
+        let outcome = jobs.on_region("iad").work(vec![900, 3_000], 500).await;
+        assert!(outcome.is_err(), "{outcome:?}");
+        sleep(secs(5)).await;
+        assert_eq!(*worker.outcomes.lock().unwrap(), ["500@1602", "500@3702"], "{caller}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calls_of_a_detached_handler_have_the_default_timeout() {
+    let worker = Worker::default();
+    let cluster = worker_and_hkg(&worker).await;
+    let jobs: JobsClient = cluster.node("hkg-0").client();
+    jobs.on_region("iad").work(vec![0], 60_000).await.unwrap_err();
+    sleep(secs(10)).await;
+    let outcomes = worker.outcomes.lock().unwrap().clone();
+    assert!(outcomes[0].contains("timed out after 5s") && outcomes[0].ends_with("@5000"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_detached_call_that_is_dropped_before_its_handler_is_polled_never_starts() {
+    let counts = Counts::default();
+    let cluster = iad_and_hkg(&counts).await;
+    let probe: ProbeClient = cluster.node("iad-0").client();
+    let mut call = Box::pin(probe.slow_and_detached(10));
+    let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Pending), "{polled:?}");
+    drop(call);
+    sleep(secs(1)).await;
+    assert_eq!(counts.started(), 0);
+}
