@@ -91,7 +91,7 @@ pub(crate) fn start(params: ClusterParams) {
     };
     cluster.add_seeds(cluster.discovery.addresses().collect());
     cluster.step();
-    env.spawn(Box::pin(cluster.run(params.commands, messages, gossip)));
+    env.spawn_essential(Box::pin(cluster.run(params.commands, messages, gossip)));
 }
 
 /// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
