@@ -86,7 +86,8 @@ impl InboundRequest {
     /// Registers `abort` for the handler's task. The handler is aborted when the request is
     /// canceled or the link ends, or immediately if either has already happened.
     pub(crate) fn abort_with(&self, abort: AbortHandle) {
-        if let Err(abort) = self.link.inbound().executing(self.id, abort) {
+        let executing = self.link.inbound().executing(self.id, abort);
+        if let Err(abort) = executing {
             abort.abort();
         }
     }
