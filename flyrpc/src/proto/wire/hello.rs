@@ -15,7 +15,7 @@ use crate::{
             varint,
         },
     },
-    types::{NodeId, NodeInfo, Region, ServiceSpec},
+    types::{NodeId, NodeInfo, Region, ServiceSpec, is_label},
 };
 
 mod field {
@@ -186,7 +186,7 @@ impl Hello {
             node: node.info(),
             cluster: node.cluster,
             services: services(&found, ours)?,
-            state: take(field::STATE, &found)?,
+            state: take::<State>(field::STATE, &found)?.checked()?,
             stamp: take(field::STAMP, &found)?,
             echo,
         })))
@@ -210,7 +210,16 @@ impl State {
             }
             Ok(number == field::STATE)
         })?;
-        state.ok_or(Malformed::new("state"))
+        state.ok_or(Malformed::new("state")).and_then(State::checked)
+    }
+
+    /// Returns the state, unless its primary region is no name of a region.
+    fn checked(self) -> Result<State, Malformed> {
+        if is_label(self.primary_region.as_str()) {
+            Ok(self)
+        } else {
+            Err(Malformed::new("primary region"))
+        }
     }
 }
 
@@ -309,6 +318,15 @@ mod tests {
             assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(echo)))));
         }
         assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn a_primary_region_that_is_no_name_is_malformed() {
+        for region in ["", "a\nb", &"r".repeat(65)] {
+            let state = State { primary_region: Region::from(region), ..state() };
+            assert!(State::decode(&state.encode()).is_err(), "{region:?}");
+            assert!(Hello::decode(&Hello { state, ..hello(None) }.encode()).is_err(), "{region:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use super::{local_hello::LocalHelloSource, message::Message};
 use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
-    runtime::{link, shared::NodeShared},
+    runtime::{
+        link::{self, DialError},
+        shared::NodeShared,
+    },
 };
 
 /// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake.
@@ -87,7 +90,12 @@ pub(super) async fn accept(
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
-                Err(error) => tracing::debug!(%from, %error, "inbound handshake failed"),
+                Err(error) => {
+                    tracing::debug!(%from, %error, "inbound handshake failed");
+                    if let DialError::SameAddress(node) = error {
+                        let _ = reports.send(Message::SameAddress(node));
+                    }
+                }
             }
         }));
     }
@@ -141,16 +149,16 @@ pub(super) async fn receive(
 
 /// Starts a task that sends datagrams, so that a full socket delays nothing else.
 pub(super) fn start_sender(
-    shared: &NodeShared,
+    shared: &Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
 ) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
     let (queue, mut queued) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAM_QUEUE);
-    shared.env().spawn(Box::pin(async move {
+    shared.spawn("gossip sender", async move {
         while let Some((to, data)) = queued.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
                 tracing::trace!(%to, %error, "failed to send a datagram");
             }
         }
-    }));
+    });
     queue
 }
