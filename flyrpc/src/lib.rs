@@ -89,6 +89,9 @@
 //!   port can call. By default a node listens on loopback, or on Fly.io's private network.
 //! - Not for other languages: both ends run flyrpc. Their versions may differ.
 
+// A guard of the routing table or of a lock that lives as long as a `match` is easily held too long.
+#![warn(clippy::significant_drop_in_scrutinee)]
+
 mod codec;
 mod config;
 mod env;

@@ -42,6 +42,27 @@ async fn a_refused_call_is_retried_on_another_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn arguments_that_are_too_large_for_one_node_go_to_another() {
+    let counts = Counts::default();
+    let small = probe_release(&counts).configure(|_, builder| builder.max_body(64 << 10));
+    let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 1);
+    let cluster = cluster.node("iad-0", small).start().await;
+    let hkg = cluster.node("hkg-0");
+    let probe: ProbeClient = hkg.client();
+    for _ in 0..20 {
+        assert_eq!(probe.on_region("iad").echo(vec![7; 100_000]).await.unwrap().len(), 100_000);
+    }
+    let small = cluster.node("iad-0");
+    let error = probe.on_node(small.id()).echo(vec![7; 100_000]).await.unwrap_err();
+    let RpcError::ArgumentsTooLarge { limit: 65_536, .. } = error else { panic!("{error:?}") };
+    assert_eq!(error.node().map(|node| node.name()), Some("iad-0"));
+    assert!(error.to_string().contains("too large for node iad-0"), "{error}");
+    let error = probe.on_region("iad").echo(vec![7; 33 << 20]).await.unwrap_err();
+    assert!(matches!(error, RpcError::ArgumentsTooLarge { .. }), "{error:?}");
+    assert!(error.to_string().contains("too large for this node"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_has_at_most_three_attempts() {
     let counts = Counts::default();
     let cluster = probe_cluster(&counts).region("hkg", 1).start().await;

@@ -68,42 +68,42 @@ impl<'a> AttemptRecorder<'a> {
 
     /// Reports that an attempt starts on `node`. `request_bytes` is the size of its arguments, if
     /// they are encoded.
+    #[inline]
     pub(super) fn start(&self, node: &NodeInfo, request_bytes: Option<usize>) -> AttemptNumber {
-        match self.recording() {
-            Some(mut recording) => recording.start(Some(node.clone()), request_bytes),
+        match &self.0 {
+            Some(recording) => lock(recording).start(Some(node.clone()), request_bytes),
             None => AttemptNumber(0),
         }
     }
 
     /// Records the size of a reply that has arrived. The reply may still fail to decode.
+    #[inline]
     pub(super) fn reply(&self, attempt: AttemptNumber, bytes: usize) {
-        if let Some(mut recording) = self.recording()
-            && let Some(open) = recording.open.iter_mut().find(|open| open.number == attempt)
-        {
-            open.reply_bytes = Some(bytes);
+        if let Some(recording) = &self.0 {
+            lock(recording).set_reply_bytes(attempt, bytes);
         }
     }
 
     /// Reports that an attempt ended with a reply or with this failure.
+    #[inline]
     pub(super) fn end(&self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
-        if let Some(mut recording) = self.recording() {
-            recording.end_attempt(attempt, failure);
+        if let Some(recording) = &self.0 {
+            lock(recording).end_attempt(attempt, failure);
         }
     }
 
     /// Reports that the attempt on this node, if it started, ended with this failure.
     pub(super) fn end_local(&self, failure: &AttemptFailure) {
-        if let Some(mut recording) = self.recording()
-            && let Some(attempt) = recording.open.first().map(|open| open.number)
-        {
+        let Some(mut recording) = self.0.as_ref().map(|recording| lock(recording)) else { return };
+        if let Some(attempt) = recording.open.first().map(|open| open.number) {
             recording.end_attempt(attempt, Some(failure));
         }
     }
 
     /// Reports that the attempts that have not ended were canceled, because the call has ended.
     pub(super) fn cancel_open(&self) {
-        if let Some(mut recording) = self.recording() {
-            recording.end_open(|_| Outcome::Cancelled);
+        if let Some(recording) = &self.0 {
+            lock(recording).end_open(|_| Outcome::Cancelled);
         }
     }
 
@@ -120,10 +120,6 @@ impl<'a> AttemptRecorder<'a> {
             recording.end(Some(error));
         }
     }
-
-    fn recording(&self) -> Option<MutexGuard<'_, Recording<'a>>> {
-        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl Drop for AttemptRecorder<'_> {
@@ -138,6 +134,7 @@ impl Drop for AttemptRecorder<'_> {
 }
 
 impl Recording<'_> {
+    #[cold]
     fn start(&mut self, node: Option<NodeInfo>, request_bytes: Option<usize>) -> AttemptNumber {
         self.attempts += 1;
         let number = AttemptNumber(self.attempts);
@@ -148,6 +145,14 @@ impl Recording<'_> {
         number
     }
 
+    #[cold]
+    fn set_reply_bytes(&mut self, attempt: AttemptNumber, bytes: usize) {
+        if let Some(open) = self.open.iter_mut().find(|open| open.number == attempt) {
+            open.reply_bytes = Some(bytes);
+        }
+    }
+
+    #[cold]
     fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
         let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
         let open = self.open.remove(at);
@@ -176,6 +181,10 @@ impl Recording<'_> {
         let attempt = open.attempt(self.call, self.number);
         self.observer.observe(&Observed::Ended(&attempt, outcome));
     }
+}
+
+fn lock<'l, 'a>(recording: &'l Mutex<Recording<'a>>) -> MutexGuard<'l, Recording<'a>> {
+    recording.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn outcome<'o>(open: &Open, error: Option<&'o RpcError>) -> Outcome<'o> {

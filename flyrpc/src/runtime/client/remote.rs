@@ -71,15 +71,22 @@ pub(super) async fn call<R: Request>(
 ) -> Result<R::Response, CallFailure> {
     let of = RemoteCall { node, call, request, recorder };
     let version = node.version();
-    let Picked::Send(link, compats) = pick_node(of, None) else {
-        let first = First::<std::future::Pending<_>>::NoLink;
-        return Box::pin(retry(of, version, first)).await;
+    let (link, compats) = match pick_node(of, None) {
+        Picked::Send(link, compats) => (Some(link), Some(compats)),
+        Picked::Dial(_) | Picked::Nobody(_) => (None, None),
     };
-    let mut first = pin!(attempt(node, call, request, &link, compats, FIRST_ATTEMPT, recorder));
-    let first = match until_quiet(first.as_mut(), &link, call.idempotent).await {
-        Some(Ok(response)) => return Ok(response),
-        Some(Err(end)) => First::Ended(Arc::clone(&link), end),
-        None => First::Quiet(Arc::clone(&link), first),
+    let mut first = pin!(link.as_ref().zip(compats).map(|(link, compats)| {
+        attempt(node, call, request, link, compats, FIRST_ATTEMPT, recorder)
+    }));
+    let first = match (first.as_mut().as_pin_mut(), &link) {
+        (Some(mut first), Some(link)) => {
+            match until_quiet(first.as_mut(), link, call.idempotent).await {
+                Some(Ok(response)) => return Ok(response),
+                Some(Err(end)) => First::Ended(Arc::clone(link), end),
+                None => First::Quiet(Arc::clone(link), first),
+            }
+        }
+        _ => First::NoLink,
     };
     // Boxed, because few calls get here, and the others should not have to contain this future.
     Box::pin(retry(of, version, first)).await
