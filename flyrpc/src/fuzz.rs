@@ -218,8 +218,8 @@ pub fn gossip(mut bytes: &[u8]) {
     while let [length, tenths, rest @ ..] = bytes {
         let (datagram, rest) = rest.split_at(rest.len().min(usize::from(*length) * 2));
         now += Duration::from_millis(100) * u32::from(*tenths);
-        members.handle_datagram(now, &[PREFIX, datagram].concat());
-        members.handle_datagram(now, datagram);
+        members.handle_datagram(now, &[PREFIX, datagram].concat(), |_| true);
+        members.handle_datagram(now, datagram, |_| true);
         members.handle_timeout(now);
         drain_outputs(&mut members);
         bytes = rest;

@@ -111,7 +111,7 @@ pub mod unstable;
 pub use self::runtime::private as __private;
 pub use self::{
     env::{BoxStream, Datagram, Env, Listener, StreamWriter, TokioEnv},
-    error::{BodyError, Known, Refusal, RpcError, StartError, Unsupported},
+    error::{BodyError, Closed, Known, NodeFailure, Refusal, RpcError, StartError, Unsupported},
     runtime::{
         builder::NodeBuilder,
         client::{Client, Routed},

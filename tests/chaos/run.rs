@@ -14,7 +14,7 @@ use flyrpc_testkit::{FaultGuard, SimCluster, SimNet, Trace};
 use futures_util::future::join_all;
 use tokio::{
     runtime::{Builder, Handle},
-    sync::Mutex,
+    sync::{Mutex, Notify},
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -205,6 +205,8 @@ struct FaultInjector {
     lifecycle_locks: Arc<BTreeMap<String, Mutex<()>>>,
     /// Locked while a fault affects the node's clock.
     clock_locks: Arc<BTreeMap<String, Mutex<()>>>,
+    /// Notified when a node crashes.
+    crashes: Arc<BTreeMap<String, Notify>>,
     lasts: Duration,
     /// The release that replaces nodes.
     release: flyrpc_testkit::Release,
@@ -219,6 +221,8 @@ fn start_faults(
     let one_per_node =
         || Arc::new(plan.nodes().into_iter().map(|name| (name, Mutex::default())).collect());
     let (lifecycle_locks, clock_locks) = (one_per_node(), one_per_node());
+    let crashes = plan.nodes().into_iter().map(|name| (name, Notify::new()));
+    let crashes: Arc<BTreeMap<_, _>> = Arc::new(crashes.collect());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
         let version = match planned.fault {
@@ -230,6 +234,7 @@ fn start_faults(
             cluster: cluster.clone(),
             lifecycle_locks: Arc::clone(&lifecycle_locks),
             clock_locks: Arc::clone(&clock_locks),
+            crashes: Arc::clone(&crashes),
             lasts: Duration::from_millis(planned.lasts),
             release: release(plan, state, version),
         };
@@ -305,11 +310,23 @@ impl FaultInjector {
         drop(effect);
     }
 
+    /// Suspends a machine. Its clock stops only while it is suspended: a machine that is down is not,
+    /// and one that crashes starts again with a running clock.
     async fn pause(&self, node: String) {
         let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
+        if !self.cluster.is_up(&node) {
+            return;
+        }
+        let crashes = Arc::clone(&self.crashes);
         let clock = self.cluster.drifting(&node, -1_000_000);
         let stopped = self.state.ledger.effect(EffectKind::ClockStopped(node.clone()));
-        self.sustain(self.cluster.frozen(&node), EffectKind::Frozen(node)).await;
+        let crashed = crashes[&node].notified();
+        let frozen = self.cluster.frozen(&node);
+        tokio::select! {
+            biased;
+            () = crashed => {}
+            () = self.sustain(frozen, EffectKind::Frozen(node)) => {}
+        }
         drop((clock, stopped));
     }
 
@@ -320,6 +337,7 @@ impl FaultInjector {
         if scope == CrashScope::Machine {
             self.cluster.crash_machine(node);
         }
+        self.crashes[node].notify_waiters();
         sleep(self.lasts).await;
         self.cluster.restart(node).await;
     }

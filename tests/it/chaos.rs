@@ -11,8 +11,8 @@ const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
 /// Number of additional random seeds in each test run.
 const RANDOM_SEEDS: usize = 3;
 
-/// Seeds that once revealed a bug of flyrpc. CHANGELOG.md lists these bugs.
-const REGRESSION_SEEDS: [u64; 2] = [422, 1978];
+/// Seeds that once revealed a bug of flyrpc, which CHANGELOG.md lists, or of a check.
+const REGRESSION_SEEDS: [u64; 4] = [422, 1978, 77_002_655, 500_009_747];
 
 #[track_caller]
 fn check(seed: u64) {

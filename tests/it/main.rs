@@ -1,5 +1,6 @@
 //! The public behavior of flyrpc.
 
+mod address_conflicts;
 mod at_most_once;
 mod attributes;
 mod calls;
@@ -9,7 +10,10 @@ mod deadlines;
 mod detached;
 mod dial_storm;
 mod encoded_local_calls;
+mod ended_nodes;
 mod faults;
+mod faulty_members;
+mod gossip_lost;
 mod hostile;
 mod local_calls;
 mod macro_traits;
@@ -21,6 +25,7 @@ mod processes;
 mod quiet_nodes;
 mod retries;
 mod rollout;
+mod shared_seeds;
 mod shutdown;
 mod support;
 mod targets;

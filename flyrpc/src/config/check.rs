@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{label::check_label, seed::Seed, settings::Config};
-use crate::error::StartError;
+use crate::{error::StartError, types::is_host_ip};
 
 /// Upper bound on the drain timeout: longer than any process is given to stop, and short enough to be added
 /// to any time without overflow.
@@ -100,30 +100,37 @@ fn check_fly(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Refuses an address that nodes on other machines cannot reach, if a seed is on another machine.
-/// `FLY_PRIVATE_IP` is trusted, so that a laptop can imitate Fly.io.
+/// Refuses an address that nodes on other machines cannot reach, if a seed is on another machine or
+/// the node listens for other machines. `FLY_PRIVATE_IP` is trusted, so that a laptop can imitate
+/// Fly.io.
 fn check_reachable(config: &Config) -> Result<(), StartError> {
     let (setting, addr) = match config.advertise {
         Some(addr) => {
             check("advertise", addr, check_advertise(addr))?;
             ("advertise", addr)
         }
-        None => ("listen", config.listen_at(true)),
+        None => {
+            let addr = config.listen_at(true);
+            if !addr.ip().to_canonical().is_unspecified() {
+                check("listen", addr, check_advertise(addr))?;
+            }
+            ("listen", addr)
+        }
     };
     if !is_this_machine_only(addr.ip()) || config.private_ip() == Some(addr.ip()) {
         return Ok(());
     }
-    match config.seeds.iter().find(|seed| !seed.is_loopback()) {
-        None => Ok(()),
-        Some(seed) => Err(refuse(
-            setting,
-            addr,
-            format!(
-                "an address that other machines can reach, because the seed `{seed}` is on \
-                 another machine; set `listen` (FLYRPC_LISTEN) or `advertise` (FLYRPC_ADVERTISE)"
-            ),
-        )),
-    }
+    let expected = match config.seeds.iter().find(|seed| !seed.is_loopback()) {
+        Some(seed) => format!(
+            "an address that other machines can reach, because the seed `{seed}` is on another \
+             machine; set `listen` (FLYRPC_LISTEN) or `advertise` (FLYRPC_ADVERTISE)"
+        ),
+        None if config.listen_at(true).ip().to_canonical().is_loopback() => return Ok(()),
+        None => "an address that other machines can reach, because the node listens for them; \
+                 set `advertise` (FLYRPC_ADVERTISE), or `listen` (FLYRPC_LISTEN) to one address"
+            .to_owned(),
+    };
+    Err(refuse(setting, addr, expected))
 }
 
 fn is_this_machine_only(ip: IpAddr) -> bool {
@@ -137,10 +144,13 @@ fn is_this_machine_only(ip: IpAddr) -> bool {
 ///
 /// Returns a description of the accepted addresses.
 pub(super) fn check_advertise(addr: SocketAddr) -> Result<(), &'static str> {
-    if addr.ip().to_canonical().is_unspecified() {
+    let ip = addr.ip().to_canonical();
+    if is_host_ip(ip) {
+        Ok(())
+    } else if ip.is_unspecified() {
         Err("the address where other nodes reach this node, not the unspecified address")
     } else {
-        Ok(())
+        Err("the address where other nodes reach this node, not a multicast or broadcast address")
     }
 }
 

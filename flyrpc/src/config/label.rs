@@ -1,8 +1,6 @@
 //! Labels: the names of clusters, nodes and regions.
 
-/// Upper bound on the bytes of a label. Labels are part of every handshake and of gossip, whose
-/// datagrams are small.
-const MAX_LABEL: usize = 64;
+use crate::types::{MAX_LABEL, is_label};
 
 /// Checks that `text` is a label.
 ///
@@ -10,11 +8,7 @@ const MAX_LABEL: usize = 64;
 ///
 /// Returns a description of the accepted labels.
 pub(super) fn check_label(text: &str) -> Result<(), &'static str> {
-    if (1..=MAX_LABEL).contains(&text.len()) && !text.contains(char::is_control) {
-        Ok(())
-    } else {
-        Err("1 to 64 bytes without control characters")
-    }
+    if is_label(text) { Ok(()) } else { Err("1 to 64 bytes without control characters") }
 }
 
 /// Turns a host name into a label. Operating systems allow host names that are not valid labels.

@@ -1,7 +1,7 @@
 //! [`Config`], the settings of a node, and their defaults.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -109,20 +109,12 @@ impl Config {
     }
 
     /// The address where others reach a node that listens on `bound`: the setting if there is one,
-    /// otherwise `bound`. A node that listens on every interface without this setting is reached on
-    /// loopback. It is the only node or all its seeds are on its own machine, because otherwise
-    /// [`validate`](Config::validate) has refused the settings.
+    /// otherwise `bound`. [`validate`](Config::validate) requires the setting of a node that listens
+    /// on every interface.
     pub(crate) fn advertise_at(&self, bound: SocketAddr) -> SocketAddr {
         match self.advertise {
             Some(addr) if addr.port() == 0 => SocketAddr::new(addr.ip(), bound.port()),
             Some(addr) => addr,
-            None if bound.ip().is_unspecified() => {
-                let loopback: IpAddr = match bound {
-                    SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                    SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                };
-                SocketAddr::new(loopback, bound.port())
-            }
             None => bound,
         }
     }

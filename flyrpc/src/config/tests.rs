@@ -430,13 +430,54 @@ fn a_node_that_remote_seeds_can_reach_starts() {
 }
 
 #[test]
-fn nodes_of_one_machine_may_listen_on_loopback_or_everywhere() {
+fn nodes_of_one_machine_listen_on_loopback() {
     let base = || Config { seeds: seeds("localhost:1 127.0.0.1:2 [::1]:3"), ..Config::default() };
     base().validate().unwrap();
-    let everywhere = Config { listen: Some(addr("0.0.0.0:1")), ..base() };
-    everywhere.validate().unwrap();
-    assert_eq!(everywhere.advertise_at(addr("0.0.0.0:1")), addr("127.0.0.1:1"));
-    assert_eq!(everywhere.advertise_at(addr("[::]:1")), addr("[::1]:1"));
+    let advertise = Some(addr("127.0.0.1:9"));
+    for listen in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        Config { listen: Some(addr(listen)), advertise, ..base() }.validate().unwrap();
+    }
+}
+
+#[test]
+fn a_node_that_listens_beyond_loopback_must_advertise_an_address_that_others_can_reach() {
+    let rule = "expected an address that other machines can reach, because the node listens for \
+                them; set `advertise` (FLYRPC_ADVERTISE), or `listen` (FLYRPC_LISTEN) to one \
+                address";
+    for seeds in [Vec::new(), seeds("localhost:1 127.0.0.1:2")] {
+        let base = || Config { seeds: seeds.clone(), ..Config::default() };
+        for listen in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
+            let config = Config { listen: Some(addr(listen)), ..base() };
+            check_invalid(&config, &format!("listen is `{listen}`: {rule}"));
+        }
+        for listen in ["0.0.0.0:1", "10.0.0.1:1"] {
+            let advertise = Some(addr("127.0.0.1:1"));
+            let config = Config { listen: Some(addr(listen)), advertise, ..base() };
+            check_invalid(&config, &format!("advertise is `127.0.0.1:1`: {rule}"));
+        }
+        Config { listen: Some(addr("10.0.0.1:1")), ..base() }.validate().unwrap();
+    }
+}
+
+#[test]
+fn an_address_that_no_single_host_has_is_an_error_at_start() {
+    let rule = "expected the address where other nodes reach this node, not a multicast or \
+                broadcast address";
+    let values = ["224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "[::ffff:224.0.0.1]:1"];
+    for value in values {
+        let config = Config { advertise: Some(addr(value)), ..Config::default() };
+        check_invalid(&config, &format!("advertise is `{value}`: {rule}"));
+        let config = Config { listen: Some(addr(value)), ..Config::default() };
+        check_invalid(&config, &format!("listen is `{value}`: {rule}"));
+        check_refused(
+            &[("FLYRPC_ADVERTISE", value)],
+            &format!("FLYRPC_ADVERTISE is `{value}`: {rule}"),
+        );
+    }
+    check_refused(
+        &[("FLYRPC_ADVERTISE", "224.0.0.1")],
+        &format!("FLYRPC_ADVERTISE is `224.0.0.1`: {rule}"),
+    );
 }
 
 #[test]

@@ -12,7 +12,10 @@ use super::{
     seed::{DEFAULT_PORT, Seed},
     settings::{Config, FlyMachine},
 };
-use crate::{error::StartError, types::Region};
+use crate::{
+    error::StartError,
+    types::{Region, is_host_ip},
+};
 
 impl Config {
     /// Reads the settings from environment variables, and uses defaults for the others. A missing setting
@@ -109,7 +112,7 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
 
 fn private_ip(text: &str) -> Result<IpAddr, &'static str> {
     match text.parse::<IpAddr>() {
-        Ok(ip) if !ip.is_unspecified() => Ok(ip),
+        Ok(ip) if is_host_ip(ip) => Ok(ip),
         _ => Err("the machine's address in the private network"),
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         wire::hello::State,
     },
     service::Service,
-    telemetry::Observer,
+    telemetry::{CaughtObserver, Observer},
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -122,7 +122,10 @@ impl NodeBuilder {
     }
 
     /// Sets the address where other nodes reach this one, if it differs from the address that it
-    /// listens on. Port 0 stands for the port that it listens on.
+    /// listens on. Port 0 stands for the port that it listens on. Required if the node listens on
+    /// every interface. [`start`](NodeBuilder::start) returns an error if other machines cannot
+    /// reach the address: it is loopback although the node listens beyond loopback, unspecified,
+    /// multicast or broadcast.
     pub fn advertise(mut self, addr: SocketAddr) -> Self {
         self.config.advertise = Some(addr);
         self
@@ -241,9 +244,10 @@ impl NodeBuilder {
     }
 
     /// Sets the observer of the node's calls, links and events. By default, there is none. An `Arc`
-    /// of an observer is also an observer.
+    /// of an observer is also an observer. Panics of the observer are caught, and the first one is
+    /// logged.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.observer = Some(Arc::new(CaughtObserver::new(observer)));
         self
     }
 
@@ -309,7 +313,7 @@ impl NodeBuilder {
         commands: mpsc::UnboundedSender<Command>,
     ) -> Result<Server, StartError> {
         let config = &self.config;
-        let handler = InternalHandler { commands, region: config.region.clone() };
+        let handler = InternalHandler::new(commands, config.region.clone());
         let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(handler));
         let services = std::iter::once(internal).chain(self.services.drain(..)).collect();
         let state = State {

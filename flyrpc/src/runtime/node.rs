@@ -13,7 +13,7 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    error::RpcError,
+    error::{Closed, RpcError},
     service::Request,
     types::{NodeId, NodeInfo, Peer, Region},
 };
@@ -265,17 +265,43 @@ impl Node {
         }
     }
 
+    /// Waits until the node has ended, and returns why: it was shut down, or a task that it cannot
+    /// run without failed. A program that does not use [`run_until_signal`](Node::run_until_signal)
+    /// should wait for this beside its own work, and exit when the node has failed. Dropping the
+    /// future has no effect on the node.
+    ///
+    /// ```
+    /// use flyrpc::{Closed, Node};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = Node::builder().start().await?;
+    /// node.shutdown().await;
+    /// assert_eq!(node.closed().await, Closed::ShutDown);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn closed(&self) -> Closed {
+        self.handle.stop().cancelled().await;
+        self.handle.failure().cloned().map_or(Closed::ShutDown, Closed::Failed)
+    }
+
     /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C),
-    /// then [shuts down](Node::shutdown). A second signal stops the node immediately. The signals
-    /// are handled from the first poll of the future on; before that, they keep their default
-    /// effect.
+    /// then [shuts down](Node::shutdown). A second signal stops the node immediately. Also returns
+    /// once the node has [ended](Node::closed) otherwise. The signals are handled from the first
+    /// poll of the future on; before that, they keep their default effect.
     ///
     /// # Errors
     ///
-    /// Returns an error if no handler can be installed for the signals.
+    /// Returns an error if no handler can be installed for the signals, or if a task of the node
+    /// failed. The latter contains the [`NodeFailure`](crate::NodeFailure).
     pub async fn run_until_signal(&self) -> std::io::Result<()> {
         let mut signals = Signals::listen()?;
-        signals.next().await;
+        tokio::select! {
+            biased;
+            closed = self.closed() => return to_result(closed),
+            () = signals.next() => {}
+        }
         tracing::info!(node = %self.info(), "signal received; shutting down");
         let shutdown = pin!(self.shutdown());
         let again = pin!(signals.next());
@@ -283,7 +309,14 @@ impl Node {
             tracing::warn!(node = %self.info(), "second signal received; stopping immediately");
             self.handle.end();
         }
-        Ok(())
+        to_result(self.closed().await)
+    }
+}
+
+fn to_result(closed: Closed) -> std::io::Result<()> {
+    match closed {
+        Closed::ShutDown => Ok(()),
+        Closed::Failed(failure) => Err(std::io::Error::other(failure)),
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
 /// Receives reports of a node's activity, for metrics, traces and tests. Set by
 /// [`NodeBuilder::observer`](crate::NodeBuilder::observer).
 ///
-/// An observer is called from within calls and from the node's tasks, so it must neither block nor panic.
+/// An observer is called from within calls and from the node's tasks, so it must not block. A
+/// panic of an observer is caught: the first one is logged, and nothing else is affected.
 /// Several threads may call it at the same time. The attempts of one call are reported in order, and so
 /// are the node's links and events.
 ///

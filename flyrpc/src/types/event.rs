@@ -33,6 +33,18 @@ pub enum Event {
         /// This node's primary region.
         ours: Region,
     },
+    /// Two nodes that are both alive advertise the same address, for example because one
+    /// `FLYRPC_ADVERTISE` was copied to several machines, or because containers advertise the address
+    /// of their bridge. Both can still be called where they are linked. Nodes that are not linked yet
+    /// reach at most one of them. Emitted once for each pair.
+    AddressConflict {
+        /// The address that both advertise.
+        addr: SocketAddr,
+        /// The node that was known at the address before. It may be this node.
+        holder: NodeInfo,
+        /// The other node.
+        claimant: NodeInfo,
+    },
     /// The receiver of the events was too slow. This many events were dropped at this point.
     Missed(u64),
 }
@@ -50,6 +62,9 @@ impl fmt::Display for Event {
             }
             Event::PrimaryDisagreement { node, theirs, ours } => {
                 write!(f, "primary disagreement with {}: {theirs} there, {ours} here", node.name())
+            }
+            Event::AddressConflict { holder, claimant, .. } => {
+                write!(f, "address conflict between {} and {}", holder.name(), claimant.name())
             }
             Event::Missed(count) => write!(f, "missed {count}"),
         }
@@ -78,6 +93,11 @@ mod tests {
         check(
             &support(None, mute),
             "support of an unknown node: unsupported: something accepts connections but sends nothing",
+        );
+        let claimant = NodeInfo::new(NodeId::new("hkg-1", 8), "hkg".into(), addr);
+        check(
+            &Event::AddressConflict { addr, holder: node.clone(), claimant },
+            "address conflict between hkg-0 and hkg-1",
         );
         let (theirs, ours) = ("hkg".into(), "iad".into());
         check(

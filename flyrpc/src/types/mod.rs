@@ -1,13 +1,14 @@
 //! Plain value types that the public API and all modules share.
 
 mod event;
+mod label;
 mod node;
+mod node_addr;
 mod peer;
 mod region;
 mod service_spec;
 mod target;
 
-pub(crate) use self::service_spec::Signature;
 pub use self::{
     event::Event,
     node::{NodeId, NodeInfo, ParseNodeIdError},
@@ -15,4 +16,9 @@ pub use self::{
     region::Region,
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
     target::Target,
+};
+pub(crate) use self::{
+    label::{MAX_LABEL, is_label},
+    node_addr::{is_host_ip, is_node_addr},
+    service_spec::Signature,
 };

@@ -103,7 +103,8 @@ pub enum NoSupport {
     OtherCluster(String),
     /// A node that advertises this node's address. One of the two is misconfigured.
     SameAddress,
-    /// The address reaches this node itself.
+    /// The last attempts to dial the address reached this node itself. Others may reach another node,
+    /// as behind a load balancer.
     Oneself,
 }
 

@@ -1,6 +1,6 @@
 //! Clusters of real nodes: many nodes, restarts, and two clusters with the same seeds.
 
-use flyrpc::{Node, RpcError, StartError, Support};
+use flyrpc::{Event, Node, RpcError, StartError, Support};
 use futures_util::future::join_all;
 
 use super::{GENEROUS_TIMEOUT, builder, count_panics, eventually};
@@ -185,6 +185,36 @@ async fn nodes_that_advertise_the_same_address_do_not_replace_each_other() {
     b.ready().await;
     assert_eq!(a.nodes_in("iad"), [a.info().clone()]);
     drop((b, c));
+}
+
+#[tokio::test]
+async fn nodes_that_advertise_the_same_address_are_both_called_by_a_third_one() {
+    count_panics();
+    let c = builder("c", "hkg").serve(serve("c")).start().await.unwrap();
+    let mut events = c.events();
+    let a = builder("a", "iad").seeds([c.addr()]).serve(serve("a")).start().await.unwrap();
+    linked(&c, 1).await;
+    let b = builder("b", "iad").advertise(a.addr()).seeds([c.addr()]).serve(serve("b"));
+    let b = b.start().await.unwrap();
+    let conflict = async {
+        loop {
+            if let Event::AddressConflict { holder, claimant, .. } = events.next().await.unwrap() {
+                break (holder, claimant);
+            }
+        }
+    };
+    let conflict = tokio::time::timeout(GENEROUS_TIMEOUT, conflict).await.unwrap();
+    assert_eq!(conflict, (a.info().clone(), b.info().clone()));
+    linked(&c, 2).await;
+    let probe = c.client::<ProbeClient>();
+    for _ in 0..20 {
+        for node in [&a, &b] {
+            let call = probe.on_node(node.id()).timeout(GENEROUS_TIMEOUT);
+            assert_eq!(call.shout(String::new()).await.unwrap().1, node.id().name());
+            node.client::<ProbeClient>().on_region("hkg").shout(String::new()).await.unwrap();
+        }
+        probe.on_region("iad").shout(String::new()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ use tokio::{
 
 use super::GENEROUS_TIMEOUT;
 
-pub(super) const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
 
-pub(super) mod kind {
+pub(crate) mod kind {
     pub(crate) const HELLO: u8 = 1;
     pub(crate) const REQUEST: u8 = 2;
     pub(crate) const REPLY: u8 = 3;
@@ -29,8 +29,10 @@ pub(super) mod kind {
 
 /// Indices of methods: the three methods of flyrpc's internal service, followed by those of `Probe`
 /// in order.
-pub(super) mod method {
+pub(crate) mod method {
     pub(crate) const REGION: u64 = 0;
+    pub(crate) const SYNC_DIGEST: u64 = 1;
+    pub(crate) const PUSH_MEMBERS: u64 = 2;
     pub(crate) const SHOUT: u64 = 3;
     pub(crate) const SLOW: u64 = 4;
     pub(crate) const ECHO: u64 = 8;
@@ -48,7 +50,7 @@ pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
 }
 
 /// Encodes a frame of numbers and bytes.
-pub(super) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
     let mut payload = vec![kind];
     numbers.iter().for_each(|&number| varint(number, &mut payload));
     payload.extend_from_slice(bytes);
@@ -58,7 +60,7 @@ pub(super) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-pub(super) fn pack(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn pack(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec_named(value).unwrap()
 }
 
@@ -267,7 +269,7 @@ impl RawPeer {
     }
 }
 
-fn read_varint(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read_varint(from: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for index in 0.. {
         let (&byte, rest) = from.split_first()?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::entry::{AddressEntry, NameEntry};
-use crate::config::Seed;
+use crate::{config::Seed, types::is_node_addr};
 
 /// The seeds of one node, and the addresses known through them.
 ///
@@ -95,7 +95,8 @@ impl Discovery {
         let mut added = Vec::new();
         match result {
             Ok(addrs) => {
-                let usable = |addr: &SocketAddr| is_usable(addr) && !self.local.contains(addr);
+                // Resolvers that block a name return the unspecified address.
+                let usable = |addr: &SocketAddr| is_node_addr(*addr) && !self.local.contains(addr);
                 let listed: BTreeSet<SocketAddr> = addrs.into_iter().filter(usable).collect();
                 for &addr in &listed {
                     self.addresses.entry(addr).or_insert_with(|| {
@@ -118,6 +119,17 @@ impl Discovery {
         if let Some(entry) = self.addresses.get_mut(&addr) {
             entry.on_reached(now);
         }
+    }
+
+    /// Returns whether `addr` can only reach this node: it is one of this node's own addresses, or
+    /// loopback with the port of one that is reached on loopback.
+    pub(crate) fn is_local(&self, addr: SocketAddr) -> bool {
+        let is_on_loopback = |local: &SocketAddr| {
+            let ip = local.ip().to_canonical();
+            local.port() == addr.port() && (ip.is_loopback() || ip.is_unspecified())
+        };
+        self.local.contains(&addr)
+            || (addr.ip().to_canonical().is_loopback() && self.local.iter().any(is_on_loopback))
     }
 
     /// Ignores `addr` from now on, because a handshake showed that it reaches this node itself.
@@ -195,10 +207,4 @@ impl Discovery {
         });
         forgotten
     }
-}
-
-/// Returns whether an address can be that of a peer. Resolvers that block a name return the unspecified
-/// address, which would reach this node.
-fn is_usable(addr: &SocketAddr) -> bool {
-    !addr.ip().is_unspecified() && addr.port() != 0
 }

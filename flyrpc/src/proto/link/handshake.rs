@@ -12,7 +12,7 @@ use crate::{
         frame::{self, Frame},
         hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer, State},
     },
-    types::NodeInfo,
+    types::{NodeInfo, is_label, is_node_addr},
 };
 
 /// Timeout of connecting. It leaves time for two retransmissions of the first packet, after 1 s and 2 s
@@ -22,9 +22,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 /// Timeout of the handshake after that.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Upper bound on the length of the name of a node or a region, in bytes.
-const MAX_NAME: usize = 64;
 
 /// Upper bound on peer-supplied text quoted in an error: characters of a name, or bytes of a first
 /// line.
@@ -75,8 +72,8 @@ pub(crate) enum DialError {
     OtherCluster(String),
     #[error("the address reaches this node itself")]
     SelfConnect,
-    #[error("the peer advertises this node's own address, {0}")]
-    SameAddress(SocketAddr),
+    #[error("the peer, {0}, advertises this node's own address, {addr}", addr = .0.addr())]
+    SameAddress(NodeInfo),
     #[error(
         "the peer advertises an invalid identity: \
          name {name:?}, region {region:?}, address {addr}"
@@ -186,13 +183,13 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
         HelloOutcome::Hello(hello) if hello.node.id() == local.node.id() => {
             Err(DialError::SelfConnect)
         }
-        HelloOutcome::Hello(hello) if hello.node.addr() == local.node.addr() => {
-            Err(DialError::SameAddress(hello.node.addr()))
-        }
         HelloOutcome::Hello(hello) if !is_valid(&hello.node) => {
             let short = |text: &str| text.chars().take(SHOWN_NAME).collect();
             let (name, region) = (short(hello.node.name()), short(hello.node.region().as_str()));
             Err(DialError::InvalidPeer { name, region, addr: hello.node.addr() })
+        }
+        HelloOutcome::Hello(hello) if hello.node.addr() == local.node.addr() => {
+            Err(DialError::SameAddress(hello.node))
         }
         HelloOutcome::Hello(hello) => Ok(*hello),
     }
@@ -200,14 +197,7 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
 
 /// Returns whether a node can have this name, region and address. Starting a node checks the same.
 fn is_valid(node: &NodeInfo) -> bool {
-    let is_label =
-        |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
-    let (ip, port) = (node.addr().ip().to_canonical(), node.addr().port());
-    is_label(node.name())
-        && is_label(node.region().as_str())
-        && port != 0
-        && !ip.is_unspecified()
-        && !ip.is_multicast()
+    is_label(node.name()) && is_label(node.region().as_str()) && is_node_addr(node.addr())
 }
 
 /// Returns the start of the first line, by which an operator can recognize a peer that is not flyrpc.
@@ -281,6 +271,11 @@ mod tests {
         assert!(matches!(outcome(&local("c", "b", 1)), DialError::SameAddress(_)));
         assert!(matches!(outcome(&local("c", "b", 0)), DialError::InvalidPeer { .. }));
         assert!(matches!(outcome(&local("c", "a\nb", 2)), DialError::InvalidPeer { .. }));
+        let broadcast = SocketAddr::from(([255, 255, 255, 255], 2));
+        let mut other = local("c", "b", 2);
+        other.node = NodeInfo::new(other.node.id().clone(), Region::from("iad"), broadcast);
+        other.encoded = EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state);
+        assert!(matches!(outcome(&other), DialError::InvalidPeer { .. }));
         assert!(outcome(&local("c", "a", 2)).is_from_a_node());
         assert!(!outcome(&local("c", "b", 0)).is_from_a_node());
     }

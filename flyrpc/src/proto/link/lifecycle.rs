@@ -37,8 +37,12 @@ pub(crate) enum LinkError {
     /// The connection ended before the link was drained, after the peer had announced that it leaves.
     #[error("the peer shut down, and waited for calls in flight only until its drain timeout")]
     PeerLeft,
+    #[error("another boot claims the peer's address, and the peer did not answer a ping")]
+    AddressTaken,
     #[error("this node was shut down")]
     ShutDown,
+    #[error("a task of the link panicked, which is a defect of flyrpc")]
+    TaskPanicked,
 }
 
 impl From<io::Error> for LinkError {

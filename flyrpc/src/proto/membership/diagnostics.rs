@@ -14,8 +14,8 @@ const CAPACITY: usize = 32;
 pub(crate) struct Counters {
     /// Datagrams ignored because they are not gossip of this cluster and version.
     pub(crate) foreign: u64,
-    /// Datagrams ignored because they were malformed, sent by this node itself, or sent by an
-    /// unknown member when there was no room for more.
+    /// Datagrams ignored because they were malformed, sent by this node itself, by a stranger, or by
+    /// an unknown member when there was no room for more, or because they asked for too much.
     pub(crate) ignored: u64,
     /// Steps that foca refused.
     pub(crate) errors: u64,
@@ -61,7 +61,9 @@ impl Diagnostics {
             Diagnostic::DatagramIgnored(Rejected::Foreign | Rejected::Cluster) => {
                 self.counters.foreign += 1;
             }
-            Diagnostic::DatagramIgnored(Rejected::Field | Rejected::Malformed) => {
+            Diagnostic::DatagramIgnored(
+                Rejected::Field | Rejected::Malformed | Rejected::Stranger | Rejected::Excessive,
+            ) => {
                 self.counters.ignored += 1;
             }
             Diagnostic::StepRefused(_) => self.counters.errors += 1,

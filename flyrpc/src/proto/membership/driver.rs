@@ -9,8 +9,9 @@ use super::{
     diagnostics::{Counters, Diagnostic, Diagnostics},
     digest,
     effects::{Effects, Gossip, new_gossip},
-    envelope::{self, Envelope, Packet, Rejected},
+    envelope::{self, Envelope},
     identity::{Identity, InvalidIdentity},
+    limits::{Feeds, Renewals},
     member_state::{Claim, MemberState},
     members::{Event, MemberList},
     reconcile::{LocalView, Plan},
@@ -44,10 +45,12 @@ pub(crate) struct Membership {
     settings: Settings,
     envelope: Envelope,
     pub(super) timers: Timers,
-    members: MemberList,
+    pub(super) members: MemberList,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
     diagnostics: Diagnostics,
-    clock: Clock,
+    pub(super) clock: Clock,
+    pub(super) renewals: Renewals,
+    pub(super) feeds: Feeds,
     /// The size of the cluster that foca is configured for.
     configured_for: usize,
     has_left: bool,
@@ -79,20 +82,33 @@ impl Membership {
             outbox: VecDeque::new(),
             diagnostics: Diagnostics::default(),
             clock: Clock::new(now),
+            renewals: Renewals::default(),
+            feeds: Feeds::default(),
             configured_for: 1,
             has_left: false,
         })
     }
 
-    /// Handles a datagram from the network. Its content may be arbitrary.
-    pub(crate) fn handle_datagram(&mut self, now: Duration, datagram: &[u8]) {
+    /// Handles a datagram from the network. Its content may be arbitrary: it is ignored unless its
+    /// sender is a member, or `is_linked` returns true for it. Returns the sender, unless the datagram
+    /// was ignored.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Duration,
+        datagram: &[u8],
+        is_linked: impl FnOnce(&NodeInfo) -> bool,
+    ) -> Option<NodeInfo> {
         self.advance(now);
         if self.has_left {
-            return;
+            return None;
         }
-        match self.envelope.unwrap(datagram) {
-            Ok(packet) => self.handle_packet(packet),
-            Err(rejected) => self.reject(rejected),
+        let packet = self.envelope.unwrap(datagram);
+        match packet.and_then(|packet| self.handle_packet(packet, is_linked)) {
+            Ok(sender) => Some(sender),
+            Err(rejected) => {
+                self.diagnostics.push(Diagnostic::DatagramIgnored(rejected));
+                None
+            }
         }
     }
 
@@ -182,6 +198,7 @@ impl Membership {
         }
         let local = self.gossip.identity().clone();
         let claims = states.iter().filter_map(|state| state.check().ok());
+        let claims = claims.filter(|claim| self.is_plausible(&claim.id));
         let (local_claims, mut claims): (Vec<_>, Vec<_>) = claims
             .take(self.settings.max_members)
             .partition(|claim: &Claim| claim.id.addr() == local.addr());
@@ -202,7 +219,8 @@ impl Membership {
         let plan = Plan::new(&claims, view, |id| self.is_settled(id));
         plan.forget.into_iter().for_each(|id| self.forget(id));
         // When foca applies a claim that this node is down, it renews this node's identity.
-        let held_down = local_claims.iter().any(|claim| claim.down && claim.id == local);
+        let held_down = local_claims.iter().any(|claim| claim.down && claim.id == local)
+            && self.renewals.is_due(self.clock.now());
         let local = (held_down && *self.gossip.identity() == local).then(|| Member::down(local));
         let updates = plan.updates.into_iter().chain(local);
         self.step(|gossip, effects| gossip.apply_many(updates, spread, effects));
@@ -212,6 +230,19 @@ impl Membership {
         for id in plan.call {
             self.step(|gossip, effects| gossip.announce(id, effects));
         }
+    }
+
+    /// Suspects a member that this node could not reach. If it is alive, it refutes that.
+    pub(crate) fn suspect(&mut self, now: Duration, node: &NodeInfo) {
+        self.advance(now);
+        let member = self.held_at(node.addr()).filter(|member| {
+            member.id().node().id() == node.id() && member.state() == State::Alive
+        });
+        let Some(member) = member.filter(|_| !self.has_left) else { return };
+        let (id, incarnation) = (member.id().clone(), member.incarnation());
+        let suspicion = Member::new(id.clone(), incarnation, State::Suspect);
+        self.step(|gossip, effects| gossip.apply_many(std::iter::once(suspicion), true, effects));
+        self.end_suspicion(id, incarnation);
     }
 
     /// Announces that this node leaves. From then on, this node ignores all input, and emits
@@ -234,50 +265,16 @@ impl Membership {
         self.has_left = true;
     }
 
-    fn handle_packet(&mut self, packet: &[u8]) {
-        let read = match Packet::read(packet) {
-            Ok(read) => read,
-            Err(rejected) => return self.reject(rejected),
-        };
-        let local_addr = self.gossip.identity().addr();
-        if read.from.addr() == local_addr {
-            return self.reject(Rejected::Malformed);
-        }
-        if self.is_alone() {
-            // Datagrams from a node that has just left, or from an earlier boot of it, may still be
-            // in flight.
-            let held = self.held_at(read.from.addr()).map(Member::id);
-            if held.is_some_and(|held| !read.from.outranks(held) && !self.is_settled(held)) {
-                return;
-            }
-            self.reset_gossip();
-        }
-        let packet = if self.make_room(read.updates.len() + 1) {
-            packet
-        } else if self.held_at(read.from.addr()).is_some() {
-            read.bare
-        } else {
-            return self.reject(Rejected::Malformed);
-        };
-        self.step(|gossip, effects| gossip.handle_data(packet, effects));
-        self.claim_address(
-            read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),
-        );
-    }
-
-    fn reject(&mut self, rejected: Rejected) {
-        self.diagnostics.push(Diagnostic::DatagramIgnored(rejected));
-    }
-
     fn advance(&mut self, now: Duration) {
         self.clock.advance(now, self.timers.next(), self.settings.probe_rtt);
     }
 
     /// Runs one step of foca and collects its effects.
-    fn step(
+    pub(super) fn step(
         &mut self,
         step: impl FnOnce(&mut Gossip, &mut Effects<'_>) -> Result<(), foca::Error>,
     ) {
+        let bump = self.gossip.identity().bump();
         let mut effects = Effects {
             local_addr: self.gossip.identity().addr(),
             now: self.clock.now(),
@@ -295,6 +292,9 @@ impl Membership {
         // receives declares this node down.
         let no_updates = std::iter::empty();
         let _ = self.gossip.apply_many(no_updates, false, &mut effects);
+        if self.gossip.identity().bump() != bump {
+            self.renewals.on_renewed(self.clock.now());
+        }
         self.members.emit_changes(&mut self.diagnostics);
         self.reconfigure();
     }
@@ -353,7 +353,7 @@ impl Membership {
 
     /// Renews this node's identity if one of `rivals`, which are identities at its address,
     /// outranks it. Usually the rival is an earlier boot.
-    fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
+    pub(super) fn claim_address<'a>(&mut self, rivals: impl Iterator<Item = &'a Identity>) {
         let local = self.gossip.identity();
         let Some(bump) = rivals.filter(|rival| rival.outranks(local)).map(Identity::bump).max()
         else {
@@ -361,13 +361,16 @@ impl Membership {
         };
         // At the maximum bump, renewal is impossible. No correct node comes near it.
         let Some(bump) = bump.checked_add(1) else { return };
+        if !self.renewals.is_due(self.clock.now()) {
+            return;
+        }
         let renewed = local.with_bump(bump);
         self.diagnostics.push(Diagnostic::AddressReclaimed { bump });
         self.step(|gossip, effects| gossip.change_identity(renewed, effects));
     }
 
     /// Whether there is room for `more` members. Forgets down members if necessary.
-    fn make_room(&mut self, more: usize) -> bool {
+    pub(super) fn make_room(&mut self, more: usize) -> bool {
         if self.room() < more {
             self.forget_down();
         }
@@ -388,7 +391,7 @@ impl Membership {
     /// Forgets the members that are down, before a node that was alone adds other members. Such a
     /// node was itself cut off. If it gossiped that the others are down, each of them would have to
     /// renew its identity.
-    fn reset_gossip(&mut self) {
+    pub(super) fn reset_gossip(&mut self) {
         if self.gossip.iter_membership_state().len() == 0 {
             return;
         }
@@ -403,7 +406,7 @@ impl Membership {
     }
 
     /// The member at `addr`, which may be down.
-    fn held_at(&self, addr: SocketAddr) -> Option<&Member<Identity>> {
+    pub(super) fn held_at(&self, addr: SocketAddr) -> Option<&Member<Identity>> {
         self.gossip.iter_membership_state().find(|member| member.id().addr() == addr)
     }
 
@@ -414,7 +417,7 @@ impl Membership {
 
     /// Whether the member `down` has been down for so long that all nodes connected to it or to
     /// this node know about it.
-    fn is_settled(&self, down: &Identity) -> bool {
+    pub(super) fn is_settled(&self, down: &Identity) -> bool {
         let Some(forgotten) = self.timers.forgets_at(down.addr()) else { return true };
         forgotten.saturating_sub(self.settings.keep_down) + DOWN_SETTLE_TIME <= self.clock.now()
     }

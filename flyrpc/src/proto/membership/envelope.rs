@@ -7,10 +7,13 @@
 
 use foca::{Header, Incarnation, Member, Message, State};
 
-use super::identity::{Identity, InvalidIdentity, MAX_NAME};
-use crate::codec::bytes::{
-    fields::understood,
-    varint::{put_prefixed, take_prefixed},
+use super::identity::{Identity, InvalidIdentity};
+use crate::{
+    codec::bytes::{
+        fields::understood,
+        varint::{put_prefixed, take_prefixed},
+    },
+    types::MAX_LABEL,
 };
 
 const MAGIC: [u8; 2] = [0xf1, 0x7c];
@@ -30,6 +33,10 @@ pub(crate) enum Rejected {
     /// The datagram is truncated or inconsistent, from this node itself, or from an unknown member
     /// when there is no room for more.
     Malformed,
+    /// The sender is neither a member nor linked.
+    Stranger,
+    /// The sender claims too many renewals, or asks too often for a renewal or for members.
+    Excessive,
 }
 
 /// Wraps and unwraps the gossip of one cluster.
@@ -41,7 +48,7 @@ pub(super) struct Envelope {
 
 impl Envelope {
     pub(super) fn new(cluster: &str) -> Result<Self, InvalidIdentity> {
-        if cluster.len() > MAX_NAME {
+        if cluster.len() > MAX_LABEL {
             return Err(InvalidIdentity::Cluster);
         }
         let mut prefix = MAGIC.to_vec();
@@ -81,6 +88,7 @@ impl Envelope {
 pub(super) struct Packet<'a> {
     /// The sender.
     pub(super) from: Identity,
+    pub(super) message: Message<Identity>,
     /// The member updates that the packet carries.
     pub(super) updates: Vec<Member<Identity>>,
     /// The packet without its updates, which is still a valid packet.
@@ -107,8 +115,20 @@ impl<'a> Packet<'a> {
         if !rest.is_empty() {
             return Err(Rejected::Malformed);
         }
-        Ok(Packet { from: header.src, updates, bare })
+        Ok(Packet { from: header.src, message: header.message, updates, bare })
     }
+}
+
+/// Returns the packet `bare`, which has no updates, with these updates.
+pub(super) fn with_updates(
+    bare: &[u8],
+    updates: &[Member<Identity>],
+) -> Result<Vec<u8>, postcard::Error> {
+    let mut packet = bare.to_vec();
+    if !updates.is_empty() {
+        packet.extend_from_slice(&(updates.len() as u16).to_be_bytes());
+    }
+    updates.iter().try_fold(packet, |packet, update| postcard::to_extend(update, packet))
 }
 
 /// Creates a packet that notifies `suspect` of the suspicion and pings it.

@@ -12,12 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     codec::bytes::fields,
-    types::{NodeId, NodeInfo, Region},
+    types::{MAX_LABEL, NodeId, NodeInfo, Region, is_label, is_node_addr},
 };
-
-/// Maximum length of the name of a node, region or cluster, in bytes. A datagram names up to three
-/// nodes before its updates, so long names would leave no room for them.
-pub(crate) const MAX_NAME: usize = 64;
 
 /// Maximum length of an identity's optional fields, in bytes.
 pub(super) const MAX_EXTRA: usize = 64;
@@ -25,14 +21,14 @@ pub(super) const MAX_EXTRA: usize = 64;
 /// Why a node or its cluster cannot be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidIdentity {
-    /// The node's name is empty or longer than 64 bytes.
-    #[error("the node's name is empty or longer than {MAX_NAME} bytes")]
+    /// The node's name is no label.
+    #[error("the node's name does not have 1 to {MAX_LABEL} bytes without control characters")]
     Name,
-    /// The region's name is longer than 64 bytes.
-    #[error("the region's name is longer than {MAX_NAME} bytes")]
+    /// The region's name is no label.
+    #[error("the region's name does not have 1 to {MAX_LABEL} bytes without control characters")]
     Region,
     /// The cluster's name is longer than 64 bytes.
-    #[error("the cluster's name is longer than {MAX_NAME} bytes")]
+    #[error("the cluster's name is longer than {MAX_LABEL} bytes")]
     Cluster,
     /// The address cannot be sent to: it has port 0, or an unspecified, multicast or broadcast IP.
     #[error("the node's address cannot be reached by other nodes")]
@@ -192,12 +188,12 @@ pub(super) struct Parts<'a> {
 
 impl Parts<'_> {
     pub(super) fn check(self) -> Result<Identity, InvalidIdentity> {
-        if self.name.is_empty() || self.name.len() > MAX_NAME {
+        if !is_label(self.name) {
             return Err(InvalidIdentity::Name);
         }
         let region = Region::from(self.region);
         // Converting a name to lowercase can make it longer.
-        if self.region.len() > MAX_NAME || region.as_str().len() > MAX_NAME {
+        if self.region.len() > MAX_LABEL || !is_label(region.as_str()) {
             return Err(InvalidIdentity::Region);
         }
         if self.extra.len() > MAX_EXTRA || fields::understood(self.extra).is_err() {
@@ -218,12 +214,10 @@ impl Parts<'_> {
 /// Returns the address without its IPv6 scope, which is local to its host, or an error if the
 /// address cannot be sent to.
 fn check_addr(addr: SocketAddr) -> Result<SocketAddr, InvalidIdentity> {
-    let ip = addr.ip();
-    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    if addr.port() == 0 || ip.is_unspecified() || ip.is_multicast() || broadcast {
+    if !is_node_addr(addr) {
         return Err(InvalidIdentity::Address);
     }
-    Ok(SocketAddr::new(ip, addr.port()))
+    Ok(SocketAddr::new(addr.ip(), addr.port()))
 }
 
 impl Serialize for Identity {
@@ -261,6 +255,11 @@ mod tests {
         check(node("web", "iad", "10.0.0.1:0"), Some(InvalidIdentity::Address));
         check(node("web", "iad", "[::]:80"), Some(InvalidIdentity::Address));
         check(node("web", "iad", "224.0.0.1:80"), Some(InvalidIdentity::Address));
+        check(node("web", "iad", "255.255.255.255:80"), Some(InvalidIdentity::Address));
+        check(node("web", "iad", "[::ffff:224.0.0.1]:80"), Some(InvalidIdentity::Address));
+        check(node("w\neb", "iad", "10.0.0.1:80"), Some(InvalidIdentity::Name));
+        check(node("web", "i\x1bad", "10.0.0.1:80"), Some(InvalidIdentity::Region));
+        check(node("web", "", "10.0.0.1:80"), Some(InvalidIdentity::Region));
     }
 
     #[test]

@@ -15,6 +15,10 @@
 //! - A suspect is notified of the suspicion repeatedly until it refutes, and then the suspicion
 //!   ends. foca leaves the notification to gossip. It also declares a suspect down after the suspect
 //!   has refuted, which makes the suspect renew its identity needlessly.
+//! - Peers cannot drive this node: gossip of nodes that are neither members nor linked is ignored,
+//!   identities are renewed at most once a second (`limits`), one that claims far more renewals
+//!   than the known one is refused, and requests for members are answered at a bounded rate
+//!   (`intake`).
 //! - While this node is stalled (a frozen process, a suspended machine), its clock stops, so that
 //!   the other members do not appear to have been silent (`clock`).
 //! - It recovers from partitions with few identity renewals (`reconcile`).
@@ -26,6 +30,8 @@ mod driver;
 mod effects;
 mod envelope;
 mod identity;
+mod intake;
+mod limits;
 mod member_state;
 mod members;
 mod reconcile;

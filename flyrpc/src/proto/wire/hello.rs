@@ -23,7 +23,7 @@ use crate::{
             varint,
         },
     },
-    types::{NodeId, NodeInfo, Region, ServiceSpec},
+    types::{NodeId, NodeInfo, Region, ServiceSpec, is_label},
 };
 
 mod field {
@@ -245,6 +245,9 @@ impl State {
         if self.withdrawn.len() > MAX_SERVICES {
             return Err(Malformed::new("state that withdraws too many services"));
         }
+        if !is_label(self.primary_region.as_str()) {
+            return Err(Malformed::new("primary region"));
+        }
         Ok(())
     }
 }
@@ -350,6 +353,15 @@ mod tests {
             assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(echo)))));
         }
         assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn a_primary_region_that_is_no_name_is_malformed() {
+        for region in ["", "a\nb", &"r".repeat(65)] {
+            let state = State { primary_region: Region::from(region), ..state() };
+            assert!(State::decode(&state.encode()).is_err(), "{region:?}");
+            assert!(Hello::decode(&Hello { state, ..hello(None) }.encode()).is_err(), "{region:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::{
-    dial, gossip_log,
+    conflicts::AddressConflicts,
+    dial::{self, Balancing},
+    gossip_log,
+    gossip_watch::GossipWatch,
     internal_service::{Exchange, InternalClient},
     leaving::Leaving,
     local_hello::LocalHelloSource,
@@ -38,9 +41,13 @@ use crate::{
     types::{Event, NodeInfo},
 };
 
-/// Upper bound on the commands, messages and datagrams handled between two publications of the
-/// view.
-const BATCH: usize = 256;
+/// Upper bound on the commands, on the messages and on the datagrams handled between two
+/// publications of the view.
+const BATCH: usize = 128;
+
+/// Upper bound on the attempts to dial in progress. Peers name the addresses of nodes, and each
+/// attempt takes a socket.
+const MAX_DIALS: usize = 64;
 
 /// The parameters of the cluster task.
 pub(crate) struct ClusterParams {
@@ -61,28 +68,34 @@ pub(crate) struct ClusterParams {
 pub(crate) fn start(params: ClusterParams) {
     let ClusterParams { shared, sockets, membership, discovery, epoch, .. } = params;
     let Sockets { listener, datagram, .. } = sockets;
-    let (env, stop) = (Arc::clone(shared.env()), shared.stop().clone());
+    let env = Arc::clone(shared.env());
     let (reports, messages) = mpsc::unbounded_channel();
     let (received, gossip) = mpsc::channel(sockets::DATAGRAM_QUEUE);
     let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
     let local_hello = LocalHelloSource::new(Arc::clone(&shared), params.cluster, params.heartbeat);
     let accept =
         sockets::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
-    env.spawn(Box::pin(accept));
-    env.spawn(Box::pin(sockets::receive(Arc::clone(&shared), datagram, received)));
+    shared.spawn("accept", accept);
+    let receive = sockets::receive(Arc::clone(&shared), datagram, received);
+    shared.spawn("gossip receiver", receive);
 
     let client = InternalClient::from_routed(Routed::new(Handle::weak(Arc::clone(&shared))));
     let mut publisher = Publisher::default();
     publisher.mark_dirty();
     let now = env.now().saturating_duration_since(epoch);
+    let region = shared.me().region().clone();
     let mut cluster = Cluster {
-        shared,
-        tasks: Tasks { env: Arc::clone(&env), stop, reports, local_hello, client },
+        shared: Arc::clone(&shared),
+        tasks: Tasks { shared: Arc::clone(&shared), reports, local_hello, client },
         datagrams,
         epoch,
         membership,
         discovery,
-        peers: PeerTable::default(),
+        peers: PeerTable::new(region),
+        dials: 0,
+        questions: Vec::new(),
+        conflicts: AddressConflicts::default(),
+        gossip_watch: GossipWatch::default(),
         sync: SyncSchedule::new(now),
         publisher,
         readiness: Readiness::default(),
@@ -91,7 +104,7 @@ pub(crate) fn start(params: ClusterParams) {
     };
     cluster.add_seeds(cluster.discovery.addresses().collect());
     cluster.step();
-    env.spawn_essential(Box::pin(cluster.run(params.commands, messages, gossip)));
+    shared.spawn("cluster", cluster.run(params.commands, messages, gossip));
 }
 
 /// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
@@ -103,8 +116,14 @@ pub(super) struct Cluster {
     datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     epoch: Instant,
     membership: Membership,
-    discovery: Discovery,
+    pub(super) discovery: Discovery,
     pub(super) peers: PeerTable,
+    /// The number of attempts to dial in progress.
+    dials: usize,
+    /// The nodes to ask whether they are alive, because another boot claims their address.
+    pub(super) questions: Vec<NodeInfo>,
+    pub(super) conflicts: AddressConflicts,
+    pub(super) gossip_watch: GossipWatch,
     pub(super) sync: SyncSchedule,
     pub(super) publisher: Publisher,
     pub(super) readiness: Readiness,
@@ -130,14 +149,12 @@ impl Cluster {
                 Some(datagram) = gossip.recv() => self.on_datagram(&datagram),
                 () = tokio::time::sleep(pause) => {}
             }
+            // In turns, so that no queue starves another, however fast it fills.
             for _ in 0..BATCH {
-                if let Ok(command) = commands.try_recv() {
-                    self.on_command(command);
-                } else if let Ok(message) = messages.try_recv() {
-                    self.on_message(message);
-                } else if let Ok(datagram) = gossip.try_recv() {
-                    self.on_datagram(&datagram);
-                } else {
+                let command = commands.try_recv().map(|command| self.on_command(command));
+                let message = messages.try_recv().map(|message| self.on_message(message));
+                let datagram = gossip.try_recv().map(|datagram| self.on_datagram(&datagram));
+                if command.is_err() && message.is_err() && datagram.is_err() {
                     break;
                 }
             }
@@ -151,7 +168,7 @@ impl Cluster {
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.tasks.env.now().saturating_duration_since(self.epoch)
+        self.shared.env().now().saturating_duration_since(self.epoch)
     }
 
     /// Returns when [`step`](Self::step) next has something to do, if no input arrives before.
@@ -161,11 +178,13 @@ impl Cluster {
             // A leaving node starts nothing new.
             return leaving.next_due(now);
         }
+        // Addresses that are due wait until an attempt in progress ends, which is an input.
+        let next_dial = self.peers.next_dial().filter(|_| self.dials < MAX_DIALS);
         self.membership
             .next_timeout()
             .into_iter()
             .chain(self.discovery.next_due())
-            .chain(self.peers.next_dial())
+            .chain(next_dial)
             .chain(self.peers.next_readiness_deadline(now))
             .chain(self.readiness.next_due(now))
             .fold(self.sync.next_random(), Duration::min)
@@ -179,10 +198,12 @@ impl Cluster {
         self.poll_discovery();
         let is_alone = self.membership.is_alone();
         if self.leaving.is_none() {
-            self.peers.due_dials(now).into_iter().for_each(|addr| self.dial(addr));
+            let due = self.peers.due_dials(now, MAX_DIALS.saturating_sub(self.dials));
+            due.into_iter().for_each(|addr| self.dial(addr));
             if self.sync.poll_random(now, is_alone) {
                 tracing::debug!(counters = ?self.membership.counters(), "gossip counters");
                 self.enqueue_random_sync();
+                self.warn_of_missing_gossip();
             }
         }
         self.discovery.set_alone(is_alone);
@@ -196,6 +217,7 @@ impl Cluster {
         if self.leaving.is_none() {
             // This must follow the publication, because these calls look for their links in the
             // table.
+            self.questions.drain(..).for_each(|node| self.tasks.question(node));
             while let Some(node) = self.sync.poll_start() {
                 self.tasks.sync_digest(node, self.membership.digests());
             }
@@ -216,14 +238,14 @@ impl Cluster {
                 let local = self.membership.digests();
                 let members = self.membership.difference(&digests);
                 if local == digests {
-                    self.on_synced_by_peer(from);
+                    self.on_synced_by_peer(&from);
                 }
                 // An error means that the peer has given up.
                 let _ = reply.send((local, members));
             }
             Command::PushMembers { from, members, done } => {
                 self.apply_members(&members);
-                self.on_synced_by_peer(from);
+                self.on_synced_by_peer(&from);
                 // An error means that the peer has given up.
                 let _ = done.send(());
             }
@@ -234,27 +256,30 @@ impl Cluster {
     fn on_message(&mut self, message: Message) {
         self.publisher.mark_dirty();
         match message {
-            Message::Dialed(addr, Err(DialError::SelfConnect)) => {
-                self.discovery.on_self(addr);
-                self.peers.remove(addr);
-            }
             Message::Dialed(addr, result) => {
-                // Drawn in either case, so that the result does not affect later random choices.
-                let jitter = self.tasks.env.random();
+                self.dials -= 1;
+                // Drawn in any case, so that the result does not affect later random choices.
+                let jitter = self.shared.env().random();
                 match result {
-                    Ok(handshaken) => self.on_dialed(addr, handshaken),
+                    Ok(handshaken) => self.on_dialed(addr, handshaken, jitter),
+                    Err(DialError::SelfConnect) => self.on_self_connect(addr, jitter),
                     Err(error) => self.on_dial_failed(addr, &error, jitter),
                 }
             }
-            Message::Accepted(handshaken) => self.on_handshaken(handshaken),
+            Message::Accepted(handshaken) => drop(self.on_handshaken(handshaken)),
+            Message::SameAddress(node) => self.on_same_address(&node),
+            Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
         }
     }
 
     fn on_datagram(&mut self, datagram: &[u8]) {
-        let now = self.now();
-        self.membership.handle_datagram(now, datagram);
+        let (now, peers) = (self.now(), &self.peers);
+        let sender = self.membership.handle_datagram(now, datagram, |node| peers.is_linked(node));
+        if let Some(sender) = sender {
+            self.gossip_watch.on_gossip(now, sender.id());
+        }
     }
 
     /// Handles the membership's events, and sends its datagrams.
@@ -265,7 +290,7 @@ impl Cluster {
             match event {
                 membership::Event::Up(node) => {
                     let dial_at = now + dial::tiebreak_delay(self.shared.me().id(), node.id());
-                    self.peers.entry(node.addr()).on_member_up(node, dial_at);
+                    self.peers.entry(node.addr()).on_member_up(now, node, dial_at);
                 }
                 membership::Event::Down(node) => {
                     if let Some(peer) = self.peers.get_mut(node.addr()) {
@@ -326,29 +351,62 @@ impl Cluster {
     }
 
     fn dial(&mut self, addr: SocketAddr) {
-        let now = self.now();
-        if self.peers.entry(addr).begin_dial(now) {
+        let (now, peer) = (self.now(), self.peers.entry(addr));
+        if self.dials >= MAX_DIALS {
+            peer.queue_dial(now);
+        } else if peer.begin_dial(now) {
+            self.dials += 1;
             self.tasks.dial(addr);
         }
     }
 
-    fn on_dialed(&mut self, addr: SocketAddr, handshaken: Handshaken) {
-        self.discovery.on_reached(self.now(), addr);
-        let target = handshaken.peer().addr();
-        if target != addr {
-            self.peers.set_alias(addr, target);
+    fn on_dialed(&mut self, addr: SocketAddr, handshaken: Handshaken, jitter: u64) {
+        let now = self.now();
+        self.discovery.on_reached(now, addr);
+        let key = self.on_handshaken(handshaken);
+        if key != addr.into() {
+            let next_ask = |balancing| now + dial::ask_interval(balancing, jitter);
+            self.peers.set_alias(addr, key, next_ask);
         }
-        self.on_handshaken(handshaken);
         if let Some(peer) = self.peers.get_mut(addr) {
             peer.on_dialed();
         }
     }
 
+    /// Handles an attempt to dial that reached this node itself. That reveals nothing about other
+    /// attempts, unless the address is this node's own: a load balancer connects the next one to
+    /// another node, and a connection to a port of this machine where nothing listens can meet
+    /// itself.
+    fn on_self_connect(&mut self, addr: SocketAddr, jitter: u64) {
+        if self.discovery.is_local(addr) {
+            self.discovery.on_self(addr);
+            self.peers.remove(addr);
+            return;
+        }
+        tracing::debug!(%addr, "the address reached this node itself; will retry");
+        let (now, balancing) = (self.now(), Balancing::Observed);
+        let next_ask = now + dial::ask_interval(balancing, jitter);
+        if let Some(peer) = self.peers.get_mut(addr) {
+            peer.on_self_connect(now, next_ask, jitter);
+        }
+    }
+
     fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
+        if let DialError::SameAddress(node) = error {
+            self.on_same_address(node);
+        }
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
+        // A member that no link has ever reached may be an invention of another. If it is alive, it
+        // refutes the suspicion.
+        if let Some(member) = peer.take_unverified() {
+            self.membership.suspect(now, &member);
+        }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
-            tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            // A conflict was logged with both nodes already.
+            if !matches!(error, DialError::SameAddress(_)) {
+                tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            }
             let node = peer.info().cloned();
             self.publisher.emit_later(Event::SupportChanged { addr, node, support });
         }
@@ -361,15 +419,27 @@ impl Cluster {
         let linked: Vec<NodeInfo> = linked.map(|link| link.peer().clone()).collect();
         linked.iter().for_each(|node| self.discovery.on_reached(now, node.addr()));
         if !linked.is_empty() {
-            let index = (self.tasks.env.random() % linked.len() as u64) as usize;
+            let index = (self.shared.env().random() % linked.len() as u64) as usize;
             self.sync.enqueue(linked[index].clone());
+        }
+    }
+
+    /// Warns of linked nodes from which no gossip arrives.
+    fn warn_of_missing_gossip(&mut self) {
+        for node in self.gossip_watch.take_silent(self.now()) {
+            tracing::warn!(
+                %node,
+                addr = %node.addr(),
+                "the link works but no gossip arrives from this node; check that UDP is allowed \
+                 on the same port in both directions, and that both use the same IP version"
+            );
         }
     }
 
     fn on_synced(&mut self, node: &NodeInfo, result: Result<Exchange, RpcError>) {
         self.sync.on_ended();
         let now = self.now();
-        if let Some(peer) = self.peers.get_mut(node.addr()) {
+        if let Some(peer) = self.peers.of_mut(node) {
             peer.on_synced(now);
         }
         let Exchange { digests, members } = match result {
@@ -384,13 +454,13 @@ impl Cluster {
     }
 
     /// Handles a sync that a peer has initiated. After that, this node need not sync with the peer.
-    fn on_synced_by_peer(&mut self, addr: SocketAddr) {
+    fn on_synced_by_peer(&mut self, node: &NodeInfo) {
         let now = self.now();
-        if let Some(peer) = self.peers.get_mut(addr) {
+        if let Some(peer) = self.peers.of_mut(node) {
             peer.on_synced(now);
             self.publisher.mark_dirty();
         }
-        self.sync.remove(addr);
+        self.sync.remove(node.addr());
     }
 
     fn apply_members(&mut self, members: &[MemberState]) {
@@ -416,12 +486,13 @@ impl Cluster {
     }
 }
 
-/// Ends the node when the cluster task ends, for any reason. This task and the tasks of the links
+/// Ends the links when the cluster task ends, for any reason. This task and the tasks of the links
 /// may be dropped without another poll, with the runtime or in a simulated crash. Then nothing else
 /// would wake the calls that wait.
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.shared.end();
+        // The order matters: a call whose link has ended reads the flag to learn why.
+        self.shared.shut_down();
         self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }

@@ -30,6 +30,31 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// must dial; if both did at the same time, they would open a redundant link.
 pub(super) const DIAL_TIEBREAK_DELAY: Duration = Duration::from_secs(1);
 
+/// Whether an address that led to a node with another address may lead to other nodes, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Balancing {
+    /// It has led to one node so far, as a forwarded port does.
+    Possible,
+    /// It has led to several nodes, or to this node, as a load balancer does.
+    Observed,
+}
+
+/// Returns how long a node that an address led to may stay its only one, before the address is
+/// dialed again. Without that, nodes that found each other in pairs would stay in pairs. Each attempt
+/// may replace the link to a node by a new one, so they are rare. `random` determines the jitter.
+pub(super) fn ask_interval(balancing: Balancing, random: u64) -> Duration {
+    let interval = match balancing {
+        Balancing::Possible => Duration::from_secs(5 * 60),
+        Balancing::Observed => Duration::from_secs(60),
+    };
+    with_jitter(interval, random)
+}
+
+/// Multiplies a time by a factor between 3/4 and 5/4.
+fn with_jitter(time: Duration, random: u64) -> Duration {
+    time.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
+}
+
 /// Returns how long `local` waits before it dials `peer`.
 pub(super) fn tiebreak_delay(local: &NodeId, peer: &NodeId) -> Duration {
     if local < peer { Duration::ZERO } else { DIAL_TIEBREAK_DELAY }
@@ -86,6 +111,11 @@ impl DialSchedule {
         self.next = next;
     }
 
+    /// Makes an attempt due at `now`, unless one is in progress or due earlier.
+    pub(super) fn hasten(&mut self, now: Duration) {
+        self.next = self.next.min(now);
+    }
+
     /// Schedules the next attempt after one that failed with `support`. `random` determines the
     /// jitter.
     pub(super) fn back_off(&mut self, now: Duration, support: &NoSupport, random: u64) {
@@ -138,8 +168,7 @@ impl DialSchedule {
 /// Returns the backoff after `earlier` failures and one more.
 fn backoff(earlier: u32, longest: Duration, random: u64) -> Duration {
     let backoff = FIRST_BACKOFF.saturating_mul(1 << earlier.min(10)).min(longest);
-    // Jitter: a factor between 3/4 and 5/4.
-    backoff.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
+    with_jitter(backoff, random)
 }
 
 impl From<&DialError> for NoSupport {
@@ -163,7 +192,7 @@ impl From<&DialError> for NoSupport {
             }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
             DialError::SelfConnect => NoSupport::Oneself,
-            DialError::SameAddress(_) => NoSupport::SameAddress,
+            DialError::SameAddress { .. } => NoSupport::SameAddress,
             DialError::InvalidPeer { .. } => NoSupport::NotFlyrpc(error.to_string()),
         }
     }

@@ -1,15 +1,15 @@
 //! The internal service, which every flyrpc node serves in addition to its user's services.
 
-use std::net::SocketAddr;
-
 use flyrpc_macros::fly_rpc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use super::sync_turns::SyncTurns;
+
 use crate::{
     proto::membership::MemberState,
     runtime::{context::context, shared::Command},
-    types::Region,
+    types::{NodeInfo, Region},
 };
 
 /// The requests that nodes make to each other. The names on the wire are those of the first
@@ -42,8 +42,15 @@ pub(crate) struct Exchange {
 
 /// Serves the internal service by sending commands to the cluster task.
 pub(crate) struct InternalHandler {
-    pub(crate) commands: mpsc::UnboundedSender<Command>,
-    pub(crate) region: Region,
+    commands: mpsc::UnboundedSender<Command>,
+    region: Region,
+    turns: SyncTurns,
+}
+
+impl InternalHandler {
+    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>, region: Region) -> Self {
+        InternalHandler { commands, region, turns: SyncTurns::new() }
+    }
 }
 
 impl Internal for InternalHandler {
@@ -52,25 +59,28 @@ impl Internal for InternalHandler {
     }
 
     async fn sync_digest(&self, digests: Vec<u64>) -> Exchange {
+        let from = caller();
+        let _turn = self.turns.take(from.id()).await;
         let (reply, result) = oneshot::channel();
         // An error means that the cluster task has ended with the node. In that case, the response
         // is empty.
-        let _ = self.commands.send(Command::SyncDigest { from: caller(), digests, reply });
+        let _ = self.commands.send(Command::SyncDigest { from, digests, reply });
         let (digests, members) = result.await.unwrap_or_default();
         Exchange { digests, members }
     }
 
     async fn push_members(&self, members: Vec<MemberState>) {
+        let from = caller();
+        let _turn = self.turns.take(from.id()).await;
         let (done, result) = oneshot::channel();
-        // Errors are ignored as above. Waiting for the result bounds how many pushes of a peer are
-        // queued.
-        let _ = self.commands.send(Command::PushMembers { from: caller(), members, done });
+        // Errors are ignored as above.
+        let _ = self.commands.send(Command::PushMembers { from, members, done });
         let _ = result.await;
     }
 }
 
-fn caller() -> SocketAddr {
-    context().caller().addr()
+fn caller() -> NodeInfo {
+    context().caller().clone()
 }
 
 #[cfg(test)]
@@ -81,7 +91,7 @@ mod tests {
     #[test]
     fn the_names_on_the_wire_are_those_of_the_first_version() {
         let (commands, _) = mpsc::unbounded_channel();
-        let handler = InternalHandler { commands, region: Region::LOCAL };
+        let handler = InternalHandler::new(commands, Region::LOCAL);
         let spec = ServeInternal::new(handler).spec();
         let methods: Vec<_> = spec.methods.iter().map(ToString::to_string).collect();
         let expected = [

@@ -1,6 +1,6 @@
 //! The actor's handlers for links: opened, changed, ended.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{
     actor::Cluster,
@@ -9,19 +9,24 @@ use super::{
 };
 use crate::{
     proto::wire::frame::GoAway,
-    runtime::link::{Handshaken, Link, LinkError, LinkEvent},
+    runtime::{
+        link::{Handshaken, Link, LinkError, LinkEvent},
+        shared::PeerKey,
+    },
     telemetry::Observed,
-    types::{Event, Support},
+    types::{Event, NodeInfo, Support},
 };
 
 impl Cluster {
-    /// Turns a connection into a link. It is the only link to its node, or one of two if both nodes
-    /// dialed at the same time.
-    pub(super) fn on_handshaken(&mut self, handshaken: Handshaken) {
-        let (addr, announced) = (handshaken.peer().addr(), Arc::clone(handshaken.announced()));
+    /// Turns a connection into a link, and returns the key of the peer that holds it. It is the only
+    /// link to its node, or one of two if both nodes dialed at the same time.
+    pub(super) fn on_handshaken(&mut self, handshaken: Handshaken) -> PeerKey {
+        let announced = Arc::clone(handshaken.announced());
+        let key = self.key_for(handshaken.peer());
         let link = links::start(&self.shared, self.tasks.local_hello.heartbeat(), handshaken);
         if self.leaving.is_some() {
-            return link.end(LinkError::ShutDown);
+            link.end(LinkError::ShutDown);
+            return key;
         }
         self.shared.notify(&Observed::LinkOpened(link.peer()));
         // The state may have changed since the hello was sent.
@@ -29,29 +34,138 @@ impl Cluster {
         if !Arc::ptr_eq(&announced, &state) {
             link.send_state(&state);
         }
-        let now = self.now();
-        let peer = self.peers.entry(addr);
+        let (now, is_new) = (self.now(), self.peers.get(&key).is_none());
+        self.gossip_watch.on_linked(now, link.peer());
+        let peer = self.peers.entry(&key);
         let before = peer.support();
         peer.on_linked(now, self.shared.me().id(), Arc::clone(&link));
+        if key.is_rival() && is_new {
+            peer.await_verdict();
+            self.question(key.addr());
+        } else if !peer.awaits_verdict() {
+            self.on_usable(&link, &key, &before);
+        }
+        key
+    }
+
+    /// The key for a new link to `node`. If a link to another boot at its address is open, it is that
+    /// of a rival, until it is known whether the other boot is alive.
+    fn key_for(&self, node: &NodeInfo) -> PeerKey {
+        let key = self.peers.key_of(node);
+        let holder = self.peers.get(&key).and_then(|peer| peer.link());
+        if holder.is_some_and(|link| link.peer().id() != node.id()) {
+            PeerKey::rival(node)
+        } else {
+            key
+        }
+    }
+
+    /// Handles a link whose node can now be called. `before` is whether it could be called earlier.
+    fn on_usable(&mut self, link: &Arc<Link>, key: &PeerKey, before: &Support) {
+        let (addr, peer) = (key.addr(), self.peers.entry(key));
         // Once this node is ready, a peer that gossip announced needs no sync unless it is a seed,
         // because gossip has also delivered its members. If a node that joins a large cluster
         // synced with each such peer, it would compare its members once per peer.
         let sync = peer.is_seed() || !peer.is_member() || !self.readiness.is_ready();
-        if before != Support::Supported {
+        if *before != Support::Supported {
             tracing::info!(node = %link.peer(), %addr, "node linked");
             let (node, support) = (Some(link.peer().clone()), peer.support());
             self.publisher.emit_later(Event::SupportChanged { addr, node, support });
         }
-        self.compare_primary(&link);
+        self.compare_primary(link);
         if sync {
             self.sync.enqueue(link.peer().clone());
         }
     }
 
+    /// Finds out whether the boot that has an address is alive, because a rival claims it.
+    fn question(&mut self, addr: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(addr) else { return };
+        if let Some(link) = peer.link().cloned()
+            && peer.begin_question()
+        {
+            self.questions.push(link.peer().clone());
+        }
+    }
+
+    /// Handles the end of a ping of `holder`, whose address a rival claims. If it answered, it keeps
+    /// its address, and both can be called. Otherwise its link ends, and the rival takes over.
+    pub(super) fn on_questioned(&mut self, holder: &NodeInfo, answered: bool) {
+        let addr = holder.addr();
+        let Some(peer) = self.peers.get_mut(addr) else { return };
+        peer.end_question();
+        let Some(link) = peer.link().cloned() else { return self.hand_over(addr) };
+        let waiting = self.waiting_rivals(addr);
+        if waiting.is_empty() {
+            return;
+        }
+        if link.peer().id() != holder.id() {
+            return self.question(addr);
+        }
+        if !answered {
+            return link.end(LinkError::AddressTaken);
+        }
+        for key in waiting {
+            let peer = self.peers.entry(&key);
+            if let Some(link) = peer.admit() {
+                self.on_address_conflict(holder, link.peer());
+                self.on_usable(&link, &key, &Support::Unknown);
+            }
+        }
+    }
+
+    fn waiting_rivals(&self, addr: SocketAddr) -> Vec<PeerKey> {
+        let mut rivals = self.peers.rivals(addr);
+        rivals.retain(|key| self.peers.get(key).is_some_and(|peer| peer.awaits_verdict()));
+        rivals
+    }
+
+    /// Gives an address to the rival that was linked last, because no link of the boot that had it is
+    /// open. One that waits for a verdict takes precedence, because it may be the next boot of that
+    /// node.
+    fn hand_over(&mut self, addr: SocketAddr) {
+        let rivals = self.peers.rivals(addr);
+        let Some(key) = self.waiting_rivals(addr).pop().or_else(|| rivals.last().cloned()) else {
+            return;
+        };
+        let Some(rival) = self.peers.remove(&key) else { return };
+        let peer = self.peers.entry(addr);
+        let before = if rival.awaits_verdict() { peer.support() } else { Support::Supported };
+        if let Some(link) = peer.take_over(rival) {
+            self.on_usable(&link, &addr.into(), &before);
+        }
+        if !self.waiting_rivals(addr).is_empty() {
+            self.question(addr);
+        }
+    }
+
+    /// Handles a node that advertises this node's address.
+    pub(super) fn on_same_address(&mut self, node: &NodeInfo) {
+        let me = self.shared.me().clone();
+        self.on_address_conflict(&me, node);
+    }
+
+    /// Reports two nodes that are alive and advertise the same address, once.
+    fn on_address_conflict(&mut self, holder: &NodeInfo, claimant: &NodeInfo) {
+        if !self.conflicts.is_new(holder.id(), claimant.id()) {
+            return;
+        }
+        let addr = claimant.addr();
+        tracing::warn!(
+            %addr,
+            %holder,
+            %claimant,
+            "two nodes advertise the same address; set `advertise` (FLYRPC_ADVERTISE) of each to \
+             its own"
+        );
+        let (holder, claimant) = (holder.clone(), claimant.clone());
+        self.publisher.emit_later(Event::AddressConflict { addr, holder, claimant });
+    }
+
     pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
         self.publisher.mark_links_changed();
         // Marks the peer dirty: with any of these events, the link may have closed to new calls.
-        let peer = self.peers.get_mut(link.peer().addr());
+        let peer = self.peers.of_mut(link.peer());
         match event {
             LinkEvent::StateChanged => {
                 link.acknowledge_state_change();
@@ -71,25 +185,31 @@ impl Cluster {
 
     fn on_link_ended(&mut self, link: &Arc<Link>, error: &LinkError) {
         let (now, node) = (self.now(), link.peer());
-        let Some(peer) = self.peers.get_mut(node.addr()) else { return };
-        let jitter = self.tasks.env.random();
+        let key = self.peers.key_of(node);
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let jitter = self.shared.env().random();
         // A link that opened while this node was leaving was never added.
-        if peer.remove_link(link) {
-            self.shared.notify(&Observed::LinkClosed(node, &error.to_string()));
-        }
-        if !peer.links().has_boot(node.id()) {
-            self.primaries.remove(node.id());
-        }
-        if peer.has_left() {
-            return peer.on_disconnected(now, DIAL_TIEBREAK_DELAY, jitter);
-        }
-        if matches!(error, LinkError::Drained) || peer.link().is_some() {
+        if !peer.remove_link(link) {
             return;
         }
-        tracing::warn!(%node, %error, "link lost");
-        // Both ends lose a link at the same time. The tiebreak lets one of them dial first.
-        let tiebreak = dial::tiebreak_delay(self.shared.me().id(), node.id());
-        peer.on_disconnected(now, tiebreak, jitter);
+        self.shared.notify(&Observed::LinkClosed(node, &error.to_string()));
+        let has_boot = peer.links().has_boot(node.id());
+        if peer.has_left() {
+            peer.on_disconnected(now, DIAL_TIEBREAK_DELAY, jitter);
+        } else if !matches!(error, LinkError::Drained) && peer.link().is_none() {
+            tracing::warn!(%node, %error, "link lost");
+            // Both ends lose a link at the same time. The tiebreak lets one of them dial first.
+            let tiebreak = dial::tiebreak_delay(self.shared.me().id(), node.id());
+            peer.on_disconnected(now, tiebreak, jitter);
+        }
+        let is_free = !key.is_rival() && peer.link().is_none();
+        if !has_boot {
+            self.primaries.remove(node.id());
+            self.gossip_watch.on_unlinked(node.id());
+        }
+        if is_free {
+            self.hand_over(key.addr());
+        }
     }
 
     /// Emits an event that reports which calls a peer now accepts.

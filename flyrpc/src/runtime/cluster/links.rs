@@ -15,7 +15,7 @@ use crate::{
 /// flight.
 const MAX_OLDER_LINKS: usize = 8;
 
-/// The links to one peer, newest first. There are two if both nodes dialed at the same time, and
+/// The links to one peer, newest first, all open ones to the same boot. There are two if both nodes dialed at the same time, and
 /// older ones may still be draining.
 #[derive(Debug, Default)]
 pub(super) struct PeerLinks(Vec<Arc<Link>>);
@@ -42,11 +42,7 @@ impl PeerLinks {
     pub(super) fn add(&mut self, local: &NodeId, link: Arc<Link>) {
         let boot = link.peer().id();
         for older in self.0.iter().filter(|link| link.is_open()) {
-            if older.peer().id() != boot {
-                // The process of that boot is gone; otherwise, another boot could not have its
-                // address.
-                older.end(LinkError::Closed);
-            } else if local < boot {
+            if older.peer().id() == boot && local < boot {
                 // One of the two nodes decides, so that both use the same link.
                 older.drain(GoAway::Replaced);
             }
@@ -55,6 +51,11 @@ impl PeerLinks {
             surplus.end(LinkError::Closed);
         }
         self.0.insert(0, link);
+    }
+
+    /// Adds the links of a rival, which takes over the address.
+    pub(super) fn take_over(&mut self, rival: PeerLinks) {
+        self.0.splice(0..0, rival.0);
     }
 
     /// Removes a link that has ended. Returns whether the link was present.

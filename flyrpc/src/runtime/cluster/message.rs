@@ -17,6 +17,10 @@ pub(super) enum Message {
     Accepted(Handshaken),
     /// The lookup of this name ended.
     Resolved(String, Result<Vec<SocketAddr>, String>),
+    /// A connection from this node, which advertises this node's own address, was refused.
+    SameAddress(NodeInfo),
+    /// A ping of this node, whose address another boot claims, ended. Contains whether it answered.
+    Questioned(NodeInfo, bool),
     /// A membership sync with this node ended.
     Synced(NodeInfo, Result<Exchange, RpcError>),
 }

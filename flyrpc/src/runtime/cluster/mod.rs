@@ -10,8 +10,10 @@
 //! the peers and when to dial them, the sync schedule, readiness, and so on.
 
 mod actor;
+mod conflicts;
 mod dial;
 mod gossip_log;
+mod gossip_watch;
 mod internal_service;
 mod leaving;
 mod link_events;
@@ -25,6 +27,7 @@ mod readiness;
 mod snapshot;
 mod sockets;
 mod sync;
+mod sync_turns;
 mod tasks;
 
 pub(crate) use self::{

@@ -1,30 +1,56 @@
-//! The cluster task's state for one address: the node there, the links to it, and when to dial it.
+//! The cluster task's state for one peer: the node at an address, the links to it, and when to dial
+//! the address. Or a rival: a node that claims the address of another, with its links.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use super::{dial::DialSchedule, links::PeerLinks};
+use super::{
+    dial::{Balancing, DialSchedule},
+    links::PeerLinks,
+};
 use crate::{
     proto::routing::Entry,
     runtime::{
         link::{DialError, Link},
-        shared::PeerSnapshot,
+        shared::{PeerKey, PeerSnapshot},
     },
     types::{NoSupport, NodeId, NodeInfo, PeerState, Support},
 };
 
-/// The state of one address.
+/// How many attempts in a row must reach this node itself before readiness stops waiting for the
+/// address. Another node behind a load balancer is likely to be found earlier.
+const SETTLED_SELF_CONNECTS: u32 = 4;
+
+/// The least time between two listings of boots at one address that reset the backoff.
+const MIN_LISTING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The state of one peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     /// The node at the address, as described by its link or else by the membership.
     info: Option<NodeInfo>,
-    /// Whether the membership lists the node as live.
-    is_member: bool,
+    /// The boot that the membership lists as live at the address. It can differ from `info`, which
+    /// a link describes.
+    member: Option<NodeInfo>,
+    /// When the membership last listed a boot, and reset the backoff for that.
+    listed_at: Option<Duration>,
+    /// The boot that was last linked, or else suspected because it could not be dialed.
+    verified: Option<NodeId>,
     /// Whether discovery lists the address.
     is_seed: bool,
-    /// The address that the node advertises, if it is not this one.
-    alias_of: Option<SocketAddr>,
+    /// The peer to which this address led, if its node advertises another address.
+    alias_of: Option<PeerKey>,
+    /// Whether the address has led to several nodes, as that of a load balancer does.
+    is_balancer: bool,
+    /// When to ask an alias again for other nodes, although its node is linked.
+    next_ask: Duration,
+    /// How many attempts in a row reached this node itself.
+    self_connects: u32,
+    /// Whether this is a rival that waits until it is known whether the other boot is alive.
+    awaits_verdict: bool,
+    /// Whether this boot is being pinged, because another claims its address.
+    is_questioned: bool,
     links: PeerLinks,
     /// When the newest link was opened.
     linked_at: Duration,
@@ -44,16 +70,33 @@ impl Peer {
         self.info.as_ref()
     }
 
+    /// The boot that the membership lists as live at the address.
+    pub(super) fn member(&self) -> Option<&NodeInfo> {
+        self.member.as_ref()
+    }
+
+    /// Whether the membership lists the node as live.
     pub(super) fn is_member(&self) -> bool {
-        self.is_member
+        self.member.is_some() && self.member.as_ref().map(NodeInfo::id) == self.boot()
     }
 
     pub(super) fn is_seed(&self) -> bool {
         self.is_seed
     }
 
-    pub(super) fn alias_of(&self) -> Option<SocketAddr> {
-        self.alias_of
+    /// The peer to which this address led, if its node advertises another address.
+    pub(super) fn alias_of(&self) -> Option<&PeerKey> {
+        self.alias_of.as_ref()
+    }
+
+    /// Whether this is a rival that waits until it is known whether the other boot is alive.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.awaits_verdict
+    }
+
+    /// When the newest link was opened.
+    pub(super) fn linked_at(&self) -> Duration {
+        self.linked_at
     }
 
     pub(super) fn links(&self) -> &PeerLinks {
@@ -72,7 +115,7 @@ impl Peer {
 
     /// Whether the address is worth remembering: it is listed, or has a link.
     pub(super) fn is_known(&self) -> bool {
-        self.is_member || self.is_seed || !self.links.is_empty()
+        self.member.is_some() || self.is_seed || !self.links.is_empty()
     }
 
     /// Whether the node at this address is `node` and announced that it is leaving.
@@ -91,9 +134,15 @@ impl Peer {
         let wanted = if self.leaving {
             self.is_seed && self.links.is_empty()
         } else {
-            self.is_seed || self.is_member
+            self.is_seed || self.member.is_some()
         };
         if wanted && self.link().is_none() { self.dial.next() } else { None }
+    }
+
+    /// When to dial an alias next, although its node is linked: there may be other nodes behind it.
+    pub(super) fn next_ask(&self) -> Option<Duration> {
+        let idle = self.dial.next().is_some();
+        (self.is_seed && idle).then_some(self.next_ask)
     }
 
     /// Whether a call may dial the address, or wait for the attempt in progress.
@@ -116,6 +165,7 @@ impl Peer {
         let answered = match &self.support {
             None => self.synced.is_some(),
             Some(NoSupport::Unreachable(_)) => false,
+            Some(NoSupport::Oneself) => self.self_connects >= SETTLED_SELF_CONNECTS,
             Some(_) => true,
         };
         answered || self.readiness_deadline().is_some_and(|deadline| deadline <= now)
@@ -127,10 +177,16 @@ impl Peer {
         let info = self.info.clone()?;
         let link = self.link().cloned();
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
-        let candidate = !self.leaving && (self.is_member || link.is_some() || other_protocol);
+        let candidate = !self.leaving && (self.is_member() || link.is_some() || other_protocol);
         let disconnected = self.disconnected && link.is_none();
         let unreachable = disconnected && !self.awaits_dial();
-        candidate.then_some(Entry { info, disconnected, unreachable, link, other_protocol })
+        (candidate && !self.awaits_verdict).then_some(Entry {
+            info,
+            disconnected,
+            unreachable,
+            link,
+            other_protocol,
+        })
     }
 
     pub(super) fn support(&self) -> Support {
@@ -155,30 +211,79 @@ impl Peer {
         self.is_seed = is_seed;
     }
 
-    pub(super) fn set_alias_of(&mut self, addr: SocketAddr) {
-        self.alias_of = Some(addr);
+    /// Records that the address led to the node of another peer. `next_ask` is when to ask it again
+    /// for other nodes: earlier if it has led to several nodes, as given by `interval`.
+    pub(super) fn set_alias_of(
+        &mut self,
+        target: PeerKey,
+        next_ask: impl FnOnce(Balancing) -> Duration,
+    ) {
+        self.is_balancer |= self.alias_of.as_ref().is_some_and(|before| *before != target);
+        self.alias_of = Some(target);
+        self.self_connects = 0;
+        self.next_ask = next_ask(self.balancing());
+    }
+
+    /// Records that the address led to this node itself. Returns when to dial it next.
+    pub(super) fn on_self_connect(&mut self, now: Duration, next_ask: Duration, random: u64) {
+        self.is_balancer = true;
+        self.self_connects += 1;
+        self.next_ask = next_ask;
+        self.dial.end();
+        self.dial.back_off(now, &NoSupport::Oneself, random);
+        if self.link().is_none() && self.alias_of.is_none() {
+            self.support = Some(NoSupport::Oneself);
+        }
+        self.dial.notify_waiters(self.links.open().is_some());
+    }
+
+    fn balancing(&self) -> Balancing {
+        if self.is_balancer { Balancing::Observed } else { Balancing::Possible }
+    }
+
+    fn boot(&self) -> Option<&NodeId> {
+        self.info.as_ref().map(NodeInfo::id)
     }
 
     pub(super) fn on_synced(&mut self, now: Duration) {
         self.synced.get_or_insert(now);
     }
 
-    /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`.
-    pub(super) fn on_member_up(&mut self, node: NodeInfo, dial_at: Duration) {
-        self.is_member = true;
-        if self.link().is_none() && self.info.as_ref() != Some(&node) {
-            self.leaving = false;
-            self.disconnected = false;
-            self.info = Some(node);
+    /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`. If boots
+    /// are listed in quick succession, only the first resets the backoff.
+    pub(super) fn on_member_up(&mut self, now: Duration, node: NodeInfo, dial_at: Duration) {
+        if self.link().is_none() {
+            self.describe(node.clone());
         }
-        self.dial.reset(dial_at);
+        self.member = Some(node);
+        if self.listed_at.is_none_or(|listed_at| listed_at + MIN_LISTING_INTERVAL <= now) {
+            self.listed_at = Some(now);
+            self.dial.reset(dial_at);
+        }
     }
 
     /// Records that the membership no longer lists the node `id` as live.
     pub(super) fn on_member_down(&mut self, id: &NodeId) {
-        // Another boot may have been linked at this address in the meantime.
-        if self.info.as_ref().is_none_or(|info| info.id() == id) {
-            self.is_member = false;
+        self.member.take_if(|member| member.id() == id);
+    }
+
+    /// Returns the member that could not be dialed, if it was never linked. Each boot is returned
+    /// once.
+    pub(super) fn take_unverified(&mut self) -> Option<NodeInfo> {
+        let member = self.member.as_ref()?;
+        if self.is_seed || self.verified.as_ref() == Some(member.id()) {
+            return None;
+        }
+        self.verified = Some(member.id().clone());
+        Some(member.clone())
+    }
+
+    /// Makes `node` the node at the address, which is not linked.
+    fn describe(&mut self, node: NodeInfo) {
+        if self.info.as_ref() != Some(&node) {
+            self.leaving = false;
+            self.disconnected = false;
+            self.info = Some(node);
         }
     }
 
@@ -191,10 +296,11 @@ impl Peer {
 
     /// Records that a link was opened, by either end.
     pub(super) fn on_linked(&mut self, now: Duration, local: &NodeId, link: Arc<Link>) {
-        if self.info.as_ref().is_none_or(|info| info.id() != link.peer().id()) {
+        if self.boot() != Some(link.peer().id()) {
             self.leaving = false;
         }
         self.info = Some(link.peer().clone());
+        self.verified = Some(link.peer().id().clone());
         self.links.add(local, link);
         self.disconnected = false;
         self.support = None;
@@ -202,6 +308,43 @@ impl Peer {
         self.linked_at = now;
         self.dial.on_linked();
         self.dial.notify_waiters(true);
+    }
+
+    /// Makes this a rival that waits until it is known whether the other boot is alive.
+    pub(super) fn await_verdict(&mut self) {
+        self.awaits_verdict = true;
+    }
+
+    /// Lets a rival be called: both boots are alive. Returns its link, unless it has ended.
+    pub(super) fn admit(&mut self) -> Option<Arc<Link>> {
+        self.awaits_verdict = false;
+        self.link().cloned()
+    }
+
+    /// Starts to ping the boot, because another claims its address. Returns false if it is being
+    /// pinged already.
+    pub(super) fn begin_question(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_questioned, true)
+    }
+
+    /// Ends the ping of the boot.
+    pub(super) fn end_question(&mut self) {
+        self.is_questioned = false;
+    }
+
+    /// Gives the address to a rival, after the last link of the boot that had it was lost. Returns
+    /// the rival's link, unless it has ended.
+    pub(super) fn take_over(&mut self, rival: Peer) -> Option<Arc<Link>> {
+        self.info = rival.info;
+        self.verified = rival.verified;
+        self.linked_at = rival.linked_at;
+        self.leaving = rival.leaving;
+        self.synced = self.synced.or(rival.synced);
+        self.links.take_over(rival.links);
+        self.disconnected = false;
+        self.support = None;
+        self.dial.notify_waiters(true);
+        self.link().cloned()
     }
 
     /// Removes a link that has ended. Returns whether the link was present.
@@ -213,6 +356,10 @@ impl Peer {
     /// the earliest.
     pub(super) fn on_disconnected(&mut self, now: Duration, tiebreak: Duration, random: u64) {
         self.disconnected = true;
+        if let Some(member) = self.member.clone() {
+            // Another boot than the linked one may be listed at the address.
+            self.describe(member);
+        }
         self.dial.reconnect(now, now.saturating_sub(self.linked_at), tiebreak, random);
     }
 
@@ -225,6 +372,15 @@ impl Peer {
     /// one if none is in progress.
     pub(super) fn add_waiter(&mut self, done: oneshot::Sender<bool>) {
         self.dial.add_waiter(done);
+    }
+
+    /// Dials the address as soon as another attempt ends. Waiters are notified at once if it is not
+    /// worth dialing.
+    pub(super) fn queue_dial(&mut self, now: Duration) {
+        self.dial.hasten(now);
+        if self.next_dial().is_none() {
+            self.dial.notify_waiters(false);
+        }
     }
 
     /// Records that an attempt to dial succeeded. Call it after [`on_linked`](Self::on_linked).

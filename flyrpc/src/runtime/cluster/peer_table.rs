@@ -1,4 +1,4 @@
-//! All addresses that the cluster task knows, and which of them are dirty.
+//! All peers that the cluster task knows, and which of them are dirty.
 //!
 //! In a large cluster, most changes affect a single peer. So each change of a peer goes through
 //! this table and marks the peer dirty. Only dirty peers are republished and rescheduled.
@@ -11,59 +11,115 @@ use std::{
     time::Duration,
 };
 
-use super::peer::Peer;
-use crate::runtime::link::Link;
+use super::{dial::Balancing, peer::Peer};
+use crate::{
+    runtime::{link::Link, shared::PeerKey},
+    types::{NodeInfo, Region},
+};
 
 /// Sorts before every other address.
 const MIN_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Peers by their addresses, and when to dial them.
-#[derive(Debug, Default)]
+/// Peers by their keys, and when to dial them.
+#[derive(Debug)]
 pub(super) struct PeerTable {
-    peers: BTreeMap<SocketAddr, Peer>,
+    /// The region of this node.
+    region: Region,
+    peers: BTreeMap<PeerKey, Peer>,
     /// Peers that may have changed since they were last scheduled.
-    dirty: BTreeSet<SocketAddr>,
+    dirty: BTreeSet<PeerKey>,
     /// Peers that may have changed since they were last published.
-    unpublished: BTreeSet<SocketAddr>,
-    /// The addresses to dial, ordered by time. `dial_times` has the same contents by address.
-    dials: BTreeSet<(Duration, SocketAddr)>,
-    dial_times: BTreeMap<SocketAddr, Duration>,
-    /// Pairs of an address where a node is reached and an address that led to it. Entries may be
-    /// stale.
-    aliases: BTreeSet<(SocketAddr, SocketAddr)>,
+    unpublished: BTreeSet<PeerKey>,
+    dials: Dials,
+    /// Pairs of the peer where a node is linked and an address that led to it. Entries may be stale.
+    aliases: BTreeSet<(PeerKey, SocketAddr)>,
     /// When readiness stops waiting for the dialed peers. Not tracked once the node is ready.
     readiness_deadlines: BTreeSet<Duration>,
     is_ready: bool,
 }
 
 impl PeerTable {
-    pub(super) fn get(&self, addr: SocketAddr) -> Option<&Peer> {
-        self.peers.get(&addr)
+    /// Creates the table of a node in `region`, whose peers are dialed first.
+    pub(super) fn new(region: Region) -> Self {
+        PeerTable {
+            region,
+            peers: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            unpublished: BTreeSet::new(),
+            dials: Dials::default(),
+            aliases: BTreeSet::new(),
+            readiness_deadlines: BTreeSet::new(),
+            is_ready: false,
+        }
     }
 
-    /// Returns the peer at an address, and marks it dirty.
-    pub(super) fn get_mut(&mut self, addr: SocketAddr) -> Option<&mut Peer> {
-        let peer = self.peers.get_mut(&addr)?;
-        self.dirty.insert(addr);
+    pub(super) fn get(&self, key: impl Into<PeerKey>) -> Option<&Peer> {
+        self.peers.get(&key.into())
+    }
+
+    /// Returns a peer, and marks it dirty.
+    pub(super) fn get_mut(&mut self, key: impl Into<PeerKey>) -> Option<&mut Peer> {
+        let key = key.into();
+        let peer = self.peers.get_mut(&key)?;
+        self.dirty.insert(key);
         Some(peer)
     }
 
-    /// Returns the peer at an address, and marks it dirty. Adds an empty peer if the address is
-    /// new.
-    pub(super) fn entry(&mut self, addr: SocketAddr) -> &mut Peer {
-        self.dirty.insert(addr);
-        self.peers.entry(addr).or_default()
+    /// Returns a peer, and marks it dirty. Adds an empty peer if the key is new.
+    pub(super) fn entry(&mut self, key: impl Into<PeerKey>) -> &mut Peer {
+        let key = key.into();
+        self.dirty.insert(key.clone());
+        self.peers.entry(key).or_default()
     }
 
-    /// Records that the node found at `addr` is reached at `target`.
-    pub(super) fn set_alias(&mut self, addr: SocketAddr, target: SocketAddr) {
-        self.entry(addr).set_alias_of(target);
+    /// The key under which a node's links are: its address, unless it is a rival.
+    pub(super) fn key_of(&self, node: &NodeInfo) -> PeerKey {
+        let rival = PeerKey::rival(node);
+        if self.peers.contains_key(&rival) { rival } else { node.addr().into() }
+    }
+
+    /// The peer that holds a node's links.
+    pub(super) fn of(&self, node: &NodeInfo) -> Option<&Peer> {
+        self.get(self.key_of(node))
+    }
+
+    /// The peer that holds a node's links. Marks it dirty.
+    pub(super) fn of_mut(&mut self, node: &NodeInfo) -> Option<&mut Peer> {
+        self.get_mut(self.key_of(node))
+    }
+
+    /// Whether a link to this boot is open.
+    pub(super) fn is_linked(&self, node: &NodeInfo) -> bool {
+        let link = self.of(node).and_then(Peer::link);
+        link.is_some_and(|link| link.peer().id() == node.id())
+    }
+
+    /// The rivals of the boot that has an address, in the order in which they were linked.
+    pub(super) fn rivals(&self, addr: SocketAddr) -> Vec<PeerKey> {
+        let after = (Bound::Excluded(PeerKey::from(addr)), Bound::Unbounded);
+        let rivals = self.peers.range(after).take_while(|(key, _)| key.addr() == addr);
+        let mut rivals: Vec<_> = rivals.map(|(key, peer)| (peer.linked_at(), key)).collect();
+        rivals.sort();
+        rivals.into_iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Records that the node found at `addr` is linked as the peer `target`. `next_ask` is when to
+    /// look for other nodes at `addr`.
+    pub(super) fn set_alias(
+        &mut self,
+        addr: SocketAddr,
+        target: PeerKey,
+        next_ask: impl FnOnce(Balancing) -> Duration,
+    ) {
+        self.entry(addr).set_alias_of(target.clone(), next_ask);
         self.aliases.insert((target, addr));
     }
 
-    pub(super) fn remove(&mut self, addr: SocketAddr) {
-        self.dirty.insert(addr);
-        self.peers.remove(&addr);
+    pub(super) fn remove(&mut self, key: impl Into<PeerKey>) -> Option<Peer> {
+        let key = key.into();
+        let removed = self.peers.remove(&key);
+        self.dirty.insert(key);
+        removed
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
@@ -75,23 +131,23 @@ impl PeerTable {
         self.peers.values().flat_map(|peer| peer.links().iter())
     }
 
-    /// Whether the peer is an alias of an address where its node is linked.
+    /// Whether the peer is an alias of another where its node is linked.
     pub(super) fn is_linked_alias(&self, peer: &Peer) -> bool {
-        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        let target = peer.alias_of().and_then(|key| self.get(key));
         target.is_some_and(|peer| peer.link().is_some())
     }
 
     /// Whether readiness no longer needs to wait for an address.
     pub(super) fn is_settled(&self, addr: SocketAddr, now: Duration) -> bool {
-        let Some(peer) = self.peers.get(&addr) else { return true };
-        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        let Some(peer) = self.get(addr) else { return true };
+        let target = peer.alias_of().and_then(|key| self.get(key));
         peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
     }
 
     /// Returns when the node at an address first synced.
     pub(super) fn synced_at(&self, addr: SocketAddr) -> Option<Duration> {
-        let peer = self.peers.get(&addr)?;
-        let target = peer.alias_of().and_then(|addr| self.get(addr));
+        let peer = self.get(addr)?;
+        let target = peer.alias_of().and_then(|key| self.get(key));
         peer.synced_at().or_else(|| target?.synced_at())
     }
 
@@ -103,7 +159,7 @@ impl PeerTable {
     /// Returns when to dial next.
     pub(super) fn next_dial(&mut self) -> Option<Duration> {
         self.reschedule();
-        self.dials.first().map(|&(at, _)| at)
+        self.dials.next()
     }
 
     /// Returns the next time after `now` at which readiness stops waiting for a peer.
@@ -119,73 +175,126 @@ impl PeerTable {
         self.readiness_deadlines.clear();
     }
 
-    /// Returns the addresses to dial at `now`, sorted by address.
-    pub(super) fn due_dials(&mut self, now: Duration) -> Vec<SocketAddr> {
+    /// Returns up to `at_most` addresses to dial at `now`, sorted by address. Seeds and nodes in
+    /// this node's region take precedence.
+    pub(super) fn due_dials(&mut self, now: Duration, at_most: usize) -> Vec<SocketAddr> {
         self.reschedule();
-        let due = self.dials.iter().take_while(|(at, _)| *at <= now);
-        let mut due: Vec<SocketAddr> = due.map(|&(_, addr)| addr).collect();
+        let mut due: Vec<SocketAddr> = self.dials.due(now).take(at_most).collect();
         due.sort_unstable();
         due
     }
 
-    /// Takes the addresses that may have changed since the last call.
-    pub(super) fn take_unpublished(&mut self) -> BTreeSet<SocketAddr> {
+    /// Takes the peers that may have changed since the last call.
+    pub(super) fn take_unpublished(&mut self) -> BTreeSet<PeerKey> {
         self.reschedule();
         std::mem::take(&mut self.unpublished)
     }
 
-    /// Removes the peers at `addrs` that are not worth remembering.
-    pub(super) fn remove_unknown(&mut self, addrs: &BTreeSet<SocketAddr>) {
-        for &addr in addrs {
-            if self.get(addr).is_some_and(|peer| !peer.is_known()) {
-                self.remove(addr);
+    /// Removes those of the peers `keys` that are not worth remembering.
+    pub(super) fn remove_unknown(&mut self, keys: &BTreeSet<PeerKey>) {
+        for key in keys {
+            if self.get(key).is_some_and(|peer| !peer.is_known()) {
+                self.remove(key);
             }
         }
     }
 
     /// Reschedules the dirty peers and their aliases, which depend on the links of those peers.
     fn reschedule(&mut self) {
-        while let Some(addr) = self.dirty.pop_first() {
-            self.reschedule_at(addr);
-            let aliases = self.aliases.range((addr, MIN_ADDR)..);
-            let aliases = aliases.take_while(|(target, _)| *target == addr);
+        while let Some(key) = self.dirty.pop_first() {
+            let aliases = self.aliases.range((key.clone(), MIN_ADDR)..);
+            let aliases = aliases.take_while(|(target, _)| *target == key);
             let aliases: Vec<SocketAddr> = aliases.map(|&(_, alias)| alias).collect();
             for alias in aliases {
-                if self.get(alias).is_some_and(|peer| peer.alias_of() == Some(addr)) {
-                    self.reschedule_at(alias);
+                if self.get(alias).is_some_and(|peer| peer.alias_of() == Some(&key)) {
+                    self.reschedule_one(alias.into());
                 } else {
-                    self.aliases.remove(&(addr, alias));
+                    self.aliases.remove(&(key.clone(), alias));
                 }
             }
+            self.reschedule_one(key);
         }
     }
 
-    fn reschedule_at(&mut self, addr: SocketAddr) {
-        self.unpublished.insert(addr);
-        let peer = self.peers.get(&addr);
+    fn reschedule_one(&mut self, key: PeerKey) {
+        let peer = self.peers.get(&key);
         if !self.is_ready {
             self.readiness_deadlines.extend(peer.and_then(Peer::readiness_deadline));
         }
-        let peer = peer.filter(|peer| !self.is_linked_alias(peer));
-        let next = peer.and_then(Peer::next_dial);
+        if !key.is_rival() {
+            let next = peer.and_then(|peer| match self.is_linked_alias(peer) {
+                true => peer.next_ask(),
+                false => peer.next_dial(),
+            });
+            let is_near = |peer: &Peer| {
+                let region = peer.info().map(NodeInfo::region);
+                peer.is_seed() || region == Some(&self.region)
+            };
+            let distance = if peer.is_some_and(is_near) { Distance::Near } else { Distance::Far };
+            self.dials.set(key.addr(), next.map(|at| (distance, at)));
+        }
+        self.unpublished.insert(key);
+    }
+}
+
+/// Which addresses are dialed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Distance {
+    /// Seeds, and nodes in the region of this node.
+    Near,
+    Far,
+}
+
+/// The addresses to dial, and when.
+#[derive(Debug, Default)]
+struct Dials {
+    by_time: BTreeSet<(Distance, Duration, SocketAddr)>,
+    /// The contents of `by_time`, by address.
+    by_addr: BTreeMap<SocketAddr, (Distance, Duration)>,
+}
+
+impl Dials {
+    /// Sets when to dial an address, if at all.
+    fn set(&mut self, addr: SocketAddr, next: Option<(Distance, Duration)>) {
         let before = match next {
-            Some(at) => self.dial_times.insert(addr, at),
-            None => self.dial_times.remove(&addr),
+            Some(next) => self.by_addr.insert(addr, next),
+            None => self.by_addr.remove(&addr),
         };
         if before != next {
-            before.map(|at| self.dials.remove(&(at, addr)));
-            next.map(|at| self.dials.insert((at, addr)));
+            before.map(|(distance, at)| self.by_time.remove(&(distance, at, addr)));
+            next.map(|(distance, at)| self.by_time.insert((distance, at, addr)));
         }
+    }
+
+    /// Returns when the next address is due.
+    fn next(&self) -> Option<Duration> {
+        let first = |distance| self.of(distance).next().map(|(at, _)| at);
+        [Distance::Near, Distance::Far].into_iter().filter_map(first).min()
+    }
+
+    /// Returns the addresses that are due at `now`, the nearest first.
+    fn due(&self, now: Duration) -> impl Iterator<Item = SocketAddr> {
+        let due = move |distance| self.of(distance).take_while(move |(at, _)| *at <= now);
+        due(Distance::Near).chain(due(Distance::Far)).map(|(_, addr)| addr)
+    }
+
+    fn of(&self, distance: Distance) -> impl Iterator<Item = (Duration, SocketAddr)> {
+        let range = self.by_time.range((distance, Duration::ZERO, MIN_ADDR)..);
+        range.take_while(move |(at, ..)| *at == distance).map(|&(_, at, addr)| (at, addr))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::link::DialError;
+    use crate::{runtime::link::DialError, types::NodeId};
 
     fn addr(port: u16) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn key(port: u16) -> PeerKey {
+        addr(port).into()
     }
 
     fn ms(ms: u64) -> Duration {
@@ -194,35 +303,69 @@ mod tests {
 
     #[test]
     fn only_dirty_peers_and_their_aliases_are_unpublished() {
-        let mut peers = PeerTable::default();
+        let mut peers = PeerTable::new(Region::LOCAL);
         (1..=3).for_each(|port| peers.entry(addr(port)).set_seed(true));
-        peers.set_alias(addr(2), addr(1));
-        assert_eq!(peers.take_unpublished(), [1, 2, 3].map(addr).into());
+        peers.set_alias(addr(2), addr(1).into(), |_| ms(0));
+        assert_eq!(peers.take_unpublished(), [1, 2, 3].map(key).into());
         assert_eq!(peers.take_unpublished(), BTreeSet::new());
         assert!(peers.get_mut(addr(1)).is_some());
-        assert_eq!(peers.take_unpublished(), [1, 2].map(addr).into());
+        assert_eq!(peers.take_unpublished(), [1, 2].map(key).into());
     }
 
     #[test]
     fn an_address_is_dialed_when_it_is_due_and_no_attempt_is_in_progress() {
-        let mut peers = PeerTable::default();
+        let mut peers = PeerTable::new(Region::LOCAL);
         [2, 1].into_iter().for_each(|port| peers.entry(addr(port)).set_seed(true));
-        assert_eq!(peers.due_dials(ms(0)), [1, 2].map(addr));
+        assert_eq!(peers.due_dials(ms(0), 9), [1, 2].map(addr));
         [1, 2].into_iter().for_each(|port| assert!(peers.entry(addr(port)).begin_dial(ms(0))));
         assert_eq!(peers.next_dial(), None);
         peers.entry(addr(2)).on_dial_failed(ms(10), &DialError::ConnectTimeout, 512);
         assert_eq!(peers.next_dial(), Some(ms(260)));
-        assert_eq!((peers.due_dials(ms(259)), peers.due_dials(ms(260))), (vec![], vec![addr(2)]));
+        assert_eq!(
+            (peers.due_dials(ms(259), 9), peers.due_dials(ms(260), 9)),
+            (vec![], vec![addr(2)])
+        );
     }
 
     #[test]
     fn a_peer_that_nothing_lists_is_removed() {
-        let mut peers = PeerTable::default();
+        let mut peers = PeerTable::new(Region::LOCAL);
         peers.entry(addr(1)).set_seed(true);
         peers.entry(addr(2));
         let dirty = peers.take_unpublished();
         peers.remove_unknown(&dirty);
         assert!(peers.get(addr(1)).is_some() && peers.get(addr(2)).is_none());
-        assert_eq!(peers.take_unpublished(), [addr(2)].into());
+        assert_eq!(peers.take_unpublished(), [key(2)].into());
+    }
+
+    #[test]
+    fn seeds_and_nodes_of_the_own_region_are_dialed_first() {
+        let mut peers = PeerTable::new(Region::from("iad"));
+        let regions = ["hkg", "iad", "syd", "iad"];
+        for (port, region) in (1..).zip(regions) {
+            let id = NodeId::new("n", u64::from(port));
+            let node = NodeInfo::new(id, Region::from(region), addr(port));
+            peers.entry(addr(port)).on_member_up(ms(0), node, ms(u64::from(port)));
+        }
+        peers.entry(addr(5)).set_seed(true);
+        assert_eq!(peers.next_dial(), Some(ms(0)));
+        assert_eq!(peers.due_dials(ms(9), 3), [2, 4, 5].map(addr));
+        assert_eq!(peers.due_dials(ms(9), 4), [1, 2, 4, 5].map(addr));
+        assert_eq!(peers.due_dials(ms(1), 9), [1, 5].map(addr));
+        assert_eq!(peers.due_dials(ms(9), 0), []);
+    }
+
+    #[test]
+    fn a_member_that_goes_down_is_forgotten_though_another_boot_was_described_there() {
+        let mut peers = PeerTable::new(Region::LOCAL);
+        let boot = |boot| NodeInfo::new(NodeId::new("n", boot), Region::LOCAL, addr(1));
+        for (up, down) in [(1, 2), (2, 1)] {
+            let peer = peers.entry(addr(1));
+            peer.on_member_up(ms(0), boot(1), ms(0));
+            peer.on_member_up(ms(0), boot(2), ms(0));
+            peer.on_member_down(boot(up).id());
+            peer.on_member_down(boot(down).id());
+            assert!(!peers.get(addr(1)).unwrap().is_known());
+        }
     }
 }

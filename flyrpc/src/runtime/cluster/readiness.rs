@@ -101,13 +101,13 @@ fn other_family_settled(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Seed, runtime::link::DialError};
+    use crate::{config::Seed, runtime::link::DialError, types::Region};
 
     #[test]
     fn a_node_is_ready_once_each_initial_address_has_synced_or_run_out_of_time() {
         let seeds = Seed::parse_list("10.0.0.1:1 10.0.0.2:1").unwrap();
         let discovery = Discovery::new(seeds, []);
-        let (mut peers, mut readiness) = (PeerTable::default(), Readiness::default());
+        let (mut peers, mut readiness) = (PeerTable::new(Region::LOCAL), Readiness::default());
         for addr in discovery.addresses() {
             peers.entry(addr).set_seed(true);
             peers.entry(addr).begin_dial(Duration::ZERO);
@@ -134,7 +134,7 @@ mod tests {
             let mut discovery = Discovery::new(seeds, []);
             let name = discovery.due(Duration::ZERO).resolve.remove(0);
             let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
-            let mut peers = PeerTable::default();
+            let mut peers = PeerTable::new(Region::LOCAL);
             for addr in discovery.on_resolved(Duration::ZERO, &name, Ok(addrs)) {
                 peers.entry(addr).set_seed(true);
                 peers.entry(addr).begin_dial(Duration::ZERO);
@@ -144,11 +144,11 @@ mod tests {
 
         fn sync(&mut self, millis: u64, addr: &str) {
             let now = Duration::from_millis(millis);
-            self.peers.entry(addr.parse().unwrap()).on_synced(now);
+            self.peers.entry(addr.parse::<SocketAddr>().unwrap()).on_synced(now);
         }
 
         fn fail(&mut self, addr: &str) {
-            let peer = self.peers.entry(addr.parse().unwrap());
+            let peer = self.peers.entry(addr.parse::<SocketAddr>().unwrap());
             peer.on_dial_failed(Duration::ZERO, &DialError::ConnectTimeout, 512);
         }
 

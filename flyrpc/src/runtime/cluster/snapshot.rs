@@ -3,22 +3,25 @@
 //! A view of a thousand peers changes one peer at a time. So only dirty peers are examined, and
 //! each table shares all unchanged parts with the previous one.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{peer::Peer, peer_table::PeerTable};
 use crate::{
     proto::routing::{Entry, Table},
-    runtime::{link::Link, shared::NodeShared},
+    runtime::{
+        link::Link,
+        shared::{NodeShared, PeerKey},
+    },
     types::{Event, NoSupport, NodeId, NodeInfo},
 };
 
 /// The state that was last published, and the events to emit next.
 #[derive(Debug, Default)]
 pub(super) struct Publisher {
-    peers: BTreeMap<SocketAddr, PublishedPeer>,
+    peers: BTreeMap<PeerKey, PublishedPeer>,
     /// The live nodes. A boot that claims two addresses has two entries until one of them is
     /// removed.
-    live: BTreeMap<NodeId, BTreeMap<SocketAddr, NodeInfo>>,
+    live: BTreeMap<NodeId, BTreeMap<PeerKey, NodeInfo>>,
     dirty: bool,
     /// Whether a link changed its state since the last publication.
     links_changed: bool,
@@ -27,7 +30,7 @@ pub(super) struct Publisher {
     events: Vec<Event>,
 }
 
-/// The published state of one address.
+/// The published state of one peer.
 #[derive(Debug, Default)]
 struct PublishedPeer {
     entry: Option<Arc<Entry<Arc<Link>>>>,
@@ -41,10 +44,11 @@ impl PublishedPeer {
         let unreachable = matches!(why, Some(NoSupport::Unreachable(_)));
         // A peer that speaks another protocol version but has identified itself counts as a node.
         let is_node = matches!(why, Some(NoSupport::Protocol { .. })) && peer.info().is_some();
+        let is_this_node = matches!(why, Some(NoSupport::Oneself));
         PublishedPeer {
             entry: peer.entry().map(Arc::new),
-            unreachable: unreachable && !peer.is_member(),
-            not_flyrpc: why.is_some() && !unreachable && !is_node,
+            unreachable: unreachable && peer.member().is_none(),
+            not_flyrpc: why.is_some() && !unreachable && !is_node && !is_this_node,
         }
     }
 
@@ -87,12 +91,17 @@ impl Publisher {
         let mut table_changed = table.ready != ready;
         table.ready = ready;
         let (mut changes, mut previous) = (Vec::with_capacity(dirty.len()), Previous::new());
-        for &addr in &dirty {
-            let peer = peers.get(addr);
-            table_changed |= self.update(addr, peer, &mut table, &mut previous);
-            let visible = peer.filter(|peer| peer.is_known() && !peers.is_linked_alias(peer));
-            changes.push((addr, visible.map(|peer| peer.snapshot(addr))));
+        let mut inserted = Vec::new();
+        for key in &dirty {
+            let peer = peers.get(key);
+            table_changed |= self.update(key, peer, &mut table, &mut inserted, &mut previous);
+            let visible = peer.filter(|peer| {
+                peer.is_known() && !peer.awaits_verdict() && !peers.is_linked_alias(peer)
+            });
+            changes.push((key.clone(), visible.map(|peer| peer.snapshot(key.addr()))));
         }
+        // After all removals, because a node may have moved from one peer to another.
+        inserted.into_iter().for_each(|entry| table.insert(entry));
         let links_changed = std::mem::take(&mut self.links_changed);
         shared.publish(table_changed.then_some(table), changes, links_changed);
         self.dirty = false;
@@ -102,16 +111,18 @@ impl Publisher {
         peers.remove_unknown(&dirty);
     }
 
-    /// Updates one address in this publisher and in `table`. Returns whether the table changed.
+    /// Updates one peer in this publisher, and removes its previous entry from `table`. Appends the
+    /// entry to insert to `inserted`. Returns whether the table changes.
     fn update(
         &mut self,
-        addr: SocketAddr,
+        key: &PeerKey,
         peer: Option<&Peer>,
         table: &mut Table<Arc<Link>>,
+        inserted: &mut Vec<Arc<Entry<Arc<Link>>>>,
         previous: &mut Previous,
     ) -> bool {
         let mut now = peer.map(PublishedPeer::of).unwrap_or_default();
-        let last = self.peers.remove(&addr).unwrap_or_default();
+        let last = self.peers.remove(key).unwrap_or_default();
         table.unreachable += usize::from(now.unreachable);
         table.unreachable -= usize::from(last.unreachable);
         table.not_flyrpc += usize::from(now.not_flyrpc);
@@ -121,19 +132,19 @@ impl Publisher {
         if same {
             now.entry = last.entry;
         } else {
-            self.update_live(addr, last.live(), now.live(), previous);
+            self.update_live(key, last.live(), now.live(), previous);
             last.entry.iter().for_each(|entry| table.remove(&entry.info));
-            now.entry.iter().for_each(|entry| table.insert(Arc::clone(entry)));
+            inserted.extend(now.entry.clone());
         }
         if now.entry.is_some() || now.unreachable || now.not_flyrpc {
-            self.peers.insert(addr, now);
+            self.peers.insert(key.clone(), now);
         }
         counts || !same
     }
 
     fn update_live(
         &mut self,
-        addr: SocketAddr,
+        key: &PeerKey,
         last: Option<&NodeInfo>,
         now: Option<&NodeInfo>,
         previous: &mut Previous,
@@ -146,13 +157,13 @@ impl Publisher {
         if let Some(node) = last
             && let Some(at) = self.live.get_mut(node.id())
         {
-            at.remove(&addr);
+            at.remove(key);
             if at.is_empty() {
                 self.live.remove(node.id());
             }
         }
         if let Some(node) = now {
-            self.live.entry(node.id().clone()).or_default().insert(addr, node.clone());
+            self.live.entry(node.id().clone()).or_default().insert(key.clone(), node.clone());
         }
     }
 
@@ -167,7 +178,7 @@ impl Publisher {
             if self.live(id).is_some() {
                 continue;
             }
-            let event = if peers.get(node.addr()).is_some_and(|peer| peer.is_leaving(node)) {
+            let event = if peers.of(node).is_some_and(|peer| peer.is_leaving(node)) {
                 tracing::info!(%node, "node left");
                 Event::Left(node.clone())
             } else {

@@ -16,7 +16,7 @@ use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
     runtime::{
-        link::{self, MAX_LONG_HELLOS},
+        link::{self, DialError, MAX_LONG_HELLOS},
         shared::NodeShared,
     },
 };
@@ -99,7 +99,12 @@ pub(super) async fn accept(
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
-                Err(error) => tracing::debug!(%from, %error, "inbound handshake failed"),
+                Err(error) => {
+                    tracing::debug!(%from, %error, "inbound handshake failed");
+                    if let DialError::SameAddress(node) = error {
+                        let _ = reports.send(Message::SameAddress(node));
+                    }
+                }
             }
         }));
     }
@@ -186,17 +191,17 @@ pub(super) async fn receive(
 
 /// Starts a task that sends datagrams, so that a full socket delays nothing else.
 pub(super) fn start_sender(
-    shared: &NodeShared,
+    shared: &Arc<NodeShared>,
     datagram: Arc<dyn Datagram>,
 ) -> mpsc::Sender<(SocketAddr, Vec<u8>)> {
     let (queue, mut queued) = mpsc::channel::<(SocketAddr, Vec<u8>)>(DATAGRAM_QUEUE);
-    shared.env().spawn(Box::pin(async move {
+    shared.spawn("gossip sender", async move {
         while let Some((to, data)) = queued.recv().await {
             if let Err(error) = datagram.send(&data, to).await {
                 tracing::trace!(%to, %error, "failed to send a datagram");
             }
         }
-    }));
+    });
     queue
 }
 

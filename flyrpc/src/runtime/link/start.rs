@@ -1,8 +1,11 @@
 //! Turns a connection into a link, and starts the link's two tasks.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
 
 use super::{
+    event::LinkEvent,
     handle::{EventSink, Link, NewLink},
     handshake::Handshaken,
     reader,
@@ -11,7 +14,7 @@ use super::{
     transport::{FrameReader, FrameWriter},
     writer,
 };
-use crate::env::Env;
+use crate::{env::Env, error::panic_message, proto::link::lifecycle::LinkError};
 
 /// The parameters of a link that come from its node.
 pub(crate) struct LinkParams<H> {
@@ -48,7 +51,18 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
     let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer));
     let from = FrameReader::new(stream.reader, leftover);
     let reader = reader::run(Arc::clone(&link), from, clock, node.handler, node.heartbeat);
-    node.env.spawn_essential(Box::pin(writer));
-    node.env.spawn_essential(Box::pin(reader));
+    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), writer)));
+    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), reader)));
     link
+}
+
+/// Runs a task of a link. A panic ends that link, which would otherwise stay open and carry
+/// nothing.
+async fn end_on_panic(link: Arc<Link>, task: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+        let message = panic_message(panic);
+        tracing::error!(node = %link.peer(), panic = %message, "a task of a link panicked");
+        link.end(LinkError::TaskPanicked);
+        link.announce(LinkEvent::Ended(LinkError::TaskPanicked));
+    }
 }

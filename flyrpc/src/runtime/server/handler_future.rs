@@ -2,7 +2,6 @@
 //! other nodes and from this node.
 
 use std::{
-    any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -13,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::Sleep;
 
 use crate::{
-    error::BodyError,
+    error::{BodyError, discard, panic_message},
     proto::wire::status::Status,
     runtime::context::{Context, poll_in},
     service::Service,
@@ -107,7 +106,7 @@ impl<T> Future for HandlerFuture<T> {
             Ok(Poll::Pending) => {}
             Err(panic) => {
                 this.discard();
-                return Poll::Ready(Ended::Panicked(message(panic)));
+                return Poll::Ready(Ended::Panicked(panic_message(panic)));
             }
         }
         if this.until == Until::Completion {
@@ -184,29 +183,6 @@ pub(crate) fn catch_panic<T, E: From<BodyError>>(
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        Err(BodyError::new("", format_args!("{doing} panicked: {}", message(panic))).into())
+        Err(BodyError::new("", format_args!("{doing} panicked: {}", panic_message(panic))).into())
     })
-}
-
-/// Returns the message of a panic, as it was passed to `panic!`.
-fn message(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<&str>() {
-        Ok(text) => (*text).to_owned(),
-        Err(panic) => match panic.downcast::<String>() {
-            Ok(text) => *text,
-            Err(panic) => {
-                discard(panic);
-                "a panic whose payload is not a string".to_owned()
-            }
-        },
-    }
-}
-
-/// Drops a value that user code created. The call is over, so a panic of the destructor is ignored.
-fn discard<T>(value: T) {
-    let value = AssertUnwindSafe(value);
-    if let Err(panic) = catch_unwind(move || drop(value)) {
-        // Dropping the panic's payload may panic too, and so may the payload of that panic.
-        std::mem::forget(panic);
-    }
 }

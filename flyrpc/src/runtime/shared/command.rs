@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     proto::membership::MemberState,
     runtime::link::{Link, LinkEvent},
+    types::NodeInfo,
 };
 
 /// A request to the cluster task, or an event that it must handle.
@@ -21,12 +22,12 @@ pub(crate) enum Command {
     /// Compare a peer's digests with this node's members, and reply with this node's digests and the
     /// members of the buckets that differ.
     SyncDigest {
-        from: SocketAddr,
+        from: NodeInfo,
         digests: Vec<u64>,
         reply: oneshot::Sender<(Vec<u64>, Vec<MemberState>)>,
     },
     /// Apply the members that a peer pushed, and report when that is done.
-    PushMembers { from: SocketAddr, members: Vec<MemberState>, done: oneshot::Sender<()> },
+    PushMembers { from: NodeInfo, members: Vec<MemberState>, done: oneshot::Sender<()> },
     /// Leave the cluster, close the links once they have drained, and report when that is done. The
     /// report comes after `within` at the latest, or after `at_most` if replies are still in
     /// flight.

@@ -4,14 +4,17 @@
 mod command;
 mod handle;
 mod node_shared;
+mod peer_key;
 mod peer_snapshot;
 mod published;
+mod supervise;
 mod turns;
 
 pub(crate) use self::{
     command::Command,
     handle::Handle,
     node_shared::{NodeShared, SharedConfig},
+    peer_key::PeerKey,
     peer_snapshot::PeerSnapshot,
     turns::{QueueKey, Turn},
 };

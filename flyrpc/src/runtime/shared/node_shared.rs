@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -16,9 +16,13 @@ use arc_swap::Guard;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{command::Command, peer_snapshot::PeerSnapshot, published::Published, turns::Turns};
+use super::{
+    command::Command, peer_key::PeerKey, peer_snapshot::PeerSnapshot, published::Published,
+    turns::Turns,
+};
 use crate::{
     env::Env,
+    error::NodeFailure,
     proto::{routing::Table, wire::hello::State},
     runtime::{
         link::{Link, RegionCalls},
@@ -49,6 +53,8 @@ pub(crate) struct NodeShared {
     region_calls: Mutex<BTreeMap<Region, Arc<RegionCalls>>>,
     turns: Arc<Turns>,
     shut_down: AtomicBool,
+    /// Set before `stop` is canceled, if a task of the node failed.
+    failure: OnceLock<NodeFailure>,
     stop: CancellationToken,
 }
 
@@ -82,6 +88,7 @@ impl NodeShared {
             region_calls: Mutex::default(),
             turns,
             shut_down: AtomicBool::new(false),
+            failure: OnceLock::new(),
             stop,
         })
     }
@@ -142,7 +149,7 @@ impl NodeShared {
     pub(crate) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
-        changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+        changes: Vec<(PeerKey, Option<PeerSnapshot>)>,
         links_changed: bool,
     ) {
         self.published.publish(table, changes, links_changed);
@@ -228,6 +235,20 @@ impl NodeShared {
         // learn why.
         self.shut_down();
         self.stop.cancel();
+    }
+
+    /// Ends the node because one of its tasks failed. Has no effect if the node has already ended.
+    pub(crate) fn fail(&self, failure: NodeFailure) {
+        if !self.stop.is_cancelled() {
+            // An error means that another task failed first, and perhaps caused this failure.
+            let _ = self.failure.set(failure);
+        }
+        self.end();
+    }
+
+    /// Why the node failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&NodeFailure> {
+        self.failure.get()
     }
 
     /// Canceled when every task of the node must end.

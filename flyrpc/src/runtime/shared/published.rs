@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,14 +11,14 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::peer_snapshot::PeerSnapshot;
+use super::{peer_key::PeerKey, peer_snapshot::PeerSnapshot};
 use crate::{proto::routing::Table, runtime::link::Link};
 
 /// The published view of the cluster. The cluster task writes it, and all other parts read it.
 pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
-    peers: Mutex<BTreeMap<SocketAddr, PeerSnapshot>>,
+    peers: Mutex<BTreeMap<PeerKey, PeerSnapshot>>,
     /// Counts changes of the table and of the state of its links. Separate from the channel, because reading a channel's value takes a
     /// lock.
     version: AtomicU64,
@@ -60,15 +59,15 @@ impl Published {
     pub(super) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
-        changes: Vec<(SocketAddr, Option<PeerSnapshot>)>,
+        changes: Vec<(PeerKey, Option<PeerSnapshot>)>,
         links_changed: bool,
     ) {
         {
             let mut peers = self.lock_peers();
-            for (addr, change) in changes {
+            for (key, change) in changes {
                 match change {
-                    Some(change) => peers.insert(addr, change),
-                    None => peers.remove(&addr),
+                    Some(change) => peers.insert(key, change),
+                    None => peers.remove(&key),
                 };
             }
         }
@@ -83,7 +82,7 @@ impl Published {
         self.changed.send_replace(());
     }
 
-    fn lock_peers(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, PeerSnapshot>> {
+    fn lock_peers(&self) -> MutexGuard<'_, BTreeMap<PeerKey, PeerSnapshot>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -71,7 +71,7 @@ impl Sim {
         #[cfg(test)]
         self.record.on_datagram(data);
         self.traffic[to].received += data.len() as u64;
-        host.membership.handle_datagram(self.now, data);
+        host.membership.handle_datagram(self.now, data, |_| true);
         self.settle(to);
     }
 

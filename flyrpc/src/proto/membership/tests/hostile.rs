@@ -67,7 +67,7 @@ fn arbitrary_bytes_change_nothing() {
         if round % 2 == 0 {
             data.splice(0..0, prefix.iter().copied());
         }
-        membership.handle_datagram(secs(1.0), &data);
+        membership.handle_datagram(secs(1.0), &data, |_| true);
     }
     assert!(membership.is_alone());
     assert_eq!(drain(&mut membership), (vec![], vec![]));
@@ -104,7 +104,7 @@ fn mutated_and_truncated_datagrams_never_panic() {
         if rng.random_bool(0.2) {
             data.truncate(rng.random_range(0..data.len()));
         }
-        membership.handle_datagram(now, &data);
+        membership.handle_datagram(now, &data, |_| true);
         if membership.next_timeout().is_some_and(|due| due <= now) {
             membership.handle_timeout(now);
         }
@@ -120,7 +120,11 @@ fn invented_members_are_bounded() {
     membership.apply(secs(1.0), &states([identity(2)]));
     for n in 10..1_000 {
         let news = [Member::alive(identity(n)), Member::down(identity(n + 1_000))];
-        membership.handle_datagram(secs(1.0), &datagram(&identity(n), Message::Gossip, &news));
+        membership.handle_datagram(
+            secs(1.0),
+            &datagram(&identity(n), Message::Gossip, &news),
+            |_| true,
+        );
     }
     membership.apply(secs(1.0), &states((2_000..9_000).map(identity)));
     assert!(membership.gossip.iter_membership_state().len() <= 20);
@@ -128,7 +132,8 @@ fn invented_members_are_bounded() {
 
     // A full node still responds to the members that it knows.
     let news = [Member::alive(identity(500))];
-    membership.handle_datagram(secs(1.0), &datagram(&identity(2), Message::Ping(7), &news));
+    membership
+        .handle_datagram(secs(1.0), &datagram(&identity(2), Message::Ping(7), &news), |_| true);
     let (sent, events) = drain(&mut membership);
     assert_eq!((sent.len(), sent[0].0, events), (1, node(2).addr(), vec![]));
 }
@@ -138,10 +143,10 @@ fn a_member_that_flaps_leaves_no_timers_behind() {
     let mut membership = alone(Settings::new("app"));
     for bump in 0..1_000 {
         let from = identity(2).with_bump(bump);
-        membership.handle_datagram(secs(1.0), &datagram(&from, Message::Gossip, &[]));
+        membership.handle_datagram(secs(1.0), &datagram(&from, Message::Gossip, &[]), |_| true);
         membership.apply(secs(1.0), &states([identity(3).with_bump(bump)]));
         let down = [Member::down(identity(3).with_bump(bump)), Member::down(from.clone())];
-        membership.handle_datagram(secs(1.0), &datagram(&from, Message::Gossip, &down));
+        membership.handle_datagram(secs(1.0), &datagram(&from, Message::Gossip, &down), |_| true);
         drain(&mut membership);
     }
     assert!(membership.timers.len() <= 9, "{} timers", membership.timers.len());
@@ -156,36 +161,171 @@ fn datagrams_of_this_node_and_claims_to_be_it_are_harmless() {
     let impostor = Identity::new(&impostor, 1).unwrap();
 
     for message in [Message::Ping(1), Message::Announce, Message::TurnUndead] {
-        membership.handle_datagram(secs(1.0), &datagram(&identity(ME), message, &[]));
+        membership.handle_datagram(secs(1.0), &datagram(&identity(ME), message, &[]), |_| true);
     }
     membership.apply(secs(1.0), &states([identity(ME), impostor.clone()]));
-    membership.handle_datagram(secs(1.0), &datagram(&impostor, Message::Gossip, &[]));
+    membership.handle_datagram(secs(1.0), &datagram(&impostor, Message::Gossip, &[]), |_| true);
     assert_eq!(members(&membership), [node(2)]);
     assert_eq!(drain(&mut membership).1, []);
     assert_eq!(membership.counters().renewals, 0);
 }
 
-#[test]
-fn claims_on_this_nodes_address_are_outranked_unless_the_bump_is_at_its_maximum() {
-    let mut membership = alone(Settings::new("app"));
-    let before = |bump| {
-        let boot = 77u64.to_le_bytes();
-        Parts { boot, bump, ..identity(ME).parts() }.check().unwrap()
-    };
-    membership.apply(secs(1.0), &states([identity(2), before(40)]));
-    assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(41));
-    let news = [Member::alive(before(50))];
-    let gossip = datagram(&identity(2), Message::Announce, &[]);
-    membership.handle_datagram(secs(1.0), &gossip);
-    let mut gossip = datagram(&identity(2), Message::Gossip, &news);
-    membership.handle_datagram(secs(1.0), &gossip);
-    assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(51));
+/// The identity of another boot at this node's address.
+fn rival(bump: u32) -> Identity {
+    let boot = 77u64.to_le_bytes();
+    Parts { boot, bump, ..identity(ME).parts() }.check().unwrap()
+}
 
-    membership.apply(secs(1.0), &states([before(u32::MAX)]));
-    gossip.truncate(gossip.len() - 1);
-    membership.handle_datagram(secs(1.0), &gossip);
+#[test]
+fn claims_on_this_nodes_address_are_outranked_at_most_once_a_second() {
+    let mut membership = alone(Settings::new("app"));
+    membership.apply(secs(1.0), &states([identity(2), rival(40)]));
+    assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(41));
+    let news = [Member::alive(rival(50))];
+    let gossip = datagram(&identity(2), Message::Gossip, &news);
+    membership.handle_datagram(secs(1.9), &gossip, |_| true);
+    assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(41));
+    membership.handle_datagram(secs(2.0), &gossip, |_| true);
+    assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(51));
+    let mut truncated = datagram(&identity(2), Message::Gossip, &[Member::alive(rival(60))]);
+    truncated.truncate(truncated.len() - 1);
+    membership.handle_datagram(secs(100.0), &truncated, |_| true);
     assert_eq!(*membership.gossip.identity(), identity(ME).with_bump(51));
     assert_eq!(members(&membership), [node(2)]);
+}
+
+#[test]
+fn an_identity_that_claims_far_more_renewals_than_the_known_one_is_refused() {
+    let mut membership = alone(Settings::new("app"));
+    membership.apply(secs(1.0), &states([identity(2), identity(3).with_bump(4_000)]));
+    let far = [u32::MAX, u32::MAX - 1, 1 << 20];
+    let mut at = 2.0;
+    for bump in far {
+        at += 10.0;
+        let ids = [identity(2).with_bump(bump), identity(4).with_bump(bump), rival(bump)];
+        membership.apply(secs(at), &states(ids.clone()));
+        let down = MemberState::new(&identity(3).with_bump(bump), 0, State::Down);
+        membership.apply(secs(at), &[down]);
+        let news = ids.map(Member::down);
+        let gossip = datagram(&identity(3).with_bump(4_000), Message::Gossip, &news);
+        membership.handle_datagram(secs(at), &gossip, |_| true);
+        let from = datagram(&identity(2).with_bump(bump), Message::Ping(1), &[]);
+        assert_eq!(membership.handle_datagram(secs(at), &from, |_| true), None);
+    }
+    assert_eq!(members(&membership), [node(2), node(3)]);
+    assert_eq!(membership.counters().renewals, 0);
+    // One that is plausible is accepted.
+    membership.apply(secs(at), &states([identity(3).with_bump(8_000)]));
+    let held = membership.gossip.iter_members().find(|member| member.id().addr() == node(3).addr());
+    assert_eq!(held.unwrap().id().bump(), 8_000);
+}
+
+#[test]
+fn no_peer_makes_this_node_renew_its_identity_more_than_once_a_second() {
+    for attack in 0..4 {
+        let mut membership = alone(Settings::new("app"));
+        membership.apply(secs(1.0), &states([identity(2)]));
+        drain(&mut membership);
+        // For 20 s, a datagram and a sync every 10 ms.
+        for tick in 0..2_000 {
+            let at = secs(1.0 + f64::from(tick) / 100.0);
+            let me = membership.gossip.identity().clone();
+            let (message, news) = match attack {
+                0 => (Message::TurnUndead, None),
+                1 => (Message::Gossip, Some(Member::down(me.clone()))),
+                2 => (Message::Gossip, Some(Member::new(me.clone(), u16::MAX, State::Suspect))),
+                _ => (Message::Gossip, Some(Member::alive(rival(me.bump() + 1)))),
+            };
+            let header = Header { src: identity(2), src_incarnation: 0, dst: me.clone(), message };
+            let packet = postcard::to_stdvec(&header).unwrap();
+            let news: Vec<_> = news.into_iter().collect();
+            let packet = crate::proto::membership::envelope::with_updates(&packet, &news).unwrap();
+            let gossip = Envelope::new("app").unwrap().wrap(&packet);
+            membership.handle_datagram(at, &gossip, |_| true);
+            membership.apply(at, &[MemberState::new(&me, 0, State::Down)]);
+            membership.apply(at, &states([rival(me.bump() + 1)]));
+            if membership.next_timeout().is_some_and(|due| due <= at) {
+                membership.handle_timeout(at);
+            }
+            drain(&mut membership);
+        }
+        let renewals = membership.counters().renewals;
+        assert!((1..=20).contains(&renewals), "attack {attack}: {renewals} renewals");
+        assert!(members(&membership).contains(&node(2)), "attack {attack}");
+    }
+}
+
+#[test]
+fn gossip_of_a_node_that_is_neither_a_member_nor_linked_is_ignored() {
+    let mut membership = alone(Settings::new("app"));
+    membership.apply(secs(1.0), &states([identity(2)]));
+    drain(&mut membership);
+    let news = [Member::alive(identity(4))];
+    for message in [Message::Announce, Message::Ping(1), Message::Gossip, Message::TurnUndead] {
+        let news = if message == Message::Announce { &[][..] } else { &news };
+        let gossip = datagram(&identity(3), message, news);
+        assert_eq!(membership.handle_datagram(secs(1.0), &gossip, |_| false), None);
+    }
+    // Another boot at the address of a member is a stranger, too.
+    let other = Parts { boot: 9u64.to_le_bytes(), ..identity(2).parts() }.check().unwrap();
+    let gossip = datagram(&other, Message::Gossip, &news);
+    assert_eq!(membership.handle_datagram(secs(1.0), &gossip, |_| false), None);
+    assert_eq!(members(&membership), [node(2)]);
+    assert_eq!(drain(&mut membership), (vec![], vec![]));
+
+    let gossip = datagram(&identity(2), Message::Gossip, &news);
+    assert_eq!(membership.handle_datagram(secs(1.0), &gossip, |_| false), Some(node(2)));
+    let ping = datagram(&identity(3), Message::Ping(1), &[]);
+    let is_linked = |other: &NodeInfo| *other == node(3);
+    assert_eq!(membership.handle_datagram(secs(1.0), &ping, is_linked), Some(node(3)));
+    assert_eq!(members(&membership), [node(2), node(3), node(4)]);
+}
+
+#[test]
+fn requests_for_members_are_answered_at_a_bounded_rate() {
+    let mut membership = alone(Settings::new("app"));
+    membership.apply(secs(1.0), &states((2..100).map(identity)));
+    drain(&mut membership);
+    let header = Header {
+        src: identity(2),
+        src_incarnation: 0,
+        dst: identity(ME),
+        message: Message::Announce,
+    };
+    let announce = Envelope::new("app").unwrap().wrap(&postcard::to_stdvec(&header).unwrap());
+    for _ in 0..1_000 {
+        membership.handle_datagram(secs(5.0), &announce, |_| false);
+    }
+    let answers = drain(&mut membership).0.into_iter().filter(|(to, _)| *to == node(2).addr());
+    assert_eq!(answers.count(), 32);
+}
+
+#[test]
+fn a_member_that_cannot_be_reached_is_suspected_and_refutes_that_or_goes_down() {
+    for refutes in [true, false] {
+        let mut membership = alone(Settings::new("app"));
+        membership.apply(secs(2.0), &states([identity(2), identity(3)]));
+        membership.suspect(secs(2.0), &node(3));
+        // Another boot at the address is not affected.
+        let other = NodeInfo::new(NodeId::new("other", 9), Region::LOCAL, node(2).addr());
+        membership.suspect(secs(2.0), &other);
+        if refutes {
+            let header = Header {
+                src: identity(3),
+                src_incarnation: 1,
+                dst: identity(ME),
+                message: Message::Gossip,
+            };
+            let packet = postcard::to_stdvec(&header).unwrap();
+            let gossip = Envelope::new("app").unwrap().wrap(&packet);
+            membership.handle_datagram(secs(2.4), &gossip, |_| false);
+        }
+        for tick in 25..59 {
+            membership.handle_timeout(secs(f64::from(tick) / 10.0));
+        }
+        assert_eq!(members(&membership).contains(&node(3)), refutes);
+        assert!(members(&membership).contains(&node(2)));
+    }
 }
 
 #[test]
@@ -226,8 +366,12 @@ fn a_node_that_left_no_longer_participates() {
     membership.leave(secs(2.0));
     assert!(!drain(&mut membership).0.is_empty());
 
-    membership.handle_datagram(secs(3.0), &datagram(&identity(2), Message::TurnUndead, &[]));
-    membership.handle_datagram(secs(3.0), &datagram(&identity(2), Message::Ping(1), &[]));
+    membership.handle_datagram(
+        secs(3.0),
+        &datagram(&identity(2), Message::TurnUndead, &[]),
+        |_| true,
+    );
+    membership.handle_datagram(secs(3.0), &datagram(&identity(2), Message::Ping(1), &[]), |_| true);
     membership.apply(secs(3.0), &states([identity(3)]));
     membership.handle_timeout(secs(60.0));
     assert_eq!(drain(&mut membership), (vec![], vec![]));

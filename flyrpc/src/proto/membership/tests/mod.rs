@@ -7,10 +7,9 @@ use std::time::Duration;
 use super::{
     Event, Membership, Settings,
     diagnostics::Counters,
-    identity::MAX_NAME,
     sim::{Sim, addr, secs},
 };
-use crate::types::{NodeId, NodeInfo, Region};
+use crate::types::{MAX_LABEL, NodeId, NodeInfo, Region};
 
 /// The time within which all of `nodes` learn of a crash.
 ///
@@ -221,7 +220,7 @@ fn clusters_of_different_names_never_mix() {
 
 #[test]
 fn the_longest_names_leave_room_for_updates() {
-    let long = |first: char| first.to_string() + &"x".repeat(MAX_NAME - 1);
+    let long = |first: char| first.to_string() + &"x".repeat(MAX_LABEL - 1);
     let start = |n: usize, now| {
         let id = NodeId::new(long(char::from(b'a' + n as u8)), 1);
         let info = NodeInfo::new(id, Region::from(long('r')), addr(n));
@@ -236,7 +235,7 @@ fn the_longest_names_leave_room_for_updates() {
             while let Some((to, data)) = nodes[node].poll_transmit() {
                 assert!(data.len() <= 1200, "{} bytes", data.len());
                 let to = (0..nodes.len()).find(|n| addr(*n) == to).unwrap();
-                nodes[to].handle_datagram(now, &data);
+                nodes[to].handle_datagram(now, &data, |_| true);
             }
         }
     }

@@ -1,0 +1,122 @@
+//! Which gossip reaches foca. Its sender must be known, and must not ask for too much.
+
+use std::borrow::Cow;
+
+use foca::{Incarnation, Member, Message, State};
+
+use super::{
+    driver::Membership,
+    envelope::{self, Packet, Rejected},
+    identity::Identity,
+};
+use crate::types::NodeInfo;
+
+/// How much more often an identity may have been renewed than the one that is known at its address.
+/// Correct nodes renew theirs at most once a second, and rarely.
+const MAX_BUMP_LEAP: u32 = 4096;
+
+impl Membership {
+    /// Handles a packet of foca, unless its sender is neither a member nor linked. Returns the sender.
+    pub(super) fn handle_packet(
+        &mut self,
+        packet: &[u8],
+        is_linked: impl FnOnce(&NodeInfo) -> bool,
+    ) -> Result<NodeInfo, Rejected> {
+        let mut read = Packet::read(packet)?;
+        let local_addr = self.gossip.identity().addr();
+        if read.from.addr() == local_addr {
+            return Err(Rejected::Malformed);
+        }
+        let sender = read.from.node().clone();
+        if !is_linked(&sender) && !self.is_held(&read.from) {
+            return Err(Rejected::Stranger);
+        }
+        self.check_requests(&read)?;
+        let packet = self.without_refused_updates(packet, &mut read)?;
+        if self.is_alone() {
+            // Datagrams from a node that has just left, or from an earlier boot of it, may still be
+            // in flight.
+            let held = self.held_at(read.from.addr()).map(Member::id);
+            if held.is_some_and(|held| !read.from.outranks(held) && !self.is_settled(held)) {
+                return Ok(sender);
+            }
+            self.reset_gossip();
+        }
+        let packet = if self.make_room(read.updates.len() + 1) {
+            &packet
+        } else if self.held_at(read.from.addr()).is_some() {
+            read.bare
+        } else {
+            return Err(Rejected::Malformed);
+        };
+        self.step(|gossip, effects| gossip.handle_data(packet, effects));
+        self.claim_address(
+            read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),
+        );
+        Ok(sender)
+    }
+
+    /// Refuses what the sender may not ask for yet: that this node renews its identity, or sends
+    /// members.
+    fn check_requests(&mut self, packet: &Packet<'_>) -> Result<(), Rejected> {
+        let now = self.clock.now();
+        let is_allowed = match packet.message {
+            Message::TurnUndead => self.renewals.is_due(now),
+            Message::Announce => self.feeds.take(now),
+            _ => true,
+        };
+        if is_allowed && self.is_plausible(&packet.from) {
+            Ok(())
+        } else {
+            Err(Rejected::Excessive)
+        }
+    }
+
+    /// Returns the packet without the updates that must not reach foca: those that would make this
+    /// node renew its identity too soon, and implausible ones.
+    fn without_refused_updates<'a>(
+        &self,
+        packet: &'a [u8],
+        read: &mut Packet<'_>,
+    ) -> Result<Cow<'a, [u8]>, Rejected> {
+        let local = self.gossip.identity();
+        let may_renew = self.renewals.is_due(self.clock.now());
+        let is_accepted = |update: &Member<Identity>| {
+            let is_fatal = match update.state() {
+                State::Alive => false,
+                State::Suspect => update.incarnation() == Incarnation::MAX,
+                State::Down => true,
+            };
+            let renews = is_fatal && update.id().is_same_boot(local);
+            (may_renew || !renews) && self.is_plausible(update.id())
+        };
+        if read.updates.iter().all(is_accepted) {
+            return Ok(Cow::Borrowed(packet));
+        }
+        read.updates.retain(is_accepted);
+        envelope::with_updates(read.bare, &read.updates)
+            .map(Cow::Owned)
+            .map_err(|_| Rejected::Malformed)
+    }
+
+    /// Whether an identity can have been renewed as often as it claims. Nothing could outrank one
+    /// with the highest number.
+    pub(super) fn is_plausible(&self, id: &Identity) -> bool {
+        if id.bump() <= MAX_BUMP_LEAP {
+            return true;
+        }
+        let local = self.gossip.identity();
+        let known = if id.addr() == local.addr() {
+            local.bump()
+        } else {
+            self.held_at(id.addr()).map_or(0, |member| member.id().bump())
+        };
+        id.bump() <= known.saturating_add(MAX_BUMP_LEAP)
+    }
+
+    /// Whether this boot is a member, or was one until it went down.
+    fn is_held(&self, id: &Identity) -> bool {
+        let is_boot = |member: &Member<Identity>| member.id().is_same_boot(id);
+        self.members.contains(id.node()) || self.held_at(id.addr()).is_some_and(is_boot)
+    }
+}

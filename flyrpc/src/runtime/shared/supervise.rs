@@ -1,0 +1,46 @@
+//! The tasks that a node cannot run without. When one of them fails, the node ends, and
+//! [`NodeShared::failure`] says why.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+
+use super::node_shared::NodeShared;
+use crate::error::{NodeFailure, panic_message};
+
+impl NodeShared {
+    /// Spawns a task of this node, named `task` in errors. If the task panics, or is dropped before
+    /// it ends, the node ends.
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        task: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let mut supervised = Supervised { shared: Arc::clone(self), task, is_over: false };
+        self.env().spawn_essential(Box::pin(async move {
+            let result = AssertUnwindSafe(future).catch_unwind().await;
+            supervised.is_over = true;
+            if let Err(panic) = result {
+                let failure = NodeFailure::panicked(task, &panic_message(panic));
+                tracing::error!(node = %supervised.shared.me(), error = %failure, "node failed");
+                supervised.shared.fail(failure);
+            }
+        }));
+    }
+}
+
+/// A task of a node, until it is over.
+struct Supervised {
+    shared: Arc<NodeShared>,
+    task: &'static str,
+    is_over: bool,
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // The task was dropped without another poll: with its runtime, or in a simulated crash.
+        if !self.is_over {
+            self.shared.fail(NodeFailure::dropped(self.task));
+        }
+    }
+}

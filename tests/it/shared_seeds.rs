@@ -1,0 +1,243 @@
+//! Seeds that lead to one of several nodes, as load balancers do, or to the node itself.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use flyrpc::{BoxStream, Datagram, Env, Listener, Node, NodeBuilder, PeerState};
+use flyrpc_testkit::{SimEnv, SimNet};
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::support::{Counts, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
+
+/// An address that leads to one of several hosts, each time to another one in an order that a seed
+/// determines. Like the virtual address of a load balancer, it has no host of its own.
+#[derive(Clone)]
+struct Balancer {
+    addr: SocketAddr,
+    targets: Arc<[SocketAddr]>,
+    order: u64,
+    dials: Arc<AtomicUsize>,
+}
+
+impl Balancer {
+    fn new(targets: impl IntoIterator<Item = SocketAddr>, order: u64) -> Self {
+        let addr = SocketAddr::from(([10, 200, 0, 1], PORT));
+        Balancer { addr, targets: targets.into_iter().collect(), order, dials: Arc::default() }
+    }
+
+    fn pick(&self) -> SocketAddr {
+        let dial = self.dials.fetch_add(1, Ordering::SeqCst) as u64;
+        let hash = (self.order << 32 | dial).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.targets[(hash >> 40) as usize % self.targets.len()]
+    }
+
+    fn dials(&self) -> usize {
+        self.dials.load(Ordering::SeqCst)
+    }
+}
+
+/// The environment of a host behind a balancer.
+#[derive(Clone)]
+struct Behind(SimEnv, Balancer);
+
+impl Env for Behind {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn random(&self) -> u64 {
+        self.0.random()
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        self.0.connect(if to == self.1.addr { self.1.pick() } else { to })
+    }
+
+    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        self.0.listen(at)
+    }
+
+    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
+        self.0.datagram(at)
+    }
+
+    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        self.0.resolve(name)
+    }
+}
+
+fn probe_on(env: &SimEnv) -> NodeBuilder {
+    node_on(env).serve(prober(&env.name(), &Counts::default()))
+}
+
+async fn start_behind(envs: &[SimEnv], balancer: &Balancer) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for env in envs {
+        let builder = probe_on(env).env(Behind(env.clone(), balancer.clone()));
+        nodes.push(builder.seeds([balancer.addr]).start().await.unwrap());
+    }
+    nodes
+}
+
+fn linked(node: &Node) -> usize {
+    node.peers().iter().filter(|peer| peer.state == PeerState::Linked).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_behind_one_address_find_each_other() {
+    for order in 0..32 {
+        let net = SimNet::builder().seed(order).build();
+        let envs = [net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg")];
+        let balancer = Balancer::new(envs.iter().map(|env| env.addr(PORT)), order);
+        let nodes = start_behind(&envs, &balancer).await;
+        sleep(secs(60)).await;
+        assert_eq!(node_names(&nodes[0], "hkg"), ["hkg-0"], "order {order}");
+        assert_eq!(node_names(&nodes[1], "iad"), ["iad-0"], "order {order}");
+        nodes[0].client::<ProbeClient>().on_region("hkg").shout("a".into()).await.unwrap();
+        // Once they are linked, the address is dialed about once a minute by each.
+        let (before, start) = (balancer.dials(), Instant::now());
+        sleep(secs(600)).await;
+        let dials = balancer.dials() - before;
+        assert!(dials <= 60, "order {order}: {dials} dials in {:?}", start.elapsed());
+        assert_eq!((linked(&nodes[0]), linked(&nodes[1])), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pairs_of_nodes_behind_one_address_become_one_cluster() {
+    for order in 0..8 {
+        let net = SimNet::builder().seed(order).build();
+        let envs: Vec<_> = (0..6).map(|at| net.add_host(format!("iad-{at}"), "iad")).collect();
+        let balancer = Balancer::new(envs.iter().map(|env| env.addr(PORT)), order);
+        let nodes = start_behind(&envs, &balancer).await;
+        sleep(secs(900)).await;
+        for node in &nodes {
+            assert_eq!(node.nodes_in("iad").len(), 6, "order {order}: {node:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_alone_behind_an_address_is_ready_soon_and_found_later() {
+    let net = SimNet::builder().build();
+    let envs = [net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg")];
+    let balancer = Balancer::new([envs[0].addr(PORT)], 0);
+    let first = start_behind(&envs[..1], &balancer).await.remove(0);
+    let start = Instant::now();
+    first.ready().await;
+    assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
+    assert_eq!(first.nodes_in("iad").len(), 1);
+    sleep(secs(600)).await;
+    // At most once every 15 s and its jitter.
+    assert!(balancer.dials() < 70, "{} dials", balancer.dials());
+    let balancer = Balancer::new([envs[0].addr(PORT)], 0);
+    let second = start_behind(&envs[1..], &balancer).await.remove(0);
+    second.ready().await;
+    assert_eq!(node_names(&second, "iad"), ["iad-0"]);
+}
+
+#[tokio::test]
+async fn a_connection_to_itself_does_not_hide_a_seed() {
+    use tokio::net::{TcpListener, TcpSocket};
+    // A port where nothing listens: a connection to it from the same port meets itself.
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+
+    #[derive(Clone)]
+    struct MeetsItself(SocketAddr, Arc<AtomicUsize>);
+
+    impl Env for MeetsItself {
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        fn spawn(&self, task: BoxFuture<'static, ()>) {
+            tokio::spawn(task);
+        }
+
+        fn random(&self) -> u64 {
+            flyrpc::TokioEnv.random()
+        }
+
+        fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+            Box::pin(async move {
+                if to != self.0 || self.1.fetch_add(1, Ordering::SeqCst) > 0 {
+                    return flyrpc::TokioEnv.connect(to).await;
+                }
+                let socket = TcpSocket::new_v4()?;
+                socket.set_reuseaddr(true)?;
+                socket.bind(to)?;
+                let (reader, writer) = socket.connect(to).await?.into_split();
+                Ok(BoxStream { reader: Box::new(reader), writer: Box::new(Plain(writer)) })
+            })
+        }
+
+        fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+            Box::pin(async move { flyrpc::TokioEnv.listen(at).await })
+        }
+
+        fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
+            Box::pin(async move { flyrpc::TokioEnv.datagram(at).await })
+        }
+
+        fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+            let name = name.to_owned();
+            Box::pin(async move { flyrpc::TokioEnv.resolve(&name).await })
+        }
+    }
+
+    let connects = Arc::new(AtomicUsize::new(0));
+    let env = MeetsItself(closed, Arc::clone(&connects));
+    let node = Node::builder().name("a").env(env).seeds([closed]).start().await.unwrap();
+    let until = async |condition: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < secs(30));
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    until(&|| connects.load(Ordering::SeqCst) > 1).await;
+    let seed = Node::builder().name("b").region("hkg").listen(closed).start().await.unwrap();
+    until(&|| !node.nodes_in("hkg").is_empty()).await;
+    assert_eq!(node.nodes_in("hkg"), [seed.info().clone()]);
+}
+
+struct Plain(tokio::net::tcp::OwnedWriteHalf);
+
+impl tokio::io::AsyncWrite for Plain {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        task: &mut std::task::Context<'_>,
+        data: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::pin::Pin::new(&mut self.0).poll_write(task, data)
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        task: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_flush(task)
+    }
+
+    fn poll_shutdown(
+        mut self: std::pin::Pin<&mut Self>,
+        task: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.0).poll_shutdown(task)
+    }
+}
+
+impl flyrpc::StreamWriter for Plain {
+    fn abort_on_close(&mut self) {}
+}
