@@ -490,13 +490,8 @@ fn advertising_the_unspecified_address_is_an_error_at_start() {
 
 #[test]
 fn limits_are_read_from_variables() {
-    let sizes = [("1", 1), ("512KiB", 512 << 10), ("32MiB", 32 << 20), ("100 B", 0), ("64B", 64)];
-    for (text, max_body) in sizes {
-        let vars = [("FLYRPC_MAX_BODY", text)];
-        match max_body {
-            0 => assert!(read(&vars).is_err()),
-            max_body => check(&vars, Config { max_body, ..Config::default() }),
-        }
+    for (text, max_body) in [("1", 1), ("64B", 64), ("512KiB", 512 << 10), ("32MiB", 32 << 20)] {
+        check(&[("FLYRPC_MAX_BODY", text)], Config { max_body, ..Config::default() });
     }
     let max_body_memory = Some(2 << 30);
     check(&[("FLYRPC_MAX_BODY_MEMORY", "2GiB")], Config { max_body_memory, ..Config::default() });
@@ -509,7 +504,7 @@ fn limits_are_read_from_variables() {
 fn invalid_limits_in_variables_are_refused() {
     check_values_refused(
         "FLYRPC_MAX_BODY",
-        &["0", "-1", "4GiB", "1.5MiB", "32MB", "MiB", "99999999999999999999GiB"],
+        &["0", "-1", "100 B", "4GiB", "1.5MiB", "32MB", "MiB", "99999999999999999999GiB"],
         "a size such as `32MiB`, or a number of bytes, 1 B to 4 GiB minus 1 B",
     );
     check_values_refused(

@@ -131,7 +131,7 @@ impl<T> Assembler<T> {
         self.take(|expected| expected.deadline <= now)
     }
 
-    /// Drops the bodies of which nothing has arrived since the last call, and returns their items.
+    /// Drops the bodies that have received nothing since the last call, and returns their items.
     pub(crate) fn take_stalled(&mut self) -> Vec<T> {
         self.take(|expected| !std::mem::take(&mut expected.progressed))
     }

@@ -9,6 +9,7 @@
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod ids;
+pub(crate) mod service_limits;
 pub(crate) mod status;
 mod version;
 

@@ -6,8 +6,8 @@ use super::{handler_future::Until, inline_policy::InlinePolicy};
 use crate::{
     error::StartError,
     proto::wire::{
-        hello::{ServicesLimit, check_own_services},
         ids::MethodIndex,
+        service_limits::{ServicesLimit, check_own_services},
     },
     service::{Service, ServiceKind},
     types::ServiceSpec,
