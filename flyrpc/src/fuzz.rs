@@ -134,6 +134,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         cluster: "f".to_owned(),
         node,
         max_body: 1 << 25,
+        status_level: 1,
         services: [].into(),
         state: state.clone(),
         stamp: 5,

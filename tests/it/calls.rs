@@ -230,6 +230,29 @@ async fn an_overloaded_node_refuses_without_executing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_without_memory_for_a_body_refuses_without_executing() {
+    let counts = Counts::default();
+    let limited = probe_release(&counts)
+        .configure(|_, builder| builder.max_body(1_000_000).max_body_memory(2_000_000));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", limited).start().await;
+    let hkg = cluster.node("hkg-0");
+    let probe = hkg.client::<ProbeClient>().on_region("iad");
+    let calls: Vec<_> = (0..5).map(|_| tokio::spawn(probe.echo(vec![7; 400_000]))).collect();
+    let mut refused = 0;
+    for call in calls {
+        if let Err(error) = call.await.unwrap() {
+            assert!(matches!(error, RpcError::Refused { reason: Refusal::Memory, .. }), "{error}");
+            assert!(!error.may_have_executed());
+            refused += 1;
+        }
+    }
+    assert!((1..=3).contains(&refused), "{refused}");
+    // The memory is free again.
+    assert_eq!(probe.echo(vec![7; 400_000]).await.unwrap().len(), 400_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_without_the_service_is_unsupported_before_it_is_called() {
     let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
     let cluster = cluster.node("iad-0", Release::new()).start().await;

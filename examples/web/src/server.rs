@@ -140,7 +140,8 @@ fn failed(error: RpcError) -> (StatusCode, String) {
 }
 
 async fn health(State(app): State<App>) -> StatusCode {
-    match *app.stage.borrow() {
+    let stage = *app.stage.borrow();
+    match stage {
         Stage::Healthy => StatusCode::OK,
         Stage::Starting | Stage::Ending => StatusCode::SERVICE_UNAVAILABLE,
     }

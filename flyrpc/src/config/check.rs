@@ -14,11 +14,11 @@ use crate::{error::StartError, types::is_host_ip};
 /// to any time without overflow.
 pub(super) const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-const HEARTBEATS: RangeInclusive<Duration> =
+pub(super) const HEARTBEATS: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(60 * 60);
 
 /// Lengths in MessagePack have 32 bits.
-const MAX_BODY: usize = u32::MAX as usize;
+pub(super) const MAX_BODY: usize = u32::MAX as usize;
 
 /// Parses the seeds in `entries`. An entry is any value that can be formatted, such as text or a socket
 /// address, and may contain a list of seeds.
@@ -70,6 +70,12 @@ fn check_limits(config: &Config) -> Result<(), StartError> {
     }
     if !(1..=MAX_BODY).contains(&config.max_body) {
         return Err(refuse("max_body", config.max_body, format!("1 to {MAX_BODY} bytes")));
+    }
+    // A body of the maximum size must find room while another peer holds half.
+    let least = config.max_body.saturating_mul(2);
+    if let Some(bytes) = config.max_body_memory.filter(|&bytes| bytes < least) {
+        let expected = format!("at least {least} bytes, twice `max_body`");
+        return Err(refuse("max_body_memory", bytes, expected));
     }
     if config.max_in_flight == 0 {
         return Err(refuse("max_in_flight", 0, "at least 1; to serve nothing, give no services"));

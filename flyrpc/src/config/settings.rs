@@ -11,6 +11,10 @@ use super::{
 };
 use crate::types::Region;
 
+/// The default memory for bodies: as a multiple of the maximum size of a body, and at least in bytes.
+const BODIES: usize = 8;
+const BODY_MEMORY: usize = 256 << 20;
+
 /// The settings of one node.
 ///
 /// [`Config::default`] does not read environment variables. [`Config::from_env`] replaces the defaults
@@ -55,6 +59,9 @@ pub(crate) struct Config {
     /// Upper bound on the body of a call or a reply, in bytes, up to `u32::MAX`. Default: 32 MiB. Larger
     /// bodies cost memory at both ends, multiplied by the calls in flight.
     pub(crate) max_body: usize,
+    /// Upper bound on the bytes of bodies that the node holds for other nodes. Default: none; see
+    /// [`Config::body_memory`].
+    pub(crate) max_body_memory: Option<usize>,
     /// Upper bound on the calls of other nodes that execute here concurrently. Further calls are refused.
     /// Default: 8192, which is far more than a healthy service has, but few enough to hold in memory.
     /// Choose it by the resources that a call holds, such as memory or a database connection.
@@ -78,6 +85,13 @@ impl Config {
     /// The region that serves calls to the primary.
     pub(crate) fn primary(&self) -> Region {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
+    }
+
+    /// Upper bound on the bytes of bodies that the node holds for other nodes: the setting if there is
+    /// one; otherwise enough for 8 bodies of the maximum size, and at least 256 MiB.
+    pub(crate) fn body_memory(&self) -> usize {
+        self.max_body_memory
+            .unwrap_or_else(|| self.max_body.saturating_mul(BODIES).max(BODY_MEMORY))
     }
 
     /// The address to listen on: the setting if there is one; otherwise, on Fly.io, the machine's private
@@ -125,6 +139,7 @@ impl Default for Config {
             client_only: false,
             drain_timeout: Duration::from_secs(4),
             max_body: 32 * 1024 * 1024,
+            max_body_memory: None,
             max_in_flight: 8192,
             heartbeat: Duration::from_secs(1),
             fly: None,

@@ -487,3 +487,59 @@ fn advertising_the_unspecified_address_is_an_error_at_start() {
                     node, not the unspecified address";
     check_invalid(&config, expected);
 }
+
+#[test]
+fn limits_are_read_from_variables() {
+    let sizes = [("1", 1), ("512KiB", 512 << 10), ("32MiB", 32 << 20), ("100 B", 0), ("64B", 64)];
+    for (text, max_body) in sizes {
+        let vars = [("FLYRPC_MAX_BODY", text)];
+        match max_body {
+            0 => assert!(read(&vars).is_err()),
+            max_body => check(&vars, Config { max_body, ..Config::default() }),
+        }
+    }
+    let max_body_memory = Some(2 << 30);
+    check(&[("FLYRPC_MAX_BODY_MEMORY", "2GiB")], Config { max_body_memory, ..Config::default() });
+    check(&[("FLYRPC_MAX_IN_FLIGHT", "64")], Config { max_in_flight: 64, ..Config::default() });
+    let heartbeat = Duration::from_millis(500);
+    check(&[("FLYRPC_HEARTBEAT", "500ms")], Config { heartbeat, ..Config::default() });
+}
+
+#[test]
+fn invalid_limits_in_variables_are_refused() {
+    check_values_refused(
+        "FLYRPC_MAX_BODY",
+        &["0", "-1", "4GiB", "1.5MiB", "32MB", "MiB", "99999999999999999999GiB"],
+        "a size such as `32MiB`, or a number of bytes, 1 B to 4 GiB minus 1 B",
+    );
+    check_values_refused(
+        "FLYRPC_MAX_BODY_MEMORY",
+        &["-1", "lots", "17179869184GiB"],
+        "a size such as `256MiB` or `2GiB`, or a number of bytes",
+    );
+    check_values_refused(
+        "FLYRPC_MAX_IN_FLIGHT",
+        &["0", "-1", "many", "1.5"],
+        "a number of calls, at least 1",
+    );
+    check_values_refused(
+        "FLYRPC_HEARTBEAT",
+        &["0", "9ms", "61m", "1h", "s"],
+        "a duration such as `1s` or `500ms`, 10 ms to 1 h",
+    );
+}
+
+#[test]
+fn the_memory_for_bodies_is_256_mebibytes_or_8_bodies_and_at_least_2() {
+    let with =
+        |max_body, max_body_memory| Config { max_body, max_body_memory, ..Config::default() };
+    assert_eq!(Config::default().body_memory(), 256 << 20);
+    assert_eq!(with(64 << 10, None).body_memory(), 256 << 20);
+    assert_eq!(with(64 << 20, None).body_memory(), 512 << 20);
+    assert_eq!(with(1 << 20, Some(2 << 20)).body_memory(), 2 << 20);
+    with(1 << 20, Some(2 << 20)).validate().unwrap();
+    check_invalid(
+        &with(1 << 20, Some((2 << 20) - 1)),
+        "max_body_memory is `2097151`: expected at least 2097152 bytes, twice `max_body`",
+    );
+}

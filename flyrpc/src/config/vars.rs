@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    check::{MAX_DRAIN_TIMEOUT, check_advertise, parse_seeds, refuse},
+    check::{HEARTBEATS, MAX_BODY, MAX_DRAIN_TIMEOUT, check_advertise, parse_seeds, refuse},
     label::check_label,
     seed::{DEFAULT_PORT, Seed},
     settings::{Config, FlyMachine},
@@ -67,6 +67,12 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
         drain_timeout: vars
             .read("FLYRPC_DRAIN_TIMEOUT", drain_timeout)?
             .unwrap_or(default.drain_timeout),
+        max_body: vars.read("FLYRPC_MAX_BODY", max_body)?.unwrap_or(default.max_body),
+        max_body_memory: vars.read("FLYRPC_MAX_BODY_MEMORY", bytes)?,
+        max_in_flight: vars
+            .read("FLYRPC_MAX_IN_FLIGHT", max_in_flight)?
+            .unwrap_or(default.max_in_flight),
+        heartbeat: vars.read("FLYRPC_HEARTBEAT", heartbeat)?.unwrap_or(default.heartbeat),
         client_only: vars.text("RELEASE_COMMAND")?.is_some(),
         fly: fly_app.map(|_| FlyMachine { private_ip }),
         ..default
@@ -134,15 +140,51 @@ fn advertise(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn drain_timeout(text: &str) -> Result<Duration, &'static str> {
     const FORMS: &str = "a duration such as `4s`, `500ms` or `2m`, at most 24 h";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
+    duration(text).filter(|timeout| *timeout <= MAX_DRAIN_TIMEOUT).ok_or(FORMS)
+}
+
+fn heartbeat(text: &str) -> Result<Duration, &'static str> {
+    const FORMS: &str = "a duration such as `1s` or `500ms`, 10 ms to 1 h";
+    duration(text).filter(|heartbeat| HEARTBEATS.contains(heartbeat)).ok_or(FORMS)
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
     let milliseconds = match unit {
         "ms" => 1,
         "" | "s" => 1_000,
         "m" => 60_000,
+        _ => return None,
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis)
+}
+
+fn max_body(text: &str) -> Result<usize, &'static str> {
+    const FORMS: &str = "a size such as `32MiB`, or a number of bytes, 1 B to 4 GiB minus 1 B";
+    bytes(text).ok().filter(|bytes| (1..=MAX_BODY).contains(bytes)).ok_or(FORMS)
+}
+
+fn bytes(text: &str) -> Result<usize, &'static str> {
+    const FORMS: &str = "a size such as `256MiB` or `2GiB`, or a number of bytes";
+    let (number, unit) = number_and_unit(text).ok_or(FORMS)?;
+    let unit: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
         _ => return Err(FORMS),
     };
-    let number: u64 = number.parse().map_err(|_| FORMS)?;
-    let timeout = Duration::from_millis(number.checked_mul(milliseconds).ok_or(FORMS)?);
-    if timeout > MAX_DRAIN_TIMEOUT { Err(FORMS) } else { Ok(timeout) }
+    let bytes = number.checked_mul(unit).ok_or(FORMS)?;
+    usize::try_from(bytes).map_err(|_| FORMS)
+}
+
+fn max_in_flight(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|&calls| calls > 0).ok_or("a number of calls, at least 1")
+}
+
+/// Splits a text such as `4s` into its number and its unit, which may be empty.
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
 }

@@ -20,6 +20,14 @@ pub trait Env: Send + Sync + 'static {
     /// Runs `task` to completion, unless the environment simulates a crash of the node.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
+    /// Like [`spawn`](Env::spawn), for the tasks that the whole node depends on: those that carry the bytes
+    /// of links, and the one that decides which nodes are known. An environment with several threads
+    /// should run them even if another task blocks the thread on which they would run next. By default,
+    /// this is `spawn`.
+    fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
+    }
+
     /// Returns 64 random bits, for boot ids, picks among equal nodes, and jitter. They do not have to be
     /// unpredictable.
     fn random(&self) -> u64;

@@ -3,6 +3,7 @@
 
 mod environment;
 mod tokio_env;
+mod watchdog;
 mod yield_once;
 
 pub(crate) use self::yield_once::yield_once;

@@ -3,20 +3,25 @@
 use std::{
     io,
     io::IoSlice,
-    net::SocketAddr,
+    net::{SocketAddr, ToSocketAddrs},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
 };
 
 use futures_util::future::BoxFuture;
 use tokio::{
     io::AsyncWrite,
     net::{TcpListener, TcpStream, UdpSocket, tcp::OwnedWriteHalf},
+    sync::oneshot,
     time::Instant,
 };
 
-use super::environment::{BoxStream, Datagram, Env, Listener, StreamWriter};
+use super::{
+    environment::{BoxStream, Datagram, Env, Listener, StreamWriter},
+    watchdog,
+};
 
 /// The default runtime environment: tokio. The tasks of a node run on the runtime on which [`start`] was
 /// called.
@@ -32,6 +37,10 @@ impl Env for TokioEnv {
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
+    }
+
+    fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
+        watchdog::spawn(task);
     }
 
     fn random(&self) -> u64 {
@@ -57,9 +66,26 @@ impl Env for TokioEnv {
     }
 
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        if let Ok(addr) = name.parse() {
+            return Box::pin(async move { Ok(vec![addr]) });
+        }
         let name = name.to_owned();
-        Box::pin(async move { Ok(tokio::net::lookup_host(name).await?.collect()) })
+        Box::pin(detached("flyrpc-resolver", move || Ok(name.to_socket_addrs()?.collect())))
     }
+}
+
+/// Runs blocking `work` in a thread of its own, which nothing waits for. A runtime that is dropped
+/// waits for its own blocking threads, so that a resolver that does not respond would keep the process
+/// from exiting.
+async fn detached<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (done, result) = oneshot::channel();
+    // An error means that the caller has given up.
+    let work = move || drop(done.send(work()));
+    thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    result.await.map_err(|_| io::Error::other("the thread panicked"))?
 }
 
 fn split(stream: TcpStream) -> io::Result<BoxStream> {
@@ -151,5 +177,41 @@ impl Datagram for UdpSocket {
 
     fn receive<'a>(&'a self, into: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>> {
         Box::pin(self.recv_from(into))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_runtime_does_not_wait_for_the_resolver() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (release, blocked) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        runtime.block_on(async {
+            let work = move || {
+                let _ = blocked.recv();
+                ended.send(()).unwrap();
+                Ok(())
+            };
+            let resolved = tokio::time::timeout(Duration::from_millis(1), detached("test", work));
+            assert!(resolved.await.is_err());
+        });
+        drop(runtime);
+        assert!(end.try_recv().is_err());
+        drop(release);
+        end.recv().unwrap();
+    }
+
+    #[tokio::test]
+    async fn names_and_addresses_are_resolved() {
+        let addrs = TokioEnv.resolve("127.0.0.1:80").await.unwrap();
+        assert_eq!(addrs, ["127.0.0.1:80".parse().unwrap()]);
+        let addrs = TokioEnv.resolve("localhost:80").await.unwrap();
+        assert!(addrs.iter().all(|addr| addr.ip().is_loopback() && addr.port() == 80), "{addrs:?}");
+        assert!(TokioEnv.resolve("no port").await.is_err());
     }
 }

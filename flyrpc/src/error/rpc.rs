@@ -401,10 +401,13 @@ impl fmt::Display for Unsupported {
 pub enum Refusal {
     /// It is draining, and about to shut down.
     Draining,
-    /// It executes as many calls as its `max_in_flight` allows.
+    /// It executes as many calls as its `max_in_flight` allows, in all or for this caller.
     Overloaded,
     /// It is held and does not accept calls yet, or it withdrew this service.
     Held,
+    /// The bodies of other calls take as much memory as its `max_body_memory` allows, in all or for
+    /// this caller. Nodes of version 0.1 report `Overloaded` instead.
+    Memory,
 }
 
 impl fmt::Display for Refusal {
@@ -413,6 +416,7 @@ impl fmt::Display for Refusal {
             Refusal::Draining => "it is draining",
             Refusal::Overloaded => "it is overloaded",
             Refusal::Held => "it is not accepting calls",
+            Refusal::Memory => "the bodies of other calls take all of its memory for bodies",
         })
     }
 }

@@ -39,6 +39,17 @@ pub enum StartError {
         /// The type of the service that was given second.
         second: &'static str,
     },
+    /// The services of the node are more than peers accept.
+    #[error("the node serves {count} {what}, and other nodes accept {limit}")]
+    #[non_exhaustive]
+    TooManyServices {
+        /// What there are too many of, for example `methods`.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The node could not listen on this address.
     #[error("cannot listen on {addr}")]
     #[non_exhaustive]

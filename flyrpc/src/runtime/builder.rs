@@ -187,8 +187,25 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets the maximum number of bytes of bodies that the node holds for other nodes, over all links:
+    /// bodies of requests from their announcement until they are decoded, and replies from their
+    /// encoding until they are written. The default is 256 MiB or 8 times
+    /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
+    ///
+    /// A request that would exceed it is refused with
+    /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of it is in use, a peer may hold
+    /// only its fair share, so that a single peer cannot take what the others need.
+    pub fn max_body_memory(mut self, bytes: usize) -> Self {
+        self.config.max_body_memory = Some(bytes);
+        self
+    }
+
     /// Sets the maximum number of calls from other nodes in flight. Further calls are refused as
     /// [overloaded](crate::error::Refusal::Overloaded). The default is 8,192 and the minimum is 1.
+    ///
+    /// Once half of them are in flight, a peer may have only its fair share, so that a single peer
+    /// cannot take what the others need: the maximum divided by one more than the number of peers that
+    /// have calls in flight, or by the number of linked peers if that is less.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.config.max_in_flight = calls;
         self
@@ -308,6 +325,7 @@ impl NodeBuilder {
         let limits = Limits {
             max_in_flight: config.max_in_flight,
             max_body: config.max_body,
+            max_body_memory: config.body_memory(),
             inline_after: self.inline_after,
         };
         Server::new(Arc::clone(&self.env), me.clone(), services, state, limits)

@@ -7,7 +7,7 @@ use super::{
     AttackedNode, builder,
     raw_peer::{Hello, PREFACE, RawPeer, frame, kind},
 };
-use crate::support::{ProbeClient, secs};
+use crate::support::{ProbeClient, millis, secs};
 
 /// Deterministic pseudorandom bytes.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -102,6 +102,9 @@ async fn incompatible_hellos_open_no_link() {
         Hello { name: "\u{1b}[2Jgone".to_owned(), ..usual.clone() },
         Hello { name: long.clone(), ..usual.clone() },
         Hello { region: long, ..usual.clone() },
+        // More than peers may make this node keep.
+        Hello { services: 1_025, ..usual.clone() },
+        Hello { withdrawn: 1_025, ..usual.clone() },
     ];
     for hello in incompatible {
         let mut raw = RawPeer::connect(&attacked.node).await;
@@ -110,6 +113,25 @@ async fn incompatible_hellos_open_no_link() {
         let others = attacked.node.peers().into_iter().filter(|peer| peer.addr.port() == 1);
         assert_eq!(others.count(), 0, "{hello:?}");
     }
+    attacked.expect_unharmed().await;
+}
+
+#[tokio::test]
+async fn unfinished_long_hellos_keep_no_node_from_joining() {
+    let mut attacked = AttackedNode::new().await;
+    let half = [PREFACE, &frame(kind::HELLO, &[1, 1], &[0; 600_000])[..300_000]].concat();
+    let mut unfinished = Vec::new();
+    for _ in 0..100 {
+        let mut raw = RawPeer::connect(&attacked.node).await;
+        // The node may not read all of it.
+        let _ = tokio::time::timeout(millis(5), raw.stream.write_all(&half)).await;
+        unfinished.push(raw);
+    }
+    let late = builder("syd-0", "syd").seeds([attacked.node.addr()]).start().await.unwrap();
+    let probe = late.client::<ProbeClient>().on_region("iad");
+    assert_eq!(probe.shout("in".to_owned()).await.unwrap().0, "IN");
+    late.shutdown().await;
+    drop(unfinished);
     attacked.expect_unharmed().await;
 }
 

@@ -2,6 +2,7 @@
 //! types that panic. The tests use real loopback sockets, not a SimCluster, so that they also cover
 //! the real environment.
 
+mod blocking;
 mod calls;
 mod cluster;
 mod flood;

@@ -85,6 +85,9 @@ pub(crate) struct Hello {
     pub(crate) addr: String,
     pub(crate) max_body: u64,
     pub(crate) stamp: u64,
+    /// The number of services without methods, and of withdrawn names.
+    pub(crate) services: usize,
+    pub(crate) withdrawn: usize,
 }
 
 impl Default for Hello {
@@ -99,6 +102,8 @@ impl Default for Hello {
             addr: "127.0.0.1:1".to_owned(),
             max_body: 32 << 20,
             stamp: 0,
+            services: 0,
+            withdrawn: 0,
         }
     }
 }
@@ -119,13 +124,24 @@ impl Hello {
             accepting: bool,
             draining: bool,
             primary_region: &'a str,
+            withdrawn: Vec<String>,
+        }
+        #[derive(Serialize)]
+        struct Service {
+            name: String,
+            methods: [u8; 0],
         }
         let Hello { cluster, name, boot, region, addr, max_body, .. } = self;
         let node =
             pack(&NodeField { cluster, name, boot: *boot, region, addr, max_body: *max_body });
-        let state = pack(&State { accepting: true, draining: false, primary_region: "iad" });
+        let names = |count: usize| (0..count).map(|number| format!("S{number}"));
+        let withdrawn = names(self.withdrawn).collect();
+        let primary_region = "iad";
+        let state = pack(&State { accepting: true, draining: false, primary_region, withdrawn });
+        let services = names(self.services).map(|name| Service { name, methods: [] });
+        let services = pack(&services.collect::<Vec<_>>());
         let mut payload = Vec::new();
-        let fields = [(1, node), (2, pack(&[0u8; 0])), (3, state), (4, pack(&self.stamp))];
+        let fields = [(1, node), (2, services), (3, state), (4, pack(&self.stamp))];
         for (number, value) in fields {
             varint(number << 1, &mut payload);
             varint(value.len() as u64, &mut payload);

@@ -10,33 +10,21 @@ use crate::{codec::bytes::Malformed, proto::wire::ids::RequestId};
 /// regardless of the announced size.
 const MAX_GROWTH: usize = 16;
 
-/// Incomplete bodies, each with an item that is returned along with the complete body.
+/// The part of a body that has been received.
 #[derive(Debug)]
-pub(crate) struct Assembler<T> {
-    bodies: BTreeMap<RequestId, Partial<T>>,
-}
-
-#[derive(Debug)]
-struct Partial<T> {
-    item: T,
+pub(crate) struct PartialBody {
     bytes: Vec<u8>,
     size: u64,
 }
 
-impl<T> Default for Assembler<T> {
-    fn default() -> Self {
-        Assembler { bodies: BTreeMap::new() }
-    }
-}
-
-impl<T> Assembler<T> {
+impl PartialBody {
     /// Expects a body of `size` bytes. Does not allocate its buffer yet.
-    pub(crate) fn begin(&mut self, id: RequestId, size: u64, item: T) {
-        self.bodies.insert(id, Partial { item, bytes: Vec::new(), size });
+    pub(crate) fn new(size: u64) -> Self {
+        PartialBody { bytes: Vec::new(), size }
     }
 
-    /// Returns the destination for the next `length` bytes of a body. The caller must put exactly
-    /// that many bytes into it. Returns `None` if the body is not expected, or no longer expected.
+    /// Returns the destination for the next `length` bytes of the body. The caller must put exactly that
+    /// many bytes into it.
     ///
     /// The destination grows with the bytes received, so the memory of a body is proportional to them.
     /// It is a [`BufMut`] over uninitialized memory, into which a socket can be read. A `&mut [u8]`
@@ -45,12 +33,8 @@ impl<T> Assembler<T> {
     /// # Errors
     ///
     /// If the bytes exceed the announced size.
-    pub(crate) fn destination(
-        &mut self,
-        id: RequestId,
-        length: usize,
-    ) -> Result<Option<Limit<&mut Vec<u8>>>, Malformed> {
-        let Some(Partial { bytes, size, .. }) = self.bodies.get_mut(&id) else { return Ok(None) };
+    pub(crate) fn destination(&mut self, length: usize) -> Result<Limit<&mut Vec<u8>>, Malformed> {
+        let PartialBody { bytes, size } = self;
         let filled = bytes.len() + length;
         if filled as u64 > *size {
             return Err(Malformed::new("chunk beyond the announced size"));
@@ -62,23 +46,100 @@ impl<T> Assembler<T> {
             let room = usize::try_from(*size).unwrap_or(usize::MAX).min(warranted);
             bytes.reserve_exact(room - bytes.len());
         }
-        Ok(Some(bytes.limit(length)))
+        Ok(bytes.limit(length))
+    }
+
+    /// Returns whether all bytes have been put into their destination.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.bytes.len() as u64 >= self.size
+    }
+
+    /// Returns the bytes received.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from(self.bytes)
+    }
+}
+
+/// Incomplete bodies, each with an item that is returned along with the complete body.
+#[derive(Debug)]
+pub(crate) struct Assembler<T> {
+    bodies: BTreeMap<RequestId, Expected<T>>,
+}
+
+#[derive(Debug)]
+struct Expected<T> {
+    item: T,
+    body: PartialBody,
+    /// When the caller has surely given up, on this end's clock.
+    deadline: u64,
+    /// Whether a chunk has arrived since [`Assembler::take_stalled`] last looked.
+    progressed: bool,
+}
+
+impl<T> Default for Assembler<T> {
+    fn default() -> Self {
+        Assembler { bodies: BTreeMap::new() }
+    }
+}
+
+impl<T> Assembler<T> {
+    /// Expects a body of `size` bytes until `deadline`.
+    pub(crate) fn begin(&mut self, id: RequestId, size: u64, deadline: u64, item: T) {
+        let body = PartialBody::new(size);
+        self.bodies.insert(id, Expected { item, body, deadline, progressed: true });
+    }
+
+    /// Returns the destination for the next `length` bytes of a body, as
+    /// [`PartialBody::destination`] does. Returns `None` if the body is not expected, or no longer
+    /// expected.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes exceed the announced size.
+    pub(crate) fn destination(
+        &mut self,
+        id: RequestId,
+        length: usize,
+    ) -> Result<Option<Limit<&mut Vec<u8>>>, Malformed> {
+        let Some(expected) = self.bodies.get_mut(&id) else { return Ok(None) };
+        expected.progressed = true;
+        expected.body.destination(length).map(Some)
     }
 
     /// Removes and returns a body, if all of its bytes have been put into their destination.
     pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Bytes)> {
-        let partial = self.bodies.get(&id)?;
-        if (partial.bytes.len() as u64) < partial.size {
+        if !self.bodies.get(&id)?.body.is_complete() {
             return None;
         }
-        let Partial { item, bytes, .. } = self.bodies.remove(&id)?;
-        Some((item, Bytes::from(bytes)))
+        let Expected { item, body, .. } = self.bodies.remove(&id)?;
+        Some((item, body.into_bytes()))
     }
 
     /// Drops a body that is no longer wanted, and returns its item. Chunks of the body may still
     /// arrive.
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
-        self.bodies.remove(&id).map(|partial| partial.item)
+        self.bodies.remove(&id).map(|expected| expected.item)
+    }
+
+    /// Returns the earliest deadline of an incomplete body.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.bodies.values().map(|expected| expected.deadline).min()
+    }
+
+    /// Drops the bodies whose deadline has passed at `now`, and returns their items.
+    pub(crate) fn take_expired(&mut self, now: u64) -> Vec<T> {
+        self.take(|expected| expected.deadline <= now)
+    }
+
+    /// Drops the bodies of which nothing has arrived since the last call, and returns their items.
+    pub(crate) fn take_stalled(&mut self) -> Vec<T> {
+        self.take(|expected| !std::mem::take(&mut expected.progressed))
+    }
+
+    fn take(&mut self, mut unwanted: impl FnMut(&mut Expected<T>) -> bool) -> Vec<T> {
+        let taken = self.bodies.iter_mut().filter_map(|(&id, body)| unwanted(body).then_some(id));
+        let taken: Vec<_> = taken.collect();
+        taken.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 }
 
@@ -87,6 +148,7 @@ mod tests {
     use super::*;
 
     const ID: RequestId = RequestId(1);
+    const NEVER: u64 = u64::MAX;
 
     fn put(assembler: &mut Assembler<&'static str>, chunk: &[u8]) -> Result<bool, Malformed> {
         let Some(mut to) = assembler.destination(ID, chunk.len())? else { return Ok(false) };
@@ -97,7 +159,7 @@ mod tests {
     #[test]
     fn a_body_is_complete_with_its_last_byte() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 5, "item");
+        assembler.begin(ID, 5, NEVER, "item");
         assert!(put(&mut assembler, b"abc").unwrap());
         assert!(assembler.take_complete(ID).is_none());
         assert!(put(&mut assembler, b"de").unwrap());
@@ -108,14 +170,14 @@ mod tests {
     #[test]
     fn a_chunk_beyond_the_announced_size_is_malformed() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, "item");
+        assembler.begin(ID, 2, NEVER, "item");
         assert!(put(&mut assembler, b"abc").is_err());
     }
 
     #[test]
     fn chunks_of_a_body_that_was_removed_are_skipped() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, "item");
+        assembler.begin(ID, 2, NEVER, "item");
         assert_eq!(assembler.remove(ID), Some("item"));
         assert!(!put(&mut assembler, b"a").unwrap());
     }
@@ -123,17 +185,41 @@ mod tests {
     #[test]
     fn an_announced_size_allocates_nothing_and_received_bytes_allocate_in_proportion() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, u64::MAX, "item");
-        assert_eq!(assembler.bodies[&ID].bytes.capacity(), 0);
+        assembler.begin(ID, u64::MAX, NEVER, "item");
+        assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 0);
         put(&mut assembler, &[0; 100]).unwrap();
-        assert!(assembler.bodies[&ID].bytes.capacity() <= 100 * MAX_GROWTH);
+        assert!(assembler.bodies[&ID].body.bytes.capacity() <= 100 * MAX_GROWTH);
     }
 
     #[test]
     fn the_buffer_never_exceeds_the_announced_size() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 150, "item");
+        assembler.begin(ID, 150, NEVER, "item");
         put(&mut assembler, &[0; 100]).unwrap();
-        assert_eq!(assembler.bodies[&ID].bytes.capacity(), 150);
+        assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 150);
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_expires_with_its_deadline() {
+        let mut assembler = Assembler::default();
+        assembler.begin(RequestId(1), 5, 300, "first");
+        assembler.begin(RequestId(2), 5, 100, "second");
+        assert_eq!(assembler.next_deadline(), Some(100));
+        assert!(assembler.take_expired(99).is_empty());
+        assert_eq!(assembler.take_expired(100), ["second"]);
+        assert_eq!(assembler.next_deadline(), Some(300));
+        assert_eq!(assembler.take_expired(u64::MAX), ["first"]);
+        assert_eq!(assembler.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_body_is_stalled_when_nothing_of_it_arrives_between_two_looks() {
+        let mut assembler = Assembler::default();
+        assembler.begin(ID, 5, NEVER, "item");
+        // The announcement itself is progress.
+        assert!(assembler.take_stalled().is_empty());
+        put(&mut assembler, b"a").unwrap();
+        assert!(assembler.take_stalled().is_empty());
+        assert_eq!(assembler.take_stalled(), ["item"]);
     }
 }

@@ -50,6 +50,9 @@ struct Entry<T> {
     stamp: u64,
     /// In microseconds.
     timeout: u64,
+    /// When the caller has surely given up, in microseconds on this end's clock. Known once the request is
+    /// held.
+    deadline: u64,
     /// How many times the request was held because its timestamp was ahead of our clock.
     ahead: u32,
     item: T,
@@ -80,7 +83,7 @@ impl<T> Gate<T> {
     /// Adds a complete request.
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
-        self.ready.push(Entry { id, stamp, timeout, ahead: 0, item });
+        self.ready.push(Entry { id, stamp, timeout, deadline: u64::MAX, ahead: 0, item });
     }
 
     /// Removes a request that was canceled.
@@ -96,8 +99,9 @@ impl<T> Gate<T> {
         self.clock.observe(now, stamp);
     }
 
-    /// Handles a pong that arrived at `now`, in response to the ping sent at `echo`. `stamp` is the time
-    /// on the peer's clock when the pong was sent.
+    /// Handles a pong that arrived at `now`, in response to the ping sent at `echo`, which
+    /// [`SentPings`](super::pings::SentPings) has verified. `stamp` is the time on the peer's clock when
+    /// the pong was sent.
     pub(crate) fn on_pong(&mut self, now: u64, echo: u64, stamp: u64) {
         self.clock.pong(now, echo, stamp);
     }
@@ -129,15 +133,19 @@ impl<T> Gate<T> {
         !self.held.is_empty()
     }
 
-    /// Releases the complete requests, except those that must be held.
+    /// Releases the complete requests, except those that must be held. `hold` is applied to each of those.
     ///
     /// # Errors
     ///
     /// If a request's timestamp is still ahead of our clock after the request was held [`MAX_AHEAD`]
     /// times.
-    pub(crate) fn open(&mut self, now: u64) -> Result<Released<T>, Malformed> {
+    pub(crate) fn open(
+        &mut self,
+        now: u64,
+        hold: impl FnMut(&mut T),
+    ) -> Result<Released<T>, Malformed> {
         let ready = std::mem::take(&mut self.ready);
-        self.sort(now, ready)
+        self.sort(now, ready, hold)
     }
 
     /// Releases the held requests after a pong, except those that must be held again.
@@ -147,10 +155,32 @@ impl<T> Gate<T> {
     /// The same as for [`open`](Self::open).
     pub(crate) fn release(&mut self, now: u64) -> Result<Released<T>, Malformed> {
         let held = std::mem::take(&mut self.held);
-        self.sort(now, held)
+        self.sort(now, held, |_| ())
     }
 
-    fn sort(&mut self, now: u64, entries: Vec<Entry<T>>) -> Result<Released<T>, Malformed> {
+    /// Returns the earliest deadline of a held request, on this end's clock.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.held.iter().map(|entry| entry.deadline).min()
+    }
+
+    /// Removes the held requests whose deadline has passed at `now`: a peer that answers no ping must not
+    /// keep them here.
+    pub(crate) fn take_expired(&mut self, now: u64) -> Vec<T> {
+        let expired = self.held.extract_if(.., |entry| entry.deadline <= now);
+        expired.map(|entry| entry.item).collect()
+    }
+
+    /// Applies `change` to the last `count` requests that were pushed.
+    pub(crate) fn change_last(&mut self, count: usize, change: impl FnMut(&mut T)) {
+        self.ready.iter_mut().rev().take(count).map(|entry| &mut entry.item).for_each(change);
+    }
+
+    fn sort(
+        &mut self,
+        now: u64,
+        entries: Vec<Entry<T>>,
+        mut hold: impl FnMut(&mut T),
+    ) -> Result<Released<T>, Malformed> {
         let start = Vec::with_capacity(entries.len());
         let mut released = Released { start, expired: Vec::new(), needs_ping: false };
         self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
@@ -163,12 +193,16 @@ impl<T> Gate<T> {
                 Verdict::Expired => released.expired.push(entry.item),
                 Verdict::Hold => {
                     released.needs_ping |= self.held.is_empty();
+                    hold(&mut entry.item);
+                    entry.deadline = entry.deadline.min(now.saturating_add(entry.timeout));
                     self.held.push(entry);
                 }
                 Verdict::Ahead if entry.ahead < MAX_AHEAD => {
                     entry.ahead += 1;
                     // A ping sent earlier, for other held requests, no longer proves anything.
                     released.needs_ping = true;
+                    hold(&mut entry.item);
+                    entry.deadline = entry.deadline.min(now.saturating_add(entry.timeout));
                     self.held.push(entry);
                 }
                 Verdict::Ahead => {
@@ -213,7 +247,7 @@ mod tests {
         let mut gate = synced(1_000);
         push(&mut gate, 1, 900);
         push(&mut gate, 2, 1_000);
-        let released = gate.open(1_000).unwrap();
+        let released = gate.open(1_000, |_| ()).unwrap();
         let left = |micros| Duration::from_micros(micros);
         assert_eq!(released.start, [(1, left(499_900)), (2, left(500_000))]);
         assert!(released.expired.is_empty() && !released.needs_ping);
@@ -225,11 +259,11 @@ mod tests {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
         push(&mut gate, 2, 0);
-        let released = gate.open(10).unwrap();
+        let released = gate.open(10, |_| ()).unwrap();
         assert!(released.start.is_empty() && released.needs_ping);
         push(&mut gate, 3, 0);
         // The ping that was sent for the first two requests also covers this one.
-        assert!(!gate.open(10).unwrap().needs_ping);
+        assert!(!gate.open(10, |_| ()).unwrap().needs_ping);
         gate.on_pong(20, 10, 10);
         assert_eq!(started(gate.release(20).unwrap()), [1, 2, 3]);
     }
@@ -238,7 +272,7 @@ mod tests {
     fn a_request_that_its_caller_has_given_up_is_refused() {
         let mut gate = synced(1_000_000);
         push(&mut gate, 1, 400_000);
-        let released = gate.open(1_000_000).unwrap();
+        let released = gate.open(1_000_000, |_| ()).unwrap();
         assert_eq!(released.expired, [1]);
     }
 
@@ -246,7 +280,7 @@ mod tests {
     fn a_canceled_request_is_removed_whether_it_is_ready_or_held() {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
-        gate.open(0).unwrap();
+        gate.open(0, |_| ()).unwrap();
         push(&mut gate, 2, 0);
         assert_eq!(gate.remove(RequestId(1)), Some(1));
         assert_eq!(gate.remove(RequestId(2)), Some(2));
@@ -260,7 +294,7 @@ mod tests {
         push(&mut gate, 1, 90_000_000);
         let mut now = 0;
         let rejected = (0..=MAX_AHEAD + 1).find(|turn| {
-            let result = if *turn == 0 { gate.open(now) } else { gate.release(now) };
+            let result = if *turn == 0 { gate.open(now, |_| ()) } else { gate.release(now) };
             // Each pong claims that the clocks agree, which the request's timestamp contradicts.
             now += 1_000;
             gate.on_pong(now, now, now);
@@ -274,7 +308,7 @@ mod tests {
         let mut gate = synced(1_000);
         push(&mut gate, 1, 1_000);
         gate.on_request(&head(2, 60_000_000));
-        let released = gate.open(2_000).unwrap();
+        let released = gate.open(2_000, |_| ()).unwrap();
         assert!(released.start.is_empty() && released.needs_ping);
     }
 
@@ -283,8 +317,26 @@ mod tests {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
         assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_START);
-        gate.open(0).unwrap();
+        gate.open(0, |_| ()).unwrap();
         assert_eq!(gate.drain_limit(false), 0);
         assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_RELEASE);
+    }
+
+    #[test]
+    fn a_held_request_expires_with_its_deadline_although_no_ping_is_answered() {
+        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+        push(&mut gate, 1, 0);
+        let mut held = Vec::new();
+        gate.open(100, |id| held.push(*id)).unwrap();
+        assert_eq!(held, [1]);
+        assert_eq!(gate.next_deadline(), Some(500_100));
+        push(&mut gate, 2, 0);
+        gate.open(900, |_| ()).unwrap();
+        // Being held again does not extend the deadline.
+        gate.release(400_000).unwrap();
+        assert!(gate.take_expired(500_099).is_empty());
+        assert_eq!(gate.take_expired(500_100), [1]);
+        assert_eq!(gate.take_expired(u64::MAX), [2]);
+        assert_eq!(gate.next_deadline(), None);
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, task::Waker};
 
 use bytes::Bytes;
 
+use super::assembler::PartialBody;
 use crate::proto::wire::ids::RequestId;
 
 /// The response to a call.
@@ -22,6 +23,8 @@ pub(crate) enum Response {
 pub(crate) struct InFlight {
     last_id: u64,
     calls: BTreeMap<RequestId, InFlightCall>,
+    /// The replies that are arriving in chunks, each for a call in `calls`.
+    arriving: BTreeMap<RequestId, PartialBody>,
     /// Whether the link has ended, so that no more responses arrive.
     closed: bool,
 }
@@ -70,6 +73,28 @@ impl InFlight {
         self.calls.get(&id).is_some_and(|call| call.response.is_none())
     }
 
+    /// Handles the start of a reply of `size` bytes that arrives in chunks. A reply that no call waits for
+    /// is ignored.
+    pub(crate) fn begin_reply(&mut self, id: RequestId, size: u64) {
+        if self.expects(id) {
+            self.arriving.insert(id, PartialBody::new(size));
+        }
+    }
+
+    /// Removes and returns the part of a reply that has arrived, so that a chunk can be appended without
+    /// holding the lock of this value. Returns `None` if no call waits for it.
+    pub(crate) fn take_arriving(&mut self, id: RequestId) -> Option<PartialBody> {
+        self.arriving.remove(&id)
+    }
+
+    /// Puts back what [`take_arriving`](Self::take_arriving) returned. Drops it if the call was given up
+    /// in the meantime.
+    pub(crate) fn put_arriving(&mut self, id: RequestId, reply: PartialBody) {
+        if self.expects(id) {
+            self.arriving.insert(id, reply);
+        }
+    }
+
     /// Stores a response, and returns the waker of the call's task. A response that no call waits for is
     /// dropped.
     pub(crate) fn complete(&mut self, id: RequestId, response: Response) -> Option<Waker> {
@@ -78,6 +103,7 @@ impl InFlight {
             return None;
         }
         call.response = Some(response);
+        self.arriving.remove(&id);
         // A task is woken only once, so its waker is no longer needed.
         Some(std::mem::replace(&mut call.waker, Waker::noop().clone()))
     }
@@ -101,14 +127,16 @@ impl InFlight {
         Progress::Pending
     }
 
-    /// Removes a call that was given up.
+    /// Removes a call that was given up, with the part of its reply that has arrived.
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.calls.remove(&id);
+        self.arriving.remove(&id);
     }
 
     /// Handles the end of the link: wakes every waiting call. No more responses will arrive.
     pub(crate) fn close(&mut self) {
         self.closed = true;
+        self.arriving.clear();
         self.wake_all();
     }
 
@@ -122,7 +150,19 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
+
     use super::*;
+
+    fn append(in_flight: &mut InFlight, id: RequestId, chunk: &[u8]) -> Option<Bytes> {
+        let mut reply = in_flight.take_arriving(id)?;
+        reply.destination(chunk.len()).unwrap().put_slice(chunk);
+        if reply.is_complete() {
+            return Some(reply.into_bytes());
+        }
+        in_flight.put_arriving(id, reply);
+        None
+    }
 
     fn reply(byte: u8) -> Response {
         Response::Reply(Bytes::copy_from_slice(&[byte]))
@@ -148,6 +188,39 @@ mod tests {
         assert!(in_flight.complete(id, reply(2)).is_none());
         assert!(in_flight.complete(RequestId(99), reply(3)).is_none());
         assert_eq!(in_flight.poll(id, Waker::noop()), Progress::Response(reply(1)));
+    }
+
+    #[test]
+    fn a_reply_in_chunks_is_complete_with_its_last_byte() {
+        let mut in_flight = InFlight::default();
+        let id = in_flight.add(Waker::noop());
+        in_flight.begin_reply(id, 3);
+        assert_eq!(append(&mut in_flight, id, b"ab"), None);
+        assert_eq!(append(&mut in_flight, id, b"c"), Some(Bytes::from_static(b"abc")));
+    }
+
+    #[test]
+    fn a_reply_in_chunks_is_kept_only_while_its_call_waits() {
+        let mut in_flight = InFlight::default();
+        in_flight.begin_reply(RequestId(99), 1 << 20);
+        assert!(in_flight.arriving.is_empty());
+
+        let [given_up, during_chunk, refused] = [0; 3].map(|_| in_flight.add(Waker::noop()));
+        for id in [given_up, during_chunk, refused] {
+            in_flight.begin_reply(id, 3);
+        }
+        in_flight.remove(given_up);
+        assert!(in_flight.take_arriving(given_up).is_none());
+        let taken = in_flight.take_arriving(during_chunk).unwrap();
+        in_flight.remove(during_chunk);
+        in_flight.put_arriving(during_chunk, taken);
+        in_flight.complete(refused, Response::TooLarge(9));
+        assert!(in_flight.arriving.is_empty());
+
+        let pending = in_flight.add(Waker::noop());
+        in_flight.begin_reply(pending, 3);
+        in_flight.close();
+        assert!(in_flight.arriving.is_empty());
     }
 
     #[test]

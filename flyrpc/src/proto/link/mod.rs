@@ -8,6 +8,7 @@
 //! | [`in_flight`] | this end's calls that wait for responses | callers, the reader |
 //! | [`inbound`] | the peer's requests until they are finished | the reader, handlers |
 //! | [`assembler`] | bodies that arrive in chunks | the reader |
+//! | [`pings`] | the pings that the peer has not answered | the reader |
 //! | [`gate`], [`clock`] | complete requests, until it is certain that their callers still wait | the reader |
 //! | [`liveness`] | the count of heartbeats since the peer last sent anything | the reader |
 //! | [`lifecycle`] | whether the link is open, draining or ended, and why it ended | all of them |
@@ -24,4 +25,5 @@ pub(crate) mod inbound;
 pub(crate) mod lifecycle;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+pub(crate) mod pings;
 pub(crate) mod sent;

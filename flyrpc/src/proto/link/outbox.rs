@@ -10,7 +10,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, CHUNKS_PER_WRITE};
+use super::{
+    batch::{Batch, CHUNKS_PER_WRITE},
+    pings::SentPings,
+};
 use crate::proto::wire::{
     frame::{self, Body, BodyOf, CHUNK, INLINE_BODY_MAX, RequestHead},
     ids::RequestId,
@@ -41,6 +44,7 @@ pub(crate) struct Outbox {
     chunk_count: u32,
     /// Whether the writer may still be writing the last batch.
     writing: bool,
+    pings: SentPings,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,17 @@ impl Outbox {
     /// Returns the buffer to which control frames are appended.
     pub(crate) fn frames(&mut self) -> &mut Vec<u8> {
         &mut self.frames
+    }
+
+    /// Appends a ping that carries `stamp`.
+    pub(crate) fn ping(&mut self, stamp: u64) {
+        frame::put_ping(stamp, &mut self.frames);
+        self.pings.add(stamp);
+    }
+
+    /// Returns the pings that wait for their pongs.
+    pub(crate) fn pings(&mut self) -> &mut SentPings {
+        &mut self.pings
     }
 
     /// Appends a request and its body. A long body is moved out of `body`.
@@ -194,6 +209,7 @@ impl Outbox {
             self.frames = Vec::new();
         }
         self.long.shrink_to_fit();
+        self.pings.shrink();
     }
 }
 

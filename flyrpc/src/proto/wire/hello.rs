@@ -1,11 +1,15 @@
 //! The payloads of hello and state frames. In a hello, each end of a link announces itself during the
 //! handshake; in state frames, it announces later changes.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::version::VERSIONS;
+use super::{status::STATUS_LEVEL, version::VERSIONS};
 use crate::{
     codec::{
         self,
@@ -18,12 +22,26 @@ use crate::{
     types::{NodeId, NodeInfo, Region, ServiceSpec, is_label},
 };
 
+/// Upper bound on the services that a node announces, and on those that it withdraws.
+const MAX_SERVICES: usize = 1024;
+
+/// Upper bound on the methods that a node announces, over all of its services.
+const MAX_METHODS: usize = 8192;
+
+/// Upper bound on the arguments of methods that a node announces, over all of its services.
+const MAX_ARGUMENTS: usize = 65_536;
+
+/// Upper bound on the encoded services that a node announces, in bytes. With the other fields, a hello
+/// is smaller than the largest frame.
+const MAX_ENCODED_SERVICES: usize = (1 << 20) - (64 << 10);
+
 mod field {
     pub(super) const NODE: u64 = 1;
     pub(super) const SERVICES: u64 = 2;
     pub(super) const STATE: u64 = 3;
     pub(super) const STAMP: u64 = 4;
     pub(super) const ECHO: u64 = 5;
+    pub(super) const STATUS_LEVEL: u64 = 6;
 }
 
 /// The first frame of each end of a link.
@@ -43,6 +61,8 @@ pub(crate) struct Hello {
     pub(crate) stamp: u64,
     /// The stamp of the hello that this one responds to, as in a pong. `None` if the sender dialed.
     pub(crate) echo: Option<u64>,
+    /// The set of statuses that the node knows: see [`STATUS_LEVEL`].
+    pub(crate) status_level: u64,
 }
 
 /// The part of a hello that may change while a link is open.
@@ -126,6 +146,7 @@ impl EncodedHello {
         let encoded_services = encoded(&&services[..]);
         fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut buffer);
         put(field::STATE, state, &mut buffer);
+        put(field::STATUS_LEVEL, &STATUS_LEVEL, &mut buffer);
         EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
@@ -173,27 +194,76 @@ impl Hello {
         }
         let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         fields::read(from, |number, value| {
-            let known = (field::NODE..=field::ECHO).contains(&number);
+            let known = (field::NODE..=field::STATUS_LEVEL).contains(&number);
             if known {
                 found.insert(number, value.to_vec());
             }
             Ok(known)
         })?;
         let node: NodeField = take(field::NODE, &found)?;
-        let echo = found.get(&field::ECHO).map(|_| take(field::ECHO, &found)).transpose()?;
+        let mut state: State = take(field::STATE, &found)?;
+        state.check()?;
+        let services = services(&found, ours)?;
+        state.limit_to(&services);
+        let optional = |number| found.get(&number).map(|_| take(number, &found)).transpose();
         Ok(HelloOutcome::Hello(Box::new(Hello {
             max_body: node.max_body,
             node: node.info(),
             cluster: node.cluster,
-            services: services(&found, ours)?,
-            state: take::<State>(field::STATE, &found)?.checked()?,
+            services,
+            state,
             stamp: take(field::STAMP, &found)?,
-            echo,
+            echo: optional(field::ECHO)?,
+            status_level: optional(field::STATUS_LEVEL)?.unwrap_or(0),
         })))
     }
 }
 
+/// Checks whether a node may announce these services. Peers keep a copy of them for each link.
+///
+/// # Errors
+///
+/// Returns the limit that they exceed.
+pub(crate) fn check_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
+    let count = |limit: usize, what, count: usize| {
+        if count > limit { Err(ServicesLimit { what, count, limit }) } else { Ok(()) }
+    };
+    let methods = || services.iter().flat_map(|service| &service.methods);
+    count(MAX_SERVICES, "services", services.len())?;
+    count(MAX_METHODS, "methods", methods().count())?;
+    count(MAX_ARGUMENTS, "arguments", methods().map(|method| method.arguments.len()).sum())
+}
+
+/// Checks whether the encoded form of these services fits a hello.
+///
+/// # Errors
+///
+/// Returns the limit that they exceed.
+pub(crate) fn check_own_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
+    check_services(services)?;
+    let (count, limit) = (encoded(&services).len(), MAX_ENCODED_SERVICES);
+    let what = "bytes of encoded descriptions";
+    if count > limit { Err(ServicesLimit { what, count, limit }) } else { Ok(()) }
+}
+
+/// A limit on services that a node exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServicesLimit {
+    pub(crate) what: &'static str,
+    pub(crate) count: usize,
+    pub(crate) limit: usize,
+}
+
 impl State {
+    /// Drops the names of withdrawn services that are not among `services`. They have no meaning, and a
+    /// peer must not decide how much memory they take.
+    pub(crate) fn limit_to(&mut self, services: &[ServiceSpec]) {
+        let withdrawn = std::mem::take(&mut self.withdrawn).into_iter();
+        let mut withdrawn: BTreeSet<String> = withdrawn.collect();
+        let known = services.iter().filter(|service| withdrawn.remove(&service.name));
+        self.withdrawn = known.map(|service| service.name.clone()).collect();
+    }
+
     /// Encodes the payload of a state frame.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = Vec::new();
@@ -210,16 +280,19 @@ impl State {
             }
             Ok(number == field::STATE)
         })?;
-        state.ok_or(Malformed::new("state")).and_then(State::checked)
+        let state: State = state.ok_or(Malformed::new("state"))?;
+        state.check()?;
+        Ok(state)
     }
 
-    /// Returns the state, unless its primary region is no name of a region.
-    fn checked(self) -> Result<State, Malformed> {
-        if is_label(self.primary_region.as_str()) {
-            Ok(self)
-        } else {
-            Err(Malformed::new("primary region"))
+    fn check(&self) -> Result<(), Malformed> {
+        if self.withdrawn.len() > MAX_SERVICES {
+            return Err(Malformed::new("state that withdraws too many services"));
         }
+        if !is_label(self.primary_region.as_str()) {
+            return Err(Malformed::new("primary region"));
+        }
+        Ok(())
     }
 }
 
@@ -256,7 +329,12 @@ fn services(
         Some(ours) if found.get(&field::SERVICES) == Some(&ours.encoded_services) => {
             Ok(Arc::clone(&ours.services))
         }
-        _ => take::<Vec<ServiceSpec>>(field::SERVICES, found).map(Arc::from),
+        _ => {
+            let services: Vec<ServiceSpec> = take(field::SERVICES, found)?;
+            let too_many = |_| Malformed::new("hello that announces too many services or methods");
+            check_services(&services).map_err(too_many)?;
+            Ok(Arc::from(services))
+        }
     }
 }
 
@@ -286,6 +364,7 @@ mod tests {
             state: state(),
             stamp: 1 << 40,
             echo,
+            status_level: STATUS_LEVEL,
         }
     }
 
@@ -344,6 +423,51 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_with_too_many_services_or_methods_is_malformed() {
+        let services = |count: usize, methods: usize, arguments: usize| -> Arc<[ServiceSpec]> {
+            let mut service = service();
+            let argument = service.methods[0].arguments[0].clone();
+            service.methods[0].arguments = vec![argument; arguments];
+            service.methods = vec![service.methods[0].clone(); methods];
+            vec![service; count].into()
+        };
+        for (count, methods, arguments, ok) in [
+            (MAX_SERVICES, 1, 1, true),
+            (MAX_SERVICES + 1, 1, 1, false),
+            (2, MAX_METHODS / 2, 0, true),
+            (2, MAX_METHODS / 2 + 1, 0, false),
+            (1, 2, MAX_ARGUMENTS / 2, true),
+            (1, 2, MAX_ARGUMENTS / 2 + 1, false),
+        ] {
+            let hello = Hello { services: services(count, methods, arguments), ..hello(None) };
+            assert_eq!(check_services(&hello.services).is_ok(), ok);
+            match Hello::decode(&hello.encode()) {
+                Ok(decoded) => assert!(ok && decoded == HelloOutcome::Hello(Box::new(hello))),
+                Err(error) => assert!(!ok && error.to_string().contains("too many")),
+            }
+        }
+        let limit = check_own_services(&services(1, MAX_METHODS, 2)).unwrap_err();
+        assert_eq!(
+            (limit.what, limit.limit),
+            ("bytes of encoded descriptions", MAX_ENCODED_SERVICES)
+        );
+    }
+
+    #[test]
+    fn withdrawn_names_are_bounded_and_only_those_of_services_are_kept() {
+        let with = |withdrawn: Vec<String>| State { withdrawn, ..state() };
+        let many = with(vec!["Strings".to_owned(); MAX_SERVICES + 1]);
+        assert!(State::decode(&many.encode()).unwrap_err().to_string().contains("too many"));
+        assert!(Hello::decode(&Hello { state: many, ..hello(None) }.encode()).is_err());
+        let long = with(vec!["x".repeat(100_000), "Strings".to_owned(), "Strings".to_owned()]);
+        let mut decoded = State::decode(&long.encode()).unwrap();
+        decoded.limit_to(&[service()]);
+        assert_eq!(decoded, state());
+        let decoded = Hello::decode(&Hello { state: long, ..hello(None) }.encode());
+        assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(None)))));
+    }
+
+    #[test]
     fn a_hello_of_other_versions_is_recognized_by_its_first_numbers() {
         let other = |first, last| {
             Ok(HelloOutcome::OtherVersions(IncompatiblePeer { first, last, who: None }))
@@ -370,6 +494,17 @@ mod tests {
             fields::put(60, Unknown::Skip, b"from the future", &mut bytes);
             assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::Hello(Box::new(hello(None)))));
         }
+    }
+
+    #[test]
+    fn a_hello_without_a_status_level_is_of_a_node_that_knows_the_first_statuses() {
+        let mut bytes = hello(None).encode();
+        let mut level = Vec::new();
+        put(field::STATUS_LEVEL, &STATUS_LEVEL, &mut level);
+        let at = bytes.windows(level.len()).position(|window| window == level).unwrap();
+        bytes.drain(at..at + level.len());
+        let expected = Hello { status_level: 0, ..hello(None) };
+        assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::Hello(Box::new(expected))));
     }
 
     #[test]

@@ -8,6 +8,11 @@ use crate::{codec, types::Region};
 /// of user code can have any length.
 const MAX_TEXT: usize = 8 << 10;
 
+/// The set of statuses that this version knows. Nodes announce it in their hello, because a status that a
+/// caller does not know would appear to it as another version of the protocol. Version 0.1 announced
+/// nothing, which is level 0. Level 1 adds [`Status::Memory`].
+pub(crate) const STATUS_LEVEL: u64 = 1;
+
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
@@ -17,6 +22,8 @@ pub(crate) enum Status {
     },
     Draining,
     Overloaded,
+    /// The bodies of other requests take too much memory. Level 1.
+    Memory,
     Held,
     /// The serving node has no method with the index in the request.
     NoMethod,
@@ -66,12 +73,21 @@ impl Status {
         Status::BadReply { path, message }
     }
 
+    /// Returns the status to send to a peer that knows the statuses of `level`.
+    pub(crate) fn for_level(self, level: u64) -> Status {
+        match self {
+            Status::Memory if level < 1 => Status::Overloaded,
+            status => status,
+        }
+    }
+
     /// Returns whether the handler may have run.
     fn executed(&self) -> bool {
         match self {
             Status::NotPrimary { .. }
             | Status::Draining
             | Status::Overloaded
+            | Status::Memory
             | Status::Held
             | Status::NoMethod
             | Status::BadArguments { .. }
@@ -134,6 +150,7 @@ mod tests {
             Status::NotPrimary { theirs: Region::from("iad") },
             Status::Draining,
             Status::Overloaded,
+            Status::Memory,
             Status::Held,
             Status::NoMethod,
             Status::BadArguments { path: text("note.tags[3]"), message: text("missing") },
@@ -152,6 +169,17 @@ mod tests {
             let bytes = status.encode();
             assert_eq!(bytes[0] == 1, status.executed(), "{status:?}");
             assert_eq!(Status::decode(&bytes), Ok(status));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_does_not_know_a_status_receives_the_nearest_one_that_it_knows() {
+        assert_eq!(Status::Memory.for_level(0), Status::Overloaded);
+        for status in statuses() {
+            assert_eq!(status.clone().for_level(STATUS_LEVEL), status);
+            let known = status.clone().for_level(0);
+            assert_eq!(known.executed(), status.executed());
+            assert_ne!(known, Status::Memory);
         }
     }
 

@@ -49,6 +49,7 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
         }
         Status::Draining => AttemptFailure::Refused(Refusal::Draining),
         Status::Overloaded => AttemptFailure::Refused(Refusal::Overloaded),
+        Status::Memory => AttemptFailure::Refused(Refusal::Memory),
         Status::Held => AttemptFailure::Refused(Refusal::Held),
         Status::NoMethod => AttemptFailure::Unsupported(Unsupported::Method),
         Status::BadArguments { path, message } => {

@@ -1,8 +1,14 @@
 //! A node's two sockets, and the tasks that accept connections and carry datagrams.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{local_hello::LocalHelloSource, message::Message};
@@ -10,14 +16,14 @@ use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
     runtime::{
-        link::{self, DialError},
+        link::{self, DialError, MAX_LONG_HELLOS},
         shared::NodeShared,
     },
 };
 
-/// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake.
-/// A node sends its hello immediately, so the oldest connection has been silent for the longest
-/// time, and must not keep nodes out.
+/// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake of
+/// the address with the most. A node sends its hello immediately, so the oldest connection has been
+/// silent for the longest time, and must not keep nodes out.
 const MAX_HANDSHAKES: usize = 256;
 
 /// Upper bound on datagrams queued in each direction. Further datagrams are dropped, as UDP allows.
@@ -64,7 +70,8 @@ pub(super) async fn accept(
     local_hello: LocalHelloSource,
     reports: mpsc::UnboundedSender<Message>,
 ) {
-    let mut handshakes = Handshakes(VecDeque::with_capacity(MAX_HANDSHAKES));
+    let mut handshakes = Handshakes::default();
+    let long_hellos = Arc::new(Semaphore::new(MAX_LONG_HELLOS));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -80,13 +87,15 @@ pub(super) async fn accept(
             }
         };
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
-        let evicted = handshakes.add(shared.stop());
+        let (evicted, in_progress) = handshakes.add(from.ip(), shared.stop());
+        let long_hellos = Arc::clone(&long_hellos);
         shared.env().spawn(Box::pin(async move {
             let handshaken = tokio::select! {
                 biased;
                 () = evicted.cancelled() => return,
-                handshaken = link::accept(&*env, stream, &hello) => handshaken,
+                handshaken = link::accept(&*env, stream, &hello, &long_hellos) => handshaken,
             };
+            drop(in_progress);
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
@@ -102,20 +111,53 @@ pub(super) async fn accept(
 }
 
 /// The inbound handshakes in progress, oldest first. Some of them may have ended.
-struct Handshakes(VecDeque<CancellationToken>);
+#[derive(Debug, Default)]
+struct Handshakes(VecDeque<Handshake>);
+
+#[derive(Debug)]
+struct Handshake {
+    from: IpAddr,
+    evict: CancellationToken,
+    in_progress: Weak<InProgress>,
+}
+
+/// Held while a handshake is in progress.
+#[derive(Debug)]
+struct InProgress;
 
 impl Handshakes {
-    /// Adds a handshake. Returns the token that is canceled when the handshake is evicted, or at
-    /// `stop`.
-    fn add(&mut self, stop: &CancellationToken) -> CancellationToken {
-        while self.0.len() >= MAX_HANDSHAKES {
-            if let Some(oldest) = self.0.pop_front() {
-                oldest.cancel();
-            }
+    /// Adds a handshake with `from`. Returns the token that is canceled when the handshake is evicted,
+    /// or at `stop`, and a value to drop when the handshake has ended.
+    fn add(
+        &mut self,
+        from: IpAddr,
+        stop: &CancellationToken,
+    ) -> (CancellationToken, Arc<InProgress>) {
+        if self.0.len() >= MAX_HANDSHAKES {
+            self.0.retain(|handshake| handshake.in_progress.strong_count() > 0);
         }
-        let evicted = stop.child_token();
-        self.0.push_back(evicted.clone());
-        evicted
+        if self.0.len() >= MAX_HANDSHAKES {
+            self.evict();
+        }
+        let (evict, in_progress) = (stop.child_token(), Arc::new(InProgress));
+        let weak = Arc::downgrade(&in_progress);
+        self.0.push_back(Handshake { from, evict: evict.clone(), in_progress: weak });
+        (evict, in_progress)
+    }
+
+    /// Evicts the oldest handshake of the address that has the most in progress, so that one machine
+    /// does not keep out others.
+    fn evict(&mut self) {
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for handshake in &self.0 {
+            *counts.entry(handshake.from).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|&(_, count)| count).map(|(from, _)| from);
+        let at = self.0.iter().position(|handshake| Some(handshake.from) == most);
+        if let Some(evicted) = at.and_then(|at| self.0.remove(at)) {
+            tracing::debug!(from = %evicted.from, "too many inbound handshakes: evicted the oldest");
+            evicted.evict.cancel();
+        }
     }
 }
 
@@ -161,4 +203,36 @@ pub(super) fn start_sender(
         }
     });
     queue
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    #[test]
+    fn the_address_with_the_most_handshakes_loses_its_oldest_one() {
+        let (mut handshakes, stop) = (Handshakes::default(), CancellationToken::new());
+        let other = handshakes.add(ip(1), &stop);
+        let mut flood = vec![handshakes.add(ip(2), &stop)];
+        flood.extend((0..2 * MAX_HANDSHAKES).map(|_| handshakes.add(ip(2), &stop)));
+        assert!(!other.0.is_cancelled());
+        assert!(flood[0].0.is_cancelled());
+        let open = flood.iter().filter(|(evicted, _)| !evicted.is_cancelled()).count();
+        assert_eq!(open, MAX_HANDSHAKES - 1);
+    }
+
+    #[test]
+    fn handshakes_that_have_ended_evict_none() {
+        let (mut handshakes, stop) = (Handshakes::default(), CancellationToken::new());
+        let slow = handshakes.add(ip(1), &stop);
+        for _ in 0..2 * MAX_HANDSHAKES {
+            drop(handshakes.add(ip(1), &stop));
+        }
+        assert!(!slow.0.is_cancelled());
+        assert!(handshakes.0.len() <= MAX_HANDSHAKES);
+    }
 }

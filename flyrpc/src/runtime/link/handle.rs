@@ -71,6 +71,7 @@ struct Peer {
     node: NodeInfo,
     services: Arc<[ServiceSpec]>,
     compats: CompatCache,
+    status_level: u64,
     state: ArcSwap<State>,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
@@ -102,6 +103,8 @@ pub(super) struct NewLink {
     pub(super) node: NodeInfo,
     pub(super) services: Arc<[ServiceSpec]>,
     pub(super) state: State,
+    /// The set of statuses that the peer knows.
+    pub(super) status_level: u64,
     /// In microseconds, if the handshake measured it.
     pub(super) round_trip: Option<u64>,
     pub(super) body_limit: usize,
@@ -118,6 +121,7 @@ impl Link {
                 node: new.node,
                 services: new.services,
                 compats: CompatCache::default(),
+                status_level: new.status_level,
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
                 quiet: AtomicBool::new(false),
@@ -144,6 +148,11 @@ impl Link {
     /// The services of the peer, except the internal one.
     pub(crate) fn user_services(&self) -> &[ServiceSpec] {
         self.peer.services.get(1..).unwrap_or_default()
+    }
+
+    /// The set of statuses that the peer knows.
+    pub(super) fn status_level(&self) -> u64 {
+        self.peer.status_level
     }
 
     /// The current state of the peer: which calls it accepts.
@@ -266,7 +275,8 @@ impl Link {
     }
 
     /// Handles a change in which calls the peer accepts.
-    pub(super) fn on_state(self: &Arc<Self>, state: State) {
+    pub(super) fn on_state(self: &Arc<Self>, mut state: State) {
+        state.limit_to(&self.peer.services);
         if **self.peer.state.load() != state {
             self.peer.state.store(Arc::new(state));
             if !self.peer.state_change_announced.swap(true, Ordering::AcqRel) {

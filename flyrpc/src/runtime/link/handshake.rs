@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
     time::{Instant, timeout},
 };
 
@@ -23,6 +24,13 @@ use crate::{
     types::NodeInfo,
 };
 
+/// Upper bound on the concurrent inbound handshakes whose hello is longer than [`SHORT_HELLO`].
+pub(crate) const MAX_LONG_HELLOS: usize = 8;
+
+/// More bytes of an inbound hello are received only with one of [`MAX_LONG_HELLOS`] permits. Anyone who
+/// reaches the port can begin a hello, and must not be able to fill the memory.
+const SHORT_HELLO: usize = 16 << 10;
+
 /// A connection to a node of this cluster, after its handshake.
 pub(crate) struct Handshaken {
     pub(super) stream: BoxStream,
@@ -31,6 +39,8 @@ pub(crate) struct Handshaken {
     pub(super) announced: Arc<State>,
     pub(super) epoch: Instant,
     pub(super) clock: LinkClock,
+    /// The stamp of this end's hello, if the peer must answer it with a pong.
+    pub(super) unanswered: Option<u64>,
     /// The bytes that were read after the handshake.
     pub(super) leftover: BytesMut,
     /// The frames that must be sent before all others.
@@ -63,7 +73,7 @@ pub(crate) async fn dial(
     let sent = 0;
     timeout(HANDSHAKE_TIMEOUT, async {
         send_hello(&mut stream, local, sent, None).await?;
-        let (hello, leftover) = receive_hello(&mut stream, local).await?;
+        let (hello, leftover) = receive_hello(&mut stream, local, None).await?;
         let now = micros_since(epoch, env);
         let mut clock = LinkClock::new(local.heartbeat.as_micros() as u64);
         if hello.echo == Some(sent) {
@@ -72,7 +82,16 @@ pub(crate) async fn dial(
         let mut first_frames = Vec::new();
         frame::put_pong(hello.stamp, now, &mut first_frames);
         let announced = Arc::clone(&local.state);
-        Ok(Handshaken { stream, hello, announced, epoch, clock, leftover, first_frames })
+        Ok(Handshaken {
+            stream,
+            hello,
+            announced,
+            epoch,
+            clock,
+            unanswered: None,
+            leftover,
+            first_frames,
+        })
     })
     .await
     .map_err(|_| DialError::HandshakeTimeout)?
@@ -80,15 +99,16 @@ pub(crate) async fn dial(
 
 /// Performs the handshake on a connection that another node opened. Connections that send nothing,
 /// such as those of health checks, end in [`DialError::ClosedDuringHandshake`] or
-/// [`DialError::HandshakeTimeout`]. Dropping the future closes the connection.
+/// [`DialError::HandshakeTimeout`]. Those with long hellos share `long_hellos`. Dropping the future closes the connection.
 pub(crate) async fn accept(
     env: &dyn Env,
     mut stream: BoxStream,
     local: &LocalHello,
+    long_hellos: &Semaphore,
 ) -> Result<Handshaken, DialError> {
     let epoch = env.now();
     timeout(HANDSHAKE_TIMEOUT, async {
-        let (hello, leftover) = match receive_hello(&mut stream, local).await {
+        let (hello, leftover) = match receive_hello(&mut stream, local, Some(long_hellos)).await {
             Ok(received) => received,
             Err(error) => {
                 if error.is_from_a_node() {
@@ -97,13 +117,15 @@ pub(crate) async fn accept(
                 return Err(error);
             }
         };
-        send_hello(&mut stream, local, micros_since(epoch, env), Some(hello.stamp)).await?;
+        let stamp = micros_since(epoch, env);
+        send_hello(&mut stream, local, stamp, Some(hello.stamp)).await?;
         Ok(Handshaken {
             hello,
             announced: Arc::clone(&local.state),
             stream,
             epoch,
             clock: LinkClock::new(local.heartbeat.as_micros() as u64),
+            unanswered: Some(stamp),
             leftover,
             first_frames: Vec::new(),
         })
@@ -122,13 +144,22 @@ async fn send_hello(
     Ok(stream.writer.flush().await?)
 }
 
-/// Receives the peer's hello. Returns it with the bytes that were read after it.
+/// Receives the peer's hello. Returns it with the bytes that were read after it. If it is long, waits
+/// for a permit of `long`.
 async fn receive_hello(
     stream: &mut BoxStream,
     local: &LocalHello,
+    long: Option<&Semaphore>,
 ) -> Result<(Hello, BytesMut), DialError> {
     let mut received = HelloReader::default();
+    let mut permit = None;
     loop {
+        if let Some(long) = long
+            && permit.is_none()
+            && received.buffer().len() > SHORT_HELLO
+        {
+            permit = long.acquire().await.ok();
+        }
         if let Some(hello) = received.poll(local)? {
             return Ok((hello, received.into_rest()));
         }

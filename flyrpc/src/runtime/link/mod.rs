@@ -9,6 +9,7 @@
 mod call;
 mod compat_cache;
 mod event;
+mod expiry;
 mod handle;
 mod handshake;
 mod reader;
@@ -23,7 +24,7 @@ pub(crate) use self::{
     call::{Lost, OutboundCall, PendingCall},
     event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
-    handshake::{Handshaken, accept, dial},
+    handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},
     region_calls::RegionCalls,
     request::{Admitted, Flush, InboundRequest, RequestHandler, ResponseResult},
     start::{LinkParams, start},

@@ -8,6 +8,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
     event::LinkEvent,
+    expiry::Expiry,
     handle::Link,
     replies::Replies,
     request::{Admitted, InboundRequest, RequestHandler},
@@ -36,6 +37,18 @@ use crate::{
 /// The reader yields after this many consecutive reads.
 const YIELD_EVERY_READS: usize = 16;
 
+/// After a read that filled the buffer, the reader yields if it held at least this many frames. A peer
+/// that sends small frames without a pause would otherwise occupy this thread: handling them takes
+/// longer than reading them.
+const YIELD_FRAMES: usize = 128;
+
+/// The reader also yields within one buffer, each time it has handled this many frames.
+const YIELD_EVERY_FRAMES: usize = 4096;
+
+/// A buffer of frames of at least this many bytes may be pinned only by bodies that make up at least a
+/// quarter of it. Otherwise, the bodies are copied.
+const MAX_PINNED: usize = 16 << 10;
+
 /// Reads until the link ends.
 pub(super) async fn run<H: RequestHandler>(
     link: Arc<Link>,
@@ -52,8 +65,11 @@ pub(super) async fn run<H: RequestHandler>(
         handler: &handler,
         gate: Gate::new(clock),
         liveness: Liveness::new(heartbeat),
+        peer: handler.peer(link.peer()),
         requests: Assembler::default(),
         replies: Replies::default(),
+        expiry: Expiry::default(),
+        turn: Turn::default(),
     };
     let error = reader.run(&mut from, &mut ticks).await;
     reader.replies.complete_calls(&link).await;
@@ -70,11 +86,27 @@ pub(super) async fn run<H: RequestHandler>(
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
     handler: &'a Arc<H>,
+    /// What the handler knows of the peer.
+    peer: H::Peer,
     gate: Gate<Admitted<H::Permit>>,
     liveness: Liveness,
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
     replies: Replies,
+    /// When the next unstarted request expires.
+    expiry: Expiry,
+    turn: Turn,
+}
+
+/// What one buffer of frames contained.
+#[derive(Debug, Default)]
+struct Turn {
+    frames: usize,
+    /// Whether a pong answered a ping.
+    pong: bool,
+    /// The number of requests that passed on to the gate, and the bytes of their bodies.
+    requests: usize,
+    bodies: usize,
 }
 
 impl<H: RequestHandler> Reader<'_, H> {
@@ -90,7 +122,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         from: &mut FrameReader,
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
-        self.on_frames(from)?;
+        self.on_frames(from).await?;
         self.settle().await?;
         // Registered once for many reads, rather than once per read.
         let mut ended = pin!(self.link.signals.end.cancelled());
@@ -102,10 +134,17 @@ impl<H: RequestHandler> Reader<'_, H> {
                     self.on_heartbeat(from)?;
                     continue;
                 }
+                () = self.expiry.due() => {
+                    self.expire();
+                    continue;
+                }
                 received = from.read() => received?,
             };
             self.on_received(received)?;
-            let mut pong = self.on_frames(from)?;
+            let mut pong = self.on_frames(from).await?;
+            if received.more && self.turn.frames >= YIELD_FRAMES {
+                tokio::task::yield_now().await;
+            }
             if pong || received.more {
                 pong = self.drain(from, pong).await?;
             }
@@ -128,8 +167,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             total += received.count;
             reads += 1;
             self.on_received(received)?;
-            pong |= self.on_frames(from)?;
-            if reads % YIELD_EVERY_READS == 0 {
+            pong |= self.on_frames(from).await?;
+            if reads % YIELD_EVERY_READS == 0 || self.turn.frames >= YIELD_FRAMES {
                 tokio::task::yield_now().await;
                 if self.link.signals.end.is_cancelled() {
                     break;
@@ -143,8 +182,13 @@ impl<H: RequestHandler> Reader<'_, H> {
     async fn settle(&mut self) -> Result<(), Malformed> {
         if self.gate.has_ready() {
             let now = self.link.now();
-            let released = self.gate.open(self.link.micros_at(now))?;
+            // Held requests wait for the peer, so they must not pin buffers.
+            let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
+            let released = self.gate.open(self.link.micros_at(now), hold)?;
             self.start(now, released);
+            if self.gate.has_held() {
+                self.schedule_expiry();
+            }
         }
         self.replies.complete_calls(self.link).await;
         Ok(())
@@ -156,7 +200,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         if needs_ping {
             self.ping();
         }
-        expired.into_iter().for_each(|admitted| admitted.request.refuse(&Status::Expired));
+        expired.into_iter().for_each(|admitted| admitted.request.refuse(Status::Expired));
         if !start.is_empty() {
             self.handler.start(self.link, now, start);
         }
@@ -186,35 +230,62 @@ impl<H: RequestHandler> Reader<'_, H> {
         if let Some(change) = self.liveness.on_heartbeat()? {
             self.link.on_quiet_change(change);
         }
+        if self.handler.is_draining() {
+            // A drain waits for bodies that are arriving, but not for those that have stopped.
+            let stalled = self.requests.take_stalled().into_iter();
+            stalled.for_each(|(_, admitted)| admitted.request.refuse(Status::Draining));
+        }
         self.ping();
         Ok(())
     }
 
     fn ping(&self) {
-        frame::put_ping(self.micros(), self.link.outbox().frames());
+        let now = self.micros();
+        self.link.outbox().ping(now);
         self.link.wake_writer();
+    }
+
+    /// Refuses the requests that their callers have given up although they never became complete, or
+    /// could not start because the peer answers no ping.
+    fn expire(&mut self) {
+        let now = self.micros();
+        let incomplete = self.requests.take_expired(now).into_iter().map(|(_, admitted)| admitted);
+        let expired = incomplete.chain(self.gate.take_expired(now));
+        expired.for_each(|admitted| admitted.request.refuse(Status::Expired));
+        self.schedule_expiry();
+    }
+
+    fn schedule_expiry(&mut self) {
+        let next = self.requests.next_deadline().into_iter().chain(self.gate.next_deadline()).min();
+        self.expiry.schedule(self.micros(), next);
     }
 
     fn micros(&self) -> u64 {
         self.link.micros_at(self.link.now())
     }
 
-    /// Handles the complete frames that are buffered. Returns whether one of them was a pong.
-    fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
+    /// Handles the complete frames that are buffered. Returns whether one of them was a pong that answers
+    /// a ping.
+    async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         let (frames, rest) = from.take_frames();
-        let mut pong = false;
+        self.turn = Turn::default();
         let mut done = 0;
         while let Some((frame, length)) = frame::split(&frames[done..])? {
-            let frame = frame::decode(frame)?;
-            pong |= matches!(frame, Frame::Pong { .. });
-            self.on_frame(frame, &frames)?;
+            self.on_frame(frame::decode(frame)?, &frames)?;
             done += length;
+            self.turn.frames += 1;
+            if self.turn.frames.is_multiple_of(YIELD_EVERY_FRAMES) {
+                tokio::task::yield_now().await;
+            }
         }
         rest?;
+        if frames.len() > MAX_PINNED && 4 * self.turn.bodies < frames.len() {
+            self.gate.change_last(self.turn.requests, Admitted::own_body);
+        }
         if self.link.outbox().is_overflowing() {
             return Err(LinkError::OutboxOverflow);
         }
-        Ok(pong)
+        Ok(self.turn.pong)
     }
 
     /// Handles a frame, which is a slice of `frames`.
@@ -224,13 +295,15 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                self.replies.on_response(id, Response::Reply(frames.slice_ref(body)));
+                let response = Response::Reply(frames.slice_ref(body));
+                self.replies.on_response(self.link, id, response);
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
                 self.replies.on_long_reply(self.link, id, size)
             }
             Frame::Status { id, status } => {
-                self.replies.on_response(id, Response::Status(frames.slice_ref(status)));
+                let response = Response::Status(frames.slice_ref(status));
+                self.replies.on_response(self.link, id, response);
             }
             Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
             Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
@@ -243,26 +316,32 @@ impl<H: RequestHandler> Reader<'_, H> {
                 frame::put_pong(stamp, now, self.link.outbox().frames());
                 self.link.wake_writer();
             }
-            Frame::Pong { echo, stamp } => {
-                self.gate.on_pong(self.micros(), echo, stamp);
-                self.liveness.on_pong();
-                if let Some(round_trip) = self.gate.round_trip() {
-                    self.link.on_round_trip(round_trip);
-                }
-            }
+            Frame::Pong { echo, stamp } => self.on_pong(echo, stamp),
             Frame::State(state) => self.link.on_state(State::decode(state)?),
             Frame::GoAway { reason } => self.link.on_go_away(reason),
         }
         Ok(())
     }
 
+    fn on_pong(&mut self, echo: u64, stamp: u64) {
+        if !self.link.outbox().pings().answer(echo) {
+            return;
+        }
+        self.turn.pong = true;
+        self.gate.on_pong(self.micros(), echo, stamp);
+        self.liveness.on_pong();
+        if let Some(round_trip) = self.gate.round_trip() {
+            self.link.on_round_trip(round_trip);
+        }
+    }
+
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.gate.on_request(&head);
         // Only a faulty peer repeats an id. The second request is ignored.
-        let Some((request, others)) = InboundRequest::begin(self.link, head.id) else { return };
-        let permit = match self.handler.admit(&head, body.size(), others) {
+        let Some(request) = InboundRequest::begin(self.link, head.id) else { return };
+        let permit = match self.handler.admit(&self.peer, &head, body.size()) {
             Ok(permit) => permit,
-            Err(status) => return request.refuse(&status),
+            Err(status) => return request.refuse(status),
         };
         let admitted = Admitted {
             permit,
@@ -273,9 +352,16 @@ impl<H: RequestHandler> Reader<'_, H> {
         match body {
             Body::Whole(bytes) => {
                 let body = frames.slice_ref(bytes);
+                self.turn.requests += 1;
+                self.turn.bodies += body.len();
                 self.gate.push(&head, Admitted { body, ..admitted });
             }
-            Body::Chunked(size) => self.requests.begin(head.id, size, (head, admitted)),
+            Body::Chunked(size) => {
+                let now = self.micros();
+                let deadline = now.saturating_add(head.timeout);
+                self.requests.begin(head.id, size, deadline, (head, admitted));
+                self.expiry.schedule_by(now, deadline);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::handle::Link;
 use crate::{
     proto::wire::{
-        frame::{self, RequestHead},
+        frame::{self, INLINE_BODY_MAX, RequestHead},
         ids::RequestId,
         status::Status,
     },
@@ -22,9 +22,22 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Held by a request from its admission to its end, while it counts as in flight.
     type Permit: Send + 'static;
 
-    /// Decides whether a request may start, before its body is read. `others` is the number of
-    /// other unfinished requests on the link.
-    fn admit(&self, head: &RequestHead, size: u64, others: usize) -> Result<Self::Permit, Status>;
+    /// What it knows of a peer. All links to one peer share it.
+    type Peer: Send + Sync + 'static;
+
+    /// Returns what it knows of `peer`, which has opened a link.
+    fn peer(&self, peer: &NodeInfo) -> Self::Peer;
+
+    /// Decides whether a request of `peer` may start, before its body is read.
+    fn admit(
+        &self,
+        peer: &Self::Peer,
+        head: &RequestHead,
+        size: u64,
+    ) -> Result<Self::Permit, Status>;
+
+    /// Returns whether the node is about to shut down, and accepts no more requests.
+    fn is_draining(&self) -> bool;
 
     /// Starts admitted requests that arrived together on one link, each with its remaining time as
     /// of `now`.
@@ -42,6 +55,16 @@ pub(crate) struct Admitted<P> {
     pub(crate) request: InboundRequest,
     pub(crate) attempt: u32,
     pub(crate) body: Bytes,
+}
+
+impl<P> Admitted<P> {
+    /// Copies the body if it is part of a buffer that it shares with other frames.
+    pub(super) fn own_body(&mut self) {
+        // A body that arrived in chunks has a buffer of its own.
+        if self.body.len() <= INLINE_BODY_MAX {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
+    }
 }
 
 /// An unfinished request. Dropping this finishes the request, with or without a response, so no
@@ -64,12 +87,11 @@ pub(crate) enum Flush {
 pub(crate) type ResponseResult = Result<Vec<u8>, Status>;
 
 impl InboundRequest {
-    /// Registers a request that has arrived. Returns it with the number of other unfinished
-    /// requests, or `None` if it must be ignored because an unfinished request has the same id or
-    /// the link has ended.
-    pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<(Self, usize)> {
-        let others = link.inbound().add(id)?;
-        Some((InboundRequest { link: Arc::clone(link), id }, others))
+    /// Registers a request that has arrived. Returns `None` if it must be ignored because an
+    /// unfinished request has the same id or the link has ended.
+    pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<Self> {
+        let added = link.inbound().add(id);
+        added.then(|| InboundRequest { link: Arc::clone(link), id })
     }
 
     /// The node that sent it.
@@ -86,7 +108,8 @@ impl InboundRequest {
     /// Registers `abort` for the handler's task. The handler is aborted when the request is
     /// canceled or the link ends, or immediately if either has already happened.
     pub(crate) fn abort_with(&self, abort: AbortHandle) {
-        if let Err(abort) = self.link.inbound().executing(self.id, abort) {
+        let registered = self.link.inbound().executing(self.id, abort);
+        if let Err(abort) = registered {
             abort.abort();
         }
     }
@@ -99,8 +122,9 @@ impl InboundRequest {
     }
 
     /// Refuses the request, which did not execute. Never waits.
-    pub(crate) fn refuse(self, status: &Status) {
-        frame::put_status(self.id, &status.encode(), self.link.outbox().frames());
+    pub(crate) fn refuse(self, status: Status) {
+        let status = status.for_level(self.link.status_level()).encode();
+        frame::put_status(self.id, &status, self.link.outbox().frames());
         self.link.wake_writer();
     }
 

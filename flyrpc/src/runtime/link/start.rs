@@ -29,11 +29,13 @@ pub(crate) struct LinkParams<H> {
 
 /// Starts a link on an established connection. Its tasks end with the link.
 pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<H>) -> Arc<Link> {
-    let Handshaken { stream, hello, epoch, clock, leftover, first_frames, .. } = handshaken;
+    let Handshaken { stream, hello, epoch, clock, unanswered, leftover, first_frames, .. } =
+        handshaken;
     let link = Arc::new(Link::new(NewLink {
         node: hello.node,
         services: hello.services,
         state: hello.state,
+        status_level: hello.status_level,
         round_trip: clock.round_trip(),
         body_limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
         env: Arc::clone(&node.env),
@@ -42,12 +44,15 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
         region_calls: node.region_calls,
     }));
     link.outbox().frames().extend_from_slice(&first_frames);
+    if let Some(stamp) = unanswered {
+        link.outbox().pings().add(stamp);
+    }
     link.flush();
     let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer));
     let from = FrameReader::new(stream.reader, leftover);
     let reader = reader::run(Arc::clone(&link), from, clock, node.handler, node.heartbeat);
-    node.env.spawn(Box::pin(end_on_panic(Arc::clone(&link), writer)));
-    node.env.spawn(Box::pin(end_on_panic(Arc::clone(&link), reader)));
+    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), writer)));
+    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), reader)));
     link
 }
 

@@ -1,32 +1,40 @@
 //! Limits the requests, and the bytes of their bodies, that this node accepts at the same time.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
 
-use super::registry::ServedMethod;
+use super::{
+    budget::{Budget, Holding},
+    registry::ServedMethod,
+};
 use crate::{
     proto::wire::{frame::INLINE_BODY_MAX, status::Status},
     runtime::link::INTERNAL_BODY_MAX,
     service::ServiceKind,
+    types::NodeId,
 };
 
-/// Upper bound on the total bytes of all request bodies that arrive in chunks, as a multiple of
-/// `max_body`.
-const CHUNKED_BODIES: usize = 8;
-
-/// How many requests of one link may be unfinished in excess of `max_in_flight` before requests to
-/// the internal service are refused.
+/// Upper bound on the requests of one peer to the internal service in progress. A peer has many only if
+/// it floods this node, or its user asks for the same again and again.
 const INTERNAL_REQUESTS: usize = 1024;
+
+/// Upper bound on the bytes of all bodies of requests to the internal service, unless one such body
+/// may be larger.
+const INTERNAL_BODIES: usize = 4 * INTERNAL_BODY_MAX;
 
 /// A node's limits on the requests that it serves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     pub(crate) max_body: usize,
+    pub(crate) max_body_memory: usize,
     /// The initial number of consecutive quick calls of a method after which its next calls run
     /// inline.
     pub(crate) inline_after: u32,
@@ -37,23 +45,27 @@ pub(crate) struct Limits {
 pub(super) struct Admission {
     limits: Limits,
     load: Arc<Load>,
+    /// The peers that are linked, and those that were.
+    peers: Mutex<BTreeMap<NodeId, Weak<PeerLoad>>>,
 }
 
 /// The current load.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Load {
+    /// Calls in progress. Detached calls of this node count, too.
     calls: AtomicUsize,
-    /// Total bytes announced for bodies that arrive in chunks.
-    bytes: AtomicUsize,
+    /// Calls of peers in progress.
+    slots: Budget,
+    /// Bytes of bodies of users' calls, from their announcement until they are decoded.
+    bodies: Budget,
+    /// The same for calls of the internal service.
+    internal_bodies: Budget,
+    /// The number of peers with a link or a request in progress.
+    peers: AtomicUsize,
     idle: Notify,
 }
 
 impl Load {
-    /// Adds a call, and returns the previous number of calls.
-    fn enter(&self) -> usize {
-        self.calls.fetch_add(1, Ordering::AcqRel)
-    }
-
     fn leave(&self) {
         if self.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
@@ -61,20 +73,77 @@ impl Load {
     }
 }
 
+/// What one peer holds of the limits, over all of its links.
+#[derive(Debug)]
+pub(crate) struct PeerLoad {
+    load: Arc<Load>,
+    slots: Holding,
+    /// The number of requests to the internal service in progress.
+    internal_requests: AtomicUsize,
+    bodies: Holding,
+    internal_bodies: Holding,
+}
+
+impl PeerLoad {
+    fn new(load: &Arc<Load>) -> Self {
+        load.peers.fetch_add(1, Ordering::Relaxed);
+        PeerLoad {
+            load: Arc::clone(load),
+            slots: Holding::default(),
+            internal_requests: AtomicUsize::new(0),
+            bodies: Holding::default(),
+            internal_bodies: Holding::default(),
+        }
+    }
+}
+
+impl Drop for PeerLoad {
+    fn drop(&mut self) {
+        self.load.peers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts a request as in progress, from its admission until this is dropped.
 pub(crate) struct Permit {
-    load: Arc<Load>,
+    peer: Arc<PeerLoad>,
     pub(super) method: Arc<ServedMethod>,
+    /// The bytes of the body, until it is decoded.
     bytes: usize,
-    /// Whether the request counts as a call. Requests to the internal service do not.
+    /// Whether the request counts as in progress, because it was not refused.
     counted: bool,
+}
+
+impl Permit {
+    /// Counts the body as decoded: its bytes are free.
+    pub(super) fn release_body(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes > 0 {
+            let load = &self.peer.load;
+            match self.method.kind() {
+                ServiceKind::User => load.bodies.give_back(&self.peer.bodies, bytes),
+                ServiceKind::Internal => {
+                    load.internal_bodies.give_back(&self.peer.internal_bodies, bytes);
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        if self.counted {
-            self.load.leave();
+        self.release_body();
+        if !self.counted {
+            return;
+        }
+        let PeerLoad { load, slots, internal_requests, .. } = &*self.peer;
+        match self.method.kind() {
+            ServiceKind::User => {
+                load.slots.give_back(slots, 1);
+                load.leave();
+            }
+            ServiceKind::Internal => {
+                internal_requests.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -93,45 +162,82 @@ impl Drop for InFlightGuard {
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Self {
-        Admission { limits, load: Arc::default() }
+        let load = Load {
+            calls: AtomicUsize::new(0),
+            slots: Budget::new(limits.max_in_flight),
+            bodies: Budget::new(limits.max_body_memory),
+            internal_bodies: Budget::new(INTERNAL_BODIES.max(limits.max_body)),
+            peers: AtomicUsize::new(0),
+            idle: Notify::new(),
+        };
+        Admission { limits, load: Arc::new(load), peers: Mutex::default() }
     }
 
-    /// Admits a request to a method, with a body of `size` bytes. `others` is the number of other
-    /// unfinished requests on its link.
+    /// Returns what `peer` holds, which all of its links share.
+    pub(super) fn peer(&self, peer: &NodeId) -> Arc<PeerLoad> {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = peers.get(peer).and_then(Weak::upgrade) {
+            return known;
+        }
+        peers.retain(|_, known| known.strong_count() > 0);
+        let new = Arc::new(PeerLoad::new(&self.load));
+        peers.insert(peer.clone(), Arc::downgrade(&new));
+        new
+    }
+
+    /// Admits a request of `peer` to a method, with a body of `size` bytes.
     pub(super) fn admit(
         &self,
+        peer: &Arc<PeerLoad>,
         method: &Arc<ServedMethod>,
         size: u64,
-        others: usize,
     ) -> Result<Permit, Status> {
-        let Limits { max_in_flight, max_body, .. } = self.limits;
+        let max_body = self.limits.max_body;
         let internal = method.kind() == ServiceKind::Internal;
         let limit = if internal { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;
-        let bytes = if bytes > INLINE_BODY_MAX { bytes } else { 0 };
-        let before = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let load = Arc::clone(&self.load);
-        let mut permit = Permit { load, method: Arc::clone(method), bytes, counted: false };
-        if before + bytes > CHUNKED_BODIES * limit {
-            return Err(Status::Overloaded);
-        }
+        let (method, load) = (Arc::clone(method), &*self.load);
+        let mut permit = Permit { peer: Arc::clone(peer), method, bytes: 0, counted: false };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
-            // A link has many internal requests at the same time only if its peer floods it.
-            let over_limit = others >= max_in_flight.saturating_add(INTERNAL_REQUESTS);
-            return if over_limit { Err(Status::Overloaded) } else { Ok(permit) };
+            let others = peer.internal_requests.fetch_add(1, Ordering::Relaxed);
+            permit.counted = true;
+            if others >= INTERNAL_REQUESTS {
+                return Err(Status::Overloaded);
+            }
+            // Small ones are bounded by their number.
+            if bytes > INLINE_BODY_MAX {
+                self.take_body(&mut permit, &load.internal_bodies, &peer.internal_bodies, bytes)?;
+            }
+            return Ok(permit);
         }
-        permit.counted = true;
-        if self.load.enter() >= max_in_flight {
+        if !load.slots.take(&peer.slots, 1, load.peers.load(Ordering::Relaxed)) {
             return Err(Status::Overloaded);
         }
+        load.calls.fetch_add(1, Ordering::AcqRel);
+        permit.counted = true;
+        self.take_body(&mut permit, &load.bodies, &peer.bodies, bytes)?;
         Ok(permit)
+    }
+
+    fn take_body(
+        &self,
+        permit: &mut Permit,
+        budget: &Budget,
+        holding: &Holding,
+        bytes: usize,
+    ) -> Result<(), Status> {
+        if bytes > 0 && !budget.take(holding, bytes, self.load.peers.load(Ordering::Relaxed)) {
+            return Err(Status::Memory);
+        }
+        permit.bytes = bytes;
+        Ok(())
     }
 
     /// Keeps the node from being idle while a detached call runs.
     pub(super) fn enter(&self) -> InFlightGuard {
-        self.load.enter();
+        self.load.calls.fetch_add(1, Ordering::AcqRel);
         InFlightGuard { load: Arc::clone(&self.load) }
     }
 

@@ -3,6 +3,7 @@
 //! its own task.
 
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     env::yield_once,
+    proto::wire::frame::INLINE_BODY_MAX,
     runtime::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, ResponseResult},
@@ -29,17 +31,29 @@ use crate::{
     service::ServiceKind,
 };
 
-/// A task that runs requests one after the other yields each time it has run this many.
-const YIELD_EVERY_REQUESTS: usize = 64;
+/// Upper bound on the requests that a task runs one after the other before it yields.
+const TURN_REQUESTS: u32 = 64;
+
+/// Upper bound on the time that a task runs requests one after the other before it yields, apart from
+/// the last request.
+const TURN: Duration = Duration::from_micros(25);
+
+/// Responses of a task are sent at the latest after this time, apart from the last request.
+const FLUSH_EVERY: Duration = Duration::from_micros(100);
+
+/// A task gives half of its requests to another task if all of them would take longer than this.
+const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
 /// Requests that arrived together, each with its remaining time as of `now`.
 type Requests = Vec<(Admitted<Permit>, Duration)>;
 
 /// Starts requests that arrived on one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
+    // Decoding a long body may take long, whatever its handler does.
     let quick = |admitted: &Admitted<Permit>| {
         let method = &admitted.permit.method;
-        method.inline_policy.is_quick() && !method.is_detached()
+        let short = admitted.body.len() <= INLINE_BODY_MAX;
+        short && method.inline_policy.is_quick() && !method.is_detached()
     };
     let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
         requests
@@ -52,8 +66,7 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
         together
     };
     if !together.is_empty() {
-        let together = run_together(Arc::clone(server), Arc::clone(link), now, together);
-        server.env.spawn(Box::pin(together));
+        spawn_together(server, link, now, together.into());
     }
 }
 
@@ -63,78 +76,138 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
     let registration = register(&admitted.permit.method, &admitted.request);
     spawn(server, registration, async move {
         let before = of.env.now();
-        let Admitted { permit, request, attempt, body } = admitted;
-        let method = &permit.method;
         // Only a handler that starts is detached: until then, its caller may cancel the request.
-        if method.is_detached() && !request.detach() {
+        if admitted.permit.method.is_detached() && !admitted.request.detach() {
             return;
         }
-        let context = context(&of, &request, method, attempt, deadline);
-        let mut future = RequestFuture::new(
-            &*method.implementation,
-            method.method,
-            method.until,
-            &body,
-            context,
-        );
-        drop(body);
+        let (permit, request, mut future) = decode(&of, admitted, deadline);
+        let method = &permit.method;
         let (first, _) = poll_first(&of, method, before, &mut future).await;
         finish(request, method.kind(), first, future).await;
         drop(permit);
     });
 }
 
+/// Decodes the arguments of a request. Its handler starts when the future is polled.
+#[inline(always)]
+fn decode(
+    server: &Server,
+    admitted: Admitted<Permit>,
+    deadline: Instant,
+) -> (Permit, InboundRequest, RequestFuture) {
+    let Admitted { mut permit, request, attempt, body } = admitted;
+    let method = &permit.method;
+    let context = context(server, &request, method, attempt, deadline);
+    let future =
+        RequestFuture::new(&*method.implementation, method.method, method.until, &body, context);
+    drop(body);
+    permit.release_body();
+    (permit, request, future)
+}
+
 /// Runs requests one after the other. A request that cannot be finished immediately continues in
-/// its own task.
-async fn run_together(server: Arc<Server>, link: Arc<Link>, start: Instant, requests: Requests) {
+/// its own task. If the requests take long, another task runs half of them.
+async fn run_together(
+    server: Arc<Server>,
+    link: Arc<Link>,
+    start: Instant,
+    mut requests: VecDeque<(Admitted<Permit>, Duration)>,
+) {
     let mut now = server.env.now();
-    for (count, (admitted, remaining)) in (1..).zip(requests) {
-        // An earlier request of this batch may have shown that the method is not quick.
-        if !admitted.permit.method.inline_policy.is_quick() {
-            start_alone(&server, admitted, start + remaining);
+    let (mut turn, mut flush_at) = (Turn::new(now), now + FLUSH_EVERY);
+    while let Some((admitted, remaining)) = requests.pop_front() {
+        now = run_one(&server, admitted, start + remaining, now).await;
+        turn.count += 1;
+        if !turn.is_over(now) || requests.is_empty() {
             continue;
         }
-        if !admitted.request.is_wanted() {
-            continue;
+        if turn.time_of(requests.len(), now) > SPLIT_ABOVE {
+            let half = requests.split_off(requests.len() / 2);
+            spawn_together(&server, &link, start, half);
         }
-        let Admitted { permit, request, attempt, body } = admitted;
-        let method = &permit.method;
-        let context = context(&server, &request, method, attempt, start + remaining);
-        let mut future = RequestFuture::new(
-            &*method.implementation,
-            method.method,
-            method.until,
-            &body,
-            context,
-        );
-        drop(body);
-        let (first, after) = poll_first(&server, method, now, &mut future).await;
-        now = after;
-        let kind = method.kind();
-        let unfinished = match first {
-            Poll::Ready(response) => request
-                .try_respond(kind, response, Flush::Later)
-                .err()
-                .map(|(request, response)| (request, Poll::Ready(response))),
-            Poll::Pending => Some((request, Poll::Pending)),
-        };
-        if let Some((request, first)) = unfinished {
-            let registration = register(method, &request);
-            spawn(&server, registration, async move {
-                finish(request, kind, first, future).await;
-                drop(permit);
-            });
-        }
-        // The link is flushed only here and at the end. If it were flushed earlier, the writer
-        // would be scheduled to run next on this thread, and a handler that blocks the thread would
-        // delay everything that the link has to send.
-        if count % YIELD_EVERY_REQUESTS == 0 {
+        // The link is not flushed after each request. Otherwise, the writer would be scheduled to run
+        // next on this thread, and a handler that blocks the thread would delay everything that the
+        // link has to send.
+        if turn.count == TURN_REQUESTS || now >= flush_at {
             link.flush();
-            yield_once().await;
-            now = server.env.now();
+            flush_at = now + FLUSH_EVERY;
         }
+        yield_once().await;
+        now = server.env.now();
+        turn = Turn::new(now);
     }
     link.flush();
+}
+
+/// The requests that a task runs one after the other before it yields.
+struct Turn {
+    start: Instant,
+    end: Instant,
+    count: u32,
+}
+
+impl Turn {
+    fn new(now: Instant) -> Self {
+        Turn { start: now, end: now + TURN, count: 0 }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.end || self.count >= TURN_REQUESTS
+    }
+
+    /// Estimates how long `count` requests will take, from those of this turn.
+    fn time_of(&self, count: usize, now: Instant) -> Duration {
+        let each = now.saturating_duration_since(self.start) / self.count.max(1);
+        each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+}
+
+/// Runs requests one after the other in a task.
+fn spawn_together(
+    server: &Arc<Server>,
+    link: &Arc<Link>,
+    start: Instant,
+    requests: VecDeque<(Admitted<Permit>, Duration)>,
+) {
+    let together = run_together(Arc::clone(server), Arc::clone(link), start, requests);
+    server.env.spawn(Box::pin(together));
+}
+
+/// Runs a request of a batch, or starts its task. `now` is the current time. Returns the time
+/// afterward.
+async fn run_one(
+    server: &Arc<Server>,
+    admitted: Admitted<Permit>,
+    deadline: Instant,
+    now: Instant,
+) -> Instant {
+    // An earlier request of this batch may have shown that the method is not quick.
+    if !admitted.permit.method.inline_policy.is_quick() {
+        start_alone(server, admitted, deadline);
+        return now;
+    }
+    if !admitted.request.is_wanted() {
+        return now;
+    }
+    let (permit, request, mut future) = decode(server, admitted, deadline);
+    let method = &permit.method;
+    let (first, after) = poll_first(server, method, now, &mut future).await;
+    let kind = method.kind();
+    let unfinished = match first {
+        Poll::Ready(response) => request
+            .try_respond(kind, response, Flush::Later)
+            .err()
+            .map(|(request, response)| (request, Poll::Ready(response))),
+        Poll::Pending => Some((request, Poll::Pending)),
+    };
+    if let Some((request, first)) = unfinished {
+        let registration = register(method, &request);
+        spawn(server, registration, async move {
+            finish(request, kind, first, future).await;
+            drop(permit);
+        });
+    }
+    after
 }
 
 /// Finishes a request after its `first` poll, and responds. The outbox nearly always has room for

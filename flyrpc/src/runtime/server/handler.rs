@@ -4,17 +4,31 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{admission::Permit, executor, serving::Server};
+use super::{
+    admission::{PeerLoad, Permit},
+    executor,
+    serving::Server,
+};
 use crate::{
     proto::wire::{frame::RequestHead, status::Status},
     runtime::link::{Admitted, Link, RequestHandler},
+    types::NodeInfo,
 };
 
 impl RequestHandler for Server {
     type Permit = Permit;
+    type Peer = Arc<PeerLoad>;
 
-    fn admit(&self, head: &RequestHead, size: u64, others: usize) -> Result<Permit, Status> {
-        Server::admit(self, head, size, others)
+    fn peer(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
+        self.peer_load(peer)
+    }
+
+    fn admit(&self, peer: &Arc<PeerLoad>, head: &RequestHead, size: u64) -> Result<Permit, Status> {
+        Server::admit(self, peer, head, size)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.state().draining
     }
 
     fn start(

@@ -6,8 +6,9 @@ use std::{
 };
 
 /// Upper bound on the duration of a quick handler's first poll. A longer one delays the other
-/// handlers in the same task.
-pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(100);
+/// handlers in the same task, and costs so much more than a task of its own that it should rather run
+/// beside them, on another core.
+pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(25);
 
 /// The initial number of consecutive quick calls after which the next call is expected to be quick.
 /// Each time a call was expected to be quick but was not, the number is multiplied by 4.
@@ -15,13 +16,19 @@ pub(crate) const INLINE_AFTER: u32 = 16;
 /// Upper bound on the number of consecutive quick calls that may be required.
 const INLINE_AFTER_MAX: u32 = 1 << 16;
 
+/// The number of consecutive quick calls that are required is divided by 4 after this many times as
+/// many. A method that was slow once, or whose thread the system suspended, is thus trusted again.
+const FORGIVEN_AFTER: u32 = 4;
+
 /// The history of one method's calls.
 #[derive(Debug)]
 pub(super) struct InlinePolicy {
-    /// The number of consecutive quick calls; no longer incremented once it reaches `needed`.
+    /// The number of consecutive quick calls; not counted further once nothing depends on it.
     streak: AtomicU32,
     /// The number of consecutive quick calls after which the next call is expected to be quick.
     needed: AtomicU32,
+    /// The initial value of `needed`.
+    first: u32,
 }
 
 impl InlinePolicy {
@@ -29,7 +36,7 @@ impl InlinePolicy {
     /// expect quick calls, or `u32::MAX` to never expect them. 0 and `u32::MAX` are permanent: later
     /// calls do not change them.
     pub(super) const fn new(first: u32) -> Self {
-        InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first) }
+        InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first), first }
     }
 
     /// Returns whether the next call is expected to be quick.
@@ -40,14 +47,23 @@ impl InlinePolicy {
     /// Records a call. The call was `quick` if its handler completed in its first poll, within
     /// [`INLINE_BUDGET`].
     pub(super) fn record(&self, quick: bool) {
-        let expected = self.is_quick();
-        if quick && !expected {
-            self.streak.fetch_add(1, Ordering::Relaxed);
-        } else if !quick {
-            self.streak.store(0, Ordering::Relaxed);
-            if expected {
-                let needed = self.needed.load(Ordering::Relaxed);
-                self.needed.store((4 * needed).min(INLINE_AFTER_MAX), Ordering::Relaxed);
+        let needed = self.needed.load(Ordering::Relaxed);
+        let expected = self.streak.load(Ordering::Relaxed) >= needed;
+        match (quick, expected) {
+            // The usual case writes nothing, so that cores do not compete for the counter.
+            (true, true) if needed == self.first => {}
+            (true, _) => {
+                let streak = self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                if expected && streak >= FORGIVEN_AFTER * needed {
+                    self.streak.store(needed, Ordering::Relaxed);
+                    self.needed.store((needed / 4).max(self.first), Ordering::Relaxed);
+                }
+            }
+            (false, _) => {
+                self.streak.store(0, Ordering::Relaxed);
+                if expected {
+                    self.needed.store((4 * needed).min(INLINE_AFTER_MAX), Ordering::Relaxed);
+                }
             }
         }
     }
@@ -100,5 +116,27 @@ mod tests {
             record_n(&policy, false, 3);
             assert!(!policy.is_quick());
         }
+    }
+
+    #[test]
+    fn a_method_that_stays_quick_is_trusted_again() {
+        let policy = InlinePolicy::new(INLINE_AFTER);
+        let required = |policy: &InlinePolicy| policy.needed.load(Ordering::Relaxed);
+        while required(&policy) < INLINE_AFTER_MAX {
+            record_n(&policy, true, required(&policy));
+            record_n(&policy, false, 1);
+        }
+        record_n(&policy, true, INLINE_AFTER_MAX);
+        assert_eq!(required(&policy), INLINE_AFTER_MAX);
+        record_n(&policy, true, 3 * INLINE_AFTER_MAX - 1);
+        assert_eq!(required(&policy), INLINE_AFTER_MAX);
+        record_n(&policy, true, 1);
+        assert_eq!(required(&policy), INLINE_AFTER_MAX / 4);
+        assert!(policy.is_quick());
+        record_n(&policy, true, 2 * INLINE_AFTER_MAX);
+        assert_eq!(required(&policy), INLINE_AFTER);
+        // One slow call costs no more than the first one did.
+        record_n(&policy, false, 1);
+        assert_eq!(required(&policy), 4 * INLINE_AFTER);
     }
 }

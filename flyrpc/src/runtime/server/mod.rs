@@ -2,6 +2,7 @@
 //! admission to its response. Calls that run in their caller's process also use `handler_future`.
 
 mod admission;
+mod budget;
 mod executor;
 mod handler;
 mod handler_future;

@@ -5,7 +5,10 @@ use std::{any::Any, sync::Arc};
 use super::{handler_future::Until, inline_policy::InlinePolicy};
 use crate::{
     error::StartError,
-    proto::wire::ids::MethodIndex,
+    proto::wire::{
+        hello::{ServicesLimit, check_own_services},
+        ids::MethodIndex,
+    },
     service::{Service, ServiceKind},
     types::ServiceSpec,
 };
@@ -48,7 +51,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Returns an error if two services have the same name.
+    /// Returns an error if two services have the same name, or if there are too many.
     pub(super) fn new(
         services: Vec<Arc<dyn Service>>,
         inline_after: u32,
@@ -63,6 +66,9 @@ impl Registry {
                 });
             }
         }
+        check_own_services(&specs).map_err(|ServicesLimit { what, count, limit }| {
+            StartError::TooManyServices { what, count, limit }
+        })?;
         let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
             let implementation = &services[service];
             spec.methods.iter().enumerate().map(move |(method, spec)| {

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
-    admission::{Admission, InFlightGuard, Limits, Permit},
+    admission::{Admission, InFlightGuard, Limits, PeerLoad, Permit},
     registry::{Registry, ServedMethod},
 };
 use crate::{
@@ -91,17 +91,21 @@ impl Server {
         self.registry.find(name)
     }
 
-    /// Decides whether a request may start. `others` is the number of other unfinished requests on
-    /// its link.
+    /// Returns what `peer` holds of the node's limits.
+    pub(super) fn peer_load(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
+        self.admission.peer(peer.id())
+    }
+
+    /// Decides whether a request of `peer` may start.
     pub(super) fn admit(
         &self,
+        peer: &Arc<PeerLoad>,
         head: &RequestHead,
         size: u64,
-        others: usize,
     ) -> Result<Permit, Status> {
         let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
-        self.admission.admit(method, size, others)
+        self.admission.admit(peer, method, size)
     }
 
     fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {

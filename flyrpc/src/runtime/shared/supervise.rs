@@ -17,7 +17,7 @@ impl NodeShared {
         future: impl Future<Output = ()> + Send + 'static,
     ) {
         let mut supervised = Supervised { shared: Arc::clone(self), task, is_over: false };
-        self.env().spawn(Box::pin(async move {
+        self.env().spawn_essential(Box::pin(async move {
             let result = AssertUnwindSafe(future).catch_unwind().await;
             supervised.is_over = true;
             if let Err(panic) = result {

@@ -1,0 +1,460 @@
+//! Floods a node from one peer in several ways, one after the other, and prints for each the peak memory of
+//! the node, and the success rate and latency of a well-behaved peer meanwhile, beside undisturbed figures.
+//!
+//! The node runs in a process of its own, which is this program with the argument `node`, and a new one
+//! for each attack. The attacker encodes frames itself, so that it can break every rule.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use flyrpc::{Node, fly_rpc};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::{Builder, Runtime},
+};
+
+/// What floods do to a node and to its other peers.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+    /// Seconds for each attack.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Only attacks whose names contain this text.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Runs the node under attack until standard input ends.
+    Node,
+}
+
+#[fly_rpc]
+trait Target {
+    async fn echo(&self, body: bytes::Bytes) -> bytes::Bytes;
+    async fn slow(&self, millis: u64);
+}
+
+#[derive(Debug)]
+struct Server;
+
+impl Target for Server {
+    async fn echo(&self, body: bytes::Bytes) -> bytes::Bytes {
+        body
+    }
+
+    async fn slow(&self, millis: u64) {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+}
+
+/// Indices of methods: three of the internal service come first.
+const ECHO: u64 = 3;
+const SLOW: u64 = 4;
+
+/// Concurrent calls of the well-behaved peer.
+const CALLERS: usize = 4;
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    if matches!(cli.command, Some(Subcommands::Node)) {
+        return node();
+    }
+    println!(
+        "{:<14} {:>10} {:>10} {:>9} {:>9} {:>9}",
+        "attack", "peak MiB", "calls", "success", "p50 ms", "p99 ms"
+    );
+    for attack in ATTACKS.iter().filter(|attack| attack.name.contains(&cli.only)) {
+        measure(attack, Duration::from_secs(cli.seconds))?;
+    }
+    Ok(())
+}
+
+fn threads() -> Result<Runtime> {
+    Ok(Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+fn node() -> Result<()> {
+    let threads = threads()?;
+    let builder = Node::builder().name("node").region("iad").serve(ServeTarget::new(Server));
+    let node = threads.block_on(builder.start())?;
+    println!("{}", node.addr());
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// The node's process, which ends when this is dropped.
+struct NodeProcess {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl NodeProcess {
+    fn start() -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("node")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        BufReader::new(stdout).read_line(&mut line)?;
+        let addr = line.trim().parse().context("the node prints its address")?;
+        Ok(NodeProcess { child, addr })
+    }
+
+    /// The peak of resident memory, in MiB.
+    fn peak(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: f64 =
+            peak.and_then(|text| text.split_whitespace().next()).context("VmHWM")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the well-behaved peer measured.
+#[derive(Debug, Default)]
+struct Measured {
+    latencies: Vec<Duration>,
+    failed: usize,
+}
+
+fn measure(attack: &Attack, duration: Duration) -> Result<()> {
+    let node = NodeProcess::start()?;
+    let (ours, theirs) = (threads()?, threads()?);
+    let builder = Node::builder().name("peer").region("hkg").seeds([node.addr]);
+    let peer = ours.block_on(builder.start())?;
+    ours.block_on(peer.ready());
+    let target = peer.client::<TargetClient>().on_region("iad");
+    ours.block_on(target.wait(Duration::from_secs(5)).echo(bytes::Bytes::new()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for connection in 0..attack.connections {
+        let (addr, run, stop) = (node.addr, attack.run, Arc::clone(&stop));
+        theirs.spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                // The node may end the link. The attacker comes back.
+                let _ = run(addr, connection).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    let end = Instant::now() + duration;
+    let calls = (0..CALLERS).map(|_| ours.spawn(call_until(target.clone(), end)));
+    let mut measured = Measured::default();
+    for caller in calls.collect::<Vec<_>>() {
+        let of_one = ours.block_on(caller)?;
+        measured.latencies.extend(of_one.latencies);
+        measured.failed += of_one.failed;
+    }
+    stop.store(true, Ordering::Relaxed);
+    print(attack.name, node.peak()?, measured)?;
+    theirs.shutdown_background();
+    Ok(())
+}
+
+async fn call_until(target: TargetClient, end: Instant) -> Measured {
+    let mut measured = Measured::default();
+    while Instant::now() < end {
+        let start = Instant::now();
+        match target.echo(bytes::Bytes::from_static(b"hello")).await {
+            Ok(_) => measured.latencies.push(start.elapsed()),
+            Err(_) => measured.failed += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    measured
+}
+
+fn print(name: &str, peak: f64, mut measured: Measured) -> Result<()> {
+    measured.latencies.sort();
+    let calls = measured.latencies.len() + measured.failed;
+    if measured.latencies.is_empty() {
+        bail!("{name}: none of {calls} calls succeeded");
+    }
+    let success = 100.0 * measured.latencies.len() as f64 / calls as f64;
+    let at = |percent: usize| {
+        let at = (measured.latencies.len() * percent / 100).min(measured.latencies.len() - 1);
+        measured.latencies[at].as_secs_f64() * 1e3
+    };
+    println!("{name:<14} {peak:>10.1} {calls:>10} {success:>8.2}% {:>9.2} {:>9.2}", at(50), at(99));
+    Ok(())
+}
+
+/// A way to flood a node.
+struct Attack {
+    name: &'static str,
+    connections: usize,
+    run: fn(SocketAddr, usize) -> futures_util::future::BoxFuture<'static, Result<()>>,
+}
+
+macro_rules! attacks {
+    ($($name:literal, $connections:literal, $run:ident;)*) => {
+        const ATTACKS: &[Attack] = &[$(Attack {
+            name: $name,
+            connections: $connections,
+            run: |addr, connection| Box::pin($run(addr, connection)),
+        }),*];
+    };
+}
+
+attacks! {
+    "undisturbed", 0, nothing;
+    "announcements", 2, announcements;
+    "long bodies", 2, long_bodies;
+    "begun bodies", 1, begun_bodies;
+    "slow calls", 2, slow_calls;
+    "held requests", 2, held_requests;
+    "small frames", 2, small_frames;
+    "replies", 1, unexpected_replies;
+    "unread replies", 2, unread_replies;
+    "internal", 1, internal_calls;
+    "links", 4, links;
+    "hellos", 300, hellos;
+}
+
+async fn nothing(_: SocketAddr, _: usize) -> Result<()> {
+    Ok(())
+}
+
+async fn announcements(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let flood = (0..9_000).flat_map(|id| announced(id, 20_000)).collect::<Vec<_>>();
+    link.stream.write_all(&flood).await?;
+    link.answer_pings().await
+}
+
+async fn long_bodies(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let flood = (0..8).flat_map(|id| announced(id, 32 << 20)).collect::<Vec<_>>();
+    link.stream.write_all(&flood).await?;
+    link.answer_pings().await
+}
+
+async fn begun_bodies(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    for id in 0..10_000 {
+        let chunk = frame(6, &[id], &[7; 20_000]);
+        link.stream.write_all(&[announced(id, 32 << 20), chunk].concat()).await?;
+        link.answer_some_pings()?;
+    }
+    link.answer_pings().await
+}
+
+async fn slow_calls(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let body = b"\x81\xa6millis\xcd\xea\x60";
+    let flood = (0..9_000).flat_map(|id| frame(2, &[id, SLOW, 0, 0, MINUTE], body));
+    link.stream.write_all(&flood.collect::<Vec<_>>()).await?;
+    link.answer_pings().await
+}
+
+async fn held_requests(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    // Each request is followed by as much as a read buffer holds, which the request must not pin.
+    let filler = frame(0, &[], &[0; 250_000]);
+    let pong = frame(10, &[1, 1], b"");
+    for id in 0.. {
+        let request = frame(2, &[id, ECHO, 0, 0, MINUTE], b"\x81\xa4body\xc4\x01\x07");
+        link.stream.write_all(&[&request[..], &pong, &filler].concat()).await?;
+    }
+    Ok(())
+}
+
+async fn small_frames(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let flood = frame(8, &[7], b"").repeat(100_000);
+    loop {
+        link.stream.write_all(&flood).await?;
+        link.answer_some_pings()?;
+    }
+}
+
+async fn unexpected_replies(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let mut flood = frame(3, &[1 << 40], b"").repeat(50_000);
+    for id in 1..1_000 {
+        flood.extend(frame(4, &[id, 32 << 20], b""));
+        flood.extend(frame(7, &[id], &[7; 1_000]));
+    }
+    loop {
+        link.stream.write_all(&flood).await?;
+        link.answer_some_pings()?;
+    }
+}
+
+async fn unread_replies(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    let mut body = b"\x81\xa4body\xc5\x38\x00".to_vec();
+    body.resize(body.len() + 0x3800, 7);
+    // The hello of the node was answered, so that the first requests start.
+    for id in 0.. {
+        link.stream.write_all(&frame(2, &[id, ECHO, 0, 0, MINUTE], &body)).await?;
+    }
+    Ok(())
+}
+
+async fn internal_calls(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut link = RawLink::open(addr).await?;
+    for first in (0..).step_by(1_000) {
+        let calls = (first..first + 1_000).flat_map(|id| frame(2, &[id, 0, 0, 0, MINUTE], b"\x80"));
+        link.stream.write_all(&calls.collect::<Vec<_>>()).await?;
+        link.answer_some_pings()?;
+    }
+    Ok(())
+}
+
+async fn links(addr: SocketAddr, _: usize) -> Result<()> {
+    let _link = RawLink::open(addr).await?;
+    Ok(())
+}
+
+async fn hellos(addr: SocketAddr, _: usize) -> Result<()> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let hello = frame(1, &[1, 1], &vec![0; 1 << 20 >> 1]);
+    let begun = [PREFACE, &hello[..hello.len() - 1]].concat();
+    stream.write_all(&begun).await?;
+    let _ = stream.read(&mut [0; 64]).await?;
+    Ok(())
+}
+
+const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
+
+/// In microseconds.
+const MINUTE: u64 = 60_000_000;
+
+/// A request to `ECHO` whose body of `size` bytes is announced.
+fn announced(id: u64, size: u64) -> Vec<u8> {
+    frame(2, &[id, ECHO, 8, 0, MINUTE, size], b"")
+}
+
+/// A link of the attacker, which is the same peer on all of them.
+struct RawLink {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl RawLink {
+    /// Connects, exchanges hellos, and answers the one of the node as a ping.
+    async fn open(addr: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect(addr).await?;
+        stream.write_all(&hello()).await?;
+        let mut link = RawLink { stream, received: Vec::new() };
+        while link.received.len() < PREFACE.len() + 3 {
+            link.stream.read_buf(&mut link.received).await?;
+        }
+        link.received.drain(..PREFACE.len());
+        Ok(link)
+    }
+
+    /// Answers pings until the node ends the link.
+    async fn answer_pings(&mut self) -> Result<()> {
+        loop {
+            self.answer_some_pings()?;
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers the pings that have been received, and discards all other frames.
+    fn answer_some_pings(&mut self) -> Result<()> {
+        let mut buffer = [0; 64 << 10];
+        while let Ok(count @ 1..) = self.stream.try_read(&mut buffer) {
+            self.received.extend_from_slice(&buffer[..count]);
+        }
+        let mut done = 0;
+        while let Some((frame_at, end)) = next_frame(&self.received[done..]) {
+            let content = &self.received[done + frame_at..done + end];
+            if let Some((9, stamp)) = content.split_first() {
+                let mut pong = vec![10];
+                pong.extend_from_slice(stamp);
+                pong.push(0);
+                let mut answer = Vec::new();
+                varint(pong.len() as u64, &mut answer);
+                answer.extend(pong);
+                let _ = self.stream.try_write(&answer);
+            }
+            done += end;
+        }
+        self.received.drain(..done);
+        Ok(())
+    }
+}
+
+/// Returns the start and end of the first frame without its length, if it is complete.
+fn next_frame(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (mut length, mut at) = (0, 0);
+    loop {
+        let byte = *bytes.get(at)?;
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        at += 1;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    (bytes.len() >= at + length).then_some((at, at + length))
+}
+
+fn hello() -> Vec<u8> {
+    let text = |text: &str| [&[0xa0 + text.len() as u8], text.as_bytes()].concat();
+    let node = [
+        vec![0x86],
+        [text("cluster"), text("local"), text("name"), text("flood")].concat(),
+        [text("boot"), vec![7], text("region"), text("flood")].concat(),
+        [text("addr"), text("127.0.0.1:1"), text("max_body")].concat(),
+        vec![0xce, 2, 0, 0, 0],
+    ];
+    let state = [
+        vec![0x83],
+        [text("accepting"), vec![0xc3], text("draining"), vec![0xc2]].concat(),
+        [text("primary_region"), text("local")].concat(),
+    ];
+    let mut payload = Vec::new();
+    for (number, value) in [(1, node.concat()), (2, vec![0x90]), (3, state.concat()), (4, vec![0])]
+    {
+        varint(number << 1, &mut payload);
+        varint(value.len() as u64, &mut payload);
+        payload.extend(value);
+    }
+    [PREFACE, &frame(1, &[1, 1], &payload)].concat()
+}
+
+fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
+    let mut payload = vec![kind];
+    numbers.iter().for_each(|&number| varint(number, &mut payload));
+    payload.extend_from_slice(bytes);
+    let mut frame = Vec::new();
+    varint(payload.len() as u64, &mut frame);
+    frame.extend(payload);
+    frame
+}
+
+fn varint(mut value: u64, to: &mut Vec<u8>) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}

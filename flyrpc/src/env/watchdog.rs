@@ -1,0 +1,373 @@
+//! Keeps the tasks of a node running while other tasks block their threads.
+//!
+//! A task that blocks its thread stops one worker of tokio's multi-threaded runtime. It can also stop
+//! everything else, for as long as it blocks, although other workers are idle:
+//!
+//! - The blocked worker may be the one that received the last event of a socket. The others sleep until
+//!   somebody wakes them, and nobody polls sockets and timers.
+//! - A task that is woken by a running task is queued in a slot of that worker that no other worker
+//!   takes tasks from. A handler that makes a call, and then blocks, thus stops the writer of the
+//!   call's link.
+//!
+//! A thread looks every [`TICK`]. It wakes a worker, by spawning an empty task, and lets another task
+//! continue those that were woken but not run. Nothing is added to the path of a call: the
+//! alternatives, an empty task spawned behind each handler and each writer, or a thread for sockets,
+//! wake another thread for each call.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// The time between two looks at the tasks. It bounds for how long a thread that blocks delays what
+/// runs on others: two ticks.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A runtime whose tasks have not run for this many ticks is idle, and is looked after once in
+/// [`IDLE_EVERY`] ticks only.
+const IDLE_AFTER: u32 = 100;
+const IDLE_EVERY: u32 = 20;
+
+/// The tasks that the thread looks after. The thread runs while there are any.
+static WATCHED: Mutex<Watched> = Mutex::new(Watched { runtimes: Vec::new(), running: false });
+
+struct Watched {
+    runtimes: Vec<WatchedRuntime>,
+    /// Whether the thread runs.
+    running: bool,
+}
+
+struct WatchedRuntime {
+    handle: Handle,
+    tasks: Vec<WatchedTask>,
+    /// The number of ticks since a task was polled.
+    idle: u32,
+}
+
+struct WatchedTask {
+    task: Weak<Task>,
+    progress: Arc<Progress>,
+    /// The number of polls at the last tick.
+    polls: u64,
+    /// Whether the task was woken but not polled at the last tick.
+    woken: bool,
+}
+
+/// Spawns `future` as a task that continues on another thread if the one that it is queued on is
+/// blocked.
+pub(super) fn spawn(future: BoxFuture<'static, ()>) {
+    let handle = Handle::current();
+    let alone = handle.runtime_flavor() != RuntimeFlavor::MultiThread
+        || handle.metrics().num_workers() == 1;
+    if alone {
+        handle.spawn(future);
+        return;
+    }
+    let task = Arc::new(Task { future: Mutex::new(Some(future)), progress: Arc::default() });
+    handle.spawn(Runner::new(Arc::clone(&task), Start::First));
+    watch(handle, &task);
+}
+
+/// A task that several tasks of tokio can continue, one at a time.
+struct Task {
+    /// `None` once it has ended.
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Whether the task was woken and not polled since.
+    woken: AtomicBool,
+    polls: AtomicU64,
+    /// The number of runners that have replaced the first. Only the last one continues the task. Changed
+    /// only while the future is locked.
+    owner: AtomicU64,
+}
+
+/// The task of tokio that runs a [`Task`].
+struct Runner {
+    task: Arc<Task>,
+    start: Start,
+    owner: u64,
+    /// The waker of the task of tokio, and the one that is derived from it.
+    wakers: Option<(Waker, Waker)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    First,
+    /// It replaces another runner, if the task has not been polled more often than this.
+    Rescue(u64),
+    Done,
+}
+
+impl Runner {
+    fn new(task: Arc<Task>, start: Start) -> Self {
+        Runner { task, start, owner: 0, wakers: None }
+    }
+
+    /// Returns whether this runner is the one that continues the task. The future must be locked.
+    fn is_owner(&mut self) -> bool {
+        let progress = &self.task.progress;
+        match std::mem::replace(&mut self.start, Start::Done) {
+            Start::Rescue(polls) if progress.polls.load(Ordering::Relaxed) == polls => {
+                self.owner = progress.owner.fetch_add(1, Ordering::Relaxed) + 1;
+                true
+            }
+            // It runs again by itself.
+            Start::Rescue(_) => false,
+            Start::First | Start::Done => progress.owner.load(Ordering::Relaxed) == self.owner,
+        }
+    }
+
+    /// Returns whether another runner has replaced this one.
+    fn is_replaced(&self) -> bool {
+        let owner = self.task.progress.owner.load(Ordering::Relaxed);
+        !matches!(self.start, Start::Rescue(_)) && owner != self.owner
+    }
+}
+
+impl Future for Runner {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_replaced() {
+            return Poll::Ready(());
+        }
+        let task = Arc::clone(&self.task);
+        let mut content = match task.future.try_lock() {
+            Ok(content) => content,
+            // The task has panicked.
+            Err(TryLockError::Poisoned(_)) => return Poll::Ready(()),
+            // Another runner is about to decide which of the two continues, or has the task in hand.
+            Err(TryLockError::WouldBlock)
+                if self.start == Start::First || self.wakers.is_some() =>
+            {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Err(TryLockError::WouldBlock) => return Poll::Ready(()),
+        };
+        if !self.is_owner() {
+            return Poll::Ready(());
+        }
+        let Some(future) = &mut *content else { return Poll::Ready(()) };
+        if self.wakers.as_ref().is_none_or(|(waker, _)| !waker.will_wake(context.waker())) {
+            let progress = Arc::clone(&task.progress);
+            let tracked = Arc::new(TrackedWaker { progress, waker: context.waker().clone() });
+            self.wakers = Some((context.waker().clone(), Waker::from(tracked)));
+        }
+        let (_, waker) = self.wakers.as_ref().expect("created above");
+        let progress = &task.progress;
+        progress.woken.store(false, Ordering::Release);
+        progress.polls.fetch_add(1, Ordering::Relaxed);
+        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        if polled.is_ready() {
+            *content = None;
+        }
+        polled
+    }
+}
+
+struct TrackedWaker {
+    progress: Arc<Progress>,
+    waker: Waker,
+}
+
+impl Wake for TrackedWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.progress.woken.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+fn watch(handle: Handle, task: &Arc<Task>) {
+    let progress = Arc::clone(&task.progress);
+    let task = WatchedTask { task: Arc::downgrade(task), progress, polls: 0, woken: false };
+    let mut watched = lock();
+    match watched.runtimes.iter_mut().find(|runtime| runtime.handle.id() == handle.id()) {
+        Some(runtime) => runtime.tasks.push(task),
+        None => watched.runtimes.push(WatchedRuntime { handle, tasks: vec![task], idle: 0 }),
+    }
+    if !watched.running {
+        // Without the thread, everything works as tokio does by itself.
+        let thread = thread::Builder::new().name("flyrpc-watchdog".to_owned());
+        watched.running = thread.spawn(run).is_ok();
+    }
+}
+
+fn run() {
+    let mut tick: u32 = 0;
+    loop {
+        thread::sleep(TICK);
+        tick = tick.wrapping_add(1);
+        let mut watched = lock();
+        watched.runtimes.retain_mut(|runtime| runtime.look(tick));
+        if watched.runtimes.is_empty() {
+            watched.running = false;
+            return;
+        }
+    }
+}
+
+impl WatchedRuntime {
+    /// Helps tasks that cannot run. Returns false if there are no tasks left.
+    fn look(&mut self, tick: u32) -> bool {
+        self.idle = self.idle.saturating_add(1);
+        let WatchedRuntime { handle, tasks, idle } = self;
+        tasks.retain_mut(|watched| {
+            let woken = watched.progress.woken.load(Ordering::Acquire);
+            let polls = watched.progress.polls.load(Ordering::Relaxed);
+            if polls != watched.polls {
+                *idle = 0;
+            } else if woken
+                && watched.woken
+                && let Some(task) = watched.task.upgrade()
+            {
+                handle.spawn(Runner::new(task, Start::Rescue(polls)));
+            }
+            (watched.polls, watched.woken) = (polls, woken);
+            watched.task.strong_count() > 0
+        });
+        if self.idle < IDLE_AFTER || tick.is_multiple_of(IDLE_EVERY) {
+            // Wakes a worker if all that run are blocked. It then polls sockets and timers.
+            handle.spawn(async {});
+        }
+        !tasks.is_empty()
+    }
+}
+
+fn lock() -> MutexGuard<'static, Watched> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc,
+        time::{Duration, Instant},
+    };
+
+    use tokio::{
+        runtime::{Builder, Runtime},
+        sync::Notify,
+    };
+
+    use super::*;
+
+    /// Longer than anything takes that a blocked thread does not delay.
+    const BLOCKED: Duration = Duration::from_secs(20);
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    /// Blocks the thread until `until` is notified. Returns how long that took.
+    fn block(until: &mpsc::Receiver<()>) -> Duration {
+        let start = Instant::now();
+        let _ = until.recv_timeout(BLOCKED);
+        start.elapsed()
+    }
+
+    #[test]
+    fn a_task_that_was_woken_by_a_task_that_then_blocks_runs_elsewhere() {
+        let runtime = runtime();
+        for _ in 0..20 {
+            let (woken, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (ran, until) = mpsc::channel();
+            let (wait, start) = (Arc::clone(&woken), Arc::clone(&started));
+            runtime.spawn(async move {
+                spawn(Box::pin(async move {
+                    start.notify_one();
+                    wait.notified().await;
+                    ran.send(()).unwrap();
+                }));
+            });
+            let blocker = runtime.spawn(async move {
+                started.notified().await;
+                woken.notify_one();
+                block(&until)
+            });
+            assert!(runtime.block_on(blocker).unwrap() < BLOCKED);
+        }
+    }
+
+    #[test]
+    fn timers_fire_while_the_worker_that_polled_for_events_is_blocked() {
+        let runtime = runtime();
+        // Something must be watched.
+        let end = Arc::new(Notify::new());
+        let ended = Arc::clone(&end);
+        runtime.spawn(async move { spawn(Box::pin(async move { ended.notified().await })) });
+        for _ in 0..20 {
+            let (fired, until) = mpsc::channel();
+            runtime.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                fired.send(()).unwrap();
+            });
+            let blocker = runtime.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                block(&until)
+            });
+            assert!(runtime.block_on(blocker).unwrap() < BLOCKED);
+        }
+        end.notify_one();
+    }
+
+    #[test]
+    fn a_rescued_task_is_polled_by_one_runner_only_and_loses_no_wake_up() {
+        let runtime = runtime();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let (done, result) = mpsc::channel();
+        runtime.block_on(async {
+            spawn(Box::pin(async move {
+                let mut received = Vec::new();
+                while let Some(number) = receiver.recv().await {
+                    received.push(number);
+                }
+                done.send(received).unwrap();
+            }));
+            for number in 0..50 {
+                let sender = sender.clone();
+                let sent = tokio::spawn(async move {
+                    sender.send(number).unwrap();
+                    if number % 10 == 0 {
+                        thread::sleep(4 * TICK);
+                    }
+                });
+                sent.await.unwrap();
+            }
+            drop(sender);
+        });
+        assert_eq!(result.recv_timeout(BLOCKED).unwrap(), Vec::from_iter(0..50));
+    }
+
+    #[test]
+    fn the_end_of_a_runtime_drops_its_tasks() {
+        let runtime = runtime();
+        let alive = Arc::new(());
+        let held = Arc::clone(&alive);
+        runtime.block_on(async {
+            spawn(Box::pin(async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }));
+        });
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+}

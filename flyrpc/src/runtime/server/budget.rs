@@ -1,0 +1,136 @@
+//! A limit that peers share.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// An amount of something, such as calls or bytes, that must not be exceeded. While less than half of
+/// it is in use, any peer may take more. Beyond that, each peer may hold its fair share, so that one
+/// peer cannot take what others need.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+    /// The number of peers that hold anything.
+    holders: AtomicUsize,
+}
+
+/// What one peer holds of a [`Budget`].
+#[derive(Debug, Default)]
+pub(super) struct Holding(AtomicUsize);
+
+impl Budget {
+    pub(super) const fn new(limit: usize) -> Self {
+        Budget { limit, used: AtomicUsize::new(0), holders: AtomicUsize::new(0) }
+    }
+
+    /// Takes `amount` for the peer of `holding`, one of `peers` that are linked. Returns false, and
+    /// takes nothing, if that would exceed the limit, or if the budget is half used and the peer would
+    /// exceed its fair share.
+    ///
+    /// The share is computed for one more peer than those that hold something: the next one that
+    /// calls must find room. A peer that holds nothing is only bound by the limit.
+    pub(super) fn take(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
+        let held = holding.0.fetch_add(amount, Relaxed);
+        if held == 0 && amount > 0 {
+            self.holders.fetch_add(1, Relaxed);
+        }
+        let used = self.used.fetch_add(amount, Relaxed);
+        let fits = used.saturating_add(amount) <= self.limit;
+        let taken =
+            fits && (used < self.limit / 2 || held == 0 || held + amount <= self.share(peers));
+        if !taken {
+            self.give_back(holding, amount);
+        }
+        taken
+    }
+
+    /// Gives back an amount that the peer of `holding` has taken.
+    pub(super) fn give_back(&self, holding: &Holding, amount: usize) {
+        self.used.fetch_sub(amount, Relaxed);
+        if holding.0.fetch_sub(amount, Relaxed) == amount && amount > 0 {
+            self.holders.fetch_sub(1, Relaxed);
+        }
+    }
+
+    #[cold]
+    fn share(&self, peers: usize) -> usize {
+        let sharers = self.holders.load(Relaxed).saturating_add(1).min(peers);
+        self.limit.div_ceil(sharers.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes one at a time until the budget refuses. Returns how much was taken.
+    fn take_all(budget: &Budget, holding: &Holding, peers: usize) -> usize {
+        (0..).take_while(|_| budget.take(holding, 1, peers)).count()
+    }
+
+    #[test]
+    fn the_only_peer_may_take_everything() {
+        for limit in [1, 2, 3, 100] {
+            let (budget, only) = (Budget::new(limit), Holding::default());
+            assert_eq!(take_all(&budget, &only, 1), limit);
+        }
+    }
+
+    #[test]
+    fn one_peer_takes_at_most_half_while_others_are_linked() {
+        for peers in [2, 3, 50] {
+            let (budget, greedy) = (Budget::new(100), Holding::default());
+            assert_eq!(take_all(&budget, &greedy, peers), 50);
+        }
+    }
+
+    #[test]
+    fn every_peer_that_calls_later_finds_room() {
+        let budget = Budget::new(1_000);
+        let greedy = Holding::default();
+        take_all(&budget, &greedy, 10);
+        let second = Holding::default();
+        assert_eq!(take_all(&budget, &second, 10), 334);
+        let third = Holding::default();
+        assert_eq!(take_all(&budget, &third, 10), 166);
+        assert_eq!(budget.used.load(Relaxed), 1_000);
+    }
+
+    #[test]
+    fn peers_within_their_shares_leave_one_share_free() {
+        let budget = Budget::new(1_000);
+        let holdings: Vec<_> = (0..4).map(|_| Holding::default()).collect();
+        // They take turns.
+        while holdings.iter().filter(|holding| budget.take(holding, 1, 10)).count() > 0 {}
+        let held: Vec<_> = holdings.iter().map(|holding| holding.0.load(Relaxed)).collect();
+        assert_eq!(held, [200; 4]);
+    }
+
+    #[test]
+    fn a_peer_that_holds_nothing_is_bound_by_the_limit_only() {
+        let budget = Budget::new(100);
+        let (greedy, other) = (Holding::default(), Holding::default());
+        assert!(budget.take(&greedy, 50, 9));
+        assert!(budget.take(&other, 50, 9));
+        assert!(!budget.take(&Holding::default(), 1, 9));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let budget = Budget::new(10);
+        let (first, second) = (Holding::default(), Holding::default());
+        assert!(!budget.take(&first, 11, 2));
+        assert!(budget.take(&first, 10, 2));
+        assert!(!budget.take(&second, 1, 2));
+        budget.give_back(&first, 10);
+        assert_eq!(budget.holders.load(Relaxed), 0);
+        assert!(budget.take(&second, 10, 2));
+        budget.give_back(&second, 10);
+        assert_eq!((budget.used.load(Relaxed), budget.holders.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn absurd_amounts_are_refused() {
+        let budget = Budget::new(100);
+        assert!(!budget.take(&Holding::default(), usize::MAX, 2));
+    }
+}
