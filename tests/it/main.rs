@@ -27,6 +27,7 @@ mod retries;
 mod rollout;
 mod shared_seeds;
 mod shutdown;
+mod slow_paths;
 mod support;
 mod targets;
 mod tarpc_interop;

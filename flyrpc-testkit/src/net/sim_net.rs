@@ -104,9 +104,10 @@ impl SimNetBuilder {
     }
 
     /// Sets the size of a socket's buffers in bytes. The default is 256 KiB. Each endpoint of a stream
-    /// buffers at most this many unsent bytes. The bytes that are in flight to it or unread have the
-    /// same limit. A datagram socket buffers at most this many unread bytes. A stream therefore carries
-    /// at most this many bytes per delay of one direction.
+    /// buffers at most this many unsent bytes, and at most 128 KiB of them unless its program
+    /// [sets](flyrpc::StreamWriter::set_low_water) another limit. The bytes that are in flight to it or
+    /// unread have the same limit as the buffer. A datagram socket buffers at most this many unread
+    /// bytes. A stream therefore carries at most this many bytes per delay of one direction.
     ///
     /// # Panics
     ///

@@ -185,6 +185,10 @@ impl StreamWriter for Writer {
     fn abort_on_close(&mut self) {
         self.0.with_conn(|conn, _| conn.abort_on_close(self.0.side));
     }
+
+    fn set_low_water(&mut self, bytes: usize) {
+        self.0.with_conn(|conn, fabric| conn.set_low_water(self.0.side, bytes, fabric));
+    }
 }
 
 impl Drop for Writer {

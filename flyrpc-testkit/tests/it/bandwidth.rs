@@ -68,13 +68,13 @@ async fn a_receiver_sees_progress_and_small_messages_interleave_with_large_ones(
     let (mut other_client, mut other_server) =
         (other.0.expect("connects"), other.1.expect("accepts").0);
 
-    write(&mut client, &[7; 200_000]).await;
+    write(&mut client, &[7; 100_000]).await;
     write(&mut other_client, b"small").await;
     let (first, _) = timed(server.reader.read_u8()).await;
     assert_eq!(first, ms(17) + ONE_WAY, "the first segment has 16 KiB");
     let (next, _) = timed(read(&mut other_server, 5)).await;
     assert_eq!(next, ms(33 - 17), "it waited for two segments of the large message");
-    assert_eq!(timed(read(&mut server, 199_999)).await.0, ms(201 - 33), "200,005 bytes in total");
+    assert_eq!(timed(read(&mut server, 99_999)).await.0, ms(101 - 33), "100,005 bytes in total");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,4 +212,21 @@ async fn a_reset_discards_queued_bytes() {
 async fn a_bandwidth_of_zero_is_rejected() {
     let (net, ..) = iad_and_hkg();
     let _throttle = net.throttle("iad", "hkg", 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_takes_no_more_than_its_low_water_mark_unsent() {
+    let (_net, iad, hkg) = limited_to(MEGABYTE);
+    let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
+    // The first 16 KiB are sent together, and do not count.
+    let (took, ()) = timed(write(&mut client, &[7; 16 * 1024 + 128 * 1024])).await;
+    assert_eq!(took, ms(0));
+    read(&mut server, 16 * 1024 + 128 * 1024).await;
+
+    client.writer.set_low_water(10_000);
+    let (took, ()) = timed(write(&mut client, &[7; 2 * 10_000])).await;
+    assert_eq!(took, ms(0));
+    // As many bytes have to be sent first.
+    let (took, ()) = timed(write(&mut client, &[7; 10_000])).await;
+    assert_eq!(took, ms(10));
 }

@@ -64,6 +64,17 @@ pub trait StreamWriter: AsyncWrite + Send + Unpin {
     /// Makes the following close abortive: unsent data is discarded, and the peer receives a reset
     /// (`SO_LINGER` 0).
     fn abort_on_close(&mut self);
+
+    /// Sets how many bytes the connection holds unsent at most: while it holds as many, writes are
+    /// pending (`TCP_NOTSENT_LOWAT`). Bytes that were sent and not acknowledged do not count. This is a
+    /// hint: by default it has no effect, and what is written last may exceed it.
+    ///
+    /// Everything that the connection holds goes before what a node sends next, calls and heartbeats
+    /// included. Nodes set 128 KiB or less: as much as the connection sends in about a tenth of a
+    /// second.
+    fn set_low_water(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
 }
 
 /// Accepts connections.

@@ -23,6 +23,9 @@ use super::{
     watchdog,
 };
 
+/// The unsent bytes that a new connection holds at most.
+const LOW_WATER: usize = 128 << 10;
+
 /// The default runtime environment: tokio. The tasks of a node run on the runtime on which [`start`] was
 /// called.
 ///
@@ -90,12 +93,26 @@ async fn detached<T: Send + 'static>(
 
 fn split(stream: TcpStream) -> io::Result<BoxStream> {
     stream.set_nodelay(true)?;
+    set_low_water(&stream, LOW_WATER);
     let (reader, writer) = stream.into_split();
     Ok(BoxStream {
         reader: Box::new(reader),
         writer: Box::new(TcpWriter { half: Some(writer), aborts: false }),
     })
 }
+
+/// Limits the unsent bytes in the socket's buffer, where the platform can do that. Otherwise the buffer
+/// takes megabytes of a long body, and whatever is sent next waits behind them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn set_low_water(stream: &TcpStream, bytes: usize) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    // An old kernel without the option sends the same bytes, only later.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+}
+
+/// See the other definition. This platform has no such option, or none that can be set safely.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn set_low_water(_: &TcpStream, _: usize) {}
 
 struct TcpWriter {
     /// Present until the writer is dropped.
@@ -110,6 +127,10 @@ impl TcpWriter {
 }
 
 impl StreamWriter for TcpWriter {
+    fn set_low_water(&mut self, bytes: usize) {
+        set_low_water(self.half().as_ref(), bytes);
+    }
+
     fn abort_on_close(&mut self) {
         self.aborts = true;
         // An error means that the socket is closed already.

@@ -6,7 +6,9 @@ use std::{any::Any, future::Future, sync::Arc};
 use futures_util::future::BoxFuture;
 
 use super::method::Request;
-use crate::{codec::ArgsReader, error::BodyError, types::ServiceSpec};
+use crate::{
+    codec::ArgsReader, error::BodyError, proto::wire::frame::INLINE_BODY_MAX, types::ServiceSpec,
+};
 
 /// The name of the internal service, which every node serves to the others.
 pub(crate) const INTERNAL_SERVICE: &str = "flyrpc";
@@ -53,7 +55,7 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
         &self,
         method: usize,
         arguments: &[u8],
-    ) -> Result<BoxFuture<'static, Result<Vec<u8>, BodyError>>, BodyError>;
+    ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError>;
 
     /// Returns an `Arc<dyn LocalHandler<R>>`, for calls from this process, which need no encoding.
     #[doc(hidden)]
@@ -62,6 +64,35 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     /// Returns the name of the implementing type, for errors.
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
+}
+
+/// The encoded response of a handler.
+#[doc(hidden)]
+#[allow(missing_debug_implementations, reason = "a closure has no readable form")]
+pub struct EncodedResponse {
+    pub(crate) body: Vec<u8>,
+    /// Encodes the response again. Present if the body is long.
+    pub(crate) encode_again: Option<EncodeResponse>,
+}
+
+/// Encodes a response that it owns.
+pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<Vec<u8>, BodyError> + Send>;
+
+impl EncodedResponse {
+    fn new<T: Send + 'static>(
+        response: T,
+        encode: fn(&T, &mut Vec<u8>) -> Result<(), BodyError>,
+    ) -> Result<Self, BodyError> {
+        let encoded = move |response: &T| {
+            let mut body = Vec::new();
+            encode(response, &mut body)?;
+            Ok(body)
+        };
+        let body = encoded(&response)?;
+        let again = || Box::new(move || encoded(&response)) as EncodeResponse;
+        let encode_again = (body.len() > INLINE_BODY_MAX).then(again);
+        Ok(EncodedResponse { body, encode_again })
+    }
 }
 
 mod sealed {
@@ -78,15 +109,13 @@ impl<H: Handler + Clone> Service for H {
         &self,
         method: usize,
         arguments: &[u8],
-    ) -> Result<BoxFuture<'static, Result<Vec<u8>, BodyError>>, BodyError> {
+    ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError> {
         let method = &H::Request::methods()[method];
         let mut arguments = ArgsReader::parse(arguments, method.arguments)?;
         let handler = self.handle((method.decode)(&mut arguments)?);
         Ok(Box::pin(async move {
             let response = handler.await;
-            let mut encoded = Vec::new();
-            H::Request::encode_response(&response, &mut encoded)?;
-            Ok(encoded)
+            EncodedResponse::new(response, H::Request::encode_response)
         }))
     }
 

@@ -8,11 +8,11 @@ pub(crate) mod bounds;
 mod handler;
 mod method;
 
+pub(crate) use self::{
+    handler::{EncodeResponse, EncodedResponse, INTERNAL_SERVICE, LocalHandler, ServiceKind},
+    method::caller_trait,
+};
 pub use self::{
     handler::{Handler, Service},
     method::{Method, MethodOptions, Request},
-};
-pub(crate) use self::{
-    handler::{INTERNAL_SERVICE, LocalHandler, ServiceKind},
-    method::caller_trait,
 };

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::UdpSocket, time::Instant};
 
 use super::{
     AttackedNode, GENEROUS_TIMEOUT, eventually,
-    raw_peer::{CHUNKED, Hello, RawPeer, frame, kind, method, shout_args, slow_args, varint},
+    raw_peer::{CHUNKED, Hello, RawPeer, frame, kind, method, pack, shout_args, slow_args, varint},
 };
 use crate::support::{millis, secs};
 
@@ -271,4 +271,28 @@ async fn datagrams_of_any_kind_are_ignored() {
     }
     attacked.expect_unharmed().await;
     assert_eq!(attacked.node.peers().len(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_cancels_a_request_in_the_middle_of_its_reply_receives_no_more_of_it() {
+    const SIZE: usize = 30_000_000;
+    let mut attacked = AttackedNode::new().await;
+    let mut raw = RawPeer::link(&attacked.node).await;
+    let args = pack(&std::collections::BTreeMap::from([("size", SIZE)]));
+    raw.request(1, method::PRODUCE, &args).await;
+    raw.expect(kind::LONG_REPLY, 1).await;
+    raw.send(&frame(kind::CANCEL, &[1], b"")).await;
+    let mut received = 0;
+    loop {
+        match raw.next().await.unwrap() {
+            (kind::REPLY_CHUNK, chunk) => received += chunk.len(),
+            // Nodes of any version drop the part that they have received when a status arrives.
+            (kind, status) => break assert_eq!((kind, status[0]), (kind::STATUS, 1)),
+        }
+    }
+    assert!(received < SIZE * 2 / 3, "{received}");
+    raw.request(2, method::SHOUT, &shout_args("fly")).await;
+    raw.expect(kind::REPLY, 2).await;
+    drop(raw);
+    attacked.expect_unharmed().await;
 }

@@ -36,6 +36,7 @@ pub(crate) mod method {
     pub(crate) const SHOUT: u64 = 3;
     pub(crate) const SLOW: u64 = 4;
     pub(crate) const ECHO: u64 = 8;
+    pub(crate) const PRODUCE: u64 = 9;
 }
 
 /// The flag of a request whose body is sent in chunks.

@@ -117,7 +117,7 @@ impl Connection {
         if endpoint.phase == Phase::Broken || endpoint.fin_queued {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let taken = data.len().min(fabric.buffer.saturating_sub(endpoint.unsent_len));
+        let taken = data.len().min(endpoint.write_room(fabric));
         if taken == 0 && !data.is_empty() {
             endpoint.write_waker = Some(task.waker().clone());
             return Poll::Pending;
@@ -135,6 +135,14 @@ impl Connection {
         if endpoint.phase == Phase::Open && !endpoint.fin_queued {
             endpoint.fin_queued = true;
             self.send(side, Message::Fin, fabric);
+        }
+    }
+
+    pub(crate) fn set_low_water(&mut self, side: Side, bytes: usize, fabric: &mut Fabric) {
+        let (endpoint, _) = self.endpoints(side);
+        endpoint.set_low_water(bytes);
+        if endpoint.write_room(fabric) > 0 {
+            fabric.wake(&mut endpoint.write_waker);
         }
     }
 
@@ -260,7 +268,7 @@ impl Connection {
                 break;
             }
         }
-        if endpoint.unsent_len < fabric.buffer {
+        if endpoint.write_room(fabric) > 0 {
             fabric.wake(&mut endpoint.write_waker);
         }
         if conditions.bandwidth.is_some() {

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use super::{fabric::Fabric, faults::Conditions, ids::HostId, shaper};
 
+/// The unsent bytes that a new endpoint holds at most, as flyrpc sets it for real sockets.
+const LOW_WATER: usize = 128 * 1024;
+
 pub(crate) struct Endpoint {
     pub(crate) host: HostId,
     pub(crate) addr: SocketAddr,
@@ -24,6 +27,8 @@ pub(crate) struct Endpoint {
     pub(crate) unread_len: usize,
     pub(crate) unsent: VecDeque<Message>,
     pub(crate) unsent_len: usize,
+    /// While this many bytes are unsent, writes are pending (`TCP_NOTSENT_LOWAT`).
+    low_water: usize,
     /// Whether this endpoint is queued for the shaper of its path.
     pub(crate) awaits_shaper: bool,
     pub(crate) in_flight: VecDeque<(Instant, Message)>,
@@ -72,6 +77,7 @@ impl Endpoint {
             unread_len: 0,
             unsent: VecDeque::new(),
             unsent_len: 0,
+            low_water: LOW_WATER,
             awaits_shaper: false,
             in_flight: VecDeque::new(),
             in_flight_len: 0,
@@ -90,6 +96,15 @@ impl Endpoint {
         self.discard_unsent();
         fabric.wake(&mut self.read_waker);
         fabric.wake(&mut self.write_waker);
+    }
+
+    pub(crate) fn set_low_water(&mut self, bytes: usize) {
+        self.low_water = bytes.max(1);
+    }
+
+    /// Returns how many bytes can be written now.
+    pub(crate) fn write_room(&self, fabric: &Fabric) -> usize {
+        self.low_water.min(fabric.buffer).saturating_sub(self.unsent_len)
     }
 
     /// Returns how many more bytes the peer has room for, in addition to the bytes in flight to it.

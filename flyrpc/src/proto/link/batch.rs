@@ -4,13 +4,8 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use crate::proto::wire::{
-    frame::{self, BodyOf},
-    ids::RequestId,
-};
-
-/// Upper bound on the chunks of long bodies in one write.
-pub(crate) const CHUNKS_PER_WRITE: usize = 4;
+use super::bodies::{CHUNKS_PER_WRITE, Held, NextChunk};
+use crate::proto::wire::frame::{self, Body};
 
 /// Upper bound on the slices of memory that one write passes to the socket.
 pub(crate) const MAX_SLICES: usize = 2 * CHUNKS_PER_WRITE + 1;
@@ -22,6 +17,8 @@ pub(crate) struct Batch {
     bytes: Vec<u8>,
     /// For each chunk, the number of bytes of `bytes` that are written before it, and its content.
     chunks: Vec<(usize, Bytes)>,
+    /// Dropped when the batch was written.
+    held: Vec<Held>,
 }
 
 impl Batch {
@@ -37,6 +34,7 @@ impl Batch {
     /// Empties the batch, and frees its buffer if its capacity exceeds `keep` bytes.
     pub(crate) fn clear(&mut self, keep: usize) {
         self.chunks.clear();
+        self.held.clear();
         self.bytes.clear();
         if self.bytes.capacity() > keep {
             self.bytes = Vec::new();
@@ -49,10 +47,20 @@ impl Batch {
         std::mem::swap(&mut self.bytes, frames);
     }
 
-    /// Adds a chunk with the next bytes of a body.
-    pub(crate) fn add_chunk(&mut self, of: BodyOf, id: RequestId, chunk: Bytes) {
-        frame::put_chunk_head(of, id, chunk.len(), &mut self.bytes);
-        self.chunks.push((self.bytes.len(), chunk));
+    /// Adds a chunk, after the announcement of its reply if it is the first.
+    pub(crate) fn add_chunk(&mut self, chunk: NextChunk) {
+        let NextChunk { of, id, bytes, announce, held } = chunk;
+        if let Some(size) = announce {
+            frame::put_reply(id, Body::Chunked(size), &mut self.bytes);
+        }
+        frame::put_chunk_head(of, id, bytes.len(), &mut self.bytes);
+        self.chunks.push((self.bytes.len(), bytes));
+        self.hold(held);
+    }
+
+    /// Keeps something until the batch was written.
+    pub(crate) fn hold(&mut self, held: Option<Held>) {
+        self.held.extend(held);
     }
 
     /// Returns the parts of the batch in the order in which they are written.

@@ -10,6 +10,14 @@
 //! call that its caller has given up never starts. (A midpoint offset, as in NTP, would let some of
 //! those calls start.)
 //!
+//! U says nothing about cancellations, which are on their way as long as the request was. Each frame with
+//! a stamp s proves that everything sent before s has been read. The lag now + U − s of the latest
+//! stamp is therefore how old this end's knowledge is at most. A request starts while that is
+//! ordinary: a few heartbeats, plus what the path takes now. A path that became slow takes that long for
+//! everything, so nothing is gained by waiting; after a path that stalled, the latest stamp soon is
+//! recent again. If this end itself did not read for a while, what it reads next is old, however fast
+//! the path is. Then requests are held until a ping sent after that is answered.
+//!
 //! All times are in microseconds, each on the clock of one of the two ends.
 
 use std::collections::VecDeque;
@@ -17,13 +25,33 @@ use std::collections::VecDeque;
 /// The number of last pongs from which U is computed.
 const SAMPLES: usize = 8;
 
+/// Upper bound on the lag, in heartbeats, besides the round trips. A link ends after 5 heartbeats without
+/// a byte.
+const MAX_LAG_HEARTBEATS: u64 = 4;
+
+/// With this many heartbeats between two steps of the reader, this end did not read in between. While it
+/// reads, there is at least one step per heartbeat.
+const STALL_HEARTBEATS: u64 = 2;
+
+/// Pongs that arrived within this many heartbeats tell what the path takes now.
+const RECENT_HEARTBEATS: u64 = 2;
+
 /// This end's estimate of the other end's clock.
 #[derive(Debug)]
 pub(crate) struct LinkClock {
     heartbeat: u64,
     samples: VecDeque<Sample>,
+    /// U, the upper bound on how far the other end's clock is ahead.
+    ahead: Option<i64>,
     /// When the latest ping whose pong has arrived was sent.
     answered: Option<u64>,
+    /// The latest time on the other end's clock that a frame carried.
+    latest_stamp: u64,
+    /// When the reader last took a step.
+    last_step: Option<u64>,
+    /// When this end last continued to read after a stall. Pongs to pings sent before that do not tell
+    /// what the path takes.
+    stalled_until: u64,
     /// Pongs to pings sent before this time are ignored, because this end's clock may have been stopped
     /// since then.
     forgotten: u64,
@@ -31,9 +59,17 @@ pub(crate) struct LinkClock {
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
+    /// r₀
+    sent: u64,
+    arrived: u64,
     /// s − r₀
     ahead: i64,
-    round_trip: u64,
+}
+
+impl Sample {
+    fn round_trip(&self) -> u64 {
+        self.arrived - self.sent
+    }
 }
 
 /// Whether a request may start.
@@ -54,14 +90,33 @@ impl LinkClock {
     /// Creates a clock without samples. `heartbeat` is the time between pings.
     pub(crate) fn new(heartbeat: u64) -> Self {
         let samples = VecDeque::with_capacity(SAMPLES);
-        LinkClock { heartbeat, samples, answered: None, forgotten: 0 }
+        LinkClock {
+            heartbeat,
+            samples,
+            ahead: None,
+            answered: None,
+            latest_stamp: 0,
+            last_step: None,
+            stalled_until: 0,
+            forgotten: 0,
+        }
+    }
+
+    /// Handles that the reader takes a step at `now`. Must be called at each heartbeat.
+    pub(crate) fn step(&mut self, now: u64) {
+        let last = self.last_step.replace(now).unwrap_or(now);
+        if now.saturating_sub(last) > STALL_HEARTBEATS * self.heartbeat {
+            self.stalled_until = now;
+        }
     }
 
     /// Handles a pong that arrived at `now`, in response to the ping sent at `echo`. It carries `stamp`,
     /// the time on the other end's clock. Values that no correct peer sends are ignored.
     pub(crate) fn pong(&mut self, now: u64, echo: u64, stamp: u64) {
         let (Ok(stamp), Ok(sent)) = (i64::try_from(stamp), i64::try_from(echo)) else { return };
-        let Some(round_trip) = now.checked_sub(echo) else { return };
+        if echo > now {
+            return;
+        }
         self.observe(now, stamp.unsigned_abs());
         if echo < self.forgotten {
             return;
@@ -69,18 +124,20 @@ impl LinkClock {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
-        self.samples.push_back(Sample { ahead: stamp - sent, round_trip });
+        self.samples.push_back(Sample { sent: echo, arrived: now, ahead: stamp - sent });
+        self.ahead = self.samples.iter().map(|sample| sample.ahead).min();
         self.answered = self.answered.max(Some(echo));
     }
 
     /// Handles a time `stamp` on the other end's clock, in a frame that arrived at `now`. Returns
     /// whether the samples allow it. If not, our clock was stopped, and all samples are discarded.
     pub(crate) fn observe(&mut self, now: u64, stamp: u64) -> bool {
-        let known = self
-            .ahead()
-            .is_none_or(|ahead| i128::from(stamp) <= i128::from(now) + i128::from(ahead));
+        self.step(now);
+        self.latest_stamp = self.latest_stamp.max(stamp);
+        let known = self.ahead.is_none_or(|ahead| !is_later(stamp, now, ahead));
         if !known {
             self.samples.clear();
+            self.ahead = None;
             self.answered = None;
             self.forgotten = now;
         }
@@ -88,14 +145,18 @@ impl LinkClock {
     }
 
     /// Decides whether a request may start at `now`. Its caller sent it at `stamp`, and gives up
-    /// `timeout` later.
+    /// `timeout` later. The reader must have taken its step at `now`, and observed the latest stamp.
     pub(crate) fn verdict(&mut self, now: u64, stamp: u64, timeout: u64) -> Verdict {
-        let Some(ahead) = self.ahead() else { return Verdict::Hold };
-        if !self.observe(now, stamp) {
+        let Some(ahead) = self.ahead else { return Verdict::Hold };
+        if is_later(stamp, now, ahead) {
+            self.observe(now, stamp);
             return Verdict::Ahead;
         }
         let theirs = i128::from(now) + i128::from(ahead);
-        if !self.is_fresh(now) {
+        let lag = theirs - i128::from(self.latest_stamp);
+        let max_lag = MAX_LAG_HEARTBEATS * self.heartbeat;
+        let is_old = lag > i128::from(max_lag) && lag > i128::from(max_lag + 2 * self.path(now));
+        if is_old || self.answered < Some(self.stalled_until) {
             return Verdict::Hold;
         }
         let left = i128::from(stamp) + i128::from(timeout) - theirs;
@@ -105,23 +166,24 @@ impl LinkClock {
         }
     }
 
-    /// Returns U, the upper bound on how far the other end's clock is ahead.
-    fn ahead(&self) -> Option<i64> {
-        self.samples.iter().map(|sample| sample.ahead).min()
-    }
-
-    /// Returns whether the latest ping whose pong has arrived is recent: at most as old as 2 heartbeats
-    /// plus twice the shortest round trip among the last pongs.
-    fn is_fresh(&self, now: u64) -> bool {
-        let round_trip = self.samples.iter().map(|sample| sample.round_trip).min().unwrap_or(0);
-        let max_pong_age = 2 * self.heartbeat + 2 * round_trip;
-        self.answered.is_some_and(|sent| now.saturating_sub(sent) <= max_pong_age)
+    /// Returns the round trip that the path takes now.
+    fn path(&self, now: u64) -> u64 {
+        let since = now.saturating_sub(RECENT_HEARTBEATS * self.heartbeat);
+        let mut unstalled = self.samples.iter().filter(|sample| sample.sent >= self.stalled_until);
+        let recent = unstalled.clone().filter(|sample| sample.arrived >= since);
+        let path = recent.map(Sample::round_trip).min();
+        path.or_else(|| unstalled.next_back().map(Sample::round_trip)).unwrap_or(0)
     }
 
     /// Returns the shortest round trip among the last pongs.
     pub(crate) fn round_trip(&self) -> Option<u64> {
-        self.samples.iter().map(|sample| sample.round_trip).min()
+        self.samples.iter().map(Sample::round_trip).min()
     }
+}
+
+/// Returns whether `stamp` is later than the other end's clock can be at `now`.
+fn is_later(stamp: u64, now: u64, ahead: i64) -> bool {
+    i128::from(stamp) > i128::from(now) + i128::from(ahead)
 }
 
 #[cfg(test)]
@@ -141,6 +203,7 @@ mod tests {
 
     #[track_caller]
     fn check(clock: &mut LinkClock, now: u64, stamp: u64, timeout: u64, expected: Verdict) {
+        clock.step(now);
         assert_eq!(clock.verdict(now, stamp, timeout), expected);
     }
 
@@ -164,14 +227,92 @@ mod tests {
         check(&mut synced(1_000_000), 1_070_000, stamp, 0, Verdict::Expired);
     }
 
+    /// Lets a clock take a step at each heartbeat from `from` to `to`.
+    fn idle(clock: &mut LinkClock, from: u64, to: u64) {
+        (from..=to).step_by(HEARTBEAT as usize).for_each(|now| clock.step(now));
+    }
+
     #[test]
-    fn requests_are_held_when_no_recent_ping_was_answered() {
-        let thawed = 1_000_000 + 2 * HEARTBEAT + 120_001;
-        check(&mut synced(1_000_000), thawed, 1_040_000 + OFFSET, u64::MAX, Verdict::Hold);
+    fn requests_that_were_read_late_are_held_until_a_later_ping_was_answered() {
+        // This end did not read for 10 s. The offset is still right.
+        let thawed = 11_060_000;
         let mut clock = synced(1_000_000);
-        // A pong to an old ping, read late, proves nothing.
-        clock.pong(thawed + 9_000_000, 1_500_000, 1_530_000 + OFFSET);
-        check(&mut clock, thawed + 9_000_000, 1_540_000 + OFFSET, u64::MAX, Verdict::Hold);
+        check(&mut clock, thawed, 1_040_000 + OFFSET, u64::MAX, Verdict::Hold);
+        // A pong to an earlier ping, read late, proves nothing.
+        clock.pong(thawed, 1_500_000, 1_530_000 + OFFSET);
+        check(&mut clock, thawed, 1_540_000 + OFFSET, u64::MAX, Verdict::Hold);
+        clock.pong(thawed + 60_000, thawed, thawed + 30_000 + OFFSET);
+        let verdict = clock.verdict(thawed + 60_000, 1_540_000 + OFFSET, u64::MAX);
+        assert!(matches!(verdict, Verdict::Start { .. }), "{verdict:?}");
+    }
+
+    #[test]
+    fn requests_from_before_a_stall_of_the_path_are_held_until_something_recent_was_read() {
+        let mut clock = synced(1_000_000);
+        let now = 1_060_000 + 4 * HEARTBEAT + 200_000;
+        idle(&mut clock, 1_060_000, now);
+        check(&mut clock, now, 1_050_000 + OFFSET, u64::MAX, Verdict::Hold);
+        clock.pong(now, now - 60_000, now - 30_000 + OFFSET);
+        let verdict = clock.verdict(now, 1_050_000 + OFFSET, u64::MAX);
+        assert!(matches!(verdict, Verdict::Start { .. }), "{verdict:?}");
+    }
+
+    /// Lets the round trip jump from 60 ms to `jump` more, with a request every 100 ms. Returns how
+    /// long the longest of them is held.
+    fn longest_hold(there: u64, back: u64) -> u64 {
+        const STEP: u64 = 100_000;
+        const HOUR: u64 = 3_600_000_000;
+        let mut clock = LinkClock::new(HEARTBEAT);
+        // Arrivals of pings and pongs at this end: when, and what they carry.
+        let mut frames: Vec<(u64, Option<u64>, u64)> = Vec::new();
+        let jump_at = 20_000_000;
+        let delay = |at: u64, by: u64| if at >= jump_at { 30_000 + by } else { 30_000 };
+        for beat in (0..60_000_000).step_by(HEARTBEAT as usize) {
+            let answered = beat + delay(beat, back);
+            frames.push((answered + delay(answered, there), Some(beat), answered + OFFSET));
+            frames.push((beat + delay(beat, there), None, beat + OFFSET));
+            frames.push((beat, None, 0));
+        }
+        for sent in (5_000_000..55_000_000).step_by(STEP as usize) {
+            frames.push((sent + delay(sent, there), None, sent + OFFSET));
+        }
+        frames.sort_unstable();
+        let (mut held, mut longest) = (Vec::new(), 0);
+        for (now, echo, stamp) in frames {
+            match echo {
+                Some(echo) => clock.pong(now, echo, stamp),
+                None => drop(clock.observe(now, stamp)),
+            }
+            if stamp >= 5_000_000 + OFFSET {
+                held.push((now, stamp));
+            }
+            held.retain(|&(since, stamp)| match clock.verdict(now, stamp, HOUR) {
+                Verdict::Start { .. } => {
+                    longest = longest.max(now - since);
+                    false
+                }
+                verdict => {
+                    assert_eq!(verdict, Verdict::Hold);
+                    true
+                }
+            });
+        }
+        longest
+    }
+
+    #[test]
+    fn a_jump_of_the_round_trip_holds_no_request() {
+        for (there, back) in [(1_500_000, 1_500_000), (3_000_000, 0), (0, 3_000_000)] {
+            assert_eq!(longest_hold(there, back), 0, "{there} there, {back} back");
+        }
+    }
+
+    #[test]
+    fn a_larger_jump_holds_requests_until_the_first_slow_pong() {
+        let held = longest_hold(10_000_000, 0);
+        assert!(held <= HEARTBEAT, "{held}");
+        let held = longest_hold(6_000_000, 6_000_000);
+        assert!(held <= 6_060_000 + HEARTBEAT, "{held}");
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl<T> Gate<T> {
         })
     }
 
+    /// Handles a heartbeat at `now`, at which the reader takes a step in any case.
+    pub(crate) fn on_heartbeat(&mut self, now: u64) {
+        self.clock.step(now);
+    }
+
     /// Handles a ping that arrived at `now`. `stamp` is the time on the peer's clock when it was sent.
     pub(crate) fn on_ping(&mut self, now: u64, stamp: u64) {
         self.clock.observe(now, stamp);

@@ -20,7 +20,7 @@ enum Phase<A> {
     /// Its handler is pending.
     Executing(A),
     /// Its handler runs to completion, even if the caller cancels the request or the link ends.
-    Detached,
+    Detached { canceled: bool },
     /// The caller canceled it. Its handler was aborted if it was pending.
     Canceled,
 }
@@ -55,6 +55,13 @@ impl<A> Inbound<A> {
         !matches!(self.requests.get(&id), None | Some(Phase::Canceled))
     }
 
+    /// Returns whether the caller still waits for the reply to a request, as far as this end knows. It may
+    /// have canceled a detached request whose handler continues.
+    pub(crate) fn wants_reply(&self, id: RequestId) -> bool {
+        self.is_wanted(id)
+            && !matches!(self.requests.get(&id), Some(Phase::Detached { canceled: true }))
+    }
+
     /// Records that the handler of a request is about to run in its own task, which `abort` aborts.
     ///
     /// # Errors
@@ -76,7 +83,7 @@ impl<A> Inbound<A> {
         match self.requests.get_mut(&id) {
             None | Some(Phase::Canceled) => false,
             Some(phase) => {
-                *phase = Phase::Detached;
+                *phase = Phase::Detached { canceled: false };
                 true
             }
         }
@@ -86,12 +93,13 @@ impl<A> Inbound<A> {
     /// pending and not detached.
     pub(crate) fn cancel(&mut self, id: RequestId) -> Option<A> {
         let phase = self.requests.get_mut(&id)?;
-        if matches!(phase, Phase::Detached) {
+        if let Phase::Detached { canceled } = phase {
+            *canceled = true;
             return None;
         }
         match std::mem::replace(phase, Phase::Canceled) {
             Phase::Executing(abort) => Some(abort),
-            Phase::Queued | Phase::Detached | Phase::Canceled => None,
+            Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         }
     }
 
@@ -107,7 +115,7 @@ impl<A> Inbound<A> {
         let requests = std::mem::take(&mut self.requests);
         let aborts = requests.into_values().filter_map(|phase| match phase {
             Phase::Executing(abort) => Some(abort),
-            Phase::Queued | Phase::Detached | Phase::Canceled => None,
+            Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         });
         aborts.collect()
     }
@@ -156,8 +164,9 @@ mod tests {
 
         let mut inbound = self::inbound();
         assert!(inbound.detach(ID));
+        assert!(inbound.wants_reply(ID));
         assert_eq!(inbound.cancel(ID), None);
-        assert!(inbound.is_wanted(ID));
+        assert!(inbound.is_wanted(ID) && !inbound.wants_reply(ID));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! | value | owns | driven by |
 //! |---|---|---|
 //! | [`handshake`] | the first bytes of a connection, and their validation | `runtime::link::handshake` |
-//! | [`outbox`], [`batch`] | the frames and bodies queued for the peer, and the bytes of one write | callers, the writer |
+//! | [`outbox`], [`bodies`], [`batch`] | the frames and long bodies queued for the peer, and the bytes of one write | callers, the writer |
+//! | [`room`] | the tasks that wait for room in the outbox | callers, the writer |
+//! | [`pace`] | how fast the peer takes bytes, and how much to write ahead of that | the writer |
 //! | [`sent`] | how many bytes of frames the socket has accepted | the writer |
 //! | [`in_flight`] | this end's calls that wait for responses | callers, the reader |
 //! | [`inbound`] | the peer's requests until they are finished | the reader, handlers |
@@ -17,6 +19,7 @@
 
 pub(crate) mod assembler;
 pub(crate) mod batch;
+pub(crate) mod bodies;
 pub(crate) mod clock;
 pub(crate) mod gate;
 pub(crate) mod handshake;
@@ -25,5 +28,7 @@ pub(crate) mod inbound;
 pub(crate) mod lifecycle;
 pub(crate) mod liveness;
 pub(crate) mod outbox;
+pub(crate) mod pace;
 pub(crate) mod pings;
+pub(crate) mod room;
 pub(crate) mod sent;

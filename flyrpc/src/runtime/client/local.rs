@@ -18,7 +18,7 @@ use crate::{
     proto::routing::AttemptFailure,
     runtime::{
         context::Context,
-        link::{LinkError, Response},
+        link::{LinkError, Reply, Response},
         server::{Ended, HandlerFuture, RequestFuture, Until},
         shared::NodeShared,
     },
@@ -106,13 +106,13 @@ pub(super) async fn call_encoded<R: Request>(
     let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
     let response = if detached { detach(node, call, future).await? } else { future.await };
     match response {
-        Ok(reply) if reply.len() > limit => {
-            let (size, limit) = (reply.len() as u64, limit as u64);
+        Ok(Reply { body, .. }) if body.len() > limit => {
+            let (size, limit) = (body.len() as u64, limit as u64);
             Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
-        Ok(reply) => {
-            recorder.reply(attempt, reply.len());
-            decode::<R>(node, request.method(), Response::Reply(reply.into()))
+        Ok(Reply { body, .. }) => {
+            recorder.reply(attempt, body.len());
+            decode::<R>(node, request.method(), Response::Reply(body.into()))
         }
         Err(status) => Err(status_failure(node, status)),
     }

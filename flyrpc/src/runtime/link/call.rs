@@ -9,15 +9,15 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::handle::Link;
+use super::{handle::Link, room_wait::RoomWait};
 use crate::proto::{
     link::{
         in_flight::{Progress, Response},
         lifecycle::LinkError,
-        outbox::{GivenUp, Offset},
+        outbox::{GivenUp, Offset, Outbox, Room},
     },
     wire::{
-        frame::{self, RequestHead},
+        frame::{self, INLINE_BODY_MAX, RequestHead},
         ids::{MethodIndex, RequestId},
     },
 };
@@ -53,10 +53,43 @@ impl Link {
         body: &mut Vec<u8>,
         waker: &Waker,
     ) -> Option<PendingCall> {
+        let room = Room::of_request(body.len());
+        self.queue(call, body, waker, |outbox| outbox.has_room(room))
+    }
+
+    /// Waits for room, then queues a call. Calls are queued in the order in which they began to wait.
+    /// If the future is dropped before it completes, nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the link ends or drains first. In that case, nothing was sent.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        call: OutboundCall,
+        body: &mut Vec<u8>,
+    ) -> Result<PendingCall, LinkError> {
+        let mut wait = RoomWait::new(self, Room::of_request(body.len()));
+        poll_fn(|task| wait.poll(task, Link::is_open)).await;
+        let sent = poll_fn(|task| {
+            let sent = self.queue(call, body, task.waker(), |outbox| wait.leave(outbox));
+            Poll::Ready(sent)
+        });
+        // Room was granted, unless the link is not open any more.
+        sent.await.ok_or_else(|| self.error().unwrap_or(LinkError::Drained))
+    }
+
+    /// Queues a call, if the link is open and `has_room` returns true.
+    fn queue(
+        self: &Arc<Self>,
+        call: OutboundCall,
+        body: &mut Vec<u8>,
+        waker: &Waker,
+        has_room: impl FnOnce(&mut Outbox) -> bool,
+    ) -> Option<PendingCall> {
         let now = self.now();
         let mut in_flight = self.in_flight();
         let mut outbox = self.outbox();
-        if !self.is_open() || in_flight.is_closed() || outbox.is_full() {
+        if !self.is_open() || in_flight.is_closed() || !has_room(&mut outbox) {
             return None;
         }
         let id = in_flight.add(waker);
@@ -68,39 +101,12 @@ impl Link {
             stamp: self.micros_at(now),
             timeout: call.deadline.saturating_duration_since(now).as_micros() as u64,
         };
+        let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);
         drop((in_flight, outbox));
         self.count_call();
         self.wake_writer();
-        Some(PendingCall { link: Arc::clone(self), id, offset, new: true, over: false })
-    }
-
-    /// Waits for room, then queues a call. If the future is dropped before it completes, nothing is
-    /// sent.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the link ends or drains first. In that case, nothing was sent.
-    pub(crate) async fn send(
-        self: &Arc<Self>,
-        call: OutboundCall,
-        body: &mut Vec<u8>,
-    ) -> Result<PendingCall, LinkError> {
-        loop {
-            let room = self.signals.room.notified();
-            let sent = poll_fn(|task| Poll::Ready(self.try_send(call, body, task.waker())));
-            if let Some(pending) = sent.await {
-                return Ok(pending);
-            }
-            if !self.is_open() {
-                return Err(self.error().unwrap_or(LinkError::Drained));
-            }
-            tokio::select! {
-                biased;
-                () = self.signals.end.cancelled() => {}
-                () = room => {}
-            }
-        }
+        Some(PendingCall { link: Arc::clone(self), id, offset, long, new: true, over: false })
     }
 }
 
@@ -112,6 +118,8 @@ pub(crate) struct PendingCall {
     link: Arc<Link>,
     id: RequestId,
     offset: Offset,
+    /// Whether its body is sent in chunks.
+    long: bool,
     /// Set until the first poll, which need not register a waker: sending the call registered the
     /// waker of the task that sent it.
     new: bool,
@@ -158,6 +166,10 @@ impl Future for PendingCall {
             Progress::Pending => Poll::Pending,
             Progress::Response(response) => {
                 this.over = true;
+                if this.long {
+                    // The peer refused the request before it had all of it, so it needs no more.
+                    this.link.outbox().drop_body_of(this.id);
+                }
                 this.link.end_if_drained();
                 Poll::Ready(Ok(response))
             }

@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use crate::{
     error::Refusal,
     proto::{
         link::{
+            batch::Batch,
             in_flight::InFlight,
             inbound::Inbound,
             lifecycle::{Lifecycle, LinkError},
@@ -92,8 +94,8 @@ struct LocalClock {
 pub(super) struct Signals {
     /// Notified when the outbox holds something to write.
     pub(super) wake_writer: Notify,
-    /// Notified when the outbox has room again, or the link accepts no more calls.
-    pub(super) room: Notify,
+    /// Set when a write that had to wait for the socket made progress, until the next heartbeat.
+    pub(super) write_progress: AtomicBool,
     /// Canceled when the link ends, for any reason.
     pub(super) end: CancellationToken,
 }
@@ -184,6 +186,11 @@ impl Link {
         self.lifecycle.is_open()
     }
 
+    /// Whether the link has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lifecycle.error().is_some()
+    }
+
     /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.lifecycle.error().cloned()
@@ -248,7 +255,10 @@ impl Link {
             return;
         }
         self.signals.end.cancel();
-        self.signals.room.notify_waiters();
+        // Requests stay, because their calls look up what was sent of them.
+        let held = self.outbox().drop_replies();
+        drop(held);
+        self.wake_waiting();
         self.in_flight().close();
         let aborts = self.inbound().close();
         aborts.iter().for_each(AbortHandle::abort);
@@ -291,7 +301,7 @@ impl Link {
             return;
         }
         // Calls that wait for room must look for another link.
-        self.signals.room.notify_waiters();
+        self.wake_waiting();
         self.announce(LinkEvent::GoAway(reason));
         self.drain(GoAway::Replaced);
     }
@@ -301,7 +311,7 @@ impl Link {
         if change == QuietChange::BecameQuiet {
             // Calls that may be repeated look for another node.
             self.in_flight().wake_all();
-            self.signals.room.notify_waiters();
+            self.wake_waiting();
         }
         self.announce(LinkEvent::QuietChanged);
     }
@@ -328,6 +338,46 @@ impl Link {
     /// Wakes the writer, which sends the queued frames.
     pub(super) fn wake_writer(&self) {
         self.signals.wake_writer.notify_one();
+    }
+
+    /// Handles that a write which had to wait for the socket made progress.
+    pub(super) fn on_write_progress(&self) {
+        self.signals.write_progress.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether such a write has made progress since this was last called.
+    pub(super) fn take_write_progress(&self) -> bool {
+        self.signals.write_progress.swap(false, Ordering::Relaxed)
+    }
+
+    /// Moves the bytes to write next into `batch`, and grants the room that this makes. Returns the
+    /// number of bytes of frames, chunks excluded.
+    pub(super) fn take_batch(&self, batch: &mut Batch, chunk_bytes: usize) -> u64 {
+        let needs_time = self.outbox().needs_time();
+        let now = needs_time.then(|| self.micros_at(self.now()));
+        let mut wake = Vec::new();
+        let frames = {
+            let mut outbox = self.outbox();
+            let frames = outbox.take(batch, chunk_bytes, now);
+            outbox.grant_room(&mut wake);
+            frames
+        };
+        wake.into_iter().for_each(Waker::wake);
+        frames
+    }
+
+    /// Grants the room that there is in the outbox.
+    pub(super) fn grant_room(&self) {
+        let mut wake = Vec::new();
+        self.outbox().grant_room(&mut wake);
+        wake.into_iter().for_each(Waker::wake);
+    }
+
+    /// Wakes all tasks that wait for room, because the link may no longer be what they should wait for.
+    fn wake_waiting(&self) {
+        let mut wake = Vec::new();
+        self.outbox().wake_waiting(&mut wake);
+        wake.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {

@@ -16,6 +16,7 @@ mod reader;
 mod region_calls;
 mod replies;
 mod request;
+mod room_wait;
 mod start;
 mod transport;
 mod writer;
@@ -26,7 +27,10 @@ pub(crate) use self::{
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},
     region_calls::RegionCalls,
-    request::{Admitted, Flush, InboundRequest, RequestHandler, ResponseResult},
+    request::{
+        Admitted, EncodeAgain, Flush, InboundRequest, Outgoing, Reply, RequestHandler,
+        ResponseResult,
+    },
     start::{LinkParams, start},
 };
 pub(crate) use crate::proto::link::{

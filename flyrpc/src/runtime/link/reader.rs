@@ -68,6 +68,7 @@ pub(super) async fn run<H: RequestHandler>(
         peer: handler.peer(link.peer()),
         requests: Assembler::default(),
         replies: Replies::default(),
+        received: 0,
         expiry: Expiry::default(),
         turn: Turn::default(),
     };
@@ -93,6 +94,8 @@ struct Reader<'a, H: RequestHandler> {
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
     replies: Replies,
+    /// The bytes received so far.
+    received: u64,
     /// When the next unstarted request expires.
     expiry: Expiry,
     turn: Turn,
@@ -213,7 +216,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             let drained = self.link.waits_for_nothing();
             return Err(if drained { LinkError::Drained } else { LinkError::Closed });
         }
-        if let Some(change) = self.liveness.on_received() {
+        self.received += received.count as u64;
+        if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }
         Ok(())
@@ -226,6 +230,10 @@ impl<H: RequestHandler> Reader<'_, H> {
             if outbox.is_empty() {
                 outbox.shrink();
             }
+        }
+        self.gate.on_heartbeat(self.micros());
+        if self.link.take_write_progress() {
+            self.liveness.on_write_progress();
         }
         if let Some(change) = self.liveness.on_heartbeat()? {
             self.link.on_quiet_change(change);
@@ -240,8 +248,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     fn ping(&self) {
-        let now = self.micros();
-        self.link.outbox().ping(now);
+        self.link.outbox().ping(self.received);
         self.link.wake_writer();
     }
 
@@ -310,7 +317,10 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.replies.on_chunk(self.link, id, bytes)?
             }
             Frame::Cancel { id } => self.on_cancel(id),
-            Frame::Ping { stamp } => {
+            Frame::Ping { stamp, received } => {
+                if let Some(received) = received {
+                    self.liveness.on_peer_received(received);
+                }
                 let now = self.micros();
                 self.gate.on_ping(now, stamp);
                 frame::put_pong(stamp, now, self.link.outbox().frames());

@@ -1,17 +1,23 @@
 //! Requests from the peer. Each has one handle, from its arrival to its response.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
 use tokio::time::Instant;
 
-use super::handle::Link;
+use super::{handle::Link, room_wait::RoomWait};
 use crate::{
-    proto::wire::{
-        frame::{self, INLINE_BODY_MAX, RequestHead},
-        ids::RequestId,
-        status::Status,
+    proto::{
+        link::{
+            bodies::Held,
+            outbox::{Outbox, Room},
+        },
+        wire::{
+            frame::{self, INLINE_BODY_MAX, RequestHead},
+            ids::RequestId,
+            status::Status,
+        },
     },
     service::ServiceKind,
     types::NodeInfo,
@@ -83,8 +89,29 @@ pub(crate) enum Flush {
     Later,
 }
 
-/// The encoded reply, or the status to send instead.
-pub(crate) type ResponseResult = Result<Vec<u8>, Status>;
+/// An encoded reply.
+pub(crate) struct Reply {
+    pub(crate) body: Vec<u8>,
+    /// Encodes the same value again. Present if the body is long: such a body is not kept while there
+    /// is no room for it.
+    pub(crate) encode_again: Option<EncodeAgain>,
+}
+
+/// Encodes the value of a reply again. Catches panics of user code, also when it is dropped.
+pub(crate) type EncodeAgain = Box<dyn FnOnce() -> Result<Vec<u8>, Status> + Send>;
+
+/// The reply, or the status to send instead.
+pub(crate) type ResponseResult = Result<Reply, Status>;
+
+/// A response, and what it needs until it is written.
+pub(crate) struct Outgoing<P> {
+    pub(crate) of: ServiceKind,
+    pub(crate) result: ResponseResult,
+    /// When the caller gives up.
+    pub(crate) deadline: Instant,
+    /// Dropped when the writer has taken the whole response, or never will.
+    pub(crate) permit: P,
+}
 
 impl InboundRequest {
     /// Registers a request that has arrived. Returns `None` if it must be ignored because an
@@ -128,20 +155,24 @@ impl InboundRequest {
         self.link.wake_writer();
     }
 
-    /// Queues the response as soon as there is room, and sends it. Dropping the future before that
-    /// drops the response.
-    pub(crate) async fn respond(self, of: ServiceKind, response: ResponseResult) {
+    /// Waits for room, then sends the response. Until then, only the value of a long reply is kept,
+    /// not its encoding. A response that still waits at its deadline is dropped. Dropping the future
+    /// before that drops the response, too.
+    pub(crate) async fn respond<P: Send + Sync + 'static>(self, mut response: Outgoing<P>) {
         let link = Arc::clone(&self.link);
-        let mut next = (self, response);
-        loop {
-            let room = link.signals.room.notified();
-            let (request, response) = next;
-            match request.try_respond(of, response, Flush::Now) {
-                Ok(()) => return,
-                Err(unsent) => next = unsent,
-            }
-            room.await;
+        let mut wait = RoomWait::new(&link, response.room());
+        let encode_again = response.drop_body();
+        let usable = |link: &Link| !link.has_ended();
+        let remaining = response.deadline.saturating_duration_since(link.now());
+        let room = poll_fn(|task| wait.poll(task, usable));
+        if tokio::time::timeout(remaining, room).await.is_err() {
+            return self.refuse(Status::TimedOut);
         }
+        if let Some(encode) = encode_again {
+            response.result = encode().map(|body| Reply { body, encode_again: None });
+        }
+        // Room was granted, unless the link has ended.
+        let _ = self.queue(response, |outbox, _| wait.leave(outbox), Flush::Now);
     }
 
     /// Queues the response, if there is room for it.
@@ -149,32 +180,86 @@ impl InboundRequest {
     /// # Errors
     ///
     /// Returns the request and its response if there is no room.
-    pub(crate) fn try_respond(
+    pub(crate) fn try_respond<P: Send + Sync + 'static>(
         self,
-        of: ServiceKind,
-        response: ResponseResult,
+        response: Outgoing<P>,
         flush: Flush,
-    ) -> Result<(), (Self, ResponseResult)> {
-        let limit = self.link.limit(of);
+    ) -> Result<(), (Self, Outgoing<P>)> {
+        self.queue(response, |outbox, room| outbox.has_room(room), flush)
+    }
+
+    fn queue<P: Send + Sync + 'static>(
+        self,
+        mut response: Outgoing<P>,
+        has_room: impl FnOnce(&mut Outbox, Room) -> bool,
+        flush: Flush,
+    ) -> Result<(), (Self, Outgoing<P>)> {
+        response.limit_to(self.link.limit(response.of));
         let mut outbox = self.link.outbox();
-        if outbox.is_full() && self.link.error().is_none() {
+        if self.link.has_ended() {
+            drop(outbox);
+            return Ok(());
+        }
+        if !has_room(&mut outbox, response.room()) {
             drop(outbox);
             return Err((self, response));
         }
-        match response {
-            Ok(body) if body.len() > limit => {
-                let (size, limit) = (body.len() as u64, limit as u64);
-                let status = Status::ReplyTooLarge { size, limit };
-                frame::put_status(self.id, &status.encode(), outbox.frames());
+        let Outgoing { result, deadline, permit, .. } = response;
+        match result {
+            Ok(Reply { body, encode_again }) if body.len() > INLINE_BODY_MAX => {
+                let deadline = self.link.micros_at(deadline);
+                outbox.long_reply(self.id, body, deadline, Held::new(permit));
+                drop(outbox);
+                drop(encode_again);
+                self.take_back_if_canceled();
             }
-            Ok(body) => outbox.reply(self.id, body),
-            Err(status) => frame::put_status(self.id, &status.encode(), outbox.frames()),
+            Ok(Reply { body, .. }) => {
+                outbox.reply(self.id, &body);
+                drop(outbox);
+            }
+            Err(status) => {
+                let status = status.for_level(self.link.status_level());
+                frame::put_status(self.id, &status.encode(), outbox.frames());
+                drop(outbox);
+            }
         }
-        drop(outbox);
         if flush == Flush::Now {
             self.link.flush();
         }
         Ok(())
+    }
+
+    /// Drops a reply whose caller canceled the request after the handler had ended.
+    fn take_back_if_canceled(&self) {
+        if !self.link.inbound().wants_reply(self.id) {
+            self.link.cancel_reply(self.id);
+        }
+    }
+}
+
+impl<P> Outgoing<P> {
+    /// The room that it needs in the outbox.
+    fn room(&self) -> Room {
+        // A status is a few bytes long.
+        Room::of_reply(self.result.as_ref().map_or(0, |reply| reply.body.len()))
+    }
+
+    /// Replaces a reply that is larger than `limit` bytes.
+    fn limit_to(&mut self, limit: usize) {
+        if let Ok(reply) = &self.result
+            && reply.body.len() > limit
+        {
+            let (size, limit) = (reply.body.len() as u64, limit as u64);
+            self.result = Err(Status::ReplyTooLarge { size, limit });
+        }
+    }
+
+    /// Drops the encoded reply if it can be encoded again, and returns the function for that.
+    fn drop_body(&mut self) -> Option<EncodeAgain> {
+        let reply = self.result.as_mut().ok()?;
+        let encode = reply.encode_again.take()?;
+        reply.body = Vec::new();
+        Some(encode)
     }
 }
 
@@ -202,7 +287,16 @@ impl Link {
         let abort = self.inbound().cancel(id);
         if let Some(abort) = abort {
             abort.abort();
-            self.outbox().forget_reply(id);
+        }
+        self.cancel_reply(id);
+    }
+
+    /// Drops what is left of a reply that the caller no longer waits for.
+    fn cancel_reply(&self, id: RequestId) {
+        let held = self.outbox().cancel_reply(id);
+        if held.is_some() {
+            self.grant_room();
+            self.wake_writer();
         }
     }
 }

@@ -155,6 +155,11 @@ impl FrameWriter {
         stream.poll_write_vectored(task, &slices[..count])
     }
 
+    /// Lets the connection take no more bytes while it holds that many unsent.
+    pub(super) fn set_low_water(&mut self, bytes: usize) {
+        self.stream.set_low_water(bytes);
+    }
+
     /// Shuts down the sending direction, so that the peer can still read everything that was
     /// written.
     pub(super) async fn shutdown(&mut self) {

@@ -11,15 +11,23 @@ use std::{
 use super::{handle::Link, transport::FrameWriter};
 use crate::{
     env::yield_once,
-    proto::link::{batch::Batch, lifecycle::LinkError},
+    proto::link::{batch::Batch, lifecycle::LinkError, pace::Pace},
 };
 
 /// A buffer with a larger capacity than this, in bytes, is freed between writes.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
+/// What the writer writes to, and how fast that takes bytes.
+struct Writer {
+    to: FrameWriter,
+    pace: Pace,
+}
+
 /// Writes until the link ends. A drained link has written everything, so its connection is shut
 /// down. Otherwise, the connection is reset.
-pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
+pub(super) async fn run(link: Arc<Link>, to: FrameWriter) {
+    let mut writer = Writer { to, pace: Pace::default() };
+    writer.adjust_low_water();
     let mut batch = Batch::default();
     // Registered once for the life of the link, rather than once per write.
     let mut ended = pin!(link.signals.end.cancelled());
@@ -36,40 +44,40 @@ pub(super) async fn run(link: Arc<Link>, mut to: FrameWriter) {
         if link.is_shared() {
             yield_once().await;
         }
-        if let Err(error) = write_queued(&link, &mut to, &mut batch, ended.as_mut()).await {
+        if let Err(error) = write_queued(&link, &mut writer, &mut batch, ended.as_mut()).await {
             link.end(error.into());
         }
     }
     if matches!(link.error(), Some(LinkError::Drained)) {
-        to.shutdown().await;
+        writer.to.shutdown().await;
     } else {
-        to.abort_on_close();
+        writer.to.abort_on_close();
     }
 }
 
 /// Writes queued frames until the outbox is empty or the link ends.
 async fn write_queued(
     link: &Link,
-    to: &mut FrameWriter,
+    writer: &mut Writer,
     batch: &mut Batch,
     mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<()> {
     loop {
         batch.clear(MAX_RETAINED_CAPACITY);
-        let frames = link.outbox().take(batch);
+        let frames = link.take_batch(batch, writer.pace.chunk_bytes());
         if batch.is_empty() {
+            writer.pace.on_idle();
             // If both ends are draining the link, this may have been the last write.
             link.end_if_drained();
             return Ok(());
         }
-        link.signals.room.notify_waiters();
         let before = link.sent.get();
         let length = batch.len();
         let mut done = 0;
         while done < length {
             let sent = |done: usize| before + frames.min(done as u64);
             let range = sent(done)..sent(length);
-            let written = write_some(link, to, batch, done, range, ended.as_mut()).await?;
+            let written = write_some(link, writer, batch, done, range, ended.as_mut()).await?;
             let Some(count) = written else { return Ok(()) };
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -86,23 +94,48 @@ async fn write_queued(
 /// [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps are in this order.
 async fn write_some(
     link: &Link,
-    to: &mut FrameWriter,
+    writer: &mut Writer,
     batch: &Batch,
     done: usize,
     sent: std::ops::Range<u64>,
     mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<Option<usize>> {
-    poll_fn(|task| {
+    let mut waited = false;
+    let written = poll_fn(|task| {
         link.sent.set(sent.end);
         if ended.as_mut().poll(task).is_ready() {
             link.sent.set(sent.start);
             return Poll::Ready(Ok(None));
         }
-        let written = to.poll_write(batch, done, task);
+        let written = writer.to.poll_write(batch, done, task);
         if !matches!(written, Poll::Ready(Ok(_))) {
             link.sent.set(sent.start);
         }
+        if written.is_pending() {
+            waited = true;
+            writer.on_full(link);
+        }
         written.map_ok(Some)
     })
-    .await
+    .await?;
+    let count = written.unwrap_or(0);
+    writer.pace.on_written(count);
+    if waited && count > 0 {
+        link.on_write_progress();
+    }
+    Ok(written)
+}
+
+impl Writer {
+    /// Handles that the socket takes no more for now.
+    fn on_full(&mut self, link: &Link) {
+        self.pace.on_full(link.micros_at(link.now()));
+        self.adjust_low_water();
+    }
+
+    fn adjust_low_water(&mut self) {
+        if let Some(low_water) = self.pace.change_low_water() {
+            self.to.set_low_water(low_water);
+        }
+    }
 }

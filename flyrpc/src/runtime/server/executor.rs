@@ -26,9 +26,8 @@ use crate::{
     proto::wire::frame::INLINE_BODY_MAX,
     runtime::{
         context::Context,
-        link::{Admitted, Flush, InboundRequest, Link, ResponseResult},
+        link::{Admitted, Flush, InboundRequest, Link, Outgoing, ResponseResult},
     },
-    service::ServiceKind,
 };
 
 /// Upper bound on the requests that a task runs one after the other before it yields.
@@ -83,8 +82,7 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
         let (permit, request, mut future) = decode(&of, admitted, deadline);
         let method = &permit.method;
         let (first, _) = poll_first(&of, method, before, &mut future).await;
-        finish(request, method.kind(), first, future).await;
-        drop(permit);
+        finish(request, deadline, permit, first, future).await;
     });
 }
 
@@ -192,20 +190,19 @@ async fn run_one(
     let (permit, request, mut future) = decode(server, admitted, deadline);
     let method = &permit.method;
     let (first, after) = poll_first(server, method, now, &mut future).await;
-    let kind = method.kind();
-    let unfinished = match first {
-        Poll::Ready(response) => request
-            .try_respond(kind, response, Flush::Later)
-            .err()
-            .map(|(request, response)| (request, Poll::Ready(response))),
-        Poll::Pending => Some((request, Poll::Pending)),
-    };
-    if let Some((request, first)) = unfinished {
-        let registration = register(method, &request);
-        spawn(server, registration, async move {
-            finish(request, kind, first, future).await;
-            drop(permit);
-        });
+    match first {
+        Poll::Ready(result) => {
+            let response = Outgoing { of: method.kind(), result, deadline, permit };
+            if let Err((request, response)) = request.try_respond(response, Flush::Later) {
+                let registration = register(&response.permit.method, &request);
+                spawn(server, registration, request.respond(response));
+            }
+        }
+        Poll::Pending => {
+            let registration = register(method, &request);
+            let rest = finish(request, deadline, permit, Poll::Pending, future);
+            spawn(server, registration, rest);
+        }
     }
     after
 }
@@ -214,16 +211,18 @@ async fn run_one(
 /// the response, so the future that waits for room is boxed rather than part of every request.
 async fn finish(
     request: InboundRequest,
-    kind: ServiceKind,
+    deadline: Instant,
+    permit: Permit,
     first: Poll<ResponseResult>,
     future: RequestFuture,
 ) {
-    let response = match first {
-        Poll::Ready(response) => response,
+    let result = match first {
+        Poll::Ready(result) => result,
         Poll::Pending => future.await,
     };
-    if let Err((request, response)) = request.try_respond(kind, response, Flush::Now) {
-        Box::pin(request.respond(kind, response)).await;
+    let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
+    if let Err((request, response)) = request.try_respond(response, Flush::Now) {
+        Box::pin(request.respond(response)).await;
     }
 }
 

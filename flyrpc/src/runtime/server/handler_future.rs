@@ -14,8 +14,11 @@ use tokio::time::Sleep;
 use crate::{
     error::{BodyError, discard, panic_message},
     proto::wire::status::Status,
-    runtime::context::{Context, poll_in},
-    service::Service,
+    runtime::{
+        context::{Context, poll_in},
+        link::{EncodeAgain, Reply, ResponseResult},
+    },
+    service::{EncodeResponse, EncodedResponse, Service},
 };
 
 /// How a handler ended.
@@ -134,7 +137,7 @@ impl<T> Drop for HandlerFuture<T> {
 pub(crate) enum RequestFuture {
     /// The handler could not be started. `None` once the status has been returned.
     Failed(Option<Status>),
-    Running(HandlerFuture<Result<Vec<u8>, BodyError>>),
+    Running(HandlerFuture<Result<EncodedResponse, BodyError>>),
 }
 
 impl RequestFuture {
@@ -157,7 +160,7 @@ impl RequestFuture {
 }
 
 impl Future for RequestFuture {
-    type Output = Result<Vec<u8>, Status>;
+    type Output = ResponseResult;
 
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let ended = match self.get_mut() {
@@ -167,13 +170,36 @@ impl Future for RequestFuture {
             RequestFuture::Running(handler) => task::ready!(Pin::new(handler).poll(task)),
         };
         Poll::Ready(match ended {
-            Ended::Value(Ok(reply)) => Ok(reply),
-            Ended::Value(Err(error)) => Err(Status::bad_reply(error.path(), error.message())),
+            Ended::Value(Ok(EncodedResponse { body, encode_again })) => {
+                Ok(Reply { body, encode_again: encode_again.map(guarded) })
+            }
+            Ended::Value(Err(error)) => Err(bad_reply(error)),
             Ended::Panicked(message) => Err(Status::panicked(message)),
             Ended::Expired => Err(Status::Expired),
             Ended::TimedOut => Err(Status::TimedOut),
         })
     }
+}
+
+/// Returns `encode` with its panics caught, also those of the destructor of the response.
+fn guarded(encode: EncodeResponse) -> EncodeAgain {
+    struct Guarded(Option<EncodeResponse>);
+
+    impl Drop for Guarded {
+        fn drop(&mut self) {
+            discard(self.0.take());
+        }
+    }
+
+    let mut guarded = Guarded(Some(encode));
+    Box::new(move || {
+        let encode = guarded.0.take().expect("called once");
+        catch_panic("encoding", encode).map_err(bad_reply)
+    })
+}
+
+fn bad_reply(error: BodyError) -> Status {
+    Status::bad_reply(error.path(), error.message())
 }
 
 /// Runs user code that encodes or decodes a body, and turns a panic into an error. `doing` names

@@ -48,7 +48,8 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
         }
         kind::REPLY_CHUNK => Frame::Chunk { of: BodyOf::Reply, id: take_id(rest)?, bytes: rest },
         kind::CANCEL => Frame::Cancel { id: take_id(rest)? },
-        kind::PING => Frame::Ping { stamp: varint::take(rest)? },
+        // Older nodes do not send the second number.
+        kind::PING => Frame::Ping { stamp: varint::take(rest)?, received: varint::take(rest).ok() },
         kind::PONG => Frame::Pong { echo: varint::take(rest)?, stamp: varint::take(rest)? },
         kind::STATE => Frame::State(rest),
         kind::GO_AWAY => Frame::GoAway {

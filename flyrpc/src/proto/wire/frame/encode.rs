@@ -64,8 +64,10 @@ pub(crate) fn put_cancel(id: RequestId, to: &mut Vec<u8>) {
     put_numbers(kind::CANCEL, &[id.0], to);
 }
 
-pub(crate) fn put_ping(stamp: u64, to: &mut Vec<u8>) {
-    put_numbers(kind::PING, &[stamp], to);
+/// Appends a ping. `received` is the number of bytes received on this link so far; older nodes ignore
+/// it.
+pub(crate) fn put_ping(stamp: u64, received: u64, to: &mut Vec<u8>) {
+    put_numbers(kind::PING, &[stamp, received], to);
 }
 
 pub(crate) fn put_pong(echo: u64, stamp: u64, to: &mut Vec<u8>) {

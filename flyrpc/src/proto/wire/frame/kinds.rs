@@ -66,6 +66,8 @@ pub(crate) enum Frame<'a> {
     },
     Ping {
         stamp: u64,
+        /// The bytes that the sender has received on this link, if it reports them.
+        received: Option<u64>,
     },
     Pong {
         echo: u64,

@@ -11,7 +11,7 @@
 //! | status | id, a [`Status`](super::status::Status) |
 //! | request chunk, reply chunk | id, the next bytes of the body |
 //! | cancel | id |
-//! | ping | the sender's stamp |
+//! | ping | the sender's stamp, the bytes that it has received (ignored by older nodes, which do not send it) |
 //! | pong | the stamp of the ping, the sender's stamp |
 //! | state | a [`State`](super::hello::State): which calls the node accepts now |
 //! | go away | the reason; the sender starts no more requests and accepts no new ones |

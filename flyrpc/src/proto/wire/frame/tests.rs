@@ -67,7 +67,7 @@ fn other_frames_round_trip() {
         ),
         (|to| put_status(ID, b"abc", to), Frame::Status { id: ID, status: b"abc" }),
         (|to| put_cancel(ID, to), Frame::Cancel { id: ID }),
-        (|to| put_ping(1 << 40, to), Frame::Ping { stamp: 1 << 40 }),
+        (|to| put_ping(1 << 40, 7, to), Frame::Ping { stamp: 1 << 40, received: Some(7) }),
         (|to| put_pong(1 << 40, 3, to), Frame::Pong { echo: 1 << 40, stamp: 3 }),
         (|to| put_state(b"abc", to), Frame::State(b"abc")),
         (|to| put_go_away(GoAway::Leaving, to), Frame::GoAway { reason: GoAway::Leaving }),
@@ -82,11 +82,11 @@ fn other_frames_round_trip() {
 #[test]
 fn complete_frames_are_counted_up_to_the_first_incomplete_one() {
     let mut bytes = Vec::new();
-    put_ping(1, &mut bytes);
+    put_ping(1, 1, &mut bytes);
     put_cancel(ID, &mut bytes);
     let two = bytes.len();
     assert_eq!(complete(&[]), (0, Ok(())));
-    assert_eq!(complete(&bytes[..two - 1]), (3, Ok(())));
+    assert_eq!(complete(&bytes[..two - 1]), (4, Ok(())));
     assert_eq!(complete(&bytes), (two, Ok(())));
     bytes.push(0);
     assert_eq!(complete(&bytes), (two, Err(Malformed::new("frame length"))));
@@ -104,6 +104,11 @@ fn a_frame_claiming_four_gigabytes_is_refused_by_its_length_alone() {
 fn unknown_kinds_are_skipped_from_64_on_and_refused_below() {
     assert_eq!(decode(&[64, 1, 2, 3]), Ok(Frame::Void));
     assert_eq!(decode(&[63]), Err(Malformed::new("frame of an unknown kind")));
+}
+
+#[test]
+fn a_ping_of_an_older_node_reports_nothing_received() {
+    assert_eq!(decode(&[kind::PING, 5]), Ok(Frame::Ping { stamp: 5, received: None }));
 }
 
 #[test]

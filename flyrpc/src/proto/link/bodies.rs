@@ -1,0 +1,192 @@
+//! The long bodies that wait for the writer, and whose chunk is sent next.
+
+use std::{cmp::Reverse, fmt};
+
+use bytes::Bytes;
+
+use crate::proto::wire::{
+    frame::{BodyOf, CHUNK},
+    ids::RequestId,
+};
+
+/// Upper bound on the chunks of long bodies in one write.
+pub(crate) const CHUNKS_PER_WRITE: usize = 4;
+
+/// One in this many chunks belongs to the oldest body.
+const OLDEST_EVERY: u32 = 4;
+
+/// Something that is dropped when its reply was written, or will never be: the permit of the request.
+pub(crate) struct Held {
+    _value: Option<Box<dyn Send + Sync>>,
+}
+
+impl Held {
+    /// Holds a value until the reply was written.
+    pub(crate) fn new(value: impl Send + Sync + 'static) -> Self {
+        Held { _value: Some(Box::new(value)) }
+    }
+
+    /// Holds nothing.
+    #[cfg(test)]
+    pub(crate) fn nothing() -> Self {
+        Held { _value: None }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+/// A long body whose last chunk has not been taken.
+#[derive(Debug)]
+struct LongBody {
+    of: BodyOf,
+    id: RequestId,
+    rest: Bytes,
+    /// Whether a chunk was taken.
+    started: bool,
+    /// When nobody waits for the body any more, in microseconds on this end's clock. `None` for a
+    /// request, whose caller removes it.
+    deadline: Option<u64>,
+    held: Option<Held>,
+}
+
+/// How much of a body had been taken when it was removed.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    pub(crate) id: RequestId,
+    /// Whether a chunk was taken, so that the peer expects the rest.
+    pub(crate) started: bool,
+    pub(crate) held: Option<Held>,
+}
+
+/// A chunk to send.
+#[derive(Debug)]
+pub(crate) struct NextChunk {
+    pub(crate) of: BodyOf,
+    pub(crate) id: RequestId,
+    pub(crate) bytes: Bytes,
+    /// The size of the body, if this is the first chunk of a reply. A reply is announced only then,
+    /// so that one that is removed earlier leaves no trace.
+    pub(crate) announce: Option<u64>,
+    /// If this is the last chunk.
+    pub(crate) held: Option<Held>,
+}
+
+/// The long bodies that wait for the writer.
+#[derive(Debug, Default)]
+pub(crate) struct LongBodies {
+    /// In the order in which they were appended.
+    bodies: Vec<LongBody>,
+    /// The bytes of replies in `bodies`.
+    reply_bytes: usize,
+    /// The number of chunks taken, modulo [`OLDEST_EVERY`].
+    chunk_count: u32,
+}
+
+impl LongBodies {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bodies.is_empty()
+    }
+
+    /// Returns the bytes of replies that wait.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.reply_bytes
+    }
+
+    /// Adds the body of a request, which was announced with the request.
+    pub(crate) fn add_request(&mut self, id: RequestId, body: Bytes) {
+        let of = BodyOf::Request;
+        self.bodies.push(LongBody {
+            of,
+            id,
+            rest: body,
+            started: false,
+            deadline: None,
+            held: None,
+        });
+    }
+
+    /// Adds the body of a reply, for which nobody waits after `deadline`.
+    pub(crate) fn add_reply(&mut self, id: RequestId, body: Bytes, deadline: u64, held: Held) {
+        let (of, deadline, held) = (BodyOf::Reply, Some(deadline), Some(held));
+        self.reply_bytes += body.len();
+        self.bodies.push(LongBody { of, id, rest: body, started: false, deadline, held });
+    }
+
+    pub(crate) fn contains(&self, of: BodyOf, id: RequestId) -> bool {
+        self.position(of, id).is_some()
+    }
+
+    /// Removes the rest of a body.
+    pub(crate) fn remove(&mut self, of: BodyOf, id: RequestId) -> Option<Removed> {
+        let at = self.position(of, id)?;
+        Some(self.remove_at(at))
+    }
+
+    /// Removes a reply whose deadline has passed at `now`, if there is one.
+    pub(crate) fn remove_expired(&mut self, now: u64) -> Option<Removed> {
+        let expired = |body: &LongBody| body.deadline.is_some_and(|deadline| deadline <= now);
+        let at = self.bodies.iter().position(expired)?;
+        Some(self.remove_at(at))
+    }
+
+    /// Removes all replies, and returns what was held for them.
+    pub(crate) fn remove_replies(&mut self) -> Vec<Held> {
+        self.reply_bytes = 0;
+        let replies = self.bodies.extract_if(.., |body| body.of == BodyOf::Reply);
+        replies.filter_map(|body| body.held).collect()
+    }
+
+    /// Takes the next chunk, of at most `at_most` bytes.
+    pub(crate) fn take_chunk(&mut self, at_most: usize) -> Option<NextChunk> {
+        let at = self.next()?;
+        let body = &mut self.bodies[at];
+        let (of, id) = (body.of, body.id);
+        let size = body.rest.len();
+        let bytes = body.rest.split_to(size.min(CHUNK).min(at_most));
+        let first = !std::mem::replace(&mut body.started, true);
+        let announce = (first && of == BodyOf::Reply).then_some(size as u64);
+        if of == BodyOf::Reply {
+            self.reply_bytes -= bytes.len();
+        }
+        let is_last = bytes.len() == size;
+        let held = if is_last { self.remove_at(at).held } else { None };
+        Some(NextChunk { of, id, bytes, announce, held })
+    }
+
+    /// Frees unused memory.
+    pub(crate) fn shrink(&mut self) {
+        self.bodies.shrink_to_fit();
+    }
+
+    fn position(&self, of: BodyOf, id: RequestId) -> Option<usize> {
+        self.bodies.iter().position(|body| body.of == of && body.id == id)
+    }
+
+    fn remove_at(&mut self, at: usize) -> Removed {
+        let LongBody { of, id, rest, started, held, .. } = self.bodies.remove(at);
+        if of == BodyOf::Reply {
+            self.reply_bytes -= rest.len();
+        }
+        Removed { id, started, held }
+    }
+
+    /// Returns the index of the body whose chunk is sent next. The shortest remaining body goes first,
+    /// so that the other end can start on it; of equal ones, the one with a chunk at the other end,
+    /// then the newest reply, because its caller has the most time left. Every fourth chunk belongs to
+    /// the oldest body, so that no body starves.
+    fn next(&mut self) -> Option<usize> {
+        self.chunk_count = (self.chunk_count + 1) % OLDEST_EVERY;
+        if self.chunk_count == 0 && !self.bodies.is_empty() {
+            return Some(0);
+        }
+        let key = |(at, body): &(usize, &LongBody)| {
+            let newest = (body.of == BodyOf::Reply).then_some(Reverse(*at));
+            (body.rest.len(), !body.started, newest)
+        };
+        self.bodies.iter().enumerate().min_by_key(key).map(|(at, _)| at)
+    }
+}
