@@ -187,14 +187,16 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the maximum number of bytes of bodies that the node holds for other nodes, over all links:
-    /// bodies of requests from their announcement until they are decoded, and replies from their
-    /// encoding until they are written. The default is 256 MiB or 8 times
+    /// Sets the maximum number of bytes of the bodies of requests that the node holds for other nodes,
+    /// over all links, from their announcement until they are decoded. The default is 256 MiB or 8 times
     /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
     ///
     /// A request that would exceed it is refused with
     /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of it is in use, a peer may hold
     /// only its fair share, so that a single peer cannot take what the others need.
+    ///
+    /// Replies are bounded for each link: it holds 4 MiB of encoded long replies, or a single longer
+    /// one. Further replies wait with their values and are encoded when there is room.
     pub fn max_body_memory(mut self, bytes: usize) -> Self {
         self.config.max_body_memory = Some(bytes);
         self
