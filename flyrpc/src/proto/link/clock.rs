@@ -169,10 +169,10 @@ impl LinkClock {
     /// Returns the round trip that the path takes now.
     fn path(&self, now: u64) -> u64 {
         let since = now.saturating_sub(RECENT_HEARTBEATS * self.heartbeat);
-        let mut unstalled = self.samples.iter().filter(|sample| sample.sent >= self.stalled_until);
-        let recent = unstalled.clone().filter(|sample| sample.arrived >= since);
+        let mut usable = self.samples.iter().filter(|sample| sample.sent >= self.stalled_until);
+        let recent = usable.clone().filter(|sample| sample.arrived >= since);
         let path = recent.map(Sample::round_trip).min();
-        path.or_else(|| unstalled.next_back().map(Sample::round_trip)).unwrap_or(0)
+        path.or_else(|| usable.next_back().map(Sample::round_trip)).unwrap_or(0)
     }
 
     /// Returns the shortest round trip among the last pongs.
