@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::support::{Counts, Log, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
 
-/// The environment of a simulated host, a part of which panics once it is broken.
+/// The environment of a simulated host. One part of it panics once it is broken.
 #[derive(Clone)]
 struct Fragile {
     env: SimEnv,

@@ -170,7 +170,8 @@ mod tests {
         assert_eq!(heartbeats_without_pong(Duration::from_millis(100)), 21);
     }
 
-    /// Returns after how many heartbeats a link ends in each of which `happens`, and no pong.
+    /// Returns the number of heartbeats after which a link ends if `happens` occurs in each of them, and no
+    /// pong arrives.
     fn heartbeats_while(happens: impl Fn(&mut Liveness, u32)) -> u32 {
         let mut liveness = Liveness::new(SECOND);
         for count in 1.. {

@@ -86,8 +86,8 @@ impl AttemptFailure {
     }
 
     /// Returns whether another node may be tried. It may if this node refused the call, does not support
-    /// it or accepts only smaller arguments than others, if the link failed before the request was sent, or if the link failed and the method is
-    /// idempotent.
+    /// it, or accepts only smaller arguments than other nodes. It may also if the link failed before the
+    /// request was sent, or if the link failed and the method is idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
     /// node would most likely fail in the same way, so the caller receives the error immediately.

@@ -1,5 +1,6 @@
 //! Routing of calls: the table of known nodes, the compatibility of a node's version of a service with
-//! the caller's, the pick of a node, and retries after failed attempts: when, how many, and when waiting calls ask again.
+//! the caller's, the pick of a node, and retries after failed attempts: when, how many, and when waiting
+//! calls ask again.
 //!
 //! Pure, without sockets or a clock. Routing accesses links only through [`Endpoint`].
 

@@ -99,7 +99,8 @@ pub(crate) async fn dial(
 
 /// Performs the handshake on a connection that another node opened. Connections that send nothing,
 /// such as those of health checks, end in [`DialError::ClosedDuringHandshake`] or
-/// [`DialError::HandshakeTimeout`]. Those with long hellos share `long_hellos`. Dropping the future closes the connection.
+/// [`DialError::HandshakeTimeout`]. `long_hellos` limits the connections that receive a long hello at the
+/// same time. Dropping the future closes the connection.
 pub(crate) async fn accept(
     env: &dyn Env,
     mut stream: BoxStream,

@@ -19,8 +19,8 @@ pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
     peers: Mutex<BTreeMap<PeerKey, PeerSnapshot>>,
-    /// Counts changes of the table and of the state of its links. Separate from the channel, because reading a channel's value takes a
-    /// lock.
+    /// Counts changes of the table and of the state of its links. Separate from the channel, because
+    /// reading a channel's value takes a lock.
     version: AtomicU64,
     /// Wakes waiting calls after each of these changes.
     changed: watch::Sender<()>,
