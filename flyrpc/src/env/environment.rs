@@ -20,10 +20,10 @@ pub trait Env: Send + Sync + 'static {
     /// Runs `task` to completion, unless the environment simulates a crash of the node.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Like [`spawn`](Env::spawn), for the tasks that the whole node depends on: those that carry the bytes
-    /// of links, and the one that decides which nodes are known. An environment with several threads
-    /// should run them even if another task blocks the thread on which they would run next. By default,
-    /// this is `spawn`.
+    /// Like [`spawn`](Env::spawn), for the tasks on which the whole node depends. These are the tasks
+    /// that carry the bytes of links, and the task that decides which nodes are known. An environment
+    /// with several threads should run them even if another task blocks the thread on which they would
+    /// run next. The default implementation calls `spawn`.
     fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
         self.spawn(task);
     }
@@ -65,13 +65,14 @@ pub trait StreamWriter: AsyncWrite + Send + Unpin {
     /// (`SO_LINGER` 0).
     fn abort_on_close(&mut self);
 
-    /// Sets how many bytes the connection holds unsent at most: while it holds as many, writes are
-    /// pending (`TCP_NOTSENT_LOWAT`). Bytes that were sent and not acknowledged do not count. This is a
-    /// hint: by default it has no effect, and what is written last may exceed it.
+    /// Sets the upper bound on the unsent bytes that the connection holds (`TCP_NOTSENT_LOWAT`). While
+    /// it holds that many, writes are pending. Bytes that were sent but not acknowledged do not count.
+    /// This is a hint: the default implementation has no effect, and the last write may exceed the
+    /// bound.
     ///
-    /// Everything that the connection holds goes before what a node sends next, calls and heartbeats
-    /// included. Nodes set 128 KiB or less: as much as the connection sends in about a tenth of a
-    /// second.
+    /// Bytes in the connection precede everything that a node sends next, including calls and
+    /// heartbeats. Nodes set at most 128 KiB, or the amount that the connection sends in about a tenth
+    /// of a second if that is less.
     fn set_low_water(&mut self, bytes: usize) {
         let _ = bytes;
     }

@@ -23,7 +23,7 @@ use super::{
     watchdog,
 };
 
-/// The unsent bytes that a new connection holds at most.
+/// Upper bound on the unsent bytes in a new connection.
 const LOW_WATER: usize = 128 << 10;
 
 /// The default runtime environment: tokio. The tasks of a node run on the runtime on which [`start`] was
@@ -77,9 +77,9 @@ impl Env for TokioEnv {
     }
 }
 
-/// Runs blocking `work` in a thread of its own, which nothing waits for. A runtime that is dropped
-/// waits for its own blocking threads, so that a resolver that does not respond would keep the process
-/// from exiting.
+/// Runs blocking `work` in a separate thread that nothing waits for. A runtime that is dropped waits for
+/// its own blocking threads, so an unresponsive resolver in one of them would keep the process from
+/// exiting.
 async fn detached<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -101,16 +101,17 @@ fn split(stream: TcpStream) -> io::Result<BoxStream> {
     })
 }
 
-/// Limits the unsent bytes in the socket's buffer, where the platform can do that. Otherwise the buffer
-/// takes megabytes of a long body, and whatever is sent next waits behind them.
+/// Limits the unsent bytes in the socket's buffer, on platforms that support it. Otherwise, the buffer
+/// accepts megabytes of a long body, and everything that is sent next waits behind them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn set_low_water(stream: &TcpStream, bytes: usize) {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    // An old kernel without the option sends the same bytes, only later.
+    // On a kernel that lacks this option, the same bytes are sent, only later.
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(bytes);
 }
 
-/// See the other definition. This platform has no such option, or none that can be set safely.
+/// On other platforms, there is no such option, or none that can be set safely. See the other
+/// definition.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set_low_water(_: &TcpStream, _: usize) {}
 

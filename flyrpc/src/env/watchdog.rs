@@ -1,18 +1,18 @@
 //! Keeps the tasks of a node running while other tasks block their threads.
 //!
-//! A task that blocks its thread stops one worker of tokio's multi-threaded runtime. It can also stop
-//! everything else, for as long as it blocks, although other workers are idle:
+//! A task that blocks its thread stops one worker of tokio's multi-threaded runtime. Although other
+//! workers are idle, it can also stop everything else until it returns:
 //!
-//! - The blocked worker may be the one that received the last event of a socket. The others sleep until
-//!   somebody wakes them, and nobody polls sockets and timers.
-//! - A task that is woken by a running task is queued in a slot of that worker that no other worker
-//!   takes tasks from. A handler that makes a call, and then blocks, thus stops the writer of the
+//! - The blocked worker may be the one that received the last event of a socket. The other workers sleep
+//!   until they are woken, and no worker polls sockets and timers.
+//! - A task that is woken by a running task goes into a slot of that task's worker, from which no other
+//!   worker takes tasks. A handler that makes a call and then blocks therefore stops the writer of the
 //!   call's link.
 //!
-//! A thread looks every [`TICK`]. It wakes a worker, by spawning an empty task, and lets another task
-//! continue those that were woken but not run. Nothing is added to the path of a call: the
-//! alternatives, an empty task spawned behind each handler and each writer, or a thread for sockets,
-//! wake another thread for each call.
+//! A dedicated thread checks for this every [`TICK`]. It wakes a worker by spawning an empty task. For
+//! each task that was woken but has not run, it spawns another task that continues it. This adds nothing
+//! to the path of a call. The alternatives are an empty task spawned behind each handler and each
+//! writer, or a thread for sockets. Both of them wake another thread for each call.
 
 use std::{
     pin::Pin,
@@ -28,16 +28,15 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// The time between two looks at the tasks. It bounds for how long a thread that blocks delays what
-/// runs on others: two ticks.
+/// The time between two checks. A blocked thread delays the tasks on other threads by at most two ticks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A runtime whose tasks have not run for this many ticks is idle, and is looked after once in
-/// [`IDLE_EVERY`] ticks only.
+/// A runtime whose watched tasks have not run for this many ticks is idle. A worker of an idle runtime
+/// is woken only once every [`IDLE_EVERY`] ticks.
 const IDLE_AFTER: u32 = 100;
 const IDLE_EVERY: u32 = 20;
 
-/// The tasks that the thread looks after. The thread runs while there are any.
+/// The tasks that the thread watches. The thread runs while there are any.
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { runtimes: Vec::new(), running: false });
 
 struct Watched {
@@ -62,8 +61,7 @@ struct WatchedTask {
     woken: bool,
 }
 
-/// Spawns `future` as a task that continues on another thread if the one that it is queued on is
-/// blocked.
+/// Spawns `future` as a task that continues on another thread if its current thread is blocked.
 pub(super) fn spawn(future: BoxFuture<'static, ()>) {
     let handle = Handle::current();
     let alone = handle.runtime_flavor() != RuntimeFlavor::MultiThread
@@ -77,36 +75,36 @@ pub(super) fn spawn(future: BoxFuture<'static, ()>) {
     watch(handle, &task);
 }
 
-/// A task that several tasks of tokio can continue, one at a time.
+/// A future that several tokio tasks can run, one at a time.
 struct Task {
-    /// `None` once it has ended.
+    /// `None` once the future has completed.
     future: Mutex<Option<BoxFuture<'static, ()>>>,
     progress: Arc<Progress>,
 }
 
 #[derive(Default)]
 struct Progress {
-    /// Whether the task was woken and not polled since.
+    /// Whether the task was woken and has not been polled since.
     woken: AtomicBool,
     polls: AtomicU64,
-    /// The number of runners that have replaced the first. Only the last one continues the task. Changed
-    /// only while the future is locked.
+    /// The number of times that a runner was replaced by another. Only the latest runner continues the
+    /// task. Changed only while the future is locked.
     owner: AtomicU64,
 }
 
-/// The task of tokio that runs a [`Task`].
+/// A tokio task that runs a [`Task`].
 struct Runner {
     task: Arc<Task>,
     start: Start,
     owner: u64,
-    /// The waker of the task of tokio, and the one that is derived from it.
+    /// The waker of the tokio task, and the waker derived from it.
     wakers: Option<(Waker, Waker)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     First,
-    /// It replaces another runner, if the task has not been polled more often than this.
+    /// The runner replaces another one, unless the task has been polled more often than this.
     Rescue(u64),
     Done,
 }
@@ -116,7 +114,7 @@ impl Runner {
         Runner { task, start, owner: 0, wakers: None }
     }
 
-    /// Returns whether this runner is the one that continues the task. The future must be locked.
+    /// Returns whether this runner continues the task. The future must be locked.
     fn is_owner(&mut self) -> bool {
         let progress = &self.task.progress;
         match std::mem::replace(&mut self.start, Start::Done) {
@@ -124,7 +122,7 @@ impl Runner {
                 self.owner = progress.owner.fetch_add(1, Ordering::Relaxed) + 1;
                 true
             }
-            // It runs again by itself.
+            // The task runs again without help.
             Start::Rescue(_) => false,
             Start::First | Start::Done => progress.owner.load(Ordering::Relaxed) == self.owner,
         }
@@ -149,7 +147,8 @@ impl Future for Runner {
             Ok(content) => content,
             // The task has panicked.
             Err(TryLockError::Poisoned(_)) => return Poll::Ready(()),
-            // Another runner is about to decide which of the two continues, or has the task in hand.
+            // Another runner holds the lock. It either polls the task or is about to decide which of the
+            // two continues.
             Err(TryLockError::WouldBlock)
                 if self.start == Start::First || self.wakers.is_some() =>
             {
@@ -204,7 +203,7 @@ fn watch(handle: Handle, task: &Arc<Task>) {
         None => watched.runtimes.push(WatchedRuntime { handle, tasks: vec![task], idle: 0 }),
     }
     if !watched.running {
-        // Without the thread, everything works as tokio does by itself.
+        // Without the thread, tasks run as they do in tokio without a watchdog.
         let thread = thread::Builder::new().name("flyrpc-watchdog".to_owned());
         watched.running = thread.spawn(run).is_ok();
     }
@@ -225,7 +224,7 @@ fn run() {
 }
 
 impl WatchedRuntime {
-    /// Helps tasks that cannot run. Returns false if there are no tasks left.
+    /// Helps tasks that cannot run. Returns false if no tasks are left.
     fn look(&mut self, tick: u32) -> bool {
         self.idle = self.idle.saturating_add(1);
         let WatchedRuntime { handle, tasks, idle } = self;
@@ -244,7 +243,8 @@ impl WatchedRuntime {
             watched.task.strong_count() > 0
         });
         if self.idle < IDLE_AFTER || tick.is_multiple_of(IDLE_EVERY) {
-            // Wakes a worker if all that run are blocked. It then polls sockets and timers.
+            // Wakes a worker if all running workers are blocked. The worker then polls sockets and
+            // timers.
             handle.spawn(async {});
         }
         !tasks.is_empty()
@@ -269,14 +269,14 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anything takes that a blocked thread does not delay.
+    /// Longer than any operation takes if no blocked thread delays it.
     const BLOCKED: Duration = Duration::from_secs(20);
 
     fn runtime() -> Runtime {
         Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
     }
 
-    /// Blocks the thread until `until` is notified. Returns how long that took.
+    /// Blocks the thread until `until` is notified. Returns the elapsed time.
     fn block(until: &mpsc::Receiver<()>) -> Duration {
         let start = Instant::now();
         let _ = until.recv_timeout(BLOCKED);
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn timers_fire_while_the_worker_that_polled_for_events_is_blocked() {
         let runtime = runtime();
-        // Something must be watched.
+        // The thread runs only if it watches a task.
         let end = Arc::new(Notify::new());
         let ended = Arc::clone(&end);
         runtime.spawn(async move { spawn(Box::pin(async move { ended.notified().await })) });

@@ -70,7 +70,7 @@ pub(crate) struct Assembler<T> {
 struct Expected<T> {
     item: T,
     body: PartialBody,
-    /// When the caller has surely given up, on this end's clock.
+    /// The time at which the caller has certainly given up, on this end's clock.
     deadline: u64,
     /// Whether a chunk has arrived since [`Assembler::take_stalled`] last looked.
     progressed: bool,

@@ -17,7 +17,7 @@ pub(crate) struct Batch {
     bytes: Vec<u8>,
     /// For each chunk, the number of bytes of `bytes` that are written before it, and its content.
     chunks: Vec<(usize, Bytes)>,
-    /// Dropped when the batch was written.
+    /// Dropped once the batch has been written.
     held: Vec<Held>,
 }
 
@@ -58,7 +58,7 @@ impl Batch {
         self.hold(held);
     }
 
-    /// Keeps something until the batch was written.
+    /// Holds something until the batch has been written.
     pub(crate) fn hold(&mut self, held: Option<Held>) {
         self.held.extend(held);
     }

@@ -1,4 +1,4 @@
-//! The long bodies that wait for the writer, and whose chunk is sent next.
+//! Queue of the long bodies that wait for the writer. Determines whose chunk is sent next.
 
 use std::{cmp::Reverse, fmt};
 
@@ -15,13 +15,14 @@ pub(crate) const CHUNKS_PER_WRITE: usize = 4;
 /// One in this many chunks belongs to the oldest body.
 const OLDEST_EVERY: u32 = 4;
 
-/// Something that is dropped when its reply was written, or will never be: the permit of the request.
+/// Something to drop once its reply has been written or can no longer be written: the permit of the
+/// request.
 pub(crate) struct Held {
     _value: Option<Box<dyn Send + Sync>>,
 }
 
 impl Held {
-    /// Holds a value until the reply was written.
+    /// Holds a value until the reply has been written.
     pub(crate) fn new(value: impl Send + Sync + 'static) -> Self {
         Held { _value: Some(Box::new(value)) }
     }
@@ -45,10 +46,10 @@ struct LongBody {
     of: BodyOf,
     id: RequestId,
     rest: Bytes,
-    /// Whether a chunk was taken.
+    /// Whether any chunk has been taken.
     started: bool,
-    /// When nobody waits for the body any more, in microseconds on this end's clock. `None` for a
-    /// request, whose caller removes it.
+    /// The time after which no caller waits for the body, in microseconds on this end's clock. `None`
+    /// for a request, whose caller removes it.
     deadline: Option<u64>,
     held: Option<Held>,
 }
@@ -57,7 +58,7 @@ struct LongBody {
 #[derive(Debug)]
 pub(crate) struct Removed {
     pub(crate) id: RequestId,
-    /// Whether a chunk was taken, so that the peer expects the rest.
+    /// Whether any chunk was taken, in which case the peer expects the rest.
     pub(crate) started: bool,
     pub(crate) held: Option<Held>,
 }
@@ -68,10 +69,10 @@ pub(crate) struct NextChunk {
     pub(crate) of: BodyOf,
     pub(crate) id: RequestId,
     pub(crate) bytes: Bytes,
-    /// The size of the body, if this is the first chunk of a reply. A reply is announced only then,
-    /// so that one that is removed earlier leaves no trace.
+    /// The size of the body, if this is the first chunk of a reply. A reply is announced only with its
+    /// first chunk, so a reply that is removed earlier leaves no trace.
     pub(crate) announce: Option<u64>,
-    /// If this is the last chunk.
+    /// Present on the last chunk only.
     pub(crate) held: Option<Held>,
 }
 
@@ -109,7 +110,7 @@ impl LongBodies {
         });
     }
 
-    /// Adds the body of a reply, for which nobody waits after `deadline`.
+    /// Adds the body of a reply. After `deadline`, no caller waits for it.
     pub(crate) fn add_reply(&mut self, id: RequestId, body: Bytes, deadline: u64, held: Held) {
         let (of, deadline, held) = (BodyOf::Reply, Some(deadline), Some(held));
         self.reply_bytes += body.len();
@@ -133,7 +134,7 @@ impl LongBodies {
         Some(self.remove_at(at))
     }
 
-    /// Removes all replies, and returns what was held for them.
+    /// Removes all replies, and returns the values held for them.
     pub(crate) fn remove_replies(&mut self) -> Vec<Held> {
         self.reply_bytes = 0;
         let replies = self.bodies.extract_if(.., |body| body.of == BodyOf::Reply);
@@ -174,10 +175,11 @@ impl LongBodies {
         Removed { id, started, held }
     }
 
-    /// Returns the index of the body whose chunk is sent next. The shortest remaining body goes first,
-    /// so that the other end can start on it; of equal ones, the one with a chunk at the other end,
-    /// then the newest reply, because its caller has the most time left. Every fourth chunk belongs to
-    /// the oldest body, so that no body starves.
+    /// Returns the index of the body whose chunk is sent next.
+    ///
+    /// The body with the fewest remaining bytes goes first, so that the other end can start on it. Ties
+    /// go to a body whose first chunk was already sent, then to the newest reply, because its caller has
+    /// the most time left. Every fourth chunk belongs to the oldest body, so that no body starves.
     fn next(&mut self) -> Option<usize> {
         self.chunk_count = (self.chunk_count + 1) % OLDEST_EVERY;
         if self.chunk_count == 0 && !self.bodies.is_empty() {

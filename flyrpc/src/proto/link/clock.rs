@@ -6,17 +6,17 @@
 //! never below the offset between the clocks. U exceeds the offset by at most the fastest path from the
 //! serving end to the caller.
 //!
-//! A request whose deadline on the caller's clock is d therefore has time left if now + U < d, and a
-//! call that its caller has given up never starts. (A midpoint offset, as in NTP, would let some of
-//! those calls start.)
+//! A request whose deadline on the caller's clock is d therefore has time left if now + U < d. A call
+//! that its caller has given up never starts. (A midpoint offset, as in NTP, would let some of those
+//! calls start.)
 //!
-//! U says nothing about cancellations, which are on their way as long as the request was. Each frame with
-//! a stamp s proves that everything sent before s has been read. The lag now + U − s of the latest
-//! stamp is therefore how old this end's knowledge is at most. A request starts while that is
-//! ordinary: a few heartbeats, plus what the path takes now. A path that became slow takes that long for
-//! everything, so nothing is gained by waiting; after a path that stalled, the latest stamp soon is
-//! recent again. If this end itself did not read for a while, what it reads next is old, however fast
-//! the path is. Then requests are held until a ping sent after that is answered.
+//! U says nothing about cancellations, which take as long to arrive as requests do. Each frame with a
+//! stamp s proves that everything sent before s has been read. This end's knowledge is therefore at most
+//! as old as the lag, now + U − s for the latest stamp. A request starts while the lag is ordinary: a
+//! few heartbeats plus the current round trip of the path. On a path that became slow, every frame takes
+//! that long, so waiting gains nothing. After a path that stalled, the latest stamp soon becomes recent
+//! again. If this end itself did not read for a while, the data that it reads next is old, however fast
+//! the path is. Requests are then held until a ping sent after the stall is answered.
 //!
 //! All times are in microseconds, each on the clock of one of the two ends.
 
@@ -25,15 +25,15 @@ use std::collections::VecDeque;
 /// The number of last pongs from which U is computed.
 const SAMPLES: usize = 8;
 
-/// Upper bound on the lag, in heartbeats, besides the round trips. A link ends after 5 heartbeats without
-/// a byte.
+/// Upper bound on the lag in heartbeats, in addition to the round trip of the path. A link ends after 5
+/// heartbeats without a byte.
 const MAX_LAG_HEARTBEATS: u64 = 4;
 
-/// With this many heartbeats between two steps of the reader, this end did not read in between. While it
-/// reads, there is at least one step per heartbeat.
+/// If the reader's last step was this many heartbeats ago, this end has not read in between. While the
+/// reader runs, it takes at least one step per heartbeat.
 const STALL_HEARTBEATS: u64 = 2;
 
-/// Pongs that arrived within this many heartbeats tell what the path takes now.
+/// Pongs that arrived within this many heartbeats measure the current round trip of the path.
 const RECENT_HEARTBEATS: u64 = 2;
 
 /// This end's estimate of the other end's clock.
@@ -41,16 +41,15 @@ const RECENT_HEARTBEATS: u64 = 2;
 pub(crate) struct LinkClock {
     heartbeat: u64,
     samples: VecDeque<Sample>,
-    /// U, the upper bound on how far the other end's clock is ahead.
+    /// U, the upper bound on the offset of the other end's clock from this end's.
     ahead: Option<i64>,
-    /// When the latest ping whose pong has arrived was sent.
+    /// The time at which the latest answered ping was sent.
     answered: Option<u64>,
     /// The latest time on the other end's clock that a frame carried.
     latest_stamp: u64,
     /// When the reader last took a step.
     last_step: Option<u64>,
-    /// When this end last continued to read after a stall. Pongs to pings sent before that do not tell
-    /// what the path takes.
+    /// When this end last resumed reading after a stall. Pongs to earlier pings do not measure the path.
     stalled_until: u64,
     /// Pongs to pings sent before this time are ignored, because this end's clock may have been stopped
     /// since then.
@@ -102,7 +101,7 @@ impl LinkClock {
         }
     }
 
-    /// Handles that the reader takes a step at `now`. Must be called at each heartbeat.
+    /// Records that the reader takes a step at `now`. Must be called at each heartbeat.
     pub(crate) fn step(&mut self, now: u64) {
         let last = self.last_step.replace(now).unwrap_or(now);
         if now.saturating_sub(last) > STALL_HEARTBEATS * self.heartbeat {
@@ -166,7 +165,7 @@ impl LinkClock {
         }
     }
 
-    /// Returns the round trip that the path takes now.
+    /// Returns the current round trip of the path.
     fn path(&self, now: u64) -> u64 {
         let since = now.saturating_sub(RECENT_HEARTBEATS * self.heartbeat);
         let mut usable = self.samples.iter().filter(|sample| sample.sent >= self.stalled_until);
@@ -227,7 +226,7 @@ mod tests {
         check(&mut synced(1_000_000), 1_070_000, stamp, 0, Verdict::Expired);
     }
 
-    /// Lets a clock take a step at each heartbeat from `from` to `to`.
+    /// Takes a step of the clock at each heartbeat from `from` to `to`.
     fn idle(clock: &mut LinkClock, from: u64, to: u64) {
         (from..=to).step_by(HEARTBEAT as usize).for_each(|now| clock.step(now));
     }
@@ -257,8 +256,8 @@ mod tests {
         assert!(matches!(verdict, Verdict::Start { .. }), "{verdict:?}");
     }
 
-    /// Lets the round trip jump from 60 ms to `jump` more, with a request every 100 ms. Returns how
-    /// long the longest of them is held.
+    /// Simulates a jump of the round trip from 60 ms to that much more, with a request every 100 ms.
+    /// Returns the longest time for which a request is held.
     fn longest_hold(there: u64, back: u64) -> u64 {
         const STEP: u64 = 100_000;
         const HOUR: u64 = 3_600_000_000;

@@ -50,8 +50,8 @@ struct Entry<T> {
     stamp: u64,
     /// In microseconds.
     timeout: u64,
-    /// When the caller has surely given up, in microseconds on this end's clock. Known once the request is
-    /// held.
+    /// The time at which the caller has certainly given up, in microseconds on this end's clock. Known
+    /// once the request is held.
     deadline: u64,
     /// How many times the request was held because its timestamp was ahead of our clock.
     ahead: u32,
@@ -94,7 +94,7 @@ impl<T> Gate<T> {
         })
     }
 
-    /// Handles a heartbeat at `now`, at which the reader takes a step in any case.
+    /// Handles a heartbeat at `now`. The reader takes a step even if nothing has arrived.
     pub(crate) fn on_heartbeat(&mut self, now: u64) {
         self.clock.step(now);
     }
@@ -138,7 +138,8 @@ impl<T> Gate<T> {
         !self.held.is_empty()
     }
 
-    /// Releases the complete requests, except those that must be held. `hold` is applied to each of those.
+    /// Releases the complete requests, except those that must be held. Applies `hold` to each held
+    /// request.
     ///
     /// # Errors
     ///
@@ -168,8 +169,8 @@ impl<T> Gate<T> {
         self.held.iter().map(|entry| entry.deadline).min()
     }
 
-    /// Removes the held requests whose deadline has passed at `now`: a peer that answers no ping must not
-    /// keep them here.
+    /// Removes the held requests whose deadline has passed at `now`. Otherwise, a peer that answers no
+    /// ping could keep them here.
     pub(crate) fn take_expired(&mut self, now: u64) -> Vec<T> {
         let expired = self.held.extract_if(.., |entry| entry.deadline <= now);
         expired.map(|entry| entry.item).collect()

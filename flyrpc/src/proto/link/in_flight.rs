@@ -81,14 +81,14 @@ impl InFlight {
         }
     }
 
-    /// Removes and returns the part of a reply that has arrived, so that a chunk can be appended without
-    /// holding the lock of this value. Returns `None` if no call waits for it.
+    /// Removes and returns the received part of a reply, so that a chunk can be appended without holding
+    /// the lock of this value. Returns `None` if no call waits for the reply.
     pub(crate) fn take_arriving(&mut self, id: RequestId) -> Option<PartialBody> {
         self.arriving.remove(&id)
     }
 
-    /// Puts back what [`take_arriving`](Self::take_arriving) returned. Drops it if the call was given up
-    /// in the meantime.
+    /// Puts back the value that [`take_arriving`](Self::take_arriving) returned. Drops it if the call
+    /// was given up in the meantime.
     pub(crate) fn put_arriving(&mut self, id: RequestId, reply: PartialBody) {
         if self.expects(id) {
             self.arriving.insert(id, reply);
@@ -127,7 +127,7 @@ impl InFlight {
         Progress::Pending
     }
 
-    /// Removes a call that was given up, with the part of its reply that has arrived.
+    /// Removes a call that was given up, along with the received part of its reply.
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.calls.remove(&id);
         self.arriving.remove(&id);
@@ -140,7 +140,7 @@ impl InFlight {
         self.wake_all();
     }
 
-    /// Wakes every waiting call, so that it looks at its link.
+    /// Wakes every waiting call, so that it checks the state of its link.
     pub(crate) fn wake_all(&self) {
         for call in self.calls.values() {
             call.waker.wake_by_ref();

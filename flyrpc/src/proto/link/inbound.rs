@@ -40,8 +40,8 @@ impl<A> Inbound<A> {
         self.requests.is_empty()
     }
 
-    /// Adds a request. Returns false, and adds nothing, if the link has ended, or if a request with that
-    /// id is unfinished, which only a faulty peer can cause.
+    /// Adds a request. Returns false and adds nothing if the link has ended, or if a request with that
+    /// id is unfinished. Only a faulty peer sends the id of an unfinished request.
     pub(crate) fn add(&mut self, id: RequestId) -> bool {
         if self.closed || self.requests.contains_key(&id) {
             return false;

@@ -13,20 +13,21 @@ pub(crate) const QUIET_HEARTBEATS: u32 = 2;
 /// After this many heartbeats without a byte from the peer, the link ends.
 pub(crate) const SILENT_HEARTBEATS: u32 = 5;
 
-/// After this many heartbeats without a pong, and at least [`UNANSWERED`], the link ends: the peer
-/// sends but does not read. Heartbeats in which a long body is under way in either direction do not
-/// count, because a pong waits behind it.
+/// After this many heartbeats without a pong, and at least [`UNANSWERED`], the link ends because the
+/// peer sends but does not read. A heartbeat during which a long body is in flight in either direction
+/// does not count, because a pong waits behind the body.
 const UNANSWERED_HEARTBEATS: u32 = 2 * SILENT_HEARTBEATS;
 const UNANSWERED: Duration = Duration::from_secs(2);
 
 /// Upper bound on the heartbeats without a pong that do not count.
 const UNANSWERED_HEARTBEATS_MAX: u32 = 600;
 
-/// With this many bytes received in a heartbeat, a body is under way. Heartbeats and gossip are fewer.
+/// At this many bytes received per heartbeat, a body is in flight. Heartbeats and gossip take fewer
+/// bytes.
 const FLOW: u64 = 512;
 
-/// With this many bytes received since the last pong, the peer must have had the chance to send one:
-/// more than any socket buffers.
+/// After this many bytes received since the last pong, the peer must have had an opportunity to send
+/// one, because no socket buffers as much.
 const FLOW_MAX: u64 = 16 << 20;
 
 /// Counts the heartbeats since the peer last sent a byte, and since it last sent a pong.
@@ -35,14 +36,14 @@ pub(crate) struct Liveness {
     heartbeat: Duration,
     /// Heartbeats since the last byte.
     silent: u32,
-    /// Heartbeats since the last pong, or since the peer last showed that it reads.
+    /// Heartbeats since the last pong, or since the latest other evidence that the peer reads.
     unanswered: u32,
     /// All heartbeats since the last pong.
     since_pong: u32,
     /// The bytes received since the last heartbeat, and since the last pong.
     received: u64,
     received_since_pong: u64,
-    /// How many bytes the peer reports to have received.
+    /// The number of bytes that the peer reports to have received.
     peer_received: u64,
 }
 
@@ -67,7 +68,7 @@ impl Liveness {
         }
     }
 
-    /// Handles that many bytes received from the peer.
+    /// Records that `bytes` bytes were received from the peer.
     pub(crate) fn on_received(&mut self, bytes: usize) -> Option<QuietChange> {
         self.received += bytes as u64;
         let silent = std::mem::take(&mut self.silent);
@@ -81,7 +82,8 @@ impl Liveness {
         self.received_since_pong = 0;
     }
 
-    /// Handles a write that had to wait for the socket, and then made progress: the peer reads.
+    /// Records that a write that had to wait for the socket made progress, which shows that the peer
+    /// reads.
     pub(crate) fn on_write_progress(&mut self) {
         self.unanswered = 0;
     }
@@ -187,7 +189,7 @@ mod tests {
     fn a_peer_whose_pong_waits_behind_a_long_body_is_not_deaf() {
         let slow_line = |liveness: &mut Liveness, _| _ = liveness.on_received(20_000);
         assert!(heartbeats_while(slow_line) > 500);
-        // It had the chance to send a pong.
+        // The peer had an opportunity to send a pong.
         let flood = |liveness: &mut Liveness, _| _ = liveness.on_received(1 << 20);
         assert_eq!(heartbeats_while(flood), 16 + UNANSWERED_HEARTBEATS + 1);
     }

@@ -1,8 +1,8 @@
-//! How fast the socket takes bytes, and how much to write ahead of that.
+//! Measures how fast the socket accepts bytes, and derives how much to write ahead.
 //!
-//! Whatever was given to the socket goes before everything that is queued later, small calls included.
-//! On a slow path, the chunks of one write and the bytes that the socket holds unsent are therefore
-//! limited to what it takes in a short time.
+//! Bytes that the socket has accepted precede everything that is queued later, including small calls.
+//! The chunks of one write and the unsent bytes in the socket are therefore limited to the amount that a
+//! slow path takes in a short time.
 
 /// Upper bound on the bytes of long bodies in one write.
 const CHUNK_BYTES_MAX: usize = 256 << 10;
@@ -10,10 +10,11 @@ const CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Upper bound on the unsent bytes that the socket should hold.
 const LOW_WATER_MAX: usize = 128 << 10;
 
-/// Lower bound on both, in bytes.
+/// Lower bound on both limits, in bytes.
 const BYTES_MIN: usize = 4 << 10;
 
-/// Both at first. As long as the socket takes everything at once, writes grow.
+/// Both limits before the first measurement. Writes grow as long as the socket accepts everything at
+/// once.
 const BYTES_UNMEASURED: usize = 16 << 10;
 
 /// How long a write of chunks should take, in microseconds.
@@ -22,37 +23,38 @@ const CHUNK_TIME: u64 = 50_000;
 /// How long the socket should take to send what it holds, in microseconds.
 const LOW_WATER_TIME: u64 = 100_000;
 
-/// Less time than this is not enough for a measurement, in microseconds.
+/// Minimum duration of a measurement, in microseconds.
 const MEASURED_MIN: u64 = 20_000;
 
-/// Earlier measurements count as much as this time, in microseconds.
+/// Earlier measurements are weighted as if they had taken at most this time, in microseconds.
 const MEMORY: u64 = 200_000;
 
-/// Measures how fast the socket takes bytes: between two times at which it was full, it sent as many as
-/// it took.
+/// Measures how fast the socket sends bytes. Between two moments at which the socket was full, it sent
+/// as many bytes as it accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When the socket was last full, unless everything was written since then.
+    /// When the socket was last full. `None` if everything has been written since then.
     full_at: Option<u64>,
-    /// The bytes that the socket sent since then, or, while it is not full, took.
+    /// The bytes that the socket has sent since then. While it is not full, the bytes that it has
+    /// accepted.
     since: i64,
-    /// Whether it has taken any since then.
+    /// Whether the socket has accepted any bytes since then.
     took: bool,
-    /// What was measured: this many bytes in `micros`.
+    /// The measurement: the socket sent this many bytes in `micros`.
     bytes: u64,
     micros: u64,
-    /// The unsent bytes with which the socket is full. Zero before it was set.
+    /// The number of unsent bytes at which the socket is full. Zero before it is set.
     low_water: usize,
 }
 
 impl Pace {
-    /// Handles a write of that many bytes.
+    /// Records that `bytes` bytes were written.
     pub(crate) fn on_written(&mut self, bytes: usize) {
         self.since += bytes as i64;
         self.took = true;
     }
 
-    /// Handles that the socket was full at `now`, in microseconds.
+    /// Records that the socket was full at `now`, in microseconds.
     pub(crate) fn on_full(&mut self, now: u64) {
         if self.full_at.is_some() && !self.took {
             // It is still full.
@@ -70,7 +72,8 @@ impl Pace {
         }
     }
 
-    /// Handles that nothing is left to write. The time until the next write measures nothing.
+    /// Records that nothing is left to write. The time until the next write is not part of a
+    /// measurement.
     pub(crate) fn on_idle(&mut self) {
         self.full_at = None;
     }
@@ -82,18 +85,18 @@ impl Pace {
         bytes.clamp(BYTES_MIN, CHUNK_BYTES_MAX)
     }
 
-    /// Returns the number of unsent bytes with which the socket should be full, if that has changed: a
-    /// power of two, so that it rarely does.
+    /// Returns the number of unsent bytes at which the socket should be full, if that number has
+    /// changed. It is a power of two, so it changes rarely.
     pub(crate) fn change_low_water(&mut self) -> Option<usize> {
         let bytes = self.bytes_in(LOW_WATER_TIME).unwrap_or(BYTES_UNMEASURED);
         let bytes = bytes.clamp(BYTES_MIN, LOW_WATER_MAX).next_power_of_two();
         let before = std::mem::replace(&mut self.low_water, bytes);
-        // What only fills a socket that may hold more, it did not send.
+        // Bytes that only fill the newly allowed space in the socket were not sent.
         self.since -= bytes as i64 - before as i64;
         (bytes != before).then_some(bytes)
     }
 
-    /// Returns the number of bytes that the socket takes in that time, if it was measured.
+    /// Returns the number of bytes that the socket sends in `micros` microseconds, if that was measured.
     fn bytes_in(&self, micros: u64) -> Option<usize> {
         if self.micros < MEASURED_MIN {
             return None;
@@ -116,8 +119,8 @@ mod tests {
     }
 
     impl Socket {
-        /// Writes as much as it takes for that many milliseconds, in steps of 10 ms. Returns the bounds
-        /// on chunks and unsent bytes, in KiB.
+        /// Writes as much as the socket accepts for `millis` milliseconds, in steps of 10 ms. Returns
+        /// the limits on chunks and on unsent bytes, in KiB.
         fn write(&mut self, per_second: usize, millis: u64) -> (usize, usize) {
             for _ in 0..millis / 10 {
                 let room = self.low_water.saturating_sub(self.unsent);

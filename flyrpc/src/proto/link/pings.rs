@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Upper bound on the pings that wait for their pongs. Pongs arrive in the order of the pings, and a
-/// link sends a few pings per heartbeat, so more are outstanding only if the peer stopped answering.
+/// link sends a few pings per heartbeat. More pings are outstanding only if the peer stopped answering.
 const MAX_OUTSTANDING: usize = 256;
 
 /// The stamps of pings without a pong, oldest first.
@@ -19,11 +19,11 @@ impl SentPings {
         self.0.push_back(stamp);
     }
 
-    /// Handles a pong that echoes the stamp `echo`. Returns whether it answers a ping that was not
-    /// answered yet. A pong also stands for all earlier pings, because a peer answers in order.
+    /// Handles a pong that echoes the stamp `echo`. Returns whether it answers an outstanding ping. A
+    /// pong also answers all earlier pings, because a peer answers in order.
     ///
-    /// Without this check, a peer that answers nothing could keep a link alive, and claim any round
-    /// trip, with pongs that it makes up.
+    /// Without this check, a peer that answers no ping could keep a link alive with fabricated pongs,
+    /// and could claim any round trip.
     pub(crate) fn answer(&mut self, echo: u64) -> bool {
         let Some(at) = self.0.iter().position(|&stamp| stamp == echo) else { return false };
         self.0.drain(..=at);

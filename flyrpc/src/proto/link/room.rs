@@ -1,15 +1,15 @@
 //! Tasks that wait for room in the outbox.
 //!
-//! Room is granted, not announced: when it appears, exactly the tasks for whose bytes there is room are
-//! woken, and each of them may append without asking again. Waking all of them would cost a link with
-//! n waiting tasks n wake-ups per write.
+//! Room is granted, not announced. When there is room, exactly the tasks whose bytes fit are woken, and
+//! each of them may append without asking again. If every write woke all n waiting tasks of a link, each
+//! write would cost n wake-ups.
 
 use std::{
     collections::BTreeMap,
     task::{Poll, Waker},
 };
 
-/// One in this many grants goes to the task that has waited longest, if the newest goes first.
+/// With [`Order::NewestFirst`], one in this many grants goes to the task that has waited longest.
 const OLDEST_EVERY: u32 = 4;
 
 /// Which waiting task is granted room first.
@@ -17,8 +17,8 @@ const OLDEST_EVERY: u32 = 4;
 pub(crate) enum Order {
     /// In the order of arrival.
     OldestFirst,
-    /// The task that came last, and every fourth time the one that came first. Under overload, the
-    /// oldest have the least time left, so that serving them first would serve nobody in time.
+    /// The most recent task, except that every fourth grant goes to the earliest task. Under overload,
+    /// the earliest tasks have the least time left, so serving them first would serve nobody in time.
     NewestFirst,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
-/// The tasks that wait for room, and those that were granted room and have not used it yet.
+/// The tasks that wait for room, and the tasks that were granted room and have not used it yet.
 #[derive(Debug)]
 pub(crate) struct RoomQueue {
     order: Order,
@@ -57,17 +57,17 @@ impl RoomQueue {
         }
     }
 
-    /// Returns whether no task waits, so that one that comes now overtakes nobody.
+    /// Returns whether no task waits. A task that comes now then overtakes none.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Returns the bytes that were granted and have not been appended yet.
+    /// Returns the number of bytes that were granted and have not been appended yet.
     pub(crate) fn granted_bytes(&self) -> usize {
         self.granted_bytes
     }
 
-    /// Adds the task of `waker`, which is to append that many bytes.
+    /// Adds the task of `waker`, which wants to append `bytes` bytes.
     pub(crate) fn join(&mut self, bytes: usize, waker: &Waker) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
@@ -75,7 +75,7 @@ impl RoomQueue {
         ticket
     }
 
-    /// Returns whether room was granted. Otherwise stores `waker`.
+    /// Returns `Ready` if room was granted. Otherwise, stores `waker`.
     pub(crate) fn poll(&mut self, ticket: Ticket, waker: &Waker) -> Poll<()> {
         match self.waiting.get_mut(&ticket) {
             Some(waiting) => {
@@ -95,8 +95,8 @@ impl RoomQueue {
         granted.is_some()
     }
 
-    /// Grants room to waiting tasks, as long as `fits` returns true for the bytes granted so far and
-    /// those of the next task. Adds their wakers to `wake`.
+    /// Grants room to waiting tasks, as long as `fits` returns true for the bytes granted so far and the
+    /// bytes of the next task. Adds the wakers of these tasks to `wake`.
     pub(crate) fn grant(&mut self, fits: impl Fn(usize, usize) -> bool, wake: &mut Vec<Waker>) {
         while let Some(ticket) = self.next() {
             let bytes = self.waiting[&ticket].bytes;

@@ -57,7 +57,7 @@ impl Link {
         self.queue(call, body, waker, |outbox| outbox.has_room(room))
     }
 
-    /// Waits for room, then queues a call. Calls are queued in the order in which they began to wait.
+    /// Waits for room, then queues a call. Calls are queued in the order in which they started to wait.
     /// If the future is dropped before it completes, nothing is sent.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Link {
             let sent = self.queue(call, body, task.waker(), |outbox| wait.leave(outbox));
             Poll::Ready(sent)
         });
-        // Room was granted, unless the link is not open any more.
+        // Room was granted, unless the link is no longer open.
         sent.await.ok_or_else(|| self.error().unwrap_or(LinkError::Drained))
     }
 
@@ -167,7 +167,8 @@ impl Future for PendingCall {
             Progress::Response(response) => {
                 this.over = true;
                 if this.long {
-                    // The peer refused the request before it had all of it, so it needs no more.
+                    // The peer refused the request before all of it had arrived, so it does not need the
+                    // rest.
                     this.link.outbox().drop_body_of(this.id);
                 }
                 this.link.end_if_drained();

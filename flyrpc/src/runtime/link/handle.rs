@@ -228,7 +228,7 @@ impl Link {
             // A drained link is kept until the peer has read everything that was written.
             Some(error) => matches!(error, LinkError::Drained),
             // Everything in the socket precedes this end's `GoAway`. Until the peer responds to that
-            // frame, it may not have read everything before it.
+            // frame, the peer may not have read everything before it.
             None => {
                 !self.lifecycle.is_draining_there()
                     || !self.inbound().is_empty()
@@ -255,7 +255,7 @@ impl Link {
             return;
         }
         self.signals.end.cancel();
-        // Requests stay, because their calls look up what was sent of them.
+        // Requests stay in the outbox, because their calls check how much of each request was sent.
         let held = self.outbox().drop_replies();
         drop(held);
         self.wake_waiting();
@@ -340,18 +340,18 @@ impl Link {
         self.signals.wake_writer.notify_one();
     }
 
-    /// Handles that a write which had to wait for the socket made progress.
+    /// Records that a write that had to wait for the socket made progress.
     pub(super) fn on_write_progress(&self) {
         self.signals.write_progress.store(true, Ordering::Relaxed);
     }
 
-    /// Whether such a write has made progress since this was last called.
+    /// Returns whether such a write has made progress since the last call of this method.
     pub(super) fn take_write_progress(&self) -> bool {
         self.signals.write_progress.swap(false, Ordering::Relaxed)
     }
 
-    /// Moves the bytes to write next into `batch`, and grants the room that this makes. Returns the
-    /// number of bytes of frames, chunks excluded.
+    /// Moves the bytes to write next into `batch`, and grants the room that this frees. Returns the
+    /// number of bytes of frames, excluding chunks.
     pub(super) fn take_batch(&self, batch: &mut Batch, chunk_bytes: usize) -> u64 {
         let needs_time = self.outbox().needs_time();
         let now = needs_time.then(|| self.micros_at(self.now()));
@@ -366,14 +366,15 @@ impl Link {
         frames
     }
 
-    /// Grants the room that there is in the outbox.
+    /// Grants the available room in the outbox.
     pub(super) fn grant_room(&self) {
         let mut wake = Vec::new();
         self.outbox().grant_room(&mut wake);
         wake.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes all tasks that wait for room, because the link may no longer be what they should wait for.
+    /// Wakes all tasks that wait for room, because the state of the link has changed and they may have
+    /// to stop waiting.
     fn wake_waiting(&self) {
         let mut wake = Vec::new();
         self.outbox().wake_waiting(&mut wake);

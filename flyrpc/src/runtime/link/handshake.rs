@@ -27,8 +27,8 @@ use crate::{
 /// Upper bound on the concurrent inbound handshakes whose hello is longer than [`SHORT_HELLO`].
 pub(crate) const MAX_LONG_HELLOS: usize = 8;
 
-/// More bytes of an inbound hello are received only with one of [`MAX_LONG_HELLOS`] permits. Anyone who
-/// reaches the port can begin a hello, and must not be able to fill the memory.
+/// Inbound hellos longer than this are received only with one of [`MAX_LONG_HELLOS`] permits. Anyone who
+/// can reach the port can start a hello, and must not be able to exhaust the memory.
 const SHORT_HELLO: usize = 16 << 10;
 
 /// A connection to a node of this cluster, after its handshake.
@@ -145,8 +145,8 @@ async fn send_hello(
     Ok(stream.writer.flush().await?)
 }
 
-/// Receives the peer's hello. Returns it with the bytes that were read after it. If it is long, waits
-/// for a permit of `long`.
+/// Receives the peer's hello. Returns it along with the bytes that were read after it. If the hello is
+/// long, waits for a permit from `long`.
 async fn receive_hello(
     stream: &mut BoxStream,
     local: &LocalHello,

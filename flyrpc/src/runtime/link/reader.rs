@@ -37,16 +37,16 @@ use crate::{
 /// The reader yields after this many consecutive reads.
 const YIELD_EVERY_READS: usize = 16;
 
-/// After a read that filled the buffer, the reader yields if it held at least this many frames. A peer
-/// that sends small frames without a pause would otherwise occupy this thread: handling them takes
-/// longer than reading them.
+/// After a read that filled the buffer, the reader yields if the buffer held at least this many frames.
+/// Handling small frames takes longer than reading them, so a peer that sends them without a pause would
+/// otherwise occupy this thread.
 const YIELD_FRAMES: usize = 128;
 
-/// The reader also yields within one buffer, each time it has handled this many frames.
+/// The reader also yields within one buffer, after each batch of this many frames.
 const YIELD_EVERY_FRAMES: usize = 4096;
 
-/// A buffer of frames of at least this many bytes may be pinned only by bodies that make up at least a
-/// quarter of it. Otherwise, the bodies are copied.
+/// Bodies may pin a buffer of frames of at least this many bytes only if they make up at least a quarter
+/// of it. Otherwise, the bodies are copied.
 const MAX_PINNED: usize = 16 << 10;
 
 /// Reads until the link ends.
@@ -87,7 +87,7 @@ pub(super) async fn run<H: RequestHandler>(
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
     handler: &'a Arc<H>,
-    /// What the handler knows of the peer.
+    /// The handler's state for the peer.
     peer: H::Peer,
     gate: Gate<Admitted<H::Permit>>,
     liveness: Liveness,
@@ -107,7 +107,7 @@ struct Turn {
     frames: usize,
     /// Whether a pong answered a ping.
     pong: bool,
-    /// The number of requests that passed on to the gate, and the bytes of their bodies.
+    /// The number of requests that were passed to the gate, and the total bytes of their bodies.
     requests: usize,
     bodies: usize,
 }
@@ -239,7 +239,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             self.link.on_quiet_change(change);
         }
         if self.handler.is_draining() {
-            // A drain waits for bodies that are arriving, but not for those that have stopped.
+            // A drain waits for bodies that still arrive, but not for bodies that have stalled.
             let stalled = self.requests.take_stalled().into_iter();
             stalled.for_each(|(_, admitted)| admitted.request.refuse(Status::Draining));
         }
@@ -252,8 +252,8 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.link.wake_writer();
     }
 
-    /// Refuses the requests that their callers have given up although they never became complete, or
-    /// could not start because the peer answers no ping.
+    /// Refuses the requests that their callers have given up before they could start, because the rest
+    /// of a request never arrived or the peer answered no ping.
     fn expire(&mut self) {
         let now = self.micros();
         let incomplete = self.requests.take_expired(now).into_iter().map(|(_, admitted)| admitted);
@@ -271,8 +271,8 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.link.micros_at(self.link.now())
     }
 
-    /// Handles the complete frames that are buffered. Returns whether one of them was a pong that answers
-    /// a ping.
+    /// Handles the complete frames in the buffer. Returns whether one of them was a pong that answers a
+    /// ping.
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         let (frames, rest) = from.take_frames();
         self.turn = Turn::default();

@@ -15,8 +15,8 @@ use crate::{
 /// After waking this many calls, the reader yields, so that their tasks can run.
 const YIELD_EVERY_RESPONSES: usize = 16;
 
-/// How many responses are stored under one lock. It also bounds the responses that no call waits for,
-/// which are dropped there.
+/// Upper bound on the responses stored under one lock. It also bounds the responses that no call waits
+/// for, which are dropped at that point.
 const MAX_COMPLETE: usize = 64;
 
 /// Responses whose calls have not been woken yet.

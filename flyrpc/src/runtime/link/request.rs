@@ -28,13 +28,13 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Held by a request from its admission to its end, while it counts as in flight.
     type Permit: Send + 'static;
 
-    /// What it knows of a peer. All links to one peer share it.
+    /// The handler's state for a peer. All links to one peer share it.
     type Peer: Send + Sync + 'static;
 
-    /// Returns what it knows of `peer`, which has opened a link.
+    /// Returns the handler's state for `peer`, which has opened a link.
     fn peer(&self, peer: &NodeInfo) -> Self::Peer;
 
-    /// Decides whether a request of `peer` may start, before its body is read.
+    /// Decides whether a request from `peer` may start, before its body is read.
     fn admit(
         &self,
         peer: &Self::Peer,
@@ -64,9 +64,9 @@ pub(crate) struct Admitted<P> {
 }
 
 impl<P> Admitted<P> {
-    /// Copies the body if it is part of a buffer that it shares with other frames.
+    /// Copies the body if it shares a buffer with other frames.
     pub(super) fn own_body(&mut self) {
-        // A body that arrived in chunks has a buffer of its own.
+        // A body that arrived in chunks has its own buffer.
         if self.body.len() <= INLINE_BODY_MAX {
             self.body = Bytes::copy_from_slice(&self.body);
         }
@@ -92,24 +92,24 @@ pub(crate) enum Flush {
 /// An encoded reply.
 pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
-    /// Encodes the same value again. Present if the body is long: such a body is not kept while there
-    /// is no room for it.
+    /// Encodes the same value again. Present if the body is long, because a long body is not kept in
+    /// memory while there is no room for it.
     pub(crate) encode_again: Option<EncodeAgain>,
 }
 
-/// Encodes the value of a reply again. Catches panics of user code, also when it is dropped.
+/// Encodes the value of a reply again. Catches panics of user code, including panics in destructors.
 pub(crate) type EncodeAgain = Box<dyn FnOnce() -> Result<Vec<u8>, Status> + Send>;
 
 /// The reply, or the status to send instead.
 pub(crate) type ResponseResult = Result<Reply, Status>;
 
-/// A response, and what it needs until it is written.
+/// A response, and the values that it needs until it is written.
 pub(crate) struct Outgoing<P> {
     pub(crate) of: ServiceKind,
     pub(crate) result: ResponseResult,
     /// When the caller gives up.
     pub(crate) deadline: Instant,
-    /// Dropped when the writer has taken the whole response, or never will.
+    /// Dropped once the writer has taken the whole response or can no longer take it.
     pub(crate) permit: P,
 }
 
@@ -155,9 +155,9 @@ impl InboundRequest {
         self.link.wake_writer();
     }
 
-    /// Waits for room, then sends the response. Until then, only the value of a long reply is kept,
-    /// not its encoding. A response that still waits at its deadline is dropped. Dropping the future
-    /// before that drops the response, too.
+    /// Waits for room, then sends the response. Until then, only the value of a long reply is kept, not
+    /// its encoding. A response that is still waiting at its deadline is dropped. Dropping the future
+    /// earlier also drops the response.
     pub(crate) async fn respond<P: Send + Sync + 'static>(self, mut response: Outgoing<P>) {
         let link = Arc::clone(&self.link);
         let mut wait = RoomWait::new(&link, response.room());
@@ -238,13 +238,13 @@ impl InboundRequest {
 }
 
 impl<P> Outgoing<P> {
-    /// The room that it needs in the outbox.
+    /// Returns the room in the outbox that the response needs.
     fn room(&self) -> Room {
         // A status is a few bytes long.
         Room::of_reply(self.result.as_ref().map_or(0, |reply| reply.body.len()))
     }
 
-    /// Replaces a reply that is larger than `limit` bytes.
+    /// Replaces a reply that is larger than `limit` bytes with an error status.
     fn limit_to(&mut self, limit: usize) {
         if let Ok(reply) = &self.result
             && reply.body.len() > limit
@@ -291,7 +291,7 @@ impl Link {
         self.cancel_reply(id);
     }
 
-    /// Drops what is left of a reply that the caller no longer waits for.
+    /// Drops the rest of a reply whose caller no longer waits for it.
     fn cancel_reply(&self, id: RequestId) {
         let held = self.outbox().cancel_reply(id);
         if held.is_some() {

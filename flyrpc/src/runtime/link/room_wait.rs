@@ -8,12 +8,12 @@ use crate::proto::link::{
     room::Ticket,
 };
 
-/// The wait of one task for room. Dropping this ends it.
+/// The wait of one task for room. Dropping this value ends the wait.
 #[derive(Debug)]
 pub(super) struct RoomWait<'a> {
     link: &'a Link,
     room: Room,
-    /// From the first poll until the queue is left.
+    /// Present from the first poll until the task leaves the queue.
     ticket: Option<Ticket>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> RoomWait<'a> {
             outbox.poll_room(self.room, ticket, task.waker())
         };
         wake.into_iter().for_each(Waker::wake);
-        // Checked after joining: a link that ends later wakes this task.
+        // Checked after joining, because a link that ends after this point wakes the task.
         if usable(self.link) { polled } else { Poll::Ready(()) }
     }
 
@@ -55,7 +55,7 @@ impl Drop for RoomWait<'_> {
         if let Some(ticket) = self.ticket.take() {
             self.link.outbox().leave(self.room, ticket);
         }
-        // Less may have been appended than was granted, or nothing.
+        // The task may have appended fewer bytes than were granted, or none.
         self.link.grant_room();
     }
 }

@@ -56,8 +56,8 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
     link
 }
 
-/// Runs a task of a link. A panic ends that link, which would otherwise stay open and carry
-/// nothing.
+/// Runs a task of a link. If the task panics, the link ends. Otherwise, the link would stay open and
+/// transfer nothing.
 async fn end_on_panic(link: Arc<Link>, task: impl Future<Output = ()>) {
     if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
         let message = panic_message(panic);

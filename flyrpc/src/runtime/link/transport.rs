@@ -155,7 +155,7 @@ impl FrameWriter {
         stream.poll_write_vectored(task, &slices[..count])
     }
 
-    /// Lets the connection take no more bytes while it holds that many unsent.
+    /// Makes the connection accept no more bytes while it holds `bytes` unsent bytes.
     pub(super) fn set_low_water(&mut self, bytes: usize) {
         self.stream.set_low_water(bytes);
     }

@@ -17,7 +17,7 @@ use crate::{
 /// A buffer with a larger capacity than this, in bytes, is freed between writes.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
-/// What the writer writes to, and how fast that takes bytes.
+/// The writer's transport, and how fast it accepts bytes.
 struct Writer {
     to: FrameWriter,
     pace: Pace,
@@ -88,10 +88,10 @@ async fn write_queued(
     }
 }
 
-/// Writes some bytes of a batch, after the first `done` bytes. Returns `None` if the link has
-/// ended. `sent` counts bytes of frames: its start is the count before this write, and its end is
-/// the count if all of the batch is written. See
-/// [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps are in this order.
+/// Writes some bytes of a batch, after the first `done` bytes. Returns `None` if the link has ended.
+/// `sent` counts bytes of frames. It starts at the count before this write, and ends at the count after
+/// the whole batch is written. See [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps
+/// are in this order.
 async fn write_some(
     link: &Link,
     writer: &mut Writer,
@@ -127,7 +127,7 @@ async fn write_some(
 }
 
 impl Writer {
-    /// Handles that the socket takes no more for now.
+    /// Handles that the socket currently accepts no more bytes.
     fn on_full(&mut self, link: &Link) {
         self.pace.on_full(link.micros_at(link.now()));
         self.adjust_low_water();

@@ -21,12 +21,12 @@ use crate::{
     types::NodeId,
 };
 
-/// Upper bound on the requests of one peer to the internal service in progress. A peer has many only if
-/// it floods this node, or its user asks for the same again and again.
+/// Upper bound on one peer's requests to the internal service in progress. Only a peer that floods this
+/// node, or whose user repeats the same request again and again, reaches it.
 const INTERNAL_REQUESTS: usize = 1024;
 
-/// Upper bound on the bytes of all bodies of requests to the internal service, unless one such body
-/// may be larger.
+/// Upper bound on the total bytes of request bodies for the internal service, unless the limit for one
+/// such body is larger.
 const INTERNAL_BODIES: usize = 4 * INTERNAL_BODY_MAX;
 
 /// A node's limits on the requests that it serves.
@@ -45,20 +45,20 @@ pub(crate) struct Limits {
 pub(super) struct Admission {
     limits: Limits,
     load: Arc<Load>,
-    /// The peers that are linked, and those that were.
+    /// The peers that are linked, and peers that were linked earlier.
     peers: Mutex<BTreeMap<NodeId, Weak<PeerLoad>>>,
 }
 
 /// The current load.
 #[derive(Debug)]
 struct Load {
-    /// Calls in progress. Detached calls of this node count, too.
+    /// Calls in progress, including detached calls of this node.
     calls: AtomicUsize,
-    /// Calls of peers in progress.
+    /// Calls from peers in progress.
     slots: Budget,
-    /// Bytes of bodies of users' calls, from their announcement until they are decoded.
+    /// Bytes of the bodies of user calls, from their announcement until they are decoded.
     bodies: Budget,
-    /// The same for calls of the internal service.
+    /// The same for calls to the internal service.
     internal_bodies: Budget,
     /// The number of peers with a link or a request in progress.
     peers: AtomicUsize,
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-/// What one peer holds of the limits, over all of its links.
+/// One peer's share of the limits, over all of its links.
 #[derive(Debug)]
 pub(crate) struct PeerLoad {
     load: Arc<Load>,
@@ -109,12 +109,12 @@ pub(crate) struct Permit {
     pub(super) method: Arc<ServedMethod>,
     /// The bytes of the body, until it is decoded.
     bytes: usize,
-    /// Whether the request counts as in progress, because it was not refused.
+    /// Whether the request counts as in progress. False if it was refused.
     counted: bool,
 }
 
 impl Permit {
-    /// Counts the body as decoded: its bytes are free.
+    /// Releases the bytes of the body, which has been decoded.
     pub(super) fn release_body(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         if bytes > 0 {
@@ -173,7 +173,7 @@ impl Admission {
         Admission { limits, load: Arc::new(load), peers: Mutex::default() }
     }
 
-    /// Returns what `peer` holds, which all of its links share.
+    /// Returns the load of `peer`, which all of its links share.
     pub(super) fn peer(&self, peer: &NodeId) -> Arc<PeerLoad> {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = peers.get(peer).and_then(Weak::upgrade) {
@@ -185,7 +185,7 @@ impl Admission {
         new
     }
 
-    /// Admits a request of `peer` to a method, with a body of `size` bytes.
+    /// Admits a request from `peer` to a method, with a body of `size` bytes.
     pub(super) fn admit(
         &self,
         peer: &Arc<PeerLoad>,
@@ -206,7 +206,7 @@ impl Admission {
             if others >= INTERNAL_REQUESTS {
                 return Err(Status::Overloaded);
             }
-            // Small ones are bounded by their number.
+            // The number of small bodies is bounded by the number of requests.
             if bytes > INLINE_BODY_MAX {
                 self.take_body(&mut permit, &load.internal_bodies, &peer.internal_bodies, bytes)?;
             }

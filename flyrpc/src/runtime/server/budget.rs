@@ -2,18 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// An amount of something, such as calls or bytes, that must not be exceeded. While less than half of
-/// it is in use, any peer may take more. Beyond that, each peer may hold its fair share, so that one
-/// peer cannot take what others need.
+/// An amount of something, such as calls or bytes, that must not be exceeded. While less than half of it
+/// is in use, any peer may take more. Beyond that, each peer may hold only its fair share, so that no
+/// peer can take what the others need.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
-    /// The number of peers that hold anything.
+    /// The number of peers whose holding is not zero.
     holders: AtomicUsize,
 }
 
-/// What one peer holds of a [`Budget`].
+/// The part of a [`Budget`] that one peer holds.
 #[derive(Debug, Default)]
 pub(super) struct Holding(AtomicUsize);
 
@@ -22,12 +22,12 @@ impl Budget {
         Budget { limit, used: AtomicUsize::new(0), holders: AtomicUsize::new(0) }
     }
 
-    /// Takes `amount` for the peer of `holding`, one of `peers` that are linked. Returns false, and
-    /// takes nothing, if that would exceed the limit, or if the budget is half used and the peer would
-    /// exceed its fair share.
+    /// Takes `amount` for the peer of `holding`, one of `peers` linked peers. Returns false, and takes
+    /// nothing, if that would exceed the limit. Does the same if half of the budget is in use and the
+    /// peer would exceed its fair share.
     ///
-    /// The share is computed for one more peer than those that hold something: the next one that
-    /// calls must find room. A peer that holds nothing is only bound by the limit.
+    /// The share is computed as if one more peer held something, so that the next peer that calls finds
+    /// room. A peer that holds nothing is bound only by the limit.
     pub(super) fn take(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
         let held = holding.0.fetch_add(amount, Relaxed);
         if held == 0 && amount > 0 {
@@ -43,7 +43,7 @@ impl Budget {
         taken
     }
 
-    /// Gives back an amount that the peer of `holding` has taken.
+    /// Returns an amount that the peer of `holding` has taken.
     pub(super) fn give_back(&self, holding: &Holding, amount: usize) {
         self.used.fetch_sub(amount, Relaxed);
         if holding.0.fetch_sub(amount, Relaxed) == amount && amount > 0 {
@@ -62,7 +62,7 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// Takes one at a time until the budget refuses. Returns how much was taken.
+    /// Takes one unit at a time until the budget refuses. Returns the amount taken.
     fn take_all(budget: &Budget, holding: &Holding, peers: usize) -> usize {
         (0..).take_while(|_| budget.take(holding, 1, peers)).count()
     }
@@ -99,7 +99,7 @@ mod tests {
     fn peers_within_their_shares_leave_one_share_free() {
         let budget = Budget::new(1_000);
         let holdings: Vec<_> = (0..4).map(|_| Holding::default()).collect();
-        // They take turns.
+        // The peers take turns.
         while holdings.iter().filter(|holding| budget.take(holding, 1, 10)).count() > 0 {}
         let held: Vec<_> = holdings.iter().map(|holding| holding.0.load(Relaxed)).collect();
         assert_eq!(held, [200; 4]);

@@ -1,13 +1,13 @@
 //! The queue of a link: frames in order, and long bodies, which are cut into chunks.
 //!
-//! Callers append frames under a short lock. The writer takes all queued frames at once, and a few
-//! chunks of the long bodies with them, so that small calls pass between the chunks.
+//! Callers append frames under a short lock. The writer takes all queued frames at once, along with a
+//! few chunks of the long bodies. Small calls therefore pass between the chunks.
 //!
 //! `may_have_executed` depends on whether the writer has taken a request. A request that is given up
 //! before that is overwritten in place with a void frame, which the peer skips.
 //!
-//! What nobody waits for any more is not sent: neither the rest of a request that was given up or
-//! refused, nor a reply that was canceled or whose deadline has passed.
+//! Bytes that no caller waits for are not sent: the rest of a request that was given up or refused, and
+//! replies that were canceled or whose deadline has passed.
 
 use std::task::{Poll, Waker};
 
@@ -27,15 +27,16 @@ use crate::proto::{
     },
 };
 
-/// With this many bytes of frames queued, calls and replies wait before they append more.
+/// While this many bytes of frames are queued, calls and replies wait before they append more.
 const HIGH_WATER: usize = 256 << 10;
 
-/// Upper bound on the bytes of long replies, unless there is only one. Long requests have no such
-/// bound: their callers hold the arguments anyway, and the shortest of them goes first.
+/// Upper bound on the bytes of queued long replies, except that a single reply may be larger. Long
+/// requests have no such bound, because their callers hold the arguments anyway, and the shortest of
+/// them goes first.
 pub(super) const LONG_REPLIES: usize = 4 << 20;
 
-/// With this many bytes queued, the peer does not read. Only control frames are appended without
-/// waiting, and they do not add up to this size while the peer reads.
+/// If this many bytes are queued, the peer does not read. Only control frames are appended without
+/// waiting, and while the peer reads, they never reach this size.
 const OVERFLOW: usize = 8 << 20;
 
 /// Upper bound on the capacity that an idle link retains, in bytes.
@@ -67,12 +68,12 @@ pub(crate) enum Room {
 }
 
 impl Room {
-    /// What a reply of that many bytes needs.
+    /// Returns the room that a reply of `bytes` bytes needs.
     pub(crate) fn of_reply(bytes: usize) -> Self {
         if bytes > INLINE_BODY_MAX { Room::LongReply(bytes) } else { Room::Frames(bytes) }
     }
 
-    /// What a request with a body of that many bytes needs.
+    /// Returns the room that a request with a body of `bytes` bytes needs.
     pub(crate) fn of_request(bytes: usize) -> Self {
         Room::Frames(if bytes > INLINE_BODY_MAX { 0 } else { bytes })
     }
@@ -119,19 +120,19 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Returns whether a task may append that much now, without overtaking one that waits for room.
+    /// Returns whether a task may append `of` now without overtaking a task that waits for room.
     pub(crate) fn has_room(&self, of: Room) -> bool {
         let queue = self.queue(of);
         queue.is_empty() && self.fits(of, queue.granted_bytes())
     }
 
-    /// Lets the task of `waker` wait for room, in a queue.
+    /// Adds the task of `waker` to the queue for room.
     pub(crate) fn join(&mut self, of: Room, waker: &Waker) -> Ticket {
         let (Room::Frames(bytes) | Room::LongReply(bytes)) = of;
         self.queue_mut(of).join(bytes, waker)
     }
 
-    /// Returns whether a task that waits was granted its room. Otherwise stores `waker`.
+    /// Returns `Ready` if a waiting task was granted its room. Otherwise, stores `waker`.
     pub(crate) fn poll_room(&mut self, of: Room, ticket: Ticket, waker: &Waker) -> Poll<()> {
         self.queue_mut(of).poll(ticket, waker)
     }
@@ -141,8 +142,8 @@ impl Outbox {
         self.queue_mut(of).leave(ticket)
     }
 
-    /// Grants the room that there is to the tasks that wait for it, and adds their wakers to `wake`.
-    /// Must be called after anything was taken or removed, and after a task has left its queue.
+    /// Grants the available room to the tasks that wait for it, and adds their wakers to `wake`. Must be
+    /// called after anything was taken or removed, and after a task has left its queue.
     pub(crate) fn grant_room(&mut self, wake: &mut Vec<Waker>) {
         if !self.waiting_for_frames.is_empty() {
             let queued = self.frames.len();
@@ -187,8 +188,8 @@ impl Outbox {
         &mut self.frames
     }
 
-    /// Sends a ping, which reports the number of bytes that were received. It is stamped when the
-    /// writer takes it: in the queue, it would age.
+    /// Sends a ping, which reports the number of bytes received so far. The writer stamps the ping when
+    /// it takes it, because a stamp would age in the queue.
     pub(crate) fn ping(&mut self, received: u64) {
         self.ping = Some(received);
     }
@@ -218,12 +219,12 @@ impl Outbox {
     }
 
     /// Appends a reply that is sent in chunks, until `deadline`, in microseconds on this end's clock.
-    /// `held` is dropped when the reply was written, or will never be.
+    /// `held` is dropped once the reply has been written or can no longer be written.
     pub(crate) fn long_reply(&mut self, id: RequestId, body: Vec<u8>, deadline: u64, held: Held) {
         self.long.add_reply(id, Bytes::from(body), deadline, held);
     }
 
-    /// Drops the part of a request that the writer has not taken, and returns how much it had taken.
+    /// Drops the part of a request that the writer has not taken. Returns how much the writer had taken.
     pub(crate) fn give_up(&mut self, id: RequestId, offset: Offset) -> GivenUp {
         let body = self.long.remove(BodyOf::Request, id);
         if !offset.is_before(self.taken) {
@@ -248,14 +249,14 @@ impl Outbox {
         self.long.contains(BodyOf::Request, id)
     }
 
-    /// Drops the rest of a long reply that the caller no longer waits for. Returns what was held for
-    /// it.
+    /// Drops the rest of a long reply whose caller no longer waits for it. Returns the value held for
+    /// the reply.
     pub(crate) fn cancel_reply(&mut self, id: RequestId) -> Option<Held> {
         let removed = self.long.remove(BodyOf::Reply, id)?;
         self.end_partial_reply(removed)
     }
 
-    /// Drops all long replies, because the link has ended. Returns what was held for them.
+    /// Drops all long replies, because the link has ended. Returns the values held for them.
     pub(crate) fn drop_replies(&mut self) -> Vec<Held> {
         self.long.remove_replies()
     }
@@ -265,10 +266,10 @@ impl Outbox {
         self.ping.is_some() || !self.long.is_empty()
     }
 
-    /// Moves the bytes to write next into `batch`: all queued frames, then chunks of at most
-    /// `chunk_bytes` together. `batch` must be empty, and the previous batch must have been written.
-    /// `now` is in microseconds on this end's clock; without it, only the frames are taken. Returns the
-    /// number of bytes of frames, chunks excluded.
+    /// Moves the bytes to write next into `batch`: all queued frames, followed by chunks of at most
+    /// `chunk_bytes` in total. `batch` must be empty, and the previous batch must have been written.
+    /// `now` is in microseconds on this end's clock. If it is `None`, only the frames are taken. Returns
+    /// the number of bytes of frames, excluding chunks.
     pub(crate) fn take(&mut self, batch: &mut Batch, chunk_bytes: usize, now: Option<u64>) -> u64 {
         if let Some(now) = now {
             self.expire(now, batch);
@@ -318,7 +319,8 @@ impl Outbox {
         }
     }
 
-    /// Lets the peer drop what it has received of a reply: any response ends a reply in chunks.
+    /// Makes the peer drop the part of a reply that it has received. Any response ends a reply in
+    /// chunks.
     fn end_partial_reply(&mut self, removed: Removed) -> Option<Held> {
         if removed.started {
             frame::put_status(removed.id, &Status::TimedOut.encode(), &mut self.frames);
@@ -348,12 +350,12 @@ impl Outbox {
     }
 }
 
-/// The last frame may exceed the limit, so that its size does not matter.
+/// The last frame may exceed the limit, so its size is irrelevant.
 fn fits_frames(queued: usize, granted: usize, _: usize) -> bool {
     queued + granted < HIGH_WATER
 }
 
-/// One reply fits whatever its size.
+/// One reply fits regardless of its size.
 fn fits_long_replies(queued: usize, granted: usize, bytes: usize) -> bool {
     queued + granted == 0 || queued + granted + bytes <= LONG_REPLIES
 }

@@ -40,7 +40,7 @@ fn summary(mut batch: &[u8]) -> Vec<String> {
     seen
 }
 
-/// More than the chunks of one write.
+/// More than all the chunks of one write.
 const PLENTY: usize = CHUNKS_PER_WRITE * CHUNK;
 
 fn take(outbox: &mut Outbox) -> Vec<String> {
