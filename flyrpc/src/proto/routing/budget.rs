@@ -1,36 +1,36 @@
 //! The budget for retries on the nodes of one region.
 //!
-//! When a region fails or refuses calls, retries multiply the load on it. The budget bounds them: within
-//! any 10 s, it allows 100 retries and one for every five calls.
+//! When a region fails or refuses calls, retries multiply the load on it. The budget bounds the retries:
+//! within any 10 s, it allows 100 retries, plus one for every five calls.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// The time for which calls and retries count.
+/// The period over which calls and retries count.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// The retries allowed within a window regardless of the number of calls.
 const RESERVE: u64 = 100;
 
-/// The number of calls within a window that allow one retry more.
+/// The number of calls within a window that allow one additional retry.
 const CALLS_PER_RETRY: u64 = 5;
 
-/// Calls and retries are counted with this resolution.
+/// The time resolution with which calls and retries are counted.
 const STEP: Duration = Duration::from_secs(1);
 
 /// The budget for retries on the nodes of one region.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
-    /// How many calls had been made in all, at times within the window and at the last time before it.
+    /// The total number of calls made so far, at times within the window and at the last time before it.
     calls: VecDeque<(Instant, u64)>,
     /// The retries of each step within the window, with the start of the step.
     retries: VecDeque<(Instant, u64)>,
 }
 
 impl RetryBudget {
-    /// Creates the budget of a region to which no call was made yet.
+    /// Creates the budget of a region that has not been called yet.
     pub(crate) fn new(now: Instant) -> Self {
         RetryBudget { calls: VecDeque::from([(now, 0)]), retries: VecDeque::new() }
     }
@@ -68,7 +68,7 @@ impl RetryBudget {
         if age(since) <= WINDOW {
             return recent;
         }
-        // The sample is older than the window: assume that the calls since then came evenly.
+        // The sample is older than the window. Assume that the calls since then were spread evenly.
         (recent as f64 * WINDOW.as_secs_f64() / age(since).as_secs_f64()) as u64
     }
 }
@@ -101,7 +101,7 @@ mod tests {
         let mut budget = RetryBudget::new(start);
         assert_eq!(spend_all(&mut budget, start + secs(1), 1_000), 300);
         assert_eq!(spend_all(&mut budget, start + secs(5), 2_000), 200);
-        // The first thousand calls and the retries that they allowed have expired.
+        // The first thousand calls, and the retries that they allowed, are outside the window.
         assert_eq!(spend_all(&mut budget, start + secs(11), 2_000), 100);
     }
 

@@ -46,12 +46,12 @@ pub(crate) enum AttemptFailure {
     BadReply(BodyError),
 }
 
-/// Whose limit a body exceeds.
+/// The node whose limit a body exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LimitOf {
     /// This node's own limit. No other node can take the body either.
     Caller,
-    /// The limit of the node of the attempt, which is lower than this node's own.
+    /// The limit of the attempt's node, which is lower than this node's own.
     Peer,
 }
 
@@ -86,8 +86,8 @@ impl AttemptFailure {
     }
 
     /// Returns whether another node may be tried. It may if this node refused the call, does not support
-    /// it, or accepts only smaller arguments than other nodes. It may also if the link failed before the
-    /// request was sent, or if the link failed and the method is idempotent.
+    /// the call, or accepts only smaller arguments than other nodes. It also may if the link failed
+    /// before the request was sent, or if the link failed and the method is idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
     /// node would most likely fail in the same way, so the caller receives the error immediately.

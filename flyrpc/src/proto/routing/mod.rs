@@ -1,6 +1,6 @@
-//! Routing of calls: the table of known nodes, the compatibility of a node's version of a service with
-//! the caller's, the pick of a node, and retries after failed attempts: when, how many, and when waiting
-//! calls ask again.
+//! Routing of calls. It consists of the table of known nodes, the compatibility check between a node's
+//! version of a service and the caller's, the choice of a node, and retries. Retries cover when and how
+//! often failed attempts are repeated, and when waiting calls ask again.
 //!
 //! Pure, without sockets or a clock. Routing accesses links only through [`Endpoint`].
 

@@ -1,9 +1,10 @@
-//! When waiting calls ask the nodes again that refused them.
+//! Decides when waiting calls ask the nodes that refused them again.
 //!
-//! The waiting calls of one target queue, and only the first of them ask. While they are refused, fewer
-//! ask, after longer pauses. While they are not, twice as many ask each time, and each call that is
-//! served lets another one ask at once. So a node that is full receives few requests that it must
-//! refuse, however many calls wait, and room is found and filled quickly.
+//! The waiting calls of one target form a queue, and only the first of them ask. While they are refused,
+//! fewer calls ask, after longer pauses. While they are served, twice as many ask at each turn, and each
+//! call that is served lets another one ask immediately. A full node therefore receives few requests
+//! that it has to refuse, regardless of how many calls wait, and free capacity is found and used
+//! quickly.
 
 use std::{
     collections::BTreeSet,
@@ -16,30 +17,30 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
-/// A call that was not refused for this long after its turn counts as accepted.
+/// A call that was not refused within this time after its turn counts as accepted.
 const MAX_FEEDBACK: Duration = Duration::from_millis(500);
 
 /// Upper bound on the calls that ask at the same time.
 const MAX_BATCH: usize = 256;
 
-/// A call's place in the queue: a lesser one has waited for longer.
+/// A call's place in the queue. A lower ticket has waited longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
-/// The queue of the calls of one target that wait for nodes which refused them.
+/// The queue of one target's calls that wait for nodes which refused them.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     last: Ticket,
     queue: BTreeSet<Ticket>,
-    /// The calls whose turn it was and whose outcome is not known yet.
+    /// The calls that have had their turn and whose outcome is not known yet.
     asking: BTreeSet<Ticket>,
-    /// How many calls were refused since the last turn, and how many left after they had asked.
+    /// The number of calls that were refused since the last turn, and the number that left after asking.
     refused: usize,
     served: usize,
-    /// How many calls ask at the next turn.
+    /// The number of calls that ask at the next turn.
     batch: usize,
     pause: Duration,
-    /// When the last turn was.
+    /// The time of the last turn.
     last_turn: Instant,
     next_turn: Instant,
 }
@@ -68,15 +69,15 @@ impl Pacer {
         self.last
     }
 
-    /// Handles a call that asked at its turn and was refused again. It returns to its place.
+    /// Handles a call that asked at its turn and was refused again. The call returns to its place.
     pub(crate) fn on_refused(&mut self, ticket: Ticket) {
         self.refused += 1;
         self.asking.remove(&ticket);
         self.queue.insert(ticket);
     }
 
-    /// Handles a call that waits no longer. If it was served at its turn, returns the call that takes its
-    /// turn at once.
+    /// Handles a call that no longer waits. If the call was served at its turn, returns the call that
+    /// takes its turn immediately.
     pub(crate) fn on_left(&mut self, ticket: Ticket) -> Option<Ticket> {
         self.queue.remove(&ticket);
         if !self.asking.remove(&ticket) {
@@ -98,14 +99,14 @@ impl Pacer {
         self.queue.is_empty() && self.asking.is_empty()
     }
 
-    /// Returns the calls whose turn it is at `now`, first one first. `random` determines the jitter.
+    /// Returns the calls whose turn it is at `now`, in queue order. `random` determines the jitter.
     pub(crate) fn poll(&mut self, now: Instant, random: u64) -> Vec<Ticket> {
         if now < self.next_turn || self.queue.is_empty() {
             return Vec::new();
         }
         let feedback = now.saturating_duration_since(self.last_turn);
         if self.refused == 0 && !self.asking.is_empty() && feedback < MAX_FEEDBACK {
-            // It is not known yet whether there is room.
+            // It is not known yet whether the nodes have room.
             self.next_turn = now + jittered(FIRST_PAUSE, random);
             return Vec::new();
         }
@@ -163,8 +164,7 @@ mod tests {
             Sim { pacer, now, capacity: 0, refusals: 0, served: 0 }
         }
 
-        /// Advances by `duration`. Calls learn at once whether they are refused, and are served at once
-        /// otherwise.
+        /// Advances by `duration`. Each call that asks is immediately either refused or served.
         fn run(&mut self, duration: Duration) {
             let end = self.now + duration;
             while let Some(turn) = self.pacer.next_turn().filter(|turn| *turn <= end) {

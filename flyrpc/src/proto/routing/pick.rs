@@ -15,12 +15,12 @@ use crate::{error::Known, types::Target};
 /// The number of random nodes of a region that are checked before all of its nodes are ranked.
 const DRAWS: u64 = 8;
 
-/// Picks among the nodes of the target, in this order of preference:
+/// Picks a node of the target, in this order of preference:
 ///
-/// 1. a compatible node with an open link, at random or the nearest
+/// 1. a compatible node with an open link, either at random or the nearest
 /// 2. a node without a link
 /// 3. a compatible node that is quiet
-/// 4. a node whose link was lost and that was not dialed since
+/// 4. a node whose link was lost and that has not been dialed since
 pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let choice = match pick.target {
         Target::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),

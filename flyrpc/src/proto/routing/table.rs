@@ -13,8 +13,8 @@ pub(crate) struct Entry<L> {
     pub(crate) link: Option<L>,
     /// Whether the last link to it was lost and no other is open.
     pub(crate) disconnected: bool,
-    /// Whether an attempt to dial it has failed since a link to it was open. Only its backoff dials it
-    /// then, and calls do not wait for that.
+    /// Whether an attempt to dial the node has failed since its last open link. Such a node is dialed
+    /// only when its backoff ends, and calls do not wait for that.
     pub(crate) unreachable: bool,
     /// Whether the node, when it was last dialed, supported no protocol version that this node supports.
     pub(crate) other_protocol: bool,

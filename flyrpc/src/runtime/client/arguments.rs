@@ -24,7 +24,7 @@ impl BodyLimit {
         BodyLimit { bytes, of: LimitOf::Caller }
     }
 
-    /// Returns the limit of a link, which is the lower one of this node's limit and its peer's.
+    /// Returns the limit of a link: the lower of this node's limit and its peer's.
     pub(super) fn of_link(bytes: usize, own: usize) -> Self {
         BodyLimit { bytes, of: if bytes < own { LimitOf::Peer } else { LimitOf::Caller } }
     }

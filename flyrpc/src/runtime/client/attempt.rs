@@ -93,8 +93,8 @@ async fn send_when_there_is_room(
 ) -> Result<PendingCall, AttemptEnd> {
     let was_quiet = link.is_quiet();
     let mut send = pin!(link.send(outbound, &mut body));
-    // Nothing has been sent, so any call may look for another node once this one goes quiet. It returns
-    // if there is none.
+    // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
+    // there is none, the call returns to this node.
     let send = poll_fn(|task| match send.as_mut().poll(task) {
         Poll::Pending if !was_quiet && link.is_quiet() => Poll::Ready(None),
         sent => sent.map(Some),

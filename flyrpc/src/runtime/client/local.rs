@@ -1,7 +1,7 @@
-//! Calls that run in this process. They use no socket, and no separate task unless the method
-//! is detached. They are encoded only if this node serves another version of the trait, or is
-//! configured to encode local calls. Deadlines, panics, contexts and errors are handled as in a
-//! call to another node.
+//! Calls that run in this process. They use no socket, and they use a separate task only if the method
+//! is detached. They are encoded only if this node serves another version of the trait, or is configured
+//! to encode local calls. Deadlines, panics, contexts and errors are handled as in a call to another
+//! node.
 
 use std::{future::Future, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The attempts of a call that are in flight, and the dial that it waits for.
+//! The attempts of a call that are in flight, and the dial that the call waits for.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,18 +15,19 @@ use crate::{
     types::NodeInfo,
 };
 
-/// What a call that has attempts in flight waits for.
+/// An event that a call with attempts in flight waits for.
 pub(super) enum Progress<T> {
-    /// The attempt of this number ended.
+    /// The attempt with this number ended.
     Ended(u32, Result<T, AttemptEnd>),
-    /// The node of the attempt of this number has gone quiet.
+    /// The node of the attempt with this number has gone quiet.
     Quiet(u32),
-    /// Dialing a node ended.
+    /// Dialing a node has ended.
     Dialed(NodeInfo, Dialed),
 }
 
-/// The attempts of one call that are in flight, and the dial that it waits for. `F` is the future of the
-/// first attempt, and `G` that of later ones. Dropping this cancels all of them.
+/// The attempts of one call that are in flight, and the dial that the call waits for. `F` is the future
+/// of the first attempt, and `G` is the future of later attempts. Dropping this value cancels all of
+/// them.
 pub(super) struct Pending<'a, F, G> {
     attempts: Vec<InFlight<'a, F, G>>,
     dial: Option<BoxFuture<'a, (NodeInfo, Dialed)>>,
@@ -35,12 +36,12 @@ pub(super) struct Pending<'a, F, G> {
 struct InFlight<'a, F, G> {
     number: u32,
     link: Arc<Link>,
-    /// Whether it was reported that the node has gone quiet.
+    /// Whether the silence of the node has been reported.
     quiet: bool,
     future: AttemptFuture<'a, F, G>,
 }
 
-/// The future of an attempt. The first one is not boxed, because most calls make no other.
+/// The future of an attempt. The first attempt is not boxed, because most calls make no other.
 enum AttemptFuture<'a, F, G> {
     First(Pin<&'a mut F>),
     Later(Pin<Box<G>>),
@@ -79,7 +80,7 @@ where
         self.attempts.iter().any(|attempt| attempt.link.is_quiet())
     }
 
-    /// Waits for the next progress. With nothing in flight, this never returns.
+    /// Waits for the next event. If nothing is in flight, this never returns.
     pub(super) async fn next(&mut self) -> Progress<T> {
         poll_fn(|task| self.poll(task)).await
     }

@@ -23,7 +23,7 @@ use crate::{
 #[must_use = "dropping it reports that the call was canceled"]
 pub(super) struct AttemptRecorder<'a>(Option<Box<Mutex<Recording<'a>>>>);
 
-/// The number of an attempt, as it is reported. 0 if attempts are not reported.
+/// The number of an attempt, as it is reported to the observer. 0 if attempts are not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AttemptNumber(u32);
 
@@ -34,7 +34,7 @@ struct Recording<'a> {
     number: u64,
     /// The number of attempts reported so far.
     attempts: u32,
-    /// The attempts that have started and not ended. There are several only if the node of one of
+    /// The attempts that have started and have not ended. There are several only if the node of one of
     /// them went quiet.
     open: Vec<Open>,
     /// The kinds of errors with which earlier attempts failed.
@@ -84,7 +84,7 @@ impl<'a> AttemptRecorder<'a> {
         }
     }
 
-    /// Reports that an attempt ended with a reply or with this failure.
+    /// Reports that an attempt ended with a reply or with the given failure.
     #[inline]
     pub(super) fn end(&self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
         if let Some(recording) = &self.0 {
@@ -92,7 +92,7 @@ impl<'a> AttemptRecorder<'a> {
         }
     }
 
-    /// Reports that the attempt on this node, if it started, ended with this failure.
+    /// Reports that the attempt on this node, if it started, ended with the given failure.
     pub(super) fn end_local(&self, failure: &AttemptFailure) {
         let Some(mut recording) = self.0.as_ref().map(|recording| lock(recording)) else { return };
         if let Some(attempt) = recording.open.first().map(|open| open.number) {
@@ -163,7 +163,7 @@ impl Recording<'_> {
         self.show_end(&open, outcome(&open, error.as_ref()));
     }
 
-    /// Ends the open attempts as the call ended.
+    /// Ends the open attempts with the outcome of the call.
     fn end(&mut self, error: Option<&RpcError>) {
         if !self.open.is_empty() {
             self.failures.extend(error.map(discriminant));

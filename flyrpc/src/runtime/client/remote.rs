@@ -38,7 +38,7 @@ enum Picked {
     Nobody(NoCandidate),
 }
 
-/// What came of the first attempt, if there was a node for one.
+/// The state after the first attempt, if there was a node for one.
 enum First<'a, F> {
     NoLink,
     Ended(Arc<Link>, AttemptEnd),
@@ -92,8 +92,8 @@ pub(super) async fn call<R: Request>(
     Box::pin(retry(of, version, first)).await
 }
 
-/// Returns the outcome of an attempt over `link`, or `None` once its node is quiet and the call may be
-/// repeated.
+/// Returns the outcome of an attempt over `link`. Returns `None` if the node goes quiet and the call may
+/// be repeated.
 async fn until_quiet<F: Future>(
     mut attempt: Pin<&mut F>,
     link: &Link,
@@ -108,8 +108,8 @@ async fn until_quiet<F: Future>(
     .await
 }
 
-/// Makes further attempts after or beside the `first`, if there was one. `version` is the version of
-/// the table that the first pick used.
+/// Makes further attempts after the `first` one or in parallel with it, if there was one. `version` is
+/// the version of the table that the first pick used.
 async fn retry<R, F>(
     of: RemoteCall<'_, '_, R>,
     mut version: u64,
@@ -150,7 +150,7 @@ where
     outcome
 }
 
-/// Records the first attempt, if there was one, and returns the step after it.
+/// Records the first attempt, if there was one, and returns the next step.
 fn begin<'a, T, F, G>(
     first: First<'a, F>,
     retry: &mut Retry,
@@ -207,7 +207,7 @@ where
 }
 
 /// Waits for progress of the attempts and the dial in flight. Returns `None` if the table has become
-/// newer than `version`, and may offer a node for an attempt beside one on a quiet node.
+/// newer than `version` and may offer a node for an attempt in parallel with one on a quiet node.
 async fn progress<R, F, G>(
     of: RemoteCall<'_, '_, R>,
     retry: &Retry,
@@ -248,8 +248,8 @@ async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed
     (to, dialed)
 }
 
-/// Waits until the table is newer than `version`, for at most `at_most`, or until it is the call's
-/// turn, if there is a place for one in `turn`.
+/// Waits until the table is newer than `version`, for at most `at_most`. If `turn` holds a place in a
+/// queue, the wait also ends when it is the call's turn.
 async fn wait<R>(
     of: RemoteCall<'_, '_, R>,
     version: u64,

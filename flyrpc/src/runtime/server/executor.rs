@@ -30,17 +30,17 @@ use crate::{
     },
 };
 
-/// Upper bound on the requests that a task runs one after the other before it yields.
+/// Upper bound on the requests that a task runs in sequence before it yields.
 const TURN_REQUESTS: u32 = 64;
 
-/// Upper bound on the time that a task runs requests one after the other before it yields, apart from
-/// the last request.
+/// Upper bound on the time for which a task runs requests in sequence before it yields. The last request
+/// may exceed it.
 const TURN: Duration = Duration::from_micros(25);
 
-/// Responses of a task are sent at the latest after this time, apart from the last request.
+/// Upper bound on the time until a task sends its responses. The last request may exceed it.
 const FLUSH_EVERY: Duration = Duration::from_micros(100);
 
-/// A task gives half of its requests to another task if all of them would take longer than this.
+/// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
 /// Requests that arrived together, each with its remaining time as of `now`.
@@ -48,7 +48,7 @@ type Requests = Vec<(Admitted<Permit>, Duration)>;
 
 /// Starts requests that arrived on one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
-    // Decoding a long body may take long, whatever its handler does.
+    // Decoding a long body can take a long time, even if the handler is quick.
     let quick = |admitted: &Admitted<Permit>| {
         let method = &admitted.permit.method;
         let short = admitted.body.len() <= INLINE_BODY_MAX;
@@ -75,7 +75,7 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
     let registration = register(&admitted.permit.method, &admitted.request);
     spawn(server, registration, async move {
         let before = of.env.now();
-        // Only a handler that starts is detached: until then, its caller may cancel the request.
+        // A request is detached only when its handler starts. Until then, its caller may cancel it.
         if admitted.permit.method.is_detached() && !admitted.request.detach() {
             return;
         }
@@ -103,8 +103,8 @@ fn decode(
     (permit, request, future)
 }
 
-/// Runs requests one after the other. A request that cannot be finished immediately continues in
-/// its own task. If the requests take long, another task runs half of them.
+/// Runs requests in sequence. A request that cannot be finished immediately continues in its own task.
+/// If the requests take long, another task runs half of them.
 async fn run_together(
     server: Arc<Server>,
     link: Arc<Link>,
@@ -137,7 +137,7 @@ async fn run_together(
     link.flush();
 }
 
-/// The requests that a task runs one after the other before it yields.
+/// A sequence of requests that a task runs before it yields.
 struct Turn {
     start: Instant,
     end: Instant,
@@ -153,14 +153,14 @@ impl Turn {
         now >= self.end || self.count >= TURN_REQUESTS
     }
 
-    /// Estimates how long `count` requests will take, from those of this turn.
+    /// Estimates how long `count` requests will take, based on the requests of this turn.
     fn time_of(&self, count: usize, now: Instant) -> Duration {
         let each = now.saturating_duration_since(self.start) / self.count.max(1);
         each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
     }
 }
 
-/// Runs requests one after the other in a task.
+/// Runs requests in sequence in a new task.
 fn spawn_together(
     server: &Arc<Server>,
     link: &Arc<Link>,
@@ -171,7 +171,7 @@ fn spawn_together(
     server.env.spawn(Box::pin(together));
 }
 
-/// Runs a request of a batch, or starts its task. `now` is the current time. Returns the time
+/// Runs a request of a batch, or starts a task for it. `now` is the current time. Returns the time
 /// afterward.
 async fn run_one(
     server: &Arc<Server>,

@@ -181,7 +181,7 @@ impl Future for RequestFuture {
     }
 }
 
-/// Returns `encode` with its panics caught, also those of the destructor of the response.
+/// Returns `encode`, wrapped to catch its panics and the panics of the response's destructor.
 fn guarded(encode: EncodeResponse) -> EncodeAgain {
     struct Guarded(Option<EncodeResponse>);
 

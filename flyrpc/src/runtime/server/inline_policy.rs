@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-/// Upper bound on the duration of a quick handler's first poll. A longer one delays the other
-/// handlers in the same task, and costs so much more than a task of its own that it should rather run
-/// beside them, on another core.
+/// Upper bound on the duration of a quick handler's first poll. A slower handler delays the other
+/// handlers in the same task. It also takes so much longer than spawning a task that it should run in
+/// parallel with them, on another core.
 pub(super) const INLINE_BUDGET: Duration = Duration::from_micros(25);
 
 /// The initial number of consecutive quick calls after which the next call is expected to be quick.
@@ -16,14 +16,14 @@ pub(crate) const INLINE_AFTER: u32 = 16;
 /// Upper bound on the number of consecutive quick calls that may be required.
 const INLINE_AFTER_MAX: u32 = 1 << 16;
 
-/// The number of consecutive quick calls that are required is divided by 4 after this many times as
-/// many. A method that was slow once, or whose thread the system suspended, is thus trusted again.
+/// After this many times the required number of consecutive quick calls, the required number is divided
+/// by 4. A method that was slow once, or whose thread the system suspended, thus becomes trusted again.
 const FORGIVEN_AFTER: u32 = 4;
 
 /// The history of one method's calls.
 #[derive(Debug)]
 pub(super) struct InlinePolicy {
-    /// The number of consecutive quick calls; not counted further once nothing depends on it.
+    /// The number of consecutive quick calls. It stops increasing once nothing depends on it.
     streak: AtomicU32,
     /// The number of consecutive quick calls after which the next call is expected to be quick.
     needed: AtomicU32,
@@ -32,9 +32,9 @@ pub(super) struct InlinePolicy {
 }
 
 impl InlinePolicy {
-    /// Creates the policy of a method without a history. `first` is [`INLINE_AFTER`], 0 to always
-    /// expect quick calls, or `u32::MAX` to never expect them. 0 and `u32::MAX` are permanent: later
-    /// calls do not change them.
+    /// Creates the policy of a method without a history. `first` is [`INLINE_AFTER`], 0 to always expect
+    /// quick calls, or `u32::MAX` to never expect them. 0 and `u32::MAX` are permanent: later calls do
+    /// not change them.
     pub(super) const fn new(first: u32) -> Self {
         InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first), first }
     }
@@ -50,7 +50,7 @@ impl InlinePolicy {
         let needed = self.needed.load(Ordering::Relaxed);
         let expected = self.streak.load(Ordering::Relaxed) >= needed;
         match (quick, expected) {
-            // The usual case writes nothing, so that cores do not compete for the counter.
+            // The common case writes nothing, so cores do not contend for the counter.
             (true, true) if needed == self.first => {}
             (true, _) => {
                 let streak = self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -135,7 +135,7 @@ mod tests {
         assert!(policy.is_quick());
         record_n(&policy, true, 2 * INLINE_AFTER_MAX);
         assert_eq!(required(&policy), INLINE_AFTER);
-        // One slow call costs no more than the first one did.
+        // Another slow call costs no more than the first one.
         record_n(&policy, false, 1);
         assert_eq!(required(&policy), 4 * INLINE_AFTER);
     }

@@ -91,12 +91,12 @@ impl Server {
         self.registry.find(name)
     }
 
-    /// Returns what `peer` holds of the node's limits.
+    /// Returns the part of the node's limits that `peer` holds.
     pub(super) fn peer_load(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
         self.admission.peer(peer.id())
     }
 
-    /// Decides whether a request of `peer` may start.
+    /// Decides whether a request from `peer` may start.
     pub(super) fn admit(
         &self,
         peer: &Arc<PeerLoad>,

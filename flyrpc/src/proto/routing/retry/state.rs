@@ -4,9 +4,10 @@
 //! The rule is *at most once*: another node is tried only if the call certainly did not start on the
 //! earlier nodes, or if its method is idempotent and the link failed.
 //!
-//! For an idempotent method, several attempts may be in flight at once: when the node of an attempt goes
-//! quiet, the next attempt starts beside it. The first reply ends the call. So does the first attempt
-//! that may have executed and whose failure permits no retry, as in gRPC's hedging (proposal A6).
+//! For an idempotent method, several attempts may be in flight at once. When an attempt's node goes
+//! quiet, the next attempt starts in parallel. The first reply ends the call. The call also ends when an
+//! attempt fails that may have executed and whose failure permits no retry, as in gRPC's hedging
+//! (proposal A6).
 
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,8 @@ use crate::{
 /// Upper bound on the attempts of a call before it waits or fails.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How long a waiting call that no node refused pauses before it picks again. It sends nothing, and
-/// nearly always a change of the table ends the pause early.
+/// The pause before a waiting call that no node refused picks again. The call sends nothing during the
+/// pause, and a change of the table nearly always ends the pause early.
 const PICK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The number of the first attempt of a call.
@@ -40,10 +41,11 @@ pub(crate) struct RetryPolicy {
 /// How an attempt without a reply ended.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptEnd {
-    /// The link was closed or went quiet before anything was sent. There may be another link to the same
-    /// node.
+    /// The link was closed or went quiet before anything was sent. Another link to the same node may
+    /// exist.
     LinkClosed,
-    /// The request could not be made for this node, so nothing was sent. Another node may take it.
+    /// The request could not be encoded or sent for this node, so nothing was sent. Another node may
+    /// accept it.
     NotSent(AttemptFailure),
     Failed(AttemptFailure),
 }
@@ -78,8 +80,8 @@ pub(crate) enum Step {
     /// Pick a node that was not [tried](Retry::tried), and start an attempt on it.
     Pick,
     /// Wait until one of the attempts in flight ends or its node goes quiet, or until dialing a node
-    /// ends. If the call [wants another](Retry::wants_another) attempt, a change of the table ends the
-    /// wait, too.
+    /// ends. If the call [wants another](Retry::wants_another) attempt, a change of the table also ends
+    /// the wait.
     AwaitAttempts,
     /// Wait until the table of known nodes changes, but no longer than this. If `for_turn` is set, a
     /// node has refused the call, and the wait also ends when it is this call's turn to ask again.
@@ -90,17 +92,17 @@ pub(crate) enum Step {
     Fail(CallFailure),
 }
 
-/// What ended a [wait](Step::WaitForChange).
+/// The reason that a [wait](Step::WaitForChange) ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// The table changed, or the time elapsed.
     Changed,
-    /// It is this call's turn to ask the nodes again that refused it.
+    /// It is this call's turn to ask the nodes that refused it again.
     Turn,
 }
 
-/// Whether the call's next retry is charged to the budget of its region. One retry of a call is free,
-/// because it replaces an attempt that was lost through no fault of its node's load.
+/// Whether the call's next retry is charged to the budget of its region. One retry of each call is free,
+/// because it replaces an attempt that was lost for reasons other than the load of its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FreeRetry {
     Unearned,
@@ -137,7 +139,7 @@ struct InFlight {
     node: NodeInfo,
     /// Whether the node has gone quiet.
     quiet: bool,
-    /// Whether another attempt was started since the node went quiet.
+    /// Whether another attempt has started since the node went quiet.
     replaced: bool,
 }
 
@@ -172,14 +174,14 @@ impl Retry {
         self.counted < MAX_ATTEMPTS && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
-    /// Returns whether an attempt in flight waits on a quiet node and no other attempt was started
-    /// beside it, so that a change of the table may offer a node for one.
+    /// Returns whether an attempt in flight waits on a quiet node and no other attempt was started in
+    /// parallel with it. In that case, a change of the table may offer a node for another attempt.
     pub(crate) fn wants_another(&self) -> bool {
         self.may_start() && self.in_flight.iter().any(|attempt| attempt.quiet && !attempt.replaced)
     }
 
-    /// Returns whether the next attempt must be paid from the budget for retries. The first attempt of
-    /// a round is no retry, and one retry after a lost or quiet link or a drain is free.
+    /// Returns whether the next attempt is charged to the budget for retries. The first attempt of a
+    /// round is not a retry. One retry after a lost link, a quiet link or a drain is free.
     pub(crate) fn is_next_charged(&self) -> bool {
         self.counted > 0 && self.free_retry != FreeRetry::Earned
     }
@@ -224,7 +226,7 @@ impl Retry {
         }
     }
 
-    /// Handles the silence of the node of attempt `number`.
+    /// Records that the node of attempt `number` has gone quiet.
     pub(crate) fn on_quiet(&mut self, number: u32) -> Step {
         if let Some(attempt) = self.in_flight.iter_mut().find(|it| it.number == number) {
             attempt.quiet = true;
@@ -238,7 +240,7 @@ impl Retry {
         if self.wants_another() { Step::Pick } else { Step::AwaitAttempts }
     }
 
-    /// Handles an exhausted budget for retries: the picked node is not tried.
+    /// Handles an exhausted budget for retries. The picked node is not tried.
     pub(crate) fn on_no_budget(&mut self, now: Instant) -> Step {
         if !self.in_flight.is_empty() {
             return Step::AwaitAttempts;
@@ -274,8 +276,8 @@ impl Retry {
         }
     }
 
-    /// Handles the end of a wait. A new round begins. The nodes that refused the call are asked again
-    /// only when it is this call's turn.
+    /// Handles the end of a wait, after which a new round starts. The nodes that refused the call are
+    /// asked again only when it is this call's turn.
     pub(crate) fn on_waited(&mut self, waited: Waited) -> Step {
         if waited == Waited::Turn {
             self.refused.clear();
@@ -305,7 +307,7 @@ impl Retry {
             self.unsettled = Some(failure.clone());
         }
         if replaced && !self.in_flight.is_empty() {
-            // The attempt that was started when this one's node went quiet is its retry.
+            // The attempt that started when this attempt's node went quiet already serves as the retry.
             self.last_failure = Some(failure);
             return self.on_changed();
         }
@@ -323,7 +325,7 @@ impl Retry {
             AttemptFailure::Disconnected { sent, .. } => {
                 self.earn_free_retry();
                 if !sent {
-                    // There may be another link by now: of two links that were opened at once, one is
+                    // Another link may exist by now: if two links were opened at once, one of them is
                     // drained.
                     self.allow_again(node);
                 }
@@ -377,7 +379,7 @@ impl Retry {
         match until.saturating_duration_since(now) {
             left if left.is_zero() || !failure.may_change() => self.fail(failure),
             left => {
-                // Other failures are found again by the next pick, and may change until then.
+                // Other failures are found again by the next pick, and may change by then.
                 if let CallFailure::At { .. } = failure {
                     self.last_failure = Some(failure);
                 }

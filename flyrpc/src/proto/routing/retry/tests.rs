@@ -329,7 +329,7 @@ fn a_call_on_a_quiet_node_gets_its_next_attempt_beside_the_first() {
     check_picks(&sim.retry.on_quiet(first));
     let second = sim.start("b");
     assert!(!sim.retry.wants_another());
-    // The loss of the quiet link starts no third attempt: the second is its retry.
+    // The loss of the quiet link starts no third attempt, because the second one is its retry.
     check_awaits(&sim.end(first, disconnected(true)));
     check_picks(&sim.end(second, disconnected(true)));
     sim.start("c");
