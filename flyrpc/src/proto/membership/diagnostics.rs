@@ -14,8 +14,8 @@ const CAPACITY: usize = 32;
 pub(crate) struct Counters {
     /// Datagrams ignored because they are not gossip of this cluster and version.
     pub(crate) foreign: u64,
-    /// Datagrams ignored because they were malformed, sent by this node itself, by a stranger, or by
-    /// an unknown member when there was no room for more, or because they asked for too much.
+    /// Datagrams that were ignored. They were malformed, came from this node itself or from a stranger,
+    /// asked for too much, or came from an unknown member when there was no room for more.
     pub(crate) ignored: u64,
     /// Steps that foca refused.
     pub(crate) errors: u64,

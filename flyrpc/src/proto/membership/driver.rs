@@ -89,9 +89,9 @@ impl Membership {
         })
     }
 
-    /// Handles a datagram from the network. Its content may be arbitrary: it is ignored unless its
-    /// sender is a member, or `is_linked` returns true for it. Returns the sender, unless the datagram
-    /// was ignored.
+    /// Handles a datagram from the network. Its content may be arbitrary. The datagram is ignored unless
+    /// its sender is a member or `is_linked` returns true for the sender. Returns the sender, unless the
+    /// datagram was ignored.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Duration,
@@ -232,7 +232,8 @@ impl Membership {
         }
     }
 
-    /// Suspects a member that this node could not reach. If it is alive, it refutes that.
+    /// Suspects a member that this node could not reach. If the member is alive, it refutes the
+    /// suspicion.
     pub(crate) fn suspect(&mut self, now: Duration, node: &NodeInfo) {
         self.advance(now);
         let member = self.held_at(node.addr()).filter(|member| {
@@ -304,8 +305,8 @@ impl Membership {
         let nodes = self.gossip.num_members() + 1;
         if self.configured_for != nodes && !self.has_left {
             self.configured_for = nodes;
-            // This fails only if a setting changes that must stay constant. No such setting depends
-            // on the size.
+            // This fails only if the new configuration changes a setting that must stay constant. No
+            // such setting depends on the size of the cluster.
             let _ = self.gossip.set_config(self.config());
         }
     }
@@ -388,9 +389,9 @@ impl Membership {
         self.settings.max_members.saturating_sub(self.gossip.iter_membership_state().len())
     }
 
-    /// Forgets the members that are down, before a node that was alone adds other members. Such a
-    /// node was itself cut off. If it gossiped that the others are down, each of them would have to
-    /// renew its identity.
+    /// Forgets the members that are down, before a node that was alone adds other members. Such a node
+    /// was itself cut off. If it gossiped that the others are down, each of them would have to renew its
+    /// identity.
     pub(super) fn reset_gossip(&mut self) {
         if self.gossip.iter_membership_state().len() == 0 {
             return;

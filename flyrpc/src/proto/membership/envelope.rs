@@ -30,8 +30,8 @@ pub(crate) enum Rejected {
     Cluster,
     /// The datagram carries an unknown field that must be understood.
     Field,
-    /// The datagram is truncated or inconsistent, from this node itself, or from an unknown member
-    /// when there is no room for more.
+    /// The datagram is truncated or inconsistent, was sent by this node itself, or was sent by an
+    /// unknown member when there was no room for more.
     Malformed,
     /// The sender is neither a member nor linked.
     Stranger,
@@ -119,7 +119,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Returns the packet `bare`, which has no updates, with these updates.
+/// Returns the packet `bare`, which has no updates, with the given updates added.
 pub(super) fn with_updates(
     bare: &[u8],
     updates: &[Member<Identity>],

@@ -21,10 +21,10 @@ pub(super) const MAX_EXTRA: usize = 64;
 /// Why a node or its cluster cannot be gossiped about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidIdentity {
-    /// The node's name is no label.
+    /// The node's name is not a valid label.
     #[error("the node's name does not have 1 to {MAX_LABEL} bytes without control characters")]
     Name,
-    /// The region's name is no label.
+    /// The region's name is not a valid label.
     #[error("the region's name does not have 1 to {MAX_LABEL} bytes without control characters")]
     Region,
     /// The cluster's name is longer than 64 bytes.

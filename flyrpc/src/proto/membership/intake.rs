@@ -1,4 +1,4 @@
-//! Which gossip reaches foca. Its sender must be known, and must not ask for too much.
+//! Decides which gossip reaches foca. Its sender must be known, and must not ask for too much.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::types::NodeInfo;
 
-/// How much more often an identity may have been renewed than the one that is known at its address.
-/// Correct nodes renew theirs at most once a second, and rarely.
+/// Upper bound on the renewals by which an identity may be ahead of the known identity at its address.
+/// Correct nodes renew theirs at most once per second, and rarely.
 const MAX_BUMP_LEAP: u32 = 4096;
 
 impl Membership {
@@ -56,7 +56,7 @@ impl Membership {
         Ok(sender)
     }
 
-    /// Refuses what the sender may not ask for yet: that this node renews its identity, or sends
+    /// Rejects requests that the sender may not make yet: a renewal of this node's identity, or the
     /// members.
     fn check_requests(&mut self, packet: &Packet<'_>) -> Result<(), Rejected> {
         let now = self.clock.now();
@@ -72,8 +72,8 @@ impl Membership {
         }
     }
 
-    /// Returns the packet without the updates that must not reach foca: those that would make this
-    /// node renew its identity too soon, and implausible ones.
+    /// Returns the packet without the updates that must not reach foca: implausible updates, and updates
+    /// that would make this node renew its identity too soon.
     fn without_refused_updates<'a>(
         &self,
         packet: &'a [u8],
@@ -99,8 +99,8 @@ impl Membership {
             .map_err(|_| Rejected::Malformed)
     }
 
-    /// Whether an identity can have been renewed as often as it claims. Nothing could outrank one
-    /// with the highest number.
+    /// Returns whether an identity can have been renewed as often as it claims. No identity could
+    /// outrank one with the highest number.
     pub(super) fn is_plausible(&self, id: &Identity) -> bool {
         if id.bump() <= MAX_BUMP_LEAP {
             return true;
@@ -114,7 +114,7 @@ impl Membership {
         id.bump() <= known.saturating_add(MAX_BUMP_LEAP)
     }
 
-    /// Whether this boot is a member, or was one until it went down.
+    /// Returns whether this boot is a member, or was one until it went down.
     fn is_held(&self, id: &Identity) -> bool {
         let is_boot = |member: &Member<Identity>| member.id().is_same_boot(id);
         self.members.contains(id.node()) || self.held_at(id.addr()).is_some_and(is_boot)

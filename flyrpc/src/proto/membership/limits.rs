@@ -1,19 +1,19 @@
-//! Limits what peers can make this node send: renewals of its identity, and members.
+//! Limits the messages that peers can make this node send: renewals of its identity, and its members.
 
 use std::time::Duration;
 
-/// The least time between two renewals.
+/// The minimum time between two renewals.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time between two renewals once many have followed each other, as when another node that is
-/// alive claims this node's address.
+/// The time between two renewals after many in quick succession, for example because another live node
+/// claims this node's address.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When this node may renew its identity next.
+/// Determines when this node may renew its identity next.
 ///
-/// Each renewal is gossip to all members, and a peer that is faulty or has the same address can cause
-/// one with each datagram. A renewal that is not allowed yet is not lost: whatever requires it is
-/// repeated with the next probe or sync.
+/// Each renewal is gossiped to all members. A peer that is faulty or has the same address can cause a
+/// renewal with each datagram. A renewal that is not allowed yet is not lost, because the probe or sync
+/// that requires it is repeated.
 #[derive(Debug, Default)]
 pub(super) struct Renewals {
     next: Option<Duration>,
@@ -43,11 +43,11 @@ pub(super) struct Feeds {
     sent: u32,
 }
 
-/// Upper bound on the answers per second. Each member asks one random other every 30 s.
+/// Upper bound on the answers per second. Each member asks one random other member every 30 s.
 const MAX_FEEDS: u32 = 32;
 
 impl Feeds {
-    /// Returns whether a request may be answered.
+    /// Returns whether a request may be answered, and counts it if so.
     pub(super) fn take(&mut self, now: Duration) -> bool {
         if self.since + Duration::from_secs(1) <= now {
             *self = Feeds { since: now, sent: 0 };

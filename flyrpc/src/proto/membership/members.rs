@@ -108,7 +108,7 @@ impl MemberList {
         self.active.values().filter_map(Active::listed)
     }
 
-    /// Whether this boot is alive at its address.
+    /// Returns whether this boot is alive at its address.
     pub(super) fn contains(&self, node: &NodeInfo) -> bool {
         self.active.get(&node.addr()).is_some_and(|active| active.node.id() == node.id())
     }

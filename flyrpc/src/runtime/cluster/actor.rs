@@ -41,12 +41,12 @@ use crate::{
     types::{Event, NodeInfo},
 };
 
-/// Upper bound on the commands, on the messages and on the datagrams handled between two
-/// publications of the view.
+/// Upper bound on the commands, on the messages and on the datagrams handled between two publications of
+/// the view.
 const BATCH: usize = 128;
 
-/// Upper bound on the attempts to dial in progress. Peers name the addresses of nodes, and each
-/// attempt takes a socket.
+/// Upper bound on the dial attempts in progress. Peers choose the addresses of nodes, and each attempt
+/// takes a socket.
 const MAX_DIALS: usize = 64;
 
 /// The parameters of the cluster task.
@@ -118,9 +118,9 @@ pub(super) struct Cluster {
     membership: Membership,
     pub(super) discovery: Discovery,
     pub(super) peers: PeerTable,
-    /// The number of attempts to dial in progress.
+    /// The number of dial attempts in progress.
     dials: usize,
-    /// The nodes to ask whether they are alive, because another boot claims their address.
+    /// The nodes to ping because another boot claims their address.
     pub(super) questions: Vec<NodeInfo>,
     pub(super) conflicts: AddressConflicts,
     pub(super) gossip_watch: GossipWatch,
@@ -149,7 +149,7 @@ impl Cluster {
                 Some(datagram) = gossip.recv() => self.on_datagram(&datagram),
                 () = tokio::time::sleep(pause) => {}
             }
-            // In turns, so that no queue starves another, however fast it fills.
+            // The queues take turns, so that no queue starves another, regardless of how fast it fills.
             for _ in 0..BATCH {
                 let command = commands.try_recv().map(|command| self.on_command(command));
                 let message = messages.try_recv().map(|message| self.on_message(message));
@@ -178,7 +178,8 @@ impl Cluster {
             // A leaving node starts nothing new.
             return leaving.next_due(now);
         }
-        // Addresses that are due wait until an attempt in progress ends, which is an input.
+        // Addresses that are due wait until an attempt in progress ends. The end of an attempt is an
+        // input.
         let next_dial = self.peers.next_dial().filter(|_| self.dials < MAX_DIALS);
         self.membership
             .next_timeout()
@@ -258,7 +259,7 @@ impl Cluster {
         match message {
             Message::Dialed(addr, result) => {
                 self.dials -= 1;
-                // Drawn in any case, so that the result does not affect later random choices.
+                // Drawn even if it is unused, so that the result does not affect later random choices.
                 let jitter = self.shared.env().random();
                 match result {
                     Ok(handshaken) => self.on_dialed(addr, handshaken, jitter),
@@ -336,8 +337,8 @@ impl Cluster {
         self.add_seeds(added);
     }
 
-    /// Handles a call that found no link to `addr`. Nothing is published until the attempt has ended:
-    /// any number of calls may ask.
+    /// Handles a call that found no link to `addr`. Nothing is published until the attempt has ended,
+    /// because any number of calls may request it.
     fn on_dial_request(&mut self, addr: SocketAddr, done: oneshot::Sender<bool>) {
         let known = self.peers.get(addr).map(|peer| (peer.link().is_some(), peer.awaits_dial()));
         match known {
@@ -373,10 +374,9 @@ impl Cluster {
         }
     }
 
-    /// Handles an attempt to dial that reached this node itself. That reveals nothing about other
-    /// attempts, unless the address is this node's own: a load balancer connects the next one to
-    /// another node, and a connection to a port of this machine where nothing listens can meet
-    /// itself.
+    /// Handles a dial attempt that reached this node itself. This reveals nothing about other attempts,
+    /// unless the address is this node's own. A load balancer may connect the next attempt to another
+    /// node, and a connection to a local port without a listener can connect to itself.
     fn on_self_connect(&mut self, addr: SocketAddr, jitter: u64) {
         if self.discovery.is_local(addr) {
             self.discovery.on_self(addr);
@@ -397,13 +397,13 @@ impl Cluster {
         }
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
-        // A member that no link has ever reached may be an invention of another. If it is alive, it
-        // refutes the suspicion.
+        // Another member may have invented a member that no link has ever reached. If the member is
+        // alive, it refutes the suspicion.
         if let Some(member) = peer.take_unverified() {
             self.membership.suspect(now, &member);
         }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
-            // A conflict was logged with both nodes already.
+            // The conflict was already logged with both nodes.
             if !matches!(error, DialError::SameAddress(_)) {
                 tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
             }
@@ -486,12 +486,12 @@ impl Cluster {
     }
 }
 
-/// Ends the links when the cluster task ends, for any reason. This task and the tasks of the links
-/// may be dropped without another poll, with the runtime or in a simulated crash. Then nothing else
-/// would wake the calls that wait.
+/// Ends the links when the cluster task ends, for any reason. This task and the tasks of the links may
+/// be dropped without another poll, along with the runtime or in a simulated crash. In that case,
+/// nothing else would wake the calls that wait.
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The order matters: a call whose link has ended reads the flag to learn why.
+        // The order matters, because a call whose link has ended reads the flag to determine the reason.
         self.shared.shut_down();
         self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }

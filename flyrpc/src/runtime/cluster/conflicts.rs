@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 
 use crate::types::NodeId;
 
-/// Upper bound on the pairs that are remembered. Beyond it, the oldest is forgotten.
+/// Upper bound on the pairs that are remembered. If it is exceeded, the oldest pair is forgotten.
 const CAPACITY: usize = 256;
 
-/// The pairs that were reported. Such a pair stays misconfigured for as long as both run, and each
-/// new link of theirs reveals it again.
+/// The pairs that were reported. Such a pair stays misconfigured as long as both nodes run, and each new
+/// link to one of them reveals it again.
 #[derive(Debug, Default)]
 pub(super) struct AddressConflicts(VecDeque<[NodeId; 2]>);
 
 impl AddressConflicts {
-    /// Returns true if this pair, in either order, was not reported before.
+    /// Returns true if this pair, in either order, has not been reported before.
     pub(super) fn is_new(&mut self, a: &NodeId, b: &NodeId) -> bool {
         let mut pair = [a.clone(), b.clone()];
         pair.sort();

@@ -12,8 +12,8 @@ use crate::{
 /// The initial backoff between two attempts to dial. Each failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The maximum backoff if nothing responds. It is short, because an attempt costs almost nothing,
-/// and a node that starts at the address should be linked soon.
+/// The maximum backoff if nothing responds. It is short, because an attempt costs almost nothing, and a
+/// node that starts at the address should be linked soon.
 const MAX_BACKOFF_UNREACHABLE: Duration = Duration::from_secs(5);
 
 /// The maximum backoff if something other than a node of this cluster responds. It is longer,
@@ -33,15 +33,15 @@ pub(super) const DIAL_TIEBREAK_DELAY: Duration = Duration::from_secs(1);
 /// Whether an address that led to a node with another address may lead to other nodes, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Balancing {
-    /// It has led to one node so far, as a forwarded port does.
+    /// The address has led to one node so far, as a forwarded port does.
     Possible,
-    /// It has led to several nodes, or to this node, as a load balancer does.
+    /// The address has led to several nodes, or to this node, as a load balancer does.
     Observed,
 }
 
-/// Returns how long a node that an address led to may stay its only one, before the address is
-/// dialed again. Without that, nodes that found each other in pairs would stay in pairs. Each attempt
-/// may replace the link to a node by a new one, so they are rare. `random` determines the jitter.
+/// Returns the time after which an address that led to a single node is dialed again. Without this,
+/// nodes that found each other in pairs would stay in pairs. Such attempts are rare, because each of
+/// them may replace the link to a node with a new one. `random` determines the jitter.
 pub(super) fn ask_interval(balancing: Balancing, random: u64) -> Duration {
     let interval = match balancing {
         Balancing::Possible => Duration::from_secs(5 * 60),
@@ -67,9 +67,9 @@ pub(super) struct DialSchedule {
     /// When the address was dialed for the first time.
     first: Option<Duration>,
     in_progress: bool,
-    /// How many attempts in a row have failed since a link was open.
+    /// The number of consecutive failed attempts since a link was last open.
     failures: u32,
-    /// How many links in a row did not last.
+    /// The number of consecutive links that did not last.
     unstable_links: u32,
     next: Duration,
     /// Notified when the attempt in progress ends, or the next one if none is in progress.
@@ -82,13 +82,14 @@ impl DialSchedule {
         (!self.in_progress).then_some(self.next)
     }
 
-    /// Returns whether a call may start an attempt, or wait for the one in progress. After an attempt
-    /// failed or several links did not last, attempts follow the backoff, however many calls are made.
+    /// Returns whether a call may start an attempt, or wait for the one in progress. After a failed
+    /// attempt or several links that did not last, attempts follow the backoff, regardless of the number
+    /// of calls.
     pub(super) fn is_open_to_calls(&self) -> bool {
         self.failures == 0 && self.unstable_links <= 1
     }
 
-    /// Records that a link was opened, by either end.
+    /// Records that either end opened a link.
     pub(super) fn on_linked(&mut self) {
         self.failures = 0;
     }
@@ -258,7 +259,7 @@ mod tests {
         assert!(dial.is_open_to_calls());
         dial.reconnect(ms(9_000), ms(5_000), Duration::ZERO, MIDDLE);
         assert!(dial.is_open_to_calls());
-        // A peer that completes handshakes and closes the links.
+        // A peer that completes handshakes and then closes the links.
         dial.reconnect(ms(9_000), ms(0), Duration::ZERO, MIDDLE);
         assert!(dial.is_open_to_calls());
         dial.on_linked();

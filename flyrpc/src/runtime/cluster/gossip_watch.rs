@@ -7,19 +7,19 @@ use crate::types::{NodeId, NodeInfo};
 /// How long gossip may be absent in a small cluster.
 const MIN_SILENCE: Duration = Duration::from_secs(30);
 
-/// How much longer gossip may be absent for each node. A node probes all others in turn, one every
-/// 2 s, and each order of them is random. So it probes a given one at least every 4 s times their
-/// number, and is probed as often.
+/// The additional time per node for which gossip may be absent. A node probes all other nodes in turn,
+/// one every 2 s, and each round is in random order. It therefore probes a given node at least once in 4
+/// s times the number of nodes, and is probed as often.
 const SILENCE_PER_NODE: Duration = Duration::from_secs(6);
 
-/// The linked nodes, and when gossip last arrived from each.
+/// The linked nodes, with the time at which gossip last arrived from each.
 #[derive(Debug, Default)]
 pub(super) struct GossipWatch(BTreeMap<NodeId, Watched>);
 
 #[derive(Debug)]
 struct Watched {
     node: NodeInfo,
-    /// When gossip last arrived, or else when the link was opened.
+    /// The time at which gossip last arrived, or at which the link was opened if none has arrived.
     last: Duration,
     is_reported: bool,
 }
@@ -31,7 +31,7 @@ impl GossipWatch {
         self.0.entry(node.id().clone()).or_insert_with(new);
     }
 
-    /// Forgets a node to which no link is open.
+    /// Forgets a node that has no open link.
     pub(super) fn on_unlinked(&mut self, id: &NodeId) {
         self.0.remove(id);
     }
@@ -43,8 +43,8 @@ impl GossipWatch {
         }
     }
 
-    /// Returns the nodes from which gossip has been absent for too long, each once while it is
-    /// linked.
+    /// Returns the nodes from which gossip has been absent for too long. Each node is returned once per
+    /// link.
     pub(super) fn take_silent(&mut self, now: Duration) -> Vec<NodeInfo> {
         let silence = MIN_SILENCE.max(SILENCE_PER_NODE * self.0.len() as u32);
         let mut silent = Vec::new();

@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Cluster {
-    /// Turns a connection into a link, and returns the key of the peer that holds it. It is the only
-    /// link to its node, or one of two if both nodes dialed at the same time.
+    /// Turns a connection into a link, and returns the key of the peer that holds the link. It is the
+    /// only link to its node, or one of two if both nodes dialed at the same time.
     pub(super) fn on_handshaken(&mut self, handshaken: Handshaken) -> PeerKey {
         let announced = Arc::clone(handshaken.announced());
         let key = self.key_for(handshaken.peer());
@@ -48,8 +48,8 @@ impl Cluster {
         key
     }
 
-    /// The key for a new link to `node`. If a link to another boot at its address is open, it is that
-    /// of a rival, until it is known whether the other boot is alive.
+    /// Returns the key for a new link to `node`. If a link to another boot at its address is open, this
+    /// is the key of a rival until it is known whether the other boot is alive.
     fn key_for(&self, node: &NodeInfo) -> PeerKey {
         let key = self.peers.key_of(node);
         let holder = self.peers.get(&key).and_then(|peer| peer.link());
@@ -60,7 +60,7 @@ impl Cluster {
         }
     }
 
-    /// Handles a link whose node can now be called. `before` is whether it could be called earlier.
+    /// Handles a link whose node can now be called. `before` states whether it could be called earlier.
     fn on_usable(&mut self, link: &Arc<Link>, key: &PeerKey, before: &Support) {
         let (addr, peer) = (key.addr(), self.peers.entry(key));
         // Once this node is ready, a peer that gossip announced needs no sync unless it is a seed,
@@ -78,7 +78,8 @@ impl Cluster {
         }
     }
 
-    /// Finds out whether the boot that has an address is alive, because a rival claims it.
+    /// Pings the boot that holds an address, to determine whether it is alive, because a rival claims
+    /// the address.
     fn question(&mut self, addr: SocketAddr) {
         let Some(peer) = self.peers.get_mut(addr) else { return };
         if let Some(link) = peer.link().cloned()
@@ -88,8 +89,9 @@ impl Cluster {
         }
     }
 
-    /// Handles the end of a ping of `holder`, whose address a rival claims. If it answered, it keeps
-    /// its address, and both can be called. Otherwise its link ends, and the rival takes over.
+    /// Handles the end of a ping of `holder`, whose address a rival claims. If `holder` answered, it
+    /// keeps its address, and both nodes can be called. Otherwise, its link ends, and the rival takes
+    /// over.
     pub(super) fn on_questioned(&mut self, holder: &NodeInfo, answered: bool) {
         let addr = holder.addr();
         let Some(peer) = self.peers.get_mut(addr) else { return };
@@ -120,8 +122,8 @@ impl Cluster {
         rivals
     }
 
-    /// Gives an address to the rival that was linked last, because no link of the boot that had it is
-    /// open. One that waits for a verdict takes precedence, because it may be the next boot of that
+    /// Gives an address to the rival that was linked last, because the boot that held it has no open
+    /// link. A rival that waits for a verdict takes precedence, because it may be the next boot of that
     /// node.
     fn hand_over(&mut self, addr: SocketAddr) {
         let rivals = self.peers.rivals(addr);
@@ -145,7 +147,7 @@ impl Cluster {
         self.on_address_conflict(&me, node);
     }
 
-    /// Reports two nodes that are alive and advertise the same address, once.
+    /// Reports two live nodes that advertise the same address. Each pair is reported once.
     fn on_address_conflict(&mut self, holder: &NodeInfo, claimant: &NodeInfo) {
         if !self.conflicts.is_new(holder.id(), claimant.id()) {
             return;

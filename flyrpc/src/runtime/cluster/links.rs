@@ -15,8 +15,8 @@ use crate::{
 /// flight.
 const MAX_OLDER_LINKS: usize = 8;
 
-/// The links to one peer, newest first. All open links lead to the same boot. There are two if both nodes
-/// dialed at the same time, and older links may still be draining.
+/// The links to one peer, newest first. All open links lead to the same boot. There are two if both
+/// nodes dialed at the same time, and older links may still be draining.
 #[derive(Debug, Default)]
 pub(super) struct PeerLinks(Vec<Arc<Link>>);
 

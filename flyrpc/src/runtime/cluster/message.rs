@@ -17,9 +17,10 @@ pub(super) enum Message {
     Accepted(Handshaken),
     /// The lookup of this name ended.
     Resolved(String, Result<Vec<SocketAddr>, String>),
-    /// A connection from this node, which advertises this node's own address, was refused.
+    /// A connection was refused because its node advertises this node's own address.
     SameAddress(NodeInfo),
-    /// A ping of this node, whose address another boot claims, ended. Contains whether it answered.
+    /// A ping of this node, whose address another boot claims, has ended. Contains whether the node
+    /// answered.
     Questioned(NodeInfo, bool),
     /// A membership sync with this node ended.
     Synced(NodeInfo, Result<Exchange, RpcError>),

@@ -1,5 +1,6 @@
-//! The cluster task's state for one peer: the node at an address, the links to it, and when to dial
-//! the address. Or a rival: a node that claims the address of another, with its links.
+//! The cluster task's state for one peer. A peer is the node at an address, with the links to it and the
+//! time at which to dial the address. A peer can also be a rival: a node that claims the address of
+//! another node, with its links.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,11 +19,11 @@ use crate::{
     types::{NoSupport, NodeId, NodeInfo, PeerState, Support},
 };
 
-/// How many attempts in a row must reach this node itself before readiness stops waiting for the
-/// address. Another node behind a load balancer is likely to be found earlier.
+/// The number of consecutive attempts that must reach this node itself before readiness stops waiting
+/// for the address. If another node is behind a load balancer, it is likely to be found earlier.
 const SETTLED_SELF_CONNECTS: u32 = 4;
 
-/// The least time between two listings of boots at one address that reset the backoff.
+/// The minimum time between two listings of boots at one address that reset the backoff.
 const MIN_LISTING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of one peer.
@@ -30,26 +31,26 @@ const MIN_LISTING_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Peer {
     /// The node at the address, as described by its link or else by the membership.
     info: Option<NodeInfo>,
-    /// The boot that the membership lists as live at the address. It can differ from `info`, which
-    /// a link describes.
+    /// The boot that the membership lists as live at the address. It can differ from `info`, which is
+    /// the node described by a link.
     member: Option<NodeInfo>,
-    /// When the membership last listed a boot, and reset the backoff for that.
+    /// When the membership last listed a boot and thereby reset the backoff.
     listed_at: Option<Duration>,
-    /// The boot that was last linked, or else suspected because it could not be dialed.
+    /// The boot that was last linked, or that was suspected because it could not be dialed.
     verified: Option<NodeId>,
     /// Whether discovery lists the address.
     is_seed: bool,
     /// The peer to which this address led, if its node advertises another address.
     alias_of: Option<PeerKey>,
-    /// Whether the address has led to several nodes, as that of a load balancer does.
+    /// Whether the address has led to several nodes, as the address of a load balancer does.
     is_balancer: bool,
-    /// When to ask an alias again for other nodes, although its node is linked.
+    /// When to dial an alias again to find other nodes, although its node is linked.
     next_ask: Duration,
-    /// How many attempts in a row reached this node itself.
+    /// The number of consecutive attempts that reached this node itself.
     self_connects: u32,
     /// Whether this is a rival that waits until it is known whether the other boot is alive.
     awaits_verdict: bool,
-    /// Whether this boot is being pinged, because another claims its address.
+    /// Whether this boot is being pinged because another boot claims its address.
     is_questioned: bool,
     links: PeerLinks,
     /// When the newest link was opened.
@@ -139,7 +140,7 @@ impl Peer {
         if wanted && self.link().is_none() { self.dial.next() } else { None }
     }
 
-    /// When to dial an alias next, although its node is linked: there may be other nodes behind it.
+    /// Returns when to dial an alias next, although its node is linked. Other nodes may be behind it.
     pub(super) fn next_ask(&self) -> Option<Duration> {
         let idle = self.dial.next().is_some();
         (self.is_seed && idle).then_some(self.next_ask)
@@ -211,8 +212,8 @@ impl Peer {
         self.is_seed = is_seed;
     }
 
-    /// Records that the address led to the node of another peer. `next_ask` is when to ask it again
-    /// for other nodes: earlier if it has led to several nodes, as given by `interval`.
+    /// Records that the address led to the node of another peer. `next_ask` is when to dial it again to
+    /// find other nodes. If it has led to several nodes, it is dialed earlier, as given by `interval`.
     pub(super) fn set_alias_of(
         &mut self,
         target: PeerKey,
@@ -249,8 +250,8 @@ impl Peer {
         self.synced.get_or_insert(now);
     }
 
-    /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`. If boots
-    /// are listed in quick succession, only the first resets the backoff.
+    /// Records that the membership lists `node` as live, and schedules a dial at `dial_at`. If boots are
+    /// listed in quick succession, only the first one resets the backoff.
     pub(super) fn on_member_up(&mut self, now: Duration, node: NodeInfo, dial_at: Duration) {
         if self.link().is_none() {
             self.describe(node.clone());
@@ -278,7 +279,7 @@ impl Peer {
         Some(member.clone())
     }
 
-    /// Makes `node` the node at the address, which is not linked.
+    /// Records `node`, which is not linked, as the node at the address.
     fn describe(&mut self, node: NodeInfo) {
         if self.info.as_ref() != Some(&node) {
             self.leaving = false;
@@ -315,14 +316,14 @@ impl Peer {
         self.awaits_verdict = true;
     }
 
-    /// Lets a rival be called: both boots are alive. Returns its link, unless it has ended.
+    /// Allows calls to a rival, because both boots are alive. Returns its link, unless it has ended.
     pub(super) fn admit(&mut self) -> Option<Arc<Link>> {
         self.awaits_verdict = false;
         self.link().cloned()
     }
 
-    /// Starts to ping the boot, because another claims its address. Returns false if it is being
-    /// pinged already.
+    /// Starts to ping the boot, because another boot claims its address. Returns false if a ping is
+    /// already in progress.
     pub(super) fn begin_question(&mut self) -> bool {
         !std::mem::replace(&mut self.is_questioned, true)
     }
@@ -357,7 +358,7 @@ impl Peer {
     pub(super) fn on_disconnected(&mut self, now: Duration, tiebreak: Duration, random: u64) {
         self.disconnected = true;
         if let Some(member) = self.member.clone() {
-            // Another boot than the linked one may be listed at the address.
+            // The boot listed at the address may differ from the linked one.
             self.describe(member);
         }
         self.dial.reconnect(now, now.saturating_sub(self.linked_at), tiebreak, random);
@@ -374,8 +375,8 @@ impl Peer {
         self.dial.add_waiter(done);
     }
 
-    /// Dials the address as soon as another attempt ends. Waiters are notified at once if it is not
-    /// worth dialing.
+    /// Dials the address as soon as another attempt ends. If the address is not worth dialing, notifies
+    /// the waiters immediately.
     pub(super) fn queue_dial(&mut self, now: Duration) {
         self.dial.hasten(now);
         if self.next_dial().is_none() {

@@ -1,7 +1,7 @@
 //! All peers that the cluster task knows, and which of them are dirty.
 //!
-//! In a large cluster, most changes affect a single peer. So each change of a peer goes through
-//! this table and marks the peer dirty. Only dirty peers are republished and rescheduled.
+//! In a large cluster, most changes affect a single peer. Each change of a peer therefore goes through
+//! this table, which marks the peer dirty. Only dirty peers are republished and rescheduled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,8 @@ pub(super) struct PeerTable {
     /// Peers that may have changed since they were last published.
     unpublished: BTreeSet<PeerKey>,
     dials: Dials,
-    /// Pairs of the peer where a node is linked and an address that led to it. Entries may be stale.
+    /// Pairs of the peer where a node is linked and an address that led to the node. Entries may be
+    /// stale.
     aliases: BTreeSet<(PeerKey, SocketAddr)>,
     /// When readiness stops waiting for the dialed peers. Not tracked once the node is ready.
     readiness_deadlines: BTreeSet<Duration>,
@@ -39,7 +40,7 @@ pub(super) struct PeerTable {
 }
 
 impl PeerTable {
-    /// Creates the table of a node in `region`, whose peers are dialed first.
+    /// Creates the table of a node in `region`. Peers in that region are dialed first.
     pub(super) fn new(region: Region) -> Self {
         PeerTable {
             region,
@@ -72,18 +73,18 @@ impl PeerTable {
         self.peers.entry(key).or_default()
     }
 
-    /// The key under which a node's links are: its address, unless it is a rival.
+    /// Returns the key of the peer that holds a node's links: its address, unless it is a rival.
     pub(super) fn key_of(&self, node: &NodeInfo) -> PeerKey {
         let rival = PeerKey::rival(node);
         if self.peers.contains_key(&rival) { rival } else { node.addr().into() }
     }
 
-    /// The peer that holds a node's links.
+    /// Returns the peer that holds a node's links.
     pub(super) fn of(&self, node: &NodeInfo) -> Option<&Peer> {
         self.get(self.key_of(node))
     }
 
-    /// The peer that holds a node's links. Marks it dirty.
+    /// Returns the peer that holds a node's links, and marks it dirty.
     pub(super) fn of_mut(&mut self, node: &NodeInfo) -> Option<&mut Peer> {
         self.get_mut(self.key_of(node))
     }
@@ -94,7 +95,7 @@ impl PeerTable {
         link.is_some_and(|link| link.peer().id() == node.id())
     }
 
-    /// The rivals of the boot that has an address, in the order in which they were linked.
+    /// Returns the rivals of the boot that holds an address, in the order in which they were linked.
     pub(super) fn rivals(&self, addr: SocketAddr) -> Vec<PeerKey> {
         let after = (Bound::Excluded(PeerKey::from(addr)), Bound::Unbounded);
         let rivals = self.peers.range(after).take_while(|(key, _)| key.addr() == addr);
@@ -103,8 +104,8 @@ impl PeerTable {
         rivals.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
-    /// Records that the node found at `addr` is linked as the peer `target`. `next_ask` is when to
-    /// look for other nodes at `addr`.
+    /// Records that the node found at `addr` is linked as the peer `target`. `next_ask` is when to look
+    /// for other nodes at `addr`.
     pub(super) fn set_alias(
         &mut self,
         addr: SocketAddr,
@@ -131,7 +132,7 @@ impl PeerTable {
         self.peers.values().flat_map(|peer| peer.links().iter())
     }
 
-    /// Whether the peer is an alias of another where its node is linked.
+    /// Returns whether the peer is an alias of another peer where its node is linked.
     pub(super) fn is_linked_alias(&self, peer: &Peer) -> bool {
         let target = peer.alias_of().and_then(|key| self.get(key));
         target.is_some_and(|peer| peer.link().is_some())
@@ -190,7 +191,7 @@ impl PeerTable {
         std::mem::take(&mut self.unpublished)
     }
 
-    /// Removes those of the peers `keys` that are not worth remembering.
+    /// Removes the peers among `keys` that are not worth remembering.
     pub(super) fn remove_unknown(&mut self, keys: &BTreeSet<PeerKey>) {
         for key in keys {
             if self.get(key).is_some_and(|peer| !peer.is_known()) {
@@ -237,7 +238,7 @@ impl PeerTable {
     }
 }
 
-/// Which addresses are dialed first.
+/// The priority with which addresses are dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Distance {
     /// Seeds, and nodes in the region of this node.
@@ -254,7 +255,7 @@ struct Dials {
 }
 
 impl Dials {
-    /// Sets when to dial an address, if at all.
+    /// Sets when to dial an address. With `None`, it is not dialed.
     fn set(&mut self, addr: SocketAddr, next: Option<(Distance, Duration)>) {
         let before = match next {
             Some(next) => self.by_addr.insert(addr, next),
@@ -272,7 +273,7 @@ impl Dials {
         [Distance::Near, Distance::Far].into_iter().filter_map(first).min()
     }
 
-    /// Returns the addresses that are due at `now`, the nearest first.
+    /// Returns the addresses that are due at `now`, nearest first.
     fn due(&self, now: Duration) -> impl Iterator<Item = SocketAddr> {
         let due = move |distance| self.of(distance).take_while(move |(at, _)| *at <= now);
         due(Distance::Near).chain(due(Distance::Far)).map(|(_, addr)| addr)

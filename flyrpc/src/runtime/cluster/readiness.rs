@@ -5,20 +5,20 @@ use std::{net::SocketAddr, time::Duration};
 use super::peer_table::PeerTable;
 use crate::proto::discovery::Discovery;
 
-/// Once one address of a name has answered, readiness waits no longer than this for its others.
+/// Once one address of a name has answered, readiness waits at most this long for its other addresses.
 const ALTERNATIVES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether the node no longer waits for any initial address of discovery.
 ///
-/// If a node was found at one address of a name, those of its other addresses need not settle that could
-/// not be reached, or that belong to the other family of a name whose first family has settled. A name
-/// often lists addresses of a family that does not work here.
+/// Once a node was found at one address of a name, some of its other addresses need not settle: the
+/// addresses that could not be reached, and the addresses of the other family if one family has settled.
+/// A name often lists addresses of a family that does not work on this machine.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     is_ready: bool,
     /// The address that blocked readiness last time.
     blocker: Option<SocketAddr>,
-    /// When an alternative to the blocker answered, if one has.
+    /// When an alternative to the blocker answered, if any has.
     answered: Option<Duration>,
 }
 
@@ -79,8 +79,8 @@ impl Readiness {
     }
 }
 
-/// Whether the addresses of the other family, in the names that list `addr`, have settled, and a node
-/// was found at one of them.
+/// Returns whether the addresses of the other family, in the names that list `addr`, have settled, and a
+/// node was found at one of them.
 fn other_family_settled(
     addr: SocketAddr,
     now: Duration,

@@ -23,7 +23,7 @@ pub(super) struct Publisher {
     /// removed.
     live: BTreeMap<NodeId, BTreeMap<PeerKey, NodeInfo>>,
     dirty: bool,
-    /// Whether a link changed its state since the last publication.
+    /// Whether the state of a link has changed since the last publication.
     links_changed: bool,
     /// Emitted after the next publication, so that a listener can look up the node that an event
     /// refers to.
@@ -72,8 +72,8 @@ impl Publisher {
         self.dirty
     }
 
-    /// Makes the next step publish, and wake the calls that wait for a change, because a link changed
-    /// its state.
+    /// Makes the next step publish the view and wake the calls that wait for a change, because the state
+    /// of a link has changed.
     pub(super) fn mark_links_changed(&mut self) {
         self.dirty = true;
         self.links_changed = true;
@@ -100,7 +100,7 @@ impl Publisher {
             });
             changes.push((key.clone(), visible.map(|peer| peer.snapshot(key.addr()))));
         }
-        // After all removals, because a node may have moved from one peer to another.
+        // Inserted after all removals, because a node may have moved from one peer to another.
         inserted.into_iter().for_each(|entry| table.insert(entry));
         let links_changed = std::mem::take(&mut self.links_changed);
         shared.publish(table_changed.then_some(table), changes, links_changed);

@@ -21,9 +21,9 @@ use crate::{
     },
 };
 
-/// Upper bound on concurrent inbound handshakes. A further connection evicts the oldest handshake of
-/// the address with the most. A node sends its hello immediately, so the oldest connection has been
-/// silent for the longest time, and must not keep nodes out.
+/// Upper bound on concurrent inbound handshakes. Another connection evicts the oldest handshake of the
+/// address that has the most. A node sends its hello immediately, so the oldest connection is the one
+/// that has been silent longest, and it must not keep nodes out.
 const MAX_HANDSHAKES: usize = 256;
 
 /// Upper bound on datagrams queued in each direction. Further datagrams are dropped, as UDP allows.
@@ -126,8 +126,8 @@ struct Handshake {
 struct InProgress;
 
 impl Handshakes {
-    /// Adds a handshake with `from`. Returns the token that is canceled when the handshake is evicted,
-    /// or at `stop`, and a value to drop when the handshake has ended.
+    /// Adds a handshake with `from`. Returns a token that is canceled at `stop` or when the handshake is
+    /// evicted, and a value to drop when the handshake has ended.
     fn add(
         &mut self,
         from: IpAddr,
@@ -146,7 +146,7 @@ impl Handshakes {
     }
 
     /// Evicts the oldest handshake of the address that has the most in progress, so that one machine
-    /// does not keep out others.
+    /// cannot keep others out.
     fn evict(&mut self) {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for handshake in &self.0 {

@@ -1,5 +1,5 @@
-//! Bounds the syncs that peers have in progress here. Each takes the cluster task time in proportion
-//! to the number of members, and a peer can ask for any number.
+//! Bounds the number of syncs with peers in progress. Each sync takes time of the cluster task in
+//! proportion to the number of members, and a peer can request any number of syncs.
 
 use std::{
     collections::BTreeMap,
@@ -10,10 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::types::NodeId;
 
-/// Upper bound on the syncs in progress. Those of one peer follow each other.
+/// Upper bound on the syncs in progress. The syncs of one peer run one after the other.
 const MAX_SYNCS: usize = 4;
 
-/// From this many peers on, those without a sync are forgotten.
+/// If at least this many peers are stored, peers without a sync are forgotten.
 const MAX_IDLE_PEERS: usize = 64;
 
 /// The turns of peers to sync, first come, first served.
@@ -22,7 +22,7 @@ pub(super) struct SyncTurns {
     of_peers: Mutex<BTreeMap<NodeId, Arc<Semaphore>>>,
 }
 
-/// The turn of one sync, which ends when this is dropped.
+/// The turn of one sync. It ends when this value is dropped.
 pub(super) struct SyncTurn<'a> {
     _of_peer: OwnedSemaphorePermit,
     _of_all: SemaphorePermit<'a>,

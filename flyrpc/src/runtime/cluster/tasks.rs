@@ -12,8 +12,9 @@ use crate::{
     types::{NodeId, NodeInfo},
 };
 
-/// How long a node whose address another boot claims has to answer a ping. Longer than a link takes
-/// to become quiet at the default heartbeat, so that a node on a slow path is not mistaken for dead.
+/// The time within which a node whose address another boot claims must answer a ping. It is longer than
+/// a link takes to become quiet at the default heartbeat, so that a node on a slow path is not mistaken
+/// for dead.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Starts tasks that report back as [`Message`]s.

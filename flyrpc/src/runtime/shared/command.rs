@@ -12,8 +12,9 @@ use crate::{
 
 /// A request to the cluster task, or an event that it must handle.
 pub(crate) enum Command {
-    /// Report whether a link to this address is open: at once if one is, or if an earlier attempt to
-    /// dial it failed. Otherwise dial it immediately, and report when the attempt has ended.
+    /// Report whether a link to this address is open. Report immediately if one is open, or if an
+    /// earlier attempt to dial the address failed. Otherwise, dial it immediately, and report when the
+    /// attempt has ended.
     Dial { addr: SocketAddr, done: oneshot::Sender<bool> },
     /// Something happened to a link.
     Link { link: Arc<Link>, event: LinkEvent },

@@ -35,7 +35,8 @@ use crate::{
 /// How many events a slow listener may fall behind before it loses events.
 const EVENT_CAPACITY: usize = 1024;
 
-/// From this many regions on, those without a link are forgotten. Peers choose the names of regions.
+/// If at least this many regions are stored, regions without a link are forgotten. Peers choose the
+/// names of regions.
 const MAX_IDLE_REGIONS: usize = 256;
 
 /// The state that all parts of a running node share.
@@ -145,7 +146,7 @@ impl NodeShared {
     }
 
     /// Publishes changes to the view of the cluster: the table, if it changed, and the peers that
-    /// changed. `links_changed` is whether a link in the table changed its state.
+    /// changed. `links_changed` states whether the state of a link in the table has changed.
     pub(crate) fn publish(
         &self,
         table: Option<Table<Arc<Link>>>,
@@ -155,7 +156,7 @@ impl NodeShared {
         self.published.publish(table, changes, links_changed);
     }
 
-    /// The calls to a region.
+    /// Returns the calls to a region.
     pub(crate) fn region_calls(&self, region: &Region) -> Arc<RegionCalls> {
         let mut regions = self.region_calls.lock().unwrap_or_else(PoisonError::into_inner);
         if regions.len() >= MAX_IDLE_REGIONS {
@@ -170,8 +171,9 @@ impl NodeShared {
         &self.turns
     }
 
-    /// Returns whether a link to `addr` is open, after the attempt to dial it that is in progress, or a
-    /// new one. Returns false at once if an earlier attempt failed: then only the backoff dials it.
+    /// Returns whether a link to `addr` is open once the dial attempt in progress, or a new one, has
+    /// ended. Returns false immediately if an earlier attempt failed, because then the address is dialed
+    /// only when its backoff ends.
     pub(crate) async fn dial(&self, addr: SocketAddr) -> bool {
         let (done, result) = oneshot::channel();
         self.command(Command::Dial { addr, done });
@@ -246,7 +248,7 @@ impl NodeShared {
         self.end();
     }
 
-    /// Why the node failed, if it did.
+    /// Returns why the node failed, if it did.
     pub(crate) fn failure(&self) -> Option<&NodeFailure> {
         self.failure.get()
     }

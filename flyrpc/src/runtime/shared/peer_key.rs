@@ -1,11 +1,11 @@
-//! [`PeerKey`].
+//! Defines [`PeerKey`], which identifies a peer.
 
 use std::net::SocketAddr;
 
 use crate::types::{NodeId, NodeInfo};
 
-/// The key of a peer: its address, or for a rival also its id. A rival is a boot that is linked, and
-/// claims an address at which another boot is linked.
+/// The key of a peer. It consists of the peer's address and, for a rival, also its id. A rival is a
+/// linked boot that claims an address at which another boot is linked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PeerKey {
     addr: SocketAddr,
@@ -14,7 +14,7 @@ pub(crate) struct PeerKey {
 }
 
 impl PeerKey {
-    /// The key of a rival.
+    /// Returns the key of a rival.
     pub(crate) fn rival(node: &NodeInfo) -> Self {
         PeerKey { addr: node.addr(), rival: Some(node.id().clone()) }
     }

@@ -19,8 +19,8 @@ pub(super) struct Published {
     table: ArcSwap<Table<Arc<Link>>>,
     /// Locked only while entries are copied in or out.
     peers: Mutex<BTreeMap<PeerKey, PeerSnapshot>>,
-    /// Counts changes of the table and of the state of its links. Separate from the channel, because
-    /// reading a channel's value takes a lock.
+    /// Counts changes of the table and of the state of its links. It is separate from the channel,
+    /// because reading a channel's value takes a lock.
     version: AtomicU64,
     /// Wakes waiting calls after each of these changes.
     changed: watch::Sender<()>,
@@ -72,7 +72,7 @@ impl Published {
             }
         }
         if table.is_none() && !links_changed {
-            // Nothing that a waiting call could use.
+            // Nothing has changed that a waiting call could use.
             return;
         }
         if let Some(table) = table {

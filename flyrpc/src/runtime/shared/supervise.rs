@@ -1,5 +1,5 @@
-//! The tasks that a node cannot run without. When one of them fails, the node ends, and
-//! [`NodeShared::failure`] says why.
+//! Supervises the tasks that a node cannot run without. When one of them fails, the node ends, and
+//! [`NodeShared::failure`] returns the reason.
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
@@ -9,8 +9,8 @@ use super::node_shared::NodeShared;
 use crate::error::{NodeFailure, panic_message};
 
 impl NodeShared {
-    /// Spawns a task of this node, named `task` in errors. If the task panics, or is dropped before
-    /// it ends, the node ends.
+    /// Spawns a task of this node, named `task` in errors. If the task panics, or is dropped before it
+    /// completes, the node ends.
     pub(crate) fn spawn(
         self: &Arc<Self>,
         task: &'static str,
@@ -29,7 +29,7 @@ impl NodeShared {
     }
 }
 
-/// A task of a node, until it is over.
+/// A supervised task of a node.
 struct Supervised {
     shared: Arc<NodeShared>,
     task: &'static str,
@@ -38,7 +38,7 @@ struct Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        // The task was dropped without another poll: with its runtime, or in a simulated crash.
+        // The task was dropped without another poll, either with its runtime or in a simulated crash.
         if !self.is_over {
             self.shared.fail(NodeFailure::dropped(self.task));
         }

@@ -15,7 +15,7 @@ use crate::{
     types::Target,
 };
 
-/// The calls that share a queue: those of one method on one target.
+/// Identifies a queue. The calls of one method on one target share a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct QueueKey {
     pub(crate) target: Target,
@@ -23,7 +23,7 @@ pub(crate) struct QueueKey {
     pub(crate) method: &'static str,
 }
 
-/// The queues of the calls that wait for nodes which refused them. While calls are in a queue, a task
+/// The queues of the calls that wait for nodes which refused them. While a queue contains calls, a task
 /// gives them their turns.
 pub(crate) struct Turns {
     env: Arc<dyn Env>,
@@ -38,7 +38,7 @@ struct Queue {
     has_task: bool,
 }
 
-/// A call's place in a queue. Dropping it means that the call no longer waits.
+/// A call's place in a queue. Dropping this value leaves the queue.
 #[must_use = "dropping it leaves the queue"]
 pub(crate) struct Turn {
     turns: Arc<Turns>,
@@ -65,7 +65,7 @@ impl Turns {
         Turn { turns: Arc::clone(self), key, ticket, notified }
     }
 
-    /// Returns what receives the turn of a call in the queue, and ensures that a task gives it.
+    /// Returns the receiver for a call's turn in the queue, and ensures that a task gives the turn.
     fn enqueue(self: &Arc<Self>, key: &QueueKey, ticket: Ticket) -> oneshot::Receiver<()> {
         let (notify, notified) = oneshot::channel();
         let mut queues = self.lock();
@@ -79,7 +79,7 @@ impl Turns {
         notified
     }
 
-    /// Gives the calls of a queue their turns until no call is in it.
+    /// Gives the calls of a queue their turns until the queue is empty.
     async fn run(&self, key: &QueueKey) {
         while let Some(pause) = self.poll(key) {
             tokio::select! {
@@ -90,8 +90,8 @@ impl Turns {
         }
     }
 
-    /// Gives those calls their turns that are due, and returns the time until the next turn. Returns
-    /// `None` if no call is in the queue.
+    /// Gives the calls that are due their turns, and returns the time until the next turn. Returns
+    /// `None` if the queue is empty.
     fn poll(&self, key: &QueueKey) -> Option<Duration> {
         let (now, random) = (self.env.now().into_std(), self.env.random());
         let mut queues = self.lock();
@@ -114,15 +114,15 @@ impl Turns {
 impl Queue {
     fn notify(&mut self, ticket: Ticket) {
         if let Some(waiting) = self.waiting.remove(&ticket) {
-            // An error means that the call has been dropped, and is about to leave.
+            // An error means that the call was dropped and is about to leave the queue.
             let _ = waiting.send(());
         }
     }
 }
 
 impl Turn {
-    /// Waits for the call's turn to ask. If it has asked before, it was refused, and returns to its
-    /// place in the queue. Dropping the future has no effect.
+    /// Waits for the call's turn to ask. If the call asked earlier, it was refused, and it returns to
+    /// its place in the queue. Dropping the future has no effect.
     pub(crate) async fn wait(&mut self) {
         if self.notified.is_none() {
             if let Some(queue) = self.turns.lock().get_mut(&self.key) {
@@ -150,7 +150,7 @@ impl Drop for Turn {
     }
 }
 
-/// Removes a queue that no call is in, unless its task is about to do so.
+/// Removes a queue that contains no call, unless its task is about to do so.
 fn remove_empty(queues: &mut HashMap<QueueKey, Queue>, key: &QueueKey) {
     if queues.get(key).is_some_and(|queue| queue.pacer.is_empty() && !queue.has_task) {
         queues.remove(key);

@@ -214,7 +214,7 @@ fn an_identity_that_claims_far_more_renewals_than_the_known_one_is_refused() {
     }
     assert_eq!(members(&membership), [node(2), node(3)]);
     assert_eq!(membership.counters().renewals, 0);
-    // One that is plausible is accepted.
+    // A plausible number of renewals is accepted.
     membership.apply(secs(at), &states([identity(3).with_bump(8_000)]));
     let held = membership.gossip.iter_members().find(|member| member.id().addr() == node(3).addr());
     assert_eq!(held.unwrap().id().bump(), 8_000);
@@ -226,7 +226,7 @@ fn no_peer_makes_this_node_renew_its_identity_more_than_once_a_second() {
         let mut membership = alone(Settings::new("app"));
         membership.apply(secs(1.0), &states([identity(2)]));
         drain(&mut membership);
-        // For 20 s, a datagram and a sync every 10 ms.
+        // Receives a datagram and a sync every 10 ms for 20 s.
         for tick in 0..2_000 {
             let at = secs(1.0 + f64::from(tick) / 100.0);
             let me = membership.gossip.identity().clone();
@@ -266,7 +266,7 @@ fn gossip_of_a_node_that_is_neither_a_member_nor_linked_is_ignored() {
         let gossip = datagram(&identity(3), message, news);
         assert_eq!(membership.handle_datagram(secs(1.0), &gossip, |_| false), None);
     }
-    // Another boot at the address of a member is a stranger, too.
+    // Another boot at the address of a member is also a stranger.
     let other = Parts { boot: 9u64.to_le_bytes(), ..identity(2).parts() }.check().unwrap();
     let gossip = datagram(&other, Message::Gossip, &news);
     assert_eq!(membership.handle_datagram(secs(1.0), &gossip, |_| false), None);
