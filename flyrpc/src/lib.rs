@@ -89,7 +89,7 @@
 //!   port can call. By default a node listens on loopback, or on Fly.io's private network.
 //! - Not for other languages: both ends run flyrpc. Their versions may differ.
 
-// A guard of the routing table or of a lock that lives as long as a `match` is easily held too long.
+// If a `match` keeps a guard of the routing table or of a lock alive, the guard is easily held too long.
 #![warn(clippy::significant_drop_in_scrutinee)]
 
 mod codec;

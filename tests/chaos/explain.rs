@@ -270,8 +270,8 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the caller was canceled before the call completed: its node stopped, or the handler
-    /// that made the call ended.
+    /// Returns whether the caller was canceled before the call completed: its node stopped, or the
+    /// handler that made the call ended.
     fn caller_ended(&self) -> bool {
         let end = self.call.end();
         let stopped = self.records.effects.iter().any(|effect| {

@@ -310,8 +310,8 @@ impl FaultInjector {
         drop(effect);
     }
 
-    /// Suspends a machine. Its clock stops only while it is suspended: a machine that is down is not,
-    /// and one that crashes starts again with a running clock.
+    /// Suspends a machine. Its clock stops only while it is suspended. A machine that is down is not
+    /// suspended, and a machine that crashes starts again with a running clock.
     async fn pause(&self, node: String) {
         let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
         if !self.cluster.is_up(&node) {

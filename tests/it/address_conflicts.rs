@@ -1,4 +1,4 @@
-//! Nodes that advertise the same address, and nodes that are mistaken for such.
+//! Nodes that advertise the same address, and nodes that only appear to do so.
 
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ async fn two_with_one_address(net: &SimNet, iad: &Node, shared: SocketAddr) -> [
 
 #[tokio::test(start_paused = true)]
 async fn two_nodes_that_advertise_one_address_stay_linked_and_callable() {
-    // Nobody, one of the two, or a third node answers at the address.
+    // No node, one of the two, or a third node answers at the address.
     for case in 0..3 {
         let (warnings, _guard) = Log::collect(tracing::Level::WARN);
         let net = SimNet::builder().seed(case).build();
@@ -46,7 +46,8 @@ async fn two_nodes_that_advertise_one_address_stay_linked_and_callable() {
         let other = net.add_host("hkg-9", "hkg");
         let shared = match case {
             0 => other.addr(9),
-            // The address of the first of the two: hosts of a region are numbered in their order.
+            // The address of the first of the two. Hosts of a region are numbered in the order of their
+            // creation.
             1 => SocketAddr::from(([10, 2, 0, 2], PORT)),
             _ => other.addr(PORT),
         };
@@ -134,7 +135,7 @@ async fn a_restarted_node_takes_its_address_from_a_boot_that_no_longer_answers()
         let first = builder.start().await.unwrap();
         first.ready().await;
         sleep(secs(2)).await;
-        // The earlier boot is lost without a trace, and the next one runs on another machine.
+        // The earlier boot disappears without a message, and the next one runs on another machine.
         if cut {
             net.partition("iad-0", "hkg-0").keep();
         } else {
@@ -164,7 +165,7 @@ async fn a_boot_that_dies_right_after_it_was_linked_is_forgotten() {
         for boot in 0..3 {
             let env = if boot == 0 { env.clone() } else { net.restart("hkg-0") };
             let node = probe_on(&env).seeds([iad.addr()]).start().await.unwrap();
-            // One round trip connects, another one completes the handshake.
+            // One round trip connects, and another completes the handshake.
             sleep(millis(200 + pause)).await;
             net.crash("hkg-0");
             drop(node);

@@ -1,4 +1,4 @@
-//! Detached methods: what runs on after its caller is gone, and what never starts.
+//! Detached methods: which handlers continue after their callers are gone, and which never start.
 
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -12,12 +12,12 @@ use crate::support::{Counts, ProbeClient, iad_and_hkg, millis, prober, secs, sle
 
 #[fly_rpc]
 trait Jobs {
-    /// Calls `slow` in hkg at each of `starts`, in milliseconds after its own start.
+    /// Calls `slow` in hkg at each of `starts`, in milliseconds after the start of this method.
     #[rpc(detached, timeout = "1s")]
     async fn work(&self, starts: Vec<u64>, millis: u64);
 }
 
-/// The node and the outcomes of its calls, each with its end in milliseconds.
+/// The node and the outcomes of its calls, each with the time at which it ended, in milliseconds.
 #[derive(Clone, Default)]
 struct Worker {
     node: Arc<OnceLock<Node>>,

@@ -1,4 +1,4 @@
-//! Nodes that cannot be connected: how often they are dialed, and what calls to them cost.
+//! Nodes that cannot be connected: how often they are dialed, and the cost of calls to them.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Why a node ended, as its program learns it; and what does not end it.
+//! How a program learns why its node ended, and failures that do not end it.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::support::{Counts, Log, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
 
-/// The environment of a simulated host. One part of it panics once it is broken.
+/// The environment of a simulated host. One part of it panics once that part is broken.
 #[derive(Clone)]
 struct Fragile {
     env: SimEnv,
@@ -119,7 +119,7 @@ async fn a_task_that_panics_ends_its_node_which_says_why() {
     let parts = [
         (Part::Accept, "accept"),
         (Part::Receive, "gossip receiver"),
-        // The task of a sync draws one before the cluster task does.
+        // The task of a sync draws a random number before the cluster task does.
         (Part::Random, "sync"),
         (Part::Resolve, "resolver"),
     ];
@@ -149,7 +149,7 @@ async fn a_task_that_panics_ends_its_node_which_says_why() {
         assert!(failure.to_string().ends_with(&format!("panicked: {part:?} is broken")));
         let error = running.await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), failure.to_string());
-        // What waits for the node ends with it.
+        // Calls that wait for the node end with it.
         let error = waiting.await.unwrap().unwrap_err();
         assert!(matches!(error, RpcError::Disconnected { .. }), "{part:?}: {error:?}");
         let error = hkg.client::<ProbeClient>().on_region("iad").shout("a".into()).await;

@@ -1,4 +1,4 @@
-//! A linked member that invents others, and asks for too much.
+//! A linked member that invents other members, and requests too much.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +22,8 @@ use crate::{
     support::{Counts, PORT, ProbeClient, node_on, prober, secs, sleep},
 };
 
-/// The environment of a host that records connection attempts to invented addresses. Nothing answers
-/// there.
+/// The environment of a host that records connection attempts to invented addresses. No host answers at
+/// those addresses.
 #[derive(Clone)]
 struct Watched(SimEnv, Arc<Mutex<Dials>>);
 
@@ -100,14 +100,14 @@ struct Member {
     addr: String,
 }
 
-/// The invented member of this number. Every tenth is in iad.
+/// Returns the invented member with this number. Every tenth is in iad.
 fn member(number: usize) -> Member {
     let region = if number % 10 == 9 { "iad" } else { "syd" };
     let (name, boot) = (format!("ghost-{number}"), 1_000 + number as u64);
     Member { name, boot, region, addr: invented(number).to_string() }
 }
 
-/// A link of a faulty member, which answers pings like any other.
+/// A link of a faulty member, which answers pings as other members do.
 struct FaultyMember {
     writer: Arc<AsyncMutex<Box<dyn StreamWriter>>>,
 }
@@ -174,11 +174,11 @@ async fn invented_members_cost_a_bounded_number_of_dials_and_are_forgotten() {
     {
         let dials = dials.lock().unwrap();
         assert_eq!((dials.most, dials.order.len()), (64, 64));
-        // Those in the region of the node come first.
+        // Members in the region of the node come first.
         let near: Vec<_> = (9..COUNT).step_by(10).map(invented).collect();
         assert!(dials.order.iter().all(|addr| near.contains(addr)));
     }
-    // A node that is not invented is still linked, and called.
+    // A real node is still linked, and can be called.
     let hkg = node_on(&net.add_host("hkg-0", "hkg")).seeds([node.addr()]);
     let hkg = hkg.serve(prober("hkg-0", &Counts::default())).start().await.unwrap();
     hkg.ready().await;

@@ -31,7 +31,7 @@ async fn a_node_without_gossip_is_one_warning_per_peer_and_can_be_called() {
             probe.on_region(to).shout("a".into()).await.unwrap();
         }
     }
-    // Each of the other two warns of hkg-0, which warns of both.
+    // Each of the other two nodes warns of hkg-0, and hkg-0 warns of both.
     let warned = log.with(&["no gossip"]);
     assert_eq!(warned.len(), 4, "{warned:#?}");
     assert_eq!(log.with(&["no gossip", "hkg-0/"]).len(), 2, "{warned:#?}");

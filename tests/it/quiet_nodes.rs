@@ -1,4 +1,4 @@
-//! Calls that wait on a node which has gone quiet: frozen, or cut off.
+//! Calls that wait on a node that has gone quiet because it is frozen or cut off.
 
 use flyrpc::RpcError;
 use flyrpc_testkit::{CallOutcome, SimCluster};
@@ -60,7 +60,7 @@ async fn the_first_reply_wins_and_the_other_attempt_is_cancelled() {
     let calls: Vec<_> = (0..20).map(|_| tokio::spawn(probe.slow_but_repeatable(6_000))).collect();
     sleep(secs(1)).await;
     assert_eq!(counts.started(), 20);
-    // Long enough to be quiet, and short enough to keep the link.
+    // Long enough for the node to be quiet, and short enough to keep the link.
     cluster.freeze("iad-0");
     sleep(secs(4)).await;
     cluster.resume("iad-0");
@@ -90,7 +90,7 @@ async fn a_node_that_appears_takes_the_calls_that_wait_on_a_quiet_one() {
     let start = Instant::now();
     let call = tokio::spawn(probe.slow_but_repeatable(1));
     sleep(secs(3)).await;
-    // Not a node of the cluster, because the cluster would wait for its link to the frozen node.
+    // Started outside of the cluster, because the cluster would wait for its link to the frozen node.
     let builder = node_on(&cluster.add_host("iad-1", "iad")).seeds(["hkg-0:3590"]);
     let _iad = builder.serve(prober("iad-1", &counts)).start().await.unwrap();
     assert_eq!(call.await.unwrap().unwrap(), 1);
@@ -129,7 +129,7 @@ async fn a_call_that_waits_for_space_moves_on_when_the_node_goes_quiet() {
     sleep(millis(300)).await;
     let start = Instant::now();
     let waiting: Vec<_> = (0..20).map(|_| tokio::spawn(probe.shout("a".into()))).collect();
-    // Not a node of the cluster, because the cluster would wait for its link to the frozen node.
+    // Started outside of the cluster, because the cluster would wait for its link to the frozen node.
     let builder = node_on(&cluster.add_host("iad-1", "iad")).seeds(["hkg-0:3590"]);
     let _iad = builder.serve(prober("iad-1", &counts)).start().await.unwrap();
     for call in waiting {

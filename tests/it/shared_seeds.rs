@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::support::{Counts, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
 
-/// An address that leads to one of several hosts, each time to another one in an order that a seed
-/// determines. Like the virtual address of a load balancer, it has no host of its own.
+/// An address that leads to one of several hosts. Each connection reaches another host, in an order that
+/// a seed determines. Like the virtual address of a load balancer, the address has no host of its own.
 #[derive(Clone)]
 struct Balancer {
     addr: SocketAddr,
@@ -105,7 +105,7 @@ async fn two_nodes_behind_one_address_find_each_other() {
         assert_eq!(node_names(&nodes[0], "hkg"), ["hkg-0"], "order {order}");
         assert_eq!(node_names(&nodes[1], "iad"), ["iad-0"], "order {order}");
         nodes[0].client::<ProbeClient>().on_region("hkg").shout("a".into()).await.unwrap();
-        // Once they are linked, the address is dialed about once a minute by each.
+        // Once the nodes are linked, each of them dials the address about once a minute.
         let (before, start) = (balancer.dials(), Instant::now());
         sleep(secs(600)).await;
         let dials = balancer.dials() - before;
@@ -139,7 +139,7 @@ async fn a_node_alone_behind_an_address_is_ready_soon_and_found_later() {
     assert!(start.elapsed() < secs(5), "{:?}", start.elapsed());
     assert_eq!(first.nodes_in("iad").len(), 1);
     sleep(secs(600)).await;
-    // At most once every 15 s and its jitter.
+    // The address is dialed at most once every 15 s, plus or minus the jitter.
     assert!(balancer.dials() < 70, "{} dials", balancer.dials());
     let balancer = Balancer::new([envs[0].addr(PORT)], 0);
     let second = start_behind(&envs[1..], &balancer).await.remove(0);
@@ -150,7 +150,7 @@ async fn a_node_alone_behind_an_address_is_ready_soon_and_found_later() {
 #[tokio::test]
 async fn a_connection_to_itself_does_not_hide_a_seed() {
     use tokio::net::{TcpListener, TcpSocket};
-    // A port where nothing listens: a connection to it from the same port meets itself.
+    // A port without a listener. A connection to it from the same port connects to itself.
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
 
     #[derive(Clone)]

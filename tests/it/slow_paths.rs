@@ -1,5 +1,5 @@
-//! Paths with little bandwidth, long round trips, or both: what is given up is not sent, and bulk does not
-//! starve anything else.
+//! Paths with little bandwidth, long round trips, or both. Bytes that were given up are not sent, and
+//! long bodies do not starve other calls.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Counts, ProbeClient, iad_and_hkg, millis, probe_cluster, se
 /// A kilobyte per second.
 const KB: u64 = 1_000;
 
-/// How long that many bytes take on a path of `bandwidth` bytes per second.
+/// Returns the time that `bytes` bytes take on a path of `bandwidth` bytes per second.
 fn transfer_time(bytes: u64, bandwidth: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / bandwidth as f64)
 }
@@ -24,7 +24,7 @@ async fn from_hkg_to_iad(cluster: &SimCluster, timeout: Duration) -> ProbeClient
     hkg.client::<ProbeClient>().on_region("iad").timeout(timeout)
 }
 
-/// Returns how long it took, and its value.
+/// Returns the elapsed time and the output of `future`.
 async fn timed<T>(future: impl Future<Output = T>) -> (Duration, T) {
     let start = Instant::now();
     let value = future.await;
@@ -68,7 +68,7 @@ async fn the_rest_of_a_refused_request_is_not_sent() {
         assert!(refused, "{result:?}");
     }
     held.await.unwrap().unwrap();
-    // An integer of one byte takes one byte.
+    // An integer of one byte is encoded as one byte.
     let alone = transfer_time(2 * 4_000_000, 1_000 * KB);
     let (took, reply) = timed(probe.echo(vec![1; 4_000_000])).await;
     reply.unwrap();
@@ -102,7 +102,7 @@ async fn small_calls_pass_a_long_reply_on_a_slow_path() {
             sleep(millis(90)).await;
         }
         bulk.await.unwrap().unwrap();
-        // The first ones also wait for what was sent before the speed of the path was known.
+        // The first calls also wait for the bytes that were sent before the speed of the path was known.
         assert!(delays[0] < secs(3), "{bandwidth}: {delays:?}");
         assert!(delays[5..].iter().all(|delay| *delay <= millis(404)), "{bandwidth}: {delays:?}");
     }
@@ -127,7 +127,8 @@ async fn small_calls_pass_long_requests_and_replies_of_many_callers() {
     }
 }
 
-/// Makes six calls for `size` bytes a second, for 30 s, and returns how many of them succeed.
+/// Makes six calls per second for 30 s, each with a reply of `size` bytes. Returns how many of them
+/// succeed.
 async fn successes_under_overload(bandwidth: u64, size: usize) -> usize {
     let cluster = iad_and_hkg(&Counts::default()).await;
     let probe = from_hkg_to_iad(&cluster, secs(5)).await;
@@ -142,7 +143,7 @@ async fn successes_under_overload(bandwidth: u64, size: usize) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn under_threefold_overload_most_of_the_bandwidth_serves_calls_in_time() {
-    // 60 would be possible.
+    // At most 60 could succeed.
     let successes = successes_under_overload(2_000 * KB, 1_000_000).await;
     assert!(successes >= 40, "{successes}");
 }
@@ -200,7 +201,7 @@ async fn a_dropped_call_ends_its_reply_at_once() {
         let dropped = probe.produce(30_000_000);
         assert!(tokio::time::timeout(millis(millis_later), dropped).await.is_err());
         sleep(secs(1)).await;
-        // The permit of the dropped call is free, and so is the path.
+        // The permit of the dropped call has been released, and the path is free.
         let (took, result) = timed(probe.shout("a".into())).await;
         result.unwrap();
         assert!(took < millis(404), "{took:?}");

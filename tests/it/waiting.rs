@@ -1,4 +1,4 @@
-//! Calls that wait for nodes which refuse them.
+//! Calls that wait for nodes that refuse them.
 
 use std::sync::{
     Arc,
@@ -29,7 +29,7 @@ impl Refusals {
     }
 }
 
-/// Starts iad-0, which takes `max_in_flight` calls at a time, and hkg-0, whose refused attempts are
+/// Starts iad-0, which accepts `max_in_flight` calls at a time, and hkg-0, whose refused attempts are
 /// counted.
 async fn limited_and_hkg(counts: &Counts, max_in_flight: usize) -> (SimCluster, Refusals) {
     let refusals = Refusals::default();
@@ -55,7 +55,7 @@ async fn thousands_of_waiting_calls_cause_few_refusals_and_fill_room_soon() {
     let waiting: Vec<_> =
         (0..5_000).map(|_| tokio::spawn(probe.wait(secs(100)).slow(10))).collect();
     sleep(secs(1)).await;
-    // Each call learns by itself that the node is full.
+    // Each call learns separately that the node is full.
     assert!(refusals.take() <= 5_100);
     for _ in 0..18 {
         sleep(secs(1)).await;
@@ -142,7 +142,7 @@ async fn retries_in_a_region_that_refuses_everything_have_a_budget() {
     for call in calls {
         call.await.unwrap().unwrap_err();
     }
-    // A retry for each fifth attempt, and 100 more.
+    // One retry for every five attempts, and 100 more.
     let attempts = refusals.take();
     assert!((1_300..1_450).contains(&attempts), "{attempts}");
 }

@@ -1,8 +1,9 @@
-//! Floods a node from one peer in several ways, one after the other, and prints for each the peak memory of
-//! the node, and the success rate and latency of a well-behaved peer meanwhile, beside undisturbed figures.
+//! Floods a node from one peer in several ways, one after the other. For each, prints the peak memory of
+//! the node, and the success rate and latency of a well-behaved peer during the flood, next to
+//! undisturbed figures.
 //!
-//! The node runs in a process of its own, which is this program with the argument `node`, and a new one
-//! for each attack. The attacker encodes frames itself, so that it can break every rule.
+//! The node runs in a separate process, which is this program with the argument `node`. Each attack has
+//! a new process. The attacker encodes frames itself, so that it can break every rule.
 
 use std::{
     io::{BufRead, BufReader},
@@ -24,7 +25,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-/// What floods do to a node and to its other peers.
+/// Measures the effects of floods on a node and on its other peers.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -62,7 +63,7 @@ impl Target for Server {
     }
 }
 
-/// Indices of methods: three of the internal service come first.
+/// Indices of methods. The first three indices belong to the internal service.
 const ECHO: u64 = 3;
 const SLOW: u64 = 4;
 
@@ -97,7 +98,7 @@ fn node() -> Result<()> {
     Ok(())
 }
 
-/// The node's process, which ends when this is dropped.
+/// The node's process. It ends when this value is dropped.
 struct NodeProcess {
     child: Child,
     addr: SocketAddr,
@@ -134,7 +135,7 @@ impl Drop for NodeProcess {
     }
 }
 
-/// What the well-behaved peer measured.
+/// The measurements of the well-behaved peer.
 #[derive(Debug, Default)]
 struct Measured {
     latencies: Vec<Duration>,
@@ -154,7 +155,7 @@ fn measure(attack: &Attack, duration: Duration) -> Result<()> {
         let (addr, run, stop) = (node.addr, attack.run, Arc::clone(&stop));
         theirs.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                // The node may end the link. The attacker comes back.
+                // The node may end the link. The attacker then reconnects.
                 let _ = run(addr, connection).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -272,7 +273,7 @@ async fn slow_calls(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn held_requests(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
-    // Each request is followed by as much as a read buffer holds, which the request must not pin.
+    // Each request is followed by enough bytes to fill a read buffer, which the request must not pin.
     let filler = frame(0, &[], &[0; 250_000]);
     let pong = frame(10, &[1, 1], b"");
     for id in 0.. {
@@ -308,7 +309,7 @@ async fn unread_replies(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
     let mut body = b"\x81\xa4body\xc5\x38\x00".to_vec();
     body.resize(body.len() + 0x3800, 7);
-    // The hello of the node was answered, so that the first requests start.
+    // The hello of the node has been answered, so the first requests start.
     for id in 0.. {
         link.stream.write_all(&frame(2, &[id, ECHO, 0, 0, MINUTE], &body)).await?;
     }
@@ -344,19 +345,19 @@ const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
 /// In microseconds.
 const MINUTE: u64 = 60_000_000;
 
-/// A request to `ECHO` whose body of `size` bytes is announced.
+/// Returns a request to `ECHO` that announces a body of `size` bytes.
 fn announced(id: u64, size: u64) -> Vec<u8> {
     frame(2, &[id, ECHO, 8, 0, MINUTE, size], b"")
 }
 
-/// A link of the attacker, which is the same peer on all of them.
+/// A link of the attacker. On all links, the attacker is the same peer.
 struct RawLink {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl RawLink {
-    /// Connects, exchanges hellos, and answers the one of the node as a ping.
+    /// Connects, exchanges hellos, and answers the node's hello as a ping.
     async fn open(addr: SocketAddr) -> Result<Self> {
         let mut stream = TcpStream::connect(addr).await?;
         stream.write_all(&hello()).await?;

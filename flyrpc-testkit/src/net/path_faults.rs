@@ -91,9 +91,9 @@ impl SimNet {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::Lose(share))
     }
 
-    /// Drops the messages of streams between two places, and lets datagrams pass, as a firewall does
-    /// that filters TCP. Connections hang, and so do attempts to connect. What was written arrives once
-    /// the fault has ended.
+    /// Drops the messages of streams between two scopes and lets datagrams pass, like a firewall that
+    /// filters TCP. Connections and connection attempts hang. Bytes written during the fault arrive once
+    /// it has ended.
     #[track_caller]
     pub fn filter_tcp(&self, a: impl AsRef<str>, b: impl AsRef<str>) -> FaultGuard {
         self.fault(a.as_ref(), b.as_ref(), Direction::Both, Fault::FilterTcp)

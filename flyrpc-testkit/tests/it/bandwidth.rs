@@ -226,7 +226,7 @@ async fn a_stream_takes_no_more_than_its_low_water_mark_unsent() {
     client.writer.set_low_water(10_000);
     let (took, ()) = timed(write(&mut client, &[7; 2 * 10_000])).await;
     assert_eq!(took, ms(0));
-    // As many bytes have to be sent first.
+    // The same number of bytes has to be sent first.
     let (took, ()) = timed(write(&mut client, &[7; 10_000])).await;
     assert_eq!(took, ms(10));
 }

@@ -71,7 +71,7 @@ fn check_limits(config: &Config) -> Result<(), StartError> {
     if !(1..=MAX_BODY).contains(&config.max_body) {
         return Err(refuse("max_body", config.max_body, format!("1 to {MAX_BODY} bytes")));
     }
-    // A body of the maximum size must find room while another peer holds half.
+    // A body of the maximum size must fit while another peer holds half of the memory.
     let least = config.max_body.saturating_mul(2);
     if let Some(bytes) = config.max_body_memory.filter(|&bytes| bytes < least) {
         let expected = format!("at least {least} bytes, twice `max_body`");
@@ -100,9 +100,8 @@ fn check_fly(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Refuses an address that nodes on other machines cannot reach, if a seed is on another machine or
-/// the node listens for other machines. `FLY_PRIVATE_IP` is trusted, so that a laptop can imitate
-/// Fly.io.
+/// Rejects an address that nodes on other machines cannot reach, if a seed is on another machine or the
+/// node listens for other machines. `FLY_PRIVATE_IP` is trusted, so that a laptop can simulate Fly.io.
 fn check_reachable(config: &Config) -> Result<(), StartError> {
     let (setting, addr) = match config.advertise {
         Some(addr) => {

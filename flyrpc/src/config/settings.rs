@@ -11,7 +11,7 @@ use super::{
 };
 use crate::types::Region;
 
-/// The default memory for bodies: as a multiple of the maximum size of a body, and at least in bytes.
+/// The default memory for bodies: a multiple of the maximum size of a body, and a minimum in bytes.
 const BODIES: usize = 8;
 const BODY_MEMORY: usize = 256 << 20;
 
@@ -31,9 +31,9 @@ pub(crate) struct Config {
     /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. It can be any name on
     /// which all nodes agree, and is usually a provider's code.
     pub(crate) region: Region,
-    /// The region that serves calls to the primary. Default: none, which stands for
-    /// [`Region::LOCAL`]; on Fly.io it must be set. It must be the same on all nodes: a node that
-    /// disagrees refuses such calls.
+    /// The region that serves calls to the primary. The default is none, which means [`Region::LOCAL`].
+    /// On Fly.io, it must be set. It must be the same on all nodes, because a node with a different
+    /// setting refuses such calls.
     pub(crate) primary_region: Option<Region>,
     /// The address to listen on, for links over TCP and gossip over UDP. Port 0 selects a free port.
     /// Default: none; see [`Config::listen_at`]. Choose an address that only other nodes can reach.
@@ -59,7 +59,7 @@ pub(crate) struct Config {
     /// Upper bound on the body of a call or a reply, in bytes, up to `u32::MAX`. Default: 32 MiB. Larger
     /// bodies cost memory at both ends, multiplied by the calls in flight.
     pub(crate) max_body: usize,
-    /// Upper bound on the bytes of bodies that the node holds for other nodes. Default: none; see
+    /// Upper bound on the bytes of bodies that the node holds for other nodes. The default is none; see
     /// [`Config::body_memory`].
     pub(crate) max_body_memory: Option<usize>,
     /// Upper bound on the calls of other nodes that execute here concurrently. Further calls are refused.
@@ -87,8 +87,8 @@ impl Config {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
     }
 
-    /// Upper bound on the bytes of bodies that the node holds for other nodes: the setting if there is
-    /// one; otherwise enough for 8 bodies of the maximum size, and at least 256 MiB.
+    /// Returns the upper bound on the bytes of bodies that the node holds for other nodes. Without a
+    /// setting, the memory is enough for 8 bodies of the maximum size, and at least 256 MiB.
     pub(crate) fn body_memory(&self) -> usize {
         self.max_body_memory
             .unwrap_or_else(|| self.max_body.saturating_mul(BODIES).max(BODY_MEMORY))
@@ -108,9 +108,9 @@ impl Config {
         }
     }
 
-    /// The address where others reach a node that listens on `bound`: the setting if there is one,
-    /// otherwise `bound`. [`validate`](Config::validate) requires the setting of a node that listens
-    /// on every interface.
+    /// Returns the address at which other nodes reach a node that listens on `bound`: the setting if
+    /// there is one, otherwise `bound`. [`validate`](Config::validate) requires the setting of a node
+    /// that listens on every interface.
     pub(crate) fn advertise_at(&self, bound: SocketAddr) -> SocketAddr {
         match self.advertise {
             Some(addr) if addr.port() == 0 => SocketAddr::new(addr.ip(), bound.port()),

@@ -1,17 +1,17 @@
-//! [`Closed`] and [`NodeFailure`]: why a node ended.
+//! [`Closed`] and [`NodeFailure`], which describe why a node ended.
 
 /// Why a node ended. Returned by [`Node::closed`](crate::Node::closed).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The node was shut down or stopped by its program: [`shutdown`](crate::Node::shutdown)
-    /// completed, or a second signal ended [`run_until_signal`](crate::Node::run_until_signal).
+    /// The program shut down or stopped the node: [`shutdown`](crate::Node::shutdown) completed, or a
+    /// second signal ended [`run_until_signal`](crate::Node::run_until_signal).
     ShutDown,
     /// A task of the node failed, and the node could not continue without it.
     Failed(NodeFailure),
 }
 
-/// The failure of a task that a node cannot run without: a defect of flyrpc, of an
+/// The failure of a task that a node cannot run without. The cause is a defect of flyrpc, a defect of an
 /// [`Env`](crate::Env), or the end of the runtime in which the node was started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the node ended because its {task} task {why}")]

@@ -1,5 +1,5 @@
-//! The public errors: of a call, of a start, of a node that ended, and of a body that cannot be
-//! encoded or decoded. Also the messages of panics, which become errors.
+//! The public errors of calls, of starting a node, of nodes that ended, and of encoding and decoding
+//! bodies. Also the messages of panics, which become errors.
 
 mod body;
 mod closed;

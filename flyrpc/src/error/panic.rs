@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Returns the message of a panic, as it was passed to `panic!`.
+/// Returns the message that was passed to `panic!`.
 pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<&str>() {
         Ok(text) => (*text).to_owned(),
@@ -19,7 +19,7 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     }
 }
 
-/// Drops a value that user code created, and ignores a panic of its destructor.
+/// Drops a value that user code created, and ignores a panic in its destructor.
 pub(crate) fn discard<T>(value: T) {
     let value = AssertUnwindSafe(value);
     if let Err(panic) = catch_unwind(move || drop(value)) {

@@ -119,8 +119,9 @@ pub enum RpcError {
         /// The argument, and the reason.
         source: BodyError,
     },
-    /// The encoded arguments are larger than the limit: that of this node, or that of each node of
-    /// the target, since a node with a lower limit than others is passed over. Not executed.
+    /// The encoded arguments are larger than the limit of this node, or larger than the limit of each
+    /// node of the target. If only some nodes have a lower limit, the call is sent to another node. Not
+    /// executed.
     #[non_exhaustive]
     ArgumentsTooLarge {
         /// The node whose limit is exceeded. `None` if it is the limit of this node.
@@ -401,11 +402,11 @@ impl fmt::Display for Unsupported {
 pub enum Refusal {
     /// It is draining, and about to shut down.
     Draining,
-    /// It executes as many calls as its `max_in_flight` allows, in all or for this caller.
+    /// It executes as many calls as its `max_in_flight` allows in total or for this caller.
     Overloaded,
     /// It is held and does not accept calls yet, or it withdrew this service.
     Held,
-    /// The bodies of other calls take as much memory as its `max_body_memory` allows, in all or for
+    /// The bodies of other calls take as much memory as its `max_body_memory` allows in total or for
     /// this caller. Nodes of version 0.1 report `Overloaded` instead.
     Memory,
 }

@@ -39,13 +39,13 @@ pub enum StartError {
         /// The type of the service that was given second.
         second: &'static str,
     },
-    /// The services of the node are more than peers accept.
+    /// The node has more services than peers accept.
     #[error("the node serves {count} {what}, and other nodes accept {limit}")]
     #[non_exhaustive]
     TooManyServices {
-        /// What there are too many of, for example `methods`.
+        /// The items of which there are too many, for example `methods`.
         what: &'static str,
-        /// How many there are.
+        /// The number of these items.
         count: usize,
         /// The limit.
         limit: usize,

@@ -121,11 +121,11 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the address where other nodes reach this one, if it differs from the address that it
-    /// listens on. Port 0 stands for the port that it listens on. Required if the node listens on
-    /// every interface. [`start`](NodeBuilder::start) returns an error if other machines cannot
-    /// reach the address: it is loopback although the node listens beyond loopback, unspecified,
-    /// multicast or broadcast.
+    /// Sets the address at which other nodes reach this one, if it differs from the listening address.
+    /// Port 0 stands for the port of the listening address. Required if the node listens on every
+    /// interface.
+    /// [`start`](NodeBuilder::start) returns an error if other machines cannot reach the address: it is
+    /// unspecified, multicast or broadcast, or it is loopback although the node listens beyond loopback.
     pub fn advertise(mut self, addr: SocketAddr) -> Self {
         self.config.advertise = Some(addr);
         self
@@ -187,13 +187,13 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the maximum number of bytes of the bodies of requests that the node holds for other nodes,
-    /// over all links, from their announcement until they are decoded. The default is 256 MiB or 8 times
+    /// Sets the maximum number of bytes of request bodies that the node holds for other nodes, over all
+    /// links. A body counts from its announcement until it is decoded. The default is 256 MiB or 8 times
     /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
     ///
-    /// A request that would exceed it is refused with
-    /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of it is in use, a peer may hold
-    /// only its fair share, so that a single peer cannot take what the others need.
+    /// A request that would exceed the maximum is refused with
+    /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of the maximum is in use, a peer
+    /// may hold only its fair share, so that a single peer cannot take what the others need.
     ///
     /// Replies are bounded for each link: it holds 4 MiB of encoded long replies, or a single longer
     /// one. Further replies wait with their values and are encoded when there is room.
@@ -205,9 +205,9 @@ impl NodeBuilder {
     /// Sets the maximum number of calls from other nodes in flight. Further calls are refused as
     /// [overloaded](crate::error::Refusal::Overloaded). The default is 8,192 and the minimum is 1.
     ///
-    /// Once half of them are in flight, a peer may have only its fair share, so that a single peer
-    /// cannot take what the others need: the maximum divided by one more than the number of peers that
-    /// have calls in flight, or by the number of linked peers if that is less.
+    /// Once half of the maximum is in flight, a peer may have only its fair share, so that a single peer
+    /// cannot take what the others need. The fair share is the maximum divided by one more than the
+    /// number of peers that have calls in flight, or by the number of linked peers if that is less.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.config.max_in_flight = calls;
         self

@@ -74,8 +74,9 @@ impl Context {
         self.deadline.saturating_duration_since(self.env.now())
     }
 
-    /// Returns the upper bound on the time of calls made inside the handler. A detached handler
-    /// outlives its caller's deadline, so its calls have only their own timeouts.
+    /// Returns the upper bound on the time of calls made inside the handler. Returns `None` for a
+    /// detached handler, which outlives its caller's deadline, so its calls have only their own
+    /// timeouts.
     pub(crate) fn bound_of_nested_calls(&self) -> Option<Duration> {
         (!self.detached).then(|| self.remaining())
     }
@@ -92,8 +93,8 @@ impl Context {
     }
 
     /// Carries this context into `future`, for a task that the handler spawns. In that task,
-    /// [`context()`] works, and calls made there are bounded as those in the handler are. The
-    /// task is not stopped when the call ends; ending it is up to the handler.
+    /// [`context()`] works, and calls have the same time limit as calls made in the handler. The task
+    /// is not stopped when the call ends. The handler is responsible for ending it.
     ///
     /// Dropping the returned future drops `future`.
     ///

@@ -148,8 +148,8 @@ impl Node {
         }
     }
 
-    /// Returns every known address and its state. This includes addresses of seeds where something
-    /// other than a node responds, or nothing does. Reads a local table.
+    /// Returns every known address and its state. This includes addresses of seeds where no node
+    /// responds, because another program or nothing responds there. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
@@ -189,13 +189,15 @@ impl Node {
         C::from_routed(Routed::new(Arc::clone(&self.handle)))
     }
 
-    /// Waits until the initial search for nodes is complete. The seeds are resolved once; each of
-    /// the resulting addresses must have been linked and have sent its members, have been found
-    /// unsupported, or have failed for 5 s. Once a node was found at one address of a name, its other
-    /// addresses delay this by a second at most, and not at all if they cannot be reached or belong
-    /// to another address family than one that has been found. Returns immediately if there are no seeds, and after
-    /// [`shutdown`](Node::shutdown). Calls made earlier wait for the same condition, within their
-    /// deadline, instead of failing with [`RpcError::NoNode`].
+    /// Waits until the initial search for nodes is complete. The seeds are resolved once. Each of the
+    /// resulting addresses must have been linked and have sent its members, have been found unsupported,
+    /// or have failed for 5 s. Once a node was found at one address of a name, the other addresses of
+    /// the name delay this by at most one second. They cause no delay if they cannot be reached, or if
+    /// they belong to a different address family than one that has been found.
+    ///
+    /// Returns immediately if there are no seeds, and after [`shutdown`](Node::shutdown). Calls made
+    /// before the search is complete wait for it, within their deadline, instead of failing with
+    /// [`RpcError::NoNode`].
     pub async fn ready(&self) {
         loop {
             let version = self.handle.version();
@@ -267,7 +269,7 @@ impl Node {
 
     /// Waits until the node has ended, and returns why: it was shut down, or a task that it cannot
     /// run without failed. A program that does not use [`run_until_signal`](Node::run_until_signal)
-    /// should wait for this beside its own work, and exit when the node has failed. Dropping the
+    /// should wait for this in parallel with its own work, and exit when the node has failed. Dropping the
     /// future has no effect on the node.
     ///
     /// ```
@@ -286,15 +288,16 @@ impl Node {
         self.handle.failure().cloned().map_or(Closed::ShutDown, Closed::Failed)
     }
 
-    /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C),
-    /// then [shuts down](Node::shutdown). A second signal stops the node immediately. Also returns
-    /// once the node has [ended](Node::closed) otherwise. The signals are handled from the first
-    /// poll of the future on; before that, they keep their default effect.
+    /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C), then
+    /// [shuts down](Node::shutdown). A second signal stops the node immediately. Also returns once the
+    /// node has
+    /// [ended](Node::closed) for any other reason. The signals are handled once the future has been
+    /// polled. Before that, they keep their default effect.
     ///
     /// # Errors
     ///
-    /// Returns an error if no handler can be installed for the signals, or if a task of the node
-    /// failed. The latter contains the [`NodeFailure`](crate::NodeFailure).
+    /// Returns an error if no handler can be installed for the signals, or if a task of the node failed.
+    /// The latter contains the [`NodeFailure`](crate::NodeFailure).
     pub async fn run_until_signal(&self) -> std::io::Result<()> {
         let mut signals = Signals::listen()?;
         tokio::select! {

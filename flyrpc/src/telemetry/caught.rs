@@ -1,4 +1,4 @@
-//! An observer whose panics end nothing.
+//! A wrapper that catches the panics of an observer.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,7 +11,7 @@ use std::{
 use super::observer::{Observed, Observer};
 use crate::error::panic_message;
 
-/// Calls an observer, and catches its panics. The first one is logged.
+/// Calls an observer and catches its panics. Logs the first panic.
 pub(crate) struct CaughtObserver {
     observer: Arc<dyn Observer>,
     has_panicked: AtomicBool,

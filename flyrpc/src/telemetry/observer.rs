@@ -13,13 +13,12 @@ use crate::{
 /// Receives reports of a node's activity, for metrics, traces and tests. Set by
 /// [`NodeBuilder::observer`](crate::NodeBuilder::observer).
 ///
-/// An observer is called from within calls and from the node's tasks, so it must not block. A
-/// panic of an observer is caught: the first one is logged, and nothing else is affected.
+/// An observer is called from within calls and from the node's tasks, so it must not block. Panics of an observer are caught. The first one is logged, and nothing else is affected.
 /// Several threads may call it at the same time. The attempts of one call are reported in order, and so
 /// are the node's links and events.
 ///
-/// A node reports the calls of its own clients. The calls that it serves are reported by the nodes that
-/// make them, and the calls that flyrpc itself makes between nodes are not reported.
+/// A node reports the calls of its own clients. The calls that it serves are reported by the nodes
+/// that make them. The calls that flyrpc itself makes between nodes are not reported.
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::{Arc, Mutex}};
@@ -83,8 +82,8 @@ pub enum Observed<'a> {
     /// An attempt of a call from this node starts. If the call runs in this process, its handler is about
     /// to start. Otherwise, its request was queued on a link.
     Started(&'a Attempt<'a>),
-    /// A started attempt ended. Each attempt ends exactly once. The next attempt of its call may have
-    /// started before: the attempts of an idempotent call overlap if the node of one goes quiet.
+    /// A started attempt ended. Each attempt ends exactly once. The next attempt of its call may already
+    /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),

@@ -33,12 +33,12 @@ pub enum Event {
         /// This node's primary region.
         ours: Region,
     },
-    /// Two nodes that are both alive advertise the same address, for example because one
-    /// `FLYRPC_ADVERTISE` was copied to several machines, or because containers advertise the address
-    /// of their bridge. Both can still be called where they are linked. Nodes that are not linked yet
-    /// reach at most one of them. Emitted once for each pair.
+    /// Two live nodes advertise the same address, for example because one `FLYRPC_ADVERTISE` was copied
+    /// to several machines, or because containers advertise the address of their bridge. Both can still
+    /// be called where they are linked. Nodes that are not linked yet reach at most one of them. Emitted
+    /// once for each pair.
     AddressConflict {
-        /// The address that both advertise.
+        /// The address that both nodes advertise.
         addr: SocketAddr,
         /// The node that was known at the address before. It may be this node.
         holder: NodeInfo,

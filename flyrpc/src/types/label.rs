@@ -4,8 +4,8 @@
 /// gossip, where a datagram names up to three nodes before its updates.
 pub(crate) const MAX_LABEL: usize = 64;
 
-/// Whether a cluster, a node or a region can have this name. This is the check of names in settings,
-/// and of names that peers send. Names are part of log lines, so none contains a control character.
+/// Returns whether a cluster, a node or a region can have this name. Settings and names that peers send
+/// both undergo this check. Names appear in log lines, so a valid name contains no control characters.
 pub(crate) fn is_label(text: &str) -> bool {
     (1..=MAX_LABEL).contains(&text.len()) && !text.contains(char::is_control)
 }

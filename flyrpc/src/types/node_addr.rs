@@ -1,14 +1,15 @@
-//! Which addresses a node can have.
+//! Checks which addresses a node can have.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether other nodes could reach a node at `addr`, as far as the address itself shows. This is the
-/// check of the advertised address in settings, and of the addresses that peers send.
+/// Returns whether other nodes could reach a node at `addr`, judging by the address alone. Advertised
+/// addresses in settings and addresses that peers send both undergo this check.
 pub(crate) fn is_node_addr(addr: SocketAddr) -> bool {
     addr.port() != 0 && is_host_ip(addr.ip())
 }
 
-/// Whether one host can have this IP address: it is neither unspecified, multicast nor broadcast.
+/// Returns whether one host can have this IP address, which must not be unspecified, multicast or
+/// broadcast.
 pub(crate) fn is_host_ip(ip: IpAddr) -> bool {
     // An IPv4 address can also be written as an IPv6 address.
     let ip = ip.to_canonical();

@@ -103,8 +103,8 @@ pub enum NoSupport {
     OtherCluster(String),
     /// A node that advertises this node's address. One of the two is misconfigured.
     SameAddress,
-    /// The last attempts to dial the address reached this node itself. Others may reach another node,
-    /// as behind a load balancer.
+    /// The last attempts to dial the address reached this node itself. Other attempts may reach another
+    /// node, for example behind a load balancer.
     Oneself,
 }
 

@@ -1,5 +1,5 @@
-//! Handlers that block their threads. The nodes have runtimes of their own: a thread that a handler of
-//! one node blocks must not be one that another node needs.
+//! Handlers that block their threads. Each node has its own runtime, because a thread that a handler of
+//! one node blocks must not be a thread that another node needs.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -14,7 +14,7 @@ use super::{GENEROUS_TIMEOUT, builder};
 
 #[fly_rpc]
 trait Blocker {
-    /// Blocks its thread until the test allows it to end. Returns false if that did not happen.
+    /// Blocks its thread until the test releases it. Returns false if the test did not.
     async fn block(&self, first: First) -> bool;
     async fn quick(&self, number: u64) -> u64;
 }
@@ -23,13 +23,13 @@ trait Blocker {
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 enum First {
     Nothing,
-    /// It does not block.
+    /// Returns without blocking.
     Return,
-    /// It sleeps without blocking.
+    /// Sleeps without blocking the thread.
     Sleep,
-    /// It makes a call and waits for its reply.
+    /// Makes a call and waits for its reply.
     Call,
-    /// It starts a call, and blocks before the call is sent.
+    /// Starts a call, and blocks before the call is sent.
     StartCall,
 }
 
@@ -74,8 +74,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Lets a handler block a thread `rounds` times, and makes quick calls over another link meanwhile.
-/// Before each round, `quick` calls of the blocking method return at once.
+/// Makes a handler block a thread `rounds` times, and makes quick calls over another link during each
+/// block. Before each round, `quick` calls of the blocking method return immediately.
 fn check(first: First, quick: usize, rounds: usize) {
     let [iad_threads, hkg_threads, syd_threads] = [(); 3].map(|()| runtime());
     let (release, released) = mpsc::channel();
@@ -83,7 +83,7 @@ fn check(first: First, quick: usize, rounds: usize) {
     let released = Arc::new(Mutex::new(released));
     let blocking = Blocking { released, started, other: Arc::default() };
     let serve = |name: &str, region: &str, threads: &Runtime, seeds: Vec<_>| -> Node {
-        // A link that gets no pong, although nothing blocks it, must not end during the test.
+        // A link that receives no pong, although nothing blocks it, must not end during the test.
         let node = builder(name, region).heartbeat(Duration::from_secs(1)).seeds(seeds);
         threads.block_on(node.serve(ServeBlocker::new(blocking.clone())).start()).unwrap()
     };

@@ -84,7 +84,7 @@ async fn internal_calls_are_limited_too() {
 #[tokio::test]
 async fn a_flood_over_one_link_does_not_starve_others() {
     let mut attacked = AttackedNode::new().await;
-    // The requests in the flood make the node read what follows before it starts them.
+    // The requests in the flood make the node read the frames that follow before it starts the requests.
     let mut flood = frame(kind::REQUEST, &[2, method::SHOUT, 0, 0, 0], &shout_args("late"));
     flood.extend(frame(kind::CANCEL, &[7], b"").repeat(10_000));
     let flooding = async {
@@ -180,7 +180,7 @@ async fn one_peer_cannot_take_the_memory_of_others() {
     let mut raw = RawPeer::link(&attacked.node).await;
     let flood = announcements(0..8, raw.now(), 32 << 20, 60_000_000);
     raw.send(&flood).await;
-    // An older node does not know the status for it.
+    // An older node does not know the status `Memory`.
     let refused = raw.expect(kind::STATUS, 4).await;
     assert!(refused.ends_with(b"Overloaded"), "{refused:?}");
     let body = vec![7; 1 << 20];
@@ -196,7 +196,7 @@ async fn pongs_that_answer_no_ping_keep_no_link_open() {
     let mut attacked = AttackedNode::new().await;
     let mut raw = RawPeer::link(&attacked.node).await;
     raw.responds_to_pings = false;
-    // Requests stay held, because their sender answers no ping.
+    // Requests stay held, because the peer that sent them answers no ping.
     raw.request(1, method::SHOUT, &shout_args("fly")).await;
     let start = Instant::now();
     loop {
@@ -286,7 +286,7 @@ async fn a_peer_that_cancels_a_request_in_the_middle_of_its_reply_receives_no_mo
     loop {
         match raw.next().await.unwrap() {
             (kind::REPLY_CHUNK, chunk) => received += chunk.len(),
-            // Nodes of any version drop the part that they have received when a status arrives.
+            // When a status arrives, nodes of any version drop the received part of the reply.
             (kind, status) => break assert_eq!((kind, status[0]), (kind::STATUS, 1)),
         }
     }

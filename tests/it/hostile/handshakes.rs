@@ -102,7 +102,7 @@ async fn incompatible_hellos_open_no_link() {
         Hello { name: "\u{1b}[2Jgone".to_owned(), ..usual.clone() },
         Hello { name: long.clone(), ..usual.clone() },
         Hello { region: long, ..usual.clone() },
-        // More than peers may make this node keep.
+        // More services than a peer may make this node keep.
         Hello { services: 1_025, ..usual.clone() },
         Hello { withdrawn: 1_025, ..usual.clone() },
     ];
@@ -123,7 +123,7 @@ async fn unfinished_long_hellos_keep_no_node_from_joining() {
     let mut unfinished = Vec::new();
     for _ in 0..100 {
         let mut raw = RawPeer::connect(&attacked.node).await;
-        // The node may not read all of it.
+        // The node may not read all of the bytes.
         let _ = tokio::time::timeout(millis(5), raw.stream.write_all(&half)).await;
         unfinished.push(raw);
     }

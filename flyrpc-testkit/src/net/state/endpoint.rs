@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{fabric::Fabric, faults::Conditions, ids::HostId, shaper};
 
-/// The unsent bytes that a new endpoint holds at most, as flyrpc sets it for real sockets.
+/// Upper bound on the unsent bytes of a new endpoint. flyrpc sets the same bound for real sockets.
 const LOW_WATER: usize = 128 * 1024;
 
 pub(crate) struct Endpoint {
@@ -44,7 +44,7 @@ pub(crate) enum Phase {
     SynReceived,
     Open,
     Refused,
-    /// Closed without an error: no program holds a half. Data that still arrives causes a reset.
+    /// Closed without an error. No program holds either half. Data that still arrives causes a reset.
     Closed,
     /// Reset by either endpoint, or because the host crashed. Bytes received earlier can still be read.
     Broken,

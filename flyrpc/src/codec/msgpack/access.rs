@@ -91,7 +91,7 @@ impl<'de> SeqAccess<'de> for ByteElements<'de> {
         let Some(byte) = self.bytes.get(self.read) else { return Ok(None) };
         let index = self.read;
         self.read += 1;
-        // A byte may be read as any type that an integer may be read as.
+        // A byte may be decoded as any type that an integer may be decoded as.
         let mut decoder = Decoder::new(&INTEGERS[usize::from(*byte)]);
         match decoder.value(seed) {
             Ok(value) => Ok(Some(value)),

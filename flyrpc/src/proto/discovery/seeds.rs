@@ -28,7 +28,7 @@ pub(crate) struct Due {
     /// The names to look up, as `host:port`. Pass each result to [`Discovery::on_resolved`]. A name is
     /// not due again until its result has been passed.
     pub(crate) resolve: Vec<String>,
-    /// The addresses that were just forgotten, and no longer need to be dialed.
+    /// The addresses that were just forgotten and no longer need to be dialed.
     pub(crate) forgotten: Vec<SocketAddr>,
 }
 
@@ -121,8 +121,8 @@ impl Discovery {
         }
     }
 
-    /// Returns whether `addr` can only reach this node: it is one of this node's own addresses, or
-    /// loopback with the port of one that is reached on loopback.
+    /// Returns whether `addr` can only reach this node. It is either one of this node's own addresses,
+    /// or a loopback address with the port of an own address on loopback.
     pub(crate) fn is_local(&self, addr: SocketAddr) -> bool {
         let is_on_loopback = |local: &SocketAddr| {
             let ip = local.ip().to_canonical();
@@ -164,7 +164,7 @@ impl Discovery {
         self.initial_addresses.as_ref()
     }
 
-    /// Returns the other addresses of each name that lists `addr`. There are none if `addr` itself is a
+    /// Returns the other addresses of each name that lists `addr`. Returns none if `addr` itself is a
     /// seed.
     pub(crate) fn alternatives(&self, addr: SocketAddr) -> impl Iterator<Item = SocketAddr> {
         let is_seed = self.addresses.get(&addr).is_some_and(AddressEntry::is_seed);

@@ -211,8 +211,8 @@ impl Hello {
 }
 
 impl State {
-    /// Drops the names of withdrawn services that are not among `services`. They have no meaning, and a
-    /// peer must not decide how much memory they take.
+    /// Drops the names of withdrawn services that are not among `services`. Such names have no meaning,
+    /// and a peer must not control how much memory they take.
     pub(crate) fn limit_to(&mut self, services: &[ServiceSpec]) {
         let withdrawn = std::mem::take(&mut self.withdrawn).into_iter();
         let mut withdrawn: BTreeSet<String> = withdrawn.collect();

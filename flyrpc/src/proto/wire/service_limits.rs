@@ -2,7 +2,7 @@
 
 use crate::{codec, types::ServiceSpec};
 
-/// Upper bound on the services that a node announces, and on those that it withdraws.
+/// Upper bound on the services that a node announces, and on the services that it withdraws.
 pub(super) const MAX_SERVICES: usize = 1024;
 
 /// Upper bound on the methods that a node announces, over all of its services.
@@ -11,15 +11,15 @@ const MAX_METHODS: usize = 8192;
 /// Upper bound on the arguments of methods that a node announces, over all of its services.
 const MAX_ARGUMENTS: usize = 65_536;
 
-/// Upper bound on the encoded services that a node announces, in bytes. With the other fields, a hello
-/// is smaller than the largest frame.
+/// Upper bound on the encoded services that a node announces, in bytes. Together with the other fields,
+/// a hello remains smaller than the largest frame.
 const MAX_ENCODED_SERVICES: usize = (1 << 20) - (64 << 10);
 
 /// Checks whether a node may announce these services. Peers keep a copy of them for each link.
 ///
 /// # Errors
 ///
-/// Returns the limit that they exceed.
+/// Returns the limit that the services exceed.
 pub(crate) fn check_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
     let count = |limit: usize, what, count: usize| {
         if count > limit { Err(ServicesLimit { what, count, limit }) } else { Ok(()) }
@@ -30,11 +30,11 @@ pub(crate) fn check_services(services: &[ServiceSpec]) -> Result<(), ServicesLim
     count(MAX_ARGUMENTS, "arguments", methods().map(|method| method.arguments.len()).sum())
 }
 
-/// Checks whether the encoded form of these services fits a hello.
+/// Checks whether the encoded form of these services fits in a hello.
 ///
 /// # Errors
 ///
-/// Returns the limit that they exceed.
+/// Returns the limit that the services exceed.
 pub(crate) fn check_own_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
     check_services(services)?;
     let (count, limit) = (encoded_len(services), MAX_ENCODED_SERVICES);

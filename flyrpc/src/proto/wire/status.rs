@@ -8,9 +8,10 @@ use crate::{codec, types::Region};
 /// of user code can have any length.
 const MAX_TEXT: usize = 8 << 10;
 
-/// The set of statuses that this version knows. Nodes announce it in their hello, because a status that a
-/// caller does not know would appear to it as another version of the protocol. Version 0.1 announced
-/// nothing, which is level 0. Level 1 adds [`Status::Memory`].
+/// The set of statuses that this version knows. Nodes announce it in their hello, because a caller takes
+/// an unknown status for a different version of the protocol. Version 0.1 announced nothing, which is
+/// level
+/// 0. Level 1 adds [`Status::Memory`].
 pub(crate) const STATUS_LEVEL: u64 = 1;
 
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
@@ -22,7 +23,7 @@ pub(crate) enum Status {
     },
     Draining,
     Overloaded,
-    /// The bodies of other requests take too much memory. Level 1.
+    /// The bodies of other requests take too much memory. Added in level 1.
     Memory,
     Held,
     /// The serving node has no method with the index in the request.

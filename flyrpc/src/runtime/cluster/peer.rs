@@ -71,12 +71,12 @@ impl Peer {
         self.info.as_ref()
     }
 
-    /// The boot that the membership lists as live at the address.
+    /// Returns the boot that the membership lists as live at the address.
     pub(super) fn member(&self) -> Option<&NodeInfo> {
         self.member.as_ref()
     }
 
-    /// Whether the membership lists the node as live.
+    /// Returns whether the membership lists the node as live.
     pub(super) fn is_member(&self) -> bool {
         self.member.is_some() && self.member.as_ref().map(NodeInfo::id) == self.boot()
     }
@@ -90,7 +90,7 @@ impl Peer {
         self.alias_of.as_ref()
     }
 
-    /// Whether this is a rival that waits until it is known whether the other boot is alive.
+    /// Returns whether this is a rival that waits until it is known whether the other boot is alive.
     pub(super) fn awaits_verdict(&self) -> bool {
         self.awaits_verdict
     }
@@ -146,7 +146,7 @@ impl Peer {
         (self.is_seed && idle).then_some(self.next_ask)
     }
 
-    /// Whether a call may dial the address, or wait for the attempt in progress.
+    /// Returns whether a call may dial the address, or wait for the attempt in progress.
     pub(super) fn awaits_dial(&self) -> bool {
         self.dial.is_open_to_calls()
     }

@@ -167,7 +167,7 @@ impl PartialEq for Dynamic {
 }
 
 thread_local! {
-    /// The type that a `Dynamic` is decoded as.
+    /// The type as which a `Dynamic` is decoded.
     static READ_AS: RefCell<Schema> = const { RefCell::new(Schema::Unit) };
 }
 

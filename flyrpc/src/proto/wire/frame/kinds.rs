@@ -66,7 +66,7 @@ pub(crate) enum Frame<'a> {
     },
     Ping {
         stamp: u64,
-        /// The bytes that the sender has received on this link, if it reports them.
+        /// The number of bytes that the sender has received on this link, if the sender reports it.
         received: Option<u64>,
     },
     Pong {
