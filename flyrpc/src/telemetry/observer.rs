@@ -13,9 +13,10 @@ use crate::{
 /// Receives reports of a node's activity, for metrics, traces and tests. Set by
 /// [`NodeBuilder::observer`](crate::NodeBuilder::observer).
 ///
-/// An observer is called from within calls and from the node's tasks, so it must not block. Panics of an observer are caught. The first one is logged, and nothing else is affected.
-/// Several threads may call it at the same time. The attempts of one call are reported in order, and so
-/// are the node's links and events.
+/// An observer is called from within calls and from the node's tasks, so it must not block. Panics of
+/// an observer are caught. The first one is logged, and nothing else is affected. Several threads may
+/// call it at the same time. The attempts of one call are reported in order, and so are the node's links
+/// and events.
 ///
 /// A node reports the calls of its own clients. The calls that it serves are reported by the nodes
 /// that make them. The calls that flyrpc itself makes between nodes are not reported.

@@ -23,8 +23,8 @@ impl Budget {
     }
 
     /// Takes `amount` for the peer of `holding`, one of `peers` linked peers. Returns false, and takes
-    /// nothing, if that would exceed the limit. Does the same if half of the budget is in use and the
-    /// peer would exceed its fair share.
+    /// nothing, if that would exceed the limit, or if half of the budget is in use and the peer would
+    /// exceed its fair share.
     ///
     /// The share is computed as if one more peer held something, so that the next peer that calls finds
     /// room. A peer that holds nothing is bound only by the limit.
