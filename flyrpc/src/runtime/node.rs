@@ -269,8 +269,8 @@ impl Node {
 
     /// Waits until the node has ended, and returns why: it was shut down, or a task that it cannot
     /// run without failed. A program that does not use [`run_until_signal`](Node::run_until_signal)
-    /// should wait for this in parallel with its own work, and exit when the node has failed. Dropping the
-    /// future has no effect on the node.
+    /// should wait for this in parallel with its own work, and exit when the node has failed. Dropping
+    /// the future has no effect on the node.
     ///
     /// ```
     /// use flyrpc::{Closed, Node};
@@ -288,11 +288,10 @@ impl Node {
         self.handle.failure().cloned().map_or(Closed::ShutDown, Closed::Failed)
     }
 
-    /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C), then
-    /// [shuts down](Node::shutdown). A second signal stops the node immediately. Also returns once the
-    /// node has
-    /// [ended](Node::closed) for any other reason. The signals are handled once the future has been
-    /// polled. Before that, they keep their default effect.
+    /// Runs until the process receives SIGINT or SIGTERM (on platforms other than Unix: Ctrl-C),
+    /// then [shuts down](Node::shutdown). A second signal stops the node immediately. Also returns
+    /// once the node has [ended](Node::closed) for any other reason. The signals are handled once
+    /// the future has been polled. Before that, they keep their default effect.
     ///
     /// # Errors
     ///

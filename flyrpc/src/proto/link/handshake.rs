@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// Timeout of connecting. It leaves time for two retransmissions of the first packet, which most kernels
-/// send after 1 s and after 2 s more. It is shorter than the default timeout of calls, so a call that waits
-/// for a node behind a packet filter learns in time that the node is unreachable.
+/// send after 1 s and after 2 s more. It is shorter than the default timeout of calls, so a call that
+/// waits for a node behind a packet filter learns in time that the node is unreachable.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 /// Timeout of the handshake after that.

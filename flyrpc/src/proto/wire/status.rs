@@ -9,9 +9,8 @@ use crate::{codec, types::Region};
 const MAX_TEXT: usize = 8 << 10;
 
 /// The set of statuses that this version knows. Nodes announce it in their hello, because a caller takes
-/// an unknown status for a different version of the protocol. Version 0.1 announced nothing, which is
-/// level
-/// 0. Level 1 adds [`Status::Memory`].
+/// an unknown status for a different version of the protocol. Version 0.1 announced nothing,
+/// which is level 0. Level 1 adds [`Status::Memory`].
 pub(crate) const STATUS_LEVEL: u64 = 1;
 
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
