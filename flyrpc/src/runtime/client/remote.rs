@@ -125,10 +125,15 @@ where
     let mut step = begin(first, &mut retry, &mut pending, now(node));
     let outcome = loop {
         step = match step {
-            Step::Pick if node.is_shut_down() => retry.on_shut_down(),
             Step::Pick => {
+                // Also after a shutdown: with an old version, a call that awaits an attempt on a quiet
+                // node would see a change without end.
                 version = node.version();
-                start_next(of, &mut retry, &mut pending, later_attempt)
+                if node.is_shut_down() {
+                    retry.on_shut_down()
+                } else {
+                    start_next(of, &mut retry, &mut pending, later_attempt)
+                }
             }
             Step::AwaitAttempts => match progress(of, &retry, &mut pending, version).await {
                 Some(Progress::Ended(_, Ok(response))) => break Ok(response),
