@@ -43,7 +43,7 @@ pub enum StartError {
     #[error("the node serves {count} {what}, and other nodes accept {limit}")]
     #[non_exhaustive]
     TooManyServices {
-        /// The items of which there are too many, for example `methods`.
+        /// The kind of items that exceeds its limit, for example `methods`.
         what: &'static str,
         /// The number of these items.
         count: usize,

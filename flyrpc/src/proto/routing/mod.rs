@@ -9,6 +9,7 @@ mod choice;
 mod compat;
 mod endpoint;
 mod failure;
+mod jitter;
 mod pacer;
 mod pick;
 mod rank;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     compat::{CallerTrait, Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
     failure::{AttemptFailure, CallFailure, LimitOf},
+    jitter::jittered,
     pacer::{Pacer, Ticket},
     pick::pick,
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},

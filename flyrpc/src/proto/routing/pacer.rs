@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::jitter::jittered;
+
 /// The first pause after a refusal.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -129,11 +131,6 @@ impl Pacer {
         self.asking.extend(&turns);
         turns
     }
-}
-
-/// Returns `pause` multiplied by a factor between 3/4 and 5/4.
-fn jittered(pause: Duration, random: u64) -> Duration {
-    pause.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
 }
 
 #[cfg(test)]

@@ -21,13 +21,11 @@ const MAX_ENCODED_SERVICES: usize = (1 << 20) - (64 << 10);
 ///
 /// Returns the limit that the services exceed.
 pub(crate) fn check_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
-    let count = |limit: usize, what, count: usize| {
-        if count > limit { Err(ServicesLimit { what, count, limit }) } else { Ok(()) }
-    };
     let methods = || services.iter().flat_map(|service| &service.methods);
-    count(MAX_SERVICES, "services", services.len())?;
-    count(MAX_METHODS, "methods", methods().count())?;
-    count(MAX_ARGUMENTS, "arguments", methods().map(|method| method.arguments.len()).sum())
+    let arguments = methods().map(|method| method.arguments.len()).sum();
+    check("services", services.len(), MAX_SERVICES)?;
+    check("methods", methods().count(), MAX_METHODS)?;
+    check("arguments", arguments, MAX_ARGUMENTS)
 }
 
 /// Checks whether the encoded form of these services fits in a hello.
@@ -37,8 +35,10 @@ pub(crate) fn check_services(services: &[ServiceSpec]) -> Result<(), ServicesLim
 /// Returns the limit that the services exceed.
 pub(crate) fn check_own_services(services: &[ServiceSpec]) -> Result<(), ServicesLimit> {
     check_services(services)?;
-    let (count, limit) = (encoded_len(services), MAX_ENCODED_SERVICES);
-    let what = "bytes of encoded descriptions";
+    check("bytes of encoded descriptions", encoded_len(services), MAX_ENCODED_SERVICES)
+}
+
+fn check(what: &'static str, count: usize, limit: usize) -> Result<(), ServicesLimit> {
     if count > limit { Err(ServicesLimit { what, count, limit }) } else { Ok(()) }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::{
+    proto::routing::jittered,
     runtime::link::DialError,
     types::{NoSupport, NodeId},
 };
@@ -24,7 +25,7 @@ const MAX_BACKOFF_UNSUPPORTED: Duration = Duration::from_secs(15);
 const MIN_STABLE_LINK_AGE: Duration = Duration::from_secs(5);
 
 /// Readiness stops waiting for an address this long after the first attempt to dial it.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the node with the greater id waits for the other node to dial first. One of the two
 /// must dial; if both did at the same time, they would open a redundant link.
@@ -47,12 +48,7 @@ pub(super) fn ask_interval(balancing: Balancing, random: u64) -> Duration {
         Balancing::Possible => Duration::from_secs(5 * 60),
         Balancing::Observed => Duration::from_secs(60),
     };
-    with_jitter(interval, random)
-}
-
-/// Multiplies a time by a factor between 3/4 and 5/4.
-fn with_jitter(time: Duration, random: u64) -> Duration {
-    time.mul_f64(0.75 + (random % 1024) as f64 / 2048.0)
+    jittered(interval, random)
 }
 
 /// Returns how long `local` waits before it dials `peer`.
@@ -150,7 +146,7 @@ impl DialSchedule {
 
     /// Returns when readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
-        self.first.map(|first| first + HANDSHAKE_TIMEOUT)
+        self.first.map(|first| first + READINESS_TIMEOUT)
     }
 
     pub(super) fn add_waiter(&mut self, done: oneshot::Sender<bool>) {
@@ -169,7 +165,7 @@ impl DialSchedule {
 /// Returns the backoff after `earlier` failures and one more.
 fn backoff(earlier: u32, longest: Duration, random: u64) -> Duration {
     let backoff = FIRST_BACKOFF.saturating_mul(1 << earlier.min(10)).min(longest);
-    with_jitter(backoff, random)
+    jittered(backoff, random)
 }
 
 impl From<&DialError> for NoSupport {

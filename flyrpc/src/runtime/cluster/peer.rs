@@ -225,7 +225,8 @@ impl Peer {
         self.next_ask = next_ask(self.balancing());
     }
 
-    /// Records that the address led to this node itself. Returns when to dial it next.
+    /// Records that the address led to this node itself. `next_ask` is when to dial an alias again to
+    /// find other nodes. `random` determines the jitter of the backoff.
     pub(super) fn on_self_connect(&mut self, now: Duration, next_ask: Duration, random: u64) {
         self.is_balancer = true;
         self.self_connects += 1;

@@ -134,22 +134,19 @@ impl PeerTable {
 
     /// Returns whether the peer is an alias of another peer where its node is linked.
     pub(super) fn is_linked_alias(&self, peer: &Peer) -> bool {
-        let target = peer.alias_of().and_then(|key| self.get(key));
-        target.is_some_and(|peer| peer.link().is_some())
+        self.alias_target(peer).is_some_and(|target| target.link().is_some())
     }
 
     /// Whether readiness no longer needs to wait for an address.
     pub(super) fn is_settled(&self, addr: SocketAddr, now: Duration) -> bool {
         let Some(peer) = self.get(addr) else { return true };
-        let target = peer.alias_of().and_then(|key| self.get(key));
-        peer.is_settled(now) || target.is_some_and(|peer| peer.is_settled(now))
+        peer.is_settled(now) || self.alias_target(peer).is_some_and(|target| target.is_settled(now))
     }
 
     /// Returns when the node at an address first synced.
     pub(super) fn synced_at(&self, addr: SocketAddr) -> Option<Duration> {
         let peer = self.get(addr)?;
-        let target = peer.alias_of().and_then(|key| self.get(key));
-        peer.synced_at().or_else(|| target?.synced_at())
+        peer.synced_at().or_else(|| self.alias_target(peer)?.synced_at())
     }
 
     /// Whether the last attempt to dial an address failed.
@@ -198,6 +195,11 @@ impl PeerTable {
                 self.remove(key);
             }
         }
+    }
+
+    /// Returns the peer to which the address of `peer` led, if its node advertises another address.
+    fn alias_target(&self, peer: &Peer) -> Option<&Peer> {
+        self.get(peer.alias_of()?)
     }
 
     /// Reschedules the dirty peers and their aliases, which depend on the links of those peers.

@@ -70,7 +70,7 @@ pub(super) async fn run<H: RequestHandler>(
         replies: Replies::default(),
         received: 0,
         expiry: Expiry::default(),
-        turn: Turn::default(),
+        buffer: BufferContents::default(),
     };
     let error = reader.run(&mut from, &mut ticks).await;
     reader.replies.complete_calls(&link).await;
@@ -98,12 +98,13 @@ struct Reader<'a, H: RequestHandler> {
     received: u64,
     /// When the next unstarted request expires.
     expiry: Expiry,
-    turn: Turn,
+    /// The contents of the buffer that was last handled.
+    buffer: BufferContents,
 }
 
 /// What one buffer of frames contained.
 #[derive(Debug, Default)]
-struct Turn {
+struct BufferContents {
     frames: usize,
     /// Whether a pong answered a ping.
     pong: bool,
@@ -145,7 +146,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             };
             self.on_received(received)?;
             let mut pong = self.on_frames(from).await?;
-            if received.more && self.turn.frames >= YIELD_FRAMES {
+            if received.more && self.buffer.frames >= YIELD_FRAMES {
                 tokio::task::yield_now().await;
             }
             if pong || received.more {
@@ -171,7 +172,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             reads += 1;
             self.on_received(received)?;
             pong |= self.on_frames(from).await?;
-            if reads % YIELD_EVERY_READS == 0 || self.turn.frames >= YIELD_FRAMES {
+            if reads % YIELD_EVERY_READS == 0 || self.buffer.frames >= YIELD_FRAMES {
                 tokio::task::yield_now().await;
                 if self.link.signals.end.is_cancelled() {
                     break;
@@ -275,24 +276,24 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// ping.
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         let (frames, rest) = from.take_frames();
-        self.turn = Turn::default();
+        self.buffer = BufferContents::default();
         let mut done = 0;
         while let Some((frame, length)) = frame::split(&frames[done..])? {
             self.on_frame(frame::decode(frame)?, &frames)?;
             done += length;
-            self.turn.frames += 1;
-            if self.turn.frames.is_multiple_of(YIELD_EVERY_FRAMES) {
+            self.buffer.frames += 1;
+            if self.buffer.frames.is_multiple_of(YIELD_EVERY_FRAMES) {
                 tokio::task::yield_now().await;
             }
         }
         rest?;
-        if frames.len() > MAX_PINNED && 4 * self.turn.bodies < frames.len() {
-            self.gate.change_last(self.turn.requests, Admitted::own_body);
+        if frames.len() > MAX_PINNED && 4 * self.buffer.bodies < frames.len() {
+            self.gate.change_last(self.buffer.requests, Admitted::own_body);
         }
         if self.link.outbox().is_overflowing() {
             return Err(LinkError::OutboxOverflow);
         }
-        Ok(self.turn.pong)
+        Ok(self.buffer.pong)
     }
 
     /// Handles a frame, which is a slice of `frames`.
@@ -337,7 +338,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         if !self.link.outbox().pings().answer(echo) {
             return;
         }
-        self.turn.pong = true;
+        self.buffer.pong = true;
         self.gate.on_pong(self.micros(), echo, stamp);
         self.liveness.on_pong();
         if let Some(round_trip) = self.gate.round_trip() {
@@ -362,8 +363,8 @@ impl<H: RequestHandler> Reader<'_, H> {
         match body {
             Body::Whole(bytes) => {
                 let body = frames.slice_ref(bytes);
-                self.turn.requests += 1;
-                self.turn.bodies += body.len();
+                self.buffer.requests += 1;
+                self.buffer.bodies += body.len();
                 self.gate.push(&head, Admitted { body, ..admitted });
             }
             Body::Chunked(size) => {

@@ -31,11 +31,11 @@ use crate::{
 };
 
 /// Upper bound on the requests that a task runs in sequence before it yields.
-const TURN_REQUESTS: u32 = 64;
+const YIELD_EVERY_REQUESTS: u32 = 64;
 
 /// Upper bound on the time for which a task runs requests in sequence before it yields. The last request
 /// may exceed it.
-const TURN: Duration = Duration::from_micros(25);
+const TIME_SLICE: Duration = Duration::from_micros(25);
 
 /// Upper bound on the time until a task sends its responses. The last request may exceed it.
 const FLUSH_EVERY: Duration = Duration::from_micros(100);
@@ -112,48 +112,48 @@ async fn run_together(
     mut requests: VecDeque<(Admitted<Permit>, Duration)>,
 ) {
     let mut now = server.env.now();
-    let (mut turn, mut flush_at) = (Turn::new(now), now + FLUSH_EVERY);
+    let (mut slice, mut flush_at) = (TimeSlice::new(now), now + FLUSH_EVERY);
     while let Some((admitted, remaining)) = requests.pop_front() {
         now = run_one(&server, admitted, start + remaining, now).await;
-        turn.count += 1;
-        if !turn.is_over(now) || requests.is_empty() {
+        slice.count += 1;
+        if !slice.is_over(now) || requests.is_empty() {
             continue;
         }
-        if turn.time_of(requests.len(), now) > SPLIT_ABOVE {
+        if slice.time_of(requests.len(), now) > SPLIT_ABOVE {
             let half = requests.split_off(requests.len() / 2);
             spawn_together(&server, &link, start, half);
         }
         // The link is not flushed after each request. Otherwise, the writer would be scheduled to run
         // next on this thread, and a handler that blocks the thread would delay everything that the
         // link has to send.
-        if turn.count == TURN_REQUESTS || now >= flush_at {
+        if slice.count == YIELD_EVERY_REQUESTS || now >= flush_at {
             link.flush();
             flush_at = now + FLUSH_EVERY;
         }
         yield_once().await;
         now = server.env.now();
-        turn = Turn::new(now);
+        slice = TimeSlice::new(now);
     }
     link.flush();
 }
 
 /// A sequence of requests that a task runs before it yields.
-struct Turn {
+struct TimeSlice {
     start: Instant,
     end: Instant,
     count: u32,
 }
 
-impl Turn {
+impl TimeSlice {
     fn new(now: Instant) -> Self {
-        Turn { start: now, end: now + TURN, count: 0 }
+        TimeSlice { start: now, end: now + TIME_SLICE, count: 0 }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now >= self.end || self.count >= TURN_REQUESTS
+        now >= self.end || self.count >= YIELD_EVERY_REQUESTS
     }
 
-    /// Estimates how long `count` requests will take, based on the requests of this turn.
+    /// Estimates how long `count` requests will take, based on the requests of this slice.
     fn time_of(&self, count: usize, now: Instant) -> Duration {
         let each = now.saturating_duration_since(self.start) / self.count.max(1);
         each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
