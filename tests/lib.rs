@@ -1,4 +1,5 @@
-//! Randomized fault testing, shared by several targets of this package. The tests are in `it/`
-//! (behavior) and `ui/` (diagnostics).
+//! Code that several targets of this package share: randomized fault testing, and the encoding of
+//! frames. The tests are in `it/` (behavior) and `ui/` (diagnostics).
 
 pub mod chaos;
+pub mod frames;

@@ -11,6 +11,7 @@ mod companion;
 mod contenders;
 mod figures;
 mod handlers;
+pub mod proc_status;
 mod proxy;
 mod report;
 mod tool;

@@ -11,7 +11,7 @@ const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
 /// Number of additional random seeds in each test run.
 const RANDOM_SEEDS: usize = 3;
 
-/// Seeds that once revealed a bug in flyrpc, which CHANGELOG.md lists, or a bug in a check.
+/// Seeds that once revealed a bug in flyrpc or in a check.
 const REGRESSION_SEEDS: [u64; 6] = [422, 1978, 77_002_655, 500_009_747, 900_000_156, 900_000_162];
 
 #[track_caller]

@@ -2,54 +2,26 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use flyrpc::{BoxStream, Datagram, Env, Listener, Node, RpcError};
+use flyrpc::{Env, Node, RpcError};
 use flyrpc_testkit::{SimEnv, SimNet};
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::support::{Counts, PORT, ProbeClient, millis, node_on, prober, secs, sleep};
+use crate::support::{ConnectEnv, Counts, PORT, ProbeClient, millis, node_on, prober, secs, sleep};
 
-/// An environment that counts the attempts to connect to each address.
-#[derive(Clone)]
-struct CountingEnv {
-    inner: SimEnv,
-    connects: Arc<Mutex<BTreeMap<SocketAddr, u64>>>,
-}
+/// The number of attempts to connect to each address.
+type Connects = Arc<Mutex<BTreeMap<SocketAddr, u64>>>;
 
-impl Env for CountingEnv {
-    fn now(&self) -> Instant {
-        self.inner.now()
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.inner.spawn(task);
-    }
-
-    fn random(&self) -> u64 {
-        self.inner.random()
-    }
-
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
-        *self.connects.lock().unwrap().entry(to).or_default() += 1;
-        self.inner.connect(to)
-    }
-
-    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        self.inner.listen(at)
-    }
-
-    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
-        self.inner.datagram(at)
-    }
-
-    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
-        self.inner.resolve(name)
-    }
+/// Returns the environment of a host whose attempts to connect are counted.
+fn counting(env: &SimEnv, connects: &Connects) -> impl Env {
+    let connects = Arc::clone(connects);
+    ConnectEnv::new(env.clone(), move |env, to| {
+        *connects.lock().unwrap().entry(to).or_default() += 1;
+        env.connect(to)
+    })
 }
 
 /// A node iad-0, and a node hkg-0 whose attempts to connect are counted.
@@ -58,7 +30,7 @@ struct Pair {
     iad_env: SimEnv,
     _iad: Node,
     hkg: Node,
-    env: CountingEnv,
+    connects: Connects,
 }
 
 impl Pair {
@@ -67,14 +39,14 @@ impl Pair {
         let (iad_env, hkg_env) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
         let iad = node_on(&iad_env).serve(prober("iad-0", &Counts::default()));
         let iad = iad.start().await.unwrap();
-        let env = CountingEnv { inner: hkg_env.clone(), connects: Arc::default() };
-        let builder = node_on(&hkg_env).env(env.clone()).seeds(["iad-0:3590"]);
+        let connects = Connects::default();
+        let builder = node_on(&hkg_env).env(counting(&hkg_env, &connects)).seeds(["iad-0:3590"]);
         let hkg = builder.start().await.unwrap();
         hkg.ready().await;
         // Long enough for the link to count as stable.
         sleep(secs(10)).await;
-        env.connects.lock().unwrap().clear();
-        Pair { net, iad_env, _iad: iad, hkg, env }
+        connects.lock().unwrap().clear();
+        Pair { net, iad_env, _iad: iad, hkg, connects }
     }
 
     fn probe(&self) -> ProbeClient {
@@ -92,7 +64,7 @@ impl Pair {
     }
 
     fn take_connects(&self) -> u64 {
-        let mut connects = self.env.connects.lock().unwrap();
+        let mut connects = self.connects.lock().unwrap();
         connects.remove(&self.iad_env.addr(PORT)).unwrap_or_default()
     }
 }

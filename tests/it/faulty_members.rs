@@ -2,14 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
-use flyrpc::{BoxStream, Datagram, Env, Listener, Node, StreamWriter};
+use flyrpc::{BoxStream, Env, Node, StreamWriter};
 use flyrpc_testkit::{SimEnv, SimNet};
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -19,14 +17,10 @@ use tokio::{
 
 use crate::{
     hostile::raw_peer::{Hello, PREFACE, frame, kind, method, pack, read_varint},
-    support::{Counts, PORT, ProbeClient, node_on, prober, secs, sleep},
+    support::{ConnectEnv, Counts, PORT, ProbeClient, node_on, prober, secs, sleep},
 };
 
-/// The environment of a host that records connection attempts to invented addresses. No host answers at
-/// those addresses.
-#[derive(Clone)]
-struct Watched(SimEnv, Arc<Mutex<Dials>>);
-
+/// The connection attempts to invented addresses.
 #[derive(Debug, Default)]
 struct Dials {
     in_progress: usize,
@@ -42,46 +36,26 @@ impl Drop for InProgress {
     }
 }
 
-impl Env for Watched {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
-    }
-
-    fn random(&self) -> u64 {
-        self.0.random()
-    }
-
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+/// Returns the environment of a host that records connection attempts to invented addresses. No host
+/// answers at those addresses.
+fn watched(env: &SimEnv, dials: &Arc<Mutex<Dials>>) -> impl Env {
+    let dials = Arc::clone(dials);
+    ConnectEnv::new(env.clone(), move |env, to| {
         if !is_invented(to) {
-            return self.0.connect(to);
+            return env.connect(to);
         }
+        let dials = Arc::clone(&dials);
         Box::pin(async move {
             {
-                let mut dials = self.1.lock().unwrap();
+                let mut dials = dials.lock().unwrap();
                 dials.order.push(to);
                 dials.in_progress += 1;
                 dials.most = dials.most.max(dials.in_progress);
             }
-            let _in_progress = InProgress(Arc::clone(&self.1));
+            let _in_progress = InProgress(dials);
             std::future::pending().await
         })
-    }
-
-    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        self.0.listen(at)
-    }
-
-    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
-        self.0.datagram(at)
-    }
-
-    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
-        self.0.resolve(name)
-    }
+    })
 }
 
 fn invented(number: usize) -> SocketAddr {
@@ -162,7 +136,7 @@ async fn invented_members_cost_a_bounded_number_of_dials_and_are_forgotten() {
     let net = SimNet::builder().build();
     let env = net.add_host("iad-0", "iad");
     let dials = Arc::<Mutex<Dials>>::default();
-    let builder = node_on(&env).env(Watched(env.clone(), Arc::clone(&dials)));
+    let builder = node_on(&env).env(watched(&env, &dials));
     let node = builder.serve(prober("iad-0", &Counts::default())).start().await.unwrap();
     let faulty = net.add_host("lhr-0", "lhr");
     let faulty = FaultyMember::link(&faulty, &node).await;

@@ -98,6 +98,21 @@ async fn a_node_that_appears_takes_the_calls_that_wait_on_a_quiet_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_on_a_quiet_node_ends_when_its_own_node_shuts_down() {
+    let cluster = hkg_and(1, &Counts::default()).await;
+    silence(&cluster, true);
+    let probe = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad").timeout(secs(30));
+    let call = tokio::spawn(probe.slow_but_repeatable(1));
+    // Long enough for the node to be quiet, and short enough to keep the link.
+    sleep(secs(3)).await;
+    let start = Instant::now();
+    cluster.shutdown("hkg-0").await;
+    let error = call.await.unwrap().unwrap_err();
+    assert!(error.may_have_executed(), "{error:?}");
+    assert!(start.elapsed() < secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_may_run_once_only_stays_with_a_quiet_node() {
     let counts = Counts::default();
     let cluster = hkg_and(2, &counts).await;

@@ -9,12 +9,13 @@ use std::{
     },
 };
 
-use flyrpc::{BoxStream, Datagram, Env, Listener, Node, NodeBuilder, PeerState};
+use flyrpc::{BoxStream, Env, Node, NodeBuilder, PeerState, TokioEnv};
 use flyrpc_testkit::{SimEnv, SimNet};
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::support::{Counts, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
+use crate::support::{
+    ConnectEnv, Counts, PORT, ProbeClient, node_names, node_on, prober, secs, sleep,
+};
 
 /// An address that leads to one of several hosts. Each connection reaches another host, in an order that
 /// a seed determines. Like the virtual address of a load balancer, the address has no host of its own.
@@ -43,38 +44,12 @@ impl Balancer {
     }
 }
 
-/// The environment of a host behind a balancer.
-#[derive(Clone)]
-struct Behind(SimEnv, Balancer);
-
-impl Env for Behind {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.0.spawn(task);
-    }
-
-    fn random(&self) -> u64 {
-        self.0.random()
-    }
-
-    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
-        self.0.connect(if to == self.1.addr { self.1.pick() } else { to })
-    }
-
-    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        self.0.listen(at)
-    }
-
-    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
-        self.0.datagram(at)
-    }
-
-    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
-        self.0.resolve(name)
-    }
+/// Returns the environment of a host behind a balancer.
+fn behind(env: &SimEnv, balancer: &Balancer) -> impl Env {
+    let balancer = balancer.clone();
+    ConnectEnv::new(env.clone(), move |env, to| {
+        env.connect(if to == balancer.addr { balancer.pick() } else { to })
+    })
 }
 
 fn probe_on(env: &SimEnv) -> NodeBuilder {
@@ -84,7 +59,7 @@ fn probe_on(env: &SimEnv) -> NodeBuilder {
 async fn start_behind(envs: &[SimEnv], balancer: &Balancer) -> Vec<Node> {
     let mut nodes = Vec::new();
     for env in envs {
-        let builder = probe_on(env).env(Behind(env.clone(), balancer.clone()));
+        let builder = probe_on(env).env(behind(env, balancer));
         nodes.push(builder.seeds([balancer.addr]).start().await.unwrap());
     }
     nodes
@@ -153,51 +128,20 @@ async fn a_connection_to_itself_does_not_hide_a_seed() {
     // A port without a listener. A connection to it from the same port connects to itself.
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
 
-    #[derive(Clone)]
-    struct MeetsItself(SocketAddr, Arc<AtomicUsize>);
-
-    impl Env for MeetsItself {
-        fn now(&self) -> Instant {
-            Instant::now()
-        }
-
-        fn spawn(&self, task: BoxFuture<'static, ()>) {
-            tokio::spawn(task);
-        }
-
-        fn random(&self) -> u64 {
-            flyrpc::TokioEnv.random()
-        }
-
-        fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
-            Box::pin(async move {
-                if to != self.0 || self.1.fetch_add(1, Ordering::SeqCst) > 0 {
-                    return flyrpc::TokioEnv.connect(to).await;
-                }
-                let socket = TcpSocket::new_v4()?;
-                socket.set_reuseaddr(true)?;
-                socket.bind(to)?;
-                let (reader, writer) = socket.connect(to).await?.into_split();
-                Ok(BoxStream { reader: Box::new(reader), writer: Box::new(Plain(writer)) })
-            })
-        }
-
-        fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-            Box::pin(async move { flyrpc::TokioEnv.listen(at).await })
-        }
-
-        fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
-            Box::pin(async move { flyrpc::TokioEnv.datagram(at).await })
-        }
-
-        fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
-            let name = name.to_owned();
-            Box::pin(async move { flyrpc::TokioEnv.resolve(&name).await })
-        }
-    }
-
     let connects = Arc::new(AtomicUsize::new(0));
-    let env = MeetsItself(closed, Arc::clone(&connects));
+    let counter = Arc::clone(&connects);
+    let env = ConnectEnv::new(TokioEnv, move |env, to| {
+        if to != closed || counter.fetch_add(1, Ordering::SeqCst) > 0 {
+            return env.connect(to);
+        }
+        Box::pin(async move {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(to)?;
+            let (reader, writer) = socket.connect(to).await?.into_split();
+            Ok(BoxStream { reader: Box::new(reader), writer: Box::new(Plain(writer)) })
+        })
+    });
     let node = Node::builder().name("a").env(env).seeds([closed]).start().await.unwrap();
     let until = async |condition: &dyn Fn() -> bool| {
         let start = Instant::now();

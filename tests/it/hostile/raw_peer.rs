@@ -1,7 +1,9 @@
 //! A peer that encodes frames itself, and can therefore send invalid ones.
 
 use flyrpc::Node;
-use serde::Serialize;
+pub(crate) use flyrpc_tests::frames::{
+    CHUNKED, Hello, PREFACE, frame, kind, pack, read_varint, varint,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -9,23 +11,6 @@ use tokio::{
 };
 
 use super::GENEROUS_TIMEOUT;
-
-pub(crate) const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
-
-pub(crate) mod kind {
-    pub(crate) const HELLO: u8 = 1;
-    pub(crate) const REQUEST: u8 = 2;
-    pub(crate) const REPLY: u8 = 3;
-    pub(crate) const LONG_REPLY: u8 = 4;
-    pub(crate) const STATUS: u8 = 5;
-    pub(crate) const REQUEST_CHUNK: u8 = 6;
-    pub(crate) const REPLY_CHUNK: u8 = 7;
-    pub(crate) const CANCEL: u8 = 8;
-    pub(crate) const PING: u8 = 9;
-    pub(crate) const PONG: u8 = 10;
-    pub(crate) const STATE: u8 = 11;
-    pub(crate) const GOING_AWAY: u8 = 12;
-}
 
 /// Indices of methods: the three methods of flyrpc's internal service, followed by those of `Probe`
 /// in order.
@@ -39,32 +24,6 @@ pub(crate) mod method {
     pub(crate) const PRODUCE: u64 = 9;
 }
 
-/// The flag of a request whose body is sent in chunks.
-pub(super) const CHUNKED: u64 = 8;
-
-pub(super) fn varint(mut value: u64, to: &mut Vec<u8>) {
-    while value >= 0x80 {
-        to.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    to.push(value as u8);
-}
-
-/// Encodes a frame of numbers and bytes.
-pub(crate) fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
-    let mut payload = vec![kind];
-    numbers.iter().for_each(|&number| varint(number, &mut payload));
-    payload.extend_from_slice(bytes);
-    let mut frame = Vec::new();
-    varint(payload.len() as u64, &mut frame);
-    frame.extend_from_slice(&payload);
-    frame
-}
-
-pub(crate) fn pack(value: &impl Serialize) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).unwrap()
-}
-
 /// Encodes arguments of `Probe::shout`.
 pub(super) fn shout_args(text: &str) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("text", text)]))
@@ -73,83 +32,6 @@ pub(super) fn shout_args(text: &str) -> Vec<u8> {
 /// Encodes arguments of the slow methods.
 pub(super) fn slow_args(millis: u64) -> Vec<u8> {
     pack(&std::collections::BTreeMap::from([("millis", millis)]))
-}
-
-/// The hello of a raw peer. The default is valid for a node of the cluster `local`.
-#[derive(Debug, Clone)]
-pub(crate) struct Hello {
-    pub(crate) versions: (u64, u64),
-    pub(crate) cluster: String,
-    pub(crate) name: String,
-    pub(crate) boot: u64,
-    pub(crate) region: String,
-    pub(crate) addr: String,
-    pub(crate) max_body: u64,
-    pub(crate) stamp: u64,
-    /// The number of services without methods, and of withdrawn names.
-    pub(crate) services: usize,
-    pub(crate) withdrawn: usize,
-}
-
-impl Default for Hello {
-    fn default() -> Self {
-        Hello {
-            versions: (1, 1),
-            cluster: "local".to_owned(),
-            name: "raw".to_owned(),
-            boot: 666,
-            region: "raw".to_owned(),
-            // No program listens at this address.
-            addr: "127.0.0.1:1".to_owned(),
-            max_body: 32 << 20,
-            stamp: 0,
-            services: 0,
-            withdrawn: 0,
-        }
-    }
-}
-
-impl Hello {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct NodeField<'a> {
-            cluster: &'a str,
-            name: &'a str,
-            boot: u64,
-            region: &'a str,
-            addr: &'a str,
-            max_body: u64,
-        }
-        #[derive(Serialize)]
-        struct State<'a> {
-            accepting: bool,
-            draining: bool,
-            primary_region: &'a str,
-            withdrawn: Vec<String>,
-        }
-        #[derive(Serialize)]
-        struct Service {
-            name: String,
-            methods: [u8; 0],
-        }
-        let Hello { cluster, name, boot, region, addr, max_body, .. } = self;
-        let node =
-            pack(&NodeField { cluster, name, boot: *boot, region, addr, max_body: *max_body });
-        let names = |count: usize| (0..count).map(|number| format!("S{number}"));
-        let withdrawn = names(self.withdrawn).collect();
-        let primary_region = "iad";
-        let state = pack(&State { accepting: true, draining: false, primary_region, withdrawn });
-        let services = names(self.services).map(|name| Service { name, methods: [] });
-        let services = pack(&services.collect::<Vec<_>>());
-        let mut payload = Vec::new();
-        let fields = [(1, node), (2, services), (3, state), (4, pack(&self.stamp))];
-        for (number, value) in fields {
-            varint(number << 1, &mut payload);
-            varint(value.len() as u64, &mut payload);
-            payload.extend_from_slice(&value);
-        }
-        [PREFACE, &frame(kind::HELLO, &[self.versions.0, self.versions.1], &payload)].concat()
-    }
 }
 
 /// A connection to a node.
@@ -268,17 +150,4 @@ impl RawPeer {
     pub(super) async fn expect_closed(&mut self) {
         while self.read().await {}
     }
-}
-
-pub(crate) fn read_varint(from: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for index in 0.. {
-        let (&byte, rest) = from.split_first()?;
-        *from = rest;
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            break;
-        }
-    }
-    Some(value)
 }

@@ -1,6 +1,7 @@
 //! Helpers for most tests: a small service, simulated clusters that serve it, and logs.
 
 mod cluster;
+mod connect_env;
 mod event_log;
 mod log;
 mod probe;
@@ -14,6 +15,7 @@ pub(crate) use self::{
         PORT, iad_and_hkg, node_names, node_on, peer_named, probe_cluster, probe_release,
         wait_until,
     },
+    connect_env::ConnectEnv,
     event_log::EventLog,
     log::Log,
     probe::{ContextSeen, Counts, ProbeClient, Prober, ServeProbe, prober},

@@ -1,7 +1,8 @@
 //! Measures how much memory the process of an idle node takes.
 
-use std::{error::Error, fs, io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
+use flyrpc_benchmarks::proc_status;
 use flyrpc_examples::process::Child;
 
 use crate::{heading, row, start_node};
@@ -31,9 +32,6 @@ pub(crate) async fn idle() -> Result<(), Box<dyn Error>> {
 /// Returns the resident memory of a process, in MiB.
 fn resident(child: &Child) -> io::Result<String> {
     let pid = child.pid().ok_or_else(|| io::Error::other("a child process exited"))?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    let kib = kib.ok_or_else(|| io::Error::other(format!("no VmRSS in /proc/{pid}/status")))?;
-    Ok(format!("{:.1} MiB", kib / 1024.0))
+    let kib = proc_status::kib(pid, "VmRSS")?;
+    Ok(format!("{:.1} MiB", kib as f64 / 1024.0))
 }

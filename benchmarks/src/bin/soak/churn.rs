@@ -5,7 +5,10 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 use flyrpc_examples::process::Signal;
 use tokio::time::sleep;
 
-use crate::{ledger::Ledger, process::Worker};
+use crate::{
+    ledger::Ledger,
+    process::{Stopped, Worker},
+};
 
 /// The victims, and the number of faults of each kind so far.
 pub(crate) struct Churn {
@@ -33,11 +36,8 @@ impl Churn {
         match self.random() % 3 {
             0 => {
                 self.kills += 1;
-                let victim = self.victims.swap_remove(at);
-                let (name, region, addr) =
-                    (victim.name().to_owned(), victim.region(), victim.addr());
-                victim.kill().await?;
-                self.restart(&name, region, addr, ledger).await
+                let stopped = self.victims.swap_remove(at).kill().await?;
+                self.restart(&stopped, ledger).await
             }
             1 => {
                 self.freezes += 1;
@@ -48,23 +48,14 @@ impl Churn {
             }
             _ => {
                 self.restarts += 1;
-                let victim = self.victims.swap_remove(at);
-                let (name, region, addr) =
-                    (victim.name().to_owned(), victim.region(), victim.addr());
-                victim.shut_down().await?;
-                self.restart(&name, region, addr, ledger).await
+                let stopped = self.victims.swap_remove(at).shut_down().await?;
+                self.restart(&stopped, ledger).await
             }
         }
     }
 
-    async fn restart(
-        &mut self,
-        name: &str,
-        region: usize,
-        addr: SocketAddr,
-        ledger: &Ledger,
-    ) -> Result<(), Box<dyn Error>> {
-        self.victims.push(Worker::start_at(name, region, addr, &self.seeds, ledger).await?);
+    async fn restart(&mut self, stopped: &Stopped, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+        self.victims.push(stopped.restart(&self.seeds, ledger).await?);
         Ok(())
     }
 

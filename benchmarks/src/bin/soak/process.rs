@@ -1,11 +1,12 @@
 //! The parent's handle to a worker process.
 
-use std::{error::Error, fs, io, net::SocketAddr, process::Stdio, time::Duration};
+use std::{error::Error, fs, io, net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
+use flyrpc_benchmarks::proc_status;
 use flyrpc_examples::process::{Signal, parse_announcement};
 use rustix::process::{Pid, kill_process};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -26,8 +27,29 @@ pub(crate) struct Worker {
     child: Child,
     stdin: Mutex<ChildStdin>,
     reader: JoinHandle<()>,
-    tasks: std::sync::Arc<Mutex<Option<oneshot::Sender<usize>>>>,
+    tasks: TaskCountRequest,
 }
+
+/// A worker that has exited.
+pub(crate) struct Stopped {
+    name: String,
+    region: usize,
+    addr: SocketAddr,
+}
+
+impl Stopped {
+    /// Starts the worker again, at the same address.
+    pub(crate) async fn restart(
+        &self,
+        seeds: &[SocketAddr],
+        ledger: &Ledger,
+    ) -> Result<Worker, Box<dyn Error>> {
+        Worker::start_at(&self.name, self.region, self.addr, seeds, ledger).await
+    }
+}
+
+/// The parent's request for the number of tasks, until the worker responds.
+type TaskCountRequest = Arc<Mutex<Option<oneshot::Sender<usize>>>>;
 
 impl Worker {
     /// Starts a worker at a free port and waits until it is up.
@@ -42,7 +64,7 @@ impl Worker {
     }
 
     /// Starts a worker at an address and waits until it is up.
-    pub(crate) async fn start_at(
+    async fn start_at(
         name: &str,
         region: usize,
         listen: SocketAddr,
@@ -63,18 +85,10 @@ impl Worker {
         let line = timeout(GENEROUS_TIMEOUT, lines.next_line()).await??;
         let line = line.ok_or_else(|| format!("{name} exited before it was up"))?;
         let info = parse_announcement(&line).ok_or_else(|| format!("{name} printed {line:?}"))?;
-        let tasks = std::sync::Arc::<Mutex<Option<oneshot::Sender<usize>>>>::default();
+        let tasks = TaskCountRequest::default();
         let reader = tokio::spawn(read(lines, ledger.clone(), tasks.clone()));
         let stdin = Mutex::new(stdin);
         Ok(Worker { name: name.into(), region, addr: info.addr(), child, stdin, reader, tasks })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn region(&self) -> usize {
-        self.region
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -93,12 +107,9 @@ impl Worker {
         self.command("tasks\n").await?;
         let tasks = timeout(GENEROUS_TIMEOUT, receiver).await??;
         let pid = self.child.id().ok_or("the worker has exited")?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
         Ok(Sample {
             name: self.name.clone(),
-            resident_kib: kib.ok_or("no VmRSS in the status of the process")?,
+            resident_kib: proc_status::kib(pid, "VmRSS")?.cast_signed(),
             descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             tasks,
         })
@@ -110,17 +121,23 @@ impl Worker {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Kills the process, and returns once all of its output has been read.
-    pub(crate) async fn kill(mut self) -> Result<(), Box<dyn Error>> {
+    /// Kills the process, and returns once all that it printed has been read.
+    pub(crate) async fn kill(mut self) -> Result<Stopped, Box<dyn Error>> {
         self.child.kill().await?;
-        Ok(self.reader.await?)
+        self.stopped().await
     }
 
-    /// Shuts the node down gracefully, and returns once all of its output has been read.
-    pub(crate) async fn shut_down(mut self) -> Result<(), Box<dyn Error>> {
+    /// Shuts the node down in order, and returns once all that it printed has been read.
+    pub(crate) async fn shut_down(mut self) -> Result<Stopped, Box<dyn Error>> {
         self.signal(Signal::TERM)?;
         timeout(GENEROUS_TIMEOUT, self.child.wait()).await??;
-        Ok(self.reader.await?)
+        self.stopped().await
+    }
+
+    async fn stopped(self) -> Result<Stopped, Box<dyn Error>> {
+        let Worker { name, region, addr, reader, .. } = self;
+        reader.await?;
+        Ok(Stopped { name, region, addr })
     }
 
     async fn command(&self, line: &str) -> io::Result<()> {
@@ -129,11 +146,7 @@ impl Worker {
 }
 
 /// Reads the lines of a worker until its output ends.
-async fn read(
-    mut lines: tokio::io::Lines<BufReader<ChildStdout>>,
-    ledger: Ledger,
-    tasks: std::sync::Arc<Mutex<Option<oneshot::Sender<usize>>>>,
-) {
+async fn read(mut lines: Lines<BufReader<ChildStdout>>, ledger: Ledger, tasks: TaskCountRequest) {
     while let Ok(Some(line)) = lines.next_line().await {
         if let Some(count) = line.strip_prefix("tasks ").and_then(|count| count.parse().ok()) {
             if let Some(sender) = tasks.lock().await.take() {

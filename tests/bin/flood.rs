@@ -2,10 +2,16 @@
 //! the node, and the success rate and latency of a well-behaved peer during the flood, next to
 //! undisturbed figures.
 //!
+//! ```text
+//! cargo run --release --package flyrpc-tests --bin flood
+//! ```
+//!
 //! The node runs in a separate process, which is this program with the argument `node`. Each attack has
 //! a new process. The attacker encodes frames itself, so that it can break every rule.
 
 use std::{
+    collections::BTreeMap,
+    error::Error,
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
@@ -16,17 +22,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use flyrpc::{Node, fly_rpc};
+use flyrpc_tests::frames::{CHUNKED, Hello, PREFACE, frame, kind, pack, read_varint};
+use serde::Serialize;
+use serde_bytes::ByteBuf;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     runtime::{Builder, Runtime},
 };
 
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
 /// Measures the effects of floods on a node and on its other peers.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Subcommands>,
@@ -38,7 +48,7 @@ struct Cli {
     only: String,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Runs the node under attack until standard input ends.
     Node,
@@ -46,7 +56,7 @@ enum Subcommands {
 
 #[fly_rpc]
 trait Target {
-    async fn echo(&self, body: bytes::Bytes) -> bytes::Bytes;
+    async fn echo(&self, body: ByteBuf) -> ByteBuf;
     async fn slow(&self, millis: u64);
 }
 
@@ -54,7 +64,7 @@ trait Target {
 struct Server;
 
 impl Target for Server {
-    async fn echo(&self, body: bytes::Bytes) -> bytes::Bytes {
+    async fn echo(&self, body: ByteBuf) -> ByteBuf {
         body
     }
 
@@ -64,8 +74,14 @@ impl Target for Server {
 }
 
 /// Indices of methods. The first three indices belong to the internal service.
+const REGION: u64 = 0;
 const ECHO: u64 = 3;
 const SLOW: u64 = 4;
+
+const NO_ARGUMENTS: &[(&str, ())] = &[];
+
+/// The kind of a frame that a node ignores.
+const VOID: u8 = 0;
 
 /// Concurrent calls of the well-behaved peer.
 const CALLERS: usize = 4;
@@ -112,9 +128,9 @@ impl NodeProcess {
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();
-        let stdout = child.stdout.take().context("standard output is piped")?;
+        let stdout = child.stdout.take().ok_or("standard output is not piped")?;
         BufReader::new(stdout).read_line(&mut line)?;
-        let addr = line.trim().parse().context("the node prints its address")?;
+        let addr = line.trim().parse()?;
         Ok(NodeProcess { child, addr })
     }
 
@@ -122,8 +138,10 @@ impl NodeProcess {
     fn peak(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib: f64 =
-            peak.and_then(|text| text.split_whitespace().next()).context("VmHWM")?.parse()?;
+        let kib: f64 = peak
+            .and_then(|text| text.split_whitespace().next())
+            .ok_or("VmHWM is missing")?
+            .parse()?;
         Ok(kib / 1024.0)
     }
 }
@@ -149,7 +167,7 @@ fn measure(attack: &Attack, duration: Duration) -> Result<()> {
     let peer = ours.block_on(builder.start())?;
     ours.block_on(peer.ready());
     let target = peer.client::<TargetClient>().on_region("iad");
-    ours.block_on(target.wait(Duration::from_secs(5)).echo(bytes::Bytes::new()))?;
+    ours.block_on(target.wait(Duration::from_secs(5)).echo(ByteBuf::new()))?;
     let stop = Arc::new(AtomicBool::new(false));
     for connection in 0..attack.connections {
         let (addr, run, stop) = (node.addr, attack.run, Arc::clone(&stop));
@@ -179,7 +197,7 @@ async fn call_until(target: TargetClient, end: Instant) -> Measured {
     let mut measured = Measured::default();
     while Instant::now() < end {
         let start = Instant::now();
-        match target.echo(bytes::Bytes::from_static(b"hello")).await {
+        match target.echo(ByteBuf::from(*b"hello")).await {
             Ok(_) => measured.latencies.push(start.elapsed()),
             Err(_) => measured.failed += 1,
         }
@@ -192,7 +210,7 @@ fn print(name: &str, peak: f64, mut measured: Measured) -> Result<()> {
     measured.latencies.sort();
     let calls = measured.latencies.len() + measured.failed;
     if measured.latencies.is_empty() {
-        bail!("{name}: none of {calls} calls succeeded");
+        return Err(format!("{name}: none of {calls} calls succeeded").into());
     }
     let success = 100.0 * measured.latencies.len() as f64 / calls as f64;
     let at = |percent: usize| {
@@ -256,7 +274,7 @@ async fn long_bodies(addr: SocketAddr, _: usize) -> Result<()> {
 async fn begun_bodies(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
     for id in 0..10_000 {
-        let chunk = frame(6, &[id], &[7; 20_000]);
+        let chunk = frame(kind::REQUEST_CHUNK, &[id], &[7; 20_000]);
         link.stream.write_all(&[announced(id, 32 << 20), chunk].concat()).await?;
         link.answer_some_pings()?;
     }
@@ -265,8 +283,7 @@ async fn begun_bodies(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn slow_calls(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
-    let body = b"\x81\xa6millis\xcd\xea\x60";
-    let flood = (0..9_000).flat_map(|id| frame(2, &[id, SLOW, 0, 0, MINUTE], body));
+    let flood = (0..9_000).flat_map(|id| request(id, SLOW, &[("millis", 60_000)]));
     link.stream.write_all(&flood.collect::<Vec<_>>()).await?;
     link.answer_pings().await
 }
@@ -274,10 +291,10 @@ async fn slow_calls(addr: SocketAddr, _: usize) -> Result<()> {
 async fn held_requests(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
     // Each request is followed by enough bytes to fill a read buffer, which the request must not pin.
-    let filler = frame(0, &[], &[0; 250_000]);
-    let pong = frame(10, &[1, 1], b"");
+    let filler = frame(VOID, &[], &[0; 250_000]);
+    let pong = frame(kind::PONG, &[1, 1], b"");
     for id in 0.. {
-        let request = frame(2, &[id, ECHO, 0, 0, MINUTE], b"\x81\xa4body\xc4\x01\x07");
+        let request = request(id, ECHO, &[("body", ByteBuf::from([7]))]);
         link.stream.write_all(&[&request[..], &pong, &filler].concat()).await?;
     }
     Ok(())
@@ -285,7 +302,7 @@ async fn held_requests(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn small_frames(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
-    let flood = frame(8, &[7], b"").repeat(100_000);
+    let flood = frame(kind::CANCEL, &[7], b"").repeat(100_000);
     loop {
         link.stream.write_all(&flood).await?;
         link.answer_some_pings()?;
@@ -294,10 +311,10 @@ async fn small_frames(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn unexpected_replies(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
-    let mut flood = frame(3, &[1 << 40], b"").repeat(50_000);
+    let mut flood = frame(kind::REPLY, &[1 << 40], b"").repeat(50_000);
     for id in 1..1_000 {
-        flood.extend(frame(4, &[id, 32 << 20], b""));
-        flood.extend(frame(7, &[id], &[7; 1_000]));
+        flood.extend(frame(kind::LONG_REPLY, &[id, 32 << 20], b""));
+        flood.extend(frame(kind::REPLY_CHUNK, &[id], &[7; 1_000]));
     }
     loop {
         link.stream.write_all(&flood).await?;
@@ -307,11 +324,10 @@ async fn unexpected_replies(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn unread_replies(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
-    let mut body = b"\x81\xa4body\xc5\x38\x00".to_vec();
-    body.resize(body.len() + 0x3800, 7);
     // The hello of the node has been answered, so the first requests start.
     for id in 0.. {
-        link.stream.write_all(&frame(2, &[id, ECHO, 0, 0, MINUTE], &body)).await?;
+        let body = ByteBuf::from([7; 14 << 10]);
+        link.stream.write_all(&request(id, ECHO, &[("body", body)])).await?;
     }
     Ok(())
 }
@@ -319,7 +335,7 @@ async fn unread_replies(addr: SocketAddr, _: usize) -> Result<()> {
 async fn internal_calls(addr: SocketAddr, _: usize) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
     for first in (0..).step_by(1_000) {
-        let calls = (first..first + 1_000).flat_map(|id| frame(2, &[id, 0, 0, 0, MINUTE], b"\x80"));
+        let calls = (first..first + 1_000).flat_map(|id| request(id, REGION, NO_ARGUMENTS));
         link.stream.write_all(&calls.collect::<Vec<_>>()).await?;
         link.answer_some_pings()?;
     }
@@ -333,21 +349,25 @@ async fn links(addr: SocketAddr, _: usize) -> Result<()> {
 
 async fn hellos(addr: SocketAddr, _: usize) -> Result<()> {
     let mut stream = TcpStream::connect(addr).await?;
-    let hello = frame(1, &[1, 1], &vec![0; 1 << 20 >> 1]);
+    let hello = frame(kind::HELLO, &[1, 1], &vec![0; 512 << 10]);
     let begun = [PREFACE, &hello[..hello.len() - 1]].concat();
     stream.write_all(&begun).await?;
     let _ = stream.read(&mut [0; 64]).await?;
     Ok(())
 }
 
-const PREFACE: &[u8] = b"flyrpc\r\n\r\n";
-
 /// In microseconds.
 const MINUTE: u64 = 60_000_000;
 
 /// Returns a request to `ECHO` that announces a body of `size` bytes.
 fn announced(id: u64, size: u64) -> Vec<u8> {
-    frame(2, &[id, ECHO, 8, 0, MINUTE, size], b"")
+    frame(kind::REQUEST, &[id, ECHO, CHUNKED, 0, MINUTE, size], b"")
+}
+
+/// Returns a request with these arguments.
+fn request<T: Serialize>(id: u64, method: u64, arguments: &[(&str, T)]) -> Vec<u8> {
+    let arguments: BTreeMap<_, _> = arguments.iter().map(|(name, value)| (name, value)).collect();
+    frame(kind::REQUEST, &[id, method, 0, 0, MINUTE], &pack(&arguments))
 }
 
 /// A link of the attacker. On all links, the attacker is the same peer.
@@ -360,7 +380,8 @@ impl RawLink {
     /// Connects, exchanges hellos, and answers the node's hello as a ping.
     async fn open(addr: SocketAddr) -> Result<Self> {
         let mut stream = TcpStream::connect(addr).await?;
-        stream.write_all(&hello()).await?;
+        let (name, boot) = ("flood".to_owned(), 7);
+        stream.write_all(&Hello { name, boot, ..Hello::default() }.encode()).await?;
         let mut link = RawLink { stream, received: Vec::new() };
         while link.received.len() < PREFACE.len() + 3 {
             link.stream.read_buf(&mut link.received).await?;
@@ -388,14 +409,10 @@ impl RawLink {
         let mut done = 0;
         while let Some((frame_at, end)) = next_frame(&self.received[done..]) {
             let content = &self.received[done + frame_at..done + end];
-            if let Some((9, stamp)) = content.split_first() {
-                let mut pong = vec![10];
-                pong.extend_from_slice(stamp);
-                pong.push(0);
-                let mut answer = Vec::new();
-                varint(pong.len() as u64, &mut answer);
-                answer.extend(pong);
-                let _ = self.stream.try_write(&answer);
+            if let Some((&kind::PING, mut numbers)) = content.split_first()
+                && let Some(stamp) = read_varint(&mut numbers)
+            {
+                let _ = self.stream.try_write(&frame(kind::PONG, &[stamp, 0], b""));
             }
             done += end;
         }
@@ -406,56 +423,8 @@ impl RawLink {
 
 /// Returns the start and end of the first frame without its length, if it is complete.
 fn next_frame(bytes: &[u8]) -> Option<(usize, usize)> {
-    let (mut length, mut at) = (0, 0);
-    loop {
-        let byte = *bytes.get(at)?;
-        length |= usize::from(byte & 0x7f) << (7 * at);
-        at += 1;
-        if byte < 0x80 {
-            break;
-        }
-    }
-    (bytes.len() >= at + length).then_some((at, at + length))
-}
-
-fn hello() -> Vec<u8> {
-    let text = |text: &str| [&[0xa0 + text.len() as u8], text.as_bytes()].concat();
-    let node = [
-        vec![0x86],
-        [text("cluster"), text("local"), text("name"), text("flood")].concat(),
-        [text("boot"), vec![7], text("region"), text("flood")].concat(),
-        [text("addr"), text("127.0.0.1:1"), text("max_body")].concat(),
-        vec![0xce, 2, 0, 0, 0],
-    ];
-    let state = [
-        vec![0x83],
-        [text("accepting"), vec![0xc3], text("draining"), vec![0xc2]].concat(),
-        [text("primary_region"), text("local")].concat(),
-    ];
-    let mut payload = Vec::new();
-    for (number, value) in [(1, node.concat()), (2, vec![0x90]), (3, state.concat()), (4, vec![0])]
-    {
-        varint(number << 1, &mut payload);
-        varint(value.len() as u64, &mut payload);
-        payload.extend(value);
-    }
-    [PREFACE, &frame(1, &[1, 1], &payload)].concat()
-}
-
-fn frame(kind: u8, numbers: &[u64], bytes: &[u8]) -> Vec<u8> {
-    let mut payload = vec![kind];
-    numbers.iter().for_each(|&number| varint(number, &mut payload));
-    payload.extend_from_slice(bytes);
-    let mut frame = Vec::new();
-    varint(payload.len() as u64, &mut frame);
-    frame.extend(payload);
-    frame
-}
-
-fn varint(mut value: u64, to: &mut Vec<u8>) {
-    while value >= 0x80 {
-        to.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    to.push(value as u8);
+    let mut rest = bytes;
+    let length = read_varint(&mut rest)? as usize;
+    let start = bytes.len() - rest.len();
+    (rest.len() >= length).then_some((start, start + length))
 }
