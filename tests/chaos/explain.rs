@@ -138,6 +138,18 @@ impl Case<'_> {
         self.candidates().iter().all(|node| self.lacks_method(node) || self.is_broken(node))
     }
 
+    /// Upper bound on how often an idempotent call looks for a node after attempts that may have executed.
+    /// A call that waits looks again after it has lost its links.
+    pub(super) fn rounds(&self) -> usize {
+        if self.call.spec.wait.is_none() {
+            return 1;
+        }
+        let candidates = self.candidates();
+        let breaks =
+            |effect: &&Effect| candidates.iter().any(|node| self.breaks(&effect.kind, node));
+        1 + self.effects_felt(RELINK_TIME).filter(breaks).count()
+    }
+
     /// Whether an effect of that kind was active during the call or shortly before it.
     fn has_effect(&self, kind: impl Fn(&EffectKind) -> bool) -> bool {
         self.effects_felt(RELINK_TIME).any(|effect| kind(&effect.kind))
@@ -152,13 +164,18 @@ impl Case<'_> {
     /// Whether a link between the caller and a node may have been closed, or may not have been
     /// opened yet.
     fn is_broken(&self, node: &str) -> bool {
-        self.has_effect(|kind| match kind {
+        self.has_effect(|kind| self.breaks(kind, node))
+    }
+
+    /// Whether an effect may close links between the caller and a node, or keep them closed.
+    fn breaks(&self, kind: &EffectKind, node: &str) -> bool {
+        match kind {
             EffectKind::Down(at)
             | EffectKind::Searching(at)
             | EffectKind::Stopping(at)
             | EffectKind::Frozen(at) => *at == node || *at == self.call.from,
             _ => self.is_cut(kind, node),
-        })
+        }
     }
 
     /// Whether an effect may break links between the caller and a node.
@@ -305,11 +322,11 @@ impl Case<'_> {
     fn memory_is_short(&self, node: &str) -> bool {
         let Some(limit) = self.plan.settings.max_body_memory else { return false };
         let others = self.calls_running_at(node);
-        let bytes = |call: &&CallRecord| call.spec.argument + 1_000;
-        let all: usize = others.iter().map(|call| bytes(&call)).sum();
+        let bytes = |call: &CallRecord| call.spec.argument + 1_000;
+        let all: usize = others.iter().map(|call| bytes(call)).sum();
         let own: usize =
-            others.iter().filter(|call| call.from == self.call.from).map(|call| bytes(&call)).sum();
-        let needs = bytes(&self.call);
+            others.iter().filter(|call| call.from == self.call.from).map(|call| bytes(call)).sum();
+        let needs = bytes(self.call);
         2 * (all + needs) > limit || own + needs > limit / self.sharers()
     }
 

@@ -29,27 +29,33 @@ fn bulk(plan: &mut Plan, rng: &mut PlanRng) {
     let lasts = rng.between(12_000, 20_000);
     let fault = Fault::Bottleneck(near.to_owned(), far.to_owned(), bandwidth);
     plan.faults.push(PlannedFault { at, lasts, fault });
-    let (near, far) = (nodes_in(plan, near), nodes_in(plan, far));
-    let pair = |rng: &mut PlanRng| {
-        let (near, far) = (rng.pick(&near).clone(), rng.pick(&far).clone());
-        if rng.percent(50) { (near, far) } else { (far, near) }
+    let near = rng.pick(&nodes_in(plan, near)).clone();
+    let far = rng.pick(&nodes_in(plan, far)).clone();
+    let pair = |rng: &mut PlanRng| match rng.percent(50) {
+        true => (near.clone(), far.clone()),
+        false => (far.clone(), near.clone()),
     };
+    // The last long body is the longest, so that shorter ones that nobody waits for would precede it.
+    let last = (4 * bandwidth).min(400 << 10);
+    let (middle, burst) = (at + lasts / 2, rng.spread(500, lasts / 2));
     for _ in 0..rng.between(8, 30) {
         let (from, to) = pair(rng);
-        let mut call =
-            CallSpec::plain(*rng.pick(&[Method::Work, Method::Repeatable]), Selector::Node(to));
-        let size = rng.between(100 << 10, 500 << 10) as usize;
+        let method = *rng.pick(&[Method::Work, Method::Repeatable]);
+        let mut call = CallSpec::plain(method, Selector::Node(to));
+        let size = rng.between(40 << 10, last * 3 / 4) as usize;
         if rng.percent(50) {
             call.argument = size;
         } else {
             call.reply = size;
         }
-        if rng.percent(40) {
+        if rng.percent(50) {
+            // What is left of it has not expired when the last long body is sent.
+            call.timeout = Some(10_000);
             call.cancel = Some(Cancel::AfterMillis(rng.spread(50, 3_000)));
         } else {
             call.timeout = Some(rng.spread(200, 3_000));
         }
-        plan.calls.push(outside_call(at + rng.between(0, lasts / 2), from, call));
+        plan.calls.push(outside_call(middle - rng.between(0, burst), from, call));
     }
     let mut next = at;
     while next < at + lasts {
@@ -60,12 +66,16 @@ fn bulk(plan: &mut Plan, rng: &mut PlanRng) {
         plan.calls.push(outside_call(next, from, call));
         next += rng.between(200, 700);
     }
-    // A long body after all others were given up.
+    // After all others were given up.
     let (from, to) = pair(rng);
     let mut call = CallSpec::plain(Method::Work, Selector::Node(to));
-    call.reply = (4 * bandwidth).min(400 << 10) as usize;
+    if rng.percent(50) {
+        call.argument = last as usize;
+    } else {
+        call.reply = last as usize;
+    }
     call.timeout = Some(10_000);
-    plan.calls.push(outside_call(at + lasts / 2 + 4_000, from, call));
+    plan.calls.push(outside_call(middle + 3_500, from, call));
 }
 
 /// Nodes that advertise the address of a live node, or one address that none of them listens on.
@@ -116,7 +126,8 @@ fn filters(plan: &mut Plan, rng: &mut PlanRng) {
     };
     let (a, b) = (scope(near, rng), scope(far, rng));
     let at = rng.between(500, 3_000);
-    let lasts = rng.between(1_000, 22_000);
+    let lasts =
+        if rng.percent(70) { rng.between(15_000, 22_000) } else { rng.between(1_000, 15_000) };
     let fault = if rng.percent(70) { Fault::FilterTcp(a, b) } else { Fault::FilterUdp(a, b) };
     plan.faults.push(PlannedFault { at, lasts, fault });
     for (from, to) in [(near, far), (far, near)] {

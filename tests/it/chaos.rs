@@ -12,7 +12,7 @@ const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
 const RANDOM_SEEDS: usize = 3;
 
 /// Seeds whose plans, without scenarios, once revealed a bug in flyrpc or in a check.
-const REGRESSION_SEEDS: [u64; 4] = [422, 1978, 900_000_156, 900_000_162];
+const REGRESSION_SEEDS: [u64; 5] = [422, 1978, 900_000_156, 900_000_162, 1_100_011_062];
 
 #[track_caller]
 fn check(seed: u64) {
