@@ -222,9 +222,7 @@ impl Case<'_> {
     }
 
     pub(super) fn is_between(&self, a: &str, b: &str, node: &str) -> bool {
-        let covers = |scope: &str, node: &str| scope == node || scope == region(node);
-        let from = self.call.from.as_str();
-        from != node && (covers(a, from) && covers(b, node) || covers(b, from) && covers(a, node))
+        connects(a, b, &self.call.from, node)
     }
 
     /// Upper bound on the duration of the call at a node, without faults.
@@ -305,10 +303,14 @@ impl Case<'_> {
     }
 
     /// Whether a node may refuse the call because of the number of calls in flight. While one peer floods
-    /// it, that peer holds at most half of what the node admits, and the caller at most its fair share.
+    /// it, that peer holds at most half of what the node admits, and the caller at most its fair share. A
+    /// peer that is the only one linked may hold everything.
     fn is_crowded_at(&self, node: &str) -> bool {
         if !self.is_flooded(node) {
             return self.is_crowded();
+        }
+        if self.was_alone_with_flood(node) {
+            return true;
         }
         let limit = self.plan.settings.max_in_flight;
         let others = self.calls_running_at(node);
@@ -321,6 +323,9 @@ impl Case<'_> {
     /// [`is_crowded_at`](Self::is_crowded_at).
     fn memory_is_short(&self, node: &str) -> bool {
         let Some(limit) = self.plan.settings.max_body_memory else { return false };
+        if self.was_alone_with_flood(node) {
+            return true;
+        }
         let others = self.calls_running_at(node);
         let bytes = |call: &CallRecord| call.spec.argument + 1_000;
         let all: usize = others.iter().map(|call| bytes(call)).sum();
@@ -328,6 +333,31 @@ impl Case<'_> {
             others.iter().filter(|call| call.from == self.call.from).map(|call| bytes(call)).sum();
         let needs = bytes(self.call);
         2 * (all + needs) > limit || own + needs > limit / self.sharers()
+    }
+
+    /// Whether a node may have been linked only to the member that floods it, at some time of the flood.
+    fn was_alone_with_flood(&self, node: &str) -> bool {
+        let flooded = EffectKind::Flooded(node.to_owned());
+        let flood = self.records.effects.iter().find(|effect| effect.kind == flooded);
+        let Some(flood) = flood else { return false };
+        let from = flood.from.saturating_sub(RELINK_TIME);
+        let is_cut = |other: &&str| {
+            let effects = self.records.effects.iter();
+            effects.filter(|effect| effect.overlaps(from, self.until)).any(|effect| {
+                let at = |scope: &String| scope == node || scope == other;
+                match &effect.kind {
+                    EffectKind::Down(scope)
+                    | EffectKind::Searching(scope)
+                    | EffectKind::Stopping(scope)
+                    | EffectKind::Frozen(scope) => at(scope),
+                    EffectKind::Unreachable(a, b)
+                    | EffectKind::Partitioned(a, b)
+                    | EffectKind::Filtered(a, b) => connects(a, b, other, node),
+                    _ => false,
+                }
+            })
+        };
+        self.nodes().filter(|other| *other != node).all(|other| is_cut(&other))
     }
 
     pub(super) fn is_flooded(&self, node: &str) -> bool {
@@ -462,6 +492,12 @@ impl fmt::Display for Case<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether one of two nodes is in the scope `a`, and the other in the scope `b`.
+fn connects(a: &str, b: &str, one: &str, other: &str) -> bool {
+    let covers = |scope: &str, node: &str| scope == node || scope == region(node);
+    one != other && (covers(a, one) && covers(b, other) || covers(b, one) && covers(a, other))
 }
 
 fn region(node: &str) -> &str {

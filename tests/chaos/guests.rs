@@ -86,10 +86,10 @@ pub(super) async fn flood(
     let task = {
         let env = env.clone();
         async move {
-            for boot in 1.. {
+            loop {
                 // The node closes the link of a member that responds to no pings.
                 if let Ok(stream) = env.connect(to).await {
-                    let _ = send_flood(&env, stream, flood, boot).await;
+                    let _ = send_flood(&env, stream, flood).await;
                 }
                 sleep(Duration::from_millis(100)).await;
             }
@@ -100,15 +100,9 @@ pub(super) async fn flood(
     cluster.kill(&host);
 }
 
-async fn send_flood(
-    env: &SimEnv,
-    stream: BoxStream,
-    flood: Flood,
-    boot: u64,
-) -> std::io::Result<()> {
+async fn send_flood(env: &SimEnv, stream: BoxStream, flood: Flood) -> std::io::Result<()> {
     let BoxStream { reader: _reader, mut writer } = stream;
-    let hello =
-        Hello { name: env.name(), boot, addr: env.addr(PORT).to_string(), ..Hello::default() };
+    let hello = Hello { name: env.name(), addr: env.addr(PORT).to_string(), ..Hello::default() };
     writer.write_all(&hello.encode()).await?;
     for id in 0..FLOOD_REQUESTS {
         writer.write_all(&request(flood, id)).await?;
