@@ -67,14 +67,16 @@ fn conflicts_are_reported(plan: &Plan, trace: &Trace) -> Vec<String> {
     let claims: Vec<_> = claims(plan).collect();
     let mut found = Vec::new();
     for claim in &claims {
-        let rivals = claims.iter().filter(|other| {
+        let others = claims.iter().filter(|other| other.claimant != claim.claimant);
+        let (mut holders, mut shared_for) = (Vec::new(), 0);
+        for other in others {
             let (from, to) = (claim.from.max(other.from), claim.to.min(other.to));
-            other.claimant != claim.claimant && from + NOTICE_TIME <= to
-        });
-        let mut holders: Vec<&str> = rivals.map(|rival| rival.claimant).collect();
+            shared_for = shared_for.max(to.saturating_sub(from));
+            holders.push(other.claimant);
+        }
         if let ClaimedAddr::Node(node) = claim.addr {
             // Later claimants are reported with the node that had the address first.
-            holders = if claim.from + NOTICE_TIME <= claim.to { vec![node] } else { Vec::new() };
+            (holders, shared_for) = (vec![node.as_str()], claim.to - claim.from);
         }
         let names_it = |node: &NodeInfo, other: &NodeInfo| {
             node.name() == claim.claimant && holders.contains(&other.name())
@@ -87,7 +89,7 @@ fn conflicts_are_reported(plan: &Plan, trace: &Trace) -> Vec<String> {
         });
         // A node that is linked to both is needed, so neither of the two counts.
         let has_witness = plan.nodes().iter().any(|node| !holders.contains(&node.as_str()));
-        if !holders.is_empty() && has_witness && !reported {
+        if shared_for >= NOTICE_TIME && has_witness && !reported {
             found.push(format!("no node reported the address of {}", claim.claimant));
         }
     }

@@ -127,7 +127,11 @@ pub(super) fn is_as_fast_as_its_path(case: &Case<'_>) -> Result<(), String> {
         narrow = Some((effect.from, *bandwidth as f64));
     }
     let Some((narrow_from, bandwidth)) = narrow else { return Ok(()) };
-    if spec.nested.is_some() || case.is_crowded() || !matches!(spec.selector, Selector::Node(_)) {
+    if spec.nested.is_some()
+        || case.is_crowded()
+        || case.is_misdirected()
+        || !matches!(spec.selector, Selector::Node(_))
+    {
         return Ok(());
     }
     let bytes = bytes_ahead(case, node, narrow_from.max(since), bandwidth);

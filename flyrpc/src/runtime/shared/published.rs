@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{peer_key::PeerKey, peer_snapshot::PeerSnapshot};
 use crate::{proto::routing::Table, runtime::link::Link};
@@ -22,8 +22,9 @@ pub(super) struct Published {
     /// Counts changes of the table and of the state of its links. It is separate from the channel,
     /// because reading a channel's value takes a lock.
     version: AtomicU64,
-    /// Wakes waiting calls after each of these changes.
-    changed: watch::Sender<()>,
+    /// Wakes waiting calls after each of these changes, in the order in which they began to wait. A `watch`
+    /// channel wakes in a random order, so that a simulated run would not be repeatable.
+    changed: Notify,
 }
 
 impl Published {
@@ -32,7 +33,7 @@ impl Published {
             table: ArcSwap::from_pointee(Table::empty()),
             peers: Mutex::default(),
             version: AtomicU64::new(0),
-            changed: watch::Sender::new(()),
+            changed: Notify::new(),
         }
     }
 
@@ -49,10 +50,13 @@ impl Published {
     }
 
     pub(super) async fn changed_since(&self, seen: u64) {
-        let mut changed = self.changed.subscribe();
-        while self.version() == seen {
-            // The channel cannot be closed here: `self` holds its sender.
-            let _ = changed.changed().await;
+        loop {
+            // Created before the version is read, so that no change in between is missed.
+            let changed = self.changed.notified();
+            if self.version() != seen {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -79,7 +83,7 @@ impl Published {
             self.table.store(Arc::new(table));
         }
         self.version.fetch_add(1, Ordering::Release);
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     fn lock_peers(&self) -> MutexGuard<'_, BTreeMap<PeerKey, PeerSnapshot>> {
