@@ -23,6 +23,7 @@ mod other_programs;
 mod primary;
 mod processes;
 mod quiet_nodes;
+mod reply_memory;
 mod retries;
 mod rollout;
 mod shared_seeds;

@@ -187,16 +187,20 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the maximum number of bytes of request bodies that the node holds for other nodes, over all
-    /// links. A body counts from its announcement until it is decoded. The default is 256 MiB or 8 times
+    /// Sets the maximum number of bytes of bodies that the node holds for other nodes, over all links: of
+    /// requests, from their announcement until they are decoded, and of long replies (more than 16 KiB),
+    /// from their encoding until they are written. The default is 256 MiB or 8 times
     /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
     ///
     /// A request that would exceed the maximum is refused with
-    /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of the maximum is in use, a peer
-    /// may hold only its fair share, so that a single peer cannot take what the others need.
+    /// [`Refusal::Memory`](crate::error::Refusal::Memory). A long reply that would exceed it waits with its
+    /// value, and is encoded when there is memory, or dropped at the deadline of its call. Once half of the
+    /// maximum is in use, a peer may hold only its fair share, so that a single peer cannot take what the
+    /// others need.
     ///
-    /// Replies are bounded for each link: it holds 4 MiB of encoded long replies, or a single longer
-    /// one. Further replies wait with their values and are encoded when there is room.
+    /// Independently of this setting, a link holds at most 4 MiB of encoded long replies, or a single
+    /// longer one, and at most 256 KiB of frames with short requests and replies, plus the write in
+    /// progress.
     pub fn max_body_memory(mut self, bytes: usize) -> Self {
         self.config.max_body_memory = Some(bytes);
         self
