@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, task::Waker};
 
 use bytes::Bytes;
 
-use super::assembler::PartialBody;
+use super::{
+    assembler::PartialBody,
+    id_map::{IdMap, in_order},
+};
 use crate::proto::wire::ids::RequestId;
 
 /// The response to a call.
@@ -22,7 +25,7 @@ pub(crate) enum Response {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     last_id: u64,
-    calls: BTreeMap<RequestId, InFlightCall>,
+    calls: IdMap<InFlightCall>,
     /// The replies that are arriving in chunks, each for a call in `calls`.
     arriving: BTreeMap<RequestId, PartialBody>,
     /// Whether the link has ended, so that no more responses arrive.
@@ -142,8 +145,14 @@ impl InFlight {
 
     /// Wakes every waiting call, so that it checks the state of its link.
     pub(crate) fn wake_all(&self) {
-        for call in self.calls.values() {
-            call.waker.wake_by_ref();
+        let calls = self.calls.iter().map(|(id, call)| (*id, &call.waker));
+        in_order(calls).into_iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Frees unused memory.
+    pub(crate) fn shrink(&mut self) {
+        if self.calls.is_empty() {
+            self.calls.shrink_to_fit();
         }
     }
 }

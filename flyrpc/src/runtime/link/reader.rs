@@ -227,6 +227,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
         if from.is_empty() {
             from.shrink();
+            self.link.in_flight().shrink();
+            self.link.inbound().shrink();
             let mut outbox = self.link.outbox();
             if outbox.is_empty() {
                 outbox.shrink();
