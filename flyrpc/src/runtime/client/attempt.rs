@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     arguments::{BodyLimit, encode},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats},
-        wire::ids::MethodIndex,
+        wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
     },
     runtime::{
         link::{Link, Lost, OutboundCall, PendingCall, Response},
@@ -36,31 +36,45 @@ thread_local! {
 /// A scratch buffer with a larger capacity than this, in bytes, is not kept.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
+/// The beginning of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    /// The number of the attempt within the call, from 1.
+    pub(super) number: u32,
+    /// The current time, on this node's clock.
+    pub(super) now: Instant,
+}
+
 /// Sends the request over `link` to a node, and waits for the response. `compats` is that node's
-/// compatibility with the caller's trait. `number` is the number of the attempt within the call.
+/// compatibility with the caller's trait.
 pub(super) async fn attempt<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
     link: &Arc<Link>,
     compats: Arc<Compats>,
-    number: u32,
+    Begun { number, now }: Begun,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptEnd> {
     let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
     let request_bytes = body.len();
+    // Encoding a short body takes less time than reading the clock.
+    let now = if request_bytes > INLINE_BODY_MAX { node.env().now() } else { now };
     let Call { primary, deadline, .. } = *call;
     let outbound = OutboundCall { method, primary, attempt: number, deadline };
-    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, &mut body, task.waker()))).await;
-    let mut pending = match sent {
+    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, now, &mut body, task.waker())));
+    let (mut pending, now) = match sent.await {
         Some(pending) => {
             retain(body);
-            pending
+            (pending, now)
         }
-        None => Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?,
+        None => {
+            let sent = Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?;
+            (sent, node.env().now())
+        }
     };
     let recorded = recorder.start(link.peer(), Some(request_bytes));
-    let outcome = match timeout(call.remaining(node.env().now()), &mut pending).await {
+    let outcome = match timeout(call.remaining(now), &mut pending).await {
         Ok(Ok(response)) => {
             if let Response::Reply(body) = &response {
                 recorder.reply(recorded, body.len());

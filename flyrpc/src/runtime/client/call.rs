@@ -29,7 +29,7 @@ pub(super) struct Call {
     pub(super) primary: bool,
     pub(super) idempotent: bool,
     /// When the call was made, on this node's clock.
-    started: Instant,
+    pub(super) started: Instant,
     /// On this node's clock.
     pub(super) deadline: Instant,
     /// How long to wait for a node that can take the call.

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -35,6 +36,13 @@ pub(crate) struct OutboundCall {
     pub(crate) deadline: Instant,
 }
 
+impl OutboundCall {
+    /// The remaining time of the call at `now`.
+    fn remaining(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
 /// The link ended before a response arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
@@ -44,17 +52,18 @@ pub(crate) struct Lost {
 }
 
 impl Link {
-    /// Queues a call for the task of `waker`, if the link is open and its outbox has room. If this
-    /// returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
+    /// Queues a call for the task of `waker` at `now`, if the link is open and its outbox has room. If
+    /// this returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
     /// one is copied.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
+        now: Instant,
         body: &mut Vec<u8>,
         waker: &Waker,
     ) -> Option<PendingCall> {
         let room = Room::of_request(body.len());
-        self.queue(call, body, waker, |outbox| outbox.has_room(room))
+        self.queue(call, now, body, waker, |outbox| outbox.has_room(room))
     }
 
     /// Waits for room, then queues a call. Calls are queued in the order in which they started to wait.
@@ -71,7 +80,8 @@ impl Link {
         let mut wait = RoomWait::new(self, Room::of_request(body.len()));
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
         let sent = poll_fn(|task| {
-            let sent = self.queue(call, body, task.waker(), |outbox| wait.leave(outbox));
+            let now = self.now();
+            let sent = self.queue(call, now, body, task.waker(), |outbox| wait.leave(outbox));
             Poll::Ready(sent)
         });
         // Room was granted, unless the link is no longer open.
@@ -82,11 +92,11 @@ impl Link {
     fn queue(
         self: &Arc<Self>,
         call: OutboundCall,
+        now: Instant,
         body: &mut Vec<u8>,
         waker: &Waker,
         has_room: impl FnOnce(&mut Outbox) -> bool,
     ) -> Option<PendingCall> {
-        let now = self.now();
         let mut in_flight = self.in_flight();
         let mut outbox = self.outbox();
         if !self.is_open() || in_flight.is_closed() || !has_room(&mut outbox) {
@@ -99,7 +109,7 @@ impl Link {
             primary: call.primary,
             attempt: u64::from(call.attempt),
             stamp: self.micros_at(now),
-            timeout: call.deadline.saturating_duration_since(now).as_micros() as u64,
+            timeout: call.remaining(now).as_micros() as u64,
         };
         let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);

@@ -79,25 +79,31 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
         if admitted.permit.method.is_detached() && !admitted.request.detach() {
             return;
         }
-        let (permit, request, mut future) = decode(&of, admitted, deadline);
+        let (permit, request, mut future) = decode(&of, admitted, deadline, before);
         let method = &permit.method;
         let (first, _) = poll_first(&of, method, before, &mut future).await;
         finish(request, deadline, permit, first, future).await;
     });
 }
 
-/// Decodes the arguments of a request. Its handler starts when the future is polled.
+/// Decodes the arguments of a request at `now`. Its handler starts when the future is polled, which must
+/// be soon.
 #[inline(always)]
 fn decode(
     server: &Server,
     admitted: Admitted<Permit>,
     deadline: Instant,
+    now: Instant,
 ) -> (Permit, InboundRequest, RequestFuture) {
     let Admitted { mut permit, request, attempt, body } = admitted;
     let method = &permit.method;
     let context = context(server, &request, method, attempt, deadline);
-    let future =
+    let mut future =
         RequestFuture::new(&*method.implementation, method.method, method.until, &body, context);
+    // Decoding a long body may take until the deadline.
+    if body.len() <= INLINE_BODY_MAX && now < deadline {
+        future.start_now();
+    }
     drop(body);
     permit.release_body();
     (permit, request, future)
@@ -187,7 +193,7 @@ async fn run_one(
     if !admitted.request.is_wanted() {
         return now;
     }
-    let (permit, request, mut future) = decode(server, admitted, deadline);
+    let (permit, request, mut future) = decode(server, admitted, deadline, now);
     let method = &permit.method;
     let (first, after) = poll_first(server, method, now, &mut future).await;
     match first {
