@@ -1,6 +1,9 @@
 //! This end's calls that wait for their responses.
 
-use std::{collections::BTreeMap, task::Waker};
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    task::Waker,
+};
 
 use bytes::Bytes;
 
@@ -118,15 +121,17 @@ impl InFlight {
     ///
     /// If the response was already returned, or the call was removed with [`remove`](Self::remove).
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
-        let call = self.calls.get_mut(&id).expect("a call is not polled after it is complete");
-        if let Some(response) = call.response.take() {
-            self.calls.remove(&id);
+        let Entry::Occupied(mut call) = self.calls.entry(id) else {
+            panic!("a call is not polled after it is complete");
+        };
+        if let Some(response) = call.get_mut().response.take() {
+            call.remove();
             return Progress::Response(response);
         }
         if self.closed {
             return Progress::Closed;
         }
-        call.waker.clone_from(waker);
+        call.get_mut().waker.clone_from(waker);
         Progress::Pending
     }
 
