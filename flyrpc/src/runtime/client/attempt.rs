@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
 };
@@ -61,6 +61,7 @@ pub(super) async fn attempt<R: Request>(
     // Encoding a short body takes less time than reading the clock.
     let now = if request_bytes > INLINE_BODY_MAX { node.env().now() } else { now };
     let Call { primary, deadline, .. } = *call;
+    let was_quiet = link.is_quiet();
     let outbound = OutboundCall { method, primary, attempt: number, deadline };
     let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, now, &mut body, task.waker())));
     let (mut pending, now) = match sent.await {
@@ -74,8 +75,18 @@ pub(super) async fn attempt<R: Request>(
         }
     };
     let recorded = recorder.start(link.peer(), Some(request_bytes));
-    let outcome = match timeout(call.remaining(now), &mut pending).await {
-        Ok(Ok(response)) => {
+    let response = poll_fn(|task| match Pin::new(&mut pending).poll(task) {
+        // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
+        // to this one.
+        Poll::Pending if link.is_quiet() && !was_quiet && pending.take_back() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    let outcome = match timeout(call.remaining(now), response).await {
+        Ok(None) => {
+            recorder.cancel(recorded);
+            return Err(AttemptEnd::LinkClosed);
+        }
+        Ok(Some(Ok(response))) => {
             if let Response::Reply(body) = &response {
                 recorder.reply(recorded, body.len());
             }
@@ -89,7 +100,7 @@ pub(super) async fn attempt<R: Request>(
                 decoded => decoded,
             }
         }
-        Ok(Err(Lost { error, sent })) => {
+        Ok(Some(Err(Lost { error, sent }))) => {
             Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) })
         }
         Err(_elapsed) => Err(AttemptFailure::Timeout { sent: pending.give_up() }),

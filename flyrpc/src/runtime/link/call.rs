@@ -137,6 +137,26 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
+    /// Cancels the call, unless the writer has taken its whole request. Returns whether it was canceled.
+    /// The peer then cannot start the call.
+    pub(crate) fn take_back(&mut self) -> bool {
+        if self.over {
+            return false;
+        }
+        {
+            let mut outbox = self.link.outbox();
+            if outbox.has_taken(self.id, self.offset) {
+                return false;
+            }
+            self.withdraw(&mut outbox);
+        }
+        self.over = true;
+        self.link.in_flight().remove(self.id);
+        self.link.wake_writer();
+        self.link.end_if_drained();
+        true
+    }
+
     /// Cancels the call. Returns whether the call may have executed: false if the peer cannot have
     /// received all of it and never will.
     pub(crate) fn give_up(&mut self) -> bool {
@@ -149,17 +169,19 @@ impl PendingCall {
             return self.link.sent.covers(self.offset)
                 && !self.link.outbox().holds_body_of(self.id);
         }
-        let given_up = {
-            let mut outbox = self.link.outbox();
-            let given_up = outbox.give_up(self.id, self.offset);
-            if given_up != GivenUp::Unsent {
-                frame::put_cancel(self.id, outbox.frames());
-            }
-            given_up
-        };
+        let given_up = self.withdraw(&mut self.link.outbox());
         self.link.wake_writer();
         self.link.end_if_drained();
         given_up == GivenUp::Sent
+    }
+
+    /// Drops the part of the request that was not taken, and tells the peer if a part was.
+    fn withdraw(&self, outbox: &mut Outbox) -> GivenUp {
+        let given_up = outbox.give_up(self.id, self.offset);
+        if given_up != GivenUp::Unsent {
+            frame::put_cancel(self.id, outbox.frames());
+        }
+        given_up
     }
 }
 
