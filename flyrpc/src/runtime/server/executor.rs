@@ -37,9 +37,6 @@ const YIELD_EVERY_REQUESTS: u32 = 64;
 /// may exceed it.
 const TIME_SLICE: Duration = Duration::from_micros(25);
 
-/// Upper bound on the time until a task sends its responses. The last request may exceed it.
-const FLUSH_EVERY: Duration = Duration::from_micros(100);
-
 /// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
@@ -118,23 +115,24 @@ async fn run_together(
     mut requests: VecDeque<(Admitted<Permit>, Duration)>,
 ) {
     let mut now = server.env.now();
-    let (mut slice, mut flush_at) = (TimeSlice::new(now), now + FLUSH_EVERY);
+    let mut slice = TimeSlice::new(now);
     while let Some((admitted, remaining)) = requests.pop_front() {
         now = run_one(&server, admitted, start + remaining, now).await;
         slice.count += 1;
-        if !slice.is_over(now) || requests.is_empty() {
+        if requests.is_empty() {
+            break;
+        }
+        // Once for all responses of this slice. The writer runs when this task yields. If the next handler
+        // blocks the thread, another thread runs the writer.
+        if slice.count == 1 {
+            link.flush();
+        }
+        if !slice.is_over(now) {
             continue;
         }
         if slice.time_of(requests.len(), now) > SPLIT_ABOVE {
             let half = requests.split_off(requests.len() / 2);
             spawn_together(&server, &link, start, half);
-        }
-        // The link is not flushed after each request. Otherwise, the writer would be scheduled to run
-        // next on this thread, and a handler that blocks the thread would delay everything that the
-        // link has to send.
-        if slice.count == YIELD_EVERY_REQUESTS || now >= flush_at {
-            link.flush();
-            flush_at = now + FLUSH_EVERY;
         }
         yield_once().await;
         now = server.env.now();
