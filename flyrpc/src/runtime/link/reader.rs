@@ -108,8 +108,9 @@ struct BufferContents {
     frames: usize,
     /// Whether a pong answered a ping.
     pong: bool,
-    /// The number of requests that were passed to the gate, and the total bytes of their bodies.
+    /// The number of requests that were passed to the gate.
     requests: usize,
+    /// The total bytes of their bodies, and of the bodies of responses that are not chunked.
     bodies: usize,
 }
 
@@ -291,7 +292,10 @@ impl<H: RequestHandler> Reader<'_, H> {
         rest?;
         if frames.len() > MAX_PINNED && 4 * self.buffer.bodies < frames.len() {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
+            self.replies.own_bodies();
         }
+        // Now, so that the responses that are not stored are always those of the last buffer.
+        self.replies.store(self.link);
         if self.link.outbox().is_overflowing() {
             return Err(LinkError::OutboxOverflow);
         }
@@ -305,15 +309,13 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                let response = Response::Reply(frames.slice_ref(body));
-                self.replies.on_response(self.link, id, response);
+                self.on_response(id, Response::Reply(frames.slice_ref(body)), body.len());
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
                 self.replies.on_long_reply(self.link, id, size)
             }
             Frame::Status { id, status } => {
-                let response = Response::Status(frames.slice_ref(status));
-                self.replies.on_response(self.link, id, response);
+                self.on_response(id, Response::Status(frames.slice_ref(status)), status.len());
             }
             Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
             Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
@@ -334,6 +336,11 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::GoAway { reason } => self.link.on_go_away(reason),
         }
         Ok(())
+    }
+
+    fn on_response(&mut self, id: RequestId, response: Response, bytes: usize) {
+        self.buffer.bodies += bytes;
+        self.replies.on_response(self.link, id, response);
     }
 
     fn on_pong(&mut self, echo: u64, stamp: u64) {
