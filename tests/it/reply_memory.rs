@@ -41,7 +41,7 @@ impl SlowCallers {
     }
 
     fn probe(&self, caller: usize, timeout: Duration) -> ProbeClient {
-        let node = self.cluster.node(&format!("{}-0", CALLERS[caller]));
+        let node = self.cluster.node(format!("{}-0", CALLERS[caller]));
         node.client::<ProbeClient>().on_region("iad").timeout(timeout)
     }
 
