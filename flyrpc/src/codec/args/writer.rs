@@ -102,7 +102,7 @@ impl<'a> ArgsWriter<'a> {
 
     /// Ends the map. Without this call, the buffer does not contain a valid body.
     pub fn finish(self) {
-        if self.written < self.max {
+        if self.written != self.max {
             let (start, old) = (self.head_at, head_for(self.max).as_bytes().len());
             let head = head_for(self.written);
             self.to.splice(start..start + old, head.as_bytes().iter().copied());
