@@ -7,10 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{call::Call, error_exit::rpc_error};
+use super::{call::Call, error_exit::attempt_error};
 use crate::{
     error::RpcError,
-    proto::routing::{AttemptFailure, CallFailure},
+    proto::routing::AttemptFailure,
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
     telemetry::{Attempt, Observed, Observer, Outcome},
@@ -164,9 +164,9 @@ impl Recording<'_> {
     fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
         let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
         let open = self.open.remove(at);
-        let error = failure.zip(open.node.clone()).map(|(failure, node)| {
-            rpc_error(self.call, CallFailure::At { node, failure: failure.clone() })
-        });
+        let error = failure
+            .zip(open.node.clone())
+            .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
         self.failures.extend(error.as_ref().map(discriminant));
         self.show_end(&open, outcome(&open, error.as_ref()));
     }

@@ -31,13 +31,7 @@ pub(super) fn decode<R: Request>(
 fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
         Ok(status) => status_failure(node, status),
-        Err(UnknownStatus { executed: true }) => {
-            let message = "the reported error is unknown to this version of flyrpc";
-            AttemptFailure::BadReply(BodyError::new("", message))
-        }
-        Err(UnknownStatus { executed: false }) => {
-            AttemptFailure::Unsupported(Unsupported::Protocol)
-        }
+        Err(UnknownStatus { executed, message }) => AttemptFailure::Failed { message, executed },
     }
 }
 

@@ -237,9 +237,9 @@ fn context(
     attempt: u32,
     deadline: Instant,
 ) -> Context {
-    let (caller, env) = (request.caller().clone(), Arc::clone(&server.env));
+    let (caller, host) = (request.caller().clone(), Arc::clone(server.host()));
     let detached = method.is_detached();
-    Context { caller, deadline, attempt, local: false, detached, env }
+    Context { caller, deadline, attempt, local: false, detached, depth: 0, host }
 }
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
