@@ -8,11 +8,12 @@
 pub(crate) mod client;
 pub(crate) mod common;
 mod items;
-pub(crate) mod messages;
+mod messages;
 mod method_table;
 mod requirements;
-pub(crate) mod server;
+mod server;
 mod service_trait;
-pub(crate) mod tarpc;
+mod tarpc;
+mod variables;
 
-pub(crate) use self::items::expand;
+pub(crate) use self::items::{expand, expand_for};

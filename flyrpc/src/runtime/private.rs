@@ -10,6 +10,7 @@ pub use std::{
     future::Future,
     marker::{Send, Sync},
     option::Option,
+    primitive::{str, u8, usize},
     result::Result,
     sync::Arc,
     time::Duration,
