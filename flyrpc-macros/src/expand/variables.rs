@@ -8,7 +8,7 @@ use quote::quote;
 use crate::{model::Service, names::generated};
 
 /// The variables of generated code, other than the arguments of methods.
-pub(super) const VARIABLES: [&str; 17] = [
+pub(super) const VARIABLES: [&str; 16] = [
     "arguments",
     "body",
     "context",
@@ -24,7 +24,6 @@ pub(super) const VARIABLES: [&str; 17] = [
     "timeout",
     "to",
     "value",
-    "via",
     "wait",
 ];
 

@@ -86,7 +86,6 @@ const _: () = {
     fn timeout() {}
     fn to() {}
     fn value() {}
-    fn via() {}
     fn wait() {}
     fn argument_0() {}
     fn argument_1() {}
@@ -179,7 +178,7 @@ const _: () = {
         for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
         for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
     {
-        /// Upper-cases `text`.
+        #[cfg_attr(not(doctest), doc = r" Upper-cases `text`.")]
         pub fn upcase(
             &self,
             text: String,

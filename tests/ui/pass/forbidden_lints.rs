@@ -2,6 +2,7 @@
 //! an error. The lints that serde's derives allow are not forbidden here.
 #![forbid(dead_code, unused_imports, unused_variables, unused_mut, unused_must_use)]
 #![forbid(unreachable_code, unreachable_patterns, non_snake_case)]
+#![forbid(refining_impl_trait_internal, refining_impl_trait_reachable)]
 #![forbid(missing_docs, missing_debug_implementations, unreachable_pub, unsafe_code)]
 
 /// Private services that no code uses.
@@ -37,6 +38,19 @@ mod used {
         async fn foo_bar(&self, number: u8) -> u8 {
             number
         }
+    }
+}
+
+/// Groups of lints. The derives of serde contain `#[allow]`s of lints in these groups, which is a warning.
+mod groups {
+    #![allow(forbidden_lint_groups)]
+    #![forbid(unused, clippy::all, clippy::pedantic)]
+
+    #[flyrpc::fly_rpc]
+    trait Strings {
+        async fn upcase(&self, text: String) -> String;
+        #[rpc(timeout = "1s")]
+        async fn number(&self, #[rpc(default)] number: u8);
     }
 }
 
