@@ -23,7 +23,8 @@ pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
     let the_trait = lenient_trait(service);
     let anything = quote!(#root::Send + #root::Sync + 'static);
     let calls = ast::methods(service).enumerate().filter_map(|(index, method)| {
-        let has_other_name = |earlier: &TraitItemFn| earlier.sig.ident.unraw() != method.sig.ident.unraw();
+        let has_other_name =
+            |earlier: &TraitItemFn| earlier.sig.ident.unraw() != method.sig.ident.unraw();
         let is_new = ast::methods(service).take(index).all(has_other_name);
         is_new.then(|| client_method(service, model, method))
     });

@@ -106,7 +106,8 @@ impl Attrs {
     /// Returns the attributes of a method that also apply to the client's method. `#[expect]` is
     /// not among them, because the lint might not occur at one of the two copies.
     ///
-    /// rustdoc would test the examples in the documentation twice, so the copy is absent when it collects them.
+    /// rustdoc would test the examples in the documentation twice, so the copy is absent when it collects
+    /// them.
     pub(crate) fn for_client(&self) -> impl Iterator<Item = TokenStream> {
         let attrs = self.named(&["cfg", "doc", "deprecated", "must_use", "allow"]);
         attrs.map(|attr| match &attr.meta {

@@ -57,15 +57,16 @@ fn contents(ty: &Type) -> Option<Vec<&Type>> {
     (segment.ident != "Box" || types.iter().all(is_sized)).then_some(types)
 }
 
-/// Returns the types inside containers at any depth, or the type itself if it is not a container. An alias of
-/// `Result` is returned after its contents, because it contains another type, which it does not name.
+/// Returns the types inside containers at any depth, or the type itself if it is not a container. An alias
+/// of `Result` is returned after its contents, because it contains another type, which it does not name.
 pub(crate) fn innermost(ty: &Type) -> Vec<&Type> {
     let Some(contents) = contents(ty) else { return vec![ty] };
     let alias = is_result_alias(ty).then_some(ty);
     contents.into_iter().flat_map(innermost).chain(alias).collect()
 }
 
-/// Returns whether a type is a `Result` without its error type, such as `anyhow::Result<T>`, judged by its name.
+/// Returns whether a type is a `Result` without its error type, such as `anyhow::Result<T>`, judged by its
+/// name.
 pub(crate) fn is_result_alias(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|segment| {
         segment.ident == "Result" && type_arguments(segment).is_some_and(|types| types.len() == 1)

@@ -48,8 +48,8 @@ pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     Checked { model, errors: errors.into_tokens() }
 }
 
-/// Returns whether `#[async_trait]` is above `#[fly_rpc]` and has already replaced the `async fn`s. Each of them
-/// would break several rules.
+/// Returns whether `#[async_trait]` is above `#[fly_rpc]` and has already replaced the `async fn`s. Each of
+/// them would break several rules.
 fn is_rewritten_by_async_trait(service: &ItemTrait) -> bool {
     ast::methods(service).any(|method| {
         method.sig.generics.lifetimes().any(|parameter| parameter.lifetime.ident == "async_trait")

@@ -14,8 +14,8 @@ pub(crate) fn root(service: &Service) -> TokenStream {
 
 /// Imports the module with every item that generated code uses.
 ///
-/// If the path does not exist, rustc reports only this import. The path can contain `$crate`, which serde could
-/// not parse from text, and whose span lints do not recognize as part of an expansion.
+/// If the path does not exist, rustc reports only this import. The path can contain `$crate`, which serde
+/// could not parse from text, and whose span lints do not recognize as part of an expansion.
 pub(super) fn import_root(service: &Service) -> TokenStream {
     let Service { crate_path, names, attrs, .. } = service;
     let private = &names.private;
@@ -45,8 +45,8 @@ pub(super) fn sends(service: &Service) -> TokenStream {
     }
 }
 
-/// Returns the path of the function that encodes or decodes a `ty`. Its span is the type's, so that all uses of
-/// a type that violates the same bound of a lifetime cause one error.
+/// Returns the path of the function that encodes or decodes a `ty`. Its span is the type's, so that all uses
+/// of a type that violates the same bound of a lifetime cause one error.
 pub(super) fn codec(root: &TokenStream, ty: &Type, function: &str) -> TokenStream {
     let span = Span::mixed_site().located_at(ty.span());
     let function = Ident::new(function, span);

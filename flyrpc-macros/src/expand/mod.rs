@@ -2,8 +2,9 @@
 //! `flyrpc::__private`.
 //!
 //! The meaning of generated code must not depend on the names in scope around it. So generated code names
-//! everything through one absolute path, calls no method of a user's type with `.`, and gives its own
-//! variables the macro's hygiene.
+//! everything, primitive types included, through one import of its own, calls no method of a user's type with
+//! `.`, chooses names of type parameters that the trait does not contain, and hides constants with the names
+//! of its variables.
 
 pub(crate) mod client;
 pub(crate) mod common;

@@ -216,8 +216,8 @@ impl<C> Contents<C> for WireTraits<Yes, Yes, No> {
     }
 }
 
-// Generated code calls `is_result_sent_between_nodes` for an alias of `Result` that does not name its error type,
-// such as `anyhow::Result<T>`, and `is_shared_sent_between_nodes` for `Arc` and `Rc`.
+// Generated code calls `is_result_sent_between_nodes` for an alias of `Result` that does not name its error
+// type, such as `anyhow::Result<T>`, and `is_shared_sent_between_nodes` for `Arc` and `Rc`.
 
 impl WireTraits<Yes, Yes, Yes> {
     /// Nothing is missing.
@@ -274,9 +274,8 @@ impl WireTraits<Yes, Yes, No> {
     pub fn is_shared_sent_between_nodes<T: Send>(&self) {}
 }
 
-/// Required of types that implement neither of serde's traits. Implemented by no such type: it exists for its
-/// error message, which covers both traits. The bound `Serialize + DeserializeOwned` would cause one error for
-/// each of them.
+/// Implemented by no type. It exists for its error message, which covers both of serde's traits. The bound
+/// `Serialize + DeserializeOwned` would cause one error for each of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
     label = "neither `Serialize` nor `Deserialize`",
