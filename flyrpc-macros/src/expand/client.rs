@@ -56,7 +56,7 @@ fn standard_traits(service: &Service) -> TokenStream {
 
         impl<#via: #root::fmt::Debug> #root::fmt::Debug for #client<#via> {
             fn fmt(&self, f: &mut #root::fmt::Formatter<'_>) -> #root::fmt::Result {
-                f.debug_struct(#text).field("via", &self.via).finish()
+                #root::debug_client(f, #text, &self.via)
             }
         }
     }
@@ -148,19 +148,19 @@ fn selectors(service: &Service) -> TokenStream {
             /// serves the call in process. The name of a region is case-insensitive.
             #[must_use = "selectors return a new client"]
             #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
-                #client { via: self.via.on_region(#root::Into::into(region)) }
+                #client { via: #root::Routed::on_region(&self.via, #root::Into::into(region)) }
             }
 
             /// Selects a node in the primary region. The node must also be primary in its own view.
             #[must_use = "selectors return a new client"]
             #vis fn on_primary(&self) -> Self {
-                #client { via: self.via.on_primary() }
+                #client { via: #root::Routed::on_primary(&self.via) }
             }
 
             /// Selects one boot of one node. A call never goes to another node or to a later boot.
             #[must_use = "selectors return a new client"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
-                #client { via: self.via.on_node(#root::Into::into(id)) }
+                #client { via: #root::Routed::on_node(&self.via, #root::Into::into(id)) }
             }
         }
     }
@@ -177,14 +177,14 @@ fn options(service: &Service) -> TokenStream {
             /// that the handler serves.
             #[must_use = "options return a new client"]
             #vis fn timeout(&self, timeout: #root::Duration) -> Self {
-                #client { via: self.via.timeout(timeout) }
+                #client { via: #root::Routed::timeout(&self.via, timeout) }
             }
 
             /// Lets each call wait up to this long, within its timeout, for a node that can serve
             /// it, instead of failing at once.
             #[must_use = "options return a new client"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
-                #client { via: self.via.wait(wait) }
+                #client { via: #root::Routed::wait(&self.via, wait) }
             }
         }
     }

@@ -160,7 +160,7 @@ const _: () = {
             &self,
             f: &mut __StringsPrivate::fmt::Formatter<'_>,
         ) -> __StringsPrivate::fmt::Result {
-            f.debug_struct("StringsClient").field("via", &self.via).finish()
+            __StringsPrivate::debug_client(f, "StringsClient", &self.via)
         }
     }
     impl __StringsPrivate::Client for StringsClient
@@ -230,14 +230,17 @@ const _: () = {
             region: impl __StringsPrivate::Into<__StringsPrivate::Region>,
         ) -> Self {
             StringsClient {
-                via: self.via.on_region(__StringsPrivate::Into::into(region)),
+                via: __StringsPrivate::Routed::on_region(
+                    &self.via,
+                    __StringsPrivate::Into::into(region),
+                ),
             }
         }
         /// Selects a node in the primary region. The node must also be primary in its own view.
         #[must_use = "selectors return a new client"]
         pub fn on_primary(&self) -> Self {
             StringsClient {
-                via: self.via.on_primary(),
+                via: __StringsPrivate::Routed::on_primary(&self.via),
             }
         }
         /// Selects one boot of one node. A call never goes to another node or to a later boot.
@@ -247,7 +250,10 @@ const _: () = {
             id: impl __StringsPrivate::Into<__StringsPrivate::NodeId>,
         ) -> Self {
             StringsClient {
-                via: self.via.on_node(__StringsPrivate::Into::into(id)),
+                via: __StringsPrivate::Routed::on_node(
+                    &self.via,
+                    __StringsPrivate::Into::into(id),
+                ),
             }
         }
     }
@@ -258,7 +264,7 @@ const _: () = {
         #[must_use = "options return a new client"]
         pub fn timeout(&self, timeout: __StringsPrivate::Duration) -> Self {
             StringsClient {
-                via: self.via.timeout(timeout),
+                via: __StringsPrivate::Routed::timeout(&self.via, timeout),
             }
         }
         /// Lets each call wait up to this long, within its timeout, for a node that can serve
@@ -266,7 +272,7 @@ const _: () = {
         #[must_use = "options return a new client"]
         pub fn wait(&self, wait: __StringsPrivate::Duration) -> Self {
             StringsClient {
-                via: self.via.wait(wait),
+                via: __StringsPrivate::Routed::wait(&self.via, wait),
             }
         }
     }

@@ -66,6 +66,15 @@ where
     via.clone().call(request).map(move |response| response.and_then(value))
 }
 
+/// Formats a client.
+pub fn debug_client<Via: fmt::Debug>(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    via: &Via,
+) -> fmt::Result {
+    f.debug_struct(name).field("via", via).finish()
+}
+
 /// Returns the service and method that a request calls, as `service.method`.
 pub fn request_name<R: Request>(request: &R) -> &'static str {
     R::methods()[request.method()].full_name

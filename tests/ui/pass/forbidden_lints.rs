@@ -41,10 +41,19 @@ mod used {
     }
 }
 
-/// Groups of lints. The derives of serde contain `#[allow]`s of lints in these groups, which is a warning.
+/// The group `unused`, and groups of clippy. `unused_attributes` is not among them: serde's derives allow it,
+/// so that a type with such a derive causes a warning, too.
 mod groups {
-    #![allow(forbidden_lint_groups)]
-    #![forbid(unused, clippy::all, clippy::pedantic)]
+    #![forbid(
+        unused_assignments,
+        unused_unsafe,
+        path_statements,
+        unused_macros,
+        unused_macro_rules
+    )]
+    #![forbid(unused_allocation, unused_doc_comments, unused_extern_crates, unused_labels)]
+    #![forbid(unused_parens, unused_braces, redundant_semicolons, map_unit_fn)]
+    #![forbid(clippy::all, clippy::pedantic)]
 
     #[flyrpc::fly_rpc]
     trait Strings {

@@ -68,7 +68,11 @@ trait Everywhere {
     fn write_str(&self) {}
     fn primary(&self) {}
     fn timeout(&self) {}
-    fn on_region(&self) {}
+    fn on_region(self)
+    where
+        Self: ::core::marker::Sized,
+    {
+    }
     fn is_sent_between_nodes(&self) {}
 }
 impl<T: ?::core::marker::Sized> Everywhere for T {}
