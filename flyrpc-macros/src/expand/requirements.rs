@@ -27,7 +27,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     for method in unconditional.into_iter().chain(conditional) {
         let cfgs = method.attrs.cfgs();
         for ty in method.types().flat_map(contents_and_container) {
-            let text = type_text(ty);
+            let text = type_text(unboxed(ty));
             if !required.contains(&text) {
                 let require = require(&root, ty);
                 all.extend(quote!(#cfgs { #require }));

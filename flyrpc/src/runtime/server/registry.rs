@@ -170,7 +170,9 @@ mod tests {
     impl Handler for Wide {
         type Request = Wide;
 
-        async fn handle(&self, _: Wide) {}
+        fn handle(&self, _: Wide) -> impl Future<Output = ()> + Send + 'static {
+            std::future::ready(())
+        }
     }
 
     #[test]
