@@ -7,12 +7,13 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::Parser;
-use flyrpc_tests::chaos::{Report, run};
+use flyrpc_tests::chaos::{Plan, Report, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Runs seeds in virtual time. Each seed determines a cluster, its calls and its faults.
@@ -31,6 +32,9 @@ struct Options {
     /// violations.
     #[arg(long)]
     seed: Option<u64>,
+    /// Runs the plans without scenarios, which the seeds had before there were scenarios.
+    #[arg(long)]
+    without_scenarios: bool,
     /// With --seed: also prints the trace of the run.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -38,15 +42,16 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    let plan = if options.without_scenarios { Plan::without_scenario } else { Plan::new };
     let passed = match options.seed {
-        Some(seed) => one(seed, options.trace),
-        None => many(options.from, options.seeds, options.twice),
+        Some(seed) => one(&plan(seed), options.trace),
+        None => many(options.from..options.from.saturating_add(options.seeds), plan, options.twice),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, trace: bool) -> bool {
-    let first = run_twice(seed);
+fn one(plan: &Plan, trace: bool) -> bool {
+    let first = run_twice(plan);
     println!("{:#?}", first.plan);
     if let (true, Some(trace)) = (trace, &first.trace) {
         println!("{trace}");
@@ -58,9 +63,9 @@ fn one(seed: u64, trace: bool) -> bool {
     first.violations.is_empty()
 }
 
-/// Runs a seed twice. Adds a violation if the two runs differ.
-fn run_twice(seed: u64) -> Report {
-    let (mut first, second) = (run(seed), run(seed));
+/// Runs a plan twice. Adds a violation if the two runs differ.
+fn run_twice(plan: &Plan) -> Report {
+    let (mut first, second) = (run(plan.clone()), run(plan.clone()));
     let text = |report: &Report| report.trace.as_ref().map(ToString::to_string);
     if text(&first) != text(&second) {
         first.violations.push("two runs of the seed differ".to_owned());
@@ -68,16 +73,18 @@ fn run_twice(seed: u64) -> Report {
     first
 }
 
-fn many(from: u64, seeds: u64, twice: bool) -> bool {
-    let bar = ProgressBar::new(seeds).with_style(
+fn many(seeds: Range<u64>, plan: fn(u64) -> Plan, twice: bool) -> bool {
+    let count = seeds.end - seeds.start;
+    let bar = ProgressBar::new(count).with_style(
         ProgressStyle::with_template("{wide_bar} {pos}/{len} seeds, {msg} ({eta} left)")
             .expect("the template is valid"),
     );
     bar.enable_steady_tick(Duration::from_millis(200));
     let (start, mut failed) = (Instant::now(), 0);
     let mut total = BTreeMap::new();
-    for seed in from..from.saturating_add(seeds) {
-        let report = if twice { run_twice(seed) } else { run(seed) };
+    for seed in seeds {
+        let plan = plan(seed);
+        let report = if twice { run_twice(&plan) } else { run(plan) };
         if let Some(first) = report.violations.first() {
             failed += 1;
             bar.suspend(|| println!("seed {seed}: {first}"));
@@ -90,7 +97,7 @@ fn many(from: u64, seeds: u64, twice: bool) -> bool {
     }
     bar.finish_and_clear();
     let minutes = start.elapsed().as_secs_f64() / 60.0;
-    println!("{seeds} seeds, {failed} failed, {:.0} seeds per minute", seeds as f64 / minutes);
+    println!("{count} seeds, {failed} failed, {:.0} seeds per minute", count as f64 / minutes);
     println!("{}", outcomes(&total));
     failed == 0
 }

@@ -4,8 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flyrpc::RpcError;
+use flyrpc_testkit::Trace;
 
 use super::{
+    addresses, bounds,
     explain::{Case, explained},
     ledger::{HandlerRun, Outcome, Records},
     plan::{Cancel, Method, Plan},
@@ -14,12 +16,13 @@ use super::{
 /// tokio's timers fire on whole milliseconds, so they can be late by up to this much.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Upper bound on the attempts of a call.
+/// Upper bound on the attempts of a call each time it looks for a node.
 const ATTEMPTS: usize = 3;
 
 /// Returns descriptions of the guarantees that a run violated.
-pub(super) fn check(plan: &Plan, records: &Records) -> Vec<String> {
+pub(super) fn check(plan: &Plan, records: &Records, trace: &Trace) -> Vec<String> {
     let mut found = records.violations.clone();
+    found.extend(addresses::check(plan, trace));
     for call in &records.calls {
         let case = Case { plan, records, call, until: call.end() };
         let checks = [
@@ -30,6 +33,9 @@ pub(super) fn check(plan: &Plan, records: &Records) -> Vec<String> {
             gets_its_own_reply(&case),
             error_is_true(&case),
             explained(&case),
+            bounds::fails_at_once(&case),
+            bounds::moves_on(&case),
+            bounds::is_as_fast_as_its_path(&case),
         ];
         found
             .extend(checks.into_iter().filter_map(Result::err).map(|why| format!("{why}: {case}")));
@@ -106,7 +112,8 @@ fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
 
 fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
     let times = case.records.runs_of(case.call.id).count();
-    let most = if case.call.spec.method == Method::Repeatable { ATTEMPTS } else { 1 };
+    let most =
+        if case.call.spec.method == Method::Repeatable { ATTEMPTS * case.rounds() } else { 1 };
     if times > most {
         return Err(format!("a call executed {times} times"));
     }

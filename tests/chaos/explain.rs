@@ -8,13 +8,13 @@ use flyrpc_testkit::RoundTrips;
 
 use super::{
     ledger::{CallRecord, Effect, EffectKind, Outcome, Records},
-    plan::{Method, Plan, Selector},
+    plan::{CallSpec, Method, Plan, Selector},
     service::panic_message,
 };
 
 /// How long after its end a fault that broke links still has effects. An address that did not
 /// respond is dialed again after at most 6.25 s, and reconnecting takes a few round trips.
-const RELINK_TIME: Duration = Duration::from_secs(10);
+pub(super) const RELINK_TIME: Duration = Duration::from_secs(10);
 
 /// How long a clock jump or clock drift affects a link: two heartbeats and some round trips.
 const RESYNC_TIME: Duration = Duration::from_secs(4);
@@ -72,7 +72,12 @@ impl Case<'_> {
                 self.has_effect(|kind| *kind == EffectKind::Stopping(node.name().to_owned()))
                     && (self.is_misdirected() || self.no_candidate_is_available())
             }
-            RpcError::Refused { reason: Refusal::Overloaded, .. } => self.is_crowded(),
+            RpcError::Refused { node, reason: Refusal::Overloaded, .. } => {
+                self.is_crowded_at(node.name())
+            }
+            RpcError::Refused { node, reason: Refusal::Memory, .. } => {
+                self.memory_is_short(node.name())
+            }
             RpcError::Timeout { node, .. } => {
                 // A handler may have used all of its remaining time before it makes a nested call.
                 let last = node.as_ref().map(|node| node.name());
@@ -115,7 +120,7 @@ impl Case<'_> {
 
     /// The nodes that can receive the call. If the caller's own node matches, it is the only
     /// candidate.
-    fn candidates(&self) -> Vec<&str> {
+    pub(super) fn candidates(&self) -> Vec<&str> {
         let from = self.call.from.as_str();
         if self.selects(from) && !self.lacks_method(from) {
             return vec![from];
@@ -133,6 +138,18 @@ impl Case<'_> {
         self.candidates().iter().all(|node| self.lacks_method(node) || self.is_broken(node))
     }
 
+    /// Upper bound on how often an idempotent call looks for a node after attempts that may have executed.
+    /// A call that waits looks again after it has lost its links.
+    pub(super) fn rounds(&self) -> usize {
+        if self.call.spec.wait.is_none() {
+            return 1;
+        }
+        let candidates = self.candidates();
+        let breaks =
+            |effect: &&Effect| candidates.iter().any(|node| self.breaks(&effect.kind, node));
+        1 + self.effects_felt(RELINK_TIME).filter(breaks).count()
+    }
+
     /// Whether an effect of that kind was active during the call or shortly before it.
     fn has_effect(&self, kind: impl Fn(&EffectKind) -> bool) -> bool {
         self.effects_felt(RELINK_TIME).any(|effect| kind(&effect.kind))
@@ -147,13 +164,28 @@ impl Case<'_> {
     /// Whether a link between the caller and a node may have been closed, or may not have been
     /// opened yet.
     fn is_broken(&self, node: &str) -> bool {
-        self.has_effect(|kind| match kind {
-            EffectKind::Unreachable(a, b) => self.is_between(a, b, node),
-            EffectKind::Down(at) | EffectKind::Stopping(at) | EffectKind::Frozen(at) => {
-                *at == node || *at == self.call.from
-            }
+        self.has_effect(|kind| self.breaks(kind, node))
+    }
+
+    /// Whether an effect may close links between the caller and a node, or keep them closed.
+    fn breaks(&self, kind: &EffectKind, node: &str) -> bool {
+        match kind {
+            EffectKind::Down(at)
+            | EffectKind::Searching(at)
+            | EffectKind::Stopping(at)
+            | EffectKind::Frozen(at) => *at == node || *at == self.call.from,
+            _ => self.is_cut(kind, node),
+        }
+    }
+
+    /// Whether an effect may break links between the caller and a node.
+    fn is_cut(&self, kind: &EffectKind, node: &str) -> bool {
+        match kind {
+            EffectKind::Unreachable(a, b)
+            | EffectKind::Partitioned(a, b)
+            | EffectKind::Filtered(a, b) => self.is_between(a, b, node),
             _ => false,
-        })
+        }
     }
 
     /// Whether a call in flight to a node may fail. A shutdown waits for calls in flight.
@@ -166,9 +198,8 @@ impl Case<'_> {
                 self.is_slow(node) || self.call.end() + jumped >= effect.from + DRAIN
             }
             EffectKind::Stopping(at) => *at == self.call.from,
-            EffectKind::Unreachable(a, b) => self.is_between(a, b, node),
             EffectKind::Down(at) | EffectKind::Frozen(at) => *at == node || *at == self.call.from,
-            _ => false,
+            kind => self.is_cut(kind, node),
         })
     }
 
@@ -184,19 +215,18 @@ impl Case<'_> {
     }
 
     fn is_slow(&self, node: &str) -> bool {
-        self.effects_felt(RESYNC_TIME).any(
-            |effect| matches!(&effect.kind, EffectKind::Slow(a, b) if self.is_between(a, b, node)),
-        )
+        self.effects_felt(RESYNC_TIME).any(|effect| match &effect.kind {
+            EffectKind::Slow(a, b) | EffectKind::Narrow(a, b, _) => self.is_between(a, b, node),
+            _ => false,
+        })
     }
 
-    fn is_between(&self, a: &str, b: &str, node: &str) -> bool {
-        let covers = |scope: &str, node: &str| scope == node || scope == region(node);
-        let from = self.call.from.as_str();
-        from != node && (covers(a, from) && covers(b, node) || covers(b, from) && covers(a, node))
+    pub(super) fn is_between(&self, a: &str, b: &str, node: &str) -> bool {
+        connects(a, b, &self.call.from, node)
     }
 
     /// Upper bound on the duration of the call at a node, without faults.
-    fn needs(&self, node: &str) -> Duration {
+    pub(super) fn needs(&self, node: &str) -> Duration {
         // All matching nodes may refuse the call, one after another.
         let attempts = if self.is_misdirected() || self.is_crowded() { ATTEMPTS } else { 1 };
         let transit = if node == self.call.from { Duration::ZERO } else { self.transit_time(node) };
@@ -218,17 +248,34 @@ impl Case<'_> {
 
     /// The number of bytes in flight between the caller and a node at about the same time.
     fn concurrent_bytes(&self, node: &str) -> usize {
-        let same_pair = |other: &&CallRecord| {
-            let other = Case { call: other, ..*self };
-            other.call.from == self.call.from && other.candidates().contains(&node)
-                || other.call.from == node && other.candidates().contains(&self.call.from.as_str())
-        };
-        let concurrent_calls = self.concurrent_calls(Duration::from_secs(1)).filter(same_pair);
-        concurrent_calls.map(|other| other.spec.argument + other.spec.reply).sum()
+        self.exchanged(node, Duration::from_secs(1))
+            .map(|(_, [sent, received])| sent + received)
+            .sum()
+    }
+
+    /// The calls between the caller and a node that were in flight within `about` of this call, with the
+    /// sizes of the bodies that the caller's node may have sent and received.
+    pub(super) fn exchanged(
+        &self,
+        node: &str,
+        about: Duration,
+    ) -> impl Iterator<Item = (&CallRecord, [usize; 2])> {
+        self.concurrent_calls(about).filter_map(move |call| {
+            let other = Case { call, ..*self };
+            let CallSpec { argument, reply, .. } = call.spec;
+            let from = self.call.from.as_str();
+            if call.from == from && other.candidates().contains(&node) {
+                Some((call, [argument, reply]))
+            } else if call.from == node && other.candidates().contains(&from) {
+                Some((call, [reply, argument]))
+            } else {
+                None
+            }
+        })
     }
 
     /// Upper bound on a round trip without faults.
-    fn round_trip(&self, a: &str, b: &str) -> Duration {
+    pub(super) fn round_trip(&self, a: &str, b: &str) -> Duration {
         let (a, b) = (Region::from(region(a)), Region::from(region(b)));
         let trip = RoundTrips::default()
             .between(&a, &b)
@@ -244,15 +291,100 @@ impl Case<'_> {
     }
 
     /// Whether this is a call of a primary method that selects no node of the primary region.
-    fn is_misdirected(&self) -> bool {
+    pub(super) fn is_misdirected(&self) -> bool {
         self.call.spec.method == Method::Write && !self.nodes().any(|node| self.is_target(node))
     }
 
     /// Whether the number of calls in flight may have exceeded a node's `max_in_flight`.
-    fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         // Detached calls continue after their callers are done.
         let rivals = self.concurrent_calls(Duration::from_secs(10)).count() - 1;
         rivals >= self.plan.settings.max_in_flight
+    }
+
+    /// Whether a node may refuse the call because of the number of calls in flight. While one peer floods
+    /// it, that peer holds at most half of what the node admits, and the caller at most its fair share. A
+    /// peer that is the only one linked may hold everything.
+    fn is_crowded_at(&self, node: &str) -> bool {
+        if !self.is_flooded(node) {
+            return self.is_crowded();
+        }
+        if self.was_alone_with_flood(node) {
+            return true;
+        }
+        let limit = self.plan.settings.max_in_flight;
+        let others = self.calls_running_at(node);
+        let (all, own) =
+            (others.len(), others.iter().filter(|call| call.from == self.call.from).count());
+        2 * all >= limit || own >= limit / self.sharers()
+    }
+
+    /// Whether a node may refuse the call because of the bodies of other calls, as in
+    /// [`is_crowded_at`](Self::is_crowded_at).
+    fn memory_is_short(&self, node: &str) -> bool {
+        let Some(limit) = self.plan.settings.max_body_memory else { return false };
+        if self.was_alone_with_flood(node) {
+            return true;
+        }
+        let others = self.calls_running_at(node);
+        let bytes = |call: &CallRecord| call.spec.argument + 1_000;
+        let all: usize = others.iter().map(|call| bytes(call)).sum();
+        let own: usize =
+            others.iter().filter(|call| call.from == self.call.from).map(|call| bytes(call)).sum();
+        let needs = bytes(self.call);
+        2 * (all + needs) > limit || own + needs > limit / self.sharers()
+    }
+
+    /// Whether a node may have been linked only to the member that floods it, at some time of the flood.
+    fn was_alone_with_flood(&self, node: &str) -> bool {
+        let flooded = EffectKind::Flooded(node.to_owned());
+        let flood = self.records.effects.iter().find(|effect| effect.kind == flooded);
+        let Some(flood) = flood else { return false };
+        let from = flood.from.saturating_sub(RELINK_TIME);
+        let is_cut = |other: &&str| {
+            let effects = self.records.effects.iter();
+            effects.filter(|effect| effect.overlaps(from, self.until)).any(|effect| {
+                let at = |scope: &String| scope == node || scope == other;
+                match &effect.kind {
+                    EffectKind::Down(scope)
+                    | EffectKind::Searching(scope)
+                    | EffectKind::Stopping(scope)
+                    | EffectKind::Frozen(scope) => at(scope),
+                    EffectKind::Unreachable(a, b)
+                    | EffectKind::Partitioned(a, b)
+                    | EffectKind::Filtered(a, b) => connects(a, b, other, node),
+                    _ => false,
+                }
+            })
+        };
+        self.nodes().filter(|other| *other != node).all(|other| is_cut(&other))
+    }
+
+    pub(super) fn is_flooded(&self, node: &str) -> bool {
+        self.has_effect(|kind| *kind == EffectKind::Flooded(node.to_owned()))
+    }
+
+    /// Upper bound on the peers of a node that share its limits, and one more.
+    fn sharers(&self) -> usize {
+        self.nodes().count() + 1
+    }
+
+    /// The other calls from other nodes that a node may have been executing during the call.
+    fn calls_running_at(&self, node: &str) -> Vec<&CallRecord> {
+        let about = Duration::from_secs(1) + 2 * self.transit_time(node);
+        let from = self.call.started.saturating_sub(about);
+        let to = self.call.end().saturating_add(about);
+        let others = self.records.calls.iter().filter(|call| call.id != self.call.id);
+        let may_run = |call: &&CallRecord| {
+            let runs = self.records.runs_of(call.id).filter(|run| run.node == node);
+            let ran = runs.map(|run| run.ended.unwrap_or(Duration::MAX)).max();
+            let end = call.end().max(ran.unwrap_or_default());
+            call.from != node
+                && call.started <= to
+                && from <= end
+                && (Case { call, ..*self }).candidates().contains(&node)
+        };
+        others.filter(may_run).collect()
     }
 
     /// How long the call may wait for a node that does not refuse it.
@@ -360,6 +492,12 @@ impl fmt::Display for Case<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether one of two nodes is in the scope `a`, and the other in the scope `b`.
+fn connects(a: &str, b: &str, one: &str, other: &str) -> bool {
+    let covers = |scope: &str, node: &str| scope == node || scope == region(node);
+    one != other && (covers(a, one) && covers(b, other) || covers(b, one) && covers(a, other))
 }
 
 fn region(node: &str) -> &str {

@@ -100,11 +100,21 @@ pub(super) enum EffectKind {
     /// Between two scopes, messages are lost in at least one direction, or are so slow that links
     /// may break.
     Unreachable(String, String),
+    /// Between two scopes, all messages are lost.
+    Partitioned(String, String),
+    /// Between two scopes, the messages of streams are lost.
+    Filtered(String, String),
+    /// Between two scopes, this many bytes per second pass.
+    Narrow(String, String, u64),
     /// Messages take longer.
     Slow(String, String),
     /// Only datagrams are lost.
     DatagramLoss(String, String),
     Down(String),
+    /// The node has started again, and may not have found all other nodes yet.
+    Searching(String),
+    /// A member sends the node more than its fair share.
+    Flooded(String),
     Stopping(String),
     Frozen(String),
     /// The node's clock is stopped.
@@ -147,6 +157,13 @@ impl Ledger {
 pub(super) struct EffectGuard<'a> {
     ledger: &'a Ledger,
     at: usize,
+}
+
+impl EffectGuard<'_> {
+    /// Lets the effect continue to the end of the run.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for EffectGuard<'_> {

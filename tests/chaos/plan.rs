@@ -3,16 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rng::PlanRng;
+use super::{rng::PlanRng, scenario};
 
 /// The latest start of a call, in milliseconds.
-const CALLS_END: u64 = 20_000;
+pub(super) const CALLS_END: u64 = 20_000;
 
 /// The latest end of a fault, in milliseconds.
-const FAULTS_END: u64 = 25_000;
+pub(super) const FAULTS_END: u64 = 25_000;
 
 /// Regions with measured round trips in the testkit, both near and far.
-const REGIONS: [&str; 6] = ["iad", "lhr", "fra", "hkg", "syd", "gru"];
+pub(super) const REGIONS: [&str; 6] = ["iad", "lhr", "fra", "hkg", "syd", "gru"];
 
 /// The inputs of a run, which determine everything else.
 #[derive(Debug, Clone)]
@@ -21,6 +21,7 @@ pub struct Plan {
     /// The number of nodes in each region. The first region is the primary region.
     pub(super) regions: Vec<(&'static str, usize)>,
     pub(super) settings: Settings,
+    pub(super) seeds: Seeds,
     /// The nodes that start with the old release, which lacks a method.
     pub(super) old: Vec<String>,
     pub(super) faults: Vec<PlannedFault>,
@@ -32,10 +33,22 @@ pub(super) struct Settings {
     pub(super) force_wire: bool,
     pub(super) max_in_flight: usize,
     pub(super) max_body: usize,
+    /// `None` is flyrpc's default.
+    pub(super) max_body_memory: Option<usize>,
     /// Jitter on all paths, in milliseconds.
     pub(super) jitter: u64,
     /// The share of datagrams lost on all paths, from 0 to 1.
     pub(super) loss: f64,
+}
+
+/// Where a node that starts again looks for other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seeds {
+    /// At the addresses of all other nodes.
+    Nodes,
+    /// At one address behind which there are all nodes, itself included. Each connection reaches a
+    /// random one.
+    Balanced,
 }
 
 /// A fault with its times, in milliseconds since all nodes were linked.
@@ -59,6 +72,10 @@ pub(super) enum Fault {
     Lose(String, String, f64),
     /// Bandwidth in bytes per second.
     Throttle(String, String, u64),
+    /// Bandwidth in bytes per second that is low, but enough for links to stay open.
+    Bottleneck(String, String, u64),
+    FilterTcp(String, String),
+    FilterUdp(String, String),
     Crash {
         node: String,
         scope: CrashScope,
@@ -79,6 +96,43 @@ pub(super) enum Fault {
     SkewAhead(String, u64),
     /// Parts per million.
     Drift(String, i64),
+    /// A node that is not one of the plan starts in a region, and advertises an address that is not
+    /// its own. It serves the same service.
+    Claim {
+        claimant: String,
+        region: &'static str,
+        addr: ClaimedAddr,
+    },
+    /// A member floods a node over one link.
+    Flood {
+        node: String,
+        /// The region of the member, which is none of the plan.
+        from: &'static str,
+        flood: Flood,
+    },
+}
+
+/// The address that a claimant advertises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClaimedAddr {
+    /// The address of this node.
+    Node(String),
+    /// An address that no node listens on. All claimants of the plan share it.
+    Unused,
+}
+
+/// What a member sends in excess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flood {
+    /// Requests whose handlers do not end.
+    Slow,
+    /// Requests whose bodies of this many bytes are announced, but do not come.
+    Announced(u64),
+    /// Requests whose bodies of this many bytes are sent in part. The member then abandons its link
+    /// and opens another.
+    Abandoned(u64),
+    /// Requests whose replies the member does not read.
+    Unread,
 }
 
 /// The part of a node that a crash takes down.
@@ -176,8 +230,20 @@ pub(super) enum Cancel {
 }
 
 impl Plan {
-    /// Returns the plan of `seed`.
+    /// Returns the plan of `seed`. Most plans contain a scenario: faults of one kind, and calls that they
+    /// affect.
     pub fn new(seed: u64) -> Self {
+        let mut plan = Plan::without_scenario(seed);
+        let rng = &mut PlanRng::second_stream(seed);
+        if rng.percent(60) {
+            scenario::add(&mut plan, rng);
+        }
+        plan
+    }
+
+    /// Returns the plan of `seed` before a scenario is added to it. It is the plan that the seed had
+    /// before there were scenarios.
+    pub fn without_scenario(seed: u64) -> Self {
         let rng = &mut PlanRng::new(seed);
         let mut regions: Vec<(&'static str, usize)> = Vec::new();
         for _ in 0..rng.between(1, 4) {
@@ -209,7 +275,7 @@ impl Plan {
             calls.extend(burst(rng, &topology, &faults));
         }
         calls.sort_by_key(|call| call.at);
-        Plan { seed, regions, settings, old, faults, calls }
+        Plan { seed, regions, settings, seeds: Seeds::Nodes, old, faults, calls }
     }
 
     pub(super) fn nodes(&self) -> Vec<String> {
@@ -254,6 +320,7 @@ impl Settings {
             force_wire: rng.percent(50),
             max_in_flight: if rng.percent(15) { rng.between(1, 6) as usize } else { 10_000 },
             max_body: 512 << 10,
+            max_body_memory: None,
             jitter: if rng.percent(30) { rng.spread(1, 60) } else { 0 },
             loss: if rng.percent(30) { rng.between(1, 20) as f64 / 100.0 } else { 0.0 },
         }

@@ -10,6 +10,12 @@ impl PlanRng {
         PlanRng(seed ^ 0x5bf0_3635_dcf2_9a11)
     }
 
+    /// Returns another stream of numbers of the same seed. What is drawn from it changes nothing that is
+    /// drawn from [`new`](Self::new).
+    pub(super) fn second_stream(seed: u64) -> Self {
+        PlanRng(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x2545_f491_4f6c_dd1d)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -3,13 +3,16 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use flyrpc::{Env, Node};
+use flyrpc::{Env, Node, PeerState};
 use flyrpc_testkit::{FaultGuard, SimCluster, SimNet, Trace};
 use futures_util::future::join_all;
 use tokio::{
@@ -20,15 +23,21 @@ use tokio::{
 };
 
 use super::{
-    checks,
-    ledger::{CallId, EffectKind, Outcome, Records},
-    plan::{CallSpec, CrashScope, Fault, Method, Plan, Selector, Version},
+    balancer::Balancer,
+    checks, guests,
+    ledger::{CallId, EffectGuard, EffectKind, Outcome, Records},
+    plan::{CallSpec, ClaimedAddr, CrashScope, Fault, Method, Plan, Seeds, Selector, Version},
     service::{Caller, RunState, call},
 };
 
 /// Upper bound on the time from the end of the last fault until all nodes are linked. A node syncs
 /// with a random peer every 30 s, or every 5 s while it has no peers.
 const RECOVERY_TIME: Duration = Duration::from_secs(45);
+
+/// Upper bound on the time from a crash of several nodes whose seed is [`Seeds::Balanced`] until all nodes
+/// are linked. Nodes that have found each other dial such a seed about once a minute, and each time reach
+/// themselves, a node that they know, or another.
+const BALANCED_RECOVERY_TIME: Duration = Duration::from_secs(900);
 
 /// Upper bound on the duration of a call.
 const MAX_CALL_TIME: Duration = Duration::from_secs(11);
@@ -49,15 +58,14 @@ pub struct Report {
     pub outcomes: BTreeMap<&'static str, usize>,
 }
 
-/// Executes the plan of `seed` on a new runtime and checks the result.
-pub fn run(seed: u64) -> Report {
-    let plan = Plan::new(seed);
+/// Executes a plan on a new runtime and checks the result.
+pub fn run(plan: Plan) -> Report {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.expect("the runtime can be built");
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(execute(&plan))));
     match ended {
         Ok((trace, records)) => {
-            let violations = checks::check(&plan, &records);
+            let violations = checks::check(&plan, &records, &trace);
             let outcomes = checks::outcomes(&records);
             Report { plan, trace: Some(trace), violations, outcomes }
         }
@@ -122,19 +130,42 @@ async fn start(plan: &Plan, state: &Arc<RunState>) -> SimCluster {
     for (region, nodes) in &plan.regions {
         builder = builder.region(*region, *nodes);
     }
+    let balancer = (plan.seeds == Seeds::Balanced).then(|| Balancer::new(plan.seed));
     for name in plan.nodes() {
         let version = if plan.old.contains(&name) { Version::Old } else { Version::New };
-        let release = release(plan, state, version);
+        let mut release = release(plan, state, version);
+        if let Some(balancer) = &balancer {
+            release = with_balanced_seed(release, balancer);
+        }
         builder = builder.node(name, release);
     }
     builder.start().await
 }
 
 fn release(plan: &Plan, state: &Arc<RunState>, version: Version) -> flyrpc_testkit::Release {
-    let (max_body, max_in_flight) = (plan.settings.max_body, plan.settings.max_in_flight);
-    state
-        .release(version)
-        .configure(move |_, builder| builder.max_body(max_body).max_in_flight(max_in_flight))
+    let settings = plan.settings.clone();
+    state.release(version).configure(move |_, builder| {
+        let builder = builder.max_body(settings.max_body).max_in_flight(settings.max_in_flight);
+        match settings.max_body_memory {
+            Some(bytes) => builder.max_body_memory(bytes),
+            None => builder,
+        }
+    })
+}
+
+/// Gives a node the balancer as its only seed whenever it starts again.
+fn with_balanced_seed(
+    release: flyrpc_testkit::Release,
+    balancer: &Balancer,
+) -> flyrpc_testkit::Release {
+    let (balancer, started) = (balancer.clone(), AtomicBool::new(false));
+    release.configure(move |node, builder| {
+        if !started.swap(true, Ordering::Relaxed) {
+            balancer.add_target(node.env().addr(guests::PORT));
+            return builder;
+        }
+        builder.env(balancer.env_behind(node.env())).seeds([balancer.addr()])
+    })
 }
 
 async fn start_calls(
@@ -197,8 +228,21 @@ fn check_for_leaks(state: &Arc<RunState>, net: &SimNet) {
     state.ledger.records().violations.extend(found);
 }
 
+/// Whether every running node is linked to every other.
+fn is_linked(cluster: &SimCluster) -> bool {
+    let nodes = cluster.nodes();
+    nodes.iter().all(|node| {
+        let peers = node.peers();
+        let linked = peers.iter().filter(|peer| peer.state == PeerState::Linked);
+        let linked: BTreeSet<_> =
+            linked.filter_map(|peer| Some(peer.node.as_ref()?.id())).collect();
+        nodes.iter().all(|other| other.id() == node.id() || linked.contains(other.id()))
+    })
+}
+
 /// The task that injects one fault.
 struct FaultInjector {
+    plan: Arc<Plan>,
     state: Arc<RunState>,
     cluster: SimCluster,
     /// Locked while a fault stops or starts the node.
@@ -223,6 +267,7 @@ fn start_faults(
     let (lifecycle_locks, clock_locks) = (one_per_node(), one_per_node());
     let crashes = plan.nodes().into_iter().map(|name| (name, Notify::new()));
     let crashes: Arc<BTreeMap<_, _>> = Arc::new(crashes.collect());
+    let shared_plan = Arc::new(plan.clone());
     let mut tasks = JoinSet::new();
     for planned in plan.faults.clone() {
         let version = match planned.fault {
@@ -230,6 +275,7 @@ fn start_faults(
             _ => Version::New,
         };
         let injector = FaultInjector {
+            plan: Arc::clone(&shared_plan),
             state: Arc::clone(state),
             cluster: cluster.clone(),
             lifecycle_locks: Arc::clone(&lifecycle_locks),
@@ -239,7 +285,9 @@ fn start_faults(
             release: release(plan, state, version),
         };
         tasks.spawn(async move {
+            let absence = injector.absence_of_claimant(&planned.fault);
             sleep_until(start + Duration::from_millis(planned.at)).await;
+            drop(absence);
             injector.inject(planned.fault).await;
         });
     }
@@ -247,7 +295,18 @@ fn start_faults(
 }
 
 impl FaultInjector {
-    async fn inject(self, fault: Fault) {
+    /// Records that a claimant is down until it starts.
+    fn absence_of_claimant(&self, fault: &Fault) -> Option<EffectGuard<'_>> {
+        let Fault::Claim { claimant, addr, .. } = fault else { return None };
+        if let ClaimedAddr::Node(holder) = addr {
+            // Neither of the two dials an address that it considers its own.
+            let shared = EffectKind::Unreachable(holder.clone(), claimant.clone());
+            self.state.ledger.effect(shared).keep();
+        }
+        Some(self.state.ledger.effect(EffectKind::Down(claimant.clone())))
+    }
+
+    async fn inject(&self, fault: Fault) {
         let fault = match self.start_guarded(fault) {
             Ok((guard, kind)) => return self.sustain(guard, kind).await,
             Err(fault) => fault,
@@ -268,6 +327,16 @@ impl FaultInjector {
             Fault::Shutdown(node) => self.shut_down(&node).await,
             Fault::Replace { node, .. } => self.replace(&node).await,
             Fault::Roll { .. } => self.roll().await,
+            Fault::Claim { claimant, region, addr } => {
+                let guest = (claimant.as_str(), region);
+                guests::claim(&self.plan, &self.state, &self.cluster, guest, &addr, self.lasts)
+                    .await;
+            }
+            Fault::Flood { node, from, flood } => {
+                let _flooded = self.state.ledger.effect(EffectKind::Flooded(node.clone()));
+                let path = (node.as_str(), from);
+                guests::flood(&self.state, &self.cluster, path, flood, self.lasts).await;
+            }
             _ => unreachable!("{fault:?} was started with a guard"),
         }
     }
@@ -282,7 +351,7 @@ impl FaultInjector {
         let cluster = &self.cluster;
         let millis = Duration::from_millis;
         Ok(match fault {
-            Fault::Partition(a, b) => (cluster.partition(&a, &b), EffectKind::Unreachable(a, b)),
+            Fault::Partition(a, b) => (cluster.partition(&a, &b), EffectKind::Partitioned(a, b)),
             Fault::OneWay(from, to) => {
                 (cluster.partition_one_way(&from, &to), EffectKind::Unreachable(from, to))
             }
@@ -298,6 +367,12 @@ impl FaultInjector {
                 // Pings are queued behind other messages, so links may break.
                 (cluster.throttle(&a, &b, bytes_per_second), EffectKind::Unreachable(a, b))
             }
+            Fault::Bottleneck(a, b, bytes_per_second) => (
+                cluster.throttle(&a, &b, bytes_per_second),
+                EffectKind::Narrow(a, b, bytes_per_second),
+            ),
+            Fault::FilterTcp(a, b) => (cluster.filter_tcp(&a, &b), EffectKind::Filtered(a, b)),
+            Fault::FilterUdp(a, b) => (cluster.lose(&a, &b, 1.0), EffectKind::DatagramLoss(a, b)),
             Fault::Freeze(node) => (cluster.frozen(&node), EffectKind::Frozen(node)),
             other => return Err(other),
         })
@@ -339,7 +414,7 @@ impl FaultInjector {
         }
         self.crashes[node].notify_waiters();
         sleep(self.lasts).await;
-        self.cluster.restart(node).await;
+        self.start_again(node).await;
     }
 
     async fn shut_down(&self, node: &str) {
@@ -349,7 +424,24 @@ impl FaultInjector {
         let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
         drop(stopping);
         sleep(self.lasts).await;
+        self.start_again(node).await;
+    }
+
+    async fn start_again(&self, node: &str) {
+        let searching = self.state.ledger.effect(EffectKind::Searching(node.to_owned()));
         self.cluster.restart(node).await;
+        if self.plan.seeds == Seeds::Balanced {
+            let all_linked = async {
+                while !is_linked(&self.cluster) {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            };
+            if timeout(BALANCED_RECOVERY_TIME, all_linked).await.is_err() {
+                let violation = format!("{node} has not found all nodes behind its seed");
+                self.state.ledger.records().violations.push(violation);
+            }
+        }
+        drop(searching);
     }
 
     async fn replace(&self, node: &str) {

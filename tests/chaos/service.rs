@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Context, Node, RpcError, fly_rpc};
+use flyrpc::{Context, Node, RpcError, Service, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster, SimEnv, SimNode};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::{
     ledger::{CallId, CallRecord, HandlerRun, Ledger, Outcome},
     plan::{CallSpec, Cancel, Method, Selector, Version},
 };
+use crate::frames::pack;
 
 /// flyrpc's default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +56,14 @@ pub(super) struct Job {
     spec: CallSpec,
 }
 
+/// Returns the encoded arguments of a call that no caller of the plan makes, and whose handler does not
+/// end.
+pub(super) fn endless_job() -> Vec<u8> {
+    let millis = 3_600_000;
+    let spec = CallSpec { millis, ..CallSpec::plain(Method::Work, Selector::Default) };
+    pack(&BTreeMap::from([("job", Job { call: u64::MAX, payload: Vec::new(), spec })]))
+}
+
 /// The reply of a handler.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Receipt {
@@ -87,16 +96,23 @@ impl RunState {
     /// Returns the release with all methods, or the old release.
     pub(super) fn release(self: &Arc<Self>, version: Version) -> Release {
         let state = Arc::clone(self);
-        let recorder = move |node: &SimNode| {
-            state.ledger.on_boot(node.name(), version);
-            let mut envs = state.envs.lock().unwrap_or_else(PoisonError::into_inner);
-            envs.insert(node.name().to_owned(), node.env().clone());
-            Recorder { node: node.name().to_owned(), state: Arc::clone(&state) }
-        };
+        let recorder = move |node: &SimNode| state.recorder(node.name(), node.env(), version);
         match version {
             Version::Old => Release::new().serve(move |node| ServeOldChaos::new(recorder(node))),
             Version::New => Release::new().serve(move |node| ServeChaos::new(recorder(node))),
         }
+    }
+
+    /// Returns the service with all methods, for a node that is not one of the plan.
+    pub(super) fn service(self: &Arc<Self>, name: &str, env: &SimEnv) -> impl Service + use<> {
+        ServeChaos::new(self.recorder(name, env, Version::New))
+    }
+
+    fn recorder(self: &Arc<Self>, name: &str, env: &SimEnv, version: Version) -> Recorder {
+        self.ledger.on_boot(name, version);
+        let mut envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        envs.insert(name.to_owned(), env.clone());
+        Recorder { node: name.to_owned(), state: Arc::clone(self) }
     }
 
     pub(super) fn set_cluster(&self, cluster: Option<SimCluster>) {

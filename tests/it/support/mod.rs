@@ -1,13 +1,13 @@
 //! Helpers for most tests: a small service, simulated clusters that serve it, and logs.
 
 mod cluster;
-mod connect_env;
 mod event_log;
 mod log;
 mod probe;
 
 use std::time::Duration;
 
+pub(crate) use flyrpc_tests::connect_env::ConnectEnv;
 pub(crate) use tokio::time::sleep;
 
 pub(crate) use self::{
@@ -15,7 +15,6 @@ pub(crate) use self::{
         PORT, iad_and_hkg, node_names, node_on, peer_named, probe_cluster, probe_release,
         wait_until,
     },
-    connect_env::ConnectEnv,
     event_log::EventLog,
     log::Log,
     probe::{ContextSeen, Counts, ProbeClient, Prober, ServeProbe, prober},

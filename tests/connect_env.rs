@@ -1,13 +1,13 @@
 //! An environment in which a test decides how connections are opened.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use flyrpc::{BoxStream, Datagram, Env, Listener};
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 /// The environment `env`, except that `connect` opens the connections. It receives `env` and the address.
-pub(crate) struct ConnectEnv<E, F> {
+pub struct ConnectEnv<E, F> {
     env: E,
     connect: F,
 }
@@ -16,7 +16,8 @@ impl<E, F> ConnectEnv<E, F>
 where
     F: for<'a> Fn(&'a E, SocketAddr) -> BoxFuture<'a, io::Result<BoxStream>>,
 {
-    pub(crate) fn new(env: E, connect: F) -> Self {
+    /// Creates the environment.
+    pub fn new(env: E, connect: F) -> Self {
         ConnectEnv { env, connect }
     }
 }
@@ -53,5 +54,11 @@ where
 
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
         self.env.resolve(name)
+    }
+}
+
+impl<E: fmt::Debug, F> fmt::Debug for ConnectEnv<E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectEnv").field(&self.env).finish()
     }
 }
