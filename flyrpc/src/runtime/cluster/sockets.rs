@@ -107,6 +107,8 @@ pub(super) async fn accept(
                 }
             }
         }));
+        // Many connections at once must not delay everything else.
+        tokio::task::yield_now().await;
     }
 }
 
