@@ -116,6 +116,8 @@ pub(super) async fn accept(
             }
         };
         shared.env().spawn(Box::pin(handshake.in_current_span()));
+        // Many connections at once must not delay everything else.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -50,6 +50,10 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Returns whether the node is about to shut down, and accepts no more requests.
     fn is_draining(&self) -> bool;
 
+    /// Returns how many of the first `requests` may start at once. Other tasks run before the next ones
+    /// start.
+    fn start_together(&self, requests: &[(Admitted<Self::Permit>, Duration)]) -> usize;
+
     /// Starts admitted requests that arrived together on one link, each with its remaining time as
     /// of `now`.
     fn start(

@@ -15,14 +15,13 @@ use futures_util::{
     FutureExt,
     future::{AbortHandle, AbortRegistration, Abortable},
 };
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     admission::Permit, handler_future::RequestFuture, inline_policy::INLINE_BUDGET,
     registry::ServedMethod, serving::Server,
 };
 use crate::{
-    env::yield_once,
     proto::wire::frame::INLINE_BODY_MAX,
     runtime::{
         context::Context,
@@ -37,11 +36,29 @@ const YIELD_EVERY_REQUESTS: u32 = 64;
 /// may exceed it.
 const TIME_SLICE: Duration = Duration::from_micros(25);
 
+/// Heavy requests per thread that start before other tasks run. With fewer, threads would wait for the next
+/// ones.
+const HEAVY_PER_THREAD: usize = 2;
+
 /// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
 /// Requests that arrived together, each with its remaining time as of `now`.
 type Requests = Vec<(Admitted<Permit>, Duration)>;
+
+/// Returns how many of the first requests to start before other tasks run: all of them, or those up to as
+/// many heavy ones as keep all threads busy. On a single thread, that is one.
+pub(super) fn start_together(requests: &[(Admitted<Permit>, Duration)]) -> usize {
+    let heavy =
+        |(admitted, _): &(Admitted<Permit>, _)| admitted.permit.method.inline_policy.is_heavy();
+    if !requests.iter().any(heavy) {
+        return requests.len();
+    }
+    let threads = Handle::current().metrics().num_workers();
+    let at_most = if threads == 1 { 1 } else { HEAVY_PER_THREAD * threads };
+    let mut after = requests.iter().enumerate().filter(|(_, request)| heavy(request));
+    after.nth(at_most - 1).map_or(requests.len(), |(last, _)| last + 1)
+}
 
 /// Starts requests that arrived on one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
@@ -134,7 +151,8 @@ async fn run_together(
             let half = requests.split_off(requests.len() / 2);
             spawn_together(&server, &link, start, half);
         }
-        yield_once().await;
+        // Unlike `yield_once`, this lets the runtime look for events of sockets.
+        tokio::task::yield_now().await;
         now = server.env.now();
         slice = TimeSlice::new(now);
     }
@@ -253,8 +271,9 @@ async fn poll_first(
     poll_fn(|task| {
         let polled = Pin::new(&mut *future).poll(task);
         let now = server.env.now();
-        let quick = polled.is_ready() && now.saturating_duration_since(before) < INLINE_BUDGET;
-        method.inline_policy.record(quick);
+        let heavy = now.saturating_duration_since(before) >= INLINE_BUDGET;
+        method.inline_policy.record(polled.is_ready() && !heavy);
+        method.inline_policy.record_heavy(heavy);
         Poll::Ready((polled, now))
     })
     .await
