@@ -43,7 +43,11 @@ pub(crate) enum AttemptFailure {
         size: u64,
         limit: u64,
     },
-    BadReply(BodyError),
+    /// The reply could not be decoded if `encoded`, otherwise it could not be encoded.
+    BadReply {
+        encoded: bool,
+        source: BodyError,
+    },
 }
 
 /// The node whose limit a body exceeds.
@@ -81,7 +85,7 @@ impl AttemptFailure {
             AttemptFailure::Timeout { sent } | AttemptFailure::Disconnected { sent, .. } => sent,
             AttemptFailure::Panicked { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => true,
+            | AttemptFailure::BadReply { .. } => true,
         }
     }
 
@@ -103,7 +107,7 @@ impl AttemptFailure {
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => false,
+            | AttemptFailure::BadReply { .. } => false,
         }
     }
 }
