@@ -73,7 +73,8 @@ impl RpcError {
                 RpcError::ReplyTooLarge { node, service, method, size: 2048, limit: 1024 }
             }
             ErrorKind::BadReply => {
-                RpcError::BadReply { node: Some(node), service, method, source: cause() }
+                let (node, source) = (Some(node), cause());
+                RpcError::BadReply { node, service, method, encoded: true, source }
             }
             ErrorKind::ShutDown => RpcError::ShutDown { service, method },
             ErrorKind::Stub => RpcError::Stub { service, method, source },

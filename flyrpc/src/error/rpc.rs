@@ -170,8 +170,8 @@ pub enum RpcError {
         /// The limit in bytes: the smaller `max_body` of the two nodes.
         limit: usize,
     },
-    /// The node that ran the call could not encode the reply, or this node could not decode it.
-    /// Executed.
+    /// The node that ran the call could not encode the reply, or this node could not decode it, as
+    /// `encoded` tells. Executed.
     #[non_exhaustive]
     BadReply {
         /// The node that ran the call. `None` for a client that was created with `from_stub`.
@@ -180,6 +180,10 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
+        /// Whether the node that ran the call encoded the reply. If so, this node could not decode it: the
+        /// two have different versions of its type, or serde would misread it. If not, the reply's
+        /// `Serialize` failed, or the format cannot represent its value.
+        encoded: bool,
         /// The position in the reply, and the reason.
         source: BodyError,
     },
@@ -366,11 +370,15 @@ impl fmt::Display for RpcError {
                 "reply of {service}.{method} from node {node} is too large: \
                  {size} bytes, at most {limit}"
             ),
-            RpcError::BadReply { node: Some(node), .. } => {
-                write!(f, "reply of {service}.{method} from node {node} could not be read")
+            RpcError::BadReply { node: Some(node), encoded: true, .. } => {
+                write!(f, "reply of {service}.{method} from node {node} could not be decoded")
             }
-            RpcError::BadReply { node: None, .. } => {
-                write!(f, "reply of {service}.{method} could not be read")
+            RpcError::BadReply { node: Some(node), encoded: false, .. } => {
+                write!(f, "reply of {service}.{method} could not be encoded on node {node}")
+            }
+            RpcError::BadReply { node: None, encoded, .. } => {
+                let step = if *encoded { "decoded" } else { "encoded" };
+                write!(f, "reply of {service}.{method} could not be {step}")
             }
             RpcError::ShutDown { .. } => {
                 write!(f, "{service}.{method} was not called: this node was shut down")

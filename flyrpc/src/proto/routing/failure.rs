@@ -49,7 +49,11 @@ pub(crate) enum AttemptFailure {
         size: u64,
         limit: u64,
     },
-    BadReply(BodyError),
+    /// The reply could not be decoded if `encoded`, otherwise it could not be encoded.
+    BadReply {
+        encoded: bool,
+        source: BodyError,
+    },
 }
 
 /// The node whose limit a body exceeds.
@@ -88,7 +92,7 @@ impl AttemptFailure {
             AttemptFailure::Failed { executed, .. } => executed,
             AttemptFailure::Panicked { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => true,
+            | AttemptFailure::BadReply { .. } => true,
         }
     }
 
@@ -111,7 +115,7 @@ impl AttemptFailure {
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => false,
+            | AttemptFailure::BadReply { .. } => false,
         }
     }
 }

@@ -55,6 +55,7 @@ pub fn wrong_response<T>(service: &'static str, method: &'static str) -> Result<
         node: None,
         service,
         method,
+        encoded: true,
         source: BodyError::new("", "the reply belongs to another method"),
     })
 }
@@ -91,8 +92,8 @@ pub(super) fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure
             let (size, limit) = (clamp(size), clamp(limit));
             RpcError::ReplyTooLarge { node, service, method, size, limit }
         }
-        AttemptFailure::BadReply(source) => {
-            RpcError::BadReply { node: Some(node), service, method, source }
+        AttemptFailure::BadReply { encoded, source } => {
+            RpcError::BadReply { node: Some(node), service, method, encoded, source }
         }
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn decode<R: Request>(
     match response {
         Response::Reply(body) => {
             let decode = R::methods()[method].decode_response;
-            catch_panic("decoding", || decode(&body)).map_err(AttemptFailure::BadReply)
+            let bad_reply = |source| AttemptFailure::BadReply { encoded: true, source };
+            catch_panic("decoding", || decode(&body)).map_err(bad_reply)
         }
         Response::TooLarge(size) => {
             Err(AttemptFailure::ReplyTooLarge { size, limit: node.max_body() as u64 })
@@ -58,7 +59,7 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
         Status::Panicked { message } => AttemptFailure::Panicked { message },
         Status::ReplyTooLarge { size, limit } => AttemptFailure::ReplyTooLarge { size, limit },
         Status::BadReply { path, message } => {
-            AttemptFailure::BadReply(BodyError::new(path, message))
+            AttemptFailure::BadReply { encoded: false, source: BodyError::new(path, message) }
         }
     }
 }
