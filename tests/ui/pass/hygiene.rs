@@ -58,7 +58,6 @@ shadow_macros!(vec panic unreachable concat stringify matches with_tarpc compile
 trait Everywhere {
     fn clone(&self) {}
     fn into(&self) {}
-    fn new() {}
     fn put() {}
     fn take() {}
     fn encodes() {}
