@@ -5,7 +5,9 @@ use syn::{Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, Tra
 
 /// Parses the annotated item, which must be a trait.
 pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
-    let (wrong, at) = match syn::parse2::<Item>(item)? {
+    let item = syn::parse2::<Item>(item)?;
+    let is_mock = is_mock(&item);
+    let (wrong, at) = match item {
         Item::Trait(item) => return Ok(item),
         Item::Impl(item) => ("an `impl`", item.impl_token.span),
         Item::Struct(item) => ("a struct", item.struct_token.span),
@@ -14,13 +16,32 @@ pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
         Item::Mod(item) => ("a module", item.mod_token.span),
         _ => ("this item", proc_macro2::Span::call_site()),
     };
+    let fix = if is_mock {
+        "write `#[fly_rpc]` above `#[automock]`, which copies the attributes below it"
+    } else {
+        "annotate the trait that declares the methods; its `impl` needs no attribute"
+    };
     Err(syn::Error::new(
         at,
-        format!(
-            "`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: annotate the \
-             trait that declares the methods; its `impl` needs no attribute"
-        ),
+        format!("`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: {fix}"),
     ))
+}
+
+/// Returns whether mockall generated an item, judged by its name.
+fn is_mock(item: &Item) -> bool {
+    match item {
+        Item::Mod(item) => item.ident.to_string().starts_with("__mock_"),
+        Item::Struct(item) => item.ident.to_string().starts_with("Mock"),
+        Item::Impl(item) => match bare(&item.self_ty) {
+            Type::Path(path) => path
+                .path
+                .segments
+                .last()
+                .is_some_and(|segment| segment.ident.to_string().starts_with("Mock")),
+            _ => false,
+        },
+        _ => false,
+    }
 }
 
 /// Returns the methods of a trait, in order of declaration.
@@ -59,6 +80,11 @@ pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
 /// Returns whether an attribute is `#[rpc…]`.
 pub(crate) fn is_rpc(attr: &Attribute) -> bool {
     attr.path().is_ident("rpc")
+}
+
+/// Returns whether an attribute is `#[fly_rpc…]`.
+pub(crate) fn is_fly_rpc(attr: &Attribute) -> bool {
+    attr.path().segments.last().is_some_and(|segment| segment.ident == "fly_rpc")
 }
 
 /// Strips the invisible groups and the parentheses around a type.

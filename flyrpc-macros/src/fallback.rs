@@ -5,13 +5,14 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, format_ident, quote};
 use syn::{
-    Attribute, FnArg, ItemTrait, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type,
-    ext::IdentExt as _, visit::Visit,
+    FnArg, Ident, ItemTrait, Path, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type,
+    ext::IdentExt as _,
+    visit::{self, Visit},
 };
 
 use crate::{
     ast, check,
-    expand::{client, common::root, messages, server, tarpc},
+    expand::{self, client, common::root},
     model::{Method, Service},
     names::RESERVED,
 };
@@ -21,23 +22,21 @@ pub(crate) fn expand(service: &ItemTrait, model: &Service) -> TokenStream {
     let root = root(model);
     let the_trait = lenient_trait(service);
     let anything = quote!(#root::Send + #root::Sync + 'static);
-    let server = server::expand_for(model, &anything);
-    let handler = server::implement_handler_for(model, &anything, &quote!(#root::unreachable()));
-    let messages = messages::expand(model);
-    let tarpc = tarpc::expand(model, &anything);
-    let methods = ast::methods(service).enumerate().filter_map(|(index, method)| {
-        let has_other_name = |earlier: &TraitItemFn| earlier.sig.ident != method.sig.ident;
+    let calls = ast::methods(service).enumerate().filter_map(|(index, method)| {
+        let has_other_name =
+            |earlier: &TraitItemFn| earlier.sig.ident.unraw() != method.sig.ident.unraw();
         let is_new = ast::methods(service).take(index).all(has_other_name);
         is_new.then(|| client_method(service, model, method))
     });
-    let client = client::expand_with(model, methods.collect());
-    quote!(#the_trait #server #handler #messages #client #tarpc)
+    let handler = quote!(#root::unreachable());
+    let items = expand::expand_for(model, &anything, &handler, &calls.collect());
+    quote!(#the_trait #items)
 }
 
 /// Returns the trait without the parts for which rustc would report a second error.
 fn lenient_trait(service: &ItemTrait) -> TokenStream {
     let mut service = service.clone();
-    remove_rpc(&mut service.attrs);
+    service.attrs.retain(|attr| !ast::is_rpc(attr) && !ast::is_fly_rpc(attr));
     service.modifiers.auto_token = None;
     // Methods that return `Self` require it to be `Sized`.
     service.supertraits.push(syn::parse_quote!(::core::marker::Sized));
@@ -49,19 +48,21 @@ fn lenient_trait(service: &ItemTrait) -> TokenStream {
         }
         _ => true,
     });
+    let declared = service.items.iter().filter_map(|item| match item {
+        TraitItem::Type(item) => Some(item.ident.clone()),
+        _ => None,
+    });
+    let declared: Vec<Ident> = declared.collect();
     for item in &mut service.items {
         if let TraitItem::Fn(method) = item {
-            make_lenient(method);
+            make_lenient(method, &declared);
         }
     }
-    quote! {
-        #[allow(async_fn_in_trait, dead_code, private_interfaces, private_bounds)]
-        #service
-    }
+    service.to_token_stream()
 }
 
-fn make_lenient(method: &mut TraitItemFn) {
-    remove_rpc(&mut method.attrs);
+fn make_lenient(method: &mut TraitItemFn, declared: &[Ident]) {
+    method.attrs.retain(|attr| !ast::is_rpc(attr));
     method.modifiers.defaultness = None;
     let signature = &mut method.sig;
     signature.constness = None;
@@ -80,33 +81,41 @@ fn make_lenient(method: &mut TraitItemFn) {
                 if method.default.is_none() {
                     *argument.pat = syn::parse_quote!(_);
                 }
-                replace_unwritable(&mut argument.ty);
+                replace_unwritable(&mut argument.ty, declared);
             }
         }
     }
     if let ReturnType::Type(_, ty) = &mut signature.output {
-        replace_unwritable(ty);
+        replace_unwritable(ty, declared);
     }
 }
 
-fn remove_rpc(attrs: &mut Vec<Attribute>) {
-    attrs.retain(|attr| !ast::is_rpc(attr));
-}
+/// Replaces a type with `()` if it contains something that Rust does not accept in a signature: `_`, or an
+/// associated type that is not among the `declared` ones.
+fn replace_unwritable(ty: &mut Type, declared: &[Ident]) {
+    struct Unwritable<'a> {
+        declared: &'a [Ident],
+        found: bool,
+    }
 
-/// Replaces a type with `()` if it contains `_`, which Rust does not accept in a signature.
-fn replace_unwritable(ty: &mut Type) {
-    #[derive(Default)]
-    struct HasInfer(bool);
-
-    impl Visit<'_> for HasInfer {
+    impl Visit<'_> for Unwritable<'_> {
         fn visit_type_infer(&mut self, _: &syn::TypeInfer) {
-            self.0 = true;
+            self.found = true;
+        }
+
+        fn visit_path(&mut self, path: &Path) {
+            let mut segments = path.segments.iter();
+            if segments.next().is_some_and(|first| first.ident == "Self") {
+                self.found |=
+                    segments.next().is_some_and(|name| !self.declared.contains(&name.ident));
+            }
+            visit::visit_path(self, path);
         }
     }
 
-    let mut has_infer = HasInfer::default();
-    has_infer.visit_type(ty);
-    if has_infer.0 {
+    let mut unwritable = Unwritable { declared, found: false };
+    unwritable.visit_type(ty);
+    if unwritable.found {
         *ty = syn::parse_quote!(());
     }
 }
@@ -122,6 +131,7 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
     }
     let root = root(model);
     let vis = model.generated_vis();
+    let via = &model.names.via;
     let generics: Vec<_> = ast::arguments(&method.sig)
         .enumerate()
         .map(|(index, _)| format_ident!("__Argument{}", index))
@@ -133,7 +143,7 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
         #[allow(missing_docs)]
         #vis fn #name<#(#generics),*>(&self #(, _: #generics)*)
             -> impl #root::Future<Output = #root::Result<#returns, #root::RpcError>>
-            + 'static + use<Via #(, #generics)*>
+            + 'static + use<#via #(, #generics)*>
         {
             #root::never_built()
         }

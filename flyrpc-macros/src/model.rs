@@ -1,8 +1,8 @@
 //! A service that passed every check: the input of expansion.
 
-use proc_macro2::{Span, TokenStream};
-use quote::ToTokens;
-use syn::{Attribute, Ident, Path, Type, Visibility};
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{Attribute, Ident, Path, Token, Type, Visibility};
 
 use crate::{
     ast,
@@ -105,8 +105,31 @@ impl Attrs {
 
     /// Returns the attributes of a method that also apply to the client's method. `#[expect]` is
     /// not among them, because the lint might not occur at one of the two copies.
-    pub(crate) fn for_client(&self) -> impl Iterator<Item = &Attribute> {
-        self.named(&["cfg", "doc", "deprecated", "must_use", "allow"])
+    ///
+    /// rustdoc would test the examples in the documentation twice, so the copy is absent when it collects
+    /// them.
+    pub(crate) fn for_client(&self) -> impl Iterator<Item = TokenStream> {
+        let attrs = self.named(&["cfg", "doc", "deprecated", "must_use", "allow"]);
+        attrs.map(|attr| match &attr.meta {
+            doc if doc.path().is_ident("doc") => quote!(#[cfg_attr(not(doctest), #doc)]),
+            _ => attr.to_token_stream(),
+        })
+    }
+
+    /// Returns whether the user allows, or expects, the use of deprecated items.
+    pub(crate) fn allow_deprecated(&self) -> bool {
+        self.named(&["allow", "expect"]).any(|attr| {
+            let mut is_allowed = false;
+            let read = attr.parse_nested_meta(|meta| {
+                is_allowed |= meta.path.is_ident("deprecated");
+                // A `reason` has a value.
+                if meta.input.peek(Token![=]) {
+                    meta.value()?.parse::<TokenTree>()?;
+                }
+                Ok(())
+            });
+            read.is_ok() && is_allowed
+        })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -1,7 +1,10 @@
 //! Tests of the whole macro, on token streams.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::visit::{self, Visit};
 
 use crate::driver::fly_rpc;
 
@@ -48,6 +51,51 @@ fn an_expansion_matches_its_snapshot() {
 }
 
 #[test]
+fn functions_hide_constants_with_the_name_of_a_variable() {
+    #[derive(Default)]
+    struct Names {
+        variables: BTreeSet<String>,
+        functions: BTreeSet<String>,
+    }
+
+    impl<'ast> Visit<'ast> for Names {
+        fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
+            self.variables.insert(pattern.ident.to_string());
+        }
+
+        fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+            self.functions.insert(function.sig.ident.to_string());
+            visit::visit_item_fn(self, function);
+        }
+
+        // The parameters of a declaration without a body do not match constants.
+        fn visit_item_trait(&mut self, _: &'ast syn::ItemTrait) {}
+
+        fn visit_macro(&mut self, called: &'ast syn::Macro) {
+            let items: syn::File = called.parse_body().expect("items");
+            self.visit_file(&items);
+        }
+    }
+
+    let expanded = fly_rpc(
+        TokenStream::new(),
+        quote! {
+            trait Strings {
+                async fn join(&self, first: String, #[rpc(default)] second: Vec<u8>) -> Option<String>;
+                #[rpc(timeout = "1s")]
+                async fn nothing(&self);
+            }
+        },
+    );
+    let mut names = Names::default();
+    names.visit_file(&syn::parse2(expanded).expect("the expansion is valid syntax"));
+    let visible: Vec<_> = names.variables.difference(&names.functions).collect();
+    assert!(visible.is_empty(), "no function hides constants named {visible:?}");
+    let unused: Vec<_> = names.functions.difference(&names.variables).collect();
+    assert_eq!(unused, ["__requirements"], "functions that hide nothing");
+}
+
+#[test]
 fn a_valid_trait_has_no_errors() {
     let none: [&str; 0] = [];
     assert_eq!(
@@ -86,7 +134,7 @@ fn every_error_of_a_trait_is_reported_in_one_pass() {
             "an argument of `second` has no name, but arguments are sent by name",
             "`Self` is not allowed in the return type of `second`: \
              it is the implementing type, which is unknown to callers",
-            "method `wait` conflicts with the generated client's own `wait`",
+            "the generated client reserves the name of method `wait`",
         ]
     );
 }

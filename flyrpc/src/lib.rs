@@ -63,9 +63,9 @@
 //! | to | see |
 //! |---|---|
 //! | declare, serve and call a service | [`fly_rpc`], [`Service`], [`Client`], [`Routed`] |
-//! | run a node | [`Node`], [`NodeBuilder`], [`StartError`] |
+//! | run a node | [`Node`], [`WeakNode`], [`NodeBuilder`], [`StartError`] |
 //! | select a target | [`Region`], [`NodeId`]; [`Target`] in errors |
-//! | handle errors | [`RpcError`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
+//! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | inspect the call that is being handled | [`context()`], [`Context`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
@@ -114,13 +114,16 @@ pub mod unstable;
 pub use self::runtime::private as __private;
 pub use self::{
     env::{BoxStream, Datagram, Env, Listener, StreamWriter, TokioEnv},
-    error::{BodyError, Closed, Known, NodeFailure, Refusal, RpcError, StartError, Unsupported},
+    error::{
+        BodyError, Closed, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError, Refusal,
+        RpcError, StartError, Unsupported,
+    },
     runtime::{
         builder::NodeBuilder,
         client::{Client, Routed},
         context::{Context, context},
         events::Events,
-        node::Node,
+        node::{Node, WeakNode},
     },
     service::Service,
     telemetry::{Attempt, Observed, Observer, Outcome},

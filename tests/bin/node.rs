@@ -1,7 +1,7 @@
 //! A node in a separate process, for tests that kill, stop and restart it.
 //!
 //! As in production, it is configured only by environment variables. It prints `at <address>` when
-//! it has started, `started` when a call starts, and `finished` when a call finishes. It exits when
+//! it has started, or `failed: <error>`, `started` when a call starts, and `finished` when a call finishes. It exits when
 //! its standard input is closed, so that no process outlives the test. On SIGINT or SIGTERM it
 //! shuts down, and then prints `down` as its last line.
 
@@ -42,8 +42,11 @@ fn print_line(line: &str) {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let heartbeat = std::env::var("HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
-    let node = Node::from_env()
-        .expect("the test sets valid environment variables")
+    let builder = match Node::from_env() {
+        Ok(builder) => builder,
+        Err(error) => return print_line(&format!("failed: {error}")),
+    };
+    let node = builder
         .heartbeat(Duration::from_millis(heartbeat.unwrap_or(1_000)))
         .serve(ServeWorker::new(LocalWorker));
     let node = match node.start().await {

@@ -327,7 +327,7 @@ impl Case<'_> {
             return true;
         }
         let others = self.calls_running_at(node);
-        let bytes = |call: &CallRecord| call.spec.argument + 1_000;
+        let bytes = |call: &CallRecord| call.spec.argument + call.spec.reply + 1_000;
         let all: usize = others.iter().map(|call| bytes(call)).sum();
         let own: usize =
             others.iter().filter(|call| call.from == self.call.from).map(|call| bytes(call)).sum();

@@ -96,7 +96,10 @@ async fn a_region_without_nodes_is_an_error_at_once() {
     let error =
         iad.client::<ProbeClient>().on_region("syd").shout(String::new()).await.unwrap_err();
     assert_eq!(start.elapsed(), millis(0));
-    assert_eq!(error.to_string(), "no live node in region \"syd\" for Probe.shout");
+    assert_eq!(
+        error.to_string(),
+        "no live node in region \"syd\" for Probe.shout; live regions: iad"
+    );
     assert!(!error.may_have_executed());
 }
 

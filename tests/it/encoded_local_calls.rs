@@ -96,9 +96,10 @@ async fn a_value_that_cannot_be_encoded_is_an_error() {
     assert!(matches!(&error, RpcError::Encode { source, .. } if is_odd_error(source)), "{error:?}");
     let error = types.give(3).await.unwrap_err();
     assert!(
-        matches!(&error, RpcError::BadReply { source, .. } if is_odd_error(source)),
+        matches!(&error, RpcError::BadReply { encoded: false, source, .. } if is_odd_error(source)),
         "{error:?}"
     );
+    assert!(error.to_string().contains("could not be encoded on node"), "{error}");
     assert_eq!(types.take(Even(4)).await.unwrap(), 4);
 }
 

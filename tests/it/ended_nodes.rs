@@ -3,20 +3,26 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use flyrpc::{BoxStream, Closed, Datagram, Env, Listener, Node, Observed, Observer, RpcError};
 use flyrpc_testkit::{SimEnv, SimNet};
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    time::Instant,
+};
 
 use crate::support::{Counts, Log, PORT, ProbeClient, node_names, node_on, prober, secs, sleep};
 
-/// The environment of a simulated host. One part of it panics once that part is broken.
+/// The environment of a simulated host. One part of it panics once that part is broken, except that only
+/// one read panics.
 #[derive(Clone)]
 struct Fragile {
     env: SimEnv,
@@ -27,6 +33,8 @@ struct Fragile {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Part {
     Accept,
+    /// Reading from a connection.
+    Read,
     Receive,
     Random,
     Resolve,
@@ -39,8 +47,27 @@ impl Fragile {
 
     fn use_part(&self, part: Part) {
         if self.part == part && self.broken.load(Ordering::SeqCst) {
+            self.broken.store(part != Part::Read, Ordering::SeqCst);
             panic!("{part:?} is broken");
         }
+    }
+
+    fn wrap(&self, stream: BoxStream) -> BoxStream {
+        let BoxStream { reader, writer } = stream;
+        BoxStream { reader: Box::new(FragileReader(reader, self.clone())), writer }
+    }
+}
+
+struct FragileReader(Box<dyn AsyncRead + Send + Unpin>, Fragile);
+
+impl AsyncRead for FragileReader {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.1.use_part(Part::Read);
+        Pin::new(&mut self.0).poll_read(context, into)
     }
 }
 
@@ -55,7 +82,7 @@ impl Listener for FragileListener {
         Box::pin(async move {
             let accepted = self.0.accept().await;
             self.1.use_part(Part::Accept);
-            accepted
+            accepted.map(|(stream, from)| (self.1.wrap(stream), from))
         })
     }
 }
@@ -91,7 +118,7 @@ impl Env for Fragile {
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
-        self.env.connect(to)
+        Box::pin(async move { self.env.connect(to).await.map(|stream| self.wrap(stream)) })
     }
 
     fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
@@ -160,6 +187,44 @@ async fn a_task_that_panics_ends_its_node_which_says_why() {
         assert_eq!(node_names(&iad, "hkg"), [""; 0], "{part:?}");
         drop(lhr);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_task_of_a_link_ends_that_link_only() {
+    let (log, _guard) = Log::collect(tracing::Level::ERROR);
+    let net = SimNet::builder().build();
+    let start = async |name: &str, region: &str| {
+        let env = net.add_host(name, region);
+        let node = node_on(&env).seeds(["hkg-0:3590"]).serve(prober(name, &Counts::default()));
+        node.start().await.unwrap()
+    };
+    let env = Fragile::new(&net.add_host("hkg-0", "hkg"), Part::Read);
+    let hkg = node_on(&env.env).env(env.clone()).start().await.unwrap();
+    let others = [start("iad-0", "iad").await, start("lhr-0", "lhr").await];
+    for other in &others {
+        other.ready().await;
+    }
+    sleep(secs(2)).await;
+    let probe = hkg.client::<ProbeClient>().timeout(secs(60)).wait(secs(10));
+    let regions = ["iad", "lhr"];
+    let calls = regions.map(|region| tokio::spawn(probe.on_region(region).slow(20_000)));
+    sleep(secs(1)).await;
+    env.broken.store(true, Ordering::SeqCst);
+    let mut lost = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => {}
+            Err(RpcError::Disconnected { .. }) => lost += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(lost, 1);
+    assert_eq!(log.with(&["a task of a link panicked"]).len(), 1, "{:?}", log.lines());
+    for region in regions {
+        probe.on_region(region).shout("a".into()).await.unwrap();
+    }
+    assert!(tokio::time::timeout(secs(10), hkg.closed()).await.is_err());
+    drop(others);
 }
 
 #[tokio::test(start_paused = true)]

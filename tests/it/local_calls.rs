@@ -111,7 +111,8 @@ async fn another_version_of_the_trait_is_served_by_name_locally_and_remotely() {
             "{region}: {error:?}"
         );
         let error = notes.number().await.unwrap_err();
-        assert!(matches!(&error, RpcError::BadReply { .. }), "{error:?}");
+        assert!(matches!(&error, RpcError::BadReply { encoded: true, .. }), "{error:?}");
+        assert!(error.to_string().contains("could not be decoded"), "{error}");
         assert!(error.may_have_executed());
 
         let error = notes.panic().await.unwrap_err();

@@ -457,3 +457,42 @@ async fn a_trait_may_come_from_a_macro() {
 
     assert_eq!(local!(MadeClient, ServeMade, Max).larger(3, 4).await.unwrap(), 4);
 }
+
+#[test]
+fn the_wire_name_is_a_constant_of_the_client() {
+    #[fly_rpc]
+    trait Plain {
+        async fn number(&self) -> u8;
+    }
+
+    #[fly_rpc(name = "billing.invoices")]
+    trait Named {
+        async fn number(&self) -> u8;
+    }
+
+    const NAME: &str = NamedClient::NAME;
+    assert_eq!(PlainClient::NAME, "Plain");
+    assert_eq!(NAME, "billing.invoices");
+}
+
+/// The example in the documentation of `#[fly_rpc]`.
+mod mocks {
+    use super::*;
+
+    #[fly_rpc]
+    #[mockall::automock]
+    trait Strings {
+        async fn upcase(&self, text: String) -> String;
+    }
+
+    #[tokio::test]
+    async fn a_mock_can_be_served() {
+        let mut mock = MockStrings::new();
+        mock.expect_upcase()
+            .withf(|text| text == "fly")
+            .returning(|text| Box::pin(async move { text.to_uppercase() }));
+
+        let client = local!(StringsClient, ServeStrings, mock);
+        assert_eq!(client.upcase("fly".into()).await.unwrap(), "FLY");
+    }
+}

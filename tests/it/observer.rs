@@ -311,7 +311,7 @@ async fn links_and_membership_events_are_observed_in_order() {
     assert_eq!(
         log.take(),
         // The node announces that it accepts no more calls, and then that it leaves.
-        ["support of iad-0: supported", "left iad-0", "link to iad-0 closed, the link was drained",]
+        ["iad-0 accepts no calls", "left iad-0", "link to iad-0 closed, the link was drained"]
     );
     let iad = start_iad(net.restart("iad-0")).await;
     sleep(secs(10)).await;

@@ -20,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{millis, secs};
+use crate::support::{EventLog, Log, millis, secs};
 
 #[fly_rpc]
 trait Worker {
@@ -46,6 +46,18 @@ struct Process {
 impl Process {
     /// Starts a node in iad, which is the primary region.
     async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
+        Process::start_with(name, listen, seeds, &[])
+            .await
+            .unwrap_or_else(|line| panic!("{name}: {line}"))
+    }
+
+    /// The same, with more environment variables. Returns the first line if it is not an address.
+    async fn start_with(
+        name: &str,
+        listen: SocketAddr,
+        seeds: &[SocketAddr],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
         let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
             .env_clear()
@@ -56,6 +68,7 @@ impl Process {
             .env("FLYRPC_SEEDS", seeds.join(","))
             .env("HEARTBEAT_MS", HEARTBEAT.as_millis().to_string())
             .env("FLYRPC_DRAIN_TIMEOUT", "2s")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -63,11 +76,11 @@ impl Process {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap().expect("a first line");
-        let addr = first.strip_prefix("at ").unwrap_or_else(|| panic!("{name}: {first}"));
+        let Some(addr) = first.strip_prefix("at ") else { return Err(first) };
         let addr = addr.parse().unwrap();
         let (started, finished) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let reading = tokio::spawn(count(lines, Arc::clone(&started), Arc::clone(&finished)));
-        Process { child, addr, started, finished, reading }
+        Ok(Process { child, addr, started, finished, reading })
     }
 
     fn started(&self) -> usize {
@@ -291,4 +304,106 @@ async fn a_second_signal_stops_a_process_at_once() {
     assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
     assert_eq!(a.last_line().await, "down");
     assert!(start.elapsed() < secs(2), "{:?}", start.elapsed());
+}
+
+/// Starts two processes with `node` as their seed. The second one advertises the address of the first, and
+/// so does the first if `both`.
+async fn with_one_address(node: &Node, both: bool) -> [Process; 2] {
+    let shared = if both { free_port() } else { any_port() };
+    let seeds = [node.addr()];
+    let variables = [("FLYRPC_ADVERTISE", &*shared.to_string())];
+    let first = Process::start_with("a", any_port(), &seeds, &variables[..usize::from(both)]).await;
+    let first = first.unwrap();
+    eventually(async || node.nodes_in("iad").len() == 1).await;
+    let shared = if both { shared } else { first.addr };
+    let variables = [("FLYRPC_ADVERTISE", &*shared.to_string())];
+    let second = Process::start_with("b", any_port(), &seeds, &variables).await.unwrap();
+    [first, second]
+}
+
+/// Returns a port at which nothing listens.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn processes_that_advertise_one_address_stay_linked_and_are_named_once() {
+    for both in [true, false] {
+        let (warnings, _guard) = Log::collect(tracing::Level::WARN);
+        let (node, worker) = caller(&[]).await;
+        let log = EventLog::of(&node);
+        let _processes = with_one_address(&node, both).await;
+        eventually(async || node.nodes_in("iad").len() == 2).await;
+        let nodes = node.nodes_in("iad");
+        // Longer than the heartbeat timeout.
+        for _ in 0..15 {
+            for info in &nodes {
+                assert_eq!(worker.on_node(info.id()).work(0).await.unwrap(), info.name());
+            }
+            tokio::time::sleep(HEARTBEAT).await;
+        }
+        assert_eq!(node.nodes_in("iad"), nodes);
+        assert_eq!(log.nodes(), ["up a", "up b"]);
+        let names = [nodes[0].id().to_string(), nodes[1].id().to_string()];
+        let mut conflicts = log.all();
+        conflicts.retain(|event| event.contains("AddressConflict"));
+        assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+        assert!(names.iter().all(|name| conflicts[0].contains(name)), "{conflicts:?}");
+        let warned = warnings.with(&["advertise the same address", &names[0], &names[1]]);
+        assert_eq!(warned.len(), 1, "{:#?}", warnings.lines());
+    }
+}
+
+/// Forwards each connection to one of `targets`, in turn. Returns its address.
+async fn balancer(targets: Arc<std::sync::Mutex<Vec<SocketAddr>>>) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut inbound, _) = listener.accept().await.unwrap();
+            let target = {
+                let targets = targets.lock().unwrap();
+                targets.get(turn % targets.len().max(1)).copied()
+            };
+            let Some(target) = target else { continue };
+            tokio::spawn(async move {
+                if let Ok(mut outbound) = tokio::net::TcpStream::connect(target).await {
+                    let _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await;
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn processes_behind_a_load_balancer_find_each_other_although_each_reaches_itself_first() {
+    let targets = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seed = balancer(Arc::clone(&targets)).await;
+    let [first, second] = [free_port(), free_port()];
+    // Until the second process starts, each connection leads the first one to itself.
+    targets.lock().unwrap().push(first);
+    let _first = Process::start("a", first, &[seed]).await;
+    let (node, _) = caller(&[first]).await;
+    tokio::time::sleep(HEARTBEAT).await;
+    *targets.lock().unwrap() = vec![second];
+    let _second = Process::start("b", second, &[seed]).await;
+    // The second one has reached only itself. From now on, connections alternate.
+    tokio::time::sleep(HEARTBEAT).await;
+    assert_eq!(node.nodes_in("iad").len(), 1);
+    *targets.lock().unwrap() = vec![first, second];
+    eventually(async || node.nodes_in("iad").len() == 2).await;
+}
+
+#[tokio::test]
+async fn an_address_that_no_other_node_can_dial_is_an_error_at_start() {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let failed = Process::start_with("a", unspecified, &[], &[]).await.err().unwrap();
+    assert!(failed.starts_with("failed: ") && failed.contains("0.0.0.0"), "{failed}");
+    assert!(failed.contains("FLYRPC_ADVERTISE"), "{failed}");
+    for advertise in ["224.0.0.1:3590", "255.255.255.255:3590", "0.0.0.0:3590"] {
+        let variables = [("FLYRPC_ADVERTISE", advertise)];
+        let failed = Process::start_with("a", any_port(), &[], &variables).await.err().unwrap();
+        assert!(failed.starts_with("failed: ") && failed.contains(advertise), "{failed}");
+    }
 }

@@ -53,6 +53,50 @@ async fn idempotent_calls_one_after_the_other_avoid_a_quiet_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_were_not_sent_move_on_when_their_node_goes_quiet() {
+    let counts = Counts::default();
+    let cluster = hkg_and(2, &counts).await;
+    let probe = cluster.node("hkg-0").client::<ProbeClient>();
+    let iad = cluster.node("iad-0").id().clone();
+    silence(&cluster, true);
+    let start = Instant::now();
+    // The node reads nothing of this, so no later request reaches it.
+    let bulk = tokio::spawn(probe.on_node(&iad).timeout(secs(4)).echo(vec![1; 8_000_000]));
+    sleep(millis(100)).await;
+    let long = tokio::spawn(probe.on_region("iad").echo(vec![1; 200_000]));
+    let calls: Vec<_> =
+        (0..40).map(|_| tokio::spawn(probe.on_region("iad").timeout(secs(4)).slow(1))).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), 1);
+    }
+    assert_eq!(long.await.unwrap().unwrap().len(), 200_000);
+    assert!(start.elapsed() < secs(5) / 2, "{:?}", start.elapsed());
+    assert_eq!(counts.started(), 40);
+    // The call that may go nowhere else stays.
+    let error = bulk.await.unwrap().unwrap_err();
+    assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}");
+    assert!(!error.may_have_executed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_sent_returns_to_the_only_node_which_recovers() {
+    let counts = Counts::default();
+    let cluster = hkg_and(1, &counts).await;
+    let probe = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad").timeout(secs(30));
+    silence(&cluster, true);
+    let bulk = tokio::spawn(probe.echo(vec![1; 8_000_000]));
+    sleep(millis(100)).await;
+    let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(1))).collect();
+    sleep(secs(3)).await;
+    cluster.resume("iad-0");
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), 1);
+    }
+    assert_eq!(bulk.await.unwrap().unwrap().len(), 8_000_000);
+    assert_eq!(counts.started(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_reply_wins_and_the_other_attempt_is_cancelled() {
     let counts = Counts::default();
     let cluster = hkg_and(2, &counts).await;

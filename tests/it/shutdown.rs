@@ -110,6 +110,68 @@ async fn a_drain_ends_at_its_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_within_the_drain_timeout_although_calls_outlast_it() {
+    for timeout in [None, Some(secs(2)), Some(millis(100)), Some(millis(0))] {
+        let cluster = probe_cluster(&Counts::default())
+            .configure(move |_, builder| match timeout {
+                Some(timeout) => builder.drain_timeout(timeout),
+                None => builder,
+            })
+            .region("iad", 1)
+            .region("hkg", 1)
+            .start()
+            .await;
+        let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+        let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
+        let call = tokio::spawn(probe.slow(30_000));
+        sleep(secs(1)).await;
+        let start = Instant::now();
+        iad.shutdown().await;
+        // Fly.io kills a machine 5 s after the signal.
+        let limit = timeout.unwrap_or(secs(4));
+        assert!(start.elapsed() <= limit, "{:?} of {limit:?}", start.elapsed());
+        assert!(start.elapsed() >= limit * 7 / 8, "{:?} of {limit:?}", start.elapsed());
+        let error = call.await.unwrap().unwrap_err();
+        assert!(matches!(error, RpcError::Disconnected { sent: true, .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_holds_again_is_passed_over_until_it_accepts() {
+    let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    sleep(secs(2)).await;
+    let probe: ProbeClient = hkg.client();
+    let running = tokio::spawn(probe.on_node(iad.id()).slow(1_000));
+    sleep(millis(200)).await;
+    iad.hold();
+    for _ in 0..20 {
+        assert_eq!(probe.on_region("iad").shout("a".into()).await.unwrap().1, "iad-1");
+    }
+    let error = probe.on_node(iad.id()).shout("a".into()).await.unwrap_err();
+    assert!(
+        matches!(error, RpcError::NoNode { known, .. } if known.not_accepting == 1),
+        "{error:?}"
+    );
+    assert!(!iad.is_draining());
+    running.await.unwrap().unwrap();
+    iad.accept();
+    sleep(millis(102)).await;
+    probe.on_node(iad.id()).shout("a".into()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_tells_whether_it_is_draining() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    assert!(!iad.is_draining() && !hkg.is_draining());
+    iad.drain().await;
+    assert!(iad.is_draining());
+    hkg.shutdown().await;
+    assert!(hkg.is_draining());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_finishes_large_replies() {
     let cluster = iad_and_hkg(&Counts::default()).await;
     let iad = cluster.node("iad-0");

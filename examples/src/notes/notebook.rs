@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use flyrpc::{Node, NodeBuilder, StartError};
+use flyrpc::{Node, NodeBuilder, StartError, WeakNode, context};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -33,7 +33,8 @@ pub struct Notebook(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     database: Database,
-    node: OnceLock<Node>,
+    /// Weak, because the node holds the notebook, which must not keep it running.
+    node: OnceLock<WeakNode>,
     copies: Mutex<BTreeMap<String, Copy>>,
 }
 
@@ -51,11 +52,12 @@ impl Notebook {
 
     /// Sets the node of the notebook, through which it calls other nodes.
     pub fn open(&self, node: &Node) {
-        self.0.node.get_or_init(|| node.clone());
+        self.0.node.get_or_init(|| node.downgrade());
     }
 
-    fn node(&self) -> &Node {
-        self.0.node.get().expect("a notebook is opened before its node accepts calls")
+    /// The node, unless it has ended.
+    fn node(&self) -> Option<Node> {
+        self.0.node.get().expect("a notebook is opened before its node accepts calls").upgrade()
     }
 
     fn copies(&self) -> MutexGuard<'_, BTreeMap<String, Copy>> {
@@ -64,7 +66,7 @@ impl Notebook {
 
     /// Stores a copy of a note, unless there is one of a later version.
     fn store(&self, note: Note) {
-        if self.node().is_primary() {
+        if self.node().is_none_or(|node| node.is_primary()) {
             return; // The database is in this region.
         }
         let mut copies = self.copies();
@@ -77,9 +79,9 @@ impl Notebook {
     /// Copies a note to all nodes outside of this region. A node that misses it asks the primary once
     /// its previous copy is older than [`FRESH`].
     async fn spread(&self, note: &Note) {
-        let notes: NotesClient = self.node().client();
-        let peers = self.node().peers().into_iter().filter_map(|peer| peer.node);
-        let others = peers.filter(|other| other.region() != self.node().region());
+        let Some(node) = self.node() else { return };
+        let notes: NotesClient = context().client();
+        let others = node.nodes().into_iter().filter(|other| other.region() != node.region());
         let kept =
             others.map(|other| notes.on_node(other.id()).timeout(COPY_TIMEOUT).keep(note.clone()));
         for error in join_all(kept).await.into_iter().filter_map(Result::err) {
@@ -108,7 +110,7 @@ impl Notes for Notebook {
         {
             return Ok(Some(Found { note: note.clone(), stale: false }));
         }
-        let notes: NotesClient = self.node().client();
+        let notes: NotesClient = context().client();
         match (notes.look_up(title).await, copy) {
             (Ok(None), _) => Ok(None),
             (Ok(Some(note)), _) => {

@@ -58,7 +58,7 @@ fn check_name(signature: &Signature, errors: &mut Errors) {
     if RESERVED.contains(&name.as_str()) {
         errors.push(
             &signature.ident,
-            format_args!("method `{name}` conflicts with the generated client's own `{name}`"),
+            format_args!("the generated client reserves the name of method `{name}`"),
             format_args!(
                 "rename the method; `#[rpc(name = \"{name}\")]` keeps `{name}` as its wire name"
             ),

@@ -1,7 +1,8 @@
 //! The rules for the trait itself.
 
 use proc_macro2::TokenStream;
-use syn::{ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
+use quote::ToTokens;
+use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
 
 use super::{method, wire_name::wire_name};
 use crate::{
@@ -22,25 +23,45 @@ pub(crate) struct Checked {
 pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
     let mut errors = Errors::default();
     let options = attr::service_options(arguments, &mut errors);
-    check_trait(service, &mut errors);
-    check_items(service, &mut errors);
-    check_duplicates(service, &mut errors);
     let wire_name = wire_name(options.name, &service.ident, &mut errors);
-    let mut methods = method::check_methods(service, &mut errors);
-    if !service.generics.params.is_empty() {
-        // The methods' types could name the parameters, which are not in scope outside the trait.
-        methods.clear();
-    }
+    let methods = if is_rewritten_by_async_trait(service) {
+        refuse_async_trait(&service.ident, service, &mut errors);
+        Vec::new()
+    } else {
+        check_trait(service, &mut errors);
+        check_items(service, &mut errors);
+        check_duplicates(service, &mut errors);
+        method::check_methods(service, &mut errors)
+    };
+    // The methods' types could name the parameters, which are not in scope outside the trait.
+    let methods = if service.generics.params.is_empty() { methods } else { Vec::new() };
+    let names = ServiceNames::of(service, options.crate_path.as_ref());
     let model = Service {
         crate_path: options.crate_path.unwrap_or_else(|| syn::parse_quote!(::flyrpc)),
         attrs: Attrs::new(&service.attrs),
         vis: service.vis.clone(),
         ident: service.ident.clone(),
-        names: ServiceNames::of(&service.ident),
+        names,
         wire_name,
         methods,
     };
     Checked { model, errors: errors.into_tokens() }
+}
+
+/// Returns whether `#[async_trait]` is above `#[fly_rpc]` and has already replaced the `async fn`s. Each of
+/// them would break several rules.
+fn is_rewritten_by_async_trait(service: &ItemTrait) -> bool {
+    ast::methods(service).any(|method| {
+        method.sig.generics.lifetimes().any(|parameter| parameter.lifetime.ident == "async_trait")
+    })
+}
+
+fn refuse_async_trait(at: impl ToTokens, service: &ItemTrait, errors: &mut Errors) {
+    errors.push(
+        at,
+        format_args!("trait `{}` uses `#[async_trait]`, which a service cannot use", service.ident),
+        "remove `#[async_trait]` from the trait and from its `impl`s; both use plain `async fn`",
+    );
 }
 
 fn check_trait(service: &ItemTrait, errors: &mut Errors) {
@@ -51,6 +72,19 @@ fn check_trait(service: &ItemTrait, errors: &mut Errors) {
             format_args!("`#[rpc]` applies to methods and arguments, not to trait `{name}`"),
             "options of the trait go in `#[fly_rpc(…)]`: `name = \"…\"` and `crate = path`",
         );
+    }
+    if let Some(attr) = service.attrs.iter().find(|attr| ast::is_fly_rpc(attr)) {
+        errors.push(
+            attr.path(),
+            format_args!("trait `{name}` has two `#[fly_rpc]` attributes"),
+            "remove one of them",
+        );
+    }
+    let is_async_trait = |attr: &&Attribute| {
+        attr.path().segments.last().is_some_and(|segment| segment.ident == "async_trait")
+    };
+    if let Some(attr) = service.attrs.iter().find(is_async_trait) {
+        refuse_async_trait(attr.path(), service, errors);
     }
     if let Some(unsafety) = &service.unsafety {
         errors.push(unsafety, format_args!("trait `{name}` is `unsafe`"), "remove `unsafe`");

@@ -2,11 +2,11 @@
 
 use quote::ToTokens;
 use syn::{
-    Lifetime, Path, Type, TypeReference,
+    Lifetime, Path, PathArguments, PathSegment, Type, TypeReference,
     visit::{self, Visit},
 };
 
-use crate::{ast, errors::Errors, names::type_text};
+use crate::{ast, errors::Errors, names::type_text, types::is_cow_without_lifetime};
 
 /// Checks a type and every type nested in it. `place` describes the position of the type in errors, for
 /// example "the type of argument `text` of `upcase`".
@@ -105,6 +105,20 @@ impl<'ast> Visit<'ast> for Walk<'_> {
                 "use a concrete type".to_owned(),
             ),
             _ => visit::visit_path(self, path),
+        }
+    }
+
+    fn visit_path_segment(&mut self, segment: &'ast PathSegment) {
+        if is_cow_without_lifetime(segment) {
+            let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return };
+            let borrowed = type_text(&arguments.args);
+            self.refuse(
+                segment,
+                "may borrow, but values sent between nodes must be owned",
+                format!("use `Cow<'static, {borrowed}>`, or the owned type"),
+            );
+        } else {
+            visit::visit_path_segment(self, segment);
         }
     }
 

@@ -3,33 +3,28 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::common::{on_items, root, sends};
+use super::common::{root, sends};
 use crate::{
     model::{Argument, Method, Service},
-    names::generated,
+    names::{ServiceNames, generated},
 };
 
-pub(super) fn expand(service: &Service) -> TokenStream {
-    let methods = service.methods.iter().map(|method| call(service, method)).collect();
-    expand_with(service, methods)
-}
-
-/// Generates the client with `methods` in place of the methods of the model.
-pub(crate) fn expand_with(service: &Service, methods: TokenStream) -> TokenStream {
-    let the_type = client_type(service);
-    let implementation = implement_client(service);
-    let calls = calls(service, &methods);
+/// Generates the impls of the client, with `calls` as its methods.
+pub(super) fn implement(service: &Service, calls: &TokenStream) -> TokenStream {
+    let standard_traits = standard_traits(service);
+    let client = implement_client(service);
+    let calls = implement_calls(service, calls);
     let selectors = selectors(service);
     let options = options(service);
-    quote!(#the_type #implementation #calls #selectors #options)
+    quote!(#standard_traits #client #calls #selectors #options)
 }
 
-fn client_type(service: &Service) -> TokenStream {
+/// Generates the type of the client.
+pub(super) fn the_type(service: &Service) -> TokenStream {
     let root = root(service);
     let ident = &service.ident;
     let vis = service.generated_vis();
-    let client = &service.names.client;
-    let on_items = on_items(service);
+    let ServiceNames { client, via, .. } = &service.names;
     let attrs = service.attrs.for_types();
     let doc = format!(
         "Calls the methods of `{ident}` on the node that the client's selector chooses.\n\nCreated \
@@ -39,25 +34,29 @@ fn client_type(service: &Service) -> TokenStream {
          error if the call failed. The future owns everything it needs and does nothing until it \
          is polled. Dropping it cancels the call."
     );
-    let text = client.to_string();
     quote! {
         #(#attrs)*
         #[doc = #doc]
-        #vis struct #client<Via = #root::Routed> {
-            via: Via,
+        #vis struct #client<#via = #root::Routed> {
+            via: #via,
         }
+    }
+}
 
-        #on_items
-        impl<Via: #root::Clone> #root::Clone for #client<Via> {
+fn standard_traits(service: &Service) -> TokenStream {
+    let root = root(service);
+    let ServiceNames { client, via, .. } = &service.names;
+    let text = client.to_string();
+    quote! {
+        impl<#via: #root::Clone> #root::Clone for #client<#via> {
             fn clone(&self) -> Self {
                 #client { via: #root::Clone::clone(&self.via) }
             }
         }
 
-        #on_items
-        impl<Via: #root::fmt::Debug> #root::fmt::Debug for #client<Via> {
+        impl<#via: #root::fmt::Debug> #root::fmt::Debug for #client<#via> {
             fn fmt(&self, f: &mut #root::fmt::Formatter<'_>) -> #root::fmt::Result {
-                f.debug_struct(#text).field("via", &self.via).finish()
+                #root::debug_client(f, #text, &self.via)
             }
         }
     }
@@ -66,10 +65,8 @@ fn client_type(service: &Service) -> TokenStream {
 fn implement_client(service: &Service) -> TokenStream {
     let root = root(service);
     let (client, request) = (&service.names.client, &service.names.request);
-    let on_items = on_items(service);
     let sends = sends(service);
     quote! {
-        #on_items
         impl #root::Client for #client
         where
             #sends
@@ -83,27 +80,30 @@ fn implement_client(service: &Service) -> TokenStream {
     }
 }
 
-fn calls(service: &Service, methods: &TokenStream) -> TokenStream {
+fn implement_calls(service: &Service, calls: &TokenStream) -> TokenStream {
     let root = root(service);
-    let (client, request) = (&service.names.client, &service.names.request);
-    let on_items = on_items(service);
+    let ServiceNames { client, request, via, .. } = &service.names;
     let sends = sends(service);
     quote! {
-        #on_items
-        impl<Via: #root::Caller<#request>> #client<Via>
+        impl<#via: #root::Caller<#request>> #client<#via>
         where
             #sends
         {
-            #methods
+            #calls
         }
     }
+}
+
+/// Generates the client's methods.
+pub(super) fn calls(service: &Service) -> TokenStream {
+    service.methods.iter().map(|method| call(service, method)).collect()
 }
 
 /// Generates the client's method for a method of the trait.
 pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
-    let (request, response) = (&service.names.request, &service.names.response);
+    let ServiceNames { request, response, via, .. } = &service.names;
     let Method { ident, variant, wire_name, returns, .. } = method;
     let service_name = &service.wire_name;
     let name = generated(ident);
@@ -120,7 +120,7 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
         #(#attrs)*
         #vis fn #name(&self #(#parameters)*)
             -> impl #root::Future<Output = #root::Result<#returns, #root::RpcError>>
-            + 'static + use<Via>
+            + 'static + use<#via>
         {
             #root::call(
                 &self.via,
@@ -138,27 +138,29 @@ fn selectors(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
     let client = &service.names.client;
-    let on_items = on_items(service);
+    let wire_name = &service.wire_name;
     quote! {
-        #on_items
         impl #client {
+            /// The name of the service on the wire.
+            #vis const NAME: &'static #root::str = #wire_name;
+
             /// Selects a node in `region`. If this node is in that region and serves the method, it
             /// serves the call in process. The name of a region is case-insensitive.
             #[must_use = "selectors return a new client"]
             #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
-                #client { via: self.via.on_region(#root::Into::into(region)) }
+                #client { via: #root::Routed::on_region(&self.via, #root::Into::into(region)) }
             }
 
             /// Selects a node in the primary region. The node must also be primary in its own view.
             #[must_use = "selectors return a new client"]
             #vis fn on_primary(&self) -> Self {
-                #client { via: self.via.on_primary() }
+                #client { via: #root::Routed::on_primary(&self.via) }
             }
 
             /// Selects one boot of one node. A call never goes to another node or to a later boot.
             #[must_use = "selectors return a new client"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
-                #client { via: self.via.on_node(#root::Into::into(id)) }
+                #client { via: #root::Routed::on_node(&self.via, #root::Into::into(id)) }
             }
         }
     }
@@ -168,23 +170,21 @@ fn options(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
     let client = &service.names.client;
-    let on_items = on_items(service);
     quote! {
-        #on_items
         impl #client {
             /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
             /// method has none. In a handler, a call is also limited to the remaining time of the call
             /// that the handler serves.
             #[must_use = "options return a new client"]
             #vis fn timeout(&self, timeout: #root::Duration) -> Self {
-                #client { via: self.via.timeout(timeout) }
+                #client { via: #root::Routed::timeout(&self.via, timeout) }
             }
 
             /// Lets each call wait up to this long, within its timeout, for a node that can serve
             /// it, instead of failing at once.
             #[must_use = "options return a new client"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
-                #client { via: self.via.wait(wait) }
+                #client { via: #root::Routed::wait(&self.via, wait) }
             }
         }
     }

@@ -6,35 +6,18 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::{Ident, LitStr, Type, spanned::Spanned as _};
 
-use super::{
-    common::{on_items, root, sends},
-    method_table, requirements,
-};
+use super::common::{attrs_of_items, root, sends};
 use crate::{
     model::{Argument, Method, Service},
     names::{generated, type_text},
     types::is_plain,
 };
 
-pub(crate) fn expand(service: &Service) -> TokenStream {
+/// Generates the two enums.
+pub(super) fn types(service: &Service) -> TokenStream {
     let request = request_enum(service);
     let response = response_enum(service);
-    let on_items = on_items(service);
-    let root = root(service);
-    let method_table = method_table::implement_request(service);
-    let requirements = requirements::expand(service);
-    let debug = implement_debug(service);
-    quote! {
-        #request
-        #response
-        #on_items
-        const _: () = {
-            use #root::NotSerializable as _;
-            #method_table
-            #requirements
-            #debug
-        };
-    }
+    quote!(#request #response)
 }
 
 fn request_enum(service: &Service) -> TokenStream {
@@ -79,10 +62,10 @@ fn enum_item(
 ) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
-    let on_items = on_items(service);
-    let serde = type_text(&quote!(#root::serde));
+    let attrs = attrs_of_items(service);
+    let serde = format!("{root}::serde");
     quote! {
-        #on_items
+        #attrs
         #[doc = #doc]
         #[derive(#root::serde::Serialize, #root::serde::Deserialize)]
         #[serde(crate = #serde)]
@@ -92,7 +75,7 @@ fn enum_item(
 
 /// Implements `Debug`, which shows the method but not the values, because the user's types need not
 /// implement `Debug`.
-fn implement_debug(service: &Service) -> TokenStream {
+pub(super) fn implement_debug(service: &Service) -> TokenStream {
     let root = root(service);
     let (request, response) = (&service.names.request, &service.names.response);
     let sends = sends(service);
@@ -139,7 +122,7 @@ impl SerdeBounds {
         let types = service.methods.iter().flat_map(Method::types);
         let bounded: HashSet<String> = types.filter(|ty| !is_plain(ty)).map(type_text).collect();
         SerdeBounds {
-            root: type_text(&root(service)),
+            root: service.names.private.to_string(),
             seen: HashSet::new(),
             affordable: bounded.len() * service.methods.len() <= AFFORDABLE_BOUNDS,
         }

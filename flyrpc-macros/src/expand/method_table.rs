@@ -10,7 +10,7 @@ use super::common::{codec, root, sends};
 use crate::{
     attr::{MethodOptions, Micros},
     model::{Argument, Method, Service},
-    names::type_text,
+    names::{ServiceNames, type_text},
 };
 
 pub(super) fn implement_request(service: &Service) -> TokenStream {
@@ -18,12 +18,12 @@ pub(super) fn implement_request(service: &Service) -> TokenStream {
     let Service { wire_name, methods, .. } = service;
     let (request, response) = (&service.names.request, &service.names.response);
     let sends = sends(service);
-    let index = index_enum(service);
+    let index_enum = index_enum(service);
     let table = methods.iter().map(|method| table_entry(service, method));
     let indices = index_functions(service);
     let encoding = encoding_functions(service);
     quote! {
-        #index
+        #index_enum
 
         #[doc(hidden)]
         impl #root::Request for #request
@@ -32,7 +32,7 @@ pub(super) fn implement_request(service: &Service) -> TokenStream {
         {
             type Response = #response;
 
-            const SERVICE: &'static str = #wire_name;
+            const SERVICE: &'static #root::str = #wire_name;
 
             fn methods() -> &'static [#root::Method<Self>] {
                 const { &[#(#table),*] }
@@ -46,21 +46,22 @@ pub(super) fn implement_request(service: &Service) -> TokenStream {
 
 /// Generates `Request::method` and `Request::method_of`.
 fn index_functions(service: &Service) -> TokenStream {
-    let (request, response) = (&service.names.request, &service.names.response);
+    let root = root(service);
+    let ServiceNames { request, response, index, .. } = &service.names;
     let of_request = for_each(
         service,
-        &|Method { variant, .. }| quote!(#request::#variant { .. } => __Index::#variant as usize),
+        &|Method { variant, .. }| quote!(#request::#variant { .. } => #index::#variant as #root::usize),
     );
     let of_response = for_each(
         service,
-        &|Method { variant, .. }| quote!(#response::#variant(..) => __Index::#variant as usize),
+        &|Method { variant, .. }| quote!(#response::#variant(..) => #index::#variant as #root::usize),
     );
     quote! {
-        fn method(&self) -> usize {
+        fn method(&self) -> #root::usize {
             match *self { #of_request }
         }
 
-        fn method_of(response: &#response) -> usize {
+        fn method_of(response: &#response) -> #root::usize {
             match *response { #of_response }
         }
     }
@@ -72,8 +73,8 @@ fn encoding_functions(service: &Service) -> TokenStream {
     let response = &service.names.response;
     let encode = for_each(service, &|method| encode_arm(service, method));
     let encode_response = for_each(service, &|Method { variant, returns, .. }| {
-        let returns = codec(&root, returns);
-        quote!(#response::#variant(ref value) => #returns::encode(value, to))
+        let encode = codec(&root, returns, "encode");
+        quote!(#response::#variant(ref value) => #encode(value, to))
     });
     quote! {
         fn encode(
@@ -85,7 +86,7 @@ fn encoding_functions(service: &Service) -> TokenStream {
 
         fn encode_response(
             response: &#response,
-            to: &mut #root::Vec<u8>,
+            to: &mut #root::Vec<#root::u8>,
         ) -> #root::Result<(), #root::BodyError> {
             match *response { #encode_response }
         }
@@ -96,8 +97,9 @@ fn encoding_functions(service: &Service) -> TokenStream {
 /// after it has evaluated each `#[cfg]`, which the macro cannot evaluate.
 fn index_enum(service: &Service) -> TokenStream {
     let variants = for_each(service, &|method| method.variant.to_token_stream());
+    let index = &service.names.index;
     quote! {
-        enum __Index { #variants }
+        enum #index { #variants }
     }
 }
 
@@ -122,7 +124,7 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
     let options = options(&root, &method.options);
     let reader = if method.arguments.is_empty() { quote!(_) } else { quote!(arguments) };
     let fields = method.arguments.iter().map(|argument| read_argument(&root, argument));
-    let returns = codec(&root, returns);
+    let decode_response = codec(&root, returns, "decode");
     quote! {
         #cfgs
         #root::Method {
@@ -132,7 +134,7 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
             returns: #returns_text,
             options: #options,
             decode: |#reader| #root::Result::Ok(#request::#variant { #(#fields),* }),
-            decode_response: |body| #root::Result::map(#returns::decode(body), #response::#variant),
+            decode_response: |body| #root::Result::map(#decode_response(body), #response::#variant),
         }
     }
 }
@@ -140,17 +142,20 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
 fn describe_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
     let name = &argument.wire_name;
     let ty = type_text(&argument.ty);
-    let codec = codec(root, &argument.ty);
-    let optional = if argument.has_default { quote!(|| true) } else { quote!(#codec::is_optional) };
+    let optional = if argument.has_default {
+        quote!(|| true)
+    } else {
+        codec(root, &argument.ty, "is_optional")
+    };
     quote!(#root::Argument { name: #name, ty: #ty, optional: #optional })
 }
 
 fn read_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
     let Argument { ident, wire_name, .. } = argument;
-    let codec = codec(root, &argument.ty);
-    let take = if argument.has_default { quote!(take_or_default) } else { quote!(take) };
+    let take = if argument.has_default { "take_or_default" } else { "take" };
+    let take = codec(root, &argument.ty, take);
     quote! {
-        #ident: match #codec::#take(arguments, #wire_name) {
+        #ident: match #take(arguments, #wire_name) {
             #root::Result::Ok(value) => value,
             #root::Result::Err(error) => return #root::Result::Err(error),
         }
@@ -183,10 +188,10 @@ fn encode_arm(service: &Service, method: &Method) -> TokenStream {
         method.bindings().map(|(Argument { ident, .. }, value)| quote!(#ident: ref #value));
     let puts = method.bindings().map(|(argument, value)| {
         let name = &argument.wire_name;
-        let codec = codec(&root, &argument.ty);
-        let put = if argument.has_default { quote!(put_or_default) } else { quote!(put) };
+        let put = if argument.has_default { "put_or_default" } else { "put" };
+        let put = codec(&root, &argument.ty, put);
         quote! {
-            if let #root::Result::Err(error) = #codec::#put(arguments, #name, #value) {
+            if let #root::Result::Err(error) = #put(arguments, #name, #value) {
                 return #root::Result::Err(error);
             }
         }

@@ -2,17 +2,19 @@
 //! `flyrpc::__private`.
 //!
 //! The meaning of generated code must not depend on the names in scope around it. So generated code names
-//! everything through one absolute path, calls no method of a user's type with `.`, and gives its own
-//! variables the macro's hygiene.
+//! everything, primitive types included, through one import of its own, calls no method of a user's type with
+//! `.`, chooses names of type parameters that the trait does not contain, and hides constants with the names
+//! of its variables.
 
 pub(crate) mod client;
 pub(crate) mod common;
 mod items;
-pub(crate) mod messages;
+mod messages;
 mod method_table;
 mod requirements;
-pub(crate) mod server;
+mod server;
 mod service_trait;
-pub(crate) mod tarpc;
+mod tarpc;
+mod variables;
 
-pub(crate) use self::items::expand;
+pub(crate) use self::items::{expand, expand_for};

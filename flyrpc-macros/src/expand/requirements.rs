@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{Type, spanned::Spanned as _};
 
@@ -10,7 +10,7 @@ use super::common::root;
 use crate::{
     model::{Method, Service},
     names::type_text,
-    types::{innermost, is_plain},
+    types::{innermost, is_plain, is_result_alias, is_shared_pointer, unboxed},
 };
 
 /// Requires each type to implement the traits needed to send it between nodes.
@@ -27,7 +27,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     for method in unconditional.into_iter().chain(conditional) {
         let cfgs = method.attrs.cfgs();
         for ty in method.types().flat_map(contents_and_container) {
-            let text = type_text(ty);
+            let text = type_text(unboxed(ty));
             if !required.contains(&text) {
                 let require = require(&root, ty);
                 all.extend(quote!(#cfgs { #require }));
@@ -81,5 +81,13 @@ fn require(root: &TokenStream, ty: &Type) -> TokenStream {
         let inner = traits(inner);
         required = quote_spanned!(span=> #required.unless_missing_in(&#inner));
     }
-    quote_spanned!(span=> #required.is_sent_between_nodes::<#ty>();)
+    let require = match () {
+        () if is_result_alias(ty) => "is_result_sent_between_nodes",
+        () if is_shared_pointer(ty) => "is_shared_sent_between_nodes",
+        () => "is_sent_between_nodes",
+    };
+    let require = Ident::new(require, span);
+    // If a `Box` cannot be sent, its contents are the reason.
+    let subject = unboxed(ty);
+    quote_spanned!(span=> #required.#require::<#subject>();)
 }

@@ -5,8 +5,8 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::common::{on_items, root, sends};
-use crate::model::Service;
+use super::common::{root, sends};
+use crate::{model::Service, names::ServiceNames};
 
 /// Implements `tarpc::RequestName` and, for implementations that satisfy `bound`, `tarpc::server::Serve`.
 /// Also generates `from_stub`.
@@ -23,15 +23,13 @@ pub(crate) fn expand(service: &Service, bound: &TokenStream) -> TokenStream {
 fn request_name(service: &Service) -> TokenStream {
     let root = root(service);
     let request = &service.names.request;
-    let on_items = on_items(service);
     let sends = sends(service);
     quote! {
-        #on_items
         impl #root::tarpc::RequestName for #request
         where
             #sends
         {
-            fn name(&self) -> &str {
+            fn name(&self) -> &#root::str {
                 #root::request_name(self)
             }
         }
@@ -40,20 +38,16 @@ fn request_name(service: &Service) -> TokenStream {
 
 fn serve(service: &Service, bound: &TokenStream) -> TokenStream {
     let root = root(service);
-    let (request, response) = (&service.names.request, &service.names.response);
-    let serve = &service.names.serve;
-    let on_items = on_items(service);
+    let ServiceNames { request, response, serve, implementation, .. } = &service.names;
     let sends = sends(service);
     quote! {
-        #on_items
-        impl<S: #bound> #root::tarpc::server::Serve for #serve<S>
+        impl<#implementation: #bound> #root::tarpc::server::Serve for #serve<#implementation>
         where
             #sends
         {
             type Req = #request;
             type Resp = #response;
 
-            #[allow(refining_impl_trait)]
             fn serve(
                 self,
                 context: #root::tarpc::context::Context,
@@ -70,18 +64,15 @@ fn serve(service: &Service, bound: &TokenStream) -> TokenStream {
 fn from_stub(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
-    let (request, response) = (&service.names.request, &service.names.response);
-    let client = &service.names.client;
-    let on_items = on_items(service);
+    let ServiceNames { request, response, client, stub, .. } = &service.names;
     quote! {
-        #on_items
-        impl<S> #client<#root::ViaStub<S>>
+        impl<#stub> #client<#root::ViaStub<#stub>>
         where
-            S: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
+            #stub: #root::tarpc::client::stub::Stub<Req = #request, Resp = #response> + 'static,
         {
             /// Creates a client that calls through a tarpc stub, without a node. Its futures are
             /// `Send` if the stub's futures are.
-            #vis fn from_stub(stub: S) -> Self {
+            #vis fn from_stub(stub: #stub) -> Self {
                 #client { via: #root::ViaStub::new(stub) }
             }
         }

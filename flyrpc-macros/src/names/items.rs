@@ -1,29 +1,97 @@
 //! The names of generated items.
 
-use proc_macro2::{Ident, Span};
-use quote::format_ident;
+use std::collections::HashSet;
 
-/// The names of the generated client's own methods. No method of a trait may have one of them.
-pub(crate) const RESERVED: [&str; 6] =
-    ["on_region", "on_primary", "on_node", "timeout", "wait", "from_stub"];
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident};
+use syn::{ItemTrait, Path};
 
-/// The names of the items generated from a trait.
+/// The names of the generated client's own items, including those that flyrpc reserves for later versions.
+/// No method of a trait may have one of them.
+pub(crate) const RESERVED: [&str; 13] = [
+    "on_region",
+    "on_primary",
+    "on_node",
+    "nearest",
+    "or_region",
+    "or_primary",
+    "or_nearest",
+    "each",
+    "metadata",
+    "timeout",
+    "wait",
+    "from_stub",
+    "NAME",
+];
+
+/// The names of the items generated from a trait, and of their type parameters.
 pub(crate) struct ServiceNames {
     pub(crate) serve: Ident,
     pub(crate) request: Ident,
     pub(crate) response: Ident,
     pub(crate) client: Ident,
+    /// The type parameter of the client: how it calls.
+    pub(crate) via: Ident,
+    /// The type parameter of the serving type: the implementation of the trait.
+    pub(crate) implementation: Ident,
+    /// The type parameter of clients over tarpc: a stub.
+    pub(crate) stub: Ident,
+    /// The enum of the positions of methods in the table.
+    pub(crate) index: Ident,
+    /// The import of flyrpc's private module.
+    pub(crate) private: Ident,
 }
 
 impl ServiceNames {
-    pub(crate) fn of(service: &Ident) -> Self {
-        let service = &generated(service);
+    pub(crate) fn of(service: &ItemTrait, crate_path: Option<&Path>) -> Self {
+        let mut used = Used::default();
+        used.collect(service.to_token_stream());
+        used.collect(crate_path.to_token_stream());
+        let service = &generated(&service.ident);
         ServiceNames {
             serve: format_ident!("Serve{}", service),
             request: format_ident!("{}Request", service),
             response: format_ident!("{}Response", service),
             client: format_ident!("{}Client", service),
+            via: used.unused("Via"),
+            implementation: used.unused("S"),
+            stub: used.unused("Stub"),
+            index: used.unused("__Index"),
+            private: format_ident!("__{}Private", service, span = Span::call_site()),
         }
+    }
+}
+
+/// The identifiers in a trait. A generated item whose name is not among them does not hide an item that the
+/// trait names: types have no hygiene, unlike variables.
+#[derive(Default)]
+struct Used {
+    names: HashSet<String>,
+    /// Whether a macro is called, whose expansion may contain any identifier.
+    calls_macro: bool,
+}
+
+impl Used {
+    fn collect(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    self.names.insert(ident.to_string());
+                }
+                TokenTree::Group(group) => self.collect(group.stream()),
+                TokenTree::Punct(punct) => self.calls_macro |= punct.as_char() == '!',
+                TokenTree::Literal(_) => {}
+            }
+        }
+    }
+
+    /// Returns `name`, or a variation of it that is not used.
+    fn unused(&self, name: &str) -> Ident {
+        let mut unused = name.to_owned();
+        while self.names.contains(&unused) || (self.calls_macro && !unused.starts_with("__")) {
+            unused.insert_str(0, "__");
+        }
+        Ident::new(&unused, Span::call_site())
     }
 }
 
@@ -39,4 +107,52 @@ pub(crate) fn generated(name: &Ident) -> Ident {
 /// not report the item. An `#[allow]` instead would not compile under `#![forbid]`.
 pub(crate) fn generated_span(span: Span) -> Span {
     Span::call_site().located_at(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+
+    use super::*;
+
+    #[test]
+    fn type_parameters_do_not_hide_types_of_the_trait() {
+        let check = |service: TokenStream, expected: [&str; 2]| {
+            let service: ItemTrait = syn::parse2(service).expect("a trait");
+            let names = ServiceNames::of(&service, None);
+            assert_eq!([names.via.to_string(), names.implementation.to_string()], expected);
+        };
+        check(
+            quote!(
+                trait Strings {
+                    async fn f(&self, text: String);
+                }
+            ),
+            ["Via", "S"],
+        );
+        check(
+            quote!(
+                trait S {
+                    async fn f(&self, via: Vec<Via>);
+                }
+            ),
+            ["__Via", "__S"],
+        );
+        check(
+            quote!(
+                trait S {
+                    async fn f(&self, s: __S) -> a::Via<__Via>;
+                }
+            ),
+            ["____Via", "____S"],
+        );
+        check(
+            quote!(
+                trait Strings {
+                    async fn f(&self) -> via!();
+                }
+            ),
+            ["__Via", "__S"],
+        );
+    }
 }

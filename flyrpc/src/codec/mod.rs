@@ -36,23 +36,21 @@
 //!
 //! Serde first buffers untagged, internally tagged and flattened types (and adjacently tagged types if
 //! the content precedes the tag), and then reads the buffer by its own rules. These rules may round a
-//! float or an integer, or read a sequence as a struct, an index as a field or variant, or `()` as
-//! `None`. [`verify`] detects these misreadings and refuses the value. The following limits remain
-//! within the content of such types:
-//!
-//! - `None` may be read as `()`, bytes as text, and an empty sequence as a struct of defaults.
-//! - Integers of more than 64 bits are refused. `u128` and `i128` of any value are refused where serde
-//!   buffers.
-//! - Flattened maps whose keys are not strings are refused.
+//! float or an integer, or read a sequence as a struct, a name from an integer or from bytes, bytes as text,
+//! or `()` as `None`. `deserialize_any` excludes some of these misreadings, and [`verify`] detects the
+//! others. The page on `#[fly_rpc]` lists what remains undetected, and which values are refused although
+//! their types match.
 //!
 //! `serde_json::Value::Null` is encoded as a unit, and is therefore not read as `None`.
 //!
 //! Two levels of options are distinguished: `Some(None)` is preserved. It is an error to encode
-//! `Some(Some(None))`. The path of an error ends where buffering begins.
+//! `Some(Some(None))`. Serde does not report where in its buffer an error occurred; [`locate`] finds the
+//! position.
 
 mod args;
 mod body;
 pub(crate) mod bytes;
+mod locate;
 mod msgpack;
 mod verify;
 

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use super::{label::check_label, seed::Seed, settings::Config};
+use super::{
+    label::check_label,
+    seed::{Seed, host_and_port},
+    settings::Config,
+};
 use crate::{error::StartError, types::is_host_ip};
 
 /// Upper bound on the drain timeout: longer than any process is given to stop, and short enough to be added
@@ -40,6 +44,18 @@ pub(crate) fn parse_seeds(
 }
 
 impl Config {
+    /// Sets the host name to listen on, and removes the address to listen on.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `name` is not `name[:port]`.
+    pub(crate) fn set_listen_name(&mut self, name: &str) -> Result<(), StartError> {
+        let expected = "`name` or `name:port`";
+        let name = host_and_port(name).ok_or_else(|| refuse("listen_on_host", name, expected))?;
+        (self.listen, self.listen_name) = (None, Some(name));
+        Ok(())
+    }
+
     /// Checks every setting, and the combinations of settings that depend on each other, as far as
     /// possible without starting the node.
     ///
@@ -92,7 +108,7 @@ fn check_fly(config: &Config) -> Result<(), StartError> {
                    or set `primary_region`";
         return Err(missing("PRIMARY_REGION", why));
     }
-    if fly.private_ip.is_none() && config.listen.is_none() {
+    if fly.private_ip.is_none() && config.listen.is_none() && config.listen_name.is_none() {
         let why = "on Fly.io a node listens on that address; set `listen` (FLYRPC_LISTEN) to \
                    listen elsewhere";
         return Err(missing("FLY_PRIVATE_IP", why));

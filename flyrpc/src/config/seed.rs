@@ -111,6 +111,18 @@ fn addr(ip: IpAddr, port: u16) -> Result<Seed, &'static str> {
     if ip.is_unspecified() { Err(SPECIFIED) } else { Ok(Seed::Addr(SocketAddr::new(ip, port))) }
 }
 
+/// Parses `name[:port]`, where the port may be 0. Returns the name with a port, as
+/// [`Env::resolve`](crate::env::Env::resolve) requires. Returns `None` if it is not a valid DNS name.
+pub(super) fn host_and_port(text: &str) -> Option<String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = match port {
+        "" if host.len() == text.len() => DEFAULT_PORT,
+        port if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok()?,
+        _ => return None,
+    };
+    is_name(host).then(|| format!("{}:{port}", host.to_ascii_lowercase()))
+}
+
 /// Splits `host:port`. A colon inside brackets belongs to the host.
 fn split_port(entry: &str) -> Result<(&str, u16), &'static str> {
     let Some((host, port)) = entry.rsplit_once(':').filter(|(_, port)| !port.contains(']')) else {

@@ -38,6 +38,8 @@ pub(crate) struct Config {
     /// The address to listen on, for links over TCP and gossip over UDP. Port 0 selects a free port.
     /// Default: none; see [`Config::listen_at`]. Choose an address that only other nodes can reach.
     pub(crate) listen: Option<SocketAddr>,
+    /// A host name and port to look up at start. The address found there becomes `listen`.
+    pub(crate) listen_name: Option<String>,
     /// The address where other nodes reach this node. Port 0 stands for the listening port. Default:
     /// none; see [`Config::advertise_at`]. Set it if other nodes cannot use the listening address, because
     /// of address translation or because the node listens on every interface.
@@ -133,6 +135,7 @@ impl Default for Config {
             region: Region::LOCAL,
             primary_region: None,
             listen: None,
+            listen_name: None,
             advertise: None,
             seeds: Vec::new(),
             hold: false,

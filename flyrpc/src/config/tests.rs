@@ -206,6 +206,14 @@ fn listen_accepts_an_address_with_or_without_a_port() {
 }
 
 #[test]
+fn listen_accepts_a_host_name_with_or_without_a_port() {
+    let listen = |name: &str| Config { listen_name: Some(name.to_owned()), ..Config::default() };
+    check(&[("FLYRPC_LISTEN", "fly-local-6pn:4000")], listen("fly-local-6pn:4000"));
+    check(&[("FLYRPC_LISTEN", "Fly-Local-6pn")], listen("fly-local-6pn:3590"));
+    check(&[("FLYRPC_LISTEN", "localhost:0")], listen("localhost:0"));
+}
+
+#[test]
 fn advertise_without_a_port_uses_the_listening_port() {
     let config = read(&[("FLYRPC_ADVERTISE", "192.0.2.1")]).unwrap();
     assert_eq!(config.advertise_at(addr("10.0.0.1:4567")), addr("192.0.2.1:4567"));
@@ -305,10 +313,12 @@ fn names_that_are_too_long_or_hold_control_characters_are_refused() {
 
 #[test]
 fn invalid_listen_and_advertise_addresses_are_refused() {
-    let expected = "`ip:port` or `ip`, with an IPv6 address before a port in brackets";
-    let values = ["3590", ":3590", "localhost:1", "10.0.0.1:65536", "10.0.0.1:", "[10.0.0.1", "x"];
+    let values = ["3590", ":3590", "10.0.0.1:65536", "10.0.0.1:", "[10.0.0.1", "a:", "a:+1", "a b"];
+    let expected = "`ip[:port]` or `name[:port]`, with an IPv6 address before a port in brackets";
     check_values_refused("FLYRPC_LISTEN", &values, expected);
+    let expected = "`ip:port` or `ip`, with an IPv6 address before a port in brackets";
     check_values_refused("FLYRPC_ADVERTISE", &values, expected);
+    check_values_refused("FLYRPC_ADVERTISE", &["localhost:1", "x"], expected);
 }
 
 #[test]

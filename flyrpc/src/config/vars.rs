@@ -9,7 +9,7 @@ use std::{
 use super::{
     check::{HEARTBEATS, MAX_BODY, MAX_DRAIN_TIMEOUT, check_advertise, parse_seeds, refuse},
     label::check_label,
-    seed::{DEFAULT_PORT, Seed},
+    seed::{DEFAULT_PORT, Seed, host_and_port},
     settings::{Config, FlyMachine},
 };
 use crate::{
@@ -52,6 +52,11 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
         Some(list) => parse_seeds("FLYRPC_SEEDS", [list])?,
         None => fly_app.as_deref().map(fly_seed).transpose()?.into_iter().collect(),
     };
+    let (listen, listen_name) = match vars.read("FLYRPC_LISTEN", listen)? {
+        Some(Listen::Addr(addr)) => (Some(addr), None),
+        Some(Listen::Name(name)) => (None, Some(name)),
+        None => (None, None),
+    };
     let default = Config::default();
     Ok(Config {
         cluster: vars.label("FLYRPC_CLUSTER")?.or(app).unwrap_or(default.cluster),
@@ -61,7 +66,8 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
             None => vars.label("MY_REGION")?.map_or(default.region, Region::from),
         },
         primary_region: vars.label("PRIMARY_REGION")?.map(Region::from),
-        listen: vars.read("FLYRPC_LISTEN", |text| address(text, DEFAULT_PORT))?,
+        listen,
+        listen_name,
         advertise: vars.read("FLYRPC_ADVERTISE", advertise)?,
         seeds,
         drain_timeout: vars
@@ -130,6 +136,20 @@ fn address(text: &str, default_port: u16) -> Result<SocketAddr, &'static str> {
         return Ok(SocketAddr::new(ip, default_port));
     }
     text.parse().map_err(|_| "`ip:port` or `ip`, with an IPv6 address before a port in brackets")
+}
+
+enum Listen {
+    Addr(SocketAddr),
+    Name(String),
+}
+
+fn listen(text: &str) -> Result<Listen, &'static str> {
+    const FORMS: &str =
+        "`ip[:port]` or `name[:port]`, with an IPv6 address before a port in brackets";
+    if let Ok(addr) = address(text, DEFAULT_PORT) {
+        return Ok(Listen::Addr(addr));
+    }
+    host_and_port(text).map(Listen::Name).ok_or(FORMS)
 }
 
 fn advertise(text: &str) -> Result<SocketAddr, &'static str> {

@@ -3,6 +3,10 @@
 
 mod body;
 mod closed;
+mod details;
+mod for_test;
+mod info;
+mod kind;
 mod panic;
 mod rpc;
 mod start;
@@ -11,6 +15,9 @@ pub(crate) use self::panic::{discard, panic_message};
 pub use self::{
     body::BodyError,
     closed::{Closed, NodeFailure},
-    rpc::{Known, Refusal, RpcError, Unsupported},
+    details::{Known, Refusal, Unsupported},
+    info::ErrorInfo,
+    kind::{ErrorKind, ParseErrorKindError},
+    rpc::RpcError,
     start::StartError,
 };

@@ -1,8 +1,11 @@
-//! [`RpcError`] and the details that its variants carry.
+//! [`RpcError`].
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::body::BodyError;
+use super::{
+    body::BodyError,
+    details::{Known, Refusal, Unsupported},
+};
 use crate::types::{NodeInfo, Region, Target};
 
 /// The reason why a call returned no value.
@@ -26,6 +29,9 @@ pub enum RpcError {
         method: &'static str,
         /// The numbers of known nodes and addresses that could not take the call, by reason.
         known: Known,
+        /// The regions that have live nodes, in order. Shows whether the region of the call is unknown,
+        /// for example because its name is misspelled. Empty if the target is not a region.
+        live_regions: Arc<[Region]>,
     },
     /// A node of the target cannot serve this call, and no other node can. Not executed.
     #[non_exhaustive]
@@ -66,6 +72,21 @@ pub enum RpcError {
         method: &'static str,
         /// The reason for the refusal.
         reason: Refusal,
+    },
+    /// The node reported an error of a kind that this version of flyrpc does not know. May have executed
+    /// if `executed`.
+    #[non_exhaustive]
+    Failed {
+        /// The node that reported the error.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The kind of error, and the description that the node gave for it.
+        message: String,
+        /// Whether the node reported that the handler may have run.
+        executed: bool,
     },
     /// The call's deadline passed. May have executed if `sent`.
     #[non_exhaustive]
@@ -149,8 +170,8 @@ pub enum RpcError {
         /// The limit in bytes: the smaller `max_body` of the two nodes.
         limit: usize,
     },
-    /// The node that ran the call could not encode the reply, or this node could not decode it.
-    /// Executed.
+    /// The node that ran the call could not encode the reply, or this node could not decode it, as
+    /// `encoded` tells. Executed.
     #[non_exhaustive]
     BadReply {
         /// The node that ran the call. `None` for a client that was created with `from_stub`.
@@ -159,6 +180,10 @@ pub enum RpcError {
         service: &'static str,
         /// The method called.
         method: &'static str,
+        /// Whether the node that ran the call encoded the reply. If so, this node could not decode it: the
+        /// two have different versions of its type, or serde would misread it. If not, the reply's
+        /// `Serialize` failed, or the format cannot represent its value.
+        encoded: bool,
         /// The position in the reply, and the reason.
         source: BodyError,
     },
@@ -221,6 +246,7 @@ impl RpcError {
             | RpcError::ArgumentsTooLarge { .. }
             | RpcError::ShutDown { .. } => false,
             RpcError::Timeout { sent, .. } | RpcError::Disconnected { sent, .. } => sent,
+            RpcError::Failed { executed, .. } => executed,
             RpcError::Panicked { .. }
             | RpcError::ReplyTooLarge { .. }
             | RpcError::BadReply { .. }
@@ -234,6 +260,7 @@ impl RpcError {
             RpcError::Unsupported { node, .. }
             | RpcError::NotPrimary { node, .. }
             | RpcError::Refused { node, .. }
+            | RpcError::Failed { node, .. }
             | RpcError::Panicked { node, .. }
             | RpcError::ReplyTooLarge { node, .. } => Some(node),
             RpcError::Timeout { node, .. }
@@ -247,12 +274,14 @@ impl RpcError {
         }
     }
 
-    fn call(&self) -> (&'static str, &'static str) {
+    /// Returns the service and the method called.
+    pub(super) fn call(&self) -> (&'static str, &'static str) {
         match *self {
             RpcError::NoNode { service, method, .. }
             | RpcError::Unsupported { service, method, .. }
             | RpcError::NotPrimary { service, method, .. }
             | RpcError::Refused { service, method, .. }
+            | RpcError::Failed { service, method, .. }
             | RpcError::Timeout { service, method, .. }
             | RpcError::Disconnected { service, method, .. }
             | RpcError::Panicked { service, method, .. }
@@ -273,8 +302,9 @@ impl fmt::Display for RpcError {
             RpcError::NoNode { target: Target::Node(id), known, .. } => {
                 write!(f, "no live node {id} for {service}.{method}{known}")
             }
-            RpcError::NoNode { target, known, .. } => {
-                write!(f, "no live node in {target} for {service}.{method}{known}")
+            RpcError::NoNode { target, known, live_regions, .. } => {
+                write!(f, "no live node in {target} for {service}.{method}{known}")?;
+                write_regions(f, live_regions)
             }
             RpcError::Unsupported { node, why, .. } => {
                 write!(f, "{service}.{method} is not supported by node {node}: {why}")
@@ -292,6 +322,11 @@ impl fmt::Display for RpcError {
             RpcError::Refused { node, reason, .. } => {
                 write!(f, "{service}.{method} was refused by node {node}: {reason}")
             }
+            RpcError::Failed { node, message, executed, .. } => write!(
+                f,
+                "{service}.{method} failed on node {node}: {message}; {}",
+                outcome(*executed)
+            ),
             RpcError::Timeout { after, node: Some(node), sent, .. } => write!(
                 f,
                 "{service}.{method} timed out after {:?} at node {node}; {}",
@@ -335,11 +370,15 @@ impl fmt::Display for RpcError {
                 "reply of {service}.{method} from node {node} is too large: \
                  {size} bytes, at most {limit}"
             ),
-            RpcError::BadReply { node: Some(node), .. } => {
-                write!(f, "reply of {service}.{method} from node {node} could not be read")
+            RpcError::BadReply { node: Some(node), encoded: true, .. } => {
+                write!(f, "reply of {service}.{method} from node {node} could not be decoded")
             }
-            RpcError::BadReply { node: None, .. } => {
-                write!(f, "reply of {service}.{method} could not be read")
+            RpcError::BadReply { node: Some(node), encoded: false, .. } => {
+                write!(f, "reply of {service}.{method} could not be encoded on node {node}")
+            }
+            RpcError::BadReply { node: None, encoded, .. } => {
+                let step = if *encoded { "decoded" } else { "encoded" };
+                write!(f, "reply of {service}.{method} could not be {step}")
             }
             RpcError::ShutDown { .. } => {
                 write!(f, "{service}.{method} was not called: this node was shut down")
@@ -347,6 +386,19 @@ impl fmt::Display for RpcError {
             RpcError::Stub { .. } => write!(f, "{service}.{method} failed in its tarpc stub"),
         }
     }
+}
+
+/// Writes `; live regions: …`, or nothing if there are none.
+fn write_regions(f: &mut fmt::Formatter<'_>, regions: &[Region]) -> fmt::Result {
+    /// Upper bound on the regions in a message. Peers choose their number.
+    const MAX_SHOWN: usize = 40;
+
+    let mut before = "; live regions: ";
+    for region in regions.iter().take(MAX_SHOWN) {
+        write!(f, "{before}{region}")?;
+        before = ", ";
+    }
+    if regions.len() > MAX_SHOWN { f.write_str(", …") } else { Ok(()) }
 }
 
 /// Truncates to milliseconds a duration of at least 10 ms. Without this, the time left of an enclosing
@@ -368,91 +420,5 @@ impl Error for RpcError {
             RpcError::Stub { source, .. } => Some(&**source),
             _ => None,
         }
-    }
-}
-
-/// The reason why a node cannot serve a call.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Unsupported {
-    /// It speaks no version of flyrpc's protocol that this node speaks.
-    Protocol,
-    /// It does not serve the service.
-    Service,
-    /// Its version of the service lacks the method.
-    Method,
-    /// Its method takes other arguments. The text describes one of the differences.
-    Arguments(String),
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unsupported::Protocol => f.write_str("it speaks another version of the protocol"),
-            Unsupported::Service => f.write_str("it does not serve the service"),
-            Unsupported::Method => f.write_str("it does not have the method"),
-            Unsupported::Arguments(detail) => write!(f, "it takes other arguments: {detail}"),
-        }
-    }
-}
-
-/// The reason why a node refused a call that it could have run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// It is draining, and about to shut down.
-    Draining,
-    /// It executes as many calls as its `max_in_flight` allows in total or for this caller.
-    Overloaded,
-    /// It is held and does not accept calls yet, or it withdrew this service.
-    Held,
-    /// The bodies of other calls take as much memory as its `max_body_memory` allows in total or for
-    /// this caller. Nodes of version 0.1 report `Overloaded` instead.
-    Memory,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::Draining => "it is draining",
-            Refusal::Overloaded => "it is overloaded",
-            Refusal::Held => "it is not accepting calls",
-            Refusal::Memory => "the bodies of other calls take all of its memory for bodies",
-        })
-    }
-}
-
-/// The numbers of nodes and addresses that the caller knew when no node could take its call, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct Known {
-    /// Nodes that are up according to the membership, but whose link is lost.
-    pub unlinked: usize,
-    /// Nodes that do not accept calls: held or draining.
-    pub not_accepting: usize,
-    /// Nodes that do not serve the service, or not this method of it.
-    pub unsupported: usize,
-    /// Addresses, in any region, where something other than flyrpc responds.
-    pub not_flyrpc: usize,
-    /// Addresses, in any region, where nothing responds.
-    pub unreachable: usize,
-}
-
-impl fmt::Display for Known {
-    /// Writes ` (known: …)` with the counts that are not 0, or nothing if all counts are 0.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            (self.unlinked, "with a lost link"),
-            (self.not_accepting, "not accepting calls"),
-            (self.unsupported, "not supporting it"),
-            (self.not_flyrpc, "at an address where something else responds"),
-            (self.unreachable, "at an address where nothing responds"),
-        ];
-        let mut before = " (known: ";
-        for (count, what) in parts.iter().filter(|(count, _)| *count > 0) {
-            write!(f, "{before}{count} {what}")?;
-            before = ", ";
-        }
-        if before == ", " { f.write_str(")") } else { Ok(()) }
     }
 }

@@ -50,6 +50,22 @@ pub enum StartError {
         /// The limit.
         limit: usize,
     },
+    /// The host name of the listening address could not be looked up.
+    #[error("cannot look up `{name}`, the name to listen on")]
+    #[non_exhaustive]
+    Resolve {
+        /// The host name and the port.
+        name: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// The node was started where it cannot run.
+    #[error("a node needs a tokio runtime with time and I/O: {why}")]
+    #[non_exhaustive]
+    Runtime {
+        /// What is missing, and what to write instead.
+        why: &'static str,
+    },
     /// The node could not listen on this address.
     #[error("cannot listen on {addr}")]
     #[non_exhaustive]

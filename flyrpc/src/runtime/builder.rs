@@ -1,11 +1,13 @@
 //! Configures and starts a node.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tokio::sync::mpsc;
 
 use super::{
+    check_runtime::{bind_panicked, check_time},
     cluster::{self, ClusterParams, InternalHandler, ServeInternal, Sockets},
     node::Node,
     server::{INLINE_AFTER, Limits, Server},
@@ -36,6 +38,8 @@ pub struct NodeBuilder {
     /// The error of an entry that [`seeds`](NodeBuilder::seeds) could not parse. `start` returns
     /// it.
     seed_error: Option<StartError>,
+    /// The error of a host name that [`listen_on_host`](NodeBuilder::listen_on_host) could not parse.
+    listen_error: Option<StartError>,
     services: Vec<Arc<dyn Service>>,
     env: Arc<dyn Env>,
     rng_seed: Option<u64>,
@@ -77,6 +81,7 @@ impl NodeBuilder {
         NodeBuilder {
             config,
             seed_error: None,
+            listen_error: None,
             services: Vec::new(),
             env: Arc::new(TokioEnv),
             rng_seed: None,
@@ -118,6 +123,19 @@ impl NodeBuilder {
     /// 3590. By default, the node never listens on all interfaces.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
         self.config.listen = Some(addr);
+        self.config.listen_name = None;
+        self.listen_error = None;
+        self
+    }
+
+    /// Sets the host name to listen on, as `name` or `name:port`, such as `fly-local-6pn:3590`. The default
+    /// port is 3590. [`start`](NodeBuilder::start) looks the name up once, and listens on the first address
+    /// that it resolves to. Replaces the address set by [`listen`](NodeBuilder::listen).
+    pub fn listen_on_host(mut self, name: impl AsRef<str>) -> Self {
+        match self.config.set_listen_name(name.as_ref()) {
+            Ok(()) => self.listen_error = None,
+            Err(error) => self.listen_error = Some(error),
+        }
         self
     }
 
@@ -170,9 +188,9 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets how long [`Node::drain`] waits for calls in flight. The default is 4 s and the maximum
-    /// is 24 h. Keep the timeout below the time that the platform allows between the termination
-    /// signal and killing the process.
+    /// Sets how long [`Node::drain`] waits for calls in flight, and within what time [`Node::shutdown`] as a
+    /// whole ends. The default is 4 s and the maximum is 24 h. Keep the timeout below the time that the
+    /// platform allows between the termination signal and killing the process, which is 5 s on Fly.io.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.config.drain_timeout = timeout;
         self
@@ -187,16 +205,20 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the maximum number of bytes of request bodies that the node holds for other nodes, over all
-    /// links. A body counts from its announcement until it is decoded. The default is 256 MiB or 8 times
+    /// Sets the maximum number of bytes of bodies that the node holds for other nodes, over all links: of
+    /// requests, from their announcement until they are decoded, and of long replies (more than 16 KiB),
+    /// from their encoding until they are written. The default is 256 MiB or 8 times
     /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
     ///
     /// A request that would exceed the maximum is refused with
-    /// [`Refusal::Memory`](crate::error::Refusal::Memory). Once half of the maximum is in use, a peer
-    /// may hold only its fair share, so that a single peer cannot take what the others need.
+    /// [`Refusal::Memory`](crate::error::Refusal::Memory). A long reply that would exceed it waits with its
+    /// value, and is encoded when there is memory, or dropped at the deadline of its call. Once half of the
+    /// maximum is in use, a peer may hold only its fair share, so that a single peer cannot take what the
+    /// others need.
     ///
-    /// Replies are bounded for each link: it holds 4 MiB of encoded long replies, or a single longer
-    /// one. Further replies wait with their values and are encoded when there is room.
+    /// Independently of this setting, a link holds at most 4 MiB of encoded long replies, or a single
+    /// longer one, and at most 256 KiB of frames with short requests and replies, plus the write in
+    /// progress.
     pub fn max_body_memory(mut self, bytes: usize) -> Self {
         self.config.max_body_memory = Some(bytes);
         self
@@ -259,22 +281,21 @@ impl NodeBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is invalid, two services have the same name, or the port
-    /// cannot be bound.
-    ///
-    /// # Panics
-    ///
-    /// Panics if called outside a tokio runtime with time and I/O enabled.
+    /// Returns an error if a setting is invalid, two services have the same name, the port cannot be bound,
+    /// or the current task runs outside a tokio runtime or in one without time or I/O.
     pub async fn start(mut self) -> Result<Node, StartError> {
-        if let Some(error) = self.seed_error.take() {
+        check_time()?;
+        if let Some(error) = self.seed_error.take().or(self.listen_error.take()) {
             return Err(error);
         }
+        self.resolve_listen_name().await?;
         self.config.validate()?;
         if self.config.client_only {
             self.services.clear();
         }
         let at = self.config.listen_at(!self.services.is_empty());
-        let sockets = Sockets::bind(&*self.env, at).await?;
+        let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
+        let sockets = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)))?;
         let addr = self.config.advertise_at(sockets.addr);
         let id = NodeId::new(&self.config.name, self.random(1));
         let me = NodeInfo::new(id, self.config.region.clone(), addr);
@@ -304,8 +325,23 @@ impl NodeBuilder {
             heartbeat: config.heartbeat,
             epoch,
         });
-        tracing::info!(node = %handle.me(), %addr, "node started");
+        handle.span().in_scope(|| tracing::info!(id = %handle.me(), %addr, "node started"));
         Ok(Node { handle, drain_timeout: config.drain_timeout })
+    }
+
+    /// Looks up the name to listen on, if there is one.
+    async fn resolve_listen_name(&mut self) -> Result<(), StartError> {
+        let Some(name) = self.config.listen_name.take() else { return Ok(()) };
+        let found = self.env.resolve(&name).await.and_then(|addrs| {
+            addrs.first().copied().ok_or_else(|| io::Error::other("the name has no address"))
+        });
+        match found {
+            Ok(addr) => {
+                self.config.listen = Some(addr);
+                Ok(())
+            }
+            Err(source) => Err(StartError::Resolve { name, source }),
+        }
     }
 
     /// Creates the server for the internal service and the user's services.

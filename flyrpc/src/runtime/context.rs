@@ -1,11 +1,12 @@
 //! The context of a call, as its handler sees it.
 
 use std::{
+    any::Any,
     cell::RefCell,
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock, Weak},
     task::{self, Poll},
     time::Duration,
 };
@@ -48,7 +49,29 @@ pub struct Context {
     pub(crate) local: bool,
     /// Whether the handler runs to completion regardless of the deadline.
     pub(crate) detached: bool,
-    pub(crate) env: Arc<dyn Env>,
+    /// The number of local calls whose handlers enclose this one in the same task.
+    pub(crate) depth: u32,
+    pub(crate) host: Arc<Host>,
+}
+
+/// The surroundings of the handlers of one node.
+pub(crate) struct Host {
+    env: Arc<dyn Env>,
+    /// The node. Its type is erased, because a node contains the server that creates contexts. Empty for
+    /// handlers behind plain tarpc.
+    node: OnceLock<Weak<dyn Any + Send + Sync>>,
+}
+
+impl Host {
+    pub(crate) fn new(env: Arc<dyn Env>) -> Arc<Self> {
+        Arc::new(Host { env, node: OnceLock::new() })
+    }
+
+    /// Sets the node, once it exists.
+    pub(crate) fn set_node(&self, node: Weak<dyn Any + Send + Sync>) {
+        let is_first = self.node.set(node).is_ok();
+        debug_assert!(is_first, "a host belongs to one node");
+    }
 }
 
 impl Context {
@@ -71,7 +94,7 @@ impl Context {
     /// handler have this as an upper bound on their own time, unless the method is
     /// [detached](crate::fly_rpc#attributes).
     pub fn remaining(&self) -> Duration {
-        self.deadline.saturating_duration_since(self.env.now())
+        self.deadline.saturating_duration_since(self.host.env.now())
     }
 
     /// Returns the upper bound on the time of calls made inside the handler. Returns `None` for a
@@ -90,6 +113,11 @@ impl Context {
     /// Returns whether this node made the call itself, so that it runs in the caller's process.
     pub fn is_local(&self) -> bool {
         self.local
+    }
+
+    /// Returns the node that runs the handler, if it is a node of type `N` that still exists.
+    pub(crate) fn node<N: Any + Send + Sync>(&self) -> Option<Arc<N>> {
+        Arc::downcast(self.host.node.get()?.upgrade()?).ok()
     }
 
     /// Carries this context into `future`, for a task that the handler spawns. In that task,

@@ -1,6 +1,7 @@
 //! The tasks, sockets and locks that drive the state machines of `proto`.
 
 pub(crate) mod builder;
+mod check_runtime;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod context;

@@ -1,6 +1,13 @@
 //! A running node.
 
-use std::{fmt, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_util::future::{self, Either};
 use tokio::sync::oneshot;
@@ -9,7 +16,7 @@ use super::{
     client::{Client, Routed},
     cluster::InternalClient,
     events::Events,
-    shared::{Command, Handle, PeerSnapshot},
+    shared::{Command, Handle, NodeRef, PeerSnapshot},
     signals::Signals,
 };
 use crate::{
@@ -21,6 +28,9 @@ use crate::{
 /// Upper bound on the time that links take to close after the drain. Links that still carry replies
 /// may also use the rest of the drain timeout.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The part of the drain timeout that a shutdown reserves for leaving the cluster and closing the links.
+const LEAVE_RESERVE: Duration = Duration::from_millis(500);
 
 /// A node of a cluster, running in this process. It serves other nodes, tracks which nodes are
 /// live, and creates clients.
@@ -113,6 +123,17 @@ impl Node {
         nodes
     }
 
+    /// Returns all live nodes in order of their ids, including this node and nodes that serve nothing.
+    /// Reads a local table.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let table = self.handle.table();
+        let live = table.nodes().filter(|entry| !entry.disconnected);
+        let mut nodes: Vec<NodeInfo> = live.map(|entry| entry.info.clone()).collect();
+        nodes.push(self.info().clone());
+        nodes.sort();
+        nodes
+    }
+
     /// Asks a node for its region, instead of reading the local table. Dropping the future cancels
     /// the request.
     ///
@@ -186,7 +207,12 @@ impl Node {
     /// Returns a typed client that calls through this node. It is cheap to create and to clone. `C`
     /// is a client type that `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
     pub fn client<C: Client>(&self) -> C {
-        C::from_routed(Routed::new(Arc::clone(&self.handle)))
+        C::from_routed(Routed::new(NodeRef::Handle(Arc::clone(&self.handle))))
+    }
+
+    /// Returns a handle that does not keep the node running.
+    pub fn downgrade(&self) -> WeakNode {
+        WeakNode { handle: Arc::downgrade(&self.handle), drain_timeout: self.drain_timeout }
     }
 
     /// Waits until the initial search for nodes is complete. The seeds are resolved once. Each of the
@@ -212,12 +238,24 @@ impl Node {
         }
     }
 
-    /// Accepts calls from other nodes, after [`hold`]. Each linked peer is notified with one
-    /// message.
-    ///
-    /// [`hold`]: crate::runtime::builder::NodeBuilder::hold
+    /// Returns whether the initial search for nodes is complete, without waiting: whether
+    /// [`ready`](Node::ready) would return immediately.
+    pub fn is_ready(&self) -> bool {
+        self.handle.table().ready || self.handle.stop().is_cancelled()
+    }
+
+    /// Accepts calls from other nodes, after [`hold`](Node::hold) or
+    /// [`NodeBuilder::hold`](crate::NodeBuilder::hold). Each linked peer is notified with one message.
     pub fn accept(&self) {
         self.handle.change_state(|state| state.accepting = true);
+    }
+
+    /// Stops accepting calls from other nodes until [`accept`](Node::accept) is called, for example while
+    /// a resource that the services need is missing. Calls in flight continue, and calls that this process
+    /// makes still work. Each linked peer is notified with one message and sends its calls to other nodes.
+    /// A call that arrives nevertheless is refused as [held](crate::Refusal::Held), unexecuted.
+    pub fn hold(&self) {
+        self.handle.change_state(|state| state.accepting = false);
     }
 
     /// Starts or stops accepting calls from other nodes to the service of the client `C`. Each
@@ -239,26 +277,40 @@ impl Node {
     ///
     /// [drain timeout]: crate::runtime::builder::NodeBuilder::drain_timeout
     pub async fn drain(&self) {
+        self.drain_within(self.drain_timeout).await;
+    }
+
+    async fn drain_within(&self, timeout: Duration) {
         self.handle.change_state(|state| state.draining = true);
         tokio::select! {
             biased;
             () = self.handle.stop().cancelled() => {}
             // The shutdown ends calls that are still in flight after the timeout.
-            _ = tokio::time::timeout(self.drain_timeout, self.handle.server().idle()) => {}
+            _ = tokio::time::timeout(timeout, self.handle.server().idle()) => {}
         }
     }
 
-    /// Drains the node, leaves the cluster, and closes the links. Once the node has drained, new
-    /// calls made by this process fail with [`RpcError::ShutDown`]. Dropping the future leaves the
-    /// node draining.
+    /// Returns whether the node no longer accepts calls from other nodes because it is draining or was
+    /// shut down.
+    pub fn is_draining(&self) -> bool {
+        self.handle.server().state().draining || self.handle.is_shut_down()
+    }
+
+    /// Drains the node, leaves the cluster, and closes the links, all within the [drain timeout]. Calls
+    /// in flight may take the timeout less the time that is reserved for leaving, which is half a second or
+    /// an eighth of the timeout, whichever is less. Once the node has drained, new calls made by this
+    /// process fail with [`RpcError::ShutDown`]. Dropping the future leaves the node draining.
+    ///
+    /// [drain timeout]: crate::runtime::builder::NodeBuilder::drain_timeout
     pub async fn shutdown(&self) {
-        let drained_by = self.handle.env().now() + self.drain_timeout;
-        self.drain().await;
+        let reserve = LEAVE_RESERVE.min(self.drain_timeout / 8);
+        let deadline = self.handle.env().now() + self.drain_timeout;
+        self.drain_within(self.drain_timeout - reserve).await;
         if self.handle.shut_down() {
             let (done, closed) = oneshot::channel();
-            let at_most =
-                drained_by.saturating_duration_since(self.handle.env().now()) + GOODBYE_TIMEOUT;
-            self.handle.command(Command::Leave { within: GOODBYE_TIMEOUT, at_most, done });
+            let at_most = deadline.saturating_duration_since(self.handle.env().now());
+            let within = GOODBYE_TIMEOUT.min(at_most);
+            self.handle.command(Command::Leave { within, at_most, done });
             // An error means that the cluster task has ended already.
             let _ = closed.await;
             self.handle.stop().cancel();
@@ -304,14 +356,40 @@ impl Node {
             closed = self.closed() => return to_result(closed),
             () = signals.next() => {}
         }
-        tracing::info!(node = %self.info(), "signal received; shutting down");
+        self.handle.span().in_scope(|| tracing::info!("signal received; shutting down"));
         let shutdown = pin!(self.shutdown());
         let again = pin!(signals.next());
         if let Either::Right(_) = future::select(shutdown, again).await {
-            tracing::warn!(node = %self.info(), "second signal received; stopping immediately");
+            self.handle.span().in_scope(|| {
+                tracing::warn!("second signal received; stopping immediately");
+            });
             self.handle.end();
         }
         to_result(self.closed().await)
+    }
+}
+
+/// A handle to a node that does not keep it running. Created by [`Node::downgrade`].
+///
+/// A service that needs its own node should hold this instead of a [`Node`], because the node holds the
+/// service. For calls, [`Context::client`](crate::Context::client) is simpler.
+#[derive(Clone)]
+pub struct WeakNode {
+    handle: Weak<Handle>,
+    drain_timeout: Duration,
+}
+
+impl WeakNode {
+    /// Returns a handle that keeps the node running, or `None` once all such handles were dropped.
+    pub fn upgrade(&self) -> Option<Node> {
+        let handle = self.handle.upgrade()?;
+        Some(Node { handle, drain_timeout: self.drain_timeout })
+    }
+}
+
+impl fmt::Debug for WeakNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakNode").field(&self.upgrade()).finish()
     }
 }
 

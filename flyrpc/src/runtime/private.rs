@@ -10,6 +10,7 @@ pub use std::{
     future::Future,
     marker::{Send, Sync},
     option::Option,
+    primitive::{str, u8, usize},
     result::Result,
     sync::Arc,
     time::Duration,
@@ -63,6 +64,15 @@ where
     T: 'static,
 {
     via.clone().call(request).map(move |response| response.and_then(value))
+}
+
+/// Formats a client.
+pub fn debug_client<Via: fmt::Debug>(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    via: &Via,
+) -> fmt::Result {
+    f.debug_struct(name).field("via", via).finish()
 }
 
 /// Returns the service and method that a request calls, as `service.method`.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     client::{Caller, DEFAULT_TIMEOUT},
-    context::{Context, poll_in},
+    context::{Context, Host, poll_in},
 };
 use crate::{
     env::TokioEnv,
@@ -166,6 +166,7 @@ fn handler_context(context: &tarpc::context::Context) -> Context {
         attempt: 1,
         local: false,
         detached: false,
-        env: Arc::new(TokioEnv),
+        depth: 0,
+        host: Host::new(Arc::new(TokioEnv)),
     }
 }

@@ -216,29 +216,62 @@ impl<C> Contents<C> for WireTraits<Yes, Yes, No> {
     }
 }
 
+// Generated code calls `is_result_sent_between_nodes` for an alias of `Result` that does not name its error
+// type, such as `anyhow::Result<T>`, and `is_shared_sent_between_nodes` for `Arc` and `Rc`.
+
 impl WireTraits<Yes, Yes, Yes> {
     /// Nothing is missing.
-    pub fn is_sent_between_nodes<T: 'static>(&self) {}
+    pub fn is_sent_between_nodes<T: ?Sized + 'static>(&self) {}
+
+    /// Nothing is missing.
+    pub fn is_result_sent_between_nodes<T: 'static>(&self) {}
+
+    /// Nothing is missing.
+    pub fn is_shared_sent_between_nodes<T: 'static>(&self) {}
 }
 
 impl<S> WireTraits<No, No, S> {
     /// Both of serde's traits are missing.
-    pub fn is_sent_between_nodes<T: SerializeAndDeserialize>(&self) {}
+    pub fn is_sent_between_nodes<T: ?Sized + SerializeAndDeserialize>(&self) {}
+
+    /// Both of serde's traits are missing, although the type of the value has them.
+    pub fn is_result_sent_between_nodes<T: ResultSerializeAndDeserialize>(&self) {}
+
+    /// Both of serde's traits are missing.
+    pub fn is_shared_sent_between_nodes<T: SharedSerializeAndDeserialize>(&self) {}
 }
 
 impl<S> WireTraits<No, Yes, S> {
     /// `Serialize` is missing.
-    pub fn is_sent_between_nodes<T: Serialize>(&self) {}
+    pub fn is_sent_between_nodes<T: ?Sized + Serialize>(&self) {}
+
+    /// `Serialize` is missing.
+    pub fn is_result_sent_between_nodes<T: Serialize>(&self) {}
+
+    /// `Serialize` is missing.
+    pub fn is_shared_sent_between_nodes<T: Serialize>(&self) {}
 }
 
 impl<S> WireTraits<Yes, No, S> {
     /// `DeserializeOwned` is missing.
     pub fn is_sent_between_nodes<T: DeserializeOwned>(&self) {}
+
+    /// `DeserializeOwned` is missing.
+    pub fn is_result_sent_between_nodes<T: DeserializeOwned>(&self) {}
+
+    /// `DeserializeOwned` is missing.
+    pub fn is_shared_sent_between_nodes<T: DeserializeOwned>(&self) {}
 }
 
 impl WireTraits<Yes, Yes, No> {
     /// `Send` is missing.
-    pub fn is_sent_between_nodes<T: Send>(&self) {}
+    pub fn is_sent_between_nodes<T: ?Sized + Send>(&self) {}
+
+    /// `Send` is missing.
+    pub fn is_result_sent_between_nodes<T: Send>(&self) {}
+
+    /// `Send` is missing.
+    pub fn is_shared_sent_between_nodes<T: Send>(&self) {}
 }
 
 /// Implemented by no type. It exists for its error message, which covers both of serde's traits. The bound
@@ -250,6 +283,36 @@ impl WireTraits<Yes, Yes, No> {
     note = "annotate the types that are yours with `#[derive(serde::Serialize, serde::Deserialize)]`"
 )]
 pub trait SerializeAndDeserialize {}
+
+/// Like [`SerializeAndDeserialize`], for `Arc` and `Rc`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
+    label = "neither `Serialize` nor `Deserialize`",
+    note = "write an owned type instead, such as `String` for `Arc<str>`",
+    note = "or enable serde's feature `rc`, with which `Arc<T>` and `Rc<T>` implement the traits if `T` does"
+)]
+pub trait SharedSerializeAndDeserialize {}
+
+/// Like [`SerializeAndDeserialize`], for aliases of `Result`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
+    label = "neither `Serialize` nor `Deserialize`",
+    note = "arguments and return types of a `#[fly_rpc]` trait are encoded and decoded with serde",
+    note = "annotate the types that are yours with `#[derive(serde::Serialize, serde::Deserialize)]`"
+)]
+pub trait ResultSerializeAndDeserialize {}
+
+/// The message is about the error type, because the value type has both traits.
+impl<T, E: ErrorSerializeAndDeserialize> ResultSerializeAndDeserialize for Result<T, E> {}
+
+/// Like [`SerializeAndDeserialize`], for the error type of an alias of `Result`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
+    label = "the error type of this `Result` is `{Self}`",
+    note = "write the error type: `std::result::Result<T, E>`, where `E` is a type of yours with \
+            `#[derive(serde::Serialize, serde::Deserialize)]`, or `String`"
+)]
+pub trait ErrorSerializeAndDeserialize {}
 
 /// `Serialize` with a lifetime parameter. The compiler assumes a `where` clause that binds the lifetime,
 /// such as `for<'a> Note: Encodes<'a>`, instead of checking it where it is written. The derived impls of

@@ -29,7 +29,7 @@ impl ServiceKind {
 }
 
 /// Handles requests. Implemented by the generated `Serve…` types.
-pub trait Handler: Send + Sync + 'static {
+pub trait Handler: Clone + Send + Sync + 'static {
     /// The service's request.
     type Request: Request;
 
@@ -43,6 +43,12 @@ pub trait Handler: Send + Sync + 'static {
 /// A service that a node can serve. Every generated `Serve…` type is a service.
 ///
 /// It cannot be implemented by hand; write a trait with [`#[fly_rpc]`](crate::fly_rpc).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a service",
+    label = "not a `Serve…` type",
+    note = "wrap the implementation of a `#[fly_rpc]` trait in the type that the macro generates: \
+            for a trait `Strings`, `.serve(ServeStrings::new(implementation))`"
+)]
 pub trait Service: sealed::Sealed + Send + Sync + 'static {
     /// Returns the description that peers receive.
     #[doc(hidden)]
@@ -100,7 +106,7 @@ mod sealed {
     impl<H: super::Handler> Sealed for H {}
 }
 
-impl<H: Handler + Clone> Service for H {
+impl<H: Handler> Service for H {
     fn spec(&self) -> ServiceSpec {
         ServiceSpec::of::<H::Request>()
     }

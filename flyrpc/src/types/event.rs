@@ -2,10 +2,13 @@
 
 use std::{fmt, net::SocketAddr};
 
+use serde::Serialize;
+
 use super::{node::NodeInfo, peer::Support, region::Region};
 
 /// A change in a node's view of the other nodes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A node is up: it was discovered, or can be reached again.
@@ -14,7 +17,7 @@ pub enum Event {
     Down(NodeInfo),
     /// A node has left the cluster gracefully.
     Left(NodeInfo),
-    /// A different program responds at an address, or the calls that the node there supports changed.
+    /// A different program responds at an address, or the services that the node there supports changed.
     SupportChanged {
         /// The address.
         addr: SocketAddr,
@@ -22,6 +25,14 @@ pub enum Event {
         node: Option<NodeInfo>,
         /// Whether it can be called now.
         support: Support,
+    },
+    /// A node started or stopped accepting calls: it [accepts](crate::Node::accept) calls after it was
+    /// held, is [held](crate::Node::hold), or [drains](crate::Node::drain).
+    AcceptingChanged {
+        /// The node.
+        node: NodeInfo,
+        /// Whether it accepts calls now.
+        accepting: bool,
     },
     /// A node has a different primary region than this node. One of the two is misconfigured, or a change
     /// of the primary region is in progress.
@@ -60,6 +71,12 @@ impl fmt::Display for Event {
                 let name = node.as_ref().map_or("an unknown node", NodeInfo::name);
                 write!(f, "support of {name}: {support}")
             }
+            Event::AcceptingChanged { node, accepting: true } => {
+                write!(f, "{} accepts calls", node.name())
+            }
+            Event::AcceptingChanged { node, accepting: false } => {
+                write!(f, "{} accepts no calls", node.name())
+            }
             Event::PrimaryDisagreement { node, theirs, ours } => {
                 write!(f, "primary disagreement with {}: {theirs} there, {ours} here", node.name())
             }
@@ -94,6 +111,9 @@ mod tests {
             &support(None, mute),
             "support of an unknown node: unsupported: something accepts connections but sends nothing",
         );
+        let accepting = |accepting| Event::AcceptingChanged { node: node.clone(), accepting };
+        check(&accepting(true), "hkg-0 accepts calls");
+        check(&accepting(false), "hkg-0 accepts no calls");
         let claimant = NodeInfo::new(NodeId::new("hkg-1", 8), "hkg".into(), addr);
         check(
             &Event::AddressConflict { addr, holder: node.clone(), claimant },

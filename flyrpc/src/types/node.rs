@@ -88,11 +88,12 @@ impl<'de> Deserialize<'de> for NodeId {
     }
 }
 
-/// Describes one boot of a node: its id, region and address. Cheap to clone.
+/// Describes one boot of a node: its id, region and address. Cheap to clone. Serialized as a map with these
+/// three fields.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeInfo(Arc<Facts>);
 
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Facts {
     id: NodeId,
     region: Region,
@@ -123,6 +124,18 @@ impl NodeInfo {
     /// The address where other nodes reach it: TCP for links, UDP for gossip.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr
+    }
+}
+
+impl Serialize for NodeInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeInfo {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Facts::deserialize(deserializer).map(|facts| NodeInfo(Arc::new(facts)))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use serde::{Serialize, Serializer};
+
 use super::{node::NodeInfo, region::Region, service_spec::ServiceSpec};
 
 /// A known address, and the node or other program that responds there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Peer {
     /// The address that the node advertises, or that a seed names.
@@ -26,11 +28,13 @@ pub struct Peer {
     /// The names of the services that it has temporarily stopped serving.
     pub withdrawn: Vec<String>,
     /// The shortest of the latest round-trip times.
+    #[serde(serialize_with = "as_seconds")]
     pub round_trip: Option<Duration>,
 }
 
 /// Whether a peer can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PeerState {
     /// A link is open.
@@ -47,6 +51,10 @@ pub enum PeerState {
     Left,
 }
 
+fn as_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
+}
+
 impl fmt::Display for PeerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -61,7 +69,8 @@ impl fmt::Display for PeerState {
 }
 
 /// Whether the program that responds at an address can be called.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Support {
     /// Unknown: no attempt to dial it has completed yet, or its link was lost.
@@ -83,7 +92,8 @@ impl fmt::Display for Support {
 }
 
 /// The reason why an address cannot be called.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoSupport {
     /// Nothing responds. Contains the operating system's error.

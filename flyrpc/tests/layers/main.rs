@@ -21,6 +21,7 @@ const MODULES: &[&str] = &[
     "unstable",
     "runtime/builder",
     "runtime/node",
+    "runtime/check_runtime",
     "runtime/events",
     "runtime/signals",
     "runtime/cluster",

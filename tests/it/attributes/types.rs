@@ -1,8 +1,11 @@
 //! Values, methods and traits of every kind, in remote and local calls.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
+    ffi::{CStr, OsStr},
     net::{IpAddr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -134,6 +137,11 @@ echoes! {
     no_bytes(Vec<u8>) vec![];
     array([u8; 4]) [1, 2, 3, 4];
     boxed(Box<str>) "boxed".into();
+    boxed_path(Box<Path>) Path::new("a/b").into();
+    boxed_os_string(Box<OsStr>) OsStr::new("c").into();
+    boxed_c_string(Box<CStr>) c"d".into();
+    boxes(HashMap<String, Vec<Box<Path>>>) HashMap::from([("e".into(), vec![Path::new("f").into()])]);
+    cow(Cow<'static, str>) "cow".into();
     option(Option<u8>) Some(7);
     no_option(Option<u8>) None;
     option_of_unit(Option<Vec<Option<u8>>>) Some(vec![None, Some(1)]);

@@ -2,25 +2,34 @@
 //! one node blocks must not be a thread that another node needs.
 
 use std::{
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, mpsc},
     time::Duration,
 };
 
-use flyrpc::{Node, fly_rpc};
-use futures_util::FutureExt;
-use tokio::runtime::{Builder, Runtime};
+use flyrpc::{BoxStream, Datagram, Env, Listener, Node, TokioEnv, fly_rpc};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join, join_all},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 
 use super::{GENEROUS_TIMEOUT, builder};
 
 #[fly_rpc]
 trait Blocker {
     /// Blocks its thread until the test releases it. Returns false if the test did not.
-    async fn block(&self, first: First) -> bool;
+    async fn block(&self, argument: Argument) -> bool;
     async fn quick(&self, number: u64) -> u64;
 }
 
 /// What a handler does before it blocks.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum First {
     Nothing,
     /// Returns without blocking.
@@ -31,7 +40,43 @@ enum First {
     Call,
     /// Starts a call, and blocks before the call is sent.
     StartCall,
+    /// Does not block, because decoding the argument has.
+    Decode,
 }
+
+/// The argument of a call that blocks.
+#[derive(Debug, Clone, Copy)]
+struct Argument {
+    first: First,
+    /// Whether the test released the thread that decoded this.
+    released: bool,
+}
+
+impl From<First> for Argument {
+    fn from(first: First) -> Self {
+        Argument { first, released: false }
+    }
+}
+
+impl Serialize for Argument {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.first.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Argument {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let first = First::deserialize(from)?;
+        let released = first == First::Decode && {
+            let blocking = DECODING.lock().unwrap().clone().expect("set before the first call");
+            blocking.block_thread()
+        };
+        Ok(Argument { first, released })
+    }
+}
+
+/// Blocks the threads that decode [`First::Decode`].
+static DECODING: Mutex<Option<Blocking>> = Mutex::new(None);
 
 #[derive(Clone)]
 struct Blocking {
@@ -41,14 +86,23 @@ struct Blocking {
     other: Arc<OnceLock<BlockerClient>>,
 }
 
+impl Blocking {
+    /// Blocks this thread. Returns whether the test released it.
+    fn block_thread(&self) -> bool {
+        self.started.send(()).unwrap();
+        self.released.lock().unwrap().recv_timeout(GENEROUS_TIMEOUT).is_ok()
+    }
+}
+
 impl Blocker for Blocking {
-    async fn block(&self, first: First) -> bool {
+    async fn block(&self, argument: Argument) -> bool {
         let other = self.other.get();
         let call = || other.expect("set before the first call").quick(1);
         let mut started = None;
-        match first {
+        match argument.first {
             First::Nothing => {}
             First::Return => return true,
+            First::Decode => return argument.released,
             First::Sleep => tokio::time::sleep(Duration::from_millis(20)).await,
             First::Call => drop(call().await.unwrap()),
             First::StartCall => {
@@ -57,8 +111,7 @@ impl Blocker for Blocking {
                 started = Some(call);
             }
         }
-        self.started.send(()).unwrap();
-        let released = self.released.lock().unwrap().recv_timeout(GENEROUS_TIMEOUT).is_ok();
+        let released = self.block_thread();
         if let Some(call) = started {
             assert_eq!(call.await.unwrap(), 1);
         }
@@ -70,21 +123,72 @@ impl Blocker for Blocking {
     }
 }
 
+/// The time between two ticks of [`CoarseClock`].
+const CLOCK_TICK: Duration = Duration::from_millis(50);
+
+/// Real sockets and tasks, and a clock that advances in steps. Handlers that do not block thus nearly always
+/// appear to be quick, and share a task, on a slow machine too.
+struct CoarseClock {
+    start: Instant,
+}
+
+impl Env for CoarseClock {
+    fn now(&self) -> Instant {
+        let ticks = self.start.elapsed().as_millis() / CLOCK_TICK.as_millis();
+        self.start + CLOCK_TICK * u32::try_from(ticks).unwrap()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        TokioEnv.spawn(task);
+    }
+
+    fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
+        TokioEnv.spawn_essential(task);
+    }
+
+    fn random(&self) -> u64 {
+        TokioEnv.random()
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        TokioEnv.connect(to)
+    }
+
+    fn listen(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        TokioEnv.listen(at)
+    }
+
+    fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
+        TokioEnv.datagram(at)
+    }
+
+    fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        TokioEnv.resolve(name)
+    }
+}
+
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// Makes a handler block a thread `rounds` times, and makes quick calls over another link during each
 /// block. Before each round, `quick` calls of the blocking method return immediately.
-fn check(first: First, quick: usize, rounds: usize) {
+///
+/// In each round, `beside` calls of the blocking method that return immediately precede the call that
+/// blocks, so that they arrive together with it.
+fn check(first: First, quick: usize, beside: usize, rounds: usize) {
     let [iad_threads, hkg_threads, syd_threads] = [(); 3].map(|()| runtime());
     let (release, released) = mpsc::channel();
     let (started, start) = mpsc::channel();
     let released = Arc::new(Mutex::new(released));
     let blocking = Blocking { released, started, other: Arc::default() };
+    if first == First::Decode {
+        *DECODING.lock().unwrap() = Some(blocking.clone());
+    }
     let serve = |name: &str, region: &str, threads: &Runtime, seeds: Vec<_>| -> Node {
-        // A link that receives no pong, although nothing blocks it, must not end during the test.
-        let node = builder(name, region).heartbeat(Duration::from_secs(1)).seeds(seeds);
+        // Longer than a round: a ping would wake a writer that nothing else has woken.
+        let node = builder(name, region).heartbeat(3 * GENEROUS_TIMEOUT).seeds(seeds);
+        let node = node.env(CoarseClock { start: Instant::now() });
         threads.block_on(node.serve(ServeBlocker::new(blocking.clone())).start()).unwrap()
     };
     let iad = serve("iad-0", "iad", &iad_threads, Vec::new());
@@ -102,10 +206,17 @@ fn check(first: First, quick: usize, rounds: usize) {
     blocking.other.set(back).unwrap();
     for round in 0..rounds {
         for _ in 0..quick {
-            assert!(hkg_threads.block_on(from_hkg.block(First::Return)).unwrap());
+            assert!(hkg_threads.block_on(from_hkg.block(First::Return.into())).unwrap());
         }
-        let blocked = hkg_threads.spawn(from_hkg.wait(GENEROUS_TIMEOUT).block(first));
+        let (reply, replies) = mpsc::channel();
+        let returning = join_all((0..beside).map(|_| from_hkg.block(First::Return.into())));
+        let returning = returning.map(move |results| reply.send(results).unwrap());
+        let blocked = from_hkg.wait(GENEROUS_TIMEOUT).block(first.into());
+        let blocked = hkg_threads.spawn(join(returning, blocked).map(|((), blocked)| blocked));
         start.recv_timeout(GENEROUS_TIMEOUT).unwrap();
+        let results = replies.recv_timeout(GENEROUS_TIMEOUT);
+        assert!(results.is_ok(), "round {round}: replies waited for the handler that blocked");
+        assert!(results.unwrap().into_iter().all(Result::unwrap), "round {round}");
         for number in 0..20 {
             let reply = syd_threads.block_on(from_syd.timeout(GENEROUS_TIMEOUT).quick(number));
             assert_eq!(reply.unwrap(), number, "round {round}");
@@ -119,25 +230,35 @@ fn check(first: First, quick: usize, rounds: usize) {
 
 #[test]
 fn a_handler_that_blocks_in_its_own_task_delays_no_other_link() {
-    check(First::Nothing, 0, 10);
+    check(First::Nothing, 0, 0, 10);
 }
 
 #[test]
 fn a_handler_that_blocks_in_a_shared_task_delays_no_other_link() {
-    check(First::Nothing, 100, 5);
+    check(First::Nothing, 100, 0, 5);
+}
+
+#[test]
+fn a_handler_that_blocks_in_a_shared_task_delays_no_reply_of_an_earlier_handler_in_it() {
+    check(First::Nothing, 300, 8, 3);
+}
+
+#[test]
+fn decoding_that_blocks_delays_no_other_link() {
+    check(First::Decode, 0, 0, 10);
 }
 
 #[test]
 fn a_handler_that_blocks_after_it_slept_delays_no_other_link() {
-    check(First::Sleep, 0, 10);
+    check(First::Sleep, 0, 0, 10);
 }
 
 #[test]
 fn a_handler_that_blocks_after_a_call_delays_no_other_link() {
-    check(First::Call, 0, 10);
+    check(First::Call, 0, 0, 10);
 }
 
 #[test]
 fn a_handler_that_blocks_before_its_call_is_sent_delays_no_other_link() {
-    check(First::StartCall, 0, 10);
+    check(First::StartCall, 0, 0, 10);
 }

@@ -25,6 +25,7 @@ impl EventLog {
                     Event::PrimaryDisagreement { node, theirs, ours } => {
                         format!("primary of {}: {theirs} not {ours}", node.name())
                     }
+                    event @ Event::AcceptingChanged { .. } => event.to_string(),
                     other => format!("{other:?}"),
                 });
             }

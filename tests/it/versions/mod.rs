@@ -4,6 +4,7 @@
 #![allow(clippy::vec_init_then_push, reason = "each row of a table pushes its own value")]
 
 mod arguments;
+mod buffered;
 mod enums;
 mod methods;
 mod peers;

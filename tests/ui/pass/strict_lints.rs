@@ -65,6 +65,34 @@ mod private {
     }
 }
 
+/// A deprecated type.
+#[deprecated]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Old(pub u8);
+
+/// A service with methods that use the type.
+#[fly_rpc]
+#[allow(deprecated)]
+pub trait Allowing {
+    /// A method.
+    async fn old(&self, old: Old, #[rpc(default)] maybe: Option<Old>) -> Vec<Old>;
+}
+
+/// A service with one method that uses the type.
+#[fly_rpc]
+pub trait AllowingOnce {
+    /// A method that allows it.
+    #[allow(deprecated, reason = "for older clients")]
+    async fn old(&self, old: Old) -> Vec<Old>;
+
+    /// A method that expects it.
+    #[expect(deprecated)]
+    async fn expecting(&self, old: Old);
+
+    /// Another method.
+    async fn number(&self, number: u8);
+}
+
 /// An implementation of `Strings`.
 #[derive(Debug)]
 pub struct Shout;

@@ -59,18 +59,17 @@ pub struct ArgsWriter<'a> {
     to: &'a mut Vec<u8>,
     accepted: AcceptedArgs<'a>,
     head_at: usize,
-    head: Head,
+    max: usize,
     written: usize,
 }
 
 impl<'a> ArgsWriter<'a> {
     /// Begins a map of at most `max` arguments, appended to `to`.
     pub fn new(to: &'a mut Vec<u8>, max: usize, accepted: AcceptedArgs<'a>) -> Self {
-        // Usually as long as the final head, which can then replace it in place.
-        let head = head_for(max);
         let head_at = to.len();
-        head.write(to);
-        ArgsWriter { to, accepted, head_at, head, written: 0 }
+        // Usually the final head.
+        head_for(max).write(to);
+        ArgsWriter { to, accepted, head_at, max, written: 0 }
     }
 
     /// Writes an argument, unless it is `None`.
@@ -103,9 +102,11 @@ impl<'a> ArgsWriter<'a> {
 
     /// Ends the map. Without this call, the buffer does not contain a valid body.
     pub fn finish(self) {
-        let (start, old) = (self.head_at, self.head.as_bytes().len());
-        let head = head_for(self.written);
-        self.to.splice(start..start + old, head.as_bytes().iter().copied());
+        if self.written != self.max {
+            let (start, old) = (self.head_at, head_for(self.max).as_bytes().len());
+            let head = head_for(self.written);
+            self.to.splice(start..start + old, head.as_bytes().iter().copied());
+        }
     }
 
     #[inline]

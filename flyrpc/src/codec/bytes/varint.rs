@@ -2,6 +2,9 @@
 
 use super::malformed::Malformed;
 
+/// Upper bound on the bytes of a value.
+pub(crate) const MAX_LEN: usize = 10;
+
 /// Appends `value` as 1 to 10 bytes. Values up to 127 take one byte.
 pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
@@ -9,6 +12,23 @@ pub(crate) fn put(mut value: u64, to: &mut Vec<u8>) {
         value >>= 7;
     }
     to.push(value as u8);
+}
+
+/// Writes `value` to the front of `to`, and returns the number of bytes written.
+///
+/// # Panics
+///
+/// If `to` is too short.
+#[inline]
+pub(crate) fn write(mut value: u64, to: &mut [u8]) -> usize {
+    let mut length = 0;
+    while value >= 0x80 {
+        to[length] = value as u8 | 0x80;
+        value >>= 7;
+        length += 1;
+    }
+    to[length] = value as u8;
+    length + 1
 }
 
 /// Returns the number of bytes that [`put`] appends for `value`.
@@ -28,19 +48,29 @@ pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
 }
 
 /// Returns the value at the front of `from` and its length, or `None` if more bytes are needed.
+#[inline]
 pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
+    match from {
+        // Most lengths, methods and flags.
+        [byte @ ..0x80, ..] => Ok(Some((u64::from(*byte), 1))),
+        _ => peek_long(from),
+    }
+}
+
+fn peek_long(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     let mut value = 0u64;
-    for (index, &byte) in from.iter().take(10).enumerate() {
+    for index in 0..MAX_LEN {
+        let Some(&byte) = from.get(index) else { return Ok(None) };
         let bits = u64::from(byte & 0x7f);
-        if index == 9 && bits > 1 {
-            return Err(Malformed::new("varint"));
+        if index == MAX_LEN - 1 && bits > 1 {
+            break;
         }
         value |= bits << (7 * index);
         if byte < 0x80 {
             return Ok(Some((value, index + 1)));
         }
     }
-    if from.len() < 10 { Ok(None) } else { Err(Malformed::new("varint")) }
+    Err(Malformed::new("varint"))
 }
 
 /// Appends `bytes`, preceded by their length.

@@ -12,6 +12,7 @@ use super::{
     encoder::Encoder,
     error::{CodecError, Result},
     head::{Head, Kind, write_str},
+    json_number::JsonNumber,
     token::{Input, at_key},
 };
 
@@ -25,10 +26,14 @@ pub(crate) struct Compound<'a, 'b> {
     head_length: usize,
     announced: usize,
     written: usize,
-    /// The offset of a key whose value is not written yet.
+    /// The offset of a key whose value is not written yet, or [`IS_JSON_NUMBER`].
     key_at: Option<usize>,
     variant: Option<&'static str>,
 }
+
+/// Marks a struct that serde_json writes for a number. It is a value of `key_at`, so that the end of other
+/// structs needs no additional check.
+const IS_JSON_NUMBER: usize = usize::MAX;
 
 impl<'a, 'b> Compound<'a, 'b> {
     #[inline]
@@ -60,6 +65,13 @@ impl<'a, 'b> Compound<'a, 'b> {
         self
     }
 
+    /// Replaces the struct by the number that it contains when the struct ends.
+    #[cold]
+    pub(crate) fn of_json_number(mut self) -> Self {
+        self.key_at = Some(IS_JSON_NUMBER);
+        self
+    }
+
     #[inline]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
         let start = self.encoder.to.len();
@@ -88,13 +100,29 @@ impl<'a, 'b> Compound<'a, 'b> {
     #[inline]
     fn finish(self) -> Result<()> {
         if self.key_at.is_some() {
-            return Err(self.located(CodecError::new("a key was written without a value")));
+            return self.finish_special();
         }
         if self.written != self.announced {
             let head = Head::new(self.kind, self.written)?;
             self.encoder.replace_head(self.head_at, self.head_length, head);
         }
         self.encoder.depth -= if self.variant.is_some() { 2 } else { 1 };
+        Ok(())
+    }
+
+    #[cold]
+    fn finish_special(self) -> Result<()> {
+        if self.key_at != Some(IS_JSON_NUMBER) {
+            return Err(self.located(CodecError::new("a key was written without a value")));
+        }
+        let to = &mut *self.encoder.to;
+        let mut content = Input { rest: &to[self.head_at + self.head_length..] };
+        let Some(number) = JsonNumber::read(&mut content)? else {
+            return Err(CodecError::new("a JSON number does not contain a text"));
+        };
+        to.truncate(self.head_at);
+        number.write(to);
+        self.encoder.depth -= 1;
         Ok(())
     }
 

@@ -26,9 +26,25 @@ pub(crate) struct Decoder<'de> {
     hint_budget: usize,
     /// Whether a visitor accepted any kind of value, as serde's buffering visitor does.
     pub(super) used_any: bool,
+    pub(super) buffering: Buffering,
     /// Whether an error occurred since the start of the current value. If so, the input may be in the middle
     /// of that value.
     out_of_sync: bool,
+}
+
+/// How values are passed to a visitor that accepts any kind of value. Serde's buffering visitor remembers the
+/// form in which it received a value, and serde later converts some forms into other types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Buffering {
+    /// As JSON does, which users' visitors support. `None` is a unit.
+    Plain,
+    /// `None` is none, which serde does not read as a unit. Bytes are a sequence, which serde does not read as
+    /// text. Large integers are signed, which serde does not read as a name.
+    Distinct,
+    /// In addition, a unit is some unit, which serde reads as an option only.
+    UnitAsSome,
+    /// In addition, a unit is an empty map, which serde reads as a unit, but not as `None`.
+    UnitAsMap,
 }
 
 /// An offset in the input.
@@ -47,8 +63,15 @@ impl<'de> Decoder<'de> {
             wrappers: 0,
             hint_budget: bytes.len(),
             used_any: false,
+            buffering: Buffering::Plain,
             out_of_sync: false,
         }
+    }
+
+    /// Selects how values are passed to a visitor that accepts any kind of value.
+    pub(crate) fn buffering(mut self, buffering: Buffering) -> Self {
+        self.buffering = buffering;
+        self
     }
 
     #[inline]

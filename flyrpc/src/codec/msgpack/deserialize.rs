@@ -3,13 +3,14 @@
 //!
 //! [`deserialize_any`]: Deserializer::deserialize_any
 
-use serde::de::{Deserializer, Unexpected, Visitor};
+use serde::de::{Deserializer, Unexpected, Visitor, value::UnitDeserializer};
 
 use super::{
     access::{ByteElements, DataVariant, Elements, Entries, UnitVariant},
-    decoder::Decoder,
+    decoder::{Buffering, Decoder},
     error::{CodecError, Result},
     format::{NIL, SOME_NONE},
+    json_number::JsonNumber,
     token::Token,
 };
 
@@ -42,6 +43,19 @@ impl<'de> Decoder<'de> {
             entries.finish()?;
             Ok(value)
         })
+    }
+
+    /// Passes an integer of more than 32 bits to a visitor that accepts any kind of value.
+    fn large_integer<V: Visitor<'de>>(&self, value: u64, visitor: V) -> Result<V::Value> {
+        match (self.buffering, i64::try_from(value)) {
+            (Buffering::Plain, _) | (_, Err(_)) => visitor.visit_u64(value),
+            (_, Ok(value)) => visitor.visit_i64(value),
+        }
+    }
+
+    /// Reads the number of a map of one entry that serde_json wrote for a number, if it is such a map.
+    fn json_number(&mut self) -> Result<Option<JsonNumber>> {
+        JsonNumber::read(&mut self.input).map_err(|error| self.fail(error))
     }
 
     fn variant_with_content<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
@@ -139,23 +153,46 @@ macro_rules! floats {
 impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     type Error = CodecError;
 
+    /// Integers up to `u32::MAX` are passed as `u32`, because serde reads a buffered `u8` or `u64` as the index
+    /// of a field or variant, but no other integer. For visitors that implement `visit_u64` only, the methods
+    /// are equivalent.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.used_any = true;
         match self.token()? {
-            // Like null in JSON, which types that accept any value support.
-            Token::None | Token::Unit => visitor.visit_unit(),
-            Token::Some => self.wrapped(|decoder| visitor.visit_some(decoder)),
-            Token::Bool(value) => visitor.visit_bool(value),
-            Token::Unsigned(value) => visitor.visit_u64(value),
+            Token::Unsigned(value) => match u32::try_from(value) {
+                Ok(value) => visitor.visit_u32(value),
+                Err(_) => self.large_integer(value, visitor),
+            },
             Token::Negative(value) => visitor.visit_i64(value),
             Token::WideUnsigned(value) => visitor.visit_u128(u128::from_be_bytes(*value)),
             Token::WideSigned(value) => visitor.visit_i128(i128::from_be_bytes(*value)),
             Token::F32(value) => visitor.visit_f32(value),
             Token::F64(value) => visitor.visit_f64(value),
+            Token::Bool(value) => visitor.visit_bool(value),
             Token::Str(value) => visitor.visit_borrowed_str(value),
-            Token::Bytes(value) => visitor.visit_borrowed_bytes(value),
+            Token::Some => self.wrapped(|decoder| visitor.visit_some(decoder)),
             Token::Array(count) => self.elements(count, visitor),
+            Token::Map(1) => match self.json_number()? {
+                Some(JsonNumber::Unsigned(value)) => visitor.visit_u64(value),
+                Some(JsonNumber::Negative(value)) => visitor.visit_i64(value),
+                Some(JsonNumber::Float(value)) => visitor.visit_f64(value),
+                None => self.entries(1, visitor),
+            },
             Token::Map(count) => self.entries(count, visitor),
+            Token::Bytes(value) => match self.buffering {
+                Buffering::Plain => visitor.visit_borrowed_bytes(value),
+                _ => self.byte_elements(value, visitor),
+            },
+            Token::Unit => match self.buffering {
+                Buffering::Plain | Buffering::Distinct => visitor.visit_unit(),
+                Buffering::UnitAsSome => visitor.visit_some(UnitDeserializer::new()),
+                Buffering::UnitAsMap => self.entries(0, visitor),
+            },
+            Token::None => match self.buffering {
+                // Like null in JSON, which types that accept any value support.
+                Buffering::Plain => visitor.visit_unit(),
+                _ => visitor.visit_none(),
+            },
         }
     }
 

@@ -28,12 +28,23 @@ struct Inner {
     path: Vec<Segment>,
 }
 
-#[derive(Debug)]
-enum Segment {
+/// A part of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Segment {
     /// The name of an argument, a field or a variant, or a string key.
     Name(String),
     /// An index, or a key that is not a string.
     Bracketed(String),
+}
+
+impl Segment {
+    pub(crate) fn name(name: &str) -> Self {
+        Segment::Name(truncated_name(name))
+    }
+
+    pub(crate) fn bracketed(key: impl Display) -> Self {
+        Segment::Bracketed(truncated(key, NAME_LIMIT))
+    }
 }
 
 impl CodecError {
@@ -44,14 +55,33 @@ impl CodecError {
     }
 
     #[cold]
-    pub(crate) fn at_name(mut self, name: &str) -> Self {
-        self.0.path.push(Segment::Name(truncated_name(name)));
-        self
+    pub(crate) fn at_name(self, name: &str) -> Self {
+        self.at(Segment::name(name))
     }
 
     #[cold]
-    pub(crate) fn at_bracketed(mut self, key: impl Display) -> Self {
-        self.0.path.push(Segment::Bracketed(truncated(key, NAME_LIMIT)));
+    pub(crate) fn at_bracketed(self, key: impl Display) -> Self {
+        self.at(Segment::bracketed(key))
+    }
+
+    pub(crate) fn at(mut self, segment: Segment) -> Self {
+        self.0.path.push(segment);
+        self
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Whether `path`, outermost first, is the path of this error or of a value within it.
+    pub(crate) fn contains(&self, path: &[Segment]) -> bool {
+        path.len() >= self.0.path.len() && self.0.path.iter().rev().zip(path).all(|(a, b)| a == b)
+    }
+
+    /// Replaces the path by `path`, outermost first.
+    pub(crate) fn moved_to(mut self, path: Vec<Segment>) -> Self {
+        self.0.path = path;
+        self.0.path.reverse();
         self
     }
 }

@@ -8,14 +8,15 @@ mod encoder;
 mod error;
 mod format;
 mod head;
+mod json_number;
 mod serialize;
 mod token;
 
 pub(crate) use self::{
-    decoder::Decoder,
+    decoder::{Buffering, Decoder},
     encoder::{Written, write},
-    error::{CodecError, Result, truncated_name},
+    error::{CodecError, Result, Segment, truncated_name},
     format::MAX_WRAPPERS,
-    head::{Head, Kind, write_str},
-    token::{Input, Token, at_key},
+    head::{Head, Kind, write_str, write_unsigned},
+    token::{Input, Token, at_key, key_segment},
 };

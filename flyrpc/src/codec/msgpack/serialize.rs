@@ -11,6 +11,7 @@ use super::{
     error::{CodecError, Result},
     format::{NIL, SOME_NONE, UNIT, ext},
     head::{self, Head, Kind},
+    json_number::JSON_NUMBER,
 };
 
 macro_rules! integers {
@@ -212,8 +213,9 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
     }
 
     #[inline]
-    fn serialize_struct(self, _name: &'static str, length: usize) -> Result<Compound<'a, 'b>> {
-        Compound::begin(self, Kind::Map, Some(length))
+    fn serialize_struct(self, name: &'static str, length: usize) -> Result<Compound<'a, 'b>> {
+        let compound = Compound::begin(self, Kind::Map, Some(length))?;
+        Ok(if name == JSON_NUMBER { compound.of_json_number() } else { compound })
     }
 
     fn serialize_struct_variant(

@@ -6,7 +6,7 @@ use rmp::Marker;
 use serde::de::Unexpected;
 
 use super::{
-    error::{CodecError, Result},
+    error::{CodecError, Result, Segment},
     format::{NIL, ext},
 };
 
@@ -291,12 +291,18 @@ impl<'de> Input<'de> {
 
 /// Adds the key at the front of `key` to the path of an error in the value of that key.
 #[cold]
-pub(crate) fn at_key(error: CodecError, mut key: Input<'_>) -> CodecError {
+pub(crate) fn at_key(error: CodecError, key: Input<'_>) -> CodecError {
+    error.at(key_segment(key))
+}
+
+/// The part of a path for the key at the front of `key`.
+#[cold]
+pub(crate) fn key_segment(mut key: Input<'_>) -> Segment {
     match key.token() {
-        Ok(Token::Str(name)) => error.at_name(name),
-        Ok(Token::Unsigned(key)) => error.at_bracketed(key),
-        Ok(Token::Negative(key)) => error.at_bracketed(key),
-        _ => error.at_bracketed("…"),
+        Ok(Token::Str(name)) => Segment::name(name),
+        Ok(Token::Unsigned(key)) => Segment::bracketed(key),
+        Ok(Token::Negative(key)) => Segment::bracketed(key),
+        _ => Segment::bracketed("…"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of whole bodies. Each submodule checks one property.
 
+mod buffered;
+mod containers;
 mod errors;
 mod hostile;
 mod misreadings;

@@ -83,6 +83,11 @@ impl Discovery {
         lookups.chain(initial).chain(forget).min()
     }
 
+    /// Returns whether there are seeds other than this node's own addresses.
+    pub(crate) fn has_seeds(&self) -> bool {
+        !self.names.is_empty() || !self.addresses.is_empty()
+    }
+
     /// Handles the result of a lookup of `name`: its addresses, or the resolver's error. Returns the
     /// addresses that were not known before.
     pub(crate) fn on_resolved(

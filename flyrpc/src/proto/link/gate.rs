@@ -176,6 +176,15 @@ impl<T> Gate<T> {
         expired.map(|entry| entry.item).collect()
     }
 
+    /// Removes up to `count` requests, at least one. Returns `None` if there are none. For a gate whose link
+    /// has ended.
+    pub(crate) fn take_some(&mut self, count: usize) -> Option<Vec<T>> {
+        let queues = [&mut self.held, &mut self.ready];
+        let queue = queues.into_iter().find(|queue| !queue.is_empty())?;
+        let from = queue.len().saturating_sub(count.max(1));
+        Some(queue.drain(from..).map(|entry| entry.item).collect())
+    }
+
     /// Applies `change` to the last `count` requests that were pushed.
     pub(crate) fn change_last(&mut self, count: usize, change: impl FnMut(&mut T)) {
         self.ready.iter_mut().rev().take(count).map(|entry| &mut entry.item).for_each(change);

@@ -1,10 +1,16 @@
 //! This end's calls that wait for their responses.
 
-use std::{collections::BTreeMap, task::Waker};
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    task::Waker,
+};
 
 use bytes::Bytes;
 
-use super::assembler::PartialBody;
+use super::{
+    assembler::PartialBody,
+    id_map::{IdMap, in_order},
+};
 use crate::proto::wire::ids::RequestId;
 
 /// The response to a call.
@@ -22,7 +28,7 @@ pub(crate) enum Response {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     last_id: u64,
-    calls: BTreeMap<RequestId, InFlightCall>,
+    calls: IdMap<InFlightCall>,
     /// The replies that are arriving in chunks, each for a call in `calls`.
     arriving: BTreeMap<RequestId, PartialBody>,
     /// Whether the link has ended, so that no more responses arrive.
@@ -115,15 +121,17 @@ impl InFlight {
     ///
     /// If the response was already returned, or the call was removed with [`remove`](Self::remove).
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
-        let call = self.calls.get_mut(&id).expect("a call is not polled after it is complete");
-        if let Some(response) = call.response.take() {
-            self.calls.remove(&id);
+        let Entry::Occupied(mut call) = self.calls.entry(id) else {
+            panic!("a call is not polled after it is complete");
+        };
+        if let Some(response) = call.get_mut().response.take() {
+            call.remove();
             return Progress::Response(response);
         }
         if self.closed {
             return Progress::Closed;
         }
-        call.waker.clone_from(waker);
+        call.get_mut().waker.clone_from(waker);
         Progress::Pending
     }
 
@@ -142,8 +150,14 @@ impl InFlight {
 
     /// Wakes every waiting call, so that it checks the state of its link.
     pub(crate) fn wake_all(&self) {
-        for call in self.calls.values() {
-            call.waker.wake_by_ref();
+        let calls = self.calls.iter().map(|(id, call)| (*id, &call.waker));
+        in_order(calls).into_iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Frees unused memory.
+    pub(crate) fn shrink(&mut self) {
+        if self.calls.is_empty() {
+            self.calls.shrink_to_fit();
         }
     }
 }

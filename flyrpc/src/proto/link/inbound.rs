@@ -1,13 +1,14 @@
 //! The peer's requests, from arrival to response.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
+use super::id_map::{IdMap, in_order};
 use crate::proto::wire::ids::RequestId;
 
 /// The peer's requests that this end has not finished. `A` aborts a handler.
 #[derive(Debug)]
 pub(crate) struct Inbound<A> {
-    requests: BTreeMap<RequestId, Phase<A>>,
+    requests: IdMap<Phase<A>>,
     /// Whether the link has ended.
     closed: bool,
 }
@@ -27,7 +28,7 @@ enum Phase<A> {
 
 impl<A> Default for Inbound<A> {
     fn default() -> Self {
-        Inbound { requests: BTreeMap::new(), closed: false }
+        Inbound { requests: IdMap::default(), closed: false }
     }
 }
 
@@ -43,11 +44,16 @@ impl<A> Inbound<A> {
     /// Adds a request. Returns false and adds nothing if the link has ended, or if a request with that
     /// id is unfinished. Only a faulty peer sends the id of an unfinished request.
     pub(crate) fn add(&mut self, id: RequestId) -> bool {
-        if self.closed || self.requests.contains_key(&id) {
+        if self.closed {
             return false;
         }
-        self.requests.insert(id, Phase::Queued);
-        true
+        match self.requests.entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(Phase::Queued);
+                true
+            }
+        }
     }
 
     /// Returns whether the caller still waits for the request, as far as this end knows.
@@ -113,11 +119,18 @@ impl<A> Inbound<A> {
     pub(crate) fn close(&mut self) -> Vec<A> {
         self.closed = true;
         let requests = std::mem::take(&mut self.requests);
-        let aborts = requests.into_values().filter_map(|phase| match phase {
-            Phase::Executing(abort) => Some(abort),
+        let aborts = requests.into_iter().filter_map(|(id, phase)| match phase {
+            Phase::Executing(abort) => Some((id, abort)),
             Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         });
-        aborts.collect()
+        in_order(aborts)
+    }
+
+    /// Frees unused memory.
+    pub(crate) fn shrink(&mut self) {
+        if self.requests.is_empty() {
+            self.requests.shrink_to_fit();
+        }
     }
 }
 

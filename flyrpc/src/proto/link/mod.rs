@@ -9,6 +9,7 @@
 //! | [`sent`] | how many bytes of frames the socket has accepted | the writer |
 //! | [`in_flight`] | this end's calls that wait for responses | callers, the reader |
 //! | [`inbound`] | the peer's requests until they are finished | the reader, handlers |
+//! | [`id_map`] | a map from the ids of requests, which the previous two use | |
 //! | [`assembler`] | bodies that arrive in chunks | the reader |
 //! | [`pings`] | the pings that the peer has not answered | the reader |
 //! | [`gate`], [`clock`] | complete requests, until it is certain that their callers still wait | the reader |
@@ -23,6 +24,7 @@ pub(crate) mod bodies;
 pub(crate) mod clock;
 pub(crate) mod gate;
 pub(crate) mod handshake;
+pub(crate) mod id_map;
 pub(crate) mod in_flight;
 pub(crate) mod inbound;
 pub(crate) mod lifecycle;

@@ -20,6 +20,12 @@ pub(crate) enum AttemptFailure {
         ours: Region,
     },
     Refused(Refusal),
+    /// The node reported an error that this version does not know. `executed` is whether the handler may
+    /// have run.
+    Failed {
+        message: String,
+        executed: bool,
+    },
     /// The deadline passed. `sent` is whether a complete request may have reached a socket, as in
     /// `RpcError`.
     Timeout {
@@ -43,7 +49,11 @@ pub(crate) enum AttemptFailure {
         size: u64,
         limit: u64,
     },
-    BadReply(BodyError),
+    /// The reply could not be decoded if `encoded`, otherwise it could not be encoded.
+    BadReply {
+        encoded: bool,
+        source: BodyError,
+    },
 }
 
 /// The node whose limit a body exceeds.
@@ -79,14 +89,15 @@ impl AttemptFailure {
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. } => false,
             AttemptFailure::Timeout { sent } | AttemptFailure::Disconnected { sent, .. } => sent,
+            AttemptFailure::Failed { executed, .. } => executed,
             AttemptFailure::Panicked { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => true,
+            | AttemptFailure::BadReply { .. } => true,
         }
     }
 
     /// Returns whether another node may be tried. It may if this node refused the call, does not support
-    /// the call, or accepts only smaller arguments than other nodes. It also may if the link failed
+    /// the call, accepts only smaller arguments than other nodes, or reported that it did not execute it. It also may if the link failed
     /// before the request was sent, or if the link failed and the method is idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
@@ -97,13 +108,14 @@ impl AttemptFailure {
             | AttemptFailure::NotPrimary { .. }
             | AttemptFailure::Refused(_)
             | AttemptFailure::ArgumentsTooLarge { limit_of: LimitOf::Peer, .. } => true,
+            AttemptFailure::Failed { executed, .. } => !executed,
             AttemptFailure::Disconnected { sent, .. } => !sent || idempotent,
             AttemptFailure::Timeout { .. }
             | AttemptFailure::Panicked { .. }
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. }
             | AttemptFailure::ReplyTooLarge { .. }
-            | AttemptFailure::BadReply(_) => false,
+            | AttemptFailure::BadReply { .. } => false,
         }
     }
 }

@@ -79,6 +79,13 @@ impl<L> Table<L> {
         self.regions.get(region).map_or(&[], |entries| entries.as_slice())
     }
 
+    /// Returns the regions with at least one node that is not disconnected, in order.
+    pub(crate) fn live_regions(&self) -> Vec<Region> {
+        let is_live = |entries: &Entries<L>| entries.iter().any(|entry| !entry.disconnected);
+        let live = self.regions.iter().filter(|(_, entries)| is_live(entries));
+        live.map(|(region, _)| region.clone()).collect()
+    }
+
     /// Returns the live node with this id.
     pub(crate) fn node(&self, id: &NodeId) -> Option<&Arc<Entry<L>>> {
         let shard = &self.shards[shard_of(id)];

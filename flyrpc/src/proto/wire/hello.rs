@@ -70,6 +70,13 @@ pub(crate) struct State {
     pub(crate) withdrawn: Vec<String>,
 }
 
+impl State {
+    /// Whether the node accepts calls to the services that are not withdrawn.
+    pub(crate) fn accepts_calls(&self) -> bool {
+        self.accepting && !self.draining
+    }
+}
+
 /// The result of decoding a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloOutcome {

@@ -1,6 +1,8 @@
 //! The payload of status frames, in which the serving node reports why a request has no reply.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{codec, types::Region};
 
@@ -113,13 +115,36 @@ impl Status {
     /// # Errors
     ///
     /// If this version does not know the status, or if the status contradicts the first byte. The error
-    /// reports whether the handler may have run.
+    /// reports whether the handler may have run, and describes the status as far as possible.
     pub(crate) fn decode(from: &[u8]) -> Result<Status, UnknownStatus> {
         let executed = from.first() != Some(&0);
-        let status = from.get(1..).and_then(|rest| codec::decode(rest).ok());
+        let rest = from.get(1..).unwrap_or_default();
+        let status = codec::decode(rest).ok();
         status
             .filter(|status: &Status| status.executed() == executed)
-            .ok_or(UnknownStatus { executed })
+            .ok_or_else(|| UnknownStatus { executed, message: describe(rest) })
+    }
+}
+
+/// Describes an encoded status that this version does not know: by its name and, if it has one, the text of
+/// its field `message`. Newer versions put the description for older ones there.
+fn describe(status: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Content {
+        message: String,
+    }
+
+    if let Ok(name) = codec::decode::<String>(status) {
+        return truncated(name);
+    }
+    let named = codec::decode::<BTreeMap<String, Content>>(status);
+    if let Some((name, Content { message })) = named.ok().and_then(|mut named| named.pop_first()) {
+        return truncated(format!("{name}: {message}"));
+    }
+    let named = codec::decode::<BTreeMap<String, IgnoredAny>>(status);
+    match named.ok().and_then(|mut named| named.pop_first()) {
+        Some((name, _)) => truncated(name),
+        None => "unreadable error".to_owned(),
     }
 }
 
@@ -133,10 +158,12 @@ fn truncated(mut text: String) -> String {
 }
 
 /// A status of a newer version, or bytes that are not a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnknownStatus {
     /// Whether the handler may have run.
     pub(crate) executed: bool,
+    /// The name of the status, and its description if it has one.
+    pub(crate) message: String,
 }
 
 #[cfg(test)]
@@ -188,10 +215,44 @@ mod tests {
         for executed in [false, true] {
             let mut bytes = vec![u8::from(executed)];
             codec::encode(&"FromTheFuture", &mut bytes).unwrap();
-            assert_eq!(Status::decode(&bytes), Err(UnknownStatus { executed }));
+            let message = "FromTheFuture".to_owned();
+            assert_eq!(Status::decode(&bytes), Err(UnknownStatus { executed, message }));
         }
         // An empty payload does not prove that the handler did not run.
-        assert_eq!(Status::decode(&[]), Err(UnknownStatus { executed: true }));
+        let message = "unreadable error".to_owned();
+        assert_eq!(Status::decode(&[]), Err(UnknownStatus { executed: true, message }));
+    }
+
+    #[test]
+    fn an_unknown_status_is_described_by_its_name_and_its_message() {
+        #[derive(Serialize)]
+        enum Future {
+            Denied { message: String, rule: u8 },
+            Throttled { seconds: u8 },
+            Moved(String),
+        }
+
+        let describes = |status: Future, expected: &str| {
+            let mut bytes = vec![0];
+            codec::encode(&status, &mut bytes).unwrap();
+            assert_eq!(Status::decode(&bytes).unwrap_err().message, expected);
+        };
+        describes(Future::Denied { message: "no".into(), rule: 3 }, "Denied: no");
+        describes(Future::Throttled { seconds: 9 }, "Throttled");
+        describes(Future::Moved("away".into()), "Moved");
+    }
+
+    #[test]
+    fn fields_that_a_newer_version_added_to_a_status_are_ignored() {
+        #[derive(Serialize)]
+        enum Newer {
+            Panicked { message: String, backtrace: Vec<String> },
+        }
+
+        let mut bytes = vec![1];
+        let newer = Newer::Panicked { message: "oh no".into(), backtrace: vec!["main".into()] };
+        codec::encode(&newer, &mut bytes).unwrap();
+        assert_eq!(Status::decode(&bytes), Ok(Status::Panicked { message: "oh no".into() }));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     arguments::{BodyLimit, encode},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats},
-        wire::ids::MethodIndex,
+        wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
     },
     runtime::{
         link::{Link, Lost, OutboundCall, PendingCall, Response},
@@ -36,32 +36,57 @@ thread_local! {
 /// A scratch buffer with a larger capacity than this, in bytes, is not kept.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
+/// The beginning of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    /// The number of the attempt within the call, from 1.
+    pub(super) number: u32,
+    /// The current time, on this node's clock.
+    pub(super) now: Instant,
+}
+
 /// Sends the request over `link` to a node, and waits for the response. `compats` is that node's
-/// compatibility with the caller's trait. `number` is the number of the attempt within the call.
+/// compatibility with the caller's trait.
 pub(super) async fn attempt<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
     link: &Arc<Link>,
     compats: Arc<Compats>,
-    number: u32,
+    Begun { number, now }: Begun,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptEnd> {
     let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
     let request_bytes = body.len();
+    // Encoding a short body takes less time than reading the clock.
+    let now = if request_bytes > INLINE_BODY_MAX { node.env().now() } else { now };
     let Call { primary, deadline, .. } = *call;
+    let was_quiet = link.is_quiet();
     let outbound = OutboundCall { method, primary, attempt: number, deadline };
-    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, &mut body, task.waker()))).await;
-    let mut pending = match sent {
+    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, now, &mut body, task.waker())));
+    let (mut pending, now) = match sent.await {
         Some(pending) => {
             retain(body);
-            pending
+            (pending, now)
         }
-        None => Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?,
+        None => {
+            let sent = Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?;
+            (sent, node.env().now())
+        }
     };
     let recorded = recorder.start(link.peer(), Some(request_bytes));
-    let outcome = match timeout(call.remaining(node.env().now()), &mut pending).await {
-        Ok(Ok(response)) => {
+    let response = poll_fn(|task| match Pin::new(&mut pending).poll(task) {
+        // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
+        // to this one.
+        Poll::Pending if link.is_quiet() && !was_quiet && pending.take_back() => Poll::Ready(None),
+        polled => polled.map(Some),
+    });
+    let outcome = match timeout(call.remaining(now), response).await {
+        Ok(None) => {
+            recorder.cancel(recorded);
+            return Err(AttemptEnd::LinkClosed);
+        }
+        Ok(Some(Ok(response))) => {
             if let Response::Reply(body) = &response {
                 recorder.reply(recorded, body.len());
             }
@@ -75,7 +100,7 @@ pub(super) async fn attempt<R: Request>(
                 decoded => decoded,
             }
         }
-        Ok(Err(Lost { error, sent })) => {
+        Ok(Some(Err(Lost { error, sent }))) => {
             Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) })
         }
         Err(_elapsed) => Err(AttemptFailure::Timeout { sent: pending.give_up() }),

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::selector::CallOptions;
 use crate::{
     proto::routing::RetryPolicy,
+    runtime::context::Context,
     service::Request,
     types::{NodeInfo, Region, Target},
 };
@@ -17,6 +18,10 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Upper bound on the duration of a call: longer than any real call, and short enough to be added
 /// to any time without overflow.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// How many handlers of local calls may enclose each other in one task. The handlers of deeper calls run in
+/// tasks of their own, because each level takes part of the thread's stack.
+const MAX_DEPTH: u32 = 32;
 
 /// The parameters that all attempts of a call share.
 #[derive(Debug)]
@@ -29,23 +34,26 @@ pub(super) struct Call {
     pub(super) primary: bool,
     pub(super) idempotent: bool,
     /// When the call was made, on this node's clock.
-    started: Instant,
+    pub(super) started: Instant,
     /// On this node's clock.
     pub(super) deadline: Instant,
     /// How long to wait for a node that can take the call.
     wait: Duration,
+    /// The number of local calls whose handlers enclose this call in the same task.
+    pub(super) depth: u32,
 }
 
 impl Call {
-    /// Creates a call that starts `now`. If there is an enclosing call, the time that it has `left`
+    /// Creates a call that starts `now`. If a handler makes it, the remaining time of the `enclosing` call
     /// bounds the timeout.
     pub(super) fn new<R: Request>(
         request: &R,
         options: CallOptions,
         primary_region: &Region,
         now: Instant,
-        left: Option<Duration>,
+        enclosing: Option<&Context>,
     ) -> Self {
+        let left = enclosing.and_then(Context::bound_of_nested_calls);
         let method = &R::methods()[request.method()];
         let target = options.selector.target(method.options.primary, primary_region);
         let timeout = options.timeout.or(method.options.timeout).unwrap_or(DEFAULT_TIMEOUT);
@@ -58,7 +66,13 @@ impl Call {
             started: now,
             deadline: now + timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
+            depth: enclosing.map_or(0, |context| context.depth + 1),
         }
+    }
+
+    /// Whether the handler needs a task of its own if it runs on this node.
+    pub(super) fn is_deep(&self) -> bool {
+        self.depth >= MAX_DEPTH
     }
 
     /// The total time of the call.

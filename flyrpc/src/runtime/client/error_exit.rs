@@ -1,27 +1,51 @@
 //! The only place that builds an [`RpcError`] for a call through a node. Calls through tarpc stubs
 //! have no node and no target; `runtime/tarpc.rs` builds their errors.
 
+use std::sync::Arc;
+
 use super::call::Call;
 use crate::{
     error::{BodyError, RpcError},
     proto::routing::{AttemptFailure, CallFailure, LimitOf},
-    types::NodeInfo,
+    runtime::shared::NodeShared,
+    service::Request,
+    types::{NodeInfo, Region, Target},
 };
 
 /// Returns the error that the user receives for a failed call.
 #[cold]
-pub(super) fn rpc_error(call: &Call, failure: CallFailure) -> RpcError {
+pub(super) fn rpc_error(node: &NodeShared, call: &Call, failure: CallFailure) -> RpcError {
     let Call { service, method, .. } = *call;
     match failure {
         CallFailure::At { node, failure } => attempt_error(call, node, failure),
         CallFailure::NoNode(known) => {
-            RpcError::NoNode { target: call.target.clone(), service, method, known }
+            let (target, live_regions) = (call.target.clone(), live_regions(node, &call.target));
+            RpcError::NoNode { target, service, method, known, live_regions }
         }
         CallFailure::Timeout { sent } => {
             RpcError::Timeout { after: call.timeout(), node: None, service, method, sent }
         }
         CallFailure::ShutDown => RpcError::ShutDown { service, method },
     }
+}
+
+/// Returns the regions that have live nodes, if the target of a call is a region.
+fn live_regions(node: &NodeShared, target: &Target) -> Arc<[Region]> {
+    if !matches!(target, Target::Region(_) | Target::Primary(_)) {
+        return Arc::default();
+    }
+    let mut regions = node.table().live_regions();
+    if !node.me().region().is_empty() && !regions.contains(node.me().region()) {
+        regions.push(node.me().region().clone());
+        regions.sort();
+    }
+    regions.into()
+}
+
+/// Returns the error of a call through a node that no longer exists.
+#[cold]
+pub(super) fn shut_down<R: Request>(request: &R) -> RpcError {
+    RpcError::ShutDown { service: R::SERVICE, method: R::methods()[request.method()].name }
 }
 
 /// Returns the error of a call whose response belongs to another method. Only a faulty stub returns
@@ -31,11 +55,14 @@ pub fn wrong_response<T>(service: &'static str, method: &'static str) -> Result<
         node: None,
         service,
         method,
+        encoded: true,
         source: BodyError::new("", "the reply belongs to another method"),
     })
 }
 
-fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcError {
+/// Returns the error of an attempt on `node`.
+#[cold]
+pub(super) fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcError {
     let Call { service, method, .. } = *call;
     match failure {
         AttemptFailure::Unsupported(why) => RpcError::Unsupported { node, service, method, why },
@@ -43,6 +70,9 @@ fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcErr
             RpcError::NotPrimary { node, service, method, theirs, ours }
         }
         AttemptFailure::Refused(reason) => RpcError::Refused { node, service, method, reason },
+        AttemptFailure::Failed { message, executed } => {
+            RpcError::Failed { node, service, method, message, executed }
+        }
         AttemptFailure::Timeout { sent } => {
             RpcError::Timeout { after: call.timeout(), node: Some(node), service, method, sent }
         }
@@ -62,8 +92,8 @@ fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure) -> RpcErr
             let (size, limit) = (clamp(size), clamp(limit));
             RpcError::ReplyTooLarge { node, service, method, size, limit }
         }
-        AttemptFailure::BadReply(source) => {
-            RpcError::BadReply { node: Some(node), service, method, source }
+        AttemptFailure::BadReply { encoded, source } => {
+            RpcError::BadReply { node: Some(node), service, method, encoded, source }
         }
     }
 }

@@ -83,7 +83,11 @@ pub(super) async fn call<R: Request>(
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
         return value(Box::pin(detach(node, call, handler)).await?);
     }
-    value(HandlerFuture::of_new_call(handler.call(request), context).await)
+    let handler = HandlerFuture::of_new_call(handler.call(request), context);
+    if call.is_deep() {
+        return value(Box::pin(run_in_task(node, handler)).await?);
+    }
+    value(handler.await)
 }
 
 /// Runs the call on this node, encoded and decoded as between nodes. A call that fails with
@@ -104,7 +108,13 @@ pub(super) async fn call_encoded<R: Request>(
     encode(request, &compats, BodyLimit::of_caller(limit), &mut body)?;
     let attempt = recorder.start(node.me(), Some(body.len()));
     let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
-    let response = if detached { detach(node, call, future).await? } else { future.await };
+    let response = if detached {
+        detach(node, call, future).await?
+    } else if call.is_deep() {
+        run_in_task(node, future).await?
+    } else {
+        future.await
+    };
     match response {
         Ok(Reply { body, .. }) if body.len() > limit => {
             let (size, limit) = (body.len() as u64, limit as u64);
@@ -138,7 +148,8 @@ fn admit(
         attempt: 1,
         local: true,
         detached,
-        env: Arc::clone(node.env()),
+        depth: if detached || call.is_deep() { 0 } else { call.depth },
+        host: Arc::clone(node.server().host()),
     })
 }
 
@@ -149,6 +160,30 @@ fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
         Ended::Expired => Err(AttemptFailure::Timeout { sent: false }),
         Ended::TimedOut => Err(AttemptFailure::Timeout { sent: true }),
     }
+}
+
+/// Runs `future` in its own task, so that it has a stack of its own. Dropping this future drops `future`.
+async fn run_in_task<T: Send + 'static>(
+    node: &NodeShared,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<T, AttemptFailure> {
+    let (mut done, result) = oneshot::channel();
+    node.env().spawn(Box::pin(async move {
+        tokio::select! {
+            biased;
+            () = done.closed() => {}
+            value = future => {
+                // An error means that the caller gave up in the meantime.
+                let _ = done.send(value);
+            }
+        }
+    }));
+    result.await.map_err(|_dropped| dropped())
+}
+
+/// Returns the failure of a call whose task was dropped, with its runtime or in a simulated crash.
+fn dropped() -> AttemptFailure {
+    AttemptFailure::Disconnected { sent: true, source: Arc::new(LinkError::ShutDown) }
 }
 
 /// Runs `future` in its own task, so that it continues after its caller is gone. Fails if the task
@@ -171,11 +206,7 @@ async fn detach<T: Send + 'static>(
     }));
     match timeout(call.remaining(node.env().now()), result).await {
         Ok(Ok(value)) => Ok(value),
-        // The task was dropped, with its runtime or in a simulated crash.
-        Ok(Err(_dropped)) => {
-            let source = Arc::new(LinkError::ShutDown);
-            Err(AttemptFailure::Disconnected { sent: true, source })
-        }
+        Ok(Err(_dropped)) => Err(dropped()),
         Err(_elapsed) => Err(AttemptFailure::Timeout { sent: true }),
     }
 }

@@ -1,10 +1,8 @@
 //! Makes a call, on this node or on other nodes.
 
-use std::sync::Arc;
-
 use super::{
     call::Call,
-    error_exit::rpc_error,
+    error_exit::{rpc_error, shut_down},
     local::{self, EncodedMethod, LocalMethod},
     record::AttemptRecorder,
     remote,
@@ -15,7 +13,7 @@ use crate::{
     proto::routing::{AttemptFailure, CallFailure},
     runtime::{
         context::Context,
-        shared::{Handle, NodeShared},
+        shared::{NodeRef, NodeShared},
     },
     service::Request,
     types::Target,
@@ -24,20 +22,21 @@ use crate::{
 /// Makes a call. The remaining time of the `enclosing` call, if there is one, bounds the call's own
 /// time. Dropping the future cancels the call.
 pub(super) async fn call<R: Request>(
-    node: Arc<Handle>,
+    node: NodeRef,
     options: CallOptions,
     request: R,
     enclosing: Option<Context>,
 ) -> Result<R::Response, RpcError> {
+    let Some(node) = node.upgrade() else { return Err(shut_down(&request)) };
     let node: &NodeShared = &node;
     let call = {
         let enclosing = enclosing.or_else(Context::try_current);
-        let left = enclosing.as_ref().and_then(Context::bound_of_nested_calls);
-        Call::new(&request, options, node.primary_region(), node.env().now(), left)
+        let now = node.env().now();
+        Call::new(&request, options, node.primary_region(), now, enclosing.as_ref())
     };
     let recorder = AttemptRecorder::new(node, &call);
     if let Err(failure) = check(node, &call) {
-        let error = rpc_error(&call, failure);
+        let error = rpc_error(node, &call, failure);
         recorder.finish(Some(&error));
         return Err(error);
     }
@@ -54,7 +53,7 @@ pub(super) async fn call<R: Request>(
         }
         None => Box::pin(remote::call(node, &call, &request, &recorder)).await,
     };
-    let outcome = outcome.map_err(|failure| rpc_error(&call, failure));
+    let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
     recorder.finish(outcome.as_ref().err());
     outcome
 }

@@ -7,10 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{call::Call, error_exit::rpc_error};
+use super::{call::Call, error_exit::attempt_error};
 use crate::{
     error::RpcError,
-    proto::routing::{AttemptFailure, CallFailure},
+    proto::routing::AttemptFailure,
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
     telemetry::{Attempt, Observed, Observer, Outcome},
@@ -92,6 +92,14 @@ impl<'a> AttemptRecorder<'a> {
         }
     }
 
+    /// Reports that an attempt was canceled before its request was sent.
+    #[inline]
+    pub(super) fn cancel(&self, attempt: AttemptNumber) {
+        if let Some(recording) = &self.0 {
+            lock(recording).cancel_attempt(attempt);
+        }
+    }
+
     /// Reports that the attempt on this node, if it started, ended with the given failure.
     pub(super) fn end_local(&self, failure: &AttemptFailure) {
         let Some(mut recording) = self.0.as_ref().map(|recording| lock(recording)) else { return };
@@ -156,11 +164,18 @@ impl Recording<'_> {
     fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
         let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
         let open = self.open.remove(at);
-        let error = failure.zip(open.node.clone()).map(|(failure, node)| {
-            rpc_error(self.call, CallFailure::At { node, failure: failure.clone() })
-        });
+        let error = failure
+            .zip(open.node.clone())
+            .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
         self.failures.extend(error.as_ref().map(discriminant));
         self.show_end(&open, outcome(&open, error.as_ref()));
+    }
+
+    #[cold]
+    fn cancel_attempt(&mut self, attempt: AttemptNumber) {
+        let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
+        let open = self.open.remove(at);
+        self.show_end(&open, Outcome::Cancelled);
     }
 
     /// Ends the open attempts with the outcome of the call.

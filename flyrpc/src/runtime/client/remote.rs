@@ -11,7 +11,7 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    attempt::attempt,
+    attempt::{Begun, attempt},
     call::Call,
     local,
     pending::{Pending, Progress},
@@ -75,9 +75,11 @@ pub(super) async fn call<R: Request>(
         Picked::Send(link, compats) => (Some(link), Some(compats)),
         Picked::Dial(_) | Picked::Nobody(_) => (None, None),
     };
-    let mut first = pin!(link.as_ref().zip(compats).map(|(link, compats)| {
-        attempt(node, call, request, link, compats, FIRST_ATTEMPT, recorder)
-    }));
+    let begun = Begun { number: FIRST_ATTEMPT, now: call.started };
+    let mut first =
+        pin!(link.as_ref().zip(compats).map(|(link, compats)| {
+            attempt(node, call, request, link, compats, begun, recorder)
+        }));
     let first = match (first.as_mut().as_pin_mut(), &link) {
         (Some(mut first), Some(link)) => {
             match until_quiet(first.as_mut(), link, call.idempotent).await {
@@ -240,7 +242,8 @@ async fn later_attempt<R: Request>(
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
     let RemoteCall { node, call, request, recorder } = of;
-    attempt(node, call, request, &link, compats, number, recorder).await
+    let begun = Begun { number, now: node.env().now() };
+    attempt(node, call, request, &link, compats, begun, recorder).await
 }
 
 async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed) {

@@ -19,7 +19,8 @@ pub(super) fn decode<R: Request>(
     match response {
         Response::Reply(body) => {
             let decode = R::methods()[method].decode_response;
-            catch_panic("decoding", || decode(&body)).map_err(AttemptFailure::BadReply)
+            let bad_reply = |source| AttemptFailure::BadReply { encoded: true, source };
+            catch_panic("decoding", || decode(&body)).map_err(bad_reply)
         }
         Response::TooLarge(size) => {
             Err(AttemptFailure::ReplyTooLarge { size, limit: node.max_body() as u64 })
@@ -31,13 +32,7 @@ pub(super) fn decode<R: Request>(
 fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
         Ok(status) => status_failure(node, status),
-        Err(UnknownStatus { executed: true }) => {
-            let message = "the reported error is unknown to this version of flyrpc";
-            AttemptFailure::BadReply(BodyError::new("", message))
-        }
-        Err(UnknownStatus { executed: false }) => {
-            AttemptFailure::Unsupported(Unsupported::Protocol)
-        }
+        Err(UnknownStatus { executed, message }) => AttemptFailure::Failed { message, executed },
     }
 }
 
@@ -64,7 +59,7 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
         Status::Panicked { message } => AttemptFailure::Panicked { message },
         Status::ReplyTooLarge { size, limit } => AttemptFailure::ReplyTooLarge { size, limit },
         Status::BadReply { path, message } => {
-            AttemptFailure::BadReply(BodyError::new(path, message))
+            AttemptFailure::BadReply { encoded: false, source: BodyError::new(path, message) }
         }
     }
 }

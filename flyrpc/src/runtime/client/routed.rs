@@ -1,6 +1,6 @@
 //! Calls that go through a node.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use super::{
     caller::Caller,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::RpcError,
-    runtime::{context::Context, shared::Handle},
+    runtime::{context::Context, shared::NodeRef},
     service::Request,
     types::{NodeId, Region},
 };
@@ -19,12 +19,12 @@ use crate::{
 /// generated client such as `StringsClient`; programs need not name it.
 #[derive(Clone)]
 pub struct Routed {
-    node: Arc<Handle>,
+    node: NodeRef,
     options: CallOptions,
 }
 
 impl Routed {
-    pub(crate) fn new(node: Arc<Handle>) -> Self {
+    pub(crate) fn new(node: NodeRef) -> Self {
         let options = CallOptions { selector: Selector::Default, timeout: None, wait: None };
         Routed { node, options }
     }
@@ -32,7 +32,7 @@ impl Routed {
     fn with(&self, selector: Selector) -> Self {
         let CallOptions { timeout, wait, .. } = self.options;
         let options = CallOptions { selector, timeout, wait };
-        Routed { node: Arc::clone(&self.node), options }
+        Routed { node: self.node.clone(), options }
     }
 
     /// Targets a region.
@@ -73,7 +73,7 @@ impl Routed {
 impl fmt::Debug for Routed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Routed")
-            .field("node", self.node.me())
+            .field("node", &self.node.clone().upgrade().map(|node| node.me().clone()))
             .field("selector", &self.options.selector)
             .field("timeout", &self.options.timeout)
             .field("wait", &self.options.wait)

@@ -35,10 +35,10 @@ use crate::{
     runtime::{
         client::{Client, Routed},
         link::{DialError, Handshaken, LinkError},
-        shared::{Command, Handle, NodeShared},
+        shared::{Command, Handle, NodeRef, NodeShared},
     },
     telemetry::Observed,
-    types::{Event, NodeInfo},
+    types::{Event, NoSupport, NodeInfo, Support},
 };
 
 /// Upper bound on the commands, on the messages and on the datagrams handled between two publications of
@@ -79,7 +79,9 @@ pub(crate) fn start(params: ClusterParams) {
     let receive = sockets::receive(Arc::clone(&shared), datagram, received);
     shared.spawn("gossip receiver", receive);
 
-    let client = InternalClient::from_routed(Routed::new(Handle::weak(Arc::clone(&shared))));
+    let client = InternalClient::from_routed(Routed::new(NodeRef::Handle(Handle::weak(
+        Arc::clone(&shared),
+    ))));
     let mut publisher = Publisher::default();
     publisher.mark_dirty();
     let now = env.now().saturating_duration_since(epoch);
@@ -210,6 +212,9 @@ impl Cluster {
         self.discovery.set_alone(is_alone);
         let became_ready = self.readiness.update(now, &self.discovery, &self.peers);
         if became_ready {
+            if is_alone && self.discovery.has_seeds() {
+                tracing::warn!("no other node was found at any seed; will keep trying");
+            }
             self.peers.on_ready();
         }
         if self.publisher.is_dirty() || became_ready {
@@ -403,9 +408,17 @@ impl Cluster {
             self.membership.suspect(now, &member);
         }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
-            // The conflict was already logged with both nodes.
-            if !matches!(error, DialError::SameAddress(_)) {
-                tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+            match &support {
+                // The conflict was already logged with both nodes.
+                Support::Unsupported(NoSupport::SameAddress) => {}
+                // Usual when the nodes of a cluster start one after the other. That a link was lost was
+                // already logged.
+                Support::Unsupported(NoSupport::Unreachable(_)) => {
+                    tracing::info!(%addr, %error, "nothing responds at the address; will retry");
+                }
+                _ => {
+                    tracing::warn!(%addr, %error, "peer is not a compatible flyrpc node; will retry");
+                }
             }
             let node = peer.info().cloned();
             self.publisher.emit_later(Event::SupportChanged { addr, node, support });

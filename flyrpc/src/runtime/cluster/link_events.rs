@@ -8,7 +8,7 @@ use super::{
     links,
 };
 use crate::{
-    proto::wire::frame::GoAway,
+    proto::wire::{frame::GoAway, hello::State},
     runtime::{
         link::{Handshaken, Link, LinkError, LinkEvent},
         shared::PeerKey,
@@ -171,8 +171,10 @@ impl Cluster {
         match event {
             LinkEvent::StateChanged => {
                 link.acknowledge_state_change();
+                let state = link.state();
+                let before = peer.and_then(|peer| peer.observe_state(&state));
                 self.compare_primary(link);
-                self.emit_state(link);
+                self.emit_state(link.peer(), before.as_deref(), &state);
             }
             LinkEvent::QuietChanged => {}
             LinkEvent::GoAway(GoAway::Replaced) => {}
@@ -214,16 +216,18 @@ impl Cluster {
         }
     }
 
-    /// Emits an event that reports which calls a peer now accepts.
-    fn emit_state(&self, link: &Link) {
-        let (node, state) = (link.peer(), link.state());
-        let accepting = state.accepting && !state.draining;
+    /// Emits events that report how the calls that a peer accepts have changed.
+    fn emit_state(&self, node: &NodeInfo, before: Option<&State>, state: &State) {
+        let accepting = state.accepts_calls();
         tracing::info!(%node, accepting, withdrawn = ?state.withdrawn, "node state changed");
-        self.shared.emit(Event::SupportChanged {
-            addr: node.addr(),
-            node: Some(node.clone()),
-            support: Support::Supported,
-        });
+        if before.is_none_or(|before| before.accepts_calls() != accepting) {
+            self.shared.emit(Event::AcceptingChanged { node: node.clone(), accepting });
+        }
+        if before.is_some_and(|before| before.withdrawn != state.withdrawn) {
+            let (addr, node) = (node.addr(), Some(node.clone()));
+            let support = Support::Supported;
+            self.shared.emit(Event::SupportChanged { addr, node, support });
+        }
     }
 
     fn compare_primary(&mut self, link: &Link) {

@@ -11,7 +11,7 @@ use super::{
     links::PeerLinks,
 };
 use crate::{
-    proto::routing::Entry,
+    proto::{routing::Entry, wire::hello::State},
     runtime::{
         link::{DialError, Link},
         shared::{PeerKey, PeerSnapshot},
@@ -53,6 +53,8 @@ pub(super) struct Peer {
     /// Whether this boot is being pinged because another boot claims its address.
     is_questioned: bool,
     links: PeerLinks,
+    /// Which calls the node accepted when that was last observed.
+    state: Option<Arc<State>>,
     /// When the newest link was opened.
     linked_at: Duration,
     /// Whether the last link was lost or the last attempt to dial failed, and no link is open.
@@ -306,6 +308,7 @@ impl Peer {
         }
         self.info = Some(link.peer().clone());
         self.verified = Some(link.peer().id().clone());
+        self.state = Some(link.state());
         self.links.add(local, link);
         self.disconnected = false;
         self.support = None;
@@ -313,6 +316,11 @@ impl Peer {
         self.linked_at = now;
         self.dial.on_linked();
         self.dial.notify_waiters(true);
+    }
+
+    /// Records which calls the node accepts, and returns the state that was recorded before.
+    pub(super) fn observe_state(&mut self, state: &Arc<State>) -> Option<Arc<State>> {
+        self.state.replace(Arc::clone(state))
     }
 
     /// Makes this a rival that waits until it is known whether the other boot is alive.

@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{local_hello::LocalHelloSource, message::Message};
 use crate::{
@@ -34,6 +38,9 @@ const MAX_BIND_ATTEMPTS: usize = 32;
 
 /// The pause after a socket error, such as too many open files.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// The minimum time between two log lines about socket errors.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum size of a UDP datagram, in bytes.
 const MAX_DATAGRAM: usize = 64 << 10;
@@ -71,6 +78,7 @@ pub(super) async fn accept(
     reports: mpsc::UnboundedSender<Message>,
 ) {
     let mut handshakes = Handshakes::default();
+    let mut failures = AcceptFailures::default();
     let long_hellos = Arc::new(Semaphore::new(MAX_LONG_HELLOS));
     loop {
         let accepted = tokio::select! {
@@ -81,7 +89,7 @@ pub(super) async fn accept(
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                failures.log(shared.env().now(), &error);
                 tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
@@ -89,7 +97,7 @@ pub(super) async fn accept(
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
         let (evicted, in_progress) = handshakes.add(from.ip(), shared.stop());
         let long_hellos = Arc::clone(&long_hellos);
-        shared.env().spawn(Box::pin(async move {
+        let handshake = async move {
             let handshaken = tokio::select! {
                 biased;
                 () = evicted.cancelled() => return,
@@ -106,7 +114,32 @@ pub(super) async fn accept(
                     }
                 }
             }
-        }));
+        };
+        shared.env().spawn(Box::pin(handshake.in_current_span()));
+        // Many connections at once must not delay everything else.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Limits the log lines about connections that could not be accepted. For example, a process that has too
+/// many open files may fail to accept connections for hours.
+#[derive(Debug, Default)]
+struct AcceptFailures {
+    /// When the next failure may be logged.
+    next_log: Option<Instant>,
+    /// The failures since the last one that was logged.
+    not_logged: u64,
+}
+
+impl AcceptFailures {
+    fn log(&mut self, now: Instant, error: &io::Error) {
+        if self.next_log.is_some_and(|next| now < next) {
+            self.not_logged += 1;
+            return;
+        }
+        let earlier = std::mem::take(&mut self.not_logged);
+        tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
+        self.next_log = Some(now + LOG_INTERVAL);
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -35,6 +36,13 @@ pub(crate) struct OutboundCall {
     pub(crate) deadline: Instant,
 }
 
+impl OutboundCall {
+    /// The remaining time of the call at `now`.
+    fn remaining(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
 /// The link ended before a response arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Lost {
@@ -44,17 +52,18 @@ pub(crate) struct Lost {
 }
 
 impl Link {
-    /// Queues a call for the task of `waker`, if the link is open and its outbox has room. If this
-    /// returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
+    /// Queues a call for the task of `waker` at `now`, if the link is open and its outbox has room. If
+    /// this returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
     /// one is copied.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
+        now: Instant,
         body: &mut Vec<u8>,
         waker: &Waker,
     ) -> Option<PendingCall> {
         let room = Room::of_request(body.len());
-        self.queue(call, body, waker, |outbox| outbox.has_room(room))
+        self.queue(call, now, body, waker, |outbox| outbox.has_room(room))
     }
 
     /// Waits for room, then queues a call. Calls are queued in the order in which they started to wait.
@@ -71,7 +80,8 @@ impl Link {
         let mut wait = RoomWait::new(self, Room::of_request(body.len()));
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
         let sent = poll_fn(|task| {
-            let sent = self.queue(call, body, task.waker(), |outbox| wait.leave(outbox));
+            let now = self.now();
+            let sent = self.queue(call, now, body, task.waker(), |outbox| wait.leave(outbox));
             Poll::Ready(sent)
         });
         // Room was granted, unless the link is no longer open.
@@ -82,11 +92,11 @@ impl Link {
     fn queue(
         self: &Arc<Self>,
         call: OutboundCall,
+        now: Instant,
         body: &mut Vec<u8>,
         waker: &Waker,
         has_room: impl FnOnce(&mut Outbox) -> bool,
     ) -> Option<PendingCall> {
-        let now = self.now();
         let mut in_flight = self.in_flight();
         let mut outbox = self.outbox();
         if !self.is_open() || in_flight.is_closed() || !has_room(&mut outbox) {
@@ -99,7 +109,7 @@ impl Link {
             primary: call.primary,
             attempt: u64::from(call.attempt),
             stamp: self.micros_at(now),
-            timeout: call.deadline.saturating_duration_since(now).as_micros() as u64,
+            timeout: call.remaining(now).as_micros() as u64,
         };
         let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);
@@ -127,6 +137,26 @@ pub(crate) struct PendingCall {
 }
 
 impl PendingCall {
+    /// Cancels the call, unless the writer has taken its whole request. Returns whether it was canceled.
+    /// The peer then cannot start the call.
+    pub(crate) fn take_back(&mut self) -> bool {
+        if self.over {
+            return false;
+        }
+        {
+            let mut outbox = self.link.outbox();
+            if outbox.has_taken(self.id, self.offset) {
+                return false;
+            }
+            self.withdraw(&mut outbox);
+        }
+        self.over = true;
+        self.link.in_flight().remove(self.id);
+        self.link.wake_writer();
+        self.link.end_if_drained();
+        true
+    }
+
     /// Cancels the call. Returns whether the call may have executed: false if the peer cannot have
     /// received all of it and never will.
     pub(crate) fn give_up(&mut self) -> bool {
@@ -139,17 +169,19 @@ impl PendingCall {
             return self.link.sent.covers(self.offset)
                 && !self.link.outbox().holds_body_of(self.id);
         }
-        let given_up = {
-            let mut outbox = self.link.outbox();
-            let given_up = outbox.give_up(self.id, self.offset);
-            if given_up != GivenUp::Unsent {
-                frame::put_cancel(self.id, outbox.frames());
-            }
-            given_up
-        };
+        let given_up = self.withdraw(&mut self.link.outbox());
         self.link.wake_writer();
         self.link.end_if_drained();
         given_up == GivenUp::Sent
+    }
+
+    /// Drops the part of the request that was not taken, and tells the peer if a part was.
+    fn withdraw(&self, outbox: &mut Outbox) -> GivenUp {
+        let given_up = outbox.give_up(self.id, self.offset);
+        if given_up != GivenUp::Unsent {
+            frame::put_cancel(self.id, outbox.frames());
+        }
+        given_up
     }
 }
 

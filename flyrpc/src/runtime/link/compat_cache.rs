@@ -10,12 +10,19 @@ use crate::{
 };
 
 /// The result of comparing each trait with the peer's services, computed once per trait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CompatCache {
     by_trait: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
+    /// The span of the node's log lines. The caller's task has another span, or none.
+    span: tracing::Span,
 }
 
 impl CompatCache {
+    /// Creates an empty cache that logs in the current span.
+    pub(super) fn new() -> Self {
+        CompatCache { by_trait: ArcSwap::default(), span: tracing::Span::current() }
+    }
+
     /// Returns how the methods of a caller's trait match the services of `peer`.
     pub(super) fn get(
         &self,
@@ -45,7 +52,9 @@ impl CompatCache {
         let incompatible = caller.incompatibilities(&new);
         if !incompatible.is_empty() && before.iter().all(|(id, _)| *id != caller.id) {
             let (node, service) = (peer, caller.service);
-            tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
+            self.span.in_scope(|| {
+                tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
+            });
         }
         new
     }

@@ -122,7 +122,7 @@ impl Link {
             peer: Peer {
                 node: new.node,
                 services: new.services,
-                compats: CompatCache::default(),
+                compats: CompatCache::new(),
                 status_level: new.status_level,
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),

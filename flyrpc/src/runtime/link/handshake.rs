@@ -31,6 +31,10 @@ pub(crate) const MAX_LONG_HELLOS: usize = 8;
 /// can reach the port can start a hello, and must not be able to exhaust the memory.
 const SHORT_HELLO: usize = 16 << 10;
 
+/// Buffer space in bytes for the next read of a hello that is short so far, and of a long one.
+const SHORT_READ: usize = 2 << 10;
+const LONG_READ: usize = 64 << 10;
+
 /// A connection to a node of this cluster, after its handshake.
 pub(crate) struct Handshaken {
     pub(super) stream: BoxStream,
@@ -155,15 +159,20 @@ async fn receive_hello(
     let mut received = HelloReader::default();
     let mut permit = None;
     loop {
+        let is_long = received.buffer().len() > SHORT_HELLO;
         if let Some(long) = long
-            && permit.is_none()
-            && received.buffer().len() > SHORT_HELLO
+            && is_long
         {
-            permit = long.acquire().await.ok();
+            if permit.is_none() {
+                permit = long.acquire().await.ok();
+            }
+            // Peers that send long hellos again and again must not occupy this thread.
+            tokio::task::yield_now().await;
         }
         if let Some(hello) = received.poll(local)? {
             return Ok((hello, received.into_rest()));
         }
+        received.buffer().reserve(if is_long { LONG_READ } else { SHORT_READ });
         if stream.reader.read_buf(received.buffer()).await? == 0 {
             return Err(DialError::ClosedDuringHandshake);
         }

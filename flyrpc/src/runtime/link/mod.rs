@@ -29,7 +29,7 @@ pub(crate) use self::{
     region_calls::RegionCalls,
     request::{
         Admitted, EncodeAgain, Flush, InboundRequest, Outgoing, Reply, RequestHandler,
-        ResponseResult,
+        RequestPermit, ResponseResult,
     },
     start::{LinkParams, start},
 };

@@ -34,16 +34,21 @@ use crate::{
     },
 };
 
-/// The reader yields after this many consecutive reads.
-const YIELD_EVERY_READS: usize = 16;
+/// The reader yields after this much work. One unit is about 100 ns on current machines. A peer that sends
+/// without a pause would otherwise occupy this thread, and other peers would wait. Work is counted rather
+/// than timed, so that simulated runs are repeatable.
+const MAX_WORK: usize = 512;
 
-/// After a read that filled the buffer, the reader yields if the buffer held at least this many frames.
-/// Handling small frames takes longer than reading them, so a peer that sends them without a pause would
-/// otherwise occupy this thread.
-const YIELD_FRAMES: usize = 128;
+/// The bytes that are read from the socket with one unit of work.
+const BYTES_PER_WORK: usize = 512;
 
-/// The reader also yields within one buffer, after each batch of this many frames.
-const YIELD_EVERY_FRAMES: usize = 4096;
+/// The work for a frame of these kinds. For any other kind of frame, it is 1.
+const REQUEST_WORK: usize = 8;
+const PING_WORK: usize = 3;
+const STATE_WORK: usize = 200;
+
+/// The reader yields after it has started this many requests.
+const START_TOGETHER: usize = 64;
 
 /// Bodies may pin a buffer of frames of at least this many bytes only if they make up at least a quarter
 /// of it. Otherwise, the bodies are copied.
@@ -71,8 +76,13 @@ pub(super) async fn run<H: RequestHandler>(
         received: 0,
         expiry: Expiry::default(),
         buffer: BufferContents::default(),
+        work: 0,
     };
     let error = reader.run(&mut from, &mut ticks).await;
+    while let Some(requests) = reader.gate.take_some(START_TOGETHER) {
+        drop(requests);
+        tokio::task::yield_now().await;
+    }
     reader.replies.complete_calls(&link).await;
     drop(reader);
     link.end(error);
@@ -100,16 +110,21 @@ struct Reader<'a, H: RequestHandler> {
     expiry: Expiry,
     /// The contents of the buffer that was last handled.
     buffer: BufferContents,
+    /// The work since the reader last yielded or waited.
+    work: usize,
 }
 
 /// What one buffer of frames contained.
 #[derive(Debug, Default)]
 struct BufferContents {
-    frames: usize,
+    /// The last state in the buffer that has not been applied yet. A peer that changes its state often
+    /// costs this node only one change per buffer.
+    state: Option<Bytes>,
     /// Whether a pong answered a ping.
     pong: bool,
-    /// The number of requests that were passed to the gate, and the total bytes of their bodies.
+    /// The number of requests that were passed to the gate.
     requests: usize,
+    /// The total bytes of their bodies, and of the bodies of responses that are not chunked.
     bodies: usize,
 }
 
@@ -144,18 +159,19 @@ impl<H: RequestHandler> Reader<'_, H> {
                 }
                 received = from.read() => received?,
             };
+            if !received.more {
+                // A read that does not fill the buffer empties the socket, so the next one waits.
+                self.work = 0;
+            }
             self.on_received(received)?;
             let mut pong = self.on_frames(from).await?;
-            if received.more && self.buffer.frames >= YIELD_FRAMES {
-                tokio::task::yield_now().await;
-            }
             if pong || received.more {
                 pong = self.drain(from, pong).await?;
             }
             if pong && self.gate.has_held() {
                 let now = self.link.now();
                 let released = self.gate.release(self.link.micros_at(now))?;
-                self.start(now, released);
+                self.start(now, released).await;
             }
             self.settle().await?;
         }
@@ -164,19 +180,15 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// Reads everything that is already buffered, including cancellations and resets, before any
     /// request starts. Returns whether a pong has arrived; after one, held requests may start too.
     async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
-        let (mut total, mut reads) = (0, 0);
+        let mut total = 0;
         while total < self.gate.drain_limit(pong) {
             let Some(received) = from.try_read() else { break };
             let received = received?;
             total += received.count;
-            reads += 1;
             self.on_received(received)?;
             pong |= self.on_frames(from).await?;
-            if reads % YIELD_EVERY_READS == 0 || self.buffer.frames >= YIELD_FRAMES {
-                tokio::task::yield_now().await;
-                if self.link.signals.end.is_cancelled() {
-                    break;
-                }
+            if self.link.signals.end.is_cancelled() {
+                break;
             }
         }
         Ok(pong)
@@ -189,7 +201,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             // Held requests wait for the peer, so they must not pin buffers.
             let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
             let released = self.gate.open(self.link.micros_at(now), hold)?;
-            self.start(now, released);
+            self.start(now, released).await;
             if self.gate.has_held() {
                 self.schedule_expiry();
             }
@@ -199,15 +211,34 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     /// Starts the requests that the gate released, and refuses those that expired.
-    fn start(&mut self, now: Instant, released: Released<Admitted<H::Permit>>) {
+    async fn start(&mut self, now: Instant, released: Released<Admitted<H::Permit>>) {
         let Released { start, expired, needs_ping } = released;
         if needs_ping {
             self.ping();
         }
         expired.into_iter().for_each(|admitted| admitted.request.refuse(Status::Expired));
-        if !start.is_empty() {
-            self.handler.start(self.link, now, start);
+        if start.is_empty() {
+            return;
         }
+        if self.together(&start) >= start.len() {
+            return self.handler.start(self.link, now, start);
+        }
+        // Requests of other peers must not wait until all of these have run.
+        let mut start = start.into_iter();
+        while !start.as_slice().is_empty() {
+            if self.link.has_ended() {
+                start.by_ref().take(START_TOGETHER).for_each(drop);
+            } else {
+                let count = self.together(start.as_slice());
+                self.handler.start(self.link, now, start.by_ref().take(count).collect());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns how many of these requests to start before the reader yields.
+    fn together(&self, start: &[(Admitted<H::Permit>, Duration)]) -> usize {
+        self.handler.start_together(&start[..start.len().min(START_TOGETHER)]).max(1)
     }
 
     fn on_received(&mut self, received: Received) -> Result<(), LinkError> {
@@ -218,6 +249,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             return Err(if drained { LinkError::Drained } else { LinkError::Closed });
         }
         self.received += received.count as u64;
+        self.work += received.count / BYTES_PER_WORK;
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }
@@ -227,6 +259,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
         if from.is_empty() {
             from.shrink();
+            self.link.in_flight().shrink();
+            self.link.inbound().shrink();
             let mut outbox = self.link.outbox();
             if outbox.is_empty() {
                 outbox.shrink();
@@ -281,15 +315,20 @@ impl<H: RequestHandler> Reader<'_, H> {
         while let Some((frame, length)) = frame::split(&frames[done..])? {
             self.on_frame(frame::decode(frame)?, &frames)?;
             done += length;
-            self.buffer.frames += 1;
-            if self.buffer.frames.is_multiple_of(YIELD_EVERY_FRAMES) {
+            self.work += 1;
+            if self.work >= MAX_WORK {
+                self.work = 0;
                 tokio::task::yield_now().await;
             }
         }
         rest?;
+        self.apply_state()?;
         if frames.len() > MAX_PINNED && 4 * self.buffer.bodies < frames.len() {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
+            self.replies.own_bodies();
         }
+        // Now, so that the responses that are not stored are always those of the last buffer.
+        self.replies.store(self.link);
         if self.link.outbox().is_overflowing() {
             return Err(LinkError::OutboxOverflow);
         }
@@ -303,15 +342,13 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                let response = Response::Reply(frames.slice_ref(body));
-                self.replies.on_response(self.link, id, response);
+                self.on_response(id, Response::Reply(frames.slice_ref(body)), body.len());
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
                 self.replies.on_long_reply(self.link, id, size)
             }
             Frame::Status { id, status } => {
-                let response = Response::Status(frames.slice_ref(status));
-                self.replies.on_response(self.link, id, response);
+                self.on_response(id, Response::Status(frames.slice_ref(status)), status.len());
             }
             Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
             Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
@@ -322,16 +359,34 @@ impl<H: RequestHandler> Reader<'_, H> {
                 if let Some(received) = received {
                     self.liveness.on_peer_received(received);
                 }
+                self.work += PING_WORK;
                 let now = self.micros();
                 self.gate.on_ping(now, stamp);
                 frame::put_pong(stamp, now, self.link.outbox().frames());
                 self.link.wake_writer();
             }
             Frame::Pong { echo, stamp } => self.on_pong(echo, stamp),
-            Frame::State(state) => self.link.on_state(State::decode(state)?),
-            Frame::GoAway { reason } => self.link.on_go_away(reason),
+            Frame::State(state) => self.buffer.state = Some(frames.slice_ref(state)),
+            Frame::GoAway { reason } => {
+                self.apply_state()?;
+                self.link.on_go_away(reason);
+            }
         }
         Ok(())
+    }
+
+    /// Applies the last state that the peer has announced in this buffer.
+    fn apply_state(&mut self) -> Result<(), Malformed> {
+        if let Some(state) = self.buffer.state.take() {
+            self.work += STATE_WORK;
+            self.link.on_state(State::decode(&state)?);
+        }
+        Ok(())
+    }
+
+    fn on_response(&mut self, id: RequestId, response: Response, bytes: usize) {
+        self.buffer.bodies += bytes;
+        self.replies.on_response(self.link, id, response);
     }
 
     fn on_pong(&mut self, echo: u64, stamp: u64) {
@@ -347,6 +402,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
+        self.work += REQUEST_WORK;
         self.gate.on_request(&head);
         // Only a faulty peer repeats an id. The second request is ignored.
         let Some(request) = InboundRequest::begin(self.link, head.id) else { return };

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, task::Waker};
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 
 use super::handle::Link;
 use crate::{
@@ -34,6 +34,16 @@ impl Replies {
         self.complete.push((id, response));
         if self.complete.len() >= MAX_COMPLETE {
             self.store(link);
+        }
+    }
+
+    /// Copies the bodies of the complete responses, so that they do not pin the buffer from which they were
+    /// cut until their calls are polled.
+    pub(super) fn own_bodies(&mut self) {
+        for (_, response) in &mut self.complete {
+            if let Response::Reply(body) | Response::Status(body) = response {
+                *body = Bytes::copy_from_slice(body);
+            }
         }
     }
 
@@ -77,12 +87,32 @@ impl Replies {
     }
 
     /// Stores the complete responses with their calls. Drops those that no call waits for.
-    fn store(&mut self, link: &Link) {
+    pub(super) fn store(&mut self, link: &Link) {
         if self.complete.is_empty() {
             return;
         }
         let mut in_flight = link.in_flight();
         let complete = |(id, response)| in_flight.complete(id, response);
         self.wakers.extend(self.complete.drain(..).filter_map(complete));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_bodies_do_not_pin_the_buffer_from_which_they_were_cut() {
+        let buffer = Bytes::from(vec![7; 1 << 20]);
+        let response =
+            |of: fn(Bytes) -> Response, at: usize| (RequestId(1), of(buffer.slice(at..at + 3)));
+        let complete = vec![response(Response::Reply, 10), response(Response::Status, 20)];
+        let mut replies = Replies { complete, wakers: VecDeque::new() };
+        assert!(!buffer.is_unique());
+        replies.own_bodies();
+        assert!(buffer.is_unique());
+        let bodies =
+            [Response::Reply(Bytes::from(vec![7; 3])), Response::Status(vec![7; 3].into())];
+        assert!(replies.complete.into_iter().map(|(_, response)| response).eq(bodies));
     }
 }

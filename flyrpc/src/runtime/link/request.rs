@@ -1,6 +1,11 @@
 //! Requests from the peer. Each has one handle, from its arrival to its response.
 
-use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
@@ -26,7 +31,7 @@ use crate::{
 /// Decides which requests of a peer run, and runs them.
 pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Held by a request from its admission to its end, while it counts as in flight.
-    type Permit: Send + 'static;
+    type Permit: RequestPermit;
 
     /// The handler's state for a peer. All links to one peer share it.
     type Peer: Send + Sync + 'static;
@@ -45,6 +50,10 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Returns whether the node is about to shut down, and accepts no more requests.
     fn is_draining(&self) -> bool;
 
+    /// Returns how many of the first `requests` may start at once. Other tasks run before the next ones
+    /// start.
+    fn start_together(&self, requests: &[(Admitted<Self::Permit>, Duration)]) -> usize;
+
     /// Starts admitted requests that arrived together on one link, each with its remaining time as
     /// of `now`.
     fn start(
@@ -53,6 +62,19 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
         now: Instant,
         requests: Vec<(Admitted<Self::Permit>, Duration)>,
     );
+}
+
+/// Held by an admitted request. The node's limits count the request until this is dropped.
+pub(crate) trait RequestPermit: Send + Sync + 'static {
+    /// Takes memory of the node for a long reply of `bytes` bytes, until the permit is dropped. Returns
+    /// false if the reply must wait. Has no effect if the reply has its memory.
+    fn take_memory(&mut self, bytes: usize) -> bool;
+
+    /// Waits for that memory, and takes it. Dropping the future earlier takes nothing.
+    fn wait_for_memory(&mut self, bytes: usize) -> impl Future<Output = ()> + Send;
+
+    /// Returns the memory that it has taken.
+    fn release_memory(&mut self);
 }
 
 /// An admitted request. Its body is empty until all chunks have arrived.
@@ -155,17 +177,26 @@ impl InboundRequest {
         self.link.wake_writer();
     }
 
-    /// Waits for room, then sends the response. Until then, only the value of a long reply is kept, not
-    /// its encoding. A response that is still waiting at its deadline is dropped. Dropping the future
-    /// earlier also drops the response.
-    pub(crate) async fn respond<P: Send + Sync + 'static>(self, mut response: Outgoing<P>) {
+    /// Waits for room in the outbox and for memory of the node, then sends the response. Until then, only
+    /// the value of a long reply is kept, not its encoding. A response that is still waiting at its
+    /// deadline is dropped. Dropping the future earlier also drops the response.
+    pub(crate) async fn respond<P: RequestPermit>(self, mut response: Outgoing<P>) {
         let link = Arc::clone(&self.link);
-        let mut wait = RoomWait::new(&link, response.room());
+        let room = response.room();
+        let mut wait = RoomWait::new(&link, room);
         let encode_again = response.drop_body();
-        let usable = |link: &Link| !link.has_ended();
         let remaining = response.deadline.saturating_duration_since(link.now());
-        let room = poll_fn(|task| wait.poll(task, usable));
-        if tokio::time::timeout(remaining, room).await.is_err() {
+        let permit = &mut response.permit;
+        let granted = async {
+            poll_fn(|task| wait.poll(task, |link| !link.has_ended())).await;
+            let Room::LongReply(bytes) = room else { return };
+            tokio::select! {
+                biased;
+                () = link.signals.end.cancelled() => {}
+                () = permit.wait_for_memory(bytes) => {}
+            }
+        };
+        if tokio::time::timeout(remaining, granted).await.is_err() {
             return self.refuse(Status::TimedOut);
         }
         if let Some(encode) = encode_again {
@@ -180,7 +211,7 @@ impl InboundRequest {
     /// # Errors
     ///
     /// Returns the request and its response if there is no room.
-    pub(crate) fn try_respond<P: Send + Sync + 'static>(
+    pub(crate) fn try_respond<P: RequestPermit>(
         self,
         response: Outgoing<P>,
         flush: Flush,
@@ -188,20 +219,27 @@ impl InboundRequest {
         self.queue(response, |outbox, room| outbox.has_room(room), flush)
     }
 
-    fn queue<P: Send + Sync + 'static>(
+    fn queue<P: RequestPermit>(
         self,
         mut response: Outgoing<P>,
         has_room: impl FnOnce(&mut Outbox, Room) -> bool,
         flush: Flush,
     ) -> Result<(), (Self, Outgoing<P>)> {
         response.limit_to(self.link.limit(response.of));
+        let room = response.room();
+        if let Room::LongReply(bytes) = room
+            && !response.permit.take_memory(bytes)
+        {
+            return Err((self, response));
+        }
         let mut outbox = self.link.outbox();
         if self.link.has_ended() {
             drop(outbox);
             return Ok(());
         }
-        if !has_room(&mut outbox, response.room()) {
+        if !has_room(&mut outbox, room) {
             drop(outbox);
+            response.permit.release_memory();
             return Err((self, response));
         }
         let Outgoing { result, deadline, permit, .. } = response;

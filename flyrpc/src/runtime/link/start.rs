@@ -3,6 +3,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::{
     event::LinkEvent,
@@ -27,7 +28,7 @@ pub(crate) struct LinkParams<H> {
     pub(crate) region_calls: Arc<RegionCalls>,
 }
 
-/// Starts a link on an established connection. Its tasks end with the link.
+/// Starts a link on an established connection. Its tasks end with the link, and log in the current span.
 pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<H>) -> Arc<Link> {
     let Handshaken { stream, hello, epoch, clock, unanswered, leftover, first_frames, .. } =
         handshaken;
@@ -51,8 +52,10 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
     let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer));
     let from = FrameReader::new(stream.reader, leftover);
     let reader = reader::run(Arc::clone(&link), from, clock, node.handler, node.heartbeat);
-    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), writer)));
-    node.env.spawn_essential(Box::pin(end_on_panic(Arc::clone(&link), reader)));
+    let writer = end_on_panic(Arc::clone(&link), writer).in_current_span();
+    let reader = end_on_panic(Arc::clone(&link), reader).in_current_span();
+    node.env.spawn_essential(Box::pin(writer));
+    node.env.spawn_essential(Box::pin(reader));
     link
 }
 

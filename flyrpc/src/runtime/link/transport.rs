@@ -29,6 +29,10 @@ use crate::{
 /// Buffer space in bytes for the next read, after a read that filled the buffer.
 const READ_MAX: usize = 256 << 10;
 
+/// Upper bound on the bytes of one write that are contiguous in memory. If the outbox holds much, a single
+/// write of all of it would occupy the thread for milliseconds.
+const WRITE_MAX: usize = 256 << 10;
+
 /// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
 
@@ -148,7 +152,7 @@ impl FrameWriter {
     ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut *self.stream);
         if let Some(bytes) = batch.contiguous(done) {
-            return stream.poll_write(task, bytes);
+            return stream.poll_write(task, &bytes[..bytes.len().min(WRITE_MAX)]);
         }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let count = batch.slices(done, &mut slices);

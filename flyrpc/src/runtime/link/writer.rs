@@ -14,6 +14,10 @@ use crate::{
     proto::link::{batch::Batch, lifecycle::LinkError, pace::Pace},
 };
 
+/// After writing this many bytes, the writer yields, so that a peer that reads quickly does not occupy this
+/// thread.
+const YIELD_EVERY_BYTES: usize = 256 << 10;
+
 /// A buffer with a larger capacity than this, in bytes, is freed between writes.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
@@ -62,6 +66,7 @@ async fn write_queued(
     batch: &mut Batch,
     mut ended: Pin<&mut impl Future<Output = ()>>,
 ) -> io::Result<()> {
+    let mut written_bytes = 0;
     loop {
         batch.clear(MAX_RETAINED_CAPACITY);
         let frames = link.take_batch(batch, writer.pace.chunk_bytes());
@@ -84,6 +89,11 @@ async fn write_queued(
             }
             done += count;
             link.sent.set(sent(done));
+            written_bytes += count;
+            if written_bytes >= YIELD_EVERY_BYTES {
+                written_bytes = 0;
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

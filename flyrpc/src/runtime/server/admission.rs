@@ -12,11 +12,12 @@ use tokio::sync::Notify;
 
 use super::{
     budget::{Budget, Holding},
+    memory::{BodyKind, Memory, PeerMemory},
     registry::ServedMethod,
 };
 use crate::{
     proto::wire::{frame::INLINE_BODY_MAX, status::Status},
-    runtime::link::INTERNAL_BODY_MAX,
+    runtime::link::{INTERNAL_BODY_MAX, RequestPermit},
     service::ServiceKind,
     types::NodeId,
 };
@@ -56,10 +57,11 @@ struct Load {
     calls: AtomicUsize,
     /// Calls from peers in progress.
     slots: Budget,
-    /// Bytes of the bodies of user calls, from their announcement until they are decoded.
-    bodies: Budget,
+    /// Bytes of the bodies of user calls: of arguments, from their announcement until they are decoded, and
+    /// of long replies, until they are written.
+    bodies: Memory,
     /// The same for calls to the internal service.
-    internal_bodies: Budget,
+    internal_bodies: Memory,
     /// The number of peers with a link or a request in progress.
     peers: AtomicUsize,
     idle: Notify,
@@ -80,8 +82,8 @@ pub(crate) struct PeerLoad {
     slots: Holding,
     /// The number of requests to the internal service in progress.
     internal_requests: AtomicUsize,
-    bodies: Holding,
-    internal_bodies: Holding,
+    bodies: Arc<PeerMemory>,
+    internal_bodies: Arc<PeerMemory>,
 }
 
 impl PeerLoad {
@@ -91,8 +93,8 @@ impl PeerLoad {
             load: Arc::clone(load),
             slots: Holding::default(),
             internal_requests: AtomicUsize::new(0),
-            bodies: Holding::default(),
-            internal_bodies: Holding::default(),
+            bodies: Arc::default(),
+            internal_bodies: Arc::default(),
         }
     }
 }
@@ -107,31 +109,70 @@ impl Drop for PeerLoad {
 pub(crate) struct Permit {
     peer: Arc<PeerLoad>,
     pub(super) method: Arc<ServedMethod>,
-    /// The bytes of the body, until it is decoded.
+    /// The bytes that the body of the request takes until it is decoded, or later those of a long reply.
     bytes: usize,
+    bytes_of: BodyKind,
     /// Whether the request counts as in progress. False if it was refused.
     counted: bool,
 }
 
 impl Permit {
+    fn take_body(&mut self, bytes: usize) -> Result<(), Status> {
+        let (memory, of_peer, peers) = self.memory();
+        if bytes > 0 && !memory.take(of_peer, bytes, peers) {
+            return Err(Status::Memory);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
     /// Releases the bytes of the body, which has been decoded.
     pub(super) fn release_body(&mut self) {
+        self.release_memory();
+    }
+
+    /// Returns the memory for the body, the peer's part of it, and the number of linked peers.
+    fn memory(&self) -> (&Memory, &Arc<PeerMemory>, &AtomicUsize) {
+        let PeerLoad { load, bodies, internal_bodies, .. } = &*self.peer;
+        match self.method.kind() {
+            ServiceKind::User => (&load.bodies, bodies, &load.peers),
+            ServiceKind::Internal => (&load.internal_bodies, internal_bodies, &load.peers),
+        }
+    }
+}
+
+impl RequestPermit for Permit {
+    fn take_memory(&mut self, bytes: usize) -> bool {
+        if self.bytes_of == BodyKind::Reply {
+            return true;
+        }
+        let (memory, of_peer, peers) = self.memory();
+        let taken = memory.take_reply(of_peer, bytes, peers);
+        if taken {
+            (self.bytes, self.bytes_of) = (bytes, BodyKind::Reply);
+        }
+        taken
+    }
+
+    async fn wait_for_memory(&mut self, bytes: usize) {
+        let (memory, of_peer, peers) = self.memory();
+        memory.wait(of_peer, bytes, peers).await;
+        (self.bytes, self.bytes_of) = (bytes, BodyKind::Reply);
+    }
+
+    fn release_memory(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
+        let bytes_of = std::mem::replace(&mut self.bytes_of, BodyKind::Request);
         if bytes > 0 {
-            let load = &self.peer.load;
-            match self.method.kind() {
-                ServiceKind::User => load.bodies.give_back(&self.peer.bodies, bytes),
-                ServiceKind::Internal => {
-                    load.internal_bodies.give_back(&self.peer.internal_bodies, bytes);
-                }
-            }
+            let (memory, of_peer, peers) = self.memory();
+            memory.give_back(of_peer, bytes_of, bytes, peers);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.release_body();
+        self.release_memory();
         if !self.counted {
             return;
         }
@@ -165,8 +206,8 @@ impl Admission {
         let load = Load {
             calls: AtomicUsize::new(0),
             slots: Budget::new(limits.max_in_flight),
-            bodies: Budget::new(limits.max_body_memory),
-            internal_bodies: Budget::new(INTERNAL_BODIES.max(limits.max_body)),
+            bodies: Memory::new(limits.max_body_memory),
+            internal_bodies: Memory::new(INTERNAL_BODIES.max(limits.max_body)),
             peers: AtomicUsize::new(0),
             idle: Notify::new(),
         };
@@ -197,8 +238,14 @@ impl Admission {
         let limit = if internal { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;
-        let (method, load) = (Arc::clone(method), &*self.load);
-        let mut permit = Permit { peer: Arc::clone(peer), method, bytes: 0, counted: false };
+        let load = &*self.load;
+        let mut permit = Permit {
+            peer: Arc::clone(peer),
+            method: Arc::clone(method),
+            bytes: 0,
+            bytes_of: BodyKind::Request,
+            counted: false,
+        };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
             let others = peer.internal_requests.fetch_add(1, Ordering::Relaxed);
@@ -208,7 +255,7 @@ impl Admission {
             }
             // The number of small bodies is bounded by the number of requests.
             if bytes > INLINE_BODY_MAX {
-                self.take_body(&mut permit, &load.internal_bodies, &peer.internal_bodies, bytes)?;
+                permit.take_body(bytes)?;
             }
             return Ok(permit);
         }
@@ -217,22 +264,8 @@ impl Admission {
         }
         load.calls.fetch_add(1, Ordering::AcqRel);
         permit.counted = true;
-        self.take_body(&mut permit, &load.bodies, &peer.bodies, bytes)?;
+        permit.take_body(bytes)?;
         Ok(permit)
-    }
-
-    fn take_body(
-        &self,
-        permit: &mut Permit,
-        budget: &Budget,
-        holding: &Holding,
-        bytes: usize,
-    ) -> Result<(), Status> {
-        if bytes > 0 && !budget.take(holding, bytes, self.load.peers.load(Ordering::Relaxed)) {
-            return Err(Status::Memory);
-        }
-        permit.bytes = bytes;
-        Ok(())
     }
 
     /// Keeps the node from being idle while a detached call runs.

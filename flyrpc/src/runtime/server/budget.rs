@@ -1,6 +1,14 @@
 //! A limit that peers share.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
+
+use crate::proto::wire::frame::INLINE_BODY_MAX;
+
+/// An amount up to this is small: the longest body that is not sent in chunks.
+const SMALL: usize = INLINE_BODY_MAX;
 
 /// An amount of something, such as calls or bytes, that must not be exceeded. While less than half of it
 /// is in use, any peer may take more. Beyond that, each peer may hold only its fair share, so that no
@@ -9,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
+    /// The part of `used` that is reserved and not in use yet.
+    reserved: AtomicUsize,
     /// The number of peers whose holding is not zero.
     holders: AtomicUsize,
 }
@@ -19,7 +29,12 @@ pub(super) struct Holding(AtomicUsize);
 
 impl Budget {
     pub(super) const fn new(limit: usize) -> Self {
-        Budget { limit, used: AtomicUsize::new(0), holders: AtomicUsize::new(0) }
+        Budget {
+            limit,
+            used: AtomicUsize::new(0),
+            reserved: AtomicUsize::new(0),
+            holders: AtomicUsize::new(0),
+        }
     }
 
     /// Takes `amount` for the peer of `holding`, one of `peers` linked peers. Returns false, and takes
@@ -29,26 +44,81 @@ impl Budget {
     /// The share is computed as if one more peer held something, so that the next peer that calls finds
     /// room. A peer that holds nothing is bound only by the limit.
     pub(super) fn take(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
-        let held = holding.0.fetch_add(amount, Relaxed);
-        if held == 0 && amount > 0 {
-            self.holders.fetch_add(1, Relaxed);
-        }
-        let used = self.used.fetch_add(amount, Relaxed);
-        let fits = used.saturating_add(amount) <= self.limit;
-        let taken =
-            fits && (used < self.limit / 2 || held == 0 || held + amount <= self.share(peers));
+        let (used, held) = self.add(holding, amount);
+        let total = used.saturating_add(amount);
+        let fits = total <= self.limit || self.fits_despite_reservation(total, amount);
+        let taken = fits && self.is_fair(used, held, amount, peers);
         if !taken {
             self.give_back(holding, amount);
         }
         taken
     }
 
+    /// Takes `amount` unless that would exceed the limit. The share of the peer does not matter.
+    pub(super) fn take_beyond_share(&self, holding: &Holding, amount: usize) -> bool {
+        let (used, _) = self.add(holding, amount);
+        let taken = used.saturating_add(amount) <= self.limit;
+        if !taken {
+            self.give_back(holding, amount);
+        }
+        taken
+    }
+
+    /// Takes `amount` even if that exceeds the limit. Until the budget is no longer exceeded, and
+    /// [`end_reservation`](Self::end_reservation) is called, only small amounts can be taken. There is at
+    /// most one reservation at a time.
+    pub(super) fn reserve(&self, holding: &Holding, amount: usize) {
+        self.add(holding, amount);
+        self.reserved.store(amount, SeqCst);
+    }
+
+    /// Ends the reservation. The reserved amount stays taken.
+    pub(super) fn end_reservation(&self) {
+        self.reserved.store(0, SeqCst);
+    }
+
+    /// Returns whether more than the limit was taken, because of a reservation.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.used.load(SeqCst) > self.limit
+    }
+
+    #[cfg(test)]
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Returns whether the share of the peer allows it to take `amount`.
+    pub(super) fn allows(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
+        self.is_fair(self.used.load(SeqCst), holding.0.load(Relaxed), amount, peers)
+    }
+
     /// Returns an amount that the peer of `holding` has taken.
     pub(super) fn give_back(&self, holding: &Holding, amount: usize) {
-        self.used.fetch_sub(amount, Relaxed);
         if holding.0.fetch_sub(amount, Relaxed) == amount && amount > 0 {
             self.holders.fetch_sub(1, Relaxed);
         }
+        // Last, so that a task that finds this amount free also finds the share of the peer free.
+        self.used.fetch_sub(amount, SeqCst);
+    }
+
+    /// Returns the amounts that were in use, and held by the peer, before this.
+    fn add(&self, holding: &Holding, amount: usize) -> (usize, usize) {
+        let held = holding.0.fetch_add(amount, Relaxed);
+        if held == 0 && amount > 0 {
+            self.holders.fetch_add(1, Relaxed);
+        }
+        (self.used.fetch_add(amount, Relaxed), held)
+    }
+
+    fn is_fair(&self, used: usize, held: usize, amount: usize, peers: usize) -> bool {
+        used < self.limit / 2 || held == 0 || held + amount <= self.share(peers)
+    }
+
+    /// Small amounts are returned soon, so they do not have to wait for the reservation. One that is taken
+    /// just when the reservation ends may exceed the limit.
+    #[cold]
+    fn fits_despite_reservation(&self, total: usize, amount: usize) -> bool {
+        amount <= SMALL && total.saturating_sub(self.reserved.load(SeqCst)) <= self.limit
     }
 
     #[cold]

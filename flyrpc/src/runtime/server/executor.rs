@@ -15,14 +15,13 @@ use futures_util::{
     FutureExt,
     future::{AbortHandle, AbortRegistration, Abortable},
 };
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     admission::Permit, handler_future::RequestFuture, inline_policy::INLINE_BUDGET,
     registry::ServedMethod, serving::Server,
 };
 use crate::{
-    env::yield_once,
     proto::wire::frame::INLINE_BODY_MAX,
     runtime::{
         context::Context,
@@ -37,14 +36,29 @@ const YIELD_EVERY_REQUESTS: u32 = 64;
 /// may exceed it.
 const TIME_SLICE: Duration = Duration::from_micros(25);
 
-/// Upper bound on the time until a task sends its responses. The last request may exceed it.
-const FLUSH_EVERY: Duration = Duration::from_micros(100);
+/// Heavy requests per thread that start before other tasks run. With fewer, threads would wait for the next
+/// ones.
+const HEAVY_PER_THREAD: usize = 2;
 
 /// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
 /// Requests that arrived together, each with its remaining time as of `now`.
 type Requests = Vec<(Admitted<Permit>, Duration)>;
+
+/// Returns how many of the first requests to start before other tasks run: all of them, or those up to as
+/// many heavy ones as keep all threads busy. On a single thread, that is one.
+pub(super) fn start_together(requests: &[(Admitted<Permit>, Duration)]) -> usize {
+    let heavy =
+        |(admitted, _): &(Admitted<Permit>, _)| admitted.permit.method.inline_policy.is_heavy();
+    if !requests.iter().any(heavy) {
+        return requests.len();
+    }
+    let threads = Handle::current().metrics().num_workers();
+    let at_most = if threads == 1 { 1 } else { HEAVY_PER_THREAD * threads };
+    let mut after = requests.iter().enumerate().filter(|(_, request)| heavy(request));
+    after.nth(at_most - 1).map_or(requests.len(), |(last, _)| last + 1)
+}
 
 /// Starts requests that arrived on one link.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
@@ -79,25 +93,31 @@ fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Insta
         if admitted.permit.method.is_detached() && !admitted.request.detach() {
             return;
         }
-        let (permit, request, mut future) = decode(&of, admitted, deadline);
+        let (permit, request, mut future) = decode(&of, admitted, deadline, before);
         let method = &permit.method;
         let (first, _) = poll_first(&of, method, before, &mut future).await;
         finish(request, deadline, permit, first, future).await;
     });
 }
 
-/// Decodes the arguments of a request. Its handler starts when the future is polled.
+/// Decodes the arguments of a request at `now`. Its handler starts when the future is polled, which must
+/// be soon.
 #[inline(always)]
 fn decode(
     server: &Server,
     admitted: Admitted<Permit>,
     deadline: Instant,
+    now: Instant,
 ) -> (Permit, InboundRequest, RequestFuture) {
     let Admitted { mut permit, request, attempt, body } = admitted;
     let method = &permit.method;
     let context = context(server, &request, method, attempt, deadline);
-    let future =
+    let mut future =
         RequestFuture::new(&*method.implementation, method.method, method.until, &body, context);
+    // Decoding a long body may take until the deadline.
+    if body.len() <= INLINE_BODY_MAX && now < deadline {
+        future.start_now();
+    }
     drop(body);
     permit.release_body();
     (permit, request, future)
@@ -112,25 +132,27 @@ async fn run_together(
     mut requests: VecDeque<(Admitted<Permit>, Duration)>,
 ) {
     let mut now = server.env.now();
-    let (mut slice, mut flush_at) = (TimeSlice::new(now), now + FLUSH_EVERY);
+    let mut slice = TimeSlice::new(now);
     while let Some((admitted, remaining)) = requests.pop_front() {
         now = run_one(&server, admitted, start + remaining, now).await;
         slice.count += 1;
-        if !slice.is_over(now) || requests.is_empty() {
+        if requests.is_empty() {
+            break;
+        }
+        // Once for all responses of this slice. The writer runs when this task yields. If the next handler
+        // blocks the thread, another thread runs the writer.
+        if slice.count == 1 {
+            link.flush();
+        }
+        if !slice.is_over(now) {
             continue;
         }
         if slice.time_of(requests.len(), now) > SPLIT_ABOVE {
             let half = requests.split_off(requests.len() / 2);
             spawn_together(&server, &link, start, half);
         }
-        // The link is not flushed after each request. Otherwise, the writer would be scheduled to run
-        // next on this thread, and a handler that blocks the thread would delay everything that the
-        // link has to send.
-        if slice.count == YIELD_EVERY_REQUESTS || now >= flush_at {
-            link.flush();
-            flush_at = now + FLUSH_EVERY;
-        }
-        yield_once().await;
+        // Unlike `yield_once`, this lets the runtime look for events of sockets.
+        tokio::task::yield_now().await;
         now = server.env.now();
         slice = TimeSlice::new(now);
     }
@@ -187,7 +209,7 @@ async fn run_one(
     if !admitted.request.is_wanted() {
         return now;
     }
-    let (permit, request, mut future) = decode(server, admitted, deadline);
+    let (permit, request, mut future) = decode(server, admitted, deadline, now);
     let method = &permit.method;
     let (first, after) = poll_first(server, method, now, &mut future).await;
     match first {
@@ -233,9 +255,9 @@ fn context(
     attempt: u32,
     deadline: Instant,
 ) -> Context {
-    let (caller, env) = (request.caller().clone(), Arc::clone(&server.env));
+    let (caller, host) = (request.caller().clone(), Arc::clone(server.host()));
     let detached = method.is_detached();
-    Context { caller, deadline, attempt, local: false, detached, env }
+    Context { caller, deadline, attempt, local: false, detached, depth: 0, host }
 }
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
@@ -249,8 +271,9 @@ async fn poll_first(
     poll_fn(|task| {
         let polled = Pin::new(&mut *future).poll(task);
         let now = server.env.now();
-        let quick = polled.is_ready() && now.saturating_duration_since(before) < INLINE_BUDGET;
-        method.inline_policy.record(quick);
+        let heavy = now.saturating_duration_since(before) >= INLINE_BUDGET;
+        method.inline_policy.record(polled.is_ready() && !heavy);
+        method.inline_policy.record_heavy(heavy);
         Poll::Ready((polled, now))
     })
     .await

@@ -31,6 +31,10 @@ impl RequestHandler for Server {
         self.state().draining
     }
 
+    fn start_together(&self, requests: &[(Admitted<Permit>, Duration)]) -> usize {
+        executor::start_together(requests)
+    }
+
     fn start(
         self: &Arc<Self>,
         link: &Arc<Link>,

@@ -1,7 +1,7 @@
 //! Whether the handlers of a method are expected to complete at their first poll.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct InlinePolicy {
     needed: AtomicU32,
     /// The initial value of `needed`.
     first: u32,
+    /// Whether the first poll of the last call took [`INLINE_BUDGET`] or longer.
+    heavy: AtomicBool,
 }
 
 impl InlinePolicy {
@@ -36,12 +38,26 @@ impl InlinePolicy {
     /// quick calls, or `u32::MAX` to never expect them. 0 and `u32::MAX` are permanent: later calls do
     /// not change them.
     pub(super) const fn new(first: u32) -> Self {
-        InlinePolicy { streak: AtomicU32::new(0), needed: AtomicU32::new(first), first }
+        let (streak, needed) = (AtomicU32::new(0), AtomicU32::new(first));
+        InlinePolicy { streak, needed, first, heavy: AtomicBool::new(false) }
     }
 
     /// Returns whether the next call is expected to be quick.
     pub(super) fn is_quick(&self) -> bool {
         self.streak.load(Ordering::Relaxed) >= self.needed.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the next call is expected to occupy its thread for long.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.heavy.load(Ordering::Relaxed)
+    }
+
+    /// Records whether the first poll of a call took [`INLINE_BUDGET`] or longer.
+    pub(super) fn record_heavy(&self, heavy: bool) {
+        // The common case writes nothing, so cores do not contend for the value.
+        if self.is_heavy() != heavy {
+            self.heavy.store(heavy, Ordering::Relaxed);
+        }
     }
 
     /// Records a call. The call was `quick` if its handler completed in its first poll, within

@@ -7,6 +7,7 @@ mod executor;
 mod handler;
 mod handler_future;
 mod inline_policy;
+mod memory;
 mod registry;
 mod serving;
 

@@ -113,3 +113,79 @@ impl Registry {
         Some((&self.services[at], &self.specs[at], &*self.locals[at]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::{ArgsWriter, ArgumentError},
+        error::BodyError,
+        service::{Handler, Method, MethodOptions, Request},
+    };
+
+    /// A service with as many methods of this name as no hello has room for.
+    #[derive(Clone)]
+    struct Wide;
+
+    const LONG_NAME: &str = concat!(
+        "upcase_or_downcase_or_capitalize_or_leave_as_it_is_depending_on_the_locale_of_the_caller_",
+        "or_on_the_locale_of_the_node_if_the_caller_has_none_and_on_the_text_if_no_node_has_one",
+    );
+
+    impl Request for Wide {
+        type Response = ();
+
+        const SERVICE: &'static str = "Wide";
+
+        fn methods() -> &'static [Method<Self>] {
+            let method = |_| Method {
+                name: LONG_NAME,
+                full_name: LONG_NAME,
+                arguments: &[],
+                returns: "()",
+                options: MethodOptions::new(),
+                decode: |_| Ok(Wide),
+                decode_response: |_| Ok(()),
+            };
+            Vec::leak((0..6_000).map(method).collect())
+        }
+
+        fn method(&self) -> usize {
+            0
+        }
+
+        fn method_of((): &()) -> usize {
+            0
+        }
+
+        fn encode(&self, _: &mut ArgsWriter<'_>) -> Result<(), ArgumentError> {
+            Ok(())
+        }
+
+        fn encode_response((): &(), _: &mut Vec<u8>) -> Result<(), BodyError> {
+            Ok(())
+        }
+    }
+
+    impl Handler for Wide {
+        type Request = Wide;
+
+        fn handle(&self, _: Wide) -> impl Future<Output = ()> + Send + 'static {
+            std::future::ready(())
+        }
+    }
+
+    #[test]
+    fn services_whose_descriptions_do_not_fit_a_hello_are_refused() {
+        let Err(error) = Registry::new(vec![Arc::new(Wide)], 0) else { panic!("not refused") };
+        let StartError::TooManyServices { what, count, limit } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(*what, "bytes of encoded descriptions");
+        assert!(count > limit, "{error}");
+        let text = format!(
+            "the node serves {count} bytes of encoded descriptions, and other nodes accept {limit}"
+        );
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -15,6 +15,7 @@ use crate::{
     env::Env,
     error::StartError,
     proto::wire::{frame::RequestHead, hello::State, status::Status},
+    runtime::context::Host,
     service::{Service, ServiceKind},
     types::{NodeInfo, ServiceSpec},
 };
@@ -22,6 +23,8 @@ use crate::{
 /// The serving side of a node.
 pub(crate) struct Server {
     pub(super) env: Arc<dyn Env>,
+    /// For the contexts of handlers.
+    host: Arc<Host>,
     me: NodeInfo,
     registry: Registry,
     admission: Admission,
@@ -45,6 +48,7 @@ impl Server {
         limits: Limits,
     ) -> Result<Self, StartError> {
         Ok(Server {
+            host: Host::new(Arc::clone(&env)),
             env,
             me,
             registry: Registry::new(services, limits.inline_after)?,
@@ -52,6 +56,11 @@ impl Server {
             state: ArcSwap::from_pointee(state),
             changing: Mutex::default(),
         })
+    }
+
+    /// Returns what the contexts of this node's handlers refer to.
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
     }
 
     /// Returns the services as they are announced to peers.

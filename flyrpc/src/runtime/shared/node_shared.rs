@@ -54,6 +54,8 @@ pub(crate) struct NodeShared {
     region_calls: Mutex<BTreeMap<Region, Arc<RegionCalls>>>,
     turns: Arc<Turns>,
     shut_down: AtomicBool,
+    /// The span of the log lines of this node's tasks.
+    span: tracing::Span,
     /// Set before `stop` is canceled, if a task of the node failed.
     failure: OnceLock<NodeFailure>,
     stop: CancellationToken,
@@ -77,7 +79,10 @@ impl NodeShared {
     ) -> Arc<NodeShared> {
         let stop = CancellationToken::new();
         let turns = Turns::new(Arc::clone(&env), stop.clone());
-        Arc::new(NodeShared {
+        let host = Arc::clone(server.host());
+        // At the most severe level, so that every subscriber that receives a log line receives the span.
+        let span = tracing::error_span!("flyrpc", node = %me.name());
+        let shared = Arc::new(NodeShared {
             env,
             me,
             config,
@@ -89,9 +94,13 @@ impl NodeShared {
             region_calls: Mutex::default(),
             turns,
             shut_down: AtomicBool::new(false),
+            span,
             failure: OnceLock::new(),
             stop,
-        })
+        });
+        let node = Arc::downgrade(&shared);
+        host.set_node(node);
+        shared
     }
 
     pub(crate) fn env(&self) -> &Arc<dyn Env> {
@@ -101,6 +110,11 @@ impl NodeShared {
     /// This node.
     pub(crate) fn me(&self) -> &NodeInfo {
         &self.me
+    }
+
+    /// The span of the log lines of this node's tasks, which has the node's name as a field.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     pub(crate) fn primary_region(&self) -> &Region {

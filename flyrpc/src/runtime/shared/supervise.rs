@@ -4,6 +4,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::node_shared::NodeShared;
 use crate::error::{NodeFailure, panic_message};
@@ -17,15 +18,16 @@ impl NodeShared {
         future: impl Future<Output = ()> + Send + 'static,
     ) {
         let mut supervised = Supervised { shared: Arc::clone(self), task, is_over: false };
-        self.env().spawn_essential(Box::pin(async move {
+        let supervision = async move {
             let result = AssertUnwindSafe(future).catch_unwind().await;
             supervised.is_over = true;
             if let Err(panic) = result {
                 let failure = NodeFailure::panicked(task, &panic_message(panic));
-                tracing::error!(node = %supervised.shared.me(), error = %failure, "node failed");
+                tracing::error!(error = %failure, "node failed");
                 supervised.shared.fail(failure);
             }
-        }));
+        };
+        self.env().spawn_essential(Box::pin(supervision.instrument(self.span().clone())));
     }
 }
 

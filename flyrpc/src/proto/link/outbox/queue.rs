@@ -237,6 +237,11 @@ impl Outbox {
         }
     }
 
+    /// Returns whether the writer has taken a whole request.
+    pub(crate) fn has_taken(&self, id: RequestId, offset: Offset) -> bool {
+        offset.is_before(self.taken) && !self.holds_body_of(id)
+    }
+
     /// Drops the rest of a request's long body, because the peer has responded without it. The peer
     /// no longer expects the rest.
     pub(crate) fn drop_body_of(&mut self, id: RequestId) {

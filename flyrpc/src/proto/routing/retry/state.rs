@@ -41,8 +41,8 @@ pub(crate) struct RetryPolicy {
 /// How an attempt without a reply ended.
 #[derive(Debug, Clone)]
 pub(crate) enum AttemptEnd {
-    /// The link was closed or went quiet before anything was sent. Another link to the same node may
-    /// exist.
+    /// The link was closed or went quiet before the whole request was sent. Another link to the same node
+    /// may exist.
     LinkClosed,
     /// The request could not be encoded or sent for this node, so nothing was sent. Another node may
     /// accept it.

@@ -150,7 +150,12 @@ fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
         ("timeout, unsent", timeout(false), Never, false),
         ("timeout, sent", timeout(true), Never, true),
         ("panicked", panicked(), Never, true),
-        ("bad reply", failed(AttemptFailure::BadReply(bad())), Never, true),
+        (
+            "bad reply",
+            failed(AttemptFailure::BadReply { encoded: true, source: bad() }),
+            Never,
+            true,
+        ),
         (
             "reply too large",
             failed(AttemptFailure::ReplyTooLarge { size: 2, limit: 1 }),

@@ -13,20 +13,22 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
     flags |= if head.primary { flag::PRIMARY } else { 0 };
     flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
     flags |= if matches!(body, Body::Chunked(_)) { flag::CHUNKED } else { 0 };
-    let attempt = if head.attempt != 1 { varint::len(head.attempt) } else { 0 };
-    let numbers = [head.id.0, head.method.0, flags, head.stamp, head.timeout];
-    let length = 1 + numbers.iter().map(|&n| varint::len(n)).sum::<usize>() + attempt;
-    varint::put((length + body_len(body)) as u64, to);
+    // Encoded before the length prefix, which depends on their length.
+    let mut numbers = [0; 6 * varint::MAX_LEN];
+    let mut length = 0;
+    let mut put = |number| length += varint::write(number, &mut numbers[length..]);
+    put(head.id.0);
+    put(head.method.0);
+    put(flags);
+    if head.attempt != 1 {
+        put(head.attempt);
+    }
+    put(head.stamp);
+    put(head.timeout);
+    varint::put((1 + length + body_len(body)) as u64, to);
     let kind_at = to.len();
     to.push(kind::REQUEST);
-    varint::put(head.id.0, to);
-    varint::put(head.method.0, to);
-    varint::put(flags, to);
-    if head.attempt != 1 {
-        varint::put(head.attempt, to);
-    }
-    varint::put(head.stamp, to);
-    varint::put(head.timeout, to);
+    to.extend_from_slice(&numbers[..length]);
     put_body(body, to);
     kind_at
 }

@@ -1,0 +1,9 @@
+use flyrpc::fly_rpc;
+
+#[fly_rpc]
+#[fly_rpc(name = "strings")]
+trait Strings {
+    async fn upcase(&self, text: String) -> String;
+}
+
+fn main() {}
