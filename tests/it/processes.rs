@@ -354,47 +354,6 @@ async fn processes_that_advertise_one_address_stay_linked_and_are_named_once() {
     }
 }
 
-/// Forwards each connection to one of `targets`, in turn. Returns its address.
-async fn balancer(targets: Arc<std::sync::Mutex<Vec<SocketAddr>>>) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        for turn in 0.. {
-            let (mut inbound, _) = listener.accept().await.unwrap();
-            let target = {
-                let targets = targets.lock().unwrap();
-                targets.get(turn % targets.len().max(1)).copied()
-            };
-            let Some(target) = target else { continue };
-            tokio::spawn(async move {
-                if let Ok(mut outbound) = tokio::net::TcpStream::connect(target).await {
-                    let _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound).await;
-                }
-            });
-        }
-    });
-    addr
-}
-
-#[tokio::test]
-async fn processes_behind_a_load_balancer_find_each_other_although_each_reaches_itself_first() {
-    let targets = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seed = balancer(Arc::clone(&targets)).await;
-    let [first, second] = [free_port(), free_port()];
-    // Until the second process starts, each connection leads the first one to itself.
-    targets.lock().unwrap().push(first);
-    let _first = Process::start("a", first, &[seed]).await;
-    let (node, _) = caller(&[first]).await;
-    tokio::time::sleep(HEARTBEAT).await;
-    *targets.lock().unwrap() = vec![second];
-    let _second = Process::start("b", second, &[seed]).await;
-    // The second one has reached only itself. From now on, connections alternate.
-    tokio::time::sleep(HEARTBEAT).await;
-    assert_eq!(node.nodes_in("iad").len(), 1);
-    *targets.lock().unwrap() = vec![first, second];
-    eventually(async || node.nodes_in("iad").len() == 2).await;
-}
-
 #[tokio::test]
 async fn an_address_that_no_other_node_can_dial_is_an_error_at_start() {
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
