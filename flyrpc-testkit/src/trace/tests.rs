@@ -96,11 +96,11 @@ seed 7
        0 ms  support   hkg-0 (hkg)  10.0.0.1:4100: supported
        0 ms  linked    iad-0 (iad)  hkg-0/000000000000002a in hkg
        0 ms  fault     iad and hkg are partitioned
-    9000 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #1  3 B → -        1004 ms  no live node in region \"syd\" for Strings.upcase
+    9000 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #1  3 B → -        1004 ms  no live node in region \"syd\" for Strings.upcase; live regions: local
    10004 ms  unlinked  iad-0 (iad)  hkg-0/000000000000002a in hkg: timed\\nout
    10004 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #2  3 B → 4 B    202.25 ms  ok
    10004 ms  call 1    hkg-0 (hkg)  → hkg-0 (hkg)   Strings.upcase #1  in process        0 ms  ok
-10206.25 ms  call 2    hkg-0 (hkg)  → region \"syd\"  Strings.upcase #1  -                 0 ms  no live node in region \"syd\" for Strings.upcase
+10206.25 ms  call 2    hkg-0 (hkg)  → region \"syd\"  Strings.upcase #1  -                 0 ms  no live node in region \"syd\" for Strings.upcase; live regions: local
 10206.25 ms  call 2    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  12000 B → -       1 ms  cancelled
 10206.25 ms  call 3    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  5 B → -              -  in flight
 10207.25 ms  note      the test stopped waiting

@@ -56,7 +56,7 @@ versions! {
     }
     a_list_is_not_a_tagged_variant: Moved, MovedV2 {
         old Moved::Path { path: vec![1, 9] } => Err("path[0]: invalid type: integer `1`");
-        old Moved::Path { path: vec![] } => Err("path");
+        old Moved::Path { path: vec![] } => Err("missing field `step`");
         new MovedV2::Path { path: Step::Jump { n: 9 } } => Err("path: invalid type: map");
     }
     an_empty_list_is_not_a_struct_of_defaults: Listed, Limited {

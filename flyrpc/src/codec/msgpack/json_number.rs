@@ -50,10 +50,9 @@ impl JsonNumber {
         if let Ok(number) = text.parse() {
             return Some(JsonNumber::Unsigned(number));
         }
-        match text.parse() {
-            Ok(number @ ..0) => return Some(JsonNumber::Negative(number)),
-            // The integer type has no -0.
-            _ => {}
+        // The integer type has no -0.
+        if let Ok(number @ ..0) = text.parse() {
+            return Some(JsonNumber::Negative(number));
         }
         let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
         // A float stands for the decimal number with the least digits that identify it.

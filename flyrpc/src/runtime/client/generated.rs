@@ -31,8 +31,8 @@ impl Context {
     /// A service that calls others should use this instead of holding a client of its own node: a client
     /// from [`Node::client`](crate::Node::client) keeps its node running, and the node keeps the service.
     /// The client that this method returns keeps nothing running, and may be stored. Its calls fail with
-    /// [`RpcError::ShutDown`] once the node has ended, and if the service is called through plain tarpc,
-    /// without a node.
+    /// [`RpcError::ShutDown`](crate::RpcError::ShutDown) once the node has ended, and if the service is
+    /// called through plain tarpc, without a node.
     ///
     /// ```
     /// # use flyrpc::{Node, RpcError, fly_rpc};
