@@ -1,7 +1,7 @@
 //! Checks of whole runs whose faults break no links: links stay open, and nodes that share an address are
 //! reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flyrpc::{Event, NodeId, NodeInfo};
 use flyrpc_testkit::{Occurrence, Trace};
@@ -40,7 +40,12 @@ fn links_stay_open(plan: &Plan, trace: &Trace) -> Vec<String> {
     let linked: Vec<String> = nodes.iter().cloned().chain(claimants).collect();
     let mut found = Vec::new();
     let mut links: BTreeMap<(&str, &NodeId), usize> = BTreeMap::new();
+    let mut ended = BTreeSet::new();
     for event in trace.events() {
+        if let Occurrence::Note(note) = event.what() {
+            // A node that shuts down closes its own links.
+            ended.extend(note.strip_prefix("shut down "));
+        }
         let Some((node, subject)) = event.node().zip(event.subject()) else { continue };
         let is_one_of = |names: &[String]| names.iter().any(|name| name == subject.name());
         match event.what() {
@@ -48,7 +53,9 @@ fn links_stay_open(plan: &Plan, trace: &Trace) -> Vec<String> {
                 *links.entry((node, subject.id())).or_default() += 1;
             }
             // A claimant is down for a node that cannot dial it and to which it has not linked yet.
-            Occurrence::Membership(Event::Down(_)) if is_one_of(&nodes) => {
+            Occurrence::Membership(Event::Down(_))
+                if is_one_of(&nodes) && !ended.contains(node) =>
+            {
                 found
                     .push(format!("{} is down for {node}, but nothing breaks links", subject.id()));
             }

@@ -88,11 +88,6 @@ impl Lifecycle {
         self.has_any(DRAINING_THERE)
     }
 
-    /// Returns whether the peer announced that it leaves the cluster.
-    pub(crate) fn is_peer_leaving(&self) -> bool {
-        self.has_any(PEER_LEAVING)
-    }
-
     /// Drains this end, which starts no more requests. Returns true the first time.
     pub(crate) fn drain(&self) -> bool {
         self.raise(DRAINING_HERE) & DRAINING_HERE == 0
@@ -144,7 +139,6 @@ mod tests {
 
         let there = Lifecycle::default();
         assert!(there.on_go_away(GoAway::Replaced));
-        assert!(!there.is_peer_leaving());
         assert!(!there.is_open() && there.is_draining_there());
         there.drain();
         assert!(there.is_draining_at_both_ends());
@@ -157,7 +151,6 @@ mod tests {
         assert!(!lifecycle.on_go_away(GoAway::Replaced));
         assert!(lifecycle.on_go_away(GoAway::Leaving));
         assert!(!lifecycle.on_go_away(GoAway::Leaving));
-        assert!(lifecycle.is_peer_leaving());
         assert!(!lifecycle.on_go_away(GoAway::Replaced));
     }
 

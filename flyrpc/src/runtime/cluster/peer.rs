@@ -123,10 +123,7 @@ impl Peer {
 
     /// Whether the node at this address is `node` and announced that it is leaving.
     pub(super) fn is_leaving(&self, node: &NodeInfo) -> bool {
-        // A link closes to new calls before the cluster task handles the announcement.
-        let announced =
-            || self.links.iter().any(|link| link.is_peer_leaving() && link.peer() == node);
-        self.info.as_ref() == Some(node) && (self.leaving || announced())
+        self.leaving && self.info.as_ref() == Some(node)
     }
 
     /// Whether the node announced that it is leaving, and has closed its links.

@@ -186,11 +186,6 @@ impl Link {
         self.lifecycle.is_open()
     }
 
-    /// Whether the peer announced that it leaves the cluster.
-    pub(crate) fn is_peer_leaving(&self) -> bool {
-        self.lifecycle.is_peer_leaving()
-    }
-
     /// Whether the link has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.lifecycle.error().is_some()
