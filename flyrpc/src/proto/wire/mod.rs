@@ -7,6 +7,8 @@
 //! memory only in proportion to the bytes received.
 
 pub(crate) mod frame;
+#[cfg(test)]
+mod golden;
 pub(crate) mod hello;
 pub(crate) mod ids;
 pub(crate) mod service_limits;

@@ -1,5 +1,6 @@
 //! Tests of the membership in simulated clusters, in virtual time.
 
+mod golden;
 mod hostile;
 
 use std::time::Duration;
