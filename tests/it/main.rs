@@ -14,7 +14,6 @@ mod encoded_local_calls;
 mod ended_nodes;
 mod faults;
 mod faulty_members;
-mod golden;
 mod gossip_lost;
 mod hostile;
 mod local_calls;
