@@ -314,7 +314,7 @@ impl NodeBuilder {
             observer,
         };
         let shared = NodeShared::new(env, me, shared_config, server, commands);
-        let handle = Handle::strong(Arc::clone(&shared));
+        let handle = Handle::new(Arc::clone(&shared));
         cluster::start(ClusterParams {
             shared,
             commands: receiver,

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Closed, RpcError},
+    proto::routing::Entry,
     service::Request,
     types::{NodeId, NodeInfo, Peer, Region},
 };
@@ -113,25 +114,15 @@ impl Node {
     /// serve nothing. Reads a local table.
     pub fn nodes_in(&self, region: impl Into<Region>) -> Vec<NodeInfo> {
         let region = region.into();
-        let table = self.handle.table();
-        let live = table.region(&region).iter().filter(|entry| !entry.disconnected);
-        let mut nodes: Vec<NodeInfo> = live.map(|entry| entry.info.clone()).collect();
-        if region == *self.region() && !region.is_empty() {
-            nodes.push(self.info().clone());
-        }
-        nodes.sort();
-        nodes
+        let here = region == *self.region() && !region.is_empty();
+        let me = here.then(|| self.info().clone());
+        live_nodes(self.handle.table().region(&region), me)
     }
 
     /// Returns all live nodes in order of their ids, including this node and nodes that serve nothing.
     /// Reads a local table.
     pub fn nodes(&self) -> Vec<NodeInfo> {
-        let table = self.handle.table();
-        let live = table.nodes().filter(|entry| !entry.disconnected);
-        let mut nodes: Vec<NodeInfo> = live.map(|entry| entry.info.clone()).collect();
-        nodes.push(self.info().clone());
-        nodes.sort();
-        nodes
+        live_nodes(self.handle.table().nodes(), Some(self.info().clone()))
     }
 
     /// Asks a node for its region, instead of reading the local table. Dropping the future cancels
@@ -207,7 +198,7 @@ impl Node {
     /// Returns a typed client that calls through this node. It is cheap to create and to clone. `C`
     /// is a client type that `#[fly_rpc]` generates: `let strings: StringsClient = node.client();`.
     pub fn client<C: Client>(&self) -> C {
-        C::from_routed(Routed::new(NodeRef::Handle(Arc::clone(&self.handle))))
+        C::from_routed(Routed::new(NodeRef::Strong(Arc::clone(&self.handle))))
     }
 
     /// Returns a handle that does not keep the node running.
@@ -227,7 +218,7 @@ impl Node {
     pub async fn ready(&self) {
         loop {
             let version = self.handle.version();
-            if self.handle.table().ready {
+            if self.is_ready() {
                 return;
             }
             tokio::select! {
@@ -391,6 +382,17 @@ impl fmt::Debug for WeakNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WeakNode").field(&self.upgrade()).finish()
     }
+}
+
+/// Returns `me` and the nodes of `entries` that are not disconnected, in order of their ids.
+fn live_nodes<'a, L: 'a>(
+    entries: impl IntoIterator<Item = &'a Arc<Entry<L>>>,
+    me: Option<NodeInfo>,
+) -> Vec<NodeInfo> {
+    let live = entries.into_iter().filter(|entry| !entry.disconnected);
+    let mut nodes: Vec<_> = live.map(|entry| entry.info.clone()).chain(me).collect();
+    nodes.sort();
+    nodes
 }
 
 fn to_result(closed: Closed) -> std::io::Result<()> {

@@ -35,7 +35,7 @@ use crate::{
     runtime::{
         client::{Client, Routed},
         link::{DialError, Handshaken, LinkError},
-        shared::{Command, Handle, NodeRef, NodeShared},
+        shared::{Command, NodeRef, NodeShared},
     },
     telemetry::Observed,
     types::{Event, NoSupport, NodeInfo, Support},
@@ -79,9 +79,7 @@ pub(crate) fn start(params: ClusterParams) {
     let receive = sockets::receive(Arc::clone(&shared), datagram, received);
     shared.spawn("gossip receiver", receive);
 
-    let client = InternalClient::from_routed(Routed::new(NodeRef::Handle(Handle::weak(
-        Arc::clone(&shared),
-    ))));
+    let client = InternalClient::from_routed(Routed::new(NodeRef::Weak(Arc::downgrade(&shared))));
     let mut publisher = Publisher::default();
     publisher.mark_dirty();
     let now = env.now().saturating_duration_since(epoch);

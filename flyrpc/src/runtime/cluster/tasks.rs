@@ -22,7 +22,7 @@ pub(super) struct Tasks {
     pub(super) shared: Arc<NodeShared>,
     pub(super) reports: mpsc::UnboundedSender<Message>,
     pub(super) local_hello: LocalHelloSource,
-    /// Must hold a weak handle, because the node's own tasks must not keep the node running.
+    /// Must be weak, because the node's own tasks must not keep the node running.
     pub(super) client: InternalClient,
 }
 

@@ -1,4 +1,4 @@
-//! Strong and weak handles to a running node.
+//! Strong and weak references to a running node.
 
 use std::{
     ops::Deref,
@@ -7,48 +7,38 @@ use std::{
 
 use super::node_shared::NodeShared;
 
-/// A reference to a running node. The node stops immediately when its last strong handle is
-/// dropped.
-pub(crate) struct Handle {
-    shared: Arc<NodeShared>,
-    /// False for clients inside the node's own tasks, which must not keep the node running.
-    is_strong: bool,
-}
+/// Keeps a node running. The node stops immediately when its handle is dropped.
+pub(crate) struct Handle(Arc<NodeShared>);
 
 impl Handle {
-    /// Creates a handle that keeps the node running.
-    pub(crate) fn strong(shared: Arc<NodeShared>) -> Arc<Self> {
-        Arc::new(Handle { shared, is_strong: true })
-    }
-
-    /// Creates a handle that does not keep the node running.
-    pub(crate) fn weak(shared: Arc<NodeShared>) -> Arc<Self> {
-        Arc::new(Handle { shared, is_strong: false })
+    /// Creates the handle of a node. There must be only one.
+    pub(crate) fn new(shared: Arc<NodeShared>) -> Arc<Self> {
+        Arc::new(Handle(shared))
     }
 }
 
 /// The node of a client.
 #[derive(Clone)]
 pub(crate) enum NodeRef {
-    /// Keeps the node running, unless the handle is weak.
-    Handle(Arc<Handle>),
-    /// Neither keeps the node running nor keeps its state in memory. A service may hold it, although the
-    /// node holds the service.
+    /// Keeps the node running.
+    Strong(Arc<Handle>),
+    /// Neither keeps the node running nor keeps its state in memory. For the node's own tasks and for its
+    /// services, which the node holds.
     Weak(Weak<NodeShared>),
 }
 
 /// A node that a call uses until it ends.
 pub(crate) enum NodeInUse {
-    Handle(Arc<Handle>),
-    Shared(Arc<NodeShared>),
+    Strong(Arc<Handle>),
+    Weak(Arc<NodeShared>),
 }
 
 impl NodeRef {
     /// Returns the node, unless it no longer exists.
     pub(crate) fn upgrade(self) -> Option<NodeInUse> {
         match self {
-            NodeRef::Handle(handle) => Some(NodeInUse::Handle(handle)),
-            NodeRef::Weak(shared) => shared.upgrade().map(NodeInUse::Shared),
+            NodeRef::Strong(handle) => Some(NodeInUse::Strong(handle)),
+            NodeRef::Weak(shared) => shared.upgrade().map(NodeInUse::Weak),
         }
     }
 }
@@ -58,8 +48,8 @@ impl Deref for NodeInUse {
 
     fn deref(&self) -> &NodeShared {
         match self {
-            NodeInUse::Handle(handle) => handle,
-            NodeInUse::Shared(shared) => shared,
+            NodeInUse::Strong(handle) => handle,
+            NodeInUse::Weak(shared) => shared,
         }
     }
 }
@@ -68,14 +58,12 @@ impl Deref for Handle {
     type Target = NodeShared;
 
     fn deref(&self) -> &NodeShared {
-        &self.shared
+        &self.0
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.is_strong {
-            self.shared.end();
-        }
+        self.0.end();
     }
 }
