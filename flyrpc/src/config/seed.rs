@@ -56,7 +56,8 @@ impl FromStr for Seed {
         if let Ok(ip) = entry.parse::<IpAddr>() {
             return addr(ip, DEFAULT_PORT).map_err(error);
         }
-        let (host, port) = split_port(entry).map_err(error)?;
+        let split = split_port(entry).filter(|&(_, port)| port != 0);
+        let (host, port) = split.ok_or_else(|| error(FORMS))?;
         if let Some(v6) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             let ip: Ipv6Addr = v6.parse().map_err(|_| error(FORMS))?;
             return addr(ip.into(), port).map_err(error);
@@ -114,25 +115,19 @@ fn addr(ip: IpAddr, port: u16) -> Result<Seed, &'static str> {
 /// Parses `name[:port]`, where the port may be 0. Returns the name with a port, as
 /// [`Env::resolve`](crate::env::Env::resolve) requires. Returns `None` if it is not a valid DNS name.
 pub(super) fn host_and_port(text: &str) -> Option<String> {
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
-    let port = match port {
-        "" if host.len() == text.len() => DEFAULT_PORT,
-        port if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().ok()?,
-        _ => return None,
-    };
+    let (host, port) = split_port(text)?;
     is_name(host).then(|| format!("{}:{port}", host.to_ascii_lowercase()))
 }
 
-/// Splits `host:port`. A colon inside brackets belongs to the host.
-fn split_port(entry: &str) -> Result<(&str, u16), &'static str> {
+/// Splits `host:port`, or returns `None` if the port is not a number below 65,536. A colon inside brackets
+/// belongs to the host.
+fn split_port(entry: &str) -> Option<(&str, u16)> {
     let Some((host, port)) = entry.rsplit_once(':').filter(|(_, port)| !port.contains(']')) else {
-        return Ok((entry, DEFAULT_PORT));
+        return Some((entry, DEFAULT_PORT));
     };
-    match port.parse() {
-        // `parse` accepts a leading `+`.
-        Ok(number) if number != 0 && !port.starts_with('+') => Ok((host, number)),
-        _ => Err(FORMS),
-    }
+    // `parse` accepts a leading `+`.
+    let number = port.parse().ok().filter(|_| !port.starts_with('+'))?;
+    Some((host, number))
 }
 
 /// Whether `host` is a valid DNS name. A name whose last label is a number is refused, because it is a

@@ -36,9 +36,9 @@ thread_local! {
 /// A scratch buffer with a larger capacity than this, in bytes, is not kept.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
-/// The beginning of an attempt.
+/// The number of an attempt, and when it starts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
+pub(super) struct AttemptStart {
     /// The number of the attempt within the call, from 1.
     pub(super) number: u32,
     /// The current time, on this node's clock.
@@ -53,7 +53,7 @@ pub(super) async fn attempt<R: Request>(
     request: &R,
     link: &Arc<Link>,
     compats: Arc<Compats>,
-    Begun { number, now }: Begun,
+    AttemptStart { number, now }: AttemptStart,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptEnd> {
     let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;

@@ -162,8 +162,7 @@ impl Recording<'_> {
 
     #[cold]
     fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
-        let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
-        let open = self.open.remove(at);
+        let Some(open) = self.take_open(attempt) else { return };
         let error = failure
             .zip(open.node.clone())
             .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
@@ -173,9 +172,14 @@ impl Recording<'_> {
 
     #[cold]
     fn cancel_attempt(&mut self, attempt: AttemptNumber) {
-        let Some(at) = self.open.iter().position(|open| open.number == attempt) else { return };
-        let open = self.open.remove(at);
-        self.show_end(&open, Outcome::Cancelled);
+        if let Some(open) = self.take_open(attempt) {
+            self.show_end(&open, Outcome::Cancelled);
+        }
+    }
+
+    fn take_open(&mut self, attempt: AttemptNumber) -> Option<Open> {
+        let at = self.open.iter().position(|open| open.number == attempt)?;
+        Some(self.open.remove(at))
     }
 
     /// Ends the open attempts with the outcome of the call.

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::timeout;
 
 use super::{
-    attempt::{Begun, attempt},
+    attempt::{AttemptStart, attempt},
     call::Call,
     local,
     pending::{Pending, Progress},
@@ -75,10 +75,10 @@ pub(super) async fn call<R: Request>(
         Picked::Send(link, compats) => (Some(link), Some(compats)),
         Picked::Dial(_) | Picked::Nobody(_) => (None, None),
     };
-    let begun = Begun { number: FIRST_ATTEMPT, now: call.started };
+    let start = AttemptStart { number: FIRST_ATTEMPT, now: call.started };
     let mut first =
         pin!(link.as_ref().zip(compats).map(|(link, compats)| {
-            attempt(node, call, request, link, compats, begun, recorder)
+            attempt(node, call, request, link, compats, start, recorder)
         }));
     let first = match (first.as_mut().as_pin_mut(), &link) {
         (Some(mut first), Some(link)) => {
@@ -242,8 +242,8 @@ async fn later_attempt<R: Request>(
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
     let RemoteCall { node, call, request, recorder } = of;
-    let begun = Begun { number, now: node.env().now() };
-    attempt(node, call, request, &link, compats, begun, recorder).await
+    let start = AttemptStart { number, now: node.env().now() };
+    attempt(node, call, request, &link, compats, start, recorder).await
 }
 
 async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed) {

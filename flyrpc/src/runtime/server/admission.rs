@@ -126,11 +126,6 @@ impl Permit {
         Ok(())
     }
 
-    /// Releases the bytes of the body, which has been decoded.
-    pub(super) fn release_body(&mut self) {
-        self.release_memory();
-    }
-
     /// Returns the memory for the body, the peer's part of it, and the number of linked peers.
     fn memory(&self) -> (&Memory, &Arc<PeerMemory>, &AtomicUsize) {
         let PeerLoad { load, bodies, internal_bodies, .. } = &*self.peer;

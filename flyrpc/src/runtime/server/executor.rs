@@ -25,7 +25,7 @@ use crate::{
     proto::wire::frame::INLINE_BODY_MAX,
     runtime::{
         context::Context,
-        link::{Admitted, Flush, InboundRequest, Link, Outgoing, ResponseResult},
+        link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
     },
 };
 
@@ -119,7 +119,7 @@ fn decode(
         future.start_now();
     }
     drop(body);
-    permit.release_body();
+    permit.release_memory();
     (permit, request, future)
 }
 
