@@ -21,7 +21,7 @@ pub(super) fn add(plan: &mut Plan, rng: &mut PlanRng) {
     plan.calls.sort_by_key(|call| call.at);
 }
 
-/// Long bodies on a slow path, most of which are given up, and short calls beside them.
+/// Short calls beside long bodies on a slow path, where most of the long bodies time out.
 fn bulk(plan: &mut Plan, rng: &mut PlanRng) {
     let (near, far) = two_regions(plan, rng);
     let bandwidth = rng.spread(50_000, 2_000_000);

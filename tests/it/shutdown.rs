@@ -1,8 +1,10 @@
 //! Accepting and withdrawing from traffic, draining, graceful shutdown, and dropping a node.
 
-use flyrpc::{PeerState, RpcError};
-use flyrpc_testkit::SimNet;
-use tokio::{runtime::Handle, time::Instant};
+use std::time::Duration;
+
+use flyrpc::{Node, PeerState, RpcError};
+use flyrpc_testkit::{SimCluster, SimNet};
+use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 use crate::support::{
     Counts, EventLog, ProbeClient, iad_and_hkg, millis, node_names, node_on, peer_named,
@@ -87,10 +89,16 @@ async fn a_draining_node_finishes_inbound_calls_and_can_still_call() {
     own.on_region("hkg").shout("a".into()).await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_drain_ends_at_its_timeout() {
+/// Starts a node with this drain timeout, or the default one. Then starts a call to it that takes 30 s, and
+/// waits for a second. Returns the cluster, the node and the call.
+async fn in_call(
+    drain_timeout: Option<Duration>,
+) -> (SimCluster, Node, JoinHandle<Result<u64, RpcError>>) {
     let cluster = probe_cluster(&Counts::default())
-        .configure(|_, builder| builder.drain_timeout(secs(2)))
+        .configure(move |_, builder| match drain_timeout {
+            Some(timeout) => builder.drain_timeout(timeout),
+            None => builder,
+        })
         .region("iad", 1)
         .region("hkg", 1)
         .start()
@@ -99,6 +107,12 @@ async fn a_drain_ends_at_its_timeout() {
     let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
     let call = tokio::spawn(probe.slow(30_000));
     sleep(secs(1)).await;
+    (cluster, iad, call)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_at_its_timeout() {
+    let (_cluster, iad, call) = in_call(Some(secs(2))).await;
     let start = Instant::now();
     iad.drain().await;
     assert_eq!(start.elapsed(), secs(2));
@@ -112,19 +126,7 @@ async fn a_drain_ends_at_its_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_within_the_drain_timeout_although_calls_outlast_it() {
     for timeout in [None, Some(secs(2)), Some(millis(100)), Some(millis(0))] {
-        let cluster = probe_cluster(&Counts::default())
-            .configure(move |_, builder| match timeout {
-                Some(timeout) => builder.drain_timeout(timeout),
-                None => builder,
-            })
-            .region("iad", 1)
-            .region("hkg", 1)
-            .start()
-            .await;
-        let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
-        let probe = hkg.client::<ProbeClient>().on_region("iad").timeout(secs(60));
-        let call = tokio::spawn(probe.slow(30_000));
-        sleep(secs(1)).await;
+        let (_cluster, iad, call) = in_call(timeout).await;
         let start = Instant::now();
         iad.shutdown().await;
         // Fly.io kills a machine 5 s after the signal.

@@ -9,7 +9,7 @@
 //! a way that is specific to a misreading. Only these differences are refused, because a type may
 //! legitimately have an encoding that differs from the input that it was decoded from.
 //!
-//! Before a value is refused, the body is decoded again with other [`Buffering`]s, each of which excludes
+//! Before a value is refused, the body is decoded again with other [`Buffering`]s. Each of them excludes
 //! some of the lenient rules and introduces others. A value of an untagged type that serde read as a
 //! variant tried earlier then arrives as the variant that was sent.
 
@@ -88,7 +88,7 @@ impl Comparison {
         is.skip()
     }
 
-    /// Compares two tokens, of which at most one is the head of a container.
+    /// Compares two tokens. At most one of them is the head of a container.
     fn scalars(self, was: Token<'_>, is: Token<'_>) -> Result<()> {
         let plain = matches!(self.buffering, Buffering::Plain);
         let (what, as_what) = match (was, is) {

@@ -170,8 +170,8 @@ pub enum RpcError {
         /// The limit in bytes: the smaller `max_body` of the two nodes.
         limit: usize,
     },
-    /// The node that ran the call could not encode the reply, or this node could not decode it, as
-    /// `encoded` tells. Executed.
+    /// The node that ran the call could not encode the reply, or this node could not decode it. The
+    /// field `encoded` distinguishes the two. Executed.
     #[non_exhaustive]
     BadReply {
         /// The node that ran the call. `None` for a client that was created with `from_stub`.

@@ -94,7 +94,7 @@ async fn slow_calls(addr: SocketAddr) -> Result<()> {
     link.answer_pings().await
 }
 
-/// Slow calls without a pause, nearly all of which are refused.
+/// Slow calls without a pause. Nearly all of them are refused.
 async fn refused_calls(addr: SocketAddr) -> Result<()> {
     let mut link = RawLink::open(addr).await?;
     for first in (0..).step_by(1_000) {
