@@ -1,14 +1,31 @@
 //! Reads the syntax of the annotated item. Whether the item is a valid service is decided by `check`.
 
 use proc_macro2::TokenStream;
-use syn::{Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItemFn, Type};
+use syn::{
+    Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItem, TraitItemFn,
+    Type, Visibility,
+    parse::{ParseStream, Parser as _},
+};
 
-/// Parses the annotated item, which must be a trait.
-pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
+/// The annotated trait.
+pub(crate) struct Parsed {
+    /// The trait, without the visibilities of its methods.
+    pub(crate) service: ItemTrait,
+    /// The visibilities of methods, which Rust parses but does not allow.
+    pub(crate) visibilities: Vec<(Visibility, Ident)>,
+}
+
+/// Parses the annotated item, which must be a trait. Returns `None` for an item that needs no error, because
+/// there is an error for an item that was generated together with it.
+pub(crate) fn parse(item: TokenStream) -> syn::Result<Option<Parsed>> {
     let item = syn::parse2::<Item>(item)?;
     let is_mock = is_mock(&item);
     let (wrong, at) = match item {
-        Item::Trait(item) => return Ok(item),
+        Item::Trait(mut service) => {
+            let visibilities = service.items.iter_mut().filter_map(take_visibility).collect();
+            return Ok(Some(Parsed { service, visibilities }));
+        }
+        Item::Impl(_) | Item::Mod(_) if is_mock => return Ok(None),
         Item::Impl(item) => ("an `impl`", item.impl_token.span),
         Item::Struct(item) => ("a struct", item.struct_token.span),
         Item::Enum(item) => ("an enum", item.enum_token.span),
@@ -25,6 +42,22 @@ pub(crate) fn parse(item: TokenStream) -> syn::Result<ItemTrait> {
         at,
         format!("`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: {fix}"),
     ))
+}
+
+/// Removes the visibility of a method. For syn, a method with a visibility is not a method.
+fn take_visibility(item: &mut TraitItem) -> Option<(Visibility, Ident)> {
+    let TraitItem::Verbatim(tokens) = item else { return None };
+    let parse = |input: ParseStream<'_>| {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis: Visibility = input.parse()?;
+        let mut method: TraitItemFn = input.parse()?;
+        method.attrs = attrs;
+        Ok((vis, method))
+    };
+    let (vis, method) = parse.parse2(tokens.clone()).ok()?;
+    let name = method.sig.ident.clone();
+    *item = TraitItem::Fn(method);
+    Some((vis, name))
 }
 
 /// Returns whether mockall generated an item, judged by its name.

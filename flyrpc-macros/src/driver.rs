@@ -11,18 +11,19 @@ use crate::{
 
 /// Expands `#[fly_rpc(arguments)] item`. Each error becomes a `compile_error!` invocation.
 pub(crate) fn fly_rpc(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let service = match ast::parse(item.clone()) {
-        Ok(service) => service,
+    let parsed = match ast::parse(item.clone()) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return item,
         Err(error) => {
             let error = error.to_compile_error();
             return quote!(#error #item);
         }
     };
-    let Checked { model, errors } = check::check(arguments, &service);
+    let Checked { model, errors } = check::check(arguments, &parsed);
     match errors {
         None => expand::expand(&model),
         Some(errors) => {
-            let fallback = fallback::expand(&service, &model);
+            let fallback = fallback::expand(&parsed.service, &model);
             quote!(#errors #fallback)
         }
     }

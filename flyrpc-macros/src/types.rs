@@ -5,7 +5,7 @@ use syn::{GenericArgument, PathArguments, PathSegment, Type};
 use crate::ast;
 
 /// Returns whether a type consists of standard types that can be sent between nodes, judged by their names.
-/// If a user's type shadows one of these names and cannot be sent, serde's derive still reports it.
+/// If a user's type shadows one of these names and cannot be sent, its own requirement still reports it.
 pub(crate) fn is_plain(ty: &Type) -> bool {
     const PLAIN: [&str; 19] = [
         "String",

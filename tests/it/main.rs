@@ -28,6 +28,7 @@ mod quiet_nodes;
 mod reply_memory;
 mod retries;
 mod rollout;
+mod serde_format;
 mod shared_seeds;
 mod shutdown;
 mod slow_paths;

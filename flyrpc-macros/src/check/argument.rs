@@ -50,13 +50,6 @@ fn check_argument(
         check_type(&argument.ty, &format!("the type of an argument of `{method}`"), errors);
         return None;
     };
-    if name == "__serializer" {
-        errors.push(
-            name,
-            "argument `__serializer` conflicts with a variable of serde's derive macro",
-            "rename the argument",
-        );
-    }
     let place = format!("the type of argument `{name}` of `{method}`");
     check_type(&argument.ty, &place, errors);
     Some(Argument {

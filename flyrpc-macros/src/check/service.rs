@@ -6,7 +6,8 @@ use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
 
 use super::{method, wire_name::wire_name};
 use crate::{
-    ast, attr,
+    ast::{self, Parsed},
+    attr,
     errors::Errors,
     model::{Attrs, Service},
     names::ServiceNames,
@@ -20,8 +21,16 @@ pub(crate) struct Checked {
 }
 
 /// Checks an annotated trait and the arguments of its `#[fly_rpc(…)]`.
-pub(crate) fn check(arguments: TokenStream, service: &ItemTrait) -> Checked {
+pub(crate) fn check(arguments: TokenStream, parsed: &Parsed) -> Checked {
+    let Parsed { service, visibilities } = parsed;
     let mut errors = Errors::default();
+    for (vis, method) in visibilities {
+        errors.push(
+            vis,
+            format_args!("method `{method}` has a visibility"),
+            "remove it; the methods of a trait are as visible as the trait",
+        );
+    }
     let options = attr::service_options(arguments, &mut errors);
     let wire_name = wire_name(options.name, &service.ident, &mut errors);
     let methods = if is_rewritten_by_async_trait(service) {

@@ -43,6 +43,7 @@ pub(crate) fn expand_for(
     let client = client::implement(service, calls);
     let request = method_table::implement_request(service);
     let debug = messages::implement_debug(service);
+    let serde = messages::implement_serde(service);
     let tarpc = tarpc::expand(service, bound);
     let requirements = requirements::expand(service);
     quote! {
@@ -59,6 +60,7 @@ pub(crate) fn expand_for(
             #client
             #request
             #debug
+            #serde
             #tarpc
             const _: () = { #requirements };
         };

@@ -1,15 +1,16 @@
 //! Generates the request and response enums.
 
-use std::collections::HashSet;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{Ident, ext::IdentExt as _, spanned::Spanned as _};
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens as _, quote};
-use syn::{Ident, LitStr, Type, spanned::Spanned as _};
-
-use super::common::{attrs_of_items, root, sends};
+use super::{
+    common::{attrs_of_items, codec, root, sends},
+    method_table::for_each,
+};
 use crate::{
     model::{Argument, Method, Service},
-    names::{generated, type_text},
+    names::{ServiceNames, generated},
     types::is_plain,
 };
 
@@ -21,7 +22,6 @@ pub(super) fn types(service: &Service) -> TokenStream {
 }
 
 fn request_enum(service: &Service) -> TokenStream {
-    let mut bounds = SerdeBounds::new(service);
     let variants = service.methods.iter().map(|method| {
         let Method { variant, ident, arguments, .. } = method;
         let doc = format!("The arguments of `{ident}`.");
@@ -29,9 +29,8 @@ fn request_enum(service: &Service) -> TokenStream {
         let fields = arguments.iter().map(|argument| {
             let Argument { ident, ty, .. } = argument;
             let doc = format!("The argument `{ident}`.");
-            let bound = bounds.for_field(method, ty);
             let name = generated(ident);
-            quote!(#[doc = #doc] #bound #name: #ty)
+            quote!(#[doc = #doc] #name: #ty)
         });
         quote!(#cfgs #[doc = #doc] #variant { #(#fields),* })
     });
@@ -41,13 +40,11 @@ fn request_enum(service: &Service) -> TokenStream {
 }
 
 fn response_enum(service: &Service) -> TokenStream {
-    let mut bounds = SerdeBounds::new(service);
     let variants = service.methods.iter().map(|method| {
         let Method { variant, ident, returns, .. } = method;
         let doc = format!("The value returned by `{ident}`.");
         let cfgs = method.attrs.cfgs();
-        let bound = bounds.for_field(method, returns);
-        quote!(#cfgs #[doc = #doc] #variant(#bound #returns))
+        quote!(#cfgs #[doc = #doc] #variant(#returns))
     });
     let name = &service.names.response;
     let doc = format!("The value returned by a method of `{}`, sent to the client.", service.ident);
@@ -60,15 +57,11 @@ fn enum_item(
     doc: &str,
     variants: impl Iterator<Item = TokenStream>,
 ) -> TokenStream {
-    let root = root(service);
     let vis = service.generated_vis();
     let attrs = attrs_of_items(service);
-    let serde = format!("{root}::serde");
     quote! {
         #attrs
         #[doc = #doc]
-        #[derive(#root::serde::Serialize, #root::serde::Deserialize)]
-        #[serde(crate = #serde)]
         #vis enum #name { #(#variants),* }
     }
 }
@@ -100,52 +93,137 @@ pub(super) fn implement_debug(service: &Service) -> TokenStream {
     }
 }
 
-/// Generates the bounds under which serde's derived impls assume that every field meets the requirements,
-/// so that only `requirements` reports a type that does not.
-///
-/// Each type gets its bounds once. A service with many methods and types gets none, because serde repeats
-/// the `where` clauses for every variant, which slows compilation. In such a service, serde's impls also
-/// report a type that does not meet the requirements.
-struct SerdeBounds {
-    root: String,
-    seen: HashSet<String>,
-    affordable: bool,
-}
+/// Implements serde's traits in the format of serde's derive macros, with a few lines for each method.
+pub(super) fn implement_serde(service: &Service) -> TokenStream {
+    let root = root(service);
+    let ServiceNames { request, response, format, .. } = &service.names;
+    let (request_text, response_text) = (request.to_string(), response.to_string());
+    let sends = sends(service);
+    let variants = implement_variants(service);
+    quote! {
+        #variants
 
-/// The largest product of the number of methods and the number of non-standard types for which
-/// [`SerdeBounds`] generates bounds. With 100 methods and 10 such types, the bounds took a fifth of the
-/// compile time.
-const AFFORDABLE_BOUNDS: usize = 400;
+        impl #root::Serialize for #request
+        where
+            #sends
+        {
+            fn serialize<#format: #root::Serializer>(
+                &self,
+                to: #format,
+            ) -> #root::Result<#format::Ok, #format::Error> {
+                #root::serialize_request(#request_text, self, to)
+            }
+        }
 
-impl SerdeBounds {
-    fn new(service: &Service) -> Self {
-        let types = service.methods.iter().flat_map(Method::types);
-        let bounded: HashSet<String> = types.filter(|ty| !is_plain(ty)).map(type_text).collect();
-        SerdeBounds {
-            root: service.names.private.to_string(),
-            seen: HashSet::new(),
-            affordable: bounded.len() * service.methods.len() <= AFFORDABLE_BOUNDS,
+        impl<'__wire> #root::Deserialize<'__wire> for #request
+        where
+            #sends
+        {
+            fn deserialize<#format: #root::Deserializer<'__wire>>(
+                body: #format,
+            ) -> #root::Result<Self, #format::Error> {
+                #root::deserialize_request(#request_text, body)
+            }
+        }
+
+        impl #root::Serialize for #response
+        where
+            #sends
+        {
+            fn serialize<#format: #root::Serializer>(
+                &self,
+                to: #format,
+            ) -> #root::Result<#format::Ok, #format::Error> {
+                #root::serialize_response::<#request, _>(#response_text, self, to)
+            }
+        }
+
+        impl<'__wire> #root::Deserialize<'__wire> for #response
+        where
+            #sends
+        {
+            fn deserialize<#format: #root::Deserializer<'__wire>>(
+                body: #format,
+            ) -> #root::Result<Self, #format::Error> {
+                #root::deserialize_response::<#request, _>(#response_text, body)
+            }
         }
     }
+}
 
-    /// Returns the `#[serde(bound(…))]` of a field, if the field needs one. A type that contains the
-    /// `$crate` of a user's macro gets none, because serde parses bounds from text and rejects `$crate`
-    /// there.
-    fn for_field(&mut self, method: &Method, ty: &Type) -> Option<TokenStream> {
-        let text = ty.to_token_stream().to_string();
-        if !self.affordable || is_plain(ty) || text.contains('$') || self.seen.contains(&text) {
-            return None;
+fn implement_variants(service: &Service) -> TokenStream {
+    let root = root(service);
+    let ServiceNames { request, response, format, .. } = &service.names;
+    let sends = sends(service);
+    let text = |method: &Method| method.variant.unraw().to_string();
+    let names = for_each(service, &|method| {
+        let name = text(method);
+        quote!(#name)
+    });
+    let read = for_each(service, &|method| {
+        let (name, read) = (text(method), read_fields(service, method));
+        quote!(#name => #read)
+    });
+    let read_response = for_each(service, &|method| {
+        let Method { variant, returns, .. } = method;
+        let (name, read) = (text(method), codec(&root, returns, "read"));
+        quote!(#name => #root::Result::map(#read(body), #response::#variant))
+    });
+    quote! {
+        #[doc(hidden)]
+        impl #root::Variants for #request
+        where
+            #sends
+        {
+            const NAMES: &'static [&'static #root::str] = &[#names];
+
+            fn read<'__wire, #format: #root::VariantAccess<'__wire>>(
+                name: &#root::str,
+                body: #format,
+            ) -> #root::Result<Self, #format::Error> {
+                match name {
+                    #read
+                    _ => #root::unknown_variant::<_, #format>(name),
+                }
+            }
+
+            fn read_response<'__wire, #format: #root::VariantAccess<'__wire>>(
+                name: &#root::str,
+                body: #format,
+            ) -> #root::Result<#response, #format::Error> {
+                match name {
+                    #read_response
+                    _ => #root::unknown_variant::<_, #format>(name),
+                }
+            }
         }
-        let SerdeBounds { root, .. } = self;
-        let span = ty.span();
-        let serialize = format!("for<'__wire> {text}: {root}::Encodes<'__wire>");
-        let serialize = LitStr::new(&serialize, span);
-        let deserialize = format!("for<'__wire> {text}: {root}::Decodes<'__wire>");
-        let deserialize = LitStr::new(&deserialize, span);
-        // A field under a `#[cfg]` may be absent together with its bounds, so later fields repeat them.
-        if !method.attrs.is_conditional() {
-            self.seen.insert(text);
-        }
-        Some(quote!(#[serde(bound(serialize = #serialize, deserialize = #deserialize))]))
+    }
+}
+
+/// Generates the expression that reads a request of one method. The values are nested pairs:
+/// `(first, (second, ()))`.
+fn read_fields(service: &Service, method: &Method) -> TokenStream {
+    let root = root(service);
+    let request = &service.names.request;
+    let variant = &method.variant;
+    let names = method.arguments.iter().map(|argument| &argument.wire_name);
+    let types = method.arguments.iter().rev().fold(quote!(()), |rest, argument| {
+        let field = codec(&root, &argument.ty, "field");
+        quote!(#field(#rest))
+    });
+    let variables: Vec<_> = method.bindings().map(|(_, variable)| variable).collect();
+    let variables = variables.iter().rev().fold(quote!(()), |rest, name| quote!((#name, #rest)));
+    let fields = method.bindings().map(|(Argument { ident, .. }, value)| quote!(#ident: #value));
+    // An error about an argument that borrows then has the span of its type, as the other errors about it. The
+    // compiler reports errors with one span once. The span of a call begins at its first token.
+    let may_borrow = method.arguments.iter().map(|argument| &argument.ty).find(|ty| !is_plain(ty));
+    let span =
+        may_borrow.map_or_else(Span::call_site, |ty| Span::mixed_site().located_at(ty.span()));
+    let body = quote!(body);
+    let read = quote_spanned! {span=>
+        <#root::Codec<#request>>::read_fields(#body, &[#(#names),*], #types)
+    };
+    quote! {
+        #root::Result::map(#read, |#variables| #request::#variant { #(#fields),* })
     }
 }

@@ -70,24 +70,24 @@ fn index_functions(service: &Service) -> TokenStream {
 /// Generates `Request::encode` and `Request::encode_response`.
 fn encoding_functions(service: &Service) -> TokenStream {
     let root = root(service);
-    let response = &service.names.response;
+    let ServiceNames { response, format, .. } = &service.names;
     let encode = for_each(service, &|method| encode_arm(service, method));
     let encode_response = for_each(service, &|Method { variant, returns, .. }| {
         let encode = codec(&root, returns, "encode");
         quote!(#response::#variant(ref value) => #encode(value, to))
     });
     quote! {
-        fn encode(
+        fn encode<#format: #root::ArgumentSink>(
             &self,
-            arguments: &mut #root::ArgsWriter<'_>,
-        ) -> #root::Result<(), #root::ArgumentError> {
+            arguments: &mut #format,
+        ) -> #root::Result<(), #format::Error> {
             match *self { #encode }
         }
 
-        fn encode_response(
+        fn encode_response<#format: #root::ResponseSink>(
             response: &#response,
-            to: &mut #root::Vec<#root::u8>,
-        ) -> #root::Result<(), #root::BodyError> {
+            to: #format,
+        ) -> #root::Result<#format::Ok, #format::Error> {
             match *response { #encode_response }
         }
     }
@@ -105,7 +105,7 @@ fn index_enum(service: &Service) -> TokenStream {
 
 /// Generates a list of variants or match arms: the result of `item` for each method, with the method's
 /// `#[cfg]`.
-fn for_each(service: &Service, item: &dyn Fn(&Method) -> TokenStream) -> TokenStream {
+pub(super) fn for_each(service: &Service, item: &dyn Fn(&Method) -> TokenStream) -> TokenStream {
     let items = service.methods.iter().map(|method| {
         let (cfgs, item) = (method.attrs.cfgs(), item(method));
         quote!(#cfgs #item,)

@@ -8,13 +8,14 @@ use quote::quote;
 use crate::{model::Service, names::generated};
 
 /// The variables of generated code, other than the arguments of methods.
-pub(super) const VARIABLES: [&str; 16] = [
+pub(super) const VARIABLES: [&str; 17] = [
     "arguments",
     "body",
     "context",
     "error",
     "f",
     "id",
+    "name",
     "region",
     "request",
     "response",

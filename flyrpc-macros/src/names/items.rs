@@ -36,6 +36,8 @@ pub(crate) struct ServiceNames {
     pub(crate) implementation: Ident,
     /// The type parameter of clients over tarpc: a stub.
     pub(crate) stub: Ident,
+    /// The type parameter of functions that are generic over a format of serde.
+    pub(crate) format: Ident,
     /// The enum of the positions of methods in the table.
     pub(crate) index: Ident,
     /// The import of flyrpc's private module.
@@ -56,6 +58,7 @@ impl ServiceNames {
             via: used.unused("Via"),
             implementation: used.unused("S"),
             stub: used.unused("Stub"),
+            format: used.unused("Format"),
             index: used.unused("__Index"),
             private: format_ident!("__{}Private", service, span = Span::call_site()),
         }

@@ -20,8 +20,6 @@ pub struct ServeStrings<S> {
     service: __StringsPrivate::Arc<S>,
 }
 ///A call to a method of `Strings`, sent to the serving node.
-#[derive(__StringsPrivate::serde::Serialize, __StringsPrivate::serde::Deserialize)]
-#[serde(crate = "__StringsPrivate::serde")]
 pub enum StringsRequest {
     ///The arguments of `upcase`.
     Upcase {
@@ -32,34 +30,18 @@ pub enum StringsRequest {
     ///The arguments of `save`.
     Save {
         ///The argument `note`.
-        #[serde(
-            bound(
-                serialize = "for<'__wire> Note: __StringsPrivate::Encodes<'__wire>",
-                deserialize = "for<'__wire> Note: __StringsPrivate::Decodes<'__wire>"
-            )
-        )]
         note: Note,
         ///The argument `dry_run`.
         dry_run: bool,
     },
 }
 ///The value returned by a method of `Strings`, sent to the client.
-#[derive(__StringsPrivate::serde::Serialize, __StringsPrivate::serde::Deserialize)]
-#[serde(crate = "__StringsPrivate::serde")]
 pub enum StringsResponse {
     ///The value returned by `upcase`.
     Upcase(String),
     #[cfg(feature = "notes")]
     ///The value returned by `save`.
-    Save(
-        #[serde(
-            bound(
-                serialize = "for<'__wire> Result < u64 , Full >: __StringsPrivate::Encodes<'__wire>",
-                deserialize = "for<'__wire> Result < u64 , Full >: __StringsPrivate::Decodes<'__wire>"
-            )
-        )]
-        Result<u64, Full>,
-    ),
+    Save(Result<u64, Full>),
 }
 /**Calls the methods of `Strings` on the node that the client's selector chooses.
 
@@ -77,6 +59,7 @@ const _: () = {
     fn error() {}
     fn f() {}
     fn id() {}
+    fn name() {}
     fn region() {}
     fn request() {}
     fn response() {}
@@ -383,10 +366,10 @@ const _: () = {
                 StringsResponse::Save(..) => __Index::Save as __StringsPrivate::usize,
             }
         }
-        fn encode(
+        fn encode<Format: __StringsPrivate::ArgumentSink>(
             &self,
-            arguments: &mut __StringsPrivate::ArgsWriter<'_>,
-        ) -> __StringsPrivate::Result<(), __StringsPrivate::ArgumentError> {
+            arguments: &mut Format,
+        ) -> __StringsPrivate::Result<(), Format::Error> {
             match *self {
                 StringsRequest::Upcase { text: ref argument_0 } => {
                     if let __StringsPrivate::Result::Err(error) = <__StringsPrivate::Codec<
@@ -415,10 +398,10 @@ const _: () = {
                 }
             }
         }
-        fn encode_response(
+        fn encode_response<Format: __StringsPrivate::ResponseSink>(
             response: &StringsResponse,
-            to: &mut __StringsPrivate::Vec<__StringsPrivate::u8>,
-        ) -> __StringsPrivate::Result<(), __StringsPrivate::BodyError> {
+            to: Format,
+        ) -> __StringsPrivate::Result<Format::Ok, Format::Error> {
             match *response {
                 StringsResponse::Upcase(ref value) => {
                     <__StringsPrivate::Codec<String>>::encode(value, to)
@@ -452,6 +435,131 @@ const _: () = {
             f: &mut __StringsPrivate::fmt::Formatter<'_>,
         ) -> __StringsPrivate::fmt::Result {
             f.write_str(__StringsPrivate::response_name::<StringsRequest>(self))
+        }
+    }
+    #[doc(hidden)]
+    impl __StringsPrivate::Variants for StringsRequest
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        const NAMES: &'static [&'static __StringsPrivate::str] = &[
+            "Upcase",
+            #[cfg(feature = "notes")]
+            "Save",
+        ];
+        fn read<'__wire, Format: __StringsPrivate::VariantAccess<'__wire>>(
+            name: &__StringsPrivate::str,
+            body: Format,
+        ) -> __StringsPrivate::Result<Self, Format::Error> {
+            match name {
+                "Upcase" => {
+                    __StringsPrivate::Result::map(
+                        <__StringsPrivate::Codec<
+                            StringsRequest,
+                        >>::read_fields(
+                            body,
+                            &["text"],
+                            <__StringsPrivate::Codec<String>>::field(()),
+                        ),
+                        |(argument_0, ())| StringsRequest::Upcase {
+                            text: argument_0,
+                        },
+                    )
+                }
+                #[cfg(feature = "notes")]
+                "Save" => {
+                    __StringsPrivate::Result::map(
+                        <__StringsPrivate::Codec<
+                            StringsRequest,
+                        >>::read_fields(
+                            body,
+                            &["note", "dry_run"],
+                            <__StringsPrivate::Codec<
+                                Note,
+                            >>::field(<__StringsPrivate::Codec<bool>>::field(())),
+                        ),
+                        |(argument_0, (argument_1, ()))| StringsRequest::Save {
+                            note: argument_0,
+                            dry_run: argument_1,
+                        },
+                    )
+                }
+                _ => __StringsPrivate::unknown_variant::<_, Format>(name),
+            }
+        }
+        fn read_response<'__wire, Format: __StringsPrivate::VariantAccess<'__wire>>(
+            name: &__StringsPrivate::str,
+            body: Format,
+        ) -> __StringsPrivate::Result<StringsResponse, Format::Error> {
+            match name {
+                "Upcase" => {
+                    __StringsPrivate::Result::map(
+                        <__StringsPrivate::Codec<String>>::read(body),
+                        StringsResponse::Upcase,
+                    )
+                }
+                #[cfg(feature = "notes")]
+                "Save" => {
+                    __StringsPrivate::Result::map(
+                        <__StringsPrivate::Codec<Result<u64, Full>>>::read(body),
+                        StringsResponse::Save,
+                    )
+                }
+                _ => __StringsPrivate::unknown_variant::<_, Format>(name),
+            }
+        }
+    }
+    impl __StringsPrivate::Serialize for StringsRequest
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        fn serialize<Format: __StringsPrivate::Serializer>(
+            &self,
+            to: Format,
+        ) -> __StringsPrivate::Result<Format::Ok, Format::Error> {
+            __StringsPrivate::serialize_request("StringsRequest", self, to)
+        }
+    }
+    impl<'__wire> __StringsPrivate::Deserialize<'__wire> for StringsRequest
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        fn deserialize<Format: __StringsPrivate::Deserializer<'__wire>>(
+            body: Format,
+        ) -> __StringsPrivate::Result<Self, Format::Error> {
+            __StringsPrivate::deserialize_request("StringsRequest", body)
+        }
+    }
+    impl __StringsPrivate::Serialize for StringsResponse
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        fn serialize<Format: __StringsPrivate::Serializer>(
+            &self,
+            to: Format,
+        ) -> __StringsPrivate::Result<Format::Ok, Format::Error> {
+            __StringsPrivate::serialize_response::<
+                StringsRequest,
+                _,
+            >("StringsResponse", self, to)
+        }
+    }
+    impl<'__wire> __StringsPrivate::Deserialize<'__wire> for StringsResponse
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        fn deserialize<Format: __StringsPrivate::Deserializer<'__wire>>(
+            body: Format,
+        ) -> __StringsPrivate::Result<Self, Format::Error> {
+            __StringsPrivate::deserialize_response::<
+                StringsRequest,
+                _,
+            >("StringsResponse", body)
         }
     }
     __StringsPrivate::with_tarpc! {

@@ -10,25 +10,29 @@ pub use std::{
     future::Future,
     marker::{Send, Sync},
     option::Option,
-    primitive::{str, u8, usize},
+    primitive::{str, usize},
     result::Result,
     sync::Arc,
     time::Duration,
-    vec::Vec,
 };
 
 use futures_util::FutureExt as _;
-pub use serde;
+pub use serde::{
+    de::{Deserialize, Deserializer, VariantAccess},
+    ser::{Serialize, Serializer},
+};
 
 pub use super::client::{Caller, Client, Routed, wrong_response};
 #[cfg(feature = "tarpc")]
 pub use super::tarpc::{ViaStub, serve_tarpc, tarpc};
-pub use crate::service::bounds::{
-    Codec, Decodes, Encodes, No, NotSerializable, Sends, WireTraits, Yes, has_default,
+pub use crate::service::bounds::{Codec, No, NotSerializable, Sends, WireTraits, Yes, has_default};
+pub use crate::service::messages::{
+    ArgumentSink, Fields, ResponseSink, Variants, deserialize_request, deserialize_response,
+    serialize_request, serialize_response, unknown_variant,
 };
 pub use crate::{
     codec::{ArgsReader, ArgsWriter, ArgumentError},
-    error::{BodyError, RpcError},
+    error::RpcError,
     service::{Handler, Method, MethodOptions, Request},
     types::{Argument, NodeId, Region},
 };

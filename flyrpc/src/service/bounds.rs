@@ -9,11 +9,15 @@
 
 use std::marker::PhantomData;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{self, DeserializeOwned, MapAccess, SeqAccess, VariantAccess},
+};
 
 use crate::{
-    codec::{self, ArgsReader, ArgsWriter, ArgumentError},
+    codec::{self, ArgsReader},
     error::BodyError,
+    service::messages::{ArgumentSink, Field, Fields, FieldsVisitor, ResponseSink},
 };
 
 /// Encodes and decodes a `T`, and reports which of the required traits `T` implements.
@@ -27,17 +31,19 @@ impl<T: Serialize> Codec<T> {
     }
 
     /// Writes an argument.
-    pub fn put(
-        arguments: &mut ArgsWriter<'_>,
+    #[inline]
+    pub fn put<S: ArgumentSink>(
+        arguments: &mut S,
         name: &'static str,
         value: &T,
-    ) -> Result<(), ArgumentError> {
+    ) -> Result<(), S::Error> {
         arguments.put(name, value)
     }
 
-    /// Appends a response.
-    pub fn encode(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
-        codec::encode(value, to)
+    /// Writes a response.
+    #[inline]
+    pub fn encode<S: ResponseSink>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.put(value)
     }
 }
 
@@ -50,6 +56,16 @@ impl<T: DeserializeOwned> Codec<T> {
     /// Whether an argument of this type may be absent.
     pub fn is_optional() -> bool {
         codec::is_optional::<T>()
+    }
+
+    /// The fields of a serialized request: an argument of this type, then `rest`.
+    pub fn field<'de, R: Fields<'de>>(rest: R) -> impl Fields<'de, Values = (T, R::Values)> {
+        Field::before(rest)
+    }
+
+    /// Reads the value of a serialized response.
+    pub fn read<'de, A: VariantAccess<'de>>(content: A) -> Result<T, A::Error> {
+        content.newtype_variant()
     }
 }
 
@@ -75,11 +91,12 @@ impl<T: Send> Codec<T> {
 
 impl<T: Serialize + Default> Codec<T> {
     /// Writes an argument that has a default.
-    pub fn put_or_default(
-        arguments: &mut ArgsWriter<'_>,
+    #[inline]
+    pub fn put_or_default<S: ArgumentSink>(
+        arguments: &mut S,
         name: &'static str,
         value: &T,
-    ) -> Result<(), ArgumentError> {
+    ) -> Result<(), S::Error> {
         arguments.put_or_default(name, value)
     }
 }
@@ -91,6 +108,18 @@ impl<T: Serialize + DeserializeOwned + Default> Codec<T> {
         name: &'static str,
     ) -> Result<T, BodyError> {
         arguments.take_or_default(name)
+    }
+}
+
+/// For a request.
+impl<T> Codec<T> {
+    /// Reads the fields `names` of a variant.
+    pub fn read_fields<'de, F: Fields<'de>, A: VariantAccess<'de>>(
+        content: A,
+        names: &'static [&'static str],
+        fields: F,
+    ) -> Result<F::Values, A::Error> {
+        content.struct_variant(names, FieldsVisitor { names, fields })
     }
 }
 
@@ -112,15 +141,23 @@ pub trait NotSerializable<T> {
         No
     }
 
-    fn put(_: &mut ArgsWriter<'_>, _: &'static str, _: &T) -> Result<(), ArgumentError> {
+    fn put<S: ArgumentSink>(_: &mut S, _: &'static str, _: &T) -> Result<(), S::Error> {
         never_called()
     }
 
-    fn put_or_default(_: &mut ArgsWriter<'_>, _: &'static str, _: &T) -> Result<(), ArgumentError> {
+    fn put_or_default<S: ArgumentSink>(_: &mut S, _: &'static str, _: &T) -> Result<(), S::Error> {
         never_called()
     }
 
-    fn encode(_: &T, _: &mut Vec<u8>) -> Result<(), BodyError> {
+    fn encode<S: ResponseSink>(_: &T, _: S) -> Result<S::Ok, S::Error> {
+        never_called()
+    }
+
+    fn field<'de, R: Fields<'de>>(_: R) -> impl Fields<'de, Values = (T, R::Values)> {
+        NeverRead::<T, R>(PhantomData, PhantomData)
+    }
+
+    fn read<'de, A: VariantAccess<'de>>(_: A) -> Result<T, A::Error> {
         never_called()
     }
 
@@ -142,6 +179,35 @@ pub trait NotSerializable<T> {
 }
 
 impl<T> NotSerializable<T> for Codec<T> {}
+
+/// The fields of a variant with a field that is not `DeserializeOwned`.
+struct NeverRead<T, Rest>(PhantomData<T>, PhantomData<Rest>);
+
+impl<'de, T, Rest: Fields<'de>> Fields<'de> for NeverRead<T, Rest> {
+    type Values = (T, Rest::Values);
+
+    fn read_seq<A: SeqAccess<'de>>(
+        self,
+        _: &mut A,
+        _: usize,
+        _: &'static [&'static str],
+    ) -> Result<Self::Values, A::Error> {
+        never_called()
+    }
+
+    fn read_entry<A: MapAccess<'de>>(
+        &mut self,
+        _: &mut A,
+        _: usize,
+        _: &'static str,
+    ) -> Result<(), A::Error> {
+        never_called()
+    }
+
+    fn finish<E: de::Error>(self, _: &'static [&'static str]) -> Result<Self::Values, E> {
+        never_called()
+    }
+}
 
 fn never_called() -> ! {
     unreachable!("the failed requirement on the type has failed the build")
@@ -314,20 +380,9 @@ impl<T, E: ErrorSerializeAndDeserialize> ResultSerializeAndDeserialize for Resul
 )]
 pub trait ErrorSerializeAndDeserialize {}
 
-/// `Serialize` with a lifetime parameter. The compiler assumes a `where` clause that binds the lifetime,
-/// such as `for<'a> Note: Encodes<'a>`, instead of checking it where it is written. The derived impls of
-/// requests and responses assume it for the types of their fields.
-pub trait Encodes<'a>: Serialize {}
-
-impl<T: Serialize> Encodes<'_> for T {}
-
-/// `DeserializeOwned` with a lifetime parameter, for the same purpose as [`Encodes`].
-pub trait Decodes<'a>: DeserializeOwned {}
-
-impl<T: DeserializeOwned> Decodes<'_> for T {}
-
-/// `Send` with a lifetime parameter, like [`Encodes`], for impls that need a request or response to be
-/// `Send`.
+/// `Send` with a lifetime parameter, for impls that need a request or response to be `Send`. The compiler
+/// assumes a `where` clause that binds the lifetime, such as `for<'a> Note: Sends<'a>`, instead of checking it
+/// where it is written.
 pub trait Sends<'a>: Send {}
 
 impl<T: Send> Sends<'_> for T {}

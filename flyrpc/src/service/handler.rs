@@ -121,7 +121,7 @@ impl<H: Handler> Service for H {
         let handler = self.handle((method.decode)(&mut arguments)?);
         Ok(Box::pin(async move {
             let response = handler.await;
-            EncodedResponse::new(response, H::Request::encode_response)
+            EncodedResponse::new(response, |response, to| H::Request::encode_response(response, to))
         }))
     }
 

@@ -3,9 +3,10 @@
 use std::{any::TypeId, time::Duration};
 
 use crate::{
-    codec::{ArgsReader, ArgsWriter, ArgumentError},
+    codec::ArgsReader,
     error::BodyError,
     proto::routing::CallerTrait,
+    service::messages::{ArgumentSink, ResponseSink},
     types::{Argument, ArgumentSpec, MethodSpec, ServiceSpec, Signature},
 };
 
@@ -27,10 +28,13 @@ pub trait Request: Sized + Send + 'static {
     fn method_of(response: &Self::Response) -> usize;
 
     /// Writes every argument, in the order of their declaration.
-    fn encode(&self, arguments: &mut ArgsWriter<'_>) -> Result<(), ArgumentError>;
+    fn encode<S: ArgumentSink>(&self, arguments: &mut S) -> Result<(), S::Error>;
 
-    /// Appends the encoded value of a response.
-    fn encode_response(response: &Self::Response, to: &mut Vec<u8>) -> Result<(), BodyError>;
+    /// Writes the value of a response.
+    fn encode_response<S: ResponseSink>(
+        response: &Self::Response,
+        to: S,
+    ) -> Result<S::Ok, S::Error>;
 }
 
 /// One method of a service.

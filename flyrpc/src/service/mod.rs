@@ -6,6 +6,7 @@
 
 pub(crate) mod bounds;
 mod handler;
+pub(crate) mod messages;
 mod method;
 
 pub(crate) use self::{

@@ -1,8 +1,8 @@
 //! Generated code compiles under `#![forbid]`: it contains no `#[allow]` of a forbidden lint, which would be
-//! an error. The lints that serde's derives allow are not forbidden here.
-#![forbid(dead_code, unused_imports, unused_variables, unused_mut, unused_must_use)]
-#![forbid(unreachable_code, unreachable_patterns, non_snake_case)]
-#![forbid(refining_impl_trait_internal, refining_impl_trait_reachable)]
+//! an error.
+#![forbid(dead_code, unused, nonstandard_style, future_incompatible, rust_2018_idioms)]
+#![forbid(let_underscore, keyword_idents, rust_2024_compatibility, refining_impl_trait)]
+#![forbid(clippy::all, clippy::pedantic)]
 #![forbid(missing_docs, missing_debug_implementations, unreachable_pub, unsafe_code)]
 
 /// Private services that no code uses.
@@ -11,6 +11,8 @@ mod unused {
     trait Strings {
         async fn upcase(&self, text: String) -> String;
         async fn nothing(&self);
+        #[rpc(timeout = "1s")]
+        async fn number(&self, #[rpc(default)] number: u8);
     }
 
     #[flyrpc::fly_rpc]
@@ -38,28 +40,6 @@ mod used {
         async fn foo_bar(&self, number: u8) -> u8 {
             number
         }
-    }
-}
-
-/// The group `unused`, and groups of clippy. `unused_attributes` is not among them: serde's derives allow it,
-/// so that a type with such a derive causes a warning, too.
-mod groups {
-    #![forbid(
-        unused_assignments,
-        unused_unsafe,
-        path_statements,
-        unused_macros,
-        unused_macro_rules
-    )]
-    #![forbid(unused_allocation, unused_doc_comments, unused_extern_crates, unused_labels)]
-    #![forbid(unused_parens, unused_braces, redundant_semicolons, map_unit_fn)]
-    #![forbid(clippy::all, clippy::pedantic)]
-
-    #[flyrpc::fly_rpc]
-    trait Strings {
-        async fn upcase(&self, text: String) -> String;
-        #[rpc(timeout = "1s")]
-        async fn number(&self, #[rpc(default)] number: u8);
     }
 }
 

@@ -135,6 +135,29 @@ mod values {
     }
 }
 
+/// Types named like primitive types, and constants named like variables of serde's derive macros and like
+/// arguments.
+mod primitive {
+    #![allow(non_upper_case_globals)]
+
+    use crate::{
+        Box as char, Index as u64, Option as bool, Result as str, String as u8, Vec as usize,
+    };
+
+    macro_rules! constants {
+        ($($name:ident)*) => { $(const $name: ::core::primitive::u8 = 1;)* };
+    }
+    constants!(__serializer __deserializer __value __field0 __e __data __variant __map __seq text);
+    static number: ::core::primitive::u8 = 1;
+
+    #[::flyrpc::fly_rpc]
+    trait Primitive {
+        async fn first(&self, text: self::str, number: u8, __serializer: u64) -> bool;
+        #[rpc(timeout = "1s", wait = "2s", name = "2")]
+        async fn second(&self, value: usize) -> char;
+    }
+}
+
 /// A type in a macro of a type position, which may have any name.
 macro_rules! via {
     () => {

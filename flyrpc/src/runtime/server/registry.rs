@@ -117,10 +117,9 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        codec::{ArgsWriter, ArgumentError},
-        error::BodyError,
-        service::{Handler, Method, MethodOptions, Request},
+    use crate::service::{
+        Handler, Method, MethodOptions, Request,
+        messages::{ArgumentSink, ResponseSink},
     };
 
     /// A service with as many methods of this name as no hello has room for.
@@ -158,12 +157,12 @@ mod tests {
             0
         }
 
-        fn encode(&self, _: &mut ArgsWriter<'_>) -> Result<(), ArgumentError> {
+        fn encode<S: ArgumentSink>(&self, _: &mut S) -> Result<(), S::Error> {
             Ok(())
         }
 
-        fn encode_response((): &(), _: &mut Vec<u8>) -> Result<(), BodyError> {
-            Ok(())
+        fn encode_response<S: ResponseSink>((): &(), to: S) -> Result<S::Ok, S::Error> {
+            to.put(&())
         }
     }
 
