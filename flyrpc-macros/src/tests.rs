@@ -96,6 +96,25 @@ fn functions_hide_constants_with_the_name_of_a_variable() {
 }
 
 #[test]
+fn the_examples_of_a_method_are_tested_at_the_trait_only() {
+    let expanded = fly_rpc(
+        TokenStream::new(),
+        quote! {
+            trait Strings {
+                /// ```
+                /// let one = 1;
+                /// ```
+                async fn upcase(&self);
+            }
+        },
+    );
+    let text = expanded.to_string();
+    let (all, untested) = ("let one = 1", "cfg_attr (not (doctest) , doc = r\" let one = 1");
+    assert_eq!(text.matches(all).count(), 2, "the trait and the client: {text}");
+    assert_eq!(text.matches(untested).count(), 1, "the client: {text}");
+}
+
+#[test]
 fn a_valid_trait_has_no_errors() {
     let none: [&str; 0] = [];
     assert_eq!(

@@ -132,14 +132,16 @@ struct AcceptFailures {
 }
 
 impl AcceptFailures {
-    fn log(&mut self, now: Instant, error: &io::Error) {
+    /// Logs a failure, unless one was logged recently. Returns whether it was logged.
+    fn log(&mut self, now: Instant, error: &io::Error) -> bool {
         if self.next_log.is_some_and(|next| now < next) {
             self.not_logged += 1;
-            return;
+            return false;
         }
         let earlier = std::mem::take(&mut self.not_logged);
         tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
         self.next_log = Some(now + LOG_INTERVAL);
+        true
     }
 }
 
@@ -244,6 +246,19 @@ mod tests {
 
     fn ip(last: u8) -> IpAddr {
         [10, 0, 0, last].into()
+    }
+
+    #[test]
+    fn connections_that_cannot_be_accepted_are_logged_once_per_interval() {
+        let lines = |failures: &[Duration]| {
+            let (mut log, start) = (AcceptFailures::default(), Instant::now());
+            let error = io::Error::from_raw_os_error(24);
+            let logged = failures.iter().filter(|after| log.log(start + **after, &error));
+            logged.count()
+        };
+        let ten_per_second: Vec<Duration> =
+            (0..36_000).map(|n| n * Duration::from_millis(100)).collect();
+        assert_eq!(lines(&ten_per_second), 60, "one line per minute in an hour");
     }
 
     #[test]
