@@ -43,9 +43,8 @@
 //!
 //! `serde_json::Value::Null` is encoded as a unit, and is therefore not read as `None`.
 //!
-//! Two levels of options are distinguished: `Some(None)` is preserved. It is an error to encode
-//! `Some(Some(None))`. Serde does not report where in its buffer an error occurred; [`locate`] finds the
-//! position.
+//! Levels of options are distinguished: `Some(None)` and `Some(Some(None))` are preserved. Serde does not report
+//! where in its buffer an error occurred; [`locate`] finds the position.
 
 mod args;
 mod body;

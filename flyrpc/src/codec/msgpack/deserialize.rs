@@ -9,7 +9,7 @@ use super::{
     access::{ByteElements, DataVariant, Elements, Entries, UnitVariant},
     decoder::{Buffering, Decoder},
     error::{CodecError, Result},
-    format::{NIL, SOME_NONE},
+    format::NIL,
     json_number::JsonNumber,
     token::Token,
 };
@@ -272,10 +272,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         if self.input.skip_prefix(&[NIL]) {
             return visitor.visit_none();
         }
-        if self.input.rest.starts_with(&SOME_NONE) {
-            // Skips everything except the inner nil.
-            self.input.skip_prefix(&SOME_NONE[..2]);
-        }
+        self.input.skip_some();
         self.wrapped(|decoder| visitor.visit_some(decoder))
     }
 

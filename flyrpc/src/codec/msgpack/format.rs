@@ -12,7 +12,8 @@ pub(crate) const MAX_WRAPPERS: usize = 1024;
 pub(crate) mod ext {
     /// `()` and unit structs. Nil represents only `None`, so that neither is read as the other.
     pub(crate) const UNIT: i8 = 0;
-    /// `Some(None)`: its one byte of content is the inner nil.
+    /// `Some(None)`: its one byte of content is the inner nil. Also `Some` of such a value, whose content is the
+    /// encoded inner value, in the form that states its length.
     pub(crate) const SOME_NONE: i8 = 1;
     /// An unsigned integer of more than 64 bits: 16 bytes, big-endian.
     pub(crate) const WIDE_UNSIGNED: i8 = 2;
@@ -25,6 +26,9 @@ pub(crate) const UNIT: [u8; 3] = [0xd4, ext::UNIT as u8, 0];
 
 /// `Some(None)`, encoded.
 pub(crate) const SOME_NONE: [u8; 3] = [0xd4, ext::SOME_NONE as u8, NIL];
+
+/// The first byte of `Some(Some(None))` and deeper levels. The length of the content and the type follow.
+pub(crate) const NESTED_SOME: u8 = 0xc7;
 
 /// `None`, encoded.
 pub(crate) const NIL: u8 = 0xc0;

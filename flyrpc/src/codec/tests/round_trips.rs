@@ -363,9 +363,39 @@ fn wide_integers_within_buffered_types_are_refused() {
 }
 
 #[test]
-fn third_level_of_options_is_refused_when_written() {
-    let error = crate::codec::encode(&Some(Some(None::<u8>)), &mut Vec::new()).unwrap_err();
-    assert_eq!(error.message(), "`Some(Some(None))` cannot be encoded");
+fn newtype_of_an_option_of_itself_arrives() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Chain(Option<Box<Chain>>);
+
+    for links in 0..=86 {
+        let mut chain = Chain(None);
+        for _ in 0..links {
+            chain = Chain(Some(chain.into()));
+        }
+        super::check(chain.clone(), chain.clone());
+        super::check(vec![chain.clone(); 2], vec![chain; 2]);
+    }
+}
+
+#[test]
+fn options_are_refused_when_written_more_than_86_levels_above_a_none() {
+    #[derive(Serialize)]
+    struct Chain(Option<Box<Chain>>);
+
+    let chain = (0..87).fold(Chain(None), |chain, _| Chain(Some(chain.into())));
+    let error = crate::codec::encode(&chain, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.message(), "`None` within more than 86 `Some` cannot be encoded");
+}
+
+#[test]
+fn levels_of_options_are_told_apart() {
+    type Three = Option<Option<Option<u8>>>;
+
+    for value in [None, Some(None), Some(Some(None)), Some(Some(Some(7)))] {
+        check::<Three>(value);
+    }
+    super::refused::<Option<Option<u8>>>(Some(Some(None::<u8>)));
+    super::refused::<u8>(Some(Some(None::<u8>)));
 }
 
 #[test]
