@@ -9,8 +9,9 @@
 //!   worker takes tasks. A handler that makes a call and then blocks therefore stops the writer of the
 //!   call's link.
 //!
-//! A dedicated thread checks for this every [`TICK`]. It wakes a worker by spawning an empty task. For
-//! each task that was woken but has not run, it spawns another task that continues it. This adds nothing
+//! A dedicated thread checks for this every [`TICK`]. If a worker has been running for a tick without
+//! parking, it wakes another worker by spawning an empty task. For each task that was woken but has not run,
+//! it spawns another task that continues it. While all workers are parked, it does nothing. This adds nothing
 //! to the path of a call. The alternatives are an empty task spawned behind each handler and each
 //! writer, or a thread for sockets. Both of them wake another thread for each call.
 
@@ -31,10 +32,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// The time between two checks. A blocked thread delays the tasks on other threads by at most two ticks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A runtime whose watched tasks have not run for this many ticks is idle. A worker of an idle runtime
-/// is woken only once every [`IDLE_EVERY`] ticks.
-const IDLE_AFTER: u32 = 100;
-const IDLE_EVERY: u32 = 20;
+/// While all workers are parked, tasks that have ended are forgotten only once in this many ticks.
+const FORGET_EVERY: u32 = 100;
 
 /// The tasks that the thread watches. The thread runs while there are any.
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { runtimes: Vec::new(), running: false });
@@ -48,16 +47,28 @@ struct Watched {
 struct WatchedRuntime {
     handle: Handle,
     tasks: Vec<WatchedTask>,
-    /// The number of ticks since a task was polled.
-    idle: u32,
+    /// For each worker, how often it had parked and unparked at the last tick.
+    parked: Vec<u64>,
+    /// Whether the state of the tasks was recorded at the last tick.
+    recorded: bool,
+}
+
+/// What the workers of a runtime did at a tick and since the tick before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Workers {
+    Parked,
+    /// A worker is running.
+    Running,
+    /// A worker has been running since the last tick, and may be blocked.
+    Busy,
 }
 
 struct WatchedTask {
     task: Weak<Task>,
     progress: Arc<Progress>,
-    /// The number of polls at the last tick.
+    /// The number of polls when the task was last recorded.
     polls: u64,
-    /// Whether the task was woken but not polled at the last tick.
+    /// Whether the task was woken but not polled at that time.
     woken: bool,
 }
 
@@ -200,7 +211,12 @@ fn watch(handle: Handle, task: &Arc<Task>) {
     let mut watched = lock();
     match watched.runtimes.iter_mut().find(|runtime| runtime.handle.id() == handle.id()) {
         Some(runtime) => runtime.tasks.push(task),
-        None => watched.runtimes.push(WatchedRuntime { handle, tasks: vec![task], idle: 0 }),
+        None => watched.runtimes.push(WatchedRuntime {
+            parked: vec![0; handle.metrics().num_workers()],
+            handle,
+            tasks: vec![task],
+            recorded: false,
+        }),
     }
     if !watched.running {
         // Without the thread, tasks run as they do in tokio without a watchdog.
@@ -226,14 +242,22 @@ fn run() {
 impl WatchedRuntime {
     /// Helps tasks that cannot run. Returns false if no tasks are left.
     fn look(&mut self, tick: u32) -> bool {
-        self.idle = self.idle.saturating_add(1);
-        let WatchedRuntime { handle, tasks, idle } = self;
+        let workers = self.workers();
+        if workers == Workers::Parked {
+            self.recorded = false;
+            if tick.is_multiple_of(FORGET_EVERY) {
+                self.tasks.retain(|watched| watched.task.strong_count() > 0);
+            }
+            return !self.tasks.is_empty();
+        }
+        let rescue = workers == Workers::Busy && self.recorded;
+        let WatchedRuntime { handle, tasks, .. } = self;
         tasks.retain_mut(|watched| {
             let woken = watched.progress.woken.load(Ordering::Acquire);
             let polls = watched.progress.polls.load(Ordering::Relaxed);
-            if polls != watched.polls {
-                *idle = 0;
-            } else if woken
+            if rescue
+                && polls == watched.polls
+                && woken
                 && watched.woken
                 && let Some(task) = watched.task.upgrade()
             {
@@ -242,12 +266,35 @@ impl WatchedRuntime {
             (watched.polls, watched.woken) = (polls, woken);
             watched.task.strong_count() > 0
         });
-        if self.idle < IDLE_AFTER || tick.is_multiple_of(IDLE_EVERY) {
+        self.recorded = true;
+        if workers == Workers::Busy {
             // Wakes a worker if all running workers are blocked. The worker then polls sockets and
             // timers.
-            handle.spawn(async {});
+            self.handle.spawn(async {});
         }
-        !tasks.is_empty()
+        !self.tasks.is_empty()
+    }
+
+    /// Returns what the workers do, and records it for the next tick.
+    #[cfg(target_has_atomic = "64")]
+    fn workers(&mut self) -> Workers {
+        let metrics = self.handle.metrics();
+        let workers = self.parked.iter_mut().enumerate().map(|(worker, before)| {
+            let count = metrics.worker_park_unpark_count(worker);
+            match (count % 2, std::mem::replace(before, count) == count) {
+                (1, _) => Workers::Parked,
+                (_, false) => Workers::Running,
+                (_, true) => Workers::Busy,
+            }
+        });
+        workers.max().unwrap_or(Workers::Busy)
+    }
+
+    /// tokio does not count on this target, so any worker may be blocked.
+    #[cfg(not(target_has_atomic = "64"))]
+    fn workers(&mut self) -> Workers {
+        let _ = &self.parked;
+        Workers::Busy
     }
 }
 

@@ -82,7 +82,8 @@ impl Worker {
         let stdin = child.stdin.take().ok_or("standard input is not piped")?;
         let stdout = child.stdout.take().ok_or("standard output is not piped")?;
         let mut lines = BufReader::new(stdout).lines();
-        let line = timeout(GENEROUS_TIMEOUT, lines.next_line()).await??;
+        let line = timeout(GENEROUS_TIMEOUT, lines.next_line()).await;
+        let line = line.map_err(|_| format!("{name} was not up within {GENEROUS_TIMEOUT:?}"))??;
         let line = line.ok_or_else(|| format!("{name} exited before it was up"))?;
         let info = parse_announcement(&line).ok_or_else(|| format!("{name} printed {line:?}"))?;
         let tasks = TaskCountRequest::default();
@@ -105,7 +106,9 @@ impl Worker {
         let (sender, receiver) = oneshot::channel();
         *self.tasks.lock().await = Some(sender);
         self.command("tasks\n").await?;
-        let tasks = timeout(GENEROUS_TIMEOUT, receiver).await??;
+        let tasks = timeout(GENEROUS_TIMEOUT, receiver).await;
+        let tasks = tasks
+            .map_err(|_| format!("{} gave no sample within {GENEROUS_TIMEOUT:?}", self.name))??;
         let pid = self.child.id().ok_or("the worker has exited")?;
         Ok(Sample {
             name: self.name.clone(),
@@ -130,7 +133,10 @@ impl Worker {
     /// Shuts the node down in order, and returns once all that it printed has been read.
     pub(crate) async fn shut_down(mut self) -> Result<Stopped, Box<dyn Error>> {
         self.signal(Signal::TERM)?;
-        timeout(GENEROUS_TIMEOUT, self.child.wait()).await??;
+        let exited = timeout(GENEROUS_TIMEOUT, self.child.wait()).await;
+        exited.map_err(|_| {
+            format!("{} did not shut down within {GENEROUS_TIMEOUT:?}", self.name)
+        })??;
         self.stopped().await
     }
 
