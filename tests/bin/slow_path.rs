@@ -229,24 +229,27 @@ async fn measure(
     let own = Duration::from_secs_f64(bytes as f64 / bandwidth as f64);
     let long = target.timeout(10 * own + Duration::from_secs(60));
     let long = tokio::spawn(async move { timed(long.large(bytes)).await });
-    let (mut slowest, mut failed, mut calls) = (Duration::ZERO, 0, 0);
+    let (mut durations, mut failed) = (Vec::new(), 0);
     while !long.is_finished() {
         sleep(INTERVAL).await;
         let (took, result) = timed(target.echo(2)).await;
-        slowest = slowest.max(took);
-        calls += 1;
+        durations.push(took);
         failed += u32::from(result.is_err());
     }
     let (took, reply) = long.await?;
+    durations.sort();
+    let calls = durations.len();
+    let (median, slowest) = (durations[calls / 2], durations[calls - 1]);
     let arrived = reply.as_ref().is_ok_and(|reply| reply.len() == bytes);
     let ok = arrived && failed == 0 && took <= own.mul_f64(MAX_SLOWDOWN) + QUEUE;
     println!(
         "{:.0} kB/s: {bytes} bytes {} after {:.1} s (own bytes: {:.1} s); {calls} calls beside it, {failed} \
-         failed, slowest {:.0} ms (alone {:.1} ms): {}",
+         failed, median {:.0} ms, slowest {:.0} ms (alone {:.1} ms): {}",
         bandwidth as f64 / 1e3,
         if arrived { "arrived" } else { "did not arrive" },
         took.as_secs_f64(),
         own.as_secs_f64(),
+        median.as_secs_f64() * 1e3,
         slowest.as_secs_f64() * 1e3,
         alone.as_secs_f64() * 1e3,
         if ok { "ok" } else { "MISSED" }

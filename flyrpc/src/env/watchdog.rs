@@ -81,7 +81,7 @@ pub(super) fn spawn(future: BoxFuture<'static, ()>) {
         handle.spawn(future);
         return;
     }
-    let task = Arc::new(Task { future: Mutex::new(Some(future)), progress: Arc::default() });
+    let task = Task::new(future);
     handle.spawn(Runner::new(Arc::clone(&task), Start::First));
     watch(handle, &task);
 }
@@ -89,8 +89,21 @@ pub(super) fn spawn(future: BoxFuture<'static, ()>) {
 /// A future that several tokio tasks can run, one at a time.
 struct Task {
     /// `None` once the future has completed.
-    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    content: Mutex<Option<Content>>,
     progress: Arc<Progress>,
+}
+
+struct Content {
+    future: BoxFuture<'static, ()>,
+    /// Wakes the runner that polled the future last.
+    runner: Option<Waker>,
+}
+
+impl Task {
+    fn new(future: BoxFuture<'static, ()>) -> Arc<Self> {
+        let content = Mutex::new(Some(Content { future, runner: None }));
+        Arc::new(Task { content, progress: Arc::default() })
+    }
 }
 
 #[derive(Default)]
@@ -99,7 +112,7 @@ struct Progress {
     woken: AtomicBool,
     polls: AtomicU64,
     /// The number of times that a runner was replaced by another. Only the latest runner continues the
-    /// task. Changed only while the future is locked.
+    /// task. Changed only while the content is locked.
     owner: AtomicU64,
 }
 
@@ -125,7 +138,7 @@ impl Runner {
         Runner { task, start, owner: 0, wakers: None }
     }
 
-    /// Returns whether this runner continues the task. The future must be locked.
+    /// Returns whether this runner continues the task. The content must be locked.
     fn is_owner(&mut self) -> bool {
         let progress = &self.task.progress;
         match std::mem::replace(&mut self.start, Start::Done) {
@@ -154,8 +167,8 @@ impl Future for Runner {
             return Poll::Ready(());
         }
         let task = Arc::clone(&self.task);
-        let mut content = match task.future.try_lock() {
-            Ok(content) => content,
+        let mut locked = match task.content.try_lock() {
+            Ok(locked) => locked,
             // The task has panicked.
             Err(TryLockError::Poisoned(_)) => return Poll::Ready(()),
             // Another runner holds the lock. It either polls the task or is about to decide which of the
@@ -171,19 +184,24 @@ impl Future for Runner {
         if !self.is_owner() {
             return Poll::Ready(());
         }
-        let Some(future) = &mut *content else { return Poll::Ready(()) };
+        let Some(content) = &mut *locked else { return Poll::Ready(()) };
         if self.wakers.as_ref().is_none_or(|(waker, _)| !waker.will_wake(context.waker())) {
             let progress = Arc::clone(&task.progress);
             let tracked = Arc::new(TrackedWaker { progress, waker: context.waker().clone() });
             self.wakers = Some((context.waker().clone(), Waker::from(tracked)));
+            if let Some(before) = content.runner.replace(context.waker().clone()) {
+                // A replaced runner ends when it is polled. If its own wake-up came through an outdated
+                // waker, nothing else wakes it.
+                before.wake();
+            }
         }
         let (_, waker) = self.wakers.as_ref().expect("created above");
         let progress = &task.progress;
         progress.woken.store(false, Ordering::Release);
         progress.polls.fetch_add(1, Ordering::Relaxed);
-        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        let polled = content.future.as_mut().poll(&mut Context::from_waker(waker));
         if polled.is_ready() {
-            *content = None;
+            *locked = None;
         }
         polled
     }
@@ -401,6 +419,32 @@ mod tests {
             drop(sender);
         });
         assert_eq!(result.recv_timeout(BLOCKED).unwrap(), Vec::from_iter(0..50));
+    }
+
+    #[test]
+    fn a_runner_that_was_replaced_is_woken_and_ends() {
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicBool::new(false))));
+        let [first_waker, second_waker] = woken.clone().map(Waker::from);
+        let poll = |runner: &mut Runner, waker: &Waker| {
+            Pin::new(runner).poll(&mut Context::from_waker(waker))
+        };
+        let task = Task::new(Box::pin(std::future::pending()));
+        let mut first = Runner::new(Arc::clone(&task), Start::First);
+        assert!(poll(&mut first, &first_waker).is_pending());
+        let mut second = Runner::new(Arc::clone(&task), Start::Rescue(1));
+        assert!(!woken[0].0.load(Ordering::Relaxed));
+
+        assert!(poll(&mut second, &second_waker).is_pending());
+        assert!(woken[0].0.load(Ordering::Relaxed));
+        assert!(poll(&mut first, &first_waker).is_ready());
+        assert!(poll(&mut second, &second_waker).is_pending());
+        assert!(!woken[1].0.load(Ordering::Relaxed));
     }
 
     #[test]
