@@ -6,7 +6,7 @@ use flyrpc_benchmarks::proc_status;
 use flyrpc_examples::process::{Signal, parse_announcement};
 use rustix::process::{Pid, kill_process};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -89,13 +89,13 @@ impl Worker {
         let mut child = command.spawn()?;
         let stdin = child.stdin.take().ok_or("standard input is not piped")?;
         let stdout = child.stdout.take().ok_or("standard output is not piped")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let line = timeout(GENEROUS_TIMEOUT, lines.next_line()).await;
-        let line = line.map_err(|_| format!("{name} was not up within {GENEROUS_TIMEOUT:?}"))??;
+        let mut output = BufReader::new(stdout);
+        let line = timeout(GENEROUS_TIMEOUT, next_line(&mut output)).await;
+        let line = line.map_err(|_| format!("{name} was not up within {GENEROUS_TIMEOUT:?}"))?;
         let line = line.ok_or_else(|| format!("{name} exited before it was up"))?;
         let info = parse_announcement(&line).ok_or_else(|| format!("{name} printed {line:?}"))?;
         let tasks = TaskCountRequest::default();
-        let reader = tokio::spawn(read(lines, ledger.clone(), tasks.clone()));
+        let reader = tokio::spawn(read(output, ledger.clone(), tasks.clone()));
         let stdin = Mutex::new(stdin);
         Ok(Worker { name: name.into(), region, addr: info.addr(), child, stdin, reader, tasks })
     }
@@ -170,8 +170,8 @@ impl Worker {
 }
 
 /// Reads the lines of a worker until its output ends.
-async fn read(mut lines: Lines<BufReader<ChildStdout>>, ledger: Ledger, tasks: TaskCountRequest) {
-    while let Ok(Some(line)) = lines.next_line().await {
+async fn read(mut output: BufReader<ChildStdout>, ledger: Ledger, tasks: TaskCountRequest) {
+    while let Some(line) = next_line(&mut output).await {
         if let Some(count) = line.strip_prefix("tasks ").and_then(|count| count.parse().ok()) {
             if let Some(sender) = tasks.lock().await.take() {
                 let _ = sender.send(count);
@@ -180,4 +180,11 @@ async fn read(mut lines: Lines<BufReader<ChildStdout>>, ledger: Ledger, tasks: T
             ledger.record(&line);
         }
     }
+}
+
+/// Reads a line. Returns `None` at the end, also if the worker was killed while it printed a line.
+async fn next_line(output: &mut BufReader<ChildStdout>) -> Option<String> {
+    let mut line = String::new();
+    output.read_line(&mut line).await.ok()?;
+    line.strip_suffix('\n').map(str::to_owned)
 }
