@@ -159,6 +159,41 @@ async fn an_address_copied_to_all_machines_is_reported_by_all_and_a_third_node_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn nodes_that_advertise_one_address_stay_linked_to_each_other() {
+    let (warnings, _guard) = Log::collect(tracing::Level::WARN);
+    let net = SimNet::builder().build();
+    let shared = SocketAddr::from(([10, 9, 9, 9], PORT));
+    let first_env = net.add_host("iad-0", "iad");
+    let first = probe_on(&first_env).advertise(shared).start().await.unwrap();
+    let first_log = EventLog::of(&first);
+    let second = probe_on(&net.add_host("hkg-0", "hkg")).advertise(shared);
+    let second = second.seeds([first_env.addr(PORT)]).start().await.unwrap();
+    let second_log = EventLog::of(&second);
+    second.ready().await;
+    for _ in 0..120 {
+        let from_first = first.client::<ProbeClient>().on_region("hkg");
+        assert_eq!(from_first.shout("a".into()).await.unwrap().1, "hkg-0");
+        let from_second = second.client::<ProbeClient>().on_primary();
+        assert_eq!(from_second.shout("a".into()).await.unwrap().1, "iad-0");
+        sleep(secs(1)).await;
+    }
+    let ids = [first.id().to_string(), second.id().to_string()];
+    for log in [&first_log, &second_log] {
+        let conflicts = conflicts(log);
+        assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+        assert!(ids.iter().all(|id| conflicts[0].contains(id)), "{conflicts:?}");
+    }
+    // One warning of each node.
+    assert_eq!(warnings.with(&["advertise the same address", &ids[0], &ids[1]]).len(), 2);
+    assert_eq!(warnings.lines().len(), 2, "{:#?}", warnings.lines());
+    assert_eq!(first_log.nodes(), ["up hkg-0"]);
+    second.shutdown().await;
+    sleep(secs(1)).await;
+    assert_eq!(node_names(&first, "hkg"), [""; 0]);
+    assert_eq!(first_log.nodes(), ["up hkg-0", "left hkg-0"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restarted_node_takes_its_address_from_a_boot_that_no_longer_answers() {
     for cut in [false, true] {
         let net = SimNet::builder().build();

@@ -198,7 +198,7 @@ impl Cluster {
         self.discovery.set_alone(is_alone);
         let became_ready = self.readiness.update(now, &self.discovery, &self.peers);
         if became_ready {
-            if is_alone && self.discovery.has_seeds() {
+            if is_alone && self.discovery.has_seeds() && self.peers.links().next().is_none() {
                 tracing::warn!("no other node was found at any seed; will keep trying");
             }
             self.peers.on_ready();
@@ -267,7 +267,6 @@ impl Cluster {
                 }
             }
             Message::Accepted(handshaken) => drop(self.on_handshaken(handshaken)),
-            Message::SameAddress(node) => self.on_same_address(&node),
             Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
@@ -391,9 +390,6 @@ impl Cluster {
     }
 
     fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
-        if let DialError::SameAddress(node) = error {
-            self.on_same_address(node);
-        }
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
         // Another member may have invented a member that no link has ever reached. If the member is
@@ -403,8 +399,6 @@ impl Cluster {
         }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
             match &support {
-                // The conflict was already logged with both nodes.
-                Support::Unsupported(NoSupport::SameAddress) => {}
                 // Usual when the nodes of a cluster start one after the other. That a link was lost was
                 // already logged.
                 Support::Unsupported(NoSupport::Unreachable(_)) => {
