@@ -229,11 +229,12 @@ pub struct Database(Arc<Mutex<BTreeMap<String, String>>>);
 impl Database {
     async fn write(&self, key: &str, value: String) {
         self.rows().insert(key.to_owned(), value);
+        sleep(Duration::from_millis(5)).await;
     }
 
     async fn read(&self, key: &str) -> Option<String> {
         let value = self.rows().get(key).cloned();
-        sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(10)).await;
         value
     }
 
