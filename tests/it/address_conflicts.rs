@@ -93,6 +93,41 @@ async fn two_nodes_that_advertise_one_address_stay_linked_and_callable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_one_of_two_nodes_with_one_address_ends_the_other_stays_a_member() {
+    for (ends, crashes) in [(0, false), (1, false), (0, true), (1, true)] {
+        let net = SimNet::builder().build();
+        let iad = probe_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
+        // The address of the first of the two.
+        let shared = SocketAddr::from(([10, 2, 0, 1], PORT));
+        let log = EventLog::of(&iad);
+        let mut both = Vec::from(two_with_one_address(&net, &iad, shared).await);
+        assert_eq!(both[0].0.addr(PORT), shared);
+        sleep(secs(30)).await;
+        let (ended, node) = both.remove(ends);
+        let (stays, _node) = &both[0];
+        if crashes {
+            net.crash(ended.name());
+            drop(node);
+        } else {
+            node.shutdown().await;
+        }
+        sleep(secs(120)).await;
+        let case = format!("{} ends, crash: {crashes}", ended.name());
+        assert_eq!(node_names(&iad, "hkg"), [stays.name()], "{case}");
+        let end = if crashes { "down" } else { "left" };
+        assert_eq!(log.nodes()[2..], [format!("{end} {}", ended.name())], "{case}");
+
+        // A node that joins later finds it.
+        let late = probe_on(&net.add_host("lhr-0", "lhr")).seeds([iad.addr()]);
+        let late = late.start().await.unwrap();
+        late.ready().await;
+        sleep(secs(30)).await;
+        let call = late.client::<ProbeClient>().on_region("hkg");
+        assert_eq!(call.shout("a".into()).await.unwrap().1, stays.name(), "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_copied_to_all_machines_is_reported_by_all_and_a_third_node_calls_all() {
     let net = SimNet::builder().build();
     let iad = probe_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
