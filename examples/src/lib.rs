@@ -3,10 +3,11 @@
 //! formatting of results.
 //!
 //! [`notes`] is a small service that stores data. Its tests in `tests/notes` demonstrate the
-//! testkit.
+//! testkit. [`patterns`] is the code of the guide *Patterns*, which `tests/patterns` runs.
 
 pub mod flags;
 pub mod notes;
+pub mod patterns;
 pub mod process;
 pub mod show;
 pub mod text;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | learn how a call behaves | [`calls`], [`errors`], [`peers`] |
 //! | configure and deploy a node | [`settings`], [`fly_io`], [`kubernetes`] |
+//! | solve a common task: a cache, a job on one node, idempotency keys, pages, HTTP | [`patterns`] |
 //! | deploy a changed service | [`changing_a_service`] |
 //! | migrate or upgrade | [`migrating_from_fly_rpc`], [`migrating_from_tarpc`], [`upgrading_from_0_1`] |
 //!
@@ -30,6 +31,9 @@ pub mod migrating_from_fly_rpc {}
 
 #[doc = include_str!("docs/migrating_from_tarpc.md")]
 pub mod migrating_from_tarpc {}
+
+#[doc = include_str!("docs/patterns.md")]
+pub mod patterns {}
 
 #[doc = include_str!("docs/peers.md")]
 pub mod peers {}

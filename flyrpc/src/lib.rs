@@ -68,6 +68,7 @@
 //! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | inspect the call that is being handled | [`context()`], [`Context`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
+//! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in a simulated environment | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the crate `flyrpc-testkit` provides a simulated network in virtual time |
 //!

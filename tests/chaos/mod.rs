@@ -8,6 +8,7 @@ mod checks;
 mod explain;
 mod guests;
 mod ledger;
+mod limits;
 mod plan;
 mod rng;
 mod run;

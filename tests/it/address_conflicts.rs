@@ -93,6 +93,41 @@ async fn two_nodes_that_advertise_one_address_stay_linked_and_callable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_one_of_two_nodes_with_one_address_ends_the_other_stays_a_member() {
+    for (ends, crashes) in [(0, false), (1, false), (0, true), (1, true)] {
+        let net = SimNet::builder().build();
+        let iad = probe_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
+        // The address of the first of the two.
+        let shared = SocketAddr::from(([10, 2, 0, 1], PORT));
+        let log = EventLog::of(&iad);
+        let mut both = Vec::from(two_with_one_address(&net, &iad, shared).await);
+        assert_eq!(both[0].0.addr(PORT), shared);
+        sleep(secs(30)).await;
+        let (ended, node) = both.remove(ends);
+        let (stays, _node) = &both[0];
+        if crashes {
+            net.crash(ended.name());
+            drop(node);
+        } else {
+            node.shutdown().await;
+        }
+        sleep(secs(120)).await;
+        let case = format!("{} ends, crash: {crashes}", ended.name());
+        assert_eq!(node_names(&iad, "hkg"), [stays.name()], "{case}");
+        let end = if crashes { "down" } else { "left" };
+        assert_eq!(log.nodes()[2..], [format!("{end} {}", ended.name())], "{case}");
+
+        // A node that joins later finds it.
+        let late = probe_on(&net.add_host("lhr-0", "lhr")).seeds([iad.addr()]);
+        let late = late.start().await.unwrap();
+        late.ready().await;
+        sleep(secs(30)).await;
+        let call = late.client::<ProbeClient>().on_region("hkg");
+        assert_eq!(call.shout("a".into()).await.unwrap().1, stays.name(), "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_copied_to_all_machines_is_reported_by_all_and_a_third_node_calls_all() {
     let net = SimNet::builder().build();
     let iad = probe_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
@@ -121,6 +156,41 @@ async fn an_address_copied_to_all_machines_is_reported_by_all_and_a_third_node_c
         assert!(conflicts.iter().all(|event| event.contains(&node.id().to_string())));
         assert!(!conflicts.is_empty(), "{node:?} knows of no conflict");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_advertise_one_address_stay_linked_to_each_other() {
+    let (warnings, _guard) = Log::collect(tracing::Level::WARN);
+    let net = SimNet::builder().build();
+    let shared = SocketAddr::from(([10, 9, 9, 9], PORT));
+    let first_env = net.add_host("iad-0", "iad");
+    let first = probe_on(&first_env).advertise(shared).start().await.unwrap();
+    let first_log = EventLog::of(&first);
+    let second = probe_on(&net.add_host("hkg-0", "hkg")).advertise(shared);
+    let second = second.seeds([first_env.addr(PORT)]).start().await.unwrap();
+    let second_log = EventLog::of(&second);
+    second.ready().await;
+    for _ in 0..120 {
+        let from_first = first.client::<ProbeClient>().on_region("hkg");
+        assert_eq!(from_first.shout("a".into()).await.unwrap().1, "hkg-0");
+        let from_second = second.client::<ProbeClient>().on_primary();
+        assert_eq!(from_second.shout("a".into()).await.unwrap().1, "iad-0");
+        sleep(secs(1)).await;
+    }
+    let ids = [first.id().to_string(), second.id().to_string()];
+    for log in [&first_log, &second_log] {
+        let conflicts = conflicts(log);
+        assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+        assert!(ids.iter().all(|id| conflicts[0].contains(id)), "{conflicts:?}");
+    }
+    // One warning of each node.
+    assert_eq!(warnings.with(&["advertise the same address", &ids[0], &ids[1]]).len(), 2);
+    assert_eq!(warnings.lines().len(), 2, "{:#?}", warnings.lines());
+    assert_eq!(first_log.nodes(), ["up hkg-0"]);
+    second.shutdown().await;
+    sleep(secs(1)).await;
+    assert_eq!(node_names(&first, "hkg"), [""; 0]);
+    assert_eq!(first_log.nodes(), ["up hkg-0", "left hkg-0"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Calls: where they run, how long they take, and their errors.
 
-use flyrpc::{Refusal, RpcError, Unsupported};
-use flyrpc_testkit::Release;
+use flyrpc::{Refusal, RpcError, Unsupported, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::Instant;
 
 use crate::support::{
@@ -253,6 +253,44 @@ async fn a_node_without_memory_for_a_body_refuses_without_executing() {
     assert!((1..=3).contains(&refused), "{refused}");
     // The memory is free again.
     assert_eq!(probe.echo(vec![7; 400_000]).await.unwrap().len(), 400_000);
+}
+
+#[fly_rpc]
+trait Store {
+    /// Drops `bytes` and sleeps.
+    async fn put(&self, bytes: Vec<u8>, time: u64);
+}
+
+struct SlowStore;
+
+impl Store for SlowStore {
+    async fn put(&self, bytes: Vec<u8>, time: u64) {
+        drop(bytes);
+        tokio::time::sleep(millis(time)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_of_arguments_is_free_once_they_are_decoded() {
+    let limited = Release::new()
+        .serve(|_| ServeStore::new(SlowStore))
+        .configure(|_, builder| builder.max_body(1_000_000).max_body_memory(2_000_000));
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.release(limited).start().await;
+    let hkg = cluster.node("hkg-0");
+    let store = hkg.client::<StoreClient>().on_region("iad").timeout(secs(30));
+    // Together, these need 4.5 times the memory. Their handlers run at the same time.
+    let start = Instant::now();
+    let mut running = Vec::new();
+    for _ in 0..10 {
+        running.push(tokio::spawn(store.put(vec![7; 900_000], 20_000)));
+        // The arguments arrive within one round trip of the path.
+        tokio::time::sleep(secs(1)).await;
+    }
+    for call in running {
+        call.await.unwrap().unwrap();
+    }
+    assert!(start.elapsed() < secs(31), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,8 +15,15 @@ const RANDOM_SEEDS: usize = 3;
 const REGRESSION_SEEDS: [u64; 5] = [422, 1978, 900_000_156, 900_000_162, 1_100_011_062];
 
 /// Seeds that, with their scenarios, once revealed a bug in flyrpc or in a check.
-const SCENARIO_SEEDS: [u64; 6] =
-    [1_100_020_376, 1_100_022_232, 1_100_030_216, 1_100_032_749, 1_100_033_879, 1_100_041_542];
+const SCENARIO_SEEDS: [u64; 7] = [
+    1_100_020_376,
+    1_100_022_232,
+    1_100_030_216,
+    1_100_032_749,
+    1_100_033_879,
+    1_100_041_542,
+    1_100_050_742,
+];
 
 #[track_caller]
 fn check(seed: u64) {

@@ -21,6 +21,7 @@ mod macro_traits;
 mod membership;
 mod nested_calls;
 mod observer;
+mod other_executors;
 mod other_programs;
 mod primary;
 mod processes;

@@ -63,14 +63,14 @@ async fn the_rest_of_a_refused_request_is_not_sent() {
     let held = tokio::spawn(probe.slow(2_000));
     sleep(millis(500)).await;
     for _ in 0..5 {
-        let result = probe.echo(vec![1; 4_000_000]).await;
+        let result = probe.echo(vec![1; 8_000_000]).await;
         let refused = matches!(result, Err(RpcError::Refused { reason: Refusal::Overloaded, .. }));
         assert!(refused, "{result:?}");
     }
     held.await.unwrap().unwrap();
     // An integer of one byte is encoded as one byte.
-    let alone = transfer_time(2 * 4_000_000, 1_000 * KB);
-    let (took, reply) = timed(probe.echo(vec![1; 4_000_000])).await;
+    let alone = transfer_time(2 * 8_000_000, 1_000 * KB);
+    let (took, reply) = timed(probe.echo(vec![1; 8_000_000])).await;
     reply.unwrap();
     assert!(took < alone + millis(1_000), "{took:?} instead of {alone:?}");
 }
@@ -83,6 +83,17 @@ async fn a_long_reply_arrives_on_a_very_slow_path() {
     let (took, reply) = timed(probe.produce(1 << 20)).await;
     assert_eq!(reply.unwrap().len(), 1 << 20);
     let alone = transfer_time(1 << 20, 20 * KB);
+    assert!(took < alone + millis(1_500), "{took:?} instead of {alone:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_request_arrives_on_a_very_slow_path() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let probe = from_hkg_to_iad(&cluster, secs(120)).await;
+    let _slow = cluster.throttle("iad", "hkg", 20 * KB);
+    let (took, reply) = timed(probe.echo(vec![1; 500_000])).await;
+    assert_eq!(reply.unwrap().len(), 500_000);
+    let alone = transfer_time(2 * 500_000, 20 * KB);
     assert!(took < alone + millis(1_500), "{took:?} instead of {alone:?}");
 }
 

@@ -80,6 +80,7 @@ pub(super) const ALL: &[Target] = &[
     Target::new("echo-throughput-1MiB-flyrpc-over-raw", AtLeast(0.7)),
     Target::new("echo-throughput-1MiB-flyrpc-over-tarpc", AtLeast(2.0)),
     Target::new("beside-cpu-bound-p99-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("cpu-bound-80us-throughput-chosen-over-task-flyrpc", AtLeast(0.9)),
     Target::new("small-call-p50-beside-16MiB-over-alone-flyrpc", AtMost(3.0)),
     Target::new("local-short-circuit-more-than-direct", AtMost(100.0)),
     Target::new("allocations-local-short-circuit-more-than-direct", AtMost(1.0)),

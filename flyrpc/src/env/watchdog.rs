@@ -9,8 +9,9 @@
 //!   worker takes tasks. A handler that makes a call and then blocks therefore stops the writer of the
 //!   call's link.
 //!
-//! A dedicated thread checks for this every [`TICK`]. It wakes a worker by spawning an empty task. For
-//! each task that was woken but has not run, it spawns another task that continues it. This adds nothing
+//! A dedicated thread checks for this every [`TICK`]. If a worker has been running for a tick without
+//! parking, it wakes another worker by spawning an empty task. For each task that was woken but has not run,
+//! it spawns another task that continues it. While all workers are parked, it does nothing. This adds nothing
 //! to the path of a call. The alternatives are an empty task spawned behind each handler and each
 //! writer, or a thread for sockets. Both of them wake another thread for each call.
 
@@ -31,10 +32,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// The time between two checks. A blocked thread delays the tasks on other threads by at most two ticks.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A runtime whose watched tasks have not run for this many ticks is idle. A worker of an idle runtime
-/// is woken only once every [`IDLE_EVERY`] ticks.
-const IDLE_AFTER: u32 = 100;
-const IDLE_EVERY: u32 = 20;
+/// While all workers are parked, tasks that have ended are forgotten only once in this many ticks.
+const FORGET_EVERY: u32 = 100;
 
 /// The tasks that the thread watches. The thread runs while there are any.
 static WATCHED: Mutex<Watched> = Mutex::new(Watched { runtimes: Vec::new(), running: false });
@@ -48,16 +47,28 @@ struct Watched {
 struct WatchedRuntime {
     handle: Handle,
     tasks: Vec<WatchedTask>,
-    /// The number of ticks since a task was polled.
-    idle: u32,
+    /// For each worker, how often it had parked and unparked at the last tick.
+    parked: Vec<u64>,
+    /// Whether the state of the tasks was recorded at the last tick.
+    recorded: bool,
+}
+
+/// What the workers of a runtime did at a tick and since the tick before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Workers {
+    Parked,
+    /// A worker is running.
+    Running,
+    /// A worker has been running since the last tick, and may be blocked.
+    Busy,
 }
 
 struct WatchedTask {
     task: Weak<Task>,
     progress: Arc<Progress>,
-    /// The number of polls at the last tick.
+    /// The number of polls when the task was last recorded.
     polls: u64,
-    /// Whether the task was woken but not polled at the last tick.
+    /// Whether the task was woken but not polled at that time.
     woken: bool,
 }
 
@@ -70,7 +81,7 @@ pub(super) fn spawn(future: BoxFuture<'static, ()>) {
         handle.spawn(future);
         return;
     }
-    let task = Arc::new(Task { future: Mutex::new(Some(future)), progress: Arc::default() });
+    let task = Task::new(future);
     handle.spawn(Runner::new(Arc::clone(&task), Start::First));
     watch(handle, &task);
 }
@@ -78,8 +89,21 @@ pub(super) fn spawn(future: BoxFuture<'static, ()>) {
 /// A future that several tokio tasks can run, one at a time.
 struct Task {
     /// `None` once the future has completed.
-    future: Mutex<Option<BoxFuture<'static, ()>>>,
+    content: Mutex<Option<Content>>,
     progress: Arc<Progress>,
+}
+
+struct Content {
+    future: BoxFuture<'static, ()>,
+    /// Wakes the runner that polled the future last.
+    runner: Option<Waker>,
+}
+
+impl Task {
+    fn new(future: BoxFuture<'static, ()>) -> Arc<Self> {
+        let content = Mutex::new(Some(Content { future, runner: None }));
+        Arc::new(Task { content, progress: Arc::default() })
+    }
 }
 
 #[derive(Default)]
@@ -88,7 +112,7 @@ struct Progress {
     woken: AtomicBool,
     polls: AtomicU64,
     /// The number of times that a runner was replaced by another. Only the latest runner continues the
-    /// task. Changed only while the future is locked.
+    /// task. Changed only while the content is locked.
     owner: AtomicU64,
 }
 
@@ -114,7 +138,7 @@ impl Runner {
         Runner { task, start, owner: 0, wakers: None }
     }
 
-    /// Returns whether this runner continues the task. The future must be locked.
+    /// Returns whether this runner continues the task. The content must be locked.
     fn is_owner(&mut self) -> bool {
         let progress = &self.task.progress;
         match std::mem::replace(&mut self.start, Start::Done) {
@@ -143,8 +167,8 @@ impl Future for Runner {
             return Poll::Ready(());
         }
         let task = Arc::clone(&self.task);
-        let mut content = match task.future.try_lock() {
-            Ok(content) => content,
+        let mut locked = match task.content.try_lock() {
+            Ok(locked) => locked,
             // The task has panicked.
             Err(TryLockError::Poisoned(_)) => return Poll::Ready(()),
             // Another runner holds the lock. It either polls the task or is about to decide which of the
@@ -160,19 +184,24 @@ impl Future for Runner {
         if !self.is_owner() {
             return Poll::Ready(());
         }
-        let Some(future) = &mut *content else { return Poll::Ready(()) };
+        let Some(content) = &mut *locked else { return Poll::Ready(()) };
         if self.wakers.as_ref().is_none_or(|(waker, _)| !waker.will_wake(context.waker())) {
             let progress = Arc::clone(&task.progress);
             let tracked = Arc::new(TrackedWaker { progress, waker: context.waker().clone() });
             self.wakers = Some((context.waker().clone(), Waker::from(tracked)));
+            if let Some(before) = content.runner.replace(context.waker().clone()) {
+                // A replaced runner ends when it is polled. If its own wake-up came through an outdated
+                // waker, nothing else wakes it.
+                before.wake();
+            }
         }
         let (_, waker) = self.wakers.as_ref().expect("created above");
         let progress = &task.progress;
         progress.woken.store(false, Ordering::Release);
         progress.polls.fetch_add(1, Ordering::Relaxed);
-        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        let polled = content.future.as_mut().poll(&mut Context::from_waker(waker));
         if polled.is_ready() {
-            *content = None;
+            *locked = None;
         }
         polled
     }
@@ -200,7 +229,12 @@ fn watch(handle: Handle, task: &Arc<Task>) {
     let mut watched = lock();
     match watched.runtimes.iter_mut().find(|runtime| runtime.handle.id() == handle.id()) {
         Some(runtime) => runtime.tasks.push(task),
-        None => watched.runtimes.push(WatchedRuntime { handle, tasks: vec![task], idle: 0 }),
+        None => watched.runtimes.push(WatchedRuntime {
+            parked: vec![0; handle.metrics().num_workers()],
+            handle,
+            tasks: vec![task],
+            recorded: false,
+        }),
     }
     if !watched.running {
         // Without the thread, tasks run as they do in tokio without a watchdog.
@@ -226,14 +260,22 @@ fn run() {
 impl WatchedRuntime {
     /// Helps tasks that cannot run. Returns false if no tasks are left.
     fn look(&mut self, tick: u32) -> bool {
-        self.idle = self.idle.saturating_add(1);
-        let WatchedRuntime { handle, tasks, idle } = self;
+        let workers = self.workers();
+        if workers == Workers::Parked {
+            self.recorded = false;
+            if tick.is_multiple_of(FORGET_EVERY) {
+                self.tasks.retain(|watched| watched.task.strong_count() > 0);
+            }
+            return !self.tasks.is_empty();
+        }
+        let rescue = workers == Workers::Busy && self.recorded;
+        let WatchedRuntime { handle, tasks, .. } = self;
         tasks.retain_mut(|watched| {
             let woken = watched.progress.woken.load(Ordering::Acquire);
             let polls = watched.progress.polls.load(Ordering::Relaxed);
-            if polls != watched.polls {
-                *idle = 0;
-            } else if woken
+            if rescue
+                && polls == watched.polls
+                && woken
                 && watched.woken
                 && let Some(task) = watched.task.upgrade()
             {
@@ -242,12 +284,35 @@ impl WatchedRuntime {
             (watched.polls, watched.woken) = (polls, woken);
             watched.task.strong_count() > 0
         });
-        if self.idle < IDLE_AFTER || tick.is_multiple_of(IDLE_EVERY) {
+        self.recorded = true;
+        if workers == Workers::Busy {
             // Wakes a worker if all running workers are blocked. The worker then polls sockets and
             // timers.
-            handle.spawn(async {});
+            self.handle.spawn(async {});
         }
-        !tasks.is_empty()
+        !self.tasks.is_empty()
+    }
+
+    /// Returns what the workers do, and records it for the next tick.
+    #[cfg(target_has_atomic = "64")]
+    fn workers(&mut self) -> Workers {
+        let metrics = self.handle.metrics();
+        let workers = self.parked.iter_mut().enumerate().map(|(worker, before)| {
+            let count = metrics.worker_park_unpark_count(worker);
+            match (count % 2, std::mem::replace(before, count) == count) {
+                (1, _) => Workers::Parked,
+                (_, false) => Workers::Running,
+                (_, true) => Workers::Busy,
+            }
+        });
+        workers.max().unwrap_or(Workers::Busy)
+    }
+
+    /// tokio does not count on this target, so any worker may be blocked.
+    #[cfg(not(target_has_atomic = "64"))]
+    fn workers(&mut self) -> Workers {
+        let _ = &self.parked;
+        Workers::Busy
     }
 }
 
@@ -354,6 +419,32 @@ mod tests {
             drop(sender);
         });
         assert_eq!(result.recv_timeout(BLOCKED).unwrap(), Vec::from_iter(0..50));
+    }
+
+    #[test]
+    fn a_runner_that_was_replaced_is_woken_and_ends() {
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicBool::new(false))));
+        let [first_waker, second_waker] = woken.clone().map(Waker::from);
+        let poll = |runner: &mut Runner, waker: &Waker| {
+            Pin::new(runner).poll(&mut Context::from_waker(waker))
+        };
+        let task = Task::new(Box::pin(std::future::pending()));
+        let mut first = Runner::new(Arc::clone(&task), Start::First);
+        assert!(poll(&mut first, &first_waker).is_pending());
+        let mut second = Runner::new(Arc::clone(&task), Start::Rescue(1));
+        assert!(!woken[0].0.load(Ordering::Relaxed));
+
+        assert!(poll(&mut second, &second_waker).is_pending());
+        assert!(woken[0].0.load(Ordering::Relaxed));
+        assert!(poll(&mut first, &first_waker).is_ready());
+        assert!(poll(&mut second, &second_waker).is_pending());
+        assert!(!woken[1].0.load(Ordering::Relaxed));
     }
 
     #[test]

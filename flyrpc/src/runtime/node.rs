@@ -10,10 +10,10 @@ use std::{
 };
 
 use futures_util::future::{self, Either};
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle as RuntimeHandle, sync::oneshot};
 
 use super::{
-    client::{Client, Routed},
+    client::{Client, Routed, runtime_to_enter},
     cluster::InternalClient,
     events::Events,
     shared::{Command, Handle, NodeRef, PeerSnapshot},
@@ -273,11 +273,15 @@ impl Node {
 
     async fn drain_within(&self, timeout: Duration) {
         self.handle.change_state(|state| state.draining = true);
+        let idle = {
+            let _entered = runtime_to_enter(&self.handle).map(RuntimeHandle::enter);
+            tokio::time::timeout(timeout, self.handle.server().idle())
+        };
         tokio::select! {
             biased;
             () = self.handle.stop().cancelled() => {}
             // The shutdown ends calls that are still in flight after the timeout.
-            _ = tokio::time::timeout(timeout, self.handle.server().idle()) => {}
+            _ = idle => {}
         }
     }
 
@@ -341,7 +345,10 @@ impl Node {
     /// Returns an error if no handler can be installed for the signals, or if a task of the node failed.
     /// The latter contains the [`NodeFailure`](crate::NodeFailure).
     pub async fn run_until_signal(&self) -> std::io::Result<()> {
-        let mut signals = Signals::listen()?;
+        let mut signals = {
+            let _entered = runtime_to_enter(&self.handle).map(RuntimeHandle::enter);
+            Signals::listen()?
+        };
         tokio::select! {
             biased;
             closed = self.closed() => return to_result(closed),

@@ -111,8 +111,6 @@ pub enum NoSupport {
     },
     /// A node of another cluster. Contains the name of that cluster.
     OtherCluster(String),
-    /// A node that advertises this node's address. One of the two is misconfigured.
-    SameAddress,
     /// The last attempts to dial the address reached this node itself. Other attempts may reach another
     /// node, for example behind a load balancer.
     Oneself,
@@ -128,10 +126,6 @@ impl fmt::Display for NoSupport {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }
             NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
-            NoSupport::SameAddress => f.write_str(
-                "a node that advertises the address of this node; \
-                 check the advertised addresses of both",
-            ),
             NoSupport::Oneself => f.write_str("this node itself"),
         }
     }

@@ -40,10 +40,10 @@ struct Cli {
     #[command(subcommand)]
     role: Option<Role>,
     /// Seconds of each attack in each round, and of the calls without it.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Rounds of each attack.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only attacks whose names contain this text.
     #[arg(long, default_value = "")]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{BoxStream, Datagram, Env, Listener, Node, TokioEnv, fly_rpc};
+use flyrpc::{BoxStream, Datagram, Env, Listener, Node, Observed, Observer, TokioEnv, fly_rpc};
 use futures_util::{
     FutureExt,
     future::{BoxFuture, join, join_all},
@@ -26,6 +26,7 @@ trait Blocker {
     /// Blocks its thread until the test releases it. Returns false if the test did not.
     async fn block(&self, argument: Argument) -> bool;
     async fn quick(&self, number: u64) -> u64;
+    async fn never(&self);
 }
 
 /// What a handler does before it blocks.
@@ -40,6 +41,10 @@ enum First {
     Call,
     /// Starts a call, and blocks before the call is sent.
     StartCall,
+    /// Cancels a call that was sent.
+    CancelCall,
+    /// Spawns a task that starts a call and blocks before the call is sent.
+    Spawn,
     /// Does not block, because decoding the argument has.
     Decode,
 }
@@ -92,12 +97,23 @@ impl Blocking {
         self.started.send(()).unwrap();
         self.released.lock().unwrap().recv_timeout(GENEROUS_TIMEOUT).is_ok()
     }
+
+    async fn block_own_task(self, other: BlockerClient) -> bool {
+        let task = tokio::spawn(async move {
+            let mut call = Box::pin(other.quick(1));
+            assert!((&mut call).now_or_never().is_none());
+            let released = self.block_thread();
+            assert_eq!(call.await.unwrap(), 1);
+            released
+        });
+        task.await.unwrap()
+    }
 }
 
 impl Blocker for Blocking {
     async fn block(&self, argument: Argument) -> bool {
-        let other = self.other.get();
-        let call = || other.expect("set before the first call").quick(1);
+        let other = self.other.get().expect("set before the first call");
+        let call = || other.quick(1);
         let mut started = None;
         match argument.first {
             First::Nothing => {}
@@ -110,6 +126,13 @@ impl Blocker for Blocking {
                 assert!((&mut call).now_or_never().is_none());
                 started = Some(call);
             }
+            First::CancelCall => {
+                let mut call = Box::pin(other.never());
+                assert!((&mut call).now_or_never().is_none());
+                // The other node has received the call once it responds to a later one.
+                other.quick(2).await.unwrap();
+            }
+            First::Spawn => return self.clone().block_own_task(other.clone()).await,
         }
         let released = self.block_thread();
         if let Some(call) = started {
@@ -120,6 +143,10 @@ impl Blocker for Blocking {
 
     async fn quick(&self, number: u64) -> u64 {
         number
+    }
+
+    async fn never(&self) {
+        std::future::pending().await
     }
 }
 
@@ -261,4 +288,65 @@ fn a_handler_that_blocks_after_a_call_delays_no_other_link() {
 #[test]
 fn a_handler_that_blocks_before_its_call_is_sent_delays_no_other_link() {
     check(First::StartCall, 0, 0, 10);
+}
+
+#[test]
+fn a_handler_that_blocks_after_it_canceled_a_call_delays_no_other_link() {
+    check(First::CancelCall, 0, 0, 10);
+}
+
+#[test]
+fn a_task_of_the_application_that_blocks_before_its_call_is_sent_delays_no_link() {
+    check(First::Spawn, 0, 0, 10);
+}
+
+/// Records why links ended.
+#[derive(Clone, Default)]
+struct ClosedLinks(Arc<Mutex<Vec<String>>>);
+
+impl Observer for ClosedLinks {
+    fn observe(&self, observed: &Observed<'_>) {
+        if let Observed::LinkClosed(node, why) = observed {
+            self.0.lock().unwrap().push(format!("{node}: {why}"));
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_blocks_for_ten_heartbeats_breaks_no_link() {
+    let heartbeat = Duration::from_millis(100);
+    let [iad_threads, hkg_threads] = [(); 2].map(|()| runtime());
+    let (release, released) = mpsc::channel();
+    let (started, start) = mpsc::channel();
+    let released = Arc::new(Mutex::new(released));
+    let blocking = Blocking { released, started, other: Arc::default() };
+    let closed = ClosedLinks::default();
+    let serve = |name: &str, region: &str, threads: &Runtime, seeds: Vec<_>| -> Node {
+        let node = builder(name, region).heartbeat(heartbeat).seeds(seeds);
+        let node = node.observer(closed.clone());
+        threads.block_on(node.serve(ServeBlocker::new(blocking.clone())).start()).unwrap()
+    };
+    let iad = serve("iad-0", "iad", &iad_threads, Vec::new());
+    let hkg = serve("hkg-0", "hkg", &hkg_threads, vec![iad.addr()]);
+    let client = |node: &Node, region: &str| {
+        let client = node.client::<BlockerClient>().on_region(region.to_owned());
+        client.timeout(GENEROUS_TIMEOUT).wait(GENEROUS_TIMEOUT)
+    };
+    let (from_hkg, from_iad) = (client(&hkg, "iad"), client(&iad, "hkg"));
+    hkg_threads.block_on(from_hkg.quick(0)).unwrap();
+    iad_threads.block_on(from_iad.quick(0)).unwrap();
+    blocking.other.set(from_iad).unwrap();
+    for first in [First::Nothing, First::Call, First::StartCall] {
+        let blocked = hkg_threads.spawn({
+            let from_hkg = from_hkg.clone();
+            async move { from_hkg.block(first.into()).await }
+        });
+        start.recv_timeout(GENEROUS_TIMEOUT).unwrap();
+        // A link ends after five heartbeats without a response.
+        std::thread::sleep(10 * heartbeat);
+        release.send(()).unwrap();
+        assert!(hkg_threads.block_on(blocked).unwrap().unwrap(), "{first:?}");
+        let closed = closed.0.lock().unwrap();
+        assert!(closed.is_empty(), "{first:?}: {closed:?}");
+    }
 }

@@ -2,6 +2,7 @@
 //! for calls that execute twice or contradict their outcome.
 
 mod churn;
+mod idle;
 mod ledger;
 mod load;
 mod process;
@@ -49,12 +50,18 @@ struct Flags {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(subcommand)]
-    child: Option<Process>,
+    command: Option<Command>,
 }
 
-/// The kinds of child processes.
+/// Another measurement, or the kind of a child process.
 #[derive(Debug, Subcommand)]
-enum Process {
+enum Command {
+    /// Measures the processor time of an idle node with many links. Exits with 1 if it is more than 1 % of a
+    /// core.
+    Idle(idle::Flags),
+    /// Nodes that make no calls.
+    #[command(hide = true)]
+    IdleNodes(idle::Nodes),
     /// A node that serves and calls.
     #[command(hide = true)]
     Worker(NodeFlags),
@@ -63,12 +70,20 @@ enum Process {
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
-    let ended = match flags.child {
+    let ended = match flags.command {
         None => {
             flags::log("off");
             soak(&flags).await
         }
-        Some(Process::Worker(node)) => {
+        Some(Command::Idle(flags)) => {
+            flags::log("off");
+            idle::measure(&flags).await
+        }
+        Some(Command::IdleNodes(nodes)) => {
+            flags::log("error");
+            idle::run(nodes).await.map(|never| match never {})
+        }
+        Some(Command::Worker(node)) => {
             flags::log("error");
             worker::run(node).await.map(|never| match never {})
         }

@@ -28,6 +28,18 @@ pub(crate) struct Growth {
     tasks: i64,
 }
 
+impl Sample {
+    /// Returns the smaller of each of the figures of two samples.
+    pub(crate) fn min(self, other: Sample) -> Sample {
+        Sample {
+            name: self.name,
+            resident_kib: self.resident_kib.min(other.resident_kib),
+            descriptors: self.descriptors.min(other.descriptors),
+            tasks: self.tasks.min(other.tasks),
+        }
+    }
+}
+
 impl Report {
     pub(crate) fn add(&mut self, sample: Sample) {
         self.samples.push(sample);

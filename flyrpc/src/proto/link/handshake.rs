@@ -72,8 +72,6 @@ pub(crate) enum DialError {
     OtherCluster(String),
     #[error("the address reaches this node itself")]
     SelfConnect,
-    #[error("the peer, {0}, advertises this node's own address, {addr}", addr = .0.addr())]
-    SameAddress(NodeInfo),
     #[error(
         "the peer advertises an invalid identity: \
          name {name:?}, region {region:?}, address {addr}"
@@ -91,10 +89,7 @@ impl DialError {
     pub(crate) fn is_from_a_node(&self) -> bool {
         matches!(
             self,
-            DialError::OtherVersions { .. }
-                | DialError::OtherCluster(_)
-                | DialError::SelfConnect
-                | DialError::SameAddress(_)
+            DialError::OtherVersions { .. } | DialError::OtherCluster(_) | DialError::SelfConnect
         )
     }
 }
@@ -188,9 +183,6 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
             let (name, region) = (short(hello.node.name()), short(hello.node.region().as_str()));
             Err(DialError::InvalidPeer { name, region, addr: hello.node.addr() })
         }
-        HelloOutcome::Hello(hello) if hello.node.addr() == local.node.addr() => {
-            Err(DialError::SameAddress(hello.node))
-        }
         HelloOutcome::Hello(hello) => Ok(*hello),
     }
 }
@@ -268,7 +260,6 @@ mod tests {
             |other: &LocalHello| received(&other.preface_and_hello(0, None), &me).0.unwrap_err();
         assert!(matches!(outcome(&local("other", "b", 2)), DialError::OtherCluster(_)));
         assert!(matches!(outcome(&local("c", "a", 2)), DialError::SelfConnect));
-        assert!(matches!(outcome(&local("c", "b", 1)), DialError::SameAddress(_)));
         assert!(matches!(outcome(&local("c", "b", 0)), DialError::InvalidPeer { .. }));
         assert!(matches!(outcome(&local("c", "a\nb", 2)), DialError::InvalidPeer { .. }));
         let broadcast = SocketAddr::from(([255, 255, 255, 255], 2));

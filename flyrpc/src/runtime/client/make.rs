@@ -4,6 +4,7 @@ use super::{
     call::Call,
     error_exit::{rpc_error, shut_down},
     local::{self, EncodedMethod, LocalMethod},
+    outside::{runtime_to_enter, within},
     record::AttemptRecorder,
     remote,
     selector::CallOptions,
@@ -41,17 +42,26 @@ pub(super) async fn call<R: Request>(
         return Err(error);
     }
     let here = if call.includes(node.me()) { local::find(node, &request) } else { None };
+    let runtime = runtime_to_enter(node);
     let outcome = match here {
-        Some(LocalMethod::Typed(handler)) => {
+        Some(LocalMethod::Typed(handler)) if runtime.is_none() => {
             let outcome = local::call(node, &call, handler, request, &recorder).await;
             outcome.map_err(|failure| failed_here(node, failure))
         }
-        // Boxed, because these futures are many times larger than the future of a local call, which
-        // would otherwise have to contain them.
-        Some(LocalMethod::Encoded(method)) => {
-            Box::pin(encoded(node, &call, method, &request, &recorder)).await
+        // Boxed, because these futures are rare, or many times larger than the future of a local call,
+        // which would otherwise have to contain them.
+        Some(LocalMethod::Typed(handler)) => {
+            let local = Box::pin(local::call(node, &call, handler, request, &recorder));
+            within(runtime, local).await.map_err(|failure| failed_here(node, failure))
         }
-        None => Box::pin(remote::call(node, &call, &request, &recorder)).await,
+        Some(LocalMethod::Encoded(method)) => {
+            let encoded = Box::pin(encoded(node, &call, method, &request, &recorder));
+            within(runtime, encoded).await
+        }
+        None => {
+            let remote = Box::pin(remote::call(node, &call, &request, &recorder));
+            within(runtime, remote).await
+        }
     };
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
     recorder.finish(outcome.as_ref().err());

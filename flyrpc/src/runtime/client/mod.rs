@@ -13,6 +13,7 @@ mod error_exit;
 mod generated;
 mod local;
 mod make;
+mod outside;
 mod pending;
 mod record;
 mod remote;
@@ -22,4 +23,5 @@ mod selector;
 
 #[cfg(feature = "tarpc")]
 pub(crate) use self::call::DEFAULT_TIMEOUT;
+pub(super) use self::outside::runtime_to_enter;
 pub use self::{caller::Caller, error_exit::wrong_response, generated::Client, routed::Routed};

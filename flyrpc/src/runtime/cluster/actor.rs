@@ -13,6 +13,7 @@ use super::{
     dial::{self, Balancing},
     gossip_log,
     gossip_watch::GossipWatch,
+    inputs::{BATCH, Input, Inputs},
     internal_service::{Exchange, InternalClient},
     leaving::Leaving,
     local_hello::LocalHelloSource,
@@ -41,10 +42,6 @@ use crate::{
     types::{Event, NoSupport, NodeInfo, Support},
 };
 
-/// Upper bound on the commands, on the messages and on the datagrams handled between two publications of
-/// the view.
-const BATCH: usize = 128;
-
 /// Upper bound on the dial attempts in progress. Peers choose the addresses of nodes, and each attempt
 /// takes a socket.
 const MAX_DIALS: usize = 64;
@@ -70,7 +67,8 @@ pub(crate) fn start(params: ClusterParams) {
     let Sockets { listener, datagram, .. } = sockets;
     let env = Arc::clone(shared.env());
     let (reports, messages) = mpsc::unbounded_channel();
-    let (received, gossip) = mpsc::channel(sockets::DATAGRAM_QUEUE);
+    let (received, arrived) = mpsc::channel(sockets::DATAGRAM_QUEUE);
+    let inputs = Inputs { commands: params.commands, messages, datagrams: arrived };
     let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
     let local_hello = LocalHelloSource::new(Arc::clone(&shared), params.cluster, params.heartbeat);
     let accept =
@@ -104,7 +102,7 @@ pub(crate) fn start(params: ClusterParams) {
     };
     cluster.add_seeds(cluster.discovery.addresses().collect());
     cluster.step();
-    shared.spawn("cluster", cluster.run(params.commands, messages, gossip));
+    shared.spawn("cluster", cluster.run(inputs));
 }
 
 /// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
@@ -132,29 +130,19 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    async fn run(
-        mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        mut messages: mpsc::UnboundedReceiver<Message>,
-        mut gossip: mpsc::Receiver<Vec<u8>>,
-    ) {
+    async fn run(mut self, mut inputs: Inputs) {
         let stop = self.shared.stop().clone();
         while !stop.is_cancelled() {
             let pause = self.next_due().saturating_sub(self.now());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(command) = commands.recv() => self.on_command(command),
-                Some(message) = messages.recv() => self.on_message(message),
-                Some(datagram) = gossip.recv() => self.on_datagram(&datagram),
+                input = inputs.next() => self.on_input(input),
                 () = tokio::time::sleep(pause) => {}
             }
-            // The queues take turns, so that no queue starves another, regardless of how fast it fills.
             for _ in 0..BATCH {
-                let command = commands.try_recv().map(|command| self.on_command(command));
-                let message = messages.try_recv().map(|message| self.on_message(message));
-                let datagram = gossip.try_recv().map(|datagram| self.on_datagram(&datagram));
-                if command.is_err() && message.is_err() && datagram.is_err() {
+                let turn = inputs.take_turn().map(|input| self.on_input(input)).count();
+                if turn == 0 {
                     break;
                 }
             }
@@ -210,7 +198,7 @@ impl Cluster {
         self.discovery.set_alone(is_alone);
         let became_ready = self.readiness.update(now, &self.discovery, &self.peers);
         if became_ready {
-            if is_alone && self.discovery.has_seeds() {
+            if is_alone && self.discovery.has_seeds() && self.peers.links().next().is_none() {
                 tracing::warn!("no other node was found at any seed; will keep trying");
             }
             self.peers.on_ready();
@@ -227,6 +215,14 @@ impl Cluster {
             }
         } else {
             self.finish_leaving();
+        }
+    }
+
+    fn on_input(&mut self, input: Input) {
+        match input {
+            Input::Command(command) => self.on_command(command),
+            Input::Message(message) => self.on_message(message),
+            Input::Datagram(datagram) => self.on_datagram(&datagram),
         }
     }
 
@@ -271,7 +267,6 @@ impl Cluster {
                 }
             }
             Message::Accepted(handshaken) => drop(self.on_handshaken(handshaken)),
-            Message::SameAddress(node) => self.on_same_address(&node),
             Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
@@ -395,9 +390,6 @@ impl Cluster {
     }
 
     fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
-        if let DialError::SameAddress(node) = error {
-            self.on_same_address(node);
-        }
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
         // Another member may have invented a member that no link has ever reached. If the member is
@@ -407,8 +399,6 @@ impl Cluster {
         }
         if let Some(support) = peer.on_dial_failed(now, error, jitter) {
             match &support {
-                // The conflict was already logged with both nodes.
-                Support::Unsupported(NoSupport::SameAddress) => {}
                 // Usual when the nodes of a cluster start one after the other. That a link was lost was
                 // already logged.
                 Support::Unsupported(NoSupport::Unreachable(_)) => {

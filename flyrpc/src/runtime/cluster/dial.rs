@@ -189,7 +189,6 @@ impl From<&DialError> for NoSupport {
             }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
             DialError::SelfConnect => NoSupport::Oneself,
-            DialError::SameAddress { .. } => NoSupport::SameAddress,
             DialError::InvalidPeer { .. } => NoSupport::NotFlyrpc(error.to_string()),
         }
     }

@@ -35,11 +35,17 @@ impl Cluster {
             link.send_state(&state);
         }
         let (now, is_new) = (self.now(), self.peers.get(&key).is_none());
-        self.gossip_watch.on_linked(now, link.peer());
+        let claims_own_address = key.addr() == self.shared.me().addr();
+        if claims_own_address {
+            // Datagrams to that node arrive here, so it is a rival that gossip cannot list.
+            self.on_address_conflict(&self.shared.me().clone(), link.peer());
+        } else {
+            self.gossip_watch.on_linked(now, link.peer());
+        }
         let peer = self.peers.entry(&key);
         let before = peer.support();
         peer.on_linked(now, self.shared.me().id(), Arc::clone(&link));
-        if key.is_rival() && is_new {
+        if key.is_rival() && is_new && !claims_own_address {
             peer.await_verdict();
             self.question(key.addr());
         } else if !peer.awaits_verdict() {
@@ -49,8 +55,12 @@ impl Cluster {
     }
 
     /// Returns the key for a new link to `node`. If a link to another boot at its address is open, this
-    /// is the key of a rival until it is known whether the other boot is alive.
+    /// is the key of a rival until it is known whether the other boot is alive. A node that advertises
+    /// this node's address is always a rival.
     fn key_for(&self, node: &NodeInfo) -> PeerKey {
+        if node.addr() == self.shared.me().addr() {
+            return PeerKey::rival(node);
+        }
         let key = self.peers.key_of(node);
         let holder = self.peers.get(&key).and_then(|peer| peer.link());
         if holder.is_some_and(|link| link.peer().id() != node.id()) {
@@ -139,12 +149,6 @@ impl Cluster {
         if !self.waiting_rivals(addr).is_empty() {
             self.question(addr);
         }
-    }
-
-    /// Handles a node that advertises this node's address.
-    pub(super) fn on_same_address(&mut self, node: &NodeInfo) {
-        let me = self.shared.me().clone();
-        self.on_address_conflict(&me, node);
     }
 
     /// Reports two live nodes that advertise the same address. Each pair is reported once.

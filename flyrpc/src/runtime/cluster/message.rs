@@ -17,8 +17,6 @@ pub(super) enum Message {
     Accepted(Handshaken),
     /// The lookup of this name ended.
     Resolved(String, Result<Vec<SocketAddr>, String>),
-    /// A connection was refused because its node advertises this node's own address.
-    SameAddress(NodeInfo),
     /// A ping of this node, whose address another boot claims, has ended. Contains whether the node
     /// answered.
     Questioned(NodeInfo, bool),

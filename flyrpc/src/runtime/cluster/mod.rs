@@ -14,6 +14,7 @@ mod conflicts;
 mod dial;
 mod gossip_log;
 mod gossip_watch;
+mod inputs;
 mod internal_service;
 mod leaving;
 mod link_events;

@@ -20,7 +20,7 @@ use crate::{
     env::{Datagram, Env, Listener},
     error::StartError,
     runtime::{
-        link::{self, DialError, MAX_LONG_HELLOS},
+        link::{self, MAX_LONG_HELLOS},
         shared::NodeShared,
     },
 };
@@ -109,9 +109,6 @@ pub(super) async fn accept(
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
                 Err(error) => {
                     tracing::debug!(%from, %error, "inbound handshake failed");
-                    if let DialError::SameAddress(node) = error {
-                        let _ = reports.send(Message::SameAddress(node));
-                    }
                 }
             }
         };

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Semaphore,
@@ -31,9 +31,12 @@ pub(crate) const MAX_LONG_HELLOS: usize = 8;
 /// can reach the port can start a hello, and must not be able to exhaust the memory.
 const SHORT_HELLO: usize = 16 << 10;
 
-/// Buffer space in bytes for the next read of a hello that is short so far, and of a long one.
-const SHORT_READ: usize = 2 << 10;
-const LONG_READ: usize = 64 << 10;
+/// Buffer space in bytes for a hello that is short so far, and for a long one.
+const SHORT_BUFFER: usize = 2 << 10;
+const LONG_BUFFER: usize = 1 << 20;
+
+/// Upper bound on the bytes of a read.
+const READ_MAX: usize = 16 << 10;
 
 /// A connection to a node of this cluster, after its handshake.
 pub(crate) struct Handshaken {
@@ -172,8 +175,11 @@ async fn receive_hello(
         if let Some(hello) = received.poll(local)? {
             return Ok((hello, received.into_rest()));
         }
-        received.buffer().reserve(if is_long { LONG_READ } else { SHORT_READ });
-        if stream.reader.read_buf(received.buffer()).await? == 0 {
+        let buffer = received.buffer();
+        if buffer.len() == buffer.capacity() {
+            buffer.reserve(if is_long { LONG_BUFFER } else { SHORT_BUFFER });
+        }
+        if stream.reader.read_buf(&mut buffer.limit(READ_MAX)).await? == 0 {
             return Err(DialError::ClosedDuringHandshake);
         }
     }

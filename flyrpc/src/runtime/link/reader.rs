@@ -26,7 +26,7 @@ use crate::{
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
         wire::{
-            frame::{self, Body, BodyOf, Frame, RequestHead},
+            frame::{self, Body, BodyOf, Frame, RequestHead, Rest},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -37,14 +37,14 @@ use crate::{
 /// The reader yields after this much work. One unit is about 100 ns on current machines. A peer that sends
 /// without a pause would otherwise occupy this thread, and other peers would wait. Work is counted rather
 /// than timed, so that simulated runs are repeatable.
-const MAX_WORK: usize = 512;
+const MAX_WORK: usize = 256;
 
 /// The bytes that are read from the socket with one unit of work.
-const BYTES_PER_WORK: usize = 512;
+const BYTES_PER_WORK: usize = 1024;
 
 /// The work for a frame of these kinds. For any other kind of frame, it is 1.
 const REQUEST_WORK: usize = 8;
-const PING_WORK: usize = 3;
+const PING_WORK: usize = 5;
 const STATE_WORK: usize = 200;
 
 /// The reader yields after it has started this many requests.
@@ -309,21 +309,27 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// Handles the complete frames in the buffer. Returns whether one of them was a pong that answers a
     /// ping.
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
-        let (frames, rest) = from.take_frames();
         self.buffer = BufferContents::default();
-        let mut done = 0;
-        while let Some((frame, length)) = frame::split(&frames[done..])? {
-            self.on_frame(frame::decode(frame)?, &frames)?;
-            done += length;
-            self.work += 1;
-            if self.work >= MAX_WORK {
-                self.work = 0;
-                tokio::task::yield_now().await;
+        let mut total = 0;
+        loop {
+            let (frames, rest) = from.take_frames();
+            total += frames.len();
+            let mut done = 0;
+            while let Some((frame, length)) = frame::split(&frames[done..])? {
+                self.on_frame(frame::decode(frame)?, &frames)?;
+                done += length;
+                self.work += 1;
+                if self.work >= MAX_WORK {
+                    self.work = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+            if rest? == Rest::Incomplete {
+                break;
             }
         }
-        rest?;
         self.apply_state()?;
-        if frames.len() > MAX_PINNED && 4 * self.buffer.bodies < frames.len() {
+        if total > MAX_PINNED && 4 * self.buffer.bodies < total {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
             self.replies.own_bodies();
         }

@@ -22,7 +22,7 @@ use crate::{
     env::StreamWriter,
     proto::{
         link::batch::{Batch, MAX_SLICES},
-        wire::frame,
+        wire::frame::{self, Rest},
     },
 };
 
@@ -31,7 +31,10 @@ const READ_MAX: usize = 256 << 10;
 
 /// Upper bound on the bytes of one write that are contiguous in memory. If the outbox holds much, a single
 /// write of all of it would occupy the thread for milliseconds.
-const WRITE_MAX: usize = 256 << 10;
+const WRITE_MAX: usize = 64 << 10;
+
+/// Upper bound on the frames that are taken from the buffer at once. Finding their ends also takes time.
+const MAX_FRAMES: usize = 1024;
 
 /// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
@@ -79,11 +82,11 @@ impl FrameReader {
         Some(read.now_or_never()?.map(|count| self.on_read(count, room)))
     }
 
-    /// Takes all complete frames from the buffer. Also returns an error if the bytes after them
-    /// cannot begin a frame. The frames are contiguous in memory, so bodies can be slices of them
-    /// instead of copies.
-    pub(super) fn take_frames(&mut self) -> (Bytes, Result<(), Malformed>) {
-        let (length, rest) = frame::complete(&self.buffer);
+    /// Takes complete frames from the buffer: all of them, unless they are very many. Also returns what
+    /// the bytes after them are, or an error if those cannot begin a frame. The frames are contiguous in
+    /// memory, so bodies can be slices of them instead of copies.
+    pub(super) fn take_frames(&mut self) -> (Bytes, Result<Rest, Malformed>) {
+        let (length, rest) = frame::complete(&self.buffer, MAX_FRAMES);
         (self.buffer.split_to(length).freeze(), rest)
     }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// After writing this many bytes, the writer yields, so that a peer that reads quickly does not occupy this
 /// thread.
-const YIELD_EVERY_BYTES: usize = 256 << 10;
+const YIELD_EVERY_BYTES: usize = 128 << 10;
 
 /// A buffer with a larger capacity than this, in bytes, is freed between writes.
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;

@@ -38,7 +38,7 @@ const TIME_SLICE: Duration = Duration::from_micros(25);
 
 /// Heavy requests per thread that start before other tasks run. With fewer, threads would wait for the next
 /// ones.
-const HEAVY_PER_THREAD: usize = 2;
+const HEAVY_PER_THREAD: usize = 8;
 
 /// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);

@@ -13,7 +13,10 @@ use std::{
 };
 
 use arc_swap::Guard;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::{
+    runtime::Handle as RuntimeHandle,
+    sync::{broadcast, mpsc, oneshot},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -42,6 +45,8 @@ const MAX_IDLE_REGIONS: usize = 256;
 /// The state that all parts of a running node share.
 pub(crate) struct NodeShared {
     env: Arc<dyn Env>,
+    /// The runtime in which the node was started.
+    runtime: RuntimeHandle,
     me: NodeInfo,
     config: SharedConfig,
     /// The number of calls reported to the observer.
@@ -70,6 +75,9 @@ pub(crate) struct SharedConfig {
 }
 
 impl NodeShared {
+    /// # Panics
+    ///
+    /// If the current thread is not in a tokio runtime.
     pub(crate) fn new(
         env: Arc<dyn Env>,
         me: NodeInfo,
@@ -84,6 +92,7 @@ impl NodeShared {
         let span = tracing::error_span!("flyrpc", node = %me.name());
         let shared = Arc::new(NodeShared {
             env,
+            runtime: RuntimeHandle::current(),
             me,
             config,
             observed_calls: AtomicU64::new(0),
@@ -105,6 +114,11 @@ impl NodeShared {
 
     pub(crate) fn env(&self) -> &Arc<dyn Env> {
         &self.env
+    }
+
+    /// The runtime in which the node was started. It may have ended.
+    pub(crate) fn runtime(&self) -> &RuntimeHandle {
+        &self.runtime
     }
 
     /// This node.

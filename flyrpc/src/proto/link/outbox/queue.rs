@@ -37,7 +37,7 @@ pub(super) const LONG_REPLIES: usize = 4 << 20;
 
 /// If this many bytes are queued, the peer does not read. Only control frames are appended without
 /// waiting, and while the peer reads, they never reach this size.
-const OVERFLOW: usize = 8 << 20;
+const OVERFLOW: usize = 2 << 20;
 
 /// Upper bound on the capacity that an idle link retains, in bytes.
 const IDLE: usize = 256;
@@ -164,7 +164,11 @@ impl Outbox {
     }
 
     /// Returns whether so much is queued that the peer must have stopped reading.
-    pub(crate) fn is_overflowing(&self) -> bool {
+    pub(crate) fn is_overflowing(&mut self) -> bool {
+        if self.frames.len() > HIGH_WATER && self.frames.capacity() < OVERFLOW {
+            // Otherwise, the buffer would be copied each time it is full, which takes up to a millisecond.
+            self.frames.reserve_exact(OVERFLOW - self.frames.len());
+        }
         self.frames.len() >= OVERFLOW
     }
 

@@ -268,3 +268,17 @@ fn little_is_written_ahead_on_a_slow_path() {
 
 const CHUNK_OF_1: &str = "chunk 1 of 65536";
 const CHUNK_OF_2: &str = "chunk 2 of 65536";
+
+#[test]
+fn a_peer_that_does_not_read_overflows_an_outbox_at_two_mebibytes() {
+    let mut outbox = Outbox::default();
+    let mut queued = 0;
+    while !outbox.is_overflowing() {
+        let before = outbox.frames().len();
+        frame::put_pong(1, 1, outbox.frames());
+        queued += outbox.frames().len() - before;
+    }
+    assert!((2 << 20..(2 << 20) + 64).contains(&queued), "{queued}");
+    take(&mut outbox);
+    assert!(!outbox.is_overflowing());
+}

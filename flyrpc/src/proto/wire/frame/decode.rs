@@ -6,17 +6,27 @@ use crate::{
     proto::wire::ids::{MethodIndex, RequestId},
 };
 
-/// Returns how many leading bytes of `from` are complete frames, and an error if the bytes after them
-/// cannot be the start of a frame.
-pub(crate) fn complete(from: &[u8]) -> (usize, Result<(), Malformed>) {
+/// The bytes after the frames that [`complete`] has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// They are empty or the start of a frame.
+    Incomplete,
+    /// They were not examined.
+    Unexamined,
+}
+
+/// Returns how many leading bytes of `from` are complete frames, counting at most `max_frames`, and what the
+/// bytes after them are, or an error if those cannot be the start of a frame.
+pub(crate) fn complete(from: &[u8], max_frames: usize) -> (usize, Result<Rest, Malformed>) {
     let mut complete = 0;
-    loop {
+    for _ in 0..max_frames {
         match split(&from[complete..]) {
             Ok(Some((_, length))) => complete += length,
-            Ok(None) => return (complete, Ok(())),
+            Ok(None) => return (complete, Ok(Rest::Incomplete)),
             Err(malformed) => return (complete, Err(malformed)),
         }
     }
+    (complete, Ok(Rest::Unexamined))
 }
 
 /// Splits the first frame off `from`. Returns its kind and payload, and the length of the whole frame,

@@ -85,11 +85,12 @@ fn complete_frames_are_counted_up_to_the_first_incomplete_one() {
     put_ping(1, 1, &mut bytes);
     put_cancel(ID, &mut bytes);
     let two = bytes.len();
-    assert_eq!(complete(&[]), (0, Ok(())));
-    assert_eq!(complete(&bytes[..two - 1]), (4, Ok(())));
-    assert_eq!(complete(&bytes), (two, Ok(())));
+    assert_eq!(complete(&[], 9), (0, Ok(Rest::Incomplete)));
+    assert_eq!(complete(&bytes[..two - 1], 9), (4, Ok(Rest::Incomplete)));
+    assert_eq!(complete(&bytes, 9), (two, Ok(Rest::Incomplete)));
+    assert_eq!(complete(&bytes, 1), (4, Ok(Rest::Unexamined)));
     bytes.push(0);
-    assert_eq!(complete(&bytes), (two, Err(Malformed::new("frame length"))));
+    assert_eq!(complete(&bytes, 9), (two, Err(Malformed::new("frame length"))));
 }
 
 #[test]

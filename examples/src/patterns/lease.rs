@@ -1,0 +1,136 @@
+//! A job that runs on one node of the cluster at a time.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flyrpc::{Node, NodeId, RpcError, fly_rpc};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+/// How long a lease lasts after it was acquired or renewed.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// How often the holder renews its lease, and how often the other nodes try to acquire it.
+pub const RENEW_PERIOD: Duration = Duration::from_secs(3);
+
+/// Reports, which a job on one node writes. The database in the primary region holds the lease of the job.
+#[fly_rpc]
+pub trait Reports {
+    /// Acquires the lease for a node, or renews it. Returns a token, which is higher for each holder than
+    /// for the previous one, or `None` while another node holds the lease.
+    #[rpc(primary, idempotent, timeout = "2s")]
+    async fn acquire(&self, holder: NodeId) -> Option<u64>;
+
+    /// Writes a report, unless the lease has been acquired with a higher token.
+    #[rpc(primary, idempotent)]
+    async fn write(&self, token: u64, report: String) -> Result<(), Fenced>;
+}
+
+/// The error of a write after another node has acquired the lease. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fenced {
+    /// The highest token of the lease.
+    pub token: u64,
+}
+
+/// Runs `job` whenever this node holds the lease, until the node is shut down. `job` receives the token, and
+/// must pass it to each of its writes. It is dropped when the lease is lost. When it completes, it starts
+/// again after [`RENEW_PERIOD`].
+pub async fn run_one<F: Future<Output = ()>>(node: Node, mut job: impl FnMut(u64) -> F) {
+    let reports: ReportsClient = node.client();
+    loop {
+        let asked = Instant::now();
+        match reports.acquire(node.id().clone()).await {
+            Ok(Some(token)) => tokio::select! {
+                biased;
+                () = job(token) => {}
+                () = hold(&reports, node.id(), token, asked) => {}
+            },
+            Err(RpcError::ShutDown { .. }) => return,
+            // Another node holds the lease, or the primary region cannot be reached.
+            Ok(None) | Err(_) => {}
+        }
+        sleep(RENEW_PERIOD).await;
+    }
+}
+
+/// Renews the lease until it is lost. While the primary region cannot be reached, this node's clock decides
+/// when it is. `renewed` is the time at which the lease was last requested successfully.
+async fn hold(reports: &ReportsClient, holder: &NodeId, token: u64, mut renewed: Instant) {
+    while renewed.elapsed() < LEASE {
+        sleep(RENEW_PERIOD).await;
+        let asked = Instant::now();
+        match reports.acquire(holder.clone()).await {
+            Ok(Some(same)) if same == token => renewed = asked,
+            Ok(_) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Implements [`Reports`].
+#[derive(Debug)]
+pub struct Archive(pub Database);
+
+impl Reports for Archive {
+    async fn acquire(&self, holder: NodeId) -> Option<u64> {
+        self.0.acquire(holder)
+    }
+
+    async fn write(&self, token: u64, report: String) -> Result<(), Fenced> {
+        self.0.write(token, report)
+    }
+}
+
+/// A stand-in for the database in the primary region. Clones are connections to the same database. Each
+/// method is one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Database(Arc<Mutex<Tables>>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// The holder of the lease, and when the lease expires on the clock of the database.
+    holder: Option<(NodeId, Instant)>,
+    /// The number of times that the lease was acquired.
+    token: u64,
+    reports: Vec<(u64, String)>,
+}
+
+impl Database {
+    fn acquire(&self, by: NodeId) -> Option<u64> {
+        let (mut tables, now) = (self.tables(), Instant::now());
+        match tables.holder.as_ref().filter(|(_, expires)| now < *expires) {
+            Some((holder, _)) if *holder != by => return None,
+            Some(_) => {} // A renewal.
+            None => tables.token += 1,
+        }
+        tables.holder = Some((by, now + LEASE));
+        Some(tables.token)
+    }
+
+    fn write(&self, token: u64, report: String) -> Result<(), Fenced> {
+        let mut tables = self.tables();
+        if token < tables.token {
+            return Err(Fenced { token: tables.token });
+        }
+        tables.reports.push((token, report));
+        Ok(())
+    }
+
+    /// Returns the node that acquired the lease last.
+    pub fn holder(&self) -> Option<NodeId> {
+        Some(self.tables().holder.as_ref()?.0.clone())
+    }
+
+    /// Returns all reports, each with the token of its writer.
+    pub fn reports(&self) -> Vec<(u64, String)> {
+        self.tables().reports.clone()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

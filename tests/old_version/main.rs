@@ -1,0 +1,186 @@
+//! Nodes of flyrpc 0.1 and of this version in one cluster. The old node is built from the history of this
+//! repository, which takes a minute for the first time, so `cargo test` does not include these tests:
+//!
+//! ```sh
+//! cargo test -p flyrpc-tests --test old_version
+//! ```
+
+mod build;
+mod old_node;
+
+use std::{net::SocketAddr, time::Duration};
+
+use flyrpc::{Event, Node, RpcError, Unsupported, fly_rpc};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::old_node::OldNode;
+
+/// The service of the old node, and one method more.
+#[fly_rpc]
+trait Text {
+    async fn upcase(&self, text: String) -> String;
+    async fn parse(&self, text: String) -> Result<u64, String>;
+    async fn panic(&self, text: String);
+    async fn calls(&self) -> u64;
+    async fn reverse(&self, text: String) -> String;
+}
+
+struct Texts;
+
+impl Text for Texts {
+    async fn upcase(&self, text: String) -> String {
+        text.to_uppercase()
+    }
+
+    async fn parse(&self, text: String) -> Result<u64, String> {
+        text.parse().map_err(|_| format!("{text} is not a number"))
+    }
+
+    async fn panic(&self, text: String) {
+        panic!("{text}");
+    }
+
+    async fn calls(&self) -> u64 {
+        0
+    }
+
+    async fn reverse(&self, text: String) -> String {
+        text.chars().rev().collect()
+    }
+}
+
+/// Above the size from which bodies are sent in chunks.
+const LONG: usize = 200_000;
+
+const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Starts a node of this version in this process.
+async fn new_node(name: &str, region: &str, seeds: &[SocketAddr]) -> Node {
+    let node = Node::builder()
+        .name(name)
+        .region(region)
+        .primary_region("iad")
+        .heartbeat(Duration::from_millis(100))
+        .seeds(seeds)
+        .serve(ServeText::new(Texts))
+        .start()
+        .await
+        .unwrap();
+    node.ready().await;
+    node
+}
+
+/// Starts an old node in iad and a new one in hkg, which are linked.
+async fn old_and_new() -> (OldNode, Node) {
+    let mut old = OldNode::start(&[]).await;
+    let new = new_node("new", "hkg", &[old.addr()]).await;
+    old.event("up new").await;
+    (old, new)
+}
+
+fn names(node: &Node, region: &str) -> Vec<String> {
+    node.nodes_in(region).iter().map(|node| node.name().to_owned()).collect()
+}
+
+async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < GENEROUS_TIMEOUT);
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn left(node: &Node, events: &mut flyrpc::Events) -> String {
+    let find = async {
+        loop {
+            match events.next().await.expect("the node runs") {
+                Event::Left(other) => return other.name().to_owned(),
+                Event::Down(other) => panic!("{} is down for {}", other.name(), node.id()),
+                _ => {}
+            }
+        }
+    };
+    timeout(GENEROUS_TIMEOUT, find).await.expect("a node leaves")
+}
+
+#[tokio::test]
+async fn either_version_is_the_seed_of_the_other_and_all_nodes_are_listed() {
+    let first = new_node("first", "hkg", &[]).await;
+    let mut old = OldNode::start(&[first.addr()]).await;
+    old.event("up first").await;
+    eventually(async || names(&first, "iad") == ["old"]).await;
+    assert_eq!(old.run("nodes hkg").await, "first");
+
+    // The seed of this node is the old node only, and that of the next one a new node only.
+    let second = new_node("second", "nrt", &[old.addr()]).await;
+    let third = new_node("third", "fra", &[first.addr()]).await;
+    for node in [&first, &second, &third] {
+        for (region, name) in
+            [("iad", "old"), ("hkg", "first"), ("nrt", "second"), ("fra", "third")]
+        {
+            eventually(async || names(node, region) == [name]).await;
+        }
+    }
+    for (region, name) in [("iad", "old"), ("hkg", "first"), ("nrt", "second"), ("fra", "third")] {
+        eventually(async || old.run(&format!("nodes {region}")).await == name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_node_calls_an_old_one() {
+    let (_old, new) = old_and_new().await;
+    let text = new.client::<TextClient>().on_region("iad");
+    assert_eq!(text.upcase("fly".into()).await.unwrap(), "FLY");
+    assert_eq!(text.upcase("a".repeat(LONG)).await.unwrap(), "A".repeat(LONG));
+    assert_eq!(text.parse("7".into()).await.unwrap(), Ok(7));
+    assert_eq!(text.parse("x".into()).await.unwrap(), Err("x is not a number".into()));
+    let panicked = text.panic("on purpose".into()).await.unwrap_err();
+    assert!(
+        matches!(&panicked, RpcError::Panicked { message, .. } if message == "on purpose"),
+        "{panicked}"
+    );
+    assert_eq!(text.on_primary().calls().await.unwrap(), 5);
+}
+
+#[tokio::test]
+async fn an_old_node_calls_a_new_one() {
+    let (mut old, _new) = old_and_new().await;
+    assert_eq!(old.run("upcase hkg fly").await, "\"FLY\"");
+    assert_eq!(old.run(&format!("long hkg {LONG}")).await, "ok");
+    assert_eq!(old.run("parse hkg 7").await, "Ok(7)");
+    assert_eq!(old.run("parse hkg x").await, "Err(\"x is not a number\")");
+    let panicked = old.run("panic hkg purpose").await;
+    assert!(panicked.contains("Text.panic") && panicked.contains("purpose"), "{panicked}");
+    assert_eq!(old.run("upcase hkg again").await, "\"AGAIN\"");
+}
+
+#[tokio::test]
+async fn a_method_that_the_old_node_lacks_is_executed_by_a_new_node_or_not_at_all() {
+    let (old, new) = old_and_new().await;
+    let text = new.client::<TextClient>().on_region("iad");
+    let error = text.reverse("fly".into()).await.unwrap_err();
+    assert!(matches!(&error, RpcError::Unsupported { why: Unsupported::Method, .. }), "{error:?}");
+    assert!(!error.may_have_executed());
+    assert_eq!(text.calls().await.unwrap(), 0, "the old node executed nothing");
+
+    let _newer = new_node("newer", "iad", &[old.addr()]).await;
+    eventually(async || names(&new, "iad").len() == 2).await;
+    eventually(async || text.reverse("fly".into()).await.is_ok()).await;
+    for _ in 0..20 {
+        assert_eq!(text.reverse("fly".into()).await.unwrap(), "ylf");
+    }
+}
+
+#[tokio::test]
+async fn a_graceful_shutdown_of_either_is_a_leave_for_the_other() {
+    let (mut old, new) = old_and_new().await;
+    let mut events = new.events();
+    assert_eq!(old.run("shutdown").await, "down");
+    assert_eq!(left(&new, &mut events).await, "old");
+    assert!(names(&new, "iad").is_empty());
+
+    let (mut old, new) = old_and_new().await;
+    new.shutdown().await;
+    old.event("left new").await;
+    assert_eq!(old.run("nodes hkg").await, "");
+}
