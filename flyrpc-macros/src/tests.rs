@@ -134,6 +134,17 @@ fn a_valid_trait_has_no_errors() {
 }
 
 #[test]
+fn a_method_has_at_most_100_arguments() {
+    let errors_with = |count: usize| {
+        let arguments = (0..count).map(|n| quote::format_ident!("a{n}"));
+        errors(quote!(trait Sums { async fn sum(&self #(, #arguments: u8)*); }))
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(errors_with(100), none);
+    assert_eq!(errors_with(101), ["method `sum` has more than 100 arguments"]);
+}
+
+#[test]
 fn every_error_of_a_trait_is_reported_in_one_pass() {
     let found = errors(quote! {
         trait Strings: Clone {

@@ -10,6 +10,9 @@ use crate::{
     names::type_text,
 };
 
+/// Each argument nests a type of the generated code one level deeper. By default, rustc allows 128 levels.
+const MAX_ARGUMENTS: usize = 100;
+
 /// Checks the arguments of a method and returns those with a plain name.
 pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec<Argument> {
     if let Some(variadic) = &signature.variadic {
@@ -17,6 +20,13 @@ pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec
             variadic.dots,
             format_args!("method `{}` takes a variable number of arguments", signature.ident),
             "use a `Vec` instead",
+        );
+    }
+    if ast::arguments(signature).count() > MAX_ARGUMENTS {
+        errors.push(
+            &signature.ident,
+            format_args!("method `{}` has more than {MAX_ARGUMENTS} arguments", signature.ident),
+            "use a struct with a field for each value",
         );
     }
     let mut arguments: Vec<Argument> = Vec::new();
