@@ -183,9 +183,10 @@ async fn nodes_that_advertise_one_address_stay_linked_to_each_other() {
         assert_eq!(conflicts.len(), 1, "{conflicts:?}");
         assert!(ids.iter().all(|id| conflicts[0].contains(id)), "{conflicts:?}");
     }
-    // One warning of each node.
-    assert_eq!(warnings.with(&["advertise the same address", &ids[0], &ids[1]]).len(), 2);
-    assert_eq!(warnings.lines().len(), 2, "{:#?}", warnings.lines());
+    // At most one warning of each node, and no other.
+    let warned = warnings.with(&["advertise the same address", &ids[0], &ids[1]]);
+    assert!((1..=2).contains(&warned.len()), "{warned:#?}");
+    assert_eq!(warnings.lines(), warned);
     assert_eq!(first_log.nodes(), ["up hkg-0"]);
     second.shutdown().await;
     sleep(secs(1)).await;
