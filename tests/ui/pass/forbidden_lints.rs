@@ -48,5 +48,6 @@ use used::{MadeClient, MadeRequest, Same, ServeMade};
 fn main() {
     let client = MadeClient::from_stub(ServeMade::new(Same));
     let _call = client.foo_bar(1);
-    let _request = MadeRequest::FooBar { number: 1 };
+    let request = MadeRequest::FooBar { number: 1 };
+    assert!(format!("{request:?}").contains("foo_bar"));
 }

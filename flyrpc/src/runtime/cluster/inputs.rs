@@ -8,7 +8,8 @@ use crate::runtime::shared::Command;
 /// Upper bound on the inputs of each queue that are handled between two publications of the view.
 pub(super) const BATCH: usize = 128;
 
-/// One input of the cluster task.
+/// One input of the cluster task. It is handled at once and never stored, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Input {
     Command(Command),
     Message(Message),
