@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     hostile::raw_peer::{Hello, PREFACE, frame, kind, method, pack, read_varint},
-    support::{ConnectEnv, Counts, PORT, ProbeClient, node_on, prober, secs, sleep},
+    support::{Counts, HookedEnv, PORT, ProbeClient, node_on, prober, secs, sleep},
 };
 
 /// The connection attempts to invented addresses.
@@ -40,7 +40,7 @@ impl Drop for InProgress {
 /// answers at those addresses.
 fn watched(env: &SimEnv, dials: &Arc<Mutex<Dials>>) -> impl Env {
     let dials = Arc::clone(dials);
-    ConnectEnv::new(env.clone(), move |env, to| {
+    HookedEnv::new(env.clone(), move |env, to| {
         if !is_invented(to) {
             return env.connect(to);
         }

@@ -7,7 +7,7 @@ mod probe;
 
 use std::time::Duration;
 
-pub(crate) use flyrpc_tests::connect_env::ConnectEnv;
+pub(crate) use flyrpc_tests::hooked_env::HookedEnv;
 pub(crate) use tokio::time::sleep;
 
 pub(crate) use self::{
