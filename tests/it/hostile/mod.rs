@@ -8,6 +8,7 @@ mod cluster;
 mod flood;
 mod frames;
 mod handshakes;
+mod parallel;
 pub(crate) mod raw_peer;
 mod seeds;
 
