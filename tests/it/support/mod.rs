@@ -4,6 +4,7 @@ mod cluster;
 mod event_log;
 mod log;
 mod probe;
+pub(crate) mod process;
 
 use std::time::Duration;
 
