@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use flyrpc::{Node, RpcError, fly_rpc};
@@ -39,10 +40,14 @@ async fn caller(seeds: &[SocketAddr]) -> (Node, WorkerClient) {
     (node, worker)
 }
 
-async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+async fn eventually(condition: impl AsyncFnMut() -> bool) {
+    eventually_within(GENEROUS_TIMEOUT, condition).await;
+}
+
+async fn eventually_within(at_most: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < GENEROUS_TIMEOUT);
+        assert!(start.elapsed() < at_most);
         tokio::time::sleep(millis(5)).await;
     }
 }
@@ -257,4 +262,21 @@ async fn an_address_that_no_other_node_can_dial_is_an_error_at_start() {
         let failed = Process::start_with("a", any_port(), &[], &variables).await.err().unwrap();
         assert!(failed.starts_with("failed: ") && failed.contains(advertise), "{failed}");
     }
+}
+
+#[tokio::test]
+async fn processes_that_are_killed_right_after_they_were_linked_are_forgotten() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let (node, worker) = caller(&[a.addr]).await;
+    for pause in [0, 1, 5, 20, 100] {
+        let name = format!("killed after {pause} ms");
+        let killed = Process::start(&name, any_port(), &[a.addr]).await;
+        eventually(async || node.nodes_in("iad").iter().any(|info| info.name() == name)).await;
+        tokio::time::sleep(millis(pause)).await;
+        killed.kill().await;
+    }
+    // A process that cannot be connected stays suspected for several seconds.
+    let forgotten = async || node.nodes_in("iad").len() == 1 && node.peers().len() == 1;
+    eventually_within(3 * GENEROUS_TIMEOUT, forgotten).await;
+    assert_eq!(worker.work(0).await.unwrap(), "a");
 }
