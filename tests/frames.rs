@@ -65,6 +65,8 @@ pub struct Hello {
     /// The number of services without methods, and of withdrawn names.
     pub services: usize,
     pub withdrawn: usize,
+    /// The methods of a service `Raw`, which take no arguments.
+    pub methods: Vec<&'static str>,
 }
 
 impl Default for Hello {
@@ -81,6 +83,7 @@ impl Default for Hello {
             stamp: 0,
             services: 0,
             withdrawn: 0,
+            methods: Vec::new(),
         }
     }
 }
@@ -105,9 +108,15 @@ impl Hello {
             withdrawn: Vec<String>,
         }
         #[derive(Serialize)]
+        struct Method {
+            name: &'static str,
+            arguments: [u8; 0],
+            returns: &'static str,
+        }
+        #[derive(Serialize)]
         struct Service {
             name: String,
-            methods: [u8; 0],
+            methods: Vec<Method>,
         }
         let Hello { cluster, name, boot, region, addr, max_body, .. } = self;
         let node =
@@ -116,8 +125,12 @@ impl Hello {
         let withdrawn = names(self.withdrawn).collect();
         let primary_region = "iad";
         let state = pack(&State { accepting: true, draining: false, primary_region, withdrawn });
-        let services = names(self.services).map(|name| Service { name, methods: [] });
-        let services = pack(&services.collect::<Vec<_>>());
+        let services = names(self.services).map(|name| Service { name, methods: Vec::new() });
+        let method = |&name: &&'static str| Method { name, arguments: [], returns: "String" };
+        let methods: Vec<_> = self.methods.iter().map(method).collect();
+        let raw = Service { name: "Raw".to_owned(), methods };
+        let raw = (!self.methods.is_empty()).then_some(raw);
+        let services = pack(&services.chain(raw).collect::<Vec<_>>());
         let mut payload = Vec::new();
         let fields = [(1, node), (2, services), (3, state), (4, pack(&self.stamp))];
         for (number, value) in fields {

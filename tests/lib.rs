@@ -1,6 +1,7 @@
 //! Code that several targets of this package share: randomized fault testing, the encoding of
-//! frames, and an environment whose connections a test opens. The tests are in `it/` (behavior) and `ui/` (diagnostics).
+//! frames, an environment that a test controls, and the memory of processes. The tests are in `it/` (behavior) and `ui/` (diagnostics).
 
 pub mod chaos;
-pub mod connect_env;
 pub mod frames;
+pub mod hooked_env;
+pub mod process_memory;

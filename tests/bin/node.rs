@@ -5,9 +5,10 @@
 //! its standard input is closed, so that no process outlives the test. On SIGINT or SIGTERM it
 //! shuts down, and then prints `down` as its last line.
 
-use std::{io::Write, time::Duration};
+use std::{io::Write, sync::OnceLock, time::Duration};
 
 use flyrpc::{Node, fly_rpc};
+use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
 #[fly_rpc]
@@ -17,7 +18,32 @@ trait Worker {
     async fn work_detached(&self, millis: u64) -> String;
 }
 
+#[fly_rpc]
+trait Relay {
+    /// Calls `Raw::produce` in `region` this many times at once. Returns the number of calls that succeed.
+    async fn relay(&self, region: String, calls: usize, timeout_millis: u64) -> usize;
+}
+
+/// The service of a peer that is not a flyrpc node.
+#[fly_rpc]
+trait Raw {
+    async fn produce(&self) -> String;
+}
+
+/// This node, once it has started.
+static NODE: OnceLock<Node> = OnceLock::new();
+
 struct LocalWorker;
+
+impl Relay for LocalWorker {
+    async fn relay(&self, region: String, calls: usize, timeout_millis: u64) -> usize {
+        let raw: RawClient = NODE.get().expect("the node has started").client();
+        let timeout = Duration::from_millis(timeout_millis);
+        let raw = raw.on_region(region).timeout(timeout).wait(timeout);
+        let results = join_all((0..calls).map(|_| raw.produce())).await;
+        results.into_iter().filter(Result::is_ok).count()
+    }
+}
 
 impl Worker for LocalWorker {
     async fn work(&self, millis: u64) -> String {
@@ -48,11 +74,13 @@ async fn main() {
     };
     let node = builder
         .heartbeat(Duration::from_millis(heartbeat.unwrap_or(1_000)))
-        .serve(ServeWorker::new(LocalWorker));
+        .serve(ServeWorker::new(LocalWorker))
+        .serve(ServeRelay::new(LocalWorker));
     let node = match node.start().await {
         Ok(node) => node,
         Err(error) => return print_line(&format!("failed: {error}")),
     };
+    let node = NODE.get_or_init(|| node);
     print_line(&format!("at {}", node.addr()));
     tokio::select! {
         _ = async { tokio::io::stdin().read(&mut [0]).await } => {}

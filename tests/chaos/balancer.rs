@@ -9,7 +9,7 @@ use flyrpc::Env;
 use flyrpc_testkit::SimEnv;
 
 use super::rng::PlanRng;
-use crate::connect_env::ConnectEnv;
+use crate::hooked_env::HookedEnv;
 
 #[derive(Debug, Clone)]
 pub(super) struct Balancer(Arc<Mutex<Inner>>);
@@ -37,7 +37,7 @@ impl Balancer {
     /// Returns the environment of a host behind the balancer.
     pub(super) fn env_behind(&self, env: &SimEnv) -> impl Env + use<> {
         let balancer = self.clone();
-        ConnectEnv::new(env.clone(), move |env, to| {
+        HookedEnv::new(env.clone(), move |env, to| {
             env.connect(if to == balancer.addr() { balancer.pick() } else { to })
         })
     }

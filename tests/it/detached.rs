@@ -1,14 +1,20 @@
 //! Detached methods: which handlers continue after their callers are gone, and which never start.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
-use flyrpc::{Node, fly_rpc};
-use flyrpc_testkit::{Release, SimCluster};
+use flyrpc::{Env, Node, fly_rpc};
+use flyrpc_testkit::{Release, SimCluster, SimEnv, SimNet};
+use futures_util::future::BoxFuture;
 
-use crate::support::{Counts, ProbeClient, iad_and_hkg, millis, prober, secs, sleep};
+use crate::support::{
+    Counts, HookedEnv, ProbeClient, iad_and_hkg, millis, node_on, prober, secs, sleep,
+};
 
 #[fly_rpc]
 trait Jobs {
@@ -85,4 +91,63 @@ async fn a_local_detached_call_that_is_dropped_before_its_handler_is_polled_neve
     drop(call);
     sleep(secs(1)).await;
     assert_eq!(counts.started(), 0);
+}
+
+/// Tasks that start only when the test releases them.
+#[derive(Clone, Default)]
+struct HeldTasks {
+    holding: Arc<AtomicBool>,
+    tasks: Arc<Mutex<Vec<BoxFuture<'static, ()>>>>,
+}
+
+impl HeldTasks {
+    /// Returns the environment `env`, which holds new tasks while `holding` is set.
+    fn env(&self, env: &SimEnv) -> impl Env {
+        let held = self.clone();
+        let env = HookedEnv::new(env.clone(), |env: &SimEnv, to| env.connect(to));
+        env.spawn_with(move |env, task| {
+            if held.holding.load(Ordering::SeqCst) {
+                held.tasks.lock().unwrap().push(task);
+            } else {
+                env.spawn(task);
+            }
+        })
+    }
+
+    /// Starts the tasks on `env`, and returns their number.
+    fn release(&self, env: &SimEnv) -> usize {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        let count = tasks.len();
+        tasks.into_iter().for_each(|task| env.spawn(task));
+        count
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_detached_call_that_is_canceled_before_its_handler_is_polled_never_starts() {
+    let net = SimNet::builder().build();
+    let (iad_env, hkg_env) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    let (counts, held) = (Counts::default(), HeldTasks::default());
+    let iad = node_on(&iad_env).env(held.env(&iad_env)).serve(prober("iad-0", &counts));
+    let iad = iad.start().await.unwrap();
+    let hkg = node_on(&hkg_env).seeds([iad.addr()]).start().await.unwrap();
+    hkg.ready().await;
+    let probe = hkg.client::<ProbeClient>().on_region("iad");
+    // The first request of a link may wait for a ping.
+    probe.shout("a".into()).await.unwrap();
+    held.holding.store(true, Ordering::SeqCst);
+    for canceled in [false, true] {
+        let started = counts.started();
+        let call = tokio::spawn(probe.slow_and_detached(10));
+        // The request arrives after 101 ms, and so does the cancellation.
+        sleep(millis(150)).await;
+        if canceled {
+            call.abort();
+        }
+        sleep(millis(150)).await;
+        assert_eq!(counts.started(), started);
+        assert!(held.release(&iad_env) > 0, "the task of the handler was not held");
+        sleep(secs(1)).await;
+        assert_eq!(counts.started() - started, u64::from(!canceled), "canceled: {canceled}");
+    }
 }

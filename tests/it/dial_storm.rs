@@ -10,7 +10,7 @@ use flyrpc::{Env, Node, RpcError};
 use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::time::Instant;
 
-use crate::support::{ConnectEnv, Counts, PORT, ProbeClient, millis, node_on, prober, secs, sleep};
+use crate::support::{Counts, HookedEnv, PORT, ProbeClient, millis, node_on, prober, secs, sleep};
 
 /// The number of attempts to connect to each address.
 type Connects = Arc<Mutex<BTreeMap<SocketAddr, u64>>>;
@@ -18,7 +18,7 @@ type Connects = Arc<Mutex<BTreeMap<SocketAddr, u64>>>;
 /// Returns the environment of a host whose attempts to connect are counted.
 fn counting(env: &SimEnv, connects: &Connects) -> impl Env {
     let connects = Arc::clone(connects);
-    ConnectEnv::new(env.clone(), move |env, to| {
+    HookedEnv::new(env.clone(), move |env, to| {
         *connects.lock().unwrap().entry(to).or_default() += 1;
         env.connect(to)
     })

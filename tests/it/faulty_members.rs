@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    ops::Range,
     sync::{Arc, Mutex},
 };
 
@@ -17,7 +18,7 @@ use tokio::{
 
 use crate::{
     hostile::raw_peer::{Hello, PREFACE, frame, kind, method, pack, read_varint},
-    support::{ConnectEnv, Counts, PORT, ProbeClient, node_on, prober, secs, sleep},
+    support::{Counts, HookedEnv, PORT, ProbeClient, node_names, node_on, prober, secs, sleep},
 };
 
 /// The connection attempts to invented addresses.
@@ -40,7 +41,7 @@ impl Drop for InProgress {
 /// answers at those addresses.
 fn watched(env: &SimEnv, dials: &Arc<Mutex<Dials>>) -> impl Env {
     let dials = Arc::clone(dials);
-    ConnectEnv::new(env.clone(), move |env, to| {
+    HookedEnv::new(env.clone(), move |env, to| {
         if !is_invented(to) {
             return env.connect(to);
         }
@@ -56,6 +57,12 @@ fn watched(env: &SimEnv, dials: &Arc<Mutex<Dials>>) -> impl Env {
             std::future::pending().await
         })
     })
+}
+
+/// Encodes the arguments of `PUSH_MEMBERS`: the invented members with these numbers.
+fn push_args(numbers: Range<usize>) -> Vec<u8> {
+    let members: Vec<Member> = numbers.map(member).collect();
+    pack(&BTreeMap::from([("members", members)]))
 }
 
 fn invented(number: usize) -> SocketAddr {
@@ -141,9 +148,7 @@ async fn invented_members_cost_a_bounded_number_of_dials_and_are_forgotten() {
     let faulty = net.add_host("lhr-0", "lhr");
     let faulty = FaultyMember::link(&faulty, &node).await;
     sleep(secs(1)).await;
-    let members: Vec<Member> = (0..COUNT).map(member).collect();
-    let body = pack(&BTreeMap::from([("members", members)]));
-    faulty.request(1, method::PUSH_MEMBERS, &body).await;
+    faulty.request(1, method::PUSH_MEMBERS, &push_args(0..COUNT)).await;
     sleep(secs(2)).await;
     {
         let dials = dials.lock().unwrap();
@@ -165,6 +170,35 @@ async fn invented_members_cost_a_bounded_number_of_dials_and_are_forgotten() {
     assert_eq!(left, 0, "of {COUNT}");
     let left = hkg.peers().iter().filter(|peer| is_invented(peer.addr)).count();
     assert_eq!(left, 0, "of {COUNT}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_invents_twenty_thousand_others_fills_a_bounded_table() {
+    const AT_MOST: usize = 10_000;
+    let net = SimNet::builder().build();
+    let env = net.add_host("iad-0", "iad");
+    let builder = node_on(&env).env(watched(&env, &Arc::default()));
+    let node = builder.serve(prober("iad-0", &Counts::default())).start().await.unwrap();
+    let faulty = FaultyMember::link(&net.add_host("lhr-0", "lhr"), &node).await;
+    sleep(secs(1)).await;
+    for number in 0..20 {
+        let members = push_args(1_000 * number..1_000 * (number + 1));
+        faulty.request(1 + number as u64, method::PUSH_MEMBERS, &members).await;
+    }
+    // Less than the time after which members that cannot be reached are forgotten.
+    sleep(secs(3)).await;
+    let peers = node.peers();
+    let known = peers.iter().filter(|peer| is_invented(peer.addr)).count();
+    assert!((AT_MOST - 10..=AT_MOST).contains(&known), "{known}");
+    assert!(peers.len() <= AT_MOST + 1, "{}", peers.len());
+    let hkg = node_on(&net.add_host("hkg-0", "hkg")).seeds([node.addr()]);
+    let hkg = hkg.serve(prober("hkg-0", &Counts::default())).start().await.unwrap();
+    hkg.ready().await;
+    assert_eq!(node_names(&node, "hkg"), ["hkg-0"]);
+    hkg.client::<ProbeClient>().on_region("iad").shout("a".into()).await.unwrap();
+    node.client::<ProbeClient>().on_region("hkg").shout("a".into()).await.unwrap();
+    let known = hkg.peers().iter().filter(|peer| is_invented(peer.addr)).count();
+    assert!(known <= AT_MOST, "{known}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,132 +3,25 @@
 
 use std::{
     net::SocketAddr,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use flyrpc::{Node, RpcError, fly_rpc};
 use futures_util::future::join_all;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::time::Instant;
 
-use crate::support::{EventLog, Log, millis, secs};
+use crate::support::{
+    EventLog, Log, millis,
+    process::{GENEROUS_TIMEOUT, HEARTBEAT, Process, any_port},
+    secs,
+};
 
 #[fly_rpc]
 trait Worker {
     async fn work(&self, millis: u64) -> String;
     #[rpc(detached)]
     async fn work_detached(&self, millis: u64) -> String;
-}
-
-const HEARTBEAT: Duration = Duration::from_millis(100);
-
-const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A node in its own process. Dropping it kills the process.
-struct Process {
-    child: Child,
-    addr: SocketAddr,
-    started: Arc<AtomicUsize>,
-    finished: Arc<AtomicUsize>,
-    /// Reads the output of the process, and returns its last line.
-    reading: JoinHandle<String>,
-}
-
-impl Process {
-    /// Starts a node in iad, which is the primary region.
-    async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
-        Process::start_with(name, listen, seeds, &[])
-            .await
-            .unwrap_or_else(|line| panic!("{name}: {line}"))
-    }
-
-    /// The same, with more environment variables. Returns the first line if it is not an address.
-    async fn start_with(
-        name: &str,
-        listen: SocketAddr,
-        seeds: &[SocketAddr],
-        variables: &[(&str, &str)],
-    ) -> Result<Self, String> {
-        let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
-            .env_clear()
-            .env("FLY_MACHINE_ID", name)
-            .env("FLY_REGION", "iad")
-            .env("PRIMARY_REGION", "iad")
-            .env("FLYRPC_LISTEN", listen.to_string())
-            .env("FLYRPC_SEEDS", seeds.join(","))
-            .env("HEARTBEAT_MS", HEARTBEAT.as_millis().to_string())
-            .env("FLYRPC_DRAIN_TIMEOUT", "2s")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next_line().await.unwrap().expect("a first line");
-        let Some(addr) = first.strip_prefix("at ") else { return Err(first) };
-        let addr = addr.parse().unwrap();
-        let (started, finished) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-        let reading = tokio::spawn(count(lines, Arc::clone(&started), Arc::clone(&finished)));
-        Ok(Process { child, addr, started, finished, reading })
-    }
-
-    fn started(&self) -> usize {
-        self.started.load(Ordering::SeqCst)
-    }
-
-    /// Waits until the process has exited successfully, and returns its last output line.
-    async fn last_line(mut self) -> String {
-        // `wait` would close standard input, and the process exits when its standard input is
-        // closed.
-        let _stdin = self.child.stdin.take();
-        let status = tokio::time::timeout(GENEROUS_TIMEOUT, self.child.wait())
-            .await
-            .expect("the process exits")
-            .unwrap();
-        assert!(status.success(), "{status}");
-        self.reading.await.unwrap()
-    }
-
-    async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("the process is running").to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
-        assert!(sent.success());
-    }
-
-    /// Sends SIGKILL to the process.
-    async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-}
-
-/// Counts calls until there are no more lines, and returns the last line.
-async fn count(
-    mut lines: Lines<BufReader<ChildStdout>>,
-    started: Arc<AtomicUsize>,
-    finished: Arc<AtomicUsize>,
-) -> String {
-    let mut last = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        started.fetch_add(usize::from(line == "started"), Ordering::SeqCst);
-        finished.fetch_add(usize::from(line == "finished"), Ordering::SeqCst);
-        last = line;
-    }
-    last
-}
-
-fn any_port() -> SocketAddr {
-    ([127, 0, 0, 1], 0).into()
 }
 
 /// Starts a node in this process, in hkg, that serves nothing.
@@ -147,10 +40,14 @@ async fn caller(seeds: &[SocketAddr]) -> (Node, WorkerClient) {
     (node, worker)
 }
 
-async fn eventually(mut condition: impl AsyncFnMut() -> bool) {
+async fn eventually(condition: impl AsyncFnMut() -> bool) {
+    eventually_within(GENEROUS_TIMEOUT, condition).await;
+}
+
+async fn eventually_within(at_most: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < GENEROUS_TIMEOUT);
+        assert!(start.elapsed() < at_most);
         tokio::time::sleep(millis(5)).await;
     }
 }
@@ -365,4 +262,21 @@ async fn an_address_that_no_other_node_can_dial_is_an_error_at_start() {
         let failed = Process::start_with("a", any_port(), &[], &variables).await.err().unwrap();
         assert!(failed.starts_with("failed: ") && failed.contains(advertise), "{failed}");
     }
+}
+
+#[tokio::test]
+async fn processes_that_are_killed_right_after_they_were_linked_are_forgotten() {
+    let a = Process::start("a", any_port(), &[]).await;
+    let (node, worker) = caller(&[a.addr]).await;
+    for pause in [0, 1, 5, 20, 100] {
+        let name = format!("killed after {pause} ms");
+        let killed = Process::start(&name, any_port(), &[a.addr]).await;
+        eventually(async || node.nodes_in("iad").iter().any(|info| info.name() == name)).await;
+        tokio::time::sleep(millis(pause)).await;
+        killed.kill().await;
+    }
+    // A process that cannot be connected stays suspected for several seconds.
+    let forgotten = async || node.nodes_in("iad").len() == 1 && node.peers().len() == 1;
+    eventually_within(3 * GENEROUS_TIMEOUT, forgotten).await;
+    assert_eq!(worker.work(0).await.unwrap(), "a");
 }

@@ -14,7 +14,7 @@ use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::time::Instant;
 
 use crate::support::{
-    ConnectEnv, Counts, PORT, ProbeClient, node_names, node_on, prober, secs, sleep,
+    Counts, HookedEnv, PORT, ProbeClient, node_names, node_on, prober, secs, sleep,
 };
 
 /// An address that leads to one of several hosts. Each connection reaches another host, in an order that
@@ -47,7 +47,7 @@ impl Balancer {
 /// Returns the environment of a host behind a balancer.
 fn behind(env: &SimEnv, balancer: &Balancer) -> impl Env {
     let balancer = balancer.clone();
-    ConnectEnv::new(env.clone(), move |env, to| {
+    HookedEnv::new(env.clone(), move |env, to| {
         env.connect(if to == balancer.addr { balancer.pick() } else { to })
     })
 }
@@ -130,7 +130,7 @@ async fn a_connection_to_itself_does_not_hide_a_seed() {
 
     let connects = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&connects);
-    let env = ConnectEnv::new(TokioEnv, move |env, to| {
+    let env = HookedEnv::new(TokioEnv, move |env, to| {
         if to != closed || counter.fetch_add(1, Ordering::SeqCst) > 0 {
             return env.connect(to);
         }

@@ -137,13 +137,7 @@ impl Process {
 
     /// The peak of resident memory, in MiB.
     pub(crate) fn peak(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib: f64 = peak
-            .and_then(|text| text.split_whitespace().next())
-            .ok_or("VmHWM is missing")?
-            .parse()?;
-        Ok(kib / 1024.0)
+        Ok(flyrpc_tests::process_memory::of(self.child.id(), "VmHWM")? as f64 / 1024.0)
     }
 }
 

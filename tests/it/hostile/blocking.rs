@@ -2,6 +2,7 @@
 //! one node blocks must not be a thread that another node needs.
 
 use std::{
+    cell::Cell,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, OnceLock, mpsc},
@@ -155,14 +156,31 @@ const CLOCK_TICK: Duration = Duration::from_millis(50);
 
 /// Real sockets and tasks, and a clock that advances in steps. Handlers that do not block thus nearly always
 /// appear to be quick, and share a task, on a slow machine too.
-struct CoarseClock {
+pub(super) struct CoarseClock {
     start: Instant,
+    tick: Duration,
+}
+
+thread_local! {
+    /// The time by which handlers have advanced the clock of this thread.
+    static ADVANCED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+impl CoarseClock {
+    pub(super) fn new(tick: Duration) -> Self {
+        CoarseClock { start: Instant::now(), tick }
+    }
+
+    /// Advances the clock as the current thread reads it, so that a handler appears to take this time.
+    pub(super) fn advance(by: Duration) {
+        ADVANCED.set(ADVANCED.get() + by);
+    }
 }
 
 impl Env for CoarseClock {
     fn now(&self) -> Instant {
-        let ticks = self.start.elapsed().as_millis() / CLOCK_TICK.as_millis();
-        self.start + CLOCK_TICK * u32::try_from(ticks).unwrap()
+        let ticks = self.start.elapsed().as_millis() / self.tick.as_millis();
+        self.start + self.tick * u32::try_from(ticks).unwrap() + ADVANCED.get()
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
@@ -194,7 +212,7 @@ impl Env for CoarseClock {
     }
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
@@ -215,7 +233,7 @@ fn check(first: First, quick: usize, beside: usize, rounds: usize) {
     let serve = |name: &str, region: &str, threads: &Runtime, seeds: Vec<_>| -> Node {
         // Longer than a round: a ping would wake a writer that nothing else has woken.
         let node = builder(name, region).heartbeat(3 * GENEROUS_TIMEOUT).seeds(seeds);
-        let node = node.env(CoarseClock { start: Instant::now() });
+        let node = node.env(CoarseClock::new(CLOCK_TICK));
         threads.block_on(node.serve(ServeBlocker::new(blocking.clone())).start()).unwrap()
     };
     let iad = serve("iad-0", "iad", &iad_threads, Vec::new());

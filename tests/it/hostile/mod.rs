@@ -8,6 +8,9 @@ mod cluster;
 mod flood;
 mod frames;
 mod handshakes;
+#[cfg(target_os = "linux")]
+mod memory;
+mod parallel;
 pub(crate) mod raw_peer;
 mod seeds;
 

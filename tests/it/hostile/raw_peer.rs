@@ -1,5 +1,7 @@
 //! A peer that encodes frames itself, and can therefore send invalid ones.
 
+use std::net::SocketAddr;
+
 use flyrpc::Node;
 pub(crate) use flyrpc_tests::frames::{
     CHUNKED, Hello, PREFACE, frame, kind, pack, read_varint, varint,
@@ -46,13 +48,22 @@ pub(super) struct RawPeer {
 impl RawPeer {
     /// Connects without sending anything.
     pub(super) async fn connect(node: &Node) -> RawPeer {
-        let stream = TcpStream::connect(node.addr()).await.unwrap();
+        RawPeer::connect_to(node.addr()).await
+    }
+
+    async fn connect_to(addr: SocketAddr) -> RawPeer {
+        let stream = TcpStream::connect(addr).await.unwrap();
         RawPeer { stream, received: Vec::new(), epoch: Instant::now(), responds_to_pings: true }
     }
 
     /// Connects, sends `hello`, and reads the node's preface and hello.
     pub(super) async fn handshake(node: &Node, hello: &Hello) -> RawPeer {
-        let mut raw = RawPeer::connect(node).await;
+        RawPeer::handshake_with(node.addr(), hello).await
+    }
+
+    /// The same, with the node at `addr`.
+    pub(super) async fn handshake_with(addr: SocketAddr, hello: &Hello) -> RawPeer {
+        let mut raw = RawPeer::connect_to(addr).await;
         raw.send(&hello.encode()).await;
         raw.read_hello().await;
         raw
@@ -61,6 +72,12 @@ impl RawPeer {
     /// Connects and performs a valid handshake.
     pub(super) async fn link(node: &Node) -> RawPeer {
         RawPeer::handshake(node, &Hello::default()).await
+    }
+
+    /// Waits until the node has handled everything that was sent. Skips all other frames.
+    pub(super) async fn handled(&mut self) {
+        self.send(&frame(kind::PING, &[1, 0], b"")).await;
+        while self.next().await.expect("the link is open").0 != kind::PONG {}
     }
 
     pub(super) async fn read_hello(&mut self) {

@@ -4,10 +4,11 @@ mod cluster;
 mod event_log;
 mod log;
 mod probe;
+pub(crate) mod process;
 
 use std::time::Duration;
 
-pub(crate) use flyrpc_tests::connect_env::ConnectEnv;
+pub(crate) use flyrpc_tests::hooked_env::HookedEnv;
 pub(crate) use tokio::time::sleep;
 
 pub(crate) use self::{

@@ -8,8 +8,11 @@ use crate::runtime::shared::Command;
 /// Upper bound on the inputs of each queue that are handled between two publications of the view.
 pub(super) const BATCH: usize = 128;
 
-/// One input of the cluster task. It is handled at once and never stored, so its size does not matter.
-#[allow(clippy::large_enum_variant)]
+/// One input of the cluster task.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an input is handled at once, so its size does not matter"
+)]
 pub(super) enum Input {
     Command(Command),
     Message(Message),

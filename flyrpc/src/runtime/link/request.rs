@@ -88,10 +88,15 @@ pub(crate) struct Admitted<P> {
 impl<P> Admitted<P> {
     /// Copies the body if it shares a buffer with other frames.
     pub(super) fn own_body(&mut self) {
-        // A body that arrived in chunks has its own buffer.
-        if self.body.len() <= INLINE_BODY_MAX {
-            self.body = Bytes::copy_from_slice(&self.body);
-        }
+        own(&mut self.body);
+    }
+}
+
+/// Copies the body of a request if it shares a buffer with other frames.
+fn own(body: &mut Bytes) {
+    // A body that arrived in chunks has its own buffer.
+    if body.len() <= INLINE_BODY_MAX {
+        *body = Bytes::copy_from_slice(body);
     }
 }
 
@@ -336,5 +341,29 @@ impl Link {
             self.grant_room();
             self.wake_writer();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_body_does_not_pin_the_buffer_from_which_it_was_cut() {
+        let buffer = Bytes::from(vec![7; 1 << 20]);
+        let mut held: Vec<_> =
+            [0, 1, INLINE_BODY_MAX].map(|length| buffer.slice(10..10 + length)).into();
+        held.iter_mut().for_each(own);
+        assert!(buffer.is_unique());
+        assert!(held.iter().map(Bytes::len).eq([0, 1, INLINE_BODY_MAX]));
+        assert!(held.iter().flatten().all(|&byte| byte == 7));
+    }
+
+    #[test]
+    fn a_body_that_arrived_in_chunks_is_not_copied() {
+        let mut body = Bytes::from(vec![7; INLINE_BODY_MAX + 1]);
+        let before = body.as_ptr();
+        own(&mut body);
+        assert_eq!(body.as_ptr(), before);
     }
 }

@@ -302,3 +302,30 @@ fn spawn(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_ends_after_its_time_or_its_number_of_requests() {
+        let start = Instant::now();
+        let mut slice = TimeSlice::new(start);
+        slice.count = YIELD_EVERY_REQUESTS - 1;
+        assert!(!slice.is_over(start + TIME_SLICE - Duration::from_nanos(1)));
+        assert!(slice.is_over(start + TIME_SLICE));
+        slice.count += 1;
+        assert!(slice.is_over(start));
+    }
+
+    #[test]
+    fn the_time_of_the_other_requests_is_estimated_from_those_of_the_slice() {
+        let start = Instant::now();
+        let mut slice = TimeSlice::new(start);
+        slice.count = 2;
+        let after = start + Duration::from_micros(50);
+        assert_eq!(slice.time_of(40, after), Duration::from_millis(1));
+        assert_eq!(slice.time_of(0, after), Duration::ZERO);
+        assert_eq!(slice.time_of(40, start), Duration::ZERO);
+    }
+}

@@ -1,4 +1,4 @@
-//! An environment in which a test decides how connections are opened.
+//! An environment in which a test decides how connections are opened and how tasks run.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -7,22 +7,34 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 /// The environment `env`, except that `connect` opens the connections. It receives `env` and the address.
-pub struct ConnectEnv<E, F> {
+pub struct HookedEnv<E, F> {
     env: E,
     connect: F,
+    spawn: Option<SpawnHook<E>>,
 }
 
-impl<E, F> ConnectEnv<E, F>
+type SpawnHook<E> = Box<dyn Fn(&E, BoxFuture<'static, ()>) + Send + Sync>;
+
+impl<E, F> HookedEnv<E, F>
 where
     F: for<'a> Fn(&'a E, SocketAddr) -> BoxFuture<'a, io::Result<BoxStream>>,
 {
     /// Creates the environment.
     pub fn new(env: E, connect: F) -> Self {
-        ConnectEnv { env, connect }
+        HookedEnv { env, connect, spawn: None }
+    }
+
+    /// Makes `spawn` run the tasks that are not essential. It receives the inner environment and the task.
+    pub fn spawn_with(
+        mut self,
+        spawn: impl Fn(&E, BoxFuture<'static, ()>) + Send + Sync + 'static,
+    ) -> Self {
+        self.spawn = Some(Box::new(spawn));
+        self
     }
 }
 
-impl<E, F> Env for ConnectEnv<E, F>
+impl<E, F> Env for HookedEnv<E, F>
 where
     E: Env,
     F: for<'a> Fn(&'a E, SocketAddr) -> BoxFuture<'a, io::Result<BoxStream>>,
@@ -33,7 +45,14 @@ where
     }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
-        self.env.spawn(task);
+        match &self.spawn {
+            Some(spawn) => spawn(&self.env, task),
+            None => self.env.spawn(task),
+        }
+    }
+
+    fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
+        self.env.spawn_essential(task);
     }
 
     fn random(&self) -> u64 {
@@ -57,8 +76,8 @@ where
     }
 }
 
-impl<E: fmt::Debug, F> fmt::Debug for ConnectEnv<E, F> {
+impl<E: fmt::Debug, F> fmt::Debug for HookedEnv<E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ConnectEnv").field(&self.env).finish()
+        f.debug_tuple("HookedEnv").field(&self.env).finish()
     }
 }

@@ -1,0 +1,126 @@
+//! Nodes in separate processes.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
+
+/// Longer than any operation of these tests takes, even on a busy machine.
+pub(crate) const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A node in its own process. Dropping it kills the process.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+    pub(crate) started: Arc<AtomicUsize>,
+    pub(crate) finished: Arc<AtomicUsize>,
+    /// Reads the output of the process, and returns its last line.
+    reading: JoinHandle<String>,
+}
+
+impl Process {
+    /// Starts a node in iad, which is the primary region.
+    pub(crate) async fn start(name: &str, listen: SocketAddr, seeds: &[SocketAddr]) -> Self {
+        Process::start_with(name, listen, seeds, &[])
+            .await
+            .unwrap_or_else(|line| panic!("{name}: {line}"))
+    }
+
+    /// The same, with more environment variables. Returns the first line if it is not an address.
+    pub(crate) async fn start_with(
+        name: &str,
+        listen: SocketAddr,
+        seeds: &[SocketAddr],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_flyrpc-test-node"))
+            .env_clear()
+            .env("FLY_MACHINE_ID", name)
+            .env("FLY_REGION", "iad")
+            .env("PRIMARY_REGION", "iad")
+            .env("FLYRPC_LISTEN", listen.to_string())
+            .env("FLYRPC_SEEDS", seeds.join(","))
+            .env("HEARTBEAT_MS", HEARTBEAT.as_millis().to_string())
+            .env("FLYRPC_DRAIN_TIMEOUT", "2s")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().expect("a first line");
+        let Some(addr) = first.strip_prefix("at ") else { return Err(first) };
+        let addr = addr.parse().unwrap();
+        let (started, finished) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let reading = tokio::spawn(count(lines, Arc::clone(&started), Arc::clone(&finished)));
+        Ok(Process { child, addr, started, finished, reading })
+    }
+
+    pub(crate) fn started(&self) -> usize {
+        self.started.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the process has exited successfully, and returns its last output line.
+    pub(crate) async fn last_line(mut self) -> String {
+        // `wait` would close standard input, and the process exits when its standard input is
+        // closed.
+        let _stdin = self.child.stdin.take();
+        let status = tokio::time::timeout(GENEROUS_TIMEOUT, self.child.wait())
+            .await
+            .expect("the process exits")
+            .unwrap();
+        assert!(status.success(), "{status}");
+        self.reading.await.unwrap()
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("the process is running").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
+    /// A field of the process's status in KiB, such as `VmRSS` or `VmHWM`.
+    pub(crate) fn memory(&self, field: &str) -> u64 {
+        let pid = self.child.id().expect("the process is running");
+        flyrpc_tests::process_memory::of(pid, field).unwrap()
+    }
+
+    /// Sends SIGKILL to the process.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+/// Counts calls until there are no more lines, and returns the last line.
+async fn count(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    started: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
+) -> String {
+    let mut last = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        started.fetch_add(usize::from(line == "started"), Ordering::SeqCst);
+        finished.fetch_add(usize::from(line == "finished"), Ordering::SeqCst);
+        last = line;
+    }
+    last
+}
+
+pub(crate) fn any_port() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
