@@ -6,7 +6,7 @@ use tracing::Level;
 
 use crate::support::{
     Counts, EventLog, Log, ProbeClient, iad_and_hkg, millis, node_on, probe_cluster, prober, secs,
-    sleep,
+    sleep, wait_until,
 };
 
 #[tokio::test(start_paused = true)]
@@ -102,4 +102,35 @@ async fn a_node_that_is_held_or_accepts_is_an_event_that_says_so() {
     iad.drain().await;
     assert_eq!(events.next().await, Some(Event::AcceptingChanged { node, accepting: false }));
     assert_eq!(log.nodes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_to_a_node_that_stopped_responding_always_counts_it() {
+    let cluster = iad_and_hkg(&Counts::default()).await;
+    let probe = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad");
+    probe.shout(String::new()).await.unwrap();
+    for crash in [false, true] {
+        if crash {
+            cluster.crash("iad-0");
+        } else {
+            cluster.freeze("iad-0");
+        }
+        let mut missing = 0;
+        for _ in 0..60 {
+            if let Err(RpcError::NoNode { known, .. }) = probe.shout(String::new()).await {
+                missing += 1;
+                assert!(known.unlinked + known.unreachable > 0, "crash: {crash}: {known:?}");
+                assert_eq!(known.not_flyrpc, 0, "crash: {crash}: {known:?}");
+            }
+            sleep(millis(700)).await;
+        }
+        assert!(missing > 10, "crash: {crash}: {missing}");
+        if !crash {
+            cluster.resume("iad-0");
+            wait_until(&cluster.node("hkg-0"), || {
+                !cluster.node("hkg-0").nodes_in("iad").is_empty()
+            })
+            .await;
+        }
+    }
 }

@@ -180,11 +180,10 @@ impl Release {
     /// Starts nodes with `start` instead of [`NodeBuilder::start`]. Use the function that starts nodes
     /// in your program. It receives the builder with the changes of [`serve`](Self::serve) and
     /// [`configure`](Self::configure), and may add services. It can also run steps that must follow the
-    /// start. For example, a service that calls other services needs a client of its own node, which
-    /// exists only after the node has started.
+    /// start, such as [`Node::accept`] after a migration. A service that calls others needs no such step:
+    /// its handlers get a client from [`context`](flyrpc::context).
     ///
     /// ```
-    /// # use std::sync::{Arc, OnceLock};
     /// use flyrpc::{Node, NodeBuilder, StartError};
     /// use flyrpc_testkit::Release;
     /// # #[flyrpc::fly_rpc]
@@ -192,16 +191,16 @@ impl Release {
     /// #     async fn upcase(&self, text: String) -> String;
     /// # }
     /// #
-    /// # #[derive(Clone, Default)]
-    /// # struct Asking(Arc<OnceLock<StringsClient>>);
-    /// # impl Strings for Asking {
+    /// # struct Upcase;
+    /// # impl Strings for Upcase {
     /// #     async fn upcase(&self, text: String) -> String { text }
     /// # }
+    /// # async fn migrate() {}
     ///
     /// async fn start(builder: NodeBuilder) -> Result<Node, StartError> {
-    ///     let service = Asking::default();
-    ///     let node = builder.serve(ServeStrings::new(service.clone())).start().await?;
-    ///     service.0.get_or_init(|| node.client());
+    ///     let node = builder.serve(ServeStrings::new(Upcase)).hold().start().await?;
+    ///     migrate().await;
+    ///     node.accept();
     ///     Ok(node)
     /// }
     ///

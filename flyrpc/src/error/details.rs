@@ -65,7 +65,8 @@ pub struct Known {
     pub unsupported: usize,
     /// Addresses, in any region, where something other than flyrpc responds.
     pub not_flyrpc: usize,
-    /// Addresses, in any region, where nothing responds.
+    /// Addresses, in any region, where nothing responds. Includes the address of a node that stopped
+    /// responding, while it is dialed again.
     pub unreachable: usize,
 }
 

@@ -282,7 +282,8 @@ impl NodeBuilder {
     /// # Errors
     ///
     /// Returns an error if a setting is invalid, two services have the same name, the port cannot be bound,
-    /// or the current task runs outside a tokio runtime or in one without time or I/O.
+    /// or the current task runs outside a tokio runtime or in one without time or I/O. tokio reports the
+    /// latter only by a panic, which is caught: with `panic = "abort"`, the process aborts.
     pub async fn start(mut self) -> Result<Node, StartError> {
         check_time()?;
         if let Some(error) = self.seed_error.take().or(self.listen_error.take()) {
@@ -321,11 +322,20 @@ impl NodeBuilder {
             sockets,
             membership,
             discovery,
-            cluster: config.cluster,
+            cluster: config.cluster.clone(),
             heartbeat: config.heartbeat,
             epoch,
         });
-        handle.span().in_scope(|| tracing::info!(id = %handle.me(), %addr, "node started"));
+        handle.span().in_scope(|| {
+            tracing::info!(
+                id = %handle.me(),
+                %addr,
+                cluster = config.cluster,
+                primary_region = %config.primary(),
+                seeds = ?config.seeds,
+                "node started"
+            );
+        });
         Ok(Node { handle, drain_timeout: config.drain_timeout })
     }
 

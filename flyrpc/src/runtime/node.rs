@@ -230,7 +230,8 @@ impl Node {
     }
 
     /// Returns whether the initial search for nodes is complete, without waiting: whether
-    /// [`ready`](Node::ready) would return immediately.
+    /// [`ready`](Node::ready) would return immediately. Stays true while the node is held or drains, and
+    /// after it was shut down. A health check also reads [`is_draining`](Node::is_draining).
     pub fn is_ready(&self) -> bool {
         self.handle.table().ready || self.handle.stop().is_cancelled()
     }
@@ -244,7 +245,8 @@ impl Node {
     /// Stops accepting calls from other nodes until [`accept`](Node::accept) is called, for example while
     /// a resource that the services need is missing. Calls in flight continue, and calls that this process
     /// makes still work. Each linked peer is notified with one message and sends its calls to other nodes.
-    /// A call that arrives nevertheless is refused as [held](crate::Refusal::Held), unexecuted.
+    /// A call that arrives nevertheless is refused as [held](crate::Refusal::Held), unexecuted. Calls of
+    /// this process to its own node still run.
     pub fn hold(&self) {
         self.handle.change_state(|state| state.accepting = false);
     }

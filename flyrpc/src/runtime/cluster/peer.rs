@@ -153,6 +153,11 @@ impl Peer {
         self.dial.is_open_to_calls()
     }
 
+    /// Whether the last link was lost or the last attempt to dial failed, and no link is open.
+    pub(super) fn is_disconnected(&self) -> bool {
+        self.disconnected && self.link().is_none()
+    }
+
     /// When readiness stops waiting for the address, regardless of its state.
     pub(super) fn readiness_deadline(&self) -> Option<Duration> {
         self.dial.readiness_deadline()
@@ -181,7 +186,7 @@ impl Peer {
         let link = self.link().cloned();
         let other_protocol = matches!(self.support, Some(NoSupport::Protocol { .. }));
         let candidate = !self.leaving && (self.is_member() || link.is_some() || other_protocol);
-        let disconnected = self.disconnected && link.is_none();
+        let disconnected = self.is_disconnected();
         let unreachable = disconnected && !self.awaits_dial();
         (candidate && !self.awaits_verdict).then_some(Entry {
             info,

@@ -41,7 +41,11 @@ struct PublishedPeer {
 impl PublishedPeer {
     fn of(peer: &Peer) -> Self {
         let why = peer.no_support();
-        let unreachable = matches!(why, Some(NoSupport::Unreachable(_)));
+        // A node that was linked and now accepts connections but sends nothing is suspended.
+        let is_suspended = matches!(why, Some(NoSupport::Mute)) && peer.info().is_some();
+        let is_redialed = why.is_none() && peer.is_disconnected();
+        let unreachable =
+            matches!(why, Some(NoSupport::Unreachable(_))) || is_suspended || is_redialed;
         // A peer that speaks another protocol version but has identified itself counts as a node.
         let is_node = matches!(why, Some(NoSupport::Protocol { .. })) && peer.info().is_some();
         let is_this_node = matches!(why, Some(NoSupport::Oneself));
