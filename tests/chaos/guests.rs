@@ -72,6 +72,11 @@ pub(super) async fn claim(
     state.ledger.effect(EffectKind::Down(claimant.to_owned())).keep();
 }
 
+/// Whether a node that other nodes link to is a guest, which serves nothing.
+pub(super) fn is_guest(node: &str) -> bool {
+    node.contains("-flooder") || node.contains("-claimant")
+}
+
 /// Floods a node from a host in the region `from` for `lasts`.
 pub(super) async fn flood(
     state: &Arc<RunState>,
