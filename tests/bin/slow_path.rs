@@ -243,7 +243,7 @@ async fn measure(
     let arrived = reply.as_ref().is_ok_and(|reply| reply.len() == bytes);
     let ok = arrived && failed == 0 && took <= own.mul_f64(MAX_SLOWDOWN) + QUEUE;
     println!(
-        "{:.0} kB/s: {bytes} bytes {} after {:.1} s (own bytes: {:.1} s); {calls} calls beside it, {failed} \
+        "{:.0} kB/s: {bytes} bytes {} after {:.1} s (its bytes alone: {:.1} s); {calls} calls beside it, {failed} \
          failed, median {:.0} ms, slowest {:.0} ms (alone {:.1} ms): {}",
         bandwidth as f64 / 1e3,
         if arrived { "arrived" } else { "did not arrive" },

@@ -1,6 +1,6 @@
 //! What logs, events and error messages report to an operator.
 
-use flyrpc::{Event, RpcError};
+use flyrpc::{Event, Known, RpcError};
 use flyrpc_testkit::SimNet;
 use tracing::Level;
 
@@ -133,4 +133,21 @@ async fn a_call_to_a_node_that_stopped_responding_always_counts_it() {
             .await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_left_is_not_counted() {
+    let net = SimNet::builder().build();
+    let iad = node_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
+    let hkg = node_on(&net.add_host("hkg-0", "hkg")).seeds([iad.addr()]);
+    let hkg = hkg.serve(prober("hkg-0", &Counts::default())).start().await.unwrap();
+    hkg.ready().await;
+    let probe = iad.client::<ProbeClient>().on_region("hkg");
+    probe.shout("a".into()).await.unwrap();
+    hkg.shutdown().await;
+    sleep(secs(1)).await;
+    let Err(RpcError::NoNode { known, .. }) = probe.shout("a".into()).await else {
+        panic!("the node is still called");
+    };
+    assert_eq!(known, Known::default());
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use flyrpc::{Node, RpcError, fly_rpc};
-use tokio::runtime::{Handle, Runtime};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::Semaphore,
+};
 
 use crate::support::{millis, secs, sleep};
 
@@ -21,7 +24,12 @@ trait Clock {
     async fn pause_detached(&self, millis: u64) -> u64;
     /// Calls `pause` on another node.
     async fn pause_on(&self, region: String, millis: u64) -> u64;
+    /// Adds a permit to [`STARTED`], and never returns.
+    async fn never(&self);
 }
+
+/// Has a permit for each handler of `never` that has started.
+static STARTED: Semaphore = Semaphore::const_new(0);
 
 struct Timers;
 
@@ -37,6 +45,11 @@ impl Clock for Timers {
 
     async fn pause_on(&self, region: String, millis: u64) -> u64 {
         flyrpc::context().client::<ClockClient>().on_region(region).pause(millis).await.unwrap()
+    }
+
+    async fn never(&self) {
+        STARTED.add_permits(1);
+        std::future::pending().await
     }
 }
 
@@ -102,8 +115,8 @@ fn a_call_outside_tokio_fails_when_the_runtime_of_its_node_ends() {
     let runtime = Runtime::new().unwrap();
     let (_iad, hkg) = nodes(&runtime);
     let clock = hkg.client::<ClockClient>().on_region("iad").timeout(secs(20));
-    let call = thread::spawn(move || block_on(clock.pause(60_000)));
-    thread::sleep(millis(100)); // the call is in flight
+    let call = thread::spawn(move || block_on(clock.never()));
+    block_on(STARTED.acquire()).unwrap().forget();
     runtime.shutdown_background();
     let error = call.join().expect("the call does not panic").unwrap_err();
     assert!(matches!(error, RpcError::Disconnected { .. }), "{error:?}");

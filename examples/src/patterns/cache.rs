@@ -22,8 +22,8 @@ pub const INVALIDATE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a node checks whether it missed an invalidation.
 pub const CHECK_PERIOD: Duration = Duration::from_secs(10);
 
-/// Upper bound on the age of a copy, for the one case that the checks cannot detect: a node wrote while
-/// it could not reach this node, and crashed before they were connected again.
+/// Upper bound on the age of a copy, for the case that the checks cannot detect: a node wrote, and crashed
+/// before this node learned of the write.
 pub const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Settings, which are written in the primary region and cached in the others.

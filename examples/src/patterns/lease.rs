@@ -8,7 +8,7 @@ use std::{
 
 use flyrpc::{Node, NodeId, RpcError, fly_rpc};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long a lease lasts after it was acquired or renewed.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -60,12 +60,20 @@ pub async fn run_one<F: Future<Output = ()>>(node: Node, mut job: impl FnMut(u64
 /// Renews the lease until it is lost. While the primary region cannot be reached, this node's clock decides
 /// when it is. `renewed` is the time at which the lease was last requested successfully.
 async fn hold(reports: &ReportsClient, holder: &NodeId, token: u64, mut renewed: Instant) {
-    while renewed.elapsed() < LEASE {
+    while let Ok(Some(asked)) = timeout_at(renewed + LEASE, renew(reports, holder, token)).await {
+        renewed = asked;
+    }
+}
+
+/// Renews the lease once. Returns when it was requested, or `None` if another node holds it or has held it
+/// since.
+async fn renew(reports: &ReportsClient, holder: &NodeId, token: u64) -> Option<Instant> {
+    loop {
         sleep(RENEW_PERIOD).await;
         let asked = Instant::now();
         match reports.acquire(holder.clone()).await {
-            Ok(Some(same)) if same == token => renewed = asked,
-            Ok(_) => return,
+            Ok(same) => return (same == Some(token)).then_some(asked),
+            // The primary region cannot be reached.
             Err(_) => {}
         }
     }

@@ -128,6 +128,24 @@ async fn a_runner_that_is_cut_off_stops_its_job_until_it_holds_the_lease_again()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runner_that_is_cut_off_stops_before_another_starts() {
+    for pause in 0..10 {
+        let (database, observed) = <(Database, Observed)>::default();
+        let cluster = cluster(&database, &observed, &["fra-0", "hkg-0"]).await;
+        sleep(secs(5) + RENEW_PERIOD * pause / 10).await;
+        let first = holder(&database);
+        let (region, _) = first.split_once('-').expect("names contain the region");
+        cluster.partition(region, "iad").keep();
+        for _ in 0..250 {
+            sleep(secs(1) / 10).await;
+            assert!(observed.running.load(Ordering::SeqCst) <= 1, "pause {pause}");
+        }
+        assert_ne!(holder(&database), first);
+        assert_eq!(observed.running.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_node_takes_over_when_the_runner_crashes() {
     let (database, observed) = <(Database, Observed)>::default();
     let cluster = cluster(&database, &observed, ALL).await;

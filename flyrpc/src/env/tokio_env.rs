@@ -172,7 +172,7 @@ impl TcpWriter {
 
     fn on_written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = written {
-            self.unchecked += count;
+            self.unchecked = self.unchecked.saturating_add(count);
         }
         written
     }
@@ -309,13 +309,12 @@ mod tests {
         let local = stream.local_addr().unwrap();
         let mut writer = split(stream).unwrap().writer;
         writer.set_low_water(4 << 10);
-        let mut full = false;
-        while !full {
-            full = poll_fn(|task| {
-                Poll::Ready(Pin::new(&mut writer).poll_write(task, &[0; 1024]).is_pending())
-            })
-            .await;
-        }
+        // Without tokio's budget for a task, writes are pending only if the socket is full.
+        let fill = poll_fn(|task| {
+            while Pin::new(&mut writer).poll_write(task, &[0; 1024]).is_ready() {}
+            Poll::Ready(())
+        });
+        tokio::task::unconstrained(fill).await;
         // Bytes that the peer has received count until its acknowledgement arrives.
         let start = Instant::now();
         while unacknowledged(local) > 8 << 10 {

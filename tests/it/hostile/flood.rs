@@ -109,7 +109,7 @@ async fn a_flood_over_one_link_does_not_starve_others() {
     }
     delays.sort();
     // The flood never ends, so calls that wait for its end time out.
-    assert!(delays[190] < secs(1), "{delays:?}");
+    assert!(delays[190] < GENEROUS_TIMEOUT / 4, "{delays:?}");
     attacked.expect_unharmed().await;
 }
 

@@ -59,7 +59,9 @@ pub(crate) async fn measure(flags: &Flags) -> Result<bool, Box<dyn Error>> {
         .map_err(|_| format!("the node has not opened {links} links in {GENEROUS_TIMEOUT:?}"))??;
     sleep(SETTLE).await;
     let pid = measured.pid().ok_or("the node's process has exited")?;
-    while timeout(Duration::ZERO, measured.line()).await.is_ok() {}
+    while let Ok(line) = timeout(Duration::ZERO, measured.line()).await {
+        line?;
+    }
     let before = processor_seconds(pid)?;
     let change = timeout(Duration::from_secs(seconds), measured.line()).await;
     let percent = 100.0 * (processor_seconds(pid)? - before) / seconds as f64;

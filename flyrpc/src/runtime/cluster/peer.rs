@@ -228,6 +228,8 @@ impl Peer {
     ) {
         self.is_balancer |= self.alias_of.as_ref().is_some_and(|before| *before != target);
         self.alias_of = Some(target);
+        self.support = None;
+        self.disconnected = false;
         self.self_connects = 0;
         self.next_ask = next_ask(self.balancing());
     }

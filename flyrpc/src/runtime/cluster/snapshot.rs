@@ -51,8 +51,13 @@ impl PublishedPeer {
         let is_this_node = matches!(why, Some(NoSupport::Oneself));
         PublishedPeer {
             entry: peer.entry().map(Arc::new),
-            unreachable: unreachable && peer.member().is_none(),
-            not_flyrpc: why.is_some() && !unreachable && !is_node && !is_this_node,
+            // Without a member, only a seed is dialed. Other addresses are about to be forgotten.
+            unreachable: unreachable && peer.member().is_none() && peer.is_seed(),
+            not_flyrpc: peer.is_known()
+                && why.is_some()
+                && !unreachable
+                && !is_node
+                && !is_this_node,
         }
     }
 

@@ -45,7 +45,7 @@ impl SyncSchedule {
         }
     }
 
-    /// Queues a sync with `node`, unless one with its address is already queued.
+    /// Queues a sync with `node`. Replaces a node with the same address that is already queued.
     pub(super) fn enqueue(&mut self, node: NodeInfo) {
         let addr = node.addr();
         if self.queued.insert(addr, node).is_none() {
