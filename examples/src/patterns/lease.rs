@@ -71,10 +71,9 @@ async fn renew(reports: &ReportsClient, holder: &NodeId, token: u64) -> Option<I
     loop {
         sleep(RENEW_PERIOD).await;
         let asked = Instant::now();
-        match reports.acquire(holder.clone()).await {
-            Ok(same) => return (same == Some(token)).then_some(asked),
-            // The primary region cannot be reached.
-            Err(_) => {}
+        // After an error, which means that the primary region cannot be reached, it asks again.
+        if let Ok(same) = reports.acquire(holder.clone()).await {
+            return (same == Some(token)).then_some(asked);
         }
     }
 }
