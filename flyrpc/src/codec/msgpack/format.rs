@@ -32,3 +32,13 @@ pub(crate) const NESTED_SOME: u8 = 0xc7;
 
 /// `None`, encoded.
 pub(crate) const NIL: u8 = 0xc0;
+
+/// Whether `bytes` begins with a `None` within one or more `Some`, encoded in `length` bytes.
+pub(crate) fn begins_with_some(bytes: &[u8], length: usize) -> bool {
+    match bytes {
+        [NESTED_SOME, inner, kind, ..] => {
+            *kind == ext::SOME_NONE as u8 && usize::from(*inner) + 3 == length
+        }
+        bytes => length == SOME_NONE.len() && bytes.starts_with(&SOME_NONE),
+    }
+}

@@ -9,7 +9,7 @@ use super::{
     compound::Compound,
     encoder::Encoder,
     error::{CodecError, Result},
-    format::{NESTED_SOME, NIL, SOME_NONE, UNIT, ext},
+    format::{NESTED_SOME, NIL, SOME_NONE, UNIT, begins_with_some, ext},
     head::{self, Head, Kind},
     json_number::JSON_NUMBER,
 };
@@ -128,7 +128,7 @@ impl<'a, 'b> Serializer for &'a mut Encoder<'b> {
         if self.to[start..] == [NIL] {
             self.to.truncate(start);
             self.to.extend_from_slice(&SOME_NONE);
-        } else if is_some_none(&self.to[start..]) {
+        } else if begins_with_some(&self.to[start..], self.to.len() - start) {
             let Ok(length) = u8::try_from(self.to.len() - start) else {
                 return Err(CodecError::new("`None` within more than 86 `Some` cannot be encoded"));
             };
@@ -242,10 +242,4 @@ impl fmt::Write for Text<'_> {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
-}
-
-/// Whether an encoded value is a `None` within one or more `Some`.
-fn is_some_none(value: &[u8]) -> bool {
-    value == SOME_NONE
-        || matches!(value, [NESTED_SOME, _, kind, ..] if *kind == ext::SOME_NONE as u8)
 }

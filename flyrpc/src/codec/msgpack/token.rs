@@ -7,7 +7,7 @@ use serde::de::Unexpected;
 
 use super::{
     error::{CodecError, Result, Segment},
-    format::{NESTED_SOME, NIL, SOME_NONE, ext},
+    format::{NESTED_SOME, NIL, SOME_NONE, begins_with_some, ext},
 };
 
 /// One value, or the head of an array or a map.
@@ -274,30 +274,17 @@ impl<'de> Input<'de> {
         if count > self.rest.len() / 2 { Err(ends_early()) } else { Ok(count) }
     }
 
-    /// Moves past the start of a `None` within one or more `Some`, so that the inner value is next. Returns
-    /// whether there was one.
+    /// Moves past the start of a `None` within one or more `Some`, if one is next, so that the inner value is
+    /// next.
     #[inline]
-    pub(crate) fn skip_some(&mut self) -> bool {
-        match self.rest {
-            [0xd4, kind, NIL, ..] if *kind == ext::SOME_NONE as u8 => self.rest = &self.rest[2..],
-            [NESTED_SOME, length, kind, rest @ ..] if *kind == ext::SOME_NONE as u8 => {
-                if !(Input { rest }).begins_with_some((*length).into()) {
-                    return false;
-                }
-                self.rest = rest;
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    /// Whether the input begins with a `None` within one or more `Some`, of this length.
-    fn begins_with_some(&self, length: usize) -> bool {
-        match self.rest {
-            [NESTED_SOME, inner, kind, ..] => {
-                *kind == ext::SOME_NONE as u8 && usize::from(*inner) + 3 == length
-            }
-            rest => length == SOME_NONE.len() && rest.starts_with(&SOME_NONE),
+    pub(crate) fn skip_some(&mut self) {
+        if self.rest.starts_with(&SOME_NONE) {
+            self.rest = &self.rest[2..];
+        } else if let [NESTED_SOME, length, kind, rest @ ..] = self.rest
+            && *kind == ext::SOME_NONE as u8
+            && begins_with_some(rest, (*length).into())
+        {
+            self.rest = rest;
         }
     }
 
@@ -315,7 +302,9 @@ impl<'de> Input<'de> {
         match (marker, kind) {
             (Marker::FixExt1, ext::UNIT) if self.skip_prefix(&[0]) => Ok(Token::Unit),
             (Marker::FixExt1, ext::SOME_NONE) if self.rest.first() == Some(&NIL) => Ok(Token::Some),
-            (Marker::Ext8, ext::SOME_NONE) if self.begins_with_some(length) => Ok(Token::Some),
+            (Marker::Ext8, ext::SOME_NONE) if begins_with_some(self.rest, length) => {
+                Ok(Token::Some)
+            }
             (Marker::FixExt16, ext::WIDE_UNSIGNED) => self.chunk().map(Token::WideUnsigned),
             (Marker::FixExt16, ext::WIDE_SIGNED) => self.chunk().map(Token::WideSigned),
             _ => Err(unknown(marker)),
