@@ -96,14 +96,36 @@ pub(super) fn implement_debug(service: &Service) -> TokenStream {
 /// Implements serde's traits in the format of serde's derive macros, with a few lines for each method.
 pub(super) fn implement_serde(service: &Service) -> TokenStream {
     let root = root(service);
-    let ServiceNames { request, response, format, .. } = &service.names;
-    let (request_text, response_text) = (request.to_string(), response.to_string());
-    let sends = sends(service);
+    let ServiceNames { request, response, .. } = &service.names;
     let variants = implement_variants(service);
+    let of_request = implement_serde_for(
+        service,
+        request,
+        &quote!(#root::serialize_request),
+        &quote!(#root::deserialize_request),
+    );
+    let of_response = implement_serde_for(
+        service,
+        response,
+        &quote!(#root::serialize_response::<#request, _>),
+        &quote!(#root::deserialize_response::<#request, _>),
+    );
+    quote!(#variants #of_request #of_response)
+}
+
+/// Implements serde's traits for the enum of requests or of responses by calls of two functions.
+fn implement_serde_for(
+    service: &Service,
+    name: &Ident,
+    serialize: &TokenStream,
+    deserialize: &TokenStream,
+) -> TokenStream {
+    let root = root(service);
+    let format = &service.names.format;
+    let text = name.to_string();
+    let sends = sends(service);
     quote! {
-        #variants
-
-        impl #root::Serialize for #request
+        impl #root::Serialize for #name
         where
             #sends
         {
@@ -111,41 +133,18 @@ pub(super) fn implement_serde(service: &Service) -> TokenStream {
                 &self,
                 to: #format,
             ) -> #root::Result<#format::Ok, #format::Error> {
-                #root::serialize_request(#request_text, self, to)
+                #serialize(#text, self, to)
             }
         }
 
-        impl<'__wire> #root::Deserialize<'__wire> for #request
+        impl<'__wire> #root::Deserialize<'__wire> for #name
         where
             #sends
         {
             fn deserialize<#format: #root::Deserializer<'__wire>>(
                 body: #format,
             ) -> #root::Result<Self, #format::Error> {
-                #root::deserialize_request(#request_text, body)
-            }
-        }
-
-        impl #root::Serialize for #response
-        where
-            #sends
-        {
-            fn serialize<#format: #root::Serializer>(
-                &self,
-                to: #format,
-            ) -> #root::Result<#format::Ok, #format::Error> {
-                #root::serialize_response::<#request, _>(#response_text, self, to)
-            }
-        }
-
-        impl<'__wire> #root::Deserialize<'__wire> for #response
-        where
-            #sends
-        {
-            fn deserialize<#format: #root::Deserializer<'__wire>>(
-                body: #format,
-            ) -> #root::Result<Self, #format::Error> {
-                #root::deserialize_response::<#request, _>(#response_text, body)
+                #deserialize(#text, body)
             }
         }
     }
