@@ -85,7 +85,7 @@ fn requests_and_responses_have_the_format_of_serdes_derive_macros() {
 }
 
 #[test]
-fn invalid_requests_and_responses_have_the_errors_of_serdes_derive_macros() {
+fn most_invalid_requests_and_responses_have_the_errors_of_serdes_derive_macros() {
     fn error<T: DeserializeOwned>(json: &str) -> String {
         serde_json::from_str::<T>(json).err().expect("an error").to_string()
     }

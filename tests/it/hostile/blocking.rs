@@ -93,6 +93,14 @@ struct Blocking {
 }
 
 impl Blocking {
+    /// Also returns the sender that releases a blocked thread, and the receiver that reports one.
+    fn new() -> (Self, mpsc::Sender<()>, mpsc::Receiver<()>) {
+        let (release, released) = mpsc::channel();
+        let (started, start) = mpsc::channel();
+        let released = Arc::new(Mutex::new(released));
+        (Blocking { released, started, other: Arc::default() }, release, start)
+    }
+
     /// Blocks this thread. Returns whether the test released it.
     fn block_thread(&self) -> bool {
         self.started.send(()).unwrap();
@@ -223,10 +231,7 @@ pub(super) fn runtime() -> Runtime {
 /// blocks, so that they arrive together with it.
 fn check(first: First, quick: usize, beside: usize, rounds: usize) {
     let [iad_threads, hkg_threads, syd_threads] = [(); 3].map(|()| runtime());
-    let (release, released) = mpsc::channel();
-    let (started, start) = mpsc::channel();
-    let released = Arc::new(Mutex::new(released));
-    let blocking = Blocking { released, started, other: Arc::default() };
+    let (blocking, release, start) = Blocking::new();
     if first == First::Decode {
         *DECODING.lock().unwrap() = Some(blocking.clone());
     }
@@ -334,10 +339,7 @@ impl Observer for ClosedLinks {
 fn a_handler_that_blocks_for_ten_heartbeats_breaks_no_link() {
     let heartbeat = Duration::from_millis(100);
     let [iad_threads, hkg_threads] = [(); 2].map(|()| runtime());
-    let (release, released) = mpsc::channel();
-    let (started, start) = mpsc::channel();
-    let released = Arc::new(Mutex::new(released));
-    let blocking = Blocking { released, started, other: Arc::default() };
+    let (blocking, release, start) = Blocking::new();
     let closed = ClosedLinks::default();
     let serve = |name: &str, region: &str, threads: &Runtime, seeds: Vec<_>| -> Node {
         let node = builder(name, region).heartbeat(heartbeat).seeds(seeds);

@@ -20,20 +20,14 @@ use std::{
         Once,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use flyrpc::{Event, Node, NodeBuilder};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::{runtime::Handle, time::Instant};
 
-use crate::support::{Counts, ProbeClient, millis, prober, secs};
-
-/// A short heartbeat, so that the tests are fast.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(100);
-
-/// Longer than any operation of these tests takes, even on a busy machine.
-pub(super) const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) use crate::support::process::GENEROUS_TIMEOUT;
+use crate::support::{Counts, ProbeClient, millis, prober, process::HEARTBEAT, secs};
 
 pub(super) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -16,6 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// A short heartbeat, so that the tests are fast.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
 /// Longer than any operation of these tests takes, even on a busy machine.
