@@ -26,9 +26,9 @@ use super::{
 /// Upper bound on the unsent bytes in a new connection.
 const LOW_WATER: usize = 128 << 10;
 
-/// Up to this upper bound on the unsent bytes, a writer asks whether the socket is full, rather than writing
-/// until the socket accepts nothing. Linux checks `TCP_NOTSENT_LOWAT` only when it starts another packet
-/// buffer, and one buffer holds up to 64 KiB. On a path of 20 kB/s, those delay what follows by 3 s.
+/// If the upper bound on the unsent bytes is at most this, a writer checks whether the socket is full before it
+/// writes. Otherwise, it writes until the socket accepts nothing. Linux checks `TCP_NOTSENT_LOWAT` only when it starts another packet
+/// buffer, and one buffer holds up to 64 KiB. At 20 kB/s, it delays later frames by 3 s.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const EXACT_LOW_WATER_MAX: usize = 64 << 10;
 

@@ -19,7 +19,7 @@ const REGIONS: [&str; 2] = ["iad", "hkg"];
 
 const GENEROUS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Number of samples of which the smallest figures count.
+/// Number of samples. The report contains the minimum of each figure.
 const SAMPLES: u32 = 10;
 
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(300);

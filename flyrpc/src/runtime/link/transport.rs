@@ -82,9 +82,9 @@ impl FrameReader {
         Some(read.now_or_never()?.map(|count| self.on_read(count, room)))
     }
 
-    /// Takes complete frames from the buffer: all of them, unless they are very many. Also returns what
-    /// the bytes after them are, or an error if those cannot begin a frame. The frames are contiguous in
-    /// memory, so bodies can be slices of them instead of copies.
+    /// Takes at most [`MAX_FRAMES`] complete frames from the buffer. Also describes the remaining bytes, or
+    /// returns an error if they cannot be the start of a frame. The frames are contiguous in memory, so
+    /// bodies can be slices of them instead of copies.
     pub(super) fn take_frames(&mut self) -> (Bytes, Result<Rest, Malformed>) {
         let (length, rest) = frame::complete(&self.buffer, MAX_FRAMES);
         (self.buffer.split_to(length).freeze(), rest)

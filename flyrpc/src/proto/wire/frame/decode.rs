@@ -15,8 +15,8 @@ pub(crate) enum Rest {
     Unexamined,
 }
 
-/// Returns how many leading bytes of `from` are complete frames, counting at most `max_frames`, and what the
-/// bytes after them are, or an error if those cannot be the start of a frame.
+/// Returns the number of leading bytes of `from` that are complete frames, up to `max_frames` frames. Also
+/// describes the remaining bytes, or returns an error if they cannot be the start of a frame.
 pub(crate) fn complete(from: &[u8], max_frames: usize) -> (usize, Result<Rest, Malformed>) {
     let mut complete = 0;
     for _ in 0..max_frames {
