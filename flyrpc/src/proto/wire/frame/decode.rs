@@ -31,6 +31,7 @@ pub(crate) fn complete(from: &[u8], max_frames: usize) -> (usize, Result<Rest, M
 
 /// Splits the first frame off `from`. Returns its kind and payload, and the length of the whole frame,
 /// length prefix included. Returns `None` if the frame is not complete yet.
+#[inline]
 pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
     let Some((length, head)) = varint::peek(from)? else { return Ok(None) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -41,6 +42,7 @@ pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
 }
 
 /// Decodes a frame that [`split`] returned.
+#[inline]
 pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     let (&kind, mut rest) = frame.split_first().ok_or(Malformed::new("frame"))?;
     let rest = &mut rest;
