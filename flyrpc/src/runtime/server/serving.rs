@@ -2,7 +2,10 @@
 
 use std::{
     any::Any,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -20,6 +23,11 @@ use crate::{
     types::{NodeInfo, ServiceSpec},
 };
 
+/// Every service accepts requests.
+const ALL_ACCEPT: u8 = 1;
+/// The region of this node is the primary.
+const IS_PRIMARY: u8 = 2;
+
 /// The serving side of a node.
 pub(crate) struct Server {
     pub(super) env: Arc<dyn Env>,
@@ -29,6 +37,8 @@ pub(crate) struct Server {
     registry: Registry,
     admission: Admission,
     state: ArcSwap<State>,
+    /// What `state` means for most requests, as a set of the flags below.
+    summary: AtomicU8,
     /// Locked while `state` is replaced.
     changing: Mutex<()>,
 }
@@ -47,6 +57,7 @@ impl Server {
         state: State,
         limits: Limits,
     ) -> Result<Self, StartError> {
+        let summary = AtomicU8::new(summary(&state, &me));
         Ok(Server {
             host: Host::new(Arc::clone(&env)),
             env,
@@ -54,6 +65,7 @@ impl Server {
             registry: Registry::new(services, limits.inline_after)?,
             admission: Admission::new(limits),
             state: ArcSwap::from_pointee(state),
+            summary,
             changing: Mutex::default(),
         })
     }
@@ -78,7 +90,9 @@ impl Server {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&self.state.load());
         change(&mut state);
+        let summary = summary(&state, &self.me);
         self.state.store(Arc::new(state));
+        self.summary.store(summary, Ordering::Release);
     }
 
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
@@ -121,6 +135,11 @@ impl Server {
         if method.kind() == ServiceKind::Internal {
             return Ok(());
         }
+        let for_primary = targets_primary || method.primary;
+        let needed = if for_primary { ALL_ACCEPT | IS_PRIMARY } else { ALL_ACCEPT };
+        if self.summary.load(Ordering::Acquire) & needed == needed {
+            return Ok(());
+        }
         let state = self.state.load();
         if state.draining {
             return Err(Status::Draining);
@@ -129,10 +148,23 @@ impl Server {
         if !state.accepting || state.withdrawn.iter().any(|withdrawn| withdrawn == name) {
             return Err(Status::Held);
         }
-        let primary = state.primary_region == *self.me.region();
-        if (targets_primary || method.primary) && !primary {
+        if for_primary && state.primary_region != *self.me.region() {
             return Err(Status::NotPrimary { theirs: state.primary_region.clone() });
         }
         Ok(())
     }
+}
+
+fn summary(state: &State, me: &NodeInfo) -> u8 {
+    let State { draining, accepting, withdrawn, primary_region, .. } = state;
+    let all_accept = *accepting && !draining && withdrawn.is_empty();
+    let is_primary = primary_region == me.region();
+    let mut summary = 0;
+    if all_accept {
+        summary |= ALL_ACCEPT;
+    }
+    if is_primary {
+        summary |= IS_PRIMARY;
+    }
+    summary
 }
