@@ -51,6 +51,7 @@ mod body;
 pub(crate) mod bytes;
 mod locate;
 mod msgpack;
+pub(crate) mod scratch;
 mod verify;
 
 #[cfg(test)]

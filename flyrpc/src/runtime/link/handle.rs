@@ -8,14 +8,13 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use futures_util::future::AbortHandle;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +61,10 @@ pub(crate) struct Link {
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
-    inbound: Mutex<Inbound<AbortHandle>>,
+    inbound: Mutex<Inbound<Waker>>,
+    /// The number of cancellations by the peer, so that requests whose number has not changed need not be
+    /// looked up in `inbound`.
+    pub(super) cancellations: AtomicU32,
     lifecycle: Lifecycle,
     pub(super) sent: SentBytes,
     pub(super) signals: Signals,
@@ -136,6 +138,7 @@ impl Link {
             outbox: Mutex::default(),
             in_flight: Mutex::default(),
             inbound: Mutex::default(),
+            cancellations: AtomicU32::new(0),
             lifecycle: Lifecycle::default(),
             sent: SentBytes::default(),
             signals: Signals::default(),
@@ -261,7 +264,7 @@ impl Link {
         self.wake_waiting();
         self.in_flight().close();
         let aborts = self.inbound().close();
-        aborts.iter().for_each(AbortHandle::abort);
+        aborts.into_iter().for_each(Waker::wake);
     }
 
     /// Ends a link that both ends are draining, once nothing is in flight. The outbox is checked
@@ -389,7 +392,7 @@ impl Link {
         lock(&self.in_flight)
     }
 
-    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<AbortHandle>> {
+    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<Waker>> {
         lock(&self.inbound)
     }
 }

@@ -3,16 +3,18 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::AbortHandle;
 use tokio::time::Instant;
 
 use super::{handle::Link, room_wait::RoomWait};
 use crate::{
+    codec::scratch,
     proto::{
         link::{
             bodies::Held,
@@ -159,13 +161,10 @@ impl InboundRequest {
         self.link.inbound().is_wanted(self.id)
     }
 
-    /// Registers `abort` for the handler's task. The handler is aborted when the request is
-    /// canceled or the link ends, or immediately if either has already happened.
-    pub(crate) fn abort_with(&self, abort: AbortHandle) {
-        let registered = self.link.inbound().executing(self.id, abort);
-        if let Err(abort) = registered {
-            abort.abort();
-        }
+    /// Runs `future` until it is ready. Drops it and returns `None` if the request is canceled or the link
+    /// ends, unless the handler is [detached](Self::detach) and the link has not ended.
+    pub(crate) async fn unless_canceled<F: Future>(&self, future: F) -> Option<F::Output> {
+        unless_canceled(&self.link, self.id, future).await
     }
 
     /// Lets the handler run to completion, even if the request is canceled later. Returns false if
@@ -201,8 +200,11 @@ impl InboundRequest {
                 () = permit.wait_for_memory(bytes) => {}
             }
         };
-        if tokio::time::timeout(remaining, granted).await.is_err() {
-            return self.refuse(Status::TimedOut);
+        let granted = tokio::time::timeout(remaining, granted);
+        match unless_canceled(&link, self.id, granted).await {
+            None => return,
+            Some(Err(_elapsed)) => return self.refuse(Status::TimedOut),
+            Some(Ok(())) => {}
         }
         if let Some(encode) = encode_again {
             response.result = encode().map(|body| Reply { body, encode_again: None });
@@ -259,6 +261,7 @@ impl InboundRequest {
             Ok(Reply { body, .. }) => {
                 outbox.reply(self.id, &body);
                 drop(outbox);
+                scratch::put(body);
             }
             Err(status) => {
                 let status = status.for_level(self.link.status_level());
@@ -278,6 +281,23 @@ impl InboundRequest {
             self.link.cancel_reply(self.id);
         }
     }
+}
+
+/// Runs `future` until it is ready, or until request `id` is canceled or the link ends.
+async fn unless_canceled<F: Future>(link: &Link, id: RequestId, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let poll = |task: &mut Context<'_>| {
+        if !link.inbound().is_wanted(id) {
+            return Poll::Ready(None);
+        }
+        match future.as_mut().poll(task) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // A cancellation after this wakes the task.
+            Poll::Pending if link.inbound().pending(id, || task.waker().clone()) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
+    };
+    poll_fn(poll).await
 }
 
 impl<P> Outgoing<P> {
@@ -328,10 +348,23 @@ impl Link {
     /// Handles the peer's cancellation of a request.
     pub(super) fn on_cancel(&self, id: RequestId) {
         let abort = self.inbound().cancel(id);
+        self.cancellations.fetch_add(1, Ordering::Release);
         if let Some(abort) = abort {
-            abort.abort();
+            abort.wake();
         }
         self.cancel_reply(id);
+    }
+
+    /// Returns the number of cancellations that were handled, modulo 2^32.
+    pub(crate) fn cancellations(&self) -> u32 {
+        self.cancellations.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the link has not ended, and no cancellation was handled since their number was
+    /// `cancellations`.
+    #[inline]
+    pub(crate) fn is_unchanged_since(&self, cancellations: u32) -> bool {
+        self.cancellations() == cancellations && !self.has_ended()
     }
 
     /// Drops the rest of a reply whose caller no longer waits for it.

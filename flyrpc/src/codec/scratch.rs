@@ -1,0 +1,29 @@
+//! A buffer per thread for bodies that are copied soon after they were encoded.
+
+use std::cell::Cell;
+
+/// The initial capacity, in bytes.
+const INITIAL: usize = 64;
+
+/// A larger buffer is not kept.
+const MAX_RETAINED_CAPACITY: usize = 4 << 10;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Takes the buffer of this thread, which is empty, or a new one.
+#[inline]
+pub(crate) fn take() -> Vec<u8> {
+    let buffer = SCRATCH.take();
+    if buffer.capacity() == 0 { Vec::with_capacity(INITIAL) } else { buffer }
+}
+
+/// Keeps `buffer` for the next [`take`] on this thread.
+#[inline]
+pub(crate) fn put(mut buffer: Vec<u8>) {
+    if buffer.capacity() <= MAX_RETAINED_CAPACITY {
+        buffer.clear();
+        SCRATCH.set(buffer);
+    }
+}
