@@ -15,7 +15,7 @@ thread_local! {
 /// Takes the buffer of this thread, which is empty, or a new one.
 #[inline]
 pub(crate) fn take() -> Vec<u8> {
-    let buffer = SCRATCH.take();
+    let buffer = SCRATCH.with(Cell::take);
     if buffer.capacity() == 0 { Vec::with_capacity(INITIAL) } else { buffer }
 }
 
@@ -24,6 +24,6 @@ pub(crate) fn take() -> Vec<u8> {
 pub(crate) fn put(mut buffer: Vec<u8>) {
     if buffer.capacity() <= MAX_RETAINED_CAPACITY {
         buffer.clear();
-        SCRATCH.set(buffer);
+        SCRATCH.with(|scratch| scratch.set(buffer));
     }
 }

@@ -11,7 +11,9 @@ mod method;
 
 pub(crate) use self::{
     handler::{
-        EncodeResponse, EncodedHandler, EncodedResponse, INTERNAL_SERVICE, LocalHandler, ServiceKind},
+        EncodeResponse, EncodedHandler, EncodedResponse, INTERNAL_SERVICE, LocalHandler,
+        ServiceKind,
+    },
     method::caller_trait,
 };
 pub use self::{

@@ -36,6 +36,7 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// Returns an error if `body` is not a map whose keys are names in `known`.
+    #[inline]
     pub fn parse(body: &'a [u8], known: &'static [Argument]) -> Result<Self, BodyError> {
         let mut input = Input { rest: body };
         let count = input.map()?;
@@ -91,6 +92,7 @@ impl<'a> ArgsReader<'a> {
     ///
     /// Returns an error if the argument is absent and not an `Option`, or cannot be decoded as a `T`
     /// without being misread.
+    #[inline]
     pub fn take<T: Serialize + DeserializeOwned>(
         &mut self,
         name: &'static str,
@@ -103,6 +105,7 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// Returns an error if the argument is present and cannot be decoded as a `T` without being misread.
+    #[inline]
     pub fn take_or_default<T: Serialize + DeserializeOwned + Default>(
         &mut self,
         name: &'static str,

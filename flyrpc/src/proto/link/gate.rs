@@ -81,6 +81,7 @@ impl<T> Gate<T> {
     }
 
     /// Adds a complete request.
+    #[inline]
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
         self.ready.push(Entry { id, stamp, timeout, deadline: u64::MAX, ahead: 0, item });
@@ -190,6 +191,7 @@ impl<T> Gate<T> {
         self.ready.iter_mut().rev().take(count).map(|entry| &mut entry.item).for_each(change);
     }
 
+    #[inline]
     fn sort(
         &mut self,
         now: u64,

@@ -43,6 +43,7 @@ impl<A> Inbound<A> {
 
     /// Adds a request. Returns false and adds nothing if the link has ended, or if a request with that
     /// id is unfinished. Only a faulty peer sends the id of an unfinished request.
+    #[inline]
     pub(crate) fn add(&mut self, id: RequestId) -> bool {
         if self.closed {
             return false;
@@ -108,6 +109,7 @@ impl<A> Inbound<A> {
     }
 
     /// Removes a request that is finished.
+    #[inline]
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.requests.remove(&id);
     }

@@ -407,6 +407,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         }
     }
 
+    #[inline]
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.work += REQUEST_WORK;
         self.gate.on_request(&head);

@@ -145,6 +145,7 @@ pub(crate) struct Outgoing<P> {
 impl InboundRequest {
     /// Registers a request that has arrived. Returns `None` if it must be ignored because an
     /// unfinished request has the same id or the link has ended.
+    #[inline]
     pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<Self> {
         let added = link.inbound().add(id);
         added.then(|| InboundRequest { link: Arc::clone(link), id })
@@ -218,6 +219,7 @@ impl InboundRequest {
     /// # Errors
     ///
     /// Returns the request and its response if there is no room.
+    #[inline]
     pub(crate) fn try_respond<P: RequestPermit>(
         self,
         response: Outgoing<P>,
@@ -226,6 +228,7 @@ impl InboundRequest {
         self.queue(response, |outbox, room| outbox.has_room(room), flush)
     }
 
+    #[inline]
     fn queue<P: RequestPermit>(
         self,
         mut response: Outgoing<P>,
@@ -327,6 +330,7 @@ impl<P> Outgoing<P> {
 }
 
 impl Drop for InboundRequest {
+    #[inline]
     fn drop(&mut self) {
         self.link.inbound().remove(self.id);
         self.link.end_if_drained();

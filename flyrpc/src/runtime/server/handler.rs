@@ -23,6 +23,7 @@ impl RequestHandler for Server {
         self.peer_load(peer)
     }
 
+    #[inline]
     fn admit(&self, peer: &Arc<PeerLoad>, head: &RequestHead, size: u64) -> Result<Permit, Status> {
         Server::admit(self, peer, head, size)
     }

@@ -168,6 +168,7 @@ impl RequestFuture {
 
     /// Replaces a handler of `service`, whose context was that of a request of the same node, with the
     /// handler of another request.
+    #[inline]
     pub(super) fn restart(
         &mut self,
         service: &dyn Service,
@@ -186,6 +187,7 @@ impl RequestFuture {
         self.decode(service, method, body);
     }
 
+    #[inline]
     fn decode(&mut self, service: &dyn Service, method: usize, body: &[u8]) {
         let future = self.running.handler.get_or_insert_with(|| EncodedHandler::new(pending()));
         if let Err(error) = catch_panic("decoding", || service.start(method, body, future)) {

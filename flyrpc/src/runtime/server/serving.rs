@@ -120,6 +120,7 @@ impl Server {
     }
 
     /// Decides whether a request from `peer` may start.
+    #[inline]
     pub(super) fn admit(
         &self,
         peer: &Arc<PeerLoad>,
@@ -131,6 +132,7 @@ impl Server {
         self.admission.admit(peer, method, size)
     }
 
+    #[inline]
     fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {
         if method.kind() == ServiceKind::Internal {
             return Ok(());

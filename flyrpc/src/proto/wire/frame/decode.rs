@@ -75,10 +75,12 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     })
 }
 
+#[inline]
 fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
     varint::take(rest).map(RequestId)
 }
 
+#[inline]
 fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let id = take_id(rest)?;
     let method = MethodIndex(varint::take(rest)?);
