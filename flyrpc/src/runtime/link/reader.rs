@@ -261,6 +261,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             from.shrink();
             self.link.in_flight().shrink();
             self.link.inbound().shrink();
+            self.handler.shrink();
             let mut outbox = self.link.outbox();
             if outbox.is_empty() {
                 outbox.shrink();

@@ -52,6 +52,9 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Returns whether the node is about to shut down, and accepts no more requests.
     fn is_draining(&self) -> bool;
 
+    /// Frees unused memory. Called while a link is idle.
+    fn shrink(&self);
+
     /// Returns how many of the first `requests` may start at once. Other tasks run before the next ones
     /// start.
     fn start_together(&self, requests: &[(Admitted<Self::Permit>, Duration)]) -> usize;

@@ -11,11 +11,16 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    admission::Permit, handler_future::RequestFuture, inline_policy::INLINE_BUDGET,
-    registry::ServedMethod, serving::Server,
+    admission::Permit,
+    handler_future::RequestFuture,
+    inline_policy::INLINE_BUDGET,
+    registry::ServedMethod,
+    serving::{Alone, Server},
+    workers::{Job, Workers},
 };
 use crate::{
     proto::wire::frame::INLINE_BODY_MAX,
@@ -89,64 +94,101 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
 
 /// Runs a request in its own task.
 fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
-    let of = Arc::clone(server);
-    server.env.spawn(Box::pin(async move {
+    let request = Alone { server: Arc::clone(server), admitted, deadline };
+    server.workers.run(&*server.env, request);
+}
+
+impl Job for Alone {
+    fn run(self, task: &mut task::Context<'_>) -> Option<BoxFuture<'static, ()>> {
+        let Alone { server, admitted, deadline } = self;
         // A request is detached only when its handler starts. Until then, its caller may cancel it.
         let detached = admitted.permit.method.is_detached();
         let request = &admitted.request;
         if !(if detached { request.detach() } else { request.is_wanted() }) {
-            return;
+            return None;
         }
-        let before = of.env.now();
-        let mut future = decode(&of, &admitted, deadline, before);
-        let Admitted { mut permit, request, body, .. } = admitted;
-        drop(body);
-        permit.release_memory();
-        let first = poll_fn(|task| {
-            Poll::Ready(poll_first(&of, &permit.method, before, &mut future, task).0)
-        });
-        let result = match first.await {
-            Poll::Ready(result) => result,
-            Poll::Pending => match wait(&request, detached, &mut future).await {
-                Some(result) => result,
-                None => return,
-            },
-        };
-        drop(future);
-        respond(request, Outgoing { of: permit.method.kind(), result, deadline, permit }).await;
-    }));
+        let now = server.env.now();
+        let (rest, _) = run(&server, admitted, deadline, now, &mut None, Flush::Now, task);
+        rest.map(|rest| Box::pin(rest.finish()) as BoxFuture<'static, ()>)
+    }
+
+    fn workers(&self) -> Arc<Workers<Self>> {
+        Arc::clone(&self.server.workers)
+    }
 }
 
-/// Finishes a request whose handler is pending, in its own task.
-fn finish_alone(
+/// Runs a request until it is finished or pending. `now` is the current time. Uses the allocation of the
+/// completed future in `earlier`, and leaves one there. It belongs to the service with this index, and to
+/// the same link. Returns what is left of the request, and the time afterward.
+#[inline(always)]
+fn run(
     server: &Server,
-    request: InboundRequest,
+    admitted: Admitted<Permit>,
     deadline: Instant,
-    permit: Permit,
-    mut future: RequestFuture,
-) {
-    server.env.spawn(Box::pin(async move {
-        let waited = wait(&request, permit.method.is_detached(), &mut future).await;
-        let Some(result) = waited else { return };
-        drop(future);
-        respond(request, Outgoing { of: permit.method.kind(), result, deadline, permit }).await;
-    }));
+    now: Instant,
+    earlier: &mut Option<(usize, RequestFuture)>,
+    flush: Flush,
+    task: &mut task::Context<'_>,
+) -> (Option<Rest>, Instant) {
+    let service = admitted.permit.method.service;
+    let future = match &mut *earlier {
+        Some((of, future)) if *of == service => {
+            restart(future, &admitted, deadline, now);
+            future
+        }
+        earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
+    };
+    let Admitted { mut permit, request, body, .. } = admitted;
+    drop(body);
+    permit.release_memory();
+    let (first, after) = poll_first(server, &permit.method, now, future, task);
+    let rest = match first {
+        Poll::Ready(result) => {
+            let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
+            let unsent = request.try_respond(response, flush).err();
+            unsent.map(|(request, response)| Rest::Response(request, response))
+        }
+        Poll::Pending => {
+            earlier.take().map(|(_, future)| Rest::Handler { request, deadline, permit, future })
+        }
+    };
+    (rest, after)
 }
 
-/// Waits until a handler has ended. Returns `None` if the handler must be dropped, because its request was
-/// canceled or its link has ended.
-async fn wait(
-    request: &InboundRequest,
-    detached: bool,
-    future: &mut RequestFuture,
-) -> Option<ResponseResult> {
-    if detached { Some(future.await) } else { request.unless_canceled(future).await }
+/// What is left of a request that is pending.
+enum Rest {
+    Handler {
+        request: InboundRequest,
+        deadline: Instant,
+        permit: Permit,
+        future: RequestFuture,
+    },
+    /// The response waits for room.
+    Response(InboundRequest, Outgoing<Permit>),
 }
 
-/// Responds. The outbox nearly always has room for the response, so the future that waits for room is
-/// boxed rather than part of every request.
-async fn respond(request: InboundRequest, response: Outgoing<Permit>) {
-    if let Err((request, response)) = request.try_respond(response, Flush::Now) {
+impl Rest {
+    async fn finish(self) {
+        let (request, response) = match self {
+            Rest::Response(request, response) => (request, response),
+            Rest::Handler { request, deadline, permit, mut future } => {
+                let result = if permit.method.is_detached() {
+                    (&mut future).await
+                } else {
+                    match request.unless_canceled(&mut future).await {
+                        Some(result) => result,
+                        None => return,
+                    }
+                };
+                drop(future);
+                let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
+                match request.try_respond(response, Flush::Now) {
+                    Ok(()) => return,
+                    Err(unsent) => unsent,
+                }
+            }
+        };
+        // The outbox nearly always has room, so the future that waits for it is not part of every request.
         Box::pin(request.respond(response)).await;
     }
 }
@@ -256,30 +298,10 @@ impl Batch {
         if !self.link.is_unchanged_since(self.cancellations) && !admitted.request.is_wanted() {
             return now;
         }
-        let service = admitted.permit.method.service;
-        let future = match &mut self.earlier {
-            Some((of, future)) if *of == service => {
-                restart(future, &admitted, deadline, now);
-                future
-            }
-            earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
-        };
-        let Admitted { mut permit, request, body, .. } = admitted;
-        drop(body);
-        permit.release_memory();
-        let (first, after) = poll_first(server, &permit.method, now, future, task);
-        match first {
-            Poll::Ready(result) => {
-                let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
-                if let Err((request, response)) = request.try_respond(response, Flush::Later) {
-                    server.env.spawn(Box::pin(request.respond(response)));
-                }
-            }
-            Poll::Pending => {
-                if let Some((_, future)) = self.earlier.take() {
-                    finish_alone(server, request, deadline, permit, future);
-                }
-            }
+        let earlier = &mut self.earlier;
+        let (rest, after) = run(server, admitted, deadline, now, earlier, Flush::Later, task);
+        if let Some(rest) = rest {
+            server.env.spawn(Box::pin(rest.finish()));
         }
         after
     }

@@ -32,6 +32,10 @@ impl RequestHandler for Server {
         self.state().draining
     }
 
+    fn shrink(&self) {
+        self.workers.shrink();
+    }
+
     fn start_together(&self, requests: &[(Admitted<Permit>, Duration)]) -> usize {
         executor::start_together(requests)
     }

@@ -9,16 +9,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use super::{
     admission::{Admission, InFlightGuard, Limits, PeerLoad, Permit},
     registry::{Registry, ServedMethod},
+    workers::Workers,
 };
 use crate::{
     env::Env,
     error::StartError,
     proto::wire::{frame::RequestHead, hello::State, status::Status},
-    runtime::context::Host,
+    runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
     types::{NodeInfo, ServiceSpec},
 };
@@ -36,11 +38,20 @@ pub(crate) struct Server {
     me: NodeInfo,
     registry: Registry,
     admission: Admission,
+    /// The tasks of requests that run in their own tasks.
+    pub(super) workers: Arc<Workers<Alone>>,
     state: ArcSwap<State>,
     /// What `state` means for most requests, as a set of the flags below.
     summary: AtomicU8,
     /// Locked while `state` is replaced.
     changing: Mutex<()>,
+}
+
+/// A request that runs in its own task.
+pub(super) struct Alone {
+    pub(super) server: Arc<Server>,
+    pub(super) admitted: Admitted<Permit>,
+    pub(super) deadline: Instant,
 }
 
 impl Server {
@@ -64,6 +75,7 @@ impl Server {
             me,
             registry: Registry::new(services, limits.inline_after)?,
             admission: Admission::new(limits),
+            workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
             summary,
             changing: Mutex::default(),
