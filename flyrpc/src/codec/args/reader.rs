@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The number of arguments whose values are located without an allocation.
-const INLINE: usize = 8;
+const INLINE: usize = 4;
 
 /// Reads the arguments of one call.
 pub struct ArgsReader<'a> {

@@ -160,9 +160,11 @@ impl InboundRequest {
     }
 
     /// Whether the request should still be started: it was not canceled, and the link has not
-    /// ended.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.link.inbound().is_wanted(self.id)
+    /// ended. It was certainly not canceled while the link counted [`cancellations`](Link::cancellations).
+    #[inline]
+    pub(crate) fn is_wanted(&self, cancellations: u32) -> bool {
+        let unchanged = self.link.cancellations() == cancellations && !self.link.has_ended();
+        unchanged || self.link.inbound().is_wanted(self.id)
     }
 
     /// Runs `future` until it is ready. Drops it and returns `None` if the request is canceled or the link
@@ -365,13 +367,6 @@ impl Link {
     /// Returns the number of cancellations that were handled, modulo 2^32.
     pub(crate) fn cancellations(&self) -> u32 {
         self.cancellations.load(Ordering::Acquire)
-    }
-
-    /// Returns whether the link has not ended, and no cancellation was handled since their number was
-    /// `cancellations`.
-    #[inline]
-    pub(crate) fn is_unchanged_since(&self, cancellations: u32) -> bool {
-        self.cancellations() == cancellations && !self.has_ended()
     }
 
     /// Drops the rest of a reply whose caller no longer waits for it.

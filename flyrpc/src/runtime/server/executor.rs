@@ -69,13 +69,17 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
         let short = admitted.body.len() <= INLINE_BODY_MAX;
         short && method.inline_policy.is_quick() && !method.is_detached()
     };
+    let cancellations = link.cancellations();
     let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
         requests
     } else {
-        let (together, alone): (Requests, Requests) =
-            requests.into_iter().partition(|(admitted, _)| quick(admitted));
-        for (admitted, remaining) in alone {
-            start_alone(server, admitted, now + remaining);
+        let mut together = Vec::new();
+        for (admitted, remaining) in requests {
+            if quick(&admitted) {
+                together.push((admitted, remaining));
+            } else {
+                start_alone(server, admitted, now + remaining, cancellations);
+            }
         }
         together
     };
@@ -85,7 +89,7 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
             link: Arc::clone(link),
             start: now,
             requests: together.into(),
-            cancellations: link.cancellations(),
+            cancellations,
             earlier: None,
         };
         server.env.spawn(Box::pin(batch.run()));
@@ -93,18 +97,24 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
 }
 
 /// Runs a request in its own task.
-fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
-    let request = Alone { server: Arc::clone(server), admitted, deadline };
+fn start_alone(
+    server: &Arc<Server>,
+    admitted: Admitted<Permit>,
+    deadline: Instant,
+    cancellations: u32,
+) {
+    let request = Alone { server: Arc::clone(server), admitted, deadline, cancellations };
     server.workers.run(&*server.env, request);
 }
 
 impl Job for Alone {
     fn run(self, task: &mut task::Context<'_>) -> Option<BoxFuture<'static, ()>> {
-        let Alone { server, admitted, deadline } = self;
+        let Alone { server, admitted, deadline, cancellations } = self;
         // A request is detached only when its handler starts. Until then, its caller may cancel it.
         let detached = admitted.permit.method.is_detached();
         let request = &admitted.request;
-        if !(if detached { request.detach() } else { request.is_wanted() }) {
+        let start = if detached { request.detach() } else { request.is_wanted(cancellations) };
+        if !start {
             return None;
         }
         let now = server.env.now();
@@ -292,10 +302,10 @@ impl Batch {
         let server = &self.server;
         // An earlier request of this batch may have shown that the method is not quick.
         if !admitted.permit.method.inline_policy.is_quick() {
-            start_alone(server, admitted, deadline);
+            start_alone(server, admitted, deadline, self.cancellations);
             return now;
         }
-        if !self.link.is_unchanged_since(self.cancellations) && !admitted.request.is_wanted() {
+        if !admitted.request.is_wanted(self.cancellations) {
             return now;
         }
         let earlier = &mut self.earlier;

@@ -52,6 +52,8 @@ pub(super) struct Alone {
     pub(super) server: Arc<Server>,
     pub(super) admitted: Admitted<Permit>,
     pub(super) deadline: Instant,
+    /// The number of cancellations on the link before the request started.
+    pub(super) cancellations: u32,
 }
 
 impl Server {
