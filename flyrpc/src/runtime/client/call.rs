@@ -53,7 +53,7 @@ pub(super) struct CallStart {
     /// The total time of the call.
     pub(super) timeout: Duration,
     /// The number of local calls whose handlers enclose the call in the same task.
-    depth: u32,
+    pub(super) depth: u32,
 }
 
 impl CallStart {
@@ -73,6 +73,16 @@ impl CallStart {
             timeout: timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
             depth: enclosing.map_or(0, |context| context.depth + 1),
         }
+    }
+
+    /// Whether the handler needs a task of its own if it runs on this node.
+    pub(super) fn is_deep(&self) -> bool {
+        self.depth >= MAX_DEPTH
+    }
+
+    /// On this node's clock.
+    pub(super) fn deadline(&self) -> Instant {
+        self.now + self.timeout
     }
 }
 
@@ -95,7 +105,7 @@ impl Call {
             idempotent: method.options.idempotent,
             started: now,
             timeout,
-            deadline: now + timeout,
+            deadline: start.deadline(),
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
             depth,
         }

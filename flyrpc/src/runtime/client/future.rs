@@ -30,7 +30,7 @@ use crate::{
     runtime::{
         context::Context,
         server::HandlerFuture,
-        shared::{NodeInUse, NodeRef},
+        shared::{NodeInUse, NodeRef, NodeShared},
     },
     service::Request,
 };
@@ -164,41 +164,67 @@ where
         let (now, method) = (node.env().now(), request.method());
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
-        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
         if node.observer().is_some() || runtime_to_enter(&node).is_some() {
-            self.make(node, call, None);
+            self.make(node, start, None);
             return Ok(());
         }
+        let (selector, primary) = (&self.options.selector, R::methods()[method].options.primary);
+        if selector.includes(node.me(), primary, node.primary_region())
+            && is_possible(&node, &start)
+        {
+            match local::find(&node, request) {
+                Some(LocalMethod::Typed(handler)) => {
+                    let (options, request) = (&self.options, &mut self.request);
+                    match local::start_inline(&node, options, &start, handler, method, request) {
+                        Some(handler) => {
+                            self.state = State::Local(LocalCall { node, start, method, handler });
+                        }
+                        None => self.make(node, start, None),
+                    }
+                    return Ok(());
+                }
+                Some(LocalMethod::Encoded(_)) => {
+                    self.make(node, start, None);
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        self.start_remote(task, node, start)
+    }
+
+    fn start_remote(
+        &mut self,
+        task: &mut Task<'_>,
+        node: NodeInUse,
+        start: CallStart,
+    ) -> Result<(), RpcError> {
+        let request = self.request.as_ref().expect(HAS_REQUEST);
+        let call = Call::new::<R>(request.method(), &self.options, node.primary_region(), start);
         if let Err(failure) = make::check(&node, &call) {
             return Err(rpc_error(&node, &call, failure));
         }
-        let here = if call.includes(node.me()) { local::find(&node, request) } else { None };
-        match here {
-            Some(LocalMethod::Typed(handler)) if local::runs_inline::<R>(&node, &call, method) => {
-                let request = self.request.take().expect(HAS_REQUEST);
-                let handler = local::start_inline(&node, &call, handler, request);
-                self.state = State::Local(LocalCall { node, start, method, handler });
+        if !is_in_runtime_of(&node) {
+            self.make(node, start, None);
+            return Ok(());
+        }
+        let expires = node.env().timer_time(start.now) + start.timeout;
+        match remote::begin(&node, &call, request, Some(expires), task) {
+            Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) } => {
+                let idempotent = call.idempotent;
+                let queued = QueuedCall { node, start, attempt, version, idempotent };
+                self.state = State::Queued(queued);
             }
-            None if is_in_runtime_of(&node) => {
-                let expires = node.env().timer_time(now) + start.timeout;
-                let begun = remote::begin(&node, &call, request, Some(expires), task);
-                match begun {
-                    Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) } => {
-                        let idempotent = call.idempotent;
-                        let queued = QueuedCall { node, start, attempt, version, idempotent };
-                        self.state = State::Queued(queued);
-                    }
-                    begun => self.make(node, call, Some(begun)),
-                }
-            }
-            Some(_) | None => self.make(node, call, None),
+            begun => self.make(node, start, Some(begun)),
         }
         Ok(())
     }
 
     #[cold]
-    fn make(&mut self, node: NodeInUse, call: Call, begun: Option<Begun>) {
+    fn make(&mut self, node: NodeInUse, start: CallStart, begun: Option<Begun>) {
         let request = self.request.take().expect(HAS_REQUEST);
+        let method = request.method();
+        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
         self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun)));
     }
 
@@ -211,10 +237,13 @@ where
             Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), end),
             Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
         };
-        let method = self.request.as_ref().expect(HAS_REQUEST).method();
-        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
-        self.make(node, call, Some(Begun { version, first }));
+        self.make(node, start, Some(Begun { version, first }));
     }
+}
+
+/// Whether a call can succeed on this node. If it cannot, [`make::check`] tells why.
+fn is_possible(node: &NodeShared, start: &CallStart) -> bool {
+    !node.is_shut_down() && !start.timeout.is_zero()
 }
 
 impl<R: Request> LocalCall<R> {

@@ -5,13 +5,17 @@
 
 use std::{future::Future, sync::Arc};
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 use super::{
     arguments::{BodyLimit, encode},
-    call::Call,
+    call::{Call, CallStart},
     record::AttemptRecorder,
     response::{decode, status_failure},
+    selector::{CallOptions, Selector},
 };
 use crate::{
     error::Unsupported,
@@ -68,21 +72,23 @@ pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported
     }
 }
 
-/// Returns whether the handler of a call to this node runs in the caller's task.
-pub(super) fn runs_inline<R: Request>(node: &NodeShared, call: &Call, method: usize) -> bool {
-    let options = R::methods()[method].options;
-    let refused = (call.primary || options.primary) && !node.is_primary();
-    !refused && !options.detached && !call.is_deep()
-}
-
-/// Returns the future of the handler of a call that [runs inline](runs_inline).
+/// Returns the future of the handler of a call that this node serves, if nothing but the handler's result can
+/// follow. Otherwise, `request` is not taken.
 pub(super) fn start_inline<R: Request>(
     node: &NodeShared,
-    call: &Call,
+    options: &CallOptions,
+    start: &CallStart,
     handler: &Arc<dyn LocalHandler<R>>,
-    request: R,
-) -> HandlerFuture<R::Response> {
-    HandlerFuture::of_new_call(handler.call(request), context(node, call, false))
+    method: usize,
+    request: &mut Option<R>,
+) -> Option<HandlerFuture<R::Response>> {
+    let declared = &R::methods()[method].options;
+    let primary_only = declared.primary || matches!(options.selector, Selector::Primary);
+    if (primary_only && !node.is_primary()) || declared.detached || start.is_deep() {
+        return None;
+    }
+    let context = context(node, start.deadline(), start.depth, false);
+    Some(HandlerFuture::of_new_call(handler.call(request.take()?), context))
 }
 
 /// Runs the call on this node.
@@ -159,17 +165,18 @@ fn admit(
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, call, detached))
+    let depth = if detached || call.is_deep() { 0 } else { call.depth };
+    Ok(context(node, call.deadline, depth, detached))
 }
 
-fn context(node: &NodeShared, call: &Call, detached: bool) -> Context {
+fn context(node: &NodeShared, deadline: Instant, depth: u32, detached: bool) -> Context {
     Context {
         caller: node.me().clone(),
-        deadline: call.deadline,
+        deadline,
         attempt: 1,
         local: true,
         detached,
-        depth: if detached || call.is_deep() { 0 } else { call.depth },
+        depth,
         host: Arc::clone(node.server().host()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::{NodeId, Region, Target};
+use crate::types::{NodeId, NodeInfo, Region, Target};
 
 /// Selects the target of a client's calls.
 #[derive(Debug, Clone)]
@@ -24,6 +24,24 @@ impl Selector {
             Selector::Primary => Target::Primary(primary_region.clone()),
             Selector::Default if primary_only => Target::Primary(primary_region.clone()),
             Selector::Default => Target::Nearest,
+        }
+    }
+}
+
+impl Selector {
+    /// Whether the target of a call includes `node`, provided that the node serves the method.
+    /// `primary_only` is whether the method runs only on primary nodes.
+    pub(super) fn includes(
+        &self,
+        node: &NodeInfo,
+        primary_only: bool,
+        primary_region: &Region,
+    ) -> bool {
+        match self {
+            Selector::Region(region) => region == node.region(),
+            Selector::Node(id) => id == node.id(),
+            Selector::Default if !primary_only => true,
+            Selector::Primary | Selector::Default => primary_region == node.region(),
         }
     }
 }
