@@ -184,6 +184,10 @@ impl Env for SideEnv {
         Instant::now()
     }
 
+    fn timer_time(&self, now: Instant) -> Instant {
+        now
+    }
+
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.env.spawn(Box::pin(SideTask { side: self.side, task: Some(task) }));
     }

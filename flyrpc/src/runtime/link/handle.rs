@@ -18,7 +18,9 @@ use arc_swap::ArcSwap;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{compat_cache::CompatCache, event::LinkEvent, region_calls::RegionCalls};
+use super::{
+    compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, region_calls::RegionCalls,
+};
 use crate::{
     env::Env,
     error::Refusal,
@@ -68,6 +70,8 @@ pub(crate) struct Link {
     lifecycle: Lifecycle,
     pub(super) sent: SentBytes,
     pub(super) signals: Signals,
+    /// The timer of the calls in flight.
+    pub(super) deadlines: Deadlines,
 }
 
 /// The data that the peer announced, and the condition of its link.
@@ -77,6 +81,8 @@ struct Peer {
     compats: CompatCache,
     status_level: u64,
     state: ArcSwap<State>,
+    /// Whether `state` excludes calls of some service, which calls check before they read `state`.
+    restricted: AtomicBool,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
     /// Whether the peer has been silent for so long that calls prefer other nodes.
@@ -126,6 +132,7 @@ impl Link {
                 services: new.services,
                 compats: CompatCache::new(),
                 status_level: new.status_level,
+                restricted: AtomicBool::new(new.state.is_restricted()),
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
                 quiet: AtomicBool::new(false),
@@ -142,6 +149,7 @@ impl Link {
             lifecycle: Lifecycle::default(),
             sent: SentBytes::default(),
             signals: Signals::default(),
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -197,6 +205,21 @@ impl Link {
     /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.lifecycle.error().cloned()
+    }
+
+    /// Returns why the peer accepts no calls of `service`, if it does not.
+    #[cold]
+    fn refusal(&self, service: &str) -> Option<Refusal> {
+        let state = self.peer.state.load();
+        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
+        if internal {
+            None
+        } else if state.draining {
+            Some(Refusal::Draining)
+        } else {
+            let withdrawn = state.withdrawn.iter().any(|name| name == service);
+            (!state.accepting || withdrawn).then_some(Refusal::Held)
+        }
     }
 
     /// Maximum size in bytes of a body that may be sent, for a service of this kind.
@@ -291,7 +314,9 @@ impl Link {
     pub(super) fn on_state(self: &Arc<Self>, mut state: State) {
         state.limit_to(&self.peer.services);
         if **self.peer.state.load() != state {
+            let restricted = state.is_restricted();
             self.peer.state.store(Arc::new(state));
+            self.peer.restricted.store(restricted, Ordering::Release);
             if !self.peer.state_change_announced.swap(true, Ordering::AcqRel) {
                 self.announce(LinkEvent::StateChanged);
             }
@@ -402,18 +427,15 @@ impl Endpoint for Arc<Link> {
         if !self.is_open() {
             return LinkStatus::Disconnected;
         }
-        let state = self.peer.state.load();
-        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
-        if state.draining && !internal {
-            return LinkStatus::NotAccepting(Refusal::Draining);
-        }
-        if (!state.accepting || state.withdrawn.iter().any(|name| name == service)) && !internal {
-            return LinkStatus::NotAccepting(Refusal::Held);
+        if self.peer.restricted.load(Ordering::Acquire)
+            && let Some(refusal) = self.refusal(service)
+        {
+            return LinkStatus::NotAccepting(refusal);
         }
         if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
     }
 
-    fn compats(&self, caller: &CallerTrait) -> Arc<Compats> {
+    fn compats(&self, caller: &CallerTrait) -> &Compats {
         self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
     }
 

@@ -8,6 +8,7 @@
 
 mod call;
 mod compat_cache;
+mod deadlines;
 mod event;
 mod expiry;
 mod handle;
@@ -22,7 +23,7 @@ mod transport;
 mod writer;
 
 pub(crate) use self::{
-    call::{Lost, OutboundCall, PendingCall},
+    call::{CallEnd, OutboundCall, PendingCall},
     event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},
