@@ -5,6 +5,9 @@
 //! `callers` concurrent callers. Every handler runs inline, or in a separate task. The program prints
 //! nothing: the workload `instructions` of the benchmark runs it under callgrind.
 //!
+//! With the additional argument `stop`, the program makes the calls twice, and stops itself (`SIGSTOP`) before and
+//! after the second time. The test `budgets` counts the instructions in between.
+//!
 //! The tasks of the server are polled by [`poll_server`], and those of the client and its callers by
 //! [`poll_client`], so that callgrind can count the instructions of one side.
 
@@ -23,6 +26,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flyrpc::{BoxStream, Datagram, Env, Listener, Node, fly_rpc, unstable::InlineMode};
 use flyrpc_testkit::{SimEnv, SimNet};
 use futures_util::future::BoxFuture;
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::{runtime, task::JoinSet, time::Instant};
 
 /// Seed of the simulated network and of both nodes.
@@ -53,8 +57,10 @@ impl Strings for Handlers {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [callers, calls, mode] = &args[..] else {
-        bail!("usage: pair <callers> <calls> <inline|task>")
+    let (callers, calls, mode, stop) = match &args[..] {
+        [callers, calls, mode] => (callers, calls, mode, false),
+        [callers, calls, mode, stop] if stop == "stop" => (callers, calls, mode, true),
+        _ => bail!("usage: pair <callers> <calls> <inline|task> [stop]"),
     };
     let mode = match mode.as_str() {
         "inline" => InlineMode::Always,
@@ -65,10 +71,10 @@ fn main() -> Result<()> {
     let calls: u64 = calls.parse().context("calls is not a number")?;
     let runtime =
         runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(run(callers, calls, mode))
+    runtime.block_on(run(callers, calls, mode, stop))
 }
 
-async fn run(callers: u64, calls: u64, mode: InlineMode) -> Result<()> {
+async fn run(callers: u64, calls: u64, mode: InlineMode, stop: bool) -> Result<()> {
     ensure!(callers > 0 && calls.is_multiple_of(callers), "{calls} calls for {callers} callers");
     let net = SimNet::builder().seed(SEED).rtt(SERVER, CLIENT, ROUND_TRIP).build();
     let hosts = [SERVER, CLIENT].map(|region| net.add_host(region, region));
@@ -78,6 +84,18 @@ async fn run(callers: u64, calls: u64, mode: InlineMode) -> Result<()> {
     ensure!(client.nodes_in(SERVER).len() == 1, "the nodes did not connect: {:?}", client.peers());
 
     let strings: StringsClient = client.client();
+    make_calls(&strings, callers, calls).await?;
+    if stop {
+        kill_process(getpid(), Signal::STOP)?;
+        make_calls(&strings, callers, calls).await?;
+        kill_process(getpid(), Signal::STOP)?;
+    }
+    drop((client, server));
+    Ok(())
+}
+
+/// Makes `calls` calls, divided evenly among `callers`.
+async fn make_calls(strings: &StringsClient, callers: u64, calls: u64) -> Result<()> {
     let mut running = JoinSet::new();
     for _ in 0..callers {
         let strings = strings.clone();
@@ -92,7 +110,6 @@ async fn run(callers: u64, calls: u64, mode: InlineMode) -> Result<()> {
     while let Some(done) = running.join_next().await {
         done??;
     }
-    drop((client, server));
     Ok(())
 }
 
