@@ -24,8 +24,7 @@ mod response;
 mod routed;
 mod selector;
 
-#[cfg(feature = "tarpc")]
-pub(crate) use self::call::DEFAULT_TIMEOUT;
-pub(super) use self::caller::Value;
 pub(super) use self::outside::runtime_to_enter;
+#[cfg(feature = "tarpc")]
+pub(crate) use self::{call::DEFAULT_TIMEOUT, caller::Value};
 pub use self::{caller::Caller, error_exit::wrong_response, generated::Client, routed::Routed};
