@@ -5,8 +5,8 @@ use std::cell::Cell;
 /// The initial capacity, in bytes.
 const INITIAL: usize = 64;
 
-/// A larger buffer is not kept.
-const MAX_RETAINED_CAPACITY: usize = 4 << 10;
+/// A buffer with a larger capacity, in bytes, is not kept.
+const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

@@ -1,7 +1,6 @@
 //! One attempt of a call, on one node.
 
 use std::{
-    cell::Cell,
     future::{Future as _, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
@@ -18,6 +17,7 @@ use super::{
     response::decode,
 };
 use crate::{
+    codec::scratch,
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats, Endpoint as _},
         wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
@@ -28,14 +28,6 @@ use crate::{
     },
     service::{Request, ServiceKind, caller_trait},
 };
-
-thread_local! {
-    /// The buffer in which arguments are encoded. Empty while a call uses it.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// A scratch buffer with a larger capacity than this, in bytes, is not kept.
-const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
 /// The number of an attempt, and when it starts.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +91,7 @@ pub(super) fn begin<R: Request>(
     let outbound = OutboundCall { method, primary, attempt: number, deadline, expires };
     Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
-            retain(body);
+            scratch::put(body);
             Attempt::Queued(QueuedAttempt { pending, was_quiet, request_bytes })
         }
         None => Attempt::NoRoom(UnqueuedAttempt {
@@ -110,10 +102,10 @@ pub(super) fn begin<R: Request>(
     })
 }
 
-/// Sends the request over `link` to a node, and waits for the response.
+/// Makes an attempt other than the first: sends the request over `link`, and waits for the response.
 pub(super) async fn attempt<R: Request>(
     of: RemoteCall<'_, '_, R>,
-    link: &Arc<Link>,
+    link: Arc<Link>,
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
     let RemoteCall { node, call, request, .. } = of;
@@ -121,7 +113,7 @@ pub(super) async fn attempt<R: Request>(
     let start = AttemptStart { number, now, remaining: call.remaining(now), expires: None };
     let begun = poll_fn(|task| {
         let compats = link.compats(&caller_trait::<R>());
-        Poll::Ready(begin(node, call, request, link, compats, start, task))
+        Poll::Ready(begin(node, call, request, &link, compats, start, task))
     });
     begun.await?.finish(of).await
 }
@@ -238,20 +230,12 @@ fn encode_in_scratch<R: Request>(
     link: &Link,
     compats: &Compats,
 ) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
-    let mut body = SCRATCH.take();
-    body.clear();
+    let mut body = scratch::take();
     let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
     match encode(request, compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Nothing was sent, so this does not count as an attempt.
         Err(failure) if failure.permits_retry(call.idempotent) => Err(AttemptEnd::NotSent(failure)),
         Err(failure) => Err(failure.into()),
-    }
-}
-
-fn retain(mut scratch: Vec<u8>) {
-    if scratch.capacity() <= MAX_RETAINED_CAPACITY {
-        scratch.clear();
-        SCRATCH.set(scratch);
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn begin<R: Request>(
         method: request.method(),
         tried: &[],
         primary_moved: false,
+        // `draw_first` asks for a number only if there are several nodes.
         random: 0,
     };
     let drawn = draw_first(&table, &with, || node.env().random());
@@ -175,7 +176,7 @@ where
                 if node.is_shut_down() {
                     retry.on_shut_down()
                 } else {
-                    start_next(of, &mut retry, &mut pending, later_attempt)
+                    start_next(of, &mut retry, &mut pending, attempt::attempt)
                 }
             }
             Step::AwaitAttempts => match progress(of, &retry, &mut pending, version).await {
@@ -273,15 +274,6 @@ where
         progress = pending.next() => Some(progress),
         () = of.node.changed_since(version), if wants_another => None,
     }
-}
-
-/// Makes an attempt other than the first.
-async fn later_attempt<R: Request>(
-    of: RemoteCall<'_, '_, R>,
-    link: Arc<Link>,
-    number: u32,
-) -> Result<R::Response, AttemptEnd> {
-    attempt::attempt(of, &link, number).await
 }
 
 async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed) {
