@@ -43,9 +43,17 @@ pub(crate) struct InFlight {
 struct InFlightCall {
     waker: Waker,
     response: Option<Response>,
-    /// When to wake the call if it has no response. `None` if it has its own timer, or has expired.
-    expires: Option<Instant>,
-    expired: bool,
+    expiry: Expiry,
+}
+
+/// When a call is woken although it has no response.
+#[derive(Debug, Clone, Copy)]
+enum Expiry {
+    /// Never, because it has a timer of its own.
+    Never,
+    At(Instant),
+    /// It was woken.
+    Passed,
 }
 
 /// The progress of a call.
@@ -81,8 +89,8 @@ impl InFlight {
     pub(crate) fn add(&mut self, waker: &Waker, expires: Option<Instant>) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
-        let call = InFlightCall { waker: waker.clone(), response: None, expires, expired: false };
-        self.calls.insert(id, call);
+        let expiry = expires.map_or(Expiry::Never, Expiry::At);
+        self.calls.insert(id, InFlightCall { waker: waker.clone(), response: None, expiry });
         if let Some(at) = expires
             && self.next_expiry.is_none_or(|next| at < next)
         {
@@ -104,9 +112,12 @@ impl InFlight {
         self.next_expiry = None;
         let mut expired = Vec::new();
         for (id, call) in &mut self.calls {
-            let Some(at) = call.expires.filter(|_| call.response.is_none()) else { continue };
+            let Expiry::At(at) = call.expiry else { continue };
+            if call.response.is_some() {
+                continue;
+            }
             if at <= now {
-                (call.expires, call.expired) = (None, true);
+                call.expiry = Expiry::Passed;
                 expired.push((*id, &call.waker));
             } else {
                 self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
@@ -172,7 +183,7 @@ impl InFlight {
         if self.closed {
             return Progress::Closed;
         }
-        if call.get().expired {
+        if matches!(call.get().expiry, Expiry::Passed) {
             return Progress::Expired;
         }
         call.get_mut().waker.clone_from(waker);

@@ -104,10 +104,9 @@ impl Link {
         if !self.is_open() || in_flight.is_closed() || !has_room(&mut outbox) {
             return None;
         }
-        let expires = call.expires.map(Instant::into_std);
-        let next = in_flight.next_expiry();
-        let earlier = expires.is_some_and(|at| next.is_none_or(|next| at < next));
-        let id = in_flight.add(waker, expires);
+        let next_expiry = in_flight.next_expiry();
+        let id = in_flight.add(waker, call.expires.map(Instant::into_std));
+        let expires_earlier = in_flight.next_expiry() != next_expiry;
         let head = RequestHead {
             id,
             method: call.method,
@@ -121,7 +120,7 @@ impl Link {
         drop((in_flight, outbox));
         self.count_call();
         self.wake_writer();
-        if earlier {
+        if expires_earlier {
             let link = Arc::downgrade(self);
             let expire = move || link.upgrade().map_or(Next::NoLink, |link| link.expire_calls());
             self.deadlines.set_earlier(expire);

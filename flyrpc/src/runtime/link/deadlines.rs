@@ -8,7 +8,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The timer of the calls that wait on a link. A timer for each call would cost about a tenth of the call.
+/// The timer of the calls that wait on a link. A timer for each call would have to be created, registered
+/// and removed with the call.
 ///
 /// Its task is not a task of the node: a call ends at its deadline even if the tasks of its node are
 /// frozen in a simulation.
