@@ -72,8 +72,7 @@ pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported
 /// Returns whether the handler of a call to this node runs in the caller's task.
 pub(super) fn runs_inline<R: Request>(node: &NodeShared, call: &Call, method: usize) -> bool {
     let options = R::methods()[method].options;
-    let refused = (call.primary || options.primary) && !node.is_primary();
-    !refused && !options.detached && !call.is_deep()
+    may_run(node, call, options.primary) && !options.detached && !call.is_deep()
 }
 
 /// Returns the future of the handler of a call that [runs inline](runs_inline).
@@ -155,12 +154,17 @@ fn admit(
     detached: bool,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
-    if (call.primary || primary_only) && !node.is_primary() {
+    if !may_run(node, call, primary_only) {
         recorder.start(node.me(), None);
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
     Ok(context(node, call, detached))
+}
+
+/// Returns whether this node may run a call whose method is `primary_only` or not.
+fn may_run(node: &NodeShared, call: &Call, primary_only: bool) -> bool {
+    node.is_primary() || !(call.primary || primary_only)
 }
 
 fn context(node: &NodeShared, call: &Call, detached: bool) -> Context {
