@@ -247,7 +247,7 @@ fn start_now(future: &mut RequestFuture, body: &[u8], deadline: Instant, now: In
 struct Batch {
     server: Arc<Server>,
     link: Arc<Link>,
-    /// The time as of which the remaining times of the requests were measured.
+    /// When the remaining times of the requests were measured.
     start: Instant,
     requests: VecDeque<(Admitted<Permit>, Duration)>,
     /// The number of cancellations on the link before these requests started.

@@ -41,7 +41,7 @@ pub(crate) struct Server {
     /// The tasks of requests that run in their own tasks.
     pub(super) workers: Arc<Workers<Alone>>,
     state: ArcSwap<State>,
-    /// What `state` means for most requests, as a set of the flags below.
+    /// What `state` means for most requests, as a set of the flags above.
     summary: AtomicU8,
     /// Locked while `state` is replaced.
     changing: Mutex<()>,
@@ -172,14 +172,11 @@ impl Server {
 }
 
 fn summary(state: &State, me: &NodeInfo) -> u8 {
-    let State { draining, accepting, withdrawn, primary_region, .. } = state;
-    let all_accept = *accepting && !draining && withdrawn.is_empty();
-    let is_primary = primary_region == me.region();
     let mut summary = 0;
-    if all_accept {
+    if !state.is_restricted() {
         summary |= ALL_ACCEPT;
     }
-    if is_primary {
+    if state.primary_region == *me.region() {
         summary |= IS_PRIMARY;
     }
     summary
