@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct AttemptStart {
     /// The number of the attempt within the call, from 1.
     pub(super) number: u32,
+    /// Whether the call may run only on a node that considers itself primary.
+    pub(super) primary: bool,
     /// The current time, on this node's clock.
     pub(super) now: Instant,
     /// The remaining time of the call.
@@ -70,25 +72,23 @@ pub(super) struct UnqueuedAttempt {
 /// compatibility with the caller's trait.
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
-    call: &Call,
     request: &R,
     link: &Arc<Link>,
     compats: &Compats,
-    AttemptStart { number, now, remaining, expires }: AttemptStart,
+    AttemptStart { number, primary, now, remaining, expires }: AttemptStart,
     task: &Context<'_>,
 ) -> Result<Attempt, AttemptEnd> {
-    let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
+    let (method, mut body) = encode_in_scratch(node, request, link, compats)?;
     let request_bytes = body.len();
-    let Call { primary, deadline, .. } = *call;
     // Encoding a short body takes less time than reading the clock.
     let (now, remaining) = if request_bytes > INLINE_BODY_MAX {
-        let now = node.env().now();
-        (now, call.remaining(now))
+        let encoded = node.env().now();
+        (encoded, remaining.saturating_sub(encoded - now))
     } else {
         (now, remaining)
     };
     let was_quiet = link.is_quiet();
-    let outbound = OutboundCall { method, primary, attempt: number, deadline, expires };
+    let outbound = OutboundCall { method, primary, attempt: number, expires };
     Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
             scratch::put(body);
@@ -109,11 +109,12 @@ pub(super) async fn attempt<R: Request>(
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
     let RemoteCall { node, call, request, .. } = of;
-    let now = node.env().now();
-    let start = AttemptStart { number, now, remaining: call.remaining(now), expires: None };
+    let (now, primary) = (node.env().now(), call.primary);
+    let remaining = call.remaining(now);
+    let start = AttemptStart { number, primary, now, remaining, expires: None };
     let begun = poll_fn(|task| {
         let compats = link.compats(&caller_trait::<R>());
-        Poll::Ready(begin(node, call, request, &link, compats, start, task))
+        Poll::Ready(begin(node, request, &link, compats, start, task))
     });
     begun.await?.finish(of).await
 }
@@ -199,7 +200,7 @@ impl UnqueuedAttempt {
         let link = &self.link;
         let was_quiet = link.is_quiet();
         let request_bytes = self.body.len();
-        let mut send = pin!(link.send(self.outbound, &mut self.body));
+        let mut send = pin!(link.send(self.outbound, call.start.deadline(), &mut self.body));
         // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
         // there is none, the call returns to this node.
         let send = poll_fn(|task| match send.as_mut().poll(task) {
@@ -225,17 +226,19 @@ pub(super) async fn until_deadline(node: &NodeShared, call: &Call) {
 
 fn encode_in_scratch<R: Request>(
     node: &NodeShared,
-    call: &Call,
     request: &R,
     link: &Link,
     compats: &Compats,
 ) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
     let mut body = scratch::take();
-    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
+    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
     match encode(request, compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Nothing was sent, so this does not count as an attempt.
-        Err(failure) if failure.permits_retry(call.idempotent) => Err(AttemptEnd::NotSent(failure)),
-        Err(failure) => Err(failure.into()),
+        Err(failure) => {
+            let idempotent = R::methods()[request.method()].options.idempotent;
+            let may_retry = failure.permits_retry(idempotent);
+            Err(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() })
+        }
     }
 }
