@@ -20,7 +20,7 @@ use crate::{
         link::{
             assembler::Assembler,
             clock::LinkClock,
-            gate::{Gate, Released},
+            gate::{Gate, Gated, Released},
             in_flight::Response,
             lifecycle::LinkError,
             liveness::{Liveness, SILENT_HEARTBEATS},
@@ -237,7 +237,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     /// Returns how many of these requests to start before the reader yields.
-    fn together(&self, start: &[(Admitted<H::Permit>, Duration)]) -> usize {
+    fn together(&self, start: &[Gated<Admitted<H::Permit>>]) -> usize {
         self.handler.start_together(&start[..start.len().min(START_TOGETHER)]).max(1)
     }
 
@@ -343,6 +343,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     /// Handles a frame, which is a slice of `frames`.
+    #[inline(always)]
     fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
         match frame {
             Frame::Void => {}
