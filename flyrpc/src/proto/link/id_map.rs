@@ -86,7 +86,7 @@ impl<T> IdMap<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
         let slot = self.slot(id);
         let removed = match self.slots.get_mut(slot) {

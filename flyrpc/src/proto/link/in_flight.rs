@@ -88,6 +88,7 @@ impl InFlight {
     /// Adds a call and returns its id. `waker` wakes the task of the call. A call that has not ended when
     /// it `expires` is woken by [`expire`](Self::expire), whose time [`next_expiry`](Self::next_expiry)
     /// returns.
+    #[inline]
     pub(crate) fn add(&mut self, waker: &Waker, expires: Option<Instant>) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
@@ -153,7 +154,7 @@ impl InFlight {
 
     /// Stores a response, and returns the waker of the call's task. A response that no call waits for is
     /// dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(&mut self, id: RequestId, response: Response) -> Option<Waker> {
         let call = self.calls.get_mut(id)?;
         if let InFlightCall::Complete(_) = call {
@@ -174,6 +175,7 @@ impl InFlight {
     /// # Panics
     ///
     /// If the response was already returned, or the call was removed with [`remove`](Self::remove).
+    #[inline(always)]
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
         match self.calls.get_mut(id) {
             Some(InFlightCall::Complete(_)) => match self.calls.remove(id) {

@@ -49,7 +49,7 @@ pub(super) struct AttemptStart {
 pub(super) enum Attempt {
     Queued(QueuedAttempt),
     /// The link has no room for the request.
-    NoRoom(UnqueuedAttempt),
+    NoRoom(Box<UnqueuedAttempt>),
 }
 
 /// An attempt whose request is queued on the link, or has been sent.
@@ -68,8 +68,10 @@ pub(super) struct UnqueuedAttempt {
     body: Vec<u8>,
 }
 
+// The results that are rare are boxed, so that the others are cheap to move.
 /// Encodes a request for the node of `link`, and queues it if there is room. `compats` is that node's
 /// compatibility with the caller's trait.
+#[inline(always)]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
     request: &R,
@@ -77,7 +79,7 @@ pub(super) fn begin<R: Request>(
     compats: &Compats,
     AttemptStart { number, primary, now, remaining, expires }: AttemptStart,
     task: &Context<'_>,
-) -> Result<Attempt, AttemptEnd> {
+) -> Result<Attempt, Box<AttemptEnd>> {
     let (method, mut body) = encode_in_scratch(node, request, link, compats)?;
     let request_bytes = body.len();
     // Encoding a short body takes less time than reading the clock.
@@ -94,11 +96,11 @@ pub(super) fn begin<R: Request>(
             scratch::put(body);
             Attempt::Queued(QueuedAttempt { pending, was_quiet, request_bytes })
         }
-        None => Attempt::NoRoom(UnqueuedAttempt {
+        None => Attempt::NoRoom(Box::new(UnqueuedAttempt {
             link: Arc::clone(link),
             outbound: OutboundCall { expires: None, ..outbound },
             body,
-        }),
+        })),
     })
 }
 
@@ -116,7 +118,7 @@ pub(super) async fn attempt<R: Request>(
         let compats = link.compats(&caller_trait::<R>());
         Poll::Ready(begin(node, request, &link, compats, start, task))
     });
-    begun.await?.finish(of).await
+    begun.await.map_err(|end| *end)?.finish(of).await
 }
 
 impl Attempt {
@@ -170,6 +172,7 @@ impl QueuedAttempt {
     }
 
     /// Returns the response, or how the attempt ended without one.
+    #[inline(always)]
     pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<Result<Response, AttemptEnd>> {
         Poll::Ready(match Pin::new(&mut self.pending).poll(task) {
             // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
@@ -224,12 +227,13 @@ pub(super) async fn until_deadline(node: &NodeShared, call: &Call) {
     }
 }
 
+#[inline(always)]
 fn encode_in_scratch<R: Request>(
     node: &NodeShared,
     request: &R,
     link: &Link,
     compats: &Compats,
-) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
+) -> Result<(MethodIndex, Vec<u8>), Box<AttemptEnd>> {
     let mut body = scratch::take();
     let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
     match encode(request, compats, limit, &mut body) {
@@ -238,7 +242,7 @@ fn encode_in_scratch<R: Request>(
         Err(failure) => {
             let idempotent = R::methods()[request.method()].options.idempotent;
             let may_retry = failure.permits_retry(idempotent);
-            Err(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() })
+            Err(Box::new(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() }))
         }
     }
 }

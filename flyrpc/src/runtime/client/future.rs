@@ -213,7 +213,7 @@ where
         let State::Queued(queued) = mem::replace(&mut self.state, State::Over) else { return };
         let QueuedCall { node, start, attempt, version, .. } = queued;
         let first = match ended {
-            Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), end),
+            Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), Box::new(end)),
             Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
         };
         self.make(node, start, Some(Begun { version, first }));

@@ -47,7 +47,7 @@ pub(super) struct Begun {
 
 pub(super) enum FirstAttempt {
     NoLink,
-    Ended(Arc<Link>, AttemptEnd),
+    Ended(Arc<Link>, Box<AttemptEnd>),
     InFlight(Attempt),
 }
 
@@ -61,6 +61,7 @@ enum First<'a, F> {
 
 /// Picks a node, and begins the first attempt of a call that started just now. `expires` is when the
 /// attempt expires by the timer of its link, if it has no timer of its own.
+#[inline]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
     target: TargetRef<'_>,
@@ -115,7 +116,7 @@ pub(super) async fn resume<R: Request>(
 ) -> Result<R::Response, CallFailure> {
     let (link, attempt, end) = match first {
         FirstAttempt::NoLink => (None, None, None),
-        FirstAttempt::Ended(link, end) => (Some(link), None, Some(end)),
+        FirstAttempt::Ended(link, end) => (Some(link), None, Some(*end)),
         FirstAttempt::InFlight(attempt) => (Some(Arc::clone(attempt.link())), Some(attempt), None),
     };
     let mut running = pin!(attempt.map(|attempt| attempt.finish(of)));

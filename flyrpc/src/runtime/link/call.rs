@@ -51,6 +51,7 @@ impl Link {
     /// Queues a call with the time that `remaining` states, for the task of `waker` at `now`, if the link
     /// is open and its outbox has room. If this returns `None`, no byte of the call is sent later. A long
     /// `body` is moved out, and a short one is copied.
+    #[inline]
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -89,6 +90,7 @@ impl Link {
     }
 
     /// Queues a call, if the link is open and `has_room` returns true.
+    #[inline(always)]
     fn queue(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -210,6 +212,7 @@ impl PendingCall {
 impl Future for PendingCall {
     type Output = Result<Response, CallEnd>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let progress = this.link.in_flight().poll(this.id, task.waker());
@@ -236,7 +239,10 @@ impl Future for PendingCall {
 }
 
 impl Drop for PendingCall {
+    #[inline]
     fn drop(&mut self) {
-        self.give_up();
+        if !self.over {
+            self.give_up();
+        }
     }
 }

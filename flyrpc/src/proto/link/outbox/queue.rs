@@ -205,6 +205,7 @@ impl Outbox {
     }
 
     /// Appends a request and its body. A long body is moved out of `body`.
+    #[inline]
     pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
         let offset = if body.len() > INLINE_BODY_MAX {
             let announced = Body::Chunked(body.len() as u64);
