@@ -80,7 +80,6 @@ fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
     varint::take(rest).map(RequestId)
 }
 
-#[inline]
 #[inline(always)]
 fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let id = take_id(rest)?;
