@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
@@ -166,10 +166,14 @@ impl InboundRequest {
         unchanged || self.link.inbound().is_wanted(self.id)
     }
 
-    /// Runs `future` until it is ready. Drops it and returns `None` if the request is canceled or the link
-    /// ends, unless the handler is [detached](Self::detach) and the link has not ended.
-    pub(crate) async fn unless_canceled<F: Future>(&self, future: F) -> Option<F::Output> {
-        unless_canceled(&self.link, self.id, future).await
+    /// Polls `future`. Returns `None` if the request was canceled or the link has ended, unless the handler
+    /// is [detached](Self::detach) and the link has not ended.
+    pub(crate) fn poll_unless_canceled<F: Future>(
+        &self,
+        future: Pin<&mut F>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<F::Output>> {
+        poll_unless_canceled(&self.link, self.id, future, task)
     }
 
     /// Lets the handler run to completion, even if the request is canceled later. Returns false if
@@ -205,8 +209,11 @@ impl InboundRequest {
                 () = permit.wait_for_memory(bytes) => {}
             }
         };
-        let granted = tokio::time::timeout(remaining, granted);
-        match unless_canceled(&link, self.id, granted).await {
+        let granted = {
+            let mut granted = pin!(tokio::time::timeout(remaining, granted));
+            poll_fn(|task| poll_unless_canceled(&link, self.id, granted.as_mut(), task)).await
+        };
+        match granted {
             None => return,
             Some(Err(_elapsed)) => return self.refuse(Status::TimedOut),
             Some(Ok(())) => {}
@@ -290,21 +297,22 @@ impl InboundRequest {
     }
 }
 
-/// Runs `future` until it is ready, or until request `id` is canceled or the link ends.
-async fn unless_canceled<F: Future>(link: &Link, id: RequestId, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let poll = |task: &mut Context<'_>| {
-        if !link.inbound().is_wanted(id) {
-            return Poll::Ready(None);
-        }
-        match future.as_mut().poll(task) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // A cancellation after this wakes the task.
-            Poll::Pending if link.inbound().pending(id, || task.waker().clone()) => Poll::Pending,
-            Poll::Pending => Poll::Ready(None),
-        }
-    };
-    poll_fn(poll).await
+/// Polls `future`, unless request `id` was canceled or the link has ended. Then, returns `None`.
+fn poll_unless_canceled<F: Future>(
+    link: &Link,
+    id: RequestId,
+    future: Pin<&mut F>,
+    task: &mut Context<'_>,
+) -> Poll<Option<F::Output>> {
+    if !link.inbound().is_wanted(id) {
+        return Poll::Ready(None);
+    }
+    match future.poll(task) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        // A cancellation after this wakes the task.
+        Poll::Pending if link.inbound().pending(id, || task.waker().clone()) => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    }
 }
 
 impl<P> Outgoing<P> {

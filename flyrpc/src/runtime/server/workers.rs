@@ -57,7 +57,10 @@ impl<J: Job> Workers<J> {
         }
         let mailbox = Guard(Arc::new(Mailbox(Mutex::new(State::Assigned(job)))));
         env.spawn(Box::pin(async move {
-            while let Some(rest) = poll_fn(|task| mailbox.0.poll(task)).await {
+            let rest = poll_fn(|task| mailbox.0.poll(task)).await;
+            // A worker whose job was pending runs no other, and must not take memory for one.
+            drop(mailbox);
+            if let Some(rest) = rest {
                 rest.await;
             }
         }));
