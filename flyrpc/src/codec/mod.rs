@@ -49,6 +49,7 @@
 mod args;
 mod body;
 pub(crate) mod bytes;
+mod encoded;
 mod locate;
 mod msgpack;
 mod verify;
@@ -56,8 +57,14 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use self::args::{ArgsReader, ArgsWriter, ArgumentError};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::body::decode_verified;
+
 pub(crate) use self::{
     args::{AcceptedArgs, is_optional},
-    body::{decode, decode_verified, encode},
+    body::{decode, decode_response, encode},
+};
+pub use self::{
+    args::{ArgsReader, ArgsWriter, ArgumentError},
+    encoded::EncodedBody,
 };

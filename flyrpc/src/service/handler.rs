@@ -3,11 +3,15 @@
 
 use std::{any::Any, future::Future, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::method::Request;
 use crate::{
-    codec::ArgsReader, error::BodyError, proto::wire::frame::INLINE_BODY_MAX, types::ServiceSpec,
+    codec::{ArgsReader, EncodedBody},
+    error::BodyError,
+    proto::wire::frame::INLINE_BODY_MAX,
+    types::ServiceSpec,
 };
 
 /// The name of the internal service, which every node serves to the others.
@@ -60,7 +64,7 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     fn start(
         &self,
         method: usize,
-        arguments: &[u8],
+        arguments: &Bytes,
     ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError>;
 
     /// Returns an `Arc<dyn LocalHandler<R>>`, for calls from this process, which need no encoding.
@@ -76,21 +80,21 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
 #[doc(hidden)]
 #[allow(missing_debug_implementations, reason = "a closure has no readable form")]
 pub struct EncodedResponse {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: EncodedBody,
     /// Encodes the response again. Present if the body is long.
     pub(crate) encode_again: Option<EncodeResponse>,
 }
 
 /// Encodes a response that it owns.
-pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<Vec<u8>, BodyError> + Send>;
+pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<EncodedBody, BodyError> + Send>;
 
 impl EncodedResponse {
     fn new<T: Send + 'static>(
         response: T,
-        encode: fn(&T, &mut Vec<u8>) -> Result<(), BodyError>,
+        encode: fn(&T, &mut EncodedBody) -> Result<(), BodyError>,
     ) -> Result<Self, BodyError> {
         let encoded = move |response: &T| {
-            let mut body = Vec::new();
+            let mut body = EncodedBody::new();
             encode(response, &mut body)?;
             Ok(body)
         };
@@ -114,10 +118,10 @@ impl<H: Handler> Service for H {
     fn start(
         &self,
         method: usize,
-        arguments: &[u8],
+        arguments: &Bytes,
     ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError> {
         let method = &H::Request::methods()[method];
-        let mut arguments = ArgsReader::parse(arguments, method.arguments)?;
+        let mut arguments = ArgsReader::parse_shared(arguments, method.arguments)?;
         let handler = self.handle((method.decode)(&mut arguments)?);
         Ok(Box::pin(async move {
             let response = handler.await;

@@ -17,6 +17,7 @@ use super::{
     response::decode,
 };
 use crate::{
+    codec::EncodedBody,
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats},
         wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
@@ -30,7 +31,7 @@ use crate::{
 
 thread_local! {
     /// The buffer in which arguments are encoded. Empty while a call uses it.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<EncodedBody> = const { Cell::new(EncodedBody::new()) };
 }
 
 /// A scratch buffer with a larger capacity than this, in bytes, is not kept.
@@ -114,7 +115,7 @@ async fn send_when_there_is_room(
     call: &Call,
     link: &Arc<Link>,
     outbound: OutboundCall,
-    mut body: Vec<u8>,
+    mut body: EncodedBody,
 ) -> Result<PendingCall, AttemptEnd> {
     let was_quiet = link.is_quiet();
     let mut send = pin!(link.send(outbound, &mut body));
@@ -137,7 +138,7 @@ fn encode_in_scratch<R: Request>(
     request: &R,
     link: &Link,
     compats: Arc<Compats>,
-) -> Result<(MethodIndex, Vec<u8>), AttemptEnd> {
+) -> Result<(MethodIndex, EncodedBody), AttemptEnd> {
     let mut body = SCRATCH.take();
     body.clear();
     let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
@@ -149,7 +150,7 @@ fn encode_in_scratch<R: Request>(
     }
 }
 
-fn retain(mut scratch: Vec<u8>) {
+fn retain(mut scratch: EncodedBody) {
     if scratch.capacity() <= MAX_RETAINED_CAPACITY {
         scratch.clear();
         SCRATCH.set(scratch);

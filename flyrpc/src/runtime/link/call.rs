@@ -11,15 +11,18 @@ use std::{
 use tokio::time::Instant;
 
 use super::{handle::Link, room_wait::RoomWait};
-use crate::proto::{
-    link::{
-        in_flight::{Progress, Response},
-        lifecycle::LinkError,
-        outbox::{GivenUp, Offset, Outbox, Room},
-    },
-    wire::{
-        frame::{self, INLINE_BODY_MAX, RequestHead},
-        ids::{MethodIndex, RequestId},
+use crate::{
+    codec::EncodedBody,
+    proto::{
+        link::{
+            in_flight::{Progress, Response},
+            lifecycle::LinkError,
+            outbox::{GivenUp, Offset, Outbox, Room},
+        },
+        wire::{
+            frame::{self, INLINE_BODY_MAX, RequestHead},
+            ids::{MethodIndex, RequestId},
+        },
     },
 };
 
@@ -59,7 +62,7 @@ impl Link {
         self: &Arc<Self>,
         call: OutboundCall,
         now: Instant,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
         waker: &Waker,
     ) -> Option<PendingCall> {
         let room = Room::of_request(body.len());
@@ -75,7 +78,7 @@ impl Link {
     pub(crate) async fn send(
         self: &Arc<Self>,
         call: OutboundCall,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
     ) -> Result<PendingCall, LinkError> {
         let mut wait = RoomWait::new(self, Room::of_request(body.len()));
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
@@ -93,7 +96,7 @@ impl Link {
         self: &Arc<Self>,
         call: OutboundCall,
         now: Instant,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
         waker: &Waker,
         has_room: impl FnOnce(&mut Outbox) -> bool,
     ) -> Option<PendingCall> {

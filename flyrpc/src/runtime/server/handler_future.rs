@@ -8,6 +8,7 @@ use std::{
     task::{self, Poll},
 };
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Sleep;
 
@@ -153,7 +154,7 @@ impl RequestFuture {
         service: &dyn Service,
         method: usize,
         until: Until,
-        body: &[u8],
+        body: &Bytes,
         context: Context,
     ) -> Self {
         match catch_panic("decoding", || service.start(method, body)) {

@@ -11,19 +11,20 @@
 
 use std::task::{Poll, Waker};
 
-use bytes::Bytes;
-
-use crate::proto::{
-    link::{
-        batch::Batch,
-        bodies::{CHUNKS_PER_WRITE, Held, LongBodies, Removed},
-        pings::SentPings,
-        room::{Order, RoomQueue, Ticket},
-    },
-    wire::{
-        frame::{self, Body, BodyOf, INLINE_BODY_MAX, RequestHead},
-        ids::RequestId,
-        status::Status,
+use crate::{
+    codec::EncodedBody,
+    proto::{
+        link::{
+            batch::Batch,
+            bodies::{CHUNKS_PER_WRITE, Held, LongBodies, Removed, Rest},
+            pings::SentPings,
+            room::{Order, RoomQueue, Ticket},
+        },
+        wire::{
+            frame::{self, Body, BodyOf, INLINE_BODY_MAX, RequestHead},
+            ids::RequestId,
+            status::Status,
+        },
     },
 };
 
@@ -204,14 +205,17 @@ impl Outbox {
     }
 
     /// Appends a request and its body. A long body is moved out of `body`.
-    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
-        let offset = if body.len() > INLINE_BODY_MAX {
-            let announced = Body::Chunked(body.len() as u64);
-            let offset = frame::put_request(head, announced, &mut self.frames);
-            self.long.add_request(head.id, Bytes::from(std::mem::take(body)));
-            offset
-        } else {
-            frame::put_request(head, Body::Whole(body), &mut self.frames)
+    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut EncodedBody) -> Offset {
+        let offset = match body.contiguous() {
+            Some(body) if body.len() <= INLINE_BODY_MAX => {
+                frame::put_request(head, Body::Whole(body), &mut self.frames)
+            }
+            _ => {
+                let announced = Body::Chunked(body.len() as u64);
+                let offset = frame::put_request(head, announced, &mut self.frames);
+                self.long.add_request(head.id, Rest::new(body.take_parts()));
+                offset
+            }
         };
         Offset { at: self.taken + offset as u64 }
     }
@@ -224,8 +228,14 @@ impl Outbox {
 
     /// Appends a reply that is sent in chunks, until `deadline`, in microseconds on this end's clock.
     /// `held` is dropped once the reply has been written or can no longer be written.
-    pub(crate) fn long_reply(&mut self, id: RequestId, body: Vec<u8>, deadline: u64, held: Held) {
-        self.long.add_reply(id, Bytes::from(body), deadline, held);
+    pub(crate) fn long_reply(
+        &mut self,
+        id: RequestId,
+        body: &mut EncodedBody,
+        deadline: u64,
+        held: Held,
+    ) {
+        self.long.add_reply(id, Rest::new(body.take_parts()), deadline, held);
     }
 
     /// Drops the part of a request that the writer has not taken. Returns how much the writer had taken.
@@ -313,7 +323,7 @@ impl Outbox {
                 return;
             }
             let Some(chunk) = self.long.take_chunk(left) else { return };
-            left -= chunk.bytes.len();
+            left -= chunk.prefix.len() + chunk.bytes.len();
             batch.add_chunk(chunk);
         }
     }
