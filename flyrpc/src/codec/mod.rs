@@ -60,11 +60,9 @@ mod tests;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::body::decode_verified;
 
+pub use self::args::{ArgsReader, ArgsWriter, ArgumentError};
 pub(crate) use self::{
     args::{AcceptedArgs, is_optional},
     body::{decode, decode_response, encode},
-};
-pub use self::{
-    args::{ArgsReader, ArgsWriter, ArgumentError},
     encoded::EncodedBody,
 };

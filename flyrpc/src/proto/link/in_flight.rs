@@ -164,13 +164,11 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
-
     use super::*;
 
     fn append(in_flight: &mut InFlight, id: RequestId, chunk: &[u8]) -> Option<Bytes> {
         let mut reply = in_flight.take_arriving(id)?;
-        reply.destination(chunk.len()).unwrap().put_slice(chunk);
+        reply.put(chunk, 0).unwrap();
         if reply.is_complete() {
             return Some(reply.into_bytes());
         }

@@ -1,9 +1,17 @@
 //! The task that reads a link: it decodes frames, completes calls, starts requests, responds to pings,
 //! and detects a silent peer.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
@@ -26,7 +34,7 @@ use crate::{
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
         wire::{
-            frame::{self, Body, BodyOf, Frame, RequestHead, Rest},
+            frame::{self, Body, BodyOf, ChunkStart, Frame, RequestHead, Rest},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -73,6 +81,7 @@ pub(super) async fn run<H: RequestHandler>(
         peer: handler.peer(link.peer()),
         requests: Assembler::default(),
         replies: Replies::default(),
+        chunk: None,
         received: 0,
         expiry: Expiry::default(),
         buffer: BufferContents::default(),
@@ -93,6 +102,48 @@ pub(super) async fn run<H: RequestHandler>(
     link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
 
+/// A chunk whose rest is read into the buffer of its body.
+#[derive(Debug)]
+struct OpenChunk {
+    of: BodyOf,
+    id: RequestId,
+    /// The number of bytes that have not arrived.
+    left: usize,
+    /// Whether the body was still expected when the chunk was last read.
+    wanted: bool,
+}
+
+/// Reads the available bytes: the rest of the open chunk, if there is one, or any frames.
+fn poll_receive<T>(
+    from: &mut FrameReader,
+    chunk: &mut Option<OpenChunk>,
+    requests: &mut Assembler<T>,
+    link: &Link,
+    task: &mut task::Context<'_>,
+) -> Poll<io::Result<Received>> {
+    let Some(OpenChunk { of, id, left, wanted: wanted @ true }) = chunk else {
+        return from.poll_read(task);
+    };
+    // The body is looked up for each read, because it may be dropped while the link waits for bytes.
+    match of {
+        BodyOf::Request => {
+            if let Some(mut to) = requests.room(*id, *left) {
+                return from.poll_read_into(&mut to, task);
+            }
+        }
+        BodyOf::Reply => {
+            let arriving = link.in_flight().take_arriving(*id);
+            if let Some(mut reply) = arriving {
+                let read = from.poll_read_into(&mut reply.room(*left), task);
+                link.in_flight().put_arriving(*id, reply);
+                return read;
+            }
+        }
+    }
+    *wanted = false;
+    from.poll_read(task)
+}
+
 /// The state that the reader does not share with other tasks.
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
@@ -104,6 +155,7 @@ struct Reader<'a, H: RequestHandler> {
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
     replies: Replies,
+    chunk: Option<OpenChunk>,
     /// The bytes received so far.
     received: u64,
     /// When the next unstarted request expires.
@@ -157,13 +209,15 @@ impl<H: RequestHandler> Reader<'_, H> {
                     self.expire();
                     continue;
                 }
-                received = from.read() => received?,
+                received = poll_fn(|task| {
+                    poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+                }) => received?,
             };
             if !received.more {
                 // A read that does not fill the buffer empties the socket, so the next one waits.
                 self.work = 0;
             }
-            self.on_received(received)?;
+            self.on_received(from, received)?;
             let mut pong = self.on_frames(from).await?;
             if pong || received.more {
                 pong = self.drain(from, pong).await?;
@@ -182,10 +236,13 @@ impl<H: RequestHandler> Reader<'_, H> {
     async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
         let mut total = 0;
         while total < self.gate.drain_limit(pong) {
-            let Some(received) = from.try_read() else { break };
+            let receive = poll_fn(|task| {
+                poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+            });
+            let Some(received) = tokio::task::unconstrained(receive).now_or_never() else { break };
             let received = received?;
             total += received.count;
-            self.on_received(received)?;
+            self.on_received(from, received)?;
             pong |= self.on_frames(from).await?;
             if self.link.signals.end.is_cancelled() {
                 break;
@@ -241,7 +298,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.handler.start_together(&start[..start.len().min(START_TOGETHER)]).max(1)
     }
 
-    fn on_received(&mut self, received: Received) -> Result<(), LinkError> {
+    fn on_received(&mut self, from: &mut FrameReader, received: Received) -> Result<(), LinkError> {
         if received.count == 0 {
             // The peer may be the first to find that nothing is left to do, and close the
             // connection.
@@ -253,7 +310,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }
-        Ok(())
+        self.on_chunk_received(from, received.count)
     }
 
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
@@ -328,6 +385,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 break;
             }
         }
+        self.open_chunk(from)?;
         self.apply_state()?;
         if total > MAX_PINNED && 4 * self.buffer.bodies < total {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
@@ -356,10 +414,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Status { id, status } => {
                 self.on_response(id, Response::Status(frames.slice_ref(status)), status.len());
             }
-            Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
-            Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
-                self.replies.on_chunk(self.link, id, bytes)?
-            }
+            Frame::Chunk { of, id, bytes } => self.on_chunk(of, id, bytes, 0)?,
             Frame::Cancel { id } => self.on_cancel(id),
             Frame::Ping { stamp, received } => {
                 if let Some(received) = received {
@@ -438,12 +493,45 @@ impl<H: RequestHandler> Reader<'_, H> {
         }
     }
 
-    fn on_request_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
+    /// Handles a part of a chunk, of which `rest` more bytes follow.
+    fn on_chunk(
+        &mut self,
+        of: BodyOf,
+        id: RequestId,
+        part: &[u8],
+        rest: usize,
+    ) -> Result<(), Malformed> {
+        if of == BodyOf::Reply {
+            return self.replies.on_chunk(self.link, id, part, rest);
+        }
         // Chunks of a request that was refused or canceled may still arrive.
-        let Some(mut to) = self.requests.destination(id, chunk.len())? else { return Ok(()) };
-        to.put_slice(chunk);
+        self.requests.put(id, part, rest)?;
         if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
             self.gate.push(&head, Admitted { body, ..admitted });
+        }
+        Ok(())
+    }
+
+    /// Begins a chunk, if most of it has not arrived yet.
+    fn open_chunk(&mut self, from: &mut FrameReader) -> Result<(), Malformed> {
+        let Some((ChunkStart { of, id, content, .. }, part)) = from.take_chunk_start() else {
+            return Ok(());
+        };
+        let left = content - part.len();
+        self.chunk = Some(OpenChunk { of, id, left, wanted: true });
+        self.on_chunk(of, id, &part, left)
+    }
+
+    /// Handles that `count` bytes were read, the first of which belong to the open chunk, if there is one.
+    fn on_chunk_received(&mut self, from: &mut FrameReader, count: usize) -> Result<(), LinkError> {
+        let Some(chunk) = &mut self.chunk else { return Ok(()) };
+        chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };
+        let &mut OpenChunk { of, id, left, wanted } = chunk;
+        if left == 0 {
+            self.chunk = None;
+            if wanted {
+                self.on_chunk(of, id, &[], 0)?;
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, task::Waker};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
 use super::handle::Link;
 use crate::{
@@ -55,15 +55,17 @@ impl Replies {
         link.in_flight().begin_reply(id, size);
     }
 
+    /// Handles a part of a chunk, of which `rest` more bytes follow.
     pub(super) fn on_chunk(
         &mut self,
         link: &Link,
         id: RequestId,
-        chunk: &[u8],
+        part: &[u8],
+        rest: usize,
     ) -> Result<(), Malformed> {
         // Chunks of a reply whose call was canceled may still arrive.
         let Some(mut reply) = link.in_flight().take_arriving(id) else { return Ok(()) };
-        reply.destination(chunk.len())?.put_slice(chunk);
+        reply.put(part, rest)?;
         if reply.is_complete() {
             self.on_response(link, id, Response::Reply(reply.into_bytes()));
         } else {
