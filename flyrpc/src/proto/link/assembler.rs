@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes, buf::Limit};
+use bytes::{BufMut, buf::Limit};
 
 use crate::{
     codec::bytes::Malformed,
@@ -22,9 +22,10 @@ pub(crate) struct PartialBody {
 }
 
 impl PartialBody {
-    /// Expects a body of `size` bytes. Does not allocate its buffer yet.
-    pub(crate) fn new(size: u64) -> Self {
-        PartialBody { bytes: Vec::new(), size }
+    /// Expects a body of `size` bytes, in `buffer`, which is empty. A buffer without capacity is allocated when
+    /// bytes arrive.
+    pub(crate) fn new(size: u64, buffer: Vec<u8>) -> Self {
+        PartialBody { bytes: buffer, size }
     }
 
     /// Appends a part of a chunk, of which `rest` more bytes follow.
@@ -70,9 +71,9 @@ impl PartialBody {
         self.bytes.len() as u64 >= self.size
     }
 
-    /// Returns the bytes received.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        Bytes::from(self.bytes)
+    /// Returns the bytes received, in their buffer.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
@@ -99,9 +100,8 @@ impl<T> Default for Assembler<T> {
 }
 
 impl<T> Assembler<T> {
-    /// Expects a body of `size` bytes until `deadline`.
-    pub(crate) fn begin(&mut self, id: RequestId, size: u64, deadline: u64, item: T) {
-        let body = PartialBody::new(size);
+    /// Expects a body until `deadline`.
+    pub(crate) fn begin(&mut self, id: RequestId, body: PartialBody, deadline: u64, item: T) {
         self.bodies.insert(id, Expected { item, body, deadline, progressed: true });
     }
 
@@ -126,12 +126,12 @@ impl<T> Assembler<T> {
     }
 
     /// Removes and returns a body, if all of its bytes have been put into their destination.
-    pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Bytes)> {
+    pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Vec<u8>)> {
         if !self.bodies.get(&id)?.body.is_complete() {
             return None;
         }
         let Expected { item, body, .. } = self.bodies.remove(&id)?;
-        Some((item, body.into_bytes()))
+        Some((item, body.into_buffer()))
     }
 
     /// Drops a body that is no longer wanted, and returns its item. Chunks of the body may still
@@ -169,6 +169,10 @@ mod tests {
     const ID: RequestId = RequestId(1);
     const NEVER: u64 = u64::MAX;
 
+    fn body(size: u64) -> PartialBody {
+        PartialBody::new(size, Vec::new())
+    }
+
     fn put(assembler: &mut Assembler<&'static str>, chunk: &[u8]) -> Result<bool, Malformed> {
         let expected = assembler.bodies.contains_key(&ID);
         assembler.put(ID, chunk, 0)?;
@@ -178,25 +182,25 @@ mod tests {
     #[test]
     fn a_body_is_complete_with_its_last_byte() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 5, NEVER, "item");
+        assembler.begin(ID, body(5), NEVER, "item");
         assert!(put(&mut assembler, b"abc").unwrap());
         assert!(assembler.take_complete(ID).is_none());
         assert!(put(&mut assembler, b"de").unwrap());
-        assert_eq!(assembler.take_complete(ID), Some(("item", Bytes::from_static(b"abcde"))));
+        assert_eq!(assembler.take_complete(ID), Some(("item", b"abcde".to_vec())));
         assert!(assembler.take_complete(ID).is_none());
     }
 
     #[test]
     fn a_chunk_beyond_the_announced_size_is_malformed() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, NEVER, "item");
+        assembler.begin(ID, body(2), NEVER, "item");
         assert!(put(&mut assembler, b"abc").is_err());
     }
 
     #[test]
     fn a_chunk_beyond_the_announced_size_is_malformed_before_all_of_it_arrives() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 10, NEVER, "item");
+        assembler.begin(ID, body(10), NEVER, "item");
         assert!(assembler.put(ID, b"abc", 8).is_err());
         assert!(assembler.put(ID, b"abc", 7).is_ok());
     }
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_chunk_is_read_into_a_buffer_that_grows_in_proportion() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 1 << 20, NEVER, "item");
+        assembler.begin(ID, body(1 << 20), NEVER, "item");
         assembler.put(ID, &[1; 100], (1 << 20) - 100).unwrap();
         let mut expected = vec![1; 100];
         while expected.len() < 1 << 20 {
@@ -215,25 +219,24 @@ mod tests {
             to.put_bytes(2, count);
             expected.resize(expected.len() + count, 2);
         }
-        assert_eq!(assembler.take_complete(ID), Some(("item", expected.into())));
+        assert_eq!(assembler.take_complete(ID), Some(("item", expected)));
         assert!(assembler.room(ID, 1).is_none());
     }
 
     #[test]
     fn a_chunk_of_which_nothing_has_arrived_has_room_for_one_chunk() {
-        let mut body = PartialBody::new(1 << 20);
-        body.put(&[], 1 << 20).unwrap();
-        assert_eq!(body.room(100).remaining_mut(), 100);
-        assert_eq!(body.bytes.capacity(), 100);
-        let mut body = PartialBody::new(1 << 20);
-        assert_eq!(body.room(1 << 20).remaining_mut(), CHUNK);
-        assert_eq!(PartialBody::new(1 << 20).room(5).remaining_mut(), 5);
+        let mut partial = body(1 << 20);
+        partial.put(&[], 100).unwrap();
+        assert_eq!(partial.room(100).remaining_mut(), 100);
+        assert_eq!(partial.bytes.capacity(), 100);
+        assert_eq!(body(1 << 20).room(1 << 20).remaining_mut(), CHUNK);
+        assert_eq!(body(10).room(1 << 20).remaining_mut(), 10);
     }
 
     #[test]
     fn chunks_of_a_body_that_was_removed_are_skipped() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, NEVER, "item");
+        assembler.begin(ID, body(2), NEVER, "item");
         assert_eq!(assembler.remove(ID), Some("item"));
         assert!(!put(&mut assembler, b"a").unwrap());
     }
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn an_announced_size_allocates_nothing_and_received_bytes_allocate_in_proportion() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, u64::MAX, NEVER, "item");
+        assembler.begin(ID, body(u64::MAX), NEVER, "item");
         assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 0);
         put(&mut assembler, &[0; 100]).unwrap();
         assert!(assembler.bodies[&ID].body.bytes.capacity() <= 100 * MAX_GROWTH);
@@ -250,16 +253,27 @@ mod tests {
     #[test]
     fn the_buffer_never_exceeds_the_announced_size() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 150, NEVER, "item");
+        assembler.begin(ID, body(150), NEVER, "item");
         put(&mut assembler, &[0; 100]).unwrap();
         assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 150);
     }
 
     #[test]
+    fn a_buffer_that_fits_is_not_replaced() {
+        let buffer = Vec::with_capacity(1 << 20);
+        let start = buffer.as_ptr();
+        let mut body = PartialBody::new(1 << 20, buffer);
+        body.put(&[1; 10], 1 << 10).unwrap();
+        body.room(1 << 10).put_bytes(2, 1 << 10);
+        let buffer = body.into_buffer();
+        assert_eq!(buffer.as_ptr(), start);
+    }
+
+    #[test]
     fn a_body_that_does_not_come_expires_with_its_deadline() {
         let mut assembler = Assembler::default();
-        assembler.begin(RequestId(1), 5, 300, "first");
-        assembler.begin(RequestId(2), 5, 100, "second");
+        assembler.begin(RequestId(1), body(5), 300, "first");
+        assembler.begin(RequestId(2), body(5), 100, "second");
         assert_eq!(assembler.next_deadline(), Some(100));
         assert!(assembler.take_expired(99).is_empty());
         assert_eq!(assembler.take_expired(100), ["second"]);
@@ -271,7 +285,7 @@ mod tests {
     #[test]
     fn a_body_is_stalled_when_nothing_of_it_arrives_between_two_looks() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 5, NEVER, "item");
+        assembler.begin(ID, body(5), NEVER, "item");
         // The announcement itself is progress.
         assert!(assembler.take_stalled().is_empty());
         put(&mut assembler, b"a").unwrap();

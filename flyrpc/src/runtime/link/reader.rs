@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
+    buffers::Buffers,
     event::LinkEvent,
     expiry::Expiry,
     handle::Link,
@@ -26,7 +27,7 @@ use crate::{
     codec::bytes::Malformed,
     proto::{
         link::{
-            assembler::Assembler,
+            assembler::{Assembler, PartialBody},
             clock::LinkClock,
             gate::{Gate, Released},
             in_flight::Response,
@@ -81,6 +82,7 @@ pub(super) async fn run<H: RequestHandler>(
         peer: handler.peer(link.peer()),
         requests: Assembler::default(),
         replies: Replies::default(),
+        buffers: Buffers::default(),
         chunk: None,
         received: 0,
         expiry: Expiry::default(),
@@ -155,6 +157,7 @@ struct Reader<'a, H: RequestHandler> {
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
     replies: Replies,
+    buffers: Buffers,
     chunk: Option<OpenChunk>,
     /// The bytes received so far.
     received: u64,
@@ -323,6 +326,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 outbox.shrink();
             }
         }
+        self.buffers.on_heartbeat();
         self.gate.on_heartbeat(self.micros());
         if self.link.take_write_progress() {
             self.liveness.on_write_progress();
@@ -409,7 +413,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.on_response(id, Response::Reply(frames.slice_ref(body)), body.len());
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
-                self.replies.on_long_reply(self.link, id, size)
+                self.replies.on_long_reply(self.link, &self.buffers, id, size)
             }
             Frame::Status { id, status } => {
                 self.on_response(id, Response::Status(frames.slice_ref(status)), status.len());
@@ -487,7 +491,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             Body::Chunked(size) => {
                 let now = self.micros();
                 let deadline = now.saturating_add(head.timeout);
-                self.requests.begin(head.id, size, deadline, (head, admitted));
+                let body = PartialBody::new(size, self.buffers.take(size));
+                self.requests.begin(head.id, body, deadline, (head, admitted));
                 self.expiry.schedule_by(now, deadline);
             }
         }
@@ -502,11 +507,12 @@ impl<H: RequestHandler> Reader<'_, H> {
         rest: usize,
     ) -> Result<(), Malformed> {
         if of == BodyOf::Reply {
-            return self.replies.on_chunk(self.link, id, part, rest);
+            return self.replies.on_chunk(self.link, &self.buffers, id, part, rest);
         }
         // Chunks of a request that was refused or canceled may still arrive.
         self.requests.put(id, part, rest)?;
         if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
+            let body = self.buffers.share(body);
             self.gate.push(&head, Admitted { body, ..admitted });
         }
         Ok(())

@@ -4,11 +4,14 @@ use std::{collections::VecDeque, task::Waker};
 
 use bytes::Bytes;
 
-use super::handle::Link;
+use super::{buffers::Buffers, handle::Link};
 use crate::{
     codec::bytes::Malformed,
     env::yield_once,
-    proto::{link::in_flight::Response, wire::ids::RequestId},
+    proto::{
+        link::{assembler::PartialBody, in_flight::Response},
+        wire::ids::RequestId,
+    },
     service::ServiceKind,
 };
 
@@ -48,17 +51,25 @@ impl Replies {
     }
 
     /// Handles the start of a reply of `size` bytes, which follows in chunks.
-    pub(super) fn on_long_reply(&mut self, link: &Link, id: RequestId, size: u64) {
+    pub(super) fn on_long_reply(
+        &mut self,
+        link: &Link,
+        buffers: &Buffers,
+        id: RequestId,
+        size: u64,
+    ) {
         if size > link.limit(ServiceKind::Internal) as u64 {
             return self.on_response(link, id, Response::TooLarge(size));
         }
-        link.in_flight().begin_reply(id, size);
+        let reply = PartialBody::new(size, buffers.take(size));
+        link.in_flight().begin_reply(id, reply);
     }
 
     /// Handles a part of a chunk, of which `rest` more bytes follow.
     pub(super) fn on_chunk(
         &mut self,
         link: &Link,
+        buffers: &Buffers,
         id: RequestId,
         part: &[u8],
         rest: usize,
@@ -67,7 +78,7 @@ impl Replies {
         let Some(mut reply) = link.in_flight().take_arriving(id) else { return Ok(()) };
         reply.put(part, rest)?;
         if reply.is_complete() {
-            self.on_response(link, id, Response::Reply(reply.into_bytes()));
+            self.on_response(link, id, Response::Reply(buffers.share(reply.into_buffer())));
         } else {
             link.in_flight().put_arriving(id, reply);
         }
