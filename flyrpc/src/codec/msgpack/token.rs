@@ -105,6 +105,53 @@ impl<'de> Input<'de> {
         Some(text)
     }
 
+    /// Moves past `text` if it is the next value, in its shortest form, and less than 32 bytes long. Returns
+    /// whether it is.
+    #[inline]
+    pub(crate) fn skip_short_str(&mut self, text: &str) -> bool {
+        let Some((head, rest)) = self.rest.split_first() else { return false };
+        if usize::from(head ^ 0xa0) != text.len() || text.len() >= 32 {
+            return false;
+        }
+        match rest.strip_prefix(text.as_bytes()) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Reads a bool, if the next value is one.
+    #[inline]
+    pub(crate) fn bool(&mut self) -> Option<bool> {
+        let (value, rest) = match self.rest {
+            [0xc2, rest @ ..] => (false, rest),
+            [0xc3, rest @ ..] => (true, rest),
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// Reads the head of an array of less than 16 elements, if the next value is one.
+    #[inline]
+    pub(crate) fn short_array(&mut self) -> Option<usize> {
+        let [head @ 0x90..=0x9f, rest @ ..] = self.rest else { return None };
+        let count = usize::from(head & 0xf);
+        (count <= rest.len()).then(|| self.rest = rest)?;
+        Some(count)
+    }
+
+    /// Reads the head of a map of less than 16 entries, if the next value is one.
+    #[inline]
+    pub(crate) fn short_map(&mut self) -> Option<usize> {
+        let [head @ 0x80..=0x8f, rest @ ..] = self.rest else { return None };
+        let count = usize::from(head & 0xf);
+        (2 * count <= rest.len()).then(|| self.rest = rest)?;
+        Some(count)
+    }
+
     /// Reads the next token. This function is too large to be inlined, so callers first try the readers of
     /// the most frequent kinds.
     #[inline(never)]
