@@ -222,7 +222,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             }
             self.on_received(from, received)?;
             let mut pong = self.on_frames(from).await?;
-            if pong || received.more {
+            // Without a request that could start, more may be read later, and calls are completed earlier.
+            if pong || (received.more && self.gate.has_ready()) {
                 pong = self.drain(from, pong).await?;
             }
             if pong && self.gate.has_held() {
@@ -371,6 +372,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// ping.
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         self.buffer = BufferContents::default();
+        // The rest of a chunk contains no frame.
+        self.yield_if_busy().await;
         let mut total = 0;
         loop {
             let (frames, rest) = from.take_frames();
@@ -380,16 +383,16 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.on_frame(frame::decode(frame)?, &frames)?;
                 done += length;
                 self.work += 1;
-                if self.work >= MAX_WORK {
-                    self.work = 0;
-                    tokio::task::yield_now().await;
-                }
+                self.yield_if_busy().await;
             }
             if rest? == Rest::Incomplete {
                 break;
             }
         }
-        self.open_chunk(from)?;
+        // Requests that are ready start when the socket is empty, so it must be emptied by few, large reads.
+        if !self.gate.has_ready() {
+            self.open_chunk(from)?;
+        }
         self.apply_state()?;
         if total > MAX_PINNED && 4 * self.buffer.bodies < total {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
@@ -401,6 +404,14 @@ impl<H: RequestHandler> Reader<'_, H> {
             return Err(LinkError::OutboxOverflow);
         }
         Ok(self.buffer.pong)
+    }
+
+    /// Yields if the work since the last yield exceeds the limit.
+    async fn yield_if_busy(&mut self) {
+        if self.work >= MAX_WORK {
+            self.work = 0;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Handles a frame, which is a slice of `frames`.
