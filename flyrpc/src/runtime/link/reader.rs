@@ -222,8 +222,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             }
             self.on_received(from, received)?;
             let mut pong = self.on_frames(from).await?;
-            // Without a request that could start, more may be read later, and calls are completed earlier.
-            if pong || (received.more && self.gate.has_ready()) {
+            if pong || received.more {
                 pong = self.drain(from, pong).await?;
             }
             if pong && self.gate.has_held() {
