@@ -1,7 +1,9 @@
 //! Counting tools that children run under, and their results.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::{Command, id},
 };
@@ -38,20 +40,31 @@ impl Tool {
     /// Returns a command that runs `program` under the tool, and writes the counts to `output` when it exits.
     /// The caller adds the arguments of `program`.
     pub(crate) fn command(self, output: &Path, program: &Path) -> Command {
-        // An absolute path, because some commands run without `PATH`.
-        let mut command = Command::new(self.path().unwrap_or_else(|| self.program().into()));
         match self {
             Tool::Strace => {
-                command.args(["-f", "-c", "-o"]).arg(output).arg("--");
+                let mut command = self.start();
+                command.args(["-f", "-c", "-o"]).arg(output).arg("--").arg(program);
+                command
             }
-            Tool::Callgrind => {
-                let mut file = std::ffi::OsString::from("--callgrind-out-file=");
-                file.push(output);
-                command.args(["--quiet", "--tool=callgrind"]).arg(file).arg("--");
-            }
+            Tool::Callgrind => Tool::callgrind(None, output, program),
         }
-        command.arg(program);
+    }
+
+    /// Like [`command`](Self::command), for instructions. Counts only those that are executed inside the
+    /// functions whose names match `function`, if it is a pattern.
+    pub(crate) fn callgrind(function: Option<&str>, output: &Path, program: &Path) -> Command {
+        let mut command = Tool::Callgrind.start();
+        let mut file = OsString::from("--callgrind-out-file=");
+        file.push(output);
+        command.args(["--quiet", "--tool=callgrind"]).arg(file);
+        command.args(function.map(|function| format!("--toggle-collect={function}")));
+        command.arg("--").arg(program);
         command
+    }
+
+    fn start(self) -> Command {
+        // An absolute path, because some commands run without `PATH`.
+        Command::new(self.path().unwrap_or_else(|| self.program().into()))
     }
 
     /// Returns the total count from a file that the tool wrote.

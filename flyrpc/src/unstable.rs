@@ -64,8 +64,8 @@ impl Endpoint for Open {
         LinkStatus::Good
     }
 
-    fn compats(&self, _caller: &CallerTrait) -> Arc<Compats> {
-        Arc::clone(&self.0)
+    fn compats(&self, _caller: &CallerTrait) -> &Compats {
+        &self.0
     }
 
     fn round_trip(&self) -> Option<Duration> {

@@ -133,8 +133,9 @@ async fn a_remote_detached_call_that_is_canceled_before_its_handler_is_polled_ne
     let hkg = node_on(&hkg_env).seeds([iad.addr()]).start().await.unwrap();
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>().on_region("iad");
-    // The first request of a link may wait for a ping.
-    probe.shout("a".into()).await.unwrap();
+    // The first request of a link may wait for a ping. Its handler is pending, so that its task does not run
+    // the next request.
+    probe.slow(1).await.unwrap();
     held.holding.store(true, Ordering::SeqCst);
     for canceled in [false, true] {
         let started = counts.started();

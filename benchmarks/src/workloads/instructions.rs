@@ -29,6 +29,9 @@ const FEW_CALLS: u64 = 2_560;
 
 const LOCAL_CALLS: u64 = 20_000;
 
+/// The number of callers for which the instructions of the two sides of a pair are counted separately.
+const SPLIT_CALLERS: usize = 64;
+
 /// Upper bound on the number of runs, because a count varies little and takes long.
 const MAX_RUNS: u32 = 3;
 
@@ -101,10 +104,13 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
         let Some(program) = companion.of(contender) else { return Ok(()) };
         let suffix = contender.suffix();
         for mode in ["inline", "task"] {
-            for callers in CALLERS {
-                let count = |calls| count_pair(program, scratch, callers, calls, mode);
+            let both = CALLERS.map(|callers| (callers, None));
+            let sides = ["server", "client"].map(|side| (SPLIT_CALLERS, Some(side)));
+            for (callers, side) in both.into_iter().chain(sides) {
+                let count = |calls| count_pair(program, scratch, callers, calls, mode, side);
                 let count = (count(2 * CALLS)? - count(CALLS)?) / CALLS as f64;
-                let name = format!("instructions-pair-{callers}-{mode}{suffix}");
+                let side = side.map(|side| format!("-{side}")).unwrap_or_default();
+                let name = format!("instructions-pair-{callers}-{mode}{side}{suffix}");
                 // The time of day affects the count by a hundredth of an instruction per call.
                 bench.figures.add(name, count.round(), UNIT);
             }
@@ -113,17 +119,19 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     })
 }
 
-/// Returns the instructions of a process that makes `calls` calls.
+/// Returns the instructions of a process that makes `calls` calls, or only those of the tasks of one side.
 fn count_pair(
     program: &Path,
     scratch: &Scratch,
     callers: usize,
     calls: u64,
     mode: &str,
+    side: Option<&str>,
 ) -> Result<f64> {
     let [output, _] = scratch.outputs();
-    let status = Tool::Callgrind
-        .command(&output, program)
+    // The functions of the program that poll the tasks of one side.
+    let function = side.map(|side| format!("*::poll_{side}*"));
+    let status = Tool::callgrind(function.as_deref(), &output, program)
         .args([&callers.to_string(), &calls.to_string(), mode])
         // The size of the environment affects the alignment of the stack, and so the code path of copies.
         .env_clear()

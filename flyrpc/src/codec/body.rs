@@ -16,6 +16,7 @@ use crate::error::BodyError;
 ///
 /// Returns an error and appends nothing if the value's `Serialize` fails or the value is nested more than
 /// 128 levels deep.
+#[inline]
 pub(crate) fn encode<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), BodyError> {
     msgpack::write(value, to)?;
     Ok(())

@@ -52,6 +52,7 @@ pub(crate) mod bytes;
 mod encoded;
 mod locate;
 mod msgpack;
+pub(crate) mod scratch;
 mod verify;
 
 #[cfg(test)]

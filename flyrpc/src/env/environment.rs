@@ -12,10 +12,17 @@ use tokio::{
 /// provides a simulated environment.
 ///
 /// Timers are not part of it. Nodes use tokio's timers, and only relative ones (`sleep`, never
-/// `sleep_until`), so that a skewed clock does not affect them.
+/// `sleep_until`) or ones on [tokio's clock](Env::timer_time), so that a skewed clock does not affect them.
 pub trait Env: Send + Sync + 'static {
     /// The time on this node's monotonic clock.
     fn now(&self) -> Instant;
+
+    /// The time on tokio's clock, which timers follow, just after this node's clock has read `now`. An
+    /// environment whose clock is tokio's returns `now`. The default implementation reads tokio's clock.
+    fn timer_time(&self, now: Instant) -> Instant {
+        let _ = now;
+        Instant::now()
+    }
 
     /// Runs `task` to completion, unless the environment simulates a crash of the node.
     fn spawn(&self, task: BoxFuture<'static, ()>);

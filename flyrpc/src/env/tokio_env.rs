@@ -44,6 +44,10 @@ impl Env for TokioEnv {
         Instant::now()
     }
 
+    fn timer_time(&self, now: Instant) -> Instant {
+        now
+    }
+
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         tokio::spawn(task);
     }

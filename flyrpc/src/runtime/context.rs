@@ -173,6 +173,7 @@ impl fmt::Debug for Context {
 
 /// Polls `future` with `context` as the current context. Restores the previous one afterwards,
 /// whether the poll returns or panics.
+#[inline]
 pub(crate) fn poll_in<F: Future + ?Sized>(
     context: &mut Option<Context>,
     future: Pin<&mut F>,

@@ -16,7 +16,6 @@ pub use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
 pub use serde::{
     de::{Deserialize, Deserializer, VariantAccess},
     ser::{Serialize, Serializer},
@@ -55,8 +54,7 @@ macro_rules! __with_tarpc {
 }
 pub use __with_tarpc as with_tarpc;
 
-/// Makes a call and extracts the value from its response. `value` is a function pointer, so that
-/// methods with one return type share one future type.
+/// Makes a call and extracts the value from its response.
 pub fn call<Via, R, T>(
     via: &Via,
     request: R,
@@ -67,7 +65,7 @@ where
     R: Request,
     T: 'static,
 {
-    via.clone().call(request).map(move |response| response.and_then(value))
+    via.call(request, value)
 }
 
 /// Formats a client.

@@ -18,7 +18,7 @@ use ::tarpc::{RequestName, ServerError, client::stub::Stub};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    client::{Caller, DEFAULT_TIMEOUT},
+    client::{Caller, DEFAULT_TIMEOUT, Value},
     context::{Context, Host, poll_in},
 };
 use crate::{
@@ -59,14 +59,19 @@ where
     R: Request + RequestName,
     S: Stub<Req = R, Resp = R::Response> + 'static,
 {
-    fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
+    fn call<T: 'static>(
+        &self,
+        request: R,
+        value: Value<R, T>,
+    ) -> impl Future<Output = Result<T, RpcError>> + 'static + use<R, S, T> {
         // A call made in a handler belongs to that handler's call, no matter where its future is
         // awaited.
         let enclosing = Context::try_current();
+        let stub = Arc::clone(&self.0);
         async move {
             let call = Call::new(&request, enclosing.or_else(Context::try_current));
-            match timeout(call.after, self.0.call(call.tarpc_context(), request)).await {
-                Ok(Ok(response)) => Ok(response),
+            match timeout(call.after, stub.call(call.tarpc_context(), request)).await {
+                Ok(Ok(response)) => value(response),
                 Ok(Err(error)) => Err(call.error(error)),
                 Err(_elapsed) => Err(call.timeout()),
             }

@@ -5,10 +5,11 @@ use std::{any::Any, future::Future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::method::Request;
 use crate::{
-    codec::{ArgsReader, EncodedBody},
+    codec::{ArgsReader, EncodedBody, scratch},
     error::BodyError,
     proto::wire::frame::INLINE_BODY_MAX,
     types::ServiceSpec,
@@ -58,14 +59,15 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn spec(&self) -> ServiceSpec;
 
-    /// Decodes the arguments of the method at index `method` and returns the future that executes it
-    /// and encodes its response. If this returns an error, nothing has executed.
+    /// Decodes the arguments of the method at index `method`, and stores the future that executes it and
+    /// encodes its response in `future`. If this returns an error, nothing has executed.
     #[doc(hidden)]
     fn start(
         &self,
         method: usize,
         arguments: &Bytes,
-    ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError>;
+        future: &mut EncodedHandler,
+    ) -> Result<(), BodyError>;
 
     /// Returns an `Arc<dyn LocalHandler<R>>`, for calls from this process, which need no encoding.
     #[doc(hidden)]
@@ -75,6 +77,10 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
 }
+
+/// Executes a handler, and encodes its response. All handlers of a service have futures of one type, so
+/// the next one needs no allocation.
+pub(crate) type EncodedHandler = ReusableBoxFuture<'static, Result<EncodedResponse, BodyError>>;
 
 /// The encoded response of a handler.
 #[doc(hidden)]
@@ -89,19 +95,22 @@ pub struct EncodedResponse {
 pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<EncodedBody, BodyError> + Send>;
 
 impl EncodedResponse {
+    #[inline]
     fn new<T: Send + 'static>(
         response: T,
         encode: fn(&T, &mut EncodedBody) -> Result<(), BodyError>,
     ) -> Result<Self, BodyError> {
-        let encoded = move |response: &T| {
+        let mut body = scratch::take();
+        encode(&response, &mut body)?;
+        if body.len() <= INLINE_BODY_MAX {
+            return Ok(EncodedResponse { body, encode_again: None });
+        }
+        let again = move || {
             let mut body = EncodedBody::new();
-            encode(response, &mut body)?;
+            encode(&response, &mut body)?;
             Ok(body)
         };
-        let body = encoded(&response)?;
-        let again = || Box::new(move || encoded(&response)) as EncodeResponse;
-        let encode_again = (body.len() > INLINE_BODY_MAX).then(again);
-        Ok(EncodedResponse { body, encode_again })
+        Ok(EncodedResponse { body, encode_again: Some(Box::new(again)) })
     }
 }
 
@@ -119,14 +128,16 @@ impl<H: Handler> Service for H {
         &self,
         method: usize,
         arguments: &Bytes,
-    ) -> Result<BoxFuture<'static, Result<EncodedResponse, BodyError>>, BodyError> {
+        future: &mut EncodedHandler,
+    ) -> Result<(), BodyError> {
         let method = &H::Request::methods()[method];
         let mut arguments = ArgsReader::parse_shared(arguments, method.arguments)?;
         let handler = self.handle((method.decode)(&mut arguments)?);
-        Ok(Box::pin(async move {
+        future.set(async move {
             let response = handler.await;
             EncodedResponse::new(response, |response, to| H::Request::encode_response(response, to))
-        }))
+        });
+        Ok(())
     }
 
     fn local(&self) -> Box<dyn Any + Send + Sync> {

@@ -10,7 +10,10 @@ pub(crate) mod messages;
 mod method;
 
 pub(crate) use self::{
-    handler::{EncodeResponse, EncodedResponse, INTERNAL_SERVICE, LocalHandler, ServiceKind},
+    handler::{
+        EncodeResponse, EncodedHandler, EncodedResponse, INTERNAL_SERVICE, LocalHandler,
+        ServiceKind,
+    },
     method::caller_trait,
 };
 pub use self::{

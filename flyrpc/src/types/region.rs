@@ -38,6 +38,10 @@ impl Region {
 
 impl From<&str> for Region {
     fn from(name: &str) -> Self {
+        // Nearly every name, in every call.
+        if name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase()) {
+            return Region(SmolStr::new(name));
+        }
         let name = name.trim();
         if name.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
             Region(SmolStr::from(name.to_lowercase()))

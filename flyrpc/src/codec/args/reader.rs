@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The number of arguments whose values are located without an allocation.
-const INLINE: usize = 8;
+const INLINE: usize = 4;
 
 /// Reads the arguments of one call.
 pub struct ArgsReader<'a> {
@@ -40,41 +40,32 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// Returns an error if `body` is not a map whose keys are names in `known`.
+    #[inline]
     pub fn parse(body: &'a [u8], known: &'static [Argument]) -> Result<Self, BodyError> {
         let mut input = Input { rest: body };
-        let Token::Map(count) = input.token()? else {
-            return Err(BodyError::new("", "the arguments are not a map"));
-        };
+        let count = input.map()?;
         let more = match known.len().checked_sub(INLINE) {
             None | Some(0) => Vec::new(),
             Some(more) => vec![&body[..0]; more],
         };
         let mut reader = ArgsReader { known, shared: None, inline: [&[]; INLINE], more, next: 0 };
         for left in (0..count).rev() {
-            let name = match input.short_str() {
-                Some(name) => name,
-                None => match input.token()? {
-                    Token::Str(name) => name,
-                    _ => return Err(BodyError::new("", "an argument is not given by name")),
-                },
+            let position = match reader.take_next_name(&mut input) {
+                Some(position) => position,
+                None => reader.take_name(&mut input)?,
             };
-            let Some(position) = reader.position(name) else {
-                return Err(BodyError::new(truncated_name(name), "unknown argument"));
-            };
-            let value = take_value(&mut input, left == 0).map_err(|error| error.at_name(name))?;
+            let value = take_value(&mut input, left == 0)
+                .map_err(|error| error.at_name(known[position].name))?;
             let slot = reader.slot(position);
             if !slot.is_empty() {
-                return Err(BodyError::new(name, "argument is given twice"));
+                return Err(BodyError::new(known[position].name, "argument is given twice"));
             }
             *slot = value;
         }
         reader.next = 0;
         match input.rest.len() {
             0 => Ok(reader),
-            left => {
-                let message = format_args!("trailing bytes after the arguments: {left}");
-                Err(BodyError::new("", message))
-            }
+            left => Err(trailing(left)),
         }
     }
 
@@ -87,12 +78,34 @@ impl<'a> ArgsReader<'a> {
         Ok(ArgsReader { shared: Some(body), ..ArgsReader::parse(body, known)? })
     }
 
+    /// Takes the name of the argument that is probably next, and returns its index.
+    #[inline]
+    fn take_next_name(&mut self, input: &mut Input<'a>) -> Option<usize> {
+        let position = self.next;
+        if !input.skip_short_str(self.known.get(position)?.name) {
+            return None;
+        }
+        self.next = position + 1;
+        Some(position)
+    }
+
+    /// Takes the name of any argument, and returns its index.
+    #[cold]
+    fn take_name(&mut self, input: &mut Input<'a>) -> Result<usize, BodyError> {
+        let Token::Str(name) = input.token()? else {
+            return Err(BodyError::new("", "an argument is not given by name"));
+        };
+        let position = self.position(name);
+        position.ok_or_else(|| BodyError::new(truncated_name(name), "unknown argument"))
+    }
+
     /// Decodes an argument. An absent argument is `None` if its type is an `Option`.
     ///
     /// # Errors
     ///
     /// Returns an error if the argument is absent and not an `Option`, or cannot be decoded as a `T`
     /// without being misread.
+    #[inline]
     pub fn take<T: Serialize + DeserializeOwned + 'static>(
         &mut self,
         name: &'static str,
@@ -105,6 +118,7 @@ impl<'a> ArgsReader<'a> {
     /// # Errors
     ///
     /// Returns an error if the argument is present and cannot be decoded as a `T` without being misread.
+    #[inline]
     pub fn take_or_default<T: Serialize + DeserializeOwned + Default + 'static>(
         &mut self,
         name: &'static str,
@@ -136,7 +150,8 @@ impl<'a> ArgsReader<'a> {
     fn position(&mut self, name: &str) -> Option<usize> {
         let has_name = |argument: &Argument| argument.name == name;
         let position = match self.known.get(self.next) {
-            Some(next) if has_name(next) => self.next,
+            // Usually, both are the same constant.
+            Some(next) if std::ptr::eq(next.name, name) || has_name(next) => self.next,
             _ => self.known.iter().position(has_name)?,
         };
         self.next = position + 1;
@@ -171,4 +186,9 @@ fn take_value<'a>(input: &mut Input<'a>, is_last: bool) -> Result<&'a [u8], Code
     }
     input.skip()?;
     Ok(&start[..start.len() - input.rest.len()])
+}
+
+#[cold]
+fn trailing(left: usize) -> BodyError {
+    BodyError::new("", format_args!("trailing bytes after the arguments: {left}"))
 }

@@ -37,6 +37,7 @@ pub(crate) fn len(value: u64) -> usize {
 }
 
 /// Removes a value from the front of `from`.
+#[inline]
 pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     match peek(from)? {
         Some((value, length)) => {
@@ -53,11 +54,33 @@ pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     match from {
         // Most lengths, methods and flags.
         [byte @ ..0x80, ..] => Ok(Some((u64::from(*byte), 1))),
-        _ => peek_long(from),
+        _ => match from.first_chunk().and_then(|bytes| peek_word(*bytes)) {
+            Some(found) => Ok(Some(found)),
+            None => peek_bytes(from),
+        },
     }
 }
 
-fn peek_long(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
+/// Returns the value at the front of `bytes` and its length, if it is not longer than that.
+#[inline]
+fn peek_word(bytes: [u8; 8]) -> Option<(u64, usize)> {
+    const LAST: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(bytes);
+    let ends = !word & LAST;
+    if ends == 0 {
+        return None;
+    }
+    let bits = ends.trailing_zeros() + 1;
+    let sevens = word & !LAST & (u64::MAX >> (64 - bits));
+    // Joins neighbors: 7 bits each, then 14, then 28.
+    let pairs = (sevens & 0x007f_007f_007f_007f) | ((sevens & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    let value = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
+    Some((value, bits as usize / 8))
+}
+
+#[cold]
+fn peek_bytes(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     let mut value = 0u64;
     for index in 0..MAX_LEN {
         let Some(&byte) = from.get(index) else { return Ok(None) };
@@ -100,6 +123,9 @@ mod tests {
         for cut in 0..length {
             assert_eq!(peek(&bytes[..cut]), Ok(None), "cut after {cut} bytes");
         }
+        // Other bytes follow.
+        bytes.extend([0xff; 8]);
+        assert_eq!(peek(&bytes), Ok(Some((value, length))));
     }
 
     #[test]
@@ -110,6 +136,13 @@ mod tests {
         check(16_383, 2);
         check(16_384, 3);
         check(u64::from(u32::MAX), 5);
+        check((1 << 42) - 1, 6);
+        check(1 << 42, 7);
+        check((1 << 56) - 1, 8);
+        check(1 << 56, 9);
+        for bit in 0..64 {
+            check(1 << bit, bit / 7 + 1);
+        }
         check(u64::MAX, 10);
     }
 

@@ -105,14 +105,13 @@ impl<'de> Input<'de> {
         Some(text)
     }
 
-    /// Moves past `text` if it is the next value, in its shortest form, and less than 32 bytes long. Returns
-    /// whether it is.
+    /// Skips the string `text`, if it is the next value and shorter than 32 bytes.
     #[inline]
     pub(crate) fn skip_short_str(&mut self, text: &str) -> bool {
-        let Some((head, rest)) = self.rest.split_first() else { return false };
-        if usize::from(head ^ 0xa0) != text.len() || text.len() >= 32 {
-            return false;
-        }
+        let rest = match self.rest {
+            [head @ 0xa0..=0xbf, rest @ ..] if usize::from(head & 0x1f) == text.len() => rest,
+            _ => return false,
+        };
         match rest.strip_prefix(text.as_bytes()) {
             Some(rest) => {
                 self.rest = rest;
@@ -150,6 +149,21 @@ impl<'de> Input<'de> {
         let count = usize::from(head & 0xf);
         (2 * count <= rest.len()).then(|| self.rest = rest)?;
         Some(count)
+    }
+
+    /// Reads the head of a map of arguments, and returns how many entries follow.
+    #[inline]
+    pub(crate) fn map(&mut self) -> Result<usize> {
+        match self.rest {
+            [head @ 0x80..=0x8f, rest @ ..] if usize::from(2 * (head & 0xf)) <= rest.len() => {
+                self.rest = rest;
+                Ok(usize::from(head & 0xf))
+            }
+            _ => match self.token()? {
+                Token::Map(count) => Ok(count),
+                _ => Err(CodecError::new("the arguments are not a map")),
+            },
+        }
     }
 
     /// Reads the next token. This function is too large to be inlined, so callers first try the readers of
@@ -190,7 +204,17 @@ impl<'de> Input<'de> {
     }
 
     /// Skips a value, however deeply nested.
+    #[inline]
     pub(crate) fn skip(&mut self) -> Result<()> {
+        let length = match self.rest {
+            [0x00..=0x7f, ..] => 1,
+            [head @ 0xa0..=0xbf, ..] => 1 + usize::from(head & 0x1f),
+            _ => return self.skip_nested(),
+        };
+        self.take(length).map(drop)
+    }
+
+    fn skip_nested(&mut self) -> Result<()> {
         // Bounded by the remaining bytes, because every element takes at least one byte.
         let mut pending = 1usize;
         while pending > 0 {

@@ -145,6 +145,7 @@ impl LinkClock {
 
     /// Decides whether a request may start at `now`. Its caller sent it at `stamp`, and gives up
     /// `timeout` later. The reader must have taken its step at `now`, and observed the latest stamp.
+    #[inline]
     pub(crate) fn verdict(&mut self, now: u64, stamp: u64, timeout: u64) -> Verdict {
         let Some(ahead) = self.ahead else { return Verdict::Hold };
         if is_later(stamp, now, ahead) {

@@ -26,6 +26,9 @@ const DRAIN_BEFORE_RELEASE: usize = 64 << 20;
 /// Upper bound on bytes drained before complete requests start: as much as sockets buffer by default.
 const DRAIN_BEFORE_START: usize = 8 << 20;
 
+/// The number of complete requests for which memory is kept between heartbeats.
+const MAX_RETAINED: usize = 16;
+
 /// The timeout of a peer's request is clamped to this, so that it can be added to a time without
 /// overflow. Longer than any call.
 const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -81,6 +84,7 @@ impl<T> Gate<T> {
     }
 
     /// Adds a complete request.
+    #[inline]
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
         self.ready.push(Entry { id, stamp, timeout, deadline: u64::MAX, ahead: 0, item });
@@ -96,6 +100,9 @@ impl<T> Gate<T> {
 
     /// Handles a heartbeat at `now`. The reader takes a step even if nothing has arrived.
     pub(crate) fn on_heartbeat(&mut self, now: u64) {
+        if self.ready.is_empty() {
+            self.ready.shrink_to(MAX_RETAINED);
+        }
         self.clock.step(now);
     }
 
@@ -150,8 +157,11 @@ impl<T> Gate<T> {
         now: u64,
         hold: impl FnMut(&mut T),
     ) -> Result<Released<T>, Malformed> {
-        let ready = std::mem::take(&mut self.ready);
-        self.sort(now, ready, hold)
+        let mut ready = std::mem::take(&mut self.ready);
+        let released = self.sort(now, &mut ready, hold);
+        // Keeps the allocation.
+        self.ready = ready;
+        released
     }
 
     /// Releases the held requests after a pong, except those that must be held again.
@@ -160,8 +170,8 @@ impl<T> Gate<T> {
     ///
     /// The same as for [`open`](Self::open).
     pub(crate) fn release(&mut self, now: u64) -> Result<Released<T>, Malformed> {
-        let held = std::mem::take(&mut self.held);
-        self.sort(now, held, |_| ())
+        let mut held = std::mem::take(&mut self.held);
+        self.sort(now, &mut held, |_| ())
     }
 
     /// Returns the earliest deadline of a held request, on this end's clock.
@@ -190,16 +200,17 @@ impl<T> Gate<T> {
         self.ready.iter_mut().rev().take(count).map(|entry| &mut entry.item).for_each(change);
     }
 
+    #[inline]
     fn sort(
         &mut self,
         now: u64,
-        entries: Vec<Entry<T>>,
+        entries: &mut Vec<Entry<T>>,
         mut hold: impl FnMut(&mut T),
     ) -> Result<Released<T>, Malformed> {
         let start = Vec::with_capacity(entries.len());
         let mut released = Released { start, expired: Vec::new(), needs_ping: false };
         self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
-        for mut entry in entries {
+        for mut entry in entries.drain(..) {
             match self.clock.verdict(now, entry.stamp, entry.timeout) {
                 Verdict::Start { remaining } => {
                     let remaining = Duration::from_micros(remaining).min(MAX_DURATION);

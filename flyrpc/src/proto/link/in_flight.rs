@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, hash_map::Entry},
     task::Waker,
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -31,6 +32,9 @@ pub(crate) struct InFlight {
     calls: IdMap<InFlightCall>,
     /// The replies that are arriving in chunks, each for a call in `calls`.
     arriving: BTreeMap<RequestId, PartialBody>,
+    /// When [`expire`](Self::expire) is due. It may be earlier than necessary, because the call that it was
+    /// for may have ended.
+    next_expiry: Option<Instant>,
     /// Whether the link has ended, so that no more responses arrive.
     closed: bool,
 }
@@ -39,6 +43,17 @@ pub(crate) struct InFlight {
 struct InFlightCall {
     waker: Waker,
     response: Option<Response>,
+    expiry: Expiry,
+}
+
+/// When a call is woken although it has no response.
+#[derive(Debug, Clone, Copy)]
+enum Expiry {
+    /// Never, because it has a timer of its own.
+    Never,
+    At(Instant),
+    /// It was woken.
+    Passed,
 }
 
 /// The progress of a call.
@@ -50,6 +65,8 @@ pub(crate) enum Progress {
     Pending,
     /// The link has ended, so no response will arrive.
     Closed,
+    /// The call has expired.
+    Expired,
 }
 
 impl InFlight {
@@ -66,12 +83,47 @@ impl InFlight {
         self.closed
     }
 
-    /// Adds a call and returns its id. `waker` wakes the task of the call.
-    pub(crate) fn add(&mut self, waker: &Waker) -> RequestId {
+    /// Adds a call and returns its id. `waker` wakes the task of the call. A call that has not ended when
+    /// it `expires` is woken by [`expire`](Self::expire), whose time [`next_expiry`](Self::next_expiry)
+    /// returns.
+    pub(crate) fn add(&mut self, waker: &Waker, expires: Option<Instant>) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
-        self.calls.insert(id, InFlightCall { waker: waker.clone(), response: None });
+        let expiry = expires.map_or(Expiry::Never, Expiry::At);
+        self.calls.insert(id, InFlightCall { waker: waker.clone(), response: None, expiry });
+        if let Some(at) = expires
+            && self.next_expiry.is_none_or(|next| at < next)
+        {
+            self.next_expiry = Some(at);
+        }
         id
+    }
+
+    /// Returns when [`expire`](Self::expire) must be called, or `None` if no call can expire.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry
+    }
+
+    /// Wakes the calls that have expired at `now`.
+    ///
+    /// This checks every call. Most calls end long before they expire, so it is due only once in about the
+    /// timeout of a call, and a queue that each call would have to join and leave would cost more.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.next_expiry = None;
+        let mut expired = Vec::new();
+        for (id, call) in &mut self.calls {
+            let Expiry::At(at) = call.expiry else { continue };
+            if call.response.is_some() {
+                continue;
+            }
+            if at <= now {
+                call.expiry = Expiry::Passed;
+                expired.push((*id, &call.waker));
+            } else {
+                self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
+            }
+        }
+        in_order(expired).into_iter().for_each(Waker::wake_by_ref);
     }
 
     /// Returns whether the call still waits for its response.
@@ -131,6 +183,9 @@ impl InFlight {
         if self.closed {
             return Progress::Closed;
         }
+        if matches!(call.get().expiry, Expiry::Passed) {
+            return Progress::Expired;
+        }
         call.get_mut().waker.clone_from(waker);
         Progress::Pending
     }
@@ -164,6 +219,8 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn append(in_flight: &mut InFlight, id: RequestId, chunk: &[u8]) -> Option<Bytes> {
@@ -183,7 +240,8 @@ mod tests {
     #[test]
     fn a_response_reaches_the_call_with_its_id() {
         let mut in_flight = InFlight::default();
-        let (first, second) = (in_flight.add(Waker::noop()), in_flight.add(Waker::noop()));
+        let (first, second) =
+            (in_flight.add(Waker::noop(), None), in_flight.add(Waker::noop(), None));
         assert!(in_flight.expects(first) && in_flight.expects(second));
         assert!(in_flight.complete(second, reply(2)).is_some());
         assert_eq!(in_flight.poll(first, Waker::noop()), Progress::Pending);
@@ -194,7 +252,7 @@ mod tests {
     #[test]
     fn a_second_response_and_an_unexpected_one_are_dropped() {
         let mut in_flight = InFlight::default();
-        let id = in_flight.add(Waker::noop());
+        let id = in_flight.add(Waker::noop(), None);
         assert!(in_flight.complete(id, reply(1)).is_some());
         assert!(!in_flight.expects(id));
         assert!(in_flight.complete(id, reply(2)).is_none());
@@ -205,7 +263,7 @@ mod tests {
     #[test]
     fn a_reply_in_chunks_is_complete_with_its_last_byte() {
         let mut in_flight = InFlight::default();
-        let id = in_flight.add(Waker::noop());
+        let id = in_flight.add(Waker::noop(), None);
         in_flight.begin_reply(id, PartialBody::new(3, Vec::new()));
         assert_eq!(append(&mut in_flight, id, b"ab"), None);
         assert_eq!(append(&mut in_flight, id, b"c"), Some(Bytes::from_static(b"abc")));
@@ -217,7 +275,7 @@ mod tests {
         in_flight.begin_reply(RequestId(99), PartialBody::new(1 << 20, Vec::new()));
         assert!(in_flight.arriving.is_empty());
 
-        let [given_up, during_chunk, refused] = [0; 3].map(|_| in_flight.add(Waker::noop()));
+        let [given_up, during_chunk, refused] = [0; 3].map(|_| in_flight.add(Waker::noop(), None));
         for id in [given_up, during_chunk, refused] {
             in_flight.begin_reply(id, PartialBody::new(3, Vec::new()));
         }
@@ -229,7 +287,7 @@ mod tests {
         in_flight.complete(refused, Response::TooLarge(9));
         assert!(in_flight.arriving.is_empty());
 
-        let pending = in_flight.add(Waker::noop());
+        let pending = in_flight.add(Waker::noop(), None);
         in_flight.begin_reply(pending, PartialBody::new(3, Vec::new()));
         in_flight.close();
         assert!(in_flight.arriving.is_empty());
@@ -238,7 +296,8 @@ mod tests {
     #[test]
     fn a_response_that_arrived_before_the_link_ended_still_counts() {
         let mut in_flight = InFlight::default();
-        let (answered, pending) = (in_flight.add(Waker::noop()), in_flight.add(Waker::noop()));
+        let (answered, pending) =
+            (in_flight.add(Waker::noop(), None), in_flight.add(Waker::noop(), None));
         in_flight.complete(answered, reply(1));
         in_flight.close();
         assert!(in_flight.is_closed());
@@ -246,5 +305,37 @@ mod tests {
         assert_eq!(in_flight.poll(pending, Waker::noop()), Progress::Closed);
         in_flight.remove(pending);
         assert!(in_flight.is_empty());
+    }
+
+    #[test]
+    fn a_call_expires_unless_its_response_has_arrived() {
+        let mut in_flight = InFlight::default();
+        let start = Instant::now();
+        let after = |seconds| Some(start + Duration::from_secs(seconds));
+        let add = |in_flight: &mut InFlight, expires| in_flight.add(Waker::noop(), expires);
+        let [late, early, answered, untimed] =
+            [after(3), after(1), after(1), None].map(|expires| add(&mut in_flight, expires));
+        assert_eq!(in_flight.next_expiry(), after(1));
+        in_flight.complete(answered, reply(1));
+        in_flight.expire(start + Duration::from_secs(1));
+        assert_eq!(in_flight.poll(early, Waker::noop()), Progress::Expired);
+        assert_eq!(in_flight.poll(answered, Waker::noop()), Progress::Response(reply(1)));
+        for waiting in [late, untimed] {
+            assert_eq!(in_flight.poll(waiting, Waker::noop()), Progress::Pending);
+        }
+        assert_eq!(in_flight.next_expiry(), after(3));
+        in_flight.remove(late);
+        in_flight.expire(start + Duration::from_secs(3));
+        assert_eq!(in_flight.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_response_that_arrives_after_a_call_has_expired_still_counts() {
+        let mut in_flight = InFlight::default();
+        let now = Instant::now();
+        let id = in_flight.add(Waker::noop(), Some(now));
+        in_flight.expire(now);
+        in_flight.complete(id, reply(1));
+        assert_eq!(in_flight.poll(id, Waker::noop()), Progress::Response(reply(1)));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use super::id_map::{IdMap, in_order};
 use crate::proto::wire::ids::RequestId;
 
-/// The peer's requests that this end has not finished. `A` aborts a handler.
+/// The peer's requests that this end has not finished. `A` aborts the task of a request.
 #[derive(Debug)]
 pub(crate) struct Inbound<A> {
     requests: IdMap<Phase<A>>,
@@ -16,10 +16,10 @@ pub(crate) struct Inbound<A> {
 /// The phase that a request has reached.
 #[derive(Debug)]
 enum Phase<A> {
-    /// Its handler has not been polled, or is being polled for the first time.
+    /// Its task has not been polled, or is being polled for the first time.
     Queued,
-    /// Its handler is pending.
-    Executing(A),
+    /// Its task is pending, or was pending.
+    Pending(A),
     /// Its handler runs to completion, even if the caller cancels the request or the link ends.
     Detached { canceled: bool },
     /// The caller canceled it. Its handler was aborted if it was pending.
@@ -43,6 +43,7 @@ impl<A> Inbound<A> {
 
     /// Adds a request. Returns false and adds nothing if the link has ended, or if a request with that
     /// id is unfinished. Only a faulty peer sends the id of an unfinished request.
+    #[inline]
     pub(crate) fn add(&mut self, id: RequestId) -> bool {
         if self.closed {
             return false;
@@ -68,17 +69,15 @@ impl<A> Inbound<A> {
             && !matches!(self.requests.get(&id), Some(Phase::Detached { canceled: true }))
     }
 
-    /// Records that the handler of a request is about to run in its own task, which `abort` aborts.
-    ///
-    /// # Errors
-    ///
-    /// Returns `abort` if the request is no longer wanted. The caller must then abort immediately.
-    pub(crate) fn executing(&mut self, id: RequestId, abort: A) -> Result<(), A> {
+    /// Records that the task of a request is pending, and that `abort` makes it look whether the request is
+    /// still wanted. Returns whether it is, as [`is_wanted`](Self::is_wanted) does.
+    pub(crate) fn pending(&mut self, id: RequestId, abort: impl FnOnce() -> A) -> bool {
         match self.requests.get_mut(&id) {
-            None | Some(Phase::Canceled) => Err(abort),
+            None | Some(Phase::Canceled) => false,
+            Some(Phase::Detached { .. }) => true,
             Some(phase) => {
-                *phase = Phase::Executing(abort);
-                Ok(())
+                *phase = Phase::Pending(abort());
+                true
             }
         }
     }
@@ -104,12 +103,13 @@ impl<A> Inbound<A> {
             return None;
         }
         match std::mem::replace(phase, Phase::Canceled) {
-            Phase::Executing(abort) => Some(abort),
+            Phase::Pending(abort) => Some(abort),
             Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         }
     }
 
     /// Removes a request that is finished.
+    #[inline]
     pub(crate) fn remove(&mut self, id: RequestId) {
         self.requests.remove(&id);
     }
@@ -120,7 +120,7 @@ impl<A> Inbound<A> {
         self.closed = true;
         let requests = std::mem::take(&mut self.requests);
         let aborts = requests.into_iter().filter_map(|(id, phase)| match phase {
-            Phase::Executing(abort) => Some((id, abort)),
+            Phase::Pending(abort) => Some((id, abort)),
             Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         });
         in_order(aborts)
@@ -162,7 +162,7 @@ mod tests {
         assert!(inbound.is_wanted(ID));
         assert_eq!(inbound.cancel(ID), None);
         assert!(!inbound.is_wanted(ID));
-        assert_eq!(inbound.executing(ID, "abort"), Err("abort"));
+        assert!(!inbound.pending(ID, || "abort"));
         assert!(!inbound.is_empty());
         inbound.remove(ID);
         assert!(inbound.is_empty());
@@ -171,13 +171,14 @@ mod tests {
     #[test]
     fn a_cancellation_aborts_a_handler_unless_it_is_detached() {
         let mut inbound = inbound();
-        inbound.executing(ID, "abort").unwrap();
+        assert!(inbound.pending(ID, || "abort"));
         assert_eq!(inbound.cancel(ID), Some("abort"));
         assert_eq!(inbound.cancel(ID), None);
 
         let mut inbound = self::inbound();
         assert!(inbound.detach(ID));
         assert!(inbound.wants_reply(ID));
+        assert!(inbound.pending(ID, || "abort"));
         assert_eq!(inbound.cancel(ID), None);
         assert!(inbound.is_wanted(ID) && !inbound.wants_reply(ID));
     }
@@ -195,13 +196,13 @@ mod tests {
     #[test]
     fn the_end_of_the_link_aborts_handlers_and_rejects_further_requests() {
         let mut inbound = inbound();
-        inbound.executing(ID, "abort").unwrap();
+        assert!(inbound.pending(ID, || "abort"));
         assert!(inbound.add(RequestId(2)));
         assert!(inbound.add(RequestId(3)));
         assert!(inbound.detach(RequestId(3)));
         assert_eq!(inbound.close(), ["abort"]);
         assert!(inbound.is_empty());
         assert!(!inbound.add(RequestId(4)));
-        assert_eq!(inbound.executing(RequestId(2), "late"), Err("late"));
+        assert!(!inbound.pending(RequestId(2), || "late"));
     }
 }

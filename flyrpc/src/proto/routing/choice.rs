@@ -1,7 +1,5 @@
 //! The inputs of a pick, and its result.
 
-use std::sync::Arc;
-
 use super::compat::{CallerTrait, Compats};
 use crate::{
     error::{Known, Unsupported},
@@ -35,7 +33,7 @@ impl Pick<'_> {
 #[derive(Debug)]
 pub(crate) enum Choice<'a, L> {
     /// Send the request over this link. `compats` describes how the node's methods match the caller's.
-    Send { link: &'a L, compats: Arc<Compats> },
+    Send { link: &'a L, compats: &'a Compats },
     /// Open a link to this node, then pick again.
     Dial(&'a NodeInfo),
     /// Fail, because this node does not support the call, and no other node may become able to take it.

@@ -1,6 +1,6 @@
 //! The properties of a link that routing depends on.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::compat::{CallerTrait, Compats};
 use crate::{error::Refusal, types::Region};
@@ -24,7 +24,7 @@ pub(crate) trait Endpoint {
     fn status(&self, service: &str) -> LinkStatus;
 
     /// Returns how the methods of a caller's trait match the services of the node.
-    fn compats(&self, caller: &CallerTrait) -> Arc<Compats>;
+    fn compats(&self, caller: &CallerTrait) -> &Compats;
 
     /// Returns the shortest of the last round trips, or `None` before the first one.
     fn round_trip(&self) -> Option<Duration>;

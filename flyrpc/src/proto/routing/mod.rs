@@ -25,7 +25,7 @@ pub(crate) use self::{
     failure::{AttemptFailure, CallFailure, LimitOf},
     jitter::jittered,
     pacer::{Pacer, Ticket},
-    pick::pick,
+    pick::{draw_first, pick},
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},
     table::{Entry, Table},
 };

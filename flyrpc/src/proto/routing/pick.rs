@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     choice::{Choice, Pick},
-    compat::Compat,
+    compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
     rank::rank,
     reservoir::mix,
@@ -52,30 +52,50 @@ fn pick_moved_primary<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> 
 
 /// Picks among `candidates` as [`rank`] does, but usually checks only one of them. In a region where
 /// most nodes can take the call, a node drawn at random most likely can, too.
-///
-/// The distribution is the same as that of `rank`. Each draw gives all usable nodes the same
-/// probability, and so does `rank`, which decides if all draws fail.
 fn draw<'a, L: Endpoint>(candidates: &'a [Arc<Entry<L>>], pick: &Pick<'_>) -> Choice<'a, L> {
-    // Draw only in a large region. In a small one, a few nodes that cannot take calls for a long time
-    // would waste most draws.
+    // In a small region, a few nodes that cannot take calls for a long time would waste most draws.
     if candidates.len() as u64 > DRAWS {
         for turn in 1..=DRAWS {
-            let at = mix(pick.random, turn) % candidates.len() as u64;
-            let entry = &candidates[at as usize];
-            let Some(link) = &entry.link else { continue };
-            if entry.other_protocol
-                || link.status(pick.caller.service) != LinkStatus::Good
-                || pick.excludes(&entry.info)
-            {
-                continue;
-            }
-            let compats = link.compats(pick.caller);
-            if matches!(compats[pick.method], Compat::Callable { .. }) {
+            let drawn = &candidates[(mix(pick.random, turn) % candidates.len() as u64) as usize];
+            if let Some((link, compats)) = good(drawn, pick) {
                 return Choice::Send { link, compats };
             }
         }
     }
     rank(candidates.iter(), pick)
+}
+
+/// Picks a node for the first attempt of a call to a region by one draw. Returns `None` if the node that was
+/// drawn cannot take the call, and for calls to other targets: [`pick`] then decides. `random` is called if
+/// there are several nodes.
+///
+/// The distribution is the same as that of `rank`. A draw gives all usable nodes the same probability, and so
+/// does `rank`, which decides if the draw fails.
+pub(crate) fn draw_first<'a, L: Endpoint>(
+    table: &'a Table<L>,
+    pick: &Pick<'_>,
+    random: impl FnOnce() -> u64,
+) -> Option<(&'a L, &'a Compats)> {
+    let (Target::Region(region) | Target::Primary(region)) = pick.target else { return None };
+    let drawn = match table.region(region) {
+        [] => return None,
+        [only] => only,
+        several => &several[(random() % several.len() as u64) as usize],
+    };
+    good(drawn, pick)
+}
+
+/// Returns the link to a node that can take the call at once.
+fn good<'a, L: Endpoint>(entry: &'a Entry<L>, pick: &Pick<'_>) -> Option<(&'a L, &'a Compats)> {
+    let link = entry.link.as_ref()?;
+    if entry.other_protocol
+        || link.status(pick.caller.service) != LinkStatus::Good
+        || pick.excludes(&entry.info)
+    {
+        return None;
+    }
+    let compats = link.compats(pick.caller);
+    matches!(compats[pick.method], Compat::Callable { .. }).then_some((link, compats))
 }
 
 #[cfg(test)]
@@ -106,8 +126,8 @@ mod tests {
             self.status
         }
 
-        fn compats(&self, _caller: &CallerTrait) -> Arc<Compats> {
-            Arc::clone(&self.compats)
+        fn compats(&self, _caller: &CallerTrait) -> &Compats {
+            &self.compats
         }
 
         fn round_trip(&self) -> Option<Duration> {

@@ -26,9 +26,9 @@ pub(super) fn rank<'a, L: Endpoint + 'a>(
 
 /// The best candidate of each rank, best rank first, and the counts of those that cannot take the call.
 struct Ranks<'a, L> {
-    good: Best<(&'a L, Arc<Compats>)>,
+    good: Best<(&'a L, &'a Compats)>,
     unlinked: Best<&'a NodeInfo>,
-    quiet: Best<(&'a L, Arc<Compats>)>,
+    quiet: Best<(&'a L, &'a Compats)>,
     disconnected: Best<&'a NodeInfo>,
     unsupported: Option<(&'a NodeInfo, Unsupported)>,
     known: Known,

@@ -75,6 +75,11 @@ impl State {
     pub(crate) fn accepts_calls(&self) -> bool {
         self.accepting && !self.draining
     }
+
+    /// Whether the node does not accept the calls of some service.
+    pub(crate) fn is_restricted(&self) -> bool {
+        !self.accepts_calls() || !self.withdrawn.is_empty()
+    }
 }
 
 /// The result of decoding a hello.

@@ -1,11 +1,11 @@
 //! One attempt of a call, on one node.
 
 use std::{
-    cell::Cell,
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout};
@@ -13,29 +13,21 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     arguments::{BodyLimit, encode},
     call::Call,
-    record::AttemptRecorder,
+    remote_call::RemoteCall,
     response::decode,
 };
 use crate::{
-    codec::EncodedBody,
+    codec::{EncodedBody, scratch},
     proto::{
-        routing::{AttemptEnd, AttemptFailure, Compats},
+        routing::{AttemptEnd, AttemptFailure, Compats, Endpoint as _},
         wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
     },
     runtime::{
-        link::{Link, Lost, OutboundCall, PendingCall, Response},
+        link::{CallEnd, Link, OutboundCall, PendingCall, Response},
         shared::NodeShared,
     },
-    service::{Request, ServiceKind},
+    service::{Request, ServiceKind, caller_trait},
 };
-
-thread_local! {
-    /// The buffer in which arguments are encoded. Empty while a call uses it.
-    static SCRATCH: Cell<EncodedBody> = const { Cell::new(EncodedBody::new()) };
-}
-
-/// A scratch buffer with a larger capacity than this, in bytes, is not kept.
-const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
 /// The number of an attempt, and when it starts.
 #[derive(Debug, Clone, Copy)]
@@ -44,91 +36,190 @@ pub(super) struct AttemptStart {
     pub(super) number: u32,
     /// The current time, on this node's clock.
     pub(super) now: Instant,
+    /// The remaining time of the call.
+    pub(super) remaining: Duration,
+    /// When the attempt expires by the timer of the link, if it has no timer of its own: see
+    /// [`OutboundCall::expires`].
+    pub(super) expires: Option<Instant>,
 }
 
-/// Sends the request over `link` to a node, and waits for the response. `compats` is that node's
+/// An attempt whose arguments are encoded.
+pub(super) enum Attempt {
+    Queued(QueuedAttempt),
+    /// The link has no room for the request.
+    NoRoom(UnqueuedAttempt),
+}
+
+/// An attempt whose request is queued on the link, or has been sent.
+pub(super) struct QueuedAttempt {
+    pending: PendingCall,
+    /// Whether the peer was silent when the request was queued.
+    was_quiet: bool,
+    /// The size of the arguments.
+    request_bytes: usize,
+}
+
+/// An attempt whose request waits for room.
+pub(super) struct UnqueuedAttempt {
+    link: Arc<Link>,
+    outbound: OutboundCall,
+    body: EncodedBody,
+}
+
+/// Encodes a request for the node of `link`, and queues it if there is room. `compats` is that node's
 /// compatibility with the caller's trait.
-pub(super) async fn attempt<R: Request>(
+pub(super) fn begin<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
     link: &Arc<Link>,
-    compats: Arc<Compats>,
-    AttemptStart { number, now }: AttemptStart,
-    recorder: &AttemptRecorder<'_>,
-) -> Result<R::Response, AttemptEnd> {
+    compats: &Compats,
+    AttemptStart { number, now, remaining, expires }: AttemptStart,
+    task: &Context<'_>,
+) -> Result<Attempt, AttemptEnd> {
     let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
     let request_bytes = body.len();
-    // Encoding a short body takes less time than reading the clock.
-    let now = if request_bytes > INLINE_BODY_MAX { node.env().now() } else { now };
     let Call { primary, deadline, .. } = *call;
+    // Encoding a short body takes less time than reading the clock.
+    let (now, remaining) = if request_bytes > INLINE_BODY_MAX {
+        let now = node.env().now();
+        (now, call.remaining(now))
+    } else {
+        (now, remaining)
+    };
     let was_quiet = link.is_quiet();
-    let outbound = OutboundCall { method, primary, attempt: number, deadline };
-    let sent = poll_fn(|task| Poll::Ready(link.try_send(outbound, now, &mut body, task.waker())));
-    let (mut pending, now) = match sent.await {
+    let outbound = OutboundCall { method, primary, attempt: number, deadline, expires };
+    Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
-            retain(body);
-            (pending, now)
+            scratch::put(body);
+            Attempt::Queued(QueuedAttempt { pending, was_quiet, request_bytes })
         }
-        None => {
-            let sent = Box::pin(send_when_there_is_room(node, call, link, outbound, body)).await?;
-            (sent, node.env().now())
-        }
-    };
-    let recorded = recorder.start(link.peer(), Some(request_bytes));
-    let response = poll_fn(|task| match Pin::new(&mut pending).poll(task) {
-        // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
-        // to this one.
-        Poll::Pending if link.is_quiet() && !was_quiet && pending.take_back() => Poll::Ready(None),
-        polled => polled.map(Some),
-    });
-    let outcome = match timeout(call.remaining(now), response).await {
-        Ok(None) => {
-            recorder.cancel(recorded);
-            return Err(AttemptEnd::LinkClosed);
-        }
-        Ok(Some(Ok(response))) => {
-            if let Response::Reply(body) = &response {
-                recorder.reply(recorded, body.len());
-            }
-            match decode::<R>(node, request.method(), response) {
-                Err(failure @ AttemptFailure::Timeout { .. }) => {
-                    // The serving node detects slightly early that no reply will arrive in time. The
-                    // call still fails at its deadline.
-                    Box::pin(sleep(call.remaining(node.env().now()))).await;
-                    Err(failure)
-                }
-                decoded => decoded,
-            }
-        }
-        Ok(Some(Err(Lost { error, sent }))) => {
-            Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) })
-        }
-        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: pending.give_up() }),
-    };
-    recorder.end(recorded, outcome.as_ref().err());
-    Ok(outcome?)
+        None => Attempt::NoRoom(UnqueuedAttempt {
+            link: Arc::clone(link),
+            outbound: OutboundCall { expires: None, ..outbound },
+            body,
+        }),
+    })
 }
 
-async fn send_when_there_is_room(
-    node: &NodeShared,
-    call: &Call,
-    link: &Arc<Link>,
-    outbound: OutboundCall,
-    mut body: EncodedBody,
-) -> Result<PendingCall, AttemptEnd> {
-    let was_quiet = link.is_quiet();
-    let mut send = pin!(link.send(outbound, &mut body));
-    // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
-    // there is none, the call returns to this node.
-    let send = poll_fn(|task| match send.as_mut().poll(task) {
-        Poll::Pending if !was_quiet && link.is_quiet() => Poll::Ready(None),
-        sent => sent.map(Some),
+/// Makes an attempt other than the first: sends the request over `link`, and waits for the response.
+pub(super) async fn attempt<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+    link: Arc<Link>,
+    number: u32,
+) -> Result<R::Response, AttemptEnd> {
+    let RemoteCall { node, call, request, .. } = of;
+    let now = node.env().now();
+    let start = AttemptStart { number, now, remaining: call.remaining(now), expires: None };
+    let begun = poll_fn(|task| {
+        let compats = link.compats(&caller_trait::<R>());
+        Poll::Ready(begin(node, call, request, &link, compats, start, task))
     });
-    match timeout(call.remaining(node.env().now()), send).await {
-        Ok(Some(Ok(pending))) => Ok(pending),
-        Ok(Some(Err(_)) | None) => Err(AttemptEnd::LinkClosed),
-        Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
+    begun.await?.finish(of).await
+}
+
+impl Attempt {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        match self {
+            Attempt::Queued(queued) => queued.link(),
+            Attempt::NoRoom(unqueued) => &unqueued.link,
+        }
+    }
+
+    /// Waits for the response.
+    pub(super) async fn finish<R: Request>(
+        self,
+        of: RemoteCall<'_, '_, R>,
+    ) -> Result<R::Response, AttemptEnd> {
+        let RemoteCall { node, call, request, recorder } = of;
+        let mut queued = match self {
+            Attempt::Queued(queued) => queued,
+            Attempt::NoRoom(unqueued) => {
+                Box::pin(unqueued.queue_when_there_is_room(node, call)).await?
+            }
+        };
+        let recorded = recorder.start(queued.link().peer(), Some(queued.request_bytes));
+        let response = poll_fn(|task| queued.poll(task));
+        let outcome = match timeout(call.remaining(node.env().now()), response).await {
+            Ok(Ok(response)) => {
+                if let Response::Reply(body) = &response {
+                    recorder.reply(recorded, body.len());
+                }
+                let decoded = decode::<R>(node, request.method(), response);
+                if let Err(AttemptFailure::Timeout { .. }) = decoded {
+                    Box::pin(until_deadline(node, call)).await;
+                }
+                decoded.map_err(AttemptEnd::from)
+            }
+            Ok(Err(end)) => Err(end),
+            Err(_elapsed) => Err(AttemptFailure::Timeout { sent: queued.pending.give_up() }.into()),
+        };
+        match &outcome {
+            Ok(_) => recorder.end(recorded, None),
+            Err(AttemptEnd::Failed(failure)) => recorder.end(recorded, Some(failure)),
+            Err(AttemptEnd::LinkClosed | AttemptEnd::NotSent(_)) => recorder.cancel(recorded),
+        }
+        outcome
+    }
+}
+
+impl QueuedAttempt {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        self.pending.link()
+    }
+
+    /// Returns the response, or how the attempt ended without one.
+    pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<Result<Response, AttemptEnd>> {
+        Poll::Ready(match Pin::new(&mut self.pending).poll(task) {
+            // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
+            // to this one.
+            Poll::Pending
+                if !self.was_quiet && self.link().is_quiet() && self.pending.take_back() =>
+            {
+                Err(AttemptEnd::LinkClosed)
+            }
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(response)) => Ok(response),
+            Poll::Ready(Err(CallEnd::Lost { error, sent })) => {
+                Err(AttemptFailure::Disconnected { sent, source: Arc::new(error) }.into())
+            }
+            Poll::Ready(Err(CallEnd::Expired { sent })) => {
+                Err(AttemptFailure::Timeout { sent }.into())
+            }
+        })
+    }
+}
+
+impl UnqueuedAttempt {
+    async fn queue_when_there_is_room(
+        mut self,
+        node: &NodeShared,
+        call: &Call,
+    ) -> Result<QueuedAttempt, AttemptEnd> {
+        let link = &self.link;
+        let was_quiet = link.is_quiet();
+        let request_bytes = self.body.len();
+        let mut send = pin!(link.send(self.outbound, &mut self.body));
+        // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
+        // there is none, the call returns to this node.
+        let send = poll_fn(|task| match send.as_mut().poll(task) {
+            Poll::Pending if !was_quiet && link.is_quiet() => Poll::Ready(None),
+            sent => sent.map(Some),
+        });
+        match timeout(call.remaining(node.env().now()), send).await {
+            Ok(Some(Ok(pending))) => Ok(QueuedAttempt { pending, was_quiet, request_bytes }),
+            Ok(Some(Err(_)) | None) => Err(AttemptEnd::LinkClosed),
+            Err(_elapsed) => Err(AttemptFailure::Timeout { sent: false }.into()),
+        }
+    }
+}
+
+/// Waits until the deadline of a call for which no reply can arrive in time. The serving node detects that
+/// slightly early.
+pub(super) async fn until_deadline(node: &NodeShared, call: &Call) {
+    let remaining = call.remaining(node.env().now());
+    if !remaining.is_zero() {
+        sleep(remaining).await;
     }
 }
 
@@ -137,22 +228,14 @@ fn encode_in_scratch<R: Request>(
     call: &Call,
     request: &R,
     link: &Link,
-    compats: Arc<Compats>,
+    compats: &Compats,
 ) -> Result<(MethodIndex, EncodedBody), AttemptEnd> {
-    let mut body = SCRATCH.take();
-    body.clear();
+    let mut body = scratch::take();
     let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
-    match encode(request, &compats, limit, &mut body) {
+    match encode(request, compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Nothing was sent, so this does not count as an attempt.
         Err(failure) if failure.permits_retry(call.idempotent) => Err(AttemptEnd::NotSent(failure)),
         Err(failure) => Err(failure.into()),
-    }
-}
-
-fn retain(mut scratch: EncodedBody) {
-    if scratch.capacity() <= MAX_RETAINED_CAPACITY {
-        scratch.clear();
-        SCRATCH.set(scratch);
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Call {
     pub(super) idempotent: bool,
     /// When the call was made, on this node's clock.
     pub(super) started: Instant,
+    /// The total time of the call.
+    pub(super) timeout: Duration,
     /// On this node's clock.
     pub(super) deadline: Instant,
     /// How long to wait for a node that can take the call.
@@ -43,20 +45,48 @@ pub(super) struct Call {
     pub(super) depth: u32,
 }
 
-impl Call {
-    /// Creates a call that starts `now`. If a handler makes it, the remaining time of the `enclosing` call
-    /// bounds the timeout.
+/// When a call started, and what bounds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallStart {
+    /// On this node's clock.
+    pub(super) now: Instant,
+    /// The total time of the call.
+    pub(super) timeout: Duration,
+    /// The number of local calls whose handlers enclose the call in the same task.
+    depth: u32,
+}
+
+impl CallStart {
+    /// Starts a call `now`. If a handler makes it, the remaining time of the `enclosing` call bounds the
+    /// timeout.
     pub(super) fn new<R: Request>(
-        request: &R,
-        options: CallOptions,
-        primary_region: &Region,
+        method: usize,
+        options: &CallOptions,
         now: Instant,
         enclosing: Option<&Context>,
     ) -> Self {
         let left = enclosing.and_then(Context::bound_of_nested_calls);
-        let method = &R::methods()[request.method()];
+        let declared = R::methods()[method].options.timeout;
+        let timeout = options.timeout.or(declared).unwrap_or(DEFAULT_TIMEOUT);
+        CallStart {
+            now,
+            timeout: timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
+            depth: enclosing.map_or(0, |context| context.depth + 1),
+        }
+    }
+}
+
+impl Call {
+    /// Returns the parameters of a call of the method at position `method` of its trait.
+    pub(super) fn new<R: Request>(
+        method: usize,
+        options: &CallOptions,
+        primary_region: &Region,
+        start: CallStart,
+    ) -> Self {
+        let method = &R::methods()[method];
         let target = options.selector.target(method.options.primary, primary_region);
-        let timeout = options.timeout.or(method.options.timeout).unwrap_or(DEFAULT_TIMEOUT);
+        let CallStart { now, timeout, depth } = start;
         Call {
             service: R::SERVICE,
             method: method.name,
@@ -64,20 +94,16 @@ impl Call {
             target,
             idempotent: method.options.idempotent,
             started: now,
-            deadline: now + timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
+            timeout,
+            deadline: now + timeout,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
-            depth: enclosing.map_or(0, |context| context.depth + 1),
+            depth,
         }
     }
 
     /// Whether the handler needs a task of its own if it runs on this node.
     pub(super) fn is_deep(&self) -> bool {
         self.depth >= MAX_DEPTH
-    }
-
-    /// The total time of the call.
-    pub(super) fn timeout(&self) -> Duration {
-        self.deadline - self.started
     }
 
     /// The remaining time of the call.

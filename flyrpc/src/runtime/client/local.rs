@@ -5,6 +5,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -67,6 +68,22 @@ pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported
         (None, Target::Node(_)) => Some(Unsupported::Service),
         (None, _) => None,
     }
+}
+
+/// Returns whether the handler of a call to this node runs in the caller's task.
+pub(super) fn runs_inline<R: Request>(node: &NodeShared, call: &Call, method: usize) -> bool {
+    let options = R::methods()[method].options;
+    may_run(node, call, options.primary) && !options.detached && !call.is_deep()
+}
+
+/// Returns the future of the handler of a call that [runs inline](runs_inline).
+pub(super) fn start_inline<R: Request>(
+    node: &NodeShared,
+    call: &Call,
+    handler: &Arc<dyn LocalHandler<R>>,
+    request: R,
+) -> HandlerFuture<BoxFuture<'static, R::Response>> {
+    HandlerFuture::of_new_call(handler.call(request), context(node, call, false))
 }
 
 /// Runs the call on this node.
@@ -139,12 +156,21 @@ fn admit(
     detached: bool,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
-    if (call.primary || primary_only) && !node.is_primary() {
+    if !may_run(node, call, primary_only) {
         recorder.start(node.me(), None);
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(Context {
+    Ok(context(node, call, detached))
+}
+
+/// Returns whether this node may run a call whose method is `primary_only` or not.
+fn may_run(node: &NodeShared, call: &Call, primary_only: bool) -> bool {
+    node.is_primary() || !(call.primary || primary_only)
+}
+
+fn context(node: &NodeShared, call: &Call, detached: bool) -> Context {
+    Context {
         caller: node.me().clone(),
         deadline: call.deadline,
         attempt: 1,
@@ -152,10 +178,10 @@ fn admit(
         detached,
         depth: if detached || call.is_deep() { 0 } else { call.depth },
         host: Arc::clone(node.server().host()),
-    })
+    }
 }
 
-fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
+pub(super) fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
     match ended {
         Ended::Value(value) => Ok(value),
         Ended::Panicked(message) => Err(AttemptFailure::Panicked { message }),

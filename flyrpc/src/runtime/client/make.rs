@@ -1,66 +1,49 @@
-//! Makes a call, on this node or on other nodes.
+//! Makes the calls that [`CallFuture`](super::future::CallFuture) does not complete by itself.
 
 use super::{
     call::Call,
-    error_exit::{rpc_error, shut_down},
+    error_exit::rpc_error,
     local::{self, EncodedMethod, LocalMethod},
     outside::{runtime_to_enter, within},
     record::AttemptRecorder,
-    remote,
-    selector::CallOptions,
+    remote::{self, Begun},
+    remote_call::RemoteCall,
 };
 use crate::{
     error::RpcError,
     proto::routing::{AttemptFailure, CallFailure},
-    runtime::{
-        context::Context,
-        shared::{NodeRef, NodeShared},
-    },
+    runtime::shared::{NodeInUse, NodeShared},
     service::Request,
     types::Target,
 };
 
-/// Makes a call. The remaining time of the `enclosing` call, if there is one, bounds the call's own
-/// time. Dropping the future cancels the call.
+/// Makes a call, or continues it after its first attempt on another node has `begun`. Dropping the future
+/// cancels the call.
 pub(super) async fn call<R: Request>(
-    node: NodeRef,
-    options: CallOptions,
+    node: NodeInUse,
+    call: Call,
     request: R,
-    enclosing: Option<Context>,
+    begun: Option<Begun>,
 ) -> Result<R::Response, RpcError> {
-    let Some(node) = node.upgrade() else { return Err(shut_down(&request)) };
     let node: &NodeShared = &node;
-    let call = {
-        let enclosing = enclosing.or_else(Context::try_current);
-        let now = node.env().now();
-        Call::new(&request, options, node.primary_region(), now, enclosing.as_ref())
-    };
     let recorder = AttemptRecorder::new(node, &call);
-    if let Err(failure) = check(node, &call) {
-        let error = rpc_error(node, &call, failure);
-        recorder.finish(Some(&error));
-        return Err(error);
-    }
-    let here = if call.includes(node.me()) { local::find(node, &request) } else { None };
-    let runtime = runtime_to_enter(node);
-    let outcome = match here {
-        Some(LocalMethod::Typed(handler)) if runtime.is_none() => {
-            let outcome = local::call(node, &call, handler, request, &recorder).await;
-            outcome.map_err(|failure| failed_here(node, failure))
-        }
-        // Boxed, because these futures are rare, or many times larger than the future of a local call,
-        // which would otherwise have to contain them.
-        Some(LocalMethod::Typed(handler)) => {
-            let local = Box::pin(local::call(node, &call, handler, request, &recorder));
-            within(runtime, local).await.map_err(|failure| failed_here(node, failure))
-        }
-        Some(LocalMethod::Encoded(method)) => {
-            let encoded = Box::pin(encoded(node, &call, method, &request, &recorder));
-            within(runtime, encoded).await
-        }
-        None => {
-            let remote = Box::pin(remote::call(node, &call, &request, &recorder));
-            within(runtime, remote).await
+    let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder };
+    let outcome = if let Some(begun) = begun {
+        remote::resume(of, begun).await
+    } else if let Err(failure) = check(node, &call) {
+        Err(failure)
+    } else {
+        let here = if call.includes(node.me()) { local::find(node, &request) } else { None };
+        let runtime = runtime_to_enter(node);
+        match here {
+            Some(LocalMethod::Typed(handler)) => {
+                let local = Box::pin(local::call(node, &call, handler, request, &recorder));
+                within(runtime, local).await.map_err(|failure| failed_here(node, failure))
+            }
+            Some(LocalMethod::Encoded(method)) => {
+                within(runtime, Box::pin(encoded(of, method))).await
+            }
+            None => within(runtime, Box::pin(remote::call(of))).await,
         }
     };
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
@@ -69,29 +52,27 @@ pub(super) async fn call<R: Request>(
 }
 
 /// Fails if the node is shut down or the call's timeout is zero.
-fn check(node: &NodeShared, call: &Call) -> Result<(), CallFailure> {
+pub(super) fn check(node: &NodeShared, call: &Call) -> Result<(), CallFailure> {
     if node.is_shut_down() {
         Err(CallFailure::ShutDown)
-    } else if call.timeout().is_zero() {
+    } else if call.timeout.is_zero() {
         Err(CallFailure::Timeout { sent: false })
     } else {
         Ok(())
     }
 }
 
-fn failed_here(node: &NodeShared, failure: AttemptFailure) -> CallFailure {
+pub(super) fn failed_here(node: &NodeShared, failure: AttemptFailure) -> CallFailure {
     CallFailure::At { node: node.me().clone(), failure }
 }
 
 /// Makes a call on this node, which serves another version of the trait. If that version does not
 /// accept the arguments, makes the call on another node of the target.
 async fn encoded<R: Request>(
-    node: &NodeShared,
-    call: &Call,
+    of: RemoteCall<'_, '_, R>,
     method: EncodedMethod<'_>,
-    request: &R,
-    recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, CallFailure> {
+    let RemoteCall { node, call, request, recorder } = of;
     let outcome = local::call_encoded(node, call, method, request, recorder).await;
     let incompatible = match outcome {
         Err(failure @ AttemptFailure::Unsupported(_))
@@ -102,7 +83,7 @@ async fn encoded<R: Request>(
         outcome => return outcome.map_err(|failure| failed_here(node, failure)),
     };
     recorder.end_local(&incompatible);
-    match remote::call(node, call, request, recorder).await {
+    match remote::call(of).await {
         // No other node can take the call either, so the mismatch on this node explains the failure
         // best.
         Err(

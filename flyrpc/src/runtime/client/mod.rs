@@ -1,8 +1,9 @@
 //! The client's side of a call.
 //!
-//! A generated method passes its request to a [`Caller`]. The caller [`Routed`] calls [`make`],
-//! which runs the call on this node ([`local`]) or on other nodes ([`remote`], one [`attempt`] at a
-//! time). Inside these modules, a failed call carries a small failure value; [`error_exit`] builds
+//! A generated method passes its request to a [`Caller`]. The caller [`Routed`] returns a
+//! [`CallFuture`](future::CallFuture), which runs the call on this node ([`local`]) or on another node.
+//! It continues in [`make`] unless the first attempt succeeds, and [`remote`] makes one [`attempt`]
+//! after another. Inside these modules, a failed call carries a small failure value; [`error_exit`] builds
 //! the user's error from it.
 
 mod arguments;
@@ -10,6 +11,7 @@ mod attempt;
 mod call;
 mod caller;
 mod error_exit;
+mod future;
 mod generated;
 mod local;
 mod make;
@@ -17,11 +19,12 @@ mod outside;
 mod pending;
 mod record;
 mod remote;
+mod remote_call;
 mod response;
 mod routed;
 mod selector;
 
-#[cfg(feature = "tarpc")]
-pub(crate) use self::call::DEFAULT_TIMEOUT;
 pub(super) use self::outside::runtime_to_enter;
+#[cfg(feature = "tarpc")]
+pub(crate) use self::{call::DEFAULT_TIMEOUT, caller::Value};
 pub use self::{caller::Caller, error_exit::wrong_response, generated::Client, routed::Routed};

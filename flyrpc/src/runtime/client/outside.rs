@@ -19,6 +19,11 @@ pub(crate) fn runtime_to_enter(node: &NodeShared) -> Option<&Handle> {
     Some(node.runtime())
 }
 
+/// Whether the current thread is in the runtime of the node.
+pub(super) fn is_in_runtime_of(node: &NodeShared) -> bool {
+    Handle::try_current().is_ok_and(|current| current.id() == node.runtime().id())
+}
+
 /// Polls `future` within `runtime`, if there is one. Timers that are created in a runtime work on any
 /// thread, but a handler that runs in this process may use the runtime in each poll.
 pub(super) async fn within<F: Future + Unpin>(

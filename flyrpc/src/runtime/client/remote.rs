@@ -4,24 +4,24 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant as TokioInstant, timeout};
 
 use super::{
-    attempt::{AttemptStart, attempt},
+    attempt::{self, Attempt, AttemptStart, until_deadline},
     call::Call,
     local,
     pending::{Pending, Progress},
-    record::AttemptRecorder,
+    remote_call::RemoteCall,
 };
 use crate::{
     error::Unsupported,
     proto::routing::{
-        AttemptEnd, AttemptFailure, CallFailure, CallerTrait, Choice, Compats, Dialed,
-        FIRST_ATTEMPT, NoCandidate, Pick, Retry, Step, Waited, pick,
+        AttemptEnd, AttemptFailure, CallFailure, Choice, Compats, Dialed, FIRST_ATTEMPT,
+        NoCandidate, Pick, Retry, Step, Table, Waited, draw_first, pick,
     },
     runtime::{
         link::Link,
@@ -33,9 +33,22 @@ use crate::{
 
 /// The result of picking a node from the table.
 enum Picked {
-    Send(Arc<Link>, Arc<Compats>),
+    Send(Arc<Link>),
     Dial(NodeInfo),
     Nobody(NoCandidate),
+}
+
+/// The first attempt of a call, if there was a node for one.
+pub(super) struct Begun {
+    /// The version of the table from which the node was picked.
+    pub(super) version: u64,
+    pub(super) first: FirstAttempt,
+}
+
+pub(super) enum FirstAttempt {
+    NoLink,
+    Ended(Arc<Link>, AttemptEnd),
+    InFlight(Attempt),
 }
 
 /// The state after the first attempt, if there was a node for one.
@@ -46,46 +59,75 @@ enum First<'a, F> {
     Quiet(Arc<Link>, Pin<&'a mut F>),
 }
 
-/// A call to other nodes.
-struct RemoteCall<'a, 'r, R> {
-    node: &'a NodeShared,
-    call: &'a Call,
-    request: &'a R,
-    recorder: &'a AttemptRecorder<'r>,
-}
-
-impl<R> Clone for RemoteCall<'_, '_, R> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<R> Copy for RemoteCall<'_, '_, R> {}
-
-/// Makes the call on another node.
-pub(super) async fn call<R: Request>(
+/// Picks a node, and begins the first attempt of a call that started just now. `expires` is when the
+/// attempt expires by the timer of its link, if it has no timer of its own.
+pub(super) fn begin<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
-    recorder: &AttemptRecorder<'_>,
-) -> Result<R::Response, CallFailure> {
-    let of = RemoteCall { node, call, request, recorder };
+    expires: Option<TokioInstant>,
+    task: &Context<'_>,
+) -> Begun {
     let version = node.version();
-    let (link, compats) = match pick_node(of, None) {
-        Picked::Send(link, compats) => (Some(link), Some(compats)),
-        Picked::Dial(_) | Picked::Nobody(_) => (None, None),
+    let table = node.table();
+    let Call { started: now, timeout: remaining, .. } = *call;
+    let start = AttemptStart { number: FIRST_ATTEMPT, now, remaining, expires };
+    let caller = caller_trait::<R>();
+    let with = Pick {
+        target: &call.target,
+        caller: &caller,
+        method: request.method(),
+        tried: &[],
+        primary_moved: false,
+        // `draw_first` asks for a number only if there are several nodes.
+        random: 0,
     };
-    let start = AttemptStart { number: FIRST_ATTEMPT, now: call.started };
-    let mut first =
-        pin!(link.as_ref().zip(compats).map(|(link, compats)| {
-            attempt(node, call, request, link, compats, start, recorder)
-        }));
-    let first = match (first.as_mut().as_pin_mut(), &link) {
-        (Some(mut first), Some(link)) => {
-            match until_quiet(first.as_mut(), link, call.idempotent).await {
+    let drawn = draw_first(&table, &with, || node.env().random());
+    let picked = drawn.or_else(|| pick_link(&table, &Pick { random: node.env().random(), ..with }));
+    let first = match picked {
+        Some((link, compats)) => {
+            match attempt::begin(node, call, request, link, compats, start, task) {
+                Ok(attempt) => FirstAttempt::InFlight(attempt),
+                Err(end) => FirstAttempt::Ended(Arc::clone(link), end),
+            }
+        }
+        None => FirstAttempt::NoLink,
+    };
+    Begun { version, first }
+}
+
+/// Makes the call on another node.
+pub(super) async fn call<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+) -> Result<R::Response, CallFailure> {
+    let RemoteCall { node, call, request, .. } = of;
+    let begun = poll_fn(|task| Poll::Ready(begin(node, call, request, None, task)));
+    resume(of, begun.await).await
+}
+
+/// Continues a call after its first attempt has begun.
+pub(super) async fn resume<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+    Begun { version, first }: Begun,
+) -> Result<R::Response, CallFailure> {
+    let (link, attempt, end) = match first {
+        FirstAttempt::NoLink => (None, None, None),
+        FirstAttempt::Ended(link, end) => (Some(link), None, Some(end)),
+        FirstAttempt::InFlight(attempt) => (Some(Arc::clone(attempt.link())), Some(attempt), None),
+    };
+    let mut running = pin!(attempt.map(|attempt| attempt.finish(of)));
+    let first = match (&link, end, running.as_mut().as_pin_mut()) {
+        (Some(link), Some(end), _) => {
+            if let AttemptEnd::Failed(AttemptFailure::Timeout { .. }) = end {
+                until_deadline(of.node, of.call).await;
+            }
+            First::Ended(Arc::clone(link), end)
+        }
+        (Some(link), None, Some(mut running)) => {
+            match until_quiet(running.as_mut(), link, of.call.idempotent).await {
                 Some(Ok(response)) => return Ok(response),
                 Some(Err(end)) => First::Ended(Arc::clone(link), end),
-                None => First::Quiet(Arc::clone(link), first),
+                None => First::Quiet(Arc::clone(link), running),
             }
         }
         _ => First::NoLink,
@@ -124,7 +166,7 @@ where
     let RemoteCall { node, call, .. } = of;
     let mut retry = Retry::new(call.retry_policy());
     let (mut pending, mut turn) = (Pending::new(), None);
-    let mut step = begin(first, &mut retry, &mut pending, now(node));
+    let mut step = first_step(first, &mut retry, &mut pending, now(node));
     let outcome = loop {
         step = match step {
             Step::Pick => {
@@ -134,7 +176,7 @@ where
                 if node.is_shut_down() {
                     retry.on_shut_down()
                 } else {
-                    start_next(of, &mut retry, &mut pending, later_attempt)
+                    start_next(of, &mut retry, &mut pending, attempt::attempt)
                 }
             }
             Step::AwaitAttempts => match progress(of, &retry, &mut pending, version).await {
@@ -158,7 +200,7 @@ where
 }
 
 /// Records the first attempt, if there was one, and returns the next step.
-fn begin<'a, T, F, G>(
+fn first_step<'a, T, F, G>(
     first: First<'a, F>,
     retry: &mut Retry,
     pending: &mut Pending<'a, F, G>,
@@ -187,7 +229,7 @@ fn start_next<'a, 'r, R, F, G>(
     of: RemoteCall<'a, 'r, R>,
     retry: &mut Retry,
     pending: &mut Pending<'a, F, G>,
-    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Arc<Link>, Arc<Compats>, u32) -> G,
+    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Arc<Link>, u32) -> G,
 ) -> Step
 where
     R: Request,
@@ -195,13 +237,13 @@ where
     G: Future<Output = Result<R::Response, AttemptEnd>>,
 {
     let RemoteCall { node, call, .. } = of;
-    match pick_node(of, Some(retry)) {
-        Picked::Send(link, _) if retry.is_next_charged() && !link.try_spend_retry() => {
+    match pick_node(of, retry) {
+        Picked::Send(link) if retry.is_next_charged() && !link.try_spend_retry() => {
             retry.on_no_budget(now(node))
         }
-        Picked::Send(link, compats) => {
+        Picked::Send(link) => {
             let number = retry.start(link.peer());
-            pending.add(number, Arc::clone(&link), attempt(of, link, compats, number));
+            pending.add(number, Arc::clone(&link), attempt(of, link, number));
             Step::AwaitAttempts
         }
         _ if pending.is_dialing() => Step::AwaitAttempts,
@@ -232,18 +274,6 @@ where
         progress = pending.next() => Some(progress),
         () = of.node.changed_since(version), if wants_another => None,
     }
-}
-
-/// Makes an attempt other than the first.
-async fn later_attempt<R: Request>(
-    of: RemoteCall<'_, '_, R>,
-    link: Arc<Link>,
-    compats: Arc<Compats>,
-    number: u32,
-) -> Result<R::Response, AttemptEnd> {
-    let RemoteCall { node, call, request, recorder } = of;
-    let start = AttemptStart { number, now: node.env().now() };
-    attempt(node, call, request, &link, compats, start, recorder).await
 }
 
 async fn dial(node: &NodeShared, call: &Call, to: NodeInfo) -> (NodeInfo, Dialed) {
@@ -283,21 +313,33 @@ fn queue_key(call: &Call) -> QueueKey {
     QueueKey { target: call.target.clone(), service: call.service, method: call.method }
 }
 
-/// Picks a node for the next attempt. `retry` is `None` for the first attempt.
-fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: Option<&Retry>) -> Picked {
+/// Picks a node for the first attempt, if there is an open link.
+#[cold]
+fn pick_link<'a>(
+    table: &'a Table<Arc<Link>>,
+    with: &Pick<'_>,
+) -> Option<(&'a Arc<Link>, &'a Compats)> {
+    match pick(table, with) {
+        Choice::Send { link, compats } => Some((link, compats)),
+        Choice::Dial(_) | Choice::Unsupported(..) | Choice::Nobody(_) => None,
+    }
+}
+
+/// Picks a node for the next attempt.
+fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
     let RemoteCall { node, call, request, .. } = of;
     let table = node.table();
-    let caller: CallerTrait = caller_trait::<R>();
+    let caller = caller_trait::<R>();
     let with = Pick {
         target: &call.target,
         caller: &caller,
         method: request.method(),
-        tried: retry.map_or(&[], Retry::tried),
-        primary_moved: retry.is_some_and(Retry::primary_moved),
+        tried: retry.tried(),
+        primary_moved: retry.primary_moved(),
         random: node.env().random(),
     };
     let failure = match pick(&table, &with) {
-        Choice::Send { link, compats } => return Picked::Send(Arc::clone(link), compats),
+        Choice::Send { link, .. } => return Picked::Send(Arc::clone(link)),
         Choice::Dial(to) => return Picked::Dial(to.clone()),
         Choice::Unsupported(at, why) => unsupported(at, why),
         Choice::Nobody(mut known) if call.includes(node.me()) => {

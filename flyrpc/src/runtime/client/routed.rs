@@ -3,8 +3,8 @@
 use std::{fmt, future::Future, time::Duration};
 
 use super::{
-    caller::Caller,
-    make,
+    caller::{Caller, Value},
+    future,
     selector::{CallOptions, Selector},
 };
 use crate::{
@@ -82,9 +82,14 @@ impl fmt::Debug for Routed {
 }
 
 impl<R: Request> Caller<R> for Routed {
-    fn call(self, request: R) -> impl Future<Output = Result<R::Response, RpcError>> + 'static {
+    fn call<T: 'static>(
+        &self,
+        request: R,
+        value: Value<R, T>,
+    ) -> impl Future<Output = Result<T, RpcError>> + 'static + use<R, T> {
         // A call made in a handler belongs to that handler's call, no matter where its future is
         // awaited.
-        make::call(self.node, self.options, request, Context::try_current())
+        let enclosing = Context::try_current();
+        future::call(self.node.clone(), self.options.clone(), request, enclosing, value)
     }
 }

@@ -17,10 +17,10 @@ pub(super) enum Selector {
 impl Selector {
     /// Returns the target of a call. `primary_only` is whether its method runs only on primary
     /// nodes.
-    pub(super) fn target(self, primary_only: bool, primary_region: &Region) -> Target {
+    pub(super) fn target(&self, primary_only: bool, primary_region: &Region) -> Target {
         match self {
-            Selector::Region(region) => Target::Region(region),
-            Selector::Node(id) => Target::Node(id),
+            Selector::Region(region) => Target::Region(region.clone()),
+            Selector::Node(id) => Target::Node(id.clone()),
             Selector::Primary => Target::Primary(primary_region.clone()),
             Selector::Default if primary_only => Target::Primary(primary_region.clone()),
             Selector::Default => Target::Nearest,

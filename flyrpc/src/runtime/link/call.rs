@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{handle::Link, room_wait::RoomWait};
+use super::{deadlines::Next, handle::Link, room_wait::RoomWait};
 use crate::{
     codec::EncodedBody,
     proto::{
@@ -37,36 +37,35 @@ pub(crate) struct OutboundCall {
     pub(crate) attempt: u32,
     /// On this node's clock.
     pub(crate) deadline: Instant,
+    /// When the call ends with [`CallEnd::Expired`], on tokio's clock. `None` if the caller has a timer of
+    /// its own. If there is a time, the current thread must be in the runtime of the link's node.
+    pub(crate) expires: Option<Instant>,
 }
 
-impl OutboundCall {
-    /// The remaining time of the call at `now`.
-    fn remaining(&self, now: Instant) -> Duration {
-        self.deadline.saturating_duration_since(now)
-    }
-}
-
-/// The link ended before a response arrived.
+/// Why a call ended without a response. `sent` is whether everything needed to start the request may have
+/// reached the socket.
 #[derive(Debug, Clone)]
-pub(crate) struct Lost {
-    pub(crate) error: LinkError,
-    /// Whether everything needed to start the request may have reached the socket.
-    pub(crate) sent: bool,
+pub(crate) enum CallEnd {
+    /// The link ended.
+    Lost { error: LinkError, sent: bool },
+    /// The call expired, as its [`OutboundCall::expires`] states.
+    Expired { sent: bool },
 }
 
 impl Link {
-    /// Queues a call for the task of `waker` at `now`, if the link is open and its outbox has room. If
+    /// Queues a call with the time that `remaining` states, for the task of `waker` at `now`, if the link is open and its outbox has room. If
     /// this returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
     /// one is copied.
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
         now: Instant,
+        remaining: Duration,
         body: &mut EncodedBody,
         waker: &Waker,
     ) -> Option<PendingCall> {
         let room = Room::of_request(body.len());
-        self.queue(call, now, body, waker, |outbox| outbox.has_room(room))
+        self.queue(call, now, remaining, body, waker, |outbox| outbox.has_room(room))
     }
 
     /// Waits for room, then queues a call. Calls are queued in the order in which they started to wait.
@@ -84,7 +83,9 @@ impl Link {
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
         let sent = poll_fn(|task| {
             let now = self.now();
-            let sent = self.queue(call, now, body, task.waker(), |outbox| wait.leave(outbox));
+            let remaining = call.deadline.saturating_duration_since(now);
+            let sent =
+                self.queue(call, now, remaining, body, task.waker(), |outbox| wait.leave(outbox));
             Poll::Ready(sent)
         });
         // Room was granted, unless the link is no longer open.
@@ -96,6 +97,7 @@ impl Link {
         self: &Arc<Self>,
         call: OutboundCall,
         now: Instant,
+        remaining: Duration,
         body: &mut EncodedBody,
         waker: &Waker,
         has_room: impl FnOnce(&mut Outbox) -> bool,
@@ -105,26 +107,46 @@ impl Link {
         if !self.is_open() || in_flight.is_closed() || !has_room(&mut outbox) {
             return None;
         }
-        let id = in_flight.add(waker);
+        let next_expiry = in_flight.next_expiry();
+        let id = in_flight.add(waker, call.expires.map(Instant::into_std));
+        let expires_earlier = in_flight.next_expiry() != next_expiry;
         let head = RequestHead {
             id,
             method: call.method,
             primary: call.primary,
             attempt: u64::from(call.attempt),
             stamp: self.micros_at(now),
-            timeout: call.remaining(now).as_micros() as u64,
+            timeout: remaining.as_micros() as u64,
         };
         let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);
         drop((in_flight, outbox));
         self.count_call();
         self.wake_writer();
-        Some(PendingCall { link: Arc::clone(self), id, offset, long, new: true, over: false })
+        if expires_earlier {
+            let link = Arc::downgrade(self);
+            let expire = move || link.upgrade().map_or(Next::NoLink, |link| link.expire_calls());
+            self.deadlines.set_earlier(expire);
+        }
+        Some(PendingCall { link: Arc::clone(self), id, offset, long, over: false })
+    }
+}
+
+impl Link {
+    /// Wakes the calls whose deadlines have passed.
+    fn expire_calls(&self) -> Next {
+        let now = Instant::now().into_std();
+        let mut in_flight = self.in_flight();
+        if in_flight.next_expiry().is_some_and(|next| next <= now) {
+            in_flight.expire(now);
+        }
+        in_flight.next_expiry().map_or(Next::NoCall, |next| Next::At(Instant::from_std(next)))
     }
 }
 
 /// A call that was sent. As a future, it returns the response. Dropping it earlier cancels the
-/// call.
+/// call. Queuing the call has registered the waker of its task, so the first poll may wait until that is
+/// woken.
 #[derive(Debug)]
 #[must_use = "dropping it cancels the call"]
 pub(crate) struct PendingCall {
@@ -133,13 +155,14 @@ pub(crate) struct PendingCall {
     offset: Offset,
     /// Whether its body is sent in chunks.
     long: bool,
-    /// Set until the first poll, which need not register a waker: sending the call registered the
-    /// waker of the task that sent it.
-    new: bool,
     over: bool,
 }
 
 impl PendingCall {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     /// Cancels the call, unless the writer has taken its whole request. Returns whether it was canceled.
     /// The peer then cannot start the call.
     pub(crate) fn take_back(&mut self) -> bool {
@@ -189,13 +212,10 @@ impl PendingCall {
 }
 
 impl Future for PendingCall {
-    type Output = Result<Response, Lost>;
+    type Output = Result<Response, CallEnd>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if std::mem::take(&mut this.new) {
-            return Poll::Pending;
-        }
         let progress = this.link.in_flight().poll(this.id, task.waker());
         match progress {
             Progress::Pending => Poll::Pending,
@@ -212,8 +232,9 @@ impl Future for PendingCall {
             Progress::Closed => {
                 let sent = this.give_up();
                 let error = this.link.error().unwrap_or(LinkError::Closed);
-                Poll::Ready(Err(Lost { error, sent }))
+                Poll::Ready(Err(CallEnd::Lost { error, sent }))
             }
+            Progress::Expired => Poll::Ready(Err(CallEnd::Expired { sent: this.give_up() })),
         }
     }
 }

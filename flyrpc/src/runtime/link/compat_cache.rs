@@ -1,8 +1,6 @@
 //! How the services of one peer match the traits that this process calls.
 
-use std::{any::TypeId, sync::Arc};
-
-use arc_swap::ArcSwap;
+use std::{any::TypeId, sync::OnceLock};
 
 use crate::{
     proto::routing::{CallerTrait, Compats},
@@ -12,15 +10,25 @@ use crate::{
 /// The result of comparing each trait with the peer's services, computed once per trait.
 #[derive(Debug)]
 pub(super) struct CompatCache {
-    by_trait: ArcSwap<Vec<(TypeId, Arc<Compats>)>>,
+    /// A list, to which traits are only added, so that it is read without a lock. Few programs call more
+    /// than a few traits on one peer.
+    first: OnceLock<Box<Compared>>,
     /// The span of the node's log lines. The caller's task has another span, or none.
     span: tracing::Span,
+}
+
+/// The result for one trait.
+#[derive(Debug)]
+struct Compared {
+    id: TypeId,
+    compats: Box<Compats>,
+    next: OnceLock<Box<Compared>>,
 }
 
 impl CompatCache {
     /// Creates an empty cache that logs in the current span.
     pub(super) fn new() -> Self {
-        CompatCache { by_trait: ArcSwap::default(), span: tracing::Span::current() }
+        CompatCache { first: OnceLock::new(), span: tracing::Span::current() }
     }
 
     /// Returns how the methods of a caller's trait match the services of `peer`.
@@ -29,11 +37,19 @@ impl CompatCache {
         caller: &CallerTrait,
         peer: &NodeInfo,
         services: &[ServiceSpec],
-    ) -> Arc<Compats> {
-        if let Some((_, compats)) = self.by_trait.load().iter().find(|(id, _)| *id == caller.id) {
-            return Arc::clone(compats);
+    ) -> &Compats {
+        let mut place = &self.first;
+        loop {
+            let compared = match place.get() {
+                Some(compared) => compared,
+                // Another thread may add another trait in this place first.
+                None => place.get_or_init(|| self.compare(caller, peer, services)),
+            };
+            if compared.id == caller.id {
+                return &compared.compats;
+            }
+            place = &compared.next;
         }
-        self.compare(caller, peer, services)
     }
 
     #[cold]
@@ -42,20 +58,15 @@ impl CompatCache {
         caller: &CallerTrait,
         peer: &NodeInfo,
         services: &[ServiceSpec],
-    ) -> Arc<Compats> {
-        let new: Arc<Compats> = caller.compare(services).into();
-        let before = self.by_trait.rcu(|known| {
-            let mut known = Vec::clone(known);
-            known.push((caller.id, Arc::clone(&new)));
-            known
-        });
-        let incompatible = caller.incompatibilities(&new);
-        if !incompatible.is_empty() && before.iter().all(|(id, _)| *id != caller.id) {
+    ) -> Box<Compared> {
+        let compats = caller.compare(services);
+        let incompatible = caller.incompatibilities(&compats);
+        if !incompatible.is_empty() {
             let (node, service) = (peer, caller.service);
             self.span.in_scope(|| {
                 tracing::info!(%node, service, ?incompatible, "node serves another version of a service");
             });
         }
-        new
+        Box::new(Compared { id: caller.id, compats, next: OnceLock::new() })
     }
 }

@@ -8,18 +8,19 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use futures_util::future::AbortHandle;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{compat_cache::CompatCache, event::LinkEvent, region_calls::RegionCalls};
+use super::{
+    compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, region_calls::RegionCalls,
+};
 use crate::{
     env::Env,
     error::Refusal,
@@ -62,10 +63,15 @@ pub(crate) struct Link {
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
-    inbound: Mutex<Inbound<AbortHandle>>,
+    inbound: Mutex<Inbound<Waker>>,
+    /// The number of cancellations by the peer, so that requests whose number has not changed need not be
+    /// looked up in `inbound`.
+    pub(super) cancellations: AtomicU32,
     lifecycle: Lifecycle,
     pub(super) sent: SentBytes,
     pub(super) signals: Signals,
+    /// The timer of the calls in flight.
+    pub(super) deadlines: Deadlines,
 }
 
 /// The data that the peer announced, and the condition of its link.
@@ -75,6 +81,8 @@ struct Peer {
     compats: CompatCache,
     status_level: u64,
     state: ArcSwap<State>,
+    /// Whether `state` excludes calls of some service, which calls check before they read `state`.
+    restricted: AtomicBool,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
     /// Whether the peer has been silent for so long that calls prefer other nodes.
@@ -124,6 +132,7 @@ impl Link {
                 services: new.services,
                 compats: CompatCache::new(),
                 status_level: new.status_level,
+                restricted: AtomicBool::new(new.state.is_restricted()),
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
                 quiet: AtomicBool::new(false),
@@ -136,9 +145,11 @@ impl Link {
             outbox: Mutex::default(),
             in_flight: Mutex::default(),
             inbound: Mutex::default(),
+            cancellations: AtomicU32::new(0),
             lifecycle: Lifecycle::default(),
             sent: SentBytes::default(),
             signals: Signals::default(),
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -194,6 +205,21 @@ impl Link {
     /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.lifecycle.error().cloned()
+    }
+
+    /// Returns why the peer accepts no calls of `service`, if it does not.
+    #[cold]
+    fn refusal(&self, service: &str) -> Option<Refusal> {
+        let state = self.peer.state.load();
+        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
+        if internal {
+            None
+        } else if state.draining {
+            Some(Refusal::Draining)
+        } else {
+            let withdrawn = state.withdrawn.iter().any(|name| name == service);
+            (!state.accepting || withdrawn).then_some(Refusal::Held)
+        }
     }
 
     /// Maximum size in bytes of a body that may be sent, for a service of this kind.
@@ -261,7 +287,7 @@ impl Link {
         self.wake_waiting();
         self.in_flight().close();
         let aborts = self.inbound().close();
-        aborts.iter().for_each(AbortHandle::abort);
+        aborts.into_iter().for_each(Waker::wake);
     }
 
     /// Ends a link that both ends are draining, once nothing is in flight. The outbox is checked
@@ -288,7 +314,9 @@ impl Link {
     pub(super) fn on_state(self: &Arc<Self>, mut state: State) {
         state.limit_to(&self.peer.services);
         if **self.peer.state.load() != state {
+            let restricted = state.is_restricted();
             self.peer.state.store(Arc::new(state));
+            self.peer.restricted.store(restricted, Ordering::Release);
             if !self.peer.state_change_announced.swap(true, Ordering::AcqRel) {
                 self.announce(LinkEvent::StateChanged);
             }
@@ -389,7 +417,7 @@ impl Link {
         lock(&self.in_flight)
     }
 
-    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<AbortHandle>> {
+    pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<Waker>> {
         lock(&self.inbound)
     }
 }
@@ -399,18 +427,15 @@ impl Endpoint for Arc<Link> {
         if !self.is_open() {
             return LinkStatus::Disconnected;
         }
-        let state = self.peer.state.load();
-        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
-        if state.draining && !internal {
-            return LinkStatus::NotAccepting(Refusal::Draining);
-        }
-        if (!state.accepting || state.withdrawn.iter().any(|name| name == service)) && !internal {
-            return LinkStatus::NotAccepting(Refusal::Held);
+        if self.peer.restricted.load(Ordering::Acquire)
+            && let Some(refusal) = self.refusal(service)
+        {
+            return LinkStatus::NotAccepting(refusal);
         }
         if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
     }
 
-    fn compats(&self, caller: &CallerTrait) -> Arc<Compats> {
+    fn compats(&self, caller: &CallerTrait) -> &Compats {
         self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
     }
 

@@ -9,6 +9,7 @@
 mod buffers;
 mod call;
 mod compat_cache;
+mod deadlines;
 mod event;
 mod expiry;
 mod handle;
@@ -23,7 +24,7 @@ mod transport;
 mod writer;
 
 pub(crate) use self::{
-    call::{Lost, OutboundCall, PendingCall},
+    call::{CallEnd, OutboundCall, PendingCall},
     event::LinkEvent,
     handle::{INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},

@@ -321,6 +321,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             from.shrink();
             self.link.in_flight().shrink();
             self.link.inbound().shrink();
+            self.handler.shrink();
             let mut outbox = self.link.outbox();
             if outbox.is_empty() {
                 outbox.shrink();
@@ -476,6 +477,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         }
     }
 
+    #[inline]
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.work += REQUEST_WORK;
         self.gate.on_request(&head);

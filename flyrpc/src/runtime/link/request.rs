@@ -3,17 +3,18 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
-    sync::Arc,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::AbortHandle;
 use tokio::time::Instant;
 
 use super::{handle::Link, room_wait::RoomWait};
 use crate::{
-    codec::EncodedBody,
+    codec::{EncodedBody, scratch},
     proto::{
         link::{
             bodies::Held,
@@ -50,6 +51,9 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
 
     /// Returns whether the node is about to shut down, and accepts no more requests.
     fn is_draining(&self) -> bool;
+
+    /// Frees unused memory. Called while a link is idle.
+    fn shrink(&self);
 
     /// Returns how many of the first `requests` may start at once. Other tasks run before the next ones
     /// start.
@@ -144,6 +148,7 @@ pub(crate) struct Outgoing<P> {
 impl InboundRequest {
     /// Registers a request that has arrived. Returns `None` if it must be ignored because an
     /// unfinished request has the same id or the link has ended.
+    #[inline]
     pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<Self> {
         let added = link.inbound().add(id);
         added.then(|| InboundRequest { link: Arc::clone(link), id })
@@ -155,18 +160,17 @@ impl InboundRequest {
     }
 
     /// Whether the request should still be started: it was not canceled, and the link has not
-    /// ended.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.link.inbound().is_wanted(self.id)
+    /// ended. It was certainly not canceled while the link counted [`cancellations`](Link::cancellations).
+    #[inline]
+    pub(crate) fn is_wanted(&self, cancellations: u32) -> bool {
+        let unchanged = self.link.cancellations() == cancellations && !self.link.has_ended();
+        unchanged || self.link.inbound().is_wanted(self.id)
     }
 
-    /// Registers `abort` for the handler's task. The handler is aborted when the request is
-    /// canceled or the link ends, or immediately if either has already happened.
-    pub(crate) fn abort_with(&self, abort: AbortHandle) {
-        let registered = self.link.inbound().executing(self.id, abort);
-        if let Err(abort) = registered {
-            abort.abort();
-        }
+    /// Runs `future` until it is ready. Drops it and returns `None` if the request is canceled or the link
+    /// ends, unless the handler is [detached](Self::detach) and the link has not ended.
+    pub(crate) async fn unless_canceled<F: Future>(&self, future: F) -> Option<F::Output> {
+        unless_canceled(&self.link, self.id, future).await
     }
 
     /// Lets the handler run to completion, even if the request is canceled later. Returns false if
@@ -202,8 +206,11 @@ impl InboundRequest {
                 () = permit.wait_for_memory(bytes) => {}
             }
         };
-        if tokio::time::timeout(remaining, granted).await.is_err() {
-            return self.refuse(Status::TimedOut);
+        let granted = tokio::time::timeout(remaining, granted);
+        match unless_canceled(&link, self.id, granted).await {
+            None => return,
+            Some(Err(_elapsed)) => return self.refuse(Status::TimedOut),
+            Some(Ok(())) => {}
         }
         if let Some(encode) = encode_again {
             response.result = encode().map(|body| Reply { body, encode_again: None });
@@ -217,6 +224,7 @@ impl InboundRequest {
     /// # Errors
     ///
     /// Returns the request and its response if there is no room.
+    #[inline]
     pub(crate) fn try_respond<P: RequestPermit>(
         self,
         response: Outgoing<P>,
@@ -225,6 +233,7 @@ impl InboundRequest {
         self.queue(response, |outbox, room| outbox.has_room(room), flush)
     }
 
+    #[inline]
     fn queue<P: RequestPermit>(
         self,
         mut response: Outgoing<P>,
@@ -260,6 +269,7 @@ impl InboundRequest {
             Ok(Reply { body, .. }) => {
                 outbox.reply(self.id, body.contiguous().expect("a short body is contiguous"));
                 drop(outbox);
+                scratch::put(body);
             }
             Err(status) => {
                 let status = status.for_level(self.link.status_level());
@@ -279,6 +289,23 @@ impl InboundRequest {
             self.link.cancel_reply(self.id);
         }
     }
+}
+
+/// Runs `future` until it is ready, or until request `id` is canceled or the link ends.
+async fn unless_canceled<F: Future>(link: &Link, id: RequestId, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let poll = |task: &mut Context<'_>| {
+        if !link.inbound().is_wanted(id) {
+            return Poll::Ready(None);
+        }
+        match future.as_mut().poll(task) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // A cancellation after this wakes the task.
+            Poll::Pending if link.inbound().pending(id, || task.waker().clone()) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
+    };
+    poll_fn(poll).await
 }
 
 impl<P> Outgoing<P> {
@@ -308,6 +335,7 @@ impl<P> Outgoing<P> {
 }
 
 impl Drop for InboundRequest {
+    #[inline]
     fn drop(&mut self) {
         self.link.inbound().remove(self.id);
         self.link.end_if_drained();
@@ -329,10 +357,16 @@ impl Link {
     /// Handles the peer's cancellation of a request.
     pub(super) fn on_cancel(&self, id: RequestId) {
         let abort = self.inbound().cancel(id);
+        self.cancellations.fetch_add(1, Ordering::Release);
         if let Some(abort) = abort {
-            abort.abort();
+            abort.wake();
         }
         self.cancel_reply(id);
+    }
+
+    /// Returns the number of cancellations that were handled, modulo 2^32.
+    pub(crate) fn cancellations(&self) -> u32 {
+        self.cancellations.load(Ordering::Acquire)
     }
 
     /// Drops the rest of a reply whose caller no longer waits for it.

@@ -222,6 +222,7 @@ impl Admission {
     }
 
     /// Admits a request from `peer` to a method, with a body of `size` bytes.
+    #[inline]
     pub(super) fn admit(
         &self,
         peer: &Arc<PeerLoad>,

@@ -43,6 +43,7 @@ impl Budget {
     ///
     /// The share is computed as if one more peer held something, so that the next peer that calls finds
     /// room. A peer that holds nothing is bound only by the limit.
+    #[inline]
     pub(super) fn take(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
         let (used, held) = self.add(holding, amount);
         let total = used.saturating_add(amount);
@@ -93,6 +94,7 @@ impl Budget {
     }
 
     /// Returns an amount that the peer of `holding` has taken.
+    #[inline]
     pub(super) fn give_back(&self, holding: &Holding, amount: usize) {
         if holding.0.fetch_sub(amount, Relaxed) == amount && amount > 0 {
             self.holders.fetch_sub(1, Relaxed);

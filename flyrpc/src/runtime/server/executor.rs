@@ -4,22 +4,23 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{self, Poll},
     time::Duration,
 };
 
-use futures_util::{
-    FutureExt,
-    future::{AbortHandle, AbortRegistration, Abortable},
-};
+use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    admission::Permit, handler_future::RequestFuture, inline_policy::INLINE_BUDGET,
-    registry::ServedMethod, serving::Server,
+    admission::Permit,
+    handler_future::RequestFuture,
+    inline_policy::INLINE_BUDGET,
+    registry::ServedMethod,
+    serving::{Alone, Server},
+    workers::{Job, Workers},
 };
 use crate::{
     proto::wire::frame::INLINE_BODY_MAX,
@@ -68,95 +69,274 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
         let short = admitted.body.len() <= INLINE_BODY_MAX;
         short && method.inline_policy.is_quick() && !method.is_detached()
     };
+    let cancellations = link.cancellations();
     let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
         requests
     } else {
-        let (together, alone): (Requests, Requests) =
-            requests.into_iter().partition(|(admitted, _)| quick(admitted));
-        for (admitted, remaining) in alone {
-            start_alone(server, admitted, now + remaining);
+        let mut together = Vec::new();
+        for (admitted, remaining) in requests {
+            if quick(&admitted) {
+                together.push((admitted, remaining));
+            } else {
+                start_alone(server, admitted, now + remaining, cancellations);
+            }
         }
         together
     };
     if !together.is_empty() {
-        spawn_together(server, link, now, together.into());
+        let batch = Batch {
+            server: Arc::clone(server),
+            link: Arc::clone(link),
+            start: now,
+            requests: together.into(),
+            cancellations,
+            earlier: None,
+        };
+        server.env.spawn(Box::pin(batch.run()));
     }
 }
 
 /// Runs a request in its own task.
-fn start_alone(server: &Arc<Server>, admitted: Admitted<Permit>, deadline: Instant) {
-    let of = Arc::clone(server);
-    let registration = register(&admitted.permit.method, &admitted.request);
-    spawn(server, registration, async move {
-        let before = of.env.now();
-        // A request is detached only when its handler starts. Until then, its caller may cancel it.
-        if admitted.permit.method.is_detached() && !admitted.request.detach() {
-            return;
-        }
-        let (permit, request, mut future) = decode(&of, admitted, deadline, before);
-        let method = &permit.method;
-        let (first, _) = poll_first(&of, method, before, &mut future).await;
-        finish(request, deadline, permit, first, future).await;
-    });
+fn start_alone(
+    server: &Arc<Server>,
+    admitted: Admitted<Permit>,
+    deadline: Instant,
+    cancellations: u32,
+) {
+    let request = Alone { server: Arc::clone(server), admitted, deadline, cancellations };
+    server.workers.run(&*server.env, request);
 }
 
-/// Decodes the arguments of a request at `now`. Its handler starts when the future is polled, which must
-/// be soon.
+impl Job for Alone {
+    fn run(self, task: &mut task::Context<'_>) -> Option<BoxFuture<'static, ()>> {
+        let Alone { server, admitted, deadline, cancellations } = self;
+        // A request is detached only when its handler starts. Until then, its caller may cancel it.
+        let detached = admitted.permit.method.is_detached();
+        let request = &admitted.request;
+        let start = if detached { request.detach() } else { request.is_wanted(cancellations) };
+        if !start {
+            return None;
+        }
+        let now = server.env.now();
+        let (rest, _) = run(&server, admitted, deadline, now, &mut None, Flush::Now, task);
+        rest.map(|rest| Box::pin(rest.finish()) as BoxFuture<'static, ()>)
+    }
+
+    fn workers(&self) -> Arc<Workers<Self>> {
+        Arc::clone(&self.server.workers)
+    }
+}
+
+/// Runs a request until it is finished or pending. `now` is the current time. Uses the allocation of the
+/// completed future in `earlier`, and leaves one there. It belongs to the service with this index, and to
+/// the same link. Returns what is left of the request, and the time afterward.
 #[inline(always)]
-fn decode(
+fn run(
     server: &Server,
     admitted: Admitted<Permit>,
     deadline: Instant,
     now: Instant,
-) -> (Permit, InboundRequest, RequestFuture) {
-    let Admitted { mut permit, request, attempt, body } = admitted;
-    let method = &permit.method;
-    let context = context(server, &request, method, attempt, deadline);
-    let mut future =
-        RequestFuture::new(&*method.implementation, method.method, method.until, &body, context);
+    earlier: &mut Option<(usize, RequestFuture)>,
+    flush: Flush,
+    task: &mut task::Context<'_>,
+) -> (Option<Rest>, Instant) {
+    let service = admitted.permit.method.service;
+    let future = match &mut *earlier {
+        Some((of, future)) if *of == service => {
+            restart(future, &admitted, deadline, now);
+            future
+        }
+        earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
+    };
+    let Admitted { mut permit, request, body, .. } = admitted;
+    drop(body);
+    permit.release_memory();
+    let (first, after) = poll_first(server, &permit.method, now, future, task);
+    let rest = match first {
+        Poll::Ready(result) => {
+            let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
+            let unsent = request.try_respond(response, flush).err();
+            unsent.map(|(request, response)| Rest::Response(request, response))
+        }
+        Poll::Pending => {
+            earlier.take().map(|(_, future)| Rest::Handler { request, deadline, permit, future })
+        }
+    };
+    (rest, after)
+}
+
+/// What is left of a request that is pending.
+enum Rest {
+    Handler {
+        request: InboundRequest,
+        deadline: Instant,
+        permit: Permit,
+        future: RequestFuture,
+    },
+    /// The response waits for room.
+    Response(InboundRequest, Outgoing<Permit>),
+}
+
+impl Rest {
+    async fn finish(self) {
+        let (request, response) = match self {
+            Rest::Response(request, response) => (request, response),
+            Rest::Handler { request, deadline, permit, mut future } => {
+                let result = if permit.method.is_detached() {
+                    (&mut future).await
+                } else {
+                    match request.unless_canceled(&mut future).await {
+                        Some(result) => result,
+                        None => return,
+                    }
+                };
+                drop(future);
+                let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
+                match request.try_respond(response, Flush::Now) {
+                    Ok(()) => return,
+                    Err(unsent) => unsent,
+                }
+            }
+        };
+        // The outbox nearly always has room, so the future that waits for it is not part of every request.
+        Box::pin(request.respond(response)).await;
+    }
+}
+
+/// Decodes the arguments of a request at `now`. Its handler starts when the future is polled, which must
+/// be soon.
+#[inline]
+fn decode(
+    server: &Server,
+    admitted: &Admitted<Permit>,
+    deadline: Instant,
+    now: Instant,
+) -> RequestFuture {
+    let Admitted { permit, request, attempt, body } = admitted;
+    let ServedMethod { implementation, method, until, .. } = &*permit.method;
+    let context = context(server, request, &permit.method, *attempt, deadline);
+    let mut future = RequestFuture::new(&**implementation, *method, *until, body, context);
+    start_now(&mut future, body, deadline, now);
+    future
+}
+
+/// Like [`decode`], with the allocation of a `future` that has completed. It belonged to a request for the
+/// same service on the same link.
+#[inline]
+fn restart(
+    future: &mut RequestFuture,
+    admitted: &Admitted<Permit>,
+    deadline: Instant,
+    now: Instant,
+) {
+    let Admitted { permit, attempt, body, .. } = admitted;
+    let ServedMethod { implementation, method, until, .. } = &*permit.method;
+    future.restart(&**implementation, *method, *until, body, (*attempt, deadline));
+    start_now(future, body, deadline, now);
+}
+
+fn start_now(future: &mut RequestFuture, body: &[u8], deadline: Instant, now: Instant) {
     // Decoding a long body may take until the deadline.
     if body.len() <= INLINE_BODY_MAX && now < deadline {
         future.start_now();
     }
-    drop(body);
-    permit.release_memory();
-    (permit, request, future)
 }
 
-/// Runs requests in sequence. A request that cannot be finished immediately continues in its own task.
-/// If the requests take long, another task runs half of them.
-async fn run_together(
+/// Requests that arrived on one link, and run in sequence in one task. A request that cannot be finished
+/// immediately continues in its own task. If the requests take long, another task runs half of them.
+struct Batch {
     server: Arc<Server>,
     link: Arc<Link>,
+    /// When the remaining times of the requests were measured.
     start: Instant,
-    mut requests: VecDeque<(Admitted<Permit>, Duration)>,
-) {
-    let mut now = server.env.now();
-    let mut slice = TimeSlice::new(now);
-    while let Some((admitted, remaining)) = requests.pop_front() {
-        now = run_one(&server, admitted, start + remaining, now).await;
-        slice.count += 1;
-        if requests.is_empty() {
-            break;
+    requests: VecDeque<(Admitted<Permit>, Duration)>,
+    /// The number of cancellations on the link before these requests started.
+    cancellations: u32,
+    /// The index of a service, and the completed future of one of its requests, whose allocation the next
+    /// request uses.
+    earlier: Option<(usize, RequestFuture)>,
+}
+
+impl Batch {
+    async fn run(mut self) {
+        while poll_fn(|task| Poll::Ready(self.run_slice(task))).await == Slice::Over {
+            // Unlike `yield_once`, this lets the runtime look for events of sockets.
+            tokio::task::yield_now().await;
         }
-        // Once for all responses of this slice. The writer runs when this task yields. If the next handler
-        // blocks the thread, another thread runs the writer.
-        if slice.count == 1 {
-            link.flush();
-        }
-        if !slice.is_over(now) {
-            continue;
-        }
-        if slice.time_of(requests.len(), now) > SPLIT_ABOVE {
-            let half = requests.split_off(requests.len() / 2);
-            spawn_together(&server, &link, start, half);
-        }
-        // Unlike `yield_once`, this lets the runtime look for events of sockets.
-        tokio::task::yield_now().await;
-        now = server.env.now();
-        slice = TimeSlice::new(now);
     }
-    link.flush();
+
+    /// Runs some of the requests.
+    fn run_slice(&mut self, task: &mut task::Context<'_>) -> Slice {
+        let mut now = self.server.env.now();
+        let mut slice = TimeSlice::new(now);
+        while let Some((admitted, remaining)) = self.requests.pop_front() {
+            now = self.run_one(admitted, self.start + remaining, now, task);
+            slice.count += 1;
+            if self.requests.is_empty() {
+                break;
+            }
+            // Once for all responses of this slice. The writer runs when this task yields. If the next
+            // handler blocks the thread, another thread runs the writer.
+            if slice.count == 1 {
+                self.link.flush();
+            }
+            if slice.is_over(now) {
+                if slice.time_of(self.requests.len(), now) > SPLIT_ABOVE {
+                    self.spawn_half();
+                }
+                return Slice::Over;
+            }
+        }
+        self.link.flush();
+        Slice::Last
+    }
+
+    /// Runs a request, or starts a task for it. `now` is the current time. Returns the time afterward.
+    fn run_one(
+        &mut self,
+        admitted: Admitted<Permit>,
+        deadline: Instant,
+        now: Instant,
+        task: &mut task::Context<'_>,
+    ) -> Instant {
+        let server = &self.server;
+        // An earlier request of this batch may have shown that the method is not quick.
+        if !admitted.permit.method.inline_policy.is_quick() {
+            start_alone(server, admitted, deadline, self.cancellations);
+            return now;
+        }
+        if !admitted.request.is_wanted(self.cancellations) {
+            return now;
+        }
+        let earlier = &mut self.earlier;
+        let (rest, after) = run(server, admitted, deadline, now, earlier, Flush::Later, task);
+        if let Some(rest) = rest {
+            server.env.spawn(Box::pin(rest.finish()));
+        }
+        after
+    }
+
+    /// Lets another task run half of the requests.
+    fn spawn_half(&mut self) {
+        let half = Batch {
+            server: Arc::clone(&self.server),
+            link: Arc::clone(&self.link),
+            start: self.start,
+            requests: self.requests.split_off(self.requests.len() / 2),
+            cancellations: self.cancellations,
+            earlier: None,
+        };
+        self.server.env.spawn(Box::pin(half.run()));
+    }
+}
+
+/// What follows a sequence of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slice {
+    /// Other tasks run before the next requests.
+    Over,
+    /// No request is left.
+    Last,
 }
 
 /// A sequence of requests that a task runs before it yields.
@@ -182,72 +362,6 @@ impl TimeSlice {
     }
 }
 
-/// Runs requests in sequence in a new task.
-fn spawn_together(
-    server: &Arc<Server>,
-    link: &Arc<Link>,
-    start: Instant,
-    requests: VecDeque<(Admitted<Permit>, Duration)>,
-) {
-    let together = run_together(Arc::clone(server), Arc::clone(link), start, requests);
-    server.env.spawn(Box::pin(together));
-}
-
-/// Runs a request of a batch, or starts a task for it. `now` is the current time. Returns the time
-/// afterward.
-async fn run_one(
-    server: &Arc<Server>,
-    admitted: Admitted<Permit>,
-    deadline: Instant,
-    now: Instant,
-) -> Instant {
-    // An earlier request of this batch may have shown that the method is not quick.
-    if !admitted.permit.method.inline_policy.is_quick() {
-        start_alone(server, admitted, deadline);
-        return now;
-    }
-    if !admitted.request.is_wanted() {
-        return now;
-    }
-    let (permit, request, mut future) = decode(server, admitted, deadline, now);
-    let method = &permit.method;
-    let (first, after) = poll_first(server, method, now, &mut future).await;
-    match first {
-        Poll::Ready(result) => {
-            let response = Outgoing { of: method.kind(), result, deadline, permit };
-            if let Err((request, response)) = request.try_respond(response, Flush::Later) {
-                let registration = register(&response.permit.method, &request);
-                spawn(server, registration, request.respond(response));
-            }
-        }
-        Poll::Pending => {
-            let registration = register(method, &request);
-            let rest = finish(request, deadline, permit, Poll::Pending, future);
-            spawn(server, registration, rest);
-        }
-    }
-    after
-}
-
-/// Finishes a request after its `first` poll, and responds. The outbox nearly always has room for
-/// the response, so the future that waits for room is boxed rather than part of every request.
-async fn finish(
-    request: InboundRequest,
-    deadline: Instant,
-    permit: Permit,
-    first: Poll<ResponseResult>,
-    future: RequestFuture,
-) {
-    let result = match first {
-        Poll::Ready(result) => result,
-        Poll::Pending => future.await,
-    };
-    let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
-    if let Err((request, response)) = request.try_respond(response, Flush::Now) {
-        Box::pin(request.respond(response)).await;
-    }
-}
-
 fn context(
     server: &Server,
     request: &InboundRequest,
@@ -262,45 +376,20 @@ fn context(
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
 /// Returns the result and the time after the poll.
-async fn poll_first(
+#[inline]
+fn poll_first(
     server: &Server,
     method: &ServedMethod,
     before: Instant,
     future: &mut RequestFuture,
+    task: &mut task::Context<'_>,
 ) -> (Poll<ResponseResult>, Instant) {
-    poll_fn(|task| {
-        let polled = Pin::new(&mut *future).poll(task);
-        let now = server.env.now();
-        let heavy = now.saturating_duration_since(before) >= INLINE_BUDGET;
-        method.inline_policy.record(polled.is_ready() && !heavy);
-        method.inline_policy.record_heavy(heavy);
-        Poll::Ready((polled, now))
-    })
-    .await
-}
-
-/// Prepares a request to run in its own task. The task is aborted when the request is canceled or
-/// its link ends, unless the method is detached.
-fn register(method: &ServedMethod, request: &InboundRequest) -> Option<AbortRegistration> {
-    if method.is_detached() {
-        return None;
-    }
-    let (abort, registration) = AbortHandle::new_pair();
-    request.abort_with(abort);
-    Some(registration)
-}
-
-fn spawn(
-    server: &Server,
-    registration: Option<AbortRegistration>,
-    rest: impl Future<Output = ()> + Send + 'static,
-) {
-    match registration {
-        None => server.env.spawn(Box::pin(rest)),
-        Some(registration) => {
-            server.env.spawn(Box::pin(Abortable::new(rest, registration).map(drop)));
-        }
-    }
+    let polled = Pin::new(future).poll(task);
+    let now = server.env.now();
+    let heavy = now >= before + INLINE_BUDGET;
+    method.inline_policy.record(polled.is_ready() && !heavy);
+    method.inline_policy.record_heavy(heavy);
+    (polled, now)
 }
 
 #[cfg(test)]

@@ -23,12 +23,17 @@ impl RequestHandler for Server {
         self.peer_load(peer)
     }
 
+    #[inline]
     fn admit(&self, peer: &Arc<PeerLoad>, head: &RequestHead, size: u64) -> Result<Permit, Status> {
         Server::admit(self, peer, head, size)
     }
 
     fn is_draining(&self) -> bool {
         self.state().draining
+    }
+
+    fn shrink(&self) {
+        self.workers.shrink();
     }
 
     fn start_together(&self, requests: &[(Admitted<Permit>, Duration)]) -> usize {

@@ -2,15 +2,14 @@
 //! other nodes and from this node.
 
 use std::{
-    future::Future,
+    future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{self, Poll},
 };
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     error::{BodyError, discard, panic_message},
@@ -19,7 +18,7 @@ use crate::{
         context::{Context, poll_in},
         link::{EncodeAgain, Reply, ResponseResult},
     },
-    service::{EncodeResponse, EncodedResponse, Service},
+    service::{EncodeResponse, EncodedHandler, EncodedResponse, Service},
 };
 
 /// How a handler ended.
@@ -49,10 +48,11 @@ impl Until {
     }
 }
 
-/// Runs a handler. Dropping this future drops the handler at its current await point.
-pub(crate) struct HandlerFuture<T> {
-    /// `None` once the handler has ended.
-    handler: Option<BoxFuture<'static, T>>,
+/// Runs a handler, whose future is an `F`. Dropping this future drops the handler at its current await
+/// point.
+pub(crate) struct HandlerFuture<F> {
+    /// `None` once the handler was stopped.
+    handler: Option<F>,
     context: Option<Context>,
     /// Created when the handler is first pending; most handlers never are.
     timer: Option<Pin<Box<Sleep>>>,
@@ -61,10 +61,10 @@ pub(crate) struct HandlerFuture<T> {
     deadline_checked: bool,
 }
 
-impl<T> HandlerFuture<T> {
+impl<F: Future + Unpin> HandlerFuture<F> {
     /// Creates a future that runs `handler` until `until`. If it is first polled after the deadline of
     /// `context`, the handler does not start, unless [`start_now`](Self::start_now) is called.
-    pub(crate) fn new(handler: BoxFuture<'static, T>, context: Context, until: Until) -> Self {
+    pub(crate) fn new(handler: F, context: Context, until: Until) -> Self {
         HandlerFuture {
             handler: Some(handler),
             context: Some(context),
@@ -76,7 +76,7 @@ impl<T> HandlerFuture<T> {
 
     /// Creates a future that runs `handler` until the deadline of `context`. It is for a call that
     /// was made just now, so the deadline is not checked before the first poll.
-    pub(crate) fn of_new_call(handler: BoxFuture<'static, T>, context: Context) -> Self {
+    pub(crate) fn of_new_call(handler: F, context: Context) -> Self {
         let mut future = HandlerFuture::new(handler, context, Until::Deadline);
         future.start_now();
         future
@@ -90,29 +90,32 @@ impl<T> HandlerFuture<T> {
     fn remaining(&self) -> std::time::Duration {
         self.context.as_ref().map(Context::remaining).unwrap_or_default()
     }
+}
 
+impl<F> HandlerFuture<F> {
     /// Drops the handler, and catches a panic of its destructor.
+    #[inline]
     fn discard(&mut self) {
-        discard(self.handler.take());
+        if let Some(handler) = self.handler.take() {
+            discard(handler);
+        }
     }
 }
 
-impl<T> Future for HandlerFuture<T> {
-    type Output = Ended<T>;
+impl<F: Future + Unpin> Future for HandlerFuture<F> {
+    type Output = Ended<F::Output>;
 
-    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Ended<T>> {
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Ended<F::Output>> {
         let this = &mut *self;
         if !std::mem::replace(&mut this.deadline_checked, true) && this.remaining().is_zero() {
             this.discard();
             return Poll::Ready(Ended::Expired);
         }
-        let handler = this.handler.as_mut().expect("not polled after completion").as_mut();
+        let handler = Pin::new(this.handler.as_mut().expect("not polled after it was stopped"));
         let context = &mut this.context;
         match catch_unwind(AssertUnwindSafe(|| poll_in(context, handler, task))) {
-            Ok(Poll::Ready(value)) => {
-                this.discard();
-                return Poll::Ready(Ended::Value(value));
-            }
+            Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Value(value)),
             Ok(Poll::Pending) => {}
             Err(panic) => {
                 this.discard();
@@ -134,17 +137,18 @@ impl<T> Future for HandlerFuture<T> {
     }
 }
 
-impl<T> Drop for HandlerFuture<T> {
+impl<F> Drop for HandlerFuture<F> {
+    #[inline]
     fn drop(&mut self) {
         self.discard();
     }
 }
 
 /// Runs the handler of an encoded request, and encodes its reply.
-pub(crate) enum RequestFuture {
-    /// The handler could not be started. `None` once the status has been returned.
-    Failed(Option<Status>),
-    Running(HandlerFuture<Result<EncodedResponse, BodyError>>),
+pub(crate) struct RequestFuture {
+    /// Why the handler could not be started, until this was returned.
+    failed: Option<Status>,
+    running: HandlerFuture<EncodedHandler>,
 }
 
 impl RequestFuture {
@@ -157,33 +161,57 @@ impl RequestFuture {
         body: &Bytes,
         context: Context,
     ) -> Self {
-        match catch_panic("decoding", || service.start(method, body)) {
-            Ok(handler) => RequestFuture::Running(HandlerFuture::new(handler, context, until)),
-            Err(error) => {
-                RequestFuture::Failed(Some(Status::bad_arguments(error.path(), error.message())))
-            }
+        let running = HandlerFuture::new(EncodedHandler::new(pending()), context, until);
+        let mut future = RequestFuture { failed: None, running };
+        future.decode(service, method, body);
+        future
+    }
+
+    /// Replaces a handler of `service`, whose context was that of a request of the same node, with the
+    /// handler of another request.
+    #[inline]
+    pub(super) fn restart(
+        &mut self,
+        service: &dyn Service,
+        method: usize,
+        until: Until,
+        body: &Bytes,
+        (attempt, deadline): (u32, Instant),
+    ) {
+        if let Some(context) = &mut self.running.context {
+            (context.attempt, context.deadline) = (attempt, deadline);
+            context.detached = until == Until::Completion;
+        }
+        self.running.until = until;
+        self.running.timer = None;
+        self.running.deadline_checked = false;
+        self.decode(service, method, body);
+    }
+
+    #[inline]
+    fn decode(&mut self, service: &dyn Service, method: usize, body: &Bytes) {
+        let future = self.running.handler.get_or_insert_with(|| EncodedHandler::new(pending()));
+        if let Err(error) = catch_panic("decoding", || service.start(method, body, future)) {
+            self.failed = Some(Status::bad_arguments(error.path(), error.message()));
         }
     }
 
     /// States that the deadline has not passed just before the first poll, which saves a clock reading.
     pub(crate) fn start_now(&mut self) {
-        if let RequestFuture::Running(handler) = self {
-            handler.start_now();
-        }
+        self.running.start_now();
     }
 }
 
 impl Future for RequestFuture {
     type Output = ResponseResult;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let ended = match self.get_mut() {
-            RequestFuture::Failed(status) => {
-                return Poll::Ready(Err(status.take().expect("not polled after completion")));
-            }
-            RequestFuture::Running(handler) => task::ready!(Pin::new(handler).poll(task)),
-        };
-        Poll::Ready(match ended {
+        let this = self.get_mut();
+        if let Some(status) = this.failed.take() {
+            return Poll::Ready(Err(status));
+        }
+        Poll::Ready(match task::ready!(Pin::new(&mut this.running).poll(task)) {
             Ended::Value(Ok(EncodedResponse { body, encode_again })) => {
                 Ok(Reply { body, encode_again: encode_again.map(guarded) })
             }

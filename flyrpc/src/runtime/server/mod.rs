@@ -10,6 +10,7 @@ mod inline_policy;
 mod memory;
 mod registry;
 mod serving;
+mod workers;
 
 pub(crate) use self::{
     admission::Limits,

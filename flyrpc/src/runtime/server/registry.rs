@@ -27,7 +27,7 @@ pub(super) struct ServedMethod {
     /// The service that implements the method.
     pub(super) implementation: Arc<dyn Service>,
     /// The index of the service.
-    service: usize,
+    pub(super) service: usize,
     /// The index of the method within the service.
     pub(super) method: usize,
     pub(super) primary: bool,

@@ -2,23 +2,33 @@
 
 use std::{
     any::Any,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use super::{
     admission::{Admission, InFlightGuard, Limits, PeerLoad, Permit},
     registry::{Registry, ServedMethod},
+    workers::Workers,
 };
 use crate::{
     env::Env,
     error::StartError,
     proto::wire::{frame::RequestHead, hello::State, status::Status},
-    runtime::context::Host,
+    runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
     types::{NodeInfo, ServiceSpec},
 };
+
+/// Every service accepts requests.
+const ALL_ACCEPT: u8 = 1;
+/// The region of this node is the primary.
+const IS_PRIMARY: u8 = 2;
 
 /// The serving side of a node.
 pub(crate) struct Server {
@@ -28,9 +38,22 @@ pub(crate) struct Server {
     me: NodeInfo,
     registry: Registry,
     admission: Admission,
+    /// The tasks of requests that run in their own tasks.
+    pub(super) workers: Arc<Workers<Alone>>,
     state: ArcSwap<State>,
+    /// What `state` means for most requests, as a set of the flags above.
+    summary: AtomicU8,
     /// Locked while `state` is replaced.
     changing: Mutex<()>,
+}
+
+/// A request that runs in its own task.
+pub(super) struct Alone {
+    pub(super) server: Arc<Server>,
+    pub(super) admitted: Admitted<Permit>,
+    pub(super) deadline: Instant,
+    /// The number of cancellations on the link before the request started.
+    pub(super) cancellations: u32,
 }
 
 impl Server {
@@ -47,13 +70,16 @@ impl Server {
         state: State,
         limits: Limits,
     ) -> Result<Self, StartError> {
+        let summary = AtomicU8::new(summary(&state, &me));
         Ok(Server {
             host: Host::new(Arc::clone(&env)),
             env,
             me,
             registry: Registry::new(services, limits.inline_after)?,
             admission: Admission::new(limits),
+            workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
+            summary,
             changing: Mutex::default(),
         })
     }
@@ -78,7 +104,9 @@ impl Server {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&self.state.load());
         change(&mut state);
+        let summary = summary(&state, &self.me);
         self.state.store(Arc::new(state));
+        self.summary.store(summary, Ordering::Release);
     }
 
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
@@ -106,6 +134,7 @@ impl Server {
     }
 
     /// Decides whether a request from `peer` may start.
+    #[inline]
     pub(super) fn admit(
         &self,
         peer: &Arc<PeerLoad>,
@@ -117,8 +146,14 @@ impl Server {
         self.admission.admit(peer, method, size)
     }
 
+    #[inline]
     fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {
         if method.kind() == ServiceKind::Internal {
+            return Ok(());
+        }
+        let for_primary = targets_primary || method.primary;
+        let needed = if for_primary { ALL_ACCEPT | IS_PRIMARY } else { ALL_ACCEPT };
+        if self.summary.load(Ordering::Acquire) & needed == needed {
             return Ok(());
         }
         let state = self.state.load();
@@ -129,10 +164,20 @@ impl Server {
         if !state.accepting || state.withdrawn.iter().any(|withdrawn| withdrawn == name) {
             return Err(Status::Held);
         }
-        let primary = state.primary_region == *self.me.region();
-        if (targets_primary || method.primary) && !primary {
+        if for_primary && state.primary_region != *self.me.region() {
             return Err(Status::NotPrimary { theirs: state.primary_region.clone() });
         }
         Ok(())
     }
+}
+
+fn summary(state: &State, me: &NodeInfo) -> u8 {
+    let mut summary = 0;
+    if !state.is_restricted() {
+        summary |= ALL_ACCEPT;
+    }
+    if state.primary_region == *me.region() {
+        summary |= IS_PRIMARY;
+    }
+    summary
 }

@@ -12,7 +12,7 @@ mod turns;
 
 pub(crate) use self::{
     command::Command,
-    handle::{Handle, NodeRef},
+    handle::{Handle, NodeInUse, NodeRef},
     node_shared::{NodeShared, SharedConfig},
     peer_key::PeerKey,
     peer_snapshot::PeerSnapshot,

@@ -122,6 +122,7 @@ impl Default for Outbox {
 
 impl Outbox {
     /// Returns whether a task may append `of` now without overtaking a task that waits for room.
+    #[inline]
     pub(crate) fn has_room(&self, of: Room) -> bool {
         let queue = self.queue(of);
         queue.is_empty() && self.fits(of, queue.granted_bytes())
@@ -221,6 +222,7 @@ impl Outbox {
     }
 
     /// Appends a short reply.
+    #[inline]
     pub(crate) fn reply(&mut self, id: RequestId, body: &[u8]) {
         debug_assert!(body.len() <= INLINE_BODY_MAX);
         frame::put_reply(id, Body::Whole(body), &mut self.frames);

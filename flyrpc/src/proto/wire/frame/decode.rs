@@ -31,6 +31,7 @@ pub(crate) fn complete(from: &[u8], max_frames: usize) -> (usize, Result<Rest, M
 
 /// Splits the first frame off `from`. Returns its kind and payload, and the length of the whole frame,
 /// length prefix included. Returns `None` if the frame is not complete yet.
+#[inline]
 pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
     let Some((length, head)) = varint::peek(from)? else { return Ok(None) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -68,6 +69,7 @@ pub(crate) fn chunk_start(from: &[u8]) -> Option<ChunkStart> {
 }
 
 /// Decodes a frame that [`split`] returned.
+#[inline]
 pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     let (&kind, mut rest) = frame.split_first().ok_or(Malformed::new("frame"))?;
     let rest = &mut rest;
@@ -100,10 +102,12 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     })
 }
 
+#[inline]
 fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
     varint::take(rest).map(RequestId)
 }
 
+#[inline]
 fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let id = take_id(rest)?;
     let method = MethodIndex(varint::take(rest)?);

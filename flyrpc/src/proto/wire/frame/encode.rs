@@ -34,13 +34,17 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
 }
 
 /// Appends a reply; the chunks of a chunked body must follow.
+#[inline]
 pub(crate) fn put_reply(id: RequestId, body: Body<'_>, to: &mut Vec<u8>) {
-    varint::put((1 + varint::len(id.0) + body_len(body)) as u64, to);
-    to.push(match body {
+    let mut head = [0; 2 * varint::MAX_LEN + 1];
+    let mut length = varint::write((1 + varint::len(id.0) + body_len(body)) as u64, &mut head);
+    head[length] = match body {
         Body::Whole(_) => kind::REPLY,
         Body::Chunked(_) => kind::CHUNKED_REPLY,
-    });
-    varint::put(id.0, to);
+    };
+    length += 1;
+    length += varint::write(id.0, &mut head[length..]);
+    to.extend_from_slice(&head[..length]);
     put_body(body, to);
 }
 

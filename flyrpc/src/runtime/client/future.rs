@@ -1,0 +1,255 @@
+//! The future of a call through a node.
+//!
+//! It is written by hand for the two most frequent kinds of calls: one that runs on this node, and one whose
+//! request is queued on a link in the first poll, and whose reply arrives. Such a call needs no other
+//! future. Any other call continues in a boxed future of [`make`].
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll, ready},
+};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    attempt::{Attempt, QueuedAttempt},
+    call::{Call, CallStart},
+    caller::Value,
+    error_exit::{rpc_error, shut_down},
+    local::{self, LocalMethod},
+    make,
+    outside::{is_in_runtime_of, runtime_to_enter},
+    remote::{self, Begun, FirstAttempt},
+    response::decode,
+    selector::CallOptions,
+};
+use crate::{
+    error::RpcError,
+    proto::routing::{AttemptEnd, AttemptFailure},
+    runtime::{
+        context::Context,
+        server::HandlerFuture,
+        shared::{NodeInUse, NodeRef},
+    },
+    service::Request,
+};
+
+/// A call through a node. It starts when it is first polled. Dropping it cancels the call.
+///
+/// `make` is [`make::call`]. Its type and that of its future are parameters, so that this future is `Send`
+/// exactly if that one is.
+pub(super) struct CallFuture<R: Request, T, M, F> {
+    /// `None` once the call has started.
+    node: Option<NodeRef>,
+    options: CallOptions,
+    /// `None` if the handler or `make` has it.
+    request: Option<R>,
+    value: Value<R, T>,
+    make: M,
+    state: State<R, F>,
+}
+
+enum State<R: Request, F> {
+    /// The call was not polled yet. A handler that made it has this context.
+    New(Option<Context>),
+    Local(LocalCall<R>),
+    Queued(QueuedCall),
+    Boxed(Pin<Box<F>>),
+    Over,
+}
+
+/// A call whose handler runs on this node.
+struct LocalCall<R: Request> {
+    node: NodeInUse,
+    start: CallStart,
+    /// The position of the method in the trait.
+    method: usize,
+    handler: HandlerFuture<BoxFuture<'static, R::Response>>,
+}
+
+/// A call whose first attempt is in flight.
+struct QueuedCall {
+    node: NodeInUse,
+    start: CallStart,
+    attempt: QueuedAttempt,
+    /// The version of the table from which the node was picked.
+    version: u64,
+    idempotent: bool,
+}
+
+/// What happened to the first attempt of a call instead of a reply.
+enum Ended {
+    Failed(AttemptEnd),
+    /// The node went quiet, and the call may be repeated.
+    Quiet,
+}
+
+/// Returns the future of a call. The remaining time of the `enclosing` call, if there is one, bounds the
+/// call's own time.
+pub(super) fn call<R: Request, T>(
+    node: NodeRef,
+    options: CallOptions,
+    request: R,
+    enclosing: Option<Context>,
+    value: Value<R, T>,
+) -> impl Future<Output = Result<T, RpcError>> {
+    CallFuture {
+        node: Some(node),
+        options,
+        request: Some(request),
+        value,
+        make: make::call,
+        state: State::New(enclosing),
+    }
+}
+
+// The request is moved, and never pinned.
+impl<R: Request, T, M, F> Unpin for CallFuture<R, T, M, F> {}
+
+impl<R, T, M, F> Future for CallFuture<R, T, M, F>
+where
+    R: Request,
+    M: Fn(NodeInUse, Call, R, Option<Begun>) -> F,
+    F: Future<Output = Result<R::Response, RpcError>>,
+{
+    type Output = Result<T, RpcError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let outcome = loop {
+            match &mut this.state {
+                State::Queued(call) => {
+                    let request = this.request.as_ref().expect(HAS_REQUEST);
+                    match ready!(call.poll(task, request)) {
+                        Ok(response) => break Ok(response),
+                        Err(ended) => this.resume(ended),
+                    }
+                }
+                State::Local(call) => match ready!(call.poll(task)) {
+                    Ok(response) => break Ok(response),
+                    Err(failure) => break Err(call.error(&this.options, failure)),
+                },
+                State::Boxed(call) => break ready!(call.as_mut().poll(task)),
+                State::New(enclosing) => {
+                    let enclosing = enclosing.take();
+                    if let Err(error) = this.start(task, enclosing) {
+                        break Err(error);
+                    }
+                    if let State::Queued(_) = this.state {
+                        // Queuing the request has registered the waker.
+                        return Poll::Pending;
+                    }
+                }
+                State::Over => panic!("a call was polled after it had completed"),
+            }
+        };
+        this.state = State::Over;
+        Poll::Ready(outcome.and_then(this.value))
+    }
+}
+
+const HAS_REQUEST: &str = "the request is here until the handler or `make` takes it";
+
+impl<R, T, M, F> CallFuture<R, T, M, F>
+where
+    R: Request,
+    M: Fn(NodeInUse, Call, R, Option<Begun>) -> F,
+{
+    fn start(&mut self, task: &mut Task<'_>, enclosing: Option<Context>) -> Result<(), RpcError> {
+        let request = self.request.as_ref().expect(HAS_REQUEST);
+        let Some(node) = self.node.take().and_then(NodeRef::upgrade) else {
+            return Err(shut_down(request));
+        };
+        let (now, method) = (node.env().now(), request.method());
+        let enclosing = enclosing.or_else(Context::try_current);
+        let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
+        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
+        if node.observer().is_some() || runtime_to_enter(&node).is_some() {
+            self.make(node, call, None);
+            return Ok(());
+        }
+        if let Err(failure) = make::check(&node, &call) {
+            return Err(rpc_error(&node, &call, failure));
+        }
+        let here = if call.includes(node.me()) { local::find(&node, request) } else { None };
+        match here {
+            Some(LocalMethod::Typed(handler)) if local::runs_inline::<R>(&node, &call, method) => {
+                let request = self.request.take().expect(HAS_REQUEST);
+                let handler = local::start_inline(&node, &call, handler, request);
+                self.state = State::Local(LocalCall { node, start, method, handler });
+            }
+            None if is_in_runtime_of(&node) => {
+                let expires = node.env().timer_time(now) + start.timeout;
+                let begun = remote::begin(&node, &call, request, Some(expires), task);
+                match begun {
+                    Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) } => {
+                        let idempotent = call.idempotent;
+                        let queued = QueuedCall { node, start, attempt, version, idempotent };
+                        self.state = State::Queued(queued);
+                    }
+                    begun => self.make(node, call, Some(begun)),
+                }
+            }
+            Some(_) | None => self.make(node, call, None),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn make(&mut self, node: NodeInUse, call: Call, begun: Option<Begun>) {
+        let request = self.request.take().expect(HAS_REQUEST);
+        self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun)));
+    }
+
+    /// Continues a call whose first attempt is not answered with a reply.
+    #[cold]
+    fn resume(&mut self, ended: Ended) {
+        let State::Queued(queued) = mem::replace(&mut self.state, State::Over) else { return };
+        let QueuedCall { node, start, attempt, version, .. } = queued;
+        let first = match ended {
+            Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), end),
+            Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
+        };
+        let method = self.request.as_ref().expect(HAS_REQUEST).method();
+        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
+        self.make(node, call, Some(Begun { version, first }));
+    }
+}
+
+impl<R: Request> LocalCall<R> {
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<Result<R::Response, AttemptFailure>> {
+        Pin::new(&mut self.handler).poll(task).map(local::value)
+    }
+
+    #[cold]
+    fn error(&self, options: &CallOptions, failure: AttemptFailure) -> RpcError {
+        let node = &self.node;
+        let call = Call::new::<R>(self.method, options, node.primary_region(), self.start);
+        rpc_error(node, &call, make::failed_here(node, failure))
+    }
+}
+
+impl QueuedCall {
+    /// Returns the response, or what happened to the attempt instead of a reply.
+    fn poll<R: Request>(
+        &mut self,
+        task: &mut Task<'_>,
+        request: &R,
+    ) -> Poll<Result<R::Response, Ended>> {
+        match self.attempt.poll(task) {
+            Poll::Ready(Ok(response)) => {
+                let decoded = decode::<R>(&self.node, request.method(), response);
+                Poll::Ready(decoded.map_err(|failure| Ended::Failed(failure.into())))
+            }
+            Poll::Ready(Err(end)) => Poll::Ready(Err(Ended::Failed(end))),
+            // The link wakes all calls when its peer goes quiet.
+            Poll::Pending if self.idempotent && self.attempt.link().is_quiet() => {
+                Poll::Ready(Err(Ended::Quiet))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
