@@ -29,7 +29,7 @@ use crate::{
         link::{
             assembler::{Assembler, PartialBody},
             clock::LinkClock,
-            gate::{Gate, Released},
+            gate::{DRAIN_BEFORE_RELEASE, Gate, Released},
             in_flight::Response,
             lifecycle::LinkError,
             liveness::{Liveness, SILENT_HEARTBEATS},
@@ -197,7 +197,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.on_frames(from).await?;
-        self.settle().await?;
+        self.settle(u64::MAX).await?;
         // Registered once for many reads, rather than once per read.
         let mut ended = pin!(self.link.signals.end.cancelled());
         loop {
@@ -213,54 +213,69 @@ impl<H: RequestHandler> Reader<'_, H> {
                     continue;
                 }
                 received = poll_fn(|task| {
-                    poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+                    let mut receive = poll_fn(|task| {
+                        poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+                    });
+                    if self.gate.has_ready() {
+                        // Once the socket is empty, they start.
+                        let received = tokio::task::unconstrained(receive).now_or_never();
+                        return Poll::Ready(received.transpose());
+                    }
+                    receive.poll_unpin(task).map_ok(Some)
                 }) => received?,
+            };
+            let Some(received) = received else {
+                self.work = 0;
+                self.settle(u64::MAX).await?;
+                continue;
             };
             if !received.more {
                 // A read that does not fill the buffer empties the socket, so the next one waits.
                 self.work = 0;
             }
             self.on_received(from, received)?;
-            let mut pong = self.on_frames(from).await?;
-            if pong || received.more {
-                pong = self.drain(from, pong).await?;
-            }
+            let pong = self.on_frames(from).await?;
+            let mut is_empty = !received.more;
             if pong && self.gate.has_held() {
+                is_empty = self.drain(from).await?;
                 let now = self.link.now();
                 let released = self.gate.release(self.link.micros_at(now))?;
                 self.start(now, released).await;
             }
-            self.settle().await?;
+            if is_empty {
+                self.settle(u64::MAX).await?;
+            } else {
+                self.gate.on_buffered(self.received, || from.readable());
+                self.settle(self.received).await?;
+            }
         }
     }
 
-    /// Reads everything that is already buffered, including cancellations and resets, before any
-    /// request starts. Returns whether a pong has arrived; after one, held requests may start too.
-    async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
-        let mut total = 0;
-        while total < self.gate.drain_limit(pong) {
+    /// Reads everything that is already buffered, including cancellations and resets, before held requests
+    /// are released. Returns whether the socket is empty.
+    async fn drain(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
+        let end = self.received + DRAIN_BEFORE_RELEASE;
+        while self.received < end && !self.link.signals.end.is_cancelled() {
             let receive = poll_fn(|task| {
                 poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
             });
-            let Some(received) = tokio::task::unconstrained(receive).now_or_never() else { break };
-            let received = received?;
-            total += received.count;
-            self.on_received(from, received)?;
-            pong |= self.on_frames(from).await?;
-            if self.link.signals.end.is_cancelled() {
-                break;
-            }
+            let Some(received) = tokio::task::unconstrained(receive).now_or_never() else {
+                return Ok(true);
+            };
+            self.on_received(from, received?)?;
+            self.on_frames(from).await?;
         }
-        Ok(pong)
+        Ok(false)
     }
 
-    /// Starts complete requests, and completes calls.
-    async fn settle(&mut self) -> Result<(), Malformed> {
-        if self.gate.has_ready() {
+    /// Starts the complete requests that may start once `received` bytes have been received, and completes
+    /// calls.
+    async fn settle(&mut self, received: u64) -> Result<(), Malformed> {
+        if self.gate.may_open(received) {
             let now = self.link.now();
             // Held requests wait for the peer, so they must not pin buffers.
             let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
-            let released = self.gate.open(self.link.micros_at(now), hold)?;
+            let released = self.gate.open(self.link.micros_at(now), received, hold)?;
             self.start(now, released).await;
             if self.gate.has_held() {
                 self.schedule_expiry();
@@ -389,10 +404,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 break;
             }
         }
-        // Requests that are ready start when the socket is empty, so it must be emptied by few, large reads.
-        if !self.gate.has_ready() {
-            self.open_chunk(from)?;
-        }
+        self.open_chunk(from)?;
         self.apply_state()?;
         if total > MAX_PINNED && 4 * self.buffer.bodies < total {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);

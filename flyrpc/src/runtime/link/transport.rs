@@ -15,11 +15,11 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     codec::bytes::Malformed,
-    env::StreamWriter,
+    env::{StreamReader, StreamWriter},
     proto::{
         link::batch::{Batch, MAX_SLICES},
         wire::frame::{self, ChunkStart, Rest},
@@ -51,7 +51,7 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// The receiving half of a connection, with its buffer.
 pub(super) struct FrameReader {
-    stream: Box<dyn AsyncRead + Send + Unpin>,
+    stream: Box<dyn StreamReader>,
     buffer: BytesMut,
     /// Whether the last read filled the buffer.
     filled: bool,
@@ -70,7 +70,7 @@ pub(super) struct Received {
 
 impl FrameReader {
     /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream.
-    pub(super) fn new(stream: Box<dyn AsyncRead + Send + Unpin>, buffer: BytesMut) -> Self {
+    pub(super) fn new(stream: Box<dyn StreamReader>, buffer: BytesMut) -> Self {
         FrameReader { stream, buffer, filled: false, after_chunk: false }
     }
 
@@ -98,6 +98,11 @@ impl FrameReader {
         self.filled = false;
         self.after_chunk = true;
         Poll::Ready(Ok(Received { count, more: count == room }))
+    }
+
+    /// Returns the number of bytes that have arrived and were not read, if it is known.
+    pub(super) fn readable(&self) -> Option<usize> {
+        self.stream.readable()
     }
 
     /// Takes at most [`MAX_FRAMES`] complete frames from the buffer. Also describes the remaining bytes, or
