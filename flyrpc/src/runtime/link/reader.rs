@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     codec::bytes::Malformed,
+    env::yield_once,
     proto::{
         link::{
             assembler::{Assembler, PartialBody},
@@ -271,17 +272,24 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// Starts the complete requests that may start once `received` bytes have been received, and completes
     /// calls.
     async fn settle(&mut self, received: u64) -> Result<(), Malformed> {
+        let mut has_woken = false;
         if self.gate.may_open(received) {
             let now = self.link.now();
             // Held requests wait for the peer, so they must not pin buffers.
             let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
             let released = self.gate.open(self.link.micros_at(now), received, hold)?;
+            has_woken = !released.start.is_empty();
             self.start(now, released).await;
             if self.gate.has_held() {
                 self.schedule_expiry();
             }
         }
-        self.replies.complete_calls(self.link).await;
+        has_woken |= self.replies.complete_calls(self.link).await;
+        if has_woken && received < u64::MAX {
+            // More bytes are available. Handling them must not delay the tasks that are ready now, which no
+            // other thread may be able to take from this one.
+            yield_once().await;
+        }
         Ok(())
     }
 

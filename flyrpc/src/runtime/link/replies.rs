@@ -85,9 +85,10 @@ impl Replies {
         Ok(())
     }
 
-    /// Wakes the calls whose responses are complete.
-    pub(super) async fn complete_calls(&mut self, link: &Link) {
+    /// Wakes the calls whose responses are complete. Returns whether there were any.
+    pub(super) async fn complete_calls(&mut self, link: &Link) -> bool {
         self.store(link);
+        let has_woken = !self.wakers.is_empty();
         while !self.wakers.is_empty() {
             let some = self.wakers.len().min(YIELD_EVERY_RESPONSES);
             self.wakers.drain(..some).for_each(Waker::wake);
@@ -97,6 +98,7 @@ impl Replies {
                 yield_once().await;
             }
         }
+        has_woken
     }
 
     /// Stores the complete responses with their calls. Drops those that no call waits for.
