@@ -1,6 +1,9 @@
 use std::{sync::Arc, task::Waker};
 
-use super::{GivenUp, Outbox, Room, queue::LONG_REPLIES};
+use super::{
+    GivenUp, Outbox, Room,
+    queue::{LONG_REPLIES, SINGLE_CHUNKS},
+};
 use crate::codec::EncodedBody;
 use crate::proto::{
     link::{
@@ -128,8 +131,24 @@ fn small_frames_pass_between_the_chunks_of_long_bodies() {
     let chunks = [CHUNK_OF_1; CHUNKS_PER_WRITE];
     assert_eq!(take(&mut outbox), [&["request 1"], &chunks[..]].concat());
     outbox.request(&head(3), &mut EncodedBody::from(b"small".to_vec()));
-    assert_eq!(take(&mut outbox), [&["request 3"], &chunks[..]].concat());
-    assert!(outbox.is_empty());
+    assert_eq!(take(&mut outbox), ["request 3", CHUNK_OF_1]);
+}
+
+#[test]
+fn chunks_are_written_one_at_a_time_after_a_short_request_or_reply() {
+    let several = [CHUNK_OF_1; CHUNKS_PER_WRITE];
+    let mut outbox = Outbox::default();
+    outbox.request(&head(1), &mut EncodedBody::from(vec![0; 5 * SINGLE_CHUNKS]));
+    take(&mut outbox);
+    assert_eq!(take(&mut outbox), several);
+    outbox.reply(RequestId(2), b"small");
+    assert_eq!(take(&mut outbox), ["reply 2", CHUNK_OF_1]);
+    outbox.request(&head(3), &mut EncodedBody::from(b"small".to_vec()));
+    assert_eq!(take(&mut outbox), ["request 3", CHUNK_OF_1]);
+    for _ in 1..SINGLE_CHUNKS / CHUNK {
+        assert_eq!(take(&mut outbox), [CHUNK_OF_1]);
+    }
+    assert_eq!(take(&mut outbox), several);
 }
 
 #[test]
