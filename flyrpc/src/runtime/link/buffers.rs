@@ -39,7 +39,7 @@ impl Buffers {
     /// capacity.
     pub(super) fn take(&self, size: u64) -> Vec<u8> {
         let Ok(size) = usize::try_from(size) else { return Vec::new() };
-        if size < KEPT_MIN || size > KEPT_MAX {
+        if !(KEPT_MIN..=KEPT_MAX).contains(&size) {
             return Vec::new();
         }
         let mut free = lock(&self.0);
@@ -54,7 +54,7 @@ impl Buffers {
 
     /// Shares a complete body.
     pub(super) fn share(&self, body: Vec<u8>) -> Bytes {
-        if body.capacity() < KEPT_MIN || body.capacity() > KEPT_MAX {
+        if !(KEPT_MIN..=KEPT_MAX).contains(&body.capacity()) {
             return Bytes::from(body);
         }
         Bytes::from_owner(Lent { body, to: Arc::downgrade(&self.0) })
