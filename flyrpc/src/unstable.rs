@@ -110,7 +110,7 @@ impl Routing {
         let caller =
             CallerTrait { id: TypeId::of::<()>(), service: "Strings", signatures: Vec::new };
         let with = Pick {
-            target: &self.target,
+            target: self.target.borrowed(),
             caller: &caller,
             method: 0,
             tried: &[],

@@ -21,4 +21,5 @@ pub(crate) use self::{
     label::{MAX_LABEL, is_label},
     node_addr::{is_host_ip, is_node_addr},
     service_spec::Signature,
+    target::TargetRef,
 };

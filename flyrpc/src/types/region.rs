@@ -21,6 +21,9 @@ use smol_str::SmolStr;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(SmolStr);
 
+/// The longest name that is stored inline, in bytes.
+const INLINE: usize = 23;
+
 impl Region {
     /// The default region of a node, and the default primary region.
     pub const LOCAL: Region = Region(SmolStr::new_static("local"));
@@ -40,7 +43,11 @@ impl From<&str> for Region {
     fn from(name: &str) -> Self {
         // Nearly every name, in every call.
         if name.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase()) {
-            return Region(SmolStr::new(name));
+            return Region(if name.len() <= INLINE {
+                SmolStr::new_inline(name)
+            } else {
+                SmolStr::new(name)
+            });
         }
         let name = name.trim();
         if name.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{node::NodeId, region::Region};
+use super::{
+    node::{NodeId, NodeInfo},
+    region::Region,
+};
 
 /// The target of a call, as reported in [`RpcError::NoNode`](crate::error::RpcError::NoNode) and to an
 /// [`Observer`](crate::telemetry::Observer).
@@ -17,6 +20,50 @@ pub enum Target {
     Node(NodeId),
     /// The calling node if it serves the service; otherwise the nearest node that does.
     Nearest,
+}
+
+/// A borrowed [`Target`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TargetRef<'a> {
+    Region(&'a Region),
+    Primary(&'a Region),
+    Node(&'a NodeId),
+    Nearest,
+}
+
+impl Target {
+    pub(crate) fn borrowed(&self) -> TargetRef<'_> {
+        match self {
+            Target::Region(region) => TargetRef::Region(region),
+            Target::Primary(region) => TargetRef::Primary(region),
+            Target::Node(id) => TargetRef::Node(id),
+            Target::Nearest => TargetRef::Nearest,
+        }
+    }
+}
+
+impl TargetRef<'_> {
+    pub(crate) fn to_owned(self) -> Target {
+        match self {
+            TargetRef::Region(region) => Target::Region(region.clone()),
+            TargetRef::Primary(region) => Target::Primary(region.clone()),
+            TargetRef::Node(id) => Target::Node(id.clone()),
+            TargetRef::Nearest => Target::Nearest,
+        }
+    }
+
+    pub(crate) fn is_primary(self) -> bool {
+        matches!(self, TargetRef::Primary(_))
+    }
+
+    /// Returns whether the target includes `node`, provided that the node serves the method.
+    pub(crate) fn includes(self, node: &NodeInfo) -> bool {
+        match self {
+            TargetRef::Region(region) | TargetRef::Primary(region) => region == node.region(),
+            TargetRef::Node(id) => id == node.id(),
+            TargetRef::Nearest => true,
+        }
+    }
 }
 
 impl fmt::Display for Target {

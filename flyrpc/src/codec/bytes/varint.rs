@@ -37,7 +37,7 @@ pub(crate) fn len(value: u64) -> usize {
 }
 
 /// Removes a value from the front of `from`.
-#[inline]
+#[inline(always)]
 pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     match peek(from)? {
         Some((value, length)) => {
@@ -49,7 +49,7 @@ pub(crate) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
 }
 
 /// Returns the value at the front of `from` and its length, or `None` if more bytes are needed.
-#[inline]
+#[inline(always)]
 pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     match from {
         // Most lengths, methods and flags.
@@ -62,7 +62,7 @@ pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
 }
 
 /// Returns the value at the front of `bytes` and its length, if it is not longer than that.
-#[inline]
+#[inline(always)]
 fn peek_word(bytes: [u8; 8]) -> Option<(u64, usize)> {
     const LAST: u64 = 0x8080_8080_8080_8080;
     let word = u64::from_le_bytes(bytes);

@@ -39,21 +39,23 @@ const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct Gate<T> {
     clock: LinkClock,
     /// Requests that are held until the offset of the caller's clock is known again.
-    held: Vec<Entry<T>>,
+    held: Vec<Gated<T>>,
     /// Complete requests, until the bytes buffered behind them have been read. In the order of
-    /// [`Entry::start_at`].
-    ready: Vec<Entry<T>>,
+    /// [`Gated::start_at`].
+    ready: Vec<Gated<T>>,
     /// The latest timestamp of the requests that arrived since the gate was last opened, including
     /// refused and canceled ones.
     latest_stamp: u64,
 }
 
+/// A request in the gate, or one that has left it.
 #[derive(Debug)]
-struct Entry<T> {
+pub(crate) struct Gated<T> {
     id: RequestId,
     /// When the request was sent, in microseconds on the caller's clock.
     stamp: u64,
-    /// In microseconds.
+    /// The time after `stamp` at which the caller gives up, in microseconds. Once the request may start, the
+    /// remaining time instead.
     timeout: u64,
     /// The time at which the caller has certainly given up, in microseconds on this end's clock. Known
     /// once the request is held.
@@ -62,14 +64,21 @@ struct Entry<T> {
     start_at: u64,
     /// How many times the request was held because its timestamp was ahead of our clock.
     ahead: u32,
-    item: T,
+    pub(crate) item: T,
+}
+
+impl<T> Gated<T> {
+    /// Returns the remaining time of a request that may start, as of when it left the gate.
+    pub(crate) fn remaining(&self) -> Duration {
+        Duration::from_micros(self.timeout).min(MAX_DURATION)
+    }
 }
 
 /// The requests that leave the gate when it is opened.
 #[derive(Debug)]
 pub(crate) struct Released<T> {
-    /// Requests to start, each with the time left until its deadline.
-    pub(crate) start: Vec<(T, Duration)>,
+    /// Requests to start.
+    pub(crate) start: Vec<Gated<T>>,
     /// Expired requests, to be refused.
     pub(crate) expired: Vec<T>,
     /// Whether a ping must be sent now, because requests are held until its pong arrives.
@@ -92,7 +101,7 @@ impl<T> Gate<T> {
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
         let (deadline, start_at) = (u64::MAX, u64::MAX);
-        self.ready.push(Entry { id, stamp, timeout, deadline, start_at, ahead: 0, item });
+        self.ready.push(Gated { id, stamp, timeout, deadline, start_at, ahead: 0, item });
     }
 
     /// Removes a request that was canceled.
@@ -171,12 +180,12 @@ impl<T> Gate<T> {
         received: u64,
         hold: impl FnMut(&mut T),
     ) -> Result<Released<T>, Malformed> {
-        let mut ready = std::mem::take(&mut self.ready);
-        let count = ready.partition_point(|entry| entry.start_at <= received);
-        let released = self.sort(now, ready.drain(..count), hold);
-        // Keeps the allocation.
-        self.ready = ready;
-        released
+        let count = self.ready.partition_point(|entry| entry.start_at <= received);
+        // As many requests will probably be complete next time.
+        let mut next = Vec::with_capacity(self.ready.len());
+        next.extend(self.ready.drain(count..));
+        let ready = std::mem::replace(&mut self.ready, next);
+        self.sort(now, ready, hold)
     }
 
     /// Releases the held requests after a pong, except those that must be held again.
@@ -186,7 +195,7 @@ impl<T> Gate<T> {
     /// The same as for [`open`](Self::open).
     pub(crate) fn release(&mut self, now: u64) -> Result<Released<T>, Malformed> {
         let held = std::mem::take(&mut self.held);
-        self.sort(now, held.into_iter(), |_| ())
+        self.sort(now, held, |_| ())
     }
 
     /// Returns the earliest deadline of a held request, on this end's clock.
@@ -219,17 +228,42 @@ impl<T> Gate<T> {
     fn sort(
         &mut self,
         now: u64,
-        entries: impl ExactSizeIterator<Item = Entry<T>>,
+        mut entries: Vec<Gated<T>>,
+        hold: impl FnMut(&mut T),
+    ) -> Result<Released<T>, Malformed> {
+        self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
+        // Nearly always, all of them may start, so none is moved.
+        for at in 0..entries.len() {
+            let entry = &mut entries[at];
+            match self.clock.verdict(now, entry.stamp, entry.timeout) {
+                Verdict::Start { remaining } => entry.timeout = remaining,
+                verdict => {
+                    let others = entries.split_off(at);
+                    return self.sort_from(now, entries, verdict, others, hold);
+                }
+            }
+        }
+        Ok(Released { start: entries, expired: Vec::new(), needs_ping: false })
+    }
+
+    /// Continues after some requests that may start. The first of the `others` has this verdict.
+    #[cold]
+    fn sort_from(
+        &mut self,
+        now: u64,
+        start: Vec<Gated<T>>,
+        verdict: Verdict,
+        others: Vec<Gated<T>>,
         mut hold: impl FnMut(&mut T),
     ) -> Result<Released<T>, Malformed> {
-        let start = Vec::with_capacity(entries.len());
         let mut released = Released { start, expired: Vec::new(), needs_ping: false };
-        self.clock.observe(now, std::mem::take(&mut self.latest_stamp));
-        for mut entry in entries {
-            match self.clock.verdict(now, entry.stamp, entry.timeout) {
+        let mut known = Some(verdict);
+        for mut entry in others {
+            let verdict = known.take();
+            match verdict.unwrap_or_else(|| self.clock.verdict(now, entry.stamp, entry.timeout)) {
                 Verdict::Start { remaining } => {
-                    let remaining = Duration::from_micros(remaining).min(MAX_DURATION);
-                    released.start.push((entry.item, remaining));
+                    entry.timeout = remaining;
+                    released.start.push(entry);
                 }
                 Verdict::Expired => released.expired.push(entry.item),
                 Verdict::Hold => {
@@ -280,7 +314,7 @@ mod tests {
     }
 
     fn started(released: Released<u64>) -> Vec<u64> {
-        released.start.into_iter().map(|(id, _)| id).collect()
+        released.start.into_iter().map(|entry| entry.item).collect()
     }
 
     #[test]
@@ -290,7 +324,8 @@ mod tests {
         push(&mut gate, 2, 1_000);
         let released = gate.open(1_000, u64::MAX, |_| ()).unwrap();
         let left = |micros| Duration::from_micros(micros);
-        assert_eq!(released.start, [(1, left(499_900)), (2, left(500_000))]);
+        let start = released.start.iter().map(|entry| (entry.item, entry.remaining()));
+        assert!(start.eq([(1, left(499_900)), (2, left(500_000))]));
         assert!(released.expired.is_empty() && !released.needs_ping);
         assert!(!gate.has_ready() && !gate.has_held());
     }

@@ -1,10 +1,6 @@
 //! This end's calls that wait for their responses.
 
-use std::{
-    collections::{BTreeMap, hash_map::Entry},
-    task::Waker,
-    time::Instant,
-};
+use std::{collections::BTreeMap, mem, task::Waker, time::Instant};
 
 use bytes::Bytes;
 
@@ -40,20 +36,26 @@ pub(crate) struct InFlight {
 }
 
 #[derive(Debug)]
-struct InFlightCall {
-    waker: Waker,
-    response: Option<Response>,
-    expiry: Expiry,
+enum InFlightCall {
+    Waiting {
+        waker: Waker,
+        /// `None` if the call has a timer of its own.
+        expires: Option<Instant>,
+    },
+    /// It has expired, and its task was woken.
+    Expired { waker: Waker },
+    /// Its response has arrived, and its task was woken.
+    Complete(Response),
 }
 
-/// When a call is woken although it has no response.
-#[derive(Debug, Clone, Copy)]
-enum Expiry {
-    /// Never, because it has a timer of its own.
-    Never,
-    At(Instant),
-    /// It was woken.
-    Passed,
+impl InFlightCall {
+    /// The waker of its task, unless its response has arrived.
+    fn waker(&self) -> Option<&Waker> {
+        match self {
+            InFlightCall::Waiting { waker, .. } | InFlightCall::Expired { waker } => Some(waker),
+            InFlightCall::Complete(_) => None,
+        }
+    }
 }
 
 /// The progress of a call.
@@ -86,11 +88,11 @@ impl InFlight {
     /// Adds a call and returns its id. `waker` wakes the task of the call. A call that has not ended when
     /// it `expires` is woken by [`expire`](Self::expire), whose time [`next_expiry`](Self::next_expiry)
     /// returns.
+    #[inline]
     pub(crate) fn add(&mut self, waker: &Waker, expires: Option<Instant>) -> RequestId {
         self.last_id += 1;
         let id = RequestId(self.last_id);
-        let expiry = expires.map_or(Expiry::Never, Expiry::At);
-        self.calls.insert(id, InFlightCall { waker: waker.clone(), response: None, expiry });
+        self.calls.add(id, InFlightCall::Waiting { waker: waker.clone(), expires });
         if let Some(at) = expires
             && self.next_expiry.is_none_or(|next| at < next)
         {
@@ -111,24 +113,21 @@ impl InFlight {
     pub(crate) fn expire(&mut self, now: Instant) {
         self.next_expiry = None;
         let mut expired = Vec::new();
-        for (id, call) in &mut self.calls {
-            let Expiry::At(at) = call.expiry else { continue };
-            if call.response.is_some() {
-                continue;
-            }
-            if at <= now {
-                call.expiry = Expiry::Passed;
-                expired.push((*id, &call.waker));
+        for (id, call) in self.calls.iter_mut() {
+            let InFlightCall::Waiting { waker, expires: Some(at) } = call else { continue };
+            if *at <= now {
+                expired.push((id, waker.clone()));
+                *call = InFlightCall::Expired { waker: mem::replace(waker, Waker::noop().clone()) };
             } else {
-                self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
+                self.next_expiry = Some(self.next_expiry.map_or(*at, |next| next.min(*at)));
             }
         }
-        in_order(expired).into_iter().for_each(Waker::wake_by_ref);
+        in_order(expired).into_iter().for_each(Waker::wake);
     }
 
     /// Returns whether the call still waits for its response.
     pub(crate) fn expects(&self, id: RequestId) -> bool {
-        self.calls.get(&id).is_some_and(|call| call.response.is_none())
+        self.calls.get(id).is_some_and(|call| call.waker().is_some())
     }
 
     /// Handles the start of a reply that arrives in chunks. A reply that no call waits for
@@ -155,15 +154,19 @@ impl InFlight {
 
     /// Stores a response, and returns the waker of the call's task. A response that no call waits for is
     /// dropped.
+    #[inline(always)]
     pub(crate) fn complete(&mut self, id: RequestId, response: Response) -> Option<Waker> {
-        let call = self.calls.get_mut(&id)?;
-        if call.response.is_some() {
+        let call = self.calls.get_mut(id)?;
+        if let InFlightCall::Complete(_) = call {
             return None;
         }
-        call.response = Some(response);
-        self.arriving.remove(&id);
-        // A task is woken only once, so its waker is no longer needed.
-        Some(std::mem::replace(&mut call.waker, Waker::noop().clone()))
+        if !self.arriving.is_empty() {
+            self.arriving.remove(&id);
+        }
+        match mem::replace(call, InFlightCall::Complete(response)) {
+            InFlightCall::Waiting { waker, .. } | InFlightCall::Expired { waker } => Some(waker),
+            InFlightCall::Complete(_) => None,
+        }
     }
 
     /// Returns the response if it has arrived. Otherwise stores `waker`, to wake it when the response
@@ -172,27 +175,26 @@ impl InFlight {
     /// # Panics
     ///
     /// If the response was already returned, or the call was removed with [`remove`](Self::remove).
+    #[inline(always)]
     pub(crate) fn poll(&mut self, id: RequestId, waker: &Waker) -> Progress {
-        let Entry::Occupied(mut call) = self.calls.entry(id) else {
-            panic!("a call is not polled after it is complete");
-        };
-        if let Some(response) = call.get_mut().response.take() {
-            call.remove();
-            return Progress::Response(response);
+        match self.calls.get_mut(id) {
+            Some(InFlightCall::Complete(_)) => match self.calls.remove(id) {
+                Some(InFlightCall::Complete(response)) => Progress::Response(response),
+                _ => unreachable!("it was found a moment ago"),
+            },
+            Some(_) if self.closed => Progress::Closed,
+            Some(InFlightCall::Expired { .. }) => Progress::Expired,
+            Some(InFlightCall::Waiting { waker: stored, .. }) => {
+                stored.clone_from(waker);
+                Progress::Pending
+            }
+            None => panic!("a call is not polled after it is complete"),
         }
-        if self.closed {
-            return Progress::Closed;
-        }
-        if matches!(call.get().expiry, Expiry::Passed) {
-            return Progress::Expired;
-        }
-        call.get_mut().waker.clone_from(waker);
-        Progress::Pending
     }
 
     /// Removes a call that was given up, along with the received part of its reply.
     pub(crate) fn remove(&mut self, id: RequestId) {
-        self.calls.remove(&id);
+        self.calls.remove(id);
         self.arriving.remove(&id);
     }
 
@@ -204,16 +206,14 @@ impl InFlight {
     }
 
     /// Wakes every waiting call, so that it checks the state of its link.
-    pub(crate) fn wake_all(&self) {
-        let calls = self.calls.iter().map(|(id, call)| (*id, &call.waker));
+    pub(crate) fn wake_all(&mut self) {
+        let calls = self.calls.iter_mut().filter_map(|(id, call)| Some((id, call.waker()?)));
         in_order(calls).into_iter().for_each(Waker::wake_by_ref);
     }
 
     /// Frees unused memory.
     pub(crate) fn shrink(&mut self) {
-        if self.calls.is_empty() {
-            self.calls.shrink_to_fit();
-        }
+        self.calls.shrink();
     }
 }
 

@@ -1,7 +1,5 @@
 //! The peer's requests, from arrival to response.
 
-use std::collections::hash_map::Entry;
-
 use super::id_map::{IdMap, in_order};
 use crate::proto::wire::ids::RequestId;
 
@@ -45,34 +43,25 @@ impl<A> Inbound<A> {
     /// id is unfinished. Only a faulty peer sends the id of an unfinished request.
     #[inline]
     pub(crate) fn add(&mut self, id: RequestId) -> bool {
-        if self.closed {
-            return false;
-        }
-        match self.requests.entry(id) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(entry) => {
-                entry.insert(Phase::Queued);
-                true
-            }
-        }
+        !self.closed && self.requests.add(id, Phase::Queued)
     }
 
     /// Returns whether the caller still waits for the request, as far as this end knows.
     pub(crate) fn is_wanted(&self, id: RequestId) -> bool {
-        !matches!(self.requests.get(&id), None | Some(Phase::Canceled))
+        !matches!(self.requests.get(id), None | Some(Phase::Canceled))
     }
 
     /// Returns whether the caller still waits for the reply to a request, as far as this end knows. It may
     /// have canceled a detached request whose handler continues.
     pub(crate) fn wants_reply(&self, id: RequestId) -> bool {
         self.is_wanted(id)
-            && !matches!(self.requests.get(&id), Some(Phase::Detached { canceled: true }))
+            && !matches!(self.requests.get(id), Some(Phase::Detached { canceled: true }))
     }
 
     /// Records that the task of a request is pending, and that `abort` makes it look whether the request is
     /// still wanted. Returns whether it is, as [`is_wanted`](Self::is_wanted) does.
     pub(crate) fn pending(&mut self, id: RequestId, abort: impl FnOnce() -> A) -> bool {
-        match self.requests.get_mut(&id) {
+        match self.requests.get_mut(id) {
             None | Some(Phase::Canceled) => false,
             Some(Phase::Detached { .. }) => true,
             Some(phase) => {
@@ -85,7 +74,7 @@ impl<A> Inbound<A> {
     /// Lets the handler of a request run to completion, even if the request is canceled later. Returns
     /// whether the request is still wanted, as [`is_wanted`](Self::is_wanted) does.
     pub(crate) fn detach(&mut self, id: RequestId) -> bool {
-        match self.requests.get_mut(&id) {
+        match self.requests.get_mut(id) {
             None | Some(Phase::Canceled) => false,
             Some(phase) => {
                 *phase = Phase::Detached { canceled: false };
@@ -97,7 +86,7 @@ impl<A> Inbound<A> {
     /// Handles a cancellation by the caller. Returns the value that aborts the handler, if the handler is
     /// pending and not detached.
     pub(crate) fn cancel(&mut self, id: RequestId) -> Option<A> {
-        let phase = self.requests.get_mut(&id)?;
+        let phase = self.requests.get_mut(id)?;
         if let Phase::Detached { canceled } = phase {
             *canceled = true;
             return None;
@@ -111,15 +100,14 @@ impl<A> Inbound<A> {
     /// Removes a request that is finished.
     #[inline]
     pub(crate) fn remove(&mut self, id: RequestId) {
-        self.requests.remove(&id);
+        self.requests.remove(id);
     }
 
     /// Handles the end of the link: removes all requests, and returns the values that abort the pending
     /// handlers that are not detached.
     pub(crate) fn close(&mut self) -> Vec<A> {
         self.closed = true;
-        let requests = std::mem::take(&mut self.requests);
-        let aborts = requests.into_iter().filter_map(|(id, phase)| match phase {
+        let aborts = self.requests.drain().filter_map(|(id, phase)| match phase {
             Phase::Pending(abort) => Some((id, abort)),
             Phase::Queued | Phase::Detached { .. } | Phase::Canceled => None,
         });
@@ -128,9 +116,7 @@ impl<A> Inbound<A> {
 
     /// Frees unused memory.
     pub(crate) fn shrink(&mut self) {
-        if self.requests.is_empty() {
-            self.requests.shrink_to_fit();
-        }
+        self.requests.shrink();
     }
 }
 

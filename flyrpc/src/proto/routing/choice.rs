@@ -3,13 +3,13 @@
 use super::compat::{CallerTrait, Compats};
 use crate::{
     error::{Known, Unsupported},
-    types::{NodeInfo, Target},
+    types::{NodeInfo, TargetRef},
 };
 
 /// The inputs of a pick, besides the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pick<'a> {
-    pub(crate) target: &'a Target,
+    pub(crate) target: TargetRef<'a>,
     /// The trait of the service called.
     pub(crate) caller: &'a CallerTrait,
     /// The position of the called method in that trait.

@@ -10,7 +10,7 @@ use super::{
     reservoir::mix,
     table::{Entry, Table},
 };
-use crate::{error::Known, types::Target};
+use crate::{error::Known, types::TargetRef};
 
 /// The number of random nodes of a region that are checked before all of its nodes are ranked.
 const DRAWS: u64 = 8;
@@ -23,10 +23,10 @@ const DRAWS: u64 = 8;
 /// 4. a node whose link was lost and that has not been dialed since
 pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let choice = match pick.target {
-        Target::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),
-        Target::Region(region) | Target::Primary(region) => draw(table.region(region), pick),
-        Target::Node(id) => rank(table.node(id).into_iter(), pick),
-        Target::Nearest => rank(table.nodes(), pick),
+        TargetRef::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),
+        TargetRef::Region(region) | TargetRef::Primary(region) => draw(table.region(region), pick),
+        TargetRef::Node(id) => rank(table.node(id).into_iter(), pick),
+        TargetRef::Nearest => rank(table.nodes(), pick),
     };
     match choice {
         Choice::Nobody(known) => {
@@ -45,7 +45,9 @@ fn pick_moved_primary<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> 
     };
     let mut primaries = table.nodes().filter(considers_itself_primary).peekable();
     match pick.target {
-        Target::Primary(region) if primaries.peek().is_none() => draw(table.region(region), pick),
+        TargetRef::Primary(region) if primaries.peek().is_none() => {
+            draw(table.region(region), pick)
+        }
         _ => rank(primaries, pick),
     }
 }
@@ -76,7 +78,7 @@ pub(crate) fn draw_first<'a, L: Endpoint>(
     pick: &Pick<'_>,
     random: impl FnOnce() -> u64,
 ) -> Option<(&'a L, &'a Compats)> {
-    let (Target::Region(region) | Target::Primary(region)) = pick.target else { return None };
+    let (TargetRef::Region(region) | TargetRef::Primary(region)) = pick.target else { return None };
     let drawn = match table.region(region) {
         [] => return None,
         [only] => only,
@@ -109,7 +111,7 @@ mod tests {
             routing::compat::{CallerTrait, Compats},
             wire::ids::MethodIndex,
         },
-        types::{NodeId, NodeInfo, Region},
+        types::{NodeId, NodeInfo, Region, Target},
     };
 
     #[derive(Debug, Clone)]
@@ -191,7 +193,14 @@ mod tests {
     }
 
     fn of<'a>(target: &'a Target, random: u64) -> Pick<'a> {
-        Pick { target, caller: &CALLER, method: 0, tried: &[], primary_moved: false, random }
+        Pick {
+            target: target.borrowed(),
+            caller: &CALLER,
+            method: 0,
+            tried: &[],
+            primary_moved: false,
+            random,
+        }
     }
 
     fn choose(links: &[Option<Path>], with: &Pick<'_>) -> String {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Known, Unsupported},
-    types::{NodeInfo, Target},
+    types::{NodeInfo, TargetRef},
 };
 
 /// Picks the best of `candidates` after checking all of them.
@@ -73,7 +73,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
             }
             LinkStatus::Quiet | LinkStatus::Disconnected => &mut self.quiet,
         };
-        let by_distance = matches!(pick.target, Target::Nearest);
+        let by_distance = matches!(pick.target, TargetRef::Nearest);
         let distance = if by_distance { link.round_trip() } else { None };
         rank.offer(distance.unwrap_or(Duration::MAX), pick.random, (link, compats));
     }

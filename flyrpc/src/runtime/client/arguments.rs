@@ -33,6 +33,7 @@ impl BodyLimit {
 /// Encodes the arguments of `request` for a node. `compats` is that node's compatibility with the
 /// caller's trait. Returns the method's index at that node, or fails if the arguments take more
 /// than `limit` bytes.
+#[inline(always)]
 pub(super) fn encode<R: Request>(
     request: &R,
     compats: &Compats,

@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct AttemptStart {
     /// The number of the attempt within the call, from 1.
     pub(super) number: u32,
+    /// Whether the call may run only on a node that considers itself primary.
+    pub(super) primary: bool,
     /// The current time, on this node's clock.
     pub(super) now: Instant,
     /// The remaining time of the call.
@@ -47,7 +49,7 @@ pub(super) struct AttemptStart {
 pub(super) enum Attempt {
     Queued(QueuedAttempt),
     /// The link has no room for the request.
-    NoRoom(UnqueuedAttempt),
+    NoRoom(Box<UnqueuedAttempt>),
 }
 
 /// An attempt whose request is queued on the link, or has been sent.
@@ -66,39 +68,39 @@ pub(super) struct UnqueuedAttempt {
     body: EncodedBody,
 }
 
+// The results that are rare are boxed, so that the others are cheap to move.
 /// Encodes a request for the node of `link`, and queues it if there is room. `compats` is that node's
 /// compatibility with the caller's trait.
+#[inline(always)]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
-    call: &Call,
     request: &R,
     link: &Arc<Link>,
     compats: &Compats,
-    AttemptStart { number, now, remaining, expires }: AttemptStart,
+    AttemptStart { number, primary, now, remaining, expires }: AttemptStart,
     task: &Context<'_>,
-) -> Result<Attempt, AttemptEnd> {
-    let (method, mut body) = encode_in_scratch(node, call, request, link, compats)?;
+) -> Result<Attempt, Box<AttemptEnd>> {
+    let (method, mut body) = encode_in_scratch(node, request, link, compats)?;
     let request_bytes = body.len();
-    let Call { primary, deadline, .. } = *call;
     // Encoding a short body takes less time than reading the clock.
     let (now, remaining) = if request_bytes > INLINE_BODY_MAX {
-        let now = node.env().now();
-        (now, call.remaining(now))
+        let encoded = node.env().now();
+        (encoded, remaining.saturating_sub(encoded - now))
     } else {
         (now, remaining)
     };
     let was_quiet = link.is_quiet();
-    let outbound = OutboundCall { method, primary, attempt: number, deadline, expires };
+    let outbound = OutboundCall { method, primary, attempt: number, expires };
     Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
             scratch::put(body);
             Attempt::Queued(QueuedAttempt { pending, was_quiet, request_bytes })
         }
-        None => Attempt::NoRoom(UnqueuedAttempt {
+        None => Attempt::NoRoom(Box::new(UnqueuedAttempt {
             link: Arc::clone(link),
             outbound: OutboundCall { expires: None, ..outbound },
             body,
-        }),
+        })),
     })
 }
 
@@ -109,13 +111,14 @@ pub(super) async fn attempt<R: Request>(
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
     let RemoteCall { node, call, request, .. } = of;
-    let now = node.env().now();
-    let start = AttemptStart { number, now, remaining: call.remaining(now), expires: None };
+    let (now, primary) = (node.env().now(), call.primary);
+    let remaining = call.remaining(now);
+    let start = AttemptStart { number, primary, now, remaining, expires: None };
     let begun = poll_fn(|task| {
         let compats = link.compats(&caller_trait::<R>());
-        Poll::Ready(begin(node, call, request, &link, compats, start, task))
+        Poll::Ready(begin(node, request, &link, compats, start, task))
     });
-    begun.await?.finish(of).await
+    begun.await.map_err(|end| *end)?.finish(of).await
 }
 
 impl Attempt {
@@ -169,6 +172,7 @@ impl QueuedAttempt {
     }
 
     /// Returns the response, or how the attempt ended without one.
+    #[inline(always)]
     pub(super) fn poll(&mut self, task: &mut Context<'_>) -> Poll<Result<Response, AttemptEnd>> {
         Poll::Ready(match Pin::new(&mut self.pending).poll(task) {
             // The link wakes all calls when its peer goes quiet. If there is no other node, the call returns
@@ -199,7 +203,7 @@ impl UnqueuedAttempt {
         let link = &self.link;
         let was_quiet = link.is_quiet();
         let request_bytes = self.body.len();
-        let mut send = pin!(link.send(self.outbound, &mut self.body));
+        let mut send = pin!(link.send(self.outbound, call.start.deadline(), &mut self.body));
         // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
         // there is none, the call returns to this node.
         let send = poll_fn(|task| match send.as_mut().poll(task) {
@@ -223,19 +227,22 @@ pub(super) async fn until_deadline(node: &NodeShared, call: &Call) {
     }
 }
 
+#[inline(always)]
 fn encode_in_scratch<R: Request>(
     node: &NodeShared,
-    call: &Call,
     request: &R,
     link: &Link,
     compats: &Compats,
-) -> Result<(MethodIndex, EncodedBody), AttemptEnd> {
+) -> Result<(MethodIndex, EncodedBody), Box<AttemptEnd>> {
     let mut body = scratch::take();
-    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(call.service)), node.max_body());
+    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
     match encode(request, compats, limit, &mut body) {
         Ok(method) => Ok((method, body)),
         // Nothing was sent, so this does not count as an attempt.
-        Err(failure) if failure.permits_retry(call.idempotent) => Err(AttemptEnd::NotSent(failure)),
-        Err(failure) => Err(failure.into()),
+        Err(failure) => {
+            let idempotent = R::methods()[request.method()].options.idempotent;
+            let may_retry = failure.permits_retry(idempotent);
+            Err(Box::new(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() }))
+        }
     }
 }

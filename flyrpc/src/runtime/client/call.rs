@@ -9,7 +9,7 @@ use crate::{
     proto::routing::RetryPolicy,
     runtime::context::Context,
     service::Request,
-    types::{NodeInfo, Region, Target},
+    types::{Region, Target},
 };
 
 /// The default timeout of a call, the same as that of Fly.RPC.
@@ -33,16 +33,9 @@ pub(super) struct Call {
     /// its method requires that.
     pub(super) primary: bool,
     pub(super) idempotent: bool,
-    /// When the call was made, on this node's clock.
-    pub(super) started: Instant,
-    /// The total time of the call.
-    pub(super) timeout: Duration,
-    /// On this node's clock.
-    pub(super) deadline: Instant,
+    pub(super) start: CallStart,
     /// How long to wait for a node that can take the call.
     wait: Duration,
-    /// The number of local calls whose handlers enclose this call in the same task.
-    pub(super) depth: u32,
 }
 
 /// When a call started, and what bounds it.
@@ -53,7 +46,7 @@ pub(super) struct CallStart {
     /// The total time of the call.
     pub(super) timeout: Duration,
     /// The number of local calls whose handlers enclose the call in the same task.
-    depth: u32,
+    pub(super) depth: u32,
 }
 
 impl CallStart {
@@ -74,6 +67,16 @@ impl CallStart {
             depth: enclosing.map_or(0, |context| context.depth + 1),
         }
     }
+
+    /// On this node's clock.
+    pub(super) fn deadline(&self) -> Instant {
+        self.now + self.timeout
+    }
+
+    /// Whether the handler needs a task of its own if it runs on this node.
+    pub(super) fn is_deep(&self) -> bool {
+        self.depth >= MAX_DEPTH
+    }
 }
 
 impl Call {
@@ -86,45 +89,27 @@ impl Call {
     ) -> Self {
         let method = &R::methods()[method];
         let target = options.selector.target(method.options.primary, primary_region);
-        let CallStart { now, timeout, depth } = start;
         Call {
             service: R::SERVICE,
             method: method.name,
-            primary: method.options.primary || matches!(target, Target::Primary(_)),
-            target,
+            primary: method.options.primary || target.is_primary(),
+            target: target.to_owned(),
             idempotent: method.options.idempotent,
-            started: now,
-            timeout,
-            deadline: now + timeout,
+            start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
-            depth,
         }
-    }
-
-    /// Whether the handler needs a task of its own if it runs on this node.
-    pub(super) fn is_deep(&self) -> bool {
-        self.depth >= MAX_DEPTH
     }
 
     /// The remaining time of the call.
     pub(super) fn remaining(&self, now: Instant) -> Duration {
-        self.deadline.saturating_duration_since(now)
-    }
-
-    /// Whether the target includes `node`, provided that the node serves the method.
-    pub(super) fn includes(&self, node: &NodeInfo) -> bool {
-        match &self.target {
-            Target::Region(region) | Target::Primary(region) => region == node.region(),
-            Target::Node(id) => id == node.id(),
-            Target::Nearest => true,
-        }
+        self.start.deadline().saturating_duration_since(now)
     }
 
     pub(super) fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
             idempotent: self.idempotent,
-            started: self.started.into_std(),
-            deadline: self.deadline.into_std(),
+            started: self.start.now.into_std(),
+            deadline: self.start.deadline().into_std(),
             wait: self.wait,
         }
     }

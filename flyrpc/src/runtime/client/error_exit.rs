@@ -23,7 +23,7 @@ pub(super) fn rpc_error(node: &NodeShared, call: &Call, failure: CallFailure) ->
             RpcError::NoNode { target, service, method, known, live_regions }
         }
         CallFailure::Timeout { sent } => {
-            RpcError::Timeout { after: call.timeout, node: None, service, method, sent }
+            RpcError::Timeout { after: call.start.timeout, node: None, service, method, sent }
         }
         CallFailure::ShutDown => RpcError::ShutDown { service, method },
     }
@@ -74,7 +74,7 @@ pub(super) fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure
             RpcError::Failed { node, service, method, message, executed }
         }
         AttemptFailure::Timeout { sent } => {
-            RpcError::Timeout { after: call.timeout, node: Some(node), service, method, sent }
+            RpcError::Timeout { after: call.start.timeout, node: Some(node), service, method, sent }
         }
         AttemptFailure::Disconnected { sent, source } => {
             RpcError::Disconnected { node: Some(node), service, method, sent, source }

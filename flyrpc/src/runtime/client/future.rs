@@ -28,11 +28,11 @@ use super::{
 };
 use crate::{
     error::RpcError,
-    proto::routing::{AttemptEnd, AttemptFailure},
+    proto::routing::{AttemptEnd, AttemptFailure, CallFailure},
     runtime::{
         context::Context,
         server::HandlerFuture,
-        shared::{NodeInUse, NodeRef},
+        shared::{NodeInUse, NodeRef, NodeShared},
     },
     service::Request,
 };
@@ -166,41 +166,44 @@ where
         let (now, method) = (node.env().now(), request.method());
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
-        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
         if node.observer().is_some() || runtime_to_enter(&node).is_some() {
-            self.make(node, call, None);
+            self.make(node, start, None);
             return Ok(());
         }
-        if let Err(failure) = make::check(&node, &call) {
-            return Err(rpc_error(&node, &call, failure));
+        if let Err(failure) = make::check(&node, &start) {
+            return Err(describe::<R>(&node, method, &self.options, start, failure));
         }
-        let here = if call.includes(node.me()) { local::find(&node, request) } else { None };
+        let declared = &R::methods()[method].options;
+        let target = self.options.selector.target(declared.primary, node.primary_region());
+        let here = if target.includes(node.me()) { local::find(&node, request) } else { None };
         match here {
-            Some(LocalMethod::Typed(handler)) if local::runs_inline::<R>(&node, &call, method) => {
+            Some(LocalMethod::Typed(handler))
+                if local::runs_inline::<R>(&node, target, &start, method) =>
+            {
                 let request = self.request.take().expect(HAS_REQUEST);
-                let handler = local::start_inline(&node, &call, handler, request);
+                let handler = local::start_inline(&node, &start, handler, request);
                 self.state = State::Local(LocalCall { node, start, method, handler });
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
-                let begun = remote::begin(&node, &call, request, Some(expires), task);
-                match begun {
+                match remote::begin(&node, target, start, request, Some(expires), task) {
                     Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) } => {
-                        let idempotent = call.idempotent;
+                        let idempotent = declared.idempotent;
                         let queued = QueuedCall { node, start, attempt, version, idempotent };
                         self.state = State::Queued(queued);
                     }
-                    begun => self.make(node, call, Some(begun)),
+                    begun => self.make(node, start, Some(begun)),
                 }
             }
-            Some(_) | None => self.make(node, call, None),
+            Some(_) | None => self.make(node, start, None),
         }
         Ok(())
     }
 
     #[cold]
-    fn make(&mut self, node: NodeInUse, call: Call, begun: Option<Begun>) {
+    fn make(&mut self, node: NodeInUse, start: CallStart, begun: Option<Begun>) {
         let request = self.request.take().expect(HAS_REQUEST);
+        let call = Call::new::<R>(request.method(), &self.options, node.primary_region(), start);
         self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun)));
     }
 
@@ -210,12 +213,10 @@ where
         let State::Queued(queued) = mem::replace(&mut self.state, State::Over) else { return };
         let QueuedCall { node, start, attempt, version, .. } = queued;
         let first = match ended {
-            Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), end),
+            Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), Box::new(end)),
             Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
         };
-        let method = self.request.as_ref().expect(HAS_REQUEST).method();
-        let call = Call::new::<R>(method, &self.options, node.primary_region(), start);
-        self.make(node, call, Some(Begun { version, first }));
+        self.make(node, start, Some(Begun { version, first }));
     }
 }
 
@@ -224,12 +225,23 @@ impl<R: Request> LocalCall<R> {
         Pin::new(&mut self.handler).poll(task).map(local::value)
     }
 
-    #[cold]
     fn error(&self, options: &CallOptions, failure: AttemptFailure) -> RpcError {
-        let node = &self.node;
-        let call = Call::new::<R>(self.method, options, node.primary_region(), self.start);
-        rpc_error(node, &call, make::failed_here(node, failure))
+        let failure = make::failed_here(&self.node, failure);
+        describe::<R>(&self.node, self.method, options, self.start, failure)
     }
+}
+
+/// Returns the error of a call of the method at position `method` of its trait.
+#[cold]
+fn describe<R: Request>(
+    node: &NodeShared,
+    method: usize,
+    options: &CallOptions,
+    start: CallStart,
+    failure: CallFailure,
+) -> RpcError {
+    let call = Call::new::<R>(method, options, node.primary_region(), start);
+    rpc_error(node, &call, failure)
 }
 
 impl QueuedCall {

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     arguments::{BodyLimit, encode},
-    call::Call,
+    call::{Call, CallStart},
     record::AttemptRecorder,
     response::{decode, status_failure},
 };
@@ -25,7 +25,7 @@ use crate::{
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
-    types::{MethodSpec, ServiceSpec, Target},
+    types::{MethodSpec, ServiceSpec, Target, TargetRef},
 };
 
 /// The implementation that serves a call in this process.
@@ -71,19 +71,25 @@ pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported
 }
 
 /// Returns whether the handler of a call to this node runs in the caller's task.
-pub(super) fn runs_inline<R: Request>(node: &NodeShared, call: &Call, method: usize) -> bool {
-    let options = R::methods()[method].options;
-    may_run(node, call, options.primary) && !options.detached && !call.is_deep()
+pub(super) fn runs_inline<R: Request>(
+    node: &NodeShared,
+    target: TargetRef<'_>,
+    start: &CallStart,
+    method: usize,
+) -> bool {
+    let options = &R::methods()[method].options;
+    let primary_only = options.primary || target.is_primary();
+    may_run(node, primary_only) && !options.detached && !start.is_deep()
 }
 
 /// Returns the future of the handler of a call that [runs inline](runs_inline).
 pub(super) fn start_inline<R: Request>(
     node: &NodeShared,
-    call: &Call,
+    start: &CallStart,
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
 ) -> HandlerFuture<BoxFuture<'static, R::Response>> {
-    HandlerFuture::of_new_call(handler.call(request), context(node, call, false))
+    HandlerFuture::of_new_call(handler.call(request), context(node, start, false))
 }
 
 /// Runs the call on this node.
@@ -102,7 +108,7 @@ pub(super) async fn call<R: Request>(
         return value(Box::pin(detach(node, call, handler)).await?);
     }
     let handler = HandlerFuture::of_new_call(handler.call(request), context);
-    if call.is_deep() {
+    if call.start.is_deep() {
         return value(Box::pin(run_in_task(node, handler)).await?);
     }
     value(handler.await)
@@ -129,7 +135,7 @@ pub(super) async fn call_encoded<R: Request>(
         RequestFuture::new(&**service, method, Until::of(detached), &body.into_bytes(), context);
     let response = if detached {
         detach(node, call, future).await?
-    } else if call.is_deep() {
+    } else if call.start.is_deep() {
         run_in_task(node, future).await?
     } else {
         future.await
@@ -156,27 +162,27 @@ fn admit(
     detached: bool,
     recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
-    if !may_run(node, call, primary_only) {
+    if !may_run(node, call.primary || primary_only) {
         recorder.start(node.me(), None);
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, call, detached))
+    Ok(context(node, &call.start, detached))
 }
 
-/// Returns whether this node may run a call whose method is `primary_only` or not.
-fn may_run(node: &NodeShared, call: &Call, primary_only: bool) -> bool {
-    node.is_primary() || !(call.primary || primary_only)
+/// Returns whether this node may run a call that is `primary_only` or not.
+fn may_run(node: &NodeShared, primary_only: bool) -> bool {
+    !primary_only || node.is_primary()
 }
 
-fn context(node: &NodeShared, call: &Call, detached: bool) -> Context {
+fn context(node: &NodeShared, start: &CallStart, detached: bool) -> Context {
     Context {
         caller: node.me().clone(),
-        deadline: call.deadline,
+        deadline: start.deadline(),
         attempt: 1,
         local: true,
         detached,
-        depth: if detached || call.is_deep() { 0 } else { call.depth },
+        depth: if detached || start.is_deep() { 0 } else { start.depth },
         host: Arc::clone(node.server().host()),
     }
 }

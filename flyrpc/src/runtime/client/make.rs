@@ -1,7 +1,7 @@
 //! Makes the calls that [`CallFuture`](super::future::CallFuture) does not complete by itself.
 
 use super::{
-    call::Call,
+    call::{Call, CallStart},
     error_exit::rpc_error,
     local::{self, EncodedMethod, LocalMethod},
     outside::{runtime_to_enter, within},
@@ -30,10 +30,14 @@ pub(super) async fn call<R: Request>(
     let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder };
     let outcome = if let Some(begun) = begun {
         remote::resume(of, begun).await
-    } else if let Err(failure) = check(node, &call) {
+    } else if let Err(failure) = check(node, &call.start) {
         Err(failure)
     } else {
-        let here = if call.includes(node.me()) { local::find(node, &request) } else { None };
+        let here = if call.target.borrowed().includes(node.me()) {
+            local::find(node, &request)
+        } else {
+            None
+        };
         let runtime = runtime_to_enter(node);
         match here {
             Some(LocalMethod::Typed(handler)) => {
@@ -52,10 +56,10 @@ pub(super) async fn call<R: Request>(
 }
 
 /// Fails if the node is shut down or the call's timeout is zero.
-pub(super) fn check(node: &NodeShared, call: &Call) -> Result<(), CallFailure> {
+pub(super) fn check(node: &NodeShared, start: &CallStart) -> Result<(), CallFailure> {
     if node.is_shut_down() {
         Err(CallFailure::ShutDown)
-    } else if call.timeout.is_zero() {
+    } else if start.timeout.is_zero() {
         Err(CallFailure::Timeout { sent: false })
     } else {
         Ok(())

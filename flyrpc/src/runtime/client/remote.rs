@@ -12,7 +12,7 @@ use tokio::time::{Instant as TokioInstant, timeout};
 
 use super::{
     attempt::{self, Attempt, AttemptStart, until_deadline},
-    call::Call,
+    call::{Call, CallStart},
     local,
     pending::{Pending, Progress},
     remote_call::RemoteCall,
@@ -28,7 +28,7 @@ use crate::{
         shared::{NodeShared, QueueKey, Turn},
     },
     service::{Request, caller_trait},
-    types::NodeInfo,
+    types::{NodeInfo, TargetRef},
 };
 
 /// The result of picking a node from the table.
@@ -47,7 +47,7 @@ pub(super) struct Begun {
 
 pub(super) enum FirstAttempt {
     NoLink,
-    Ended(Arc<Link>, AttemptEnd),
+    Ended(Arc<Link>, Box<AttemptEnd>),
     InFlight(Attempt),
 }
 
@@ -61,22 +61,22 @@ enum First<'a, F> {
 
 /// Picks a node, and begins the first attempt of a call that started just now. `expires` is when the
 /// attempt expires by the timer of its link, if it has no timer of its own.
+#[inline]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
-    call: &Call,
+    target: TargetRef<'_>,
+    CallStart { now, timeout, .. }: CallStart,
     request: &R,
     expires: Option<TokioInstant>,
     task: &Context<'_>,
 ) -> Begun {
     let version = node.version();
     let table = node.table();
-    let Call { started: now, timeout: remaining, .. } = *call;
-    let start = AttemptStart { number: FIRST_ATTEMPT, now, remaining, expires };
-    let caller = caller_trait::<R>();
+    let (caller, method) = (caller_trait::<R>(), request.method());
     let with = Pick {
-        target: &call.target,
+        target,
         caller: &caller,
-        method: request.method(),
+        method,
         tried: &[],
         primary_moved: false,
         // `draw_first` asks for a number only if there are several nodes.
@@ -86,7 +86,10 @@ pub(super) fn begin<R: Request>(
     let picked = drawn.or_else(|| pick_link(&table, &Pick { random: node.env().random(), ..with }));
     let first = match picked {
         Some((link, compats)) => {
-            match attempt::begin(node, call, request, link, compats, start, task) {
+            let primary = R::methods()[method].options.primary || target.is_primary();
+            let number = FIRST_ATTEMPT;
+            let start = AttemptStart { number, primary, now, remaining: timeout, expires };
+            match attempt::begin(node, request, link, compats, start, task) {
                 Ok(attempt) => FirstAttempt::InFlight(attempt),
                 Err(end) => FirstAttempt::Ended(Arc::clone(link), end),
             }
@@ -101,7 +104,8 @@ pub(super) async fn call<R: Request>(
     of: RemoteCall<'_, '_, R>,
 ) -> Result<R::Response, CallFailure> {
     let RemoteCall { node, call, request, .. } = of;
-    let begun = poll_fn(|task| Poll::Ready(begin(node, call, request, None, task)));
+    let target = call.target.borrowed();
+    let begun = poll_fn(|task| Poll::Ready(begin(node, target, call.start, request, None, task)));
     resume(of, begun.await).await
 }
 
@@ -112,7 +116,7 @@ pub(super) async fn resume<R: Request>(
 ) -> Result<R::Response, CallFailure> {
     let (link, attempt, end) = match first {
         FirstAttempt::NoLink => (None, None, None),
-        FirstAttempt::Ended(link, end) => (Some(link), None, Some(end)),
+        FirstAttempt::Ended(link, end) => (Some(link), None, Some(*end)),
         FirstAttempt::InFlight(attempt) => (Some(Arc::clone(attempt.link())), Some(attempt), None),
     };
     let mut running = pin!(attempt.map(|attempt| attempt.finish(of)));
@@ -331,7 +335,7 @@ fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
     let table = node.table();
     let caller = caller_trait::<R>();
     let with = Pick {
-        target: &call.target,
+        target: call.target.borrowed(),
         caller: &caller,
         method: request.method(),
         tried: retry.tried(),
@@ -342,7 +346,7 @@ fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
         Choice::Send { link, .. } => return Picked::Send(Arc::clone(link)),
         Choice::Dial(to) => return Picked::Dial(to.clone()),
         Choice::Unsupported(at, why) => unsupported(at, why),
-        Choice::Nobody(mut known) if call.includes(node.me()) => {
+        Choice::Nobody(mut known) if call.target.borrowed().includes(node.me()) => {
             let others = known.not_accepting + known.unlinked;
             known.unsupported += 1;
             match local::why_not_here(node, call) {

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// Decodes the response to a call of the method at position `method` of its trait.
+#[inline(always)]
 pub(super) fn decode<R: Request>(
     node: &NodeShared,
     method: usize,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::{NodeId, Region, Target};
+use crate::types::{NodeId, Region, TargetRef};
 
 /// Selects the target of a client's calls.
 #[derive(Debug, Clone)]
@@ -17,13 +17,16 @@ pub(super) enum Selector {
 impl Selector {
     /// Returns the target of a call. `primary_only` is whether its method runs only on primary
     /// nodes.
-    pub(super) fn target(&self, primary_only: bool, primary_region: &Region) -> Target {
+    pub(super) fn target<'a>(
+        &'a self,
+        primary_only: bool,
+        primary_region: &'a Region,
+    ) -> TargetRef<'a> {
         match self {
-            Selector::Region(region) => Target::Region(region.clone()),
-            Selector::Node(id) => Target::Node(id.clone()),
-            Selector::Primary => Target::Primary(primary_region.clone()),
-            Selector::Default if primary_only => Target::Primary(primary_region.clone()),
-            Selector::Default => Target::Nearest,
+            Selector::Region(region) => TargetRef::Region(region),
+            Selector::Node(id) => TargetRef::Node(id),
+            Selector::Default if !primary_only => TargetRef::Nearest,
+            Selector::Primary | Selector::Default => TargetRef::Primary(primary_region),
         }
     }
 }

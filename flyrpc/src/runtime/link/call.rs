@@ -35,8 +35,6 @@ pub(crate) struct OutboundCall {
     pub(crate) primary: bool,
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
-    /// On this node's clock.
-    pub(crate) deadline: Instant,
     /// When the call ends with [`CallEnd::Expired`], on tokio's clock. `None` if the caller has a timer of
     /// its own. If there is a time, the current thread must be in the runtime of the link's node.
     pub(crate) expires: Option<Instant>,
@@ -53,9 +51,10 @@ pub(crate) enum CallEnd {
 }
 
 impl Link {
-    /// Queues a call with the time that `remaining` states, for the task of `waker` at `now`, if the link is open and its outbox has room. If
-    /// this returns `None`, no byte of the call is sent later. A long `body` is moved out, and a short
-    /// one is copied.
+    /// Queues a call with the time that `remaining` states, for the task of `waker` at `now`, if the link
+    /// is open and its outbox has room. If this returns `None`, no byte of the call is sent later. A long
+    /// `body` is moved out, and a short one is copied.
+    #[inline]
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -68,7 +67,7 @@ impl Link {
         self.queue(call, now, remaining, body, waker, |outbox| outbox.has_room(room))
     }
 
-    /// Waits for room, then queues a call. Calls are queued in the order in which they started to wait.
+    /// Waits for room, then queues a call that has to end at `deadline`, on this node's clock. Calls are queued in the order in which they started to wait.
     /// If the future is dropped before it completes, nothing is sent.
     ///
     /// # Errors
@@ -77,13 +76,14 @@ impl Link {
     pub(crate) async fn send(
         self: &Arc<Self>,
         call: OutboundCall,
+        deadline: Instant,
         body: &mut EncodedBody,
     ) -> Result<PendingCall, LinkError> {
         let mut wait = RoomWait::new(self, Room::of_request(body.len()));
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
         let sent = poll_fn(|task| {
             let now = self.now();
-            let remaining = call.deadline.saturating_duration_since(now);
+            let remaining = deadline.saturating_duration_since(now);
             let sent =
                 self.queue(call, now, remaining, body, task.waker(), |outbox| wait.leave(outbox));
             Poll::Ready(sent)
@@ -93,6 +93,7 @@ impl Link {
     }
 
     /// Queues a call, if the link is open and `has_room` returns true.
+    #[inline(always)]
     fn queue(
         self: &Arc<Self>,
         call: OutboundCall,
@@ -214,6 +215,7 @@ impl PendingCall {
 impl Future for PendingCall {
     type Output = Result<Response, CallEnd>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let progress = this.link.in_flight().poll(this.id, task.waker());
@@ -240,7 +242,10 @@ impl Future for PendingCall {
 }
 
 impl Drop for PendingCall {
+    #[inline]
     fn drop(&mut self) {
-        self.give_up();
+        if !self.over {
+            self.give_up();
+        }
     }
 }

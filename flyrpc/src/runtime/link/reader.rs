@@ -30,7 +30,7 @@ use crate::{
         link::{
             assembler::{Assembler, PartialBody},
             clock::LinkClock,
-            gate::{DRAIN_BEFORE_RELEASE, Gate, Released},
+            gate::{DRAIN_BEFORE_RELEASE, Gate, Gated, Released},
             in_flight::Response,
             lifecycle::LinkError,
             liveness::{Liveness, SILENT_HEARTBEATS},
@@ -320,7 +320,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     /// Returns how many of these requests to start before the reader yields.
-    fn together(&self, start: &[(Admitted<H::Permit>, Duration)]) -> usize {
+    fn together(&self, start: &[Gated<Admitted<H::Permit>>]) -> usize {
         self.handler.start_together(&start[..start.len().min(START_TOGETHER)]).max(1)
     }
 
@@ -435,6 +435,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     /// Handles a frame, which is a slice of `frames`.
+    #[inline(always)]
     fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
         match frame {
             Frame::Void => {}

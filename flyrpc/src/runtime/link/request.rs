@@ -6,7 +6,6 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use crate::{
     proto::{
         link::{
             bodies::Held,
+            gate::Gated,
             outbox::{Outbox, Room},
         },
         wire::{
@@ -57,15 +57,14 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
 
     /// Returns how many of the first `requests` may start at once. Other tasks run before the next ones
     /// start.
-    fn start_together(&self, requests: &[(Admitted<Self::Permit>, Duration)]) -> usize;
+    fn start_together(&self, requests: &[Gated<Admitted<Self::Permit>>]) -> usize;
 
-    /// Starts admitted requests that arrived together on one link, each with its remaining time as
-    /// of `now`.
+    /// Starts admitted requests that arrived together on one link, and left the gate `now`.
     fn start(
         self: &Arc<Self>,
         link: &Arc<Link>,
         now: Instant,
-        requests: Vec<(Admitted<Self::Permit>, Duration)>,
+        requests: Vec<Gated<Admitted<Self::Permit>>>,
     );
 }
 
@@ -224,7 +223,7 @@ impl InboundRequest {
     /// # Errors
     ///
     /// Returns the request and its response if there is no room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_respond<P: RequestPermit>(
         self,
         response: Outgoing<P>,
@@ -233,7 +232,7 @@ impl InboundRequest {
         self.queue(response, |outbox, room| outbox.has_room(room), flush)
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue<P: RequestPermit>(
         self,
         mut response: Outgoing<P>,
@@ -335,7 +334,7 @@ impl<P> Outgoing<P> {
 }
 
 impl Drop for InboundRequest {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.link.inbound().remove(self.id);
         self.link.end_if_drained();

@@ -30,6 +30,10 @@ const INTERNAL_REQUESTS: usize = 1024;
 /// such body is larger.
 const INTERNAL_BODIES: usize = 4 * INTERNAL_BODY_MAX;
 
+/// Bodies of user calls up to this many bytes do not count: each takes less memory than its request, whose
+/// number is bounded.
+const UNCOUNTED_BODY: usize = 64;
+
 /// A node's limits on the requests that it serves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -53,10 +57,10 @@ pub(super) struct Admission {
 /// The current load.
 #[derive(Debug)]
 struct Load {
-    /// Calls in progress, including detached calls of this node.
-    calls: AtomicUsize,
     /// Calls from peers in progress.
     slots: Budget,
+    /// Detached calls of this node in progress.
+    local: AtomicUsize,
     /// Bytes of the bodies of user calls: of arguments, from their announcement until they are decoded, and
     /// of long replies, until they are written.
     bodies: Memory,
@@ -68,10 +72,8 @@ struct Load {
 }
 
 impl Load {
-    fn leave(&self) {
-        if self.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.idle.notify_waiters();
-        }
+    fn is_idle(&self) -> bool {
+        self.slots.is_unused() && self.local.load(Ordering::SeqCst) == 0
     }
 }
 
@@ -166,6 +168,7 @@ impl RequestPermit for Permit {
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
         self.release_memory();
         if !self.counted {
@@ -174,8 +177,9 @@ impl Drop for Permit {
         let PeerLoad { load, slots, internal_requests, .. } = &*self.peer;
         match self.method.kind() {
             ServiceKind::User => {
-                load.slots.give_back(slots, 1);
-                load.leave();
+                if load.slots.give_back(slots, 1) {
+                    load.idle.notify_waiters();
+                }
             }
             ServiceKind::Internal => {
                 internal_requests.fetch_sub(1, Ordering::Relaxed);
@@ -192,15 +196,17 @@ pub(crate) struct InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.load.leave();
+        if self.load.local.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.load.idle.notify_waiters();
+        }
     }
 }
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Self {
         let load = Load {
-            calls: AtomicUsize::new(0),
             slots: Budget::new(limits.max_in_flight),
+            local: AtomicUsize::new(0),
             bodies: Memory::new(limits.max_body_memory),
             internal_bodies: Memory::new(INTERNAL_BODIES.max(limits.max_body)),
             peers: AtomicUsize::new(0),
@@ -256,17 +262,20 @@ impl Admission {
             return Ok(permit);
         }
         if !load.slots.take(&peer.slots, 1, load.peers.load(Ordering::Relaxed)) {
+            // The attempt may have hidden that no call is in progress.
+            load.idle.notify_waiters();
             return Err(Status::Overloaded);
         }
-        load.calls.fetch_add(1, Ordering::AcqRel);
         permit.counted = true;
-        permit.take_body(bytes)?;
+        if bytes > UNCOUNTED_BODY {
+            permit.take_body(bytes)?;
+        }
         Ok(permit)
     }
 
     /// Keeps the node from being idle while a detached call runs.
     pub(super) fn enter(&self) -> InFlightGuard {
-        self.load.calls.fetch_add(1, Ordering::AcqRel);
+        self.load.local.fetch_add(1, Ordering::SeqCst);
         InFlightGuard { load: Arc::clone(&self.load) }
     }
 
@@ -274,7 +283,7 @@ impl Admission {
     pub(super) async fn idle(&self) {
         loop {
             let idle = self.load.idle.notified();
-            if self.load.calls.load(Ordering::Acquire) == 0 {
+            if self.load.is_idle() {
                 return;
             }
             idle.await;

@@ -93,14 +93,19 @@ impl Budget {
         self.is_fair(self.used.load(SeqCst), holding.0.load(Relaxed), amount, peers)
     }
 
-    /// Returns an amount that the peer of `holding` has taken.
+    /// Returns an amount that the peer of `holding` has taken. Returns whether nothing is in use now.
     #[inline]
-    pub(super) fn give_back(&self, holding: &Holding, amount: usize) {
+    pub(super) fn give_back(&self, holding: &Holding, amount: usize) -> bool {
         if holding.0.fetch_sub(amount, Relaxed) == amount && amount > 0 {
             self.holders.fetch_sub(1, Relaxed);
         }
         // Last, so that a task that finds this amount free also finds the share of the peer free.
-        self.used.fetch_sub(amount, SeqCst);
+        self.used.fetch_sub(amount, SeqCst) == amount
+    }
+
+    /// Returns whether nothing is in use.
+    pub(super) fn is_unused(&self) -> bool {
+        self.used.load(SeqCst) == 0
     }
 
     /// Returns the amounts that were in use, and held by the peer, before this.
@@ -109,7 +114,7 @@ impl Budget {
         if held == 0 && amount > 0 {
             self.holders.fetch_add(1, Relaxed);
         }
-        (self.used.fetch_add(amount, Relaxed), held)
+        (self.used.fetch_add(amount, SeqCst), held)
     }
 
     fn is_fair(&self, used: usize, held: usize, amount: usize, peers: usize) -> bool {

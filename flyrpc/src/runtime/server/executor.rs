@@ -23,7 +23,7 @@ use super::{
     workers::{Job, Workers},
 };
 use crate::{
-    proto::wire::frame::INLINE_BODY_MAX,
+    proto::{link::gate::Gated, wire::frame::INLINE_BODY_MAX},
     runtime::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
@@ -44,14 +44,13 @@ const HEAVY_PER_THREAD: usize = 8;
 /// A task hands half of its requests to another task if all of them would take longer than this.
 const SPLIT_ABOVE: Duration = Duration::from_micros(50);
 
-/// Requests that arrived together, each with its remaining time as of `now`.
-type Requests = Vec<(Admitted<Permit>, Duration)>;
+/// Requests that arrived together.
+type Requests = Vec<Gated<Admitted<Permit>>>;
 
 /// Returns how many of the first requests to start before other tasks run: all of them, or those up to as
 /// many heavy ones as keep all threads busy. On a single thread, that is one.
-pub(super) fn start_together(requests: &[(Admitted<Permit>, Duration)]) -> usize {
-    let heavy =
-        |(admitted, _): &(Admitted<Permit>, _)| admitted.permit.method.inline_policy.is_heavy();
+pub(super) fn start_together(requests: &[Gated<Admitted<Permit>>]) -> usize {
+    let heavy = |gated: &Gated<Admitted<Permit>>| gated.item.permit.method.inline_policy.is_heavy();
     if !requests.iter().any(heavy) {
         return requests.len();
     }
@@ -61,7 +60,7 @@ pub(super) fn start_together(requests: &[(Admitted<Permit>, Duration)]) -> usize
     after.nth(at_most - 1).map_or(requests.len(), |(last, _)| last + 1)
 }
 
-/// Starts requests that arrived on one link.
+/// Starts requests that arrived on one link, and left its gate `now`.
 pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, requests: Requests) {
     // Decoding a long body can take a long time, even if the handler is quick.
     let quick = |admitted: &Admitted<Permit>| {
@@ -70,15 +69,16 @@ pub(super) fn start(server: &Arc<Server>, link: &Arc<Link>, now: Instant, reques
         short && method.inline_policy.is_quick() && !method.is_detached()
     };
     let cancellations = link.cancellations();
-    let together = if requests.iter().all(|(admitted, _)| quick(admitted)) {
+    let together = if requests.iter().all(|gated| quick(&gated.item)) {
         requests
     } else {
         let mut together = Vec::new();
-        for (admitted, remaining) in requests {
-            if quick(&admitted) {
-                together.push((admitted, remaining));
+        for gated in requests {
+            if quick(&gated.item) {
+                together.push(gated);
             } else {
-                start_alone(server, admitted, now + remaining, cancellations);
+                let deadline = now + gated.remaining();
+                start_alone(server, gated.item, deadline, cancellations);
             }
         }
         together
@@ -247,9 +247,9 @@ fn start_now(future: &mut RequestFuture, body: &[u8], deadline: Instant, now: In
 struct Batch {
     server: Arc<Server>,
     link: Arc<Link>,
-    /// When the remaining times of the requests were measured.
+    /// When the requests left the gate.
     start: Instant,
-    requests: VecDeque<(Admitted<Permit>, Duration)>,
+    requests: VecDeque<Gated<Admitted<Permit>>>,
     /// The number of cancellations on the link before these requests started.
     cancellations: u32,
     /// The index of a service, and the completed future of one of its requests, whose allocation the next
@@ -269,8 +269,9 @@ impl Batch {
     fn run_slice(&mut self, task: &mut task::Context<'_>) -> Slice {
         let mut now = self.server.env.now();
         let mut slice = TimeSlice::new(now);
-        while let Some((admitted, remaining)) = self.requests.pop_front() {
-            now = self.run_one(admitted, self.start + remaining, now, task);
+        while let Some(gated) = self.requests.pop_front() {
+            let deadline = self.start + gated.remaining();
+            now = self.run_one(gated.item, deadline, now, task);
             slice.count += 1;
             if self.requests.is_empty() {
                 break;
@@ -376,7 +377,7 @@ fn context(
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
 /// Returns the result and the time after the poll.
-#[inline]
+#[inline(always)]
 fn poll_first(
     server: &Server,
     method: &ServedMethod,

@@ -1,6 +1,6 @@
 //! The interface through which links admit and start requests.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -10,7 +10,10 @@ use super::{
     serving::Server,
 };
 use crate::{
-    proto::wire::{frame::RequestHead, status::Status},
+    proto::{
+        link::gate::Gated,
+        wire::{frame::RequestHead, status::Status},
+    },
     runtime::link::{Admitted, Link, RequestHandler},
     types::NodeInfo,
 };
@@ -36,7 +39,7 @@ impl RequestHandler for Server {
         self.workers.shrink();
     }
 
-    fn start_together(&self, requests: &[(Admitted<Permit>, Duration)]) -> usize {
+    fn start_together(&self, requests: &[Gated<Admitted<Permit>>]) -> usize {
         executor::start_together(requests)
     }
 
@@ -44,7 +47,7 @@ impl RequestHandler for Server {
         self: &Arc<Self>,
         link: &Arc<Link>,
         now: Instant,
-        requests: Vec<(Admitted<Permit>, Duration)>,
+        requests: Vec<Gated<Admitted<Permit>>>,
     ) {
         executor::start(self, link, now, requests);
     }

@@ -105,7 +105,7 @@ impl<F> HandlerFuture<F> {
 impl<F: Future + Unpin> Future for HandlerFuture<F> {
     type Output = Ended<F::Output>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Ended<F::Output>> {
         let this = &mut *self;
         if !std::mem::replace(&mut this.deadline_checked, true) && this.remaining().is_zero() {
@@ -205,7 +205,7 @@ impl RequestFuture {
 impl Future for RequestFuture {
     type Output = ResponseResult;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let Some(status) = this.failed.take() {
@@ -246,6 +246,7 @@ fn bad_reply(error: BodyError) -> Status {
 
 /// Runs user code that encodes or decodes a body, and turns a panic into an error. `doing` names
 /// the operation in the error.
+#[inline(always)]
 pub(crate) fn catch_panic<T, E: From<BodyError>>(
     doing: &str,
     work: impl FnOnce() -> Result<T, E>,

@@ -214,6 +214,7 @@ impl Outbox {
     }
 
     /// Appends a request and its body. A long body is moved out of `body`.
+    #[inline]
     pub(crate) fn request(&mut self, head: &RequestHead, body: &mut EncodedBody) -> Offset {
         let offset = match body.contiguous() {
             Some(body) if body.len() <= INLINE_BODY_MAX => {

@@ -69,7 +69,7 @@ pub(crate) fn chunk_start(from: &[u8]) -> Option<ChunkStart> {
 }
 
 /// Decodes a frame that [`split`] returned.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
     let (&kind, mut rest) = frame.split_first().ok_or(Malformed::new("frame"))?;
     let rest = &mut rest;
@@ -107,7 +107,7 @@ fn take_id(rest: &mut &[u8]) -> Result<RequestId, Malformed> {
     varint::take(rest).map(RequestId)
 }
 
-#[inline]
+#[inline(always)]
 fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let id = take_id(rest)?;
     let method = MethodIndex(varint::take(rest)?);

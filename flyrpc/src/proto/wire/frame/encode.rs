@@ -34,7 +34,7 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
 }
 
 /// Appends a reply; the chunks of a chunked body must follow.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_reply(id: RequestId, body: Body<'_>, to: &mut Vec<u8>) {
     let mut head = [0; 2 * varint::MAX_LEN + 1];
     let mut length = varint::write((1 + varint::len(id.0) + body_len(body)) as u64, &mut head);
@@ -113,6 +113,7 @@ fn body_len(body: Body<'_>) -> usize {
     }
 }
 
+#[inline(always)]
 fn put_body(body: Body<'_>, to: &mut Vec<u8>) {
     match body {
         Body::Whole(bytes) => to.extend_from_slice(bytes),
