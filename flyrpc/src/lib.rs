@@ -114,7 +114,7 @@ pub mod unstable;
 #[doc(hidden)]
 pub use self::runtime::private as __private;
 pub use self::{
-    env::{BoxStream, Datagram, Env, Listener, StreamWriter, TokioEnv},
+    env::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter, TokioEnv},
     error::{
         BodyError, Closed, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError, Refusal,
         RpcError, StartError, Unsupported,

@@ -11,7 +11,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use flyrpc::{BoxStream, Closed, Datagram, Env, Listener, Node, Observed, Observer, RpcError};
+use flyrpc::{
+    BoxStream, Closed, Datagram, Env, Listener, Node, Observed, Observer, RpcError, StreamReader,
+};
 use flyrpc_testkit::{SimEnv, SimNet};
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -58,7 +60,7 @@ impl Fragile {
     }
 }
 
-struct FragileReader(Box<dyn AsyncRead + Send + Unpin>, Fragile);
+struct FragileReader(Box<dyn StreamReader>, Fragile);
 
 impl AsyncRead for FragileReader {
     fn poll_read(
@@ -68,6 +70,12 @@ impl AsyncRead for FragileReader {
     ) -> Poll<io::Result<()>> {
         self.1.use_part(Part::Read);
         Pin::new(&mut self.0).poll_read(context, into)
+    }
+}
+
+impl StreamReader for FragileReader {
+    fn readable(&self) -> Option<usize> {
+        self.0.readable()
     }
 }
 

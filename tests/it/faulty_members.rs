@@ -7,11 +7,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use flyrpc::{BoxStream, Env, Node, StreamWriter};
+use flyrpc::{BoxStream, Env, Node, StreamReader, StreamWriter};
 use flyrpc_testkit::{SimEnv, SimNet};
 use serde::Serialize;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     sync::Mutex as AsyncMutex,
     time::Instant,
 };
@@ -111,7 +111,7 @@ impl FaultyMember {
 
 async fn answer_pings(
     env: SimEnv,
-    mut reader: Box<dyn AsyncRead + Send + Unpin>,
+    mut reader: Box<dyn StreamReader>,
     writer: Arc<AsyncMutex<Box<dyn StreamWriter>>>,
 ) {
     let start = env.now();

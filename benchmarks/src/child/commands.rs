@@ -42,6 +42,9 @@ pub(crate) enum Call {
     Echo {
         bytes: usize,
     },
+    EchoRecords {
+        count: usize,
+    },
     Pause {
         micros: u32,
     },

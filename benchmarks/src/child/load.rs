@@ -8,18 +8,23 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 use super::{Call, Load, Measured};
-use crate::contenders::Contender;
+use crate::{contenders::Contender, handlers::Record};
 
 /// Makes one call.
-pub(super) async fn call<C: Contender>(client: &C, call: Call, body: &Bytes) -> Result<()> {
+pub(super) async fn call<C: Contender>(client: &C, call: Call, body: &Body<C>) -> Result<()> {
     match call {
         Call::Upcase => {
             let reply = client.upcase("fly".to_owned()).await?;
             ensure!(reply == "FLY", "upcase(\"fly\") returned {reply:?}");
         }
         Call::Echo { bytes } => {
-            let reply = client.echo(body.clone()).await?;
+            let reply = client.echo(body.bytes.clone()).await?;
             ensure!(reply.len() == bytes, "an echo of {bytes} bytes returned {}", reply.len());
+        }
+        Call::EchoRecords { .. } => {
+            let reply = client.echo_records(body.records.clone()).await?;
+            let (sent, received) = (body.records.len(), reply.len());
+            ensure!(received == sent, "an echo of {sent} records returned {received}");
         }
         Call::Pause { micros } => client.pause(micros).await?,
         Call::Burn { micros } => client.burn(micros).await?,
@@ -28,11 +33,22 @@ pub(super) async fn call<C: Contender>(client: &C, call: Call, body: &Bytes) -> 
     Ok(())
 }
 
-/// Returns the body that a call sends, which is empty unless it is an echo.
-pub(super) fn body(call: Call) -> Bytes {
-    match call {
-        Call::Echo { bytes } => (0..bytes).map(|at| at as u8).collect::<Vec<_>>().into(),
-        _ => Bytes::new(),
+/// What echoes send.
+pub(super) struct Body<C: Contender> {
+    bytes: Bytes,
+    records: Vec<C::Record>,
+}
+
+impl<C: Contender> Body<C> {
+    /// Creates what `call` sends, which is empty unless it is an echo.
+    pub(super) fn of(call: Call) -> Self {
+        let (bytes, records) = match call {
+            Call::Echo { bytes } => (bytes, 0),
+            Call::EchoRecords { count } => (0, count),
+            _ => (0, 0),
+        };
+        let bytes = (0..bytes).map(|at| at as u8).collect::<Vec<_>>().into();
+        Body { bytes, records: (0..records).map(|id| Record::new(id).into()).collect() }
     }
 }
 
@@ -85,7 +101,7 @@ pub(super) async fn count<C: Contender>(
     for _ in 0..callers {
         let client = client.clone();
         running.spawn(async move {
-            let body = body(what);
+            let body = Body::of(what);
             for _ in 0..calls / callers as u64 {
                 call(&client, what, &body).await?;
             }
@@ -108,7 +124,7 @@ struct Seen {
 }
 
 async fn caller<C: Contender>(client: C, what: Call, window: (Instant, Instant)) -> Result<Seen> {
-    let body = body(what);
+    let body = Body::of(what);
     let mut seen = Seen::default();
     let mut start = Instant::now();
     while start < window.1 {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::{Contender, MAX_CALLS, Served, Setup};
-use crate::handlers;
+use crate::handlers::{self, Record};
 
 /// The regions of the two nodes.
 pub(crate) const SERVER: &str = "hkg";
@@ -25,6 +25,7 @@ const LINK_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) trait Strings {
     async fn upcase(&self, text: String) -> String;
     async fn echo(&self, body: Bytes) -> Bytes;
+    async fn echo_records(&self, records: Vec<Record>) -> Vec<Record>;
     #[rpc(timeout = "1h")]
     async fn pause(&self, micros: u32);
     async fn burn(&self, micros: u32);
@@ -43,6 +44,10 @@ impl Strings for Handlers {
         body
     }
 
+    async fn echo_records(&self, records: Vec<Record>) -> Vec<Record> {
+        records
+    }
+
     async fn pause(&self, micros: u32) {
         handlers::pause(micros).await;
     }
@@ -59,6 +64,8 @@ pub(crate) struct Flyrpc {
 }
 
 impl Contender for Flyrpc {
+    type Record = Record;
+
     async fn serve(setup: &Setup) -> Result<Served> {
         let mut first = server().listen(setup.listen());
         if setup.never_inline {
@@ -101,6 +108,10 @@ impl Contender for Flyrpc {
 
     async fn echo(&self, body: Bytes) -> Result<Bytes> {
         Ok(self.strings.on_region(SERVER).timeout(Duration::from_secs(60)).echo(body).await?)
+    }
+
+    async fn echo_records(&self, records: Vec<Record>) -> Result<Vec<Record>> {
+        Ok(self.strings.on_region(SERVER).echo_records(records).await?)
     }
 
     async fn pause(&self, micros: u32) -> Result<()> {

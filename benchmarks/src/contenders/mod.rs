@@ -20,6 +20,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::handlers::Record;
+
 pub(crate) use self::{flyrpc::Flyrpc, raw::Raw, tarpc::Tarpc, tonic::Tonic};
 
 /// Size of the largest message, in bytes.
@@ -135,6 +137,9 @@ where
 
 /// A client on one connection, which its clones share. The trait also starts the server.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {
+    /// The type of a record in its messages.
+    type Record: From<Record> + Clone + Send + Sync + 'static;
+
     /// Starts a server on the loopback interface.
     async fn serve(setup: &Setup) -> Result<Served>;
 
@@ -146,6 +151,12 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
 
     /// Returns `body`.
     fn echo(&self, body: Bytes) -> impl Future<Output = Result<Bytes>> + Send;
+
+    /// Returns `records`.
+    fn echo_records(
+        &self,
+        records: Vec<Self::Record>,
+    ) -> impl Future<Output = Result<Vec<Self::Record>>> + Send;
 
     /// Returns after the handler has slept for `micros` microseconds.
     fn pause(&self, micros: u32) -> impl Future<Output = Result<()>> + Send;

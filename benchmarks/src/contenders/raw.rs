@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::{Contender, Served, Setup, accept};
-use crate::handlers;
+use crate::handlers::{self, Record};
 
 const ECHO: u64 = 1 << 63;
 const LENGTH: usize = size_of::<u32>();
@@ -59,6 +59,8 @@ struct State {
 }
 
 impl<const BATCHED: bool> Contender for Raw<BATCHED> {
+    type Record = Record;
+
     async fn serve(setup: &Setup) -> Result<Served> {
         accept(setup, serve_connection).await
     }
@@ -80,6 +82,10 @@ impl<const BATCHED: bool> Contender for Raw<BATCHED> {
 
     async fn echo(&self, body: Bytes) -> Result<Bytes> {
         self.call(ECHO, body).await
+    }
+
+    async fn echo_records(&self, _records: Vec<Record>) -> Result<Vec<Record>> {
+        bail!("raw bodies are bytes")
     }
 
     async fn pause(&self, _micros: u32) -> Result<()> {

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup, accept};
-use crate::handlers;
+use crate::handlers::{self, Record};
 
 /// Capacity of the queue between callers and the task that writes, in messages. tarpc's default is 100.
 const QUEUE: usize = 4096;
@@ -26,6 +26,7 @@ const QUEUE: usize = 4096;
 pub(crate) trait Strings {
     async fn upcase(text: String) -> String;
     async fn echo(body: Bytes) -> Bytes;
+    async fn echo_records(records: Vec<Record>) -> Vec<Record>;
     async fn pause(micros: u32);
     async fn burn(micros: u32);
 }
@@ -43,6 +44,10 @@ impl Strings for Handlers {
         body
     }
 
+    async fn echo_records(self, _: context::Context, records: Vec<Record>) -> Vec<Record> {
+        records
+    }
+
     async fn pause(self, _: context::Context, micros: u32) {
         handlers::pause(micros).await;
     }
@@ -56,6 +61,8 @@ impl Strings for Handlers {
 pub(crate) struct Tarpc(StringsClient);
 
 impl Contender for Tarpc {
+    type Record = Record;
+
     async fn serve(setup: &Setup) -> Result<Served> {
         accept(setup, serve_connection).await
     }
@@ -75,6 +82,10 @@ impl Contender for Tarpc {
 
     async fn echo(&self, body: Bytes) -> Result<Bytes> {
         Ok(self.0.echo(context::current(), body).await?)
+    }
+
+    async fn echo_records(&self, records: Vec<Record>) -> Result<Vec<Record>> {
+        Ok(self.0.echo_records(context::current(), records).await?)
     }
 
     async fn pause(&self, micros: u32) -> Result<()> {

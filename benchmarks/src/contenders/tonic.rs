@@ -11,16 +11,23 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use self::strings::{
-    Body, Done, Micros, Text,
+    Body, Done, Micros, Records, Text,
     strings_client::StringsClient,
     strings_server::{Strings, StringsServer},
 };
 use super::{Contender, MAX_CALLS, MAX_MESSAGE, Served, Setup};
-use crate::handlers;
+use crate::handlers::{self, Record};
 
 #[allow(unreachable_pub, missing_debug_implementations, reason = "generated")]
 mod strings {
     ::tonic::include_proto!("strings");
+}
+
+impl From<Record> for strings::Record {
+    fn from(record: Record) -> Self {
+        let Record { id, name, city, age, balance, active, referrer, scores } = record;
+        strings::Record { id, name, city, age, balance, active, referrer, scores }
+    }
 }
 
 /// Windows of streams and connections, in bytes. They are large enough that flow control does not delay a
@@ -45,6 +52,10 @@ impl Strings for Handlers {
         Ok(Response::new(request.into_inner()))
     }
 
+    async fn echo_records(&self, request: Request<Records>) -> Result<Response<Records>, Status> {
+        Ok(Response::new(request.into_inner()))
+    }
+
     async fn pause(&self, request: Request<Micros>) -> Result<Response<Done>, Status> {
         handlers::pause(request.into_inner().micros).await;
         Ok(Response::new(Done {}))
@@ -60,6 +71,8 @@ impl Strings for Handlers {
 pub(crate) struct Tonic(StringsClient<Channel>);
 
 impl Contender for Tonic {
+    type Record = strings::Record;
+
     async fn serve(setup: &Setup) -> Result<Served> {
         let listener = TcpListener::bind(setup.listen()).await?;
         let addr = listener.local_addr()?;
@@ -97,6 +110,10 @@ impl Contender for Tonic {
 
     async fn echo(&self, bytes: Bytes) -> Result<Bytes> {
         Ok(self.0.clone().echo(Body { bytes }).await?.into_inner().bytes)
+    }
+
+    async fn echo_records(&self, records: Vec<strings::Record>) -> Result<Vec<strings::Record>> {
+        Ok(self.0.clone().echo_records(Records { records }).await?.into_inner().records)
     }
 
     async fn pause(&self, micros: u32) -> Result<()> {

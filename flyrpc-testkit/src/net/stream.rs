@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use flyrpc::{BoxStream, Listener, StreamWriter};
+use flyrpc::{BoxStream, Listener, StreamReader, StreamWriter};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -149,6 +149,12 @@ impl AsyncRead for Reader {
         self.0
             .with_conn(|conn, fabric| conn.poll_read(self.0.side, into, task, fabric))
             .unwrap_or_else(|| Poll::Ready(Err(host_crashed())))
+    }
+}
+
+impl StreamReader for Reader {
+    fn readable(&self) -> Option<usize> {
+        self.0.with_conn(|conn, _| conn.readable(self.0.side))
     }
 }
 

@@ -77,6 +77,8 @@ macro_rules! contract {
 
 contract![
     bytes_go_both_ways,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    the_bytes_that_can_be_read_are_known,
     a_closed_port_refuses,
     a_port_in_use_is_refused,
     one_direction_ends_alone,
@@ -97,6 +99,16 @@ async fn bytes_go_both_ways(envs: EnvPair) {
     assert_eq!(read(&mut server, 4).await, b"ping");
     write(&mut server, b"pong").await;
     assert_eq!(read(&mut client, 4).await, b"pong");
+}
+
+async fn the_bytes_that_can_be_read_are_known(envs: EnvPair) {
+    let (mut client, mut server) = envs.connected().await;
+    assert_eq!(server.reader.readable(), Some(0));
+    write(&mut client, b"ping").await;
+    assert_eq!(read(&mut server, 1).await, b"p");
+    assert_eq!(server.reader.readable(), Some(3));
+    assert_eq!(read(&mut server, 3).await, b"ing");
+    assert_eq!(server.reader.readable(), Some(0));
 }
 
 async fn a_closed_port_refuses(envs: EnvPair) {

@@ -1,8 +1,10 @@
 //! Encodes and decodes whole bodies, which contain one value each.
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    encoded::decode_shared,
     msgpack::{self, Decoder},
     verify,
 };
@@ -39,4 +41,15 @@ pub(crate) fn decode_verified<T: Serialize + DeserializeOwned>(
     body: &[u8],
 ) -> Result<T, BodyError> {
     Ok(verify::decode_verified(body)?)
+}
+
+/// Like [`decode_verified`], for responses. A long byte string shares the memory of `body`.
+///
+/// # Errors
+///
+/// Returns the same errors as [`decode_verified`].
+pub(crate) fn decode_response<T: Serialize + DeserializeOwned + 'static>(
+    body: &Bytes,
+) -> Result<T, BodyError> {
+    decode_shared(body, body).map_or_else(|| decode_verified(body), Ok)
 }

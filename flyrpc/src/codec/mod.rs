@@ -49,6 +49,7 @@
 mod args;
 mod body;
 pub(crate) mod bytes;
+mod encoded;
 mod locate;
 mod msgpack;
 pub(crate) mod scratch;
@@ -57,8 +58,12 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::body::decode_verified;
+
 pub use self::args::{ArgsReader, ArgsWriter, ArgumentError};
 pub(crate) use self::{
     args::{AcceptedArgs, is_optional},
-    body::{decode, decode_verified, encode},
+    body::{decode, decode_response, encode},
+    encoded::EncodedBody,
 };

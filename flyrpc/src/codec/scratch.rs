@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use super::EncodedBody;
+
 /// The initial capacity, in bytes.
 const INITIAL: usize = 64;
 
@@ -9,21 +11,24 @@ const INITIAL: usize = 64;
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
 thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Cell<EncodedBody> = const { Cell::new(EncodedBody::new()) };
 }
 
 /// Takes the buffer of this thread, which is empty, or a new one.
 #[inline]
-pub(crate) fn take() -> Vec<u8> {
-    let buffer = SCRATCH.with(Cell::take);
-    if buffer.capacity() == 0 { Vec::with_capacity(INITIAL) } else { buffer }
+pub(crate) fn take() -> EncodedBody {
+    let mut body = SCRATCH.with(Cell::take);
+    if body.capacity() == 0 {
+        body.buffer().reserve(INITIAL);
+    }
+    body
 }
 
-/// Keeps `buffer` for the next [`take`] on this thread.
+/// Keeps the buffer of `body` for the next [`take`] on this thread.
 #[inline]
-pub(crate) fn put(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= MAX_RETAINED_CAPACITY {
-        buffer.clear();
-        SCRATCH.with(|scratch| scratch.set(buffer));
+pub(crate) fn put(mut body: EncodedBody) {
+    if body.capacity() <= MAX_RETAINED_CAPACITY {
+        body.clear();
+        SCRATCH.with(|scratch| scratch.set(body));
     }
 }

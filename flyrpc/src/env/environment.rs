@@ -55,7 +55,7 @@ pub trait Env: Send + Sync + 'static {
 /// A connection, split into its two directions, so that different tasks can own them.
 pub struct BoxStream {
     /// The inbound direction.
-    pub reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub reader: Box<dyn StreamReader>,
     /// The outbound direction.
     pub writer: Box<dyn StreamWriter>,
 }
@@ -63,6 +63,19 @@ pub struct BoxStream {
 impl fmt::Debug for BoxStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoxStream").finish_non_exhaustive()
+    }
+}
+
+/// The inbound direction of a connection.
+pub trait StreamReader: AsyncRead + Send + Unpin {
+    /// Returns the number of bytes that have arrived and can be read without waiting (`FIONREAD`), or `None`
+    /// if it is not known. The default implementation returns `None`.
+    ///
+    /// While bytes arrive as fast as a node reads them, the node never finds the connection empty. This tells
+    /// it which of them had arrived before a moment: only these can contain the cancellation of a request
+    /// that was sent before that moment.
+    fn readable(&self) -> Option<usize> {
+        None
     }
 }
 

@@ -13,13 +13,16 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::{
     io::{AsyncWrite, Interest},
-    net::{TcpListener, TcpStream, UdpSocket, tcp::OwnedWriteHalf},
+    net::{
+        TcpListener, TcpStream, UdpSocket,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::oneshot,
     time::Instant,
 };
 
 use super::{
-    environment::{BoxStream, Datagram, Env, Listener, StreamWriter},
+    environment::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter},
     watchdog,
 };
 
@@ -132,6 +135,14 @@ fn is_full(stream: &TcpStream) -> bool {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     // After an error of the socket or of this system call, the next write fails or is pending.
     matches!(poll(&mut sockets, Some(&at_once)), Ok(0))
+}
+
+impl StreamReader for OwnedReadHalf {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn readable(&self) -> Option<usize> {
+        let stream: &TcpStream = self.as_ref();
+        rustix::io::ioctl_fionread(stream).ok()?.try_into().ok()
+    }
 }
 
 struct TcpWriter {

@@ -9,6 +9,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use serde::{
     Serialize,
     de::{self, DeserializeOwned, MapAccess, SeqAccess, VariantAccess},
@@ -36,13 +37,19 @@ impl<T: Serialize> Codec<T> {
         arguments: &mut S,
         name: &'static str,
         value: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<(), S::Error>
+    where
+        T: 'static,
+    {
         arguments.put(name, value)
     }
 
     /// Writes a response.
     #[inline]
-    pub fn encode<S: ResponseSink>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub fn encode<S: ResponseSink>(value: &T, to: S) -> Result<S::Ok, S::Error>
+    where
+        T: 'static,
+    {
         to.put(value)
     }
 }
@@ -72,13 +79,19 @@ impl<T: DeserializeOwned> Codec<T> {
 /// Decoding also needs `Serialize`: a value that serde may have misread is encoded again and compared.
 impl<T: Serialize + DeserializeOwned> Codec<T> {
     /// Reads an argument.
-    pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError> {
+    pub fn take(arguments: &mut ArgsReader<'_>, name: &'static str) -> Result<T, BodyError>
+    where
+        T: 'static,
+    {
         arguments.take(name)
     }
 
     /// Reads a response.
-    pub fn decode(body: &[u8]) -> Result<T, BodyError> {
-        codec::decode_verified(body)
+    pub fn decode(body: &Bytes) -> Result<T, BodyError>
+    where
+        T: 'static,
+    {
+        codec::decode_response(body)
     }
 }
 
@@ -96,7 +109,10 @@ impl<T: Serialize + Default> Codec<T> {
         arguments: &mut S,
         name: &'static str,
         value: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<(), S::Error>
+    where
+        T: 'static,
+    {
         arguments.put_or_default(name, value)
     }
 }
@@ -106,7 +122,10 @@ impl<T: Serialize + DeserializeOwned + Default> Codec<T> {
     pub fn take_or_default(
         arguments: &mut ArgsReader<'_>,
         name: &'static str,
-    ) -> Result<T, BodyError> {
+    ) -> Result<T, BodyError>
+    where
+        T: 'static,
+    {
         arguments.take_or_default(name)
     }
 }

@@ -3,12 +3,13 @@
 
 use std::{any::Any, future::Future, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::method::Request;
 use crate::{
-    codec::{ArgsReader, scratch},
+    codec::{ArgsReader, EncodedBody, scratch},
     error::BodyError,
     proto::wire::frame::INLINE_BODY_MAX,
     types::ServiceSpec,
@@ -64,7 +65,7 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     fn start(
         &self,
         method: usize,
-        arguments: &[u8],
+        arguments: &Bytes,
         future: &mut EncodedHandler,
     ) -> Result<(), BodyError>;
 
@@ -85,19 +86,19 @@ pub(crate) type EncodedHandler = ReusableBoxFuture<'static, Result<EncodedRespon
 #[doc(hidden)]
 #[allow(missing_debug_implementations, reason = "a closure has no readable form")]
 pub struct EncodedResponse {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: EncodedBody,
     /// Encodes the response again. Present if the body is long.
     pub(crate) encode_again: Option<EncodeResponse>,
 }
 
 /// Encodes a response that it owns.
-pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<Vec<u8>, BodyError> + Send>;
+pub(crate) type EncodeResponse = Box<dyn FnOnce() -> Result<EncodedBody, BodyError> + Send>;
 
 impl EncodedResponse {
     #[inline]
     fn new<T: Send + 'static>(
         response: T,
-        encode: fn(&T, &mut Vec<u8>) -> Result<(), BodyError>,
+        encode: fn(&T, &mut EncodedBody) -> Result<(), BodyError>,
     ) -> Result<Self, BodyError> {
         let mut body = scratch::take();
         encode(&response, &mut body)?;
@@ -105,7 +106,7 @@ impl EncodedResponse {
             return Ok(EncodedResponse { body, encode_again: None });
         }
         let again = move || {
-            let mut body = Vec::new();
+            let mut body = EncodedBody::new();
             encode(&response, &mut body)?;
             Ok(body)
         };
@@ -126,11 +127,11 @@ impl<H: Handler> Service for H {
     fn start(
         &self,
         method: usize,
-        arguments: &[u8],
+        arguments: &Bytes,
         future: &mut EncodedHandler,
     ) -> Result<(), BodyError> {
         let method = &H::Request::methods()[method];
-        let mut arguments = ArgsReader::parse(arguments, method.arguments)?;
+        let mut arguments = ArgsReader::parse_shared(arguments, method.arguments)?;
         let handler = self.handle((method.decode)(&mut arguments)?);
         future.set(async move {
             let response = handler.await;

@@ -2,6 +2,8 @@
 
 use std::{any::TypeId, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     codec::ArgsReader,
     error::BodyError,
@@ -53,7 +55,7 @@ pub struct Method<R: Request> {
     /// Reads the arguments.
     pub decode: fn(&mut ArgsReader<'_>) -> Result<R, BodyError>,
     /// Reads a response.
-    pub decode_response: fn(&[u8]) -> Result<R::Response, BodyError>,
+    pub decode_response: fn(&Bytes) -> Result<R::Response, BodyError>,
 }
 
 /// The options that the attributes of a method declare.

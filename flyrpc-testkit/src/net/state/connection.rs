@@ -103,6 +103,11 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Returns the number of bytes that have arrived and were not read.
+    pub(crate) fn readable(&mut self, side: Side) -> usize {
+        self.endpoints(side).0.unread_len
+    }
+
     pub(crate) fn poll_write(
         &mut self,
         side: Side,

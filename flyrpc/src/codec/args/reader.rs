@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::absent::absent;
 use crate::{
     codec::{
+        encoded::decode_shared,
         msgpack::{CodecError, Input, Token, truncated_name},
         verify::decode_verified,
     },
@@ -20,6 +22,8 @@ const INLINE: usize = 4;
 /// Reads the arguments of one call.
 pub struct ArgsReader<'a> {
     known: &'static [Argument],
+    /// The body, if long byte strings may share its memory.
+    shared: Option<&'a Bytes>,
     /// The encoded value of each known argument, in order. The value of an absent argument is empty,
     /// unlike any encoded value.
     inline: [&'a [u8]; INLINE],
@@ -44,7 +48,7 @@ impl<'a> ArgsReader<'a> {
             None | Some(0) => Vec::new(),
             Some(more) => vec![&body[..0]; more],
         };
-        let mut reader = ArgsReader { known, inline: [&[]; INLINE], more, next: 0 };
+        let mut reader = ArgsReader { known, shared: None, inline: [&[]; INLINE], more, next: 0 };
         for left in (0..count).rev() {
             let position = match reader.take_next_name(&mut input) {
                 Some(position) => position,
@@ -63,6 +67,15 @@ impl<'a> ArgsReader<'a> {
             0 => Ok(reader),
             left => Err(trailing(left)),
         }
+    }
+
+    /// Like [`parse`](ArgsReader::parse). Long byte strings share the memory of `body`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`parse`](ArgsReader::parse).
+    pub fn parse_shared(body: &'a Bytes, known: &'static [Argument]) -> Result<Self, BodyError> {
+        Ok(ArgsReader { shared: Some(body), ..ArgsReader::parse(body, known)? })
     }
 
     /// Takes the name of the argument that is probably next, and returns its index.
@@ -93,7 +106,7 @@ impl<'a> ArgsReader<'a> {
     /// Returns an error if the argument is absent and not an `Option`, or cannot be decoded as a `T`
     /// without being misread.
     #[inline]
-    pub fn take<T: Serialize + DeserializeOwned>(
+    pub fn take<T: Serialize + DeserializeOwned + 'static>(
         &mut self,
         name: &'static str,
     ) -> Result<T, BodyError> {
@@ -106,7 +119,7 @@ impl<'a> ArgsReader<'a> {
     ///
     /// Returns an error if the argument is present and cannot be decoded as a `T` without being misread.
     #[inline]
-    pub fn take_or_default<T: Serialize + DeserializeOwned + Default>(
+    pub fn take_or_default<T: Serialize + DeserializeOwned + Default + 'static>(
         &mut self,
         name: &'static str,
     ) -> Result<T, BodyError> {
@@ -114,7 +127,7 @@ impl<'a> ArgsReader<'a> {
     }
 
     #[inline]
-    fn take_or<T: Serialize + DeserializeOwned>(
+    fn take_or<T: Serialize + DeserializeOwned + 'static>(
         &mut self,
         name: &'static str,
         absent: impl FnOnce() -> Result<T, BodyError>,
@@ -125,6 +138,9 @@ impl<'a> ArgsReader<'a> {
         };
         if value.is_empty() {
             return absent();
+        }
+        if let Some(shared) = self.shared.and_then(|body| decode_shared(body, value)) {
+            return Ok(shared);
         }
         decode_verified(value).map_err(|error| error.at_name(name).into())
     }

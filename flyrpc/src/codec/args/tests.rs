@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::*;
-use crate::{error::BodyError, types::Argument};
+use crate::{codec::EncodedBody, error::BodyError, types::Argument};
 
 fn no() -> bool {
     false
@@ -39,10 +39,12 @@ fn written(
     accepted: AcceptedArgs<'_>,
     put: impl FnOnce(&mut ArgsWriter<'_>) -> Result<(), ArgumentError>,
 ) -> Result<Vec<u8>, ArgumentError> {
-    let mut bytes = vec![0xff];
-    let mut writer = ArgsWriter::new(&mut bytes, 4, accepted);
+    let mut body = EncodedBody::new();
+    body.buffer().push(0xff);
+    let mut writer = ArgsWriter::new(&mut body, 4, accepted);
     put(&mut writer)?;
     writer.finish();
+    let mut bytes = Vec::from(body.into_bytes());
     assert_eq!(bytes.remove(0), 0xff, "the previous content of the buffer is kept");
     Ok(bytes)
 }
@@ -89,10 +91,11 @@ fn more_arguments_than_a_short_head_or_the_inline_slots_hold_arrive() {
         many
     };
     for most in [0, 15, 16, 20, 70_000] {
-        let mut bytes = Vec::new();
-        let mut writer = ArgsWriter::new(&mut bytes, most, AcceptedArgs::All);
+        let mut body = EncodedBody::new();
+        let mut writer = ArgsWriter::new(&mut body, most, AcceptedArgs::All);
         MANY.iter().enumerate().for_each(|(n, arg)| writer.put(arg.name, &n).unwrap());
         writer.finish();
+        let bytes = body.into_bytes();
         let mut args = ArgsReader::parse(&bytes, &MANY).unwrap();
         for (n, argument) in MANY.iter().enumerate().rev() {
             assert_eq!(args.take::<usize>(argument.name).unwrap(), n);

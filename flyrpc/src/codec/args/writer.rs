@@ -5,7 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    codec::msgpack::{CodecError, Head, Kind, Written, write, write_str},
+    codec::{
+        EncodedBody,
+        encoded::Mark,
+        msgpack::{CodecError, Head, Kind, Written, write, write_str},
+    },
     error::BodyError,
 };
 
@@ -56,19 +60,19 @@ impl fmt::Debug for AcceptedArgs<'_> {
 /// After an error, the buffer still contains the arguments before the failed one.
 #[derive(Debug)]
 pub struct ArgsWriter<'a> {
-    to: &'a mut Vec<u8>,
+    to: &'a mut EncodedBody,
     accepted: AcceptedArgs<'a>,
-    head_at: usize,
+    head_at: Mark,
     max: usize,
     written: usize,
 }
 
 impl<'a> ArgsWriter<'a> {
     /// Begins a map of at most `max` arguments, appended to `to`.
-    pub fn new(to: &'a mut Vec<u8>, max: usize, accepted: AcceptedArgs<'a>) -> Self {
-        let head_at = to.len();
+    pub fn new(to: &'a mut EncodedBody, max: usize, accepted: AcceptedArgs<'a>) -> Self {
+        let head_at = to.mark();
         // Usually the final head.
-        head_for(max).write(to);
+        head_for(max).write(to.buffer());
         ArgsWriter { to, accepted, head_at, max, written: 0 }
     }
 
@@ -78,7 +82,7 @@ impl<'a> ArgsWriter<'a> {
     ///
     /// Returns an error if the argument cannot be encoded, or if it is not `None` and the serving node
     /// does not accept it.
-    pub fn put<T: Serialize>(
+    pub fn put<T: Serialize + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -92,7 +96,7 @@ impl<'a> ArgsWriter<'a> {
     /// # Errors
     ///
     /// Returns the same errors as [`put`](ArgsWriter::put), except that a default value is not an error.
-    pub fn put_or_default<T: Serialize + Default>(
+    pub fn put_or_default<T: Serialize + Default + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -103,20 +107,19 @@ impl<'a> ArgsWriter<'a> {
     /// Ends the map. Without this call, the buffer does not contain a valid body.
     pub fn finish(self) {
         if self.written != self.max {
-            let (start, old) = (self.head_at, head_for(self.max).as_bytes().len());
-            let head = head_for(self.written);
-            self.to.splice(start..start + old, head.as_bytes().iter().copied());
+            let old = head_for(self.max).as_bytes().len();
+            self.to.replace_head(self.head_at, old, head_for(self.written));
         }
     }
 
     #[inline]
-    fn put_with<T: Serialize>(
+    fn put_with<T: Serialize + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
         default: Option<fn() -> T>,
     ) -> Result<(), ArgumentError> {
-        let start = self.to.len();
+        let start = self.to.mark();
         let put = self.try_put(name, value, default);
         if put == Ok(true) {
             self.written += 1;
@@ -128,16 +131,16 @@ impl<'a> ArgsWriter<'a> {
 
     /// Writes an argument, and returns whether to keep it. It is not kept if its absence means the same.
     #[inline]
-    fn try_put<T: Serialize>(
+    fn try_put<T: Serialize + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
         default: Option<fn() -> T>,
     ) -> Result<bool, ArgumentError> {
         let failed = |error: CodecError| ArgumentError::Encode(error.at_name(name).into());
-        write_str(name, self.to).map_err(failed)?;
-        let start = self.to.len();
-        let is_none = write(value, self.to).map_err(failed)? == Written::None;
+        write_str(name, self.to.buffer()).map_err(failed)?;
+        let start = self.to.mark();
+        let is_none = self.to.put(value).map_err(failed)? == Written::None;
         match default {
             None if is_none => return Ok(false),
             None => {}
@@ -145,7 +148,7 @@ impl<'a> ArgsWriter<'a> {
             Some(default) if is_none || !self.accepted.contains(name) => {
                 let mut absent = Vec::new();
                 write(&default(), &mut absent).map_err(failed)?;
-                if absent == self.to[start..] {
+                if self.to.has_appended(start, &absent) {
                     return Ok(false);
                 }
             }

@@ -122,6 +122,8 @@ pub(crate) struct Entries<'a, 'de> {
     decoder: &'a mut Decoder<'de>,
     left: usize,
     announced: usize,
+    /// The fields of the struct that have not been read, if they were written in the order of their declaration.
+    fields: std::slice::Iter<'static, &'static str>,
     /// The offset of the last key.
     key: Offset,
     /// The offset of the last key or value.
@@ -132,10 +134,15 @@ pub(crate) struct Entries<'a, 'de> {
 
 impl<'a, 'de> Entries<'a, 'de> {
     #[inline]
-    pub(crate) fn new(decoder: &'a mut Decoder<'de>, count: usize) -> Self {
+    pub(crate) fn new(
+        decoder: &'a mut Decoder<'de>,
+        count: usize,
+        fields: &'static [&'static str],
+    ) -> Self {
         let announced = decoder.size_hint(count);
         let key = decoder.offset();
-        Entries { decoder, left: count, announced, key, at: key, value_due: false }
+        let fields = fields.iter();
+        Entries { decoder, left: count, announced, fields, key, at: key, value_due: false }
     }
 
     /// Refuses entries that the visitor did not read.
@@ -164,7 +171,10 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         self.decoder.resume(self.at);
         self.key = self.decoder.offset();
         self.at = self.key;
-        match self.decoder.value(seed) {
+        self.decoder.expected_name = self.fields.next().copied();
+        let key = self.decoder.value(seed);
+        self.decoder.expected_name = None;
+        match key {
             Ok(key) => Ok(Some(key)),
             Err(error) => Err(at_key(error, self.decoder.input_at(self.key))),
         }

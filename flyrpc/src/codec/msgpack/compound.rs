@@ -31,6 +31,12 @@ pub(crate) struct Compound<'a, 'b> {
     variant: Option<&'static str>,
 }
 
+/// Memory is reserved for the elements of arrays of at least this announced length.
+const LONG: usize = 32;
+
+/// Upper bound on the memory that is reserved for an array, in bytes.
+const RESERVE_MAX: usize = 1 << 20;
+
 /// Marks a struct that serde_json writes for a number. It is a value of `key_at`, so that the end of other
 /// structs needs no additional check.
 const IS_JSON_NUMBER: usize = usize::MAX;
@@ -78,13 +84,25 @@ impl<'a, 'b> Compound<'a, 'b> {
         match self.encoder.element(start, value) {
             Ok(()) => {
                 self.written += 1;
+                if self.written == 1 && self.announced >= LONG {
+                    self.reserve_rest(start);
+                }
                 Ok(())
             }
             Err(error) => Err(self.located(error.at_bracketed(self.written))),
         }
     }
 
-    #[inline]
+    /// Reserves memory for the other elements, as if they took as many bytes as the first one, which starts at
+    /// `start`. Otherwise, a growing buffer would be copied several times.
+    fn reserve_rest(&mut self, start: usize) {
+        let first = self.encoder.to.len() - start;
+        let rest = first.saturating_mul(self.announced - 1);
+        self.encoder.to.reserve(rest.saturating_add(rest / 8).min(RESERVE_MAX));
+    }
+
+    /// Always inlined, so that the length of `name` is a constant.
+    #[inline(always)]
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
         let start = self.encoder.to.len();
         write_str(name, self.encoder.to)?;
@@ -93,8 +111,13 @@ impl<'a, 'b> Compound<'a, 'b> {
                 self.written += 1;
                 Ok(())
             }
-            Err(error) => Err(self.located(error.at_name(name))),
+            Err(error) => Err(self.field_failed(error, name)),
         }
+    }
+
+    #[cold]
+    fn field_failed(&self, error: CodecError, name: &'static str) -> CodecError {
+        self.located(error.at_name(name))
     }
 
     #[inline]
@@ -203,7 +226,7 @@ macro_rules! fields {
             type Ok = ();
             type Error = CodecError;
 
-            #[inline]
+            #[inline(always)]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,

@@ -27,6 +27,8 @@ pub(crate) struct Decoder<'de> {
     /// Whether a visitor accepted any kind of value, as serde's buffering visitor does.
     pub(super) used_any: bool,
     pub(super) buffering: Buffering,
+    /// The name of the field that is probably next, while the key of a struct is read.
+    pub(super) expected_name: Option<&'static str>,
     /// Whether an error occurred since the start of the current value. If so, the input may be in the middle
     /// of that value.
     out_of_sync: bool,
@@ -64,6 +66,7 @@ impl<'de> Decoder<'de> {
             hint_budget: bytes.len(),
             used_any: false,
             buffering: Buffering::Plain,
+            expected_name: None,
             out_of_sync: false,
         }
     }

@@ -36,9 +36,14 @@ impl<'de> Decoder<'de> {
     }
 
     #[inline]
-    fn entries<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
+    fn entries<V: Visitor<'de>>(
+        &mut self,
+        count: usize,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
         self.nested(|decoder| {
-            let mut entries = Entries::new(decoder, count);
+            let mut entries = Entries::new(decoder, count, fields);
             let value = visitor.visit_map(&mut entries)?;
             entries.finish()?;
             Ok(value)
@@ -176,9 +181,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
                 Some(JsonNumber::Unsigned(value)) => visitor.visit_u64(value),
                 Some(JsonNumber::Negative(value)) => visitor.visit_i64(value),
                 Some(JsonNumber::Float(value)) => visitor.visit_f64(value),
-                None => self.entries(1, visitor),
+                None => self.entries(1, &[], visitor),
             },
-            Token::Map(count) => self.entries(count, visitor),
+            Token::Map(count) => self.entries(count, &[], visitor),
             Token::Bytes(value) => match self.buffering {
                 Buffering::Plain => visitor.visit_borrowed_bytes(value),
                 _ => self.byte_elements(value, visitor),
@@ -186,7 +191,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
             Token::Unit => match self.buffering {
                 Buffering::Plain | Buffering::Distinct => visitor.visit_unit(),
                 Buffering::UnitAsSome => visitor.visit_some(UnitDeserializer::new()),
-                Buffering::UnitAsMap => self.entries(0, visitor),
+                Buffering::UnitAsMap => self.entries(0, &[], visitor),
             },
             Token::None => match self.buffering {
                 // Like null in JSON, which types that accept any value support.
@@ -219,6 +224,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if let Some(value) = self.input.bool() {
+            return visitor.visit_bool(value);
+        }
         match self.token()? {
             Token::Bool(value) => visitor.visit_bool(value),
             found => Err(self.invalid_type(found, &visitor)),
@@ -249,6 +257,12 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     /// with the order of declaration.
     #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        // A struct's fields are usually in order, and comparing a name takes less time than validating it.
+        if let Some(name) = self.expected_name
+            && self.input.skip_short_str(name)
+        {
+            return visitor.visit_borrowed_str(name);
+        }
         self.deserialize_str(visitor)
     }
 
@@ -304,6 +318,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        if let Some(count) = self.input.short_array() {
+            return self.elements(count, visitor);
+        }
         match self.token()? {
             Token::Array(count) => self.elements(count, visitor),
             Token::Bytes(bytes) => self.byte_elements(bytes, visitor),
@@ -330,7 +347,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.token()? {
-            Token::Map(count) => self.entries(count, visitor),
+            Token::Map(count) => self.entries(count, &[], visitor),
             found => Err(self.invalid_type(found, &visitor)),
         }
     }
@@ -339,10 +356,16 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.deserialize_map(visitor)
+        if let Some(count) = self.input.short_map() {
+            return self.entries(count, fields, visitor);
+        }
+        match self.token()? {
+            Token::Map(count) => self.entries(count, fields, visitor),
+            found => Err(self.invalid_type(found, &visitor)),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

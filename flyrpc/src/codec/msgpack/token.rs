@@ -121,6 +121,36 @@ impl<'de> Input<'de> {
         }
     }
 
+    /// Reads a bool, if the next value is one.
+    #[inline]
+    pub(crate) fn bool(&mut self) -> Option<bool> {
+        let (value, rest) = match self.rest {
+            [0xc2, rest @ ..] => (false, rest),
+            [0xc3, rest @ ..] => (true, rest),
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// Reads the head of an array of less than 16 elements, if the next value is one.
+    #[inline]
+    pub(crate) fn short_array(&mut self) -> Option<usize> {
+        let [head @ 0x90..=0x9f, rest @ ..] = self.rest else { return None };
+        let count = usize::from(head & 0xf);
+        (count <= rest.len()).then(|| self.rest = rest)?;
+        Some(count)
+    }
+
+    /// Reads the head of a map of less than 16 entries, if the next value is one.
+    #[inline]
+    pub(crate) fn short_map(&mut self) -> Option<usize> {
+        let [head @ 0x80..=0x8f, rest @ ..] = self.rest else { return None };
+        let count = usize::from(head & 0xf);
+        (2 * count <= rest.len()).then(|| self.rest = rest)?;
+        Some(count)
+    }
+
     /// Reads the head of a map of arguments, and returns how many entries follow.
     #[inline]
     pub(crate) fn map(&mut self) -> Result<usize> {

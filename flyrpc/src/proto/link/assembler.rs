@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, Bytes, buf::Limit};
+use bytes::{BufMut, buf::Limit};
 
-use crate::{codec::bytes::Malformed, proto::wire::ids::RequestId};
+use crate::{
+    codec::bytes::Malformed,
+    proto::wire::{frame::CHUNK, ids::RequestId},
+};
 
 /// Upper bound on the capacity of a body's buffer, as a multiple of the bytes received. It applies
-/// regardless of the announced size.
+/// regardless of the announced size. Only the body of the chunk that is being received, one for each link, may have room for [`CHUNK`]
+/// more bytes.
 const MAX_GROWTH: usize = 16;
 
 /// The part of a body that has been received.
@@ -18,35 +22,48 @@ pub(crate) struct PartialBody {
 }
 
 impl PartialBody {
-    /// Expects a body of `size` bytes. Does not allocate its buffer yet.
-    pub(crate) fn new(size: u64) -> Self {
-        PartialBody { bytes: Vec::new(), size }
+    /// Expects a body of `size` bytes, in `buffer`, which is empty. A buffer without capacity is allocated when
+    /// bytes arrive.
+    pub(crate) fn new(size: u64, buffer: Vec<u8>) -> Self {
+        PartialBody { bytes: buffer, size }
     }
 
-    /// Returns the destination for the next `length` bytes of the body. The caller must put exactly that
-    /// many bytes into it.
-    ///
-    /// The destination grows with the bytes received, so the memory of a body is proportional to them.
-    /// It is a [`BufMut`] over uninitialized memory, into which a socket can be read. A `&mut [u8]`
-    /// would have to be filled with zeros first.
+    /// Appends a part of a chunk, of which `rest` more bytes follow.
     ///
     /// # Errors
     ///
-    /// If the bytes exceed the announced size.
-    pub(crate) fn destination(&mut self, length: usize) -> Result<Limit<&mut Vec<u8>>, Malformed> {
-        let PartialBody { bytes, size } = self;
-        let filled = bytes.len() + length;
-        if filled as u64 > *size {
+    /// If the chunk exceeds the announced size.
+    pub(crate) fn put(&mut self, part: &[u8], rest: usize) -> Result<(), Malformed> {
+        let filled = self.bytes.len() + part.len();
+        if (filled + rest) as u64 > self.size {
             return Err(Malformed::new("chunk beyond the announced size"));
         }
-        if bytes.capacity() < filled {
-            // Growing copies the buffer, so grow in large steps, but only in proportion to the bytes
-            // received.
-            let warranted = MAX_GROWTH * filled;
-            let room = usize::try_from(*size).unwrap_or(usize::MAX).min(warranted);
-            bytes.reserve_exact(room - bytes.len());
+        if self.bytes.capacity() < filled {
+            self.grow(MAX_GROWTH * filled);
         }
-        Ok(bytes.limit(length))
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Returns the destination for at least one and at most `at_most` of the next bytes, which must not exceed
+    /// the rest of a chunk that [`put`](Self::put) has accepted.
+    ///
+    /// It is a [`BufMut`](bytes::BufMut) over uninitialized memory, into which a socket can be read. A
+    /// `&mut [u8]` would have to be filled with zeros first.
+    pub(crate) fn room(&mut self, at_most: usize) -> Limit<&mut Vec<u8>> {
+        let filled = self.bytes.len();
+        if self.bytes.capacity() == filled {
+            self.grow((MAX_GROWTH * filled).max(filled + at_most.min(CHUNK)));
+        }
+        let room = self.bytes.capacity() - filled;
+        (&mut self.bytes).limit(room.min(at_most))
+    }
+
+    /// Makes the buffer hold `capacity` bytes, or the whole body if that is shorter. Growing copies the buffer, so it grows in
+    /// large steps, but only in proportion to the bytes received.
+    fn grow(&mut self, capacity: usize) {
+        let capacity = usize::try_from(self.size).unwrap_or(usize::MAX).min(capacity);
+        self.bytes.reserve_exact(capacity - self.bytes.len());
     }
 
     /// Returns whether all bytes have been put into their destination.
@@ -54,9 +71,9 @@ impl PartialBody {
         self.bytes.len() as u64 >= self.size
     }
 
-    /// Returns the bytes received.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        Bytes::from(self.bytes)
+    /// Returns the bytes received, in their buffer.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
@@ -83,36 +100,38 @@ impl<T> Default for Assembler<T> {
 }
 
 impl<T> Assembler<T> {
-    /// Expects a body of `size` bytes until `deadline`.
-    pub(crate) fn begin(&mut self, id: RequestId, size: u64, deadline: u64, item: T) {
-        let body = PartialBody::new(size);
+    /// Expects a body until `deadline`.
+    pub(crate) fn begin(&mut self, id: RequestId, body: PartialBody, deadline: u64, item: T) {
         self.bodies.insert(id, Expected { item, body, deadline, progressed: true });
     }
 
-    /// Returns the destination for the next `length` bytes of a body, as
-    /// [`PartialBody::destination`] does. Returns `None` if the body is not expected, or no longer
-    /// expected.
+    /// Appends a part of a chunk, of which `rest` more bytes follow. Ignores it if the body is not expected, or
+    /// no longer expected.
     ///
     /// # Errors
     ///
-    /// If the bytes exceed the announced size.
-    pub(crate) fn destination(
-        &mut self,
-        id: RequestId,
-        length: usize,
-    ) -> Result<Option<Limit<&mut Vec<u8>>>, Malformed> {
-        let Some(expected) = self.bodies.get_mut(&id) else { return Ok(None) };
+    /// If the chunk exceeds the announced size.
+    pub(crate) fn put(&mut self, id: RequestId, part: &[u8], rest: usize) -> Result<(), Malformed> {
+        let Some(expected) = self.bodies.get_mut(&id) else { return Ok(()) };
         expected.progressed = true;
-        expected.body.destination(length).map(Some)
+        expected.body.put(part, rest)
+    }
+
+    /// Returns the destination for the next bytes of a chunk, as [`PartialBody::room`] does, or `None` if the
+    /// body is no longer expected.
+    pub(crate) fn room(&mut self, id: RequestId, at_most: usize) -> Option<Limit<&mut Vec<u8>>> {
+        let expected = self.bodies.get_mut(&id)?;
+        expected.progressed = true;
+        Some(expected.body.room(at_most))
     }
 
     /// Removes and returns a body, if all of its bytes have been put into their destination.
-    pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Bytes)> {
+    pub(crate) fn take_complete(&mut self, id: RequestId) -> Option<(T, Vec<u8>)> {
         if !self.bodies.get(&id)?.body.is_complete() {
             return None;
         }
         let Expected { item, body, .. } = self.bodies.remove(&id)?;
-        Some((item, body.into_bytes()))
+        Some((item, body.into_buffer()))
     }
 
     /// Drops a body that is no longer wanted, and returns its item. Chunks of the body may still
@@ -150,34 +169,74 @@ mod tests {
     const ID: RequestId = RequestId(1);
     const NEVER: u64 = u64::MAX;
 
+    fn body(size: u64) -> PartialBody {
+        PartialBody::new(size, Vec::new())
+    }
+
     fn put(assembler: &mut Assembler<&'static str>, chunk: &[u8]) -> Result<bool, Malformed> {
-        let Some(mut to) = assembler.destination(ID, chunk.len())? else { return Ok(false) };
-        to.put_slice(chunk);
-        Ok(true)
+        let expected = assembler.bodies.contains_key(&ID);
+        assembler.put(ID, chunk, 0)?;
+        Ok(expected)
     }
 
     #[test]
     fn a_body_is_complete_with_its_last_byte() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 5, NEVER, "item");
+        assembler.begin(ID, body(5), NEVER, "item");
         assert!(put(&mut assembler, b"abc").unwrap());
         assert!(assembler.take_complete(ID).is_none());
         assert!(put(&mut assembler, b"de").unwrap());
-        assert_eq!(assembler.take_complete(ID), Some(("item", Bytes::from_static(b"abcde"))));
+        assert_eq!(assembler.take_complete(ID), Some(("item", b"abcde".to_vec())));
         assert!(assembler.take_complete(ID).is_none());
     }
 
     #[test]
     fn a_chunk_beyond_the_announced_size_is_malformed() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, NEVER, "item");
+        assembler.begin(ID, body(2), NEVER, "item");
         assert!(put(&mut assembler, b"abc").is_err());
+    }
+
+    #[test]
+    fn a_chunk_beyond_the_announced_size_is_malformed_before_all_of_it_arrives() {
+        let mut assembler = Assembler::default();
+        assembler.begin(ID, body(10), NEVER, "item");
+        assert!(assembler.put(ID, b"abc", 8).is_err());
+        assert!(assembler.put(ID, b"abc", 7).is_ok());
+    }
+
+    #[test]
+    fn the_rest_of_a_chunk_is_read_into_a_buffer_that_grows_in_proportion() {
+        let mut assembler = Assembler::default();
+        assembler.begin(ID, body(1 << 20), NEVER, "item");
+        assembler.put(ID, &[1; 100], (1 << 20) - 100).unwrap();
+        let mut expected = vec![1; 100];
+        while expected.len() < 1 << 20 {
+            let mut to = assembler.room(ID, (1 << 20) - expected.len()).unwrap();
+            let count = to.remaining_mut();
+            let most = (MAX_GROWTH - 1) * expected.len();
+            assert!((1..=most.max(CHUNK)).contains(&count), "{count}");
+            to.put_bytes(2, count);
+            expected.resize(expected.len() + count, 2);
+        }
+        assert_eq!(assembler.take_complete(ID), Some(("item", expected)));
+        assert!(assembler.room(ID, 1).is_none());
+    }
+
+    #[test]
+    fn a_chunk_of_which_nothing_has_arrived_has_room_for_one_chunk() {
+        let mut partial = body(1 << 20);
+        partial.put(&[], 100).unwrap();
+        assert_eq!(partial.room(100).remaining_mut(), 100);
+        assert_eq!(partial.bytes.capacity(), 100);
+        assert_eq!(body(1 << 20).room(1 << 20).remaining_mut(), CHUNK);
+        assert_eq!(body(10).room(1 << 20).remaining_mut(), 10);
     }
 
     #[test]
     fn chunks_of_a_body_that_was_removed_are_skipped() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 2, NEVER, "item");
+        assembler.begin(ID, body(2), NEVER, "item");
         assert_eq!(assembler.remove(ID), Some("item"));
         assert!(!put(&mut assembler, b"a").unwrap());
     }
@@ -185,7 +244,7 @@ mod tests {
     #[test]
     fn an_announced_size_allocates_nothing_and_received_bytes_allocate_in_proportion() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, u64::MAX, NEVER, "item");
+        assembler.begin(ID, body(u64::MAX), NEVER, "item");
         assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 0);
         put(&mut assembler, &[0; 100]).unwrap();
         assert!(assembler.bodies[&ID].body.bytes.capacity() <= 100 * MAX_GROWTH);
@@ -194,16 +253,27 @@ mod tests {
     #[test]
     fn the_buffer_never_exceeds_the_announced_size() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 150, NEVER, "item");
+        assembler.begin(ID, body(150), NEVER, "item");
         put(&mut assembler, &[0; 100]).unwrap();
         assert_eq!(assembler.bodies[&ID].body.bytes.capacity(), 150);
     }
 
     #[test]
+    fn a_buffer_that_fits_is_not_replaced() {
+        let buffer = Vec::with_capacity(1 << 20);
+        let start = buffer.as_ptr();
+        let mut body = PartialBody::new(1 << 20, buffer);
+        body.put(&[1; 10], 1 << 10).unwrap();
+        body.room(1 << 10).put_bytes(2, 1 << 10);
+        let buffer = body.into_buffer();
+        assert_eq!(buffer.as_ptr(), start);
+    }
+
+    #[test]
     fn a_body_that_does_not_come_expires_with_its_deadline() {
         let mut assembler = Assembler::default();
-        assembler.begin(RequestId(1), 5, 300, "first");
-        assembler.begin(RequestId(2), 5, 100, "second");
+        assembler.begin(RequestId(1), body(5), 300, "first");
+        assembler.begin(RequestId(2), body(5), 100, "second");
         assert_eq!(assembler.next_deadline(), Some(100));
         assert!(assembler.take_expired(99).is_empty());
         assert_eq!(assembler.take_expired(100), ["second"]);
@@ -215,7 +285,7 @@ mod tests {
     #[test]
     fn a_body_is_stalled_when_nothing_of_it_arrives_between_two_looks() {
         let mut assembler = Assembler::default();
-        assembler.begin(ID, 5, NEVER, "item");
+        assembler.begin(ID, body(5), NEVER, "item");
         // The announcement itself is progress.
         assert!(assembler.take_stalled().is_empty());
         put(&mut assembler, b"a").unwrap();

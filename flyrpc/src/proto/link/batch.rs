@@ -49,11 +49,12 @@ impl Batch {
 
     /// Adds a chunk, after the announcement of its reply if it is the first.
     pub(crate) fn add_chunk(&mut self, chunk: NextChunk) {
-        let NextChunk { of, id, bytes, announce, held } = chunk;
+        let NextChunk { of, id, prefix, bytes, announce, held } = chunk;
         if let Some(size) = announce {
             frame::put_reply(id, Body::Chunked(size), &mut self.bytes);
         }
-        frame::put_chunk_head(of, id, bytes.len(), &mut self.bytes);
+        frame::put_chunk_head(of, id, prefix.len() + bytes.len(), &mut self.bytes);
+        self.bytes.extend_from_slice(&prefix);
         self.chunks.push((self.bytes.len(), bytes));
         self.hold(held);
     }

@@ -1,6 +1,6 @@
 //! Queue of the long bodies that wait for the writer. Determines whose chunk is sent next.
 
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, collections::VecDeque, fmt};
 
 use bytes::Bytes;
 
@@ -14,6 +14,9 @@ pub(crate) const CHUNKS_PER_WRITE: usize = 4;
 
 /// One in this many chunks belongs to the oldest body.
 const OLDEST_EVERY: u32 = 4;
+
+/// Upper bound on a part of a body that is copied, to be sent in one chunk with the part after it.
+const PREFIX_MAX: usize = 1 << 10;
 
 /// Something to drop once its reply has been written or can no longer be written: the permit of the
 /// request.
@@ -40,12 +43,45 @@ impl fmt::Debug for Held {
     }
 }
 
+/// The part of a long body that has not been taken.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    parts: VecDeque<Bytes>,
+    length: usize,
+}
+
+impl Rest {
+    /// Creates a body that consists of `parts`, none of which is empty.
+    pub(crate) fn new(parts: Vec<Bytes>) -> Self {
+        let length = parts.iter().map(Bytes::len).sum();
+        Rest { parts: parts.into(), length }
+    }
+
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Takes at most `at_most` bytes, as a short prefix, which may be empty, and the bytes after it.
+    fn take(&mut self, at_most: usize) -> (Bytes, Bytes) {
+        let is_short = |part: &Bytes| part.len() <= PREFIX_MAX.min(at_most / 2);
+        let has_prefix = self.parts.len() > 1 && self.parts.front().is_some_and(is_short);
+        let prefix = if has_prefix { self.parts.pop_front() } else { None }.unwrap_or_default();
+        let Some(part) = self.parts.front_mut() else { return (prefix, Bytes::new()) };
+        let bytes = part.split_to(part.len().min(at_most - prefix.len()));
+        if part.is_empty() {
+            self.parts.pop_front();
+        }
+        self.length -= prefix.len() + bytes.len();
+        (prefix, bytes)
+    }
+}
+
 /// A long body whose last chunk has not been taken.
 #[derive(Debug)]
 struct LongBody {
     of: BodyOf,
     id: RequestId,
-    rest: Bytes,
+    rest: Rest,
     /// Whether any chunk has been taken.
     started: bool,
     /// The time after which no caller waits for the body, in microseconds on this end's clock. `None`
@@ -68,6 +104,8 @@ pub(crate) struct Removed {
 pub(crate) struct NextChunk {
     pub(crate) of: BodyOf,
     pub(crate) id: RequestId,
+    /// The first bytes, which are few. The other bytes follow them.
+    pub(crate) prefix: Bytes,
     pub(crate) bytes: Bytes,
     /// The size of the body, if this is the first chunk of a reply. A reply is announced only with its
     /// first chunk, so a reply that is removed earlier leaves no trace.
@@ -98,7 +136,7 @@ impl LongBodies {
     }
 
     /// Adds the body of a request, which was announced with the request.
-    pub(crate) fn add_request(&mut self, id: RequestId, body: Bytes) {
+    pub(crate) fn add_request(&mut self, id: RequestId, body: Rest) {
         let of = BodyOf::Request;
         self.bodies.push(LongBody {
             of,
@@ -111,7 +149,7 @@ impl LongBodies {
     }
 
     /// Adds the body of a reply. After `deadline`, no caller waits for it.
-    pub(crate) fn add_reply(&mut self, id: RequestId, body: Bytes, deadline: u64, held: Held) {
+    pub(crate) fn add_reply(&mut self, id: RequestId, body: Rest, deadline: u64, held: Held) {
         let (of, deadline, held) = (BodyOf::Reply, Some(deadline), Some(held));
         self.reply_bytes += body.len();
         self.bodies.push(LongBody { of, id, rest: body, started: false, deadline, held });
@@ -147,15 +185,16 @@ impl LongBodies {
         let body = &mut self.bodies[at];
         let (of, id) = (body.of, body.id);
         let size = body.rest.len();
-        let bytes = body.rest.split_to(size.min(CHUNK).min(at_most));
+        let (prefix, bytes) = body.rest.take(CHUNK.min(at_most));
+        let taken = prefix.len() + bytes.len();
         let first = !std::mem::replace(&mut body.started, true);
         let announce = (first && of == BodyOf::Reply).then_some(size as u64);
         if of == BodyOf::Reply {
-            self.reply_bytes -= bytes.len();
+            self.reply_bytes -= taken;
         }
-        let is_last = bytes.len() == size;
+        let is_last = taken == size;
         let held = if is_last { self.remove_at(at).held } else { None };
-        Some(NextChunk { of, id, bytes, announce, held })
+        Some(NextChunk { of, id, prefix, bytes, announce, held })
     }
 
     /// Frees unused memory.

@@ -21,9 +21,10 @@ const MAX_AHEAD: u32 = 4;
 
 /// Upper bound on bytes drained before held requests are released: more than any socket buffers. A
 /// peer that keeps sending cannot delay them further.
-const DRAIN_BEFORE_RELEASE: usize = 64 << 20;
+pub(crate) const DRAIN_BEFORE_RELEASE: u64 = 64 << 20;
 
-/// Upper bound on bytes drained before complete requests start: as much as sockets buffer by default.
+/// Upper bound on bytes drained before a complete request starts: as much as sockets buffer by default. In
+/// effect only if the number of buffered bytes is not known, or is even larger.
 const DRAIN_BEFORE_START: usize = 8 << 20;
 
 /// The number of complete requests for which memory is kept between heartbeats.
@@ -39,7 +40,8 @@ pub(crate) struct Gate<T> {
     clock: LinkClock,
     /// Requests that are held until the offset of the caller's clock is known again.
     held: Vec<Gated<T>>,
-    /// Complete requests, until the bytes buffered behind them have been read.
+    /// Complete requests, until the bytes buffered behind them have been read. In the order of
+    /// [`Gated::start_at`].
     ready: Vec<Gated<T>>,
     /// The latest timestamp of the requests that arrived since the gate was last opened, including
     /// refused and canceled ones.
@@ -58,6 +60,8 @@ pub(crate) struct Gated<T> {
     /// The time at which the caller has certainly given up, in microseconds on this end's clock. Known
     /// once the request is held.
     deadline: u64,
+    /// The number of bytes to receive on the link before the request starts.
+    start_at: u64,
     /// How many times the request was held because its timestamp was ahead of our clock.
     ahead: u32,
     pub(crate) item: T,
@@ -96,7 +100,8 @@ impl<T> Gate<T> {
     #[inline]
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
         let RequestHead { id, stamp, timeout, .. } = *head;
-        self.ready.push(Gated { id, stamp, timeout, deadline: u64::MAX, ahead: 0, item });
+        let (deadline, start_at) = (u64::MAX, u64::MAX);
+        self.ready.push(Gated { id, stamp, timeout, deadline, start_at, ahead: 0, item });
     }
 
     /// Removes a request that was canceled.
@@ -132,16 +137,18 @@ impl<T> Gate<T> {
         self.clock.round_trip()
     }
 
-    /// Returns the upper bound on buffered bytes to read before the gate opens. `after_pong` is whether
-    /// a pong has arrived, so that held requests may be released too.
-    pub(crate) fn drain_limit(&self, after_pong: bool) -> usize {
-        if after_pong && !self.held.is_empty() {
-            DRAIN_BEFORE_RELEASE
-        } else if !self.ready.is_empty() {
-            DRAIN_BEFORE_START
-        } else {
-            0
+    /// Records that `received` bytes have been received on the link, and that at most `buffered` more had
+    /// arrived when the requests since the last call were pushed. `None` if this is not known.
+    ///
+    /// Bytes that arrive later were sent later, or the peer had no room to send them. They do not delay the
+    /// requests: with a long body behind it, a request would often wait for all of the body.
+    pub(crate) fn on_buffered(&mut self, received: u64, buffered: impl FnOnce() -> Option<usize>) {
+        if self.ready.last().is_none_or(|last| last.start_at != u64::MAX) {
+            return;
         }
+        let buffered = buffered().unwrap_or(usize::MAX).min(DRAIN_BEFORE_START);
+        let new = self.ready.iter_mut().rev().take_while(|entry| entry.start_at == u64::MAX);
+        new.for_each(|entry| entry.start_at = received + buffered as u64);
     }
 
     /// Returns whether complete requests wait for [`open`](Self::open).
@@ -149,13 +156,19 @@ impl<T> Gate<T> {
         !self.ready.is_empty()
     }
 
+    /// Returns whether a complete request may start once `received` bytes have been received.
+    pub(crate) fn may_open(&self, received: u64) -> bool {
+        self.ready.first().is_some_and(|first| first.start_at <= received)
+    }
+
     /// Returns whether requests are held until [`release`](Self::release).
     pub(crate) fn has_held(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Releases the complete requests, except those that must be held. Applies `hold` to each held
-    /// request.
+    /// Releases the complete requests that may start once `received` bytes have been received, except those
+    /// that must be held. Applies `hold` to each held request. If the socket is empty, all may start, and
+    /// `received` is `u64::MAX`.
     ///
     /// # Errors
     ///
@@ -164,10 +177,13 @@ impl<T> Gate<T> {
     pub(crate) fn open(
         &mut self,
         now: u64,
+        received: u64,
         hold: impl FnMut(&mut T),
     ) -> Result<Released<T>, Malformed> {
+        let count = self.ready.partition_point(|entry| entry.start_at <= received);
         // As many requests will probably be complete next time.
-        let next = Vec::with_capacity(self.ready.len());
+        let mut next = Vec::with_capacity(self.ready.len());
+        next.extend(self.ready.drain(count..));
         let ready = std::mem::replace(&mut self.ready, next);
         self.sort(now, ready, hold)
     }
@@ -306,7 +322,7 @@ mod tests {
         let mut gate = synced(1_000);
         push(&mut gate, 1, 900);
         push(&mut gate, 2, 1_000);
-        let released = gate.open(1_000, |_| ()).unwrap();
+        let released = gate.open(1_000, u64::MAX, |_| ()).unwrap();
         let left = |micros| Duration::from_micros(micros);
         let start = released.start.iter().map(|entry| (entry.item, entry.remaining()));
         assert!(start.eq([(1, left(499_900)), (2, left(500_000))]));
@@ -319,11 +335,11 @@ mod tests {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
         push(&mut gate, 2, 0);
-        let released = gate.open(10, |_| ()).unwrap();
+        let released = gate.open(10, u64::MAX, |_| ()).unwrap();
         assert!(released.start.is_empty() && released.needs_ping);
         push(&mut gate, 3, 0);
         // The ping that was sent for the first two requests also covers this one.
-        assert!(!gate.open(10, |_| ()).unwrap().needs_ping);
+        assert!(!gate.open(10, u64::MAX, |_| ()).unwrap().needs_ping);
         gate.on_pong(20, 10, 10);
         assert_eq!(started(gate.release(20).unwrap()), [1, 2, 3]);
     }
@@ -332,7 +348,7 @@ mod tests {
     fn a_request_that_its_caller_has_given_up_is_refused() {
         let mut gate = synced(1_000_000);
         push(&mut gate, 1, 400_000);
-        let released = gate.open(1_000_000, |_| ()).unwrap();
+        let released = gate.open(1_000_000, u64::MAX, |_| ()).unwrap();
         assert_eq!(released.expired, [1]);
     }
 
@@ -340,12 +356,12 @@ mod tests {
     fn a_canceled_request_is_removed_whether_it_is_ready_or_held() {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
-        gate.open(0, |_| ()).unwrap();
+        gate.open(0, u64::MAX, |_| ()).unwrap();
         push(&mut gate, 2, 0);
         assert_eq!(gate.remove(RequestId(1)), Some(1));
         assert_eq!(gate.remove(RequestId(2)), Some(2));
         assert_eq!(gate.remove(RequestId(2)), None);
-        assert_eq!(gate.drain_limit(true), 0);
+        assert!(!gate.has_ready() && !gate.has_held());
     }
 
     #[test]
@@ -354,7 +370,8 @@ mod tests {
         push(&mut gate, 1, 90_000_000);
         let mut now = 0;
         let rejected = (0..=MAX_AHEAD + 1).find(|turn| {
-            let result = if *turn == 0 { gate.open(now, |_| ()) } else { gate.release(now) };
+            let result =
+                if *turn == 0 { gate.open(now, u64::MAX, |_| ()) } else { gate.release(now) };
             // Each pong claims that the clocks agree, which the request's timestamp contradicts.
             now += 1_000;
             gate.on_pong(now, now, now);
@@ -368,18 +385,40 @@ mod tests {
         let mut gate = synced(1_000);
         push(&mut gate, 1, 1_000);
         gate.on_request(&head(2, 60_000_000));
-        let released = gate.open(2_000, |_| ()).unwrap();
+        let released = gate.open(2_000, u64::MAX, |_| ()).unwrap();
         assert!(released.start.is_empty() && released.needs_ping);
     }
 
     #[test]
-    fn more_is_drained_before_held_requests_than_before_ready_ones() {
-        let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
+    fn a_request_starts_once_the_bytes_that_were_behind_it_are_read() {
+        let mut gate = synced(0);
         push(&mut gate, 1, 0);
-        assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_START);
-        gate.open(0, |_| ()).unwrap();
-        assert_eq!(gate.drain_limit(false), 0);
-        assert_eq!(gate.drain_limit(true), DRAIN_BEFORE_RELEASE);
+        gate.on_buffered(100, || Some(50));
+        push(&mut gate, 2, 0);
+        push(&mut gate, 3, 0);
+        gate.on_buffered(120, || Some(70));
+        gate.on_buffered(130, || unreachable!("no request is new"));
+        let mut open = |received| started(gate.open(0, received, |_| ()).unwrap());
+        assert!(open(149).is_empty());
+        assert_eq!(open(150), [1]);
+        assert!(open(189).is_empty());
+        assert_eq!(open(190), [2, 3]);
+    }
+
+    #[test]
+    fn a_request_starts_when_the_socket_is_empty_or_much_is_read() {
+        let mut gate = synced(0);
+        push(&mut gate, 1, 0);
+        gate.on_buffered(100, || Some(50));
+        push(&mut gate, 2, 0);
+        assert_eq!(started(gate.open(0, u64::MAX, |_| ()).unwrap()), [1, 2]);
+        for buffered in [None, Some(usize::MAX)] {
+            push(&mut gate, 3, 0);
+            gate.on_buffered(100, || buffered);
+            let end = 100 + DRAIN_BEFORE_START as u64;
+            assert!(started(gate.open(0, end - 1, |_| ()).unwrap()).is_empty());
+            assert_eq!(started(gate.open(0, end, |_| ()).unwrap()), [3]);
+        }
     }
 
     #[test]
@@ -387,11 +426,11 @@ mod tests {
         let mut gate = Gate::new(LinkClock::new(HEARTBEAT));
         push(&mut gate, 1, 0);
         let mut held = Vec::new();
-        gate.open(100, |id| held.push(*id)).unwrap();
+        gate.open(100, u64::MAX, |id| held.push(*id)).unwrap();
         assert_eq!(held, [1]);
         assert_eq!(gate.next_deadline(), Some(500_100));
         push(&mut gate, 2, 0);
-        gate.open(900, |_| ()).unwrap();
+        gate.open(900, u64::MAX, |_| ()).unwrap();
         // Being held again does not extend the deadline.
         gate.release(400_000).unwrap();
         assert!(gate.take_expired(500_099).is_empty());

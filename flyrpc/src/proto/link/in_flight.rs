@@ -130,11 +130,11 @@ impl InFlight {
         self.calls.get(id).is_some_and(|call| call.waker().is_some())
     }
 
-    /// Handles the start of a reply of `size` bytes that arrives in chunks. A reply that no call waits for
+    /// Handles the start of a reply that arrives in chunks. A reply that no call waits for
     /// is ignored.
-    pub(crate) fn begin_reply(&mut self, id: RequestId, size: u64) {
+    pub(crate) fn begin_reply(&mut self, id: RequestId, reply: PartialBody) {
         if self.expects(id) {
-            self.arriving.insert(id, PartialBody::new(size));
+            self.arriving.insert(id, reply);
         }
     }
 
@@ -221,15 +221,13 @@ impl InFlight {
 mod tests {
     use std::time::Duration;
 
-    use bytes::BufMut;
-
     use super::*;
 
     fn append(in_flight: &mut InFlight, id: RequestId, chunk: &[u8]) -> Option<Bytes> {
         let mut reply = in_flight.take_arriving(id)?;
-        reply.destination(chunk.len()).unwrap().put_slice(chunk);
+        reply.put(chunk, 0).unwrap();
         if reply.is_complete() {
-            return Some(reply.into_bytes());
+            return Some(reply.into_buffer().into());
         }
         in_flight.put_arriving(id, reply);
         None
@@ -266,7 +264,7 @@ mod tests {
     fn a_reply_in_chunks_is_complete_with_its_last_byte() {
         let mut in_flight = InFlight::default();
         let id = in_flight.add(Waker::noop(), None);
-        in_flight.begin_reply(id, 3);
+        in_flight.begin_reply(id, PartialBody::new(3, Vec::new()));
         assert_eq!(append(&mut in_flight, id, b"ab"), None);
         assert_eq!(append(&mut in_flight, id, b"c"), Some(Bytes::from_static(b"abc")));
     }
@@ -274,12 +272,12 @@ mod tests {
     #[test]
     fn a_reply_in_chunks_is_kept_only_while_its_call_waits() {
         let mut in_flight = InFlight::default();
-        in_flight.begin_reply(RequestId(99), 1 << 20);
+        in_flight.begin_reply(RequestId(99), PartialBody::new(1 << 20, Vec::new()));
         assert!(in_flight.arriving.is_empty());
 
         let [given_up, during_chunk, refused] = [0; 3].map(|_| in_flight.add(Waker::noop(), None));
         for id in [given_up, during_chunk, refused] {
-            in_flight.begin_reply(id, 3);
+            in_flight.begin_reply(id, PartialBody::new(3, Vec::new()));
         }
         in_flight.remove(given_up);
         assert!(in_flight.take_arriving(given_up).is_none());
@@ -290,7 +288,7 @@ mod tests {
         assert!(in_flight.arriving.is_empty());
 
         let pending = in_flight.add(Waker::noop(), None);
-        in_flight.begin_reply(pending, 3);
+        in_flight.begin_reply(pending, PartialBody::new(3, Vec::new()));
         in_flight.close();
         assert!(in_flight.arriving.is_empty());
     }

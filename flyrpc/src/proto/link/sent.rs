@@ -37,11 +37,14 @@ impl SentBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{
-        link::outbox::Outbox,
-        wire::{
-            frame::RequestHead,
-            ids::{MethodIndex, RequestId},
+    use crate::{
+        codec::EncodedBody,
+        proto::{
+            link::outbox::Outbox,
+            wire::{
+                frame::RequestHead,
+                ids::{MethodIndex, RequestId},
+            },
         },
     };
 
@@ -49,10 +52,11 @@ mod tests {
     fn a_request_counts_as_sent_once_its_kind_byte_may_have_reached_the_socket() {
         let (id, method) = (RequestId(1), MethodIndex(0));
         let head = RequestHead { id, method, primary: false, attempt: 1, stamp: 0, timeout: 1 };
+        let body = |bytes: &[u8]| EncodedBody::from(bytes.to_vec());
         let mut outbox = Outbox::default();
-        outbox.request(&head, &mut b"first".to_vec());
+        outbox.request(&head, &mut body(b"first"));
         let before = outbox.frames().len() as u64;
-        let offset = outbox.request(&head, &mut b"second".to_vec());
+        let offset = outbox.request(&head, &mut body(b"second"));
         let all = outbox.frames().len() as u64;
 
         let sent = SentBytes::default();

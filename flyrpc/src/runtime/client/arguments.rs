@@ -1,7 +1,7 @@
 //! Encodes the arguments of a call for the node that will decode them.
 
 use crate::{
-    codec::{AcceptedArgs, ArgsWriter, ArgumentError},
+    codec::{AcceptedArgs, ArgsWriter, ArgumentError, EncodedBody},
     error::Unsupported,
     proto::{
         routing::{AttemptFailure, Compat, Compats, LimitOf},
@@ -38,7 +38,7 @@ pub(super) fn encode<R: Request>(
     request: &R,
     compats: &Compats,
     limit: BodyLimit,
-    to: &mut Vec<u8>,
+    to: &mut EncodedBody,
 ) -> Result<MethodIndex, AttemptFailure> {
     let at = request.method();
     let (method, missing) = match &compats[at] {

@@ -17,7 +17,7 @@ use super::{
     response::decode,
 };
 use crate::{
-    codec::scratch,
+    codec::{EncodedBody, scratch},
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats, Endpoint as _},
         wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
@@ -65,7 +65,7 @@ pub(super) struct QueuedAttempt {
 pub(super) struct UnqueuedAttempt {
     link: Arc<Link>,
     outbound: OutboundCall,
-    body: Vec<u8>,
+    body: EncodedBody,
 }
 
 // The results that are rare are boxed, so that the others are cheap to move.
@@ -233,7 +233,7 @@ fn encode_in_scratch<R: Request>(
     request: &R,
     link: &Link,
     compats: &Compats,
-) -> Result<(MethodIndex, Vec<u8>), Box<AttemptEnd>> {
+) -> Result<(MethodIndex, EncodedBody), Box<AttemptEnd>> {
     let mut body = scratch::take();
     let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
     match encode(request, compats, limit, &mut body) {

@@ -15,6 +15,7 @@ use super::{
     response::{decode, status_failure},
 };
 use crate::{
+    codec::EncodedBody,
     error::Unsupported,
     proto::routing::AttemptFailure,
     runtime::{
@@ -125,12 +126,13 @@ pub(super) async fn call_encoded<R: Request>(
     let MethodSpec { primary, detached, .. } = spec.methods[method];
     let primary = primary || R::methods()[request.method()].options.primary;
     let context = admit(node, call, primary, detached, recorder)?;
-    let mut body = Vec::new();
+    let mut body = EncodedBody::new();
     let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
     let limit = node.max_body();
     encode(request, &compats, BodyLimit::of_caller(limit), &mut body)?;
     let attempt = recorder.start(node.me(), Some(body.len()));
-    let future = RequestFuture::new(&**service, method, Until::of(detached), &body, context);
+    let future =
+        RequestFuture::new(&**service, method, Until::of(detached), &body.into_bytes(), context);
     let response = if detached {
         detach(node, call, future).await?
     } else if call.start.is_deep() {
@@ -145,7 +147,7 @@ pub(super) async fn call_encoded<R: Request>(
         }
         Ok(Reply { body, .. }) => {
             recorder.reply(attempt, body.len());
-            decode::<R>(node, request.method(), Response::Reply(body.into()))
+            decode::<R>(node, request.method(), Response::Reply(body.into_bytes()))
         }
         Err(status) => Err(status_failure(node, status)),
     }

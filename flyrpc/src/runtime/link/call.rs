@@ -11,15 +11,18 @@ use std::{
 use tokio::time::Instant;
 
 use super::{deadlines::Next, handle::Link, room_wait::RoomWait};
-use crate::proto::{
-    link::{
-        in_flight::{Progress, Response},
-        lifecycle::LinkError,
-        outbox::{GivenUp, Offset, Outbox, Room},
-    },
-    wire::{
-        frame::{self, INLINE_BODY_MAX, RequestHead},
-        ids::{MethodIndex, RequestId},
+use crate::{
+    codec::EncodedBody,
+    proto::{
+        link::{
+            in_flight::{Progress, Response},
+            lifecycle::LinkError,
+            outbox::{GivenUp, Offset, Outbox, Room},
+        },
+        wire::{
+            frame::{self, INLINE_BODY_MAX, RequestHead},
+            ids::{MethodIndex, RequestId},
+        },
     },
 };
 
@@ -57,7 +60,7 @@ impl Link {
         call: OutboundCall,
         now: Instant,
         remaining: Duration,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
         waker: &Waker,
     ) -> Option<PendingCall> {
         let room = Room::of_request(body.len());
@@ -74,7 +77,7 @@ impl Link {
         self: &Arc<Self>,
         call: OutboundCall,
         deadline: Instant,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
     ) -> Result<PendingCall, LinkError> {
         let mut wait = RoomWait::new(self, Room::of_request(body.len()));
         poll_fn(|task| wait.poll(task, Link::is_open)).await;
@@ -96,7 +99,7 @@ impl Link {
         call: OutboundCall,
         now: Instant,
         remaining: Duration,
-        body: &mut Vec<u8>,
+        body: &mut EncodedBody,
         waker: &Waker,
         has_room: impl FnOnce(&mut Outbox) -> bool,
     ) -> Option<PendingCall> {

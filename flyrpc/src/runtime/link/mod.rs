@@ -6,6 +6,7 @@
 //! machines of [`proto::link`](crate::proto::link), which make the decisions. Requests run behind
 //! the trait [`RequestHandler`].
 
+mod buffers;
 mod call;
 mod compat_cache;
 mod deadlines;

@@ -1,12 +1,21 @@
 //! The task that reads a link: it decodes frames, completes calls, starts requests, responds to pings,
 //! and detects a silent peer.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::Arc,
+    task::{self, Poll},
+    time::Duration,
+};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
+    buffers::Buffers,
     event::LinkEvent,
     expiry::Expiry,
     handle::Link,
@@ -16,17 +25,18 @@ use super::{
 };
 use crate::{
     codec::bytes::Malformed,
+    env::yield_once,
     proto::{
         link::{
-            assembler::Assembler,
+            assembler::{Assembler, PartialBody},
             clock::LinkClock,
-            gate::{Gate, Gated, Released},
+            gate::{DRAIN_BEFORE_RELEASE, Gate, Gated, Released},
             in_flight::Response,
             lifecycle::LinkError,
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
         wire::{
-            frame::{self, Body, BodyOf, Frame, RequestHead, Rest},
+            frame::{self, Body, BodyOf, ChunkStart, Frame, RequestHead, Rest},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -73,6 +83,8 @@ pub(super) async fn run<H: RequestHandler>(
         peer: handler.peer(link.peer()),
         requests: Assembler::default(),
         replies: Replies::default(),
+        buffers: Buffers::default(),
+        chunk: None,
         received: 0,
         expiry: Expiry::default(),
         buffer: BufferContents::default(),
@@ -93,6 +105,48 @@ pub(super) async fn run<H: RequestHandler>(
     link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
 
+/// A chunk whose rest is read into the buffer of its body.
+#[derive(Debug)]
+struct OpenChunk {
+    of: BodyOf,
+    id: RequestId,
+    /// The number of bytes that have not arrived.
+    left: usize,
+    /// Whether the body was still expected when the chunk was last read.
+    wanted: bool,
+}
+
+/// Reads the available bytes: the rest of the open chunk, if there is one, or any frames.
+fn poll_receive<T>(
+    from: &mut FrameReader,
+    chunk: &mut Option<OpenChunk>,
+    requests: &mut Assembler<T>,
+    link: &Link,
+    task: &mut task::Context<'_>,
+) -> Poll<io::Result<Received>> {
+    let Some(OpenChunk { of, id, left, wanted: wanted @ true }) = chunk else {
+        return from.poll_read(task);
+    };
+    // The body is looked up for each read, because it may be dropped while the link waits for bytes.
+    match of {
+        BodyOf::Request => {
+            if let Some(mut to) = requests.room(*id, *left) {
+                return from.poll_read_into(&mut to, task);
+            }
+        }
+        BodyOf::Reply => {
+            let arriving = link.in_flight().take_arriving(*id);
+            if let Some(mut reply) = arriving {
+                let read = from.poll_read_into(&mut reply.room(*left), task);
+                link.in_flight().put_arriving(*id, reply);
+                return read;
+            }
+        }
+    }
+    *wanted = false;
+    from.poll_read(task)
+}
+
 /// The state that the reader does not share with other tasks.
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
@@ -104,6 +158,8 @@ struct Reader<'a, H: RequestHandler> {
     /// Requests whose bodies are not complete yet.
     requests: Assembler<(RequestHead, Admitted<H::Permit>)>,
     replies: Replies,
+    buffers: Buffers,
+    chunk: Option<OpenChunk>,
     /// The bytes received so far.
     received: u64,
     /// When the next unstarted request expires.
@@ -142,7 +198,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         ticks: &mut Interval,
     ) -> Result<(), LinkError> {
         self.on_frames(from).await?;
-        self.settle().await?;
+        self.settle(u64::MAX).await?;
         // Registered once for many reads, rather than once per read.
         let mut ended = pin!(self.link.signals.end.cancelled());
         loop {
@@ -157,56 +213,83 @@ impl<H: RequestHandler> Reader<'_, H> {
                     self.expire();
                     continue;
                 }
-                received = from.read() => received?,
+                received = poll_fn(|task| {
+                    let mut receive = poll_fn(|task| {
+                        poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+                    });
+                    if self.gate.has_ready() {
+                        // Once the socket is empty, they start.
+                        let received = tokio::task::unconstrained(receive).now_or_never();
+                        return Poll::Ready(received.transpose());
+                    }
+                    receive.poll_unpin(task).map_ok(Some)
+                }) => received?,
+            };
+            let Some(received) = received else {
+                self.work = 0;
+                self.settle(u64::MAX).await?;
+                continue;
             };
             if !received.more {
                 // A read that does not fill the buffer empties the socket, so the next one waits.
                 self.work = 0;
             }
-            self.on_received(received)?;
-            let mut pong = self.on_frames(from).await?;
-            if pong || received.more {
-                pong = self.drain(from, pong).await?;
-            }
+            self.on_received(from, received)?;
+            let pong = self.on_frames(from).await?;
+            let mut is_empty = !received.more;
             if pong && self.gate.has_held() {
+                is_empty = self.drain(from).await?;
                 let now = self.link.now();
                 let released = self.gate.release(self.link.micros_at(now))?;
                 self.start(now, released).await;
             }
-            self.settle().await?;
-        }
-    }
-
-    /// Reads everything that is already buffered, including cancellations and resets, before any
-    /// request starts. Returns whether a pong has arrived; after one, held requests may start too.
-    async fn drain(&mut self, from: &mut FrameReader, mut pong: bool) -> Result<bool, LinkError> {
-        let mut total = 0;
-        while total < self.gate.drain_limit(pong) {
-            let Some(received) = from.try_read() else { break };
-            let received = received?;
-            total += received.count;
-            self.on_received(received)?;
-            pong |= self.on_frames(from).await?;
-            if self.link.signals.end.is_cancelled() {
-                break;
+            if is_empty {
+                self.settle(u64::MAX).await?;
+            } else {
+                self.gate.on_buffered(self.received, || from.readable());
+                self.settle(self.received).await?;
             }
         }
-        Ok(pong)
     }
 
-    /// Starts complete requests, and completes calls.
-    async fn settle(&mut self) -> Result<(), Malformed> {
-        if self.gate.has_ready() {
+    /// Reads everything that is already buffered, including cancellations and resets, before held requests
+    /// are released. Returns whether the socket is empty.
+    async fn drain(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
+        let end = self.received + DRAIN_BEFORE_RELEASE;
+        while self.received < end && !self.link.signals.end.is_cancelled() {
+            let receive = poll_fn(|task| {
+                poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
+            });
+            let Some(received) = tokio::task::unconstrained(receive).now_or_never() else {
+                return Ok(true);
+            };
+            self.on_received(from, received?)?;
+            self.on_frames(from).await?;
+        }
+        Ok(false)
+    }
+
+    /// Starts the complete requests that may start once `received` bytes have been received, and completes
+    /// calls.
+    async fn settle(&mut self, received: u64) -> Result<(), Malformed> {
+        let mut has_woken = false;
+        if self.gate.may_open(received) {
             let now = self.link.now();
             // Held requests wait for the peer, so they must not pin buffers.
             let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
-            let released = self.gate.open(self.link.micros_at(now), hold)?;
+            let released = self.gate.open(self.link.micros_at(now), received, hold)?;
+            has_woken = !released.start.is_empty();
             self.start(now, released).await;
             if self.gate.has_held() {
                 self.schedule_expiry();
             }
         }
-        self.replies.complete_calls(self.link).await;
+        has_woken |= self.replies.complete_calls(self.link).await;
+        if has_woken && received < u64::MAX {
+            // More bytes are available. Handling them must not delay the tasks that are ready now, which no
+            // other thread may be able to take from this one.
+            yield_once().await;
+        }
         Ok(())
     }
 
@@ -241,7 +324,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.handler.start_together(&start[..start.len().min(START_TOGETHER)]).max(1)
     }
 
-    fn on_received(&mut self, received: Received) -> Result<(), LinkError> {
+    fn on_received(&mut self, from: &mut FrameReader, received: Received) -> Result<(), LinkError> {
         if received.count == 0 {
             // The peer may be the first to find that nothing is left to do, and close the
             // connection.
@@ -253,7 +336,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }
-        Ok(())
+        self.on_chunk_received(from, received.count)
     }
 
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
@@ -267,6 +350,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 outbox.shrink();
             }
         }
+        self.buffers.on_heartbeat();
         self.gate.on_heartbeat(self.micros());
         if self.link.take_write_progress() {
             self.liveness.on_write_progress();
@@ -311,6 +395,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// ping.
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         self.buffer = BufferContents::default();
+        // The rest of a chunk contains no frame.
+        self.yield_if_busy().await;
         let mut total = 0;
         loop {
             let (frames, rest) = from.take_frames();
@@ -320,15 +406,13 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.on_frame(frame::decode(frame)?, &frames)?;
                 done += length;
                 self.work += 1;
-                if self.work >= MAX_WORK {
-                    self.work = 0;
-                    tokio::task::yield_now().await;
-                }
+                self.yield_if_busy().await;
             }
             if rest? == Rest::Incomplete {
                 break;
             }
         }
+        self.open_chunk(from)?;
         self.apply_state()?;
         if total > MAX_PINNED && 4 * self.buffer.bodies < total {
             self.gate.change_last(self.buffer.requests, Admitted::own_body);
@@ -342,6 +426,14 @@ impl<H: RequestHandler> Reader<'_, H> {
         Ok(self.buffer.pong)
     }
 
+    /// Yields if the work since the last yield exceeds the limit.
+    async fn yield_if_busy(&mut self) {
+        if self.work >= MAX_WORK {
+            self.work = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Handles a frame, which is a slice of `frames`.
     #[inline(always)]
     fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
@@ -353,15 +445,12 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.on_response(id, Response::Reply(frames.slice_ref(body)), body.len());
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
-                self.replies.on_long_reply(self.link, id, size)
+                self.replies.on_long_reply(self.link, &self.buffers, id, size)
             }
             Frame::Status { id, status } => {
                 self.on_response(id, Response::Status(frames.slice_ref(status)), status.len());
             }
-            Frame::Chunk { of: BodyOf::Request, id, bytes } => self.on_request_chunk(id, bytes)?,
-            Frame::Chunk { of: BodyOf::Reply, id, bytes } => {
-                self.replies.on_chunk(self.link, id, bytes)?
-            }
+            Frame::Chunk { of, id, bytes } => self.on_chunk(of, id, bytes, 0)?,
             Frame::Cancel { id } => self.on_cancel(id),
             Frame::Ping { stamp, received } => {
                 if let Some(received) = received {
@@ -435,18 +524,53 @@ impl<H: RequestHandler> Reader<'_, H> {
             Body::Chunked(size) => {
                 let now = self.micros();
                 let deadline = now.saturating_add(head.timeout);
-                self.requests.begin(head.id, size, deadline, (head, admitted));
+                let body = PartialBody::new(size, self.buffers.take(size));
+                self.requests.begin(head.id, body, deadline, (head, admitted));
                 self.expiry.schedule_by(now, deadline);
             }
         }
     }
 
-    fn on_request_chunk(&mut self, id: RequestId, chunk: &[u8]) -> Result<(), Malformed> {
+    /// Handles a part of a chunk, of which `rest` more bytes follow.
+    fn on_chunk(
+        &mut self,
+        of: BodyOf,
+        id: RequestId,
+        part: &[u8],
+        rest: usize,
+    ) -> Result<(), Malformed> {
+        if of == BodyOf::Reply {
+            return self.replies.on_chunk(self.link, &self.buffers, id, part, rest);
+        }
         // Chunks of a request that was refused or canceled may still arrive.
-        let Some(mut to) = self.requests.destination(id, chunk.len())? else { return Ok(()) };
-        to.put_slice(chunk);
+        self.requests.put(id, part, rest)?;
         if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
+            let body = self.buffers.share(body);
             self.gate.push(&head, Admitted { body, ..admitted });
+        }
+        Ok(())
+    }
+
+    /// Begins a chunk, if most of it has not arrived yet.
+    fn open_chunk(&mut self, from: &mut FrameReader) -> Result<(), Malformed> {
+        let Some((ChunkStart { of, id, content, .. }, part)) = from.take_chunk_start() else {
+            return Ok(());
+        };
+        let left = content - part.len();
+        self.chunk = Some(OpenChunk { of, id, left, wanted: true });
+        self.on_chunk(of, id, &part, left)
+    }
+
+    /// Handles that `count` bytes were read, the first of which belong to the open chunk, if there is one.
+    fn on_chunk_received(&mut self, from: &mut FrameReader, count: usize) -> Result<(), LinkError> {
+        let Some(chunk) = &mut self.chunk else { return Ok(()) };
+        chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };
+        let &mut OpenChunk { of, id, left, wanted } = chunk;
+        if left == 0 {
+            self.chunk = None;
+            if wanted {
+                self.on_chunk(of, id, &[], 0)?;
+            }
         }
         Ok(())
     }

@@ -2,13 +2,16 @@
 
 use std::{collections::VecDeque, task::Waker};
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 
-use super::handle::Link;
+use super::{buffers::Buffers, handle::Link};
 use crate::{
     codec::bytes::Malformed,
     env::yield_once,
-    proto::{link::in_flight::Response, wire::ids::RequestId},
+    proto::{
+        link::{assembler::PartialBody, in_flight::Response},
+        wire::ids::RequestId,
+    },
     service::ServiceKind,
 };
 
@@ -48,33 +51,44 @@ impl Replies {
     }
 
     /// Handles the start of a reply of `size` bytes, which follows in chunks.
-    pub(super) fn on_long_reply(&mut self, link: &Link, id: RequestId, size: u64) {
+    pub(super) fn on_long_reply(
+        &mut self,
+        link: &Link,
+        buffers: &Buffers,
+        id: RequestId,
+        size: u64,
+    ) {
         if size > link.limit(ServiceKind::Internal) as u64 {
             return self.on_response(link, id, Response::TooLarge(size));
         }
-        link.in_flight().begin_reply(id, size);
+        let reply = PartialBody::new(size, buffers.take(size));
+        link.in_flight().begin_reply(id, reply);
     }
 
+    /// Handles a part of a chunk, of which `rest` more bytes follow.
     pub(super) fn on_chunk(
         &mut self,
         link: &Link,
+        buffers: &Buffers,
         id: RequestId,
-        chunk: &[u8],
+        part: &[u8],
+        rest: usize,
     ) -> Result<(), Malformed> {
         // Chunks of a reply whose call was canceled may still arrive.
         let Some(mut reply) = link.in_flight().take_arriving(id) else { return Ok(()) };
-        reply.destination(chunk.len())?.put_slice(chunk);
+        reply.put(part, rest)?;
         if reply.is_complete() {
-            self.on_response(link, id, Response::Reply(reply.into_bytes()));
+            self.on_response(link, id, Response::Reply(buffers.share(reply.into_buffer())));
         } else {
             link.in_flight().put_arriving(id, reply);
         }
         Ok(())
     }
 
-    /// Wakes the calls whose responses are complete.
-    pub(super) async fn complete_calls(&mut self, link: &Link) {
+    /// Wakes the calls whose responses are complete. Returns whether there were any.
+    pub(super) async fn complete_calls(&mut self, link: &Link) -> bool {
         self.store(link);
+        let has_woken = !self.wakers.is_empty();
         while !self.wakers.is_empty() {
             let some = self.wakers.len().min(YIELD_EVERY_RESPONSES);
             self.wakers.drain(..some).for_each(Waker::wake);
@@ -84,6 +98,7 @@ impl Replies {
                 yield_once().await;
             }
         }
+        has_woken
     }
 
     /// Stores the complete responses with their calls. Drops those that no call waits for.

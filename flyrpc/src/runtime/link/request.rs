@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{handle::Link, room_wait::RoomWait};
 use crate::{
-    codec::scratch,
+    codec::{EncodedBody, scratch},
     proto::{
         link::{
             bodies::Held,
@@ -122,14 +122,14 @@ pub(crate) enum Flush {
 
 /// An encoded reply.
 pub(crate) struct Reply {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: EncodedBody,
     /// Encodes the same value again. Present if the body is long, because a long body is not kept in
     /// memory while there is no room for it.
     pub(crate) encode_again: Option<EncodeAgain>,
 }
 
 /// Encodes the value of a reply again. Catches panics of user code, including panics in destructors.
-pub(crate) type EncodeAgain = Box<dyn FnOnce() -> Result<Vec<u8>, Status> + Send>;
+pub(crate) type EncodeAgain = Box<dyn FnOnce() -> Result<EncodedBody, Status> + Send>;
 
 /// The reply, or the status to send instead.
 pub(crate) type ResponseResult = Result<Reply, Status>;
@@ -265,15 +265,15 @@ impl InboundRequest {
         }
         let Outgoing { result, deadline, permit, .. } = response;
         match result {
-            Ok(Reply { body, encode_again }) if body.len() > INLINE_BODY_MAX => {
+            Ok(Reply { mut body, encode_again }) if body.len() > INLINE_BODY_MAX => {
                 let deadline = self.link.micros_at(deadline);
-                outbox.long_reply(self.id, body, deadline, Held::new(permit));
+                outbox.long_reply(self.id, &mut body, deadline, Held::new(permit));
                 drop(outbox);
                 drop(encode_again);
                 self.take_back_if_canceled();
             }
             Ok(Reply { body, .. }) => {
-                outbox.reply(self.id, &body);
+                outbox.reply(self.id, body.contiguous().expect("a short body is contiguous"));
                 drop(outbox);
                 scratch::put(body);
             }
@@ -336,7 +336,7 @@ impl<P> Outgoing<P> {
     fn drop_body(&mut self) -> Option<EncodeAgain> {
         let reply = self.result.as_mut().ok()?;
         let encode = reply.encode_again.take()?;
-        reply.body = Vec::new();
+        reply.body = EncodedBody::new();
         Some(encode)
     }
 }

@@ -7,22 +7,22 @@
 //! determines which requests were sent.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
-    pin::Pin,
-    task::{Context, Poll},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     codec::bytes::Malformed,
-    env::StreamWriter,
+    env::{StreamReader, StreamWriter},
     proto::{
         link::batch::{Batch, MAX_SLICES},
-        wire::frame::{self, Rest},
+        wire::frame::{self, ChunkStart, Rest},
     },
 };
 
@@ -39,6 +39,10 @@ const MAX_FRAMES: usize = 1024;
 /// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
 
+/// The rest of a chunk is read into the buffer of its body if it is at least this long, in bytes. Each such read
+/// costs a system call.
+const DIRECT_MIN: usize = 8 << 10;
+
 /// Upper bound on the time that a drained link waits for the peer to receive its last replies.
 const LINGER_MAX: Duration = Duration::from_secs(60);
 
@@ -47,10 +51,12 @@ const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// The receiving half of a connection, with its buffer.
 pub(super) struct FrameReader {
-    stream: Box<dyn AsyncRead + Send + Unpin>,
+    stream: Box<dyn StreamReader>,
     buffer: BytesMut,
     /// Whether the last read filled the buffer.
     filled: bool,
+    /// Whether the last read was into the buffer of a body.
+    after_chunk: bool,
 }
 
 /// The result of a read.
@@ -58,28 +64,45 @@ pub(super) struct FrameReader {
 pub(super) struct Received {
     /// The number of bytes. Zero is the end of the stream.
     pub(super) count: usize,
-    /// Whether more may be available immediately, because this read filled the buffer.
+    /// Whether more may be available immediately, because this read filled its destination.
     pub(super) more: bool,
 }
 
 impl FrameReader {
     /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream.
-    pub(super) fn new(stream: Box<dyn AsyncRead + Send + Unpin>, buffer: BytesMut) -> Self {
-        FrameReader { stream, buffer, filled: false }
+    pub(super) fn new(stream: Box<dyn StreamReader>, buffer: BytesMut) -> Self {
+        FrameReader { stream, buffer, filled: false, after_chunk: false }
     }
 
-    /// Waits for bytes. Dropping the future loses none.
-    pub(super) async fn read(&mut self) -> io::Result<Received> {
+    /// Reads the available bytes.
+    pub(super) fn poll_read(&mut self, task: &mut Context<'_>) -> Poll<io::Result<Received>> {
         let room = self.make_room();
-        let count = self.stream.read_buf(&mut self.buffer).await?;
-        Ok(self.on_read(count, room))
+        let mut to = (&mut self.buffer).limit(room);
+        let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+        self.filled = count == room;
+        self.after_chunk = false;
+        Poll::Ready(Ok(Received { count, more: self.filled }))
     }
 
-    /// Reads the bytes that are available, without waiting.
-    pub(super) fn try_read(&mut self) -> Option<io::Result<Received>> {
-        let room = self.make_room();
-        let read = tokio::task::unconstrained(self.stream.read_buf(&mut self.buffer));
-        Some(read.now_or_never()?.map(|count| self.on_read(count, room)))
+    /// Reads the available bytes into `to`, the destination for the rest of a chunk, instead of into the
+    /// buffer. The buffer must be empty.
+    pub(super) fn poll_read_into(
+        &mut self,
+        to: &mut (impl BufMut + Unpin),
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<Received>> {
+        debug_assert!(self.buffer.is_empty());
+        let room = to.remaining_mut();
+        let count = ready!(pin!(self.stream.read_buf(to)).poll(task))?;
+        // Another chunk may follow. If so, the next read should not contain much of it.
+        self.filled = false;
+        self.after_chunk = true;
+        Poll::Ready(Ok(Received { count, more: count == room }))
+    }
+
+    /// Returns the number of bytes that have arrived and were not read, if it is known.
+    pub(super) fn readable(&self) -> Option<usize> {
+        self.stream.readable()
     }
 
     /// Takes at most [`MAX_FRAMES`] complete frames from the buffer. Also describes the remaining bytes, or
@@ -88,6 +111,25 @@ impl FrameReader {
     pub(super) fn take_frames(&mut self) -> (Bytes, Result<Rest, Malformed>) {
         let (length, rest) = frame::complete(&self.buffer, MAX_FRAMES);
         (self.buffer.split_to(length).freeze(), rest)
+    }
+
+    /// Takes the start of a chunk from the buffer if most of the chunk is missing, so that the rest can be read
+    /// into the buffer of its body. Returns its head and the part of its content that has arrived.
+    /// [`take_frames`](Self::take_frames) must have taken everything before it.
+    pub(super) fn take_chunk_start(&mut self) -> Option<(ChunkStart, BytesMut)> {
+        let start = frame::chunk_start(&self.buffer)?;
+        if start.head + start.content < self.buffer.len() + DIRECT_MIN {
+            return None;
+        }
+        self.buffer.advance(start.head);
+        Some((start, self.buffer.split()))
+    }
+
+    /// Drops at most `count` bytes from the start of the buffer. Returns how many it has dropped.
+    pub(super) fn skip(&mut self, count: usize) -> usize {
+        let count = count.min(self.buffer.len());
+        self.buffer.advance(count);
+        count
     }
 
     /// Frees the buffer's memory if the buffer is empty.
@@ -127,12 +169,8 @@ impl FrameReader {
         if spare < least {
             self.buffer.reserve(room);
         }
-        self.buffer.capacity() - self.buffer.len()
-    }
-
-    fn on_read(&mut self, count: usize, room: usize) -> Received {
-        self.filled = self.buffer.len() == self.buffer.capacity();
-        Received { count, more: count == room }
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if self.after_chunk { spare.min(IDLE_READ) } else { spare }
     }
 }
 

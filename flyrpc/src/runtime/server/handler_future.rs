@@ -8,6 +8,7 @@ use std::{
     task::{self, Poll},
 };
 
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -157,7 +158,7 @@ impl RequestFuture {
         service: &dyn Service,
         method: usize,
         until: Until,
-        body: &[u8],
+        body: &Bytes,
         context: Context,
     ) -> Self {
         let running = HandlerFuture::new(EncodedHandler::new(pending()), context, until);
@@ -174,7 +175,7 @@ impl RequestFuture {
         service: &dyn Service,
         method: usize,
         until: Until,
-        body: &[u8],
+        body: &Bytes,
         (attempt, deadline): (u32, Instant),
     ) {
         if let Some(context) = &mut self.running.context {
@@ -188,7 +189,7 @@ impl RequestFuture {
     }
 
     #[inline]
-    fn decode(&mut self, service: &dyn Service, method: usize, body: &[u8]) {
+    fn decode(&mut self, service: &dyn Service, method: usize, body: &Bytes) {
         let future = self.running.handler.get_or_insert_with(|| EncodedHandler::new(pending()));
         if let Err(error) = catch_panic("decoding", || service.start(method, body, future)) {
             self.failed = Some(Status::bad_arguments(error.path(), error.message()));

@@ -45,11 +45,15 @@ struct FieldSink<F>(F);
 impl<F: SerializeStructVariant> ArgumentSink for FieldSink<F> {
     type Error = F::Error;
 
-    fn put<T: Serialize>(&mut self, name: &'static str, value: &T) -> Result<(), F::Error> {
+    fn put<T: Serialize + 'static>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), F::Error> {
         self.0.serialize_field(name, value)
     }
 
-    fn put_or_default<T: Serialize + Default>(
+    fn put_or_default<T: Serialize + Default + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -70,7 +74,7 @@ impl<S: Serializer> ResponseSink for NewtypeSink<S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
-    fn put<T: Serialize>(self, value: &T) -> Result<S::Ok, S::Error> {
+    fn put<T: Serialize + 'static>(self, value: &T) -> Result<S::Ok, S::Error> {
         let NewtypeSink { serializer, name, method, variant } = self;
         serializer.serialize_newtype_variant(name, index(method), variant, value)
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    codec::{self, ArgsWriter, ArgumentError},
+    codec::{ArgsWriter, ArgumentError, EncodedBody},
     error::BodyError,
 };
 
@@ -17,14 +17,18 @@ pub trait ArgumentSink {
     /// # Errors
     ///
     /// Returns an error if the value cannot be encoded, or if the receiver does not accept the argument.
-    fn put<T: Serialize>(&mut self, name: &'static str, value: &T) -> Result<(), Self::Error>;
+    fn put<T: Serialize + 'static>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Self::Error>;
 
     /// Writes an argument that has a default.
     ///
     /// # Errors
     ///
     /// Returns the same errors as [`put`](ArgumentSink::put).
-    fn put_or_default<T: Serialize + Default>(
+    fn put_or_default<T: Serialize + Default + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -35,12 +39,16 @@ impl ArgumentSink for ArgsWriter<'_> {
     type Error = ArgumentError;
 
     #[inline]
-    fn put<T: Serialize>(&mut self, name: &'static str, value: &T) -> Result<(), ArgumentError> {
+    fn put<T: Serialize + 'static>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), ArgumentError> {
         ArgsWriter::put(self, name, value)
     }
 
     #[inline]
-    fn put_or_default<T: Serialize + Default>(
+    fn put_or_default<T: Serialize + Default + 'static>(
         &mut self,
         name: &'static str,
         value: &T,
@@ -61,16 +69,17 @@ pub trait ResponseSink {
     /// # Errors
     ///
     /// Returns an error if the value cannot be encoded.
-    fn put<T: Serialize>(self, value: &T) -> Result<Self::Ok, Self::Error>;
+    fn put<T: Serialize + 'static>(self, value: &T) -> Result<Self::Ok, Self::Error>;
 }
 
 /// Appends the encoded value.
-impl ResponseSink for &mut Vec<u8> {
+impl ResponseSink for &mut EncodedBody {
     type Ok = ();
     type Error = BodyError;
 
     #[inline]
-    fn put<T: Serialize>(self, value: &T) -> Result<(), BodyError> {
-        codec::encode(value, self)
+    fn put<T: Serialize + 'static>(self, value: &T) -> Result<(), BodyError> {
+        EncodedBody::put(self, value)?;
+        Ok(())
     }
 }

@@ -11,19 +11,20 @@
 
 use std::task::{Poll, Waker};
 
-use bytes::Bytes;
-
-use crate::proto::{
-    link::{
-        batch::Batch,
-        bodies::{CHUNKS_PER_WRITE, Held, LongBodies, Removed},
-        pings::SentPings,
-        room::{Order, RoomQueue, Ticket},
-    },
-    wire::{
-        frame::{self, Body, BodyOf, INLINE_BODY_MAX, RequestHead},
-        ids::RequestId,
-        status::Status,
+use crate::{
+    codec::EncodedBody,
+    proto::{
+        link::{
+            batch::Batch,
+            bodies::{CHUNKS_PER_WRITE, Held, LongBodies, Removed, Rest},
+            pings::SentPings,
+            room::{Order, RoomQueue, Ticket},
+        },
+        wire::{
+            frame::{self, Body, BodyOf, INLINE_BODY_MAX, RequestHead},
+            ids::RequestId,
+            status::Status,
+        },
     },
 };
 
@@ -39,6 +40,11 @@ pub(super) const LONG_REPLIES: usize = 4 << 20;
 /// waiting, and while the peer reads, they never reach this size.
 const OVERFLOW: usize = 2 << 20;
 
+/// After a short request or reply, this many bytes of chunks are written one chunk at a time. Calls that
+/// follow each other quickly then never wait for a long write, at either end. The other bodies are sent with
+/// fewer system calls.
+pub(super) const SINGLE_CHUNKS: usize = 1 << 20;
+
 /// Upper bound on the capacity that an idle link retains, in bytes.
 const IDLE: usize = 256;
 
@@ -49,6 +55,8 @@ pub(crate) struct Outbox {
     /// Total bytes of frames that the writer has taken.
     taken: u64,
     long: LongBodies,
+    /// How many more bytes of chunks are written one chunk at a time.
+    single_chunks: usize,
     /// A ping to send, with the number of bytes received that it reports.
     ping: Option<u64>,
     pings: SentPings,
@@ -110,6 +118,7 @@ impl Default for Outbox {
             frames: Vec::new(),
             taken: 0,
             long: LongBodies::default(),
+            single_chunks: 0,
             ping: None,
             pings: SentPings::default(),
             writing: false,
@@ -206,14 +215,18 @@ impl Outbox {
 
     /// Appends a request and its body. A long body is moved out of `body`.
     #[inline]
-    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut Vec<u8>) -> Offset {
-        let offset = if body.len() > INLINE_BODY_MAX {
-            let announced = Body::Chunked(body.len() as u64);
-            let offset = frame::put_request(head, announced, &mut self.frames);
-            self.long.add_request(head.id, Bytes::from(std::mem::take(body)));
-            offset
-        } else {
-            frame::put_request(head, Body::Whole(body), &mut self.frames)
+    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut EncodedBody) -> Offset {
+        let offset = match body.contiguous() {
+            Some(body) if body.len() <= INLINE_BODY_MAX => {
+                self.single_chunks = SINGLE_CHUNKS;
+                frame::put_request(head, Body::Whole(body), &mut self.frames)
+            }
+            _ => {
+                let announced = Body::Chunked(body.len() as u64);
+                let offset = frame::put_request(head, announced, &mut self.frames);
+                self.long.add_request(head.id, Rest::new(body.take_parts()));
+                offset
+            }
         };
         Offset { at: self.taken + offset as u64 }
     }
@@ -222,13 +235,20 @@ impl Outbox {
     #[inline]
     pub(crate) fn reply(&mut self, id: RequestId, body: &[u8]) {
         debug_assert!(body.len() <= INLINE_BODY_MAX);
+        self.single_chunks = SINGLE_CHUNKS;
         frame::put_reply(id, Body::Whole(body), &mut self.frames);
     }
 
     /// Appends a reply that is sent in chunks, until `deadline`, in microseconds on this end's clock.
     /// `held` is dropped once the reply has been written or can no longer be written.
-    pub(crate) fn long_reply(&mut self, id: RequestId, body: Vec<u8>, deadline: u64, held: Held) {
-        self.long.add_reply(id, Bytes::from(body), deadline, held);
+    pub(crate) fn long_reply(
+        &mut self,
+        id: RequestId,
+        body: &mut EncodedBody,
+        deadline: u64,
+        held: Held,
+    ) {
+        self.long.add_reply(id, Rest::new(body.take_parts()), deadline, held);
     }
 
     /// Drops the part of a request that the writer has not taken. Returns how much the writer had taken.
@@ -310,13 +330,16 @@ impl Outbox {
     }
 
     fn take_chunks(&mut self, batch: &mut Batch, chunk_bytes: usize) {
+        let chunks = if self.single_chunks > 0 { 1 } else { CHUNKS_PER_WRITE };
         let mut left = chunk_bytes;
-        for _ in 0..CHUNKS_PER_WRITE {
+        for _ in 0..chunks {
             if left == 0 {
                 return;
             }
             let Some(chunk) = self.long.take_chunk(left) else { return };
-            left -= chunk.bytes.len();
+            let bytes = chunk.prefix.len() + chunk.bytes.len();
+            left -= bytes;
+            self.single_chunks = self.single_chunks.saturating_sub(bytes);
             batch.add_chunk(chunk);
         }
     }

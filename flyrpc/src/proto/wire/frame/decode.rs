@@ -41,6 +41,33 @@ pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
     Ok(from.get(head..head + length).map(|frame| (frame, head + length)))
 }
 
+/// The start of a chunk that is not complete yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkStart {
+    pub(crate) of: BodyOf,
+    pub(crate) id: RequestId,
+    /// The number of bytes before the content of the chunk.
+    pub(crate) head: usize,
+    /// The number of bytes of the content.
+    pub(crate) content: usize,
+}
+
+/// Decodes the head of a chunk that begins `from`. Returns `None` if that is another frame, or the head is not
+/// complete. `from` must be the start of a frame that [`split`] does not refuse.
+pub(crate) fn chunk_start(from: &[u8]) -> Option<ChunkStart> {
+    let (length, prefix) = varint::peek(from).ok()??;
+    let (&kind, mut rest) = from.get(prefix..)?.split_first()?;
+    let of = match kind {
+        kind::REQUEST_CHUNK => BodyOf::Request,
+        kind::REPLY_CHUNK => BodyOf::Reply,
+        _ => return None,
+    };
+    let id = take_id(&mut rest).ok()?;
+    let head = from.len() - rest.len();
+    let content = (prefix + usize::try_from(length).ok()?).checked_sub(head)?;
+    Some(ChunkStart { of, id, head, content })
+}
+
 /// Decodes a frame that [`split`] returned.
 #[inline(always)]
 pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {

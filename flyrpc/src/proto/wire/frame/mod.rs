@@ -27,7 +27,7 @@ mod kinds;
 mod tests;
 
 pub(crate) use self::{
-    decode::{Rest, complete, decode, split},
+    decode::{ChunkStart, Rest, chunk_start, complete, decode, split},
     encode::{
         VOID, put_cancel, put_chunk_head, put_go_away, put_hello, put_ping, put_pong, put_reply,
         put_request, put_state, put_status,
