@@ -8,17 +8,21 @@ use serde::Serialize;
 use super::msgpack::{Head, Input, Kind, Result, Token, Written, write};
 
 /// A [`Bytes`] is shared if it is longer than this, in bytes. A shorter one is copied, which costs less than
-/// writing it separately. A decoded one is also copied if it takes up less than half of its body, so that it does not pin
-/// the rest.
+/// writing it separately. A decoded one is also copied if it takes up less than half of its body, so that it
+/// does not pin the rest.
 pub(crate) const SHARED_MIN: usize = 16 << 10;
 
 /// An encoded body. Long byte strings are not copied into its buffer.
 #[derive(Debug, Default)]
 pub struct EncodedBody {
     buffer: Vec<u8>,
-    /// For each shared byte string, the number of bytes of `buffer` that precede it.
-    shared: Vec<(usize, Bytes)>,
+    /// Boxed, because most bodies have none, and are cheaper to move without it.
+    shared: Option<Box<Shared>>,
 }
+
+/// The shared byte strings of a body, each with the number of bytes of the buffer that precede it.
+#[derive(Debug, Default)]
+struct Shared(Vec<(usize, Bytes)>);
 
 /// A position in an encoded body, at which it can be truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +34,13 @@ pub(crate) struct Mark {
 impl EncodedBody {
     /// Creates an empty body, to which values are appended.
     pub const fn new() -> Self {
-        EncodedBody { buffer: Vec::new(), shared: Vec::new() }
+        EncodedBody { buffer: Vec::new(), shared: None }
     }
 
     /// Returns the number of bytes.
     pub fn len(&self) -> usize {
-        self.buffer.len() + self.shared.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+        let shared = self.shared().iter().map(|(_, bytes)| bytes.len());
+        self.buffer.len() + shared.sum::<usize>()
     }
 
     /// Returns whether nothing has been appended.
@@ -50,20 +55,26 @@ impl EncodedBody {
 
     /// Returns the whole body, if no byte string is shared. A body of at most [`SHARED_MIN`] bytes has none.
     pub(crate) fn contiguous(&self) -> Option<&[u8]> {
-        self.shared.is_empty().then_some(&self.buffer)
+        self.shared().is_empty().then_some(&self.buffer)
+    }
+
+    #[inline]
+    fn shared(&self) -> &[(usize, Bytes)] {
+        self.shared.as_ref().map_or(&[], |shared| &shared.0)
     }
 
     /// Empties the body, and returns its parts in order. Keeps the buffer if it contains little besides shared
     /// byte strings.
     pub(crate) fn take_parts(&mut self) -> Vec<Bytes> {
-        if self.shared.is_empty() {
-            return vec![Bytes::from(std::mem::take(&mut self.buffer))];
-        }
+        let shared = match self.shared.take() {
+            Some(shared) if !shared.0.is_empty() => shared.0,
+            _ => return vec![Bytes::from(std::mem::take(&mut self.buffer))],
+        };
         let buffer = Bytes::copy_from_slice(&self.buffer);
         self.buffer.clear();
         let mut from = 0;
-        let mut parts = Vec::with_capacity(2 * self.shared.len() + 1);
-        for (to, shared) in self.shared.drain(..) {
+        let mut parts = Vec::with_capacity(2 * shared.len() + 1);
+        for (to, shared) in shared {
             parts.extend([buffer.slice(from..to), shared]);
             from = to;
         }
@@ -84,7 +95,7 @@ impl EncodedBody {
     /// Empties the body.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
-        self.shared.clear();
+        self.shared = None;
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -98,7 +109,8 @@ impl EncodedBody {
             && bytes.len() > SHARED_MIN
         {
             Head::new(Kind::Bytes, bytes.len())?.write(&mut self.buffer);
-            self.shared.push((self.buffer.len(), bytes.clone()));
+            let shared = self.shared.get_or_insert_default();
+            shared.0.push((self.buffer.len(), bytes.clone()));
             return Ok(Written::Value);
         }
         write(value, &mut self.buffer)
@@ -106,27 +118,31 @@ impl EncodedBody {
 
     #[inline]
     pub(crate) fn mark(&self) -> Mark {
-        Mark { buffer: self.buffer.len(), shared: self.shared.len() }
+        Mark { buffer: self.buffer.len(), shared: self.shared().len() }
     }
 
     /// Removes everything that was appended since `mark`.
     #[inline]
     pub(crate) fn truncate(&mut self, mark: Mark) {
         self.buffer.truncate(mark.buffer);
-        self.shared.truncate(mark.shared);
+        if let Some(shared) = &mut self.shared {
+            shared.0.truncate(mark.shared);
+        }
     }
 
     /// Returns whether exactly `bytes` were appended since `mark`.
     pub(crate) fn has_appended(&self, mark: Mark, bytes: &[u8]) -> bool {
-        self.shared.len() == mark.shared && self.buffer[mark.buffer..] == *bytes
+        self.shared().len() == mark.shared && self.buffer[mark.buffer..] == *bytes
     }
 
     /// Replaces the head at `mark`, which is `old` bytes long.
     pub(crate) fn replace_head(&mut self, mark: Mark, old: usize, new: Head) {
         let (new, end) = (new.as_bytes(), mark.buffer + old);
         self.buffer.splice(mark.buffer..end, new.iter().copied());
-        for (at, _) in &mut self.shared[mark.shared..] {
-            *at = *at - old + new.len();
+        if let Some(shared) = &mut self.shared {
+            for (at, _) in &mut shared.0[mark.shared..] {
+                *at = *at - old + new.len();
+            }
         }
     }
 }
@@ -134,7 +150,7 @@ impl EncodedBody {
 #[cfg(test)]
 impl From<Vec<u8>> for EncodedBody {
     fn from(buffer: Vec<u8>) -> Self {
-        EncodedBody { buffer, shared: Vec::new() }
+        EncodedBody { buffer, shared: None }
     }
 }
 

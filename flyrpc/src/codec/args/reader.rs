@@ -42,13 +42,32 @@ impl<'a> ArgsReader<'a> {
     /// Returns an error if `body` is not a map whose keys are names in `known`.
     #[inline]
     pub fn parse(body: &'a [u8], known: &'static [Argument]) -> Result<Self, BodyError> {
+        ArgsReader::locate(body, None, known)
+    }
+
+    /// Like [`parse`](ArgsReader::parse). Long byte strings share the memory of `body`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`parse`](ArgsReader::parse).
+    #[inline]
+    pub fn parse_shared(body: &'a Bytes, known: &'static [Argument]) -> Result<Self, BodyError> {
+        ArgsReader::locate(body, Some(body), known)
+    }
+
+    #[inline(always)]
+    fn locate(
+        body: &'a [u8],
+        shared: Option<&'a Bytes>,
+        known: &'static [Argument],
+    ) -> Result<Self, BodyError> {
         let mut input = Input { rest: body };
         let count = input.map()?;
         let more = match known.len().checked_sub(INLINE) {
             None | Some(0) => Vec::new(),
             Some(more) => vec![&body[..0]; more],
         };
-        let mut reader = ArgsReader { known, shared: None, inline: [&[]; INLINE], more, next: 0 };
+        let mut reader = ArgsReader { known, shared, inline: [&[]; INLINE], more, next: 0 };
         for left in (0..count).rev() {
             let position = match reader.take_next_name(&mut input) {
                 Some(position) => position,
@@ -67,15 +86,6 @@ impl<'a> ArgsReader<'a> {
             0 => Ok(reader),
             left => Err(trailing(left)),
         }
-    }
-
-    /// Like [`parse`](ArgsReader::parse). Long byte strings share the memory of `body`.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`parse`](ArgsReader::parse).
-    pub fn parse_shared(body: &'a Bytes, known: &'static [Argument]) -> Result<Self, BodyError> {
-        Ok(ArgsReader { shared: Some(body), ..ArgsReader::parse(body, known)? })
     }
 
     /// Takes the name of the argument that is probably next, and returns its index.
