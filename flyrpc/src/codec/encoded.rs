@@ -37,7 +37,20 @@ impl EncodedBody {
         EncodedBody { buffer: Vec::new(), shared: None }
     }
 
+    /// Creates an empty body in a `buffer`, which is empty.
+    #[inline]
+    pub(crate) fn in_buffer(buffer: Vec<u8>) -> Self {
+        EncodedBody { buffer, shared: None }
+    }
+
+    /// Returns the buffer, with whatever it contains.
+    #[inline]
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// Returns the number of bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         let shared = self.shared().iter().map(|(_, bytes)| bytes.len());
         self.buffer.len() + shared.sum::<usize>()
@@ -92,16 +105,6 @@ impl EncodedBody {
         }
     }
 
-    /// Empties the body.
-    pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
-        self.shared = None;
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.capacity()
-    }
-
     /// Appends the encoding of `value`, or nothing on error.
     #[inline]
     pub(crate) fn put<T: Serialize + 'static>(&mut self, value: &T) -> Result<Written> {
@@ -150,7 +153,7 @@ impl EncodedBody {
 #[cfg(test)]
 impl From<Vec<u8>> for EncodedBody {
     fn from(buffer: Vec<u8>) -> Self {
-        EncodedBody { buffer, shared: None }
+        EncodedBody::in_buffer(buffer)
     }
 }
 

@@ -11,24 +11,26 @@ const INITIAL: usize = 64;
 const MAX_RETAINED_CAPACITY: usize = 64 << 10;
 
 thread_local! {
-    static SCRATCH: Cell<EncodedBody> = const { Cell::new(EncodedBody::new()) };
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Takes the buffer of this thread, which is empty, or a new one.
 #[inline]
 pub(crate) fn take() -> EncodedBody {
-    let mut body = SCRATCH.with(Cell::take);
-    if body.capacity() == 0 {
-        body.buffer().reserve(INITIAL);
-    }
-    body
+    let buffer = SCRATCH.with(Cell::take);
+    EncodedBody::in_buffer(if buffer.capacity() == 0 {
+        Vec::with_capacity(INITIAL)
+    } else {
+        buffer
+    })
 }
 
 /// Keeps the buffer of `body` for the next [`take`] on this thread.
 #[inline]
-pub(crate) fn put(mut body: EncodedBody) {
-    if body.capacity() <= MAX_RETAINED_CAPACITY {
-        body.clear();
-        SCRATCH.with(|scratch| scratch.set(body));
+pub(crate) fn put(body: EncodedBody) {
+    let mut buffer = body.into_buffer();
+    if buffer.capacity() <= MAX_RETAINED_CAPACITY {
+        buffer.clear();
+        SCRATCH.with(|scratch| scratch.set(buffer));
     }
 }

@@ -10,10 +10,7 @@
 use std::time::Duration;
 
 use super::clock::{LinkClock, Verdict};
-use crate::{
-    codec::bytes::Malformed,
-    proto::wire::{frame::RequestHead, ids::RequestId},
-};
+use crate::{codec::bytes::Malformed, proto::wire::frame::RequestHead};
 
 /// How many times a request with a timestamp ahead of our clock is held before it is rejected. Once
 /// is enough for a correct peer.
@@ -51,7 +48,6 @@ pub(crate) struct Gate<T> {
 /// A request in the gate, or one that has left it.
 #[derive(Debug)]
 pub(crate) struct Gated<T> {
-    id: RequestId,
     /// When the request was sent, in microseconds on the caller's clock.
     stamp: u64,
     /// The time after `stamp` at which the caller gives up, in microseconds. Once the request may start, the
@@ -99,15 +95,15 @@ impl<T> Gate<T> {
     /// Adds a complete request.
     #[inline]
     pub(crate) fn push(&mut self, head: &RequestHead, item: T) {
-        let RequestHead { id, stamp, timeout, .. } = *head;
+        let RequestHead { stamp, timeout, .. } = *head;
         let (deadline, start_at) = (u64::MAX, u64::MAX);
-        self.ready.push(Gated { id, stamp, timeout, deadline, start_at, ahead: 0, item });
+        self.ready.push(Gated { stamp, timeout, deadline, start_at, ahead: 0, item });
     }
 
     /// Removes a request that was canceled.
-    pub(crate) fn remove(&mut self, id: RequestId) -> Option<T> {
+    pub(crate) fn remove(&mut self, is_canceled: impl Fn(&T) -> bool) -> Option<T> {
         [&mut self.held, &mut self.ready].into_iter().find_map(|queue| {
-            let at = queue.iter().position(|entry| entry.id == id)?;
+            let at = queue.iter().position(|entry| is_canceled(&entry.item))?;
             Some(queue.remove(at).item)
         })
     }
@@ -292,7 +288,7 @@ impl<T> Gate<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::wire::ids::MethodIndex;
+    use crate::proto::wire::ids::{MethodIndex, RequestId};
 
     const HEARTBEAT: u64 = 1_000_000;
 
@@ -358,9 +354,9 @@ mod tests {
         push(&mut gate, 1, 0);
         gate.open(0, u64::MAX, |_| ()).unwrap();
         push(&mut gate, 2, 0);
-        assert_eq!(gate.remove(RequestId(1)), Some(1));
-        assert_eq!(gate.remove(RequestId(2)), Some(2));
-        assert_eq!(gate.remove(RequestId(2)), None);
+        assert_eq!(gate.remove(|id| *id == 1), Some(1));
+        assert_eq!(gate.remove(|id| *id == 2), Some(2));
+        assert_eq!(gate.remove(|id| *id == 2), None);
         assert!(!gate.has_ready() && !gate.has_held());
     }
 

@@ -20,7 +20,7 @@ use crate::{
     codec::{EncodedBody, scratch},
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats, Endpoint as _},
-        wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
+        wire::frame::INLINE_BODY_MAX,
     },
     runtime::{
         link::{CallEnd, Link, OutboundCall, PendingCall, Response},
@@ -80,7 +80,10 @@ pub(super) fn begin<R: Request>(
     AttemptStart { number, primary, now, remaining, expires }: AttemptStart,
     task: &Context<'_>,
 ) -> Result<Attempt, Box<AttemptEnd>> {
-    let (method, mut body) = encode_in_scratch(node, request, link, compats)?;
+    let mut body = scratch::take();
+    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
+    let method = encode(request, compats, limit, &mut body)
+        .map_err(|failure| not_encoded(request, failure))?;
     let request_bytes = body.len();
     // Encoding a short body takes less time than reading the clock.
     let (now, remaining) = if request_bytes > INLINE_BODY_MAX {
@@ -227,22 +230,11 @@ pub(super) async fn until_deadline(node: &NodeShared, call: &Call) {
     }
 }
 
-#[inline(always)]
-fn encode_in_scratch<R: Request>(
-    node: &NodeShared,
-    request: &R,
-    link: &Link,
-    compats: &Compats,
-) -> Result<(MethodIndex, EncodedBody), Box<AttemptEnd>> {
-    let mut body = scratch::take();
-    let limit = BodyLimit::of_link(link.limit(ServiceKind::of(R::SERVICE)), node.max_body());
-    match encode(request, compats, limit, &mut body) {
-        Ok(method) => Ok((method, body)),
-        // Nothing was sent, so this does not count as an attempt.
-        Err(failure) => {
-            let idempotent = R::methods()[request.method()].options.idempotent;
-            let may_retry = failure.permits_retry(idempotent);
-            Err(Box::new(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() }))
-        }
-    }
+/// Returns how an attempt ends whose arguments cannot be encoded.
+#[cold]
+fn not_encoded<R: Request>(request: &R, failure: AttemptFailure) -> Box<AttemptEnd> {
+    let idempotent = R::methods()[request.method()].options.idempotent;
+    // Nothing was sent, so this does not count as an attempt.
+    let may_retry = failure.permits_retry(idempotent);
+    Box::new(if may_retry { AttemptEnd::NotSent(failure) } else { failure.into() })
 }

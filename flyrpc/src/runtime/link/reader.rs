@@ -578,7 +578,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_cancel(&mut self, id: RequestId) {
         // A request that has not started is finished by dropping it. Otherwise, its handler must be
         // aborted.
-        if self.gate.remove(id).is_none() && self.requests.remove(id).is_none() {
+        let is_canceled = |admitted: &Admitted<H::Permit>| admitted.request.id() == id;
+        if self.gate.remove(is_canceled).is_none() && self.requests.remove(id).is_none() {
             self.link.on_cancel(id);
         }
     }

@@ -153,6 +153,10 @@ impl InboundRequest {
         added.then(|| InboundRequest { link: Arc::clone(link), id })
     }
 
+    pub(super) fn id(&self) -> RequestId {
+        self.id
+    }
+
     /// The node that sent it.
     pub(crate) fn caller(&self) -> &NodeInfo {
         self.link.peer()
