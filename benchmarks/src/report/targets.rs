@@ -60,18 +60,21 @@ impl Limit {
 const ROUNDING: f64 = 0.0005;
 
 pub(super) const ALL: &[Target] = &[
-    Target::new("throughput-16-callers-3B-flyrpc-over-raw", AtLeast(0.7)),
-    Target::new("throughput-16-callers-3B-flyrpc-over-tarpc", AtLeast(1.6)),
+    Target::new("instructions-64-callers-client-flyrpc", AtMost(4500.0)),
+    Target::new("instructions-64-callers-server-flyrpc", AtMost(5000.0)),
+    Target::new("instructions-pair-64-inline-server", AtMost(2500.0)),
+    Target::new("instructions-local-short-circuit-more-than-direct", AtMost(800.0)),
+    Target::new("throughput-16-callers-3B-flyrpc-over-tarpc", AtLeast(2.5)),
+    Target::new("throughput-64-callers-3B-flyrpc-over-tarpc", AtLeast(4.0)),
+    Target::new("throughput-256-callers-3B-flyrpc-over-tarpc", AtLeast(4.0)),
+    Target::new("throughput-64-callers-3B-flyrpc-over-raw-batched", AtLeast(0.6)),
+    Target::new("throughput-256-callers-3B-flyrpc-over-raw-batched", AtLeast(0.5)),
     Target::new("throughput-16-callers-3B-flyrpc-over-tonic", AtLeast(4.0)),
-    Target::new("throughput-64-callers-3B-flyrpc-over-raw", AtLeast(0.85)),
-    Target::new("throughput-64-callers-3B-flyrpc-over-tarpc", AtLeast(2.5)),
     Target::new("throughput-64-callers-3B-flyrpc-over-tonic", AtLeast(6.0)),
-    Target::new("throughput-256-callers-3B-flyrpc-over-raw", AtLeast(0.85)),
-    Target::new("throughput-256-callers-3B-flyrpc-over-tarpc", AtLeast(2.5)),
     Target::new("throughput-256-callers-3B-flyrpc-over-tonic", AtLeast(6.0)),
-    Target::new("cpu-64-callers-3B-flyrpc-over-raw", AtMost(3.0)),
+    Target::new("cpu-64-callers-3B-flyrpc-over-raw-batched", AtMost(2.0)),
     Target::new("cpu-64-callers-3B-flyrpc-over-tarpc", AtMost(0.5)),
-    Target::new("latency-p50-one-core-flyrpc-over-raw", AtMost(1.2)),
+    Target::new("latency-p50-one-core-flyrpc-over-raw", AtMost(1.15)),
     Target::new("latency-p50-one-core-flyrpc-over-tarpc", AtMost(1.0)),
     Target::new("latency-p50-two-cores-flyrpc-over-raw", AtMost(1.2)),
     Target::new("latency-p50-two-cores-flyrpc-over-tarpc", AtMost(1.0)),
@@ -84,6 +87,7 @@ pub(super) const ALL: &[Target] = &[
     Target::new("echo-throughput-1000-records-flyrpc-over-tarpc", AtLeast(1.0)),
     Target::new("echo-throughput-1000-records-flyrpc-over-tonic", AtLeast(1.0)),
     Target::new("beside-cpu-bound-p99-flyrpc-over-tarpc", AtMost(1.0)),
+    Target::new("cpu-bound-80us-throughput-flyrpc-over-tarpc", AtLeast(1.0)),
     Target::new("cpu-bound-80us-throughput-chosen-over-task-flyrpc", AtLeast(0.9)),
     Target::new("small-call-p50-beside-16MiB-over-alone-flyrpc", AtMost(3.0)),
     Target::new("local-short-circuit-more-than-direct", AtMost(100.0)),
@@ -92,7 +96,8 @@ pub(super) const ALL: &[Target] = &[
     Target::new("wire-both-flyrpc", AtMost(38.0)),
     Target::new("wire-both-flyrpc-over-tarpc", AtMost(0.5)),
     Target::new("memory-idle-link-flyrpc", AtMost(20.0 * 1024.0)),
-    Target::new("memory-waiting-call-flyrpc", AtMost(1024.0)),
+    Target::new("memory-waiting-call-flyrpc", AtMost(2048.0)),
+    Target::new("first-call-both-flyrpc-over-tonic", AtMost(1.0)),
 ];
 
 #[cfg(test)]

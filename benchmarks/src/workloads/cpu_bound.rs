@@ -1,8 +1,8 @@
 //! Cheap calls, while another caller on the same connection calls a handler that computes for a
 //! millisecond. Measures whether one handler blocks the others.
 //!
-//! Also handlers that compute for 80 µs, in tasks that flyrpc chooses and in a task each. Measures whether
-//! handlers on one connection use all cores.
+//! Also handlers that compute for 80 µs; with flyrpc, in tasks that it chooses and in a task each. Measures
+//! whether handlers on one connection use all cores.
 
 use anyhow::Result;
 
@@ -34,26 +34,30 @@ fn run(bench: &mut Bench) -> Result<()> {
         add("p99", measured.p99, "us");
         Ok(())
     })?;
-    bench.interleave(&[Name::Flyrpc], |bench, contender| {
-        for (mode, never_inline) in [("chosen", false), ("task", true)] {
-            let setup = Setup { never_inline, ..Setup::default() };
-            let plan = Plan { setup, ..bench.plan(contender) };
-            let load = bench.load(Call::Burn { micros: 80 }, BURNING_CALLERS);
-            let measured = Pair::start(&plan)?.load(load)?;
-            let name = format!("cpu-bound-80us-throughput-{mode}-{contender}");
-            bench.figures.add(name, measured.per_second, "calls/s");
-        }
-        Ok(())
+    bench.interleave(&Name::WITH_HANDLERS, |bench, contender| {
+        burn(bench, contender, "", false)?;
+        if contender == Name::Flyrpc { burn(bench, contender, "-task", true) } else { Ok(()) }
     })
 }
 
+/// Measures handlers that compute for 80 µs.
+fn burn(bench: &mut Bench, contender: Name, mode: &str, never_inline: bool) -> Result<()> {
+    let setup = Setup { never_inline, ..Setup::default() };
+    let plan = Plan { setup, ..bench.plan(contender) };
+    let load = bench.load(Call::Burn { micros: 80 }, BURNING_CALLERS);
+    let measured = Pair::start(&plan)?.load(load)?;
+    let name = format!("cpu-bound-80us-throughput{mode}-{contender}");
+    bench.figures.add(name, measured.per_second, "calls/s");
+    Ok(())
+}
+
 fn comparisons() -> Vec<Comparison> {
-    let figures = ["beside-cpu-bound-p50", "beside-cpu-bound-p99"];
+    let figures = ["beside-cpu-bound-p50", "beside-cpu-bound-p99", "cpu-bound-80us-throughput"];
     let others =
         figures.iter().flat_map(|figure| Comparison::with_flyrpc(figure, &["tarpc", "tonic"]));
     let burning = Comparison {
         name: "cpu-bound-80us-throughput-chosen-over-task-flyrpc".to_owned(),
-        over: "cpu-bound-80us-throughput-chosen-flyrpc".to_owned(),
+        over: "cpu-bound-80us-throughput-flyrpc".to_owned(),
         under: "cpu-bound-80us-throughput-task-flyrpc".to_owned(),
     };
     others.chain([burning]).collect()

@@ -38,7 +38,7 @@ pub(super) struct Call {
     wait: Duration,
 }
 
-/// When a call started, and what bounds it.
+/// Which method a call calls, when it started, and what bounds it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallStart {
     /// On this node's clock.
@@ -47,10 +47,12 @@ pub(super) struct CallStart {
     pub(super) timeout: Duration,
     /// The number of local calls whose handlers enclose the call in the same task.
     pub(super) depth: u32,
+    /// The position of the method in its trait.
+    method: u32,
 }
 
 impl CallStart {
-    /// Starts a call `now`. If a handler makes it, the remaining time of the `enclosing` call bounds the
+    /// Starts a call of the method at position `method` of its trait `now`. If a handler makes it, the remaining time of the `enclosing` call bounds the
     /// timeout.
     pub(super) fn new<R: Request>(
         method: usize,
@@ -65,6 +67,7 @@ impl CallStart {
             now,
             timeout: timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
             depth: enclosing.map_or(0, |context| context.depth + 1),
+            method: method as u32,
         }
     }
 
@@ -80,14 +83,13 @@ impl CallStart {
 }
 
 impl Call {
-    /// Returns the parameters of a call of the method at position `method` of its trait.
+    /// Returns the parameters of a call.
     pub(super) fn new<R: Request>(
-        method: usize,
         options: &CallOptions,
         primary_region: &Region,
         start: CallStart,
     ) -> Self {
-        let method = &R::methods()[method];
+        let method = &R::methods()[start.method as usize];
         let target = options.selector.target(method.options.primary, primary_region);
         Call {
             service: R::SERVICE,

@@ -65,8 +65,6 @@ enum State<R: Request, F> {
 struct LocalCall<R: Request> {
     node: NodeInUse,
     start: CallStart,
-    /// The position of the method in the trait.
-    method: usize,
     handler: HandlerFuture<BoxFuture<'static, R::Response>>,
 }
 
@@ -171,7 +169,7 @@ where
             return Ok(());
         }
         if let Err(failure) = make::check(&node, &start) {
-            return Err(describe::<R>(&node, method, &self.options, start, failure));
+            return Err(describe::<R>(&node, &self.options, start, failure));
         }
         let declared = &R::methods()[method].options;
         let target = self.options.selector.target(declared.primary, node.primary_region());
@@ -182,7 +180,7 @@ where
             {
                 let request = self.request.take().expect(HAS_REQUEST);
                 let handler = local::start_inline(&node, &start, handler, request);
-                self.state = State::Local(LocalCall { node, start, method, handler });
+                self.state = State::Local(LocalCall { node, start, handler });
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
@@ -203,7 +201,7 @@ where
     #[cold]
     fn make(&mut self, node: NodeInUse, start: CallStart, begun: Option<Begun>) {
         let request = self.request.take().expect(HAS_REQUEST);
-        let call = Call::new::<R>(request.method(), &self.options, node.primary_region(), start);
+        let call = Call::new::<R>(&self.options, node.primary_region(), start);
         self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun)));
     }
 
@@ -227,20 +225,19 @@ impl<R: Request> LocalCall<R> {
 
     fn error(&self, options: &CallOptions, failure: AttemptFailure) -> RpcError {
         let failure = make::failed_here(&self.node, failure);
-        describe::<R>(&self.node, self.method, options, self.start, failure)
+        describe::<R>(&self.node, options, self.start, failure)
     }
 }
 
-/// Returns the error of a call of the method at position `method` of its trait.
+/// Returns the error of a call.
 #[cold]
 fn describe<R: Request>(
     node: &NodeShared,
-    method: usize,
     options: &CallOptions,
     start: CallStart,
     failure: CallFailure,
 ) -> RpcError {
-    let call = Call::new::<R>(method, options, node.primary_region(), start);
+    let call = Call::new::<R>(options, node.primary_region(), start);
     rpc_error(node, &call, failure)
 }
 
