@@ -206,8 +206,8 @@ impl NodeBuilder {
     }
 
     /// Sets the maximum number of bytes of bodies that the node holds for other nodes, over all links: of
-    /// requests, from their announcement until they are decoded, and of long replies (more than 16 KiB),
-    /// from their encoding until they are written. The default is 256 MiB or 8 times
+    /// requests (more than 64 bytes), from their announcement until they are decoded, and of long replies (more
+    /// than 16 KiB), from their encoding until they are written. The default is 256 MiB or 8 times
     /// [`max_body`](NodeBuilder::max_body), whichever is more. The minimum is twice `max_body`.
     ///
     /// A request that would exceed the maximum is refused with

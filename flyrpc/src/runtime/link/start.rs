@@ -61,11 +61,13 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
 
 /// Runs a task of a link. If the task panics, the link ends. Otherwise, the link would stay open and
 /// transfer nothing.
-async fn end_on_panic(link: Arc<Link>, task: impl Future<Output = ()>) {
-    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+// Not an async function, because that would contain `task` twice.
+fn end_on_panic(link: Arc<Link>, task: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    AssertUnwindSafe(task).catch_unwind().map(move |outcome| {
+        let Err(panic) = outcome else { return };
         let message = panic_message(panic);
         tracing::error!(node = %link.peer(), panic = %message, "a task of a link panicked");
         link.end(LinkError::TaskPanicked);
         link.announce(LinkEvent::Ended(LinkError::TaskPanicked));
-    }
+    })
 }
