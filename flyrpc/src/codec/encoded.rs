@@ -12,6 +12,9 @@ use super::msgpack::{Head, Input, Kind, Result, Token, Written, write};
 /// does not pin the rest.
 pub(crate) const SHARED_MIN: usize = 16 << 10;
 
+/// A buffer with at most this many bytes is copied rather than allocated again, when its body has shared parts.
+const COPIED_MAX: usize = 4 << 10;
+
 /// An encoded body. Long byte strings are not copied into its buffer.
 #[derive(Debug, Default)]
 pub struct EncodedBody {
@@ -77,14 +80,19 @@ impl EncodedBody {
     }
 
     /// Empties the body, and returns its parts in order. Keeps the buffer if it contains little besides shared
-    /// byte strings.
+    /// byte strings, which is then copied.
     pub(crate) fn take_parts(&mut self) -> Vec<Bytes> {
         let shared = match self.shared.take() {
             Some(shared) if !shared.0.is_empty() => shared.0,
             _ => return vec![Bytes::from(std::mem::take(&mut self.buffer))],
         };
-        let buffer = Bytes::copy_from_slice(&self.buffer);
-        self.buffer.clear();
+        let buffer = if self.buffer.len() > COPIED_MAX {
+            Bytes::from(std::mem::take(&mut self.buffer))
+        } else {
+            let copy = Bytes::copy_from_slice(&self.buffer);
+            self.buffer.clear();
+            copy
+        };
         let mut from = 0;
         let mut parts = Vec::with_capacity(2 * shared.len() + 1);
         for (to, shared) in shared {

@@ -9,9 +9,9 @@ use crate::{
     proto::wire::{frame::CHUNK, ids::RequestId},
 };
 
-/// Upper bound on the capacity of a body's buffer, as a multiple of the bytes received. It applies
-/// regardless of the announced size. Only the body of the chunk that is being received, one for each link, may have room for [`CHUNK`]
-/// more bytes.
+/// Upper bound on the capacity of a buffer that is allocated for a body, as a multiple of the bytes received. It
+/// applies regardless of the announced size. Only the body of the chunk that is being received, one for each
+/// link, may have room for [`CHUNK`] more bytes.
 const MAX_GROWTH: usize = 16;
 
 /// The part of a body that has been received.
@@ -59,8 +59,8 @@ impl PartialBody {
         (&mut self.bytes).limit(room.min(at_most))
     }
 
-    /// Makes the buffer hold `capacity` bytes, or the whole body if that is shorter. Growing copies the buffer, so it grows in
-    /// large steps, but only in proportion to the bytes received.
+    /// Makes the buffer hold `capacity` bytes, or the whole body if that is shorter. Growing copies the buffer,
+    /// so it grows in large steps, but only in proportion to the bytes received.
     fn grow(&mut self, capacity: usize) {
         let capacity = usize::try_from(self.size).unwrap_or(usize::MAX).min(capacity);
         self.bytes.reserve_exact(capacity - self.bytes.len());
@@ -120,9 +120,14 @@ impl<T> Assembler<T> {
     /// Returns the destination for the next bytes of a chunk, as [`PartialBody::room`] does, or `None` if the
     /// body is no longer expected.
     pub(crate) fn room(&mut self, id: RequestId, at_most: usize) -> Option<Limit<&mut Vec<u8>>> {
-        let expected = self.bodies.get_mut(&id)?;
-        expected.progressed = true;
-        Some(expected.body.room(at_most))
+        Some(self.bodies.get_mut(&id)?.body.room(at_most))
+    }
+
+    /// Records that bytes of a body have been put into their destination.
+    pub(crate) fn on_progress(&mut self, id: RequestId) {
+        if let Some(expected) = self.bodies.get_mut(&id) {
+            expected.progressed = true;
+        }
     }
 
     /// Removes and returns a body, if all of its bytes have been put into their destination.
@@ -290,6 +295,10 @@ mod tests {
         assert!(assembler.take_stalled().is_empty());
         put(&mut assembler, b"a").unwrap();
         assert!(assembler.take_stalled().is_empty());
+        assembler.on_progress(ID);
+        assert!(assembler.take_stalled().is_empty());
+        // Waiting for the rest of a chunk is no progress.
+        assert!(assembler.room(ID, 4).is_some());
         assert_eq!(assembler.take_stalled(), ["item"]);
     }
 }

@@ -143,8 +143,12 @@ impl<T> Gate<T> {
             return;
         }
         let buffered = buffered().unwrap_or(usize::MAX).min(DRAIN_BEFORE_START);
-        let new = self.ready.iter_mut().rev().take_while(|entry| entry.start_at == u64::MAX);
-        new.for_each(|entry| entry.start_at = received + buffered as u64);
+        let first_new = self.ready.partition_point(|entry| entry.start_at != u64::MAX);
+        let (earlier, new) = self.ready.split_at_mut(first_new);
+        // In order, even if the number is known only from now on.
+        let start_at =
+            (received + buffered as u64).max(earlier.last().map_or(0, |last| last.start_at));
+        new.iter_mut().for_each(|entry| entry.start_at = start_at);
     }
 
     /// Returns whether complete requests wait for [`open`](Self::open).
@@ -399,6 +403,19 @@ mod tests {
         assert_eq!(open(150), [1]);
         assert!(open(189).is_empty());
         assert_eq!(open(190), [2, 3]);
+    }
+
+    #[test]
+    fn a_request_starts_no_earlier_than_those_before_it() {
+        let mut gate = synced(0);
+        push(&mut gate, 1, 0);
+        gate.on_buffered(100, || None);
+        push(&mut gate, 2, 0);
+        gate.on_buffered(110, || Some(1));
+        assert!(!gate.may_open(111));
+        assert!(started(gate.open(0, 111, |_| ()).unwrap()).is_empty());
+        let end = 100 + DRAIN_BEFORE_START as u64;
+        assert_eq!(started(gate.open(0, end, |_| ()).unwrap()), [1, 2]);
     }
 
     #[test]

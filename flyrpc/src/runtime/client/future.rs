@@ -136,8 +136,11 @@ where
                     if let Err(error) = this.start(task, enclosing) {
                         break Err(error);
                     }
-                    if let State::Queued(_) = this.state {
-                        // Queuing the request has registered the waker.
+                    if let State::Queued(call) = &this.state
+                        && !call.attempt.link().is_quiet()
+                    {
+                        // Queuing the request has registered the waker. If the peer goes quiet from now on, the
+                        // link wakes this task.
                         return Poll::Pending;
                     }
                 }

@@ -48,7 +48,7 @@ impl Buffers {
         let Some(at) = free.buffers.iter().rposition(fits) else { return Vec::new() };
         let buffer = free.buffers.remove(at);
         free.bytes -= buffer.capacity();
-        free.unused = free.unused.min(free.buffers.len());
+        free.unused -= usize::from(at < free.unused);
         buffer
     }
 

@@ -67,8 +67,8 @@ impl Link {
         self.queue(call, now, remaining, body, waker, |outbox| outbox.has_room(room))
     }
 
-    /// Waits for room, then queues a call that has to end at `deadline`, on this node's clock. Calls are queued in the order in which they started to wait.
-    /// If the future is dropped before it completes, nothing is sent.
+    /// Waits for room, then queues a call that has to end at `deadline`, on this node's clock. Calls are queued
+    /// in the order in which they started to wait. If the future is dropped before it completes, nothing is sent.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ use crate::{
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
         wire::{
-            frame::{self, Body, BodyOf, ChunkStart, Frame, RequestHead, Rest},
+            frame::{self, Body, BodyOf, ChunkStart, Frame, INLINE_BODY_MAX, RequestHead, Rest},
             hello::State,
             ids::RequestId,
             status::Status,
@@ -442,7 +442,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
-                self.on_response(id, Response::Reply(frames.slice_ref(body)), body.len());
+                self.on_response(id, Response::Reply(whole(frames, body)), body.len());
             }
             Frame::Reply { id, body: Body::Chunked(size) } => {
                 self.replies.on_long_reply(self.link, &self.buffers, id, size)
@@ -516,7 +516,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         };
         match body {
             Body::Whole(bytes) => {
-                let body = frames.slice_ref(bytes);
+                let body = whole(frames, bytes);
                 self.buffer.requests += 1;
                 self.buffer.bodies += body.len();
                 self.gate.push(&head, Admitted { body, ..admitted });
@@ -546,6 +546,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.requests.put(id, part, rest)?;
         if let Some(((head, admitted), body)) = self.requests.take_complete(id) {
             let body = self.buffers.share(body);
+            self.buffer.requests += 1;
             self.gate.push(&head, Admitted { body, ..admitted });
         }
         Ok(())
@@ -566,6 +567,9 @@ impl<H: RequestHandler> Reader<'_, H> {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
         chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };
         let &mut OpenChunk { of, id, left, wanted } = chunk;
+        if wanted && of == BodyOf::Request {
+            self.requests.on_progress(id);
+        }
         if left == 0 {
             self.chunk = None;
             if wanted {
@@ -583,4 +587,11 @@ impl<H: RequestHandler> Reader<'_, H> {
             self.link.on_cancel(id);
         }
     }
+}
+
+/// Returns a body that was not sent in chunks. It shares the memory of its `frames` unless it is long, which only
+/// a faulty peer sends: a long body has a buffer of its own everywhere.
+#[inline]
+fn whole(frames: &Bytes, body: &[u8]) -> Bytes {
+    if body.len() > INLINE_BODY_MAX { Bytes::copy_from_slice(body) } else { frames.slice_ref(body) }
 }

@@ -10,7 +10,7 @@ use crate::{
     env::yield_once,
     proto::{
         link::{assembler::PartialBody, in_flight::Response},
-        wire::ids::RequestId,
+        wire::{frame::INLINE_BODY_MAX, ids::RequestId},
     },
     service::ServiceKind,
 };
@@ -44,7 +44,9 @@ impl Replies {
     /// cut until their calls are polled.
     pub(super) fn own_bodies(&mut self) {
         for (_, response) in &mut self.complete {
-            if let Response::Reply(body) | Response::Status(body) = response {
+            if let Response::Reply(body) | Response::Status(body) = response
+                && body.len() <= INLINE_BODY_MAX
+            {
                 *body = Bytes::copy_from_slice(body);
             }
         }

@@ -1,7 +1,7 @@
 //! The boundary between a link, which handles frames, and its socket, which carries bytes.
 //!
-//! The reader task takes complete frames from a [`FrameReader`], and the writer task passes
-//! complete batches to a [`FrameWriter`]. Neither task accesses the stream. Code that transforms
+//! The reader task takes complete frames, and the contents of long chunks, from a [`FrameReader`], and the writer
+//! task passes complete batches to a [`FrameWriter`]. Neither task accesses the stream. Code that transforms
 //! the bytes of a connection after the handshake, such as sealing, belongs here.
 //! [`FrameWriter::poll_write`] counts bytes of the batch, not of the socket, because this count
 //! determines which requests were sent.

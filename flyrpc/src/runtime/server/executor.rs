@@ -186,9 +186,10 @@ enum Rest {
 impl Rest {
     /// Runs the handler until it has ended, and sends its response if there is room. Returns what is left.
     fn poll_handler(
-        mut future: RequestFuture,
-        permit: Permit,
+        // Dropped in the reverse order.
         request: InboundRequest,
+        permit: Permit,
+        mut future: RequestFuture,
         deadline: Instant,
         task: &mut task::Context<'_>,
     ) -> Rest {
@@ -217,7 +218,7 @@ impl Future for Rest {
         loop {
             *self = match mem::replace(&mut *self, Rest::Over) {
                 Rest::Handler { future, permit, request, deadline } => {
-                    match Rest::poll_handler(future, permit, request, deadline, task) {
+                    match Rest::poll_handler(request, permit, future, deadline, task) {
                         handler @ Rest::Handler { .. } => {
                             *self = handler;
                             return Poll::Pending;
