@@ -13,7 +13,13 @@ pub(crate) enum Command {
     /// Serve, and reply with the address.
     Serve(Setup),
     /// Open this many connections to a server.
-    Connect { to: SocketAddr, count: usize },
+    Connect {
+        to: SocketAddr,
+        count: usize,
+        /// Whether the first call may have to wait for the connection. Older builds ignore it.
+        #[serde(default)]
+        lazily: bool,
+    },
     /// Make calls for some time.
     Load(Load),
     /// Make `calls` calls, divided evenly among `callers` callers. Each caller makes its next call when it

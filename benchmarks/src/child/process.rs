@@ -44,11 +44,20 @@ pub(crate) struct Plan {
     /// The tool that both processes run under, and the files for its counts of the server and the client.
     pub(crate) tool: Option<(Tool, [PathBuf; 2])>,
     pub(crate) setup: Setup,
+    /// Whether the first call may have to wait for the connection.
+    pub(crate) lazily: bool,
 }
 
 impl Plan {
     pub(crate) fn new(contender: Name, program: PathBuf) -> Self {
-        Plan { contender, program, cores: [vec![], vec![]], tool: None, setup: Setup::default() }
+        Plan {
+            contender,
+            program,
+            cores: [vec![], vec![]],
+            tool: None,
+            setup: Setup::default(),
+            lazily: false,
+        }
     }
 
     /// Returns the command that starts one of the two processes.
@@ -186,7 +195,7 @@ impl Pair {
         let mut client = Child::planned(plan, 1)?;
         let addr = server.serve(plan.setup.clone())?;
         let to = plan.setup.advertise.unwrap_or(addr);
-        let connecting = client.time(&Command::Connect { to, count: 1 })?;
+        let connecting = client.time(&Command::Connect { to, count: 1, lazily: plan.lazily })?;
         Ok(Pair { server, client, connecting })
     }
 

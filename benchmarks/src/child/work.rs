@@ -85,9 +85,10 @@ impl<C: Contender> Worker<C> {
                 self.served.push(served);
                 return Ok(Reply::Served { addr });
             }
-            Command::Connect { to, count } => {
+            Command::Connect { to, count, lazily } => {
                 for _ in 0..count {
-                    self.clients.push(C::connect(to).await?);
+                    let client = if lazily { C::start(to).await? } else { C::connect(to).await? };
+                    self.clients.push(client);
                 }
             }
             Command::Count { call, callers, calls } => {

@@ -95,9 +95,15 @@ impl Contender for Flyrpc {
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
-        let node = node(CLIENT).seeds([to]).start().await?;
+        let flyrpc = Self::start(to).await?;
+        let node = &flyrpc.node;
         node.ready().await;
         ensure!(!node.nodes_in(SERVER).is_empty(), "no node at {to}: {:?}", node.peers());
+        Ok(flyrpc)
+    }
+
+    async fn start(to: SocketAddr) -> Result<Self> {
+        let node = node(CLIENT).seeds([to]).start().await?;
         let strings = node.client();
         Ok(Flyrpc { node: Arc::new(node), strings })
     }

@@ -146,6 +146,11 @@ pub(crate) trait Contender: Clone + Send + Sync + 'static {
     /// Opens a connection. Calls can be made when this returns.
     async fn connect(to: SocketAddr) -> Result<Self>;
 
+    /// Opens a connection. The first call may have to wait for it.
+    async fn start(to: SocketAddr) -> Result<Self> {
+        Self::connect(to).await
+    }
+
     /// Upper-cases `text`.
     fn upcase(&self, text: String) -> impl Future<Output = Result<String>> + Send;
 

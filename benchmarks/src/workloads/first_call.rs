@@ -1,12 +1,12 @@
 //! The first call of a process that has just started: connecting, and one call. For flyrpc, connecting
-//! means starting a node and joining the cluster.
+//! means starting a node. The call then waits until the node has found another.
 
 use anyhow::Result;
 
 use super::{Comparison, Workload};
 use crate::{
     bench::Bench,
-    child::{Call, Pair},
+    child::{Call, Pair, Plan},
     contenders::Name,
 };
 
@@ -14,7 +14,8 @@ pub(crate) const WORKLOAD: Workload = Workload { name: "first-call", seconds: 3,
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL, |bench, contender| {
-        let mut pair = Pair::start(&bench.plan(contender))?;
+        let plan = Plan { lazily: true, ..bench.plan(contender) };
+        let mut pair = Pair::start(&plan)?;
         let call = pair.count(Call::Upcase, 1, 1)?;
         let mut add = |figure: &str, value: std::time::Duration| {
             let micros = value.as_secs_f64() * 1e6;

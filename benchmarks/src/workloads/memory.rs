@@ -62,10 +62,10 @@ fn connections(plan: &Plan, count: usize) -> Result<f64> {
     let mut server = Child::start(plan)?;
     let mut client = Child::start(plan)?;
     let to = server.serve(Setup::default())?;
-    client.time(&Command::Connect { to, count: 1 })?;
+    client.time(&Command::Connect { to, count: 1, lazily: false })?;
     client.time(&Command::Count { call: Call::Upcase, callers: 1, calls: 1 })?;
     let before = server.resident()? + client.resident()?;
-    client.time(&Command::Connect { to, count })?;
+    client.time(&Command::Connect { to, count, lazily: false })?;
     thread::sleep(SETTLING);
     Ok((server.resident()? + client.resident()? - before) / count as f64)
 }
