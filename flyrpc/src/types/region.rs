@@ -21,7 +21,7 @@ use smol_str::SmolStr;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(SmolStr);
 
-/// The longest name that is stored inline, in bytes.
+/// The longest name that [`SmolStr::new_inline`] accepts, in bytes.
 const INLINE: usize = 23;
 
 impl Region {

@@ -28,7 +28,7 @@ impl PartialBody {
         PartialBody { bytes: buffer, size }
     }
 
-    /// Appends a part of a chunk, of which `rest` more bytes follow.
+    /// Appends a part of a chunk. `rest` more bytes of the chunk follow.
     ///
     /// # Errors
     ///
@@ -105,8 +105,8 @@ impl<T> Assembler<T> {
         self.bodies.insert(id, Expected { item, body, deadline, progressed: true });
     }
 
-    /// Appends a part of a chunk, of which `rest` more bytes follow. Ignores it if the body is not expected, or
-    /// no longer expected.
+    /// Appends a part of a chunk. `rest` more bytes of the chunk follow. Ignores the part if the body is not
+    /// expected, or no longer expected.
     ///
     /// # Errors
     ///

@@ -51,7 +51,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Creates a body that consists of `parts`, none of which is empty.
+    /// Creates a body that consists of `parts`. No part is empty.
     pub(crate) fn new(parts: Vec<Bytes>) -> Self {
         let length = parts.iter().map(Bytes::len).sum();
         Rest { parts: parts.into(), length }

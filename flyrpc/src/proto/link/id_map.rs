@@ -139,7 +139,7 @@ impl<T> IdMap<T> {
         let slots = (self.slots.len() * 2).max(MIN_SLOTS);
         let len = self.len;
         let entries = self.drain();
-        *self = IdMap { len, ..IdMap::default() };
+        self.len = len;
         self.slots.resize_with(slots, || None);
         entries.for_each(|(id, value)| self.put(id, value));
     }

@@ -68,9 +68,9 @@ pub(super) struct UnqueuedAttempt {
     body: EncodedBody,
 }
 
-// The results that are rare are boxed, so that the others are cheap to move.
 /// Encodes a request for the node of `link`, and queues it if there is room. `compats` is that node's
 /// compatibility with the caller's trait.
+// The rare results are boxed, so that the others are cheap to move.
 #[inline(always)]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,

@@ -172,7 +172,7 @@ where
             return Ok(());
         }
         if let Err(failure) = make::check(&node, &start) {
-            return Err(describe::<R>(&node, &self.options, start, failure));
+            return Err(call_error::<R>(&node, &self.options, start, failure));
         }
         let declared = &R::methods()[method].options;
         let target = self.options.selector.target(declared.primary, node.primary_region());
@@ -228,13 +228,13 @@ impl<R: Request> LocalCall<R> {
 
     fn error(&self, options: &CallOptions, failure: AttemptFailure) -> RpcError {
         let failure = make::failed_here(&self.node, failure);
-        describe::<R>(&self.node, options, self.start, failure)
+        call_error::<R>(&self.node, options, self.start, failure)
     }
 }
 
 /// Returns the error of a call.
 #[cold]
-fn describe<R: Request>(
+fn call_error<R: Request>(
     node: &NodeShared,
     options: &CallOptions,
     start: CallStart,

@@ -147,6 +147,17 @@ fn poll_receive<T>(
     from.poll_read(task)
 }
 
+/// Like [`poll_receive`], without waiting. Returns `None` if the socket is empty.
+fn try_receive<T>(
+    from: &mut FrameReader,
+    chunk: &mut Option<OpenChunk>,
+    requests: &mut Assembler<T>,
+    link: &Link,
+) -> Option<io::Result<Received>> {
+    let receive = poll_fn(|task| poll_receive(from, chunk, requests, link, task));
+    tokio::task::unconstrained(receive).now_or_never()
+}
+
 /// The state that the reader does not share with other tasks.
 struct Reader<'a, H: RequestHandler> {
     link: &'a Arc<Link>,
@@ -214,15 +225,13 @@ impl<H: RequestHandler> Reader<'_, H> {
                     continue;
                 }
                 received = poll_fn(|task| {
-                    let mut receive = poll_fn(|task| {
-                        poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
-                    });
+                    let (chunk, requests) = (&mut self.chunk, &mut self.requests);
                     if self.gate.has_ready() {
                         // Once the socket is empty, they start.
-                        let received = tokio::task::unconstrained(receive).now_or_never();
+                        let received = try_receive(from, chunk, requests, self.link);
                         return Poll::Ready(received.transpose());
                     }
-                    receive.poll_unpin(task).map_ok(Some)
+                    poll_receive(from, chunk, requests, self.link, task).map_ok(Some)
                 }) => received?,
             };
             let Some(received) = received else {
@@ -257,12 +266,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     async fn drain(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         let end = self.received + DRAIN_BEFORE_RELEASE;
         while self.received < end && !self.link.signals.end.is_cancelled() {
-            let receive = poll_fn(|task| {
-                poll_receive(from, &mut self.chunk, &mut self.requests, self.link, task)
-            });
-            let Some(received) = tokio::task::unconstrained(receive).now_or_never() else {
-                return Ok(true);
-            };
+            let received = try_receive(from, &mut self.chunk, &mut self.requests, self.link);
+            let Some(received) = received else { return Ok(true) };
             self.on_received(from, received?)?;
             self.on_frames(from).await?;
         }
@@ -531,7 +536,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         }
     }
 
-    /// Handles a part of a chunk, of which `rest` more bytes follow.
+    /// Handles a part of a chunk. `rest` more bytes of the chunk follow.
     fn on_chunk(
         &mut self,
         of: BodyOf,
@@ -562,7 +567,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.on_chunk(of, id, &part, left)
     }
 
-    /// Handles that `count` bytes were read, the first of which belong to the open chunk, if there is one.
+    /// Handles a read of `count` bytes. If a chunk is open, the bytes begin with a part of it.
     fn on_chunk_received(&mut self, from: &mut FrameReader, count: usize) -> Result<(), LinkError> {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
         chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };
@@ -589,8 +594,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 }
 
-/// Returns a body that was not sent in chunks. It shares the memory of its `frames` unless it is long, which only
-/// a faulty peer sends: a long body has a buffer of its own everywhere.
+/// Returns a body that was not sent in chunks, which shares the memory of its `frames`. A long one is copied: only
+/// a faulty peer sends it, and other code relies on long bodies having buffers of their own.
 #[inline]
 fn whole(frames: &Bytes, body: &[u8]) -> Bytes {
     if body.len() > INLINE_BODY_MAX { Bytes::copy_from_slice(body) } else { frames.slice_ref(body) }

@@ -67,7 +67,7 @@ impl Replies {
         link.in_flight().begin_reply(id, reply);
     }
 
-    /// Handles a part of a chunk, of which `rest` more bytes follow.
+    /// Handles a part of a chunk. `rest` more bytes of the chunk follow.
     pub(super) fn on_chunk(
         &mut self,
         link: &Link,

@@ -121,7 +121,7 @@ pub(crate) struct Permit {
 impl Permit {
     fn take_body(&mut self, bytes: usize) -> Result<(), Status> {
         let (memory, of_peer, peers) = self.memory();
-        if bytes > 0 && !memory.take(of_peer, bytes, peers) {
+        if !memory.take(of_peer, bytes, peers) {
             return Err(Status::Memory);
         }
         self.bytes = bytes;
@@ -262,7 +262,8 @@ impl Admission {
             return Ok(permit);
         }
         if !load.slots.take(&peer.slots, 1, load.peers.load(Ordering::Relaxed)) {
-            // The attempt may have hidden that no call is in progress.
+            // `take` counts the request for a moment, so a task that waits in `idle` may have missed the last
+            // call's end.
             load.idle.notify_waiters();
             return Err(Status::Overloaded);
         }
