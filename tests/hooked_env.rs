@@ -59,6 +59,10 @@ where
         self.env.random()
     }
 
+    fn fill(&self, bytes: &mut [u8]) {
+        self.env.fill(bytes);
+    }
+
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
         (self.connect)(&self.env, to)
     }

@@ -38,6 +38,9 @@ pub mod patterns {}
 #[doc = include_str!("docs/peers.md")]
 pub mod peers {}
 
+#[doc = include_str!("docs/security.md")]
+pub mod security {}
+
 #[doc = include_str!("docs/settings.md")]
 pub mod settings {}
 

@@ -114,6 +114,7 @@ pub mod unstable;
 #[doc(hidden)]
 pub use self::runtime::private as __private;
 pub use self::{
+    config::{InvalidKeyring, Keyring},
     env::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter, TokioEnv},
     error::{
         BodyError, Closed, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError, Refusal,
@@ -129,8 +130,8 @@ pub use self::{
     service::Service,
     telemetry::{Attempt, Observed, Observer, Outcome},
     types::{
-        ArgumentSpec, Event, MethodSpec, NoSupport, NodeId, NodeInfo, ParseNodeIdError, Peer,
-        PeerState, Region, ServiceSpec, Support, Target,
+        ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo,
+        ParseNodeIdError, Peer, PeerState, Region, ServiceSpec, Support, Target,
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]

@@ -125,6 +125,10 @@ impl Env for Fragile {
         self.env.random()
     }
 
+    fn fill(&self, bytes: &mut [u8]) {
+        self.env.fill(bytes);
+    }
+
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async move { self.env.connect(to).await.map(|stream| self.wrap(stream)) })
     }

@@ -29,12 +29,14 @@ pub struct SimEnv {
     /// Separate for each boot: random numbers drawn by an earlier boot must not change a later boot's
     /// run.
     rng: Arc<Mutex<Rng>>,
+    /// Separate from `rng`, so that a node with a secret makes the same choices as a node without one.
+    entropy: Arc<Mutex<Rng>>,
 }
 
 impl SimEnv {
     pub(super) fn new(host: HostBoot) -> Self {
-        let rng = host.lock().host_rng(host.id(), host.boot());
-        SimEnv { host, rng: Arc::new(Mutex::new(rng)) }
+        let (rng, entropy) = host.lock().host_rngs(host.id(), host.boot());
+        SimEnv { host, rng: Arc::new(Mutex::new(rng)), entropy: Arc::new(Mutex::new(entropy)) }
     }
 
     /// Returns the host's name.
@@ -72,6 +74,19 @@ impl Env for SimEnv {
 
     fn random(&self) -> u64 {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    /// Fills `bytes` with random bytes that depend on the seed of the network, and differ between boots. Never
+    /// use a secret of production in a simulation.
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut rng = self.entropy.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in bytes.chunks_mut(8) {
+            part.copy_from_slice(&rng.next().to_be_bytes()[..part.len()]);
+        }
+    }
+
+    fn is_isolated(&self) -> bool {
+        true
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {

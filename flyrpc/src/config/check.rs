@@ -73,6 +73,25 @@ impl Config {
         check_fly(self)?;
         check_reachable(self)
     }
+
+    /// Checks that a node that listens on `addr` has a secret, or was declared insecure.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StartError::NoSecret`] if programs on other machines could call the node.
+    pub(crate) fn check_secret(&self, addr: SocketAddr) -> Result<(), StartError> {
+        if self.secret.is_some() || self.insecure || addr.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let command = if self.fly.is_some() {
+            "fly secrets set FLYRPC_SECRET=$(openssl rand -base64 32)"
+        } else {
+            "export FLYRPC_SECRET=$(openssl rand -base64 32)"
+        };
+        // The unspecified address tells nobody what could reach the node.
+        let reached = if addr.ip().to_canonical().is_unspecified() { self.advertise } else { None };
+        Err(StartError::NoSecret { addr: reached.unwrap_or(addr), command })
+    }
 }
 
 fn check_limits(config: &Config) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 //! request.
 
 mod check;
+mod keyring;
 mod label;
 mod seed;
 mod settings;
@@ -11,4 +12,10 @@ mod vars;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{check::parse_seeds, seed::Seed, settings::Config};
+pub use self::keyring::{InvalidKeyring, Keyring};
+pub(crate) use self::{
+    check::parse_seeds,
+    keyring::{KEY_LEN, Key, MAX_KEYS},
+    seed::Seed,
+    settings::{Config, Sealing},
+};

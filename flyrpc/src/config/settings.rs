@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    keyring::Keyring,
     label::to_label,
     seed::{DEFAULT_PORT, Seed},
 };
@@ -72,6 +73,12 @@ pub(crate) struct Config {
     /// other nodes are preferred; after 5, the link is closed. Default: 1 s. A shorter interval detects a
     /// frozen node sooner, but also closes links that are only stalled.
     pub(crate) heartbeat: Duration,
+    /// The secret of the cluster. The default is none, which is enough only if the node listens on loopback, or
+    /// is [`insecure`](Config::insecure).
+    pub(crate) secret: Option<Keyring>,
+    /// Whether everything that can reach the node may call it. Default: no. With a secret, the node accepts nodes
+    /// without the secret in addition to those with it.
+    pub(crate) insecure: bool,
     /// The Fly.io machine that this node runs on. Default: none; see [`Config::from_env`].
     pub(crate) fly: Option<FlyMachine>,
 }
@@ -83,7 +90,42 @@ pub(crate) struct FlyMachine {
     pub(crate) private_ip: Option<IpAddr>,
 }
 
+/// Which peers a node accepts.
+#[derive(Debug, Clone)]
+pub(crate) enum Sealing {
+    /// Nothing is sealed.
+    Open,
+    /// Links and gossip are sealed with peers that hold the secret, and open with others.
+    Permissive(Keyring),
+    /// Only peers that hold the secret are accepted.
+    Sealed(Keyring),
+}
+
+impl Sealing {
+    /// The keys of the node, if it has any.
+    pub(crate) fn keyring(&self) -> Option<&Keyring> {
+        match self {
+            Sealing::Open => None,
+            Sealing::Permissive(keyring) | Sealing::Sealed(keyring) => Some(keyring),
+        }
+    }
+
+    /// Whether peers without the secret are accepted.
+    pub(crate) fn accepts_open(&self) -> bool {
+        !matches!(self, Sealing::Sealed(_))
+    }
+}
+
 impl Config {
+    /// Which peers the node accepts.
+    pub(crate) fn sealing(&self) -> Sealing {
+        match self.secret.clone() {
+            None => Sealing::Open,
+            Some(keyring) if self.insecure => Sealing::Permissive(keyring),
+            Some(keyring) => Sealing::Sealed(keyring),
+        }
+    }
+
     /// The region that serves calls to the primary.
     pub(crate) fn primary(&self) -> Region {
         self.primary_region.clone().unwrap_or(Region::LOCAL)
@@ -145,6 +187,8 @@ impl Default for Config {
             max_body_memory: None,
             max_in_flight: 8192,
             heartbeat: Duration::from_secs(1),
+            secret: None,
+            insecure: false,
             fly: None,
         }
     }

@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
+use zeroize::Zeroizing;
+
 use super::{
     check::{HEARTBEATS, MAX_BODY, MAX_DRAIN_TIMEOUT, check_advertise, parse_seeds, refuse},
+    keyring::Keyring,
     label::check_label,
     seed::{DEFAULT_PORT, Seed, host_and_port},
     settings::{Config, FlyMachine},
@@ -16,6 +19,9 @@ use crate::{
     error::StartError,
     types::{Region, is_host_ip},
 };
+
+const SECRET: &str = "FLYRPC_SECRET";
+const SECRET_FILE: &str = "FLYRPC_SECRET_FILE";
 
 impl Config {
     /// Reads the settings from environment variables, and uses defaults for the others. A missing setting
@@ -80,6 +86,8 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
             .unwrap_or(default.max_in_flight),
         heartbeat: vars.read("FLYRPC_HEARTBEAT", heartbeat)?.unwrap_or(default.heartbeat),
         client_only: vars.text("RELEASE_COMMAND")?.is_some(),
+        secret: vars.secret()?,
+        insecure: vars.read("FLYRPC_INSECURE", switch)?.unwrap_or(default.insecure),
         fly: fly_app.map(|_| FlyMachine { private_ip }),
         ..default
     })
@@ -111,8 +119,53 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
         }
     }
 
+    /// The secret of the cluster, from a variable or from the file that a variable names. Errors do not contain
+    /// the secret.
+    fn secret(&self) -> Result<Option<Keyring>, StartError> {
+        let refuse_secret = |setting: &str, why: &str| {
+            Err(StartError::Secret { setting: setting.to_owned(), why: why.to_owned() })
+        };
+        let value = (self.0)(SECRET).filter(|value| !value.is_empty());
+        let file = self.text(SECRET_FILE)?;
+        let (setting, text) = match (value, file) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return refuse_secret(
+                    SECRET,
+                    "FLYRPC_SECRET_FILE is also set; set only one of them",
+                );
+            }
+            (Some(value), None) => (SECRET, value.into_encoded_bytes()),
+            (None, Some(path)) => match std::fs::read(&path) {
+                Ok(contents) => (SECRET_FILE, contents),
+                Err(error) => {
+                    return refuse_secret(SECRET_FILE, &format!("cannot read `{path}`: {error}"));
+                }
+            },
+        };
+        let text = Zeroizing::new(text);
+        let Ok(text) = std::str::from_utf8(&text) else {
+            return refuse_secret(setting, "it is not text in UTF-8");
+        };
+        if text.trim().is_empty() && setting == SECRET {
+            return Ok(None);
+        }
+        match Keyring::parse(text) {
+            Ok(keyring) => Ok(Some(keyring)),
+            Err(error) => refuse_secret(setting, &error.to_string()),
+        }
+    }
+
     fn label(&self, name: &str) -> Result<Option<String>, StartError> {
         self.read(name, |text| check_label(text).map(|()| text.to_owned()))
+    }
+}
+
+fn switch(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err("`1` or `true`, or `0` or `false`"),
     }
 }
 

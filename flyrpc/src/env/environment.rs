@@ -3,6 +3,7 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::Instant,
@@ -38,6 +39,23 @@ pub trait Env: Send + Sync + 'static {
     /// Returns 64 random bits, for boot ids, picks among equal nodes, and jitter. They do not have to be
     /// unpredictable.
     fn random(&self) -> u64;
+
+    /// Fills `bytes` with unpredictable bytes, for keys and nonces. They must never repeat, not even in another
+    /// boot of the node. The default implementation takes them from the operating system.
+    ///
+    /// # Panics
+    ///
+    /// The default implementation panics if the operating system has no randomness.
+    fn fill(&self, bytes: &mut [u8]) {
+        let filled = SystemRandom::new().fill(bytes);
+        filled.expect("the operating system provides randomness");
+    }
+
+    /// Whether no other program can reach the network of this environment, because it is simulated. In such an
+    /// environment, nodes start without a secret on every address. The default implementation returns false.
+    fn is_isolated(&self) -> bool {
+        false
+    }
 
     /// Opens a connection to `to`. Dropping the future cancels the attempt.
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>>;

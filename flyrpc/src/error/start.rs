@@ -26,6 +26,28 @@ pub enum StartError {
         /// The reason why it is required, and what to set.
         why: String,
     },
+    /// The secret of the cluster cannot be used. The error never contains the secret.
+    #[error("{setting} cannot be used: {why}")]
+    #[non_exhaustive]
+    Secret {
+        /// The environment variable.
+        setting: String,
+        /// The problem, and what to set instead.
+        why: String,
+    },
+    /// The node listens beyond loopback, but has no secret, so everything that can reach it could call it.
+    #[error(
+        "this node would be reached at {addr} by whatever is on that network. Set FLYRPC_SECRET, the same on every \
+         node: `{command}`. If all that can reach it may call it, set FLYRPC_INSECURE=1"
+    )]
+    #[non_exhaustive]
+    NoSecret {
+        /// The address to listen on, or the one to advertise if the node would listen on every interface. The
+        /// port is 0 if the node would listen on a free port.
+        addr: SocketAddr,
+        /// The command that sets a new secret.
+        command: &'static str,
+    },
     /// Two services of the node have the same name on the wire.
     #[error(
         "`{first}` and `{second}` are both called \"{name}\" on the wire; rename one of them with `#[fly_rpc(name = \"…\")]`"

@@ -7,4 +7,5 @@ pub(crate) mod discovery;
 pub(crate) mod link;
 pub(crate) mod membership;
 pub(crate) mod routing;
+pub(crate) mod seal;
 pub(crate) mod wire;

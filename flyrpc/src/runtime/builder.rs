@@ -14,12 +14,13 @@ use super::{
     shared::{Command, Handle, NodeShared, SharedConfig},
 };
 use crate::{
-    config::{Config, parse_seeds},
+    config::{Config, Keyring, parse_seeds},
     env::{Env, TokioEnv},
     error::StartError,
     proto::{
         discovery::Discovery,
         membership::{Membership, Settings},
+        seal::replay::Salt,
         wire::hello::State,
     },
     service::Service,
@@ -42,6 +43,8 @@ pub struct NodeBuilder {
     listen_error: Option<StartError>,
     services: Vec<Arc<dyn Service>>,
     env: Arc<dyn Env>,
+    /// Whether an isolated environment was set. The one in effect may wrap it.
+    is_isolated: bool,
     rng_seed: Option<u64>,
     encode_local_calls: bool,
     observer: Option<Arc<dyn Observer>>,
@@ -84,6 +87,7 @@ impl NodeBuilder {
             listen_error: None,
             services: Vec::new(),
             env: Arc::new(TokioEnv),
+            is_isolated: false,
             rng_seed: None,
             encode_local_calls: false,
             observer: None,
@@ -244,8 +248,26 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets the secret of the cluster. The node seals its links and its gossip, and accepts only nodes that hold
+    /// one of these keys. A node that listens beyond loopback needs a secret, unless it is
+    /// [`insecure`](NodeBuilder::insecure). See the guide to [security](crate::guide::security).
+    pub fn secret(mut self, keyring: Keyring) -> Self {
+        self.config.secret = Some(keyring);
+        self
+    }
+
+    /// Declares that everything that can reach the node may call it. Without a
+    /// [`secret`](NodeBuilder::secret), nothing is sealed. With a secret, the node is permissive: it seals links
+    /// to nodes that hold the secret, and accepts nodes without it. A cluster is secured without downtime by
+    /// deploying both to all nodes, and then the secret alone.
+    pub fn insecure(mut self) -> Self {
+        self.config.insecure = true;
+        self
+    }
+
     /// Sets the runtime environment, for simulators. The default is tokio's.
     pub fn env(mut self, env: impl Env) -> Self {
+        self.is_isolated |= env.is_isolated();
         self.env = Arc::new(env);
         self
     }
@@ -281,7 +303,8 @@ impl NodeBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error if a setting is invalid, two services have the same name, the port cannot be bound,
+    /// Returns an error if a setting is invalid, the node listens beyond loopback without a
+    /// [`secret`](NodeBuilder::secret), two services have the same name, the port cannot be bound,
     /// or the current task runs outside a tokio runtime or in one without time or I/O. tokio reports the
     /// latter only by a panic, which is caught: with `panic = "abort"`, the process aborts.
     pub async fn start(mut self) -> Result<Node, StartError> {
@@ -295,6 +318,9 @@ impl NodeBuilder {
             self.services.clear();
         }
         let at = self.config.listen_at(!self.services.is_empty());
+        if !self.is_isolated {
+            self.config.check_secret(at)?;
+        }
         let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
         let sockets = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)))?;
         let addr = self.config.advertise_at(sockets.addr);
@@ -303,7 +329,11 @@ impl NodeBuilder {
         let (commands, receiver) = mpsc::unbounded_channel();
         let server = self.server(&me, commands.clone())?;
         let epoch = self.env.now();
-        let settings = Settings::new(&self.config.cluster);
+        let mut salt = Salt::default();
+        self.env.fill(&mut salt);
+        let sealing = self.config.sealing();
+        let settings =
+            Settings { sealing: sealing.clone(), salt, ..Settings::new(&self.config.cluster) };
         let membership = Membership::new(&me, settings, self.random(2), Duration::ZERO)
             .expect("the settings were validated");
         let NodeBuilder { config, env, encode_local_calls, observer, .. } = self;
@@ -323,10 +353,19 @@ impl NodeBuilder {
             membership,
             discovery,
             cluster: config.cluster.clone(),
+            sealing,
             heartbeat: config.heartbeat,
             epoch,
         });
         handle.span().in_scope(|| {
+            if config.insecure && !at.ip().to_canonical().is_loopback() {
+                let accepts = if config.secret.is_some() {
+                    "peers without the secret are also accepted"
+                } else {
+                    "links and gossip are open: everything that can reach this address may call it"
+                };
+                tracing::warn!(%addr, "this node is insecure: {accepts}");
+            }
             tracing::info!(
                 id = %handle.me(),
                 %addr,

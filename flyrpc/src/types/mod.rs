@@ -1,6 +1,7 @@
 //! Plain value types that the public API and all modules share.
 
 mod event;
+mod key_id;
 mod label;
 mod node;
 mod node_addr;
@@ -11,8 +12,9 @@ mod target;
 
 pub use self::{
     event::Event,
+    key_id::KeyId,
     node::{NodeId, NodeInfo, ParseNodeIdError},
-    peer::{NoSupport, Peer, PeerState, Support},
+    peer::{LinkSecurity, NoSupport, Peer, PeerState, Support},
     region::Region,
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
     target::Target,

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{node::NodeInfo, region::Region, service_spec::ServiceSpec};
+use super::{key_id::KeyId, node::NodeInfo, region::Region, service_spec::ServiceSpec};
 
 /// A known address, and the node or other program that responds there.
 #[derive(Debug, Clone, Serialize)]
@@ -27,9 +27,34 @@ pub struct Peer {
     pub services: Vec<ServiceSpec>,
     /// The names of the services that it has temporarily stopped serving.
     pub withdrawn: Vec<String>,
+    /// How its link is protected. `None` if no link is open.
+    pub security: Option<LinkSecurity>,
+    /// The keys that it holds, in the order of its keyring. During a rotation, the old key can be removed once
+    /// every node holds the new one. Empty if the node has no secret, or no link is open.
+    pub keys: Vec<KeyId>,
     /// The shortest of the latest round-trip times.
     #[serde(serialize_with = "as_seconds")]
     pub round_trip: Option<Duration>,
+}
+
+/// How the link to a peer is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LinkSecurity {
+    /// Everything on the path can read and change the calls.
+    Open,
+    /// The calls are encrypted and authenticated, and the peer has proved that it holds this key.
+    Sealed(KeyId),
+}
+
+impl fmt::Display for LinkSecurity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkSecurity::Open => f.write_str("open"),
+            LinkSecurity::Sealed(key) => write!(f, "sealed with {key}"),
+        }
+    }
 }
 
 /// Whether a peer can be reached.
@@ -111,6 +136,12 @@ pub enum NoSupport {
     },
     /// A node of another cluster. Contains the name of that cluster.
     OtherCluster(String),
+    /// A node that holds another secret. Contains the ids of the keys that it holds.
+    OtherSecret(Vec<KeyId>),
+    /// A node that requires a secret. This node has none.
+    SecretRequired,
+    /// A node that has no secret. This node requires one.
+    NoSecret,
     /// The last attempts to dial the address reached this node itself. Other attempts may reach another
     /// node, for example behind a load balancer.
     Oneself,
@@ -126,6 +157,17 @@ impl fmt::Display for NoSupport {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }
             NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
+            NoSupport::OtherSecret(keys) => {
+                f.write_str("holds another secret")?;
+                let mut separator = ": ";
+                for key in keys {
+                    write!(f, "{separator}{key}")?;
+                    separator = ", ";
+                }
+                Ok(())
+            }
+            NoSupport::SecretRequired => f.write_str("requires a secret; this node has none"),
+            NoSupport::NoSecret => f.write_str("has no secret; this node requires one"),
             NoSupport::Oneself => f.write_str("this node itself"),
         }
     }

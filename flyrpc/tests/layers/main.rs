@@ -37,6 +37,7 @@ const MODULES: &[&str] = &[
     "proto/membership",
     "proto/routing",
     "proto/link",
+    "proto/seal",
     "proto/wire",
     "telemetry",
     "config",

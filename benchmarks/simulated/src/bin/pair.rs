@@ -213,6 +213,10 @@ impl Env for SideEnv {
         self.env.random()
     }
 
+    fn fill(&self, bytes: &mut [u8]) {
+        self.env.fill(bytes);
+    }
+
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
         self.env.connect(to)
     }

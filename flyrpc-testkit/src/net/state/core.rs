@@ -175,9 +175,11 @@ impl Core {
         self.fabric.read_clock(id, now)
     }
 
-    /// Returns the random number generator for the programs of one boot of the host.
-    pub(crate) fn host_rng(&self, id: HostId, boot: Boot) -> Rng {
-        Rng::new(self.fabric.seed, &self.info(id).name, boot.0)
+    /// Returns the random number generators for the programs of one boot of the host: one for their choices, and
+    /// one for their keys.
+    pub(crate) fn host_rngs(&self, id: HostId, boot: Boot) -> (Rng, Rng) {
+        let rng = |seed| Rng::new(seed, &self.info(id).name, boot.0);
+        (rng(self.fabric.seed), rng(self.fabric.seed.rotate_left(32) ^ 0x7365_616c))
     }
 
     pub(crate) fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {

@@ -6,13 +6,20 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::{Buf, BytesMut};
 
 use crate::{
-    codec::bytes::Malformed,
-    proto::wire::{
-        PREFACE, VERSIONS,
-        frame::{self, Frame},
-        hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer, State},
+    codec::bytes::{Malformed, varint},
+    config::Sealing,
+    proto::{
+        seal::{
+            NotAuthentic,
+            handshake::{OVERHEAD, PAYLOAD_MAX, SUITE},
+        },
+        wire::{
+            PREFACE, VERSIONS,
+            frame::{self, MAX_FRAME},
+            hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer, State},
+        },
     },
-    types::{NodeInfo, is_label, is_node_addr},
+    types::{KeyId, NodeInfo, is_label, is_node_addr},
 };
 
 /// Timeout of connecting. It leaves time for two retransmissions of the first packet, which most kernels
@@ -22,6 +29,9 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 /// Timeout of the handshake after that.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Upper bound on the bytes of a seal frame: its kind, the suite, the id of the key, and a message.
+const SEAL_FRAME_MAX: usize = 16 + OVERHEAD + PAYLOAD_MAX;
 
 /// Upper bound on peer-supplied text quoted in an error: characters of a name, or bytes of a first
 /// line.
@@ -36,15 +46,32 @@ pub(crate) struct LocalHello {
     pub(crate) state: Arc<State>,
     pub(crate) encoded: EncodedHello,
     pub(crate) heartbeat: Duration,
+    /// Which peers this node accepts.
+    pub(crate) sealing: Sealing,
 }
 
 impl LocalHello {
-    /// Returns the first bytes to send on a connection. `stamp` is the time on this end's clock, `echo`
-    /// the stamp of the hello to which this one responds.
-    pub(crate) fn preface_and_hello(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
-        let mut bytes = PREFACE.to_vec();
+    /// Returns a hello frame. `stamp` is the time on this end's clock, `echo` the stamp of the hello to which
+    /// this one responds.
+    pub(crate) fn frame(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
+        let mut bytes = Vec::new();
         frame::put_hello(&self.encoded.encode(stamp, echo), &mut bytes);
         bytes
+    }
+
+    /// Decodes the payload of the other end's hello.
+    ///
+    /// # Errors
+    ///
+    /// If it is not the hello of a compatible node of this cluster.
+    pub(crate) fn read_peer(&self, hello: &[u8]) -> Result<Hello, DialError> {
+        check(Hello::decode_with(hello, Some(&self.encoded))?, self)
+    }
+
+    /// Upper bound on the bytes of the first frame of a connection that another node opened. A node that requires
+    /// a seal has no use for a longer one.
+    pub(crate) fn first_frame_max(&self) -> usize {
+        if self.sealing.accepts_open() { MAX_FRAME } else { SEAL_FRAME_MAX }
     }
 }
 
@@ -68,6 +95,18 @@ pub(crate) enum DialError {
         /// The peer's identity, if its hello contains a valid one of this cluster.
         node: Option<NodeInfo>,
     },
+    #[error("the peer holds another secret: it does not accept this node's keys, and holds {0:?}")]
+    OtherSecret(Vec<KeyId>),
+    #[error("the peer offered the key {0}, which this node does not hold")]
+    UnknownKey(KeyId),
+    #[error("the peer requires a secret, and this node has none")]
+    SecretRequired,
+    #[error("the peer has no secret, and this node requires one")]
+    NoSecret,
+    #[error("the peer seals links with the suite {0}, and this node with {SUITE}")]
+    OtherSuite(u64),
+    #[error("the peer sent {0}")]
+    NotAuthentic(NotAuthentic),
     #[error("the peer belongs to the cluster {0:?}")]
     OtherCluster(String),
     #[error("the address reaches this node itself")]
@@ -94,6 +133,12 @@ impl DialError {
     }
 }
 
+impl From<NotAuthentic> for DialError {
+    fn from(error: NotAuthentic) -> Self {
+        DialError::NotAuthentic(error)
+    }
+}
+
 impl From<Malformed> for DialError {
     fn from(malformed: Malformed) -> Self {
         DialError::Malformed(malformed)
@@ -111,36 +156,38 @@ impl From<io::Error> for DialError {
     }
 }
 
-/// Reads the preface and the hello of the other end, which may arrive in pieces of any size.
+/// Reads the preface and the first frames of the other end, which may arrive in pieces of any size.
 #[derive(Debug, Default)]
-pub(crate) struct HelloReader {
+pub(crate) struct HandshakeReader {
     buffer: BytesMut,
     /// Whether the preface has been read.
     preface_received: bool,
 }
 
-impl HelloReader {
+impl HandshakeReader {
     /// Returns the buffer to which received bytes are appended.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// Returns the hello once all of it has arrived, or `None` if more bytes are needed.
+    /// Returns the kind and the payload of the next frame, after the preface, once all of it has arrived. Returns
+    /// `None` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// If the bytes are not the hello of a compatible node of this cluster.
-    pub(crate) fn poll(&mut self, local: &LocalHello) -> Result<Option<Hello>, DialError> {
+    /// If the bytes are not the preface of a flyrpc node, or not the start of a frame of at most `max` bytes.
+    pub(crate) fn poll(&mut self, max: usize) -> Result<Option<BytesMut>, DialError> {
         if !self.preface_received && !self.take_preface()? {
             return Ok(None);
         }
-        let Some((first, length)) = frame::split(&self.buffer)? else { return Ok(None) };
-        let Frame::Hello(hello) = frame::decode(first)? else {
-            return Err(Malformed::new("frame before the hello").into());
-        };
-        let outcome = Hello::decode_with(hello, Some(&local.encoded))?;
-        self.buffer.advance(length);
-        check(outcome, local).map(Some)
+        if varint::peek(&self.buffer)?.is_some_and(|(length, _)| length > max as u64) {
+            return Err(Malformed::new("long frame").into());
+        }
+        let Some((frame, length)) = frame::split(&self.buffer)? else { return Ok(None) };
+        let prefix = length - frame.len();
+        let mut frame = self.buffer.split_to(length);
+        frame.advance(prefix);
+        Ok(Some(frame))
     }
 
     /// Removes the preface from the buffer and returns true, once all of it has arrived. Returns an
@@ -157,7 +204,7 @@ impl HelloReader {
         Ok(self.preface_received)
     }
 
-    /// Returns the bytes received after the hello.
+    /// Returns the bytes received after the frames.
     pub(crate) fn into_rest(self) -> BytesMut {
         self.buffer
     }
@@ -212,19 +259,27 @@ mod tests {
             primary_region: Region::from("iad"),
             withdrawn: Vec::new(),
         });
-        let encoded = EncodedHello::new(cluster, &node, 1 << 20, &Arc::from([]), &state);
-        let heartbeat = Duration::from_secs(1);
-        LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat }
+        let encoded = EncodedHello::new(cluster, &node, 1 << 20, &Arc::from([]), &state, &[]);
+        let (heartbeat, sealing) = (Duration::from_secs(1), Sealing::Open);
+        LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat, sealing }
+    }
+
+    fn first_bytes(of: &LocalHello) -> Vec<u8> {
+        [&PREFACE[..], &of.frame(7, None)].concat()
     }
 
     /// Reads bytes that arrive one by one. Returns the outcome and the bytes that were not consumed.
     fn received(bytes: &[u8], local: &LocalHello) -> (Result<Option<Hello>, DialError>, Vec<u8>) {
-        let mut reader = HelloReader::default();
+        let mut reader = HandshakeReader::default();
         for (at, byte) in bytes.iter().enumerate() {
             reader.buffer().extend_from_slice(&[*byte]);
-            match reader.poll(local) {
+            match reader.poll(MAX_FRAME) {
                 Ok(None) => {}
-                done => return (done, bytes[at + 1..].to_vec()),
+                Ok(Some(frame)) => {
+                    let hello = local.read_peer(&frame[1..]);
+                    return (hello.map(Some), bytes[at + 1..].to_vec());
+                }
+                Err(error) => return (Err(error), bytes[at + 1..].to_vec()),
             }
         }
         (Ok(None), reader.into_rest().to_vec())
@@ -232,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_read_from_pieces_of_any_size_and_later_bytes_are_left() {
-        let mut bytes = local("c", "b", 2).preface_and_hello(7, None);
+        let mut bytes = first_bytes(&local("c", "b", 2));
         bytes.extend_from_slice(b"rest");
         let (hello, rest) = received(&bytes, &local("c", "a", 1));
         let hello = hello.unwrap().unwrap();
@@ -242,9 +297,27 @@ mod tests {
 
     #[test]
     fn an_incomplete_hello_is_not_an_error() {
-        let bytes = local("c", "b", 2).preface_and_hello(7, None);
+        let bytes = first_bytes(&local("c", "b", 2));
         let (hello, _) = received(&bytes[..bytes.len() - 1], &local("c", "a", 1));
         assert!(matches!(hello, Ok(None)));
+    }
+
+    #[test]
+    fn a_node_that_requires_a_seal_reads_no_frame_that_is_longer_than_one() {
+        let keyring = crate::config::Keyring::parse(&"00".repeat(32)).unwrap();
+        let sealed = LocalHello { sealing: Sealing::Sealed(keyring), ..local("c", "a", 1) };
+        let mut reader = HandshakeReader::default();
+        reader.buffer().extend_from_slice(PREFACE);
+        varint_of(sealed.first_frame_max() + 1, reader.buffer());
+        assert!(matches!(reader.poll(sealed.first_frame_max()), Err(DialError::Malformed(_))));
+        assert!(sealed.first_frame_max() < 64 << 10);
+        assert!(matches!(reader.poll(local("c", "a", 1).first_frame_max()), Ok(None)));
+    }
+
+    fn varint_of(number: usize, to: &mut BytesMut) {
+        let mut bytes = Vec::new();
+        varint::put(number as u64, &mut bytes);
+        to.extend_from_slice(&bytes);
     }
 
     #[test]
@@ -256,8 +329,7 @@ mod tests {
     #[test]
     fn a_node_that_cannot_be_linked_to_is_rejected_with_the_reason() {
         let me = local("c", "a", 1);
-        let outcome =
-            |other: &LocalHello| received(&other.preface_and_hello(0, None), &me).0.unwrap_err();
+        let outcome = |other: &LocalHello| received(&first_bytes(other), &me).0.unwrap_err();
         assert!(matches!(outcome(&local("other", "b", 2)), DialError::OtherCluster(_)));
         assert!(matches!(outcome(&local("c", "a", 2)), DialError::SelfConnect));
         assert!(matches!(outcome(&local("c", "b", 0)), DialError::InvalidPeer { .. }));
@@ -265,7 +337,7 @@ mod tests {
         let broadcast = SocketAddr::from(([255, 255, 255, 255], 2));
         let mut other = local("c", "b", 2);
         other.node = NodeInfo::new(other.node.id().clone(), Region::from("iad"), broadcast);
-        other.encoded = EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state);
+        other.encoded = EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state, &[]);
         assert!(matches!(outcome(&other), DialError::InvalidPeer { .. }));
         assert!(outcome(&local("c", "a", 2)).is_from_a_node());
         assert!(!outcome(&local("c", "b", 0)).is_from_a_node());

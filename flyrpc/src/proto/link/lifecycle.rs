@@ -13,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{codec::bytes::Malformed, proto::wire::frame::GoAway};
+use crate::{
+    codec::bytes::Malformed,
+    proto::{seal::NotAuthentic, wire::frame::GoAway},
+};
 
 /// Why a link ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,6 +34,9 @@ pub(crate) enum LinkError {
     OutboxOverflow,
     #[error("the peer sent a {0}")]
     Malformed(Malformed),
+    /// The record was changed, repeated or left out on the way.
+    #[error("the peer sent {0}")]
+    NotAuthentic(NotAuthentic),
     /// Both ends drained the link, and nothing was left in flight.
     #[error("the link was drained")]
     Drained,
@@ -48,6 +54,12 @@ pub(crate) enum LinkError {
 impl From<io::Error> for LinkError {
     fn from(error: io::Error) -> Self {
         LinkError::Broken(Arc::new(error))
+    }
+}
+
+impl From<NotAuthentic> for LinkError {
+    fn from(error: NotAuthentic) -> Self {
+        LinkError::NotAuthentic(error)
     }
 }
 

@@ -14,6 +14,14 @@ const CAPACITY: usize = 32;
 pub(crate) struct Counters {
     /// Datagrams ignored because they are not gossip of this cluster and version.
     pub(crate) foreign: u64,
+    /// Open datagrams, if this node accepts only sealed ones.
+    pub(crate) not_sealed: u64,
+    /// Datagrams that were sealed with a key that this node does not hold.
+    pub(crate) unknown_key: u64,
+    /// Sealed datagrams that were changed, or belong to another cluster with the same secret.
+    pub(crate) not_authentic: u64,
+    /// Sealed datagrams that were received before, or came much too late.
+    pub(crate) repeated: u64,
     /// Datagrams that were ignored. They were malformed, came from this node itself or from a stranger,
     /// asked for too much, or came from an unknown member when there was no room for more.
     pub(crate) ignored: u64,
@@ -61,6 +69,10 @@ impl Diagnostics {
             Diagnostic::DatagramIgnored(Rejected::Foreign | Rejected::Cluster) => {
                 self.counters.foreign += 1;
             }
+            Diagnostic::DatagramIgnored(Rejected::NotSealed) => self.counters.not_sealed += 1,
+            Diagnostic::DatagramIgnored(Rejected::UnknownKey(_)) => self.counters.unknown_key += 1,
+            Diagnostic::DatagramIgnored(Rejected::NotAuthentic) => self.counters.not_authentic += 1,
+            Diagnostic::DatagramIgnored(Rejected::Repeated) => self.counters.repeated += 1,
             Diagnostic::DatagramIgnored(
                 Rejected::Field | Rejected::Malformed | Rejected::Stranger | Rejected::Excessive,
             ) => {
@@ -95,7 +107,7 @@ mod tests {
             diagnostics.push(Diagnostic::DatagramIgnored(reason));
         });
         diagnostics.push(Diagnostic::Rejoined { bump: 1 });
-        let counters = Counters { foreign: 50, ignored: 50, errors: 0, renewals: 1 };
+        let counters = Counters { foreign: 50, ignored: 50, renewals: 1, ..Counters::default() };
         assert_eq!(diagnostics.counters(), counters);
         let kept: Vec<_> = std::iter::from_fn(|| diagnostics.pop()).collect();
         assert_eq!(kept.len(), CAPACITY);

@@ -9,7 +9,7 @@ use super::{
     diagnostics::{Counters, Diagnostic, Diagnostics},
     digest,
     effects::{Effects, Gossip, new_gossip},
-    envelope::{self, Envelope},
+    envelope::{self, Channel, Envelope},
     identity::{Identity, InvalidIdentity},
     limits::{Feeds, Renewals},
     member_state::{Claim, MemberState},
@@ -70,7 +70,8 @@ impl Membership {
         now: Duration,
     ) -> Result<Self, InvalidIdentity> {
         let identity = Identity::new(local, settings.protocol)?;
-        let envelope = Envelope::new(&settings.cluster)?;
+        let Settings { cluster, sealing, salt, max_members, .. } = &settings;
+        let envelope = Envelope::new(cluster, sealing, *salt, *max_members)?;
         let config = settings.config(1, envelope.overhead());
         Ok(Membership {
             gossip: new_gossip(identity, config, seed),
@@ -102,14 +103,23 @@ impl Membership {
         if self.has_left {
             return None;
         }
-        let packet = self.envelope.unwrap(datagram);
-        match packet.and_then(|packet| self.handle_packet(packet, is_linked)) {
+        let handled = self.envelope.unwrap(datagram).and_then(|(packet, channel)| {
+            let sender = self.handle_packet(&packet, is_linked)?;
+            self.envelope.on_datagram(sender.addr(), channel);
+            Ok(sender)
+        });
+        match handled {
             Ok(sender) => Some(sender),
             Err(rejected) => {
                 self.diagnostics.push(Diagnostic::DatagramIgnored(rejected));
                 None
             }
         }
+    }
+
+    /// Records how the link to the node at `addr` is protected. Gossip to the node is protected alike.
+    pub(crate) fn on_linked(&mut self, addr: SocketAddr, channel: Channel) {
+        self.envelope.set_channel(addr, channel);
     }
 
     /// Handles the timers that are due at `now`.
@@ -137,7 +147,11 @@ impl Membership {
 
     /// The next change of the live members.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.members.pop_event()
+        let event = self.members.pop_event();
+        if let Some(Event::Down(node)) = &event {
+            self.envelope.forget_channel(node.addr());
+        }
+        event
     }
 
     /// The next diagnostic. If the caller does not poll, only the last 32 are kept.
@@ -279,7 +293,7 @@ impl Membership {
         let mut effects = Effects {
             local_addr: self.gossip.identity().addr(),
             now: self.clock.now(),
-            envelope: &self.envelope,
+            envelope: &mut self.envelope,
             timers: &mut self.timers,
             members: &mut self.members,
             outbox: &mut self.outbox,
@@ -338,10 +352,12 @@ impl Membership {
         let suspects = self.timers.suspects().filter(|(id, at)| self.is_suspect(id, *at));
         let warn = |(suspect, at): (&Identity, Incarnation)| {
             let packet = envelope::warning(local, suspect, at).ok()?;
-            Some((suspect.addr(), self.envelope.wrap(&packet)))
+            Some((suspect.addr(), packet))
         };
         let warnings: Vec<_> = suspects.take(MAX_WARNINGS).filter_map(warn).collect();
-        self.outbox.extend(warnings);
+        for (to, packet) in warnings {
+            self.outbox.push_back((to, self.envelope.wrap(to, &packet)));
+        }
     }
 
     /// Sets a timer that declares a suspect down unless it refutes first. foca sets this timer only

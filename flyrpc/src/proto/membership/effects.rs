@@ -25,7 +25,7 @@ pub(super) fn new_gossip(identity: Identity, config: foca::Config, seed: u64) ->
 pub(super) struct Effects<'a> {
     pub(super) local_addr: SocketAddr,
     pub(super) now: Duration,
-    pub(super) envelope: &'a Envelope,
+    pub(super) envelope: &'a mut Envelope,
     pub(super) timers: &'a mut Timers,
     pub(super) members: &'a mut MemberList,
     pub(super) outbox: &'a mut VecDeque<(SocketAddr, Vec<u8>)>,
@@ -44,7 +44,8 @@ impl foca::Runtime<Identity> for Effects<'_> {
         // foca also announces this node to members that are down. An earlier boot at this node's
         // address may be one of them.
         if to.addr() != self.local_addr {
-            self.outbox.push_back((to.addr(), self.envelope.wrap(packet)));
+            let datagram = self.envelope.wrap(to.addr(), packet);
+            self.outbox.push_back((to.addr(), datagram));
         }
     }
 

@@ -7,12 +7,18 @@ use std::{
 
 use foca::{Config, PeriodicParams};
 
+use crate::{config::Sealing, proto::seal::replay::Salt};
+
 /// Gossip settings. The defaults are for clusters that span the world. They were chosen in
 /// simulations of 10 regions with 1 % loss, which the program `large_clusters` repeats.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes long.
     pub(crate) cluster: String,
+    /// Which datagrams are sent and accepted.
+    pub(crate) sealing: Sealing,
+    /// Random bytes of this boot. They must never repeat if datagrams are sealed.
+    pub(crate) salt: Salt,
     /// The version of the link protocol, which gossip announces.
     pub(crate) protocol: u32,
     /// The interval between probes. Keep it above `probe_rtt` plus two of the longest round trips.
@@ -52,6 +58,8 @@ impl Settings {
     pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
+            sealing: Sealing::Open,
+            salt: Salt::default(),
             protocol: 1,
             probe_period: Duration::from_secs(2),
             probe_rtt: Duration::from_millis(700),

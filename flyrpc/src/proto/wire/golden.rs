@@ -67,6 +67,7 @@ impl Stream {
                 Frame::State(state) => stream.states.push(State::decode(state).unwrap()),
                 Frame::GoAway { reason } => stream.left |= reason == GoAway::Leaving,
                 Frame::Ping { .. } | Frame::Pong { .. } | Frame::Void => {}
+                Frame::Seal(_) | Frame::Unsealed(_) => panic!("version 0.1 seals nothing"),
             }
         }
         assert!(rest.is_empty());

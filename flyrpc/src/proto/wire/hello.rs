@@ -23,7 +23,8 @@ use crate::{
             varint,
         },
     },
-    types::{NodeId, NodeInfo, Region, ServiceSpec, is_label},
+    config::MAX_KEYS,
+    types::{KeyId, NodeId, NodeInfo, Region, ServiceSpec, is_label},
 };
 
 mod field {
@@ -33,6 +34,7 @@ mod field {
     pub(super) const STAMP: u64 = 4;
     pub(super) const ECHO: u64 = 5;
     pub(super) const STATUS_LEVEL: u64 = 6;
+    pub(super) const KEYS: u64 = 7;
 }
 
 /// The first frame of each end of a link.
@@ -54,6 +56,8 @@ pub(crate) struct Hello {
     pub(crate) echo: Option<u64>,
     /// The set of statuses that the node knows: see [`STATUS_LEVEL`].
     pub(crate) status_level: u64,
+    /// The keys that the node holds, in the order of its keyring.
+    pub(crate) keys: Vec<KeyId>,
 }
 
 /// The part of a hello that may change while a link is open.
@@ -133,6 +137,7 @@ impl EncodedHello {
         max_body: u64,
         services: &Arc<[ServiceSpec]>,
         state: &State,
+        keys: &[KeyId],
     ) -> Self {
         let mut buffer = Vec::new();
         varint::put(VERSIONS.0, &mut buffer);
@@ -150,6 +155,10 @@ impl EncodedHello {
         fields::put(field::SERVICES, Unknown::Skip, &encoded_services, &mut buffer);
         put(field::STATE, state, &mut buffer);
         put(field::STATUS_LEVEL, &STATUS_LEVEL, &mut buffer);
+        if !keys.is_empty() {
+            let keys: Vec<u32> = keys.iter().map(|id| u32::from_be_bytes(*id.as_bytes())).collect();
+            put(field::KEYS, &keys, &mut buffer);
+        }
         EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
@@ -168,8 +177,9 @@ impl Hello {
     /// Encodes the payload of a hello frame.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Hello { cluster, node, max_body, services, state, .. } = self;
-        EncodedHello::new(cluster, node, *max_body, services, state).encode(self.stamp, self.echo)
+        let Hello { cluster, node, max_body, services, state, keys, .. } = self;
+        EncodedHello::new(cluster, node, *max_body, services, state, keys)
+            .encode(self.stamp, self.echo)
     }
 
     /// Decodes the payload of a hello frame.
@@ -197,7 +207,7 @@ impl Hello {
         }
         let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         fields::read(from, |number, value| {
-            let known = (field::NODE..=field::STATUS_LEVEL).contains(&number);
+            let known = (field::NODE..=field::KEYS).contains(&number);
             if known {
                 found.insert(number, value.to_vec());
             }
@@ -209,6 +219,8 @@ impl Hello {
         let services = services(&found, ours)?;
         state.limit_to(&services);
         let optional = |number| found.get(&number).map(|_| take(number, &found)).transpose();
+        let keys = found.get(&field::KEYS).map(|_| take::<Vec<u32>>(field::KEYS, &found));
+        let keys = keys.transpose()?.unwrap_or_default().into_iter().take(MAX_KEYS);
         Ok(HelloOutcome::Hello(Box::new(Hello {
             max_body: node.max_body,
             node: node.info(),
@@ -218,6 +230,7 @@ impl Hello {
             stamp: take(field::STAMP, &found)?,
             echo: optional(field::ECHO)?,
             status_level: optional(field::STATUS_LEVEL)?.unwrap_or(0),
+            keys: keys.map(|id| KeyId::new(id.to_be_bytes())).collect(),
         })))
     }
 }
@@ -333,6 +346,7 @@ mod tests {
             stamp: 1 << 40,
             echo,
             status_level: STATUS_LEVEL,
+            keys: vec![KeyId::new([1, 2, 3, 4]), KeyId::new([0xff; 4])],
         }
     }
 
@@ -379,7 +393,7 @@ mod tests {
     #[test]
     fn equal_lists_of_services_are_shared_and_others_decoded() {
         let ours = |services: &Arc<[ServiceSpec]>| {
-            EncodedHello::new("app", &hello(None).node, 1, services, &state())
+            EncodedHello::new("app", &hello(None).node, 1, services, &state(), &[])
         };
         let theirs = hello(None);
         let read = |ours: &EncodedHello| match Hello::decode_with(&theirs.encode(), Some(ours)) {

@@ -16,7 +16,7 @@ use super::{
     inputs::{BATCH, Input, Inputs},
     internal_service::{Exchange, InternalClient},
     leaving::Leaving,
-    local_hello::LocalHelloSource,
+    local_hello::{LocalHelloSource, LocalIdentity},
     message::Message,
     peer_table::PeerTable,
     primaries::PrimaryDisagreements,
@@ -27,6 +27,7 @@ use super::{
     tasks::Tasks,
 };
 use crate::{
+    config::Sealing,
     error::RpcError,
     proto::{
         discovery::Discovery,
@@ -55,6 +56,7 @@ pub(crate) struct ClusterParams {
     pub(crate) discovery: Discovery,
     /// The cluster's name.
     pub(crate) cluster: String,
+    pub(crate) sealing: Sealing,
     pub(crate) heartbeat: Duration,
     /// The instant at which the time of membership and discovery is zero.
     pub(crate) epoch: Instant,
@@ -70,7 +72,12 @@ pub(crate) fn start(params: ClusterParams) {
     let (received, arrived) = mpsc::channel(sockets::DATAGRAM_QUEUE);
     let inputs = Inputs { commands: params.commands, messages, datagrams: arrived };
     let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
-    let local_hello = LocalHelloSource::new(Arc::clone(&shared), params.cluster, params.heartbeat);
+    let identity = LocalIdentity {
+        cluster: params.cluster,
+        heartbeat: params.heartbeat,
+        sealing: params.sealing,
+    };
+    let local_hello = LocalHelloSource::new(Arc::clone(&shared), identity);
     let accept =
         sockets::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
     shared.spawn("accept", accept);
@@ -113,7 +120,7 @@ pub(super) struct Cluster {
     /// The queue of datagrams to send.
     datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     epoch: Instant,
-    membership: Membership,
+    pub(super) membership: Membership,
     pub(super) discovery: Discovery,
     pub(super) peers: PeerTable,
     /// The number of dial attempts in progress.

@@ -187,6 +187,13 @@ impl From<&DialError> for NoSupport {
             DialError::OtherVersions { first, last, .. } => {
                 NoSupport::Protocol { first: *first, last: *last }
             }
+            DialError::OtherSecret(keys) => NoSupport::OtherSecret(keys.clone()),
+            DialError::UnknownKey(key) => NoSupport::OtherSecret(vec![*key]),
+            DialError::SecretRequired => NoSupport::SecretRequired,
+            DialError::NoSecret => NoSupport::NoSecret,
+            DialError::OtherSuite(_) | DialError::NotAuthentic(_) => {
+                NoSupport::NotFlyrpc(format!("the handshake failed: {error}"))
+            }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),
             DialError::SelfConnect => NoSupport::Oneself,
             DialError::InvalidPeer { .. } => NoSupport::NotFlyrpc(error.to_string()),

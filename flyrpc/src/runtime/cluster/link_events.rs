@@ -8,7 +8,10 @@ use super::{
     links,
 };
 use crate::{
-    proto::wire::{frame::GoAway, hello::State},
+    proto::{
+        membership::Channel,
+        wire::{frame::GoAway, hello::State},
+    },
     runtime::{
         link::{Handshaken, Link, LinkError, LinkEvent},
         shared::PeerKey,
@@ -29,6 +32,10 @@ impl Cluster {
             return key;
         }
         self.shared.notify(&Observed::LinkOpened(link.peer()));
+        if !key.is_rival() {
+            let channel = link.sealed_with().map_or(Channel::Open, Channel::Sealed);
+            self.membership.on_linked(key.addr(), channel);
+        }
         // The state may have changed since the hello was sent.
         let state = self.shared.server().state();
         if !Arc::ptr_eq(&announced, &state) {

@@ -5,24 +5,33 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 
 use crate::{
+    config::{Keyring, Sealing},
     proto::wire::hello::{EncodedHello, State},
     runtime::{link::LocalHello, shared::NodeShared},
+    types::KeyId,
 };
+
+/// The parts of the hello that never change, besides those in [`NodeShared`].
+#[derive(Debug, Clone)]
+pub(super) struct LocalIdentity {
+    pub(super) cluster: String,
+    pub(super) heartbeat: Duration,
+    pub(super) sealing: Sealing,
+}
 
 /// Creates this node's hello, and caches it until the node's state changes.
 #[derive(Clone)]
 pub(super) struct LocalHelloSource {
     shared: Arc<NodeShared>,
-    cluster: String,
-    heartbeat: Duration,
+    identity: LocalIdentity,
     cached: Arc<ArcSwap<LocalHello>>,
 }
 
 impl LocalHelloSource {
-    pub(super) fn new(shared: Arc<NodeShared>, cluster: String, heartbeat: Duration) -> Self {
-        let hello = encode(&shared, &cluster, heartbeat, shared.server().state());
+    pub(super) fn new(shared: Arc<NodeShared>, identity: LocalIdentity) -> Self {
+        let hello = encode(&shared, &identity, shared.server().state());
         let cached = Arc::new(ArcSwap::from(hello));
-        LocalHelloSource { shared, cluster, heartbeat, cached }
+        LocalHelloSource { shared, identity, cached }
     }
 
     /// Returns the hello for the node's current state.
@@ -31,23 +40,21 @@ impl LocalHelloSource {
         if Arc::ptr_eq(&cached.state, &state) {
             return cached;
         }
-        let hello = encode(&self.shared, &self.cluster, self.heartbeat, state);
+        let hello = encode(&self.shared, &self.identity, state);
         self.cached.store(Arc::clone(&hello));
         hello
     }
 
     pub(super) fn heartbeat(&self) -> Duration {
-        self.heartbeat
+        self.identity.heartbeat
     }
 }
 
-fn encode(
-    shared: &NodeShared,
-    cluster: &str,
-    heartbeat: Duration,
-    state: Arc<State>,
-) -> Arc<LocalHello> {
+fn encode(shared: &NodeShared, identity: &LocalIdentity, state: Arc<State>) -> Arc<LocalHello> {
+    let LocalIdentity { cluster, heartbeat, sealing } = identity.clone();
     let (node, services) = (shared.me().clone(), shared.server().specs());
-    let encoded = EncodedHello::new(cluster, &node, shared.max_body() as u64, services, &state);
-    Arc::new(LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat })
+    let keys: Vec<KeyId> = sealing.keyring().into_iter().flat_map(Keyring::ids).collect();
+    let max_body = shared.max_body() as u64;
+    let encoded = EncodedHello::new(&cluster, &node, max_body, services, &state, &keys);
+    Arc::new(LocalHello { cluster, node, state, encoded, heartbeat, sealing })
 }

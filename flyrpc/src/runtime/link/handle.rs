@@ -41,7 +41,7 @@ use crate::{
         },
     },
     service::ServiceKind,
-    types::{NodeInfo, Region, ServiceSpec},
+    types::{KeyId, NodeInfo, Region, ServiceSpec},
 };
 
 /// Size limit in bytes for bodies of the internal service, if the limit for user services is
@@ -80,6 +80,8 @@ struct Peer {
     services: Arc<[ServiceSpec]>,
     compats: CompatCache,
     status_level: u64,
+    keys: Vec<KeyId>,
+    sealed_with: Option<KeyId>,
     state: ArcSwap<State>,
     /// Whether `state` excludes calls of some service, which calls check before they read `state`.
     restricted: AtomicBool,
@@ -115,6 +117,10 @@ pub(super) struct NewLink {
     pub(super) state: State,
     /// The set of statuses that the peer knows.
     pub(super) status_level: u64,
+    /// The keys that the peer holds.
+    pub(super) keys: Vec<KeyId>,
+    /// The key that both ends have agreed on. `None` if the link is open.
+    pub(super) sealed_with: Option<KeyId>,
     /// In microseconds, if the handshake measured it.
     pub(super) round_trip: Option<u64>,
     pub(super) body_limit: usize,
@@ -132,6 +138,8 @@ impl Link {
                 services: new.services,
                 compats: CompatCache::new(),
                 status_level: new.status_level,
+                keys: new.keys,
+                sealed_with: new.sealed_with,
                 restricted: AtomicBool::new(new.state.is_restricted()),
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
@@ -151,6 +159,16 @@ impl Link {
             signals: Signals::default(),
             deadlines: Deadlines::default(),
         }
+    }
+
+    /// The keys that the peer holds.
+    pub(crate) fn keys(&self) -> &[KeyId] {
+        &self.peer.keys
+    }
+
+    /// The key that seals the link. `None` if the link is open.
+    pub(crate) fn sealed_with(&self) -> Option<KeyId> {
+        self.peer.sealed_with
     }
 
     /// The node at the other end.

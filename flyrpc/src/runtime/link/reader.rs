@@ -3,7 +3,6 @@
 
 use std::{
     future::poll_fn,
-    io,
     pin::pin,
     sync::Arc,
     task::{self, Poll},
@@ -123,7 +122,7 @@ fn poll_receive<T>(
     requests: &mut Assembler<T>,
     link: &Link,
     task: &mut task::Context<'_>,
-) -> Poll<io::Result<Received>> {
+) -> Poll<Result<Received, LinkError>> {
     let Some(OpenChunk { of, id, left, wanted: wanted @ true }) = chunk else {
         return from.poll_read(task);
     };
@@ -153,7 +152,7 @@ fn try_receive<T>(
     chunk: &mut Option<OpenChunk>,
     requests: &mut Assembler<T>,
     link: &Link,
-) -> Option<io::Result<Received>> {
+) -> Option<Result<Received, LinkError>> {
     let receive = poll_fn(|task| poll_receive(from, chunk, requests, link, task));
     tokio::task::unconstrained(receive).now_or_never()
 }
@@ -341,7 +340,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }
-        self.on_chunk_received(from, received.count)
+        self.on_chunk_received(from, received.of_body)
     }
 
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
@@ -444,7 +443,9 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_frame(&mut self, frame: Frame<'_>, frames: &Bytes) -> Result<(), LinkError> {
         match frame {
             Frame::Void => {}
-            Frame::Hello(_) => return Err(Malformed::new("second hello").into()),
+            Frame::Hello(_) | Frame::Seal(_) | Frame::Unsealed(_) => {
+                return Err(Malformed::new("frame of a handshake").into());
+            }
             Frame::Request(head, body) => self.on_request(head, body, frames),
             Frame::Reply { id, body: Body::Whole(body) } => {
                 self.on_response(id, Response::Reply(whole(frames, body)), body.len());
@@ -567,7 +568,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.on_chunk(of, id, &part, left)
     }
 
-    /// Handles a read of `count` bytes. If a chunk is open, the bytes begin with a part of it.
+    /// Handles a read that added `count` bytes to the body of the open chunk, if there is one.
     fn on_chunk_received(&mut self, from: &mut FrameReader, count: usize) -> Result<(), LinkError> {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
         chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };

@@ -30,13 +30,18 @@ pub(crate) struct LinkParams<H> {
 
 /// Starts a link on an established connection. Its tasks end with the link, and log in the current span.
 pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<H>) -> Arc<Link> {
-    let Handshaken { stream, hello, epoch, clock, unanswered, leftover, first_frames, .. } =
-        handshaken;
+    let Handshaken {
+        stream, hello, epoch, clock, unanswered, leftover, first_frames, seal, ..
+    } = handshaken;
+    let sealed_with = seal.as_ref().map(|seal| seal.key);
+    let (sealer, records) = seal.map(|seal| (seal.sealer, seal.records)).unzip();
     let link = Arc::new(Link::new(NewLink {
         node: hello.node,
         services: hello.services,
         state: hello.state,
         status_level: hello.status_level,
+        keys: hello.keys,
+        sealed_with,
         round_trip: clock.round_trip(),
         body_limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
         env: Arc::clone(&node.env),
@@ -49,8 +54,8 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
         link.outbox().pings().add(stamp);
     }
     link.flush();
-    let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer));
-    let from = FrameReader::new(stream.reader, leftover);
+    let writer = writer::run(Arc::clone(&link), FrameWriter::new(stream.writer, sealer));
+    let from = FrameReader::new(stream.reader, leftover, records);
     let reader = reader::run(Arc::clone(&link), from, clock, node.handler, node.heartbeat);
     let writer = end_on_panic(Arc::clone(&link), writer).in_current_span();
     let reader = end_on_panic(Arc::clone(&link), reader).in_current_span();

@@ -1,10 +1,9 @@
 //! The boundary between a link, which handles frames, and its socket, which carries bytes.
 //!
 //! The reader task takes complete frames, and the contents of long chunks, from a [`FrameReader`], and the writer
-//! task passes complete batches to a [`FrameWriter`]. Neither task accesses the stream. Code that transforms
-//! the bytes of a connection after the handshake, such as sealing, belongs here.
-//! [`FrameWriter::poll_write`] counts bytes of the batch, not of the socket, because this count
-//! determines which requests were sent.
+//! task passes complete batches to a [`FrameWriter`]. Neither task accesses the stream. On a sealed link, both
+//! transform the bytes of the connection: the writer seals what it takes from a batch as one record, and the reader
+//! opens each record as a whole.
 
 use std::{
     future::Future,
@@ -21,7 +20,11 @@ use crate::{
     codec::bytes::Malformed,
     env::{StreamReader, StreamWriter},
     proto::{
-        link::batch::{Batch, MAX_SLICES},
+        link::{
+            batch::{Batch, MAX_SLICES},
+            lifecycle::LinkError,
+        },
+        seal::record::{CONTENT_MAX, Records, Sealer},
         wire::frame::{self, ChunkStart, Rest},
     },
 };
@@ -49,10 +52,16 @@ const LINGER_MAX: Duration = Duration::from_secs(60);
 /// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// The receiving half of a connection, with its buffer.
+/// A buffer for records with a larger capacity than this, in bytes, is freed when nothing is left to write.
+const RECORD_RETAINED: usize = 4 << 10;
+
+/// The receiving half of a connection, with its buffers.
 pub(super) struct FrameReader {
     stream: Box<dyn StreamReader>,
+    /// The received bytes of frames.
     buffer: BytesMut,
+    /// The received records that are not opened yet. `None` on an open link.
+    records: Option<Box<Records>>,
     /// Whether the last read filled the buffer.
     filled: bool,
     /// Whether the last read was into the buffer of a body.
@@ -62,26 +71,41 @@ pub(super) struct FrameReader {
 /// The result of a read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Received {
-    /// The number of bytes. Zero is the end of the stream.
+    /// The number of bytes taken from the socket. Zero is the end of the stream.
     pub(super) count: usize,
+    /// The number of bytes that were added to a body.
+    pub(super) of_body: usize,
     /// Whether more may be available immediately, because this read filled its destination.
     pub(super) more: bool,
 }
 
 impl FrameReader {
-    /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream.
-    pub(super) fn new(stream: Box<dyn StreamReader>, buffer: BytesMut) -> Self {
-        FrameReader { stream, buffer, filled: false, after_chunk: false }
+    /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream. If the link is
+    /// sealed, `records` opens what the stream contains.
+    pub(super) fn new(
+        stream: Box<dyn StreamReader>,
+        buffer: BytesMut,
+        records: Option<Records>,
+    ) -> Self {
+        let records = records.map(Box::new);
+        FrameReader { stream, buffer, records, filled: false, after_chunk: false }
     }
 
     /// Reads the available bytes.
-    pub(super) fn poll_read(&mut self, task: &mut Context<'_>) -> Poll<io::Result<Received>> {
+    #[inline]
+    pub(super) fn poll_read(
+        &mut self,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Received, LinkError>> {
+        if self.records.is_some() {
+            return self.poll_read_records(&mut (&mut [] as &mut [u8]), task);
+        }
         let room = self.make_room();
         let mut to = (&mut self.buffer).limit(room);
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.filled = count == room;
         self.after_chunk = false;
-        Poll::Ready(Ok(Received { count, more: self.filled }))
+        Poll::Ready(Ok(Received { count, of_body: 0, more: self.filled }))
     }
 
     /// Reads the available bytes into `to`, the destination for the rest of a chunk, instead of into the
@@ -90,14 +114,41 @@ impl FrameReader {
         &mut self,
         to: &mut (impl BufMut + Unpin),
         task: &mut Context<'_>,
-    ) -> Poll<io::Result<Received>> {
+    ) -> Poll<Result<Received, LinkError>> {
         debug_assert!(self.buffer.is_empty());
+        if self.records.is_some() {
+            return self.poll_read_records(to, task);
+        }
         let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(to)).poll(task))?;
         // Another chunk may follow. If so, the next read should not contain much of it.
         self.filled = false;
         self.after_chunk = true;
-        Poll::Ready(Ok(Received { count, more: count == room }))
+        Poll::Ready(Ok(Received { count, of_body: count, more: count == room }))
+    }
+
+    /// Reads the available bytes of a sealed link, and opens all complete records. Their contents go to `body` until it
+    /// is full, then to the buffer.
+    fn poll_read_records(
+        &mut self,
+        body: &mut (impl BufMut + Unpin),
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Received, LinkError>> {
+        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
+        let missing = records.missing();
+        let room = make_room(records.buffer(), self.filled, missing);
+        let mut to = records.buffer().limit(room);
+        let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+        self.filled = count == room;
+        let (buffer, mut of_body) = (&mut self.buffer, 0);
+        while records.open_next(|content| {
+            let part = content.len().min(body.remaining_mut());
+            let (first, rest) = content.split_at(part);
+            body.put_slice(first);
+            buffer.extend_from_slice(rest);
+            of_body += part;
+        })? {}
+        Poll::Ready(Ok(Received { count, of_body, more: self.filled }))
     }
 
     /// Returns the number of bytes that have arrived and were not read, if it is known.
@@ -132,10 +183,13 @@ impl FrameReader {
         count
     }
 
-    /// Frees the buffer's memory if the buffer is empty.
+    /// Frees the memory of buffers that are empty.
     pub(super) fn shrink(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
-            self.buffer = BytesMut::new();
+        let records = self.records.as_mut().map(|records| records.buffer());
+        for buffer in records.into_iter().chain([&mut self.buffer]) {
+            if buffer.is_empty() && buffer.capacity() > IDLE_READ {
+                *buffer = BytesMut::new();
+            }
         }
     }
 
@@ -160,46 +214,86 @@ impl FrameReader {
 
     /// Makes room for the next read. Returns how many bytes it may read.
     fn make_room(&mut self) -> usize {
-        if self.buffer.is_empty() && self.buffer.capacity() > READ_MAX {
-            self.buffer = BytesMut::new();
-        }
-        let spare = self.buffer.capacity() - self.buffer.len();
-        let (least, room) =
-            if self.filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
-        if spare < least {
-            self.buffer.reserve(room);
-        }
-        let spare = self.buffer.capacity() - self.buffer.len();
+        let spare = make_room(&mut self.buffer, self.filled, 0);
         if self.after_chunk { spare.min(IDLE_READ) } else { spare }
     }
+}
+
+/// Makes room for the next read: much if the last one `filled` the buffer, and at least for `missing` bytes. Returns
+/// how many bytes the read may append to the buffer.
+#[inline]
+fn make_room(buffer: &mut BytesMut, filled: bool, missing: usize) -> usize {
+    if buffer.is_empty() && buffer.capacity() > READ_MAX {
+        *buffer = BytesMut::new();
+    }
+    let spare = buffer.capacity() - buffer.len();
+    let (least, room) = if filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
+    if spare < least.max(missing) {
+        buffer.reserve(room.max(missing));
+    }
+    buffer.capacity() - buffer.len()
 }
 
 /// The sending half of a connection.
 pub(super) struct FrameWriter {
     stream: Box<dyn StreamWriter>,
+    /// Seals what is written. `None` on an open link.
+    seal: Option<Box<SealedWrite>>,
+}
+
+/// The record that is being written.
+struct SealedWrite {
+    sealer: Sealer,
+    record: Vec<u8>,
+    /// The number of bytes of the record that the socket has accepted.
+    written: usize,
+    /// The number of bytes of the batch that the record contains.
+    content: usize,
+}
+
+/// The result of a write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// The number of bytes that the socket accepted. Zero means that it accepts no more.
+    pub(super) count: usize,
+    /// The number of bytes of the batch that the peer can read once it has received these bytes. Zero while a
+    /// record is incomplete.
+    pub(super) of_batch: usize,
 }
 
 impl FrameWriter {
-    pub(super) fn new(stream: Box<dyn StreamWriter>) -> Self {
-        FrameWriter { stream }
+    /// Creates a writer to `stream`. On a sealed link, `sealer` seals what is written.
+    pub(super) fn new(stream: Box<dyn StreamWriter>, sealer: Option<Sealer>) -> Self {
+        let seal = sealer.map(|sealer| {
+            Box::new(SealedWrite { sealer, record: Vec::new(), written: 0, content: 0 })
+        });
+        FrameWriter { stream, seal }
     }
 
-    /// Writes some bytes of a batch, after the first `done` bytes. Returns how many were written.
+    /// Writes some bytes of a batch, after the first `done` bytes.
+    #[inline]
     pub(super) fn poll_write(
         &mut self,
         batch: &Batch,
         done: usize,
         task: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Written>> {
         let stream = Pin::new(&mut *self.stream);
-        if let Some(bytes) = batch.contiguous(done) {
-            return stream.poll_write(task, &bytes[..bytes.len().min(WRITE_MAX)]);
+        if let Some(seal) = &mut self.seal {
+            return seal.poll_write(stream, batch, done, task);
         }
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let count = batch.slices(done, &mut slices);
-        stream.poll_write_vectored(task, &slices[..count])
+        let written = write_open(stream, batch, done, task);
+        written.map_ok(|count| Written { count, of_batch: count })
     }
 
+    /// Frees the memory that was needed to write.
+    pub(super) fn on_idle(&mut self) {
+        if let Some(seal) = &mut self.seal
+            && seal.record.capacity() > RECORD_RETAINED
+        {
+            seal.record = Vec::new();
+        }
+    }
     /// Makes the connection accept no more bytes while it holds `bytes` unsent bytes.
     pub(super) fn set_low_water(&mut self, bytes: usize) {
         self.stream.set_low_water(bytes);
@@ -215,5 +309,57 @@ impl FrameWriter {
     /// Makes the next close abortive: data that was written but not sent is discarded.
     pub(super) fn abort_on_close(&mut self) {
         self.stream.abort_on_close();
+    }
+}
+
+/// Writes some bytes of a batch, after the first `done` bytes. Returns how many were written.
+#[inline]
+fn write_open(
+    stream: Pin<&mut dyn StreamWriter>,
+    batch: &Batch,
+    done: usize,
+    task: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if let Some(bytes) = batch.contiguous(done) {
+        return stream.poll_write(task, &bytes[..bytes.len().min(WRITE_MAX)]);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = batch.slices(done, &mut slices);
+    stream.poll_write_vectored(task, &slices[..count])
+}
+
+impl SealedWrite {
+    /// Writes some bytes of the record, after sealing a new one if the last one was written.
+    fn poll_write(
+        &mut self,
+        stream: Pin<&mut dyn StreamWriter>,
+        batch: &Batch,
+        done: usize,
+        task: &mut Context<'_>,
+    ) -> Poll<io::Result<Written>> {
+        if self.written == self.record.len() {
+            self.seal(batch, done);
+        }
+        let count = ready!(stream.poll_write(task, &self.record[self.written..]))?;
+        self.written += count;
+        // A peer cannot open a part of a record, so nothing in it has been sent before its last byte.
+        let of_batch = if self.written == self.record.len() { self.content } else { 0 };
+        Poll::Ready(Ok(Written { count, of_batch }))
+    }
+
+    /// Seals the bytes of a batch after the first `done` bytes, or as many of them as a record can contain.
+    fn seal(&mut self, batch: &Batch, done: usize) {
+        let mut record = Sealer::start(std::mem::take(&mut self.record));
+        let (mut skip, mut room) = (done, CONTENT_MAX);
+        for part in batch.parts() {
+            let skipped = skip.min(part.len());
+            skip -= skipped;
+            let part = &part[skipped..];
+            let part = &part[..part.len().min(room)];
+            room -= part.len();
+            record.extend_from_slice(part);
+        }
+        self.sealer.finish(&mut record);
+        (self.record, self.written, self.content) = (record, 0, CONTENT_MAX - room);
     }
 }

@@ -8,7 +8,10 @@ use std::{
     task::Poll,
 };
 
-use super::{handle::Link, transport::FrameWriter};
+use super::{
+    handle::Link,
+    transport::{FrameWriter, Written},
+};
 use crate::{
     env::yield_once,
     proto::link::{batch::Batch, lifecycle::LinkError, pace::Pace},
@@ -72,6 +75,7 @@ async fn write_queued(
         let frames = link.take_batch(batch, writer.pace.chunk_bytes());
         if batch.is_empty() {
             writer.pace.on_idle();
+            writer.to.on_idle();
             // If both ends are draining the link, this may have been the last write.
             link.end_if_drained();
             return Ok(());
@@ -83,11 +87,11 @@ async fn write_queued(
             let sent = |done: usize| before + frames.min(done as u64);
             let range = sent(done)..sent(length);
             let written = write_some(link, writer, batch, done, range, ended.as_mut()).await?;
-            let Some(count) = written else { return Ok(()) };
+            let Some(Written { count, of_batch }) = written else { return Ok(()) };
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            done += count;
+            done += of_batch;
             link.sent.set(sent(done));
             written_bytes += count;
             if written_bytes >= YIELD_EVERY_BYTES {
@@ -100,7 +104,7 @@ async fn write_queued(
 
 /// Writes some bytes of a batch, after the first `done` bytes. Returns `None` if the link has ended.
 /// `sent` counts bytes of frames. It starts at the count before this write, and ends at the count after
-/// the whole batch is written. See [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps
+/// the whole batch is written. The caller sets the count to that after this write. See [`SentBytes`](crate::proto::link::sent::SentBytes) for why the steps
 /// are in this order.
 async fn write_some(
     link: &Link,
@@ -109,7 +113,7 @@ async fn write_some(
     done: usize,
     sent: std::ops::Range<u64>,
     mut ended: Pin<&mut impl Future<Output = ()>>,
-) -> io::Result<Option<usize>> {
+) -> io::Result<Option<Written>> {
     let mut waited = false;
     let written = poll_fn(|task| {
         link.sent.set(sent.end);
@@ -128,7 +132,7 @@ async fn write_some(
         written.map_ok(Some)
     })
     .await?;
-    let count = written.unwrap_or(0);
+    let count = written.map_or(0, |written| written.count);
     writer.pace.on_written(count);
     if waited && count > 0 {
         link.on_write_progress();

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     runtime::link::Link,
-    types::{NodeInfo, Peer, PeerState, Support},
+    types::{LinkSecurity, NodeInfo, Peer, PeerState, Support},
 };
 
 /// A published peer. Combined with the current state of its link, it becomes the public [`Peer`].
@@ -32,6 +32,11 @@ impl PeerSnapshot {
             primary_region: state.as_ref().map(|state| state.primary_region.clone()),
             services: link.map(|link| link.user_services().to_vec()).unwrap_or_default(),
             withdrawn: state.map(|state| state.withdrawn.clone()).unwrap_or_default(),
+            security: link.map(|link| match link.sealed_with() {
+                Some(key) => LinkSecurity::Sealed(key),
+                None => LinkSecurity::Open,
+            }),
+            keys: link.map(|link| link.keys().to_vec()).unwrap_or_default(),
             round_trip: link.and_then(|link| link.round_trip()),
         }
     }

@@ -6,12 +6,14 @@ use foca::{Header, Member, Message, State};
 use rand::{Rng, RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
+    config::Sealing,
     proto::membership::{
         Event, MemberState, Membership, Settings,
         envelope::Envelope,
         identity::{Identity, Parts},
         sim::secs,
     },
+    proto::seal::replay::Salt,
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -30,6 +32,11 @@ fn alone(settings: Settings) -> Membership {
     Membership::new(&node(ME), settings, 1, Duration::ZERO).unwrap()
 }
 
+fn wrap(packet: &[u8]) -> Vec<u8> {
+    let mut envelope = Envelope::new("app", &Sealing::Open, Salt::default(), 1).unwrap();
+    envelope.wrap(node(ME).addr(), packet)
+}
+
 fn datagram(from: &Identity, message: Message<Identity>, news: &[Member<Identity>]) -> Vec<u8> {
     let header = Header { src: from.clone(), src_incarnation: 0, dst: identity(ME), message };
     let mut packet = postcard::to_stdvec(&header).unwrap();
@@ -37,7 +44,7 @@ fn datagram(from: &Identity, message: Message<Identity>, news: &[Member<Identity
     for member in news {
         packet = postcard::to_extend(member, packet).unwrap();
     }
-    Envelope::new("app").unwrap().wrap(&packet)
+    wrap(&packet)
 }
 
 fn states(ids: impl IntoIterator<Item = Identity>) -> Vec<MemberState> {
@@ -59,7 +66,7 @@ fn drain(membership: &mut Membership) -> (Vec<(SocketAddr, Vec<u8>)>, Vec<Event>
 #[test]
 fn arbitrary_bytes_change_nothing() {
     let mut membership = alone(Settings::new("app"));
-    let prefix = Envelope::new("app").unwrap().wrap(&[]);
+    let prefix = wrap(&[]);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     for round in 0..20_000 {
         let mut data = vec![0; rng.random_range(0..200)];
@@ -240,7 +247,7 @@ fn no_peer_makes_this_node_renew_its_identity_more_than_once_a_second() {
             let packet = postcard::to_stdvec(&header).unwrap();
             let news: Vec<_> = news.into_iter().collect();
             let packet = crate::proto::membership::envelope::with_updates(&packet, &news).unwrap();
-            let gossip = Envelope::new("app").unwrap().wrap(&packet);
+            let gossip = wrap(&packet);
             membership.handle_datagram(at, &gossip, |_| true);
             membership.apply(at, &[MemberState::new(&me, 0, State::Down)]);
             membership.apply(at, &states([rival(me.bump() + 1)]));
@@ -292,7 +299,7 @@ fn requests_for_members_are_answered_at_a_bounded_rate() {
         dst: identity(ME),
         message: Message::Announce,
     };
-    let announce = Envelope::new("app").unwrap().wrap(&postcard::to_stdvec(&header).unwrap());
+    let announce = wrap(&postcard::to_stdvec(&header).unwrap());
     for _ in 0..1_000 {
         membership.handle_datagram(secs(5.0), &announce, |_| false);
     }
@@ -317,7 +324,7 @@ fn a_member_that_cannot_be_reached_is_suspected_and_refutes_that_or_goes_down() 
                 message: Message::Gossip,
             };
             let packet = postcard::to_stdvec(&header).unwrap();
-            let gossip = Envelope::new("app").unwrap().wrap(&packet);
+            let gossip = wrap(&packet);
             membership.handle_datagram(secs(2.4), &gossip, |_| false);
         }
         for tick in 25..59 {

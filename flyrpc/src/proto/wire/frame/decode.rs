@@ -97,6 +97,8 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
                 _ => GoAway::Leaving,
             },
         },
+        kind::SEAL => Frame::Seal(rest),
+        kind::UNSEALED => Frame::Unsealed(rest),
         kind::SKIPPABLE.. => Frame::Void,
         _ => return Err(Malformed::new("frame of an unknown kind")),
     })

@@ -88,6 +88,16 @@ pub(crate) fn put_hello(hello: &[u8], to: &mut Vec<u8>) {
     put_bytes(kind::HELLO, hello, to);
 }
 
+/// Appends a frame with the payload of a [`Seal`](crate::proto::wire::seal::Seal).
+pub(crate) fn put_seal(seal: &[u8], to: &mut Vec<u8>) {
+    put_bytes(kind::SEAL, seal, to);
+}
+
+/// Appends a frame with the payload of an [`Unsealed`](crate::proto::wire::seal::Unsealed).
+pub(crate) fn put_unsealed(unsealed: &[u8], to: &mut Vec<u8>) {
+    put_bytes(kind::UNSEALED, unsealed, to);
+}
+
 pub(crate) fn put_state(state: &[u8], to: &mut Vec<u8>) {
     put_bytes(kind::STATE, state, to);
 }

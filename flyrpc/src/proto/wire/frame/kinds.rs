@@ -4,7 +4,7 @@ use crate::proto::wire::ids::{MethodIndex, RequestId};
 
 /// Upper bound on the bytes of a frame: enough for the hello of a node with thousands of methods.
 /// Long bodies are sent in chunks of at most [`CHUNK`] bytes.
-pub(super) const MAX_FRAME: usize = 1 << 20;
+pub(crate) const MAX_FRAME: usize = 1 << 20;
 
 /// Upper bound on the bytes of a body in one chunk. Other frames can be sent between chunks.
 pub(crate) const CHUNK: usize = 64 << 10;
@@ -28,6 +28,8 @@ pub(super) mod kind {
     pub(crate) const PONG: u8 = 10;
     pub(crate) const STATE: u8 = 11;
     pub(crate) const GO_AWAY: u8 = 12;
+    pub(crate) const SEAL: u8 = 13;
+    pub(crate) const UNSEALED: u8 = 14;
     /// Readers skip unknown kinds from this one on; an unknown kind below it ends the link.
     pub(crate) const SKIPPABLE: u8 = 64;
 }
@@ -77,6 +79,10 @@ pub(crate) enum Frame<'a> {
     GoAway {
         reason: GoAway,
     },
+    /// A [`Seal`](crate::proto::wire::seal::Seal).
+    Seal(&'a [u8]),
+    /// An [`Unsealed`](crate::proto::wire::seal::Unsealed).
+    Unsealed(&'a [u8]),
 }
 
 /// A request without its body.

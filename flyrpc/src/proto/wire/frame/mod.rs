@@ -15,6 +15,8 @@
 //! | pong | the stamp of the ping, the sender's stamp |
 //! | state | a [`State`](super::hello::State): which calls the node accepts now |
 //! | go away | the reason; the sender starts no more requests and accepts no new ones |
+//! | seal | see [`seal`](super::seal); instead of the hello, on a sealed link |
+//! | unsealed | see [`seal`](super::seal); why a seal or a hello is not accepted |
 //!
 //! Numbers are varints. A stamp is the time in microseconds since the sender's end of the link was
 //! created, on the sender's clock. A timeout is in microseconds. Readers skip unknown kinds from 64 on;
@@ -30,7 +32,7 @@ pub(crate) use self::{
     decode::{ChunkStart, Rest, chunk_start, complete, decode, split},
     encode::{
         VOID, put_cancel, put_chunk_head, put_go_away, put_hello, put_ping, put_pong, put_reply,
-        put_request, put_state, put_status,
+        put_request, put_seal, put_state, put_status, put_unsealed,
     },
-    kinds::{Body, BodyOf, CHUNK, Frame, GoAway, INLINE_BODY_MAX, RequestHead},
+    kinds::{Body, BodyOf, CHUNK, Frame, GoAway, INLINE_BODY_MAX, MAX_FRAME, RequestHead},
 };

@@ -49,7 +49,7 @@ fn requests_round_trip() {
 #[test]
 fn other_frames_round_trip() {
     type Put = fn(&mut Vec<u8>);
-    let frames: [(Put, Frame<'_>); 9] = [
+    let frames: [(Put, Frame<'_>); 11] = [
         (
             |to| put_reply(ID, Body::Whole(b"abc"), to),
             Frame::Reply { id: ID, body: Body::Whole(b"abc") },
@@ -71,6 +71,8 @@ fn other_frames_round_trip() {
         (|to| put_pong(1 << 40, 3, to), Frame::Pong { echo: 1 << 40, stamp: 3 }),
         (|to| put_state(b"abc", to), Frame::State(b"abc")),
         (|to| put_go_away(GoAway::Leaving, to), Frame::GoAway { reason: GoAway::Leaving }),
+        (|to| put_seal(b"abc", to), Frame::Seal(b"abc")),
+        (|to| put_unsealed(b"abc", to), Frame::Unsealed(b"abc")),
     ];
     for (put, expected) in frames {
         let mut bytes = Vec::new();

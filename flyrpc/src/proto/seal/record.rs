@@ -1,0 +1,251 @@
+//! The records of a sealed link: Noise transport messages with AES-256-GCM, each after its length.
+//!
+//! A record is the length of the rest (two bytes, big-endian), the sealed content, and a tag of 16 bytes. Records
+//! are not counted on the wire: each end counts them, so a record that is repeated, reordered or removed is not
+//! authentic. The contents of the records of one direction are one stream of frames, which are not aligned with the
+//! records.
+
+use std::fmt;
+
+use bytes::{Buf, BytesMut};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+use super::NotAuthentic;
+use crate::config::KEY_LEN;
+
+const TAG_LEN: usize = 16;
+const LENGTH_LEN: usize = 2;
+
+/// Upper bound on the content of a record, in bytes. Noise messages have at most 65,535 bytes.
+pub(crate) const CONTENT_MAX: usize = 65_535 - TAG_LEN;
+
+/// After this many records, a direction gets a new key, far below the number at which AES-GCM would become weaker
+/// (2^32 records of this size; NIST SP 800-38D).
+pub(super) const REKEY_AFTER: u64 = 1 << 16;
+
+/// The number of the nonce that is reserved for new keys, as Noise defines.
+const REKEY_NONCE: u64 = u64::MAX;
+
+/// The key of one direction, and the number of the next record.
+struct Cipher {
+    key: LessSafeKey,
+    next: u64,
+}
+
+/// Seals the records that this end sends.
+#[derive(Debug)]
+pub(crate) struct Sealer(Cipher);
+
+/// Opens the records that the peer sends.
+#[derive(Debug)]
+pub(crate) struct Opener(Cipher);
+
+impl Sealer {
+    pub(crate) fn new(key: &[u8; KEY_LEN]) -> Self {
+        Sealer(Cipher::new(key))
+    }
+
+    /// Makes `buffer` the start of a record. Append its content, at most [`CONTENT_MAX`] bytes, and pass it to
+    /// [`finish`](Sealer::finish).
+    pub(crate) fn start(mut buffer: Vec<u8>) -> Vec<u8> {
+        buffer.clear();
+        buffer.extend_from_slice(&[0; LENGTH_LEN]);
+        buffer
+    }
+
+    /// Seals the content of `record`.
+    pub(crate) fn finish(&mut self, record: &mut Vec<u8>) {
+        let content = &mut record[LENGTH_LEN..];
+        let length = u16::try_from(content.len() + TAG_LEN).expect("the content is not too long");
+        let nonce = self.0.nonce();
+        let tag = self.0.key.seal_in_place_separate_tag(nonce, Aad::empty(), content);
+        record.extend_from_slice(tag.expect("a record is shorter than AES-GCM allows").as_ref());
+        record[..LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
+        self.0.advance();
+    }
+}
+
+impl Opener {
+    pub(crate) fn new(key: &[u8; KEY_LEN]) -> Self {
+        Opener(Cipher::new(key))
+    }
+
+    /// Opens a record without its length, in place. Returns its content.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the peer did not seal the record as the next one. The link must end.
+    pub(crate) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<&'a [u8], NotAuthentic> {
+        let nonce = self.0.nonce();
+        let content = self.0.key.open_in_place(nonce, Aad::empty(), record);
+        let content = content.map_err(|_| NotAuthentic)?;
+        self.0.advance();
+        Ok(content)
+    }
+}
+
+impl Cipher {
+    fn new(key: &[u8; KEY_LEN]) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, key).expect("the key has this length");
+        Cipher { key: LessSafeKey::new(key), next: 0 }
+    }
+
+    /// Returns the nonce of the next record: 32 zero bits, and the number of the record.
+    fn nonce(&self) -> Nonce {
+        nonce(self.next)
+    }
+
+    /// Counts a record, and changes the key if it is due (Noise, section 4.2, `REKEY`).
+    fn advance(&mut self) {
+        self.next += 1;
+        if self.next.is_multiple_of(REKEY_AFTER) {
+            let mut key = Zeroizing::new([0; KEY_LEN]);
+            let sealed =
+                self.key.seal_in_place_separate_tag(nonce(REKEY_NONCE), Aad::empty(), &mut *key);
+            let _tag = sealed.expect("a key is short");
+            let next = self.next;
+            *self = Cipher { next, ..Cipher::new(&key) };
+        }
+    }
+}
+
+fn nonce(number: u64) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&number.to_be_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+impl fmt::Debug for Cipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cipher").field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a sealed link that were received and not opened yet.
+#[derive(Debug)]
+pub(crate) struct Records {
+    opener: Opener,
+    buffer: BytesMut,
+}
+
+impl Records {
+    pub(crate) fn new(opener: Opener, buffer: BytesMut) -> Self {
+        Records { opener, buffer }
+    }
+
+    /// The buffer to which received bytes are appended.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Returns the number of bytes that the first record lacks, at least 1.
+    pub(crate) fn missing(&self) -> usize {
+        (LENGTH_LEN + self.length().unwrap_or(0)).saturating_sub(self.buffer.len()).max(1)
+    }
+
+    /// Opens the next complete record, and passes its content to `take`. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the record is not authentic. The link must end.
+    pub(crate) fn open_next(&mut self, take: impl FnOnce(&[u8])) -> Result<bool, NotAuthentic> {
+        let Some(length) = self.length() else { return Ok(false) };
+        let Some(record) = self.buffer.get_mut(LENGTH_LEN..LENGTH_LEN + length) else {
+            return Ok(false);
+        };
+        take(self.opener.open(record)?);
+        self.buffer.advance(LENGTH_LEN + length);
+        Ok(true)
+    }
+
+    /// The length of the first record, if it has arrived.
+    fn length(&self) -> Option<usize> {
+        self.buffer.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+
+    use super::*;
+
+    const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
+
+    fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
+        let mut record = Sealer::start(Vec::new());
+        record.extend_from_slice(content);
+        sealer.finish(&mut record);
+        record
+    }
+
+    #[test]
+    fn contents_arrive_in_pieces_of_any_size() {
+        let mut sealer = Sealer::new(&KEY);
+        let contents = [vec![], vec![1], vec![2; 1000], vec![3; CONTENT_MAX]];
+        let stream = contents.iter().flat_map(|content| seal(&mut sealer, content));
+        let stream: Vec<u8> = stream.collect();
+        assert_eq!(stream.len(), 1001 + CONTENT_MAX + 4 * (LENGTH_LEN + TAG_LEN));
+        for step in [1, 7, 1 << 20] {
+            let mut records = Records::new(Opener::new(&KEY), BytesMut::new());
+            let mut received = Vec::new();
+            for piece in stream.chunks(step) {
+                assert!(records.missing() >= 1);
+                records.buffer().put_slice(piece);
+                while records.open_next(|content| received.push(content.to_vec())).unwrap() {}
+            }
+            assert!(received == contents, "pieces of {step} bytes");
+        }
+    }
+
+    #[test]
+    fn a_record_with_any_bit_changed_is_not_authentic() {
+        let mut sealer = Sealer::new(&KEY);
+        for number in 0..10_000_u32 {
+            let mut record = seal(&mut sealer, &number.to_be_bytes());
+            let at = number as usize % (8 * (record.len() - LENGTH_LEN));
+            record[LENGTH_LEN + at / 8] ^= 1 << (at % 8);
+            let mut opener = Opener::new(&KEY);
+            opener.0.next = u64::from(number);
+            assert_eq!(opener.open(&mut record[LENGTH_LEN..]), Err(NotAuthentic), "{number}");
+        }
+    }
+
+    #[test]
+    fn records_are_authentic_only_once_and_in_order() {
+        let mut sealer = Sealer::new(&KEY);
+        let [first, second] = [b"first", b"other"].map(|content| seal(&mut sealer, content));
+        let open = |opener: &mut Opener, record: &[u8]| {
+            opener.open(&mut record[LENGTH_LEN..].to_vec()).is_ok()
+        };
+        assert!(!open(&mut Opener::new(&KEY), &second));
+        let mut opener = Opener::new(&KEY);
+        assert!(open(&mut opener, &first));
+        assert!(!open(&mut opener, &first));
+        assert!(open(&mut opener, &second));
+    }
+
+    #[test]
+    fn a_record_of_any_shorter_length_is_not_authentic() {
+        let record = seal(&mut Sealer::new(&KEY), b"content");
+        for length in 0..record.len() - LENGTH_LEN {
+            let mut short = record[LENGTH_LEN..][..length].to_vec();
+            assert_eq!(Opener::new(&KEY).open(&mut short), Err(NotAuthentic), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_both_ends_change_together() {
+        let (mut sealer, mut opener) = (Sealer::new(&KEY), Opener::new(&KEY));
+        let mut records = Vec::new();
+        for number in 0..2 * REKEY_AFTER + 2 {
+            records = seal(&mut sealer, b"content");
+            let opened = opener.open(&mut records[LENGTH_LEN..].to_vec()).map(<[u8]>::to_vec);
+            assert_eq!(opened.as_deref(), Ok(&b"content"[..]), "{number}");
+        }
+        let mut with_first_key = Opener::new(&KEY);
+        with_first_key.0.next = opener.0.next - 1;
+        assert!(with_first_key.open(&mut records[LENGTH_LEN..]).is_err());
+    }
+}
