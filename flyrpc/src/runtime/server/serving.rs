@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::{
-    admission::{Admission, InFlightGuard, Limits, PeerLoad, Permit},
+    admission::{Capacity, InFlightGuard, Limits, PeerLoad, Permit},
     registry::{Registry, ServedMethod},
     workers::Workers,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Server {
     host: Arc<Host>,
     me: NodeInfo,
     registry: Registry,
-    admission: Admission,
+    capacity: Capacity,
     /// The tasks of requests that run in their own tasks.
     pub(super) workers: Arc<Workers<Alone>>,
     state: ArcSwap<State>,
@@ -76,7 +76,7 @@ impl Server {
             env,
             me,
             registry: Registry::new(services, limits.inline_after)?,
-            admission: Admission::new(limits),
+            capacity: Capacity::new(limits),
             workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
             summary,
@@ -111,13 +111,13 @@ impl Server {
 
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
     pub(crate) fn in_flight_guard(&self) -> InFlightGuard {
-        self.admission.enter()
+        self.capacity.enter()
     }
 
     /// Waits until no call from another node and no detached call is in progress. Dropping the
     /// future has no effect.
     pub(crate) async fn idle(&self) {
-        self.admission.idle().await;
+        self.capacity.idle().await;
     }
 
     /// Returns the service called `name`, its spec, and its local handler.
@@ -130,7 +130,7 @@ impl Server {
 
     /// Returns the part of the node's limits that `peer` holds.
     pub(super) fn peer_load(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
-        self.admission.peer(peer.id())
+        self.capacity.peer(peer.id())
     }
 
     /// Decides whether a request from `peer` may start.
@@ -143,7 +143,7 @@ impl Server {
     ) -> Result<Permit, Status> {
         let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
         self.accepts(method, head.primary)?;
-        self.admission.admit(peer, method, size)
+        self.capacity.take(peer, method, size)
     }
 
     #[inline]
