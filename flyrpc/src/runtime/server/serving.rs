@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     admission::{Capacity, InFlightGuard, Limits, PeerLoad, Permit},
+    authorize::{Admission, Authorizer},
     registry::{Registry, ServedMethod},
     workers::Workers,
 };
@@ -37,6 +38,7 @@ pub(crate) struct Server {
     host: Arc<Host>,
     me: NodeInfo,
     registry: Registry,
+    authorizer: Option<Authorizer>,
     capacity: Capacity,
     /// The tasks of requests that run in their own tasks.
     pub(super) workers: Arc<Workers<Alone>>,
@@ -69,6 +71,7 @@ impl Server {
         services: Vec<Arc<dyn Service>>,
         state: State,
         limits: Limits,
+        authorizer: Option<Authorizer>,
     ) -> Result<Self, StartError> {
         let summary = AtomicU8::new(summary(&state, &me));
         Ok(Server {
@@ -76,6 +79,7 @@ impl Server {
             env,
             me,
             registry: Registry::new(services, limits.inline_after)?,
+            authorizer,
             capacity: Capacity::new(limits),
             workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
@@ -133,25 +137,31 @@ impl Server {
         self.capacity.peer(peer.id())
     }
 
-    /// Decides whether a request from `peer` may start.
+    /// Decides whether a request from `caller`, which holds the part `peer` of the limits, may start.
     #[inline]
     pub(super) fn admit(
         &self,
+        caller: &NodeInfo,
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
         size: u64,
     ) -> Result<Permit, Status> {
         let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
-        self.accepts(method, head.primary)?;
+        if method.kind() == ServiceKind::User {
+            let for_primary = head.primary || method.primary;
+            self.accepts(method, for_primary)?;
+            if let Some(authorizer) = &self.authorizer {
+                let service = self.registry.service_name(method);
+                let name = self.registry.method_name(method);
+                authorizer.check(&Admission::new(caller, service, name, for_primary))?;
+            }
+        }
         self.capacity.take(peer, method, size)
     }
 
+    /// Checks that the node accepts calls to a method of the user at this time.
     #[inline]
-    fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {
-        if method.kind() == ServiceKind::Internal {
-            return Ok(());
-        }
-        let for_primary = targets_primary || method.primary;
+    fn accepts(&self, method: &ServedMethod, for_primary: bool) -> Result<(), Status> {
         let needed = if for_primary { ALL_ACCEPT | IS_PRIMARY } else { ALL_ACCEPT };
         if self.summary.load(Ordering::Acquire) & needed == needed {
             return Ok(());
