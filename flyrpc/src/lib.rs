@@ -67,6 +67,7 @@
 //! | select a target | [`Region`], [`NodeId`]; [`Target`] in errors |
 //! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | inspect the call that is being handled | [`context()`], [`Context`] |
+//! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
 //! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
@@ -117,8 +118,8 @@ pub use self::{
     config::{InvalidKeyring, Keyring},
     env::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter, TokioEnv},
     error::{
-        BodyError, Closed, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError, Refusal,
-        RpcError, StartError, Unsupported,
+        BodyError, Closed, Denied, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError,
+        Refusal, RpcError, StartError, Unsupported,
     },
     runtime::{
         builder::NodeBuilder,
@@ -126,6 +127,7 @@ pub use self::{
         context::{Context, context},
         events::Events,
         node::{Node, WeakNode},
+        server::Admission,
     },
     service::Service,
     telemetry::{Attempt, Observed, Observer, Outcome},

@@ -62,6 +62,7 @@ fn name(outcome: &Outcome) -> &'static str {
             RpcError::Unsupported { .. } => "unsupported",
             RpcError::NotPrimary { .. } => "not primary",
             RpcError::Refused { .. } => "refused",
+            RpcError::Denied { .. } => "denied",
             RpcError::Timeout { sent: false, .. } => "timeout, not executed",
             RpcError::Timeout { .. } => "timeout",
             RpcError::Disconnected { sent: false, .. } => "disconnected, not executed",

@@ -3,6 +3,7 @@
 mod address_conflicts;
 mod at_most_once;
 mod attributes;
+mod authorize;
 mod calls;
 mod chaos;
 mod crashes;

@@ -10,7 +10,7 @@ mod old_node;
 
 use std::{net::SocketAddr, time::Duration};
 
-use flyrpc::{Event, Node, RpcError, Unsupported, fly_rpc};
+use flyrpc::{Event, Node, NodeBuilder, RpcError, Unsupported, fly_rpc};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::old_node::OldNode;
@@ -56,7 +56,11 @@ const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Starts a node of this version in this process.
 async fn new_node(name: &str, region: &str, seeds: &[SocketAddr]) -> Node {
-    let node = Node::builder()
+    start(Node::builder(), name, region, seeds).await
+}
+
+async fn start(builder: NodeBuilder, name: &str, region: &str, seeds: &[SocketAddr]) -> Node {
+    let node = builder
         .name(name)
         .region(region)
         .primary_region("iad")
@@ -152,6 +156,17 @@ async fn an_old_node_calls_a_new_one() {
     let panicked = old.run("panic hkg purpose").await;
     assert!(panicked.contains("Text.panic") && panicked.contains("purpose"), "{panicked}");
     assert_eq!(old.run("upcase hkg again").await, "\"AGAIN\"");
+}
+
+#[tokio::test]
+async fn an_old_node_takes_a_denied_call_for_one_that_timed_out_and_was_not_executed() {
+    let mut old = OldNode::start(&[]).await;
+    let denying = Node::builder().authorize(|_| Err("no".into()));
+    let new = start(denying, "new", "hkg", &[old.addr()]).await;
+    old.event("up new").await;
+    let error = old.run("upcase hkg fly").await;
+    assert!(error.contains("timed out") && error.contains("did not execute"), "{error}");
+    drop(new);
 }
 
 #[tokio::test]

@@ -177,6 +177,7 @@ impl CallOutcome {
             RpcError::Unsupported { .. } => "unsupported",
             RpcError::NotPrimary { .. } => "not primary",
             RpcError::Refused { .. } => "refused",
+            RpcError::Denied { .. } => "denied",
             RpcError::Timeout { .. } => "timeout",
             RpcError::Disconnected { .. } => "disconnected",
             RpcError::Panicked { .. } => "panicked",

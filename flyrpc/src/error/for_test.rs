@@ -50,6 +50,9 @@ impl RpcError {
             ErrorKind::Refused => {
                 RpcError::Refused { node, service, method, reason: Refusal::Overloaded }
             }
+            ErrorKind::Denied => {
+                RpcError::Denied { node, service, method, why: "error for a test".to_owned() }
+            }
             ErrorKind::Failed => {
                 let message = "error for a test".to_owned();
                 RpcError::Failed { node, service, method, message, executed: true }

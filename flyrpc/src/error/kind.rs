@@ -30,6 +30,8 @@ pub enum ErrorKind {
     NotPrimary,
     /// [`RpcError::Refused`]
     Refused,
+    /// [`RpcError::Denied`]
+    Denied,
     /// [`RpcError::Failed`]
     Failed,
     /// [`RpcError::Timeout`]
@@ -59,6 +61,7 @@ impl ErrorKind {
         ErrorKind::Unsupported,
         ErrorKind::NotPrimary,
         ErrorKind::Refused,
+        ErrorKind::Denied,
         ErrorKind::Failed,
         ErrorKind::Timeout,
         ErrorKind::Disconnected,
@@ -78,6 +81,7 @@ impl ErrorKind {
             ErrorKind::Unsupported => "UNSUPPORTED",
             ErrorKind::NotPrimary => "NOT_PRIMARY",
             ErrorKind::Refused => "REFUSED",
+            ErrorKind::Denied => "DENIED",
             ErrorKind::Failed => "FAILED",
             ErrorKind::Timeout => "TIMEOUT",
             ErrorKind::Disconnected => "DISCONNECTED",
@@ -95,6 +99,7 @@ impl ErrorKind {
     /// with this kind of error. See [`RpcError::http_status`].
     pub fn http_status(self) -> u16 {
         match self {
+            ErrorKind::Denied => 403,
             ErrorKind::Unsupported => 404,
             ErrorKind::NotPrimary => 409,
             ErrorKind::ArgumentsTooLarge => 413,
@@ -149,6 +154,7 @@ impl RpcError {
             RpcError::Unsupported { .. } => ErrorKind::Unsupported,
             RpcError::NotPrimary { .. } => ErrorKind::NotPrimary,
             RpcError::Refused { .. } => ErrorKind::Refused,
+            RpcError::Denied { .. } => ErrorKind::Denied,
             RpcError::Failed { .. } => ErrorKind::Failed,
             RpcError::Timeout { .. } => ErrorKind::Timeout,
             RpcError::Disconnected { .. } => ErrorKind::Disconnected,
@@ -167,6 +173,7 @@ impl RpcError {
     ///
     /// | status | kinds |
     /// |---|---|
+    /// | 403 Forbidden | `Denied` |
     /// | 404 Not Found | `Unsupported` |
     /// | 409 Conflict | `NotPrimary` |
     /// | 413 Content Too Large | `ArgumentsTooLarge` |

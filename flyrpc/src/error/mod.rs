@@ -3,6 +3,7 @@
 
 mod body;
 mod closed;
+mod denied;
 mod details;
 mod for_test;
 mod info;
@@ -15,6 +16,7 @@ pub(crate) use self::panic::{discard, panic_message};
 pub use self::{
     body::BodyError,
     closed::{Closed, NodeFailure},
+    denied::Denied,
     details::{Known, Refusal, Unsupported},
     info::ErrorInfo,
     kind::{ErrorKind, ParseErrorKindError},

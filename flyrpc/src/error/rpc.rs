@@ -73,6 +73,21 @@ pub enum RpcError {
         /// The reason for the refusal.
         reason: Refusal,
     },
+    /// The function that the node was given with [`authorize`](crate::NodeBuilder::authorize) denied the
+    /// call, or panicked. Not executed, and neither tried on another node nor
+    /// [waited](crate::fly_rpc#selectors-and-options) for.
+    #[non_exhaustive]
+    Denied {
+        /// The node that denied it.
+        node: NodeInfo,
+        /// The service called.
+        service: &'static str,
+        /// The method called.
+        method: &'static str,
+        /// The reason that the function gave. Empty if the node had no room to send it, because
+        /// responses to this node had accumulated.
+        why: String,
+    },
     /// The node reported an error of a kind that this version of flyrpc does not know. May have executed
     /// if `executed`.
     #[non_exhaustive]
@@ -242,6 +257,7 @@ impl RpcError {
             | RpcError::Unsupported { .. }
             | RpcError::NotPrimary { .. }
             | RpcError::Refused { .. }
+            | RpcError::Denied { .. }
             | RpcError::Encode { .. }
             | RpcError::ArgumentsTooLarge { .. }
             | RpcError::ShutDown { .. } => false,
@@ -260,6 +276,7 @@ impl RpcError {
             RpcError::Unsupported { node, .. }
             | RpcError::NotPrimary { node, .. }
             | RpcError::Refused { node, .. }
+            | RpcError::Denied { node, .. }
             | RpcError::Failed { node, .. }
             | RpcError::Panicked { node, .. }
             | RpcError::ReplyTooLarge { node, .. } => Some(node),
@@ -281,6 +298,7 @@ impl RpcError {
             | RpcError::Unsupported { service, method, .. }
             | RpcError::NotPrimary { service, method, .. }
             | RpcError::Refused { service, method, .. }
+            | RpcError::Denied { service, method, .. }
             | RpcError::Failed { service, method, .. }
             | RpcError::Timeout { service, method, .. }
             | RpcError::Disconnected { service, method, .. }
@@ -321,6 +339,12 @@ impl fmt::Display for RpcError {
             ),
             RpcError::Refused { node, reason, .. } => {
                 write!(f, "{service}.{method} was refused by node {node}: {reason}")
+            }
+            RpcError::Denied { node, why, .. } if why.is_empty() => {
+                write!(f, "{service}.{method} was denied by node {node}")
+            }
+            RpcError::Denied { node, why, .. } => {
+                write!(f, "{service}.{method} was denied by node {node}: {why}")
             }
             RpcError::Failed { node, message, executed, .. } => write!(
                 f,

@@ -10,13 +10,13 @@ use super::{
     check_runtime::{bind_panicked, check_time},
     cluster::{self, ClusterParams, InternalHandler, ServeInternal, Sockets},
     node::Node,
-    server::{INLINE_AFTER, Limits, Server},
+    server::{Admission, Authorizer, INLINE_AFTER, Limits, Server},
     shared::{Command, Handle, NodeShared, SharedConfig},
 };
 use crate::{
     config::{Config, Keyring, parse_seeds},
     env::{Env, TokioEnv},
-    error::StartError,
+    error::{Denied, StartError},
     proto::{
         discovery::Discovery,
         membership::{Membership, Settings},
@@ -42,6 +42,7 @@ pub struct NodeBuilder {
     /// The error of a host name that [`listen_on_host`](NodeBuilder::listen_on_host) could not parse.
     listen_error: Option<StartError>,
     services: Vec<Arc<dyn Service>>,
+    authorizer: Option<Authorizer>,
     env: Arc<dyn Env>,
     /// Whether an isolated environment was set. The one in effect may wrap it.
     is_isolated: bool,
@@ -86,6 +87,7 @@ impl NodeBuilder {
             seed_error: None,
             listen_error: None,
             services: Vec::new(),
+            authorizer: None,
             env: Arc::new(TokioEnv),
             is_isolated: false,
             rng_seed: None,
@@ -174,6 +176,74 @@ impl NodeBuilder {
     /// A node without services is only a client of the cluster.
     pub fn serve(mut self, service: impl Service) -> Self {
         self.services.push(Arc::new(service));
+        self
+    }
+
+    /// Sets the function that decides which calls of other nodes the node serves. By default, there is none,
+    /// and the node serves every call. Replaces the function set before.
+    ///
+    /// The function is called once for each request, when the request is announced: before its arguments
+    /// are received in full and decoded, and before it counts in
+    /// [`max_in_flight`](NodeBuilder::max_in_flight) and
+    /// [`max_body_memory`](NodeBuilder::max_body_memory). If it returns [`Denied`], the call is not
+    /// executed, and fails with [`RpcError::Denied`](crate::RpcError::Denied), which contains the reason. It
+    /// is not called for calls that this node makes to itself, for requests that the node refuses anyway
+    /// because it is held, draining or not primary, and for the requests that nodes make to keep the
+    /// cluster together.
+    ///
+    /// The function runs in the task that reads from the link, so it must not block. If it panics, the call
+    /// is denied. The first panic is logged.
+    ///
+    /// The name and the region of a caller are claims: see [`Admission::caller`].
+    ///
+    /// ```
+    /// use flyrpc::{Admission, Denied, ErrorKind, Node, fly_rpc};
+    ///
+    /// #[fly_rpc]
+    /// trait Notes {
+    ///     async fn read(&self) -> String;
+    ///     async fn delete(&self);
+    /// }
+    ///
+    /// # struct InMemory;
+    /// # impl Notes for InMemory {
+    /// #     async fn read(&self) -> String {
+    /// #         "a note".to_owned()
+    /// #     }
+    /// #     async fn delete(&self) {}
+    /// # }
+    /// fn rule(call: &Admission<'_>) -> Result<(), Denied> {
+    ///     match (call.service(), call.method()) {
+    ///         ("Notes", "delete") if call.caller().region() != "iad" => {
+    ///             Err(Denied::new("only nodes in iad delete notes"))
+    ///         }
+    ///         _ => Ok(()),
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let iad = Node::builder().name("a").region("iad").primary_region("iad").authorize(rule);
+    /// let iad = iad.serve(ServeNotes::new(InMemory)).start().await?;
+    /// let hkg = Node::builder().name("b").region("hkg").primary_region("iad");
+    /// let hkg = hkg.seeds([iad.addr()]).start().await?;
+    /// hkg.ready().await;
+    ///
+    /// let notes: NotesClient = hkg.client();
+    /// assert_eq!(notes.on_region("iad").read().await?, "a note");
+    /// let error = notes.on_region("iad").delete().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Denied);
+    /// assert!(error.to_string().ends_with(": only nodes in iad delete notes"));
+    /// # hkg.shutdown().await;
+    /// # iad.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn authorize<F>(mut self, rule: F) -> Self
+    where
+        F: Fn(&Admission<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    {
+        self.authorizer = Some(Authorizer::new(rule));
         self
     }
 
@@ -415,7 +485,8 @@ impl NodeBuilder {
             max_body_memory: config.body_memory(),
             inline_after: self.inline_after,
         };
-        Server::new(Arc::clone(&self.env), me.clone(), services, state, limits)
+        let authorizer = self.authorizer.take();
+        Server::new(Arc::clone(&self.env), me.clone(), services, state, limits, authorizer)
     }
 
     /// Returns a random number for one purpose. If a seed is set, it determines the number.

@@ -81,11 +81,15 @@ impl Context {
     }
 
     /// Returns the node that made the call. For a local call, it is this node.
+    ///
+    /// The name and the region of another node are claims. Every program that can open a link to this node,
+    /// such as every holder of the cluster's secret, can claim any name and region. A rule about them guards
+    /// against mistakes only.
     pub fn caller(&self) -> &NodeInfo {
         &self.caller
     }
 
-    /// Returns the region of the node that made the call.
+    /// Returns the region of the node that made the call, which is a [claim](Context::caller) of that node.
     pub fn caller_region(&self) -> &Region {
         self.caller.region()
     }

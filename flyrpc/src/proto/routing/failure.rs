@@ -20,6 +20,10 @@ pub(crate) enum AttemptFailure {
         ours: Region,
     },
     Refused(Refusal),
+    /// The node's rules do not allow the call.
+    Denied {
+        why: String,
+    },
     /// The node reported an error that this version does not know. `executed` is whether the handler may
     /// have run.
     Failed {
@@ -86,6 +90,7 @@ impl AttemptFailure {
             AttemptFailure::Unsupported(_)
             | AttemptFailure::NotPrimary { .. }
             | AttemptFailure::Refused(_)
+            | AttemptFailure::Denied { .. }
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. } => false,
             AttemptFailure::Timeout { sent } | AttemptFailure::Disconnected { sent, .. } => sent,
@@ -101,7 +106,8 @@ impl AttemptFailure {
     /// before the request was sent, or if the link failed and the method is idempotent.
     ///
     /// A panic, a timeout or a bad reply permits no retry, even if the method is idempotent. The next
-    /// node would most likely fail in the same way, so the caller receives the error immediately.
+    /// node would most likely fail in the same way, so the caller receives the error immediately. A denial
+    /// permits none because a call must not look for a node whose rules are more lenient.
     pub(crate) fn permits_retry(&self, idempotent: bool) -> bool {
         match *self {
             AttemptFailure::Unsupported(_)
@@ -110,7 +116,8 @@ impl AttemptFailure {
             | AttemptFailure::ArgumentsTooLarge { limit_of: LimitOf::Peer, .. } => true,
             AttemptFailure::Failed { executed, .. } => !executed,
             AttemptFailure::Disconnected { sent, .. } => !sent || idempotent,
-            AttemptFailure::Timeout { .. }
+            AttemptFailure::Denied { .. }
+            | AttemptFailure::Timeout { .. }
             | AttemptFailure::Panicked { .. }
             | AttemptFailure::Encode(_)
             | AttemptFailure::ArgumentsTooLarge { .. }

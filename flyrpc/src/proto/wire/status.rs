@@ -12,8 +12,8 @@ const MAX_TEXT: usize = 8 << 10;
 
 /// The set of statuses that this version knows. Nodes announce it in their hello, because a caller takes
 /// an unknown status for a different version of the protocol. Version 0.1 announced nothing,
-/// which is level 0. Level 1 adds [`Status::Memory`].
-pub(crate) const STATUS_LEVEL: u64 = 1;
+/// which is level 0. Level 1 adds [`Status::Memory`], level 2 [`Status::Denied`].
+pub(crate) const STATUS_LEVEL: u64 = 2;
 
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub(crate) enum Status {
     /// The bodies of other requests take too much memory. Added in level 1.
     Memory,
     Held,
+    /// The rules of the serving node do not allow the call. The message is the reason. Added in level 2.
+    Denied {
+        message: String,
+    },
     /// The serving node has no method with the index in the request.
     NoMethod,
     /// The arguments could not be decoded.
@@ -63,6 +67,11 @@ impl Status {
         Status::Panicked { message: truncated(message) }
     }
 
+    /// Returns the status for a call that was denied for this reason, which is truncated if it is too long.
+    pub(crate) fn denied(reason: String) -> Self {
+        Status::Denied { message: truncated(reason) }
+    }
+
     /// Returns the status for arguments that could not be decoded.
     pub(crate) fn bad_arguments(path: &str, message: &str) -> Self {
         let [path, message] = [path, message].map(|text| truncated(text.to_owned()));
@@ -79,6 +88,9 @@ impl Status {
     pub(crate) fn for_level(self, level: u64) -> Status {
         match self {
             Status::Memory if level < 1 => Status::Overloaded,
+            // The only status after which all callers of these levels try no other node and know that the
+            // call was not executed. They report a timeout at the deadline of the call.
+            Status::Denied { .. } if level < 2 => Status::Expired,
             status => status,
         }
     }
@@ -91,6 +103,7 @@ impl Status {
             | Status::Overloaded
             | Status::Memory
             | Status::Held
+            | Status::Denied { .. }
             | Status::NoMethod
             | Status::BadArguments { .. }
             | Status::ArgumentsTooLarge { .. }
@@ -179,6 +192,7 @@ mod tests {
             Status::Overloaded,
             Status::Memory,
             Status::Held,
+            Status::Denied { message: text("not you") },
             Status::NoMethod,
             Status::BadArguments { path: text("note.tags[3]"), message: text("missing") },
             Status::ArgumentsTooLarge { size: u64::MAX, limit: 1 << 25 },
@@ -202,12 +216,22 @@ mod tests {
     #[test]
     fn a_peer_that_does_not_know_a_status_receives_the_nearest_one_that_it_knows() {
         assert_eq!(Status::Memory.for_level(0), Status::Overloaded);
+        for level in [0, 1] {
+            let denied = Status::denied("not you".to_owned());
+            assert_eq!(denied.for_level(level), Status::Expired);
+        }
         for status in statuses() {
             assert_eq!(status.clone().for_level(STATUS_LEVEL), status);
             let known = status.clone().for_level(0);
             assert_eq!(known.executed(), status.executed());
-            assert_ne!(known, Status::Memory);
+            assert!(!matches!(known, Status::Memory | Status::Denied { .. }), "{known:?}");
         }
+    }
+
+    #[test]
+    fn the_bytes_of_a_denial_do_not_change() {
+        let bytes = Status::denied("no".to_owned()).encode();
+        assert_eq!(bytes, b"\x00\x81\xa6Denied\x81\xa7message\xa2no");
     }
 
     #[test]
@@ -227,9 +251,9 @@ mod tests {
     fn an_unknown_status_is_described_by_its_name_and_its_message() {
         #[derive(Serialize)]
         enum Future {
-            Denied { message: String, rule: u8 },
+            Moved { message: String, hops: u8 },
             Throttled { seconds: u8 },
-            Moved(String),
+            Renamed(String),
         }
 
         let describes = |status: Future, expected: &str| {
@@ -237,9 +261,9 @@ mod tests {
             codec::encode(&status, &mut bytes).unwrap();
             assert_eq!(Status::decode(&bytes).unwrap_err().message, expected);
         };
-        describes(Future::Denied { message: "no".into(), rule: 3 }, "Denied: no");
+        describes(Future::Moved { message: "away".into(), hops: 3 }, "Moved: away");
         describes(Future::Throttled { seconds: 9 }, "Throttled");
-        describes(Future::Moved("away".into()), "Moved");
+        describes(Future::Renamed("away".into()), "Renamed");
     }
 
     #[test]
@@ -260,6 +284,7 @@ mod tests {
         let text = "é".repeat(1 << 20);
         for status in [
             Status::panicked(text.clone()),
+            Status::denied(text.clone()),
             Status::bad_arguments(&text, &text),
             Status::bad_reply(&text, &text),
         ] {

@@ -70,6 +70,7 @@ pub(super) fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure
             RpcError::NotPrimary { node, service, method, theirs, ours }
         }
         AttemptFailure::Refused(reason) => RpcError::Refused { node, service, method, reason },
+        AttemptFailure::Denied { why } => RpcError::Denied { node, service, method, why },
         AttemptFailure::Failed { message, executed } => {
             RpcError::Failed { node, service, method, message, executed }
         }

@@ -47,6 +47,7 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
         Status::Overloaded => AttemptFailure::Refused(Refusal::Overloaded),
         Status::Memory => AttemptFailure::Refused(Refusal::Memory),
         Status::Held => AttemptFailure::Refused(Refusal::Held),
+        Status::Denied { message } => AttemptFailure::Denied { why: message },
         Status::NoMethod => AttemptFailure::Unsupported(Unsupported::Method),
         Status::BadArguments { path, message } => {
             let detail = BodyError::new(path, message).to_string();

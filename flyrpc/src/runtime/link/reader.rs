@@ -510,7 +510,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.gate.on_request(&head);
         // Only a faulty peer repeats an id. The second request is ignored.
         let Some(request) = InboundRequest::begin(self.link, head.id) else { return };
-        let permit = match self.handler.admit(&self.peer, &head, body.size()) {
+        let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
             Ok(permit) => permit,
             Err(status) => return request.refuse(status),
         };

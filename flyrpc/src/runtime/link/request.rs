@@ -41,9 +41,11 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
     /// Returns the handler's state for `peer`, which has opened a link.
     fn peer(&self, peer: &NodeInfo) -> Self::Peer;
 
-    /// Decides whether a request from `peer` may start, before its body is read.
+    /// Decides whether a request from `caller`, for which the handler keeps the state `peer`, may start,
+    /// before its body is read.
     fn admit(
         &self,
+        caller: &NodeInfo,
         peer: &Self::Peer,
         head: &RequestHead,
         size: u64,
@@ -187,10 +189,19 @@ impl InboundRequest {
         self.link.inbound().detach(self.id)
     }
 
-    /// Refuses the request, which did not execute. Never waits.
+    /// Refuses the request, which did not execute. Never waits. Omits the reason of a denial if there is no
+    /// room for it: the reasons for many denials to a slow peer would overflow the outbox.
     pub(crate) fn refuse(self, status: Status) {
+        let mut outbox = self.link.outbox();
+        let status = match status {
+            Status::Denied { message } if !outbox.has_room(Room::of_reply(message.len())) => {
+                Status::denied(String::new())
+            }
+            status => status,
+        };
         let status = status.for_level(self.link.status_level()).encode();
-        frame::put_status(self.id, &status, self.link.outbox().frames());
+        frame::put_status(self.id, &status, outbox.frames());
+        drop(outbox);
         self.link.wake_writer();
     }
 

@@ -45,9 +45,10 @@ pub(crate) struct Limits {
     pub(crate) inline_after: u32,
 }
 
-/// Counts the requests in progress, and refuses requests that exceed the limits.
+/// What is left of the node's limits. Counts the requests in progress, and refuses requests that exceed
+/// the limits.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct Capacity {
     limits: Limits,
     load: Arc<Load>,
     /// The peers that are linked, and peers that were linked earlier.
@@ -202,7 +203,7 @@ impl Drop for InFlightGuard {
     }
 }
 
-impl Admission {
+impl Capacity {
     pub(super) fn new(limits: Limits) -> Self {
         let load = Load {
             slots: Budget::new(limits.max_in_flight),
@@ -212,7 +213,7 @@ impl Admission {
             peers: AtomicUsize::new(0),
             idle: Notify::new(),
         };
-        Admission { limits, load: Arc::new(load), peers: Mutex::default() }
+        Capacity { limits, load: Arc::new(load), peers: Mutex::default() }
     }
 
     /// Returns the load of `peer`, which all of its links share.
@@ -227,9 +228,9 @@ impl Admission {
         new
     }
 
-    /// Admits a request from `peer` to a method, with a body of `size` bytes.
+    /// Takes a permit for a request from `peer` to a method, with a body of `size` bytes.
     #[inline]
-    pub(super) fn admit(
+    pub(super) fn take(
         &self,
         peer: &Arc<PeerLoad>,
         method: &Arc<ServedMethod>,

@@ -27,8 +27,14 @@ impl RequestHandler for Server {
     }
 
     #[inline]
-    fn admit(&self, peer: &Arc<PeerLoad>, head: &RequestHead, size: u64) -> Result<Permit, Status> {
-        Server::admit(self, peer, head, size)
+    fn admit(
+        &self,
+        caller: &NodeInfo,
+        peer: &Arc<PeerLoad>,
+        head: &RequestHead,
+        size: u64,
+    ) -> Result<Permit, Status> {
+        Server::admit(self, caller, peer, head, size)
     }
 
     fn is_draining(&self) -> bool {

@@ -2,6 +2,7 @@
 //! admission to its response. Calls that run in their caller's process also use `handler_future`.
 
 mod admission;
+mod authorize;
 mod budget;
 mod executor;
 mod handler;
@@ -12,8 +13,10 @@ mod registry;
 mod serving;
 mod workers;
 
+pub use self::authorize::Admission;
 pub(crate) use self::{
     admission::Limits,
+    authorize::Authorizer,
     handler_future::{Ended, HandlerFuture, RequestFuture, Until, catch_panic},
     inline_policy::INLINE_AFTER,
     serving::Server,

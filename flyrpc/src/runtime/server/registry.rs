@@ -104,6 +104,11 @@ impl Registry {
         &self.specs[method.service].name
     }
 
+    /// Returns the wire name of a method.
+    pub(super) fn method_name(&self, method: &ServedMethod) -> &str {
+        &self.specs[method.service].methods[method.method].name
+    }
+
     /// Returns the service called `name`, its spec, and its local handler.
     pub(super) fn find(
         &self,

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::{
-    admission::{Admission, InFlightGuard, Limits, PeerLoad, Permit},
+    admission::{Capacity, InFlightGuard, Limits, PeerLoad, Permit},
+    authorize::{Admission, Authorizer},
     registry::{Registry, ServedMethod},
     workers::Workers,
 };
@@ -37,7 +38,8 @@ pub(crate) struct Server {
     host: Arc<Host>,
     me: NodeInfo,
     registry: Registry,
-    admission: Admission,
+    authorizer: Option<Authorizer>,
+    capacity: Capacity,
     /// The tasks of requests that run in their own tasks.
     pub(super) workers: Arc<Workers<Alone>>,
     state: ArcSwap<State>,
@@ -69,6 +71,7 @@ impl Server {
         services: Vec<Arc<dyn Service>>,
         state: State,
         limits: Limits,
+        authorizer: Option<Authorizer>,
     ) -> Result<Self, StartError> {
         let summary = AtomicU8::new(summary(&state, &me));
         Ok(Server {
@@ -76,7 +79,8 @@ impl Server {
             env,
             me,
             registry: Registry::new(services, limits.inline_after)?,
-            admission: Admission::new(limits),
+            authorizer,
+            capacity: Capacity::new(limits),
             workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
             summary,
@@ -111,13 +115,13 @@ impl Server {
 
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
     pub(crate) fn in_flight_guard(&self) -> InFlightGuard {
-        self.admission.enter()
+        self.capacity.enter()
     }
 
     /// Waits until no call from another node and no detached call is in progress. Dropping the
     /// future has no effect.
     pub(crate) async fn idle(&self) {
-        self.admission.idle().await;
+        self.capacity.idle().await;
     }
 
     /// Returns the service called `name`, its spec, and its local handler.
@@ -130,28 +134,34 @@ impl Server {
 
     /// Returns the part of the node's limits that `peer` holds.
     pub(super) fn peer_load(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
-        self.admission.peer(peer.id())
+        self.capacity.peer(peer.id())
     }
 
-    /// Decides whether a request from `peer` may start.
+    /// Decides whether a request from `caller`, which holds the part `peer` of the limits, may start.
     #[inline]
     pub(super) fn admit(
         &self,
+        caller: &NodeInfo,
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
         size: u64,
     ) -> Result<Permit, Status> {
         let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
-        self.accepts(method, head.primary)?;
-        self.admission.admit(peer, method, size)
+        if method.kind() == ServiceKind::User {
+            let for_primary = head.primary || method.primary;
+            self.accepts(method, for_primary)?;
+            if let Some(authorizer) = &self.authorizer {
+                let service = self.registry.service_name(method);
+                let name = self.registry.method_name(method);
+                authorizer.check(&Admission::new(caller, service, name, for_primary))?;
+            }
+        }
+        self.capacity.take(peer, method, size)
     }
 
+    /// Checks that the node accepts calls to a method of the user at this time.
     #[inline]
-    fn accepts(&self, method: &ServedMethod, targets_primary: bool) -> Result<(), Status> {
-        if method.kind() == ServiceKind::Internal {
-            return Ok(());
-        }
-        let for_primary = targets_primary || method.primary;
+    fn accepts(&self, method: &ServedMethod, for_primary: bool) -> Result<(), Status> {
         let needed = if for_primary { ALL_ACCEPT | IS_PRIMARY } else { ALL_ACCEPT };
         if self.summary.load(Ordering::Acquire) & needed == needed {
             return Ok(());

@@ -23,6 +23,10 @@ fn unsupported() -> AttemptEnd {
     AttemptEnd::NotSent(AttemptFailure::Unsupported(Unsupported::Method))
 }
 
+fn denied() -> AttemptEnd {
+    AttemptEnd::Failed(AttemptFailure::Denied { why: String::new() })
+}
+
 fn too_large(limit_of: LimitOf) -> AttemptFailure {
     AttemptFailure::ArgumentsTooLarge { size: 2, limit: 1, limit_of }
 }
@@ -145,6 +149,7 @@ fn rule() -> Vec<(&'static str, AttemptEnd, Retries, bool)> {
         ("unsupported", failed(AttemptFailure::Unsupported(Unsupported::Method)), Always, false),
         ("not primary", failed(not_primary), Always, false),
         ("refused", refused(), Always, false),
+        ("denied", denied(), Never, false),
         ("disconnected, unsent", disconnected(false), Always, false),
         ("disconnected, sent", disconnected(true), IfIdempotent, true),
         ("timeout, unsent", timeout(false), Never, false),

@@ -1,0 +1,112 @@
+//! Rules of the user about which calls of other nodes to serve.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    error::{Denied, panic_message},
+    proto::wire::status::Status,
+    types::NodeInfo,
+};
+
+/// A call of another node, as the function passed to [`NodeBuilder::authorize`] sees it before the call's
+/// arguments are read.
+///
+/// [`NodeBuilder::authorize`]: crate::NodeBuilder::authorize
+pub struct Admission<'a> {
+    caller: &'a NodeInfo,
+    service: &'a str,
+    method: &'a str,
+    for_primary: bool,
+}
+
+impl<'a> Admission<'a> {
+    pub(super) fn new(
+        caller: &'a NodeInfo,
+        service: &'a str,
+        method: &'a str,
+        for_primary: bool,
+    ) -> Self {
+        Admission { caller, service, method, for_primary }
+    }
+
+    /// Returns the node that makes the call.
+    ///
+    /// Its name and its region are claims. Every program that can open a link to this node, such as every
+    /// holder of the cluster's secret, can claim any name and region. A rule about them guards against
+    /// mistakes only.
+    pub fn caller(&self) -> &'a NodeInfo {
+        self.caller
+    }
+
+    /// Returns the service's name on the wire.
+    pub fn service(&self) -> &'a str {
+        self.service
+    }
+
+    /// Returns the method's name on the wire.
+    pub fn method(&self) -> &'a str {
+        self.method
+    }
+
+    /// Returns whether the call may run only on a primary node, because its target is the primary or its
+    /// method is `#[rpc(primary)]`. If so, this node considers itself primary.
+    pub fn is_for_primary(&self) -> bool {
+        self.for_primary
+    }
+}
+
+impl fmt::Debug for Admission<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("caller", self.caller)
+            .field("service", &self.service)
+            .field("method", &self.method)
+            .field("is_for_primary", &self.for_primary)
+            .finish()
+    }
+}
+
+type Rule = dyn Fn(&Admission<'_>) -> Result<(), Denied> + Send + Sync;
+
+/// The user's function. Its panics deny the call, and the first one is logged.
+pub(crate) struct Authorizer {
+    rule: Box<Rule>,
+    has_panicked: AtomicBool,
+}
+
+impl Authorizer {
+    pub(crate) fn new(
+        rule: impl Fn(&Admission<'_>) -> Result<(), Denied> + Send + Sync + 'static,
+    ) -> Self {
+        Authorizer { rule: Box::new(rule), has_panicked: AtomicBool::new(false) }
+    }
+
+    /// # Errors
+    ///
+    /// Returns the status for the caller if the call is denied.
+    pub(super) fn check(&self, admission: &Admission<'_>) -> Result<(), Status> {
+        match catch_unwind(AssertUnwindSafe(|| (self.rule)(admission))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(denied)) => Err(Status::denied(denied.into_reason())),
+            Err(panic) => {
+                let message = panic_message(panic);
+                if !self.has_panicked.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        panic = %message,
+                        caller = %admission.caller,
+                        service = admission.service,
+                        method = admission.method,
+                        "function passed to `authorize` panicked, so the call is denied; later panics \
+                         are not logged"
+                    );
+                }
+                // The message may contain what the caller must not learn.
+                Err(Status::denied("its `authorize` function panicked".to_owned()))
+            }
+        }
+    }
+}
