@@ -5,6 +5,8 @@
 //! |---|---|
 //! | learn how a call behaves | [`calls`], [`errors`], [`peers`] |
 //! | configure and deploy a node | [`settings`], [`fly_io`], [`kubernetes`] |
+//! | set, rotate or replace the secret of a cluster; judge what it protects | [`security`] |
+//! | audit the protocol between nodes | [`protocol`] |
 //! | solve a common task: a cache, a job on one node, idempotency keys, pages, HTTP | [`patterns`] |
 //! | deploy a changed service | [`changing_a_service`] |
 //! | migrate or upgrade | [`migrating_from_fly_rpc`], [`migrating_from_tarpc`], [`upgrading_from_0_1`] |
@@ -37,6 +39,9 @@ pub mod patterns {}
 
 #[doc = include_str!("docs/peers.md")]
 pub mod peers {}
+
+#[doc = include_str!("docs/protocol.md")]
+pub mod protocol {}
 
 #[doc = include_str!("docs/security.md")]
 pub mod security {}

@@ -67,8 +67,9 @@
 //! | select a target | [`Region`], [`NodeId`]; [`Target`] in errors |
 //! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | inspect the call that is being handled | [`context()`], [`Context`] |
+//! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
 //! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
-//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
 //! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in a simulated environment | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the crate `flyrpc-testkit` provides a simulated network in virtual time |
@@ -87,8 +88,8 @@
 //!   run on the primary.
 //! - Not streaming: a call has one request and one reply, each of at most
 //!   [`max_body`](NodeBuilder::max_body) bytes.
-//! - Not for open networks: links are neither encrypted nor authenticated, and anyone who can reach the
-//!   port can call. By default a node listens on loopback, or on Fly.io's private network.
+//! - Not for callers that do not trust each other: every holder of the cluster's secret can call every
+//!   method, unless [`authorize`](NodeBuilder::authorize) denies the call.
 //! - Not for other languages: both ends run flyrpc. Their versions may differ.
 
 // If a `match` keeps a guard of the routing table or of a lock alive, the guard is easily held too long.
