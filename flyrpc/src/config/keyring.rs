@@ -154,7 +154,7 @@ impl fmt::Debug for Keyring {
 /// Two keyrings are equal if they hold the same keys in the same order.
 impl PartialEq for Keyring {
     fn eq(&self, other: &Self) -> bool {
-        self.ids().eq(other.ids())
+        self.0.iter().map(|key| &key.link).eq(other.0.iter().map(|key| &key.link))
     }
 }
 

@@ -401,7 +401,7 @@ impl NodeBuilder {
         self.env.fill(&mut salt);
         let sealing = self.config.sealing();
         let settings =
-            Settings { sealing: sealing.clone(), salt, ..Settings::new(&self.config.cluster) };
+            Settings { sealing: (sealing.clone(), salt), ..Settings::new(&self.config.cluster) };
         let membership = Membership::new(&me, settings, self.random(2), Duration::ZERO)
             .expect("the settings were validated");
         let NodeBuilder { config, env, encode_local_calls, observer, .. } = self;

@@ -31,7 +31,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_500);
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Upper bound on the bytes of a seal frame: its kind, the suite, the id of the key, and a message.
-const SEAL_FRAME_MAX: usize = 16 + OVERHEAD + PAYLOAD_MAX;
+pub(crate) const SEAL_FRAME_MAX: usize = 16 + OVERHEAD + PAYLOAD_MAX;
 
 /// Upper bound on peer-supplied text quoted in an error: characters of a name, or bytes of a first
 /// line.
@@ -95,7 +95,7 @@ pub(crate) enum DialError {
         /// The peer's identity, if its hello contains a valid one of this cluster.
         node: Option<NodeInfo>,
     },
-    #[error("the peer holds another secret: it does not accept this node's keys, and holds {0:?}")]
+    #[error("the peer holds another secret; the ids of its keys are {0:?}")]
     OtherSecret(Vec<KeyId>),
     #[error("the peer offered the key {0}, which this node does not hold")]
     UnknownKey(KeyId),
@@ -123,6 +123,18 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
+    /// Whether the peer does not hold this node's secret, or this node does not hold the peer's.
+    pub(crate) fn is_about_the_secret(&self) -> bool {
+        matches!(
+            self,
+            DialError::OtherSecret(_)
+                | DialError::UnknownKey(_)
+                | DialError::SecretRequired
+                | DialError::NoSecret
+                | DialError::NotAuthentic(_)
+        )
+    }
+
     /// Returns whether the peer is a flyrpc node. Such a peer should receive this node's
     /// hello, so that it can report the mismatch.
     pub(crate) fn is_from_a_node(&self) -> bool {

@@ -70,7 +70,7 @@ impl Membership {
         now: Duration,
     ) -> Result<Self, InvalidIdentity> {
         let identity = Identity::new(local, settings.protocol)?;
-        let Settings { cluster, sealing, salt, max_members, .. } = &settings;
+        let Settings { cluster, sealing: (sealing, salt), max_members, .. } = &settings;
         let envelope = Envelope::new(cluster, sealing, *salt, *max_members)?;
         let config = settings.config(1, envelope.overhead());
         Ok(Membership {
@@ -122,6 +122,11 @@ impl Membership {
         self.envelope.set_channel(addr, channel);
     }
 
+    /// Records that no node is linked or alive at `addr`.
+    pub(crate) fn on_gone(&mut self, addr: SocketAddr) {
+        self.envelope.forget_channel(addr);
+    }
+
     /// Handles the timers that are due at `now`.
     pub(crate) fn handle_timeout(&mut self, now: Duration) {
         self.advance(now);
@@ -147,11 +152,7 @@ impl Membership {
 
     /// The next change of the live members.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        let event = self.members.pop_event();
-        if let Some(Event::Down(node)) = &event {
-            self.envelope.forget_channel(node.addr());
-        }
-        event
+        self.members.pop_event()
     }
 
     /// The next diagnostic. If the caller does not poll, only the last 32 are kept.
@@ -323,6 +324,11 @@ impl Membership {
             // such setting depends on the size of the cluster.
             let _ = self.gossip.set_config(self.config());
         }
+    }
+
+    /// Upper bound on the bytes of a packet that foca sends or accepts.
+    pub(super) fn max_packet(&self) -> usize {
+        self.config().max_packet_size.get()
     }
 
     fn config(&self) -> foca::Config {

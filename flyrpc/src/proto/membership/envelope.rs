@@ -152,10 +152,9 @@ impl Envelope {
     pub(super) fn wrap(&mut self, to: SocketAddr, packet: &[u8]) -> Vec<u8> {
         let key = match self.channels.get(&to) {
             Some(Channel::Sealed(id)) => self.keys.iter().find(|key| key.id() == *id),
-            Some(Channel::Open) => None,
-            None if self.accepts_open => None,
-            None => self.keys.last(),
+            Some(Channel::Open) | None => None,
         };
+        let key = key.or_else(|| self.keys.last().filter(|_| !self.accepts_open));
         match key {
             Some(key) => key.seal(&SEALED_PREFIX, &self.cluster, &mut self.numbers, packet),
             None => [&self.prefix, packet].concat(),

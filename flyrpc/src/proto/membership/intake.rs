@@ -49,7 +49,14 @@ impl Membership {
         } else {
             return Err(Rejected::Malformed);
         };
-        self.step(|gossip, effects| gossip.handle_data(packet, effects));
+        if packet.len() <= self.max_packet() {
+            self.step(|gossip, effects| gossip.handle_data(packet, effects));
+        } else {
+            // foca refuses packets that are longer than those that it sends. Peers that do not seal send longer ones.
+            let (bare, updates) = (read.bare, read.updates.clone());
+            self.step(|gossip, effects| gossip.apply_many(updates.into_iter(), true, effects));
+            self.step(|gossip, effects| gossip.handle_data(bare, effects));
+        }
         self.claim_address(
             read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),
         );

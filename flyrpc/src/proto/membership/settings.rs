@@ -15,10 +15,9 @@ use crate::{config::Sealing, proto::seal::replay::Salt};
 pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes long.
     pub(crate) cluster: String,
-    /// Which datagrams are sent and accepted.
-    pub(crate) sealing: Sealing,
-    /// Random bytes of this boot. They must never repeat if datagrams are sealed.
-    pub(crate) salt: Salt,
+    /// Which datagrams are sent and accepted, and random bytes of this boot. They must never repeat if datagrams are
+    /// sealed.
+    pub(crate) sealing: (Sealing, Salt),
     /// The version of the link protocol, which gossip announces.
     pub(crate) protocol: u32,
     /// The interval between probes. Keep it above `probe_rtt` plus two of the longest round trips.
@@ -58,8 +57,7 @@ impl Settings {
     pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
-            sealing: Sealing::Open,
-            salt: Salt::default(),
+            sealing: (Sealing::Open, Salt::default()),
             protocol: 1,
             probe_period: Duration::from_secs(2),
             probe_rtt: Duration::from_millis(700),

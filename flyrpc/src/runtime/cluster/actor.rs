@@ -299,7 +299,11 @@ impl Cluster {
                     self.peers.entry(node.addr()).on_member_up(now, node, dial_at);
                 }
                 membership::Event::Down(node) => {
-                    if let Some(peer) = self.peers.get_mut(node.addr()) {
+                    let peer = self.peers.get_mut(node.addr());
+                    if peer.as_ref().is_none_or(|peer| peer.link().is_none()) {
+                        self.membership.on_gone(node.addr());
+                    }
+                    if let Some(peer) = peer {
                         peer.on_member_down(node.id());
                     }
                 }

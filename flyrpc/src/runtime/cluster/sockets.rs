@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -42,8 +42,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// The minimum time between two log lines about socket errors.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Maximum size of a UDP datagram, in bytes.
-const MAX_DATAGRAM: usize = 64 << 10;
+/// Longer datagrams are dropped before they are queued, in bytes. Nodes send at most 1,200 bytes.
+const MAX_DATAGRAM: usize = 1_500;
 
 /// A node's sockets: one port, TCP for links and UDP for gossip.
 pub(crate) struct Sockets {
@@ -85,6 +85,7 @@ pub(super) async fn accept(
     let mut handshakes = Handshakes::default();
     let mut failures = AcceptFailures::default();
     let long_hellos = Arc::new(Semaphore::new(MAX_LONG_HELLOS));
+    let refusals = Arc::new(Refusals::default());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -101,7 +102,7 @@ pub(super) async fn accept(
         };
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
         let (evicted, in_progress) = handshakes.add(from.ip(), shared.stop());
-        let long_hellos = Arc::clone(&long_hellos);
+        let (long_hellos, refusals) = (Arc::clone(&long_hellos), Arc::clone(&refusals));
         let handshake = async move {
             let handshaken = tokio::select! {
                 biased;
@@ -112,6 +113,11 @@ pub(super) async fn accept(
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
+                Err(error) if error.is_about_the_secret() && refusals.may_log(env.now()) => {
+                    tracing::warn!(
+                        %from, %error, "refused a connection; check FLYRPC_SECRET of the node there"
+                    );
+                }
                 Err(error) => {
                     tracing::debug!(%from, %error, "inbound handshake failed");
                 }
@@ -120,6 +126,22 @@ pub(super) async fn accept(
         shared.env().spawn(Box::pin(handshake.in_current_span()));
         // Many connections at once must not delay everything else.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Limits the log lines about nodes that do not hold the secret. Anyone can cause them.
+#[derive(Debug, Default)]
+struct Refusals(Mutex<Option<Instant>>);
+
+impl Refusals {
+    /// Whether to log a refusal, which is the case once per [`LOG_INTERVAL`].
+    fn may_log(&self, now: Instant) -> bool {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = next.is_none_or(|next| next <= now);
+        if may {
+            *next = Some(now + LOG_INTERVAL);
+        }
+        may
     }
 }
 
@@ -204,7 +226,8 @@ pub(super) async fn receive(
     datagram: Arc<dyn Datagram>,
     queue: mpsc::Sender<Vec<u8>>,
 ) {
-    let mut buffer = vec![0; MAX_DATAGRAM];
+    // One more than the maximum, to recognize datagrams that are longer.
+    let mut buffer = [0; MAX_DATAGRAM + 1];
     loop {
         let received = tokio::select! {
             biased;
@@ -212,6 +235,7 @@ pub(super) async fn receive(
             received = datagram.receive(&mut buffer) => received,
         };
         match received {
+            Ok((length, _)) if length > MAX_DATAGRAM => {}
             Ok((length, _)) => {
                 // The datagram is dropped if the queue is full, as UDP allows.
                 let _ = queue.try_send(buffer[..length].to_vec());
@@ -261,6 +285,14 @@ mod tests {
         let ten_per_second: Vec<Duration> =
             (0..36_000).map(|n| n * Duration::from_millis(100)).collect();
         assert_eq!(lines(&ten_per_second), 60, "one line per minute in an hour");
+    }
+
+    #[test]
+    fn refusals_are_logged_once_per_interval() {
+        let (refusals, start) = (Refusals::default(), Instant::now());
+        let logged =
+            (0..3_600_u32).filter(|n| refusals.may_log(start + *n * Duration::from_secs(1)));
+        assert_eq!(logged.count(), 60, "one line per minute in an hour");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
             clock::LinkClock,
             handshake::{
                 CONNECT_TIMEOUT, DialError, HANDSHAKE_TIMEOUT, HandshakeReader, LocalHello,
+                SEAL_FRAME_MAX,
             },
         },
         seal::{
@@ -189,7 +190,7 @@ impl<'a> Handshake<'a> {
             let (payload, later) = divide(hello);
             let (initiator, message) = Initiator::new(key, self.entropy(), &payload);
             self.send_seal(key, &message).await?;
-            let frame = self.receive(MAX_FRAME).await?;
+            let frame = self.receive(SEAL_FRAME_MAX).await?;
             match frame::decode(&frame)? {
                 Frame::Seal(seal) => {
                     let Seal { suite, key: answered, message } = Seal::decode(seal)?;
@@ -438,7 +439,8 @@ impl<'a> Handshake<'a> {
     async fn receive(&mut self, max: usize) -> Result<BytesMut, DialError> {
         let mut permit = None;
         loop {
-            let is_long = self.reader.buffer().len() > SHORT_HELLO;
+            // Seals are so short that their number bounds them.
+            let is_long = self.reader.buffer().len() > SHORT_HELLO && max > SEAL_FRAME_MAX;
             if let Some(long) = self.long_hellos
                 && is_long
             {
@@ -451,8 +453,14 @@ impl<'a> Handshake<'a> {
             if let Some(frame) = self.reader.poll(max)? {
                 return Ok(frame);
             }
-            let room = if is_long { LONG_BUFFER } else { SHORT_BUFFER };
-            read(&mut self.stream, self.reader.buffer(), room).await?;
+            let buffer = self.reader.buffer();
+            if buffer.len() == buffer.capacity() {
+                let longer = buffer.len().max(SHORT_BUFFER);
+                buffer.reserve(if is_long { LONG_BUFFER } else { longer });
+            }
+            if self.stream.reader.read_buf(&mut buffer.limit(READ_MAX)).await? == 0 {
+                return Err(DialError::ClosedDuringHandshake);
+            }
         }
     }
 
@@ -519,17 +527,6 @@ impl Opened {
             self.any = true;
         }
         Ok(())
-    }
-}
-
-/// Reads the available bytes. If the buffer is full, makes `room` bytes of room first.
-async fn read(stream: &mut BoxStream, to: &mut BytesMut, room: usize) -> Result<(), DialError> {
-    if to.len() == to.capacity() {
-        to.reserve(room);
-    }
-    match stream.reader.read_buf(&mut to.limit(READ_MAX)).await? {
-        0 => Err(DialError::ClosedDuringHandshake),
-        _ => Ok(()),
     }
 }
 
