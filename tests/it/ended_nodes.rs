@@ -82,6 +82,10 @@ impl StreamReader for FragileReader {
 struct FragileListener(Box<dyn Listener>, Fragile);
 
 impl Listener for FragileListener {
+    fn is_simulated(&self) -> bool {
+        self.0.is_simulated()
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }

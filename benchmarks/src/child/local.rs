@@ -42,7 +42,7 @@ pub(super) async fn call(way: LocalPath, calls: u64) -> Result<Duration> {
             repeat(calls, async |text| Ok(client.upcase(text).await?)).await
         }
         LocalPath::ShortCircuit => {
-            let node = flyrpc::server().start().await?;
+            let node = flyrpc::server::<false>()?.start().await?;
             let client: flyrpc::StringsClient = node.client();
             repeat(calls, async |text| Ok(client.on_region(flyrpc::SERVER).upcase(text).await?))
                 .await

@@ -46,8 +46,10 @@ pub(crate) fn run(role: &Role, allocations: fn() -> u64) -> Result<()> {
         Name::Raw => Worker::<Raw<false>>::run(allocations),
         Name::RawBatched => Worker::<Raw<true>>::run(allocations),
         Name::Tarpc => Worker::<Tarpc>::run(allocations),
-        Name::Tonic => Worker::<Tonic>::run(allocations),
-        Name::Flyrpc | Name::Beside => Worker::<Flyrpc>::run(allocations),
+        Name::Tonic => Worker::<Tonic<false>>::run(allocations),
+        Name::TonicTls => Worker::<Tonic<true>>::run(allocations),
+        Name::Flyrpc | Name::Beside => Worker::<Flyrpc<false>>::run(allocations),
+        Name::FlyrpcSealed => Worker::<Flyrpc<true>>::run(allocations),
     }
 }
 

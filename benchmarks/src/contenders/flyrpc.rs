@@ -57,17 +57,21 @@ impl Strings for Handlers {
     }
 }
 
+/// The secret of both nodes, if their links are sealed.
+const SECRET: &str = "b25lIHNlY3JldCBmb3IgYWxsIGJlbmNobWFya3MuLi4=";
+
+/// A flyrpc node, whose links are sealed or open.
 #[derive(Clone)]
-pub(crate) struct Flyrpc {
+pub(crate) struct Flyrpc<const SEALED: bool> {
     node: Arc<Node>,
     strings: StringsClient,
 }
 
-impl Contender for Flyrpc {
+impl<const SEALED: bool> Contender for Flyrpc<SEALED> {
     type Record = Record;
 
     async fn serve(setup: &Setup) -> Result<Served> {
-        let mut first = server().listen(setup.listen());
+        let mut first = server::<SEALED>()?.listen(setup.listen());
         if setup.never_inline {
             first = first.inline_mode(InlineMode::Never);
         }
@@ -83,7 +87,8 @@ impl Contender for Flyrpc {
         let addr = first.addr();
         let mut nodes = vec![first];
         for _ in 0..setup.more {
-            let node = if setup.apart { server() } else { server().seeds([addr]) };
+            let node = server::<SEALED>()?;
+            let node = if setup.apart { node } else { node.seeds([addr]) };
             nodes.push(node.start().await?);
         }
         if !setup.apart {
@@ -103,7 +108,7 @@ impl Contender for Flyrpc {
     }
 
     async fn start(to: SocketAddr) -> Result<Self> {
-        let node = node(CLIENT).seeds([to]).start().await?;
+        let node = node::<SEALED>(CLIENT)?.seeds([to]).start().await?;
         let strings = node.client();
         Ok(Flyrpc { node: Arc::new(node), strings })
     }
@@ -143,8 +148,8 @@ impl Contender for Flyrpc {
 }
 
 /// Returns the settings of a serving node, in the region that calls target.
-pub(crate) fn server() -> NodeBuilder {
-    node(SERVER).serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS)
+pub(crate) fn server<const SEALED: bool>() -> Result<NodeBuilder> {
+    Ok(node::<SEALED>(SERVER)?.serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS))
 }
 
 /// Waits until a node has links to `others`.
@@ -167,6 +172,7 @@ async fn linked(node: &Node, others: usize) -> Result<()> {
 }
 
 /// Returns the settings that both nodes share.
-fn node(region: &str) -> NodeBuilder {
-    Node::builder().name(region).region(region).primary_region(SERVER)
+fn node<const SEALED: bool>(region: &str) -> Result<NodeBuilder> {
+    let node = Node::builder().name(region).region(region).primary_region(SERVER);
+    Ok(if SEALED { node.secret(SECRET.parse()?) } else { node })
 }

@@ -38,6 +38,10 @@ pub(crate) enum Name {
     Tarpc,
     Tonic,
     Flyrpc,
+    /// flyrpc with a secret.
+    FlyrpcSealed,
+    /// tonic with rustls.
+    TonicTls,
     /// flyrpc in another build of this program: see the flag `--beside`.
     #[value(skip)]
     Beside,
@@ -49,6 +53,9 @@ impl Name {
     /// All contenders, and raw frames with batching, for workloads in which batching matters.
     pub(crate) const WITH_BATCHED: [Name; 5] =
         [Name::Raw, Name::RawBatched, Name::Tarpc, Name::Tonic, Name::Flyrpc];
+
+    /// flyrpc with and without a secret, and tonic with TLS.
+    pub(crate) const SEALED: [Name; 3] = [Name::Flyrpc, Name::FlyrpcSealed, Name::TonicTls];
 
     /// The contenders whose handlers can wait or compute.
     pub(crate) const WITH_HANDLERS: [Name; 3] = [Name::Tarpc, Name::Tonic, Name::Flyrpc];
@@ -72,6 +79,8 @@ impl fmt::Display for Name {
             Name::Tarpc => "tarpc",
             Name::Tonic => "tonic",
             Name::Flyrpc => "flyrpc",
+            Name::FlyrpcSealed => "flyrpc-sealed",
+            Name::TonicTls => "tonic-tls",
             Name::Beside => "beside",
         })
     }

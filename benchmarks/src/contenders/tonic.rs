@@ -1,10 +1,13 @@
-//! tonic with prost, on one HTTP/2 connection.
+//! tonic with prost, on one HTTP/2 connection, with and without TLS.
 
 use std::net::SocketAddr;
 
 use ::tonic::{
     Request, Response, Status,
-    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+    transport::{
+        Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig,
+        server::TcpIncoming,
+    },
 };
 use anyhow::Result;
 use bytes::Bytes;
@@ -38,6 +41,10 @@ const CONNECTION_WINDOW: u32 = 128 << 20;
 /// Maximum size of a frame, in bytes. The default is 16 KiB.
 const FRAME: u32 = 1 << 20;
 
+/// The certificate of the server, which signs itself, and its key.
+const CERTIFICATE: &str = include_str!("../../tls/localhost.crt");
+const KEY: &str = include_str!("../../tls/localhost.key");
+
 /// The handlers.
 #[derive(Debug)]
 struct Handlers;
@@ -67,10 +74,11 @@ impl Strings for Handlers {
     }
 }
 
+/// tonic, on a connection with or without TLS.
 #[derive(Clone)]
-pub(crate) struct Tonic(StringsClient<Channel>);
+pub(crate) struct Tonic<const TLS: bool>(StringsClient<Channel>);
 
-impl Contender for Tonic {
+impl<const TLS: bool> Contender for Tonic<TLS> {
     type Record = strings::Record;
 
     async fn serve(setup: &Setup) -> Result<Served> {
@@ -79,7 +87,13 @@ impl Contender for Tonic {
         let service = StringsServer::new(Handlers)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        let server = Server::builder()
+        let mut server = Server::builder();
+        if TLS {
+            server = server.tls_config(
+                ServerTlsConfig::new().identity(Identity::from_pem(CERTIFICATE, KEY)),
+            )?;
+        }
+        let server = server
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)
@@ -91,7 +105,14 @@ impl Contender for Tonic {
     }
 
     async fn connect(to: SocketAddr) -> Result<Self> {
-        let channel = Endpoint::from_shared(format!("http://{to}"))?
+        let scheme = if TLS { "https" } else { "http" };
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{to}"))?;
+        if TLS {
+            let trusted = Certificate::from_pem(CERTIFICATE);
+            let tls = ClientTlsConfig::new().ca_certificate(trusted).domain_name("localhost");
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let channel = endpoint
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)

@@ -33,6 +33,8 @@ fn color(contender: Name) -> RGBColor {
         Name::Tarpc => RGBColor(0, 114, 178),
         Name::Tonic => RGBColor(0, 158, 115),
         Name::Flyrpc => RGBColor(213, 94, 0),
+        Name::FlyrpcSealed => RGBColor(240, 228, 66),
+        Name::TonicTls => RGBColor(86, 180, 233),
         Name::Beside => RGBColor(204, 121, 167),
     }
 }

@@ -97,6 +97,14 @@ pub(super) const ALL: &[Target] = &[
     Target::new("wire-both-flyrpc-over-tarpc", AtMost(0.5)),
     Target::new("memory-idle-link-flyrpc", AtMost(20.0 * 1024.0)),
     Target::new("memory-waiting-call-flyrpc", AtMost(2048.0)),
+    Target::new("sealed-throughput-64-callers-3B-flyrpc-sealed-over-flyrpc", AtLeast(0.85)),
+    Target::new("sealed-cpu-64-callers-3B-flyrpc-sealed-over-flyrpc", AtMost(1.15)),
+    Target::new("sealed-latency-p50-one-core-flyrpc-sealed-over-flyrpc", AtMost(1.1)),
+    Target::new("sealed-throughput-64KiB-flyrpc-sealed-over-flyrpc", AtLeast(0.6)),
+    Target::new("sealed-throughput-1MiB-flyrpc-sealed-over-flyrpc", AtLeast(0.5)),
+    Target::new("sealed-throughput-64KiB-flyrpc-sealed-over-tonic-tls", AtLeast(1.2)),
+    Target::new("sealed-throughput-1MiB-flyrpc-sealed-over-tonic-tls", AtLeast(1.2)),
+    Target::new("sealed-throughput-64-callers-3B-flyrpc-sealed-over-tonic-tls", AtLeast(1.2)),
     Target::new("first-call-both-flyrpc-over-tonic", AtMost(1.0)),
 ];
 

@@ -11,6 +11,7 @@ mod instructions;
 mod local;
 mod memory;
 mod routing;
+mod sealed;
 mod single_core;
 mod syscalls;
 mod throughput;
@@ -65,6 +66,7 @@ impl Comparison {
 pub(crate) const ALL: &[Workload] = &[
     throughput::WORKLOAD,
     single_core::WORKLOAD,
+    sealed::WORKLOAD,
     echo::WORKLOAD,
     async_wait::WORKLOAD,
     cpu_bound::WORKLOAD,

@@ -85,10 +85,6 @@ impl Env for SimEnv {
         }
     }
 
-    fn is_isolated(&self) -> bool {
-        true
-    }
-
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(connect(&self.host, to))
     }

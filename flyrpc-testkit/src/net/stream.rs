@@ -116,6 +116,10 @@ impl SimListener {
 }
 
 impl Listener for SimListener {
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.at)
     }

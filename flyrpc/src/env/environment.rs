@@ -51,12 +51,6 @@ pub trait Env: Send + Sync + 'static {
         filled.expect("the operating system provides randomness");
     }
 
-    /// Whether no other program can reach the network of this environment, because it is simulated. In such an
-    /// environment, nodes start without a secret on every address. The default implementation returns false.
-    fn is_isolated(&self) -> bool {
-        false
-    }
-
     /// Opens a connection to `to`. Dropping the future cancels the attempt.
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>>;
 
@@ -118,6 +112,12 @@ pub trait StreamWriter: AsyncWrite + Send + Unpin {
 
 /// Accepts connections.
 pub trait Listener: Send {
+    /// Whether no program outside of a simulation can connect. If so, a node starts without a secret on every
+    /// address. The default implementation returns false.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
     /// Returns the address that it listens on.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 

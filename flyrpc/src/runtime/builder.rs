@@ -44,8 +44,6 @@ pub struct NodeBuilder {
     services: Vec<Arc<dyn Service>>,
     authorizer: Option<Authorizer>,
     env: Arc<dyn Env>,
-    /// Whether an isolated environment was set. The one in effect may wrap it.
-    is_isolated: bool,
     rng_seed: Option<u64>,
     encode_local_calls: bool,
     observer: Option<Arc<dyn Observer>>,
@@ -89,7 +87,6 @@ impl NodeBuilder {
             services: Vec::new(),
             authorizer: None,
             env: Arc::new(TokioEnv),
-            is_isolated: false,
             rng_seed: None,
             encode_local_calls: false,
             observer: None,
@@ -337,7 +334,6 @@ impl NodeBuilder {
 
     /// Sets the runtime environment, for simulators. The default is tokio's.
     pub fn env(mut self, env: impl Env) -> Self {
-        self.is_isolated |= env.is_isolated();
         self.env = Arc::new(env);
         self
     }
@@ -388,11 +384,13 @@ impl NodeBuilder {
             self.services.clear();
         }
         let at = self.config.listen_at(!self.services.is_empty());
-        if !self.is_isolated {
+        let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
+        let bound = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)));
+        if !bound.as_ref().is_ok_and(Sockets::is_simulated) {
+            // Rather than that the address cannot be bound.
             self.config.check_secret(at)?;
         }
-        let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
-        let sockets = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)))?;
+        let sockets = bound?;
         let addr = self.config.advertise_at(sockets.addr);
         let id = NodeId::new(&self.config.name, self.random(1));
         let me = NodeInfo::new(id, self.config.region.clone(), addr);

@@ -1,8 +1,9 @@
 //! Two nodes of one cluster in one thread, on the simulated network and in virtual time. Equal arguments
 //! give equal runs, instruction for instruction.
 //!
-//! `pair <callers> <calls> <inline|task>` makes `calls` calls of `upcase("fly")`, divided evenly among
-//! `callers` concurrent callers. Every handler runs inline, or in a separate task. The program prints
+//! `pair <callers> <calls> <inline|task|sealed>` makes `calls` calls of `upcase("fly")`, divided evenly among
+//! `callers` concurrent callers. Every handler runs inline, or in a separate task, or inline over a
+//! sealed link. The program prints
 //! nothing: the workload `instructions` of the benchmark runs it under callgrind.
 //!
 //! With the additional argument `stop`, the program makes the calls twice, and stops itself (`SIGSTOP`) before and
@@ -32,6 +33,9 @@ use tokio::{runtime, task::JoinSet, time::Instant};
 /// Seed of the simulated network and of both nodes.
 const SEED: u64 = 1;
 
+/// Secret of both nodes, if their link is sealed.
+const SECRET: &str = "73656372657420666f7220746865207061697220696e206f6e65207468726561";
+
 /// Port of both nodes.
 const PORT: u16 = 3590;
 
@@ -60,12 +64,13 @@ fn main() -> Result<()> {
     let (callers, calls, mode, stop) = match &args[..] {
         [callers, calls, mode] => (callers, calls, mode, false),
         [callers, calls, mode, stop] if stop == "stop" => (callers, calls, mode, true),
-        _ => bail!("usage: pair <callers> <calls> <inline|task> [stop]"),
+        _ => bail!("usage: pair <callers> <calls> <inline|task|sealed> [stop]"),
     };
     let mode = match mode.as_str() {
-        "inline" => InlineMode::Always,
-        "task" => InlineMode::Never,
-        _ => bail!("`{mode}` is neither `inline` nor `task`"),
+        "inline" => Mode { handlers: InlineMode::Always, sealed: false },
+        "task" => Mode { handlers: InlineMode::Never, sealed: false },
+        "sealed" => Mode { handlers: InlineMode::Always, sealed: true },
+        _ => bail!("`{mode}` is neither `inline` nor `task` nor `sealed`"),
     };
     let callers = callers.parse().context("callers is not a number")?;
     let calls: u64 = calls.parse().context("calls is not a number")?;
@@ -74,7 +79,14 @@ fn main() -> Result<()> {
     runtime.block_on(run(callers, calls, mode, stop))
 }
 
-async fn run(callers: u64, calls: u64, mode: InlineMode, stop: bool) -> Result<()> {
+/// How the nodes run.
+#[derive(Debug, Clone, Copy)]
+struct Mode {
+    handlers: InlineMode,
+    sealed: bool,
+}
+
+async fn run(callers: u64, calls: u64, mode: Mode, stop: bool) -> Result<()> {
     ensure!(callers > 0 && calls.is_multiple_of(callers), "{calls} calls for {callers} callers");
     let net = SimNet::builder().seed(SEED).rtt(SERVER, CLIENT, ROUND_TRIP).build();
     let hosts = [SERVER, CLIENT].map(|region| net.add_host(region, region));
@@ -114,7 +126,7 @@ async fn make_calls(strings: &StringsClient, callers: u64, calls: u64) -> Result
 }
 
 /// Starts a node on host `at`, seeded with the first host.
-async fn start(hosts: &[SimEnv], at: usize, mode: InlineMode) -> Result<Node> {
+async fn start(hosts: &[SimEnv], at: usize, mode: Mode) -> Result<Node> {
     let env = &hosts[at];
     let builder = Node::builder()
         .name(env.region().as_str())
@@ -124,7 +136,8 @@ async fn start(hosts: &[SimEnv], at: usize, mode: InlineMode) -> Result<Node> {
         .rng_seed(SEED + at as u64)
         .listen(env.addr(PORT))
         .seeds([hosts[0].addr(PORT)])
-        .inline_mode(mode);
+        .inline_mode(mode.handlers);
+    let builder = if mode.sealed { builder.secret(SECRET.parse()?) } else { builder };
     let builder = if at == 0 { builder.serve(ServeStrings::new(Handlers)) } else { builder };
     Ok(builder.start().await?)
 }

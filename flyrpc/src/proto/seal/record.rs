@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, BytesMut};
+use bytes::{BufMut, buf::Limit};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
@@ -122,26 +122,43 @@ impl fmt::Debug for Cipher {
     }
 }
 
+/// Room for this many bytes is made once records are long, or arrive as fast as they are read: for the rest of a
+/// record, and for another one.
+const BULK: usize = 2 * (LENGTH_LEN + CONTENT_MAX + TAG_LEN);
+
 /// The bytes of a sealed link that were received and not opened yet.
 #[derive(Debug)]
 pub(crate) struct Records {
     opener: Opener,
-    buffer: BytesMut,
+    /// The received bytes. The first `opened` bytes are of records that were opened. A `BytesMut` would allocate a new
+    /// buffer whenever a long record is incomplete.
+    buffer: Vec<u8>,
+    opened: usize,
 }
 
 impl Records {
-    pub(crate) fn new(opener: Opener, buffer: BytesMut) -> Self {
-        Records { opener, buffer }
+    /// The records that begin with the bytes in `buffer`.
+    pub(crate) fn new(opener: Opener, buffer: Vec<u8>) -> Self {
+        Records { opener, buffer, opened: 0 }
     }
 
-    /// The buffer to which received bytes are appended.
-    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
-        &mut self.buffer
+    /// Returns the destination for the next bytes: for at least `least` bytes, or for much if `bulk` is true or a long
+    /// record is incomplete.
+    pub(crate) fn room(&mut self, least: usize, bulk: bool) -> Limit<&mut Vec<u8>> {
+        self.buffer.drain(..self.opened);
+        self.opened = 0;
+        let record = LENGTH_LEN + self.length().unwrap_or(0);
+        let capacity = if bulk || record > least { BULK } else { least };
+        self.buffer.reserve_exact(capacity.saturating_sub(self.buffer.len()));
+        let room = self.buffer.capacity() - self.buffer.len();
+        (&mut self.buffer).limit(room)
     }
 
-    /// Returns the number of bytes that the first record lacks, at least 1.
-    pub(crate) fn missing(&self) -> usize {
-        (LENGTH_LEN + self.length().unwrap_or(0)).saturating_sub(self.buffer.len()).max(1)
+    /// Frees the memory for more than `capacity` bytes, if all records were opened.
+    pub(crate) fn shrink(&mut self, capacity: usize) {
+        if self.opened == self.buffer.len() && self.buffer.capacity() > capacity {
+            (self.buffer, self.opened) = (Vec::new(), 0);
+        }
     }
 
     /// Opens the next complete record, and passes its content to `take`. Returns whether there was one.
@@ -151,24 +168,22 @@ impl Records {
     /// Returns an error if the record is not authentic. The link must end.
     pub(crate) fn open_next(&mut self, take: impl FnOnce(&[u8])) -> Result<bool, NotAuthentic> {
         let Some(length) = self.length() else { return Ok(false) };
-        let Some(record) = self.buffer.get_mut(LENGTH_LEN..LENGTH_LEN + length) else {
-            return Ok(false);
-        };
+        let start = self.opened + LENGTH_LEN;
+        let Some(record) = self.buffer.get_mut(start..start + length) else { return Ok(false) };
         take(self.opener.open(record)?);
-        self.buffer.advance(LENGTH_LEN + length);
+        self.opened = start + length;
         Ok(true)
     }
 
-    /// The length of the first record, if it has arrived.
+    /// The length of the first record that was not opened, if it has arrived.
     fn length(&self) -> Option<usize> {
-        self.buffer.first_chunk().map(|length| usize::from(u16::from_be_bytes(*length)))
+        let length = self.buffer[self.opened..].first_chunk()?;
+        Some(usize::from(u16::from_be_bytes(*length)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
-
     use super::*;
 
     const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
@@ -188,13 +203,20 @@ mod tests {
         let stream: Vec<u8> = stream.collect();
         assert_eq!(stream.len(), 1001 + CONTENT_MAX + 4 * (LENGTH_LEN + TAG_LEN));
         for step in [1, 7, 1 << 20] {
-            let mut records = Records::new(Opener::new(&KEY), BytesMut::new());
+            let mut records = Records::new(Opener::new(&KEY), Vec::new());
             let mut received = Vec::new();
-            for piece in stream.chunks(step) {
-                assert!(records.missing() >= 1);
-                records.buffer().put_slice(piece);
-                while records.open_next(|content| received.push(content.to_vec())).unwrap() {}
+            for mut piece in stream.chunks(step) {
+                while !piece.is_empty() {
+                    let mut room = records.room(16, false);
+                    let part = piece.len().min(room.remaining_mut());
+                    room.put_slice(&piece[..part]);
+                    piece = &piece[part..];
+                    while records.open_next(|content| received.push(content.to_vec())).unwrap() {}
+                    assert!(records.buffer.capacity() <= BULK);
+                }
             }
+            records.shrink(16);
+            assert_eq!(records.buffer.capacity(), 0);
             assert!(received == contents, "pieces of {step} bytes");
         }
     }

@@ -68,6 +68,11 @@ impl Sockets {
         }
         Err(failed(io::ErrorKind::AddrInUse.into()))
     }
+
+    /// Whether no program outside of a simulation can reach the sockets.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.listener.is_simulated()
+    }
 }
 
 /// Accepts connections, and reports those that complete their handshake as nodes of this cluster.

@@ -229,7 +229,7 @@ impl<'a> Handshake<'a> {
         let LinkKeys { mut sealer, opener } = keys;
         self.send_later(&mut sealer, later).await?;
         let rest = std::mem::take(&mut self.reader).into_rest();
-        let mut opened = Opened::new(Records::new(opener, rest));
+        let mut opened = Opened::new(Records::new(opener, rest.into()));
         let hello = self.peer_hello(payload, &mut opened).await?;
         let Opened { records, frames, .. } = opened;
         let seal = LinkSeal { key, sealer, records };
@@ -344,7 +344,7 @@ impl<'a> Handshake<'a> {
         self.send_later(&mut sealer, later).await?;
         let hello = hello?;
         let rest = std::mem::take(&mut self.reader).into_rest();
-        let mut opened = Opened::new(Records::new(opener, rest));
+        let mut opened = Opened::new(Records::new(opener, rest.into()));
         opened.receive_first(&mut self.stream).await?;
         let hello = match hello {
             Some(hello) => hello,
@@ -505,9 +505,10 @@ impl Opened {
     }
 
     async fn receive(&mut self, stream: &mut BoxStream) -> Result<(), DialError> {
-        let room = self.records.missing().max(SHORT_BUFFER);
-        read(stream, self.records.buffer(), room).await?;
-        self.open()
+        match stream.reader.read_buf(&mut self.records.room(SHORT_BUFFER, false)).await? {
+            0 => Err(DialError::ClosedDuringHandshake),
+            _ => self.open(),
+        }
     }
 
     /// Opens all complete records.

@@ -571,16 +571,23 @@ impl<H: RequestHandler> Reader<'_, H> {
     /// Handles a read that added `count` bytes to the body of the open chunk, if there is one.
     fn on_chunk_received(&mut self, from: &mut FrameReader, count: usize) -> Result<(), LinkError> {
         let Some(chunk) = &mut self.chunk else { return Ok(()) };
-        chunk.left -= if chunk.wanted { count } else { from.skip(chunk.left) };
+        chunk.left -= count;
+        // On a sealed link, a record may contain more of the chunk than the body had room for. A body that is no
+        // longer wanted gets nothing.
+        let part = from.take(chunk.left);
+        chunk.left -= part.len();
         let &mut OpenChunk { of, id, left, wanted } = chunk;
-        if wanted && of == BodyOf::Request {
-            self.requests.on_progress(id);
-        }
         if left == 0 {
             self.chunk = None;
-            if wanted {
-                self.on_chunk(of, id, &[], 0)?;
-            }
+        }
+        if !wanted {
+            return Ok(());
+        }
+        if of == BodyOf::Request {
+            self.requests.on_progress(id);
+        }
+        if left == 0 || !part.is_empty() {
+            self.on_chunk(of, id, &part, left)?;
         }
         Ok(())
     }

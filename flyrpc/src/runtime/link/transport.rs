@@ -52,8 +52,10 @@ const LINGER_MAX: Duration = Duration::from_secs(60);
 /// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// A buffer for records with a larger capacity than this, in bytes, is freed when nothing is left to write.
-const RECORD_RETAINED: usize = 4 << 10;
+/// A buffer for records with a larger capacity than this, in bytes, is freed after [`SHORT_RECORDS_MAX`] records that
+/// needed no more.
+const SHORT_RECORD: usize = 2 << 10;
+const SHORT_RECORDS_MAX: u32 = 16;
 
 /// The receiving half of a connection, with its buffers.
 pub(super) struct FrameReader {
@@ -135,9 +137,8 @@ impl FrameReader {
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
-        let missing = records.missing();
-        let room = make_room(records.buffer(), self.filled, missing);
-        let mut to = records.buffer().limit(room);
+        let mut to = records.room(IDLE_READ, self.filled);
+        let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.filled = count == room;
         let (buffer, mut of_body) = (&mut self.buffer, 0);
@@ -176,20 +177,18 @@ impl FrameReader {
         Some((start, self.buffer.split()))
     }
 
-    /// Drops at most `count` bytes from the start of the buffer. Returns how many it has dropped.
-    pub(super) fn skip(&mut self, count: usize) -> usize {
-        let count = count.min(self.buffer.len());
-        self.buffer.advance(count);
-        count
+    /// Takes at most `count` bytes from the start of the buffer.
+    pub(super) fn take(&mut self, count: usize) -> BytesMut {
+        self.buffer.split_to(count.min(self.buffer.len()))
     }
 
     /// Frees the memory of buffers that are empty.
     pub(super) fn shrink(&mut self) {
-        let records = self.records.as_mut().map(|records| records.buffer());
-        for buffer in records.into_iter().chain([&mut self.buffer]) {
-            if buffer.is_empty() && buffer.capacity() > IDLE_READ {
-                *buffer = BytesMut::new();
-            }
+        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
+            self.buffer = BytesMut::new();
+        }
+        if let Some(records) = &mut self.records {
+            records.shrink(IDLE_READ);
         }
     }
 
@@ -214,24 +213,18 @@ impl FrameReader {
 
     /// Makes room for the next read. Returns how many bytes it may read.
     fn make_room(&mut self) -> usize {
-        let spare = make_room(&mut self.buffer, self.filled, 0);
+        if self.buffer.is_empty() && self.buffer.capacity() > READ_MAX {
+            self.buffer = BytesMut::new();
+        }
+        let spare = self.buffer.capacity() - self.buffer.len();
+        let (least, room) =
+            if self.filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
+        if spare < least {
+            self.buffer.reserve(room);
+        }
+        let spare = self.buffer.capacity() - self.buffer.len();
         if self.after_chunk { spare.min(IDLE_READ) } else { spare }
     }
-}
-
-/// Makes room for the next read: much if the last one `filled` the buffer, and at least for `missing` bytes. Returns
-/// how many bytes the read may append to the buffer.
-#[inline]
-fn make_room(buffer: &mut BytesMut, filled: bool, missing: usize) -> usize {
-    if buffer.is_empty() && buffer.capacity() > READ_MAX {
-        *buffer = BytesMut::new();
-    }
-    let spare = buffer.capacity() - buffer.len();
-    let (least, room) = if filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
-    if spare < least.max(missing) {
-        buffer.reserve(room.max(missing));
-    }
-    buffer.capacity() - buffer.len()
 }
 
 /// The sending half of a connection.
@@ -249,6 +242,8 @@ struct SealedWrite {
     written: usize,
     /// The number of bytes of the batch that the record contains.
     content: usize,
+    /// How many records in succession were short.
+    short: u32,
 }
 
 /// The result of a write.
@@ -265,7 +260,7 @@ impl FrameWriter {
     /// Creates a writer to `stream`. On a sealed link, `sealer` seals what is written.
     pub(super) fn new(stream: Box<dyn StreamWriter>, sealer: Option<Sealer>) -> Self {
         let seal = sealer.map(|sealer| {
-            Box::new(SealedWrite { sealer, record: Vec::new(), written: 0, content: 0 })
+            Box::new(SealedWrite { sealer, record: Vec::new(), written: 0, content: 0, short: 0 })
         });
         FrameWriter { stream, seal }
     }
@@ -286,12 +281,13 @@ impl FrameWriter {
         written.map_ok(|count| Written { count, of_batch: count })
     }
 
-    /// Frees the memory that was needed to write.
+    /// Frees the memory that was needed to write. Everything must have been written.
     pub(super) fn on_idle(&mut self) {
         if let Some(seal) = &mut self.seal
-            && seal.record.capacity() > RECORD_RETAINED
+            && seal.short > SHORT_RECORDS_MAX
+            && seal.record.capacity() > SHORT_RECORD
         {
-            seal.record = Vec::new();
+            (seal.record, seal.written) = (Vec::new(), 0);
         }
     }
     /// Makes the connection accept no more bytes while it holds `bytes` unsent bytes.
@@ -360,6 +356,7 @@ impl SealedWrite {
             record.extend_from_slice(part);
         }
         self.sealer.finish(&mut record);
+        self.short = if record.len() > SHORT_RECORD { 0 } else { self.short.saturating_add(1) };
         (self.record, self.written, self.content) = (record, 0, CONTENT_MAX - room);
     }
 }
