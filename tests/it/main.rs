@@ -31,6 +31,7 @@ mod reply_memory;
 mod retries;
 mod rollout;
 mod sealing;
+mod secrets;
 mod serde_format;
 mod shared_seeds;
 mod shutdown;

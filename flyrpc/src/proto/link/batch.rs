@@ -94,6 +94,20 @@ impl Batch {
         count
     }
 
+    /// Appends at most `at_most` of the bytes after the first `done` bytes. Returns how many.
+    pub(crate) fn copy_to(&self, to: &mut Vec<u8>, done: usize, at_most: usize) -> usize {
+        let (mut skip, mut room) = (done, at_most);
+        for part in self.parts() {
+            let skipped = skip.min(part.len());
+            skip -= skipped;
+            let part = &part[skipped..];
+            let part = &part[..part.len().min(room)];
+            room -= part.len();
+            to.extend_from_slice(part);
+        }
+        at_most - room
+    }
+
     /// Returns the bytes after the first `done` bytes, if the batch is contiguous in memory.
     pub(crate) fn contiguous(&self, done: usize) -> Option<&[u8]> {
         self.chunks.is_empty().then(|| &self.bytes[done..])

@@ -46,22 +46,20 @@ impl Sealer {
         Sealer(Cipher::new(key))
     }
 
-    /// Makes `buffer` the start of a record. Append its content, at most [`CONTENT_MAX`] bytes, and pass it to
-    /// [`finish`](Sealer::finish).
-    pub(crate) fn start(mut buffer: Vec<u8>) -> Vec<u8> {
-        buffer.clear();
-        buffer.extend_from_slice(&[0; LENGTH_LEN]);
-        buffer
+    /// Appends the start of a record. Append its content next, at most [`CONTENT_MAX`] bytes, and then
+    /// [`finish`](Sealer::finish) it.
+    pub(crate) fn start(to: &mut Vec<u8>) {
+        to.extend_from_slice(&[0; LENGTH_LEN]);
     }
 
-    /// Seals the content of `record`.
-    pub(crate) fn finish(&mut self, record: &mut Vec<u8>) {
-        let content = &mut record[LENGTH_LEN..];
+    /// Seals the content of the record that begins at `start`.
+    pub(crate) fn finish(&mut self, records: &mut Vec<u8>, start: usize) {
+        let content = &mut records[start + LENGTH_LEN..];
         let length = u16::try_from(content.len() + TAG_LEN).expect("the content is not too long");
         let nonce = self.0.nonce();
         let tag = self.0.key.seal_in_place_separate_tag(nonce, Aad::empty(), content);
-        record.extend_from_slice(tag.expect("a record is shorter than AES-GCM allows").as_ref());
-        record[..LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
+        records.extend_from_slice(tag.expect("a record is shorter than AES-GCM allows").as_ref());
+        records[start..start + LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
         self.0.advance();
     }
 }
@@ -189,9 +187,10 @@ mod tests {
     const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
 
     fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
-        let mut record = Sealer::start(Vec::new());
+        let mut record = Vec::new();
+        Sealer::start(&mut record);
         record.extend_from_slice(content);
-        sealer.finish(&mut record);
+        sealer.finish(&mut record, 0);
         record
     }
 

@@ -28,7 +28,7 @@ use crate::{
 /// Upper bound on concurrent inbound handshakes. Another connection evicts the oldest handshake of the
 /// address that has the most. A node sends its hello immediately, so the oldest connection is the one
 /// that has been silent longest, and it must not keep nodes out.
-const MAX_HANDSHAKES: usize = 256;
+const MAX_HANDSHAKES: usize = 128;
 
 /// Upper bound on datagrams queued in each direction. Further datagrams are dropped, as UDP allows.
 pub(super) const DATAGRAM_QUEUE: usize = 1024;

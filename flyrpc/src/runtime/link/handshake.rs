@@ -417,9 +417,10 @@ impl<'a> Handshake<'a> {
         let mut frames = Vec::new();
         frame::put_hello(&hello, &mut frames);
         for part in frames.chunks(CONTENT_MAX) {
-            let mut record = Sealer::start(Vec::new());
+            let mut record = Vec::new();
+            Sealer::start(&mut record);
             record.extend_from_slice(part);
-            sealer.finish(&mut record);
+            sealer.finish(&mut record, 0);
             self.send(&record).await?;
         }
         Ok(())

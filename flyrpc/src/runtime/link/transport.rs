@@ -6,6 +6,7 @@
 //! opens each record as a whole.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     io::{self, IoSlice},
     pin::{Pin, pin},
@@ -52,10 +53,12 @@ const LINGER_MAX: Duration = Duration::from_secs(60);
 /// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// A buffer for records with a larger capacity than this, in bytes, is freed after [`SHORT_RECORDS_MAX`] records that
-/// needed no more.
-const SHORT_RECORD: usize = 2 << 10;
-const SHORT_RECORDS_MAX: u32 = 16;
+/// After this many bytes of records, no other record is added to a write.
+const SEALED_WRITE_MAX: usize = 64 << 10;
+
+/// The memory of a write of more bytes than this is freed after [`SHORT_WRITES_MAX`] writes that need no more.
+const SHORT_WRITE: usize = 2 << 10;
+const SHORT_WRITES_MAX: u32 = 16;
 
 /// The receiving half of a connection, with its buffers.
 pub(super) struct FrameReader {
@@ -234,15 +237,15 @@ pub(super) struct FrameWriter {
     seal: Option<Box<SealedWrite>>,
 }
 
-/// The record that is being written.
+/// The records that are being written.
 struct SealedWrite {
     sealer: Sealer,
-    record: Vec<u8>,
-    /// The number of bytes of the record that the socket has accepted.
+    records: Vec<u8>,
+    /// The number of bytes of the records that the socket has accepted.
     written: usize,
-    /// The number of bytes of the batch that the record contains.
-    content: usize,
-    /// How many records in succession were short.
+    /// For each record that is not written yet: where it ends, and the number of bytes of the batch that it contains.
+    ends: VecDeque<(usize, usize)>,
+    /// How many writes in succession were short.
     short: u32,
 }
 
@@ -259,9 +262,7 @@ pub(super) struct Written {
 impl FrameWriter {
     /// Creates a writer to `stream`. On a sealed link, `sealer` seals what is written.
     pub(super) fn new(stream: Box<dyn StreamWriter>, sealer: Option<Sealer>) -> Self {
-        let seal = sealer.map(|sealer| {
-            Box::new(SealedWrite { sealer, record: Vec::new(), written: 0, content: 0, short: 0 })
-        });
+        let seal = sealer.map(|sealer| Box::new(SealedWrite::new(sealer)));
         FrameWriter { stream, seal }
     }
 
@@ -281,15 +282,13 @@ impl FrameWriter {
         written.map_ok(|count| Written { count, of_batch: count })
     }
 
-    /// Frees the memory that was needed to write. Everything must have been written.
+    /// Frees memory that was needed to write. Everything must have been written.
     pub(super) fn on_idle(&mut self) {
-        if let Some(seal) = &mut self.seal
-            && seal.short > SHORT_RECORDS_MAX
-            && seal.record.capacity() > SHORT_RECORD
-        {
-            (seal.record, seal.written) = (Vec::new(), 0);
+        if let Some(seal) = &mut self.seal {
+            seal.shrink();
         }
     }
+
     /// Makes the connection accept no more bytes while it holds `bytes` unsent bytes.
     pub(super) fn set_low_water(&mut self, bytes: usize) {
         self.stream.set_low_water(bytes);
@@ -325,7 +324,11 @@ fn write_open(
 }
 
 impl SealedWrite {
-    /// Writes some bytes of the record, after sealing a new one if the last one was written.
+    fn new(sealer: Sealer) -> Self {
+        SealedWrite { sealer, records: Vec::new(), written: 0, ends: VecDeque::new(), short: 0 }
+    }
+
+    /// Writes some bytes of the records, after sealing new ones if the last ones were written.
     fn poll_write(
         &mut self,
         stream: Pin<&mut dyn StreamWriter>,
@@ -333,30 +336,43 @@ impl SealedWrite {
         done: usize,
         task: &mut Context<'_>,
     ) -> Poll<io::Result<Written>> {
-        if self.written == self.record.len() {
+        if self.ends.is_empty() {
             self.seal(batch, done);
         }
-        let count = ready!(stream.poll_write(task, &self.record[self.written..]))?;
+        let count = ready!(stream.poll_write(task, &self.records[self.written..]))?;
         self.written += count;
-        // A peer cannot open a part of a record, so nothing in it has been sent before its last byte.
-        let of_batch = if self.written == self.record.len() { self.content } else { 0 };
+        // The peer cannot open a part of a record, so nothing in it has been sent before its last byte.
+        let mut of_batch = 0;
+        while let Some(&(end, content)) = self.ends.front()
+            && end <= self.written
+        {
+            self.ends.pop_front();
+            of_batch += content;
+        }
         Poll::Ready(Ok(Written { count, of_batch }))
     }
 
-    /// Seals the bytes of a batch after the first `done` bytes, or as many of them as a record can contain.
-    fn seal(&mut self, batch: &Batch, done: usize) {
-        let mut record = Sealer::start(std::mem::take(&mut self.record));
-        let (mut skip, mut room) = (done, CONTENT_MAX);
-        for part in batch.parts() {
-            let skipped = skip.min(part.len());
-            skip -= skipped;
-            let part = &part[skipped..];
-            let part = &part[..part.len().min(room)];
-            room -= part.len();
-            record.extend_from_slice(part);
+    /// Seals the bytes of a batch after the first `done` bytes, or as many of them as one write may contain.
+    fn seal(&mut self, batch: &Batch, mut done: usize) {
+        self.records.clear();
+        self.written = 0;
+        let length = batch.len();
+        while done < length && self.records.len() < SEALED_WRITE_MAX {
+            let start = self.records.len();
+            Sealer::start(&mut self.records);
+            let content = batch.copy_to(&mut self.records, done, CONTENT_MAX);
+            self.sealer.finish(&mut self.records, start);
+            self.ends.push_back((self.records.len(), content));
+            done += content;
         }
-        self.sealer.finish(&mut record);
-        self.short = if record.len() > SHORT_RECORD { 0 } else { self.short.saturating_add(1) };
-        (self.record, self.written, self.content) = (record, 0, CONTENT_MAX - room);
+        let is_short = self.records.len() <= SHORT_WRITE;
+        self.short = if is_short { self.short.saturating_add(1) } else { 0 };
+    }
+
+    /// Frees the memory for long writes after many short ones. Everything must have been written.
+    fn shrink(&mut self) {
+        if self.short > SHORT_WRITES_MAX && self.records.capacity() > SHORT_WRITE {
+            (self.records, self.ends, self.written) = (Vec::new(), VecDeque::new(), 0);
+        }
     }
 }
