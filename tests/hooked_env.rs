@@ -1,4 +1,4 @@
-//! An environment in which a test decides how connections are opened and how tasks run.
+//! An environment in which a test decides how connections and sockets are opened and how tasks run.
 
 use std::{fmt, io, net::SocketAddr, sync::Arc};
 
@@ -11,7 +11,10 @@ pub struct HookedEnv<E, F> {
     env: E,
     connect: F,
     spawn: Option<SpawnHook<E>>,
+    datagram: Option<DatagramHook>,
 }
+
+type DatagramHook = Box<dyn Fn(Arc<dyn Datagram>) -> Arc<dyn Datagram> + Send + Sync>;
 
 type SpawnHook<E> = Box<dyn Fn(&E, BoxFuture<'static, ()>) + Send + Sync>;
 
@@ -21,7 +24,7 @@ where
 {
     /// Creates the environment.
     pub fn new(env: E, connect: F) -> Self {
-        HookedEnv { env, connect, spawn: None }
+        HookedEnv { env, connect, spawn: None, datagram: None }
     }
 
     /// Makes `spawn` run the tasks that are not essential. It receives the inner environment and the task.
@@ -30,6 +33,15 @@ where
         spawn: impl Fn(&E, BoxFuture<'static, ()>) + Send + Sync + 'static,
     ) -> Self {
         self.spawn = Some(Box::new(spawn));
+        self
+    }
+
+    /// Wraps the datagram sockets of the inner environment.
+    pub fn wrap_datagrams(
+        mut self,
+        wrap: impl Fn(Arc<dyn Datagram>) -> Arc<dyn Datagram> + Send + Sync + 'static,
+    ) -> Self {
+        self.datagram = Some(Box::new(wrap));
         self
     }
 }
@@ -72,7 +84,13 @@ where
     }
 
     fn datagram(&self, at: SocketAddr) -> BoxFuture<'_, io::Result<Arc<dyn Datagram>>> {
-        self.env.datagram(at)
+        Box::pin(async move {
+            let socket = self.env.datagram(at).await?;
+            Ok(match &self.datagram {
+                Some(wrap) => wrap(socket),
+                None => socket,
+            })
+        })
     }
 
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {

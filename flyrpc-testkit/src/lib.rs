@@ -68,6 +68,11 @@
 //! | its clock is wrong | [`skewed_ahead`](SimCluster::skewed_ahead), [`skewed_behind`](SimCluster::skewed_behind): in addition to other skews | [`skew_ahead`](SimCluster::skew_ahead), [`skew_behind`](SimCluster::skew_behind): in place of other skews, until set again |
 //! | its clock drifts | [`drifting`](SimCluster::drifting): in addition to other drifts | [`drift`](SimCluster::drift): in place of other drifts, until `drift(host, 0)` |
 //!
+//! # Secrets, and what is on the wire
+//!
+//! Nodes have no secret by default. [`SimClusterBuilder::secret`] and [`Release::secret`] set one, and rollouts can
+//! rotate it. [`SimCluster::tap`] receives every write to a stream and every datagram.
+//!
 //! # The network alone
 //!
 //! A cluster runs on a [`SimNet`], a network of hosts in regions. A `SimNet` can also be used without
@@ -122,7 +127,7 @@ pub mod guide {}
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
     latency::RoundTrips,
-    net::{FaultGuard, SimEnv, SimNet, SimNetBuilder},
+    net::{FaultGuard, Sent, SimEnv, SimNet, SimNetBuilder, Via},
     real_io::real_io,
     trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
 };

@@ -51,7 +51,7 @@ pub(super) async fn claim(
         ClaimedAddr::Node(node) => state.env(node).addr(PORT),
     };
     let seeds = plan.nodes().into_iter().map(|node| state.env(&node).addr(PORT));
-    let node = Node::builder()
+    let mut node = Node::builder()
         .env(env.clone())
         .name(claimant)
         .region(region)
@@ -61,10 +61,11 @@ pub(super) async fn claim(
         .seeds(seeds)
         .max_body(plan.settings.max_body)
         .max_in_flight(plan.settings.max_in_flight)
-        .serve(state.service(claimant, &env))
-        .start()
-        .await;
-    let node = node.expect("the claimant starts");
+        .serve(state.service(claimant, &env));
+    if plan.secret.is_some() {
+        node = node.secret(state.secrets.of(claimant));
+    }
+    let node = node.start().await.expect("the claimant starts");
     sleep(lasts).await;
     let _stopping = state.ledger.effect(EffectKind::Stopping(claimant.to_owned()));
     node.shutdown().await;

@@ -13,6 +13,7 @@ mod plan;
 mod rng;
 mod run;
 mod scenario;
+mod secrets;
 mod service;
 
 pub use self::{

@@ -22,6 +22,8 @@ pub struct Plan {
     pub(super) regions: Vec<(&'static str, usize)>,
     pub(super) settings: Settings,
     pub(super) seeds: Seeds,
+    /// The secret of all nodes. `None` if they have none.
+    pub(super) secret: Option<Secret>,
     /// The nodes that start with the old release, which lacks a method.
     pub(super) old: Vec<String>,
     pub(super) faults: Vec<PlannedFault>,
@@ -39,6 +41,15 @@ pub(super) struct Settings {
     pub(super) jitter: u64,
     /// The share of datagrams lost on all paths, from 0 to 1.
     pub(super) loss: f64,
+}
+
+/// The secret of all nodes.
+#[derive(Debug, Clone)]
+pub(super) struct Secret {
+    /// Whether nodes accept programs without the secret, such as those that flood them.
+    pub(super) permissive: bool,
+    /// Whether rollouts rotate it.
+    pub(super) rotates: bool,
 }
 
 /// Where a node that starts again looks for other nodes.
@@ -238,11 +249,12 @@ impl Plan {
         if rng.percent(60) {
             scenario::add(&mut plan, rng);
         }
+        Secret::add(&mut plan, &mut PlanRng::secret_stream(seed));
         plan
     }
 
-    /// Returns the plan of `seed` before a scenario is added to it. It is the plan that the seed had
-    /// before there were scenarios.
+    /// Returns the plan of `seed` before a scenario and a secret are added to it. It is the plan that the seed had
+    /// before there were scenarios and secrets.
     pub fn without_scenario(seed: u64) -> Self {
         let rng = &mut PlanRng::new(seed);
         let mut regions: Vec<(&'static str, usize)> = Vec::new();
@@ -275,7 +287,7 @@ impl Plan {
             calls.extend(burst(rng, &topology, &faults));
         }
         calls.sort_by_key(|call| call.at);
-        Plan { seed, regions, settings, seeds: Seeds::Nodes, old, faults, calls }
+        Plan { seed, regions, settings, seeds: Seeds::Nodes, secret: None, old, faults, calls }
     }
 
     pub(super) fn nodes(&self) -> Vec<String> {
@@ -323,6 +335,32 @@ impl Settings {
             max_body_memory: None,
             jitter: if rng.percent(30) { rng.spread(1, 60) } else { 0 },
             loss: if rng.percent(30) { rng.between(1, 20) as f64 / 100.0 } else { 0.0 },
+        }
+    }
+}
+
+impl Secret {
+    /// Adds a secret to half of the plans, and two rollouts that rotate it to some of these.
+    fn add(plan: &mut Plan, rng: &mut PlanRng) {
+        if !rng.percent(50) {
+            return;
+        }
+        let any = |is: fn(&Fault) -> bool| plan.faults.iter().any(|fault| is(&fault.fault));
+        let has_flood = any(|fault| matches!(fault, Fault::Flood { .. }));
+        let has_claimant = any(|fault| matches!(fault, Fault::Claim { .. }));
+        // Rollouts do not replace claimants. They wait for the cluster to settle in a shorter time than balanced
+        // seeds take, and the checks of floods do not allow for them.
+        let allows_rollouts = !has_flood && !has_claimant && plan.seeds == Seeds::Nodes;
+        let rotates = rng.percent(30) && allows_rollouts;
+        plan.secret = Some(Secret { permissive: has_flood, rotates });
+        if rotates {
+            let mut rollout = || PlannedFault {
+                at: rng.between(500, FAULTS_END - 7_000),
+                lasts: 0,
+                fault: Fault::Roll { version: Version::New },
+            };
+            plan.faults.extend([rollout(), rollout()]);
+            plan.faults.sort_by_key(|fault| fault.at);
         }
     }
 }

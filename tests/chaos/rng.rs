@@ -16,6 +16,11 @@ impl PlanRng {
         PlanRng(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x2545_f491_4f6c_dd1d)
     }
 
+    /// Returns the stream of numbers that decide about the secret, in the same way.
+    pub(super) fn secret_stream(seed: u64) -> Self {
+        PlanRng(seed.wrapping_mul(0xda94_2042_e4dd_58b5) ^ 0x7365_6372_6574)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -144,13 +144,18 @@ async fn start(plan: &Plan, state: &Arc<RunState>) -> SimCluster {
 
 fn release(plan: &Plan, state: &Arc<RunState>, version: Version) -> flyrpc_testkit::Release {
     let settings = plan.settings.clone();
-    state.release(version).configure(move |_, builder| {
+    let release = state.release(version).configure(move |_, builder| {
         let builder = builder.max_body(settings.max_body).max_in_flight(settings.max_in_flight);
         match settings.max_body_memory {
             Some(bytes) => builder.max_body_memory(bytes),
             None => builder,
         }
-    })
+    });
+    let Some(secret) = &plan.secret else { return release };
+    let secrets = Arc::clone(state);
+    let release =
+        release.configure(move |node, builder| builder.secret(secrets.secrets.of(node.name())));
+    if secret.permissive { release.insecure() } else { release }
 }
 
 /// Gives a node the balancer as its only seed whenever it starts again.
@@ -451,11 +456,19 @@ impl FaultInjector {
     }
 
     async fn roll(&self) {
+        let rotates = self.plan.secret.as_ref().is_some_and(|secret| secret.rotates);
+        let rotation = rotates.then(|| self.state.secrets.rotate()).flatten();
         let mut rollout = self.cluster.roll(self.release.clone());
         while let Some(next) = rollout.left().first().cloned() {
             let _life = self.lifecycle_locks[&next].lock().await;
+            if let Some(rotation) = &rotation {
+                rotation.advance(&next);
+            }
             let _stopping = self.state.ledger.effect(EffectKind::Stopping(next));
             rollout.step().await;
+        }
+        if let Some(rotation) = rotation {
+            rotation.complete();
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     ledger::{CallId, CallRecord, HandlerRun, Ledger, Outcome},
     plan::{CallSpec, Cancel, Method, Selector, Version},
+    secrets::Secrets,
 };
 use crate::frames::pack;
 
@@ -77,6 +78,7 @@ pub(super) struct Receipt {
 #[derive(Debug)]
 pub(super) struct RunState {
     pub(super) ledger: Ledger,
+    pub(super) secrets: Secrets,
     /// Set once the cluster is running. Cleared at the end, because the cluster holds services that
     /// hold this state.
     cluster: Mutex<Option<SimCluster>>,
@@ -88,6 +90,7 @@ impl RunState {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(RunState {
             ledger: Ledger::new(),
+            secrets: Secrets::default(),
             cluster: Mutex::default(),
             envs: Mutex::default(),
         })

@@ -30,6 +30,7 @@ mod quiet_nodes;
 mod reply_memory;
 mod retries;
 mod rollout;
+mod sealing;
 mod secrets;
 mod serde_format;
 mod shared_seeds;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
-use flyrpc::{Node, NodeBuilder, Region, Service};
+use flyrpc::{Keyring, Node, NodeBuilder, Region, Service};
 
 use super::{
     release::{Release, SimNode},
@@ -25,6 +25,7 @@ pub struct SimClusterBuilder {
     /// The releases of single nodes, by node name.
     overrides: BTreeMap<String, Release>,
     seed: Option<u64>,
+    secret: Option<Keyring>,
     force_wire: bool,
     announce: bool,
 }
@@ -39,6 +40,7 @@ impl SimCluster {
             release: Release::new(),
             overrides: BTreeMap::new(),
             seed: None,
+            secret: None,
             force_wire: false,
             announce: true,
         }
@@ -115,6 +117,18 @@ impl SimClusterBuilder {
     /// without flyrpc.
     pub fn node(mut self, name: impl Into<String>, release: Release) -> Self {
         self.overrides.insert(name.into(), release);
+        self
+    }
+
+    /// Sets the secret of every node: links and gossip are sealed, and nodes that hold none of its keys are not
+    /// accepted. By default, nodes have no secret, and are open without a warning. [`Release::secret`] and
+    /// [`Release::without_secret`] override it for the nodes that run a release. It does not apply to nodes that a test
+    /// starts on its own [hosts](SimCluster::add_host).
+    ///
+    /// Sealing takes no virtual time. Its randomness depends on the seed, so a simulated node must not hold a secret of
+    /// production.
+    pub fn secret(mut self, keyring: Keyring) -> Self {
+        self.secret = Some(keyring);
         self
     }
 
@@ -221,9 +235,10 @@ impl SimClusterBuilder {
 
     /// Creates the cluster and its machines, without starting any program.
     fn build(self, seed: u64) -> SimCluster {
-        let SimClusterBuilder { net, regions, release, mut overrides, .. } = self;
+        let SimClusterBuilder { net, regions, release, mut overrides, secret, .. } = self;
         let primary = primary_region(&regions, self.primary);
-        let cluster = SimCluster::new(net.seed(seed).build(), seed, primary, self.force_wire);
+        let net = net.seed(seed).build();
+        let cluster = SimCluster::new(net, seed, primary, secret, self.force_wire);
         for (region, count) in &regions {
             for _ in 0..*count {
                 let name = cluster.next_name(region);

@@ -6,7 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use flyrpc::Region;
 
 use super::sim_cluster::{NodeState, SimCluster};
-use crate::net::{FaultGuard, SimEnv, SimNet};
+use crate::net::{FaultGuard, Sent, SimEnv, SimNet};
 
 /// Faults between two scopes. A scope is the name of a node, of another host, or of a region, which
 /// stands for all its hosts. If a method allows the same region for both scopes, the fault applies to
@@ -297,6 +297,35 @@ impl SimCluster {
     /// `name` fail. The names of nodes resolve to their addresses by default.
     pub fn set_name(&self, name: impl Into<String>, addrs: impl IntoIterator<Item = IpAddr>) {
         self.shared.net.set_name(name, addrs);
+    }
+
+    /// Calls `tap` for every write to a stream and every datagram from now on, at the time when it is sent. Replaces
+    /// an earlier tap. [`SimNet::tap`] describes it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/preamble.rs"));
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), RpcError> {
+    /// use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    ///
+    /// let cluster = cluster().await;
+    /// let found = Arc::new(AtomicUsize::new(0));
+    /// cluster.tap({
+    ///     let found = Arc::clone(&found);
+    ///     move |sent| {
+    ///         let has_marker = sent.bytes.windows(6).any(|bytes| bytes == b"marker");
+    ///         found.fetch_add(usize::from(has_marker), Ordering::Relaxed);
+    ///     }
+    /// });
+    ///
+    /// let strings: StringsClient = cluster.node("hkg-0").client();
+    /// strings.on_primary().upcase("marker".into()).await?;
+    /// assert_eq!(found.load(Ordering::Relaxed), 1); // without a secret, arguments can be read on the wire
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tap(&self, tap: impl Fn(&Sent) + Send + Sync + 'static) {
+        self.shared.net.tap(tap);
     }
 
     /// Returns the number of connections. A connection counts from its first packet until both

@@ -185,7 +185,7 @@ impl SimCluster {
                     .seeds(seeds)
                     .encode_local_calls(self.shared.force_wire)
                     .observer(self.shared.log.observer(name, node.region()));
-                let node = setup.start(node, builder).await;
+                let node = setup.start(node, builder, self.shared.secret.as_ref()).await;
                 NodeState::Running(
                     node.unwrap_or_else(|error| panic!("node `{name}` cannot start: {error}")),
                 )

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use flyrpc::{Env, Node, NodeBuilder, Region, Service};
+use flyrpc::{Env, Keyring, Node, NodeBuilder, Region, Service};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -83,8 +83,19 @@ pub(super) enum Program {
 /// How flyrpc nodes are configured and started.
 #[derive(Clone)]
 pub(super) struct NodeSetup {
+    secret: Secret,
+    insecure: bool,
     configure: Vec<Configure>,
     boot: BootFn,
+}
+
+/// The secret of the nodes that run a release.
+#[derive(Clone)]
+enum Secret {
+    /// The secret of the cluster, if it has one.
+    OfCluster,
+    None,
+    Own(Keyring),
 }
 
 type Configure = Arc<dyn Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync>;
@@ -96,9 +107,26 @@ impl NodeSetup {
     /// # Errors
     ///
     /// The reason why the node cannot start.
-    pub(super) async fn start(&self, node: SimNode, bare: NodeBuilder) -> Result<Node, String> {
+    pub(super) async fn start(
+        &self,
+        node: SimNode,
+        bare: NodeBuilder,
+        of_cluster: Option<&Keyring>,
+    ) -> Result<Node, String> {
+        let secret = match &self.secret {
+            Secret::OfCluster => of_cluster,
+            Secret::None => None,
+            Secret::Own(keyring) => Some(keyring),
+        };
+        let mut builder = bare;
+        if let Some(keyring) = secret {
+            builder = builder.secret(keyring.clone());
+        }
+        if self.insecure {
+            builder = builder.insecure();
+        }
         let builder =
-            self.configure.iter().fold(bare, |builder, configure| configure(&node, builder));
+            self.configure.iter().fold(builder, |builder, configure| configure(&node, builder));
         (self.boot)(node, builder).await
     }
 }
@@ -107,7 +135,9 @@ impl Release {
     /// Creates a release that runs a flyrpc node without services.
     pub fn new() -> Self {
         let boot = boot_fn(|_, builder| builder.start());
-        Release { program: Program::Flyrpc(NodeSetup { configure: Vec::new(), boot }) }
+        let setup =
+            NodeSetup { secret: Secret::OfCluster, insecure: false, configure: Vec::new(), boot };
+        Release { program: Program::Flyrpc(setup) }
     }
 
     /// Creates a release that runs no program, such as a machine of the application before it uses
@@ -174,6 +204,63 @@ impl Release {
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
     ) -> Self {
         self.node_setup().configure.push(Arc::new(setup));
+        self
+    }
+
+    /// Sets the secret of the nodes that run this release, instead of
+    /// [the cluster's](crate::SimClusterBuilder::secret). A rotation is two rollouts:
+    ///
+    /// ```
+    /// use flyrpc::Keyring;
+    /// use flyrpc_testkit::{Release, SimCluster};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), flyrpc::InvalidKeyring> {
+    /// let (old, new) = ("01".repeat(32), "02".repeat(32));
+    /// let cluster = SimCluster::builder()
+    ///     .region("iad", 2)
+    ///     .secret(Keyring::parse(&old)?)
+    /// #   .announce(false)
+    ///     .start()
+    ///     .await;
+    ///
+    /// let release = Release::new();
+    /// cluster.roll(release.clone().secret(Keyring::parse(&format!("{new},{old}"))?)).await;
+    /// cluster.roll(release.secret(Keyring::parse(&new)?)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If this release does not run flyrpc.
+    pub fn secret(mut self, keyring: Keyring) -> Self {
+        self.node_setup().secret = Secret::Own(keyring);
+        self
+    }
+
+    /// Runs nodes without a secret, even if [the cluster](crate::SimClusterBuilder::secret) has one. Nodes with a
+    /// secret accept them only if they are [`insecure`](Self::insecure). Therefore a cluster in which other nodes
+    /// require the secret never [settles](crate::SimCluster::settled). For a stranger beside a cluster, start a
+    /// [`Node`] of your own on a [host](crate::SimCluster::add_host).
+    ///
+    /// # Panics
+    ///
+    /// If this release does not run flyrpc.
+    pub fn without_secret(mut self) -> Self {
+        self.node_setup().secret = Secret::None;
+        self
+    }
+
+    /// Makes nodes [insecure](NodeBuilder::insecure): a node with a secret also accepts nodes without one. A cluster
+    /// without a secret gets one in two rollouts: of a release with a [`secret`](Self::secret) that is insecure, then
+    /// of a release with the same secret.
+    ///
+    /// # Panics
+    ///
+    /// If this release does not run flyrpc.
+    pub fn insecure(mut self) -> Self {
+        self.node_setup().insecure = true;
         self
     }
 

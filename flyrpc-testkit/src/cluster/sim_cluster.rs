@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Node, Region};
+use flyrpc::{Keyring, Node, Region};
 use tokio::time::Instant;
 
 use super::{
@@ -96,6 +96,7 @@ pub(super) struct Shared {
     pub(super) net: SimNet,
     pub(super) seed: u64,
     pub(super) primary: Region,
+    pub(super) secret: Option<Keyring>,
     pub(super) force_wire: bool,
     pub(super) log: TraceLog,
     /// In the order in which they were added.
@@ -130,7 +131,13 @@ impl NodeState {
 
 impl SimCluster {
     /// Creates a cluster without nodes. Its trace begins now.
-    pub(super) fn new(net: SimNet, seed: u64, primary: Region, force_wire: bool) -> Self {
+    pub(super) fn new(
+        net: SimNet,
+        seed: u64,
+        primary: Region,
+        secret: Option<Keyring>,
+        force_wire: bool,
+    ) -> Self {
         let log = TraceLog::new(seed, Instant::now());
         net.on_fault({
             let log = log.clone();
@@ -140,6 +147,7 @@ impl SimCluster {
             net,
             seed,
             primary,
+            secret,
             force_wire,
             log,
             members: Mutex::default(),

@@ -22,4 +22,5 @@ pub use self::{
     env::SimEnv,
     guard::FaultGuard,
     sim_net::{SimNet, SimNetBuilder},
+    state::{Sent, Via},
 };

@@ -44,11 +44,10 @@ impl Shared {
         if let (Some(until), Some(_)) = (earlier, &runtime) {
             core.driver = until;
         }
-        let fault_events = core.fault_events.take();
+        let (report_faults, report_sent) = (core.fault_events.take(), core.fabric.tap.take());
         drop(core);
-        if let Some((listener, events)) = fault_events {
-            events.iter().for_each(|event| listener(event));
-        }
+        report_faults();
+        report_sent();
         for waker in wakes {
             waker.wake();
         }

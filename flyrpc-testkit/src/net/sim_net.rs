@@ -10,7 +10,7 @@ use super::{
     checks::{assert_bandwidth, assert_share},
     env::SimEnv,
     shared::Shared,
-    state::{Boot, Conditions, Core, Fabric, FaultEvent},
+    state::{Boot, Conditions, Core, Fabric, FaultEvent, Sent},
 };
 use crate::latency::{RoundTrips, assert_whole_milliseconds};
 
@@ -169,10 +169,49 @@ impl SimNet {
         self.shared.with(|core| core.connection_count())
     }
 
+    /// Calls `tap` for every write to a stream and every datagram from now on, at the time when it is sent. A test can
+    /// check what is on the wire, or record it. Replaces an earlier tap.
+    ///
+    /// A write is reported once, when the sender's socket accepts it, even if it is never transmitted, for example
+    /// because of a partition. A datagram is reported even if it is lost, unless no host has the address to which it
+    /// is sent. Messages without data, such as those that open and close connections, are not reported. On one thread,
+    /// equal seeds give equal reports.
+    ///
+    /// The tap runs within the sender's write, before any task that the write wakes, and without a lock of the network
+    /// held. It can use the network, but must not call nodes, since the sender may hold its own locks. It must not
+    /// block or panic. If it holds a handle of the network or of a cluster, neither is ever freed.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use flyrpc::Env;
+    /// use flyrpc_testkit::{SimNet, Via};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let net = SimNet::builder().build();
+    /// let (iad, hkg) = (net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg"));
+    /// let sent = Arc::new(Mutex::new(Vec::new()));
+    /// net.tap({
+    ///     let sent = Arc::clone(&sent);
+    ///     move |message| sent.lock().unwrap().push(message.clone())
+    /// });
+    ///
+    /// let socket = iad.datagram(iad.addr(4100)).await?;
+    /// socket.send(b"hello", hkg.addr(4100)).await?;
+    /// let sent = sent.lock().unwrap();
+    /// assert_eq!((sent[0].from, sent[0].to), (iad.addr(4100), hkg.addr(4100)));
+    /// assert_eq!((sent[0].via, &sent[0].bytes[..]), (Via::Datagram, &b"hello"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tap(&self, tap: impl Fn(&Sent) + Send + Sync + 'static) {
+        let _earlier = self.shared.with(|core| core.fabric.tap.set(Arc::new(tap)));
+    }
+
     /// Calls `listener` for every fault from now on. Replaces an earlier listener. The listener runs
     /// after the fault has taken effect, before any task that the fault wakes, and without a lock held.
     pub(crate) fn on_fault(&self, listener: impl Fn(&FaultEvent) + Send + Sync + 'static) {
-        self.shared.with(|core| core.fault_events.set_listener(Arc::new(listener)));
+        let _earlier = self.shared.with(|core| core.fault_events.set(Arc::new(listener)));
     }
 }
 

@@ -12,3 +12,4 @@ mod partitions;
 mod repeatability;
 mod streams;
 mod support;
+mod tap;

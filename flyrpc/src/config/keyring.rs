@@ -251,7 +251,7 @@ mod tests {
         }
         check(&format!("{HEX},"), "key 2 of 2");
         check(&format!("short,{HEX},{PADDED}"), "key 1 of 3");
-        let many = Keyring::parse(&vec![HEX; 9].join(",")).unwrap_err();
+        let many = Keyring::parse(&[HEX; 9].join(",")).unwrap_err();
         assert_eq!(many.to_string(), "9 keys; at most 8 are allowed");
     }
 

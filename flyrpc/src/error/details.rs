@@ -58,16 +58,21 @@ impl fmt::Display for Refusal {
 #[non_exhaustive]
 pub struct Known {
     /// Nodes that are up according to the membership, but whose link is lost.
-    pub unlinked: usize,
+    pub unlinked: u32,
     /// Nodes that do not accept calls: held or draining.
-    pub not_accepting: usize,
+    pub not_accepting: u32,
     /// Nodes that do not serve the service, or not this method of it.
-    pub unsupported: usize,
+    pub unsupported: u32,
     /// Addresses, in any region, where something other than flyrpc responds.
-    pub not_flyrpc: usize,
+    pub not_flyrpc: u32,
+    /// Addresses, in any region, where a node of another cluster responds.
+    pub other_cluster: u32,
+    /// Addresses, in any region, of nodes that share no secret with this node: they hold another one, or only
+    /// one of the two holds any.
+    pub other_secret: u32,
     /// Addresses, in any region, where nothing responds. Includes the address of a node that stopped
     /// responding, while it is dialed again.
-    pub unreachable: usize,
+    pub unreachable: u32,
 }
 
 impl fmt::Display for Known {
@@ -78,6 +83,8 @@ impl fmt::Display for Known {
             (self.not_accepting, "not accepting calls"),
             (self.unsupported, "not supporting it"),
             (self.not_flyrpc, "at an address where something else responds"),
+            (self.other_cluster, "at an address of another cluster"),
+            (self.other_secret, "at an address of a node that does not share this node's secret"),
             (self.unreachable, "at an address where nothing responds"),
         ];
         let mut before = " (known: ";

@@ -20,6 +20,7 @@ use super::{
     faults::Conditions,
     host::Health,
     ids::{ConnId, HostId, Path, Side},
+    sent::{Sent, Via},
     shaper::QueuedSend,
 };
 
@@ -115,7 +116,8 @@ impl Connection {
         task: &mut Context<'_>,
         fabric: &mut Fabric,
     ) -> Poll<io::Result<usize>> {
-        let (endpoint, _) = self.endpoints(side);
+        let ConnId(id) = self.id;
+        let (endpoint, peer) = self.endpoints(side);
         if endpoint.phase == Phase::Broken && !endpoint.fin_received {
             return Poll::Ready(Err(reset()));
         }
@@ -128,8 +130,15 @@ impl Connection {
             return Poll::Pending;
         }
         if taken > 0 {
+            let bytes = Bytes::copy_from_slice(&data[..taken]);
             endpoint.unsent_len += taken;
-            self.send(side, Message::Data(Bytes::copy_from_slice(&data[..taken])), fabric);
+            fabric.tap.emit(|| Sent {
+                from: endpoint.addr,
+                to: peer.addr,
+                via: Via::Stream { connection: id, by_dialer: side == Side::Initiator },
+                bytes: bytes.clone(),
+            });
+            self.send(side, Message::Data(bytes), fabric);
         }
         Poll::Ready(Ok(taken))
     }

@@ -1,7 +1,12 @@
 //! Datagrams after they are sent: lost, held, queued for a shaper, in flight, and delivered.
 
 use super::{
-    event_queue::Event, fabric::Fabric, faults::Conditions, host::Health, shaper::QueuedSend,
+    event_queue::Event,
+    fabric::Fabric,
+    faults::Conditions,
+    host::Health,
+    sent::{Sent, Via},
+    shaper::QueuedSend,
     socket::Packet,
 };
 
@@ -13,6 +18,12 @@ pub(crate) struct Datagrams {
 
 impl Datagrams {
     pub(crate) fn send(&mut self, packet: Packet, fabric: &mut Fabric) {
+        fabric.tap.emit(|| Sent {
+            from: packet.from,
+            to: packet.to,
+            via: Via::Datagram,
+            bytes: packet.data.clone(),
+        });
         let conditions = fabric.conditions(packet.path());
         let lost =
             conditions.loss > 0.0 && fabric.host(packet.from_host).loss_rng.chance(conditions.loss);

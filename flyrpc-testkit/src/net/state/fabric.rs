@@ -12,6 +12,8 @@ use super::{
     faults::{Conditions, Faults},
     host::Host,
     ids::{HostId, Path},
+    listener::Listener,
+    sent::Sent,
     shaper::Shapers,
     topology::Topology,
 };
@@ -31,6 +33,7 @@ pub(crate) struct Fabric {
     pub(crate) faults: Faults,
     pub(crate) shapers: Shapers,
     pub(crate) events: EventQueue,
+    pub(crate) tap: Listener<Sent>,
     /// Wakers to call after the lock is released, since wakers run foreign code.
     pub(crate) pending_wakes: Vec<Waker>,
 }
@@ -54,6 +57,7 @@ impl Fabric {
             faults: Faults::new(baseline),
             shapers: Shapers::default(),
             events: EventQueue::default(),
+            tap: Listener::default(),
             pending_wakes: Vec::new(),
         }
     }

@@ -1,17 +1,12 @@
 //! Events for the start and end of faults. The trace of a run shows their text.
 
-use std::{
-    fmt::{self, Display, Formatter},
-    sync::Arc,
-};
+use std::fmt::{self, Display, Formatter};
 
 use super::{
     clock,
     faults::{Direction, Fault, Rule},
     topology::Topology,
 };
-
-pub(crate) type FaultListener = Arc<dyn Fn(&FaultEvent) + Send + Sync>;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum FaultEvent {
@@ -34,33 +29,6 @@ pub(crate) struct PathFault {
     from: String,
     to: String,
     direction: Direction,
-}
-
-/// The listener, and the events that it receives after the lock is released.
-#[derive(Default)]
-pub(crate) struct FaultEvents {
-    listener: Option<FaultListener>,
-    pending: Vec<FaultEvent>,
-}
-
-impl FaultEvents {
-    pub(crate) fn set_listener(&mut self, listener: FaultListener) {
-        self.listener = Some(listener);
-    }
-
-    /// Stores the event until [`take`](Self::take), if there is a listener.
-    pub(crate) fn emit(&mut self, event: impl FnOnce() -> FaultEvent) {
-        if self.listener.is_some() {
-            self.pending.push(event());
-        }
-    }
-
-    /// Returns the events since the last call, and the listener, if there are both. Call the listener
-    /// after the lock is released, since it runs foreign code.
-    pub(crate) fn take(&mut self) -> Option<(FaultListener, Vec<FaultEvent>)> {
-        let listener = self.listener.clone().filter(|_| !self.pending.is_empty())?;
-        Some((listener, std::mem::take(&mut self.pending)))
-    }
 }
 
 impl PathFault {
@@ -129,9 +97,11 @@ impl Display for Magnitude {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
-    use super::*;
     use crate::net::SimNet;
 
     const SOME: Duration = Duration::from_millis(30);

@@ -13,11 +13,14 @@ mod fault_event;
 mod faults;
 mod host;
 mod ids;
+mod listener;
 mod resolver;
+mod sent;
 mod shaper;
 mod socket;
 mod topology;
 
+pub use self::sent::{Sent, Via};
 pub(crate) use self::{
     connection::Connection,
     core::{Core, Driver, TaskPoll},

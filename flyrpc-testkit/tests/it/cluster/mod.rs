@@ -7,6 +7,7 @@ mod lifecycle;
 mod machines;
 mod releases;
 mod runtimes;
+mod secrets;
 mod service;
 mod start;
 mod trace;

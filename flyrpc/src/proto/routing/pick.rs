@@ -29,9 +29,8 @@ pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Cho
         TargetRef::Nearest => rank(table.nodes(), pick),
     };
     match choice {
-        Choice::Nobody(known) => {
-            let Table { not_flyrpc, unreachable, .. } = *table;
-            Choice::Nobody(Known { not_flyrpc, unreachable, ..known })
+        Choice::Nobody(Known { unlinked, not_accepting, unsupported, .. }) => {
+            Choice::Nobody(Known { unlinked, not_accepting, unsupported, ..table.addresses })
         }
         choice => choice,
     }

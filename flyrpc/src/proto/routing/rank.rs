@@ -48,7 +48,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
 
     fn offer(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
         if pick.excludes(&entry.info) {
-            self.known.unlinked += usize::from(entry.disconnected);
+            self.known.unlinked += u32::from(entry.disconnected);
             return;
         }
         if entry.other_protocol {

@@ -3,7 +3,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use crate::types::{NodeId, NodeInfo, Region};
+use crate::{
+    error::Known,
+    types::{NodeId, NodeInfo, Region},
+};
 
 /// A live node, other than this one.
 #[derive(Debug, Clone)]
@@ -31,10 +34,8 @@ pub(crate) struct Table<L> {
     /// The index by id, in shards by boot number. Each shard is sorted by id, then by address, because
     /// two addresses may claim one id.
     shards: Vec<Arc<Entries<L>>>,
-    /// The number of addresses where something other than flyrpc responds.
-    pub(crate) not_flyrpc: usize,
-    /// The number of addresses where nothing responds.
-    pub(crate) unreachable: usize,
+    /// The numbers of addresses where no node can be called, by reason. The counts of nodes are 0.
+    pub(crate) addresses: Known,
     /// Whether the first round of discovery is complete.
     pub(crate) ready: bool,
 }
@@ -50,8 +51,7 @@ impl<L> Table<L> {
         Table {
             regions: BTreeMap::new(),
             shards: vec![Arc::default(); SHARDS as usize],
-            not_flyrpc: 0,
-            unreachable: 0,
+            addresses: Known::default(),
             ready: false,
         }
     }

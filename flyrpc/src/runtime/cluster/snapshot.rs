@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{peer::Peer, peer_table::PeerTable};
 use crate::{
+    error::Known,
     proto::routing::{Entry, Table},
     runtime::{
         link::Link,
@@ -34,8 +35,29 @@ pub(super) struct Publisher {
 #[derive(Debug, Default)]
 struct PublishedPeer {
     entry: Option<Arc<Entry<Arc<Link>>>>,
-    unreachable: bool,
-    not_flyrpc: bool,
+    /// Why no node can be called at the address, if that counts in the errors of calls.
+    unusable: Option<Unusable>,
+}
+
+/// Why no node can be called at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unusable {
+    NotFlyrpc,
+    OtherCluster,
+    OtherSecret,
+    Unreachable,
+}
+
+impl Unusable {
+    /// The count of the addresses that are unusable for this reason.
+    fn count(self, addresses: &mut Known) -> &mut u32 {
+        match self {
+            Unusable::NotFlyrpc => &mut addresses.not_flyrpc,
+            Unusable::OtherCluster => &mut addresses.other_cluster,
+            Unusable::OtherSecret => &mut addresses.other_secret,
+            Unusable::Unreachable => &mut addresses.unreachable,
+        }
+    }
 }
 
 impl PublishedPeer {
@@ -49,16 +71,20 @@ impl PublishedPeer {
         // A peer that speaks another protocol version but has identified itself counts as a node.
         let is_node = matches!(why, Some(NoSupport::Protocol { .. })) && peer.info().is_some();
         let is_this_node = matches!(why, Some(NoSupport::Oneself));
-        PublishedPeer {
-            entry: peer.entry().map(Arc::new),
+        let unusable = match why {
             // Without a member, only a seed is dialed. Other addresses are about to be forgotten.
-            unreachable: unreachable && peer.member().is_none() && peer.is_seed(),
-            not_flyrpc: peer.is_known()
-                && why.is_some()
-                && !unreachable
-                && !is_node
-                && !is_this_node,
-        }
+            _ if unreachable => {
+                (peer.member().is_none() && peer.is_seed()).then_some(Unusable::Unreachable)
+            }
+            None => None,
+            Some(_) if is_node || is_this_node || !peer.is_known() => None,
+            Some(NoSupport::OtherCluster(_)) => Some(Unusable::OtherCluster),
+            Some(NoSupport::OtherSecret(_) | NoSupport::SecretRequired | NoSupport::NoSecret) => {
+                Some(Unusable::OtherSecret)
+            }
+            Some(_) => Some(Unusable::NotFlyrpc),
+        };
+        PublishedPeer { entry: peer.entry().map(Arc::new), unusable }
     }
 
     /// The node, if it is live.
@@ -132,11 +158,13 @@ impl Publisher {
     ) -> bool {
         let mut now = peer.map(PublishedPeer::of).unwrap_or_default();
         let last = self.peers.remove(key).unwrap_or_default();
-        table.unreachable += usize::from(now.unreachable);
-        table.unreachable -= usize::from(last.unreachable);
-        table.not_flyrpc += usize::from(now.not_flyrpc);
-        table.not_flyrpc -= usize::from(last.not_flyrpc);
-        let counts = now.unreachable != last.unreachable || now.not_flyrpc != last.not_flyrpc;
+        if let Some(unusable) = now.unusable {
+            *unusable.count(&mut table.addresses) += 1;
+        }
+        if let Some(unusable) = last.unusable {
+            *unusable.count(&mut table.addresses) -= 1;
+        }
+        let counts = now.unusable != last.unusable;
         let same = is_same(last.entry.as_deref(), now.entry.as_deref());
         if same {
             now.entry = last.entry;
@@ -145,7 +173,7 @@ impl Publisher {
             last.entry.iter().for_each(|entry| table.remove(&entry.info));
             inserted.extend(now.entry.clone());
         }
-        if now.entry.is_some() || now.unreachable || now.not_flyrpc {
+        if now.entry.is_some() || now.unusable.is_some() {
             self.peers.insert(key.clone(), now);
         }
         counts || !same

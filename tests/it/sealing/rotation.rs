@@ -1,0 +1,254 @@
+//! Rollouts that set or rotate the secret, under load.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use flyrpc::{Event, LinkSecurity, NoSupport, Node, NodeBuilder, RpcError, Support};
+use flyrpc_testkit::{Occurrence, Release, SimCluster};
+use tokio::task::JoinHandle;
+
+use super::{assert_peers, key_ids, keyring, sealed_with};
+use crate::support::{
+    Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, secs, sleep,
+};
+
+const REGIONS: [&str; 3] = ["iad", "hkg", "fra"];
+
+/// The number of seeds in each test run, and of those without a rotation.
+const SEEDS: u64 = 10;
+const CONTROL_SEEDS: u64 = 3;
+
+/// 500 calls a second.
+const CALL_INTERVAL: u64 = 2;
+
+/// The secret of all nodes at one time: the keys, and whether nodes without a secret are accepted too.
+#[derive(Clone, Copy)]
+struct Secret {
+    keys: &'static [u8],
+    insecure: bool,
+}
+
+const OPEN: Secret = Secret { keys: &[], insecure: false };
+
+const fn sealed(keys: &'static [u8]) -> Secret {
+    Secret { keys, insecure: false }
+}
+
+const fn permissive(keys: &'static [u8]) -> Secret {
+    Secret { keys, insecure: true }
+}
+
+impl Secret {
+    fn release(self, counts: &Counts) -> Release {
+        let release = probe_release(counts);
+        let release = if self.insecure { release.insecure() } else { release };
+        if self.keys.is_empty() { release } else { release.secret(keyring(self.keys)) }
+    }
+
+    /// The security of all links once all nodes have this secret.
+    fn links(self) -> Option<LinkSecurity> {
+        self.keys.first().map_or(Some(LinkSecurity::Open), |&key| sealed_with(key))
+    }
+}
+
+/// Calls of all nodes to all regions, made by tasks of the test.
+#[derive(Clone, Default)]
+struct Load {
+    /// The node that is about to be replaced, which makes no calls.
+    stopping: Arc<Mutex<Option<String>>>,
+    /// The number of calls in flight of each node.
+    in_flight: Arc<Mutex<BTreeMap<String, usize>>>,
+    failed: Arc<Mutex<Vec<String>>>,
+    succeeded: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn start(&self, cluster: &SimCluster) -> JoinHandle<()> {
+        let (load, cluster) = (self.clone(), cluster.clone());
+        tokio::spawn(async move {
+            let names = cluster.names();
+            for number in 0.. {
+                if load.over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let stopping = load.stopping.lock().unwrap().clone();
+                let callers: Vec<_> =
+                    names.iter().filter(|name| Some(*name) != stopping.as_ref()).collect();
+                let from = callers[number % callers.len()];
+                let to = REGIONS[number / callers.len() % REGIONS.len()];
+                let probe = cluster.node(from).client::<ProbeClient>();
+                // A region with one node has none while it is replaced, with or without a rotation.
+                let probe = probe.on_region(to).timeout(secs(30)).wait(secs(20));
+                let call = probe.slow_but_repeatable(number as u64 % 8);
+                load.call(from, format!("{from} to {to}"), call);
+                sleep(millis(CALL_INTERVAL)).await;
+            }
+        })
+    }
+
+    fn call(
+        &self,
+        from: &str,
+        what: String,
+        call: impl Future<Output = Result<u64, RpcError>> + Send + 'static,
+    ) {
+        *self.in_flight.lock().unwrap().entry(from.to_owned()).or_default() += 1;
+        let (load, from) = (self.clone(), from.to_owned());
+        tokio::spawn(async move {
+            match call.await {
+                Ok(_) => _ = load.succeeded.fetch_add(1, Ordering::SeqCst),
+                Err(error) => load.failed.lock().unwrap().push(format!("{what}: {error:?}")),
+            }
+            *load.in_flight.lock().unwrap().get_mut(&from).unwrap() -= 1;
+        });
+    }
+
+    /// Replaces all nodes. A node makes no calls of its own while it is replaced.
+    async fn roll(&self, cluster: &SimCluster, release: Release) {
+        let mut rollout = cluster.roll(release);
+        while let Some(name) = rollout.left().first().cloned() {
+            *self.stopping.lock().unwrap() = Some(name.clone());
+            while self.in_flight.lock().unwrap().get(&name).is_some_and(|&calls| calls > 0) {
+                sleep(millis(1)).await;
+            }
+            rollout.step().await;
+            *self.stopping.lock().unwrap() = None;
+        }
+    }
+}
+
+/// Rolls `steps` out one after another, under load. Checks that no call fails, that no node goes down, and that the
+/// peers report what they hold.
+async fn no_call_fails(seed: u64, first: Secret, steps: &[Secret]) -> SimCluster {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 2).region("fra", 1);
+    let cluster = cluster.release(first.release(&counts)).seed(seed).jitter(millis(20));
+    let cluster = cluster.announce(false).start().await;
+    let load = Load::default();
+    let calls = load.start(&cluster);
+    for step in steps {
+        load.roll(&cluster, step.release(&counts)).await;
+        for node in cluster.nodes() {
+            assert_peers(&node, step.links(), step.keys);
+        }
+    }
+    load.over.store(true, Ordering::SeqCst);
+    calls.await.unwrap();
+    while load.in_flight.lock().unwrap().values().any(|&calls| calls > 0) {
+        sleep(millis(1)).await;
+    }
+    let failed = load.failed.lock().unwrap();
+    assert!(failed.is_empty(), "seed {seed}: {} calls failed: {:#?}", failed.len(), failed.first());
+    let seconds = cluster.elapsed().as_secs();
+    let succeeded = load.succeeded.load(Ordering::SeqCst);
+    assert!(succeeded > 300 * seconds, "{succeeded} calls in {seconds} s");
+    drop(failed);
+    let downs = downs(&cluster);
+    assert!(downs.is_empty(), "seed {seed}: {downs:#?}");
+    cluster
+}
+
+/// The events of running nodes that another node is down. A node that has left the cluster, and shuts down, may see
+/// others as down.
+fn downs(cluster: &SimCluster) -> Vec<String> {
+    let (mut downs, mut stopping) = (Vec::new(), BTreeSet::new());
+    for event in cluster.trace().events() {
+        match event.what() {
+            Occurrence::Note(note) => {
+                stopping.extend(note.strip_prefix("shut down ").map(str::to_owned))
+            }
+            Occurrence::Fault(fault) => {
+                fault.strip_prefix("restart ").map(|name| stopping.remove(name));
+            }
+            Occurrence::Membership(Event::Down(node)) => {
+                let at = event.node().unwrap_or_default();
+                if !stopping.contains(at) {
+                    downs.push(format!("{:?}: {at} sees {} as down", event.at(), node.name()));
+                }
+            }
+            _ => {}
+        }
+    }
+    downs
+}
+
+/// Checks that no node of `cluster` accepts a node with this configuration, which reports `why`.
+async fn assert_refused(
+    cluster: &SimCluster,
+    configure: impl Fn(NodeBuilder) -> NodeBuilder,
+    why: &NoSupport,
+) {
+    let env = cluster.add_host("late", "iad");
+    let node = node_on(&env).seeds(cluster.nodes().iter().map(Node::addr));
+    let node = configure(node).start().await.unwrap();
+    sleep(secs(5)).await;
+    let peers = node.peers();
+    assert_eq!(peers.len(), 5, "{peers:?}");
+    for peer in peers {
+        assert_eq!(peer.support, Support::Unsupported(why.clone()), "{peer:?}");
+    }
+    assert!(cluster.nodes().iter().all(|node| node.nodes().len() == 5));
+}
+
+/// Without a change of the secret, for comparison.
+async fn plain_rollouts(seed: u64) {
+    no_call_fails(seed, OPEN, &[OPEN, OPEN]).await;
+}
+
+async fn rotation(seed: u64) {
+    let cluster = no_call_fails(seed, sealed(&[1]), &[sealed(&[2, 1]), sealed(&[2])]).await;
+    let other_secret = NoSupport::OtherSecret(key_ids(&[2]));
+    assert_refused(&cluster, |node| node.secret(keyring(&[1])), &other_secret).await;
+}
+
+async fn open_to_sealed(seed: u64) {
+    let cluster = no_call_fails(seed, OPEN, &[permissive(&[1]), sealed(&[1])]).await;
+    assert_refused(&cluster, |node| node, &NoSupport::SecretRequired).await;
+}
+
+async fn sealed_to_open(seed: u64) {
+    no_call_fails(seed, sealed(&[1]), &[permissive(&[1]), OPEN]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_rollouts_fail_no_call() {
+    for seed in 0..CONTROL_SEEDS {
+        plain_rollouts(seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_fails_no_call_and_the_old_key_is_refused_afterwards() {
+    for seed in 0..SEEDS {
+        rotation(seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn setting_a_secret_in_two_rollouts_fails_no_call() {
+    for seed in 0..SEEDS {
+        open_to_sealed(seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn removing_the_secret_in_two_rollouts_fails_no_call() {
+    for seed in 0..CONTROL_SEEDS {
+        sealed_to_open(seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "CONTRIBUTING.md has the command"]
+async fn a_hundred_seeds_fail_no_call() {
+    for seed in 0..100 {
+        rotation(seed).await;
+        open_to_sealed(seed).await;
+    }
+}
