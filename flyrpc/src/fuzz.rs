@@ -6,20 +6,30 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug, net::SocketAddr, time::Duration};
 
+use bytes::BufMut;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     codec,
+    config::{Keyring, Sealing},
     proto::{
+        link::handshake::{HandshakeReader, SEAL_FRAME_MAX},
         membership::{MemberState, Membership, Settings},
+        seal::{
+            datagram::{GossipKey, Numbers, SealedDatagram},
+            handshake::{Initiator, PAYLOAD_MAX, Responder},
+            record::{CONTENT_MAX, Opener, Records, Sealer},
+        },
         wire::{
+            PREFACE,
             frame::{self, Frame},
             hello::{Hello, HelloOutcome, State},
             ids::{MethodIndex, RequestId},
+            seal::{Seal, Unsealed},
             status::Status,
         },
     },
-    types::{NodeId, NodeInfo},
+    types::{KeyId, NodeId, NodeInfo},
 };
 
 /// Decodes a stream of frames and their payloads.
@@ -30,6 +40,8 @@ pub fn frames(mut bytes: &[u8]) {
             Ok(Frame::Hello(hello)) => handshake(hello),
             Ok(Frame::State(state)) => drop(State::decode(state)),
             Ok(Frame::Status { status, .. }) => drop(Status::decode(status)),
+            Ok(Frame::Seal(seal)) => drop(Seal::decode(seal)),
+            Ok(Frame::Unsealed(why)) => unsealed(why),
             Ok(_) | Err(_) => {}
         }
         bytes = &bytes[length..];
@@ -42,6 +54,107 @@ pub fn handshake(bytes: &[u8]) {
         let decoded = Hello::decode(&hello.encode()).expect("a decoded hello can be encoded");
         assert_eq!(decoded, HelloOutcome::Hello(hello));
     }
+}
+
+/// The secret of the targets.
+fn keyring() -> Keyring {
+    Keyring::parse(&"07".repeat(32)).expect("a key")
+}
+
+/// Reads the first bytes of a connection as a node that requires a seal does. Nothing that was not sealed with the key is
+/// accepted, and a hello is received as it was sealed.
+pub fn seal(bytes: &[u8]) {
+    let (keyring, mut reader) = (keyring(), HandshakeReader::default());
+    let key = keyring.first();
+    reader.buffer().put_slice(PREFACE);
+    reader.buffer().put_slice(bytes);
+    while let Ok(Some(frame)) = reader.poll(SEAL_FRAME_MAX) {
+        assert!(frame.len() <= SEAL_FRAME_MAX);
+        if let Ok(Frame::Seal(seal)) = frame::decode(&frame)
+            && let Ok(Seal { message, .. }) = Seal::decode(seal)
+        {
+            assert!(Responder::new(key, [2; 32], message).is_err(), "nobody knows the key");
+        }
+    }
+    assert!(Responder::new(key, [2; 32], bytes).is_err(), "nobody knows the key");
+    let payload = &bytes[..bytes.len().min(PAYLOAD_MAX)];
+    let (dialer, first) = Initiator::new(key, [1; 32], payload);
+    let (acceptor, received) = Responder::new(key, [2; 32], &first).expect("the key is the same");
+    assert_eq!(received, payload);
+    let (second, _) = acceptor.finish(payload);
+    assert_eq!(dialer.finish(&second).expect("the key is the same").0, payload);
+    let (dialer, _) = Initiator::new(key, [1; 32], payload);
+    assert!(dialer.finish(bytes).is_err(), "nobody knows the key");
+}
+
+/// Decodes why a node does not accept a seal, and checks that it decodes equally after it was encoded again.
+pub fn unsealed(bytes: &[u8]) {
+    if let Ok(why) = Unsealed::decode(bytes) {
+        let mut encoded = Vec::new();
+        why.encode(&mut encoded);
+        assert_eq!(Unsealed::decode(&encoded), Ok(why));
+    }
+}
+
+/// Opens records, of which one byte was changed. The first three bytes of the input are the position and the change, and
+/// the fourth one is the number of bytes that arrive together.
+pub fn record(bytes: &[u8]) {
+    let mut raw = Records::new(Opener::new(&[7; 32]), bytes.to_vec());
+    assert_ne!(raw.open_next(|_| {}), Ok(true), "nobody knows the key");
+    let [low, high, change, step, content @ ..] = bytes else { return };
+    let mut sealer = Sealer::new(&[7; 32]);
+    let mut stream = Vec::new();
+    for part in content.chunks(CONTENT_MAX.min(usize::from(*step) * 97 + 1)) {
+        let start = stream.len();
+        Sealer::start(&mut stream);
+        stream.extend_from_slice(part);
+        sealer.finish(&mut stream, start);
+    }
+    let at = usize::from(u16::from_le_bytes([*low, *high])) % stream.len().max(1);
+    if let Some(byte) = stream.get_mut(at) {
+        *byte ^= change;
+    }
+    let mut records = Records::new(Opener::new(&[7; 32]), Vec::new());
+    let mut received = Vec::new();
+    'read: for mut piece in stream.chunks(usize::from(*step) + 1) {
+        while !piece.is_empty() {
+            let mut room = records.room(64, false);
+            let part = piece.len().min(room.remaining_mut());
+            room.put_slice(&piece[..part]);
+            piece = &piece[part..];
+            loop {
+                match records.open_next(|content| received.extend_from_slice(content)) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(_) => break 'read,
+                }
+            }
+        }
+    }
+    assert!(content.starts_with(&received));
+    assert_eq!(received == content, *change == 0 || content.is_empty());
+}
+
+/// Opens a datagram, of which one byte was changed as in [`record`], and handles a sealed packet of arbitrary content.
+pub fn datagram(bytes: &[u8]) {
+    let (prefix, keyring) = ([0xf1, 0x7c, 2], keyring());
+    let key = GossipKey::new(keyring.first());
+    let open = |datagram: &[u8]| {
+        let sealed = SealedDatagram::split(datagram, prefix.len())?;
+        key.open(&sealed, "f").ok()
+    };
+    assert_eq!(open(&[&prefix[..], bytes].concat()), None, "nobody knows the key");
+    let with_id = [&prefix[..], KeyId::as_bytes(&key.id()), bytes].concat();
+    assert_eq!(open(&with_id), None, "nobody knows the key");
+    let [low, high, change, packet @ ..] = bytes else { return };
+    let mut numbers = Numbers::new([9; 16]);
+    let mut sealed = key.seal(&prefix, "f", &mut numbers, packet);
+    let mut members = sealed_membership();
+    members.handle_datagram(Duration::ZERO, &sealed, |_| true);
+    drain_outputs(&mut members);
+    let at = usize::from(u16::from_le_bytes([*low, *high])) % sealed.len();
+    sealed[at] ^= change;
+    assert_eq!(open(&sealed).as_deref(), (*change == 0).then_some(packet));
 }
 
 /// Every kind of value in serde's data model.
@@ -139,6 +252,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         state: state.clone(),
         stamp: 5,
         echo: Some(4),
+        keys: keyring().ids().collect(),
     };
     let head = frame::RequestHead {
         id: RequestId(300),
@@ -160,7 +274,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         other.handle_timeout(other.next_timeout()?);
         other.poll_transmit().map(|(_, datagram)| datagram)
     });
-    let gossip = gossip.take(8).flat_map(|datagram| {
+    let gossip: Vec<Vec<u8>> = gossip.take(8).collect();
+    let first_packet = gossip.first().map(|datagram| datagram[PREFIX.len()..].to_vec());
+    let first_packet = first_packet.unwrap_or_default();
+    let gossip = gossip.into_iter().flat_map(|datagram| {
         let bare = datagram[PREFIX.len()..].to_vec();
         [vec![u8::try_from(bare.len().div_ceil(2)).unwrap_or(u8::MAX), 5], bare].concat()
     });
@@ -171,6 +288,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("frames", frames),
         ("handshake", hello.encode()),
         ("gossip", gossip.collect()),
+        ("seal", Initiator::new(keyring().first(), [3; 32], &hello.encode()).1),
+        ("unsealed", vec![0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("unsealed", vec![3, 1]),
+        ("record", [&[9, 0, 1, 40][..], &hello.encode()].concat()),
+        ("datagram", [&[9, 0, 1][..], &first_packet].concat()),
         ("sync", encoded(&states)),
         ("sync", encoded(&other.digests())),
     ]
@@ -244,6 +366,15 @@ pub fn sync(bytes: &[u8]) {
 
 fn membership() -> Membership {
     membership_of("me", SocketAddr::from(([10, 0, 0, 1], 3590)))
+}
+
+/// Accepts datagrams that are sealed with the key of the [`keyring`].
+fn sealed_membership() -> Membership {
+    let addr = SocketAddr::from(([10, 0, 0, 1], 3590));
+    let me = NodeInfo::new(NodeId::new("me", 7), "iad".into(), addr);
+    let sealing = (Sealing::Sealed(keyring()), [8; 16]);
+    let settings = Settings { sealing, ..Settings::new("f") };
+    Membership::new(&me, settings, 7, Duration::ZERO).expect("the identity is valid")
 }
 
 fn membership_of(name: &str, addr: SocketAddr) -> Membership {

@@ -134,7 +134,7 @@ fn connections(recording: &Recording, target: SocketAddr, round: u64) -> Vec<Vec
     let opened = open_hello.encode();
     let seal = |key: [u8; 4], length: usize| {
         let message = [&[1][..], &key, &vec![round as u8; length]].concat();
-        [&PREFACE[..], &frame(SEAL, &[], &message)].concat()
+        [PREFACE, &frame(SEAL, &[], &message)].concat()
     };
     let mut tried = vec![
         Vec::new(),
@@ -144,7 +144,7 @@ fn connections(recording: &Recording, target: SocketAddr, round: u64) -> Vec<Vec
         [&opened[..], &call].concat(),
         seal(*b"none", 100),
         seal(*b"none", 60_000),
-        [&PREFACE[..], &[0xff; 100]].concat(),
+        [PREFACE, &[0xff; 100]].concat(),
     ];
     for recorded in &recording.connections {
         tried.push(recorded.clone());
