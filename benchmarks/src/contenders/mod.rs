@@ -54,6 +54,10 @@ impl Name {
     pub(crate) const WITH_BATCHED: [Name; 5] =
         [Name::Raw, Name::RawBatched, Name::Tarpc, Name::Tonic, Name::Flyrpc];
 
+    /// All contenders, and flyrpc with a secret.
+    pub(crate) const ALL_AND_SEALED: [Name; 5] =
+        [Name::Raw, Name::Tarpc, Name::Tonic, Name::Flyrpc, Name::FlyrpcSealed];
+
     /// flyrpc with and without a secret, and tonic with TLS.
     pub(crate) const SEALED: [Name; 3] = [Name::Flyrpc, Name::FlyrpcSealed, Name::TonicTls];
 

@@ -32,14 +32,14 @@ const ENDLESS: u32 = u32::MAX;
 fn run(bench: &mut Bench) -> Result<()> {
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let links = bench.scaled(MANY as u64).min(files.saturating_sub(OTHER_FILES)) as usize;
-    bench.interleave(&Name::ALL, |bench, contender| {
+    bench.interleave(&Name::ALL_AND_SEALED, |bench, contender| {
         let plan = bench.plan(contender);
         if contender != Name::Raw {
             let taken = waiting_calls(&plan)?;
             bench.figures.add(format!("memory-waiting-call-{contender}"), taken, "bytes/call");
         }
         let taken = match contender {
-            Name::Flyrpc | Name::Beside => mesh(&plan, links)?,
+            Name::Flyrpc | Name::FlyrpcSealed | Name::Beside => mesh(&plan, links)?,
             _ => connections(&plan, links)?,
         };
         bench.figures.add(format!("memory-idle-link-{contender}"), taken, "bytes/link");

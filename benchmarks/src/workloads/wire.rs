@@ -16,7 +16,7 @@ use crate::{
 pub(crate) const WORKLOAD: Workload = Workload { name: "wire", seconds: 15, run, comparisons };
 
 fn run(bench: &mut Bench) -> Result<()> {
-    bench.interleave(&Name::ALL, |bench, contender| {
+    bench.interleave(&Name::ALL_AND_SEALED, |bench, contender| {
         let calls = bench.scaled(10_000);
         // Through the proxy, about one in a million calls of tarpc or flyrpc was observed to hang. Without
         // it, none was. A second count gives the same number of bytes.

@@ -54,7 +54,7 @@ const LINGER_MAX: Duration = Duration::from_secs(60);
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// After this many bytes of records, no other record is added to a write.
-const SEALED_WRITE_MAX: usize = 64 << 10;
+const SEALED_WRITE_MAX: usize = 80 << 10;
 
 /// The memory of a write of more bytes than this is freed after [`SHORT_WRITES_MAX`] writes that need no more.
 const SHORT_WRITE: usize = 2 << 10;
