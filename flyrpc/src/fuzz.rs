@@ -96,7 +96,7 @@ pub fn unsealed(bytes: &[u8]) {
     }
 }
 
-/// Opens records, of which one byte was changed. The first three bytes of the input are the position and the change, and
+/// Opens records after changing one byte. The first three bytes of the input are the position and the change, and
 /// the fourth one is the number of bytes that arrive together.
 pub fn record(bytes: &[u8]) {
     let mut raw = Records::new(Opener::new(&[7; 32]), bytes.to_vec());
@@ -135,7 +135,7 @@ pub fn record(bytes: &[u8]) {
     assert_eq!(received == content, *change == 0 || content.is_empty());
 }
 
-/// Opens a datagram, of which one byte was changed as in [`record`], and handles a sealed packet of arbitrary content.
+/// Opens a datagram after changing one byte, as in [`record`], and handles a sealed packet of arbitrary content.
 pub fn datagram(bytes: &[u8]) {
     let (prefix, keyring) = ([0xf1, 0x7c, 2], keyring());
     let key = GossipKey::new(keyring.first());

@@ -138,12 +138,12 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
             (Some(value), None) => (SECRET, value.into_encoded_bytes()),
             (None, Some(path)) => match std::fs::read(&path) {
                 Ok(contents) => (SECRET_FILE, contents),
-                // A key may have been set instead of a path.
-                Err(error) if Keyring::parse(&path).is_ok() => {
-                    return refuse_secret(SECRET_FILE, &format!("it is not a path: {error}"));
-                }
-                Err(error) => {
+                Err(error) if path.starts_with(['/', '.']) => {
                     return refuse_secret(SECRET_FILE, &format!("cannot read `{path}`: {error}"));
+                }
+                // Not shown, because it may be a key.
+                Err(error) => {
+                    return refuse_secret(SECRET_FILE, &format!("cannot read the file: {error}"));
                 }
             },
         };

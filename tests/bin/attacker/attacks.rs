@@ -43,8 +43,8 @@ impl fmt::Display for Attempts {
         let Attempts { connections, datagrams, calls, succeeded } = self;
         write!(
             f,
-            "tried {connections} connections, {datagrams} datagrams and {calls} calls, of which \
-             {succeeded} succeeded"
+            "tried {connections} connections, {datagrams} datagrams and {calls} calls; \
+             {succeeded} calls succeeded"
         )
     }
 }

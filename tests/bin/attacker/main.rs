@@ -79,7 +79,7 @@ enum Role {
 /// complete.
 const MEMBER_CALLS: u64 = 1 << 32;
 
-/// The secret of the cluster, and that of another one.
+/// The secret of the cluster, and the secret of another one.
 const SECRET: &str = "7468652073656372657420746861742061747461636b657273206c61636b2e2e";
 const OTHER_SECRET: &str = "616e6f746865722073656372657420666f7220616e6f7468657220636c757374";
 
@@ -163,6 +163,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     };
     let increase = |field: fn(&Report) -> u64| (after.sum(field) - before.sum(field)) as f64;
     check("calls that nobody made", increase(|report| report.foreign), 0.0);
+    check("calls of the attacker that succeeded", attempts.succeeded as f64, 0.0);
     check("calls that executed twice", increase(|report| report.repeated), 0.0);
     check("links that ended", increase(|report| report.links_closed), 0.0);
     check("links that opened", increase(|report| report.links_opened), 0.0);
@@ -177,7 +178,7 @@ async fn run(cli: &Cli) -> Result<bool> {
         let cpu = |from: &Reports, to: &Reports| {
             (to.sum(|report| report.cpu_micros) - from.sum(|report| report.cpu_micros)) as f64
         };
-        // The member calls at the same pace in both times, of which the first one is half as long.
+        // The member calls at the same pace in both windows. The first window is half as long.
         let of_strangers = cpu(&before, &during) - 2.0 * cpu(&start, &before);
         let per_stranger = of_strangers / attempts.connections as f64;
         check("us of a node per stranger", per_stranger, MAX_MICROS_PER_STRANGER);

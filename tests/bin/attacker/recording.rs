@@ -1,4 +1,4 @@
-//! Connections and datagrams of the cluster, as somebody on the network records them.
+//! Connections and datagrams of the cluster, as an eavesdropper records them.
 
 use std::{
     fmt,

@@ -1,11 +1,11 @@
 //! Links between nodes whose secrets differ, and links that need more than a short handshake.
 
 use flyrpc::{LinkSecurity, fly_rpc};
-use flyrpc_testkit::{Release, SimCluster, Via};
+use flyrpc_testkit::{Release, SimCluster, SimNet, Via};
 use tokio::time::timeout;
 
 use super::{Recording, assert_peers, keyring, sealed_with};
-use crate::support::{Counts, ProbeClient, probe_cluster, probe_release, secs};
+use crate::support::{Counts, ProbeClient, node_on, probe_cluster, probe_release, secs};
 
 /// Checks that each node of `cluster` can call each other.
 async fn assert_calls_work(cluster: &SimCluster) {
@@ -147,6 +147,23 @@ async fn a_hello_that_is_longer_than_a_handshake_message_is_sealed_too() {
     }
     assert!(longest > 60 << 10, "{longest}");
     assert_eq!(readable, 0);
+}
+
+/// If both ends sent their hellos before they read, neither could finish.
+#[tokio::test(start_paused = true)]
+async fn two_long_hellos_need_no_buffer_that_holds_them() {
+    let net = SimNet::builder().socket_buffer(16 << 10).build();
+    let hosts = ["iad", "hkg"].map(|region| net.add_host(format!("{region}-0"), region));
+    let node = |at: usize| {
+        let node = node_on(&hosts[at]).secret(keyring(&[1])).serve(ServeWide::new(Widest));
+        node.seeds([hosts[0].addr(3590)])
+    };
+    let iad = node(0).start().await.unwrap();
+    let hkg = node(1).start().await.unwrap();
+    hkg.ready().await;
+    for (node, other) in [(&iad, "hkg"), (&hkg, "iad")] {
+        assert_eq!(node.nodes_in(other).len(), 1, "{:?}", node.peers());
+    }
 }
 
 /// Both ends change the keys after 65,536 records. Each call and each reply is a record.

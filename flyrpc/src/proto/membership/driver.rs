@@ -43,7 +43,7 @@ pub(crate) struct Membership {
     /// Seeds foca's random choices.
     seed: u64,
     settings: Settings,
-    envelope: Envelope,
+    pub(super) envelope: Envelope,
     pub(super) timers: Timers,
     pub(super) members: MemberList,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -103,11 +103,10 @@ impl Membership {
         if self.has_left {
             return None;
         }
-        let handled = self.envelope.unwrap(datagram).and_then(|(packet, channel)| {
-            let sender = self.handle_packet(&packet, is_linked)?;
-            self.envelope.on_datagram(sender.addr(), channel);
-            Ok(sender)
-        });
+        let handled = self
+            .envelope
+            .unwrap(datagram)
+            .and_then(|(packet, channel)| self.handle_packet(&packet, channel, is_linked));
         match handled {
             Ok(sender) => Some(sender),
             Err(rejected) => {

@@ -211,6 +211,8 @@ impl Envelope {
 pub(super) struct Packet<'a> {
     /// The sender.
     pub(super) from: Identity,
+    /// The identity that the packet is for.
+    pub(super) to: Identity,
     pub(super) message: Message<Identity>,
     /// The member updates that the packet carries.
     pub(super) updates: Vec<Member<Identity>>,
@@ -238,7 +240,7 @@ impl<'a> Packet<'a> {
         if !rest.is_empty() {
             return Err(Rejected::Malformed);
         }
-        Ok(Packet { from: header.src, message: header.message, updates, bare })
+        Ok(Packet { from: header.src, to: header.dst, message: header.message, updates, bare })
     }
 }
 

@@ -6,7 +6,7 @@ use foca::{Incarnation, Member, Message, State};
 
 use super::{
     driver::Membership,
-    envelope::{self, Packet, Rejected},
+    envelope::{self, Channel, Packet, Rejected},
     identity::Identity,
 };
 use crate::types::NodeInfo;
@@ -20,6 +20,7 @@ impl Membership {
     pub(super) fn handle_packet(
         &mut self,
         packet: &[u8],
+        channel: Channel,
         is_linked: impl FnOnce(&NodeInfo) -> bool,
     ) -> Result<NodeInfo, Rejected> {
         let mut read = Packet::read(packet)?;
@@ -31,6 +32,8 @@ impl Membership {
         if !is_linked(&sender) && !self.is_held(&read.from) {
             return Err(Rejected::Stranger);
         }
+        // Before foca answers.
+        self.envelope.on_datagram(sender.addr(), channel);
         self.check_requests(&read)?;
         let packet = self.without_refused_updates(packet, &mut read)?;
         if self.is_alone() {
@@ -53,9 +56,12 @@ impl Membership {
             self.step(|gossip, effects| gossip.handle_data(packet, effects));
         } else {
             // foca refuses packets that are longer than those that it sends. Peers that do not seal send longer ones.
-            let (bare, updates) = (read.bare, read.updates.clone());
-            self.step(|gossip, effects| gossip.apply_many(updates.into_iter(), true, effects));
-            self.step(|gossip, effects| gossip.handle_data(bare, effects));
+            self.step(|gossip, effects| gossip.handle_data(read.bare, effects));
+            // As foca does, unless the packet is for an earlier identity of this node.
+            if read.to == *self.gossip.identity() && self.members.contains(&sender) {
+                let updates = read.updates.clone().into_iter();
+                self.step(|gossip, effects| gossip.apply_many(updates, true, effects));
+            }
         }
         self.claim_address(
             read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),

@@ -1,7 +1,7 @@
 //! The Noise handshake of a link: `Noise_NNpsk0_25519_AESGCM_SHA256`.
 //!
 //! Both ends prove that they hold the key, and agree on new keys for the records. Ephemeral keys give the records
-//! forward secrecy: who learns the secret later cannot read a recorded link.
+//! forward secrecy: an attacker who learns the secret later cannot decrypt a recorded link.
 //!
 //! The first message can be replayed, because the responder has not contributed to it. The responder must therefore
 //! do nothing that others could notice before a record of the initiator is authentic.

@@ -140,14 +140,15 @@ impl Records {
         Records { opener, buffer, opened: 0 }
     }
 
-    /// Returns the destination for the next bytes: for at least `least` bytes, or for much if `bulk` is true or a long
-    /// record is incomplete.
+    /// Returns the destination for the next bytes: for at least `least` bytes, or for [`BULK`] bytes if `bulk` is true or
+    /// a long record is incomplete.
     pub(crate) fn room(&mut self, least: usize, bulk: bool) -> Limit<&mut Vec<u8>> {
         self.buffer.drain(..self.opened);
         self.opened = 0;
         let record = LENGTH_LEN + self.length().unwrap_or(0);
         let capacity = if bulk || record > least { BULK } else { least };
-        self.buffer.reserve_exact(capacity.saturating_sub(self.buffer.len()));
+        let capacity = capacity.max(self.buffer.len() + least);
+        self.buffer.reserve_exact(capacity - self.buffer.len());
         let room = self.buffer.capacity() - self.buffer.len();
         (&mut self.buffer).limit(room)
     }
@@ -211,7 +212,7 @@ mod tests {
                     room.put_slice(&piece[..part]);
                     piece = &piece[part..];
                     while records.open_next(|content| received.push(content.to_vec())).unwrap() {}
-                    assert!(records.buffer.capacity() <= BULK);
+                    assert!(records.buffer.capacity() <= BULK + 16);
                 }
             }
             records.shrink(16);

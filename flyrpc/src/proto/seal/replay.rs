@@ -15,9 +15,9 @@ pub(crate) type Salt = [u8; 16];
 #[derive(Debug)]
 pub(crate) struct ReplayWindows {
     windows: BTreeMap<Salt, Window>,
-    /// Upper bound on the boots that are remembered. The one heard from least recently is forgotten first.
+    /// Upper bound on the boots that are remembered. The one that sent least recently is forgotten first.
     capacity: usize,
-    /// Counts datagrams, to order the boots by when they were last heard from.
+    /// Counts datagrams, to order the boots by their last datagram.
     received: u64,
 }
 

@@ -218,9 +218,13 @@ impl Cluster {
             peer.on_disconnected(now, tiebreak, jitter);
         }
         let is_free = !key.is_rival() && peer.link().is_none();
+        let is_gone = is_free && !peer.is_member();
         if !has_boot {
             self.primaries.remove(node.id());
             self.gossip_watch.on_unlinked(node.id());
+        }
+        if is_gone {
+            self.membership.on_gone(key.addr());
         }
         if is_free {
             self.hand_over(key.addr());

@@ -204,15 +204,15 @@ impl Handshakes {
         (evict, in_progress)
     }
 
-    /// Evicts the oldest handshake of the address that has the most in progress, so that one machine
+    /// Evicts the oldest handshake of the addresses that have the most in progress, so that one machine
     /// cannot keep others out.
     fn evict(&mut self) {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for handshake in &self.0 {
             *counts.entry(handshake.from).or_default() += 1;
         }
-        let most = counts.into_iter().max_by_key(|&(_, count)| count).map(|(from, _)| from);
-        let at = self.0.iter().position(|handshake| Some(handshake.from) == most);
+        let most = counts.values().copied().max();
+        let at = self.0.iter().position(|handshake| counts.get(&handshake.from).copied() == most);
         if let Some(evicted) = at.and_then(|at| self.0.remove(at)) {
             tracing::debug!(from = %evicted.from, "too many inbound handshakes: evicted the oldest");
             evicted.evict.cancel();

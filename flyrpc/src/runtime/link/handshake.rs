@@ -98,9 +98,14 @@ pub(crate) async fn dial(
 ) -> Result<Handshaken, DialError> {
     let dialed = dial_as(env, to, local, &local.sealing).await;
     match (&dialed, &local.sealing) {
-        // A node of version 0.1 closes the connection when it receives a seal.
+        // A node of version 0.1 closes the connection when it receives a seal. A node with keys did it for another
+        // reason, and must not get an open link.
         (Err(DialError::ClosedDuringHandshake), Sealing::Permissive(_)) => {
-            dial_as(env, to, local, &Sealing::Open).await
+            match dial_as(env, to, local, &Sealing::Open).await {
+                Ok(open) if !open.hello.keys.is_empty() => dialed,
+                Err(DialError::SecretRequired) => dialed,
+                open => open,
+            }
         }
         _ => dialed,
     }
@@ -232,6 +237,7 @@ impl<'a> Handshake<'a> {
         let rest = std::mem::take(&mut self.reader).into_rest();
         let mut opened = Opened::new(Records::new(opener, rest.into()));
         let hello = self.peer_hello(payload, &mut opened).await?;
+        opened.open()?;
         let Opened { records, frames, .. } = opened;
         let seal = LinkSeal { key, sealer, records };
         Ok(self.dialed(hello, sent, frames, Some(seal)))
@@ -326,8 +332,8 @@ impl<'a> Handshake<'a> {
         Ok(self.accepted(hello, stamp, leftover, None))
     }
 
-    /// Accepts a sealed connection once a record of the peer is authentic. Until then, it may be a recorded one that
-    /// somebody repeats, and must not replace the link to the node that it names.
+    /// Accepts a sealed connection once a record of the peer is authentic. Until then, an attacker may be replaying a
+    /// recorded connection, which must not replace the link to the node that it names.
     async fn accept_sealed(mut self, key: &Key, message: &[u8]) -> Result<Handshaken, DialError> {
         let (responder, payload) = Responder::new(key, self.entropy(), message)?;
         let first = Some(payload).filter(|payload| !payload.is_empty());
@@ -342,15 +348,17 @@ impl<'a> Handshake<'a> {
         let (payload, later) = divide(self.local.encoded.encode(stamp, echo));
         let (message, LinkKeys { mut sealer, opener }) = responder.finish(&payload);
         self.send_seal(key, &message).await?;
-        self.send_later(&mut sealer, later).await?;
-        let hello = hello?;
         let rest = std::mem::take(&mut self.reader).into_rest();
         let mut opened = Opened::new(Records::new(opener, rest.into()));
-        opened.receive_first(&mut self.stream).await?;
         let hello = match hello {
-            Some(hello) => hello,
-            None => self.peer_hello(&[], &mut opened).await?,
+            // Read before this end sends its own long hello: if both ends only wrote, neither would make progress.
+            Ok(None) => self.peer_hello(&[], &mut opened).await,
+            Ok(Some(hello)) => Ok(hello),
+            Err(error) => Err(error),
         };
+        self.send_later(&mut sealer, later).await?;
+        let hello = hello?;
+        opened.receive_first(&mut self.stream).await?;
         let Opened { records, frames, .. } = opened;
         let seal = LinkSeal { key: key.id(), sealer, records };
         Ok(self.accepted(hello, stamp, frames, Some(seal)))

@@ -336,7 +336,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             return Err(if drained { LinkError::Drained } else { LinkError::Closed });
         }
         self.received += received.count as u64;
-        self.work += received.count / BYTES_PER_WORK;
+        self.work += received.count / BYTES_PER_WORK + received.records;
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
         }

@@ -80,6 +80,8 @@ pub(super) struct Received {
     pub(super) count: usize,
     /// The number of bytes that were added to a body.
     pub(super) of_body: usize,
+    /// The number of records that were opened.
+    pub(super) records: usize,
     /// Whether more may be available immediately, because this read filled its destination.
     pub(super) more: bool,
 }
@@ -110,7 +112,7 @@ impl FrameReader {
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.filled = count == room;
         self.after_chunk = false;
-        Poll::Ready(Ok(Received { count, of_body: 0, more: self.filled }))
+        Poll::Ready(Ok(Received { count, of_body: 0, records: 0, more: self.filled }))
     }
 
     /// Reads the available bytes into `to`, the destination for the rest of a chunk, instead of into the
@@ -129,7 +131,7 @@ impl FrameReader {
         // Another chunk may follow. If so, the next read should not contain much of it.
         self.filled = false;
         self.after_chunk = true;
-        Poll::Ready(Ok(Received { count, of_body: count, more: count == room }))
+        Poll::Ready(Ok(Received { count, of_body: count, records: 0, more: count == room }))
     }
 
     /// Reads the available bytes of a sealed link, and opens all complete records. Their contents go to `body` until it
@@ -144,15 +146,17 @@ impl FrameReader {
         let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.filled = count == room;
-        let (buffer, mut of_body) = (&mut self.buffer, 0);
+        let (buffer, mut of_body, mut opened) = (&mut self.buffer, 0, 0);
         while records.open_next(|content| {
             let part = content.len().min(body.remaining_mut());
             let (first, rest) = content.split_at(part);
             body.put_slice(first);
             buffer.extend_from_slice(rest);
             of_body += part;
-        })? {}
-        Poll::Ready(Ok(Received { count, of_body, more: self.filled }))
+        })? {
+            opened += 1;
+        }
+        Poll::Ready(Ok(Received { count, of_body, records: opened, more: self.filled }))
     }
 
     /// Returns the number of bytes that have arrived and were not read, if it is known.
