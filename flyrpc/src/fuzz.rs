@@ -17,7 +17,7 @@ use crate::{
         membership::{MemberState, Membership, Settings},
         seal::{
             datagram::{GossipKey, Numbers, SealedDatagram},
-            handshake::{Initiator, PAYLOAD_MAX, Responder},
+            handshake::{Initiator, PAYLOAD_MAX, Responder, SUITE},
             record::{CONTENT_MAX, Opener, Records, Sealer},
         },
         wire::{
@@ -288,7 +288,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("frames", frames),
         ("handshake", hello.encode()),
         ("gossip", gossip.collect()),
-        ("seal", Initiator::new(keyring().first(), [3; 32], &hello.encode()).1),
+        ("seal", seal_with_a_bit_changed(&hello.encode())),
         ("unsealed", vec![0, 1, 2, 3, 4, 5, 6, 7, 8]),
         ("unsealed", vec![3, 1]),
         ("record", [&[9, 0, 1, 40][..], &hello.encode()].concat()),
@@ -296,6 +296,20 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("sync", encoded(&states)),
         ("sync", encoded(&other.digests())),
     ]
+}
+
+/// Returns the frame of a seal with this payload that is no longer authentic.
+fn seal_with_a_bit_changed(payload: &[u8]) -> Vec<u8> {
+    let keyring = keyring();
+    let key = keyring.first();
+    let (_, message) = Initiator::new(key, [3; 32], payload);
+    let (mut seal, mut frame) = (Vec::new(), Vec::new());
+    Seal { suite: SUITE, key: key.id(), message: &message }.encode(&mut seal);
+    frame::put_seal(&seal, &mut frame);
+    if let Some(last) = frame.last_mut() {
+        *last ^= 1;
+    }
+    frame
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
