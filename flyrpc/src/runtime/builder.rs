@@ -387,7 +387,7 @@ impl NodeBuilder {
         let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
         let bound = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)));
         if !bound.as_ref().is_ok_and(Sockets::is_simulated) {
-            // Rather than that the address cannot be bound.
+            // This error takes precedence over that of an address that cannot be bound.
             self.config.check_secret(at)?;
         }
         let sockets = bound?;
