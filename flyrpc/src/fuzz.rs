@@ -14,7 +14,7 @@ use crate::{
     config::{Keyring, Sealing},
     proto::{
         link::handshake::{HandshakeReader, SEAL_FRAME_MAX},
-        membership::{MemberState, Membership, Settings},
+        membership::{GossipSealing, MemberState, Membership, Settings},
         seal::{
             datagram::{GossipKey, Numbers, SealedDatagram},
             handshake::{Initiator, PAYLOAD_MAX, Responder, SUITE},
@@ -105,10 +105,7 @@ pub fn record(bytes: &[u8]) {
     let mut sealer = Sealer::new(&[7; 32]);
     let mut stream = Vec::new();
     for part in content.chunks(CONTENT_MAX.min(usize::from(*step) * 97 + 1)) {
-        let start = stream.len();
-        Sealer::start(&mut stream);
-        stream.extend_from_slice(part);
-        sealer.finish(&mut stream, start);
+        sealer.seal(part, &mut stream);
     }
     let at = usize::from(u16::from_le_bytes([*low, *high])) % stream.len().max(1);
     if let Some(byte) = stream.get_mut(at) {
@@ -386,7 +383,7 @@ fn membership() -> Membership {
 fn sealed_membership() -> Membership {
     let addr = SocketAddr::from(([10, 0, 0, 1], 3590));
     let me = NodeInfo::new(NodeId::new("me", 7), "iad".into(), addr);
-    let sealing = (Sealing::Sealed(keyring()), [8; 16]);
+    let sealing = GossipSealing { mode: Sealing::Sealed(keyring()), salt: [8; 16] };
     let settings = Settings { sealing, ..Settings::new("f") };
     Membership::new(&me, settings, 7, Duration::ZERO).expect("the identity is valid")
 }

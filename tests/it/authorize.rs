@@ -21,6 +21,18 @@ impl Asked {
         self.0.lock().unwrap().push(line);
     }
 
+    /// Returns `rule`, which also records its calls here.
+    fn rule<F>(&self, rule: F) -> impl Fn(&Admission<'_>) -> Result<(), Denied> + Clone + use<F>
+    where
+        F: Fn(&Admission<'_>) -> Result<(), Denied> + Clone,
+    {
+        let asked = self.clone();
+        move |call| {
+            asked.add(call);
+            rule(call)
+        }
+    }
+
     /// Takes all calls since the last time.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
@@ -205,13 +217,7 @@ async fn a_rule_that_panics_denies_the_call_and_is_logged_once() {
 #[tokio::test(start_paused = true)]
 async fn a_denied_call_is_neither_tried_on_another_node_nor_waits() {
     let asked = Asked::default();
-    let rule = {
-        let asked = asked.clone();
-        move |call: &Admission<'_>| {
-            asked.add(call);
-            deny_all(call)
-        }
-    };
+    let rule = asked.rule(deny_all);
     let cluster = probe_cluster(&Counts::default()).region("iad", 2).region("hkg", 1);
     let cluster = cluster.configure(move |_, builder| builder.authorize(rule.clone()));
     let cluster = cluster.start().await;
@@ -305,13 +311,7 @@ async fn a_long_body_is_denied_once_when_it_is_announced_and_takes_no_memory() {
 #[tokio::test(start_paused = true)]
 async fn the_rule_is_asked_once_about_a_request_that_is_held() {
     let asked = Asked::default();
-    let rule = {
-        let asked = asked.clone();
-        move |call: &Admission<'_>| {
-            asked.add(call);
-            Ok(())
-        }
-    };
+    let rule = asked.rule(|_| Ok(()));
     let cluster = ruled_iad_and_hkg(&Counts::default(), rule).await;
     sleep(secs(3)).await;
     cluster.freeze("iad-0");
@@ -328,13 +328,7 @@ async fn the_rule_is_asked_once_about_a_request_that_is_held() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_accepts_no_calls_refuses_them_without_asking_the_rule() {
     let asked = Asked::default();
-    let rule = {
-        let asked = asked.clone();
-        move |call: &Admission<'_>| {
-            asked.add(call);
-            deny_all(call)
-        }
-    };
+    let rule = asked.rule(deny_all);
     let cluster = ruled_iad_and_hkg(&Counts::default(), rule).await;
     cluster.node("iad-0").hold();
     // Sent before the caller learns that the node is held.

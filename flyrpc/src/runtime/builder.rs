@@ -19,7 +19,7 @@ use crate::{
     error::{Denied, StartError},
     proto::{
         discovery::Discovery,
-        membership::{Membership, Settings},
+        membership::{GossipSealing, Membership, Settings},
         seal::replay::Salt,
         wire::hello::State,
     },
@@ -400,8 +400,10 @@ impl NodeBuilder {
         let mut salt = Salt::default();
         self.env.fill(&mut salt);
         let sealing = self.config.sealing();
-        let settings =
-            Settings { sealing: (sealing.clone(), salt), ..Settings::new(&self.config.cluster) };
+        let settings = Settings {
+            sealing: GossipSealing { mode: sealing.clone(), salt },
+            ..Settings::new(&self.config.cluster)
+        };
         let membership = Membership::new(&me, settings, self.random(2), Duration::ZERO)
             .expect("the settings were validated");
         let NodeBuilder { config, env, encode_local_calls, observer, .. } = self;

@@ -75,32 +75,34 @@ impl Batch {
         chunks.chain([&self.bytes[last..]])
     }
 
+    /// Returns the parts of the batch after the first `done` bytes. None of them is empty.
+    fn parts_after(&self, done: usize) -> impl Iterator<Item = &[u8]> {
+        let mut skip = done;
+        self.parts().filter_map(move |part| {
+            let rest = &part[skip.min(part.len())..];
+            skip -= part.len() - rest.len();
+            (!rest.is_empty()).then_some(rest)
+        })
+    }
+
     /// Fills `slices` with the bytes after the first `done` bytes, and returns how many slices it filled.
     pub(crate) fn slices<'a>(
         &'a self,
         done: usize,
         slices: &mut [IoSlice<'a>; MAX_SLICES],
     ) -> usize {
-        let mut skip = done;
         let mut count = 0;
-        for part in self.parts() {
-            let rest = &part[skip.min(part.len())..];
-            skip -= part.len() - rest.len();
-            if !rest.is_empty() {
-                slices[count] = IoSlice::new(rest);
-                count += 1;
-            }
+        for part in self.parts_after(done) {
+            slices[count] = IoSlice::new(part);
+            count += 1;
         }
         count
     }
 
     /// Appends at most `at_most` of the bytes after the first `done` bytes. Returns how many.
     pub(crate) fn copy_to(&self, to: &mut Vec<u8>, done: usize, at_most: usize) -> usize {
-        let (mut skip, mut room) = (done, at_most);
-        for part in self.parts() {
-            let skipped = skip.min(part.len());
-            skip -= skipped;
-            let part = &part[skipped..];
+        let mut room = at_most;
+        for part in self.parts_after(done) {
             let part = &part[..part.len().min(room)];
             room -= part.len();
             to.extend_from_slice(part);

@@ -195,11 +195,7 @@ impl HandshakeReader {
         if varint::peek(&self.buffer)?.is_some_and(|(length, _)| length > max as u64) {
             return Err(Malformed::new("long frame").into());
         }
-        let Some((frame, length)) = frame::split(&self.buffer)? else { return Ok(None) };
-        let prefix = length - frame.len();
-        let mut frame = self.buffer.split_to(length);
-        frame.advance(prefix);
-        Ok(Some(frame))
+        Ok(frame::take(&mut self.buffer)?)
     }
 
     /// Removes the preface from the buffer and returns true, once all of it has arrived. Returns an

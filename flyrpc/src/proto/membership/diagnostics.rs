@@ -21,7 +21,7 @@ pub(crate) struct Counters {
     /// Sealed datagrams that were changed, or belong to another cluster with the same secret.
     pub(crate) not_authentic: u64,
     /// Sealed datagrams that were received before, or came much too late.
-    pub(crate) repeated: u64,
+    pub(crate) replayed: u64,
     /// Datagrams that were ignored. They were malformed, came from this node itself or from a stranger,
     /// asked for too much, or came from an unknown member when there was no room for more.
     pub(crate) ignored: u64,
@@ -72,7 +72,7 @@ impl Diagnostics {
             Diagnostic::DatagramIgnored(Rejected::NotSealed) => self.counters.not_sealed += 1,
             Diagnostic::DatagramIgnored(Rejected::UnknownKey(_)) => self.counters.unknown_key += 1,
             Diagnostic::DatagramIgnored(Rejected::NotAuthentic) => self.counters.not_authentic += 1,
-            Diagnostic::DatagramIgnored(Rejected::Repeated) => self.counters.repeated += 1,
+            Diagnostic::DatagramIgnored(Rejected::Replayed) => self.counters.replayed += 1,
             Diagnostic::DatagramIgnored(
                 Rejected::Field | Rejected::Malformed | Rejected::Stranger | Rejected::Excessive,
             ) => {

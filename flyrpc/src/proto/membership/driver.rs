@@ -70,8 +70,8 @@ impl Membership {
         now: Duration,
     ) -> Result<Self, InvalidIdentity> {
         let identity = Identity::new(local, settings.protocol)?;
-        let Settings { cluster, sealing: (sealing, salt), max_members, .. } = &settings;
-        let envelope = Envelope::new(cluster, sealing, *salt, *max_members)?;
+        let Settings { cluster, sealing, max_members, .. } = &settings;
+        let envelope = Envelope::new(cluster, &sealing.mode, sealing.salt, *max_members)?;
         let config = settings.config(1, envelope.overhead());
         Ok(Membership {
             gossip: new_gossip(identity, config, seed),

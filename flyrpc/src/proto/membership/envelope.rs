@@ -33,7 +33,7 @@ const SEALED: u8 = 2;
 /// The start of a sealed datagram.
 const SEALED_PREFIX: [u8; 3] = [MAGIC[0], MAGIC[1], SEALED];
 
-/// How many boots are remembered to reject repeated datagrams, in addition to the maximum number of members: earlier
+/// How many boots are remembered to reject replayed datagrams, in addition to the maximum number of members: earlier
 /// boots of members.
 const EXTRA_WINDOWS: usize = 256;
 
@@ -51,7 +51,7 @@ pub(crate) enum Rejected {
     /// The datagram was changed, or belongs to another cluster with the same secret.
     NotAuthentic,
     /// The datagram was received before, or many later ones of its sender were.
-    Repeated,
+    Replayed,
     /// The datagram carries an unknown field that must be understood.
     Field,
     /// The datagram is truncated or inconsistent, was sent by this node itself, or was sent by an
@@ -200,7 +200,7 @@ impl Envelope {
         let key = key.ok_or(Rejected::UnknownKey(sealed.key))?;
         let packet = key.open(&sealed, &self.cluster).map_err(|_| Rejected::NotAuthentic)?;
         if !self.received.accept(sealed.salt, sealed.number) {
-            return Err(Rejected::Repeated);
+            return Err(Rejected::Replayed);
         }
         Ok((packet, sealed.key))
     }
@@ -339,7 +339,7 @@ mod tests {
         let mut to = sealed(&[7], 2);
         let packet = to.unwrap(&datagram);
         assert_eq!(packet, Ok((Cow::Borrowed(&b"a packet"[..]), Channel::Sealed(id(7)))));
-        assert_eq!(to.unwrap(&datagram), Err(Rejected::Repeated));
+        assert_eq!(to.unwrap(&datagram), Err(Rejected::Replayed));
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub(crate) mod sim;
 mod tests;
 
 pub(crate) use self::{
-    diagnostics::Diagnostic, driver::Membership, envelope::Channel, member_state::MemberState,
-    members::Event, settings::Settings,
+    diagnostics::Diagnostic,
+    driver::Membership,
+    envelope::Channel,
+    member_state::MemberState,
+    members::Event,
+    settings::{GossipSealing, Settings},
 };

@@ -15,9 +15,8 @@ use crate::{config::Sealing, proto::seal::replay::Salt};
 pub(crate) struct Settings {
     /// The cluster's name, at most 64 bytes long.
     pub(crate) cluster: String,
-    /// Which datagrams are sent and accepted, and random bytes of this boot. They must never repeat if datagrams are
-    /// sealed.
-    pub(crate) sealing: (Sealing, Salt),
+    /// How datagrams are sealed.
+    pub(crate) sealing: GossipSealing,
     /// The version of the link protocol, which gossip announces.
     pub(crate) protocol: u32,
     /// The interval between probes. Keep it above `probe_rtt` plus two of the longest round trips.
@@ -52,12 +51,21 @@ pub(crate) struct Settings {
     pub(crate) max_members: usize,
 }
 
+/// How the datagrams of one boot are sealed.
+#[derive(Debug, Clone)]
+pub(crate) struct GossipSealing {
+    /// Which datagrams are sent and accepted.
+    pub(crate) mode: Sealing,
+    /// Random bytes of the boot. They must never repeat if datagrams are sealed.
+    pub(crate) salt: Salt,
+}
+
 impl Settings {
     /// Returns the default settings for the cluster named `cluster`.
     pub(crate) fn new(cluster: impl Into<String>) -> Self {
         Settings {
             cluster: cluster.into(),
-            sealing: (Sealing::Open, Salt::default()),
+            sealing: GossipSealing { mode: Sealing::Open, salt: Salt::default() },
             protocol: 1,
             probe_period: Duration::from_secs(2),
             probe_rtt: Duration::from_millis(700),

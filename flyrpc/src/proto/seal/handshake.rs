@@ -256,9 +256,7 @@ mod tests {
 
     fn check_record(sealer: &mut Sealer, opener: &mut Opener, content: &[u8]) {
         let mut record = Vec::new();
-        Sealer::start(&mut record);
-        record.extend_from_slice(content);
-        sealer.finish(&mut record, 0);
+        sealer.seal(content, &mut record);
         assert_eq!(opener.open(&mut record[2..]), Ok(content));
     }
 
@@ -332,9 +330,7 @@ mod tests {
         let mut payload = [0; 64];
         for number in 0..3 * REKEY_AFTER {
             let mut record = Vec::new();
-            Sealer::start(&mut record);
-            record.extend_from_slice(b"content");
-            keys.sealer.finish(&mut record, 0);
+            keys.sealer.seal(b"content", &mut record);
             let length = theirs.read_message(&record[2..], &mut payload).unwrap();
             assert_eq!(&payload[..length], b"content", "{number}");
             if (number + 1) % REKEY_AFTER == 0 {

@@ -46,7 +46,15 @@ impl Sealer {
         Sealer(Cipher::new(key))
     }
 
-    /// Appends the start of a record. Append its content next, at most [`CONTENT_MAX`] bytes, and then
+    /// Appends a record with this content, at most [`CONTENT_MAX`] bytes.
+    pub(crate) fn seal(&mut self, content: &[u8], to: &mut Vec<u8>) {
+        let start = to.len();
+        Sealer::start(to);
+        to.extend_from_slice(content);
+        self.finish(to, start);
+    }
+
+    /// Like [`seal`](Sealer::seal), for a content in several parts: appends the start of a record. Append its content next, at most [`CONTENT_MAX`] bytes, and then
     /// [`finish`](Sealer::finish) it.
     pub(crate) fn start(to: &mut Vec<u8>) {
         to.extend_from_slice(&[0; LENGTH_LEN]);
@@ -189,9 +197,7 @@ mod tests {
 
     fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
-        Sealer::start(&mut record);
-        record.extend_from_slice(content);
-        sealer.finish(&mut record, 0);
+        sealer.seal(content, &mut record);
         record
     }
 

@@ -83,9 +83,10 @@ pub(super) async fn accept(
     reports: mpsc::UnboundedSender<Message>,
 ) {
     let mut handshakes = Handshakes::default();
-    let mut failures = AcceptFailures::default();
+    // For example, a process that has too many open files may fail to accept connections for hours.
+    let mut failures = LogLimit::default();
     let long_hellos = Arc::new(Semaphore::new(MAX_LONG_HELLOS));
-    let refusals = Arc::new(Refusals::default());
+    let refusals = Arc::new(Mutex::new(LogLimit::default()));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -95,7 +96,9 @@ pub(super) async fn accept(
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                failures.log(shared.env().now(), &error);
+                if let Some(earlier) = failures.take(shared.env().now()) {
+                    tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
+                }
                 tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
@@ -113,13 +116,18 @@ pub(super) async fn accept(
             match handshaken {
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
-                Err(error) if error.is_about_the_secret() && refusals.may_log(env.now()) => {
-                    tracing::warn!(
-                        %from, %error, "refused a connection; check FLYRPC_SECRET of the node there"
-                    );
-                }
                 Err(error) => {
-                    tracing::debug!(%from, %error, "inbound handshake failed");
+                    // Anyone can cause such errors.
+                    let logged = error.is_about_the_secret().then(|| {
+                        refusals.lock().unwrap_or_else(PoisonError::into_inner).take(env.now())
+                    });
+                    match logged.flatten() {
+                        Some(earlier) => tracing::warn!(
+                            %from, %error, earlier,
+                            "refused a connection; check FLYRPC_SECRET of the node there"
+                        ),
+                        None => tracing::debug!(%from, %error, "inbound handshake failed"),
+                    }
                 }
             }
         };
@@ -129,43 +137,24 @@ pub(super) async fn accept(
     }
 }
 
-/// Limits the log lines about nodes that do not hold the secret. Anyone can cause them.
+/// Limits log lines that others can cause, or that repeat for hours, to one per [`LOG_INTERVAL`].
 #[derive(Debug, Default)]
-struct Refusals(Mutex<Option<Instant>>);
-
-impl Refusals {
-    /// Whether to log a refusal, which is the case once per [`LOG_INTERVAL`].
-    fn may_log(&self, now: Instant) -> bool {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = next.is_none_or(|next| next <= now);
-        if may {
-            *next = Some(now + LOG_INTERVAL);
-        }
-        may
-    }
-}
-
-/// Limits the log lines about connections that could not be accepted. For example, a process that has too
-/// many open files may fail to accept connections for hours.
-#[derive(Debug, Default)]
-struct AcceptFailures {
-    /// When the next failure may be logged.
-    next_log: Option<Instant>,
-    /// The failures since the last one that was logged.
+struct LogLimit {
+    /// When the next line may be logged.
+    next: Option<Instant>,
+    /// The lines since the last one that was logged.
     not_logged: u64,
 }
 
-impl AcceptFailures {
-    /// Logs a failure, unless one was logged recently. Returns whether it was logged.
-    fn log(&mut self, now: Instant, error: &io::Error) -> bool {
-        if self.next_log.is_some_and(|next| now < next) {
+impl LogLimit {
+    /// Returns how many lines were not logged since the last one, if another one may be logged at `now`.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        if self.next.is_some_and(|next| now < next) {
             self.not_logged += 1;
-            return false;
+            return None;
         }
-        let earlier = std::mem::take(&mut self.not_logged);
-        tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
-        self.next_log = Some(now + LOG_INTERVAL);
-        true
+        self.next = Some(now + LOG_INTERVAL);
+        Some(std::mem::take(&mut self.not_logged))
     }
 }
 
@@ -275,24 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_cannot_be_accepted_are_logged_once_per_interval() {
-        let lines = |failures: &[Duration]| {
-            let (mut log, start) = (AcceptFailures::default(), Instant::now());
-            let error = io::Error::from_raw_os_error(24);
-            let logged = failures.iter().filter(|after| log.log(start + **after, &error));
-            logged.count()
-        };
-        let ten_per_second: Vec<Duration> =
-            (0..36_000).map(|n| n * Duration::from_millis(100)).collect();
-        assert_eq!(lines(&ten_per_second), 60, "one line per minute in an hour");
-    }
-
-    #[test]
-    fn refusals_are_logged_once_per_interval() {
-        let (refusals, start) = (Refusals::default(), Instant::now());
-        let logged =
-            (0..3_600_u32).filter(|n| refusals.may_log(start + *n * Duration::from_secs(1)));
-        assert_eq!(logged.count(), 60, "one line per minute in an hour");
+    fn lines_are_logged_once_per_interval_with_the_number_of_those_that_were_not() {
+        let (mut limit, start) = (LogLimit::default(), Instant::now());
+        let ten_per_second = (0..36_000).map(|n| start + n * Duration::from_millis(100));
+        let logged: Vec<u64> = ten_per_second.filter_map(|now| limit.take(now)).collect();
+        assert_eq!(logged.len(), 60, "one line per minute in an hour");
+        assert_eq!((logged[0], &logged[1..]), (0, &[599; 59][..]));
     }
 
     #[test]

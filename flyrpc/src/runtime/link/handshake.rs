@@ -9,6 +9,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::handshake_records::HandshakeRecords;
 use crate::{
     codec::bytes::Malformed,
     config::{Key, Keyring, Sealing},
@@ -235,10 +236,10 @@ impl<'a> Handshake<'a> {
         let LinkKeys { mut sealer, opener } = keys;
         self.send_later(&mut sealer, later).await?;
         let rest = std::mem::take(&mut self.reader).into_rest();
-        let mut opened = Opened::new(Records::new(opener, rest.into()));
+        let mut opened = HandshakeRecords::new(Records::new(opener, rest.into()));
         let hello = self.peer_hello(payload, &mut opened).await?;
         opened.open()?;
-        let Opened { records, frames, .. } = opened;
+        let (records, frames) = opened.into_parts();
         let seal = LinkSeal { key, sealer, records };
         Ok(self.dialed(hello, sent, frames, Some(seal)))
     }
@@ -349,7 +350,7 @@ impl<'a> Handshake<'a> {
         let (message, LinkKeys { mut sealer, opener }) = responder.finish(&payload);
         self.send_seal(key, &message).await?;
         let rest = std::mem::take(&mut self.reader).into_rest();
-        let mut opened = Opened::new(Records::new(opener, rest.into()));
+        let mut opened = HandshakeRecords::new(Records::new(opener, rest.into()));
         let hello = match hello {
             // Read before this end sends its own long hello: if both ends only wrote, neither would make progress.
             Ok(None) => self.peer_hello(&[], &mut opened).await,
@@ -359,7 +360,7 @@ impl<'a> Handshake<'a> {
         self.send_later(&mut sealer, later).await?;
         let hello = hello?;
         opened.receive_first(&mut self.stream).await?;
-        let Opened { records, frames, .. } = opened;
+        let (records, frames) = opened.into_parts();
         let seal = LinkSeal { key: key.id(), sealer, records };
         Ok(self.accepted(hello, stamp, frames, Some(seal)))
     }
@@ -389,7 +390,7 @@ impl<'a> Handshake<'a> {
     async fn peer_hello(
         &mut self,
         payload: &[u8],
-        opened: &mut Opened,
+        opened: &mut HandshakeRecords,
     ) -> Result<Hello, DialError> {
         if !payload.is_empty() {
             return self.local.read_peer(payload);
@@ -427,9 +428,7 @@ impl<'a> Handshake<'a> {
         frame::put_hello(&hello, &mut frames);
         for part in frames.chunks(CONTENT_MAX) {
             let mut record = Vec::new();
-            Sealer::start(&mut record);
-            record.extend_from_slice(part);
-            sealer.finish(&mut record, 0);
+            sealer.seal(part, &mut record);
             self.send(&record).await?;
         }
         Ok(())
@@ -482,59 +481,6 @@ impl<'a> Handshake<'a> {
     /// The time on this end's clock.
     fn micros(&self) -> u64 {
         self.env.now().saturating_duration_since(self.epoch).as_micros() as u64
-    }
-}
-
-/// The records that arrive during the handshake.
-struct Opened {
-    records: Records,
-    /// The contents of the records that were opened.
-    frames: BytesMut,
-    /// Whether a record was opened.
-    any: bool,
-}
-
-impl Opened {
-    fn new(records: Records) -> Self {
-        Opened { records, frames: BytesMut::new(), any: false }
-    }
-
-    /// Receives a record.
-    async fn receive_first(&mut self, stream: &mut BoxStream) -> Result<(), DialError> {
-        self.open()?;
-        while !self.any {
-            self.receive(stream).await?;
-        }
-        Ok(())
-    }
-
-    /// Receives the first frame of the contents, and all records that have arrived with it.
-    async fn receive_frame(&mut self, stream: &mut BoxStream) -> Result<BytesMut, DialError> {
-        self.open()?;
-        loop {
-            if let Some((frame, length)) = frame::split(&self.frames)? {
-                let prefix = length - frame.len();
-                let frame = self.frames.split_to(length).split_off(prefix);
-                return Ok(frame);
-            }
-            self.receive(stream).await?;
-        }
-    }
-
-    async fn receive(&mut self, stream: &mut BoxStream) -> Result<(), DialError> {
-        match stream.reader.read_buf(&mut self.records.room(SHORT_BUFFER, false)).await? {
-            0 => Err(DialError::ClosedDuringHandshake),
-            _ => self.open(),
-        }
-    }
-
-    /// Opens all complete records.
-    fn open(&mut self) -> Result<(), DialError> {
-        let frames = &mut self.frames;
-        while self.records.open_next(|content| frames.put_slice(content))? {
-            self.any = true;
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod event;
 mod expiry;
 mod handle;
 mod handshake;
+mod handshake_records;
 mod reader;
 mod region_calls;
 mod replies;

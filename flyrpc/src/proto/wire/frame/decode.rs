@@ -1,5 +1,7 @@
 //! Decodes frames.
 
+use bytes::BytesMut;
+
 use super::kinds::{Body, BodyOf, Frame, GoAway, MAX_FRAME, RequestHead, flag, kind};
 use crate::{
     codec::bytes::{Malformed, fields, varint},
@@ -39,6 +41,13 @@ pub(crate) fn split(from: &[u8]) -> Result<Option<(&[u8], usize)>, Malformed> {
         return Err(Malformed::new("frame length"));
     }
     Ok(from.get(head..head + length).map(|frame| (frame, head + length)))
+}
+
+/// Removes the first frame from `from`. Returns its kind and payload, or `None` if it is not complete yet.
+pub(crate) fn take(from: &mut BytesMut) -> Result<Option<BytesMut>, Malformed> {
+    let Some((frame, length)) = split(from)? else { return Ok(None) };
+    let prefix = length - frame.len();
+    Ok(Some(from.split_to(length).split_off(prefix)))
 }
 
 /// The start of a chunk that is not complete yet.

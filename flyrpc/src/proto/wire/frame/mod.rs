@@ -29,7 +29,7 @@ mod kinds;
 mod tests;
 
 pub(crate) use self::{
-    decode::{ChunkStart, Rest, chunk_start, complete, decode, split},
+    decode::{ChunkStart, Rest, chunk_start, complete, decode, split, take},
     encode::{
         VOID, put_cancel, put_chunk_head, put_go_away, put_hello, put_ping, put_pong, put_reply,
         put_request, put_seal, put_state, put_status, put_unsealed,
