@@ -9,7 +9,7 @@ use super::{
     envelope::{self, Channel, Packet, Rejected},
     identity::Identity,
 };
-use crate::types::NodeInfo;
+use crate::types::{NodeId, NodeInfo};
 
 /// Upper bound on the renewals by which an identity may be ahead of the known identity at its address.
 /// Correct nodes renew theirs at most once per second, and rarely.
@@ -52,7 +52,9 @@ impl Membership {
         } else {
             return Err(Rejected::Malformed);
         };
+        let leaving = self.leaving_boots(&read.updates);
         if packet.len() <= self.max_packet() {
+            self.members.expect_leaves(leaving);
             self.step(|gossip, effects| gossip.handle_data(packet, effects));
         } else {
             // foca refuses packets that are longer than those that it sends. Peers that do not seal send longer ones.
@@ -60,6 +62,7 @@ impl Membership {
             // As foca does, unless the packet is for an earlier identity of this node.
             if read.to == *self.gossip.identity() && self.members.contains(&sender) {
                 let updates = read.updates.clone().into_iter();
+                self.members.expect_leaves(leaving);
                 self.step(|gossip, effects| gossip.apply_many(updates, true, effects));
             }
         }
@@ -67,6 +70,19 @@ impl Membership {
             read.updates.iter().map(Member::id).filter(|id| id.addr() == local_addr),
         );
         Ok(sender)
+    }
+
+    /// Returns the boots that leave according to `updates`. A member that fails is suspected before it is
+    /// declared down, and the suspicion spreads first. Only a member that leaves is declared down while this node
+    /// considers it alive.
+    fn leaving_boots(&self, updates: &[Member<Identity>]) -> Vec<NodeId> {
+        let is_alive = |id: &Identity| {
+            let held = self.held_at(id.addr());
+            held.is_some_and(|held| held.id() == id && held.state() == State::Alive)
+        };
+        let down = updates.iter().filter(|update| update.state() == State::Down);
+        let leaving = down.map(Member::id).filter(|id| is_alive(id));
+        leaving.map(|id| id.node().id().clone()).collect()
     }
 
     /// Rejects requests that the sender may not make yet: a renewal of this node's identity, or the

@@ -23,8 +23,10 @@ use crate::types::{NodeId, NodeInfo};
 pub(crate) enum Event {
     /// This boot of a node is now a member.
     Up(NodeInfo),
-    /// This boot of a node went down, left, or was replaced by a later boot.
+    /// This boot of a node went down, or was replaced by a later boot.
     Down(NodeInfo),
+    /// This boot of a node left the cluster.
+    Left(NodeInfo),
 }
 
 /// The live members, both as foca considers them and as they were announced.
@@ -42,6 +44,8 @@ pub(super) struct MemberList {
     /// Addresses that changed since events were last emitted, each with the node that was listed
     /// there.
     dirty: BTreeMap<SocketAddr, Option<NodeInfo>>,
+    /// The boots that leave with the changes that are emitted next.
+    leaving: Vec<NodeId>,
     events: VecDeque<Event>,
 }
 
@@ -78,6 +82,7 @@ impl MemberList {
             boots: BTreeSet::new(),
             contested: BTreeSet::new(),
             dirty: BTreeMap::new(),
+            leaving: Vec::new(),
             events: VecDeque::new(),
         }
     }
@@ -94,12 +99,18 @@ impl MemberList {
         }
     }
 
+    /// Records that each of these boots left, if the next changes remove it.
+    pub(super) fn expect_leaves(&mut self, boots: Vec<NodeId>) {
+        self.leaving = boots;
+    }
+
     /// Emits events for the changes since the last call. A change that was undone in the meantime,
     /// or that only gives the same boot a new bump, causes no event.
     pub(super) fn emit_changes(&mut self, diagnostics: &mut Diagnostics) {
         while let Some((addr, before)) = self.dirty.pop_first() {
             self.emit_change(addr, before, diagnostics);
         }
+        self.leaving.clear();
     }
 
     /// The live members, in order of their addresses.
@@ -181,7 +192,8 @@ impl MemberList {
         if let Some(elsewhere) = self.contested.iter().find(is_same).copied() {
             self.mark_dirty(elsewhere);
         }
-        self.events.push_back(Event::Down(node));
+        let left = self.leaving.contains(node.id());
+        self.events.push_back(if left { Event::Left(node) } else { Event::Down(node) });
     }
 }
 
@@ -241,6 +253,24 @@ mod tests {
             &[up(&old), down(&old)],
         );
         check(&[&[Rename(&old, &new)]], &[]);
+    }
+
+    #[test]
+    fn a_boot_that_was_expected_to_leave_has_left() {
+        let (leaver, other) = (identity(1, 80), identity(2, 81));
+        let mut members = MemberList::new(NodeId::new("local", 0));
+        let step = |members: &mut MemberList, changes: &[Notification<'_, Identity>]| {
+            changes.iter().for_each(|change| members.on_notification(change));
+            members.emit_changes(&mut Diagnostics::default());
+        };
+        step(&mut members, &[MemberUp(&leaver), MemberUp(&other)]);
+        members.expect_leaves(vec![leaver.node().id().clone()]);
+        step(&mut members, &[MemberDown(&leaver)]);
+        step(&mut members, &[MemberUp(&leaver)]);
+        step(&mut members, &[MemberDown(&leaver), MemberDown(&other)]);
+        let left = Event::Left(leaver.node().clone());
+        let expected = [up(&leaver), up(&other), left, up(&leaver), down(&leaver), down(&other)];
+        assert_eq!(members.events, expected);
     }
 
     #[test]

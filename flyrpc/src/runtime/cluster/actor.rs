@@ -11,7 +11,6 @@ use tokio::{
 use super::{
     conflicts::AddressConflicts,
     dial::{self, Balancing},
-    gossip_log,
     gossip_watch::GossipWatch,
     inputs::{BATCH, Input, Inputs},
     internal_service::{Exchange, InternalClient},
@@ -31,7 +30,7 @@ use crate::{
     error::RpcError,
     proto::{
         discovery::Discovery,
-        membership::{self, MemberState, Membership},
+        membership::{MemberState, Membership},
         wire::frame::GoAway,
     },
     runtime::{
@@ -118,7 +117,7 @@ pub(super) struct Cluster {
     pub(super) shared: Arc<NodeShared>,
     pub(super) tasks: Tasks,
     /// The queue of datagrams to send.
-    datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
+    pub(super) datagrams: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     epoch: Instant,
     pub(super) membership: Membership,
     pub(super) discovery: Discovery,
@@ -277,44 +276,6 @@ impl Cluster {
             Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
-        }
-    }
-
-    fn on_datagram(&mut self, datagram: &[u8]) {
-        let (now, peers) = (self.now(), &self.peers);
-        let sender = self.membership.handle_datagram(now, datagram, |node| peers.is_linked(node));
-        if let Some(sender) = sender {
-            self.gossip_watch.on_gossip(now, sender.id());
-        }
-    }
-
-    /// Handles the membership's events, and sends its datagrams.
-    fn drain_membership(&mut self) {
-        let now = self.now();
-        while let Some(event) = self.membership.poll_event() {
-            self.publisher.mark_dirty();
-            match event {
-                membership::Event::Up(node) => {
-                    let dial_at = now + dial::tiebreak_delay(self.shared.me().id(), node.id());
-                    self.peers.entry(node.addr()).on_member_up(now, node, dial_at);
-                }
-                membership::Event::Down(node) => {
-                    let peer = self.peers.get_mut(node.addr());
-                    if peer.as_ref().is_none_or(|peer| peer.link().is_none()) {
-                        self.membership.on_gone(node.addr());
-                    }
-                    if let Some(peer) = peer {
-                        peer.on_member_down(node.id());
-                    }
-                }
-            }
-        }
-        while let Some(diagnostic) = self.membership.poll_diagnostic() {
-            gossip_log::log(&diagnostic);
-        }
-        while let Some(datagram) = self.membership.poll_transmit() {
-            // The datagram is dropped if the queue is full, as the network may also drop it.
-            let _ = self.datagrams.try_send(datagram);
         }
     }
 

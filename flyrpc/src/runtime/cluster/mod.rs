@@ -5,7 +5,7 @@
 //! waiting. Slow operations (dialing, resolving a name, a call to a peer) run in their own tasks
 //! and report back. So a hung or hostile peer does not delay the others.
 //!
-//! The actor and its handlers for links ([`link_events`]) decide. [`tasks`] and [`sockets`] wait on
+//! The actor and its handlers for links ([`link_events`]) and gossip ([`membership_events`]) decide. [`tasks`] and [`sockets`] wait on
 //! their behalf, and [`snapshot`] publishes. The other files hold the values that the actor owns:
 //! the peers and when to dial them, the sync schedule, readiness, and so on.
 
@@ -20,6 +20,7 @@ mod leaving;
 mod link_events;
 mod links;
 mod local_hello;
+mod membership_events;
 mod message;
 mod peer;
 mod peer_table;

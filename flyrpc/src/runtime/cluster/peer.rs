@@ -59,8 +59,10 @@ pub(super) struct Peer {
     linked_at: Duration,
     /// Whether the last link was lost or the last attempt to dial failed, and no link is open.
     disconnected: bool,
-    /// Whether this boot announced that it is leaving.
+    /// Whether this boot announced that it is leaving, on a link.
     leaving: bool,
+    /// Whether the membership reported that this boot left, before a link was open.
+    left_unlinked: bool,
     /// When an anti-entropy sync with the peer first ended, successfully or not.
     synced: Option<Duration>,
     /// Why the peer cannot be called, if the last attempt to dial failed.
@@ -123,7 +125,7 @@ impl Peer {
 
     /// Whether the node at this address is `node` and announced that it is leaving.
     pub(super) fn is_leaving(&self, node: &NodeInfo) -> bool {
-        self.leaving && self.info.as_ref() == Some(node)
+        (self.leaving || self.left_unlinked) && self.info.as_ref() == Some(node)
     }
 
     /// Whether the node announced that it is leaving, and has closed its links.
@@ -267,6 +269,7 @@ impl Peer {
             self.describe(node.clone());
         }
         self.member = Some(node);
+        self.left_unlinked = false;
         if self.listed_at.is_none_or(|listed_at| listed_at + MIN_LISTING_INTERVAL <= now) {
             self.listed_at = Some(now);
             self.dial.reset(dial_at);
@@ -276,6 +279,11 @@ impl Peer {
     /// Records that the membership no longer lists the node `id` as live.
     pub(super) fn on_member_down(&mut self, id: &NodeId) {
         self.member.take_if(|member| member.id() == id);
+    }
+
+    /// Records that `node` left, according to the membership. A linked node announces that on its link.
+    pub(super) fn on_member_left(&mut self, node: &NodeInfo) {
+        self.left_unlinked = self.links.is_empty() && self.info.as_ref() == Some(node);
     }
 
     /// Returns the member that could not be dialed, if it was never linked. Each boot is returned
@@ -293,6 +301,7 @@ impl Peer {
     fn describe(&mut self, node: NodeInfo) {
         if self.info.as_ref() != Some(&node) {
             self.leaving = false;
+            self.left_unlinked = false;
             self.disconnected = false;
             self.info = Some(node);
         }
@@ -310,6 +319,7 @@ impl Peer {
         if self.boot() != Some(link.peer().id()) {
             self.leaving = false;
         }
+        self.left_unlinked = false;
         self.info = Some(link.peer().clone());
         self.verified = Some(link.peer().id().clone());
         self.state = Some(link.state());

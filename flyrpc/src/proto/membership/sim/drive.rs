@@ -87,7 +87,7 @@ impl Sim {
                 Event::Up(info) => {
                     self.ledger.list(now, node, network::node_at(info.addr()), info.id().boot());
                 }
-                Event::Down(info) => {
+                Event::Down(info) | Event::Left(info) => {
                     self.ledger.unlist(now, node, network::node_at(info.addr()), info.id().boot());
                 }
             }

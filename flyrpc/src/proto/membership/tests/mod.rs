@@ -24,7 +24,10 @@ fn crash_bound(nodes: usize) -> Duration {
 }
 
 fn downs_since(sim: &Sim, since: Duration) -> usize {
-    sim.events_since(since).iter().filter(|(_, event)| matches!(event, Event::Down(_))).count()
+    sim.events_since(since)
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::Down(_) | Event::Left(_)))
+        .count()
 }
 
 #[test]
@@ -80,7 +83,9 @@ fn a_crash_is_known_to_all_in_time_and_reported_once() {
         sim.crash(1);
         sim.time_until(crash_bound(size), |sim| sim.is_unlisted(&dead));
         sim.pass(secs(30.0));
-        assert_eq!(sim.events_since(start).len(), size - 1);
+        let events = sim.events_since(start);
+        assert_eq!(events.len(), size - 1);
+        assert!(events.iter().all(|(_, event)| matches!(event, Event::Down(_))), "{events:?}");
         assert!(sim.agrees());
     }
 }
@@ -89,9 +94,11 @@ fn a_crash_is_known_to_all_in_time_and_reported_once() {
 fn a_leave_is_known_to_all_within_seconds() {
     for size in [2, 30, 100] {
         let mut sim = Sim::cluster(size, 1);
-        let gone = sim.id(1);
+        let (gone, start) = (sim.id(1), sim.now());
         sim.leave(1);
         sim.time_until(secs(3.0), |sim| sim.is_unlisted(&gone));
+        let events = sim.events_since(start);
+        assert!(events.iter().all(|(_, event)| matches!(event, Event::Left(_))), "{events:?}");
     }
 }
 
