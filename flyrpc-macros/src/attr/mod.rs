@@ -5,5 +5,5 @@ mod values;
 
 pub(crate) use self::{
     options::{MethodOptions, argument_options, method_options, service_options},
-    values::Micros,
+    values::{Hedge, Micros},
 };

@@ -8,7 +8,7 @@ use syn::{
     parse::Parser as _,
 };
 
-use super::values::{Micros, duration, flag, path, skip_value, string};
+use super::values::{Hedge, Micros, count, duration, flag, hedge, path, skip_value, string};
 use crate::{ast, errors::Errors};
 
 /// The options in `#[fly_rpc(…)]`.
@@ -26,6 +26,9 @@ pub(crate) struct MethodOptions {
     pub(crate) detached: bool,
     pub(crate) timeout: Option<Micros>,
     pub(crate) wait: Option<Micros>,
+    /// The delay, and the path of the option, for errors.
+    pub(crate) hedge: Option<(Path, Hedge)>,
+    pub(crate) max_in_flight: Option<u32>,
     pub(crate) name: Option<LitStr>,
 }
 
@@ -38,7 +41,8 @@ pub(crate) struct ArgumentOptions {
 const SERVICE_OPTIONS: &str = "available options: `name = \"…\"`, `crate = path`";
 
 const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detached`, \
-                              `timeout = \"2s\"`, `wait = \"10s\"`, `name = \"…\"`";
+                              `timeout = \"2s\"`, `wait = \"10s\"`, `hedge = \"p95\"`, \
+                              `max_in_flight = 64`, `name = \"…\"`";
 
 const ARGUMENT_OPTIONS: &str = "available options on an argument: `default`";
 
@@ -75,6 +79,12 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
             Some("detached") => options.detached = flag(meta, errors)?,
             Some("timeout") => options.timeout = duration(meta, "timeout = \"2s\"", errors)?,
             Some("wait") => options.wait = duration(meta, "wait = \"10s\"", errors)?,
+            Some("hedge") => {
+                options.hedge = hedge(meta, errors)?.map(|hedge| (meta.path.clone(), hedge));
+            }
+            Some("max_in_flight") => {
+                options.max_in_flight = count(meta, "max_in_flight = 64", errors)?;
+            }
             Some("name") => options.name = string(meta, "name = \"…\"", errors)?,
             Some("default") => {
                 errors.push(
@@ -98,7 +108,10 @@ pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> Argu
         let known = meta.path.get_ident().map(Ident::to_string);
         match known.as_deref() {
             Some("default") => options.default = flag(meta, errors)?,
-            Some(name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "name")) => {
+            Some(
+                name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "hedge"
+                | "max_in_flight" | "name"),
+            ) => {
                 errors.push(
                     &meta.path,
                     format_args!("`{name}` is an option for methods, not for arguments"),

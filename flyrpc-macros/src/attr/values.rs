@@ -1,12 +1,20 @@
 //! Parses the values of options.
 
-use syn::{Ident, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
+use syn::{Ident, LitInt, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
 
 use crate::errors::Errors;
 
 /// A duration in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Micros(pub(crate) u64);
+
+/// When a second attempt of a call starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hedge {
+    After(Micros),
+    /// After this percentage of calls of the method have usually returned.
+    Percentile(u8),
+}
 
 /// Reads an option that takes no value, such as `primary`. Returns `true` because the option is present.
 pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<bool> {
@@ -73,6 +81,55 @@ pub(super) fn duration(
     Ok(micros)
 }
 
+/// Reads the option `hedge`, whose value is a percentile or a duration.
+pub(super) fn hedge(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Option<Hedge>> {
+    let Some(literal) = string(meta, "hedge = \"p95\"", errors)? else { return Ok(None) };
+    let text = literal.value();
+    let hedge = percentile(&text).map(Hedge::Percentile);
+    let hedge = hedge.or_else(|| micros(&text).filter(|delay| delay.0 > 0).map(Hedge::After));
+    if hedge.is_none() {
+        errors.push(
+            &literal,
+            format_args!("`{text}` is not a valid delay of a second attempt"),
+            "write a percentile from `\"p50\"` to `\"p99\"`, or a duration such as `\"50ms\"`",
+        );
+    }
+    Ok(hedge)
+}
+
+fn percentile(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix('p').filter(|digits| digits.len() == 2)?;
+    digits.parse().ok().filter(|percent| (50..100).contains(percent))
+}
+
+/// Reads an option whose value is a positive integer. The error shows `form` as the correct form.
+pub(super) fn count(
+    meta: &ParseNestedMeta<'_>,
+    form: &str,
+    errors: &mut Errors,
+) -> syn::Result<Option<u32>> {
+    if meta.input.peek(Token![=]) && meta.input.peek2(LitInt) {
+        let literal: LitInt = meta.value()?.parse()?;
+        let value = literal.base10_parse().ok().filter(|&value: &u32| value > 0);
+        if value.is_none() {
+            errors.push(
+                &literal,
+                format_args!("`{literal}` is not a valid limit"),
+                format_args!("write an integer from 1 to {}", u32::MAX),
+            );
+        }
+        return Ok(value);
+    }
+    let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+    errors.push(
+        &meta.path,
+        format_args!("`{name}` requires an integer value"),
+        format_args!("write `{form}`"),
+    );
+    skip_value(meta.input)?;
+    Ok(None)
+}
+
 fn micros(text: &str) -> Option<Micros> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -113,5 +170,15 @@ mod tests {
             check(wrong, None);
         }
         check("18446744073709551615s", None);
+    }
+
+    #[test]
+    fn percentiles_are_from_50_to_99() {
+        for (text, expected) in [("p50", Some(50)), ("p95", Some(95)), ("p99", Some(99))] {
+            assert_eq!(percentile(text), expected, "{text}");
+        }
+        for wrong in ["p49", "p100", "p9", "95", "p", "p+5", "P95"] {
+            assert_eq!(percentile(wrong), None, "{wrong}");
+        }
     }
 }

@@ -42,6 +42,7 @@ fn check_method(method: &TraitItemFn, variant: Ident, errors: &mut Errors) -> Op
     let mut options = attr::method_options(&method.attrs, errors);
     let wire_name = wire_name::wire_name(options.name.take(), &signature.ident, errors);
     check_timeout(&options, signature, errors);
+    check_hedge(&options, signature, errors);
     (errors.len() == before).then(|| Method {
         attrs: Attrs::new(&method.attrs),
         ident: signature.ident.clone(),
@@ -173,6 +174,19 @@ fn check_timeout(options: &MethodOptions, signature: &Signature, errors: &mut Er
             &signature.ident,
             format_args!("the timeout of method `{}` is zero", signature.ident),
             "use a timeout longer than zero",
+        );
+    }
+}
+
+fn check_hedge(options: &MethodOptions, signature: &Signature, errors: &mut Errors) {
+    if let Some((path, _)) = options.hedge.as_ref().filter(|_| !options.idempotent) {
+        errors.push(
+            path,
+            format_args!(
+                "`hedge` may execute method `{}` twice, which is not declared idempotent",
+                signature.ident
+            ),
+            "add `idempotent` if the method may be executed twice: `#[rpc(idempotent, hedge = \"p95\")]`",
         );
     }
 }

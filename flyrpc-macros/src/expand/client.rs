@@ -15,8 +15,9 @@ pub(super) fn implement(service: &Service, calls: &TokenStream) -> TokenStream {
     let client = implement_client(service);
     let calls = implement_calls(service, calls);
     let selectors = selectors(service);
+    let fallbacks = fallbacks(service);
     let options = options(service);
-    quote!(#standard_traits #client #calls #selectors #options)
+    quote!(#standard_traits #client #calls #selectors #fallbacks #options)
 }
 
 /// Generates the type of the client.
@@ -161,6 +162,44 @@ fn selectors(service: &Service) -> TokenStream {
             #[must_use = "selectors return a new client"]
             #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
                 #client { via: #root::Routed::on_node(&self.via, #root::Into::into(id)) }
+            }
+
+            /// Selects this node if it serves the method, otherwise a node in the nearest region that
+            /// does. A method that runs only on primary nodes is called in the primary region. This is
+            /// the selection of a client on which no selector was called.
+            #[must_use = "selectors return a new client"]
+            #vis fn nearest(&self) -> Self {
+                #client { via: #root::Routed::nearest(&self.via) }
+            }
+        }
+    }
+}
+
+/// Generates the methods that append a target.
+fn fallbacks(service: &Service) -> TokenStream {
+    let root = root(service);
+    let vis = service.generated_vis();
+    let client = &service.names.client;
+    quote! {
+        impl #client {
+            /// Appends a region to the targets: if no node of the targets before it can take the call, or the
+            /// call may be repeated, a node in `region` is tried, within the same timeout. Ignored by
+            /// methods that run only on primary nodes.
+            #[must_use = "selectors return a new client"]
+            #vis fn or_region(&self, region: impl #root::Into<#root::Region>) -> Self {
+                #client { via: #root::Routed::or_region(&self.via, #root::Into::into(region)) }
+            }
+
+            /// Appends the nearest node to the targets, as `or_region` appends a region.
+            #[must_use = "selectors return a new client"]
+            #vis fn or_nearest(&self) -> Self {
+                #client { via: #root::Routed::or_nearest(&self.via) }
+            }
+
+            /// Appends the primary region to the targets, as `or_region` appends a region.
+            #[must_use = "selectors return a new client"]
+            #vis fn or_primary(&self) -> Self {
+                #client { via: #root::Routed::or_primary(&self.via) }
             }
         }
     }

@@ -8,7 +8,7 @@ use quote::{ToTokens as _, quote};
 
 use super::common::{codec, root, sends};
 use crate::{
-    attr::{MethodOptions, Micros},
+    attr::{Hedge, MethodOptions, Micros},
     model::{Argument, Method, Service},
     names::{ServiceNames, type_text},
 };
@@ -163,7 +163,16 @@ fn read_argument(root: &TokenStream, argument: &Argument) -> TokenStream {
 }
 
 fn options(root: &TokenStream, options: &MethodOptions) -> TokenStream {
-    let MethodOptions { primary, idempotent, detached, timeout, wait, name: _ } = options;
+    let MethodOptions {
+        primary,
+        idempotent,
+        detached,
+        timeout,
+        wait,
+        hedge,
+        max_in_flight,
+        name: _,
+    } = options;
     let flag = |set: &bool, name: TokenStream| set.then(|| quote!(.#name()));
     let micros = |set: &Option<Micros>, name: TokenStream| {
         set.map(|Micros(micros)| quote!(.#name(#root::Duration::from_micros(#micros))))
@@ -174,6 +183,13 @@ fn options(root: &TokenStream, options: &MethodOptions) -> TokenStream {
         flag(detached, quote!(detached)),
         micros(timeout, quote!(timeout)),
         micros(wait, quote!(wait)),
+        hedge.as_ref().map(|(_, hedge)| match hedge {
+            Hedge::After(Micros(micros)) => {
+                quote!(.hedge(#root::Hedge::After(#root::Duration::from_micros(#micros))))
+            }
+            Hedge::Percentile(percent) => quote!(.hedge(#root::Hedge::Percentile(#percent))),
+        }),
+        max_in_flight.map(|limit| quote!(.max_in_flight(#limit))),
     ];
     let set = set.iter().flatten();
     quote!(#root::MethodOptions::new() #(#set)*)

@@ -239,6 +239,46 @@ const _: () = {
                 ),
             }
         }
+        /// Selects this node if it serves the method, otherwise a node in the nearest region that
+        /// does. A method that runs only on primary nodes is called in the primary region. This is
+        /// the selection of a client on which no selector was called.
+        #[must_use = "selectors return a new client"]
+        pub fn nearest(&self) -> Self {
+            StringsClient {
+                via: __StringsPrivate::Routed::nearest(&self.via),
+            }
+        }
+    }
+    impl StringsClient {
+        /// Appends a region to the targets: if no node of the targets before it can take the call, or the
+        /// call may be repeated, a node in `region` is tried, within the same timeout. Ignored by
+        /// methods that run only on primary nodes.
+        #[must_use = "selectors return a new client"]
+        pub fn or_region(
+            &self,
+            region: impl __StringsPrivate::Into<__StringsPrivate::Region>,
+        ) -> Self {
+            StringsClient {
+                via: __StringsPrivate::Routed::or_region(
+                    &self.via,
+                    __StringsPrivate::Into::into(region),
+                ),
+            }
+        }
+        /// Appends the nearest node to the targets, as `or_region` appends a region.
+        #[must_use = "selectors return a new client"]
+        pub fn or_nearest(&self) -> Self {
+            StringsClient {
+                via: __StringsPrivate::Routed::or_nearest(&self.via),
+            }
+        }
+        /// Appends the primary region to the targets, as `or_region` appends a region.
+        #[must_use = "selectors return a new client"]
+        pub fn or_primary(&self) -> Self {
+            StringsClient {
+                via: __StringsPrivate::Routed::or_primary(&self.via),
+            }
+        }
     }
     impl StringsClient {
         /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the

@@ -32,7 +32,7 @@ pub use crate::service::messages::{
 pub use crate::{
     codec::{ArgsReader, ArgsWriter, ArgumentError},
     error::RpcError,
-    service::{Handler, Method, MethodOptions, Request},
+    service::{Handler, Hedge, Method, MethodOptions, Request},
     types::{Argument, NodeId, Region},
 };
 

@@ -73,6 +73,10 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn local(&self) -> Box<dyn Any + Send + Sync>;
 
+    /// Returns how many calls of the method at index `method` may be in progress at a time, if that is limited.
+    #[doc(hidden)]
+    fn max_in_flight(&self, method: usize) -> Option<u32>;
+
     /// Returns the name of the implementing type, for errors.
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
@@ -143,6 +147,10 @@ impl<H: Handler> Service for H {
     fn local(&self) -> Box<dyn Any + Send + Sync> {
         let handler: Arc<dyn LocalHandler<H::Request>> = Arc::new(self.clone());
         Box::new(handler)
+    }
+
+    fn max_in_flight(&self, method: usize) -> Option<u32> {
+        H::Request::methods()[method].options.max_in_flight
     }
 
     fn type_name(&self) -> &'static str {

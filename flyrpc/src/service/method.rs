@@ -71,6 +71,19 @@ pub struct MethodOptions {
     pub timeout: Option<Duration>,
     /// `#[rpc(wait = "…")]`
     pub wait: Option<Duration>,
+    /// `#[rpc(hedge = "…")]`
+    pub hedge: Option<Hedge>,
+    /// `#[rpc(max_in_flight = …)]`
+    pub max_in_flight: Option<u32>,
+}
+
+/// When a second attempt of a call starts on another node, in parallel with the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hedge {
+    /// After this time.
+    After(Duration),
+    /// When the first attempt has taken longer than this percentage of calls of the method usually take.
+    Percentile(u8),
 }
 
 #[allow(missing_docs, reason = "each method sets the field with its name")]
@@ -82,6 +95,8 @@ impl MethodOptions {
             detached: false,
             timeout: None,
             wait: None,
+            hedge: None,
+            max_in_flight: None,
         }
     }
 
@@ -107,6 +122,16 @@ impl MethodOptions {
 
     pub const fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
+        self
+    }
+
+    pub const fn hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge);
+        self
+    }
+
+    pub const fn max_in_flight(mut self, limit: u32) -> Self {
+        self.max_in_flight = Some(limit);
         self
     }
 }

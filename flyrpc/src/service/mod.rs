@@ -18,5 +18,5 @@ pub(crate) use self::{
 };
 pub use self::{
     handler::{Handler, Service},
-    method::{Method, MethodOptions, Request},
+    method::{Hedge, Method, MethodOptions, Request},
 };

@@ -16,6 +16,9 @@ pub(crate) struct Pick<'a> {
     pub(crate) method: usize,
     /// Nodes to exclude, because this call has already tried them.
     pub(crate) tried: &'a [NodeInfo],
+    /// Whether to pick a node that is quiet or whose link was lost if there is no other. A call with another
+    /// target tries that one first.
+    pub(crate) accepts_unresponsive: bool,
     /// Whether the configured primary region has turned out to be out of date. A call to the primary
     /// then goes to any node that considers itself primary, if there is one.
     pub(crate) primary_moved: bool,

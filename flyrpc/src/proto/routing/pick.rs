@@ -197,6 +197,7 @@ mod tests {
             caller: &CALLER,
             method: 0,
             tried: &[],
+            accepts_unresponsive: true,
             primary_moved: false,
             random,
         }
@@ -225,6 +226,18 @@ mod tests {
         check(&[quiet()], "send to n0");
         check(&[lost(), quiet()], "send to n1");
         check(&[lost()], "dial n0");
+    }
+
+    #[test]
+    fn unresponsive_nodes_are_passed_over_while_there_is_another_target() {
+        let (quiet, lost) = (with_status(LinkStatus::Quiet), with_status(LinkStatus::Disconnected));
+        let target = hkg();
+        let with = Pick { accepts_unresponsive: false, ..of(&target, 7) };
+        assert_eq!(
+            choose(&[quiet.clone(), lost.clone()], &with),
+            "nobody (known: 1 with a lost link)"
+        );
+        assert_eq!(choose(&[quiet, None, lost], &with), "dial n1");
     }
 
     #[test]

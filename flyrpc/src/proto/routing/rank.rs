@@ -21,7 +21,7 @@ pub(super) fn rank<'a, L: Endpoint + 'a>(
 ) -> Choice<'a, L> {
     let mut ranks = Ranks::new();
     candidates.for_each(|entry| ranks.offer(entry, pick));
-    ranks.best()
+    ranks.best(pick)
 }
 
 /// The best candidate of each rank, best rank first, and the counts of those that cannot take the call.
@@ -95,23 +95,26 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
         self.unsupported.get_or_insert((node, why));
     }
 
-    fn best(self) -> Choice<'a, L> {
+    fn best(self, pick: &Pick<'_>) -> Choice<'a, L> {
         if let Some((link, compats)) = self.good.kept() {
             return Choice::Send { link, compats };
         }
         if let Some(node) = self.unlinked.kept() {
             return Choice::Dial(node);
         }
-        if let Some((link, compats)) = self.quiet.kept() {
-            return Choice::Send { link, compats };
-        }
-        if let Some(node) = self.disconnected.kept() {
-            return Choice::Dial(node);
-        }
-        match self.unsupported {
-            Some((node, why)) if self.known.not_accepting == 0 && self.known.unlinked == 0 => {
-                Choice::Unsupported(node, why)
+        let quiet = self.quiet.kept();
+        let is_quiet = quiet.is_some();
+        if pick.accepts_unresponsive {
+            if let Some((link, compats)) = quiet {
+                return Choice::Send { link, compats };
             }
+            if let Some(node) = self.disconnected.kept() {
+                return Choice::Dial(node);
+            }
+        }
+        let others = self.known.not_accepting + self.known.unlinked;
+        match self.unsupported {
+            Some((node, why)) if others == 0 && !is_quiet => Choice::Unsupported(node, why),
             _ => Choice::Nobody(self.known),
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     arguments::{BodyLimit, encode},
     call::Call,
+    local::{self, EncodedMethod},
     remote_call::RemoteCall,
     response::decode,
 };
@@ -107,15 +108,27 @@ pub(super) fn begin<R: Request>(
     })
 }
 
-/// Makes an attempt other than the first: sends the request over `link`, and waits for the response.
+/// Where an attempt runs.
+pub(super) enum Place<'a> {
+    /// On the node at the other end of this link.
+    Link(Arc<Link>),
+    /// On this node.
+    Here(EncodedMethod<'a>),
+}
+
+/// Makes an attempt other than the first: sends the request and waits for the response, or runs the handler.
 pub(super) async fn attempt<R: Request>(
     of: RemoteCall<'_, '_, R>,
-    link: Arc<Link>,
+    place: Place<'_>,
     number: u32,
 ) -> Result<R::Response, AttemptEnd> {
-    let RemoteCall { node, call, request, .. } = of;
-    let (now, primary) = (node.env().now(), call.primary);
-    let remaining = call.remaining(now);
+    let link = match place {
+        Place::Link(link) => link,
+        Place::Here(method) => return Ok(Box::pin(local::call_encoded(of, method)).await?),
+    };
+    let RemoteCall { node, call, request, target, .. } = of;
+    let now = node.env().now();
+    let (primary, remaining) = (call.is_primary_at(target), call.remaining(now));
     let start = AttemptStart { number, primary, now, remaining, expires: None };
     let begun = poll_fn(|task| {
         let compats = link.compats(&caller_trait::<R>());
@@ -137,14 +150,14 @@ impl Attempt {
         self,
         of: RemoteCall<'_, '_, R>,
     ) -> Result<R::Response, AttemptEnd> {
-        let RemoteCall { node, call, request, recorder } = of;
+        let RemoteCall { node, call, request, recorder, target } = of;
         let mut queued = match self {
             Attempt::Queued(queued) => queued,
             Attempt::NoRoom(unqueued) => {
                 Box::pin(unqueued.queue_when_there_is_room(node, call)).await?
             }
         };
-        let recorded = recorder.start(queued.link().peer(), Some(queued.request_bytes));
+        let recorded = recorder.start(target, queued.link().peer(), Some(queued.request_bytes));
         let response = poll_fn(|task| queued.poll(task));
         let outcome = match timeout(call.remaining(node.env().now()), response).await {
             Ok(Ok(response)) => {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::selector::CallOptions;
+use super::selector::{CallOptions, Selector};
 use crate::{
     proto::routing::RetryPolicy,
     runtime::context::Context,
-    service::Request,
+    service::{Hedge, Request},
     types::{Region, Target},
 };
 
@@ -28,11 +28,15 @@ const MAX_DEPTH: u32 = 32;
 pub(super) struct Call {
     pub(super) service: &'static str,
     pub(super) method: &'static str,
+    /// The first target.
     pub(super) target: Target,
-    /// Whether the call may run only on a node that considers itself primary, because its target or
-    /// its method requires that.
-    pub(super) primary: bool,
+    /// The targets that are tried after the first one, in order. Always empty if the method runs only on
+    /// primary nodes.
+    further: Vec<Target>,
+    /// Whether the method runs only on a node that considers itself primary.
+    primary_only: bool,
     pub(super) idempotent: bool,
+    pub(super) hedge: Option<Hedge>,
     pub(super) start: CallStart,
     /// How long to wait for a node that can take the call.
     wait: Duration,
@@ -90,16 +94,39 @@ impl Call {
         start: CallStart,
     ) -> Self {
         let method = &R::methods()[start.method as usize];
-        let target = options.selector.target(method.options.primary, primary_region);
+        let primary_only = method.options.primary;
+        let target = |selector: &Selector| selector.target(primary_only, primary_region).to_owned();
+        let further = options.further.as_deref().filter(|_| !primary_only).unwrap_or_default();
         Call {
             service: R::SERVICE,
             method: method.name,
-            primary: method.options.primary || target.is_primary(),
-            target: target.to_owned(),
+            target: target(&options.selector),
+            further: further.iter().map(target).collect(),
+            primary_only,
             idempotent: method.options.idempotent,
+            hedge: method.options.hedge,
             start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
         }
+    }
+
+    /// The target at this position, from 0.
+    pub(super) fn target_at(&self, position: usize) -> &Target {
+        match position.checked_sub(1) {
+            None => &self.target,
+            Some(further) => &self.further[further],
+        }
+    }
+
+    /// Whether the call has more than one target.
+    pub(super) fn has_further_targets(&self) -> bool {
+        !self.further.is_empty()
+    }
+
+    /// Whether an attempt on the target at this position may run only on a node that considers itself
+    /// primary, because the target or the method requires that.
+    pub(super) fn is_primary_at(&self, position: usize) -> bool {
+        self.primary_only || self.target_at(position).borrowed().is_primary()
     }
 
     /// The remaining time of the call.
@@ -107,9 +134,18 @@ impl Call {
         self.start.deadline().saturating_duration_since(now)
     }
 
+    /// Returns how long the first attempt may take before another one starts in parallel.
+    pub(super) fn hedge_delay(&self) -> Option<Duration> {
+        match self.hedge? {
+            Hedge::After(delay) => Some(delay),
+            Hedge::Percentile(_) => None,
+        }
+    }
+
     pub(super) fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
             idempotent: self.idempotent,
+            targets: 1 + self.further.len(),
             started: self.start.now.into_std(),
             deadline: self.start.deadline().into_std(),
             wait: self.wait,

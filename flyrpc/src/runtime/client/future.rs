@@ -187,8 +187,11 @@ where
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
-                match remote::begin(&node, target, start, request, Some(expires), task) {
-                    Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) } => {
+                let is_only = self.options.further.is_none();
+                match remote::begin(&node, (target, is_only), start, request, Some(expires), task) {
+                    Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) }
+                        if declared.hedge.is_none() =>
+                    {
                         let idempotent = declared.idempotent;
                         let queued = QueuedCall { node, start, attempt, version, idempotent };
                         self.state = State::Queued(queued);

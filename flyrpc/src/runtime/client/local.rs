@@ -12,6 +12,7 @@ use super::{
     arguments::{BodyLimit, encode},
     call::{Call, CallStart},
     record::AttemptRecorder,
+    remote_call::RemoteCall,
     response::{decode, status_failure},
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     runtime::{
         context::Context,
         link::{LinkError, Reply, Response},
-        server::{Ended, HandlerFuture, RequestFuture, Until},
+        server::{Ended, HandlerFuture, MethodPermit, RequestFuture, Until},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
@@ -54,16 +55,39 @@ pub(super) fn find<'a, R: Request>(
     if let Some(handler) = local.downcast_ref().filter(|_| !encoded) {
         return Some(LocalMethod::Typed(handler));
     }
-    let name = R::methods()[request.method()].name;
-    let method = spec.methods.iter().position(|served| served.name == name)?;
-    Some(LocalMethod::Encoded(EncodedMethod { service, spec, method }))
+    EncodedMethod::of(service, spec, request).map(LocalMethod::Encoded)
+}
+
+/// Returns the method that `request` calls, to be called as between nodes, if this process serves it.
+pub(super) fn find_encoded<'a, R: Request>(
+    node: &'a NodeShared,
+    request: &R,
+) -> Option<EncodedMethod<'a>> {
+    let (service, spec, _) = node.server().service(R::SERVICE)?;
+    EncodedMethod::of(service, spec, request)
+}
+
+impl<'a> EncodedMethod<'a> {
+    fn of<R: Request>(
+        service: &'a Arc<dyn Service>,
+        spec: &'a ServiceSpec,
+        request: &R,
+    ) -> Option<Self> {
+        let name = R::methods()[request.method()].name;
+        let method = spec.methods.iter().position(|served| served.name == name)?;
+        Some(EncodedMethod { service, spec, method })
+    }
 }
 
 /// Returns why this node does not serve a call whose target includes it. Returns `None` if this
 /// node does not have the service and is not itself the target: then it is only a client of the
 /// service, not a candidate.
-pub(super) fn why_not_here(node: &NodeShared, call: &Call) -> Option<Unsupported> {
-    match (node.server().service(call.service), &call.target) {
+pub(super) fn why_not_here(
+    node: &NodeShared,
+    service: &str,
+    target: &Target,
+) -> Option<Unsupported> {
+    match (node.server().service(service), target) {
         (Some(_), _) => Some(Unsupported::Method),
         (None, Target::Node(_)) => Some(Unsupported::Service),
         (None, _) => None,
@@ -79,7 +103,26 @@ pub(super) fn runs_inline<R: Request>(
 ) -> bool {
     let options = &R::methods()[method].options;
     let primary_only = options.primary || target.is_primary();
-    may_run(node, primary_only) && !options.detached && !start.is_deep()
+    let in_task = options.detached || start.is_deep();
+    may_run(node, primary_only) && !in_task && options.max_in_flight.is_none()
+}
+
+/// Returns the permit of a call on this node, to whose first target the node belongs. Returns `None` if the call
+/// must be made like one on other nodes, because this node does not take it and another one may.
+pub(super) fn permit<R: Request>(
+    node: &NodeShared,
+    call: &Call,
+    request: &R,
+) -> Option<Option<MethodPermit>> {
+    if call.has_further_targets() && !may_run(node, call.is_primary_at(0)) {
+        return None;
+    }
+    node.server().take_method_permit(R::SERVICE, request.method()).ok()
+}
+
+/// Returns whether calls of a method to this node may be refused, although the node serves it.
+pub(super) fn is_limited<R: Request>(request: &R) -> bool {
+    R::methods()[request.method()].options.max_in_flight.is_some()
 }
 
 /// Returns the future of the handler of a call that [runs inline](runs_inline).
@@ -97,15 +140,16 @@ pub(super) async fn call<R: Request>(
     node: &NodeShared,
     call: &Call,
     handler: &Arc<dyn LocalHandler<R>>,
-    request: R,
+    (request, permit): (R, Option<MethodPermit>),
     recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
-    let context = admit(node, call, options.primary, options.detached, recorder)?;
-    recorder.start(node.me(), None);
+    let primary = options.primary || call.is_primary_at(0);
+    recorder.start(0, node.me(), None);
+    let context = admit(node, call, primary, options.detached)?;
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
-        return value(Box::pin(detach(node, call, handler)).await?);
+        return value(Box::pin(detach(node, call, handler, permit)).await?);
     }
     let handler = HandlerFuture::of_new_call(handler.call(request), context);
     if call.start.is_deep() {
@@ -114,56 +158,77 @@ pub(super) async fn call<R: Request>(
     value(handler.await)
 }
 
-/// Runs the call on this node, encoded and decoded as between nodes. A call that fails with
+/// Makes an attempt of the call on this node, encoded and decoded as between nodes. An attempt that fails with
 /// [`Unsupported`](AttemptFailure::Unsupported) was not executed.
 pub(super) async fn call_encoded<R: Request>(
-    node: &NodeShared,
-    call: &Call,
-    EncodedMethod { service, spec, method }: EncodedMethod<'_>,
-    request: &R,
-    recorder: &AttemptRecorder<'_>,
+    of: RemoteCall<'_, '_, R>,
+    method: EncodedMethod<'_>,
 ) -> Result<R::Response, AttemptFailure> {
-    let MethodSpec { primary, detached, .. } = spec.methods[method];
-    let primary = primary || R::methods()[request.method()].options.primary;
-    let context = admit(node, call, primary, detached, recorder)?;
+    let RemoteCall { node, call, request, recorder, target } = of;
+    let MethodSpec { primary, detached, .. } = method.spec.methods[method.method];
+    let primary = primary || call.is_primary_at(target);
+    let permit = node.server().take_method_permit(R::SERVICE, method.method);
+    let permit = permit.map_err(AttemptFailure::Refused);
+    let admitted = permit.and_then(|permit| Ok((admit(node, call, primary, detached)?, permit)));
+    let (context, permit) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            let attempt = recorder.start(target, node.me(), None);
+            recorder.end(attempt, Some(&refused));
+            return Err(refused);
+        }
+    };
     let mut body = EncodedBody::new();
-    let compats = caller_trait::<R>().compare(std::slice::from_ref(spec));
-    let limit = node.max_body();
-    encode(request, &compats, BodyLimit::of_caller(limit), &mut body)?;
-    let attempt = recorder.start(node.me(), Some(body.len()));
-    let future =
-        RequestFuture::new(&**service, method, Until::of(detached), &body.into_bytes(), context);
+    let compats = caller_trait::<R>().compare(std::slice::from_ref(method.spec));
+    encode(request, &compats, BodyLimit::of_caller(node.max_body()), &mut body)?;
+    let attempt = recorder.start(target, node.me(), Some(body.len()));
+    let reply = run_encoded(of, method, (context, permit), body).await;
+    let outcome = reply.and_then(|reply| {
+        recorder.reply(attempt, reply.len());
+        decode::<R>(node, request.method(), Response::Reply(reply.into_bytes()))
+    });
+    recorder.end(attempt, outcome.as_ref().err());
+    outcome
+}
+
+/// Runs the handler, and returns its encoded reply.
+async fn run_encoded<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+    EncodedMethod { service, spec, method }: EncodedMethod<'_>,
+    (context, permit): (Context, Option<MethodPermit>),
+    arguments: EncodedBody,
+) -> Result<EncodedBody, AttemptFailure> {
+    let RemoteCall { node, call, .. } = of;
+    let detached = spec.methods[method].detached;
+    let arguments = arguments.into_bytes();
+    let future = RequestFuture::new(&**service, method, Until::of(detached), &arguments, context);
     let response = if detached {
-        detach(node, call, future).await?
+        detach(node, call, future, permit).await?
     } else if call.start.is_deep() {
         run_in_task(node, future).await?
     } else {
         future.await
     };
+    let limit = node.max_body();
     match response {
         Ok(Reply { body, .. }) if body.len() > limit => {
             let (size, limit) = (body.len() as u64, limit as u64);
             Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
-        Ok(Reply { body, .. }) => {
-            recorder.reply(attempt, body.len());
-            decode::<R>(node, request.method(), Response::Reply(body.into_bytes()))
-        }
+        Ok(Reply { body, .. }) => Ok(body),
         Err(status) => Err(status_failure(node, status)),
     }
 }
 
-/// Returns the context of a call that runs on this node. Fails if the call or its method needs a
-/// primary node and this node is not primary.
+/// Returns the context of a call that runs on this node. Fails if the call is `primary_only` and this node is
+/// not primary.
 fn admit(
     node: &NodeShared,
     call: &Call,
     primary_only: bool,
     detached: bool,
-    recorder: &AttemptRecorder<'_>,
 ) -> Result<Context, AttemptFailure> {
-    if !may_run(node, call.primary || primary_only) {
-        recorder.start(node.me(), None);
+    if !may_run(node, primary_only) {
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
@@ -226,6 +291,7 @@ async fn detach<T: Send + 'static>(
     node: &NodeShared,
     call: &Call,
     future: impl Future<Output = T> + Send + 'static,
+    permit: Option<MethodPermit>,
 ) -> Result<T, AttemptFailure> {
     let (done, result) = oneshot::channel();
     let guard = node.server().in_flight_guard();
@@ -236,7 +302,7 @@ async fn detach<T: Send + 'static>(
         }
         // An error means that the caller no longer waits, which does not affect a detached call.
         let _ = done.send(future.await);
-        drop(guard);
+        drop((guard, permit));
     }));
     match timeout(call.remaining(node.env().now()), result).await {
         Ok(Ok(value)) => Ok(value),

@@ -27,7 +27,7 @@ pub(super) async fn call<R: Request>(
 ) -> Result<R::Response, RpcError> {
     let node: &NodeShared = &node;
     let recorder = AttemptRecorder::new(node, &call);
-    let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder };
+    let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder, target: 0 };
     let outcome = if let Some(begun) = begun {
         remote::resume(of, begun).await
     } else if let Err(failure) = check(node, &call.start) {
@@ -40,10 +40,14 @@ pub(super) async fn call<R: Request>(
         };
         let runtime = runtime_to_enter(node);
         match here {
-            Some(LocalMethod::Typed(handler)) => {
-                let local = Box::pin(local::call(node, &call, handler, request, &recorder));
-                within(runtime, local).await.map_err(|failure| failed_here(node, failure))
-            }
+            Some(LocalMethod::Typed(handler)) => match local::permit(node, &call, &request) {
+                Some(permit) => {
+                    let request = (request, permit);
+                    let local = Box::pin(local::call(node, &call, handler, request, &recorder));
+                    within(runtime, local).await.map_err(|failure| failed_here(node, failure))
+                }
+                None => within(runtime, Box::pin(remote::call(of))).await,
+            },
             Some(LocalMethod::Encoded(method)) => {
                 within(runtime, Box::pin(encoded(of, method))).await
             }
@@ -71,29 +75,27 @@ pub(super) fn failed_here(node: &NodeShared, failure: AttemptFailure) -> CallFai
 }
 
 /// Makes a call on this node, which serves another version of the trait. If that version does not
-/// accept the arguments, makes the call on another node of the target.
+/// accept the arguments, or the limit of the method is reached, makes the call on another node.
 async fn encoded<R: Request>(
     of: RemoteCall<'_, '_, R>,
     method: EncodedMethod<'_>,
 ) -> Result<R::Response, CallFailure> {
-    let RemoteCall { node, call, request, recorder } = of;
-    let outcome = local::call_encoded(node, call, method, request, recorder).await;
-    let incompatible = match outcome {
-        Err(failure @ AttemptFailure::Unsupported(_))
-            if !matches!(call.target, Target::Node(_)) =>
+    let RemoteCall { node, call, .. } = of;
+    let outcome = local::call_encoded(of, method).await;
+    let refusal = match outcome {
+        Err(failure @ (AttemptFailure::Unsupported(_) | AttemptFailure::Refused(_)))
+            if !matches!(call.target, Target::Node(_)) || call.has_further_targets() =>
         {
             failure
         }
         outcome => return outcome.map_err(|failure| failed_here(node, failure)),
     };
-    recorder.end_local(&incompatible);
     match remote::call(of).await {
-        // No other node can take the call either, so the mismatch on this node explains the failure
-        // best.
+        // No other node can take the call either, so the failure on this node explains it best.
         Err(
             CallFailure::NoNode(_)
             | CallFailure::At { failure: AttemptFailure::Unsupported(_), .. },
-        ) => Err(failed_here(node, incompatible)),
+        ) => Err(failed_here(node, refusal)),
         outcome => outcome,
     }
 }

@@ -35,7 +35,8 @@ pub(super) struct Pending<'a, F, G> {
 
 struct InFlight<'a, F, G> {
     number: u32,
-    link: Arc<Link>,
+    /// `None` if the attempt runs on this node.
+    link: Option<Arc<Link>>,
     /// Whether the silence of the node has been reported.
     quiet: bool,
     future: AttemptFuture<'a, F, G>,
@@ -56,13 +57,20 @@ where
         Pending { attempts: Vec::new(), dial: None }
     }
 
-    /// Adds the first attempt, whose node has gone quiet.
-    pub(super) fn add_first(&mut self, number: u32, link: Arc<Link>, future: Pin<&'a mut F>) {
+    /// Adds the first attempt. `quiet` is whether it is known that its node has gone quiet.
+    pub(super) fn add_first(
+        &mut self,
+        number: u32,
+        link: Arc<Link>,
+        quiet: bool,
+        future: Pin<&'a mut F>,
+    ) {
         let future = AttemptFuture::First(future);
-        self.attempts.push(InFlight { number, link, quiet: true, future });
+        self.attempts.push(InFlight { number, link: Some(link), quiet, future });
     }
 
-    pub(super) fn add(&mut self, number: u32, link: Arc<Link>, future: G) {
+    /// Adds a later attempt. `link` is `None` if it runs on this node.
+    pub(super) fn add(&mut self, number: u32, link: Option<Arc<Link>>, future: G) {
         let future = AttemptFuture::Later(Box::pin(future));
         self.attempts.push(InFlight { number, link, quiet: false, future });
     }
@@ -77,7 +85,7 @@ where
 
     /// Returns whether the node of an attempt in flight is quiet.
     pub(super) fn waits_on_a_quiet_node(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.link.is_quiet())
+        self.attempts.iter().any(InFlight::is_quiet)
     }
 
     /// Waits for the next event. If nothing is in flight, this never returns.
@@ -93,7 +101,7 @@ where
                 self.attempts.remove(at);
                 return Poll::Ready(Progress::Ended(number, outcome));
             }
-            if !attempt.quiet && attempt.link.is_quiet() {
+            if !attempt.quiet && attempt.is_quiet() {
                 attempt.quiet = true;
                 return Poll::Ready(Progress::Quiet(attempt.number));
             }
@@ -105,6 +113,12 @@ where
             return Poll::Ready(Progress::Dialed(node, dialed));
         }
         Poll::Pending
+    }
+}
+
+impl<F, G> InFlight<'_, F, G> {
+    fn is_quiet(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.is_quiet())
     }
 }
 

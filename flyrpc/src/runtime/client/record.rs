@@ -44,6 +44,8 @@ struct Recording<'a> {
 /// An attempt that has started and not ended.
 struct Open {
     number: AttemptNumber,
+    /// The position of the target of the attempt.
+    target: usize,
     node: Option<NodeInfo>,
     request_bytes: Option<usize>,
     reply_bytes: Option<usize>,
@@ -66,12 +68,17 @@ impl<'a> AttemptRecorder<'a> {
         }))
     }
 
-    /// Reports that an attempt starts on `node`. `request_bytes` is the size of its arguments, if
-    /// they are encoded.
+    /// Reports that an attempt on the target at position `target` starts on `node`. `request_bytes` is the size
+    /// of its arguments, if they are encoded.
     #[inline]
-    pub(super) fn start(&self, node: &NodeInfo, request_bytes: Option<usize>) -> AttemptNumber {
+    pub(super) fn start(
+        &self,
+        target: usize,
+        node: &NodeInfo,
+        request_bytes: Option<usize>,
+    ) -> AttemptNumber {
         match &self.0 {
-            Some(recording) => lock(recording).start(Some(node.clone()), request_bytes),
+            Some(recording) => lock(recording).start(target, Some(node.clone()), request_bytes),
             None => AttemptNumber(0),
         }
     }
@@ -100,14 +107,6 @@ impl<'a> AttemptRecorder<'a> {
         }
     }
 
-    /// Reports that the attempt on this node, if it started, ended with the given failure.
-    pub(super) fn end_local(&self, failure: &AttemptFailure) {
-        let Some(mut recording) = self.0.as_ref().map(|recording| lock(recording)) else { return };
-        if let Some(attempt) = recording.open.first().map(|open| open.number) {
-            recording.end_attempt(attempt, Some(failure));
-        }
-    }
-
     /// Reports that the attempts that have not ended were canceled, because the call has ended.
     pub(super) fn cancel_open(&self) {
         if let Some(recording) = &self.0 {
@@ -124,7 +123,7 @@ impl<'a> AttemptRecorder<'a> {
         if let Some(error) = error
             && !recording.failures.contains(&discriminant(error))
         {
-            recording.start(None, None);
+            recording.start(0, None, None);
             recording.end(Some(error));
         }
     }
@@ -135,7 +134,7 @@ impl Drop for AttemptRecorder<'_> {
         let Some(recording) = &mut self.0 else { return };
         let recording = recording.get_mut().unwrap_or_else(PoisonError::into_inner);
         if recording.attempts == 0 {
-            recording.start(None, None);
+            recording.start(0, None, None);
         }
         recording.end_open(|_| Outcome::Cancelled);
     }
@@ -143,10 +142,15 @@ impl Drop for AttemptRecorder<'_> {
 
 impl Recording<'_> {
     #[cold]
-    fn start(&mut self, node: Option<NodeInfo>, request_bytes: Option<usize>) -> AttemptNumber {
+    fn start(
+        &mut self,
+        target: usize,
+        node: Option<NodeInfo>,
+        request_bytes: Option<usize>,
+    ) -> AttemptNumber {
         self.attempts += 1;
         let number = AttemptNumber(self.attempts);
-        let open = Open { number, node, request_bytes, reply_bytes: None };
+        let open = Open { number, target, node, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
         self.observer.observe(&Observed::Started(&attempt));
         self.open.push(open);
@@ -215,7 +219,8 @@ fn outcome<'o>(open: &Open, error: Option<&'o RpcError>) -> Outcome<'o> {
 
 impl Open {
     fn attempt<'a>(&'a self, of: &'a Call, call: u64) -> Attempt<'a> {
-        let Call { service, method, ref target, .. } = *of;
+        let Call { service, method, .. } = *of;
+        let target = of.target_at(self.target);
         let Open { number: AttemptNumber(number), ref node, request_bytes, .. } = *self;
         Attempt { call, number, service, method, target, node: node.as_ref(), request_bytes }
     }

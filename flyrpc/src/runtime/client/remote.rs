@@ -11,9 +11,9 @@ use std::{
 use tokio::time::{Instant as TokioInstant, timeout};
 
 use super::{
-    attempt::{self, Attempt, AttemptStart, until_deadline},
+    attempt::{self, Attempt, AttemptStart, Place, until_deadline},
     call::{Call, CallStart},
-    local,
+    local::{self, EncodedMethod},
     pending::{Pending, Progress},
     remote_call::RemoteCall,
 };
@@ -32,8 +32,10 @@ use crate::{
 };
 
 /// The result of picking a node from the table.
-enum Picked {
+enum Picked<'a> {
     Send(Arc<Link>),
+    /// Run the call on this node, which is part of a further target.
+    Here(EncodedMethod<'a>),
     Dial(NodeInfo),
     Nobody(NoCandidate),
 }
@@ -55,16 +57,25 @@ pub(super) enum FirstAttempt {
 enum First<'a, F> {
     NoLink,
     Ended(Arc<Link>, AttemptEnd),
-    /// It is in flight, and its node has gone quiet.
-    Quiet(Arc<Link>, Pin<&'a mut F>),
+    /// It is in flight, and another attempt may start in parallel.
+    Late(Arc<Link>, Late, Pin<&'a mut F>),
 }
 
-/// Picks a node, and begins the first attempt of a call that started just now. `expires` is when the
-/// attempt expires by the timer of its link, if it has no timer of its own.
+/// Why another attempt may start in parallel with one in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// The node has gone quiet.
+    Quiet,
+    /// The hedging delay of the call is over.
+    HedgeDue,
+}
+
+/// Picks a node of `target`, and begins the first attempt of a call that started just now. If the call has
+/// other targets, a node that is quiet is not picked. `expires` is when the attempt expires by the timer of its link, if it has no timer of its own.
 #[inline]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
-    target: TargetRef<'_>,
+    (target, is_only): (TargetRef<'_>, bool),
     CallStart { now, timeout, .. }: CallStart,
     request: &R,
     expires: Option<TokioInstant>,
@@ -78,6 +89,7 @@ pub(super) fn begin<R: Request>(
         caller: &caller,
         method,
         tried: &[],
+        accepts_unresponsive: is_only,
         primary_moved: false,
         // `draw_first` asks for a number only if there are several nodes.
         random: 0,
@@ -104,7 +116,7 @@ pub(super) async fn call<R: Request>(
     of: RemoteCall<'_, '_, R>,
 ) -> Result<R::Response, CallFailure> {
     let RemoteCall { node, call, request, .. } = of;
-    let target = call.target.borrowed();
+    let target = (call.target.borrowed(), !call.has_further_targets());
     let begun = poll_fn(|task| Poll::Ready(begin(node, target, call.start, request, None, task)));
     resume(of, begun.await).await
 }
@@ -128,10 +140,10 @@ pub(super) async fn resume<R: Request>(
             First::Ended(Arc::clone(link), end)
         }
         (Some(link), None, Some(mut running)) => {
-            match until_quiet(running.as_mut(), link, of.call.idempotent).await {
-                Some(Ok(response)) => return Ok(response),
-                Some(Err(end)) => First::Ended(Arc::clone(link), end),
-                None => First::Quiet(Arc::clone(link), running),
+            match until_late(running.as_mut(), link, of).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(end)) => First::Ended(Arc::clone(link), end),
+                Err(late) => First::Late(Arc::clone(link), late, running),
             }
         }
         _ => First::NoLink,
@@ -140,20 +152,21 @@ pub(super) async fn resume<R: Request>(
     Box::pin(retry(of, version, first)).await
 }
 
-/// Returns the outcome of an attempt over `link`. Returns `None` if the node goes quiet and the call may
-/// be repeated.
-async fn until_quiet<F: Future>(
+/// Returns the outcome of an attempt over `link`, or why another attempt may start before it has one.
+async fn until_late<R, F: Future>(
     mut attempt: Pin<&mut F>,
     link: &Link,
-    idempotent: bool,
-) -> Option<F::Output> {
-    poll_fn(|task| match attempt.as_mut().poll(task) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+    RemoteCall { node, call, .. }: RemoteCall<'_, '_, R>,
+) -> Result<F::Output, Late> {
+    let until_quiet = poll_fn(|task| match attempt.as_mut().poll(task) {
+        Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
         // The link wakes all calls when its peer goes quiet.
-        Poll::Pending if idempotent && link.is_quiet() => Poll::Ready(None),
+        Poll::Pending if call.idempotent && link.is_quiet() => Poll::Ready(Err(Late::Quiet)),
         Poll::Pending => Poll::Pending,
-    })
-    .await
+    });
+    let Some(delay) = call.hedge_delay() else { return until_quiet.await };
+    let elapsed = node.env().now().saturating_duration_since(call.start.now);
+    timeout(delay.saturating_sub(elapsed), until_quiet).await.unwrap_or(Err(Late::HedgeDue))
 }
 
 /// Makes further attempts after the `first` one or in parallel with it, if there was one. `version` is
@@ -220,10 +233,13 @@ where
             let number = retry.start(link.peer());
             retry.on_ended(number, end, now)
         }
-        First::Quiet(link, attempt) => {
+        First::Late(link, late, attempt) => {
             let number = retry.start(link.peer());
-            pending.add_first(number, link, attempt);
-            retry.on_quiet(number)
+            pending.add_first(number, link, late == Late::Quiet, attempt);
+            match late {
+                Late::Quiet => retry.on_quiet(number),
+                Late::HedgeDue => retry.on_hedge_due(number),
+            }
         }
     }
 }
@@ -233,7 +249,7 @@ fn start_next<'a, 'r, R, F, G>(
     of: RemoteCall<'a, 'r, R>,
     retry: &mut Retry,
     pending: &mut Pending<'a, F, G>,
-    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Arc<Link>, u32) -> G,
+    attempt: impl FnOnce(RemoteCall<'a, 'r, R>, Place<'a>, u32) -> G,
 ) -> Step
 where
     R: Request,
@@ -241,13 +257,20 @@ where
     G: Future<Output = Result<R::Response, AttemptEnd>>,
 {
     let RemoteCall { node, call, .. } = of;
+    let of = RemoteCall { target: retry.target(), ..of };
     match pick_node(of, retry) {
         Picked::Send(link) if retry.is_next_charged() && !link.try_spend_retry() => {
             retry.on_no_budget(now(node))
         }
         Picked::Send(link) => {
             let number = retry.start(link.peer());
-            pending.add(number, Arc::clone(&link), attempt(of, link, number));
+            let attempt = attempt(of, Place::Link(Arc::clone(&link)), number);
+            pending.add(number, Some(link), attempt);
+            Step::AwaitAttempts
+        }
+        Picked::Here(method) => {
+            let number = retry.start(node.me());
+            pending.add(number, None, attempt(of, Place::Here(method), number));
             Step::AwaitAttempts
         }
         _ if pending.is_dialing() => Step::AwaitAttempts,
@@ -330,15 +353,26 @@ fn pick_link<'a>(
 }
 
 /// Picks a node for the next attempt.
-fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
-    let RemoteCall { node, call, request, .. } = of;
+fn pick_node<'a, R: Request>(of: RemoteCall<'a, '_, R>, retry: &Retry) -> Picked<'a> {
+    let RemoteCall { node, call, request, target, .. } = of;
+    let target = call.target_at(target);
+    let includes_this_node = target.borrowed().includes(node.me());
+    // Otherwise, the call has been tried on this node already, if it is served here.
+    if includes_this_node
+        && (call.has_further_targets() || local::is_limited(request))
+        && !retry.has_tried(node.me())
+        && let Some(method) = local::find_encoded(node, request)
+    {
+        return Picked::Here(method);
+    }
     let table = node.table();
     let caller = caller_trait::<R>();
     let with = Pick {
-        target: call.target.borrowed(),
+        target: target.borrowed(),
         caller: &caller,
         method: request.method(),
         tried: retry.tried(),
+        accepts_unresponsive: retry.accepts_unresponsive(),
         primary_moved: retry.primary_moved(),
         random: node.env().random(),
     };
@@ -346,10 +380,10 @@ fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
         Choice::Send { link, .. } => return Picked::Send(Arc::clone(link)),
         Choice::Dial(to) => return Picked::Dial(to.clone()),
         Choice::Unsupported(at, why) => unsupported(at, why),
-        Choice::Nobody(mut known) if call.target.borrowed().includes(node.me()) => {
+        Choice::Nobody(mut known) if includes_this_node => {
             let others = known.not_accepting + known.unlinked;
             known.unsupported += 1;
-            match local::why_not_here(node, call) {
+            match local::why_not_here(node, call.service, target) {
                 Some(why) if others == 0 => unsupported(node.me(), why),
                 _ => CallFailure::NoNode(known),
             }

@@ -25,14 +25,22 @@ pub struct Routed {
 
 impl Routed {
     pub(crate) fn new(node: NodeRef) -> Self {
-        let options = CallOptions { selector: Selector::Default, timeout: None, wait: None };
+        let selector = Selector::Default;
+        let options = CallOptions { selector, further: None, timeout: None, wait: None };
         Routed { node, options }
     }
 
     fn with(&self, selector: Selector) -> Self {
         let CallOptions { timeout, wait, .. } = self.options;
-        let options = CallOptions { selector, timeout, wait };
+        let options = CallOptions { selector, further: None, timeout, wait };
         Routed { node: self.node.clone(), options }
+    }
+
+    fn or(&self, selector: Selector) -> Self {
+        let mut routed = self.clone();
+        let further = routed.options.further.as_deref().unwrap_or_default();
+        routed.options.further = Some(further.iter().cloned().chain([selector]).collect());
+        routed
     }
 
     /// Targets a region.
@@ -51,6 +59,30 @@ impl Routed {
     #[doc(hidden)]
     pub fn on_node(&self, id: NodeId) -> Self {
         self.with(Selector::Node(id))
+    }
+
+    /// Targets the nearest node.
+    #[doc(hidden)]
+    pub fn nearest(&self) -> Self {
+        self.with(Selector::Default)
+    }
+
+    /// Appends a region to the targets.
+    #[doc(hidden)]
+    pub fn or_region(&self, region: Region) -> Self {
+        self.or(Selector::Region(region))
+    }
+
+    /// Appends the nearest node to the targets.
+    #[doc(hidden)]
+    pub fn or_nearest(&self) -> Self {
+        self.or(Selector::Nearest)
+    }
+
+    /// Appends the primary region to the targets.
+    #[doc(hidden)]
+    pub fn or_primary(&self) -> Self {
+        self.or(Selector::Primary)
     }
 
     /// Sets the timeout of each call.
@@ -75,6 +107,7 @@ impl fmt::Debug for Routed {
         f.debug_struct("Routed")
             .field("node", &self.node.clone().upgrade().map(|node| node.me().clone()))
             .field("selector", &self.options.selector)
+            .field("further", &self.options.further.as_deref().unwrap_or_default())
             .field("timeout", &self.options.timeout)
             .field("wait", &self.options.wait)
             .finish()

@@ -1,6 +1,6 @@
 //! The options of a call that its client sets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::types::{NodeId, Region, TargetRef};
 
@@ -12,6 +12,7 @@ pub(super) enum Selector {
     Region(Region),
     Primary,
     Node(NodeId),
+    Nearest,
 }
 
 impl Selector {
@@ -25,6 +26,7 @@ impl Selector {
         match self {
             Selector::Region(region) => TargetRef::Region(region),
             Selector::Node(id) => TargetRef::Node(id),
+            Selector::Nearest => TargetRef::Nearest,
             Selector::Default if !primary_only => TargetRef::Nearest,
             Selector::Primary | Selector::Default => TargetRef::Primary(primary_region),
         }
@@ -36,6 +38,8 @@ impl Selector {
 #[derive(Debug, Clone)]
 pub(super) struct CallOptions {
     pub(super) selector: Selector,
+    /// The further targets, in the order in which they are tried. `None` if there are none.
+    pub(super) further: Option<Arc<[Selector]>>,
     pub(super) timeout: Option<Duration>,
     pub(super) wait: Option<Duration>,
 }

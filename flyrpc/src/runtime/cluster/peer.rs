@@ -61,7 +61,7 @@ pub(super) struct Peer {
     disconnected: bool,
     /// Whether this boot announced that it is leaving, on a link.
     leaving: bool,
-    /// Whether the membership reported that this boot left, before a link was open.
+    /// Whether the membership reported that this boot left, while no link was open to calls.
     left_unlinked: bool,
     /// When an anti-entropy sync with the peer first ended, successfully or not.
     synced: Option<Duration>,
@@ -281,9 +281,10 @@ impl Peer {
         self.member.take_if(|member| member.id() == id);
     }
 
-    /// Records that `node` left, according to the membership. A linked node announces that on its link.
+    /// Records that `node` left, according to the membership. A linked node announces that on its link, unless
+    /// it is draining that link because it has opened another one.
     pub(super) fn on_member_left(&mut self, node: &NodeInfo) {
-        self.left_unlinked = self.links.is_empty() && self.info.as_ref() == Some(node);
+        self.left_unlinked = self.link().is_none() && self.info.as_ref() == Some(node);
     }
 
     /// Returns the member that could not be dialed, if it was never linked. Each boot is returned

@@ -122,7 +122,9 @@ impl Link {
         let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);
         drop((in_flight, outbox));
-        self.count_call();
+        if call.attempt == 1 {
+            self.count_call();
+        }
         self.wake_writer();
         if expires_earlier {
             let link = Arc::downgrade(self);

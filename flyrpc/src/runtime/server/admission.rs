@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::{
     budget::{Budget, Holding},
     memory::{BodyKind, Memory, PeerMemory},
+    method_limit::MethodPermit,
     registry::ServedMethod,
 };
 use crate::{
@@ -117,6 +118,8 @@ pub(crate) struct Permit {
     bytes_of: BodyKind,
     /// Whether the request counts as in progress. False if it was refused.
     counted: bool,
+    /// Counts the request for the limit of its method, if there is one.
+    _of_method: Option<MethodPermit>,
 }
 
 impl Permit {
@@ -248,6 +251,7 @@ impl Capacity {
             bytes: 0,
             bytes_of: BodyKind::Request,
             counted: false,
+            _of_method: None,
         };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
@@ -269,6 +273,9 @@ impl Capacity {
             return Err(Status::Overloaded);
         }
         permit.counted = true;
+        if let Some(limit) = &method.limit {
+            permit._of_method = Some(limit.take().ok_or(Status::Overloaded)?);
+        }
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;
         }

@@ -9,6 +9,7 @@ mod handler;
 mod handler_future;
 mod inline_policy;
 mod memory;
+mod method_limit;
 mod registry;
 mod serving;
 mod workers;
@@ -19,5 +20,6 @@ pub(crate) use self::{
     authorize::Authorizer,
     handler_future::{Ended, HandlerFuture, RequestFuture, Until, catch_panic},
     inline_policy::INLINE_AFTER,
+    method_limit::MethodPermit,
     serving::Server,
 };

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{handler_future::Until, inline_policy::InlinePolicy};
+use super::{handler_future::Until, inline_policy::InlinePolicy, method_limit::MethodLimit};
 use crate::{
     error::StartError,
     proto::wire::{
@@ -33,6 +33,8 @@ pub(super) struct ServedMethod {
     pub(super) primary: bool,
     pub(super) until: Until,
     pub(super) inline_policy: InlinePolicy,
+    /// The limit of the calls of this method in progress, if there is one.
+    pub(super) limit: Option<Arc<MethodLimit>>,
 }
 
 impl ServedMethod {
@@ -79,6 +81,7 @@ impl Registry {
                     primary: spec.primary,
                     until: Until::of(spec.detached),
                     inline_policy: InlinePolicy::new(inline_after),
+                    limit: implementation.max_in_flight(method).map(MethodLimit::new),
                 })
             })
         });
@@ -97,6 +100,13 @@ impl Registry {
     /// Returns the method at this index, if there is one.
     pub(super) fn method(&self, index: MethodIndex) -> Option<&Arc<ServedMethod>> {
         self.methods.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Returns the method at this index of the service called `service`.
+    pub(super) fn method_of(&self, service: &str, method: usize) -> Option<&Arc<ServedMethod>> {
+        let at = self.specs.iter().position(|spec| spec.name == service)?;
+        let before: usize = self.specs[..at].iter().map(|spec| spec.methods.len()).sum();
+        self.methods.get(before + method)
     }
 
     /// Returns the wire name of the service that a method belongs to.

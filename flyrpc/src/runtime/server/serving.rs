@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use super::{
     admission::{Capacity, InFlightGuard, Limits, PeerLoad, Permit},
     authorize::{Admission, Authorizer},
+    method_limit::MethodPermit,
     registry::{Registry, ServedMethod},
     workers::Workers,
 };
 use crate::{
     env::Env,
-    error::StartError,
+    error::{Refusal, StartError},
     proto::wire::{frame::RequestHead, hello::State, status::Status},
     runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
@@ -130,6 +131,24 @@ impl Server {
         name: &str,
     ) -> Option<(&Arc<dyn Service>, &ServiceSpec, &(dyn Any + Send + Sync))> {
         self.registry.find(name)
+    }
+
+    /// Counts a call from this process for the limit of its method, until the permit is dropped. Returns
+    /// `Ok(None)` if the method has no limit.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the limit is reached.
+    pub(crate) fn take_method_permit(
+        &self,
+        service: &str,
+        method: usize,
+    ) -> Result<Option<MethodPermit>, Refusal> {
+        let served = self.registry.method_of(service, method);
+        match served.and_then(|served| served.limit.as_ref()) {
+            Some(limit) => limit.take().map(Some).ok_or(Refusal::Overloaded),
+            None => Ok(None),
+        }
     }
 
     /// Returns the part of the node's limits that `peer` holds.

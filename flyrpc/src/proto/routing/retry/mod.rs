@@ -1,6 +1,7 @@
 //! The retries of a call after an attempt has failed.
 
 mod state;
+mod targets;
 #[cfg(test)]
 mod tests;
 

@@ -11,14 +11,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::targets::TargetOrder;
 use crate::{
     error::{Known, Refusal},
     proto::routing::failure::{AttemptFailure, CallFailure},
     types::{NodeId, NodeInfo},
 };
-
-/// Upper bound on the attempts of a call before it waits or fails.
-const MAX_ATTEMPTS: u32 = 3;
 
 /// The pause before a waiting call that no node refused picks again. The call sends nothing during the
 /// pause, and a change of the table nearly always ends the pause early.
@@ -31,6 +29,8 @@ pub(crate) const FIRST_ATTEMPT: u32 = 1;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RetryPolicy {
     pub(crate) idempotent: bool,
+    /// The number of targets, at least one.
+    pub(crate) targets: usize,
     /// When the call started.
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
@@ -117,8 +117,7 @@ enum FreeRetry {
 #[derive(Debug)]
 pub(crate) struct Retry {
     policy: RetryPolicy,
-    /// The number of attempts of this round that count: those in flight, and those that failed on a node.
-    counted: u32,
+    targets: TargetOrder,
     in_flight: Vec<InFlight>,
     /// The nodes tried in this round, including those of the attempts in flight.
     tried: Vec<NodeInfo>,
@@ -127,6 +126,11 @@ pub(crate) struct Retry {
     free_retry: FreeRetry,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
+    /// The first failure on the first target, of a call with several targets. The call reports it if no other
+    /// target can take the call.
+    first_failure: Option<CallFailure>,
+    /// Whether one of the targets that were tried in this round may become able to take the call.
+    may_change: bool,
     /// The latest failure of an attempt that may have executed. A later attempt that failed without
     /// executing does not show whether this one executed.
     unsettled: Option<CallFailure>,
@@ -136,10 +140,13 @@ pub(crate) struct Retry {
 #[derive(Debug)]
 struct InFlight {
     number: u32,
+    /// The position of the target.
+    target: usize,
     node: NodeInfo,
-    /// Whether the node has gone quiet.
-    quiet: bool,
-    /// Whether another attempt has started since the node went quiet.
+    /// Whether another attempt may start in parallel: the node has gone quiet, or the hedging delay of the call is
+    /// over.
+    late: bool,
+    /// Whether another attempt has started since then.
     replaced: bool,
 }
 
@@ -147,20 +154,37 @@ impl Retry {
     pub(crate) fn new(policy: RetryPolicy) -> Self {
         Retry {
             policy,
-            counted: 0,
+            targets: TargetOrder::new(policy.targets),
             in_flight: Vec::new(),
             tried: Vec::new(),
             refused: Vec::new(),
             free_retry: FreeRetry::Unearned,
             last_failure: None,
+            first_failure: None,
+            may_change: false,
             unsettled: None,
             primary_moved: false,
         }
     }
 
+    /// Returns the position of the target of the next pick.
+    pub(crate) fn target(&self) -> usize {
+        self.targets.current()
+    }
+
+    /// Returns whether the next pick may return a node that is quiet or whose link was lost.
+    pub(crate) fn accepts_unresponsive(&self) -> bool {
+        self.targets.accepts_unresponsive()
+    }
+
     /// Returns the nodes to exclude from the next pick.
     pub(crate) fn tried(&self) -> &[NodeInfo] {
         &self.tried
+    }
+
+    /// Returns whether `node` is excluded from the next pick.
+    pub(crate) fn has_tried(&self, node: &NodeInfo) -> bool {
+        self.tried.iter().any(|tried| tried.id() == node.id())
     }
 
     /// Returns whether a waiting call found that the configured region is no longer primary. Such a call
@@ -171,56 +195,61 @@ impl Retry {
 
     /// Returns whether an attempt may start now, in addition to those in flight.
     pub(crate) fn may_start(&self) -> bool {
-        self.counted < MAX_ATTEMPTS && (self.in_flight.is_empty() || self.policy.idempotent)
+        self.targets.has_room() && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
-    /// Returns whether an attempt in flight waits on a quiet node and no other attempt was started in
+    /// Returns whether an attempt in flight is late and no other attempt was started in
     /// parallel with it. In that case, a change of the table may offer a node for another attempt.
     pub(crate) fn wants_another(&self) -> bool {
-        self.may_start() && self.in_flight.iter().any(|attempt| attempt.quiet && !attempt.replaced)
+        self.may_start() && self.in_flight.iter().any(|attempt| attempt.late && !attempt.replaced)
     }
 
     /// Returns whether the next attempt is charged to the budget for retries. The first attempt of a
     /// round is not a retry. One retry after a lost link, a quiet link or a drain is free.
     pub(crate) fn is_next_charged(&self) -> bool {
-        self.counted > 0 && self.free_retry != FreeRetry::Earned
+        self.targets.counted() > 0 && self.free_retry != FreeRetry::Earned
     }
 
     /// Starts an attempt on a node, and returns its number, from 1.
     pub(crate) fn start(&mut self, node: &NodeInfo) -> u32 {
         debug_assert!(self.may_start());
-        if self.counted > 0 && self.free_retry == FreeRetry::Earned {
+        if self.targets.counted() > 0 && self.free_retry == FreeRetry::Earned {
             self.free_retry = FreeRetry::Used;
         }
         for attempt in &mut self.in_flight {
-            attempt.replaced |= attempt.quiet;
+            attempt.replaced |= attempt.late;
         }
         // The number differs from those in flight, even if an earlier attempt turned out not to count.
         let in_flight = self.in_flight.iter().map(|attempt| attempt.number).max().unwrap_or(0);
-        let number = in_flight.max(self.counted) + 1;
-        self.counted += 1;
-        let node_tried = node.clone();
-        self.in_flight.push(InFlight { number, node: node_tried, quiet: false, replaced: false });
+        let number = in_flight.max(self.targets.counted()) + 1;
+        self.targets.count();
+        self.in_flight.push(InFlight {
+            number,
+            target: self.targets.current(),
+            node: node.clone(),
+            late: false,
+            replaced: false,
+        });
         self.tried.push(node.clone());
         number
     }
 
     /// Handles the end of attempt `number`, which returned no reply.
     pub(crate) fn on_ended(&mut self, number: u32, end: AttemptEnd, now: Instant) -> Step {
-        let InFlight { node, replaced, .. } = self.take_in_flight(number);
+        let InFlight { node, target, replaced, .. } = self.take_in_flight(number);
         match end {
             AttemptEnd::LinkClosed => {
-                self.counted -= 1;
+                self.targets.uncount(target);
                 self.allow_again(&node);
                 self.pick_or_await()
             }
             AttemptEnd::NotSent(failure) => {
-                self.counted -= 1;
+                self.targets.uncount(target);
                 self.last_failure = Some(CallFailure::At { node, failure });
                 self.pick_or_await()
             }
             AttemptEnd::Failed(failure) if failure.permits_retry(self.policy.idempotent) => {
-                self.on_retriable(node, failure, replaced, now)
+                self.on_retriable((node, target), failure, replaced, now)
             }
             AttemptEnd::Failed(failure) => self.on_final(CallFailure::At { node, failure }),
         }
@@ -228,33 +257,56 @@ impl Retry {
 
     /// Records that the node of attempt `number` has gone quiet.
     pub(crate) fn on_quiet(&mut self, number: u32) -> Step {
-        if let Some(attempt) = self.in_flight.iter_mut().find(|it| it.number == number) {
-            attempt.quiet = true;
+        if self.set_late(number) {
             self.earn_free_retry();
         }
         self.on_changed()
     }
 
-    /// Handles a change of the table while attempts are in flight.
-    pub(crate) fn on_changed(&self) -> Step {
-        if self.wants_another() { Step::Pick } else { Step::AwaitAttempts }
+    /// Handles the end of the call's hedging delay: attempt `number` has taken so long that another one is worth
+    /// its cost.
+    pub(crate) fn on_hedge_due(&mut self, number: u32) -> Step {
+        self.set_late(number);
+        self.on_changed()
     }
 
-    /// Handles an exhausted budget for retries. The picked node is not tried.
+    fn set_late(&mut self, number: u32) -> bool {
+        let attempt = self.in_flight.iter_mut().find(|attempt| attempt.number == number);
+        attempt.map(|attempt| attempt.late = true).is_some()
+    }
+
+    /// Handles a change of the table while attempts are in flight.
+    pub(crate) fn on_changed(&mut self) -> Step {
+        if !self.wants_another() {
+            return Step::AwaitAttempts;
+        }
+        self.targets.rewind();
+        self.pick()
+    }
+
+    /// Handles an exhausted budget for retries in the region of the picked node, which is not tried. Another
+    /// target may be in a region with a budget.
     pub(crate) fn on_no_budget(&mut self, now: Instant) -> Step {
+        let failure = || CallFailure::NoNode(Known::default());
+        if self.goes_on(failure) {
+            return Step::Pick;
+        }
         if !self.in_flight.is_empty() {
             return Step::AwaitAttempts;
         }
-        let failure = self.last_failure.take().unwrap_or(CallFailure::NoNode(Known::default()));
+        let failure = self.take_failure().unwrap_or_else(failure);
         self.wait_or_fail(failure, now)
     }
 
     /// Handles a pick that found no node.
     pub(crate) fn on_no_candidate(&mut self, none: NoCandidate, now: Instant) -> Step {
+        if self.goes_on(|| none.failure.clone()) {
+            return Step::Pick;
+        }
         if !self.in_flight.is_empty() {
             return Step::AwaitAttempts;
         }
-        let failure = self.last_failure.take().unwrap_or(none.failure);
+        let failure = self.take_failure().unwrap_or(none.failure);
         if !none.discovery_ready && failure.may_change_with_discovery() {
             return self.wait_for_discovery(now);
         }
@@ -285,7 +337,9 @@ impl Retry {
         }
         let refused = &self.refused;
         self.tried.retain(|node| refused.contains(node.id()));
-        self.counted = 0;
+        self.targets.restart();
+        self.first_failure = None;
+        self.may_change = false;
         self.pick_or_await()
     }
 
@@ -296,18 +350,22 @@ impl Retry {
 
     fn on_retriable(
         &mut self,
-        node: NodeInfo,
+        (node, target): (NodeInfo, usize),
         failure: AttemptFailure,
         replaced: bool,
         now: Instant,
     ) -> Step {
         self.learn(&node, &failure);
         let failure = CallFailure::At { node, failure };
+        let is_first = !matches!(self.first_failure, Some(CallFailure::At { .. }));
+        if target == 0 && self.policy.targets > 1 && is_first {
+            self.first_failure = Some(failure.clone());
+        }
         if failure.may_have_executed() {
             self.unsettled = Some(failure.clone());
         }
         if replaced && !self.in_flight.is_empty() {
-            // The attempt that started when this attempt's node went quiet already serves as the retry.
+            // The attempt that started when this attempt was late already serves as the retry.
             self.last_failure = Some(failure);
             return self.on_changed();
         }
@@ -316,6 +374,7 @@ impl Retry {
             return self.pick_or_await();
         }
         // Enough nodes were tried. They may accept the call later.
+        let failure = self.first_failure.take().unwrap_or(failure);
         self.wait_or_fail(failure, now)
     }
 
@@ -359,8 +418,35 @@ impl Retry {
         Step::AwaitAttempts
     }
 
-    fn pick_or_await(&self) -> Step {
-        if self.may_start() { Step::Pick } else { Step::AwaitAttempts }
+    fn pick_or_await(&mut self) -> Step {
+        if self.may_start() { self.pick() } else { Step::AwaitAttempts }
+    }
+
+    /// Picks on the first target, from the current one on, that may have another attempt.
+    fn pick(&mut self) -> Step {
+        while self.targets.is_exhausted_here()
+            && self.goes_on(|| CallFailure::NoNode(Known::default()))
+        {}
+        Step::Pick
+    }
+
+    /// Goes on to the next target, if there is one. `failure` is why the current one cannot take the call, if
+    /// no attempt has failed.
+    fn goes_on(&mut self, failure: impl FnOnce() -> CallFailure) -> bool {
+        if !self.may_start() || !self.targets.advance() {
+            return false;
+        }
+        let failure = self.last_failure.clone().unwrap_or_else(failure);
+        self.may_change |= failure.may_change();
+        // The first target is the first one that the call goes on from.
+        self.first_failure.get_or_insert(failure);
+        true
+    }
+
+    /// Takes the failure to report: that of the first target, or else the latest one.
+    fn take_failure(&mut self) -> Option<CallFailure> {
+        let last = self.last_failure.take();
+        self.first_failure.take().or(last)
     }
 
     /// Waits until the deadline, because before the first round of discovery is complete, it is unknown
@@ -377,7 +463,9 @@ impl Retry {
         // The wait may be too long to be added to an `Instant`, so it is clamped first.
         let until = started + wait.min(deadline.saturating_duration_since(started));
         match until.saturating_duration_since(now) {
-            left if left.is_zero() || !failure.may_change() => self.fail(failure),
+            left if left.is_zero() || !(self.may_change || failure.may_change()) => {
+                self.fail(failure)
+            }
             left => {
                 // Other failures are found again by the next pick, and may change by then.
                 if let CallFailure::At { .. } = failure {

@@ -1,0 +1,142 @@
+//! The targets of one call, in the order in which they are tried, and the attempts made on them.
+
+/// Upper bound on the attempts on one target before the call goes on to the next one.
+const MAX_ATTEMPTS_PER_TARGET: u32 = 3;
+
+/// Upper bound on the attempts on all targets before the call waits or fails.
+const MAX_ATTEMPTS: u32 = 6;
+
+/// The position of one round of a call in the list of its targets.
+///
+/// A call with several targets goes through the list twice. The first pass skips nodes that are quiet or whose
+/// link was lost, so that a target whose nodes are all unresponsive costs no time. The second pass accepts them.
+#[derive(Debug)]
+pub(super) struct TargetOrder {
+    /// For each target, the attempts of this round that count: those in flight, and those that failed on a node.
+    counted: Vec<u32>,
+    current: usize,
+    accepts_unresponsive: bool,
+}
+
+impl TargetOrder {
+    /// Creates the order of a call with this many targets, at least one.
+    pub(super) fn new(targets: usize) -> Self {
+        TargetOrder { counted: vec![0; targets], current: 0, accepts_unresponsive: targets == 1 }
+    }
+
+    /// The position of the target on which the next attempt starts.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
+    /// Whether the next attempt may go to a node that is quiet or whose link was lost.
+    pub(super) fn accepts_unresponsive(&self) -> bool {
+        self.accepts_unresponsive
+    }
+
+    /// The number of attempts of this round that count.
+    pub(super) fn counted(&self) -> u32 {
+        self.counted.iter().sum()
+    }
+
+    /// Whether the limits allow another attempt.
+    pub(super) fn has_room(&self) -> bool {
+        self.counted() < MAX_ATTEMPTS && (self.has_room_here() || self.has_next())
+    }
+
+    fn has_room_here(&self) -> bool {
+        self.counted[self.current] < MAX_ATTEMPTS_PER_TARGET
+    }
+
+    fn has_next(&self) -> bool {
+        self.current + 1 < self.counted.len() || !self.accepts_unresponsive
+    }
+
+    /// Whether the current target has had all attempts that it may have.
+    pub(super) fn is_exhausted_here(&self) -> bool {
+        !self.has_room_here()
+    }
+
+    /// Counts an attempt on the current target.
+    pub(super) fn count(&mut self) {
+        self.counted[self.current] += 1;
+    }
+
+    /// Undoes the count of an attempt on `target`, which turned out to have sent nothing.
+    pub(super) fn uncount(&mut self, target: usize) {
+        self.counted[target] -= 1;
+    }
+
+    /// Goes on to the next target. Returns false if there is none.
+    pub(super) fn advance(&mut self) -> bool {
+        if !self.has_next() {
+            return false;
+        }
+        if self.current + 1 < self.counted.len() {
+            self.current += 1;
+        } else {
+            self.current = 0;
+            self.accepts_unresponsive = true;
+        }
+        true
+    }
+
+    /// Starts another round at the first target.
+    pub(super) fn restart(&mut self) {
+        self.counted.fill(0);
+        self.rewind();
+    }
+
+    /// Goes back to the first target in the same round.
+    pub(super) fn rewind(&mut self) {
+        self.current = 0;
+        self.accepts_unresponsive = self.counted.len() == 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(order: &mut TargetOrder) -> Vec<(usize, bool)> {
+        let mut passes = vec![(order.current(), order.accepts_unresponsive())];
+        while order.advance() {
+            passes.push((order.current(), order.accepts_unresponsive()));
+        }
+        passes
+    }
+
+    #[test]
+    fn several_targets_are_passed_twice_and_a_single_one_once() {
+        let twice = [(0, false), (1, false), (0, true), (1, true)];
+        let mut order = TargetOrder::new(2);
+        assert_eq!(passes(&mut order), twice);
+        order.restart();
+        assert_eq!(passes(&mut order), twice);
+        assert_eq!(passes(&mut TargetOrder::new(1)), [(0, true)]);
+    }
+
+    #[test]
+    fn a_target_has_at_most_three_attempts_and_all_together_six() {
+        let mut order = TargetOrder::new(3);
+        for target in 0..2 {
+            for _ in 0..3 {
+                assert!(order.has_room() && !order.is_exhausted_here());
+                order.count();
+            }
+            assert!(order.is_exhausted_here());
+            assert!(order.advance());
+            assert_eq!(order.current(), target + 1);
+        }
+        assert!(!order.has_room());
+        order.uncount(0);
+        assert!(order.has_room());
+    }
+
+    #[test]
+    fn a_single_target_has_three_attempts() {
+        let mut order = TargetOrder::new(1);
+        (0..3).for_each(|_| order.count());
+        assert!(!order.has_room());
+    }
+}

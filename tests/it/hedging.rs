@@ -1,0 +1,143 @@
+//! `#[rpc(hedge = "…")]`: a second attempt on another node, if the first one takes long.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use flyrpc::fly_rpc;
+use flyrpc_testkit::{CallOutcome, Release, SimCluster};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::support::{millis, secs, sleep};
+
+#[fly_rpc]
+trait Reads {
+    /// Returns the name of the node.
+    #[rpc(idempotent, hedge = "50ms", timeout = "60s")]
+    async fn read(&self) -> String;
+}
+
+/// How long each node takes, and the number of handlers that ran to their end.
+#[derive(Clone, Default)]
+struct Nodes {
+    delays: Arc<Mutex<BTreeMap<String, Duration>>>,
+    finished: Arc<AtomicU64>,
+}
+
+struct Reader {
+    name: String,
+    nodes: Nodes,
+}
+
+impl Reads for Reader {
+    async fn read(&self) -> String {
+        let delay = self.nodes.delays.lock().unwrap().get(&self.name).copied();
+        sleep(delay.unwrap_or_default()).await;
+        self.nodes.finished.fetch_add(1, Ordering::SeqCst);
+        self.name.clone()
+    }
+}
+
+impl Nodes {
+    fn delay(&self, node: &str, delay: Duration) {
+        self.delays.lock().unwrap().insert(node.to_owned(), delay);
+    }
+
+    /// Starts `iad` nodes in iad, one in lhr, and hkg-0. The round trip between iad and hkg takes 202 ms.
+    async fn cluster(&self, iad: usize) -> SimCluster {
+        let nodes = self.clone();
+        let release = Release::new().serve(move |at| {
+            let (name, nodes) = (at.name().to_owned(), nodes.clone());
+            ServeReads::new(Reader { name, nodes })
+        });
+        let cluster = SimCluster::builder().release(release).region("iad", iad);
+        let cluster = cluster.region("lhr", 1).region("hkg", 1).rtt("iad", "hkg", millis(10));
+        let cluster = cluster.start().await;
+        sleep(secs(3)).await;
+        cluster
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_gets_a_second_one_and_the_first_reply_wins() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    nodes.delay("iad-0", secs(30));
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    let mut hedged = 0;
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(reads.read().await.unwrap(), "iad-1");
+        let took = start.elapsed();
+        assert!(took == millis(10) || took == millis(60), "{took:?}");
+        hedged += u64::from(took == millis(60));
+    }
+    assert!(hedged > 0);
+    sleep(secs(60)).await;
+    // The attempts that lost were canceled.
+    assert_eq!(nodes.finished.load(Ordering::SeqCst), 20);
+    let trace = cluster.trace();
+    let lost = trace.calls().to_node("iad-0");
+    assert_eq!(lost.clone().count() as u64, hedged);
+    assert!(lost.into_iter().all(|call| call.outcome() == Some(&CallOutcome::Cancelled)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_returns_in_time_has_one_attempt() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    for name in ["iad-0", "iad-1"] {
+        nodes.delay(name, millis(39));
+    }
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    join_all((0..50).map(|_| reads.read())).await.into_iter().for_each(|read| {
+        read.unwrap();
+    });
+    assert_eq!(cluster.trace().calls().count(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_another_node_the_first_attempt_is_awaited() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(1).await;
+    nodes.delay("iad-0", secs(2));
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    assert_eq!(reads.read().await.unwrap(), "iad-0");
+    assert_eq!(cluster.trace().calls().count(), 1);
+    // A further target has another node.
+    let start = Instant::now();
+    assert_eq!(reads.or_region("lhr").read().await.unwrap(), "lhr-0");
+    assert_eq!(start.elapsed(), millis(50 + 199));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedging_is_limited_by_the_budget_for_retries() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(3).await;
+    for name in ["iad-0", "iad-1", "iad-2"] {
+        nodes.delay(name, secs(1));
+    }
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    for read in join_all((0..1_000).map(|_| reads.read())).await {
+        read.unwrap();
+    }
+    let attempts = cluster.trace().calls().count();
+    // 100 and a fifth of the calls.
+    assert!((1_250..=1_310).contains(&attempts), "{attempts}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_process_is_not_hedged() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    nodes.delay("iad-0", secs(1));
+    let reads: ReadsClient = cluster.node("iad-0").client();
+    assert_eq!(reads.read().await.unwrap(), "iad-0");
+    assert_eq!(cluster.trace().calls().count(), 1);
+}
