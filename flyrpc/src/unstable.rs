@@ -114,6 +114,7 @@ impl Routing {
             caller: &caller,
             method: 0,
             tried: &[],
+            accepts_unresponsive: true,
             primary_moved: false,
             random,
         };
