@@ -1,7 +1,8 @@
 //! The options of a call that its client sets.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use super::each_call::EachCall;
 use crate::types::{NodeId, Region, TargetRef};
 
 /// Selects the target of a client's calls.
@@ -38,4 +39,6 @@ pub(super) struct CallOptions {
     pub(super) selector: Selector,
     pub(super) timeout: Option<Duration>,
     pub(super) wait: Option<Duration>,
+    /// Set if the call is one of those that a stream of [`Replies`](super::Replies) makes.
+    pub(super) each: Option<Arc<EachCall>>,
 }
