@@ -2,7 +2,7 @@
 //!
 //! An application runs as nodes in several regions of the world, and some of its work must run in
 //! particular regions: writes next to the primary database, a job close to a customer, a cache
-//! invalidation in every region. With flyrpc, a trait declares the methods, and each call selects a
+//! invalidation [in every region](fly_rpc#many-nodes). With flyrpc, a trait declares the methods, and each call selects a
 //! region. A call looks and behaves like a call of an async function, and runs on a node in that region.
 //!
 //! ```
@@ -65,6 +65,7 @@
 //! | declare, serve and call a service | [`fly_rpc`], [`Service`], [`Client`], [`Routed`] |
 //! | run a node | [`Node`], [`WeakNode`], [`NodeBuilder`], [`StartError`] |
 //! | select a target | [`Region`], [`NodeId`]; [`Target`] in errors |
+//! | call many nodes | [`each`](fly_rpc#many-nodes) of a client, [`Nodes`], [`Replies`] |
 //! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
 //! | inspect the call that is being handled | [`context()`], [`Context`] |
 //! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
@@ -124,7 +125,7 @@ pub use self::{
     },
     runtime::{
         builder::NodeBuilder,
-        client::{Client, Routed},
+        client::{Client, Replies, Routed},
         context::{Context, context},
         events::Events,
         node::{Node, WeakNode},
@@ -133,7 +134,7 @@ pub use self::{
     service::Service,
     telemetry::{Attempt, Observed, Observer, Outcome},
     types::{
-        ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo,
+        ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo, Nodes,
         ParseNodeIdError, Peer, PeerState, Region, ServiceSpec, Support, Target,
     },
 };

@@ -11,6 +11,7 @@ mod deadlines;
 mod detached;
 mod diagnostics;
 mod dial_storm;
+mod each;
 mod encoded_local_calls;
 mod ended_nodes;
 mod fallback_targets;

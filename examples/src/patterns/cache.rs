@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,10 +12,11 @@ use std::{
 };
 
 use flyrpc::{
-    ErrorInfo, Event, Node, NodeBuilder, NodeId, NodeInfo, StartError, WeakNode, context, fly_rpc,
+    ErrorInfo, Event, Node, NodeBuilder, NodeId, NodeInfo, Nodes, StartError, WeakNode, context,
+    fly_rpc,
 };
 use futures_util::future::join_all;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a write waits for a node to drop its copy.
 pub const INVALIDATE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,8 +24,11 @@ pub const INVALIDATE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a node checks whether it missed an invalidation.
 pub const CHECK_PERIOD: Duration = Duration::from_secs(10);
 
-/// Upper bound on the age of a copy, for the case that the checks cannot detect: a node wrote, and crashed
-/// before this node learned of the write.
+/// How soon it checks again if a node did not respond.
+pub const RETRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// Upper bound on the age of a copy, for the case that the checks cannot detect: a node that only this node
+/// could not reach wrote, and crashed before this node reached it again.
 pub const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Settings, which are written in the primary region and cached in the others.
@@ -41,11 +46,12 @@ pub trait Settings {
     #[rpc(primary, idempotent)]
     async fn load(&self, key: String) -> Option<String>;
 
-    /// Drops the copy of a setting. `number` counts the invalidations of the calling node, from 1.
+    /// Drops the copy of a setting. `number` counts the invalidations of this boot of the calling node,
+    /// from 1.
     #[rpc(idempotent)]
     async fn invalidate(&self, number: u64, key: String);
 
-    /// Returns the number of this node's last invalidation, or 0.
+    /// Returns the number of the last invalidation of this boot, or 0.
     #[rpc(idempotent)]
     async fn last_invalidation(&self) -> u64;
 }
@@ -95,39 +101,46 @@ impl Cache {
         self.0.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compares numbers with a node when it appears, and with all writing nodes periodically. Ends with
-    /// the node.
+    /// Compares numbers with the nodes that send invalidations, when one of them appears or is lost, and
+    /// periodically. Ends with the node.
     async fn catch_up(self) {
         let Some(mut events) = self.node().map(|node| node.events()) else { return };
-        let mut checks = interval(CHECK_PERIOD);
-        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_check = Instant::now();
         loop {
-            let senders = tokio::select! {
+            let event = tokio::select! {
                 event = events.next() => match event {
-                    Some(Event::Up(node)) => vec![node],
-                    Some(Event::Down(node) | Event::Left(node)) => {
-                        self.copies().forget(node.id());
-                        continue;
-                    }
-                    Some(_) => continue,
+                    Some(event) => Some(event),
                     None => return,
                 },
-                _ = checks.tick() => match self.node() {
-                    Some(node) => node.nodes_in(node.primary_region().clone()),
-                    None => return,
-                },
+                () = sleep_until(next_check) => None,
             };
-            join_all(senders.iter().map(|sender| self.compare(sender))).await;
+            let Some(node) = self.node() else { return };
+            let primary = node.primary_region();
+            match event {
+                None => {}
+                Some(Event::Missed(_)) => self.copies().lost_sender = true,
+                Some(Event::Up(sender)) if sender.region() == primary => {}
+                Some(Event::Down(sender) | Event::Left(sender)) if sender.region() == primary => {
+                    self.copies().on_lost(sender.id());
+                }
+                Some(_) => continue,
+            }
+            let senders = node.nodes_in(primary.clone());
+            let compared = join_all(senders.iter().map(|sender| self.compare(&node, sender))).await;
+            let all_responded = compared.into_iter().all(|responded| responded);
+            next_check = Instant::now() + if all_responded { CHECK_PERIOD } else { RETRY_PERIOD };
         }
     }
 
-    /// Drops all copies if this node has missed an invalidation of `sender`.
-    async fn compare(&self, sender: &NodeInfo) {
-        let Some(node) = self.node() else { return };
+    /// Drops all copies if this node may have missed an invalidation. Returns whether the sender responded.
+    async fn compare(&self, node: &Node, sender: &NodeInfo) -> bool {
         let sender_only = node.client::<SettingsClient>().on_node(sender.id());
-        // After an error, the next check asks again.
-        if let Ok(last) = sender_only.timeout(INVALIDATE_TIMEOUT).last_invalidation().await {
-            self.copies().on_last_invalidation(sender.id(), last);
+        match sender_only.timeout(INVALIDATE_TIMEOUT).last_invalidation().await {
+            Ok(last) => {
+                self.copies().on_comparison(sender.id(), last);
+                true
+            }
+            Err(_) => false,
         }
     }
 }
@@ -154,12 +167,10 @@ impl Settings for Cache {
         self.0.database.write(&key, value).await;
         // After the write, so that a node that drops its copy loads the new value.
         let number = self.0.sent.fetch_add(1, Ordering::SeqCst) + 1;
-        let Some(node) = self.node() else { return };
         let settings = context().client::<SettingsClient>().timeout(INVALIDATE_TIMEOUT);
-        let others = node.nodes().into_iter().filter(|other| other.region() != node.region());
+        let invalidate = move |to: SettingsClient| to.invalidate(number, key.clone());
         // A node that misses the invalidation catches up, so errors are ignored.
-        join_all(others.map(|other| settings.on_node(other.id()).invalidate(number, key.clone())))
-            .await;
+        settings.each(Nodes::others(), invalidate).collect().await;
     }
 
     async fn load(&self, key: String) -> Option<String> {
@@ -180,8 +191,11 @@ impl Settings for Cache {
 struct Copies {
     /// The values, and when they were stored. `None` is the copy of a setting that does not exist.
     values: BTreeMap<String, (Instant, Option<String>)>,
-    /// The highest number received from each node.
+    /// The highest number received from each boot of a node that can be reached.
     received: BTreeMap<NodeId, u64>,
+    /// Whether a sender was lost since the last comparison. It may have sent invalidations that this node
+    /// has missed.
+    lost_sender: bool,
     /// The number of changes by invalidations. A value that was loaded before the last one may be
     /// outdated, and is not stored.
     version: u64,
@@ -208,17 +222,30 @@ impl Copies {
         *received = number.max(*received);
     }
 
+    fn on_comparison(&mut self, with: &NodeId, last: u64) {
+        // The primary region can be reached, so values can be loaded again.
+        if mem::take(&mut self.lost_sender) {
+            self.clear();
+        }
+        self.on_last_invalidation(with, last);
+    }
+
     fn on_last_invalidation(&mut self, from: &NodeId, last: u64) {
         let received = self.received.entry(from.clone()).or_default();
         if last > *received {
             *received = last;
-            self.version += 1;
-            self.values.clear();
+            self.clear();
         }
     }
 
-    fn forget(&mut self, node: &NodeId) {
-        self.received.remove(node);
+    fn on_lost(&mut self, sender: &NodeId) {
+        self.received.remove(sender);
+        self.lost_sender = true;
+    }
+
+    fn clear(&mut self) {
+        self.version += 1;
+        self.values.clear();
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flyrpc::{Env, StartError};
 use flyrpc_examples::patterns::cache::{
-    CHECK_PERIOD, Database, INVALIDATE_TIMEOUT, MAX_AGE, SettingsClient, start,
+    CHECK_PERIOD, Database, INVALIDATE_TIMEOUT, MAX_AGE, RETRY_PERIOD, SettingsClient, start,
 };
 use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::{Instant, sleep};
@@ -50,7 +50,7 @@ fn some(value: &str) -> Option<String> {
 /// times out.
 async fn caught_up(cluster: &SimCluster) {
     cluster.settled().await;
-    sleep(INVALIDATE_TIMEOUT + secs(1)).await;
+    sleep(INVALIDATE_TIMEOUT + RETRY_PERIOD + secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +129,74 @@ async fn a_node_frozen_until_its_links_are_lost_catches_up_when_they_are_back() 
     assert_eq!(get(&cluster, "hkg-0", "color").await, some("green"));
 }
 
+/// Replaces a node by a new boot, which counts its invalidations from 1.
+async fn restart_gracefully(cluster: &SimCluster, node: &str) {
+    let before = cluster.node(node).id().clone();
+    cluster.shutdown(node).await;
+    cluster.restart(node).await;
+    assert_ne!(*cluster.node(node).id(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_frozen_during_a_write_catches_up_although_the_writer_was_restarted() {
+    // With one and with no other node in the primary region that was not restarted.
+    for restarted in [vec!["iad-0"], vec!["iad-0", "iad-1"]] {
+        for crash in [false, true] {
+            let cluster = cluster().await;
+            set(&cluster, "color", "red").await;
+            assert_eq!(get(&cluster, "hkg-0", "color").await, some("red"));
+            let frozen = cluster.frozen("hkg-0");
+            set(&cluster, "color", "green").await;
+            for node in &restarted {
+                if crash {
+                    cluster.crash(node);
+                    cluster.restart(node).await;
+                } else {
+                    restart_gracefully(&cluster, node).await;
+                }
+            }
+            drop(frozen);
+            caught_up(&cluster).await;
+            assert_eq!(get(&cluster, "hkg-0", "color").await, some("green"), "{restarted:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_invalidations_of_a_restarted_writer_count_from_one_again() {
+    let cluster = cluster().await;
+    for value in ["red", "green", "blue"] {
+        set(&cluster, "color", value).await;
+    }
+    restart_gracefully(&cluster, "iad-0").await;
+    caught_up(&cluster).await;
+    for value in ["yellow", "white"] {
+        get(&cluster, "hkg-0", "color").await;
+        get(&cluster, "hkg-0", "size").await;
+        set(&cluster, "color", value).await;
+        let start = Instant::now();
+        assert_eq!(get(&cluster, "hkg-0", "size").await, None);
+        assert_eq!(start.elapsed(), ms(0), "no number was skipped, so other copies were kept");
+        assert_eq!(get(&cluster, "hkg-0", "color").await, some(value));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_during_a_partition_is_visible_soon_after_it_heals() {
+    for seconds in [2, 4, 8, 120] {
+        let cluster = cluster().await;
+        set(&cluster, "color", "red").await;
+        get(&cluster, "hkg-0", "color").await;
+        // Only iad-0 is cut off. The requests in flight are lost, and so is the link if this lasts.
+        let cut = cluster.partition("iad-0", "hkg-0");
+        set(&cluster, "color", "green").await;
+        sleep(secs(seconds)).await;
+        drop(cut);
+        sleep(CHECK_PERIOD + INVALIDATE_TIMEOUT).await;
+        assert_eq!(get(&cluster, "hkg-0", "color").await, some("green"), "after {seconds} s");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn behind_a_partition_copies_are_outdated_until_it_heals() {
     let cluster = cluster().await;
@@ -144,11 +212,27 @@ async fn behind_a_partition_copies_are_outdated_until_it_heals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_a_node_that_crashed_behind_a_partition_is_visible_after_the_maximum_age() {
+async fn a_write_just_before_a_crash_is_visible_once_the_crash_is_detected() {
     let cluster = cluster().await;
     set(&cluster, "color", "red").await;
     get(&cluster, "hkg-0", "color").await;
+    let cut = cluster.partition("iad-0", "hkg-0");
+    set(&cluster, "color", "green").await;
+    cluster.crash("iad-0");
+    drop(cut);
+    assert_eq!(get(&cluster, "hkg-0", "color").await, some("red"));
+    sleep(secs(10)).await;
+    assert_eq!(get(&cluster, "hkg-0", "color").await, some("green"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_a_node_that_crashed_behind_a_partition_is_visible_after_the_maximum_age() {
+    let cluster = cluster().await;
+    set(&cluster, "color", "red").await;
     cluster.partition("iad-0", "hkg-0").keep();
+    // The loss of the link was detected, and values are read through iad-1.
+    sleep(secs(30)).await;
+    assert_eq!(get(&cluster, "hkg-0", "color").await, some("red"));
     set(&cluster, "color", "green").await;
     cluster.crash("iad-0");
     sleep(secs(60)).await;

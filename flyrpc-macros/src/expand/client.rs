@@ -17,7 +17,8 @@ pub(super) fn implement(service: &Service, calls: &TokenStream) -> TokenStream {
     let selectors = selectors(service);
     let fallbacks = fallbacks(service);
     let options = options(service);
-    quote!(#standard_traits #client #calls #selectors #fallbacks #options)
+    let each = each(service);
+    quote!(#standard_traits #client #calls #selectors #fallbacks #options #each)
 }
 
 /// Generates the type of the client.
@@ -30,7 +31,8 @@ pub(super) fn the_type(service: &Service) -> TokenStream {
     let doc = format!(
         "Calls the methods of `{ident}` on the node that the client's selector chooses.\n\nCreated \
          by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) \
-         and options (`timeout`, `wait`) return a new client. Clients are cheap to clone.\n\nEach \
+         and options (`timeout`, `wait`) return a new client. Clients are cheap to clone. `each` \
+         calls many nodes.\n\nEach \
          method returns a future of a `Result`: the return value of the trait's method, or an \
          error if the call failed. The future owns everything it needs and does nothing until it \
          is polled. Dropping it cancels the call."
@@ -224,6 +226,30 @@ fn options(service: &Service) -> TokenStream {
             #[must_use = "options return a new client"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
                 #client { via: #root::Routed::wait(&self.via, wait) }
+            }
+        }
+    }
+}
+
+fn each(service: &Service) -> TokenStream {
+    let root = root(service);
+    let vis = service.generated_vis();
+    let client = &service.names.client;
+    let sends = sends(service);
+    quote! {
+        impl #client
+        where
+            #sends
+        {
+            /// Makes a call on each of the `nodes`, and returns the stream of their replies. `call`
+            /// receives a client that targets one of the nodes, in place of this client's target.
+            #vis fn each<F, Fut, T>(&self, nodes: #root::Nodes, call: F) -> #root::Replies<T>
+            where
+                F: #root::FnMut(Self) -> Fut + #root::Send + 'static,
+                Fut: #root::Future<Output = #root::Result<T, #root::RpcError>> + #root::Send + 'static,
+                T: #root::Send + 'static,
+            {
+                #root::Routed::each(&self.via, nodes, call)
             }
         }
     }

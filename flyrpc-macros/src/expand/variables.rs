@@ -8,14 +8,16 @@ use quote::quote;
 use crate::{model::Service, names::generated};
 
 /// The variables of generated code, other than the arguments of methods.
-pub(super) const VARIABLES: [&str; 17] = [
+pub(super) const VARIABLES: [&str; 19] = [
     "arguments",
     "body",
+    "call",
     "context",
     "error",
     "f",
     "id",
     "name",
+    "nodes",
     "region",
     "request",
     "response",

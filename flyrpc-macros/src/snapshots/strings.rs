@@ -45,7 +45,7 @@ pub enum StringsResponse {
 }
 /**Calls the methods of `Strings` on the node that the client's selector chooses.
 
-Created by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) and options (`timeout`, `wait`) return a new client. Clients are cheap to clone.
+Created by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) and options (`timeout`, `wait`) return a new client. Clients are cheap to clone. `each` calls many nodes.
 
 Each method returns a future of a `Result`: the return value of the trait's method, or an error if the call failed. The future owns everything it needs and does nothing until it is polled. Dropping it cancels the call.*/
 pub struct StringsClient<Via = __StringsPrivate::Routed> {
@@ -55,11 +55,13 @@ const _: () = {
     use __StringsPrivate::NotSerializable as _;
     fn arguments() {}
     fn body() {}
+    fn call() {}
     fn context() {}
     fn error() {}
     fn f() {}
     fn id() {}
     fn name() {}
+    fn nodes() {}
     fn region() {}
     fn request() {}
     fn response() {}
@@ -297,6 +299,28 @@ const _: () = {
             StringsClient {
                 via: __StringsPrivate::Routed::wait(&self.via, wait),
             }
+        }
+    }
+    impl StringsClient
+    where
+        for<'__send> StringsRequest: __StringsPrivate::Sends<'__send>,
+        for<'__send> StringsResponse: __StringsPrivate::Sends<'__send>,
+    {
+        /// Makes a call on each of the `nodes`, and returns the stream of their replies. `call`
+        /// receives a client that targets one of the nodes, in place of this client's target.
+        pub fn each<F, Fut, T>(
+            &self,
+            nodes: __StringsPrivate::Nodes,
+            call: F,
+        ) -> __StringsPrivate::Replies<T>
+        where
+            F: __StringsPrivate::FnMut(Self) -> Fut + __StringsPrivate::Send + 'static,
+            Fut: __StringsPrivate::Future<
+                    Output = __StringsPrivate::Result<T, __StringsPrivate::RpcError>,
+                > + __StringsPrivate::Send + 'static,
+            T: __StringsPrivate::Send + 'static,
+        {
+            __StringsPrivate::Routed::each(&self.via, nodes, call)
         }
     }
     enum __Index {

@@ -9,6 +9,7 @@ pub use std::{
     fmt,
     future::Future,
     marker::{Send, Sync},
+    ops::FnMut,
     option::Option,
     primitive::{str, usize},
     result::Result,
@@ -21,7 +22,7 @@ pub use serde::{
     ser::{Serialize, Serializer},
 };
 
-pub use super::client::{Caller, Client, Routed, wrong_response};
+pub use super::client::{Caller, Client, Replies, Routed, wrong_response};
 #[cfg(feature = "tarpc")]
 pub use super::tarpc::{ViaStub, serve_tarpc, tarpc};
 pub use crate::service::bounds::{Codec, No, NotSerializable, Sends, WireTraits, Yes, has_default};
@@ -33,7 +34,7 @@ pub use crate::{
     codec::{ArgsReader, ArgsWriter, ArgumentError},
     error::RpcError,
     service::{Handler, Hedge, Method, MethodOptions, Request},
-    types::{Argument, NodeId, Region},
+    types::{Argument, NodeId, Nodes, Region},
 };
 
 /// Emits the generated items that implement tarpc's traits. The `cfg` is here rather than in the

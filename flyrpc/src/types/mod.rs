@@ -5,6 +5,7 @@ mod key_id;
 mod label;
 mod node;
 mod node_addr;
+mod nodes;
 mod peer;
 mod region;
 mod service_spec;
@@ -14,6 +15,7 @@ pub use self::{
     event::Event,
     key_id::KeyId,
     node::{NodeId, NodeInfo, ParseNodeIdError},
+    nodes::Nodes,
     peer::{LinkSecurity, NoSupport, Peer, PeerState, Support},
     region::Region,
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
@@ -22,6 +24,7 @@ pub use self::{
 pub(crate) use self::{
     label::{MAX_LABEL, is_label},
     node_addr::{is_host_ip, is_node_addr},
+    nodes::NodeSet,
     service_spec::Signature,
     target::TargetRef,
 };

@@ -123,8 +123,8 @@ mod values {
         (unit $($name:ident)*) => { $(struct $name;)* };
     }
     declare!(const request response service value argument_0 argument_1 arguments);
-    declare!(static body error to f context);
-    declare!(struct stub routed region id);
+    declare!(static body error to f context call);
+    declare!(struct stub routed region id nodes);
     declare!(unit timeout wait via reply);
 
     #[::flyrpc::fly_rpc]

@@ -15,6 +15,7 @@ mod pick;
 mod rank;
 mod reservoir;
 mod retry;
+mod serving;
 mod table;
 
 pub(crate) use self::{
@@ -27,5 +28,6 @@ pub(crate) use self::{
     pacer::{Pacer, Ticket},
     pick::{draw_first, pick},
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},
+    serving::{Serving, serving},
     table::{Entry, Table},
 };

@@ -174,7 +174,10 @@ impl Attempt {
             Err(_elapsed) => Err(AttemptFailure::Timeout { sent: queued.pending.give_up() }.into()),
         };
         match &outcome {
-            Ok(_) => recorder.end(recorded, None),
+            Ok(_) => {
+                recorder.set_node(queued.link().peer());
+                recorder.end(recorded, None);
+            }
             Err(AttemptEnd::Failed(failure)) => recorder.end(recorded, Some(failure)),
             Err(AttemptEnd::LinkClosed | AttemptEnd::NotSent(_)) => recorder.cancel(recorded),
         }

@@ -1,10 +1,13 @@
 //! The parameters that all attempts of a call share.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::selector::{CallOptions, Selector};
+use super::{
+    each_call::EachCall,
+    selector::{CallOptions, Selector},
+};
 use crate::{
     proto::routing::RetryPolicy,
     runtime::context::Context,
@@ -40,6 +43,8 @@ pub(super) struct Call {
     pub(super) start: CallStart,
     /// How long to wait for a node that can take the call.
     wait: Duration,
+    /// Set if the call is one of those on many nodes.
+    pub(super) each: Option<Arc<EachCall>>,
 }
 
 /// Which method a call calls, when it started, and what bounds it.
@@ -47,8 +52,11 @@ pub(super) struct Call {
 pub(super) struct CallStart {
     /// On this node's clock.
     pub(super) now: Instant,
-    /// The total time of the call.
+    /// The total time of the call, from `now` on.
     pub(super) timeout: Duration,
+    /// How much of the declared timeout had passed when the call started: zero, unless the call is one of
+    /// those on many nodes.
+    delay: Duration,
     /// The number of local calls whose handlers enclose the call in the same task.
     pub(super) depth: u32,
     /// The position of the method in its trait.
@@ -67,9 +75,12 @@ impl CallStart {
         let left = enclosing.and_then(Context::bound_of_nested_calls);
         let declared = R::methods()[method].options.timeout;
         let timeout = options.timeout.or(declared).unwrap_or(DEFAULT_TIMEOUT);
+        let delay = options.each.as_ref().map_or(Duration::ZERO, |each| each.delay(now));
+        let timeout = timeout.saturating_sub(delay);
         CallStart {
             now,
             timeout: timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
+            delay,
             depth: enclosing.map_or(0, |context| context.depth + 1),
             method: method as u32,
         }
@@ -78,6 +89,11 @@ impl CallStart {
     /// On this node's clock.
     pub(super) fn deadline(&self) -> Instant {
         self.now + self.timeout
+    }
+
+    /// The time that a call was allowed to take, as reported in errors.
+    pub(super) fn allowed(&self) -> Duration {
+        self.delay + self.timeout
     }
 
     /// Whether the handler needs a task of its own if it runs on this node.
@@ -107,6 +123,7 @@ impl Call {
             hedge: method.options.hedge,
             start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
+            each: options.each.clone(),
         }
     }
 

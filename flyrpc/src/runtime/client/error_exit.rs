@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::call::Call;
 use crate::{
-    error::{BodyError, RpcError},
-    proto::routing::{AttemptFailure, CallFailure, LimitOf},
+    error::{BodyError, Refusal, RpcError},
+    proto::routing::{AttemptFailure, CallFailure, Endpoint as _, LimitOf, LinkStatus},
     runtime::shared::NodeShared,
     service::Request,
     types::{NodeInfo, Region, Target},
@@ -19,13 +19,27 @@ pub(super) fn rpc_error(node: &NodeShared, call: &Call, failure: CallFailure) ->
     match failure {
         CallFailure::At { node, failure } => attempt_error(call, node, failure),
         CallFailure::NoNode(known) => {
+            if let Some((node, reason)) = refusing_node(node, call) {
+                return RpcError::Refused { node, service, method, reason };
+            }
             let (target, live_regions) = (call.target.clone(), live_regions(node, &call.target));
             RpcError::NoNode { target, service, method, known, live_regions }
         }
         CallFailure::Timeout { sent } => {
-            RpcError::Timeout { after: call.start.timeout, node: None, service, method, sent }
+            RpcError::Timeout { after: call.start.allowed(), node: None, service, method, sent }
         }
         CallFailure::ShutDown => RpcError::ShutDown { service, method },
+    }
+}
+
+/// Returns the node that one of the calls on many nodes was for, and why it accepts no calls, if that is so.
+fn refusing_node(node: &NodeShared, call: &Call) -> Option<(NodeInfo, Refusal)> {
+    let (Some(_), Target::Node(id)) = (&call.each, &call.target) else { return None };
+    let table = node.table();
+    let entry = table.node(id)?;
+    match entry.link.as_ref()?.status(call.service) {
+        LinkStatus::NotAccepting(reason) => Some((entry.info.clone(), reason)),
+        LinkStatus::Good | LinkStatus::Quiet | LinkStatus::Disconnected => None,
     }
 }
 
@@ -74,9 +88,13 @@ pub(super) fn attempt_error(call: &Call, node: NodeInfo, failure: AttemptFailure
         AttemptFailure::Failed { message, executed } => {
             RpcError::Failed { node, service, method, message, executed }
         }
-        AttemptFailure::Timeout { sent } => {
-            RpcError::Timeout { after: call.start.timeout, node: Some(node), service, method, sent }
-        }
+        AttemptFailure::Timeout { sent } => RpcError::Timeout {
+            after: call.start.allowed(),
+            node: Some(node),
+            service,
+            method,
+            sent,
+        },
         AttemptFailure::Disconnected { sent, source } => {
             RpcError::Disconnected { node: Some(node), service, method, sent, source }
         }

@@ -1,13 +1,14 @@
-//! Reports the attempts of a call to an observer: the start and the outcome of each.
+//! Reports the attempts of a call to an observer: the start and the outcome of each. Reports the node that
+//! answered to a stream of [`Replies`](super::Replies), if the call is one of its calls.
 //!
-//! Without an observer, the only cost is a check of an `Option`.
+//! Without either, the only cost is a check of an `Option`.
 
 use std::{
     mem::{Discriminant, discriminant},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{call::Call, error_exit::attempt_error};
+use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
     error::RpcError,
     proto::routing::AttemptFailure,
@@ -19,9 +20,12 @@ use crate::{
 
 /// Reports the attempts of one call to the observer, if there is one. If this is dropped before the
 /// call has ended, it reports that the call was canceled.
-// Boxed, because every local call contains it, and it is nearly always empty.
 #[must_use = "dropping it reports that the call was canceled"]
-pub(super) struct AttemptRecorder<'a>(Option<Box<Mutex<Recording<'a>>>>);
+pub(super) struct AttemptRecorder<'a> {
+    // Boxed, because every local call contains it, and it is nearly always empty.
+    recording: Option<Box<Mutex<Recording<'a>>>>,
+    each: Option<&'a EachCall>,
+}
 
 /// The number of an attempt, as it is reported to the observer. 0 if attempts are not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl<'a> AttemptRecorder<'a> {
     /// internal service.
     pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
         let observer = node.observer().filter(|_| call.service != INTERNAL_SERVICE);
-        AttemptRecorder(observer.map(|observer| {
+        let recording = observer.map(|observer| {
             Box::new(Mutex::new(Recording {
                 observer,
                 call,
@@ -65,7 +69,8 @@ impl<'a> AttemptRecorder<'a> {
                 open: Vec::new(),
                 failures: Vec::new(),
             }))
-        }))
+        });
+        AttemptRecorder { recording, each: call.each.as_deref() }
     }
 
     /// Reports that an attempt on the target at position `target` starts on `node`. `request_bytes` is the size
@@ -77,16 +82,25 @@ impl<'a> AttemptRecorder<'a> {
         node: &NodeInfo,
         request_bytes: Option<usize>,
     ) -> AttemptNumber {
-        match &self.0 {
+        self.set_node(node);
+        match &self.recording {
             Some(recording) => lock(recording).start(target, Some(node.clone()), request_bytes),
             None => AttemptNumber(0),
+        }
+    }
+
+    /// Records that `node` has answered the call, after several attempts may have started.
+    #[inline]
+    pub(super) fn set_node(&self, node: &NodeInfo) {
+        if let Some(each) = self.each {
+            each.set_node(node);
         }
     }
 
     /// Records the size of a reply that has arrived. The reply may still fail to decode.
     #[inline]
     pub(super) fn reply(&self, attempt: AttemptNumber, bytes: usize) {
-        if let Some(recording) = &self.0 {
+        if let Some(recording) = &self.recording {
             lock(recording).set_reply_bytes(attempt, bytes);
         }
     }
@@ -94,7 +108,7 @@ impl<'a> AttemptRecorder<'a> {
     /// Reports that an attempt ended with a reply or with the given failure.
     #[inline]
     pub(super) fn end(&self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
-        if let Some(recording) = &self.0 {
+        if let Some(recording) = &self.recording {
             lock(recording).end_attempt(attempt, failure);
         }
     }
@@ -102,14 +116,14 @@ impl<'a> AttemptRecorder<'a> {
     /// Reports that an attempt was canceled before its request was sent.
     #[inline]
     pub(super) fn cancel(&self, attempt: AttemptNumber) {
-        if let Some(recording) = &self.0 {
+        if let Some(recording) = &self.recording {
             lock(recording).cancel_attempt(attempt);
         }
     }
 
     /// Reports that the attempts that have not ended were canceled, because the call has ended.
     pub(super) fn cancel_open(&self) {
-        if let Some(recording) = &self.0 {
+        if let Some(recording) = &self.recording {
             lock(recording).end_open(|_| Outcome::Cancelled);
         }
     }
@@ -117,7 +131,7 @@ impl<'a> AttemptRecorder<'a> {
     /// Reports that the call ended. If no attempt has failed with this kind of error, as when there
     /// is no node, the error is reported as an attempt without a node.
     pub(super) fn finish(mut self, error: Option<&RpcError>) {
-        let Some(recording) = self.0.take() else { return };
+        let Some(recording) = self.recording.take() else { return };
         let mut recording = recording.into_inner().unwrap_or_else(PoisonError::into_inner);
         recording.end(error);
         if let Some(error) = error
@@ -131,7 +145,7 @@ impl<'a> AttemptRecorder<'a> {
 
 impl Drop for AttemptRecorder<'_> {
     fn drop(&mut self) {
-        let Some(recording) = &mut self.0 else { return };
+        let Some(recording) = &mut self.recording else { return };
         let recording = recording.get_mut().unwrap_or_else(PoisonError::into_inner);
         if recording.attempts == 0 {
             recording.start(0, None, None);

@@ -1,15 +1,19 @@
 //! Calls that go through a node.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use super::{
     caller::{Caller, Value},
+    each_call::EachCall,
     future,
     selector::{CallOptions, Selector},
 };
 use crate::{
     error::RpcError,
-    runtime::{context::Context, shared::NodeRef},
+    runtime::{
+        context::Context,
+        shared::{NodeInUse, NodeRef},
+    },
     service::Request,
     types::{NodeId, Region},
 };
@@ -25,14 +29,19 @@ pub struct Routed {
 
 impl Routed {
     pub(crate) fn new(node: NodeRef) -> Self {
-        let selector = Selector::Default;
-        let options = CallOptions { selector, further: None, timeout: None, wait: None };
+        let options = CallOptions {
+            selector: Selector::Default,
+            further: None,
+            timeout: None,
+            wait: None,
+            each: None,
+        };
         Routed { node, options }
     }
 
     fn with(&self, selector: Selector) -> Self {
-        let CallOptions { timeout, wait, .. } = self.options;
-        let options = CallOptions { selector, further: None, timeout, wait };
+        let CallOptions { timeout, wait, ref each, .. } = self.options;
+        let options = CallOptions { selector, further: None, timeout, wait, each: each.clone() };
         Routed { node: self.node.clone(), options }
     }
 
@@ -41,6 +50,18 @@ impl Routed {
         let further = routed.options.further.as_deref().unwrap_or_default();
         routed.options.further = Some(further.iter().cloned().chain([selector]).collect());
         routed
+    }
+
+    /// Returns the caller for one of the calls on many nodes.
+    pub(super) fn for_each_call(&self, selector: Selector, each: Option<Arc<EachCall>>) -> Self {
+        let mut routed = self.with(selector);
+        routed.options.each = each;
+        routed
+    }
+
+    /// The node that the calls go through, unless it no longer exists.
+    pub(super) fn node(&self) -> Option<NodeInUse> {
+        self.node.clone().upgrade()
     }
 
     /// Targets a region.
@@ -105,7 +126,7 @@ impl Routed {
 impl fmt::Debug for Routed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Routed")
-            .field("node", &self.node.clone().upgrade().map(|node| node.me().clone()))
+            .field("node", &self.node().map(|node| node.me().clone()))
             .field("selector", &self.options.selector)
             .field("further", &self.options.further.as_deref().unwrap_or_default())
             .field("timeout", &self.options.timeout)

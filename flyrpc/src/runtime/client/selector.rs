@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::each_call::EachCall;
 use crate::types::{NodeId, Region, TargetRef};
 
 /// Selects the target of a client's calls.
@@ -42,4 +43,6 @@ pub(super) struct CallOptions {
     pub(super) further: Option<Arc<[Selector]>>,
     pub(super) timeout: Option<Duration>,
     pub(super) wait: Option<Duration>,
+    /// Set if the call is one of those that a stream of [`Replies`](super::Replies) makes.
+    pub(super) each: Option<Arc<EachCall>>,
 }
