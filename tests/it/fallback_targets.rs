@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flyrpc::{NodeId, RpcError, Target};
 use flyrpc_testkit::SimCluster;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::support::{Counts, ProbeClient, millis, probe_cluster, probe_release, secs, sleep};
 
@@ -85,6 +85,7 @@ async fn this_node_runs_a_call_in_process_if_a_further_target_includes_it() {
         let context = fallback.context().await.unwrap();
         assert!(context.local, "{context:?}");
         assert_eq!((context.caller.as_str(), start.elapsed()), ("iad-0", Duration::ZERO));
+        assert_eq!(context.attempt, 1);
     }
 }
 
@@ -130,7 +131,49 @@ async fn at_most_three_attempts_are_made_for_each_target_and_six_for_a_call() {
     let targets: Vec<_> = trace.calls().map(|call| call.target().clone()).collect();
     let expected = ["hkg", "hkg", "hkg", "nrt", "nrt", "nrt"].map(|it| Target::Region(it.into()));
     assert_eq!(targets, expected);
-    busy.iter().for_each(tokio::task::JoinHandle::abort);
+    busy.iter().for_each(JoinHandle::abort);
+}
+
+/// Starts iad-0 and this many nodes in each other region, which serve one call at a time and are busy.
+async fn busy(hkg: usize, nrt: usize) -> (SimCluster, Vec<JoinHandle<Result<u64, RpcError>>>) {
+    let release = probe_release(&Counts::default()).configure(|at, builder| {
+        let full = at.region().as_str() != "iad";
+        if full { builder.max_in_flight(1) } else { builder }
+    });
+    let cluster = SimCluster::builder().release(release).region("iad", 1);
+    let cluster = cluster.region("hkg", hkg).region("nrt", nrt).start().await;
+    sleep(secs(3)).await;
+    let probe = from_iad(&cluster).timeout(secs(60));
+    let nodes = cluster.nodes().into_iter().filter(|node| node.region().as_str() != "iad");
+    let calls = nodes.map(|node| tokio::spawn(probe.on_node(node.id()).slow(50_000))).collect();
+    sleep(secs(1)).await;
+    (cluster, calls)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_with_many_busy_nodes_has_three_attempts_wherever_it_is_in_the_list() {
+    for (hkg, first) in [(0, 0), (1, 1), (2, 2)] {
+        let (cluster, _calls) = busy(hkg, 4).await;
+        let start = cluster.elapsed();
+        let probe = from_iad(&cluster).on_region("hkg").or_region("nrt");
+        let error = probe.slow(1).await.unwrap_err();
+        assert!(!error.may_have_executed(), "{error:?}");
+        let trace = cluster.trace().between(start..);
+        let attempts = |region: &str| trace.calls().to_region(region).count();
+        assert_eq!((attempts("hkg"), attempts("nrt")), (first, 3), "{trace}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_refused_does_not_wait_on_a_quiet_node() {
+    let (cluster, _calls) = busy(1, 2).await;
+    cluster.freeze("hkg-0");
+    sleep(secs(4)).await;
+    let probe = from_iad(&cluster).on_region("hkg").or_region("nrt");
+    let start = Instant::now();
+    let error = probe.slow(1).await.unwrap_err();
+    assert!(!error.may_have_executed(), "{error:?}");
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

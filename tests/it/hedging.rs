@@ -49,7 +49,7 @@ impl Nodes {
         self.delays.lock().unwrap().insert(node.to_owned(), delay);
     }
 
-    /// Starts `iad` nodes in iad, one in lhr, and hkg-0. The round trip between iad and hkg takes 202 ms.
+    /// Starts `iad` nodes in iad, one in lhr, and hkg-0. The round trip between iad and hkg takes 10 ms.
     async fn cluster(&self, iad: usize) -> SimCluster {
         let nodes = self.clone();
         let release = Release::new().serve(move |at| {
@@ -114,6 +114,31 @@ async fn without_another_node_the_first_attempt_is_awaited() {
     let start = Instant::now();
     assert_eq!(reads.or_region("lhr").read().await.unwrap(), "lhr-0");
     assert_eq!(start.elapsed(), millis(50 + 199));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_went_on_to_another_target_is_hedged_too() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    nodes.delay("iad-0", secs(30));
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("syd").or_region("iad");
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(reads.read().await.unwrap(), "iad-1");
+        assert!(start.elapsed() <= millis(60), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_node_does_not_get_a_second_attempt() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    nodes.delay("iad-0", secs(1));
+    cluster.freeze("iad-1");
+    sleep(secs(4)).await;
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    assert_eq!(reads.read().await.unwrap(), "iad-0");
+    assert_eq!(cluster.trace().calls().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use syn::{Ident, LitInt, LitStr, Path, Token, meta::ParseNestedMeta, parse::Pars
 use crate::errors::Errors;
 
 /// A duration in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Micros(pub(crate) u64);
 
 /// When a second attempt of a call starts.

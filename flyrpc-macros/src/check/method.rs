@@ -8,7 +8,7 @@ use syn::{
 use super::{argument, types::check_type, wire_name};
 use crate::{
     ast,
-    attr::{self, MethodOptions},
+    attr::{self, Hedge, MethodOptions},
     errors::Errors,
     model::{Attrs, Method},
     names::{self, RESERVED},
@@ -179,14 +179,31 @@ fn check_timeout(options: &MethodOptions, signature: &Signature, errors: &mut Er
 }
 
 fn check_hedge(options: &MethodOptions, signature: &Signature, errors: &mut Errors) {
-    if let Some((path, _)) = options.hedge.as_ref().filter(|_| !options.idempotent) {
+    let Some((path, hedge)) = &options.hedge else { return };
+    let method = &signature.ident;
+    if !options.idempotent {
+        errors.push(
+            path,
+            format_args!("`hedge` may execute method `{method}` twice, which is not declared idempotent"),
+            "add `idempotent` if the method may be executed twice: `#[rpc(idempotent, hedge = \"p95\")]`",
+        );
+    }
+    if options.detached {
         errors.push(
             path,
             format_args!(
-                "`hedge` may execute method `{}` twice, which is not declared idempotent",
-                signature.ident
+                "`hedge` cancels the slower execution of method `{method}`, which is detached"
             ),
-            "add `idempotent` if the method may be executed twice: `#[rpc(idempotent, hedge = \"p95\")]`",
+            "remove `detached` or `hedge`",
+        );
+    }
+    if let (Hedge::After(delay), Some(timeout)) = (hedge, options.timeout)
+        && *delay >= timeout
+    {
+        errors.push(
+            path,
+            format_args!("method `{method}` times out before its second attempt starts"),
+            "use a delay shorter than the `timeout`",
         );
     }
 }

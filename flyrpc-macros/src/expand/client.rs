@@ -184,9 +184,9 @@ fn fallbacks(service: &Service) -> TokenStream {
     let client = &service.names.client;
     quote! {
         impl #client {
-            /// Appends a region to the targets: if no node of the targets before it can take the call, or the
-            /// call may be repeated, a node in `region` is tried, within the same timeout. Ignored by
-            /// methods that run only on primary nodes.
+            /// Appends a region to the targets. If no node of the earlier targets can take the call, or an attempt
+            /// there failed and the call may be retried, a node in `region` is tried, within the same timeout.
+            /// Ignored by methods that run only on primary nodes.
             #[must_use = "selectors return a new client"]
             #vis fn or_region(&self, region: impl #root::Into<#root::Region>) -> Self {
                 #client { via: #root::Routed::or_region(&self.via, #root::Into::into(region)) }

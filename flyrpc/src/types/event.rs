@@ -15,7 +15,8 @@ pub enum Event {
     Up(NodeInfo),
     /// A node is down: its link was lost, or the membership declared it down.
     Down(NodeInfo),
-    /// A node has left the cluster gracefully.
+    /// A node has left the cluster gracefully. Also reported for a node without a link that failed, if this node
+    /// was cut off while others found that it had failed.
     Left(NodeInfo),
     /// A different program responds at an address, or the services that the node there supports changed.
     SupportChanged {

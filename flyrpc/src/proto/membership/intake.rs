@@ -73,8 +73,8 @@ impl Membership {
     }
 
     /// Returns the boots that leave according to `updates`. A member that fails is suspected before it is
-    /// declared down, and the suspicion spreads first. Only a member that leaves is declared down while this node
-    /// considers it alive.
+    /// declared down, and the suspicion spreads first. So a member that is declared down while this node considers
+    /// it alive has left, unless this node missed the suspicion because it was cut off or stopped.
     fn leaving_boots(&self, updates: &[Member<Identity>]) -> Vec<NodeId> {
         let is_alive = |id: &Identity| {
             let held = self.held_at(id.addr());

@@ -235,7 +235,7 @@ mod tests {
         let with = Pick { accepts_unresponsive: false, ..of(&target, 7) };
         assert_eq!(
             choose(&[quiet.clone(), lost.clone()], &with),
-            "nobody (known: 1 with a lost link)"
+            "nobody (known: 2 with a lost link)"
         );
         assert_eq!(choose(&[quiet, None, lost], &with), "dial n1");
     }

@@ -71,7 +71,13 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
                 self.known.not_accepting += 1;
                 return;
             }
-            LinkStatus::Quiet | LinkStatus::Disconnected => &mut self.quiet,
+            LinkStatus::Quiet | LinkStatus::Disconnected if pick.accepts_unresponsive => {
+                &mut self.quiet
+            }
+            LinkStatus::Quiet | LinkStatus::Disconnected => {
+                self.known.unlinked += 1;
+                return;
+            }
         };
         let by_distance = matches!(pick.target, TargetRef::Nearest);
         let distance = if by_distance { link.round_trip() } else { None };
@@ -102,19 +108,15 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
         if let Some(node) = self.unlinked.kept() {
             return Choice::Dial(node);
         }
-        let quiet = self.quiet.kept();
-        let is_quiet = quiet.is_some();
-        if pick.accepts_unresponsive {
-            if let Some((link, compats)) = quiet {
-                return Choice::Send { link, compats };
-            }
-            if let Some(node) = self.disconnected.kept() {
-                return Choice::Dial(node);
-            }
+        if let Some((link, compats)) = self.quiet.kept() {
+            return Choice::Send { link, compats };
+        }
+        if let Some(node) = self.disconnected.kept().filter(|_| pick.accepts_unresponsive) {
+            return Choice::Dial(node);
         }
         let others = self.known.not_accepting + self.known.unlinked;
         match self.unsupported {
-            Some((node, why)) if others == 0 && !is_quiet => Choice::Unsupported(node, why),
+            Some((node, why)) if others == 0 => Choice::Unsupported(node, why),
             _ => Choice::Nobody(self.known),
         }
     }

@@ -124,7 +124,7 @@ pub(super) async fn attempt<R: Request>(
 ) -> Result<R::Response, AttemptEnd> {
     let link = match place {
         Place::Link(link) => link,
-        Place::Here(method) => return Ok(Box::pin(local::call_encoded(of, method)).await?),
+        Place::Here(method) => return Ok(Box::pin(local::call_encoded(of, method, number)).await?),
     };
     let RemoteCall { node, call, request, target, .. } = of;
     let now = node.env().now();

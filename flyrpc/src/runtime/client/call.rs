@@ -76,7 +76,8 @@ impl CallStart {
         let declared = R::methods()[method].options.timeout;
         let timeout = options.timeout.or(declared).unwrap_or(DEFAULT_TIMEOUT);
         let delay = options.each.as_ref().map_or(Duration::ZERO, |each| each.delay(now));
-        let timeout = timeout.saturating_sub(delay);
+        let delay = delay.min(timeout);
+        let timeout = timeout - delay;
         CallStart {
             now,
             timeout: timeout.min(left.unwrap_or(MAX_DURATION)).min(MAX_DURATION),
@@ -133,6 +134,11 @@ impl Call {
             None => &self.target,
             Some(further) => &self.further[further],
         }
+    }
+
+    /// All targets, in order.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        [&self.target].into_iter().chain(&self.further).cloned().collect()
     }
 
     /// Whether the call has more than one target.

@@ -188,7 +188,7 @@ where
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
-                let is_only = self.options.further.is_none();
+                let is_only = declared.primary || self.options.further.is_none();
                 match remote::begin(&node, (target, is_only), start, request, Some(expires), task) {
                     Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) }
                         if declared.hedge.is_none() =>

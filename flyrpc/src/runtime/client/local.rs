@@ -18,7 +18,7 @@ use super::{
 use crate::{
     codec::EncodedBody,
     error::Unsupported,
-    proto::routing::AttemptFailure,
+    proto::routing::{AttemptFailure, FIRST_ATTEMPT},
     runtime::{
         context::Context,
         link::{LinkError, Reply, Response},
@@ -35,7 +35,7 @@ pub(super) enum LocalMethod<'a, R: Request> {
     Typed(&'a Arc<dyn LocalHandler<R>>),
     /// An implementation of another version of the trait, or one to be called as if it were.
     /// Methods and arguments are matched by name, as between nodes.
-    Encoded(EncodedMethod<'a>),
+    Encoded,
 }
 
 /// A method whose arguments and reply are encoded.
@@ -55,7 +55,7 @@ pub(super) fn find<'a, R: Request>(
     if let Some(handler) = local.downcast_ref().filter(|_| !encoded) {
         return Some(LocalMethod::Typed(handler));
     }
-    EncodedMethod::of(service, spec, request).map(LocalMethod::Encoded)
+    EncodedMethod::of(service, spec, request).map(|_| LocalMethod::Encoded)
 }
 
 /// Returns the method that `request` calls, to be called as between nodes, if this process serves it.
@@ -120,11 +120,6 @@ pub(super) fn permit<R: Request>(
     node.server().take_method_permit(R::SERVICE, request.method()).ok()
 }
 
-/// Returns whether calls of a method to this node may be refused, although the node serves it.
-pub(super) fn is_limited<R: Request>(request: &R) -> bool {
-    R::methods()[request.method()].options.max_in_flight.is_some()
-}
-
 /// Returns the future of the handler of a call that [runs inline](runs_inline).
 pub(super) fn start_inline<R: Request>(
     node: &NodeShared,
@@ -132,7 +127,8 @@ pub(super) fn start_inline<R: Request>(
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
 ) -> HandlerFuture<BoxFuture<'static, R::Response>> {
-    HandlerFuture::of_new_call(handler.call(request), context(node, start, false))
+    let context = context(node, start, false, FIRST_ATTEMPT);
+    HandlerFuture::of_new_call(handler.call(request), context)
 }
 
 /// Runs the call on this node.
@@ -146,30 +142,32 @@ pub(super) async fn call<R: Request>(
     let options = R::methods()[request.method()].options;
     let primary = options.primary || call.is_primary_at(0);
     recorder.start(0, node.me(), None);
-    let context = admit(node, call, primary, options.detached)?;
+    let context = admit(node, call, primary, options.detached, FIRST_ATTEMPT)?;
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
         return value(Box::pin(detach(node, call, handler, permit)).await?);
     }
     let handler = HandlerFuture::of_new_call(handler.call(request), context);
     if call.start.is_deep() {
-        return value(Box::pin(run_in_task(node, handler)).await?);
+        return value(Box::pin(run_in_task(node, handler, permit)).await?);
     }
     value(handler.await)
 }
 
-/// Makes an attempt of the call on this node, encoded and decoded as between nodes. An attempt that fails with
-/// [`Unsupported`](AttemptFailure::Unsupported) was not executed.
+/// Makes attempt `number` of the call on this node, encoded and decoded as between nodes. An attempt that fails
+/// with [`Unsupported`](AttemptFailure::Unsupported) was not executed.
 pub(super) async fn call_encoded<R: Request>(
     of: RemoteCall<'_, '_, R>,
     method: EncodedMethod<'_>,
+    number: u32,
 ) -> Result<R::Response, AttemptFailure> {
     let RemoteCall { node, call, request, recorder, target } = of;
     let MethodSpec { primary, detached, .. } = method.spec.methods[method.method];
     let primary = primary || call.is_primary_at(target);
     let permit = node.server().take_method_permit(R::SERVICE, method.method);
     let permit = permit.map_err(AttemptFailure::Refused);
-    let admitted = permit.and_then(|permit| Ok((admit(node, call, primary, detached)?, permit)));
+    let admitted =
+        permit.and_then(|permit| Ok((admit(node, call, primary, detached, number)?, permit)));
     let (context, permit) = match admitted {
         Ok(admitted) => admitted,
         Err(refused) => {
@@ -187,6 +185,9 @@ pub(super) async fn call_encoded<R: Request>(
         recorder.reply(attempt, reply.len());
         decode::<R>(node, request.method(), Response::Reply(reply.into_bytes()))
     });
+    if outcome.is_ok() {
+        recorder.set_node(node.me());
+    }
     recorder.end(attempt, outcome.as_ref().err());
     outcome
 }
@@ -205,7 +206,7 @@ async fn run_encoded<R: Request>(
     let response = if detached {
         detach(node, call, future, permit).await?
     } else if call.start.is_deep() {
-        run_in_task(node, future).await?
+        run_in_task(node, future, permit).await?
     } else {
         future.await
     };
@@ -227,12 +228,13 @@ fn admit(
     call: &Call,
     primary_only: bool,
     detached: bool,
+    attempt: u32,
 ) -> Result<Context, AttemptFailure> {
     if !may_run(node, primary_only) {
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, &call.start, detached))
+    Ok(context(node, &call.start, detached, attempt))
 }
 
 /// Returns whether this node may run a call that is `primary_only` or not.
@@ -240,11 +242,11 @@ fn may_run(node: &NodeShared, primary_only: bool) -> bool {
     !primary_only || node.is_primary()
 }
 
-fn context(node: &NodeShared, start: &CallStart, detached: bool) -> Context {
+fn context(node: &NodeShared, start: &CallStart, detached: bool, attempt: u32) -> Context {
     Context {
         caller: node.me().clone(),
         deadline: start.deadline(),
-        attempt: 1,
+        attempt,
         local: true,
         detached,
         depth: if detached || start.is_deep() { 0 } else { start.depth },
@@ -265,8 +267,14 @@ pub(super) fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
 async fn run_in_task<T: Send + 'static>(
     node: &NodeShared,
     future: impl Future<Output = T> + Send + 'static,
+    permit: Option<MethodPermit>,
 ) -> Result<T, AttemptFailure> {
     let (mut done, result) = oneshot::channel();
+    let future = async move {
+        let value = future.await;
+        drop(permit);
+        value
+    };
     node.env().spawn(Box::pin(async move {
         tokio::select! {
             biased;
@@ -301,8 +309,9 @@ async fn detach<T: Send + 'static>(
             return;
         }
         // An error means that the caller no longer waits, which does not affect a detached call.
-        let _ = done.send(future.await);
+        let value = future.await;
         drop((guard, permit));
+        let _ = done.send(value);
     }));
     match timeout(call.remaining(node.env().now()), result).await {
         Ok(Ok(value)) => Ok(value),

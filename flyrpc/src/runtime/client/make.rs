@@ -3,7 +3,7 @@
 use super::{
     call::{Call, CallStart},
     error_exit::rpc_error,
-    local::{self, EncodedMethod, LocalMethod},
+    local::{self, LocalMethod},
     outside::{runtime_to_enter, within},
     record::AttemptRecorder,
     remote::{self, Begun},
@@ -14,7 +14,6 @@ use crate::{
     proto::routing::{AttemptFailure, CallFailure},
     runtime::shared::{NodeInUse, NodeShared},
     service::Request,
-    types::Target,
 };
 
 /// Makes a call, or continues it after its first attempt on another node has `begun`. Dropping the future
@@ -39,19 +38,18 @@ pub(super) async fn call<R: Request>(
             None
         };
         let runtime = runtime_to_enter(node);
-        match here {
-            Some(LocalMethod::Typed(handler)) => match local::permit(node, &call, &request) {
-                Some(permit) => {
-                    let request = (request, permit);
-                    let local = Box::pin(local::call(node, &call, handler, request, &recorder));
-                    within(runtime, local).await.map_err(|failure| failed_here(node, failure))
-                }
-                None => within(runtime, Box::pin(remote::call(of))).await,
-            },
-            Some(LocalMethod::Encoded(method)) => {
-                within(runtime, Box::pin(encoded(of, method))).await
+        let permit = match here {
+            Some(LocalMethod::Typed(_)) => local::permit(node, &call, &request),
+            _ => None,
+        };
+        match (here, permit) {
+            (Some(LocalMethod::Typed(handler)), Some(permit)) => {
+                let request = (request, permit);
+                let local = Box::pin(local::call(node, &call, handler, request, &recorder));
+                within(runtime, local).await.map_err(|failure| failed_here(node, failure))
             }
-            None => within(runtime, Box::pin(remote::call(of))).await,
+            (Some(_), _) => within(runtime, Box::pin(remote::call_from_here(of))).await,
+            (None, _) => within(runtime, Box::pin(remote::call(of))).await,
         }
     };
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
@@ -72,30 +70,4 @@ pub(super) fn check(node: &NodeShared, start: &CallStart) -> Result<(), CallFail
 
 pub(super) fn failed_here(node: &NodeShared, failure: AttemptFailure) -> CallFailure {
     CallFailure::At { node: node.me().clone(), failure }
-}
-
-/// Makes a call on this node, which serves another version of the trait. If that version does not
-/// accept the arguments, or the limit of the method is reached, makes the call on another node.
-async fn encoded<R: Request>(
-    of: RemoteCall<'_, '_, R>,
-    method: EncodedMethod<'_>,
-) -> Result<R::Response, CallFailure> {
-    let RemoteCall { node, call, .. } = of;
-    let outcome = local::call_encoded(of, method).await;
-    let refusal = match outcome {
-        Err(failure @ (AttemptFailure::Unsupported(_) | AttemptFailure::Refused(_)))
-            if !matches!(call.target, Target::Node(_)) || call.has_further_targets() =>
-        {
-            failure
-        }
-        outcome => return outcome.map_err(|failure| failed_here(node, failure)),
-    };
-    match remote::call(of).await {
-        // No other node can take the call either, so the failure on this node explains it best.
-        Err(
-            CallFailure::NoNode(_)
-            | CallFailure::At { failure: AttemptFailure::Unsupported(_), .. },
-        ) => Err(failed_here(node, refusal)),
-        outcome => outcome,
-    }
 }

@@ -5,9 +5,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
+use tokio::time::{Sleep, sleep};
 
 use crate::{
     proto::routing::{AttemptEnd, Dialed},
@@ -21,6 +23,8 @@ pub(super) enum Progress<T> {
     Ended(u32, Result<T, AttemptEnd>),
     /// The node of the attempt with this number has gone quiet.
     Quiet(u32),
+    /// The attempt with this number has not ended within the hedging delay of the call.
+    HedgeDue(u32),
     /// Dialing a node has ended.
     Dialed(NodeInfo, Dialed),
 }
@@ -30,7 +34,16 @@ pub(super) enum Progress<T> {
 /// them.
 pub(super) struct Pending<'a, F, G> {
     attempts: Vec<InFlight<'a, F, G>>,
+    hedge: Hedge,
     dial: Option<BoxFuture<'a, (NodeInfo, Dialed)>>,
+}
+
+/// Whether another attempt is to start because one is slow. That happens at most once in a call.
+enum Hedge {
+    Unused,
+    /// If the attempt with this number is still in flight when the timer fires.
+    Due(u32, Pin<Box<Sleep>>),
+    Used,
 }
 
 struct InFlight<'a, F, G> {
@@ -54,7 +67,7 @@ where
     G: Future<Output = Result<T, AttemptEnd>>,
 {
     pub(super) fn new() -> Self {
-        Pending { attempts: Vec::new(), dial: None }
+        Pending { attempts: Vec::new(), hedge: Hedge::Unused, dial: None }
     }
 
     /// Adds the first attempt. `quiet` is whether it is known that its node has gone quiet.
@@ -73,6 +86,18 @@ where
     pub(super) fn add(&mut self, number: u32, link: Option<Arc<Link>>, future: G) {
         let future = AttemptFuture::Later(Box::pin(future));
         self.attempts.push(InFlight { number, link, quiet: false, future });
+    }
+
+    /// Reports the attempt with this number if it has not ended after `delay`, unless the call was hedged before.
+    pub(super) fn hedge_after(&mut self, number: u32, delay: Duration) {
+        if !matches!(self.hedge, Hedge::Used) {
+            self.hedge = Hedge::Due(number, Box::pin(sleep(delay)));
+        }
+    }
+
+    /// Records that the call was hedged before there were any attempts in this value.
+    pub(super) fn on_hedged(&mut self) {
+        self.hedge = Hedge::Used;
     }
 
     pub(super) fn is_dialing(&self) -> bool {
@@ -104,6 +129,15 @@ where
             if !attempt.quiet && attempt.is_quiet() {
                 attempt.quiet = true;
                 return Poll::Ready(Progress::Quiet(attempt.number));
+            }
+        }
+        if let Hedge::Due(number, due) = &mut self.hedge
+            && due.as_mut().poll(task).is_ready()
+        {
+            let number = *number;
+            self.hedge = Hedge::Used;
+            if self.attempts.iter().any(|attempt| attempt.number == number) {
+                return Poll::Ready(Progress::HedgeDue(number));
             }
         }
         if let Some(dial) = &mut self.dial

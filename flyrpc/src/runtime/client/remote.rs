@@ -121,6 +121,17 @@ pub(super) async fn call<R: Request>(
     resume(of, begun.await).await
 }
 
+/// Makes the call on this node, which belongs to its first target, or on another node if this one does not take it.
+pub(super) async fn call_from_here<R: Request>(
+    of: RemoteCall<'_, '_, R>,
+) -> Result<R::Response, CallFailure> {
+    let first = First::<Never<R>>::NoLink;
+    Box::pin(retry(of, of.node.version(), first)).await
+}
+
+/// The future of an attempt that was not made.
+type Never<R> = std::future::Pending<Result<<R as Request>::Response, AttemptEnd>>;
+
 /// Continues a call after its first attempt has begun.
 pub(super) async fn resume<R: Request>(
     of: RemoteCall<'_, '_, R>,
@@ -200,6 +211,7 @@ where
                 Some(Progress::Ended(_, Ok(response))) => break Ok(response),
                 Some(Progress::Ended(number, Err(end))) => retry.on_ended(number, end, now(node)),
                 Some(Progress::Quiet(number)) => retry.on_quiet(number),
+                Some(Progress::HedgeDue(number)) => retry.on_hedge_due(number),
                 Some(Progress::Dialed(to, dialed)) => retry.on_dialed(to, dialed),
                 None => retry.on_changed(),
             },
@@ -238,7 +250,10 @@ where
             pending.add_first(number, link, late == Late::Quiet, attempt);
             match late {
                 Late::Quiet => retry.on_quiet(number),
-                Late::HedgeDue => retry.on_hedge_due(number),
+                Late::HedgeDue => {
+                    pending.on_hedged();
+                    retry.on_hedge_due(number)
+                }
             }
         }
     }
@@ -264,6 +279,9 @@ where
         }
         Picked::Send(link) => {
             let number = retry.start(link.peer());
+            if let Some(delay) = call.hedge_delay() {
+                pending.hedge_after(number, delay);
+            }
             let attempt = attempt(of, Place::Link(Arc::clone(&link)), number);
             pending.add(number, Some(link), attempt);
             Step::AwaitAttempts
@@ -337,7 +355,7 @@ async fn wait<R>(
 }
 
 fn queue_key(call: &Call) -> QueueKey {
-    QueueKey { target: call.target.clone(), service: call.service, method: call.method }
+    QueueKey { targets: call.targets(), service: call.service, method: call.method }
 }
 
 /// Picks a node for the first attempt, if there is an open link.
@@ -357,9 +375,7 @@ fn pick_node<'a, R: Request>(of: RemoteCall<'a, '_, R>, retry: &Retry) -> Picked
     let RemoteCall { node, call, request, target, .. } = of;
     let target = call.target_at(target);
     let includes_this_node = target.borrowed().includes(node.me());
-    // Otherwise, the call has been tried on this node already, if it is served here.
     if includes_this_node
-        && (call.has_further_targets() || local::is_limited(request))
         && !retry.has_tried(node.me())
         && let Some(method) = local::find_encoded(node, request)
     {

@@ -119,7 +119,7 @@ pub(crate) struct Permit {
     /// Whether the request counts as in progress. False if it was refused.
     counted: bool,
     /// Counts the request for the limit of its method, if there is one.
-    _of_method: Option<MethodPermit>,
+    of_method: Option<MethodPermit>,
 }
 
 impl Permit {
@@ -139,6 +139,14 @@ impl Permit {
             ServiceKind::User => (&load.bodies, bodies, &load.peers),
             ServiceKind::Internal => (&load.internal_bodies, internal_bodies, &load.peers),
         }
+    }
+}
+
+impl Permit {
+    /// Lets another call of the method start, although the response may still wait.
+    #[inline(always)]
+    pub(super) fn on_handler_ended(&mut self) {
+        self.of_method = None;
     }
 }
 
@@ -251,7 +259,7 @@ impl Capacity {
             bytes: 0,
             bytes_of: BodyKind::Request,
             counted: false,
-            _of_method: None,
+            of_method: None,
         };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
@@ -274,7 +282,7 @@ impl Capacity {
         }
         permit.counted = true;
         if let Some(limit) = &method.limit {
-            permit._of_method = Some(limit.take().ok_or(Status::Overloaded)?);
+            permit.of_method = Some(limit.take().ok_or(Status::Overloaded)?);
         }
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;

@@ -155,6 +155,7 @@ fn run(
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
         Poll::Ready(result) => {
+            permit.on_handler_ended();
             let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
             let unsent = request.try_respond(response, flush).err();
             unsent.map(|(request, response)| Rest::Response(request, response))
@@ -188,7 +189,7 @@ impl Rest {
     fn poll_handler(
         // Dropped in the reverse order.
         request: InboundRequest,
-        permit: Permit,
+        mut permit: Permit,
         mut future: RequestFuture,
         deadline: Instant,
         task: &mut task::Context<'_>,
@@ -203,6 +204,7 @@ impl Rest {
         };
         drop(future);
         let Some(result) = result else { return Rest::Over };
+        permit.on_handler_ended();
         let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
         match request.try_respond(response, Flush::Now) {
             Ok(()) => Rest::Over,

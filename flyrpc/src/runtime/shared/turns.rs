@@ -15,10 +15,10 @@ use crate::{
     types::Target,
 };
 
-/// Identifies a queue. The calls of one method on one target share a queue.
+/// Identifies a queue. The calls of one method on the same targets share a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct QueueKey {
-    pub(crate) target: Target,
+    pub(crate) targets: Vec<Target>,
     pub(crate) service: &'static str,
     pub(crate) method: &'static str,
 }

@@ -12,6 +12,10 @@ trait Strings {
     async fn swap(&self, text: String) -> String;
     #[rpc(idempotent, hedge)]
     async fn fold(&self, text: String) -> String;
+    #[rpc(idempotent, detached, hedge = "50ms")]
+    async fn store(&self, text: String);
+    #[rpc(idempotent, timeout = "50ms", hedge = "50ms")]
+    async fn load(&self, text: String) -> String;
 }
 
 fn main() {}

@@ -5,7 +5,7 @@
 //! earlier nodes, or if its method is idempotent and the link failed.
 //!
 //! For an idempotent method, several attempts may be in flight at once. When an attempt's node goes
-//! quiet, the next attempt starts in parallel. The first reply ends the call. The call also ends when an
+//! quiet, or its hedging delay is over, the next attempt starts in parallel. The first reply ends the call. The call also ends when an
 //! attempt fails that may have executed and whose failure permits no retry, as in gRPC's hedging
 //! (proposal A6).
 
@@ -135,6 +135,8 @@ pub(crate) struct Retry {
     /// executing does not show whether this one executed.
     unsettled: Option<CallFailure>,
     primary_moved: bool,
+    /// Whether the next attempt starts only because the hedging delay is over.
+    hedges: bool,
 }
 
 #[derive(Debug)]
@@ -164,6 +166,7 @@ impl Retry {
             may_change: false,
             unsettled: None,
             primary_moved: false,
+            hedges: false,
         }
     }
 
@@ -174,7 +177,8 @@ impl Retry {
 
     /// Returns whether the next pick may return a node that is quiet or whose link was lost.
     pub(crate) fn accepts_unresponsive(&self) -> bool {
-        self.targets.accepts_unresponsive()
+        // An attempt that is only slow is better than one on a node that may never answer.
+        self.targets.accepts_unresponsive() && !self.hedges
     }
 
     /// Returns the nodes to exclude from the next pick.
@@ -237,6 +241,7 @@ impl Retry {
     /// Handles the end of attempt `number`, which returned no reply.
     pub(crate) fn on_ended(&mut self, number: u32, end: AttemptEnd, now: Instant) -> Step {
         let InFlight { node, target, replaced, .. } = self.take_in_flight(number);
+        self.hedges = false;
         match end {
             AttemptEnd::LinkClosed => {
                 self.targets.uncount(target);
@@ -260,13 +265,14 @@ impl Retry {
         if self.set_late(number) {
             self.earn_free_retry();
         }
+        self.hedges = false;
         self.on_changed()
     }
 
     /// Handles the end of the call's hedging delay: attempt `number` has taken so long that another one is worth
     /// its cost.
     pub(crate) fn on_hedge_due(&mut self, number: u32) -> Step {
-        self.set_late(number);
+        self.hedges = self.set_late(number);
         self.on_changed()
     }
 
@@ -424,9 +430,9 @@ impl Retry {
 
     /// Picks on the first target, from the current one on, that may have another attempt.
     fn pick(&mut self) -> Step {
-        while self.targets.is_exhausted_here()
-            && self.goes_on(|| CallFailure::NoNode(Known::default()))
-        {}
+        if self.targets.is_exhausted_here() {
+            self.goes_on(|| CallFailure::NoNode(Known::default()));
+        }
         Step::Pick
     }
 

@@ -8,8 +8,9 @@ const MAX_ATTEMPTS: u32 = 6;
 
 /// The position of one round of a call in the list of its targets.
 ///
-/// A call with several targets goes through the list twice. The first pass skips nodes that are quiet or whose
-/// link was lost, so that a target whose nodes are all unresponsive costs no time. The second pass accepts them.
+/// A call with several targets may go through the list twice. The first pass skips nodes that are quiet or whose
+/// link was lost, so that a target whose nodes are all unresponsive costs no time. If it finds no node at all, the
+/// second pass accepts them.
 #[derive(Debug)]
 pub(super) struct TargetOrder {
     /// For each target, the attempts of this round that count: those in flight, and those that failed on a node.
@@ -39,22 +40,22 @@ impl TargetOrder {
         self.counted.iter().sum()
     }
 
-    /// Whether the limits allow another attempt.
+    /// Whether the limits allow another attempt, on the current target or on one of the next.
     pub(super) fn has_room(&self) -> bool {
-        self.counted() < MAX_ATTEMPTS && (self.has_room_here() || self.has_next())
+        let is_open = |counted: &u32| *counted < MAX_ATTEMPTS_PER_TARGET;
+        self.counted() < MAX_ATTEMPTS
+            && (self.counted[self.current..].iter().any(is_open) || self.has_second_pass())
     }
 
-    fn has_room_here(&self) -> bool {
-        self.counted[self.current] < MAX_ATTEMPTS_PER_TARGET
-    }
-
-    fn has_next(&self) -> bool {
-        self.current + 1 < self.counted.len() || !self.accepts_unresponsive
+    /// Whether the second pass follows. It does not if an attempt was made: a node has refused the call, or the
+    /// call has failed, so it must not wait on a node that may never answer.
+    fn has_second_pass(&self) -> bool {
+        !self.accepts_unresponsive && self.counted() == 0
     }
 
     /// Whether the current target has had all attempts that it may have.
     pub(super) fn is_exhausted_here(&self) -> bool {
-        !self.has_room_here()
+        self.counted[self.current] >= MAX_ATTEMPTS_PER_TARGET
     }
 
     /// Counts an attempt on the current target.
@@ -67,17 +68,19 @@ impl TargetOrder {
         self.counted[target] -= 1;
     }
 
-    /// Goes on to the next target. Returns false if there is none.
+    /// Goes on to the next target that may have another attempt. Returns false if there is none.
     pub(super) fn advance(&mut self) -> bool {
-        if !self.has_next() {
+        while self.current + 1 < self.counted.len() {
+            self.current += 1;
+            if !self.is_exhausted_here() {
+                return true;
+            }
+        }
+        if !self.has_second_pass() {
             return false;
         }
-        if self.current + 1 < self.counted.len() {
-            self.current += 1;
-        } else {
-            self.current = 0;
-            self.accepts_unresponsive = true;
-        }
+        self.current = 0;
+        self.accepts_unresponsive = true;
         true
     }
 
@@ -131,6 +134,27 @@ mod tests {
         assert!(!order.has_room());
         order.uncount(0);
         assert!(order.has_room());
+    }
+
+    #[test]
+    fn a_target_that_is_exhausted_is_passed_over() {
+        let mut order = TargetOrder::new(3);
+        assert!(order.advance());
+        (0..3).for_each(|_| order.count());
+        order.rewind();
+        assert!(order.advance());
+        assert_eq!(order.current(), 2);
+        assert!(!order.advance() && order.has_room());
+        (0..3).for_each(|_| order.count());
+        assert!(!order.has_room());
+    }
+
+    #[test]
+    fn unresponsive_nodes_are_not_accepted_after_an_attempt() {
+        let mut order = TargetOrder::new(2);
+        order.count();
+        assert!(order.advance());
+        assert!(!order.advance());
     }
 
     #[test]
