@@ -21,7 +21,7 @@ use crate::{
     error::Unsupported,
     proto::routing::{
         AttemptEnd, AttemptFailure, CallFailure, Choice, Compats, Dialed, FIRST_ATTEMPT,
-        NoCandidate, Pick, Retry, Step, Table, Waited, draw_first, pick,
+        NoCandidate, Pick, Retry, Step, Table, Waited, pick, pick_first,
     },
     runtime::{
         link::Link,
@@ -79,10 +79,11 @@ pub(super) fn begin<R: Request>(
         method,
         tried: &[],
         primary_moved: false,
-        // `draw_first` asks for a number only if there are several nodes.
+        // `pick_first` asks for a number only if there are several nodes.
         random: 0,
+        now: node.micros_at(now),
     };
-    let drawn = draw_first(&table, &with, || node.env().random());
+    let drawn = pick_first(&table, &with, || node.env().random());
     let picked = drawn.or_else(|| pick_link(&table, &Pick { random: node.env().random(), ..with }));
     let first = match picked {
         Some((link, compats)) => {
@@ -341,6 +342,7 @@ fn pick_node<R: Request>(of: RemoteCall<'_, '_, R>, retry: &Retry) -> Picked {
         tried: retry.tried(),
         primary_moved: retry.primary_moved(),
         random: node.env().random(),
+        now: node.micros_at(node.env().now()),
     };
     let failure = match pick(&table, &with) {
         Choice::Send { link, .. } => return Picked::Send(Arc::clone(link)),
