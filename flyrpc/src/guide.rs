@@ -3,7 +3,7 @@
 //!
 //! | to | read |
 //! |---|---|
-//! | learn how a call behaves | [`calls`], [`errors`], [`peers`] |
+//! | learn how a call behaves | [`calls`], [`errors`], [`peers`], [`picking`] |
 //! | configure and deploy a node | [`settings`], [`fly_io`], [`kubernetes`] |
 //! | set, rotate or replace the secret of a cluster; judge what it protects | [`security`] |
 //! | audit the protocol between nodes | [`protocol`] |
@@ -39,6 +39,9 @@ pub mod patterns {}
 
 #[doc = include_str!("docs/peers.md")]
 pub mod peers {}
+
+#[doc = include_str!("docs/picking.md")]
+pub mod picking {}
 
 #[doc = include_str!("docs/protocol.md")]
 pub mod protocol {}

@@ -9,12 +9,13 @@ use arc_swap::ArcSwap;
 use crate::{
     proto::{
         routing::{
-            CallerTrait, Choice, Compat, Compats, Endpoint, Entry, LinkStatus, Pick, Table, pick,
+            CallerTrait, Choice, Compat, Compats, Endpoint, Entry, LinkStatus, NodeLoad, Pick,
+            RegionLoad, Table, pick,
         },
         wire::ids::MethodIndex,
     },
     runtime::{builder::NodeBuilder, server::INLINE_AFTER},
-    types::{NodeId, NodeInfo, Region, Target},
+    types::{NodeId, NodeInfo, Region, ServiceSpec, Target},
 };
 
 /// The membership protocol without nodes, to simulate clusters that are too large to run.
@@ -57,15 +58,34 @@ pub struct Routing {
 
 /// A link over which calls can be sent.
 #[derive(Debug, Clone)]
-struct Open(Arc<Compats>);
+struct Open {
+    compats: Arc<Compats>,
+    services: Arc<[ServiceSpec]>,
+    load: Arc<NodeLoad>,
+}
+
+/// The service that is called.
+const SERVICE: &str = "Strings";
 
 impl Endpoint for Open {
     fn status(&self, _service: &str) -> LinkStatus {
         LinkStatus::Good
     }
 
+    fn is_congested(&self) -> bool {
+        false
+    }
+
+    fn load(&self) -> &NodeLoad {
+        &self.load
+    }
+
+    fn services(&self) -> &[ServiceSpec] {
+        &self.services
+    }
+
     fn compats(&self, _caller: &CallerTrait) -> &Compats {
-        &self.0
+        &self.compats
     }
 
     fn round_trip(&self) -> Option<Duration> {
@@ -82,17 +102,19 @@ impl Routing {
     pub fn new(nodes: u16) -> Self {
         let region = Region::from("hkg");
         let callable = Compat::Callable { method: MethodIndex(3), missing_args: Box::default() };
-        let link = Open([callable].into());
+        let compats: Arc<Compats> = [callable].into();
+        let services: Arc<[ServiceSpec]> =
+            vec![ServiceSpec { name: SERVICE.to_owned(), methods: Vec::new() }].into();
+        let load = Arc::new(RegionLoad::new());
+        let link = || Open {
+            compats: Arc::clone(&compats),
+            services: Arc::clone(&services),
+            load: Arc::new(NodeLoad::new(Arc::clone(&load))),
+        };
         let entry = |number: u16| {
             let id = NodeId::new(format!("node-{number}"), number.into());
             let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], number).into());
-            Arc::new(Entry {
-                info,
-                link: Some(link.clone()),
-                disconnected: false,
-                unreachable: false,
-                other_protocol: false,
-            })
+            Arc::new(Entry::linked(info, Some(link())))
         };
         let entries: Vec<_> = (0..nodes).map(entry).collect();
         let mut table = Table::empty();
@@ -107,8 +129,7 @@ impl Routing {
     /// Picks a node in the same way as a call to the region. `random` determines which node. Returns
     /// whether there was a candidate.
     pub fn pick(&self, random: u64) -> bool {
-        let caller =
-            CallerTrait { id: TypeId::of::<()>(), service: "Strings", signatures: Vec::new };
+        let caller = CallerTrait { id: TypeId::of::<()>(), service: SERVICE, signatures: Vec::new };
         let with = Pick {
             target: self.target.borrowed(),
             caller: &caller,
@@ -117,6 +138,7 @@ impl Routing {
             accepts_unresponsive: true,
             primary_moved: false,
             random,
+            now: 1,
         };
         matches!(pick(&self.table.load(), &with), Choice::Send { .. })
     }

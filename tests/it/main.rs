@@ -34,6 +34,7 @@ mod quiet_nodes;
 mod reply_memory;
 mod retries;
 mod rollout;
+mod routing;
 mod sealing;
 mod secrets;
 mod serde_format;

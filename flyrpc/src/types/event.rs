@@ -57,6 +57,11 @@ pub enum Event {
         /// The other node.
         claimant: NodeInfo,
     },
+    /// Most of this node's calls to a node failed, so they are sent to other nodes while there are any. The node is
+    /// probed with one call after at most 30 s. It may be ejected again without having been restored.
+    Ejected(NodeInfo),
+    /// A node that was ejected has answered a call, and is called like others again.
+    Restored(NodeInfo),
     /// The receiver of the events was too slow. This many events were dropped at this point.
     Missed(u64),
 }
@@ -84,6 +89,8 @@ impl fmt::Display for Event {
             Event::AddressConflict { holder, claimant, .. } => {
                 write!(f, "address conflict between {} and {}", holder.name(), claimant.name())
             }
+            Event::Ejected(node) => write!(f, "ejected {}", node.name()),
+            Event::Restored(node) => write!(f, "restored {}", node.name()),
             Event::Missed(count) => write!(f, "missed {count}"),
         }
     }
@@ -105,6 +112,8 @@ mod tests {
         check(&Event::Up(node.clone()), "up hkg-0");
         check(&Event::Down(node.clone()), "down hkg-0");
         check(&Event::Left(node.clone()), "left hkg-0");
+        check(&Event::Ejected(node.clone()), "ejected hkg-0");
+        check(&Event::Restored(node.clone()), "restored hkg-0");
         let support = |node, support| Event::SupportChanged { addr, node, support };
         check(&support(Some(node.clone()), Support::Supported), "support of hkg-0: supported");
         let mute = Support::Unsupported(NoSupport::Mute);

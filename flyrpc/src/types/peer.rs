@@ -35,6 +35,14 @@ pub struct Peer {
     /// The shortest of the latest round-trip times.
     #[serde(serialize_with = "as_seconds")]
     pub round_trip: Option<Duration>,
+    /// The number of this node's calls that are in flight there. 0 if no link is open.
+    pub in_flight: u32,
+    /// The number of calls of all nodes that are in flight there, as it last reported. It reports this about once
+    /// per heartbeat. 0 before its first report, if it is a node of version 0.1, or if no link is open.
+    pub reported_in_flight: u32,
+    /// Whether it is ejected: most of this node's calls to it failed, so they are sent to other nodes while there
+    /// are any.
+    pub ejected: bool,
 }
 
 /// How the link to a peer is protected.

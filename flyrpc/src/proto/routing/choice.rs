@@ -23,6 +23,8 @@ pub(crate) struct Pick<'a> {
     /// then goes to any node that considers itself primary, if there is one.
     pub(crate) primary_moved: bool,
     pub(crate) random: u64,
+    /// The current time, in microseconds since this node was started.
+    pub(crate) now: u64,
 }
 
 impl Pick<'_> {

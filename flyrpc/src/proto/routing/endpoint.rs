@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use super::compat::{CallerTrait, Compats};
-use crate::{error::Refusal, types::Region};
+use super::{
+    compat::{CallerTrait, Compats},
+    load::NodeLoad,
+};
+use crate::{
+    error::Refusal,
+    types::{Region, ServiceSpec},
+};
 
 /// Whether calls can be sent over a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +28,15 @@ pub(crate) enum LinkStatus {
 pub(crate) trait Endpoint {
     /// Returns whether calls of `service` can be sent.
     fn status(&self, service: &str) -> LinkStatus;
+
+    /// Returns whether so much is queued on the link that calls have to wait before they are sent.
+    fn is_congested(&self) -> bool;
+
+    /// Returns the load of the node.
+    fn load(&self) -> &NodeLoad;
+
+    /// Returns the services of the node, except the internal one.
+    fn services(&self) -> &[ServiceSpec];
 
     /// Returns how the methods of a caller's trait match the services of the node.
     fn compats(&self, caller: &CallerTrait) -> &Compats;

@@ -7,26 +7,37 @@
 mod budget;
 mod choice;
 mod compat;
+mod draw;
+mod ejection;
 mod endpoint;
 mod failure;
 mod jitter;
+mod load;
+mod median;
+mod nearest;
 mod pacer;
 mod pick;
 mod rank;
+mod region_nodes;
 mod reservoir;
 mod retry;
 mod serving;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use self::{
     budget::RetryBudget,
     choice::{Choice, Pick},
     compat::{CallerTrait, Compat, Compats},
+    ejection::{Change, Ejection, Failure},
     endpoint::{Endpoint, LinkStatus},
     failure::{AttemptFailure, CallFailure, LimitOf},
     jitter::jittered,
+    load::{NodeLoad, RegionLoad},
+    median::Median,
     pacer::{Pacer, Ticket},
-    pick::{draw_first, pick},
+    pick::{pick, pick_first},
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},
     serving::{Serving, serving},
     table::{Entry, Table},

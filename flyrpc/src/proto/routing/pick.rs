@@ -4,29 +4,33 @@ use std::sync::Arc;
 
 use super::{
     choice::{Choice, Pick},
-    compat::{Compat, Compats},
-    endpoint::{Endpoint, LinkStatus},
+    compat::Compats,
+    draw::{draw, good},
+    endpoint::Endpoint,
+    nearest::{draw_nearest, nearest},
     rank::rank,
-    reservoir::mix,
+    region_nodes::RegionNodes,
     table::{Entry, Table},
 };
-use crate::{error::Known, types::TargetRef};
-
-/// The number of random nodes of a region that are checked before all of its nodes are ranked.
-const DRAWS: u64 = 8;
+use crate::{
+    error::Known,
+    types::{Region, TargetRef},
+};
 
 /// Picks a node of the target, in this order of preference:
 ///
-/// 1. a compatible node with an open link, either at random or the nearest
-/// 2. a node without a link
-/// 3. a compatible node that is quiet
-/// 4. a node whose link was lost and that has not been dialed since
+/// 1. a compatible node with an open link: of two drawn at random, the one with the lower cost. For calls to the
+///    nearest node, in the nearest region.
+/// 2. such a node that is ejected, or whose link is congested
+/// 3. a node without a link
+/// 4. a compatible node that is quiet
+/// 5. a node whose link was lost and that has not been dialed since
 pub(crate) fn pick<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     let choice = match pick.target {
         TargetRef::Primary(_) if pick.primary_moved => pick_moved_primary(table, pick),
-        TargetRef::Region(region) | TargetRef::Primary(region) => draw(table.region(region), pick),
+        TargetRef::Region(region) | TargetRef::Primary(region) => pick_in(table, region, pick),
         TargetRef::Node(id) => rank(table.node(id).into_iter(), pick),
-        TargetRef::Nearest => rank(table.nodes(), pick),
+        TargetRef::Nearest => nearest(table, pick),
     };
     match choice {
         Choice::Nobody(Known { unlinked, not_accepting, unsupported, .. }) => {
@@ -44,119 +48,85 @@ fn pick_moved_primary<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> 
     };
     let mut primaries = table.nodes().filter(considers_itself_primary).peekable();
     match pick.target {
-        TargetRef::Primary(region) if primaries.peek().is_none() => {
-            draw(table.region(region), pick)
-        }
+        TargetRef::Primary(region) if primaries.peek().is_none() => pick_in(table, region, pick),
         _ => rank(primaries, pick),
     }
 }
 
-/// Picks among `candidates` as [`rank`] does, but usually checks only one of them. In a region where
-/// most nodes can take the call, a node drawn at random most likely can, too.
-fn draw<'a, L: Endpoint>(candidates: &'a [Arc<Entry<L>>], pick: &Pick<'_>) -> Choice<'a, L> {
-    // In a small region, a few nodes that cannot take calls for a long time would waste most draws.
-    if candidates.len() as u64 > DRAWS {
-        for turn in 1..=DRAWS {
-            let drawn = &candidates[(mix(pick.random, turn) % candidates.len() as u64) as usize];
-            if let Some((link, compats)) = good(drawn, pick) {
-                return Choice::Send { link, compats };
-            }
-        }
+fn pick_in<'a, L: Endpoint>(
+    table: &'a Table<L>,
+    region: &Region,
+    pick: &Pick<'_>,
+) -> Choice<'a, L> {
+    match table.region_nodes(region).and_then(|nodes| draw_in(nodes, pick)) {
+        Some((link, compats)) => Choice::Send { link, compats },
+        None => rank(table.region(region).iter(), pick),
     }
-    rank(candidates.iter(), pick)
 }
 
-/// Picks a node for the first attempt of a call to a region by one draw. Returns `None` if the node that was
-/// drawn cannot take the call, and for calls to other targets: [`pick`] then decides. `random` is called if
-/// there are several nodes.
-///
-/// The distribution is the same as that of `rank`. A draw gives all usable nodes the same probability, and so
-/// does `rank`, which decides if the draw fails.
-pub(crate) fn draw_first<'a, L: Endpoint>(
+/// Draws among the nodes of a region that serve the service.
+fn draw_in<'a, L: Endpoint>(
+    nodes: &'a RegionNodes<L>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    let serving = nodes.serving(pick.caller.service);
+    draw(serving.len(), |at| serving.get(at), pick)
+}
+
+/// Picks a node for the first attempt of a call. Returns `None` if no node can take the call at once, and for calls
+/// to a certain node: [`pick`] then decides. `random` is called if there are several nodes.
+#[inline]
+pub(crate) fn pick_first<'a, L: Endpoint>(
     table: &'a Table<L>,
     pick: &Pick<'_>,
     random: impl FnOnce() -> u64,
 ) -> Option<(&'a L, &'a Compats)> {
-    let (TargetRef::Region(region) | TargetRef::Primary(region)) = pick.target else { return None };
-    let drawn = match table.region(region) {
-        [] => return None,
-        [only] => only,
-        several => &several[(random() % several.len() as u64) as usize],
-    };
-    good(drawn, pick)
-}
-
-/// Returns the link to a node that can take the call at once.
-fn good<'a, L: Endpoint>(entry: &'a Entry<L>, pick: &Pick<'_>) -> Option<(&'a L, &'a Compats)> {
-    let link = entry.link.as_ref()?;
-    if entry.other_protocol
-        || link.status(pick.caller.service) != LinkStatus::Good
-        || pick.excludes(&entry.info)
-    {
-        return None;
+    match pick.target {
+        TargetRef::Region(region) | TargetRef::Primary(region) => {
+            let nodes = table.region_nodes(region)?;
+            match nodes.all() {
+                // There is no choice, so its load does not matter.
+                [only] => good(only, pick),
+                _ => draw_in(nodes, &Pick { random: random(), ..*pick }),
+            }
+        }
+        TargetRef::Node(_) => None,
+        TargetRef::Nearest => match draw_nearest(table, &Pick { random: random(), ..*pick }) {
+            Some(Choice::Send { link, compats }) => Some((link, compats)),
+            _ => None,
+        },
     }
-    let compats = link.compats(pick.caller);
-    matches!(compats[pick.method], Compat::Callable { .. }).then_some((link, compats))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{any::TypeId, time::Duration};
+    use std::any::TypeId;
 
     use super::*;
     use crate::{
         error::{Refusal, Unsupported},
-        proto::{
-            routing::compat::{CallerTrait, Compats},
-            wire::ids::MethodIndex,
+        proto::routing::{
+            compat::{CallerTrait, Compat},
+            endpoint::LinkStatus,
+            reservoir::mix,
+            testing::Path,
         },
-        types::{NodeId, NodeInfo, Region, Target},
+        types::{NodeId, NodeInfo, Target},
     };
-
-    #[derive(Debug, Clone)]
-    struct Path {
-        node: String,
-        status: LinkStatus,
-        millis: u64,
-        compats: Arc<Compats>,
-        primary: &'static str,
-    }
-
-    impl Endpoint for Path {
-        fn status(&self, _service: &str) -> LinkStatus {
-            self.status
-        }
-
-        fn compats(&self, _caller: &CallerTrait) -> &Compats {
-            &self.compats
-        }
-
-        fn round_trip(&self) -> Option<Duration> {
-            Some(Duration::from_millis(self.millis))
-        }
-
-        fn considers_primary(&self, region: &Region) -> bool {
-            region.as_str() == self.primary
-        }
-    }
 
     const CALLER: CallerTrait =
         CallerTrait { id: TypeId::of::<()>(), service: "S", signatures: Vec::new };
 
-    fn path(status: LinkStatus, millis: u64, compat: Compat) -> Option<Path> {
-        Some(Path { node: String::new(), status, millis, compats: [compat].into(), primary: "iad" })
-    }
-
-    fn callable() -> Compat {
-        Compat::Callable { method: MethodIndex(0), missing_args: [].into() }
+    fn path(status: LinkStatus, millis: u64) -> Option<Path> {
+        Some(Path { status, millis, ..Path::good().serving(&["S"]) })
     }
 
     fn good(millis: u64) -> Option<Path> {
-        path(LinkStatus::Good, millis, callable())
+        path(LinkStatus::Good, millis)
     }
 
     fn with_status(status: LinkStatus) -> Option<Path> {
-        path(status, 1, callable())
+        path(status, 1)
     }
 
     fn held() -> Option<Path> {
@@ -164,7 +134,7 @@ mod tests {
     }
 
     fn incompatible(why: Unsupported) -> Option<Path> {
-        path(LinkStatus::Good, 1, Compat::Incompatible(why))
+        good(1).map(|path| Path { compats: [Compat::Incompatible(why)].into(), ..path })
     }
 
     /// A table of nodes in hkg, called n0, n1 and so on.
@@ -175,14 +145,7 @@ mod tests {
             let id = NodeId::new(&name, 0);
             let info = NodeInfo::new(id, Region::from("hkg"), ([127, 0, 0, 1], 1).into());
             let link = link.clone().map(|link| Path { node: name, ..link });
-            let entry = Entry {
-                info,
-                link,
-                disconnected: false,
-                unreachable: false,
-                other_protocol: false,
-            };
-            table.insert(Arc::new(entry));
+            table.insert(Arc::new(Entry::linked(info, link)));
         }
         table
     }
@@ -200,6 +163,7 @@ mod tests {
             accepts_unresponsive: true,
             primary_moved: false,
             random,
+            now: 1_000_000,
         }
     }
 
@@ -273,10 +237,69 @@ mod tests {
         assert_eq!(choose(&[good(1)], &with), "nobody");
     }
 
+    /// Returns a node whose latency has this ratio to the median.
+    fn with_ratio(ratio: f32) -> Option<Path> {
+        let path = good(1);
+        if let Some(path) = &path {
+            path.load.on_start();
+            path.load.on_reply(ratio, 1_000_000);
+        }
+        path
+    }
+
+    fn congested() -> Option<Path> {
+        good(1).map(|path| Path { congested: true, ..path })
+    }
+
+    fn ejected() -> Option<Path> {
+        let path = good(1);
+        if let Some(path) = &path {
+            path.load.region().set_nodes(2, 1);
+            path.load.set_probe_at(Some(5_000_000));
+        }
+        path
+    }
+
+    /// Returns how often each of these nodes is picked in 1,000 picks.
+    fn counts(links: &[Option<Path>]) -> Vec<u32> {
+        let mut counts = vec![0; links.len()];
+        for random in 0..1_000 {
+            let choice = choose(links, &of(&hkg(), mix(random, 1)));
+            counts[choice.strip_prefix("send to n").unwrap().parse::<usize>().unwrap()] += 1;
+        }
+        counts
+    }
+
     #[test]
-    fn the_nearest_is_picked_when_asked_for() {
-        let links = [good(30), good(10), good(20)];
-        assert_eq!(choose(&links, &of(&Target::Nearest, 3)), "send to n1");
+    fn of_two_nodes_the_one_with_the_lower_cost_is_picked() {
+        assert_eq!(counts(&[with_ratio(2.0), with_ratio(1.0)]), [0, 1_000]);
+        let counts = counts(&[with_ratio(1.0), with_ratio(10.0), with_ratio(1.0)]);
+        assert!(counts[1] == 0 && counts[0].abs_diff(counts[2]) < 100, "{counts:?}");
+    }
+
+    #[test]
+    fn two_slow_nodes_that_are_drawn_together_are_not_picked() {
+        let links = [1.0, 100.0, 1.0, 100.0, 1.0, 100.0].map(with_ratio);
+        let counts = counts(&links);
+        assert_eq!(counts.iter().skip(1).step_by(2).sum::<u32>(), 0, "{counts:?}");
+    }
+
+    #[test]
+    fn ejected_nodes_and_congested_links_are_passed_over_while_another_can_take_the_call() {
+        assert_eq!(counts(&[congested(), good(1), ejected()]), [0, 1_000, 0]);
+        check(&[congested(), held(), None], "send to n0");
+        check(&[ejected(), held(), None], "send to n0");
+        assert_eq!(choose(&[ejected()], &of(&Target::Nearest, 7)), "send to n0");
+    }
+
+    #[test]
+    fn one_call_probes_an_ejected_node_regardless_of_its_cost() {
+        let probed = with_ratio(100.0);
+        if let Some(path) = &probed {
+            path.load.region().set_nodes(2, 1);
+            path.load.set_probe_at(Some(1_000_000));
+        }
+        assert_eq!(counts(&[good(1), probed]), [999, 1]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     choice::{Choice, Pick},
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
+    load::Standing,
     reservoir::Best,
     table::Entry,
 };
@@ -27,6 +28,8 @@ pub(super) fn rank<'a, L: Endpoint + 'a>(
 /// The best candidate of each rank, best rank first, and the counts of those that cannot take the call.
 struct Ranks<'a, L> {
     good: Best<(&'a L, &'a Compats)>,
+    /// Candidates that are ejected, or whose links are congested.
+    passed_over: Best<(&'a L, &'a Compats)>,
     unlinked: Best<&'a NodeInfo>,
     quiet: Best<(&'a L, &'a Compats)>,
     disconnected: Best<&'a NodeInfo>,
@@ -34,10 +37,15 @@ struct Ranks<'a, L> {
     known: Known,
 }
 
+fn is_ejected<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
+    link.load().standing(pick.now) != Standing::Open
+}
+
 impl<'a, L: Endpoint> Ranks<'a, L> {
     fn new() -> Self {
         Ranks {
             good: Best::none(),
+            passed_over: Best::none(),
             unlinked: Best::none(),
             quiet: Best::none(),
             disconnected: Best::none(),
@@ -66,6 +74,9 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
             return self.unsupported(&entry.info, why.clone());
         }
         let rank = match status {
+            LinkStatus::Good if link.is_congested() || is_ejected(link, pick) => {
+                &mut self.passed_over
+            }
             LinkStatus::Good => &mut self.good,
             LinkStatus::NotAccepting(_) => {
                 self.known.not_accepting += 1;
@@ -102,7 +113,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
     }
 
     fn best(self, pick: &Pick<'_>) -> Choice<'a, L> {
-        if let Some((link, compats)) = self.good.kept() {
+        if let Some((link, compats)) = self.good.kept().or(self.passed_over.kept()) {
             return Choice::Send { link, compats };
         }
         if let Some(node) = self.unlinked.kept() {

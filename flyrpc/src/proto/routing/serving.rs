@@ -52,39 +52,17 @@ fn serves<L: Endpoint>(entry: &Entry<L>, caller: &CallerTrait) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::{any::TypeId, sync::Arc, time::Duration};
+    use std::{any::TypeId, sync::Arc};
 
     use super::*;
     use crate::{
         error::Refusal,
         proto::{
-            routing::{Compats, LinkStatus},
+            routing::{Compats, LinkStatus, testing::Path},
             wire::ids::MethodIndex,
         },
         types::NodeId,
     };
-
-    /// A link to a node that does not accept calls.
-    #[derive(Debug)]
-    struct Held(Box<Compats>);
-
-    impl Endpoint for Held {
-        fn status(&self, _service: &str) -> LinkStatus {
-            LinkStatus::NotAccepting(Refusal::Held)
-        }
-
-        fn compats(&self, _caller: &CallerTrait) -> &Compats {
-            &self.0
-        }
-
-        fn round_trip(&self) -> Option<Duration> {
-            None
-        }
-
-        fn considers_primary(&self, _region: &Region) -> bool {
-            false
-        }
-    }
 
     const CALLER: CallerTrait =
         CallerTrait { id: TypeId::of::<()>(), service: "S", signatures: Vec::new };
@@ -98,15 +76,16 @@ mod tests {
     }
 
     /// A linked node, named like its region and its port.
-    fn linked(region: &str, port: u16, compats: impl Into<Box<Compats>>) -> Entry<Held> {
+    fn linked(region: &str, port: u16, compats: impl Into<Box<Compats>>) -> Entry<Path> {
         let id = NodeId::new(format!("{region}-{port}"), 0);
         let info = NodeInfo::new(id, Region::from(region), ([127, 0, 0, 1], port).into());
-        let link = Some(Held(compats.into()));
-        Entry { info, link, disconnected: false, unreachable: false, other_protocol: false }
+        let status = LinkStatus::NotAccepting(Refusal::Held);
+        let compats: Box<Compats> = compats.into();
+        Entry::linked(info, Some(Path { status, compats: compats.into(), ..Path::good() }))
     }
 
     /// The names of the nodes that are selected, with `?` if it is not known whether they serve.
-    fn names(entries: impl IntoIterator<Item = Entry<Held>>, region: Option<&str>) -> Vec<String> {
+    fn names(entries: impl IntoIterator<Item = Entry<Path>>, region: Option<&str>) -> Vec<String> {
         let mut table = Table::empty();
         entries.into_iter().for_each(|entry| table.insert(Arc::new(entry)));
         let region = region.map(Region::from);

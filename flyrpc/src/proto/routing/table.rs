@@ -3,6 +3,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
+use super::{endpoint::Endpoint, region_nodes::RegionNodes};
 use crate::{
     error::Known,
     types::{NodeId, NodeInfo, Region},
@@ -23,14 +24,21 @@ pub(crate) struct Entry<L> {
     pub(crate) other_protocol: bool,
 }
 
+impl<L> Entry<L> {
+    /// Returns the entry of a node that was never disconnected.
+    pub(crate) fn linked(info: NodeInfo, link: Option<L>) -> Self {
+        Entry { info, link, disconnected: false, unreachable: false, other_protocol: false }
+    }
+}
+
 /// All live nodes except this one.
 ///
 /// A clone shares all entries with its original. A change to it then copies only the region of the
 /// changed node and one shard of the index by id.
 #[derive(Debug)]
 pub(crate) struct Table<L> {
-    /// Each region's nodes, sorted by address.
-    regions: BTreeMap<Region, Arc<Entries<L>>>,
+    /// Each region's nodes.
+    regions: BTreeMap<Region, Arc<RegionNodes<L>>>,
     /// The index by id, in shards by boot number. Each shard is sorted by id, then by address, because
     /// two addresses may claim one id.
     shards: Vec<Arc<Entries<L>>>,
@@ -56,32 +64,24 @@ impl<L> Table<L> {
         }
     }
 
-    /// Adds a live node, or replaces its entry.
-    pub(crate) fn insert(&mut self, entry: Arc<Entry<L>>) {
-        let by_id = &mut self.shards[shard_of(entry.info.id())];
-        insert(Arc::make_mut(by_id), by_id_of(&entry.info), Arc::clone(&entry));
-        let by_addr = self.regions.entry(entry.info.region().clone()).or_default();
-        insert(Arc::make_mut(by_addr), by_addr_of(&entry.info), Arc::clone(&entry));
-    }
-
-    /// Removes a node.
-    pub(crate) fn remove(&mut self, info: &NodeInfo) {
-        remove(Arc::make_mut(&mut self.shards[shard_of(info.id())]), by_id_of(info));
-        let Some(by_addr) = self.regions.get_mut(info.region()) else { return };
-        remove(Arc::make_mut(by_addr), by_addr_of(info));
-        if by_addr.is_empty() {
-            self.regions.remove(info.region());
-        }
-    }
-
     /// Returns the live nodes of a region.
     pub(crate) fn region(&self, region: &Region) -> &[Arc<Entry<L>>] {
-        self.regions.get(region).map_or(&[], |entries| entries.as_slice())
+        self.regions.get(region).map_or(&[], |nodes| nodes.all())
+    }
+
+    /// Returns the live nodes of a region, with their index by service, if there are any.
+    pub(super) fn region_nodes(&self, region: &Region) -> Option<&RegionNodes<L>> {
+        self.regions.get(region).map(|nodes| &**nodes)
+    }
+
+    /// Returns the live nodes of each region.
+    pub(super) fn regions(&self) -> impl Iterator<Item = &RegionNodes<L>> {
+        self.regions.values().map(|nodes| &**nodes)
     }
 
     /// Returns the regions with at least one node that is not disconnected, in order.
     pub(crate) fn live_regions(&self) -> Vec<Region> {
-        let is_live = |entries: &Entries<L>| entries.iter().any(|entry| !entry.disconnected);
+        let is_live = |nodes: &RegionNodes<L>| nodes.all().iter().any(|entry| !entry.disconnected);
         let live = self.regions.iter().filter(|(_, entries)| is_live(entries));
         live.map(|(region, _)| region.clone()).collect()
     }
@@ -98,7 +98,33 @@ impl<L> Table<L> {
 
     /// Returns all live nodes, by region.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Arc<Entry<L>>> {
-        self.regions.values().flat_map(|entries| entries.iter())
+        self.regions.values().flat_map(|nodes| nodes.all())
+    }
+}
+
+impl<L: Endpoint> Table<L> {
+    /// Adds a live node, or replaces its entry.
+    pub(crate) fn insert(&mut self, entry: Arc<Entry<L>>) {
+        let by_id = Arc::make_mut(&mut self.shards[shard_of(entry.info.id())]);
+        match by_id.binary_search_by(by_id_of(&entry.info)) {
+            Ok(at) => by_id[at] = Arc::clone(&entry),
+            Err(at) => by_id.insert(at, Arc::clone(&entry)),
+        }
+        let region = self.regions.entry(entry.info.region().clone()).or_default();
+        Arc::make_mut(region).insert(entry);
+    }
+
+    /// Removes a node.
+    pub(crate) fn remove(&mut self, info: &NodeInfo) {
+        let by_id = Arc::make_mut(&mut self.shards[shard_of(info.id())]);
+        if let Ok(at) = by_id.binary_search_by(by_id_of(info)) {
+            by_id.remove(at);
+        }
+        let Some(region) = self.regions.get_mut(info.region()) else { return };
+        Arc::make_mut(region).remove(info);
+        if region.all().is_empty() {
+            self.regions.remove(info.region());
+        }
     }
 }
 
@@ -118,44 +144,18 @@ fn by_id_of<L>(info: &NodeInfo) -> impl Fn(&Arc<Entry<L>>) -> Ordering {
     |entry| (entry.info.id(), entry.info.addr()).cmp(&(info.id(), info.addr()))
 }
 
-fn by_addr_of<L>(info: &NodeInfo) -> impl Fn(&Arc<Entry<L>>) -> Ordering {
-    |entry| (entry.info.addr(), entry.info.id()).cmp(&(info.addr(), info.id()))
-}
-
-fn insert<L>(
-    entries: &mut Entries<L>,
-    ordering: impl Fn(&Arc<Entry<L>>) -> Ordering,
-    entry: Arc<Entry<L>>,
-) {
-    match entries.binary_search_by(ordering) {
-        Ok(at) => entries[at] = entry,
-        Err(at) => entries.insert(at, entry),
-    }
-}
-
-fn remove<L>(entries: &mut Entries<L>, ordering: impl Fn(&Arc<Entry<L>>) -> Ordering) {
-    if let Ok(at) = entries.binary_search_by(ordering) {
-        entries.remove(at);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::routing::testing::Path;
 
-    fn entry(boot: u64, region: &str, port: u16) -> Arc<Entry<()>> {
+    fn entry(boot: u64, region: &str, port: u16) -> Arc<Entry<Path>> {
         let id = NodeId::new(format!("n{boot}"), boot);
         let info = NodeInfo::new(id, Region::from(region), ([10, 0, 0, 1], port).into());
-        Arc::new(Entry {
-            info,
-            link: None,
-            disconnected: false,
-            unreachable: false,
-            other_protocol: false,
-        })
+        Arc::new(Entry::linked(info, None))
     }
 
-    fn boots<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry<()>>>) -> Vec<u64> {
+    fn boots<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry<Path>>>) -> Vec<u64> {
         entries.into_iter().map(|entry| entry.info.id().boot()).collect()
     }
 

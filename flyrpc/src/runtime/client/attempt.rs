@@ -171,7 +171,7 @@ impl Attempt {
                 decoded.map_err(AttemptEnd::from)
             }
             Ok(Err(end)) => Err(end),
-            Err(_elapsed) => Err(AttemptFailure::Timeout { sent: queued.pending.give_up() }.into()),
+            Err(_elapsed) => Err(AttemptFailure::Timeout { sent: queued.pending.expire() }.into()),
         };
         match &outcome {
             Ok(_) => {

@@ -21,7 +21,7 @@ use crate::{
     error::Unsupported,
     proto::routing::{
         AttemptEnd, AttemptFailure, CallFailure, Choice, Compats, Dialed, FIRST_ATTEMPT,
-        NoCandidate, Pick, Retry, Step, Table, Waited, draw_first, pick,
+        NoCandidate, Pick, Retry, Step, Table, Waited, pick, pick_first,
     },
     runtime::{
         link::Link,
@@ -91,10 +91,11 @@ pub(super) fn begin<R: Request>(
         tried: &[],
         accepts_unresponsive: is_only,
         primary_moved: false,
-        // `draw_first` asks for a number only if there are several nodes.
+        // `pick_first` asks for a number only if there are several nodes.
         random: 0,
+        now: node.micros_at(now),
     };
-    let drawn = draw_first(&table, &with, || node.env().random());
+    let drawn = pick_first(&table, &with, || node.env().random());
     let picked = drawn.or_else(|| pick_link(&table, &Pick { random: node.env().random(), ..with }));
     let first = match picked {
         Some((link, compats)) => {
@@ -391,6 +392,7 @@ fn pick_node<'a, R: Request>(of: RemoteCall<'a, '_, R>, retry: &Retry) -> Picked
         accepts_unresponsive: retry.accepts_unresponsive(),
         primary_moved: retry.primary_moved(),
         random: node.env().random(),
+        now: node.micros_at(node.env().now()),
     };
     let failure = match pick(&table, &with) {
         Choice::Send { link, .. } => return Picked::Send(Arc::clone(link)),

@@ -194,6 +194,14 @@ impl Cluster {
                     peer.on_leaving(link.peer());
                 }
             }
+            LinkEvent::Ejected => {
+                tracing::warn!(node = %link.peer(), "node ejected: most calls to it fail");
+                self.publisher.emit_later(Event::Ejected(link.peer().clone()));
+            }
+            LinkEvent::Restored => {
+                tracing::info!(node = %link.peer(), "node restored after its ejection");
+                self.publisher.emit_later(Event::Restored(link.peer().clone()));
+            }
             LinkEvent::Ended(error) => self.on_link_ended(link, &error),
         }
     }

@@ -121,17 +121,22 @@ impl Link {
         };
         let long = body.len() > INLINE_BODY_MAX;
         let offset = outbox.request(&head, body);
+        if outbox.is_congested() {
+            self.update_congested(&outbox);
+        }
         drop((in_flight, outbox));
         if call.attempt == 1 {
             self.count_call();
         }
+        self.health.load().on_start();
         self.wake_writer();
         if expires_earlier {
             let link = Arc::downgrade(self);
             let expire = move || link.upgrade().map_or(Next::NoLink, |link| link.expire_calls());
             self.deadlines.set_earlier(expire);
         }
-        Some(PendingCall { link: Arc::clone(self), id, offset, long, over: false })
+        let (method, sent_at) = (call.method, head.stamp);
+        Some(PendingCall { link: Arc::clone(self), id, offset, method, sent_at, long, over: false })
     }
 }
 
@@ -156,6 +161,9 @@ pub(crate) struct PendingCall {
     link: Arc<Link>,
     id: RequestId,
     offset: Offset,
+    method: MethodIndex,
+    /// In microseconds on the link's clock.
+    sent_at: u64,
     /// Whether its body is sent in chunks.
     long: bool,
     over: bool,
@@ -180,15 +188,26 @@ impl PendingCall {
             self.withdraw(&mut outbox);
         }
         self.over = true;
+        self.link.record_canceled(self.sent_at);
         self.link.in_flight().remove(self.id);
         self.link.wake_writer();
         self.link.end_if_drained();
         true
     }
 
+    /// Cancels the call, whose deadline has passed. Returns whether the call may have executed, as
+    /// [`CallEnd`] defines it.
+    #[cold]
+    pub(crate) fn expire(&mut self) -> bool {
+        if !self.over {
+            self.link.record_expired(self.method, self.sent_at);
+        }
+        self.give_up()
+    }
+
     /// Cancels the call. Returns whether the call may have executed: false if the peer cannot have
     /// received all of it and never will.
-    pub(crate) fn give_up(&mut self) -> bool {
+    fn give_up(&mut self) -> bool {
         if std::mem::replace(&mut self.over, true) {
             return true;
         }
@@ -225,6 +244,7 @@ impl Future for PendingCall {
             Progress::Pending => Poll::Pending,
             Progress::Response(response) => {
                 this.over = true;
+                this.link.record_response(this.method, this.sent_at, &response);
                 if this.long {
                     // The peer refused the request before all of it had arrived, so it does not need the
                     // rest.
@@ -234,11 +254,12 @@ impl Future for PendingCall {
                 Poll::Ready(Ok(response))
             }
             Progress::Closed => {
+                this.link.record_lost(this.method, this.sent_at);
                 let sent = this.give_up();
                 let error = this.link.error().unwrap_or(LinkError::Closed);
                 Poll::Ready(Err(CallEnd::Lost { error, sent }))
             }
-            Progress::Expired => Poll::Ready(Err(CallEnd::Expired { sent: this.give_up() })),
+            Progress::Expired => Poll::Ready(Err(CallEnd::Expired { sent: this.expire() })),
         }
     }
 }
@@ -247,6 +268,7 @@ impl Drop for PendingCall {
     #[inline]
     fn drop(&mut self) {
         if !self.over {
+            self.link.record_canceled(self.sent_at);
             self.give_up();
         }
     }

@@ -10,6 +10,10 @@ pub(crate) enum LinkEvent {
     QuietChanged,
     /// The peer sends no more requests, and asks this node to stop too.
     GoAway(GoAway),
+    /// The peer failed so often that calls prefer other nodes.
+    Ejected,
+    /// The peer is no longer ejected.
+    Restored,
     /// The link has ended.
     Ended(LinkError),
 }

@@ -19,7 +19,8 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, region_calls::RegionCalls,
+    compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, node_health::NodeHealth,
+    outcome::Outcomes, region_calls::RegionCalls,
 };
 use crate::{
     env::Env,
@@ -34,10 +35,11 @@ use crate::{
             outbox::Outbox,
             sent::SentBytes,
         },
-        routing::{CallerTrait, Compats, Endpoint, LinkStatus},
+        routing::{CallerTrait, Compats, Endpoint, LinkStatus, Median, NodeLoad},
         wire::{
             frame::{self, GoAway},
             hello::State,
+            ids::MethodIndex,
         },
     },
     service::ServiceKind,
@@ -59,7 +61,11 @@ pub(crate) struct Link {
     clock: LocalClock,
     events: EventSink,
     /// The calls to the peer's region.
-    region_calls: Arc<RegionCalls>,
+    pub(super) region_calls: Arc<RegionCalls>,
+    pub(super) health: Arc<NodeHealth>,
+    pub(super) outcomes: Outcomes,
+    /// Whether calls have to wait for room in the outbox.
+    congested: AtomicBool,
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
@@ -132,11 +138,17 @@ pub(super) struct NewLink {
 
 impl Link {
     pub(super) fn new(new: NewLink) -> Self {
+        let epoch = new.region_calls.micros_at(new.epoch.into_std());
+        let now = new.region_calls.micros_at(new.env.now().into_std());
+        let health = new.region_calls.on_linked(new.node.id(), now);
+        if let Some(round_trip) = new.round_trip {
+            new.region_calls.on_round_trip(round_trip, now);
+        }
         Link {
             peer: Peer {
                 node: new.node,
                 services: new.services,
-                compats: CompatCache::new(),
+                compats: CompatCache::new(Arc::clone(&new.region_calls)),
                 status_level: new.status_level,
                 keys: new.keys,
                 sealed_with: new.sealed_with,
@@ -150,6 +162,9 @@ impl Link {
             clock: LocalClock { env: new.env, epoch: new.epoch },
             events: new.events,
             region_calls: new.region_calls,
+            health,
+            outcomes: Outcomes::new(epoch),
+            congested: AtomicBool::new(false),
             outbox: Mutex::default(),
             in_flight: Mutex::default(),
             inbound: Mutex::default(),
@@ -298,6 +313,7 @@ impl Link {
         if !self.lifecycle.end(error) {
             return;
         }
+        self.region_calls.on_unlinked(&self.health, self.node_micros());
         self.signals.end.cancel();
         // Requests stay in the outbox, because their calls check how much of each request was sent.
         let held = self.outbox().drop_replies();
@@ -355,6 +371,7 @@ impl Link {
     pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {
         self.peer.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
         if change == QuietChange::BecameQuiet {
+            self.record_quiet();
             // Calls that may be repeated look for another node.
             self.in_flight().wake_all();
             self.wake_waiting();
@@ -365,6 +382,27 @@ impl Link {
     /// Records the shortest of the last round trips, in microseconds.
     pub(super) fn on_round_trip(&self, round_trip: u64) {
         self.peer.round_trip.store(round_trip, Ordering::Relaxed);
+        self.region_calls.on_round_trip(round_trip, self.node_micros());
+    }
+
+    /// Returns the current time in microseconds since this node was started.
+    pub(super) fn node_micros(&self) -> u64 {
+        self.region_calls.micros_at(self.now().into_std())
+    }
+
+    /// The median latency of a method of the peer in its region.
+    #[inline(always)]
+    pub(super) fn median(&self, method: MethodIndex) -> Option<&Median> {
+        self.peer.compats.median(method)
+    }
+
+    /// Records whether calls have to wait for room. `outbox` is that of this link.
+    #[inline]
+    pub(super) fn update_congested(&self, outbox: &Outbox) {
+        let congested = outbox.is_congested();
+        if congested != self.congested.load(Ordering::Relaxed) {
+            self.congested.store(congested, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn announce(self: &Arc<Self>, event: LinkEvent) {
@@ -406,6 +444,7 @@ impl Link {
             let mut outbox = self.outbox();
             let frames = outbox.take(batch, chunk_bytes, now);
             outbox.grant_room(&mut wake);
+            self.update_congested(&outbox);
             frames
         };
         wake.into_iter().for_each(Waker::wake);
@@ -415,7 +454,11 @@ impl Link {
     /// Grants the available room in the outbox.
     pub(super) fn grant_room(&self) {
         let mut wake = Vec::new();
-        self.outbox().grant_room(&mut wake);
+        {
+            let mut outbox = self.outbox();
+            outbox.grant_room(&mut wake);
+            self.update_congested(&outbox);
+        }
         wake.into_iter().for_each(Waker::wake);
     }
 
@@ -451,6 +494,18 @@ impl Endpoint for Arc<Link> {
             return LinkStatus::NotAccepting(refusal);
         }
         if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
+    }
+
+    fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Relaxed)
+    }
+
+    fn load(&self) -> &NodeLoad {
+        self.health.load()
+    }
+
+    fn services(&self) -> &[ServiceSpec] {
+        self.user_services()
     }
 
     fn compats(&self, caller: &CallerTrait) -> &Compats {

@@ -257,7 +257,8 @@ impl<'a> Handshake<'a> {
             clock.pong(now, sent, hello.stamp);
         }
         let mut first_frames = Vec::new();
-        frame::put_pong(hello.stamp, now, &mut first_frames);
+        // The load is reported with the next pong.
+        frame::put_pong(hello.stamp, now, 0, &mut first_frames);
         Handshaken {
             announced: Arc::clone(&self.local.state),
             stream: self.stream,

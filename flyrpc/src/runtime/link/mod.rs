@@ -15,6 +15,8 @@ mod expiry;
 mod handle;
 mod handshake;
 mod handshake_records;
+mod node_health;
+mod outcome;
 mod reader;
 mod region_calls;
 mod replies;

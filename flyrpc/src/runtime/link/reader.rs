@@ -34,6 +34,7 @@ use crate::{
             lifecycle::LinkError,
             liveness::{Liveness, SILENT_HEARTBEATS},
         },
+        routing::Endpoint as _,
         wire::{
             frame::{self, Body, BodyOf, ChunkStart, Frame, INLINE_BODY_MAX, RequestHead, Rest},
             hello::State,
@@ -465,10 +466,11 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.work += PING_WORK;
                 let now = self.micros();
                 self.gate.on_ping(now, stamp);
-                frame::put_pong(stamp, now, self.link.outbox().frames());
+                let in_flight = self.handler.in_flight();
+                frame::put_pong(stamp, now, in_flight, self.link.outbox().frames());
                 self.link.wake_writer();
             }
-            Frame::Pong { echo, stamp } => self.on_pong(echo, stamp),
+            Frame::Pong { echo, stamp, in_flight } => self.on_pong(echo, stamp, in_flight),
             Frame::State(state) => self.buffer.state = Some(frames.slice_ref(state)),
             Frame::GoAway { reason } => {
                 self.apply_state()?;
@@ -492,9 +494,12 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.replies.on_response(self.link, id, response);
     }
 
-    fn on_pong(&mut self, echo: u64, stamp: u64) {
+    fn on_pong(&mut self, echo: u64, stamp: u64, in_flight: Option<u64>) {
         if !self.link.outbox().pings().answer(echo) {
             return;
+        }
+        if let Some(in_flight) = in_flight {
+            self.link.load().on_report(in_flight);
         }
         self.buffer.pong = true;
         self.gate.on_pong(self.micros(), echo, stamp);

@@ -108,6 +108,7 @@ impl Replies {
         if self.complete.is_empty() {
             return;
         }
+        link.on_responses();
         let mut in_flight = link.in_flight();
         let complete = |(id, response)| in_flight.complete(id, response);
         self.wakers.extend(self.complete.drain(..).filter_map(complete));

@@ -51,6 +51,9 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
         size: u64,
     ) -> Result<Self::Permit, Status>;
 
+    /// Returns the number of admitted requests of all peers that are in flight.
+    fn in_flight(&self) -> u64;
+
     /// Returns whether the node is about to shut down, and accepts no more requests.
     fn is_draining(&self) -> bool;
 

@@ -37,6 +37,7 @@ impl<'a> RoomWait<'a> {
                 outbox.grant_room(&mut wake);
                 ticket
             });
+            self.link.update_congested(&outbox);
             outbox.poll_room(self.room, ticket, task.waker())
         };
         wake.into_iter().for_each(Waker::wake);

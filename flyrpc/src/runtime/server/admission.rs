@@ -290,6 +290,11 @@ impl Capacity {
         Ok(permit)
     }
 
+    /// Returns the number of user calls from peers in progress.
+    pub(super) fn in_flight(&self) -> usize {
+        self.load.slots.used()
+    }
+
     /// Keeps the node from being idle while a detached call runs.
     pub(super) fn enter(&self) -> InFlightGuard {
         self.load.local.fetch_add(1, Ordering::SeqCst);

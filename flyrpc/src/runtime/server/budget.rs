@@ -103,6 +103,11 @@ impl Budget {
         self.used.fetch_sub(amount, SeqCst) == amount
     }
 
+    /// Returns the amount in use.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
     /// Returns whether nothing is in use.
     pub(super) fn is_unused(&self) -> bool {
         self.used.load(SeqCst) == 0

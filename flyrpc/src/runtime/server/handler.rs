@@ -37,6 +37,10 @@ impl RequestHandler for Server {
         Server::admit(self, caller, peer, head, size)
     }
 
+    fn in_flight(&self) -> u64 {
+        Server::in_flight(self)
+    }
+
     fn is_draining(&self) -> bool {
         self.state().draining
     }

@@ -114,6 +114,11 @@ impl Server {
         self.summary.store(summary, Ordering::Release);
     }
 
+    /// Returns the number of calls from other nodes in progress.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.capacity.in_flight() as u64
+    }
+
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
     pub(crate) fn in_flight_guard(&self) -> InFlightGuard {
         self.capacity.enter()

@@ -16,6 +16,7 @@ use arc_swap::Guard;
 use tokio::{
     runtime::Handle as RuntimeHandle,
     sync::{broadcast, mpsc, oneshot},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ const MAX_IDLE_REGIONS: usize = 256;
 /// The state that all parts of a running node share.
 pub(crate) struct NodeShared {
     env: Arc<dyn Env>,
+    /// When the node was started.
+    epoch: Instant,
     /// The runtime in which the node was started.
     runtime: RuntimeHandle,
     me: NodeInfo,
@@ -91,6 +94,7 @@ impl NodeShared {
         // At the most severe level, so that every subscriber that receives a log line receives the span.
         let span = tracing::error_span!("flyrpc", node = %me.name());
         let shared = Arc::new(NodeShared {
+            epoch: env.now(),
             env,
             runtime: RuntimeHandle::current(),
             me,
@@ -114,6 +118,11 @@ impl NodeShared {
 
     pub(crate) fn env(&self) -> &Arc<dyn Env> {
         &self.env
+    }
+
+    /// Converts `at` to microseconds since the node was started.
+    pub(crate) fn micros_at(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch).as_micros() as u64
     }
 
     /// The runtime in which the node was started. It may have ended.
@@ -190,7 +199,8 @@ impl NodeShared {
         if regions.len() >= MAX_IDLE_REGIONS {
             regions.retain(|_, calls| Arc::strong_count(calls) > 1);
         }
-        let new = || Arc::new(RegionCalls::new(self.env.now().into_std()));
+        let now = self.env.now().into_std();
+        let new = || Arc::new(RegionCalls::new(now, self.epoch.into_std()));
         Arc::clone(regions.entry(region.clone()).or_insert_with(new))
     }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
+    proto::routing::{Endpoint, NodeLoad},
     runtime::link::Link,
     types::{LinkSecurity, NodeInfo, Peer, PeerState, Support},
 };
@@ -22,6 +23,7 @@ impl PeerSnapshot {
     pub(crate) fn to_peer(&self) -> Peer {
         let link = self.link.as_ref();
         let state = link.map(|link| link.state());
+        let load = link.map(Endpoint::load);
         let quiet = link.is_some_and(|link| link.is_quiet());
         Peer {
             addr: self.addr,
@@ -38,6 +40,9 @@ impl PeerSnapshot {
             }),
             keys: link.map(|link| link.keys().to_vec()).unwrap_or_default(),
             round_trip: link.and_then(|link| link.round_trip()),
+            in_flight: load.map_or(0, NodeLoad::in_flight),
+            reported_in_flight: load.map_or(0, NodeLoad::reported),
+            ejected: load.is_some_and(NodeLoad::is_ejected),
         }
     }
 }

@@ -136,6 +136,12 @@ impl Outbox {
         queue.is_empty() && self.fits(of, queue.granted_bytes())
     }
 
+    /// Returns whether calls have to wait: there is no room for their frames, or others wait for it.
+    #[inline]
+    pub(crate) fn is_congested(&self) -> bool {
+        self.frames.len() >= HIGH_WATER || !self.waiting_for_frames.is_empty()
+    }
+
     /// Adds the task of `waker` to the queue for room.
     pub(crate) fn join(&mut self, of: Room, waker: &Waker) -> Ticket {
         let (Room::Frames(bytes) | Room::LongReply(bytes)) = of;

@@ -300,7 +300,7 @@ fn a_peer_that_does_not_read_overflows_an_outbox_at_two_mebibytes() {
     let mut queued = 0;
     while !outbox.is_overflowing() {
         let before = outbox.frames().len();
-        frame::put_pong(1, 1, outbox.frames());
+        frame::put_pong(1, 1, 1, outbox.frames());
         queued += outbox.frames().len() - before;
     }
     assert!((2 << 20..(2 << 20) + 64).contains(&queued), "{queued}");

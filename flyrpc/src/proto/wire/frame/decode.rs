@@ -98,7 +98,11 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Frame<'_>, Malformed> {
         kind::CANCEL => Frame::Cancel { id: take_id(rest)? },
         // Older nodes do not send the second number.
         kind::PING => Frame::Ping { stamp: varint::take(rest)?, received: varint::take(rest).ok() },
-        kind::PONG => Frame::Pong { echo: varint::take(rest)?, stamp: varint::take(rest)? },
+        kind::PONG => Frame::Pong {
+            echo: varint::take(rest)?,
+            stamp: varint::take(rest)?,
+            in_flight: varint::take(rest).ok(),
+        },
         kind::STATE => Frame::State(rest),
         kind::GO_AWAY => Frame::GoAway {
             reason: match varint::take(rest)? {

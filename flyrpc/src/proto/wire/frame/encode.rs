@@ -76,8 +76,9 @@ pub(crate) fn put_ping(stamp: u64, received: u64, to: &mut Vec<u8>) {
     put_numbers(kind::PING, &[stamp, received], to);
 }
 
-pub(crate) fn put_pong(echo: u64, stamp: u64, to: &mut Vec<u8>) {
-    put_numbers(kind::PONG, &[echo, stamp], to);
+/// Appends a pong. `in_flight` is the number of requests in flight at this node; older nodes ignore it.
+pub(crate) fn put_pong(echo: u64, stamp: u64, in_flight: u64, to: &mut Vec<u8>) {
+    put_numbers(kind::PONG, &[echo, stamp, in_flight], to);
 }
 
 pub(crate) fn put_go_away(reason: GoAway, to: &mut Vec<u8>) {

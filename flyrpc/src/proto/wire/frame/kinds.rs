@@ -74,6 +74,8 @@ pub(crate) enum Frame<'a> {
     Pong {
         echo: u64,
         stamp: u64,
+        /// The number of requests in flight at the sender, from all nodes, if the sender reports it.
+        in_flight: Option<u64>,
     },
     State(&'a [u8]),
     GoAway {

@@ -12,7 +12,7 @@
 //! | request chunk, reply chunk | id, the next bytes of the body |
 //! | cancel | id |
 //! | ping | the sender's stamp, the bytes that it has received (ignored by older nodes, which do not send it) |
-//! | pong | the stamp of the ping, the sender's stamp |
+//! | pong | the stamp of the ping, the sender's stamp, the number of requests in flight at the sender (ignored by older nodes, which do not send it) |
 //! | state | a [`State`](super::hello::State): which calls the node accepts now |
 //! | go away | the reason; the sender starts no more requests and accepts no new ones |
 //! | seal | see [`seal`](super::seal); instead of the hello, on a sealed link |

@@ -68,7 +68,10 @@ fn other_frames_round_trip() {
         (|to| put_status(ID, b"abc", to), Frame::Status { id: ID, status: b"abc" }),
         (|to| put_cancel(ID, to), Frame::Cancel { id: ID }),
         (|to| put_ping(1 << 40, 7, to), Frame::Ping { stamp: 1 << 40, received: Some(7) }),
-        (|to| put_pong(1 << 40, 3, to), Frame::Pong { echo: 1 << 40, stamp: 3 }),
+        (
+            |to| put_pong(1 << 40, 3, 500, to),
+            Frame::Pong { echo: 1 << 40, stamp: 3, in_flight: Some(500) },
+        ),
         (|to| put_state(b"abc", to), Frame::State(b"abc")),
         (|to| put_go_away(GoAway::Leaving, to), Frame::GoAway { reason: GoAway::Leaving }),
         (|to| put_seal(b"abc", to), Frame::Seal(b"abc")),
@@ -115,6 +118,12 @@ fn a_ping_of_an_older_node_reports_nothing_received() {
 }
 
 #[test]
+fn a_pong_of_an_older_node_reports_no_load() {
+    let pong = Frame::Pong { echo: 5, stamp: 6, in_flight: None };
+    assert_eq!(decode(&[kind::PONG, 5, 6]), Ok(pong));
+}
+
+#[test]
 fn unknown_request_flags_are_refused() {
     assert!(decode(&[kind::REQUEST, 1, 1, 16, 1, 1]).is_err());
 }
@@ -128,7 +137,7 @@ fn garbage_decodes_to_frames_within_the_input_or_to_errors() {
     put_chunk_head(BodyOf::Request, ID, 3, &mut all);
     all.extend(b"abc");
     put_status(ID, b"abc", &mut all);
-    put_pong(1 << 40, 3, &mut all);
+    put_pong(1 << 40, 3, 500, &mut all);
     put_go_away(GoAway::Leaving, &mut all);
     // A request with an unknown field that readers may skip.
     all.extend_from_slice(&[11, kind::REQUEST, 1, 1, flag::FIELDS as u8, 1, 1, 3, 200, 1, 0, 9]);

@@ -1,0 +1,115 @@
+//! Picks one of many candidates by drawing two of them.
+
+use super::{
+    choice::Pick,
+    compat::{Compat, Compats},
+    endpoint::{Endpoint, LinkStatus},
+    load::Standing,
+    reservoir::mix,
+    table::Entry,
+};
+
+/// Upper bound on the number of draws.
+const DRAWS: usize = 8;
+
+/// Draws two of `count` candidates at random among those that can take the call, and returns the one with the lower
+/// cost (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996). Returns `None` if there is
+/// none among [`DRAWS`] candidates.
+///
+/// Always taking the candidate with the least cost would be worse, because costs are slightly out of date: all
+/// callers would choose the same node at the same time. If both candidates are much more expensive than usual, more
+/// are drawn, because in a region with a few slow nodes, two of them are drawn together now and then.
+///
+/// A candidate that is ejected or whose link is congested is passed over. If an ejected one is due to be probed,
+/// the first call that draws it is its probe.
+pub(super) fn draw<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    let mut order = Order::new(count, pick.random);
+    let mut best: Option<Drawn<'a, L>> = None;
+    let mut is_second = false;
+    for turn in 0..count.min(DRAWS) {
+        let at = order.next(turn);
+        if best.as_ref().is_some_and(|best| best.at == at) {
+            continue;
+        }
+        let Some((link, compats)) = good(candidate(at), pick) else { continue };
+        if link.is_congested() {
+            continue;
+        }
+        let load = link.load();
+        match load.standing(pick.now) {
+            Standing::Open => {}
+            Standing::ProbeDue if load.claim_probe(pick.now) => return Some((link, compats)),
+            Standing::ProbeDue | Standing::Ejected => continue,
+        }
+        let cost = load.cost(pick.now);
+        if best.as_ref().is_none_or(|best| cost < best.cost) {
+            best = Some(Drawn { at, cost, link, compats });
+        }
+        let least = best.as_ref().map_or(cost, |best| best.cost);
+        if is_second && !load.region().is_expensive(least) {
+            break;
+        }
+        is_second = true;
+    }
+    let Drawn { cost, link, compats, .. } = best?;
+    link.load().region().on_picked(cost);
+    Some((link, compats))
+}
+
+/// The best candidate so far.
+struct Drawn<'a, L> {
+    at: usize,
+    cost: f32,
+    link: &'a L,
+    compats: &'a Compats,
+}
+
+/// Returns the link to a node that can take the call at once.
+#[inline]
+pub(super) fn good<'a, L: Endpoint>(
+    entry: &'a Entry<L>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    let link = entry.link.as_ref()?;
+    if entry.other_protocol
+        || link.status(pick.caller.service) != LinkStatus::Good
+        || pick.excludes(&entry.info)
+    {
+        return None;
+    }
+    let compats = link.compats(pick.caller);
+    matches!(compats[pick.method], Compat::Callable { .. }).then_some((link, compats))
+}
+
+/// The random order in which candidates are drawn. If there are few, each is drawn once, so that the few nodes that
+/// cannot take calls for a long time do not waste most draws. Otherwise, one may be drawn twice, but hardly ever is.
+struct Order {
+    count: usize,
+    random: u64,
+    few: [u8; DRAWS],
+}
+
+impl Order {
+    fn new(count: usize, random: u64) -> Self {
+        Order { count, random, few: [0, 1, 2, 3, 4, 5, 6, 7] }
+    }
+
+    fn next(&mut self, turn: usize) -> usize {
+        let random = mix(self.random, turn as u64 + 1);
+        if self.count > DRAWS {
+            return below(self.count, random);
+        }
+        // A step of the Fisher-Yates shuffle.
+        self.few.swap(turn, turn + below(self.count - turn, random));
+        self.few[turn].into()
+    }
+}
+
+/// Maps random bits to a number below `count`, without a division.
+fn below(count: usize, random: u64) -> usize {
+    (((random >> 32) * count as u64) >> 32) as usize
+}

@@ -1,0 +1,147 @@
+//! Records how calls over a link end, for routing.
+//!
+//! A reply counts with its latency. A lost link, a deadline without a reply, an overload and a panic count as
+//! failures. Other statuses, and calls that their callers have dropped, show nothing about the load of the node.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
+
+use super::{event::LinkEvent, handle::Link};
+use crate::proto::{
+    link::in_flight::Response,
+    routing::{Change, Failure},
+    wire::{ids::MethodIndex, status::Status},
+};
+
+/// The state of a link that is needed to record how its calls end.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    /// When the link's clock was 0, in microseconds since this node was started.
+    epoch: u64,
+    /// When the latest responses arrived, in microseconds on the link's clock. The latency of a call ends at this
+    /// time, so that calls need not read the clock once more.
+    responses_at: AtomicU64,
+    /// Whether a loss of the link was recorded. It counts once, however many calls were in flight.
+    loss_recorded: AtomicBool,
+}
+
+impl Outcomes {
+    pub(super) fn new(epoch: u64) -> Self {
+        let (responses_at, loss_recorded) = (AtomicU64::new(0), AtomicBool::new(false));
+        Outcomes { epoch, responses_at, loss_recorded }
+    }
+}
+
+impl Link {
+    /// Records that responses arrive now. Must be called before their calls are woken.
+    pub(super) fn on_responses(&self) {
+        self.outcomes.responses_at.store(self.micros_at(self.now()), Relaxed);
+    }
+
+    /// Records the response to a call that was sent at `sent_at`, in microseconds on the link's clock.
+    #[inline(always)]
+    pub(super) fn record_response(
+        self: &Arc<Self>,
+        method: MethodIndex,
+        sent_at: u64,
+        response: &Response,
+    ) {
+        let Response::Reply(_) = response else {
+            return self.record_no_reply(method, sent_at, response);
+        };
+        let now = self.outcomes.responses_at.load(Relaxed);
+        let Some(median) = self.median(method) else {
+            return self.record_canceled(sent_at);
+        };
+        let ratio = median.observe(now.saturating_sub(sent_at));
+        if self.health.load().on_reply(ratio, self.outcomes.epoch + now) {
+            self.record_recovery(now, sent_at, ratio);
+        }
+    }
+
+    /// Records the end of a call that shows nothing about the load of the node.
+    pub(super) fn record_canceled(&self, sent_at: u64) {
+        let load = self.health.load();
+        load.on_canceled();
+        if load.is_ejected() {
+            load.release_probe(self.outcomes.epoch + sent_at);
+        }
+    }
+
+    /// Records that the deadline of a call has passed without a response.
+    pub(super) fn record_expired(self: &Arc<Self>, method: MethodIndex, sent_at: u64) {
+        self.record_failure(method, sent_at, Failure::Transport, true);
+    }
+
+    /// Records a call that was in flight when the link ended.
+    #[cold]
+    pub(super) fn record_lost(self: &Arc<Self>, method: MethodIndex, sent_at: u64) {
+        let is_first = !self.outcomes.loss_recorded.swap(true, Relaxed);
+        self.record_failure(method, sent_at, Failure::Transport, is_first);
+    }
+
+    /// Records that the peer has become quiet while calls are in flight.
+    pub(super) fn record_quiet(self: &Arc<Self>) {
+        if self.in_flight().is_empty() {
+            return;
+        }
+        let now = self.node_micros();
+        self.health.load().penalize(0.0, now);
+        self.announce_change(self.health.on_failure(now, now, Failure::Transport));
+    }
+
+    #[cold]
+    fn record_no_reply(self: &Arc<Self>, method: MethodIndex, sent_at: u64, response: &Response) {
+        let status = match response {
+            Response::Status(status) => Status::decode(status).ok(),
+            Response::Reply(_) | Response::TooLarge(_) => None,
+        };
+        match status {
+            Some(
+                Status::Overloaded
+                | Status::Memory
+                | Status::Panicked { .. }
+                | Status::Expired
+                | Status::TimedOut,
+            ) => self.record_failure(method, sent_at, Failure::Response, true),
+            _ => self.record_canceled(sent_at),
+        }
+    }
+
+    /// Records a failure. `counts` is whether the failure counts for ejections.
+    fn record_failure(
+        self: &Arc<Self>,
+        method: MethodIndex,
+        sent_at: u64,
+        failure: Failure,
+        counts: bool,
+    ) {
+        let now = self.micros_at(self.now());
+        let took = now.saturating_sub(sent_at);
+        let ratio = self.median(method).map_or(1.0, |median| median.ratio_of(took));
+        let epoch = self.outcomes.epoch;
+        self.health.load().on_failure(ratio, epoch + now);
+        if counts {
+            let change = self.health.on_failure(epoch + now, epoch + sent_at, failure);
+            self.announce_change(change);
+        }
+    }
+
+    #[cold]
+    fn record_recovery(self: &Arc<Self>, now: u64, sent_at: u64, ratio: f32) {
+        let epoch = self.outcomes.epoch;
+        self.announce_change(self.health.on_recovery(epoch + now, epoch + sent_at, ratio));
+    }
+
+    fn announce_change(self: &Arc<Self>, change: Option<Change>) {
+        let event = match change {
+            None => return,
+            Some(Change::Ejected { .. }) => LinkEvent::Ejected,
+            Some(Change::Restored) => LinkEvent::Restored,
+        };
+        self.region_calls.on_ejections_changed();
+        self.announce(event);
+    }
+}
