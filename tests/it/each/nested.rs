@@ -93,7 +93,8 @@ async fn a_stream_of_a_handler_has_its_deadline_wherever_it_is_polled() {
     assert_eq!(replies.iter().filter(|(_, result)| result.is_ok()).count(), 64);
 
     relay.start_detached(2_000).await.unwrap();
-    let replies = relaying.0.lock().unwrap().take().unwrap().collect().await;
+    let replies = relaying.0.lock().unwrap().take().unwrap();
+    let replies = replies.collect().await;
     assert!(replies.iter().all(|(_, result)| result.is_ok()), "no deadline bounds them");
     assert!(start.elapsed() > secs(6));
 }
