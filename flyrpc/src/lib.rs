@@ -135,7 +135,8 @@ pub use self::{
     telemetry::{Attempt, Observed, Observer, Outcome},
     types::{
         ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo, Nodes,
-        ParseNodeIdError, Peer, PeerState, Region, ServiceSpec, Support, Target,
+        ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec, Stats, Support,
+        Target,
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]

@@ -21,6 +21,8 @@ trait Reads {
     /// Returns the name of the node.
     #[rpc(idempotent, hedge = "50ms", timeout = "60s")]
     async fn read(&self) -> String;
+    #[rpc(idempotent, hedge = "p90", timeout = "60s")]
+    async fn find(&self) -> String;
 }
 
 /// How long each node takes, and the number of handlers that ran to their end.
@@ -41,6 +43,10 @@ impl Reads for Reader {
         sleep(delay.unwrap_or_default()).await;
         self.nodes.finished.fetch_add(1, Ordering::SeqCst);
         self.name.clone()
+    }
+
+    async fn find(&self) -> String {
+        self.read().await
     }
 }
 
@@ -155,6 +161,35 @@ async fn hedging_is_limited_by_the_budget_for_retries() {
     let attempts = cluster.trace().calls().count();
     // 100 and a fifth of the calls.
     assert!((1_250..=1_310).contains(&attempts), "{attempts}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_can_be_a_percentile_of_the_latencies_of_earlier_calls() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    let delay_all = |delay| ["iad-0", "iad-1"].iter().for_each(|node| nodes.delay(node, delay));
+    // A tenth of the calls take ten times as long as the others.
+    for number in 0..500_u32 {
+        delay_all(millis(if number % 10 == 0 { 200 } else { 20 }));
+        reads.find().await.unwrap();
+    }
+    let before = cluster.elapsed();
+    for number in 0..500_u32 {
+        delay_all(millis(if number % 10 == 0 { 200 } else { 20 }));
+        reads.find().await.unwrap();
+    }
+    let attempts = cluster.trace().between(before..).calls().count();
+    // Each slow call, and some of those near the percentile.
+    assert!((530..=650).contains(&attempts), "{attempts}");
+    // A node that is much slower than the percentile costs little more than the delay.
+    delay_all(millis(20));
+    nodes.delay("iad-0", secs(10));
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(reads.find().await.unwrap(), "iad-1");
+        assert!(start.elapsed() < millis(500), "{:?}", start.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! Retries: which calls are tried on another node, how often, and the error when all attempts fail.
 
-use flyrpc::{Node, Refusal, RpcError};
+use flyrpc::{Event, Node, Refusal, RpcError};
 use flyrpc_testkit::{SimCluster, SimNet};
+use futures_util::{FutureExt, future::join_all};
 use tokio::time::Instant;
 
 use crate::support::{
@@ -75,6 +76,34 @@ async fn a_call_has_at_most_three_attempts() {
     assert!(matches!(error, RpcError::Refused { reason: Refusal::Overloaded, .. }), "{error:?}");
     assert!(!error.may_have_executed());
     assert_eq!(start.elapsed(), millis(3 * 202));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exhausted_budget_is_reported_once_and_counted() {
+    let counts = Counts::default();
+    let cluster = probe_cluster(&counts).region("hkg", 1).start().await;
+    let hkg = cluster.node("hkg-0");
+    for _ in 0..3 {
+        add_overloaded(&cluster, &counts, &hkg).await;
+    }
+    let mut events = hkg.events();
+    let before = hkg.stats().regions.iter().map(|region| region.calls).sum::<u64>();
+    let probe = hkg.client::<ProbeClient>().on_region("iad");
+    for call in join_all((0..400).map(|_| probe.slow(1))).await {
+        assert!(matches!(call, Err(RpcError::Refused { .. })), "{call:?}");
+    }
+    sleep(secs(5)).await;
+    let exhausted =
+        |event: &Event| matches!(event, Event::RetriesExhausted(at) if at.as_str() == "iad");
+    let reported = std::iter::from_fn(|| events.next().now_or_never().flatten());
+    assert_eq!(reported.filter(exhausted).count(), 1);
+    let stats = hkg.stats();
+    let [ref iad] = stats.regions[..] else { panic!("{stats:?}") };
+    assert_eq!(iad.region.as_str(), "iad");
+    assert!((400..420).contains(&(iad.calls - before)), "{stats:?}");
+    // 100 and a fifth of the calls.
+    assert!((180..=200).contains(&iad.retries), "{stats:?}");
+    assert!((200..=400).contains(&iad.refused_retries), "{stats:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use crate::{
     error::{Closed, RpcError},
     proto::routing::Entry,
     service::Request,
-    types::{NodeId, NodeInfo, Peer, Region},
+    types::{NodeId, NodeInfo, Peer, Region, Stats},
 };
 
 /// Upper bound on the time that links take to close after the drain. Links that still carry replies
@@ -164,6 +164,12 @@ impl Node {
     /// responds, because another program or nothing responds there. Reads a local table.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
+    }
+
+    /// Returns totals since the start of the node. Each is read separately, so a call that is being counted may be in
+    /// one of them and not yet in another.
+    pub fn stats(&self) -> Stats {
+        Stats { regions: self.handle.region_stats() }
     }
 
     /// Returns a stream of events about other nodes, from now on. The stream ends with the node. A

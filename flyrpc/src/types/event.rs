@@ -62,6 +62,9 @@ pub enum Event {
     Ejected(NodeInfo),
     /// A node that was ejected has answered a call, and is called like others again.
     Restored(NodeInfo),
+    /// The budget for retries in this region is exhausted: calls that fail there report their first error, or go on
+    /// to their next target. Emitted again only after no retry was refused for 10 s.
+    RetriesExhausted(Region),
     /// The receiver of the events was too slow. This many events were dropped at this point.
     Missed(u64),
 }
@@ -90,6 +93,7 @@ impl fmt::Display for Event {
                 write!(f, "address conflict between {} and {}", holder.name(), claimant.name())
             }
             Event::Ejected(node) => write!(f, "ejected {}", node.name()),
+            Event::RetriesExhausted(region) => write!(f, "no retries left for {region}"),
             Event::Restored(node) => write!(f, "restored {}", node.name()),
             Event::Missed(count) => write!(f, "missed {count}"),
         }
@@ -114,6 +118,7 @@ mod tests {
         check(&Event::Left(node.clone()), "left hkg-0");
         check(&Event::Ejected(node.clone()), "ejected hkg-0");
         check(&Event::Restored(node.clone()), "restored hkg-0");
+        check(&Event::RetriesExhausted("hkg".into()), "no retries left for hkg");
         let support = |node, support| Event::SupportChanged { addr, node, support };
         check(&support(Some(node.clone()), Support::Supported), "support of hkg-0: supported");
         let mute = Support::Unsupported(NoSupport::Mute);

@@ -9,6 +9,7 @@ mod nodes;
 mod peer;
 mod region;
 mod service_spec;
+mod stats;
 mod target;
 
 pub use self::{
@@ -19,6 +20,7 @@ pub use self::{
     peer::{LinkSecurity, NoSupport, Peer, PeerState, Support},
     region::Region,
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
+    stats::{RegionStats, Stats},
     target::Target,
 };
 pub(crate) use self::{

@@ -27,30 +27,43 @@ pub(crate) struct RetryBudget {
     calls: VecDeque<(Instant, u64)>,
     /// The retries of each step within the window, with the start of the step.
     retries: VecDeque<(Instant, u64)>,
+    /// When a retry was last refused.
+    refused: Option<Instant>,
+}
+
+/// The budget does not allow a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BudgetExhausted {
+    /// Whether no other retry was refused within the last window.
+    pub(crate) is_news: bool,
 }
 
 impl RetryBudget {
     /// Creates the budget of a region that has not been called yet.
     pub(crate) fn new(now: Instant) -> Self {
-        RetryBudget { calls: VecDeque::from([(now, 0)]), retries: VecDeque::new() }
+        RetryBudget { calls: VecDeque::from([(now, 0)]), retries: VecDeque::new(), refused: None }
     }
 
-    /// Pays for one retry, and returns whether the budget allows it. `calls` is the number of all calls
-    /// to the region so far.
-    pub(crate) fn try_spend(&mut self, now: Instant, calls: u64) -> bool {
+    /// Pays for one retry. `calls` is the number of all calls to the region so far.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the budget does not allow the retry.
+    pub(crate) fn try_spend(&mut self, now: Instant, calls: u64) -> Result<(), BudgetExhausted> {
         let allowed = RESERVE + self.recent_calls(now, calls) / CALLS_PER_RETRY;
         let expired = |at: Instant| now.saturating_duration_since(at) >= WINDOW;
         while self.retries.front().is_some_and(|&(at, _)| expired(at)) {
             self.retries.pop_front();
         }
         if self.retries.iter().map(|&(_, count)| count).sum::<u64>() >= allowed {
-            return false;
+            let last = self.refused.replace(now);
+            return Err(BudgetExhausted { is_news: last.is_none_or(expired) });
         }
         match self.retries.back_mut() {
             Some((at, count)) if now.saturating_duration_since(*at) < STEP => *count += 1,
             _ => self.retries.push_back((now, 1)),
         }
-        true
+        Ok(())
     }
 
     /// Returns the number of calls within the last window. It is computed from samples that are taken
@@ -83,7 +96,7 @@ mod tests {
 
     /// Spends as much as `budget` allows.
     fn spend_all(budget: &mut RetryBudget, now: Instant, calls: u64) -> u64 {
-        (0..).take_while(|_| budget.try_spend(now, calls)).count() as u64
+        (0..).take_while(|_| budget.try_spend(now, calls).is_ok()).count() as u64
     }
 
     #[test]
@@ -113,11 +126,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_news_if_there_was_none_for_ten_seconds() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        (0..100).for_each(|_| budget.try_spend(start, 0).unwrap());
+        let refused = |is_news| Err(BudgetExhausted { is_news });
+        assert_eq!(budget.try_spend(start, 0), refused(true));
+        assert_eq!(budget.try_spend(start + secs(9), 0), refused(false));
+        assert_eq!(spend_all(&mut budget, start + secs(15), 0), 100);
+        assert_eq!(budget.try_spend(start + secs(15), 0), refused(false));
+        assert_eq!(spend_all(&mut budget, start + secs(40), 0), 100);
+        assert_eq!(budget.try_spend(start + secs(50), 0), Ok(()));
+    }
+
+    #[test]
     fn samples_do_not_accumulate() {
         let start = Instant::now();
         let mut budget = RetryBudget::new(start);
         for second in 0..1_000 {
-            budget.try_spend(start + secs(second), second);
+            budget.try_spend(start + secs(second), second).unwrap();
         }
         assert!(budget.calls.len() <= 12 && budget.retries.len() <= 11, "{budget:?}");
     }

@@ -16,6 +16,7 @@ mod load;
 mod median;
 mod nearest;
 mod pacer;
+mod percentile;
 mod pick;
 mod rank;
 mod region_nodes;
@@ -27,7 +28,7 @@ mod table;
 mod testing;
 
 pub(crate) use self::{
-    budget::RetryBudget,
+    budget::{BudgetExhausted, RetryBudget},
     choice::{Choice, Pick},
     compat::{CallerTrait, Compat, Compats},
     ejection::{Change, Ejection, Failure},
@@ -37,6 +38,7 @@ pub(crate) use self::{
     load::{NodeLoad, RegionLoad},
     median::Median,
     pacer::{Pacer, Ticket},
+    percentile::Percentile,
     pick::{pick, pick_first},
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},
     serving::{Serving, serving},

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     proto::routing::RetryPolicy,
-    runtime::context::Context,
+    runtime::{context::Context, link::Link},
     service::{Hedge, Request},
     types::{Region, Target},
 };
@@ -157,11 +157,19 @@ impl Call {
         self.start.deadline().saturating_duration_since(now)
     }
 
-    /// Returns how long the first attempt may take before another one starts in parallel.
-    pub(super) fn hedge_delay(&self) -> Option<Duration> {
+    /// Returns how long an attempt over `link` may take before another one starts in parallel.
+    pub(super) fn hedge_delay(&self, link: &Link) -> Option<Duration> {
         match self.hedge? {
             Hedge::After(delay) => Some(delay),
-            Hedge::Percentile(_) => None,
+            Hedge::Percentile(percent) => link.percentile(self.service, self.method, percent),
+        }
+    }
+
+    /// Records the latency of the first attempt, over `link`, for the delays of later calls. `None` if it has taken
+    /// longer than its delay.
+    pub(super) fn observe_latency(&self, link: &Link, latency: Option<Duration>) {
+        if let Some(Hedge::Percentile(_)) = self.hedge {
+            link.observe_for_percentile(self.service, self.method, latency);
         }
     }
 

@@ -153,9 +153,18 @@ pub(super) async fn resume<R: Request>(
         }
         (Some(link), None, Some(mut running)) => {
             match until_late(running.as_mut(), link, of).await {
-                Ok(Ok(response)) => return Ok(response),
+                Ok(Ok(response)) => {
+                    let latency = of.node.env().now() - of.call.start.now;
+                    of.call.observe_latency(link, Some(latency));
+                    return Ok(response);
+                }
                 Ok(Err(end)) => First::Ended(Arc::clone(link), end),
-                Err(late) => First::Late(Arc::clone(link), late, running),
+                Err(late) => {
+                    if late == Late::HedgeDue {
+                        of.call.observe_latency(link, None);
+                    }
+                    First::Late(Arc::clone(link), late, running)
+                }
             }
         }
         _ => First::NoLink,
@@ -176,7 +185,7 @@ async fn until_late<R, F: Future>(
         Poll::Pending if call.idempotent && link.is_quiet() => Poll::Ready(Err(Late::Quiet)),
         Poll::Pending => Poll::Pending,
     });
-    let Some(delay) = call.hedge_delay() else { return until_quiet.await };
+    let Some(delay) = call.hedge_delay(link) else { return until_quiet.await };
     let elapsed = node.env().now().saturating_duration_since(call.start.now);
     timeout(delay.saturating_sub(elapsed), until_quiet).await.unwrap_or(Err(Late::HedgeDue))
 }
@@ -280,7 +289,7 @@ where
         }
         Picked::Send(link) => {
             let number = retry.start(link.peer());
-            if let Some(delay) = call.hedge_delay() {
+            if let Some(delay) = call.hedge_delay(&link) {
                 pending.hedge_after(number, delay);
             }
             let attempt = attempt(of, Place::Link(Arc::clone(&link)), number);

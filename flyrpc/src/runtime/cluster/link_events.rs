@@ -202,6 +202,11 @@ impl Cluster {
                 tracing::info!(node = %link.peer(), "node restored after its ejection");
                 self.publisher.emit_later(Event::Restored(link.peer().clone()));
             }
+            LinkEvent::RetriesExhausted => {
+                let region = link.peer().region().clone();
+                tracing::warn!(%region, "budget for retries exhausted: failed calls are not retried");
+                self.publisher.emit_later(Event::RetriesExhausted(region));
+            }
             LinkEvent::Ended(error) => self.on_link_ended(link, &error),
         }
     }

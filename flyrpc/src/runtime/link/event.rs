@@ -14,6 +14,8 @@ pub(crate) enum LinkEvent {
     Ejected,
     /// The peer is no longer ejected.
     Restored,
+    /// The budget for retries in the peer's region is exhausted.
+    RetriesExhausted,
     /// The link has ended.
     Ended(LinkError),
 }

@@ -35,7 +35,7 @@ use crate::{
             outbox::Outbox,
             sent::SentBytes,
         },
-        routing::{CallerTrait, Compats, Endpoint, LinkStatus, Median, NodeLoad},
+        routing::{BudgetExhausted, CallerTrait, Compats, Endpoint, LinkStatus, Median, NodeLoad},
         wire::{
             frame::{self, GoAway},
             hello::State,
@@ -265,8 +265,38 @@ impl Link {
 
     /// Pays for a retry over this link from the budget of the peer's region. Returns false if the
     /// budget does not allow it.
-    pub(crate) fn try_spend_retry(&self) -> bool {
-        self.region_calls.try_spend(self.now().into_std())
+    pub(crate) fn try_spend_retry(self: &Arc<Self>) -> bool {
+        match self.region_calls.try_spend(self.now().into_std()) {
+            Ok(()) => true,
+            Err(BudgetExhausted { is_news }) => {
+                if is_news {
+                    self.announce(LinkEvent::RetriesExhausted);
+                }
+                false
+            }
+        }
+    }
+
+    /// Returns the latency within which this percentage of the calls of a method to the peer's region return, if
+    /// it is known.
+    pub(crate) fn percentile(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        percent: u8,
+    ) -> Option<Duration> {
+        self.region_calls.percentile(service, method, percent)
+    }
+
+    /// Adds the latency of a call of a method whose [percentile](Self::percentile) was asked for. `None` if the call
+    /// has taken longer than the percentile.
+    pub(crate) fn observe_for_percentile(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        latency: Option<Duration>,
+    ) {
+        self.region_calls.observe_for_percentile(service, method, latency);
     }
 
     /// Counts a call for the budget of the peer's region.

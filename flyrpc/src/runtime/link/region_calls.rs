@@ -1,4 +1,4 @@
-//! The calls over all links to one region: the budget for their retries, the load of the nodes, and the medians of
+//! The calls over all links to one region: the budget for their retries, the load of the nodes, and the latencies of
 //! the methods.
 
 use std::{
@@ -7,13 +7,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::node_health::NodeHealth;
 use crate::{
-    proto::routing::{Median, RegionLoad, RetryBudget},
-    types::NodeId,
+    proto::routing::{BudgetExhausted, Median, Percentile, RegionLoad, RetryBudget},
+    types::{NodeId, Region, RegionStats},
 };
 
 /// How long the health of a node is kept after its last link has ended, in microseconds.
@@ -29,6 +29,9 @@ const ROUND_TRIP_PERIOD: u64 = 5_000_000;
 #[derive(Debug)]
 pub(crate) struct RegionCalls {
     calls: AtomicU64,
+    /// The retries that the budget has allowed, and those that it has refused.
+    retries: AtomicU64,
+    refused_retries: AtomicU64,
     budget: Mutex<RetryBudget>,
     /// When this node was started.
     epoch: Instant,
@@ -36,6 +39,8 @@ pub(crate) struct RegionCalls {
     nodes: Mutex<BTreeMap<NodeId, Arc<NodeHealth>>>,
     /// By the names of service and method. Only names that this program calls are in it.
     medians: Mutex<BTreeMap<(&'static str, &'static str), Arc<Median>>>,
+    /// Of the methods that are hedged after a percentile, by the names of service and method.
+    percentiles: Mutex<BTreeMap<(&'static str, &'static str), Percentile>>,
     round_trips: Mutex<RoundTrips>,
 }
 
@@ -52,23 +57,44 @@ impl RegionCalls {
     pub(crate) fn new(now: Instant, epoch: Instant) -> Self {
         RegionCalls {
             calls: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            refused_retries: AtomicU64::new(0),
             budget: Mutex::new(RetryBudget::new(now)),
             epoch,
             load: Arc::new(RegionLoad::new()),
             nodes: Mutex::default(),
             medians: Mutex::default(),
+            percentiles: Mutex::default(),
             round_trips: Mutex::new(RoundTrips { since: 0, current: u32::MAX, previous: u32::MAX }),
         }
     }
 
-    /// Counts a request that was queued on a link.
+    /// Counts the first request of a call, which was queued on a link.
     pub(super) fn count(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Pays for one retry, and returns whether the budget allows it.
-    pub(super) fn try_spend(&self, now: Instant) -> bool {
-        lock(&self.budget).try_spend(now, self.calls.load(Ordering::Relaxed))
+    /// Pays for one retry.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the budget does not allow the retry.
+    pub(super) fn try_spend(&self, now: Instant) -> Result<(), BudgetExhausted> {
+        let spent = lock(&self.budget).try_spend(now, self.calls.load(Ordering::Relaxed));
+        let count = if spent.is_ok() { &self.retries } else { &self.refused_retries };
+        count.fetch_add(1, Ordering::Relaxed);
+        spent
+    }
+
+    /// Returns the totals of the calls to `region`, which is the region of this value.
+    pub(crate) fn stats(&self, region: Region) -> RegionStats {
+        let total = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        RegionStats {
+            region,
+            calls: total(&self.calls),
+            retries: total(&self.retries),
+            refused_retries: total(&self.refused_retries),
+        }
     }
 
     /// Converts `at` to microseconds since this node was started.
@@ -114,6 +140,33 @@ impl RegionCalls {
     /// Returns the median latency of a method.
     pub(super) fn median(&self, service: &'static str, method: &'static str) -> Arc<Median> {
         Arc::clone(lock(&self.medians).entry((service, method)).or_default())
+    }
+
+    /// Returns the latency within which this percentage of the calls of a method return, if it is known.
+    pub(super) fn percentile(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        percent: u8,
+    ) -> Option<Duration> {
+        let mut percentiles = lock(&self.percentiles);
+        percentiles.entry((service, method)).or_insert_with(|| Percentile::new(percent)).get()
+    }
+
+    /// Adds the latency of a call of a method whose [percentile](Self::percentile) was asked for. `None` if the call
+    /// has taken longer than the percentile.
+    pub(super) fn observe_for_percentile(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        latency: Option<Duration>,
+    ) {
+        let mut percentiles = lock(&self.percentiles);
+        let Some(percentile) = percentiles.get_mut(&(service, method)) else { return };
+        match latency {
+            Some(latency) => percentile.observe(latency),
+            None => percentile.observe_longer(),
+        }
     }
 
     /// Records a round trip of one of the links, measured at `now`. Both are in microseconds.

@@ -33,7 +33,7 @@ use crate::{
         server::Server,
     },
     telemetry::{Observed, Observer},
-    types::{Event, NodeInfo, Region},
+    types::{Event, NodeInfo, Region, RegionStats},
 };
 
 /// How many events a slow listener may fall behind before it loses events.
@@ -202,6 +202,12 @@ impl NodeShared {
         let now = self.env.now().into_std();
         let new = || Arc::new(RegionCalls::new(now, self.epoch.into_std()));
         Arc::clone(regions.entry(region.clone()).or_insert_with(new))
+    }
+
+    /// Returns the totals of the calls to each region, in order.
+    pub(crate) fn region_stats(&self) -> Vec<RegionStats> {
+        let regions = self.region_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.iter().map(|(region, calls)| calls.stats(region.clone())).collect()
     }
 
     /// The queues of the calls that wait for nodes which refused them.
