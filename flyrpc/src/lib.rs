@@ -2,8 +2,9 @@
 //!
 //! An application runs as nodes in several regions of the world, and some of its work must run in
 //! particular regions: writes next to the primary database, a job close to a customer, a cache
-//! invalidation [in every region](fly_rpc#many-nodes). With flyrpc, a trait declares the methods, and each call selects a
-//! region. A call looks and behaves like a call of an async function, and runs on a node in that region.
+//! invalidation [in every region](fly_rpc#many-nodes). With flyrpc, a trait declares the methods, and
+//! each call selects a region. A call looks and behaves like a call of an async function, and runs on a
+//! node in that region.
 //!
 //! ```
 //! use flyrpc::{Node, fly_rpc};

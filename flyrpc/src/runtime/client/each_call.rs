@@ -23,7 +23,7 @@ impl EachCall {
         EachCall { since, node: Mutex::new(None) }
     }
 
-    /// How long the call has waited for others before it started.
+    /// How long after the first poll of the stream a call starts that starts `now`.
     pub(super) fn delay(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
