@@ -103,7 +103,8 @@ impl Routing {
         let region = Region::from("hkg");
         let callable = Compat::Callable { method: MethodIndex(3), missing_args: Box::default() };
         let compats: Arc<Compats> = [callable].into();
-        let services: Arc<[ServiceSpec]> = vec![ServiceSpec { name: SERVICE.to_owned(), methods: Vec::new() }].into();
+        let services: Arc<[ServiceSpec]> =
+            vec![ServiceSpec { name: SERVICE.to_owned(), methods: Vec::new() }].into();
         let load = Arc::new(RegionLoad::new());
         let link = || Open {
             compats: Arc::clone(&compats),

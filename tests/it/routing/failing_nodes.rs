@@ -179,8 +179,7 @@ async fn a_lost_link_is_one_failure_however_many_calls_it_had() {
     let nodes = Nodes::default();
     let (cluster, caller) = iad_and_caller(&nodes, 2).await;
     let client = caller.client::<WorkClient>().on_node(cluster.node("iad-0").id());
-    let calls: Vec<_> =
-        (0..50).map(|_| tokio::spawn(client.slow(10_000, Vec::new()))).collect();
+    let calls: Vec<_> = (0..50).map(|_| tokio::spawn(client.slow(10_000, Vec::new()))).collect();
     sleep(secs(1)).await;
     assert_eq!(peer_named(&caller, "iad-0").in_flight, 50);
     let partition = cluster.partition("iad-0", caller.id().name());

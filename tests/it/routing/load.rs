@@ -14,7 +14,9 @@ async fn peers_report_the_calls_in_flight_and_the_load_of_other_callers_counts()
     let (busy, idle) = (cluster.node("iad-0"), cluster.node("iad-1"));
     let mut calls: Vec<_> =
         (0..40).map(|_| tokio::spawn(to(&busy).slow(60_000, Vec::new()))).collect();
-    calls.push(tokio::spawn(caller.client::<WorkClient>().on_node(busy.id()).slow(60_000, Vec::new())));
+    calls.push(tokio::spawn(
+        caller.client::<WorkClient>().on_node(busy.id()).slow(60_000, Vec::new()),
+    ));
     sleep(secs(3)).await;
     let peer = peer_named(&caller, "iad-0");
     assert_eq!((peer.in_flight, peer.reported_in_flight), (1, 41));

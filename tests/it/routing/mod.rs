@@ -156,9 +156,7 @@ where
     sorted(callers.join_all().await.into_iter().flatten().map(Some).collect())
 }
 
-async fn timed(
-    call: impl Future<Output = Result<String, flyrpc::RpcError>>,
-) -> Option<Duration> {
+async fn timed(call: impl Future<Output = Result<String, flyrpc::RpcError>>) -> Option<Duration> {
     let start = Instant::now();
     call.await.ok().map(|_| start.elapsed())
 }

@@ -19,10 +19,14 @@ async fn tower(concurrent: u64, calls: u64) {
     let times = call_at_once(concurrent, calls, move |turn| picked.work(random(turn))).await;
     let p999 = quantile(&times, 0.999);
     println!("p50 {:?}, p99 {:?}, p999 {p999:?}", quantile(&times, 0.5), quantile(&times, 0.99));
-    assert!(times.len() as u64 == calls / concurrent * concurrent && p999 <= millis(120), "{p999:?}");
+    assert!(
+        times.len() as u64 == calls / concurrent * concurrent && p999 <= millis(120),
+        "{p999:?}"
+    );
 
     let ids: Vec<_> = (0..10).map(|at| cluster.node(format!("iad-{at}")).id().clone()).collect();
-    let round_robin = move |turn: u64| client.on_node(&ids[(turn % 10) as usize]).work(random(turn));
+    let round_robin =
+        move |turn: u64| client.on_node(&ids[(turn % 10) as usize]).work(random(turn));
     let times = call_at_once(concurrent, calls.min(5_000), round_robin).await;
     let p999 = quantile(&times, 0.999);
     assert!(p999 >= millis(800), "round robin: {p999:?}");
@@ -30,7 +34,7 @@ async fn tower(concurrent: u64, calls: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn slow_nodes_do_not_determine_the_slowest_calls() {
-    tower(100, 20_000).await;
+    tower(50, 20_000).await;
 }
 
 /// The size of tower's example.

@@ -25,9 +25,9 @@ impl EventLog {
                     Event::PrimaryDisagreement { node, theirs, ours } => {
                         format!("primary of {}: {theirs} not {ours}", node.name())
                     }
-                    event @ (Event::AcceptingChanged { .. } | Event::Ejected(_) | Event::Restored(_)) => {
-                        event.to_string()
-                    }
+                    event @ (Event::AcceptingChanged { .. }
+                    | Event::Ejected(_)
+                    | Event::Restored(_)) => event.to_string(),
                     other => format!("{other:?}"),
                 });
             }

@@ -194,13 +194,21 @@ mod tests {
         let mut calls = 0;
         while !node.ejection.is_ejected() {
             calls += 1;
-            if calls % 7 == 0 { node.reply() } else { node.fail(Failure::Response) };
+            if calls % 7 == 0 {
+                node.reply()
+            } else {
+                node.fail(Failure::Response)
+            };
         }
         assert!((20..=23).contains(&calls), "{calls}");
 
         let mut node = Node::default();
         for call in 0..10_000 {
-            if call % 5 == 0 { node.reply() } else { node.fail(Failure::Response) };
+            if call % 5 == 0 {
+                node.reply()
+            } else {
+                node.fail(Failure::Response)
+            };
         }
         assert!(!node.ejection.is_ejected());
     }

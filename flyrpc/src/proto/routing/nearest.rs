@@ -111,7 +111,8 @@ mod tests {
             for (at, services) in nodes.iter().enumerate() {
                 let node = format!("{region}-{at}");
                 let id = NodeId::new(&node, 1);
-                let info = NodeInfo::new(id, (*region).into(), ([10, 0, 0, 1], at as u16 + 1).into());
+                let info =
+                    NodeInfo::new(id, (*region).into(), ([10, 0, 0, 1], at as u16 + 1).into());
                 let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
                 let link = Path { node, load, ..Path::good().serving(services) };
                 table.insert(Arc::new(Entry::linked(info, Some(link))));

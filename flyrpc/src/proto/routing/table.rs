@@ -24,6 +24,7 @@ pub(crate) struct Entry<L> {
     pub(crate) other_protocol: bool,
 }
 
+#[cfg(any(test, feature = "unstable"))]
 impl<L> Entry<L> {
     /// Returns the entry of a node that was never disconnected.
     pub(crate) fn linked(info: NodeInfo, link: Option<L>) -> Self {

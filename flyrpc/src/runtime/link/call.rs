@@ -134,15 +134,7 @@ impl Link {
             self.deadlines.set_earlier(expire);
         }
         let (method, sent_at) = (call.method, head.stamp);
-        Some(PendingCall {
-            link: Arc::clone(self),
-            id,
-            offset,
-            method,
-            sent_at,
-            long,
-            over: false,
-        })
+        Some(PendingCall { link: Arc::clone(self), id, offset, method, sent_at, long, over: false })
     }
 }
 
