@@ -34,7 +34,7 @@ async fn tower(concurrent: u64, calls: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn slow_nodes_do_not_determine_the_slowest_calls() {
-    tower(100, 20_000).await;
+    tower(50, 20_000).await;
 }
 
 /// The size of tower's example.

@@ -17,7 +17,7 @@ const DRAWS: usize = 8;
 /// none among [`DRAWS`] candidates.
 ///
 /// Always taking the candidate with the least cost would be worse, because costs are slightly out of date: all
-/// callers would choose the same node at the same time. If both candidates are much more expensive than usual, more
+/// callers would choose the same node at the same time. If both candidates are more expensive than usual, more
 /// are drawn, because in a region with a few slow nodes, two of them are drawn together now and then.
 ///
 /// A candidate that is ejected or whose link is congested is passed over. If an ejected one is due to be probed,

@@ -74,24 +74,30 @@ fn draw_in<'a, L: Endpoint>(
 }
 
 /// Picks a node for the first attempt of a call. Returns `None` if no node can take the call at once, and for calls
-/// to a certain node: [`pick`] then decides. `random` is called if there are several nodes.
+/// to a certain node: [`pick`] then decides. `complete` sets the fields that matter only if there are several nodes:
+/// the random number and the time.
 #[inline]
 pub(crate) fn pick_first<'a, L: Endpoint>(
     table: &'a Table<L>,
     pick: &Pick<'_>,
-    random: impl FnOnce() -> u64,
+    complete: impl FnOnce(&mut Pick<'_>),
 ) -> Option<(&'a L, &'a Compats)> {
+    let completed = || {
+        let mut completed = *pick;
+        complete(&mut completed);
+        completed
+    };
     match pick.target {
         TargetRef::Region(region) | TargetRef::Primary(region) => {
             let nodes = table.region_nodes(region)?;
             match nodes.all() {
                 // There is no choice, so its load does not matter.
                 [only] => good(only, pick),
-                _ => draw_in(nodes, &Pick { random: random(), ..*pick }),
+                _ => draw_in(nodes, &completed()),
             }
         }
         TargetRef::Node(_) => None,
-        TargetRef::Nearest => match draw_nearest(table, &Pick { random: random(), ..*pick }) {
+        TargetRef::Nearest => match draw_nearest(table, &completed()) {
             Some(Choice::Send { link, compats }) => Some((link, compats)),
             _ => None,
         },

@@ -91,12 +91,19 @@ pub(super) fn begin<R: Request>(
         tried: &[],
         accepts_unresponsive: is_only,
         primary_moved: false,
-        // `pick_first` asks for a number only if there are several nodes.
         random: 0,
-        now: node.micros_at(now),
+        now: 0,
     };
-    let drawn = pick_first(&table, &with, || node.env().random());
-    let picked = drawn.or_else(|| pick_link(&table, &Pick { random: node.env().random(), ..with }));
+    let complete = |pick: &mut Pick<'_>| {
+        pick.random = node.env().random();
+        pick.now = node.micros_at(now);
+    };
+    let drawn = pick_first(&table, &with, complete);
+    let picked = drawn.or_else(|| {
+        let mut with = with;
+        complete(&mut with);
+        pick_link(&table, &with)
+    });
     let first = match picked {
         Some((link, compats)) => {
             let primary = R::methods()[method].options.primary || target.is_primary();

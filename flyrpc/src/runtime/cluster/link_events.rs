@@ -176,6 +176,24 @@ impl Cluster {
     }
 
     pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
+        // Calls look at ejections and budgets themselves. Thousands that wait must not look for a node again because
+        // of one.
+        match event {
+            LinkEvent::Ejected => {
+                tracing::warn!(node = %link.peer(), "node ejected: most calls to it fail");
+                return self.shared.emit(Event::Ejected(link.peer().clone()));
+            }
+            LinkEvent::Restored => {
+                tracing::info!(node = %link.peer(), "node restored after its ejection");
+                return self.shared.emit(Event::Restored(link.peer().clone()));
+            }
+            LinkEvent::RetriesExhausted => {
+                let region = link.peer().region().clone();
+                tracing::warn!(%region, "budget for retries exhausted; failed calls are not retried");
+                return self.shared.emit(Event::RetriesExhausted(region));
+            }
+            _ => {}
+        }
         self.publisher.mark_links_changed();
         // Marks the peer dirty: with any of these events, the link may have closed to new calls.
         let peer = self.peers.of_mut(link.peer());
@@ -187,25 +205,15 @@ impl Cluster {
                 self.compare_primary(link);
                 self.emit_state(link.peer(), before.as_deref(), &state);
             }
-            LinkEvent::QuietChanged => {}
+            LinkEvent::QuietChanged
+            | LinkEvent::Ejected
+            | LinkEvent::Restored
+            | LinkEvent::RetriesExhausted => {}
             LinkEvent::GoAway(GoAway::Replaced) => {}
             LinkEvent::GoAway(GoAway::Leaving) => {
                 if let Some(peer) = peer {
                     peer.on_leaving(link.peer());
                 }
-            }
-            LinkEvent::Ejected => {
-                tracing::warn!(node = %link.peer(), "node ejected: most calls to it fail");
-                self.publisher.emit_later(Event::Ejected(link.peer().clone()));
-            }
-            LinkEvent::Restored => {
-                tracing::info!(node = %link.peer(), "node restored after its ejection");
-                self.publisher.emit_later(Event::Restored(link.peer().clone()));
-            }
-            LinkEvent::RetriesExhausted => {
-                let region = link.peer().region().clone();
-                tracing::warn!(%region, "budget for retries exhausted: failed calls are not retried");
-                self.publisher.emit_later(Event::RetriesExhausted(region));
             }
             LinkEvent::Ended(error) => self.on_link_ended(link, &error),
         }
