@@ -41,7 +41,10 @@ enum Behavior {
 
 /// The behavior of the nodes, which is [`Behavior::Takes`] 5 ms by default, and the number of their calls.
 #[derive(Debug, Clone, Default)]
-struct Nodes(Arc<Mutex<BTreeMap<String, (Option<Behavior>, u64)>>>);
+struct Nodes(Arc<Mutex<BTreeMap<String, NodeCalls>>>);
+
+/// The behavior of a node, unless it is the default, and the number of its calls.
+type NodeCalls = (Option<Behavior>, u64);
 
 impl Nodes {
     fn set(&self, name: &str, behavior: Behavior) {

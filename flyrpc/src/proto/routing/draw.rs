@@ -4,9 +4,9 @@ use super::{
     choice::Pick,
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
+    entry::Entry,
     load::Standing,
     reservoir::mix,
-    table::Entry,
 };
 
 /// Upper bound on the number of draws.

@@ -10,6 +10,7 @@ mod compat;
 mod draw;
 mod ejection;
 mod endpoint;
+mod entry;
 mod failure;
 mod jitter;
 mod load;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     compat::{CallerTrait, Compat, Compats},
     ejection::{Change, Ejection, Failure},
     endpoint::{Endpoint, LinkStatus},
+    entry::Entry,
     failure::{AttemptFailure, CallFailure, LimitOf},
     jitter::jittered,
     load::{NodeLoad, RegionLoad},
@@ -42,5 +44,5 @@ pub(crate) use self::{
     pick::{pick, pick_first},
     retry::{AttemptEnd, Dialed, FIRST_ATTEMPT, NoCandidate, Retry, RetryPolicy, Step, Waited},
     serving::{Serving, serving},
-    table::{Entry, Table},
+    table::Table,
 };

@@ -4,9 +4,10 @@ use super::{
     choice::{Choice, Pick},
     draw::draw,
     endpoint::Endpoint,
+    entry::Entry,
     rank::rank,
     region_nodes::Serving,
-    table::{Entry, Table},
+    table::Table,
 };
 
 /// Upper bound on the regions that are equally near.

@@ -7,10 +7,11 @@ use super::{
     compat::Compats,
     draw::{draw, good},
     endpoint::Endpoint,
+    entry::Entry,
     nearest::{draw_nearest, nearest},
     rank::rank,
     region_nodes::RegionNodes,
-    table::{Entry, Table},
+    table::Table,
 };
 use crate::{
     error::Known,

@@ -6,9 +6,9 @@ use super::{
     choice::{Choice, Pick},
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
+    entry::Entry,
     load::Standing,
     reservoir::Best,
-    table::Entry,
 };
 use crate::{
     error::{Known, Unsupported},

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use super::{endpoint::Endpoint, table::Entry};
+use super::{endpoint::Endpoint, entry::Entry};
 use crate::types::NodeInfo;
 
 /// The nodes of one region.

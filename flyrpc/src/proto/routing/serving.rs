@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     compat::{CallerTrait, Compat},
     endpoint::Endpoint,
-    table::{Entry, Table},
+    entry::Entry,
+    table::Table,
 };
 use crate::{
     error::Unsupported,

@@ -161,7 +161,9 @@ impl Call {
     pub(super) fn hedge_delay(&self, link: &Link) -> Option<Duration> {
         match self.hedge? {
             Hedge::After(delay) => Some(delay),
-            Hedge::Percentile(percent) => link.percentile(self.service, self.method, percent),
+            Hedge::Percentile(percent) => {
+                link.region_calls().percentile(self.service, self.method, percent)
+            }
         }
     }
 
@@ -169,7 +171,7 @@ impl Call {
     /// longer than its delay.
     pub(super) fn observe_latency(&self, link: &Link, latency: Option<Duration>) {
         if let Some(Hedge::Percentile(_)) = self.hedge {
-            link.observe_for_percentile(self.service, self.method, latency);
+            link.region_calls().observe_for_percentile(self.service, self.method, latency);
         }
     }
 

@@ -277,26 +277,9 @@ impl Link {
         }
     }
 
-    /// Returns the latency within which this percentage of the calls of a method to the peer's region return, if
-    /// it is known.
-    pub(crate) fn percentile(
-        &self,
-        service: &'static str,
-        method: &'static str,
-        percent: u8,
-    ) -> Option<Duration> {
-        self.region_calls.percentile(service, method, percent)
-    }
-
-    /// Adds the latency of a call of a method whose [percentile](Self::percentile) was asked for. `None` if the call
-    /// has taken longer than the percentile.
-    pub(crate) fn observe_for_percentile(
-        &self,
-        service: &'static str,
-        method: &'static str,
-        latency: Option<Duration>,
-    ) {
-        self.region_calls.observe_for_percentile(service, method, latency);
+    /// The calls over all links to the peer's region.
+    pub(crate) fn region_calls(&self) -> &RegionCalls {
+        &self.region_calls
     }
 
     /// Counts a call for the budget of the peer's region.

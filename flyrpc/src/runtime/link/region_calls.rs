@@ -143,7 +143,7 @@ impl RegionCalls {
     }
 
     /// Returns the latency within which this percentage of the calls of a method return, if it is known.
-    pub(super) fn percentile(
+    pub(crate) fn percentile(
         &self,
         service: &'static str,
         method: &'static str,
@@ -155,7 +155,7 @@ impl RegionCalls {
 
     /// Adds the latency of a call of a method whose [percentile](Self::percentile) was asked for. `None` if the call
     /// has taken longer than the percentile.
-    pub(super) fn observe_for_percentile(
+    pub(crate) fn observe_for_percentile(
         &self,
         service: &'static str,
         method: &'static str,
