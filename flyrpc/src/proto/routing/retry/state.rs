@@ -190,7 +190,8 @@ impl Retry {
             }
             AttemptEnd::NotSent(failure) => {
                 self.targets.uncount(target);
-                self.last_failure = Some(CallFailure::At { node, failure });
+                // A failure of an attempt that was made explains more.
+                self.last_failure.get_or_insert(CallFailure::At { node, failure });
                 self.pick_or_await()
             }
             AttemptEnd::Failed(failure) if failure.permits_retry(self.policy.idempotent) => {
