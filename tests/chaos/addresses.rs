@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use flyrpc::{Event, NodeId, NodeInfo};
 use flyrpc_testkit::{Occurrence, Trace};
 
-use super::plan::{ClaimedAddr, Fault, Plan};
+use super::{
+    faults::{ClaimedAddr, Fault},
+    plan::Plan,
+};
 
 /// The shortest time, in milliseconds, in which nodes that share an address are noticed: a few round trips
 /// to a seed, and from there to the other nodes.
@@ -30,7 +33,11 @@ pub(super) fn check(plan: &Plan, trace: &Trace) -> Vec<String> {
 fn breaks_no_links(fault: &Fault) -> bool {
     matches!(
         fault,
-        Fault::Claim { .. } | Fault::Flood { .. } | Fault::FilterUdp(..) | Fault::Bottleneck(..)
+        Fault::Claim { .. }
+            | Fault::Flood { .. }
+            | Fault::Misbehave { .. }
+            | Fault::FilterUdp(..)
+            | Fault::Bottleneck(..)
     )
 }
 

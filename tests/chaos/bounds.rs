@@ -80,6 +80,7 @@ pub(super) fn moves_on(case: &Case<'_>) -> Result<(), String> {
     let candidates = case.candidates();
     if spec.method != Method::Repeatable
         || !matches!(spec.selector, Selector::Region(_) | Selector::Primary)
+        || !spec.further.is_empty()
         || candidates.contains(&call.from.as_str())
         || case.is_crowded()
         || spec.panics
@@ -131,6 +132,7 @@ pub(super) fn is_as_fast_as_its_path(case: &Case<'_>) -> Result<(), String> {
         || case.is_crowded()
         || case.is_misdirected()
         || !matches!(spec.selector, Selector::Node(_))
+        || !spec.further.is_empty()
     {
         return Ok(());
     }
@@ -192,6 +194,7 @@ fn affecting<'a>(
             EffectKind::Down(at)
             | EffectKind::Searching(at)
             | EffectKind::Flooded(at)
+            | EffectKind::Misbehaves(at, _)
             | EffectKind::Stopping(at)
             | EffectKind::Frozen(at)
             | EffectKind::ClockStopped(at)

@@ -7,27 +7,31 @@ use flyrpc::RpcError;
 use flyrpc_testkit::Trace;
 
 use super::{
-    addresses, bounds,
+    addresses, attempts,
+    attempts::{PER_CALL, PER_TARGET},
+    bounds, budget,
     explain::{Case, explained},
-    ledger::{HandlerRun, Outcome, Records},
+    ledger::{EffectKind, HandlerRun, Outcome, Records},
     plan::{Cancel, Method, Plan},
 };
 
 /// tokio's timers fire on whole milliseconds, so they can be late by up to this much.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Upper bound on the attempts of a call each time it looks for a node.
-const ATTEMPTS: usize = 3;
-
 /// Returns descriptions of the guarantees that a run violated.
 pub(super) fn check(plan: &Plan, records: &Records, trace: &Trace) -> Vec<String> {
     let mut found = records.violations.clone();
     found.extend(addresses::check(plan, trace));
+    let attempts = attempts::of_run(trace, records);
+    found.extend(attempts::check(trace, &attempts));
+    found.extend(budget::check(&attempts, |node| !jumps(records, node)));
+    let retries = budget::retries_of(&attempts);
     for call in &records.calls {
-        let case = Case { plan, records, call, until: call.end() };
+        let case = Case { plan, records, call, retries: &retries, until: call.end() };
         let checks = [
             ends_by_its_deadline(&case),
             executes_at_most_once(&case),
+            runs_on_a_target(&case),
             runs_by_its_deadline(&case),
             stops_after_cancellation(&case),
             gets_its_own_reply(&case),
@@ -41,6 +45,12 @@ pub(super) fn check(plan: &Plan, records: &Records, trace: &Trace) -> Vec<String
             .extend(checks.into_iter().filter_map(Result::err).map(|why| format!("{why}: {case}")));
     }
     found
+}
+
+/// Whether the clock of a node jumps, so that its budgets forget retries early.
+fn jumps(records: &Records, node: &str) -> bool {
+    let of_node = |kind: &EffectKind| matches!(kind, EffectKind::ClockJump(at, _) if at == node);
+    records.effects.iter().any(|effect| of_node(&effect.kind))
 }
 
 /// Returns the number of calls by outcome.
@@ -113,12 +123,22 @@ fn ends_by_its_deadline(case: &Case<'_>) -> Result<(), String> {
 
 fn executes_at_most_once(case: &Case<'_>) -> Result<(), String> {
     let times = case.records.runs_of(case.call.id).count();
-    let most =
-        if case.call.spec.method == Method::Repeatable { ATTEMPTS * case.rounds() } else { 1 };
+    let per_round = if case.further().is_empty() { PER_TARGET } else { PER_CALL };
+    let idempotent = case.call.spec.method.is_idempotent();
+    let most = if idempotent { per_round * case.rounds() } else { 1 };
     if times > most {
         return Err(format!("a call executed {times} times"));
     }
     Ok(())
+}
+
+/// A handler runs only on a node of one of the call's targets.
+fn runs_on_a_target(case: &Case<'_>) -> Result<(), String> {
+    let mut runs = case.records.runs_of(case.call.id);
+    match runs.find(|run| !case.is_target(&run.node)) {
+        Some(run) => Err(format!("a call executed on {}, which is not a target of it", run.node)),
+        None => Ok(()),
+    }
 }
 
 /// A handler does not start after its caller's deadline, and ends by then unless it is detached.
@@ -175,11 +195,16 @@ fn clock_slack(case: &Case<'_>, run: &HandlerRun) -> Duration {
         + case.unnoticed_clock_stops(node)
 }
 
-/// The handler of a dropped call stops when the cancellation arrives, unless a fault delays it.
+/// The handler of a dropped call stops when the cancellation arrives, unless a fault delays it. So do the
+/// handlers of the other attempts of a call that has received a reply.
 fn stops_after_cancellation(case: &Case<'_>) -> Result<(), String> {
     let call = case.call;
-    let Some((at, Outcome::Cancelled | Outcome::Dropped)) = call.ended else { return Ok(()) };
-    for run in case.records.runs_of(call.id) {
+    let (at, replied) = match &call.ended {
+        Some((at, Outcome::Cancelled | Outcome::Dropped)) => (*at, None),
+        Some((at, Outcome::Reply { node, .. })) => (*at, Some(node)),
+        _ => return Ok(()),
+    };
+    for run in case.records.runs_of(call.id).filter(|run| Some(&run.node) != replied) {
         let ended = run.ended.unwrap_or(Duration::MAX);
         let by = at + case.transit_time(&run.node) + TICK;
         if call.spec.method != Method::Detached

@@ -1,16 +1,18 @@
 //! Decides whether the faults of a run explain the error of a call. An unexplained error is a
 //! violation, so in a run without faults, every call with a long enough timeout must succeed.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use flyrpc::{Refusal, Region, RpcError};
 use flyrpc_testkit::RoundTrips;
 
 use super::{
+    attempts::{PER_CALL, PER_TARGET},
+    faults::Behavior,
     guests,
     ledger::{CallRecord, Effect, EffectKind, Outcome, Records},
-    plan::{CallSpec, Method, Plan, Selector},
-    service::panic_message,
+    plan::{CallSpec, FurtherTarget, Method, Plan, Selector},
+    service::{misbehavior_message, panic_message},
 };
 
 /// How long after its end a fault that broke links still has effects. An address that did not
@@ -23,9 +25,6 @@ const RESYNC_TIME: Duration = Duration::from_secs(4);
 /// How long a shutdown waits for running calls: the drain timeout of 4 s, without the part that is reserved
 /// for leaving.
 const DRAIN: Duration = Duration::from_millis(3_500);
-
-/// Upper bound on the attempts of a call.
-const ATTEMPTS: u32 = 3;
 
 /// Lower bound on the bytes that a stream carries per round trip: half of a socket's buffer.
 const BYTES_PER_ROUND_TRIP: usize = 128 << 10;
@@ -42,6 +41,8 @@ pub(super) struct Case<'a> {
     pub(super) plan: &'a Plan,
     pub(super) records: &'a Records,
     pub(super) call: &'a CallRecord,
+    /// The times of the retries of each node that budgets may have paid for.
+    pub(super) retries: &'a BTreeMap<&'a str, Vec<Duration>>,
     /// The end of the period in which the effects of faults are considered: the end of the call, or
     /// of a handler that continued after it.
     pub(super) until: Duration,
@@ -62,14 +63,14 @@ impl Case<'_> {
     fn explains(&self, error: &RpcError) -> bool {
         let spec = &self.call.spec;
         match error {
-            RpcError::NoNode { .. } => self.no_candidate_is_available(),
+            RpcError::NoNode { .. } => self.no_candidate_takes_it(),
             RpcError::Unsupported { node, .. } => {
                 // During a partition, the caller may know only an earlier boot of the node, or a guest.
                 let earlier = Duration::ZERO;
                 spec.method == Method::Newer
                     && (guests::is_guest(node.name())
                         || self.records.ran_old_release(node.name(), earlier, self.call.end()))
-                    && self.no_candidate_is_available()
+                    && self.no_candidate_takes_it()
             }
             RpcError::NotPrimary { .. } => self.is_misdirected(),
             RpcError::Refused { node, reason: Refusal::Draining, .. } => {
@@ -77,7 +78,8 @@ impl Case<'_> {
                     && (self.is_misdirected() || self.no_candidate_accepts())
             }
             RpcError::Refused { node, reason: Refusal::Overloaded, .. } => {
-                self.is_crowded_at(node.name())
+                (self.is_crowded_at(node.name()) || self.is_full(node.name()))
+                    && (self.is_misdirected() || self.no_candidate_accepts())
             }
             RpcError::Refused { node, reason: Refusal::Memory, .. } => {
                 self.memory_is_short(node.name())
@@ -87,11 +89,17 @@ impl Case<'_> {
                 let last = node.as_ref().map(|node| node.name());
                 let needs = last.map_or(Duration::ZERO, |node| self.needs(node));
                 self.call.allowed <= needs + self.waits()
-                    || self.candidates().iter().any(|node| self.is_delayed(node))
+                    || self.candidates().iter().any(|node| {
+                        self.is_delayed(node)
+                            || self.misbehaves(node, |how| matches!(how, Behavior::Slow(_)))
+                    })
             }
             RpcError::Disconnected { node: Some(node), .. } => self.is_cut_off(node.name()),
-            RpcError::Panicked { message, .. } => {
-                spec.panics && *message == panic_message(self.call.id)
+            RpcError::Panicked { node, message, .. } => {
+                let planned = spec.panics && *message == panic_message(self.call.id);
+                planned
+                    || *message == misbehavior_message(node.name())
+                        && self.misbehaves(node.name(), |how| how == Behavior::Panics)
             }
             RpcError::ReplyTooLarge { .. } => spec.reply > self.plan.settings.max_body,
             RpcError::ArgumentsTooLarge { .. } => spec.argument > self.plan.settings.max_body,
@@ -110,7 +118,25 @@ impl Case<'_> {
             && (self.call.spec.method != Method::Write || region(node) == self.plan.primary())
     }
 
+    /// Whether one of the targets selects a node. Methods that run only in the primary region have no further
+    /// targets.
     fn selects(&self, node: &str) -> bool {
+        let further = self.further().iter().any(|further| match further {
+            FurtherTarget::Region(targeted) => region(node) == targeted,
+            FurtherTarget::Nearest => true,
+            FurtherTarget::Primary => region(node) == self.plan.primary(),
+        });
+        further || self.selects_first(node)
+    }
+
+    /// The further targets that the call uses.
+    pub(super) fn further(&self) -> &[FurtherTarget] {
+        let ignores = self.call.spec.method == Method::Write;
+        if ignores { &[] } else { &self.call.spec.further }
+    }
+
+    /// Whether the first target selects a node.
+    fn selects_first(&self, node: &str) -> bool {
         match &self.call.spec.selector {
             Selector::Default if self.call.spec.method == Method::Write => {
                 region(node) == self.plan.primary()
@@ -122,11 +148,12 @@ impl Case<'_> {
         }
     }
 
-    /// The nodes that can receive the call. If the caller's own node matches, it is the only
-    /// candidate.
+    /// The nodes that can receive the call. If the caller's own node matches the first target, it is the only
+    /// candidate, unless it may refuse the call: then others may be tried.
     pub(super) fn candidates(&self) -> Vec<&str> {
         let from = self.call.from.as_str();
-        if self.selects(from) && !self.lacks_method(from) {
+        let may_refuse = self.call.spec.method == Method::Limited || !self.is_target(from);
+        if self.selects_first(from) && !self.lacks_method(from) && !may_refuse {
             return vec![from];
         }
         self.nodes().filter(|node| self.selects(node)).collect()
@@ -138,20 +165,42 @@ impl Case<'_> {
             && self.records.ran_old_release(node, self.call.started, self.call.end())
     }
 
-    fn no_candidate_is_available(&self) -> bool {
-        self.candidates().iter().all(|node| self.lacks_method(node) || self.is_broken(node))
+    /// Whether the nodes of the first target are not available, and no other candidate accepts the call.
+    fn no_candidate_takes_it(&self) -> bool {
+        let candidates = self.candidates();
+        let mut first = candidates.iter().filter(|node| self.selects_first(node));
+        first.all(|node| self.is_passed_over(node))
+            && (self.further().is_empty() || self.no_candidate_accepts())
     }
 
-    /// Like [`no_candidate_is_available`](Self::no_candidate_is_available), but a candidate may also have
-    /// refused the call because of its limits.
+    /// Whether a call may find that a node cannot take it. A call with further targets also passes over nodes
+    /// that are quiet.
+    fn is_passed_over(&self, node: &str) -> bool {
+        let is_quiet = || !self.further().is_empty() && self.is_delayed(node);
+        self.lacks_method(node) || self.is_broken(node) || is_quiet()
+    }
+
+    /// Whether each candidate may not be available, or may have refused the call because of its limits. Other
+    /// candidates are not asked after a number of refusals, or if there is no budget for it.
     fn no_candidate_accepts(&self) -> bool {
-        let refuses = |node: &str| {
-            self.lacks_method(node)
-                || self.is_broken(node)
-                || self.is_crowded_at(node)
-                || self.memory_is_short(node)
-        };
-        self.candidates().into_iter().all(refuses)
+        let candidates = self.candidates();
+        let refuses = |node: &&&str| self.may_refuse(node);
+        candidates.iter().all(|node| self.is_passed_over(node) || self.may_refuse(node))
+            || candidates.iter().filter(refuses).count() >= PER_TARGET
+            || self.budget_may_be_spent()
+    }
+
+    /// Whether the method, or the call itself, may be refused by several nodes, one after another.
+    fn may_be_refused(&self) -> bool {
+        self.is_misdirected() || self.is_crowded() || self.call.spec.method == Method::Limited
+    }
+
+    /// How a node misbehaved during the call.
+    fn misbehaves(&self, node: &str, is: impl Fn(Behavior) -> bool) -> bool {
+        self.effects_felt(Duration::ZERO).any(|effect| match &effect.kind {
+            EffectKind::Misbehaves(at, how) => at == node && is(*how),
+            _ => false,
+        })
     }
 
     /// Upper bound on how often an idempotent call looks for a node after attempts that may have executed.
@@ -244,9 +293,16 @@ impl Case<'_> {
     /// Upper bound on the duration of the call at a node, without faults.
     pub(super) fn needs(&self, node: &str) -> Duration {
         // All matching nodes may refuse the call, one after another.
-        let attempts = if self.is_misdirected() || self.is_crowded() { ATTEMPTS } else { 1 };
-        let transit = if node == self.call.from { Duration::ZERO } else { self.transit_time(node) };
-        self.work() + (transit + Duration::from_millis(2)) * attempts
+        let transit_to = |node: &str| match node == self.call.from {
+            true => Duration::ZERO,
+            false => self.transit_time(node),
+        };
+        if self.further().is_empty() {
+            let attempts = if self.may_be_refused() { PER_TARGET } else { 1 };
+            return self.work() + (transit_to(node) + Duration::from_millis(2)) * attempts as u32;
+        }
+        let transit = self.candidates().into_iter().map(transit_to).max().unwrap_or_default();
+        self.work() + (transit + Duration::from_millis(2)) * PER_CALL as u32
     }
 
     /// The time that the handler takes, including nested calls.
@@ -313,8 +369,7 @@ impl Case<'_> {
 
     /// How long the call may wait for a node that does not refuse it.
     fn waits(&self) -> Duration {
-        let refused = self.is_misdirected() || self.is_crowded();
-        let wait = self.call.spec.wait.filter(|_| refused);
+        let wait = self.call.spec.wait.filter(|_| self.may_be_refused());
         wait.map_or(Duration::ZERO, Duration::from_millis)
     }
 
@@ -397,8 +452,8 @@ impl fmt::Display for Case<'_> {
         write!(f, "call {}, {:?} from {}", call.id.0, call.spec.method, call.from)?;
         write!(
             f,
-            " to {:?} at {:?}, timeout {:?}, ",
-            call.spec.selector, call.started, call.allowed
+            " to {:?}, then {:?}, at {:?}, timeout {:?}, ",
+            call.spec.selector, call.spec.further, call.started, call.allowed
         )?;
         if call.outside {
             f.write_str("called by a task of the test, ")?;

@@ -11,8 +11,9 @@ use tokio::{
 };
 
 use super::{
+    faults::{ClaimedAddr, Flood},
     ledger::EffectKind,
-    plan::{ClaimedAddr, Flood, Plan},
+    plan::Plan,
     service::{RunState, endless_job},
 };
 use crate::frames::{CHUNKED, Hello, frame, kind};

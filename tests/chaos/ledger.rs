@@ -10,7 +10,10 @@ use std::{
 use flyrpc::{NodeId, RpcError};
 use tokio::time::Instant;
 
-use super::plan::{CallSpec, Version};
+use super::{
+    faults::{Behavior, Version},
+    plan::CallSpec,
+};
 
 /// Records, with all times measured from the start of the run.
 #[derive(Debug)]
@@ -115,6 +118,8 @@ pub(super) enum EffectKind {
     Searching(String),
     /// A member sends the node more than its fair share.
     Flooded(String),
+    /// The node's handlers misbehave.
+    Misbehaves(String, Behavior),
     Stopping(String),
     Frozen(String),
     /// The node's clock is stopped.
@@ -197,6 +202,16 @@ impl Records {
 
     pub(super) fn runs_of(&self, id: CallId) -> impl Iterator<Item = &HandlerRun> {
         self.handler_runs.iter().filter(move |run| run.call == id)
+    }
+
+    /// How the handlers of a node misbehave now.
+    pub(super) fn behaviors_of(&self, node: &str) -> Vec<Behavior> {
+        let active = self.effects.iter().filter(|effect| effect.to.is_none());
+        let behavior = |effect: &Effect| match &effect.kind {
+            EffectKind::Misbehaves(at, how) if at == node => Some(*how),
+            _ => None,
+        };
+        active.filter_map(behavior).collect()
     }
 
     /// Whether a node ran the old release at any time between `from` and `to`.

@@ -2,10 +2,20 @@
 
 use std::time::Duration;
 
+use flyrpc::RpcError;
+
 use super::{
     explain::{Case, RELINK_TIME, connects},
-    ledger::{CallRecord, EffectKind},
+    ledger::{CallRecord, EffectKind, HandlerRun, Outcome},
+    plan::Method,
+    service::LIMIT,
 };
+
+/// The period for which retries are charged to a budget.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+
+/// The number of retries that a budget always allows.
+const BUDGET_RESERVE: usize = 100;
 
 impl Case<'_> {
     /// Whether the number of calls in flight may have exceeded a node's `max_in_flight`.
@@ -30,6 +40,53 @@ impl Case<'_> {
         let (all, own) =
             (others.len(), others.iter().filter(|call| call.from == self.call.from).count());
         2 * all >= limit || own >= limit / self.sharers()
+    }
+
+    /// Whether a node may refuse the call because it executes as many calls of the method as it admits.
+    pub(super) fn is_full(&self, node: &str) -> bool {
+        let is_rival = |run: &&HandlerRun| {
+            let is_other = run.call != self.call.id && run.node == node;
+            let ended = run.ended.unwrap_or(Duration::MAX);
+            is_other && run.started <= self.until && self.call.started <= ended
+        };
+        let rivals = self.records.handler_runs.iter().filter(is_rival);
+        let of_method = |run: &HandlerRun| {
+            let call = self.records.calls.get(run.call.0 as usize);
+            call.is_none_or(|call| call.spec.method == Method::Limited)
+        };
+        self.call.spec.method == Method::Limited
+            && rivals.filter(|run| of_method(run)).count() + self.unstarted(node) >= LIMIT
+    }
+
+    /// The calls of [`Method::Limited`] that a node may have admitted at about the same time, and that were given up
+    /// before their handlers started.
+    fn unstarted(&self, node: &str) -> usize {
+        let others = self.concurrent_calls(self.transit_time(node));
+        let is_unstarted = |call: &&CallRecord| {
+            call.id != self.call.id
+                && call.spec.method == Method::Limited
+                && matches!(
+                    call.outcome(),
+                    Some(Outcome::Cancelled | Outcome::Dropped)
+                        | Some(Outcome::Error(RpcError::Timeout { .. }))
+                )
+                && self.records.runs_of(call.id).next().is_none()
+                && (Case { call, ..*self }).candidates().contains(&node)
+        };
+        others.filter(is_unstarted).count()
+    }
+
+    /// Whether a node may refuse the call because of its limits.
+    pub(super) fn may_refuse(&self, node: &str) -> bool {
+        self.is_crowded_at(node) || self.memory_is_short(node) || self.is_full(node)
+    }
+
+    /// Whether the budget of a region may not have allowed the caller another attempt.
+    pub(super) fn budget_may_be_spent(&self) -> bool {
+        let Some(retries) = self.retries.get(self.call.from.as_str()) else { return false };
+        let since = self.call.started.saturating_sub(BUDGET_WINDOW);
+        let recent = |at: &&Duration| since <= **at && **at <= self.until;
+        retries.iter().filter(recent).count() >= BUDGET_RESERVE
     }
 
     /// Whether a node may refuse the call because of the bodies of other calls, as in

@@ -3,7 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{rng::PlanRng, scenario};
+use super::{
+    faults::{CrashScope, Fault, PlannedFault, Version},
+    misbehavior,
+    rng::PlanRng,
+    scenario,
+};
 
 /// The latest start of a call, in milliseconds.
 pub(super) const CALLS_END: u64 = 20_000;
@@ -62,121 +67,6 @@ pub(super) enum Seeds {
     Balanced,
 }
 
-/// A fault with its times, in milliseconds since all nodes were linked.
-#[derive(Debug, Clone)]
-pub(super) struct PlannedFault {
-    pub(super) at: u64,
-    /// How long the fault lasts. Some faults, such as a skew, never end.
-    pub(super) lasts: u64,
-    pub(super) fault: Fault,
-}
-
-/// The strings are scopes, each a region or a node. Times are in milliseconds.
-#[derive(Debug, Clone)]
-pub(super) enum Fault {
-    Partition(String, String),
-    /// Affects only the direction from the first scope to the second.
-    OneWay(String, String),
-    Hold(String, String),
-    Slow(String, String, u64),
-    Jitter(String, String, u64),
-    Lose(String, String, f64),
-    /// Bandwidth in bytes per second.
-    Throttle(String, String, u64),
-    /// Bandwidth in bytes per second that is low, but enough for links to stay open.
-    Bottleneck(String, String, u64),
-    FilterTcp(String, String),
-    FilterUdp(String, String),
-    Crash {
-        node: String,
-        scope: CrashScope,
-    },
-    Shutdown(String),
-    /// A deploy of the release with this version to one node.
-    Replace {
-        node: String,
-        version: Version,
-    },
-    Roll {
-        version: Version,
-    },
-    Freeze(String),
-    /// Freezes the node and stops its clock, as when a machine is suspended.
-    Pause(String),
-    /// Always ahead, because a monotonic clock does not go back.
-    SkewAhead(String, u64),
-    /// Parts per million.
-    Drift(String, i64),
-    /// A node that is not one of the plan starts in a region, and advertises an address that is not
-    /// its own. It serves the same service.
-    Claim {
-        claimant: String,
-        region: &'static str,
-        addr: ClaimedAddr,
-    },
-    /// A member floods a node over one link.
-    Flood {
-        node: String,
-        /// The region of the member, which is none of the plan.
-        from: &'static str,
-        flood: Flood,
-    },
-}
-
-/// The address that a claimant advertises.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClaimedAddr {
-    /// The address of this node.
-    Node(String),
-    /// An address that no node listens on. All claimants of the plan share it.
-    Unused,
-}
-
-/// What a member sends in excess.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flood {
-    /// Requests whose handlers do not end.
-    Slow,
-    /// Requests whose bodies of this many bytes are announced, but do not come.
-    Announced(u64),
-    /// Requests whose bodies of this many bytes are sent in part. The member then abandons its link
-    /// and opens another.
-    Abandoned(u64),
-    /// Requests whose replies the member does not read.
-    Unread,
-}
-
-/// The part of a node that a crash takes down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CrashScope {
-    /// Only the process of the node.
-    Process,
-    /// The process and its machine.
-    Machine,
-}
-
-impl CrashScope {
-    fn pick(rng: &mut PlanRng) -> Self {
-        if rng.percent(50) { CrashScope::Machine } else { CrashScope::Process }
-    }
-}
-
-/// The version of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
-    /// Lacks a method.
-    Old,
-    /// Has all methods.
-    New,
-}
-
-impl Version {
-    /// Picks the new version, or either version if `versions` is true.
-    fn pick(versions: bool, rng: &mut PlanRng) -> Self {
-        if versions && rng.percent(50) { Version::Old } else { Version::New }
-    }
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct PlannedCall {
     pub(super) at: u64,
@@ -193,6 +83,9 @@ pub(super) struct CallSpec {
     // The wire name is fixed, because the sizes of frames are part of what a seed determines.
     #[serde(rename = "aim")]
     pub(super) selector: Selector,
+    // Omitted if empty, because the sizes of frames are part of what a seed determines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) further: Vec<FurtherTarget>,
     /// The timeout in milliseconds.
     pub(super) timeout: Option<u64>,
     /// How long the call waits for a node, in milliseconds.
@@ -218,6 +111,17 @@ pub(super) enum Method {
     Write,
     /// Missing in the old release.
     Newer,
+    /// Like `Repeatable`, with a second attempt if the first one is late.
+    Hedged,
+    /// Limited in the calls that a node executes at the same time.
+    Limited,
+}
+
+impl Method {
+    /// Whether a call may execute several times.
+    pub(super) fn is_idempotent(self) -> bool {
+        matches!(self, Method::Repeatable | Method::Hedged)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +134,14 @@ pub(super) enum Selector {
     /// The boot of the node that is running when the call is made, or the previous one if the node
     /// is down.
     Node(String),
+}
+
+/// A target that is tried after the nodes of the targets before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum FurtherTarget {
+    Region(String),
+    Nearest,
+    Primary,
 }
 
 /// When the caller drops the call.
@@ -250,11 +162,12 @@ impl Plan {
             scenario::add(&mut plan, rng);
         }
         Secret::add(&mut plan, &mut PlanRng::secret_stream(seed));
+        misbehavior::add(&mut plan, &mut PlanRng::misbehavior_stream(seed));
         plan
     }
 
-    /// Returns the plan of `seed` before a scenario and a secret are added to it. It is the plan that the seed had
-    /// before there were scenarios and secrets.
+    /// Returns the plan of `seed` before a scenario, a secret and misbehavior are added to it. It is the plan that
+    /// the seed had before there were any of these.
     pub fn without_scenario(seed: u64) -> Self {
         let rng = &mut PlanRng::new(seed);
         let mut regions: Vec<(&'static str, usize)> = Vec::new();
@@ -430,6 +343,7 @@ impl CallSpec {
         CallSpec {
             method,
             selector,
+            further: Vec::new(),
             timeout: None,
             wait: None,
             millis: 0,
@@ -467,6 +381,7 @@ impl CallSpec {
         CallSpec {
             method,
             selector,
+            further: Vec::new(),
             timeout,
             wait,
             millis: match rng.between(0, 9) {

@@ -21,6 +21,11 @@ impl PlanRng {
         PlanRng(seed.wrapping_mul(0xda94_2042_e4dd_58b5) ^ 0x7365_6372_6574)
     }
 
+    /// Returns the stream of numbers that decide about misbehaving nodes, in the same way.
+    pub(super) fn misbehavior_stream(seed: u64) -> Self {
+        PlanRng(seed.wrapping_mul(0xa076_1d64_78bd_642f) ^ 0x6d69_7362_6568)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -24,10 +24,12 @@ use tokio::{
 
 use super::{
     balancer::Balancer,
-    checks, guests,
+    checks,
+    faults::{Behavior, ClaimedAddr, CrashScope, Fault, Version},
+    guests,
     ledger::{CallId, EffectGuard, EffectKind, Outcome, Records},
-    plan::{CallSpec, ClaimedAddr, CrashScope, Fault, Method, Plan, Seeds, Selector, Version},
-    service::{Caller, RunState, call},
+    plan::{CallSpec, Method, Plan, Seeds, Selector},
+    service::{Caller, RunState, call, overload},
 };
 
 /// Upper bound on the time from the end of the last fault until all nodes are linked. A node syncs
@@ -336,6 +338,14 @@ impl FaultInjector {
                 let guest = (claimant.as_str(), region);
                 guests::claim(&self.plan, &self.state, &self.cluster, guest, &addr, self.lasts)
                     .await;
+            }
+            Fault::Misbehave { node, how } => {
+                let kind = EffectKind::Misbehaves(node.clone(), how);
+                let _misbehaves = self.state.ledger.effect(kind);
+                match how {
+                    Behavior::Slow(_) | Behavior::Panics => sleep(self.lasts).await,
+                    Behavior::Overloaded => overload(&self.state, &node, self.lasts).await,
+                }
             }
             Fault::Flood { node, from, flood } => {
                 let _flooded = self.state.ledger.effect(EffectKind::Flooded(node.clone()));

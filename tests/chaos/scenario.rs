@@ -2,9 +2,10 @@
 //! seed. Random faults and random calls alone rarely meet in such a way.
 
 use super::{
+    faults::{ClaimedAddr, CrashScope, Fault, Flood, PlannedFault},
     plan::{
-        CALLS_END, CallSpec, Cancel, ClaimedAddr, CrashScope, FAULTS_END, Fault, Flood, Method,
-        Plan, PlannedCall, PlannedFault, REGIONS, Seeds, Selector,
+        CALLS_END, CallSpec, Cancel, FAULTS_END, Method, Plan, PlannedCall, REGIONS, Seeds,
+        Selector,
     },
     rng::PlanRng,
 };
@@ -229,7 +230,7 @@ fn two_regions(plan: &mut Plan, rng: &mut PlanRng) -> (&'static str, &'static st
     (plan.regions[first].0, plan.regions[second].0)
 }
 
-fn nodes_in(plan: &Plan, region: &str) -> Vec<String> {
+pub(super) fn nodes_in(plan: &Plan, region: &str) -> Vec<String> {
     let mut nodes = plan.nodes();
     nodes.retain(|node| node.split_once('-').is_some_and(|(of, _)| of == region));
     nodes

@@ -9,19 +9,29 @@ use std::{
 
 use flyrpc::{Context, Node, RpcError, Service, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster, SimEnv, SimNode};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::{
+    faults::{Behavior, Version},
     ledger::{CallId, CallRecord, HandlerRun, Ledger, Outcome},
-    plan::{CallSpec, Cancel, Method, Selector, Version},
+    plan::{CallSpec, Cancel, FurtherTarget, Method, Selector},
     secrets::Secrets,
 };
 use crate::frames::pack;
 
 /// flyrpc's default timeout of a call.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The `max_in_flight` of [`Method::Limited`].
+pub(super) const LIMIT: usize = 4;
+
+/// The hedging delay of [`Method::Hedged`].
+pub(super) const HEDGE: Duration = Duration::from_millis(50);
+
+/// The number of a call that no caller of the plan makes.
+const NO_CALL: u64 = u64::MAX;
 
 /// The service under test. `write` runs in the primary region only.
 #[fly_rpc]
@@ -34,6 +44,10 @@ pub(super) trait Chaos {
     #[rpc(primary)]
     async fn write(&self, job: Job) -> Receipt;
     async fn newer(&self, job: Job) -> Receipt;
+    #[rpc(idempotent, hedge = "50ms")]
+    async fn hedged(&self, job: Job) -> Receipt;
+    #[rpc(max_in_flight = 4)]
+    async fn limited(&self, job: Job) -> Receipt;
 }
 
 /// The service before `newer` was added, with its methods in another order.
@@ -46,6 +60,10 @@ pub(super) trait OldChaos {
     #[rpc(idempotent)]
     async fn repeatable(&self, job: Job) -> Receipt;
     async fn work(&self, job: Job) -> Receipt;
+    #[rpc(max_in_flight = 4)]
+    async fn limited(&self, job: Job) -> Receipt;
+    #[rpc(idempotent, hedge = "50ms")]
+    async fn hedged(&self, job: Job) -> Receipt;
 }
 
 /// The argument of a handler.
@@ -60,9 +78,34 @@ pub(super) struct Job {
 /// Returns the encoded arguments of a call that no caller of the plan makes, and whose handler does not
 /// end.
 pub(super) fn endless_job() -> Vec<u8> {
-    let millis = 3_600_000;
-    let spec = CallSpec { millis, ..CallSpec::plain(Method::Work, Selector::Default) };
-    pack(&BTreeMap::from([("job", Job { call: u64::MAX, payload: Vec::new(), spec })]))
+    pack(&BTreeMap::from([("job", Job::endless())]))
+}
+
+impl Job {
+    fn endless() -> Self {
+        let millis = 3_600_000;
+        let spec = CallSpec { millis, ..CallSpec::plain(Method::Work, Selector::Default) };
+        Job { call: NO_CALL, payload: Vec::new(), spec }
+    }
+}
+
+/// Holds all calls of [`Method::Limited`] that a node admits, for `lasts`.
+pub(super) async fn overload(state: &RunState, node: &str, lasts: Duration) {
+    let hold_one = || async {
+        loop {
+            if let Some(node) = state.node(node) {
+                // The timeout bounds how long the call delays a shutdown of the node.
+                let client: ChaosClient = node.client();
+                let client = client.on_node(node.id()).timeout(Duration::from_secs(1));
+                if let Err(RpcError::Timeout { .. }) = client.limited(Job::endless()).await {
+                    continue;
+                }
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _elapsed: Result<Vec<()>, _> =
+        timeout(lasts, join_all((0..LIMIT).map(|_| hold_one()))).await;
 }
 
 /// The reply of a handler.
@@ -222,6 +265,11 @@ fn client_for(state: &RunState, node: &Node, spec: &CallSpec) -> Option<ChaosCli
             client.on_node(records.targeted.get(name)?)
         }
     };
+    let client = spec.further.iter().fold(client, |client, further| match further {
+        FurtherTarget::Region(region) => client.or_region(region.as_str()),
+        FurtherTarget::Nearest => client.or_nearest(),
+        FurtherTarget::Primary => client.or_primary(),
+    });
     let client = match spec.timeout {
         Some(millis) => client.timeout(Duration::from_millis(millis)),
         None => client,
@@ -239,6 +287,8 @@ async fn invoke(client: ChaosClient, method: Method, job: Job) -> Result<Receipt
         Method::Detached => client.detached(job).await,
         Method::Write => client.write(job).await,
         Method::Newer => client.newer(job).await,
+        Method::Hedged => client.hedged(job).await,
+        Method::Limited => client.limited(job).await,
     }
 }
 
@@ -288,8 +338,9 @@ impl Recorder {
             let violation = format!("call {id} arrived with another call's argument");
             self.state.ledger.records().violations.push(violation);
         }
-        if spec.millis > 0 {
-            sleep(Duration::from_millis(spec.millis)).await;
+        let slower = if id == NO_CALL { 0 } else { self.misbehave(&mut run) };
+        if spec.millis + slower > 0 {
+            sleep(Duration::from_millis(spec.millis + slower)).await;
         }
         if let Some(nested) = spec.nested
             && let Some(node) = self.state.node(&self.node)
@@ -307,6 +358,22 @@ impl Recorder {
         }
         Receipt { call: id, node: self.node.clone(), payload: payload(!id, spec.reply) }
     }
+
+    /// Misbehaves as the handlers of this node do now. Returns the milliseconds by which they are slower.
+    fn misbehave(&self, run: &mut HandlerRunGuard<'_>) -> u64 {
+        let behaviors = self.state.ledger.records().behaviors_of(&self.node);
+        if behaviors.contains(&Behavior::Panics) {
+            run.completed = true;
+            std::panic::resume_unwind(Box::new(misbehavior_message(&self.node)));
+        }
+        let slower = |how: &Behavior| if let Behavior::Slow(millis) = how { *millis } else { 0 };
+        behaviors.iter().map(slower).sum()
+    }
+}
+
+/// Returns the message of the panics of a node whose handlers panic.
+pub(super) fn misbehavior_message(node: &str) -> String {
+    format!("handlers of {node} panic")
 }
 
 /// Returns the message of the planned panic of a call's handler.
@@ -367,6 +434,14 @@ impl Chaos for Recorder {
     async fn newer(&self, job: Job) -> Receipt {
         self.run(job).await
     }
+
+    async fn hedged(&self, job: Job) -> Receipt {
+        self.run(job).await
+    }
+
+    async fn limited(&self, job: Job) -> Receipt {
+        self.run(job).await
+    }
 }
 
 impl OldChaos for Recorder {
@@ -383,6 +458,14 @@ impl OldChaos for Recorder {
     }
 
     async fn write(&self, job: Job) -> Receipt {
+        self.run(job).await
+    }
+
+    async fn hedged(&self, job: Job) -> Receipt {
+        self.run(job).await
+    }
+
+    async fn limited(&self, job: Job) -> Receipt {
         self.run(job).await
     }
 }

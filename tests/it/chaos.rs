@@ -1,9 +1,12 @@
 //! Randomized fault testing (`flyrpc_tests::chaos`) with a few seeds. The program `chaos` runs
 //! thousands of seeds.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
-use flyrpc_tests::chaos::{Plan, run};
+use flyrpc_tests::chaos::{Attempt, AttemptEnd, Plan, over_budget, run};
 
 /// Seeds that every test run uses.
 const FIXED_SEEDS: std::ops::Range<u64> = 0..8;
@@ -82,4 +85,32 @@ fn equal_seeds_give_equal_runs() {
         assert!(first.is_some());
         assert_eq!(first, text(seed), "seed {seed}");
     }
+}
+
+/// Returns the attempts of `calls` calls in 1 s, each of which fails at once and is repeated once.
+fn repeated_calls(calls: u64, end: AttemptEnd) -> Vec<Attempt> {
+    let start = |call: u64| Duration::from_secs(20) + Duration::from_millis(call * 1_000 / calls);
+    let attempt = |call, end| Attempt {
+        caller: "iad-0".to_owned(),
+        boot: 1,
+        call,
+        region: "hkg".to_owned(),
+        target: "hkg".to_owned(),
+        is_remote: true,
+        is_hedged: false,
+        start: start(call),
+        end: Some((start(call), end)),
+    };
+    let both = |call| [attempt(call, end), attempt(call, AttemptEnd::Replied)];
+    (0..calls).flat_map(both).collect()
+}
+
+#[test]
+fn the_check_of_budgets_finds_retries_that_no_budget_pays_for() {
+    // 120 calls allow 124 retries, and 150 calls allow 130, both with the allowance of the check.
+    assert_eq!(over_budget(repeated_calls(120, AttemptEnd::Failed)), Vec::<String>::new());
+    let found = over_budget(repeated_calls(150, AttemptEnd::Failed));
+    assert_eq!(found.len(), 1, "{found:?}");
+    // Retries after a lost link are free.
+    assert_eq!(over_budget(repeated_calls(150, AttemptEnd::Lost)), Vec::<String>::new());
 }
