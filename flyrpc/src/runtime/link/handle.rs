@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, node_health::NodeHealth,
-    outcome::Outcomes, region_calls::RegionCalls,
+    outcomes::Outcomes, region_calls::RegionCalls,
 };
 use crate::{
     env::Env,

@@ -17,6 +17,7 @@ mod handshake;
 mod handshake_records;
 mod node_health;
 mod outcome;
+mod outcomes;
 mod reader;
 mod region_calls;
 mod replies;

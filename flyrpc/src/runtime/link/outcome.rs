@@ -3,10 +3,7 @@
 //! A reply counts with its latency. A lost link, a deadline without a reply, an overload and a panic count as
 //! failures. Other statuses, and calls that their callers have dropped, show nothing about the load of the node.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use super::{event::LinkEvent, handle::Link};
 use crate::proto::{
@@ -14,25 +11,6 @@ use crate::proto::{
     routing::{Change, Failure},
     wire::{ids::MethodIndex, status::Status},
 };
-
-/// The state of a link that is needed to record how its calls end.
-#[derive(Debug)]
-pub(super) struct Outcomes {
-    /// When the link's clock was 0, in microseconds since this node was started.
-    epoch: u64,
-    /// When the latest responses arrived, in microseconds on the link's clock. The latency of a call ends at this
-    /// time, so that calls need not read the clock once more.
-    responses_at: AtomicU64,
-    /// Whether a loss of the link was recorded. It counts once, however many calls were in flight.
-    loss_recorded: AtomicBool,
-}
-
-impl Outcomes {
-    pub(super) fn new(epoch: u64) -> Self {
-        let (responses_at, loss_recorded) = (AtomicU64::new(0), AtomicBool::new(false));
-        Outcomes { epoch, responses_at, loss_recorded }
-    }
-}
 
 impl Link {
     /// Records that responses arrive now. Must be called before their calls are woken.
