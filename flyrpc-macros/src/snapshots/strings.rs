@@ -252,9 +252,9 @@ const _: () = {
         }
     }
     impl StringsClient {
-        /// Appends a region to the targets: if no node of the targets before it can take the call, or the
-        /// call may be repeated, a node in `region` is tried, within the same timeout. Ignored by
-        /// methods that run only on primary nodes.
+        /// Appends a region to the targets. If no node of the earlier targets can take the call, or an attempt
+        /// there failed and the call may be retried, a node in `region` is tried, within the same timeout.
+        /// Ignored by methods that run only on primary nodes.
         #[must_use = "selectors return a new client"]
         pub fn or_region(
             &self,

@@ -140,9 +140,10 @@ fn flags() -> Result<Flags, Box<dyn Error>> {
             "--out" => flags.out = Some(value()?.into()),
             row if row.starts_with('R') => flags.rows.push(row.to_owned()),
             _ => {
-                return Err(
-                    format!("usage: routing [--seed N] [--out DIR] [R1 …], not {argument}").into()
-                );
+                return Err(format!(
+                    "usage: routing [--seed N] [--out DIR] [R1 …], not {argument}"
+                )
+                .into());
             }
         }
     }
