@@ -23,7 +23,7 @@ use nix::{
 
 /// Instructions per call of both nodes of a pair with 64 callers, for each mode of running handlers. Lower
 /// them when a change saves instructions. A commit that raises one states the reason.
-const BUDGETS: [(&str, u64); 3] = [("inline", 6_850), ("task", 7_850), ("sealed", 7_200)];
+const BUDGETS: [(&str, u64); 3] = [("inline", 7_130), ("task", 8_200), ("sealed", 7_550)];
 
 /// The compiler of the budgets. Other versions generate other code.
 const COMPILER: &str = "rustc 1.95.";
