@@ -36,7 +36,7 @@ const PENALTY: f32 = 10.0;
 const FIRST_REPLIES: u32 = 16;
 
 /// A node is expensive if it costs this many times as much as the nodes that were picked before. In simulations of
-/// ten nodes of which five are slow, a factor of 2 sends three times as many calls to the slowest ones.
+/// ten nodes, five of them slow, a factor of 2 sends three times as many calls to the slowest ones.
 const EXPENSIVE: f32 = 1.25;
 
 /// See [`NodeLoad::probe_at`].

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     codec::EncodedBody,
-    error::Unsupported,
+    error::{Refusal, Unsupported},
     proto::routing::{AttemptFailure, FIRST_ATTEMPT},
     runtime::{
         context::Context,
@@ -113,11 +113,11 @@ pub(super) fn permit<R: Request>(
     node: &NodeShared,
     call: &Call,
     request: &R,
-) -> Option<Option<MethodPermit>> {
+) -> Option<MethodPermit> {
     if call.has_further_targets() && !may_run(node, call.is_primary_at(0)) {
         return None;
     }
-    node.server().take_method_permit(R::SERVICE, request.method()).ok()
+    node.server().take_method_permit(R::SERVICE, request.method())
 }
 
 /// Returns the future of the handler of a call that [runs inline](runs_inline).
@@ -136,7 +136,7 @@ pub(super) async fn call<R: Request>(
     node: &NodeShared,
     call: &Call,
     handler: &Arc<dyn LocalHandler<R>>,
-    (request, permit): (R, Option<MethodPermit>),
+    (request, permit): (R, MethodPermit),
     recorder: &AttemptRecorder<'_>,
 ) -> Result<R::Response, AttemptFailure> {
     let options = R::methods()[request.method()].options;
@@ -165,7 +165,7 @@ pub(super) async fn call_encoded<R: Request>(
     let MethodSpec { primary, detached, .. } = method.spec.methods[method.method];
     let primary = primary || call.is_primary_at(target);
     let permit = node.server().take_method_permit(R::SERVICE, method.method);
-    let permit = permit.map_err(AttemptFailure::Refused);
+    let permit = permit.ok_or(AttemptFailure::Refused(Refusal::Overloaded));
     let admitted =
         permit.and_then(|permit| Ok((admit(node, call, primary, detached, number)?, permit)));
     let (context, permit) = match admitted {
@@ -196,7 +196,7 @@ pub(super) async fn call_encoded<R: Request>(
 async fn run_encoded<R: Request>(
     of: RemoteCall<'_, '_, R>,
     EncodedMethod { service, spec, method }: EncodedMethod<'_>,
-    (context, permit): (Context, Option<MethodPermit>),
+    (context, permit): (Context, MethodPermit),
     arguments: EncodedBody,
 ) -> Result<EncodedBody, AttemptFailure> {
     let RemoteCall { node, call, .. } = of;
@@ -267,7 +267,7 @@ pub(super) fn value<T>(ended: Ended<T>) -> Result<T, AttemptFailure> {
 async fn run_in_task<T: Send + 'static>(
     node: &NodeShared,
     future: impl Future<Output = T> + Send + 'static,
-    permit: Option<MethodPermit>,
+    permit: MethodPermit,
 ) -> Result<T, AttemptFailure> {
     let (mut done, result) = oneshot::channel();
     let future = async move {
@@ -299,7 +299,7 @@ async fn detach<T: Send + 'static>(
     node: &NodeShared,
     call: &Call,
     future: impl Future<Output = T> + Send + 'static,
-    permit: Option<MethodPermit>,
+    permit: MethodPermit,
 ) -> Result<T, AttemptFailure> {
     let (done, result) = oneshot::channel();
     let guard = node.server().in_flight_guard();

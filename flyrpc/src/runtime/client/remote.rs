@@ -34,7 +34,7 @@ use crate::{
 /// The result of picking a node from the table.
 enum Picked<'a> {
     Send(Arc<Link>),
-    /// Run the call on this node, which is part of a further target.
+    /// Run the call on this node.
     Here(EncodedMethod<'a>),
     Dial(NodeInfo),
     Nobody(NoCandidate),
@@ -71,7 +71,8 @@ enum Late {
 }
 
 /// Picks a node of `target`, and begins the first attempt of a call that started just now. If the call has
-/// other targets, a node that is quiet is not picked. `expires` is when the attempt expires by the timer of its link, if it has no timer of its own.
+/// other targets, a node that is quiet is not picked. `expires` is when the attempt expires by the timer of
+/// its link, if it has no timer of its own.
 #[inline]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,

@@ -97,7 +97,8 @@ impl Routed {
     /// Appends the nearest node to the targets.
     #[doc(hidden)]
     pub fn or_nearest(&self) -> Self {
-        self.or(Selector::Nearest)
+        // Methods that run only on primary nodes, whose default is the primary, have no further targets.
+        self.or(Selector::Default)
     }
 
     /// Appends the primary region to the targets.

@@ -13,7 +13,6 @@ pub(super) enum Selector {
     Region(Region),
     Primary,
     Node(NodeId),
-    Nearest,
 }
 
 impl Selector {
@@ -27,7 +26,6 @@ impl Selector {
         match self {
             Selector::Region(region) => TargetRef::Region(region),
             Selector::Node(id) => TargetRef::Node(id),
-            Selector::Nearest => TargetRef::Nearest,
             Selector::Default if !primary_only => TargetRef::Nearest,
             Selector::Primary | Selector::Default => TargetRef::Primary(primary_region),
         }

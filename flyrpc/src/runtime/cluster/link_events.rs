@@ -6,6 +6,7 @@ use super::{
     actor::Cluster,
     dial::{self, DIAL_TIEBREAK_DELAY},
     links,
+    peer::Peer,
 };
 use crate::{
     proto::{
@@ -176,47 +177,49 @@ impl Cluster {
     }
 
     pub(super) fn on_link_event(&mut self, link: &Arc<Link>, event: LinkEvent) {
-        // Calls look at ejections and budgets themselves. Thousands that wait must not look for a node again because
-        // of one.
-        match event {
-            LinkEvent::Ejected => {
-                tracing::warn!(node = %link.peer(), "node ejected: most calls to it fail");
-                return self.shared.emit(Event::Ejected(link.peer().clone()));
-            }
-            LinkEvent::Restored => {
-                tracing::info!(node = %link.peer(), "node restored after its ejection");
-                return self.shared.emit(Event::Restored(link.peer().clone()));
-            }
-            LinkEvent::RetriesExhausted => {
-                let region = link.peer().region().clone();
-                tracing::warn!(%region, "budget for retries exhausted; failed calls are not retried");
-                return self.shared.emit(Event::RetriesExhausted(region));
-            }
-            _ => {}
-        }
-        self.publisher.mark_links_changed();
-        // Marks the peer dirty: with any of these events, the link may have closed to new calls.
-        let peer = self.peers.of_mut(link.peer());
         match event {
             LinkEvent::StateChanged => {
                 link.acknowledge_state_change();
                 let state = link.state();
+                let peer = self.mark_link_changed(link);
                 let before = peer.and_then(|peer| peer.observe_state(&state));
                 self.compare_primary(link);
                 self.emit_state(link.peer(), before.as_deref(), &state);
             }
-            LinkEvent::QuietChanged
-            | LinkEvent::Ejected
-            | LinkEvent::Restored
-            | LinkEvent::RetriesExhausted => {}
-            LinkEvent::GoAway(GoAway::Replaced) => {}
+            LinkEvent::QuietChanged | LinkEvent::GoAway(GoAway::Replaced) => {
+                self.mark_link_changed(link);
+            }
             LinkEvent::GoAway(GoAway::Leaving) => {
-                if let Some(peer) = peer {
+                if let Some(peer) = self.mark_link_changed(link) {
                     peer.on_leaving(link.peer());
                 }
             }
-            LinkEvent::Ended(error) => self.on_link_ended(link, &error),
+            // Calls look at ejections and budgets themselves. Thousands that wait must not look for a node again
+            // because of one, so nothing is marked.
+            LinkEvent::Ejected => {
+                tracing::warn!(node = %link.peer(), "node ejected: most calls to it fail");
+                self.shared.emit(Event::Ejected(link.peer().clone()));
+            }
+            LinkEvent::Restored => {
+                tracing::info!(node = %link.peer(), "node restored after its ejection");
+                self.shared.emit(Event::Restored(link.peer().clone()));
+            }
+            LinkEvent::RetriesExhausted => {
+                let region = link.peer().region().clone();
+                tracing::warn!(%region, "budget for retries exhausted; failed calls are not retried");
+                self.shared.emit(Event::RetriesExhausted(region));
+            }
+            LinkEvent::Ended(error) => {
+                self.mark_link_changed(link);
+                self.on_link_ended(link, &error);
+            }
         }
+    }
+
+    /// Makes the next step publish a link that may have opened or closed to new calls. Returns its peer.
+    fn mark_link_changed(&mut self, link: &Link) -> Option<&mut Peer> {
+        self.publisher.mark_links_changed();
+        self.peers.of_mut(link.peer())
     }
 
     fn on_link_ended(&mut self, link: &Arc<Link>, error: &LinkError) {

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     env::Env,
-    error::Refusal,
     proto::{
         link::{
             batch::Batch,
@@ -35,7 +34,7 @@ use crate::{
             outbox::Outbox,
             sent::SentBytes,
         },
-        routing::{BudgetExhausted, CallerTrait, Compats, Endpoint, LinkStatus, Median, NodeLoad},
+        routing::{BudgetExhausted, Median},
         wire::{
             frame::{self, GoAway},
             hello::State,
@@ -43,7 +42,7 @@ use crate::{
         },
     },
     service::ServiceKind,
-    types::{KeyId, NodeInfo, Region, ServiceSpec},
+    types::{KeyId, NodeInfo, ServiceSpec},
 };
 
 /// Size limit in bytes for bodies of the internal service, if the limit for user services is
@@ -55,7 +54,7 @@ pub(crate) type EventSink = Box<dyn Fn(&Arc<Link>, LinkEvent) + Send + Sync>;
 
 /// One end of an open connection to a node.
 pub(crate) struct Link {
-    peer: Peer,
+    pub(super) peer: Peer,
     /// Maximum size of a body in either direction, in bytes.
     body_limit: usize,
     clock: LocalClock,
@@ -65,7 +64,7 @@ pub(crate) struct Link {
     pub(super) health: Arc<NodeHealth>,
     pub(super) outcomes: Outcomes,
     /// Whether calls have to wait for room in the outbox.
-    congested: AtomicBool,
+    pub(super) congested: AtomicBool,
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
@@ -81,16 +80,16 @@ pub(crate) struct Link {
 }
 
 /// The data that the peer announced, and the condition of its link.
-struct Peer {
-    node: NodeInfo,
-    services: Arc<[ServiceSpec]>,
-    compats: CompatCache,
+pub(super) struct Peer {
+    pub(super) node: NodeInfo,
+    pub(super) services: Arc<[ServiceSpec]>,
+    pub(super) compats: CompatCache,
     status_level: u64,
     keys: Vec<KeyId>,
     sealed_with: Option<KeyId>,
-    state: ArcSwap<State>,
+    pub(super) state: ArcSwap<State>,
     /// Whether `state` excludes calls of some service, which calls check before they read `state`.
-    restricted: AtomicBool,
+    pub(super) restricted: AtomicBool,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
     /// Whether the peer has been silent for so long that calls prefer other nodes.
@@ -238,21 +237,6 @@ impl Link {
     /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.lifecycle.error().cloned()
-    }
-
-    /// Returns why the peer accepts no calls of `service`, if it does not.
-    #[cold]
-    fn refusal(&self, service: &str) -> Option<Refusal> {
-        let state = self.peer.state.load();
-        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
-        if internal {
-            None
-        } else if state.draining {
-            Some(Refusal::Draining)
-        } else {
-            let withdrawn = state.withdrawn.iter().any(|name| name == service);
-            (!state.accepting || withdrawn).then_some(Refusal::Held)
-        }
     }
 
     /// Maximum size in bytes of a body that may be sent, for a service of this kind.
@@ -493,44 +477,6 @@ impl Link {
 
     pub(super) fn inbound(&self) -> MutexGuard<'_, Inbound<Waker>> {
         lock(&self.inbound)
-    }
-}
-
-impl Endpoint for Arc<Link> {
-    fn status(&self, service: &str) -> LinkStatus {
-        if !self.is_open() {
-            return LinkStatus::Disconnected;
-        }
-        if self.peer.restricted.load(Ordering::Acquire)
-            && let Some(refusal) = self.refusal(service)
-        {
-            return LinkStatus::NotAccepting(refusal);
-        }
-        if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
-    }
-
-    fn is_congested(&self) -> bool {
-        self.congested.load(Ordering::Relaxed)
-    }
-
-    fn load(&self) -> &NodeLoad {
-        self.health.load()
-    }
-
-    fn services(&self) -> &[ServiceSpec] {
-        self.user_services()
-    }
-
-    fn compats(&self, caller: &CallerTrait) -> &Compats {
-        self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
-    }
-
-    fn round_trip(&self) -> Option<Duration> {
-        Link::round_trip(self)
-    }
-
-    fn considers_primary(&self, region: &Region) -> bool {
-        self.peer.state.load().primary_region == *region
     }
 }
 

@@ -10,6 +10,7 @@ mod buffers;
 mod call;
 mod compat_cache;
 mod deadlines;
+mod endpoint;
 mod event;
 mod expiry;
 mod handle;

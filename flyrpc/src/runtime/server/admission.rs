@@ -118,8 +118,8 @@ pub(crate) struct Permit {
     bytes_of: BodyKind,
     /// Whether the request counts as in progress. False if it was refused.
     counted: bool,
-    /// Counts the request for the limit of its method, if there is one.
-    of_method: Option<MethodPermit>,
+    /// Counts the request for the limit of its method, if there is one, until its handler ends.
+    of_method: MethodPermit,
 }
 
 impl Permit {
@@ -146,7 +146,7 @@ impl Permit {
     /// Lets another call of the method start, although the response may still wait.
     #[inline(always)]
     pub(super) fn on_handler_ended(&mut self) {
-        self.of_method = None;
+        self.of_method = MethodPermit::UNLIMITED;
     }
 }
 
@@ -259,7 +259,7 @@ impl Capacity {
             bytes: 0,
             bytes_of: BodyKind::Request,
             counted: false,
-            of_method: None,
+            of_method: MethodPermit::UNLIMITED,
         };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
@@ -281,9 +281,7 @@ impl Capacity {
             return Err(Status::Overloaded);
         }
         permit.counted = true;
-        if let Some(limit) = &method.limit {
-            permit.of_method = Some(limit.take().ok_or(Status::Overloaded)?);
-        }
+        permit.of_method = MethodPermit::take(method.limit.as_ref()).ok_or(Status::Overloaded)?;
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;
         }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    error::{Refusal, StartError},
+    error::StartError,
     proto::wire::{frame::RequestHead, hello::State, status::Status},
     runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
@@ -138,22 +138,10 @@ impl Server {
         self.registry.find(name)
     }
 
-    /// Counts a call from this process for the limit of its method, until the permit is dropped. Returns
-    /// `Ok(None)` if the method has no limit.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the limit is reached.
-    pub(crate) fn take_method_permit(
-        &self,
-        service: &str,
-        method: usize,
-    ) -> Result<Option<MethodPermit>, Refusal> {
+    /// Takes a permit for a call from this process. Returns `None` if the limit of the method is reached.
+    pub(crate) fn take_method_permit(&self, service: &str, method: usize) -> Option<MethodPermit> {
         let served = self.registry.method_of(service, method);
-        match served.and_then(|served| served.limit.as_ref()) {
-            Some(limit) => limit.take().map(Some).ok_or(Refusal::Overloaded),
-            None => Ok(None),
-        }
+        MethodPermit::take(served.and_then(|served| served.limit.as_ref()))
     }
 
     /// Returns the part of the node's limits that `peer` holds.

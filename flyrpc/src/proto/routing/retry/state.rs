@@ -142,8 +142,8 @@ impl Retry {
         self.targets.has_room() && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
-    /// Returns whether an attempt in flight is late and no other attempt was started in
-    /// parallel with it. In that case, a change of the table may offer a node for another attempt.
+    /// Returns whether an attempt in flight is late and no other attempt was started in parallel with it. In that
+    /// case, a change of the table may offer a node for another attempt.
     pub(crate) fn wants_another(&self) -> bool {
         self.may_start() && self.in_flight.iter().any(|attempt| attempt.late && !attempt.replaced)
     }
@@ -234,15 +234,9 @@ impl Retry {
     /// Handles an exhausted budget for retries in the region of the picked node, which is not tried. Another
     /// target may be in a region with a budget.
     pub(crate) fn on_no_budget(&mut self, now: Instant) -> Step {
-        let failure = || CallFailure::NoNode(Known::default());
-        if self.goes_on(failure) {
-            return Step::Pick;
-        }
-        if !self.in_flight.is_empty() {
-            return Step::AwaitAttempts;
-        }
-        let failure = self.take_failure().unwrap_or_else(failure);
-        self.wait_or_fail(failure, now)
+        // Whether discovery is complete does not matter: there is a node.
+        let failure = CallFailure::NoNode(Known::default());
+        self.on_no_candidate(NoCandidate { failure, discovery_ready: true }, now)
     }
 
     /// Handles a pick that found no node.

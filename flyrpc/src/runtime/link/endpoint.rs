@@ -1,0 +1,68 @@
+//! A link, from the point of view of routing.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::handle::Link;
+use crate::{
+    error::Refusal,
+    proto::routing::{CallerTrait, Compats, Endpoint, LinkStatus, NodeLoad},
+    types::{Region, ServiceSpec},
+};
+
+impl Endpoint for Arc<Link> {
+    fn status(&self, service: &str) -> LinkStatus {
+        if !self.is_open() {
+            return LinkStatus::Disconnected;
+        }
+        if self.peer.restricted.load(Ordering::Acquire)
+            && let Some(refusal) = self.refusal(service)
+        {
+            return LinkStatus::NotAccepting(refusal);
+        }
+        if self.is_quiet() { LinkStatus::Quiet } else { LinkStatus::Good }
+    }
+
+    fn is_congested(&self) -> bool {
+        self.congested.load(Ordering::Relaxed)
+    }
+
+    fn load(&self) -> &NodeLoad {
+        self.health.load()
+    }
+
+    fn services(&self) -> &[ServiceSpec] {
+        self.user_services()
+    }
+
+    fn compats(&self, caller: &CallerTrait) -> &Compats {
+        self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Link::round_trip(self)
+    }
+
+    fn considers_primary(&self, region: &Region) -> bool {
+        self.peer.state.load().primary_region == *region
+    }
+}
+
+impl Link {
+    /// Returns why the peer accepts no calls of `service`, if it does not.
+    #[cold]
+    fn refusal(&self, service: &str) -> Option<Refusal> {
+        let state = self.peer.state.load();
+        let internal = self.peer.services.first().is_some_and(|first| first.name == service);
+        if internal {
+            None
+        } else if state.draining {
+            Some(Refusal::Draining)
+        } else {
+            let withdrawn = state.withdrawn.iter().any(|name| name == service);
+            (!state.accepting || withdrawn).then_some(Refusal::Held)
+        }
+    }
+}
