@@ -48,11 +48,16 @@ impl Companion {
         Ok(Companion { this: target.join("release").join(name), beside })
     }
 
+    /// The program of this build.
+    pub(crate) fn program(&self) -> &Path {
+        &self.this
+    }
+
     /// Returns the program of the build in which a contender is measured.
     pub(crate) fn of(&self, contender: Name) -> Option<&Path> {
         match contender {
             Name::Beside => self.beside.as_deref(),
-            _ => Some(&self.this),
+            _ => Some(self.program()),
         }
     }
 }

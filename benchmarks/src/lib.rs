@@ -17,7 +17,27 @@ mod report;
 mod tool;
 mod workloads;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result};
+
+use self::companion::Companion;
+
+/// Builds program `name` of `package`, and runs it with the arguments of this program. Returns whether it succeeded.
+///
+/// # Errors
+///
+/// Returns an error if the program cannot be built or started.
+pub fn run_companion(package: &str, name: &str) -> Result<ExitCode> {
+    let companion = Companion::build(package, name, &env::current_exe()?, None)?;
+    let mut command = Command::new(companion.program());
+    let status = command.args(env::args_os().skip(1)).status();
+    let status = status.with_context(|| format!("cannot run the program `{name}`"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
 
 /// Runs the program. `allocations` returns the number of allocations of this process so far.
 pub fn main(allocations: fn() -> u64) -> ExitCode {

@@ -6,17 +6,13 @@ use tokio::time::Instant;
 
 use crate::{
     figure::{Bound, Figure, Figures},
-    load::{self, Attempts, Call, between, percentile},
+    load::{self, Call, between, observed_cluster, percentile, secs},
     policy::{Chooser, Policy},
     service::{Behavior, Nodes, WorkClient},
 };
 
 /// The ten endpoints of tower's load-balancing example: the longest time that each takes, in milliseconds.
 const TOWER: [u64; 10] = [1, 5, 10, 10, 10, 100, 100, 100, 500, 1_000];
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -54,9 +50,7 @@ pub(crate) async fn slow_node(policy: Policy, seed: u64) -> Vec<Figure> {
     for at in 0..3 {
         nodes.set(&format!("hkg-{at}"), Behavior::Takes(Duration::from_millis(5)));
     }
-    let attempts = Attempts::default();
-    let observer = attempts.clone();
-    let cluster = nodes.cluster(3, seed, move |builder| builder.observer(observer.clone())).await;
+    let (cluster, attempts) = observed_cluster(&nodes, 3, seed, |builder| builder).await;
     let chooser = Chooser::new(policy, &cluster, seed);
     let start = Instant::now();
     let mut is_slow = false;
@@ -103,14 +97,10 @@ pub(crate) async fn black_hole(
     for at in 0..3 {
         nodes.set(&format!("hkg-{at}"), Behavior::Takes(Duration::from_millis(5)));
     }
-    let attempts = Attempts::default();
-    let observer = attempts.clone();
-    let cluster = nodes
-        .cluster(3, seed, move |builder| {
-            let builder = builder.observer(observer.clone());
-            if how == BlackHole::Refuses { builder.max_in_flight(40) } else { builder }
-        })
-        .await;
+    let (cluster, attempts) = observed_cluster(&nodes, 3, seed, move |builder| {
+        if how == BlackHole::Refuses { builder.max_in_flight(40) } else { builder }
+    })
+    .await;
     let broken = cluster.node("hkg-0").id().clone();
     let (blocker, chooser) =
         (cluster.node("iad-0").client::<WorkClient>(), Chooser::new(policy, &cluster, seed));

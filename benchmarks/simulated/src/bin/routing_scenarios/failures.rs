@@ -3,43 +3,25 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use flyrpc::{Nodes as Selection, Observed, Observer, RpcError};
+use flyrpc::{Nodes as Selection, RpcError};
 use flyrpc_testkit::SimCluster;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     figure::{Bound, Figure, Figures},
-    load::{self, Attempts, Call, between, percentile},
+    load::{self, Attempts, Call, between, observed_cluster, percentile, secs},
     policy::{Chooser, Policy},
-    service::{Behavior, Nodes, Random, WorkClient, lock},
+    service::{Behavior, Nodes, Random, WorkClient},
 };
-
-const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
 
 fn failed(calls: &[Call]) -> f64 {
     calls.iter().filter(|call| call.error.is_some()).count() as f64
-}
-
-/// The times at which calls of a client ran in hkg, and the numbers of calls that ran twice.
-#[derive(Clone, Default)]
-struct Ran(Arc<Mutex<Vec<(Instant, bool)>>>);
-
-impl Observer for Ran {
-    fn observe(&self, observed: &Observed<'_>) {
-        if let Observed::Started(attempt) = observed
-            && let Some(node) = attempt.node
-        {
-            lock(&self.0).push((Instant::now(), node.region().as_str() == "hkg"));
-        }
-    }
 }
 
 /// R5: a region is lost under `or_nearest()`, and heals.
@@ -47,9 +29,7 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     const LOST_AT: Duration = secs(5);
     const HEALED_AT: Duration = secs(25);
     let nodes = Nodes::default();
-    let ran = Ran::default();
-    let observer = ran.clone();
-    let cluster = nodes.cluster(3, seed, move |builder| builder.observer(observer.clone())).await;
+    let (cluster, attempts) = observed_cluster(&nodes, 3, seed, |builder| builder).await;
     let work = cluster.node("iad-0").client::<WorkClient>().on_region("hkg").or_nearest();
     let started = nodes.started();
     let start = Instant::now();
@@ -83,9 +63,9 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     // Each call that is not repeatable executes at most once, so only repeatable ones exceed the number of calls.
     let twice = (nodes.started() - started).saturating_sub(calls.len() as u64) as f64;
     figures.add("executed-more-than-once", twice, "idempotent calls", Bound::None);
-    let ran = lock(&ran.0);
-    let last = ran.iter().filter(|(at, home)| !home && *at > start + HEALED_AT).next_back();
-    let home = last.map_or(0.0, |(at, _)| (*at - start - HEALED_AT).as_secs_f64());
+    let last = attempts.last(|node| !node.starts_with("hkg"));
+    let home = last.map_or(Duration::ZERO, |at| at.saturating_duration_since(start + HEALED_AT));
+    let home = home.as_secs_f64();
     figures.add("home-again", home, "s", Bound::AtMost(5.0));
     figures.all
 }
@@ -99,9 +79,7 @@ pub(crate) async fn overload(policy: Policy, seed: u64) -> Vec<Figure> {
     for at in 0..3 {
         nodes.set(&format!("hkg-{at}"), Behavior::Takes(Duration::from_millis(50)));
     }
-    let attempts = Attempts::default();
-    let observer = attempts.clone();
-    let cluster = nodes.cluster(3, seed, move |builder| builder.observer(observer.clone())).await;
+    let (cluster, attempts) = observed_cluster(&nodes, 3, seed, |builder| builder).await;
     let chooser = Chooser::new(policy, &cluster, seed);
     let start = Instant::now();
     let phases = [(2 * CAPACITY, OVERLOAD), (CAPACITY * 4 / 5, secs(20))];
@@ -136,7 +114,7 @@ pub(crate) async fn overload(policy: Policy, seed: u64) -> Vec<Figure> {
     figures.all
 }
 
-/// R7: a chain of three regions, each of which refuses a fifth of the time.
+/// R7: a chain of three regions. Each node refuses all calls for a fifth of the time.
 pub(crate) async fn chain(seed: u64) -> Vec<Figure> {
     const REGIONS: [&str; 3] = ["hkg", "nrt", "syd"];
     let attempts = Attempts::default();

@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Observed, Observer, RpcError};
+use flyrpc::{NodeBuilder, Observed, Observer, RpcError};
+use flyrpc_testkit::SimCluster;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::service::lock;
+use crate::service::{Nodes, lock};
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
 
 /// One call.
 #[derive(Debug)]
@@ -109,10 +114,29 @@ impl Observer for Attempts {
     }
 }
 
+/// Starts a [cluster](Nodes::cluster), and records the attempts of its client.
+pub(crate) async fn observed_cluster(
+    nodes: &Nodes,
+    count: usize,
+    seed: u64,
+    configure: impl Fn(NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
+) -> (SimCluster, Attempts) {
+    let attempts = Attempts::default();
+    let observer = attempts.clone();
+    let configure = move |builder| configure(builder).observer(observer.clone());
+    (nodes.cluster(count, seed, configure).await, attempts)
+}
+
 impl Attempts {
     /// The number of attempts in this period.
     pub(crate) fn count(&self, from: Instant, to: Instant) -> usize {
         lock(&self.0).iter().filter(|(at, _)| (from..to).contains(at)).count()
+    }
+
+    /// When the last attempt started on a node with such a name.
+    pub(crate) fn last(&self, is_such: impl Fn(&str) -> bool) -> Option<Instant> {
+        let attempts = lock(&self.0);
+        attempts.iter().rev().find(|(_, node)| is_such(node)).map(|(at, _)| *at)
     }
 
     /// The share of the attempts in this period that went to `node`.

@@ -12,16 +12,19 @@ mod policy;
 mod service;
 
 use std::{
-    env,
-    error::Error,
-    fs,
+    env, fs,
     future::Future,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
+use anyhow::{Context, Result, bail};
+
 use self::{choice::BlackHole, figure::Figure, policy::Policy};
+
+/// The rows that this program measures.
+const ROWS: [&str; 8] = ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8"];
 
 /// The arguments of this program.
 #[derive(Debug)]
@@ -33,19 +36,8 @@ struct Flags {
     rows: Vec<String>,
 }
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("routing: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs the scenarios. Returns whether all figures keep their bounds.
-fn run() -> Result<bool, Box<dyn Error>> {
+/// Runs the scenarios. Fails if a figure misses its bound.
+fn main() -> Result<ExitCode> {
     let flags = flags()?;
     let (seed, mut all, mut times) = (flags.seed, Vec::new(), Vec::new());
     for policy in Policy::ALL {
@@ -93,11 +85,11 @@ fn run() -> Result<bool, Box<dyn Error>> {
     for figure in &missed {
         eprintln!("missed: {figure}, which must be {}", figure.bound);
     }
-    Ok(missed.is_empty())
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs a scenario in virtual time.
-fn simulate<T>(row: &str, scenario: impl Future<Output = T>) -> Result<T, Box<dyn Error>> {
+fn simulate<T>(row: &str, scenario: impl Future<Output = T>) -> Result<T> {
     let start = Instant::now();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
@@ -111,11 +103,7 @@ fn show(figures: &[Figure], all: &mut Vec<Figure>) {
     all.extend_from_slice(figures);
 }
 
-fn write(
-    directory: &Path,
-    figures: &[Figure],
-    times: &[(Policy, Vec<Duration>)],
-) -> Result<(), Box<dyn Error>> {
+fn write(directory: &Path, figures: &[Figure], times: &[(Policy, Vec<Duration>)]) -> Result<()> {
     fs::create_dir_all(directory)?;
     fs::write(directory.join("table.md"), figure::table(figures))?;
     if !times.is_empty() {
@@ -130,21 +118,16 @@ impl Flags {
     }
 }
 
-fn flags() -> Result<Flags, Box<dyn Error>> {
+fn flags() -> Result<Flags> {
     let mut flags = Flags { seed: 1, out: None, rows: Vec::new() };
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} requires a value"));
+        let mut value = || arguments.next().with_context(|| format!("{argument} requires a value"));
         match argument.as_str() {
             "--seed" => flags.seed = value()?.parse()?,
             "--out" => flags.out = Some(value()?.into()),
-            row if row.starts_with('R') => flags.rows.push(row.to_owned()),
-            _ => {
-                return Err(format!(
-                    "usage: routing [--seed N] [--out DIR] [R1 …], not {argument}"
-                )
-                .into());
-            }
+            row if ROWS.contains(&row) => flags.rows.push(row.to_owned()),
+            _ => bail!("usage: routing [--seed N] [--out DIR] [R1 … R8], not {argument}"),
         }
     }
     Ok(flags)

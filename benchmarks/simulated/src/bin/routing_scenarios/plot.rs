@@ -1,7 +1,8 @@
 //! The times of R1 as a plot: the share of calls that took longer, for each policy.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
+use anyhow::Result;
 use plotters::prelude::*;
 
 use crate::policy::Policy;
@@ -15,7 +16,7 @@ const COLORS: [RGBColor; 3] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBC
 const POINTS: u32 = 200;
 
 /// Draws the times of each policy as SVG.
-pub(crate) fn svg(runs: &[(Policy, Vec<Duration>)]) -> Result<String, Box<dyn Error>> {
+pub(crate) fn svg(runs: &[(Policy, Vec<Duration>)]) -> Result<String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
