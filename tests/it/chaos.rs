@@ -87,7 +87,7 @@ fn equal_seeds_give_equal_runs() {
     }
 }
 
-/// Returns the attempts of `calls` calls in 1 s, each of which fails at once and is repeated once.
+/// Returns the attempts of `calls` calls in 1 s. Each call fails at once and is repeated once.
 fn repeated_calls(calls: u64, end: AttemptEnd) -> Vec<Attempt> {
     let start = |call: u64| Duration::from_secs(20) + Duration::from_millis(call * 1_000 / calls);
     let attempt = |call, end| Attempt {

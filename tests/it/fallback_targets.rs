@@ -103,46 +103,16 @@ async fn refusals_lead_to_the_next_target_and_its_nodes_are_not_tried_twice() {
     assert_eq!(region_of(&probe).await, "iad");
 }
 
-#[tokio::test(start_paused = true)]
-async fn at_most_three_attempts_are_made_for_each_target_and_six_for_a_call() {
+/// Starts iad-0 and nodes in other regions, which serve one call at a time and are busy with the calls that this returns.
+async fn busy(regions: &[(&str, usize)]) -> (SimCluster, Vec<JoinHandle<Result<u64, RpcError>>>) {
     let release = probe_release(&Counts::default()).configure(|at, builder| {
         let full = at.region().as_str() != "iad";
         if full { builder.max_in_flight(1) } else { builder }
     });
     let cluster = SimCluster::builder().release(release).region("iad", 1);
-    let cluster = cluster.region("hkg", 4).region("nrt", 4).region("syd", 4).start().await;
-    sleep(secs(3)).await;
-    let probe = from_iad(&cluster);
-    let names = cluster.names();
-    let busy: Vec<_> = names.iter().filter(|name| !name.starts_with("iad")).collect();
-    let busy: Vec<_> = busy
-        .iter()
-        .map(|name| probe.on_node(cluster.node(name).id()).timeout(secs(60)).slow(50_000))
-        .map(tokio::spawn)
-        .collect();
-    sleep(secs(1)).await;
-    let start = cluster.elapsed();
-    let error = probe.on_region("hkg").or_region("nrt").or_region("syd").slow(1).await.unwrap_err();
-    let RpcError::Refused { node, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(node.region().as_str(), "hkg", "the first failure is reported");
-    let trace = cluster.trace().between(start..);
-    let attempts = |region: &str| trace.calls().to_region(region).count();
-    assert_eq!((attempts("hkg"), attempts("nrt"), attempts("syd")), (3, 3, 0));
-    let targets: Vec<_> = trace.calls().map(|call| call.target().clone()).collect();
-    let expected = ["hkg", "hkg", "hkg", "nrt", "nrt", "nrt"].map(|it| Target::Region(it.into()));
-    assert_eq!(targets, expected);
-    busy.iter().for_each(JoinHandle::abort);
-}
-
-/// Starts iad-0 and this many nodes in each other region, which serve one call at a time and are busy.
-async fn busy(hkg: usize, nrt: usize) -> (SimCluster, Vec<JoinHandle<Result<u64, RpcError>>>) {
-    let release = probe_release(&Counts::default()).configure(|at, builder| {
-        let full = at.region().as_str() != "iad";
-        if full { builder.max_in_flight(1) } else { builder }
-    });
-    let cluster = SimCluster::builder().release(release).region("iad", 1);
-    let cluster = if hkg > 0 { cluster.region("hkg", hkg) } else { cluster };
-    let cluster = cluster.region("nrt", nrt).start().await;
+    let others = regions.iter().filter(|(_, nodes)| *nodes > 0);
+    let cluster = others.fold(cluster, |cluster, (region, nodes)| cluster.region(*region, *nodes));
+    let cluster = cluster.start().await;
     sleep(secs(3)).await;
     let probe = from_iad(&cluster).timeout(secs(60));
     let nodes = cluster.nodes().into_iter().filter(|node| node.region().as_str() != "iad");
@@ -152,9 +122,25 @@ async fn busy(hkg: usize, nrt: usize) -> (SimCluster, Vec<JoinHandle<Result<u64,
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_most_three_attempts_are_made_for_each_target_and_six_for_a_call() {
+    let (cluster, _calls) = busy(&[("hkg", 4), ("nrt", 4), ("syd", 4)]).await;
+    let start = cluster.elapsed();
+    let probe = from_iad(&cluster).on_region("hkg").or_region("nrt").or_region("syd");
+    let error = probe.slow(1).await.unwrap_err();
+    let RpcError::Refused { node, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(node.region().as_str(), "hkg", "the first failure is reported");
+    let trace = cluster.trace().between(start..);
+    let attempts = |region: &str| trace.calls().to_region(region).count();
+    assert_eq!((attempts("hkg"), attempts("nrt"), attempts("syd")), (3, 3, 0));
+    let targets: Vec<_> = trace.calls().map(|call| call.target().clone()).collect();
+    let expected = ["hkg", "hkg", "hkg", "nrt", "nrt", "nrt"].map(|it| Target::Region(it.into()));
+    assert_eq!(targets, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_with_many_busy_nodes_has_three_attempts_wherever_it_is_in_the_list() {
     for (hkg, first) in [(0, 0), (1, 1), (2, 2)] {
-        let (cluster, _calls) = busy(hkg, 4).await;
+        let (cluster, _calls) = busy(&[("hkg", hkg), ("nrt", 4)]).await;
         let start = cluster.elapsed();
         let probe = from_iad(&cluster).on_region("hkg").or_region("nrt");
         let error = probe.slow(1).await.unwrap_err();
@@ -167,7 +153,7 @@ async fn a_target_with_many_busy_nodes_has_three_attempts_wherever_it_is_in_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_refused_does_not_wait_on_a_quiet_node() {
-    let (cluster, _calls) = busy(1, 2).await;
+    let (cluster, _calls) = busy(&[("hkg", 1), ("nrt", 2)]).await;
     cluster.freeze("hkg-0");
     sleep(secs(4)).await;
     let probe = from_iad(&cluster).on_region("hkg").or_region("nrt");

@@ -16,7 +16,7 @@ use crate::support::{EventLog, millis, peer_named, secs, sleep};
 enum Calls {
     /// One call in each of these periods.
     Each(Duration),
-    /// This many callers, each of which makes one call after the other.
+    /// This many callers. Each makes one call after the other.
     AtOnce(u64),
 }
 
