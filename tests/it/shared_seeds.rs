@@ -71,7 +71,7 @@ fn linked(node: &Node) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn two_nodes_behind_one_address_find_each_other() {
-    for order in 0..32 {
+    for order in 0..16 {
         let net = SimNet::builder().seed(order).build();
         let envs = [net.add_host("iad-0", "iad"), net.add_host("hkg-0", "hkg")];
         let balancer = Balancer::new(envs.iter().map(|env| env.addr(PORT)), order);
@@ -82,21 +82,21 @@ async fn two_nodes_behind_one_address_find_each_other() {
         nodes[0].client::<ProbeClient>().on_region("hkg").shout("a".into()).await.unwrap();
         // Once the nodes are linked, each of them dials the address about once a minute.
         let (before, start) = (balancer.dials(), Instant::now());
-        sleep(secs(600)).await;
+        sleep(secs(300)).await;
         let dials = balancer.dials() - before;
-        assert!(dials <= 60, "order {order}: {dials} dials in {:?}", start.elapsed());
+        assert!(dials <= 30, "order {order}: {dials} dials in {:?}", start.elapsed());
         assert_eq!((linked(&nodes[0]), linked(&nodes[1])), (1, 1));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn pairs_of_nodes_behind_one_address_become_one_cluster() {
-    for order in 0..8 {
+    for order in 0..4 {
         let net = SimNet::builder().seed(order).build();
         let envs: Vec<_> = (0..6).map(|at| net.add_host(format!("iad-{at}"), "iad")).collect();
         let balancer = Balancer::new(envs.iter().map(|env| env.addr(PORT)), order);
         let nodes = start_behind(&envs, &balancer).await;
-        sleep(secs(900)).await;
+        sleep(secs(600)).await;
         for node in &nodes {
             assert_eq!(node.nodes_in("iad").len(), 6, "order {order}: {node:?}");
         }

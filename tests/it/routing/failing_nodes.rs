@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use flyrpc::Node;
+use flyrpc_testkit::SimCluster;
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -49,12 +50,18 @@ fn ejected(node: &Node, count: usize) -> Vec<String> {
     names.filter(|name| peer_named(node, name).ejected).collect()
 }
 
-/// Lets one of three nodes fail at once for `failing`. It must get few calls, and its share must be back within
-/// `back` afterward.
-async fn black_hole(calls: Calls, failing: Duration, back: Duration) {
+/// Starts `count` nodes in iad, with handlers that take up to `takes`, and a caller.
+async fn nodes_that_take(takes: Duration, count: usize) -> (Nodes, SimCluster, Node) {
     let nodes = Nodes::default();
-    (0..3).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Takes(millis(10))));
-    let (_cluster, caller) = iad_and_caller(&nodes, 3).await;
+    (0..count).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Takes(takes)));
+    let (cluster, caller) = iad_and_caller(&nodes, count).await;
+    (nodes, cluster, caller)
+}
+
+/// Lets one of three nodes, whose handlers take up to `takes`, fail at once for `failing`. It must get few calls, and
+/// its share must be back within `back` afterward.
+async fn black_hole(calls: Calls, takes: Duration, failing: Duration, back: Duration) {
+    let (nodes, _cluster, caller) = nodes_that_take(takes, 3).await;
     let client = caller.client::<WorkClient>().on_region("iad");
     calls.make(&client, secs(3)).await;
     nodes.set("iad-0", Behavior::Panics);
@@ -67,7 +74,7 @@ async fn black_hole(calls: Calls, failing: Duration, back: Duration) {
     let share = nodes.take_share("iad-0");
     assert!(share <= 0.01, "{calls:?}: {share} after 5 s");
 
-    nodes.set("iad-0", Behavior::Takes(millis(10)));
+    nodes.set("iad-0", Behavior::Takes(takes));
     calls.make(&client, back).await;
     nodes.take_share("iad-0");
     calls.make(&client, secs(3)).await;
@@ -76,26 +83,29 @@ async fn black_hole(calls: Calls, failing: Duration, back: Duration) {
     assert_eq!(ejected(&caller, 3), [""; 0]);
 }
 
-const CALLS: [Calls; 4] =
-    [Calls::Each(millis(1)), Calls::Each(millis(5)), Calls::AtOnce(10), Calls::AtOnce(100)];
+/// About 1,000 calls a second, and how long a handler takes at most.
+const CALLS: [(Calls, Duration); 3] = [
+    (Calls::Each(millis(1)), millis(10)),
+    (Calls::AtOnce(10), millis(20)),
+    (Calls::AtOnce(100), millis(200)),
+];
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_fails_at_once_gets_few_calls_and_returns_within_seconds() {
-    for calls in CALLS {
-        black_hole(calls, secs(8), secs(15)).await;
+    for (calls, takes) in CALLS {
+        black_hole(calls, takes, secs(8), secs(15)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 #[ignore = "takes half a minute in a debug build; the benchmark `routing` measures the same"]
 async fn a_node_that_failed_for_minutes_returns_within_35_seconds() {
-    black_hole(Calls::Each(millis(20)), secs(300), secs(35)).await;
+    black_hole(Calls::Each(millis(20)), millis(10), secs(300), secs(35)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn ejections_and_returns_are_events() {
-    let nodes = Nodes::default();
-    let (_cluster, caller) = iad_and_caller(&nodes, 3).await;
+    let (nodes, _cluster, caller) = nodes_that_take(millis(100), 3).await;
     let events = EventLog::of(&caller);
     let client = caller.client::<WorkClient>().on_region("iad");
     nodes.set("iad-1", Behavior::Panics);
@@ -105,7 +115,7 @@ async fn ejections_and_returns_are_events() {
     // The probe fails.
     Calls::Each(millis(10)).make(&client, secs(10)).await;
     assert_eq!(events.all(), ["ejected iad-1"; 2]);
-    nodes.set("iad-1", Behavior::Takes(millis(5)));
+    nodes.set("iad-1", Behavior::Takes(millis(100)));
     Calls::Each(millis(10)).make(&client, secs(20)).await;
     assert_eq!(events.all(), ["ejected iad-1", "ejected iad-1", "restored iad-1"]);
     assert_eq!(ejected(&caller, 3), [""; 0]);
@@ -113,8 +123,7 @@ async fn ejections_and_returns_are_events() {
 
 #[tokio::test(start_paused = true)]
 async fn one_call_probes_an_ejected_node() {
-    let nodes = Nodes::default();
-    let (_cluster, caller) = iad_and_caller(&nodes, 2).await;
+    let (nodes, _cluster, caller) = nodes_that_take(millis(100), 2).await;
     let client = caller.client::<WorkClient>().on_region("iad");
     nodes.set("iad-0", Behavior::Panics);
     Calls::AtOnce(100).make(&client, secs(1)).await;
@@ -128,8 +137,7 @@ async fn one_call_probes_an_ejected_node() {
 
 #[tokio::test(start_paused = true)]
 async fn past_half_of_a_region_ejections_are_ignored() {
-    let nodes = Nodes::default();
-    let (_cluster, caller) = iad_and_caller(&nodes, 4).await;
+    let (nodes, _cluster, caller) = nodes_that_take(millis(100), 4).await;
     let client = caller.client::<WorkClient>().on_region("iad");
     (0..2).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Panics));
     Calls::AtOnce(100).make(&client, secs(1)).await;
@@ -140,7 +148,7 @@ async fn past_half_of_a_region_ejections_are_ignored() {
 
     (2..4).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Panics));
     Calls::AtOnce(100).make(&client, secs(1)).await;
-    (0..2).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Takes(millis(5))));
+    (0..2).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Takes(millis(100))));
     Calls::AtOnce(100).make(&client, secs(1)).await;
     // The two nodes that work are restored at once, although their time is not over.
     assert_eq!(ejected(&caller, 4), ["iad-2", "iad-3"]);

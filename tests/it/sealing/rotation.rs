@@ -20,8 +20,8 @@ use crate::support::{
 const REGIONS: [&str; 3] = ["iad", "hkg", "fra"];
 
 /// The number of seeds in each test run, and of those without a rotation.
-const SEEDS: u64 = 10;
-const CONTROL_SEEDS: u64 = 3;
+const SEEDS: u64 = 4;
+const CONTROL_SEEDS: u64 = 2;
 
 /// 500 calls a second.
 const CALL_INTERVAL: u64 = 2;
