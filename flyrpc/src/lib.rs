@@ -133,7 +133,7 @@ pub use self::{
         server::Admission,
     },
     service::Service,
-    telemetry::{Attempt, Observed, Observer, Outcome},
+    telemetry::{Attempt, Observed, Observer, Outcome, ServeOutcome, Served},
     types::{
         ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo, Nodes,
         ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec, Stats, Support,

@@ -38,6 +38,7 @@ mod routing;
 mod sealing;
 mod secrets;
 mod serde_format;
+mod served_calls;
 mod shared_seeds;
 mod shutdown;
 mod slow_paths;

@@ -1,6 +1,6 @@
 //! Configures and starts a node.
 
-use std::{fmt, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{fmt, io, mem, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use rand::{Rng, SeedableRng, rngs::Xoshiro256PlusPlus};
@@ -24,7 +24,7 @@ use crate::{
         wire::hello::State,
     },
     service::Service,
-    telemetry::{CaughtObserver, Observer},
+    telemetry::{CaughtObserver, Observer, Observers},
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -46,7 +46,7 @@ pub struct NodeBuilder {
     env: Arc<dyn Env>,
     rng_seed: Option<u64>,
     encode_local_calls: bool,
-    observer: Option<Arc<dyn Observer>>,
+    observers: Vec<CaughtObserver>,
     /// See [`Limits::inline_after`].
     pub(crate) inline_after: u32,
 }
@@ -89,7 +89,7 @@ impl NodeBuilder {
             env: Arc::new(TokioEnv),
             rng_seed: None,
             encode_local_calls: false,
-            observer: None,
+            observers: Vec::new(),
             inline_after: INLINE_AFTER,
         }
     }
@@ -355,11 +355,11 @@ impl NodeBuilder {
         self
     }
 
-    /// Sets the observer of the node's calls, links and events. By default, there is none. An `Arc`
-    /// of an observer is also an observer. Panics of the observer are caught, and the first one is
-    /// logged.
+    /// Adds an observer of the node's calls, links and events. By default, there is none. Each call of this method
+    /// adds one; each observer receives every report, in the order in which they were added. An `Arc` of an observer
+    /// is also an observer. Panics of an observer are caught, and the first one is logged.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Arc::new(CaughtObserver::new(observer)));
+        self.observers.push(CaughtObserver::new(observer));
         self
     }
 
@@ -395,7 +395,8 @@ impl NodeBuilder {
         let id = NodeId::new(&self.config.name, self.random(1));
         let me = NodeInfo::new(id, self.config.region.clone(), addr);
         let (commands, receiver) = mpsc::unbounded_channel();
-        let server = self.server(&me, commands.clone())?;
+        let observers = Observers::new(mem::take(&mut self.observers)).map(Arc::new);
+        let server = self.server(&me, commands.clone(), observers.as_ref())?;
         let epoch = self.env.now();
         let mut salt = Salt::default();
         self.env.fill(&mut salt);
@@ -406,13 +407,13 @@ impl NodeBuilder {
         };
         let membership = Membership::new(&me, settings, self.random(2), Duration::ZERO)
             .expect("the settings were validated");
-        let NodeBuilder { config, env, encode_local_calls, observer, .. } = self;
+        let NodeBuilder { config, env, encode_local_calls, .. } = self;
         let discovery = Discovery::new(config.seeds.clone(), [addr, sockets.addr]);
         let shared_config = SharedConfig {
             primary_region: config.primary(),
             max_body: config.max_body,
             encode_local_calls,
-            observer,
+            observers,
         };
         let shared = NodeShared::new(env, me, shared_config, server, commands);
         let handle = Handle::new(Arc::clone(&shared));
@@ -468,6 +469,7 @@ impl NodeBuilder {
         &mut self,
         me: &NodeInfo,
         commands: mpsc::UnboundedSender<Command>,
+        observers: Option<&Arc<Observers>>,
     ) -> Result<Server, StartError> {
         let config = &self.config;
         let handler = InternalHandler::new(commands, config.region.clone());
@@ -486,7 +488,8 @@ impl NodeBuilder {
             inline_after: self.inline_after,
         };
         let authorizer = self.authorizer.take();
-        Server::new(Arc::clone(&self.env), me.clone(), services, state, limits, authorizer)
+        let env = Arc::clone(&self.env);
+        Server::new(env, me.clone(), services, state, limits, authorizer, observers)
     }
 
     /// Returns a random number for one purpose. If a seed is set, it determines the number.

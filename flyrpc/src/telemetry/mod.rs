@@ -2,6 +2,11 @@
 
 mod caught;
 mod observer;
+mod observers;
+mod served;
 
-pub(crate) use self::caught::CaughtObserver;
-pub use self::observer::{Attempt, Observed, Observer, Outcome};
+pub(crate) use self::{caught::CaughtObserver, observers::Observers};
+pub use self::{
+    observer::{Attempt, Observed, Observer, Outcome},
+    served::{ServeOutcome, Served},
+};

@@ -3,10 +3,11 @@
 //! Observers are called synchronously and in order. A trace is therefore complete and, in a simulation,
 //! the same in every run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use super::served::{ServeOutcome, Served};
 use crate::{
-    error::RpcError,
+    error::{ErrorKind, RpcError},
     types::{Event, NodeInfo, Target},
 };
 
@@ -18,8 +19,9 @@ use crate::{
 /// call it at the same time. The attempts of one call are reported in order, and so are the node's links
 /// and events.
 ///
-/// A node reports the calls of its own clients. The calls that it serves are reported by the nodes
-/// that make them. The calls that flyrpc itself makes between nodes are not reported.
+/// A node reports the calls that its own clients make, and the calls that it serves. A call between two nodes is
+/// therefore reported by both. A call that runs in process is reported as both by its node. The calls that flyrpc
+/// itself makes between nodes are not reported.
 ///
 /// ```
 /// use std::{collections::BTreeMap, sync::{Arc, Mutex}};
@@ -86,6 +88,16 @@ pub enum Observed<'a> {
     /// A started attempt ended. Each attempt ends exactly once. The next attempt of its call may already
     /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet.
     Ended(&'a Attempt<'a>, Outcome<'a>),
+    /// This node has accepted a request of another node. Its handler starts once its arguments are complete, unless
+    /// the caller gives up first.
+    Admitted(&'a Served<'a>),
+    /// This node has refused a request of another node with an error of this kind. No handler was started.
+    Refused(&'a Served<'a>, ErrorKind),
+    /// A handler is about to start, for a call of another node or of this one.
+    ServeStarted(&'a Served<'a>),
+    /// A handler has ended, this long after it started. Reported once for each handler that was reported as started,
+    /// unless the node is dropped together with its runtime.
+    ServeEnded(&'a Served<'a>, ServeOutcome, Duration),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),
     /// A link to a node was closed, for this reason. Another link to that node may still be open. Not

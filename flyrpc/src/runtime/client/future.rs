@@ -167,7 +167,7 @@ where
         let (now, method) = (node.env().now(), request.method());
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
-        let records_attempts = node.observer().is_some() || self.options.each.is_some();
+        let records_attempts = node.observers().is_some() || self.options.each.is_some();
         if records_attempts || runtime_to_enter(&node).is_some() {
             self.make(node, start, None);
             return Ok(());

@@ -22,7 +22,7 @@ use crate::{
     runtime::{
         context::Context,
         link::{LinkError, Reply, Response},
-        server::{Ended, HandlerFuture, MethodPermit, RequestFuture, Until},
+        server::{Ended, HandlerFuture, MethodPermit, RequestFuture, ServeResult, Until},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
@@ -143,11 +143,14 @@ pub(super) async fn call<R: Request>(
     let primary = options.primary || call.is_primary_at(0);
     recorder.start(0, node.me(), None);
     let context = admit(node, call, primary, options.detached, FIRST_ATTEMPT)?;
+    let method = request.method();
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
+        let handler = reported(node, R::SERVICE, method, FIRST_ATTEMPT, handler);
         return value(Box::pin(detach(node, call, handler, permit)).await?);
     }
     let handler = HandlerFuture::of_new_call(handler.call(request), context);
+    let handler = reported(node, R::SERVICE, method, FIRST_ATTEMPT, handler);
     if call.start.is_deep() {
         return value(Box::pin(run_in_task(node, handler, permit)).await?);
     }
@@ -202,7 +205,9 @@ async fn run_encoded<R: Request>(
     let RemoteCall { node, call, .. } = of;
     let detached = spec.methods[method].detached;
     let arguments = arguments.into_bytes();
+    let attempt = context.attempt;
     let future = RequestFuture::new(&**service, method, Until::of(detached), &arguments, context);
+    let future = reported(node, &spec.name, method, attempt, future);
     let response = if detached {
         detach(node, call, future, permit).await?
     } else if call.start.is_deep() {
@@ -218,6 +223,27 @@ async fn run_encoded<R: Request>(
         }
         Ok(Reply { body, .. }) => Ok(body),
         Err(status) => Err(status_failure(node, status)),
+    }
+}
+
+/// Reports the start and the end of the handler of attempt `attempt`, if the node has observers.
+fn reported<T: ServeResult>(
+    node: &NodeShared,
+    service: &str,
+    method: usize,
+    attempt: u32,
+    handler: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send + 'static {
+    let reporter = node.server().reporter(service, method);
+    let reporter = reporter.map(|reporter| {
+        let (env, me) = (Arc::clone(node.env()), node.me().clone());
+        (Arc::clone(reporter), env, me)
+    });
+    async move {
+        match reporter {
+            Some((reporter, env, me)) => reporter.run_local((env, me), attempt, handler).await,
+            None => handler.await,
+        }
     }
 }
 

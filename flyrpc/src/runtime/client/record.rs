@@ -14,7 +14,7 @@ use crate::{
     proto::routing::AttemptFailure,
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
-    telemetry::{Attempt, Observed, Observer, Outcome},
+    telemetry::{Attempt, Observed, Observers, Outcome},
     types::NodeInfo,
 };
 
@@ -32,7 +32,7 @@ pub(super) struct AttemptRecorder<'a> {
 pub(super) struct AttemptNumber(u32);
 
 struct Recording<'a> {
-    observer: &'a dyn Observer,
+    observers: &'a Observers,
     call: &'a Call,
     /// The number of the call among the calls of this node.
     number: u64,
@@ -59,10 +59,10 @@ impl<'a> AttemptRecorder<'a> {
     /// Starts to record a call. Records nothing if there is no observer, or if the call is to the
     /// internal service.
     pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
-        let observer = node.observer().filter(|_| call.service != INTERNAL_SERVICE);
-        let recording = observer.map(|observer| {
+        let observers = node.observers().filter(|_| call.service != INTERNAL_SERVICE);
+        let recording = observers.map(|observers| {
             Box::new(Mutex::new(Recording {
-                observer,
+                observers,
                 call,
                 number: node.next_call(),
                 attempts: 0,
@@ -166,7 +166,7 @@ impl Recording<'_> {
         let number = AttemptNumber(self.attempts);
         let open = Open { number, target, node, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
-        self.observer.observe(&Observed::Started(&attempt));
+        self.observers.observe(&Observed::Started(&attempt));
         self.open.push(open);
         number
     }
@@ -216,7 +216,7 @@ impl Recording<'_> {
 
     fn show_end(&self, open: &Open, outcome: Outcome<'_>) {
         let attempt = open.attempt(self.call, self.number);
-        self.observer.observe(&Observed::Ended(&attempt, outcome));
+        self.observers.observe(&Observed::Ended(&attempt, outcome));
     }
 }
 

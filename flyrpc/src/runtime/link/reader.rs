@@ -513,12 +513,12 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
         self.work += REQUEST_WORK;
         self.gate.on_request(&head);
-        // Only a faulty peer repeats an id. The second request is ignored.
-        let Some(request) = InboundRequest::begin(self.link, head.id) else { return };
         let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
             Ok(permit) => permit,
-            Err(status) => return request.refuse(status),
+            Err(status) => return self.link.refuse(head.id, status),
         };
+        // Only a faulty peer repeats an id. The second request is ignored.
+        let Some(request) = InboundRequest::begin(self.link, head.id) else { return };
         let admitted = Admitted {
             permit,
             request,

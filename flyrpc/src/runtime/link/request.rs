@@ -149,6 +149,23 @@ pub(crate) struct Outgoing<P> {
     pub(crate) permit: P,
 }
 
+impl Link {
+    /// Refuses a request, which did not execute. Never waits. Omits the reason of a denial if there is no
+    /// room for it: the reasons for many denials to a slow peer would overflow the outbox.
+    pub(super) fn refuse(&self, id: RequestId, status: Status) {
+        let mut outbox = self.outbox();
+        let status = match status {
+            Status::Denied { message } if !outbox.has_room(Room::of_reply(message.len())) => {
+                Status::denied(String::new())
+            }
+            status => status,
+        };
+        frame::put_status(id, &status.for_level(self.status_level()).encode(), outbox.frames());
+        drop(outbox);
+        self.wake_writer();
+    }
+}
+
 impl InboundRequest {
     /// Registers a request that has arrived. Returns `None` if it must be ignored because an
     /// unfinished request has the same id or the link has ended.
@@ -165,6 +182,11 @@ impl InboundRequest {
     /// The node that sent it.
     pub(crate) fn caller(&self) -> &NodeInfo {
         self.link.peer()
+    }
+
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Instant {
+        self.link.now()
     }
 
     /// Whether the request should still be started: it was not canceled, and the link has not
@@ -192,20 +214,9 @@ impl InboundRequest {
         self.link.inbound().detach(self.id)
     }
 
-    /// Refuses the request, which did not execute. Never waits. Omits the reason of a denial if there is no
-    /// room for it: the reasons for many denials to a slow peer would overflow the outbox.
+    /// Refuses the request, as [`Link::refuse`] does.
     pub(crate) fn refuse(self, status: Status) {
-        let mut outbox = self.link.outbox();
-        let status = match status {
-            Status::Denied { message } if !outbox.has_room(Room::of_reply(message.len())) => {
-                Status::denied(String::new())
-            }
-            status => status,
-        };
-        let status = status.for_level(self.link.status_level()).encode();
-        frame::put_status(self.id, &status, outbox.frames());
-        drop(outbox);
-        self.link.wake_writer();
+        self.link.refuse(self.id, status);
     }
 
     /// Waits for room in the outbox and for memory of the node, then sends the response. Until then, only

@@ -116,9 +116,7 @@ pub(crate) struct Permit {
     /// The bytes that the body of the request takes until it is decoded, or later those of a long reply.
     bytes: usize,
     bytes_of: BodyKind,
-    /// Whether the request counts as in progress. False if it was refused.
-    counted: bool,
-    /// Counts the request for the limit of its method, if there is one, until its handler ends.
+    /// Counts the request for the limit of its method, if there is one, while its handler runs.
     of_method: MethodPermit,
 }
 
@@ -143,6 +141,15 @@ impl Permit {
 }
 
 impl Permit {
+    /// Counts the call for the limit of its method. Returns false if the limit is reached.
+    #[inline(always)]
+    pub(super) fn on_handler_starts(&mut self) -> bool {
+        let permit = MethodPermit::take(self.method.limit.as_ref());
+        let taken = permit.is_some();
+        self.of_method = permit.unwrap_or(MethodPermit::UNLIMITED);
+        taken
+    }
+
     /// Lets another call of the method start, although the response may still wait.
     #[inline(always)]
     pub(super) fn on_handler_ended(&mut self) {
@@ -183,9 +190,6 @@ impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
         self.release_memory();
-        if !self.counted {
-            return;
-        }
         let PeerLoad { load, slots, internal_requests, .. } = &*self.peer;
         match self.method.kind() {
             ServiceKind::User => {
@@ -253,18 +257,17 @@ impl Capacity {
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
         let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;
         let load = &*self.load;
-        let mut permit = Permit {
+        let permit = || Permit {
             peer: Arc::clone(peer),
             method: Arc::clone(method),
             bytes: 0,
             bytes_of: BodyKind::Request,
-            counted: false,
             of_method: MethodPermit::UNLIMITED,
         };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.
             let others = peer.internal_requests.fetch_add(1, Ordering::Relaxed);
-            permit.counted = true;
+            let mut permit = permit();
             if others >= INTERNAL_REQUESTS {
                 return Err(Status::Overloaded);
             }
@@ -277,11 +280,16 @@ impl Capacity {
         if !load.slots.take(&peer.slots, 1, load.peers.load(Ordering::Relaxed)) {
             // `take` counts the request for a moment, so a task that waits in `idle` may have missed the last
             // call's end.
-            load.idle.notify_waiters();
+            if load.is_idle() {
+                load.idle.notify_waiters();
+            }
             return Err(Status::Overloaded);
         }
-        permit.counted = true;
-        permit.of_method = MethodPermit::take(method.limit.as_ref()).ok_or(Status::Overloaded)?;
+        let mut permit = permit();
+        // The call counts from the start of its handler, so that a request whose body does not arrive takes no place.
+        if method.limit.as_ref().is_some_and(|limit| limit.is_reached()) {
+            return Err(Status::Overloaded);
+        }
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;
         }

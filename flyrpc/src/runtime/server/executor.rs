@@ -20,15 +20,20 @@ use super::{
     handler_future::RequestFuture,
     inline_policy::INLINE_BUDGET,
     registry::ServedMethod,
+    serve_report::ServeResult,
     serving::{Alone, Server},
     workers::{Job, Workers},
 };
 use crate::{
-    proto::{link::gate::Gated, wire::frame::INLINE_BODY_MAX},
+    proto::{
+        link::gate::Gated,
+        wire::{frame::INLINE_BODY_MAX, status::Status},
+    },
     runtime::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
     },
+    telemetry::ServeOutcome,
 };
 
 /// Upper bound on the requests that a task runs in sequence before it yields.
@@ -134,13 +139,17 @@ impl Job for Alone {
 #[inline(always)]
 fn run(
     server: &Server,
-    admitted: Admitted<Permit>,
+    mut admitted: Admitted<Permit>,
     deadline: Instant,
     now: Instant,
     earlier: &mut Option<(usize, RequestFuture)>,
     flush: Flush,
     task: &mut task::Context<'_>,
 ) -> (Option<Rest>, Instant) {
+    if !admitted.permit.on_handler_starts() {
+        refuse_full(admitted);
+        return (None, now);
+    }
     let service = admitted.permit.method.service;
     let future = match &mut *earlier {
         Some((of, future)) if *of == service => {
@@ -149,22 +158,47 @@ fn run(
         }
         earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
     };
-    let Admitted { mut permit, request, body, .. } = admitted;
+    let Admitted { mut permit, request, body, attempt } = admitted;
     drop(body);
     permit.release_memory();
+    let starts = !future.has_failed() && now < deadline;
+    if let Some(reporter) = &permit.method.reporter
+        && starts
+    {
+        reporter.started(request.caller(), attempt);
+    }
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
         Poll::Ready(result) => {
+            if let Some(reporter) = &permit.method.reporter {
+                match &result {
+                    Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
+                    result => {
+                        reporter.ended(request.caller(), attempt, result.outcome(), (now, after));
+                    }
+                }
+            }
             permit.on_handler_ended();
             let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
             let unsent = request.try_respond(response, flush).err();
             unsent.map(|(request, response)| Rest::Response(request, response))
         }
         Poll::Pending => {
-            earlier.take().map(|(_, future)| Rest::Handler { request, deadline, permit, future })
+            let start = now;
+            earlier.take().map(|(_, future)| Rest::Handler { request, start, permit, future })
         }
     };
     (rest, after)
+}
+
+/// Refuses a request, because the limit of its method was reached after it was admitted.
+#[cold]
+fn refuse_full(admitted: Admitted<Permit>) {
+    let Admitted { permit, request, attempt, .. } = admitted;
+    if let Some(reporter) = &permit.method.reporter {
+        reporter.refused(request.caller(), attempt, &Status::Overloaded);
+    }
+    request.refuse(Status::Overloaded);
 }
 
 /// What is left of a request that is pending. As a future, it finishes the request. It is written by hand,
@@ -175,7 +209,7 @@ enum Rest {
         future: RequestFuture,
         permit: Permit,
         request: InboundRequest,
-        deadline: Instant,
+        start: Instant,
     },
     /// The response has to wait for room.
     Response(InboundRequest, Outgoing<Permit>),
@@ -191,7 +225,7 @@ impl Rest {
         request: InboundRequest,
         mut permit: Permit,
         mut future: RequestFuture,
-        deadline: Instant,
+        start: Instant,
         task: &mut task::Context<'_>,
     ) -> Rest {
         let polled = if permit.method.is_detached() {
@@ -200,9 +234,14 @@ impl Rest {
             request.poll_unless_canceled(Pin::new(&mut future), task)
         };
         let Poll::Ready(result) = polled else {
-            return Rest::Handler { future, permit, request, deadline };
+            return Rest::Handler { future, permit, request, start };
         };
+        let (attempt, deadline) = future.call();
         drop(future);
+        if let Some(reporter) = &permit.method.reporter {
+            let outcome = result.as_ref().map_or(ServeOutcome::Cancelled, ServeResult::outcome);
+            reporter.ended(request.caller(), attempt, outcome, (start, request.now()));
+        }
         let Some(result) = result else { return Rest::Over };
         permit.on_handler_ended();
         let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
@@ -219,8 +258,8 @@ impl Future for Rest {
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
         loop {
             *self = match mem::replace(&mut *self, Rest::Over) {
-                Rest::Handler { future, permit, request, deadline } => {
-                    match Rest::poll_handler(request, permit, future, deadline, task) {
+                Rest::Handler { future, permit, request, start } => {
+                    match Rest::poll_handler(request, permit, future, start, task) {
                         handler @ Rest::Handler { .. } => {
                             *self = handler;
                             return Poll::Pending;

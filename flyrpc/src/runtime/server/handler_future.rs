@@ -196,6 +196,17 @@ impl RequestFuture {
         }
     }
 
+    /// Returns the number and the deadline of the attempt.
+    pub(super) fn call(&self) -> (u32, Instant) {
+        let context = self.running.context.as_ref().expect("taken only while it is polled");
+        (context.attempt, context.deadline)
+    }
+
+    /// Returns whether the handler cannot be started, because its arguments could not be decoded.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// States that the deadline has not passed just before the first poll, which saves a clock reading.
     pub(crate) fn start_now(&mut self) {
         self.running.start_now();

@@ -16,6 +16,11 @@ impl MethodLimit {
     pub(super) fn new(limit: u32) -> Arc<Self> {
         Arc::new(MethodLimit { limit, in_flight: AtomicU32::new(0) })
     }
+
+    /// Returns whether no call may start at present.
+    pub(super) fn is_reached(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) >= self.limit
+    }
 }
 
 /// Allows a call of a method. If the method has a limit, the call counts as in progress until this is dropped.
@@ -55,8 +60,9 @@ mod tests {
         let take = || MethodPermit::take(Some(&limit));
         let (first, second) = (take(), take());
         assert!(first.is_some() && second.is_some());
-        assert!(take().is_none());
+        assert!(limit.is_reached() && take().is_none());
         drop(first);
+        assert!(!limit.is_reached());
         assert!(take().is_some());
     }
 

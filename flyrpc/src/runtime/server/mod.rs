@@ -11,6 +11,7 @@ mod inline_policy;
 mod memory;
 mod method_limit;
 mod registry;
+mod serve_report;
 mod serving;
 mod workers;
 
@@ -21,5 +22,6 @@ pub(crate) use self::{
     handler_future::{Ended, HandlerFuture, RequestFuture, Until, catch_panic},
     inline_policy::INLINE_AFTER,
     method_limit::MethodPermit,
+    serve_report::ServeResult,
     serving::Server,
 };

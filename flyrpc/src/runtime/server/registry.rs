@@ -2,7 +2,10 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{handler_future::Until, inline_policy::InlinePolicy, method_limit::MethodLimit};
+use super::{
+    handler_future::Until, inline_policy::InlinePolicy, method_limit::MethodLimit,
+    serve_report::ServeReporter,
+};
 use crate::{
     error::StartError,
     proto::wire::{
@@ -10,6 +13,7 @@ use crate::{
         service_limits::{ServicesLimit, check_own_services},
     },
     service::{Service, ServiceKind},
+    telemetry::Observers,
     types::ServiceSpec,
 };
 
@@ -35,6 +39,8 @@ pub(super) struct ServedMethod {
     pub(super) inline_policy: InlinePolicy,
     /// The limit of the calls of this method in progress, if there is one.
     pub(super) limit: Option<Arc<MethodLimit>>,
+    /// Reports its calls, if the node has observers.
+    pub(super) reporter: Option<Arc<ServeReporter>>,
 }
 
 impl ServedMethod {
@@ -57,6 +63,7 @@ impl Registry {
     pub(super) fn new(
         services: Vec<Arc<dyn Service>>,
         inline_after: u32,
+        observers: Option<&Arc<Observers>>,
     ) -> Result<Self, StartError> {
         let specs: Arc<[ServiceSpec]> = services.iter().map(|service| service.spec()).collect();
         for (at, spec) in specs.iter().enumerate() {
@@ -72,8 +79,14 @@ impl Registry {
             StartError::TooManyServices { what, count, limit }
         })?;
         let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
-            let implementation = &services[service];
+            let (implementation, name) = (&services[service], &spec.name);
+            // The first service is the internal one, whose calls are not reported.
+            let observers = observers.filter(|_| service > 0);
             spec.methods.iter().enumerate().map(move |(method, spec)| {
+                let reporter = |observers| {
+                    let (service, method) = (name.clone(), spec.name.clone());
+                    Arc::new(ServeReporter { observers, service, method })
+                };
                 Arc::new(ServedMethod {
                     implementation: Arc::clone(implementation),
                     service,
@@ -82,6 +95,7 @@ impl Registry {
                     until: Until::of(spec.detached),
                     inline_policy: InlinePolicy::new(inline_after),
                     limit: implementation.max_in_flight(method).map(MethodLimit::new),
+                    reporter: observers.cloned().map(reporter),
                 })
             })
         });
@@ -191,7 +205,9 @@ mod tests {
 
     #[test]
     fn services_whose_descriptions_do_not_fit_a_hello_are_refused() {
-        let Err(error) = Registry::new(vec![Arc::new(Wide)], 0) else { panic!("not refused") };
+        let Err(error) = Registry::new(vec![Arc::new(Wide)], 0, None) else {
+            panic!("not refused")
+        };
         let StartError::TooManyServices { what, count, limit } = &error else {
             panic!("{error:?}")
         };

@@ -16,6 +16,7 @@ use super::{
     authorize::{Admission, Authorizer},
     method_limit::MethodPermit,
     registry::{Registry, ServedMethod},
+    serve_report::ServeReporter,
     workers::Workers,
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     proto::wire::{frame::RequestHead, hello::State, status::Status},
     runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
+    telemetry::Observers,
     types::{NodeInfo, ServiceSpec},
 };
 
@@ -73,13 +75,14 @@ impl Server {
         state: State,
         limits: Limits,
         authorizer: Option<Authorizer>,
+        observers: Option<&Arc<Observers>>,
     ) -> Result<Self, StartError> {
         let summary = AtomicU8::new(summary(&state, &me));
         Ok(Server {
             host: Host::new(Arc::clone(&env)),
             env,
             me,
-            registry: Registry::new(services, limits.inline_after)?,
+            registry: Registry::new(services, limits.inline_after, observers)?,
             authorizer,
             capacity: Capacity::new(limits),
             workers: Arc::default(),
@@ -144,6 +147,11 @@ impl Server {
         MethodPermit::take(served.and_then(|served| served.limit.as_ref()))
     }
 
+    /// Returns what reports the calls of a method of this node, if it has observers.
+    pub(crate) fn reporter(&self, service: &str, method: usize) -> Option<&Arc<ServeReporter>> {
+        self.registry.method_of(service, method)?.reporter.as_ref()
+    }
+
     /// Returns the part of the node's limits that `peer` holds.
     pub(super) fn peer_load(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
         self.capacity.peer(peer.id())
@@ -159,8 +167,29 @@ impl Server {
         size: u64,
     ) -> Result<Permit, Status> {
         let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
+        let admitted = self.admit_to(method, caller, peer, head.primary, size);
+        if let Some(reporter) = &method.reporter {
+            let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);
+            match &admitted {
+                Ok(_) => reporter.admitted(caller, attempt),
+                Err(status) => reporter.refused(caller, attempt, status),
+            }
+        }
+        admitted
+    }
+
+    /// Decides whether a request to a method may start. `for_primary` states whether its target is the primary.
+    #[inline(always)]
+    fn admit_to(
+        &self,
+        method: &Arc<ServedMethod>,
+        caller: &NodeInfo,
+        peer: &Arc<PeerLoad>,
+        for_primary: bool,
+        size: u64,
+    ) -> Result<Permit, Status> {
         if method.kind() == ServiceKind::User {
-            let for_primary = head.primary || method.primary;
+            let for_primary = for_primary || method.primary;
             self.accepts(method, for_primary)?;
             if let Some(authorizer) = &self.authorizer {
                 let service = self.registry.service_name(method);

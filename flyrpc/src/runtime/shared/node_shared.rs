@@ -32,7 +32,7 @@ use crate::{
         link::{Link, RegionCalls},
         server::Server,
     },
-    telemetry::{Observed, Observer},
+    telemetry::{Observed, Observers},
     types::{Event, NodeInfo, Region, RegionStats},
 };
 
@@ -74,7 +74,7 @@ pub(crate) struct SharedConfig {
     pub(crate) primary_region: Region,
     pub(crate) max_body: usize,
     pub(crate) encode_local_calls: bool,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) observers: Option<Arc<Observers>>,
 }
 
 impl NodeShared {
@@ -243,14 +243,14 @@ impl NodeShared {
         let _ = self.events.send(event);
     }
 
-    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
-        self.config.observer.as_deref()
+    pub(crate) fn observers(&self) -> Option<&Observers> {
+        self.config.observers.as_deref()
     }
 
-    /// Calls the observer, if there is one.
+    /// Reports to the observers, if there are any.
     pub(crate) fn notify(&self, observed: &Observed<'_>) {
-        if let Some(observer) = self.observer() {
-            observer.observe(observed);
+        if let Some(observers) = self.observers() {
+            observers.observe(observed);
         }
     }
 
