@@ -30,8 +30,8 @@ impl Record {
             city: ["Hong Kong", "Ashburn", "Amsterdam", "Rio de Janeiro"][id % 4].to_owned(),
             age: 18 + id as u32 % 60,
             balance: number as f64 * 12.25,
-            active: id % 3 > 0,
-            referrer: (id % 2 > 0).then_some(number * 31),
+            active: !id.is_multiple_of(3),
+            referrer: (!id.is_multiple_of(2)).then_some(number * 31),
             scores: (0..4).map(|score| id as u32 * score % 1000).collect(),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
         wire::ids::MethodIndex,
     },
     runtime::{builder::NodeBuilder, server::INLINE_AFTER},
-    types::{NodeId, NodeInfo, Region, ServiceSpec, Target},
+    types::{NodeId, NodeInfo, Region, ServiceSpec, Target, TargetRef},
 };
 
 /// The membership protocol without nodes, to simulate clusters that are too large to run.
@@ -106,15 +106,16 @@ impl Routing {
         let services: Arc<[ServiceSpec]> =
             vec![ServiceSpec { name: SERVICE.to_owned(), methods: Vec::new() }].into();
         let load = Arc::new(RegionLoad::new());
-        let link = || Open {
-            compats: Arc::clone(&compats),
-            services: Arc::clone(&services),
-            load: Arc::new(NodeLoad::new(Arc::clone(&load))),
+        // Nodes have different numbers of calls in flight, so that their costs differ.
+        let link = |number| {
+            let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
+            (0..number % 8).for_each(|_| load.on_start());
+            Open { compats: Arc::clone(&compats), services: Arc::clone(&services), load }
         };
         let entry = |number: u16| {
             let id = NodeId::new(format!("node-{number}"), number.into());
             let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], number).into());
-            Arc::new(Entry::linked(info, Some(link())))
+            Arc::new(Entry::linked(info, Some(link(number))))
         };
         let entries: Vec<_> = (0..nodes).map(entry).collect();
         let mut table = Table::empty();
@@ -129,9 +130,18 @@ impl Routing {
     /// Picks a node in the same way as a call to the region. `random` determines which node. Returns
     /// whether there was a candidate.
     pub fn pick(&self, random: u64) -> bool {
+        self.pick_for(self.target.borrowed(), random)
+    }
+
+    /// The same as a call to the nearest node.
+    pub fn pick_nearest(&self, random: u64) -> bool {
+        self.pick_for(TargetRef::Nearest, random)
+    }
+
+    fn pick_for(&self, target: TargetRef<'_>, random: u64) -> bool {
         let caller = CallerTrait { id: TypeId::of::<()>(), service: SERVICE, signatures: Vec::new };
         let with = Pick {
-            target: self.target.borrowed(),
+            target,
             caller: &caller,
             method: 0,
             tried: &[],

@@ -21,6 +21,8 @@ pub(crate) enum TableOp {
     Change,
     /// Pick a node.
     Pick,
+    /// Pick the nearest node.
+    PickNearest,
     /// Pick a node while another thread publishes a change every millisecond.
     #[serde(rename = "PickWhileItChanges")]
     PickDuringChanges,
@@ -32,9 +34,13 @@ const CHANGE_PERIOD: Duration = Duration::from_millis(1);
 /// Repeats an operation `times` times on a table of `nodes` nodes, and returns the time that it took.
 pub(super) fn repeat(op: TableOp, nodes: u16, times: u64) -> Result<Duration> {
     let table = Routing::new(nodes);
+    let pick = match op {
+        TableOp::PickNearest => Routing::pick_nearest,
+        _ => Routing::pick,
+    };
     let picks = || {
         let start = Instant::now();
-        let picked = (0..times).filter(|&random| black_box(&table).pick(random)).count();
+        let picked = (0..times).filter(|&random| pick(black_box(&table), random)).count();
         ensure!(picked as u64 == times, "{picked} of {times} picks returned a node");
         Ok(start.elapsed())
     };
@@ -42,7 +48,7 @@ pub(super) fn repeat(op: TableOp, nodes: u16, times: u64) -> Result<Duration> {
     match op {
         TableOp::Build => (0..times).for_each(|_| drop(black_box(Routing::new(nodes)))),
         TableOp::Change => (0..times).for_each(|turn| table.change(turn as usize)),
-        TableOp::Pick => return picks(),
+        TableOp::Pick | TableOp::PickNearest => return picks(),
         TableOp::PickDuringChanges => {
             let done = AtomicBool::new(false);
             return thread::scope(|scope| {

@@ -1,12 +1,12 @@
-//! Allocations per call: in the server and the client, and of calls that stay in the process. Measured in
-//! a program with a counting allocator.
+//! Allocations per call: in the server and the client, and of calls that stay in the process. Allocations per pick
+//! of a node. Measured in a program with a counting allocator.
 
 use anyhow::Result;
 
 use super::{Comparison, Workload, local::LOCAL_PATHS};
 use crate::{
     bench::Bench,
-    child::{Call, Child, Command, Pair, Plan},
+    child::{Call, Child, Command, Pair, Plan, TableOp},
     contenders::Name,
 };
 
@@ -15,6 +15,9 @@ pub(crate) const WORKLOAD: Workload =
 
 /// Enough callers that calls wait for each other, as in production.
 const CALLERS: usize = 16;
+
+/// The size of the routing table from which nodes are picked.
+const NODES: u16 = 10_000;
 
 fn run(bench: &mut Bench) -> Result<()> {
     let counting = bench.companion("flyrpc-benchmarks", "counting")?;
@@ -37,13 +40,20 @@ fn run(bench: &mut Bench) -> Result<()> {
         let calls = bench.scaled(100_000);
         let mut child = Child::start(&Plan::new(contender, program.to_owned()))?;
         let suffix = contender.suffix();
+        let mut allocations = |command: &Command| {
+            let before = child.snapshot()?;
+            child.time(command)?;
+            anyhow::Ok((child.snapshot()? - before).allocations as f64)
+        };
+        let mut picks =
+            |times| allocations(&Command::Routing { op: TableOp::Pick, nodes: NODES, times });
+        // The table is subtracted.
+        let count = (picks(calls + 1)? - picks(1)?) / calls as f64;
+        let figure = format!("allocations-pick-{NODES}-nodes{suffix}");
+        bench.figures.add(figure, count, "allocations/pick");
         let mut direct = None;
         for (name, way) in LOCAL_PATHS {
-            let mut count = |calls| {
-                let before = child.snapshot()?;
-                child.time(&Command::Local { way, calls })?;
-                anyhow::Ok((child.snapshot()? - before).allocations as f64)
-            };
+            let mut count = |calls| allocations(&Command::Local { way, calls });
             // The first calls of a process allocate more than later ones, so they are discarded. Each
             // start of a node allocates, too: `start` is subtracted.
             count(1)?;

@@ -4,7 +4,7 @@
 //! Each count is the difference between a process that makes `2 * calls` calls and one that makes `calls`
 //! calls, so that startup and warm-up cancel out.
 
-use std::{path::Path, process::Stdio};
+use std::{collections::BTreeMap, path::Path, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -103,7 +103,8 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
     bench.interleave_times(1, &[Name::Flyrpc], |bench, contender| {
         let Some(program) = companion.of(contender) else { return Ok(()) };
         let suffix = contender.suffix();
-        for mode in ["inline", "task"] {
+        let mut by_server = BTreeMap::new();
+        for mode in ["inline", "task", "refused"] {
             let both = CALLERS.map(|callers| (callers, None));
             let sides = ["server", "client"].map(|side| (SPLIT_CALLERS, Some(side)));
             for (callers, side) in both.into_iter().chain(sides) {
@@ -113,8 +114,15 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
                 let name = format!("instructions-pair-{callers}-{mode}{side}{suffix}");
                 // The time of day affects the count by a hundredth of an instruction per call.
                 bench.figures.add(name, count.round(), UNIT);
+                if side == "-server" {
+                    by_server.insert(mode, count);
+                }
             }
         }
+        let share = by_server["refused"] / by_server["inline"];
+        let name =
+            format!("instructions-pair-{SPLIT_CALLERS}-refused-share-of-inline-server{suffix}");
+        bench.figures.add(name, share, "×");
         Ok(())
     })
 }

@@ -28,6 +28,7 @@ fn run(bench: &mut Bench) -> Result<()> {
                 Ok(())
             };
             add("pick-N-nodes", "ns", 1.0, TableOp::Pick, 5_000_000)?;
+            add("pick-nearest-N-nodes", "ns", 1.0, TableOp::PickNearest, 5_000_000)?;
             add("pick-N-nodes-churning", "ns", 1.0, TableOp::PickDuringChanges, 5_000_000)?;
             add("table-build-N-nodes", "us", 1e3, TableOp::Build, 100_000 / u64::from(nodes))?;
             add("table-change-N-nodes", "us", 1e3, TableOp::Change, 10_000)?;

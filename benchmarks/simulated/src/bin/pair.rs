@@ -1,10 +1,10 @@
 //! Two nodes of one cluster in one thread, on the simulated network and in virtual time. Equal arguments
 //! give equal runs, instruction for instruction.
 //!
-//! `pair <callers> <calls> <inline|task|sealed>` makes `calls` calls of `upcase("fly")`, divided evenly among
-//! `callers` concurrent callers. Every handler runs inline, or in a separate task, or inline over a
-//! sealed link. The program prints
-//! nothing: the workload `instructions` of the benchmark runs it under callgrind.
+//! `pair <callers> <calls> <inline|task|sealed|refused>` makes `calls` calls of `upcase("fly")`, divided evenly among
+//! `callers` concurrent callers. Every handler runs inline, or in a separate task, or inline over a sealed link, or
+//! the server refuses every call because it is overloaded. The program prints nothing: the workload `instructions`
+//! of the benchmark runs it under callgrind.
 //!
 //! With the additional argument `stop`, the program makes the calls twice, and stops itself (`SIGSTOP`) before and
 //! after the second time. The test `budgets` counts the instructions in between.
@@ -24,7 +24,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use flyrpc::{BoxStream, Datagram, Env, Listener, Node, fly_rpc, unstable::InlineMode};
+use flyrpc::{
+    BoxStream, Datagram, Env, Listener, Node, Refusal, RpcError, fly_rpc, unstable::InlineMode,
+};
 use flyrpc_testkit::{SimEnv, SimNet};
 use futures_util::future::BoxFuture;
 use rustix::process::{Signal, getpid, kill_process};
@@ -49,6 +51,9 @@ const ROUND_TRIP: Duration = Duration::from_millis(1);
 #[fly_rpc]
 trait Strings {
     async fn upcase(&self, text: String) -> String;
+    /// Never ends.
+    #[rpc(timeout = "3600s")]
+    async fn occupy(&self);
 }
 
 struct Handlers;
@@ -57,6 +62,10 @@ impl Strings for Handlers {
     async fn upcase(&self, text: String) -> String {
         text.to_uppercase()
     }
+
+    async fn occupy(&self) {
+        std::future::pending().await
+    }
 }
 
 fn main() -> Result<()> {
@@ -64,13 +73,14 @@ fn main() -> Result<()> {
     let (callers, calls, mode, stop) = match &args[..] {
         [callers, calls, mode] => (callers, calls, mode, false),
         [callers, calls, mode, stop] if stop == "stop" => (callers, calls, mode, true),
-        _ => bail!("usage: pair <callers> <calls> <inline|task|sealed> [stop]"),
+        _ => bail!("usage: pair <callers> <calls> <inline|task|sealed|refused> [stop]"),
     };
     let mode = match mode.as_str() {
-        "inline" => Mode { handlers: InlineMode::Always, sealed: false },
-        "task" => Mode { handlers: InlineMode::Never, sealed: false },
-        "sealed" => Mode { handlers: InlineMode::Always, sealed: true },
-        _ => bail!("`{mode}` is neither `inline` nor `task` nor `sealed`"),
+        "inline" => Mode::INLINE,
+        "task" => Mode { handlers: InlineMode::Never, ..Mode::INLINE },
+        "sealed" => Mode { sealed: true, ..Mode::INLINE },
+        "refused" => Mode { refused: true, ..Mode::INLINE },
+        _ => bail!("`{mode}` is neither `inline` nor `task` nor `sealed` nor `refused`"),
     };
     let callers = callers.parse().context("callers is not a number")?;
     let calls: u64 = calls.parse().context("calls is not a number")?;
@@ -84,6 +94,12 @@ fn main() -> Result<()> {
 struct Mode {
     handlers: InlineMode,
     sealed: bool,
+    /// Whether the server serves only one call at a time, and is busy with one that never ends.
+    refused: bool,
+}
+
+impl Mode {
+    const INLINE: Mode = Mode { handlers: InlineMode::Always, sealed: false, refused: false };
 }
 
 async fn run(callers: u64, calls: u64, mode: Mode, stop: bool) -> Result<()> {
@@ -96,25 +112,35 @@ async fn run(callers: u64, calls: u64, mode: Mode, stop: bool) -> Result<()> {
     ensure!(client.nodes_in(SERVER).len() == 1, "the nodes did not connect: {:?}", client.peers());
 
     let strings: StringsClient = client.client();
-    make_calls(&strings, callers, calls).await?;
+    let mut running = JoinSet::new();
+    if mode.refused {
+        running.spawn(strings.on_region(SERVER).occupy());
+        tokio::time::sleep(2 * ROUND_TRIP).await;
+    }
+    make_calls(&strings, callers, calls, mode).await?;
     if stop {
         kill_process(getpid(), Signal::STOP)?;
-        make_calls(&strings, callers, calls).await?;
+        make_calls(&strings, callers, calls, mode).await?;
         kill_process(getpid(), Signal::STOP)?;
     }
-    drop((client, server));
+    drop((running, client, server));
     Ok(())
 }
 
 /// Makes `calls` calls, divided evenly among `callers`.
-async fn make_calls(strings: &StringsClient, callers: u64, calls: u64) -> Result<()> {
+async fn make_calls(strings: &StringsClient, callers: u64, calls: u64, mode: Mode) -> Result<()> {
     let mut running = JoinSet::new();
     for _ in 0..callers {
         let strings = strings.clone();
         running.spawn(Side::Client.of(async move {
             for _ in 0..calls / callers {
-                let reply = strings.on_region(SERVER).upcase("fly".to_owned()).await?;
-                ensure!(reply == "FLY", "upcase(\"fly\") returned {reply:?}");
+                match strings.on_region(SERVER).upcase("fly".to_owned()).await {
+                    Ok(reply) if !mode.refused => {
+                        ensure!(reply == "FLY", "upcase(\"fly\") returned {reply:?}")
+                    }
+                    Err(RpcError::Refused { reason: Refusal::Overloaded, .. }) if mode.refused => {}
+                    other => bail!("upcase(\"fly\") returned {other:?}"),
+                }
             }
             Ok(())
         }));
@@ -137,6 +163,7 @@ async fn start(hosts: &[SimEnv], at: usize, mode: Mode) -> Result<Node> {
         .listen(env.addr(PORT))
         .seeds([hosts[0].addr(PORT)])
         .inline_mode(mode.handlers);
+    let builder = if mode.refused && at == 0 { builder.max_in_flight(1) } else { builder };
     let builder = if mode.sealed { builder.secret(SECRET.parse()?) } else { builder };
     let builder = if at == 0 { builder.serve(ServeStrings::new(Handlers)) } else { builder };
     Ok(builder.start().await?)

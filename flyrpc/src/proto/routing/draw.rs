@@ -60,6 +60,27 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
     Some((link, compats))
 }
 
+/// Returns the first of `count` candidates that can take the call, from a random one on. Returns `None` if there is
+/// none, or if [`draw`] has drawn all of them. This takes time for each candidate, and is for the case that `draw`
+/// finds none.
+#[cold]
+pub(super) fn scan<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    if count <= DRAWS {
+        return None;
+    }
+    let first = below(count, pick.random);
+    let mut candidates = (0..count).map(|turn| candidate((first + turn) % count));
+    candidates.find_map(|entry| {
+        good(entry, pick).filter(|(link, _)| {
+            !link.is_congested() && link.load().standing(pick.now) == Standing::Open
+        })
+    })
+}
+
 /// The best candidate so far.
 struct Drawn<'a, L> {
     at: usize,

@@ -20,6 +20,9 @@ const DECAY: f32 = 10_000_000.0 / UNIT;
 /// Fifteen seconds.
 const FORGET: f32 = 15_000_000.0 / UNIT;
 
+/// Times of different threads differ by less than this, in units of [`Latency::at`]. A minute.
+const SLIGHTLY: u32 = 60_000_000 >> UNIT_BITS;
+
 /// The unit of [`Latency::at`], in microseconds. A `u32` of them lasts 50 days.
 const UNIT: f32 = (1 << UNIT_BITS) as f32;
 const UNIT_BITS: u32 = 10;
@@ -31,6 +34,9 @@ const UNIT_BITS: u32 = 10;
 ///
 /// Also the least ratio that a failure counts as: failures are often fast, and would attract calls.
 const PENALTY: f32 = 10.0;
+
+/// Higher reports count as this many calls. A node accepts 8,192 by default.
+const MAX_REPORTED: u32 = 1 << 16;
 
 /// A node that has answered this many calls is no newcomer.
 const FIRST_REPLIES: u32 = 16;
@@ -146,6 +152,19 @@ impl NodeLoad {
         self.failing.store(true, Relaxed);
     }
 
+    /// Marks the node as failing, so that [`Ejection`](super::ejection::Ejection) receives its next reply.
+    pub(crate) fn set_failing(&self) {
+        self.failing.store(true, Relaxed);
+    }
+
+    /// Records at `now` that a call without a reply has taken at least `ratio` times the median of its method.
+    pub(crate) fn on_no_reply_within(&self, ratio: f32, now: u64) {
+        let latency = Latency::unpack(self.latency.load(Relaxed));
+        if ratio > latency.read(units(now)).unwrap_or(1.0) {
+            self.latency.store(Latency { ratio, at: units(now) }.pack(), Relaxed);
+        }
+    }
+
     /// Records the end of a call that shows nothing about the load of the node.
     pub(crate) fn on_canceled(&self) {
         self.unsuccessful.fetch_add(1, Relaxed);
@@ -163,7 +182,7 @@ impl NodeLoad {
     /// The number includes those of this node, which the cost counts anyway. As many as are in flight now were
     /// most likely in flight when the node reported, so they are subtracted.
     pub(crate) fn on_report(&self, in_flight: u64) {
-        let all = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let all = u32::try_from(in_flight).unwrap_or(u32::MAX).min(MAX_REPORTED);
         let others = all.saturating_sub(self.in_flight());
         self.reported.store(u64::from(all) << 32 | u64::from(others), Relaxed);
     }
@@ -174,7 +193,9 @@ impl NodeLoad {
         // In this order, so that a call that starts and ends in between makes the difference larger, and not
         // negative.
         let ended = self.ended.load(Relaxed);
-        self.started.load(Relaxed).wrapping_sub(ended)
+        let in_flight = self.started.load(Relaxed).wrapping_sub(ended);
+        // The processor may reorder the loads nevertheless.
+        if in_flight > u32::MAX / 2 { 0 } else { in_flight }
     }
 
     /// The number of calls in flight that the node has reported.
@@ -286,10 +307,12 @@ fn even(micros: u64) -> u64 {
     micros.max(2) & !PROBING
 }
 
-/// Returns the time since `at`, or 0 if `at` is slightly later.
+/// Returns the time since `at`, or 0 if `at` is slightly later. Times wrap, so a time that seems to be much later is
+/// one of long ago.
 #[inline(always)]
 fn age(at: u32, now: u32) -> f32 {
-    (now.wrapping_sub(at) as i32).max(0) as f32
+    let age = now.wrapping_sub(at);
+    if age > u32::MAX - SLIGHTLY { 0.0 } else { age as f32 }
 }
 
 impl RegionLoad {
@@ -468,5 +491,27 @@ mod tests {
         assert_cost(&load, wrap + 1, 4.0);
         call(&load, 1.0, wrap - 2 * SECOND);
         assert_cost(&load, wrap - 3 * SECOND, 4.0);
+        // More than half of the range of the times later.
+        assert_cost(&load, wrap + wrap / 2 + SECOND, 1.0);
+    }
+
+    #[test]
+    fn a_call_without_a_reply_raises_the_cost_and_never_lowers_it() {
+        let load = load();
+        (0..20).for_each(|_| call(&load, 2.0, SECOND));
+        load.on_start();
+        load.on_canceled();
+        load.on_no_reply_within(1.5, SECOND);
+        assert_cost(&load, SECOND, 2.0);
+        load.on_no_reply_within(7.0, SECOND);
+        assert_cost(&load, SECOND, 7.0);
+    }
+
+    #[test]
+    fn absurd_reports_are_limited() {
+        let load = load();
+        load.on_report(u64::MAX);
+        assert_eq!(load.reported(), MAX_REPORTED);
+        assert_cost(&load, SECOND, 1.0 + MAX_REPORTED as f32 / 4.0);
     }
 }

@@ -67,11 +67,11 @@ impl Median {
         ratio(sample, f32::from_bits(estimate))
     }
 
-    /// Returns the ratio of a time, in microseconds, to the median. Returns 1 before the first sample.
-    pub(crate) fn ratio_of(&self, time: u64) -> f32 {
+    /// Returns the ratio of a time, in microseconds, to the median. Returns `None` before the first sample.
+    pub(crate) fn ratio_of(&self, time: u64) -> Option<f32> {
         match self.estimate.load(Ordering::Relaxed) {
-            0 => 1.0,
-            state => ratio(time as f32, f32::from_bits((state >> 32) as u32)),
+            0 => None,
+            state => Some(ratio(time as f32, f32::from_bits((state >> 32) as u32))),
         }
     }
 
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn a_ratio_ignores_differences_of_less_than_the_noise_of_the_scheduler() {
         let median = Median::default();
-        assert_eq!(median.ratio_of(1_000_000), 1.0);
+        assert_eq!(median.ratio_of(1_000_000), None);
         observe(&median, 100, 60..61);
-        assert!(median.ratio_of(200) < 1.3, "{median:?}");
+        assert!(median.ratio_of(200).unwrap() < 1.3, "{median:?}");
         observe(&median, 2_000, 10_000..10_001);
-        let ratio = median.ratio_of(100_000);
+        let ratio = median.ratio_of(100_000).unwrap();
         assert!((9.0..10.0).contains(&ratio), "{ratio}");
     }
 

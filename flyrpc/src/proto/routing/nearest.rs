@@ -2,7 +2,7 @@
 
 use super::{
     choice::{Choice, Pick},
-    draw::draw,
+    draw::{draw, scan},
     endpoint::Endpoint,
     entry::Entry,
     rank::rank,
@@ -21,7 +21,8 @@ fn limit(least: u32) -> u32 {
 
 /// Picks a node in one of the nearest regions with a node that can take the call.
 ///
-/// This takes time for each region, but not for each node.
+/// This takes time for each region, but not for each node, unless most nodes of the nearest region cannot take the
+/// call.
 pub(super) fn nearest<'a, L: Endpoint>(table: &'a Table<L>, pick: &Pick<'_>) -> Choice<'a, L> {
     draw_nearest(table, pick).unwrap_or_else(|| rank(table.nodes(), pick))
 }
@@ -38,7 +39,9 @@ pub(super) fn draw_nearest<'a, L: Endpoint>(
         let least = regions().map(|(round_trip, _)| round_trip).min()?;
         let limit = limit(least);
         let equal = Equal::of(regions().filter(|(round_trip, _)| *round_trip <= limit));
-        if let Some((link, compats)) = draw(equal.nodes, |at| equal.get(at), pick) {
+        let candidate = |at| equal.get(at);
+        let drawn = draw(equal.nodes, candidate, pick);
+        if let Some((link, compats)) = drawn.or_else(|| scan(equal.nodes, candidate, pick)) {
             return Some(Choice::Send { link, compats });
         }
         beyond = Some(limit);
@@ -90,8 +93,10 @@ mod tests {
 
     use super::*;
     use crate::{
+        error::Refusal,
         proto::routing::{
             compat::CallerTrait,
+            endpoint::LinkStatus,
             load::{NodeLoad, RegionLoad},
             reservoir::mix,
             testing::Path,
@@ -164,6 +169,20 @@ mod tests {
         let counts = counts(&far);
         assert_eq!(counts.len(), 4);
         assert!(counts.values().all(|count| (200..300).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn one_node_of_a_large_region_that_can_take_the_call_is_found() {
+        let services: &[&str] = &["S"];
+        let serves = &[services; 100];
+        let mut table = table(&[("hkg", 1_000, serves), ("iad", 90_000, serves)]);
+        let held: Vec<_> = table.region(&"hkg".into()).iter().skip(1).map(Arc::clone).collect();
+        for entry in held {
+            let status = LinkStatus::NotAccepting(Refusal::Held);
+            let link = entry.link.clone().map(|link| Path { status, ..link });
+            table.insert(Arc::new(Entry::linked(entry.info.clone(), link)));
+        }
+        assert_eq!(picked(&table), ["hkg-0"]);
     }
 
     #[test]

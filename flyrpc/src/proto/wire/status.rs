@@ -1,6 +1,6 @@
 //! The payload of status frames, in which the serving node reports why a request has no reply.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -117,7 +117,18 @@ impl Status {
 
     /// Encodes the payload after the id: one byte that reports whether the handler may have run, then
     /// the status. Callers of any version understand the first byte.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Cow<'static, [u8]> {
+        match self {
+            // A node that is full sends many of these, so they are not encoded each time.
+            Status::Overloaded => Cow::Borrowed(b"\0\xaaOverloaded"),
+            Status::Memory => Cow::Borrowed(b"\0\xa6Memory"),
+            Status::Held => Cow::Borrowed(b"\0\xa4Held"),
+            Status::Draining => Cow::Borrowed(b"\0\xa8Draining"),
+            status => Cow::Owned(status.encode_each_time()),
+        }
+    }
+
+    fn encode_each_time(&self) -> Vec<u8> {
         let mut to = vec![u8::from(self.executed())];
         codec::encode(self, &mut to).expect("a status always encodes");
         to
@@ -208,6 +219,7 @@ mod tests {
     fn statuses_round_trip_and_report_whether_the_handler_may_have_run() {
         for status in statuses() {
             let bytes = status.encode();
+            assert_eq!(*bytes, *status.encode_each_time());
             assert_eq!(bytes[0] == 1, status.executed(), "{status:?}");
             assert_eq!(Status::decode(&bytes), Ok(status));
         }
@@ -231,7 +243,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_denial_do_not_change() {
         let bytes = Status::denied("no".to_owned()).encode();
-        assert_eq!(bytes, b"\x00\x81\xa6Denied\x81\xa7message\xa2no");
+        assert_eq!(*bytes, *b"\x00\x81\xa6Denied\x81\xa7message\xa2no");
     }
 
     #[test]
@@ -296,7 +308,7 @@ mod tests {
 
     #[test]
     fn garbage_never_decodes_as_a_status_that_contradicts_its_first_byte() {
-        let valid: Vec<_> = statuses().iter().map(Status::encode).collect();
+        let valid: Vec<_> = statuses().iter().map(Status::encode_each_time).collect();
         garbage::feed(&valid, |bytes| {
             let executed = bytes.first() != Some(&0);
             match Status::decode(bytes) {

@@ -268,7 +268,7 @@ impl Drop for PendingCall {
     #[inline]
     fn drop(&mut self) {
         if !self.over {
-            self.link.record_canceled(self.sent_at);
+            self.link.record_dropped(self.method, self.sent_at);
             self.give_up();
         }
     }

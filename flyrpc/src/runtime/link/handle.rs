@@ -139,7 +139,9 @@ impl Link {
     pub(super) fn new(new: NewLink) -> Self {
         let epoch = new.region_calls.micros_at(new.epoch.into_std());
         let now = new.region_calls.micros_at(new.env.now().into_std());
-        let health = new.region_calls.on_linked(new.node.id(), now);
+        // The first service is the internal one.
+        let serves = new.services.len() > 1;
+        let health = new.region_calls.on_linked(new.node.id(), serves, now);
         if let Some(round_trip) = new.round_trip {
             new.region_calls.on_round_trip(round_trip, now);
         }

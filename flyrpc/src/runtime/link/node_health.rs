@@ -15,6 +15,10 @@ pub(crate) struct NodeHealth {
 #[derive(Debug)]
 struct State {
     ejection: Ejection,
+    /// When the latest failure was recorded, in microseconds since this node was started.
+    failed: u64,
+    /// Whether the node serves calls of users.
+    serves: bool,
     /// The number of links to the node.
     links: u32,
     /// When the last link ended, in microseconds since this node was started.
@@ -23,7 +27,8 @@ struct State {
 
 impl NodeHealth {
     pub(super) fn new(region: Arc<RegionLoad>) -> Self {
-        let state = State { ejection: Ejection::default(), links: 0, unlinked: 0 };
+        let ejection = Ejection::default();
+        let state = State { ejection, failed: 0, serves: false, links: 0, unlinked: 0 };
         NodeHealth { load: NodeLoad::new(region), state: Mutex::new(state) }
     }
 
@@ -32,9 +37,11 @@ impl NodeHealth {
         &self.load
     }
 
-    /// Adds a link to the node.
-    pub(super) fn on_linked(&self) {
-        self.state().links += 1;
+    /// Adds a link to the node, which serves calls of users or does not.
+    pub(super) fn on_linked(&self, serves: bool) {
+        let mut state = self.state();
+        state.links += 1;
+        state.serves = serves;
     }
 
     /// Removes a link that has ended at `now`.
@@ -49,6 +56,12 @@ impl NodeHealth {
         self.state().links > 0
     }
 
+    /// Returns whether a link to the node exists, and the node serves calls of users.
+    pub(super) fn serves(&self) -> bool {
+        let state = self.state();
+        state.links > 0 && state.serves
+    }
+
     /// Returns when the last link ended. `None` if there is a link.
     pub(super) fn unlinked(&self) -> Option<u64> {
         let state = self.state();
@@ -58,7 +71,10 @@ impl NodeHealth {
     /// Handles a failure at `now` of a call that was sent at `sent_at`.
     pub(super) fn on_failure(&self, now: u64, sent_at: u64, failure: Failure) -> Option<Change> {
         let mut state = self.state();
+        state.failed = now;
         let change = state.ejection.on_failure(now, sent_at, self.load.replies(), failure);
+        // A reply in another thread may have reset this in the meantime.
+        self.load.set_failing();
         if let Some(Change::Ejected { until }) = change {
             self.load.set_probe_at(Some(until));
         }
@@ -73,7 +89,7 @@ impl NodeHealth {
         if change == Some(Change::Restored) {
             self.load.set_probe_at(None);
             self.load.reset(1.0, now);
-        } else if !state.ejection.is_ejected() {
+        } else if !state.ejection.is_ejected() && sent_at >= state.failed {
             self.load.reset(ratio, now);
         }
         change

@@ -1,7 +1,8 @@
 //! Records how calls over a link end, for routing.
 //!
 //! A reply counts with its latency. A lost link, a deadline without a reply, an overload and a panic count as
-//! failures. Other statuses, and calls that their callers have dropped, show nothing about the load of the node.
+//! failures. Replies that cannot be used count as slow, so that they attract no calls. A call that its caller has
+//! dropped has taken at least as long as it lasted. Other statuses show nothing about the load of the node.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -48,8 +49,22 @@ impl Link {
         }
     }
 
+    /// Records that the caller has dropped a call.
+    pub(super) fn record_dropped(&self, method: MethodIndex, sent_at: u64) {
+        self.record_canceled(sent_at);
+        let now = self.micros_at(self.now());
+        if let Some(ratio) = self.ratio_of(method, now.saturating_sub(sent_at)) {
+            self.health.load().on_no_reply_within(ratio, self.outcomes.epoch + now);
+        }
+    }
+
     /// Records that the deadline of a call has passed without a response.
     pub(super) fn record_expired(self: &Arc<Self>, method: MethodIndex, sent_at: u64) {
+        let took = self.micros_at(self.now()).saturating_sub(sent_at);
+        if self.ratio_of(method, took).is_some_and(|ratio| ratio < 1.0) {
+            // The node has had less time than half of its calls take, which is not its fault.
+            return self.record_dropped(method, sent_at);
+        }
         self.record_failure(method, sent_at, Failure::Transport, true);
     }
 
@@ -84,8 +99,24 @@ impl Link {
                 | Status::Expired
                 | Status::TimedOut,
             ) => self.record_failure(method, sent_at, Failure::Response, true),
-            _ => self.record_canceled(sent_at),
+            None | Some(Status::BadReply { .. } | Status::ReplyTooLarge { .. }) => {
+                self.record_failure(method, sent_at, Failure::Response, false);
+            }
+            Some(
+                Status::NotPrimary { .. }
+                | Status::Draining
+                | Status::Held
+                | Status::Denied { .. }
+                | Status::NoMethod
+                | Status::BadArguments { .. }
+                | Status::ArgumentsTooLarge { .. },
+            ) => self.record_canceled(sent_at),
         }
+    }
+
+    /// Returns the ratio of a time, in microseconds, to the median of a method, if that is known.
+    fn ratio_of(&self, method: MethodIndex, time: u64) -> Option<f32> {
+        self.median(method)?.ratio_of(time)
     }
 
     /// Records a failure. `counts` is whether the failure counts for ejections.
@@ -98,7 +129,7 @@ impl Link {
     ) {
         let now = self.micros_at(self.now());
         let took = now.saturating_sub(sent_at);
-        let ratio = self.median(method).map_or(1.0, |median| median.ratio_of(took));
+        let ratio = self.ratio_of(method, took).unwrap_or(1.0);
         let epoch = self.outcomes.epoch;
         self.health.load().on_failure(ratio, epoch + now);
         if counts {

@@ -102,8 +102,8 @@ impl RegionCalls {
         at.saturating_duration_since(self.epoch).as_micros() as u64
     }
 
-    /// Returns the health of a node to which a link opens at `now`.
-    pub(super) fn on_linked(&self, node: &NodeId, now: u64) -> Arc<NodeHealth> {
+    /// Returns the health of a node to which a link opens at `now`. `serves` is whether it serves calls of users.
+    pub(super) fn on_linked(&self, node: &NodeId, serves: bool, now: u64) -> Arc<NodeHealth> {
         let mut nodes = lock(&self.nodes);
         let unlinked = nodes.values().filter(|health| !health.is_linked()).count();
         nodes.retain(|id, health| match health.unlinked() {
@@ -114,7 +114,7 @@ impl RegionCalls {
         });
         let new = || Arc::new(NodeHealth::new(Arc::clone(&self.load)));
         let health = Arc::clone(nodes.entry(node.clone()).or_insert_with(new));
-        health.on_linked();
+        health.on_linked(serves);
         self.count_nodes(&nodes);
         health
     }
@@ -132,9 +132,9 @@ impl RegionCalls {
     }
 
     fn count_nodes(&self, nodes: &BTreeMap<NodeId, Arc<NodeHealth>>) {
-        let linked = || nodes.values().filter(|health| health.is_linked());
-        let ejected = linked().filter(|health| health.load().is_ejected()).count();
-        self.load.set_nodes(linked().count() as u32, ejected as u32);
+        let serving = || nodes.values().filter(|health| health.serves());
+        let ejected = serving().filter(|health| health.load().is_ejected()).count();
+        self.load.set_nodes(serving().count() as u32, ejected as u32);
     }
 
     /// Returns the median latency of a method.
@@ -201,25 +201,25 @@ mod tests {
     #[test]
     fn the_health_of_a_node_survives_its_links_for_five_minutes() {
         let region = region();
-        let health = region.on_linked(&id(1), 0);
-        let second = region.on_linked(&id(1), 0);
+        let health = region.on_linked(&id(1), true, 0);
+        let second = region.on_linked(&id(1), true, 0);
         assert!(Arc::ptr_eq(&health, &second));
         region.on_unlinked(&health, 1);
         region.on_unlinked(&health, 1);
-        assert!(Arc::ptr_eq(&health, &region.on_linked(&id(1), 2)));
+        assert!(Arc::ptr_eq(&health, &region.on_linked(&id(1), true, 2)));
         region.on_unlinked(&health, 3);
-        region.on_linked(&id(2), KEEP_UNLINKED);
-        assert!(Arc::ptr_eq(&health, &region.on_linked(&id(1), KEEP_UNLINKED)));
+        region.on_linked(&id(2), true, KEEP_UNLINKED);
+        assert!(Arc::ptr_eq(&health, &region.on_linked(&id(1), true, KEEP_UNLINKED)));
         region.on_unlinked(&health, KEEP_UNLINKED);
-        region.on_linked(&id(3), 2 * KEEP_UNLINKED);
-        assert!(!Arc::ptr_eq(&health, &region.on_linked(&id(1), 2 * KEEP_UNLINKED)));
+        region.on_linked(&id(3), true, 2 * KEEP_UNLINKED);
+        assert!(!Arc::ptr_eq(&health, &region.on_linked(&id(1), true, 2 * KEEP_UNLINKED)));
     }
 
     #[test]
     fn nodes_without_a_link_do_not_accumulate() {
         let region = region();
         for boot in 0..10_000 {
-            let health = region.on_linked(&id(boot), 0);
+            let health = region.on_linked(&id(boot), true, 0);
             region.on_unlinked(&health, 0);
         }
         assert!(lock(&region.nodes).len() <= MAX_UNLINKED + 2);
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn only_linked_nodes_count_for_the_share_of_ejected_ones() {
         let region = region();
-        let nodes: Vec<_> = (0..4).map(|boot| region.on_linked(&id(boot), 0)).collect();
+        let nodes: Vec<_> = (0..4).map(|boot| region.on_linked(&id(boot), true, 0)).collect();
         for health in &nodes[..2] {
             let changes: Vec<_> =
                 (0..5).filter_map(|_| health.on_failure(1, 1, Failure::Transport)).collect();

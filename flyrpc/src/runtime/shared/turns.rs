@@ -60,23 +60,32 @@ impl Turns {
             waiting: BTreeMap::new(),
             has_task: false,
         };
-        let ticket = self.lock().entry(key.clone()).or_insert_with(new).pacer.join();
-        let notified = Some(self.enqueue(&key, ticket));
-        Turn { turns: Arc::clone(self), key, ticket, notified }
+        let mut queues = self.lock();
+        let queue = queues.entry(key.clone()).or_insert_with(new);
+        let ticket = queue.pacer.join();
+        let (notified, needs_task) = queue.enqueue(ticket);
+        drop(queues);
+        self.spawn_if(needs_task, &key);
+        Turn { turns: Arc::clone(self), key, ticket, notified: Some(notified) }
     }
 
-    /// Returns the receiver for a call's turn in the queue, and ensures that a task gives the turn.
-    fn enqueue(self: &Arc<Self>, key: &QueueKey, ticket: Ticket) -> oneshot::Receiver<()> {
-        let (notify, notified) = oneshot::channel();
+    /// Returns a call that was refused again to its place in the queue. Returns the receiver for its turn.
+    fn rejoin(self: &Arc<Self>, key: &QueueKey, ticket: Ticket) -> Option<oneshot::Receiver<()>> {
         let mut queues = self.lock();
-        let Some(queue) = queues.get_mut(key) else { return notified };
-        queue.waiting.insert(ticket, notify);
-        if !std::mem::replace(&mut queue.has_task, true) {
-            drop(queues);
+        let queue = queues.get_mut(key)?;
+        // Under one lock with `enqueue`, so that a call that leaves finds the receiver of its successor.
+        queue.pacer.on_refused(ticket);
+        let (notified, needs_task) = queue.enqueue(ticket);
+        drop(queues);
+        self.spawn_if(needs_task, key);
+        Some(notified)
+    }
+
+    fn spawn_if(self: &Arc<Self>, needs_task: bool, key: &QueueKey) {
+        if needs_task {
             let (turns, key) = (Arc::clone(self), key.clone());
             self.env.spawn(Box::pin(async move { turns.run(&key).await }));
         }
-        notified
     }
 
     /// Gives the calls of a queue their turns until the queue is empty.
@@ -112,6 +121,13 @@ impl Turns {
 }
 
 impl Queue {
+    /// Returns the receiver for a call's turn, and whether the caller must spawn the task that gives it.
+    fn enqueue(&mut self, ticket: Ticket) -> (oneshot::Receiver<()>, bool) {
+        let (notify, notified) = oneshot::channel();
+        self.waiting.insert(ticket, notify);
+        (notified, !std::mem::replace(&mut self.has_task, true))
+    }
+
     fn notify(&mut self, ticket: Ticket) {
         if let Some(waiting) = self.waiting.remove(&ticket) {
             // An error means that the call was dropped and is about to leave the queue.
@@ -125,10 +141,7 @@ impl Turn {
     /// its place in the queue. Dropping the future has no effect.
     pub(crate) async fn wait(&mut self) {
         if self.notified.is_none() {
-            if let Some(queue) = self.turns.lock().get_mut(&self.key) {
-                queue.pacer.on_refused(self.ticket);
-            }
-            self.notified = Some(self.turns.enqueue(&self.key, self.ticket));
+            self.notified = self.turns.rejoin(&self.key, self.ticket);
         }
         if let Some(notified) = &mut self.notified {
             // An error means that the node has ended.

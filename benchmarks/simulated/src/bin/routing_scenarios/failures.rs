@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,24 +34,28 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     let started = nodes.started();
     let start = Instant::now();
     let mut phase = 0;
-    let turn = AtomicBool::new(false);
-    let calls = load::open(
-        &[(200, secs(45))],
-        |now| {
-            if now >= LOST_AT && phase == 0 {
-                phase = 1;
-                cluster.partition("iad", "hkg").keep();
-            } else if now >= HEALED_AT && phase == 1 {
-                phase = 2;
-                cluster.heal_all();
-            }
-        },
-        || {
-            let (work, once) = (work.clone(), turn.fetch_xor(true, Ordering::Relaxed));
-            async move { if once { work.once().await } else { work.repeatable().await } }
-        },
-    )
-    .await;
+    let turn = AtomicU64::new(0);
+    let calls =
+        load::open(
+            &[(200, secs(45))],
+            |now| {
+                if now >= LOST_AT && phase == 0 {
+                    phase = 1;
+                    cluster.partition("iad", "hkg").keep();
+                } else if now >= HEALED_AT && phase == 1 {
+                    phase = 2;
+                    cluster.heal_all();
+                }
+            },
+            || {
+                let (work, id) = (work.clone(), turn.fetch_add(1, Ordering::Relaxed));
+                let is_repeatable = id.is_multiple_of(2);
+                async move {
+                    if is_repeatable { work.repeatable().await } else { work.counted(id).await }
+                }
+            },
+        )
+        .await;
     let mut figures = Figures::of("R5", "flyrpc");
     let is_decided = |call: &&Call| call.error.as_ref().is_some_and(|it| !it.may_have_executed());
     let decided = calls.iter().filter(is_decided).count();
@@ -60,7 +64,9 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     let repeatable = lost.clone().filter(|error| error.to_string().contains("repeatable")).count();
     figures.add("failed-idempotent", repeatable as f64, "calls", Bound::AtMost(0.0));
     figures.add("failed-undecided", failed(&calls), "calls", Bound::None);
-    // Each call that is not repeatable executes at most once, so only repeatable ones exceed the number of calls.
+    let twice = nodes.counted_twice() as f64;
+    figures.add("others-executed-twice", twice, "calls", Bound::AtMost(0.0));
+    // The others execute at most once, so only idempotent ones exceed the number of calls.
     let twice = (nodes.started() - started).saturating_sub(calls.len() as u64) as f64;
     figures.add("executed-more-than-once", twice, "idempotent calls", Bound::None);
     let last = attempts.last(|node| !node.starts_with("hkg"));
@@ -194,7 +200,9 @@ pub(crate) async fn each(seed: u64) -> Vec<Figure> {
         cluster.freeze(name);
     }
     for name in ["hkg-0", "hkg-1", "hkg-2"] {
-        cluster.crash(name);
+        // So that no reset tells the others.
+        cluster.partition(name, "iad").keep();
+        cluster.crash_machine(name);
     }
     let start = Instant::now();
     let mut replies = work.timeout(secs(5)).each(Selection::in_region("hkg"), |work| work.once());

@@ -1,7 +1,7 @@
 //! The service that the scenarios call. The scenario sets how each node behaves.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +16,8 @@ use flyrpc_testkit::{Release, SimCluster};
 pub(crate) trait Work {
     /// Takes as long as the node's behavior says.
     async fn once(&self);
+    /// The same. No other call has this `id`.
+    async fn counted(&self, id: u64);
     /// The same, and may be repeated.
     #[rpc(idempotent)]
     async fn repeatable(&self);
@@ -49,6 +51,8 @@ pub(crate) struct Nodes(Arc<Shared>);
 struct Shared {
     behaviors: Mutex<BTreeMap<String, Behavior>>,
     random: Mutex<Random>,
+    counted: Mutex<BTreeSet<u64>>,
+    counted_twice: AtomicU64,
     started: AtomicU64,
     running: AtomicU64,
     blocks: AtomicU64,
@@ -62,6 +66,11 @@ impl Nodes {
     /// The number of handlers that have started.
     pub(crate) fn started(&self) -> u64 {
         self.0.started.load(Ordering::Relaxed)
+    }
+
+    /// The number of executions of [`Work::counted`] after the first one of the same call.
+    pub(crate) fn counted_twice(&self) -> u64 {
+        self.0.counted_twice.load(Ordering::Relaxed)
     }
 
     /// The number of handlers that have started and not ended.
@@ -142,6 +151,12 @@ impl Worker {
 
 impl Work for Worker {
     async fn once(&self) {
+        self.run().await;
+    }
+
+    async fn counted(&self, id: u64) {
+        let is_first = lock(&self.nodes.0.counted).insert(id);
+        self.nodes.0.counted_twice.fetch_add(u64::from(!is_first), Ordering::Relaxed);
         self.run().await;
     }
 

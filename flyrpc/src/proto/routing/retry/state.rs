@@ -66,7 +66,7 @@ pub(crate) struct Retry {
     free_retry: FreeRetry,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
-    /// The first failure on the first target, of a call with several targets. The call reports it if no other
+    /// The first failure on the first target. The call reports it if no other
     /// target can take the call.
     first_failure: Option<CallFailure>,
     /// Whether one of the targets that were tried in this round may become able to take the call.
@@ -299,7 +299,7 @@ impl Retry {
         self.learn(&node, &failure);
         let failure = CallFailure::At { node, failure };
         let is_first = !matches!(self.first_failure, Some(CallFailure::At { .. }));
-        if target == 0 && self.policy.targets > 1 && is_first {
+        if target == 0 && is_first {
             self.first_failure = Some(failure.clone());
         }
         if failure.may_have_executed() {

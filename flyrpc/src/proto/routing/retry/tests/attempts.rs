@@ -134,14 +134,14 @@ fn attempts_in_flight_never_share_a_number() {
 }
 
 #[test]
-fn three_attempts_are_made_and_the_last_failure_is_reported() {
+fn three_attempts_are_made_and_the_first_failure_is_reported() {
     let mut sim = Sim::new(false, Duration::ZERO);
     for (number, name) in [(1, "a"), (2, "b")] {
         assert_eq!(sim.start(name), number);
         check_picks(&sim.end(number, refused()));
     }
     let failure = failure(sim.attempt("c", refused()));
-    assert!(matches!(&failure, CallFailure::At { node, .. } if node.name() == "c"), "{failure:?}");
+    assert!(matches!(&failure, CallFailure::At { node, .. } if node.name() == "a"), "{failure:?}");
 }
 
 #[test]
