@@ -95,6 +95,24 @@ async fn a_slow_attempt_gets_a_second_one_and_the_first_reply_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_attempts_are_replaced_gets_few_first_attempts() {
+    let nodes = Nodes::default();
+    let cluster = nodes.cluster(2).await;
+    let reads = cluster.node("hkg-0").client::<ReadsClient>().on_region("iad");
+    for _ in 0..20 {
+        reads.read().await.unwrap();
+    }
+    nodes.delay("iad-0", secs(30));
+    let mut hedged = 0;
+    for _ in 0..500 {
+        let start = Instant::now();
+        reads.read().await.unwrap();
+        hedged += usize::from(start.elapsed() > millis(10));
+    }
+    assert!((1..=10).contains(&hedged), "{hedged} of 500 calls");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_returns_in_time_has_one_attempt() {
     let nodes = Nodes::default();
     let cluster = nodes.cluster(2).await;

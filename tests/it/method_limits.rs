@@ -4,7 +4,7 @@ use flyrpc::{Refusal, RpcError, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::support::{millis, secs, sleep};
+use crate::support::{millis, peer_named, secs, sleep};
 
 #[fly_rpc]
 trait Reports {
@@ -16,6 +16,8 @@ trait Reports {
     #[rpc(max_in_flight = 1)]
     async fn fail(&self);
     async fn list(&self) -> String;
+    #[rpc(max_in_flight = 1)]
+    async fn store(&self, report: Vec<u8>) -> usize;
 }
 
 struct Builder(String);
@@ -36,6 +38,10 @@ impl Reports for Builder {
 
     async fn list(&self) -> String {
         self.0.clone()
+    }
+
+    async fn store(&self, report: Vec<u8>) -> usize {
+        report.len()
     }
 }
 
@@ -155,4 +161,39 @@ async fn a_waiting_call_takes_the_place_that_becomes_free() {
         let waited = start.elapsed();
         assert!(waited > secs(8) && waited < secs(12), "{waited:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_calls_beyond_the_limit_ejects_no_node() {
+    let cluster = cluster(2, false).await;
+    let id = cluster.node("iad-0").id().clone();
+    let reports = cluster.node("hkg-0").client::<ReportsClient>();
+    let burst: Vec<_> = (0..100).map(|_| tokio::spawn(reports.on_node(&id).build(1_000))).collect();
+    let mut refused = 0;
+    for build in burst {
+        refused += usize::from(build.await.unwrap().is_err());
+    }
+    assert_eq!(refused, 98);
+    assert!(!peer_named(&cluster.node("hkg-0"), "iad-0").ejected);
+    // The first call of another method that the node answers lets it be called like the other node again.
+    reports.on_node(&id).list().await.unwrap();
+    let mut served = 0;
+    for _ in 0..100 {
+        served += usize::from(reports.on_region("iad").list().await.unwrap() == "iad-0");
+    }
+    assert!((20..=80).contains(&served), "{served} of 100 calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_arguments_have_not_arrived_does_not_count() {
+    let cluster = cluster(2, false).await;
+    cluster.throttle("hkg", "iad", 100_000).keep();
+    let id = cluster.node("iad-0").id().clone();
+    let slow = cluster.node("hkg-0").client::<ReportsClient>().on_node(&id).timeout(secs(60));
+    let upload = tokio::spawn(slow.store(vec![0; 1_000_000]));
+    sleep(secs(5)).await;
+    assert!(!upload.is_finished());
+    let fast = cluster.node("iad-1").client::<ReportsClient>().on_node(&id);
+    assert_eq!(fast.store(vec![0; 10]).await.unwrap(), 10);
+    assert_eq!(upload.await.unwrap().unwrap(), 1_000_000);
 }

@@ -91,7 +91,8 @@ pub(super) fn hedge(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Res
         errors.push(
             &literal,
             format_args!("`{text}` is not a valid delay of a second attempt"),
-            "write a percentile from `\"p50\"` to `\"p99\"`, or a duration such as `\"50ms\"`",
+            "write a percentile from `\"p50\"` to `\"p99\"`, or a duration longer than zero, as an integer and \
+             a unit (`us`, `ms`, `s`, `m` or `h`), such as `\"50ms\"`",
         );
     }
     Ok(hedge)
@@ -123,7 +124,7 @@ pub(super) fn count(
     let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
     errors.push(
         &meta.path,
-        format_args!("`{name}` requires an integer value"),
+        format_args!("`{name}` requires an integer literal"),
         format_args!("write `{form}`"),
     );
     skip_value(meta.input)?;

@@ -184,7 +184,9 @@ fn check_hedge(options: &MethodOptions, signature: &Signature, errors: &mut Erro
     if !options.idempotent {
         errors.push(
             path,
-            format_args!("`hedge` may execute method `{method}` twice, which is not declared idempotent"),
+            format_args!(
+                "method `{method}` is not declared idempotent, but `hedge` may execute it twice"
+            ),
             "add `idempotent` if the method may be executed twice: `#[rpc(idempotent, hedge = \"p95\")]`",
         );
     }

@@ -33,7 +33,8 @@ impl fmt::Display for Unsupported {
 pub enum Refusal {
     /// It is draining, and about to shut down.
     Draining,
-    /// It executes as many calls as its `max_in_flight` allows in total or for this caller.
+    /// It executes as many calls as its `max_in_flight` allows in total or for this caller, or as many calls of this
+    /// method as `#[rpc(max_in_flight = …)]` allows.
     Overloaded,
     /// It is held and does not accept calls yet, or it withdrew this service.
     Held,

@@ -109,7 +109,7 @@ impl Context {
     }
 
     /// Returns the number of the caller's attempt, from 1. A number above 1 means that another node
-    /// refused the call or, if the method is idempotent, may already have executed it.
+    /// refused the call or, if the method is idempotent, may already have executed it or is still executing it.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }

@@ -32,7 +32,7 @@ pub struct Peer {
     /// The keys that it holds, in the order of its keyring. During a rotation, the old key can be removed once
     /// every node holds the new one. Empty if the node has no secret, or no link is open.
     pub keys: Vec<KeyId>,
-    /// The shortest of the latest round-trip times.
+    /// The shortest round trip within about the last 8 heartbeats.
     #[serde(serialize_with = "as_seconds")]
     pub round_trip: Option<Duration>,
     /// The number of this node's calls that are in flight there. 0 if no link is open.

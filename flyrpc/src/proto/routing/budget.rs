@@ -66,9 +66,9 @@ impl RetryBudget {
         Ok(())
     }
 
-    /// Returns the number of calls within the last window. It is computed from samples that are taken
-    /// only when there are retries, so that calls need not be counted by time.
-    fn recent_calls(&mut self, now: Instant, calls: u64) -> u64 {
+    /// Records at `now` that there have been this many `calls` so far. The more often this is called, the more exact
+    /// is the number of calls within a window, up to once per [`STEP`].
+    pub(crate) fn sample(&mut self, now: Instant, calls: u64) {
         let age = |at: Instant| now.saturating_duration_since(at);
         if self.calls.back().is_some_and(|&(at, _)| age(at) >= STEP) {
             self.calls.push_back((now, calls));
@@ -76,6 +76,13 @@ impl RetryBudget {
         while self.calls.get(1).is_some_and(|&(at, _)| age(at) >= WINDOW) {
             self.calls.pop_front();
         }
+    }
+
+    /// Returns the number of calls within the last window. It is computed from samples, so that calls need not be
+    /// counted by time.
+    fn recent_calls(&mut self, now: Instant, calls: u64) -> u64 {
+        self.sample(now, calls);
+        let age = |at: Instant| now.saturating_duration_since(at);
         let &(since, before) = self.calls.front().expect("one sample is always kept");
         let recent = calls.saturating_sub(before);
         if age(since) <= WINDOW {
@@ -106,6 +113,15 @@ mod tests {
         assert_eq!(spend_all(&mut budget, start, 0), 100);
         assert_eq!(spend_all(&mut budget, start + secs(9), 0), 0);
         assert_eq!(spend_all(&mut budget, start + secs(10), 0), 100);
+    }
+
+    #[test]
+    fn a_burst_after_a_quiet_period_allows_as_many_retries_as_any_other() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(start);
+        (1..=600).for_each(|second| budget.sample(start + secs(second), 0));
+        assert_eq!(spend_all(&mut budget, start + secs(600), 1_000), 300);
+        assert!(budget.calls.len() <= 12, "{}", budget.calls.len());
     }
 
     #[test]

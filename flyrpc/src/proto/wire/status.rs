@@ -12,8 +12,9 @@ const MAX_TEXT: usize = 8 << 10;
 
 /// The set of statuses that this version knows. Nodes announce it in their hello, because a caller takes
 /// an unknown status for a different version of the protocol. Version 0.1 announced nothing,
-/// which is level 0. Level 1 adds [`Status::Memory`], level 2 [`Status::Denied`].
-pub(crate) const STATUS_LEVEL: u64 = 2;
+/// which is level 0. Level 1 adds [`Status::Memory`], level 2 [`Status::Denied`], and level 3
+/// [`Status::MethodOverloaded`].
+pub(crate) const STATUS_LEVEL: u64 = 3;
 
 /// Why a request has no reply. The names of variants and fields are part of the wire format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub(crate) enum Status {
     },
     Draining,
     Overloaded,
+    /// As many calls of the method execute as its own limit allows. Added in level 3.
+    MethodOverloaded,
     /// The bodies of other requests take too much memory. Added in level 1.
     Memory,
     Held,
@@ -85,12 +88,14 @@ impl Status {
     }
 
     /// Returns the status to send to a peer that knows the statuses of `level`.
-    pub(crate) fn for_level(self, level: u64) -> Status {
+    #[inline]
+    pub(crate) fn for_level(&self, level: u64) -> &Status {
         match self {
-            Status::Memory if level < 1 => Status::Overloaded,
+            Status::Memory if level < 1 => &Status::Overloaded,
+            Status::MethodOverloaded if level < 3 => &Status::Overloaded,
             // The only status after which all callers of these levels try no other node and know that the
             // call was not executed. They report a timeout at the deadline of the call.
-            Status::Denied { .. } if level < 2 => Status::Expired,
+            Status::Denied { .. } if level < 2 => &Status::Expired,
             status => status,
         }
     }
@@ -101,6 +106,7 @@ impl Status {
             Status::NotPrimary { .. }
             | Status::Draining
             | Status::Overloaded
+            | Status::MethodOverloaded
             | Status::Memory
             | Status::Held
             | Status::Denied { .. }
@@ -117,10 +123,12 @@ impl Status {
 
     /// Encodes the payload after the id: one byte that reports whether the handler may have run, then
     /// the status. Callers of any version understand the first byte.
+    #[inline]
     pub(crate) fn encode(&self) -> Cow<'static, [u8]> {
         match self {
             // A node that is full sends many of these, so they are not encoded each time.
             Status::Overloaded => Cow::Borrowed(b"\0\xaaOverloaded"),
+            Status::MethodOverloaded => Cow::Borrowed(b"\0\xb0MethodOverloaded"),
             Status::Memory => Cow::Borrowed(b"\0\xa6Memory"),
             Status::Held => Cow::Borrowed(b"\0\xa4Held"),
             Status::Draining => Cow::Borrowed(b"\0\xa8Draining"),
@@ -201,6 +209,7 @@ mod tests {
             Status::NotPrimary { theirs: Region::from("iad") },
             Status::Draining,
             Status::Overloaded,
+            Status::MethodOverloaded,
             Status::Memory,
             Status::Held,
             Status::Denied { message: text("not you") },
@@ -227,14 +236,15 @@ mod tests {
 
     #[test]
     fn a_peer_that_does_not_know_a_status_receives_the_nearest_one_that_it_knows() {
-        assert_eq!(Status::Memory.for_level(0), Status::Overloaded);
+        assert_eq!(*Status::Memory.for_level(0), Status::Overloaded);
+        assert_eq!(*Status::MethodOverloaded.for_level(2), Status::Overloaded);
         for level in [0, 1] {
             let denied = Status::denied("not you".to_owned());
-            assert_eq!(denied.for_level(level), Status::Expired);
+            assert_eq!(*denied.for_level(level), Status::Expired);
         }
         for status in statuses() {
-            assert_eq!(status.clone().for_level(STATUS_LEVEL), status);
-            let known = status.clone().for_level(0);
+            assert_eq!(*status.for_level(STATUS_LEVEL), status);
+            let known = status.for_level(0);
             assert_eq!(known.executed(), status.executed());
             assert!(!matches!(known, Status::Memory | Status::Denied { .. }), "{known:?}");
         }

@@ -44,7 +44,9 @@ pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailur
             AttemptFailure::NotPrimary { theirs, ours: node.primary_region().clone() }
         }
         Status::Draining => AttemptFailure::Refused(Refusal::Draining),
-        Status::Overloaded => AttemptFailure::Refused(Refusal::Overloaded),
+        Status::Overloaded | Status::MethodOverloaded => {
+            AttemptFailure::Refused(Refusal::Overloaded)
+        }
         Status::Memory => AttemptFailure::Refused(Refusal::Memory),
         Status::Held => AttemptFailure::Refused(Refusal::Held),
         Status::Denied { message } => AttemptFailure::Denied { why: message },

@@ -99,7 +99,11 @@ impl Link {
                 | Status::Expired
                 | Status::TimedOut,
             ) => self.record_failure(method, sent_at, Failure::Response, true),
-            None | Some(Status::BadReply { .. } | Status::ReplyTooLarge { .. }) => {
+            // The limit of one method says little about the others.
+            None
+            | Some(
+                Status::MethodOverloaded | Status::BadReply { .. } | Status::ReplyTooLarge { .. },
+            ) => {
                 self.record_failure(method, sent_at, Failure::Response, false);
             }
             Some(

@@ -169,7 +169,8 @@ impl RegionCalls {
         }
     }
 
-    /// Records a round trip of one of the links, measured at `now`. Both are in microseconds.
+    /// Records a round trip of one of the links, measured at `now`. Both are in microseconds. Called at each heartbeat,
+    /// so it also counts the calls up to now for the budget.
     pub(super) fn on_round_trip(&self, round_trip: u64, now: u64) {
         let mut least = lock(&self.round_trips);
         if now.saturating_sub(least.since) >= ROUND_TRIP_PERIOD {
@@ -177,6 +178,9 @@ impl RegionCalls {
         }
         least.current = least.current.min(u32::try_from(round_trip).unwrap_or(u32::MAX));
         self.load.set_round_trip(least.current.min(least.previous));
+        drop(least);
+        let at = self.epoch + Duration::from_micros(now);
+        lock(&self.budget).sample(at, self.calls.load(Ordering::Relaxed));
     }
 }
 

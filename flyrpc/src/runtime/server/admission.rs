@@ -144,7 +144,8 @@ impl Permit {
     /// Counts the call for the limit of its method. Returns false if the limit is reached.
     #[inline(always)]
     pub(super) fn on_handler_starts(&mut self) -> bool {
-        let permit = MethodPermit::take(self.method.limit.as_ref());
+        let Some(limit) = &self.method.limit else { return true };
+        let permit = MethodPermit::take(Some(limit));
         let taken = permit.is_some();
         self.of_method = permit.unwrap_or(MethodPermit::UNLIMITED);
         taken
@@ -288,7 +289,7 @@ impl Capacity {
         let mut permit = permit();
         // The call counts from the start of its handler, so that a request whose body does not arrive takes no place.
         if method.limit.as_ref().is_some_and(|limit| limit.is_reached()) {
-            return Err(Status::Overloaded);
+            return Err(Status::MethodOverloaded);
         }
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;

@@ -45,10 +45,16 @@ impl Budget {
     /// room. A peer that holds nothing is bound only by the limit.
     #[inline]
     pub(super) fn take(&self, holding: &Holding, amount: usize, peers: usize) -> bool {
+        let fits = |used: usize| {
+            let total = used.saturating_add(amount);
+            total <= self.limit || self.fits_despite_reservation(total, amount)
+        };
+        // Before anything is counted, because a node that is full refuses many requests.
+        if !fits(self.used()) {
+            return false;
+        }
         let (used, held) = self.add(holding, amount);
-        let total = used.saturating_add(amount);
-        let fits = total <= self.limit || self.fits_despite_reservation(total, amount);
-        let taken = fits && self.is_fair(used, held, amount, peers);
+        let taken = fits(used) && self.is_fair(used, held, amount, peers);
         if !taken {
             self.give_back(holding, amount);
         }

@@ -161,12 +161,13 @@ fn run(
     let Admitted { mut permit, request, body, attempt } = admitted;
     drop(body);
     permit.release_memory();
-    let starts = !future.has_failed() && now < deadline;
-    if let Some(reporter) = &permit.method.reporter
-        && starts
-    {
-        reporter.started(request.caller(), attempt);
-    }
+    let starts = match &permit.method.reporter {
+        Some(reporter) if !future.has_failed() && now < deadline => {
+            reporter.started(request.caller(), attempt);
+            true
+        }
+        _ => false,
+    };
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
         Poll::Ready(result) => {
@@ -196,9 +197,9 @@ fn run(
 fn refuse_full(admitted: Admitted<Permit>) {
     let Admitted { permit, request, attempt, .. } = admitted;
     if let Some(reporter) = &permit.method.reporter {
-        reporter.refused(request.caller(), attempt, &Status::Overloaded);
+        reporter.refused(request.caller(), attempt, &Status::MethodOverloaded);
     }
-    request.refuse(Status::Overloaded);
+    request.refuse(Status::MethodOverloaded);
 }
 
 /// What is left of a request that is pending. As a future, it finishes the request. It is written by hand,

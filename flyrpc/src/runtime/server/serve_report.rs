@@ -133,7 +133,11 @@ impl ServeResult for ResponseResult {
 fn kind_of(status: &Status) -> ErrorKind {
     match status {
         Status::NotPrimary { .. } => ErrorKind::NotPrimary,
-        Status::Draining | Status::Overloaded | Status::Memory | Status::Held => ErrorKind::Refused,
+        Status::Draining
+        | Status::Overloaded
+        | Status::MethodOverloaded
+        | Status::Memory
+        | Status::Held => ErrorKind::Refused,
         Status::Denied { .. } => ErrorKind::Denied,
         Status::NoMethod | Status::BadArguments { .. } => ErrorKind::Unsupported,
         Status::ArgumentsTooLarge { .. } => ErrorKind::ArgumentsTooLarge,
