@@ -25,11 +25,12 @@ use crate::{
             frame::{self, Frame},
             hello::{Hello, HelloOutcome, State},
             ids::{MethodIndex, RequestId},
+            request_fields,
             seal::{Seal, Unsealed},
             status::Status,
         },
     },
-    types::{KeyId, NodeId, NodeInfo},
+    types::{KeyId, Metadata, NodeId, NodeInfo},
 };
 
 /// Decodes a stream of frames and their payloads.
@@ -261,7 +262,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     };
     let mut frames = Vec::new();
     frame::put_hello(&hello.encode(), &mut frames);
-    frame::put_request(&head, frame::Body::Whole(&encoded(&inner)), &mut frames);
+    let mut metadata = Metadata::default();
+    metadata.set("tenant", "a");
+    let fields = request_fields::encode(&metadata);
+    frame::put_request(&head, &fields, frame::Body::Whole(&encoded(&inner)), &mut frames);
     frame::put_status(head.id, &Status::panicked("on purpose".to_owned()).encode(), &mut frames);
     frame::put_state(&state.encode(), &mut frames);
     let mut other = membership_of("other", addr);

@@ -68,7 +68,7 @@
 //! | select a target | [`Region`], [`NodeId`]; [`Target`] in errors |
 //! | call many nodes | [`each`](fly_rpc#many-nodes) of a client, [`Nodes`], [`Replies`] |
 //! | handle errors | [`RpcError`], [`ErrorKind`], [`ErrorInfo`], [`Unsupported`], [`Refusal`], [`Known`], [`BodyError`] |
-//! | inspect the call that is being handled | [`context()`], [`Context`] |
+//! | inspect the call that is being handled | [`context()`], [`Context`], [`Metadata`] |
 //! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
 //! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
@@ -135,9 +135,9 @@ pub use self::{
     service::Service,
     telemetry::{Attempt, Observed, Observer, Outcome, ServeOutcome, Served},
     types::{
-        ArgumentSpec, Event, KeyId, LinkSecurity, MethodSpec, NoSupport, NodeId, NodeInfo, Nodes,
-        ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec, Stats, Support,
-        Target,
+        ArgumentSpec, Event, KeyId, LinkSecurity, Metadata, MethodSpec, NoSupport, NodeId,
+        NodeInfo, Nodes, ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec,
+        Stats, Support, Target,
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]

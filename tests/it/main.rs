@@ -23,6 +23,7 @@ mod hostile;
 mod local_calls;
 mod macro_traits;
 mod membership;
+mod metadata;
 mod method_limits;
 mod nested_calls;
 mod observer;

@@ -31,7 +31,7 @@ pub(super) fn the_type(service: &Service) -> TokenStream {
     let doc = format!(
         "Calls the methods of `{ident}` on the node that the client's selector chooses.\n\nCreated \
          by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) \
-         and options (`timeout`, `wait`) return a new client. Clients are cheap to clone. `each` \
+         and options (`timeout`, `wait`, `metadata`) return a new client. Clients are cheap to clone. `each` \
          calls many nodes.\n\nEach \
          method returns a future of a `Result`: the return value of the trait's method, or an \
          error if the call failed. The future owns everything it needs and does nothing until it \
@@ -226,6 +226,14 @@ fn options(service: &Service) -> TokenStream {
             #[must_use = "options return a new client"]
             #vis fn wait(&self, wait: #root::Duration) -> Self {
                 #client { via: #root::Routed::wait(&self.via, wait) }
+            }
+
+            /// Sends a name and a value with each call, which the handler reads with
+            /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. All names and
+            /// values of a call may have 1 KiB; a call with more fails with `RpcError::Encode`.
+            #[must_use = "options return a new client"]
+            #vis fn metadata(&self, name: &#root::str, value: &#root::str) -> Self {
+                #client { via: #root::Routed::metadata(&self.via, name, value) }
             }
         }
     }

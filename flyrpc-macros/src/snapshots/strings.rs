@@ -45,7 +45,7 @@ pub enum StringsResponse {
 }
 /**Calls the methods of `Strings` on the node that the client's selector chooses.
 
-Created by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) and options (`timeout`, `wait`) return a new client. Clients are cheap to clone. `each` calls many nodes.
+Created by `Node::client`, or by `from_stub` with flyrpc's `tarpc` feature. Selectors (`on_…`) and options (`timeout`, `wait`, `metadata`) return a new client. Clients are cheap to clone. `each` calls many nodes.
 
 Each method returns a future of a `Result`: the return value of the trait's method, or an error if the call failed. The future owns everything it needs and does nothing until it is polled. Dropping it cancels the call.*/
 pub struct StringsClient<Via = __StringsPrivate::Routed> {
@@ -298,6 +298,19 @@ const _: () = {
         pub fn wait(&self, wait: __StringsPrivate::Duration) -> Self {
             StringsClient {
                 via: __StringsPrivate::Routed::wait(&self.via, wait),
+            }
+        }
+        /// Sends a name and a value with each call, which the handler reads with
+        /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. All names and
+        /// values of a call may have 1 KiB; a call with more fails with `RpcError::Encode`.
+        #[must_use = "options return a new client"]
+        pub fn metadata(
+            &self,
+            name: &__StringsPrivate::str,
+            value: &__StringsPrivate::str,
+        ) -> Self {
+            StringsClient {
+                via: __StringsPrivate::Routed::metadata(&self.via, name, value),
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     env::Env,
-    types::{NodeInfo, Region},
+    types::{Metadata, NodeInfo, Region},
 };
 
 thread_local! {
@@ -52,6 +52,8 @@ pub struct Context {
     /// The number of local calls whose handlers enclose this one in the same task.
     pub(crate) depth: u32,
     pub(crate) host: Arc<Host>,
+    /// `None` if the call has none.
+    pub(crate) metadata: Option<Arc<Metadata>>,
 }
 
 /// The surroundings of the handlers of one node.
@@ -106,6 +108,12 @@ impl Context {
     /// timeouts.
     pub(crate) fn bound_of_nested_calls(&self) -> Option<Duration> {
         (!self.detached).then(|| self.remaining())
+    }
+
+    /// Returns the metadata that the caller has sent with the call. It is not sent with the calls that the handler
+    /// makes. Empty if the caller has version 0.1.
+    pub fn metadata(&self) -> &Metadata {
+        self.metadata.as_deref().unwrap_or(Metadata::EMPTY)
     }
 
     /// Returns the number of the caller's attempt, from 1. A number above 1 means that another node

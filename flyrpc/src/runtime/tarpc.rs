@@ -166,6 +166,7 @@ fn handler_context(context: &tarpc::context::Context) -> Context {
     let remaining = context.deadline.saturating_duration_since(std::time::Instant::now());
     let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     Context {
+        metadata: None,
         caller: NodeInfo::new(NodeId::new("", 0), Region::from(""), unknown),
         deadline: Instant::now() + remaining.min(MAX_TIMEOUT),
         attempt: 1,

@@ -3,6 +3,7 @@
 mod event;
 mod key_id;
 mod label;
+mod metadata;
 mod node;
 mod node_addr;
 mod nodes;
@@ -15,6 +16,7 @@ mod target;
 pub use self::{
     event::Event,
     key_id::KeyId,
+    metadata::Metadata,
     node::{NodeId, NodeInfo, ParseNodeIdError},
     nodes::Nodes,
     peer::{LinkSecurity, NoSupport, Peer, PeerState, Support},
@@ -25,6 +27,7 @@ pub use self::{
 };
 pub(crate) use self::{
     label::{MAX_LABEL, is_label},
+    metadata::MAX_METADATA,
     node_addr::{is_host_ip, is_node_addr},
     nodes::NodeSet,
     service_spec::Signature,

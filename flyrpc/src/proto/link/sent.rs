@@ -44,6 +44,7 @@ mod tests {
             wire::{
                 frame::RequestHead,
                 ids::{MethodIndex, RequestId},
+                request_fields::NO_FIELDS,
             },
         },
     };
@@ -54,9 +55,9 @@ mod tests {
         let head = RequestHead { id, method, primary: false, attempt: 1, stamp: 0, timeout: 1 };
         let body = |bytes: &[u8]| EncodedBody::from(bytes.to_vec());
         let mut outbox = Outbox::default();
-        outbox.request(&head, &mut body(b"first"));
+        outbox.request(&head, NO_FIELDS, &mut body(b"first"));
         let before = outbox.frames().len() as u64;
-        let offset = outbox.request(&head, &mut body(b"second"));
+        let offset = outbox.request(&head, NO_FIELDS, &mut body(b"second"));
         let all = outbox.frames().len() as u64;
 
         let sent = SentBytes::default();

@@ -48,7 +48,7 @@ impl Stream {
                     Ok(HelloOutcome::Hello(hello)) => stream.hello = Some(*hello),
                     other => panic!("{other:?}"),
                 },
-                Frame::Request(head, body) => {
+                Frame::Request(head, _, body) => {
                     stream.requests.insert(head.id, (head.method, start(body)));
                 }
                 Frame::Reply { id, body } => {

@@ -11,6 +11,7 @@ pub(crate) mod frame;
 mod golden;
 pub(crate) mod hello;
 pub(crate) mod ids;
+pub(crate) mod request_fields;
 pub(crate) mod seal;
 pub(crate) mod service_limits;
 pub(crate) mod status;

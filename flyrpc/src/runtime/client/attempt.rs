@@ -21,7 +21,7 @@ use crate::{
     codec::{EncodedBody, scratch},
     proto::{
         routing::{AttemptEnd, AttemptFailure, Compats, Endpoint as _},
-        wire::frame::INLINE_BODY_MAX,
+        wire::{frame::INLINE_BODY_MAX, ids::MethodIndex},
     },
     runtime::{
         link::{CallEnd, Link, OutboundCall, PendingCall, Response},
@@ -32,11 +32,13 @@ use crate::{
 
 /// The number of an attempt, and when it starts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AttemptStart {
+pub(super) struct AttemptStart<'a> {
     /// The number of the attempt within the call, from 1.
     pub(super) number: u32,
     /// Whether the call may run only on a node that considers itself primary.
     pub(super) primary: bool,
+    /// The encoded optional fields of the request.
+    pub(super) fields: &'a [u8],
     /// The current time, on this node's clock.
     pub(super) now: Instant,
     /// The remaining time of the call.
@@ -65,7 +67,9 @@ pub(super) struct QueuedAttempt {
 /// An attempt whose request waits for room.
 pub(super) struct UnqueuedAttempt {
     link: Arc<Link>,
-    outbound: OutboundCall,
+    method: MethodIndex,
+    primary: bool,
+    number: u32,
     body: EncodedBody,
 }
 
@@ -78,7 +82,7 @@ pub(super) fn begin<R: Request>(
     request: &R,
     link: &Arc<Link>,
     compats: &Compats,
-    AttemptStart { number, primary, now, remaining, expires }: AttemptStart,
+    AttemptStart { number, primary, fields, now, remaining, expires }: AttemptStart<'_>,
     task: &Context<'_>,
 ) -> Result<Attempt, Box<AttemptEnd>> {
     let mut body = scratch::take();
@@ -94,7 +98,7 @@ pub(super) fn begin<R: Request>(
         (now, remaining)
     };
     let was_quiet = link.is_quiet();
-    let outbound = OutboundCall { method, primary, attempt: number, expires };
+    let outbound = OutboundCall { method, primary, attempt: number, fields, expires };
     Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
             scratch::put(body);
@@ -102,7 +106,9 @@ pub(super) fn begin<R: Request>(
         }
         None => Attempt::NoRoom(Box::new(UnqueuedAttempt {
             link: Arc::clone(link),
-            outbound: OutboundCall { expires: None, ..outbound },
+            method,
+            primary,
+            number,
             body,
         })),
     })
@@ -129,7 +135,8 @@ pub(super) async fn attempt<R: Request>(
     let RemoteCall { node, call, request, target, .. } = of;
     let now = node.env().now();
     let (primary, remaining) = (call.is_primary_at(target), call.remaining(now));
-    let start = AttemptStart { number, primary, now, remaining, expires: None };
+    let fields = call.fields();
+    let start = AttemptStart { number, primary, fields, now, remaining, expires: None };
     let begun = poll_fn(|task| {
         let compats = link.compats(&caller_trait::<R>());
         Poll::Ready(begin(node, request, &link, compats, start, task))
@@ -222,7 +229,10 @@ impl UnqueuedAttempt {
         let link = &self.link;
         let was_quiet = link.is_quiet();
         let request_bytes = self.body.len();
-        let mut send = pin!(link.send(self.outbound, call.start.deadline(), &mut self.body));
+        let UnqueuedAttempt { method, primary, number: attempt, .. } = self;
+        let fields = call.fields();
+        let outbound = OutboundCall { method, primary, attempt, fields, expires: None };
+        let mut send = pin!(link.send(outbound, call.start.deadline(), &mut self.body));
         // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
         // there is none, the call returns to this node.
         let send = poll_fn(|task| match send.as_mut().poll(task) {

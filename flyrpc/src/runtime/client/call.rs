@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     each_call::EachCall,
-    selector::{CallOptions, Selector},
+    selector::{CallMetadata, CallOptions, Selector, fields},
 };
 use crate::{
     proto::routing::RetryPolicy,
@@ -43,6 +43,8 @@ pub(super) struct Call {
     pub(super) start: CallStart,
     /// How long to wait for a node that can take the call.
     wait: Duration,
+    /// Sent with each attempt, if there is any.
+    pub(super) metadata: Option<CallMetadata>,
     /// Set if the call is one of those on many nodes.
     pub(super) each: Option<Arc<EachCall>>,
 }
@@ -124,8 +126,14 @@ impl Call {
             hedge: method.options.hedge,
             start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
+            metadata: options.metadata.clone(),
             each: options.each.clone(),
         }
+    }
+
+    /// The encoded optional fields of its requests.
+    pub(super) fn fields(&self) -> &[u8] {
+        fields(self.metadata.as_ref())
     }
 
     /// The target at this position, from 0.

@@ -24,7 +24,7 @@ use super::{
     outside::{is_in_runtime_of, runtime_to_enter},
     remote::{self, Begun, FirstAttempt},
     response::decode,
-    selector::CallOptions,
+    selector::{CallOptions, fields},
 };
 use crate::{
     error::RpcError,
@@ -167,6 +167,12 @@ where
         let (now, method) = (node.env().now(), request.method());
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
+        if let Some(metadata) = &self.options.metadata
+            && let Err(too_long) = metadata.check()
+        {
+            let failure = make::failed_here(&node, AttemptFailure::Encode(too_long));
+            return Err(call_error::<R>(&node, &self.options, start, failure));
+        }
         let records_attempts = node.observers().is_some() || self.options.each.is_some();
         if records_attempts || runtime_to_enter(&node).is_some() {
             self.make(node, start, None);
@@ -183,12 +189,14 @@ where
                 if local::runs_inline::<R>(&node, target, &start, method) =>
             {
                 let request = self.request.take().expect(HAS_REQUEST);
-                let handler = local::start_inline(&node, &start, handler, request);
+                let metadata = self.options.metadata.as_ref();
+                let handler = local::start_inline(&node, &start, metadata, handler, request);
                 self.state = State::Local(LocalCall { node, start, handler });
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
                 let is_only = declared.primary || self.options.further.is_none();
+                let request = (request, fields(self.options.metadata.as_ref()));
                 match remote::begin(&node, (target, is_only), start, request, Some(expires), task) {
                     Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) }
                         if declared.hedge.is_none() =>

@@ -14,6 +14,7 @@ use super::{
     record::AttemptRecorder,
     remote_call::RemoteCall,
     response::{decode, status_failure},
+    selector::CallMetadata,
 };
 use crate::{
     codec::EncodedBody,
@@ -124,10 +125,11 @@ pub(super) fn permit<R: Request>(
 pub(super) fn start_inline<R: Request>(
     node: &NodeShared,
     start: &CallStart,
+    metadata: Option<&CallMetadata>,
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
 ) -> HandlerFuture<BoxFuture<'static, R::Response>> {
-    let context = context(node, start, false, FIRST_ATTEMPT);
+    let context = context(node, start, metadata, (false, FIRST_ATTEMPT));
     HandlerFuture::of_new_call(handler.call(request), context)
 }
 
@@ -260,7 +262,7 @@ fn admit(
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, &call.start, detached, attempt))
+    Ok(context(node, &call.start, call.metadata.as_ref(), (detached, attempt)))
 }
 
 /// Returns whether this node may run a call that is `primary_only` or not.
@@ -268,8 +270,14 @@ fn may_run(node: &NodeShared, primary_only: bool) -> bool {
     !primary_only || node.is_primary()
 }
 
-fn context(node: &NodeShared, start: &CallStart, detached: bool, attempt: u32) -> Context {
+fn context(
+    node: &NodeShared,
+    start: &CallStart,
+    metadata: Option<&CallMetadata>,
+    (detached, attempt): (bool, u32),
+) -> Context {
     Context {
+        metadata: metadata.map(|metadata| Arc::clone(&metadata.metadata)),
         caller: node.me().clone(),
         deadline: start.deadline(),
         attempt,

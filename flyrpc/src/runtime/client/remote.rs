@@ -72,13 +72,13 @@ enum Late {
 
 /// Picks a node of `target`, and begins the first attempt of a call that started just now. If the call has
 /// other targets, a node that is quiet is not picked. `expires` is when the attempt expires by the timer of
-/// its link, if it has no timer of its own.
+/// its link, if it has no timer of its own. `fields` are the encoded optional fields of the request.
 #[inline]
 pub(super) fn begin<R: Request>(
     node: &NodeShared,
     (target, is_only): (TargetRef<'_>, bool),
     CallStart { now, timeout, .. }: CallStart,
-    request: &R,
+    (request, fields): (&R, &[u8]),
     expires: Option<TokioInstant>,
     task: &Context<'_>,
 ) -> Begun {
@@ -109,7 +109,7 @@ pub(super) fn begin<R: Request>(
         Some((link, compats)) => {
             let primary = R::methods()[method].options.primary || target.is_primary();
             let number = FIRST_ATTEMPT;
-            let start = AttemptStart { number, primary, now, remaining: timeout, expires };
+            let start = AttemptStart { number, primary, fields, now, remaining: timeout, expires };
             match attempt::begin(node, request, link, compats, start, task) {
                 Ok(attempt) => FirstAttempt::InFlight(attempt),
                 Err(end) => FirstAttempt::Ended(Arc::clone(link), end),
@@ -126,6 +126,7 @@ pub(super) async fn call<R: Request>(
 ) -> Result<R::Response, CallFailure> {
     let RemoteCall { node, call, request, .. } = of;
     let target = (call.target.borrowed(), !call.has_further_targets());
+    let request = (request, call.fields());
     let begun = poll_fn(|task| Poll::Ready(begin(node, target, call.start, request, None, task)));
     resume(of, begun.await).await
 }

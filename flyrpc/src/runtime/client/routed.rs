@@ -6,7 +6,7 @@ use super::{
     caller::{Caller, Value},
     each_call::EachCall,
     future,
-    selector::{CallOptions, Selector},
+    selector::{CallMetadata, CallOptions, Selector},
 };
 use crate::{
     error::RpcError,
@@ -34,14 +34,16 @@ impl Routed {
             further: None,
             timeout: None,
             wait: None,
+            metadata: None,
             each: None,
         };
         Routed { node, options }
     }
 
     fn with(&self, selector: Selector) -> Self {
-        let CallOptions { timeout, wait, ref each, .. } = self.options;
-        let options = CallOptions { selector, further: None, timeout, wait, each: each.clone() };
+        let CallOptions { timeout, wait, ref metadata, ref each, .. } = self.options;
+        let (metadata, each) = (metadata.clone(), each.clone());
+        let options = CallOptions { selector, further: None, timeout, wait, metadata, each };
         Routed { node: self.node.clone(), options }
     }
 
@@ -122,6 +124,15 @@ impl Routed {
         routed.options.wait = Some(wait);
         routed
     }
+
+    /// Sets a value that is sent with each call.
+    #[doc(hidden)]
+    pub fn metadata(&self, name: &str, value: &str) -> Self {
+        let mut routed = self.clone();
+        let metadata = CallMetadata::with(routed.options.metadata.as_ref(), name, value);
+        routed.options.metadata = Some(metadata);
+        routed
+    }
 }
 
 impl fmt::Debug for Routed {
@@ -132,6 +143,7 @@ impl fmt::Debug for Routed {
             .field("further", &self.options.further.as_deref().unwrap_or_default())
             .field("timeout", &self.options.timeout)
             .field("wait", &self.options.wait)
+            .field("metadata", &self.options.metadata.as_ref().map(|it| &it.metadata))
             .finish()
     }
 }

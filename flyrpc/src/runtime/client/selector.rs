@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::each_call::EachCall;
-use crate::types::{NodeId, Region, TargetRef};
+use crate::{
+    error::BodyError,
+    proto::wire::request_fields::{self, NO_FIELDS},
+    types::{MAX_METADATA, Metadata, NodeId, Region, TargetRef},
+};
 
 /// Selects the target of a client's calls.
 #[derive(Debug, Clone)]
@@ -32,6 +36,44 @@ impl Selector {
     }
 }
 
+/// The metadata that a client sends with its calls.
+#[derive(Debug, Clone)]
+pub(super) struct CallMetadata {
+    /// For calls that run in process.
+    pub(super) metadata: Arc<Metadata>,
+    /// As a field of requests.
+    pub(super) encoded: Arc<[u8]>,
+}
+
+impl CallMetadata {
+    /// Returns this metadata with another value of `name`.
+    pub(super) fn with(this: Option<&Self>, name: &str, value: &str) -> Self {
+        let mut metadata = this.map_or_else(Metadata::default, |this| (*this.metadata).clone());
+        metadata.set(name, value);
+        CallMetadata { encoded: request_fields::encode(&metadata), metadata: Arc::new(metadata) }
+    }
+
+    /// # Errors
+    ///
+    /// Returns an error if the metadata is too long to be sent.
+    #[cold]
+    pub(super) fn check(&self) -> Result<(), BodyError> {
+        match self.metadata.size() {
+            size if size > MAX_METADATA => Err(BodyError::new(
+                "metadata",
+                format_args!("its names and values have {size} bytes, more than {MAX_METADATA}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the encoded optional fields of a request with this metadata.
+#[inline]
+pub(super) fn fields(metadata: Option<&CallMetadata>) -> &[u8] {
+    metadata.map_or(NO_FIELDS, |metadata| &metadata.encoded)
+}
+
 /// The options that a client sets for its calls. The method's attributes determine those that are
 /// not set.
 #[derive(Debug, Clone)]
@@ -41,6 +83,8 @@ pub(super) struct CallOptions {
     pub(super) further: Option<Arc<[Selector]>>,
     pub(super) timeout: Option<Duration>,
     pub(super) wait: Option<Duration>,
+    /// Sent with the call, if there is any.
+    pub(super) metadata: Option<CallMetadata>,
     /// Set if the call is one of those that a stream of [`Replies`](super::Replies) makes.
     pub(super) each: Option<Arc<EachCall>>,
 }

@@ -28,13 +28,15 @@ use crate::{
 
 /// A call to send.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OutboundCall {
+pub(crate) struct OutboundCall<'a> {
     /// The method's index among the methods of the peer.
     pub(crate) method: MethodIndex,
     /// Whether the call targets the primary.
     pub(crate) primary: bool,
     /// The number of the attempt, from 1.
     pub(crate) attempt: u32,
+    /// Its encoded optional fields.
+    pub(crate) fields: &'a [u8],
     /// When the call ends with [`CallEnd::Expired`], on tokio's clock. `None` if the caller has a timer of
     /// its own. If there is a time, the current thread must be in the runtime of the link's node.
     pub(crate) expires: Option<Instant>,
@@ -57,7 +59,7 @@ impl Link {
     #[inline]
     pub(crate) fn try_send(
         self: &Arc<Self>,
-        call: OutboundCall,
+        call: OutboundCall<'_>,
         now: Instant,
         remaining: Duration,
         body: &mut EncodedBody,
@@ -75,7 +77,7 @@ impl Link {
     /// Returns an error if the link ends or drains first. In that case, nothing was sent.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        call: OutboundCall,
+        call: OutboundCall<'_>,
         deadline: Instant,
         body: &mut EncodedBody,
     ) -> Result<PendingCall, LinkError> {
@@ -96,7 +98,7 @@ impl Link {
     #[inline(always)]
     fn queue(
         self: &Arc<Self>,
-        call: OutboundCall,
+        call: OutboundCall<'_>,
         now: Instant,
         remaining: Duration,
         body: &mut EncodedBody,
@@ -120,7 +122,7 @@ impl Link {
             timeout: remaining.as_micros() as u64,
         };
         let long = body.len() > INLINE_BODY_MAX;
-        let offset = outbox.request(&head, body);
+        let offset = outbox.request(&head, call.fields, body);
         if outbox.is_congested() {
             self.update_congested(&outbox);
         }

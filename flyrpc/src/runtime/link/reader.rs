@@ -39,9 +39,11 @@ use crate::{
             frame::{self, Body, BodyOf, ChunkStart, Frame, INLINE_BODY_MAX, RequestHead, Rest},
             hello::State,
             ids::RequestId,
+            request_fields,
             status::Status,
         },
     },
+    types::Metadata,
 };
 
 /// The reader yields after this much work. One unit is about 100 ns on current machines. A peer that sends
@@ -447,7 +449,11 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Hello(_) | Frame::Seal(_) | Frame::Unsealed(_) => {
                 return Err(Malformed::new("frame of a handshake").into());
             }
-            Frame::Request(head, body) => self.on_request(head, body, frames),
+            Frame::Request(head, fields, body) => {
+                let metadata =
+                    if fields.is_empty() { None } else { request_fields::decode(fields)? };
+                self.on_request((head, metadata), body, frames);
+            }
             Frame::Reply { id, body: Body::Whole(body) } => {
                 self.on_response(id, Response::Reply(whole(frames, body)), body.len());
             }
@@ -510,7 +516,12 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     #[inline]
-    fn on_request(&mut self, head: RequestHead, body: Body<'_>, frames: &Bytes) {
+    fn on_request(
+        &mut self,
+        (head, metadata): (RequestHead, Option<Arc<Metadata>>),
+        body: Body<'_>,
+        frames: &Bytes,
+    ) {
         self.work += REQUEST_WORK;
         self.gate.on_request(&head);
         let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
@@ -523,6 +534,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             permit,
             request,
             attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
+            metadata,
             body: Bytes::new(),
         };
         match body {

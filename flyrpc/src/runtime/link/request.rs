@@ -27,7 +27,7 @@ use crate::{
         },
     },
     service::ServiceKind,
-    types::NodeInfo,
+    types::{Metadata, NodeInfo},
 };
 
 /// Decides which requests of a peer run, and runs them.
@@ -91,6 +91,7 @@ pub(crate) struct Admitted<P> {
     pub(crate) permit: P,
     pub(crate) request: InboundRequest,
     pub(crate) attempt: u32,
+    pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) body: Bytes,
 }
 

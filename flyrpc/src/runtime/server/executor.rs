@@ -158,7 +158,7 @@ fn run(
         }
         earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
     };
-    let Admitted { mut permit, request, body, attempt } = admitted;
+    let Admitted { mut permit, request, attempt, body, .. } = admitted;
     drop(body);
     permit.release_memory();
     let starts = match &permit.method.reporter {
@@ -291,9 +291,12 @@ fn decode(
     deadline: Instant,
     now: Instant,
 ) -> RequestFuture {
-    let Admitted { permit, request, attempt, body } = admitted;
+    let Admitted { permit, request, attempt, metadata, body } = admitted;
     let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    let context = context(server, request, &permit.method, *attempt, deadline);
+    let context = Context {
+        metadata: metadata.clone(),
+        ..context(server, request, &permit.method, *attempt, deadline)
+    };
     let mut future = RequestFuture::new(&**implementation, *method, *until, body, context);
     start_now(&mut future, body, deadline, now);
     future
@@ -308,9 +311,9 @@ fn restart(
     deadline: Instant,
     now: Instant,
 ) {
-    let Admitted { permit, attempt, body, .. } = admitted;
+    let Admitted { permit, attempt, metadata, body, .. } = admitted;
     let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    future.restart(&**implementation, *method, *until, body, (*attempt, deadline));
+    future.restart(&**implementation, *method, *until, body, (*attempt, metadata, deadline));
     start_now(future, body, deadline, now);
 }
 
@@ -451,7 +454,7 @@ fn context(
 ) -> Context {
     let (caller, host) = (request.caller().clone(), Arc::clone(server.host()));
     let detached = method.is_detached();
-    Context { caller, deadline, attempt, local: false, detached, depth: 0, host }
+    Context { caller, deadline, attempt, local: false, detached, depth: 0, host, metadata: None }
 }
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.

@@ -5,6 +5,7 @@ use std::{
     future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{self, Poll},
 };
 
@@ -19,6 +20,7 @@ use crate::{
         link::{EncodeAgain, Reply, ResponseResult},
     },
     service::{EncodeResponse, EncodedHandler, EncodedResponse, Service},
+    types::Metadata,
 };
 
 /// How a handler ended.
@@ -176,11 +178,12 @@ impl RequestFuture {
         method: usize,
         until: Until,
         body: &Bytes,
-        (attempt, deadline): (u32, Instant),
+        (attempt, metadata, deadline): (u32, &Option<Arc<Metadata>>, Instant),
     ) {
         if let Some(context) = &mut self.running.context {
             (context.attempt, context.deadline) = (attempt, deadline);
             context.detached = until == Until::Completion;
+            context.metadata.clone_from(metadata);
         }
         self.running.until = until;
         self.running.timer = None;

@@ -219,17 +219,22 @@ impl Outbox {
         &mut self.pings
     }
 
-    /// Appends a request and its body. A long body is moved out of `body`.
+    /// Appends a request with its encoded fields and its body. A long body is moved out of `body`.
     #[inline]
-    pub(crate) fn request(&mut self, head: &RequestHead, body: &mut EncodedBody) -> Offset {
+    pub(crate) fn request(
+        &mut self,
+        head: &RequestHead,
+        fields: &[u8],
+        body: &mut EncodedBody,
+    ) -> Offset {
         let offset = match body.contiguous() {
             Some(body) if body.len() <= INLINE_BODY_MAX => {
                 self.single_chunks = SINGLE_CHUNKS;
-                frame::put_request(head, Body::Whole(body), &mut self.frames)
+                frame::put_request(head, fields, Body::Whole(body), &mut self.frames)
             }
             _ => {
                 let announced = Body::Chunked(body.len() as u64);
-                let offset = frame::put_request(head, announced, &mut self.frames);
+                let offset = frame::put_request(head, fields, announced, &mut self.frames);
                 self.long.add_request(head.id, Rest::new(body.take_parts()));
                 offset
             }

@@ -11,6 +11,7 @@ use crate::proto::{
         bodies::{CHUNKS_PER_WRITE, Held},
         room::Ticket,
     },
+    wire::request_fields::NO_FIELDS,
     wire::{
         frame::{self, CHUNK, Frame, INLINE_BODY_MAX, RequestHead},
         ids::{MethodIndex, RequestId},
@@ -34,7 +35,7 @@ fn summary(mut batch: &[u8]) -> Vec<String> {
     while let Some((frame, length)) = frame::split(batch).unwrap() {
         seen.push(match frame::decode(frame).unwrap() {
             Frame::Void => "void".to_owned(),
-            Frame::Request(head, _) => format!("request {}", head.id),
+            Frame::Request(head, ..) => format!("request {}", head.id),
             Frame::Reply { id, .. } => format!("reply {id}"),
             Frame::Chunk { id, bytes, .. } => format!("chunk {id} of {}", bytes.len()),
             other => format!("{other:?}"),
@@ -82,8 +83,8 @@ fn grant(outbox: &mut Outbox) -> usize {
 #[test]
 fn a_request_given_up_before_it_is_taken_becomes_a_void_frame() {
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(b"a".to_vec()));
-    let offset = outbox.request(&head(2), &mut EncodedBody::from(b"b".to_vec()));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(b"a".to_vec()));
+    let offset = outbox.request(&head(2), NO_FIELDS, &mut EncodedBody::from(b"b".to_vec()));
     assert_eq!(outbox.give_up(RequestId(2), offset), GivenUp::Unsent);
     assert_eq!(take(&mut outbox), ["request 1", "void"]);
 }
@@ -91,7 +92,7 @@ fn a_request_given_up_before_it_is_taken_becomes_a_void_frame() {
 #[test]
 fn a_request_given_up_after_it_was_taken_counts_as_sent() {
     let mut outbox = Outbox::default();
-    let offset = outbox.request(&head(1), &mut EncodedBody::from(b"a".to_vec()));
+    let offset = outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(b"a".to_vec()));
     take(&mut outbox);
     assert_eq!(outbox.give_up(RequestId(1), offset), GivenUp::Sent);
 }
@@ -99,16 +100,16 @@ fn a_request_given_up_after_it_was_taken_counts_as_sent() {
 #[test]
 fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
     let mut outbox = Outbox::default();
-    let unsent = outbox.request(&head(1), &mut EncodedBody::from(vec![0; 40_000]));
+    let unsent = outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(vec![0; 40_000]));
     assert_eq!(outbox.give_up(RequestId(1), unsent), GivenUp::Unsent);
     assert_eq!(take(&mut outbox), ["void"]);
 
-    let partly = outbox.request(&head(2), &mut EncodedBody::from(vec![0; 10 * CHUNK]));
+    let partly = outbox.request(&head(2), NO_FIELDS, &mut EncodedBody::from(vec![0; 10 * CHUNK]));
     take(&mut outbox);
     assert_eq!(outbox.give_up(RequestId(2), partly), GivenUp::Partly);
     assert!(outbox.is_empty());
 
-    let sent = outbox.request(&head(3), &mut EncodedBody::from(vec![0; CHUNK + 1]));
+    let sent = outbox.request(&head(3), NO_FIELDS, &mut EncodedBody::from(vec![0; CHUNK + 1]));
     take(&mut outbox);
     assert_eq!(outbox.give_up(RequestId(3), sent), GivenUp::Sent);
 }
@@ -116,7 +117,7 @@ fn a_long_request_given_up_before_its_last_chunk_cannot_start() {
 #[test]
 fn a_batch_counts_as_written_when_the_next_one_is_taken() {
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(b"a".to_vec()));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(b"a".to_vec()));
     assert!(!outbox.is_idle());
     take(&mut outbox);
     assert!(outbox.is_empty() && !outbox.is_idle());
@@ -127,10 +128,14 @@ fn a_batch_counts_as_written_when_the_next_one_is_taken() {
 #[test]
 fn small_frames_pass_between_the_chunks_of_long_bodies() {
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(vec![0; 2 * CHUNKS_PER_WRITE * CHUNK]));
+    outbox.request(
+        &head(1),
+        NO_FIELDS,
+        &mut EncodedBody::from(vec![0; 2 * CHUNKS_PER_WRITE * CHUNK]),
+    );
     let chunks = [CHUNK_OF_1; CHUNKS_PER_WRITE];
     assert_eq!(take(&mut outbox), [&["request 1"], &chunks[..]].concat());
-    outbox.request(&head(3), &mut EncodedBody::from(b"small".to_vec()));
+    outbox.request(&head(3), NO_FIELDS, &mut EncodedBody::from(b"small".to_vec()));
     assert_eq!(take(&mut outbox), ["request 3", CHUNK_OF_1]);
 }
 
@@ -138,12 +143,12 @@ fn small_frames_pass_between_the_chunks_of_long_bodies() {
 fn chunks_are_written_one_at_a_time_after_a_short_request_or_reply() {
     let several = [CHUNK_OF_1; CHUNKS_PER_WRITE];
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(vec![0; 5 * SINGLE_CHUNKS]));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(vec![0; 5 * SINGLE_CHUNKS]));
     take(&mut outbox);
     assert_eq!(take(&mut outbox), several);
     outbox.reply(RequestId(2), b"small");
     assert_eq!(take(&mut outbox), ["reply 2", CHUNK_OF_1]);
-    outbox.request(&head(3), &mut EncodedBody::from(b"small".to_vec()));
+    outbox.request(&head(3), NO_FIELDS, &mut EncodedBody::from(b"small".to_vec()));
     assert_eq!(take(&mut outbox), ["request 3", CHUNK_OF_1]);
     for _ in 1..SINGLE_CHUNKS / CHUNK {
         assert_eq!(take(&mut outbox), [CHUNK_OF_1]);
@@ -154,7 +159,7 @@ fn chunks_are_written_one_at_a_time_after_a_short_request_or_reply() {
 #[test]
 fn the_shortest_remaining_body_goes_first_and_the_oldest_does_not_starve() {
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(vec![0; 20 * CHUNK]));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(vec![0; 20 * CHUNK]));
     take(&mut outbox);
     long_reply(&mut outbox, 2, 8 * CHUNK, u64::MAX);
     let mut sent = Vec::new();
@@ -220,7 +225,7 @@ fn what_is_held_for_a_reply_is_dropped_with_the_batch_of_its_last_chunk() {
 #[test]
 fn the_body_of_a_refused_request_is_dropped() {
     let mut outbox = Outbox::default();
-    outbox.request(&head(1), &mut EncodedBody::from(vec![0; 10 * CHUNK]));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(vec![0; 10 * CHUNK]));
     take(&mut outbox);
     outbox.drop_body_of(RequestId(1));
     assert!(outbox.is_empty());
@@ -251,7 +256,7 @@ fn a_call_that_comes_later_does_not_overtake_one_that_waits_for_room() {
     let mut outbox = Outbox::default();
     let small = Room::of_request(10);
     while outbox.has_room(small) {
-        outbox.request(&head(1), &mut EncodedBody::from(vec![0; 10]));
+        outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(vec![0; 10]));
     }
     let ticket = wait(&mut outbox, small);
     take(&mut outbox);
@@ -265,8 +270,8 @@ fn a_call_that_comes_later_does_not_overtake_one_that_waits_for_room() {
 fn a_ping_is_stamped_when_it_is_taken_and_sent_after_the_frames_before_it() {
     let mut outbox = Outbox::default();
     outbox.ping(7);
-    outbox.request(&head(1), &mut EncodedBody::from(b"a".to_vec()));
-    outbox.request(&head(2), &mut EncodedBody::from(vec![0; 10 * CHUNK]));
+    outbox.request(&head(1), NO_FIELDS, &mut EncodedBody::from(b"a".to_vec()));
+    outbox.request(&head(2), NO_FIELDS, &mut EncodedBody::from(vec![0; 10 * CHUNK]));
     let taken = take_at(&mut outbox, 1_234, CHUNK);
     let ping = "Ping { stamp: 1234, received: Some(7) }";
     assert_eq!(taken, ["request 1", "request 2", ping, "chunk 2 of 65536"]);

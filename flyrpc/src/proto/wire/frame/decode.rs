@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::kinds::{Body, BodyOf, Frame, GoAway, MAX_FRAME, RequestHead, flag, kind};
 use crate::{
-    codec::bytes::{Malformed, fields, varint},
+    codec::bytes::{Malformed, varint},
     proto::wire::ids::{MethodIndex, RequestId},
 };
 
@@ -133,14 +133,13 @@ fn decode_request<'a>(rest: &mut &'a [u8]) -> Result<Frame<'a>, Malformed> {
     let attempt = if flags & flag::ATTEMPT != 0 { varint::take(rest)? } else { 1 };
     let stamp = varint::take(rest)?;
     let timeout = varint::take(rest)?;
-    if flags & flag::FIELDS != 0 {
-        fields::read(varint::take_prefixed(rest)?, |_, _| Ok(false))?;
-    }
+    let fields = if flags & flag::FIELDS != 0 { varint::take_prefixed(rest)? } else { &[] };
     let body = if flags & flag::CHUNKED != 0 {
         Body::Chunked(varint::take(rest)?)
     } else {
         Body::Whole(rest)
     };
     let primary = flags & flag::PRIMARY != 0;
-    Ok(Frame::Request(RequestHead { id, method, primary, attempt, stamp, timeout }, body))
+    let head = RequestHead { id, method, primary, attempt, stamp, timeout };
+    Ok(Frame::Request(head, fields, body))
 }

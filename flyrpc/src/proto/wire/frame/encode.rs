@@ -7,14 +7,21 @@ use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
 /// sent.
 pub(crate) const VOID: u8 = kind::VOID;
 
-/// Appends a request; the chunks of a chunked body must follow. Returns the offset of its kind byte.
-pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) -> usize {
+/// Appends a request with its encoded fields; the chunks of a chunked body must follow. Returns the offset of its
+/// kind byte.
+pub(crate) fn put_request(
+    head: &RequestHead,
+    fields: &[u8],
+    body: Body<'_>,
+    to: &mut Vec<u8>,
+) -> usize {
     let mut flags = 0;
     flags |= if head.primary { flag::PRIMARY } else { 0 };
     flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
+    flags |= if fields.is_empty() { 0 } else { flag::FIELDS };
     flags |= if matches!(body, Body::Chunked(_)) { flag::CHUNKED } else { 0 };
     // Encoded before the length prefix, which depends on their length.
-    let mut numbers = [0; 6 * varint::MAX_LEN];
+    let mut numbers = [0; 7 * varint::MAX_LEN];
     let mut length = 0;
     let mut put = |number| length += varint::write(number, &mut numbers[length..]);
     put(head.id.0);
@@ -25,10 +32,14 @@ pub(crate) fn put_request(head: &RequestHead, body: Body<'_>, to: &mut Vec<u8>) 
     }
     put(head.stamp);
     put(head.timeout);
-    varint::put((1 + length + body_len(body)) as u64, to);
+    if !fields.is_empty() {
+        put(fields.len() as u64);
+    }
+    varint::put((1 + length + fields.len() + body_len(body)) as u64, to);
     let kind_at = to.len();
     to.push(kind::REQUEST);
     to.extend_from_slice(&numbers[..length]);
+    to.extend_from_slice(fields);
     put_body(body, to);
     kind_at
 }

@@ -49,7 +49,8 @@ pub(crate) enum Frame<'a> {
     /// A frame to skip.
     Void,
     Hello(&'a [u8]),
-    Request(RequestHead, Body<'a>),
+    /// A request with its encoded [fields](crate::proto::wire::request_fields).
+    Request(RequestHead, &'a [u8], Body<'a>),
     Reply {
         id: RequestId,
         body: Body<'a>,

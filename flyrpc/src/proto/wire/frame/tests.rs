@@ -38,10 +38,12 @@ fn request(primary: bool, attempt: u64) -> RequestHead {
 fn requests_round_trip() {
     for head in [request(false, 1), request(true, 1), request(true, 3)] {
         for body in [Body::Whole(b"\x80"), Body::Chunked(1 << 20)] {
-            let mut bytes = Vec::new();
-            let kind_at = put_request(&head, body, &mut bytes);
-            assert_eq!(bytes[kind_at], kind::REQUEST);
-            check(&bytes, Frame::Request(head, body));
+            for fields in [&b""[..], b"\x06\x02ab"] {
+                let mut bytes = Vec::new();
+                let kind_at = put_request(&head, fields, body, &mut bytes);
+                assert_eq!(bytes[kind_at], kind::REQUEST);
+                check(&bytes, Frame::Request(head, fields, body));
+            }
         }
     }
 }
@@ -131,8 +133,8 @@ fn unknown_request_flags_are_refused() {
 #[test]
 fn garbage_decodes_to_frames_within_the_input_or_to_errors() {
     let mut all = Vec::new();
-    put_request(&request(true, 3), Body::Whole(b"\x80"), &mut all);
-    put_request(&request(false, 1), Body::Chunked(1 << 20), &mut all);
+    put_request(&request(true, 3), b"\x06\x02ab", Body::Whole(b"\x80"), &mut all);
+    put_request(&request(false, 1), b"", Body::Chunked(1 << 20), &mut all);
     put_reply(ID, Body::Chunked(99_999), &mut all);
     put_chunk_head(BodyOf::Request, ID, 3, &mut all);
     all.extend(b"abc");
@@ -164,7 +166,7 @@ fn a_small_request_and_its_reply_take_few_bytes() {
         timeout: 5_000_000,
     };
     let mut bytes = Vec::new();
-    put_request(&head, Body::Whole(b"\x81\xa4text\xa3fly"), &mut bytes);
+    put_request(&head, b"", Body::Whole(b"\x81\xa4text\xa3fly"), &mut bytes);
     put_reply(RequestId(30_000), Body::Whole(b"\xa3FLY"), &mut bytes);
     assert_eq!(bytes.len(), 35);
 }
