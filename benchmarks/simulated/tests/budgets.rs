@@ -43,12 +43,12 @@ fn a_call_takes_no_more_instructions_than_its_budget() -> Result<()> {
     }
     for (mode, budget) in BUDGETS {
         // The difference cancels out what the callers cost, and most of what the nodes do by themselves.
-        let [few, many] = [count(mode, CALLERS)?, count(mode, 3 * CALLERS)?];
+        let [few, many] = [count(mode, CALLERS)?, count(mode, 2 * CALLERS)?];
         let (Some(few), Some(many)) = (few, many) else {
             println!("not counted: this environment does not permit ptrace");
             return Ok(());
         };
-        let count = (many - few) / (2 * CALLERS);
+        let count = (many - few) / CALLERS;
         println!("{mode}: {count} instructions per call, budget {budget}");
         let limit = budget + budget * TOLERANCE_PERCENT / 100;
         ensure!(

@@ -229,8 +229,9 @@ fn options(service: &Service) -> TokenStream {
             }
 
             /// Sends a name and a value with each call, which the handler reads with
-            /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. All names and
-            /// values of a call may have 1 KiB; a call with more fails with `RpcError::Encode`.
+            /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. A call
+            /// whose names and values have more than 1 KiB in all, or that has more than 128 names, fails with
+            /// `RpcError::Encode`.
             #[must_use = "options return a new client"]
             #vis fn metadata(&self, name: &#root::str, value: &#root::str) -> Self {
                 #client { via: #root::Routed::metadata(&self.via, name, value) }

@@ -86,7 +86,8 @@ pub enum Observed<'a> {
     /// to start. Otherwise, its request was queued on a link.
     Started(&'a Attempt<'a>),
     /// A started attempt ended. Each attempt ends exactly once. The next attempt of its call may already
-    /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet, or the call is hedged.
+    /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet, or the call is
+    /// hedged.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// This node has accepted a request of another node. Its handler starts once its arguments are complete, unless
     /// the caller gives up first.

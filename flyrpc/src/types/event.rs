@@ -57,13 +57,14 @@ pub enum Event {
         /// The other node.
         claimant: NodeInfo,
     },
-    /// Most of this node's calls to a node failed, so they are sent to other nodes of the region while there are any. The node is
-    /// probed with one call after at most 30 s. It may be ejected again without having been restored.
+    /// Most of this node's calls to a node failed, so they are sent to other nodes of the region while there are any.
+    /// The node is probed with one call after at most 30 s. It may be ejected again without having been restored.
     Ejected(NodeInfo),
     /// A node that was ejected has answered a call, and is called like others again.
     Restored(NodeInfo),
     /// The budget for retries in this region is exhausted: calls that fail there report their first error, or go on
-    /// to their next target, and calls that are slow there are not hedged. Emitted again only after no retry was refused for 10 s.
+    /// to their next target, and calls that are slow there are not hedged. Emitted again only after no retry was
+    /// refused for 10 s.
     RetriesExhausted(Region),
     /// The receiver of the events was too slow. This many events were dropped at this point.
     Missed(u64),

@@ -7,6 +7,9 @@ use smol_str::SmolStr;
 /// Upper bound on the bytes of all names and values of a call.
 pub(crate) const MAX_METADATA: usize = 1 << 10;
 
+/// Upper bound on the number of names of a call, because a short name takes more memory than bytes.
+pub(crate) const MAX_NAMES: usize = 128;
+
 /// The metadata of a call: names with one value each, such as a request id or a tenant. Set by the client's
 /// `metadata`, read by [`Context::metadata`](crate::Context::metadata).
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -39,8 +42,13 @@ impl Metadata {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = SmolStr::new(value),
-            None => self.0.push((SmolStr::new(name), SmolStr::new(value))),
+            None => self.push(name, value),
         }
+    }
+
+    /// Adds a name that has no value yet.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.0.push((SmolStr::new(name), SmolStr::new(value)));
     }
 
     /// The number of bytes of all names and values.

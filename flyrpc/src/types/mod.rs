@@ -27,7 +27,7 @@ pub use self::{
 };
 pub(crate) use self::{
     label::{MAX_LABEL, is_label},
-    metadata::MAX_METADATA,
+    metadata::{MAX_METADATA, MAX_NAMES},
     node_addr::{is_host_ip, is_node_addr},
     nodes::NodeSet,
     service_spec::Signature,

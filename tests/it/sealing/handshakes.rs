@@ -168,6 +168,7 @@ async fn two_long_hellos_need_no_buffer_that_holds_them() {
 
 /// Both ends change the keys after 65,536 records. Each call and each reply is a record.
 #[tokio::test(start_paused = true)]
+#[ignore = "takes half a minute in a debug build; a unit test of `proto/seal` changes the keys of both ends too"]
 async fn a_link_continues_after_its_keys_change() {
     let counts = Counts::default();
     let cluster = probe_cluster(&counts).region("iad", 2).secret(keyring(&[1])).start().await;

@@ -8,7 +8,7 @@ use crate::{
         fields::{self, Unknown},
         varint,
     },
-    types::{MAX_METADATA, Metadata},
+    types::{MAX_METADATA, MAX_NAMES, Metadata},
 };
 
 /// The numbers of the fields. 1 and 2 are reserved for the context of a trace.
@@ -16,14 +16,11 @@ mod field {
     pub(super) const METADATA: u64 = 3;
 }
 
-/// Upper bound on the bytes of encoded metadata: each byte of a name may have a length of its own.
-const MAX_ENCODED: usize = 4 * MAX_METADATA;
-
 /// The encoded fields of a request that has none.
 pub(crate) const NO_FIELDS: &[u8] = &[];
 
 /// Encodes the fields of a request.
-pub(crate) fn encode(metadata: &Metadata) -> Arc<[u8]> {
+pub(crate) fn encode(metadata: &Metadata) -> Box<[u8]> {
     let mut encoded = Vec::new();
     for text in metadata.iter().flat_map(|(name, value)| [name, value]) {
         varint::put_prefixed(text.as_bytes(), &mut encoded);
@@ -46,16 +43,15 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<Option<Arc<Metadata>>, Malformed>
 }
 
 fn decode_metadata(mut from: &[u8]) -> Result<Metadata, Malformed> {
-    if from.len() > MAX_ENCODED {
-        return Err(Malformed::new("metadata: it is too long"));
-    }
     let mut metadata = Metadata::default();
+    let mut size = 0;
     while !from.is_empty() {
         let [name, value] = [take_text(&mut from)?, take_text(&mut from)?];
-        metadata.set(name, value);
-    }
-    if metadata.size() > MAX_METADATA {
-        return Err(Malformed::new("metadata: it is too long"));
+        size += name.len() + value.len();
+        if size > MAX_METADATA || metadata.len() == MAX_NAMES {
+            return Err(Malformed::new("metadata: it is too long"));
+        }
+        metadata.push(name, value);
     }
     Ok(metadata)
 }
@@ -90,8 +86,9 @@ mod tests {
     fn metadata_beyond_the_limit_is_refused() {
         let long = "v".repeat(MAX_METADATA);
         assert!(decode(&encode(&metadata(&[("n", &long)]))).is_err());
-        let many: Vec<_> = (0..5_000).map(|number| number.to_string()).collect();
+        let many: Vec<_> = (0..=MAX_NAMES).map(|number| number.to_string()).collect();
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
+        assert!(decode(&encode(&metadata(&many[1..]))).is_ok());
         assert!(decode(&encode(&metadata(&many))).is_err());
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Call {
     /// How long to wait for a node that can take the call.
     wait: Duration,
     /// Sent with each attempt, if there is any.
-    pub(super) metadata: Option<CallMetadata>,
+    pub(super) metadata: Option<Arc<CallMetadata>>,
     /// Set if the call is one of those on many nodes.
     pub(super) each: Option<Arc<EachCall>>,
 }

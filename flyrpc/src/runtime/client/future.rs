@@ -189,7 +189,7 @@ where
                 if local::runs_inline::<R>(&node, target, &start, method) =>
             {
                 let request = self.request.take().expect(HAS_REQUEST);
-                let metadata = self.options.metadata.as_ref();
+                let metadata = self.options.metadata.as_deref();
                 let handler = local::start_inline(&node, &start, metadata, handler, request);
                 self.state = State::Local(LocalCall { node, start, handler });
             }

@@ -262,7 +262,7 @@ fn admit(
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, &call.start, call.metadata.as_ref(), (detached, attempt)))
+    Ok(context(node, &call.start, call.metadata.as_deref(), (detached, attempt)))
 }
 
 /// Returns whether this node may run a call that is `primary_only` or not.

@@ -129,8 +129,8 @@ impl Routed {
     #[doc(hidden)]
     pub fn metadata(&self, name: &str, value: &str) -> Self {
         let mut routed = self.clone();
-        let metadata = CallMetadata::with(routed.options.metadata.as_ref(), name, value);
-        routed.options.metadata = Some(metadata);
+        let metadata = CallMetadata::with(routed.options.metadata.as_deref(), name, value);
+        routed.options.metadata = Some(Arc::new(metadata));
         routed
     }
 }

@@ -6,7 +6,7 @@ use super::each_call::EachCall;
 use crate::{
     error::BodyError,
     proto::wire::request_fields::{self, NO_FIELDS},
-    types::{MAX_METADATA, Metadata, NodeId, Region, TargetRef},
+    types::{MAX_METADATA, MAX_NAMES, Metadata, NodeId, Region, TargetRef},
 };
 
 /// Selects the target of a client's calls.
@@ -37,12 +37,12 @@ impl Selector {
 }
 
 /// The metadata that a client sends with its calls.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct CallMetadata {
     /// For calls that run in process.
     pub(super) metadata: Arc<Metadata>,
     /// As a field of requests.
-    pub(super) encoded: Arc<[u8]>,
+    pub(super) encoded: Box<[u8]>,
 }
 
 impl CallMetadata {
@@ -58,19 +58,23 @@ impl CallMetadata {
     /// Returns an error if the metadata is too long to be sent.
     #[cold]
     pub(super) fn check(&self) -> Result<(), BodyError> {
-        match self.metadata.size() {
-            size if size > MAX_METADATA => Err(BodyError::new(
-                "metadata",
-                format_args!("its names and values have {size} bytes, more than {MAX_METADATA}"),
-            )),
-            _ => Ok(()),
+        let (size, names) = (self.metadata.size(), self.metadata.len());
+        if size > MAX_METADATA {
+            let why =
+                format_args!("its names and values have {size} bytes, more than {MAX_METADATA}");
+            return Err(BodyError::new("metadata", why));
         }
+        if names > MAX_NAMES {
+            let why = format_args!("it has {names} names, more than {MAX_NAMES}");
+            return Err(BodyError::new("metadata", why));
+        }
+        Ok(())
     }
 }
 
 /// Returns the encoded optional fields of a request with this metadata.
 #[inline]
-pub(super) fn fields(metadata: Option<&CallMetadata>) -> &[u8] {
+pub(super) fn fields(metadata: Option<&Arc<CallMetadata>>) -> &[u8] {
     metadata.map_or(NO_FIELDS, |metadata| &metadata.encoded)
 }
 
@@ -84,7 +88,8 @@ pub(super) struct CallOptions {
     pub(super) timeout: Option<Duration>,
     pub(super) wait: Option<Duration>,
     /// Sent with the call, if there is any.
-    pub(super) metadata: Option<CallMetadata>,
+    // One pointer, because every call moves its options.
+    pub(super) metadata: Option<Arc<CallMetadata>>,
     /// Set if the call is one of those that a stream of [`Replies`](super::Replies) makes.
     pub(super) each: Option<Arc<EachCall>>,
 }

@@ -54,6 +54,9 @@ const MAX_WORK: usize = 256;
 /// The bytes that are read from the socket with one unit of work.
 const BYTES_PER_WORK: usize = 1024;
 
+/// The bytes of fields that are decoded with one unit of work.
+const BYTES_PER_FIELD_WORK: usize = 16;
+
 /// The work for a frame of these kinds. For any other kind of frame, it is 1.
 const REQUEST_WORK: usize = 8;
 const PING_WORK: usize = 5;
@@ -450,6 +453,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 return Err(Malformed::new("frame of a handshake").into());
             }
             Frame::Request(head, fields, body) => {
+                self.work += fields.len() / BYTES_PER_FIELD_WORK;
                 let metadata =
                     if fields.is_empty() { None } else { request_fields::decode(fields)? };
                 self.on_request((head, metadata), body, frames);
@@ -526,7 +530,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.gate.on_request(&head);
         let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
             Ok(permit) => permit,
-            Err(status) => return self.link.refuse(head.id, status),
+            Err(status) => return self.link.refuse(head.id, &status),
         };
         // Only a faulty peer repeats an id. The second request is ignored.
         let Some(request) = InboundRequest::begin(self.link, head.id) else { return };

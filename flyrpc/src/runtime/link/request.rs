@@ -150,14 +150,17 @@ pub(crate) struct Outgoing<P> {
     pub(crate) permit: P,
 }
 
+static DENIED_WITHOUT_REASON: Status = Status::Denied { message: String::new() };
+
 impl Link {
     /// Refuses a request, which did not execute. Never waits. Omits the reason of a denial if there is no
     /// room for it: the reasons for many denials to a slow peer would overflow the outbox.
-    pub(super) fn refuse(&self, id: RequestId, status: Status) {
+    #[inline]
+    pub(super) fn refuse(&self, id: RequestId, status: &Status) {
         let mut outbox = self.outbox();
         let status = match status {
             Status::Denied { message } if !outbox.has_room(Room::of_reply(message.len())) => {
-                Status::denied(String::new())
+                &DENIED_WITHOUT_REASON
             }
             status => status,
         };
@@ -217,7 +220,7 @@ impl InboundRequest {
 
     /// Refuses the request, as [`Link::refuse`] does.
     pub(crate) fn refuse(self, status: Status) {
-        self.link.refuse(self.id, status);
+        self.link.refuse(self.id, &status);
     }
 
     /// Waits for room in the outbox and for memory of the node, then sends the response. Until then, only

@@ -66,8 +66,7 @@ pub(crate) struct Retry {
     free_retry: FreeRetry,
     /// The latest failure that did not end the call. The call reports it if no further attempt is made.
     last_failure: Option<CallFailure>,
-    /// The first failure on the first target. The call reports it if no other
-    /// target can take the call.
+    /// The first failure on the first target. The call reports it if nothing else can take the call.
     first_failure: Option<CallFailure>,
     /// Whether one of the targets that were tried in this round may become able to take the call.
     may_change: bool,

@@ -71,13 +71,9 @@ pub(crate) fn put_chunk_head(of: BodyOf, id: RequestId, bytes: usize, to: &mut V
 }
 
 pub(crate) fn put_status(id: RequestId, status: &[u8], to: &mut Vec<u8>) {
-    let mut head = [0; 2 * varint::MAX_LEN + 1];
-    let mut length = varint::write((1 + varint::len(id.0) + status.len()) as u64, &mut head);
-    head[length] = kind::STATUS;
-    length += 1;
-    length += varint::write(id.0, &mut head[length..]);
-    to.reserve(length + status.len());
-    to.extend_from_slice(&head[..length]);
+    varint::put((1 + varint::len(id.0) + status.len()) as u64, to);
+    to.push(kind::STATUS);
+    varint::put(id.0, to);
     to.extend_from_slice(status);
 }
 
