@@ -23,7 +23,7 @@ use nix::{
 
 /// Instructions per call of both nodes of a pair with 64 callers, for each mode of running handlers. Lower
 /// them when a change saves instructions. A commit that raises one states the reason.
-const BUDGETS: [(&str, u64); 3] = [("inline", 7_130), ("task", 8_200), ("sealed", 7_550)];
+const BUDGETS: [(&str, u64); 3] = [("inline", 7_450), ("task", 8_380), ("sealed", 7_600)];
 
 /// The compiler of the budgets. Other versions generate other code.
 const COMPILER: &str = "rustc 1.95.";
@@ -43,12 +43,12 @@ fn a_call_takes_no_more_instructions_than_its_budget() -> Result<()> {
     }
     for (mode, budget) in BUDGETS {
         // The difference cancels out what the callers cost, and most of what the nodes do by themselves.
-        let [few, many] = [count(mode, CALLERS)?, count(mode, 2 * CALLERS)?];
+        let [few, many] = [count(mode, CALLERS)?, count(mode, 3 * CALLERS)?];
         let (Some(few), Some(many)) = (few, many) else {
             println!("not counted: this environment does not permit ptrace");
             return Ok(());
         };
-        let count = (many - few) / CALLERS;
+        let count = (many - few) / (2 * CALLERS);
         println!("{mode}: {count} instructions per call, budget {budget}");
         let limit = budget + budget * TOLERANCE_PERCENT / 100;
         ensure!(

@@ -59,7 +59,7 @@ async fn a_broadcast_reaches_all_live_nodes_within_two_round_trips() {
 #[tokio::test(start_paused = true)]
 async fn dropping_a_broadcast_leaves_no_handler_running() {
     let load = Load::default();
-    let cluster = cluster_of(&[("iad", 21), ("fra", 4), ("hkg", 30)], &load).start().await;
+    let cluster = cluster_of(REGIONS, &load).start().await;
     let place: PlaceClient = cluster.node("iad-0").client();
     let mut replies = place.timeout(secs(60)).each(Nodes::all(), |place| place.work(1_000));
     LOST.iter().for_each(|machine| cluster.crash_machine(machine));

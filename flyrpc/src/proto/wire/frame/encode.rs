@@ -39,7 +39,9 @@ pub(crate) fn put_request(
     let kind_at = to.len();
     to.push(kind::REQUEST);
     to.extend_from_slice(&numbers[..length]);
-    to.extend_from_slice(fields);
+    if !fields.is_empty() {
+        to.extend_from_slice(fields);
+    }
     put_body(body, to);
     kind_at
 }
