@@ -301,8 +301,9 @@ const _: () = {
             }
         }
         /// Sends a name and a value with each call, which the handler reads with
-        /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. All names and
-        /// values of a call may have 1 KiB; a call with more fails with `RpcError::Encode`.
+        /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. A call
+        /// whose names and values have more than 1 KiB in all, or that has more than 128 names, fails with
+        /// `RpcError::Encode`.
         #[must_use = "options return a new client"]
         pub fn metadata(
             &self,
