@@ -93,7 +93,7 @@ async fn handlers_that_panic_or_exceed_their_deadline_or_are_canceled_end_once()
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_starts_no_handler() {
-    /// The service without the method's argument, so that its arguments cannot be decoded.
+    /// The service with another type of the argument, which cannot be decoded.
     #[fly_rpc(name = "Probe")]
     trait Other {
         async fn echo(&self, bytes: String) -> Vec<u8>;

@@ -90,7 +90,8 @@ pub enum Observed<'a> {
     /// hedged.
     Ended(&'a Attempt<'a>, Outcome<'a>),
     /// This node has accepted a request of another node. Its handler starts once its arguments are complete, unless
-    /// the caller gives up first.
+    /// the caller gives up before, or the request is refused after all: its arguments cannot be decoded, or as many
+    /// calls of the method run as `#[rpc(max_in_flight)]` allows.
     Admitted(&'a Served<'a>),
     /// This node has refused a request of another node with an error of this kind. No handler was started.
     Refused(&'a Served<'a>, ErrorKind),

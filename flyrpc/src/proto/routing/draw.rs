@@ -74,11 +74,12 @@ pub(super) fn scan<'a, L: Endpoint + 'a>(
     }
     let first = below(count, pick.random);
     let mut candidates = (0..count).map(|turn| candidate((first + turn) % count));
-    candidates.find_map(|entry| {
-        good(entry, pick).filter(|(link, _)| {
-            !link.is_congested() && link.load().standing(pick.now) == Standing::Open
-        })
-    })
+    candidates.find_map(|entry| good(entry, pick).filter(|(link, _)| !is_passed_over(*link, pick)))
+}
+
+/// Returns whether other candidates are preferred to a good one, because it is ejected or its link is congested.
+pub(super) fn is_passed_over<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
+    link.is_congested() || link.load().standing(pick.now) != Standing::Open
 }
 
 /// The best candidate so far.

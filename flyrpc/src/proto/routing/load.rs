@@ -149,7 +149,7 @@ impl NodeLoad {
         let latency = Latency::unpack(self.latency.load(Relaxed));
         let ratio = ratio.max(PENALTY);
         self.latency.store(latency.with(ratio, units(now)).pack(), Relaxed);
-        self.failing.store(true, Relaxed);
+        self.set_failing();
     }
 
     /// Marks the node as failing, so that [`Ejection`](super::ejection::Ejection) receives its next reply.

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     choice::{Choice, Pick},
     compat::{Compat, Compats},
+    draw::is_passed_over,
     endpoint::{Endpoint, LinkStatus},
     entry::Entry,
-    load::Standing,
     reservoir::Best,
 };
 use crate::{
@@ -35,10 +35,6 @@ struct Ranks<'a, L> {
     disconnected: Best<&'a NodeInfo>,
     unsupported: Option<(&'a NodeInfo, Unsupported)>,
     known: Known,
-}
-
-fn is_ejected<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
-    link.load().standing(pick.now) != Standing::Open
 }
 
 impl<'a, L: Endpoint> Ranks<'a, L> {
@@ -74,9 +70,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
             return self.unsupported(&entry.info, why.clone());
         }
         let rank = match status {
-            LinkStatus::Good if link.is_congested() || is_ejected(link, pick) => {
-                &mut self.passed_over
-            }
+            LinkStatus::Good if is_passed_over(link, pick) => &mut self.passed_over,
             LinkStatus::Good => &mut self.good,
             LinkStatus::NotAccepting(_) => {
                 self.known.not_accepting += 1;

@@ -133,7 +133,7 @@ impl Call {
 
     /// The encoded optional fields of its requests.
     pub(super) fn fields(&self) -> &[u8] {
-        fields(self.metadata.as_ref())
+        fields(self.metadata.as_deref())
     }
 
     /// The target at this position, from 0.

@@ -167,10 +167,9 @@ where
         let (now, method) = (node.env().now(), request.method());
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
-        if let Some(metadata) = &self.options.metadata
-            && let Err(too_long) = metadata.check()
-        {
-            let failure = make::failed_here(&node, AttemptFailure::Encode(too_long));
+        let metadata = self.options.metadata.as_deref();
+        if let Some(error) = metadata.and_then(|metadata| metadata.error.as_ref()) {
+            let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
             return Err(call_error::<R>(&node, &self.options, start, failure));
         }
         let records_attempts = node.observers().is_some() || self.options.each.is_some();
@@ -189,15 +188,14 @@ where
                 if local::runs_inline::<R>(&node, target, &start, method) =>
             {
                 let request = self.request.take().expect(HAS_REQUEST);
-                let metadata = self.options.metadata.as_deref();
                 let handler = local::start_inline(&node, &start, metadata, handler, request);
                 self.state = State::Local(LocalCall { node, start, handler });
             }
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
                 let is_only = declared.primary || self.options.further.is_none();
-                let request = (request, fields(self.options.metadata.as_ref()));
-                match remote::begin(&node, (target, is_only), start, request, Some(expires), task) {
+                let (target, fields) = ((target, is_only), fields(metadata));
+                match remote::begin(&node, target, start, request, fields, Some(expires), task) {
                     Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) }
                         if declared.hedge.is_none() =>
                     {

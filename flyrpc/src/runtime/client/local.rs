@@ -129,7 +129,7 @@ pub(super) fn start_inline<R: Request>(
     handler: &Arc<dyn LocalHandler<R>>,
     request: R,
 ) -> HandlerFuture<BoxFuture<'static, R::Response>> {
-    let context = context(node, start, metadata, (false, FIRST_ATTEMPT));
+    let context = context(node, start, metadata, false, FIRST_ATTEMPT);
     HandlerFuture::of_new_call(handler.call(request), context)
 }
 
@@ -243,7 +243,7 @@ fn reported<T: ServeResult>(
     });
     async move {
         match reporter {
-            Some((reporter, env, me)) => reporter.run_local((env, me), attempt, handler).await,
+            Some((reporter, env, me)) => reporter.run_local(env, me, attempt, handler).await,
             None => handler.await,
         }
     }
@@ -262,7 +262,7 @@ fn admit(
         let region = || node.primary_region().clone();
         return Err(AttemptFailure::NotPrimary { theirs: region(), ours: region() });
     }
-    Ok(context(node, &call.start, call.metadata.as_deref(), (detached, attempt)))
+    Ok(context(node, &call.start, call.metadata.as_deref(), detached, attempt))
 }
 
 /// Returns whether this node may run a call that is `primary_only` or not.
@@ -274,7 +274,8 @@ fn context(
     node: &NodeShared,
     start: &CallStart,
     metadata: Option<&CallMetadata>,
-    (detached, attempt): (bool, u32),
+    detached: bool,
+    attempt: u32,
 ) -> Context {
     Context {
         metadata: metadata.map(|metadata| Arc::clone(&metadata.metadata)),

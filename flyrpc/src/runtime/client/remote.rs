@@ -78,7 +78,8 @@ pub(super) fn begin<R: Request>(
     node: &NodeShared,
     (target, is_only): (TargetRef<'_>, bool),
     CallStart { now, timeout, .. }: CallStart,
-    (request, fields): (&R, &[u8]),
+    request: &R,
+    fields: &[u8],
     expires: Option<TokioInstant>,
     task: &Context<'_>,
 ) -> Begun {
@@ -126,8 +127,9 @@ pub(super) async fn call<R: Request>(
 ) -> Result<R::Response, CallFailure> {
     let RemoteCall { node, call, request, .. } = of;
     let target = (call.target.borrowed(), !call.has_further_targets());
-    let request = (request, call.fields());
-    let begun = poll_fn(|task| Poll::Ready(begin(node, target, call.start, request, None, task)));
+    let fields = call.fields();
+    let begun =
+        poll_fn(|task| Poll::Ready(begin(node, target, call.start, request, fields, None, task)));
     resume(of, begun.await).await
 }
 

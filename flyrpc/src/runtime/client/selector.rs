@@ -42,7 +42,9 @@ pub(super) struct CallMetadata {
     /// For calls that run in process.
     pub(super) metadata: Arc<Metadata>,
     /// As a field of requests.
-    pub(super) encoded: Box<[u8]>,
+    encoded: Box<[u8]>,
+    /// Why it cannot be sent, if it is too long.
+    pub(super) error: Option<BodyError>,
 }
 
 impl CallMetadata {
@@ -50,31 +52,28 @@ impl CallMetadata {
     pub(super) fn with(this: Option<&Self>, name: &str, value: &str) -> Self {
         let mut metadata = this.map_or_else(Metadata::default, |this| (*this.metadata).clone());
         metadata.set(name, value);
-        CallMetadata { encoded: request_fields::encode(&metadata), metadata: Arc::new(metadata) }
+        CallMetadata {
+            encoded: request_fields::encode(&metadata),
+            error: too_long(&metadata),
+            metadata: Arc::new(metadata),
+        }
     }
+}
 
-    /// # Errors
-    ///
-    /// Returns an error if the metadata is too long to be sent.
-    #[cold]
-    pub(super) fn check(&self) -> Result<(), BodyError> {
-        let (size, names) = (self.metadata.size(), self.metadata.len());
-        if size > MAX_METADATA {
-            let why =
-                format_args!("its names and values have {size} bytes, more than {MAX_METADATA}");
-            return Err(BodyError::new("metadata", why));
-        }
-        if names > MAX_NAMES {
-            let why = format_args!("it has {names} names, more than {MAX_NAMES}");
-            return Err(BodyError::new("metadata", why));
-        }
-        Ok(())
+/// Returns an error if the metadata is too long to be sent.
+fn too_long(metadata: &Metadata) -> Option<BodyError> {
+    let (size, names) = (metadata.size(), metadata.len());
+    if size > MAX_METADATA {
+        let why = format_args!("its names and values have {size} bytes, more than {MAX_METADATA}");
+        return Some(BodyError::new("metadata", why));
     }
+    let why = format_args!("it has {names} names, more than {MAX_NAMES}");
+    (names > MAX_NAMES).then(|| BodyError::new("metadata", why))
 }
 
 /// Returns the encoded optional fields of a request with this metadata.
 #[inline]
-pub(super) fn fields(metadata: Option<&Arc<CallMetadata>>) -> &[u8] {
+pub(super) fn fields(metadata: Option<&CallMetadata>) -> &[u8] {
     metadata.map_or(NO_FIELDS, |metadata| &metadata.encoded)
 }
 

@@ -456,7 +456,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.work += fields.len() / BYTES_PER_FIELD_WORK;
                 let metadata =
                     if fields.is_empty() { None } else { request_fields::decode(fields)? };
-                self.on_request((head, metadata), body, frames);
+                self.on_request(head, metadata, body, frames);
             }
             Frame::Reply { id, body: Body::Whole(body) } => {
                 self.on_response(id, Response::Reply(whole(frames, body)), body.len());
@@ -522,7 +522,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     #[inline]
     fn on_request(
         &mut self,
-        (head, metadata): (RequestHead, Option<Arc<Metadata>>),
+        head: RequestHead,
+        metadata: Option<Arc<Metadata>>,
         body: Body<'_>,
         frames: &Bytes,
     ) {

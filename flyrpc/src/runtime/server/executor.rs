@@ -175,7 +175,8 @@ fn run(
                 match &result {
                     Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
                     result => {
-                        reporter.ended(request.caller(), attempt, result.outcome(), (now, after));
+                        let took = after.saturating_duration_since(now);
+                        reporter.ended(request.caller(), attempt, result.outcome(), took);
                     }
                 }
             }
@@ -241,7 +242,8 @@ impl Rest {
         drop(future);
         if let Some(reporter) = &permit.method.reporter {
             let outcome = result.as_ref().map_or(ServeOutcome::Cancelled, ServeResult::outcome);
-            reporter.ended(request.caller(), attempt, outcome, (start, request.now()));
+            let took = request.now().saturating_duration_since(start);
+            reporter.ended(request.caller(), attempt, outcome, took);
         }
         let Some(result) = result else { return Rest::Over };
         permit.on_handler_ended();
@@ -291,12 +293,8 @@ fn decode(
     deadline: Instant,
     now: Instant,
 ) -> RequestFuture {
-    let Admitted { permit, request, attempt, metadata, body } = admitted;
-    let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    let context = Context {
-        metadata: metadata.clone(),
-        ..context(server, request, &permit.method, *attempt, deadline)
-    };
+    let ServedMethod { implementation, method, until, .. } = &*admitted.permit.method;
+    let (body, context) = (&admitted.body, context(server, admitted, deadline));
     let mut future = RequestFuture::new(&**implementation, *method, *until, body, context);
     start_now(&mut future, body, deadline, now);
     future
@@ -313,7 +311,7 @@ fn restart(
 ) {
     let Admitted { permit, attempt, metadata, body, .. } = admitted;
     let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    future.restart(&**implementation, *method, *until, body, (*attempt, metadata, deadline));
+    future.restart(&**implementation, *method, *until, body, (*attempt, deadline), metadata);
     start_now(future, body, deadline, now);
 }
 
@@ -445,16 +443,18 @@ impl TimeSlice {
     }
 }
 
-fn context(
-    server: &Server,
-    request: &InboundRequest,
-    method: &ServedMethod,
-    attempt: u32,
-    deadline: Instant,
-) -> Context {
-    let (caller, host) = (request.caller().clone(), Arc::clone(server.host()));
-    let detached = method.is_detached();
-    Context { caller, deadline, attempt, local: false, detached, depth: 0, host, metadata: None }
+fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> Context {
+    let Admitted { permit, request, attempt, metadata, .. } = admitted;
+    Context {
+        caller: request.caller().clone(),
+        deadline,
+        attempt: *attempt,
+        local: false,
+        detached: permit.method.is_detached(),
+        depth: 0,
+        host: Arc::clone(server.host()),
+        metadata: metadata.clone(),
+    }
 }
 
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.

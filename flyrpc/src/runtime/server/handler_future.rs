@@ -178,7 +178,8 @@ impl RequestFuture {
         method: usize,
         until: Until,
         body: &Bytes,
-        (attempt, metadata, deadline): (u32, &Option<Arc<Metadata>>, Instant),
+        (attempt, deadline): (u32, Instant),
+        metadata: &Option<Arc<Metadata>>,
     ) {
         if let Some(context) = &mut self.running.context {
             (context.attempt, context.deadline) = (attempt, deadline);

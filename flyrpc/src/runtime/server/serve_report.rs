@@ -1,6 +1,6 @@
 //! Reports of served calls to the observers of the node. Without observers, the only cost is a check of an `Option`.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -44,24 +44,24 @@ impl ServeReporter {
         self.observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
     }
 
-    /// Reports how the handler ended that was started at `start`.
+    /// Reports how a handler ended.
     #[inline(never)]
     pub(super) fn ended(
         &self,
         caller: &NodeInfo,
         attempt: u32,
         outcome: ServeOutcome,
-        (start, now): (Instant, Instant),
+        took: Duration,
     ) {
         let served = self.served(caller, attempt);
-        let took = now.saturating_duration_since(start);
         self.observers.observe(&Observed::ServeEnded(&served, outcome, took));
     }
 
     /// Runs the handler of attempt `attempt` of a call of this node itself, and reports its start and its end.
     pub(crate) async fn run_local<T: ServeResult>(
         self: Arc<Self>,
-        (env, me): (Arc<dyn Env>, NodeInfo),
+        env: Arc<dyn Env>,
+        me: NodeInfo,
         attempt: u32,
         handler: impl Future<Output = T>,
     ) -> T {

@@ -65,7 +65,9 @@ impl Turns {
         let ticket = queue.pacer.join();
         let (notified, needs_task) = queue.enqueue(ticket);
         drop(queues);
-        self.spawn_if(needs_task, &key);
+        if needs_task {
+            self.spawn_task(&key);
+        }
         Turn { turns: Arc::clone(self), key, ticket, notified: Some(notified) }
     }
 
@@ -77,15 +79,16 @@ impl Turns {
         queue.pacer.on_refused(ticket);
         let (notified, needs_task) = queue.enqueue(ticket);
         drop(queues);
-        self.spawn_if(needs_task, key);
+        if needs_task {
+            self.spawn_task(key);
+        }
         Some(notified)
     }
 
-    fn spawn_if(self: &Arc<Self>, needs_task: bool, key: &QueueKey) {
-        if needs_task {
-            let (turns, key) = (Arc::clone(self), key.clone());
-            self.env.spawn(Box::pin(async move { turns.run(&key).await }));
-        }
+    /// Spawns the task that gives the calls of a queue their turns.
+    fn spawn_task(self: &Arc<Self>, key: &QueueKey) {
+        let (turns, key) = (Arc::clone(self), key.clone());
+        self.env.spawn(Box::pin(async move { turns.run(&key).await }));
     }
 
     /// Gives the calls of a queue their turns until the queue is empty.

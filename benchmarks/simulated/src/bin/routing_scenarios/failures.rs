@@ -35,27 +35,29 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     let start = Instant::now();
     let mut phase = 0;
     let turn = AtomicU64::new(0);
-    let calls =
-        load::open(
-            &[(200, secs(45))],
-            |now| {
-                if now >= LOST_AT && phase == 0 {
-                    phase = 1;
-                    cluster.partition("iad", "hkg").keep();
-                } else if now >= HEALED_AT && phase == 1 {
-                    phase = 2;
-                    cluster.heal_all();
-                }
-            },
-            || {
-                let (work, id) = (work.clone(), turn.fetch_add(1, Ordering::Relaxed));
-                let is_repeatable = id.is_multiple_of(2);
-                async move {
-                    if is_repeatable { work.repeatable().await } else { work.counted(id).await }
-                }
-            },
-        )
-        .await;
+    let call = || {
+        let (work, id) = (work.clone(), turn.fetch_add(1, Ordering::Relaxed));
+        async move {
+            match id % 2 {
+                0 => work.counted(id).await,
+                _ => work.repeatable().await,
+            }
+        }
+    };
+    let calls = load::open(
+        &[(200, secs(45))],
+        |now| {
+            if now >= LOST_AT && phase == 0 {
+                phase = 1;
+                cluster.partition("iad", "hkg").keep();
+            } else if now >= HEALED_AT && phase == 1 {
+                phase = 2;
+                cluster.heal_all();
+            }
+        },
+        call,
+    )
+    .await;
     let mut figures = Figures::of("R5", "flyrpc");
     let is_decided = |call: &&Call| call.error.as_ref().is_some_and(|it| !it.may_have_executed());
     let decided = calls.iter().filter(is_decided).count();
@@ -64,8 +66,8 @@ pub(crate) async fn lost_region(seed: u64) -> Vec<Figure> {
     let repeatable = lost.clone().filter(|error| error.to_string().contains("repeatable")).count();
     figures.add("failed-idempotent", repeatable as f64, "calls", Bound::AtMost(0.0));
     figures.add("failed-undecided", failed(&calls), "calls", Bound::None);
-    let twice = nodes.counted_twice() as f64;
-    figures.add("others-executed-twice", twice, "calls", Bound::AtMost(0.0));
+    let counted_twice = nodes.counted_twice() as f64;
+    figures.add("others-executed-twice", counted_twice, "calls", Bound::AtMost(0.0));
     // The others execute at most once, so only idempotent ones exceed the number of calls.
     let twice = (nodes.started() - started).saturating_sub(calls.len() as u64) as f64;
     figures.add("executed-more-than-once", twice, "idempotent calls", Bound::None);
