@@ -64,6 +64,9 @@ struct Open {
     load: Arc<NodeLoad>,
 }
 
+/// When each node has answered a call, and when nodes are picked, in microseconds.
+const NOW: u64 = 1_000_000;
+
 /// The service that is called.
 const SERVICE: &str = "Strings";
 
@@ -76,7 +79,7 @@ impl Endpoint for Open {
         false
     }
 
-    fn load(&self) -> &NodeLoad {
+    fn load(&self) -> &Arc<NodeLoad> {
         &self.load
     }
 
@@ -106,10 +109,12 @@ impl Routing {
         let services: Arc<[ServiceSpec]> =
             vec![ServiceSpec { name: SERVICE.to_owned(), methods: Vec::new() }].into();
         let load = Arc::new(RegionLoad::new());
-        // Nodes have different numbers of calls in flight, so that their costs differ.
-        let link = |number| {
+        // Latencies, and thus costs, differ by up to a fifth. No call is in flight: the more nodes there are, the less
+        // likely it is that a drawn one has any.
+        let link = |number: u16| {
             let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
-            (0..number % 8).for_each(|_| load.on_start());
+            load.on_start();
+            load.on_reply(1.0 + f32::from(number % 9) / 40.0, NOW);
             Open { compats: Arc::clone(&compats), services: Arc::clone(&services), load }
         };
         let entry = |number: u16| {
@@ -148,7 +153,7 @@ impl Routing {
             accepts_unresponsive: true,
             primary_moved: false,
             random,
-            now: 1,
+            now: NOW,
         };
         matches!(pick(&self.table.load(), &with), Choice::Send { .. })
     }

@@ -5,7 +5,8 @@ use super::{
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
     entry::Entry,
-    load::Standing,
+    load::{RegionLoad, Standing},
+    region_nodes::Candidate,
     reservoir::mix,
 };
 
@@ -22,9 +23,47 @@ const DRAWS: usize = 8;
 ///
 /// A candidate that is ejected or whose link is congested is passed over. If an ejected one is due to be probed,
 /// the first call that draws it is its probe.
+#[inline]
 pub(super) fn draw<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    draw_two(count, &candidate, pick).or_else(|| draw_more(count, candidate, pick))
+}
+
+/// The usual case of [`draw`]: neither of two candidates is ejected, and the better one can take the call and is not
+/// expensive. Otherwise returns `None`.
+#[inline]
+fn draw_two<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    let random = mix(pick.random, 1);
+    let first = below(count, random);
+    let second = below(count.checked_sub(1)?, random << 32);
+    let second = second + usize::from(second >= first);
+    let (first, second) = (candidate(first)?, candidate(second)?);
+    if first.load.is_ejected() || second.load.is_ejected() {
+        return None;
+    }
+    // The entry of the other candidate is not read: it is in other cache lines than its load.
+    let costs = [first.load.cost(pick.now), second.load.cost(pick.now)];
+    let (cost, better) = if costs[1] < costs[0] { (costs[1], second) } else { (costs[0], first) };
+    let region = better.load.region();
+    if region.is_expensive(cost) {
+        return None;
+    }
+    let found = uncongested(better.entry, pick)?;
+    region.on_picked(cost);
+    Some(found)
+}
+
+/// The other cases of [`draw`].
+fn draw_more<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     let mut order = Order::new(count, pick.random);
@@ -35,28 +74,29 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
         if best.as_ref().is_some_and(|best| best.at == at) {
             continue;
         }
-        let Some((link, compats)) = good(candidate(at), pick) else { continue };
-        if link.is_congested() {
+        let Some(Candidate { load, entry }) = candidate(at) else { continue };
+        let standing = load.standing(pick.now);
+        if standing == Standing::Ejected {
             continue;
         }
-        let load = link.load();
-        match load.standing(pick.now) {
-            Standing::Open => {}
-            Standing::ProbeDue if load.claim_probe(pick.now) => return Some((link, compats)),
-            Standing::ProbeDue | Standing::Ejected => continue,
-        }
         let cost = load.cost(pick.now);
-        if best.as_ref().is_none_or(|best| cost < best.cost) {
-            best = Some(Drawn { at, cost, link, compats });
+        if standing == Standing::ProbeDue || best.as_ref().is_none_or(|best| cost < best.cost) {
+            let Some((link, compats)) = uncongested(entry, pick) else { continue };
+            if standing == Standing::ProbeDue {
+                if load.claim_probe(pick.now) {
+                    return Some((link, compats));
+                }
+                continue;
+            }
+            best = Some(Drawn { at, cost, region: load.region(), link, compats });
         }
-        let least = best.as_ref().map_or(cost, |best| best.cost);
-        if is_second && !load.region().is_expensive(least) {
+        if is_second && best.as_ref().is_some_and(|best| !best.region.is_expensive(best.cost)) {
             break;
         }
         is_second = true;
     }
-    let Drawn { cost, link, compats, .. } = best?;
-    link.load().region().on_picked(cost);
+    let Drawn { cost, region, link, compats, .. } = best?;
+    region.on_picked(cost);
     Some((link, compats))
 }
 
@@ -66,15 +106,17 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
 #[cold]
 pub(super) fn scan<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     if count <= DRAWS {
         return None;
     }
     let first = below(count, pick.random);
-    let mut candidates = (0..count).map(|turn| candidate((first + turn) % count));
-    candidates.find_map(|entry| good(entry, pick).filter(|(link, _)| !is_passed_over(*link, pick)))
+    let mut candidates = (0..count).filter_map(|turn| candidate((first + turn) % count));
+    candidates.find_map(|Candidate { load, entry }| {
+        uncongested(entry, pick).filter(|_| load.standing(pick.now) == Standing::Open)
+    })
 }
 
 /// Returns whether other candidates are preferred to a good one, because it is ejected or its link is congested.
@@ -86,8 +128,18 @@ pub(super) fn is_passed_over<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
 struct Drawn<'a, L> {
     at: usize,
     cost: f32,
+    region: &'a RegionLoad,
     link: &'a L,
     compats: &'a Compats,
+}
+
+/// Returns the link to a node that can take the call at once, unless the link is congested.
+#[inline]
+fn uncongested<'a, L: Endpoint>(
+    entry: &'a Entry<L>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    good(entry, pick).filter(|(link, _)| !link.is_congested())
 }
 
 /// Returns the link to a node that can take the call at once.
@@ -121,7 +173,7 @@ impl Order {
     }
 
     fn next(&mut self, turn: usize) -> usize {
-        let random = mix(self.random, turn as u64 + 1);
+        let random = mix(self.random, turn as u64 + 2);
         if self.count > DRAWS {
             return below(self.count, random);
         }

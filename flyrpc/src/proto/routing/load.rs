@@ -48,8 +48,9 @@ const EXPENSIVE: f32 = 1.25;
 /// See [`NodeLoad::probe_at`].
 const PROBING: u64 = 1;
 
-/// The load of one boot of a node, over all links to it.
+/// The load of one boot of a node, over all links to it. Aligned to a cache line, because a pick reads most of it.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct NodeLoad {
     region: Arc<RegionLoad>,
     /// The number of calls of this node that were sent to it, modulo 2^32.

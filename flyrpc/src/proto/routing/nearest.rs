@@ -2,11 +2,11 @@
 
 use super::{
     choice::{Choice, Pick},
+    compat::Compats,
     draw::{draw, scan},
     endpoint::Endpoint,
-    entry::Entry,
     rank::rank,
-    region_nodes::Serving,
+    region_nodes::{Candidate, Serving},
     table::Table,
 };
 
@@ -38,14 +38,29 @@ pub(super) fn draw_nearest<'a, L: Endpoint>(
         let regions = || serving(table, pick).filter(|(round_trip, _)| farther(*round_trip));
         let least = regions().map(|(round_trip, _)| round_trip).min()?;
         let limit = limit(least);
-        let equal = Equal::of(regions().filter(|(round_trip, _)| *round_trip <= limit));
-        let candidate = |at| equal.get(at);
-        let drawn = draw(equal.nodes, candidate, pick);
-        if let Some((link, compats)) = drawn.or_else(|| scan(equal.nodes, candidate, pick)) {
+        let mut equal = regions().filter(|(round_trip, _)| *round_trip <= limit);
+        let (_, first) = equal.next()?;
+        let drawn = match equal.next() {
+            None => draw_among(first.len(), |at| first.get(at), pick),
+            Some((_, second)) => {
+                let all = Equal::of([first, second].into_iter().chain(equal.map(|(_, next)| next)));
+                draw_among(all.nodes, |at| all.get(at), pick)
+            }
+        };
+        if let Some((link, compats)) = drawn {
             return Some(Choice::Send { link, compats });
         }
         beyond = Some(limit);
     }
+}
+
+/// Picks one of `count` nodes that can take the call at once, if there is one.
+fn draw_among<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    draw(count, &candidate, pick).or_else(|| scan(count, candidate, pick))
 }
 
 /// Returns the round trip of each region with linked nodes that serve the service, in microseconds, and those nodes.
@@ -55,8 +70,7 @@ fn serving<'a, L: Endpoint>(
 ) -> impl Iterator<Item = (u32, Serving<'a, L>)> {
     table.regions().filter_map(|nodes| {
         let serving = nodes.serving(pick.caller.service);
-        let first = if serving.len() > 0 { serving.get(0).link.as_ref() } else { None };
-        Some((first?.load().region().round_trip(), serving))
+        Some((serving.get(0)?.load.region().round_trip(), serving))
     })
 }
 
@@ -67,23 +81,23 @@ struct Equal<'a, L> {
 }
 
 impl<'a, L> Equal<'a, L> {
-    fn of(regions: impl Iterator<Item = (u32, Serving<'a, L>)>) -> Self {
+    fn of(regions: impl Iterator<Item = Serving<'a, L>>) -> Self {
         let mut equal = Equal { regions: [Serving::NONE; MAX_EQUAL], nodes: 0 };
-        for (to, (_, region)) in equal.regions.iter_mut().zip(regions) {
+        for (to, region) in equal.regions.iter_mut().zip(regions) {
             *to = region;
             equal.nodes += region.len();
         }
         equal
     }
 
-    fn get(&self, mut at: usize) -> &'a Entry<L> {
+    fn get(&self, mut at: usize) -> Option<Candidate<'a, L>> {
         for region in self.regions {
             if at < region.len() {
                 return region.get(at);
             }
             at -= region.len();
         }
-        unreachable!("a candidate beyond the last one was drawn")
+        None
     }
 }
 
@@ -97,6 +111,7 @@ mod tests {
         proto::routing::{
             compat::CallerTrait,
             endpoint::LinkStatus,
+            entry::Entry,
             load::{NodeLoad, RegionLoad},
             reservoir::mix,
             testing::Path,

@@ -57,7 +57,7 @@ impl Endpoint for Path {
         self.congested
     }
 
-    fn load(&self) -> &NodeLoad {
+    fn load(&self) -> &Arc<NodeLoad> {
         &self.load
     }
 
