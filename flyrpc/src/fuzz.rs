@@ -251,6 +251,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         stamp: 5,
         echo: Some(4),
         keys: keyring().ids().collect(),
+        version: "2f1c9e".into(),
     };
     let head = frame::RequestHead {
         id: RequestId(300),

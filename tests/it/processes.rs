@@ -53,6 +53,26 @@ async fn eventually_within(at_most: Duration, mut condition: impl AsyncFnMut() -
 }
 
 #[tokio::test]
+async fn peers_show_the_version_of_each_node_and_it_changes_with_a_restart() {
+    let start = async |name, addr, version| {
+        Process::start_with(name, addr, &[], &[("FLYRPC_VERSION", version)]).await.unwrap()
+    };
+    let a = start("a", any_port(), "v1").await;
+    let b = Process::start("b", any_port(), &[]).await;
+    let (node, _) = caller(&[a.addr, b.addr]).await;
+    let version_at = |addr| {
+        let peers = node.peers();
+        peers.into_iter().find(|peer| peer.addr == addr).map(|peer| peer.version)
+    };
+    assert_eq!(version_at(a.addr).as_deref(), Some("v1"));
+    assert_eq!(version_at(b.addr).as_deref(), Some(""));
+    let addr = a.addr;
+    drop(a);
+    let _a = start("a", addr, "v2").await;
+    eventually(async || version_at(addr).as_deref() == Some("v2")).await;
+}
+
+#[tokio::test]
 async fn calls_on_a_killed_process_fail_at_once_and_later_calls_use_another() {
     let (a, b) =
         (Process::start("a", any_port(), &[]).await, Process::start("b", any_port(), &[]).await);

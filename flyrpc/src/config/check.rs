@@ -65,6 +65,9 @@ impl Config {
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         check("cluster", &self.cluster, check_label(&self.cluster))?;
         check("name", &self.name, check_label(&self.name))?;
+        if !self.version.is_empty() {
+            check("version", &self.version, check_label(&self.version))?;
+        }
         check("region", &self.region, check_label(self.region.as_str()))?;
         if let Some(region) = &self.primary_region {
             check("primary_region", region, check_label(region.as_str()))?;

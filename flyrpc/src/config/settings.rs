@@ -29,6 +29,8 @@ pub(crate) struct Config {
     /// The name of the node, in its id and in messages. 1 to 64 bytes. Default: the host name. Two
     /// nodes may have the same name, but distinct names make logs easier to read.
     pub(crate) name: String,
+    /// The version of the application, which other nodes show. Up to 64 bytes. Default: none, which is empty.
+    pub(crate) version: String,
     /// The region where the node runs. 1 to 64 bytes. Default: [`Region::LOCAL`]. It can be any name on
     /// which all nodes agree, and is usually a provider's code.
     pub(crate) region: Region,
@@ -174,6 +176,7 @@ impl Default for Config {
         Config {
             cluster: "local".to_owned(),
             name: host_name(),
+            version: String::new(),
             region: Region::LOCAL,
             primary_region: None,
             listen: None,

@@ -512,6 +512,18 @@ fn limits_are_read_from_variables() {
 }
 
 #[test]
+fn the_version_comes_from_a_variable_or_from_fly_io() {
+    let with = |version: &str| Config { version: version.to_owned(), ..Config::default() };
+    check(&[("FLYRPC_VERSION", "2f1c9e")], with("2f1c9e"));
+    check(&[("FLY_MACHINE_VERSION", "01JDX")], with("01JDX"));
+    check(&[("FLY_MACHINE_VERSION", "01JDX"), ("FLYRPC_VERSION", "2f1c9e")], with("2f1c9e"));
+    let long = "x".repeat(65);
+    let expected =
+        format!("version is `{long}`: expected 1 to 64 bytes without control characters");
+    check_invalid(&with(&long), &expected);
+}
+
+#[test]
 fn invalid_limits_in_variables_are_refused() {
     check_values_refused(
         "FLYRPC_MAX_BODY",

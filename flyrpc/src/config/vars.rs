@@ -67,6 +67,10 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
     Ok(Config {
         cluster: vars.label("FLYRPC_CLUSTER")?.or(app).unwrap_or(default.cluster),
         name: machine.unwrap_or(default.name),
+        version: match vars.label("FLYRPC_VERSION")? {
+            Some(version) => version,
+            None => vars.label("FLY_MACHINE_VERSION")?.unwrap_or(default.version),
+        },
         region: match vars.label("FLY_REGION")? {
             Some(region) => region.into(),
             None => vars.label("MY_REGION")?.map_or(default.region, Region::from),

@@ -108,6 +108,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Sets the version of the application, such as the commit or the release that was deployed. Other nodes show it
+    /// as [`Peer::version`](crate::Peer::version), so that they tell whether a release is complete. It affects no
+    /// call. Up to 64 bytes; the default is empty.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.config.version = version.into();
+        self
+    }
+
     /// Sets the region that the node runs in. The name has 1 to 64 bytes; the default is `local`.
     pub fn region(mut self, region: impl Into<Region>) -> Self {
         self.config.region = region.into();
@@ -424,6 +432,7 @@ impl NodeBuilder {
             membership,
             discovery,
             cluster: config.cluster.clone(),
+            version: config.version.clone(),
             sealing,
             heartbeat: config.heartbeat,
             epoch,

@@ -14,6 +14,9 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// The node at the address, if one responded or other nodes reported one.
     pub node: Option<NodeInfo>,
+    /// The version of its application, as [`NodeBuilder::version`](crate::NodeBuilder::version) sets it. Empty if it
+    /// has none, or if no link is open.
+    pub version: String,
     /// Whether it can be reached.
     pub state: PeerState,
     /// Whether it can be called, and the reason if it cannot.

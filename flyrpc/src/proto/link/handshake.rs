@@ -267,7 +267,7 @@ mod tests {
             primary_region: Region::from("iad"),
             withdrawn: Vec::new(),
         });
-        let encoded = EncodedHello::new(cluster, &node, 1 << 20, &Arc::from([]), &state, &[]);
+        let encoded = EncodedHello::new(cluster, &node, 1 << 20, &Arc::from([]), &state, &[], "");
         let (heartbeat, sealing) = (Duration::from_secs(1), Sealing::Open);
         LocalHello { cluster: cluster.to_owned(), node, state, encoded, heartbeat, sealing }
     }
@@ -345,7 +345,8 @@ mod tests {
         let broadcast = SocketAddr::from(([255, 255, 255, 255], 2));
         let mut other = local("c", "b", 2);
         other.node = NodeInfo::new(other.node.id().clone(), Region::from("iad"), broadcast);
-        other.encoded = EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state, &[]);
+        other.encoded =
+            EncodedHello::new("c", &other.node, 1, &Arc::from([]), &other.state, &[], "");
         assert!(matches!(outcome(&other), DialError::InvalidPeer { .. }));
         assert!(outcome(&local("c", "a", 2)).is_from_a_node());
         assert!(!outcome(&local("c", "b", 0)).is_from_a_node());

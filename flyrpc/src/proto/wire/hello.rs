@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{
     service_limits::{MAX_SERVICES, check_services},
@@ -35,6 +36,7 @@ mod field {
     pub(super) const ECHO: u64 = 5;
     pub(super) const STATUS_LEVEL: u64 = 6;
     pub(super) const KEYS: u64 = 7;
+    pub(super) const VERSION: u64 = 8;
 }
 
 /// The first frame of each end of a link.
@@ -58,6 +60,8 @@ pub(crate) struct Hello {
     pub(crate) status_level: u64,
     /// The keys that the node holds, in the order of its keyring.
     pub(crate) keys: Vec<KeyId>,
+    /// The version of the node's application. Empty if it is unknown.
+    pub(crate) version: SmolStr,
 }
 
 /// The part of a hello that may change while a link is open.
@@ -138,6 +142,7 @@ impl EncodedHello {
         services: &Arc<[ServiceSpec]>,
         state: &State,
         keys: &[KeyId],
+        version: &str,
     ) -> Self {
         let mut buffer = Vec::new();
         varint::put(VERSIONS.0, &mut buffer);
@@ -159,6 +164,9 @@ impl EncodedHello {
             let keys: Vec<u32> = keys.iter().map(|id| u32::from_be_bytes(*id.as_bytes())).collect();
             put(field::KEYS, &keys, &mut buffer);
         }
+        if !version.is_empty() {
+            put(field::VERSION, &version, &mut buffer);
+        }
         EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
@@ -177,8 +185,8 @@ impl Hello {
     /// Encodes the payload of a hello frame.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let Hello { cluster, node, max_body, services, state, keys, .. } = self;
-        EncodedHello::new(cluster, node, *max_body, services, state, keys)
+        let Hello { cluster, node, max_body, services, state, keys, version, .. } = self;
+        EncodedHello::new(cluster, node, *max_body, services, state, keys, version)
             .encode(self.stamp, self.echo)
     }
 
@@ -207,7 +215,7 @@ impl Hello {
         }
         let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         fields::read(from, |number, value| {
-            let known = (field::NODE..=field::KEYS).contains(&number);
+            let known = (field::NODE..=field::VERSION).contains(&number);
             if known {
                 found.insert(number, value.to_vec());
             }
@@ -221,6 +229,10 @@ impl Hello {
         let optional = |number| found.get(&number).map(|_| take(number, &found)).transpose();
         let keys = found.get(&field::KEYS).map(|_| take::<Vec<u32>>(field::KEYS, &found));
         let keys = keys.transpose()?.unwrap_or_default().into_iter().take(MAX_KEYS);
+        // It is only shown, so a version that is no name is ignored.
+        let version: Option<String> =
+            found.get(&field::VERSION).and_then(|value| codec::decode(value).ok());
+        let version = version.filter(|version| is_label(version)).unwrap_or_default();
         Ok(HelloOutcome::Hello(Box::new(Hello {
             max_body: node.max_body,
             node: node.info(),
@@ -231,6 +243,7 @@ impl Hello {
             echo: optional(field::ECHO)?,
             status_level: optional(field::STATUS_LEVEL)?.unwrap_or(0),
             keys: keys.map(|id| KeyId::new(id.to_be_bytes())).collect(),
+            version: version.into(),
         })))
     }
 }
@@ -347,6 +360,7 @@ mod tests {
             echo,
             status_level: STATUS_LEVEL,
             keys: vec![KeyId::new([1, 2, 3, 4]), KeyId::new([0xff; 4])],
+            version: "2f1c9e".into(),
         }
     }
 
@@ -382,6 +396,16 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_is_no_name_is_ignored() {
+        for version in ["", "a\nb", &"x".repeat(65)] {
+            let sent = Hello { version: version.into(), ..hello(None) };
+            let expected = Hello { version: SmolStr::default(), ..hello(None) };
+            let decoded = Hello::decode(&sent.encode());
+            assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(expected))), "{version:?}");
+        }
+    }
+
+    #[test]
     fn a_primary_region_that_is_no_name_is_malformed() {
         for region in ["", "a\nb", &"r".repeat(65)] {
             let state = State { primary_region: Region::from(region), ..state() };
@@ -393,7 +417,7 @@ mod tests {
     #[test]
     fn equal_lists_of_services_are_shared_and_others_decoded() {
         let ours = |services: &Arc<[ServiceSpec]>| {
-            EncodedHello::new("app", &hello(None).node, 1, services, &state(), &[])
+            EncodedHello::new("app", &hello(None).node, 1, services, &state(), &[], "")
         };
         let theirs = hello(None);
         let read = |ours: &EncodedHello| match Hello::decode_with(&theirs.encode(), Some(ours)) {

@@ -55,6 +55,8 @@ pub(crate) struct ClusterParams {
     pub(crate) discovery: Discovery,
     /// The cluster's name.
     pub(crate) cluster: String,
+    /// The version of the application.
+    pub(crate) version: String,
     pub(crate) sealing: Sealing,
     pub(crate) heartbeat: Duration,
     /// The instant at which the time of membership and discovery is zero.
@@ -73,6 +75,7 @@ pub(crate) fn start(params: ClusterParams) {
     let datagrams = sockets::start_sender(&shared, Arc::clone(&datagram));
     let identity = LocalIdentity {
         cluster: params.cluster,
+        version: params.version,
         heartbeat: params.heartbeat,
         sealing: params.sealing,
     };

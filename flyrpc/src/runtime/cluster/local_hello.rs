@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct LocalIdentity {
     pub(super) cluster: String,
+    pub(super) version: String,
     pub(super) heartbeat: Duration,
     pub(super) sealing: Sealing,
 }
@@ -51,10 +52,10 @@ impl LocalHelloSource {
 }
 
 fn encode(shared: &NodeShared, identity: &LocalIdentity, state: Arc<State>) -> Arc<LocalHello> {
-    let LocalIdentity { cluster, heartbeat, sealing } = identity.clone();
+    let LocalIdentity { cluster, version, heartbeat, sealing } = identity.clone();
     let (node, services) = (shared.me().clone(), shared.server().specs());
     let keys: Vec<KeyId> = sealing.keyring().into_iter().flat_map(Keyring::ids).collect();
     let max_body = shared.max_body() as u64;
-    let encoded = EncodedHello::new(&cluster, &node, max_body, services, &state, &keys);
+    let encoded = EncodedHello::new(&cluster, &node, max_body, services, &state, &keys, &version);
     Arc::new(LocalHello { cluster, node, state, encoded, heartbeat, sealing })
 }

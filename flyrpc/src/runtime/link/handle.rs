@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use smol_str::SmolStr;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +87,7 @@ pub(super) struct Peer {
     pub(super) compats: CompatCache,
     status_level: u64,
     keys: Vec<KeyId>,
+    version: SmolStr,
     sealed_with: Option<KeyId>,
     pub(super) state: ArcSwap<State>,
     /// Whether `state` excludes calls of some service, which calls check before they read `state`.
@@ -124,6 +126,8 @@ pub(super) struct NewLink {
     pub(super) status_level: u64,
     /// The keys that the peer holds.
     pub(super) keys: Vec<KeyId>,
+    /// The version of the peer's application.
+    pub(super) version: SmolStr,
     /// The key that both ends have agreed on. `None` if the link is open.
     pub(super) sealed_with: Option<KeyId>,
     /// In microseconds, if the handshake measured it.
@@ -152,6 +156,7 @@ impl Link {
                 compats: CompatCache::new(Arc::clone(&new.region_calls)),
                 status_level: new.status_level,
                 keys: new.keys,
+                version: new.version,
                 sealed_with: new.sealed_with,
                 restricted: AtomicBool::new(new.state.is_restricted()),
                 state: ArcSwap::from_pointee(new.state),
@@ -175,6 +180,11 @@ impl Link {
             signals: Signals::default(),
             deadlines: Deadlines::default(),
         }
+    }
+
+    /// The version of the peer's application. Empty if it is unknown.
+    pub(crate) fn version(&self) -> &str {
+        &self.peer.version
     }
 
     /// The keys that the peer holds.

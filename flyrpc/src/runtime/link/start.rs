@@ -41,6 +41,7 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
         state: hello.state,
         status_level: hello.status_level,
         keys: hello.keys,
+        version: hello.version,
         sealed_with,
         round_trip: clock.round_trip(),
         body_limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),

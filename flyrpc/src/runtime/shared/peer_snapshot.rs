@@ -28,6 +28,7 @@ impl PeerSnapshot {
         Peer {
             addr: self.addr,
             node: self.info.clone(),
+            version: link.map(|link| link.version().to_owned()).unwrap_or_default(),
             state: if quiet { PeerState::Quiet } else { self.state },
             support: self.support.clone(),
             accepting: state.as_ref().is_some_and(|state| state.accepting && !state.draining),
