@@ -8,7 +8,10 @@
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(debug_assertions)))]
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    thread,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
@@ -23,7 +26,7 @@ use nix::{
 
 /// Instructions per call of both nodes of a pair with 64 callers, for each mode of running handlers. Lower
 /// them when a change saves instructions. A commit that raises one states the reason.
-const BUDGETS: [(&str, u64); 3] = [("inline", 7_450), ("task", 8_380), ("sealed", 7_600)];
+const BUDGETS: [(&str, u64); 3] = [("inline", 7_450), ("task", 8_380), ("sealed", 7_700)];
 
 /// The compiler of the budgets. Other versions generate other code.
 const COMPILER: &str = "rustc 1.95.";
@@ -41,22 +44,31 @@ fn a_call_takes_no_more_instructions_than_its_budget() -> Result<()> {
     if !comparable {
         println!("not compared: the budgets are for {COMPILER}x, and this is {compiler}");
     }
-    for (mode, budget) in BUDGETS {
-        // The difference cancels out what the callers cost, and most of what the nodes do by themselves.
-        let [few, many] = [count(mode, CALLERS)?, count(mode, 3 * CALLERS)?];
-        let (Some(few), Some(many)) = (few, many) else {
-            println!("not counted: this environment does not permit ptrace");
-            return Ok(());
-        };
-        let count = (many - few) / (2 * CALLERS);
-        println!("{mode}: {count} instructions per call, budget {budget}");
-        let limit = budget + budget * TOLERANCE_PERCENT / 100;
-        ensure!(
-            !comparable || count <= limit,
-            "a call takes {count} instructions with handlers in mode `{mode}`, more than {limit}"
-        );
-    }
-    Ok(())
+    // Each in a thread, because stepping takes long. A thread can trace only what it has started itself.
+    thread::scope(|scope| {
+        let counts =
+            BUDGETS.map(|(mode, budget)| (mode, budget, scope.spawn(move || per_call(mode))));
+        for (mode, budget, count) in counts {
+            let Some(count) = count.join().expect("a thread does not panic")? else {
+                println!("not counted: this environment does not permit ptrace");
+                return Ok(());
+            };
+            println!("{mode}: {count} instructions per call, budget {budget}");
+            let limit = budget + budget * TOLERANCE_PERCENT / 100;
+            ensure!(
+                !comparable || count <= limit,
+                "a call takes {count} instructions with handlers in mode `{mode}`, more than {limit}"
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Returns the instructions per call, or `None` if the environment does not permit ptrace.
+fn per_call(mode: &str) -> Result<Option<u64>> {
+    // The difference cancels out what the callers cost, and most of what the nodes do by themselves.
+    let [few, many] = [count(mode, CALLERS)?, count(mode, 3 * CALLERS)?];
+    Ok(few.zip(many).map(|(few, many)| (many - few) / (2 * CALLERS)))
 }
 
 /// Returns the instructions that `pair` executes between its two stops, to make `calls` calls. Returns `None` if
