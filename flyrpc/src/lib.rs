@@ -133,7 +133,7 @@ pub use self::{
         server::Admission,
     },
     service::Service,
-    telemetry::{Attempt, Observed, Observer, Outcome, ServeOutcome, Served},
+    telemetry::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served},
     types::{
         ArgumentSpec, Event, KeyId, LinkSecurity, Metadata, MethodSpec, NoSupport, NodeId,
         NodeInfo, Nodes, ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec,

@@ -2,21 +2,26 @@
 
 use std::sync::{Arc, Mutex};
 
-use flyrpc::{Attempt, Node, NodeInfo, Observed, Observer, Outcome, RpcError};
+use flyrpc::{Attempt, Called, Node, NodeInfo, Observed, Observer, Outcome, RpcError};
 use flyrpc_testkit::{Release, SimCluster, SimNet};
 
 use crate::support::{
     Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, prober, secs, sleep,
 };
 
-/// Records its observations as lines such as `1.1 shout on iad-0: sent`.
+/// Records its observations as lines such as `1.1 shout on iad-0: sent`, and calls as a whole in a list of their own.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
 
 impl Log {
     /// Takes all lines since the last call.
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// Takes the lines of calls as a whole since the last call, such as `1 shout on iad-0: reply received, 1 in 200ms`.
+    fn take_whole_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.1.lock().unwrap())
     }
 
     /// Takes all lines since the last call, and returns those of calls, which start with a number.
@@ -28,20 +33,19 @@ impl Log {
 
 impl Observer for Log {
     fn observe(&self, observed: &Observed<'_>) {
+        if let Observed::Called(called, outcome) = observed {
+            let Called { call, method, node, attempts, took, .. } = *called;
+            let (node, outcome) = (node.map_or("no node", NodeInfo::name), described(outcome));
+            let line = format!("{call} {method} on {node}: {outcome}, {attempts} in {took:?}");
+            return self.1.lock().unwrap().push(line);
+        }
         let line = match observed {
             Observed::Started(attempt) => match attempt.request_bytes {
                 Some(_) => format!("{}: sent", named(attempt)),
                 None => format!("{}: started", named(attempt)),
             },
             Observed::Ended(attempt, outcome) => {
-                let outcome = match outcome {
-                    Outcome::Replied(Some(_)) => "reply received".to_owned(),
-                    Outcome::Replied(None) => "value returned".to_owned(),
-                    Outcome::Failed(error) => variant(error),
-                    Outcome::Cancelled => "cancelled".to_owned(),
-                    other => format!("{other:?}"),
-                };
-                format!("{}: {outcome}", named(attempt))
+                format!("{}: {}", named(attempt), described(outcome))
             }
             Observed::LinkOpened(node) => format!("link to {} opened", node.name()),
             Observed::LinkClosed(node, why) => format!("link to {} closed, {why}", node.name()),
@@ -50,6 +54,16 @@ impl Observer for Log {
             _ => return,
         };
         self.0.lock().unwrap().push(line);
+    }
+}
+
+fn described(outcome: &Outcome<'_>) -> String {
+    match outcome {
+        Outcome::Replied(Some(_)) => "reply received".to_owned(),
+        Outcome::Replied(None) => "value returned".to_owned(),
+        Outcome::Failed(error) => variant(error),
+        Outcome::Cancelled => "cancelled".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -218,6 +232,9 @@ async fn each_attempt_of_a_call_is_observed_once() {
             format!("3.2 shout on iad-{second}: Refused"),
         ]
     );
+    let whole = log.take_whole_calls();
+    let expected = format!("3 shout on iad-{second}: Refused, 2 in ");
+    assert!(whole.len() == 1 && whole[0].starts_with(&expected), "{whole:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -286,6 +303,36 @@ async fn a_dropped_call_is_cancelled() {
             "1.1 slow on hkg-0: cancelled",
             "2.1 slow on iad-0: sent",
             "2.1 slow on iad-0: cancelled",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_is_observed_once_as_a_whole() {
+    let (_cluster, hkg, log) = observed_beside_iad().await;
+    let probe: ProbeClient = hkg.client();
+    let iad = probe.on_region("iad");
+    probe.shout("a".into()).await.unwrap();
+    iad.slow(100).await.unwrap();
+    iad.panic("no".into()).await.unwrap_err();
+    iad.timeout(millis(500)).slow(1_000).await.unwrap_err();
+    probe.on_region("syd").shout("a".into()).await.unwrap_err();
+    iad.metadata("too long", &"x".repeat(2_000)).shout("a".into()).await.unwrap_err();
+    let call = tokio::spawn(iad.slow(1_000));
+    sleep(millis(300)).await;
+    call.abort();
+    sleep(millis(1)).await;
+    drop(probe.slow(1));
+    assert_eq!(
+        log.take_whole_calls(),
+        [
+            "1 shout on hkg-0: value returned, 1 in 0ns",
+            "2 slow on iad-0: reply received, 1 in 302ms",
+            "3 panic on iad-0: Panicked, 1 in 202ms",
+            "4 slow on iad-0: Timeout, 1 in 500ms",
+            "5 shout on no node: NoNode, 0 in 0ns",
+            "6 shout on no node: Encode, 0 in 0ns",
+            "7 slow on iad-0: cancelled, 1 in 300ms",
         ]
     );
 }

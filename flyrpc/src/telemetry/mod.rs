@@ -7,6 +7,6 @@ mod served;
 
 pub(crate) use self::{caught::CaughtObserver, observers::Observers};
 pub use self::{
-    observer::{Attempt, Observed, Observer, Outcome},
+    observer::{Attempt, Called, Observed, Observer, Outcome},
     served::{ServeOutcome, Served},
 };

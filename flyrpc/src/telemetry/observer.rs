@@ -89,6 +89,9 @@ pub enum Observed<'a> {
     /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet, or the call is
     /// hedged.
     Ended(&'a Attempt<'a>, Outcome<'a>),
+    /// A call of this node ended, after its last attempt was reported as ended. Reported exactly once for each call, also
+    /// if its future was dropped. The bytes of the outcome are those of the reply that ended the call.
+    Called(&'a Called<'a>, Outcome<'a>),
     /// This node has accepted a request of another node. Its handler starts once its arguments are complete, unless
     /// the caller gives up before, or the request is refused after all: its arguments cannot be decoded, or as many
     /// calls of the method run as `#[rpc(max_in_flight)]` allows.
@@ -134,14 +137,35 @@ pub struct Attempt<'a> {
     pub request_bytes: Option<usize>,
 }
 
-/// The outcome of an attempt.
+/// A call that has ended, as its caller saw it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Called<'a> {
+    /// The number of the call among all calls of this boot of the node, as in [`Attempt::call`].
+    pub call: u64,
+    /// The service's name on the wire.
+    pub service: &'static str,
+    /// The method's name on the wire.
+    pub method: &'static str,
+    /// The target of the call. Of several targets, the first one.
+    pub target: &'a Target,
+    /// The node that answered, or else that of the last attempt, if an attempt started.
+    pub node: Option<&'a NodeInfo>,
+    /// The number of attempts that started on a node. It is 0 if there was no node, and more than 1 if the call was
+    /// retried or hedged.
+    pub attempts: u32,
+    /// The time from the first poll of the call to its end.
+    pub took: Duration,
+}
+
+/// The outcome of an attempt, or of a call.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
     /// The attempt received a reply. Contains the length of the encoded reply in bytes, without its frame,
     /// or `None` if the reply was not encoded.
     Replied(Option<usize>),
-    /// The attempt failed with this error. Another attempt may follow.
+    /// The attempt failed with this error, and another one may follow, or the call failed.
     Failed(&'a RpcError),
     /// The future of the call was dropped, or another attempt of the call ended it.
     Cancelled,

@@ -22,6 +22,7 @@ use super::{
     local::{self, LocalMethod},
     make,
     outside::{is_in_runtime_of, runtime_to_enter},
+    record::AttemptRecorder,
     remote::{self, Begun, FirstAttempt},
     response::decode,
     selector::{CallOptions, fields},
@@ -170,7 +171,10 @@ where
         let metadata = self.options.metadata.as_deref();
         if let Some(error) = metadata.and_then(|metadata| metadata.error.as_ref()) {
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
-            return Err(call_error::<R>(&node, &self.options, start, failure));
+            let call = Call::new::<R>(&self.options, node.primary_region(), start);
+            let error = rpc_error(&node, &call, failure);
+            AttemptRecorder::new(&node, &call).finish(Some(&error));
+            return Err(error);
         }
         let records_attempts = node.observers().is_some() || self.options.each.is_some();
         if records_attempts || runtime_to_enter(&node).is_some() {

@@ -14,7 +14,7 @@ use crate::{
     proto::routing::AttemptFailure,
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
-    telemetry::{Attempt, Observed, Observers, Outcome},
+    telemetry::{Attempt, Called, Observed, Observers, Outcome},
     types::NodeInfo,
 };
 
@@ -32,6 +32,7 @@ pub(super) struct AttemptRecorder<'a> {
 pub(super) struct AttemptNumber(u32);
 
 struct Recording<'a> {
+    caller: &'a NodeShared,
     observers: &'a Observers,
     call: &'a Call,
     /// The number of the call among the calls of this node.
@@ -41,6 +42,12 @@ struct Recording<'a> {
     /// The attempts that have started and have not ended. There are several only if the node of one of
     /// them went quiet.
     open: Vec<Open>,
+    /// The number of attempts that have started on a node.
+    started: u32,
+    /// The node that answered, or that of the last attempt.
+    node: Option<NodeInfo>,
+    /// The size of the last reply.
+    reply_bytes: Option<usize>,
     /// The kinds of errors with which earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
@@ -62,11 +69,15 @@ impl<'a> AttemptRecorder<'a> {
         let observers = node.observers().filter(|_| call.service != INTERNAL_SERVICE);
         let recording = observers.map(|observers| {
             Box::new(Mutex::new(Recording {
+                caller: node,
                 observers,
                 call,
                 number: node.next_call(),
                 attempts: 0,
                 open: Vec::new(),
+                started: 0,
+                node: None,
+                reply_bytes: None,
                 failures: Vec::new(),
             }))
         });
@@ -94,6 +105,9 @@ impl<'a> AttemptRecorder<'a> {
     pub(super) fn set_node(&self, node: &NodeInfo) {
         if let Some(each) = self.each {
             each.set_node(node);
+        }
+        if let Some(recording) = &self.recording {
+            lock(recording).node = Some(node.clone());
         }
     }
 
@@ -140,6 +154,10 @@ impl<'a> AttemptRecorder<'a> {
             recording.start(0, None, None);
             recording.end(Some(error));
         }
+        recording.show_call(match error {
+            None => Outcome::Replied(recording.reply_bytes),
+            Some(error) => Outcome::Failed(error),
+        });
     }
 }
 
@@ -151,6 +169,7 @@ impl Drop for AttemptRecorder<'_> {
             recording.start(0, None, None);
         }
         recording.end_open(|_| Outcome::Cancelled);
+        recording.show_call(Outcome::Cancelled);
     }
 }
 
@@ -163,6 +182,7 @@ impl Recording<'_> {
         request_bytes: Option<usize>,
     ) -> AttemptNumber {
         self.attempts += 1;
+        self.started += u32::from(node.is_some());
         let number = AttemptNumber(self.attempts);
         let open = Open { number, target, node, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
@@ -175,6 +195,7 @@ impl Recording<'_> {
     fn set_reply_bytes(&mut self, attempt: AttemptNumber, bytes: usize) {
         if let Some(open) = self.open.iter_mut().find(|open| open.number == attempt) {
             open.reply_bytes = Some(bytes);
+            self.reply_bytes = Some(bytes);
         }
     }
 
@@ -212,6 +233,21 @@ impl Recording<'_> {
         for open in std::mem::take(&mut self.open) {
             self.show_end(&open, outcome(&open));
         }
+    }
+
+    /// Reports that the call has ended.
+    fn show_call(&self, outcome: Outcome<'_>) {
+        let Call { service, method, ref target, ref start, .. } = *self.call;
+        let called = Called {
+            call: self.number,
+            service,
+            method,
+            target,
+            node: self.node.as_ref(),
+            attempts: self.started,
+            took: self.caller.env().now().saturating_duration_since(start.now),
+        };
+        self.observers.observe(&Observed::Called(&called, outcome));
     }
 
     fn show_end(&self, open: &Open, outcome: Outcome<'_>) {
