@@ -71,7 +71,7 @@
 //! | inspect the call that is being handled | [`context()`], [`Context`], [`Metadata`] |
 //! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
 //! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
-//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links, and records them as metrics with the feature `metrics` |
 //! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in a simulated environment | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the crate `flyrpc-testkit` provides a simulated network in virtual time |
@@ -81,6 +81,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `tarpc` | yes | generated services implement `tarpc::server::Serve`, and generated clients have `from_stub`; without the feature, tarpc and the 20 crates that only tarpc needs, such as OpenTelemetry, are not built |
+//! | `metrics` | no | `Metrics`, an observer that records calls, links and peers with the facade of the crate `metrics` |
 //!
 //! # What it is not
 //!
@@ -117,6 +118,8 @@ pub mod unstable;
 
 #[doc(hidden)]
 pub use self::runtime::private as __private;
+#[cfg(feature = "metrics")]
+pub use self::telemetry::Metrics;
 pub use self::{
     config::{InvalidKeyring, Keyring},
     env::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter, TokioEnv},

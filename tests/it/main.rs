@@ -25,6 +25,7 @@ mod macro_traits;
 mod membership;
 mod metadata;
 mod method_limits;
+mod metrics;
 mod nested_calls;
 mod observer;
 mod other_executors;

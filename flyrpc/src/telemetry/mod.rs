@@ -1,10 +1,14 @@
 //! Reports of a node about its calls, links and peers.
 
 mod caught;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
 mod observers;
 mod served;
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
 pub(crate) use self::{caught::CaughtObserver, observers::Observers};
 pub use self::{
     observer::{Attempt, Called, Observed, Observer, Outcome},

@@ -132,6 +132,9 @@ pub struct Attempt<'a> {
     pub target: &'a Target,
     /// The node that executes it, if there is one.
     pub node: Option<&'a NodeInfo>,
+    /// The kind of error with which the attempt before this one failed. `None` for the first attempt, and if the attempt
+    /// before is still in progress.
+    pub previous: Option<ErrorKind>,
     /// The length of the encoded arguments in bytes, without their frame. `None` if nothing was encoded,
     /// as in a call that runs in this process.
     pub request_bytes: Option<usize>,

@@ -6,6 +6,8 @@ use crate::{error::ErrorKind, types::NodeInfo};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Served<'a> {
+    /// This node, which serves the call.
+    pub node: &'a NodeInfo,
     /// The node that makes the call.
     pub caller: &'a NodeInfo,
     /// The service's name on the wire.

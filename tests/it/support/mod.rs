@@ -5,6 +5,7 @@ mod event_log;
 mod log;
 mod probe;
 pub(crate) mod process;
+pub(crate) mod recorder;
 
 use std::time::Duration;
 

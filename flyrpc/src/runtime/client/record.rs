@@ -10,7 +10,7 @@ use std::{
 
 use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
-    error::RpcError,
+    error::{ErrorKind, RpcError},
     proto::routing::AttemptFailure,
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
@@ -48,6 +48,8 @@ struct Recording<'a> {
     node: Option<NodeInfo>,
     /// The size of the last reply.
     reply_bytes: Option<usize>,
+    /// The kind of error with which the latest attempt failed.
+    previous: Option<ErrorKind>,
     /// The kinds of errors with which earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
@@ -58,6 +60,7 @@ struct Open {
     /// The position of the target of the attempt.
     target: usize,
     node: Option<NodeInfo>,
+    previous: Option<ErrorKind>,
     request_bytes: Option<usize>,
     reply_bytes: Option<usize>,
 }
@@ -78,6 +81,7 @@ impl<'a> AttemptRecorder<'a> {
                 started: 0,
                 node: None,
                 reply_bytes: None,
+                previous: None,
                 failures: Vec::new(),
             }))
         });
@@ -184,7 +188,8 @@ impl Recording<'_> {
         self.attempts += 1;
         self.started += u32::from(node.is_some());
         let number = AttemptNumber(self.attempts);
-        let open = Open { number, target, node, request_bytes, reply_bytes: None };
+        let previous = self.previous.take();
+        let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
         self.observers.observe(&Observed::Started(&attempt));
         self.open.push(open);
@@ -206,6 +211,7 @@ impl Recording<'_> {
             .zip(open.node.clone())
             .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
         self.failures.extend(error.as_ref().map(discriminant));
+        self.previous = error.as_ref().map(RpcError::kind);
         self.show_end(&open, outcome(&open, error.as_ref()));
     }
 
@@ -271,7 +277,8 @@ impl Open {
     fn attempt<'a>(&'a self, of: &'a Call, call: u64) -> Attempt<'a> {
         let Call { service, method, .. } = *of;
         let target = of.target_at(self.target);
-        let Open { number: AttemptNumber(number), ref node, request_bytes, .. } = *self;
-        Attempt { call, number, service, method, target, node: node.as_ref(), request_bytes }
+        let Open { number: AttemptNumber(number), ref node, previous, request_bytes, .. } = *self;
+        let node = node.as_ref();
+        Attempt { call, number, service, method, target, node, previous, request_bytes }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     service::{Service, ServiceKind},
     telemetry::Observers,
-    types::ServiceSpec,
+    types::{NodeInfo, ServiceSpec},
 };
 
 /// The services of a node. The first is the internal service.
@@ -64,6 +64,7 @@ impl Registry {
         services: Vec<Arc<dyn Service>>,
         inline_after: u32,
         observers: Option<&Arc<Observers>>,
+        node: &NodeInfo,
     ) -> Result<Self, StartError> {
         let specs: Arc<[ServiceSpec]> = services.iter().map(|service| service.spec()).collect();
         for (at, spec) in specs.iter().enumerate() {
@@ -85,7 +86,7 @@ impl Registry {
             spec.methods.iter().enumerate().map(move |(method, spec)| {
                 let reporter = |observers| {
                     let (service, method) = (name.clone(), spec.name.clone());
-                    Arc::new(ServeReporter { observers, service, method })
+                    Arc::new(ServeReporter { observers, node: node.clone(), service, method })
                 };
                 Arc::new(ServedMethod {
                     implementation: Arc::clone(implementation),
@@ -146,9 +147,12 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{
-        Handler, Method, MethodOptions, Request,
-        messages::{ArgumentSink, ResponseSink},
+    use crate::{
+        service::{
+            Handler, Method, MethodOptions, Request,
+            messages::{ArgumentSink, ResponseSink},
+        },
+        types::NodeId,
     };
 
     /// A service with as many methods of this name as no hello has room for.
@@ -205,7 +209,9 @@ mod tests {
 
     #[test]
     fn services_whose_descriptions_do_not_fit_a_hello_are_refused() {
-        let Err(error) = Registry::new(vec![Arc::new(Wide)], 0, None) else {
+        let addr = ([127, 0, 0, 1], 1).into();
+        let node = NodeInfo::new(NodeId::new("iad-0", 1), "iad".into(), addr);
+        let Err(error) = Registry::new(vec![Arc::new(Wide)], 0, None, &node) else {
             panic!("not refused")
         };
         let StartError::TooManyServices { what, count, limit } = &error else {

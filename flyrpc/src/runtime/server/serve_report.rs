@@ -17,6 +17,8 @@ use crate::{
 /// Reports the calls of one method.
 pub(crate) struct ServeReporter {
     pub(super) observers: Arc<Observers>,
+    /// This node.
+    pub(super) node: NodeInfo,
     pub(super) service: String,
     pub(super) method: String,
 }
@@ -24,8 +26,8 @@ pub(crate) struct ServeReporter {
 impl ServeReporter {
     /// Describes attempt `attempt` of a call of another node.
     pub(super) fn served<'a>(&'a self, caller: &'a NodeInfo, attempt: u32) -> Served<'a> {
-        let ServeReporter { service, method, .. } = self;
-        Served { caller, service, method, attempt, local: false }
+        let ServeReporter { node, service, method, .. } = self;
+        Served { node, caller, service, method, attempt, local: false }
     }
 
     #[inline(never)]

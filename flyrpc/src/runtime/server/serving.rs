@@ -78,11 +78,12 @@ impl Server {
         observers: Option<&Arc<Observers>>,
     ) -> Result<Self, StartError> {
         let summary = AtomicU8::new(summary(&state, &me));
+        let registry = Registry::new(services, limits.inline_after, observers, &me)?;
         Ok(Server {
             host: Host::new(Arc::clone(&env)),
             env,
             me,
-            registry: Registry::new(services, limits.inline_after, observers)?,
+            registry,
             authorizer,
             capacity: Capacity::new(limits),
             workers: Arc::default(),

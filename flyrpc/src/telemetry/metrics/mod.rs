@@ -1,0 +1,161 @@
+//! [`Metrics`]: an observer that records metrics through the facade of the crate `metrics`.
+
+mod cache;
+mod cluster;
+mod methods;
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::{Gauge, Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+
+use self::{cluster::ClusterMetrics, methods::Methods};
+use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served};
+use crate::error::ErrorKind;
+
+const CLIENT_DURATION: &str = "rpc_client_call_duration_seconds";
+const SERVER_DURATION: &str = "rpc_server_call_duration_seconds";
+const IN_FLIGHT: &str = "flyrpc_calls_in_flight";
+const ATTEMPTS: &str = "flyrpc_attempts_total";
+const RETRIES: &str = "flyrpc_retries_total";
+const REFUSALS: &str = "flyrpc_refusals_total";
+const NODES: &str = "flyrpc_nodes";
+const LINKS: &str = "flyrpc_links";
+
+const OK: &str = "OK";
+const CANCELLED: &str = "CANCELLED";
+
+/// Records the calls, links and peers of a node as metrics, with the recorder of the crate
+/// [`metrics`](https://docs.rs/metrics) that the application has installed.
+///
+/// | metric | kind | labels | what |
+/// |---|---|---|---|
+/// | `rpc_client_call_duration_seconds` | histogram | `rpc_system_name`, `rpc_method`, `rpc_status_code`, `server_address` | calls of this node, with their retries |
+/// | `rpc_server_call_duration_seconds` | histogram | the same | handlers that this node ran, also for its own calls |
+/// | `flyrpc_calls_in_flight` | gauge | `side` (`client` or `server`) | calls of this node, and handlers, in progress |
+/// | `flyrpc_attempts_total` | counter | `rpc_method`, `outcome` | ended attempts of calls of this node |
+/// | `flyrpc_retries_total` | counter | `reason` | attempts after the first one of a call. The reason is the status of the attempt before, or `IN_PROGRESS` if that one had not ended, because its node was quiet or the call was hedged |
+/// | `flyrpc_refusals_total` | counter | `rpc_method`, `rpc_status_code` | requests of other nodes that this node refused. They run no handler, and are in no histogram |
+/// | `flyrpc_nodes` | gauge | `region`, `state` (`up` or `ejected`) | other nodes of the cluster. An ejected node is up, too |
+/// | `flyrpc_links` | gauge | `region`, `state` (`open`) | open links to other nodes |
+///
+/// The names of the first two are those that the RPC conventions 1.45 of OpenTelemetry get in Prometheus.
+/// `rpc_system_name` is `flyrpc`, and `rpc_method` is the service and the method, such as `Strings/upcase`. A status or
+/// an outcome is `OK`, the text of an [`ErrorKind`], or `CANCELLED` if the caller dropped the call. A value `Err(…)` that
+/// a handler returned is `OK`. `server_address` is the region of the node that executed the call. For calls that found
+/// no node, it is empty. No label contains the id or the address of a node, so the number of series does not grow with
+/// restarts and deploys.
+///
+/// # Use
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), flyrpc::StartError> {
+/// // Install a recorder first, for example that of the crate `metrics-exporter-prometheus`.
+/// let node = flyrpc::Node::builder().observer(flyrpc::Metrics::new()).start().await?;
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A metric is registered when it is recorded for the first time, and keeps the recorder that is installed then. Each
+/// node needs a `Metrics` of its own. Several nodes of one process are added up.
+///
+/// Exporters have default buckets of their own. For the durations, the conventions advise 0.005, 0.01, 0.025, 0.05, 0.075,
+/// 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5 and 10 seconds.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    methods: Methods,
+    cluster: ClusterMetrics,
+    in_flight: OnceLock<InFlight>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    client: Gauge,
+    server: Gauge,
+}
+
+impl Metrics {
+    /// Creates an observer that has recorded nothing yet.
+    pub fn new() -> Self {
+        Metrics::default()
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        self.in_flight.get_or_init(|| {
+            describe();
+            InFlight {
+                client: gauge!(IN_FLIGHT, "side" => "client"),
+                server: gauge!(IN_FLIGHT, "side" => "server"),
+            }
+        })
+    }
+
+    fn on_attempt_started(&self, attempt: &Attempt<'_>) {
+        if attempt.number == 1 {
+            self.in_flight().client.increment(1.0);
+        } else if attempt.node.is_some() {
+            self.methods.retry(attempt.previous.map_or("IN_PROGRESS", ErrorKind::as_str));
+        }
+    }
+
+    fn on_called(&self, called: &Called<'_>, outcome: &Outcome<'_>) {
+        self.in_flight().client.decrement(1.0);
+        let region = called.node.map(|node| node.region());
+        let method = self.methods.get(called.service, called.method);
+        method.client(region, status(outcome), called.took);
+    }
+
+    fn on_serve_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
+        self.in_flight().server.decrement(1.0);
+        let status = match outcome {
+            ServeOutcome::Replied => OK,
+            ServeOutcome::Failed(kind) => kind.as_str(),
+            ServeOutcome::Cancelled => CANCELLED,
+        };
+        let method = self.methods.get(served.service, served.method);
+        method.server(served.node.region(), status, took);
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, observed: &Observed<'_>) {
+        match observed {
+            Observed::Started(attempt) => self.on_attempt_started(attempt),
+            Observed::Ended(attempt, outcome) => {
+                self.methods.get(attempt.service, attempt.method).attempt(status(outcome));
+            }
+            Observed::Called(called, outcome) => self.on_called(called, outcome),
+            Observed::Admitted(_) => {}
+            Observed::Refused(served, kind) => {
+                self.methods.get(served.service, served.method).refusal(kind.as_str());
+            }
+            Observed::ServeStarted(_) => self.in_flight().server.increment(1.0),
+            Observed::ServeEnded(served, outcome, took) => {
+                self.on_serve_ended(served, *outcome, *took);
+            }
+            Observed::LinkOpened(node) => self.cluster.on_link_opened(node),
+            Observed::LinkClosed(node, _) => self.cluster.on_link_closed(node),
+            Observed::Event(event) => self.cluster.on_event(event),
+        }
+    }
+}
+
+fn status(outcome: &Outcome<'_>) -> &'static str {
+    match outcome {
+        Outcome::Replied(_) => OK,
+        Outcome::Failed(error) => error.kind().as_str(),
+        Outcome::Cancelled => CANCELLED,
+    }
+}
+
+fn describe() {
+    describe_histogram!(CLIENT_DURATION, Unit::Seconds, "The duration of calls of this node.");
+    describe_histogram!(SERVER_DURATION, Unit::Seconds, "The duration of handlers.");
+    describe_gauge!(IN_FLIGHT, "Calls of this node, and handlers, in progress.");
+    describe_counter!(ATTEMPTS, "Ended attempts of calls of this node.");
+    describe_counter!(RETRIES, "Attempts after the first one of a call.");
+    describe_counter!(REFUSALS, "Requests of other nodes that this node refused.");
+    describe_gauge!(NODES, "Other nodes of the cluster.");
+    describe_gauge!(LINKS, "Open links to other nodes.");
+}
