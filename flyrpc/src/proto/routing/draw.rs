@@ -13,8 +13,8 @@ use super::{
 /// Upper bound on the number of draws.
 const DRAWS: usize = 8;
 
-/// Draws two of `count` candidates at random among those that can take the call, and returns the one with the lower
-/// cost (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996). Returns `None` if there is
+/// Draws two of `count` candidates at random, and returns the one with the lower cost that can take the call
+/// (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996). Returns `None` if there is
 /// none among [`DRAWS`] candidates.
 ///
 /// Always taking the candidate with the least cost would be worse, because costs are slightly out of date: all
@@ -32,8 +32,8 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
     draw_two(count, &candidate, pick).or_else(|| draw_more(count, candidate, pick))
 }
 
-/// The usual case of [`draw`]: neither of two candidates is ejected, and the better one can take the call and is not
-/// expensive. Otherwise returns `None`.
+/// The usual cases of [`draw`]: neither of two candidates is ejected, and the better one can take the call and is not
+/// expensive; or one of them is due to be probed. Otherwise returns `None`.
 #[inline]
 fn draw_two<'a, L: Endpoint + 'a>(
     count: usize,
@@ -45,8 +45,14 @@ fn draw_two<'a, L: Endpoint + 'a>(
     let second = below(count.checked_sub(1)?, random << 32);
     let second = second + usize::from(second >= first);
     let (first, second) = (candidate(first)?, candidate(second)?);
-    if first.load.is_ejected() || second.load.is_ejected() {
-        return None;
+    for Candidate { load, entry } in [first, second] {
+        match load.standing(pick.now) {
+            Standing::Open => {}
+            Standing::Ejected => return None,
+            Standing::ProbeDue => {
+                return uncongested(entry, pick).filter(|_| load.claim_probe(pick.now));
+            }
+        }
     }
     // The entry of the other candidate is not read: it is in other cache lines than its load.
     let costs = [first.load.cost(pick.now), second.load.cost(pick.now)];

@@ -292,6 +292,24 @@ mod tests {
     }
 
     #[test]
+    fn an_ejected_node_among_many_is_probed_as_often_as_it_is_drawn() {
+        let mut links: Vec<_> = (0..200).map(|_| good(1)).collect();
+        let due = ejected();
+        if let Some(path) = &due {
+            path.load.region().set_nodes(200, 1);
+            path.load.set_probe_at(Some(500_000));
+        }
+        links[0] = due;
+        let (table, target) = (table(&links), hkg());
+        // The probability that none of 500 calls draws it is 0.7 %, and fixed by the numbers below.
+        let probed = (0..500).any(|random| {
+            let choice = pick(&table, &of(&target, mix(random, 1)));
+            matches!(choice, Choice::Send { link, .. } if link.node == "n0")
+        });
+        assert!(probed);
+    }
+
+    #[test]
     fn ejected_nodes_and_congested_links_are_passed_over_while_another_can_take_the_call() {
         assert_eq!(counts(&[congested(), good(1), ejected()]), [0, 1_000, 0]);
         check(&[congested(), held(), None], "send to n0");

@@ -50,6 +50,14 @@ pub(super) struct Candidate<'a, L> {
     pub(super) entry: &'a Entry<L>,
 }
 
+impl<L> Clone for Candidate<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Candidate<'_, L> {}
+
 impl<L> Clone for Serving<'_, L> {
     fn clone(&self) -> Self {
         *self
