@@ -48,7 +48,6 @@ async fn calls_are_recorded_by_method_status_and_region() {
         [
             "flyrpc_attempts_total{rpc_method=Probe/panic,outcome=PANICKED} [1.0]".to_owned(),
             "flyrpc_attempts_total{rpc_method=Probe/slow,outcome=CANCELLED} [1.0]".to_owned(),
-            "flyrpc_attempts_total{rpc_method=Probe/slow,outcome=NO_NODE} [1.0]".to_owned(),
             "flyrpc_attempts_total{rpc_method=Probe/slow,outcome=OK} [3.0]".to_owned(),
             "flyrpc_attempts_total{rpc_method=Probe/slow,outcome=TIMEOUT} [1.0]".to_owned(),
             "flyrpc_calls_in_flight{side=client} [0.0]".to_owned(),
@@ -113,7 +112,7 @@ async fn retries_are_recorded_with_their_reasons() {
     sleep(secs(1)).await;
     cluster.freeze("iad-0");
     sleep(secs(4)).await;
-    let expected = ["flyrpc_retries_total{reason=IN_PROGRESS} [1.0]"];
+    let expected = ["flyrpc_retries_total{reason=NOT_FAILED} [1.0]"];
     assert_eq!(recorder.lines_of("flyrpc_retries"), expected);
     frozen.await.unwrap().unwrap();
 

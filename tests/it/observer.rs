@@ -233,7 +233,8 @@ async fn each_attempt_of_a_call_is_observed_once() {
         ]
     );
     let whole = log.take_whole_calls();
-    let expected = format!("3 shout on iad-{second}: Refused, 2 in ");
+    // The error of a call is that of its first attempt.
+    let expected = format!("3 shout on iad-{first}: Refused, 2 in ");
     assert!(whole.len() == 1 && whole[0].starts_with(&expected), "{whole:?}");
 }
 

@@ -44,7 +44,7 @@ fn a_call_takes_no_more_instructions_than_its_budget() -> Result<()> {
     if !comparable {
         println!("not compared: the budgets are for {COMPILER}x, and this is {compiler}");
     }
-    // Each in a thread, because stepping takes long. A thread can trace only what it has started itself.
+    // Each in a thread, because stepping takes long. Only the thread that attached to a process can step through it.
     thread::scope(|scope| {
         let counts =
             BUDGETS.map(|(mode, budget)| (mode, budget, scope.spawn(move || per_call(mode))));

@@ -109,8 +109,9 @@ impl NodeBuilder {
     }
 
     /// Sets the version of the application, such as the commit or the release that was deployed. Other nodes show it
-    /// as [`Peer::version`](crate::Peer::version), so that they tell whether a release is complete. It affects no
-    /// call. Up to 64 bytes; the default is empty.
+    /// as [`Peer::version`](crate::Peer::version), which shows whether a rollout is complete. It affects no call.
+    /// Up to 64 bytes without control characters; the default is empty. A version that is longer is an error at
+    /// [start](Self::start).
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.config.version = version.into();
         self

@@ -89,8 +89,9 @@ pub enum Observed<'a> {
     /// have started, because the attempts of an idempotent call overlap if the node of one goes quiet, or the call is
     /// hedged.
     Ended(&'a Attempt<'a>, Outcome<'a>),
-    /// A call of this node ended, after its last attempt was reported as ended. Reported exactly once for each call, also
-    /// if its future was dropped. The bytes of the outcome are those of the reply that ended the call.
+    /// A call of this node ended, after its last attempt was reported as ended. Reported exactly once for each call
+    /// that was polled while its node existed, also if its future was dropped. The bytes of the outcome are those of the
+    /// reply that ended the call.
     Called(&'a Called<'a>, Outcome<'a>),
     /// This node has accepted a request of another node. Its handler starts once its arguments are complete, unless
     /// the caller gives up before, or the request is refused after all: its arguments cannot be decoded, or as many
@@ -133,7 +134,7 @@ pub struct Attempt<'a> {
     /// The node that executes it, if there is one.
     pub node: Option<&'a NodeInfo>,
     /// The kind of error with which the attempt before this one failed. `None` for the first attempt, and if the attempt
-    /// before is still in progress.
+    /// before has not failed: it is still in progress, or it was canceled before its request was sent.
     pub previous: Option<ErrorKind>,
     /// The length of the encoded arguments in bytes, without their frame. `None` if nothing was encoded,
     /// as in a call that runs in this process.
@@ -152,7 +153,7 @@ pub struct Called<'a> {
     pub method: &'static str,
     /// The target of the call. Of several targets, the first one.
     pub target: &'a Target,
-    /// The node that answered, or else that of the last attempt, if an attempt started.
+    /// The node that answered, or that of the error, or else that of the last attempt.
     pub node: Option<&'a NodeInfo>,
     /// The number of attempts that started on a node. It is 0 if there was no node, and more than 1 if the call was
     /// retried or hedged.

@@ -229,7 +229,7 @@ impl Hello {
         let optional = |number| found.get(&number).map(|_| take(number, &found)).transpose();
         let keys = found.get(&field::KEYS).map(|_| take::<Vec<u32>>(field::KEYS, &found));
         let keys = keys.transpose()?.unwrap_or_default().into_iter().take(MAX_KEYS);
-        // It is only shown, so a version that is no name is ignored.
+        // It is only shown, so an invalid version is ignored.
         let version: Option<String> =
             found.get(&field::VERSION).and_then(|value| codec::decode(value).ok());
         let version = version.filter(|version| is_label(version)).unwrap_or_default();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_no_name_is_ignored() {
+    fn an_invalid_version_is_ignored() {
         for version in ["", "a\nb", &"x".repeat(65)] {
             let sent = Hello { version: version.into(), ..hello(None) };
             let expected = Hello { version: SmolStr::default(), ..hello(None) };

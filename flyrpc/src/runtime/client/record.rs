@@ -48,8 +48,8 @@ struct Recording<'a> {
     node: Option<NodeInfo>,
     /// The size of the last reply.
     reply_bytes: Option<usize>,
-    /// The kind of error with which the latest attempt failed.
-    previous: Option<ErrorKind>,
+    /// The attempt that failed last, and the kind of its error.
+    failed: Option<(AttemptNumber, ErrorKind)>,
     /// The kinds of errors with which earlier attempts failed.
     failures: Vec<Discriminant<RpcError>>,
 }
@@ -81,7 +81,7 @@ impl<'a> AttemptRecorder<'a> {
                 started: 0,
                 node: None,
                 reply_bytes: None,
-                previous: None,
+                failed: None,
                 failures: Vec::new(),
             }))
         });
@@ -158,6 +158,9 @@ impl<'a> AttemptRecorder<'a> {
             recording.start(0, None, None);
             recording.end(Some(error));
         }
+        if let Some(node) = error.and_then(RpcError::node) {
+            recording.node = Some(node.clone());
+        }
         recording.show_call(match error {
             None => Outcome::Replied(recording.reply_bytes),
             Some(error) => Outcome::Failed(error),
@@ -188,7 +191,8 @@ impl Recording<'_> {
         self.attempts += 1;
         self.started += u32::from(node.is_some());
         let number = AttemptNumber(self.attempts);
-        let previous = self.previous.take();
+        let before = AttemptNumber(self.attempts - 1);
+        let previous = self.failed.filter(|(failed, _)| *failed == before).map(|(_, kind)| kind);
         let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
         self.observers.observe(&Observed::Started(&attempt));
@@ -211,7 +215,9 @@ impl Recording<'_> {
             .zip(open.node.clone())
             .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
         self.failures.extend(error.as_ref().map(discriminant));
-        self.previous = error.as_ref().map(RpcError::kind);
+        if let Some(error) = &error {
+            self.failed = Some((attempt, error.kind()));
+        }
         self.show_end(&open, outcome(&open, error.as_ref()));
     }
 

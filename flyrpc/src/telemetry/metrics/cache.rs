@@ -16,6 +16,19 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
+    pub(super) fn len(&self) -> usize {
+        self.0.load().len()
+    }
+
+    /// Uses the value of `key`, if there is one.
+    pub(super) fn get<Q, T>(&self, key: &Q, run: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.0.load().get(key).map(run)
+    }
+
     /// Uses the value of `key`, which `create` creates if there is none. Of several threads that create it at the same
     /// time, each may call `create`.
     pub(super) fn with<Q, T>(
@@ -50,5 +63,9 @@ mod tests {
         let cache: Cache<String, u32> = Cache::default();
         let get = |value| cache.with("a", || ("a".to_owned(), value), |value| *value);
         assert_eq!((get(1), get(2)), (1, 1));
+        assert_eq!(
+            (cache.get("a", |value| *value), cache.get("b", |value| *value)),
+            (Some(1), None)
+        );
     }
 }

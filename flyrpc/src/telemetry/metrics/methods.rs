@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram, SharedString, counter, histogram};
 
-use super::{ATTEMPTS, CLIENT_DURATION, REFUSALS, RETRIES, SERVER_DURATION, cache::Cache};
+use super::{
+    cache::Cache,
+    names::{
+        ATTEMPTS, CLIENT_DURATION, MAX_SERIES, OTHER_REGION, REFUSALS, RETRIES, SERVER_DURATION,
+    },
+};
 use crate::types::Region;
 
 /// The metrics of all methods.
@@ -90,14 +95,20 @@ impl MethodMetrics {
         status: &'static str,
         took: Duration,
     ) {
-        let key = (region.clone(), status);
+        let mut key = (region.clone(), status);
+        if durations.get(&key, |histogram| histogram.record(took)).is_some() {
+            return;
+        }
+        if durations.len() >= MAX_SERIES {
+            key.0 = Region::from(OTHER_REGION);
+        }
         let create = || {
             let histogram = histogram!(
                 name,
                 "rpc_system_name" => "flyrpc",
                 "rpc_method" => self.name.clone(),
                 "rpc_status_code" => status,
-                "server_address" => region.to_string(),
+                "server_address" => key.0.to_string(),
             );
             (key.clone(), histogram)
         };

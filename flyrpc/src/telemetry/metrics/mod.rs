@@ -2,24 +2,24 @@
 
 mod cache;
 mod cluster;
+mod gauge_share;
 mod methods;
+mod names;
 
 use std::{sync::OnceLock, time::Duration};
 
-use metrics::{Gauge, Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 
-use self::{cluster::ClusterMetrics, methods::Methods};
+use self::{
+    cluster::ClusterMetrics,
+    gauge_share::GaugeShare,
+    methods::Methods,
+    names::{
+        ATTEMPTS, CLIENT_DURATION, IN_FLIGHT, LINKS, NODES, REFUSALS, RETRIES, SERVER_DURATION,
+    },
+};
 use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served};
 use crate::error::ErrorKind;
-
-const CLIENT_DURATION: &str = "rpc_client_call_duration_seconds";
-const SERVER_DURATION: &str = "rpc_server_call_duration_seconds";
-const IN_FLIGHT: &str = "flyrpc_calls_in_flight";
-const ATTEMPTS: &str = "flyrpc_attempts_total";
-const RETRIES: &str = "flyrpc_retries_total";
-const REFUSALS: &str = "flyrpc_refusals_total";
-const NODES: &str = "flyrpc_nodes";
-const LINKS: &str = "flyrpc_links";
 
 const OK: &str = "OK";
 const CANCELLED: &str = "CANCELLED";
@@ -32,18 +32,19 @@ const CANCELLED: &str = "CANCELLED";
 /// | `rpc_client_call_duration_seconds` | histogram | `rpc_system_name`, `rpc_method`, `rpc_status_code`, `server_address` | calls of this node, with their retries |
 /// | `rpc_server_call_duration_seconds` | histogram | the same | handlers that this node ran, also for its own calls |
 /// | `flyrpc_calls_in_flight` | gauge | `side` (`client` or `server`) | calls of this node, and handlers, in progress |
-/// | `flyrpc_attempts_total` | counter | `rpc_method`, `outcome` | ended attempts of calls of this node |
-/// | `flyrpc_retries_total` | counter | `reason` | attempts after the first one of a call. The reason is the status of the attempt before, or `IN_PROGRESS` if that one had not ended, because its node was quiet or the call was hedged |
+/// | `flyrpc_attempts_total` | counter | `rpc_method`, `outcome` | ended attempts of calls of this node. A call that found no node has none |
+/// | `flyrpc_retries_total` | counter | `reason` | attempts after the first one of a call. The reason is the kind of error of the attempt before, or `NOT_FAILED`: its node was quiet, or the call was hedged |
 /// | `flyrpc_refusals_total` | counter | `rpc_method`, `rpc_status_code` | requests of other nodes that this node refused. They run no handler, and are in no histogram |
-/// | `flyrpc_nodes` | gauge | `region`, `state` (`up` or `ejected`) | other nodes of the cluster. An ejected node is up, too |
+/// | `flyrpc_nodes` | gauge | `region`, `state` (`up` or `ejected`) | other nodes of the cluster. An ejected node is up, too. One that comes back is counted as ejected after its next failure |
 /// | `flyrpc_links` | gauge | `region`, `state` (`open`) | open links to other nodes |
 ///
-/// The names of the first two are those that the RPC conventions 1.45 of OpenTelemetry get in Prometheus.
+/// The names and labels of the first two are the Prometheus form of the RPC conventions 1.45 of OpenTelemetry.
 /// `rpc_system_name` is `flyrpc`, and `rpc_method` is the service and the method, such as `Strings/upcase`. A status or
 /// an outcome is `OK`, the text of an [`ErrorKind`], or `CANCELLED` if the caller dropped the call. A value `Err(…)` that
 /// a handler returned is `OK`. `server_address` is the region of the node that executed the call. For calls that found
 /// no node, it is empty. No label contains the id or the address of a node, so the number of series does not grow with
-/// restarts and deploys.
+/// restarts and deploys. Regions beyond 512 series of a metric and method, which only a faulty node causes, are counted
+/// as `other`.
 ///
 /// # Use
 ///
@@ -58,7 +59,8 @@ const CANCELLED: &str = "CANCELLED";
 /// ```
 ///
 /// A metric is registered when it is recorded for the first time, and keeps the recorder that is installed then. Each
-/// node needs a `Metrics` of its own. Several nodes of one process are added up.
+/// node needs a `Metrics` of its own. Several nodes of one process are added up, and a node that has ended no longer
+/// counts in the gauges.
 ///
 /// Exporters have default buckets of their own. For the durations, the conventions advise 0.005, 0.01, 0.025, 0.05, 0.075,
 /// 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5 and 10 seconds.
@@ -71,8 +73,8 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct InFlight {
-    client: Gauge,
-    server: Gauge,
+    client: GaugeShare,
+    server: GaugeShare,
 }
 
 impl Metrics {
@@ -85,29 +87,29 @@ impl Metrics {
         self.in_flight.get_or_init(|| {
             describe();
             InFlight {
-                client: gauge!(IN_FLIGHT, "side" => "client"),
-                server: gauge!(IN_FLIGHT, "side" => "server"),
+                client: GaugeShare::new(gauge!(IN_FLIGHT, "side" => "client")),
+                server: GaugeShare::new(gauge!(IN_FLIGHT, "side" => "server")),
             }
         })
     }
 
     fn on_attempt_started(&self, attempt: &Attempt<'_>) {
         if attempt.number == 1 {
-            self.in_flight().client.increment(1.0);
+            self.in_flight().client.add(1);
         } else if attempt.node.is_some() {
-            self.methods.retry(attempt.previous.map_or("IN_PROGRESS", ErrorKind::as_str));
+            self.methods.retry(attempt.previous.map_or("NOT_FAILED", ErrorKind::as_str));
         }
     }
 
     fn on_called(&self, called: &Called<'_>, outcome: &Outcome<'_>) {
-        self.in_flight().client.decrement(1.0);
+        self.in_flight().client.add(-1);
         let region = called.node.map(|node| node.region());
         let method = self.methods.get(called.service, called.method);
         method.client(region, status(outcome), called.took);
     }
 
     fn on_serve_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
-        self.in_flight().server.decrement(1.0);
+        self.in_flight().server.add(-1);
         let status = match outcome {
             ServeOutcome::Replied => OK,
             ServeOutcome::Failed(kind) => kind.as_str(),
@@ -120,8 +122,12 @@ impl Metrics {
 
 impl Observer for Metrics {
     fn observe(&self, observed: &Observed<'_>) {
+        // Registers and describes the metrics.
+        self.in_flight();
         match observed {
             Observed::Started(attempt) => self.on_attempt_started(attempt),
+            // Not an attempt, but the failure of a call outside of its attempts.
+            Observed::Ended(Attempt { node: None, .. }, _) => {}
             Observed::Ended(attempt, outcome) => {
                 self.methods.get(attempt.service, attempt.method).attempt(status(outcome));
             }
@@ -130,7 +136,7 @@ impl Observer for Metrics {
             Observed::Refused(served, kind) => {
                 self.methods.get(served.service, served.method).refusal(kind.as_str());
             }
-            Observed::ServeStarted(_) => self.in_flight().server.increment(1.0),
+            Observed::ServeStarted(_) => self.in_flight().server.add(1),
             Observed::ServeEnded(served, outcome, took) => {
                 self.on_serve_ended(served, *outcome, *took);
             }
