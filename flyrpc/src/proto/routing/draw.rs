@@ -13,8 +13,8 @@ use super::{
 /// Upper bound on the number of draws.
 const DRAWS: usize = 8;
 
-/// Draws two of `count` candidates at random, and returns the one with the lower cost that can take the call
-/// (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996). Returns `None` if there is
+/// Draws two of `count` candidates at random among those that can take the call, and returns the one with the lower
+/// cost (Mitzenmacher, *The Power of Two Choices in Randomized Load Balancing*, 1996). Returns `None` if there is
 /// none among [`DRAWS`] candidates.
 ///
 /// Always taking the candidate with the least cost would be worse, because costs are slightly out of date: all
@@ -32,8 +32,8 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
     draw_two(count, &candidate, pick).or_else(|| draw_more(count, candidate, pick))
 }
 
-/// The usual cases of [`draw`]: neither of two candidates is ejected, and the better one can take the call and is not
-/// expensive; or one of them is due to be probed. Otherwise returns `None`.
+/// The usual cases of [`draw`]: two candidates can take the call, and the better one is not expensive; or one of them is
+/// due to be probed. Otherwise returns `None`.
 #[inline]
 fn draw_two<'a, L: Endpoint + 'a>(
     count: usize,
@@ -54,16 +54,15 @@ fn draw_two<'a, L: Endpoint + 'a>(
             }
         }
     }
-    // The entry of the other candidate is not read: it is in other cache lines than its load.
+    let found = [uncongested(first.entry, pick)?, uncongested(second.entry, pick)?];
     let costs = [first.load.cost(pick.now), second.load.cost(pick.now)];
-    let (cost, better) = if costs[1] < costs[0] { (costs[1], second) } else { (costs[0], first) };
-    let region = better.load.region();
+    let better = usize::from(costs[1] < costs[0]);
+    let (cost, region) = (costs[better], [first, second][better].load.region());
     if region.is_expensive(cost) {
         return None;
     }
-    let found = uncongested(better.entry, pick)?;
     region.on_picked(cost);
-    Some(found)
+    Some(found[better])
 }
 
 /// The other cases of [`draw`].
@@ -81,19 +80,14 @@ fn draw_more<'a, L: Endpoint + 'a>(
             continue;
         }
         let Some(Candidate { load, entry }) = candidate(at) else { continue };
-        let standing = load.standing(pick.now);
-        if standing == Standing::Ejected {
-            continue;
+        let Some((link, compats)) = uncongested(entry, pick) else { continue };
+        match load.standing(pick.now) {
+            Standing::Open => {}
+            Standing::ProbeDue if load.claim_probe(pick.now) => return Some((link, compats)),
+            Standing::ProbeDue | Standing::Ejected => continue,
         }
         let cost = load.cost(pick.now);
-        if standing == Standing::ProbeDue || best.as_ref().is_none_or(|best| cost < best.cost) {
-            let Some((link, compats)) = uncongested(entry, pick) else { continue };
-            if standing == Standing::ProbeDue {
-                if load.claim_probe(pick.now) {
-                    return Some((link, compats));
-                }
-                continue;
-            }
+        if best.as_ref().is_none_or(|best| cost < best.cost) {
             best = Some(Drawn { at, cost, region: load.region(), link, compats });
         }
         if is_second && best.as_ref().is_some_and(|best| !best.region.is_expensive(best.cost)) {

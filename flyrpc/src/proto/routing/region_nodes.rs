@@ -10,8 +10,8 @@ use crate::types::NodeInfo;
 pub(super) struct RegionNodes<L> {
     /// Sorted by address.
     all: Vec<Arc<Entry<L>>>,
-    /// The load of each of them that is linked. A pick reads the loads of several nodes, but the entry of hardly more
-    /// than one. In a large region, neither is in the processor's cache.
+    /// The load of each of them that is linked. In a large region, neither loads nor entries are in the processor's cache,
+    /// and a load that is found without its entry is fetched at the same time.
     loads: Vec<Option<Arc<NodeLoad>>>,
     /// For each service, the positions in `all` of the linked nodes that serve it, in order. Positions are cheaper
     /// to copy with each change than references.
