@@ -79,7 +79,7 @@ impl Endpoint for Open {
         false
     }
 
-    fn load(&self) -> &Arc<NodeLoad> {
+    fn load(&self) -> &NodeLoad {
         &self.load
     }
 

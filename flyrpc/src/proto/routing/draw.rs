@@ -5,8 +5,7 @@ use super::{
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
     entry::Entry,
-    load::{RegionLoad, Standing},
-    region_nodes::Candidate,
+    load::Standing,
     reservoir::mix,
 };
 
@@ -26,7 +25,7 @@ const DRAWS: usize = 8;
 #[inline]
 pub(super) fn draw<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     draw_two(count, &candidate, pick).or_else(|| draw_more(count, candidate, pick))
@@ -37,38 +36,36 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
 #[inline]
 fn draw_two<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
+    let others = count.checked_sub(1).filter(|others| *others > 0)?;
     let random = mix(pick.random, 1);
     let first = below(count, random);
-    let second = below(count.checked_sub(1)?, random << 32);
+    let second = below(others, random << 32);
     let second = second + usize::from(second >= first);
-    let (first, second) = (candidate(first)?, candidate(second)?);
-    for Candidate { load, entry } in [first, second] {
-        match load.standing(pick.now) {
+    let drawn = [uncongested(candidate(first), pick)?, uncongested(candidate(second), pick)?];
+    for found in drawn {
+        match found.0.load().standing(pick.now) {
             Standing::Open => {}
             Standing::Ejected => return None,
-            Standing::ProbeDue => {
-                return uncongested(entry, pick).filter(|_| load.claim_probe(pick.now));
-            }
+            Standing::ProbeDue => return found.0.load().claim_probe(pick.now).then_some(found),
         }
     }
-    let found = [uncongested(first.entry, pick)?, uncongested(second.entry, pick)?];
-    let costs = [first.load.cost(pick.now), second.load.cost(pick.now)];
+    let costs = drawn.map(|(link, _)| link.load().cost(pick.now));
     let better = usize::from(costs[1] < costs[0]);
-    let (cost, region) = (costs[better], [first, second][better].load.region());
-    if region.is_expensive(cost) {
+    let region = drawn[better].0.load().region();
+    if region.is_expensive(costs[better]) {
         return None;
     }
-    region.on_picked(cost);
-    Some(found[better])
+    region.on_picked(costs[better]);
+    Some(drawn[better])
 }
 
 /// The other cases of [`draw`].
 fn draw_more<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     let mut order = Order::new(count, pick.random);
@@ -79,8 +76,8 @@ fn draw_more<'a, L: Endpoint + 'a>(
         if best.as_ref().is_some_and(|best| best.at == at) {
             continue;
         }
-        let Some(Candidate { load, entry }) = candidate(at) else { continue };
-        let Some((link, compats)) = uncongested(entry, pick) else { continue };
+        let Some((link, compats)) = uncongested(candidate(at), pick) else { continue };
+        let load = link.load();
         match load.standing(pick.now) {
             Standing::Open => {}
             Standing::ProbeDue if load.claim_probe(pick.now) => return Some((link, compats)),
@@ -88,15 +85,16 @@ fn draw_more<'a, L: Endpoint + 'a>(
         }
         let cost = load.cost(pick.now);
         if best.as_ref().is_none_or(|best| cost < best.cost) {
-            best = Some(Drawn { at, cost, region: load.region(), link, compats });
+            best = Some(Drawn { at, cost, link, compats });
         }
-        if is_second && best.as_ref().is_some_and(|best| !best.region.is_expensive(best.cost)) {
+        let least = best.as_ref().map_or(cost, |best| best.cost);
+        if is_second && !load.region().is_expensive(least) {
             break;
         }
         is_second = true;
     }
-    let Drawn { cost, region, link, compats, .. } = best?;
-    region.on_picked(cost);
+    let Drawn { cost, link, compats, .. } = best?;
+    link.load().region().on_picked(cost);
     Some((link, compats))
 }
 
@@ -106,17 +104,15 @@ fn draw_more<'a, L: Endpoint + 'a>(
 #[cold]
 pub(super) fn scan<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     if count <= DRAWS {
         return None;
     }
     let first = below(count, pick.random);
-    let mut candidates = (0..count).filter_map(|turn| candidate((first + turn) % count));
-    candidates.find_map(|Candidate { load, entry }| {
-        uncongested(entry, pick).filter(|_| load.standing(pick.now) == Standing::Open)
-    })
+    let mut candidates = (0..count).map(|turn| candidate((first + turn) % count));
+    candidates.find_map(|entry| good(entry, pick).filter(|(link, _)| !is_passed_over(*link, pick)))
 }
 
 /// Returns whether other candidates are preferred to a good one, because it is ejected or its link is congested.
@@ -128,7 +124,6 @@ pub(super) fn is_passed_over<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
 struct Drawn<'a, L> {
     at: usize,
     cost: f32,
-    region: &'a RegionLoad,
     link: &'a L,
     compats: &'a Compats,
 }

@@ -1,6 +1,6 @@
 //! The properties of a link that routing depends on.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     compat::{CallerTrait, Compats},
@@ -33,7 +33,7 @@ pub(crate) trait Endpoint {
     fn is_congested(&self) -> bool;
 
     /// Returns the load of the node.
-    fn load(&self) -> &Arc<NodeLoad>;
+    fn load(&self) -> &NodeLoad;
 
     /// Returns the services of the node, except the internal one.
     fn services(&self) -> &[ServiceSpec];

@@ -48,9 +48,8 @@ const EXPENSIVE: f32 = 1.25;
 /// See [`NodeLoad::probe_at`].
 const PROBING: u64 = 1;
 
-/// The load of one boot of a node, over all links to it. Aligned to a cache line, because a pick reads most of it.
+/// The load of one boot of a node, over all links to it.
 #[derive(Debug)]
-#[repr(align(64))]
 pub(crate) struct NodeLoad {
     region: Arc<RegionLoad>,
     /// The number of calls of this node that were sent to it, modulo 2^32.

@@ -5,8 +5,9 @@ use super::{
     compat::Compats,
     draw::{draw, scan},
     endpoint::Endpoint,
+    entry::Entry,
     rank::rank,
-    region_nodes::{Candidate, Serving},
+    region_nodes::Serving,
     table::Table,
 };
 
@@ -57,7 +58,7 @@ pub(super) fn draw_nearest<'a, L: Endpoint>(
 /// Picks one of `count` nodes that can take the call at once, if there is one.
 fn draw_among<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> Option<Candidate<'a, L>>,
+    candidate: impl Fn(usize) -> &'a Entry<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     draw(count, &candidate, pick).or_else(|| scan(count, candidate, pick))
@@ -70,7 +71,8 @@ fn serving<'a, L: Endpoint>(
 ) -> impl Iterator<Item = (u32, Serving<'a, L>)> {
     table.regions().filter_map(|nodes| {
         let serving = nodes.serving(pick.caller.service);
-        Some((serving.get(0)?.load.region().round_trip(), serving))
+        let first = if serving.len() > 0 { serving.get(0).link.as_ref() } else { None };
+        Some((first?.load().region().round_trip(), serving))
     })
 }
 
@@ -90,14 +92,14 @@ impl<'a, L> Equal<'a, L> {
         equal
     }
 
-    fn get(&self, mut at: usize) -> Option<Candidate<'a, L>> {
+    fn get(&self, mut at: usize) -> &'a Entry<L> {
         for region in self.regions {
             if at < region.len() {
                 return region.get(at);
             }
             at -= region.len();
         }
-        None
+        unreachable!("a candidate beyond the last one was drawn")
     }
 }
 
@@ -111,7 +113,6 @@ mod tests {
         proto::routing::{
             compat::CallerTrait,
             endpoint::LinkStatus,
-            entry::Entry,
             load::{NodeLoad, RegionLoad},
             reservoir::mix,
             testing::Path,

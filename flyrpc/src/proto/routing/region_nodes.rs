@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use super::{endpoint::Endpoint, entry::Entry, load::NodeLoad};
+use super::{endpoint::Endpoint, entry::Entry};
 use crate::types::NodeInfo;
 
 /// The nodes of one region.
@@ -10,9 +10,6 @@ use crate::types::NodeInfo;
 pub(super) struct RegionNodes<L> {
     /// Sorted by address.
     all: Vec<Arc<Entry<L>>>,
-    /// The load of each of them that is linked. In a large region, neither loads nor entries are in the processor's cache,
-    /// and a load that is found without its entry is fetched at the same time.
-    loads: Vec<Option<Arc<NodeLoad>>>,
     /// For each service, the positions in `all` of the linked nodes that serve it, in order. Positions are cheaper
     /// to copy with each change than references.
     serving: BTreeMap<String, Vec<u32>>,
@@ -21,17 +18,13 @@ pub(super) struct RegionNodes<L> {
 // Not derived, because that would require `L: Default` and `L: Clone`.
 impl<L> Default for RegionNodes<L> {
     fn default() -> Self {
-        RegionNodes { all: Vec::new(), loads: Vec::new(), serving: BTreeMap::new() }
+        RegionNodes { all: Vec::new(), serving: BTreeMap::new() }
     }
 }
 
 impl<L> Clone for RegionNodes<L> {
     fn clone(&self) -> Self {
-        RegionNodes {
-            all: self.all.clone(),
-            loads: self.loads.clone(),
-            serving: self.serving.clone(),
-        }
+        RegionNodes { all: self.all.clone(), serving: self.serving.clone() }
     }
 }
 
@@ -39,24 +32,8 @@ impl<L> Clone for RegionNodes<L> {
 #[derive(Debug)]
 pub(super) struct Serving<'a, L> {
     all: &'a [Arc<Entry<L>>],
-    loads: &'a [Option<Arc<NodeLoad>>],
     positions: &'a [u32],
 }
-
-/// A linked node that serves a service.
-#[derive(Debug)]
-pub(super) struct Candidate<'a, L> {
-    pub(super) load: &'a NodeLoad,
-    pub(super) entry: &'a Entry<L>,
-}
-
-impl<L> Clone for Candidate<'_, L> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<L> Copy for Candidate<'_, L> {}
 
 impl<L> Clone for Serving<'_, L> {
     fn clone(&self) -> Self {
@@ -67,18 +44,17 @@ impl<L> Clone for Serving<'_, L> {
 impl<L> Copy for Serving<'_, L> {}
 
 impl<'a, L> Serving<'a, L> {
-    pub(super) const NONE: Self = Serving { all: &[], loads: &[], positions: &[] };
+    pub(super) const NONE: Self = Serving { all: &[], positions: &[] };
 
     pub(super) fn len(self) -> usize {
         self.positions.len()
     }
 
-    /// Returns one of the nodes, or `None` if `at` is not less than the [length](Self::len).
-    #[inline]
-    pub(super) fn get(self, at: usize) -> Option<Candidate<'a, L>> {
-        let position = *self.positions.get(at)? as usize;
-        let load = self.loads.get(position)?.as_deref()?;
-        Some(Candidate { load, entry: self.all.get(position)? })
+    /// # Panics
+    ///
+    /// If `at` is not less than the [length](Self::len).
+    pub(super) fn get(self, at: usize) -> &'a Entry<L> {
+        &self.all[self.positions[at] as usize]
     }
 }
 
@@ -91,7 +67,7 @@ impl<L> RegionNodes<L> {
     /// Returns the linked nodes that serve `service`.
     pub(super) fn serving(&self, service: &str) -> Serving<'_, L> {
         let positions = self.serving.get(service).map_or(&[][..], Vec::as_slice);
-        Serving { all: &self.all, loads: &self.loads, positions }
+        Serving { all: &self.all, positions }
     }
 }
 
@@ -101,14 +77,12 @@ impl<L: Endpoint> RegionNodes<L> {
         match self.all.binary_search_by(by_addr_of(&entry.info)) {
             Ok(at) => {
                 self.unindex(at);
-                self.loads[at] = load_of(&entry);
                 self.all[at] = entry;
                 self.index(at);
             }
             Err(at) => {
                 let after = |position: &&mut u32| **position >= at as u32;
                 self.positions().filter(after).for_each(|position| *position += 1);
-                self.loads.insert(at, load_of(&entry));
                 self.all.insert(at, entry);
                 self.index(at);
             }
@@ -120,7 +94,6 @@ impl<L: Endpoint> RegionNodes<L> {
         let Ok(at) = self.all.binary_search_by(by_addr_of(info)) else { return };
         self.unindex(at);
         self.all.remove(at);
-        self.loads.remove(at);
         let after = |position: &&mut u32| **position > at as u32;
         self.positions().filter(after).for_each(|position| *position -= 1);
     }
@@ -156,10 +129,6 @@ impl<L: Endpoint> RegionNodes<L> {
     }
 }
 
-fn load_of<L: Endpoint>(entry: &Entry<L>) -> Option<Arc<NodeLoad>> {
-    entry.link.as_ref().map(|link| Arc::clone(link.load()))
-}
-
 pub(super) fn by_addr_of<L>(info: &NodeInfo) -> impl Fn(&Arc<Entry<L>>) -> Ordering {
     |entry| (entry.info.addr(), entry.info.id()).cmp(&(info.addr(), info.id()))
 }
@@ -178,7 +147,7 @@ mod tests {
 
     fn serving(nodes: &RegionNodes<Path>, service: &str) -> Vec<u16> {
         let serving = nodes.serving(service);
-        (0..).map_while(|at| serving.get(at)).map(|node| node.entry.info.addr().port()).collect()
+        (0..serving.len()).map(|at| serving.get(at).info.addr().port()).collect()
     }
 
     #[test]

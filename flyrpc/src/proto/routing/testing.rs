@@ -57,7 +57,7 @@ impl Endpoint for Path {
         self.congested
     }
 
-    fn load(&self) -> &Arc<NodeLoad> {
+    fn load(&self) -> &NodeLoad {
         &self.load
     }
 

@@ -29,7 +29,7 @@ impl Endpoint for Arc<Link> {
         self.congested.load(Ordering::Relaxed)
     }
 
-    fn load(&self) -> &Arc<NodeLoad> {
+    fn load(&self) -> &NodeLoad {
         self.health.load()
     }
 
