@@ -9,19 +9,23 @@ use crate::support::{
     Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, prober, secs, sleep,
 };
 
-/// Records its observations as lines such as `1.1 shout on iad-0: sent`, and calls as a whole in a list of their own.
+/// Records its observations as lines such as `1.1 shout on iad-0: sent`, and ended calls in a list of their own.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>);
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    ended_calls: Arc<Mutex<Vec<String>>>,
+}
 
 impl Log {
     /// Takes all lines since the last call.
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.lines.lock().unwrap())
     }
 
-    /// Takes the lines of calls as a whole since the last call, such as `1 shout on iad-0: reply received, 1 in 200ms`.
-    fn take_whole_calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.1.lock().unwrap())
+    /// Takes the lines of ended calls since the last call: their nodes, outcomes, numbers of attempts and times, as in
+    /// `1 shout on iad-0: reply received, 1 in 200ms`.
+    fn take_ended_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.ended_calls.lock().unwrap())
     }
 
     /// Takes all lines since the last call, and returns those of calls, which start with a number.
@@ -37,7 +41,7 @@ impl Observer for Log {
             let Called { call, method, node, attempts, took, .. } = *called;
             let (node, outcome) = (node.map_or("no node", NodeInfo::name), described(outcome));
             let line = format!("{call} {method} on {node}: {outcome}, {attempts} in {took:?}");
-            return self.1.lock().unwrap().push(line);
+            return self.ended_calls.lock().unwrap().push(line);
         }
         let line = match observed {
             Observed::Started(attempt) => match attempt.request_bytes {
@@ -53,7 +57,7 @@ impl Observer for Log {
             // The tests of `served_calls` cover the calls that the node serves.
             _ => return,
         };
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }
 
@@ -232,10 +236,10 @@ async fn each_attempt_of_a_call_is_observed_once() {
             format!("3.2 shout on iad-{second}: Refused"),
         ]
     );
-    let whole = log.take_whole_calls();
+    let ended = log.take_ended_calls();
     // The error of a call is that of its first attempt.
     let expected = format!("3 shout on iad-{first}: Refused, 2 in ");
-    assert!(whole.len() == 1 && whole[0].starts_with(&expected), "{whole:?}");
+    assert!(ended.len() == 1 && ended[0].starts_with(&expected), "{ended:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -309,7 +313,7 @@ async fn a_dropped_call_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_call_is_observed_once_as_a_whole() {
+async fn each_call_is_observed_once_when_it_ends() {
     let (_cluster, hkg, log) = observed_beside_iad().await;
     let probe: ProbeClient = hkg.client();
     let iad = probe.on_region("iad");
@@ -325,7 +329,7 @@ async fn each_call_is_observed_once_as_a_whole() {
     sleep(millis(1)).await;
     drop(probe.slow(1));
     assert_eq!(
-        log.take_whole_calls(),
+        log.take_ended_calls(),
         [
             "1 shout on hkg-0: value returned, 1 in 0ns",
             "2 slow on iad-0: reply received, 1 in 302ms",

@@ -141,7 +141,7 @@ pub struct Attempt<'a> {
     pub request_bytes: Option<usize>,
 }
 
-/// A call that has ended, as its caller saw it.
+/// A logical call that has ended: all its attempts together, as its caller saw it.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Called<'a> {

@@ -3,10 +3,7 @@
 //!
 //! Without either, the only cost is a check of an `Option`.
 
-use std::{
-    mem::{Discriminant, discriminant},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
@@ -42,16 +39,12 @@ struct Recording<'a> {
     /// The attempts that have started and have not ended. There are several only if the node of one of
     /// them went quiet.
     open: Vec<Open>,
-    /// The number of attempts that have started on a node.
-    started: u32,
     /// The node that answered, or that of the last attempt.
     node: Option<NodeInfo>,
     /// The size of the last reply.
     reply_bytes: Option<usize>,
-    /// The attempt that failed last, and the kind of its error.
-    failed: Option<(AttemptNumber, ErrorKind)>,
-    /// The kinds of errors with which earlier attempts failed.
-    failures: Vec<Discriminant<RpcError>>,
+    /// The attempts that have failed, and the kinds of their errors.
+    failures: Vec<(AttemptNumber, ErrorKind)>,
 }
 
 /// An attempt that has started and not ended.
@@ -78,10 +71,8 @@ impl<'a> AttemptRecorder<'a> {
                 number: node.next_call(),
                 attempts: 0,
                 open: Vec::new(),
-                started: 0,
                 node: None,
                 reply_bytes: None,
-                failed: None,
                 failures: Vec::new(),
             }))
         });
@@ -152,8 +143,9 @@ impl<'a> AttemptRecorder<'a> {
         let Some(recording) = self.recording.take() else { return };
         let mut recording = recording.into_inner().unwrap_or_else(PoisonError::into_inner);
         recording.end(error);
+        let attempts = recording.attempts;
         if let Some(error) = error
-            && !recording.failures.contains(&discriminant(error))
+            && !recording.failures.iter().any(|(_, kind)| *kind == error.kind())
         {
             recording.start(0, None, None);
             recording.end(Some(error));
@@ -161,10 +153,11 @@ impl<'a> AttemptRecorder<'a> {
         if let Some(node) = error.and_then(RpcError::node) {
             recording.node = Some(node.clone());
         }
-        recording.show_call(match error {
+        let outcome = match error {
             None => Outcome::Replied(recording.reply_bytes),
             Some(error) => Outcome::Failed(error),
-        });
+        };
+        recording.show_call(attempts, outcome);
     }
 }
 
@@ -172,11 +165,12 @@ impl Drop for AttemptRecorder<'_> {
     fn drop(&mut self) {
         let Some(recording) = &mut self.recording else { return };
         let recording = recording.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if recording.attempts == 0 {
+        let attempts = recording.attempts;
+        if attempts == 0 {
             recording.start(0, None, None);
         }
         recording.end_open(|_| Outcome::Cancelled);
-        recording.show_call(Outcome::Cancelled);
+        recording.show_call(attempts, Outcome::Cancelled);
     }
 }
 
@@ -189,10 +183,10 @@ impl Recording<'_> {
         request_bytes: Option<usize>,
     ) -> AttemptNumber {
         self.attempts += 1;
-        self.started += u32::from(node.is_some());
         let number = AttemptNumber(self.attempts);
         let before = AttemptNumber(self.attempts - 1);
-        let previous = self.failed.filter(|(failed, _)| *failed == before).map(|(_, kind)| kind);
+        let failure = self.failures.iter().find(|(failed, _)| *failed == before);
+        let previous = failure.map(|(_, kind)| *kind);
         let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
         self.observers.observe(&Observed::Started(&attempt));
@@ -214,10 +208,7 @@ impl Recording<'_> {
         let error = failure
             .zip(open.node.clone())
             .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
-        self.failures.extend(error.as_ref().map(discriminant));
-        if let Some(error) = &error {
-            self.failed = Some((attempt, error.kind()));
-        }
+        self.failures.extend(error.as_ref().map(|error| (attempt, error.kind())));
         self.show_end(&open, outcome(&open, error.as_ref()));
     }
 
@@ -235,8 +226,8 @@ impl Recording<'_> {
 
     /// Ends the open attempts with the outcome of the call.
     fn end(&mut self, error: Option<&RpcError>) {
-        if !self.open.is_empty() {
-            self.failures.extend(error.map(discriminant));
+        if let Some(error) = error {
+            self.failures.extend(self.open.iter().map(|open| (open.number, error.kind())));
         }
         self.end_open(|open| outcome(open, error));
     }
@@ -247,8 +238,8 @@ impl Recording<'_> {
         }
     }
 
-    /// Reports that the call has ended.
-    fn show_call(&self, outcome: Outcome<'_>) {
+    /// Reports that the call has ended, after `attempts` attempts on nodes.
+    fn show_call(&self, attempts: u32, outcome: Outcome<'_>) {
         let Call { service, method, ref target, ref start, .. } = *self.call;
         let called = Called {
             call: self.number,
@@ -256,7 +247,7 @@ impl Recording<'_> {
             method,
             target,
             node: self.node.as_ref(),
-            attempts: self.started,
+            attempts,
             took: self.caller.env().now().saturating_duration_since(start.now),
         };
         self.observers.observe(&Observed::Called(&called, outcome));

@@ -72,15 +72,13 @@ impl Cluster {
     }
 
     fn add(&mut self, by: i64, name: &'static str, state: &'static str, node: &NodeInfo) {
-        let key = |region: &Region| (name, state, region.clone());
-        let known = self.gauges.contains_key(&key(node.region()));
-        let other = Region::from(OTHER_REGION);
-        let has_room = known || self.gauges.len() < MAX_SERIES;
-        let region = if has_room { node.region() } else { &other };
-        let share = self.gauges.entry(key(region)).or_insert_with(|| {
-            GaugeShare::new(gauge!(name, "region" => region.to_string(), "state" => state))
-        });
-        share.add(by);
+        let mut key = (name, state, node.region().clone());
+        if self.gauges.len() >= MAX_SERIES && !self.gauges.contains_key(&key) {
+            key.2 = OTHER_REGION.into();
+        }
+        let region = key.2.to_string();
+        let create = || GaugeShare::new(gauge!(name, "region" => region, "state" => state));
+        self.gauges.entry(key).or_insert_with(create).add(by);
     }
 }
 

@@ -6,6 +6,7 @@ use metrics::Gauge;
 
 /// What one node adds to a gauge. Dropping it subtracts the same, so that a gauge does not count what has ended with
 /// its node.
+#[derive(Debug)]
 pub(super) struct GaugeShare {
     gauge: Gauge,
     value: AtomicI64,
@@ -30,12 +31,6 @@ impl GaugeShare {
 impl Drop for GaugeShare {
     fn drop(&mut self) {
         self.gauge.decrement(*self.value.get_mut() as f64);
-    }
-}
-
-impl std::fmt::Debug for GaugeShare {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("GaugeShare").field(&self.value).finish()
     }
 }
 
