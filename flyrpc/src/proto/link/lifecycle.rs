@@ -100,6 +100,11 @@ impl Lifecycle {
         self.has_any(DRAINING_THERE)
     }
 
+    /// Returns whether the peer announced that it leaves the cluster.
+    pub(crate) fn is_peer_leaving(&self) -> bool {
+        self.has_any(PEER_LEAVING)
+    }
+
     /// Drains this end, which starts no more requests. Returns true the first time.
     pub(crate) fn drain(&self) -> bool {
         self.raise(DRAINING_HERE) & DRAINING_HERE == 0
@@ -118,7 +123,7 @@ impl Lifecycle {
     /// Ends the link, unless it has already ended. Returns whether this call ended it.
     pub(crate) fn end(&self, error: LinkError) -> bool {
         let expected = matches!(error, LinkError::Closed | LinkError::Broken(_));
-        let leaving = expected && self.has_any(PEER_LEAVING);
+        let leaving = expected && self.is_peer_leaving();
         self.ended.set(if leaving { LinkError::PeerLeft } else { error }).is_ok()
     }
 
@@ -161,7 +166,9 @@ mod tests {
         let lifecycle = Lifecycle::default();
         assert!(lifecycle.on_go_away(GoAway::Replaced));
         assert!(!lifecycle.on_go_away(GoAway::Replaced));
+        assert!(!lifecycle.is_peer_leaving());
         assert!(lifecycle.on_go_away(GoAway::Leaving));
+        assert!(lifecycle.is_peer_leaving());
         assert!(!lifecycle.on_go_away(GoAway::Leaving));
         assert!(!lifecycle.on_go_away(GoAway::Replaced));
     }

@@ -38,6 +38,12 @@ impl PeerLinks {
         self.0.iter().any(|link| link.peer().id() == id)
     }
 
+    /// Returns whether the boot `id` announced on one of its links that it leaves the cluster. This may be
+    /// true before the cluster task handles the link's event.
+    pub(super) fn is_leaving(&self, id: &NodeId) -> bool {
+        self.0.iter().any(|link| link.peer().id() == id && link.is_peer_leaving())
+    }
+
     /// Adds a link of the node `local`, and ends or drains the links that it replaces.
     pub(super) fn add(&mut self, local: &NodeId, link: Arc<Link>) {
         let boot = link.peer().id();

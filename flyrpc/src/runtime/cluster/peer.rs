@@ -125,7 +125,8 @@ impl Peer {
 
     /// Whether the node at this address is `node` and announced that it is leaving.
     pub(super) fn is_leaving(&self, node: &NodeInfo) -> bool {
-        (self.leaving || self.left_unlinked) && self.info.as_ref() == Some(node)
+        let announced = self.leaving || self.left_unlinked || self.links.is_leaving(node.id());
+        announced && self.info.as_ref() == Some(node)
     }
 
     /// Whether the node announced that it is leaving, and has closed its links.

@@ -241,6 +241,11 @@ impl Link {
         self.lifecycle.is_open()
     }
 
+    /// Whether the peer announced on this link that it leaves the cluster.
+    pub(crate) fn is_peer_leaving(&self) -> bool {
+        self.lifecycle.is_peer_leaving()
+    }
+
     /// Whether the link has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.lifecycle.error().is_some()
