@@ -44,6 +44,12 @@ impl PeerLinks {
         self.0.iter().any(|link| link.peer().id() == id && link.is_peer_leaving())
     }
 
+    /// Returns whether a link ended although neither end had drained it.
+    pub(super) fn is_lost(&self) -> bool {
+        let expected = |error| matches!(error, LinkError::Drained | LinkError::PeerLeft);
+        self.0.iter().filter_map(|link| link.error()).any(|error| !expected(error))
+    }
+
     /// Adds a link of the node `local`, and ends or drains the links that it replaces.
     pub(super) fn add(&mut self, local: &NodeId, link: Arc<Link>) {
         let boot = link.peer().id();

@@ -61,8 +61,8 @@ pub(super) struct Peer {
     disconnected: bool,
     /// Whether this boot announced that it is leaving, on a link.
     leaving: bool,
-    /// Whether the membership reported that this boot left, while no link was open to calls.
-    left_unlinked: bool,
+    /// Whether the membership reported that this boot left, and no link was opened or lost since.
+    reported_left: bool,
     /// When an anti-entropy sync with the peer first ended, successfully or not.
     synced: Option<Duration>,
     /// Why the peer cannot be called, if the last attempt to dial failed.
@@ -123,10 +123,13 @@ impl Peer {
         self.member.is_some() || self.is_seed || !self.links.is_empty()
     }
 
-    /// Whether the node at this address is `node` and announced that it is leaving.
+    /// Whether the node at this address is `node` and is leaving. A linked node announces that on its link,
+    /// unless it is draining that link because it has opened another one, which has not arrived here yet. Then the
+    /// report of the membership counts.
     pub(super) fn is_leaving(&self, node: &NodeInfo) -> bool {
-        let announced = self.leaving || self.left_unlinked || self.links.is_leaving(node.id());
-        announced && self.info.as_ref() == Some(node)
+        let reported = self.reported_left && !self.links.is_lost();
+        let is_leaving = self.leaving || reported || self.links.is_leaving(node.id());
+        is_leaving && self.info.as_ref() == Some(node)
     }
 
     /// Whether the node announced that it is leaving, and has closed its links.
@@ -270,7 +273,7 @@ impl Peer {
             self.describe(node.clone());
         }
         self.member = Some(node);
-        self.left_unlinked = false;
+        self.reported_left = false;
         if self.listed_at.is_none_or(|listed_at| listed_at + MIN_LISTING_INTERVAL <= now) {
             self.listed_at = Some(now);
             self.dial.reset(dial_at);
@@ -282,10 +285,9 @@ impl Peer {
         self.member.take_if(|member| member.id() == id);
     }
 
-    /// Records that `node` left, according to the membership. A linked node announces that on its link, unless
-    /// it is draining that link because it has opened another one.
+    /// Records that `node` left, according to the membership.
     pub(super) fn on_member_left(&mut self, node: &NodeInfo) {
-        self.left_unlinked = self.link().is_none() && self.info.as_ref() == Some(node);
+        self.reported_left = self.info.as_ref() == Some(node);
     }
 
     /// Returns the member that could not be dialed, if it was never linked. Each boot is returned
@@ -303,7 +305,7 @@ impl Peer {
     fn describe(&mut self, node: NodeInfo) {
         if self.info.as_ref() != Some(&node) {
             self.leaving = false;
-            self.left_unlinked = false;
+            self.reported_left = false;
             self.disconnected = false;
             self.info = Some(node);
         }
@@ -321,7 +323,7 @@ impl Peer {
         if self.boot() != Some(link.peer().id()) {
             self.leaving = false;
         }
-        self.left_unlinked = false;
+        self.reported_left = false;
         self.info = Some(link.peer().clone());
         self.verified = Some(link.peer().id().clone());
         self.state = Some(link.state());
@@ -385,6 +387,7 @@ impl Peer {
     /// the earliest.
     pub(super) fn on_disconnected(&mut self, now: Duration, tiebreak: Duration, random: u64) {
         self.disconnected = true;
+        self.reported_left = false;
         if let Some(member) = self.member.clone() {
             // The boot listed at the address may differ from the linked one.
             self.describe(member);
