@@ -31,7 +31,23 @@ pub(crate) fn write(mut value: u64, to: &mut [u8]) -> usize {
     length + 1
 }
 
+/// Upper bound on the values that [`in_word`] encodes: those of up to 8 bytes.
+pub(crate) const WORD_VALUES: u64 = 1 << 56;
+
+/// Encodes `value`, which is less than [`WORD_VALUES`]. Returns the bytes, the first one lowest, and their number.
+#[inline(always)]
+pub(crate) fn in_word(value: u64) -> (u64, usize) {
+    let length = len(value);
+    // Splits groups of 28 bits, then of 14, then of 7: the reverse of `peek_word`.
+    let fours = (value & 0x0fff_ffff) | ((value << 4) & 0x0fff_ffff_0000_0000);
+    let pairs = (fours & 0x0000_3fff_0000_3fff) | ((fours << 2) & 0x3fff_0000_3fff_0000);
+    let sevens = (pairs & 0x007f_007f_007f_007f) | ((pairs << 1) & 0x7f00_7f00_7f00_7f00);
+    let others = (1 << (8 * (length - 1))) - 1;
+    (sevens | (LAST & others), length)
+}
+
 /// Returns the number of bytes that [`put`] appends for `value`.
+#[inline]
 pub(crate) fn len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
@@ -61,10 +77,12 @@ pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     }
 }
 
+/// The bit of each byte that is 0 in the last byte of a value.
+const LAST: u64 = 0x8080_8080_8080_8080;
+
 /// Returns the value at the front of `bytes` and its length, if it is not longer than that.
 #[inline(always)]
 fn peek_word(bytes: [u8; 8]) -> Option<(u64, usize)> {
-    const LAST: u64 = 0x8080_8080_8080_8080;
     let word = u64::from_le_bytes(bytes);
     let ends = !word & LAST;
     if ends == 0 {
@@ -120,6 +138,10 @@ mod tests {
         put(value, &mut bytes);
         assert_eq!((bytes.len(), len(value)), (length, length));
         assert_eq!(peek(&bytes), Ok(Some((value, length))));
+        if value < WORD_VALUES {
+            let (word, length) = in_word(value);
+            assert_eq!((&word.to_le_bytes()[..length], word >> (8 * length - 1)), (&*bytes, 0));
+        }
         for cut in 0..length {
             assert_eq!(peek(&bytes[..cut]), Ok(None), "cut after {cut} bytes");
         }

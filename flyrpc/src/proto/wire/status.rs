@@ -90,6 +90,11 @@ impl Status {
     /// Returns the status to send to a peer that knows the statuses of `level`.
     #[inline]
     pub(crate) fn for_level(&self, level: u64) -> &Status {
+        if level >= STATUS_LEVEL { self } else { self.for_older_level(level) }
+    }
+
+    #[cold]
+    fn for_older_level(&self, level: u64) -> &Status {
         match self {
             Status::Memory if level < 1 => &Status::Overloaded,
             Status::MethodOverloaded if level < 3 => &Status::Overloaded,

@@ -3,6 +3,7 @@
 
 use std::{
     future::poll_fn,
+    mem,
     pin::pin,
     sync::Arc,
     task::{self, Poll},
@@ -198,6 +199,8 @@ struct BufferContents {
     requests: usize,
     /// The total bytes of their bodies, and of the bodies of responses that are not chunked.
     bodies: usize,
+    /// Whether requests were refused since the writer was last woken.
+    refused: bool,
 }
 
 impl<H: RequestHandler> Reader<'_, H> {
@@ -406,7 +409,9 @@ impl<H: RequestHandler> Reader<'_, H> {
     async fn on_frames(&mut self, from: &mut FrameReader) -> Result<bool, LinkError> {
         self.buffer = BufferContents::default();
         // The rest of a chunk contains no frame.
-        self.yield_if_busy().await;
+        if self.is_busy() {
+            self.yield_to_others().await;
+        }
         let mut total = 0;
         loop {
             let (frames, rest) = from.take_frames();
@@ -416,8 +421,11 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.on_frame(frame::decode(frame)?, &frames)?;
                 done += length;
                 self.work += 1;
-                self.yield_if_busy().await;
+                if self.is_busy() {
+                    self.yield_to_others().await;
+                }
             }
+            self.send_refusals();
             if rest? == Rest::Incomplete {
                 break;
             }
@@ -436,11 +444,21 @@ impl<H: RequestHandler> Reader<'_, H> {
         Ok(self.buffer.pong)
     }
 
-    /// Yields if the work since the last yield exceeds the limit.
-    async fn yield_if_busy(&mut self) {
-        if self.work >= MAX_WORK {
-            self.work = 0;
-            tokio::task::yield_now().await;
+    /// Whether the work since the last yield exceeds the limit.
+    fn is_busy(&self) -> bool {
+        self.work >= MAX_WORK
+    }
+
+    async fn yield_to_others(&mut self) {
+        self.work = 0;
+        self.send_refusals();
+        tokio::task::yield_now().await;
+    }
+
+    /// Wakes the writer if requests were refused: once for many, because a node that is full refuses many.
+    fn send_refusals(&mut self) {
+        if mem::take(&mut self.buffer.refused) {
+            self.link.wake_writer();
         }
     }
 
@@ -531,7 +549,11 @@ impl<H: RequestHandler> Reader<'_, H> {
         self.gate.on_request(&head);
         let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
             Ok(permit) => permit,
-            Err(status) => return self.link.refuse(head.id, &status),
+            Err(status) => {
+                self.link.queue_refusal(head.id, &status);
+                self.buffer.refused = true;
+                return;
+            }
         };
         // Only a faulty peer repeats an id. The second request is ignored.
         let Some(request) = InboundRequest::begin(self.link, head.id) else { return };

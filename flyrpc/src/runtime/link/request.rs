@@ -1,6 +1,7 @@
 //! Requests from the peer. Each has one handle, from its arrival to its response.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -49,7 +50,7 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
         peer: &Self::Peer,
         head: &RequestHead,
         size: u64,
-    ) -> Result<Self::Permit, Status>;
+    ) -> Result<Self::Permit, Cow<'static, Status>>;
 
     /// Returns the number of admitted requests of all peers that are in flight.
     fn in_flight(&self) -> u64;
@@ -153,10 +154,10 @@ pub(crate) struct Outgoing<P> {
 static DENIED_WITHOUT_REASON: Status = Status::Denied { message: String::new() };
 
 impl Link {
-    /// Refuses a request, which did not execute. Never waits. Omits the reason of a denial if there is no
-    /// room for it: the reasons for many denials to a slow peer would overflow the outbox.
+    /// Refuses a request, which did not execute. Never waits. The caller must wake the writer. Omits the reason of a
+    /// denial if there is no room for it: the reasons for many denials to a slow peer would overflow the outbox.
     #[inline]
-    pub(super) fn refuse(&self, id: RequestId, status: &Status) {
+    pub(super) fn queue_refusal(&self, id: RequestId, status: &Status) {
         let mut outbox = self.outbox();
         let status = match status {
             Status::Denied { message } if !outbox.has_room(Room::of_reply(message.len())) => {
@@ -165,8 +166,6 @@ impl Link {
             status => status,
         };
         frame::put_status(id, &status.for_level(self.status_level()).encode(), outbox.frames());
-        drop(outbox);
-        self.wake_writer();
     }
 }
 
@@ -218,9 +217,10 @@ impl InboundRequest {
         self.link.inbound().detach(self.id)
     }
 
-    /// Refuses the request, as [`Link::refuse`] does.
+    /// Refuses the request, which did not execute. Never waits.
     pub(crate) fn refuse(self, status: Status) {
-        self.link.refuse(self.id, &status);
+        self.link.queue_refusal(self.id, &status);
+        self.link.wake_writer();
     }
 
     /// Waits for room in the outbox and for memory of the node, then sends the response. Until then, only

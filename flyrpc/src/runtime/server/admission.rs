@@ -1,6 +1,7 @@
 //! Limits the requests, and the bytes of their bodies, that this node accepts at the same time.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -121,10 +122,10 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    fn take_body(&mut self, bytes: usize) -> Result<(), Status> {
+    fn take_body(&mut self, bytes: usize) -> Result<(), Cow<'static, Status>> {
         let (memory, of_peer, peers) = self.memory();
         if !memory.take(of_peer, bytes, peers) {
-            return Err(Status::Memory);
+            return Err(Cow::Borrowed(&Status::Memory));
         }
         self.bytes = bytes;
         Ok(())
@@ -251,12 +252,14 @@ impl Capacity {
         peer: &Arc<PeerLoad>,
         method: &Arc<ServedMethod>,
         size: u64,
-    ) -> Result<Permit, Status> {
+    ) -> Result<Permit, Cow<'static, Status>> {
         let max_body = self.limits.max_body;
         let internal = method.kind() == ServiceKind::Internal;
         let limit = if internal { max_body.max(INTERNAL_BODY_MAX) } else { max_body };
         let bytes = usize::try_from(size).ok().filter(|&size| size <= limit);
-        let bytes = bytes.ok_or(Status::ArgumentsTooLarge { size, limit: limit as u64 })?;
+        let Some(bytes) = bytes else {
+            return Err(Cow::Owned(Status::ArgumentsTooLarge { size, limit: limit as u64 }));
+        };
         let load = &*self.load;
         let permit = || Permit {
             peer: Arc::clone(peer),
@@ -270,7 +273,7 @@ impl Capacity {
             let others = peer.internal_requests.fetch_add(1, Ordering::Relaxed);
             let mut permit = permit();
             if others >= INTERNAL_REQUESTS {
-                return Err(Status::Overloaded);
+                return Err(Cow::Borrowed(&Status::Overloaded));
             }
             // The number of small bodies is bounded by the number of requests.
             if bytes > INLINE_BODY_MAX {
@@ -284,12 +287,12 @@ impl Capacity {
             if load.is_idle() {
                 load.idle.notify_waiters();
             }
-            return Err(Status::Overloaded);
+            return Err(Cow::Borrowed(&Status::Overloaded));
         }
         let mut permit = permit();
         // The call counts from the start of its handler, so that a request whose body does not arrive takes no place.
         if method.limit.as_ref().is_some_and(|limit| limit.is_reached()) {
-            return Err(Status::MethodOverloaded);
+            return Err(Cow::Borrowed(&Status::MethodOverloaded));
         }
         if bytes > UNCOUNTED_BODY {
             permit.take_body(bytes)?;

@@ -1,6 +1,7 @@
 //! Rules of the user about which calls of other nodes to serve.
 
 use std::{
+    borrow::Cow,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
@@ -88,10 +89,10 @@ impl Authorizer {
     /// # Errors
     ///
     /// Returns the status for the caller if the call is denied.
-    pub(super) fn check(&self, admission: &Admission<'_>) -> Result<(), Status> {
+    pub(super) fn check(&self, admission: &Admission<'_>) -> Result<(), Cow<'static, Status>> {
         match catch_unwind(AssertUnwindSafe(|| (self.rule)(admission))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(denied)) => Err(Status::denied(denied.into_reason())),
+            Ok(Err(denied)) => Err(Cow::Owned(Status::denied(denied.into_reason()))),
             Err(panic) => {
                 let message = panic_message(panic);
                 if !self.has_panicked.swap(true, Ordering::Relaxed) {
@@ -105,7 +106,7 @@ impl Authorizer {
                     );
                 }
                 // The message may contain what the caller must not learn.
-                Err(Status::denied("its `authorize` function panicked".to_owned()))
+                Err(Cow::Owned(Status::denied("its `authorize` function panicked".to_owned())))
             }
         }
     }

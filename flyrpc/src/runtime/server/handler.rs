@@ -1,6 +1,6 @@
 //! The interface through which links admit and start requests.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ impl RequestHandler for Server {
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
         size: u64,
-    ) -> Result<Permit, Status> {
+    ) -> Result<Permit, Cow<'static, Status>> {
         Server::admit(self, caller, peer, head, size)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -166,8 +167,8 @@ impl Server {
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
         size: u64,
-    ) -> Result<Permit, Status> {
-        let method = self.registry.method(head.method).ok_or(Status::NoMethod)?;
+    ) -> Result<Permit, Cow<'static, Status>> {
+        let method = self.registry.method(head.method).ok_or(Cow::Borrowed(&Status::NoMethod))?;
         let admitted = self.admit_to(method, caller, peer, head.primary, size);
         if let Some(reporter) = &method.reporter {
             let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);
@@ -188,7 +189,7 @@ impl Server {
         peer: &Arc<PeerLoad>,
         for_primary: bool,
         size: u64,
-    ) -> Result<Permit, Status> {
+    ) -> Result<Permit, Cow<'static, Status>> {
         if method.kind() == ServiceKind::User {
             let for_primary = for_primary || method.primary;
             self.accepts(method, for_primary)?;
@@ -202,22 +203,36 @@ impl Server {
     }
 
     /// Checks that the node accepts calls to a method of the user at this time.
-    #[inline]
-    fn accepts(&self, method: &ServedMethod, for_primary: bool) -> Result<(), Status> {
+    #[inline(always)]
+    fn accepts(
+        &self,
+        method: &ServedMethod,
+        for_primary: bool,
+    ) -> Result<(), Cow<'static, Status>> {
         let needed = if for_primary { ALL_ACCEPT | IS_PRIMARY } else { ALL_ACCEPT };
         if self.summary.load(Ordering::Acquire) & needed == needed {
             return Ok(());
         }
+        self.why_not_accepted(method, for_primary)
+    }
+
+    #[inline(never)]
+    fn why_not_accepted(
+        &self,
+        method: &ServedMethod,
+        for_primary: bool,
+    ) -> Result<(), Cow<'static, Status>> {
         let state = self.state.load();
         if state.draining {
-            return Err(Status::Draining);
+            return Err(Cow::Borrowed(&Status::Draining));
         }
         let name = self.registry.service_name(method);
         if !state.accepting || state.withdrawn.iter().any(|withdrawn| withdrawn == name) {
-            return Err(Status::Held);
+            return Err(Cow::Borrowed(&Status::Held));
         }
         if for_primary && state.primary_region != *self.me.region() {
-            return Err(Status::NotPrimary { theirs: state.primary_region.clone() });
+            let theirs = state.primary_region.clone();
+            return Err(Cow::Owned(Status::NotPrimary { theirs }));
         }
         Ok(())
     }
