@@ -61,7 +61,7 @@ pub(super) struct QueuedAttempt {
     /// Whether the peer was silent when the request was queued.
     was_quiet: bool,
     /// The size of the arguments.
-    request_bytes: usize,
+    pub(super) request_bytes: usize,
 }
 
 /// An attempt whose request waits for room.
@@ -185,8 +185,7 @@ impl Attempt {
                 recorder.set_node(queued.link().peer());
                 recorder.end(recorded, None);
             }
-            Err(AttemptEnd::Failed(failure)) => recorder.end(recorded, Some(failure)),
-            Err(AttemptEnd::LinkClosed | AttemptEnd::NotSent(_)) => recorder.cancel(recorded),
+            Err(end) => recorder.end_without_reply(recorded, end),
         }
         outcome
     }

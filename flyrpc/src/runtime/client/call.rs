@@ -89,6 +89,11 @@ impl CallStart {
         }
     }
 
+    /// The position of the method in its trait.
+    pub(super) fn method(&self) -> usize {
+        self.method as usize
+    }
+
     /// On this node's clock.
     pub(super) fn deadline(&self) -> Instant {
         self.now + self.timeout

@@ -19,12 +19,13 @@ use super::{
     call::{Call, CallStart},
     caller::Value,
     error_exit::{rpc_error, shut_down},
+    first_report::{CallNumber, FirstAttemptReport},
     local::{self, LocalMethod},
     make,
     outside::{is_in_runtime_of, runtime_to_enter},
     record::AttemptRecorder,
     remote::{self, Begun, FirstAttempt},
-    response::decode,
+    response::{self, decode},
     selector::{CallOptions, fields},
 };
 use crate::{
@@ -36,6 +37,7 @@ use crate::{
         shared::{NodeInUse, NodeRef, NodeShared},
     },
     service::Request,
+    telemetry::Outcome,
 };
 
 /// A call through a node. It starts when it is first polled. Dropping it cancels the call.
@@ -77,6 +79,8 @@ struct QueuedCall {
     /// The version of the table from which the node was picked.
     version: u64,
     idempotent: bool,
+    /// Set if the attempt was reported as started.
+    reported: Option<CallNumber>,
 }
 
 /// What happened to the first attempt of a call instead of a reply.
@@ -122,7 +126,7 @@ where
             match &mut this.state {
                 State::Queued(call) => {
                     let request = this.request.as_ref().expect(HAS_REQUEST);
-                    match ready!(call.poll(task, request)) {
+                    match ready!(call.poll(task, request, &this.options)) {
                         Ok(response) => break Ok(response),
                         Err(ended) => this.resume(ended),
                     }
@@ -173,15 +177,19 @@ where
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
             let call = Call::new::<R>(&self.options, node.primary_region(), start);
             let error = rpc_error(&node, &call, failure);
-            AttemptRecorder::new(&node, &call).finish(Some(&error));
+            AttemptRecorder::new(&node, &call, None).finish(Some(&error));
             return Err(error);
         }
-        let records_attempts = node.observers().is_some() || self.options.each.is_some();
-        if records_attempts || runtime_to_enter(&node).is_some() {
+        let has_observers = node.observers().is_some();
+        if self.options.each.is_some() || runtime_to_enter(&node).is_some() {
             self.make(node, start, None);
             return Ok(());
         }
         if let Err(failure) = make::check(&node, &start) {
+            if has_observers {
+                self.make(node, start, None);
+                return Ok(());
+            }
             return Err(call_error::<R>(&node, &self.options, start, failure));
         }
         let declared = &R::methods()[method].options;
@@ -189,7 +197,7 @@ where
         let here = if target.includes(node.me()) { local::find(&node, request) } else { None };
         match here {
             Some(LocalMethod::Typed(handler))
-                if local::runs_inline::<R>(&node, target, &start, method) =>
+                if !has_observers && local::runs_inline::<R>(&node, target, &start, method) =>
             {
                 let request = self.request.take().expect(HAS_REQUEST);
                 let handler = local::start_inline(&node, &start, metadata, handler, request);
@@ -200,12 +208,18 @@ where
                 let is_only = declared.primary || self.options.further.is_none();
                 let (target, fields) = ((target, is_only), fields(metadata));
                 match remote::begin(&node, target, start, request, fields, Some(expires), task) {
-                    Begun { version, first: FirstAttempt::InFlight(Attempt::Queued(attempt)) }
-                        if declared.hedge.is_none() =>
-                    {
-                        let idempotent = declared.idempotent;
-                        let queued = QueuedCall { node, start, attempt, version, idempotent };
-                        self.state = State::Queued(queued);
+                    Begun {
+                        version,
+                        first: FirstAttempt::InFlight(Attempt::Queued(attempt)),
+                        ..
+                    } if declared.hedge.is_none() => {
+                        let (idempotent, reported) = (declared.idempotent, None);
+                        let mut call =
+                            QueuedCall { node, start, attempt, version, idempotent, reported };
+                        if has_observers {
+                            call.reported = call.report::<R>(&self.options).start::<R>();
+                        }
+                        self.state = State::Queued(call);
                     }
                     begun => self.make(node, start, Some(begun)),
                 }
@@ -226,12 +240,25 @@ where
     #[cold]
     fn resume(&mut self, ended: Ended) {
         let State::Queued(queued) = mem::replace(&mut self.state, State::Over) else { return };
+        let report = queued.report::<R>(&self.options);
+        let reported = queued.reported.map(|number| report.reported(number));
         let QueuedCall { node, start, attempt, version, .. } = queued;
         let first = match ended {
             Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), Box::new(end)),
             Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
         };
-        self.make(node, start, Some(Begun { version, first }));
+        self.make(node, start, Some(Begun { version, first, reported }));
+    }
+}
+
+/// Reports a call that is dropped while its first attempt is in flight as canceled.
+impl<R: Request, T, M, F> Drop for CallFuture<R, T, M, F> {
+    fn drop(&mut self) {
+        if let State::Queued(call) = &self.state
+            && let Some(number) = call.reported
+        {
+            call.report::<R>(&self.options).end::<R>(number, Outcome::Cancelled);
+        }
     }
 }
 
@@ -259,15 +286,33 @@ fn call_error<R: Request>(
 }
 
 impl QueuedCall {
+    /// Describes the attempt for observers.
+    fn report<'a, R: Request>(&'a self, options: &'a CallOptions) -> FirstAttemptReport<'a> {
+        let primary = R::methods()[self.start.method()].options.primary;
+        FirstAttemptReport {
+            node: &self.node,
+            start: self.start,
+            target: options.selector.target(primary, self.node.primary_region()),
+            peer: self.attempt.link().peer(),
+            request_bytes: self.attempt.request_bytes,
+        }
+    }
+
     /// Returns the response, or what happened to the attempt instead of a reply.
     fn poll<R: Request>(
         &mut self,
         task: &mut Task<'_>,
         request: &R,
+        options: &CallOptions,
     ) -> Poll<Result<R::Response, Ended>> {
         match self.attempt.poll(task) {
             Poll::Ready(Ok(response)) => {
+                let bytes = self.reported.and_then(|_| response::size(&response));
                 let decoded = decode::<R>(&self.node, request.method(), response);
+                if let (Ok(_), Some(number)) = (&decoded, self.reported) {
+                    self.report::<R>(options).end::<R>(number, Outcome::Replied(bytes));
+                    self.reported = None;
+                }
                 Poll::Ready(decoded.map_err(|failure| Ended::Failed(failure.into())))
             }
             Poll::Ready(Err(end)) => Poll::Ready(Err(Ended::Failed(end))),

@@ -25,7 +25,8 @@ pub(super) async fn call<R: Request>(
     begun: Option<Begun>,
 ) -> Result<R::Response, RpcError> {
     let node: &NodeShared = &node;
-    let recorder = AttemptRecorder::new(node, &call);
+    let reported = begun.as_ref().and_then(|begun| begun.reported.clone());
+    let recorder = AttemptRecorder::new(node, &call, reported);
     let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder, target: 0 };
     let outcome = if let Some(begun) = begun {
         remote::resume(of, begun).await

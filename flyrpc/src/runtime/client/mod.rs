@@ -12,6 +12,7 @@ mod call;
 mod caller;
 mod each_call;
 mod error_exit;
+mod first_report;
 mod future;
 mod generated;
 mod local;

@@ -1,14 +1,15 @@
 //! Reports the attempts of a call to an observer: the start and the outcome of each. Reports the node that
 //! answered to a stream of [`Replies`](super::Replies), if the call is one of its calls.
 //!
-//! Without either, the only cost is a check of an `Option`.
+//! Without either, the only cost is a check of an `Option`. [`FirstAttemptReport`](super::first_report::FirstAttemptReport)
+//! reports the calls that a single attempt on another node ends.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
     error::{ErrorKind, RpcError},
-    proto::routing::AttemptFailure,
+    proto::routing::{AttemptEnd, AttemptFailure},
     runtime::shared::NodeShared,
     service::INTERNAL_SERVICE,
     telemetry::{Attempt, Called, Observed, Observers, Outcome},
@@ -28,6 +29,15 @@ pub(super) struct AttemptRecorder<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AttemptNumber(u32);
 
+/// The first attempt of a call, which was reported as started and not as ended.
+#[derive(Debug, Clone)]
+pub(super) struct ReportedAttempt {
+    /// The number of the call among the calls of this node.
+    pub(super) call: u64,
+    pub(super) node: NodeInfo,
+    pub(super) request_bytes: usize,
+}
+
 struct Recording<'a> {
     caller: &'a NodeShared,
     observers: &'a Observers,
@@ -45,7 +55,11 @@ struct Recording<'a> {
     reply_bytes: Option<usize>,
     /// The attempts that have failed, and the kinds of their errors.
     failures: Vec<(AttemptNumber, ErrorKind)>,
+    /// Whether the next attempt that starts was already reported as started.
+    is_first_reported: bool,
 }
+
+const FIRST: AttemptNumber = AttemptNumber(1);
 
 /// An attempt that has started and not ended.
 struct Open {
@@ -59,22 +73,31 @@ struct Open {
 }
 
 impl<'a> AttemptRecorder<'a> {
-    /// Starts to record a call. Records nothing if there is no observer, or if the call is to the
-    /// internal service.
-    pub(super) fn new(node: &'a NodeShared, call: &'a Call) -> Self {
-        let observers = node.observers().filter(|_| call.service != INTERNAL_SERVICE);
-        let recording = observers.map(|observers| {
-            Box::new(Mutex::new(Recording {
+    /// Starts to record a call, or continues after its first attempt was `reported`. Records nothing if there is no
+    /// observer, or if the call is to the internal service.
+    pub(super) fn new(
+        node: &'a NodeShared,
+        call: &'a Call,
+        reported: Option<ReportedAttempt>,
+    ) -> Self {
+        let recording = reporting(node, call.service).map(|observers| {
+            let mut recording = Recording {
                 caller: node,
                 observers,
                 call,
-                number: node.next_call(),
+                number: 0,
                 attempts: 0,
                 open: Vec::new(),
                 node: None,
                 reply_bytes: None,
                 failures: Vec::new(),
-            }))
+                is_first_reported: false,
+            };
+            match reported {
+                Some(first) => recording.resume(first),
+                None => recording.number = node.next_call(),
+            }
+            Box::new(Mutex::new(recording))
         });
         AttemptRecorder { recording, each: call.each.as_deref() }
     }
@@ -122,12 +145,22 @@ impl<'a> AttemptRecorder<'a> {
         }
     }
 
-    /// Reports that an attempt was canceled before its request was sent.
+    /// Reports that an attempt ended without a reply. If its request was not sent, it was canceled.
     #[inline]
-    pub(super) fn cancel(&self, attempt: AttemptNumber) {
-        if let Some(recording) = &self.recording {
-            lock(recording).cancel_attempt(attempt);
+    pub(super) fn end_without_reply(&self, attempt: AttemptNumber, end: &AttemptEnd) {
+        let Some(recording) = &self.recording else { return };
+        match end {
+            AttemptEnd::Failed(failure) => lock(recording).end_attempt(attempt, Some(failure)),
+            AttemptEnd::LinkClosed | AttemptEnd::NotSent(_) => {
+                lock(recording).cancel_attempt(attempt)
+            }
         }
+    }
+
+    /// Reports the end of the first attempt, if the call was continued after it had ended.
+    #[inline]
+    pub(super) fn end_first(&self, end: &AttemptEnd) {
+        self.end_without_reply(FIRST, end);
     }
 
     /// Reports that the attempts that have not ended were canceled, because the call has ended.
@@ -174,7 +207,28 @@ impl Drop for AttemptRecorder<'_> {
     }
 }
 
+/// Returns the observers to which the calls of `service` are reported.
+pub(super) fn reporting<'a>(node: &'a NodeShared, service: &str) -> Option<&'a Observers> {
+    node.observers().filter(|_| service != INTERNAL_SERVICE)
+}
+
 impl Recording<'_> {
+    /// Continues after the first attempt was reported as started.
+    fn resume(&mut self, ReportedAttempt { call, node, request_bytes }: ReportedAttempt) {
+        self.number = call;
+        self.attempts = 1;
+        self.is_first_reported = true;
+        self.node = Some(node.clone());
+        self.open.push(Open {
+            number: FIRST,
+            target: 0,
+            node: Some(node),
+            previous: None,
+            request_bytes: Some(request_bytes),
+            reply_bytes: None,
+        });
+    }
+
     #[cold]
     fn start(
         &mut self,
@@ -182,6 +236,9 @@ impl Recording<'_> {
         node: Option<NodeInfo>,
         request_bytes: Option<usize>,
     ) -> AttemptNumber {
+        if std::mem::take(&mut self.is_first_reported) && !self.open.is_empty() {
+            return FIRST;
+        }
         self.attempts += 1;
         let number = AttemptNumber(self.attempts);
         let before = AttemptNumber(self.attempts - 1);

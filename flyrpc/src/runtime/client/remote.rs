@@ -15,6 +15,7 @@ use super::{
     call::{Call, CallStart},
     local::{self, EncodedMethod},
     pending::{Pending, Progress},
+    record::ReportedAttempt,
     remote_call::RemoteCall,
 };
 use crate::{
@@ -45,6 +46,8 @@ pub(super) struct Begun {
     /// The version of the table from which the node was picked.
     pub(super) version: u64,
     pub(super) first: FirstAttempt,
+    /// Set if the attempt was reported as started.
+    pub(super) reported: Option<ReportedAttempt>,
 }
 
 pub(super) enum FirstAttempt {
@@ -118,7 +121,7 @@ pub(super) fn begin<R: Request>(
         }
         None => FirstAttempt::NoLink,
     };
-    Begun { version, first }
+    Begun { version, first, reported: None }
 }
 
 /// Makes the call on another node.
@@ -147,7 +150,7 @@ type Never<R> = std::future::Pending<Result<<R as Request>::Response, AttemptEnd
 /// Continues a call after its first attempt has begun.
 pub(super) async fn resume<R: Request>(
     of: RemoteCall<'_, '_, R>,
-    Begun { version, first }: Begun,
+    Begun { version, first, .. }: Begun,
 ) -> Result<R::Response, CallFailure> {
     let (link, attempt, end) = match first {
         FirstAttempt::NoLink => (None, None, None),
@@ -160,6 +163,7 @@ pub(super) async fn resume<R: Request>(
             if let AttemptEnd::Failed(AttemptFailure::Timeout { .. }) = end {
                 until_deadline(of.node, of.call).await;
             }
+            of.recorder.end_first(&end);
             First::Ended(Arc::clone(link), end)
         }
         (Some(link), None, Some(mut running)) => {

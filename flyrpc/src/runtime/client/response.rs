@@ -30,6 +30,14 @@ pub(super) fn decode<R: Request>(
     }
 }
 
+/// Returns the size of a reply in bytes, or `None` if there is no reply.
+pub(super) fn size(response: &Response) -> Option<usize> {
+    match response {
+        Response::Reply(body) => Some(body.len()),
+        Response::TooLarge(_) | Response::Status(_) => None,
+    }
+}
+
 fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
         Ok(status) => status_failure(node, status),
