@@ -73,6 +73,12 @@ pub(crate) fn is_result_alias(ty: &Type) -> bool {
     })
 }
 
+/// Returns whether a type may be a `Result`, judged by its name. An alias may have any name.
+pub(crate) fn may_be_result(ty: &Type) -> bool {
+    let is_named = last_segment(ty).is_some_and(|segment| segment.ident == "Result");
+    is_named || !is_plain(ty)
+}
+
 /// Returns whether a type is an `Arc` or an `Rc`, judged by its name.
 pub(crate) fn is_shared_pointer(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == "Arc" || segment.ident == "Rc")

@@ -265,7 +265,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     frame::put_hello(&hello.encode(), &mut frames);
     let mut metadata = Metadata::default();
     metadata.set("tenant", "a");
-    let fields = request_fields::encode(&metadata);
+    let fields = request_fields::encode(Some(&metadata), None);
     frame::put_request(&head, &fields, frame::Body::Whole(&encoded(&inner)), &mut frames);
     frame::put_status(head.id, &Status::panicked("on purpose".to_owned()).encode(), &mut frames);
     frame::put_state(&state.encode(), &mut frames);

@@ -136,11 +136,13 @@ pub use self::{
         server::Admission,
     },
     service::Service,
-    telemetry::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served},
+    telemetry::{
+        Attempt, Called, Observed, Observer, Outcome, Propagate, ServeOutcome, Served, Spans,
+    },
     types::{
         ArgumentSpec, Event, KeyId, LinkSecurity, Metadata, MethodSpec, NoSupport, NodeId,
         NodeInfo, Nodes, ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec,
-        Stats, Support, Target,
+        Stats, Support, Target, TraceContext,
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]

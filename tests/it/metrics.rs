@@ -95,6 +95,30 @@ async fn served_calls_and_refusals_are_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_err_that_a_handler_returns_has_a_status_of_its_own() {
+    let recorder = TestRecorder::default();
+    let _installed = ::metrics::set_default_local_recorder(&recorder);
+    let counts = Counts::default();
+    let release = probe_release(&counts).configure(|_, builder| builder.observer(Metrics::new()));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.release(release).start().await;
+    let probe = cluster.node("hkg-0").client::<ProbeClient>();
+    for region in ["iad", "hkg"] {
+        probe.on_region(region).fail().await.unwrap().unwrap_err();
+    }
+    for name in ["rpc_client_call", "rpc_server_call"] {
+        let statuses = recorder.lines_of(name);
+        let labels = "rpc_method=Probe/fail,rpc_status_code=ERR,server_address=";
+        let of = |region: &str| {
+            statuses.iter().any(|line| line.contains(&format!("{labels}{region}}}")))
+        };
+        assert!(statuses.len() == 2 && of("iad") && of("hkg"), "{statuses:#?}");
+    }
+    let attempts = recorder.lines_of("flyrpc_attempts");
+    assert_eq!(attempts, ["flyrpc_attempts_total{rpc_method=Probe/fail,outcome=ERR} [2.0]"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_are_recorded_with_their_reasons() {
     let recorder = TestRecorder::default();
     let _installed = ::metrics::set_default_local_recorder(&recorder);

@@ -64,6 +64,8 @@ impl Observer for Log {
 fn described(outcome: &Outcome<'_>) -> String {
     match outcome {
         Outcome::Replied(Some(_)) => "reply received".to_owned(),
+        Outcome::RepliedErr(Some(_)) => "error received".to_owned(),
+        Outcome::RepliedErr(None) => "error returned".to_owned(),
         Outcome::Replied(None) => "value returned".to_owned(),
         Outcome::Failed(error) => variant(error),
         Outcome::Cancelled => "cancelled".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use flyrpc::{Denied, Observed, Observer, ServeOutcome, Served, fly_rpc};
-use flyrpc_testkit::SimCluster;
+use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::timeout;
 
 use crate::support::{Counts, ProbeClient, millis, probe_cluster, probe_release, secs, sleep};
@@ -27,6 +27,7 @@ impl Observer for Log {
             Observed::ServeEnded(served, outcome, took) => {
                 let outcome = match outcome {
                     ServeOutcome::Replied => "replied".to_owned(),
+                    ServeOutcome::RepliedErr => "replied with an error".to_owned(),
                     ServeOutcome::Failed(kind) => kind.to_string(),
                     other => format!("{other:?}").to_lowercase(),
                 };
@@ -127,6 +128,65 @@ async fn calls_that_run_in_process_are_local_calls_of_the_node_itself() {
         "slow of this process: cancelled after 5ms",
     ];
     assert_eq!(log.take(), lines);
+}
+
+/// A `Result` of another name, and a type that is encoded like one.
+mod results {
+    use flyrpc::fly_rpc;
+    use serde::{Deserialize, Serialize};
+
+    pub type Saved = Result<u64, String>;
+
+    #[derive(Debug, Serialize, Deserialize)]
+    pub enum Level {
+        Err(String),
+    }
+
+    #[fly_rpc(name = "Probe")]
+    pub trait Results {
+        async fn save(&self, fails: bool) -> Saved;
+        async fn level(&self) -> Level;
+    }
+
+    #[derive(Clone)]
+    pub struct Implementation;
+
+    impl Results for Implementation {
+        async fn save(&self, fails: bool) -> Saved {
+            if fails { Err("as the test decides".to_owned()) } else { Ok(1) }
+        }
+
+        async fn level(&self) -> Level {
+            Level::Err("a line of a log".to_owned())
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_err_that_a_handler_returns_is_told_from_other_replies() {
+    use results::{Implementation, ResultsClient, ServeResults};
+
+    let log = Log::default();
+    let observer = log.clone();
+    let release = Release::new()
+        .serve(|_| ServeResults::new(Implementation))
+        .configure(move |_, builder| builder.observer(observer.clone()));
+    let cluster = SimCluster::builder().region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", release).start().await;
+    let from = |node| cluster.node(node).client::<ResultsClient>().on_region("iad");
+    for (node, caller) in [("hkg-0", "hkg-0"), ("iad-0", "this process")] {
+        let results = from(node);
+        results.save(true).await.unwrap().unwrap_err();
+        results.save(false).await.unwrap().unwrap();
+        results.level().await.unwrap();
+        let lines: Vec<_> = log.take().into_iter().filter(|line| line.contains("after")).collect();
+        let expected = [
+            format!("save of {caller}: replied with an error after 0ns"),
+            format!("save of {caller}: replied after 0ns"),
+            format!("level of {caller}: replied after 0ns"),
+        ];
+        assert_eq!(lines, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use crate::{
     attr::{Hedge, MethodOptions, Micros},
     model::{Argument, Method, Service},
     names::{ServiceNames, type_text},
+    types::may_be_result,
 };
 
 pub(super) fn implement_request(service: &Service) -> TokenStream {
@@ -125,6 +126,19 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
     let reader = if method.arguments.is_empty() { quote!(_) } else { quote!(arguments) };
     let fields = method.arguments.iter().map(|argument| read_argument(&root, argument));
     let decode_response = codec(&root, returns, "decode");
+    let (returns_result, is_err) = if may_be_result(returns) {
+        let (is_result, is_err) =
+            (codec(&root, returns, "IS_RESULT"), codec(&root, returns, "is_err"));
+        let is_err = quote! {
+            |response| match response {
+                #response::#variant(value) => #is_err(value),
+                _ => false,
+            }
+        };
+        (is_result, is_err)
+    } else {
+        (quote!(false), quote!(|_| false))
+    };
     quote! {
         #cfgs
         #root::Method {
@@ -135,6 +149,8 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
             options: #options,
             decode: |#reader| #root::Result::Ok(#request::#variant { #(#fields),* }),
             decode_response: |body| #root::Result::map(#decode_response(body), #response::#variant),
+            returns_result: #returns_result,
+            is_err: #is_err,
         }
     }
 }

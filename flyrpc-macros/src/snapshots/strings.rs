@@ -379,6 +379,8 @@ const _: () = {
                             <__StringsPrivate::Codec<String>>::decode(body),
                             StringsResponse::Upcase,
                         ),
+                        returns_result: false,
+                        is_err: |_| false,
                     },
                     #[cfg(feature = "notes")]
                     __StringsPrivate::Method {
@@ -424,6 +426,15 @@ const _: () = {
                             <__StringsPrivate::Codec<Result<u64, Full>>>::decode(body),
                             StringsResponse::Save,
                         ),
+                        returns_result: <__StringsPrivate::Codec<
+                            Result<u64, Full>,
+                        >>::IS_RESULT,
+                        is_err: |response| match response {
+                            StringsResponse::Save(value) => {
+                                <__StringsPrivate::Codec<Result<u64, Full>>>::is_err(value)
+                            }
+                            _ => false,
+                        },
                     },
                 ]
             }

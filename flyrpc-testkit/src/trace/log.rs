@@ -171,7 +171,9 @@ impl Observer for Recorder {
             Observed::Started(attempt) => self.on_start(request(attempt)),
             Observed::Ended(attempt, outcome) => {
                 let (outcome, bytes) = match outcome {
-                    Outcome::Replied(bytes) => (CallOutcome::Replied, *bytes),
+                    Outcome::Replied(bytes) | Outcome::RepliedErr(bytes) => {
+                        (CallOutcome::Replied, *bytes)
+                    }
                     Outcome::Failed(error) => {
                         (CallOutcome::Failed(Arc::new((*error).clone())), None)
                     }

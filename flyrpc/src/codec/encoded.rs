@@ -23,6 +23,9 @@ pub struct EncodedBody {
     shared: Option<Box<Shared>>,
 }
 
+/// How an `Err` begins: a map of one entry with this key.
+const ERR: &[u8] = b"\x81\xa3Err";
+
 /// The shared byte strings of a body, each with the number of bytes of the buffer that precede it.
 #[derive(Debug, Default)]
 struct Shared(Vec<(usize, Bytes)>);
@@ -62,6 +65,11 @@ impl EncodedBody {
     /// Returns whether nothing has been appended.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
+    }
+
+    /// Returns whether this is an encoded `Err`, if its type is a `Result`.
+    pub(crate) fn is_err(&self) -> bool {
+        self.buffer.starts_with(ERR)
     }
 
     /// Returns the buffer, which is the whole body unless a byte string is shared.

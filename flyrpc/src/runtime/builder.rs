@@ -24,7 +24,7 @@ use crate::{
         wire::hello::State,
     },
     service::Service,
-    telemetry::{CaughtObserver, Observer, Observers},
+    telemetry::{CaughtObserver, Observer, Observers, Spans},
     types::{NodeId, NodeInfo, Region},
 };
 
@@ -47,6 +47,7 @@ pub struct NodeBuilder {
     rng_seed: Option<u64>,
     encode_local_calls: bool,
     observers: Vec<CaughtObserver>,
+    spans: Option<Spans>,
     /// See [`Limits::inline_after`].
     pub(crate) inline_after: u32,
 }
@@ -90,6 +91,7 @@ impl NodeBuilder {
             rng_seed: None,
             encode_local_calls: false,
             observers: Vec::new(),
+            spans: None,
             inline_after: INLINE_AFTER,
         }
     }
@@ -372,6 +374,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes a tracing span for each call that the node makes, and for each handler that it runs. By default, there are
+    /// no spans, which cost nothing then. A later call of this method replaces what an earlier one set.
+    pub fn spans(mut self, spans: Spans) -> Self {
+        self.spans = Some(spans);
+        self
+    }
+
     /// Starts the node: binds its port, and starts to look for other nodes. The node serves calls
     /// immediately; await [`Node::ready`] to wait until other nodes are known. If the future is
     /// dropped before it completes, no node is started.
@@ -404,7 +413,8 @@ impl NodeBuilder {
         let id = NodeId::new(&self.config.name, self.random(1));
         let me = NodeInfo::new(id, self.config.region.clone(), addr);
         let (commands, receiver) = mpsc::unbounded_channel();
-        let observers = Observers::new(mem::take(&mut self.observers)).map(Arc::new);
+        let observers =
+            Observers::new(mem::take(&mut self.observers), self.spans.take()).map(Arc::new);
         let server = self.server(&me, commands.clone(), observers.as_ref())?;
         let epoch = self.env.now();
         let mut salt = Salt::default();

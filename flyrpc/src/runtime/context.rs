@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{
     env::Env,
@@ -54,6 +55,8 @@ pub struct Context {
     pub(crate) host: Arc<Host>,
     /// `None` if the call has none.
     pub(crate) metadata: Option<Arc<Metadata>>,
+    /// Entered whenever the handler is polled. `None` if calls have no spans.
+    pub(crate) span: Option<Arc<Span>>,
 }
 
 /// The surroundings of the handlers of one node.
@@ -183,7 +186,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Polls `future` with `context` as the current context. Restores the previous one afterwards,
+/// Polls `future` with `context` as the current context, inside its span. Restores the previous one afterwards,
 /// whether the poll returns or panics.
 #[inline]
 pub(crate) fn poll_in<F: Future + ?Sized>(
@@ -199,6 +202,8 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
         }
     }
 
+    let span = context.as_ref().and_then(|context| context.span.clone());
+    let _entered = span.as_ref().map(|span| span.enter());
     CURRENT.with_borrow_mut(|current| std::mem::swap(current, context));
     let _swapped = Swapped(context);
     future.poll(task)

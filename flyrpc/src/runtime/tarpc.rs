@@ -167,6 +167,7 @@ fn handler_context(context: &tarpc::context::Context) -> Context {
     let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     Context {
         metadata: None,
+        span: None,
         caller: NodeInfo::new(NodeId::new("", 0), Region::from(""), unknown),
         deadline: Instant::now() + remaining.min(MAX_TIMEOUT),
         attempt: 1,

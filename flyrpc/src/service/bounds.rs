@@ -95,6 +95,16 @@ impl<T: Serialize + DeserializeOwned> Codec<T> {
     }
 }
 
+impl<T, E> Codec<Result<T, E>> {
+    /// Whether this is the codec of a `Result`.
+    pub const IS_RESULT: bool = true;
+
+    /// Whether a value is an `Err`.
+    pub fn is_err(value: &Result<T, E>) -> bool {
+        value.is_err()
+    }
+}
+
 impl<T: Send> Codec<T> {
     /// Whether `T` is `Send`.
     pub fn sends() -> Yes {
@@ -148,6 +158,12 @@ pub fn has_default<T: Default>() {}
 /// The fallback for the functions of [`Codec`]. Generated code that uses `Codec` has this trait in scope.
 #[allow(missing_docs)]
 pub trait NotSerializable<T> {
+    const IS_RESULT: bool = false;
+
+    fn is_err(_: &T) -> bool {
+        false
+    }
+
     fn encodes() -> No {
         No
     }

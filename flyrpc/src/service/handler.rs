@@ -77,6 +77,10 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn max_in_flight(&self, method: usize) -> Option<u32>;
 
+    /// Returns whether the method at index `method` returns a `Result`.
+    #[doc(hidden)]
+    fn returns_result(&self, method: usize) -> bool;
+
     /// Returns the name of the implementing type, for errors.
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
@@ -151,6 +155,10 @@ impl<H: Handler> Service for H {
 
     fn max_in_flight(&self, method: usize) -> Option<u32> {
         H::Request::methods()[method].options.max_in_flight
+    }
+
+    fn returns_result(&self, method: usize) -> bool {
+        H::Request::methods()[method].returns_result
     }
 
     fn type_name(&self) -> &'static str {

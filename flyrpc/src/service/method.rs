@@ -56,6 +56,20 @@ pub struct Method<R: Request> {
     pub decode: fn(&mut ArgsReader<'_>) -> Result<R, BodyError>,
     /// Reads a response.
     pub decode_response: fn(&Bytes) -> Result<R::Response, BodyError>,
+    /// Whether the declared return type is a `Result`.
+    pub returns_result: bool,
+    /// Returns whether a response of this method is an `Err`.
+    pub is_err: fn(&R::Response) -> bool,
+}
+
+/// Whether a response is an `Err`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IsErr(pub(crate) bool);
+
+impl IsErr {
+    pub(crate) fn of<R: Request>(response: &R::Response) -> Self {
+        IsErr((R::methods()[R::method_of(response)].is_err)(response))
+    }
 }
 
 /// The options that the attributes of a method declare.

@@ -14,7 +14,7 @@ pub(crate) use self::{
         EncodeResponse, EncodedHandler, EncodedResponse, INTERNAL_SERVICE, LocalHandler,
         ServiceKind,
     },
-    method::caller_trait,
+    method::{IsErr, caller_trait},
 };
 pub use self::{
     handler::{Handler, Service},

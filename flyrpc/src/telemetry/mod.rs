@@ -6,11 +6,18 @@ mod metrics;
 mod observer;
 mod observers;
 mod served;
+mod spans;
+mod status;
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
-pub(crate) use self::{caught::CaughtObserver, observers::Observers};
+pub(crate) use self::{
+    caught::CaughtObserver,
+    observers::Observers,
+    spans::{CallSpan, ServeSpan},
+};
 pub use self::{
     observer::{Attempt, Called, Observed, Observer, Outcome},
     served::{ServeOutcome, Served},
+    spans::{Propagate, Spans},
 };

@@ -169,6 +169,8 @@ pub enum Outcome<'a> {
     /// The attempt received a reply. Contains the length of the encoded reply in bytes, without its frame,
     /// or `None` if the reply was not encoded.
     Replied(Option<usize>),
+    /// The same, and the reply is an `Err` that the handler returned.
+    RepliedErr(Option<usize>),
     /// The attempt failed with this error, and another one may follow, or the call failed.
     Failed(&'a RpcError),
     /// The future of the call was dropped, or another attempt of the call ended it.

@@ -1,21 +1,31 @@
-//! All observers of one node.
+//! All observers of one node, and its spans.
 
 use super::{
     caught::CaughtObserver,
     observer::{Observed, Observer},
+    spans::Spans,
 };
 
-/// The observers of a node. Each receives every report.
-pub(crate) struct Observers(Box<[CaughtObserver]>);
+/// The observers of a node, each of which receives every report, and what makes the spans of calls.
+pub(crate) struct Observers {
+    observers: Box<[CaughtObserver]>,
+    spans: Option<Spans>,
+}
 
 impl Observers {
-    /// Returns `None` if there are no observers.
-    pub(crate) fn new(observers: Vec<CaughtObserver>) -> Option<Self> {
-        (!observers.is_empty()).then(|| Observers(observers.into()))
+    /// Returns `None` if there are no observers, and calls have no spans.
+    pub(crate) fn new(observers: Vec<CaughtObserver>, spans: Option<Spans>) -> Option<Self> {
+        let observes = !observers.is_empty() || spans.is_some();
+        observes.then(|| Observers { observers: observers.into(), spans })
+    }
+
+    /// Returns what makes the spans of calls, if they have any.
+    pub(crate) fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// Reports to each observer, in the order in which they were added.
     pub(crate) fn observe(&self, observed: &Observed<'_>) {
-        self.0.iter().for_each(|observer| observer.observe(observed));
+        self.observers.iter().for_each(|observer| observer.observe(observed));
     }
 }

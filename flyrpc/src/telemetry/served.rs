@@ -26,6 +26,8 @@ pub struct Served<'a> {
 pub enum ServeOutcome {
     /// The handler returned a value.
     Replied,
+    /// The handler returned an `Err`.
+    RepliedErr,
     /// The caller receives an error of this kind: the handler panicked, it did not end by the deadline, or its
     /// value could not be encoded.
     Failed(ErrorKind),

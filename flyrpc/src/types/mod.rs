@@ -12,6 +12,7 @@ mod region;
 mod service_spec;
 mod stats;
 mod target;
+mod trace_context;
 
 pub use self::{
     event::Event,
@@ -24,6 +25,7 @@ pub use self::{
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
     stats::{RegionStats, Stats},
     target::Target,
+    trace_context::TraceContext,
 };
 pub(crate) use self::{
     label::{MAX_LABEL, is_label},

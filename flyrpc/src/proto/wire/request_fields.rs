@@ -8,38 +8,62 @@ use crate::{
         fields::{self, Unknown},
         varint,
     },
-    types::{MAX_METADATA, MAX_NAMES, Metadata},
+    types::{MAX_METADATA, MAX_NAMES, Metadata, TraceContext},
 };
 
-/// The numbers of the fields. 1 and 2 are reserved for the context of a trace.
+/// The numbers of the fields.
 mod field {
+    /// The context of a trace: 16 bytes for its id, 8 for that of the span, and 1 for its flags.
+    pub(super) const TRACE: u64 = 1;
+    /// The state of the trace.
+    pub(super) const TRACE_STATE: u64 = 2;
     pub(super) const METADATA: u64 = 3;
 }
 
 /// The encoded fields of a request that has none.
 pub(crate) const NO_FIELDS: &[u8] = &[];
 
+/// The optional fields of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RequestFields {
+    pub(crate) metadata: Option<Arc<Metadata>>,
+    /// The caller's span, if it has one that belongs to a trace.
+    pub(crate) trace: Option<Box<TraceContext>>,
+}
+
 /// Encodes the fields of a request.
-pub(crate) fn encode(metadata: &Metadata) -> Box<[u8]> {
-    let mut encoded = Vec::new();
-    for text in metadata.iter().flat_map(|(name, value)| [name, value]) {
-        varint::put_prefixed(text.as_bytes(), &mut encoded);
-    }
+pub(crate) fn encode(metadata: Option<&Metadata>, trace: Option<&TraceContext>) -> Box<[u8]> {
     let mut all = Vec::new();
-    fields::put(field::METADATA, Unknown::Skip, &encoded, &mut all);
+    if let Some(trace) = trace {
+        fields::put(field::TRACE, Unknown::Skip, &trace.to_bytes(), &mut all);
+        if !trace.state().is_empty() {
+            fields::put(field::TRACE_STATE, Unknown::Skip, trace.state().as_bytes(), &mut all);
+        }
+    }
+    if let Some(metadata) = metadata {
+        let mut encoded = Vec::new();
+        for text in metadata.iter().flat_map(|(name, value)| [name, value]) {
+            varint::put_prefixed(text.as_bytes(), &mut encoded);
+        }
+        fields::put(field::METADATA, Unknown::Skip, &encoded, &mut all);
+    }
     all.into()
 }
 
-/// Decodes the fields of a request. Returns `None` if there is no metadata.
-pub(crate) fn decode(encoded: &[u8]) -> Result<Option<Arc<Metadata>>, Malformed> {
-    let mut metadata = None;
+/// Decodes the fields of a request. A context of a trace that is not valid is ignored, as the recommendation demands.
+pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
+    let (mut metadata, mut trace, mut state) = (None, None, None);
     fields::read(encoded, |number, value| {
-        if number == field::METADATA {
-            metadata = Some(Arc::new(decode_metadata(value)?));
+        match number {
+            field::TRACE => trace = TraceContext::from_bytes(value),
+            field::TRACE_STATE => state = std::str::from_utf8(value).ok().map(str::to_owned),
+            field::METADATA => metadata = Some(Arc::new(decode_metadata(value)?)),
+            _ => return Ok(false),
         }
-        Ok(number == field::METADATA)
+        Ok(true)
     })?;
-    Ok(metadata)
+    let trace = trace.map(|trace| Box::new(trace.with_state(&state.unwrap_or_default())));
+    Ok(RequestFields { metadata, trace })
 }
 
 fn decode_metadata(mut from: &[u8]) -> Result<Metadata, Malformed> {
@@ -77,35 +101,61 @@ mod tests {
         let long = "v".repeat(MAX_METADATA - 1);
         for entries in [&[("tenant", "a"), ("", ""), ("ü", "\0")][..], &[("n", &long)]] {
             let metadata = metadata(entries);
-            assert_eq!(decode(&encode(&metadata)).unwrap().as_deref(), Some(&metadata));
+            let fields = decode(&encode(Some(&metadata), None)).unwrap();
+            assert_eq!((fields.metadata.as_deref(), fields.trace), (Some(&metadata), None));
         }
-        assert_eq!(decode(NO_FIELDS), Ok(None));
+        assert_eq!(decode(NO_FIELDS), Ok(RequestFields::default()));
+    }
+
+    #[test]
+    fn the_context_of_a_trace_round_trips() {
+        let trace = TraceContext::new([7; 16], [9; 8], 1).unwrap();
+        let tenant = metadata(&[("tenant", "a")]);
+        for trace in [trace.clone(), trace.with_state("vendor=1")] {
+            for metadata in [None, Some(&tenant)] {
+                let fields = decode(&encode(metadata, Some(&trace))).unwrap();
+                assert_eq!(fields.metadata.as_deref(), metadata);
+                assert_eq!(fields.trace.as_deref(), Some(&trace));
+            }
+        }
+        assert_eq!(encode(None, Some(&TraceContext::new([7; 16], [9; 8], 1).unwrap())).len(), 27);
+    }
+
+    #[test]
+    fn a_context_that_is_not_valid_is_ignored() {
+        for (number, value) in [(1, &[0; 25][..]), (1, &[7; 24]), (2, b"vendor=1"), (2, b"\xff")] {
+            let mut encoded = Vec::new();
+            fields::put(number, Unknown::Skip, value, &mut encoded);
+            assert_eq!(decode(&encoded), Ok(RequestFields::default()));
+        }
     }
 
     #[test]
     fn metadata_beyond_the_limit_is_refused() {
         let long = "v".repeat(MAX_METADATA);
-        assert!(decode(&encode(&metadata(&[("n", &long)]))).is_err());
+        assert!(decode(&encode(Some(&metadata(&[("n", &long)])), None)).is_err());
         let many: Vec<_> = (0..=MAX_NAMES).map(|number| number.to_string()).collect();
         let many: Vec<_> = many.iter().map(|name| (name.as_str(), "")).collect();
-        assert!(decode(&encode(&metadata(&many[1..]))).is_ok());
-        assert!(decode(&encode(&metadata(&many))).is_err());
+        assert!(decode(&encode(Some(&metadata(&many[1..])), None)).is_ok());
+        assert!(decode(&encode(Some(&metadata(&many)), None)).is_err());
     }
 
     #[test]
     fn unknown_fields_are_skipped() {
-        let mut encoded = encode(&metadata(&[("tenant", "a")])).to_vec();
+        let mut encoded = encode(Some(&metadata(&[("tenant", "a")])), None).to_vec();
         fields::put(900, Unknown::Skip, b"from the future", &mut encoded);
-        assert_eq!(decode(&encoded).unwrap().unwrap().get("tenant"), Some("a"));
+        assert_eq!(decode(&encoded).unwrap().metadata.unwrap().get("tenant"), Some("a"));
         fields::put(901, Unknown::Refuse, b"", &mut encoded);
         assert!(decode(&encoded).is_err());
     }
 
     #[test]
     fn garbage_gives_fields_or_an_error() {
-        let valid = vec![encode(&metadata(&[("tenant", "a"), ("request", "12")])).to_vec()];
+        let metadata = metadata(&[("tenant", "a"), ("request", "12")]);
+        let trace = TraceContext::new([7; 16], [9; 8], 1).unwrap().with_state("vendor=1");
+        let valid = vec![encode(Some(&metadata), Some(&trace)).to_vec()];
         garbage::feed(&valid, |bytes| {
-            if let Ok(Some(metadata)) = decode(bytes) {
+            if let Ok(RequestFields { metadata: Some(metadata), .. }) = decode(bytes) {
                 assert!(metadata.size() <= MAX_METADATA);
             }
         });

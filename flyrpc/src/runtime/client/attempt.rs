@@ -27,7 +27,7 @@ use crate::{
         link::{CallEnd, Link, OutboundCall, PendingCall, Response},
         shared::NodeShared,
     },
-    service::{Request, ServiceKind, caller_trait},
+    service::{IsErr, Request, ServiceKind, caller_trait},
 };
 
 /// The number of an attempt, and when it starts.
@@ -181,9 +181,9 @@ impl Attempt {
             Err(_elapsed) => Err(AttemptFailure::Timeout { sent: queued.pending.expire() }.into()),
         };
         match &outcome {
-            Ok(_) => {
+            Ok(response) => {
                 recorder.set_node(queued.link().peer());
-                recorder.end(recorded, None);
+                recorder.end(recorded, Ok(IsErr::of::<R>(response)));
             }
             Err(end) => recorder.end_without_reply(recorded, end),
         }

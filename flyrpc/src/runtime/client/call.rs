@@ -9,10 +9,10 @@ use super::{
     selector::{CallMetadata, CallOptions, Selector, fields},
 };
 use crate::{
-    proto::routing::RetryPolicy,
+    proto::{routing::RetryPolicy, wire::request_fields},
     runtime::{context::Context, link::Link},
     service::{Hedge, Request},
-    types::{Region, Target},
+    types::{Region, Target, TraceContext},
 };
 
 /// The default timeout of a call, the same as that of Fly.RPC.
@@ -45,6 +45,8 @@ pub(super) struct Call {
     wait: Duration,
     /// Sent with each attempt, if there is any.
     pub(super) metadata: Option<Arc<CallMetadata>>,
+    /// The encoded fields of its requests, if it sends the context of a trace.
+    pub(super) trace: Option<Box<[u8]>>,
     /// Set if the call is one of those on many nodes.
     pub(super) each: Option<Arc<EachCall>>,
 }
@@ -132,13 +134,20 @@ impl Call {
             start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
             metadata: options.metadata.clone(),
+            trace: None,
             each: options.each.clone(),
         }
     }
 
     /// The encoded optional fields of its requests.
     pub(super) fn fields(&self) -> &[u8] {
-        fields(self.metadata.as_deref())
+        self.trace.as_deref().unwrap_or_else(|| fields(self.metadata.as_deref()))
+    }
+
+    /// Encodes the optional fields of its requests, with the context of a trace.
+    pub(super) fn fields_with(&self, trace: &TraceContext) -> Box<[u8]> {
+        let metadata = self.metadata.as_ref().map(|metadata| &*metadata.metadata);
+        request_fields::encode(metadata, Some(trace))
     }
 
     /// The target at this position, from 0.

@@ -23,7 +23,7 @@ use super::{
     local::{self, LocalMethod},
     make,
     outside::{is_in_runtime_of, runtime_to_enter},
-    record::AttemptRecorder,
+    record::{self, AttemptRecorder},
     remote::{self, Begun, FirstAttempt},
     response::{self, decode},
     selector::{CallOptions, fields},
@@ -36,7 +36,7 @@ use crate::{
         server::HandlerFuture,
         shared::{NodeInUse, NodeRef, NodeShared},
     },
-    service::Request,
+    service::{IsErr, Request},
     telemetry::Outcome,
 };
 
@@ -177,11 +177,12 @@ where
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
             let call = Call::new::<R>(&self.options, node.primary_region(), start);
             let error = rpc_error(&node, &call, failure);
-            AttemptRecorder::new(&node, &call, None).finish(Some(&error));
+            AttemptRecorder::new(&node, &call, None, None).finish(Err(&error));
             return Err(error);
         }
         let has_observers = node.observers().is_some();
-        if self.options.each.is_some() || runtime_to_enter(&node).is_some() {
+        let has_spans = node.observers().is_some_and(|observers| observers.spans().is_some());
+        if has_spans || self.options.each.is_some() || runtime_to_enter(&node).is_some() {
             self.make(node, start, None);
             return Ok(());
         }
@@ -309,8 +310,9 @@ impl QueuedCall {
             Poll::Ready(Ok(response)) => {
                 let bytes = self.reported.and_then(|_| response::size(&response));
                 let decoded = decode::<R>(&self.node, request.method(), response);
-                if let (Ok(_), Some(number)) = (&decoded, self.reported) {
-                    self.report::<R>(options).end::<R>(number, Outcome::Replied(bytes));
+                if let (Ok(response), Some(number)) = (&decoded, self.reported) {
+                    let outcome = record::replied(bytes, IsErr::of::<R>(response));
+                    self.report::<R>(options).end::<R>(number, outcome);
                     self.reported = None;
                 }
                 Poll::Ready(decoded.map_err(|failure| Ended::Failed(failure.into())))

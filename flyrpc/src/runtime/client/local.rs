@@ -23,10 +23,14 @@ use crate::{
     runtime::{
         context::Context,
         link::{LinkError, Reply, Response},
-        server::{Ended, HandlerFuture, MethodPermit, RequestFuture, ServeResult, Until},
+        server::{
+            Ended, HandlerFuture, LocalReport, MethodPermit, RequestFuture, ServeReporter, Until,
+            typed_outcome,
+        },
         shared::NodeShared,
     },
-    service::{INTERNAL_SERVICE, LocalHandler, Request, Service, caller_trait},
+    service::{INTERNAL_SERVICE, IsErr, LocalHandler, Request, Service, caller_trait},
+    telemetry::ServeOutcome,
     types::{MethodSpec, ServiceSpec, Target, TargetRef},
 };
 
@@ -144,15 +148,16 @@ pub(super) async fn call<R: Request>(
     let options = R::methods()[request.method()].options;
     let primary = options.primary || call.is_primary_at(0);
     recorder.start(0, node.me(), None);
-    let context = admit(node, call, primary, options.detached, FIRST_ATTEMPT)?;
-    let method = request.method();
+    let mut context = admit(node, call, primary, options.detached, FIRST_ATTEMPT)?;
+    let report = report(node, R::SERVICE, request.method(), FIRST_ATTEMPT, recorder);
+    context.span = report.as_ref().and_then(LocalReport::span);
     if options.detached {
         let handler = HandlerFuture::new(handler.call(request), context, Until::Completion);
-        let handler = reported(node, R::SERVICE, method, FIRST_ATTEMPT, handler);
+        let handler = reported(report, handler, typed::<R>);
         return value(Box::pin(detach(node, call, handler, permit)).await?);
     }
     let handler = HandlerFuture::of_new_call(handler.call(request), context);
-    let handler = reported(node, R::SERVICE, method, FIRST_ATTEMPT, handler);
+    let handler = reported(report, handler, typed::<R>);
     if call.start.is_deep() {
         return value(Box::pin(run_in_task(node, handler, permit)).await?);
     }
@@ -177,7 +182,7 @@ pub(super) async fn call_encoded<R: Request>(
         Ok(admitted) => admitted,
         Err(refused) => {
             let attempt = recorder.start(target, node.me(), None);
-            recorder.end(attempt, Some(&refused));
+            recorder.end(attempt, Err(&refused));
             return Err(refused);
         }
     };
@@ -193,7 +198,7 @@ pub(super) async fn call_encoded<R: Request>(
     if outcome.is_ok() {
         recorder.set_node(node.me());
     }
-    recorder.end(attempt, outcome.as_ref().err());
+    recorder.end(attempt, outcome.as_ref().map(IsErr::of::<R>));
     outcome
 }
 
@@ -201,15 +206,16 @@ pub(super) async fn call_encoded<R: Request>(
 async fn run_encoded<R: Request>(
     of: RemoteCall<'_, '_, R>,
     EncodedMethod { service, spec, method }: EncodedMethod<'_>,
-    (context, permit): (Context, MethodPermit),
+    (mut context, permit): (Context, MethodPermit),
     arguments: EncodedBody,
 ) -> Result<EncodedBody, AttemptFailure> {
-    let RemoteCall { node, call, .. } = of;
+    let RemoteCall { node, call, recorder, .. } = of;
     let detached = spec.methods[method].detached;
     let arguments = arguments.into_bytes();
-    let attempt = context.attempt;
+    let report = report(node, &spec.name, method, context.attempt, recorder);
+    context.span = report.as_ref().and_then(LocalReport::span);
     let future = RequestFuture::new(&**service, method, Until::of(detached), &arguments, context);
-    let future = reported(node, &spec.name, method, attempt, future);
+    let future = reported(report, future, ServeReporter::outcome);
     let response = if detached {
         detach(node, call, future, permit).await?
     } else if call.start.is_deep() {
@@ -228,24 +234,32 @@ async fn run_encoded<R: Request>(
     }
 }
 
-/// Reports the start and the end of the handler of attempt `attempt`, if the node has observers.
-fn reported<T: ServeResult>(
+fn typed<R: Request>(_: &ServeReporter, ended: &Ended<R::Response>) -> ServeOutcome {
+    typed_outcome::<R>(ended)
+}
+
+/// Returns what reports the handler of attempt `attempt`, if the node has observers or spans.
+fn report(
     node: &NodeShared,
     service: &str,
     method: usize,
     attempt: u32,
-    handler: impl Future<Output = T> + Send + 'static,
-) -> impl Future<Output = T> + Send + 'static {
-    let reporter = node.server().reporter(service, method);
-    let reporter = reporter.map(|reporter| {
-        let (env, me) = (Arc::clone(node.env()), node.me().clone());
-        (Arc::clone(reporter), env, me)
-    });
-    async move {
-        match reporter {
-            Some((reporter, env, me)) => reporter.run_local(env, me, attempt, handler).await,
-            None => handler.await,
-        }
+    recorder: &AttemptRecorder<'_>,
+) -> Option<LocalReport> {
+    let reporter = node.server().reporter(service, method)?;
+    let parent = recorder.span();
+    Some(LocalReport::new(reporter, node.env(), node.me(), attempt, parent.as_ref()))
+}
+
+/// Reports the start and the end of a handler, whose value has the `outcome`.
+async fn reported<T>(
+    report: Option<LocalReport>,
+    handler: impl Future<Output = T>,
+    outcome: fn(&ServeReporter, &T) -> ServeOutcome,
+) -> T {
+    match report {
+        Some(report) => report.run(handler, outcome).await,
+        None => handler.await,
     }
 }
 
@@ -279,6 +293,7 @@ fn context(
 ) -> Context {
     Context {
         metadata: metadata.map(|metadata| Arc::clone(&metadata.metadata)),
+        span: None,
         caller: node.me().clone(),
         deadline: start.deadline(),
         attempt,

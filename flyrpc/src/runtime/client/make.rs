@@ -5,7 +5,7 @@ use super::{
     error_exit::rpc_error,
     local::{self, LocalMethod},
     outside::{runtime_to_enter, within},
-    record::AttemptRecorder,
+    record::{AttemptRecorder, reporting},
     remote::{self, Begun},
     remote_call::RemoteCall,
 };
@@ -13,20 +13,22 @@ use crate::{
     error::RpcError,
     proto::routing::{AttemptFailure, CallFailure},
     runtime::shared::{NodeInUse, NodeShared},
-    service::Request,
+    service::{IsErr, Request},
+    telemetry::CallSpan,
 };
 
 /// Makes a call, or continues it after its first attempt on another node has `begun`. Dropping the future
 /// cancels the call.
 pub(super) async fn call<R: Request>(
     node: NodeInUse,
-    call: Call,
+    mut call: Call,
     request: R,
     begun: Option<Begun>,
 ) -> Result<R::Response, RpcError> {
     let node: &NodeShared = &node;
     let reported = begun.as_ref().and_then(|begun| begun.reported.clone());
-    let recorder = AttemptRecorder::new(node, &call, reported);
+    let span = call_span(node, &mut call);
+    let recorder = AttemptRecorder::new(node, &call, reported, span);
     let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder, target: 0 };
     let outcome = if let Some(begun) = begun {
         remote::resume(of, begun).await
@@ -54,8 +56,16 @@ pub(super) async fn call<R: Request>(
         }
     };
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
-    recorder.finish(outcome.as_ref().err());
+    recorder.finish(outcome.as_ref().map(IsErr::of::<R>));
     outcome
+}
+
+/// Returns the span of a call, if it has one. The call sends its context.
+fn call_span(node: &NodeShared, call: &mut Call) -> Option<CallSpan> {
+    let spans = reporting(node, call.service)?.spans()?;
+    let span = CallSpan::new(spans, call.service, call.method);
+    call.trace = span.context().map(|context| call.fields_with(&context));
+    Some(span)
 }
 
 /// Fails if the node is shut down or the call's timeout is zero.

@@ -6,13 +6,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tracing::Span;
+
 use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
     error::{ErrorKind, RpcError},
     proto::routing::{AttemptEnd, AttemptFailure},
     runtime::shared::NodeShared,
-    service::INTERNAL_SERVICE,
-    telemetry::{Attempt, Called, Observed, Observers, Outcome},
+    service::{INTERNAL_SERVICE, IsErr},
+    telemetry::{Attempt, CallSpan, Called, Observed, Observers, Outcome},
     types::NodeInfo,
 };
 
@@ -57,6 +59,8 @@ struct Recording<'a> {
     failures: Vec<(AttemptNumber, ErrorKind)>,
     /// Whether the next attempt that starts was already reported as started.
     is_first_reported: bool,
+    /// The span of the call, if it has one, until it ends.
+    span: Option<CallSpan>,
 }
 
 const FIRST: AttemptNumber = AttemptNumber(1);
@@ -79,6 +83,7 @@ impl<'a> AttemptRecorder<'a> {
         node: &'a NodeShared,
         call: &'a Call,
         reported: Option<ReportedAttempt>,
+        span: Option<CallSpan>,
     ) -> Self {
         let recording = reporting(node, call.service).map(|observers| {
             let mut recording = Recording {
@@ -92,6 +97,7 @@ impl<'a> AttemptRecorder<'a> {
                 reply_bytes: None,
                 failures: Vec::new(),
                 is_first_reported: false,
+                span,
             };
             match reported {
                 Some(first) => recording.resume(first),
@@ -100,6 +106,13 @@ impl<'a> AttemptRecorder<'a> {
             Box::new(Mutex::new(recording))
         });
         AttemptRecorder { recording, each: call.each.as_deref() }
+    }
+
+    /// Returns the span of the call, if it has one.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.recording
+            .as_ref()
+            .and_then(|recording| lock(recording).span.as_ref().map(|span| span.span().clone()))
     }
 
     /// Reports that an attempt on the target at position `target` starts on `node`. `request_bytes` is the size
@@ -139,9 +152,9 @@ impl<'a> AttemptRecorder<'a> {
 
     /// Reports that an attempt ended with a reply or with the given failure.
     #[inline]
-    pub(super) fn end(&self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
+    pub(super) fn end(&self, attempt: AttemptNumber, result: Result<IsErr, &AttemptFailure>) {
         if let Some(recording) = &self.recording {
-            lock(recording).end_attempt(attempt, failure);
+            lock(recording).end_attempt(attempt, result);
         }
     }
 
@@ -150,7 +163,7 @@ impl<'a> AttemptRecorder<'a> {
     pub(super) fn end_without_reply(&self, attempt: AttemptNumber, end: &AttemptEnd) {
         let Some(recording) = &self.recording else { return };
         match end {
-            AttemptEnd::Failed(failure) => lock(recording).end_attempt(attempt, Some(failure)),
+            AttemptEnd::Failed(failure) => lock(recording).end_attempt(attempt, Err(failure)),
             AttemptEnd::LinkClosed | AttemptEnd::NotSent(_) => {
                 lock(recording).cancel_attempt(attempt)
             }
@@ -172,24 +185,21 @@ impl<'a> AttemptRecorder<'a> {
 
     /// Reports that the call ended. If no attempt has failed with this kind of error, as when there
     /// is no node, the error is reported as an attempt without a node.
-    pub(super) fn finish(mut self, error: Option<&RpcError>) {
+    pub(super) fn finish(mut self, result: Result<IsErr, &RpcError>) {
         let Some(recording) = self.recording.take() else { return };
         let mut recording = recording.into_inner().unwrap_or_else(PoisonError::into_inner);
-        recording.end(error);
+        recording.end(result);
         let attempts = recording.attempts;
-        if let Some(error) = error
+        if let Err(error) = result
             && !recording.failures.iter().any(|(_, kind)| *kind == error.kind())
         {
             recording.start(0, None, None);
-            recording.end(Some(error));
+            recording.end(result);
         }
-        if let Some(node) = error.and_then(RpcError::node) {
+        if let Some(node) = result.err().and_then(RpcError::node) {
             recording.node = Some(node.clone());
         }
-        let outcome = match error {
-            None => Outcome::Replied(recording.reply_bytes),
-            Some(error) => Outcome::Failed(error),
-        };
+        let outcome = outcome(recording.reply_bytes, result);
         recording.show_call(attempts, outcome);
     }
 }
@@ -244,6 +254,9 @@ impl Recording<'_> {
         let before = AttemptNumber(self.attempts - 1);
         let failure = self.failures.iter().find(|(failed, _)| *failed == before);
         let previous = failure.map(|(_, kind)| *kind);
+        if let (Some(span), Some(node)) = (&mut self.span, &node) {
+            span.on_attempt(node, previous);
+        }
         let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);
         self.observers.observe(&Observed::Started(&attempt));
@@ -260,13 +273,12 @@ impl Recording<'_> {
     }
 
     #[cold]
-    fn end_attempt(&mut self, attempt: AttemptNumber, failure: Option<&AttemptFailure>) {
+    fn end_attempt(&mut self, attempt: AttemptNumber, result: Result<IsErr, &AttemptFailure>) {
         let Some(open) = self.take_open(attempt) else { return };
-        let error = failure
-            .zip(open.node.clone())
-            .map(|(failure, node)| attempt_error(self.call, node, failure.clone()));
-        self.failures.extend(error.as_ref().map(|error| (attempt, error.kind())));
-        self.show_end(&open, outcome(&open, error.as_ref()));
+        let node = || open.node.clone().unwrap_or_else(|| self.caller.me().clone());
+        let result = result.map_err(|failure| attempt_error(self.call, node(), failure.clone()));
+        self.failures.extend(result.as_ref().err().map(|error| (attempt, error.kind())));
+        self.show_end(&open, outcome(open.reply_bytes, result.as_ref().copied()));
     }
 
     #[cold]
@@ -282,11 +294,11 @@ impl Recording<'_> {
     }
 
     /// Ends the open attempts with the outcome of the call.
-    fn end(&mut self, error: Option<&RpcError>) {
-        if let Some(error) = error {
+    fn end(&mut self, result: Result<IsErr, &RpcError>) {
+        if let Err(error) = result {
             self.failures.extend(self.open.iter().map(|open| (open.number, error.kind())));
         }
-        self.end_open(|open| outcome(open, error));
+        self.end_open(|open| outcome(open.reply_bytes, result));
     }
 
     fn end_open<'o>(&mut self, outcome: impl Fn(&Open) -> Outcome<'o>) {
@@ -296,7 +308,10 @@ impl Recording<'_> {
     }
 
     /// Reports that the call has ended, after `attempts` attempts on nodes.
-    fn show_call(&self, attempts: u32, outcome: Outcome<'_>) {
+    fn show_call(&mut self, attempts: u32, outcome: Outcome<'_>) {
+        if let Some(span) = self.span.take() {
+            span.end(self.node.as_ref(), &outcome);
+        }
         let Call { service, method, ref target, ref start, .. } = *self.call;
         let called = Called {
             call: self.number,
@@ -320,11 +335,16 @@ fn lock<'l, 'a>(recording: &'l Mutex<Recording<'a>>) -> MutexGuard<'l, Recording
     recording.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn outcome<'o>(open: &Open, error: Option<&'o RpcError>) -> Outcome<'o> {
-    match error {
-        None => Outcome::Replied(open.reply_bytes),
-        Some(error) => Outcome::Failed(error),
+fn outcome(reply_bytes: Option<usize>, result: Result<IsErr, &RpcError>) -> Outcome<'_> {
+    match result {
+        Ok(is_err) => replied(reply_bytes, is_err),
+        Err(error) => Outcome::Failed(error),
     }
+}
+
+/// Returns the outcome of an attempt that received a reply of this size, if it was encoded.
+pub(super) fn replied(bytes: Option<usize>, IsErr(is_err): IsErr) -> Outcome<'static> {
+    if is_err { Outcome::RepliedErr(bytes) } else { Outcome::Replied(bytes) }
 }
 
 impl Open {

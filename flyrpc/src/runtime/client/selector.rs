@@ -53,7 +53,7 @@ impl CallMetadata {
         let mut metadata = this.map_or_else(Metadata::default, |this| (*this.metadata).clone());
         metadata.set(name, value);
         CallMetadata {
-            encoded: request_fields::encode(&metadata),
+            encoded: request_fields::encode(Some(&metadata), None),
             error: too_long(&metadata),
             metadata: Arc::new(metadata),
         }

@@ -40,11 +40,10 @@ use crate::{
             frame::{self, Body, BodyOf, ChunkStart, Frame, INLINE_BODY_MAX, RequestHead, Rest},
             hello::State,
             ids::RequestId,
-            request_fields,
+            request_fields::{self, RequestFields},
             status::Status,
         },
     },
-    types::Metadata,
 };
 
 /// The reader yields after this much work. One unit is about 100 ns on current machines. A peer that sends
@@ -472,9 +471,11 @@ impl<H: RequestHandler> Reader<'_, H> {
             }
             Frame::Request(head, fields, body) => {
                 self.work += fields.len() / BYTES_PER_FIELD_WORK;
-                let metadata =
-                    if fields.is_empty() { None } else { request_fields::decode(fields)? };
-                self.on_request(head, metadata, body, frames);
+                let fields = match fields {
+                    [] => RequestFields::default(),
+                    fields => request_fields::decode(fields)?,
+                };
+                self.on_request(head, fields, body, frames);
             }
             Frame::Reply { id, body: Body::Whole(body) } => {
                 self.on_response(id, Response::Reply(whole(frames, body)), body.len());
@@ -541,7 +542,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_request(
         &mut self,
         head: RequestHead,
-        metadata: Option<Arc<Metadata>>,
+        fields: RequestFields,
         body: Body<'_>,
         frames: &Bytes,
     ) {
@@ -561,7 +562,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             permit,
             request,
             attempt: u32::try_from(head.attempt).unwrap_or(u32::MAX),
-            metadata,
+            fields,
             body: Bytes::new(),
         };
         match body {

@@ -24,11 +24,12 @@ use crate::{
         wire::{
             frame::{self, INLINE_BODY_MAX, RequestHead},
             ids::RequestId,
+            request_fields::RequestFields,
             status::Status,
         },
     },
     service::ServiceKind,
-    types::{Metadata, NodeInfo},
+    types::NodeInfo,
 };
 
 /// Decides which requests of a peer run, and runs them.
@@ -92,7 +93,7 @@ pub(crate) struct Admitted<P> {
     pub(crate) permit: P,
     pub(crate) request: InboundRequest,
     pub(crate) attempt: u32,
-    pub(crate) metadata: Option<Arc<Metadata>>,
+    pub(crate) fields: RequestFields,
     pub(crate) body: Bytes,
 }
 

@@ -20,7 +20,6 @@ use super::{
     handler_future::RequestFuture,
     inline_policy::INLINE_BUDGET,
     registry::ServedMethod,
-    serve_report::ServeResult,
     serving::{Alone, Server},
     workers::{Job, Workers},
 };
@@ -33,7 +32,7 @@ use crate::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
     },
-    telemetry::ServeOutcome,
+    telemetry::{ServeOutcome, ServeSpan},
 };
 
 /// Upper bound on the requests that a task runs in sequence before it yields.
@@ -158,12 +157,14 @@ fn run(
         }
         earlier => &mut earlier.insert((service, decode(server, &admitted, deadline, now))).1,
     };
-    let Admitted { mut permit, request, attempt, body, .. } = admitted;
+    let Admitted { mut permit, request, attempt, body, fields } = admitted;
     drop(body);
     permit.release_memory();
+    let mut span = None;
     let starts = match &permit.method.reporter {
         Some(reporter) if !future.has_failed() && now < deadline => {
-            reporter.started(request.caller(), attempt);
+            span = reporter.started(request.caller(), attempt, fields.trace.as_deref());
+            future.set_span(span.as_ref().map(ServeSpan::share));
             true
         }
         _ => false,
@@ -176,7 +177,9 @@ fn run(
                     Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
                     result => {
                         let took = after.saturating_duration_since(now);
-                        reporter.ended(request.caller(), attempt, result.outcome(), took);
+                        let outcome = reporter.outcome(result);
+                        reporter.ended(request.caller(), attempt, outcome, took, span);
+                        future.set_span(None);
                     }
                 }
             }
@@ -187,7 +190,8 @@ fn run(
         }
         Poll::Pending => {
             let start = now;
-            earlier.take().map(|(_, future)| Rest::Handler { request, start, permit, future })
+            let span = span.map(Box::new);
+            earlier.take().map(|(_, future)| Rest::Handler { request, start, permit, future, span })
         }
     };
     (rest, after)
@@ -209,6 +213,7 @@ enum Rest {
     // Fields are dropped in this order: the handler ends first.
     Handler {
         future: RequestFuture,
+        span: Option<Box<ServeSpan>>,
         permit: Permit,
         request: InboundRequest,
         start: Instant,
@@ -228,6 +233,7 @@ impl Rest {
         mut permit: Permit,
         mut future: RequestFuture,
         start: Instant,
+        span: Option<Box<ServeSpan>>,
         task: &mut task::Context<'_>,
     ) -> Rest {
         let polled = if permit.method.is_detached() {
@@ -236,14 +242,16 @@ impl Rest {
             request.poll_unless_canceled(Pin::new(&mut future), task)
         };
         let Poll::Ready(result) = polled else {
-            return Rest::Handler { future, permit, request, start };
+            return Rest::Handler { future, span, permit, request, start };
         };
         let (attempt, deadline) = future.call();
         drop(future);
         if let Some(reporter) = &permit.method.reporter {
-            let outcome = result.as_ref().map_or(ServeOutcome::Cancelled, ServeResult::outcome);
+            let outcome = result.as_ref();
+            let outcome =
+                outcome.map_or(ServeOutcome::Cancelled, |result| reporter.outcome(result));
             let took = request.now().saturating_duration_since(start);
-            reporter.ended(request.caller(), attempt, outcome, took);
+            reporter.ended(request.caller(), attempt, outcome, took, span.map(|span| *span));
         }
         let Some(result) = result else { return Rest::Over };
         permit.on_handler_ended();
@@ -261,8 +269,8 @@ impl Future for Rest {
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
         loop {
             *self = match mem::replace(&mut *self, Rest::Over) {
-                Rest::Handler { future, permit, request, start } => {
-                    match Rest::poll_handler(request, permit, future, start, task) {
+                Rest::Handler { future, permit, request, start, span } => {
+                    match Rest::poll_handler(request, permit, future, start, span, task) {
                         handler @ Rest::Handler { .. } => {
                             *self = handler;
                             return Poll::Pending;
@@ -309,9 +317,10 @@ fn restart(
     deadline: Instant,
     now: Instant,
 ) {
-    let Admitted { permit, attempt, metadata, body, .. } = admitted;
+    let Admitted { permit, attempt, fields, body, .. } = admitted;
     let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    future.restart(&**implementation, *method, *until, body, (*attempt, deadline), metadata);
+    let attempt = (*attempt, deadline);
+    future.restart(&**implementation, *method, *until, body, attempt, &fields.metadata);
     start_now(future, body, deadline, now);
 }
 
@@ -444,7 +453,7 @@ impl TimeSlice {
 }
 
 fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> Context {
-    let Admitted { permit, request, attempt, metadata, .. } = admitted;
+    let Admitted { permit, request, attempt, fields, .. } = admitted;
     Context {
         caller: request.caller().clone(),
         deadline,
@@ -453,7 +462,8 @@ fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> C
         detached: permit.method.is_detached(),
         depth: 0,
         host: Arc::clone(server.host()),
-        metadata: metadata.clone(),
+        metadata: fields.metadata.clone(),
+        span: None,
     }
 }
 

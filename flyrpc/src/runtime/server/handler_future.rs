@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tracing::Span;
 
 use crate::{
     error::{BodyError, discard, panic_message},
@@ -209,6 +210,13 @@ impl RequestFuture {
     /// Returns whether the handler cannot be started, because its arguments could not be decoded.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.is_some()
+    }
+
+    /// Sets the span of the handler, which is entered whenever the handler is polled.
+    pub(super) fn set_span(&mut self, span: Option<Arc<Span>>) {
+        if let Some(context) = &mut self.running.context {
+            context.span = span;
+        }
     }
 
     /// States that the deadline has not passed just before the first poll, which saves a clock reading.

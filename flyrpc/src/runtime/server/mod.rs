@@ -22,6 +22,6 @@ pub(crate) use self::{
     handler_future::{Ended, HandlerFuture, RequestFuture, Until, catch_panic},
     inline_policy::INLINE_AFTER,
     method_limit::MethodPermit,
-    serve_report::ServeResult,
+    serve_report::{LocalReport, ServeReporter, typed_outcome},
     serving::Server,
 };

@@ -85,8 +85,13 @@ impl Registry {
             let observers = observers.filter(|_| service > 0);
             spec.methods.iter().enumerate().map(move |(method, spec)| {
                 let reporter = |observers| {
-                    let (service, method) = (name.clone(), spec.name.clone());
-                    Arc::new(ServeReporter { observers, node: node.clone(), service, method })
+                    Arc::new(ServeReporter {
+                        observers,
+                        node: node.clone(),
+                        service: name.clone(),
+                        method: spec.name.clone(),
+                        returns_result: implementation.returns_result(method),
+                    })
                 };
                 Arc::new(ServedMethod {
                     implementation: Arc::clone(implementation),
@@ -178,6 +183,8 @@ mod tests {
                 options: MethodOptions::new(),
                 decode: |_| Ok(Wide),
                 decode_response: |_| Ok(()),
+                returns_result: false,
+                is_err: |()| false,
             };
             Vec::leak((0..6_000).map(method).collect())
         }

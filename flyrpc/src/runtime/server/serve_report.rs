@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::handler_future::Ended;
 use crate::{
@@ -10,8 +11,9 @@ use crate::{
     error::ErrorKind,
     proto::wire::status::Status,
     runtime::link::ResponseResult,
-    telemetry::{Observed, Observers, ServeOutcome, Served},
-    types::NodeInfo,
+    service::{IsErr, Request},
+    telemetry::{Observed, Observers, ServeOutcome, ServeSpan, Served},
+    types::{NodeInfo, TraceContext},
 };
 
 /// Reports the calls of one method.
@@ -21,6 +23,7 @@ pub(crate) struct ServeReporter {
     pub(super) node: NodeInfo,
     pub(super) service: String,
     pub(super) method: String,
+    pub(super) returns_result: bool,
 }
 
 impl ServeReporter {
@@ -41,9 +44,31 @@ impl ServeReporter {
         self.observers.observe(&Observed::Refused(&served, kind_of(status)));
     }
 
+    /// Reports that a handler starts. Returns its span, if it has one. `trace` is the context of the caller's span.
     #[inline(never)]
-    pub(super) fn started(&self, caller: &NodeInfo, attempt: u32) {
+    pub(super) fn started(
+        &self,
+        caller: &NodeInfo,
+        attempt: u32,
+        trace: Option<&TraceContext>,
+    ) -> Option<ServeSpan> {
         self.observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
+        let spans = self.observers.spans()?;
+        Some(ServeSpan::of_request(spans, &self.name(), (&self.node, caller), trace))
+    }
+
+    /// The name of service and method, in spans.
+    fn name(&self) -> String {
+        format!("{}/{}", self.service, self.method)
+    }
+
+    /// Returns the outcome of a handler whose response is encoded.
+    pub(crate) fn outcome(&self, result: &ResponseResult) -> ServeOutcome {
+        match result {
+            Ok(reply) if self.returns_result && reply.body.is_err() => ServeOutcome::RepliedErr,
+            Ok(_) => ServeOutcome::Replied,
+            Err(status) => ServeOutcome::Failed(kind_of(status)),
+        }
     }
 
     /// Reports how a handler ended.
@@ -54,46 +79,68 @@ impl ServeReporter {
         attempt: u32,
         outcome: ServeOutcome,
         took: Duration,
+        span: Option<ServeSpan>,
     ) {
+        if let Some(span) = span {
+            span.end(outcome);
+        }
         let served = self.served(caller, attempt);
         self.observers.observe(&Observed::ServeEnded(&served, outcome, took));
     }
-
-    /// Runs the handler of attempt `attempt` of a call of this node itself, and reports its start and its end.
-    pub(crate) async fn run_local<T: ServeResult>(
-        self: Arc<Self>,
-        env: Arc<dyn Env>,
-        me: NodeInfo,
-        attempt: u32,
-        handler: impl Future<Output = T>,
-    ) -> T {
-        let mut report = LocalReport {
-            start: env.now(),
-            env,
-            me,
-            attempt,
-            reporter: self,
-            outcome: ServeOutcome::Cancelled,
-        };
-        report.reporter.observers.observe(&Observed::ServeStarted(&report.served()));
-        let result = handler.await;
-        report.outcome = result.outcome();
-        result
-    }
 }
 
-/// Reports the end of a handler when it is dropped.
-struct LocalReport {
+/// Reports a handler that runs for a call of this node itself: its start when it is polled first, and its end when this is
+/// dropped.
+pub(crate) struct LocalReport {
     env: Arc<dyn Env>,
     me: NodeInfo,
     attempt: u32,
     reporter: Arc<ServeReporter>,
-    start: Instant,
+    /// When the handler started.
+    start: Option<Instant>,
     /// Canceled, until the handler has ended.
     outcome: ServeOutcome,
+    span: Option<ServeSpan>,
 }
 
 impl LocalReport {
+    /// Creates the report of attempt `attempt` of a call with the span `parent`.
+    pub(crate) fn new(
+        reporter: &Arc<ServeReporter>,
+        env: &Arc<dyn Env>,
+        me: &NodeInfo,
+        attempt: u32,
+        parent: Option<&Span>,
+    ) -> Self {
+        LocalReport {
+            env: Arc::clone(env),
+            me: me.clone(),
+            attempt,
+            reporter: Arc::clone(reporter),
+            start: None,
+            outcome: ServeOutcome::Cancelled,
+            span: parent.map(|parent| ServeSpan::of_local_call(&reporter.name(), me, parent)),
+        }
+    }
+
+    /// Returns the span of the handler, if it has one.
+    pub(crate) fn span(&self) -> Option<Arc<Span>> {
+        self.span.as_ref().map(ServeSpan::share)
+    }
+
+    /// Runs the handler, and returns its value, which has this `outcome`.
+    pub(crate) async fn run<T>(
+        mut self,
+        handler: impl Future<Output = T>,
+        outcome: impl FnOnce(&ServeReporter, &T) -> ServeOutcome,
+    ) -> T {
+        self.start = Some(self.env.now());
+        self.reporter.observers.observe(&Observed::ServeStarted(&self.served()));
+        let result = handler.await;
+        self.outcome = outcome(&self.reporter, &result);
+        result
+    }
+
     fn served(&self) -> Served<'_> {
         Served { local: true, ..self.reporter.served(&self.me, self.attempt) }
     }
@@ -101,33 +148,24 @@ impl LocalReport {
 
 impl Drop for LocalReport {
     fn drop(&mut self) {
-        let took = self.env.now().saturating_duration_since(self.start);
-        let ended = Observed::ServeEnded(&self.served(), self.outcome, took);
-        self.reporter.observers.observe(&ended);
-    }
-}
-
-/// The result of a handler.
-pub(crate) trait ServeResult {
-    fn outcome(&self) -> ServeOutcome;
-}
-
-impl<T> ServeResult for Ended<T> {
-    fn outcome(&self) -> ServeOutcome {
-        match self {
-            Ended::Value(_) => ServeOutcome::Replied,
-            Ended::Panicked(_) => ServeOutcome::Failed(ErrorKind::Panicked),
-            Ended::Expired | Ended::TimedOut => ServeOutcome::Failed(ErrorKind::Timeout),
+        if let Some(span) = self.span.take() {
+            span.end(self.outcome);
+        }
+        if let Some(start) = self.start {
+            let took = self.env.now().saturating_duration_since(start);
+            let ended = Observed::ServeEnded(&self.served(), self.outcome, took);
+            self.reporter.observers.observe(&ended);
         }
     }
 }
 
-impl ServeResult for ResponseResult {
-    fn outcome(&self) -> ServeOutcome {
-        match self {
-            Ok(_) => ServeOutcome::Replied,
-            Err(status) => ServeOutcome::Failed(kind_of(status)),
-        }
+/// Returns the outcome of a handler whose value is not encoded.
+pub(crate) fn typed_outcome<R: Request>(ended: &Ended<R::Response>) -> ServeOutcome {
+    match ended {
+        Ended::Value(value) if IsErr::of::<R>(value) == IsErr(true) => ServeOutcome::RepliedErr,
+        Ended::Value(_) => ServeOutcome::Replied,
+        Ended::Panicked(_) => ServeOutcome::Failed(ErrorKind::Panicked),
+        Ended::Expired | Ended::TimedOut => ServeOutcome::Failed(ErrorKind::Timeout),
     }
 }
 

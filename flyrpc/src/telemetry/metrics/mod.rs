@@ -18,11 +18,8 @@ use self::{
         ATTEMPTS, CLIENT_DURATION, IN_FLIGHT, LINKS, NODES, REFUSALS, RETRIES, SERVER_DURATION,
     },
 };
-use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served};
+use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served, status};
 use crate::error::ErrorKind;
-
-const OK: &str = "OK";
-const CANCELLED: &str = "CANCELLED";
 
 /// Records the calls, links and peers of a node as metrics, with the recorder of the crate
 /// [`metrics`](https://docs.rs/metrics) that the application has installed.
@@ -40,8 +37,8 @@ const CANCELLED: &str = "CANCELLED";
 ///
 /// The names and labels of the first two are the Prometheus form of the RPC conventions 1.45 of OpenTelemetry.
 /// `rpc_system_name` is `flyrpc`, and `rpc_method` is the service and the method, such as `Strings/upcase`. A status or
-/// an outcome is `OK`, the text of an [`ErrorKind`], or `CANCELLED` if the caller dropped the call. A value `Err(…)` that
-/// a handler returned is `OK`. `server_address` is the region of the node that executed the call. For calls that found
+/// an outcome is `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`], or `CANCELLED` if the caller
+/// dropped the call. `server_address` is the region of the node that executed the call. For calls that found
 /// no node, it is empty. No label contains the id or the address of a node, so the number of series does not grow with
 /// restarts and deploys. Regions beyond 512 series of a metric and method, which only a faulty node causes, are counted
 /// as `other`.
@@ -105,18 +102,13 @@ impl Metrics {
         self.in_flight().client.add(-1);
         let region = called.node.map(|node| node.region());
         let method = self.methods.get(called.service, called.method);
-        method.client(region, status(outcome), called.took);
+        method.client(region, status::of_call(outcome), called.took);
     }
 
     fn on_serve_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
         self.in_flight().server.add(-1);
-        let status = match outcome {
-            ServeOutcome::Replied => OK,
-            ServeOutcome::Failed(kind) => kind.as_str(),
-            ServeOutcome::Cancelled => CANCELLED,
-        };
         let method = self.methods.get(served.service, served.method);
-        method.server(served.node.region(), status, took);
+        method.server(served.node.region(), status::of_handler(outcome), took);
     }
 }
 
@@ -129,7 +121,7 @@ impl Observer for Metrics {
             // Not an attempt, but the failure of a call outside of its attempts.
             Observed::Ended(Attempt { node: None, .. }, _) => {}
             Observed::Ended(attempt, outcome) => {
-                self.methods.get(attempt.service, attempt.method).attempt(status(outcome));
+                self.methods.get(attempt.service, attempt.method).attempt(status::of_call(outcome));
             }
             Observed::Called(called, outcome) => self.on_called(called, outcome),
             Observed::Admitted(_) => {}
@@ -144,14 +136,6 @@ impl Observer for Metrics {
             Observed::LinkClosed(node, _) => self.cluster.on_link_closed(node),
             Observed::Event(event) => self.cluster.on_event(event),
         }
-    }
-}
-
-fn status(outcome: &Outcome<'_>) -> &'static str {
-    match outcome {
-        Outcome::Replied(_) => OK,
-        Outcome::Failed(error) => error.kind().as_str(),
-        Outcome::Cancelled => CANCELLED,
     }
 }
 

@@ -1,0 +1,81 @@
+//! The span of a handler.
+
+use std::sync::Arc;
+
+use tracing::{Span, field::Empty};
+
+use super::{
+    Spans,
+    call_span::{record_peer, record_status},
+};
+use crate::{
+    telemetry::{ServeOutcome, status},
+    types::{NodeInfo, TraceContext},
+};
+
+/// The span of a handler, until the handler ends. Dropping it ends the span of a handler that was canceled.
+pub(crate) struct ServeSpan {
+    span: Arc<Span>,
+    outcome: ServeOutcome,
+}
+
+impl ServeSpan {
+    /// Creates the span of a handler that runs on `node` for `caller`. Its parent is that of the caller's `context`, if
+    /// there is one.
+    pub(crate) fn of_request(
+        spans: &Spans,
+        name: &str,
+        (node, caller): (&NodeInfo, &NodeInfo),
+        context: Option<&TraceContext>,
+    ) -> Self {
+        let this = ServeSpan::new(name, (node, caller), &Span::none());
+        if let Some(context) = context {
+            spans.extract(context, &this.span);
+        }
+        this
+    }
+
+    /// Creates the span of a handler that runs for a call with the span `parent` of the same node.
+    pub(crate) fn of_local_call(name: &str, node: &NodeInfo, parent: &Span) -> Self {
+        ServeSpan::new(name, (node, node), parent)
+    }
+
+    fn new(name: &str, (node, caller): (&NodeInfo, &NodeInfo), parent: &Span) -> Self {
+        let span = tracing::info_span!(
+            target: "flyrpc::call",
+            parent: parent,
+            "rpc",
+            otel.name = name,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            rpc.system.name = "flyrpc",
+            rpc.method = name,
+            rpc.status_code = Empty,
+            "error.type" = Empty,
+            server.address = node.region().as_str(),
+            network.peer.address = Empty,
+            network.peer.port = Empty,
+        );
+        if !span.is_disabled() {
+            record_peer(&span, caller);
+        }
+        ServeSpan { span: Arc::new(span), outcome: ServeOutcome::Cancelled }
+    }
+
+    /// Returns the span, for the context of the handler.
+    pub(crate) fn share(&self) -> Arc<Span> {
+        Arc::clone(&self.span)
+    }
+
+    /// Ends the span.
+    pub(crate) fn end(mut self, outcome: ServeOutcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for ServeSpan {
+    fn drop(&mut self) {
+        let is_failure = matches!(self.outcome, ServeOutcome::Failed(_));
+        record_status(&self.span, status::of_handler(self.outcome), is_failure);
+    }
+}
