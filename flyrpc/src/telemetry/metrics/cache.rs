@@ -1,17 +1,18 @@
 //! A map that only grows, and is read without a lock.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, hash::Hash, sync::Arc};
 
 use arc_swap::ArcSwap;
+use rapidhash::RapidHashMap;
 
 /// Values that are created when they are used for the first time, and never removed. There are few of them, so each
 /// new one copies the map.
 #[derive(Debug)]
-pub(super) struct Cache<K, V>(ArcSwap<HashMap<K, V>>);
+pub(super) struct Cache<K, V>(ArcSwap<RapidHashMap<K, V>>);
 
 impl<K, V> Default for Cache<K, V> {
     fn default() -> Self {
-        Cache(ArcSwap::from_pointee(HashMap::new()))
+        Cache(ArcSwap::from_pointee(RapidHashMap::default()))
     }
 }
 
@@ -46,7 +47,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         }
         let (owned, new) = create();
         self.0.rcu(|map| {
-            let mut map = HashMap::clone(map);
+            let mut map = RapidHashMap::clone(map);
             map.entry(owned.clone()).or_insert_with(|| new.clone());
             Arc::new(map)
         });

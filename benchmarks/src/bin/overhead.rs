@@ -1,0 +1,165 @@
+//! What telemetry adds to a call: `Metrics` with a Prometheus recorder, and spans with a sampler that takes no trace or
+//! all. Two nodes and 64 callers share one thread, so that a figure contains both sides of a call. The variants take
+//! turns, and each figure is the median of the differences to the plain variant of the same turn.
+
+use std::time::{Duration, Instant};
+
+use flyrpc::{Metrics, Node, NodeBuilder};
+use flyrpc_examples::text::{ServeText, TextClient, TextService};
+use futures_util::future::join_all;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::Runtime;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
+
+const CALLERS: usize = 64;
+const CALLS_PER_CALLER: usize = 200;
+const TURNS: usize = 31;
+
+/// The buckets that the conventions advise, in seconds.
+const BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Plain,
+    Metrics,
+    SpansNotSampled,
+    SpansSampled,
+}
+
+impl Variant {
+    const ALL: [Variant; 4] =
+        [Variant::Plain, Variant::Metrics, Variant::SpansNotSampled, Variant::SpansSampled];
+
+    fn name(self) -> &'static str {
+        match self {
+            Variant::Plain => "plain",
+            Variant::Metrics => "metrics",
+            Variant::SpansNotSampled => "spans-sampled-0",
+            Variant::SpansSampled => "spans-sampled-1",
+        }
+    }
+}
+
+/// Two nodes with one variant of telemetry, and the runtime in which they live.
+struct Pair {
+    runtime: Runtime,
+    callers: Vec<TextClient>,
+    _nodes: [Node; 2],
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    exporter: InMemorySpanExporter,
+    dispatch: tracing::Dispatch,
+}
+
+/// The cost of a call.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    nanoseconds: f64,
+    allocations: f64,
+}
+
+impl Pair {
+    fn new(variant: Variant) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
+        let handle = recorder.handle();
+        let exporter = InMemorySpanExporter::default();
+        let sampler = match variant {
+            Variant::SpansSampled => Sampler::AlwaysOn,
+            _ => Sampler::AlwaysOff,
+        };
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(sampler)))
+            .with_simple_exporter(exporter.clone())
+            .build();
+        let has_spans = matches!(variant, Variant::SpansNotSampled | Variant::SpansSampled);
+        let dispatch = if has_spans {
+            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("overhead"));
+            let filter = Targets::new().with_target("flyrpc::call", tracing::Level::INFO);
+            tracing_subscriber::registry().with(filter).with(layer).into()
+        } else {
+            tracing::Dispatch::none()
+        };
+        let configure = |builder: NodeBuilder| match variant {
+            Variant::Plain => builder,
+            Variant::Metrics => builder.observer(Metrics::new()),
+            Variant::SpansNotSampled | Variant::SpansSampled => {
+                builder.spans(flyrpc_otel::propagate(&provider))
+            }
+        };
+        let (nodes, callers) = runtime.block_on(async {
+            let serving = configure(Node::builder().name("b").region("hkg"));
+            let serving = serving.serve(ServeText::new(TextService::default())).start().await?;
+            let calling = configure(Node::builder().name("a").region("iad"));
+            let calling = calling.seeds([serving.addr()]).start().await?;
+            calling.ready().await;
+            let text = calling.client::<TextClient>().on_region("hkg");
+            text.wait(Duration::from_secs(5)).upcase("fly".into()).await?;
+            anyhow::Ok(([serving, calling], vec![text; CALLERS]))
+        })?;
+        let pair = Pair { runtime, callers, _nodes: nodes, recorder, handle, exporter, dispatch };
+        // Warms up, and registers all metrics.
+        pair.turn();
+        Ok(pair)
+    }
+
+    /// Makes calls, and returns the cost of one.
+    fn turn(&self) -> Cost {
+        let calls = async {
+            join_all(self.callers.iter().map(|text| async move {
+                for _ in 0..CALLS_PER_CALLER {
+                    text.upcase("fly".into()).await.expect("the node serves this");
+                }
+            }))
+            .await;
+        };
+        let run = || {
+            let (region, start) = (Region::new(ALLOCATOR), Instant::now());
+            self.runtime.block_on(calls);
+            (start.elapsed(), region.change().allocations)
+        };
+        let (took, allocations) = tracing::dispatcher::with_default(&self.dispatch, || {
+            metrics::with_local_recorder(&self.recorder, run)
+        });
+        self.exporter.reset();
+        self.handle.run_upkeep();
+        let count = (CALLERS * CALLS_PER_CALLER) as f64;
+        Cost {
+            nanoseconds: took.as_nanos() as f64 / count,
+            allocations: allocations as f64 / count,
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() -> anyhow::Result<()> {
+    let pairs: Vec<_> = Variant::ALL.into_iter().map(Pair::new).collect::<Result<_, _>>()?;
+    let turns: Vec<Vec<Cost>> =
+        (0..TURNS).map(|_| pairs.iter().map(Pair::turn).collect()).collect();
+    for (at, variant) in Variant::ALL.into_iter().enumerate() {
+        let of = |of: fn(&Cost) -> f64| {
+            median(
+                turns
+                    .iter()
+                    .map(|turn| of(&turn[at]) - if at > 0 { of(&turn[0]) } else { 0.0 })
+                    .collect(),
+            )
+        };
+        let (time, allocations) = (of(|cost| cost.nanoseconds), of(|cost| cost.allocations));
+        let name = variant.name();
+        println!("figure overhead-{name}-time {time:.0} ns");
+        println!("figure overhead-{name}-allocations {allocations:.2}");
+    }
+    Ok(())
+}
