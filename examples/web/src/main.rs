@@ -1,6 +1,7 @@
 //! Replaces web servers in two regions one by one, under load. Each server runs a node.
 
 mod client;
+mod metrics;
 mod proxy;
 mod server;
 

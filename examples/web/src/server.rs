@@ -9,16 +9,19 @@ use axum::{
     extract::{Path, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use flyrpc::{Node, RpcError, fly_rpc};
+use flyrpc::{Metrics, Node, RpcError, fly_rpc};
 use flyrpc_examples::{flags::NodeFlags, process};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+
+use crate::metrics;
 
 /// How long a machine that shuts down still accepts requests while it reports that it is not
 /// healthy: longer than the load balancer takes to notice.
@@ -66,6 +69,7 @@ enum Stage {
 struct App {
     notes: NotesClient,
     stage: Arc<watch::Sender<Stage>>,
+    metrics: PrometheusHandle,
 }
 
 /// Serves HTTP, and the notes service to other nodes, until SIGINT or SIGTERM.
@@ -73,12 +77,13 @@ pub(crate) async fn run(http: SocketAddr, flags: NodeFlags) -> Result<(), Box<dy
     process::end_with_parent();
     let mut signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let region = flags.region.clone().unwrap_or_default();
+    let metrics = metrics::install()?;
     // Other nodes discover this one from now on, but do not call it yet.
-    let builder = flags.apply(Node::builder()).hold();
+    let builder = flags.apply(Node::builder()).observer(Metrics::new()).hold();
     let node = builder.serve(ServeNotes::new(Database { region })).start().await?;
 
     let stage = Arc::new(watch::Sender::new(Stage::Starting));
-    let app = App { notes: node.client(), stage: Arc::clone(&stage) };
+    let app = App { notes: node.client(), stage: Arc::clone(&stage), metrics };
     let (closing, close) = tokio::sync::oneshot::channel::<()>();
     let listener = TcpListener::bind(http).await?;
     let at = listener.local_addr()?;
@@ -121,6 +126,7 @@ fn router(app: App) -> Router {
         .route("/notes/{id}", get(read))
         .route("/notes", post(write))
         .route("/health", get(health))
+        .route("/metrics", get(render_metrics))
         .layer(middleware::from_fn_with_state(app.clone(), close_while_ending))
         .with_state(app)
 }
@@ -145,6 +151,12 @@ async fn health(State(app): State<App>) -> StatusCode {
         Stage::Healthy => StatusCode::OK,
         Stage::Starting | Stage::Ending => StatusCode::SERVICE_UNAVAILABLE,
     }
+}
+
+/// Renders the metrics for Prometheus. In production, serve them where only Prometheus can reach them, for
+/// example at another port: they contain the names of all methods, and how often each is called.
+async fn render_metrics(State(app): State<App>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }
 
 /// Closes keep-alive connections with a response while the machine shuts down. If they were closed
