@@ -1,4 +1,4 @@
-//! The metrics of this process, for Prometheus.
+//! The metrics of this process, for Prometheus. `grafana.json` shows them, and `alerts.yaml` checks them.
 
 use std::time::Duration;
 
