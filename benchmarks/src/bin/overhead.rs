@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use flyrpc::{Metrics, Node, NodeBuilder};
 use flyrpc_examples::text::{ServeText, TextClient, TextService};
 use futures_util::future::join_all;
@@ -162,6 +163,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() -> anyhow::Result<()> {
+    if let Some(only) = std::env::args().nth(1) {
+        let variant = Variant::ALL.into_iter().find(|variant| variant.name() == only);
+        let pair = Pair::new(variant.context("the argument is a variant")?)?;
+        for _ in 0..TURNS {
+            pair.turn();
+        }
+        return Ok(());
+    }
     let pairs: Vec<_> = Variant::ALL.into_iter().map(Pair::new).collect::<Result<_, _>>()?;
     let [plain, others @ ..] = &pairs[..] else { unreachable!("there are four variants") };
     let turns: Vec<Vec<[Cost; 2]>> = (0..TURNS)

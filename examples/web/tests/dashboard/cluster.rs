@@ -15,6 +15,8 @@ const CALLS_TO_EJECT: usize = 20;
 trait Work {
     async fn succeed(&self);
 
+    async fn fail(&self) -> Result<(), String>;
+
     async fn panic(&self);
 
     /// Succeeds after the test has released it.
@@ -55,6 +57,10 @@ struct Worker(Arc<Signals>);
 impl Work for Worker {
     async fn succeed(&self) {}
 
+    async fn fail(&self) -> Result<(), String> {
+        Err("a test of a handler that fails".to_owned())
+    }
+
     async fn panic(&self) {
         panic!("a test of a handler that panics");
     }
@@ -91,6 +97,7 @@ pub(crate) async fn make_calls() -> [Node; 3] {
     work.on_region("iad").succeed().await.expect("this node serves it");
     let (work, fra) = (work.on_region("fra"), [first.info(), second.info()]);
     work.succeed().await.expect("an idle node serves it");
+    work.fail().await.expect("an idle node serves it").expect_err("it always fails");
     check(work.panic().await, ErrorKind::Panicked);
     check(work.on_region("syd").succeed().await, ErrorKind::NoNode);
     cancel(&work, &signals).await;

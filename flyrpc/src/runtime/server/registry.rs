@@ -91,6 +91,7 @@ impl Registry {
                         service: name.clone(),
                         method: spec.name.clone(),
                         returns_result: implementation.returns_result(method),
+                        span_name: format!("{name}/{}", spec.name),
                     })
                 };
                 Arc::new(ServedMethod {

@@ -24,6 +24,8 @@ pub(crate) struct ServeReporter {
     pub(super) service: String,
     pub(super) method: String,
     pub(super) returns_result: bool,
+    /// The name of service and method, in spans.
+    pub(super) span_name: String,
 }
 
 impl ServeReporter {
@@ -54,12 +56,7 @@ impl ServeReporter {
     ) -> Option<ServeSpan> {
         self.observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
         let spans = self.observers.spans()?;
-        Some(ServeSpan::of_request(spans, &self.name(), (&self.node, caller), trace))
-    }
-
-    /// The name of service and method, in spans.
-    fn name(&self) -> String {
-        format!("{}/{}", self.service, self.method)
+        Some(ServeSpan::of_request(spans, &self.span_name, (&self.node, caller), trace))
     }
 
     /// Returns the outcome of a handler whose response is encoded.
@@ -119,7 +116,7 @@ impl LocalReport {
             reporter: Arc::clone(reporter),
             start: None,
             outcome: ServeOutcome::Cancelled,
-            span: parent.map(|parent| ServeSpan::of_local_call(&reporter.name(), me, parent)),
+            span: parent.map(|parent| ServeSpan::of_local_call(&reporter.span_name, me, parent)),
         }
     }
 
