@@ -1,10 +1,11 @@
 //! The metrics that a node records through the facade `metrics`.
 
-use flyrpc::Metrics;
+use flyrpc::{Env as _, Metrics};
 use flyrpc_testkit::{Release, SimCluster};
 
 use crate::support::{
-    Counts, ProbeClient, millis, probe_cluster, probe_release, recorder::TestRecorder, secs, sleep,
+    Counts, PORT, ProbeClient, millis, node_on, probe_cluster, probe_release,
+    recorder::TestRecorder, secs, sleep,
 };
 
 /// A cluster of iad-0 and hkg-0. Only hkg-0, which calls iad-0, records metrics.
@@ -52,6 +53,7 @@ async fn calls_are_recorded_by_method_status_and_region() {
             "flyrpc_attempts_total{rpc_method=Probe/slow,outcome=TIMEOUT} [1.0]".to_owned(),
             "flyrpc_calls_in_flight{side=client} [0.0]".to_owned(),
             "flyrpc_calls_in_flight{side=server} [0.0]".to_owned(),
+            "flyrpc_link_handshakes_total{result=OK} [1.0]".to_owned(),
             "flyrpc_links{region=iad,state=open} [1.0]".to_owned(),
             "flyrpc_nodes{region=iad,state=up} [1.0]".to_owned(),
             client("panic", "PANICKED", "iad", "[0.202]"),
@@ -174,4 +176,35 @@ async fn nodes_and_links_are_counted_by_region() {
     cluster.node("iad-0").shutdown().await;
     sleep(secs(5)).await;
     assert_eq!(cluster_lines(), lines("0.0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handshakes_dropped_datagrams_and_held_requests_are_recorded() {
+    let recorder = TestRecorder::default();
+    let _installed = ::metrics::set_default_local_recorder(&recorder);
+    let counts = Counts::default();
+    let release = probe_release(&counts).configure(|_, builder| builder.observer(Metrics::new()));
+    let cluster = probe_cluster(&counts).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", release).start().await;
+    let env = cluster.add_host("fra-0", "fra");
+    let iad = cluster.node("iad-0").addr();
+    let _other = node_on(&env).cluster("other").seeds([iad]).start().await.unwrap();
+    let raw = cluster.add_host("fra-1", "fra");
+    let socket = raw.datagram(raw.addr(PORT)).await.unwrap();
+    socket.send(b"not gossip", iad).await.unwrap();
+    sleep(secs(2)).await;
+    let handshakes = recorder.lines_of("flyrpc_link_handshakes_total");
+    let has = |result| handshakes.iter().any(|line| line.contains(&format!("result={result}}}")));
+    assert!(has("OK") && has("OTHER_CLUSTER"), "{handshakes:#?}");
+    let dropped = recorder.lines_of("flyrpc_gossip_dropped_total");
+    assert_eq!(dropped, ["flyrpc_gossip_dropped_total{reason=FOREIGN} [1.0]"]);
+
+    // A call of a node whose clock has stopped is held until the node answers a ping.
+    let probe = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad");
+    cluster.freeze("iad-0");
+    let call = tokio::spawn(probe.timeout(secs(60)).slow(1));
+    sleep(secs(3)).await;
+    cluster.resume("iad-0");
+    call.await.unwrap().unwrap();
+    assert_eq!(recorder.lines_of("flyrpc_requests_held"), ["flyrpc_requests_held{} [0.0]"]);
 }

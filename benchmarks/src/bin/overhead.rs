@@ -109,7 +109,7 @@ impl Pair {
                 builder.spans(flyrpc_otel::propagate(&provider))
             }
         };
-        let (nodes, callers) = runtime.block_on(async {
+        let start = async {
             let serving = configure(Node::builder().name("b").region("hkg"));
             let serving = serving.serve(ServeText::new(TextService::default())).start().await?;
             let calling = configure(Node::builder().name("a").region("iad"));
@@ -118,7 +118,9 @@ impl Pair {
             let text = calling.client::<TextClient>().on_region("hkg");
             text.wait(Duration::from_secs(5)).upcase("fly".into()).await?;
             anyhow::Ok(([serving, calling], vec![text; CALLERS]))
-        })?;
+        };
+        // Each metric keeps the recorder with which it was registered.
+        let (nodes, callers) = metrics::with_local_recorder(&recorder, || runtime.block_on(start))?;
         let pair = Pair { runtime, callers, _nodes: nodes, recorder, handle, exporter, dispatch };
         // Warms up, and registers all metrics.
         pair.turn();

@@ -55,8 +55,8 @@ pub struct Context {
     pub(crate) host: Arc<Host>,
     /// `None` if the call has none.
     pub(crate) metadata: Option<Arc<Metadata>>,
-    /// Entered whenever the handler is polled. `None` if calls have no spans.
-    pub(crate) span: Option<Arc<Span>>,
+    /// Entered whenever the handler is polled, until it has ended. `None` if calls have no spans.
+    pub(crate) span: Option<Weak<Span>>,
 }
 
 /// The surroundings of the handlers of one node.
@@ -202,7 +202,7 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
         }
     }
 
-    let span = context.as_ref().and_then(|context| context.span.clone());
+    let span = context.as_ref().and_then(|context| context.span.as_ref()?.upgrade());
     let _entered = span.as_ref().map(|span| span.enter());
     CURRENT.with_borrow_mut(|current| std::mem::swap(current, context));
     let _swapped = Swapped(context);

@@ -5,7 +5,8 @@
 //! `T` that does not implement it. Therefore, only [`WireTraits`] requires traits, once for each type.
 //! Other uses go through [`Codec`], whose functions exist for every type. They are inherent if the type
 //! has the traits that they need. Otherwise, method resolution falls back to [`NotSerializable`], whose
-//! functions are never called, because the failed requirement has already failed the build.
+//! functions are never called, because the failed requirement has already failed the build. The exception is whether a
+//! type is a `Result`, which is no requirement.
 
 use std::marker::PhantomData;
 

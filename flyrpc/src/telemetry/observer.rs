@@ -104,6 +104,14 @@ pub enum Observed<'a> {
     /// A handler has ended, this long after it started. Reported once for each handler that was reported as started,
     /// unless the node is dropped together with its runtime.
     ServeEnded(&'a Served<'a>, ServeOutcome, Duration),
+    /// The number of requests of other nodes that this node holds has changed to this. It holds a request until it knows
+    /// whether the caller still waits, which it does not know after a pause of one of the two.
+    Held(usize),
+    /// A handshake with another program ended, in a connection that either end opened. The text is `OK` if it gave a
+    /// link, or else the kind of the failure, such as `NOT_FLYRPC`. The texts do not change.
+    Handshake(&'a str),
+    /// A datagram was dropped, for this reason, such as `NOT_SEALED`. The texts do not change.
+    DatagramDropped(&'a str),
     /// A link to a node was opened, by either end.
     LinkOpened(&'a NodeInfo),
     /// A link to a node was closed, for this reason. Another link to that node may still be open. Not

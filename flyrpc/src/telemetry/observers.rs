@@ -6,7 +6,7 @@ use super::{
     spans::Spans,
 };
 
-/// The observers of a node, each of which receives every report, and what makes the spans of calls.
+/// The observers of a node, and its spans. Each observer receives every report.
 pub(crate) struct Observers {
     observers: Box<[CaughtObserver]>,
     spans: Option<Spans>,

@@ -34,4 +34,5 @@ pub(crate) use self::{
     nodes::NodeSet,
     service_spec::Signature,
     target::TargetRef,
+    trace_context::MAX_STATE,
 };

@@ -5,7 +5,7 @@ use std::fmt;
 use smol_str::SmolStr;
 
 /// Upper bound on the bytes of a trace state. The specification asks for at least this much.
-const MAX_STATE: usize = 512;
+pub(crate) const MAX_STATE: usize = 512;
 
 /// The position of a span in a trace, as in the [W3C recommendation](https://www.w3.org/TR/trace-context/) *Trace
 /// Context*.

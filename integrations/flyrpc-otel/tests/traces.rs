@@ -315,8 +315,9 @@ async fn each_call_has_one_trace_through_all_regions() {
     for (call, spans) in requests.iter().enumerate() {
         check_trace(spans, Kind::ALL[call % 8]);
     }
-    let attempts =
-        |span: &SpanData| span.events.iter().filter(|event| event.name == "attempt").count();
+    let attempts = |span: &SpanData| {
+        span.events.iter().filter(|event| event.name == "call attempt started").count()
+    };
     let retried = all.iter().filter(|span| attempts(span) == 2).count();
     // Then the node that refuses is ejected most of the time.
     assert!(retried > 10, "{retried} calls were retried");

@@ -123,6 +123,29 @@ pub(crate) enum DialError {
 }
 
 impl DialError {
+    /// Returns the kind of the error, for metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            DialError::Connect(_) => "CONNECT",
+            DialError::ConnectTimeout => "CONNECT_TIMEOUT",
+            DialError::HandshakeTimeout => "HANDSHAKE_TIMEOUT",
+            DialError::ClosedDuringHandshake => "CLOSED",
+            DialError::NotFlyrpc(_) => "NOT_FLYRPC",
+            DialError::OtherVersions { .. } => "OTHER_VERSION",
+            DialError::OtherSecret(_) => "OTHER_SECRET",
+            DialError::UnknownKey(_) => "UNKNOWN_KEY",
+            DialError::SecretRequired => "SECRET_REQUIRED",
+            DialError::NoSecret => "NO_SECRET",
+            DialError::OtherSuite(_) => "OTHER_SUITE",
+            DialError::NotAuthentic(_) => "NOT_AUTHENTIC",
+            DialError::OtherCluster(_) => "OTHER_CLUSTER",
+            DialError::SelfConnect => "ITSELF",
+            DialError::InvalidPeer { .. } => "INVALID_PEER",
+            DialError::Broken(_) => "BROKEN",
+            DialError::Malformed(_) => "MALFORMED",
+        }
+    }
+
     /// Whether the peer does not hold this node's secret, or this node does not hold the peer's.
     pub(crate) fn is_about_the_secret(&self) -> bool {
         matches!(

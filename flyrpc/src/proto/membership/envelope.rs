@@ -63,6 +63,24 @@ pub(crate) enum Rejected {
     Excessive,
 }
 
+impl Rejected {
+    /// Returns the reason, for metrics.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Rejected::Foreign => "FOREIGN",
+            Rejected::Cluster => "OTHER_CLUSTER",
+            Rejected::NotSealed => "NOT_SEALED",
+            Rejected::UnknownKey(_) => "UNKNOWN_KEY",
+            Rejected::NotAuthentic => "NOT_AUTHENTIC",
+            Rejected::Replayed => "REPLAYED",
+            Rejected::Field => "UNKNOWN_FIELD",
+            Rejected::Malformed => "MALFORMED",
+            Rejected::Stranger => "STRANGER",
+            Rejected::Excessive => "EXCESSIVE",
+        }
+    }
+}
+
 /// How the datagrams between two nodes are protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {

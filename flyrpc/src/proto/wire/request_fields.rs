@@ -8,12 +8,12 @@ use crate::{
         fields::{self, Unknown},
         varint,
     },
-    types::{MAX_METADATA, MAX_NAMES, Metadata, TraceContext},
+    types::{MAX_METADATA, MAX_NAMES, MAX_STATE, Metadata, TraceContext},
 };
 
 /// The numbers of the fields.
 mod field {
-    /// The context of a trace: 16 bytes for its id, 8 for that of the span, and 1 for its flags.
+    /// The context of a trace: 16 bytes for its id, 8 for the id of the span, and 1 for its flags.
     pub(super) const TRACE: u64 = 1;
     /// The state of the trace.
     pub(super) const TRACE_STATE: u64 = 2;
@@ -56,7 +56,11 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
     fields::read(encoded, |number, value| {
         match number {
             field::TRACE => trace = TraceContext::from_bytes(value),
-            field::TRACE_STATE => state = std::str::from_utf8(value).ok().map(str::to_owned),
+            field::TRACE_STATE => {
+                // A longer one is omitted, so it is not copied.
+                let text = std::str::from_utf8(value).ok();
+                state = text.filter(|text| text.len() <= MAX_STATE).map(str::to_owned);
+            }
             field::METADATA => metadata = Some(Arc::new(decode_metadata(value)?)),
             _ => return Ok(false),
         }

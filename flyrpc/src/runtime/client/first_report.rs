@@ -1,4 +1,4 @@
-//! Reports a call without a span that a single attempt on another node ends. Any other call has an
+//! Reports a call that ends with its first attempt on another node and has no span. Any other call has an
 //! [`AttemptRecorder`](super::record::AttemptRecorder), which needs a future that borrows from the call.
 
 use std::num::NonZeroU64;

@@ -175,9 +175,10 @@ where
         let metadata = self.options.metadata.as_deref();
         if let Some(error) = metadata.and_then(|metadata| metadata.error.as_ref()) {
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
-            let call = Call::new::<R>(&self.options, node.primary_region(), start);
+            let mut call = Call::new::<R>(&self.options, node.primary_region(), start);
+            let span = make::call_span(&node, &mut call);
             let error = rpc_error(&node, &call, failure);
-            AttemptRecorder::new(&node, &call, None, None).finish(Err(&error));
+            AttemptRecorder::new(&node, &call, None, span).finish(Err(&error));
             return Err(error);
         }
         let has_observers = node.observers().is_some();

@@ -365,6 +365,7 @@ impl Cluster {
     }
 
     fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
+        self.shared.notify(&Observed::Handshake(error.kind()));
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
         // Another member may have invented a member that no link has ever reached. If the member is

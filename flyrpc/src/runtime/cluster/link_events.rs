@@ -32,6 +32,7 @@ impl Cluster {
             link.end(LinkError::ShutDown);
             return key;
         }
+        self.shared.notify(&Observed::Handshake("OK"));
         self.shared.notify(&Observed::LinkOpened(link.peer()));
         if !key.is_rival() {
             let channel = link.sealed_with().map_or(Channel::Open, Channel::Sealed);

@@ -44,7 +44,7 @@ impl PeerLinks {
         self.0.iter().any(|link| link.peer().id() == id && link.is_peer_leaving())
     }
 
-    /// Returns whether a link ended although neither end had drained it.
+    /// Returns whether a link ended before it was drained at both ends and idle.
     pub(super) fn is_lost(&self) -> bool {
         let expected = |error| matches!(error, LinkError::Drained | LinkError::PeerLeft);
         self.0.iter().filter_map(|link| link.error()).any(|error| !expected(error))

@@ -1,7 +1,11 @@
 //! The actor's handlers for gossip: datagrams, and changes of the members.
 
 use super::{actor::Cluster, dial, gossip_log};
-use crate::{proto::membership, types::NodeInfo};
+use crate::{
+    proto::membership::{self, Diagnostic},
+    telemetry::Observed,
+    types::NodeInfo,
+};
 
 impl Cluster {
     pub(super) fn on_datagram(&mut self, datagram: &[u8]) {
@@ -32,6 +36,9 @@ impl Cluster {
             }
         }
         while let Some(diagnostic) = self.membership.poll_diagnostic() {
+            if let Diagnostic::DatagramIgnored(reason) = &diagnostic {
+                self.shared.notify(&Observed::DatagramDropped(reason.reason()));
+            }
             gossip_log::log(&diagnostic);
         }
         while let Some(datagram) = self.membership.poll_transmit() {

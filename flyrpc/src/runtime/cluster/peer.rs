@@ -287,7 +287,9 @@ impl Peer {
 
     /// Records that `node` left, according to the membership.
     pub(super) fn on_member_left(&mut self, node: &NodeInfo) {
-        self.reported_left = self.info.as_ref() == Some(node);
+        if self.info.as_ref() == Some(node) {
+            self.reported_left = true;
+        }
     }
 
     /// Returns the member that could not be dialed, if it was never linked. Each boot is returned
@@ -370,6 +372,7 @@ impl Peer {
         self.verified = rival.verified;
         self.linked_at = rival.linked_at;
         self.leaving = rival.leaving;
+        self.reported_left = false;
         self.synced = self.synced.or(rival.synced);
         self.links.take_over(rival.links);
         self.disconnected = false;

@@ -23,6 +23,7 @@ use crate::{
         link::{self, MAX_LONG_HELLOS},
         shared::NodeShared,
     },
+    telemetry::Observed,
 };
 
 /// Upper bound on concurrent inbound handshakes. Another connection evicts the oldest handshake of the
@@ -106,6 +107,7 @@ pub(super) async fn accept(
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
         let (evicted, in_progress) = handshakes.add(from.ip(), shared.stop());
         let (long_hellos, refusals) = (Arc::clone(&long_hellos), Arc::clone(&refusals));
+        let observers = shared.shared_observers();
         let handshake = async move {
             let handshaken = tokio::select! {
                 biased;
@@ -117,6 +119,9 @@ pub(super) async fn accept(
                 // An error means that the node has ended.
                 Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
                 Err(error) => {
+                    if let Some(observers) = observers {
+                        observers.observe(&Observed::Handshake(error.kind()));
+                    }
                     // Anyone can cause such errors.
                     let logged = error.is_about_the_secret().then(|| {
                         refusals.lock().unwrap_or_else(PoisonError::into_inner).take(env.now())

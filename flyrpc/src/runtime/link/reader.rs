@@ -20,7 +20,7 @@ use super::{
     expiry::Expiry,
     handle::Link,
     replies::Replies,
-    request::{Admitted, InboundRequest, RequestHandler},
+    request::{Admitted, InboundRequest, RequestHandler, RequestPermit as _},
     transport::{FrameReader, Received},
 };
 use crate::{
@@ -288,7 +288,10 @@ impl<H: RequestHandler> Reader<'_, H> {
         if self.gate.may_open(received) {
             let now = self.link.now();
             // Held requests wait for the peer, so they must not pin buffers.
-            let hold = |admitted: &mut Admitted<H::Permit>| admitted.own_body();
+            let hold = |admitted: &mut Admitted<H::Permit>| {
+                admitted.own_body();
+                admitted.permit.hold();
+            };
             let released = self.gate.open(self.link.micros_at(now), received, hold)?;
             has_woken = !released.start.is_empty();
             self.start(now, released).await;

@@ -86,6 +86,9 @@ pub(crate) trait RequestPermit: Send + Sync + 'static {
 
     /// Returns the memory that it has taken.
     fn release_memory(&mut self);
+
+    /// Counts the request as held, until its handler starts or this is dropped.
+    fn hold(&mut self);
 }
 
 /// An admitted request. Its body is empty until all chunks have arrived.

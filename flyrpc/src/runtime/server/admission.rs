@@ -21,6 +21,7 @@ use crate::{
     proto::wire::{frame::INLINE_BODY_MAX, status::Status},
     runtime::link::{INTERNAL_BODY_MAX, RequestPermit},
     service::ServiceKind,
+    telemetry::{Observed, Observers},
     types::NodeId,
 };
 
@@ -49,7 +50,6 @@ pub(crate) struct Limits {
 
 /// What is left of the node's limits. Counts the requests in progress, and refuses requests that exceed
 /// the limits.
-#[derive(Debug)]
 pub(super) struct Capacity {
     limits: Limits,
     load: Arc<Load>,
@@ -58,7 +58,6 @@ pub(super) struct Capacity {
 }
 
 /// The current load.
-#[derive(Debug)]
 struct Load {
     /// Calls from peers in progress.
     slots: Budget,
@@ -72,16 +71,24 @@ struct Load {
     /// The number of peers with a link or a request in progress.
     peers: AtomicUsize,
     idle: Notify,
+    /// The number of requests that are held.
+    held: AtomicUsize,
+    observers: Option<Arc<Observers>>,
 }
 
 impl Load {
     fn is_idle(&self) -> bool {
         self.slots.is_unused() && self.local.load(Ordering::SeqCst) == 0
     }
+
+    fn show_held(&self, held: usize) {
+        if let Some(observers) = &self.observers {
+            observers.observe(&Observed::Held(held));
+        }
+    }
 }
 
 /// One peer's share of the limits, over all of its links.
-#[derive(Debug)]
 pub(crate) struct PeerLoad {
     load: Arc<Load>,
     slots: Holding,
@@ -119,6 +126,7 @@ pub(crate) struct Permit {
     bytes_of: BodyKind,
     /// Counts the request for the limit of its method, if there is one, while its handler runs.
     of_method: MethodPermit,
+    is_held: bool,
 }
 
 impl Permit {
@@ -145,11 +153,21 @@ impl Permit {
     /// Counts the call for the limit of its method. Returns false if the limit is reached.
     #[inline(always)]
     pub(super) fn on_handler_starts(&mut self) -> bool {
+        if self.is_held {
+            self.release_hold();
+        }
         let Some(limit) = &self.method.limit else { return true };
         let permit = MethodPermit::take(Some(limit));
         let taken = permit.is_some();
         self.of_method = permit.unwrap_or(MethodPermit::UNLIMITED);
         taken
+    }
+
+    #[cold]
+    fn release_hold(&mut self) {
+        self.is_held = false;
+        let load = &self.peer.load;
+        load.show_held(load.held.fetch_sub(1, Ordering::Relaxed) - 1);
     }
 
     /// Lets another call of the method start, although the response may still wait.
@@ -186,11 +204,21 @@ impl RequestPermit for Permit {
             memory.give_back(of_peer, bytes_of, bytes, peers);
         }
     }
+
+    fn hold(&mut self) {
+        if !std::mem::replace(&mut self.is_held, true) {
+            let load = &self.peer.load;
+            load.show_held(load.held.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+    }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
+        if self.is_held {
+            self.release_hold();
+        }
         self.release_memory();
         let PeerLoad { load, slots, internal_requests, .. } = &*self.peer;
         match self.method.kind() {
@@ -207,7 +235,6 @@ impl Drop for Permit {
 }
 
 /// Keeps the node from being idle until it is dropped.
-#[derive(Debug)]
 pub(crate) struct InFlightGuard {
     load: Arc<Load>,
 }
@@ -221,7 +248,7 @@ impl Drop for InFlightGuard {
 }
 
 impl Capacity {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, observers: Option<Arc<Observers>>) -> Self {
         let load = Load {
             slots: Budget::new(limits.max_in_flight),
             local: AtomicUsize::new(0),
@@ -229,6 +256,8 @@ impl Capacity {
             internal_bodies: Memory::new(INTERNAL_BODIES.max(limits.max_body)),
             peers: AtomicUsize::new(0),
             idle: Notify::new(),
+            held: AtomicUsize::new(0),
+            observers,
         };
         Capacity { limits, load: Arc::new(load), peers: Mutex::default() }
     }
@@ -267,6 +296,7 @@ impl Capacity {
             bytes: 0,
             bytes_of: BodyKind::Request,
             of_method: MethodPermit::UNLIMITED,
+            is_held: false,
         };
         if internal {
             // Internal requests are not part of the user's load, and that load must not delay them.

@@ -5,7 +5,7 @@ use std::{
     future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{self, Poll},
 };
 
@@ -213,7 +213,7 @@ impl RequestFuture {
     }
 
     /// Sets the span of the handler, which is entered whenever the handler is polled.
-    pub(super) fn set_span(&mut self, span: Option<Arc<Span>>) {
+    pub(super) fn set_span(&mut self, span: Option<Weak<Span>>) {
         if let Some(context) = &mut self.running.context {
             context.span = span;
         }

@@ -1,6 +1,10 @@
 //! Reports of served calls to the observers of the node. Without observers, the only cost is a check of an `Option`.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::Span;
@@ -121,7 +125,7 @@ impl LocalReport {
     }
 
     /// Returns the span of the handler, if it has one.
-    pub(crate) fn span(&self) -> Option<Arc<Span>> {
+    pub(crate) fn span(&self) -> Option<Weak<Span>> {
         self.span.as_ref().map(ServeSpan::share)
     }
 

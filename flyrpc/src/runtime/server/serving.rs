@@ -86,7 +86,7 @@ impl Server {
             me,
             registry,
             authorizer,
-            capacity: Capacity::new(limits),
+            capacity: Capacity::new(limits, observers.cloned()),
             workers: Arc::default(),
             state: ArcSwap::from_pointee(state),
             summary,

@@ -22,6 +22,12 @@ impl GaugeShare {
         self.gauge.increment(by as f64);
     }
 
+    /// Sets what the node adds. Of several threads that set it at the same time, one wins.
+    pub(super) fn set(&self, to: i64) {
+        let before = self.value.swap(to, Ordering::Relaxed);
+        self.gauge.increment((to - before) as f64);
+    }
+
     #[cfg(test)]
     pub(super) fn value(&self) -> i64 {
         self.value.load(Ordering::Relaxed)

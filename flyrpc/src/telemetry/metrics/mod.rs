@@ -8,14 +8,18 @@ mod names;
 
 use std::{sync::OnceLock, time::Duration};
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{
+    Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+};
 
 use self::{
+    cache::Cache,
     cluster::ClusterMetrics,
     gauge_share::GaugeShare,
     methods::Methods,
     names::{
-        ATTEMPTS, CLIENT_DURATION, IN_FLIGHT, LINKS, NODES, REFUSALS, RETRIES, SERVER_DURATION,
+        ATTEMPTS, CLIENT_DURATION, DROPPED, HANDSHAKES, HELD, IN_FLIGHT, LINKS, NODES, REFUSALS,
+        RETRIES, SERVER_DURATION,
     },
 };
 use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served, status};
@@ -32,6 +36,9 @@ use crate::error::ErrorKind;
 /// | `flyrpc_attempts_total` | counter | `rpc_method`, `outcome` | ended attempts of calls of this node. A call that found no node has none |
 /// | `flyrpc_retries_total` | counter | `reason` | attempts after the first one of a call. The reason is the kind of error of the attempt before, or `NOT_FAILED`: its node was quiet, or the call was hedged |
 /// | `flyrpc_refusals_total` | counter | `rpc_method`, `rpc_status_code` | requests of other nodes that this node refused. They run no handler, and are in no histogram |
+/// | `flyrpc_requests_held` | gauge | | requests of other nodes that this node holds, because it does not know whether their callers still wait |
+/// | `flyrpc_link_handshakes_total` | counter | `result` | handshakes of links. The result is `OK`, or the kind of the failure, such as `NOT_FLYRPC` or `OTHER_SECRET` |
+/// | `flyrpc_gossip_dropped_total` | counter | `reason` | datagrams that were dropped, for a reason such as `NOT_SEALED` or `OTHER_CLUSTER` |
 /// | `flyrpc_nodes` | gauge | `region`, `state` (`up` or `ejected`) | other nodes of the cluster. An ejected node is up, too. One that comes back is counted as ejected after its next failure |
 /// | `flyrpc_links` | gauge | `region`, `state` (`open`) | open links to other nodes |
 ///
@@ -66,6 +73,9 @@ pub struct Metrics {
     methods: Methods,
     cluster: ClusterMetrics,
     in_flight: OnceLock<InFlight>,
+    held: OnceLock<GaugeShare>,
+    handshakes: Cache<String, Counter>,
+    dropped: Cache<String, Counter>,
 }
 
 #[derive(Debug)]
@@ -132,11 +142,27 @@ impl Observer for Metrics {
             Observed::ServeEnded(served, outcome, took) => {
                 self.on_serve_ended(served, *outcome, *took);
             }
+            Observed::Held(held) => {
+                self.held.get_or_init(|| GaugeShare::new(gauge!(HELD))).set(*held as i64);
+            }
+            Observed::Handshake(result) => {
+                let create = || counter!(HANDSHAKES, "result" => (*result).to_owned());
+                count(&self.handshakes, result, create);
+            }
+            Observed::DatagramDropped(reason) => {
+                let create = || counter!(DROPPED, "reason" => (*reason).to_owned());
+                count(&self.dropped, reason, create);
+            }
             Observed::LinkOpened(node) => self.cluster.on_link_opened(node),
             Observed::LinkClosed(node, _) => self.cluster.on_link_closed(node),
             Observed::Event(event) => self.cluster.on_event(event),
         }
     }
+}
+
+fn count(counters: &Cache<String, Counter>, label: &str, create: impl Fn() -> Counter) {
+    let create = || (label.to_owned(), create());
+    counters.with(label, create, |counter| counter.increment(1));
 }
 
 fn describe() {
@@ -146,6 +172,9 @@ fn describe() {
     describe_counter!(ATTEMPTS, "Ended attempts of calls of this node.");
     describe_counter!(RETRIES, "Attempts after the first one of a call.");
     describe_counter!(REFUSALS, "Requests of other nodes that this node refused.");
+    describe_gauge!(HELD, "Requests of other nodes that this node holds.");
+    describe_counter!(HANDSHAKES, "Handshakes of links.");
+    describe_counter!(DROPPED, "Datagrams that were dropped.");
     describe_gauge!(NODES, "Other nodes of the cluster.");
     describe_gauge!(LINKS, "Open links to other nodes.");
 }

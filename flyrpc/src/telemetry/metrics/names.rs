@@ -6,6 +6,9 @@ pub(super) const IN_FLIGHT: &str = "flyrpc_calls_in_flight";
 pub(super) const ATTEMPTS: &str = "flyrpc_attempts_total";
 pub(super) const RETRIES: &str = "flyrpc_retries_total";
 pub(super) const REFUSALS: &str = "flyrpc_refusals_total";
+pub(super) const HANDSHAKES: &str = "flyrpc_link_handshakes_total";
+pub(super) const DROPPED: &str = "flyrpc_gossip_dropped_total";
+pub(super) const HELD: &str = "flyrpc_requests_held";
 pub(super) const NODES: &str = "flyrpc_nodes";
 pub(super) const LINKS: &str = "flyrpc_links";
 

@@ -49,6 +49,9 @@ impl CallSpan {
     /// Records that an attempt starts on `node`. `previous` is the kind of the error of the attempt before.
     pub(crate) fn on_attempt(&mut self, node: &NodeInfo, previous: Option<ErrorKind>) {
         self.attempts += 1;
+        if self.span.is_disabled() {
+            return;
+        }
         let (attempt, region) = (self.attempts, node.region());
         let reason = (attempt > 1).then(|| previous.map_or("NOT_FAILED", ErrorKind::as_str));
         tracing::info!(
@@ -58,7 +61,7 @@ impl CallSpan {
             %node,
             %region,
             reason,
-            "attempt"
+            "call attempt started"
         );
     }
 
@@ -73,7 +76,7 @@ impl CallSpan {
             record_peer(&span, node);
         }
         let is_failure = !matches!(outcome, Outcome::Replied(_) | Outcome::RepliedErr(_));
-        record_status(&span, status::of_call(outcome), is_failure);
+        end(&span, status::of_call(outcome), is_failure);
     }
 }
 
@@ -83,8 +86,10 @@ pub(super) fn record_peer(span: &Span, node: &NodeInfo) {
     span.record("network.peer.port", node.addr().port());
 }
 
-/// Records how a call or a handler ended.
-pub(super) fn record_status(span: &Span, status: &'static str, is_failure: bool) {
+/// Records how a call or a handler ended, just now.
+pub(super) fn end(span: &Span, status: &'static str, is_failure: bool) {
+    // For `tracing-opentelemetry`, a span ends when it is exited for the last time, even if it is kept for longer.
+    let _entered = span.enter();
     span.record("rpc.status_code", status);
     if is_failure {
         span.record("error.type", status);

@@ -4,7 +4,11 @@ mod call_span;
 mod propagate;
 mod serve_span;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use tracing::Span;
 
@@ -17,8 +21,8 @@ use crate::types::TraceContext;
 ///
 /// The span of a call covers all of its attempts. Its parent is the span in which its future is first polled. The span of
 /// a handler is entered whenever the handler is polled, so that what the handler logs is part of it, and is the parent of
-/// the calls that the handler makes. Of a call that runs in process, the span of the handler is a child of that of
-/// the call. Between nodes, this needs propagation: see [`with_propagation`](Spans::with_propagation).
+/// the calls that the handler makes. If a call runs in process, the span of its handler is a child of its own
+/// span. Between nodes, this needs propagation: see [`with_propagation`](Spans::with_propagation).
 ///
 /// The spans are called `rpc`, have the level INFO, and the target `flyrpc::call`. Their fields are named after the RPC
 /// conventions 1.45 of OpenTelemetry:
@@ -34,7 +38,7 @@ use crate::types::TraceContext;
 /// | `server.address` | both | the region of the node that runs the handler |
 /// | `network.peer.address`, `network.peer.port` | both | the address of the other node: the one that was contacted last, or the caller |
 ///
-/// Each attempt of a call is an event of its span, `attempt`, with the fields `attempt` (its number), `node`, `region`, and
+/// Each attempt of a call is an event of its span, `call attempt started`, at the level INFO, with the fields `attempt` (its number), `node`, `region`, and
 /// from the second one on, `reason`: the kind of the error of the attempt before, or `NOT_FAILED`.
 ///
 /// A call with spans costs more than one without: see the benchmarks.
@@ -60,7 +64,8 @@ impl Spans {
         if span.is_disabled() {
             return None;
         }
-        self.propagate.as_ref()?.inject(span)
+        let propagate = self.propagate.as_ref()?;
+        catch(|| propagate.inject(span)).flatten()
     }
 
     /// Makes `span` a child of the span with this context, which is on another node.
@@ -68,9 +73,16 @@ impl Spans {
         if let Some(propagate) = &self.propagate
             && !span.is_disabled()
         {
-            propagate.extract(context, span);
+            catch(|| propagate.extract(context, span));
         }
     }
+}
+
+/// Runs code of the user. A panic must not end the calls of others that the same task serves.
+fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .inspect_err(|_| tracing::error!("`Propagate` panicked; the trace ends here"))
+        .ok()
 }
 
 impl fmt::Debug for Spans {

@@ -1,12 +1,12 @@
 //! The span of a handler.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tracing::{Span, field::Empty};
 
 use super::{
     Spans,
-    call_span::{record_peer, record_status},
+    call_span::{end, record_peer},
 };
 use crate::{
     telemetry::{ServeOutcome, status},
@@ -20,8 +20,8 @@ pub(crate) struct ServeSpan {
 }
 
 impl ServeSpan {
-    /// Creates the span of a handler that runs on `node` for `caller`. Its parent is that of the caller's `context`, if
-    /// there is one.
+    /// Creates the span of a handler that runs on `node` for `caller`. Its parent is the span with the caller's `context`,
+    /// if there is one.
     pub(crate) fn of_request(
         spans: &Spans,
         name: &str,
@@ -62,9 +62,9 @@ impl ServeSpan {
         ServeSpan { span: Arc::new(span), outcome: ServeOutcome::Cancelled }
     }
 
-    /// Returns the span, for the context of the handler.
-    pub(crate) fn share(&self) -> Arc<Span> {
-        Arc::clone(&self.span)
+    /// Returns the span, for the context of the handler. Copies of the context must not keep it open.
+    pub(crate) fn share(&self) -> Weak<Span> {
+        Arc::downgrade(&self.span)
     }
 
     /// Ends the span.
@@ -76,6 +76,6 @@ impl ServeSpan {
 impl Drop for ServeSpan {
     fn drop(&mut self) {
         let is_failure = matches!(self.outcome, ServeOutcome::Failed(_));
-        record_status(&self.span, status::of_handler(self.outcome), is_failure);
+        end(&self.span, status::of_handler(self.outcome), is_failure);
     }
 }
