@@ -9,6 +9,7 @@
 //! | audit the protocol between nodes | [`protocol`] |
 //! | solve a common task: a cache, a job on one node, idempotency keys, pages, HTTP | [`patterns`] |
 //! | deploy a changed service | [`changing_a_service`] |
+//! | run nodes: health, logs, metrics, traces, sizes, what to look at first | [`in_production`] |
 //! | migrate or upgrade | [`migrating_from_fly_rpc`], [`migrating_from_tarpc`], [`upgrading_from_0_1`] |
 //!
 //! [`fly_rpc`](crate::fly_rpc) documents selectors, options and attributes.
@@ -24,6 +25,9 @@ pub mod errors {}
 
 #[doc = include_str!("docs/fly_io.md")]
 pub mod fly_io {}
+
+#[doc = include_str!("docs/in_production.md")]
+pub mod in_production {}
 
 #[doc = include_str!("docs/kubernetes.md")]
 pub mod kubernetes {}
