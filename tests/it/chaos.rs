@@ -18,7 +18,7 @@ const RANDOM_SEEDS: usize = 3;
 const REGRESSION_SEEDS: [u64; 5] = [422, 1978, 900_000_156, 900_000_162, 1_100_011_062];
 
 /// Seeds that, with their scenarios, once revealed a bug in flyrpc or in a check.
-const SCENARIO_SEEDS: [u64; 10] = [
+const SCENARIO_SEEDS: [u64; 11] = [
     1_100_020_376,
     1_100_022_232,
     1_100_030_216,
@@ -29,6 +29,7 @@ const SCENARIO_SEEDS: [u64; 10] = [
     1_300_001_701,
     1_300_001_803,
     1_300_005_995,
+    1_900_000_635,
 ];
 
 #[track_caller]

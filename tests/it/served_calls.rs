@@ -135,21 +135,21 @@ mod results {
     use flyrpc::fly_rpc;
     use serde::{Deserialize, Serialize};
 
-    pub type Saved = Result<u64, String>;
+    pub(super) type Saved = Result<u64, String>;
 
     #[derive(Debug, Serialize, Deserialize)]
-    pub enum Level {
+    pub(super) enum Level {
         Err(String),
     }
 
     #[fly_rpc(name = "Probe")]
-    pub trait Results {
+    pub(super) trait Results {
         async fn save(&self, fails: bool) -> Saved;
         async fn level(&self) -> Level;
     }
 
     #[derive(Clone)]
-    pub struct Implementation;
+    pub(super) struct Implementation;
 
     impl Results for Implementation {
         async fn save(&self, fails: bool) -> Saved {

@@ -29,8 +29,9 @@ impl Cluster {
         let key = self.key_for(handshaken.peer());
         let link = links::start(&self.shared, self.tasks.local_hello.heartbeat(), handshaken);
         if self.leaving.is_some() {
-            link.end(LinkError::ShutDown);
-            return key;
+            // The peer may have sent requests before it learned that this node leaves. They are refused, so that it
+            // makes the calls on other nodes, and this node waits until the link is drained.
+            link.drain(GoAway::Leaving);
         }
         self.shared.notify(&Observed::Handshake("OK"));
         self.shared.notify(&Observed::LinkOpened(link.peer()));
@@ -228,7 +229,6 @@ impl Cluster {
         let key = self.peers.key_of(node);
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let jitter = self.shared.env().random();
-        // A link that opened while this node was leaving was never added.
         if !peer.remove_link(link) {
             return;
         }
