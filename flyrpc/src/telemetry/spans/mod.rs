@@ -41,7 +41,7 @@ use crate::types::TraceContext;
 /// Each attempt of a call is an event of its span, `call attempt started`, at the level INFO, with the fields `attempt` (its number), `node`, `region`, and
 /// from the second one on, `reason`: the kind of the error of the attempt before, or `NOT_FAILED`.
 ///
-/// A call with spans costs more than one without: see the benchmarks.
+/// The two spans of a call take several microseconds with a layer for OpenTelemetry, also if the trace is not sampled.
 #[derive(Clone, Default)]
 pub struct Spans {
     propagate: Option<Arc<dyn Propagate>>,
