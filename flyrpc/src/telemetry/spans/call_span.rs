@@ -2,7 +2,7 @@
 
 use tracing::{Span, field::Empty};
 
-use super::Spans;
+use super::config::Spans;
 use crate::{
     error::ErrorKind,
     telemetry::{Outcome, status},

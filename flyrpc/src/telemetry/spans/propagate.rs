@@ -4,7 +4,7 @@ use tracing::Span;
 
 use crate::types::TraceContext;
 
-/// Connects the spans of two nodes, for [`Spans::with_propagation`](super::Spans::with_propagation).
+/// Connects the spans of two nodes, for [`Spans::with_propagation`](crate::Spans::with_propagation).
 ///
 /// An implementation depends on the tracing system of the application, on which flyrpc does not depend. Both functions are
 /// called for each call whose span is enabled, and must not block. Their panics are caught and logged.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 use tracing::{Span, field::Empty};
 
 use super::{
-    Spans,
     call_span::{end, record_peer},
+    config::Spans,
 };
 use crate::{
     telemetry::{ServeOutcome, status},

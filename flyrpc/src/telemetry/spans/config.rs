@@ -1,0 +1,87 @@
+//! [`Spans`]: which spans a node makes, and how traces continue on other nodes.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tracing::Span;
+
+use super::propagate::Propagate;
+use crate::types::TraceContext;
+
+/// Makes a `tracing` span for each call that a node makes, and for each handler that it runs. Set by
+/// [`NodeBuilder::spans`](crate::NodeBuilder::spans).
+///
+/// The span of a call covers all of its attempts. Its parent is the span in which its future is first polled. The span of
+/// a handler is entered whenever the handler is polled, so that what the handler logs is part of it, and is the parent of
+/// the calls that the handler makes. If a call runs in process, the span of its handler is a child of its own
+/// span. Between nodes, this needs propagation: see [`with_propagation`](Spans::with_propagation).
+///
+/// The spans are called `rpc`, have the level INFO, and the target `flyrpc::call`. Their fields are named after the RPC
+/// conventions 1.45 of OpenTelemetry:
+///
+/// | field | span | value |
+/// |---|---|---|
+/// | `otel.name`, `rpc.method` | both | service and method, such as `Strings/upcase` |
+/// | `otel.kind` | both | `client` for a call, `server` for a handler |
+/// | `rpc.system.name` | both | `flyrpc` |
+/// | `rpc.status_code` | both | `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`](crate::ErrorKind), or `CANCELLED` |
+/// | `error.type` | both | the same, only if the call or the handler failed. `OK`, `ERR` and, for a handler, `CANCELLED` are no failures |
+/// | `otel.status_code` | both | `ERROR`, only if it failed |
+/// | `server.address` | both | the region of the node that runs the handler |
+/// | `network.peer.address`, `network.peer.port` | both | the address of the other node: the one that was contacted last, or the caller |
+///
+/// Each attempt of a call is an event of its span, `call attempt started`, at the level INFO, with the fields `attempt` (its number), `node`, `region`, and
+/// from the second one on, `reason`: the kind of the error of the attempt before, or `NOT_FAILED`.
+///
+/// The two spans of a call take several microseconds with a layer for OpenTelemetry, also if the trace is not sampled.
+#[derive(Clone, Default)]
+pub struct Spans {
+    propagate: Option<Arc<dyn Propagate>>,
+}
+
+impl Spans {
+    /// Makes spans without propagation: the spans of two nodes do not refer to each other.
+    pub fn new() -> Self {
+        Spans::default()
+    }
+
+    /// Makes spans, and lets `propagate` send the context of the trace with each call. The crate `flyrpc-otel` has an
+    /// implementation for OpenTelemetry.
+    pub fn with_propagation(propagate: impl Propagate) -> Self {
+        Spans { propagate: Some(Arc::new(propagate)) }
+    }
+
+    /// Returns what to send so that the span of a handler becomes a child of `span`.
+    pub(super) fn inject(&self, span: &Span) -> Option<TraceContext> {
+        if span.is_disabled() {
+            return None;
+        }
+        let propagate = self.propagate.as_ref()?;
+        catch(|| propagate.inject(span)).flatten()
+    }
+
+    /// Makes `span` a child of the span with this context, which is on another node.
+    pub(super) fn extract(&self, context: &TraceContext, span: &Span) {
+        if let Some(propagate) = &self.propagate
+            && !span.is_disabled()
+        {
+            catch(|| propagate.extract(context, span));
+        }
+    }
+}
+
+/// Runs code of the user. A panic must not end the calls of others that the same task serves.
+fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .inspect_err(|_| tracing::error!("`Propagate` panicked; the trace ends here"))
+        .ok()
+}
+
+impl fmt::Debug for Spans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spans").field("propagates", &self.propagate.is_some()).finish()
+    }
+}
