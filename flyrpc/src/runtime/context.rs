@@ -194,6 +194,30 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
+    if context.as_ref().is_some_and(|context| context.span.is_some()) {
+        poll_in_span(context, future, task)
+    } else {
+        poll_swapped(context, future, task)
+    }
+}
+
+#[cold]
+fn poll_in_span<F: Future + ?Sized>(
+    context: &mut Option<Context>,
+    future: Pin<&mut F>,
+    task: &mut task::Context<'_>,
+) -> Poll<F::Output> {
+    let span = context.as_ref().and_then(|context| context.span.as_ref()?.upgrade());
+    let _entered = span.as_ref().map(|span| span.enter());
+    poll_swapped(context, future, task)
+}
+
+#[inline]
+fn poll_swapped<F: Future + ?Sized>(
+    context: &mut Option<Context>,
+    future: Pin<&mut F>,
+    task: &mut task::Context<'_>,
+) -> Poll<F::Output> {
     struct Swapped<'a>(&'a mut Option<Context>);
 
     impl Drop for Swapped<'_> {
@@ -202,8 +226,6 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
         }
     }
 
-    let span = context.as_ref().and_then(|context| context.span.as_ref()?.upgrade());
-    let _entered = span.as_ref().map(|span| span.enter());
     CURRENT.with_borrow_mut(|current| std::mem::swap(current, context));
     let _swapped = Swapped(context);
     future.poll(task)

@@ -475,8 +475,8 @@ impl<H: RequestHandler> Reader<'_, H> {
             Frame::Request(head, fields, body) => {
                 self.work += fields.len() / BYTES_PER_FIELD_WORK;
                 let fields = match fields {
-                    [] => RequestFields::default(),
-                    fields => request_fields::decode(fields)?,
+                    [] => None,
+                    fields => Some(Box::new(request_fields::decode(fields)?)),
                 };
                 self.on_request(head, fields, body, frames);
             }
@@ -545,7 +545,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     fn on_request(
         &mut self,
         head: RequestHead,
-        fields: RequestFields,
+        fields: Option<Box<RequestFields>>,
         body: Body<'_>,
         frames: &Bytes,
     ) {

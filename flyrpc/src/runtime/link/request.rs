@@ -96,7 +96,8 @@ pub(crate) struct Admitted<P> {
     pub(crate) permit: P,
     pub(crate) request: InboundRequest,
     pub(crate) attempt: u32,
-    pub(crate) fields: RequestFields,
+    // One pointer, because every request moves this several times, and few have fields.
+    pub(crate) fields: Option<Box<RequestFields>>,
     pub(crate) body: Bytes,
 }
 

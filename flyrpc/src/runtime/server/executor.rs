@@ -26,13 +26,14 @@ use super::{
 use crate::{
     proto::{
         link::gate::Gated,
-        wire::{frame::INLINE_BODY_MAX, status::Status},
+        wire::{frame::INLINE_BODY_MAX, request_fields::RequestFields, status::Status},
     },
     runtime::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
     },
     telemetry::{ServeOutcome, ServeSpan},
+    types::Metadata,
 };
 
 /// Upper bound on the requests that a task runs in sequence before it yields.
@@ -163,7 +164,8 @@ fn run(
     let mut span = None;
     let starts = match &permit.method.reporter {
         Some(reporter) if !future.has_failed() && now < deadline => {
-            span = reporter.started(request.caller(), attempt, fields.trace.as_deref());
+            let trace = fields.as_ref().and_then(|fields| fields.trace.as_deref());
+            span = reporter.started(request.caller(), attempt, trace);
             future.set_span(span.as_ref().map(ServeSpan::share));
             true
         }
@@ -319,8 +321,8 @@ fn restart(
 ) {
     let Admitted { permit, attempt, fields, body, .. } = admitted;
     let ServedMethod { implementation, method, until, .. } = &*permit.method;
-    let attempt = (*attempt, deadline);
-    future.restart(&**implementation, *method, *until, body, attempt, &fields.metadata);
+    let (attempt, metadata) = ((*attempt, deadline), metadata(fields.as_deref()));
+    future.restart(&**implementation, *method, *until, body, attempt, metadata);
     start_now(future, body, deadline, now);
 }
 
@@ -452,6 +454,10 @@ impl TimeSlice {
     }
 }
 
+fn metadata(fields: Option<&RequestFields>) -> Option<&Arc<Metadata>> {
+    fields?.metadata.as_ref()
+}
+
 fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> Context {
     let Admitted { permit, request, attempt, fields, .. } = admitted;
     Context {
@@ -462,7 +468,7 @@ fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> C
         detached: permit.method.is_detached(),
         depth: 0,
         host: Arc::clone(server.host()),
-        metadata: fields.metadata.clone(),
+        metadata: metadata(fields.as_deref()).cloned(),
         span: None,
     }
 }

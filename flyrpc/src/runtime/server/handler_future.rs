@@ -180,12 +180,14 @@ impl RequestFuture {
         until: Until,
         body: &Bytes,
         (attempt, deadline): (u32, Instant),
-        metadata: &Option<Arc<Metadata>>,
+        metadata: Option<&Arc<Metadata>>,
     ) {
         if let Some(context) = &mut self.running.context {
             (context.attempt, context.deadline) = (attempt, deadline);
             context.detached = until == Until::Completion;
-            context.metadata.clone_from(metadata);
+            if metadata.is_some() || context.metadata.is_some() {
+                context.metadata = metadata.cloned();
+            }
         }
         self.running.until = until;
         self.running.timer = None;
