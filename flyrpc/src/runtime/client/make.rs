@@ -63,8 +63,8 @@ pub(super) async fn call<R: Request>(
 /// Returns the span of a call, if it has one. The call sends its context.
 pub(super) fn call_span(node: &NodeShared, call: &mut Call) -> Option<CallSpan> {
     let spans = reporting(node, call.service)?.spans()?;
-    let span = CallSpan::new(spans, call.service, call.method);
-    call.trace = span.context().map(|context| call.fields_with(&context));
+    let span = CallSpan::new(call.service, call.method);
+    call.trace = span.context(spans).map(|context| call.fields_with(&context));
     Some(span)
 }
 

@@ -254,8 +254,8 @@ impl Recording<'_> {
         let before = AttemptNumber(self.attempts - 1);
         let failure = self.failures.iter().find(|(failed, _)| *failed == before);
         let previous = failure.map(|(_, kind)| *kind);
-        if let (Some(span), Some(node)) = (&mut self.span, &node) {
-            span.on_attempt(node, previous);
+        if let (Some(span), Some(node)) = (&self.span, &node) {
+            span.on_attempt(self.attempts, node, previous);
         }
         let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };
         let attempt = open.attempt(self.call, self.number);

@@ -23,7 +23,6 @@ use self::{
     },
 };
 use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served, status};
-use crate::error::ErrorKind;
 
 /// Records the calls, links and peers of a node as metrics, with the recorder of the crate
 /// [`metrics`](https://docs.rs/metrics) that the application has installed.
@@ -44,7 +43,7 @@ use crate::error::ErrorKind;
 ///
 /// The names and labels of the first two are the Prometheus form of the RPC conventions 1.45 of OpenTelemetry.
 /// `rpc_system_name` is `flyrpc`, and `rpc_method` is the service and the method, such as `Strings/upcase`. A status or
-/// an outcome is `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`], or `CANCELLED` if the caller
+/// an outcome is `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`](crate::ErrorKind), or `CANCELLED` if the caller
 /// dropped the call. `server_address` is the region of the node that executed the call. For calls that found
 /// no node, it is empty. No label contains the id or the address of a node, so the number of series does not grow with
 /// restarts and deploys. Regions beyond 512 series of a metric and method, which only a faulty node causes, are counted
@@ -104,7 +103,7 @@ impl Metrics {
         if attempt.number == 1 {
             self.in_flight().client.add(1);
         } else if attempt.node.is_some() {
-            self.methods.retry(attempt.previous.map_or("NOT_FAILED", ErrorKind::as_str));
+            self.methods.retry(status::reason_for_retry(attempt.previous));
         }
     }
 

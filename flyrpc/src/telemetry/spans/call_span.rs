@@ -1,6 +1,6 @@
 //! The span of a call.
 
-use tracing::{Span, field::Empty};
+use tracing::{Id, Span, field::Empty};
 
 use super::config::Spans;
 use crate::{
@@ -10,53 +10,33 @@ use crate::{
 };
 
 /// The span of a call, until the call ends.
-pub(crate) struct CallSpan {
-    spans: Spans,
-    span: Span,
-    attempts: u32,
-}
+pub(crate) struct CallSpan(Span);
 
 impl CallSpan {
     /// Creates the span, as a child of the current one.
-    pub(crate) fn new(spans: &Spans, service: &str, method: &str) -> Self {
-        let name = format!("{service}/{method}");
-        let span = tracing::info_span!(
-            target: "flyrpc::call",
-            "rpc",
-            otel.name = name,
-            otel.kind = "client",
-            otel.status_code = Empty,
-            rpc.system.name = "flyrpc",
-            rpc.method = name,
-            rpc.status_code = Empty,
-            "error.type" = Empty,
-            server.address = Empty,
-            network.peer.address = Empty,
-            network.peer.port = Empty,
-        );
-        CallSpan { spans: spans.clone(), span, attempts: 0 }
+    pub(crate) fn new(service: &str, method: &str) -> Self {
+        CallSpan(rpc_span("client", &format!("{service}/{method}"), Span::current().id()))
     }
 
     pub(crate) fn span(&self) -> &Span {
-        &self.span
+        &self.0
     }
 
     /// Returns the context to send with the call.
-    pub(crate) fn context(&self) -> Option<TraceContext> {
-        self.spans.inject(&self.span)
+    pub(crate) fn context(&self, spans: &Spans) -> Option<TraceContext> {
+        spans.inject(&self.0)
     }
 
-    /// Records that an attempt starts on `node`. `previous` is the kind of the error of the attempt before.
-    pub(crate) fn on_attempt(&mut self, node: &NodeInfo, previous: Option<ErrorKind>) {
-        self.attempts += 1;
-        if self.span.is_disabled() {
+    /// Records that attempt `attempt` starts on `node`. `previous` is the kind of the error of the attempt before.
+    pub(crate) fn on_attempt(&self, attempt: u32, node: &NodeInfo, previous: Option<ErrorKind>) {
+        if self.0.is_disabled() {
             return;
         }
-        let (attempt, region) = (self.attempts, node.region());
-        let reason = (attempt > 1).then(|| previous.map_or("NOT_FAILED", ErrorKind::as_str));
+        let region = node.region();
+        let reason = (attempt > 1).then(|| status::reason_for_retry(previous));
         tracing::info!(
             target: "flyrpc::call",
-            parent: &self.span,
+            parent: &self.0,
             attempt,
             %node,
             %region,
@@ -67,23 +47,42 @@ impl CallSpan {
 
     /// Ends the span of a call. `node` is the node that was contacted last.
     pub(crate) fn end(self, node: Option<&NodeInfo>, outcome: &Outcome<'_>) {
-        let CallSpan { span, .. } = self;
+        let CallSpan(span) = self;
         if span.is_disabled() {
             return;
         }
         if let Some(node) = node {
-            span.record("server.address", node.region().as_str());
-            record_peer(&span, node);
+            record_address(&span, node, node);
         }
         let is_failure = !matches!(outcome, Outcome::Replied(_) | Outcome::RepliedErr(_));
         end(&span, status::of_call(outcome), is_failure);
     }
 }
 
-/// Records the address of the other node.
-pub(super) fn record_peer(span: &Span, node: &NodeInfo) {
-    span.record("network.peer.address", tracing::field::display(node.addr().ip()));
-    span.record("network.peer.port", node.addr().port());
+/// Creates the span of a call (kind `client`) or of a handler (kind `server`).
+pub(super) fn rpc_span(kind: &str, name: &str, parent: Option<Id>) -> Span {
+    tracing::info_span!(
+        target: "flyrpc::call",
+        parent: parent,
+        "rpc",
+        otel.name = name,
+        otel.kind = kind,
+        otel.status_code = Empty,
+        rpc.system.name = "flyrpc",
+        rpc.method = name,
+        rpc.status_code = Empty,
+        "error.type" = Empty,
+        server.address = Empty,
+        network.peer.address = Empty,
+        network.peer.port = Empty,
+    )
+}
+
+/// Records the region of the node that runs the handler, and the address of the other node.
+pub(super) fn record_address(span: &Span, server: &NodeInfo, peer: &NodeInfo) {
+    span.record("server.address", server.region().as_str());
+    span.record("network.peer.address", tracing::field::display(peer.addr().ip()));
+    span.record("network.peer.port", peer.addr().port());
 }
 
 /// Records how a call or a handler ended, just now.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use tracing::{Span, field::Empty};
+use tracing::Span;
 
 use super::{
-    call_span::{end, record_peer},
+    call_span::{end, record_address, rpc_span},
     config::Spans,
 };
 use crate::{
@@ -41,23 +41,9 @@ impl ServeSpan {
     }
 
     fn new(name: &str, (node, caller): (&NodeInfo, &NodeInfo), parent: &Span) -> Self {
-        let span = tracing::info_span!(
-            target: "flyrpc::call",
-            parent: parent,
-            "rpc",
-            otel.name = name,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            rpc.system.name = "flyrpc",
-            rpc.method = name,
-            rpc.status_code = Empty,
-            "error.type" = Empty,
-            server.address = node.region().as_str(),
-            network.peer.address = Empty,
-            network.peer.port = Empty,
-        );
+        let span = rpc_span("server", name, parent.id());
         if !span.is_disabled() {
-            record_peer(&span, caller);
+            record_address(&span, node, caller);
         }
         ServeSpan { span: Arc::new(span), outcome: ServeOutcome::Cancelled }
     }
