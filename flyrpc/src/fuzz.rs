@@ -252,6 +252,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         echo: Some(4),
         keys: keyring().ids().collect(),
         version: "2f1c9e".into(),
+        is_visitor: false,
     };
     let head = frame::RequestHead {
         id: RequestId(300),

@@ -72,6 +72,7 @@
 //! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
 //! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
 //! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links. With the feature `metrics`, `Metrics` records them as metrics; [`Spans`] makes tracing spans, which [`Propagate`] connects by their [`TraceContext`] |
+//! | operate a cluster | the command `flyrpc` of the crate `flyrpc-cli`, and the page of the crate `flyrpc-status`; [`operations`] contains what they are built on |
 //! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
 //! | run nodes in a simulated environment | [`Env`], [`TokioEnv`], [`BoxStream`], [`Listener`], [`Datagram`]; the crate `flyrpc-testkit` provides a simulated network in virtual time |
@@ -112,6 +113,7 @@ mod types;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod guide;
+pub mod operations;
 #[cfg(feature = "unstable")]
 #[doc(hidden)]
 pub mod unstable;

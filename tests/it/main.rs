@@ -49,4 +49,5 @@ mod support;
 mod targets;
 mod tarpc_interop;
 mod versions;
+mod visitors;
 mod waiting;

@@ -1,6 +1,6 @@
 //! [`Env`], and the streams and sockets that it creates.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use futures_util::future::BoxFuture;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -34,6 +34,12 @@ pub trait Env: Send + Sync + 'static {
     /// run next. The default implementation calls `spawn`.
     fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
         self.spawn(task);
+    }
+
+    /// The time on this node's wall clock, which is only reported, and never used for decisions. The default
+    /// implementation reads the clock of the operating system.
+    fn system_time(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     /// Returns 64 random bits, for boot ids, picks among equal nodes, and jitter. They do not have to be

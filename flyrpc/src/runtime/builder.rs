@@ -10,6 +10,7 @@ use super::{
     check_runtime::{bind_panicked, check_time},
     cluster::{self, ClusterParams, InternalHandler, ServeInternal, Sockets},
     node::Node,
+    operations::Identity,
     server::{Admission, Authorizer, INLINE_AFTER, Limits, Server},
     shared::{Command, Handle, NodeShared, SharedConfig},
 };
@@ -492,7 +493,13 @@ impl NodeBuilder {
         observers: Option<&Arc<Observers>>,
     ) -> Result<Server, StartError> {
         let config = &self.config;
-        let handler = InternalHandler::new(commands, config.region.clone());
+        let sealing = config.sealing();
+        let identity = Identity {
+            cluster: config.cluster.clone(),
+            version: config.version.clone(),
+            keys: sealing.keyring().into_iter().flat_map(Keyring::ids).collect(),
+        };
+        let handler = InternalHandler::new(commands, config.region.clone(), identity);
         let internal: Arc<dyn Service> = Arc::new(ServeInternal::new(handler));
         let services = std::iter::once(internal).chain(self.services.drain(..)).collect();
         let state = State {

@@ -8,9 +8,11 @@ pub(crate) mod context;
 pub(crate) mod events;
 pub(crate) mod link;
 pub(crate) mod node;
+pub(crate) mod operations;
 pub mod private;
 pub(crate) mod server;
 pub(crate) mod shared;
 mod signals;
 #[cfg(feature = "tarpc")]
 pub(crate) mod tarpc;
+pub(crate) mod visitor;

@@ -20,10 +20,10 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    error::{Closed, RpcError},
+    error::{Closed, ErrorInfo, RpcError},
     proto::routing::Entry,
     service::Request,
-    types::{NodeId, NodeInfo, Peer, Region, Stats},
+    types::{NodeId, NodeInfo, NodeReport, Peer, Region, Stats, WatchReport},
 };
 
 /// Upper bound on the time that links take to close after the drain. Links that still carry replies
@@ -158,6 +158,36 @@ impl Node {
                 Err(error) => Err(error),
             }
         }
+    }
+
+    /// Returns the state of a node and of the peers that it knows, from its own point of view. Dropping the future cancels the
+    /// request.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`region_of`](Node::region_of). A node of version 0.1 gives
+    /// [`Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn status_of(
+        &self,
+        id: &NodeId,
+    ) -> impl Future<Output = Result<NodeReport, ErrorInfo>> + Send + 'static + use<> {
+        let status = self.client::<InternalClient>().on_node(id).status(None);
+        async move { status.await? }
+    }
+
+    /// Returns the calls that a node serves. The node starts to record them when it is asked first, so only the difference
+    /// of two answers is complete. It stops a minute after it was last asked, and records nothing otherwise. Dropping the
+    /// future cancels the request.
+    ///
+    /// # Errors
+    ///
+    /// As [`status_of`](Node::status_of).
+    pub fn watch(
+        &self,
+        id: &NodeId,
+    ) -> impl Future<Output = Result<WatchReport, ErrorInfo>> + Send + 'static + use<> {
+        let watch = self.client::<InternalClient>().on_node(id).watch(None);
+        async move { watch.await? }
     }
 
     /// Returns every known address and its state. This includes addresses of seeds where no node

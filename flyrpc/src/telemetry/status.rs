@@ -26,7 +26,7 @@ pub(super) fn reason_for_retry(previous: Option<ErrorKind>) -> &'static str {
 }
 
 /// Returns the status of a handler.
-pub(super) fn of_handler(outcome: ServeOutcome) -> &'static str {
+pub(crate) fn of_handler(outcome: ServeOutcome) -> &'static str {
     match outcome {
         ServeOutcome::Replied => OK,
         ServeOutcome::RepliedErr => ERR,

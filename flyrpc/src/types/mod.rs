@@ -7,8 +7,10 @@ mod metadata;
 mod node;
 mod node_addr;
 mod nodes;
+mod operation;
 mod peer;
 mod region;
+mod report;
 mod service_spec;
 mod stats;
 mod target;
@@ -20,8 +22,10 @@ pub use self::{
     metadata::Metadata,
     node::{NodeId, NodeInfo, ParseNodeIdError},
     nodes::Nodes,
+    operation::{NodeAction, RelayTarget},
     peer::{LinkSecurity, NoSupport, Peer, PeerState, Support},
     region::Region,
+    report::{CallCounts, Latencies, MethodReport, NodeReport, PeerReport, WatchReport},
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
     stats::{RegionStats, Stats},
     target::Target,
@@ -32,6 +36,7 @@ pub(crate) use self::{
     metadata::{MAX_METADATA, MAX_NAMES},
     node_addr::{is_host_ip, is_node_addr},
     nodes::NodeSet,
+    operation::RelayedCall,
     service_spec::Signature,
     target::TargetRef,
     trace_context::MAX_STATE,

@@ -17,6 +17,7 @@ use self::sources::Sources;
 const MODULES: &[&str] = &[
     "lib",
     "guide",
+    "operations",
     "fuzz",
     "unstable",
     "runtime/builder",
@@ -24,7 +25,9 @@ const MODULES: &[&str] = &[
     "runtime/check_runtime",
     "runtime/events",
     "runtime/signals",
+    "runtime/visitor",
     "runtime/cluster",
+    "runtime/operations",
     "runtime/private",
     "runtime/tarpc",
     "runtime/client",

@@ -12,7 +12,6 @@ pub(crate) enum Unknown {
     /// The reader skips the field.
     Skip,
     /// The reader refuses the whole message.
-    #[allow(dead_code, reason = "no field needs it yet; readers already honor it")]
     Refuse,
 }
 

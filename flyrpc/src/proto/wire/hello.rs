@@ -37,6 +37,7 @@ mod field {
     pub(super) const STATUS_LEVEL: u64 = 6;
     pub(super) const KEYS: u64 = 7;
     pub(super) const VERSION: u64 = 8;
+    pub(super) const VISITOR: u64 = 9;
 }
 
 /// The first frame of each end of a link.
@@ -62,6 +63,8 @@ pub(crate) struct Hello {
     pub(crate) keys: Vec<KeyId>,
     /// The version of the node's application. Empty if it is unknown.
     pub(crate) version: SmolStr,
+    /// Whether the sender is a visitor: no member of the cluster, but a tool that asks this node something.
+    pub(crate) is_visitor: bool,
 }
 
 /// The part of a hello that may change while a link is open.
@@ -170,6 +173,12 @@ impl EncodedHello {
         EncodedHello { services: Arc::clone(services), encoded_services, fields: buffer }
     }
 
+    /// Marks the sender as a visitor. Nodes that do not know visitors refuse the hello.
+    pub(crate) fn of_visitor(mut self) -> Self {
+        fields::put(field::VISITOR, Unknown::Refuse, &[], &mut self.fields);
+        self
+    }
+
     /// Encodes the payload of a hello frame.
     pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
         let mut to = self.fields.clone();
@@ -186,8 +195,9 @@ impl Hello {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self) -> Vec<u8> {
         let Hello { cluster, node, max_body, services, state, keys, version, .. } = self;
-        EncodedHello::new(cluster, node, *max_body, services, state, keys, version)
-            .encode(self.stamp, self.echo)
+        let encoded = EncodedHello::new(cluster, node, *max_body, services, state, keys, version);
+        let encoded = if self.is_visitor { encoded.of_visitor() } else { encoded };
+        encoded.encode(self.stamp, self.echo)
     }
 
     /// Decodes the payload of a hello frame.
@@ -215,7 +225,7 @@ impl Hello {
         }
         let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         fields::read(from, |number, value| {
-            let known = (field::NODE..=field::VERSION).contains(&number);
+            let known = (field::NODE..=field::VISITOR).contains(&number);
             if known {
                 found.insert(number, value.to_vec());
             }
@@ -244,6 +254,7 @@ impl Hello {
             status_level: optional(field::STATUS_LEVEL)?.unwrap_or(0),
             keys: keys.map(|id| KeyId::new(id.to_be_bytes())).collect(),
             version: version.into(),
+            is_visitor: found.contains_key(&field::VISITOR),
         })))
     }
 }
@@ -361,6 +372,7 @@ mod tests {
             status_level: STATUS_LEVEL,
             keys: vec![KeyId::new([1, 2, 3, 4]), KeyId::new([0xff; 4])],
             version: "2f1c9e".into(),
+            is_visitor: false,
         }
     }
 
@@ -393,6 +405,20 @@ mod tests {
             assert_eq!(decoded, Ok(HelloOutcome::Hello(Box::new(hello(echo)))));
         }
         assert_eq!(State::decode(&state().encode()), Ok(state()));
+    }
+
+    #[test]
+    fn the_hello_of_a_visitor_round_trips_and_must_be_understood() {
+        let visitor = Hello { is_visitor: true, ..hello(None) };
+        let bytes = visitor.encode();
+        assert_eq!(Hello::decode(&bytes), Ok(HelloOutcome::Hello(Box::new(visitor))));
+        let mut odd_tags = Vec::new();
+        let _ = fields::read(&bytes[2..], |number, _| {
+            odd_tags.push(number);
+            Ok(number != field::VISITOR)
+        })
+        .unwrap_err();
+        assert!(odd_tags.contains(&field::VISITOR));
     }
 
     #[test]

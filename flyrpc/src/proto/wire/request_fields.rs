@@ -18,6 +18,8 @@ mod field {
     /// The state of the trace.
     pub(super) const TRACE_STATE: u64 = 2;
     pub(super) const METADATA: u64 = 3;
+    /// Present, without content, if the caller makes the call for a visitor.
+    pub(super) const RELAYED: u64 = 4;
 }
 
 /// The encoded fields of a request that has none.
@@ -29,6 +31,8 @@ pub(crate) struct RequestFields {
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// The caller's span, if it has one that belongs to a trace.
     pub(crate) trace: Option<Box<TraceContext>>,
+    /// Whether the caller makes the call for a visitor.
+    pub(crate) is_relayed: bool,
 }
 
 /// Encodes the fields of a request.
@@ -50,9 +54,17 @@ pub(crate) fn encode(metadata: Option<&Metadata>, trace: Option<&TraceContext>) 
     all.into()
 }
 
+/// Encodes the fields of a request that is made for a visitor.
+pub(crate) fn encode_relayed() -> Box<[u8]> {
+    let mut all = Vec::new();
+    fields::put(field::RELAYED, Unknown::Skip, &[], &mut all);
+    all.into()
+}
+
 /// Decodes the fields of a request. A context of a trace that is not valid is ignored, as the recommendation demands.
 pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
     let (mut metadata, mut trace, mut state) = (None, None, None);
+    let mut is_relayed = false;
     fields::read(encoded, |number, value| {
         match number {
             field::TRACE => trace = TraceContext::from_bytes(value),
@@ -62,12 +74,13 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
                 state = text.filter(|text| text.len() <= MAX_STATE).map(str::to_owned);
             }
             field::METADATA => metadata = Some(Arc::new(decode_metadata(value)?)),
+            field::RELAYED => is_relayed = true,
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     let trace = trace.map(|trace| Box::new(trace.with_state(&state.unwrap_or_default())));
-    Ok(RequestFields { metadata, trace })
+    Ok(RequestFields { metadata, trace, is_relayed })
 }
 
 fn decode_metadata(mut from: &[u8]) -> Result<Metadata, Malformed> {
@@ -98,6 +111,13 @@ mod tests {
         let mut metadata = Metadata::default();
         entries.iter().for_each(|(name, value)| metadata.set(name, value));
         metadata
+    }
+
+    #[test]
+    fn a_request_for_a_visitor_is_marked() {
+        let relayed = RequestFields { is_relayed: true, ..RequestFields::default() };
+        assert_eq!(decode(&encode_relayed()), Ok(relayed));
+        assert_eq!(decode(NO_FIELDS), Ok(RequestFields::default()));
     }
 
     #[test]

@@ -13,19 +13,19 @@ use crate::{
 
 /// Upper bound on the bytes of encoded arguments.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimit {
+pub(crate) struct BodyLimit {
     pub(super) bytes: usize,
     pub(super) of: LimitOf,
 }
 
 impl BodyLimit {
     /// Returns the limit of this node.
-    pub(super) fn of_caller(bytes: usize) -> Self {
+    pub(crate) fn of_caller(bytes: usize) -> Self {
         BodyLimit { bytes, of: LimitOf::Caller }
     }
 
     /// Returns the limit of a link: the lower of this node's limit and its peer's.
-    pub(super) fn of_link(bytes: usize, own: usize) -> Self {
+    pub(crate) fn of_link(bytes: usize, own: usize) -> Self {
         BodyLimit { bytes, of: if bytes < own { LimitOf::Peer } else { LimitOf::Caller } }
     }
 }
@@ -34,7 +34,7 @@ impl BodyLimit {
 /// caller's trait. Returns the method's index at that node, or fails if the arguments take more
 /// than `limit` bytes.
 #[inline(always)]
-pub(super) fn encode<R: Request>(
+pub(crate) fn encode<R: Request>(
     request: &R,
     compats: &Compats,
     limit: BodyLimit,

@@ -199,7 +199,9 @@ where
         let here = if target.includes(node.me()) { local::find(&node, request) } else { None };
         match here {
             Some(LocalMethod::Typed(handler))
-                if !has_observers && local::runs_inline::<R>(&node, target, &start, method) =>
+                if !has_observers
+                    && !node.server().is_recording()
+                    && local::runs_inline::<R>(&node, target, &start, method) =>
             {
                 let request = self.request.take().expect(HAS_REQUEST);
                 let handler = local::start_inline(&node, &start, metadata, handler, request);

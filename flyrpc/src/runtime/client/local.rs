@@ -230,7 +230,7 @@ async fn run_encoded<R: Request>(
             Err(AttemptFailure::ReplyTooLarge { size, limit })
         }
         Ok(Reply { body, .. }) => Ok(body),
-        Err(status) => Err(status_failure(node, status)),
+        Err(status) => Err(status_failure(node.primary_region(), status)),
     }
 }
 

@@ -28,6 +28,10 @@ mod routed;
 mod selector;
 
 pub(super) use self::outside::runtime_to_enter;
+pub(crate) use self::{
+    arguments::{BodyLimit, encode},
+    response::status_failure,
+};
 #[cfg(feature = "tarpc")]
 pub(crate) use self::{call::DEFAULT_TIMEOUT, caller::Value};
 pub use self::{

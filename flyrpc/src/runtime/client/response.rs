@@ -8,6 +8,7 @@ use crate::{
     },
     runtime::{link::Response, server::catch_panic, shared::NodeShared},
     service::Request,
+    types::Region,
 };
 
 /// Decodes the response to a call of the method at position `method` of its trait.
@@ -40,17 +41,15 @@ pub(super) fn size(response: &Response) -> Option<usize> {
 
 fn decode_status(node: &NodeShared, status: &[u8]) -> AttemptFailure {
     match Status::decode(status) {
-        Ok(status) => status_failure(node, status),
+        Ok(status) => status_failure(node.primary_region(), status),
         Err(UnknownStatus { executed, message }) => AttemptFailure::Failed { message, executed },
     }
 }
 
-/// Translates a status from the serving node into a failure of the call on this node.
-pub(super) fn status_failure(node: &NodeShared, status: Status) -> AttemptFailure {
+/// Translates a status from the serving node into a failure of the call on this node, whose primary region is `ours`.
+pub(crate) fn status_failure(ours: &Region, status: Status) -> AttemptFailure {
     match status {
-        Status::NotPrimary { theirs } => {
-            AttemptFailure::NotPrimary { theirs, ours: node.primary_region().clone() }
-        }
+        Status::NotPrimary { theirs } => AttemptFailure::NotPrimary { theirs, ours: ours.clone() },
         Status::Draining => AttemptFailure::Refused(Refusal::Draining),
         Status::Overloaded | Status::MethodOverloaded => {
             AttemptFailure::Refused(Refusal::Overloaded)

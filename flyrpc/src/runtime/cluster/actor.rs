@@ -26,6 +26,7 @@ use super::{
     tasks::Tasks,
 };
 use crate::{
+    codec::bytes::Malformed,
     config::Sealing,
     error::RpcError,
     proto::{
@@ -258,6 +259,10 @@ impl Cluster {
                 // An error means that the peer has given up.
                 let _ = done.send(());
             }
+            Command::GossipAges { reply } => {
+                // An error means that the caller has given up.
+                let _ = reply.send(self.gossip_watch.ages(self.now()));
+            }
             Command::Leave { within, at_most, done } => self.leave(within, at_most, done),
         }
     }
@@ -270,11 +275,16 @@ impl Cluster {
                 // Drawn even if it is unused, so that the result does not affect later random choices.
                 let jitter = self.shared.env().random();
                 match result {
+                    Ok(visitor) if visitor.is_visitor() => {
+                        let error = Malformed::new("hello of a visitor as an answer");
+                        self.on_dial_failed(addr, &error.into(), jitter);
+                    }
                     Ok(handshaken) => self.on_dialed(addr, handshaken, jitter),
                     Err(DialError::SelfConnect) => self.on_self_connect(addr, jitter),
                     Err(error) => self.on_dial_failed(addr, &error, jitter),
                 }
             }
+            Message::Accepted(visitor) if visitor.is_visitor() => self.on_visitor(visitor),
             Message::Accepted(handshaken) => drop(self.on_handshaken(handshaken)),
             Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
@@ -470,6 +480,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // The order matters, because a call whose link has ended reads the flag to determine the reason.
         self.shared.shut_down();
+        self.shared.visitors().end();
         self.peers.links().for_each(|link| link.end(LinkError::ShutDown));
     }
 }

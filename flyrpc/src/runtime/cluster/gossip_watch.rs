@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::types::{NodeId, NodeInfo};
+use crate::{
+    runtime::shared::GossipAge,
+    types::{NodeId, NodeInfo},
+};
 
 /// How long gossip may be absent in a small cluster.
 const MIN_SILENCE: Duration = Duration::from_secs(30);
@@ -43,10 +46,24 @@ impl GossipWatch {
         }
     }
 
+    /// Returns the time since gossip last arrived from each linked node.
+    pub(super) fn ages(&self, now: Duration) -> BTreeMap<NodeId, GossipAge> {
+        let age = |watched: &Watched| GossipAge {
+            age: now.saturating_sub(watched.last),
+            is_missing: watched.last + self.silence() <= now,
+        };
+        self.0.iter().map(|(id, watched)| (id.clone(), age(watched))).collect()
+    }
+
+    /// Returns how long gossip may be absent.
+    fn silence(&self) -> Duration {
+        MIN_SILENCE.max(SILENCE_PER_NODE * self.0.len() as u32)
+    }
+
     /// Returns the nodes from which gossip has been absent for too long. Each node is returned once per
     /// link.
     pub(super) fn take_silent(&mut self, now: Duration) -> Vec<NodeInfo> {
-        let silence = MIN_SILENCE.max(SILENCE_PER_NODE * self.0.len() as u32);
+        let silence = self.silence();
         let mut silent = Vec::new();
         for watched in self.0.values_mut() {
             if !watched.is_reported && watched.last + silence <= now {

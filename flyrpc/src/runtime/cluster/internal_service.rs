@@ -1,5 +1,8 @@
 //! The internal service, which every flyrpc node serves in addition to its user's services.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
 use flyrpc_macros::fly_rpc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
@@ -7,10 +10,19 @@ use tokio::sync::{mpsc, oneshot};
 use super::sync_turns::SyncTurns;
 
 use crate::{
-    proto::membership::MemberState,
-    runtime::{context::context, shared::Command},
-    types::{NodeInfo, Region},
+    error::{ErrorInfo, Refusal},
+    proto::{membership::MemberState, routing::AttemptFailure},
+    runtime::{
+        context::{Context, context},
+        operations::{self, Identity},
+        shared::{Command, GossipAge, NodeShared},
+    },
+    service::INTERNAL_SERVICE,
+    types::{NodeAction, NodeId, NodeInfo, NodeReport, Region, RelayedCall, WatchReport},
 };
+
+/// The wire names of the methods that visitors may call.
+pub(super) const VISITOR_METHODS: &[&str] = &["region", "status", "watch", "control", "relay"];
 
 /// The requests that nodes make to each other. The names on the wire are those of the first
 /// version.
@@ -27,6 +39,19 @@ pub(crate) trait Internal {
     /// Sends members that the node may not know.
     #[rpc(name = "learn")]
     async fn push_members(&self, members: Vec<MemberState>);
+
+    /// Describes a node: this one, or another one that this node asks.
+    async fn status(&self, node: Option<NodeId>) -> Result<NodeReport, ErrorInfo>;
+
+    /// Returns the calls that a node serves, and makes it record them for another minute.
+    async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>;
+
+    /// Changes which calls a node accepts. The request must come over a sealed link, or from this machine.
+    async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>;
+
+    /// Makes a call, and returns the encoded reply. Only for visitors.
+    #[rpc(timeout = "1h")]
+    async fn relay(&self, call: RelayedCall) -> Result<Bytes, ErrorInfo>;
 }
 
 /// One side of an anti-entropy sync.
@@ -44,12 +69,24 @@ pub(crate) struct Exchange {
 pub(crate) struct InternalHandler {
     commands: mpsc::UnboundedSender<Command>,
     region: Region,
+    identity: Identity,
     turns: SyncTurns,
 }
 
 impl InternalHandler {
-    pub(crate) fn new(commands: mpsc::UnboundedSender<Command>, region: Region) -> Self {
-        InternalHandler { commands, region, turns: SyncTurns::new() }
+    pub(crate) fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        region: Region,
+        identity: Identity,
+    ) -> Self {
+        InternalHandler { commands, region, identity, turns: SyncTurns::new() }
+    }
+
+    async fn gossip_ages(&self) -> BTreeMap<NodeId, GossipAge> {
+        let (reply, ages) = oneshot::channel();
+        // Errors are ignored as below.
+        let _ = self.commands.send(Command::GossipAges { reply });
+        ages.await.unwrap_or_default()
     }
 
     async fn compare(&self, from: NodeInfo, digests: Vec<u64>) -> Exchange {
@@ -83,6 +120,93 @@ impl Internal for InternalHandler {
     async fn push_members(&self, members: Vec<MemberState>) {
         self.apply(caller(), members).await;
     }
+
+    async fn status(&self, node: Option<NodeId>) -> Result<NodeReport, ErrorInfo> {
+        let here = this_node("status")?;
+        match elsewhere(&here, node) {
+            None => Ok(operations::node_report(&here, &self.identity, &self.gossip_ages().await)),
+            Some(other) => client_of(&other).status(None).await?,
+        }
+    }
+
+    async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo> {
+        let here = this_node("watch")?;
+        match elsewhere(&here, node) {
+            None => Ok(operations::watch_report(&here)),
+            Some(other) => client_of(&other).watch(None).await?,
+        }
+    }
+
+    async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo> {
+        let here = this_node("control")?;
+        if !may_control(&here, &context()) {
+            let why = "only over a sealed link, or from the machine of the node";
+            return Err(denied(here.me(), "control", why));
+        }
+        match elsewhere(&here, node) {
+            None => {
+                operations::control(&here, action);
+                Ok(())
+            }
+            Some(other) => client_of(&other).control(None, action).await?,
+        }
+    }
+
+    async fn relay(&self, call: RelayedCall) -> Result<Bytes, ErrorInfo> {
+        let (here, context) = (this_node("relay")?, context());
+        if here.visitors().get(context.caller().id()).is_none() && !context.is_local() {
+            return Err(denied(
+                here.me(),
+                "relay",
+                "only for visitors; other nodes make the call themselves",
+            ));
+        }
+        operations::relay(&here, context.caller(), call, context.deadline).await
+    }
+}
+
+/// Returns the node that runs the current handler.
+fn this_node(method: &str) -> Result<Arc<NodeShared>, ErrorInfo> {
+    let ended = || AttemptFailure::Refused(Refusal::Draining);
+    let node = context().node::<NodeShared>();
+    node.ok_or_else(|| operations::error_info(INTERNAL_SERVICE, method, None, ended()))
+}
+
+/// Returns the node, unless it is this one.
+fn elsewhere(here: &NodeShared, node: Option<NodeId>) -> Option<NodeId> {
+    node.filter(|id| id != here.me().id())
+}
+
+fn client_of(node: &NodeId) -> InternalClient {
+    context().client::<InternalClient>().on_node(node)
+}
+
+/// Whether the current request may change which calls the node accepts. The address of a visitor is the one that it
+/// comes from, and that of a node is a claim.
+fn may_control(here: &NodeShared, context: &Context) -> bool {
+    let caller = context.caller();
+    if context.is_local() {
+        return true;
+    }
+    match here.visitors().get(caller.id()) {
+        Some(link) => link.sealed_with().is_some() || is_loopback(caller),
+        None => {
+            let table = here.table();
+            let link = table.node(caller.id()).and_then(|entry| entry.link.as_ref());
+            let is_sealed = link.is_some_and(|link| link.sealed_with().is_some());
+            // Only programs on this machine can reach a node that listens on loopback.
+            is_sealed || is_loopback(here.me())
+        }
+    }
+}
+
+fn is_loopback(node: &NodeInfo) -> bool {
+    node.addr().ip().to_canonical().is_loopback()
+}
+
+fn denied(here: &NodeInfo, method: &str, why: &str) -> ErrorInfo {
+    let failure = AttemptFailure::Denied { why: why.to_owned() };
+    operations::error_info(INTERNAL_SERVICE, method, Some(here), failure)
 }
 
 fn caller() -> NodeInfo {
@@ -96,16 +220,24 @@ mod tests {
     use super::*;
     use crate::{service::Service, types::NodeId};
 
+    fn identity() -> Identity {
+        Identity { cluster: "app".to_owned(), version: String::new(), keys: Vec::new() }
+    }
+
     #[test]
     fn the_names_on_the_wire_are_those_of_the_first_version() {
         let (commands, _) = mpsc::unbounded_channel();
-        let handler = InternalHandler::new(commands, Region::LOCAL);
+        let handler = InternalHandler::new(commands, Region::LOCAL, identity());
         let spec = ServeInternal::new(handler).spec();
         let methods: Vec<_> = spec.methods.iter().map(ToString::to_string).collect();
         let expected = [
             "region() -> Region",
             "exchange(digests: Vec<u64>) -> Exchange",
             "learn(members: Vec<MemberState>) -> ()",
+            "status(node: Option<NodeId>) -> Result<NodeReport, ErrorInfo>",
+            "watch(node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>",
+            "control(node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>",
+            "relay(call: RelayedCall) -> Result<Bytes, ErrorInfo>",
         ];
         assert_eq!((spec.name.as_str(), methods), ("flyrpc", expected.map(str::to_owned).into()));
     }
@@ -113,7 +245,7 @@ mod tests {
     #[test]
     fn a_peer_that_floods_a_node_with_syncs_has_one_at_a_time_at_the_cluster_task() {
         let (commands, mut queue) = mpsc::unbounded_channel();
-        let handler = InternalHandler::new(commands, Region::LOCAL);
+        let handler = InternalHandler::new(commands, Region::LOCAL, identity());
         let node = |boot| NodeInfo::new(NodeId::new("n", boot), Region::LOCAL, addr(boot));
         let mut flood: Vec<BoxFuture<'_, ()>> = Vec::new();
         for number in 0..1_000 {

@@ -64,6 +64,20 @@ impl Cluster {
         key
     }
 
+    /// Turns a connection of a visitor into a link. No other node learns of it.
+    pub(super) fn on_visitor(&mut self, handshaken: Handshaken) {
+        let visitors = self.shared.visitors();
+        if self.leaving.is_some() || !visitors.has_room() {
+            // Dropping the connection closes it.
+            return;
+        }
+        let heartbeat = self.tasks.local_hello.heartbeat();
+        let link = links::start_visitor(&self.shared, heartbeat, handshaken);
+        tracing::info!(visitor = %link.peer(), from = %link.peer().addr(), "visitor linked");
+        self.shared.notify(&Observed::Handshake("OK"));
+        visitors.add(link);
+    }
+
     /// Returns the key for a new link to `node`. If a link to another boot at its address is open, this
     /// is the key of a rival until it is known whether the other boot is alive. A node that advertises
     /// this node's address is always a rival.

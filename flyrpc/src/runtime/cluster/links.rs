@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::internal_service::VISITOR_METHODS;
 use crate::{
     proto::wire::frame::GoAway,
     runtime::{
-        link::{self, Handshaken, Link, LinkError, LinkParams},
+        link::{self, EventSink, Handshaken, Link, LinkError, LinkParams, RequestHandler},
+        server::VisitorHandler,
         shared::{Command, NodeShared},
     },
     types::NodeId,
@@ -81,14 +83,36 @@ impl PeerLinks {
 /// Starts a link on a connection. The cluster task receives the link's events as commands.
 pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handshaken) -> Arc<Link> {
     let commands = shared.commands().clone();
+    let events = Box::new(move |link: &Arc<Link>, event| {
+        // An error means that the node has ended.
+        let _ = commands.send(Command::Link { link: Arc::clone(link), event });
+    });
+    let handler = Arc::clone(shared.server());
+    start_with(shared, heartbeat, handler, events, handshaken)
+}
+
+/// Starts the link of a visitor, whose events matter to nobody.
+pub(super) fn start_visitor(
+    shared: &NodeShared,
+    heartbeat: Duration,
+    handshaken: Handshaken,
+) -> Arc<Link> {
+    let handler = VisitorHandler::new(Arc::clone(shared.server()), VISITOR_METHODS);
+    start_with(shared, heartbeat, Arc::new(handler), Box::new(|_, _| {}), handshaken)
+}
+
+fn start_with<H: RequestHandler>(
+    shared: &NodeShared,
+    heartbeat: Duration,
+    handler: Arc<H>,
+    events: EventSink,
+    handshaken: Handshaken,
+) -> Arc<Link> {
     let region_calls = shared.region_calls(handshaken.peer().region());
     let params = LinkParams {
         env: Arc::clone(shared.env()),
-        handler: Arc::clone(shared.server()),
-        events: Box::new(move |link, event| {
-            // An error means that the node has ended.
-            let _ = commands.send(Command::Link { link: Arc::clone(link), event });
-        }),
+        handler,
+        events,
         heartbeat,
         max_body: shared.max_body(),
         region_calls,

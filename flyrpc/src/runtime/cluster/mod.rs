@@ -34,6 +34,8 @@ mod tasks;
 
 pub(crate) use self::{
     actor::{ClusterParams, start},
-    internal_service::{InternalClient, InternalHandler, ServeInternal},
+    internal_service::{
+        InternalClient, InternalHandler, InternalRequest, InternalResponse, ServeInternal,
+    },
     sockets::Sockets,
 };

@@ -116,8 +116,13 @@ pub(super) async fn accept(
             };
             drop(in_progress);
             match handshaken {
-                // An error means that the node has ended.
-                Ok(handshaken) => drop(reports.send(Message::Accepted(handshaken))),
+                // An error of the report means that the node has ended.
+                Ok(mut handshaken) => {
+                    if handshaken.is_visitor() {
+                        handshaken.set_origin(from);
+                    }
+                    let _ = reports.send(Message::Accepted(handshaken));
+                }
                 Err(error) => {
                     if let Some(observers) = observers {
                         observers.observe(&Observed::Handshake(error.kind()));

@@ -207,6 +207,11 @@ impl Link {
         self.peer.services.get(1..).unwrap_or_default()
     }
 
+    /// All services of the peer. Method indices count the methods in this list.
+    pub(crate) fn all_services(&self) -> &[ServiceSpec] {
+        &self.peer.services
+    }
+
     /// The set of statuses that the peer knows.
     pub(super) fn status_level(&self) -> u64 {
         self.peer.status_level

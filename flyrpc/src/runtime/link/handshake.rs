@@ -85,6 +85,17 @@ impl Handshaken {
         &self.hello.node
     }
 
+    /// Whether the peer is a visitor.
+    pub(crate) fn is_visitor(&self) -> bool {
+        self.hello.is_visitor
+    }
+
+    /// Replaces the address of a visitor, which has none that others could dial, with the one that it comes from.
+    pub(crate) fn set_origin(&mut self, from: SocketAddr) {
+        let node = &self.hello.node;
+        self.hello.node = NodeInfo::new(node.id().clone(), node.region().clone(), from);
+    }
+
     /// The state that this node announced: which calls it accepts.
     pub(crate) fn announced(&self) -> &Arc<State> {
         &self.announced

@@ -31,7 +31,7 @@ mod writer;
 pub(crate) use self::{
     call::{CallEnd, OutboundCall, PendingCall},
     event::LinkEvent,
-    handle::{INTERNAL_BODY_MAX, Link},
+    handle::{EventSink, INTERNAL_BODY_MAX, Link},
     handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},
     region_calls::RegionCalls,
     request::{

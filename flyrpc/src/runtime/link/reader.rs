@@ -551,7 +551,8 @@ impl<H: RequestHandler> Reader<'_, H> {
     ) {
         self.work += REQUEST_WORK;
         self.gate.on_request(&head);
-        let permit = match self.handler.admit(self.link.peer(), &self.peer, &head, body.size()) {
+        let (caller, size) = (self.link.peer(), body.size());
+        let permit = match self.handler.admit(caller, &self.peer, &head, fields.as_deref(), size) {
             Ok(permit) => permit,
             Err(status) => {
                 self.link.queue_refusal(head.id, &status);

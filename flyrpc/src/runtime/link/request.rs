@@ -50,6 +50,7 @@ pub(crate) trait RequestHandler: Send + Sync + 'static {
         caller: &NodeInfo,
         peer: &Self::Peer,
         head: &RequestHead,
+        fields: Option<&RequestFields>,
         size: u64,
     ) -> Result<Self::Permit, Cow<'static, Status>>;
 

@@ -18,22 +18,14 @@ use crate::{
 ///
 /// [`NodeBuilder::authorize`]: crate::NodeBuilder::authorize
 pub struct Admission<'a> {
-    caller: &'a NodeInfo,
-    service: &'a str,
-    method: &'a str,
-    for_primary: bool,
+    pub(super) caller: &'a NodeInfo,
+    pub(super) service: &'a str,
+    pub(super) method: &'a str,
+    pub(super) is_for_primary: bool,
+    pub(super) is_relayed: bool,
 }
 
 impl<'a> Admission<'a> {
-    pub(super) fn new(
-        caller: &'a NodeInfo,
-        service: &'a str,
-        method: &'a str,
-        for_primary: bool,
-    ) -> Self {
-        Admission { caller, service, method, for_primary }
-    }
-
     /// Returns the node that makes the call.
     ///
     /// Its name and its region are claims. Every program that can open a link to this node, such as every
@@ -56,7 +48,17 @@ impl<'a> Admission<'a> {
     /// Returns whether the call may run only on a primary node, because its target is the primary or its
     /// method is `#[rpc(primary)]`. If so, this node considers itself primary.
     pub fn is_for_primary(&self) -> bool {
-        self.for_primary
+        self.is_for_primary
+    }
+
+    /// Returns whether the caller makes the call for a visitor, such as the command `flyrpc call`, instead of for
+    /// itself. If the visitor is connected to this node, the [caller](Self::caller) is the visitor, whose region is
+    /// `visitor`.
+    ///
+    /// A node of this version never makes such a call without marking it, but whoever can open a link to this node can
+    /// also make unmarked calls.
+    pub fn is_relayed(&self) -> bool {
+        self.is_relayed
     }
 }
 
@@ -66,7 +68,8 @@ impl fmt::Debug for Admission<'_> {
             .field("caller", self.caller)
             .field("service", &self.service)
             .field("method", &self.method)
-            .field("is_for_primary", &self.for_primary)
+            .field("is_for_primary", &self.is_for_primary)
+            .field("is_relayed", &self.is_relayed)
             .finish()
     }
 }

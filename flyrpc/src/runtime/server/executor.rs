@@ -162,19 +162,18 @@ fn run(
     drop(body);
     permit.release_memory();
     let mut span = None;
-    let starts = match &permit.method.reporter {
-        Some(reporter) if !future.has_failed() && now < deadline => {
-            let trace = fields.as_ref().and_then(|fields| fields.trace.as_deref());
-            span = reporter.started(request.caller(), attempt, trace);
-            future.set_span(span.as_ref().map(ServeSpan::share));
-            true
-        }
-        _ => false,
-    };
+    let is_reported = permit.method.reporter.is_active();
+    let starts = is_reported && !future.has_failed() && now < deadline;
+    if starts {
+        let trace = fields.as_ref().and_then(|fields| fields.trace.as_deref());
+        span = permit.method.reporter.started(request.caller(), attempt, trace);
+        future.set_span(span.as_ref().map(ServeSpan::share));
+    }
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
         Poll::Ready(result) => {
-            if let Some(reporter) = &permit.method.reporter {
+            if is_reported {
+                let reporter = &permit.method.reporter;
                 match &result {
                     Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
                     result => {
@@ -192,6 +191,7 @@ fn run(
         }
         Poll::Pending => {
             let start = now;
+            permit.method.reporter.on_pending();
             let span = span.map(Box::new);
             earlier.take().map(|(_, future)| Rest::Handler { request, start, permit, future, span })
         }
@@ -203,7 +203,8 @@ fn run(
 #[cold]
 fn refuse_full(admitted: Admitted<Permit>) {
     let Admitted { permit, request, attempt, .. } = admitted;
-    if let Some(reporter) = &permit.method.reporter {
+    let reporter = &permit.method.reporter;
+    if reporter.is_active() {
         reporter.refused(request.caller(), attempt, &Status::MethodOverloaded);
     }
     request.refuse(Status::MethodOverloaded);
@@ -248,7 +249,9 @@ impl Rest {
         };
         let (attempt, deadline) = future.call();
         drop(future);
-        if let Some(reporter) = &permit.method.reporter {
+        let reporter = &permit.method.reporter;
+        reporter.on_pending_ended();
+        if reporter.is_active() {
             let outcome = result.as_ref();
             let outcome =
                 outcome.map_or(ServeOutcome::Cancelled, |result| reporter.outcome(result));

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     proto::{
         link::gate::Gated,
-        wire::{frame::RequestHead, status::Status},
+        wire::{frame::RequestHead, request_fields::RequestFields, status::Status},
     },
     runtime::link::{Admitted, Link, RequestHandler},
     types::NodeInfo,
@@ -32,9 +32,10 @@ impl RequestHandler for Server {
         caller: &NodeInfo,
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
+        fields: Option<&RequestFields>,
         size: u64,
     ) -> Result<Permit, Cow<'static, Status>> {
-        Server::admit(self, caller, peer, head, size)
+        Server::admit(self, caller, peer, head, fields, size)
     }
 
     fn in_flight(&self) -> u64 {

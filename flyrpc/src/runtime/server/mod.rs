@@ -10,9 +10,12 @@ mod handler_future;
 mod inline_policy;
 mod memory;
 mod method_limit;
+mod recorder;
 mod registry;
 mod serve_report;
 mod serving;
+mod visitor_handler;
+mod watch;
 mod workers;
 
 pub use self::authorize::Admission;
@@ -24,4 +27,6 @@ pub(crate) use self::{
     method_limit::MethodPermit,
     serve_report::{LocalReport, ServeReporter, typed_outcome},
     serving::Server,
+    visitor_handler::VisitorHandler,
+    watch::Recorded,
 };

@@ -39,8 +39,8 @@ pub(super) struct ServedMethod {
     pub(super) inline_policy: InlinePolicy,
     /// The limit of the calls of this method in progress, if there is one.
     pub(super) limit: Option<Arc<MethodLimit>>,
-    /// Reports its calls, if the node has observers.
-    pub(super) reporter: Option<Arc<ServeReporter>>,
+    /// Reports its calls.
+    pub(super) reporter: Arc<ServeReporter>,
 }
 
 impl ServedMethod {
@@ -84,16 +84,13 @@ impl Registry {
             // The first service is the internal one, whose calls are not reported.
             let observers = observers.filter(|_| service > 0);
             spec.methods.iter().enumerate().map(move |(method, spec)| {
-                let reporter = |observers| {
-                    Arc::new(ServeReporter {
-                        observers,
-                        node: node.clone(),
-                        service: name.clone(),
-                        method: spec.name.clone(),
-                        returns_result: implementation.returns_result(method),
-                        span_name: format!("{name}/{}", spec.name),
-                    })
-                };
+                let reporter = ServeReporter::new(
+                    observers.cloned(),
+                    node,
+                    name,
+                    &spec.name,
+                    implementation.returns_result(method),
+                );
                 Arc::new(ServedMethod {
                     implementation: Arc::clone(implementation),
                     service,
@@ -102,7 +99,7 @@ impl Registry {
                     until: Until::of(spec.detached),
                     inline_policy: InlinePolicy::new(inline_after),
                     limit: implementation.max_in_flight(method).map(MethodLimit::new),
-                    reporter: observers.cloned().map(reporter),
+                    reporter,
                 })
             })
         });
@@ -116,6 +113,11 @@ impl Registry {
 
     pub(super) fn specs(&self) -> &Arc<[ServiceSpec]> {
         &self.specs
+    }
+
+    /// Returns the methods of the user's services.
+    pub(super) fn user_methods(&self) -> impl Iterator<Item = &Arc<ServedMethod>> {
+        self.methods.iter().filter(|method| method.kind() == ServiceKind::User)
     }
 
     /// Returns the method at this index, if there is one.

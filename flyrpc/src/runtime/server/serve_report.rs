@@ -1,15 +1,19 @@
-//! Reports of served calls to the observers of the node. Without observers, the only cost is a check of an `Option`.
+//! Reports of served calls to the observers of the node, and to its recorder while an operator watches. Without both, the
+//! only cost is a check of a flag.
 
 use std::{
     future::Future,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::handler_future::Ended;
+use super::{handler_future::Ended, recorder::Recorder};
 use crate::{
     env::Env,
     error::ErrorKind,
@@ -17,22 +21,84 @@ use crate::{
     runtime::link::ResponseResult,
     service::{IsErr, Request},
     telemetry::{Observed, Observers, ServeOutcome, ServeSpan, Served},
-    types::{NodeInfo, TraceContext},
+    types::{MethodReport, NodeInfo, TraceContext},
 };
 
 /// Reports the calls of one method.
 pub(crate) struct ServeReporter {
-    pub(super) observers: Arc<Observers>,
+    observers: Option<Arc<Observers>>,
+    recorder: Recorder,
+    /// Whether there are observers or the recorder is on.
+    is_active: AtomicBool,
     /// This node.
-    pub(super) node: NodeInfo,
-    pub(super) service: String,
-    pub(super) method: String,
-    pub(super) returns_result: bool,
+    node: NodeInfo,
+    service: String,
+    method: String,
+    returns_result: bool,
     /// The name of service and method, in spans.
-    pub(super) span_name: String,
+    span_name: String,
 }
 
 impl ServeReporter {
+    pub(super) fn new(
+        observers: Option<Arc<Observers>>,
+        node: &NodeInfo,
+        service: &str,
+        method: &str,
+        returns_result: bool,
+    ) -> Arc<Self> {
+        Arc::new(ServeReporter {
+            recorder: Recorder::default(),
+            is_active: AtomicBool::new(observers.is_some()),
+            observers,
+            node: node.clone(),
+            service: service.to_owned(),
+            method: method.to_owned(),
+            returns_result,
+            span_name: format!("{service}/{method}"),
+        })
+    }
+
+    /// Whether calls have to be reported.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        self.is_active.load(Relaxed)
+    }
+
+    /// Switches the recorder on or off.
+    pub(super) fn record(&self, is_on: bool) {
+        self.recorder.set_on(is_on);
+        self.is_active.store(is_on || self.observers.is_some(), Relaxed);
+    }
+
+    /// Returns what the recorder has counted.
+    pub(super) fn recorded(&self) -> MethodReport {
+        MethodReport {
+            service: self.service.clone(),
+            method: self.method.clone(),
+            in_flight: self.recorder.in_flight(),
+            counts: self.recorder.read(),
+        }
+    }
+
+    /// Records a handler that did not end in its first poll. Must be called whether the reporter is active or not.
+    #[inline]
+    pub(super) fn on_pending(&self) {
+        self.recorder.on_pending();
+    }
+
+    /// Records that such a handler has ended.
+    #[inline]
+    pub(super) fn on_pending_ended(&self) {
+        self.recorder.on_pending_ended();
+    }
+
+    fn observe(&self, observed: &Observed<'_>) {
+        if let Some(observers) = &self.observers {
+            observers.observe(observed);
+        }
+    }
+
     /// Describes attempt `attempt` of a call of another node.
     pub(super) fn served<'a>(&'a self, caller: &'a NodeInfo, attempt: u32) -> Served<'a> {
         let ServeReporter { node, service, method, .. } = self;
@@ -41,13 +107,16 @@ impl ServeReporter {
 
     #[inline(never)]
     pub(super) fn admitted(&self, caller: &NodeInfo, attempt: u32) {
-        self.observers.observe(&Observed::Admitted(&self.served(caller, attempt)));
+        self.observe(&Observed::Admitted(&self.served(caller, attempt)));
     }
 
     #[inline(never)]
     pub(super) fn refused(&self, caller: &NodeInfo, attempt: u32, status: &Status) {
-        let served = self.served(caller, attempt);
-        self.observers.observe(&Observed::Refused(&served, kind_of(status)));
+        let (served, kind) = (self.served(caller, attempt), kind_of(status));
+        self.observe(&Observed::Refused(&served, kind));
+        if self.recorder.is_on() {
+            self.recorder.on_refused(kind);
+        }
     }
 
     /// Reports that a handler starts. Returns its span, if it has one. `trace` is the context of the caller's span.
@@ -58,8 +127,9 @@ impl ServeReporter {
         attempt: u32,
         trace: Option<&TraceContext>,
     ) -> Option<ServeSpan> {
-        self.observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
-        let spans = self.observers.spans()?;
+        let observers = self.observers.as_ref()?;
+        observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
+        let spans = observers.spans()?;
         Some(ServeSpan::of_request(spans, &self.span_name, (&self.node, caller), trace))
     }
 
@@ -85,8 +155,14 @@ impl ServeReporter {
         if let Some(span) = span {
             span.end(outcome);
         }
-        let served = self.served(caller, attempt);
-        self.observers.observe(&Observed::ServeEnded(&served, outcome, took));
+        self.on_ended(&self.served(caller, attempt), outcome, took);
+    }
+
+    fn on_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
+        self.observe(&Observed::ServeEnded(served, outcome, took));
+        if self.recorder.is_on() {
+            self.recorder.on_ended(outcome, took);
+        }
     }
 }
 
@@ -136,7 +212,8 @@ impl LocalReport {
         outcome: impl FnOnce(&ServeReporter, &T) -> ServeOutcome,
     ) -> T {
         self.start = Some(self.env.now());
-        self.reporter.observers.observe(&Observed::ServeStarted(&self.served()));
+        self.reporter.on_pending();
+        self.reporter.observe(&Observed::ServeStarted(&self.served()));
         let result = handler.await;
         self.outcome = outcome(&self.reporter, &result);
         result
@@ -154,8 +231,8 @@ impl Drop for LocalReport {
         }
         if let Some(start) = self.start {
             let took = self.env.now().saturating_duration_since(start);
-            let ended = Observed::ServeEnded(&self.served(), self.outcome, took);
-            self.reporter.observers.observe(&ended);
+            self.reporter.on_pending_ended();
+            self.reporter.on_ended(&self.served(), self.outcome, took);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -18,12 +19,16 @@ use super::{
     method_limit::MethodPermit,
     registry::{Registry, ServedMethod},
     serve_report::ServeReporter,
+    watch::{Recorded, Watch},
     workers::Workers,
 };
 use crate::{
     env::Env,
     error::StartError,
-    proto::wire::{frame::RequestHead, hello::State, status::Status},
+    proto::wire::{
+        frame::RequestHead, hello::State, ids::MethodIndex, request_fields::RequestFields,
+        status::Status,
+    },
     runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
     telemetry::Observers,
@@ -42,6 +47,7 @@ pub(crate) struct Server {
     host: Arc<Host>,
     me: NodeInfo,
     registry: Registry,
+    watch: Watch,
     authorizer: Option<Authorizer>,
     capacity: Capacity,
     /// The tasks of requests that run in their own tasks.
@@ -85,6 +91,7 @@ impl Server {
             env,
             me,
             registry,
+            watch: Watch::default(),
             authorizer,
             capacity: Capacity::new(limits, observers.cloned()),
             workers: Arc::default(),
@@ -120,7 +127,7 @@ impl Server {
     }
 
     /// Returns the number of calls from other nodes in progress.
-    pub(super) fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         self.capacity.in_flight() as u64
     }
 
@@ -133,6 +140,28 @@ impl Server {
     /// future has no effect.
     pub(crate) async fn idle(&self) {
         self.capacity.idle().await;
+    }
+
+    /// Whether calls are recorded for an operator, including local ones.
+    #[inline]
+    pub(crate) fn is_recording(&self) -> bool {
+        self.watch.is_on()
+    }
+
+    /// Returns the calls that were recorded, and records for another minute.
+    pub(crate) fn recorded(&self) -> Recorded {
+        self.watch.recorded(&self.registry, self.env.now())
+    }
+
+    /// Stops recording if no operator has asked for a minute. Otherwise, returns after what time to call this again.
+    pub(crate) fn stop_recording(&self) -> Option<Duration> {
+        self.watch.stop(&self.registry, self.env.now())
+    }
+
+    /// Returns the kind of the service and the wire name of the method at this index, if there is one.
+    pub(super) fn method_at(&self, index: MethodIndex) -> Option<(ServiceKind, &str)> {
+        let method = self.registry.method(index)?;
+        Some((method.kind(), self.registry.method_name(method)))
     }
 
     /// Returns the service called `name`, its spec, and its local handler.
@@ -149,9 +178,10 @@ impl Server {
         MethodPermit::take(served.and_then(|served| served.limit.as_ref()))
     }
 
-    /// Returns what reports the calls of a method of this node, if it has observers.
+    /// Returns what reports the calls of a method of this node, if they have to be reported.
     pub(crate) fn reporter(&self, service: &str, method: usize) -> Option<&Arc<ServeReporter>> {
-        self.registry.method_of(service, method)?.reporter.as_ref()
+        let reporter = &self.registry.method_of(service, method)?.reporter;
+        reporter.is_active().then_some(reporter)
     }
 
     /// Returns the part of the node's limits that `peer` holds.
@@ -166,11 +196,13 @@ impl Server {
         caller: &NodeInfo,
         peer: &Arc<PeerLoad>,
         head: &RequestHead,
+        fields: Option<&RequestFields>,
         size: u64,
     ) -> Result<Permit, Cow<'static, Status>> {
         let method = self.registry.method(head.method).ok_or(Cow::Borrowed(&Status::NoMethod))?;
-        let admitted = self.admit_to(method, caller, peer, head.primary, size);
-        if let Some(reporter) = &method.reporter {
+        let admitted = self.admit_to(method, caller, peer, head.primary, fields, size);
+        let reporter = &method.reporter;
+        if reporter.is_active() {
             let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);
             match &admitted {
                 Ok(_) => reporter.admitted(caller, attempt),
@@ -178,6 +210,26 @@ impl Server {
             }
         }
         admitted
+    }
+
+    /// Decides whether a request of a visitor, which is linked to this node, may start: like a request of another node.
+    pub(crate) fn admit_relayed(
+        &self,
+        visitor: &NodeInfo,
+        service: &str,
+        method: usize,
+        for_primary: bool,
+        size: u64,
+    ) -> Result<impl Send + use<>, Cow<'static, Status>> {
+        let method =
+            self.registry.method_of(service, method).ok_or(Cow::Borrowed(&Status::NoMethod))?;
+        let fields = RequestFields { is_relayed: true, ..RequestFields::default() };
+        let peer = self.peer_load(visitor);
+        let mut permit = self.admit_to(method, visitor, &peer, for_primary, Some(&fields), size)?;
+        if !permit.on_handler_starts() {
+            return Err(Cow::Borrowed(&Status::MethodOverloaded));
+        }
+        Ok(permit)
     }
 
     /// Decides whether a request to a method may start. `for_primary` states whether its target is the primary.
@@ -188,18 +240,31 @@ impl Server {
         caller: &NodeInfo,
         peer: &Arc<PeerLoad>,
         for_primary: bool,
+        fields: Option<&RequestFields>,
         size: u64,
     ) -> Result<Permit, Cow<'static, Status>> {
         if method.kind() == ServiceKind::User {
             let for_primary = for_primary || method.primary;
             self.accepts(method, for_primary)?;
             if let Some(authorizer) = &self.authorizer {
-                let service = self.registry.service_name(method);
-                let name = self.registry.method_name(method);
-                authorizer.check(&Admission::new(caller, service, name, for_primary))?;
+                let is_relayed = fields.is_some_and(|fields| fields.is_relayed);
+                self.authorize(authorizer, method, caller, for_primary, is_relayed)?;
             }
         }
         self.capacity.take(peer, method, size)
+    }
+
+    fn authorize(
+        &self,
+        authorizer: &Authorizer,
+        method: &ServedMethod,
+        caller: &NodeInfo,
+        is_for_primary: bool,
+        is_relayed: bool,
+    ) -> Result<(), Cow<'static, Status>> {
+        let service = self.registry.service_name(method);
+        let name = self.registry.method_name(method);
+        authorizer.check(&Admission { caller, service, method: name, is_for_primary, is_relayed })
     }
 
     /// Checks that the node accepts calls to a method of the user at this time.

@@ -1,14 +1,22 @@
 //! Messages to the cluster task from other parts of the node.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
 use crate::{
     proto::membership::MemberState,
     runtime::link::{Link, LinkEvent},
-    types::NodeInfo,
+    types::{NodeId, NodeInfo},
 };
+
+/// When gossip last arrived from a linked node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GossipAge {
+    pub(crate) age: Duration,
+    /// Whether it has been absent for too long.
+    pub(crate) is_missing: bool,
+}
 
 /// A request to the cluster task, or an event that it must handle.
 pub(crate) enum Command {
@@ -29,6 +37,8 @@ pub(crate) enum Command {
     },
     /// Apply the members that a peer pushed, and report when that is done.
     PushMembers { from: NodeInfo, members: Vec<MemberState>, done: oneshot::Sender<()> },
+    /// Reply with the time since gossip last arrived from each linked node.
+    GossipAges { reply: oneshot::Sender<BTreeMap<NodeId, GossipAge>> },
     /// Leave the cluster, close the links once they have drained, and report when that is done. The
     /// report comes after `within` at the latest, or after `at_most` if replies are still in
     /// flight.

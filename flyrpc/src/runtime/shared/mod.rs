@@ -9,9 +9,10 @@ mod peer_snapshot;
 mod published;
 mod supervise;
 mod turns;
+mod visitors;
 
 pub(crate) use self::{
-    command::Command,
+    command::{Command, GossipAge},
     handle::{Handle, NodeInUse, NodeRef},
     node_shared::{NodeShared, SharedConfig},
     peer_key::PeerKey,

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     command::Command, peer_key::PeerKey, peer_snapshot::PeerSnapshot, published::Published,
-    turns::Turns,
+    turns::Turns, visitors::Visitors,
 };
 use crate::{
     env::Env,
@@ -61,6 +61,7 @@ pub(crate) struct NodeShared {
     /// The calls to each region and the budgets for their retries.
     region_calls: Mutex<BTreeMap<Region, Arc<RegionCalls>>>,
     turns: Arc<Turns>,
+    visitors: Visitors,
     shut_down: AtomicBool,
     /// The span of the log lines of this node's tasks.
     span: tracing::Span,
@@ -106,6 +107,7 @@ impl NodeShared {
             commands,
             region_calls: Mutex::default(),
             turns,
+            visitors: Visitors::default(),
             shut_down: AtomicBool::new(false),
             span,
             failure: OnceLock::new(),
@@ -213,6 +215,11 @@ impl NodeShared {
     /// The queues of the calls that wait for nodes which refused them.
     pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.turns
+    }
+
+    /// The links of visitors.
+    pub(crate) fn visitors(&self) -> &Visitors {
+        &self.visitors
     }
 
     /// Returns whether a link to `addr` is open once the dial attempt in progress, or a new one, has

@@ -1,0 +1,17 @@
+//! What a node does for its operators: it reports its state, makes calls for visitors, and changes which calls it
+//! accepts. The internal service of the [cluster](crate::runtime::cluster) calls these functions.
+
+mod control;
+mod error;
+mod relay;
+mod relay_here;
+mod report;
+mod sender;
+
+pub(crate) use self::{
+    control::control,
+    error::error_info,
+    relay::relay,
+    report::{Identity, node_report, watch_report},
+    sender::Sender,
+};

@@ -1,0 +1,10 @@
+//! What a node reports about itself when an operator asks: its state, the peers that it knows, and the calls that it
+//! serves.
+
+mod method;
+mod node;
+
+pub use self::{
+    method::{CallCounts, Latencies, MethodReport, WatchReport},
+    node::{NodeReport, PeerReport},
+};
