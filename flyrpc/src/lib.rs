@@ -142,9 +142,9 @@ pub use self::{
         Attempt, Called, Observed, Observer, Outcome, Propagate, ServeOutcome, Served, Spans,
     },
     types::{
-        ArgumentSpec, Event, KeyId, LinkSecurity, Metadata, MethodSpec, NoSupport, NodeId,
-        NodeInfo, Nodes, ParseNodeIdError, Peer, PeerState, Region, RegionStats, ServiceSpec,
-        Stats, Support, Target, TraceContext,
+        ArgumentSpec, Event, GossipStats, HandlerStats, KeyId, LinkSecurity, LinkStats, Metadata,
+        MethodSpec, NoSupport, NodeId, NodeInfo, Nodes, ParseNodeIdError, Peer, PeerState, Region,
+        RegionStats, ServiceSpec, Stats, Support, Target, TraceContext,
     },
 };
 #[doc = include_str!("docs/fly_rpc.md")]

@@ -45,6 +45,7 @@ mod shared_seeds;
 mod shutdown;
 mod slow_paths;
 mod starting;
+mod stats;
 mod support;
 mod targets;
 mod tarpc_interop;

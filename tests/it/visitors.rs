@@ -147,8 +147,10 @@ async fn the_errors_of_relayed_calls_have_the_kinds_of_those_of_the_node() {
     assert_eq!(error.kind, ErrorKind::NoNode, "{error}");
     let error = visitor.call::<Value>(region("iad"), "flyrpc", "region", &json!({}), secs(1)).await;
     assert_eq!(error.unwrap_err().kind, ErrorKind::Denied);
-    cluster.crash("hkg-0");
-    let error = call(&visitor, region("hkg"), "shout", json!({"text": ""})).await.unwrap_err();
+    // The visitor is on the machine of hkg-0.
+    let visitor = visit(&env, &cluster.node("hkg-0")).await;
+    cluster.crash("iad-0");
+    let error = call(&visitor, region("iad"), "shout", json!({"text": ""})).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Disconnected | ErrorKind::NoNode), "{error}");
 }
 

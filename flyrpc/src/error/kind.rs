@@ -95,6 +95,11 @@ impl ErrorKind {
         }
     }
 
+    /// Returns the position in [`ALL`](Self::ALL).
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
     /// Returns the status code with which an HTTP server should respond when a call of its own failed
     /// with this kind of error. See [`RpcError::http_status`].
     pub fn http_status(self) -> u16 {

@@ -16,7 +16,8 @@ use super::{
     client::{Client, Routed, runtime_to_enter},
     cluster::InternalClient,
     events::Events,
-    shared::{Command, Handle, NodeRef, PeerSnapshot},
+    server::ServerStats,
+    shared::{Command, Handle, NodeRef, PeerSnapshot, RareCounts},
     signals::Signals,
 };
 use crate::{
@@ -196,10 +197,26 @@ impl Node {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }
 
-    /// Returns totals since the start of the node. Each is read separately, so a call that is being counted may be in
-    /// one of them and not yet in another.
+    /// Returns what the node has counted since its start, and what is in flight now. Each is read separately, so a call
+    /// that is being counted may be in one of them and not yet in another.
     pub fn stats(&self) -> Stats {
-        Stats { regions: self.handle.region_stats() }
+        let server = self.handle.server();
+        let ServerStats { in_flight, body_bytes, held, refusals, handlers } = server.stats();
+        let RareCounts { dials, handshakes, gossip } = self.handle.counters().read_rare();
+        let links = self.handle.peers().into_iter().filter_map(|peer| peer.link);
+        Stats {
+            links: links.map(|link| link.stats(server.body_bytes_of(link.peer()))).collect(),
+            in_flight,
+            body_bytes,
+            held,
+            calls: self.handle.counters().calls(),
+            regions: self.handle.region_stats(),
+            refusals,
+            handlers,
+            dials,
+            handshakes,
+            gossip,
+        }
     }
 
     /// Returns a stream of events about other nodes, from now on. The stream ends with the node. A

@@ -15,7 +15,7 @@ pub(crate) use self::{
     caught::CaughtObserver,
     observers::Observers,
     spans::{CallSpan, ServeSpan},
-    status::of_handler as handler_status,
+    status::CallStatus,
 };
 pub use self::{
     observer::{Attempt, Called, Observed, Observer, Outcome},

@@ -27,7 +27,7 @@ pub use self::{
     region::Region,
     report::{CallCounts, Latencies, MethodReport, NodeReport, PeerReport, WatchReport},
     service_spec::{Argument, ArgumentSpec, MethodSpec, ServiceSpec},
-    stats::{RegionStats, Stats},
+    stats::{GossipStats, HandlerStats, LinkStats, RegionStats, Stats},
     target::Target,
     trace_context::TraceContext,
 };

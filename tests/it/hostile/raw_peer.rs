@@ -14,16 +14,16 @@ use tokio::{
 
 use super::GENEROUS_TIMEOUT;
 
-/// Indices of methods: the three methods of flyrpc's internal service, followed by those of `Probe`
+/// Indices of methods: the seven methods of flyrpc's internal service, followed by those of `Probe`
 /// in order.
 pub(crate) mod method {
     pub(crate) const REGION: u64 = 0;
     pub(crate) const SYNC_DIGEST: u64 = 1;
     pub(crate) const PUSH_MEMBERS: u64 = 2;
-    pub(crate) const SHOUT: u64 = 3;
-    pub(crate) const SLOW: u64 = 4;
-    pub(crate) const ECHO: u64 = 8;
-    pub(crate) const PRODUCE: u64 = 9;
+    pub(crate) const SHOUT: u64 = 7;
+    pub(crate) const SLOW: u64 = 8;
+    pub(crate) const ECHO: u64 = 12;
+    pub(crate) const PRODUCE: u64 = 13;
 }
 
 /// Encodes arguments of `Probe::shout`.

@@ -130,6 +130,11 @@ impl LongBodies {
         self.bodies.is_empty()
     }
 
+    /// Returns the bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bodies.iter().map(|body| body.rest.len()).sum()
+    }
+
     /// Returns the bytes of replies that wait.
     pub(crate) fn reply_bytes(&self) -> usize {
         self.reply_bytes

@@ -8,13 +8,22 @@ use crate::{
     error::{BodyError, Refusal, RpcError},
     proto::routing::{AttemptFailure, CallFailure, Endpoint as _, LimitOf, LinkStatus},
     runtime::shared::NodeShared,
-    service::Request,
+    service::{INTERNAL_SERVICE, Request},
+    telemetry::CallStatus,
     types::{NodeInfo, Region, Target},
 };
 
-/// Returns the error that the user receives for a failed call.
+/// Returns the error that the user receives for a failed call, and counts the call.
 #[cold]
 pub(super) fn rpc_error(node: &NodeShared, call: &Call, failure: CallFailure) -> RpcError {
+    let error = error_of(node, call, failure);
+    if call.service != INTERNAL_SERVICE {
+        node.counters().on_call(CallStatus::Failed(error.kind()));
+    }
+    error
+}
+
+fn error_of(node: &NodeShared, call: &Call, failure: CallFailure) -> RpcError {
     let Call { service, method, .. } = *call;
     match failure {
         CallFailure::At { node, failure } => attempt_error(call, node, failure),

@@ -21,7 +21,7 @@ use super::{
     error_exit::{rpc_error, shut_down},
     first_report::{CallNumber, FirstAttemptReport},
     local::{self, LocalMethod},
-    make,
+    make::{self, CountCanceled},
     outside::{is_in_runtime_of, runtime_to_enter},
     record::{self, AttemptRecorder},
     remote::{self, Begun, FirstAttempt},
@@ -127,12 +127,18 @@ where
                 State::Queued(call) => {
                     let request = this.request.as_ref().expect(HAS_REQUEST);
                     match ready!(call.poll(task, request, &this.options)) {
-                        Ok(response) => break Ok(response),
+                        Ok(response) => {
+                            make::count_reply::<R>(&call.node);
+                            break Ok(response);
+                        }
                         Err(ended) => this.resume(ended),
                     }
                 }
                 State::Local(call) => match ready!(call.poll(task)) {
-                    Ok(response) => break Ok(response),
+                    Ok(response) => {
+                        make::count_reply::<R>(&call.node);
+                        break Ok(response);
+                    }
                     Err(failure) => break Err(call.error(&this.options, failure)),
                 },
                 State::Boxed(call) => break ready!(call.as_mut().poll(task)),
@@ -255,14 +261,20 @@ where
     }
 }
 
-/// Reports a call that is dropped while its first attempt is in flight as canceled.
+/// Reports a call that is dropped while its first attempt is in flight as canceled. `make` does so itself.
 impl<R: Request, T, M, F> Drop for CallFuture<R, T, M, F> {
     fn drop(&mut self) {
-        if let State::Queued(call) = &self.state
-            && let Some(number) = call.reported
-        {
-            call.report::<R>(&self.options).end::<R>(number, Outcome::Cancelled);
-        }
+        let node = match &self.state {
+            State::Queued(call) => {
+                if let Some(number) = call.reported {
+                    call.report::<R>(&self.options).end::<R>(number, Outcome::Cancelled);
+                }
+                &call.node
+            }
+            State::Local(call) => &call.node,
+            State::New(_) | State::Boxed(_) | State::Over => return,
+        };
+        drop(CountCanceled { node, service: R::SERVICE, is_over: false });
     }
 }
 

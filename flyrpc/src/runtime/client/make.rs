@@ -13,8 +13,8 @@ use crate::{
     error::RpcError,
     proto::routing::{AttemptFailure, CallFailure},
     runtime::shared::{NodeInUse, NodeShared},
-    service::{IsErr, Request},
-    telemetry::CallSpan,
+    service::{INTERNAL_SERVICE, IsErr, Request},
+    telemetry::{CallSpan, CallStatus},
 };
 
 /// Makes a call, or continues it after its first attempt on another node has `begun`. Dropping the future
@@ -29,6 +29,7 @@ pub(super) async fn call<R: Request>(
     let reported = begun.as_ref().and_then(|begun| begun.reported.clone());
     let span = call_span(node, &mut call);
     let recorder = AttemptRecorder::new(node, &call, reported, span);
+    let mut count = CountCanceled { node, service: R::SERVICE, is_over: false };
     let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder, target: 0 };
     let outcome = if let Some(begun) = begun {
         remote::resume(of, begun).await
@@ -56,8 +57,35 @@ pub(super) async fn call<R: Request>(
         }
     };
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
+    count.is_over = true;
+    if outcome.is_ok() {
+        count_reply::<R>(node);
+    }
     recorder.finish(outcome.as_ref().map(IsErr::of::<R>));
     outcome
+}
+
+/// Counts a call that has received a reply.
+#[inline]
+pub(super) fn count_reply<R: Request>(node: &NodeShared) {
+    if R::SERVICE != INTERNAL_SERVICE {
+        node.counters().on_call(CallStatus::Ok);
+    }
+}
+
+/// Counts a call that is dropped as canceled.
+pub(super) struct CountCanceled<'a> {
+    pub(super) node: &'a NodeShared,
+    pub(super) service: &'static str,
+    pub(super) is_over: bool,
+}
+
+impl Drop for CountCanceled<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.service != INTERNAL_SERVICE {
+            self.node.counters().on_call(CallStatus::Cancelled);
+        }
+    }
 }
 
 /// Returns the span of a call, if it has one. The call sends its context.

@@ -340,6 +340,7 @@ impl Cluster {
             peer.queue_dial(now);
         } else if peer.begin_dial(now) {
             self.dials += 1;
+            self.shared.counters().on_dial();
             self.tasks.dial(addr);
         }
     }
@@ -375,7 +376,7 @@ impl Cluster {
     }
 
     fn on_dial_failed(&mut self, addr: SocketAddr, error: &DialError, jitter: u64) {
-        self.shared.notify(&Observed::Handshake(error.kind()));
+        self.shared.on_handshake(error.kind());
         let now = self.now();
         let Some(peer) = self.peers.get_mut(addr) else { return };
         // Another member may have invented a member that no link has ever reached. If the member is

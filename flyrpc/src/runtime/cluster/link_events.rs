@@ -33,7 +33,7 @@ impl Cluster {
             // makes the calls on other nodes, and this node waits until the link is drained.
             link.drain(GoAway::Leaving);
         }
-        self.shared.notify(&Observed::Handshake("OK"));
+        self.shared.on_handshake("OK");
         self.shared.notify(&Observed::LinkOpened(link.peer()));
         if !key.is_rival() {
             let channel = link.sealed_with().map_or(Channel::Open, Channel::Sealed);
@@ -74,7 +74,7 @@ impl Cluster {
         let heartbeat = self.tasks.local_hello.heartbeat();
         let link = links::start_visitor(&self.shared, heartbeat, handshaken);
         tracing::info!(visitor = %link.peer(), from = %link.peer().addr(), "visitor linked");
-        self.shared.notify(&Observed::Handshake("OK"));
+        self.shared.on_handshake("OK");
         visitors.add(link);
     }
 

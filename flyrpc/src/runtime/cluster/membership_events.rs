@@ -9,6 +9,7 @@ use crate::{
 
 impl Cluster {
     pub(super) fn on_datagram(&mut self, datagram: &[u8]) {
+        self.shared.counters().on_datagram_received();
         let (now, peers) = (self.now(), &self.peers);
         let sender = self.membership.handle_datagram(now, datagram, |node| peers.is_linked(node));
         if let Some(sender) = sender {
@@ -37,11 +38,13 @@ impl Cluster {
         }
         while let Some(diagnostic) = self.membership.poll_diagnostic() {
             if let Diagnostic::DatagramIgnored(reason) = &diagnostic {
+                self.shared.counters().on_datagram_dropped(reason.reason());
                 self.shared.notify(&Observed::DatagramDropped(reason.reason()));
             }
             gossip_log::log(&diagnostic);
         }
         while let Some(datagram) = self.membership.poll_transmit() {
+            self.shared.counters().on_datagram_sent();
             // The datagram is dropped if the queue is full, as the network may also drop it.
             let _ = self.datagrams.try_send(datagram);
         }

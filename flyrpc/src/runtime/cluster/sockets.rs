@@ -107,7 +107,7 @@ pub(super) async fn accept(
         let (hello, env, reports) = (local_hello.get(), Arc::clone(shared.env()), reports.clone());
         let (evicted, in_progress) = handshakes.add(from.ip(), shared.stop());
         let (long_hellos, refusals) = (Arc::clone(&long_hellos), Arc::clone(&refusals));
-        let observers = shared.shared_observers();
+        let (observers, counters) = (shared.shared_observers(), Arc::clone(shared.counters()));
         let handshake = async move {
             let handshaken = tokio::select! {
                 biased;
@@ -124,6 +124,7 @@ pub(super) async fn accept(
                     let _ = reports.send(Message::Accepted(handshaken));
                 }
                 Err(error) => {
+                    counters.on_handshake(error.kind());
                     if let Some(observers) = observers {
                         observers.observe(&Observed::Handshake(error.kind()));
                     }

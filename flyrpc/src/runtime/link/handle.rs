@@ -43,7 +43,7 @@ use crate::{
         },
     },
     service::ServiceKind,
-    types::{KeyId, NodeInfo, ServiceSpec},
+    types::{KeyId, LinkStats, NodeInfo, ServiceSpec},
 };
 
 /// Size limit in bytes for bodies of the internal service, if the limit for user services is
@@ -356,6 +356,17 @@ impl Link {
     /// Whether both ends are draining the link and this end waits for no response.
     pub(super) fn waits_for_nothing(&self) -> bool {
         self.lifecycle.is_draining_at_both_ends() && self.in_flight().is_empty()
+    }
+
+    /// Describes what is in flight. `body_bytes` are the bytes of bodies that this node holds for the peer.
+    pub(crate) fn stats(&self, body_bytes: u64) -> LinkStats {
+        LinkStats {
+            node: self.peer.node.clone(),
+            calls: self.in_flight().len() as u64,
+            requests: self.inbound().len() as u64,
+            queued_bytes: self.outbox().queued_bytes() as u64,
+            body_bytes,
+        }
     }
 
     /// Whether several calls are in flight, so that their frames may share a write.

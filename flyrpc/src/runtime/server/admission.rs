@@ -111,6 +111,13 @@ impl PeerLoad {
     }
 }
 
+impl PeerLoad {
+    /// Returns the bytes of bodies that the node holds for the peer.
+    pub(super) fn body_bytes(&self) -> u64 {
+        (self.bodies.used() + self.internal_bodies.used()) as u64
+    }
+}
+
 impl Drop for PeerLoad {
     fn drop(&mut self) {
         self.load.peers.fetch_sub(1, Ordering::Relaxed);
@@ -333,6 +340,16 @@ impl Capacity {
     /// Returns the number of user calls from peers in progress.
     pub(super) fn in_flight(&self) -> usize {
         self.load.slots.used()
+    }
+
+    /// Returns the bytes of bodies that the node holds.
+    pub(super) fn body_bytes(&self) -> u64 {
+        (self.load.bodies.used() + self.load.internal_bodies.used()) as u64
+    }
+
+    /// Returns the number of requests that are held.
+    pub(super) fn held(&self) -> u64 {
+        self.load.held.load(Ordering::Relaxed) as u64
     }
 
     /// Keeps the node from being idle while a detached call runs.

@@ -27,6 +27,12 @@ pub(super) struct Budget {
 #[derive(Debug, Default)]
 pub(super) struct Holding(AtomicUsize);
 
+impl Holding {
+    pub(super) fn amount(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
 impl Budget {
     pub(super) const fn new(limit: usize) -> Self {
         Budget {

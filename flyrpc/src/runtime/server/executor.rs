@@ -147,7 +147,7 @@ fn run(
     task: &mut task::Context<'_>,
 ) -> (Option<Rest>, Instant) {
     if !admitted.permit.on_handler_starts() {
-        refuse_full(admitted);
+        refuse_full(server, admitted);
         return (None, now);
     }
     let service = admitted.permit.method.service;
@@ -172,12 +172,13 @@ fn run(
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
         Poll::Ready(result) => {
+            let took = after.saturating_duration_since(now);
+            permit.method.time.add_first(&result, took);
             if is_reported {
                 let reporter = &permit.method.reporter;
                 match &result {
                     Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
                     result => {
-                        let took = after.saturating_duration_since(now);
                         let outcome = reporter.outcome(result);
                         reporter.ended(request.caller(), attempt, outcome, took, span);
                         future.set_span(None);
@@ -201,7 +202,8 @@ fn run(
 
 /// Refuses a request, because the limit of its method was reached after it was admitted.
 #[cold]
-fn refuse_full(admitted: Admitted<Permit>) {
+fn refuse_full(server: &Server, admitted: Admitted<Permit>) {
+    server.refusals.add(&Status::MethodOverloaded);
     let Admitted { permit, request, attempt, .. } = admitted;
     let reporter = &permit.method.reporter;
     if reporter.is_active() {
@@ -251,11 +253,12 @@ impl Rest {
         drop(future);
         let reporter = &permit.method.reporter;
         reporter.on_pending_ended();
+        let took = request.now().saturating_duration_since(start);
+        permit.method.time.add(took);
         if reporter.is_active() {
             let outcome = result.as_ref();
             let outcome =
                 outcome.map_or(ServeOutcome::Cancelled, |result| reporter.outcome(result));
-            let took = request.now().saturating_duration_since(start);
             reporter.ended(request.caller(), attempt, outcome, took, span.map(|span| *span));
         }
         let Some(result) = result else { return Rest::Over };

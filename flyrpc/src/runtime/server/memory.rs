@@ -41,6 +41,13 @@ pub(super) struct PeerMemory {
     turn: tokio::sync::Mutex<()>,
 }
 
+impl PeerMemory {
+    /// Returns the bytes that the peer holds.
+    pub(super) fn used(&self) -> usize {
+        self.holding.amount()
+    }
+}
+
 /// What a body belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyKind {
@@ -68,6 +75,11 @@ impl Memory {
     /// Creates the memory for `limit` bytes of bodies.
     pub(super) fn new(limit: usize) -> Self {
         Memory { budget: Budget::new(limit), queue: Mutex::default(), queued: AtomicUsize::new(0) }
+    }
+
+    /// Returns the bytes that are in use.
+    pub(super) fn used(&self) -> usize {
+        self.budget.used()
     }
 
     /// Takes memory for the body of a request from `peer`, one of `peers` linked peers. Returns false, and

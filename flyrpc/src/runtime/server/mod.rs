@@ -7,10 +7,12 @@ mod budget;
 mod executor;
 mod handler;
 mod handler_future;
+mod handler_time;
 mod inline_policy;
 mod memory;
 mod method_limit;
 mod recorder;
+mod refusals;
 mod registry;
 mod serve_report;
 mod serving;
@@ -26,7 +28,7 @@ pub(crate) use self::{
     inline_policy::INLINE_AFTER,
     method_limit::MethodPermit,
     serve_report::{LocalReport, ServeReporter, typed_outcome},
-    serving::Server,
+    serving::{Server, ServerStats},
     visitor_handler::VisitorHandler,
     watch::Recorded,
 };

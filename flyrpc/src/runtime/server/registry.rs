@@ -3,8 +3,8 @@
 use std::{any::Any, sync::Arc};
 
 use super::{
-    handler_future::Until, inline_policy::InlinePolicy, method_limit::MethodLimit,
-    serve_report::ServeReporter,
+    handler_future::Until, handler_time::HandlerTime, inline_policy::InlinePolicy,
+    method_limit::MethodLimit, serve_report::ServeReporter,
 };
 use crate::{
     error::StartError,
@@ -39,6 +39,7 @@ pub(super) struct ServedMethod {
     pub(super) inline_policy: InlinePolicy,
     /// The limit of the calls of this method in progress, if there is one.
     pub(super) limit: Option<Arc<MethodLimit>>,
+    pub(super) time: HandlerTime,
     /// Reports its calls.
     pub(super) reporter: Arc<ServeReporter>,
 }
@@ -99,6 +100,7 @@ impl Registry {
                     until: Until::of(spec.detached),
                     inline_policy: InlinePolicy::new(inline_after),
                     limit: implementation.max_in_flight(method).map(MethodLimit::new),
+                    time: HandlerTime::default(),
                     reporter,
                 })
             })

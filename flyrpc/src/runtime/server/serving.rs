@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     borrow::Cow,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -17,6 +18,7 @@ use super::{
     admission::{Capacity, InFlightGuard, Limits, PeerLoad, Permit},
     authorize::{Admission, Authorizer},
     method_limit::MethodPermit,
+    refusals::Refusals,
     registry::{Registry, ServedMethod},
     serve_report::ServeReporter,
     watch::{Recorded, Watch},
@@ -32,7 +34,7 @@ use crate::{
     runtime::{context::Host, link::Admitted},
     service::{Service, ServiceKind},
     telemetry::Observers,
-    types::{NodeInfo, ServiceSpec},
+    types::{HandlerStats, NodeInfo, ServiceSpec},
 };
 
 /// Every service accepts requests.
@@ -48,6 +50,7 @@ pub(crate) struct Server {
     me: NodeInfo,
     registry: Registry,
     watch: Watch,
+    pub(super) refusals: Refusals,
     authorizer: Option<Authorizer>,
     capacity: Capacity,
     /// The tasks of requests that run in their own tasks.
@@ -57,6 +60,15 @@ pub(crate) struct Server {
     summary: AtomicU8,
     /// Locked while `state` is replaced.
     changing: Mutex<()>,
+}
+
+/// What a server holds and has done, as in [`Stats`](crate::Stats).
+pub(crate) struct ServerStats {
+    pub(crate) in_flight: u64,
+    pub(crate) body_bytes: u64,
+    pub(crate) held: u64,
+    pub(crate) refusals: BTreeMap<&'static str, u64>,
+    pub(crate) handlers: Vec<HandlerStats>,
 }
 
 /// A request that runs in its own task.
@@ -92,6 +104,7 @@ impl Server {
             me,
             registry,
             watch: Watch::default(),
+            refusals: Refusals::default(),
             authorizer,
             capacity: Capacity::new(limits, observers.cloned()),
             workers: Arc::default(),
@@ -129,6 +142,32 @@ impl Server {
     /// Returns the number of calls from other nodes in progress.
     pub(crate) fn in_flight(&self) -> u64 {
         self.capacity.in_flight() as u64
+    }
+
+    /// Describes what the server holds and has done.
+    pub(crate) fn stats(&self) -> ServerStats {
+        let handler = |method: &Arc<ServedMethod>| {
+            let (calls, time) = method.time.read();
+            let service = self.registry.service_name(method).to_owned();
+            HandlerStats {
+                service,
+                method: self.registry.method_name(method).to_owned(),
+                calls,
+                time,
+            }
+        };
+        ServerStats {
+            in_flight: self.in_flight(),
+            body_bytes: self.capacity.body_bytes(),
+            held: self.capacity.held(),
+            refusals: self.refusals.read(),
+            handlers: self.registry.user_methods().map(handler).collect(),
+        }
+    }
+
+    /// Returns the bytes of bodies that the node holds for a peer.
+    pub(crate) fn body_bytes_of(&self, peer: &NodeInfo) -> u64 {
+        self.peer_load(peer).body_bytes()
     }
 
     /// Keeps the server from being idle until the guard is dropped, for a detached call.
@@ -199,8 +238,14 @@ impl Server {
         fields: Option<&RequestFields>,
         size: u64,
     ) -> Result<Permit, Cow<'static, Status>> {
-        let method = self.registry.method(head.method).ok_or(Cow::Borrowed(&Status::NoMethod))?;
+        let Some(method) = self.registry.method(head.method) else {
+            self.refusals.add(&Status::NoMethod);
+            return Err(Cow::Borrowed(&Status::NoMethod));
+        };
         let admitted = self.admit_to(method, caller, peer, head.primary, fields, size);
+        if let Err(status) = &admitted {
+            self.refusals.add(status);
+        }
         let reporter = &method.reporter;
         if reporter.is_active() {
             let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);

@@ -2,6 +2,7 @@
 //! cluster.
 
 mod command;
+mod counters;
 mod handle;
 mod node_shared;
 mod peer_key;
@@ -13,6 +14,7 @@ mod visitors;
 
 pub(crate) use self::{
     command::{Command, GossipAge},
+    counters::RareCounts,
     handle::{Handle, NodeInUse, NodeRef},
     node_shared::{NodeShared, SharedConfig},
     peer_key::PeerKey,

@@ -21,8 +21,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    command::Command, peer_key::PeerKey, peer_snapshot::PeerSnapshot, published::Published,
-    turns::Turns, visitors::Visitors,
+    command::Command, counters::Counters, peer_key::PeerKey, peer_snapshot::PeerSnapshot,
+    published::Published, turns::Turns, visitors::Visitors,
 };
 use crate::{
     env::Env,
@@ -61,6 +61,7 @@ pub(crate) struct NodeShared {
     /// The calls to each region and the budgets for their retries.
     region_calls: Mutex<BTreeMap<Region, Arc<RegionCalls>>>,
     turns: Arc<Turns>,
+    counters: Arc<Counters>,
     visitors: Visitors,
     shut_down: AtomicBool,
     /// The span of the log lines of this node's tasks.
@@ -107,6 +108,7 @@ impl NodeShared {
             commands,
             region_calls: Mutex::default(),
             turns,
+            counters: Arc::new(Counters::new()),
             visitors: Visitors::default(),
             shut_down: AtomicBool::new(false),
             span,
@@ -217,6 +219,12 @@ impl NodeShared {
         &self.turns
     }
 
+    /// What this node counts.
+    #[inline]
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// The links of visitors.
     pub(crate) fn visitors(&self) -> &Visitors {
         &self.visitors
@@ -264,6 +272,12 @@ impl NodeShared {
         if let Some(observers) = self.observers() {
             observers.observe(observed);
         }
+    }
+
+    /// Counts a handshake that ended with this result, and reports it to the observers.
+    pub(crate) fn on_handshake(&self, result: &'static str) {
+        self.counters.on_handshake(result);
+        self.notify(&Observed::Handshake(result));
     }
 
     /// Returns the number of the next call to report to the observer.

@@ -17,10 +17,6 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
-    pub(super) fn len(&self) -> usize {
-        self.0.load().len()
-    }
-
     /// Uses the value of `key`, if there is one.
     pub(super) fn get<Q, T>(&self, key: &Q, run: impl FnOnce(&V) -> T) -> Option<T>
     where

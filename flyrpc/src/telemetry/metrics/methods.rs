@@ -2,15 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::{Counter, Histogram, SharedString, counter, histogram};
+use metrics::{Counter, SharedString, counter};
 
 use super::{
+    by_status::ByStatus,
     cache::Cache,
-    names::{
-        ATTEMPTS, CLIENT_DURATION, MAX_SERIES, OTHER_REGION, REFUSALS, RETRIES, SERVER_DURATION,
-    },
+    durations::Durations,
+    names::{ATTEMPTS, CLIENT_DURATION, REFUSALS, RETRIES, SERVER_DURATION},
 };
-use crate::types::Region;
+use crate::{telemetry::status::CallStatus, types::Region};
 
 /// The metrics of all methods.
 #[derive(Debug, Default)]
@@ -26,20 +26,18 @@ pub(super) struct MethodMetrics {
     name: SharedString,
     client: Durations,
     server: Durations,
-    attempts: Cache<&'static str, Counter>,
-    refusals: Cache<&'static str, Counter>,
+    attempts: ByStatus<Counter>,
+    refusals: ByStatus<Counter>,
 }
 
-/// The durations of calls of one method, by region and status.
-type Durations = Cache<(Region, &'static str), Histogram>;
-
 impl Methods {
-    pub(super) fn get(&self, service: &str, method: &str) -> Arc<MethodMetrics> {
+    /// Uses the metrics of a method.
+    pub(super) fn with(&self, service: &str, method: &str, run: impl FnOnce(&MethodMetrics)) {
         let methods = || (service.to_owned(), Arc::default());
         self.services.with(service, methods, |methods| {
             let create = || (method.to_owned(), Arc::new(MethodMetrics::new(service, method)));
-            methods.with(method, create, Arc::clone)
-        })
+            methods.with(method, create, |method| run(method));
+        });
     }
 
     /// Records an attempt after the first one of a call.
@@ -53,65 +51,36 @@ impl MethodMetrics {
     fn new(service: &str, method: &str) -> Self {
         MethodMetrics {
             name: SharedString::from_shared(format!("{service}/{method}").into()),
-            client: Cache::default(),
-            server: Cache::default(),
-            attempts: Cache::default(),
-            refusals: Cache::default(),
+            client: Durations::new(CLIENT_DURATION),
+            server: Durations::new(SERVER_DURATION),
+            attempts: ByStatus::default(),
+            refusals: ByStatus::default(),
         }
     }
 
     /// Records a call of this node, which the node of a `region` executed, if there was one.
-    pub(super) fn client(&self, region: Option<&Region>, status: &'static str, took: Duration) {
+    pub(super) fn client(&self, region: Option<&Region>, status: CallStatus, took: Duration) {
         let none = Region::from("");
-        self.record(CLIENT_DURATION, &self.client, region.unwrap_or(&none), status, took);
+        self.client.record(&self.name, region.unwrap_or(&none), status, took);
     }
 
     /// Records a handler.
-    pub(super) fn server(&self, region: &Region, status: &'static str, took: Duration) {
-        self.record(SERVER_DURATION, &self.server, region, status, took);
+    pub(super) fn server(&self, region: &Region, status: CallStatus, took: Duration) {
+        self.server.record(&self.name, region, status, took);
     }
 
     /// Records an attempt of a call of this node.
-    pub(super) fn attempt(&self, outcome: &'static str) {
+    pub(super) fn attempt(&self, outcome: CallStatus) {
         let method = || self.name.clone();
-        let create =
-            || (outcome, counter!(ATTEMPTS, "rpc_method" => method(), "outcome" => outcome));
-        self.attempts.with(&outcome, create, |counter| counter.increment(1));
+        let create = || counter!(ATTEMPTS, "rpc_method" => method(), "outcome" => outcome.as_str());
+        self.attempts.get_or_create(outcome, create).increment(1);
     }
 
     /// Records a request that this node refused.
-    pub(super) fn refusal(&self, status: &'static str) {
+    pub(super) fn refusal(&self, status: CallStatus) {
         let method = || self.name.clone();
         let create =
-            || (status, counter!(REFUSALS, "rpc_method" => method(), "rpc_status_code" => status));
-        self.refusals.with(&status, create, |counter| counter.increment(1));
-    }
-
-    fn record(
-        &self,
-        name: &'static str,
-        durations: &Durations,
-        region: &Region,
-        status: &'static str,
-        took: Duration,
-    ) {
-        let mut key = (region.clone(), status);
-        if durations.get(&key, |histogram| histogram.record(took)).is_some() {
-            return;
-        }
-        if durations.len() >= MAX_SERIES {
-            key.0 = Region::from(OTHER_REGION);
-        }
-        let create = || {
-            let histogram = histogram!(
-                name,
-                "rpc_system_name" => "flyrpc",
-                "rpc_method" => self.name.clone(),
-                "rpc_status_code" => status,
-                "server_address" => key.0.to_string(),
-            );
-            (key.clone(), histogram)
-        };
-        durations.with(&key, create, |histogram| histogram.record(took));
+            || counter!(REFUSALS, "rpc_method" => method(), "rpc_status_code" => status.as_str());
+        self.refusals.get_or_create(status, create).increment(1);
     }
 }

@@ -1,7 +1,9 @@
 //! [`Metrics`]: an observer that records metrics through the facade of the crate `metrics`.
 
+mod by_status;
 mod cache;
 mod cluster;
+mod durations;
 mod gauge_share;
 mod methods;
 mod names;
@@ -16,13 +18,15 @@ use self::{
     cache::Cache,
     cluster::ClusterMetrics,
     gauge_share::GaugeShare,
-    methods::Methods,
+    methods::{MethodMetrics, Methods},
     names::{
         ATTEMPTS, CLIENT_DURATION, DROPPED, HANDSHAKES, HELD, IN_FLIGHT, LINKS, NODES, REFUSALS,
         RETRIES, SERVER_DURATION,
     },
 };
-use super::{Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served, status};
+use super::{
+    Attempt, Called, Observed, Observer, Outcome, ServeOutcome, Served, status, status::CallStatus,
+};
 
 /// Records the calls, links and peers of a node as metrics, with the recorder of the crate
 /// [`metrics`](https://docs.rs/metrics) that the application has installed.
@@ -110,14 +114,16 @@ impl Metrics {
     fn on_called(&self, called: &Called<'_>, outcome: &Outcome<'_>) {
         self.in_flight().client.add(-1);
         let region = called.node.map(|node| node.region());
-        let method = self.methods.get(called.service, called.method);
-        method.client(region, status::of_call(outcome), called.took);
+        self.methods.with(called.service, called.method, |method| {
+            method.client(region, outcome.into(), called.took);
+        });
     }
 
     fn on_serve_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
         self.in_flight().server.add(-1);
-        let method = self.methods.get(served.service, served.method);
-        method.server(served.node.region(), status::of_handler(outcome), took);
+        self.methods.with(served.service, served.method, |method| {
+            method.server(served.node.region(), outcome.into(), took);
+        });
     }
 }
 
@@ -130,12 +136,14 @@ impl Observer for Metrics {
             // Not an attempt, but the failure of a call outside of its attempts.
             Observed::Ended(Attempt { node: None, .. }, _) => {}
             Observed::Ended(attempt, outcome) => {
-                self.methods.get(attempt.service, attempt.method).attempt(status::of_call(outcome));
+                let count = |method: &MethodMetrics| method.attempt(outcome.into());
+                self.methods.with(attempt.service, attempt.method, count);
             }
             Observed::Called(called, outcome) => self.on_called(called, outcome),
             Observed::Admitted(_) => {}
             Observed::Refused(served, kind) => {
-                self.methods.get(served.service, served.method).refusal(kind.as_str());
+                let count = |method: &MethodMetrics| method.refusal(CallStatus::Failed(*kind));
+                self.methods.with(served.service, served.method, count);
             }
             Observed::ServeStarted(_) => self.in_flight().server.add(1),
             Observed::ServeEnded(served, outcome, took) => {

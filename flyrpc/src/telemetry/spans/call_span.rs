@@ -5,7 +5,7 @@ use tracing::{Id, Span, field::Empty};
 use super::config::Spans;
 use crate::{
     error::ErrorKind,
-    telemetry::{Outcome, status},
+    telemetry::{Outcome, status, status::CallStatus},
     types::{NodeInfo, TraceContext},
 };
 
@@ -55,7 +55,7 @@ impl CallSpan {
             record_address(&span, node, node);
         }
         let is_failure = !matches!(outcome, Outcome::Replied(_) | Outcome::RepliedErr(_));
-        end(&span, status::of_call(outcome), is_failure);
+        end(&span, CallStatus::from(outcome).as_str(), is_failure);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     config::Spans,
 };
 use crate::{
-    telemetry::{ServeOutcome, status},
+    telemetry::{ServeOutcome, status::CallStatus},
     types::{NodeInfo, TraceContext},
 };
 
@@ -62,6 +62,6 @@ impl ServeSpan {
 impl Drop for ServeSpan {
     fn drop(&mut self) {
         let is_failure = matches!(self.outcome, ServeOutcome::Failed(_));
-        end(&self.span, status::of_handler(self.outcome), is_failure);
+        end(&self.span, CallStatus::from(self.outcome).as_str(), is_failure);
     }
 }

@@ -193,6 +193,11 @@ impl Outbox {
         self.long.reply_bytes()
     }
 
+    /// Returns the bytes that are queued: of frames, and of long bodies.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.frames.len() + self.long.bytes()
+    }
+
     /// Returns whether nothing is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.long.is_empty() && self.ping.is_none()
