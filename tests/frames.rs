@@ -25,6 +25,9 @@ pub mod kind {
 /// The flag of a request whose body is sent in chunks.
 pub const CHUNKED: u64 = 8;
 
+/// The index of the first method of the application, after the methods of the internal service.
+pub const FIRST_METHOD: u64 = 7;
+
 /// Appends a number as a varint.
 pub fn varint(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {

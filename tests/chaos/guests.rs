@@ -16,16 +16,13 @@ use super::{
     plan::Plan,
     service::{RunState, endless_job},
 };
-use crate::frames::{CHUNKED, Hello, frame, kind};
+use crate::frames::{CHUNKED, FIRST_METHOD, Hello, frame, kind};
 
 /// The port of every simulated node.
 pub(super) const PORT: u16 = 3590;
 
 /// The index of the first method of the internal service, whose argument is empty.
 const REGION_METHOD: u64 = 0;
-
-/// The index of the first method of the service under test, after three methods of the internal service.
-const FIRST_METHOD: u64 = 3;
 
 /// The timeout that a flood's requests announce, in microseconds.
 const FLOOD_TIMEOUT: u64 = 600_000_000;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use flyrpc_tests::frames::{CHUNKED, PREFACE, frame, kind, pack, varint};
+use flyrpc_tests::frames::{CHUNKED, FIRST_METHOD, PREFACE, frame, kind, pack, varint};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -13,11 +13,11 @@ use tokio::{
 
 use crate::{Result, raw_link::RawLink};
 
-/// Indices of methods. The first three indices belong to the internal service.
+/// Indices of methods. The first indices belong to the internal service.
 const REGION: u64 = 0;
-const ECHO: u64 = 3;
-const SLOW: u64 = 4;
-const LARGE: u64 = 5;
+const ECHO: u64 = FIRST_METHOD;
+const SLOW: u64 = FIRST_METHOD + 1;
+const LARGE: u64 = FIRST_METHOD + 2;
 
 const NO_ARGUMENTS: &[(&str, ())] = &[];
 

@@ -5,7 +5,7 @@ use flyrpc::{Node, fly_rpc};
 
 use super::{
     eventually,
-    raw_peer::{Hello, RawPeer, frame, kind, pack, read_varint, slow_args},
+    raw_peer::{FIRST_METHOD, Hello, RawPeer, frame, kind, pack, read_varint, slow_args},
 };
 use crate::support::process::{GENEROUS_TIMEOUT, Process, any_port};
 
@@ -15,7 +15,7 @@ trait Relay {
 }
 
 /// The index of `Worker::work`, the first method of the process that is not internal.
-const WORK: u64 = 3;
+const WORK: u64 = FIRST_METHOD;
 
 /// A frame that nodes skip.
 const VOID: u8 = 0;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use flyrpc::Node;
 pub(crate) use flyrpc_tests::frames::{
-    CHUNKED, Hello, PREFACE, frame, kind, pack, read_varint, varint,
+    CHUNKED, FIRST_METHOD, Hello, PREFACE, frame, kind, pack, read_varint, varint,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,16 +14,17 @@ use tokio::{
 
 use super::GENEROUS_TIMEOUT;
 
-/// Indices of methods: the seven methods of flyrpc's internal service, followed by those of `Probe`
-/// in order.
+/// Indices of methods: those of flyrpc's internal service, followed by those of `Probe` in order.
 pub(crate) mod method {
+    use super::FIRST_METHOD;
+
     pub(crate) const REGION: u64 = 0;
     pub(crate) const SYNC_DIGEST: u64 = 1;
     pub(crate) const PUSH_MEMBERS: u64 = 2;
-    pub(crate) const SHOUT: u64 = 7;
-    pub(crate) const SLOW: u64 = 8;
-    pub(crate) const ECHO: u64 = 12;
-    pub(crate) const PRODUCE: u64 = 13;
+    pub(crate) const SHOUT: u64 = FIRST_METHOD;
+    pub(crate) const SLOW: u64 = FIRST_METHOD + 1;
+    pub(crate) const ECHO: u64 = FIRST_METHOD + 5;
+    pub(crate) const PRODUCE: u64 = FIRST_METHOD + 6;
 }
 
 /// Encodes arguments of `Probe::shout`.
