@@ -340,3 +340,61 @@ async fn a_node_without_spans_ignores_the_context() {
     assert_eq!(call.parent_span_id, root.span_context.span_id());
     assert_eq!(handler.parent_span_id, SpanId::INVALID);
 }
+
+/// Makes ten requests, and returns the lengths of the chains of spans that they have made since the last time.
+async fn chains(exported: &Exported, web: &Node) -> BTreeSet<usize> {
+    exported.exporter.reset();
+    for _ in 0..10 {
+        request(web, Kind::Succeeds).await;
+    }
+    sleep(Duration::from_secs(1)).await;
+    let spans = exported.spans();
+    let roots = spans.iter().filter(|span| span.name == "request");
+    roots.map(|root| chain_length(&spans, root)).collect()
+}
+
+/// The number of spans from `span` on, each the parent of the next.
+fn chain_length(spans: &[SpanData], span: &SpanData) -> usize {
+    let is_child = |child: &&SpanData| child.parent_span_id == span.span_context.span_id();
+    1 + spans.iter().find(is_child).map_or(0, |child| chain_length(spans, child))
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_rollout_no_call_fails_and_traces_continue_where_both_nodes_make_spans() {
+    let exported = Exported::new();
+    let serving = |release: Release| {
+        release.serve(|_| ServeFront::new(Service)).serve(|_| ServeDb::new(Service))
+    };
+    let plain = || serving(Release::new());
+    let traced = || serving(exported.release());
+    let cluster = SimCluster::builder().primary("iad").region("syd", 1).region("hkg", 2);
+    let cluster = cluster.region("iad", 2).node("syd-0", exported.release()).release(plain());
+    let cluster = cluster.start().await;
+    let web = cluster.node("syd-0");
+    let load = async |replaced: &str, release: Release| {
+        let mut replacing = Box::pin(cluster.replace(replaced, release));
+        loop {
+            // A request that fails panics.
+            tokio::select! {
+                biased;
+                () = &mut replacing => break,
+                () = request(&web, Kind::Succeeds) => {}
+            }
+        }
+    };
+    let (fronts, databases) = (["hkg-0", "hkg-1"], ["iad-0", "iad-1"]);
+    // The root, and the call of the front.
+    assert_eq!(chains(&exported, &web).await, [2].into());
+    load(fronts[0], traced()).await;
+    // Also the handler of the new front, and its call of a database.
+    assert_eq!(chains(&exported, &web).await, [2, 4].into());
+    load(fronts[1], traced()).await;
+    load(databases[0], traced()).await;
+    assert_eq!(chains(&exported, &web).await, [4, 5].into());
+    load(databases[1], traced()).await;
+    assert_eq!(chains(&exported, &web).await, [5].into());
+    for name in fronts.into_iter().chain(databases) {
+        load(name, plain()).await;
+    }
+    assert_eq!(chains(&exported, &web).await, [2].into());
+}

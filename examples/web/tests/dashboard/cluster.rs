@@ -6,7 +6,7 @@ use flyrpc::{
     ErrorKind, Event, Metrics, Node, NodeBuilder, NodeInfo, Observed, Observer, RpcError,
     ServeOutcome, fly_rpc,
 };
-use tokio::sync::Semaphore;
+use tokio::{net::UdpSocket, sync::Semaphore};
 
 /// The number of failed calls after which a node is ejected.
 const CALLS_TO_EJECT: usize = 20;
@@ -29,12 +29,19 @@ struct Signals {
     released: Semaphore,
     canceled: Semaphore,
     ejected: Semaphore,
+    dropped: Semaphore,
 }
 
 impl Signals {
     fn new() -> Arc<Self> {
         let none = || Semaphore::new(0);
-        Arc::new(Signals { blocked: none(), released: none(), canceled: none(), ejected: none() })
+        Arc::new(Signals {
+            blocked: none(),
+            released: none(),
+            canceled: none(),
+            ejected: none(),
+            dropped: none(),
+        })
     }
 }
 
@@ -47,6 +54,7 @@ impl Observer for Signals {
         match observed {
             Observed::ServeEnded(_, ServeOutcome::Cancelled, _) => self.canceled.add_permits(1),
             Observed::Event(Event::Ejected(_)) => self.ejected.add_permits(1),
+            Observed::DatagramDropped(_) => self.dropped.add_permits(1),
             _ => {}
         }
     }
@@ -102,7 +110,15 @@ pub(crate) async fn make_calls() -> [Node; 3] {
     check(work.on_region("syd").succeed().await, ErrorKind::NoNode);
     cancel(&work, &signals).await;
     overload(&work, fra, &signals).await;
+    send_datagram_of_a_stranger(&first, &signals).await;
     [first, second, caller]
+}
+
+/// Sends a datagram that is no gossip, until a node has dropped it.
+async fn send_datagram_of_a_stranger(to: &Node, signals: &Signals) {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
+    socket.send_to(b"no gossip", to.addr()).await.expect("loopback takes a datagram");
+    take(&signals.dropped, 1).await;
 }
 
 /// Drops a call while its handler runs.

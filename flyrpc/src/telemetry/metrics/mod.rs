@@ -75,16 +75,17 @@ use super::{
 pub struct Metrics {
     methods: Methods,
     cluster: ClusterMetrics,
-    in_flight: OnceLock<InFlight>,
-    held: OnceLock<GaugeShare>,
+    gauges: OnceLock<Gauges>,
     handshakes: Cache<String, Counter>,
     dropped: Cache<String, Counter>,
 }
 
+/// The gauges without labels that peers choose. They are registered together, so that each exists from the start.
 #[derive(Debug)]
-struct InFlight {
+struct Gauges {
     client: GaugeShare,
     server: GaugeShare,
+    held: GaugeShare,
 }
 
 impl Metrics {
@@ -93,26 +94,27 @@ impl Metrics {
         Metrics::default()
     }
 
-    fn in_flight(&self) -> &InFlight {
-        self.in_flight.get_or_init(|| {
+    fn gauges(&self) -> &Gauges {
+        self.gauges.get_or_init(|| {
             describe();
-            InFlight {
+            Gauges {
                 client: GaugeShare::new(gauge!(IN_FLIGHT, "side" => "client")),
                 server: GaugeShare::new(gauge!(IN_FLIGHT, "side" => "server")),
+                held: GaugeShare::new(gauge!(HELD)),
             }
         })
     }
 
     fn on_attempt_started(&self, attempt: &Attempt<'_>) {
         if attempt.number == 1 {
-            self.in_flight().client.add(1);
+            self.gauges().client.add(1);
         } else if attempt.node.is_some() {
             self.methods.retry(status::reason_for_retry(attempt.previous));
         }
     }
 
     fn on_called(&self, called: &Called<'_>, outcome: &Outcome<'_>) {
-        self.in_flight().client.add(-1);
+        self.gauges().client.add(-1);
         let region = called.node.map(|node| node.region());
         self.methods.with(called.service, called.method, |method| {
             method.client(region, outcome.into(), called.took);
@@ -120,7 +122,7 @@ impl Metrics {
     }
 
     fn on_serve_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
-        self.in_flight().server.add(-1);
+        self.gauges().server.add(-1);
         self.methods.with(served.service, served.method, |method| {
             method.server(served.node.region(), outcome.into(), took);
         });
@@ -130,7 +132,7 @@ impl Metrics {
 impl Observer for Metrics {
     fn observe(&self, observed: &Observed<'_>) {
         // Registers and describes the metrics.
-        self.in_flight();
+        self.gauges();
         match observed {
             Observed::Started(attempt) => self.on_attempt_started(attempt),
             // Not an attempt, but the failure of a call outside of its attempts.
@@ -145,13 +147,11 @@ impl Observer for Metrics {
                 let count = |method: &MethodMetrics| method.refusal(CallStatus::Failed(*kind));
                 self.methods.with(served.service, served.method, count);
             }
-            Observed::ServeStarted(_) => self.in_flight().server.add(1),
+            Observed::ServeStarted(_) => self.gauges().server.add(1),
             Observed::ServeEnded(served, outcome, took) => {
                 self.on_serve_ended(served, *outcome, *took);
             }
-            Observed::Held(held) => {
-                self.held.get_or_init(|| GaugeShare::new(gauge!(HELD))).set(*held as i64);
-            }
+            Observed::Held(held) => self.gauges().held.set(*held as i64),
             Observed::Handshake(result) => {
                 let create = || counter!(HANDSHAKES, "result" => (*result).to_owned());
                 count(&self.handshakes, result, create);
