@@ -16,14 +16,15 @@ use super::{
     client::{Client, Routed, runtime_to_enter},
     cluster::InternalClient,
     events::Events,
+    operations,
     server::ServerStats,
     shared::{Command, Handle, NodeRef, PeerSnapshot, RareCounts},
     signals::Signals,
 };
 use crate::{
     error::{Closed, ErrorInfo, RpcError},
-    proto::routing::Entry,
-    service::Request,
+    proto::routing::{AttemptFailure, Entry},
+    service::{INTERNAL_SERVICE, Request},
     types::{NodeId, NodeInfo, NodeReport, Peer, Region, Stats, WatchReport},
 };
 
@@ -173,7 +174,12 @@ impl Node {
         id: &NodeId,
     ) -> impl Future<Output = Result<NodeReport, ErrorInfo>> + Send + 'static + use<> {
         let status = self.client::<InternalClient>().on_node(id).status(None);
-        async move { status.await? }
+        async move {
+            operations::decode_report(&status.await??).map_err(|source| {
+                let failure = AttemptFailure::BadReply { encoded: true, source };
+                operations::error_info(INTERNAL_SERVICE, "status", None, failure)
+            })
+        }
     }
 
     /// Returns the calls that a node serves. The node starts to record them when it is asked first, so only the difference

@@ -37,6 +37,7 @@ pub(crate) use self::{
     node_addr::{is_host_ip, is_node_addr},
     nodes::NodeSet,
     operation::RelayedCall,
+    report::CompactReport,
     service_spec::Signature,
     target::TargetRef,
     trace_context::MAX_STATE,

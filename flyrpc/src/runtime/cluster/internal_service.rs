@@ -14,11 +14,11 @@ use crate::{
     proto::{membership::MemberState, routing::AttemptFailure},
     runtime::{
         context::{Context, context},
-        operations::{self, Identity},
+        operations::{self, Identity, Reports},
         shared::{Command, GossipAge, NodeShared},
     },
     service::INTERNAL_SERVICE,
-    types::{NodeAction, NodeId, NodeInfo, NodeReport, Region, RelayedCall, WatchReport},
+    types::{NodeAction, NodeId, NodeInfo, Region, RelayedCall, WatchReport},
 };
 
 /// The wire names of the methods that visitors may call.
@@ -40,8 +40,9 @@ pub(crate) trait Internal {
     #[rpc(name = "learn")]
     async fn push_members(&self, members: Vec<MemberState>);
 
-    /// Describes a node: this one, or another one that this node asks.
-    async fn status(&self, node: Option<NodeId>) -> Result<NodeReport, ErrorInfo>;
+    /// Describes a node: this one, or another one that this node asks. The report is encoded, so that a node that passes
+    /// it on loses nothing that it does not know.
+    async fn status(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo>;
 
     /// Returns the calls that a node serves, and makes it record them for another minute.
     async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>;
@@ -69,7 +70,7 @@ pub(crate) struct Exchange {
 pub(crate) struct InternalHandler {
     commands: mpsc::UnboundedSender<Command>,
     region: Region,
-    identity: Identity,
+    reports: Reports,
     turns: SyncTurns,
 }
 
@@ -79,7 +80,8 @@ impl InternalHandler {
         region: Region,
         identity: Identity,
     ) -> Self {
-        InternalHandler { commands, region, identity, turns: SyncTurns::new() }
+        let reports = Reports::new(identity);
+        InternalHandler { commands, region, reports, turns: SyncTurns::new() }
     }
 
     async fn gossip_ages(&self) -> BTreeMap<NodeId, GossipAge> {
@@ -121,12 +123,20 @@ impl Internal for InternalHandler {
         self.apply(caller(), members).await;
     }
 
-    async fn status(&self, node: Option<NodeId>) -> Result<NodeReport, ErrorInfo> {
+    async fn status(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo> {
         let here = this_node("status")?;
-        match elsewhere(&here, node) {
-            None => Ok(operations::node_report(&here, &self.identity, &self.gossip_ages().await)),
-            Some(other) => client_of(&other).status(None).await?,
+        if let Some(other) = elsewhere(&here, node) {
+            return client_of(&other).status(None).await?;
         }
+        let _turn = self.turns.take(caller().id()).await;
+        if let Some(recent) = self.reports.recent(&here) {
+            return Ok(recent);
+        }
+        let encoded = self.reports.encode(&here, &self.gossip_ages().await);
+        encoded.map_err(|error| {
+            let failure = AttemptFailure::Encode(error);
+            operations::error_info(INTERNAL_SERVICE, "status", Some(here.me()), failure)
+        })
     }
 
     async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo> {
@@ -234,7 +244,7 @@ mod tests {
             "region() -> Region",
             "exchange(digests: Vec<u64>) -> Exchange",
             "learn(members: Vec<MemberState>) -> ()",
-            "status(node: Option<NodeId>) -> Result<NodeReport, ErrorInfo>",
+            "status(node: Option<NodeId>) -> Result<Bytes, ErrorInfo>",
             "watch(node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>",
             "control(node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>",
             "relay(call: RelayedCall) -> Result<Bytes, ErrorInfo>",

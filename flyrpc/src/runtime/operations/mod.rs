@@ -6,12 +6,14 @@ mod error;
 mod relay;
 mod relay_here;
 mod report;
+mod reports;
 mod sender;
 
 pub(crate) use self::{
     control::control,
     error::error_info,
     relay::relay,
-    report::{Identity, node_report, watch_report},
+    report::{Identity, watch_report},
+    reports::{Reports, decode_report},
     sender::Sender,
 };

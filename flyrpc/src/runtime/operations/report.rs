@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 /// Describes the node and its peers.
-pub(crate) fn node_report(
+pub(super) fn node_report(
     node: &NodeShared,
     identity: &Identity,
     gossip: &BTreeMap<NodeId, GossipAge>,

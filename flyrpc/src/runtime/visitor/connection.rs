@@ -82,7 +82,12 @@ impl Visitor {
     pub async fn status(&self, node: Option<&NodeId>) -> Result<NodeReport, ErrorInfo> {
         let request = InternalRequest::Status { node: node.cloned() };
         match self.ask(request, TIMEOUT).await? {
-            InternalResponse::Status(report) => report,
+            InternalResponse::Status(report) => {
+                operations::decode_report(&report?).map_err(|source| {
+                    let failure = AttemptFailure::BadReply { encoded: true, source };
+                    operations::error_info(INTERNAL_SERVICE, "status", Some(self.node()), failure)
+                })
+            }
             _ => Err(other_response("status")),
         }
     }
