@@ -123,7 +123,7 @@ pub(crate) enum Next {
 pub(crate) struct CallArgs {
     /// A region, unless an option names the target; the service and the method, as in `Strings.upcase`; and the
     /// arguments as a JSON object from their names to their values. `-` reads the object from the standard input.
-    #[arg(required = true, num_args = 1..=3, value_name = "[REGION] SERVICE.METHOD [JSON]")]
+    #[arg(required = true, num_args = 1..=3, value_name = "WORD")]
     pub(crate) words: Vec<String>,
     /// Calls a node in the primary region.
     #[arg(long, conflicts_with_all = ["nearest", "node", "each"])]
