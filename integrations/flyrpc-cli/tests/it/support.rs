@@ -4,7 +4,6 @@ use std::{process::Stdio, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flyrpc::{Denied, Keyring, Node, NodeBuilder, fly_rpc};
-use serde::{Deserialize, Serialize, Serializer, ser};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -34,18 +33,6 @@ pub(crate) trait Strings {
     async fn produce(&self, size: usize) -> Bytes;
     /// Returns a number that JSON cannot express.
     async fn nan(&self) -> Vec<f64>;
-    /// Returns a value that cannot be serialized.
-    async fn broken(&self) -> Broken;
-}
-
-/// Cannot be serialized.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Broken;
-
-impl Serialize for Broken {
-    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(ser::Error::custom("broken"))
-    }
 }
 
 /// The implementation. `hanging` is notified when `hang` begins.
@@ -91,10 +78,6 @@ impl Strings for Handler {
 
     async fn nan(&self) -> Vec<f64> {
         vec![1.0, f64::NAN]
-    }
-
-    async fn broken(&self) -> Broken {
-        Broken
     }
 }
 
