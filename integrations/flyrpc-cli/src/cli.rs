@@ -42,7 +42,7 @@ pub(crate) struct Global {
     /// Prints JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How long to wait for a connection, and for each answer and each call: `500ms`, `5s`, `2m`.
+    /// How long to wait for a connection, and for each call: `500ms`, `5s`, `2m`. Other answers of nodes take at most 5 s.
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
     pub(crate) timeout: Duration,
 }

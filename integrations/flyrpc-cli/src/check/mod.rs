@@ -1,8 +1,10 @@
 //! `flyrpc check`: why a node is not seen or not called.
 //!
-//! [`observe`] gathers facts, [`stages`] judges them, and [`render`] shows the result. Only the first one connects to
+//! [`observe`] gathers facts, [`stages`] judges them with [`failed`] and [`answered`], and [`render`] shows the result. Only the first one connects to
 //! anything.
 
+mod answered;
+mod failed;
 mod observe;
 mod render;
 mod stages;

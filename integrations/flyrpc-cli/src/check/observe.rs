@@ -6,15 +6,20 @@ use std::{
 };
 
 use flyrpc::{
-    Keyring, NodeId,
+    Keyring, NodeId, NodeInfo,
     operations::{NodeReport, PeerReport, Visitor},
 };
+
+use futures_util::{StreamExt as _, stream};
 
 use crate::{
     exit::Failure,
     options::Options,
     session::{is_linked, resolve},
 };
+
+/// Upper bound on the peers that are observed at the same time.
+const CONCURRENT: usize = 8;
 
 /// What is known about a node.
 #[derive(Debug)]
@@ -108,40 +113,42 @@ pub(crate) async fn observe(
     let Some(target) = target else {
         let mut all = vec![observe_asked(options, &asked).await];
         if let Ok(Asked { visitor, answered, .. }) = &asked {
-            let peers = answered.report.peers.iter().filter(|peer| is_doubtful(peer));
-            for peer in peers {
-                let name = peer.node.as_ref().map(|node| node.id().to_string());
-                let name = name.unwrap_or_else(|| peer.addr.to_string());
-                all.push(
-                    observe_addr(options, name, &peer.addr.to_string(), answered, visitor).await,
-                );
-            }
+            let doubtful = answered.report.peers.iter().filter(|peer| is_doubtful(peer));
+            let observed = stream::iter(doubtful)
+                .map(|peer| async move {
+                    let name = peer.node.as_ref().map(|node| node.id().to_string());
+                    let name = name.unwrap_or_else(|| peer.addr.to_string());
+                    let addr = peer.addr.to_string();
+                    observe_addr(options, name, &addr, answered, visitor).await
+                })
+                .buffered(CONCURRENT);
+            all.extend(observed.collect::<Vec<Observed>>().await);
         }
         return Ok(all);
     };
     let (visitor, answered) = match &asked {
-        Ok(Asked { visitor, answered, .. }) => (Some(visitor), Ok(answered)),
-        Err(failed) => (None, Err(failed.message())),
+        Ok(Asked { visitor, answered, .. }) => (visitor, answered),
+        Err(failed) => {
+            let dialed = ask(options, target).await;
+            // The name of a node is unknown without the node that was to be asked.
+            let may_be_a_node = !target.contains(':') && dialed.is_err();
+            let mut all = Vec::new();
+            if may_be_a_node {
+                all.push(observe_asked(options, &asked).await);
+            }
+            all.push(observed(options, target.to_owned(), dialed, Err(failed.message())).await);
+            return Ok(all);
+        }
     };
-    if let (Some(visitor), Ok(answered)) = (visitor, &answered) {
-        let is_it =
-            |node: &flyrpc::NodeInfo| node.name() == target || node.id().to_string() == target;
-        if is_it(&answered.report.node) {
-            return Ok(vec![observe_asked(options, &asked).await]);
-        }
-        let named = |peer: &&PeerReport| peer.node.as_ref().is_some_and(is_it);
-        let found: Vec<&PeerReport> = answered.report.peers.iter().filter(named).collect();
-        if let Some(peer) = found.iter().find(|peer| is_linked(peer)).or(found.first()) {
-            let addr = peer.addr.to_string();
-            return Ok(vec![
-                observe_addr(options, target.to_owned(), &addr, answered, visitor).await,
-            ]);
-        }
-        return Ok(vec![observe_addr(options, target.to_owned(), target, answered, visitor).await]);
+    let is_it = |node: &NodeInfo| node.name() == target || node.id().to_string() == target;
+    if is_it(&answered.report.node) {
+        return Ok(vec![observe_asked(options, &asked).await]);
     }
-    let dialed = ask(options, target).await;
-    let asked = answered.map(Answered::clone);
-    Ok(vec![observed(options, target.to_owned(), dialed, asked).await])
+    let named = |peer: &&PeerReport| peer.node.as_ref().is_some_and(is_it);
+    let found: Vec<&PeerReport> = answered.report.peers.iter().filter(named).collect();
+    let peer = found.iter().find(|peer| is_linked(peer)).or(found.first());
+    let addr = peer.map_or_else(|| target.to_owned(), |peer| peer.addr.to_string());
+    Ok(vec![observe_addr(options, target.to_owned(), &addr, answered, visitor).await])
 }
 
 /// Whether a peer should be checked: calls may not reach it.

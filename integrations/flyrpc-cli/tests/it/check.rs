@@ -7,7 +7,8 @@ use tokio::{
 };
 
 use crate::support::{
-    Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_port, keyring, node, start, wait_until,
+    Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_port, keyring, node, start, tcp_proxy,
+    wait_until,
 };
 
 #[track_caller]
@@ -128,4 +129,29 @@ async fn held_and_draining_nodes_are_diagnosed_also_without_a_target() {
     assert_eq!(flyrpc.run(["drain", "hkg-0"]).await.code, 0);
     diagnosed(&flyrpc.run(["check", "hkg-0"]).await, "draining", "restart");
     drop((iad, hkg));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_a_tcp_proxy_nodes_are_checked_by_name() {
+    let (iad, [hkg]) = start(node("iad-0"), [node("hkg-0")]).await;
+    wait_until(&hkg, || !hkg.peers().is_empty()).await;
+    let flyrpc = Flyrpc::at(tcp_proxy(&iad).await);
+    for args in [["check", "hkg-0"], ["check", "iad-0"]] {
+        let ran = flyrpc.run(args).await;
+        assert_eq!(ran.code, 0, "{}", ran.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn if_no_node_can_be_asked_that_is_diagnosed_first() {
+    let iad = node("iad-0").secret(keyring(SECRET)).start().await.unwrap();
+    let flyrpc = Flyrpc::at(iad.addr());
+    diagnosed(&flyrpc.run(["check"]).await, "no key", "FLYRPC_SECRET");
+    let ran = flyrpc.run(["check", "no-such-node.invalid"]).await;
+    assert!(ran.out.contains("\nno key: "), "{}", ran.out);
+    let ran = flyrpc.clone().secret(SECRET).run(["check"]).await;
+    assert!(ran.code == 0 && ran.out.contains("sealed with"), "{}", ran.out);
+    let ran =
+        Flyrpc::at("127.0.0.1:9").secret(SECRET).run(["check", &iad.addr().to_string()]).await;
+    assert!(ran.code == 0 && ran.last_line().contains("not compared"), "{}", ran.out);
 }
