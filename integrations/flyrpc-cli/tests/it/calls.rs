@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::support::{Flyrpc, Handler, Ran, free_port, node, node_with, start};
+use crate::support::{CLOSED, Flyrpc, Handler, Ran, node, node_with, start};
 
 #[track_caller]
 fn check(ran: &Ran, code: i32, kind: &str) {
@@ -91,7 +91,7 @@ async fn wrong_arguments_show_the_signature() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_connection_the_exit_code_is_that_of_no_node() {
-    let flyrpc = Flyrpc::at(format!("127.0.0.1:{}", free_port().await));
+    let flyrpc = Flyrpc::at(CLOSED);
     let ran = flyrpc.run(["nodes"]).await;
     check(&ran, 65, "CONNECT");
     let ran = flyrpc.run(["nodes", "--json"]).await;

@@ -7,7 +7,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_port, keyring, node, start, tcp_proxy,
+    CLOSED, Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_port, keyring, node, start, tcp_proxy,
     wait_until,
 };
 
@@ -17,6 +17,21 @@ fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
     let last = ran.last_line();
     assert!(last.starts_with(&format!("{cause}: ")), "{}", ran.out);
     assert!(last.contains(remedy), "{}", ran.out);
+}
+
+/// Starts a node that advertises another address than the one at which it is reached, and returns that one.
+async fn behind_nat(seed: &Node) -> (Node, String) {
+    loop {
+        let port = free_port().await;
+        let nat = node("hkg-0")
+            .listen(([127, 0, 0, 1], port).into())
+            .advertise(CLOSED.parse().unwrap())
+            .seeds([seed.addr()]);
+        // Another test may have taken the port.
+        if let Ok(nat) = nat.start().await {
+            return (nat, format!("127.0.0.1:{port}"));
+        }
+    }
 }
 
 async fn alone(name: &str) -> Node {
@@ -50,8 +65,7 @@ async fn a_healthy_node_passes_all_stages() {
 async fn a_closed_port_and_a_web_server_are_told_apart() {
     let iad = alone("iad-0").await;
     let flyrpc = Flyrpc::at(iad.addr());
-    let closed = format!("127.0.0.1:{}", free_port().await);
-    diagnosed(&flyrpc.run(["check", &closed]).await, "port closed", "FLYRPC_LISTEN");
+    diagnosed(&flyrpc.run(["check", CLOSED]).await, "port closed", "FLYRPC_LISTEN");
     diagnosed(&flyrpc.run(["check", "no-such-host.invalid:1"]).await, "name unknown", "correct");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let web = listener.local_addr().unwrap().to_string();
@@ -105,16 +119,9 @@ async fn nodes_with_other_settings_are_diagnosed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_advertises_another_address_is_diagnosed() {
     let iad = alone("iad-0").await;
-    let (listen, advertise) = (free_port().await, free_port().await);
-    let nat = node("hkg-0")
-        .listen(([127, 0, 0, 1], listen).into())
-        .advertise(([127, 0, 0, 1], advertise).into())
-        .seeds([iad.addr()])
-        .start()
-        .await
-        .unwrap();
+    let (nat, reached) = behind_nat(&iad).await;
     nat.ready().await;
-    let ran = Flyrpc::at(iad.addr()).run(["check", &format!("127.0.0.1:{listen}")]).await;
+    let ran = Flyrpc::at(iad.addr()).run(["check", &reached]).await;
     diagnosed(&ran, "wrong address advertised", "FLYRPC_ADVERTISE");
 }
 
@@ -151,7 +158,6 @@ async fn if_no_node_can_be_asked_that_is_diagnosed_first() {
     assert!(ran.out.contains("\nno key: "), "{}", ran.out);
     let ran = flyrpc.clone().secret(SECRET).run(["check"]).await;
     assert!(ran.code == 0 && ran.out.contains("sealed with"), "{}", ran.out);
-    let ran =
-        Flyrpc::at("127.0.0.1:9").secret(SECRET).run(["check", &iad.addr().to_string()]).await;
+    let ran = Flyrpc::at(CLOSED).secret(SECRET).run(["check", &iad.addr().to_string()]).await;
     assert!(ran.code == 0 && ran.last_line().contains("not compared"), "{}", ran.out);
 }

@@ -81,6 +81,9 @@ impl Strings for Handler {
     }
 }
 
+/// An address at which nothing listens. Tests that run at the same time use higher ports.
+pub(crate) const CLOSED: &str = "127.0.0.1:1";
+
 pub(crate) const SECRET: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 pub(crate) const OTHER_SECRET: &str =
     "2222222222222222222222222222222222222222222222222222222222222222";
