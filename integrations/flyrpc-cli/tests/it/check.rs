@@ -1,5 +1,7 @@
 //! `flyrpc check` of broken nodes. The unit tests cover what cannot be produced on loopback.
 
+use std::{net::SocketAddr, time::Duration};
+
 use flyrpc::Node;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -7,7 +9,7 @@ use tokio::{
 };
 
 use crate::support::{
-    CLOSED, Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_port, keyring, node, start, tcp_proxy,
+    CLOSED, Flyrpc, OTHER_SECRET, Ran, SECRET, client, free_addr, keyring, node, start, tcp_proxy,
     wait_until,
 };
 
@@ -19,19 +21,13 @@ fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
     assert!(last.contains(remedy), "{}", ran.out);
 }
 
-/// Starts a node that advertises another address than the one at which it is reached, and returns that one.
-async fn behind_nat(seed: &Node) -> (Node, String) {
-    loop {
-        let port = free_port().await;
-        let nat = node("hkg-0")
-            .listen(([127, 0, 0, 1], port).into())
-            .advertise(CLOSED.parse().unwrap())
-            .seeds([seed.addr()]);
-        // Another test may have taken the port.
-        if let Ok(nat) = nat.start().await {
-            return (nat, format!("127.0.0.1:{port}"));
-        }
-    }
+/// Starts a node that listens on the first address and advertises the second one.
+async fn start_at(listen: SocketAddr, advertise: SocketAddr, seed: &Node) -> Option<Node> {
+    let node = node("hkg-0").listen(listen).advertise(advertise).seeds([seed.addr()]);
+    // Another test may have taken the port.
+    let node = node.start().await.ok()?;
+    node.ready().await;
+    Some(node)
 }
 
 async fn alone(name: &str) -> Node {
@@ -119,8 +115,12 @@ async fn nodes_with_other_settings_are_diagnosed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_advertises_another_address_is_diagnosed() {
     let iad = alone("iad-0").await;
-    let (nat, reached) = behind_nat(&iad).await;
-    nat.ready().await;
+    let (_nat, reached) = loop {
+        let listen = free_addr().await;
+        if let Some(nat) = start_at(listen, CLOSED.parse().unwrap(), &iad).await {
+            break (nat, listen.to_string());
+        }
+    };
     let ran = Flyrpc::at(iad.addr()).run(["check", &reached]).await;
     diagnosed(&ran, "wrong address advertised", "FLYRPC_ADVERTISE");
 }
@@ -142,7 +142,7 @@ async fn held_and_draining_nodes_are_diagnosed_also_without_a_target() {
 async fn through_a_tcp_proxy_nodes_are_checked_by_name() {
     let (iad, [hkg]) = start(node("iad-0"), [node("hkg-0")]).await;
     wait_until(&hkg, || !hkg.peers().is_empty()).await;
-    let flyrpc = Flyrpc::at(tcp_proxy(&iad).await);
+    let flyrpc = Flyrpc::at(tcp_proxy(iad.addr()).await);
     for args in [["check", "hkg-0"], ["check", "iad-0"]] {
         let ran = flyrpc.run(args).await;
         assert_eq!(ran.code, 0, "{}", ran.out);
@@ -160,4 +160,27 @@ async fn if_no_node_can_be_asked_that_is_diagnosed_first() {
     assert!(ran.code == 0 && ran.out.contains("sealed with"), "{}", ran.out);
     let ran = Flyrpc::at(CLOSED).secret(SECRET).run(["check", &iad.addr().to_string()]).await;
     assert!(ran.code == 0 && ran.last_line().contains("not compared"), "{}", ran.out);
+}
+
+/// Gossip must be absent for 30 s before a node reports that.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes 30 s"]
+async fn a_node_to_which_udp_is_dropped_is_diagnosed() {
+    let iad = alone("iad-0").await;
+    let (hkg, proxy) = loop {
+        let listen = free_addr().await;
+        let proxy = tcp_proxy(listen).await;
+        if let Some(hkg) = start_at(listen, proxy, &iad).await {
+            break (hkg, proxy);
+        }
+    };
+    let flyrpc = Flyrpc::at(iad.addr());
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    let mut ran = flyrpc.run(["check", "hkg-0"]).await;
+    while ran.code == 0 {
+        seconds.tick().await;
+        ran = flyrpc.run(["check", "hkg-0"]).await;
+    }
+    diagnosed(&ran, "UDP dropped", &proxy.to_string());
+    drop(hkg);
 }

@@ -104,7 +104,7 @@ async fn everything_works_through_a_tcp_proxy_and_no_node_lists_the_command() {
     let (iad, [hkg]) = start(node("iad-0"), [node("hkg-0")]).await;
     let members = |node: &flyrpc::Node| (node.peers().len(), node.nodes());
     let before = [members(&iad), members(&hkg)];
-    let flyrpc = Flyrpc::at(tcp_proxy(&iad).await);
+    let flyrpc = Flyrpc::at(tcp_proxy(iad.addr()).await);
     assert_eq!(flyrpc.run(["nodes"]).await.code, 0);
     let ran = flyrpc.run(["call", "hkg", "Strings.upcase", r#"{"text":"fly"}"#]).await;
     assert_eq!((&*ran.out, ran.code), ("\"FLY\"\n", 0), "{ran:?}");

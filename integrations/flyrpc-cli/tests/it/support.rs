@@ -1,6 +1,6 @@
 //! Nodes on loopback, and the command.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flyrpc::{Denied, Keyring, Node, NodeBuilder, fly_rpc};
@@ -203,9 +203,9 @@ impl Flyrpc {
 }
 
 /// Forwards TCP connections to a node, like `fly proxy`. UDP has no way through. Returns the address to connect to.
-pub(crate) async fn tcp_proxy(node: &Node) -> String {
+pub(crate) async fn tcp_proxy(to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (addr, to) = (listener.local_addr().unwrap(), node.addr());
+    let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut inbound, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -215,12 +215,12 @@ pub(crate) async fn tcp_proxy(node: &Node) -> String {
             });
         }
     });
-    addr.to_string()
+    addr
 }
 
-/// Returns a port on which nothing listens now.
-pub(crate) async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+/// Returns an address at which nothing listens now.
+pub(crate) async fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
 /// Replaces what differs from run to run: the boots of nodes, ports and times. Columns are two spaces apart.
