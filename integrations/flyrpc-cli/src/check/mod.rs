@@ -1,7 +1,7 @@
 //! `flyrpc check`: why a node is not seen or not called.
 //!
-//! [`observe`] gathers facts, [`stages`] judges them with [`failed`] and [`answered`], and [`render`] shows the result. Only the first one connects to
-//! anything.
+//! [`observe`] gathers facts, [`stages`] judges them with [`failed`] and [`answered`], and [`render`] shows the
+//! result. Only the first one connects to anything.
 
 mod answered;
 mod failed;

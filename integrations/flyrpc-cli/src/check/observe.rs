@@ -9,7 +9,6 @@ use flyrpc::{
     Keyring, NodeId, NodeInfo,
     operations::{NodeReport, PeerReport, Visitor},
 };
-
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
