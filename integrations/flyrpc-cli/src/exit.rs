@@ -67,9 +67,14 @@ pub(crate) enum Failure {
     Call(Box<ErrorInfo>),
 }
 
+/// Returns the message of an error that was written for nodes.
+pub(crate) fn error_message(error: &VisitError) -> String {
+    error.to_string().replace("this node", "this command")
+}
+
 impl Failure {
     pub(crate) fn connect(addr: impl Into<String>, error: &VisitError) -> Self {
-        Failure::Connect { addr: addr.into(), kind: error.kind(), message: error.to_string() }
+        Failure::Connect { addr: addr.into(), kind: error.kind(), message: error_message(error) }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {

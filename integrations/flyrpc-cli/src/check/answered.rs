@@ -3,6 +3,7 @@
 use flyrpc::operations::PeerReport;
 
 use super::{
+    failed::{SAME_CLUSTER, SHARED_VERSION},
     observe::{Advertised, Answered, Observed, is_forward},
     stages::{Stage, view},
 };
@@ -49,8 +50,7 @@ fn cluster(observed: &Observed, node: &Answered) -> Stage {
             let by = asked.report.node.name();
             let detail =
                 format!("it belongs to {cluster:?}, and {by} to {:?}", asked.report.cluster);
-            let remedy = "set FLYRPC_CLUSTER to the same name on both nodes";
-            Stage::failed("cluster", "other cluster", detail, remedy)
+            Stage::failed("cluster", "other cluster", detail, SAME_CLUSTER)
         }
         _ => Stage::passed("cluster", format!("{cluster:?}")),
     }
@@ -63,9 +63,7 @@ fn version(observed: &Observed, node: &Answered) -> Stage {
         Some(asked) if asked.report.protocol.0 > last || asked.report.protocol.1 < first => {
             let (by, (first, last)) = (asked.report.node.name(), asked.report.protocol);
             let detail = format!("{detail}, and {by} {first} to {last}");
-            let remedy =
-                "build both nodes with versions of flyrpc that share a version of the protocol";
-            Stage::failed("version", "other version", detail, remedy)
+            Stage::failed("version", "other version", detail, SHARED_VERSION)
         }
         _ => Stage::passed("version", detail),
     }
@@ -179,7 +177,8 @@ fn address(observed: &Observed, node: &Answered) -> Stage {
         Advertised::Other(why) => {
             let detail = format!("advertises {advertised}, where it is not reached: {why}");
             let remedy = format!(
-                "set FLYRPC_ADVERTISE to an address that other nodes reach, such as {reached}: it is behind NAT"
+                "set FLYRPC_ADVERTISE to an address that other nodes reach, such as \
+                    {reached}: it is behind NAT"
             );
             Stage::failed("address", "wrong address advertised", detail, remedy)
         }
@@ -250,7 +249,8 @@ fn services(observed: &Observed, node: &Answered) -> Stage {
         if !misfits.is_empty() {
             let (by, name) = (asked.report.node.name(), node.report.node.name());
             let detail = format!("from {by} to {name}: {}", misfits.join("; "));
-            let remedy = "these calls go to other nodes until both run the same version: complete the deploy";
+            let remedy = "these calls go to other nodes until both run the same version: \
+                complete the deploy";
             return Stage::failed("services", "services differ", detail, remedy);
         }
     }
@@ -291,7 +291,8 @@ fn listed(observed: &Observed, node: &Answered) -> Stage {
         Some(peer) => {
             let detail = format!("{by} lists it as {}; {back}", view(peer));
             let remedy = format!(
-                "let TCP through from {by} to {}: it dials again, so check in a minute, then see its log",
+                "let TCP through from {by} to {}: it dials again, so check in a minute, \
+                    then see its log",
                 peer.addr
             );
             Stage::failed("listed", "unlinked", detail, remedy)

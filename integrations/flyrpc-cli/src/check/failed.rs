@@ -5,6 +5,13 @@ use super::{
     stages::{Stage, view},
 };
 
+/// The remedy for a node of another cluster.
+pub(super) const SAME_CLUSTER: &str = "set FLYRPC_CLUSTER to the same name on both nodes";
+
+/// The remedy for a node that speaks other versions of the protocol.
+pub(super) const SHARED_VERSION: &str =
+    "build both nodes with versions of flyrpc that share a version of the protocol";
+
 /// The stages of a dial that failed. The last one is the one that failed.
 pub(super) fn stages_until_failure(
     observed: &Observed,
@@ -30,18 +37,13 @@ pub(super) fn stages_until_failure(
             wrong_key(kind, message, &observed.keys, keys)
         }
         "OTHER_CLUSTER" => {
-            let passed = ["connect", "flyrpc", "key"].map(|name| Stage::passed(name, ""));
-            stages.extend(passed);
-            let remedy = "set FLYRPC_CLUSTER to the same name on both nodes";
-            Stage::failed("cluster", "other cluster", message, remedy)
+            stages.extend(["connect", "flyrpc", "key"].map(|name| Stage::passed(name, "")));
+            Stage::failed("cluster", "other cluster", message, SAME_CLUSTER)
         }
         "OTHER_VERSION" => {
-            let passed = ["connect", "flyrpc", "key"].map(|name| Stage::passed(name, ""));
-            stages.extend(passed);
+            stages.extend(["connect", "flyrpc", "key"].map(|name| Stage::passed(name, "")));
             stages.push(Stage::unknown("cluster", ""));
-            let remedy =
-                "build both nodes with versions of flyrpc that share a version of the protocol";
-            Stage::failed("version", "other version", message, remedy)
+            Stage::failed("version", "other version", message, SHARED_VERSION)
         }
         _ => {
             stages.push(Stage::passed("connect", ""));
@@ -73,7 +75,8 @@ fn not_flyrpc(kind: &str, message: &str, at: &str) -> Stage {
             Stage::failed("flyrpc", "not flyrpc", message, remedy)
         }
         "STATUS" => {
-            let remedy = "it takes 16 visitors at once: close others. A node of version 0.1 takes none: upgrade it";
+            let remedy = "it takes 16 visitors at once: close others. A node of version \
+                0.1 takes none: upgrade it";
             Stage::failed("flyrpc", "no answer", message, remedy)
         }
         "CLOSED" => {
@@ -104,7 +107,8 @@ fn wrong_key(kind: &str, message: &str, ours: &[String], theirs: &[String]) -> S
             Stage::failed("key", "no key there", unknown_there, remedy)
         }
         "OTHER_SECRET" | "UNKNOWN_KEY" => {
-            let remedy = "set FLYRPC_SECRET to the same secret on both sides: compare the ids with `flyrpc nodes --keys`";
+            let remedy = "set FLYRPC_SECRET to the same secret on both sides: compare the \
+                ids with `flyrpc nodes --keys`";
             let detail = if theirs.is_empty() { unknown_there } else { detail };
             Stage::failed("key", "wrong key", detail, remedy)
         }

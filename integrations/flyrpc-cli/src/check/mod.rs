@@ -23,7 +23,7 @@ pub(crate) async fn run(
     target: Option<&str>,
     ascii: bool,
 ) -> Result<u8, Failure> {
-    let observed = observe::observe(options, target).await?;
+    let observed = observe::observe(options, target).await;
     let checks: Vec<stages::Check> = observed.iter().map(stages::judge).collect();
     if options.json {
         print_json(&checks);

@@ -12,7 +12,7 @@ use flyrpc::{
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
-    exit::Failure,
+    exit::error_message,
     options::Options,
     session::{is_linked, resolve},
 };
@@ -104,50 +104,54 @@ fn at<'a>(report: &'a NodeReport, addrs: &[SocketAddr]) -> Option<&'a PeerReport
 }
 
 /// Observes the target. Without one, observes the node at `--addr`, and every peer that it lists as not callable.
-pub(crate) async fn observe(
-    options: &Options,
-    target: Option<&str>,
-) -> Result<Vec<Observed>, Failure> {
+pub(crate) async fn observe(options: &Options, target: Option<&str>) -> Vec<Observed> {
     let asked = ask(options, &options.addr).await;
-    let Some(target) = target else {
-        let mut all = vec![observe_asked(options, &asked).await];
-        if let Ok(Asked { visitor, answered, .. }) = &asked {
-            let doubtful = answered.report.peers.iter().filter(|peer| is_doubtful(peer));
-            let observed = stream::iter(doubtful)
-                .map(|peer| async move {
-                    let name = peer.node.as_ref().map(|node| node.id().to_string());
-                    let name = name.unwrap_or_else(|| peer.addr.to_string());
-                    let addr = peer.addr.to_string();
-                    observe_addr(options, name, &addr, answered, visitor).await
-                })
-                .buffered(CONCURRENT);
-            all.extend(observed.collect::<Vec<Observed>>().await);
+    match (target, &asked) {
+        (Some(target), Ok(known)) => vec![observe_target(options, target, known).await],
+        (Some(target), Err(failed)) => observe_alone(options, target, failed).await,
+        (None, Ok(known)) => {
+            let mut all = vec![observe_asked(options, known).await];
+            all.extend(observe_doubtful(options, known).await);
+            all
         }
-        return Ok(all);
-    };
-    let (visitor, answered) = match &asked {
-        Ok(Asked { visitor, answered, .. }) => (visitor, answered),
-        Err(failed) => {
-            let dialed = ask(options, target).await;
-            // The name of a node is unknown without the node that was to be asked.
-            let may_be_a_node = !target.contains(':') && dialed.is_err();
-            let mut all = Vec::new();
-            if may_be_a_node {
-                all.push(observe_asked(options, &asked).await);
-            }
-            all.push(observed(options, target.to_owned(), dialed, Err(failed.message())).await);
-            return Ok(all);
-        }
-    };
+        (None, Err(failed)) => vec![observe_failed(options, failed)],
+    }
+}
+
+/// Observes a target that is the name, the id or the address of a node.
+async fn observe_target(options: &Options, target: &str, asked: &Asked) -> Observed {
+    let report = &asked.answered.report;
     let is_it = |node: &NodeInfo| node.name() == target || node.id().to_string() == target;
-    if is_it(&answered.report.node) {
-        return Ok(vec![observe_asked(options, &asked).await]);
+    if is_it(&report.node) {
+        return observe_asked(options, asked).await;
     }
     let named = |peer: &&PeerReport| peer.node.as_ref().is_some_and(is_it);
-    let found: Vec<&PeerReport> = answered.report.peers.iter().filter(named).collect();
+    let found: Vec<&PeerReport> = report.peers.iter().filter(named).collect();
     let peer = found.iter().find(|peer| is_linked(peer)).or(found.first());
     let addr = peer.map_or_else(|| target.to_owned(), |peer| peer.addr.to_string());
-    Ok(vec![observe_addr(options, target.to_owned(), &addr, answered, visitor).await])
+    observe_addr(options, target.to_owned(), &addr, asked).await
+}
+
+/// Observes a target without the view of another node.
+async fn observe_alone(options: &Options, target: &str, failed: &NoAnswer) -> Vec<Observed> {
+    let dialed = ask(options, target).await;
+    let mut all = Vec::new();
+    // It may be the name of a node, which is unknown without the node that was to be asked.
+    if !target.contains(':') && dialed.is_err() {
+        all.push(observe_failed(options, failed));
+    }
+    all.push(observed(options, target.to_owned(), dialed, Err(failed.message())).await);
+    all
+}
+
+async fn observe_doubtful(options: &Options, asked: &Asked) -> Vec<Observed> {
+    let doubtful = asked.answered.report.peers.iter().filter(|peer| is_doubtful(peer));
+    let observed = stream::iter(doubtful).map(|peer| async move {
+        let addr = peer.addr.to_string();
+        let name = peer.node.as_ref().map_or_else(|| addr.clone(), |node| node.id().to_string());
+        observe_addr(options, name, &addr, asked).await
+    });
+    observed.buffered(CONCURRENT).collect().await
 }
 
 /// Whether a peer should be checked: calls may not reach it.
@@ -202,7 +206,7 @@ async fn ask(options: &Options, addr: &str) -> Result<Asked, NoAnswer> {
             Ok(Ok(visitor)) => visitor,
             Ok(Err(error)) => {
                 let keys = error.keys().iter().map(ToString::to_string).collect();
-                let (kind, message) = (error.kind(), error.to_string());
+                let (kind, message) = (error.kind(), error_message(&error));
                 last = Some(NoAnswer { keys, ..failed(&addrs, kind, message) });
                 continue;
             }
@@ -246,31 +250,34 @@ fn unix_time() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-async fn observe_asked(options: &Options, asked: &Result<Asked, NoAnswer>) -> Observed {
-    let target = options.addr.clone();
-    match asked {
-        Ok(Asked { addrs, answered, .. }) => Observed {
-            target,
-            addrs: Ok(addrs.clone()),
-            answer: Answer::Node(Box::new(answered.clone())),
-            keys: keys(options),
-            advertised: dial_advertised(options, answered).await,
-            asked: Ok(answered.clone()),
-        },
-        Err(failed) => observed(options, target, Err(failed.clone()), Err(failed.message())).await,
+async fn observe_asked(options: &Options, asked: &Asked) -> Observed {
+    Observed {
+        target: options.addr.clone(),
+        addrs: Ok(asked.addrs.clone()),
+        answer: Answer::Node(Box::new(asked.answered.clone())),
+        keys: keys(options),
+        advertised: dial_advertised(options, &asked.answered).await,
+        asked: Ok(asked.answered.clone()),
+    }
+}
+
+/// Describes why the node that was to be asked did not answer.
+fn observe_failed(options: &Options, failed: &NoAnswer) -> Observed {
+    let NoAnswer { addrs, kind, message, keys: theirs } = failed.clone();
+    Observed {
+        target: options.addr.clone(),
+        addrs,
+        answer: Answer::Failed { kind, message, keys: theirs },
+        keys: keys(options),
+        asked: Err(failed.message()),
+        advertised: Advertised::NotTried,
     }
 }
 
 /// Observes an address, from here and from the node that was asked.
-async fn observe_addr(
-    options: &Options,
-    target: String,
-    addr: &str,
-    asked: &Answered,
-    visitor: &Visitor,
-) -> Observed {
+async fn observe_addr(options: &Options, target: String, addr: &str, asked: &Asked) -> Observed {
     let dialed = ask(options, addr).await;
-    let observed = observed(options, target, dialed, Ok(asked.clone())).await;
+    let observed = observed(options, target, dialed, Ok(asked.answered.clone())).await;
     let Answer::Failed { kind, .. } = &observed.answer else { return observed };
     if !matches!(&**kind, "CONNECT" | "CONNECT_TIMEOUT" | "TIMEOUT") {
         return observed;
@@ -278,13 +285,13 @@ async fn observe_addr(
     // This machine may not be in the network of the nodes.
     let Some(peer) = observed.peer().cloned() else { return observed };
     if let Some(node) = peer.node.as_ref().filter(|_| is_linked(&peer))
-        && let Ok(answered) = status(options, visitor, Some(node.id())).await
+        && let Ok(answered) = status(options, &asked.visitor, Some(node.id())).await
     {
         return Observed { answer: Answer::Node(Box::new(answered)), ..observed };
     }
     match kind_of_reason(&peer.reason) {
         Some(kind) if kind != "CONNECT" => {
-            let by = asked.report.node.name();
+            let by = asked.answered.report.node.name();
             let answer = Answer::Failed {
                 kind: kind.to_owned(),
                 message: format!("as {by} reports: {}", peer.reason),
@@ -343,7 +350,7 @@ async fn dial_advertised(options: &Options, node: &Answered) -> Advertised {
     match tokio::time::timeout(options.timeout, visitor).await {
         Ok(Ok(visitor)) if visitor.node().id() == node.report.node.id() => Advertised::SameNode,
         Ok(Ok(visitor)) => Advertised::Other(format!("{} answers there", visitor.node())),
-        Ok(Err(error)) => Advertised::Other(error.to_string()),
+        Ok(Err(error)) => Advertised::Other(error_message(&error)),
         Err(_elapsed) => Advertised::Other(format!("no answer within {:?}", options.timeout)),
     }
 }

@@ -77,7 +77,8 @@ impl Request {
         let mut word = words.next().expect("at least one is required");
         let region = if word.contains('.') {
             if !has_target && !args.each {
-                let why = "no target: name a region before the method, or use --primary, --nearest, --node or --each";
+                let why = "no target: name a region before the method, or use --primary, \
+                    --nearest, --node or --each";
                 return Err(Failure::Usage(why.to_owned()));
             }
             None

@@ -124,49 +124,52 @@ fn compare_method(at: &str, old: &MethodSpec, new: &MethodSpec, findings: &mut V
         arguments.iter().find(|argument| argument.name == name)
     }
     for before in &old.arguments {
-        let (name, ty) = (&before.name, &before.ty);
-        let finding = match find(&new.arguments, name) {
-            None if before.optional => Finding::note(
-                at,
-                format!(
-                    "the optional argument `{name}: {ty}` was removed: calls that set it are unsupported"
-                ),
-            ),
-            None => Finding::breaks(at, format!("the argument `{name}: {ty}` was removed")),
-            Some(after) if before.optional && !after.optional => {
-                Finding::breaks(at, format!("the argument `{name}` is no longer optional"))
-            }
-            Some(after) if after.ty != *ty => Finding::note(
-                at,
-                format!(
-                    "the argument `{name}: {ty}` became `{}`: check that both types have the same form",
-                    after.ty
-                ),
-            ),
-            Some(_) => continue,
-        };
-        findings.push(finding);
-    }
-    for after in new.arguments.iter().filter(|after| find(&old.arguments, &after.name).is_none()) {
-        let (name, ty) = (&after.name, &after.ty);
-        findings.push(if after.optional {
-            let what = format!("the optional argument `{name}: {ty}` is new: calls that set it are unsupported by old nodes");
-            Finding::note(at, what)
-        } else {
-            Finding::breaks(at, format!("the argument `{name}: {ty}` was added, and is not optional"))
+        findings.extend(match find(&new.arguments, &before.name) {
+            None => Some(removed(at, before)),
+            Some(after) => changed(at, before, after),
         });
     }
+    let is_new = |after: &&ArgumentSpec| find(&old.arguments, &after.name).is_none();
+    findings.extend(new.arguments.iter().filter(is_new).map(|after| added(at, after)));
     if old.returns != new.returns {
-        let (before, after) = (&old.returns, &new.returns);
-        let what = format!(
-            "the reply `{before}` became `{after}`: check that both types have the same form"
-        );
+        let what = format!("the reply `{}` became `{}`{CHECK_FORM}", old.returns, new.returns);
         findings.push(Finding::note(at, what));
     }
     if !old.primary && new.primary {
         let what = "the method became `primary`: nodes in other regions refuse it";
         findings.push(Finding::note(at, what));
     }
+}
+
+const CHECK_FORM: &str = ": check that both types have the same form";
+
+fn removed(at: &str, ArgumentSpec { name, ty, optional, .. }: &ArgumentSpec) -> Finding {
+    let what = format!("the argument `{name}: {ty}` was removed");
+    if *optional {
+        Finding::note(at, what + ": calls that set it are unsupported")
+    } else {
+        Finding::breaks(at, what)
+    }
+}
+
+fn added(at: &str, ArgumentSpec { name, ty, optional, .. }: &ArgumentSpec) -> Finding {
+    let what = format!("the argument `{name}: {ty}` was added");
+    if *optional {
+        Finding::note(at, what + ": calls that set it are unsupported by old nodes")
+    } else {
+        Finding::breaks(at, what + ", and is not optional")
+    }
+}
+
+fn changed(at: &str, before: &ArgumentSpec, after: &ArgumentSpec) -> Option<Finding> {
+    let (name, ty) = (&before.name, &before.ty);
+    if before.optional && !after.optional {
+        return Some(Finding::breaks(at, format!("the argument `{name}` is no longer optional")));
+    }
+    (*ty != after.ty).then(|| {
+        let what = format!("the argument `{name}: {ty}` became `{}`{CHECK_FORM}", after.ty);
+        Finding::note(at, what)
+    })
 }
 
 #[cfg(test)]
@@ -204,7 +207,7 @@ mod tests {
         check(&old, &with(&format!("{dry},{id}"), "()"), &[]);
         check(&old, &with(dry, "()"), &[(true, "`id: u8` was removed")]);
         check(&old, &with(id, "()"), &[(false, "`dry: Option<bool>` was removed")]);
-        check(&with(id, "()"), &old, &[(false, "is new")]);
+        check(&with(id, "()"), &old, &[(false, "was added")]);
         let expected = [(true, "no longer optional")];
         check(&old, &with(&format!("{id},{dry_required}"), "()"), &expected);
         check(

@@ -21,7 +21,8 @@ pub(crate) fn run(global: &Global, is_next: bool) -> Result<u8, Failure> {
         let held = parse_secret(&source, &old)?.ids().count();
         if held > 1 {
             return Err(Failure::Usage(format!(
-                "{source} contains {held} keys, so a rotation is in progress: complete it by deploying only the first key"
+                "{source} contains {held} keys, so a rotation is in progress: complete it \
+                    by deploying only the first key"
             )));
         }
         (format!("{new},{old}"), Some(old))
