@@ -1,0 +1,53 @@
+//! Shows the result of a check as text.
+
+use std::{env, fmt::Write as _};
+
+use super::stages::{Check, StageResult};
+
+/// The marks of stages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    passed: &'static str,
+    failed: &'static str,
+    unknown: &'static str,
+}
+
+impl Marks {
+    pub(crate) const ASCII: Marks = Marks { passed: "ok  ", failed: "FAIL", unknown: "?   " };
+    const UNICODE: Marks = Marks { passed: "✓", failed: "✗", unknown: "–" };
+
+    /// The marks that the locale of the terminal has.
+    pub(crate) fn of_locale() -> Self {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+        let locale = locale.unwrap_or_default().to_lowercase();
+        if locale.contains("utf-8") || locale.contains("utf8") {
+            Marks::UNICODE
+        } else {
+            Marks::ASCII
+        }
+    }
+}
+
+/// Returns a line for each stage, and the diagnosis as the last line.
+pub(crate) fn text(check: &Check, marks: Marks) -> String {
+    let mut text = format!("{}\n", check.target);
+    for stage in &check.stages {
+        let mark = match stage.result {
+            StageResult::Passed => marks.passed,
+            StageResult::Failed => marks.failed,
+            StageResult::Unknown => marks.unknown,
+        };
+        let line = format!("{mark} {:<10} {}", stage.name, stage.detail);
+        let _ = writeln!(text, "{}", line.trim_end());
+        if !stage.remedy.is_empty() {
+            let _ = writeln!(text, "    hint: {}", stage.remedy);
+        }
+    }
+    let _ = writeln!(text, "{}", check.diagnosis);
+    if is_ascii(marks) { text.replace('µ', "u") } else { text }
+}
+
+fn is_ascii(marks: Marks) -> bool {
+    marks.passed.is_ascii()
+}

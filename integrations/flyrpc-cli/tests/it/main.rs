@@ -1,0 +1,8 @@
+//! Runs the command against nodes on loopback.
+
+mod calls;
+mod check;
+mod control;
+mod golden;
+mod offline;
+mod support;
