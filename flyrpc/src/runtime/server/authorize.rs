@@ -64,13 +64,17 @@ impl<'a> Admission<'a> {
 
 impl fmt::Debug for Admission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission")
+        let mut shown = f.debug_struct("Admission");
+        shown
             .field("caller", self.caller)
             .field("service", &self.service)
             .field("method", &self.method)
-            .field("is_for_primary", &self.is_for_primary)
-            .field("is_relayed", &self.is_relayed)
-            .finish()
+            .field("is_for_primary", &self.is_for_primary);
+        // Few calls are.
+        if self.is_relayed {
+            shown.field("is_relayed", &true);
+        }
+        shown.finish()
     }
 }
 
