@@ -91,7 +91,7 @@ mod older {
     use flyrpc::fly_rpc;
 
     /// Notes that users write.
-    #[fly_rpc(service = "Notes")]
+    #[fly_rpc(name = "Notes")]
     pub trait Notes {
         /// Returns a note.
         async fn get(&self, id: u64) -> String;
@@ -151,7 +151,8 @@ async fn cluster(problems: bool) -> Result<Vec<Node>, Box<dyn Error>> {
                 true => builder.serve(older::ServeNotes::new(older::Store)),
                 false => builder.serve(ServeNotes::new(Store { delay })),
             };
-            let builder = if index == 0 { builder.serve(ServePictures::new(Resizer)) } else { builder };
+            let builder =
+                if index == 0 { builder.serve(ServePictures::new(Resizer)) } else { builder };
             nodes.push(builder.start().await?);
         }
     }

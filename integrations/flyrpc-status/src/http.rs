@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::{RawQuery, State},
     http::{
         HeaderValue, StatusCode, Uri,
         header::{
@@ -17,24 +17,16 @@ use axum::{
     routing::get,
 };
 use flyrpc::{Node, NodeId};
-use serde::Deserialize;
 
 use crate::{
     collector::{Collected, Collector, Ended},
+    parameters::Parameters,
     render::{self, Chosen, Page},
 };
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// The parameters of a page.
-#[derive(Debug, Default, Deserialize)]
-struct Parameters {
-    page: Option<String>,
-    node: Option<String>,
-    format: Option<String>,
-}
 
 pub(crate) fn router(node: &Node) -> Router {
     let collector = Arc::new(Collector::new(node.downgrade()));
@@ -47,11 +39,8 @@ pub(crate) fn router(node: &Node) -> Router {
         .with_state(collector)
 }
 
-async fn page(
-    State(collector): State<Arc<Collector>>,
-    parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Response {
-    let Query(parameters) = parameters.unwrap_or_default();
+async fn page(State(collector): State<Arc<Collector>>, RawQuery(query): RawQuery) -> Response {
+    let parameters = Parameters::parse(query.as_deref().unwrap_or_default());
     // The links of a page are relative, and the page does not know its path.
     if parameters.format.as_deref() == Some("json") {
         return json(State(collector)).await;
@@ -96,13 +85,9 @@ async fn json(State(collector): State<Arc<Collector>>) -> Response {
     }
 }
 
-async fn other(
-    collector: State<Arc<Collector>>,
-    uri: Uri,
-    parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Response {
+async fn other(collector: State<Arc<Collector>>, uri: Uri, query: RawQuery) -> Response {
     if uri.path() == "/" {
-        return page(collector, parameters).await;
+        return page(collector, query).await;
     }
     respond(StatusCode::NOT_FOUND, TEXT, "There is no such page.\n".to_owned())
 }

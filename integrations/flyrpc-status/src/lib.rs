@@ -2,6 +2,7 @@
 
 mod collector;
 mod http;
+mod parameters;
 mod render;
 mod snapshot;
 mod window;
