@@ -13,7 +13,7 @@ import sys
 
 UNITS, NORTH, SOUTH = 4, 84, -58
 # Upper bound on the distance of a removed point from the simplified line, in units.
-TOLERANCE = 0.8
+TOLERANCE = 0.7
 
 
 def arcs_of(topology):
@@ -40,8 +40,28 @@ def rings_of(topology):
 
 
 def cut(ring):
-    """Moves what is beyond the edges onto them."""
-    return [(lon, min(max(lat, SOUTH), NORTH)) for lon, lat in ring]
+    """Cuts a ring at the antimeridian, because the input is made for a sphere. Moves what is beyond the other edges onto
+    them."""
+    unwrapped = [ring[0]]
+    for lon, lat in ring[1:]:
+        turns = round((unwrapped[-1][0] - lon) / 360)
+        unwrapped.append((lon + 360 * turns, lat))
+    for shift in (-360, 0, 360):
+        points = [(lon + shift, min(max(lat, SOUTH), NORTH)) for lon, lat in unwrapped]
+        points = half_plane(half_plane(points, 180, 1), -180, -1)
+        if points:
+            yield points
+
+
+def half_plane(ring, edge, sign):
+    """The algorithm of Sutherland and Hodgman, for one vertical edge."""
+    kept = []
+    for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1]):
+        if (x0 - edge) * sign <= 0:
+            kept.append((x0, y0))
+        if (x0 - edge) * (x1 - edge) < 0:
+            kept.append((edge, y0 + (y1 - y0) * (edge - x0) / (x1 - x0)))
+    return kept
 
 
 def simplify(line):
@@ -66,7 +86,7 @@ def simplify(line):
 def path(ring):
     if all(lat <= SOUTH for _, lat in ring):
         return ""
-    points = [((lon + 180) * UNITS, (NORTH - lat) * UNITS) for lon, lat in cut(ring)]
+    points = [((lon + 180) * UNITS, (NORTH - lat) * UNITS) for lon, lat in ring]
     points = [(round(x), round(y)) for x, y in simplify(points)]
     steps = [(x - px, y - py) for (px, py), (x, y) in zip(points, points[1:])]
     steps = [step for step in steps if step != (0, 0)]
@@ -80,7 +100,7 @@ def path(ring):
 
 def main():
     topology = json.load(open(sys.argv[1]))
-    print("".join(path(ring) for ring in rings_of(topology)))
+    print("".join(path(part) for ring in rings_of(topology) for part in cut(ring)))
 
 
 main()

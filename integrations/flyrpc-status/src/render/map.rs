@@ -27,9 +27,12 @@ pub(super) struct Scale {
 }
 
 /// The same map, on which dots and labels have the size for a wide or a narrow screen. The style shows one of the two.
-pub(super) const WIDE: Scale = Scale { class: "wide", font: 15.0, radius: 6.0, max_radius: 11.0 };
+pub(super) const WIDE: Scale = Scale { class: "wide", font: 26.0, radius: 9.0, max_radius: 15.0 };
 pub(super) const NARROW: Scale =
     Scale { class: "narrow", font: 42.0, radius: 16.0, max_radius: 24.0 };
+
+/// The distance of the ring around the primary region from its dot, in radii of a dot.
+const RING: f64 = 0.6;
 
 /// Writes the map.
 pub(super) fn map(out: &mut String, regions: &[RegionView<'_>]) -> fmt::Result {
@@ -95,7 +98,7 @@ impl Dot<'_> {
             write!(out, "<text x=\"{left:.0}\" y=\"{base:.0}\">{}</text>", name(text))?;
         }
         if region.is_primary {
-            let ring = radius + scale.radius * 0.6;
+            let ring = radius + scale.radius * RING;
             write!(out, "<circle class=\"ring\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"{ring:.0}\"/>")?;
         }
         let class = class(region.health);
@@ -112,7 +115,7 @@ impl Dot<'_> {
 pub(super) fn dots<'a>(regions: &'a [RegionView<'a>], scale: Scale) -> Vec<Dot<'a>> {
     let dot = |region: &'a RegionView<'a>| {
         let place = place(region.region)?;
-        let radius = scale.radius * (1.0 + 0.25 * (region.live.max(1) as f64).ln());
+        let radius = scale.radius * (1.0 + 0.15 * (region.live.max(1) as f64).ln());
         Some(Dot {
             region,
             x: (place.longitude + 180.0) * UNITS,
@@ -152,9 +155,13 @@ fn candidates(dot: &Dot<'_>, scale: Scale) -> impl Iterator<Item = Area> {
         (-1.0, 1.0),
     ];
     let (width, height) = (dot.text.chars().count() as f64 * scale.font * 0.62, scale.font * 1.15);
-    let (x, y, radius) = (dot.x, dot.y, dot.radius + scale.radius * 0.8);
-    (0..5).flat_map(move |ring| {
-        let gap = radius + f64::from(ring) * height * 0.8;
+    let (x, y, radius) = (
+        dot.x,
+        dot.y,
+        dot.radius + scale.radius * if dot.region.is_primary { RING + 0.4 } else { 0.4 },
+    );
+    (0..8).flat_map(move |ring| {
+        let gap = radius + f64::from(ring) * height * 0.7;
         SIDES.into_iter().map(move |(dx, dy)| {
             let left = x - width / 2.0 + dx * (gap + width / 2.0);
             let top = y - height / 2.0 + dy * (gap + height / 2.0);

@@ -55,7 +55,7 @@ fn region_view<'a>(entries: &'a [NodeEntry], primary: &Region) -> RegionView<'a>
 pub(super) fn overview(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     problems(out, snapshot)?;
     let regions = regions(snapshot);
-    out.push_str("<section class=\"map\"><h2>Regions</h2>\n");
+    out.push_str("<div class=\"side\">\n<section class=\"map\"><h2>Regions</h2>\n");
     map::map(out, &regions)?;
     let elsewhere: Vec<_> = regions.iter().filter(|it| place(it.region).is_none()).collect();
     if !elsewhere.is_empty() {
@@ -75,7 +75,7 @@ pub(super) fn overview(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     }
     out.push_str("</section>\n");
     nodes(out, &regions)?;
-    out.push_str("<div class=\"two\">\n");
+    out.push_str("</div>\n<div class=\"two\">\n");
     primary(out, snapshot)?;
     deploy(out, snapshot)?;
     held_keys(out, snapshot)?;
