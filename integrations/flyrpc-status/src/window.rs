@@ -136,3 +136,68 @@ fn since(last: &[MethodReport], now: &MethodReport) -> CallCounts {
     let is_same = |it: &&MethodReport| it.service == now.service && it.method == now.method;
     last.iter().find(is_same).map(|it| now.counts.since(&it.counts)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The reading of a node that has served this number of calls in 1 ms each, and as many with an error.
+    fn reading(name: &str, region: &str, calls: u64) -> WatchReport {
+        let mut buckets = vec![0; 41];
+        buckets[40] = calls;
+        serde_json::from_value::<WatchReport>(json!({
+            "node": {"id": NodeId::new(name, 1), "region": region, "addr": "10.0.0.1:1"},
+            "recording": 5.0,
+            "methods": [{"service": "Notes", "method": "get", "in_flight": 2, "counts":
+                {"by_status": {"OK": calls, "TIMEOUT": calls}, "latencies": buckets}}],
+        }))
+        .unwrap()
+    }
+
+    fn rows(window: &Window) -> Vec<Value> {
+        let row = |it: MethodEntry| {
+            json!([it.region, it.calls, it.errors, it.calls_per_second, it.in_flight])
+        };
+        window.methods().into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn calls_between_readings_are_added_by_region() {
+        let (start, mut window) = (Instant::now(), Window::default());
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        window.record(at(0), vec![reading("a", "iad", 1_000), reading("b", "iad", 50)]);
+        assert_eq!((window.seconds(), rows(&window)), (0.0, Vec::new()));
+        window.record(at(2), vec![reading("a", "iad", 1_010), reading("c", "hkg", 7)]);
+        // The earlier calls of a node that is new here are not those of the window.
+        assert_eq!(rows(&window), [json!(["iad", 20, 10, 10.0, 2])]);
+        window.record(at(4), vec![reading("a", "iad", 1_010), reading("b", "iad", 60)]);
+        assert_eq!((window.seconds(), rows(&window)), (4.0, vec![json!(["iad", 40, 20, 10.0, 4])]));
+        let p50 = window.methods()[0].p50.unwrap();
+        assert!((0.000_9..0.001_2).contains(&p50), "{p50}");
+    }
+
+    #[test]
+    fn readings_older_than_a_minute_do_not_count() {
+        let (start, mut window) = (Instant::now(), Window::default());
+        for second in 0..100 {
+            let now = start + Duration::from_secs(second);
+            window.record(now, vec![reading("a", "iad", second * 10)]);
+        }
+        assert_eq!((window.seconds(), window.intervals.len()), (60.0, 60));
+        assert_eq!(rows(&window), [json!(["iad", 1_200, 600, 20.0, 2])]);
+        window.record(start + Duration::from_secs(200), vec![reading("a", "iad", 5_000)]);
+        assert_eq!((window.seconds(), rows(&window)), (0.0, Vec::new()));
+    }
+
+    #[test]
+    fn implausible_figures_do_no_harm() {
+        let (start, mut window) = (Instant::now(), Window::default());
+        for calls in [0, u64::MAX, 3, u64::MAX] {
+            let nodes = ["a", "b"].map(|name| reading(name, "iad", calls));
+            window.record(start, nodes.into());
+        }
+        assert_eq!(window.methods()[0].calls, u64::MAX);
+    }
+}
