@@ -1,13 +1,13 @@
 //! Asks the nodes, for all viewers at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use flyrpc::{
-    ErrorInfo, Node, NodeId, WeakNode,
+    ErrorInfo, Node, NodeId, NodeInfo, WeakNode,
     operations::{NodeReport, WatchReport},
 };
 use futures_util::{StreamExt as _, stream};
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    snapshot::{Asked, Collection, Snapshot},
+    snapshot::{Asked, Collection, Health, Snapshot},
     window::Window,
 };
 
@@ -38,6 +38,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const NODES_PER_PAUSE: usize = 100;
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a node is shown after it has left.
+const SHOWN_AFTER_LEAVE: Duration = Duration::from_secs(60);
+
 /// Collects the reports of nodes when a viewer asks. It has no task of its own, so nothing runs while nobody looks, and the
 /// nodes stop recording a minute after the last viewer.
 #[derive(Debug)]
@@ -54,6 +57,8 @@ struct State {
     pause: Duration,
     collected: Option<Arc<Collected>>,
     window: Window,
+    /// The nodes that the reporter has listed in the last minute, when it last did so, and how they were then.
+    recent: BTreeMap<NodeId, (NodeInfo, Instant, Health)>,
 }
 
 /// The result of a collection.
@@ -95,11 +100,13 @@ impl Collector {
         state.started = Some(Instant::now());
         state.pause = PAUSE;
         state.collected = None;
-        let (collection, watched) = collect(&node).await?;
+        let (mut collection, watched) = collect(&node).await?;
         let (now, nodes) = (Instant::now(), collection.reporter.peers.len());
         state.pause = (PAUSE * nodes.div_ceil(NODES_PER_PAUSE).max(1) as u32).min(MAX_PAUSE);
         state.window.record(now, watched);
+        collection.recent = state.recent(now);
         let collected = Arc::new(collected(collection, &state.window));
+        state.remember(&collected, now);
         state.collected = Some(Arc::clone(&collected));
         Ok(collected)
     }
@@ -118,6 +125,27 @@ impl Collector {
     }
 }
 
+impl State {
+    /// Returns the nodes that the reporter has listed in the last minute.
+    fn recent(&mut self, now: Instant) -> Vec<(NodeInfo, Health)> {
+        self.recent.retain(|_, (_, listed, _)| now.duration_since(*listed) <= SHOWN_AFTER_LEAVE);
+        self.recent.values().map(|(node, _, health)| (node.clone(), *health)).collect()
+    }
+
+    /// Remembers the nodes that the reporter lists.
+    fn remember(&mut self, collected: &Collected, now: Instant) {
+        let Some(report) = collected.reports.get(&collected.snapshot.reporter) else { return };
+        let listed = report.peers.iter().filter_map(|peer| Some(peer.node.as_ref()?.id()));
+        let listed: BTreeSet<&NodeId> = listed.collect();
+        for entry in &collected.snapshot.nodes {
+            if listed.contains(entry.node.id()) {
+                let node = entry.node.clone();
+                self.recent.insert(node.id().clone(), (node, now, entry.health));
+            }
+        }
+    }
+}
+
 /// Asks the node itself, then all others. Returns their recorded calls, too.
 async fn collect(node: &Node) -> Result<(Collection, Vec<WatchReport>), Ended> {
     let (start, unix_time) = (Instant::now(), unix_time());
@@ -133,8 +161,9 @@ async fn collect(node: &Node) -> Result<(Collection, Vec<WatchReport>), Ended> {
         asked.insert(id, answer);
     }
     let seconds = start.elapsed().as_secs_f64();
-    let (window, methods) = (0.0, Vec::new());
-    Ok((Collection { unix_time, seconds, reporter, asked, window, methods }, watched))
+    let (recent, window, methods) = (Vec::new(), 0.0, Vec::new());
+    let collection = Collection { unix_time, seconds, reporter, asked, recent, window, methods };
+    Ok((collection, watched))
 }
 
 /// Chooses the nodes to ask: those that may have a link, from each region in turn.

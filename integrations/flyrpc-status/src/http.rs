@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{RawQuery, State},
     http::{
-        HeaderValue, StatusCode, Uri,
+        HeaderValue, StatusCode,
         header::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
             X_CONTENT_TYPE_OPTIONS,
@@ -33,8 +33,6 @@ pub(crate) fn router(node: &Node) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/status.json", get(json))
-        // A nested router receives the path of its prefix with a slash at the end here.
-        .fallback(get(other))
         .layer(map_response(secured))
         .with_state(collector)
 }
@@ -83,13 +81,6 @@ async fn json(State(collector): State<Arc<Collector>>) -> Response {
         },
         Err(why) => ended(&why),
     }
-}
-
-async fn other(collector: State<Arc<Collector>>, uri: Uri, query: RawQuery) -> Response {
-    if uri.path() == "/" {
-        return page(collector, query).await;
-    }
-    respond(StatusCode::NOT_FOUND, TEXT, "There is no such page.\n".to_owned())
 }
 
 fn ended(why: &Ended) -> Response {

@@ -83,6 +83,7 @@ fn collection(reporter: Value, asked: Vec<Value>, methods: Vec<MethodEntry>) -> 
         seconds: 0.2,
         reporter: parse(reporter),
         asked: asked.collect(),
+        recent: Vec::new(),
         window: 60.0,
         methods,
     }

@@ -29,6 +29,8 @@ pub(crate) struct Collection {
     pub(crate) reporter: NodeReport,
     /// The other nodes that were asked.
     pub(crate) asked: BTreeMap<NodeId, Asked>,
+    /// Nodes that the reporter knew in the last minute, and whether they could be called at the end.
+    pub(crate) recent: Vec<(NodeInfo, Health)>,
     pub(crate) window: f64,
     pub(crate) methods: Vec<MethodEntry>,
 }
@@ -70,6 +72,9 @@ impl Collection {
             }
         }
         self.add_unknown(&mut nodes);
+        for (node, last) in &self.recent {
+            nodes.entry(node.id().clone()).or_insert_with(|| recent(node, *last));
+        }
         // A large cluster has too many links to keep all of them.
         let is_lost = |entry: &&NodeEntry| matches!(&*entry.state, "lost" | "unreached");
         let lost = nodes.values().filter(is_lost).take(MAX_LOST).map(|entry| entry.node.id());
@@ -171,6 +176,15 @@ fn entry(node: &NodeInfo, state: &str) -> NodeEntry {
         services: Vec::new(),
         links: BTreeMap::new(),
     }
+}
+
+/// A node that the reporter no longer lists.
+fn recent(node: &NodeInfo, last: Health) -> NodeEntry {
+    let (state, reason) = match last {
+        Health::Error => ("lost", "it failed, and the node of this page no longer lists it"),
+        Health::Good | Health::Left | Health::Warning => ("left", "it left in the last minute"),
+    };
+    NodeEntry { reason: reason.to_owned(), ..entry(node, state) }
 }
 
 /// A node as the reporter sees it.
