@@ -7,7 +7,7 @@ use std::{
 };
 
 use flyrpc::{
-    ErrorInfo, Node, NodeId, NodeInfo, WeakNode,
+    ErrorInfo, ErrorKind, Node, NodeId, NodeInfo, WeakNode,
     operations::{NodeReport, WatchReport},
 };
 use futures_util::{StreamExt as _, stream};
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    snapshot::{Asked, Collection, Health, Snapshot},
+    snapshot::{Asked, Collection, Health, NoAnswer, Snapshot},
     window::Window,
 };
 
@@ -116,8 +116,7 @@ impl Collector {
         let node = self.node.upgrade().ok_or("the node of this page has ended")?;
         let report = node.status_of(id);
         drop(node);
-        let report = within(report).await?;
-        Ok(without_services(report))
+        within(report).await.map(without_services).map_err(NoAnswer::into_message)
     }
 
     fn has_ended(&self) -> bool {
@@ -150,7 +149,8 @@ impl State {
 async fn collect(node: &Node) -> Result<(Collection, Vec<WatchReport>), Ended> {
     let (start, unix_time) = (Instant::now(), unix_time());
     let me = node.id().clone();
-    let reporter = within(node.status_of(&me)).await.map_err(Ended::Unanswered)?;
+    let reporter =
+        within(node.status_of(&me)).await.map_err(|it| Ended::Unanswered(it.into_message()))?;
     let answers = stream::iter(to_ask(&reporter)).map(|id| ask(node, id));
     let answers = answers.buffer_unordered(MAX_CONCURRENT).collect::<Vec<_>>();
     let (own, answers) = tokio::join!(within(node.watch(&me)), answers);
@@ -190,19 +190,33 @@ async fn ask(node: &Node, id: NodeId) -> (NodeId, Asked, Option<WatchReport>) {
     let status = async { (within(node.status_of(&id)).await, start.elapsed()) };
     let ((report, took), calls) = tokio::join!(status, within(node.watch(&id)));
     let is_own = |found: &NodeId| *found == id;
-    let report = report.and_then(|report| {
-        let is_own = is_own(report.node.id());
-        is_own.then(|| without_services(report)).ok_or("it reported another node".to_owned())
+    let report = report.and_then(|report| match is_own(report.node.id()) {
+        true => Ok(without_services(report)),
+        false => Err(NoAnswer::Failed("it reported another node".to_owned())),
     });
     let calls = calls.ok().filter(|calls| is_own(calls.node.id()));
     (id, Asked { report, unix_time, seconds: took.as_secs_f64() }, calls)
 }
 
 /// Awaits an answer for a limited time.
-async fn within<T>(answer: impl Future<Output = Result<T, ErrorInfo>>) -> Result<T, String> {
+async fn within<T>(answer: impl Future<Output = Result<T, ErrorInfo>>) -> Result<T, NoAnswer> {
     match timeout(ASK_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", ASK_TIMEOUT.as_secs_f64())),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) if error.kind == ErrorKind::Unsupported => {
+            Err(NoAnswer::Unsupported(error.message))
+        }
+        Ok(Err(error)) => Err(NoAnswer::Failed(error.message)),
+        Err(_) => {
+            Err(NoAnswer::Failed(format!("no answer within {} s", ASK_TIMEOUT.as_secs_f64())))
+        }
+    }
+}
+
+impl NoAnswer {
+    fn into_message(self) -> String {
+        match self {
+            NoAnswer::Failed(message) | NoAnswer::Unsupported(message) => message,
+        }
     }
 }
 

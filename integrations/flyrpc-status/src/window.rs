@@ -72,7 +72,7 @@ impl Window {
             );
         }
         let is_recent = |at: Instant| now.duration_since(at) <= WINDOW;
-        // A node stops to record a minute after it was asked.
+        // A node stops recording a minute after it was asked.
         self.last.retain(|_, reading| is_recent(reading.at));
         self.intervals.retain(|interval| is_recent(interval.from));
         if let Some(from) = from.filter(|from| is_recent(*from)) {

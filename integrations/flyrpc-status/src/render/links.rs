@@ -40,7 +40,11 @@ pub(super) fn links(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
                 cell(out, from, to)?;
             }
         } else {
-            let text = if from.answer == Answer::Failed { "does not answer" } else { "not asked" };
+            let text = match from.answer {
+                Answer::Failed => "does not answer",
+                Answer::Unsupported => "reports nothing",
+                Answer::Answered | Answer::NotAsked => "not asked",
+            };
             write!(out, "<td class=\"muted\" colspan=\"{}\">{text}", nodes.len())?;
         }
         out.push_str("</tr>\n");

@@ -46,7 +46,10 @@ pub(super) fn map(out: &mut String, regions: &[RegionView<'_>]) -> fmt::Result {
     for scale in [WIDE, NARROW] {
         write!(out, "<g class=\"{}\">\n", scale.class)?;
         let dots = dots(regions, scale);
-        for (label, dot) in labels(&dots, scale).into_iter().zip(&dots) {
+        let mut drawn: Vec<_> = labels(&dots, scale).into_iter().zip(&dots).collect();
+        // The dots of regions with problems cover others.
+        drawn.sort_by_key(|(_, dot)| dot.region.health);
+        for (label, dot) in drawn {
             dot.draw(out, label, scale)?;
         }
         out.push_str("</g>\n");

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::snapshot::{Health, NodeEntry, Severity, Snapshot, keys, versions};
 
+/// More nodes than this are below the map instead of beside it.
+const MAX_BESIDE: usize = 60;
+
 /// Upper bounds on what is shown.
 const MAX_PROBLEMS: usize = 100;
 const MAX_NODES: usize = 2_000;
@@ -55,7 +58,9 @@ fn region_view<'a>(entries: &'a [NodeEntry], primary: &Region) -> RegionView<'a>
 pub(super) fn overview(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     problems(out, snapshot)?;
     let regions = regions(snapshot);
-    out.push_str("<div class=\"side\">\n<section class=\"map\"><h2>Regions</h2>\n");
+    let layout = if snapshot.nodes.len() <= MAX_BESIDE { "side" } else { "stacked" };
+    writeln!(out, "<div class=\"{layout}\">")?;
+    out.push_str("<section class=\"map\"><h2>Regions</h2>\n");
     map::map(out, &regions)?;
     let elsewhere: Vec<_> = regions.iter().filter(|it| place(it.region).is_none()).collect();
     if !elsewhere.is_empty() {
@@ -116,7 +121,7 @@ fn nodes(out: &mut String, regions: &[RegionView<'_>]) -> fmt::Result {
         let primary = if view.is_primary { "<br><span class=\"muted\">primary</span>" } else { "" };
         write!(
             out,
-            "<tr><td><b>{}</b> <span class=\"muted\">{city}</span>{primary}</td><td class=\"n\">{}</td>\
+            "<tr><td><b>{}</b> <span class=\"city muted\">{city}</span>{primary}</td><td class=\"n\">{}</td>\
              <td><div class=\"chips\">",
             name(named(view.region)),
             view.live

@@ -13,7 +13,7 @@ use super::{
     page,
     regions::PLACES,
 };
-use crate::snapshot::{Asked, Collection, MethodEntry, Snapshot};
+use crate::snapshot::{Asked, Collection, MethodEntry, NoAnswer, Snapshot};
 
 /// Neither markup nor an attribute may come from a name.
 const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
@@ -186,7 +186,8 @@ fn text_of_other_nodes_is_escaped_wherever_it_is_shown() {
     let mut answer = report(&nodes[1], "2", &other, &peers(1));
     answer["primary_region"] = json!(HOSTILE);
     let mut collection = collection(own, vec![answer], vec![method(HOSTILE, HOSTILE, HOSTILE)]);
-    let failed = Asked { report: Err(HOSTILE.to_owned()), unix_time: 1e9, seconds: 2.0 };
+    let failed =
+        Asked { report: Err(NoAnswer::Failed(HOSTILE.to_owned())), unix_time: 1e9, seconds: 2.0 };
     collection.asked.insert(id("c", 3), failed);
     let mut rendered = pages(&collection);
     let unknown = Chosen { id: HOSTILE.to_owned(), report: Err(HOSTILE.to_owned()) };

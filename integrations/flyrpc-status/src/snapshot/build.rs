@@ -38,12 +38,20 @@ pub(crate) struct Collection {
 /// The answer of a node.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// The report, or the message of the error.
-    pub(crate) report: Result<NodeReport, String>,
+    pub(crate) report: Result<NodeReport, NoAnswer>,
     /// The time when it was asked, in seconds since 1970, by the clock of the reporter.
     pub(crate) unix_time: f64,
     /// The time that it took to answer, in seconds.
     pub(crate) seconds: f64,
+}
+
+/// Why a node did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// It may have failed. Contains the message of the error.
+    Failed(String),
+    /// It is of a version of flyrpc that reports nothing, but may be called.
+    Unsupported(String),
 }
 
 impl Collection {
@@ -52,8 +60,8 @@ impl Collection {
         let reporter = &self.reporter;
         let mut nodes = BTreeMap::new();
         let mut addresses = Vec::new();
-        let me = entry(&reporter.node, "this node");
-        nodes.insert(reporter.node.id().clone(), with_report(me, reporter));
+        let (me, shown) = (entry(&reporter.node, "this node"), self.with_links());
+        nodes.insert(reporter.node.id().clone(), with_report(me, reporter, &shown));
         for peer in reporter.peers.iter().take(MAX_NODES) {
             match &peer.node {
                 Some(node) => {
@@ -68,25 +76,16 @@ impl Collection {
         }
         for (id, asked) in &self.asked {
             if let Some(entry) = nodes.remove(id) {
-                nodes.insert(id.clone(), asked.apply(entry));
+                nodes.insert(id.clone(), asked.apply(entry, &shown));
             }
         }
         self.add_unknown(&mut nodes);
         for (node, last) in &self.recent {
             nodes.entry(node.id().clone()).or_insert_with(|| recent(node, *last));
         }
-        // A large cluster has too many links to keep all of them.
-        let is_lost = |entry: &&NodeEntry| matches!(&*entry.state, "lost" | "unreached");
-        let lost = nodes.values().filter(is_lost).take(MAX_LOST).map(|entry| entry.node.id());
-        let mut shown: BTreeSet<NodeId> = lost.chain(self.asked.keys()).cloned().collect();
-        shown.insert(reporter.node.id().clone());
-        let is_shown = |id: &NodeId, link: &LinkEntry| {
-            shown.contains(id) || link.supported == Some(false) || link.ejected
-        };
         let mut nodes: Vec<NodeEntry> = nodes
             .into_values()
             .map(|mut entry| {
-                entry.links.retain(|id, link| is_shown(id, link));
                 entry.health = health(&entry);
                 entry
             })
@@ -111,6 +110,16 @@ impl Collection {
         snapshot
     }
 
+    /// Chooses the nodes to which links are shown, because a large cluster has too many: those that were asked or are lost.
+    fn with_links(&self) -> BTreeSet<&NodeId> {
+        let is_lost = |peer: &&PeerReport| matches!(&*peer.state, "lost" | "unreached");
+        let lost = self.reporter.peers.iter().filter(is_lost).filter_map(|it| it.node.as_ref());
+        let mut shown: BTreeSet<&NodeId> = lost.take(MAX_LOST).map(NodeInfo::id).collect();
+        shown.extend(self.asked.keys());
+        shown.insert(self.reporter.node.id());
+        shown
+    }
+
     /// Adds nodes that only other nodes know.
     fn add_unknown(&self, nodes: &mut BTreeMap<NodeId, NodeEntry>) {
         let reports = self.asked.values().filter_map(|asked| asked.report.as_ref().ok());
@@ -130,18 +139,23 @@ impl Collection {
 }
 
 impl Asked {
-    fn apply(&self, mut entry: NodeEntry) -> NodeEntry {
+    fn apply(&self, mut entry: NodeEntry, shown: &BTreeSet<&NodeId>) -> NodeEntry {
         match &self.report {
             Ok(report) => {
                 entry.answer_seconds = Some(self.seconds);
                 // The report was made halfway, if both ways take the same time.
                 let here = self.unix_time + self.seconds / 2.0;
                 entry.clock_ahead = Some(report.unix_time - here);
-                with_report(entry, report)
+                with_report(entry, report, shown)
             }
-            Err(error) => {
+            Err(NoAnswer::Failed(error)) => {
                 entry.answer = Answer::Failed;
                 entry.reason = format!("did not answer: {error}");
+                entry
+            }
+            Err(NoAnswer::Unsupported(error)) => {
+                entry.answer = Answer::Unsupported;
+                entry.reason = format!("reports nothing: {error}");
                 entry
             }
         }
@@ -208,7 +222,7 @@ fn of_peer(node: &NodeInfo, peer: &PeerReport) -> NodeEntry {
 }
 
 /// Adds what a node reports about itself.
-fn with_report(entry: NodeEntry, report: &NodeReport) -> NodeEntry {
+fn with_report(entry: NodeEntry, report: &NodeReport, shown: &BTreeSet<&NodeId>) -> NodeEntry {
     NodeEntry {
         answer: Answer::Answered,
         version: report.version.clone(),
@@ -222,22 +236,27 @@ fn with_report(entry: NodeEntry, report: &NodeReport) -> NodeEntry {
         in_flight: report.in_flight,
         withdrawn: first(&report.withdrawn, MAX_SERVICES),
         services: bounded(&report.services),
-        links: links(report),
+        links: links(report, shown),
         ..entry
     }
 }
 
-fn links(report: &NodeReport) -> BTreeMap<NodeId, LinkEntry> {
-    let link = |peer: &PeerReport| LinkEntry {
-        state: peer.state.clone(),
-        round_trip: peer.round_trip,
-        supported: peer.supported,
-        reason: peer.reason.clone(),
-        ejected: peer.ejected,
-        gossip_missing: peer.gossip_missing,
+/// The links to the nodes that are shown, and those that do not work.
+fn links(report: &NodeReport, shown: &BTreeSet<&NodeId>) -> BTreeMap<NodeId, LinkEntry> {
+    let link = |peer: &PeerReport| {
+        let id = peer.node.as_ref()?.id();
+        let fails = peer.supported == Some(false) || peer.ejected;
+        let link = || LinkEntry {
+            state: peer.state.clone(),
+            round_trip: peer.round_trip,
+            supported: peer.supported,
+            reason: peer.reason.clone(),
+            ejected: peer.ejected,
+            gossip_missing: peer.gossip_missing,
+        };
+        (fails || shown.contains(id)).then(|| (id.clone(), link()))
     };
-    let peers = report.peers.iter().take(MAX_NODES);
-    peers.filter_map(|peer| Some((peer.node.as_ref()?.id().clone(), link(peer)))).collect()
+    report.peers.iter().take(MAX_NODES).filter_map(link).collect()
 }
 
 fn first(texts: &[String], at_most: usize) -> Vec<String> {

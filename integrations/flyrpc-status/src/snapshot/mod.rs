@@ -12,7 +12,7 @@ use flyrpc::{NodeId, NodeInfo, Region, ServiceSpec};
 use serde::Serialize;
 
 pub(crate) use self::{
-    build::{Asked, Collection},
+    build::{Asked, Collection, NoAnswer},
     problems::{keys, versions},
 };
 
@@ -145,6 +145,8 @@ pub(crate) enum Severity {
 pub(crate) enum Answer {
     Answered,
     Failed,
+    /// Its version of flyrpc reports nothing.
+    Unsupported,
     /// It cannot be reached, or the cluster is too large to ask all nodes.
     NotAsked,
 }
