@@ -66,7 +66,7 @@ struct State {
 pub(crate) struct Collected {
     pub(crate) snapshot: Snapshot,
     /// The reports without the services of peers.
-    pub(crate) reports: BTreeMap<NodeId, NodeReport>,
+    pub(crate) reports: BTreeMap<NodeId, Arc<NodeReport>>,
 }
 
 /// Why there is nothing to show.
@@ -112,11 +112,12 @@ impl Collector {
     }
 
     /// Asks one node, which the last collection may have left out.
-    pub(crate) async fn report_of(&self, id: &NodeId) -> Result<NodeReport, String> {
+    pub(crate) async fn report_of(&self, id: &NodeId) -> Result<Arc<NodeReport>, String> {
         let node = self.node.upgrade().ok_or("the node of this page has ended")?;
         let report = node.status_of(id);
         drop(node);
-        within(report).await.map(without_services).map_err(NoAnswer::into_message)
+        let report = within(report).await.map(without_services);
+        report.map(Arc::new).map_err(NoAnswer::into_message)
     }
 
     fn has_ended(&self) -> bool {
@@ -233,10 +234,10 @@ fn collected(mut collection: Collection, window: &Window) -> Collected {
     collection.methods = window.methods();
     let snapshot = collection.snapshot();
     let reports = collection.asked.into_iter();
-    let mut reports: BTreeMap<NodeId, NodeReport> =
-        reports.filter_map(|(id, asked)| Some((id, asked.report.ok()?))).collect();
+    let mut reports: BTreeMap<NodeId, Arc<NodeReport>> =
+        reports.filter_map(|(id, asked)| Some((id, Arc::new(asked.report.ok()?)))).collect();
     let reporter = without_services(collection.reporter);
-    reports.insert(reporter.node.id().clone(), reporter);
+    reports.insert(reporter.node.id().clone(), Arc::new(reporter));
     Collected { snapshot, reports }
 }
 

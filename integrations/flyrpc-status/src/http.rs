@@ -65,7 +65,7 @@ async fn chosen(collector: &Collector, collected: &Collected, id: String) -> Cho
     };
     let known = collected.snapshot.nodes.iter().find(|entry| *entry.node.id() == node);
     let report = match (collected.reports.get(&node), known) {
-        (Some(report), _) => Ok(report.clone()),
+        (Some(report), _) => Ok(Arc::clone(report)),
         (None, None) => Err("no such node is known".to_owned()),
         (None, Some(entry)) if !entry.reason.is_empty() => Err(entry.reason.clone()),
         (None, Some(_)) => collector.report_of(&node).await,

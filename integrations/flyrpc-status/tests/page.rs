@@ -179,6 +179,7 @@ async fn methods_have_the_calls_of_the_last_minute() {
     assert_eq!((&hkg["calls"], &hkg["errors"]), (&Value::from(20), &Value::from(10)));
     assert_eq!(hkg["by_status"]["PANICKED"], 10);
     assert!((0.010..0.013).contains(&hkg["p50"].as_f64().unwrap()), "{hkg}");
+    assert_eq!(json["problems"][0]["text"], "in hkg, 10 of the last 20 calls failed");
     let methods = get(&router, "/?page=methods").await;
     assert!(methods.contains("10 (50.0 %)") && methods.contains("PANICKED 10"), "{methods}");
 }

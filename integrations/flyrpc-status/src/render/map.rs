@@ -37,14 +37,14 @@ const RING: f64 = 0.6;
 /// Writes the map.
 pub(super) fn map(out: &mut String, regions: &[RegionView<'_>]) -> fmt::Result {
     let (width, height) = SIZE;
-    write!(
+    writeln!(
         out,
         "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"Map of the regions\">\
-         <path class=\"land\" d=\"{}\"/>\n",
+         <path class=\"land\" d=\"{}\"/>",
         LAND.trim_end()
     )?;
     for scale in [WIDE, NARROW] {
-        write!(out, "<g class=\"{}\">\n", scale.class)?;
+        writeln!(out, "<g class=\"{}\">", scale.class)?;
         let dots = dots(regions, scale);
         let mut drawn: Vec<_> = labels(&dots, scale).into_iter().zip(&dots).collect();
         // The dots of regions with problems cover others.
@@ -105,9 +105,9 @@ impl Dot<'_> {
             write!(out, "<circle class=\"ring\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"{ring:.0}\"/>")?;
         }
         let class = class(region.health);
-        write!(
+        writeln!(
             out,
-            "<circle class=\"dot {class}\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"{radius:.1}\"><title>{}: {}</title></circle>\n",
+            "<circle class=\"dot {class}\" cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"{radius:.1}\"><title>{}: {}</title></circle>",
             name(region.region.as_str()),
             count(region.live, "node")
         )

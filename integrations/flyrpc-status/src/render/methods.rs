@@ -28,7 +28,7 @@ pub(super) fn methods(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     let active: Vec<&MethodEntry> = snapshot.methods.iter().filter(is_active).collect();
     out.push_str(
         "<div class=\"scroll\"><table><thead><tr><th>Method<th>Region<th class=\"n\">Calls/s\
-         <th class=\"n\">p50<th class=\"n\">p99<th class=\"n\">Errors<th class=\"n\">In flight<th>By status\
+         <th class=\"n\">Errors<th class=\"n\">p50<th class=\"n\">p99<th class=\"n\">In flight<th>By status\
          </tr></thead><tbody>\n",
     );
     let mut last = None;
@@ -58,19 +58,19 @@ fn row(out: &mut String, entry: &MethodEntry, is_first: bool) -> fmt::Result {
         _ if share < 0.01 => "warning",
         _ => "error",
     };
-    write!(
-        out,
-        "<td>{}<td class=\"n\">{:.1}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n {class}\">",
-        name(entry.region.as_str()),
-        entry.calls_per_second,
-        Time(entry.p50),
-        Time(entry.p99),
-    )?;
+    let (region, rate) = (name(entry.region.as_str()), entry.calls_per_second);
+    write!(out, "<td>{region}<td class=\"n\">{rate:.1}<td class=\"n {class}\">")?;
     match entry.errors {
         0 => out.push('0'),
         errors => write!(out, "{errors} ({:.1} %)", share * 100.0)?,
     }
-    write!(out, "<td class=\"n\">{}<td class=\"muted\">", entry.in_flight)?;
+    write!(
+        out,
+        "<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"muted\">",
+        Time(entry.p50),
+        Time(entry.p99),
+        entry.in_flight
+    )?;
     for (index, (status, count)) in entry.by_status.iter().take(MAX_STATUSES).enumerate() {
         let comma = if index > 0 { ", " } else { "" };
         write!(out, "{comma}{} {count}", name(status))?;

@@ -11,7 +11,11 @@ mod services;
 mod tests;
 mod text;
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use flyrpc::{NodeId, NodeInfo, operations::NodeReport};
 
@@ -45,7 +49,7 @@ pub(crate) struct Chosen {
     /// As the viewer has written it.
     pub(crate) id: String,
     /// Its report, or why there is none.
-    pub(crate) report: Result<NodeReport, String>,
+    pub(crate) report: Result<Arc<NodeReport>, String>,
 }
 
 impl Page {
@@ -112,8 +116,7 @@ fn document(out: &mut String, page: &Page, snapshot: &Snapshot) -> fmt::Result {
 }
 
 fn header(out: &mut String, page: &Page, snapshot: &Snapshot) -> fmt::Result {
-    let regions: std::collections::BTreeSet<_> =
-        snapshot.live().map(|entry| entry.node.region()).collect();
+    let regions: BTreeSet<_> = snapshot.live().map(|entry| entry.node.region()).collect();
     write!(
         out,
         "<header><h1>{}</h1><span>{} in {}</span>",
@@ -199,6 +202,6 @@ fn is_linkable(id: &str) -> bool {
 fn and_more(out: &mut String, all: usize, shown: usize, noun: &str) -> fmt::Result {
     match all.saturating_sub(shown) {
         0 => Ok(()),
-        more => write!(out, "<p class=\"muted\">and {more} more {noun}</p>\n"),
+        more => writeln!(out, "<p class=\"muted\">and {more} more {noun}</p>"),
     }
 }

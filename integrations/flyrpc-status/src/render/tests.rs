@@ -1,6 +1,6 @@
 //! Pages of clusters that never existed.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use flyrpc::{NodeId, operations::NodeReport};
@@ -120,7 +120,7 @@ fn large(nodes: usize, asked: usize) -> Collection {
 
 fn pages(collection: &Collection) -> Vec<(Page, String)> {
     let snapshot = collection.snapshot();
-    let report = Ok(collection.reporter.clone());
+    let report = Ok(Arc::new(collection.reporter.clone()));
     let chosen = Chosen { id: snapshot.reporter.to_string(), report };
     let pages = [Page::Overview, Page::Nodes, Page::Node(chosen)];
     let others = [Page::Services, Page::Methods, Page::Links];
@@ -200,6 +200,20 @@ fn text_of_other_nodes_is_escaped_wherever_it_is_shown() {
         assert_eq!(html.matches("<img").count(), 0, "{page:?}");
         assert!(!html.contains("\"'>"), "{page:?}");
     }
+}
+
+#[test]
+fn the_overview_shows_who_cannot_be_called_and_why() {
+    let nodes = [node("a", "iad", 1), node("b", "iad", 2), node("c", "iad", 3)];
+    let mut unsupported = peer(&nodes[2], "", "linked", &[]);
+    unsupported["supported"] = json!(false);
+    unsupported["reason"] = json!("it holds another secret");
+    let linked = |at: usize| peer(&nodes[at], "", "linked", &[]);
+    let own = report(&nodes[0], "", &[], &[linked(1), unsupported.clone()]);
+    let answer = report(&nodes[1], "", &[], &[linked(0), unsupported]);
+    let html = page(&Page::Overview, &collection(own, vec![answer], Vec::new()).snapshot());
+    let why = "cannot be called: it holds another secret (reported by a, b)";
+    assert!(html.contains(why) && html.contains("<title>(1) "), "{html}");
 }
 
 #[test]

@@ -15,6 +15,10 @@ use super::{
 /// A larger difference between clocks is a problem, in seconds.
 const MAX_CLOCK_DIFFERENCE: f64 = 1.0;
 
+/// A larger share of failed calls of a method in a region is a problem, if there are this many.
+const MAX_FAILED: f64 = 0.05;
+const MIN_FAILED: u64 = 5;
+
 /// The number of names in a text. The others are counted.
 const MAX_NAMES: usize = 5;
 
@@ -37,6 +41,7 @@ pub(super) fn problems(snapshot: &Snapshot) -> Vec<Problem> {
     found.of_versions(snapshot);
     found.of_services(snapshot);
     found.of_membership(snapshot);
+    found.of_methods(snapshot);
     let mut problems = found.0;
     problems.sort_by_key(|problem| problem.severity);
     problems.truncate(MAX_PROBLEMS);
@@ -181,6 +186,18 @@ impl Found {
             for (text, nodes) in texts {
                 let text = format!("{text} on {}", names(nodes.into_iter()));
                 self.add(Severity::Notice, &subject, text);
+            }
+        }
+    }
+
+    fn of_methods(&mut self, snapshot: &Snapshot) {
+        for entry in &snapshot.methods {
+            let failed = entry.errors as f64 / entry.calls.max(1) as f64;
+            if entry.errors >= MIN_FAILED && failed > MAX_FAILED {
+                let (service, method, region) = (&entry.service, &entry.method, &entry.region);
+                let (errors, calls) = (entry.errors, entry.calls);
+                let text = format!("in {region}, {errors} of the last {calls} calls failed");
+                self.add(Severity::Warning, format!("{service}.{method}"), text);
             }
         }
     }
