@@ -56,13 +56,14 @@ pub struct CallCounts {
 impl CallCounts {
     /// The number of calls.
     pub fn calls(&self) -> u64 {
-        self.by_status.values().sum()
+        total(self.by_status.values())
     }
 
     /// The number of calls that failed. A call whose value is an `Err` has not failed, nor has a canceled one.
     pub fn errors(&self) -> u64 {
-        let failed = |status: &str| !matches!(status, "OK" | "ERR" | "CANCELLED");
-        self.by_status.iter().filter(|(status, _)| failed(status)).map(|(_, count)| count).sum()
+        let is_error = |status: &str| !matches!(status, "OK" | "ERR" | "CANCELLED");
+        let errors = self.by_status.iter().filter(|(status, _)| is_error(status));
+        total(errors.map(|(_, count)| count))
     }
 
     /// Returns the calls since `earlier`, a reading of the same counts. If the node has restarted its recording in the
@@ -87,7 +88,8 @@ impl CallCounts {
     /// Adds other calls, for example those of another node.
     pub fn add(&mut self, other: &CallCounts) {
         for (status, count) in &other.by_status {
-            *self.by_status.entry(status.clone()).or_default() += count;
+            let sum = self.by_status.entry(status.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
         self.latencies.add(&other.latencies);
     }
@@ -116,11 +118,11 @@ impl Latencies {
     /// Returns the latency that this part of the calls does not exceed, or `None` if there are no calls. `part` is from 0
     /// to 1: 0.99 for the 99th percentile.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
-        let calls: u64 = self.buckets.iter().sum();
+        let calls = total(&self.buckets);
         let rank = ((calls as f64 * part).ceil() as u64).max(1);
-        let mut below = 0;
+        let mut below = 0_u64;
         let bucket = self.buckets.iter().position(|count| {
-            below += count;
+            below = below.saturating_add(*count);
             below >= rank
         })?;
         Some(Duration::from_nanos((FIRST * (bucket as f64 / PER_OCTAVE).exp2()) as u64))
@@ -135,7 +137,7 @@ impl Latencies {
     fn add(&mut self, other: &Latencies) {
         self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
         for (count, added) in self.buckets.iter_mut().zip(&other.buckets) {
-            *count += added;
+            *count = count.saturating_add(*added);
         }
     }
 
@@ -147,6 +149,11 @@ impl Latencies {
         }
         Latencies { buckets }
     }
+}
+
+/// Adds numbers that another node has sent, so that their sum may be too large.
+fn total<'a>(counts: impl IntoIterator<Item = &'a u64>) -> u64 {
+    counts.into_iter().fold(0, |sum, count| sum.saturating_add(*count))
 }
 
 #[cfg(test)]
@@ -190,5 +197,16 @@ mod tests {
         assert_eq!(later.since(&earlier), counts("PANICKED", &[50, 50]));
         assert_eq!((later.calls(), later.errors()), (12, 2));
         assert_eq!(earlier.since(&later), earlier, "the recording was restarted");
+    }
+
+    #[test]
+    fn numbers_of_another_node_do_not_overflow() {
+        let mut counts = CallCounts {
+            by_status: [("OK".to_owned(), u64::MAX), ("PANICKED".to_owned(), 1)].into(),
+            latencies: Latencies::from_buckets([u64::MAX, 1]),
+        };
+        counts.add(&counts.clone());
+        assert_eq!((counts.calls(), counts.errors()), (u64::MAX, 2));
+        assert!(counts.latencies.quantile(1.0).is_some());
     }
 }
