@@ -9,10 +9,18 @@ use super::handle::Link;
 use crate::{
     error::Refusal,
     proto::routing::{CallerTrait, Compats, Endpoint, LinkStatus, NodeLoad},
-    types::{Region, ServiceSpec},
+    types::{NodeId, Region, ServiceSpec},
 };
 
 impl Endpoint for Arc<Link> {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+
+    fn node(&self) -> &NodeId {
+        self.peer().id()
+    }
+
     fn status(&self, service: &str) -> LinkStatus {
         if !self.is_open() {
             return LinkStatus::Disconnected;
@@ -29,8 +37,8 @@ impl Endpoint for Arc<Link> {
         self.congested.load(Ordering::Relaxed)
     }
 
-    fn load(&self) -> &NodeLoad {
-        self.health.load()
+    fn load(&self) -> &Arc<NodeLoad> {
+        &self.load
     }
 
     fn services(&self) -> &[ServiceSpec] {

@@ -35,7 +35,7 @@ use crate::{
             outbox::Outbox,
             sent::SentBytes,
         },
-        routing::{BudgetExhausted, Median},
+        routing::{BudgetExhausted, Median, NodeLoad},
         wire::{
             frame::{self, GoAway},
             hello::State,
@@ -62,6 +62,8 @@ pub(crate) struct Link {
     events: EventSink,
     /// The calls to the peer's region.
     pub(super) region_calls: Arc<RegionCalls>,
+    /// The load of the peer, which is also part of `health`.
+    pub(super) load: Arc<NodeLoad>,
     pub(super) health: Arc<NodeHealth>,
     pub(super) outcomes: Outcomes,
     /// Whether calls have to wait for room in the outbox.
@@ -168,6 +170,7 @@ impl Link {
             clock: LocalClock { env: new.env, epoch: new.epoch },
             events: new.events,
             region_calls: new.region_calls,
+            load: Arc::clone(health.load()),
             health,
             outcomes: Outcomes::new(epoch),
             congested: AtomicBool::new(false),
