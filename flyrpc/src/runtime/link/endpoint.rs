@@ -25,7 +25,7 @@ impl Endpoint for Arc<Link> {
         if !self.is_open() {
             return LinkStatus::Disconnected;
         }
-        if self.peer.restricted.load(Ordering::Acquire)
+        if self.picked.restricted.load(Ordering::Acquire)
             && let Some(refusal) = self.refusal(service)
         {
             return LinkStatus::NotAccepting(refusal);
@@ -34,7 +34,7 @@ impl Endpoint for Arc<Link> {
     }
 
     fn is_congested(&self) -> bool {
-        self.congested.load(Ordering::Relaxed)
+        self.picked.congested.load(Ordering::Relaxed)
     }
 
     fn load(&self) -> &Arc<NodeLoad> {
@@ -46,7 +46,7 @@ impl Endpoint for Arc<Link> {
     }
 
     fn compats(&self, caller: &CallerTrait) -> &Compats {
-        self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
+        self.picked.compats.get(caller, &self.peer.node)
     }
 
     fn round_trip(&self) -> Option<Duration> {
