@@ -52,13 +52,14 @@ impl NodeBuilder {
 #[allow(missing_debug_implementations, reason = "thousands of entries are not readable")]
 pub struct Routing {
     target: Target,
-    table: ArcSwap<Table<Open>>,
-    entries: Vec<Arc<Entry<Open>>>,
+    table: ArcSwap<Table<Arc<Open>>>,
+    entries: Vec<Arc<Entry<Arc<Open>>>>,
 }
 
-/// A link over which calls can be sent.
-#[derive(Debug, Clone)]
+/// A link over which calls can be sent. Like that of a node, it has its own allocation.
+#[derive(Debug)]
 struct Open {
+    node: NodeInfo,
     compats: Arc<Compats>,
     services: Arc<[ServiceSpec]>,
     load: Arc<NodeLoad>,
@@ -70,7 +71,15 @@ const NOW: u64 = 1_000_000;
 /// The service that is called.
 const SERVICE: &str = "Strings";
 
-impl Endpoint for Open {
+impl Endpoint for Arc<Open> {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+
+    fn node(&self) -> &NodeId {
+        self.node.id()
+    }
+
     fn status(&self, _service: &str) -> LinkStatus {
         LinkStatus::Good
     }
@@ -79,7 +88,7 @@ impl Endpoint for Open {
         false
     }
 
-    fn load(&self) -> &NodeLoad {
+    fn load(&self) -> &Arc<NodeLoad> {
         &self.load
     }
 
@@ -111,16 +120,17 @@ impl Routing {
         let load = Arc::new(RegionLoad::new());
         // Latencies, and thus costs, differ by up to a fifth. No call is in flight: the more nodes there are, the less
         // likely it is that a drawn one has any.
-        let link = |number: u16| {
+        let link = |node: NodeInfo, number: u16| {
             let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
             load.on_start();
             load.on_reply(1.0 + f32::from(number % 9) / 40.0, NOW);
-            Open { compats: Arc::clone(&compats), services: Arc::clone(&services), load }
+            let (compats, services) = (Arc::clone(&compats), Arc::clone(&services));
+            Arc::new(Open { node, compats, services, load })
         };
         let entry = |number: u16| {
             let id = NodeId::new(format!("node-{number}"), number.into());
             let info = NodeInfo::new(id, region.clone(), ([10, 0, 0, 1], number).into());
-            Arc::new(Entry::linked(info, Some(link(number))))
+            Arc::new(Entry::linked(info.clone(), Some(link(info, number))))
         };
         let entries: Vec<_> = (0..nodes).map(entry).collect();
         let mut table = Table::empty();

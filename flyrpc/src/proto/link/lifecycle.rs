@@ -75,6 +75,8 @@ const DRAINING_HERE: u8 = 1;
 const DRAINING_THERE: u8 = 2;
 /// The peer announced that it leaves the cluster.
 const PEER_LEAVING: u8 = 4;
+/// The link has ended, or is about to.
+const ENDED: u8 = 8;
 
 /// The state of a link.
 #[derive(Debug, Default)]
@@ -86,7 +88,7 @@ pub(crate) struct Lifecycle {
 impl Lifecycle {
     /// Returns whether new requests may be sent.
     pub(crate) fn is_open(&self) -> bool {
-        !self.has_any(DRAINING_HERE | DRAINING_THERE) && self.ended.get().is_none()
+        !self.has_any(DRAINING_HERE | DRAINING_THERE | ENDED)
     }
 
     /// Returns whether both ends start no more requests.
@@ -123,7 +125,7 @@ impl Lifecycle {
     /// Ends the link, unless it has already ended. Returns whether this call ended it.
     pub(crate) fn end(&self, error: LinkError) -> bool {
         let expected = matches!(error, LinkError::Closed | LinkError::Broken(_));
-        let leaving = expected && self.is_peer_leaving();
+        let leaving = self.raise(ENDED) & PEER_LEAVING != 0 && expected;
         self.ended.set(if leaving { LinkError::PeerLeft } else { error }).is_ok()
     }
 

@@ -3,7 +3,7 @@
 use super::compat::{CallerTrait, Compats};
 use crate::{
     error::{Known, Unsupported},
-    types::{NodeInfo, TargetRef},
+    types::{NodeId, NodeInfo, TargetRef},
 };
 
 /// The inputs of a pick, besides the table.
@@ -29,8 +29,8 @@ pub(crate) struct Pick<'a> {
 
 impl Pick<'_> {
     /// Returns whether the node is excluded.
-    pub(super) fn excludes(&self, node: &NodeInfo) -> bool {
-        self.tried.iter().any(|tried| tried.id() == node.id())
+    pub(super) fn excludes(&self, node: &NodeId) -> bool {
+        self.tried.iter().any(|tried| tried.id() == node)
     }
 }
 

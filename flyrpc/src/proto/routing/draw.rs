@@ -1,10 +1,10 @@
 //! Picks one of many candidates by drawing two of them.
 
 use super::{
+    candidates::Candidate,
     choice::Pick,
     compat::{Compat, Compats},
     endpoint::{Endpoint, LinkStatus},
-    entry::Entry,
     load::Standing,
     reservoir::mix,
 };
@@ -25,7 +25,7 @@ const DRAWS: usize = 8;
 #[inline]
 pub(super) fn draw<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     draw_two(count, &candidate, pick).or_else(|| draw_more(count, candidate, pick))
@@ -36,7 +36,7 @@ pub(super) fn draw<'a, L: Endpoint + 'a>(
 #[inline]
 fn draw_two<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     let others = count.checked_sub(1).filter(|others| *others > 0)?;
@@ -44,28 +44,29 @@ fn draw_two<'a, L: Endpoint + 'a>(
     let first = below(count, random);
     let second = below(others, random << 32);
     let second = second + usize::from(second >= first);
-    let drawn = [uncongested(candidate(first), pick)?, uncongested(candidate(second), pick)?];
-    for found in drawn {
-        match found.0.load().standing(pick.now) {
+    let drawn = [candidate(first)?, candidate(second)?];
+    let found = [uncongested(&drawn[0].link, pick)?, uncongested(&drawn[1].link, pick)?];
+    for (Candidate { load, .. }, found) in drawn.into_iter().zip(found) {
+        match load.standing(pick.now) {
             Standing::Open => {}
             Standing::Ejected => return None,
-            Standing::ProbeDue => return found.0.load().claim_probe(pick.now).then_some(found),
+            Standing::ProbeDue => return load.claim_probe(pick.now).then_some(found),
         }
     }
-    let costs = drawn.map(|(link, _)| link.load().cost(pick.now));
+    let costs = drawn.map(|candidate| candidate.load.cost(pick.now));
     let better = usize::from(costs[1] < costs[0]);
-    let region = drawn[better].0.load().region();
+    let region = drawn[better].load.region();
     if region.is_expensive(costs[better]) {
         return None;
     }
     region.on_picked(costs[better]);
-    Some(drawn[better])
+    Some(found[better])
 }
 
 /// The other cases of [`draw`].
 fn draw_more<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     let mut order = Order::new(count, pick.random);
@@ -76,8 +77,8 @@ fn draw_more<'a, L: Endpoint + 'a>(
         if best.as_ref().is_some_and(|best| best.at == at) {
             continue;
         }
-        let Some((link, compats)) = uncongested(candidate(at), pick) else { continue };
-        let load = link.load();
+        let Some(Candidate { link, load }) = candidate(at) else { continue };
+        let Some((link, compats)) = uncongested(link, pick) else { continue };
         match load.standing(pick.now) {
             Standing::Open => {}
             Standing::ProbeDue if load.claim_probe(pick.now) => return Some((link, compats)),
@@ -104,15 +105,17 @@ fn draw_more<'a, L: Endpoint + 'a>(
 #[cold]
 pub(super) fn scan<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     if count <= DRAWS {
         return None;
     }
     let first = below(count, pick.random);
-    let mut candidates = (0..count).map(|turn| candidate((first + turn) % count));
-    candidates.find_map(|entry| good(entry, pick).filter(|(link, _)| !is_passed_over(*link, pick)))
+    let mut candidates = (0..count).filter_map(|turn| candidate((first + turn) % count));
+    candidates.find_map(|candidate| {
+        good(&candidate.link, pick).filter(|(link, _)| !is_passed_over(*link, pick))
+    })
 }
 
 /// Returns whether other candidates are preferred to a good one, because it is ejected or its link is congested.
@@ -128,26 +131,16 @@ struct Drawn<'a, L> {
     compats: &'a Compats,
 }
 
-/// Returns the link to a node that can take the call at once, unless the link is congested.
+/// Returns the link if the node can take the call at once, unless the link is congested.
 #[inline]
-fn uncongested<'a, L: Endpoint>(
-    entry: &'a Entry<L>,
-    pick: &Pick<'_>,
-) -> Option<(&'a L, &'a Compats)> {
-    good(entry, pick).filter(|(link, _)| !link.is_congested())
+fn uncongested<'a, L: Endpoint>(link: &'a L, pick: &Pick<'_>) -> Option<(&'a L, &'a Compats)> {
+    good(link, pick).filter(|(link, _)| !link.is_congested())
 }
 
-/// Returns the link to a node that can take the call at once.
+/// Returns the link if the node can take the call at once.
 #[inline]
-pub(super) fn good<'a, L: Endpoint>(
-    entry: &'a Entry<L>,
-    pick: &Pick<'_>,
-) -> Option<(&'a L, &'a Compats)> {
-    let link = entry.link.as_ref()?;
-    if entry.other_protocol
-        || link.status(pick.caller.service) != LinkStatus::Good
-        || pick.excludes(&entry.info)
-    {
+pub(super) fn good<'a, L: Endpoint>(link: &'a L, pick: &Pick<'_>) -> Option<(&'a L, &'a Compats)> {
+    if link.status(pick.caller.service) != LinkStatus::Good || pick.excludes(link.node()) {
         return None;
     }
     let compats = link.compats(pick.caller);

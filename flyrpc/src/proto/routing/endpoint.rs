@@ -1,6 +1,6 @@
 //! The properties of a link that routing depends on.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     compat::{CallerTrait, Compats},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Refusal,
-    types::{Region, ServiceSpec},
+    types::{NodeId, Region, ServiceSpec},
 };
 
 /// Whether calls can be sent over a link.
@@ -24,8 +24,14 @@ pub(crate) enum LinkStatus {
     Disconnected,
 }
 
-/// A link, from the point of view of routing.
-pub(crate) trait Endpoint {
+/// A link, from the point of view of routing. Clones are handles to one link.
+pub(crate) trait Endpoint: Clone {
+    /// Returns whether both are the same link.
+    fn is_same(&self, other: &Self) -> bool;
+
+    /// Returns the node at the other end.
+    fn node(&self) -> &NodeId;
+
     /// Returns whether calls of `service` can be sent.
     fn status(&self, service: &str) -> LinkStatus;
 
@@ -33,7 +39,7 @@ pub(crate) trait Endpoint {
     fn is_congested(&self) -> bool;
 
     /// Returns the load of the node.
-    fn load(&self) -> &NodeLoad;
+    fn load(&self) -> &Arc<NodeLoad>;
 
     /// Returns the services of the node, except the internal one.
     fn services(&self) -> &[ServiceSpec];

@@ -17,6 +17,13 @@ pub(crate) struct Entry<L> {
     pub(crate) other_protocol: bool,
 }
 
+impl<L> Entry<L> {
+    /// Returns the link over which calls can be sent, if its state allows it.
+    pub(super) fn link(&self) -> Option<&L> {
+        self.link.as_ref().filter(|_| !self.other_protocol)
+    }
+}
+
 #[cfg(any(test, feature = "unstable"))]
 impl<L> Entry<L> {
     /// Returns the entry of a node that was never disconnected.

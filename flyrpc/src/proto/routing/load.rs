@@ -50,24 +50,23 @@ const PROBING: u64 = 1;
 
 /// The load of one boot of a node, over all links to it.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct NodeLoad {
-    region: Arc<RegionLoad>,
-    /// The number of calls of this node that were sent to it, modulo 2^32.
-    started: AtomicU32,
-    /// How many of them have ended.
-    ended: AtomicU32,
-    /// How many of those have ended without a reply.
-    unsuccessful: AtomicU32,
-    /// A [`Latency`].
-    latency: AtomicU64,
-    /// The calls in flight on the node in its latest report. All of them in the high half, and those of other
-    /// callers in the low half.
-    reported: AtomicU64,
-    /// Whether the next reply ends a series of failures or an ejection.
-    failing: AtomicBool,
+    // First the fields that a pick reads of each node that it draws. They are usually in one cache line.
     /// While the node is ejected, when the next call may probe it. Otherwise 0. The lowest bit is set while a call
     /// probes it.
     probe_at: AtomicU64,
+    /// A [`Latency`].
+    latency: AtomicU64,
+    /// The number of replies, modulo 2^32, in the high half. The number of calls of this node that are in flight there,
+    /// in the low half.
+    calls: AtomicU64,
+    /// The calls in flight on the node in its latest report. All of them in the high half, and those of other
+    /// callers in the low half.
+    reported: AtomicU64,
+    region: Arc<RegionLoad>,
+    /// Whether the next reply ends a series of failures or an ejection.
+    failing: AtomicBool,
 }
 
 /// The peak moving average of the ratios of latencies to the median of their methods. Sources: Finagle's
@@ -106,14 +105,12 @@ pub(crate) struct RegionLoad {
 impl NodeLoad {
     pub(crate) fn new(region: Arc<RegionLoad>) -> Self {
         NodeLoad {
-            region,
-            started: AtomicU32::new(0),
-            ended: AtomicU32::new(0),
-            unsuccessful: AtomicU32::new(0),
-            latency: AtomicU64::new(0),
-            reported: AtomicU64::new(0),
-            failing: AtomicBool::new(false),
             probe_at: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
+            region,
+            failing: AtomicBool::new(false),
         }
     }
 
@@ -125,14 +122,15 @@ impl NodeLoad {
     /// Records that a call was sent. Each call must be followed by exactly one of the methods that record its end.
     #[inline(always)]
     pub(crate) fn on_start(&self) {
-        self.started.fetch_add(1, Relaxed);
+        self.calls.fetch_add(1, Relaxed);
     }
 
     /// Records a reply at `now`, whose latency has this `ratio` to the median of its method. Returns whether the
     /// node was failing, so that [`Ejection`](super::ejection::Ejection) must receive the reply, too.
     #[inline(always)]
     pub(crate) fn on_reply(&self, ratio: f32, now: u64) -> bool {
-        self.ended.fetch_add(1, Relaxed);
+        // One more reply, and one call less in flight.
+        self.calls.fetch_add((1 << 32) - 1, Relaxed);
         let latency = Latency::unpack(self.latency.load(Relaxed));
         self.latency.store(latency.with(ratio, units(now)).pack(), Relaxed);
         self.failing.load(Relaxed)
@@ -167,8 +165,7 @@ impl NodeLoad {
 
     /// Records the end of a call that shows nothing about the load of the node.
     pub(crate) fn on_canceled(&self) {
-        self.unsuccessful.fetch_add(1, Relaxed);
-        self.ended.fetch_add(1, Relaxed);
+        self.calls.fetch_sub(1, Relaxed);
     }
 
     /// Replaces the average by `ratio`: the node has recovered, or its earlier failures say nothing about it.
@@ -190,12 +187,7 @@ impl NodeLoad {
     /// The number of this node's calls that are in flight there.
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
-        // In this order, so that a call that starts and ends in between makes the difference larger, and not
-        // negative.
-        let ended = self.ended.load(Relaxed);
-        let in_flight = self.started.load(Relaxed).wrapping_sub(ended);
-        // The processor may reorder the loads nevertheless.
-        if in_flight > u32::MAX / 2 { 0 } else { in_flight }
+        self.calls.load(Relaxed) as u32
     }
 
     /// The number of calls in flight that the node has reported.
@@ -205,18 +197,18 @@ impl NodeLoad {
 
     /// The number of replies so far, modulo 2^32.
     pub(crate) fn replies(&self) -> u32 {
-        let unsuccessful = self.unsuccessful.load(Relaxed);
-        self.ended.load(Relaxed).wrapping_sub(unsuccessful)
+        (self.calls.load(Relaxed) >> 32) as u32
     }
 
     /// The cost of one more call: the ratio of latencies × (1 + own calls in flight + ¼ of the calls of others).
     #[inline]
     pub(crate) fn cost(&self, now: u64) -> f32 {
-        let own = self.in_flight();
+        let calls = self.calls.load(Relaxed);
+        let (replies, own) = ((calls >> 32) as u32, calls as u32);
         let others = self.reported.load(Relaxed) as u32;
         let latency = Latency::unpack(self.latency.load(Relaxed));
         let ratio = match latency.read(units(now)) {
-            Some(ratio) if self.replies() >= own.min(FIRST_REPLIES) => ratio,
+            Some(ratio) if replies >= own.min(FIRST_REPLIES) => ratio,
             Some(ratio) => ratio.max(PENALTY),
             None if own == 0 => 1.0,
             None => PENALTY,

@@ -5,6 +5,7 @@
 //! Pure, without sockets or a clock. Routing accesses links only through [`Endpoint`].
 
 mod budget;
+mod candidates;
 mod choice;
 mod compat;
 mod draw;

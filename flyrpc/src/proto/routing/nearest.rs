@@ -1,13 +1,12 @@
 //! Picks a node in the nearest region that can take a call.
 
 use super::{
+    candidates::{Candidate, Candidates},
     choice::{Choice, Pick},
     compat::Compats,
     draw::{draw, scan},
     endpoint::Endpoint,
-    entry::Entry,
     rank::rank,
-    region_nodes::Serving,
     table::Table,
 };
 
@@ -58,7 +57,7 @@ pub(super) fn draw_nearest<'a, L: Endpoint>(
 /// Picks one of `count` nodes that can take the call at once, if there is one.
 fn draw_among<'a, L: Endpoint + 'a>(
     count: usize,
-    candidate: impl Fn(usize) -> &'a Entry<L>,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
     draw(count, &candidate, pick).or_else(|| scan(count, candidate, pick))
@@ -68,38 +67,37 @@ fn draw_among<'a, L: Endpoint + 'a>(
 fn serving<'a, L: Endpoint>(
     table: &'a Table<L>,
     pick: &Pick<'_>,
-) -> impl Iterator<Item = (u32, Serving<'a, L>)> {
+) -> impl Iterator<Item = (u32, &'a Candidates<Candidate<L>>)> {
     table.regions().filter_map(|nodes| {
-        let serving = nodes.serving(pick.caller.service);
-        let first = if serving.len() > 0 { serving.get(0).link.as_ref() } else { None };
-        Some((first?.load().region().round_trip(), serving))
+        let serving = nodes.serving(pick.caller.service)?;
+        Some((serving.get(0)?.load.region().round_trip(), serving))
     })
 }
 
 /// The nodes of several regions.
 struct Equal<'a, L> {
-    regions: [Serving<'a, L>; MAX_EQUAL],
+    regions: [Option<&'a Candidates<Candidate<L>>>; MAX_EQUAL],
     nodes: usize,
 }
 
 impl<'a, L> Equal<'a, L> {
-    fn of(regions: impl Iterator<Item = Serving<'a, L>>) -> Self {
-        let mut equal = Equal { regions: [Serving::NONE; MAX_EQUAL], nodes: 0 };
+    fn of(regions: impl Iterator<Item = &'a Candidates<Candidate<L>>>) -> Self {
+        let mut equal = Equal { regions: [None; MAX_EQUAL], nodes: 0 };
         for (to, region) in equal.regions.iter_mut().zip(regions) {
-            *to = region;
+            *to = Some(region);
             equal.nodes += region.len();
         }
         equal
     }
 
-    fn get(&self, mut at: usize) -> &'a Entry<L> {
-        for region in self.regions {
+    fn get(&self, mut at: usize) -> Option<&'a Candidate<L>> {
+        for region in self.regions.iter().flatten() {
             if at < region.len() {
                 return region.get(at);
             }
             at -= region.len();
         }
-        unreachable!("a candidate beyond the last one was drawn")
+        None
     }
 }
 
@@ -113,6 +111,7 @@ mod tests {
         proto::routing::{
             compat::CallerTrait,
             endpoint::LinkStatus,
+            entry::Entry,
             load::{NodeLoad, RegionLoad},
             reservoir::mix,
             testing::Path,
@@ -133,10 +132,10 @@ mod tests {
             for (at, services) in nodes.iter().enumerate() {
                 let node = format!("{region}-{at}");
                 let id = NodeId::new(&node, 1);
+                let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
+                let link = Path { load, ..Path::good().to(id.clone()).serving(services) };
                 let info =
                     NodeInfo::new(id, (*region).into(), ([10, 0, 0, 1], at as u16 + 1).into());
-                let load = Arc::new(NodeLoad::new(Arc::clone(&load)));
-                let link = Path { node, load, ..Path::good().serving(services) };
                 table.insert(Arc::new(Entry::linked(info, Some(link))));
             }
         }
@@ -158,7 +157,7 @@ mod tests {
                 now: 1,
             };
             let Choice::Send { link, .. } = nearest(table, &with) else { panic!("no node") };
-            *counts.entry(link.node.clone()).or_default() += 1;
+            *counts.entry(link.node.name().to_owned()).or_default() += 1;
         }
         counts
     }

@@ -70,7 +70,7 @@ fn draw_in<'a, L: Endpoint>(
     nodes: &'a RegionNodes<L>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
-    let serving = nodes.serving(pick.caller.service);
+    let serving = nodes.serving(pick.caller.service)?;
     draw(serving.len(), |at| serving.get(at), pick)
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn pick_first<'a, L: Endpoint>(
             let nodes = table.region_nodes(region)?;
             match nodes.all() {
                 // There is no choice, so its load does not matter.
-                [only] => good(only, pick),
+                [only] => good(only.link()?, pick),
                 _ => draw_in(nodes, &completed()),
             }
         }
@@ -150,8 +150,8 @@ mod tests {
         for (at, link) in links.iter().enumerate() {
             let name = format!("n{at}");
             let id = NodeId::new(&name, 0);
-            let info = NodeInfo::new(id, Region::from("hkg"), ([127, 0, 0, 1], 1).into());
-            let link = link.clone().map(|link| Path { node: name, ..link });
+            let info = NodeInfo::new(id.clone(), Region::from("hkg"), ([127, 0, 0, 1], 1).into());
+            let link = link.clone().map(|link| link.to(id));
             table.insert(Arc::new(Entry::linked(info, link)));
         }
         table
@@ -176,7 +176,7 @@ mod tests {
 
     fn choose(links: &[Option<Path>], with: &Pick<'_>) -> String {
         match pick(&table(links), with) {
-            Choice::Send { link, .. } => format!("send to {}", link.node),
+            Choice::Send { link, .. } => format!("send to {}", link.node.name()),
             Choice::Dial(node) => format!("dial {}", node.name()),
             Choice::Unsupported(node, why) => format!("{} lacks {why:?}", node.name()),
             Choice::Nobody(known) => format!("nobody{known}"),
@@ -304,7 +304,7 @@ mod tests {
         // The probability that none of 500 calls draws it is 0.7 %, and fixed by the numbers below.
         let probed = (0..500).any(|random| {
             let choice = pick(&table, &of(&target, mix(random, 1)));
-            matches!(choice, Choice::Send { link, .. } if link.node == "n0")
+            matches!(choice, Choice::Send { link, .. } if link.node.name() == "n0")
         });
         assert!(probed);
     }
@@ -345,7 +345,7 @@ mod tests {
         for random in 0..10_000 {
             let choice = pick(&table, &of(&target, mix(random, 1)));
             let Choice::Send { link, .. } = choice else { panic!("no node was picked") };
-            counts[link.node[1..].parse::<usize>().unwrap()] += 1;
+            counts[link.node.name()[1..].parse::<usize>().unwrap()] += 1;
         }
         let (picked, others): (Vec<_>, Vec<_>) =
             counts.iter().enumerate().partition(|(at, _)| at % 4 == 0);

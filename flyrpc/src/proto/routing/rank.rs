@@ -51,7 +51,7 @@ impl<'a, L: Endpoint> Ranks<'a, L> {
     }
 
     fn offer(&mut self, entry: &'a Entry<L>, pick: &Pick<'_>) {
-        if pick.excludes(&entry.info) {
+        if pick.excludes(entry.info.id()) {
             self.known.unlinked += u32::from(entry.disconnected);
             return;
         }

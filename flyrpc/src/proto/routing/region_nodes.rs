@@ -2,17 +2,20 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
-use super::{endpoint::Endpoint, entry::Entry};
-use crate::types::NodeInfo;
+use super::{
+    candidates::{Candidate, Candidates},
+    endpoint::Endpoint,
+    entry::Entry,
+};
+use crate::types::{NodeInfo, ServiceSpec};
 
 /// The nodes of one region.
 #[derive(Debug)]
 pub(super) struct RegionNodes<L> {
     /// Sorted by address.
     all: Vec<Arc<Entry<L>>>,
-    /// For each service, the positions in `all` of the linked nodes that serve it, in order. Positions are cheaper
-    /// to copy with each change than references.
-    serving: BTreeMap<String, Vec<u32>>,
+    /// For each service, the links to the nodes that serve it.
+    serving: BTreeMap<String, Candidates<Candidate<L>>>,
 }
 
 // Not derived, because that would require `L: Default` and `L: Clone`.
@@ -28,46 +31,15 @@ impl<L> Clone for RegionNodes<L> {
     }
 }
 
-/// The linked nodes of one region that serve a service.
-#[derive(Debug)]
-pub(super) struct Serving<'a, L> {
-    all: &'a [Arc<Entry<L>>],
-    positions: &'a [u32],
-}
-
-impl<L> Clone for Serving<'_, L> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<L> Copy for Serving<'_, L> {}
-
-impl<'a, L> Serving<'a, L> {
-    pub(super) const NONE: Self = Serving { all: &[], positions: &[] };
-
-    pub(super) fn len(self) -> usize {
-        self.positions.len()
-    }
-
-    /// # Panics
-    ///
-    /// If `at` is not less than the [length](Self::len).
-    pub(super) fn get(self, at: usize) -> &'a Entry<L> {
-        &self.all[self.positions[at] as usize]
-    }
-}
-
 impl<L> RegionNodes<L> {
     /// Returns all nodes, sorted by address.
     pub(super) fn all(&self) -> &[Arc<Entry<L>>] {
         &self.all
     }
 
-    /// Returns the linked nodes that serve `service`.
-    pub(super) fn serving(&self, service: &str) -> Serving<'_, L> {
-        let positions = self.serving.get(service).map_or(&[][..], Vec::as_slice);
-        Serving { all: &self.all, positions }
+    /// Returns the links to the nodes that serve `service`, if there are any.
+    pub(super) fn serving(&self, service: &str) -> Option<&Candidates<Candidate<L>>> {
+        self.serving.get(service)
     }
 }
 
@@ -76,15 +48,16 @@ impl<L: Endpoint> RegionNodes<L> {
     pub(super) fn insert(&mut self, entry: Arc<Entry<L>>) {
         match self.all.binary_search_by(by_addr_of(&entry.info)) {
             Ok(at) => {
-                self.unindex(at);
-                self.all[at] = entry;
-                self.index(at);
+                let replaced = std::mem::replace(&mut self.all[at], Arc::clone(&entry));
+                let is_same = |link: &L| entry.link().is_some_and(|other| other.is_same(link));
+                if !replaced.link().is_some_and(is_same) {
+                    self.unindex(&replaced);
+                    self.index(&entry);
+                }
             }
             Err(at) => {
-                let after = |position: &&mut u32| **position >= at as u32;
-                self.positions().filter(after).for_each(|position| *position += 1);
+                self.index(&entry);
                 self.all.insert(at, entry);
-                self.index(at);
             }
         }
     }
@@ -92,38 +65,36 @@ impl<L: Endpoint> RegionNodes<L> {
     /// Removes a node, if it is present.
     pub(super) fn remove(&mut self, info: &NodeInfo) {
         let Ok(at) = self.all.binary_search_by(by_addr_of(info)) else { return };
-        self.unindex(at);
-        self.all.remove(at);
-        let after = |position: &&mut u32| **position > at as u32;
-        self.positions().filter(after).for_each(|position| *position -= 1);
+        let removed = self.all.remove(at);
+        self.unindex(&removed);
     }
 
-    fn positions(&mut self) -> impl Iterator<Item = &mut u32> {
-        self.serving.values_mut().flatten()
-    }
-
-    fn index(&mut self, at: usize) {
-        let Some(link) = &self.all[at].link else { return };
-        for service in link.services() {
-            if !self.serving.contains_key(&service.name) {
-                self.serving.insert(service.name.clone(), Vec::new());
+    fn index(&mut self, entry: &Entry<L>) {
+        let Some(link) = entry.link() else { return };
+        let services = link.services();
+        for (at, ServiceSpec { name, .. }) in services.iter().enumerate() {
+            if services[..at].iter().any(|earlier| earlier.name == *name) {
+                continue;
             }
-            let Some(positions) = self.serving.get_mut(&service.name) else { continue };
-            if let Err(place) = positions.binary_search(&(at as u32)) {
-                positions.insert(place, at as u32);
+            if !self.serving.contains_key(name) {
+                self.serving.insert(name.clone(), Candidates::new());
+            }
+            if let Some(serving) = self.serving.get_mut(name) {
+                serving.push(Candidate { link: link.clone(), load: Arc::clone(link.load()) });
             }
         }
     }
 
-    fn unindex(&mut self, at: usize) {
-        let Some(link) = &self.all[at].link else { return };
-        for service in link.services() {
-            let Some(positions) = self.serving.get_mut(&service.name) else { continue };
-            if let Ok(place) = positions.binary_search(&(at as u32)) {
-                positions.remove(place);
+    fn unindex(&mut self, entry: &Entry<L>) {
+        let Some(link) = entry.link() else { return };
+        for ServiceSpec { name, .. } in link.services() {
+            let Some(serving) = self.serving.get_mut(name) else { continue };
+            let at = serving.iter().position(|other| other.link.is_same(link));
+            if let Some(at) = at {
+                serving.swap_remove(at);
             }
-            if positions.is_empty() {
-                self.serving.remove(&service.name);
+            if serving.len() == 0 {
+                self.serving.remove(name);
             }
         }
     }
@@ -140,14 +111,16 @@ mod tests {
 
     fn entry(port: u16, services: Option<&[&str]>) -> Arc<Entry<Path>> {
         let id = NodeId::new(format!("n{port}"), port.into());
-        let info = NodeInfo::new(id, "iad".into(), ([10, 0, 0, 1], port).into());
-        let link = services.map(|services| Path::good().serving(services));
+        let info = NodeInfo::new(id.clone(), "iad".into(), ([10, 0, 0, 1], port).into());
+        let link = services.map(|services| Path::good().to(id.clone()).serving(services));
         Arc::new(Entry::linked(info, link))
     }
 
-    fn serving(nodes: &RegionNodes<Path>, service: &str) -> Vec<u16> {
-        let serving = nodes.serving(service);
-        (0..serving.len()).map(|at| serving.get(at).info.addr().port()).collect()
+    fn serving(nodes: &RegionNodes<Path>, service: &str) -> Vec<u64> {
+        let serving = nodes.serving(service).into_iter().flat_map(Candidates::iter);
+        let mut boots: Vec<u64> = serving.map(|candidate| candidate.link.node.boot()).collect();
+        boots.sort_unstable();
+        boots
     }
 
     #[test]
@@ -167,5 +140,18 @@ mod tests {
         assert_eq!((serving(&nodes, "A"), serving(&nodes, "B")), (vec![3, 9], vec![]));
         assert_eq!(nodes.all().len(), 3);
         assert!(nodes.serving.len() == 1, "{nodes:?}");
+    }
+
+    #[test]
+    fn a_replaced_entry_is_listed_while_it_has_a_link_that_can_be_called() {
+        let mut nodes = RegionNodes::default();
+        let linked = Entry::clone(&entry(5, Some(&["A"])));
+        nodes.insert(Arc::new(linked.clone()));
+        nodes.insert(Arc::new(Entry { unreachable: true, ..linked.clone() }));
+        assert_eq!(serving(&nodes, "A"), [5]);
+        nodes.insert(Arc::new(Entry { other_protocol: true, ..linked.clone() }));
+        assert_eq!(serving(&nodes, "A"), [0; 0]);
+        nodes.insert(Arc::new(linked));
+        assert_eq!(serving(&nodes, "A"), [5]);
     }
 }

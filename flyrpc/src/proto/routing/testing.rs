@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     proto::wire::ids::MethodIndex,
-    types::{Region, ServiceSpec},
+    types::{NodeId, Region, ServiceSpec},
 };
 
 /// A link without a node.
 #[derive(Debug, Clone)]
 pub(super) struct Path {
-    pub(super) node: String,
+    pub(super) node: NodeId,
     pub(super) status: LinkStatus,
     pub(super) congested: bool,
     pub(super) load: Arc<NodeLoad>,
@@ -30,7 +30,7 @@ impl Path {
     pub(super) fn good() -> Self {
         let callable = Compat::Callable { method: MethodIndex(0), missing_args: [].into() };
         Path {
-            node: String::new(),
+            node: NodeId::new("", 0),
             status: LinkStatus::Good,
             congested: false,
             load: Arc::new(NodeLoad::new(Arc::new(RegionLoad::new()))),
@@ -41,6 +41,11 @@ impl Path {
         }
     }
 
+    /// Returns a link to this node.
+    pub(super) fn to(self, node: NodeId) -> Self {
+        Path { node, ..self }
+    }
+
     /// Returns a link to a node that serves these services.
     pub(super) fn serving(self, services: &[&str]) -> Self {
         let spec = |name: &&str| ServiceSpec { name: (*name).to_owned(), methods: Vec::new() };
@@ -49,6 +54,15 @@ impl Path {
 }
 
 impl Endpoint for Path {
+    fn is_same(&self, other: &Self) -> bool {
+        let state = |path: &Self| (path.status, path.congested);
+        Arc::ptr_eq(&self.load, &other.load) && state(self) == state(other)
+    }
+
+    fn node(&self) -> &NodeId {
+        &self.node
+    }
+
     fn status(&self, _service: &str) -> LinkStatus {
         self.status
     }
@@ -57,7 +71,7 @@ impl Endpoint for Path {
         self.congested
     }
 
-    fn load(&self) -> &NodeLoad {
+    fn load(&self) -> &Arc<NodeLoad> {
         &self.load
     }
 

@@ -130,7 +130,7 @@ impl Link {
         if call.attempt == 1 {
             self.count_call();
         }
-        self.health.load().on_start();
+        self.load.on_start();
         self.wake_writer();
         if expires_earlier {
             let link = Arc::downgrade(self);

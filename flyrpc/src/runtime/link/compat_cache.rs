@@ -1,11 +1,11 @@
-//! How the services of one peer match the traits that this process calls, and the medians of their methods.
+//! How the services of peers match the traits that this process calls, and the medians of their methods.
 
 use std::{
     any::TypeId,
     sync::{Arc, OnceLock},
 };
 
-use super::region_calls::RegionCalls;
+use super::medians::Medians;
 use crate::{
     proto::{
         routing::{CallerTrait, Compat, Compats, Median},
@@ -15,16 +15,19 @@ use crate::{
     types::{NodeInfo, ServiceSpec},
 };
 
-/// The result of comparing each trait with the peer's services, computed once per trait.
+/// The result of comparing each trait with a list of services, computed once per trait. The links of a region to nodes
+/// with equal lists share it, so that it stays in the processor's cache. It logs incompatibilities once, with the first
+/// node.
 #[derive(Debug)]
 pub(super) struct CompatCache {
+    services: Arc<[ServiceSpec]>,
     /// A list, to which traits are only added, so that it is read without a lock. Few programs call more
     /// than a few traits on one peer.
     first: OnceLock<Box<Compared>>,
-    /// The median latency in the peer's region of each method of the peer that a compared trait calls. Empty until
-    /// a trait is compared.
+    /// The median latency in the region of each method in the list that a compared trait calls. Empty until a trait is
+    /// compared.
     medians: OnceLock<Box<[OnceLock<Arc<Median>>]>>,
-    region: Arc<RegionCalls>,
+    region_medians: Arc<Medians>,
     /// The span of the node's log lines. The caller's task has another span, or none.
     span: tracing::Span,
 }
@@ -38,13 +41,18 @@ struct Compared {
 }
 
 impl CompatCache {
-    /// Creates an empty cache for a peer in this region. It logs in the current span.
-    pub(super) fn new(region: Arc<RegionCalls>) -> Self {
+    /// Creates an empty cache for peers in the region of these medians. It logs in the current span.
+    pub(super) fn new(services: Arc<[ServiceSpec]>, region_medians: Arc<Medians>) -> Self {
         let (first, medians) = (OnceLock::new(), OnceLock::new());
-        CompatCache { first, medians, region, span: tracing::Span::current() }
+        CompatCache { services, first, medians, region_medians, span: tracing::Span::current() }
     }
 
-    /// Returns the median latency of a method of the peer in its region. `None` for methods of the internal service,
+    /// The services with which traits are compared.
+    pub(super) fn services(&self) -> &Arc<[ServiceSpec]> {
+        &self.services
+    }
+
+    /// Returns the median latency of a method of a peer in its region. `None` for methods of the internal service,
     /// which take different times for each node.
     #[inline(always)]
     pub(super) fn median(&self, method: MethodIndex) -> Option<&Median> {
@@ -52,19 +60,14 @@ impl CompatCache {
         Some(median)
     }
 
-    /// Returns how the methods of a caller's trait match the services of `peer`.
-    pub(super) fn get(
-        &self,
-        caller: &CallerTrait,
-        peer: &NodeInfo,
-        services: &[ServiceSpec],
-    ) -> &Compats {
+    /// Returns how the methods of a caller's trait match the services. `peer` serves them, and is named in the log.
+    pub(super) fn get(&self, caller: &CallerTrait, peer: &NodeInfo) -> &Compats {
         let mut place = &self.first;
         loop {
             let compared = match place.get() {
                 Some(compared) => compared,
                 // Another thread may add another trait in this place first.
-                None => place.get_or_init(|| self.compare(caller, peer, services)),
+                None => place.get_or_init(|| self.compare(caller, peer)),
             };
             if compared.id == caller.id {
                 return &compared.compats;
@@ -74,13 +77,8 @@ impl CompatCache {
     }
 
     #[cold]
-    fn compare(
-        &self,
-        caller: &CallerTrait,
-        peer: &NodeInfo,
-        services: &[ServiceSpec],
-    ) -> Box<Compared> {
-        let compats = caller.compare(services);
+    fn compare(&self, caller: &CallerTrait, peer: &NodeInfo) -> Box<Compared> {
+        let compats = caller.compare(&self.services);
         let incompatible = caller.incompatibilities(&compats);
         if !incompatible.is_empty() {
             let (node, service) = (peer, caller.service);
@@ -89,19 +87,19 @@ impl CompatCache {
             });
         }
         if ServiceKind::of(caller.service) == ServiceKind::User {
-            self.resolve_medians(caller, &compats, services);
+            self.resolve_medians(caller, &compats);
         }
         Box::new(Compared { id: caller.id, compats, next: OnceLock::new() })
     }
 
-    fn resolve_medians(&self, caller: &CallerTrait, compats: &Compats, services: &[ServiceSpec]) {
-        let count = services.iter().map(|service| service.methods.len()).sum();
+    fn resolve_medians(&self, caller: &CallerTrait, compats: &Compats) {
+        let count = self.services.iter().map(|service| service.methods.len()).sum();
         let empty = || (0..count).map(|_| OnceLock::new()).collect();
         let medians = self.medians.get_or_init(empty);
         for (signature, compat) in (caller.signatures)().into_iter().zip(compats) {
             let Compat::Callable { method, .. } = compat else { continue };
             if let Some(median) = medians.get(method.0 as usize) {
-                median.get_or_init(|| self.region.median(caller.service, signature.name));
+                median.get_or_init(|| self.region_medians.get(caller.service, signature.name));
             }
         }
     }

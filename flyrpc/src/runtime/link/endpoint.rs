@@ -9,15 +9,23 @@ use super::handle::Link;
 use crate::{
     error::Refusal,
     proto::routing::{CallerTrait, Compats, Endpoint, LinkStatus, NodeLoad},
-    types::{Region, ServiceSpec},
+    types::{NodeId, Region, ServiceSpec},
 };
 
 impl Endpoint for Arc<Link> {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+
+    fn node(&self) -> &NodeId {
+        self.peer().id()
+    }
+
     fn status(&self, service: &str) -> LinkStatus {
         if !self.is_open() {
             return LinkStatus::Disconnected;
         }
-        if self.peer.restricted.load(Ordering::Acquire)
+        if self.picked.restricted.load(Ordering::Acquire)
             && let Some(refusal) = self.refusal(service)
         {
             return LinkStatus::NotAccepting(refusal);
@@ -26,11 +34,11 @@ impl Endpoint for Arc<Link> {
     }
 
     fn is_congested(&self) -> bool {
-        self.congested.load(Ordering::Relaxed)
+        self.picked.congested.load(Ordering::Relaxed)
     }
 
-    fn load(&self) -> &NodeLoad {
-        self.health.load()
+    fn load(&self) -> &Arc<NodeLoad> {
+        &self.load
     }
 
     fn services(&self) -> &[ServiceSpec] {
@@ -38,7 +46,7 @@ impl Endpoint for Arc<Link> {
     }
 
     fn compats(&self, caller: &CallerTrait) -> &Compats {
-        self.peer.compats.get(caller, &self.peer.node, &self.peer.services)
+        self.picked.compats.get(caller, &self.peer.node)
     }
 
     fn round_trip(&self) -> Option<Duration> {

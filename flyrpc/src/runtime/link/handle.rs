@@ -20,22 +20,17 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    compat_cache::CompatCache, deadlines::Deadlines, event::LinkEvent, node_health::NodeHealth,
-    outcomes::Outcomes, region_calls::RegionCalls,
+    deadlines::Deadlines, event::LinkEvent, node_health::NodeHealth, outcomes::Outcomes,
+    pick_fields::PickFields, region_calls::RegionCalls,
 };
 use crate::{
     env::Env,
     proto::{
         link::{
-            batch::Batch,
-            in_flight::InFlight,
-            inbound::Inbound,
-            lifecycle::{Lifecycle, LinkError},
-            liveness::QuietChange,
-            outbox::Outbox,
-            sent::SentBytes,
+            batch::Batch, in_flight::InFlight, inbound::Inbound, lifecycle::LinkError,
+            liveness::QuietChange, outbox::Outbox, sent::SentBytes,
         },
-        routing::{BudgetExhausted, Median},
+        routing::{BudgetExhausted, Median, NodeLoad},
         wire::{
             frame::{self, GoAway},
             hello::State,
@@ -62,10 +57,11 @@ pub(crate) struct Link {
     events: EventSink,
     /// The calls to the peer's region.
     pub(super) region_calls: Arc<RegionCalls>,
+    pub(super) picked: PickFields,
+    /// The load of the peer, which is also part of `health`.
+    pub(super) load: Arc<NodeLoad>,
     pub(super) health: Arc<NodeHealth>,
     pub(super) outcomes: Outcomes,
-    /// Whether calls have to wait for room in the outbox.
-    pub(super) congested: AtomicBool,
     /// If both are locked, `in_flight` is locked first.
     outbox: Mutex<Outbox>,
     in_flight: Mutex<InFlight>,
@@ -73,7 +69,6 @@ pub(crate) struct Link {
     /// The number of cancellations by the peer, so that requests whose number has not changed need not be
     /// looked up in `inbound`.
     pub(super) cancellations: AtomicU32,
-    lifecycle: Lifecycle,
     pub(super) sent: SentBytes,
     pub(super) signals: Signals,
     /// The timer of the calls in flight.
@@ -84,18 +79,13 @@ pub(crate) struct Link {
 pub(super) struct Peer {
     pub(super) node: NodeInfo,
     pub(super) services: Arc<[ServiceSpec]>,
-    pub(super) compats: CompatCache,
     status_level: u64,
     keys: Vec<KeyId>,
     version: SmolStr,
     sealed_with: Option<KeyId>,
     pub(super) state: ArcSwap<State>,
-    /// Whether `state` excludes calls of some service, which calls check before they read `state`.
-    pub(super) restricted: AtomicBool,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
-    /// Whether the peer has been silent for so long that calls prefer other nodes.
-    quiet: AtomicBool,
     /// The shortest of the last round trips in microseconds, or `u64::MAX` if none was measured.
     round_trip: AtomicU64,
 }
@@ -145,6 +135,9 @@ impl Link {
         let now = new.region_calls.micros_at(new.env.now().into_std());
         // The first service is the internal one.
         let serves = new.services.len() > 1;
+        let compats = new.region_calls.compats(new.services);
+        let services = Arc::clone(compats.services());
+        let picked = PickFields::new(compats, &new.state);
         let health = new.region_calls.on_linked(new.node.id(), serves, now);
         if let Some(round_trip) = new.round_trip {
             new.region_calls.on_round_trip(round_trip, now);
@@ -152,30 +145,27 @@ impl Link {
         Link {
             peer: Peer {
                 node: new.node,
-                services: new.services,
-                compats: CompatCache::new(Arc::clone(&new.region_calls)),
+                services,
                 status_level: new.status_level,
                 keys: new.keys,
                 version: new.version,
                 sealed_with: new.sealed_with,
-                restricted: AtomicBool::new(new.state.is_restricted()),
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
-                quiet: AtomicBool::new(false),
                 round_trip: AtomicU64::new(new.round_trip.unwrap_or(u64::MAX)),
             },
             body_limit: new.body_limit,
             clock: LocalClock { env: new.env, epoch: new.epoch },
             events: new.events,
             region_calls: new.region_calls,
+            picked,
+            load: Arc::clone(health.load()),
             health,
             outcomes: Outcomes::new(epoch),
-            congested: AtomicBool::new(false),
             outbox: Mutex::default(),
             in_flight: Mutex::default(),
             inbound: Mutex::default(),
             cancellations: AtomicU32::new(0),
-            lifecycle: Lifecycle::default(),
             sent: SentBytes::default(),
             signals: Signals::default(),
             deadlines: Deadlines::default(),
@@ -238,27 +228,27 @@ impl Link {
 
     /// Whether the peer has been silent for so long that calls prefer other nodes.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.peer.quiet.load(Ordering::Relaxed)
+        self.picked.quiet.load(Ordering::Relaxed)
     }
 
     /// Whether new requests may be sent.
     pub(crate) fn is_open(&self) -> bool {
-        self.lifecycle.is_open()
+        self.picked.lifecycle.is_open()
     }
 
     /// Whether the peer announced on this link that it leaves the cluster.
     pub(crate) fn is_peer_leaving(&self) -> bool {
-        self.lifecycle.is_peer_leaving()
+        self.picked.lifecycle.is_peer_leaving()
     }
 
     /// Whether the link has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.lifecycle.error().is_some()
+        self.picked.lifecycle.error().is_some()
     }
 
     /// Returns why the link ended, if it has.
     pub(crate) fn error(&self) -> Option<LinkError> {
-        self.lifecycle.error().cloned()
+        self.picked.lifecycle.error().cloned()
     }
 
     /// Maximum size in bytes of a body that may be sent, for a service of this kind.
@@ -302,13 +292,13 @@ impl Link {
 
     /// Whether replies are still in flight to a peer that appears to be alive.
     pub(crate) fn is_delivering(&self) -> bool {
-        let under_way = match self.lifecycle.error() {
+        let under_way = match self.picked.lifecycle.error() {
             // A drained link is kept until the peer has read everything that was written.
             Some(error) => matches!(error, LinkError::Drained),
             // Everything in the socket precedes this end's `GoAway`. Until the peer responds to that
             // frame, the peer may not have read everything before it.
             None => {
-                !self.lifecycle.is_draining_there()
+                !self.picked.lifecycle.is_draining_there()
                     || !self.inbound().is_empty()
                     || !self.outbox().is_idle()
             }
@@ -319,7 +309,7 @@ impl Link {
     /// Stops sending requests, and asks the peer to do the same. The link ends when the requests in
     /// flight in both directions are finished.
     pub(crate) fn drain(&self, reason: GoAway) {
-        if self.lifecycle.drain() {
+        if self.picked.lifecycle.drain() {
             frame::put_go_away(reason, self.outbox().frames());
             self.wake_writer();
         }
@@ -329,7 +319,7 @@ impl Link {
     /// Ends the link immediately: calls in flight fail, handlers are aborted unless they are
     /// detached, and unsent data is discarded. Has no effect if the link has already ended.
     pub(crate) fn end(&self, error: LinkError) {
-        if !self.lifecycle.end(error) {
+        if !self.picked.lifecycle.end(error) {
             return;
         }
         self.region_calls.on_unlinked(&self.health, self.node_micros());
@@ -355,7 +345,7 @@ impl Link {
 
     /// Whether both ends are draining the link and this end waits for no response.
     pub(super) fn waits_for_nothing(&self) -> bool {
-        self.lifecycle.is_draining_at_both_ends() && self.in_flight().is_empty()
+        self.picked.lifecycle.is_draining_at_both_ends() && self.in_flight().is_empty()
     }
 
     /// Describes what is in flight. `body_bytes` are the bytes of bodies that this node holds for the peer.
@@ -380,7 +370,7 @@ impl Link {
         if **self.peer.state.load() != state {
             let restricted = state.is_restricted();
             self.peer.state.store(Arc::new(state));
-            self.peer.restricted.store(restricted, Ordering::Release);
+            self.picked.restricted.store(restricted, Ordering::Release);
             if !self.peer.state_change_announced.swap(true, Ordering::AcqRel) {
                 self.announce(LinkEvent::StateChanged);
             }
@@ -389,7 +379,7 @@ impl Link {
 
     /// Handles a `GoAway`: the peer sends no more requests, and asks this node to stop too.
     pub(super) fn on_go_away(self: &Arc<Self>, reason: GoAway) {
-        if !self.lifecycle.on_go_away(reason) {
+        if !self.picked.lifecycle.on_go_away(reason) {
             return;
         }
         // Calls that wait for room must look for another link.
@@ -399,7 +389,7 @@ impl Link {
     }
 
     pub(super) fn on_quiet_change(self: &Arc<Self>, change: QuietChange) {
-        self.peer.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
+        self.picked.quiet.store(change == QuietChange::BecameQuiet, Ordering::Relaxed);
         if change == QuietChange::BecameQuiet {
             self.record_quiet();
             // Calls that may be repeated look for another node.
@@ -423,15 +413,15 @@ impl Link {
     /// The median latency of a method of the peer in its region.
     #[inline(always)]
     pub(super) fn median(&self, method: MethodIndex) -> Option<&Median> {
-        self.peer.compats.median(method)
+        self.picked.compats.median(method)
     }
 
     /// Records whether calls have to wait for room. `outbox` is that of this link.
     #[inline]
     pub(super) fn update_congested(&self, outbox: &Outbox) {
         let congested = outbox.is_congested();
-        if congested != self.congested.load(Ordering::Relaxed) {
-            self.congested.store(congested, Ordering::Relaxed);
+        if congested != self.picked.congested.load(Ordering::Relaxed) {
+            self.picked.congested.store(congested, Ordering::Relaxed);
         }
     }
 
@@ -517,7 +507,7 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
             .field("peer", &self.peer.node)
-            .field("ended", &self.lifecycle.error())
+            .field("ended", &self.picked.lifecycle.error())
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use crate::proto::routing::{Change, Ejection, Failure, NodeLoad, RegionLoad};
 /// does not look healthy after it was linked again.
 #[derive(Debug)]
 pub(crate) struct NodeHealth {
-    load: NodeLoad,
+    load: Arc<NodeLoad>,
     state: Mutex<State>,
 }
 
@@ -29,11 +29,11 @@ impl NodeHealth {
     pub(super) fn new(region: Arc<RegionLoad>) -> Self {
         let ejection = Ejection::default();
         let state = State { ejection, failed: 0, serves: false, links: 0, unlinked: 0 };
-        NodeHealth { load: NodeLoad::new(region), state: Mutex::new(state) }
+        NodeHealth { load: Arc::new(NodeLoad::new(region)), state: Mutex::new(state) }
     }
 
     #[inline(always)]
-    pub(crate) fn load(&self) -> &NodeLoad {
+    pub(crate) fn load(&self) -> &Arc<NodeLoad> {
         &self.load
     }
 

@@ -35,14 +35,14 @@ impl Link {
             return self.record_canceled(sent_at);
         };
         let ratio = median.observe(now.saturating_sub(sent_at));
-        if self.health.load().on_reply(ratio, self.outcomes.epoch + now) {
+        if self.load.on_reply(ratio, self.outcomes.epoch + now) {
             self.record_recovery(now, sent_at, ratio);
         }
     }
 
     /// Records the end of a call that shows nothing about the load of the node.
     pub(super) fn record_canceled(&self, sent_at: u64) {
-        let load = self.health.load();
+        let load = &self.load;
         load.on_canceled();
         if load.is_ejected() {
             load.release_probe(self.outcomes.epoch + sent_at);
@@ -54,7 +54,7 @@ impl Link {
         self.record_canceled(sent_at);
         let now = self.micros_at(self.now());
         if let Some(ratio) = self.ratio_of(method, now.saturating_sub(sent_at)) {
-            self.health.load().on_no_reply_within(ratio, self.outcomes.epoch + now);
+            self.load.on_no_reply_within(ratio, self.outcomes.epoch + now);
         }
     }
 
@@ -81,7 +81,7 @@ impl Link {
             return;
         }
         let now = self.node_micros();
-        self.health.load().penalize(0.0, now);
+        self.load.penalize(0.0, now);
         self.announce_change(self.health.on_failure(now, now, Failure::Transport));
     }
 
@@ -135,7 +135,7 @@ impl Link {
         let took = now.saturating_sub(sent_at);
         let ratio = self.ratio_of(method, took).unwrap_or(1.0);
         let epoch = self.outcomes.epoch;
-        self.health.load().on_failure(ratio, epoch + now);
+        self.load.on_failure(ratio, epoch + now);
         if counts {
             let change = self.health.on_failure(epoch + now, epoch + sent_at, failure);
             self.announce_change(change);

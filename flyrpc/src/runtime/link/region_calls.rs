@@ -4,16 +4,16 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use super::node_health::NodeHealth;
+use super::{compat_cache::CompatCache, medians::Medians, node_health::NodeHealth};
 use crate::{
-    proto::routing::{BudgetExhausted, Median, Percentile, RegionLoad, RetryBudget},
-    types::{NodeId, Region, RegionStats},
+    proto::routing::{BudgetExhausted, Percentile, RegionLoad, RetryBudget},
+    types::{NodeId, Region, RegionStats, ServiceSpec},
 };
 
 /// How long the health of a node is kept after its last link has ended, in microseconds.
@@ -21,6 +21,9 @@ const KEEP_UNLINKED: u64 = 300_000_000;
 
 /// Upper bound on the nodes without a link whose health is kept. Peers choose the ids of nodes.
 const MAX_UNLINKED: usize = 256;
+
+/// Upper bound on the lists of services with which the list of a new link is compared. Peers choose their services.
+const MAX_COMPARED: usize = 64;
 
 /// The period for which the least round trip is kept at least, in microseconds.
 const ROUND_TRIP_PERIOD: u64 = 5_000_000;
@@ -37,8 +40,9 @@ pub(crate) struct RegionCalls {
     epoch: Instant,
     load: Arc<RegionLoad>,
     nodes: Mutex<BTreeMap<NodeId, Arc<NodeHealth>>>,
-    /// By the names of service and method. Only names that this program calls are in it.
-    medians: Mutex<BTreeMap<(&'static str, &'static str), Arc<Median>>>,
+    /// One for each list of services that a linked node serves. There are as many as there are versions of the program.
+    compats: Mutex<Vec<Weak<CompatCache>>>,
+    medians: Arc<Medians>,
     /// Of the methods that are hedged after a percentile, by the names of service and method.
     percentiles: Mutex<BTreeMap<(&'static str, &'static str), Percentile>>,
     round_trips: Mutex<RoundTrips>,
@@ -63,7 +67,8 @@ impl RegionCalls {
             epoch,
             load: Arc::new(RegionLoad::new()),
             nodes: Mutex::default(),
-            medians: Mutex::default(),
+            compats: Mutex::default(),
+            medians: Arc::default(),
             percentiles: Mutex::default(),
             round_trips: Mutex::new(RoundTrips { since: 0, current: u32::MAX, previous: u32::MAX }),
         }
@@ -137,9 +142,17 @@ impl RegionCalls {
         self.load.set_nodes(serving().count() as u32, ejected as u32);
     }
 
-    /// Returns the median latency of a method.
-    pub(super) fn median(&self, service: &'static str, method: &'static str) -> Arc<Median> {
-        Arc::clone(lock(&self.medians).entry((service, method)).or_default())
+    /// Returns how traits match these services of a node. Links to nodes with equal services share it.
+    pub(super) fn compats(&self, services: Arc<[ServiceSpec]>) -> Arc<CompatCache> {
+        let mut compats = lock(&self.compats);
+        compats.retain(|shared| shared.strong_count() > 0);
+        let is_equal = |shared: &Arc<CompatCache>| *shared.services() == services;
+        let found = compats.iter().take(MAX_COMPARED).filter_map(Weak::upgrade).find(is_equal);
+        found.unwrap_or_else(|| {
+            let new = Arc::new(CompatCache::new(services, Arc::clone(&self.medians)));
+            compats.push(Arc::downgrade(&new));
+            new
+        })
     }
 
     /// Returns the latency within which this percentage of the calls of a method return, if it is known.
@@ -259,5 +272,20 @@ mod tests {
         assert_eq!(at(7, 90), 20);
         assert_eq!(at(14, 90), 90);
         assert_eq!(at(15, u64::MAX), 90);
+    }
+
+    #[test]
+    fn links_to_nodes_with_equal_services_share_their_compats() {
+        let region = region();
+        let services = |name: &str| {
+            let spec = ServiceSpec { name: name.to_owned(), methods: Vec::new() };
+            Arc::<[ServiceSpec]>::from([spec])
+        };
+        let first = region.compats(services("A"));
+        assert!(Arc::ptr_eq(&first, &region.compats(services("A"))));
+        assert!(!Arc::ptr_eq(&first, &region.compats(services("B"))));
+        drop(first);
+        region.compats(services("C"));
+        assert_eq!(lock(&region.compats).len(), 1);
     }
 }

@@ -23,7 +23,7 @@ impl PeerSnapshot {
     pub(crate) fn to_peer(&self) -> Peer {
         let link = self.link.as_ref();
         let state = link.map(|link| link.state());
-        let load = link.map(Endpoint::load);
+        let load = link.map(|link| &**link.load());
         let quiet = link.is_some_and(|link| link.is_quiet());
         Peer {
             addr: self.addr,
