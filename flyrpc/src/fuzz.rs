@@ -23,10 +23,11 @@ use crate::{
         wire::{
             PREFACE,
             frame::{self, Frame},
-            hello::{Hello, HelloOutcome, State},
+            hello::{Hello, HelloOutcome},
             ids::{MethodIndex, RequestId},
             request_fields,
             seal::{Seal, Unsealed},
+            state::State,
             status::Status,
         },
     },

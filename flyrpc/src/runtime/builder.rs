@@ -22,7 +22,7 @@ use crate::{
         discovery::Discovery,
         membership::{GossipSealing, Membership, Settings},
         seal::replay::Salt,
-        wire::hello::State,
+        wire::state::State,
     },
     service::Service,
     telemetry::{CaughtObserver, Observer, Observers, Spans},

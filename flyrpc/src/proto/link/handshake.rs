@@ -16,7 +16,8 @@ use crate::{
         wire::{
             PREFACE, VERSIONS,
             frame::{self, MAX_FRAME},
-            hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer, State},
+            hello::{EncodedHello, Hello, HelloOutcome, IncompatiblePeer},
+            state::State,
         },
     },
     types::{KeyId, NodeInfo, is_label, is_node_addr},

@@ -7,7 +7,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     PREFACE,
     frame::{self, Body, BodyOf, Frame, GoAway},
-    hello::{Hello, HelloOutcome, State},
+    hello::{Hello, HelloOutcome},
+    state::State,
     status::Status,
 };
 use crate::{

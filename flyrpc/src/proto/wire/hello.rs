@@ -1,19 +1,12 @@
-//! The payloads of hello and state frames. In a hello, each end of a link announces itself during the
-//! handshake; in state frames, it announces later changes.
+//! The payload of hello frames, in which each end of a link announces itself during the handshake.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::{
-    service_limits::{MAX_SERVICES, check_services},
-    status::STATUS_LEVEL,
-    version::VERSIONS,
+    service_limits::check_services, state::State, status::STATUS_LEVEL, version::VERSIONS,
 };
 use crate::{
     codec::{
@@ -31,7 +24,7 @@ use crate::{
 mod field {
     pub(super) const NODE: u64 = 1;
     pub(super) const SERVICES: u64 = 2;
-    pub(super) const STATE: u64 = 3;
+    pub(super) const STATE: u64 = crate::proto::wire::state::FIELD;
     pub(super) const STAMP: u64 = 4;
     pub(super) const ECHO: u64 = 5;
     pub(super) const STATUS_LEVEL: u64 = 6;
@@ -65,32 +58,6 @@ pub(crate) struct Hello {
     pub(crate) version: SmolStr,
     /// Whether the sender is a visitor: no member of the cluster, but a tool that asks this node something.
     pub(crate) is_visitor: bool,
-}
-
-/// The part of a hello that may change while a link is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// Whether the node accepts calls of users. A held node does not.
-    pub(crate) accepting: bool,
-    /// Whether the node is about to shut down.
-    pub(crate) draining: bool,
-    /// The primary region in the node's view.
-    pub(crate) primary_region: Region,
-    /// Services in the hello for which the node currently accepts no calls.
-    #[serde(default)]
-    pub(crate) withdrawn: Vec<String>,
-}
-
-impl State {
-    /// Whether the node accepts calls to the services that are not withdrawn.
-    pub(crate) fn accepts_calls(&self) -> bool {
-        self.accepting && !self.draining
-    }
-
-    /// Whether the node does not accept the calls of some service.
-    pub(crate) fn is_restricted(&self) -> bool {
-        !self.accepts_calls() || !self.withdrawn.is_empty()
-    }
 }
 
 /// The result of decoding a hello.
@@ -259,48 +226,6 @@ impl Hello {
     }
 }
 
-impl State {
-    /// Drops the names of withdrawn services that are not among `services`. Such names have no meaning,
-    /// and a peer must not control how much memory they take.
-    pub(crate) fn limit_to(&mut self, services: &[ServiceSpec]) {
-        let withdrawn = std::mem::take(&mut self.withdrawn).into_iter();
-        let mut withdrawn: BTreeSet<String> = withdrawn.collect();
-        let known = services.iter().filter(|service| withdrawn.remove(&service.name));
-        self.withdrawn = known.map(|service| service.name.clone()).collect();
-    }
-
-    /// Encodes the payload of a state frame.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut to = Vec::new();
-        put(field::STATE, self, &mut to);
-        to
-    }
-
-    /// Decodes the payload of a state frame.
-    pub(crate) fn decode(from: &[u8]) -> Result<State, Malformed> {
-        let mut state = None;
-        fields::read(from, |number, value| {
-            if number == field::STATE {
-                state = codec::decode(value).ok();
-            }
-            Ok(number == field::STATE)
-        })?;
-        let state: State = state.ok_or(Malformed::new("state"))?;
-        state.check()?;
-        Ok(state)
-    }
-
-    fn check(&self) -> Result<(), Malformed> {
-        if self.withdrawn.len() > MAX_SERVICES {
-            return Err(Malformed::new("state that withdraws too many services"));
-        }
-        if !is_label(self.primary_region.as_str()) {
-            return Err(Malformed::new("primary region"));
-        }
-        Ok(())
-    }
-}
-
 /// Returns the sender of a hello of another version, if that version encodes the sender as this one
 /// does. For this to work with later versions, the number of the field and the names in it must never
 /// be reused.
@@ -356,6 +281,7 @@ mod tests {
     use super::*;
     use crate::{
         codec::bytes::garbage,
+        proto::wire::service_limits::MAX_SERVICES,
         types::{ArgumentSpec, MethodSpec},
     };
 

@@ -14,6 +14,7 @@ pub(crate) mod ids;
 pub(crate) mod request_fields;
 pub(crate) mod seal;
 pub(crate) mod service_limits;
+pub(crate) mod state;
 pub(crate) mod status;
 mod version;
 

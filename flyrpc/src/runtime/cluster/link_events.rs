@@ -11,7 +11,7 @@ use super::{
 use crate::{
     proto::{
         membership::Channel,
-        wire::{frame::GoAway, hello::State},
+        wire::{frame::GoAway, state::State},
     },
     runtime::{
         link::{Handshaken, Link, LinkError, LinkEvent},

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 
 use crate::{
     config::{Keyring, Sealing},
-    proto::wire::hello::{EncodedHello, State},
+    proto::wire::{hello::EncodedHello, state::State},
     runtime::{link::LocalHello, shared::NodeShared},
     types::KeyId,
 };

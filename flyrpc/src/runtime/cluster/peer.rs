@@ -11,7 +11,7 @@ use super::{
     links::PeerLinks,
 };
 use crate::{
-    proto::{routing::Entry, wire::hello::State},
+    proto::{routing::Entry, wire::state::State},
     runtime::{
         link::{DialError, Link},
         shared::{PeerKey, PeerSnapshot},

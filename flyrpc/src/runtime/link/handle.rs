@@ -33,8 +33,8 @@ use crate::{
         routing::{BudgetExhausted, Median, NodeLoad},
         wire::{
             frame::{self, GoAway},
-            hello::State,
             ids::MethodIndex,
+            state::State,
         },
     },
     service::ServiceKind,

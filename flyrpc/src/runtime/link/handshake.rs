@@ -29,8 +29,9 @@ use crate::{
         wire::{
             PREFACE,
             frame::{self, Frame, MAX_FRAME},
-            hello::{Hello, State},
+            hello::Hello,
             seal::{Seal, Unsealed},
+            state::State,
         },
     },
     types::{KeyId, NodeInfo},

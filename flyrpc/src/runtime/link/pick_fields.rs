@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use super::compat_cache::CompatCache;
-use crate::proto::{link::lifecycle::Lifecycle, wire::hello::State};
+use crate::proto::{link::lifecycle::Lifecycle, wire::state::State};
 
 /// The fields of a link that picks read, in one cache line. A call draws two of many links, so each line that it reads
 /// is usually not in the cache.

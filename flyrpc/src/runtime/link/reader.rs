@@ -38,9 +38,9 @@ use crate::{
         routing::Endpoint as _,
         wire::{
             frame::{self, Body, BodyOf, ChunkStart, Frame, INLINE_BODY_MAX, RequestHead, Rest},
-            hello::State,
             ids::RequestId,
             request_fields::{self, RequestFields},
+            state::State,
             status::Status,
         },
     },

@@ -13,7 +13,7 @@ use super::report::{Identity, node_report};
 use crate::{
     codec,
     error::BodyError,
-    proto::wire::hello::State,
+    proto::wire::state::State,
     runtime::shared::{GossipAge, NodeShared},
     types::{CompactReport, NodeId, NodeReport},
 };

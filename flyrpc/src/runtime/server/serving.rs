@@ -28,7 +28,7 @@ use crate::{
     env::Env,
     error::StartError,
     proto::wire::{
-        frame::RequestHead, hello::State, ids::MethodIndex, request_fields::RequestFields,
+        frame::RequestHead, ids::MethodIndex, request_fields::RequestFields, state::State,
         status::Status,
     },
     runtime::{context::Host, link::Admitted},

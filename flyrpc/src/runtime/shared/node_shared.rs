@@ -27,7 +27,7 @@ use super::{
 use crate::{
     env::Env,
     error::NodeFailure,
-    proto::{routing::Table, wire::hello::State},
+    proto::{routing::Table, wire::state::State},
     runtime::{
         link::{Link, RegionCalls},
         server::Server,

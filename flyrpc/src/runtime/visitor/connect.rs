@@ -7,7 +7,7 @@ use crate::{
     env::{Env, TokioEnv},
     proto::{
         link::handshake::{DialError, LocalHello},
-        wire::hello::{EncodedHello, State},
+        wire::{hello::EncodedHello, state::State},
     },
     runtime::{
         link::{self, Link, LinkParams, RegionCalls},

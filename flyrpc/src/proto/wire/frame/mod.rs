@@ -13,7 +13,7 @@
 //! | cancel | id |
 //! | ping | the sender's stamp, the bytes that it has received (ignored by older nodes, which do not send it) |
 //! | pong | the stamp of the ping, the sender's stamp, the number of requests in flight at the sender (ignored by older nodes, which do not send it) |
-//! | state | a [`State`](super::hello::State): which calls the node accepts now |
+//! | state | a [`State`](super::state::State): which calls the node accepts now |
 //! | go away | the reason; the sender starts no more requests and accepts no new ones |
 //! | seal | see [`seal`](super::seal); instead of the hello, on a sealed link |
 //! | unsealed | see [`seal`](super::seal); why a seal or a hello is not accepted |
