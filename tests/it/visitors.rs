@@ -303,3 +303,92 @@ async fn a_cluster_without_visitors_records_nothing() {
     let status = iad.status_of(hkg.id()).await.unwrap();
     assert_eq!(&status.node, hkg.info());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_visitor_without_the_secret_does_not_reach_nodes_that_require_it() {
+    let keyring: Keyring = "11".repeat(32).parse().unwrap();
+    let env = Arc::new(Mutex::new(None));
+    let (to, permissive, sealed) = (Arc::clone(&env), keyring.clone(), keyring.clone());
+    let first = probe_release(&Counts::default()).configure(move |node, builder| {
+        *to.lock().unwrap() = Some(node.env().clone());
+        builder.secret(permissive.clone()).insecure()
+    });
+    let second = probe_release(&Counts::default())
+        .configure(move |_, builder| builder.secret(sealed.clone()));
+    let cluster = SimCluster::builder().primary("iad").region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", first).node("hkg-0", second).start().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    let env = env.lock().unwrap().take().unwrap();
+    let text = json!({"text": "fly"});
+
+    let visitor = visit(&env, &iad).await;
+    assert!(visitor.sealed_with().is_none() && visitor.status(None).await.is_ok());
+    assert!(call(&visitor, region("iad"), "shout", text.clone()).await.is_ok());
+    for denied in [
+        call(&visitor, region("hkg"), "shout", text.clone()).await.unwrap_err(),
+        visitor.status(Some(hkg.id())).await.unwrap_err(),
+        visitor.watch(Some(hkg.id())).await.unwrap_err(),
+        visitor.control(Some(hkg.id()), NodeAction::Drain).await.unwrap_err(),
+    ] {
+        assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
+    }
+    assert!(!hkg.is_draining());
+
+    let options = VisitOptions::new().env(env).secret(keyring);
+    let visitor = Visitor::connect(iad.addr(), options).await.unwrap();
+    assert!(visitor.status(Some(hkg.id())).await.is_ok());
+    assert!(call(&visitor, region("hkg"), "shout", text).await.is_ok());
+    visitor.control(Some(hkg.id()), NodeAction::Hold).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_for_visitors_eject_no_node() {
+    let (cluster, env, _) = cluster().await;
+    let (iad, hkg) = (cluster.node("iad-0"), cluster.node("hkg-0"));
+    let visitor = visit(&env, &iad).await;
+    for _ in 0..30 {
+        let (target, arguments) = (region("hkg"), json!({"millis": 1_000}));
+        let late = visitor.call::<Value>(target, "Probe", "slow", &arguments, millis(250));
+        assert_eq!(late.await.unwrap_err().kind, ErrorKind::Timeout);
+        call(&visitor, region("hkg"), "panic", json!({"message": "boom"})).await.unwrap_err();
+    }
+    assert!(!iad.peers().iter().any(|peer| peer.ejected));
+    assert_eq!(iad.stats().links[0].calls, 0);
+    assert_eq!(&iad.stats().links[0].node, hkg.info());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_for_visitors_on_the_node_itself_are_counted_like_those_of_other_nodes() {
+    let (cluster, env, _) = cluster().await;
+    let hkg = cluster.node("hkg-0");
+    let visitor = visit(&env, &hkg).await;
+    visitor.watch(None).await.unwrap();
+    call(&visitor, region("hkg"), "slow", json!({"millis": 40})).await.unwrap();
+    call(&visitor, region("hkg"), "produce", json!({"size": 1})).await.unwrap_err();
+    let stats = hkg.stats();
+    assert_eq!(stats.refusals, [("DENIED", 1)].into());
+    let slow = stats.handlers.iter().find(|it| it.method == "slow").unwrap();
+    assert_eq!((slow.calls, slow.time), (1, millis(40)));
+    sleep(millis(200)).await;
+    let watched = visitor.watch(None).await.unwrap().methods;
+    let found = |method: &str| watched.iter().find(|it| it.method == method).unwrap();
+    assert_eq!(found("slow").counts.by_status, [("OK".to_owned(), 1)].into());
+    assert_eq!(found("produce").counts.by_status, [("DENIED".to_owned(), 1)].into());
+}
+
+#[test]
+fn a_runtime_that_ends_after_it_asked_a_node_does_not_end_the_node() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let of_node = runtime();
+    let node = of_node.block_on(async {
+        Node::builder().serve(prober("n", &Counts::default())).start().await.unwrap()
+    });
+    let other = runtime();
+    assert_eq!(other.block_on(node.watch(node.id())).unwrap().methods.len(), 10);
+    drop(other);
+    of_node.block_on(async {
+        assert!(node.watch(node.id()).await.is_ok());
+        node.shutdown().await;
+        assert_eq!(node.closed().await, flyrpc::Closed::ShutDown);
+    });
+}

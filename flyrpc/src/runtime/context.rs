@@ -16,6 +16,7 @@ use tracing::Span;
 
 use crate::{
     env::Env,
+    runtime::link::Origin,
     types::{Metadata, NodeInfo, Region},
 };
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub(crate) deadline: Instant,
     pub(crate) attempt: u32,
     pub(crate) local: bool,
+    /// The link that the request came over. `None` for calls of this node itself.
+    pub(crate) origin: Option<Origin>,
     /// Whether the handler runs to completion regardless of the deadline.
     pub(crate) detached: bool,
     /// The number of local calls whose handlers enclose this one in the same task.

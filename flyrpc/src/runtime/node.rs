@@ -194,7 +194,12 @@ impl Node {
         id: &NodeId,
     ) -> impl Future<Output = Result<WatchReport, ErrorInfo>> + Send + 'static + use<> {
         let watch = self.client::<InternalClient>().on_node(id).watch(None);
-        async move { watch.await? }
+        async move {
+            let bad_reply = |source| AttemptFailure::BadReply { encoded: true, source };
+            operations::decode_watch(&watch.await??).map_err(|source| {
+                operations::error_info(INTERNAL_SERVICE, "watch", None, bad_reply(source))
+            })
+        }
     }
 
     /// Returns every known address and its state. This includes addresses of seeds where no node

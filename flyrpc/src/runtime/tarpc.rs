@@ -172,6 +172,7 @@ fn handler_context(context: &tarpc::context::Context) -> Context {
         deadline: Instant::now() + remaining.min(MAX_TIMEOUT),
         attempt: 1,
         local: false,
+        origin: None,
         detached: false,
         depth: 0,
         host: Host::new(Arc::new(TokioEnv)),

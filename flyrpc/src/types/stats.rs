@@ -11,7 +11,8 @@ use super::{node::NodeInfo, region::Region};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The open links, in the order of their addresses. Their sums are the totals of the node.
+    /// The open links to other nodes, in the order of their addresses. Without those of visitors, and without older links
+    /// that are being replaced.
     pub links: Vec<LinkStats>,
     /// The calls of other nodes that are in progress now, on open links or not.
     pub in_flight: u64,

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 use super::{Load, PlaceClient, cluster_of};
 use crate::support::{millis, secs, sleep};
 
-const REGIONS: &[(&str, usize)] = &[("iad", 40), ("fra", 30), ("hkg", 30)];
+const REGIONS: &[(&str, usize)] = &[("iad", 28), ("fra", 22), ("hkg", 30)];
 
 /// The machines that are lost at the instant of the call, and those that are frozen then.
 const LOST: [&str; 3] = ["iad-7", "fra-3", "hkg-29"];
@@ -53,7 +53,7 @@ async fn a_broadcast_reaches_all_live_nodes_within_two_round_trips() {
     let mut expected = [&LOST[..], &FROZEN].concat();
     expected.sort_unstable();
     failed.sort_unstable();
-    assert_eq!((replied, failed), (95, expected.iter().map(ToString::to_string).collect()));
+    assert_eq!((replied, failed), (75, expected.iter().map(ToString::to_string).collect()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn dropping_a_broadcast_leaves_no_handler_running() {
     assert!(
         timeout(millis(1_250), async { while replies.next().await.is_some() {} }).await.is_err()
     );
-    assert!(load.running() > 20, "{}", load.running());
+    assert!(load.running() > 10, "{}", load.running());
     drop(replies);
     sleep(millis(500)).await;
     assert_eq!(load.running(), 0);

@@ -98,7 +98,7 @@ pub(super) fn begin<R: Request>(
         (now, remaining)
     };
     let was_quiet = link.is_quiet();
-    let outbound = OutboundCall { method, primary, attempt: number, fields, expires };
+    let outbound = OutboundCall { method, primary, attempt: number, fields, expires, counts: true };
     Ok(match link.try_send(outbound, now, remaining, &mut body, task.waker()) {
         Some(pending) => {
             scratch::put(body);
@@ -230,7 +230,8 @@ impl UnqueuedAttempt {
         let request_bytes = self.body.len();
         let UnqueuedAttempt { method, primary, number: attempt, .. } = self;
         let fields = call.fields();
-        let outbound = OutboundCall { method, primary, attempt, fields, expires: None };
+        let outbound =
+            OutboundCall { method, primary, attempt, fields, expires: None, counts: true };
         let mut send = pin!(link.send(outbound, call.start.deadline(), &mut self.body));
         // Nothing has been sent yet, so any call may look for another node once this one goes quiet. If
         // there is none, the call returns to this node.

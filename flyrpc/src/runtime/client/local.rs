@@ -298,6 +298,7 @@ fn context(
         deadline: start.deadline(),
         attempt,
         local: true,
+        origin: None,
         detached,
         depth: if detached || start.is_deep() { 0 } else { start.depth },
         host: Arc::clone(node.server().host()),

@@ -10,15 +10,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::sync_turns::SyncTurns;
 
 use crate::{
-    error::{ErrorInfo, Refusal},
+    error::{BodyError, ErrorInfo, Refusal},
     proto::{membership::MemberState, routing::AttemptFailure},
     runtime::{
         context::{Context, context},
-        operations::{self, Identity, Reports},
+        operations::{self, Identity, Relayed, Reports},
         shared::{Command, GossipAge, NodeShared},
     },
     service::INTERNAL_SERVICE,
-    types::{NodeAction, NodeId, NodeInfo, Region, RelayedCall, WatchReport},
+    types::{NodeAction, NodeId, NodeInfo, Region, RelayedCall, is_label},
 };
 
 /// The wire names of the methods that visitors may call.
@@ -45,7 +45,7 @@ pub(crate) trait Internal {
     async fn status(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo>;
 
     /// Returns the calls that a node serves, and makes it record them for another minute.
-    async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>;
+    async fn watch(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo>;
 
     /// Changes which calls a node accepts. The request must come over a sealed link, or from this machine.
     async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>;
@@ -125,53 +125,48 @@ impl Internal for InternalHandler {
 
     async fn status(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo> {
         let here = this_node("status")?;
-        if let Some(other) = elsewhere(&here, node) {
-            return client_of(&other).status(None).await?;
+        if let Some(other) = elsewhere(&here, node, "status")? {
+            return other.status(None).await?;
         }
         let _turn = self.turns.take(caller().id()).await;
-        if let Some(recent) = self.reports.recent(&here) {
-            return Ok(recent);
-        }
-        let encoded = self.reports.encode(&here, &self.gossip_ages().await);
-        encoded.map_err(|error| {
-            let failure = AttemptFailure::Encode(error);
-            operations::error_info(INTERNAL_SERVICE, "status", Some(here.me()), failure)
-        })
+        let encoded = self.reports.status(&here, self.gossip_ages()).await;
+        encoded.map_err(|error| not_encoded(&here, "status", error))
     }
 
-    async fn watch(&self, node: Option<NodeId>) -> Result<WatchReport, ErrorInfo> {
+    async fn watch(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo> {
         let here = this_node("watch")?;
-        match elsewhere(&here, node) {
-            None => Ok(operations::watch_report(&here)),
-            Some(other) => client_of(&other).watch(None).await?,
+        if let Some(other) = elsewhere(&here, node, "watch")? {
+            return other.watch(None).await?;
         }
+        let encoded = self.reports.watch(&here);
+        encoded.map_err(|error| not_encoded(&here, "watch", error))
     }
 
     async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo> {
         let here = this_node("control")?;
         if !may_control(&here, &context()) {
             let why = "only over a sealed link, or from the machine of the node";
-            return Err(denied(here.me(), "control", why));
+            return Err(denied(&here, "control", why));
         }
-        match elsewhere(&here, node) {
-            None => {
-                operations::control(&here, action);
-                Ok(())
-            }
-            Some(other) => client_of(&other).control(None, action).await?,
+        if let Some(other) = elsewhere(&here, node, "control")? {
+            return other.control(None, action).await?;
         }
+        operations::control(&here, action);
+        Ok(())
     }
 
     async fn relay(&self, call: RelayedCall) -> Result<Bytes, ErrorInfo> {
         let (here, context) = (this_node("relay")?, context());
-        if here.visitors().get(context.caller().id()).is_none() && !context.is_local() {
-            return Err(denied(
-                here.me(),
-                "relay",
-                "only for visitors; other nodes make the call themselves",
-            ));
+        if !context.origin.is_none_or(|origin| origin.is_visitor) {
+            let why = "only for visitors; other nodes make the call themselves";
+            return Err(denied(&here, "relay", why));
         }
-        operations::relay(&here, context.caller(), call, context.deadline).await
+        let relayed = Relayed {
+            visitor: context.caller().clone(),
+            may_use_sealed_links: is_trusted(&context),
+            deadline: context.deadline,
+        };
+        operations::relay(&here, relayed, call).await
     }
 }
 
@@ -182,41 +177,58 @@ fn this_node(method: &str) -> Result<Arc<NodeShared>, ErrorInfo> {
     node.ok_or_else(|| operations::error_info(INTERNAL_SERVICE, method, None, ended()))
 }
 
-/// Returns the node, unless it is this one.
-fn elsewhere(here: &NodeShared, node: Option<NodeId>) -> Option<NodeId> {
-    node.filter(|id| id != here.me().id())
+/// Returns a client of `node`, unless it is this one. Fails if the caller may not ask this node to ask another one.
+fn elsewhere(
+    here: &NodeShared,
+    node: Option<NodeId>,
+    method: &str,
+) -> Result<Option<InternalClient>, ErrorInfo> {
+    let Some(node) = node.filter(|id| id != here.me().id()) else { return Ok(None) };
+    let context = context();
+    if !context.origin.is_none_or(|origin| origin.is_visitor) {
+        return Err(denied(here, method, "only visitors ask through another node"));
+    }
+    if !is_label(node.name()) {
+        return Err(denied(here, method, "this is not the id of a node"));
+    }
+    let is_sealed = || {
+        let table = here.table();
+        let link = table.node(&node).and_then(|entry| entry.link.as_ref());
+        link.is_some_and(|link| link.sealed_with().is_some())
+    };
+    if !is_trusted(&context) && is_sealed() {
+        let why = "a visitor without the secret does not reach nodes that are sealed";
+        return Err(denied(here, method, why));
+    }
+    Ok(Some(context.client::<InternalClient>().on_node(&node)))
 }
 
-fn client_of(node: &NodeId) -> InternalClient {
-    context().client::<InternalClient>().on_node(node)
+/// Whether the caller has proved that it holds a key, or is on the machine of this node. The address of a visitor is the
+/// one that it comes from.
+fn is_trusted(context: &Context) -> bool {
+    context.origin.is_none_or(|origin| {
+        origin.is_sealed || (origin.is_visitor && is_loopback(context.caller()))
+    })
 }
 
-/// Whether the current request may change which calls the node accepts. The address of a visitor is the one that it
-/// comes from, and that of a node is a claim.
+/// Whether the current request may change which calls the node accepts. Only programs on this machine can reach a node
+/// that listens on loopback.
 fn may_control(here: &NodeShared, context: &Context) -> bool {
-    let caller = context.caller();
-    if context.is_local() {
-        return true;
-    }
-    match here.visitors().get(caller.id()) {
-        Some(link) => link.sealed_with().is_some() || is_loopback(caller),
-        None => {
-            let table = here.table();
-            let link = table.node(caller.id()).and_then(|entry| entry.link.as_ref());
-            let is_sealed = link.is_some_and(|link| link.sealed_with().is_some());
-            // Only programs on this machine can reach a node that listens on loopback.
-            is_sealed || is_loopback(here.me())
-        }
-    }
+    is_trusted(context) || is_loopback(here.me())
+}
+
+fn not_encoded(here: &NodeShared, method: &str, error: BodyError) -> ErrorInfo {
+    let failure = AttemptFailure::Encode(error);
+    operations::error_info(INTERNAL_SERVICE, method, Some(here.me()), failure)
 }
 
 fn is_loopback(node: &NodeInfo) -> bool {
     node.addr().ip().to_canonical().is_loopback()
 }
 
-fn denied(here: &NodeInfo, method: &str, why: &str) -> ErrorInfo {
+fn denied(here: &NodeShared, method: &str, why: &str) -> ErrorInfo {
     let failure = AttemptFailure::Denied { why: why.to_owned() };
-    operations::error_info(INTERNAL_SERVICE, method, Some(here), failure)
+    operations::error_info(INTERNAL_SERVICE, method, Some(here.me()), failure)
 }
 
 fn caller() -> NodeInfo {
@@ -245,7 +257,7 @@ mod tests {
             "exchange(digests: Vec<u64>) -> Exchange",
             "learn(members: Vec<MemberState>) -> ()",
             "status(node: Option<NodeId>) -> Result<Bytes, ErrorInfo>",
-            "watch(node: Option<NodeId>) -> Result<WatchReport, ErrorInfo>",
+            "watch(node: Option<NodeId>) -> Result<Bytes, ErrorInfo>",
             "control(node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>",
             "relay(call: RelayedCall) -> Result<Bytes, ErrorInfo>",
         ];

@@ -6,7 +6,9 @@ use super::internal_service::VISITOR_METHODS;
 use crate::{
     proto::wire::frame::GoAway,
     runtime::{
-        link::{self, EventSink, Handshaken, Link, LinkError, LinkParams, RequestHandler},
+        link::{
+            self, EventSink, Handshaken, Link, LinkError, LinkParams, RegionCalls, RequestHandler,
+        },
         server::VisitorHandler,
         shared::{Command, NodeShared},
     },
@@ -87,8 +89,9 @@ pub(super) fn start(shared: &NodeShared, heartbeat: Duration, handshaken: Handsh
         // An error means that the node has ended.
         let _ = commands.send(Command::Link { link: Arc::clone(link), event });
     });
-    let handler = Arc::clone(shared.server());
-    start_with(shared, heartbeat, handler, events, handshaken)
+    let (handler, region) = (Arc::clone(shared.server()), handshaken.peer().region());
+    let region_calls = shared.region_calls(region);
+    start_with(shared, heartbeat, handler, (events, region_calls), handshaken)
 }
 
 /// Starts the link of a visitor, whose events matter to nobody.
@@ -98,17 +101,25 @@ pub(super) fn start_visitor(
     handshaken: Handshaken,
 ) -> Arc<Link> {
     let handler = VisitorHandler::new(Arc::clone(shared.server()), VISITOR_METHODS);
-    start_with(shared, heartbeat, Arc::new(handler), Box::new(|_, _| {}), handshaken)
+    // Not those of a region, because visitors must not affect how nodes are picked.
+    let now = shared.env().now().into_std();
+    let region_calls = Arc::new(RegionCalls::new(now, now));
+    start_with(
+        shared,
+        heartbeat,
+        Arc::new(handler),
+        (Box::new(|_, _| {}), region_calls),
+        handshaken,
+    )
 }
 
 fn start_with<H: RequestHandler>(
     shared: &NodeShared,
     heartbeat: Duration,
     handler: Arc<H>,
-    events: EventSink,
+    (events, region_calls): (EventSink, Arc<RegionCalls>),
     handshaken: Handshaken,
 ) -> Arc<Link> {
-    let region_calls = shared.region_calls(handshaken.peer().region());
     let params = LinkParams {
         env: Arc::clone(shared.env()),
         handler,

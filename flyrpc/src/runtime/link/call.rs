@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{deadlines::Next, handle::Link, room_wait::RoomWait};
+use super::{deadlines::Next, handle::Link, outcome::UNCOUNTED, room_wait::RoomWait};
 use crate::{
     codec::EncodedBody,
     proto::{
@@ -40,6 +40,8 @@ pub(crate) struct OutboundCall<'a> {
     /// When the call ends with [`CallEnd::Expired`], on tokio's clock. `None` if the caller has a timer of
     /// its own. If there is a time, the current thread must be in the runtime of the link's node.
     pub(crate) expires: Option<Instant>,
+    /// Whether routing learns from the call. Not from a call of an operator, whose timeout may be too short.
+    pub(crate) counts: bool,
 }
 
 /// Why a call ended without a response. `sent` is whether everything needed to start the request may have
@@ -127,7 +129,7 @@ impl Link {
             self.update_congested(&outbox);
         }
         drop((in_flight, outbox));
-        if call.attempt == 1 {
+        if call.attempt == 1 && call.counts {
             self.count_call();
         }
         self.load.on_start();
@@ -137,7 +139,8 @@ impl Link {
             let expire = move || link.upgrade().map_or(Next::NoLink, |link| link.expire_calls());
             self.deadlines.set_earlier(expire);
         }
-        let (method, sent_at) = (call.method, head.stamp);
+        let method = if call.counts { call.method } else { UNCOUNTED };
+        let sent_at = head.stamp;
         Some(PendingCall { link: Arc::clone(self), id, offset, method, sent_at, long, over: false })
     }
 }

@@ -48,6 +48,14 @@ pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
 /// Receives every event on a link. Must not block.
 pub(crate) type EventSink = Box<dyn Fn(&Arc<Link>, LinkEvent) + Send + Sync>;
 
+/// The link that a request came over. Unlike the identity of the peer, it is no claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Whether the peer has proved that it holds a key of this node.
+    pub(crate) is_sealed: bool,
+    pub(crate) is_visitor: bool,
+}
+
 /// One end of an open connection to a node.
 pub(crate) struct Link {
     pub(super) peer: Peer,
@@ -83,6 +91,7 @@ pub(super) struct Peer {
     keys: Vec<KeyId>,
     version: SmolStr,
     sealed_with: Option<KeyId>,
+    is_visitor: bool,
     pub(super) state: ArcSwap<State>,
     /// Whether the node was notified of a change of `state` that it has not read yet.
     state_change_announced: AtomicBool,
@@ -120,6 +129,7 @@ pub(super) struct NewLink {
     pub(super) version: SmolStr,
     /// The key that both ends have agreed on. `None` if the link is open.
     pub(super) sealed_with: Option<KeyId>,
+    pub(super) is_visitor: bool,
     /// In microseconds, if the handshake measured it.
     pub(super) round_trip: Option<u64>,
     pub(super) body_limit: usize,
@@ -150,6 +160,7 @@ impl Link {
                 keys: new.keys,
                 version: new.version,
                 sealed_with: new.sealed_with,
+                is_visitor: new.is_visitor,
                 state: ArcSwap::from_pointee(new.state),
                 state_change_announced: AtomicBool::new(false),
                 round_trip: AtomicU64::new(new.round_trip.unwrap_or(u64::MAX)),
@@ -185,6 +196,11 @@ impl Link {
     /// The key that seals the link. `None` if the link is open.
     pub(crate) fn sealed_with(&self) -> Option<KeyId> {
         self.peer.sealed_with
+    }
+
+    /// What is known about the peer beyond its claims.
+    pub(super) fn origin(&self) -> Origin {
+        Origin { is_sealed: self.peer.sealed_with.is_some(), is_visitor: self.peer.is_visitor }
     }
 
     /// The node at the other end.

@@ -34,7 +34,7 @@ use crate::{
             state::State,
         },
     },
-    types::{KeyId, NodeInfo},
+    types::{KeyId, NodeInfo, Region},
 };
 
 /// Upper bound on the concurrent inbound handshakes whose hello is longer than [`SHORT_HELLO`].
@@ -43,6 +43,9 @@ pub(crate) const MAX_LONG_HELLOS: usize = 8;
 /// Inbound hellos longer than this are received only with one of [`MAX_LONG_HELLOS`] permits. Anyone who
 /// can reach the port can start a hello, and must not be able to exhaust the memory.
 const SHORT_HELLO: usize = 16 << 10;
+
+/// The region of visitors.
+pub(crate) const VISITOR_REGION: &str = "visitor";
 
 /// Buffer space in bytes for a hello that is short so far, and for a long one.
 const SHORT_BUFFER: usize = 2 << 10;
@@ -91,10 +94,11 @@ impl Handshaken {
         self.hello.is_visitor
     }
 
-    /// Replaces the address of a visitor, which has none that others could dial, with the one that it comes from.
+    /// Replaces what a visitor claims: its address with the one that it comes from, its region and its services.
     pub(crate) fn set_origin(&mut self, from: SocketAddr) {
-        let node = &self.hello.node;
-        self.hello.node = NodeInfo::new(node.id().clone(), node.region().clone(), from);
+        let id = self.hello.node.id().clone();
+        self.hello.node = NodeInfo::new(id, Region::from(VISITOR_REGION), from);
+        self.hello.services = Arc::from([]);
     }
 
     /// The state that this node announced: which calls it accepts.

@@ -33,8 +33,8 @@ mod writer;
 pub(crate) use self::{
     call::{CallEnd, OutboundCall, PendingCall},
     event::LinkEvent,
-    handle::{EventSink, INTERNAL_BODY_MAX, Link},
-    handshake::{Handshaken, MAX_LONG_HELLOS, accept, dial},
+    handle::{EventSink, INTERNAL_BODY_MAX, Link, Origin},
+    handshake::{Handshaken, MAX_LONG_HELLOS, VISITOR_REGION, accept, dial},
     region_calls::RegionCalls,
     request::{
         Admitted, EncodeAgain, Flush, InboundRequest, Outgoing, Reply, RequestHandler,

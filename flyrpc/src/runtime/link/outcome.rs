@@ -13,6 +13,9 @@ use crate::proto::{
     wire::{ids::MethodIndex, status::Status},
 };
 
+/// The method of calls from which routing does not learn.
+pub(super) const UNCOUNTED: MethodIndex = MethodIndex(u64::MAX);
+
 impl Link {
     /// Records that responses arrive now. Must be called before their calls are woken.
     pub(super) fn on_responses(&self) {
@@ -71,7 +74,7 @@ impl Link {
     /// Records a call that was in flight when the link ended.
     #[cold]
     pub(super) fn record_lost(self: &Arc<Self>, method: MethodIndex, sent_at: u64) {
-        let is_first = !self.outcomes.loss_recorded.swap(true, Relaxed);
+        let is_first = method != UNCOUNTED && !self.outcomes.loss_recorded.swap(true, Relaxed);
         self.record_failure(method, sent_at, Failure::Transport, is_first);
     }
 
@@ -131,6 +134,9 @@ impl Link {
         failure: Failure,
         counts: bool,
     ) {
+        if method == UNCOUNTED {
+            return self.record_canceled(sent_at);
+        }
         let now = self.micros_at(self.now());
         let took = now.saturating_sub(sent_at);
         let ratio = self.ratio_of(method, took).unwrap_or(1.0);

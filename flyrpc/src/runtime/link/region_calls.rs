@@ -23,7 +23,7 @@ const KEEP_UNLINKED: u64 = 300_000_000;
 const MAX_UNLINKED: usize = 256;
 
 /// Upper bound on the lists of services with which the list of a new link is compared. Peers choose their services.
-const MAX_COMPARED: usize = 64;
+const MAX_COMPARED: usize = 8;
 
 /// The period for which the least round trip is kept at least, in microseconds.
 const ROUND_TRIP_PERIOD: u64 = 5_000_000;

@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{handle::Link, room_wait::RoomWait};
+use super::{
+    handle::{Link, Origin},
+    room_wait::RoomWait,
+};
 use crate::{
     codec::{EncodedBody, scratch},
     proto::{
@@ -189,6 +192,11 @@ impl InboundRequest {
     }
 
     /// The node that sent it.
+    /// What is known about the caller beyond its claims.
+    pub(crate) fn origin(&self) -> Origin {
+        self.link.origin()
+    }
+
     pub(crate) fn caller(&self) -> &NodeInfo {
         self.link.peer()
     }

@@ -43,6 +43,7 @@ pub(crate) fn start<H: RequestHandler>(handshaken: Handshaken, node: LinkParams<
         keys: hello.keys,
         version: hello.version,
         sealed_with,
+        is_visitor: hello.is_visitor,
         round_trip: clock.round_trip(),
         body_limit: node.max_body.min(usize::try_from(hello.max_body).unwrap_or(usize::MAX)),
         env: Arc::clone(&node.env),

@@ -12,8 +12,8 @@ mod sender;
 pub(crate) use self::{
     control::control,
     error::error_info,
-    relay::relay,
-    report::{Identity, watch_report},
-    reports::{Reports, decode_report},
+    relay::{MAX_TIMEOUT, Relayed, relay},
+    report::Identity,
+    reports::{Reports, decode_report, decode_watch},
     sender::Sender,
 };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     error::error_info,
-    relay_here::{self, Relayed},
+    relay_here::{self, CallHere},
     sender::Sender,
 };
 use crate::{
@@ -21,36 +21,56 @@ use crate::{
         wire::{ids::MethodIndex, request_fields},
     },
     runtime::{
-        link::{Link, OutboundCall},
+        link::{INTERNAL_BODY_MAX, Link, OutboundCall},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, ServiceKind},
-    types::{MethodSpec, NodeInfo, RelayTarget, RelayedCall},
+    types::{MethodSpec, NodeInfo, RelayTarget, RelayedCall, is_label},
 };
 
 /// Upper bound on the time of a relayed call.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// Makes a call for `visitor`, until `deadline`. Returns the encoded reply.
+/// Upper bound on the bytes of the name of a service or a method.
+const MAX_NAME: usize = 256;
+
+/// The visitor for which a call is made.
+pub(crate) struct Relayed {
+    pub(crate) visitor: NodeInfo,
+    /// Whether the call may go to nodes that require the secret.
+    pub(crate) may_use_sealed_links: bool,
+    pub(crate) deadline: Instant,
+}
+
+/// Makes a call for a visitor. Returns the encoded reply.
 pub(crate) async fn relay(
     node: &Arc<NodeShared>,
-    visitor: &NodeInfo,
+    relayed: Relayed,
     call: RelayedCall,
-    deadline: Instant,
 ) -> Result<Bytes, ErrorInfo> {
     let RelayedCall { target, service, method, arguments, timeout } = call;
-    let deadline = deadline.min(node.env().now() + timeout.min(MAX_TIMEOUT));
+    let deadline = relayed.deadline.min(node.env().now() + timeout.min(MAX_TIMEOUT));
+    if service.len() > MAX_NAME || method.len() > MAX_NAME || !is_possible(&target) {
+        let why = "a name in the call is too long".to_owned();
+        return Err(error_info("", "", Some(node.me()), AttemptFailure::Denied { why }));
+    }
     let error = |at: Option<&NodeInfo>, failure| error_info(&service, &method, at, failure);
     if service == INTERNAL_SERVICE {
         let why = "the service `flyrpc` is called by the nodes only".to_owned();
         return Err(error(Some(node.me()), AttemptFailure::Denied { why }));
     }
+    if arguments.len() > INTERNAL_BODY_MAX {
+        let (size, limit) = (arguments.len() as u64, INTERNAL_BODY_MAX as u64);
+        let limit_of = LimitOf::Caller;
+        let failure = AttemptFailure::ArgumentsTooLarge { size, limit, limit_of };
+        return Err(error(Some(node.me()), failure));
+    }
     let for_primary = matches!(target, RelayTarget::Primary);
     if includes(node, &target, node.me())
         && let Some(served) = relay_here::find(node, &service, &method)
     {
-        let relayed = Relayed { visitor: visitor.clone(), for_primary, deadline };
-        let reply = relay_here::run(node, served, relayed, arguments).await;
+        let call = CallHere { visitor: relayed.visitor, for_primary, deadline };
+        let reply = relay_here::run(node, served, call, arguments).await.and_then(check_size);
         return reply.map_err(|failure| error(Some(node.me()), failure));
     }
     let (link, index) = match pick(node, &target, &service, &method) {
@@ -63,12 +83,17 @@ pub(crate) async fn relay(
             });
         }
     };
+    if link.sealed_with().is_some() && !relayed.may_use_sealed_links {
+        let why = "a visitor without the secret does not reach nodes that are sealed".to_owned();
+        return Err(error(Some(link.peer()), AttemptFailure::Denied { why }));
+    }
     let call = OutboundCall {
         method: index,
         primary: for_primary,
         attempt: 1,
         fields: &request_fields::encode_relayed(),
         expires: None,
+        counts: false,
     };
     let limit = link.limit(ServiceKind::User);
     if arguments.len() > limit {
@@ -83,7 +108,26 @@ pub(crate) async fn relay(
     sender
         .send(&link, call, body, deadline)
         .await
+        .and_then(check_size)
         .map_err(|failure| error(Some(link.peer()), failure))
+}
+
+/// Refuses a reply that this node would have to hold for a visitor that may not read it.
+fn check_size(reply: Bytes) -> Result<Bytes, AttemptFailure> {
+    if reply.len() <= INTERNAL_BODY_MAX {
+        return Ok(reply);
+    }
+    let (size, limit) = (reply.len() as u64, INTERNAL_BODY_MAX as u64);
+    Err(AttemptFailure::ReplyTooLarge { size, limit })
+}
+
+/// Returns whether the names in a target are not longer than those of nodes and regions.
+fn is_possible(target: &RelayTarget) -> bool {
+    match target {
+        RelayTarget::Region(region) => is_label(region.as_str()),
+        RelayTarget::Node(id) => is_label(id.name()),
+        RelayTarget::Primary | RelayTarget::Nearest => true,
+    }
 }
 
 /// Returns whether `candidate` belongs to the target.

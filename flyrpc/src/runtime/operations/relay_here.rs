@@ -29,7 +29,7 @@ pub(super) struct ServedHere {
 }
 
 /// The circumstances of a call.
-pub(super) struct Relayed {
+pub(super) struct CallHere {
     pub(super) visitor: NodeInfo,
     /// Whether the target is the primary.
     pub(super) for_primary: bool,
@@ -53,17 +53,18 @@ pub(super) fn find(node: &NodeShared, service: &str, method: &str) -> Option<Ser
 pub(super) async fn run(
     node: &Arc<NodeShared>,
     served: ServedHere,
-    relayed: Relayed,
+    call: CallHere,
     arguments: Bytes,
 ) -> Result<Bytes, AttemptFailure> {
     let ServedHere { service, service_name, method, primary, detached } = served;
-    let Relayed { visitor, for_primary, deadline } = relayed;
+    let CallHere { visitor, for_primary, deadline } = call;
     let server = node.server();
     let for_primary = primary || for_primary;
     let size = arguments.len() as u64;
     let permit = server
         .admit_relayed(&visitor, &service_name, method, for_primary, size)
         .map_err(|status| status_failure(node.primary_region(), status.into_owned()))?;
+    let (server_of_time, started) = (Arc::clone(server), node.env().now());
     let report = server
         .reporter(&service_name, method)
         .map(|reporter| LocalReport::new(reporter, node.env(), &visitor, 1, None));
@@ -72,6 +73,7 @@ pub(super) async fn run(
         deadline,
         attempt: 1,
         local: false,
+        origin: None,
         detached,
         depth: 0,
         host: Arc::clone(server.host()),
@@ -85,6 +87,8 @@ pub(super) async fn run(
             Some(report) => report.run(future, ServeReporter::outcome).await,
             None => future.await,
         };
+        let took = me.env().now().saturating_duration_since(started);
+        server_of_time.add_time(&service_name, method, took);
         drop(permit);
         match result {
             Ok(Reply { body, .. }) if body.len() > limit => {
@@ -99,8 +103,14 @@ pub(super) async fn run(
         return work.await;
     }
     let (done, result) = oneshot::channel();
-    // An error means that the visitor has given up, which does not affect a detached call.
-    node.env().spawn(Box::pin(async move { drop(done.send(work.await)) }));
+    node.env().spawn(Box::pin(async move {
+        if done.is_closed() {
+            // The visitor gave up before the handler started.
+            return;
+        }
+        // An error means that the visitor has given up since, which does not affect a detached call.
+        drop(done.send(work.await));
+    }));
     let remaining = deadline.saturating_duration_since(node.env().now());
     match tokio::time::timeout(remaining, result).await {
         Ok(Ok(reply)) => reply,

@@ -92,10 +92,12 @@ fn texts(keys: &[KeyId]) -> Vec<String> {
 }
 
 /// Describes the calls that the node serves, and makes it record them for another minute.
-pub(crate) fn watch_report(node: &Arc<NodeShared>) -> WatchReport {
+pub(super) fn watch_report(node: &Arc<NodeShared>) -> WatchReport {
     let Recorded { methods, recording, is_new } = node.server().recorded();
     if is_new {
         let (server, stop) = (Arc::clone(node.server()), node.stop().clone());
+        // The current task may run in another runtime, which may end before the node.
+        let _entered = node.runtime().enter();
         node.spawn("recorder", async move {
             while let Some(pause) = server.stop_recording() {
                 tokio::select! {

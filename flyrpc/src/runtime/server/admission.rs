@@ -72,7 +72,7 @@ struct Load {
     peers: AtomicUsize,
     idle: Notify,
     /// The number of requests that are held.
-    held: AtomicUsize,
+    held: Mutex<usize>,
     observers: Option<Arc<Observers>>,
 }
 
@@ -81,9 +81,12 @@ impl Load {
         self.slots.is_unused() && self.local.load(Ordering::SeqCst) == 0
     }
 
-    fn show_held(&self, held: usize) {
+    /// Changes the number of requests that are held. Locked, so that observers receive the numbers in order.
+    fn change_held(&self, change: impl FnOnce(&mut usize)) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut held);
         if let Some(observers) = &self.observers {
-            observers.observe(&Observed::Held(held));
+            observers.observe(&Observed::Held(*held));
         }
     }
 }
@@ -112,6 +115,11 @@ impl PeerLoad {
 }
 
 impl PeerLoad {
+    /// Returns the number of requests to the internal service in progress.
+    pub(super) fn internal_requests(&self) -> usize {
+        self.internal_requests.load(Ordering::Relaxed)
+    }
+
     /// Returns the bytes of bodies that the node holds for the peer.
     pub(super) fn body_bytes(&self) -> u64 {
         (self.bodies.used() + self.internal_bodies.used()) as u64
@@ -173,8 +181,7 @@ impl Permit {
     #[cold]
     fn release_hold(&mut self) {
         self.is_held = false;
-        let load = &self.peer.load;
-        load.show_held(load.held.fetch_sub(1, Ordering::Relaxed) - 1);
+        self.peer.load.change_held(|held| *held -= 1);
     }
 
     /// Lets another call of the method start, although the response may still wait.
@@ -214,8 +221,7 @@ impl RequestPermit for Permit {
 
     fn hold(&mut self) {
         if !std::mem::replace(&mut self.is_held, true) {
-            let load = &self.peer.load;
-            load.show_held(load.held.fetch_add(1, Ordering::Relaxed) + 1);
+            self.peer.load.change_held(|held| *held += 1);
         }
     }
 }
@@ -263,7 +269,7 @@ impl Capacity {
             internal_bodies: Memory::new(INTERNAL_BODIES.max(limits.max_body)),
             peers: AtomicUsize::new(0),
             idle: Notify::new(),
-            held: AtomicUsize::new(0),
+            held: Mutex::new(0),
             observers,
         };
         Capacity { limits, load: Arc::new(load), peers: Mutex::default() }
@@ -349,7 +355,7 @@ impl Capacity {
 
     /// Returns the number of requests that are held.
     pub(super) fn held(&self) -> u64 {
-        self.load.held.load(Ordering::Relaxed) as u64
+        *self.load.held.lock().unwrap_or_else(PoisonError::into_inner) as u64
     }
 
     /// Keeps the node from being idle while a detached call runs.

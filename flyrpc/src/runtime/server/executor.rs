@@ -471,6 +471,7 @@ fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> C
         deadline,
         attempt: *attempt,
         local: false,
+        origin: Some(request.origin()),
         detached: permit.method.is_detached(),
         depth: 0,
         host: Arc::clone(server.host()),

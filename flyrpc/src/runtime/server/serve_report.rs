@@ -170,6 +170,7 @@ impl ServeReporter {
 /// dropped.
 pub(crate) struct LocalReport {
     env: Arc<dyn Env>,
+    /// This node, or a visitor.
     me: NodeInfo,
     attempt: u32,
     reporter: Arc<ServeReporter>,
@@ -220,7 +221,9 @@ impl LocalReport {
     }
 
     fn served(&self) -> Served<'_> {
-        Served { local: true, ..self.reporter.served(&self.me, self.attempt) }
+        let served = self.reporter.served(&self.me, self.attempt);
+        // The handler may run for a visitor.
+        Served { local: self.me.id() == served.node.id(), ..served }
     }
 }
 

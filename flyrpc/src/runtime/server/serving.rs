@@ -243,17 +243,8 @@ impl Server {
             return Err(Cow::Borrowed(&Status::NoMethod));
         };
         let admitted = self.admit_to(method, caller, peer, head.primary, fields, size);
-        if let Err(status) = &admitted {
-            self.refusals.add(status);
-        }
-        let reporter = &method.reporter;
-        if reporter.is_active() {
-            let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);
-            match &admitted {
-                Ok(_) => reporter.admitted(caller, attempt),
-                Err(status) => reporter.refused(caller, attempt, status),
-            }
-        }
+        let attempt = u32::try_from(head.attempt).unwrap_or(u32::MAX);
+        self.report_admission(method, caller, attempt, &admitted);
         admitted
     }
 
@@ -270,11 +261,47 @@ impl Server {
             self.registry.method_of(service, method).ok_or(Cow::Borrowed(&Status::NoMethod))?;
         let fields = RequestFields { is_relayed: true, ..RequestFields::default() };
         let peer = self.peer_load(visitor);
-        let mut permit = self.admit_to(method, visitor, &peer, for_primary, Some(&fields), size)?;
-        if !permit.on_handler_starts() {
-            return Err(Cow::Borrowed(&Status::MethodOverloaded));
+        let admitted = self.admit_to(method, visitor, &peer, for_primary, Some(&fields), size);
+        let admitted = admitted.and_then(|mut permit| {
+            let starts = permit.on_handler_starts();
+            if starts { Ok(permit) } else { Err(Cow::Borrowed(&Status::MethodOverloaded)) }
+        });
+        self.report_admission(method, visitor, 1, &admitted);
+        admitted
+    }
+
+    /// Counts and reports whether a request was admitted.
+    #[inline]
+    fn report_admission(
+        &self,
+        method: &ServedMethod,
+        caller: &NodeInfo,
+        attempt: u32,
+        admitted: &Result<Permit, Cow<'static, Status>>,
+    ) {
+        if let Err(status) = admitted {
+            self.refusals.add(status);
         }
-        Ok(permit)
+        let reporter = &method.reporter;
+        if reporter.is_active() {
+            match admitted {
+                Ok(_) => reporter.admitted(caller, attempt),
+                Err(status) => reporter.refused(caller, attempt, status),
+            }
+        }
+    }
+
+    /// Counts a request that is refused with this status.
+    pub(super) fn refuse(&self, status: Status) -> Cow<'static, Status> {
+        self.refusals.add(&status);
+        Cow::Owned(status)
+    }
+
+    /// Counts the time of a handler that ran for a visitor.
+    pub(crate) fn add_time(&self, service: &str, method: usize, took: Duration) {
+        if let Some(method) = self.registry.method_of(service, method) {
+            method.time.add(took);
+        }
     }
 
     /// Decides whether a request to a method may start. `for_primary` states whether its target is the primary.

@@ -19,6 +19,9 @@ use crate::{
     types::NodeInfo,
 };
 
+/// Upper bound on the requests of a visitor in progress, including replies that it has not read.
+const MAX_REQUESTS: usize = 32;
+
 /// Serves the requests of visitors.
 pub(crate) struct VisitorHandler {
     server: Arc<Server>,
@@ -50,13 +53,16 @@ impl RequestHandler for VisitorHandler {
     ) -> Result<Permit, Cow<'static, Status>> {
         match self.server.method_at(head.method) {
             Some((ServiceKind::Internal, name)) if self.methods.contains(&name) => {
+                if peer.internal_requests() >= MAX_REQUESTS {
+                    return Err(self.server.refuse(Status::Overloaded));
+                }
                 self.server.admit(caller, peer, head, fields, size)
             }
-            Some(_) => Err(Cow::Owned(Status::denied(
+            Some(_) => Err(self.server.refuse(Status::denied(
                 "a visitor does not call this method itself, but asks the node to relay the call"
                     .to_owned(),
             ))),
-            None => Err(Cow::Borrowed(&Status::NoMethod)),
+            None => Err(self.server.refuse(Status::NoMethod)),
         }
     }
 

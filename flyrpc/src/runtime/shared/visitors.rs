@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{
-    runtime::link::{Link, LinkError},
-    types::NodeId,
-};
+use crate::runtime::link::{Link, LinkError};
 
 /// Upper bound on the visitors at the same time.
 const MAX_VISITORS: usize = 16;
@@ -22,11 +19,6 @@ impl Visitors {
 
     pub(crate) fn add(&self, link: Arc<Link>) {
         self.open().push(link);
-    }
-
-    /// Returns the link of a visitor.
-    pub(crate) fn get(&self, id: &NodeId) -> Option<Arc<Link>> {
-        self.open().iter().find(|link| link.peer().id() == id).cloned()
     }
 
     /// Ends all links, because the node ends.

@@ -10,13 +10,13 @@ use crate::{
         wire::{hello::EncodedHello, state::State},
     },
     runtime::{
-        link::{self, Link, LinkParams, RegionCalls},
+        link::{self, Link, LinkParams, RegionCalls, VISITOR_REGION},
         server::{INLINE_AFTER, Limits, Server},
     },
     types::{KeyId, NodeId, NodeInfo, Region},
 };
 
-/// The name and the region of visitors.
+/// The name of visitors.
 const VISITOR: &str = "visitor";
 
 /// The interval of pings.
@@ -115,11 +115,11 @@ impl VisitOptions {
         // The node replaces the address with the one that the connection comes from.
         let addr = ([127, 0, 0, 1], 1).into();
         let id = NodeId::new(VISITOR, self.env.random());
-        let node = NodeInfo::new(id, Region::from(VISITOR), addr);
+        let node = NodeInfo::new(id, Region::from(VISITOR_REGION), addr);
         let state = State {
             accepting: false,
             draining: false,
-            primary_region: Region::from(VISITOR),
+            primary_region: Region::from(VISITOR_REGION),
             withdrawn: Vec::new(),
         };
         let sealing = self.secret.clone().map_or(Sealing::Open, Sealing::Sealed);

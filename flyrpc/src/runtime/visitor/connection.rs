@@ -15,7 +15,7 @@ use crate::{
         client::{BodyLimit, encode},
         cluster::{InternalRequest, InternalResponse},
         link::{Link, LinkError, OutboundCall},
-        operations::{self, Sender},
+        operations::{self, MAX_TIMEOUT, Sender},
     },
     service::{INTERNAL_SERVICE, Request, ServiceKind, caller_trait},
     types::{
@@ -48,7 +48,8 @@ impl Visitor {
     /// # Errors
     ///
     /// If there is no flyrpc node at the address, or it does not accept the visitor: its secret or its cluster is another
-    /// one, it is older than visitors (version 0.1), or it has 16 visitors.
+    /// one, or it is older than visitors (version 0.1). A node that has 16 visitors closes the connection of the next one,
+    /// whose first question fails with [`Disconnected`](crate::ErrorKind::Disconnected).
     ///
     /// # Panics
     ///
@@ -83,10 +84,7 @@ impl Visitor {
         let request = InternalRequest::Status { node: node.cloned() };
         match self.ask(request, TIMEOUT).await? {
             InternalResponse::Status(report) => {
-                operations::decode_report(&report?).map_err(|source| {
-                    let failure = AttemptFailure::BadReply { encoded: true, source };
-                    operations::error_info(INTERNAL_SERVICE, "status", Some(self.node()), failure)
-                })
+                operations::decode_report(&report?).map_err(|source| bad_reply("status", source))
             }
             _ => Err(other_response("status")),
         }
@@ -101,7 +99,9 @@ impl Visitor {
     pub async fn watch(&self, node: Option<&NodeId>) -> Result<WatchReport, ErrorInfo> {
         let request = InternalRequest::Watch { node: node.cloned() };
         match self.ask(request, TIMEOUT).await? {
-            InternalResponse::Watch(report) => report,
+            InternalResponse::Watch(report) => {
+                operations::decode_watch(&report?).map_err(|source| bad_reply("watch", source))
+            }
             _ => Err(other_response("watch")),
         }
     }
@@ -125,7 +125,8 @@ impl Visitor {
     }
 
     /// Calls a method of the application through the node, which makes one attempt. `arguments` must be serialized as a
-    /// map or a struct, from the names of the arguments to their values. Dropping the future cancels the call.
+    /// map or a struct, from the names of the arguments to their values. A timeout of more than an hour counts as an hour.
+    /// Arguments and reply have at most 4 MiB. Dropping the future cancels the call.
     ///
     /// # Errors
     ///
@@ -139,6 +140,7 @@ impl Visitor {
         arguments: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, ErrorInfo> {
+        let timeout = timeout.min(MAX_TIMEOUT);
         let failed = |failure| operations::error_info(service, method, None, failure);
         let mut encoded = Vec::new();
         codec::encode(arguments, &mut encoded)
@@ -151,7 +153,7 @@ impl Visitor {
             timeout,
         };
         let request = InternalRequest::Relay { call };
-        match self.ask(request, timeout.saturating_add(RELAY_MARGIN)).await? {
+        match self.ask(request, timeout + RELAY_MARGIN).await? {
             InternalResponse::Relay(reply) => codec::decode(&reply?)
                 .map_err(|source| failed(AttemptFailure::BadReply { encoded: true, source })),
             _ => Err(other_response("relay")),
@@ -186,7 +188,14 @@ impl Visitor {
         let limit = BodyLimit::of_link(self.link.limit(ServiceKind::Internal), MAX_BODY);
         let mut body = EncodedBody::new();
         let method = encode(request, &compats, limit, &mut body)?;
-        let call = OutboundCall { method, primary: false, attempt: 1, fields: &[], expires: None };
+        let call = OutboundCall {
+            method,
+            primary: false,
+            attempt: 1,
+            fields: &[],
+            expires: None,
+            counts: false,
+        };
         let sender = Sender { env: &*self.env, primary_region: &Region::LOCAL, max_body: MAX_BODY };
         sender.send(&self.link, call, body, self.env.now() + timeout).await
     }
@@ -209,7 +218,10 @@ fn disconnected(error: LinkError) -> AttemptFailure {
 }
 
 fn other_response(method: &str) -> ErrorInfo {
-    let source = BodyError::new("", "the reply belongs to another method");
+    bad_reply(method, BodyError::new("", "the reply belongs to another method"))
+}
+
+fn bad_reply(method: &str, source: BodyError) -> ErrorInfo {
     let failure = AttemptFailure::BadReply { encoded: true, source };
     operations::error_info(INTERNAL_SERVICE, method, None, failure)
 }

@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::node::NodeReport;
 use crate::types::ServiceSpec;
 
+/// Upper bound on the lists with which each list is compared.
+const MAX_COMPARED: usize = 16;
+
+/// Upper bound on the methods and arguments of all peers together. A peer may send a report in which many nodes refer to one
+/// long list.
+const MAX_METHODS: usize = 1 << 20;
+
 /// A report without the services of its peers, and these services.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CompactReport {
@@ -21,7 +28,8 @@ impl From<NodeReport> for CompactReport {
     fn from(mut report: NodeReport) -> Self {
         let mut services: Vec<Vec<ServiceSpec>> = Vec::new();
         let mut position = |list: Vec<ServiceSpec>| {
-            services.iter().position(|known| *known == list).unwrap_or_else(|| {
+            let known = services.iter().take(MAX_COMPARED);
+            known.into_iter().position(|known| *known == list).unwrap_or_else(|| {
                 services.push(list);
                 services.len() - 1
             })
@@ -35,11 +43,21 @@ impl From<NodeReport> for CompactReport {
 impl From<CompactReport> for NodeReport {
     fn from(compact: CompactReport) -> Self {
         let CompactReport { mut report, services, services_of_peers } = compact;
+        let sizes: Vec<usize> = services.iter().map(|list| size(list)).collect();
+        let mut room = MAX_METHODS;
         for (peer, at) in report.peers.iter_mut().zip(services_of_peers) {
-            peer.services = services.get(at).cloned().unwrap_or_default();
+            let Some(list) = services.get(at).filter(|_| sizes[at] <= room) else { continue };
+            room -= sizes[at];
+            peer.services = list.clone();
         }
         report
     }
+}
+
+/// The number of services, methods and arguments in a list.
+fn size(list: &[ServiceSpec]) -> usize {
+    let methods = list.iter().flat_map(|service| &service.methods);
+    list.len() + methods.map(|method| 1 + method.arguments.len()).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -97,10 +97,24 @@ impl CallCounts {
 
 /// A histogram of latencies. Each bucket is 19 % wider than the one before, so a quantile is at most 19 % too high.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Vec<u64>", into = "Vec<u64>")]
 pub struct Latencies {
     /// The numbers of calls in the buckets, without the empty ones at the end.
     buckets: Vec<u64>,
+}
+
+impl From<Vec<u64>> for Latencies {
+    fn from(mut buckets: Vec<u64>) -> Self {
+        buckets.truncate(BUCKETS);
+        buckets.shrink_to_fit();
+        Latencies { buckets }
+    }
+}
+
+impl From<Latencies> for Vec<u64> {
+    fn from(latencies: Latencies) -> Self {
+        latencies.buckets
+    }
 }
 
 impl Latencies {
