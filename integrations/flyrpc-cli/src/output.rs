@@ -1,6 +1,9 @@
 //! What the command prints.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+};
 
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
@@ -19,9 +22,33 @@ pub(crate) fn print_json(value: &impl Serialize) {
     print(&(to_json(value) + "\n"));
 }
 
-/// Returns a value as JSON.
+/// Returns a value as JSON that a terminal can show.
 pub(crate) fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("its keys are texts")
+    escape(serde_json::to_string(value).expect("its keys are texts"))
+}
+
+/// Escapes the characters of JSON that a terminal would obey. serde_json escapes those below U+0020. The others can only
+/// be parts of strings.
+fn escape(json: String) -> String {
+    if !json.contains(is_obeyed) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_obeyed(c) {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// Whether a terminal would obey a character instead of showing it: a control character, or one that changes the direction
+/// of the text that follows.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Prints why a command failed on the standard error.
@@ -30,9 +57,21 @@ pub(crate) fn print_failure(failure: &Failure, is_json: bool) {
     let _ = writeln!(io::stderr(), "{}", clean(&line));
 }
 
-/// Replaces control characters, which a peer may have sent, because a terminal would obey them.
+/// Returns a text as a part of one line. Replaces the characters that a terminal would obey, because a peer may have sent
+/// them.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+    let shown = |c| match c {
+        '\n' => ' ',
+        c if is_obeyed(c) => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Adds a line to a text, after cleaning it.
+pub(crate) fn add_line(text: &mut String, line: &str) {
+    text.push_str(&clean(line));
+    text.push('\n');
 }
 
 /// Formats rows as columns of equal width. The first row contains the names of the columns.
@@ -78,6 +117,21 @@ mod tests {
         let rows = [["ID", "REGION"], ["ü", "x\u{1b}[2J"], ["long", ""]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "ID    REGION\nü     x?[2J\nlong\n");
+    }
+
+    #[test]
+    fn text_of_a_peer_forges_no_line_and_changes_no_direction() {
+        assert_eq!(clean("a\nb\r\u{9b}2J\u{202e}c\u{2066}é"), "a b??2J?c?é");
+        let rows = [vec!["ID".to_owned()], vec!["x\nforged".to_owned()]];
+        assert_eq!(table(&rows), "ID\nx forged\n");
+    }
+
+    #[test]
+    fn json_contains_nothing_that_a_terminal_obeys() {
+        let text = "\u{1b}\u{7f}\u{9b}2J\u{200f}\u{202e}\u{2069}é\n";
+        let json = to_json(&text);
+        assert_eq!(json, r#""\u001b\u007f\u009b2J\u200f\u202e\u2069é\n""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

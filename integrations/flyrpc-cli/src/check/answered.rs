@@ -4,8 +4,8 @@ use flyrpc::operations::PeerReport;
 
 use super::{
     failed::{SAME_CLUSTER, SHARED_VERSION},
-    observe::{Advertised, Answered, Observed, is_forward},
-    stages::{Stage, view},
+    observe::{Advertised, Answered, Observed, is_first_dial, is_forward},
+    stages::{FIRST_DIAL, Stage, view},
 };
 use crate::{commands::compat, output::time, session::is_linked};
 
@@ -144,7 +144,7 @@ fn udp_between(there: Option<&PeerReport>, asked: &Answered, node: &Answered) ->
 }
 
 /// What a node knows about the one that was asked.
-fn peer_of<'a>(node: &'a Answered, asked: &Answered) -> Option<&'a PeerReport> {
+pub(super) fn peer_of<'a>(node: &'a Answered, asked: &Answered) -> Option<&'a PeerReport> {
     let is_asked = |peer: &&PeerReport| {
         peer.node.as_ref().is_some_and(|peer| peer.id() == asked.report.node.id())
     };
@@ -174,7 +174,14 @@ fn address(observed: &Observed, node: &Answered) -> Stage {
         Advertised::NotTried => {
             Stage::unknown("address", format!("advertises {advertised}; reached at {reached}"))
         }
-        Advertised::Other(why) => {
+        Advertised::Unreachable(why) if observed.has_link() != Some(false) => {
+            let detail = format!(
+                "advertises {advertised}, which this machine cannot reach: it may be outside of \
+                    the network of the nodes ({why})"
+            );
+            Stage::unknown("address", detail)
+        }
+        Advertised::Other(why) | Advertised::Unreachable(why) => {
             let detail = format!("advertises {advertised}, where it is not reached: {why}");
             let remedy = format!(
                 "set FLYRPC_ADVERTISE to an address that other nodes reach, such as \
@@ -288,6 +295,7 @@ fn listed(observed: &Observed, node: &Answered) -> Stage {
         Some(peer) if is_linked(peer) && peer.supported == Some(true) => {
             Stage::passed("listed", format!("{by} lists it as {}; {back}", view(peer)))
         }
+        Some(peer) if is_first_dial(peer) => Stage::unknown("listed", FIRST_DIAL),
         Some(peer) => {
             let detail = format!("{by} lists it as {}; {back}", view(peer));
             let remedy = format!(

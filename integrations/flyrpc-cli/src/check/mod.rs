@@ -15,7 +15,7 @@ mod tests;
 use crate::{
     exit::{self, Failure},
     options::Options,
-    output::{clean, print, print_json},
+    output::{print, print_json},
 };
 
 pub(crate) async fn run(
@@ -30,7 +30,7 @@ pub(crate) async fn run(
     } else {
         let marks = if ascii { render::Marks::ASCII } else { render::Marks::of_locale() };
         let blocks: Vec<String> = checks.iter().map(|check| render::text(check, marks)).collect();
-        print(&clean(&blocks.join("\n")));
+        print(&blocks.join("\n"));
     }
     let is_ok = checks.iter().all(|check| check.failed().is_none());
     Ok(if is_ok { exit::OK } else { exit::CHECK_FAILED })

@@ -11,6 +11,7 @@ use flyrpc::{
 };
 use futures_util::{StreamExt as _, stream};
 
+use super::answered::peer_of;
 use crate::{
     exit::error_message,
     options::Options,
@@ -46,6 +47,8 @@ pub(crate) enum Answer {
         message: String,
         keys: Vec<String>,
     },
+    /// It was not dialed: the node that was asked is dialing it for the first time.
+    Dialing,
 }
 
 /// A node that answered.
@@ -69,8 +72,10 @@ pub(crate) enum Advertised {
     NotTried,
     /// The same node.
     SameNode,
-    /// Another node, or nothing.
+    /// Another node, or another program.
     Other(String),
+    /// Nothing answers this machine, which may be outside of the network of the nodes.
+    Unreachable(String),
 }
 
 impl Observed {
@@ -92,6 +97,12 @@ impl Observed {
             return found.or_else(|| at(report, &[node.report.node.addr()]));
         }
         at(report, self.addrs.as_deref().unwrap_or_default())
+    }
+
+    /// Whether a link between the target and the node that was asked is open. `None` if no other node was asked.
+    pub(crate) fn has_link(&self) -> Option<bool> {
+        let (asked, Answer::Node(node)) = (self.other()?, &self.answer) else { return None };
+        Some(self.peer().is_some_and(is_linked) || peer_of(node, asked).is_some_and(is_linked))
     }
 }
 
@@ -149,6 +160,16 @@ async fn observe_doubtful(options: &Options, asked: &Asked) -> Vec<Observed> {
     let observed = stream::iter(doubtful).map(|peer| async move {
         let addr = peer.addr.to_string();
         let name = peer.node.as_ref().map_or_else(|| addr.clone(), |node| node.id().to_string());
+        if is_first_dial(peer) {
+            return Observed {
+                target: name,
+                addrs: Ok(vec![peer.addr]),
+                answer: Answer::Dialing,
+                keys: keys(options),
+                asked: Ok(asked.answered.clone()),
+                advertised: Advertised::NotTried,
+            };
+        }
         observe_addr(options, name, &addr, asked).await
     });
     observed.buffered(CONCURRENT).collect().await
@@ -156,10 +177,17 @@ async fn observe_doubtful(options: &Options, asked: &Asked) -> Vec<Observed> {
 
 /// Whether a peer should be checked: calls may not reach it.
 fn is_doubtful(peer: &PeerReport) -> bool {
-    if peer.state == "left" {
+    // A seed may lead to the node itself, as behind a load balancer.
+    if peer.state == "left" || kind_of_reason(&peer.reason) == Some("ITSELF") {
         return false;
     }
     !is_linked(peer) || peer.supported != Some(true) || !peer.accepting || peer.gossip_missing
+}
+
+/// Whether a peer is a seed whose first dial is in progress.
+pub(crate) fn is_first_dial(peer: &PeerReport) -> bool {
+    let is_new = matches!(&*peer.state, "unlinked" | "unreached");
+    peer.node.is_none() && is_new && peer.reason.is_empty()
 }
 
 /// A node that answered, and the connection to it.
@@ -350,9 +378,20 @@ async fn dial_advertised(options: &Options, node: &Answered) -> Advertised {
     match tokio::time::timeout(options.timeout, visitor).await {
         Ok(Ok(visitor)) if visitor.node().id() == node.report.node.id() => Advertised::SameNode,
         Ok(Ok(visitor)) => Advertised::Other(format!("{} answers there", visitor.node())),
+        Ok(Err(error)) if is_no_answer(error.kind()) => {
+            Advertised::Unreachable(error_message(&error))
+        }
         Ok(Err(error)) => Advertised::Other(error_message(&error)),
-        Err(_elapsed) => Advertised::Other(format!("no answer within {:?}", options.timeout)),
+        Err(_elapsed) => Advertised::Unreachable(format!("no answer within {:?}", options.timeout)),
     }
+}
+
+/// Whether nothing answered. A proxy or a firewall on the path may accept a connection and not answer, or close it.
+fn is_no_answer(kind: &str) -> bool {
+    matches!(
+        kind,
+        "CONNECT" | "CONNECT_TIMEOUT" | "TIMEOUT" | "HANDSHAKE_TIMEOUT" | "CLOSED" | "BROKEN"
+    )
 }
 
 /// Whether the address is that of a port forward on this machine.

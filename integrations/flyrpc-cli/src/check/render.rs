@@ -1,8 +1,9 @@
 //! Shows the result of a check as text.
 
-use std::{env, fmt::Write as _};
+use std::env;
 
 use super::stages::{Check, StageResult};
+use crate::output::add_line;
 
 /// The marks of stages.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +32,8 @@ impl Marks {
 
 /// Returns a line for each stage, and the diagnosis as the last line.
 pub(crate) fn text(check: &Check, marks: Marks) -> String {
-    let mut text = format!("{}\n", check.target);
+    let mut text = String::new();
+    add_line(&mut text, &check.target);
     for stage in &check.stages {
         let mark = match stage.result {
             StageResult::Passed => marks.passed,
@@ -39,12 +41,12 @@ pub(crate) fn text(check: &Check, marks: Marks) -> String {
             StageResult::Unknown => marks.unknown,
         };
         let line = format!("{mark} {:<10} {}", stage.name, stage.detail);
-        let _ = writeln!(text, "{}", line.trim_end());
+        add_line(&mut text, line.trim_end());
         if !stage.remedy.is_empty() {
-            let _ = writeln!(text, "    hint: {}", stage.remedy);
+            add_line(&mut text, &format!("    hint: {}", stage.remedy));
         }
     }
-    let _ = writeln!(text, "{}", check.diagnosis);
+    add_line(&mut text, &check.diagnosis);
     if is_ascii(marks) { text.replace('µ', "u") } else { text }
 }
 

@@ -9,6 +9,9 @@ use super::{
     observe::{Answer, Observed},
 };
 
+/// The detail of a seed whose first dial is in progress.
+pub(super) const FIRST_DIAL: &str = "it is being dialed for the first time";
+
 /// The result of all stages.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
@@ -77,9 +80,14 @@ pub(crate) fn judge(observed: &Observed) -> Check {
         Answer::Failed { kind, message, keys } => {
             stages_until_failure(observed, kind, message, keys)
         }
+        Answer::Dialing => vec![Stage::unknown("listed", FIRST_DIAL)],
     };
     let failed = stages.iter().find(|stage| stage.result == StageResult::Failed);
     let diagnosis = match (failed, &observed.asked) {
+        (None, _) if matches!(observed.answer, Answer::Dialing) => {
+            "notice: it is not known yet whether a node responds: check again in a minute"
+                .to_owned()
+        }
         (Some(stage), _) => format!("{}: {}", stage.cause, stage.remedy),
         (None, Ok(_)) => "ok: the node can be seen and called".to_owned(),
         (None, Err(_)) => {

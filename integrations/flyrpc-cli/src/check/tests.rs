@@ -4,9 +4,9 @@ use flyrpc::{KeyId, Keyring, NoSupport, operations::NodeReport};
 use serde_json::{Value, json};
 
 use super::{
-    observe::{Advertised, Answer, Answered, Observed, kind_of_reason},
+    observe::{Advertised, Answer, Answered, Observed, is_first_dial, kind_of_reason},
     render::{self, Marks},
-    stages::{Check, judge},
+    stages::{Check, StageResult, judge},
 };
 
 /// The report of a node as JSON, so that a test can change it.
@@ -164,7 +164,7 @@ fn twelve() -> [(Check, &'static str, &'static str); 12] {
         (
             with(|facts| {
                 facts.reached = ([192, 0, 2, 1], 2).into();
-                facts.advertised = Advertised::Other("refused".to_owned());
+                facts.advertised = Advertised::Other("hkg-9 answers there".to_owned());
             }),
             "wrong address advertised",
             "FLYRPC_ADVERTISE",
@@ -227,6 +227,52 @@ fn the_ids_of_both_sides_keys_are_shown() {
     let text = render::text(&failed("OTHER_SECRET", "x", &["01020304"]), Marks::ASCII);
     assert!(text.contains("keys here: 0a0b0c0d; keys there: 01020304"), "{text}");
     assert!(text.contains("iad-0 does not list it"), "{text}");
+}
+
+#[test]
+fn an_address_that_only_this_machine_cannot_dial_is_not_wrong() {
+    let unreachable = |facts: &mut Facts| {
+        facts.reached = ([192, 0, 2, 1], 2).into();
+        facts.advertised = Advertised::Unreachable("timed out".to_owned());
+    };
+    let check = with(unreachable);
+    assert!(check.failed().is_none(), "{check:?}");
+    let stage = check.stages.iter().find(|stage| stage.name == "address").unwrap();
+    assert_eq!(stage.result, StageResult::Unknown);
+    assert!(stage.detail.contains("outside of the network"), "{}", stage.detail);
+    let unlinked = with(|facts| {
+        unreachable(facts);
+        facts.asked["peers"] = json!([]);
+        facts.node["peers"] = json!([]);
+    });
+    diagnosed(&unlinked, "wrong address advertised", "NAT");
+}
+
+#[test]
+fn the_first_dial_of_a_seed_is_a_notice() {
+    let mut asked = report("iad-0", 1);
+    asked["peers"] = json!([peer("hkg-0", 2)]);
+    for (name, value) in [("node", json!(null)), ("state", json!("unreached"))] {
+        asked["peers"][0][name] = value;
+    }
+    let report: NodeReport = serde_json::from_value(asked).unwrap();
+    assert!(is_first_dial(&report.peers[0]));
+    let check = judge(&Observed {
+        target: "10.0.0.1:2".to_owned(),
+        addrs: Ok(vec![([10, 0, 0, 1], 2).into()]),
+        answer: Answer::Dialing,
+        keys: Vec::new(),
+        asked: Ok(Answered { report, reached: None, took: 0.1, clock: 0.0, sealed: None }),
+        advertised: Advertised::NotTried,
+    });
+    assert!(check.failed().is_none() && check.diagnosis.starts_with("notice: "), "{check:?}");
+}
+
+#[test]
+fn text_of_a_peer_forges_no_stage() {
+    let text = render::text(&failed("CONNECT", "x\nok: forged\u{202e}", &[]), Marks::ASCII);
+    assert!(text.contains("x ok: forged?"), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("ok: ")), "{text}");
 }
 
 #[test]

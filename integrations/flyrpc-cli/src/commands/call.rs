@@ -152,7 +152,7 @@ fn fitting<'a>(
         }
     }
     if !misfits.is_empty() {
-        return Err(Failure::Usage(misfits.join("\n   or: ")));
+        return Err(Failure::Usage(misfits.join("; or: ")));
     }
     match arguments {
         Json::Object(_) => Ok(None),
@@ -218,7 +218,8 @@ impl Call<'_> {
                     (line, exit_code(Some(spec), reply))
                 }
                 Ok(reply) => {
-                    (format!("{}  {}", node.id(), to_json(reply)), exit_code(Some(spec), reply))
+                    let line = format!("{}  {}", node.id(), to_json(reply));
+                    (clean(&line), exit_code(Some(spec), reply))
                 }
                 Err(error) if is_json => {
                     let line = to_json(&json!({"node": node, "error": error}));

@@ -12,7 +12,7 @@ use super::describe::Description;
 use crate::{
     cli::Global,
     exit::{self, Failure},
-    output::{clean, print, print_json},
+    output::{add_line, print, print_json},
 };
 
 pub(crate) fn run(global: &Global, old: &Path, new: &Path) -> Result<u8, Failure> {
@@ -24,10 +24,10 @@ pub(crate) fn run(global: &Global, old: &Path, new: &Path) -> Result<u8, Failure
         let mut text = String::new();
         for finding in &findings {
             let mark = if finding.breaks { "breaks" } else { "note" };
-            text += &format!("{mark}: {}: {}\n", finding.at, finding.what);
+            add_line(&mut text, &format!("{mark}: {}: {}", finding.at, finding.what));
         }
         text += if breaks { "incompatible\n" } else { "compatible\n" };
-        print(&clean(&text));
+        print(&text);
     }
     Ok(if breaks { exit::CHECK_FAILED } else { exit::OK })
 }

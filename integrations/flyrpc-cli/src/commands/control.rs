@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     exit::{self, Failure},
     options::Options,
-    output::{print, print_json},
+    output::{clean, print, print_json},
     session::{Session, find_node},
 };
 
@@ -45,7 +45,7 @@ async fn run(
         let (accepting, draining) = (state.accepting, state.draining);
         print_json(&json!({"node": id, "accepting": accepting, "draining": draining}));
     } else {
-        print(&format!("{id} {effect}\n"));
+        print(&(clean(&format!("{id} {effect}")) + "\n"));
     }
     Ok(if action == NodeAction::Accept && !state.accepting { exit::CHECK_FAILED } else { exit::OK })
 }

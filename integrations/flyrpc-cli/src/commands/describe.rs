@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     exit::{self, Failure},
     options::Options,
-    output::{clean, print, print_json},
+    output::{add_line, print, print_json},
     session::Session,
     specs::{self, Services, attributes},
 };
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: &Options, service: Option<&str>) -> Result<u8, 
     if options.json {
         print_json(&Description { support: support(&nodes), nodes });
     } else {
-        print(&clean(&text(&nodes)));
+        print(&text(&nodes));
     }
     Ok(exit::OK)
 }
@@ -99,20 +99,20 @@ fn text(nodes: &[Services]) -> String {
     for service in service_names(nodes) {
         let serving: Vec<&Services> =
             nodes.iter().filter(|node| node.service(service).is_some()).collect();
-        let _ = writeln!(text, "{service}");
+        add_line(&mut text, service);
         for method in method_names(nodes, service) {
             describe_method(&mut text, &serving, service, method);
         }
-        let _ = writeln!(text, "  served by {}", names(serving.iter().copied()));
+        add_line(&mut text, &format!("  served by {}", names(serving.iter().copied())));
         let lacking = nodes.iter().filter(|node| node.service(service).is_none());
         let lacking = names(lacking);
         if !lacking.is_empty() {
-            let _ = writeln!(text, "  not served by {lacking}");
+            add_line(&mut text, &format!("  not served by {lacking}"));
         }
         let withdrawn = serving.iter().filter(|node| node.withdrawn.iter().any(|it| it == service));
         let withdrawn = names(withdrawn.copied());
         if !withdrawn.is_empty() {
-            let _ = writeln!(text, "  temporarily withdrawn by {withdrawn}");
+            add_line(&mut text, &format!("  temporarily withdrawn by {withdrawn}"));
         }
     }
     if text.is_empty() {
@@ -142,13 +142,13 @@ fn describe_method(text: &mut String, serving: &[&Services], service: &str, meth
     }
     let are_several = signatures.len() > 1;
     for (signature, nodes) in signatures {
-        let _ = writeln!(text, "  {signature}");
+        add_line(text, &format!("  {signature}"));
         if are_several {
-            let _ = writeln!(text, "    on {}", names(nodes));
+            add_line(text, &format!("    on {}", names(nodes)));
         }
     }
     if !lacking.is_empty() {
-        let _ = writeln!(text, "    not on {}", names(lacking));
+        add_line(text, &format!("    not on {}", names(lacking)));
     }
 }
 

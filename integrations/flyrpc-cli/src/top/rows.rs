@@ -67,7 +67,7 @@ pub(crate) fn between(earlier: &Reading, later: &Reading) -> Vec<Row> {
                 sum.add(&method.counts.since(&before.counts), elapsed);
             }
             sum.nodes += 1;
-            sum.in_flight += method.in_flight;
+            sum.in_flight = sum.in_flight.saturating_add(method.in_flight);
         }
     }
     sums.into_iter().map(|((region, method), sum)| sum.into_row(region, method)).collect()

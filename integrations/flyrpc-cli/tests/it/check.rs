@@ -22,8 +22,8 @@ fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
 }
 
 /// Starts a node that listens on the first address and advertises the second one.
-async fn start_at(listen: SocketAddr, advertise: SocketAddr, seed: &Node) -> Option<Node> {
-    let node = node("hkg-0").listen(listen).advertise(advertise).seeds([seed.addr()]);
+async fn start_at(listen: SocketAddr, advertise: SocketAddr, seed: Option<&Node>) -> Option<Node> {
+    let node = node("hkg-0").listen(listen).advertise(advertise).seeds(seed.map(Node::addr));
     // Another test may have taken the port.
     let node = node.start().await.ok()?;
     node.ready().await;
@@ -113,16 +113,23 @@ async fn nodes_with_other_settings_are_diagnosed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_advertises_another_address_is_diagnosed() {
+async fn a_node_that_advertises_another_address_is_diagnosed_if_it_has_no_link() {
     let iad = alone("iad-0").await;
-    let (_nat, reached) = loop {
-        let listen = free_addr().await;
-        if let Some(nat) = start_at(listen, CLOSED.parse().unwrap(), &iad).await {
-            break (nat, listen.to_string());
+    for seed in [None, Some(&iad)] {
+        let (_nat, reached) = loop {
+            let listen = free_addr().await;
+            if let Some(nat) = start_at(listen, CLOSED.parse().unwrap(), seed).await {
+                break (nat, listen.to_string());
+            }
+        };
+        let ran = Flyrpc::at(iad.addr()).run(["check", &reached]).await;
+        if seed.is_none() {
+            diagnosed(&ran, "wrong address advertised", "FLYRPC_ADVERTISE");
+        } else {
+            assert!(ran.out.contains("outside of the network"), "{}", ran.out);
+            assert!(!ran.out.contains("wrong address"), "{}", ran.out);
         }
-    };
-    let ran = Flyrpc::at(iad.addr()).run(["check", &reached]).await;
-    diagnosed(&ran, "wrong address advertised", "FLYRPC_ADVERTISE");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +177,7 @@ async fn a_node_to_which_udp_is_dropped_is_diagnosed() {
     let (hkg, proxy) = loop {
         let listen = free_addr().await;
         let proxy = tcp_proxy(listen).await;
-        if let Some(hkg) = start_at(listen, proxy, &iad).await {
+        if let Some(hkg) = start_at(listen, proxy, Some(&iad)).await {
             break (hkg, proxy);
         }
     };

@@ -8,7 +8,7 @@ use super::{
     Chosen, and_more, class, node_link, state,
     text::{Age, Time, count, name, reason},
 };
-use crate::snapshot::{Answer, NodeEntry, Snapshot};
+use crate::snapshot::{Answer, ITSELF, NodeEntry, Snapshot};
 
 /// Upper bounds on what is shown.
 const MAX_NODES: usize = 1_000;
@@ -140,6 +140,7 @@ fn peer_row(out: &mut String, peer: &PeerReport) -> fmt::Result {
         Some(true) if !peer.accepting => ("warning", "it refuses calls"),
         Some(true) if peer.ejected => ("warning", "ejected: most calls failed"),
         Some(true) => ("good", "yes"),
+        Some(false) if peer.reason.starts_with(ITSELF) => ("muted", &*peer.reason),
         Some(false) => ("error", &*peer.reason),
         None => ("muted", "unknown"),
     };

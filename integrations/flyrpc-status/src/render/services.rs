@@ -8,7 +8,7 @@ use super::{
 };
 use crate::snapshot::{
     NodeEntry, Snapshot,
-    services::{Cell, MethodRow, compare},
+    services::{Cell, Compared, MethodRow, compare},
 };
 
 /// Upper bounds on what is shown.
@@ -17,7 +17,7 @@ const MAX_ROWS: usize = 150;
 
 /// Writes the matrix.
 pub(super) fn services(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
-    let rows = compare(snapshot);
+    let Compared { rows, left_out } = compare(snapshot);
     let nodes: Vec<&NodeEntry> = snapshot.live().collect();
     out.push_str("<section><h2>Services by node</h2>\n");
     if rows.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn services(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     }
     out.push_str("</tbody></table></div>\n");
     and_more(out, nodes.len(), columns.len(), "nodes")?;
-    and_more(out, rows.len(), MAX_ROWS, "methods")?;
+    and_more(out, rows.len() + left_out, rows.len().min(MAX_ROWS), "methods")?;
     out.push_str(
         "<div class=\"legend matrix\"><span><b class=\"good\">✓</b>serves it</span>\
          <span><b class=\"lacks\">✗</b>serves the service without the method</span>\

@@ -13,7 +13,9 @@ use super::{
     page,
     regions::PLACES,
 };
-use crate::snapshot::{Asked, Collection, MethodEntry, NoAnswer, Snapshot};
+use crate::snapshot::{
+    Asked, Collection, MethodEntry, NoAnswer, Severity, Snapshot, services::compare,
+};
 
 /// Neither markup nor an attribute may come from a name.
 const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>";
@@ -263,4 +265,46 @@ fn a_page_loads_nothing_from_elsewhere() {
         }
         assert!(html.len() < 100_000, "{page:?}: {} bytes", html.len());
     }
+}
+
+#[test]
+fn seeds_and_peers_without_a_link_are_no_errors_before_they_fail() {
+    let (me, other) = (node("a", "iad", 1), node("b", "iad", 2));
+    let mut unlinked = peer(&other, "", "unlinked", &[]);
+    unlinked["accepting"] = json!(false);
+    let seed = |addr: &str, reason: &str| {
+        let mut seed = peer(&other, "", "unreached", &[]);
+        (seed["node"], seed["addr"], seed["reason"]) = (json!(null), json!(addr), json!(reason));
+        seed["supported"] = if reason.is_empty() { json!(null) } else { json!(false) };
+        seed
+    };
+    let peers = [unlinked, seed("10.9.9.9:1", "this node itself"), seed("10.9.9.9:2", "")];
+    let snapshot = collection(report(&me, "", &[], &peers), Vec::new(), Vec::new()).snapshot();
+    assert_eq!(snapshot.addresses.len(), 1);
+    let found = &snapshot.problems[..];
+    assert!(!found.iter().any(|it| it.text.contains("is held")), "{found:?}");
+    assert!(found.iter().all(|it| it.severity != Severity::Error), "{found:?}");
+    assert!(found.iter().any(|it| it.subject == "10.9.9.9:2"), "{found:?}");
+}
+
+#[test]
+fn methods_that_are_too_many_are_counted() {
+    let others: Vec<Value> = (1..40).map(|boot| node("x", "iad", boot)).collect();
+    let methods = |of: usize| -> Value {
+        let method = |at| json!({"name": format!("!{of}-{at}"), "arguments": [], "returns": "()"});
+        json!({"name": "!", "methods": (0..200).map(method).collect::<Vec<_>>()})
+    };
+    let notes = service("Notes", &[]);
+    let peers: Vec<Value> = others
+        .iter()
+        .enumerate()
+        .map(|(at, other)| peer(other, "", "linked", &[methods(at), notes.clone()]))
+        .collect();
+    let own = report(&node("me", "iad", 0), "", &[], &peers);
+    let snapshot = collection(own, Vec::new(), Vec::new()).snapshot();
+    let compared = compare(&snapshot);
+    assert_eq!((compared.rows.len(), compared.left_out), (4_096, 39 * 200 + 2 - 4_096));
+    assert!(compared.rows.iter().any(|row| row.service == "Notes"), "most nodes serve it");
+    let html = page(&Page::Services, &snapshot);
+    assert!(html.contains(&format!("and {} more methods", 39 * 200 + 2 - 150)), "{html}");
 }

@@ -19,6 +19,9 @@ const MAX_SERVICES: usize = 64;
 const MAX_METHODS: usize = 256;
 const MAX_ARGUMENTS: usize = 32;
 
+/// The reason of a seed that leads to the node that dials it begins with this.
+pub(crate) const ITSELF: &str = "this node itself";
+
 /// The answers of all nodes that were asked.
 #[derive(Debug)]
 pub(crate) struct Collection {
@@ -67,6 +70,8 @@ impl Collection {
                 Some(node) => {
                     nodes.insert(node.id().clone(), of_peer(node, peer));
                 }
+                // Normal behind a load balancer.
+                None if peer.reason.starts_with(ITSELF) => {}
                 None => addresses.push(AddressEntry {
                     addr: peer.addr.to_string(),
                     state: peer.state.clone(),
@@ -207,7 +212,8 @@ fn of_peer(node: &NodeInfo, peer: &PeerReport) -> NodeEntry {
         reason: peer.reason.clone(),
         version: peer.version.clone(),
         supported: peer.supported,
-        accepting: peer.accepting,
+        // Without a link, it is unknown.
+        accepting: peer.accepting || !matches!(&*peer.state, "linked" | "quiet"),
         primary_region: peer.primary_region.clone(),
         keys: first(&peer.keys, MAX_KEYS),
         security: peer.security.clone(),

@@ -12,7 +12,7 @@ use flyrpc::{NodeId, NodeInfo, Region, ServiceSpec};
 use serde::Serialize;
 
 pub(crate) use self::{
-    build::{Asked, Collection, NoAnswer},
+    build::{Asked, Collection, ITSELF, NoAnswer},
     problems::{keys, versions},
 };
 

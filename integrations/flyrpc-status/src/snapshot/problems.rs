@@ -8,7 +8,7 @@ use std::{
 use flyrpc::NodeId;
 
 use super::{
-    Answer, NodeEntry, Problem, Severity, Snapshot,
+    AddressEntry, Answer, NodeEntry, Problem, Severity, Snapshot,
     services::{Cell, compare},
 };
 
@@ -32,8 +32,7 @@ pub(super) fn problems(snapshot: &Snapshot) -> Vec<Problem> {
         found.of_node(entry);
     }
     for address in &snapshot.addresses {
-        let why = if address.reason.is_empty() { "no node responds" } else { &address.reason };
-        found.add(Severity::Error, &address.addr, format!("{}: {why}", address.state));
+        found.of_address(address);
     }
     found.of_links(snapshot);
     found.of_primary(snapshot);
@@ -54,6 +53,17 @@ struct Found(Vec<Problem>);
 impl Found {
     fn add(&mut self, severity: Severity, subject: impl Display, text: impl Into<String>) {
         self.0.push(Problem { severity, subject: subject.to_string(), text: text.into() });
+    }
+
+    fn of_address(&mut self, address: &AddressEntry) {
+        let AddressEntry { addr, state, reason } = address;
+        if !reason.is_empty() {
+            self.add(Severity::Error, addr, format!("{state}: {reason}"));
+        } else if matches!(&**state, "unlinked" | "unreached") {
+            self.add(Severity::Notice, addr, "is being dialed for the first time");
+        } else {
+            self.add(Severity::Error, addr, format!("{state}: no node responds"));
+        }
     }
 
     fn of_node(&mut self, entry: &NodeEntry) {
@@ -172,7 +182,13 @@ impl Found {
 
     fn of_services(&mut self, snapshot: &Snapshot) {
         let nodes: Vec<&NodeEntry> = snapshot.live().collect();
-        for row in compare(snapshot) {
+        let compared = compare(snapshot);
+        if compared.left_out > 0 {
+            let text =
+                format!("{} methods are not compared: there are too many", compared.left_out);
+            self.add(Severity::Notice, "Services", text);
+        }
+        for row in compared.rows {
             let subject = format!("{}.{}", row.service, row.spec.name);
             let mut texts = BTreeMap::<String, Vec<&str>>::new();
             for (entry, cell) in nodes.iter().zip(&row.cells) {

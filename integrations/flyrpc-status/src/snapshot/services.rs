@@ -1,10 +1,22 @@
 //! The methods that each node serves, compared across the nodes.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use flyrpc::MethodSpec;
 
 use super::{NodeEntry, Snapshot};
+
+/// Upper bound on the methods that are compared, because each has a cell for each node.
+const MAX_ROWS: usize = 4_096;
+
+/// The methods of all nodes.
+#[derive(Debug)]
+pub(crate) struct Compared<'a> {
+    /// In order of their names.
+    pub(crate) rows: Vec<MethodRow<'a>>,
+    /// The number of methods that are not compared because there are too many: those that the fewest nodes serve.
+    pub(crate) left_out: usize,
+}
 
 /// A method of any node.
 #[derive(Debug)]
@@ -34,7 +46,7 @@ pub(crate) enum Cell {
 }
 
 /// Compares the methods of all live nodes.
-pub(crate) fn compare(snapshot: &Snapshot) -> Vec<MethodRow<'_>> {
+pub(crate) fn compare(snapshot: &Snapshot) -> Compared<'_> {
     let mut methods: BTreeMap<(&str, &str), Vec<&MethodSpec>> = BTreeMap::new();
     for entry in snapshot.live() {
         for service in &entry.services {
@@ -43,12 +55,19 @@ pub(crate) fn compare(snapshot: &Snapshot) -> Vec<MethodRow<'_>> {
             }
         }
     }
+    let mut methods: Vec<_> = methods.into_iter().collect();
+    let left_out = methods.len().saturating_sub(MAX_ROWS);
+    if left_out > 0 {
+        methods.sort_by_key(|(_, specs)| Reverse(specs.len()));
+        methods.truncate(MAX_ROWS);
+        methods.sort_by_key(|(name, _)| *name);
+    }
     let rows = methods.into_iter().map(|((service, method), specs)| {
         let spec = most_common(&specs);
         let cells = snapshot.live().map(|entry| cell(entry, service, method, spec)).collect();
         MethodRow { service, spec, cells }
     });
-    rows.collect()
+    Compared { rows: rows.collect(), left_out }
 }
 
 /// The description that most nodes have. The first one if several are as common.
