@@ -8,9 +8,12 @@
 mod build;
 mod old_node;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use flyrpc::{Event, Node, NodeBuilder, RpcError, Unsupported, fly_rpc};
+use flyrpc::{
+    ErrorKind, Event, Node, NodeBuilder, RpcError, Unsupported, fly_rpc,
+    operations::{RelayTarget, VisitOptions, Visitor},
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::old_node::OldNode;
@@ -200,4 +203,25 @@ async fn a_graceful_shutdown_of_either_is_a_leave_for_the_other() {
     new.shutdown().await;
     old.event("left new").await;
     assert_eq!(old.run("nodes hkg").await, "");
+}
+
+/// An old node does not know visitors, and cannot report its state. It makes calls for them, because it ignores that
+/// a request is marked.
+#[tokio::test]
+async fn a_visitor_reaches_an_old_node_through_a_new_one_only() {
+    let (old, new) = old_and_new().await;
+    let refused = Visitor::connect(old.addr(), VisitOptions::new()).await.unwrap_err();
+    assert!(["CLOSED", "HANDSHAKE_TIMEOUT"].contains(&refused.kind()), "{}", refused.kind());
+    let visitor = Visitor::connect(new.addr(), VisitOptions::new()).await.unwrap();
+    let report = visitor.status(None).await.unwrap();
+    let peer = report.peers.iter().find(|peer| peer.addr == old.addr()).unwrap();
+    assert_eq!(peer.supported, Some(true));
+    let id = peer.node.as_ref().unwrap().id();
+    let unsupported = visitor.status(Some(id)).await.unwrap_err();
+    assert_eq!(unsupported.kind, ErrorKind::Unsupported, "{unsupported}");
+    let (target, arguments) =
+        (RelayTarget::Region("iad".into()), BTreeMap::from([("text", "fly")]));
+    let reply: String =
+        visitor.call(target, "Text", "upcase", &arguments, GENEROUS_TIMEOUT).await.unwrap();
+    assert_eq!(reply, "FLY");
 }

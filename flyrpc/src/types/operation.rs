@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{node::NodeId, region::Region};
 
-/// A change of which calls a node accepts.
+/// A change to the calls that a node accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

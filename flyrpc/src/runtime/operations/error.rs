@@ -32,7 +32,9 @@ fn describe(failure: AttemptFailure) -> (ErrorKind, String) {
         AttemptFailure::Unsupported(why) => (ErrorKind::Unsupported, why.to_string()),
         AttemptFailure::NotPrimary { theirs, ours } => (
             ErrorKind::NotPrimary,
-            format!("it is not primary: its primary region is {theirs}, that of the caller {ours}"),
+            format!(
+                "it is not primary: its primary region is {theirs}, and the caller's is {ours}"
+            ),
         ),
         AttemptFailure::Refused(reason) => (ErrorKind::Refused, reason.to_string()),
         AttemptFailure::Denied { why } => (ErrorKind::Denied, why),

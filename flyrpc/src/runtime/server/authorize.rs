@@ -55,8 +55,8 @@ impl<'a> Admission<'a> {
     /// itself. If the visitor is connected to this node, the [caller](Self::caller) is the visitor, whose region is
     /// `visitor`.
     ///
-    /// A node of this version never makes such a call without marking it, but whoever can open a link to this node can
-    /// also make unmarked calls.
+    /// A node of this version never makes such a call without marking it, but every program that can open a link to this
+    /// node can also make unmarked calls.
     pub fn is_relayed(&self) -> bool {
         self.is_relayed
     }

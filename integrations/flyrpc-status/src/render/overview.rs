@@ -39,7 +39,7 @@ pub(super) fn regions(snapshot: &Snapshot) -> Vec<RegionView<'_>> {
     groups.map(|nodes| region_view(nodes, &snapshot.primary_region)).collect()
 }
 
-/// Describes a region from its nodes, of which there is at least one.
+/// Describes a region from its nodes. There is at least one.
 fn region_view<'a>(entries: &'a [NodeEntry], primary: &Region) -> RegionView<'a> {
     let region = entries[0].node.region();
     let mut nodes: Vec<&NodeEntry> = entries.iter().collect();

@@ -91,7 +91,7 @@ fn collection(reporter: Value, asked: Vec<Value>, methods: Vec<MethodEntry>) -> 
     }
 }
 
-/// A cluster of this number of nodes in all regions, some of which have problems, and some of which have been asked.
+/// A cluster of this number of nodes in all regions, some with problems, and some that have been asked.
 fn large(nodes: usize, asked: usize) -> Collection {
     let services: Vec<Value> = ["Notes", "Pictures", "Users"]
         .iter()

@@ -167,7 +167,7 @@ impl Asked {
     }
 }
 
-/// A node of which nothing else is known.
+/// A node about which nothing else is known.
 fn entry(node: &NodeInfo, state: &str) -> NodeEntry {
     NodeEntry {
         node: node.clone(),
