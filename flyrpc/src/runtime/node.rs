@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     error::{Closed, ErrorInfo, RpcError},
-    proto::routing::{AttemptFailure, Entry},
-    service::{INTERNAL_SERVICE, Request},
+    proto::routing::Entry,
+    service::Request,
     types::{NodeId, NodeInfo, NodeReport, Peer, Region, Stats, WatchReport},
 };
 
@@ -174,12 +174,7 @@ impl Node {
         id: &NodeId,
     ) -> impl Future<Output = Result<NodeReport, ErrorInfo>> + Send + 'static + use<> {
         let status = self.client::<InternalClient>().on_node(id).status(None);
-        async move {
-            operations::decode_report(&status.await??).map_err(|source| {
-                let failure = AttemptFailure::BadReply { encoded: true, source };
-                operations::error_info(INTERNAL_SERVICE, "status", None, failure)
-            })
-        }
+        async move { operations::decode_report(&status.await??) }
     }
 
     /// Returns the calls that a node serves. The node starts to record them when it is asked first, so only the difference
@@ -194,12 +189,7 @@ impl Node {
         id: &NodeId,
     ) -> impl Future<Output = Result<WatchReport, ErrorInfo>> + Send + 'static + use<> {
         let watch = self.client::<InternalClient>().on_node(id).watch(None);
-        async move {
-            let bad_reply = |source| AttemptFailure::BadReply { encoded: true, source };
-            operations::decode_watch(&watch.await??).map_err(|source| {
-                operations::error_info(INTERNAL_SERVICE, "watch", None, bad_reply(source))
-            })
-        }
+        async move { operations::decode_watch(&watch.await??) }
     }
 
     /// Returns every known address and its state. This includes addresses of seeds where no node

@@ -8,7 +8,7 @@ use crate::{
     error::{BodyError, Refusal, RpcError},
     proto::routing::{AttemptFailure, CallFailure, Endpoint as _, LimitOf, LinkStatus},
     runtime::shared::NodeShared,
-    service::{INTERNAL_SERVICE, Request},
+    service::Request,
     telemetry::CallStatus,
     types::{NodeInfo, Region, Target},
 };
@@ -17,9 +17,7 @@ use crate::{
 #[cold]
 pub(super) fn rpc_error(node: &NodeShared, call: &Call, failure: CallFailure) -> RpcError {
     let error = error_of(node, call, failure);
-    if call.service != INTERNAL_SERVICE {
-        node.counters().on_call(CallStatus::Failed(error.kind()));
-    }
+    node.count_call(call.service, CallStatus::Failed(error.kind()));
     error
 }
 

@@ -21,7 +21,7 @@ use super::{
     error_exit::{rpc_error, shut_down},
     first_report::{CallNumber, FirstAttemptReport},
     local::{self, LocalMethod},
-    make::{self, CountCanceled},
+    make,
     outside::{is_in_runtime_of, runtime_to_enter},
     record::{self, AttemptRecorder},
     remote::{self, Begun, FirstAttempt},
@@ -37,7 +37,7 @@ use crate::{
         shared::{NodeInUse, NodeRef, NodeShared},
     },
     service::{IsErr, Request},
-    telemetry::Outcome,
+    telemetry::{CallStatus, Outcome},
 };
 
 /// A call through a node. It starts when it is first polled. Dropping it cancels the call.
@@ -128,7 +128,7 @@ where
                     let request = this.request.as_ref().expect(HAS_REQUEST);
                     match ready!(call.poll(task, request, &this.options)) {
                         Ok(response) => {
-                            make::count_reply::<R>(&call.node);
+                            call.node.count_call(R::SERVICE, CallStatus::Ok);
                             break Ok(response);
                         }
                         Err(ended) => this.resume(ended),
@@ -136,7 +136,7 @@ where
                 }
                 State::Local(call) => match ready!(call.poll(task)) {
                     Ok(response) => {
-                        make::count_reply::<R>(&call.node);
+                        call.node.count_call(R::SERVICE, CallStatus::Ok);
                         break Ok(response);
                     }
                     Err(failure) => break Err(call.error(&this.options, failure)),
@@ -261,7 +261,7 @@ where
     }
 }
 
-/// Reports a call that is dropped while its first attempt is in flight as canceled. `make` does so itself.
+/// Reports and counts a call that is dropped while it is in flight as canceled. `make` does so for the calls that it has.
 impl<R: Request, T, M, F> Drop for CallFuture<R, T, M, F> {
     fn drop(&mut self) {
         let node = match &self.state {
@@ -274,7 +274,7 @@ impl<R: Request, T, M, F> Drop for CallFuture<R, T, M, F> {
             State::Local(call) => &call.node,
             State::New(_) | State::Boxed(_) | State::Over => return,
         };
-        drop(CountCanceled { node, service: R::SERVICE, is_over: false });
+        node.count_call(R::SERVICE, CallStatus::Cancelled);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     error::RpcError,
     proto::routing::{AttemptFailure, CallFailure},
     runtime::shared::{NodeInUse, NodeShared},
-    service::{INTERNAL_SERVICE, IsErr, Request},
+    service::{IsErr, Request},
     telemetry::{CallSpan, CallStatus},
 };
 
@@ -59,31 +59,23 @@ pub(super) async fn call<R: Request>(
     let outcome = outcome.map_err(|failure| rpc_error(node, &call, failure));
     count.is_over = true;
     if outcome.is_ok() {
-        count_reply::<R>(node);
+        node.count_call(R::SERVICE, CallStatus::Ok);
     }
     recorder.finish(outcome.as_ref().map(IsErr::of::<R>));
     outcome
 }
 
-/// Counts a call that has received a reply.
-#[inline]
-pub(super) fn count_reply<R: Request>(node: &NodeShared) {
-    if R::SERVICE != INTERNAL_SERVICE {
-        node.counters().on_call(CallStatus::Ok);
-    }
-}
-
 /// Counts a call that is dropped as canceled.
-pub(super) struct CountCanceled<'a> {
-    pub(super) node: &'a NodeShared,
-    pub(super) service: &'static str,
-    pub(super) is_over: bool,
+struct CountCanceled<'a> {
+    node: &'a NodeShared,
+    service: &'static str,
+    is_over: bool,
 }
 
 impl Drop for CountCanceled<'_> {
     fn drop(&mut self) {
-        if !self.is_over && self.service != INTERNAL_SERVICE {
-            self.node.counters().on_call(CallStatus::Cancelled);
+        if !self.is_over {
+            self.node.count_call(self.service, CallStatus::Cancelled);
         }
     }
 }

@@ -157,7 +157,7 @@ impl Internal for InternalHandler {
 
     async fn relay(&self, call: RelayedCall) -> Result<Bytes, ErrorInfo> {
         let (here, context) = (this_node("relay")?, context());
-        if !context.origin.is_none_or(|origin| origin.is_visitor) {
+        if !is_of_operator(&context) {
             let why = "only for visitors; other nodes make the call themselves";
             return Err(denied(&here, "relay", why));
         }
@@ -185,7 +185,7 @@ fn elsewhere(
 ) -> Result<Option<InternalClient>, ErrorInfo> {
     let Some(node) = node.filter(|id| id != here.me().id()) else { return Ok(None) };
     let context = context();
-    if !context.origin.is_none_or(|origin| origin.is_visitor) {
+    if !is_of_operator(&context) {
         return Err(denied(here, method, "only visitors ask through another node"));
     }
     if !is_label(node.name()) {
@@ -201,6 +201,11 @@ fn elsewhere(
         return Err(denied(here, method, why));
     }
     Ok(Some(context.client::<InternalClient>().on_node(&node)))
+}
+
+/// Whether a visitor or this node itself makes the request.
+fn is_of_operator(context: &Context) -> bool {
+    context.origin.is_none_or(|origin| origin.is_visitor)
 }
 
 /// Whether the caller has proved that it holds a key, or is on the machine of this node. The address of a visitor is the

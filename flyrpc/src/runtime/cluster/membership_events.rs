@@ -3,7 +3,6 @@
 use super::{actor::Cluster, dial, gossip_log};
 use crate::{
     proto::membership::{self, Diagnostic},
-    telemetry::Observed,
     types::NodeInfo,
 };
 
@@ -38,8 +37,7 @@ impl Cluster {
         }
         while let Some(diagnostic) = self.membership.poll_diagnostic() {
             if let Diagnostic::DatagramIgnored(reason) = &diagnostic {
-                self.shared.counters().on_datagram_dropped(reason.reason());
-                self.shared.notify(&Observed::DatagramDropped(reason.reason()));
+                self.shared.on_datagram_dropped(reason.reason());
             }
             gossip_log::log(&diagnostic);
         }

@@ -8,15 +8,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use super::report::{Identity, node_report, watch_report};
+use super::{
+    error::error_info,
+    report::{Identity, node_report, watch_report},
+};
 use crate::{
     codec,
-    error::BodyError,
-    proto::wire::state::State,
+    error::{BodyError, ErrorInfo},
+    proto::{routing::AttemptFailure, wire::state::State},
     runtime::shared::{GossipAge, NodeShared},
+    service::INTERNAL_SERVICE,
     types::{CompactReport, NodeId, NodeReport, WatchReport},
 };
 
@@ -112,11 +116,18 @@ fn encode(
 }
 
 /// Decodes the report of a node about itself and its peers.
-pub(crate) fn decode_report(encoded: &[u8]) -> Result<NodeReport, BodyError> {
-    codec::decode::<CompactReport>(encoded).map(NodeReport::from)
+pub(crate) fn decode_report(encoded: &[u8]) -> Result<NodeReport, ErrorInfo> {
+    decode::<CompactReport>("status", encoded).map(NodeReport::from)
 }
 
 /// Decodes the report of a node about the calls that it serves.
-pub(crate) fn decode_watch(encoded: &[u8]) -> Result<WatchReport, BodyError> {
-    codec::decode(encoded)
+pub(crate) fn decode_watch(encoded: &[u8]) -> Result<WatchReport, ErrorInfo> {
+    decode("watch", encoded)
+}
+
+fn decode<T: DeserializeOwned>(method: &str, encoded: &[u8]) -> Result<T, ErrorInfo> {
+    codec::decode(encoded).map_err(|source| {
+        let failure = AttemptFailure::BadReply { encoded: true, source };
+        error_info(INTERNAL_SERVICE, method, None, failure)
+    })
 }

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{
     admission::{PeerLoad, Permit},
-    executor,
     serving::Server,
 };
 use crate::{
@@ -40,7 +39,7 @@ impl RequestHandler for VisitorHandler {
     type Peer = Arc<PeerLoad>;
 
     fn peer(&self, peer: &NodeInfo) -> Arc<PeerLoad> {
-        self.server.peer_load(peer)
+        self.server.peer(peer)
     }
 
     fn admit(
@@ -56,7 +55,7 @@ impl RequestHandler for VisitorHandler {
                 if peer.internal_requests() >= MAX_REQUESTS {
                     return Err(self.server.refuse(Status::Overloaded));
                 }
-                self.server.admit(caller, peer, head, fields, size)
+                RequestHandler::admit(&*self.server, caller, peer, head, fields, size)
             }
             Some(_) => Err(self.server.refuse(Status::denied(
                 "a visitor does not call this method itself, but asks the node to relay the call"
@@ -67,19 +66,19 @@ impl RequestHandler for VisitorHandler {
     }
 
     fn in_flight(&self) -> u64 {
-        self.server.in_flight()
+        RequestHandler::in_flight(&*self.server)
     }
 
     fn is_draining(&self) -> bool {
-        self.server.state().draining
+        self.server.is_draining()
     }
 
     fn shrink(&self) {
-        self.server.workers.shrink();
+        self.server.shrink();
     }
 
     fn start_together(&self, requests: &[Gated<Admitted<Permit>>]) -> usize {
-        executor::start_together(requests)
+        self.server.start_together(requests)
     }
 
     fn start(
@@ -88,6 +87,6 @@ impl RequestHandler for VisitorHandler {
         now: Instant,
         requests: Vec<Gated<Admitted<Permit>>>,
     ) {
-        executor::start(&self.server, link, now, requests);
+        self.server.start(link, now, requests);
     }
 }

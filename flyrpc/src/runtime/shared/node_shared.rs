@@ -32,7 +32,8 @@ use crate::{
         link::{Link, RegionCalls},
         server::Server,
     },
-    telemetry::{Observed, Observers},
+    service::INTERNAL_SERVICE,
+    telemetry::{CallStatus, Observed, Observers},
     types::{Event, NodeInfo, Region, RegionStats},
 };
 
@@ -272,6 +273,20 @@ impl NodeShared {
         if let Some(observers) = self.observers() {
             observers.observe(observed);
         }
+    }
+
+    /// Counts a call of this node that has ended, unless nodes make it to keep the cluster together.
+    #[inline]
+    pub(crate) fn count_call(&self, service: &str, status: CallStatus) {
+        if service != INTERNAL_SERVICE {
+            self.counters.on_call(status);
+        }
+    }
+
+    /// Counts a datagram that was dropped for this reason, and reports it to the observers.
+    pub(crate) fn on_datagram_dropped(&self, reason: &'static str) {
+        self.counters.on_datagram_dropped(reason);
+        self.notify(&Observed::DatagramDropped(reason));
     }
 
     /// Counts a handshake that ended with this result, and reports it to the observers.

@@ -83,9 +83,7 @@ impl Visitor {
     pub async fn status(&self, node: Option<&NodeId>) -> Result<NodeReport, ErrorInfo> {
         let request = InternalRequest::Status { node: node.cloned() };
         match self.ask(request, TIMEOUT).await? {
-            InternalResponse::Status(report) => {
-                operations::decode_report(&report?).map_err(|source| bad_reply("status", source))
-            }
+            InternalResponse::Status(report) => operations::decode_report(&report?),
             _ => Err(other_response("status")),
         }
     }
@@ -99,9 +97,7 @@ impl Visitor {
     pub async fn watch(&self, node: Option<&NodeId>) -> Result<WatchReport, ErrorInfo> {
         let request = InternalRequest::Watch { node: node.cloned() };
         match self.ask(request, TIMEOUT).await? {
-            InternalResponse::Watch(report) => {
-                operations::decode_watch(&report?).map_err(|source| bad_reply("watch", source))
-            }
+            InternalResponse::Watch(report) => operations::decode_watch(&report?),
             _ => Err(other_response("watch")),
         }
     }
@@ -218,10 +214,7 @@ fn disconnected(error: LinkError) -> AttemptFailure {
 }
 
 fn other_response(method: &str) -> ErrorInfo {
-    bad_reply(method, BodyError::new("", "the reply belongs to another method"))
-}
-
-fn bad_reply(method: &str, source: BodyError) -> ErrorInfo {
+    let source = BodyError::new("", "the reply belongs to another method");
     let failure = AttemptFailure::BadReply { encoded: true, source };
     operations::error_info(INTERNAL_SERVICE, method, None, failure)
 }
