@@ -124,7 +124,7 @@ pub use self::runtime::private as __private;
 pub use self::telemetry::Metrics;
 pub use self::{
     config::{InvalidKeyring, Keyring},
-    env::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter, TokioEnv},
+    env::{BoxStream, Datagram, Env, Gate, Listener, StreamReader, StreamWriter, TokioEnv},
     error::{
         BodyError, Closed, Denied, ErrorInfo, ErrorKind, Known, NodeFailure, ParseErrorKindError,
         Refusal, RpcError, StartError, Unsupported,
@@ -132,10 +132,11 @@ pub use self::{
     runtime::{
         builder::NodeBuilder,
         client::{Client, Replies, Routed},
-        context::{Context, context},
+        context::{Context, barrier, context, spawn},
         events::Events,
         node::{Node, WeakNode},
         server::Admission,
+        task::{JoinError, JoinHandle},
     },
     service::Service,
     telemetry::{

@@ -1,11 +1,12 @@
 //! [`Env`], and the streams and sockets that it creates.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{fmt, io, net::SocketAddr, sync::Arc, task::Context, time::SystemTime};
 
 use futures_util::future::BoxFuture;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::AbortHandle,
     time::Instant,
 };
 
@@ -34,6 +35,41 @@ pub trait Env: Send + Sync + 'static {
     /// run next. The default implementation calls `spawn`.
     fn spawn_essential(&self, task: BoxFuture<'static, ()>) {
         self.spawn(task);
+    }
+
+    /// Runs a task that is not part of the node. A simulation runs it while the node is frozen, and after the node
+    /// has crashed. The default implementation spawns a task of tokio.
+    ///
+    /// # Panics
+    ///
+    /// The default implementation panics outside a tokio runtime.
+    fn spawn_outside(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        tokio::spawn(task).abort_handle()
+    }
+
+    /// Returns what controls a future that belongs to this node, but is polled by a task that this environment did
+    /// not spawn. `None`, as in the default implementation, if nothing has to control it.
+    fn gate(&self) -> Option<Box<dyn Gate>> {
+        None
+    }
+
+    /// Whether [`poll_handler`](Env::poll_handler) has to be called. Read once, when a node starts. The default
+    /// implementation returns false.
+    fn observes_handlers(&self) -> bool {
+        false
+    }
+
+    /// Calls `poll`, which polls a handler of this node. A simulation thereby knows whose code runs, also where a call
+    /// runs in the task of its caller.
+    fn poll_handler(&self, poll: &mut dyn FnMut()) {
+        poll();
+    }
+
+    /// Returns a future that a handler awaits when it reaches [`barrier`](crate::barrier()) `name`. `None`, as in the
+    /// default implementation, if it does not have to wait.
+    fn barrier(&self, name: &'static str) -> Option<BoxFuture<'static, ()>> {
+        let _ = name;
+        None
     }
 
     /// The time on this node's wall clock, which is only reported, and never used for decisions. The default
@@ -68,6 +104,14 @@ pub trait Env: Send + Sync + 'static {
 
     /// Resolves `name`, in the form `host:port`, to addresses.
     fn resolve(&self, name: &str) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>>;
+}
+
+/// Controls a future that belongs to a node, but is polled by a task that the node's environment did not spawn.
+/// Created by [`Env::gate`].
+pub trait Gate: Send + Sync {
+    /// Calls `poll` once, unless the node is frozen or has crashed. While it is frozen, the task of `task` is woken
+    /// once it runs again. Returns false if the node has crashed: the future must be dropped.
+    fn poll(&mut self, task: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>)) -> bool;
 }
 
 /// A connection, split into its two directions, so that different tasks can own them.

@@ -8,6 +8,6 @@ mod yield_once;
 
 pub(crate) use self::yield_once::yield_once;
 pub use self::{
-    environment::{BoxStream, Datagram, Env, Listener, StreamReader, StreamWriter},
+    environment::{BoxStream, Datagram, Env, Gate, Listener, StreamReader, StreamWriter},
     tokio_env::TokioEnv,
 };

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock, Weak},
     task::{self, Poll},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
@@ -16,7 +16,10 @@ use tracing::Span;
 
 use crate::{
     env::Env,
-    runtime::link::Origin,
+    runtime::{
+        link::Origin,
+        task::{JoinHandle, spawn_in},
+    },
     types::{Metadata, NodeInfo, Region},
 };
 
@@ -36,6 +39,73 @@ pub fn context() -> Context {
         "flyrpc::context() was called outside a handler; if a handler spawned this task, \
          it must wrap the task's future in `flyrpc::context().scope(future)`",
     )
+}
+
+/// Runs `future` in a task of the node whose handler calls this, with the [context](context()) of the call. The task
+/// continues after the call has ended.
+///
+/// In production, this is `tokio::spawn` with [`Context::scope`]. In a simulation with `flyrpc-testkit`, the task belongs to its node,
+/// as in a process of its own: it stops when the node crashes, and stands still while the node is frozen. Calls in the
+/// task have the same time limit as calls made in the handler. For a task that is not part of a call, use
+/// [`Node::spawn`](crate::Node::spawn).
+///
+/// ```
+/// # use flyrpc::{Node, fly_rpc};
+/// #[fly_rpc]
+/// trait Reports {
+///     /// Starts a report, and does not wait for it.
+///     async fn start(&self, name: String);
+/// }
+///
+/// struct Printer;
+///
+/// impl Reports for Printer {
+///     async fn start(&self, name: String) {
+///         flyrpc::spawn(async move {
+///             println!("{name} for {}", flyrpc::context().caller());
+///         });
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = Node::builder().region("hkg").serve(ServeReports::new(Printer)).start().await?;
+/// # node.client::<ReportsClient>().start("sales".into()).await?;
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// Panics where [`context()`] does, and outside a tokio runtime.
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let context = context();
+    spawn_in(&*context.host.env, context.scope(future))
+}
+
+/// A point in a handler where a test with `flyrpc-testkit` can stop it, such as "after the commit, before the reply". In
+/// production, and outside a handler, it returns at once.
+///
+/// ```
+/// # async fn commit() {}
+/// # async fn save() {
+/// commit().await;
+/// flyrpc::barrier("committed").await;
+/// # }
+/// ```
+///
+/// A test sets a barrier with `SimCluster::barrier`. It can then wait until a handler has reached it, inject a fault,
+/// and let the handler continue.
+pub async fn barrier(name: &'static str) {
+    let wait = Context::try_current().and_then(|context| context.host.env.barrier(name));
+    if let Some(wait) = wait {
+        wait.await;
+    }
 }
 
 /// Information about the call that a handler is serving. Returned by [`context()`]; cheap to clone.
@@ -65,6 +135,8 @@ pub struct Context {
 /// The surroundings of the handlers of one node.
 pub(crate) struct Host {
     env: Arc<dyn Env>,
+    /// Whether the environment polls handlers.
+    polled_by_env: bool,
     /// The node. Its type is erased, because a node contains the server that creates contexts. Empty for
     /// handlers behind plain tarpc.
     node: OnceLock<Weak<dyn Any + Send + Sync>>,
@@ -72,7 +144,8 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(env: Arc<dyn Env>) -> Arc<Self> {
-        Arc::new(Host { env, node: OnceLock::new() })
+        let polled_by_env = env.observes_handlers();
+        Arc::new(Host { env, polled_by_env, node: OnceLock::new() })
     }
 
     /// Sets the node, once it exists.
@@ -109,6 +182,12 @@ impl Context {
         self.deadline.saturating_duration_since(self.host.env.now())
     }
 
+    /// Returns the time on the wall clock of the node that runs the handler, such as for a timestamp or a lease. In a
+    /// simulation, it follows the simulated clock of that node.
+    pub fn system_time(&self) -> SystemTime {
+        self.host.env.system_time()
+    }
+
     /// Returns the upper bound on the time of calls made inside the handler. Returns `None` for a
     /// detached handler, which outlives its caller's deadline, so its calls have only their own
     /// timeouts.
@@ -138,11 +217,13 @@ impl Context {
         Arc::downcast(self.host.node.get()?.upgrade()?).ok()
     }
 
-    /// Carries this context into `future`, for a task that the handler spawns. In that task,
+    /// Carries this context into `future`, for a task that the handler spawns without [`spawn()`]. In that task,
     /// [`context()`] works, and calls have the same time limit as calls made in the handler. The task
     /// is not stopped when the call ends. The handler is responsible for ending it.
     ///
-    /// Dropping the returned future drops `future`.
+    /// Dropping the returned future drops `future`. In a simulation with `flyrpc-testkit`, `future` belongs to the node of the
+    /// handler: it stands still while that node is frozen, and is dropped when that node crashes. The returned future
+    /// then never completes.
     ///
     /// ```
     /// # use flyrpc::{Node, fly_rpc};
@@ -173,8 +254,22 @@ impl Context {
     /// ```
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let mut context = Some(self.clone());
-        let mut future = Box::pin(future);
-        std::future::poll_fn(move |task| poll_in(&mut context, future.as_mut(), task))
+        let mut gate = self.host.env.gate();
+        let mut future = Some(Box::pin(future));
+        std::future::poll_fn(move |task| {
+            let Some(running) = &mut future else { return Poll::Pending };
+            let Some(gate) = &mut gate else {
+                return poll_in(&mut context, running.as_mut(), task);
+            };
+            let mut result = Poll::Pending;
+            let may_continue = gate.poll(task, &mut |task| {
+                result = poll_in(&mut context, running.as_mut(), task);
+            });
+            if !may_continue {
+                future = None;
+            }
+            result
+        })
     }
 }
 
@@ -197,22 +292,33 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    if context.as_ref().is_some_and(|context| context.span.is_some()) {
-        poll_in_span(context, future, task)
+    let is_observed = |context: &Context| context.span.is_some() || context.host.polled_by_env;
+    if context.as_ref().is_some_and(is_observed) {
+        poll_observed(context, future, task)
     } else {
         poll_swapped(context, future, task)
     }
 }
 
 #[cold]
-fn poll_in_span<F: Future + ?Sized>(
+fn poll_observed<F: Future + ?Sized>(
     context: &mut Option<Context>,
-    future: Pin<&mut F>,
+    mut future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
     let span = context.as_ref().and_then(|context| context.span.as_ref()?.upgrade());
     let _entered = span.as_ref().map(|span| span.enter());
-    poll_swapped(context, future, task)
+    let host = context.as_ref().map(|context| Arc::clone(&context.host));
+    match host.filter(|host| host.polled_by_env) {
+        None => poll_swapped(context, future, task),
+        Some(host) => {
+            let mut result = Poll::Pending;
+            host.env.poll_handler(&mut || {
+                result = poll_swapped(context, future.as_mut(), task);
+            });
+            result
+        }
+    }
 }
 
 #[inline]

@@ -15,4 +15,5 @@ pub(crate) mod shared;
 mod signals;
 #[cfg(feature = "tarpc")]
 pub(crate) mod tarpc;
+pub(crate) mod task;
 pub(crate) mod visitor;

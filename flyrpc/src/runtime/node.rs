@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::{self, Either};
@@ -20,6 +20,7 @@ use super::{
     server::ServerStats,
     shared::{Command, Handle, NodeRef, PeerSnapshot, RareCounts},
     signals::Signals,
+    task::{JoinHandle, spawn_in},
 };
 use crate::{
     error::{Closed, ErrorInfo, RpcError},
@@ -247,6 +248,25 @@ impl Node {
     /// ```
     pub fn events(&self) -> Events {
         Events::new(self.handle.events(), self.handle.stop().clone())
+    }
+
+    /// Runs `future` in a task of this node, such as a refresh in the background. In production, this is
+    /// `tokio::spawn`. The task is not stopped when the node shuts down. In a simulation with `flyrpc-testkit`, it stops
+    /// when the node crashes, and stands still while the node is frozen.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        spawn_in(&**self.handle.env(), future)
+    }
+
+    /// Returns the time on this node's wall clock. In a simulation, it follows the simulated clock of this node.
+    pub fn system_time(&self) -> SystemTime {
+        self.handle.env().system_time()
     }
 
     /// Returns a typed client that calls through this node. It is cheap to create and to clone. `C`

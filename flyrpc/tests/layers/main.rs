@@ -34,6 +34,7 @@ const MODULES: &[&str] = &[
     "runtime/shared",
     "runtime/server",
     "runtime/context",
+    "runtime/task",
     "runtime/link",
     "service",
     "proto/discovery",

@@ -137,7 +137,7 @@ impl Link {
         if expires_earlier {
             let link = Arc::downgrade(self);
             let expire = move || link.upgrade().map_or(Next::NoLink, |link| link.expire_calls());
-            self.deadlines.set_earlier(expire);
+            self.deadlines.set_earlier(self.env(), expire);
         }
         let method = if call.counts { call.method } else { UNCOUNTED };
         let sent_at = head.stamp;

@@ -8,6 +8,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::env::Env;
+
 /// The timer of the calls that wait on a link. A timer for each call would have to be created, registered
 /// and removed with the call.
 ///
@@ -25,10 +27,10 @@ impl Deadlines {
     /// Sets the timer again. The current thread must be in the runtime of the link's node. `expire` ends the
     /// calls whose deadlines have passed, and returns the next deadline.
     #[cold]
-    pub(super) fn set_earlier(&self, expire: impl Fn() -> Next + Send + 'static) {
+    pub(super) fn set_earlier(&self, env: &dyn Env, expire: impl Fn() -> Next + Send + 'static) {
         self.task.get_or_init(|| {
             let run = run(expire, Arc::clone(&self.earlier));
-            tokio::spawn(run).abort_handle()
+            env.spawn_outside(Box::pin(run))
         });
         self.earlier.notify_one();
     }

@@ -445,6 +445,10 @@ impl Link {
         (self.events)(self, event);
     }
 
+    pub(super) fn env(&self) -> &dyn Env {
+        &*self.clock.env
+    }
+
     /// Returns the current time on this end's clock.
     pub(super) fn now(&self) -> Instant {
         self.clock.env.now()
