@@ -1,4 +1,4 @@
-//! The attribute macro of flyrpc, documented at `flyrpc::fly_rpc`.
+//! The attribute macros of flyrpc and flyrpc-testkit, documented at `flyrpc::fly_rpc` and `flyrpc_testkit::test`.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `fallback` | items emitted together with errors, so that rustc reports no further errors |
 //! | `names`, `types` | derived identifiers, types as text, and what type names imply |
 //! | `errors` | collects errors |
+//! | `sim_test` | the attribute for tests of flyrpc-testkit |
 
 mod ast;
 mod attr;
@@ -20,6 +21,7 @@ mod expand;
 mod fallback;
 mod model;
 mod names;
+mod sim_test;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -32,4 +34,14 @@ pub fn fly_rpc(
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
     driver::fly_rpc(arguments.into(), item.into()).into()
+}
+
+// Documented at its re-export in flyrpc-testkit.
+#[allow(missing_docs)]
+#[proc_macro_attribute]
+pub fn sim_test(
+    arguments: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    sim_test::expand(arguments.into(), item.into()).into()
 }

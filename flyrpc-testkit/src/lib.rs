@@ -118,8 +118,12 @@ mod latency;
 mod net;
 mod real_io;
 mod rng;
+mod run;
 mod seed;
 mod trace;
+
+#[doc = include_str!("test.md")]
+pub use flyrpc_macros::sim_test as test;
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}
@@ -127,7 +131,8 @@ pub mod guide {}
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
     latency::RoundTrips,
-    net::{FaultGuard, Sent, SimEnv, SimNet, SimNetBuilder, Via},
+    net::{Barrier, FaultGuard, Sent, SimEnv, SimNet, SimNetBuilder, Via},
     real_io::real_io,
+    run::{ParseSeedsError, Seeds, Simulation, TestResult, for_seeds, simulate},
     trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
 };

@@ -1,8 +1,13 @@
 //! Stops the paused clock while a test waits for real I/O.
 
-use std::{future::Future, sync::mpsc};
+use std::{
+    future::Future,
+    sync::{Arc, mpsc},
+};
 
 use tokio::task::spawn_blocking;
+
+use crate::run::Run;
 
 /// Runs a future that waits for real sockets, files or processes, and keeps tokio's paused clock from
 /// advancing until the future completes. The future takes no virtual time. No timer fires in the
@@ -47,6 +52,12 @@ use tokio::task::spawn_blocking;
 pub async fn real_io<F: Future>(io: F) -> F::Output {
     // The sender is dropped when this future completes or is dropped. This ends the blocking task.
     let (_running, ended) = mpsc::channel::<()>();
-    spawn_blocking(move || ended.recv());
+    let turns = Run::current().map(|run| Arc::clone(run.blocking()));
+    spawn_blocking(move || {
+        if let Some(turns) = turns {
+            turns.release_current();
+        }
+        ended.recv()
+    });
     io.await
 }

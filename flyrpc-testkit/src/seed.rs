@@ -1,13 +1,24 @@
-//! The seed of a run, and the command that repeats a failed run.
+//! The seeds that the environment sets, and how to repeat a failed run.
 
 use std::{
-    env,
+    collections::BTreeSet,
+    env, fmt,
     hash::{BuildHasher, RandomState},
     path::PathBuf,
+    sync::{Mutex, PoisonError},
     thread,
 };
 
+use crate::{run::Seeds, trace::Trace};
+
 const SEED_VAR: &str = "FLYRPC_SIM_SEED";
+
+const SEEDS_VAR: &str = "FLYRPC_SIM_SEEDS";
+
+const DETERMINISM_VAR: &str = "FLYRPC_SIM_DETERMINISM";
+
+/// The files of traces that this process has written.
+static WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Returns the seed in the environment variable `FLYRPC_SIM_SEED`, or 0 if it is not set.
 ///
@@ -15,12 +26,46 @@ const SEED_VAR: &str = "FLYRPC_SIM_SEED";
 ///
 /// If the variable is neither a number nor `random`.
 pub(crate) fn from_env() -> u64 {
-    match env::var(SEED_VAR) {
-        Ok(value) => parse(&value).unwrap_or_else(|| {
-            panic!("{SEED_VAR} is {value:?}: use a number from 0 to {}, or `random`", u64::MAX)
-        }),
-        Err(env::VarError::NotPresent) => 0,
-        Err(error) => panic!("cannot read {SEED_VAR}: {error}"),
+    seed_of_env().unwrap_or(0)
+}
+
+/// Returns the seeds that the environment sets: one in `FLYRPC_SIM_SEED`, or several in `FLYRPC_SIM_SEEDS`.
+///
+/// # Panics
+///
+/// If a variable cannot be parsed.
+pub(crate) fn overridden() -> Option<Seeds> {
+    seed_of_env().map(Seeds::from).or_else(|| {
+        let value = read(SEEDS_VAR)?;
+        Some(value.parse().unwrap_or_else(|error| panic!("{SEEDS_VAR}: {error}")))
+    })
+}
+
+/// Returns whether the environment asks for a second run of each seed.
+///
+/// # Panics
+///
+/// If the variable is neither `0` nor `1`.
+pub(crate) fn checks_determinism() -> bool {
+    match read(DETERMINISM_VAR).as_deref() {
+        None | Some("0" | "") => false,
+        Some("1") => true,
+        Some(value) => panic!("{DETERMINISM_VAR} is {value:?}: use 0 or 1"),
+    }
+}
+
+fn seed_of_env() -> Option<u64> {
+    let value = read(SEED_VAR)?;
+    Some(parse(&value).unwrap_or_else(|| {
+        panic!("{SEED_VAR} is {value:?}: use a number from 0 to {}, or `random`", u64::MAX)
+    }))
+}
+
+fn read(name: &str) -> Option<String> {
+    match env::var(name) {
+        Ok(value) => Some(value),
+        Err(env::VarError::NotPresent) => None,
+        Err(error) => panic!("cannot read {name}: {error}"),
     }
 }
 
@@ -32,35 +77,70 @@ fn parse(value: &str) -> Option<u64> {
     }
 }
 
-/// Returns the name of the test that this thread runs. Test harnesses name threads after tests.
-fn test_name() -> Option<String> {
-    let name = thread::current().name()?.to_owned();
-    (name != "main").then_some(name)
+/// The name of a test, such as `faults::a_write_survives_a_crash`. Empty if it is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct TestName(String);
+
+impl TestName {
+    pub(crate) fn new(name: String) -> Self {
+        TestName(name)
+    }
+
+    /// Returns the name of the test that this thread runs. Test harnesses name threads after tests.
+    pub(crate) fn current() -> Self {
+        let name = thread::current().name().map(str::to_owned);
+        TestName(name.filter(|name| name != "main").unwrap_or_default())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the command that runs this test again with `seed`.
+    pub(crate) fn repeat_command(&self, seed: u64) -> String {
+        let mut command = format!("{SEED_VAR}={seed} cargo test");
+        if let Ok(package) = env::var("CARGO_PKG_NAME") {
+            command += &format!(" --package {package}");
+        }
+        if !self.0.is_empty() {
+            command += &format!(" -- --exact {}", self.0);
+        }
+        command
+    }
+
+    /// Writes the trace of a failed run to a file, and describes the result. A second trace with the same seed in
+    /// this process gets a file of its own.
+    pub(crate) fn write_trace(&self, seed: u64, trace: &Trace) -> String {
+        let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = (1_u32..).map(|number| self.trace_path(seed, number));
+        let file = files.into_iter().find(|file| written.insert(file.clone())).unwrap_or_default();
+        match trace.write_to(&file) {
+            Ok(()) => format!("trace written to {}", file.display()),
+            Err(error) => format!("cannot write the trace to {}: {error}", file.display()),
+        }
+    }
+
+    /// Returns the path of the file for a trace. The file is below the build's target directory if the program is in
+    /// one, otherwise below the temporary directory.
+    fn trace_path(&self, seed: u64, number: u32) -> PathBuf {
+        let program = env::current_exe().unwrap_or_default();
+        let target = program
+            .ancestors()
+            .find(|path| path.ends_with("deps"))
+            .and_then(|deps| deps.parent()?.parent());
+        let directory = target.map_or_else(env::temp_dir, PathBuf::from).join("flyrpc-traces");
+        let test = if self.0.is_empty() { "run" } else { &self.0 }.replace("::", "-");
+        match number {
+            1 => directory.join(format!("{test}-{seed}.txt")),
+            _ => directory.join(format!("{test}-{seed}-{number}.txt")),
+        }
+    }
 }
 
-/// Returns the command that runs this test again with `seed`.
-pub(crate) fn repeat_command(seed: u64) -> String {
-    let mut command = format!("{SEED_VAR}={seed} cargo test");
-    if let Ok(package) = env::var("CARGO_PKG_NAME") {
-        command += &format!(" --package {package}");
+impl fmt::Display for TestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { f.write_str("the run") } else { write!(f, "`{}`", self.0) }
     }
-    if let Some(test) = test_name() {
-        command += &format!(" -- --exact {test}");
-    }
-    command
-}
-
-/// Returns the path of the file for the trace of a failed run. The file is below the build's target
-/// directory if the program is in one, otherwise below the temporary directory.
-pub(crate) fn trace_path(seed: u64) -> PathBuf {
-    let program = env::current_exe().unwrap_or_default();
-    let target = program
-        .ancestors()
-        .find(|path| path.ends_with("deps"))
-        .and_then(|deps| deps.parent()?.parent());
-    let directory = target.map_or_else(env::temp_dir, PathBuf::from).join("flyrpc-traces");
-    let test = test_name().unwrap_or_else(|| "run".to_owned()).replace("::", "-");
-    directory.join(format!("{test}-{seed}.txt"))
 }
 
 #[cfg(test)]
@@ -78,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_command_repeats_the_test_with_the_seed() {
-        let command = repeat_command(7);
+        let command = TestName::current().repeat_command(7);
         assert!(command.starts_with("FLYRPC_SIM_SEED=7 cargo test"), "{command}");
         assert!(
             command.ends_with("-- --exact seed::tests::the_command_repeats_the_test_with_the_seed"),
@@ -88,11 +168,10 @@ mod tests {
 
     #[test]
     fn traces_are_written_below_the_target_directory() {
-        let file = trace_path(7);
+        let file = TestName::new("a::b".to_owned()).trace_path(7, 1);
         assert!(file.parent().is_some_and(|dir| dir.ends_with("flyrpc-traces")), "{file:?}");
-        assert_eq!(
-            file.file_name().and_then(|name| name.to_str()),
-            Some("seed-tests-traces_are_written_below_the_target_directory-7.txt")
-        );
+        assert_eq!(file.file_name().and_then(|name| name.to_str()), Some("a-b-7.txt"));
+        let second = TestName::new(String::new()).trace_path(7, 2);
+        assert_eq!(second.file_name().and_then(|name| name.to_str()), Some("run-7-2.txt"));
     }
 }

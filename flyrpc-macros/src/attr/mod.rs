@@ -4,6 +4,8 @@ mod options;
 mod values;
 
 pub(crate) use self::{
-    options::{MethodOptions, argument_options, method_options, service_options},
+    options::{
+        MethodOptions, TestOptions, argument_options, method_options, service_options, test_options,
+    },
     values::{Hedge, Micros},
 };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proc_macro2::TokenStream;
 use syn::{
-    Attribute, Ident, LitStr, Meta, Path, ext::IdentExt as _, meta::ParseNestedMeta,
+    Attribute, Expr, Ident, LitStr, Meta, Path, ext::IdentExt as _, meta::ParseNestedMeta,
     parse::Parser as _,
 };
 
@@ -38,6 +38,18 @@ pub(crate) struct ArgumentOptions {
     pub(crate) default: bool,
 }
 
+/// The options in `#[flyrpc_testkit::test(…)]`.
+#[derive(Default)]
+pub(crate) struct TestOptions {
+    pub(crate) seeds: Option<Expr>,
+    pub(crate) time_limit: Option<Micros>,
+    pub(crate) check_determinism: bool,
+    pub(crate) crate_path: Option<Path>,
+}
+
+const TEST_OPTIONS: &str = "available options: `seeds = 0..100`, `time_limit = \"1h\"`, \
+                            `check_determinism`, `crate = path`";
+
 const SERVICE_OPTIONS: &str = "available options: `name = \"…\"`, `crate = path`";
 
 const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detached`, \
@@ -45,6 +57,32 @@ const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detac
                               `max_in_flight = 64`, `name = \"…\"`";
 
 const ARGUMENT_OPTIONS: &str = "available options on an argument: `default`";
+
+/// Reads the options in `#[flyrpc_testkit::test(…)]`.
+pub(crate) fn test_options(arguments: TokenStream, errors: &mut Errors) -> TestOptions {
+    let mut options = TestOptions::default();
+    let mut seen = Seen::default();
+    let read = syn::meta::parser(|meta| {
+        seen.check(&meta, errors);
+        if meta.path.is_ident("seeds") {
+            options.seeds = Some(meta.value()?.parse()?);
+        } else if meta.path.is_ident("time_limit") {
+            options.time_limit = duration(&meta, "time_limit = \"1h\"", errors)?;
+        } else if meta.path.is_ident("check_determinism") {
+            options.check_determinism = flag(&meta, errors)?;
+        } else if meta.path.is_ident("crate") {
+            options.crate_path = path(&meta, errors)?;
+        } else {
+            unknown(&meta, "flyrpc_testkit::test", TEST_OPTIONS, errors)?;
+        }
+        Ok(())
+    })
+    .parse2(arguments);
+    if let Err(error) = read {
+        errors.push_syn(error);
+    }
+    options
+}
 
 /// Reads the options in `#[fly_rpc(…)]`.
 pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> ServiceOptions {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
 
 use flyrpc::{Keyring, Node, NodeBuilder, Region, Service};
+use tokio::time::Instant;
 
 use super::{
     release::{Release, SimNode},
@@ -11,7 +12,9 @@ use super::{
 use crate::{
     latency::RoundTrips,
     net::{SimNet, SimNetBuilder},
+    run::Run,
     seed,
+    seed::TestName,
 };
 
 /// The settings of a cluster. Created by [`SimCluster::builder`].
@@ -218,10 +221,15 @@ impl SimClusterBuilder {
     /// - If `FLYRPC_SIM_SEED` is neither a number nor `random`.
     /// - Outside a tokio runtime with time enabled.
     pub async fn start(self) -> SimCluster {
-        let seed = self.seed.unwrap_or_else(seed::from_env);
-        if self.announce {
-            let command = seed::repeat_command(seed);
+        let run = Run::current();
+        let seed_of_run = || run.as_ref().map_or_else(seed::from_env, |run| run.seed());
+        let seed = self.seed.unwrap_or_else(seed_of_run);
+        if self.announce && run.is_none() {
+            let command = TestName::current().repeat_command(seed);
             eprintln!("flyrpc-testkit: seed {seed}; to repeat this run: `{command}`");
+            if !is_paused() {
+                eprintln!("flyrpc-testkit: the clock is not paused, so delays take real time");
+            }
         }
         let cluster = self.build(seed);
         let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
@@ -256,6 +264,14 @@ impl SimClusterBuilder {
 /// # Panics
 ///
 /// If there is no region, or the primary region has no nodes.
+/// Returns whether tokio's clock stands still while this thread computes.
+fn is_paused() -> bool {
+    let before = Instant::now();
+    let real = std::time::Instant::now();
+    while real.elapsed() < Duration::from_micros(1) {}
+    Instant::now() == before
+}
+
 fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
     let Some((first, _)) = regions.first() else {
         panic!("the cluster has no nodes: add some with `.region(\"iad\", 2)`")

@@ -6,7 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use flyrpc::Region;
 
 use super::sim_cluster::{NodeState, SimCluster};
-use crate::net::{FaultGuard, Sent, SimEnv, SimNet};
+use crate::net::{Barrier, FaultGuard, Sent, SimEnv, SimNet};
 
 /// Faults between two scopes. A scope is the name of a node, of another host, or of a region, which
 /// stands for all its hosts. If a method allows the same region for both scopes, the fault applies to
@@ -260,6 +260,27 @@ impl SimCluster {
     }
 
     /// Marks the node on a machine as crashed, if the machine has a node and it is up.
+    /// Stops the handlers of a node at [`flyrpc::barrier`] with this name, until the returned barrier is dropped. It
+    /// applies to all boots of the node, and replaces an earlier one with the same name.
+    ///
+    /// ```
+    /// # use flyrpc_testkit::SimCluster;
+    /// # async fn check(cluster: &SimCluster, call: impl Future<Output = ()> + Send + 'static) {
+    /// let committed = cluster.barrier("iad-0", "committed");
+    /// tokio::spawn(call);
+    /// committed.reached().await; // a handler on iad-0 waits at `flyrpc::barrier("committed")`
+    /// cluster.crash("iad-0"); // after the commit, before the reply
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    #[track_caller]
+    pub fn barrier(&self, host: impl AsRef<str>, name: &str) -> Barrier {
+        self.shared.net.barrier(host, name)
+    }
+
     fn mark_crashed(&self, host: &str) {
         // Drops the earlier state outside the lock: dropping the last handle of a node stops it.
         let _earlier = self.try_with_member(host, |member| match member.state {

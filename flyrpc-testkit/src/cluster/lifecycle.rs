@@ -1,6 +1,11 @@
 //! The lifecycle of nodes: add, crash, shut down, restart and replace.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    time::Duration,
+};
 
 use flyrpc::{Env, Node, Region};
 use tokio::time::timeout;
@@ -185,7 +190,9 @@ impl SimCluster {
                     .seeds(seeds)
                     .encode_local_calls(self.shared.force_wire)
                     .observer(self.shared.log.observer(name, node.region()));
-                let node = setup.start(node, builder, self.shared.secret.as_ref()).await;
+                let mut start = pin!(setup.start(node, builder, self.shared.secret.as_ref()));
+                // The code that starts the node runs on its machine.
+                let node = poll_fn(|task| env.poll_as_program(|| start.as_mut().poll(task))).await;
                 NodeState::Running(
                     node.unwrap_or_else(|error| panic!("node `{name}` cannot start: {error}")),
                 )

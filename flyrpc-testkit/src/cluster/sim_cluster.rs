@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     net::{SimEnv, SimNet},
-    seed,
+    run::Run,
+    seed::TestName,
     trace::{Trace, TraceLog},
 };
 
@@ -139,6 +140,9 @@ impl SimCluster {
         force_wire: bool,
     ) -> Self {
         let log = TraceLog::new(seed, Instant::now());
+        if let Some(run) = Run::current() {
+            run.add_log(log.clone());
+        }
         net.on_fault({
             let log = log.clone();
             move |event| log.fault(event.to_string())
@@ -311,20 +315,17 @@ impl SimCluster {
         if self.shared.reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        let seed = self.shared.seed;
+        let (seed, test) = (self.shared.seed, TestName::current());
         eprintln!("flyrpc-testkit: test failed with seed {seed}; to reproduce:");
-        eprintln!("    {}", seed::repeat_command(seed));
-        let file = seed::trace_path(seed);
-        match self.trace().write_to(&file) {
-            Ok(()) => eprintln!("trace written to {}", file.display()),
-            Err(error) => eprintln!("cannot write the trace to {}: {error}", file.display()),
-        }
+        eprintln!("    {}", test.repeat_command(seed));
+        eprintln!("{}", test.write_trace(seed, &self.trace()));
     }
 }
 
 impl Drop for SimCluster {
     fn drop(&mut self) {
-        if thread::panicking() {
+        // The run of a `Simulation` reports its failures itself.
+        if thread::panicking() && Run::current().is_none() {
             self.report();
         }
     }

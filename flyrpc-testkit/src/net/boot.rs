@@ -6,10 +6,14 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
+use tracing::Span;
+
 use super::{
+    barrier::Barriers,
     shared::Shared,
     state::{Boot, Core, HostId},
 };
+use crate::run::Owner;
 
 /// A handle to one boot of a host.
 #[derive(Clone)]
@@ -17,11 +21,25 @@ pub(super) struct HostBoot {
     shared: Arc<Shared>,
     host: HostId,
     boot: Boot,
+    /// The span of the log lines of this host.
+    span: Span,
 }
 
 impl HostBoot {
     pub(super) fn new(shared: &Arc<Shared>, host: HostId, boot: Boot) -> Self {
-        HostBoot { shared: Arc::clone(shared), host, boot }
+        let name = shared.lock().host_name(host);
+        // At the most severe level, so that every subscriber that receives a log line receives the span.
+        let span = tracing::error_span!("sim", node = %name);
+        HostBoot { shared: Arc::clone(shared), host, boot, span }
+    }
+
+    /// Calls `act` within the span of this host.
+    pub(super) fn enter_span<R>(&self, act: impl FnOnce() -> R) -> R {
+        self.span.in_scope(act)
+    }
+
+    pub(super) fn barriers(&self) -> &Barriers {
+        &self.shared.barriers
     }
 
     pub(super) fn id(&self) -> HostId {
@@ -30,6 +48,11 @@ impl HostBoot {
 
     pub(super) fn boot(&self) -> Boot {
         self.boot
+    }
+
+    /// Identifies this boot in the run of this thread.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { net: self.shared.number, host: self.host.0, boot: self.boot.0 }
     }
 
     pub(super) fn ip(&self) -> IpAddr {

@@ -4,19 +4,23 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
-use flyrpc::{BoxStream, Datagram, Env, Listener, Region};
+use flyrpc::{BoxStream, Datagram, Env, Gate, Listener, Region};
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
     boot::HostBoot,
     datagram::SimDatagram,
     stream::{SimListener, connect},
-    task::HostTask,
+    task::{HostGate, HostTask},
 };
-use crate::rng::Rng;
+use crate::{
+    rng::Rng,
+    run::{self, Run},
+};
 
 /// The runtime environment of one boot of one simulated host.
 ///
@@ -37,6 +41,11 @@ impl SimEnv {
     pub(super) fn new(host: HostBoot) -> Self {
         let (rng, entropy) = host.lock().host_rngs(host.id(), host.boot());
         SimEnv { host, rng: Arc::new(Mutex::new(rng)), entropy: Arc::new(Mutex::new(entropy)) }
+    }
+
+    /// Calls `poll` as code that a program on this host runs.
+    pub(crate) fn poll_as_program<R>(&self, poll: impl FnOnce() -> R) -> R {
+        self.host.enter_span(|| run::poll_as(self.host.owner(), poll))
     }
 
     /// Returns the host's name.
@@ -70,6 +79,33 @@ impl Env for SimEnv {
     /// Outside a tokio runtime.
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         HostTask::spawn(&self.host, task);
+    }
+
+    fn spawn_outside(&self, task: BoxFuture<'static, ()>) -> AbortHandle {
+        run::spawn(task)
+    }
+
+    fn gate(&self) -> Option<Box<dyn Gate>> {
+        Some(Box::new(HostGate::new(&self.host)))
+    }
+
+    fn observes_handlers(&self) -> bool {
+        Run::current().is_some()
+    }
+
+    fn poll_handler(&self, poll: &mut dyn FnMut()) {
+        run::poll_as(self.host.owner(), poll);
+    }
+
+    fn barrier(&self, name: &'static str) -> Option<BoxFuture<'static, ()>> {
+        self.host.barriers().wait(self.host.id(), name)
+    }
+
+    /// The time on the wall clock of the host. It is 2026-01-01 00:00:00 UTC when the network is built, and then
+    /// follows the clock of the host. Unlike [`now`](Env::now), it is set back by
+    /// [`skew_behind`](crate::SimNet::skew_behind).
+    fn system_time(&self) -> SystemTime {
+        self.host.lock().fabric.read_wall_clock(self.host.id(), Instant::now())
     }
 
     fn random(&self) -> u64 {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{
+    barrier::Barrier,
     boot::HostBoot,
     checks,
     env::SimEnv,
     guard::{FaultGuard, Undo},
     sim_net::SimNet,
-    state::{Core, Fabric, FaultEvent, Health, HostId, clock},
+    state::{Boot, Core, Fabric, FaultEvent, Health, HostId, clock},
 };
+use crate::run::{self, Owner};
 
 /// Faults of hosts.
 ///
@@ -65,6 +67,9 @@ impl SimNet {
     fn stop_programs<R>(&self, id: HostId, then: impl FnOnce(&mut Core, bool) -> R) -> R {
         let (tasks, result) = self.shared.with(|core| {
             let was_up = core.fabric.host(id).health != Health::Crashed;
+            let Boot(boot) = core.fabric.host(id).boot;
+            let owner = Owner { net: self.shared.number, host: id.0, boot };
+            run::on_crash(owner, || core.host_name(id));
             let tasks = core.crash(id);
             (tasks, then(core, was_up))
         });
@@ -176,6 +181,14 @@ impl SimNet {
             hosts[id.0].clock.set_drift(fault, parts_per_million, *now);
             core.emit_drift(id);
         });
+    }
+
+    /// Stops the handlers of a host at [`flyrpc::barrier`] with this name, until the returned barrier is dropped.
+    /// It replaces an earlier one with the same name.
+    #[track_caller]
+    pub fn barrier(&self, host: impl AsRef<str>, name: &str) -> Barrier {
+        let id = self.host(host.as_ref());
+        self.shared.barriers.set(id, name)
     }
 
     #[track_caller]

@@ -5,6 +5,7 @@
 //! or spawned while the lock is held, because wakers and destructors are foreign code and may call
 //! back into this module.
 
+mod barrier;
 mod boot;
 mod checks;
 mod datagram;
@@ -19,6 +20,7 @@ mod stream;
 mod task;
 
 pub use self::{
+    barrier::Barrier,
     env::SimEnv,
     guard::FaultGuard,
     sim_net::{SimNet, SimNetBuilder},

@@ -8,9 +8,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::state::{Core, Driver};
+use super::{
+    barrier::Barriers,
+    state::{Core, Driver},
+};
+use crate::{run, run::Run};
 
 pub(crate) struct Shared {
+    /// The number of this network in its run.
+    pub(super) number: u32,
+    pub(super) barriers: Arc<Barriers>,
     core: Mutex<Core>,
     /// Wakes the driver for an event that is due before the event that the driver waits for.
     driver_notify: Notify,
@@ -18,7 +25,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(core: Core) -> Self {
-        Shared { core: Mutex::new(core), driver_notify: Notify::new() }
+        let number = Run::current().map_or(0, |run| run.number_network());
+        let barriers = Arc::default();
+        Shared { number, barriers, core: Mutex::new(core), driver_notify: Notify::new() }
     }
 
     /// Locks the state without advancing it to the current time.
@@ -53,7 +62,8 @@ impl Shared {
         }
         match runtime {
             Some(runtime) if driver == Driver::Idle => {
-                runtime.spawn(run_driver(Arc::clone(self)));
+                let _entered = runtime.enter();
+                run::spawn(Box::pin(run_driver(Arc::clone(self))));
             }
             Some(_) => self.driver_notify.notify_one(),
             None => {}

@@ -1,22 +1,69 @@
-//! A task of a simulated host. It is polled while the host runs, parked while the host is frozen, and
-//! dropped when the host crashes.
+//! Tasks and other futures of a simulated host. They are polled while the host runs, parked while the host is frozen,
+//! and dropped when the host crashes.
 
 use std::{
+    any::Any,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
+use flyrpc::Gate;
 use futures_util::future::BoxFuture;
 
 use super::{
     boot::HostBoot,
     state::{TaskId, TaskPoll},
 };
+use crate::run::{self, CountedTask, Run};
 
-pub(super) struct HostTask {
+/// A future of a host: a task that its environment has spawned, or one in a task of somebody else.
+struct Membership {
     host: HostBoot,
     id: TaskId,
+}
+
+impl Membership {
+    /// Polls code of the host, if the host may run.
+    fn poll(&self, task: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>)) -> TaskPoll {
+        let (host, boot) = (self.host.id(), self.host.boot());
+        let turn = self.host.lock().poll_task(host, boot, self.id, task.waker());
+        if turn == TaskPoll::Run {
+            let poll = || {
+                catch_unwind(AssertUnwindSafe(|| run::poll_as(self.host.owner(), || poll(task))))
+            };
+            if let Err(panic) = self.host.enter_span(poll) {
+                self.on_panic(&*panic);
+                resume_unwind(panic);
+            }
+        }
+        turn
+    }
+
+    fn on_panic(&self, panic: &(dyn Any + Send)) {
+        if let Some(run) = Run::current() {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+            let name = self.host.lock().host_name(self.host.id());
+            run.fail(|| format!("a task of node `{name}` panicked: {text}"));
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let (host, boot) = (self.host.id(), self.host.boot());
+        let mut core = self.host.lock();
+        // Task ids are unique across boots. If this boot has crashed, its tasks are already removed.
+        if core.check_boot(host, boot).is_ok() {
+            core.tasks(host).remove(self.id);
+        }
+    }
+}
+
+pub(super) struct HostTask {
+    member: Membership,
     task: BoxFuture<'static, ()>,
 }
 
@@ -24,7 +71,8 @@ impl HostTask {
     pub(super) fn spawn(host: &HostBoot, task: BoxFuture<'static, ()>) {
         // A crashed host's tasks are dropped here, outside the lock.
         let Ok(id) = host.with_host(|core, host| Ok(core.tasks(host).next_id())) else { return };
-        let handle = tokio::spawn(HostTask { host: host.clone(), id, task }).abort_handle();
+        let member = Membership { host: host.clone(), id };
+        let handle = run::spawn(Box::pin(HostTask { member, task }));
         // On another thread, the task may have already finished.
         if !handle.is_finished() {
             let _ = host.with_host(|core, host| {
@@ -39,23 +87,42 @@ impl Future for HostTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        let (host, boot) = (self.host.id(), self.host.boot());
-        let poll = self.host.lock().poll_task(host, boot, self.id, task.waker());
-        match poll {
-            TaskPoll::Run => self.task.as_mut().poll(task),
-            TaskPoll::Park => Poll::Pending,
+        let HostTask { member, task: future } = &mut *self;
+        let mut result = Poll::Pending;
+        match member.poll(task, |task| result = future.as_mut().poll(task)) {
+            TaskPoll::Run | TaskPoll::Park => result,
             TaskPoll::Cancel => Poll::Ready(()),
         }
     }
 }
 
-impl Drop for HostTask {
-    fn drop(&mut self) {
-        let (host, boot) = (self.host.id(), self.host.boot());
-        let mut core = self.host.lock();
-        // Task ids are unique across boots. If this boot has crashed, its tasks are already removed.
-        if core.check_boot(host, boot).is_ok() {
-            core.tasks(host).remove(self.id);
+/// Controls a future of a host that a task of somebody else polls.
+pub(super) struct HostGate {
+    /// `None` if the host had crashed before the future was polled.
+    member: Option<Membership>,
+    _counted: CountedTask,
+}
+
+impl HostGate {
+    pub(super) fn new(host: &HostBoot) -> Self {
+        let id = host.with_host(|core, host| Ok(core.tasks(host).next_id()));
+        let member = id.ok().map(|id| Membership { host: host.clone(), id });
+        HostGate { member, _counted: CountedTask::new() }
+    }
+}
+
+impl Gate for HostGate {
+    fn poll(&mut self, task: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>)) -> bool {
+        let Some(member) = &self.member else { return false };
+        let waker = task.waker().clone();
+        let turn = member.poll(task, poll);
+        if turn != TaskPoll::Cancel {
+            let (host, boot) = (member.host.id(), member.host.boot());
+            let mut core = member.host.lock();
+            if core.check_boot(host, boot).is_ok() {
+                core.tasks(host).set_guest(member.id, waker);
+            }
         }
+        turn != TaskPoll::Cancel
     }
 }

@@ -10,6 +10,7 @@ mod hosts;
 mod jitter;
 mod partitions;
 mod repeatability;
+mod runs;
 mod streams;
 mod support;
 mod tap;

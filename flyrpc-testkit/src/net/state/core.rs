@@ -44,6 +44,7 @@ pub(crate) enum Driver {
 }
 
 /// How a task that was woken is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskPoll {
     Run,
     /// Its host is frozen. The task is woken when the host is resumed.
@@ -150,9 +151,9 @@ impl Core {
         crashed.health = Health::Crashed;
         crashed.freezes.clear();
         let sockets = std::mem::take(&mut crashed.sockets);
-        let tasks = crashed.tasks.take();
+        let (tasks, guests) = crashed.tasks.take();
         let wakers = sockets.into_values().flat_map(|socket| socket.recv_wakers);
-        self.fabric.pending_wakes.extend(wakers);
+        self.fabric.pending_wakes.extend(wakers.chain(guests));
         tasks
     }
 

@@ -5,6 +5,7 @@ use super::{
     fabric::Fabric,
     faults::Conditions,
     host::Health,
+    path_rngs::Use,
     sent::{Sent, Via},
     shaper::QueuedSend,
     socket::Packet,
@@ -25,8 +26,10 @@ impl Datagrams {
             bytes: packet.data.clone(),
         });
         let conditions = fabric.conditions(packet.path());
-        let lost =
-            conditions.loss > 0.0 && fabric.host(packet.from_host).loss_rng.chance(conditions.loss);
+        let lost = conditions.loss > 0.0 && {
+            let Fabric { path_rngs, topology, .. } = fabric;
+            path_rngs.of(Use::Loss, packet.path(), topology).chance(conditions.loss)
+        };
         if !lost {
             self.forward(packet, &conditions, fabric);
         }

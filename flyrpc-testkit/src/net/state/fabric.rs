@@ -1,7 +1,10 @@
 //! The state that connections and datagrams act on: hosts, delays and faults of paths, shapers, and
 //! scheduled events. It takes the time as an argument and never waits.
 
-use std::{task::Waker, time::Duration};
+use std::{
+    task::Waker,
+    time::{Duration, SystemTime},
+};
 
 use flyrpc::Region;
 use tokio::time::Instant;
@@ -13,11 +16,15 @@ use super::{
     host::Host,
     ids::{HostId, Path},
     listener::Listener,
+    path_rngs::{PathRngs, Use},
     sent::Sent,
     shaper::Shapers,
     topology::Topology,
 };
 use crate::latency::RoundTrips;
+
+/// The time on the wall clock of every host at the start, since the Unix epoch: 2026-01-01 00:00:00 UTC.
+const WALL_CLOCK_START: Duration = Duration::from_secs(1_767_225_600);
 
 pub(crate) struct Fabric {
     pub(crate) seed: u64,
@@ -31,6 +38,7 @@ pub(crate) struct Fabric {
     pub(crate) topology: Topology,
     pub(crate) hosts: Vec<Host>,
     pub(crate) faults: Faults,
+    pub(crate) path_rngs: PathRngs,
     pub(crate) shapers: Shapers,
     pub(crate) events: EventQueue,
     pub(crate) tap: Listener<Sent>,
@@ -55,6 +63,7 @@ impl Fabric {
             topology: Topology::new(round_trips),
             hosts: Vec::new(),
             faults: Faults::new(baseline),
+            path_rngs: PathRngs::new(seed),
             shapers: Shapers::default(),
             events: EventQueue::default(),
             tap: Listener::default(),
@@ -69,7 +78,7 @@ impl Fabric {
     /// Returns the panic message if the name is taken or the round trip to another region is unknown.
     pub(crate) fn add_host(&mut self, name: String, region: Region) -> Result<HostId, String> {
         let id = self.topology.add_host(name, region)?;
-        self.hosts.push(Host::new(self.topology.host(id).clone(), self.seed, self.now));
+        self.hosts.push(Host::new(self.topology.host(id).clone(), self.now));
         Ok(id)
     }
 
@@ -99,7 +108,9 @@ impl Fabric {
         let mut delay = self.topology.base_delay(path) + conditions.extra_delay;
         if !conditions.jitter.is_zero() {
             let most = conditions.jitter.as_millis() as u64;
-            delay += Duration::from_millis(self.host(path.from).jitter_rng.up_to(most));
+            delay += Duration::from_millis(
+                self.path_rngs.of(Use::Jitter, path, &self.topology).up_to(most),
+            );
         }
         let Some(bandwidth) = conditions.bandwidth else { return self.now + delay };
         let free_at = self.shapers.transmit(path, bytes as u64, bandwidth, self.now);
@@ -136,6 +147,14 @@ impl Fabric {
         let changed = shapers.free_changed(self.now, |path| self.conditions(path).bandwidth);
         self.shapers = shapers;
         changed
+    }
+
+    /// Returns the time on a host's wall clock, which can be set back.
+    pub(crate) fn read_wall_clock(&self, id: HostId, now: Instant) -> SystemTime {
+        let nanos = self.hosts[id.0].clock.offset(now);
+        let time = WALL_CLOCK_START + now.saturating_duration_since(self.start);
+        let by = clock::duration(nanos.unsigned_abs());
+        SystemTime::UNIX_EPOCH + if nanos < 0 { time.saturating_sub(by) } else { time + by }
     }
 
     /// Returns the time on a host's clock.

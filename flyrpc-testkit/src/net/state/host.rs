@@ -16,7 +16,6 @@ use super::{
     socket::{Socket, binding_accepts},
     topology::HostInfo,
 };
-use crate::rng::Rng;
 
 /// The first port for bindings to port 0 and for outgoing connections: the start of IANA's dynamic range.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
@@ -35,10 +34,6 @@ pub(crate) struct Host {
     /// The faults that keep the host frozen. Empty if it is not frozen.
     pub(crate) freezes: BTreeSet<FaultId>,
     pub(crate) clock: Clock,
-    /// Separate from `jitter_rng` and from the random numbers of the host's programs, so that a fault
-    /// does not change them.
-    pub(crate) loss_rng: Rng,
-    pub(crate) jitter_rng: Rng,
     pub(crate) listeners: BTreeMap<u16, Backlog>,
     pub(crate) sockets: BTreeMap<u16, Socket>,
     pub(crate) tasks: HostTasks,
@@ -56,6 +51,8 @@ pub(crate) struct Backlog {
 pub(crate) struct HostTasks {
     last_id: u64,
     running: BTreeMap<TaskId, AbortHandle>,
+    /// The wakers of futures of this host in tasks of somebody else.
+    guests: BTreeMap<TaskId, Waker>,
     /// Tasks that were woken while the host was frozen, in the order in which they were first woken.
     parked: Vec<(TaskId, Waker)>,
 }
@@ -67,10 +64,8 @@ impl Backlog {
 }
 
 impl Host {
-    pub(crate) fn new(info: Arc<HostInfo>, seed: u64, now: Instant) -> Self {
+    pub(crate) fn new(info: Arc<HostInfo>, now: Instant) -> Self {
         Host {
-            loss_rng: Rng::new(!seed, &info.name, 0),
-            jitter_rng: Rng::new(!seed, &info.name, 1),
             info,
             boot: Boot(0),
             health: Health::Running,
@@ -149,7 +144,13 @@ impl HostTasks {
 
     pub(crate) fn remove(&mut self, id: TaskId) {
         self.running.remove(&id);
+        self.guests.remove(&id);
         self.parked.retain(|(parked, _)| *parked != id);
+    }
+
+    /// Stores `waker` for a crash of the host.
+    pub(crate) fn set_guest(&mut self, id: TaskId, waker: Waker) {
+        self.guests.insert(id, waker);
     }
 
     /// Stores `waker` until the host is resumed.
@@ -164,9 +165,10 @@ impl HostTasks {
         self.parked.drain(..).map(|(_, waker)| waker)
     }
 
-    /// Removes all tasks and returns their abort handles.
-    pub(crate) fn take(&mut self) -> Vec<AbortHandle> {
+    /// Removes all tasks, and returns their abort handles and the wakers of guests.
+    pub(crate) fn take(&mut self) -> (Vec<AbortHandle>, Vec<Waker>) {
         self.parked.clear();
-        std::mem::take(&mut self.running).into_values().collect()
+        let tasks = std::mem::take(&mut self.running).into_values().collect();
+        (tasks, std::mem::take(&mut self.guests).into_values().collect())
     }
 }

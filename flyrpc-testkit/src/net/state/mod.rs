@@ -14,6 +14,7 @@ mod faults;
 mod host;
 mod ids;
 mod listener;
+mod path_rngs;
 mod resolver;
 mod sent;
 mod shaper;
