@@ -39,6 +39,7 @@ impl Shared {
     /// Calls `act` with the state advanced to now, and schedules the driver for the next event.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut Core) -> R) -> R {
         let mut core = self.lock();
+        core.steps += 1;
         let now = Instant::now();
         core.advance(now);
         let result = act(&mut core);

@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use flyrpc::Env;
 use flyrpc_testkit::{FaultGuard, SimNet};
+use tokio::time::sleep;
 
 use crate::support::*;
 
@@ -11,7 +13,8 @@ fn check(net: &SimNet, call: impl FnOnce(&SimNet) -> Option<FaultGuard>, expecte
     let panic = catch_unwind(AssertUnwindSafe(|| call(net))).expect_err("the call panics");
     let message = panic.downcast_ref::<String>().expect("the panic has a message");
     assert_eq!(message, expected);
-    let _valid = net.partition("iad-0", "hkg");
+    net.partition("iad-0", "hkg").keep();
+    net.heal_all();
 }
 
 fn network() -> SimNet {
@@ -104,4 +107,30 @@ async fn a_share_is_at_most_one() {
 #[should_panic(expected = "a clock that drifts by -1000001 parts per million runs backward")]
 async fn a_clock_does_not_run_backward() {
     network().drift("iad-0", -1_000_001);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_dropped_at_once_is_an_error() {
+    let (net, _iad, hkg) = iad_and_hkg();
+    for start in [
+        |net: &SimNet| drop(net.partition("iad", "hkg")),
+        |net: &SimNet| drop(net.slow("iad", "hkg", ms(5))),
+        |net: &SimNet| drop(net.frozen("hkg-0")),
+    ] {
+        let panic = catch_unwind(AssertUnwindSafe(|| start(&net))).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("the message has arguments");
+        let file = concat!("the fault that started at ", file!());
+        assert!(message.starts_with(file), "{message}");
+        assert!(message.contains("`let _guard =`"), "{message}");
+    }
+    // Skews can be read without the network, and a fault that lasts has its effect later.
+    let before = hkg.now();
+    let ahead = net.skewed_ahead("hkg-0", ms(5));
+    assert_eq!(hkg.now(), before + ms(5));
+    drop(ahead);
+    net.partition("iad", "hkg").keep();
+    let held = net.hold("iad-0", "hkg");
+    sleep(ms(1)).await;
+    hkg.connect(hkg.addr(PORT)).await.unwrap_err();
+    drop(held);
 }

@@ -63,7 +63,8 @@ async fn a_partition_that_heals_in_time_delays_nothing_in_flight() {
     let (net, iad, hkg) = iad_and_hkg();
     let (mut client, mut server, _listener) = connected(&hkg, &iad).await;
     write(&mut client, b"x").await;
-    drop(net.partition("iad", "hkg"));
+    net.partition("iad", "hkg").keep();
+    net.heal("iad", "hkg");
     assert_eq!(timed(read(&mut server, 1)).await.0, ONE_WAY);
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) fabric: Fabric,
     pub(crate) resolver: Resolver,
     pub(crate) driver: Driver,
+    /// The number of times that programs and tests have used the network.
+    pub(crate) steps: u64,
     pub(crate) fault_events: Listener<FaultEvent>,
     connections: Connections,
     datagrams: Datagrams,
@@ -59,6 +61,7 @@ impl Core {
             fabric,
             resolver: Resolver::default(),
             driver: Driver::Idle,
+            steps: 0,
             fault_events: Listener::default(),
             connections: Connections::new(),
             datagrams: Datagrams::default(),
@@ -212,6 +215,7 @@ impl Core {
         task: TaskId,
         waker: &Waker,
     ) -> TaskPoll {
+        self.steps += 1;
         let host = self.fabric.host(id);
         if !host.is_running(boot) {
             return TaskPoll::Cancel;

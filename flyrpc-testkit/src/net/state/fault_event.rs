@@ -127,7 +127,11 @@ mod tests {
     #[test]
     fn path_faults_emit_an_event_when_they_start_and_end() {
         check(
-            |net| drop(net.partition("iad", "hkg")),
+            |net| {
+                let cut = net.partition("iad", "hkg");
+                net.release("iad", "hkg"); // no effect
+                drop(cut);
+            },
             &["partition iad <> hkg", "heal partition iad <> hkg"],
         );
         check(|net| net.partition_one_way("iad", "hkg").keep(), &["partition iad > hkg"]);

@@ -74,8 +74,8 @@ async fn a_part_of_the_trace_is_selected_by_the_clusters_time() {
 async fn faults_notes_and_membership_events_are_in_the_trace_in_order() {
     let cluster = builder().start().await;
     cluster.note("the test begins");
-    let cut = cluster.partition("iad", "hkg");
-    drop(cut);
+    cluster.partition("iad", "hkg").keep();
+    cluster.heal("iad", "hkg");
     cluster.crash("hkg-0");
     tokio::time::sleep(secs(1)).await;
     let trace = cluster.trace().to_string();
