@@ -2,6 +2,7 @@
 
 mod builder;
 mod faults;
+mod invariants;
 mod lifecycle;
 mod release;
 mod rollout;

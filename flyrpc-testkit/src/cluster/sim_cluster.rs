@@ -15,6 +15,7 @@ use flyrpc::{Keyring, Node, Region};
 use tokio::time::Instant;
 
 use super::{
+    invariants::Invariants,
     release::{PORT, Release},
     settle::{self, MissingLinks, settle},
 };
@@ -100,6 +101,7 @@ pub(super) struct Shared {
     pub(super) secret: Option<Keyring>,
     pub(super) force_wire: bool,
     pub(super) log: TraceLog,
+    pub(super) invariants: Invariants,
     /// In the order in which they were added.
     members: Mutex<Vec<Member>>,
     /// Whether a failure has been reported.
@@ -154,6 +156,7 @@ impl SimCluster {
             secret,
             force_wire,
             log,
+            invariants: Invariants::default(),
             members: Mutex::default(),
             reported: AtomicBool::new(false),
         };
@@ -325,8 +328,14 @@ impl SimCluster {
 impl Drop for SimCluster {
     fn drop(&mut self) {
         // The run of a `Simulation` reports its failures itself.
-        if thread::panicking() && Run::current().is_none() {
+        if Run::current().is_some() {
+            return;
+        }
+        if thread::panicking() {
             self.report();
+        } else if let Some(violation) = self.shared.invariants.take_violation() {
+            self.report();
+            panic!("{violation}");
         }
     }
 }

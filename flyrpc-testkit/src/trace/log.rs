@@ -7,7 +7,7 @@ use std::{
 };
 
 use flyrpc::{Attempt, Observed, Observer, Outcome, Region};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     call::{AttemptNumber, CallEnd, CallNumber, CallOutcome, Request, TracedCall},
@@ -25,6 +25,8 @@ struct Shared {
     seed: u64,
     start: Instant,
     records: Mutex<Records>,
+    /// Notified when something is recorded.
+    changes: Notify,
 }
 
 #[derive(Default)]
@@ -55,7 +57,8 @@ struct AttemptKey {
 impl TraceLog {
     /// Creates an empty log for a run with this seed that begins at `start`.
     pub(crate) fn new(seed: u64, start: Instant) -> Self {
-        TraceLog(Arc::new(Shared { seed, start, records: Mutex::default() }))
+        let (records, changes) = (Mutex::default(), Notify::new());
+        TraceLog(Arc::new(Shared { seed, start, records, changes }))
     }
 
     /// Returns the observer for one boot of the node `name`. A node that restarts needs a new observer.
@@ -84,6 +87,11 @@ impl TraceLog {
         self.0.start.elapsed()
     }
 
+    /// Waits until something is recorded. For one task.
+    pub(crate) async fn changed(&self) {
+        self.0.changes.notified().await;
+    }
+
     /// Returns the trace of the run so far.
     pub(crate) fn snapshot(&self) -> Trace {
         let LogWriter { records, .. } = self.lock();
@@ -96,11 +104,11 @@ impl TraceLog {
     }
 
     fn lock(&self) -> LogWriter<'_> {
-        let Shared { start, records, .. } = &*self.0;
+        let Shared { start, records, changes, .. } = &*self.0;
         // The records are consistent even if a thread panicked while it held the lock, and a test that
         // panics still needs its trace.
         let records = records.lock().unwrap_or_else(PoisonError::into_inner);
-        LogWriter { records, start: *start }
+        LogWriter { records, start: *start, changes }
     }
 }
 
@@ -108,12 +116,14 @@ impl TraceLog {
 struct LogWriter<'a> {
     records: MutexGuard<'a, Records>,
     start: Instant,
+    changes: &'a Notify,
 }
 
 impl LogWriter<'_> {
     fn stamp(&mut self) -> Stamp {
         let seq = self.records.next_seq;
         self.records.next_seq += 1;
+        self.changes.notify_one();
         Stamp { seq, at: Instant::now().saturating_duration_since(self.start) }
     }
 

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod failures;
+mod invariants;
 mod seeds;
 mod service;
 mod tasks;
