@@ -6,6 +6,7 @@ use flyrpc::{Keyring, Node, NodeBuilder, Region, Service};
 use tokio::time::Instant;
 
 use super::{
+    call_site::CallSite,
     release::{Release, SimNode},
     sim_cluster::SimCluster,
 };
@@ -57,6 +58,7 @@ impl SimClusterBuilder {
     /// # Panics
     ///
     /// If `nodes` is 0.
+    #[track_caller]
     pub fn region(mut self, region: impl Into<Region>, nodes: usize) -> Self {
         let region = region.into();
         assert!(
@@ -79,6 +81,7 @@ impl SimClusterBuilder {
 
     /// Serves a service on every node. Call it once for each service. The closure creates the service
     /// each time a node starts, so each boot has its own state. It receives the node that starts.
+    #[track_caller]
     pub fn serve<S: Service>(
         mut self,
         service: impl Fn(&SimNode) -> S + Send + Sync + 'static,
@@ -88,6 +91,7 @@ impl SimClusterBuilder {
     }
 
     /// Changes the settings of every node, as [`Release::configure`] does.
+    #[track_caller]
     pub fn configure(
         mut self,
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
@@ -97,6 +101,7 @@ impl SimClusterBuilder {
     }
 
     /// Starts every node with a custom function, as [`Release::boot`] does.
+    #[track_caller]
     pub fn boot<F, E>(
         mut self,
         start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,
@@ -141,12 +146,14 @@ impl SimClusterBuilder {
     /// # Panics
     ///
     /// If `round_trip` is not a whole number of milliseconds.
+    #[track_caller]
     pub fn rtt(mut self, a: impl Into<Region>, b: impl Into<Region>, round_trip: Duration) -> Self {
         self.net = self.net.rtt(a, b, round_trip);
         self
     }
 
     /// Replaces all round trips.
+    #[track_caller]
     pub fn round_trips(mut self, round_trips: RoundTrips) -> Self {
         self.net = self.net.round_trips(round_trips);
         self
@@ -158,6 +165,7 @@ impl SimClusterBuilder {
     /// # Panics
     ///
     /// If `up_to` is not a whole number of milliseconds.
+    #[track_caller]
     pub fn jitter(mut self, up_to: Duration) -> Self {
         self.net = self.net.jitter(up_to);
         self
@@ -169,6 +177,7 @@ impl SimClusterBuilder {
     /// # Panics
     ///
     /// If `share` is not between 0 and 1.
+    #[track_caller]
     pub fn loss(mut self, share: f64) -> Self {
         self.net = self.net.loss(share);
         self
@@ -180,6 +189,7 @@ impl SimClusterBuilder {
     /// # Panics
     ///
     /// If `bytes_per_second` is 0.
+    #[track_caller]
     pub fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.net = self.net.bandwidth(bytes_per_second);
         self
@@ -220,7 +230,9 @@ impl SimClusterBuilder {
     ///   them.
     /// - If `FLYRPC_SIM_SEED` is neither a number nor `random`.
     /// - Outside a tokio runtime with time enabled.
-    pub async fn start(self) -> SimCluster {
+    #[track_caller]
+    pub fn start(self) -> impl Future<Output = SimCluster> + Send {
+        let site = CallSite::here();
         let run = Run::current();
         let seed_of_run = || run.as_ref().map_or_else(seed::from_env, |run| run.seed());
         let seed = self.seed.unwrap_or_else(seed_of_run);
@@ -232,16 +244,19 @@ impl SimClusterBuilder {
             }
         }
         let cluster = self.build(seed);
-        let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
-        for name in cluster.names() {
-            let addr = cluster.launch(&name, seeds.clone()).await;
-            seeds.push(addr);
+        async move {
+            let mut seeds = cluster.addrs(|member| !member.release.is_flyrpc());
+            for name in cluster.names() {
+                let addr = cluster.launch(&name, seeds.clone(), site).await;
+                seeds.push(addr);
+            }
+            cluster.settled_at(site).await;
+            cluster
         }
-        cluster.settled().await;
-        cluster
     }
 
     /// Creates the cluster and its machines, without starting any program.
+    #[track_caller]
     fn build(self, seed: u64) -> SimCluster {
         let SimClusterBuilder { net, regions, release, mut overrides, secret, .. } = self;
         let primary = primary_region(&regions, self.primary);
@@ -272,6 +287,7 @@ fn is_paused() -> bool {
     Instant::now() == before
 }
 
+#[track_caller]
 fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
     let Some((first, _)) = regions.first() else {
         panic!("the cluster has no nodes: add some with `.region(\"iad\", 2)`")

@@ -11,6 +11,7 @@ use flyrpc::{Env, Node, Region};
 use tokio::time::timeout;
 
 use super::{
+    call_site::CallSite,
     release::{PORT, Program, Release, SimNode},
     sim_cluster::{NodeState, SimCluster},
 };
@@ -28,16 +29,17 @@ impl SimCluster {
     /// If the node cannot start, if the cluster does not settle, if the release does not run flyrpc, or
     /// if the region has no node yet. To add the first node of a region, use
     /// [`add_node_with`](Self::add_node_with).
-    pub async fn add_node(&self, region: impl Into<Region>) -> Node {
+    #[track_caller]
+    pub fn add_node(&self, region: impl Into<Region>) -> impl Future<Output = Node> + Send {
         let region = region.into();
-        let release = self.release_in(&region).unwrap_or_else(|| {
+        let Some(release) = self.release_in(&region) else {
             panic!(
                 "region `{region}` has no node whose release a new node could run: \
                  use `add_node_with(\"{region}\", release)`"
             )
-        });
-        let name = self.add_node_with(region, release).await;
-        self.node(name)
+        };
+        let added = self.add_node_with(region, release);
+        async { self.node(added.await) }
     }
 
     /// Returns the release of the region's first node.
@@ -54,14 +56,21 @@ impl SimCluster {
     ///
     /// If the node cannot start, if the cluster does not settle, or if no round trip to the region is
     /// known.
-    pub async fn add_node_with(&self, region: impl Into<Region>, release: Release) -> String {
-        let region = region.into();
+    #[track_caller]
+    pub fn add_node_with(
+        &self,
+        region: impl Into<Region>,
+        release: Release,
+    ) -> impl Future<Output = String> + Send {
+        let (region, site) = (region.into(), CallSite::here());
         let name = self.next_name(&region);
         self.add(name.clone(), &region, release);
         let seeds = self.addrs(|member| member.name != name);
-        self.launch(&name, seeds).await;
-        self.settled().await;
-        name
+        async move {
+            self.launch(&name, seeds, site).await;
+            self.settled_at(site).await;
+            name
+        }
     }
 
     /// Crashes a node, as `kill -9` does. Its process ends immediately, and its machine stays up. The
@@ -90,9 +99,14 @@ impl SimCluster {
     /// # Panics
     ///
     /// If there is no such node, or if it is already down.
-    pub async fn shutdown(&self, name: impl AsRef<str>) {
-        let name = name.as_ref();
-        self.assert_up(name, "shut down");
+    #[track_caller]
+    pub fn shutdown(&self, name: impl AsRef<str>) -> impl Future<Output = ()> + Send {
+        let name = name.as_ref().to_owned();
+        self.assert_up(&name, "shut down");
+        async move { self.shut_down(&name).await }
+    }
+
+    async fn shut_down(&self, name: &str) {
         let node = self.with_member(name, |member| member.state.node().cloned());
         self.note(format!("shut down {name}"));
         let ended = match node {
@@ -114,14 +128,15 @@ impl SimCluster {
     /// # Panics
     ///
     /// If there is no such node, if it is running, or if it cannot start.
-    pub async fn restart(&self, name: impl AsRef<str>) {
-        let name = name.as_ref();
+    #[track_caller]
+    pub fn restart(&self, name: impl AsRef<str>) -> impl Future<Output = ()> + Send {
+        let (name, site) = (name.as_ref().to_owned(), CallSite::here());
         assert!(
-            !self.is_up(name),
+            !self.is_up(&name),
             "node `{name}` is running: `crash` it or shut it down before you restart it, or \
              `replace` its release"
         );
-        self.relaunch(name).await;
+        async move { self.relaunch(&name, site).await }
     }
 
     /// Replaces the release of a node, as a deploy does. Shuts the node down if it is up, starts it
@@ -131,14 +146,29 @@ impl SimCluster {
     /// # Panics
     ///
     /// If there is no such node, if it cannot start, or if the cluster does not settle.
-    pub async fn replace(&self, name: impl AsRef<str>, release: Release) {
-        let name = name.as_ref();
-        if self.is_up(name) {
-            self.shutdown(name).await;
+    #[track_caller]
+    pub fn replace(
+        &self,
+        name: impl AsRef<str>,
+        release: Release,
+    ) -> impl Future<Output = ()> + Send {
+        let name = name.as_ref().to_owned();
+        self.assert_exists(&name);
+        self.replace_at(name, release, CallSite::here())
+    }
+
+    pub(super) async fn replace_at(&self, name: String, release: Release, site: CallSite) {
+        if self.is_up(&name) {
+            self.shut_down(&name).await;
         }
-        self.set_release(name, release);
-        self.relaunch(name).await;
-        self.settled().await;
+        self.set_release(&name, release);
+        self.relaunch(&name, site).await;
+        self.settled_at(site).await;
+    }
+
+    #[track_caller]
+    fn assert_exists(&self, name: &str) {
+        self.with_member(name, |_member| ());
     }
 
     #[track_caller]
@@ -152,11 +182,11 @@ impl SimCluster {
         }
     }
 
-    async fn relaunch(&self, name: &str) {
+    async fn relaunch(&self, name: &str, site: CallSite) {
         let env = self.shared.net.restart(name);
         self.with_member(name, |member| member.env = env);
         let seeds = self.addrs(|member| member.name != name);
-        self.launch(name, seeds).await;
+        self.launch(name, seeds, site).await;
         let node = self.with_member(name, |member| member.state.node().cloned());
         if let Some(node) = node {
             node.ready().await;
@@ -164,7 +194,12 @@ impl SimCluster {
     }
 
     /// Starts the program of a node's release on its machine, and returns the node's address.
-    pub(super) async fn launch(&self, name: &str, seeds: Vec<SocketAddr>) -> SocketAddr {
+    pub(super) async fn launch(
+        &self,
+        name: &str,
+        seeds: Vec<SocketAddr>,
+        site: CallSite,
+    ) -> SocketAddr {
         let (env, release) =
             self.with_member(name, |member| (member.env.clone(), member.release.clone()));
         let addr = env.addr(PORT);
@@ -193,9 +228,9 @@ impl SimCluster {
                 let mut start = pin!(setup.start(node, builder, self.shared.secret.as_ref()));
                 // The code that starts the node runs on its machine.
                 let node = poll_fn(|task| env.poll_as_program(|| start.as_mut().poll(task))).await;
-                NodeState::Running(
-                    node.unwrap_or_else(|error| panic!("node `{name}` cannot start: {error}")),
-                )
+                NodeState::Running(node.unwrap_or_else(|error| {
+                    site.panic(format_args!("node `{name}` cannot start: {error}"))
+                }))
             }
         };
         self.set_state(name, state);

@@ -1,6 +1,7 @@
 //! Clusters of real nodes on a simulated network.
 
 mod builder;
+mod call_site;
 mod faults;
 mod invariants;
 mod lifecycle;

@@ -180,6 +180,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn serve<S: Service>(
         self,
         service: impl Fn(&SimNode) -> S + Send + Sync + 'static,
@@ -199,6 +200,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn configure(
         mut self,
         setup: impl Fn(&SimNode, NodeBuilder) -> NodeBuilder + Send + Sync + 'static,
@@ -234,6 +236,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn secret(mut self, keyring: Keyring) -> Self {
         self.node_setup().secret = Secret::Own(keyring);
         self
@@ -247,6 +250,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn without_secret(mut self) -> Self {
         self.node_setup().secret = Secret::None;
         self
@@ -259,6 +263,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn insecure(mut self) -> Self {
         self.node_setup().insecure = true;
         self
@@ -297,6 +302,7 @@ impl Release {
     /// # Panics
     ///
     /// If this release does not run flyrpc.
+    #[track_caller]
     pub fn boot<F, E>(
         mut self,
         start: impl Fn(SimNode, NodeBuilder) -> F + Send + Sync + 'static,

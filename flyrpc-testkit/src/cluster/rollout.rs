@@ -4,7 +4,7 @@ use std::{future::IntoFuture, vec};
 
 use futures_util::future::BoxFuture;
 
-use super::{release::Release, sim_cluster::SimCluster};
+use super::{call_site::CallSite, release::Release, sim_cluster::SimCluster};
 
 /// A rolling deploy in progress. Created by [`SimCluster::roll`]. Await it to run the whole deploy, or
 /// await each [`step`](Rollout::step).
@@ -14,6 +14,7 @@ pub struct Rollout<'a> {
     cluster: &'a SimCluster,
     release: Release,
     remaining: vec::IntoIter<String>,
+    site: CallSite,
 }
 
 impl SimCluster {
@@ -27,8 +28,10 @@ impl SimCluster {
     /// tokio::join!(cluster.roll(v2), load());
     /// # }
     /// ```
+    #[track_caller]
     pub fn roll(&self, release: Release) -> Rollout<'_> {
-        Rollout { cluster: self, release, remaining: self.names().into_iter() }
+        let remaining = self.names().into_iter();
+        Rollout { cluster: self, release, remaining, site: CallSite::here() }
     }
 }
 
@@ -47,7 +50,8 @@ impl Rollout<'_> {
         loop {
             let name = self.remaining.next()?;
             if self.cluster.is_up(&name) {
-                self.cluster.replace(&name, self.release.clone()).await;
+                let release = self.release.clone();
+                self.cluster.replace_at(name.clone(), release, self.site).await;
                 return Some(name);
             }
             self.cluster.set_release(&name, self.release.clone());

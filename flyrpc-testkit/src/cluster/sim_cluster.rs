@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +16,7 @@ use flyrpc::{Keyring, Node, Region};
 use tokio::time::Instant;
 
 use super::{
+    call_site::CallSite,
     invariants::Invariants,
     release::{PORT, Release},
     settle::{self, MissingLinks, settle},
@@ -226,14 +228,19 @@ impl SimCluster {
     /// # Panics
     ///
     /// If links are still missing after 60 s of the cluster's time. The message lists them.
-    pub async fn settled(&self) {
+    #[track_caller]
+    pub fn settled(&self) -> impl Future<Output = ()> + Send {
+        self.settled_at(CallSite::here())
+    }
+
+    pub(super) async fn settled_at(&self, site: CallSite) {
         if let Err(missing) = settle(|| self.nodes()).await {
-            panic!(
+            site.panic(format_args!(
                 "links between nodes are still missing after {:?}:\n{}\
                  resume frozen nodes and heal partitions before waiting",
                 settle::TIMEOUT,
                 MissingLinks(&missing)
-            );
+            ));
         }
     }
 

@@ -3,6 +3,7 @@
 mod blocking;
 mod failures;
 mod invariants;
+mod places;
 mod seeds;
 mod service;
 mod tasks;
