@@ -114,7 +114,11 @@
 //!   The only congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
+#[cfg(feature = "http")]
+mod http;
 mod latency;
+#[cfg(feature = "logs")]
+mod logs;
 mod net;
 mod real_io;
 mod rng;
@@ -128,10 +132,17 @@ pub use flyrpc_macros::sim_test as test;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 
+#[cfg(feature = "http")]
+pub use self::http::{HttpClient, HttpStream, SimConnector};
+#[cfg(feature = "logs")]
+pub use self::logs::{VirtualTime, init_logs};
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
     latency::RoundTrips,
-    net::{Barrier, FaultGuard, Sent, SimEnv, SimNet, SimNetBuilder, Via},
+    net::{
+        Barrier, FaultGuard, Sent, SimDisk, SimEnv, SimNet, SimNetBuilder, SimTcpListener,
+        SimTcpStream, Via,
+    },
     real_io::real_io,
     run::{ParseSeedsError, Seeds, Simulation, TestResult, for_seeds, simulate},
     trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},

@@ -21,6 +21,8 @@ use super::{
     release::{PORT, Release},
     settle::{self, MissingLinks, settle},
 };
+#[cfg(feature = "logs")]
+use crate::logs;
 use crate::{
     net::{SimEnv, SimNet},
     run::Run,
@@ -143,7 +145,10 @@ impl SimCluster {
         secret: Option<Keyring>,
         force_wire: bool,
     ) -> Self {
-        let log = TraceLog::new(seed, Instant::now());
+        let start = Instant::now();
+        #[cfg(feature = "logs")]
+        logs::set_start(start);
+        let log = TraceLog::new(seed, start);
         if let Some(run) = Run::current() {
             run.add_log(log.clone());
         }

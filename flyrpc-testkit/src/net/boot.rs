@@ -10,6 +10,7 @@ use tracing::Span;
 
 use super::{
     barrier::Barriers,
+    disk::Disks,
     shared::Shared,
     state::{Boot, Core, HostId},
 };
@@ -36,6 +37,17 @@ impl HostBoot {
     /// Calls `act` within the span of this host.
     pub(super) fn enter_span<R>(&self, act: impl FnOnce() -> R) -> R {
         self.span.in_scope(act)
+    }
+
+    pub(super) fn disks(&self) -> &Arc<Disks> {
+        &self.shared.disks
+    }
+
+    /// # Errors
+    ///
+    /// Returns [`NetworkDown`](io::ErrorKind::NetworkDown) if this boot has crashed.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.lock().check_boot(self.host, self.boot)
     }
 
     pub(super) fn barriers(&self) -> &Barriers {

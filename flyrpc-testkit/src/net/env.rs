@@ -14,13 +14,11 @@ use tokio::{task::AbortHandle, time::Instant};
 use super::{
     boot::HostBoot,
     datagram::SimDatagram,
+    disk::SimDisk,
     stream::{SimListener, connect},
     task::{HostGate, HostTask},
 };
-use crate::{
-    rng::Rng,
-    run::{self, Run},
-};
+use crate::{rng::Rng, run};
 
 /// The runtime environment of one boot of one simulated host.
 ///
@@ -46,6 +44,15 @@ impl SimEnv {
     /// Calls `poll` as code that a program on this host runs.
     pub(crate) fn poll_as_program<R>(&self, poll: impl FnOnce() -> R) -> R {
         self.host.enter_span(|| run::poll_as(self.host.owner(), poll))
+    }
+
+    /// Returns the files of the host.
+    pub fn disk(&self) -> SimDisk {
+        SimDisk::new(&self.host)
+    }
+
+    pub(super) fn host(&self) -> &HostBoot {
+        &self.host
     }
 
     /// Returns the host's name.
@@ -90,11 +97,11 @@ impl Env for SimEnv {
     }
 
     fn observes_handlers(&self) -> bool {
-        Run::current().is_some()
+        true
     }
 
     fn poll_handler(&self, poll: &mut dyn FnMut()) {
-        run::poll_as(self.host.owner(), poll);
+        self.poll_as_program(poll);
     }
 
     fn barrier(&self, name: &'static str) -> Option<BoxFuture<'static, ()>> {

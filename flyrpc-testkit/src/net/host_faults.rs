@@ -73,6 +73,7 @@ impl SimNet {
             let tasks = core.crash(id);
             (tasks, then(core, was_up))
         });
+        self.shared.disks.on_crash(id);
         // Outside the lock: aborting can drop a task, which runs its destructors.
         for task in tasks {
             task.abort();

@@ -9,6 +9,7 @@ mod barrier;
 mod boot;
 mod checks;
 mod datagram;
+mod disk;
 mod env;
 mod guard;
 mod host_faults;
@@ -18,11 +19,14 @@ mod sim_net;
 mod state;
 mod stream;
 mod task;
+mod tcp;
 
 pub use self::{
     barrier::Barrier,
+    disk::SimDisk,
     env::SimEnv,
     guard::FaultGuard,
     sim_net::{SimNet, SimNetBuilder},
     state::{Sent, Via},
+    tcp::{SimTcpListener, SimTcpStream},
 };

@@ -10,6 +10,7 @@ use tokio::{
 
 use super::{
     barrier::Barriers,
+    disk::Disks,
     state::{Core, Driver},
 };
 use crate::{run, run::Run};
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     /// The number of this network in its run.
     pub(super) number: u32,
     pub(super) barriers: Arc<Barriers>,
+    pub(super) disks: Arc<Disks>,
     core: Mutex<Core>,
     /// Wakes the driver for an event that is due before the event that the driver waits for.
     driver_notify: Notify,
@@ -26,8 +28,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(super) fn new(core: Core) -> Self {
         let number = Run::current().map_or(0, |run| run.number_network());
-        let barriers = Arc::default();
-        Shared { number, barriers, core: Mutex::new(core), driver_notify: Notify::new() }
+        let (barriers, disks) = (Arc::default(), Arc::default());
+        Shared { number, barriers, disks, core: Mutex::new(core), driver_notify: Notify::new() }
     }
 
     /// Locks the state without advancing it to the current time.

@@ -19,26 +19,36 @@ use super::{
 use crate::run::{self, CountedTask, Run};
 
 /// A future of a host: a task that its environment has spawned, or one in a task of somebody else.
-struct Membership {
+pub(super) struct Membership {
     host: HostBoot,
     id: TaskId,
 }
 
 impl Membership {
-    /// Polls code of the host, if the host may run.
-    fn poll(&self, task: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>)) -> TaskPoll {
+    /// Returns `None` if the host has crashed.
+    pub(super) fn new(host: &HostBoot) -> Option<Self> {
+        let id = host.with_host(|core, host| Ok(core.tasks(host).next_id())).ok()?;
+        Some(Membership { host: host.clone(), id })
+    }
+
+    /// Returns whether a future in a task of somebody else may run. The task is woken when this changes.
+    pub(super) fn turn(&self, task: &Context<'_>) -> TaskPoll {
         let (host, boot) = (self.host.id(), self.host.boot());
-        let turn = self.host.lock().poll_task(host, boot, self.id, task.waker());
-        if turn == TaskPoll::Run {
-            let poll = || {
-                catch_unwind(AssertUnwindSafe(|| run::poll_as(self.host.owner(), || poll(task))))
-            };
-            if let Err(panic) = self.host.enter_span(poll) {
-                self.on_panic(&*panic);
-                resume_unwind(panic);
-            }
+        let mut core = self.host.lock();
+        let turn = core.poll_task(host, boot, self.id, task.waker());
+        if turn != TaskPoll::Cancel {
+            core.tasks(host).set_guest(self.id, task.waker().clone());
         }
         turn
+    }
+
+    /// Polls code of the host.
+    fn run(&self, poll: impl FnOnce()) {
+        let poll = || catch_unwind(AssertUnwindSafe(|| run::poll_as(self.host.owner(), poll)));
+        if let Err(panic) = self.host.enter_span(poll) {
+            self.on_panic(&*panic);
+            resume_unwind(panic);
+        }
     }
 
     fn on_panic(&self, panic: &(dyn Any + Send)) {
@@ -70,8 +80,8 @@ pub(super) struct HostTask {
 impl HostTask {
     pub(super) fn spawn(host: &HostBoot, task: BoxFuture<'static, ()>) {
         // A crashed host's tasks are dropped here, outside the lock.
-        let Ok(id) = host.with_host(|core, host| Ok(core.tasks(host).next_id())) else { return };
-        let member = Membership { host: host.clone(), id };
+        let Some(member) = Membership::new(host) else { return };
+        let id = member.id;
         let handle = run::spawn(Box::pin(HostTask { member, task }));
         // On another thread, the task may have already finished.
         if !handle.is_finished() {
@@ -88,9 +98,15 @@ impl Future for HostTask {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         let HostTask { member, task: future } = &mut *self;
-        let mut result = Poll::Pending;
-        match member.poll(task, |task| result = future.as_mut().poll(task)) {
-            TaskPoll::Run | TaskPoll::Park => result,
+        let (host, boot) = (member.host.id(), member.host.boot());
+        let turn = member.host.lock().poll_task(host, boot, member.id, task.waker());
+        match turn {
+            TaskPoll::Run => {
+                let mut result = Poll::Pending;
+                member.run(|| result = future.as_mut().poll(task));
+                result
+            }
+            TaskPoll::Park => Poll::Pending,
             TaskPoll::Cancel => Poll::Ready(()),
         }
     }
@@ -105,23 +121,16 @@ pub(super) struct HostGate {
 
 impl HostGate {
     pub(super) fn new(host: &HostBoot) -> Self {
-        let id = host.with_host(|core, host| Ok(core.tasks(host).next_id()));
-        let member = id.ok().map(|id| Membership { host: host.clone(), id });
-        HostGate { member, _counted: CountedTask::new() }
+        HostGate { member: Membership::new(host), _counted: CountedTask::new() }
     }
 }
 
 impl Gate for HostGate {
     fn poll(&mut self, task: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>)) -> bool {
         let Some(member) = &self.member else { return false };
-        let waker = task.waker().clone();
-        let turn = member.poll(task, poll);
-        if turn != TaskPoll::Cancel {
-            let (host, boot) = (member.host.id(), member.host.boot());
-            let mut core = member.host.lock();
-            if core.check_boot(host, boot).is_ok() {
-                core.tasks(host).set_guest(member.id, waker);
-            }
+        let turn = member.turn(task);
+        if turn == TaskPoll::Run {
+            member.run(|| poll(task));
         }
         turn != TaskPoll::Cancel
     }

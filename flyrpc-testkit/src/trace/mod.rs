@@ -14,6 +14,8 @@ mod tests;
 mod time;
 
 pub(crate) use self::log::TraceLog;
+#[cfg(feature = "logs")]
+pub(crate) use self::time::millis;
 pub use self::{
     call::{CallOutcome, Calls, TracedCall},
     event::{Events, Occurrence, TracedEvent},

@@ -10,7 +10,7 @@ pub(super) struct Stamp {
 }
 
 /// Formats a time in milliseconds, with as many decimals as needed. Virtual time usually needs none.
-pub(super) fn millis(time: Duration) -> String {
+pub(crate) fn millis(time: Duration) -> String {
     let (whole, nanos) = (time.as_millis(), time.subsec_nanos() % 1_000_000);
     if nanos == 0 {
         return format!("{whole} ms");

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flyrpc::Env;
 use tokio::time::sleep;
@@ -117,4 +117,20 @@ async fn no_clock_runs_backward() {
     net.skew_ahead("hkg-0", Duration::ZERO);
     check("the first clock is corrected");
     assert_eq!(iad.now(), hkg.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_starts_at_a_fixed_time_and_follows_the_faults_of_its_host() {
+    let (net, iad, hkg) = iad_and_hkg();
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+    assert_eq!((iad.system_time(), hkg.system_time()), (start, start));
+    sleep(ms(1_000)).await;
+    net.skew_behind("hkg-0", ms(5_000));
+    assert_eq!(iad.system_time(), start + ms(1_000), "other hosts keep their time");
+    assert_eq!(hkg.system_time(), start - ms(4_000), "a wall clock can be set back");
+    net.skew_ahead("hkg-0", ms(5_000));
+    net.drift("iad-0", 1_000);
+    sleep(ms(1_000)).await;
+    assert_eq!(iad.system_time(), start + ms(2_001));
+    assert_eq!(hkg.system_time(), start + ms(7_000));
 }

@@ -5,9 +5,14 @@ mod checks;
 mod clocks;
 mod cluster;
 mod datagrams;
+mod disk;
 mod env_contract;
 mod hosts;
+#[cfg(feature = "http")]
+mod http;
 mod jitter;
+#[cfg(feature = "logs")]
+mod logs;
 mod partitions;
 mod repeatability;
 mod runs;
