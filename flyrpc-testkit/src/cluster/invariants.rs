@@ -1,119 +1,30 @@
-//! Invariants that a test declares, and that are checked whenever something happens.
+//! The invariants that a test declares.
 
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sim_cluster::{Shared, SimCluster};
-use crate::run::{self, Run};
+/// Checks an invariant of a `C`. Returns why it does not hold.
+pub(super) type Check<C> = Arc<dyn Fn(&C) -> Result<(), String> + Send + Sync>;
 
-type Check = Arc<dyn Fn(&SimCluster) -> Result<(), String> + Send + Sync>;
+/// The invariants of a cluster of type `C`, and the first violation.
+pub(super) struct Invariants<C>(Mutex<State<C>>);
 
-/// The invariants of a cluster, and the first violation.
-#[derive(Default)]
-pub(super) struct Invariants(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    checks: Vec<(String, Check)>,
-    violation: Option<String>,
+pub(super) struct State<C> {
+    /// Names and checks.
+    pub(super) checks: Vec<(String, Check<C>)>,
+    pub(super) violation: Option<String>,
 }
 
-impl Invariants {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<C> Invariants<C> {
+    pub(super) fn new() -> Self {
+        Invariants(Mutex::new(State { checks: Vec::new(), violation: None }))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<C>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the first violation, unless it was returned before or belongs to the report of a run.
     pub(super) fn take_violation(&self) -> Option<String> {
         self.lock().violation.take()
-    }
-}
-
-impl SimCluster {
-    /// Declares an invariant. It is checked now, and after every event of the trace from now on: calls, executions, changes
-    /// of membership and links, faults, and notes. An `Err` or a panic of `check` fails the test and names the invariant.
-    ///
-    /// In a [`Simulation`](crate::Simulation), the run ends at once. In any other test, the test fails when it drops its
-    /// handle of the cluster. `check` runs within a task of the testkit, so it cannot wait, and calls that it makes on the
-    /// cluster must not inject faults.
-    ///
-    /// ```
-    /// # use flyrpc_testkit::SimCluster;
-    /// # fn check(cluster: &SimCluster) {
-    /// cluster.always("at most one write runs at a time", |cluster| {
-    ///     match cluster.trace().calls().method("write").under_way().count() {
-    ///         0 | 1 => Ok(()),
-    ///         running => Err(format!("{running} writes run")),
-    ///     }
-    /// });
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// If the invariant does not hold now, and outside a tokio runtime.
-    #[track_caller]
-    pub fn always<E: fmt::Display>(
-        &self,
-        name: impl Into<String>,
-        check: impl Fn(&SimCluster) -> Result<(), E> + Send + Sync + 'static,
-    ) {
-        let name = name.into();
-        let check: Check = Arc::new(move |cluster| check(cluster).map_err(|why| why.to_string()));
-        if let Err(why) = check(self) {
-            panic!("{}", violated(&name, &why));
-        }
-        let mut state = self.shared.invariants.lock();
-        state.checks.push((name, check));
-        let is_first = state.checks.len() == 1;
-        drop(state);
-        if is_first {
-            run::spawn(Box::pin(check_changes(Arc::downgrade(&self.shared))));
-        }
-    }
-
-    /// Checks all invariants. Returns a description of the first that does not hold.
-    fn first_violation(&self) -> Option<String> {
-        let checks = self.shared.invariants.lock().checks.clone();
-        for (name, check) in checks {
-            let why = match catch_unwind(AssertUnwindSafe(|| check(self))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(why)) => why,
-                Err(panic) => text(&*panic).to_owned(),
-            };
-            return Some(format!("{} at {:?}", violated(&name, &why), self.elapsed()));
-        }
-        None
-    }
-}
-
-fn violated(name: &str, why: &str) -> String {
-    format!("the invariant \"{name}\" does not hold: {why}")
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
-}
-
-/// Checks the invariants after each change of the log, until one does not hold or the cluster is gone.
-async fn check_changes(cluster: Weak<Shared>) {
-    loop {
-        let Some(shared) = cluster.upgrade() else { return };
-        let log = shared.log.clone();
-        let violation = SimCluster { shared: Arc::clone(&shared) }.first_violation();
-        if let Some(violation) = violation {
-            match Run::current() {
-                Some(run) => run.fail(|| violation),
-                None => shared.invariants.lock().violation = Some(violation),
-            }
-            return;
-        }
-        drop(shared);
-        log.changed().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Clusters of real nodes on a simulated network.
 
+mod always;
 mod builder;
 mod call_site;
 mod faults;

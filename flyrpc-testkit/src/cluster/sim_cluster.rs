@@ -105,7 +105,7 @@ pub(super) struct Shared {
     pub(super) secret: Option<Keyring>,
     pub(super) force_wire: bool,
     pub(super) log: TraceLog,
-    pub(super) invariants: Invariants,
+    pub(super) invariants: Invariants<SimCluster>,
     /// In the order in which they were added.
     members: Mutex<Vec<Member>>,
     /// Whether a failure has been reported.
@@ -163,7 +163,7 @@ impl SimCluster {
             secret,
             force_wire,
             log,
-            invariants: Invariants::default(),
+            invariants: Invariants::new(),
             members: Mutex::default(),
             reported: AtomicBool::new(false),
         };

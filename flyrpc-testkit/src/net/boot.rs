@@ -10,7 +10,7 @@ use tracing::Span;
 
 use super::{
     barrier::Barriers,
-    disk::Disks,
+    disks::Disks,
     shared::Shared,
     state::{Boot, Core, HostId},
 };

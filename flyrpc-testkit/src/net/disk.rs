@@ -1,41 +1,13 @@
-//! Files of hosts, which lose at a crash what was not synced.
+//! Files of hosts, as programs and tests use them.
 
-use std::{
-    collections::BTreeMap,
-    fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, io, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{boot::HostBoot, state::HostId};
-
-/// The disks of all hosts of a network.
-#[derive(Default)]
-pub(super) struct Disks(Mutex<BTreeMap<HostId, Disk>>);
-
-/// The files of one host.
-#[derive(Default)]
-struct Disk {
-    files: Files,
-    /// What a crash leaves.
-    synced: Files,
-}
-
-type Files = BTreeMap<String, Bytes>;
-
-impl Disks {
-    /// Discards what the host has not synced.
-    pub(super) fn on_crash(&self, host: HostId) {
-        if let Some(disk) = self.lock().get_mut(&host) {
-            disk.files = disk.synced.clone();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<HostId, Disk>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use super::{
+    boot::HostBoot,
+    disks::{Disk, Disks},
+};
 
 /// The files of one simulated machine, in memory. They outlive the boots of the machine.
 ///
@@ -177,7 +149,7 @@ impl SimDisk {
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Disk) -> R) -> R {
-        act(self.disks.lock().entry(self.host.id()).or_default())
+        self.disks.with(self.host.id(), act)
     }
 }
 

@@ -10,6 +10,7 @@ mod boot;
 mod checks;
 mod datagram;
 mod disk;
+mod disks;
 mod env;
 mod guard;
 mod host_faults;

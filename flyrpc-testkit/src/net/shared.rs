@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     barrier::Barriers,
-    disk::Disks,
+    disks::Disks,
     state::{Core, Driver},
 };
 use crate::{run, run::Run};
