@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     env, fmt,
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
 };
@@ -14,6 +14,8 @@ use crate::{run::Seeds, trace::Trace};
 const SEED_VAR: &str = "FLYRPC_SIM_SEED";
 
 const SEEDS_VAR: &str = "FLYRPC_SIM_SEEDS";
+
+const TRACES_VAR: &str = "FLYRPC_SIM_TRACES";
 
 const DETERMINISM_VAR: &str = "FLYRPC_SIM_DETERMINISM";
 
@@ -52,6 +54,11 @@ pub(crate) fn checks_determinism() -> bool {
         Some("1") => true,
         Some(value) => panic!("{DETERMINISM_VAR} is {value:?}: use 0 or 1"),
     }
+}
+
+/// Returns the directory for the traces of all runs, including those that do not fail.
+pub(crate) fn trace_directory() -> Option<PathBuf> {
+    env::var_os(TRACES_VAR).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn seed_of_env() -> Option<u64> {
@@ -120,8 +127,22 @@ impl TestName {
         }
     }
 
-    /// Returns the path of the file for a trace. The file is below the build's target directory if the program is in
-    /// one, otherwise below the temporary directory.
+    /// Writes the traces of a run to a directory.
+    ///
+    /// # Panics
+    ///
+    /// If a file cannot be written.
+    pub(crate) fn write_traces(&self, directory: &Path, seed: u64, traces: &[Trace]) {
+        for (number, trace) in (1..).zip(traces) {
+            let file = directory.join(self.file_name(seed, number));
+            if let Err(error) = trace.write_to(&file) {
+                panic!("cannot write the trace to {}: {error}", file.display());
+            }
+        }
+    }
+
+    /// Returns the path of the file for the trace of a failed run. The file is below the build's target directory if
+    /// the program is in one, otherwise below the temporary directory.
     fn trace_path(&self, seed: u64, number: u32) -> PathBuf {
         let program = env::current_exe().unwrap_or_default();
         let target = program
@@ -129,10 +150,15 @@ impl TestName {
             .find(|path| path.ends_with("deps"))
             .and_then(|deps| deps.parent()?.parent());
         let directory = target.map_or_else(env::temp_dir, PathBuf::from).join("flyrpc-traces");
+        directory.join(self.file_name(seed, number))
+    }
+
+    /// Returns the name of the file for trace `number` of a run, counted from 1.
+    fn file_name(&self, seed: u64, number: u32) -> String {
         let test = if self.0.is_empty() { "run" } else { &self.0 }.replace("::", "-");
         match number {
-            1 => directory.join(format!("{test}-{seed}.txt")),
-            _ => directory.join(format!("{test}-{seed}-{number}.txt")),
+            1 => format!("{test}-{seed}.txt"),
+            _ => format!("{test}-{seed}-{number}.txt"),
         }
     }
 }

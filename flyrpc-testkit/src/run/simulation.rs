@@ -133,7 +133,8 @@ impl Simulation {
     }
 
     /// Runs the body with each seed, on as many threads as the machine has processors, until a run fails. The body
-    /// receives its seed, which is also the seed of its clusters.
+    /// receives its seed, which is also the seed of its clusters. If the environment variable `FLYRPC_SIM_TRACES` names a
+    /// directory, the traces of all runs are written to it, for example to compare those of a debug and a release build.
     ///
     /// # Panics
     ///
@@ -147,9 +148,14 @@ impl Simulation {
         let test = self.name.map_or_else(TestName::current, TestName::new);
         let seeds = seed::overridden().or(self.seeds).unwrap_or_else(|| Seeds::from(0));
         assert!(!seeds.is_empty(), "a simulation needs at least one seed");
+        let directory = seed::trace_directory();
+        let keeps_traces = self.checks_determinism || directory.is_some();
         let run_seed = |seed| {
-            let run = || run_seed(seed, self.time_limit, &body, self.checks_determinism);
+            let run = || run_seed(seed, self.time_limit, &body, keeps_traces);
             let traces = run()?;
+            if let Some(directory) = &directory {
+                test.write_traces(directory, seed, &traces);
+            }
             if !self.checks_determinism {
                 return Ok(());
             }

@@ -1,8 +1,11 @@
 //! Many seeds, seeds from the environment, and the check that runs repeat.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    env, fs, process,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use flyrpc_testkit::{Seeds, Simulation, for_seeds, simulate};
@@ -61,6 +64,27 @@ fn a_run_that_does_not_repeat_shows_the_first_difference() {
         let cluster = regions(Worker::default()).start().await;
         cluster.note(format!("run {}", runs.fetch_add(1, Ordering::Relaxed)));
     });
+}
+
+#[flyrpc_testkit::test(seeds = 3..5)]
+#[ignore = "started by another test"]
+async fn leaves_traces() {
+    for text in ["first", "second"] {
+        regions(Worker::default()).start().await.note(text);
+    }
+}
+
+#[test]
+fn the_environment_asks_for_the_traces_of_all_runs() {
+    let directory = env::temp_dir().join(format!("flyrpc-testkit-{}", process::id()));
+    let path = directory.to_str().expect("the path is text");
+    assert_eq!(failure("runs::seeds::leaves_traces", &[("FLYRPC_SIM_TRACES", path)]), None);
+    for (file, note) in [("3.txt", "first"), ("4-2.txt", "second")] {
+        let file = directory.join(format!("runs-seeds-leaves_traces-{file}"));
+        assert!(fs::read_to_string(file).unwrap().contains(note));
+    }
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 4);
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
