@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::{Seen, cluster, fresh, ms, notes, read, write};
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_note_written_in_one_region_is_read_on_all_nodes() {
     let cluster = cluster().await;
     write(&notes(&cluster, "hkg-0"), "green").await.unwrap();
@@ -14,7 +14,7 @@ async fn a_note_written_in_one_region_is_read_on_all_nodes() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_takes_a_round_trip_to_the_database_and_one_to_the_farthest_copy() {
     let cluster = cluster().await;
     for (node, to_the_database) in [("iad-0", ms(0)), ("fra-0", ms(90)), ("hkg-0", ms(200))] {
@@ -24,7 +24,7 @@ async fn a_write_takes_a_round_trip_to_the_database_and_one_to_the_farthest_copy
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_read_of_a_copy_takes_no_time() {
     let cluster = cluster().await;
     write(&notes(&cluster, "iad-0"), "green").await.unwrap();
@@ -33,7 +33,7 @@ async fn a_read_of_a_copy_takes_no_time() {
     assert_eq!(start.elapsed(), ms(0));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_note_without_a_copy_is_looked_up_in_the_database() {
     let cluster = cluster().await;
     let start = Instant::now();
@@ -41,7 +41,7 @@ async fn a_note_without_a_copy_is_looked_up_in_the_database() {
     assert_eq!(start.elapsed(), ms(200) + STATEMENT);
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn concurrent_writes_take_no_longer_than_one() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");

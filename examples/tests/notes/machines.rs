@@ -13,7 +13,7 @@ fn writing(cluster: &SimCluster) -> String {
     call.node().expect("the write was sent to a node").to_owned()
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_survives_the_crash_of_its_node_and_executes_once() {
     let before_the_commit = ms(100) + ms(1);
     let after_the_commit = ms(100) + STATEMENT + ms(1);
@@ -31,7 +31,7 @@ async fn a_write_survives_the_crash_of_its_node_and_executes_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_that_no_node_is_left_to_finish_may_have_executed() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
@@ -51,7 +51,7 @@ async fn a_write_that_no_node_is_left_to_finish_may_have_executed() {
     );
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_completes_although_its_caller_gave_up() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
@@ -62,7 +62,7 @@ async fn a_write_completes_although_its_caller_gave_up() {
     assert_eq!(read(&notes(&cluster, "fra-0")).await, fresh("green"));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_restart_loses_copies_but_no_notes() {
     let cluster = cluster().await;
     write(&notes(&cluster, "iad-0"), "green").await.unwrap();
@@ -78,7 +78,7 @@ async fn a_restart_loses_copies_but_no_notes() {
     assert_eq!(start.elapsed(), ms(200) + STATEMENT, "from the database");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_frozen_reader_delays_a_write_by_a_second_and_catches_up_within_a_minute() {
     let cluster = cluster().await;
     let (fra, hkg) = (notes(&cluster, "fra-0"), notes(&cluster, "hkg-0"));
@@ -95,7 +95,7 @@ async fn a_frozen_reader_delays_a_write_by_a_second_and_catches_up_within_a_minu
     assert_eq!(read(&hkg).await, fresh("black"));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn writes_avoid_a_frozen_node() {
     let cluster = cluster().await;
     cluster.freeze("iad-0");
@@ -107,7 +107,7 @@ async fn writes_avoid_a_frozen_node() {
     assert_eq!(start.elapsed(), 10 * (ms(200) + STATEMENT + ms(200)));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_node_that_is_shut_down_finishes_its_writes() {
     let cluster = cluster().await;
     let call = tokio::spawn(write(&notes(&cluster, "hkg-0"), "green"));

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Seen, cluster, fresh, ms, notes, read, secs, stale, write};
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn behind_a_partition_copies_are_read_and_nothing_is_written() {
     let cluster = cluster().await;
     let hkg = notes(&cluster, "hkg-0");
@@ -18,7 +18,7 @@ async fn behind_a_partition_copies_are_read_and_nothing_is_written() {
     assert!(matches!(error, RpcError::Timeout { .. } | RpcError::Disconnected { .. }), "{error}");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn behind_a_partition_a_copy_is_marked_stale_after_a_minute() {
     let cluster = cluster().await;
     let (iad, hkg) = (notes(&cluster, "iad-0"), notes(&cluster, "hkg-0"));
@@ -34,7 +34,7 @@ async fn behind_a_partition_a_copy_is_marked_stale_after_a_minute() {
     assert_eq!(read(&hkg).await, fresh("black"));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_note_without_a_copy_is_unavailable_behind_a_partition() {
     let cluster = cluster().await;
     let _cut = cluster.partition("iad", "hkg");
@@ -43,7 +43,7 @@ async fn a_note_without_a_copy_is_unavailable_behind_a_partition() {
     assert_eq!(start.elapsed(), secs(1), "the timeout of a look-up is one second");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_waits_a_second_for_a_region_that_is_cut_off() {
     let cluster = cluster().await;
     let _cut = cluster.partition("iad", "hkg");
@@ -52,7 +52,7 @@ async fn a_write_waits_a_second_for_a_region_that_is_cut_off() {
     assert_eq!(start.elapsed(), ms(90) + STATEMENT + COPY_TIMEOUT);
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_whose_reply_is_lost_executes_once_even_if_it_is_repeated() {
     let cluster = cluster().await;
     let (fra, hkg) = (notes(&cluster, "fra-0"), notes(&cluster, "hkg-0"));
@@ -67,7 +67,7 @@ async fn a_write_whose_reply_is_lost_executes_once_even_if_it_is_repeated() {
     assert_eq!(write(&hkg, "black").await.unwrap(), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_late_copy_does_not_replace_a_later_version() {
     let cluster = cluster().await;
     let (iad_0, iad_1) = (cluster.node("iad-0"), cluster.node("iad-1"));
@@ -84,7 +84,7 @@ async fn a_late_copy_does_not_replace_a_later_version() {
     assert_eq!(read(&hkg).await, fresh("black"));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_slow_link_delays_only_the_nodes_behind_it() {
     let cluster = cluster().await;
     let _slow = cluster.slow("iad", "hkg", ms(300)); // each way
@@ -96,7 +96,7 @@ async fn a_slow_link_delays_only_the_nodes_behind_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_long_note_takes_its_transmission_time() {
     let cluster = cluster().await;
     let text = "a".repeat(200_000);
@@ -110,7 +110,7 @@ async fn a_long_note_takes_its_transmission_time() {
     assert!((expected..expected + ms(10)).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_note_too_long_for_its_link_is_unavailable_after_a_second() {
     let cluster = cluster().await;
     let text = "a".repeat(200_000);
@@ -123,7 +123,7 @@ async fn a_note_too_long_for_its_link_is_unavailable_after_a_second() {
     assert_eq!(start.elapsed(), secs(1));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn all_copies_converge_despite_jitter() {
     let cluster = cluster().await;
     for (a, b) in [("iad", "fra"), ("iad", "hkg"), ("iad-0", "iad-1")] {
@@ -143,7 +143,7 @@ async fn all_copies_converge_despite_jitter() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn lost_datagrams_delay_no_call_and_take_no_node_down() {
     let cluster = cluster().await;
     cluster.lose("iad", "hkg", 0.05).keep();

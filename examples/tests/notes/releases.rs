@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::{fresh, ms, notes, read, regions, release, v1, write};
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn clients_of_the_first_release_are_served() {
     let cluster = crate::cluster().await;
     let hkg: v1::NotesClient = cluster.node("hkg-0").client();
@@ -17,7 +17,7 @@ async fn clients_of_the_first_release_are_served() {
     assert_eq!(read(&notes(&cluster, "fra-0")).await, fresh("green"));
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn the_first_release_accepts_only_notes_without_a_tag() {
     let database = Database::default();
     let cluster =
@@ -35,7 +35,7 @@ async fn the_first_release_accepts_only_notes_without_a_tag() {
     assert!(!error.may_have_executed());
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn calls_with_a_new_argument_go_to_nodes_that_know_it() {
     let database = Database::default();
     let cluster =
@@ -50,7 +50,7 @@ async fn calls_with_a_new_argument_go_to_nodes_that_know_it() {
     assert_eq!(trace.calls().to_node("iad-0").method("write").count(), 0, "{trace}");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_rollout_under_load_fails_no_call() {
     let database = Database::default();
     let cluster =
@@ -84,7 +84,7 @@ async fn a_rollout_under_load_fails_no_call() {
     );
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn the_first_rollout_begins_on_machines_without_flyrpc() {
     let database = Database::default();
     let cluster = regions()

@@ -5,7 +5,7 @@ use flyrpc_testkit::SimCluster;
 
 use crate::{cluster, fresh, ms, notes, read, release, write};
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_note_is_copied_once_to_each_node_of_the_other_regions() {
     let cluster = cluster().await;
     write(&notes(&cluster, "hkg-0"), "green").await.unwrap();
@@ -15,7 +15,7 @@ async fn a_note_is_copied_once_to_each_node_of_the_other_regions() {
     assert!(kept.contains(&"fra-0") && kept.contains(&"hkg-0"), "{trace}");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_read_of_a_copy_makes_no_remote_call() {
     let cluster = cluster().await;
     write(&notes(&cluster, "iad-0"), "green").await.unwrap();
@@ -26,7 +26,7 @@ async fn a_read_of_a_copy_makes_no_remote_call() {
     assert_eq!(trace.calls().remote().count(), 0, "{trace}");
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn a_write_as_a_diagram() {
     let cluster = SimCluster::builder()
         .region("iad", 1)
@@ -59,7 +59,7 @@ sequenceDiagram
     assert_eq!(cluster.trace().between(start..).to_mermaid(), expected);
 }
 
-#[tokio::test(start_paused = true)]
+#[flyrpc_testkit::test]
 async fn all_arguments_and_replies_survive_encoding() {
     let cluster = SimCluster::builder()
         .region("iad", 1)
