@@ -24,7 +24,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     match errors.into_tokens() {
         Some(errors) => {
             // The function itself, so that rustc reports no further errors about missing or unused items.
-            quote!(#errors #[allow(dead_code)] #item)
+            quote!(#errors #[allow(unused)] #item)
         }
         None => test(function, options),
     }

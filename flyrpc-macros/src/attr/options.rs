@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use proc_macro2::TokenStream;
 use syn::{
-    Attribute, Expr, Ident, LitStr, Meta, Path, ext::IdentExt as _, meta::ParseNestedMeta,
-    parse::Parser as _,
+    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, ext::IdentExt as _,
+    meta::ParseNestedMeta, parse::Parser as _,
 };
 
 use super::values::{Hedge, Micros, count, duration, flag, hedge, path, skip_value, string};
@@ -65,11 +65,19 @@ pub(crate) fn test_options(arguments: TokenStream, errors: &mut Errors) -> TestO
     let read = syn::meta::parser(|meta| {
         seen.check(&meta, errors);
         if meta.path.is_ident("seeds") {
-            options.seeds = Some(meta.value()?.parse()?);
+            let seeds = meta.value()?.parse()?;
+            if matches!(&seeds, Expr::Lit(ExprLit { lit: Lit::Str(_), .. })) {
+                errors.push(
+                    &seeds,
+                    "the seeds are a number or a range, not a string",
+                    "write `seeds = 0..100`",
+                );
+            }
+            options.seeds = Some(seeds);
         } else if meta.path.is_ident("time_limit") {
             options.time_limit = duration(&meta, "time_limit = \"1h\"", errors)?;
         } else if meta.path.is_ident("check_determinism") {
-            options.check_determinism = flag(&meta, errors)?;
+            options.check_determinism = flag(&meta, "flyrpc_testkit::test", errors)?;
         } else if meta.path.is_ident("crate") {
             options.crate_path = path(&meta, errors)?;
         } else {
@@ -112,9 +120,9 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
     read_rpc(attrs, METHOD_OPTIONS, errors, |meta, errors| {
         let known = meta.path.get_ident().map(Ident::to_string);
         match known.as_deref() {
-            Some("primary") => options.primary = flag(meta, errors)?,
-            Some("idempotent") => options.idempotent = flag(meta, errors)?,
-            Some("detached") => options.detached = flag(meta, errors)?,
+            Some("primary") => options.primary = flag(meta, "rpc", errors)?,
+            Some("idempotent") => options.idempotent = flag(meta, "rpc", errors)?,
+            Some("detached") => options.detached = flag(meta, "rpc", errors)?,
             Some("timeout") => options.timeout = duration(meta, "timeout = \"2s\"", errors)?,
             Some("wait") => options.wait = duration(meta, "wait = \"10s\"", errors)?,
             Some("hedge") => {
@@ -145,7 +153,7 @@ pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> Argu
     read_rpc(attrs, ARGUMENT_OPTIONS, errors, |meta, errors| {
         let known = meta.path.get_ident().map(Ident::to_string);
         match known.as_deref() {
-            Some("default") => options.default = flag(meta, errors)?,
+            Some("default") => options.default = flag(meta, "rpc", errors)?,
             Some(
                 name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "hedge"
                 | "max_in_flight" | "name"),

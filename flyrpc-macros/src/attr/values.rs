@@ -16,14 +16,18 @@ pub(crate) enum Hedge {
     Percentile(u8),
 }
 
-/// Reads an option that takes no value, such as `primary`. Returns `true` because the option is present.
-pub(super) fn flag(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<bool> {
+/// Reads an option of `attribute` that takes no value, such as `primary`. Returns `true` because the option is present.
+pub(super) fn flag(
+    meta: &ParseNestedMeta<'_>,
+    attribute: &str,
+    errors: &mut Errors,
+) -> syn::Result<bool> {
     if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
         let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
         errors.push(
             &meta.path,
             format_args!("`{name}` takes no value"),
-            format_args!("write `#[rpc({name})]`"),
+            format_args!("write `#[{attribute}({name})]`"),
         );
         skip_value(meta.input)?;
     }

@@ -13,6 +13,10 @@ use crate::{seed, seed::TestName, trace::Trace};
 const TIME_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// The value of a test body: `()`, or a `Result` whose `Err` fails the test.
+#[diagnostic::on_unimplemented(
+    message = "a simulated test returns `()` or a `Result`, not `{Self}`",
+    label = "this is neither `()` nor a `Result` of `()`"
+)]
 pub trait TestResult {
     /// Returns the text of the failure, if the value is one.
     fn failure(&self) -> Option<String>;
