@@ -129,5 +129,8 @@ pub use self::{
     latency::RoundTrips,
     net::{FaultGuard, Sent, SimEnv, SimNet, SimNetBuilder, Via},
     real_io::real_io,
-    trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
+    trace::{
+        CallOutcome, Calls, Diagram, Events, ExecutionOutcome, Executions, Occurrence, Trace,
+        TracedCall, TracedEvent, TracedExecution,
+    },
 };

@@ -2,54 +2,110 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
+    fmt::{self, Write as _},
+    iter::Peekable,
     sync::Arc,
+    vec,
 };
 
-use flyrpc::Region;
-
 use super::{
-    call::{CallEnd, CallOutcome, TracedCall},
+    call::{CallEnd, RequestFate, TracedCall},
     event::{Occurrence, TracedEvent},
+    execution::TracedExecution,
     node_boot::NodeBoot,
+    participants::{Participants, escape},
     time::{Stamp, millis},
 };
 
-pub(super) fn draw(
-    seed: u64,
-    nodes: &[Arc<NodeBoot>],
-    calls: &[TracedCall],
-    events: &[TracedEvent],
-) -> String {
-    let participants = Participants::of(nodes, calls);
-    let mut lines = vec!["sequenceDiagram".to_owned(), format!("    %% seed {seed}")];
-    participants.declare(&mut lines);
-    let mut steps = steps(calls, events).into_iter().peekable();
-    while let Some(step) = steps.next() {
-        let line = match step {
-            Step::Start(call) => Some(participants.start(call)),
-            Step::End(call, end) => participants.end(call, end),
-            Step::Event(event) => {
-                let mut text = describe(event);
-                // Events of a node at the same time share a note, since the start of a cluster causes
-                // many events.
-                while let Some(next) = steps.next_if(|next| next.belongs_to(event)) {
-                    let Step::Event(next) = next else { continue };
-                    let _ = write!(text, "\n{}", describe(next));
-                }
-                participants.note(event, &text)
-            }
-        };
-        lines.extend(line);
-    }
-    lines.push(String::new());
-    lines.join("\n")
+/// A [Mermaid] sequence diagram of a trace. Displays as its text. Created by [`Trace::diagram`](crate::Trace::diagram).
+///
+/// Nodes are grouped by region. `#12` is call 12 of its caller, and `#12.2` is the second attempt of that call.
+///
+/// | line | meaning |
+/// |---|---|
+/// | solid arrow | a request, when its caller starts the attempt |
+/// | dashed arrow with a cross, `lost` | a request that has not arrived |
+/// | dashed arrow | a reply, or an error that the serving node reported, when the caller receives it |
+/// | bar | an execution, from the request to the reply; without a reply, until the handler ends |
+/// | note over a caller | an attempt that its caller ended, such as a timeout or a cancellation, or that had no node |
+/// | note over a serving node, `runs` | an execution that started after its caller had given up, or whose call is not in the diagram |
+///
+/// Calls that a handler makes start within its bar. Faults and notes from the test are notes. Membership events are
+/// omitted unless [`with_membership`](Diagram::with_membership) is called. Links are always omitted, because each pair
+/// of nodes has one. The table of the trace lists both.
+///
+/// [Mermaid]: https://mermaid.js.org/syntax/sequenceDiagram.html
+#[derive(Debug, Clone, Copy)]
+#[must_use = "the text of the diagram is its `to_string()`"]
+pub struct Diagram<'a> {
+    pub(super) seed: u64,
+    pub(super) nodes: &'a [Arc<NodeBoot>],
+    pub(super) calls: &'a [TracedCall],
+    pub(super) executions: &'a [TracedExecution],
+    pub(super) events: &'a [TracedEvent],
+    pub(super) membership: bool,
 }
 
-/// An element of the diagram, in the order of the run.
+impl Diagram<'_> {
+    /// Includes membership events, as notes over the nodes that observed them.
+    pub fn with_membership(mut self) -> Self {
+        self.membership = true;
+        self
+    }
+
+    /// Returns the elements of the diagram in the order of the run.
+    fn steps(&self) -> vec::IntoIter<Step<'_>> {
+        let mut steps: Vec<(Stamp, Step<'_>)> = Vec::new();
+        for call in self.calls {
+            steps.push((call.started, Step::Start(call)));
+            steps.extend(call.end.as_ref().map(|end| (end.stamp, Step::End(call, end))));
+        }
+        for execution in self.executions {
+            steps.push((execution.started, Step::Run(execution)));
+            let end = execution.end.as_ref();
+            steps.extend(end.map(|end| (end.stamp, Step::RunEnd(execution))));
+        }
+        let events = self.events.iter().filter(|event| self.shows(event));
+        steps.extend(events.map(|event| (event.stamp, Step::Event(event))));
+        steps.sort_by_key(|(stamp, _)| *stamp);
+        steps.into_iter().map(|(_, step)| step).collect::<Vec<_>>().into_iter()
+    }
+
+    fn shows(&self, event: &TracedEvent) -> bool {
+        match event.occurrence {
+            Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..) => false,
+            Occurrence::Membership(_) => self.membership,
+            Occurrence::Fault(_) | Occurrence::Note(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Diagram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let participants = Participants::of(self.nodes, self.calls, self.executions);
+        writeln!(f, "sequenceDiagram\n    %% seed {}", self.seed)?;
+        let is_membership =
+            |event: &&TracedEvent| matches!(event.occurrence, Occurrence::Membership(_));
+        let omitted = self.events.iter().filter(is_membership).count();
+        if omitted > 0 && !self.membership {
+            writeln!(f, "    %% without {omitted} membership events")?;
+        }
+        let mut drawing = Drawing::new(self, participants);
+        let mut steps = self.steps().peekable();
+        while let Some(step) = steps.next() {
+            drawing.draw(step, &mut steps);
+        }
+        drawing.end_bars();
+        drawing.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Step<'a> {
     Start(&'a TracedCall),
     End(&'a TracedCall, &'a CallEnd),
+    Run(&'a TracedExecution),
+    RunEnd(&'a TracedExecution),
     Event(&'a TracedEvent),
 }
 
@@ -60,116 +116,170 @@ impl Step<'_> {
     }
 }
 
-fn steps<'a>(calls: &'a [TracedCall], events: &'a [TracedEvent]) -> Vec<Step<'a>> {
-    let mut steps: Vec<(Stamp, Step<'a>)> = Vec::new();
-    for call in calls {
-        steps.push((call.started, Step::Start(call)));
-        steps.extend(call.end.as_ref().map(|end| (end.stamp, Step::End(call, end))));
-    }
-    let drawn = |event: &&TracedEvent| {
-        !matches!(event.occurrence, Occurrence::LinkOpened(_) | Occurrence::LinkClosed(..))
-    };
-    let events = events.iter().filter(drawn);
-    steps.extend(events.map(|event| (event.stamp, Step::Event(event))));
-    steps.sort_by_key(|(stamp, _)| *stamp);
-    steps.into_iter().map(|(_, step)| step).collect()
+struct Drawing<'a> {
+    participants: Participants<'a>,
+    /// The executions in the diagram, by their start.
+    executions: BTreeMap<Stamp, &'a TracedExecution>,
+    /// The attempts in the diagram, by the start of their executions.
+    calls: BTreeMap<Stamp, &'a TracedCall>,
+    /// The starts of the executions whose bars have begun and not ended.
+    bars: BTreeSet<Stamp>,
+    lines: Vec<String>,
 }
 
-/// The nodes of the diagram, and their ids in it.
-struct Participants<'a> {
-    /// The names of nodes by region. Regions and nodes are in the order of their first appearance.
-    regions: Vec<(&'a Region, Vec<&'a str>)>,
-    ids: BTreeMap<&'a str, String>,
-}
-
-impl<'a> Participants<'a> {
-    fn of(nodes: &'a [Arc<NodeBoot>], calls: &'a [TracedCall]) -> Self {
-        let mut participants = Participants { regions: Vec::new(), ids: BTreeMap::new() };
-        let mut taken = BTreeSet::new();
-        for NodeBoot { name, region, .. } in nodes.iter().map(|boot| &**boot) {
-            participants.add(name, region, &mut taken);
+impl<'a> Drawing<'a> {
+    fn new(diagram: &Diagram<'a>, participants: Participants<'a>) -> Self {
+        let execution = |call: &TracedCall| match call.delivery.request {
+            RequestFate::Executed(start) => Some(start),
+            RequestFate::Unknown | RequestFate::Lost | RequestFate::Arrived => None,
+        };
+        let executions = diagram.executions.iter().map(|execution| (execution.started, execution));
+        let calls = diagram.calls.iter().filter_map(|call| Some((execution(call)?, call)));
+        let mut lines = Vec::new();
+        participants.declare(&mut lines);
+        Drawing {
+            participants,
+            executions: executions.collect(),
+            calls: calls.collect(),
+            bars: BTreeSet::new(),
+            lines,
         }
-        for node in calls.iter().filter_map(|call| call.request.node.as_ref()) {
-            participants.add(node.name(), node.region(), &mut taken);
-        }
-        participants
     }
 
-    fn add(&mut self, name: &'a str, region: &'a Region, taken: &mut BTreeSet<String>) {
-        if self.ids.contains_key(name) {
+    fn draw(&mut self, step: Step<'a>, later: &mut Peekable<vec::IntoIter<Step<'a>>>) {
+        match step {
+            Step::Start(call) => self.start(call),
+            Step::End(call, end) => self.end(call, end),
+            Step::Run(execution) => self.run(execution),
+            Step::RunEnd(execution) => self.run_end(execution),
+            Step::Event(event) => {
+                let mut text = format!("{}\n{}", millis(event.at()), describe(event));
+                // Events of a node at the same time share a note, since the start of a cluster causes many events.
+                while let Some(next) = later.next_if(|next| next.belongs_to(event)) {
+                    let Step::Event(next) = next else { continue };
+                    let _ = write!(text, "\n{}", describe(next));
+                }
+                self.note(event.node(), &text);
+            }
+        }
+    }
+
+    fn start(&mut self, call: &'a TracedCall) {
+        let Some(node) = call.node() else {
+            // Drawn when it ends, which is usually immediately.
+            if call.end.is_none() {
+                self.note(Some(call.caller()), &request_text(call));
+            }
+            return;
+        };
+        let mut text = request_text(call);
+        let arrow = match call.delivery.request {
+            RequestFate::Lost => {
+                text.push_str(", lost");
+                "--x"
+            }
+            RequestFate::Executed(start) if self.is_in_time(call, start) => {
+                self.bars.insert(start);
+                "->>+"
+            }
+            RequestFate::Executed(_) | RequestFate::Arrived | RequestFate::Unknown => "->>",
+        };
+        self.message(call.caller(), arrow, node, &text);
+    }
+
+    /// Whether the execution that started at `start` is in the diagram, and started before its attempt ended.
+    fn is_in_time(&self, call: &TracedCall, start: Stamp) -> bool {
+        let has_ended = call.end.as_ref().is_some_and(|end| end.stamp < start);
+        self.executions.contains_key(&start) && !has_ended
+    }
+
+    fn end(&mut self, call: &'a TracedCall, end: &CallEnd) {
+        let label = end.outcome.label();
+        let Some(node) = call.node() else {
+            let text = format!("{}\n{label}", request_text(call));
+            return self.note(Some(call.caller()), &text);
+        };
+        let took = call.took().unwrap_or_default();
+        let text = format!("{} {label}, {}", number(call), millis(took));
+        if !call.delivery.is_answered {
+            return self.note(Some(call.caller()), &text);
+        }
+        let ends_bar = match call.delivery.request {
+            RequestFate::Executed(start) => self.bars.remove(&start),
+            RequestFate::Unknown | RequestFate::Lost | RequestFate::Arrived => false,
+        };
+        self.message(node, if ends_bar { "-->>-" } else { "-->>" }, call.caller(), &text);
+    }
+
+    /// Draws the start of an execution that has no bar.
+    fn run(&mut self, execution: &'a TracedExecution) {
+        if self.bars.contains(&execution.started) {
             return;
         }
-        let plain = plain_id(name);
-        let others = (2_u32..).map(|number| format!("{plain}_{number}"));
-        let id = std::iter::once(plain.clone()).chain(others).find(|id| taken.insert(id.clone()));
-        self.ids.insert(name, id.unwrap_or(plain));
-        match self.regions.iter_mut().find(|(known, _)| *known == region) {
-            Some((_, names)) => names.push(name),
-            None => self.regions.push((region, vec![name])),
+        let call = self.calls.get(&execution.started).map(|call| format!(" {}", number(call)));
+        let text = format!(
+            "runs{} {}.{} of {} at {}",
+            call.unwrap_or_default(),
+            execution.service(),
+            execution.method(),
+            execution.caller(),
+            millis(execution.start())
+        );
+        self.note(Some(execution.node()), &text);
+    }
+
+    /// Ends the bar of an execution, unless the reply ends it.
+    fn run_end(&mut self, execution: &'a TracedExecution) {
+        let start = execution.started;
+        let is_answered = self.calls.get(&start).is_some_and(|call| call.delivery.is_answered);
+        if !is_answered && self.bars.remove(&start) {
+            self.end_bar(execution);
         }
     }
 
-    fn declare(&self, lines: &mut Vec<String>) {
-        for (region, names) in &self.regions {
-            // Without a color, Mermaid would read a region named `tan` as a color.
-            lines.push(format!("    box transparent {}", escape(region.as_str())));
-            for name in names {
-                lines.push(format!("        participant {} as {}", self.id(name), escape(name)));
-            }
-            lines.push("    end".to_owned());
+    /// Ends the bars of the executions that were running when the trace was taken.
+    fn end_bars(&mut self) {
+        for start in std::mem::take(&mut self.bars) {
+            self.end_bar(self.executions[&start]);
         }
     }
 
-    fn id(&self, name: &str) -> &str {
-        // All callers and callees were added by `of`, so the default is never used.
-        self.ids.get(name).map_or("unknown_", String::as_str)
+    fn end_bar(&mut self, execution: &TracedExecution) {
+        let id = self.participants.id(execution.node());
+        self.lines.push(format!("deactivate {id}"));
     }
 
-    /// Returns the ids of the caller and the callee, or the caller's id twice if the call had no node.
-    fn ends(&self, call: &TracedCall) -> (&str, &str) {
-        (self.id(call.caller()), self.id(call.node().unwrap_or(call.caller())))
+    fn message(&mut self, from: &str, arrow: &str, to: &str, text: &str) {
+        let (from, to) = (self.participants.id(from), self.participants.id(to));
+        self.lines.push(format!("{from}{arrow}{to}: {}", escape(text)));
     }
 
-    fn start(&self, call: &TracedCall) -> String {
-        let (from, to) = self.ends(call);
-        let mut text = format!("{}.{}", call.service(), call.method());
-        if call.attempt() > 1 {
-            let _ = write!(text, " #{}", call.attempt());
+    /// Draws a note over a node, or over all nodes.
+    fn note(&mut self, node: Option<&str>, text: &str) {
+        if let Some(place) = self.participants.place(node) {
+            self.lines.push(format!("Note over {place}: {}", escape(text)));
         }
-        if call.node().is_none() {
-            let _ = write!(text, " to {}", call.target());
-        }
-        if let Some(bytes) = call.request_bytes() {
-            let _ = write!(text, " ({bytes} B)");
-        }
-        let _ = write!(text, " at {}", millis(call.start()));
-        format!("    {from}->>{to}: {}", escape(&text))
     }
+}
 
-    fn end(&self, call: &TracedCall, end: &CallEnd) -> Option<String> {
-        let (caller, node) = self.ends(call);
-        let (from, arrow, to) = match end.outcome {
-            CallOutcome::Replied => (node, "-->>", caller),
-            CallOutcome::Failed(_) => (node, "--x", caller),
-            CallOutcome::Cancelled => (caller, "--x", node),
-        };
-        let text = format!("{}, {}", end.outcome.label(), millis(call.took()?));
-        Some(format!("    {from}{arrow}{to}: {}", escape(&text)))
+/// Returns the number of the call, and that of the attempt unless it is the first.
+fn number(call: &TracedCall) -> String {
+    match call.attempt() {
+        1 => format!("#{}", call.call()),
+        attempt => format!("#{}.{attempt}", call.call()),
     }
+}
 
-    /// Returns a note over the node that observed the event, or over all nodes.
-    fn note(&self, event: &TracedEvent, text: &str) -> Option<String> {
-        let names = || self.regions.iter().flat_map(|(_, names)| names);
-        let over = match event.node() {
-            Some(name) => self.id(name).to_owned(),
-            None => match (self.id(names().next()?), self.id(names().next_back()?)) {
-                (first, last) if first == last => first.to_owned(),
-                (first, last) => format!("{first},{last}"),
-            },
-        };
-        let text = escape(&format!("{}\n{text}", millis(event.at())));
-        Some(format!("    Note over {over}: {text}"))
+fn request_text(call: &TracedCall) -> String {
+    let mut text = format!("{} {}.{}", number(call), call.service(), call.method());
+    if call.node().is_none() {
+        let _ = write!(text, " to {}", call.target());
     }
+    if let Some(bytes) = call.request_bytes() {
+        let _ = write!(text, " ({bytes} B)");
+    }
+    let _ = write!(text, " at {}", millis(call.start()));
+    text
 }
 
 /// Returns a short description of an event, without addresses and boots.
@@ -178,35 +288,4 @@ fn describe(event: &TracedEvent) -> String {
         Occurrence::Membership(event) => event.to_string(),
         occurrence => occurrence.to_string(),
     }
-}
-
-/// Returns an id that resembles the name, such as `iad_0` for `iad-0`. The id has no dashes, since
-/// Mermaid reads a dash in an id as the start of an arrow, and reads `par` in `par-0` as a keyword. The id
-/// contains an underscore and ends in an underscore or a digit, so it is never a keyword such as `end`
-/// or `par_over`.
-fn plain_id(name: &str) -> String {
-    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let mut id: String = name.chars().map(letter).collect();
-    if !id.contains('_') || id.ends_with(|c: char| c.is_ascii_alphabetic()) {
-        id.push('_');
-    }
-    id
-}
-
-/// Escapes characters that Mermaid could read as syntax: `;` ends a statement, `#` starts an escape,
-/// `%%{` starts a directive, `@{` starts properties, and `$$` starts a formula.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("<br/>"),
-            c if c.is_control() => out.push(' '),
-            ' ' | '.' | ',' | '-' | '_' | '/' | '(' | ')' | '\'' | '"' | '→' => out.push(c),
-            c if c.is_alphanumeric() => out.push(c),
-            c => {
-                let _ = write!(out, "#{};", u32::from(c));
-            }
-        }
-    }
-    out
 }
