@@ -145,5 +145,8 @@ pub use self::{
     },
     real_io::real_io,
     run::{ParseSeedsError, Seeds, Simulation, TestResult, for_seeds, simulate},
-    trace::{CallOutcome, Calls, Events, Occurrence, Trace, TracedCall, TracedEvent},
+    trace::{
+        CallOutcome, Calls, Diagram, Events, ExecutionOutcome, Executions, Occurrence, Trace,
+        TracedCall, TracedEvent, TracedExecution,
+    },
 };

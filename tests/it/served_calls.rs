@@ -92,6 +92,44 @@ async fn handlers_that_panic_or_exceed_their_deadline_or_are_canceled_end_once()
     assert!(canceled.starts_with("slow of hkg-0: cancelled after 1s"), "{canceled}");
 }
 
+/// Records which executions start and end, such as `+1` and `-1`.
+#[derive(Clone, Default)]
+struct Executions(Arc<Mutex<Vec<String>>>);
+
+impl Observer for Executions {
+    fn observe(&self, observed: &Observed<'_>) {
+        let (sign, execution) = match observed {
+            Observed::ServeStarted(served) => ('+', served.execution),
+            Observed::ServeEnded(served, ..) => ('-', served.execution),
+            Observed::Admitted(served) | Observed::Refused(served, _) => {
+                return assert_eq!(served.execution, None);
+            }
+            _ => return,
+        };
+        let execution = execution.expect("an execution has a number");
+        self.0.lock().unwrap().push(format!("{sign}{execution}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_an_execution_connects_its_end_to_its_start() {
+    let executions = Executions::default();
+    let observer = executions.clone();
+    let release = probe_release(&Counts::default())
+        .configure(move |_, builder| builder.observer(observer.clone()));
+    let cluster = probe_cluster(&Counts::default()).region("iad", 1).region("hkg", 1);
+    let cluster = cluster.node("iad-0", release).start().await;
+    let remote = cluster.node("hkg-0").client::<ProbeClient>().on_region("iad");
+    let local = cluster.node("iad-0").client::<ProbeClient>();
+    let (long, short) = (remote.slow(30), remote.slow(10));
+    let (long, short, quick) = tokio::join!(long, short, remote.shout("a".to_owned()));
+    assert!(long.is_ok() && short.is_ok() && quick.is_ok());
+    let (long, short) = tokio::join!(local.slow(30), local.slow_and_detached(10));
+    assert!(long.is_ok() && short.is_ok());
+    let expected = ["+1", "+2", "+3", "-3", "-2", "-1", "+4", "+5", "-5", "-4"];
+    assert_eq!(*executions.0.lock().unwrap(), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_starts_no_handler() {
     /// The service with another type of the argument, which cannot be decoded.

@@ -1,4 +1,4 @@
-//! Assertions on the trace: which node calls which, and how large the frames are.
+//! Assertions on the trace: which node calls which, what runs how often, and how large the frames are.
 
 use flyrpc_examples::notes::{Database, STATEMENT};
 use flyrpc_testkit::SimCluster;
@@ -12,6 +12,7 @@ async fn a_note_is_copied_once_to_each_node_of_the_other_regions() {
     let trace = cluster.trace();
     let kept: Vec<_> = trace.calls().method("keep").ok().filter_map(|call| call.node()).collect();
     assert_eq!(kept.len(), 2, "{trace}");
+    assert_eq!(trace.executions().method("write").count(), 1, "{trace}");
     assert!(kept.contains(&"fra-0") && kept.contains(&"hkg-0"), "{trace}");
 }
 
@@ -50,10 +51,10 @@ sequenceDiagram
     box transparent hkg
         participant hkg_0 as hkg-0
     end
-    hkg_0->>iad_0: Notes.write (43 B) at {written} ms
-    iad_0->>hkg_0: Notes.keep (42 B) at {kept} ms
-    hkg_0-->>iad_0: ok, 200 ms
-    iad_0-->>hkg_0: ok, 405 ms
+    hkg_0->>+iad_0: #35;1 Notes.write (43 B) at {written} ms
+    iad_0->>+hkg_0: #35;1 Notes.keep (42 B) at {kept} ms
+    hkg_0-->>-iad_0: #35;1 ok, 200 ms
+    iad_0-->>-hkg_0: #35;1 ok, 405 ms
 "
     );
     assert_eq!(cluster.trace().between(start..).to_mermaid(), expected);

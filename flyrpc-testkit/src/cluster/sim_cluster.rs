@@ -154,7 +154,12 @@ impl SimCluster {
         }
         net.on_fault({
             let log = log.clone();
-            move |event| log.fault(event.to_string())
+            move |event| {
+                if let Some(host) = event.stopped_host() {
+                    log.crashed(host);
+                }
+                log.fault(event.to_string());
+            }
         });
         let shared = Shared {
             net,
@@ -216,8 +221,8 @@ impl SimCluster {
         self.shared.log.elapsed()
     }
 
-    /// Returns all events recorded so far: calls, membership and link events, and faults. Times are
-    /// counted from the cluster's start.
+    /// Returns all events recorded so far: calls, executions of handlers, membership and link events, and
+    /// faults. Times are counted from the cluster's start.
     pub fn trace(&self) -> Trace {
         self.shared.log.snapshot()
     }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, ops::RangeBounds, sync::Arc, time::Duration, vec};
 
-use flyrpc::{NodeId, NodeInfo, Region, RpcError, Target};
+use flyrpc::{ErrorKind, NodeId, NodeInfo, Region, RpcError, Target};
 
 use super::{node_boot::NodeBoot, time::Stamp};
 
@@ -14,6 +14,7 @@ pub struct TracedCall {
     pub(super) started: Stamp,
     /// `None` while the attempt is in flight.
     pub(super) end: Option<CallEnd>,
+    pub(super) delivery: Delivery,
 }
 
 /// Numbers the calls of one boot of a node.
@@ -42,6 +43,27 @@ pub(super) struct CallEnd {
     pub(super) stamp: Stamp,
     pub(super) outcome: CallOutcome,
     pub(super) bytes: Option<usize>,
+}
+
+/// What the nodes of the run observed of an attempt, apart from its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Delivery {
+    pub(super) request: RequestFate,
+    /// Whether the attempt ended with a response of the serving node.
+    pub(super) is_answered: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum RequestFate {
+    /// The trace does not show whether the request arrived, or it may still arrive.
+    #[default]
+    Unknown,
+    /// The attempt has ended, and its request has not arrived.
+    Lost,
+    /// The request arrived, and no handler started.
+    Arrived,
+    /// The handler of the request started at this time, which identifies the execution.
+    Executed(Stamp),
 }
 
 impl TracedCall {
@@ -167,27 +189,31 @@ pub enum CallOutcome {
 impl CallOutcome {
     /// Returns a short name, for use where the whole error does not fit.
     pub(super) fn label(&self) -> &'static str {
-        let error = match self {
-            CallOutcome::Replied => return "ok",
-            CallOutcome::Cancelled => return "cancelled",
-            CallOutcome::Failed(error) => error,
-        };
-        match **error {
-            RpcError::NoNode { .. } => "no node",
-            RpcError::Unsupported { .. } => "unsupported",
-            RpcError::NotPrimary { .. } => "not primary",
-            RpcError::Refused { .. } => "refused",
-            RpcError::Denied { .. } => "denied",
-            RpcError::Timeout { .. } => "timeout",
-            RpcError::Disconnected { .. } => "disconnected",
-            RpcError::Panicked { .. } => "panicked",
-            RpcError::Encode { .. } => "not encoded",
-            RpcError::ArgumentsTooLarge { .. } => "arguments too large",
-            RpcError::ReplyTooLarge { .. } => "reply too large",
-            RpcError::BadReply { .. } => "bad reply",
-            RpcError::ShutDown { .. } => "shut down",
-            _ => "failed",
+        match self {
+            CallOutcome::Replied => "ok",
+            CallOutcome::Cancelled => "cancelled",
+            CallOutcome::Failed(error) => kind_label(error.kind()),
         }
+    }
+}
+
+/// Returns a short name of a kind of error.
+pub(super) fn kind_label(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NoNode => "no node",
+        ErrorKind::Unsupported => "unsupported",
+        ErrorKind::NotPrimary => "not primary",
+        ErrorKind::Refused => "refused",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::Disconnected => "disconnected",
+        ErrorKind::Panicked => "panicked",
+        ErrorKind::Encode => "not encoded",
+        ErrorKind::ArgumentsTooLarge => "arguments too large",
+        ErrorKind::ReplyTooLarge => "reply too large",
+        ErrorKind::BadReply => "bad reply",
+        ErrorKind::ShutDown => "shut down",
+        _ => "failed",
     }
 }
 

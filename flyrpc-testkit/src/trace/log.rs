@@ -6,18 +6,21 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Attempt, Observed, Observer, Outcome, Region};
+use flyrpc::{Attempt, ErrorKind, Observed, Observer, Outcome, Region, ServeOutcome, Served};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    call::{AttemptNumber, CallEnd, CallNumber, CallOutcome, Request, TracedCall},
+    arrivals::{Arrivals, ExecutionIndex},
+    call::{AttemptNumber, CallEnd, CallNumber, CallOutcome, Delivery, Request, TracedCall},
+    delivery::deliveries,
     event::{Occurrence, TracedEvent},
+    execution::{ExecutionEnd, ExecutionNumber, ExecutionOutcome, ServedRequest, TracedExecution},
     node_boot::NodeBoot,
     run_trace::Trace,
     time::Stamp,
 };
 
-/// Records calls and events in order. Clones share the log.
+/// Records calls, executions and events in order. Clones share the log.
 #[derive(Clone)]
 pub(crate) struct TraceLog(Arc<Shared>);
 
@@ -34,8 +37,11 @@ struct Records {
     next_seq: u64,
     boots: Vec<Arc<NodeBoot>>,
     calls: Vec<TracedCall>,
+    executions: Vec<TracedExecution>,
+    arrivals: Arrivals,
     events: Vec<TracedEvent>,
     in_flight: BTreeMap<AttemptKey, CallIndex>,
+    running: BTreeMap<ExecutionKey, ExecutionIndex>,
 }
 
 /// An index into `Records::calls`.
@@ -52,6 +58,13 @@ struct AttemptKey {
     boot: BootIndex,
     call: CallNumber,
     attempt: AttemptNumber,
+}
+
+/// Identifies an execution in the run. Executions are numbered per boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ExecutionKey {
+    boot: BootIndex,
+    number: ExecutionNumber,
 }
 
 impl TraceLog {
@@ -77,6 +90,21 @@ impl TraceLog {
         self.lock().record_event(None, Occurrence::Fault(text.into()));
     }
 
+    /// Ends the executions on a node whose programs were stopped by a fault.
+    pub(crate) fn crashed(&self, node: &str) {
+        let mut log = self.lock();
+        let Records { boots, running, .. } = &mut *log.records;
+        let mut stopped = Vec::new();
+        running.retain(|key, execution| {
+            let runs_on = boots[key.boot.0].name == node;
+            stopped.extend(runs_on.then_some(*execution));
+            !runs_on
+        });
+        for execution in stopped {
+            log.end_execution(execution, ExecutionOutcome::Crashed);
+        }
+    }
+
     /// Records a note from the test.
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.lock().record_event(None, Occurrence::Note(text.into()));
@@ -95,10 +123,16 @@ impl TraceLog {
     /// Returns the trace of the run so far.
     pub(crate) fn snapshot(&self) -> Trace {
         let LogWriter { records, .. } = self.lock();
+        let Records { boots, calls, executions, arrivals, .. } = &*records;
+        let is_recorded = |name: &str| boots.iter().any(|boot| boot.name == name);
+        let deliveries = deliveries(calls, arrivals.all(), executions, is_recorded);
+        let delivered =
+            |(call, delivery): (&TracedCall, Delivery)| TracedCall { delivery, ..call.clone() };
         Trace {
             seed: self.0.seed,
-            nodes: records.boots.clone(),
-            calls: records.calls.clone(),
+            nodes: boots.clone(),
+            calls: calls.iter().zip(deliveries).map(delivered).collect(),
+            executions: executions.clone(),
             events: records.events.clone(),
         }
     }
@@ -131,6 +165,11 @@ impl LogWriter<'_> {
         let stamp = self.stamp();
         self.records.events.push(TracedEvent { stamp, node, occurrence });
     }
+
+    fn end_execution(&mut self, ExecutionIndex(index): ExecutionIndex, outcome: ExecutionOutcome) {
+        let stamp = self.stamp();
+        self.records.executions[index].end = Some(ExecutionEnd { stamp, outcome });
+    }
 }
 
 /// The observer of one boot of one node.
@@ -148,7 +187,8 @@ impl Recorder {
         let index = CallIndex(log.records.calls.len());
         log.records.in_flight.insert(key, index);
         let caller = self.boot.clone();
-        log.records.calls.push(TracedCall { caller, request, started, end: None });
+        let delivery = Delivery::default();
+        log.records.calls.push(TracedCall { caller, request, started, end: None, delivery });
     }
 
     pub(super) fn on_end(
@@ -164,6 +204,38 @@ impl Recorder {
         };
         let stamp = log.stamp();
         log.records.calls[index.0].end = Some(CallEnd { stamp, outcome, bytes });
+    }
+
+    pub(super) fn on_admitted(&self, request: &ServedRequest) {
+        let mut log = self.log.lock();
+        let stamp = log.stamp();
+        log.records.arrivals.on_admitted(request, stamp);
+    }
+
+    pub(super) fn on_refused(&self, request: &ServedRequest, kind: ErrorKind) {
+        let mut log = self.log.lock();
+        let stamp = log.stamp();
+        log.records.arrivals.on_refused(request, stamp, kind);
+    }
+
+    pub(super) fn on_execution_start(&self, number: ExecutionNumber, served: ServedRequest) {
+        let mut log = self.log.lock();
+        let started = log.stamp();
+        let records = &mut *log.records;
+        let index = ExecutionIndex(records.executions.len());
+        records.arrivals.on_started(&served, started, index);
+        records.running.insert(ExecutionKey { boot: self.index, number }, index);
+        let node = self.boot.clone();
+        records.executions.push(TracedExecution { node, served, started, end: None });
+    }
+
+    pub(super) fn on_execution_end(&self, number: ExecutionNumber, outcome: ExecutionOutcome) {
+        let mut log = self.log.lock();
+        // An execution whose node has crashed has already ended.
+        let running = log.records.running.remove(&ExecutionKey { boot: self.index, number });
+        if let Some(index) = running {
+            log.end_execution(index, outcome);
+        }
     }
 
     pub(super) fn on_event(&self, occurrence: Occurrence) {
@@ -194,6 +266,24 @@ impl Observer for Recorder {
                 let (call, number) = (CallNumber(attempt.call), AttemptNumber(attempt.number));
                 self.on_end(call, number, outcome, bytes);
             }
+            Observed::Admitted(served) => self.on_admitted(&served_request(served)),
+            Observed::Refused(served, kind) => self.on_refused(&served_request(served), *kind),
+            Observed::ServeStarted(served) => {
+                let number = ExecutionNumber(served.execution.unwrap_or_default());
+                self.on_execution_start(number, served_request(served));
+            }
+            Observed::ServeEnded(served, outcome, _) => {
+                let outcome = match outcome {
+                    ServeOutcome::Replied => ExecutionOutcome::Replied,
+                    ServeOutcome::RepliedErr => ExecutionOutcome::RepliedErr,
+                    ServeOutcome::Failed(kind) => ExecutionOutcome::Failed(*kind),
+                    ServeOutcome::Cancelled => ExecutionOutcome::Cancelled,
+                    // A newer version of flyrpc may have more outcomes.
+                    _ => return,
+                };
+                let number = ExecutionNumber(served.execution.unwrap_or_default());
+                self.on_execution_end(number, outcome);
+            }
             Observed::LinkOpened(node) => self.on_event(Occurrence::LinkOpened((*node).clone())),
             Observed::LinkClosed(node, why) => {
                 self.on_event(Occurrence::LinkClosed((*node).clone(), (*why).to_owned()));
@@ -214,5 +304,16 @@ fn request(attempt: &Attempt<'_>) -> Request {
         target: attempt.target.clone(),
         node: attempt.node.cloned(),
         bytes: attempt.request_bytes,
+    }
+}
+
+fn served_request(served: &Served<'_>) -> ServedRequest {
+    ServedRequest {
+        node: served.node.clone(),
+        caller: served.caller.clone(),
+        service: served.service.to_owned(),
+        method: served.method.to_owned(),
+        attempt: served.attempt,
+        is_local: served.local,
     }
 }

@@ -11,14 +11,15 @@ use std::{
 
 use super::{
     call::{Calls, TracedCall},
+    diagram::Diagram,
     event::{Events, TracedEvent},
-    mermaid,
+    execution::{Executions, TracedExecution},
     node_boot::NodeBoot,
     table,
 };
 
 /// The events of a simulated run up to the moment when the trace was taken: every attempt of every call,
-/// every membership and link event, every fault and every note, in order.
+/// every execution of a handler, every membership and link event, every fault and every note, in order.
 ///
 /// Equal seeds give equal traces. Times are counted from the start of the run, on the simulation's
 /// clock, even for nodes with a skewed clock.
@@ -31,6 +32,7 @@ use super::{
 ///
 /// fn only_the_first_attempt_went_to_hong_kong(trace: &Trace) {
 ///     assert_eq!(trace.calls().to_region("hkg").count(), 1, "{trace}");
+///     assert_eq!(trace.executions().method("upcase").count(), 1, "it ran exactly once: {trace}");
 ///     let retries = trace.calls().method("upcase").attempt(2);
 ///     assert!(retries.clone().count() > 0 && retries.ok().to_region("hkg").count() == 0);
 /// }
@@ -40,6 +42,7 @@ pub struct Trace {
     pub(super) seed: u64,
     pub(super) nodes: Vec<Arc<NodeBoot>>,
     pub(super) calls: Vec<TracedCall>,
+    pub(super) executions: Vec<TracedExecution>,
     pub(super) events: Vec<TracedEvent>,
 }
 
@@ -54,12 +57,20 @@ impl Trace {
         Calls::new(&self.calls)
     }
 
-    /// Returns all events except calls: membership, links, faults and notes.
+    /// Returns the executions of handlers on the nodes of the run, in the order in which they started.
+    ///
+    /// Calls are what their callers observed, and executions are what serving nodes did: a call that timed out may
+    /// have an execution, and a call that was retried may have several.
+    pub fn executions(&self) -> Executions<'_> {
+        Executions::new(&self.executions)
+    }
+
+    /// Returns all events except calls and executions: membership, links, faults and notes.
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.events)
     }
 
-    /// Returns the part of the trace in `range`: the calls that started and the events that occurred in
+    /// Returns the part of the trace in `range`: the calls and executions that started and the events that occurred in
     /// that time. Useful for a diagram of a part of a long run.
     #[must_use]
     pub fn between(&self, range: impl RangeBounds<Duration>) -> Trace {
@@ -68,19 +79,26 @@ impl Trace {
             seed: self.seed,
             nodes: self.nodes.clone(),
             calls: self.calls().between(range).cloned().collect(),
+            executions: self.executions().between(range).cloned().collect(),
             events: self.events().between(range).cloned().collect(),
         }
     }
 
-    /// Returns the run as a [Mermaid] sequence diagram.
-    ///
-    /// Nodes are grouped by region. The start of a call is a solid arrow, a reply is a dashed arrow, and a
-    /// failure is a dashed arrow with a cross. Faults, notes and membership events are notes. Links are
-    /// omitted, since each pair of nodes has one. The table includes them.
-    ///
-    /// [Mermaid]: https://mermaid.js.org/syntax/sequenceDiagram.html
+    /// Returns the run as a Mermaid sequence diagram: the text of [`diagram`](Trace::diagram) with default settings.
     pub fn to_mermaid(&self) -> String {
-        mermaid::draw(self.seed, &self.nodes, &self.calls, &self.events)
+        self.diagram().to_string()
+    }
+
+    /// Returns a sequence diagram of the run, which displays as Mermaid text.
+    ///
+    /// ```
+    /// # fn print(trace: &flyrpc_testkit::Trace) {
+    /// println!("{}", trace.diagram().with_membership());
+    /// # }
+    /// ```
+    pub fn diagram(&self) -> Diagram<'_> {
+        let Trace { seed, nodes, calls, executions, events } = self;
+        Diagram { seed: *seed, nodes, calls, executions, events, membership: false }
     }
 
     /// Writes the trace to a file: as a diagram if the file name ends in `.mmd`, otherwise as a table.
@@ -100,11 +118,14 @@ impl Trace {
 }
 
 impl fmt::Display for Trace {
-    /// Writes a line with the seed, and a line for each call and event. A line contains the time, the
-    /// kind, and the node that made the call or observed the event. For calls it also contains the target
-    /// node, the attempt, the bytes of request and reply, the duration, and the outcome.
+    /// Writes a line with the seed, and a line for each attempt of a call, execution (`run`) and event. A line contains
+    /// the time, the kind, and the node that made the call, ran the handler, or observed the event. Attempts are followed
+    /// by the target node, executions by the caller, both with the number of the attempt, the duration and the outcome.
+    /// Attempts also have the bytes of request and reply.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        table::print(self.seed, &self.calls, &self.events, f)
+        let Trace { seed, calls, executions, events, .. } = self;
+        let entries = table::Entries { seed: *seed, calls, executions, events };
+        table::print(&entries, f)
     }
 }
 

@@ -2,30 +2,38 @@
 
 use std::fmt;
 
-use super::{call::TracedCall, event::TracedEvent, time::millis};
+use super::{
+    call::TracedCall,
+    event::TracedEvent,
+    execution::TracedExecution,
+    time::{Stamp, millis},
+};
 
-pub(super) fn print(
-    seed: u64,
-    calls: &[TracedCall],
-    events: &[TracedEvent],
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    writeln!(f, "seed {seed}")?;
-    let rows = rows(calls, events);
+/// The entries of a trace, each kind in the order of the run.
+pub(super) struct Entries<'a> {
+    pub(super) seed: u64,
+    pub(super) calls: &'a [TracedCall],
+    pub(super) executions: &'a [TracedExecution],
+    pub(super) events: &'a [TracedEvent],
+}
+
+pub(super) fn print(entries: &Entries<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "seed {}", entries.seed)?;
+    let rows = rows(entries);
     let [time, kind, node] = widths(rows.iter().map(|row| [&row.time, &row.kind, &row.node]));
     let calls = rows.iter().filter_map(|row| match &row.details {
-        Details::Call { to, method, bytes, took, .. } => Some([to, method, bytes, took]),
+        Details::Call { peer, method, bytes, took, .. } => Some([peer, method, bytes, took]),
         Details::Event(_) => None,
     });
-    let [to_width, method_width, bytes_width, took_width] = widths(calls);
+    let [peer_width, method_width, bytes_width, took_width] = widths(calls);
     for row in &rows {
         write!(f, "{:>time$}  {:kind$}  ", row.time, row.kind)?;
         match &row.details {
             Details::Event(text) if row.node.is_empty() => writeln!(f, "{text}")?,
             Details::Event(text) => writeln!(f, "{:node$}  {text}", row.node)?,
-            Details::Call { to, method, bytes, took, outcome } => writeln!(
+            Details::Call { peer, method, bytes, took, outcome } => writeln!(
                 f,
-                "{:node$}  → {to:to_width$}  {method:method_width$}  {bytes:bytes_width$}  \
+                "{:node$}  {peer:peer_width$}  {method:method_width$}  {bytes:bytes_width$}  \
                  {took:>took_width$}  {outcome}",
                 row.node
             )?,
@@ -43,14 +51,24 @@ struct Row {
 
 enum Details {
     Event(String),
-    Call { to: String, method: String, bytes: String, took: String, outcome: String },
+    /// An attempt or an execution.
+    Call {
+        /// An arrow, and the other node or the target.
+        peer: String,
+        method: String,
+        bytes: String,
+        took: String,
+        outcome: String,
+    },
 }
 
-/// Returns the rows in order. Calls and events are each already sorted, so the sort only merges them.
-fn rows(calls: &[TracedCall], events: &[TracedEvent]) -> Vec<Row> {
-    let calls = calls.iter().map(|call| (call.started, call_row(call)));
-    let events = events.iter().map(|event| (event.stamp, event_row(event)));
-    let mut rows: Vec<_> = calls.chain(events).collect();
+/// Returns the rows in order. Each kind is already sorted, so the sort only merges them.
+fn rows(entries: &Entries<'_>) -> Vec<Row> {
+    let calls = entries.calls.iter().map(|call| (call.started, call_row(call)));
+    let executions = entries.executions.iter();
+    let executions = executions.map(|execution| (execution.started, execution_row(execution)));
+    let events = entries.events.iter().map(|event| (event.stamp, event_row(event)));
+    let mut rows: Vec<(Stamp, Row)> = calls.chain(executions).chain(events).collect();
     rows.sort_by_key(|(stamp, _)| *stamp);
     rows.into_iter().map(|(_, row)| row).collect()
 }
@@ -61,7 +79,7 @@ fn call_row(call: &TracedCall) -> Row {
         None => call.target().to_string(),
     };
     let details = Details::Call {
-        to: one_line(&to),
+        peer: one_line(&format!("→ {to}")),
         method: one_line(&format!("{}.{} #{}", call.service(), call.method(), call.attempt())),
         bytes: bytes(call),
         took: call.took().map_or("-".to_owned(), millis),
@@ -73,6 +91,24 @@ fn call_row(call: &TracedCall) -> Row {
         time: millis(call.start()),
         kind: format!("call {}", call.call()),
         node: one_line(&call.caller.to_string()),
+        details,
+    }
+}
+
+fn execution_row(execution: &TracedExecution) -> Row {
+    let (caller, attempt) = (execution.caller(), execution.attempt());
+    let method = format!("{}.{} #{attempt}", execution.service(), execution.method());
+    let details = Details::Call {
+        peer: one_line(&format!("← {caller} ({})", execution.caller_region())),
+        method: one_line(&method),
+        bytes: String::new(),
+        took: execution.took().map_or("-".to_owned(), millis),
+        outcome: execution.outcome().map_or("running".to_owned(), |outcome| outcome.to_string()),
+    };
+    Row {
+        time: millis(execution.start()),
+        kind: "run".to_owned(),
+        node: one_line(&execution.node.to_string()),
         details,
     }
 }

@@ -1,5 +1,7 @@
 //! All observers of one node, and its spans.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::{
     caught::CaughtObserver,
     observer::{Observed, Observer},
@@ -10,18 +12,29 @@ use super::{
 pub(crate) struct Observers {
     observers: Box<[CaughtObserver]>,
     spans: Option<Spans>,
+    /// The number of executions that were reported as started.
+    executions: AtomicU64,
 }
 
 impl Observers {
     /// Returns `None` if there are no observers, and calls have no spans.
     pub(crate) fn new(observers: Vec<CaughtObserver>, spans: Option<Spans>) -> Option<Self> {
         let observes = !observers.is_empty() || spans.is_some();
-        observes.then(|| Observers { observers: observers.into(), spans })
+        observes.then(|| Observers {
+            observers: observers.into(),
+            spans,
+            executions: AtomicU64::new(0),
+        })
     }
 
     /// Returns what makes the spans of calls, if they have any.
     pub(crate) fn spans(&self) -> Option<&Spans> {
         self.spans.as_ref()
+    }
+
+    /// Returns the number of an execution that starts.
+    pub(crate) fn next_execution(&self) -> u64 {
+        self.executions.fetch_add(1, Relaxed) + 1
     }
 
     /// Reports to each observer, in the order in which they were added.

@@ -18,6 +18,10 @@ pub struct Served<'a> {
     pub attempt: u32,
     /// Whether the caller is this node itself, so that the call needs no link.
     pub local: bool,
+    /// The number of the execution among all executions of this boot of the node, counted from 1. It connects
+    /// [`ServeStarted`](super::Observed::ServeStarted) to [`ServeEnded`](super::Observed::ServeEnded). `None` in all
+    /// other reports, because no handler has started.
+    pub execution: Option<u64>,
 }
 
 /// The outcome of a handler.

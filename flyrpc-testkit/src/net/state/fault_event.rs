@@ -22,6 +22,16 @@ pub(crate) enum FaultEvent {
     Drifting(String, i128),
 }
 
+impl FaultEvent {
+    /// Returns the host whose programs the fault stopped.
+    pub(crate) fn stopped_host(&self) -> Option<&str> {
+        match self {
+            FaultEvent::Crashed(host) | FaultEvent::Restarted(host) => Some(host),
+            _ => None,
+        }
+    }
+}
+
 /// A fault on the paths between two scopes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PathFault {

@@ -20,6 +20,7 @@ use super::{
     handler_future::RequestFuture,
     inline_policy::INLINE_BUDGET,
     registry::ServedMethod,
+    serve_report::StartReport,
     serving::{Alone, Server},
     workers::{Job, Workers},
 };
@@ -32,7 +33,7 @@ use crate::{
         context::Context,
         link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
     },
-    telemetry::{ServeOutcome, ServeSpan},
+    telemetry::ServeOutcome,
     types::Metadata,
 };
 
@@ -161,13 +162,13 @@ fn run(
     let Admitted { mut permit, request, attempt, body, fields } = admitted;
     drop(body);
     permit.release_memory();
-    let mut span = None;
+    let mut report = None;
     let is_reported = permit.method.reporter.is_active();
     let starts = is_reported && !future.has_failed() && now < deadline;
     if starts {
         let trace = fields.as_ref().and_then(|fields| fields.trace.as_deref());
-        span = permit.method.reporter.started(request.caller(), attempt, trace);
-        future.set_span(span.as_ref().map(ServeSpan::share));
+        report = permit.method.reporter.started(request.caller(), attempt, trace);
+        future.set_span(report.as_ref().and_then(StartReport::span));
     }
     let (first, after) = poll_first(server, &permit.method, now, future, task);
     let rest = match first {
@@ -180,7 +181,7 @@ fn run(
                     Err(status) if !starts => reporter.refused(request.caller(), attempt, status),
                     result => {
                         let outcome = reporter.outcome(result);
-                        reporter.ended(request.caller(), attempt, outcome, took, span);
+                        reporter.ended(request.caller(), attempt, outcome, took, report);
                         future.set_span(None);
                     }
                 }
@@ -193,8 +194,9 @@ fn run(
         Poll::Pending => {
             let start = now;
             permit.method.reporter.on_pending();
-            let span = span.map(Box::new);
-            earlier.take().map(|(_, future)| Rest::Handler { request, start, permit, future, span })
+            let report = report.map(Box::new);
+            let future = earlier.take().map(|(_, future)| future);
+            future.map(|future| Rest::Handler { request, start, permit, future, report })
         }
     };
     (rest, after)
@@ -218,7 +220,7 @@ enum Rest {
     // Fields are dropped in this order: the handler ends first.
     Handler {
         future: RequestFuture,
-        span: Option<Box<ServeSpan>>,
+        report: Option<Box<StartReport>>,
         permit: Permit,
         request: InboundRequest,
         start: Instant,
@@ -238,7 +240,7 @@ impl Rest {
         mut permit: Permit,
         mut future: RequestFuture,
         start: Instant,
-        span: Option<Box<ServeSpan>>,
+        report: Option<Box<StartReport>>,
         task: &mut task::Context<'_>,
     ) -> Rest {
         let polled = if permit.method.is_detached() {
@@ -247,7 +249,7 @@ impl Rest {
             request.poll_unless_canceled(Pin::new(&mut future), task)
         };
         let Poll::Ready(result) = polled else {
-            return Rest::Handler { future, span, permit, request, start };
+            return Rest::Handler { future, report, permit, request, start };
         };
         let (attempt, deadline) = future.call();
         drop(future);
@@ -259,7 +261,8 @@ impl Rest {
             let outcome = result.as_ref();
             let outcome =
                 outcome.map_or(ServeOutcome::Cancelled, |result| reporter.outcome(result));
-            reporter.ended(request.caller(), attempt, outcome, took, span.map(|span| *span));
+            let report = report.map(|report| *report);
+            reporter.ended(request.caller(), attempt, outcome, took, report);
         }
         let Some(result) = result else { return Rest::Over };
         permit.on_handler_ended();
@@ -277,8 +280,8 @@ impl Future for Rest {
     fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
         loop {
             *self = match mem::replace(&mut *self, Rest::Over) {
-                Rest::Handler { future, permit, request, start, span } => {
-                    match Rest::poll_handler(request, permit, future, start, span, task) {
+                Rest::Handler { future, permit, request, start, report } => {
+                    match Rest::poll_handler(request, permit, future, start, report, task) {
                         handler @ Rest::Handler { .. } => {
                             *self = handler;
                             return Poll::Pending;

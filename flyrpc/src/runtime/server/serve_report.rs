@@ -102,7 +102,7 @@ impl ServeReporter {
     /// Describes attempt `attempt` of a call of another node.
     pub(super) fn served<'a>(&'a self, caller: &'a NodeInfo, attempt: u32) -> Served<'a> {
         let ServeReporter { node, service, method, .. } = self;
-        Served { node, caller, service, method, attempt, local: false }
+        Served { node, caller, service, method, attempt, local: false, execution: None }
     }
 
     #[inline(never)]
@@ -119,18 +119,23 @@ impl ServeReporter {
         }
     }
 
-    /// Reports that a handler starts. Returns its span, if it has one. `trace` is the context of the caller's span.
+    /// Reports that a handler starts. Returns `None` if there are no observers. `trace` is the context of the caller's
+    /// span.
     #[inline(never)]
     pub(super) fn started(
         &self,
         caller: &NodeInfo,
         attempt: u32,
         trace: Option<&TraceContext>,
-    ) -> Option<ServeSpan> {
+    ) -> Option<StartReport> {
         let observers = self.observers.as_ref()?;
-        observers.observe(&Observed::ServeStarted(&self.served(caller, attempt)));
-        let spans = observers.spans()?;
-        Some(ServeSpan::of_request(spans, &self.span_name, (&self.node, caller), trace))
+        let execution = observers.next_execution();
+        let served = Served { execution: Some(execution), ..self.served(caller, attempt) };
+        observers.observe(&Observed::ServeStarted(&served));
+        let span = observers.spans().map(|spans| {
+            ServeSpan::of_request(spans, &self.span_name, (&self.node, caller), trace)
+        });
+        Some(StartReport { execution, span })
     }
 
     /// Returns the outcome of a handler whose response is encoded.
@@ -142,7 +147,7 @@ impl ServeReporter {
         }
     }
 
-    /// Reports how a handler ended.
+    /// Reports how a handler ended, which was reported by `start`.
     #[inline(never)]
     pub(super) fn ended(
         &self,
@@ -150,12 +155,16 @@ impl ServeReporter {
         attempt: u32,
         outcome: ServeOutcome,
         took: Duration,
-        span: Option<ServeSpan>,
+        start: Option<StartReport>,
     ) {
-        if let Some(span) = span {
-            span.end(outcome);
+        let mut served = self.served(caller, attempt);
+        if let Some(StartReport { execution, span }) = start {
+            served.execution = Some(execution);
+            if let Some(span) = span {
+                span.end(outcome);
+            }
         }
-        self.on_ended(&self.served(caller, attempt), outcome, took);
+        self.on_ended(&served, outcome, took);
     }
 
     fn on_ended(&self, served: &Served<'_>, outcome: ServeOutcome, took: Duration) {
@@ -163,6 +172,21 @@ impl ServeReporter {
         if self.recorder.is_on() {
             self.recorder.on_ended(outcome, took);
         }
+    }
+}
+
+/// A handler of a call of another node that was reported as started.
+pub(super) struct StartReport {
+    /// The number of the execution.
+    execution: u64,
+    /// The span of the handler, if it has one.
+    span: Option<ServeSpan>,
+}
+
+impl StartReport {
+    /// Returns the span of the handler, if it has one.
+    pub(super) fn span(&self) -> Option<Weak<Span>> {
+        self.span.as_ref().map(ServeSpan::share)
     }
 }
 
@@ -176,6 +200,8 @@ pub(crate) struct LocalReport {
     reporter: Arc<ServeReporter>,
     /// When the handler started.
     start: Option<Instant>,
+    /// The number of the execution, once the handler was reported as started to an observer.
+    execution: Option<u64>,
     /// Canceled, until the handler has ended.
     outcome: ServeOutcome,
     span: Option<ServeSpan>,
@@ -196,6 +222,7 @@ impl LocalReport {
             attempt,
             reporter: Arc::clone(reporter),
             start: None,
+            execution: None,
             outcome: ServeOutcome::Cancelled,
             span: parent.map(|parent| ServeSpan::of_local_call(&reporter.span_name, me, parent)),
         }
@@ -214,6 +241,8 @@ impl LocalReport {
     ) -> T {
         self.start = Some(self.env.now());
         self.reporter.on_pending();
+        self.execution =
+            self.reporter.observers.as_ref().map(|observers| observers.next_execution());
         self.reporter.observe(&Observed::ServeStarted(&self.served()));
         let result = handler.await;
         self.outcome = outcome(&self.reporter, &result);
@@ -223,7 +252,8 @@ impl LocalReport {
     fn served(&self) -> Served<'_> {
         let served = self.reporter.served(&self.me, self.attempt);
         // The handler may run for a visitor.
-        Served { local: self.me.id() == served.node.id(), ..served }
+        let local = self.me.id() == served.node.id();
+        Served { local, execution: self.execution, ..served }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Traces of small runs recorded by hand, and of runs with real nodes.
 
+mod diagrams;
+mod executions;
+
 use std::{env, fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use flyrpc::{Event, Node, NodeId, NodeInfo, Region, RpcError, Support, Target, fly_rpc};
@@ -8,6 +11,7 @@ use tokio::time::{Instant, advance};
 use super::{
     call::{AttemptNumber, CallNumber, CallOutcome, Request},
     event::Occurrence,
+    execution::{ExecutionNumber, ExecutionOutcome, ServedRequest},
     log::{Recorder, TraceLog},
     run_trace::Trace,
     time::millis,
@@ -44,6 +48,18 @@ fn upcase(call: u64, attempt: u32, node: Option<NodeInfo>, bytes: Option<usize>)
     Request { call, attempt, service: "Strings", method: "upcase", target, node, bytes }
 }
 
+/// Returns attempt `attempt` of a call of `caller`, as `node` observes it.
+fn served(caller: &NodeInfo, node: &NodeInfo, attempt: u32) -> ServedRequest {
+    ServedRequest {
+        node: node.clone(),
+        caller: caller.clone(),
+        service: "Strings".to_owned(),
+        method: "upcase".to_owned(),
+        attempt,
+        is_local: caller == node,
+    }
+}
+
 /// Returns the error of a call to a region that has no node.
 async fn no_node() -> CallOutcome {
     let env = SimNet::builder().build().add_host("iad-0", "iad");
@@ -74,9 +90,14 @@ async fn busy_run() -> Trace {
     iad.on_end(CallNumber(1), AttemptNumber(1), failure.clone(), None);
     iad.on_event(Occurrence::LinkClosed(node("hkg-0", "hkg"), "timed\nout".into()));
     iad.on_start(upcase(1, 2, Some(node("hkg-0", "hkg")), Some(3)));
-    hkg.on_start(upcase(1, 1, Some(node("hkg-0", "hkg")), None));
+    let (iad_0, hkg_0) = (node("iad-0", "iad"), node("hkg-0", "hkg"));
+    hkg.on_execution_start(ExecutionNumber(1), served(&iad_0, &hkg_0, 2));
+    hkg.on_start(upcase(1, 1, Some(hkg_0.clone()), None));
+    hkg.on_execution_start(ExecutionNumber(2), served(&hkg_0, &hkg_0, 1));
+    hkg.on_execution_end(ExecutionNumber(2), ExecutionOutcome::RepliedErr);
     hkg.on_end(CallNumber(1), AttemptNumber(1), CallOutcome::Replied, None);
     advance(Duration::from_micros(202_250)).await;
+    hkg.on_execution_end(ExecutionNumber(1), ExecutionOutcome::Replied);
     iad.on_end(CallNumber(1), AttemptNumber(2), CallOutcome::Replied, Some(4));
     hkg.on_start(upcase(2, 1, None, None));
     hkg.on_end(CallNumber(2), AttemptNumber(1), failure, None);
@@ -99,7 +120,9 @@ seed 7
     9000 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #1  3 B → -        1004 ms  no live node in region \"syd\" for Strings.upcase; live regions: local
    10004 ms  unlinked  iad-0 (iad)  hkg-0/000000000000002a in hkg: timed\\nout
    10004 ms  call 1    iad-0 (iad)  → hkg-0 (hkg)   Strings.upcase #2  3 B → 4 B    202.25 ms  ok
+   10004 ms  run       hkg-0 (hkg)  ← iad-0 (iad)   Strings.upcase #2               202.25 ms  ok
    10004 ms  call 1    hkg-0 (hkg)  → hkg-0 (hkg)   Strings.upcase #1  in process        0 ms  ok
+   10004 ms  run       hkg-0 (hkg)  ← hkg-0 (hkg)   Strings.upcase #1                    0 ms  Err
 10206.25 ms  call 2    hkg-0 (hkg)  → region \"syd\"  Strings.upcase #1  -                 0 ms  no live node in region \"syd\" for Strings.upcase; live regions: local
 10206.25 ms  call 2    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  12000 B → -       1 ms  cancelled
 10206.25 ms  call 3    iad-0 (iad)  → hkg-1 (hkg)   Strings.upcase #1  5 B → -              -  in flight
@@ -107,81 +130,6 @@ seed 7
 ";
     let table = busy_run().await.to_string();
     assert_eq!(table, expected, "\n{table}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_diagram_shows_calls_when_they_start_and_end() {
-    let expected = "\
-sequenceDiagram
-    %% seed 7
-    box transparent iad
-        participant iad_0 as iad-0
-    end
-    box transparent hkg
-        participant hkg_0 as hkg-0
-        participant hkg_1 as hkg-1
-    end
-    Note over hkg_0: 0 ms<br/>up iad-0<br/>support of an unknown node#58; supported
-    Note over iad_0,hkg_1: 0 ms<br/>iad and hkg are partitioned
-    iad_0->>hkg_0: Strings.upcase (3 B) at 9000 ms
-    hkg_0--xiad_0: no node, 1004 ms
-    iad_0->>hkg_0: Strings.upcase #35;2 (3 B) at 10004 ms
-    hkg_0->>hkg_0: Strings.upcase at 10004 ms
-    hkg_0-->>hkg_0: ok, 0 ms
-    hkg_0-->>iad_0: ok, 202.25 ms
-    hkg_0->>hkg_0: Strings.upcase to region \"syd\" at 10206.25 ms
-    hkg_0--xhkg_0: no node, 0 ms
-    iad_0->>hkg_1: Strings.upcase (12000 B) at 10206.25 ms
-    iad_0->>hkg_1: Strings.upcase (5 B) at 10206.25 ms
-    iad_0--xhkg_1: cancelled, 1 ms
-    Note over iad_0,hkg_1: 10207.25 ms<br/>the test stopped waiting
-";
-    let diagram = busy_run().await.to_mermaid();
-    assert_eq!(diagram, expected, "\n{diagram}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn names_and_texts_are_escaped_in_mermaid() {
-    let log = log();
-    let names = ["end", "par-0", "par_0", "par_over", "iad-x;#%%{init}", "一", "二"];
-    for name in names {
-        recorder(&log, name, "tan").on_start(upcase(1, 1, Some(node("a-x", "a;b")), None));
-    }
-    log.fault("wrap: end; $$x$$ @{y} #35;\n%%{init: {}}%% style:x#y;");
-    let expected = "\
-sequenceDiagram
-    %% seed 7
-    box transparent tan
-        participant end_ as end
-        participant par_0 as par-0
-        participant par_0_2 as par_0
-        participant par_over_ as par_over
-        participant iad_x_____init_ as iad-x#59;#35;#37;#37;#123;init#125;
-        participant _ as 一
-        participant __2 as 二
-    end
-    box transparent a#59;b
-        participant a_x_ as a-x
-    end
-    end_->>a_x_: Strings.upcase at 0 ms
-    par_0->>a_x_: Strings.upcase at 0 ms
-    par_0_2->>a_x_: Strings.upcase at 0 ms
-    par_over_->>a_x_: Strings.upcase at 0 ms
-    iad_x_____init_->>a_x_: Strings.upcase at 0 ms
-    _->>a_x_: Strings.upcase at 0 ms
-    __2->>a_x_: Strings.upcase at 0 ms
-    Note over end_,a_x_: 0 ms<br/>wrap#58; end#59; #36;#36;x#36;#36; #64;#123;y#125; #35;35#59;\
-<br/>#37;#37;#123;init#58; #123;#125;#125;#37;#37; style#58;x#35;y#59;
-";
-    let diagram = log.snapshot().to_mermaid();
-    assert_eq!(diagram, expected, "\n{diagram}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_run_without_nodes_has_an_empty_diagram() {
-    let log = log();
-    log.fault("no node is in the run");
-    assert_eq!(log.snapshot().to_mermaid(), "sequenceDiagram\n    %% seed 7\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +206,8 @@ async fn traces_are_equal_if_their_events_are_in_the_same_order() {
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_trace_has_the_events_in_its_range() {
     let part = busy_run().await.between(ms(10_004)..ms(10_206));
-    assert_eq!((part.calls().count(), part.events().count()), (2, 1));
+    let counts = (part.calls().count(), part.executions().count(), part.events().count());
+    assert_eq!(counts, (2, 2, 1));
     assert_eq!(part.seed(), 7);
 }
 
