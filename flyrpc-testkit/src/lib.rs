@@ -24,7 +24,7 @@
 //!     }
 //! }
 //!
-//! #[tokio::test(start_paused = true)]
+//! #[flyrpc_testkit::test]
 //! async fn the_primary_is_a_round_trip_away_and_can_be_cut_off() {
 //!     let cluster = SimCluster::builder()
 //!         .region("iad", 2)
@@ -105,8 +105,9 @@
 //!
 //! # Limitations
 //!
-//! - Tasks that a program spawns with `tokio::spawn` instead of its environment are not controlled.
-//!   They keep running while their host is frozen and after it has crashed.
+//! - Tasks that a program spawns with `tokio::spawn` instead of [`flyrpc::spawn`], [`Node::spawn`](flyrpc::Node::spawn) or
+//!   its environment are not controlled. They keep running while their host is frozen and after it has crashed. A test with
+//!   [`#[flyrpc_testkit::test]`](macro@test) fails if one outlives a crash.
 //! - Runs are repeatable only on tokio's current-thread runtime with a paused clock, and only if
 //!   programs take their randomness from their environment and do not iterate over `std`'s hash maps.
 //! - Unless bandwidth is [limited](SimNetBuilder::bandwidth), only the buffers of a stream limit its
@@ -130,7 +131,17 @@ mod trace;
 pub use flyrpc_macros::sim_test as test;
 
 #[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("guide/http_and_sqlite.md")]
+    pub mod http_and_sqlite {}
+    #[doc = include_str!("guide/random_faults.md")]
+    pub mod random_faults {}
+    #[doc = include_str!("guide/tasks.md")]
+    pub mod tasks {}
+}
+
+#[doc = include_str!("comparison.md")]
+pub mod comparison {}
 
 #[cfg(feature = "http")]
 pub use self::http::{HttpClient, HttpStream, SimConnector};
