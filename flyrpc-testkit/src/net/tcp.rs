@@ -4,10 +4,10 @@ use std::{
     fmt, io,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use flyrpc::{BoxStream, Env, Listener};
+use flyrpc::{BoxStream, Env, Listener, StreamWriter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{boot::HostBoot, env::SimEnv, state::TaskPoll, task::Membership};
@@ -18,22 +18,28 @@ use super::{boot::HostBoot, env::SimEnv, state::TaskPoll, task::Membership};
 /// works in tasks that a library spawns with `tokio::spawn`.
 pub struct SimTcpStream {
     stream: BoxStream,
-    member: Option<Membership>,
+    // One for each direction, since different tasks may use them. `None` if the host had crashed.
+    reading: Option<Membership>,
+    writing: Option<Membership>,
 }
 
 impl SimTcpStream {
     fn new(host: &HostBoot, stream: BoxStream) -> Self {
-        SimTcpStream { stream, member: Membership::new(host) }
+        SimTcpStream { stream, reading: Membership::new(host), writing: Membership::new(host) }
     }
 
-    /// Returns the I/O of the stream, if the host may run.
-    fn running(&mut self, task: &mut Context<'_>) -> Poll<io::Result<&mut BoxStream>> {
-        let turn = self.member.as_ref().map_or(TaskPoll::Cancel, |member| member.turn(task));
-        match turn {
-            TaskPoll::Run => Poll::Ready(Ok(&mut self.stream)),
-            TaskPoll::Park => Poll::Pending,
-            TaskPoll::Cancel => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-        }
+    /// Returns the outbound direction, if the host may run.
+    fn writer(&mut self, task: &Context<'_>) -> Poll<io::Result<Pin<&mut Box<dyn StreamWriter>>>> {
+        may_run(self.writing.as_ref(), task).map_ok(|()| Pin::new(&mut self.stream.writer))
+    }
+}
+
+/// Returns once the host may run.
+fn may_run(member: Option<&Membership>, task: &Context<'_>) -> Poll<io::Result<()>> {
+    match member.map_or(TaskPoll::Cancel, |member| member.turn(task)) {
+        TaskPoll::Run => Poll::Ready(Ok(())),
+        TaskPoll::Park => Poll::Pending,
+        TaskPoll::Cancel => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
     }
 }
 
@@ -43,11 +49,8 @@ impl AsyncRead for SimTcpStream {
         task: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.running(task) {
-            Poll::Ready(Ok(stream)) => Pin::new(&mut stream.reader).poll_read(task, into),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(may_run(self.reading.as_ref(), task))?;
+        Pin::new(&mut self.stream.reader).poll_read(task, into)
     }
 }
 
@@ -57,27 +60,15 @@ impl AsyncWrite for SimTcpStream {
         task: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.running(task) {
-            Poll::Ready(Ok(stream)) => Pin::new(&mut stream.writer).poll_write(task, data),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(self.writer(task))?.poll_write(task, data)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.running(task) {
-            Poll::Ready(Ok(stream)) => Pin::new(&mut stream.writer).poll_flush(task),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(self.writer(task))?.poll_flush(task)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.running(task) {
-            Poll::Ready(Ok(stream)) => Pin::new(&mut stream.writer).poll_shutdown(task),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(self.writer(task))?.poll_shutdown(task)
     }
 }
 

@@ -338,3 +338,27 @@ async fn streams_also_work_in_real_time() {
     assert!(took >= ms(8), "{took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_directions_of_a_tcp_stream_stand_still_while_the_host_is_frozen() {
+    let (net, iad, _hkg) = iad_and_hkg();
+    let mut listener = iad.tcp_listener(PORT).await.unwrap();
+    let user = net.add_host("user", "iad");
+    let (mut client, accepted) =
+        tokio::join!(async { user.tcp_connect("iad-0:4100").await.unwrap() }, async {
+            listener.accept().await.unwrap().0
+        });
+    let (mut reader, mut writer) = tokio::io::split(accepted);
+    // Tasks that the host does not know.
+    let echo = tokio::spawn(async move { reader.read_u8().await.unwrap() });
+    net.freeze("iad-0");
+    let write = tokio::spawn(async move { writer.write_all(b"w").await.unwrap() });
+    client.write_all(b"r").await.unwrap();
+    sleep(ms(1_000)).await;
+    assert!(!echo.is_finished() && !write.is_finished(), "the host is frozen");
+    net.resume("iad-0");
+    sleep(ms(2)).await;
+    assert_eq!(echo.await.unwrap(), b'r');
+    write.await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), b'w');
+}
