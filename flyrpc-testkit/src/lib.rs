@@ -68,6 +68,9 @@
 //! | its clock is wrong | [`skewed_ahead`](SimCluster::skewed_ahead), [`skewed_behind`](SimCluster::skewed_behind): in addition to other skews | [`skew_ahead`](SimCluster::skew_ahead), [`skew_behind`](SimCluster::skew_behind): in place of other skews, until set again |
 //! | its clock drifts | [`drifting`](SimCluster::drifting): in addition to other drifts | [`drift`](SimCluster::drift): in place of other drifts, until `drift(host, 0)` |
 //!
+//! A [`Fault`] describes any of these faults, and a shutdown, as a value. A [`Schedule`] is a list of faults with their
+//! times. It can be random, and shrinks if a test with proptest fails (feature `proptest`).
+//!
 //! # Secrets, and what is on the wire
 //!
 //! Nodes have no secret by default. [`SimClusterBuilder::secret`] and [`Release::secret`] set one, and rollouts can
@@ -115,6 +118,7 @@
 //!   The only congestion is the queue of a path with limited bandwidth.
 
 mod cluster;
+mod fault;
 #[cfg(feature = "http")]
 mod http;
 mod latency;
@@ -143,12 +147,15 @@ pub mod guide {
 #[doc = include_str!("comparison.md")]
 pub mod comparison {}
 
+#[cfg(feature = "proptest")]
+pub use self::fault::strategy;
 #[cfg(feature = "http")]
 pub use self::http::{HttpClient, HttpStream, SimConnector};
 #[cfg(feature = "logs")]
 pub use self::logs::{VirtualTime, init_logs};
 pub use self::{
     cluster::{Release, Rollout, SimCluster, SimClusterBuilder, SimNode},
+    fault::{ActiveFault, Fault, FaultKind, PlannedFault, RandomFaults, Schedule},
     latency::RoundTrips,
     net::{
         Barrier, FaultGuard, Sent, SimDisk, SimEnv, SimNet, SimNetBuilder, SimTcpListener,

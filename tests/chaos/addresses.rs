@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flyrpc::{Event, NodeId, NodeInfo};
-use flyrpc_testkit::{Occurrence, Trace};
+use flyrpc_testkit::{Fault as SimFault, Occurrence, Trace};
 
 use super::{
     faults::{ClaimedAddr, Fault},
@@ -33,12 +33,13 @@ pub(super) fn check(plan: &Plan, trace: &Trace) -> Vec<String> {
 fn breaks_no_links(fault: &Fault) -> bool {
     matches!(
         fault,
-        Fault::Claim { .. }
-            | Fault::Flood { .. }
-            | Fault::Misbehave { .. }
-            | Fault::FilterUdp(..)
-            | Fault::Bottleneck(..)
-    )
+        Fault::Claim { .. } | Fault::Flood { .. } | Fault::Misbehave { .. } | Fault::Bottleneck(..)
+    ) || filters_udp(fault)
+}
+
+/// Whether all datagrams between two scopes are lost, and nothing else.
+fn filters_udp(fault: &Fault) -> bool {
+    matches!(fault, Fault::Sim(SimFault::Lose { share, .. }) if *share >= 1.0)
 }
 
 fn links_stay_open(plan: &Plan, trace: &Trace) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! The faults of a plan.
 
+use flyrpc_testkit::Fault as SimFault;
+
 use super::rng::PlanRng;
 
 /// A fault with its times, in milliseconds since all nodes were linked.
@@ -11,27 +13,12 @@ pub(super) struct PlannedFault {
     pub(super) fault: Fault,
 }
 
-/// The strings are scopes, each a region or a node. Times are in milliseconds.
+/// A fault of the testkit, or of this test.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    Partition(String, String),
-    /// Affects only the direction from the first scope to the second.
-    OneWay(String, String),
-    Hold(String, String),
-    Slow(String, String, u64),
-    Jitter(String, String, u64),
-    Lose(String, String, f64),
-    /// Bandwidth in bytes per second.
-    Throttle(String, String, u64),
-    /// Bandwidth in bytes per second that is low, but enough for links to stay open.
+    Sim(SimFault),
+    /// A bandwidth between two scopes, in bytes per second, that is low but enough for links to stay open.
     Bottleneck(String, String, u64),
-    FilterTcp(String, String),
-    FilterUdp(String, String),
-    Crash {
-        node: String,
-        scope: CrashScope,
-    },
-    Shutdown(String),
     /// A deploy of the release with this version to one node.
     Replace {
         node: String,
@@ -40,13 +27,8 @@ pub(super) enum Fault {
     Roll {
         version: Version,
     },
-    Freeze(String),
     /// Freezes the node and stops its clock, as when a machine is suspended.
     Pause(String),
-    /// Always ahead, because a monotonic clock does not go back.
-    SkewAhead(String, u64),
-    /// Parts per million.
-    Drift(String, i64),
     /// A node that is not one of the plan starts in a region, and advertises an address that is not
     /// its own. It serves the same service.
     Claim {
@@ -66,6 +48,12 @@ pub(super) enum Fault {
         from: &'static str,
         flood: Flood,
     },
+}
+
+impl From<SimFault> for Fault {
+    fn from(fault: SimFault) -> Self {
+        Fault::Sim(fault)
+    }
 }
 
 /// The address that a claimant advertises.
@@ -114,6 +102,14 @@ pub(super) enum CrashScope {
 impl CrashScope {
     pub(super) fn pick(rng: &mut PlanRng) -> Self {
         if rng.percent(50) { CrashScope::Machine } else { CrashScope::Process }
+    }
+
+    /// Returns the crash of a node.
+    pub(super) fn of(self, node: String) -> Fault {
+        Fault::Sim(match self {
+            CrashScope::Process => SimFault::Crash { node },
+            CrashScope::Machine => SimFault::CrashMachine { node },
+        })
     }
 }
 

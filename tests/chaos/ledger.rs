@@ -8,6 +8,7 @@ use std::{
 };
 
 use flyrpc::{NodeId, RpcError};
+use flyrpc_testkit::Fault as SimFault;
 use tokio::time::Instant;
 
 use super::{
@@ -128,6 +129,32 @@ pub(super) enum EffectKind {
     ClockJump(String, Duration),
     /// The node's clock drifts, in parts per million.
     Drift(String, i64),
+}
+
+impl EffectKind {
+    /// Returns the effect of a fault that ends when its guard is dropped. `None` for faults of clocks, and for faults that
+    /// stop a node.
+    pub(super) fn of(fault: &SimFault) -> Option<Self> {
+        let pair = |a: &String, b: &String| (a.clone(), b.clone());
+        let between = |effect: fn(String, String) -> EffectKind, (a, b)| Some(effect(a, b));
+        match fault {
+            SimFault::Partition { a, b } => between(EffectKind::Partitioned, pair(a, b)),
+            SimFault::PartitionOneWay { from, to } => {
+                between(EffectKind::Unreachable, pair(from, to))
+            }
+            // With low bandwidth, pings are queued behind other messages, so links may break.
+            SimFault::Hold { a, b } | SimFault::Throttle { a, b, .. } => {
+                between(EffectKind::Unreachable, pair(a, b))
+            }
+            SimFault::Slow { a, b, .. } | SimFault::Jitter { a, b, .. } => {
+                between(EffectKind::Slow, pair(a, b))
+            }
+            SimFault::Lose { a, b, .. } => between(EffectKind::DatagramLoss, pair(a, b)),
+            SimFault::FilterTcp { a, b } => between(EffectKind::Filtered, pair(a, b)),
+            SimFault::Freeze { node } => Some(EffectKind::Frozen(node.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl Ledger {

@@ -1,6 +1,9 @@
 //! The plan that a seed determines: the cluster, the calls, and the faults with their times. A plan
 //! is plain data, and is printed with `{:#?}` when a run has failed.
 
+use std::time::Duration;
+
+use flyrpc_testkit::Fault as SimFault;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -284,24 +287,30 @@ impl PlannedFault {
         let lasts = rng.spread(20, FAULTS_END - at);
         let node = rng.pick(&topology.nodes).clone();
         let (a, b) = topology.pick_pair(rng);
+        let millis = Duration::from_millis;
+        let planned = |fault| PlannedFault { at, lasts, fault };
         let fault = match rng.between(0, 17) {
-            0 => Fault::Partition(a, b),
-            1 => Fault::OneWay(a, b),
-            2 => Fault::Hold(a, b),
-            3 => Fault::Slow(a, b, rng.spread(1, 1_500)),
-            4 => Fault::Jitter(a, b, rng.spread(1, 500)),
-            5 => Fault::Lose(a, b, rng.between(1, 100) as f64 / 100.0),
-            6 => Fault::Throttle(a, b, rng.spread(20 << 10, 8 << 20)),
-            7 | 8 => Fault::Crash { node, scope: CrashScope::pick(rng) },
-            9 => Fault::Shutdown(node),
-            10 => Fault::Replace { node, version: Version::pick(versions, rng) },
-            11 => Fault::Roll { version: Version::pick(versions, rng) },
-            12 | 13 => Fault::Freeze(node),
-            14 | 15 => Fault::Pause(node),
-            16 => Fault::SkewAhead(node, rng.spread(1, 10 * 24 * 3_600_000)),
-            _ => Fault::Drift(node, rng.between(0, 2_000) as i64 - 1_000),
+            0 => SimFault::Partition { a, b },
+            1 => SimFault::PartitionOneWay { from: a, to: b },
+            2 => SimFault::Hold { a, b },
+            3 => SimFault::Slow { a, b, by: millis(rng.spread(1, 1_500)) },
+            4 => SimFault::Jitter { a, b, up_to: millis(rng.spread(1, 500)) },
+            5 => SimFault::Lose { a, b, share: rng.between(1, 100) as f64 / 100.0 },
+            6 => SimFault::Throttle { a, b, bytes_per_second: rng.spread(20 << 10, 8 << 20) },
+            7 | 8 => return planned(CrashScope::pick(rng).of(node)),
+            9 => SimFault::Shutdown { node },
+            10 => {
+                let version = Version::pick(versions, rng);
+                return planned(Fault::Replace { node, version });
+            }
+            11 => return planned(Fault::Roll { version: Version::pick(versions, rng) }),
+            12 | 13 => SimFault::Freeze { node },
+            14 | 15 => return planned(Fault::Pause(node)),
+            // Always ahead, because a monotonic clock does not go back.
+            16 => SimFault::SkewAhead { node, by: millis(rng.spread(1, 10 * 24 * 3_600_000)) },
+            _ => SimFault::Drift { node, parts_per_million: rng.between(0, 2_000) as i64 - 1_000 },
         };
-        PlannedFault { at, lasts, fault }
+        planned(fault.into())
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use flyrpc::{Env, Node, PeerState};
-use flyrpc_testkit::{FaultGuard, SimCluster, SimNet, Trace};
+use flyrpc_testkit::{ActiveFault, Fault as SimFault, FaultKind, SimCluster, SimNet, Trace};
 use futures_util::future::join_all;
 use tokio::{
     runtime::{Builder, Handle},
@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     balancer::Balancer,
     checks,
-    faults::{Behavior, ClaimedAddr, CrashScope, Fault, Version},
+    faults::{Behavior, ClaimedAddr, Fault, Version},
     guests,
     ledger::{CallId, EffectGuard, EffectKind, Outcome, Records},
     plan::{CallSpec, Method, Plan, Seeds, Selector},
@@ -314,24 +314,13 @@ impl FaultInjector {
     }
 
     async fn inject(&self, fault: Fault) {
-        let fault = match self.start_guarded(fault) {
-            Ok((guard, kind)) => return self.sustain(guard, kind).await,
-            Err(fault) => fault,
-        };
         match fault {
+            Fault::Sim(fault) => self.inject_sim(fault).await,
+            Fault::Bottleneck(a, b, bytes_per_second) => {
+                let kind = EffectKind::Narrow(a.clone(), b.clone(), bytes_per_second);
+                self.sustain(&SimFault::Throttle { a, b, bytes_per_second }, kind).await;
+            }
             Fault::Pause(node) => self.pause(node).await,
-            Fault::Drift(node, by) => {
-                let Ok(_clock) = self.clock_locks[&node].try_lock() else { return };
-                let guard = self.cluster.drifting(&node, by);
-                self.sustain(guard, EffectKind::Drift(node, by)).await;
-            }
-            Fault::SkewAhead(node, by) => {
-                let by = Duration::from_millis(by);
-                self.cluster.skewed_ahead(&node, by).keep();
-                drop(self.state.ledger.effect(EffectKind::ClockJump(node, by)));
-            }
-            Fault::Crash { node, scope } => self.crash(&node, scope).await,
-            Fault::Shutdown(node) => self.shut_down(&node).await,
             Fault::Replace { node, .. } => self.replace(&node).await,
             Fault::Roll { .. } => self.roll().await,
             Fault::Claim { claimant, region, addr } => {
@@ -352,51 +341,38 @@ impl FaultInjector {
                 let path = (node.as_str(), from);
                 guests::flood(&self.state, &self.cluster, path, flood, self.lasts).await;
             }
-            _ => unreachable!("{fault:?} was started with a guard"),
         }
     }
 
-    /// Starts a fault that ends when its guard is dropped, and returns the guard and the fault's
-    /// effect.
-    ///
-    /// # Errors
-    ///
-    /// Returns any other fault unchanged.
-    fn start_guarded(&self, fault: Fault) -> Result<(FaultGuard, EffectKind), Fault> {
-        let cluster = &self.cluster;
-        let millis = Duration::from_millis;
-        Ok(match fault {
-            Fault::Partition(a, b) => (cluster.partition(&a, &b), EffectKind::Partitioned(a, b)),
-            Fault::OneWay(from, to) => {
-                (cluster.partition_one_way(&from, &to), EffectKind::Unreachable(from, to))
+    /// Injects a fault of the testkit, and records its effects.
+    async fn inject_sim(&self, fault: SimFault) {
+        if let Some(kind) = EffectKind::of(&fault) {
+            return self.sustain(&fault, kind).await;
+        }
+        match &fault {
+            SimFault::Drift { node, parts_per_million } => {
+                let Ok(_clock) = self.clock_locks[node].try_lock() else { return };
+                let kind = EffectKind::Drift(node.clone(), *parts_per_million);
+                self.sustain(&fault, kind).await;
             }
-            Fault::Hold(a, b) => (cluster.hold(&a, &b), EffectKind::Unreachable(a, b)),
-            Fault::Slow(a, b, by) => (cluster.slow(&a, &b, millis(by)), EffectKind::Slow(a, b)),
-            Fault::Jitter(a, b, up_to) => {
-                (cluster.jitter(&a, &b, millis(up_to)), EffectKind::Slow(a, b))
+            SimFault::SkewAhead { node, by } => {
+                self.cluster.inject(&fault).keep();
+                drop(self.state.ledger.effect(EffectKind::ClockJump(node.clone(), *by)));
             }
-            Fault::Lose(a, b, share) => {
-                (cluster.lose(&a, &b, share), EffectKind::DatagramLoss(a, b))
+            SimFault::Crash { node } | SimFault::CrashMachine { node } => {
+                self.crash(node, &fault).await;
             }
-            Fault::Throttle(a, b, bytes_per_second) => {
-                // Pings are queued behind other messages, so links may break.
-                (cluster.throttle(&a, &b, bytes_per_second), EffectKind::Unreachable(a, b))
-            }
-            Fault::Bottleneck(a, b, bytes_per_second) => (
-                cluster.throttle(&a, &b, bytes_per_second),
-                EffectKind::Narrow(a, b, bytes_per_second),
-            ),
-            Fault::FilterTcp(a, b) => (cluster.filter_tcp(&a, &b), EffectKind::Filtered(a, b)),
-            Fault::FilterUdp(a, b) => (cluster.lose(&a, &b, 1.0), EffectKind::DatagramLoss(a, b)),
-            Fault::Freeze(node) => (cluster.frozen(&node), EffectKind::Frozen(node)),
-            other => return Err(other),
-        })
+            SimFault::Shutdown { node } => self.shut_down(node, &fault).await,
+            other => unreachable!("no plan has the fault {other}"),
+        }
     }
 
-    async fn sustain(&self, guard: FaultGuard, kind: EffectKind) {
+    /// Injects a fault, and ends it after its duration.
+    async fn sustain(&self, fault: &SimFault, kind: EffectKind) {
+        let active = self.cluster.inject(fault);
         let effect = self.state.ledger.effect(kind);
         sleep(self.lasts).await;
-        drop(guard);
+        drop(active);
         drop(effect);
     }
 
@@ -411,40 +387,42 @@ impl FaultInjector {
         let clock = self.cluster.drifting(&node, -1_000_000);
         let stopped = self.state.ledger.effect(EffectKind::ClockStopped(node.clone()));
         let crashed = crashes[&node].notified();
-        let frozen = self.cluster.frozen(&node);
+        let freeze = SimFault::Freeze { node: node.clone() };
         tokio::select! {
             biased;
             () = crashed => {}
-            () = self.sustain(frozen, EffectKind::Frozen(node)) => {}
+            () = self.sustain(&freeze, EffectKind::Frozen(node)) => {}
         }
         drop((clock, stopped));
     }
 
-    async fn crash(&self, node: &str, scope: CrashScope) {
+    async fn crash(&self, node: &str, fault: &SimFault) {
         let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
         let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
-        self.cluster.crash(node);
-        if scope == CrashScope::Machine {
-            self.cluster.crash_machine(node);
+        if fault.kind() == FaultKind::CrashMachine {
+            self.cluster.crash(node);
         }
+        let crash = self.cluster.inject(fault);
         self.crashes[node].notify_waiters();
         sleep(self.lasts).await;
-        self.start_again(node).await;
+        self.start_again(node, crash).await;
     }
 
-    async fn shut_down(&self, node: &str) {
+    async fn shut_down(&self, node: &str, fault: &SimFault) {
         let Ok(_life) = self.lifecycle_locks[node].try_lock() else { return };
         let stopping = self.state.ledger.effect(EffectKind::Stopping(node.to_owned()));
-        self.cluster.shutdown(node).await;
+        let mut shutdown = self.cluster.inject(fault);
+        shutdown.in_effect().await;
         let _down = self.state.ledger.effect(EffectKind::Down(node.to_owned()));
         drop(stopping);
         sleep(self.lasts).await;
-        self.start_again(node).await;
+        self.start_again(node, shutdown).await;
     }
 
-    async fn start_again(&self, node: &str) {
+    /// Ends the fault that stopped a node.
+    async fn start_again(&self, node: &str, fault: ActiveFault) {
         let searching = self.state.ledger.effect(EffectKind::Searching(node.to_owned()));
-        self.cluster.restart(node).await;
+        fault.end().await;
         if self.plan.seeds == Seeds::Balanced {
             let all_linked = async {
                 while !is_linked(&self.cluster) {

@@ -1,6 +1,8 @@
 //! Scenarios: faults of one kind, with the calls that they affect, which are added to the plan of a
 //! seed. Random faults and random calls alone rarely meet in such a way.
 
+use flyrpc_testkit::Fault as SimFault;
+
 use super::{
     faults::{ClaimedAddr, CrashScope, Fault, Flood, PlannedFault},
     plan::{
@@ -113,7 +115,7 @@ fn balanced_seeds(plan: &mut Plan, rng: &mut PlanRng) {
         let lasts = rng.spread(20, 5_000);
         let scope = *rng.pick(&[CrashScope::Process, CrashScope::Machine]);
         if most || rng.percent(50) {
-            plan.faults.push(PlannedFault { at, lasts, fault: Fault::Crash { node, scope } });
+            plan.faults.push(PlannedFault { at, lasts, fault: scope.of(node) });
         }
     }
 }
@@ -129,8 +131,12 @@ fn filters(plan: &mut Plan, rng: &mut PlanRng) {
     let at = rng.between(500, 3_000);
     let lasts =
         if rng.percent(70) { rng.between(15_000, 22_000) } else { rng.between(1_000, 15_000) };
-    let fault = if rng.percent(70) { Fault::FilterTcp(a, b) } else { Fault::FilterUdp(a, b) };
-    plan.faults.push(PlannedFault { at, lasts, fault });
+    let fault = match rng.percent(70) {
+        true => SimFault::FilterTcp { a, b },
+        // A filter of UDP.
+        false => SimFault::Lose { a, b, share: 1.0 },
+    };
+    plan.faults.push(PlannedFault { at, lasts, fault: fault.into() });
     for (from, to) in [(near, far), (far, near)] {
         let (from, targets) = (nodes_in(plan, from), nodes_in(plan, to));
         for _ in 0..20 {
@@ -158,10 +164,10 @@ fn quiet_nodes(plan: &mut Plan, rng: &mut PlanRng) {
     let at = rng.between(500, 10_000);
     let lasts = rng.spread(1_000, 12_000);
     let fault = match rng.percent(50) {
-        true => Fault::Freeze(quiet),
-        false => Fault::Partition(quiet, near.to_owned()),
+        true => SimFault::Freeze { node: quiet },
+        false => SimFault::Partition { a: quiet, b: near.to_owned() },
     };
-    plan.faults.push(PlannedFault { at, lasts, fault });
+    plan.faults.push(PlannedFault { at, lasts, fault: fault.into() });
     for _ in 0..rng.between(10, 40) {
         let mut call = CallSpec::plain(Method::Repeatable, Selector::Region(far.to_owned()));
         call.timeout = rng.percent(50).then(|| rng.spread(3_000, 10_000));

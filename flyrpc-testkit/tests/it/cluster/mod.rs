@@ -7,6 +7,7 @@ mod lifecycle;
 mod machines;
 mod releases;
 mod runtimes;
+mod schedules;
 mod secrets;
 mod service;
 mod start;
