@@ -73,6 +73,7 @@ fn test(function: ItemFn, options: TestOptions) -> TokenStream {
         quote!(.time_limit(::core::time::Duration::from_micros(#micros)))
     });
     let check_determinism = options.check_determinism.then(|| quote!(.check_determinism()));
+    let allow_escaped_tasks = options.allow_escaped_tasks.then(|| quote!(.allow_escaped_tasks()));
     let run = match inputs.first() {
         Some(FnArg::Typed(_)) => name.to_token_stream(),
         _ => quote!(|_| #name()),
@@ -88,6 +89,7 @@ fn test(function: ItemFn, options: TestOptions) -> TokenStream {
                 #seeds
                 #time_limit
                 #check_determinism
+                #allow_escaped_tasks
                 .run(#run);
         }
     }

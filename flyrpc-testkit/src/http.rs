@@ -46,8 +46,8 @@ pub type HttpClient = Client<SimConnector, Body>;
 pub struct SimConnector(SimEnv);
 
 impl SimEnv {
-    /// Returns an HTTP client on this host. The tasks of its connections are not tasks of the host, so use the client of
-    /// a [host](crate::SimCluster::add_host) that does not crash, such as that of a user.
+    /// Returns an HTTP client on this host. Hyper runs each of its connections in a task of `tokio::spawn`, which does not
+    /// belong to the host. Use it on a [host](crate::SimCluster::add_host) without a node, such as that of a user.
     pub fn http_client(&self) -> HttpClient {
         Client::builder(TokioExecutor::new()).build(SimConnector(self.clone()))
     }

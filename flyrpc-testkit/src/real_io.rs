@@ -54,10 +54,15 @@ pub async fn real_io<F: Future>(io: F) -> F::Output {
     let (_running, ended) = mpsc::channel::<()>();
     let turns = Run::current().map(|run| Arc::clone(run.blocking()));
     spawn_blocking(move || {
-        if let Some(turns) = turns {
+        if let Some(turns) = &turns {
             turns.release_current();
         }
-        ended.recv()
+        // An error means that the future has ended.
+        let _ = ended.recv();
+        // This thread may run further tasks.
+        if let Some(turns) = &turns {
+            turns.wait_for_turn();
+        }
     });
     io.await
 }

@@ -44,11 +44,12 @@ pub(crate) struct TestOptions {
     pub(crate) seeds: Option<Expr>,
     pub(crate) time_limit: Option<Micros>,
     pub(crate) check_determinism: bool,
+    pub(crate) allow_escaped_tasks: bool,
     pub(crate) crate_path: Option<Path>,
 }
 
 const TEST_OPTIONS: &str = "available options: `seeds = 0..100`, `time_limit = \"1h\"`, \
-                            `check_determinism`, `crate = path`";
+                            `check_determinism`, `allow_escaped_tasks`, `crate = path`";
 
 const SERVICE_OPTIONS: &str = "available options: `name = \"…\"`, `crate = path`";
 
@@ -78,6 +79,8 @@ pub(crate) fn test_options(arguments: TokenStream, errors: &mut Errors) -> TestO
             options.time_limit = duration(&meta, "time_limit = \"1h\"", errors)?;
         } else if meta.path.is_ident("check_determinism") {
             options.check_determinism = flag(&meta, "flyrpc_testkit::test", errors)?;
+        } else if meta.path.is_ident("allow_escaped_tasks") {
+            options.allow_escaped_tasks = flag(&meta, "flyrpc_testkit::test", errors)?;
         } else if meta.path.is_ident("crate") {
             options.crate_path = path(&meta, errors)?;
         } else {

@@ -14,12 +14,13 @@ use super::{
 use crate::run::{self, Run};
 
 impl SimCluster {
-    /// Declares an invariant. It is checked now, and after every event of the trace from now on: calls, executions, changes
-    /// of membership and links, faults, and notes. An `Err` or a panic of `check` fails the test and names the invariant.
+    /// Declares an invariant. It is checked now, after events of the trace from now on (calls, executions, changes of
+    /// membership and links, faults, and notes), and when the last handle of the cluster is dropped. An `Err` or a panic of
+    /// `check` fails the test and names the invariant.
     ///
-    /// In a [`Simulation`](crate::Simulation), the run ends at once. In any other test, the test fails when it drops its
-    /// handle of the cluster. `check` runs within a task of the testkit, so it cannot wait, and calls that it makes on the
-    /// cluster must not inject faults.
+    /// `check` runs in a task of the testkit, once for all events that occur until that task runs, which is at the same
+    /// virtual time. It cannot wait, and must not inject faults. In a [`Simulation`](crate::Simulation), a violation ends the
+    /// run at once. In any other test, the test fails when it drops the last handle of the cluster.
     ///
     /// ```
     /// # use flyrpc_testkit::SimCluster;
@@ -58,7 +59,7 @@ impl SimCluster {
     }
 
     /// Checks all invariants. Returns a description of the first that does not hold.
-    fn first_violation(&self) -> Option<String> {
+    pub(super) fn first_violation(&self) -> Option<String> {
         let checks = self.shared.invariants.lock().checks.clone();
         for (name, check) in checks {
             let why = match catch_unwind(AssertUnwindSafe(|| check(self))) {

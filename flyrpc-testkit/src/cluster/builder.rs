@@ -276,9 +276,6 @@ impl SimClusterBuilder {
     }
 }
 
-/// # Panics
-///
-/// If there is no region, or the primary region has no nodes.
 /// Returns whether tokio's clock stands still while this thread computes.
 fn is_paused() -> bool {
     let before = Instant::now();
@@ -287,6 +284,9 @@ fn is_paused() -> bool {
     Instant::now() == before
 }
 
+/// # Panics
+///
+/// If there is no region, or the primary region has no nodes.
 #[track_caller]
 fn primary_region(regions: &[(Region, usize)], primary: Option<Region>) -> Region {
     let Some((first, _)) = regions.first() else {

@@ -182,8 +182,8 @@ impl SimCluster {
     /// several freezes overlap, the machine resumes when the last of them ends. A crashed machine
     /// stays crashed.
     ///
-    /// Only tasks spawned through the machine's environment freeze, which includes the tasks of a
-    /// [`Node`]. Tasks that a service spawns with `tokio::spawn` and the test's own tasks keep running.
+    /// The tasks of the machine freeze: those of its [`Node`], of its environment and of [`flyrpc::spawn`], and futures under
+    /// `Context::scope`. Other tasks of `tokio::spawn` and the test's own tasks keep running.
     ///
     /// [`Node`]: flyrpc::Node
     #[track_caller]
@@ -259,7 +259,6 @@ impl SimCluster {
         self.shared.net.drift(host, parts_per_million);
     }
 
-    /// Marks the node on a machine as crashed, if the machine has a node and it is up.
     /// Stops the handlers of a node at [`flyrpc::barrier`] with this name, until the returned barrier is dropped. It
     /// applies to all boots of the node, and replaces an earlier one with the same name.
     ///
@@ -281,6 +280,7 @@ impl SimCluster {
         self.shared.net.barrier(host, name)
     }
 
+    /// Marks the node on a machine as crashed, if the machine has a node and it is up.
     fn mark_crashed(&self, host: &str) {
         // Drops the earlier state outside the lock: dropping the last handle of a node stops it.
         let _earlier = self.try_with_member(host, |member| match member.state {

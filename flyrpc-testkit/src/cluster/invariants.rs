@@ -23,8 +23,8 @@ impl<C> Invariants<C> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the first violation, unless it was returned before or belongs to the report of a run.
-    pub(super) fn take_violation(&self) -> Option<String> {
-        self.lock().violation.take()
+    /// Returns the first violation, unless it belongs to the report of a run.
+    pub(super) fn violation(&self) -> Option<String> {
+        self.lock().violation.clone()
     }
 }

@@ -113,7 +113,9 @@ impl SimCluster {
             Some(node) => timeout(SHUTDOWN_TIMEOUT, node.shutdown()).await.is_ok(),
             None => false,
         };
-        if !ended {
+        if ended {
+            self.shared.net.end_programs(name);
+        } else {
             self.shared.net.kill(name);
         }
         self.set_state(name, NodeState::Down("was shut down"));

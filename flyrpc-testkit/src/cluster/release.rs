@@ -42,7 +42,7 @@ impl SimNode {
     }
 
     /// Returns the runtime environment of this boot of the node's machine. Tasks that a service spawns
-    /// through the environment freeze and crash with the node. Tasks spawned with `tokio::spawn` do not.
+    /// through the environment or [`flyrpc::spawn`] freeze and crash with the node. Tasks spawned with `tokio::spawn` do not.
     pub fn env(&self) -> &SimEnv {
         &self.env
     }

@@ -344,13 +344,21 @@ impl SimCluster {
 
 impl Drop for SimCluster {
     fn drop(&mut self) {
+        let is_last = Arc::strong_count(&self.shared) == 1;
+        let last_violation = || is_last.then(|| self.first_violation()).flatten();
         // The run of a `Simulation` reports its failures itself.
-        if Run::current().is_some() {
+        if let Some(run) = Run::current() {
+            if let Some(violation) = last_violation().filter(|_| !thread::panicking()) {
+                run.fail(|| violation);
+            }
             return;
         }
         if thread::panicking() {
             self.report();
-        } else if let Some(violation) = self.shared.invariants.take_violation() {
+            return;
+        }
+        let violation = self.shared.invariants.violation().or_else(last_violation);
+        if let Some(violation) = violation.filter(|_| is_last) {
             self.report();
             panic!("{violation}");
         }

@@ -137,7 +137,9 @@ impl ActiveFault {
     pub async fn end(mut self) {
         self.in_effect().await;
         let ActiveFault { cluster, fault, effect } = self;
-        drop(effect);
+        if let Effect::Guarded(guard) = effect {
+            guard.end();
+        }
         if let Some(node) = fault.stops() {
             if cluster.names().iter().all(|name| name != node) {
                 let _env = cluster.restart_machine(node);

@@ -24,6 +24,13 @@ pub(super) struct Disk {
 pub(super) type Files = BTreeMap<String, Bytes>;
 
 impl Disks {
+    /// Makes everything that the host has written durable.
+    pub(super) fn sync(&self, host: HostId) {
+        if let Some(disk) = self.lock().get_mut(&host) {
+            disk.synced = disk.files.clone();
+        }
+    }
+
     /// Discards what the host has not synced.
     pub(super) fn on_crash(&self, host: HostId) {
         if let Some(disk) = self.lock().get_mut(&host) {

@@ -52,6 +52,11 @@ impl FaultGuard {
         FaultGuard { shared: Arc::clone(shared), fault, undo: Some(undo), started_at, location }
     }
 
+    /// Ends the fault, even if it had no effect.
+    pub(crate) fn end(mut self) {
+        self.started_at.1 = u64::MAX;
+    }
+
     /// Makes the fault last until another call ends it. Faults between hosts and regions last until
     /// [`heal`](crate::SimNet::heal) or [`heal_all`](crate::SimNet::heal_all).
     pub fn keep(mut self) {

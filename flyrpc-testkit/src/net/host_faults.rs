@@ -64,6 +64,13 @@ impl SimNet {
 
     /// Stops all programs of a host, then calls `then`. Its second argument is whether the host was up
     /// before.
+    /// Ends the programs of a host that has been shut down, without a fault. Its files keep what was written.
+    pub(crate) fn end_programs(&self, host: &str) {
+        let id = self.host(host);
+        self.shared.disks.sync(id);
+        self.stop_programs(id, |core, _| core.fabric.host(id).restart());
+    }
+
     fn stop_programs<R>(&self, id: HostId, then: impl FnOnce(&mut Core, bool) -> R) -> R {
         let (tasks, result) = self.shared.with(|core| {
             let was_up = core.fabric.host(id).health != Health::Crashed;
@@ -85,8 +92,8 @@ impl SimNet {
     /// it accepts connections, and buffers incoming data until its buffers are full. If several
     /// freezes overlap, the host resumes when the last of them ends. A crashed host stays crashed.
     ///
-    /// Only tasks spawned through the host's environment freeze. Tasks that a program spawns with
-    /// `tokio::spawn` and the test's own tasks keep running.
+    /// Only tasks of the host's environment and of [`flyrpc::spawn`], and futures under `Context::scope`, freeze. Other tasks
+    /// of `tokio::spawn` and the test's own tasks keep running.
     #[track_caller]
     pub fn frozen(&self, host: impl AsRef<str>) -> FaultGuard {
         let id = self.host(host.as_ref());

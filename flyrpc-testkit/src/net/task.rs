@@ -44,9 +44,13 @@ impl Membership {
 
     /// Polls code of the host.
     fn run(&self, poll: impl FnOnce()) {
+        // A panic within other code of the host, such as a handler, is the business of that code.
+        let is_inside = run::is_inside_poll();
         let poll = || catch_unwind(AssertUnwindSafe(|| run::poll_as(self.host.owner(), poll)));
         if let Err(panic) = self.host.enter_span(poll) {
-            self.on_panic(&*panic);
+            if !is_inside {
+                self.on_panic(&*panic);
+            }
             resume_unwind(panic);
         }
     }

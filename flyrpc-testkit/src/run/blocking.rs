@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 /// The time that the runtime waits for a blocking task, in real time. A task that needs the runtime to end, as if it
 /// calls `Handle::block_on`, would otherwise never end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// The number of this thread of the pool.
@@ -76,22 +76,35 @@ impl BlockingTurns {
                 .unwrap_or_else(PoisonError::into_inner);
             state = next;
             if elapsed.timed_out() {
+                // Let the next thread start: the task may wait for its task.
                 state.running = None;
-                break;
+                eprintln!(
+                    "flyrpc-testkit: a blocking task has not ended after {PATIENCE:?} of real time; it runs beside \
+                     other tasks from now on, and the run may not repeat"
+                );
             }
         }
         has_work
     }
 
-    /// Lets all threads run, also those that start later.
-    pub(crate) fn open(&self) {
-        self.lock().is_open = true;
+    /// Lets all threads run, also those that start later. Called when the runtime has ended.
+    pub(super) fn open(&self) {
+        let mut state = self.lock();
+        state.is_open = true;
+        // The waker holds the runtime, which holds this in its callbacks.
+        let _runtime = state.runtime.take();
+        drop(state);
         self.changed.notify_all();
     }
 
     /// Makes the runtime continue although the blocking task that calls this has not ended.
     pub(crate) fn release_current(&self) {
         self.on_thread_stop();
+    }
+
+    /// Waits until the thread that was released may run tasks again.
+    pub(crate) fn wait_for_turn(&self) {
+        self.on_thread_start();
     }
 
     fn on_thread_start(&self) {

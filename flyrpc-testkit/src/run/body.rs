@@ -23,6 +23,9 @@ use super::{
 };
 use crate::trace::Trace;
 
+/// Upper bound on the crashes for which a run is repeated.
+const MAX_SUSPECTS: usize = 16;
+
 /// How a run ended.
 pub(super) enum Ended<T> {
     /// The body returned.
@@ -46,8 +49,12 @@ pub(super) struct RunResult<T> {
 pub(super) struct Spec<'a, B, T> {
     pub(super) body: &'a B,
     pub(super) time_limit: Duration,
-    /// Whether this value of the body needs a trace.
-    pub(super) needs_trace: fn(&T) -> bool,
+    /// Whether this value of the body fails the run.
+    pub(super) is_failure: fn(&T) -> bool,
+    /// Whether traces are also needed if the run does not fail.
+    pub(super) keeps_traces: bool,
+    /// Whether tasks may outlive the crash of their node.
+    pub(super) allows_escaped_tasks: bool,
 }
 
 /// Runs a body with a seed. Fails if a task that a node started with `tokio::spawn` outlives a crash of the node.
@@ -56,10 +63,11 @@ pub(super) fn run<F: Future>(
     spec: &Spec<'_, impl Fn() -> F, F::Output>,
 ) -> RunResult<F::Output> {
     let mut result = run_once(seed, spec, Census::default()).0;
-    if !matches!(result.ended, Ended::Returned(_)) {
+    let is_fine = matches!(&result.ended, Ended::Returned(value) if !(spec.is_failure)(value));
+    if !is_fine || spec.allows_escaped_tasks {
         return result;
     }
-    for suspect in std::mem::take(&mut result.suspects) {
+    for suspect in std::mem::take(&mut result.suspects).into_iter().take(MAX_SUSPECTS) {
         let host = suspect.host.clone();
         let (second, survivors) = run_once(seed, spec, Census::of(suspect));
         if survivors > 0 {
@@ -77,7 +85,7 @@ fn escaped(host: &str, tasks: usize) -> String {
         _ => (format!("{tasks} tasks"), "run"),
     };
     format!(
-        "{tasks} that node `{host}` started with `tokio::spawn` still {run} after the node has crashed; use \
+        "{tasks} that node `{host}` started with `tokio::spawn` still {run} after the process of the node has ended; use \
          `flyrpc::spawn` in handlers and `Node::spawn` elsewhere, or wrap the future in \
          `flyrpc::context().scope(future)`: such tasks stop with their node"
     )
@@ -105,12 +113,16 @@ fn run_once<F: Future>(
                 (_, ended) => ended,
             };
             let is_fine =
-                matches!(&ended, Some(Ended::Returned(value)) if !(spec.needs_trace)(value));
-            if !is_fine {
+                matches!(&ended, Some(Ended::Returned(value)) if !(spec.is_failure)(value));
+            if !is_fine || spec.keeps_traces {
                 traces = run.traces();
             }
             if ended.is_some() {
-                body = None;
+                let body = body.take();
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(body)));
+                if let (Some(Ended::Returned(_)), Err(panic)) = (&ended, dropped) {
+                    return Some(Ended::Panicked(panic));
+                }
             }
             ended
         })
@@ -126,10 +138,16 @@ fn run_once<F: Future>(
     if run.census().is_due() {
         run.census().start_counting();
     }
+    // Destructors of tasks may panic. Blocking tasks that have not started do not run.
+    let handle = runtime.handle().clone();
+    let dropped = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
     blocking.open();
-    // Destructors of tasks may panic.
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
-    drop((body, entered));
+    // The body of a census was stopped at some point, so its destructors may fail.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let _runtime = handle.enter();
+        drop(body);
+    }));
+    drop((entered, handle));
     let ended = match (ended, dropped) {
         (Ended::Returned(_), Err(panic)) => Ended::Panicked(panic),
         (ended, _) => ended,
@@ -151,6 +169,8 @@ fn build_runtime(blocking: &Arc<BlockingTurns>) -> Runtime {
             run.wake_body();
         }
     });
+    // Which task runs next must not depend on how often the runtime was idle.
+    builder.global_queue_interval(u32::MAX);
     let runtime = builder.enable_all().start_paused(true).build();
     runtime.expect("the operating system provides a runtime")
 }

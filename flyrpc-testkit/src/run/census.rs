@@ -118,6 +118,10 @@ impl Census {
         self.is_inside.replace(is_inside)
     }
 
+    pub(super) fn is_inside(&self) -> bool {
+        self.is_inside.get()
+    }
+
     /// Counts tasks that user code of `owner` has spawned.
     pub(super) fn add_foreign(&self, owner: Owner, tasks: usize) {
         *self.foreign.borrow_mut().entry(owner).or_default() += tasks;

@@ -31,7 +31,10 @@ pub(crate) struct Run {
 }
 
 /// Ends the run of this thread when dropped.
-pub(super) struct Entered(());
+pub(super) struct Entered {
+    /// The run of the thread before.
+    earlier: Option<Rc<Run>>,
+}
 
 impl Run {
     pub(super) fn new(
@@ -54,8 +57,7 @@ impl Run {
 
     /// Makes this the run of the current thread.
     pub(super) fn enter(self: &Rc<Self>) -> Entered {
-        CURRENT.set(Some(Rc::clone(self)));
-        Entered(())
+        Entered { earlier: CURRENT.replace(Some(Rc::clone(self))) }
     }
 
     /// Returns the run of this thread. `None` in a test with another runtime.
@@ -122,6 +124,6 @@ impl Run {
 impl Drop for Entered {
     fn drop(&mut self) {
         // Dropped outside the borrow, since destructors look for the current run.
-        let _run = CURRENT.take();
+        let _run = CURRENT.replace(self.earlier.take());
     }
 }

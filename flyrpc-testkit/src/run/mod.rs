@@ -23,7 +23,7 @@ mod tasks;
 pub(crate) use self::{
     current::Run,
     owner::Owner,
-    tasks::{CountedTask, on_crash, poll_as, spawn},
+    tasks::{CountedTask, is_inside_poll, on_crash, poll_as, spawn},
 };
 pub use self::{
     seeds::{ParseSeedsError, Seeds},

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     ops::{Range, RangeInclusive},
+    panic::resume_unwind,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     thread,
 };
@@ -108,8 +109,37 @@ fn parse_range(text: &str) -> Option<Seeds> {
     number(text).map(Seeds::from)
 }
 
-/// Calls `run` for each seed, on as many threads as the machine has processors, until one returns a failure. Threads are
-/// called `name`. Returns the failure of the first failed seed, which does not depend on the number of threads.
+/// Bounds the runs of the process at the same time: the tests of a program run in parallel, too.
+static PERMITS: Permits = Permits { taken: Mutex::new(0), released: Condvar::new() };
+
+struct Permits {
+    taken: Mutex<usize>,
+    released: Condvar,
+}
+
+/// Returns its permit when dropped.
+struct Permit;
+
+impl Permits {
+    fn acquire(&self) -> Permit {
+        let all = thread::available_parallelism().map_or(1, usize::from);
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.released.wait_while(taken, |taken| *taken >= all);
+        *taken.unwrap_or_else(PoisonError::into_inner) += 1;
+        Permit
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *PERMITS.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        PERMITS.released.notify_one();
+    }
+}
+
+/// Calls `run` for each seed, until one returns a failure: as many at the same time as the machine has processors, counted
+/// for the whole process, and each in a thread of its own, whose thread-local values are new. Threads are called `name`.
+/// Returns the failure of the first failed seed, which does not depend on the number of threads.
 pub(super) fn first_failure<E: Send>(
     seeds: &Seeds,
     name: &str,
@@ -128,7 +158,17 @@ pub(super) fn first_failure<E: Send>(
             if index > first_failed.load(Ordering::Relaxed) {
                 return;
             }
-            if let Err(failure) = run(seed) {
+            let _permit = PERMITS.acquire();
+            let alone = thread::scope(|scope| {
+                let thread = thread::Builder::new().name(name.to_owned());
+                let started = thread.spawn_scoped(scope, || run(seed));
+                started.expect("the operating system provides a thread").join()
+            });
+            let result = alone.unwrap_or_else(|panic| {
+                first_failed.fetch_min(index, Ordering::Relaxed);
+                resume_unwind(panic)
+            });
+            if let Err(failure) = result {
                 first_failed.fetch_min(index, Ordering::Relaxed);
                 let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.insert(index, (seed, failure));
@@ -137,17 +177,12 @@ pub(super) fn first_failure<E: Send>(
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(usize::try_from(seeds.len()).unwrap_or(usize::MAX));
-    let started = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..threads {
-            let thread = thread::Builder::new().name(name.to_owned());
-            if thread.spawn_scoped(scope, work).is_ok() {
-                started.fetch_add(1, Ordering::Relaxed);
-            }
+        for _ in 1..threads {
+            // With fewer threads, the others do more.
+            let _ = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
         }
-        if started.load(Ordering::Relaxed) == 0 {
-            work();
-        }
+        work();
     });
     let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     failures.into_iter().next().map(|(_, failed)| failed)

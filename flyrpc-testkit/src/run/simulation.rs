@@ -2,6 +2,8 @@
 
 use std::{fmt, future::Future, time::Duration};
 
+use tokio::runtime::Handle;
+
 use super::{
     body::{RunResult, Spec, run},
     report::Failure,
@@ -46,13 +48,14 @@ impl<T: TestResult, E: fmt::Debug> TestResult for Result<T, E> {
 /// - a task of a node panics, or an [invariant](crate::SimCluster::always) does not hold,
 /// - the body has not returned within an hour of virtual time ([`time_limit`](Self::time_limit)), or
 /// - a task that a node started with `tokio::spawn` instead of [`flyrpc::spawn`] still runs after the node has crashed.
-///   To find such tasks, a body in which they are possible runs a second time.
+///   To find such tasks, the body runs once more for each crash of a node that has started tasks in this way, up to that
+///   crash. [`allow_escaped_tasks`](Self::allow_escaped_tasks) turns this off.
 ///
 /// A failed run prints its seed, the calls in flight, the command that repeats it, and the path of its trace.
 ///
 /// `spawn_blocking` tasks run one at a time, in the order of their start, while no other task is runnable. Runs with
-/// SQLite or another blocking library are therefore repeatable. A blocking task that does not end within 2 s of real time,
-/// as if it waits for an asynchronous task, runs beside the others from then on.
+/// SQLite or another blocking library are therefore repeatable. If they do not end within 5 s of real time, as if one
+/// waits for an asynchronous task, it runs beside the others from then on.
 ///
 /// ```
 /// use flyrpc::fly_rpc;
@@ -90,6 +93,7 @@ pub struct Simulation {
     seeds: Option<Seeds>,
     time_limit: Duration,
     checks_determinism: bool,
+    allows_escaped_tasks: bool,
 }
 
 impl Default for Simulation {
@@ -106,6 +110,7 @@ impl Simulation {
             seeds: None,
             time_limit: TIME_LIMIT,
             checks_determinism: seed::checks_determinism(),
+            allows_escaped_tasks: false,
         }
     }
 
@@ -129,6 +134,12 @@ impl Simulation {
         self
     }
 
+    /// Lets tasks of `tokio::spawn` outlive their node, as those of a library that cannot be changed.
+    pub fn allow_escaped_tasks(mut self) -> Self {
+        self.allows_escaped_tasks = true;
+        self
+    }
+
     #[doc(hidden)]
     pub fn name(mut self, name: &str) -> Self {
         // Test harnesses omit the name of the crate.
@@ -149,13 +160,25 @@ impl Simulation {
     where
         F: Future<Output: TestResult>,
     {
+        assert!(
+            Handle::try_current().is_err(),
+            "a simulation has a runtime of its own, so it cannot run within another: use a plain `#[test]`"
+        );
         let test = self.name.map_or_else(TestName::current, TestName::new);
         let seeds = seed::overridden().or(self.seeds).unwrap_or_else(|| Seeds::from(0));
         assert!(!seeds.is_empty(), "a simulation needs at least one seed");
         let directory = seed::trace_directory();
         let keeps_traces = self.checks_determinism || directory.is_some();
         let run_seed = |seed| {
-            let run = || run_seed(seed, self.time_limit, &body, keeps_traces);
+            let body = || body(seed);
+            let spec = Spec {
+                body: &body,
+                time_limit: self.time_limit,
+                is_failure: |value: &F::Output| value.failure().is_some(),
+                keeps_traces,
+                allows_escaped_tasks: self.allows_escaped_tasks,
+            };
+            let run = || run_seed(seed, &spec);
             let traces = run()?;
             if let Some(directory) = &directory {
                 test.write_traces(directory, seed, &traces);
@@ -177,15 +200,9 @@ impl Simulation {
 
 fn run_seed<F: Future<Output: TestResult>>(
     seed: u64,
-    time_limit: Duration,
-    body: &impl Fn(u64) -> F,
-    keeps_traces: bool,
+    spec: &Spec<'_, impl Fn() -> F, F::Output>,
 ) -> Result<Vec<Trace>, Failure> {
-    let body = || body(seed);
-    let needs_trace: fn(&F::Output) -> bool =
-        if keeps_traces { |_| true } else { |value| value.failure().is_some() };
-    let result = run(seed, &Spec { body: &body, time_limit, needs_trace });
-    match Failure::of(result, time_limit, TestResult::failure) {
+    match Failure::of(run(seed, spec), spec.time_limit, TestResult::failure) {
         Ok((_, traces)) => Ok(traces),
         Err((failure, _)) => Err(failure),
     }
@@ -240,8 +257,14 @@ where
     F: Future<Output = Result<T, E>>,
     E: fmt::Debug,
 {
-    let result: RunResult<Result<T, E>> =
-        run(seed, &Spec { body: &body, time_limit: TIME_LIMIT, needs_trace: Result::is_err });
+    let spec = Spec {
+        body: &body,
+        time_limit: TIME_LIMIT,
+        is_failure: Result::is_err,
+        keeps_traces: false,
+        allows_escaped_tasks: false,
+    };
+    let result: RunResult<Result<T, E>> = run(seed, &spec);
     let failure_of = |value: &Result<T, E>| value.as_ref().err().map(|error| format!("{error:?}"));
     match Failure::of(result, TIME_LIMIT, failure_of) {
         Ok((value, _)) => value,

@@ -40,6 +40,11 @@ pub(crate) fn poll_as<R>(owner: Owner, poll: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether code of a host is being polled.
+pub(crate) fn is_inside_poll() -> bool {
+    Run::current().is_some_and(|run| run.census().is_inside())
+}
+
 /// Ends a poll of a host, also if it panics.
 struct Leave<'a>(&'a Rc<Run>);
 

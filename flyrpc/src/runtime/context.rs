@@ -102,7 +102,7 @@ where
 /// A test sets a barrier with `SimCluster::barrier`. It can then wait until a handler has reached it, inject a fault,
 /// and let the handler continue.
 pub async fn barrier(name: &'static str) {
-    let wait = Context::try_current().and_then(|context| context.host.env.barrier(name));
+    let wait = CURRENT.with_borrow(|current| current.as_ref()?.host.env.barrier(name));
     if let Some(wait) = wait {
         wait.await;
     }

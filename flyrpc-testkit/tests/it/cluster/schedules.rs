@@ -65,7 +65,9 @@ async fn each_kind_of_fault_starts_and_ends() {
 #[tokio::test(start_paused = true)]
 async fn dropping_a_fault_heals_it_and_leaves_a_stopped_node_down() {
     let cluster = cluster().await;
-    drop(cluster.inject(&Fault::Partition { a: "iad".into(), b: "hkg".into() }));
+    let partition = cluster.inject(&Fault::Partition { a: "iad".into(), b: "hkg".into() });
+    sleep(secs(1)).await;
+    drop(partition);
     desk(&cluster, "hkg-0").on_primary().name().await.unwrap();
     drop(cluster.inject(&Fault::Crash { node: "iad-1".into() }));
     drop(cluster.inject(&Fault::Shutdown { node: "hkg-0".into() }));

@@ -61,3 +61,19 @@ async fn real_io_works_beside_blocking_tasks() {
     assert_eq!(io.await, 8);
     assert_eq!(spawn_blocking(|| 9).await.unwrap(), 9);
 }
+
+#[flyrpc_testkit::test]
+async fn blocking_tasks_that_wait_for_each_other_end() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let waits = spawn_blocking(move || receive.recv().unwrap());
+    let sends = spawn_blocking(move || send.send(7).unwrap());
+    assert_eq!(waits.await.unwrap(), 7);
+    sends.await.unwrap();
+}
+
+#[flyrpc_testkit::test]
+async fn a_test_may_end_before_its_blocking_tasks() {
+    let (_send, receive) = std::sync::mpsc::channel::<()>();
+    spawn_blocking(move || receive.recv());
+    spawn_blocking(|| panic!("never started"));
+}

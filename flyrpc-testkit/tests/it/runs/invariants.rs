@@ -54,3 +54,14 @@ async fn an_invariant_must_hold_when_it_is_declared() {
     let cluster = regions(Worker::default()).start().await;
     cluster.always("never", |_cluster| Err("it is checked at once"));
 }
+
+#[flyrpc_testkit::test]
+#[should_panic(expected = "the invariant \"no notes\" does not hold: the last at ")]
+async fn the_last_event_of_a_test_is_checked() {
+    let cluster = regions(Worker::default()).start().await;
+    cluster.always("no notes", |cluster| match cluster.trace().events().notes().next() {
+        Some(note) => Err(note.what().to_string()),
+        None => Ok(()),
+    });
+    cluster.note("the last");
+}

@@ -55,7 +55,7 @@ async fn owned_and_scoped_tasks_do_not_fail_a_run() {
 #[flyrpc_testkit::test]
 #[should_panic(
     expected = "a task that node `fra-0` started with `tokio::spawn` still runs after the \
-                           node has crashed; use `flyrpc::spawn`"
+                           process of the node has ended; use `flyrpc::spawn`"
 )]
 async fn a_bare_task_that_outlives_its_node_fails_the_run() {
     let (cluster, _done) = started("hkg-0", How::Bare).await;
@@ -132,4 +132,49 @@ async fn a_barrier_stops_a_handler_after_its_commit() {
     committed.release();
     call.await.unwrap().unwrap();
     assert_eq!(done.all(), ["committed", "committed", "continued"]);
+}
+
+#[flyrpc_testkit::test(allow_escaped_tasks)]
+async fn bare_tasks_can_be_allowed() {
+    let (cluster, _done) = started("hkg-0", How::Bare).await;
+    cluster.crash("fra-0");
+    sleep(Duration::from_secs(10)).await;
+}
+
+#[flyrpc_testkit::test]
+async fn a_shutdown_ends_the_tasks_of_a_node() {
+    let (cluster, done) = started("hkg-0", How::Owned).await;
+    cluster.shutdown("fra-0").await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(done.all(), Vec::<String>::new());
+}
+
+#[flyrpc_testkit::test]
+#[should_panic(
+    expected = "a task that node `fra-0` started with `tokio::spawn` still runs after the \
+                           process of the node has ended"
+)]
+async fn a_bare_task_that_outlives_a_shutdown_fails_the_run() {
+    let (cluster, _done) = started("hkg-0", How::Bare).await;
+    cluster.shutdown("fra-0").await;
+}
+
+/// Panics in its destructor, unless the test has disarmed it.
+struct Bomb {
+    is_armed: bool,
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.is_armed || std::thread::panicking(), "the bomb was not disarmed");
+    }
+}
+
+#[flyrpc_testkit::test]
+async fn a_second_run_that_stops_at_the_crash_does_not_fail_by_its_destructors() {
+    let mut bomb = Bomb { is_armed: true };
+    let (cluster, _done) = started("hkg-0", How::BareButEnding).await;
+    cluster.crash("fra-0");
+    sleep(Duration::from_secs(1)).await;
+    bomb.is_armed = false;
 }
