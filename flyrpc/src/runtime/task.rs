@@ -116,7 +116,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_returns_its_value_or_how_it_ended() {
-        let env = TokioEnv::default();
+        let env = TokioEnv;
         assert_eq!(spawn_in(&env, async { 7 }).await, Ok(7));
 
         let error = spawn_in(&env, async { panic!("out of luck") }).await.unwrap_err();
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_continues_without_its_handle() {
         let (done, ended) = oneshot::channel();
-        drop(spawn_in(&TokioEnv::default(), async move { done.send(7) }));
+        drop(spawn_in(&TokioEnv, async move { done.send(7) }));
         assert_eq!(ended.await, Ok(7));
     }
 }
