@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use flyrpc_testkit::SimCluster;
 
-    #[tokio::test(start_paused = true)] // virtual time
+    #[flyrpc_testkit::test] // in virtual time
     async fn a_crash_of_one_node_fails_no_call() {
         let cluster = SimCluster::builder()
             .region("iad", 2) // the first region is the primary

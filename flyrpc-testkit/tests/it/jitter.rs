@@ -86,3 +86,26 @@ async fn fractions_of_a_millisecond_are_rejected() {
     let (net, ..) = iad_and_hkg();
     let _jitter = net.jitter("iad", "hkg", std::time::Duration::from_micros(1_500));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_on_one_path_changes_no_delay_on_another() {
+    let delays = async |extra: u8| {
+        let (net, iad, hkg) = iad_and_hkg();
+        let fra = net.add_host("fra-0", "fra");
+        let _jitter = [net.jitter("iad", "hkg", ms(1_000)), net.jitter("iad", "fra", ms(1_000))];
+        let (from, to) = (socket(&iad).await, socket(&hkg).await);
+        let mut delays = Vec::new();
+        for number in 0..10 {
+            // From the same host, but on another path.
+            for _ in 0..extra {
+                from.send(b"extra", fra.addr(PORT)).await.unwrap();
+            }
+            let start = tokio::time::Instant::now();
+            from.send(&[number], hkg.addr(PORT)).await.unwrap();
+            receive(&to).await;
+            delays.push(start.elapsed());
+        }
+        delays
+    };
+    assert_eq!(delays(0).await, delays(3).await);
+}

@@ -106,3 +106,17 @@ fn each_cluster_of_a_failed_run_leaves_its_own_trace() {
     assert_eq!(traces.len(), 2, "{report}");
     assert!(traces[0].contains("of the first") && traces[1].contains("of the second"), "{report}");
 }
+
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn fails_in_real_time() {
+    let _cluster = regions(Worker::default()).rtt("iad", "hkg", Duration::ZERO).start().await;
+    panic!("its clock is not paused");
+}
+
+#[test]
+fn a_cluster_whose_clock_is_not_paused_says_so() {
+    let hint = "the clock is not paused, so delays take real time";
+    assert!(report("runs::failures::fails_in_real_time").contains(hint));
+    assert!(!report("runs::failures::fails_by_err").contains(hint));
+}
