@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use flyrpc::{
@@ -148,7 +148,7 @@ impl State {
 
 /// Asks the node itself, then all others. Returns their recorded calls, too.
 async fn collect(node: &Node) -> Result<(Collection, Vec<WatchReport>), Ended> {
-    let (start, unix_time) = (Instant::now(), unix_time());
+    let (start, unix_time) = (Instant::now(), unix_time(node));
     let me = node.id().clone();
     let reporter =
         within(node.status_of(&me)).await.map_err(|it| Ended::Unanswered(it.into_message()))?;
@@ -186,7 +186,7 @@ fn to_ask(reporter: &NodeReport) -> Vec<NodeId> {
 }
 
 async fn ask(node: &Node, id: NodeId) -> (NodeId, Asked, Option<WatchReport>) {
-    let (start, unix_time) = (Instant::now(), unix_time());
+    let (start, unix_time) = (Instant::now(), unix_time(node));
     // The calls are recorded by nodes of a version that has a status, so the second answer is optional.
     let status = async { (within(node.status_of(&id)).await, start.elapsed()) };
     let ((report, took), calls) = tokio::join!(status, within(node.watch(&id)));
@@ -241,6 +241,7 @@ fn collected(mut collection: Collection, window: &Window) -> Collected {
     Collected { snapshot, reports }
 }
 
-fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+/// Returns the time on the node's wall clock, with which the clocks of other nodes are compared.
+fn unix_time(node: &Node) -> f64 {
+    node.system_time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
