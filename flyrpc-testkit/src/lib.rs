@@ -125,6 +125,7 @@ mod latency;
 #[cfg(feature = "logs")]
 mod logs;
 mod net;
+mod panic_text;
 mod real_io;
 mod rng;
 mod run;

@@ -1,7 +1,6 @@
 //! Checks invariants whenever something happens.
 
 use std::{
-    any::Any,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
@@ -11,7 +10,10 @@ use super::{
     invariants::Check,
     sim_cluster::{Shared, SimCluster},
 };
-use crate::run::{self, Run};
+use crate::{
+    panic_text::panic_text,
+    run::{self, Run},
+};
 
 impl SimCluster {
     /// Declares an invariant. It is checked now, after events of the trace from now on (calls, executions, changes of
@@ -65,7 +67,7 @@ impl SimCluster {
             let why = match catch_unwind(AssertUnwindSafe(|| check(self))) {
                 Ok(Ok(())) => continue,
                 Ok(Err(why)) => why,
-                Err(panic) => text(&*panic).to_owned(),
+                Err(panic) => panic_text(&*panic).to_owned(),
             };
             return Some(format!("{} at {:?}", violated(&name, &why), self.elapsed()));
         }
@@ -75,11 +77,6 @@ impl SimCluster {
 
 fn violated(name: &str, why: &str) -> String {
     format!("the invariant \"{name}\" does not hold: {why}")
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
 }
 
 /// Checks the invariants after each change of the log, until one does not hold or the cluster is gone.

@@ -28,7 +28,7 @@ const MAX_SKEW: u64 = 24 * 3_600_000;
 /// In parts per million.
 const MAX_DRIFT: u64 = 1_000;
 
-/// The faults from which random schedules are drawn: for which nodes, of which kinds, how many, and within which time.
+/// The bounds of random schedules: the nodes, the kinds and number of faults, and the time.
 ///
 /// The scopes of a fault between two scopes are regions or nodes. Durations and magnitudes are log-uniform: a fault is as
 /// likely to last from 0.1 to 0.2 s as from 1 to 2 s. Delays and jitter are at most 1.5 s, bandwidth is 20 kB/s to 8 MB/s,

@@ -16,7 +16,10 @@ use super::{
     boot::HostBoot,
     state::{TaskId, TaskPoll},
 };
-use crate::run::{self, CountedTask, Run};
+use crate::{
+    panic_text::panic_text,
+    run::{self, CountedTask, Run},
+};
 
 /// A future of a host: a task that its environment has spawned, or one in a task of somebody else.
 pub(super) struct Membership {
@@ -57,8 +60,7 @@ impl Membership {
 
     fn on_panic(&self, panic: &(dyn Any + Send)) {
         if let Some(run) = Run::current() {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+            let text = panic_text(panic);
             let name = self.host.lock().host_name(self.host.id());
             run.fail(|| format!("a task of node `{name}` panicked: {text}"));
         }

@@ -1,4 +1,4 @@
-//! Whose code runs: which boot of which host a task belongs to.
+//! The owner of a task: one boot of one host.
 
 /// One boot of a host of a network of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

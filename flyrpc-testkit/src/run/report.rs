@@ -4,6 +4,7 @@ use std::{any::Any, fmt::Write as _, panic::resume_unwind};
 
 use super::body::{Ended, RunResult};
 use crate::{
+    panic_text::panic_text,
     seed::TestName,
     trace::{Trace, TracedCall},
 };
@@ -54,7 +55,7 @@ impl Failure {
     /// Prints the report, and writes the traces to files.
     pub(super) fn print(&self, test: &TestName, seed: u64) {
         let cause = match &self.cause {
-            Cause::Panicked(panic) => text(&**panic),
+            Cause::Panicked(panic) => panic_text(&**panic),
             Cause::Other(message) => message,
         };
         let mut report = format!("flyrpc-testkit: {test} failed with seed {seed}: {cause}\n");
@@ -77,12 +78,6 @@ impl Failure {
             Cause::Other(message) => panic!("failed with seed {seed}: {message}"),
         }
     }
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic whose payload is not a string")
 }
 
 /// Lists the calls that have not ended, one in each line.

@@ -12,7 +12,7 @@ mod panic;
 mod rpc;
 mod start;
 
-pub(crate) use self::panic::{discard, panic_message};
+pub(crate) use self::panic::{discard, panic_message, panic_text};
 pub use self::{
     body::BodyError,
     closed::{Closed, NodeFailure},

@@ -5,6 +5,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+const NO_TEXT: &str = "a panic whose payload is not a string";
+
+/// Returns the message that was passed to `panic!`, of a panic that continues.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or(NO_TEXT)
+}
+
 /// Returns the message that was passed to `panic!`.
 pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<&str>() {
@@ -13,7 +21,7 @@ pub(crate) fn panic_message(panic: Box<dyn Any + Send>) -> String {
             Ok(text) => *text,
             Err(panic) => {
                 discard(panic);
-                "a panic whose payload is not a string".to_owned()
+                NO_TEXT.to_owned()
             }
         },
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use crate::error::StartError;
+use crate::error::{StartError, panic_text};
 
 /// Fails if the current task does not run in a tokio runtime with time. Without this check, the node would
 /// start, and each of its calls would panic.
@@ -32,9 +32,7 @@ pub(super) fn check_time() -> Result<(), StartError> {
 
 /// Returns the error for a panic of binding a socket in a runtime without I/O. Resumes any other panic.
 pub(super) fn bind_panicked(panic: Box<dyn Any + Send>) -> StartError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    if text.is_some_and(|text| text.contains("enable_io")) {
+    if panic_text(&*panic).contains("enable_io") {
         return StartError::Runtime { why: "this one has no I/O; build it with `enable_all`" };
     }
     resume_unwind(panic)

@@ -1,7 +1,6 @@
 //! Tasks of a node that user code spawns.
 
 use std::{
-    any::Any,
     fmt,
     future::Future,
     panic::{AssertUnwindSafe, resume_unwind},
@@ -15,7 +14,7 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use crate::env::Env;
+use crate::{env::Env, error::panic_text};
 
 /// Waits for a task that [`spawn`](crate::spawn()) or [`Node::spawn`](crate::Node::spawn) has spawned. As a future, it
 /// returns the task's value. Dropping it lets the task continue.
@@ -92,19 +91,13 @@ where
             }
             Ok(Err(_aborted)) => {}
             Err(panic) => {
-                let _ = done.send(Err(text(&*panic).to_owned()));
+                let _ = done.send(Err(panic_text(&*panic).to_owned()));
                 // The environment sees the panic, too.
                 resume_unwind(panic);
             }
         }
     }));
     JoinHandle { value, abort }
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic whose payload is not a string")
 }
 
 #[cfg(test)]
