@@ -99,7 +99,7 @@ fn local(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
 /// Counts instructions of both nodes of a pair in one thread, on the simulated network. The runs are
 /// deterministic, so one is enough.
 fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
-    let companion = bench.companion("flyrpc-benchmarks-simulated", "pair")?;
+    let companion = bench.companion("flyrpc-benchmarks-pair", "pair")?;
     bench.interleave_times(1, &[Name::Flyrpc], |bench, contender| {
         let Some(program) = companion.of(contender) else { return Ok(()) };
         let suffix = contender.suffix();

@@ -140,16 +140,16 @@ async fn past_half_of_a_region_ejections_are_ignored() {
     let (nodes, _cluster, caller) = nodes_that_take(millis(100), 4).await;
     let client = caller.client::<WorkClient>().on_region("iad");
     (0..2).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Panics));
-    Calls::AtOnce(100).make(&client, secs(1)).await;
+    Calls::AtOnce(16).make(&client, secs(1)).await;
     nodes.take_share("iad-0");
-    Calls::AtOnce(100).make(&client, secs(1)).await;
+    Calls::AtOnce(16).make(&client, secs(1)).await;
     assert_eq!(ejected(&caller, 4), ["iad-0", "iad-1"]);
     assert_eq!(nodes.take_share("iad-0"), 0.0);
 
     (2..4).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Panics));
-    Calls::AtOnce(100).make(&client, secs(1)).await;
+    Calls::AtOnce(16).make(&client, secs(1)).await;
     (0..2).for_each(|at| nodes.set(&format!("iad-{at}"), Behavior::Takes(millis(100))));
-    Calls::AtOnce(100).make(&client, secs(1)).await;
+    Calls::AtOnce(16).make(&client, secs(1)).await;
     // The two nodes that work are restored at once, although their time is not over.
     assert_eq!(ejected(&caller, 4), ["iad-2", "iad-3"]);
 }

@@ -1,7 +1,7 @@
 //! The instructions of a call stay within their budgets.
 //!
 //! Run it in a release build: `cargo test --release --manifest-path benchmarks/Cargo.toml -p
-//! flyrpc-benchmarks-simulated --test budgets`. It prints the counts with `-- --nocapture`.
+//! flyrpc-benchmarks-pair --test budgets`. It prints the counts with `-- --nocapture`.
 //!
 //! The test steps through the program `pair` with ptrace, one instruction at a time, so it needs no tool. A
 //! count varies by a few instructions per call, with the alignment of memory.
