@@ -1,10 +1,12 @@
 //! [`Metrics`]: an observer that records metrics through the facade of the crate `metrics`.
 
+mod by_name;
 mod by_status;
 mod cache;
 mod cluster;
 mod durations;
 mod gauge_share;
+mod method;
 mod methods;
 mod names;
 
@@ -18,7 +20,8 @@ use self::{
     cache::Cache,
     cluster::ClusterMetrics,
     gauge_share::GaugeShare,
-    methods::{MethodMetrics, Methods},
+    method::MethodMetrics,
+    methods::Methods,
     names::{
         ATTEMPTS, CLIENT_DURATION, DROPPED, HANDSHAKES, HELD, IN_FLIGHT, LINKS, NODES, REFUSALS,
         RETRIES, SERVER_DURATION,
