@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Type, spanned::Spanned as _};
+use syn::{Type, TypePath, spanned::Spanned as _};
 
 use super::common::root;
 use crate::{
@@ -27,7 +27,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     for method in unconditional.into_iter().chain(conditional) {
         let cfgs = method.attrs.cfgs();
         for ty in method.types().flat_map(contents_and_container) {
-            let text = type_text(unboxed(ty));
+            let text = identity(ty);
             if !required.contains(&text) {
                 let require = require(&root, ty);
                 all.extend(quote!(#cfgs { #require }));
@@ -40,6 +40,18 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     }
     quote! {
         fn __requirements() { #all }
+    }
+}
+
+/// Returns a text that is equal for types that meet the requirements for the same reasons. Aliases of `Result` with one
+/// path have the same error type.
+fn identity(ty: &Type) -> String {
+    match ty {
+        Type::Path(TypePath { path, .. }) if is_result_alias(ty) => {
+            let segments = path.segments.iter().map(|segment| format!("::{}", segment.ident));
+            segments.collect()
+        }
+        ty => type_text(unboxed(ty)),
     }
 }
 

@@ -98,10 +98,17 @@ impl Used {
     }
 }
 
+/// Keywords of the edition of generated code that are identifiers in earlier ones.
+const NEW_KEYWORDS: [&str; 5] = ["async", "await", "dyn", "gen", "try"];
+
 /// Returns a user's identifier with the span of a generated item: see [`generated_span`].
 pub(crate) fn generated(name: &Ident) -> Ident {
+    let span = generated_span(name.span());
+    if NEW_KEYWORDS.iter().any(|keyword| name == keyword) {
+        return Ident::new_raw(&name.to_string(), span);
+    }
     let mut generated = name.clone();
-    generated.set_span(generated_span(name.span()));
+    generated.set_span(span);
     generated
 }
 
@@ -117,6 +124,18 @@ mod tests {
     use quote::quote;
 
     use super::*;
+
+    #[test]
+    fn identifiers_of_earlier_editions_become_raw() {
+        let check = |name: &str, expected: &str| {
+            let name = Ident::new(name, Span::call_site());
+            assert_eq!(generated(&name).to_string(), expected);
+        };
+        check("gen", "r#gen");
+        check("try", "r#try");
+        check("generate", "generate");
+        assert_eq!(generated(&Ident::new_raw("gen", Span::call_site())).to_string(), "r#gen");
+    }
 
     #[test]
     fn type_parameters_do_not_hide_types_of_the_trait() {
