@@ -38,6 +38,27 @@ async fn idempotent_calls_move_on_when_a_node_goes_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_calls_of_a_new_node_do_not_wait_for_a_frozen_one() {
+    for seed in 0..10 {
+        let counts = Counts::default();
+        let cluster = probe_cluster(&counts).seed(seed).region("iad", 2).region("hkg", 1);
+        let cluster = cluster.start().await;
+        sleep(secs(3)).await;
+        cluster.freeze("iad-0");
+        let env = cluster.net().add_host("fra-0", "fra");
+        let fra = node_on(&env).seeds(["hkg-0:3590"]).start().await.unwrap();
+        let probe = fra.client::<ProbeClient>().on_region("iad");
+        let start = Instant::now();
+        let calls: Vec<_> = (0..10).map(|_| tokio::spawn(probe.slow(1))).collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), 1, "seed {seed}");
+        }
+        assert!(start.elapsed() < secs(1), "seed {seed}: {:?}", start.elapsed());
+        assert_eq!(counts.started(), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn idempotent_calls_one_after_the_other_avoid_a_quiet_node() {
     let cluster = hkg_and(2, &Counts::default()).await;
     silence(&cluster, true);

@@ -108,6 +108,12 @@ where
         self.dial = Some(dial);
     }
 
+    /// Stops to wait for the node that is being dialed, because another one takes the call. The node is dialed
+    /// regardless.
+    pub(super) fn forget_dial(&mut self) {
+        self.dial = None;
+    }
+
     /// Returns whether the node of an attempt in flight is quiet.
     pub(super) fn waits_on_a_quiet_node(&self) -> bool {
         self.attempts.iter().any(InFlight::is_quiet)

@@ -307,12 +307,14 @@ where
             if let Some(delay) = call.hedge_delay(&link) {
                 pending.hedge_after(number, delay);
             }
+            pending.forget_dial();
             let attempt = attempt(of, Place::Link(Arc::clone(&link)), number);
             pending.add(number, Some(link), attempt);
             Step::AwaitAttempts
         }
         Picked::Here(method) => {
             let number = retry.start(node.me());
+            pending.forget_dial();
             pending.add(number, None, attempt(of, Place::Here(method), number));
             Step::AwaitAttempts
         }
@@ -326,7 +328,8 @@ where
 }
 
 /// Waits for progress of the attempts and the dial in flight. Returns `None` if the table has become
-/// newer than `version` and may offer a node for an attempt in parallel with one on a quiet node.
+/// newer than `version` and may offer a node for an attempt in parallel with one on a quiet node, or a linked node
+/// instead of the one that is being dialed.
 async fn progress<R, F, G>(
     of: RemoteCall<'_, '_, R>,
     retry: &Retry,
@@ -338,7 +341,8 @@ where
     F: Future<Output = Result<R::Response, AttemptEnd>>,
     G: Future<Output = Result<R::Response, AttemptEnd>>,
 {
-    let wants_another = retry.wants_another() && pending.waits_on_a_quiet_node();
+    let wants_another =
+        !retry.has_attempts() || (retry.wants_another() && pending.waits_on_a_quiet_node());
     tokio::select! {
         biased;
         progress = pending.next() => Some(progress),

@@ -221,8 +221,16 @@ impl Retry {
         attempt.map(|attempt| attempt.late = true).is_some()
     }
 
-    /// Handles a change of the table while attempts are in flight.
+    /// Returns whether attempts are in flight.
+    pub(crate) fn has_attempts(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Handles a change of the table while attempts are in flight, or while a node is dialed.
     pub(crate) fn on_changed(&mut self) -> Step {
+        if !self.has_attempts() {
+            return self.pick_or_await();
+        }
         if !self.wants_another() {
             return Step::AwaitAttempts;
         }

@@ -330,6 +330,16 @@ fn only_a_waiting_call_looks_for_a_primary_that_moved() {
 }
 
 #[test]
+fn a_change_while_a_node_is_dialed_may_offer_another_node() {
+    for idempotent in [false, true] {
+        let mut sim = Sim::new(idempotent, Duration::ZERO);
+        check_picks(&sim.retry.on_changed());
+        sim.retry.start(&node("b"));
+        assert!(matches!(sim.retry.on_changed(), Step::AwaitAttempts));
+    }
+}
+
+#[test]
 fn a_node_that_cannot_be_dialed_is_excluded() {
     let mut sim = Sim::new(false, Duration::ZERO);
     check_picks(&sim.retry.on_dialed(node("a"), Dialed::Linked));
