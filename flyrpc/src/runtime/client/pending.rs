@@ -108,7 +108,7 @@ where
         self.dial = Some(dial);
     }
 
-    /// Stops to wait for the node that is being dialed, because another one takes the call. The node is dialed
+    /// Stops waiting for the node that is being dialed, because another one takes the call. The node is dialed
     /// regardless.
     pub(super) fn forget_dial(&mut self) {
         self.dial = None;
