@@ -92,6 +92,7 @@ impl Durations {
     }
 }
 
+/// Returns the slot of a region. A cheap hash is enough: a region whose slot is taken is found in the cache.
 fn slot(region: &Region) -> usize {
     let name = region.as_str().as_bytes();
     let [first, last] = [name.first(), name.last()].map(|byte| byte.copied().unwrap_or_default());
