@@ -2,9 +2,11 @@
 
 use proc_macro2::TokenStream;
 use syn::{
-    Attribute, FnArg, Ident, Item, ItemTrait, Pat, PatType, Signature, TraitItem, TraitItemFn,
-    Type, Visibility,
+    AttrStyle, Attribute, FnArg, Ident, Item, ItemTrait, Meta, Pat, PatType, Signature, Token,
+    TraitItem, TraitItemFn, Type, Visibility,
+    ext::IdentExt as _,
     parse::{ParseStream, Parser as _},
+    punctuated::Punctuated,
 };
 
 /// The annotated trait.
@@ -15,17 +17,28 @@ pub(crate) struct Parsed {
     pub(crate) visibilities: Vec<(Visibility, Ident)>,
 }
 
-/// Parses the annotated item, which must be a trait. Returns `None` for an item that needs no error, because
-/// there is an error for an item that was generated together with it.
-pub(crate) fn parse(item: TokenStream) -> syn::Result<Option<Parsed>> {
-    let item = syn::parse2::<Item>(item)?;
+/// Why the annotated item is not read as a trait.
+pub(crate) enum NoTrait {
+    /// It has syntax errors. rustc has reported them, because it parses an item before it expands its attributes.
+    Unreadable,
+    /// mockall has generated it. There is an error for another item that was generated together with it.
+    Mock,
+    /// It is not a trait.
+    OtherItem(syn::Error),
+}
+
+/// Parses the annotated item, which must be a trait.
+pub(crate) fn parse(item: TokenStream) -> Result<Parsed, NoTrait> {
+    let Ok(item) = syn::parse2::<Item>(item) else { return Err(NoTrait::Unreadable) };
     let is_mock = is_mock(&item);
     let (wrong, at) = match item {
         Item::Trait(mut service) => {
             let visibilities = service.items.iter_mut().filter_map(take_visibility).collect();
-            return Ok(Some(Parsed { service, visibilities }));
+            // `#![doc = "…"]` and `//!` in the trait. They are emitted above it.
+            service.attrs.iter_mut().for_each(|attr| attr.style = AttrStyle::Outer);
+            return Ok(Parsed { service, visibilities });
         }
-        Item::Impl(_) | Item::Mod(_) if is_mock => return Ok(None),
+        Item::Impl(_) | Item::Mod(_) if is_mock => return Err(NoTrait::Mock),
         Item::Impl(item) => ("an `impl`", item.impl_token.span),
         Item::Struct(item) => ("a struct", item.struct_token.span),
         Item::Enum(item) => ("an enum", item.enum_token.span),
@@ -38,10 +51,9 @@ pub(crate) fn parse(item: TokenStream) -> syn::Result<Option<Parsed>> {
     } else {
         "annotate the trait that declares the methods; its `impl` needs no attribute"
     };
-    Err(syn::Error::new(
-        at,
-        format!("`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: {fix}"),
-    ))
+    let message =
+        format!("`#[fly_rpc]` can only be applied to a trait, not to {wrong}\n\n  = note: {fix}");
+    Err(NoTrait::OtherItem(syn::Error::new(at, message)))
 }
 
 /// Removes the visibility of a method. For syn, a method with a visibility is not a method.
@@ -85,6 +97,11 @@ pub(crate) fn methods(service: &ItemTrait) -> impl Iterator<Item = &TraitItemFn>
     })
 }
 
+/// Returns whether a trait has a method of this name.
+pub(crate) fn has_method(service: &ItemTrait, name: &str) -> bool {
+    methods(service).any(|method| method.sig.ident.unraw() == name)
+}
+
 /// Returns the arguments after the receiver.
 pub(crate) fn arguments(signature: &Signature) -> impl Iterator<Item = &PatType> {
     signature.inputs.iter().filter_map(|input| match input {
@@ -113,6 +130,19 @@ pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
 /// Returns whether an attribute is `#[rpc…]`.
 pub(crate) fn is_rpc(attr: &Attribute) -> bool {
     attr.path().is_ident("rpc")
+}
+
+/// Returns whether an attribute is a `#[cfg_attr]` with an attribute of this macro.
+pub(crate) fn contains_rpc(attr: &Attribute) -> bool {
+    nested_in_cfg_attr(attr).iter().any(|meta| meta.path().is_ident("rpc"))
+}
+
+/// Returns the attributes in a `#[cfg_attr]`, or none for another attribute.
+pub(crate) fn nested_in_cfg_attr(attr: &Attribute) -> Vec<Meta> {
+    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
+    let nested = attr.path().is_ident("cfg_attr").then(|| attr.parse_args_with(parser).ok());
+    // The first one is the condition.
+    nested.flatten().into_iter().flatten().skip(1).collect()
 }
 
 /// Returns whether an attribute is `#[fly_rpc…]`.

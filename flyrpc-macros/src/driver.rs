@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::{
-    ast,
+    ast::{self, NoTrait},
     check::{self, Checked},
     expand, fallback,
 };
@@ -12,9 +12,10 @@ use crate::{
 /// Expands `#[fly_rpc(arguments)] item`. Each error becomes a `compile_error!` invocation.
 pub(crate) fn fly_rpc(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let parsed = match ast::parse(item.clone()) {
-        Ok(Some(parsed)) => parsed,
-        Ok(None) => return item,
-        Err(error) => {
+        Ok(parsed) => parsed,
+        Err(NoTrait::Mock) => return item,
+        Err(NoTrait::Unreadable) => return fallback::expand_unreadable(arguments, item),
+        Err(NoTrait::OtherItem(error)) => {
             let error = error.to_compile_error();
             return quote!(#error #item);
         }

@@ -1,6 +1,9 @@
 //! Properties of types, judged by their names.
 
-use syn::{GenericArgument, PathArguments, PathSegment, Type};
+use syn::{
+    AssocType, Expr, ExprLit, GenericArgument, Lit, PathArguments, PathSegment, Type, TypeArray,
+    TypePath, visit::Visit,
+};
 
 use crate::ast;
 
@@ -29,8 +32,8 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
         "SystemTime",
     ];
     match contents(ty) {
-        Some(contents) => !is_result_alias(ty) && contents.into_iter().all(is_plain),
-        None => single_segment(ty).is_some_and(|segment| {
+        Some(contents) => !is_result_alias(ty) && !is_arc(ty) && contents.into_iter().all(is_plain),
+        None => standard_segment(ty).is_some_and(|segment| {
             segment.arguments.is_none() && PLAIN.iter().any(|plain| segment.ident == plain)
         }),
     }
@@ -38,31 +41,63 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
 
 /// Returns the contents of a standard container, judged by its name, or `None` for another type. The
 /// container can be sent between nodes if its contents can.
-fn contents(ty: &Type) -> Option<Vec<&Type>> {
-    const CONTAINERS: [&str; 8] =
-        ["Option", "Vec", "Box", "Result", "HashMap", "BTreeMap", "HashSet", "BTreeSet"];
-    if let Type::Tuple(tuple) = ast::bare(ty) {
-        return (tuple.elems.len() <= 16).then(|| tuple.elems.iter().collect());
+pub(crate) fn contents(ty: &Type) -> Option<Vec<&Type>> {
+    const CONTAINERS: [&str; 11] = [
+        "Arc",
+        "Option",
+        "Vec",
+        "VecDeque",
+        "LinkedList",
+        "Box",
+        "Result",
+        "HashMap",
+        "BTreeMap",
+        "HashSet",
+        "BTreeSet",
+    ];
+    match ast::bare(ty) {
+        Type::Tuple(tuple) => {
+            return (tuple.elems.len() <= 16).then(|| tuple.elems.iter().collect());
+        }
+        Type::Array(array) => return is_short(array).then(|| vec![&*array.elem]),
+        _ => {}
     }
     if is_result_alias(ty) {
         return type_arguments(last_segment(ty)?);
     }
-    let segment = single_segment(ty)?;
+    let segment = standard_segment(ty)?;
     if !CONTAINERS.iter().any(|container| segment.ident == container) {
         return None;
     }
     let types = type_arguments(segment)?;
-    // Other types in a `Box` may be unsized, such as `Path`. They implement the traits only in the `Box`.
+    // Other types in a pointer may be unsized, such as `Path`. They implement the traits only in the pointer.
     let is_sized = |ty: &&Type| is_plain(ty) || contents(ty).is_some();
-    (segment.ident != "Box" || types.iter().all(is_sized)).then_some(types)
+    let is_pointer = segment.ident == "Box" || segment.ident == "Arc";
+    (!is_pointer || types.iter().all(is_sized)).then_some(types)
 }
 
-/// Returns the types inside containers at any depth, or the type itself if it is not a container. An alias
-/// of `Result` is returned after its contents, because it contains another type, which it does not name.
+/// Returns whether serde's traits are implemented for an array of this length, if the type contains the number.
+fn is_short(array: &TypeArray) -> bool {
+    array_length(array).is_some_and(|length| length <= 32)
+}
+
+/// Returns whether serde's traits are not implemented for an array of this length, if the type contains the number.
+pub(crate) fn is_long(array: &TypeArray) -> bool {
+    array_length(array).is_some_and(|length| length > 32)
+}
+
+fn array_length(array: &TypeArray) -> Option<u64> {
+    let Expr::Lit(ExprLit { lit: Lit::Int(length), .. }) = &array.len else { return None };
+    length.base10_parse().ok()
+}
+
+/// Returns the types inside containers at any depth, or the type itself if it is not a container. Two containers are
+/// returned after their contents: an alias of `Result`, because it contains another type, which it does not name, and an
+/// `Arc`, because serde's feature `rc` decides whether it can be sent.
 pub(crate) fn innermost(ty: &Type) -> Vec<&Type> {
     let Some(contents) = contents(ty) else { return vec![ty] };
-    let alias = is_result_alias(ty).then_some(ty);
-    contents.into_iter().flat_map(innermost).chain(alias).collect()
+    let container = (is_result_alias(ty) || is_arc(ty)).then_some(ty);
+    contents.into_iter().flat_map(innermost).chain(container).collect()
 }
 
 /// Returns whether a type is a `Result` without its error type, such as `anyhow::Result<T>`, judged by its
@@ -79,9 +114,58 @@ pub(crate) fn may_be_result(ty: &Type) -> bool {
     is_named || !is_plain(ty)
 }
 
-/// Returns whether a type is an `Arc` or an `Rc`, judged by its name.
-pub(crate) fn is_shared_pointer(ty: &Type) -> bool {
-    last_segment(ty).is_some_and(|segment| segment.ident == "Arc" || segment.ident == "Rc")
+/// Returns whether a type is unsized, as far as its text shows it.
+pub(crate) fn is_evidently_unsized(ty: &Type) -> bool {
+    match ast::bare(ty) {
+        Type::Slice(_) | Type::TraitObject(_) => true,
+        Type::Path(path) if path.path.is_ident("str") => true,
+        ty => contents(ty).is_some_and(|contents| contents.into_iter().any(is_evidently_unsized)),
+    }
+}
+
+/// Returns whether a type may be a future, such as `Pin<Box<dyn Future>>`, judged by its name.
+pub(crate) fn may_be_future(ty: &Type) -> bool {
+    const FUTURES: [&str; 3] = ["Pin", "BoxFuture", "LocalBoxFuture"];
+    let is_future = |segment: &PathSegment| FUTURES.iter().any(|future| segment.ident == future);
+    matches!(ty, Type::ImplTrait(_)) || last_segment(ty).is_some_and(is_future)
+}
+
+/// Returns the output of a future, if the type contains it: `T` in `Pin<Box<dyn Future<Output = T>>>`.
+pub(crate) fn future_output(ty: &Type) -> Option<&Type> {
+    struct Output<'a>(Option<&'a Type>);
+
+    impl<'a> Visit<'a> for Output<'a> {
+        fn visit_assoc_type(&mut self, assigned: &'a AssocType) {
+            if assigned.ident == "Output" {
+                self.0.get_or_insert(&assigned.ty);
+            }
+        }
+    }
+
+    let mut output = Output(None);
+    output.visit_type(ty);
+    output.0
+}
+
+/// Returns whether a type is an `Arc`, judged by its name.
+pub(crate) fn is_arc(ty: &Type) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == "Arc")
+}
+
+/// Returns whether a segment is an `Rc` with a type, judged by its name.
+pub(crate) fn is_rc(segment: &PathSegment) -> bool {
+    segment.ident == "Rc" && type_arguments(segment).is_some_and(|types| types.len() == 1)
+}
+
+/// Returns the owned form of a standard unsized type, judged by its name.
+pub(crate) fn owned_form(ty: &Type) -> Option<&'static str> {
+    const OWNED: [(&str, &str); 4] =
+        [("str", "String"), ("Path", "PathBuf"), ("CStr", "CString"), ("OsStr", "OsString")];
+    let segment = last_segment(ty).filter(|segment| segment.arguments.is_none())?;
+    OWNED
+        .into_iter()
+        .find(|(unsized_type, _)| segment.ident == unsized_type)
+        .map(|(_, owned)| owned)
 }
 
 /// Returns the type in a `Box`, judged by its name, or the type itself if it is not a `Box`.
@@ -96,15 +180,11 @@ pub(crate) fn unboxed(ty: &Type) -> &Type {
 
 /// Returns whether a type is a `Cow` of a standard unsized type without its lifetime, judged by its name.
 pub(crate) fn is_cow_without_lifetime(segment: &PathSegment) -> bool {
-    const UNSIZED: [&str; 4] = ["str", "Path", "CStr", "OsStr"];
     if segment.ident != "Cow" {
         return false;
     }
     match type_arguments(segment).as_deref() {
-        Some([Type::Slice(_)]) => true,
-        Some([ty]) => last_segment(ty).is_some_and(|segment| {
-            UNSIZED.iter().any(|unsized_type| segment.ident == unsized_type)
-        }),
+        Some([ty]) => matches!(ast::bare(ty), Type::Slice(_)) || owned_form(ty).is_some(),
         _ => false,
     }
 }
@@ -126,11 +206,12 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-fn single_segment(ty: &Type) -> Option<&PathSegment> {
-    match ast::bare(ty) {
-        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
-            path.path.segments.first()
-        }
-        _ => None,
-    }
+/// Returns the last segment of a path that consists of one segment or begins with the name of a standard crate, or of a
+/// module that is usually imported.
+fn standard_segment(ty: &Type) -> Option<&PathSegment> {
+    const CRATES: [&str; 4] = ["std", "core", "alloc", "collections"];
+    let Type::Path(TypePath { qself: None, path, .. }) = ast::bare(ty) else { return None };
+    let first = path.segments.first()?;
+    let is_standard = path.segments.len() == 1 || CRATES.iter().any(|name| first.ident == name);
+    path.segments.last().filter(|_| is_standard)
 }

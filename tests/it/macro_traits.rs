@@ -97,6 +97,47 @@ mod names_of_generated_code {
     }
 }
 
+mod names_of_standard_methods {
+    use super::*;
+
+    #[fly_rpc]
+    trait Shapes {
+        async fn into(&self, sides: u8) -> u8;
+        async fn try_into(&self) -> u8;
+        async fn clone(&self) -> u8;
+        async fn from(&self) -> u8;
+        async fn new(&self) -> u8;
+    }
+
+    struct Numbers;
+
+    impl Shapes for Numbers {
+        async fn into(&self, sides: u8) -> u8 {
+            sides
+        }
+        async fn try_into(&self) -> u8 {
+            2
+        }
+        async fn clone(&self) -> u8 {
+            3
+        }
+        async fn from(&self) -> u8 {
+            4
+        }
+        async fn new(&self) -> u8 {
+            5
+        }
+    }
+
+    #[tokio::test]
+    async fn methods_may_have_names_of_standard_methods() {
+        let shapes = &local!(ShapesClient, ServeShapes, Numbers);
+        let first = (shapes.into(1).await.unwrap(), shapes.try_into().await.unwrap());
+        let last = (shapes.clone().await.unwrap(), shapes.from().await.unwrap());
+        assert_eq!((first, last, shapes.new().await.unwrap()), ((1, 2), (3, 4), 5));
+    }
+}
+
 mod conditions {
     use super::*;
 

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{
     Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, ext::IdentExt as _,
     meta::ParseNestedMeta, parse::Parser as _,
 };
 
-use super::values::{Hedge, Micros, count, duration, flag, hedge, path, skip_value, string};
+use super::values::{
+    Hedge, Micros, count, duration, flag, hedge, path, positive_duration, skip_value, string,
+};
 use crate::{ast, errors::Errors};
 
 /// The options in `#[fly_rpc(…)]`.
@@ -59,6 +61,10 @@ const METHOD_OPTIONS: &str = "available options: `primary`, `idempotent`, `detac
 
 const ARGUMENT_OPTIONS: &str = "available options on an argument: `default`";
 
+/// The options that only methods have.
+const METHOD_ONLY: [&str; 7] =
+    ["primary", "idempotent", "detached", "timeout", "wait", "hedge", "max_in_flight"];
+
 /// Reads the options in `#[flyrpc_testkit::test(…)]`.
 pub(crate) fn test_options(arguments: TokenStream, errors: &mut Errors) -> TestOptions {
     let mut options = TestOptions::default();
@@ -98,6 +104,9 @@ pub(crate) fn test_options(arguments: TokenStream, errors: &mut Errors) -> TestO
 /// Reads the options in `#[fly_rpc(…)]`.
 pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> ServiceOptions {
     let mut options = ServiceOptions::default();
+    if refuse_quoted(&arguments, "fly_rpc", SERVICE_OPTIONS, errors) {
+        return options;
+    }
     let mut seen = Seen::default();
     let read = syn::meta::parser(|meta| {
         seen.check(&meta, errors);
@@ -105,6 +114,13 @@ pub(crate) fn service_options(arguments: TokenStream, errors: &mut Errors) -> Se
             options.name = string(&meta, "name = \"…\"", errors)?;
         } else if meta.path.is_ident("crate") {
             options.crate_path = path(&meta, errors)?;
+        } else if let Some(name) = METHOD_ONLY.iter().find(|name| meta.path.is_ident(name)) {
+            errors.push(
+                &meta.path,
+                format_args!("`{name}` is an option for methods, not for the trait"),
+                "put it in the `#[rpc(…)]` of a method",
+            );
+            skip_value(meta.input)?;
         } else {
             unknown(&meta, "fly_rpc", SERVICE_OPTIONS, errors)?;
         }
@@ -126,7 +142,9 @@ pub(crate) fn method_options(attrs: &[Attribute], errors: &mut Errors) -> Method
             Some("primary") => options.primary = flag(meta, "rpc", errors)?,
             Some("idempotent") => options.idempotent = flag(meta, "rpc", errors)?,
             Some("detached") => options.detached = flag(meta, "rpc", errors)?,
-            Some("timeout") => options.timeout = duration(meta, "timeout = \"2s\"", errors)?,
+            Some("timeout") => {
+                options.timeout = positive_duration(meta, "timeout = \"2s\"", errors)?;
+            }
             Some("wait") => options.wait = duration(meta, "wait = \"10s\"", errors)?,
             Some("hedge") => {
                 options.hedge = hedge(meta, errors)?.map(|hedge| (meta.path.clone(), hedge));
@@ -157,10 +175,7 @@ pub(crate) fn argument_options(attrs: &[Attribute], errors: &mut Errors) -> Argu
         let known = meta.path.get_ident().map(Ident::to_string);
         match known.as_deref() {
             Some("default") => options.default = flag(meta, "rpc", errors)?,
-            Some(
-                name @ ("primary" | "idempotent" | "detached" | "timeout" | "wait" | "hedge"
-                | "max_in_flight" | "name"),
-            ) => {
+            Some(name) if name == "name" || METHOD_ONLY.contains(&name) => {
                 errors.push(
                     &meta.path,
                     format_args!("`{name}` is an option for methods, not for arguments"),
@@ -183,8 +198,11 @@ fn read_rpc(
 ) {
     let mut seen = Seen::default();
     for attr in attrs.iter().filter(|attr| ast::is_rpc(attr)) {
-        if !matches!(attr.meta, Meta::List(_)) {
+        let Meta::List(list) = &attr.meta else {
             errors.push(attr.path(), "`#[rpc]` requires options in parentheses", available);
+            continue;
+        };
+        if refuse_quoted(&list.tokens, "rpc", available, errors) {
             continue;
         }
         let result = attr.parse_nested_meta(|meta| {
@@ -195,6 +213,27 @@ fn read_rpc(
             errors.push_syn(error);
         }
     }
+}
+
+/// Reports the first option that is a literal, such as `"primary"`. Returns whether there is one.
+fn refuse_quoted(
+    options: &TokenStream,
+    attribute: &str,
+    available: &str,
+    errors: &mut Errors,
+) -> bool {
+    let mut is_start = true;
+    for token in options.clone() {
+        if let TokenTree::Literal(literal) = &token
+            && is_start
+        {
+            let wrong = format_args!("`{literal}` is not an option of `#[{attribute}]`");
+            errors.push(literal, wrong, format_args!("options are not quoted; {available}"));
+            return true;
+        }
+        is_start = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == ',');
+    }
+    false
 }
 
 /// The names of the options read so far.

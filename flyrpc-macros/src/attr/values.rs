@@ -1,6 +1,9 @@
 //! Parses the values of options.
 
-use syn::{Ident, LitInt, LitStr, Path, Token, meta::ParseNestedMeta, parse::ParseStream};
+use syn::{
+    Ident, LitInt, LitStr, Path, Token, ext::IdentExt as _, meta::ParseNestedMeta,
+    parse::ParseStream,
+};
 
 use crate::errors::Errors;
 
@@ -22,8 +25,15 @@ pub(super) fn flag(
     attribute: &str,
     errors: &mut Errors,
 ) -> syn::Result<bool> {
-    if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
-        let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+    let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+    if meta.input.peek(Ident::peek_any) || meta.input.peek(Token![;]) {
+        errors.push(
+            &meta.path,
+            format_args!("there is no comma after `{name}`"),
+            format_args!("separate options by commas: `#[{attribute}({name}, …)]`"),
+        );
+        skip_value(meta.input)?;
+    } else if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
         errors.push(
             &meta.path,
             format_args!("`{name}` takes no value"),
@@ -83,6 +93,22 @@ pub(super) fn duration(
         );
     }
     Ok(micros)
+}
+
+/// Reads an option with a duration longer than zero.
+pub(super) fn positive_duration(
+    meta: &ParseNestedMeta<'_>,
+    form: &str,
+    errors: &mut Errors,
+) -> syn::Result<Option<Micros>> {
+    let value = meta.input.fork();
+    let duration = duration(meta, form, errors)?;
+    if duration.is_some_and(|duration| duration.0 == 0) {
+        let value = value.parse::<Token![=]>().and_then(|_| value.parse::<LitStr>())?;
+        let name = meta.path.get_ident().map(Ident::to_string).unwrap_or_default();
+        errors.push(value, format_args!("the {name} is zero"), "use a duration longer than zero");
+    }
+    Ok(duration)
 }
 
 /// Reads the option `hedge`, whose value is a percentile or a duration.

@@ -2,7 +2,7 @@
 
 use syn::{Ident, Pat, PatType, Signature, ext::IdentExt as _};
 
-use super::types::check_type;
+use super::{scope::Scope, types::check_type};
 use crate::{
     ast, attr,
     errors::Errors,
@@ -14,7 +14,11 @@ use crate::{
 const MAX_ARGUMENTS: usize = 100;
 
 /// Checks the arguments of a method and returns those with a plain name.
-pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec<Argument> {
+pub(super) fn check_arguments(
+    signature: &Signature,
+    scope: &Scope<'_>,
+    errors: &mut Errors,
+) -> Vec<Argument> {
     if let Some(variadic) = &signature.variadic {
         errors.push(
             variadic.dots,
@@ -31,7 +35,7 @@ pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec
     }
     let mut arguments: Vec<Argument> = Vec::new();
     for argument in ast::arguments(signature) {
-        let Some(argument) = check_argument(argument, signature, errors) else { continue };
+        let Some(argument) = check_argument(argument, signature, scope, errors) else { continue };
         if arguments.iter().any(|earlier| earlier.wire_name == argument.wire_name) {
             errors.push(
                 &argument.ident,
@@ -50,6 +54,7 @@ pub(super) fn check_arguments(signature: &Signature, errors: &mut Errors) -> Vec
 fn check_argument(
     argument: &PatType,
     signature: &Signature,
+    scope: &Scope<'_>,
     errors: &mut Errors,
 ) -> Option<Argument> {
     let method = &signature.ident;
@@ -57,11 +62,12 @@ fn check_argument(
     check_argument_attributes(argument, errors);
     let Some(name) = ast::plain_name(argument) else {
         check_pattern(&argument.pat, method, errors);
-        check_type(&argument.ty, &format!("the type of an argument of `{method}`"), errors);
+        let place = format!("the type of an argument of `{method}`");
+        check_type(&argument.ty, &place, scope, errors);
         return None;
     };
     let place = format!("the type of argument `{name}` of `{method}`");
-    check_type(&argument.ty, &place, errors);
+    check_type(&argument.ty, &place, scope, errors);
     Some(Argument {
         attrs: Attrs::new(&argument.attrs),
         ident: name.clone(),

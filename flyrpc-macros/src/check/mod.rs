@@ -3,11 +3,9 @@
 
 mod argument;
 mod method;
+mod scope;
 mod service;
 mod types;
 mod wire_name;
 
-pub(crate) use self::{
-    service::{Checked, check},
-    types::is_allowed,
-};
+pub(crate) use self::service::{Checked, check};

@@ -4,13 +4,13 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{Attribute, ItemTrait, TraitItem, TraitItemFn, ext::IdentExt as _};
 
-use super::{method, wire_name::wire_name};
+use super::{method, scope::Scope, wire_name::wire_name};
 use crate::{
     ast::{self, Parsed},
     attr,
     errors::Errors,
     model::{Attrs, Service},
-    names::ServiceNames,
+    names::{RESERVED, ServiceNames},
 };
 
 /// The result of [`check`]: a service with the valid methods of the trait, and all errors.
@@ -33,6 +33,7 @@ pub(crate) fn check(arguments: TokenStream, parsed: &Parsed) -> Checked {
     }
     let options = attr::service_options(arguments, &mut errors);
     let wire_name = wire_name(options.name, &service.ident, &mut errors);
+    let names = ServiceNames::of(service, options.crate_path.as_ref());
     let methods = if is_rewritten_by_async_trait(service) {
         refuse_async_trait(&service.ident, service, &mut errors);
         Vec::new()
@@ -40,11 +41,10 @@ pub(crate) fn check(arguments: TokenStream, parsed: &Parsed) -> Checked {
         check_trait(service, &mut errors);
         check_items(service, &mut errors);
         check_duplicates(service, &mut errors);
-        method::check_methods(service, &mut errors)
+        method::check_methods(service, &Scope::of(service), &mut errors)
     };
     // The methods' types could name the parameters, which are not in scope outside the trait.
     let methods = if service.generics.params.is_empty() { methods } else { Vec::new() };
-    let names = ServiceNames::of(service, options.crate_path.as_ref());
     let model = Service {
         crate_path: options.crate_path.unwrap_or_else(|| syn::parse_quote!(::flyrpc)),
         attrs: Attrs::new(&service.attrs),
@@ -53,6 +53,7 @@ pub(crate) fn check(arguments: TokenStream, parsed: &Parsed) -> Checked {
         names,
         wire_name,
         methods,
+        taken: RESERVED.into_iter().filter(|name| ast::has_method(service, name)).collect(),
     };
     Checked { model, errors: errors.into_tokens() }
 }
@@ -107,8 +108,7 @@ fn check_trait(service: &ItemTrait, errors: &mut Errors) {
             format_args!("trait `{name}` has generic parameters, which a service cannot have"),
             "use concrete types, or declare one trait for each type",
         );
-    }
-    if let Some(clause) = &service.generics.where_clause {
+    } else if let Some(clause) = &service.generics.where_clause {
         errors.push(
             clause,
             format_args!("trait `{name}` has a `where` clause, which a service cannot have"),

@@ -2,37 +2,29 @@
 
 use quote::ToTokens;
 use syn::{
-    Lifetime, Path, PathArguments, PathSegment, Type, TypeReference,
+    Ident, Lifetime, Path, PathArguments, PathSegment, Type, TypeReference,
     visit::{self, Visit},
 };
 
-use crate::{ast, errors::Errors, names::type_text, types::is_cow_without_lifetime};
+use super::scope::{Misused, Scope};
+use crate::{
+    ast,
+    errors::Errors,
+    names::type_text,
+    types::{contents, is_cow_without_lifetime, is_long, is_rc, owned_form},
+};
 
 /// Checks a type and every type nested in it. `place` describes the position of the type in errors, for
 /// example "the type of argument `text` of `upcase`".
-pub(super) fn check_type(ty: &Type, place: &str, errors: &mut Errors) {
-    let mut walk = Walk { place, errors };
-    match ast::bare(ty) {
-        Type::Slice(slice) => {
-            let owned = format!("Vec<{}>", type_text(&slice.elem));
-            walk.refuse(slice, "is unsized", format!("use `{owned}`"));
-        }
-        Type::Path(path) if path.path.is_ident("str") => {
-            walk.refuse(path, "is unsized", "use `String`".to_owned());
-        }
-        ty => walk.visit_type(ty),
-    }
-}
-
-/// Returns whether [`check_type`] accepts a type.
-pub(crate) fn is_allowed(ty: &Type) -> bool {
-    let mut errors = Errors::default();
-    check_type(ty, "", &mut errors);
-    errors.into_tokens().is_none()
+pub(super) fn check_type(ty: &Type, place: &str, scope: &Scope<'_>, errors: &mut Errors) {
+    let mut walk = Walk { place, scope, errors };
+    walk.refuse_unsized(ty);
+    walk.visit_type(ast::bare(ty));
 }
 
 struct Walk<'a> {
     place: &'a str,
+    scope: &'a Scope<'a>,
     errors: &'a mut Errors,
 }
 
@@ -43,24 +35,59 @@ impl Walk<'_> {
         self.errors.push(at, format_args!("`{text}` is not allowed in {place}: it {why}"), fix);
     }
 
-    fn refuse_reference(&mut self, reference: &TypeReference) {
-        let owned = match ast::bare(&reference.elem) {
-            Type::Path(path) if path.path.is_ident("str") => "String".to_owned(),
-            Type::Slice(slice) => format!("Vec<{}>", type_text(&slice.elem)),
-            Type::TraitObject(_) => "an enum or a struct".to_owned(),
-            owned => type_text(owned),
-        };
-        let owned = if owned.contains(' ') && owned.starts_with("an ") {
-            owned
-        } else {
-            format!("`{owned}`")
-        };
-        self.refuse(
-            reference,
-            "borrows, but values sent between nodes must be owned",
-            format!("use {owned}"),
-        );
+    /// Refuses an unsized type in a place for a sized one. Other names than `str` may be types of the user, such as
+    /// `Path`.
+    fn refuse_unsized(&mut self, ty: &Type) {
+        match ast::bare(ty) {
+            Type::Slice(slice) => {
+                let owned = format!("Vec<{}>", type_text(&slice.elem));
+                self.refuse(slice, "is unsized", format!("use `{owned}`"));
+            }
+            Type::Path(path) if path.path.is_ident("str") => {
+                self.refuse(path, "is unsized", "use `String`".to_owned());
+            }
+            _ => {}
+        }
     }
+
+    fn refuse_reference(&mut self, reference: &TypeReference) {
+        let fix = match ast::bare(&reference.elem) {
+            Type::TraitObject(_) => "use an enum or a struct".to_owned(),
+            Type::Slice(slice) if is_owned(&slice.elem) => {
+                format!("use `Vec<{}>`", type_text(&slice.elem))
+            }
+            ty if is_owned(ty) => {
+                let owned = owned_form(ty).map_or_else(|| type_text(ty), str::to_owned);
+                format!("use `{owned}`")
+            }
+            _ => "use a type that owns its data".to_owned(),
+        };
+        self.refuse(reference, "borrows, but values sent between nodes must be owned", fix);
+    }
+}
+
+/// Returns whether a type contains neither a reference, a lifetime, a trait object, a slice nor `Self`.
+fn is_owned(ty: &Type) -> bool {
+    struct Owned(bool);
+
+    impl Visit<'_> for Owned {
+        fn visit_type(&mut self, ty: &Type) {
+            self.0 &= !matches!(ty, Type::Reference(_) | Type::TraitObject(_) | Type::Slice(_));
+            visit::visit_type(self, ty);
+        }
+
+        fn visit_lifetime(&mut self, _: &Lifetime) {
+            self.0 = false;
+        }
+
+        fn visit_ident(&mut self, name: &Ident) {
+            self.0 &= name != "Self";
+        }
+    }
+
+    let mut owned = Owned(true);
+    owned.visit_type(ty);
+    owned.0
 }
 
 impl<'ast> Visit<'ast> for Walk<'_> {
@@ -93,18 +120,37 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             Type::Infer(ty) => {
                 self.refuse(ty, "is a placeholder", "write the type explicitly".to_owned())
             }
-            ty => visit::visit_type(self, ty),
+            Type::Array(array) if is_long(array) => self.refuse(
+                array,
+                "has more than 32 elements, for which serde has no implementation",
+                format!("use `Vec<{}>`", type_text(&array.elem)),
+            ),
+            ty => {
+                contents(ty).into_iter().flatten().for_each(|inner| self.refuse_unsized(inner));
+                visit::visit_type(self, ty);
+            }
         }
     }
 
     fn visit_path(&mut self, path: &'ast Path) {
-        match path.segments.first() {
-            Some(first) if first.ident == "Self" => self.refuse(
+        match self.scope.misused(path) {
+            None => visit::visit_path(self, path),
+            Some(Misused::Associated) => {}
+            Some(Misused::Implementation) => self.refuse(
                 path,
                 "is the implementing type, which is unknown to callers",
                 "use a concrete type".to_owned(),
             ),
-            _ => visit::visit_path(self, path),
+            Some(Misused::Trait) => self.refuse(
+                path,
+                "is this trait, not a type",
+                "use the type of a value that can be sent, such as a struct".to_owned(),
+            ),
+            Some(Misused::Generated) => self.refuse(
+                path,
+                "has the name of a type that `#[fly_rpc]` generates",
+                "rename your type".to_owned(),
+            ),
         }
     }
 
@@ -116,6 +162,12 @@ impl<'ast> Visit<'ast> for Walk<'_> {
                 segment,
                 "may borrow, but values sent between nodes must be owned",
                 format!("use `Cow<'static, {borrowed}>`, or the owned type"),
+            );
+        } else if is_rc(segment) {
+            self.refuse(
+                segment,
+                "cannot be sent between threads",
+                "use the type in it, or an `Arc`".to_owned(),
             );
         } else {
             visit::visit_path_segment(self, segment);

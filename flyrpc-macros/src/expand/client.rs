@@ -14,11 +14,35 @@ pub(super) fn implement(service: &Service, calls: &TokenStream) -> TokenStream {
     let standard_traits = standard_traits(service);
     let client = implement_client(service);
     let calls = implement_calls(service, calls);
-    let selectors = selectors(service);
-    let fallbacks = fallbacks(service);
-    let options = options(service);
-    let each = each(service);
-    quote!(#standard_traits #client #calls #selectors #fallbacks #options #each)
+    let items = [selectors(service), fallbacks(service), options(service)];
+    let items = own_items(service, items.into_iter().flatten());
+    let each = own_items(service, [each(service)]);
+    let (name, sends) = (&service.names.client, sends(service));
+    quote! {
+        #standard_traits
+        #client
+        #calls
+
+        impl #name {
+            #items
+        }
+
+        impl #name
+        where
+            #sends
+        {
+            #each
+        }
+    }
+}
+
+/// An item of the client itself, and its name.
+type OwnItem = (&'static str, TokenStream);
+
+/// Returns the client's own items, except those whose name a method has.
+fn own_items(service: &Service, items: impl IntoIterator<Item = OwnItem>) -> TokenStream {
+    let items = items.into_iter().filter(|(name, _)| !service.taken.contains(name));
+    items.map(|(_, item)| item).collect()
 }
 
 /// Generates the type of the client.
@@ -137,129 +161,134 @@ pub(crate) fn call(service: &Service, method: &Method) -> TokenStream {
     }
 }
 
-fn selectors(service: &Service) -> TokenStream {
+fn selectors(service: &Service) -> Vec<OwnItem> {
     let root = root(service);
     let vis = service.generated_vis();
     let client = &service.names.client;
     let wire_name = &service.wire_name;
-    quote! {
-        impl #client {
-            /// The name of the service on the wire.
-            #vis const NAME: &'static #root::str = #wire_name;
-
-            /// Selects a node in `region`. If this node is in that region and serves the method, it
-            /// serves the call in process. The name of a region is case-insensitive.
-            #[must_use = "selectors return a new client"]
-            #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
-                #client { via: #root::Routed::on_region(&self.via, #root::Into::into(region)) }
-            }
-
-            /// Selects a node in the primary region. The node must also be primary in its own view.
-            #[must_use = "selectors return a new client"]
-            #vis fn on_primary(&self) -> Self {
-                #client { via: #root::Routed::on_primary(&self.via) }
-            }
-
-            /// Selects one boot of one node. A call never goes to another node or to a later boot.
-            #[must_use = "selectors return a new client"]
-            #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
-                #client { via: #root::Routed::on_node(&self.via, #root::Into::into(id)) }
-            }
-
-            /// Selects this node if it serves the method, otherwise a node in the nearest region that
-            /// does. A method that runs only on primary nodes is called in the primary region. This is
-            /// the selection of a client on which no selector was called.
-            #[must_use = "selectors return a new client"]
-            #vis fn nearest(&self) -> Self {
-                #client { via: #root::Routed::nearest(&self.via) }
-            }
+    let name = quote! {
+        /// The name of the service on the wire.
+        #vis const NAME: &'static #root::str = #wire_name;
+    };
+    let on_region = quote! {
+        /// Selects a node in `region`. If this node is in that region and serves the method, it
+        /// serves the call in process. The name of a region is case-insensitive.
+        #[must_use = "selectors return a new client"]
+        #vis fn on_region(&self, region: impl #root::Into<#root::Region>) -> Self {
+            #client { via: #root::Routed::on_region(&self.via, #root::Into::into(region)) }
         }
-    }
+    };
+    let on_primary = quote! {
+        /// Selects a node in the primary region. The node must also be primary in its own view.
+        #[must_use = "selectors return a new client"]
+        #vis fn on_primary(&self) -> Self {
+            #client { via: #root::Routed::on_primary(&self.via) }
+        }
+    };
+    let on_node = quote! {
+        /// Selects one boot of one node. A call never goes to another node or to a later boot.
+        #[must_use = "selectors return a new client"]
+        #vis fn on_node(&self, id: impl #root::Into<#root::NodeId>) -> Self {
+            #client { via: #root::Routed::on_node(&self.via, #root::Into::into(id)) }
+        }
+    };
+    let nearest = quote! {
+        /// Selects this node if it serves the method, otherwise a node in the nearest region that
+        /// does. A method that runs only on primary nodes is called in the primary region. This is
+        /// the selection of a client on which no selector was called.
+        #[must_use = "selectors return a new client"]
+        #vis fn nearest(&self) -> Self {
+            #client { via: #root::Routed::nearest(&self.via) }
+        }
+    };
+    vec![
+        ("NAME", name),
+        ("on_region", on_region),
+        ("on_primary", on_primary),
+        ("on_node", on_node),
+        ("nearest", nearest),
+    ]
 }
 
 /// Generates the methods that append a target.
-fn fallbacks(service: &Service) -> TokenStream {
+fn fallbacks(service: &Service) -> Vec<OwnItem> {
     let root = root(service);
     let vis = service.generated_vis();
     let client = &service.names.client;
-    quote! {
-        impl #client {
-            /// Appends a region to the targets. If no node of the earlier targets can take the call, or an attempt
-            /// there failed and the call may be retried, a node in `region` is tried, within the same timeout.
-            /// Ignored by methods that run only on primary nodes.
-            #[must_use = "selectors return a new client"]
-            #vis fn or_region(&self, region: impl #root::Into<#root::Region>) -> Self {
-                #client { via: #root::Routed::or_region(&self.via, #root::Into::into(region)) }
-            }
-
-            /// Appends the nearest node to the targets, as `or_region` appends a region.
-            #[must_use = "selectors return a new client"]
-            #vis fn or_nearest(&self) -> Self {
-                #client { via: #root::Routed::or_nearest(&self.via) }
-            }
-
-            /// Appends the primary region to the targets, as `or_region` appends a region.
-            #[must_use = "selectors return a new client"]
-            #vis fn or_primary(&self) -> Self {
-                #client { via: #root::Routed::or_primary(&self.via) }
-            }
+    let or_region = quote! {
+        /// Appends a region to the targets. If no node of the earlier targets can take the call, or an attempt
+        /// there failed and the call may be retried, a node in `region` is tried, within the same timeout.
+        /// Ignored by methods that run only on primary nodes.
+        #[must_use = "selectors return a new client"]
+        #vis fn or_region(&self, region: impl #root::Into<#root::Region>) -> Self {
+            #client { via: #root::Routed::or_region(&self.via, #root::Into::into(region)) }
         }
-    }
+    };
+    let or_nearest = quote! {
+        /// Appends the nearest node to the targets, as `or_region` appends a region.
+        #[must_use = "selectors return a new client"]
+        #vis fn or_nearest(&self) -> Self {
+            #client { via: #root::Routed::or_nearest(&self.via) }
+        }
+    };
+    let or_primary = quote! {
+        /// Appends the primary region to the targets, as `or_region` appends a region.
+        #[must_use = "selectors return a new client"]
+        #vis fn or_primary(&self) -> Self {
+            #client { via: #root::Routed::or_primary(&self.via) }
+        }
+    };
+    vec![("or_region", or_region), ("or_nearest", or_nearest), ("or_primary", or_primary)]
 }
 
-fn options(service: &Service) -> TokenStream {
+fn options(service: &Service) -> Vec<OwnItem> {
     let root = root(service);
     let vis = service.generated_vis();
     let client = &service.names.client;
-    quote! {
-        impl #client {
-            /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
-            /// method has none. In a handler, a call is also limited to the remaining time of the call
-            /// that the handler serves.
-            #[must_use = "options return a new client"]
-            #vis fn timeout(&self, timeout: #root::Duration) -> Self {
-                #client { via: #root::Routed::timeout(&self.via, timeout) }
-            }
-
-            /// Lets each call wait up to this long, within its timeout, for a node that can serve
-            /// it, instead of failing at once.
-            #[must_use = "options return a new client"]
-            #vis fn wait(&self, wait: #root::Duration) -> Self {
-                #client { via: #root::Routed::wait(&self.via, wait) }
-            }
-
-            /// Sends a name and a value with each call, which the handler reads with
-            /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. A call
-            /// whose names and values have more than 1 KiB in all, or that has more than 128 names, fails with
-            /// `RpcError::Encode`.
-            #[must_use = "options return a new client"]
-            #vis fn metadata(&self, name: &#root::str, value: &#root::str) -> Self {
-                #client { via: #root::Routed::metadata(&self.via, name, value) }
-            }
+    let timeout = quote! {
+        /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
+        /// method has none. In a handler, a call is also limited to the remaining time of the call
+        /// that the handler serves.
+        #[must_use = "options return a new client"]
+        #vis fn timeout(&self, timeout: #root::Duration) -> Self {
+            #client { via: #root::Routed::timeout(&self.via, timeout) }
         }
-    }
+    };
+    let wait = quote! {
+        /// Lets each call wait up to this long, within its timeout, for a node that can serve
+        /// it, instead of failing at once.
+        #[must_use = "options return a new client"]
+        #vis fn wait(&self, wait: #root::Duration) -> Self {
+            #client { via: #root::Routed::wait(&self.via, wait) }
+        }
+    };
+    let metadata = quote! {
+        /// Sends a name and a value with each call, which the handler reads with
+        /// `flyrpc::context().metadata()`. A later value of a name replaces an earlier one. A call
+        /// whose names and values have more than 1 KiB in all, or that has more than 128 names, fails with
+        /// `RpcError::Encode`.
+        #[must_use = "options return a new client"]
+        #vis fn metadata(&self, name: &#root::str, value: &#root::str) -> Self {
+            #client { via: #root::Routed::metadata(&self.via, name, value) }
+        }
+    };
+    vec![("timeout", timeout), ("wait", wait), ("metadata", metadata)]
 }
 
-fn each(service: &Service) -> TokenStream {
+fn each(service: &Service) -> OwnItem {
     let root = root(service);
     let vis = service.generated_vis();
-    let client = &service.names.client;
-    let sends = sends(service);
-    quote! {
-        impl #client
+    let each = quote! {
+        /// Makes a call on each of the `nodes`, and returns the stream of their replies. `call`
+        /// receives a client that targets one of the nodes, in place of this client's target.
+        #vis fn each<F, Fut, T>(&self, nodes: #root::Nodes, call: F) -> #root::Replies<T>
         where
-            #sends
+            F: #root::FnMut(Self) -> Fut + #root::Send + 'static,
+            Fut: #root::Future<Output = #root::Result<T, #root::RpcError>> + #root::Send + 'static,
+            T: #root::Send + 'static,
         {
-            /// Makes a call on each of the `nodes`, and returns the stream of their replies. `call`
-            /// receives a client that targets one of the nodes, in place of this client's target.
-            #vis fn each<F, Fut, T>(&self, nodes: #root::Nodes, call: F) -> #root::Replies<T>
-            where
-                F: #root::FnMut(Self) -> Fut + #root::Send + 'static,
-                Fut: #root::Future<Output = #root::Result<T, #root::RpcError>> + #root::Send + 'static,
-                T: #root::Send + 'static,
-            {
-                #root::Routed::each(&self.via, nodes, call)
-            }
+            #root::Routed::each(&self.via, nodes, call)
         }
-    }
+    };
+    ("each", each)
 }

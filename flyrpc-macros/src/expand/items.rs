@@ -38,7 +38,7 @@ pub(crate) fn expand_for(
     let server_type = server::the_type(service);
     let client_type = client::the_type(service);
     let variables = variables::hide_constants(service);
-    let server = server::implement(service, bound);
+    let server = server::implement(service);
     let handler = server::implement_handler(service, bound, handler);
     let client = client::implement(service, calls);
     let request = method_table::implement_request(service);

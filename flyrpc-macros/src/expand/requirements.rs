@@ -10,7 +10,7 @@ use super::common::root;
 use crate::{
     model::{Method, Service},
     names::type_text,
-    types::{innermost, is_plain, is_result_alias, is_shared_pointer, unboxed},
+    types::{innermost, is_arc, is_plain, is_result_alias, unboxed},
 };
 
 /// Requires each type to implement the traits needed to send it between nodes.
@@ -95,7 +95,7 @@ fn require(root: &TokenStream, ty: &Type) -> TokenStream {
     }
     let require = match () {
         () if is_result_alias(ty) => "is_result_sent_between_nodes",
-        () if is_shared_pointer(ty) => "is_shared_sent_between_nodes",
+        () if is_arc(ty) => "is_shared_sent_between_nodes",
         () => "is_sent_between_nodes",
     };
     let require = Ident::new(require, span);

@@ -31,7 +31,10 @@ pub(super) fn the_type(service: &Service) -> TokenStream {
 
 /// Generates the impls of the serving type, except `Handler`. It is `Clone` even if the implementation is
 /// not, so that many connections can share one implementation.
-pub(super) fn implement(service: &Service, bound: &TokenStream) -> TokenStream {
+///
+/// `new` does not require an implementation of the trait, because the use of its result does, and the compiler would
+/// report a type without one twice.
+pub(super) fn implement(service: &Service) -> TokenStream {
     let root = root(service);
     let vis = service.generated_vis();
     let ServiceNames { serve, implementation, .. } = &service.names;
@@ -41,7 +44,7 @@ pub(super) fn implement(service: &Service, bound: &TokenStream) -> TokenStream {
     );
     let text = serve.to_string();
     quote! {
-        impl<#implementation: #bound> #serve<#implementation> {
+        impl<#implementation> #serve<#implementation> {
             #[doc = #new_doc]
             #vis fn new(service: #implementation) -> Self {
                 #serve { service: #root::Arc::new(service) }

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident};
-use syn::{ItemTrait, Path};
+use syn::{
+    ItemTrait, Path, TypePath,
+    visit::{self, Visit},
+};
 
 /// The names of the generated client's own items, including those that flyrpc reserves for later versions.
 /// No method of a trait may have one of them.
@@ -45,16 +48,31 @@ pub(crate) struct ServiceNames {
 }
 
 impl ServiceNames {
+    /// Returns the names of the generated types that are visible next to the trait.
+    pub(crate) fn types(service: &Ident) -> [Ident; 4] {
+        let service = generated(service);
+        [
+            format_ident!("Serve{}", service),
+            format_ident!("{}Request", service),
+            format_ident!("{}Response", service),
+            format_ident!("{}Client", service),
+        ]
+    }
+
+    /// Chooses the names. If the trait uses a type with the name of a generated one, which is an error, the generated one has
+    /// another name, so that rustc does not report both types.
     pub(crate) fn of(service: &ItemTrait, crate_path: Option<&Path>) -> Self {
         let mut used = Used::default();
         used.collect(service.to_token_stream());
         used.collect(crate_path.to_token_stream());
+        let [serve, request, response, client] = Self::types(&service.ident)
+            .map(|name| if is_type_in(service, &name) { hidden(&name) } else { name });
         let service = &generated(&service.ident);
         ServiceNames {
-            serve: format_ident!("Serve{}", service),
-            request: format_ident!("{}Request", service),
-            response: format_ident!("{}Response", service),
-            client: format_ident!("{}Client", service),
+            serve,
+            request,
+            response,
+            client,
             via: used.unused("Via"),
             implementation: used.unused("S"),
             stub: used.unused("Stub"),
@@ -63,6 +81,29 @@ impl ServiceNames {
             private: format_ident!("__{}Private", service, span = Span::call_site()),
         }
     }
+}
+
+/// Returns whether a type in the trait consists of this name.
+fn is_type_in(service: &ItemTrait, name: &Ident) -> bool {
+    struct Find<'a> {
+        name: &'a Ident,
+        found: bool,
+    }
+
+    impl Visit<'_> for Find<'_> {
+        fn visit_type_path(&mut self, ty: &TypePath) {
+            self.found |= ty.path.is_ident(self.name);
+            visit::visit_type_path(self, ty);
+        }
+    }
+
+    let mut find = Find { name, found: false };
+    find.visit_item_trait(service);
+    find.found
+}
+
+fn hidden(name: &Ident) -> Ident {
+    format_ident!("__{}", name)
 }
 
 /// The identifiers in a trait. A generated item whose name is not among them does not hide an item that the

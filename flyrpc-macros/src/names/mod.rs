@@ -1,11 +1,13 @@
 //! Derives identifiers, and formats types as text.
 
 mod items;
+mod parameters;
 mod type_text;
 mod variants;
 
 pub(crate) use self::{
     items::{RESERVED, ServiceNames, generated, generated_span},
+    parameters::ParameterNames,
     type_text::type_text,
     variants::variants,
 };

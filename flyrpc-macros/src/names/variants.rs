@@ -25,10 +25,9 @@ pub(crate) fn variants(methods: &[&Ident]) -> Vec<Ident> {
         }
     }
     let ident = |(method, variant): (&&Ident, String)| {
-        generated(&match variant.strip_prefix("r#") {
-            Some(raw) => Ident::new_raw(raw, method.span()),
-            None => Ident::new(&variant, method.span()),
-        })
+        // `Ident::new` panics for what is not an identifier, such as a name with an emoji, which rustc reports.
+        let is_own = **method == variant;
+        generated(&if is_own { (*method).clone() } else { Ident::new(&variant, method.span()) })
     };
     methods.iter().zip(variants).map(ident).collect()
 }

@@ -77,7 +77,7 @@ const _: () = {
     fn text() {}
     fn note() {}
     fn dry_run() {}
-    impl<S: Strings> ServeStrings<S> {
+    impl<S> ServeStrings<S> {
         ///Wraps `service`, an implementation of `Strings`, so that it can be served.
         pub fn new(service: S) -> Self {
             ServeStrings {
@@ -250,8 +250,6 @@ const _: () = {
                 via: __StringsPrivate::Routed::nearest(&self.via),
             }
         }
-    }
-    impl StringsClient {
         /// Appends a region to the targets. If no node of the earlier targets can take the call, or an attempt
         /// there failed and the call may be retried, a node in `region` is tried, within the same timeout.
         /// Ignored by methods that run only on primary nodes.
@@ -281,8 +279,6 @@ const _: () = {
                 via: __StringsPrivate::Routed::or_primary(&self.via),
             }
         }
-    }
-    impl StringsClient {
         /// Sets the timeout of each call. The default is the method's timeout, or 5 s if the
         /// method has none. In a handler, a call is also limited to the remaining time of the call
         /// that the handler serves.

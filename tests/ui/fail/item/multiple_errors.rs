@@ -35,7 +35,7 @@ impl Strings for Shout {
 }
 
 async fn calls(strings: &StringsClient) -> Result<String, flyrpc::RpcError> {
-    let client = strings.on_region("hkg").timeout(std::time::Duration::from_secs(1));
+    let client = strings.on_region("hkg").wait(std::time::Duration::from_secs(1));
     client.upcase("a").await?;
     client.lower("a".to_owned()).await?;
     client.title("a".to_owned()).await?;

@@ -1,4 +1,4 @@
-use flyrpc::fly_rpc;
+use flyrpc::{Node, fly_rpc};
 
 #[fly_rpc]
 trait Strings {
@@ -8,5 +8,5 @@ trait Strings {
 struct Shout;
 
 fn main() {
-    let _serve = ServeStrings::new(Shout);
+    let _ = Node::builder().serve(ServeStrings::new(Shout));
 }
