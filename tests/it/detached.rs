@@ -33,7 +33,7 @@ struct Worker {
 impl Jobs for Worker {
     async fn work(&self, starts: Vec<u64>, millis: u64) {
         let begun = tokio::time::Instant::now();
-        let probe: ProbeClient = self.node.get().unwrap().client();
+        let probe: ProbeClient = flyrpc::context().client();
         for start in starts {
             sleep(self::millis(start).saturating_sub(begun.elapsed())).await;
             let outcome = probe.on_region("hkg").slow(millis).await;

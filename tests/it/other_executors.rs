@@ -103,10 +103,15 @@ fn calls_work_outside_tokio_in_this_process_and_on_other_nodes() {
     let waiting = clock.on_region("nrt").timeout(secs(5)).wait(millis(50));
     let nobody = block_on(waiting.pause(0)).unwrap_err();
     assert!(matches!(nobody, RpcError::NoNode { .. }), "{nobody}");
+    block_on(hkg.ready());
+    assert_eq!(block_on(hkg.region_of(iad.id())).unwrap(), "iad");
+    assert!(block_on(hkg.supports(iad.id())).unwrap());
     let running = hkg.clone();
     let running = thread::spawn(move || block_on(running.run_until_signal()));
     block_on(hkg.shutdown());
     running.join().expect("it does not panic").unwrap();
+    block_on(hkg.closed());
+    block_on(iad.drain());
     block_on(iad.shutdown());
 }
 

@@ -208,6 +208,19 @@ async fn a_call_that_outlasts_the_drain_fails_with_the_drain_timeout() {
 }
 
 #[tokio::test]
+async fn a_process_exits_half_a_second_before_fly_io_kills_it() {
+    let variables = [("FLYRPC_DRAIN_TIMEOUT", "4s")];
+    let a = Process::start_with("a", any_port(), &[], &variables).await.unwrap();
+    let (_node, worker) = caller(&[a.addr]).await;
+    let _running = tokio::spawn(worker.work(60_000));
+    eventually(async || a.started() == 1).await;
+    let start = Instant::now();
+    a.signal("-TERM").await;
+    assert_eq!(a.last_line().await, "down");
+    assert!(start.elapsed() < millis(4_500), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn a_second_signal_stops_a_process_at_once() {
     let a = Process::start("a", any_port(), &[]).await;
     let (_node, worker) = caller(&[a.addr]).await;

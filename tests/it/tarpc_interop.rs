@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{RpcError, fly_rpc};
+use flyrpc::{ErrorInfo, ErrorKind, RpcError, fly_rpc};
 use futures_util::{StreamExt as _, future};
 use tarpc::{
     ServerError,
@@ -194,6 +194,8 @@ async fn handlers_behind_tarpc_have_a_context() {
 trait Outer {
     #[rpc(timeout = "1s")]
     async fn inner_fails_after_ms(&self) -> u64;
+    /// Calls a service by a client of the context.
+    async fn call(&self) -> Result<String, ErrorInfo>;
 }
 
 struct CallsStuck;
@@ -209,6 +211,18 @@ impl Outer for CallsStuck {
             other => panic!("{other:?} after {:?}", started.elapsed()),
         }
     }
+
+    async fn call(&self) -> Result<String, ErrorInfo> {
+        let strings: StringsClient = flyrpc::context().client();
+        Ok(strings.upcase("a".to_owned()).await?)
+    }
+}
+
+#[tokio::test]
+async fn the_calls_of_a_context_without_a_node_fail_because_it_was_shut_down() {
+    let outer = OuterClient::from_stub(ServeOuter::new(CallsStuck));
+    let error = outer.call().await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ShutDown);
 }
 
 #[tokio::test]
@@ -220,7 +234,7 @@ async fn calls_in_a_handler_have_at_most_its_remaining_time() {
     };
     let serve = ServeOuter::new(CallsStuck);
     let reply = serve.call(context, OuterRequest::InnerFailsAfterMs {}).await.unwrap();
-    let OuterResponse::InnerFailsAfterMs(after) = reply;
+    let OuterResponse::InnerFailsAfterMs(after) = reply else { panic!("{reply:?}") };
     assert!((1..=150).contains(&after), "{after} ms");
 }
 

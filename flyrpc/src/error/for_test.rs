@@ -108,4 +108,13 @@ mod tests {
             assert_eq!(error.may_have_executed(), may_have_executed, "{kind}");
         }
     }
+
+    #[test]
+    fn the_text_of_every_error_names_its_service_and_method() {
+        for &kind in ErrorKind::ALL {
+            let text = RpcError::for_test(kind, "Strings", "upcase").to_string();
+            assert!(text.contains("Strings.upcase"), "{kind}: {text}");
+            assert!(!text.ends_with('.'), "{kind}: {text}");
+        }
+    }
 }

@@ -208,10 +208,25 @@ mod tests {
                 text
             });
             assert_eq!(kind.as_str(), snake);
-            assert!((400..600).contains(&kind.http_status()), "{kind}");
+            assert!(STATUS_CODES.iter().any(|(_, kinds)| kinds.contains(&kind)), "{kind}");
         }
         assert!("NO NODE".parse::<ErrorKind>().is_err());
+        for (status, kinds) in STATUS_CODES {
+            assert!(kinds.iter().all(|kind| kind.http_status() == *status), "{kinds:?}");
+        }
     }
+
+    /// The table in the documentation of [`RpcError::http_status`].
+    const STATUS_CODES: &[(u16, &[ErrorKind])] = &[
+        (403, &[ErrorKind::Denied]),
+        (404, &[ErrorKind::Unsupported]),
+        (409, &[ErrorKind::NotPrimary]),
+        (413, &[ErrorKind::ArgumentsTooLarge]),
+        (500, &[ErrorKind::Panicked, ErrorKind::Encode, ErrorKind::Failed, ErrorKind::Stub]),
+        (502, &[ErrorKind::Disconnected, ErrorKind::BadReply, ErrorKind::ReplyTooLarge]),
+        (503, &[ErrorKind::NoNode, ErrorKind::Refused, ErrorKind::ShutDown]),
+        (504, &[ErrorKind::Timeout]),
+    ];
 
     #[test]
     fn a_kind_of_a_newer_version_is_read_as_failed() {

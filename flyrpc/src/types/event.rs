@@ -111,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn an_event_can_be_serialized() {
+        let addr = SocketAddr::from(([10, 0, 0, 1], 3590));
+        let node = NodeInfo::new(NodeId::new("hkg-0", 7), "hkg".into(), addr);
+        let json = serde_json::to_value(Event::Up(node.clone())).unwrap();
+        assert_eq!(json, serde_json::json!({ "up": serde_json::to_value(&node).unwrap() }));
+    }
+
+    #[test]
     fn an_event_is_one_line_without_address_or_boot() {
         let addr = SocketAddr::from(([10, 0, 0, 1], 3590));
         let node = NodeInfo::new(NodeId::new("hkg-0", 7), "hkg".into(), addr);

@@ -155,8 +155,9 @@ async fn a_reply_that_does_not_encode_or_decode_fails_only_its_call() {
         "fail at length when decoded",
     ] {
         let error = expect_isolated(&remote, remote.give(how.to_owned())).await;
-        assert!(matches!(error, RpcError::BadReply { .. }), "{how}: {error:?}");
         assert!(error.may_have_executed());
+        let RpcError::BadReply { encoded, .. } = error else { panic!("{how}: {error:?}") };
+        assert_eq!(encoded, how != "fail when encoded", "{how}");
         assert_eq!(local.give(how.to_owned()).await.unwrap(), Trap(how.to_owned()));
     }
     let error = expect_isolated(&remote, remote.give("panic when encoded".to_owned())).await;
