@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Node, NodeId, RpcError, fly_rpc};
+use flyrpc::{NodeId, RpcError, WeakNode, fly_rpc};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -36,43 +36,51 @@ pub struct Fenced {
     pub token: u64,
 }
 
-/// Runs `job` whenever this node holds the lease, until the node is shut down. `job` receives the token, and
-/// must pass it to each of its writes. It is dropped when the lease is lost. When it completes, it starts
-/// again after [`RENEW_PERIOD`].
-pub async fn run_one<F: Future<Output = ()>>(node: Node, mut job: impl FnMut(u64) -> F) {
-    let reports: ReportsClient = node.client();
+/// Runs `job` whenever this node holds the lease, until the node ends. `job` receives the token, and must pass it
+/// to each of its writes. It is dropped when the lease is lost. When it completes, it starts again after
+/// [`RENEW_PERIOD`].
+///
+/// The node ends when its last handle is dropped, so `job` should contain a [`WeakNode`], too, and no client.
+pub async fn run_one<F: Future<Output = ()>>(node: WeakNode, mut job: impl FnMut(u64) -> F) {
     loop {
         let asked = Instant::now();
-        match reports.acquire(node.id().clone()).await {
-            Ok(Some(token)) => tokio::select! {
+        match acquire(&node).await {
+            Some(Ok(Some(token))) => tokio::select! {
                 biased;
                 () = job(token) => {}
-                () = hold(&reports, node.id(), token, asked) => {}
+                () = hold(&node, token, asked) => {}
             },
-            Err(RpcError::ShutDown { .. }) => return,
+            None | Some(Err(RpcError::ShutDown { .. })) => return,
             // Another node holds the lease, or the primary region cannot be reached.
-            Ok(None) | Err(_) => {}
+            Some(Ok(None) | Err(_)) => {}
         }
         sleep(RENEW_PERIOD).await;
     }
 }
 
+/// Acquires or renews the lease. Returns `None` if the node has ended.
+async fn acquire(node: &WeakNode) -> Option<Result<Option<u64>, RpcError>> {
+    let node = node.upgrade()?;
+    let reports: ReportsClient = node.client();
+    Some(reports.acquire(node.id().clone()).await)
+}
+
 /// Renews the lease until it is lost. While the primary region cannot be reached, this node's clock decides
 /// when it is. `renewed` is the time at which the lease was last requested successfully.
-async fn hold(reports: &ReportsClient, holder: &NodeId, token: u64, mut renewed: Instant) {
-    while let Ok(Some(asked)) = timeout_at(renewed + LEASE, renew(reports, holder, token)).await {
+async fn hold(node: &WeakNode, token: u64, mut renewed: Instant) {
+    while let Ok(Some(asked)) = timeout_at(renewed + LEASE, renew(node, token)).await {
         renewed = asked;
     }
 }
 
 /// Renews the lease once. Returns when it was requested, or `None` if another node holds it or has held it
-/// since.
-async fn renew(reports: &ReportsClient, holder: &NodeId, token: u64) -> Option<Instant> {
+/// since, or this node has ended.
+async fn renew(node: &WeakNode, token: u64) -> Option<Instant> {
     loop {
         sleep(RENEW_PERIOD).await;
         let asked = Instant::now();
         // After an error, which means that the primary region cannot be reached, it asks again.
-        if let Ok(same) = reports.acquire(holder.clone()).await {
+        if let Ok(same) = acquire(node).await? {
             return (same == Some(token)).then_some(asked);
         }
     }

@@ -5,12 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use flyrpc::{Env, StartError};
+use flyrpc::{Env, Node, StartError, WeakNode};
 use flyrpc_examples::patterns::lease::{
     Archive, Database, Fenced, LEASE, RENEW_PERIOD, ReportsClient, ServeReports, run_one,
 };
 use flyrpc_testkit::{Release, SimCluster};
-use tokio::time::sleep;
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use crate::{regions, secs};
 
@@ -40,10 +43,12 @@ impl Drop for Running {
 }
 
 /// Writes a report every 2 s, until a write is refused.
-async fn job(reports: ReportsClient, name: String, token: u64, observed: Observed) {
+async fn job(node: WeakNode, name: String, token: u64, observed: Observed) {
     let _running = Running::new(&observed.running);
     loop {
         sleep(secs(2)).await;
+        let Some(node) = node.upgrade() else { return };
+        let reports: ReportsClient = node.client();
         if let Ok(Err(Fenced { .. })) = reports.write(token, name.clone()).await {
             observed.fenced.fetch_add(1, Ordering::SeqCst);
             return;
@@ -58,11 +63,11 @@ async fn cluster(database: &Database, observed: &Observed, runners: &'static [&s
         let (database, observed) = (database.clone(), observed.clone());
         async move {
             let node = builder.serve(ServeReports::new(Archive(database))).start().await?;
-            let (name, reports) = (machine.name().to_owned(), node.client::<ReportsClient>());
-            let job = move |token| job(reports.clone(), name.clone(), token, observed.clone());
+            let (name, weak) = (machine.name().to_owned(), node.downgrade());
+            let job = move |token| job(weak.clone(), name.clone(), token, observed.clone());
             if runners.contains(&machine.name()) {
                 // Freezes and crashes with its machine, unlike a task of `tokio::spawn`.
-                machine.env().spawn(Box::pin(run_one(node.clone(), job)));
+                machine.env().spawn(Box::pin(run_one(node.downgrade(), job)));
             }
             Ok::<_, StartError>(node)
         }
@@ -156,4 +161,24 @@ async fn another_node_takes_over_when_the_runner_crashes() {
     let second = holder(&database);
     assert_ne!(second, first);
     assert_eq!(writers(&database), [(1, first), (2, second)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_ends_when_the_last_handle_to_its_node_is_dropped() {
+    let builder = Node::builder().region("iad").primary_region("iad");
+    let archive = Archive(Database::default());
+    let node = builder.serve(ServeReports::new(archive)).start().await.unwrap();
+    let (started, job_started) = oneshot::channel();
+    let mut started = Some(started);
+    let job = move |_token| {
+        let started = started.take();
+        async move {
+            started.map(|started| started.send(()));
+            std::future::pending().await
+        }
+    };
+    let running = tokio::spawn(run_one(node.downgrade(), job));
+    job_started.await.unwrap();
+    drop(node);
+    timeout(RENEW_PERIOD * 3, running).await.expect("the runner ends").unwrap();
 }
