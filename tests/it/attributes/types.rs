@@ -11,6 +11,7 @@ use std::{
 
 use flyrpc_testkit::{Release, SimCluster, SimNet};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::support::node_on;
@@ -195,6 +196,29 @@ echoes! {
         inner: Inner { name: "n".into(), note: None },
         rest: BTreeMap::from([("more".into(), Value::List(vec![Value::Integer(7)]))]),
     };
+}
+
+#[fly_rpc]
+trait Texts {
+    async fn last(&self, texts: Vec<Box<RawValue>>) -> Option<Box<RawValue>>;
+}
+
+struct Last;
+
+impl Texts for Last {
+    async fn last(&self, mut texts: Vec<Box<RawValue>>) -> Option<Box<RawValue>> {
+        texts.pop()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raw_value_of_json_arrives_as_its_text() {
+    remote_and_local!(ServeTexts::new(Last), |client: TextsClient| {
+        let text = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let sent = vec![text("[1, 2.50]"), text(r#"{ "a": null, "b": 1e400 }"#)];
+        let last = client.last(sent).await.unwrap().expect("a text");
+        assert_eq!(last.get(), r#"{ "a": null, "b": 1e400 }"#);
+    });
 }
 
 /// A type that implements neither `Debug` nor `Clone`.

@@ -14,6 +14,10 @@ use super::{
     token::Token,
 };
 
+/// The name of `RawValue` of `serde_json`, which serializes itself as a struct with one field of this name, and
+/// deserializes itself from a map.
+const JSON_TEXT: &str = "$serde_json::private::RawValue";
+
 impl<'de> Decoder<'de> {
     #[inline]
     fn elements<V: Visitor<'de>>(&mut self, count: usize, visitor: V) -> Result<V::Value> {
@@ -310,9 +314,12 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     #[inline]
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value> {
+        if name == JSON_TEXT {
+            return self.deserialize_map(visitor);
+        }
         self.wrapped(|decoder| visitor.visit_newtype_struct(decoder))
     }
 
