@@ -18,7 +18,7 @@ use crate::{
 /// example "the type of argument `text` of `upcase`".
 pub(super) fn check_type(ty: &Type, place: &str, scope: &Scope<'_>, errors: &mut Errors) {
     let mut walk = Walk { place, scope, errors };
-    walk.refuse_unsized(ty);
+    walk.refuse_unreadable(ty);
     walk.visit_type(ast::bare(ty));
 }
 
@@ -35,9 +35,10 @@ impl Walk<'_> {
         self.errors.push(at, format_args!("`{text}` is not allowed in {place}: it {why}"), fix);
     }
 
-    /// Refuses an unsized type in a place for a sized one. Other names than `str` may be types of the user, such as
-    /// `Path`.
-    fn refuse_unsized(&mut self, ty: &Type) {
+    /// Refuses a type that is not a value that serde reads: an unsized type or a long array. It is an argument, a return
+    /// value, or within a container: a generic type of the user may well accept it. Other names than `str` may be
+    /// types of the user, such as `Path`.
+    fn refuse_unreadable(&mut self, ty: &Type) {
         match ast::bare(ty) {
             Type::Slice(slice) => {
                 let owned = format!("Vec<{}>", type_text(&slice.elem));
@@ -46,6 +47,11 @@ impl Walk<'_> {
             Type::Path(path) if path.path.is_ident("str") => {
                 self.refuse(path, "is unsized", "use `String`".to_owned());
             }
+            Type::Array(array) if is_long(array) => self.refuse(
+                array,
+                "has more than 32 elements, for which serde has no implementation",
+                format!("use `Vec<{}>`", type_text(&array.elem)),
+            ),
             _ => {}
         }
     }
@@ -120,13 +126,8 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             Type::Infer(ty) => {
                 self.refuse(ty, "is a placeholder", "write the type explicitly".to_owned())
             }
-            Type::Array(array) if is_long(array) => self.refuse(
-                array,
-                "has more than 32 elements, for which serde has no implementation",
-                format!("use `Vec<{}>`", type_text(&array.elem)),
-            ),
             ty => {
-                contents(ty).into_iter().flatten().for_each(|inner| self.refuse_unsized(inner));
+                contents(ty).into_iter().flatten().for_each(|inner| self.refuse_unreadable(inner));
                 visit::visit_type(self, ty);
             }
         }
