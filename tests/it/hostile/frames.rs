@@ -1,10 +1,22 @@
 //! Links with well-formed but invalid frames.
 
+use flyrpc::{RpcError, fly_rpc};
+
 use super::{
     AttackedNode, eventually,
-    raw_peer::{CHUNKED, Hello, RawPeer, frame, kind, method, shout_args, slow_args},
+    raw_peer::{
+        CHUNKED, Hello, RawPeer, frame, kind, method, pack, read_varint, shout_args, slow_args,
+    },
 };
 use crate::support::{millis, secs};
+
+/// The service of a [`RawPeer`].
+#[fly_rpc]
+trait Raw {
+    async fn produce(&self) -> String;
+    #[rpc(idempotent)]
+    async fn repeat(&self) -> String;
+}
 
 const DAY: u64 = 24 * 3_600 * 1_000_000;
 
@@ -194,4 +206,39 @@ async fn repeated_go_away_frames_close_the_link_once() {
     })
     .await;
     attacked.expect_unharmed().await;
+}
+
+#[tokio::test]
+async fn an_error_of_a_newer_version_states_whether_the_call_has_executed() {
+    let attacked = AttackedNode::new().await;
+    let hello = Hello { methods: vec!["produce", "repeat"], ..Hello::default() };
+    let mut raw = RawPeer::handshake(&attacked.node, &hello).await;
+    raw.handled().await;
+    let client: RawClient = attacked.node.client::<RawClient>().on_region("raw");
+    for sent_executed in [false, true] {
+        let responding = async {
+            let mut requests = 0;
+            loop {
+                let (kind, request) = raw.next().await.expect("the link is open");
+                if kind == kind::REQUEST {
+                    requests += 1;
+                    let id = read_varint(&mut &*request).unwrap();
+                    let status =
+                        [&[u8::from(sent_executed)], pack(&"OfTheFuture").as_slice()].concat();
+                    raw.send(&frame(kind::STATUS, &[id], &status)).await;
+                    if requests == 2 {
+                        return requests;
+                    }
+                }
+            }
+        };
+        let calls = async { [client.produce().await, client.repeat().await] };
+        let (requests, errors) = tokio::join!(responding, calls);
+        assert_eq!(requests, 2, "no call is tried again");
+        for error in errors.map(Result::unwrap_err) {
+            assert_eq!(error.may_have_executed(), sent_executed);
+            let RpcError::Failed { message, executed, .. } = error else { panic!("{error:?}") };
+            assert_eq!((&*message, executed), ("OfTheFuture", sent_executed));
+        }
+    }
 }
