@@ -1,6 +1,7 @@
 //! Guarantees while machines crash, freeze and restart.
 
-use flyrpc_examples::notes::{COPY_TIMEOUT, FRESH, STATEMENT};
+use flyrpc::Node;
+use flyrpc_examples::notes::{COPY_TIMEOUT, Database, FRESH, STATEMENT, start};
 use flyrpc_testkit::SimCluster;
 use tokio::time::{Instant, sleep};
 
@@ -115,4 +116,13 @@ async fn a_node_that_is_shut_down_finishes_its_writes() {
     cluster.shutdown(writing(&cluster)).await;
     assert_eq!(call.await.unwrap().unwrap(), 1);
     assert_eq!(cluster.trace().calls().method("write").count(), 1, "{}", cluster.trace());
+}
+
+#[tokio::test]
+async fn a_node_ends_when_its_last_handle_is_dropped() {
+    let builder = Node::builder().region("iad").primary_region("iad");
+    let node = start(builder, Database::default()).await.unwrap();
+    let weak = node.downgrade();
+    drop(node);
+    assert!(weak.upgrade().is_none());
 }

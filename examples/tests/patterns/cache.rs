@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyrpc::{Env, StartError};
+use flyrpc::{Env, Node, StartError};
 use flyrpc_examples::patterns::cache::{
     CHECK_PERIOD, Database, INVALIDATE_TIMEOUT, MAX_AGE, RETRY_PERIOD, SettingsClient, start,
 };
@@ -264,4 +264,15 @@ async fn a_write_drops_all_copies_although_its_caller_gave_up() {
     write.abort(); // would cancel the handler between the write and the invalidation
     sleep(ms(200)).await;
     assert_eq!(get(&cluster, "hkg-0", "color").await, some("green"));
+}
+
+#[tokio::test]
+async fn a_node_ends_when_its_last_handle_is_dropped() {
+    let builder = Node::builder().region("iad").primary_region("iad");
+    let (node, task) = start(builder, Database::default()).await.unwrap();
+    let task = tokio::spawn(task);
+    let weak = node.downgrade();
+    drop(node);
+    task.await.unwrap();
+    assert!(weak.upgrade().is_none());
 }

@@ -153,6 +153,27 @@ fn deep_nesting_is_refused_before_the_stack_overflows() {
 }
 
 #[test]
+fn deep_nesting_is_refused_within_tagged_and_flattened_types() {
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "t")]
+    #[allow(dead_code)]
+    enum Tagged {
+        A { of: Value },
+    }
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    struct Flat {
+        #[serde(flatten)]
+        rest: BTreeMap<String, Value>,
+    }
+    let arrays = vec![0x91; 1_000_000];
+    // The content before the tag, which is buffered, and after it.
+    check_too_deep::<Tagged>(&[b"\x82\xa1t\xa1A\xa2of", arrays.as_slice()].concat());
+    check_too_deep::<Tagged>(&[b"\x82\xa2of", arrays.as_slice()].concat());
+    check_too_deep::<Flat>(&[b"\x81\xa2of", arrays.as_slice()].concat());
+}
+
+#[test]
 fn buffered_value_as_deep_as_the_bound_arrives() {
     let value = (1..128).fold(json!([]), |inner, _| json!([inner]));
     super::check(value.clone(), value.clone());
