@@ -134,6 +134,28 @@ fn a_valid_trait_has_no_errors() {
 }
 
 #[test]
+fn inner_attributes_of_a_trait_become_outer_ones() {
+    let expanded = fly_rpc(
+        TokenStream::new(),
+        quote!(
+            trait Notes {
+                #![doc = "Stores notes."]
+                async fn save(&self);
+            }
+        ),
+    );
+    let file: syn::File = syn::parse2(expanded).expect("the expansion is valid syntax");
+    let is_documented = file.items.iter().any(|item| match item {
+        syn::Item::Trait(item) => item
+            .attrs
+            .iter()
+            .any(|attr| attr.path().is_ident("doc") && matches!(attr.style, syn::AttrStyle::Outer)),
+        _ => false,
+    });
+    assert!(is_documented);
+}
+
+#[test]
 fn a_method_has_at_most_100_arguments() {
     let errors_with = |count: usize| {
         let arguments = (0..count).map(|n| quote::format_ident!("a{n}"));

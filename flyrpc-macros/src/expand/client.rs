@@ -17,7 +17,8 @@ pub(super) fn implement(service: &Service, calls: &TokenStream) -> TokenStream {
     let items = [selectors(service), fallbacks(service), options(service)];
     let items = own_items(service, items.into_iter().flatten());
     let each = own_items(service, [each(service)]);
-    let (name, sends) = (&service.names.client, sends(service));
+    let name = &service.names.client;
+    let sends = sends(service);
     quote! {
         #standard_traits
         #client
