@@ -124,7 +124,12 @@ pub(crate) fn plain_name(argument: &PatType) -> Option<&Ident> {
 
 /// Returns whether any attribute is a `#[cfg]`.
 pub(crate) fn has_cfg(attrs: &[Attribute]) -> bool {
-    attrs.iter().any(|attr| attr.path().is_ident("cfg"))
+    attrs.iter().any(is_cfg)
+}
+
+/// Returns whether an attribute is a `#[cfg]`.
+pub(crate) fn is_cfg(attr: &Attribute) -> bool {
+    attr.path().is_ident("cfg")
 }
 
 /// Returns whether an attribute is `#[rpc…]`.

@@ -20,8 +20,7 @@ pub(crate) struct Service {
     pub(crate) names: ServiceNames,
     pub(crate) wire_name: String,
     pub(crate) methods: Vec<Method>,
-    /// The names among [`RESERVED`](crate::names::RESERVED) that methods of the trait have nevertheless. There are none unless the trait has
-    /// errors.
+    /// The [reserved names](crate::names::RESERVED) that methods have nevertheless, if the trait has such errors.
     pub(crate) taken: Vec<&'static str>,
 }
 

@@ -53,7 +53,7 @@ fn client_method(service: &ItemTrait, model: &Service, method: &TraitItemFn) -> 
     let used = names.clone();
     let arguments = arguments.iter().map(|argument| &argument.declaration);
     let returns = usable_return(method, is_local);
-    let cfgs = method.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+    let cfgs = method.attrs.iter().filter(|attr| ast::is_cfg(attr));
     quote! {
         #(#cfgs)*
         #[allow(missing_docs)]
@@ -75,8 +75,7 @@ struct Argument {
 
 impl Argument {
     fn new(index: usize, argument: &PatType, is_local: impl Fn(&Type) -> bool) -> Self {
-        let cfgs: Vec<_> =
-            argument.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
+        let cfgs: Vec<_> = argument.attrs.iter().filter(|attr| ast::is_cfg(attr)).collect();
         let ty = &*argument.ty;
         if is_argument_type(ty) && !is_local(ty) && !is_evidently_unsized(ty) {
             return Argument { parameter: None, declaration: quote!(#(#cfgs)* _: #ty) };

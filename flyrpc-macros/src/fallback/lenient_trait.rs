@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::{
-    Attribute, FnArg, Generics, Ident, ItemTrait, ReceiverKind, ReturnType, TraitItem, TraitItemFn,
-    Type, ext::IdentExt as _,
+    FnArg, Generics, Ident, ItemTrait, ReceiverKind, ReturnType, TraitItem, TraitItemFn, Type,
+    ext::IdentExt as _,
 };
 
 use super::unwritable::{Declared, has_unwritable};
 use crate::{
     ast,
+    names::has_ident,
     types::{contents, is_evidently_unsized},
 };
 
@@ -63,7 +64,7 @@ fn make_lenient(method: &mut TraitItemFn, declared: &Declared, lifetimes: &[Stri
                 }
             }
             FnArg::Typed(argument) => {
-                argument.attrs.retain(is_cfg);
+                argument.attrs.retain(ast::is_cfg);
                 if !has_body {
                     *argument.pat = syn::parse_quote!(_);
                 }
@@ -86,10 +87,6 @@ fn make_type_lenient(ty: &mut Type, declared: &Declared, lifetimes: &HashSet<Str
 
 fn names_of_lifetimes(generics: &Generics) -> impl Iterator<Item = String> + use<'_> {
     generics.lifetimes().map(|parameter| parameter.lifetime.ident.to_string())
-}
-
-fn is_cfg(attr: &Attribute) -> bool {
-    attr.path().is_ident("cfg")
 }
 
 /// Elides the lifetimes in a type that are not declared.
@@ -121,17 +118,9 @@ fn elide_undeclared(ty: &mut Type, declared: &HashSet<String>) {
 
     let tokens = ty.to_token_stream();
     // A `for<'a>` in the type declares lifetimes.
-    if !contains_for(tokens.clone())
+    if !has_ident(tokens.clone(), &|name| name == "for")
         && let Ok(elided) = syn::parse2(elide(tokens, declared))
     {
         *ty = elided;
     }
-}
-
-fn contains_for(tokens: TokenStream) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(name) => name == "for",
-        TokenTree::Group(group) => contains_for(group.stream()),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-    })
 }

@@ -70,7 +70,7 @@ pub(super) fn is_argument_type(ty: &Type) -> bool {
     !refused.0
 }
 
-/// Returns whether a type contains a `Cow` without its lifetime, which would be a lifetime of the client in a return type.
+/// Returns whether a type contains a `Cow` without its lifetime, which would be the client's in a return type.
 pub(super) fn has_hidden_lifetime(ty: &Type) -> bool {
     struct Hidden(bool);
 

@@ -59,8 +59,8 @@ impl ServiceNames {
         ]
     }
 
-    /// Chooses the names. If the trait uses a type with the name of a generated one, which is an error, the generated one has
-    /// another name, so that rustc does not report both types.
+    /// Chooses the names. If the trait uses a type with the name of a generated one, which is an error, the generated
+    /// one has another name, so that rustc does not report both types.
     pub(crate) fn of(service: &ItemTrait, crate_path: Option<&Path>) -> Self {
         let mut used = Used::default();
         used.collect(service.to_token_stream());

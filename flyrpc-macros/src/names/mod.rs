@@ -7,7 +7,7 @@ mod variants;
 
 pub(crate) use self::{
     items::{RESERVED, ServiceNames, generated, generated_span},
-    parameters::ParameterNames,
+    parameters::{ParameterNames, has_ident},
     type_text::type_text,
     variants::variants,
 };

@@ -22,16 +22,17 @@ impl ParameterNames {
 
     /// Returns whether a type uses one of the parameters, judged by the identifiers in it.
     pub(crate) fn occur_in(&self, ty: &Type) -> bool {
-        self.occur_among(ty.to_token_stream())
+        has_ident(ty.to_token_stream(), &|name| self.0.contains(name))
     }
+}
 
-    fn occur_among(&self, tokens: TokenStream) -> bool {
-        tokens.into_iter().any(|token| match token {
-            TokenTree::Ident(ident) => self.0.contains(&ident),
-            TokenTree::Group(group) => self.occur_among(group.stream()),
-            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-        })
-    }
+/// Returns whether `is_wanted` applies to an identifier or keyword among the tokens.
+pub(crate) fn has_ident(tokens: TokenStream, is_wanted: &dyn Fn(&Ident) -> bool) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(name) => is_wanted(&name),
+        TokenTree::Group(group) => has_ident(group.stream(), is_wanted),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 #[cfg(test)]

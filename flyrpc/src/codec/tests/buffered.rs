@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::encoded;
+use super::{Defaults, encoded};
 use crate::codec::decode_verified;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,18 +170,6 @@ fn sequence_is_not_a_tagged_variant() {
 
 #[test]
 fn sequence_is_not_a_struct() {
-    #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-    #[serde(default)]
-    struct Defaults {
-        x: u8,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        y: Option<u8>,
-    }
-    impl Default for Defaults {
-        fn default() -> Self {
-            Defaults { x: 5, y: None }
-        }
-    }
     refused_within::<Defaults>(Vec::<u8>::new());
     refused_within::<Defaults>([7u8]);
     refused_within::<Defaults>((7u8, None::<u8>));

@@ -12,7 +12,22 @@ mod versions;
 
 use std::fmt::Debug;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A struct that can be read from nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Defaults {
+    x: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<u8>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Defaults { x: 5, y: None }
+    }
+}
 
 /// Encodes a value that can be encoded.
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {

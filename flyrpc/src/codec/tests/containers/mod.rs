@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::{Value, json};
 
 use self::meaning::{Reading, check_same};
-use super::encoded;
+use super::{Defaults, encoded};
 use crate::{
     codec::{decode_verified, msgpack::Input},
     error::BodyError,
@@ -194,20 +194,6 @@ struct Newtype(u8);
 struct Pair {
     x: u8,
     y: u8,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(default)]
-struct Defaults {
-    x: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<u8>,
-}
-
-impl Default for Defaults {
-    fn default() -> Self {
-        Defaults { x: 5, y: None }
-    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
