@@ -5,8 +5,8 @@ use flyrpc_testkit::SimNet;
 use tracing::Level;
 
 use crate::support::{
-    Counts, EventLog, Log, ProbeClient, iad_and_hkg, millis, node_on, probe_cluster, prober, secs,
-    sleep, wait_until,
+    Counts, EventLog, Log, ProbeClient, iad_and_hkg, millis, node_names, node_on, probe_cluster,
+    prober, secs, sleep, wait_until,
 };
 
 #[tokio::test(start_paused = true)]
@@ -47,6 +47,53 @@ async fn the_first_node_of_a_cluster_warns_once_for_all_its_seeds() {
     assert!(warnings[0].contains("node=iad-0 "), "{warnings:?}");
     assert!(log.with(&["not a compatible"]).is_empty(), "{:#?}", log.lines());
     assert!(!log.with(&["nothing responds"]).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn seed_names_that_do_not_resolve_are_warned_of_once_when_the_node_is_ready() {
+    let (log, _guard) = Log::collect(Level::WARN);
+    let net = SimNet::builder().build();
+    let seeds = ["hkg-0:3590", "hkg-1:3590", "hgk-2:3590"];
+    let env = net.add_host("hkg-0", "hkg");
+    let first = node_on(&env).seeds(seeds).start().await.unwrap();
+    assert_eq!(log.lines(), [""; 0]);
+    first.ready().await;
+    sleep(secs(60)).await;
+    // A node that finds no other warns of all of them in one line.
+    let warnings = log.lines();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    for part in ["will keep trying", "hkg-1:3590", "hgk-2:3590", "has no address"] {
+        assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+    }
+
+    let env = net.add_host("hkg-1", "hkg");
+    let second = node_on(&env).seeds(seeds).start().await.unwrap();
+    second.ready().await;
+    assert_eq!(node_names(&second, "hkg"), ["hkg-0", "hkg-1"]);
+    sleep(secs(60)).await;
+    let warnings = &log.lines()[1..];
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    for part in ["node=hkg-1 ", "could not be resolved; will retry", "hgk-2:3590"] {
+        assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_name_that_stops_resolving_is_one_warning_until_it_resolves() {
+    let (log, _guard) = Log::collect(Level::WARN);
+    let net = SimNet::builder().build();
+    let iad = node_on(&net.add_host("iad-0", "iad")).start().await.unwrap();
+    let hkg = node_on(&net.add_host("hkg-0", "hkg")).seeds(["iad-0:3590"]).start().await.unwrap();
+    hkg.ready().await;
+    for times in 1..=2 {
+        net.set_name("iad-0", []);
+        sleep(secs(600)).await;
+        let warnings = log.with(&["could not be resolved", "iad-0:3590"]);
+        assert_eq!(warnings.len(), times, "{:#?}", log.lines());
+        net.set_name("iad-0", [iad.addr().ip()]);
+        sleep(secs(120)).await;
+    }
+    assert_eq!(log.lines().len(), 2, "{:#?}", log.lines());
 }
 
 #[tokio::test(start_paused = true)]

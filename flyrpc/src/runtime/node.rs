@@ -195,6 +195,10 @@ impl Node {
 
     /// Returns every known address and its state. This includes addresses of seeds where no node
     /// responds, because another program or nothing responds there. Reads a local table.
+    ///
+    /// Each [`Peer`] has its own copy of the descriptions of its services, so the cost grows with the number of methods
+    /// in the cluster. This is for status pages and logs; [`nodes`](Node::nodes) and [`nodes_in`](Node::nodes_in) copy
+    /// no descriptions.
     pub fn peers(&self) -> Vec<Peer> {
         self.handle.peers().iter().map(PeerSnapshot::to_peer).collect()
     }

@@ -30,15 +30,16 @@ pub(super) struct NameEntry {
     interval: Duration,
     /// Whether a lookup has ever succeeded.
     has_resolved: bool,
-    is_failing: bool,
+    /// The error of the last lookup, if it failed.
+    failure: Option<String>,
     /// The last successful result. It is kept while the resolver fails, because a failure does not show
     /// that an address is no longer listed.
     listed: BTreeSet<SocketAddr>,
 }
 
 impl NameEntry {
-    pub(super) fn is_failing(&self) -> bool {
-        self.is_failing
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     pub(super) fn lists(&self, addr: &SocketAddr) -> bool {
@@ -72,14 +73,14 @@ impl NameEntry {
     pub(super) fn on_resolved(&mut self, now: Duration, alone: bool, listed: BTreeSet<SocketAddr>) {
         self.schedule(now, alone, true);
         self.has_resolved = true;
-        self.is_failing = false;
+        self.failure = None;
         self.listed = listed;
     }
 
     /// Handles a failed lookup.
-    pub(super) fn on_failed(&mut self, now: Duration, alone: bool) {
+    pub(super) fn on_failed(&mut self, now: Duration, alone: bool, error: String) {
         self.schedule(now, alone, false);
-        self.is_failing = true;
+        self.failure = Some(error);
     }
 
     /// Resets the interval to [`POLL_ALONE`], because this node has become alone.

@@ -112,7 +112,7 @@ impl Discovery {
                 entry.on_resolved(now, self.is_alone, listed);
                 self.update_listed(now);
             }
-            Err(_) => entry.on_failed(now, self.is_alone),
+            Err(error) => entry.on_failed(now, self.is_alone, error),
         }
         self.complete_initial_addresses(now);
         added
@@ -177,9 +177,14 @@ impl Discovery {
         names.flat_map(NameEntry::listed).filter(move |other| *other != addr)
     }
 
+    /// Returns the names whose last lookup failed, each with the error.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().filter_map(|(name, entry)| Some((&**name, entry.failure()?)))
+    }
+
     /// Returns whether the last lookup of `name` failed.
     pub(crate) fn is_failing(&self, name: &str) -> bool {
-        self.names.get(name).is_some_and(NameEntry::is_failing)
+        self.names.get(name).is_some_and(|entry| entry.failure().is_some())
     }
 
     /// Returns when the last lookup of `name` ended.

@@ -267,6 +267,8 @@ fn a_name_is_failing_until_it_resolves() {
     ask(&mut discovery, 0, Err("no route"));
     ask(&mut discovery, 1, Err("no such name"));
     assert!(discovery.is_failing(NAME));
+    assert!(discovery.failures().eq([(NAME, "no such name")]));
     ask(&mut discovery, 2, Ok(&[]));
     assert!(!discovery.is_failing(NAME));
+    assert_eq!(discovery.failures().count(), 0);
 }

@@ -115,8 +115,8 @@ pub(crate) fn start(params: ClusterParams) {
     shared.spawn("cluster", cluster.run(inputs));
 }
 
-/// The cluster task. Each field is a value that owns its state. Only this file and `link_events`,
-/// which contains the handlers for links, write the fields.
+/// The cluster task. Each field is a value that owns its state. Only this file, `link_events` and
+/// `seed_events`, which contain the handlers for links and seeds, write the fields.
 pub(super) struct Cluster {
     pub(super) shared: Arc<NodeShared>,
     pub(super) tasks: Tasks,
@@ -208,9 +208,7 @@ impl Cluster {
         self.discovery.set_alone(is_alone);
         let became_ready = self.readiness.update(now, &self.discovery, &self.peers);
         if became_ready {
-            if is_alone && self.discovery.has_seeds() && self.peers.links().next().is_none() {
-                tracing::warn!("no other node was found at any seed; will keep trying");
-            }
+            self.warn_of_seeds(is_alone);
             self.peers.on_ready();
         }
         if self.publisher.is_dirty() || became_ready {
@@ -290,34 +288,6 @@ impl Cluster {
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),
         }
-    }
-
-    fn poll_discovery(&mut self) {
-        let due = self.discovery.due(self.now());
-        due.resolve.into_iter().for_each(|name| self.tasks.resolve(name));
-        for addr in due.forgotten {
-            if let Some(peer) = self.peers.get_mut(addr) {
-                peer.set_seed(false);
-                self.publisher.mark_dirty();
-            }
-        }
-    }
-
-    fn add_seeds(&mut self, addrs: Vec<SocketAddr>) {
-        for addr in addrs {
-            self.peers.entry(addr).set_seed(true);
-            self.publisher.mark_dirty();
-        }
-    }
-
-    fn on_resolved(&mut self, name: &str, result: Result<Vec<SocketAddr>, String>) {
-        if let Err(error) = &result
-            && !self.discovery.is_failing(name)
-        {
-            tracing::warn!(%name, %error, "seed could not be resolved; will retry");
-        }
-        let added = self.discovery.on_resolved(self.now(), name, result);
-        self.add_seeds(added);
     }
 
     /// Handles a call that found no link to `addr`. Nothing is published until the attempt has ended,

@@ -26,6 +26,7 @@ mod peer;
 mod peer_table;
 mod primaries;
 mod readiness;
+mod seed_events;
 mod snapshot;
 mod sockets;
 mod sync;
