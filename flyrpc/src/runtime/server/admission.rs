@@ -288,7 +288,7 @@ impl Capacity {
     }
 
     /// Takes a permit for a request from `peer` to a method, with a body of `size` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         &self,
         peer: &Arc<PeerLoad>,

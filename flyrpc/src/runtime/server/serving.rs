@@ -229,7 +229,7 @@ impl Server {
     }
 
     /// Decides whether a request from `caller`, which holds the part `peer` of the limits, may start.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(
         &self,
         caller: &NodeInfo,

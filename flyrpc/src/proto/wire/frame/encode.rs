@@ -7,6 +7,9 @@ use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
 /// sent.
 pub(crate) const VOID: u8 = kind::VOID;
 
+/// At least the bytes before the payload of a response, as they are written.
+const RESPONSE_HEAD: usize = 16;
+
 /// Appends a request with its encoded fields; the chunks of a chunked body must follow. Returns the offset of its
 /// kind byte.
 pub(crate) fn put_request(
@@ -88,6 +91,8 @@ pub(crate) fn put_chunk_head(of: BodyOf, id: RequestId, bytes: usize, to: &mut V
 
 #[inline(always)]
 pub(crate) fn put_status(id: RequestId, status: &[u8], to: &mut Vec<u8>) {
+    // Once for both parts.
+    to.reserve(RESPONSE_HEAD + status.len());
     put_response_head(kind::STATUS, id, status.len(), to);
     to.extend_from_slice(status);
 }
