@@ -185,7 +185,7 @@ impl CallAttempts {
     pub(super) fn charged(&self) -> Vec<&Attempt> {
         let mut has_free = true;
         let is_charged = |index: &usize| {
-            if !self.continues(*index) {
+            if !self.continues(*index) || self.is_first_on_target(*index) {
                 return false;
             }
             let is_free = has_free && self.earned(*index);
@@ -193,6 +193,15 @@ impl CallAttempts {
             !is_free && self.all[*index].is_remote
         };
         (0..self.all.len()).filter(is_charged).map(|index| &self.all[index]).collect()
+    }
+
+    /// Whether an attempt is the first one on another node of its target, and all earlier attempts had ended.
+    fn is_first_on_target(&self, index: usize) -> bool {
+        let attempt = &self.all[index];
+        let has_ended = |end: Option<(Duration, _)>| end.is_some_and(|(at, _)| at <= attempt.start);
+        self.all[..index].iter().all(|earlier| {
+            has_ended(earlier.end) && (!earlier.is_remote || earlier.target != attempt.target)
+        })
     }
 
     /// Whether a retry may be free: an earlier attempt was lost, or its node may have gone quiet.

@@ -91,8 +91,8 @@ impl Spending {
     }
 
     /// Upper bound on the retries that the budget allows at `now`: the calls count with their highest average
-    /// rate over a period that ends now. flyrpc knows how many calls there were only at the times of earlier
-    /// retries.
+    /// rate over a period that ends now. flyrpc knows how many calls there were only at heartbeats and at the times
+    /// of earlier retries.
     fn allowed(&self, now: Duration) -> usize {
         let calls = &self.calls[..self.calls.partition_point(|call| *call <= now)];
         let rate = |index: usize| {

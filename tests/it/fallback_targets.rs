@@ -105,8 +105,16 @@ async fn refusals_lead_to_the_next_target_and_its_nodes_are_not_tried_twice() {
 
 /// Starts iad-0 and nodes in other regions, which serve one call at a time and are busy with the calls that this returns.
 async fn busy(regions: &[(&str, usize)]) -> (SimCluster, Vec<JoinHandle<Result<u64, RpcError>>>) {
-    let release = probe_release(&Counts::default()).configure(|at, builder| {
-        let full = at.region().as_str() != "iad";
+    busy_except("", regions).await
+}
+
+/// The same, but the nodes in region `idle` serve more calls.
+async fn busy_except(
+    idle: &'static str,
+    regions: &[(&str, usize)],
+) -> (SimCluster, Vec<JoinHandle<Result<u64, RpcError>>>) {
+    let release = probe_release(&Counts::default()).configure(move |at, builder| {
+        let full = !["iad", idle].contains(&at.region().as_str());
         if full { builder.max_in_flight(1) } else { builder }
     });
     let cluster = SimCluster::builder().release(release).region("iad", 1);
@@ -135,6 +143,25 @@ async fn at_most_three_attempts_are_made_for_each_target_and_six_for_a_call() {
     let targets: Vec<_> = trace.calls().map(|call| call.target().clone()).collect();
     let expected = ["hkg", "hkg", "hkg", "nrt", "nrt", "nrt"].map(|it| Target::Region(it.into()));
     assert_eq!(targets, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_number_of_calls_to_an_overloaded_region_is_made_on_the_next_target() {
+    let (cluster, _calls) = busy_except("nrt", &[("hkg", 2), ("nrt", 1)]).await;
+    let probe = from_iad(&cluster).on_region("hkg").or_region("nrt");
+    // Twice, because the budget for retries allows more in the second period.
+    for _ in 0..2 {
+        // More calls than the budget for retries of nrt allows.
+        let calls = (0..250).map(|_| tokio::spawn(probe.shout("a".into())));
+        for call in futures_util::future::join_all(calls).await {
+            assert_eq!(call.unwrap().unwrap().1, "nrt-0");
+        }
+        sleep(secs(10)).await;
+    }
+    let stats = cluster.node("iad-0").stats();
+    let nrt = stats.regions.iter().find(|stats| stats.region.as_str() == "nrt").unwrap();
+    assert!((nrt.calls, nrt.retries) >= (500, 0), "{nrt:?}");
+    assert_eq!(nrt.retries, 0, "{nrt:?}");
 }
 
 #[tokio::test(start_paused = true)]

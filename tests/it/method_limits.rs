@@ -117,6 +117,19 @@ async fn a_call_that_this_node_refuses_is_made_on_another_node() {
     }
 }
 
+/// More calls than the budget for retries allows without other calls.
+const MANY: usize = 250;
+
+#[tokio::test(start_paused = true)]
+async fn any_number_of_calls_that_this_node_refuses_is_made_on_another_node() {
+    let cluster = cluster(2, false).await;
+    let local = client(&cluster, "iad-0");
+    let _builds = start_builds(&local, 2).await;
+    for call in 0..MANY {
+        assert_eq!(local.build(1).await.unwrap(), "iad-1", "call {call}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_place_is_freed_when_a_call_is_dropped_and_when_it_panics() {
     for node in ["iad-0", "hkg-0"] {

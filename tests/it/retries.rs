@@ -106,7 +106,7 @@ async fn an_exhausted_budget_is_reported_once_and_counted() {
     let [ref iad] = stats.regions[..] else { panic!("{stats:?}") };
     assert_eq!(iad.region.as_str(), "iad");
     assert!((400..420).contains(&(iad.calls - before)), "{stats:?}");
-    // 100 and a fifth of the calls of the last 10 s, which are estimated from their average rate.
+    // 100 and a fifth of the calls of the last 10 s, whose number is known at each heartbeat.
     assert!((150..=200).contains(&iad.retries), "{stats:?}");
     assert!((200..=400).contains(&iad.refused_retries), "{stats:?}");
 }

@@ -303,7 +303,12 @@ where
             retry.on_no_budget(now(node))
         }
         Picked::Send(link) => {
+            let is_call = retry.is_next_a_call();
             let number = retry.start(link.peer());
+            // The link counts first attempts itself.
+            if is_call && number != FIRST_ATTEMPT {
+                link.count_call();
+            }
             if let Some(delay) = call.hedge_delay(&link) {
                 pending.hedge_after(number, delay);
             }
@@ -313,7 +318,7 @@ where
             Step::AwaitAttempts
         }
         Picked::Here(method) => {
-            let number = retry.start(node.me());
+            let number = retry.start_here(node.me());
             pending.forget_dial();
             pending.add(number, None, attempt(of, Place::Here(method), number));
             Step::AwaitAttempts

@@ -295,7 +295,7 @@ impl Link {
     }
 
     /// Counts a call for the budget of the peer's region.
-    pub(super) fn count_call(&self) {
+    pub(crate) fn count_call(&self) {
         self.region_calls.count();
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Retry {
     primary_moved: bool,
     /// Whether the next attempt starts only because the hedging delay is over.
     hedges: bool,
+    /// The failure that permits no other attempt. Attempts that were in flight then may still succeed.
+    final_failure: Option<CallFailure>,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Retry {
             unsettled: None,
             primary_moved: false,
             hedges: false,
+            final_failure: None,
         }
     }
 
@@ -138,7 +141,9 @@ impl Retry {
 
     /// Returns whether an attempt may start now, in addition to those in flight.
     pub(crate) fn may_start(&self) -> bool {
-        self.targets.has_room() && (self.in_flight.is_empty() || self.policy.idempotent)
+        self.final_failure.is_none()
+            && self.targets.has_room()
+            && (self.in_flight.is_empty() || self.policy.idempotent)
     }
 
     /// Returns whether an attempt in flight is late and no other attempt was started in parallel with it. In that
@@ -147,25 +152,44 @@ impl Retry {
         self.may_start() && self.in_flight.iter().any(|attempt| attempt.late && !attempt.replaced)
     }
 
-    /// Returns whether the next attempt is charged to the budget for retries. The first attempt of a
-    /// round is not a retry. One retry after a lost link, a quiet link or a drain is free.
-    pub(crate) fn is_next_charged(&self) -> bool {
-        self.targets.counted() > 0 && self.free_retry != FreeRetry::Earned
+    /// Returns whether the next attempt is a call of its region instead of a retry there: the first attempt of a
+    /// round on another node, and on each further target after all earlier attempts have failed. Otherwise the
+    /// budget of a target that is seldom called would not pay for the calls that an overloaded one refuses.
+    pub(crate) fn is_next_a_call(&self) -> bool {
+        self.in_flight.is_empty() && self.targets.is_fresh_here()
     }
 
-    /// Starts an attempt on a node, and returns its number, from 1.
+    /// Returns whether the next attempt is charged to the budget for retries. One retry after a lost link, a quiet
+    /// link or a drain is free.
+    pub(crate) fn is_next_charged(&self) -> bool {
+        !self.is_next_a_call() && self.free_retry != FreeRetry::Earned
+    }
+
+    /// Starts an attempt on this node itself, and returns its number.
+    pub(crate) fn start_here(&mut self, me: &NodeInfo) -> u32 {
+        let number = self.start_uncounted(me);
+        self.targets.count_here();
+        number
+    }
+
+    /// Starts an attempt on another node, and returns its number, from 1.
     pub(crate) fn start(&mut self, node: &NodeInfo) -> u32 {
-        debug_assert!(self.may_start());
-        if self.targets.counted() > 0 && self.free_retry == FreeRetry::Earned {
+        if !self.is_next_a_call() && self.free_retry == FreeRetry::Earned {
             self.free_retry = FreeRetry::Used;
         }
+        let number = self.start_uncounted(node);
+        self.targets.count();
+        number
+    }
+
+    fn start_uncounted(&mut self, node: &NodeInfo) -> u32 {
+        debug_assert!(self.may_start());
         for attempt in &mut self.in_flight {
             attempt.replaced |= attempt.late;
         }
         // The number differs from those in flight, even if an earlier attempt turned out not to count.
         let in_flight = self.in_flight.iter().map(|attempt| attempt.number).max().unwrap_or(0);
         let number = in_flight.max(self.targets.counted()) + 1;
-        self.targets.count();
         self.in_flight.push(InFlight {
             number,
             target: self.targets.current(),
@@ -312,6 +336,9 @@ impl Retry {
         if failure.may_have_executed() {
             self.unsettled = Some(failure.clone());
         }
+        if self.final_failure.is_some() {
+            return self.pick_or_await();
+        }
         if replaced && !self.in_flight.is_empty() {
             // The attempt that started when this attempt was late already serves as the retry.
             self.last_failure = Some(failure);
@@ -359,15 +386,25 @@ impl Retry {
 
     /// Fails the call, unless this attempt certainly did not execute and another is in flight.
     fn on_final(&mut self, failure: CallFailure) -> Step {
-        if self.in_flight.is_empty() || failure.may_have_executed() {
+        if failure.may_have_executed() {
             return self.fail(failure);
         }
-        self.last_failure = Some(failure);
+        let failure = self.final_failure.take().unwrap_or(failure);
+        if self.in_flight.is_empty() {
+            return self.fail(failure);
+        }
+        self.final_failure = Some(failure);
         Step::AwaitAttempts
     }
 
     fn pick_or_await(&mut self) -> Step {
-        if self.may_start() { self.pick() } else { Step::AwaitAttempts }
+        if self.may_start() {
+            return self.pick();
+        }
+        match self.final_failure.take_if(|_| self.in_flight.is_empty()) {
+            Some(failure) => self.fail(failure),
+            None => Step::AwaitAttempts,
+        }
     }
 
     /// Picks on the first target, from the current one on, that may have another attempt.

@@ -15,6 +15,8 @@ const MAX_ATTEMPTS: u32 = 6;
 pub(super) struct TargetOrder {
     /// For each target, the attempts of this round that count: those in flight, and those that failed on a node.
     counted: Vec<u32>,
+    /// The target of the attempt on this node itself, if this round has one that counts.
+    here: Option<usize>,
     current: usize,
     accepts_unresponsive: bool,
 }
@@ -22,7 +24,12 @@ pub(super) struct TargetOrder {
 impl TargetOrder {
     /// Creates the order of a call with this many targets, at least one.
     pub(super) fn new(targets: usize) -> Self {
-        TargetOrder { counted: vec![0; targets], current: 0, accepts_unresponsive: targets == 1 }
+        TargetOrder {
+            counted: vec![0; targets],
+            here: None,
+            current: 0,
+            accepts_unresponsive: targets == 1,
+        }
     }
 
     /// The position of the target on which the next attempt starts.
@@ -58,9 +65,20 @@ impl TargetOrder {
         self.counted[self.current] >= MAX_ATTEMPTS_PER_TARGET
     }
 
+    /// Whether no attempt of this round that counts was made on another node of the current target.
+    pub(super) fn is_fresh_here(&self) -> bool {
+        self.counted[self.current] <= u32::from(self.here == Some(self.current))
+    }
+
     /// Counts an attempt on the current target.
     pub(super) fn count(&mut self) {
         self.counted[self.current] += 1;
+    }
+
+    /// Counts an attempt on this node itself, which belongs to the current target.
+    pub(super) fn count_here(&mut self) {
+        self.count();
+        self.here = Some(self.current);
     }
 
     /// Undoes the count of an attempt on `target`, which turned out to have sent nothing.
@@ -87,6 +105,7 @@ impl TargetOrder {
     /// Starts another round at the first target.
     pub(super) fn restart(&mut self) {
         self.counted.fill(0);
+        self.here = None;
         self.rewind();
     }
 

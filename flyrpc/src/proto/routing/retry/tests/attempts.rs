@@ -349,3 +349,26 @@ fn a_node_that_cannot_be_dialed_is_excluded() {
     let failure = failure(sim.retry.on_dialed(node("b"), Dialed::TimedOut));
     assert!(!failure.may_have_executed(), "{failure:?}");
 }
+
+#[test]
+fn after_a_node_has_denied_a_call_no_other_is_tried() {
+    // One attempt is in flight on a quiet node, which may still reply.
+    for end in [disconnected(false), refused(), AttemptEnd::LinkClosed, timeout(false)] {
+        let mut sim = Sim::with_targets(2, true, Duration::from_secs(1));
+        let first = sim.start("a");
+        check_picks(&sim.retry.on_quiet(first));
+        let second = sim.start("b");
+        check_awaits(&sim.end(second, denied()));
+        assert!(!sim.retry.may_start());
+        check_awaits(&sim.retry.on_changed());
+        let failure = failure(sim.end(first, end));
+        let CallFailure::At { node, failure } = failure else { panic!("{failure:?}") };
+        assert!(node.name() == "b" && matches!(failure, AttemptFailure::Denied { .. }));
+    }
+    let mut sim = Sim::idempotent();
+    let first = sim.start("a");
+    check_picks(&sim.retry.on_quiet(first));
+    let second = sim.start("b");
+    check_awaits(&sim.end(second, denied()));
+    assert!(failure(sim.end(first, disconnected(true))).may_have_executed());
+}

@@ -87,6 +87,39 @@ fn an_exhausted_budget_leads_to_the_next_target() {
 }
 
 #[test]
+fn the_first_attempt_on_each_target_is_a_call_and_not_a_retry() {
+    let mut sim = Sim::with_targets(2, false, Duration::ZERO);
+    assert!(sim.retry.is_next_a_call() && !sim.retry.is_next_charged());
+    check_picks(&sim.attempt("a", refused()));
+    assert!(!sim.retry.is_next_a_call() && sim.retry.is_next_charged());
+    check_picks(&sim.no_candidate());
+    assert_eq!(sim.position(), (1, false));
+    assert!(sim.retry.is_next_a_call() && !sim.retry.is_next_charged());
+    check_picks(&sim.attempt("b", refused()));
+    assert!(!sim.retry.is_next_a_call() && sim.retry.is_next_charged());
+}
+
+#[test]
+fn a_hedged_attempt_on_a_further_target_is_a_retry() {
+    let mut sim = Sim::with_targets(2, true, Duration::ZERO);
+    let first = sim.start("a");
+    check_picks(&sim.retry.on_hedge_due(first));
+    check_picks(&sim.no_candidate());
+    assert_eq!(sim.position(), (1, false));
+    assert!(!sim.retry.is_next_a_call() && sim.retry.is_next_charged());
+}
+
+#[test]
+fn the_first_attempt_elsewhere_after_this_node_refused_is_a_call() {
+    let mut sim = Sim::new(false, Duration::ZERO);
+    let here = sim.retry.start_here(&node("me"));
+    check_picks(&sim.end(here, refused()));
+    assert!(sim.retry.is_next_a_call() && !sim.retry.is_next_charged());
+    check_picks(&sim.attempt("a", refused()));
+    assert!(sim.retry.is_next_charged());
+}
+
+#[test]
 fn a_quiet_node_of_the_first_target_is_replaced_by_one_of_the_second() {
     let mut sim = Sim::with_targets(2, true, Duration::ZERO);
     let first = sim.start("a");
