@@ -118,6 +118,19 @@ pub(super) fn scan<'a, L: Endpoint + 'a>(
     })
 }
 
+/// Returns the first of `count` candidates that could take the call at once, from a random one on, although it is
+/// ejected or its link is congested.
+#[cold]
+pub(super) fn passed_over<'a, L: Endpoint + 'a>(
+    count: usize,
+    candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
+    pick: &Pick<'_>,
+) -> Option<(&'a L, &'a Compats)> {
+    let first = below(count, pick.random);
+    let mut candidates = (0..count).filter_map(|turn| candidate((first + turn) % count));
+    candidates.find_map(|candidate| good(&candidate.link, pick))
+}
+
 /// Returns whether other candidates are preferred to a good one, because it is ejected or its link is congested.
 pub(super) fn is_passed_over<L: Endpoint>(link: &L, pick: &Pick<'_>) -> bool {
     link.is_congested() || link.load().standing(pick.now) != Standing::Open

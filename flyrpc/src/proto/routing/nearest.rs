@@ -4,7 +4,7 @@ use super::{
     candidates::{Candidate, Candidates},
     choice::{Choice, Pick},
     compat::Compats,
-    draw::{draw, scan},
+    draw::{draw, passed_over, scan},
     endpoint::Endpoint,
     rank::rank,
     table::Table,
@@ -54,13 +54,16 @@ pub(super) fn draw_nearest<'a, L: Endpoint>(
     }
 }
 
-/// Picks one of `count` nodes that can take the call at once, if there is one.
+/// Picks one of `count` nodes that can take the call at once, if there is one. A node that is ejected or congested is
+/// better than one that is farther.
 fn draw_among<'a, L: Endpoint + 'a>(
     count: usize,
     candidate: impl Fn(usize) -> Option<&'a Candidate<L>>,
     pick: &Pick<'_>,
 ) -> Option<(&'a L, &'a Compats)> {
-    draw(count, &candidate, pick).or_else(|| scan(count, candidate, pick))
+    draw(count, &candidate, pick)
+        .or_else(|| scan(count, &candidate, pick))
+        .or_else(|| passed_over(count, candidate, pick))
 }
 
 /// Returns the round trip of each region with linked nodes that serve the service, in microseconds, and those nodes.
@@ -200,16 +203,44 @@ mod tests {
         assert_eq!(picked(&table), ["hkg-0"]);
     }
 
+    /// Changes the link of the node that is picked, which must be a single one.
+    fn change_picked(table: &mut Table<Path>, change: impl Fn(Path) -> Path) {
+        let picked = picked(table).remove(0);
+        let entry = table.nodes().find(|entry| entry.info.name() == picked).unwrap();
+        let link = change(entry.link.clone().unwrap());
+        table.insert(Arc::new(Entry::linked(entry.info.clone(), Some(link))));
+    }
+
     #[test]
     fn the_next_region_is_picked_if_no_node_of_the_nearest_can_take_the_call() {
         let one: &[&[&str]] = &[&["S"]];
         let mut table = table(&[("a", 1_000, one), ("b", 50_000, one), ("c", u32::MAX, one)]);
         for expected in ["b-0", "c-0"] {
-            let nearest = picked(&table).remove(0);
-            let entry = table.nodes().find(|entry| entry.info.name() == nearest).unwrap();
-            let link = Path { congested: true, ..entry.link.clone().unwrap() };
-            table.insert(Arc::new(Entry::linked(entry.info.clone(), Some(link))));
+            let status = LinkStatus::NotAccepting(Refusal::Held);
+            change_picked(&mut table, |link| Path { status, ..link });
             assert_eq!(picked(&table), [expected]);
         }
+    }
+
+    #[test]
+    fn a_congested_or_ejected_node_is_picked_before_one_of_a_farther_region() {
+        let one: &[&[&str]] = &[&["S"]];
+        let mut congested = table(&[("a", 1_000, one), ("b", 50_000, one)]);
+        change_picked(&mut congested, |link| Path { congested: true, ..link });
+        assert_eq!(picked(&congested), ["a-0"]);
+        let two: &[&[&str]] = &[&["S"], &["T"]];
+        let mut ejected = table(&[("a", 1_000, two), ("b", 50_000, one)]);
+        change_picked(&mut ejected, |link| {
+            link.load.region().set_nodes(2, 1);
+            link.load.set_probe_at(Some(5_000_000));
+            link
+        });
+        assert_eq!(picked(&ejected), ["a-0"]);
+        // A sibling that can take the call is better than both.
+        let mut siblings = table(&[("a", 1_000, &[&["S"], &["S"]])]);
+        let first = Arc::clone(siblings.nodes().next().unwrap());
+        let link = first.link.clone().map(|link| Path { congested: true, ..link });
+        siblings.insert(Arc::new(Entry::linked(first.info.clone(), link)));
+        assert_eq!(picked(&siblings), ["a-1"]);
     }
 }
