@@ -20,6 +20,10 @@ const MAX: u64 = 30_000_000;
 /// The time after which another call may probe a node if the last one has not ended.
 pub(super) const PROBE_LEASE: u64 = 10_000_000;
 
+/// The time from a probe to the next one if it ended without showing whether the node has recovered. Calls that
+/// are hedged or have short timeouts would otherwise probe a node that does not respond again and again.
+pub(super) const PROBE_PAUSE: u64 = 1_000_000;
+
 /// After each such period in which a node was not ejected, its next ejection is shorter by [`BASE`].
 const HEALTHY: u64 = 30_000_000;
 
@@ -34,9 +38,9 @@ const WINDOW: u64 = 10_000_000;
 /// How a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The link broke or went quiet, or the deadline passed without a response.
+    /// The link broke or went quiet, or the deadline passed without a reply.
     Transport,
-    /// The node responded that it is overloaded, that the handler panicked, or that it missed the deadline.
+    /// The node responded that it is overloaded, or that the handler panicked.
     Response,
 }
 

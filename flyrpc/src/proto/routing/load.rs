@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-use super::ejection::PROBE_LEASE;
+use super::ejection::{PROBE_LEASE, PROBE_PAUSE};
 
 /// The time constant of the moving average of latencies, in units of [`Latency::at`]. Ten seconds, the default of
 /// Finagle and tower.
@@ -236,13 +236,14 @@ impl NodeLoad {
         due && self.probe_at.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
     }
 
-    /// Lets another call probe the node at once if the call that was sent at `sent_at` was a probe, because it has
+    /// Lets another call probe the node soon if the call that was sent at `sent_at` was a probe, because it has
     /// ended without showing whether the node has recovered.
     pub(crate) fn release_probe(&self, sent_at: u64) {
         let at = self.probe_at.load(Relaxed);
         if at & PROBING != 0 && (sent_at + PROBE_LEASE) | PROBING >= at {
             // An error means that the ejection has ended, or was extended.
-            let _ = self.probe_at.compare_exchange(at, even(sent_at), Relaxed, Relaxed);
+            let next = even(sent_at + PROBE_PAUSE);
+            let _ = self.probe_at.compare_exchange(at, next, Relaxed, Relaxed);
         }
     }
 
@@ -272,19 +273,25 @@ impl Latency {
     /// with the time since the last sample.
     #[inline(always)]
     fn with(self, sample: f32, now: u32) -> Self {
+        if sample >= self.ratio {
+            return Latency { ratio: sample, at: now };
+        }
         let age = age(self.at, now);
-        let ratio = if sample >= self.ratio {
-            sample
-        } else {
-            self.ratio + (sample - self.ratio) * (age / (age + DECAY))
-        };
-        Latency { ratio, at: now }
+        let average = self.ratio + (sample - self.ratio) * (age / (age + DECAY));
+        // A lower sample must not increase what was read before it.
+        let read = self.after(age).unwrap_or(sample);
+        Latency { ratio: average.min(read.max(sample)), at: now }
     }
 
     /// Returns the average, which approaches 1 while there are no samples. Returns `None` if nothing is known.
     #[inline]
     fn read(self, now: u32) -> Option<f32> {
-        let age = age(self.at, now);
+        self.after(age(self.at, now))
+    }
+
+    /// Like [`read`](Self::read), at this age.
+    #[inline(always)]
+    fn after(self, age: f32) -> Option<f32> {
         let known = self.ratio > 0.0 && age < FORGET;
         known.then(|| 1.0 + (self.ratio - 1.0) * (1.0 - age / FORGET))
     }
@@ -419,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_at_the_usual_time_does_not_make_a_node_more_expensive() {
+        for (peak, seconds) in [(10.0, 12), (10.0, 15), (100.0, 14), (100.0, 60)] {
+            let load = load();
+            call(&load, peak, SECOND);
+            let later = (1 + seconds) * SECOND;
+            let before = load.cost(later);
+            call(&load, 1.0, later);
+            assert!(load.cost(later) <= before, "{peak} {seconds}: {} {before}", load.cost(later));
+        }
+    }
+
+    #[test]
     fn calls_in_flight_count_and_those_of_others_count_a_quarter() {
         let load = load();
         (0..5).for_each(|_| call(&load, 2.0, SECOND));
@@ -458,8 +477,9 @@ mod tests {
         load.release_probe(5);
         assert_eq!(load.standing(20), Standing::Ejected);
         load.release_probe(11);
-        assert!(load.claim_probe(20));
-        assert!(!load.claim_probe(20 + PROBE_LEASE) && load.claim_probe(21 + PROBE_LEASE));
+        let next = 10 + PROBE_PAUSE;
+        assert!(!load.claim_probe(next - 1) && load.claim_probe(next));
+        assert!(!load.claim_probe(next + PROBE_LEASE) && load.claim_probe(next + 1 + PROBE_LEASE));
         load.set_probe_at(None);
         assert_eq!(load.standing(30), Standing::Open);
     }

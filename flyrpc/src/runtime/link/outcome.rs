@@ -61,7 +61,7 @@ impl Link {
         }
     }
 
-    /// Records that the deadline of a call has passed without a response.
+    /// Records that the deadline of a call has passed without a reply.
     pub(super) fn record_expired(self: &Arc<Self>, method: MethodIndex, sent_at: u64) {
         let took = self.micros_at(self.now()).saturating_sub(sent_at);
         if self.ratio_of(method, took).is_some_and(|ratio| ratio < 1.0) {
@@ -95,13 +95,11 @@ impl Link {
             Response::Reply(_) | Response::TooLarge(_) => None,
         };
         match status {
-            Some(
-                Status::Overloaded
-                | Status::Memory
-                | Status::Panicked { .. }
-                | Status::Expired
-                | Status::TimedOut,
-            ) => self.record_failure(method, sent_at, Failure::Response, true),
+            // Either side may notice first that the deadline has passed.
+            Some(Status::Expired | Status::TimedOut) => self.record_expired(method, sent_at),
+            Some(Status::Overloaded | Status::Memory | Status::Panicked { .. }) => {
+                self.record_failure(method, sent_at, Failure::Response, true);
+            }
             // The limit of one method says little about the others.
             None
             | Some(
