@@ -40,8 +40,8 @@ pub struct Peer {
     pub round_trip: Option<Duration>,
     /// The number of this node's calls that are in flight there. 0 if no link is open.
     pub in_flight: u32,
-    /// The number of calls of all nodes that are in flight there, as it last reported. It reports this about once
-    /// per heartbeat. 0 before its first report, if it is a node of version 0.1, or if no link is open.
+    /// The number of calls of other nodes that are in flight there, as it last reported. It reports this about once
+    /// per heartbeat. Its own calls, which run in process, do not count. 0 before its first report, if it is a node of version 0.1, or if no link is open.
     pub reported_in_flight: u32,
     /// Whether it is ejected: most of this node's calls to it failed, so they are sent to other nodes while there
     /// are any.

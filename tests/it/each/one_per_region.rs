@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flyrpc::{Nodes, RpcError};
+use flyrpc::{Nodes, Refusal, RpcError};
 use tokio::time::Instant;
 
 use super::{Load, PlaceClient, cluster_of, names};
@@ -74,8 +74,10 @@ async fn a_region_without_a_node_that_accepts_the_call_yields_one_error() {
     let (failed, replied): (Vec<_>, Vec<_>) =
         replies.into_iter().partition(|(_, result)| result.is_err());
     assert_eq!(replied.len(), 2);
-    let [(node, Err(RpcError::NoNode { known, .. }))] = &failed[..] else { panic!("{failed:?}") };
-    assert_eq!((node.region().as_str(), known.not_accepting), ("fra", 2));
+    let [(node, Err(RpcError::Refused { node: of, reason, .. }))] = &failed[..] else {
+        panic!("{failed:?}")
+    };
+    assert_eq!((node.region().as_str(), of, *reason), ("fra", node, Refusal::Held));
 }
 
 #[tokio::test(start_paused = true)]

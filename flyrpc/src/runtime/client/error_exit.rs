@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::call::Call;
 use crate::{
     error::{BodyError, Refusal, RpcError},
-    proto::routing::{AttemptFailure, CallFailure, Endpoint as _, LimitOf, LinkStatus},
-    runtime::shared::NodeShared,
+    proto::routing::{AttemptFailure, CallFailure, Endpoint as _, Entry, LimitOf, LinkStatus},
+    runtime::{link::Link, shared::NodeShared},
     service::Request,
     telemetry::CallStatus,
     types::{NodeInfo, Region, Target},
@@ -39,14 +39,17 @@ fn error_of(node: &NodeShared, call: &Call, failure: CallFailure) -> RpcError {
     }
 }
 
-/// Returns the node that one of the calls on many nodes was for, and why it accepts no calls, if that is so.
+/// Returns a node that one of the calls on many nodes was for, and why it accepts no calls, if that is so.
 fn refusing_node(node: &NodeShared, call: &Call) -> Option<(NodeInfo, Refusal)> {
-    let (Some(_), Target::Node(id)) = (&call.each, &call.target) else { return None };
     let table = node.table();
-    let entry = table.node(id)?;
-    match entry.link.as_ref()?.status(call.service) {
+    let refusing = |entry: &Arc<Entry<Arc<Link>>>| match entry.link.as_ref()?.status(call.service) {
         LinkStatus::NotAccepting(reason) => Some((entry.info.clone(), reason)),
         LinkStatus::Good | LinkStatus::Quiet | LinkStatus::Disconnected => None,
+    };
+    match (&call.each, &call.target) {
+        (Some(_), Target::Node(id)) => refusing(table.node(id)?),
+        (Some(_), Target::Region(region)) => table.region(region).iter().find_map(refusing),
+        _ => None,
     }
 }
 
