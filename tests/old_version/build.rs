@@ -46,6 +46,7 @@ fn build() -> PathBuf {
     fs::create_dir_all(&package).expect("the target directory is writable");
     write_if_changed(&package.join("Cargo.toml"), MANIFEST);
     write_if_changed(&package.join("main.rs"), include_str!("node/main.rs"));
+    write_if_changed(&package.join("work.rs"), include_str!("node/work.rs"));
     if !package.join("Cargo.lock").exists() {
         // The dependencies that 0.1 had, without those of its tests.
         fs::copy(sources.join("Cargo.lock"), package.join("Cargo.lock")).expect("it can be copied");

@@ -1,6 +1,6 @@
 //! A running node of flyrpc 0.1.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -9,9 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::build::OLD_NODE;
-
-const GENEROUS_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::{GENEROUS_TIMEOUT, build::OLD_NODE};
 
 /// A node in its own process, called `old`, in region iad. Dropping it kills the process.
 pub(crate) struct OldNode {
@@ -19,13 +17,19 @@ pub(crate) struct OldNode {
     commands: ChildStdin,
     results: mpsc::UnboundedReceiver<String>,
     events: mpsc::UnboundedReceiver<String>,
-    _child: Child,
+    child: Child,
 }
 
 impl OldNode {
     pub(crate) async fn start(seeds: &[SocketAddr]) -> Self {
+        Self::start_with(seeds, &[]).await
+    }
+
+    /// Starts a node with settings (see `node/main.rs`).
+    pub(crate) async fn start_with(seeds: &[SocketAddr], settings: &[&str]) -> Self {
         let seeds: Vec<String> = seeds.iter().map(SocketAddr::to_string).collect();
         let mut child = Command::new(&*OLD_NODE)
+            .args(settings)
             .env_clear()
             .env("FLY_MACHINE_ID", "old")
             .env("FLY_REGION", "iad")
@@ -52,7 +56,7 @@ impl OldNode {
                 let _ = to.send(text.to_owned());
             }
         });
-        OldNode { addr, commands, results, events, _child: child }
+        OldNode { addr, commands, results, events, child }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -66,9 +70,36 @@ impl OldNode {
         result.unwrap_or_else(|_| panic!("no result of `{command}`")).expect("the process runs")
     }
 
-    /// Waits until the node reports an event.
+    /// Kills the process.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until the node or a handler reports an event.
     pub(crate) async fn event(&mut self, expected: &str) {
         let find = async { while self.events.recv().await.expect("it runs") != expected {} };
         timeout(GENEROUS_TIMEOUT, find).await.unwrap_or_else(|_| panic!("no event `{expected}`"));
+    }
+
+    /// Returns the next event of a handler.
+    pub(crate) async fn handler_event(&mut self) -> String {
+        let find = async {
+            loop {
+                let event = self.events.recv().await.expect("it runs");
+                if ["started ", "ended ", "canceled "].iter().any(|kind| event.starts_with(kind)) {
+                    return event;
+                }
+            }
+        };
+        timeout(GENEROUS_TIMEOUT, find).await.expect("a handler reports an event")
+    }
+
+    /// Panics if a handler has started since the last event that was waited for.
+    pub(crate) async fn assert_nothing_started(&mut self) {
+        // Its result follows all events that the node has printed.
+        self.run("nodes iad").await;
+        while let Ok(event) = self.events.try_recv() {
+            assert!(!event.starts_with("started"), "{event}");
+        }
     }
 }
