@@ -135,10 +135,10 @@ implements!(Rollout<'static>: Debug + IntoFuture<Output = ()> + Send + Sync + Un
 implements!(RoundTrips: Clone + Debug + Default + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
 implements!(SimCluster: Clone + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
 implements!(SimClusterBuilder: Clone + Debug + Send + Sync + Unpin);
-implements!(SimEnv: Clone + Debug + Env + Send + Sync + Unpin);
+implements!(SimEnv: Clone + Debug + Env + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
 implements!(SimNet: Clone + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
 implements!(SimNetBuilder: Clone + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
-implements!(SimNode: Clone + Debug + Send + Sync + Unpin);
+implements!(SimNode: Clone + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe);
 implements!(Trace: Clone + Debug + Display + Eq + PartialEq + Send + Sync + Unpin);
 implements!(TracedCall: Clone + Debug + Eq + PartialEq + Send + Sync + Unpin);
 implements!(TracedEvent:

@@ -17,10 +17,6 @@
 //!   methods of `SimNet` are called on a cluster.
 //! - the module `flyrpc_testkit::large_clusters`, which had no items
 //!
-//! Changes that no document lists:
-//!
-//! - `SimEnv` and `SimNode` are neither `UnwindSafe` nor `RefUnwindSafe`.
-//!
 //! What is no part of the API: items that the documentation hides (`flyrpc::__private`, `__membership`, `__routing`, the
 //! items of `Client` and `Service`), names of generic parameters, traits that a type does not implement, and the
 //! auto traits `Freeze` and `UnsafeUnpin`, which are not stable.

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::IpAddr,
+    panic::AssertUnwindSafe,
     sync::{Arc, MutexGuard},
 };
 
@@ -22,8 +23,9 @@ pub(super) struct HostBoot {
     shared: Arc<Shared>,
     host: HostId,
     boot: Boot,
-    /// The span of the log lines of this host.
-    span: Span,
+    /// The span of the log lines of this host. Its subscriber would make environments not unwind safe, although a panic
+    /// leaves nothing in them half changed.
+    span: Arc<AssertUnwindSafe<Span>>,
 }
 
 impl HostBoot {
@@ -31,6 +33,7 @@ impl HostBoot {
         let name = shared.lock().host_name(host);
         // At the most severe level, so that every subscriber that receives a log line receives the span.
         let span = tracing::error_span!("sim", node = %name);
+        let span = Arc::new(AssertUnwindSafe(span));
         HostBoot { shared: Arc::clone(shared), host, boot, span }
     }
 
