@@ -7,8 +7,8 @@ use flyrpc_testkit::{Release, SimCluster};
 use tokio::time::Instant;
 
 use crate::support::{
-    Counts, Log, ProbeClient, millis, node_names, probe_cluster, probe_release, secs, sleep,
-    wait_until,
+    Counts, Log, ProbeClient, millis, node_names, peer_named, probe_cluster, probe_release, secs,
+    sleep, wait_until,
 };
 
 /// The calls that a rule has decided on, such as `shout from hkg-0`.
@@ -227,6 +227,17 @@ async fn a_denied_call_is_neither_tried_on_another_node_nor_waits() {
     assert_eq!(reason(probe.slow_but_repeatable(1).await), "closed");
     assert_eq!(start.elapsed(), millis(202));
     assert_eq!(asked.take(), ["slow_but_repeatable from hkg-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_denies_calls_is_not_ejected() {
+    let counts = Counts::default();
+    let cluster = ruled_iad_and_hkg(&counts, |_| Err("no".into())).await;
+    let probe = hkg_to_iad(&cluster);
+    for _ in 0..100 {
+        assert_eq!(probe.shout("a".into()).await.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    assert!(!peer_named(&cluster.node("hkg-0"), "iad-0").ejected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,6 +191,17 @@ async fn a_call_that_was_refused_does_not_wait_on_a_quiet_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_targets_share_one_deadline() {
+    let (cluster, _calls) = busy_except("nrt", &[("hkg", 1), ("nrt", 1)]).await;
+    let probe = from_iad(&cluster).on_region("hkg").or_region("nrt").timeout(secs(1));
+    let start = Instant::now();
+    let error = probe.slow(5_000).await.unwrap_err();
+    let RpcError::Timeout { after, node: Some(node), .. } = &error else { panic!("{error:?}") };
+    assert_eq!((*after, node.region().as_str()), (secs(1), "nrt"));
+    assert!(start.elapsed() >= secs(1) && start.elapsed() < millis(1_010), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_error_is_that_of_the_first_target() {
     let cluster = three_regions(&Counts::default()).await;
     let probe = from_iad(&cluster);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyrpc::Node;
+use flyrpc::{Node, RpcError};
 use flyrpc_testkit::SimCluster;
 use tokio::{
     task::JoinSet,
@@ -181,6 +181,22 @@ async fn errors_of_handlers_and_dropped_calls_are_not_failures() {
     assert_eq!(ejected(&caller, 2), [""; 0]);
     let in_flight = ["iad-0", "iad-1"].map(|name| peer_named(&caller, name).in_flight);
     assert_eq!(in_flight, [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_missed_deadlines_in_a_row_eject_a_node() {
+    let (nodes, cluster, caller) = nodes_that_take(millis(90), 2).await;
+    let client = caller.client::<WorkClient>().on_region("iad");
+    // So that the median is known. A deadline that is shorter would not count.
+    call_periodically(&client, millis(10), secs(10)).await;
+    let client = client.on_node(cluster.node("iad-0").id()).timeout(millis(200));
+    nodes.set("iad-0", Behavior::NeverAnswers);
+    for missed in 0..5 {
+        assert_eq!(ejected(&caller, 2), [""; 0], "after {missed} missed deadlines");
+        let error = client.work(0).await.unwrap_err();
+        assert!(matches!(error, RpcError::Timeout { .. }), "{error:?}");
+    }
+    assert_eq!(ejected(&caller, 2), ["iad-0"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -162,17 +162,21 @@ pub(crate) async fn chain(seed: u64) -> Vec<Figure> {
     for blocker in blockers {
         let _ = blocker.await;
     }
-    let last: usize = (0..3)
-        .map(|at| {
-            let share = attempts.share(&format!("syd-{at}"), start, start + secs(70));
-            (share * attempts.count(start, start + secs(70)) as f64).round() as usize
-        })
-        .sum();
-    let mut figures = Figures::of("R7", "flyrpc");
+    let end = start + secs(70);
+    let all = attempts.count(start, end) as f64;
     // Without the calls of the nodes that block themselves.
     let blocked = nodes.blocks() as f64 / 3.0;
-    let ratio = (last as f64 - blocked) / calls.len() as f64;
-    figures.add("calls-at-the-last-tier", ratio, "for each call", Bound::AtMost(1.8));
+    let attempts_in = |region: &str| {
+        let shares = (0..3).map(|at| attempts.share(&format!("{region}-{at}"), start, end));
+        (shares.sum::<f64>() * all - blocked) / calls.len() as f64
+    };
+    let mut figures = Figures::of("R7", "flyrpc");
+    let tiers = ["attempts-at-the-first-tier", "attempts-at-the-second-tier"];
+    for (tier, region) in tiers.into_iter().zip(REGIONS) {
+        figures.add(tier, attempts_in(region), "for each call", Bound::None);
+    }
+    let last = attempts_in(REGIONS[2]);
+    figures.add("calls-at-the-last-tier", last, "for each call", Bound::AtMost(1.8));
     figures.add("failed", failed(&calls), "calls", Bound::None);
     figures.all
 }
@@ -216,10 +220,14 @@ pub(crate) async fn each(seed: u64) -> Vec<Figure> {
             Err(error) => errors.push(error),
         }
     }
+    let failed: BTreeSet<_> = errors.iter().filter_map(|error| Some(error.node()?.name())).collect();
+    let lost: BTreeSet<_> = ["hkg-0", "hkg-1", "hkg-2", "hkg-3", "hkg-4"].into();
+    assert_eq!(failed, lost, "the errors name the nodes that are lost or frozen");
     let mut figures = Figures::of("R8", "flyrpc");
     let two = Bound::AtLeast(95.0);
     figures.add("replies-within-two-round-trips", f64::from(in_time), "replies", two);
     figures.add("errors", errors.len() as f64, "nodes", Bound::AtLeast(5.0));
+    figures.add("other-errors", errors.len() as f64 - 5.0, "nodes", Bound::AtMost(0.0));
     figures.add("took", start.elapsed().as_secs_f64(), "s", Bound::AtMost(5.01));
     // A stream that is dropped leaves no handler running.
     for at in 5..100 {
