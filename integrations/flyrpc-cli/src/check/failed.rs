@@ -83,6 +83,13 @@ fn not_flyrpc(kind: &str, message: &str, at: &str) -> Stage {
             let remedy = "see the log of the node; a node of version 0.1 cannot seal: upgrade it";
             Stage::failed("flyrpc", "connection closed", message, remedy)
         }
+        "HANDSHAKE_TIMEOUT" => {
+            let remedy = format!(
+                "continue or restart the process that listens at {at}: it accepts connections but sends nothing, \
+                 like one that is stopped (SIGSTOP) or frozen"
+            );
+            Stage::failed("flyrpc", "no handshake", message, remedy)
+        }
         _ => {
             let remedy = format!("see the log of what listens at {at}: it is no healthy node");
             Stage::failed("flyrpc", "no handshake", message, remedy)

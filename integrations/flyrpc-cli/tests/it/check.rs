@@ -191,3 +191,13 @@ async fn a_node_to_which_udp_is_dropped_is_diagnosed() {
     diagnosed(&ran, "UDP dropped", &proxy.to_string());
     drop(hkg);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_stopped_accepts_connections_and_sends_nothing() {
+    // The system accepts connections for a stopped process, too.
+    let stopped = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let iad = alone("iad-0").await;
+    let at = stopped.local_addr().unwrap().to_string();
+    let ran = Flyrpc::at(iad.addr()).run(["check", &at]).await;
+    diagnosed(&ran, "no handshake", "SIGSTOP");
+}
