@@ -97,10 +97,10 @@ fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S:
 pub struct RegionStats {
     /// The region.
     pub region: Region,
-    /// The calls whose first attempt was sent to the region. Includes the calls that nodes make to each other to
-    /// compare their members.
+    /// The calls that were sent to the region, as their first target or as a further one. Includes the calls that nodes
+    /// make to each other to compare their members.
     pub calls: u64,
-    /// The later attempts, including hedged ones, that were charged to the region's budget for retries.
+    /// The later attempts of these calls, including hedged ones, that were charged to the region's budget for retries.
     pub retries: u64,
     /// The attempts that were not made because the budget was exhausted.
     pub refused_retries: u64,
