@@ -27,8 +27,11 @@ impl Cluster {
     /// otherwise of each seed whose name does not resolve.
     pub(super) fn warn_of_seeds(&self, is_alone: bool) {
         if is_alone && self.discovery.has_seeds() && self.peers.links().next().is_none() {
-            let unresolved: Vec<_> = self.discovery.failures().collect();
-            tracing::warn!(?unresolved, "no other node was found at any seed; will keep trying");
+            let failures =
+                self.discovery.failures().map(|(name, error)| format!("{name}: {error}"));
+            let failures: Vec<_> = failures.collect();
+            let unresolved = (!failures.is_empty()).then(|| failures.join("; "));
+            tracing::warn!(unresolved, "no other node was found at any seed; will keep trying");
         } else {
             self.discovery.failures().for_each(|(name, error)| warn_of_unresolved(name, error));
         }
