@@ -220,7 +220,8 @@ pub(crate) async fn each(seed: u64) -> Vec<Figure> {
             Err(error) => errors.push(error),
         }
     }
-    let failed: BTreeSet<_> = errors.iter().filter_map(|error| Some(error.node()?.name())).collect();
+    let failed: BTreeSet<_> =
+        errors.iter().filter_map(|error| Some(error.node()?.name())).collect();
     let lost: BTreeSet<_> = ["hkg-0", "hkg-1", "hkg-2", "hkg-3", "hkg-4"].into();
     assert_eq!(failed, lost, "the errors name the nodes that are lost or frozen");
     let mut figures = Figures::of("R8", "flyrpc");
