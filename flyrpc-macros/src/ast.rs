@@ -31,6 +31,7 @@ pub(crate) enum NoTrait {
 pub(crate) fn parse(item: TokenStream) -> Result<Parsed, NoTrait> {
     let Ok(item) = syn::parse2::<Item>(item) else { return Err(NoTrait::Unreadable) };
     let is_mock = is_mock(&item);
+    let is_method = is_method(&item);
     let (wrong, at) = match item {
         Item::Trait(mut service) => {
             let visibilities = service.items.iter_mut().filter_map(take_visibility).collect();
@@ -42,12 +43,16 @@ pub(crate) fn parse(item: TokenStream) -> Result<Parsed, NoTrait> {
         Item::Impl(item) => ("an `impl`", item.impl_token.span),
         Item::Struct(item) => ("a struct", item.struct_token.span),
         Item::Enum(item) => ("an enum", item.enum_token.span),
+        Item::Fn(item) if is_method => ("a method", item.sig.fn_token.span),
         Item::Fn(item) => ("a function", item.sig.fn_token.span),
         Item::Mod(item) => ("a module", item.mod_token.span),
+        _ if is_method => ("a method", proc_macro2::Span::call_site()),
         _ => ("this item", proc_macro2::Span::call_site()),
     };
     let fix = if is_mock {
         "write `#[fly_rpc]` above `#[automock]`, which copies the attributes below it"
+    } else if is_method {
+        "annotate the trait that declares the method; the options of a method are in `#[rpc(…)]`"
     } else {
         "annotate the trait that declares the methods; its `impl` needs no attribute"
     };
@@ -70,6 +75,15 @@ fn take_visibility(item: &mut TraitItem) -> Option<(Visibility, Ident)> {
     let name = method.sig.ident.clone();
     *item = TraitItem::Fn(method);
     Some((vis, name))
+}
+
+/// Returns whether an item is a method.
+fn is_method(item: &Item) -> bool {
+    match item {
+        Item::Fn(item) => item.sig.receiver().is_some(),
+        Item::Verbatim(tokens) => syn::parse2::<TraitItemFn>(tokens.clone()).is_ok(),
+        _ => false,
+    }
 }
 
 /// Returns whether mockall generated an item, judged by its name.

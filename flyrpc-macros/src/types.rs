@@ -70,6 +70,10 @@ pub(crate) fn contents(ty: &Type) -> Option<Vec<&Type>> {
         return None;
     }
     let types = type_arguments(segment)?;
+    // Such as the hasher of a map, which is not sent.
+    if types.len() > if segment.ident.to_string().ends_with("Set") { 1 } else { 2 } {
+        return None;
+    }
     // Other types in a pointer may be unsized, such as `Path`. They implement the traits only in the pointer.
     let is_sized = |ty: &&Type| is_plain(ty) || contents(ty).is_some();
     let is_pointer = segment.ident == "Box" || segment.ident == "Arc";
@@ -123,14 +127,17 @@ pub(crate) fn is_evidently_unsized(ty: &Type) -> bool {
     }
 }
 
+/// The names of types that may be futures. The last type argument of those after the first is the output.
+const FUTURES: [&str; 3] = ["Pin", "BoxFuture", "LocalBoxFuture"];
+
 /// Returns whether a type may be a future, such as `Pin<Box<dyn Future>>`, judged by its name.
 pub(crate) fn may_be_future(ty: &Type) -> bool {
-    const FUTURES: [&str; 3] = ["Pin", "BoxFuture", "LocalBoxFuture"];
     let is_future = |segment: &PathSegment| FUTURES.iter().any(|future| segment.ident == future);
     matches!(ty, Type::ImplTrait(_)) || last_segment(ty).is_some_and(is_future)
 }
 
-/// Returns the output of a future, if the type contains it: `T` in `Pin<Box<dyn Future<Output = T>>>`.
+/// Returns the output of a future, if the type contains it: `T` in `Pin<Box<dyn Future<Output = T>>>` or in
+/// `BoxFuture<'_, T>`.
 pub(crate) fn future_output(ty: &Type) -> Option<&Type> {
     struct Output<'a>(Option<&'a Type>);
 
@@ -142,6 +149,13 @@ pub(crate) fn future_output(ty: &Type) -> Option<&Type> {
         }
     }
 
+    let boxed =
+        last_segment(ty).filter(|segment| FUTURES[1..].iter().any(|of| segment.ident == of));
+    if let Some(PathArguments::AngleBracketed(arguments)) = boxed.map(|segment| &segment.arguments)
+        && let Some(GenericArgument::Type(output)) = arguments.args.last()
+    {
+        return Some(output);
+    }
     let mut output = Output(None);
     output.visit_type(ty);
     output.0
@@ -152,9 +166,11 @@ pub(crate) fn is_arc(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == "Arc")
 }
 
-/// Returns whether a segment is an `Rc` with a type, judged by its name.
-pub(crate) fn is_rc(segment: &PathSegment) -> bool {
-    segment.ident == "Rc" && type_arguments(segment).is_some_and(|types| types.len() == 1)
+/// Returns whether a type is an `Rc` with a type, judged by its name.
+pub(crate) fn is_rc(ty: &Type) -> bool {
+    standard_segment(ty).is_some_and(|segment| {
+        segment.ident == "Rc" && type_arguments(segment).is_some_and(|types| types.len() == 1)
+    })
 }
 
 /// Returns the owned form of a standard unsized type, judged by its name.
@@ -209,7 +225,7 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
 /// Returns the last segment of a path that consists of one segment or begins with the name of a standard crate, or of a
 /// module that is usually imported.
 fn standard_segment(ty: &Type) -> Option<&PathSegment> {
-    const CRATES: [&str; 4] = ["std", "core", "alloc", "collections"];
+    const CRATES: [&str; 5] = ["std", "core", "alloc", "collections", "rc"];
     let Type::Path(TypePath { qself: None, path, .. }) = ast::bare(ty) else { return None };
     let first = path.segments.first()?;
     let is_standard = path.segments.len() == 1 || CRATES.iter().any(|name| first.ident == name);

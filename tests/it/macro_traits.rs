@@ -499,6 +499,75 @@ async fn a_trait_may_come_from_a_macro() {
     assert_eq!(local!(MadeClient, ServeMade, Max).larger(3, 4).await.unwrap(), 4);
 }
 
+/// Functions and constants that types name, with the names of generated variables and of arguments.
+mod names_in_types {
+    use std::{
+        collections::{HashMap, HashSet},
+        hash::{BuildHasherDefault, DefaultHasher, RandomState},
+    };
+
+    use super::*;
+
+    const fn f() -> usize {
+        1
+    }
+
+    const fn value() -> usize {
+        2
+    }
+
+    const fn width() -> usize {
+        3
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub(crate) struct Grid<const N: usize>(u8);
+
+    mod storage {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(crate) struct Rc<T>(pub(crate) T);
+    }
+
+    #[fly_rpc]
+    pub(crate) trait Names {
+        async fn sum(&self, a: [u8; f()], b: [u8; value()]) -> [u8; width()];
+        async fn resize(&self, width: u32, grid: Grid<{ value() }>) -> storage::Rc<u32>;
+        async fn count(
+            &self,
+            all: HashMap<u8, u8, BuildHasherDefault<DefaultHasher>>,
+            some: HashSet<u8, RandomState>,
+        ) -> usize;
+    }
+
+    struct Here;
+
+    impl Names for Here {
+        async fn sum(&self, [a]: [u8; 1], [b, c]: [u8; 2]) -> [u8; 3] {
+            [a, b, c]
+        }
+
+        async fn resize(&self, width: u32, _grid: Grid<2>) -> storage::Rc<u32> {
+            storage::Rc(width)
+        }
+
+        async fn count(
+            &self,
+            all: HashMap<u8, u8, BuildHasherDefault<DefaultHasher>>,
+            some: HashSet<u8, RandomState>,
+        ) -> usize {
+            all.len() + some.len()
+        }
+    }
+
+    #[tokio::test]
+    async fn they_keep_their_meaning() {
+        let client = local!(NamesClient, ServeNames, Here);
+        assert_eq!(client.sum([1], [2, 3]).await.unwrap(), [1, 2, 3]);
+        assert_eq!(client.resize(7, Grid(0)).await.unwrap().0, 7);
+        assert_eq!(client.count([(1, 2)].into_iter().collect(), [1].into()).await.unwrap(), 2);
+    }
+}
+
 #[test]
 fn the_wire_name_is_a_constant_of_the_client() {
     #[fly_rpc]

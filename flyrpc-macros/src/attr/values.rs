@@ -1,7 +1,7 @@
 //! Parses the values of options.
 
 use syn::{
-    Ident, LitInt, LitStr, Path, Token, ext::IdentExt as _, meta::ParseNestedMeta,
+    Ident, LitBool, LitInt, LitStr, Path, Token, ext::IdentExt as _, meta::ParseNestedMeta,
     parse::ParseStream,
 };
 
@@ -34,11 +34,14 @@ pub(super) fn flag(
         );
         skip_value(meta.input)?;
     } else if !meta.input.is_empty() && !meta.input.peek(Token![,]) {
-        errors.push(
-            &meta.path,
-            format_args!("`{name}` takes no value"),
-            format_args!("write `#[{attribute}({name})]`"),
-        );
+        let value = meta.input.fork();
+        let is_false = value.parse::<Token![=]>().is_ok()
+            && value.parse::<LitBool>().is_ok_and(|value| !value.value);
+        let fix = match is_false {
+            true => format!("remove `{name} = false`"),
+            false => format!("write `#[{attribute}({name})]`"),
+        };
+        errors.push(&meta.path, format_args!("`{name}` takes no value"), fix);
         skip_value(meta.input)?;
     }
     Ok(true)
@@ -84,15 +87,20 @@ pub(super) fn duration(
     errors: &mut Errors,
 ) -> syn::Result<Option<Micros>> {
     let Some(literal) = string(meta, form, errors)? else { return Ok(None) };
-    let micros = micros(&literal.value());
-    if micros.is_none() {
-        errors.push(
-            &literal,
-            format_args!("`{}` is not a valid duration", literal.value()),
-            "write an integer and a unit (`us`, `ms`, `s`, `m` or `h`), such as `\"250ms\"`",
-        );
+    let text = literal.value();
+    let duration = micros(&text);
+    if duration.is_none() {
+        let digits = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        let is_too_long = digits != text && micros(&format!("1{digits}")).is_some();
+        let fix = match is_too_long {
+            true => "write less than 584,542 years, such as `\"24h\"`",
+            false => {
+                "write an integer and a unit (`us`, `ms`, `s`, `m` or `h`), such as `\"250ms\"`"
+            }
+        };
+        errors.push(&literal, format_args!("`{text}` is not a valid duration"), fix);
     }
-    Ok(micros)
+    Ok(duration)
 }
 
 /// Reads an option with a duration longer than zero.

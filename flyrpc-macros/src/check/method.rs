@@ -47,6 +47,10 @@ fn check_method(
     check_form(method, errors);
     check_generics(signature, errors);
     check_receiver_attributes(signature, errors);
+    if signature.receiver().is_none() && signature.asyncness.is_none() {
+        // Probably a constructor. What else it is like does not matter.
+        return None;
+    }
     let arguments = argument::check_arguments(signature, scope, errors);
     let returns = check_return(signature, scope, errors);
     check_cfg_attr(&method.attrs, errors);

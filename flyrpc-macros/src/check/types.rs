@@ -100,6 +100,11 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     fn visit_type(&mut self, ty: &'ast Type) {
         match ty {
             Type::Reference(reference) => self.refuse_reference(reference),
+            ty if is_rc(ty) => self.refuse(
+                ty,
+                "cannot be sent between threads",
+                "use the type in it, or an `Arc`".to_owned(),
+            ),
             Type::ImplTrait(ty) => self.refuse(
                 ty,
                 "is not a concrete type",
@@ -163,12 +168,6 @@ impl<'ast> Visit<'ast> for Walk<'_> {
                 segment,
                 "may borrow, but values sent between nodes must be owned",
                 format!("use `Cow<'static, {borrowed}>`, or the owned type"),
-            );
-        } else if is_rc(segment) {
-            self.refuse(
-                segment,
-                "cannot be sent between threads",
-                "use the type in it, or an `Arc`".to_owned(),
             );
         } else {
             visit::visit_path_segment(self, segment);

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
 
-use crate::{model::Service, names::generated};
+use crate::{
+    model::{Method, Service},
+    names::{generated, has_ident},
+};
 
 /// The variables of generated code, other than the arguments of methods.
 pub(super) const VARIABLES: [&str; 19] = [
@@ -36,7 +39,11 @@ pub(super) const VARIABLES: [&str; 19] = [
 /// has that name. The user may have one, such as a constant `request`. The functions hide it, and a variable
 /// can have the name of a function. Variables could have unusual names instead, but the parameters of the
 /// client's methods are part of the documentation.
+///
+/// A name in a type of the trait stays what it is there, such as `width` in `[u8; width()]`.
 pub(super) fn hide_constants(service: &Service) -> TokenStream {
+    let types = service.methods.iter().flat_map(Method::types);
+    let types: TokenStream = types.map(ToTokens::to_token_stream).collect();
     let arguments = service.methods.iter().flat_map(|method| &method.arguments);
     let bindings = service.methods.iter().max_by_key(|method| method.arguments.len());
     let bindings = bindings.into_iter().flat_map(|method| method.bindings());
@@ -48,6 +55,7 @@ pub(super) fn hide_constants(service: &Service) -> TokenStream {
     let mut declared = HashSet::new();
     names
         .filter(|name| declared.insert(name.to_string()))
+        .filter(|name| !has_ident(types.clone(), &|used| used == name))
         .map(|name| quote!(fn #name() {}))
         .collect()
 }

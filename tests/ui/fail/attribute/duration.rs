@@ -10,6 +10,8 @@ trait Strings {
     async fn title(&self, text: String) -> String;
     #[rpc(timeout = "18446744073709551615h")]
     async fn swap(&self, text: String) -> String;
+    #[rpc(timeout = "99999999999999999999999s")]
+    async fn reverse(&self, text: String) -> String;
 }
 
 fn main() {}
