@@ -1,7 +1,7 @@
 //! Reads what can be read of a trait that has syntax errors.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
-use quote::{format_ident, quote};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::{FnArg, ItemTrait, PatType, Type};
 
 /// Returns a trait with the methods of a trait that has syntax errors, as far as they can be read, or `None` if the item
@@ -26,6 +26,7 @@ fn methods(body: &[TokenTree]) -> TokenStream {
     let starts = body.iter().enumerate().filter(|(_, token)| is_ident(token, "fn"));
     let methods = starts.filter_map(|(at, _)| {
         let TokenTree::Ident(name) = body.get(at + 1)? else { return None };
+        let name = &escaped(name)?;
         let TokenTree::Group(arguments) = body.get(at + 2)? else { return None };
         let returns = body[at + 3..].iter().take_while(|token| !is_end(token)).cloned();
         Some(method(name, arguments.stream(), returns.collect()))
@@ -36,10 +37,13 @@ fn methods(body: &[TokenTree]) -> TokenStream {
 fn method(name: &Ident, arguments: TokenStream, returns: TokenStream) -> TokenStream {
     let arguments = split(arguments).into_iter().enumerate().filter_map(|(index, argument)| {
         let name = format_ident!("argument_{}", index);
-        match syn::parse2::<FnArg>(argument) {
+        match syn::parse2::<FnArg>(argument.clone()) {
             Ok(FnArg::Receiver(_)) => None,
             Ok(FnArg::Typed(PatType { ty, .. })) => Some(quote!(#name: #ty)),
-            Err(_) => Some(quote!(#name: impl ::core::marker::Sized)),
+            Err(_) => Some(match type_after_name(argument) {
+                Some(ty) => quote!(#name: #ty),
+                None => quote!(#name: impl ::core::marker::Sized),
+            }),
         }
     });
     let arguments: Vec<_> = arguments.collect();
@@ -47,6 +51,22 @@ fn method(name: &Ident, arguments: TokenStream, returns: TokenStream) -> TokenSt
     let returns = syn::parse2::<Type>(returns.into_iter().skip(2).collect());
     let returns = returns.ok().map(|ty| quote!(-> #ty));
     quote!(async fn #name(&self #(, #arguments)*) #returns;)
+}
+
+/// Returns the type of an argument whose name is wrong, such as a keyword.
+fn type_after_name(argument: TokenStream) -> Option<Type> {
+    let mut tokens = argument.into_iter().skip(1);
+    let is_colon = matches!(tokens.next(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+    if is_colon { syn::parse2(tokens.collect()).ok() } else { None }
+}
+
+/// Returns a name as rustc reads it: a keyword as if it was escaped. `None` for a keyword that cannot be escaped.
+fn escaped(name: &Ident) -> Option<Ident> {
+    if syn::parse2::<Ident>(name.to_token_stream()).is_ok() {
+        return Some(name.clone());
+    }
+    let can_be_escaped = !["crate", "self", "super", "Self", "_"].iter().any(|other| name == other);
+    can_be_escaped.then(|| Ident::new_raw(&name.to_string(), name.span()))
 }
 
 /// Splits a list at its commas, except those between `<` and `>`.
@@ -92,8 +112,6 @@ fn is_ident(token: &TokenTree, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use quote::ToTokens as _;
-
     use super::*;
 
     #[test]
@@ -101,17 +119,20 @@ mod tests {
         let broken = quote! {
             #[doc = "…"]
             pub(crate) trait Notes<T> {
-                async fn find(&self, by: HashMap<String, u8>, n) -> Vec<u8>;
+                async fn find(&self, by: HashMap<String, u8>, n, type: String) -> Vec<u8>;
                 async fn save(&self, note: Note tags: u8) -> ;
                 fn count(f: fn(u8) -> u8, n: u8) { 1 }
+                async fn move(&self);
+                async fn self(&self);
                 let x = 3;
             }
         };
         let expected = quote! {
             pub(crate) trait Notes {
-                async fn find(&self, argument_1: HashMap<String, u8>, argument_2: impl ::core::marker::Sized) -> Vec<u8>;
+                async fn find(&self, argument_1: HashMap<String, u8>, argument_2: impl ::core::marker::Sized, argument_3: String) -> Vec<u8>;
                 async fn save(&self, argument_1: impl ::core::marker::Sized);
                 async fn count(&self, argument_0: fn(u8) -> u8, argument_1: u8);
+                async fn r#move(&self);
             }
         };
         let salvaged = salvage(broken).expect("a trait").to_token_stream();
