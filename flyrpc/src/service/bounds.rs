@@ -356,7 +356,7 @@ impl<S> WireTraits<No, Yes, S> {
 
 impl<S> WireTraits<Yes, No, S> {
     /// `DeserializeOwned` is missing.
-    pub fn is_sent_between_nodes<T: DeserializeOwned>(&self) {}
+    pub fn is_sent_between_nodes<T: DeserializeToo>(&self) {}
 
     /// `DeserializeOwned` is missing.
     pub fn is_result_sent_between_nodes<T: DeserializeOwned>(&self) {}
@@ -385,6 +385,15 @@ impl WireTraits<Yes, Yes, No> {
     note = "annotate the types that are yours with `#[derive(serde::Serialize, serde::Deserialize)]`"
 )]
 pub trait SerializeAndDeserialize {}
+
+/// Like [`SerializeAndDeserialize`], for a type that is only `Serialize`. The message for `DeserializeOwned` would not
+/// mention the derive macro.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to another node: it is `serde::Serialize`, but not `serde::Deserialize`",
+    label = "not `Deserialize`",
+    note = "annotate the types that are yours with `#[derive(serde::Deserialize)]`, also those in `{Self}`"
+)]
+pub trait DeserializeToo {}
 
 /// Like [`SerializeAndDeserialize`], for `Arc` and `Rc`.
 #[diagnostic::on_unimplemented(
