@@ -7,7 +7,7 @@ use quote::{ToTokens, quote};
 
 use crate::{
     model::{Method, Service},
-    names::{generated, has_ident},
+    names::{Used, generated},
 };
 
 /// The variables of generated code, other than the arguments of methods.
@@ -42,8 +42,10 @@ pub(super) const VARIABLES: [&str; 19] = [
 ///
 /// A name in a type of the trait stays what it is there, such as `width` in `[u8; width()]`.
 pub(super) fn hide_constants(service: &Service) -> TokenStream {
-    let types = service.methods.iter().flat_map(Method::types);
-    let types: TokenStream = types.map(ToTokens::to_token_stream).collect();
+    let mut in_types = Used::default();
+    for ty in service.methods.iter().flat_map(Method::types) {
+        in_types.collect(ty.to_token_stream());
+    }
     let arguments = service.methods.iter().flat_map(|method| &method.arguments);
     let bindings = service.methods.iter().max_by_key(|method| method.arguments.len());
     let bindings = bindings.into_iter().flat_map(|method| method.bindings());
@@ -55,7 +57,7 @@ pub(super) fn hide_constants(service: &Service) -> TokenStream {
     let mut declared = HashSet::new();
     names
         .filter(|name| declared.insert(name.to_string()))
-        .filter(|name| !has_ident(types.clone(), &|used| used == name))
+        .filter(|name| !in_types.contains(name))
         .map(|name| quote!(fn #name() {}))
         .collect()
 }

@@ -106,17 +106,17 @@ fn hidden(name: &Ident) -> Ident {
     format_ident!("__{}", name)
 }
 
-/// The identifiers in a trait. A generated item whose name is not among them does not hide an item that the
+/// The identifiers in a trait, or in a part of it. A generated item whose name is not among them does not hide an item that the
 /// trait names: types have no hygiene, unlike variables.
 #[derive(Default)]
-struct Used {
+pub(crate) struct Used {
     names: HashSet<String>,
     /// Whether a macro is called, whose expansion may contain any identifier.
     calls_macro: bool,
 }
 
 impl Used {
-    fn collect(&mut self, tokens: TokenStream) {
+    pub(crate) fn collect(&mut self, tokens: TokenStream) {
         for token in tokens {
             match token {
                 TokenTree::Ident(ident) => {
@@ -127,6 +127,10 @@ impl Used {
                 TokenTree::Literal(_) => {}
             }
         }
+    }
+
+    pub(crate) fn contains(&self, name: &Ident) -> bool {
+        self.names.contains(&name.to_string())
     }
 
     /// Returns `name`, or a variation of it that is not used.

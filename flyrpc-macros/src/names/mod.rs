@@ -6,7 +6,7 @@ mod type_text;
 mod variants;
 
 pub(crate) use self::{
-    items::{RESERVED, ServiceNames, generated, generated_span},
+    items::{RESERVED, ServiceNames, Used, generated, generated_span},
     parameters::{ParameterNames, has_ident},
     type_text::type_text,
     variants::variants,
