@@ -232,7 +232,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             ("more".to_owned(), Loose::Map(BTreeMap::new())),
         ]),
     };
-    let fields = Kind::Fields { name: "n".to_owned(), more: Some(Box::new(Kind::Unit)) };
+    let variant = Kind::Fields { name: "n".to_owned(), more: Some(Box::new(Kind::Unit)) };
     let outer = Everything { nested: Some(Box::new(inner.clone())), ..inner.clone() };
     let addr = SocketAddr::from(([10, 0, 0, 2], 3590));
     let node = NodeInfo::new(NodeId::new("other", 8), "hkg".into(), addr);
@@ -287,7 +287,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     });
     vec![
         ("body", encoded(&outer)),
-        ("body", encoded(&fields)),
+        ("body", encoded(&variant)),
         ("body", encoded(&vec![Tagged::Point { x: 1, y: -1 }, Tagged::Boxed(Box::new(inner))])),
         ("frames", frames),
         ("handshake", hello.encode()),

@@ -58,7 +58,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(crate) use self::body::decode_verified;
 
 pub use self::args::{ArgsReader, ArgsWriter, ArgumentError};
