@@ -1,11 +1,14 @@
 //! Links between nodes whose secrets differ, and links that need more than a short handshake.
 
-use flyrpc::{LinkSecurity, fly_rpc};
+use flyrpc::{
+    LinkSecurity, fly_rpc,
+    operations::{VisitOptions, Visitor},
+};
 use flyrpc_testkit::{Release, SimCluster, SimNet, Via};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Recording, assert_peers, keyring, sealed_with};
-use crate::support::{Counts, ProbeClient, node_on, probe_cluster, probe_release, secs};
+use crate::support::{Counts, ProbeClient, millis, node_on, probe_cluster, probe_release, secs};
 
 /// Checks that each node of `cluster` can call each other.
 async fn assert_calls_work(cluster: &SimCluster) {
@@ -163,6 +166,24 @@ async fn two_long_hellos_need_no_buffer_that_holds_them() {
     hkg.ready().await;
     for (node, other) in [(&iad, "hkg"), (&hkg, "iad")] {
         assert_eq!(node.nodes_in(other).len(), 1, "{:?}", node.peers());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sealed_handshake_takes_one_round_trip_after_that_of_tcp_like_an_open_one() {
+    let round_trip = millis(100);
+    let net = SimNet::builder().rtt("iad", "hkg", round_trip).build();
+    for (name, sealed) in [("open", false), ("sealed", true)] {
+        let builder = node_on(&net.add_host(name, "iad"));
+        let builder = if sealed { builder.secret(keyring(&[1])) } else { builder };
+        let node = builder.start().await.unwrap();
+        let env = net.add_host(format!("visitor-{name}"), "hkg");
+        let options = VisitOptions::new().cluster("local").env(env);
+        let options = if sealed { options.secret(keyring(&[1])) } else { options };
+        let start = Instant::now();
+        let visitor = Visitor::connect(node.addr(), options).await.unwrap();
+        assert_eq!(start.elapsed(), 2 * round_trip, "{name}");
+        assert_eq!(visitor.sealed_with().is_some(), sealed);
     }
 }
 
