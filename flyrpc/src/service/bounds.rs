@@ -382,7 +382,7 @@ impl WireTraits<Yes, Yes, No> {
     message = "`{Self}` cannot be sent to another node: it is neither `serde::Serialize` nor `serde::Deserialize`",
     label = "neither `Serialize` nor `Deserialize`",
     note = "arguments and return types of a `#[fly_rpc]` trait are encoded and decoded with serde",
-    note = "annotate the types that are yours with `#[derive(serde::Serialize, serde::Deserialize)]`"
+    note = "annotate the types that are yours with `#[derive(serde::Serialize, serde::Deserialize)]`, also those in `{Self}`"
 )]
 pub trait SerializeAndDeserialize {}
 

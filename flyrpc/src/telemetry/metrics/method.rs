@@ -41,8 +41,10 @@ impl MethodMetrics {
 
     /// Records a call of this node, which the node of a `region` executed, if there was one.
     pub(super) fn client(&self, region: Option<&Region>, status: CallStatus, took: Duration) {
-        let none = Region::from("");
-        self.client.record(&self.name, region.unwrap_or(&none), status, took);
+        match region {
+            Some(region) => self.client.record(&self.name, region, status, took),
+            None => self.client.record(&self.name, &Region::from(""), status, took),
+        }
     }
 
     /// Records a handler.
