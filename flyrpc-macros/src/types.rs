@@ -70,8 +70,10 @@ pub(crate) fn contents(ty: &Type) -> Option<Vec<&Type>> {
         return None;
     }
     let types = type_arguments(segment)?;
-    // Such as the hasher of a map, which is not sent.
-    if types.len() > if segment.ident.to_string().ends_with("Set") { 1 } else { 2 } {
+    let is_set = segment.ident.to_string().ends_with("Set");
+    let most = if is_set { 1 } else { 2 };
+    // A further type, such as the hasher of a map, is not sent.
+    if types.len() > most {
         return None;
     }
     // Other types in a pointer may be unsized, such as `Path`. They implement the traits only in the pointer.

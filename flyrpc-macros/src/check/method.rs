@@ -48,7 +48,7 @@ fn check_method(
     check_generics(signature, errors);
     check_receiver_attributes(signature, errors);
     if signature.receiver().is_none() && signature.asyncness.is_none() {
-        // Probably a constructor. What else it is like does not matter.
+        // Probably a constructor, which does not belong in the trait. Its types do not matter.
         return None;
     }
     let arguments = argument::check_arguments(signature, scope, errors);

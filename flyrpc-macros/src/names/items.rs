@@ -106,8 +106,8 @@ fn hidden(name: &Ident) -> Ident {
     format_ident!("__{}", name)
 }
 
-/// The identifiers in a trait, or in a part of it. A generated item whose name is not among them does not hide an item that the
-/// trait names: types have no hygiene, unlike variables.
+/// The identifiers in a trait, or in a part of it. A generated item whose name is not among them does not hide an item
+/// that the trait names: types have no hygiene, unlike variables.
 #[derive(Default)]
 pub(crate) struct Used {
     names: HashSet<String>,

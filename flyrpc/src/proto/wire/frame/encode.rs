@@ -7,7 +7,7 @@ use crate::{codec::bytes::varint, proto::wire::ids::RequestId};
 /// sent.
 pub(crate) const VOID: u8 = kind::VOID;
 
-/// At least the bytes before the payload of a response, as they are written.
+/// Upper bound on the head of a short response, including the bytes after it that are written and then truncated.
 const RESPONSE_HEAD: usize = 16;
 
 /// Appends a request with its encoded fields; the chunks of a chunked body must follow. Returns the offset of its
