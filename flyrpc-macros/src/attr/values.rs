@@ -90,8 +90,7 @@ pub(super) fn duration(
     let text = literal.value();
     let duration = micros(&text);
     if duration.is_none() {
-        let digits = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
-        let is_too_long = digits != text && micros(&format!("1{digits}")).is_some();
+        let is_too_long = number_and_unit(&text).is_some_and(|(number, _)| !number.is_empty());
         let fix = match is_too_long {
             true => "write less than 584,542 years, such as `\"24h\"`",
             false => {
@@ -170,6 +169,12 @@ pub(super) fn count(
 }
 
 fn micros(text: &str) -> Option<Micros> {
+    let (number, unit) = number_and_unit(text)?;
+    number.parse::<u64>().ok()?.checked_mul(unit).map(Micros)
+}
+
+/// Splits a duration into its digits and its unit, in microseconds. Returns `None` if it has no known unit.
+fn number_and_unit(text: &str) -> Option<(&str, u64)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let in_micros = match unit {
@@ -180,7 +185,7 @@ fn micros(text: &str) -> Option<Micros> {
         "h" => 60 * 60 * 1_000_000,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(in_micros).map(Micros)
+    Some((number, in_micros))
 }
 
 /// Skips the value of an invalid option, so that the options after it are still read.

@@ -154,7 +154,7 @@ impl Retry {
 
     /// Returns whether the next attempt is a call of its region instead of a retry there: the first attempt of a
     /// round on another node, and on each further target after all earlier attempts have failed. Otherwise the
-    /// budget of a target that is seldom called would not pay for the calls that an overloaded one refuses.
+    /// budget of a target that is rarely called would not pay for the calls that an overloaded one refuses.
     pub(crate) fn is_next_a_call(&self) -> bool {
         self.in_flight.is_empty() && self.targets.is_fresh_here()
     }
