@@ -27,7 +27,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::JoinHandle,
+};
 
 /// The time between two checks. A blocked thread delays the tasks on other threads by at most two ticks.
 const TICK: Duration = Duration::from_millis(10);
@@ -51,6 +54,8 @@ struct WatchedRuntime {
     parked: Vec<u64>,
     /// Whether the state of the tasks was recorded at the last tick.
     recorded: bool,
+    /// The last empty task that was spawned to wake a worker.
+    wake: Option<JoinHandle<()>>,
 }
 
 /// What the workers of a runtime did at a tick and since the tick before.
@@ -111,6 +116,9 @@ struct Progress {
     /// Whether the task was woken and has not been polled since.
     woken: AtomicBool,
     polls: AtomicU64,
+    /// Whether a runner that may replace another one is queued. While all workers are busy, another one at each tick
+    /// would not help, and they would fill the memory.
+    rescue: AtomicBool,
     /// The number of times that a runner was replaced by another. Only the latest runner continues the
     /// task. Changed only while the content is locked.
     owner: AtomicU64,
@@ -163,6 +171,9 @@ impl Future for Runner {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.start, Start::Rescue(_)) {
+            self.task.progress.rescue.store(false, Ordering::Relaxed);
+        }
         if self.is_replaced() {
             return Poll::Ready(());
         }
@@ -234,6 +245,7 @@ fn watch(handle: Handle, task: &Arc<Task>) {
             handle,
             tasks: vec![task],
             recorded: false,
+            wake: None,
         }),
     }
     if !watched.running {
@@ -278,6 +290,7 @@ impl WatchedRuntime {
                 && woken
                 && watched.woken
                 && let Some(task) = watched.task.upgrade()
+                && !watched.progress.rescue.swap(true, Ordering::Relaxed)
             {
                 handle.spawn(Runner::new(task, Start::Rescue(polls)));
             }
@@ -285,10 +298,10 @@ impl WatchedRuntime {
             watched.task.strong_count() > 0
         });
         self.recorded = true;
-        if workers == Workers::Busy {
+        if workers == Workers::Busy && self.wake.as_ref().is_none_or(JoinHandle::is_finished) {
             // Wakes a worker if all running workers are blocked. The worker then polls sockets and
             // timers.
-            self.handle.spawn(async {});
+            self.wake = Some(self.handle.spawn(async {}));
         }
         !self.tasks.is_empty()
     }
@@ -419,6 +432,55 @@ mod tests {
             drop(sender);
         });
         assert_eq!(result.recv_timeout(BLOCKED).unwrap(), Vec::from_iter(0..50));
+    }
+
+    #[test]
+    fn while_all_workers_are_blocked_each_task_is_spawned_once_more() {
+        const TASKS: usize = 10;
+        let runtime = runtime();
+        let wake = Arc::new(Notify::new());
+        let tasks = [(); TASKS].map(|()| {
+            let wake = Arc::clone(&wake);
+            Task::new(Box::pin(async move { wake.notified().await }))
+        });
+        let runners = tasks.clone().map(|task| runtime.spawn(Runner::new(task, Start::First)));
+        while tasks.iter().any(|task| task.progress.polls.load(Ordering::Relaxed) == 0) {
+            thread::yield_now();
+        }
+        let (ends, blocked): (Vec<_>, Vec<_>) = (0..2)
+            .map(|_| {
+                let (end, until) = mpsc::channel();
+                let (blocks, blocked) = mpsc::channel();
+                runtime.spawn(async move {
+                    blocks.send(()).unwrap();
+                    block(&until)
+                });
+                (end, blocked)
+            })
+            .unzip();
+        blocked.iter().for_each(|blocked| blocked.recv_timeout(BLOCKED).unwrap());
+        wake.notify_waiters();
+
+        let watched = tasks.each_ref().map(|task| WatchedTask {
+            task: Arc::downgrade(task),
+            progress: Arc::clone(&task.progress),
+            polls: 0,
+            woken: false,
+        });
+        let mut watched = WatchedRuntime {
+            handle: runtime.handle().clone(),
+            tasks: watched.into(),
+            parked: vec![0; 2],
+            recorded: false,
+            wake: None,
+        };
+        for tick in 1..100 {
+            assert!(watched.look(tick));
+        }
+        // The tasks, the runners that may replace theirs, the two that block, and an empty one.
+        assert_eq!(runtime.metrics().num_alive_tasks(), 2 * TASKS + 2 + 1);
+        ends.iter().for_each(|end| end.send(()).unwrap());
+        runners.into_iter().for_each(|runner| runtime.block_on(runner).unwrap());
     }
 
     #[test]
