@@ -1,6 +1,12 @@
 //! [`Env`], and the streams and sockets that it creates.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, task::Context, time::SystemTime};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
 
 use futures_util::future::BoxFuture;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -138,6 +144,12 @@ pub trait StreamReader: AsyncRead + Send + Unpin {
     /// that was sent before that moment.
     fn readable(&self) -> Option<usize> {
         None
+    }
+
+    /// Waits until a read may not have to wait, so that an idle node needs no buffer to read into. The default
+    /// implementation does not wait.
+    fn poll_readable(&mut self, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

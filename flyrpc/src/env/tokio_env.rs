@@ -143,6 +143,11 @@ impl StreamReader for OwnedReadHalf {
         let stream: &TcpStream = self.as_ref();
         rustix::io::ioctl_fionread(stream).ok()?.try_into().ok()
     }
+
+    fn poll_readable(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream: &TcpStream = (*self).as_ref();
+        stream.poll_read_ready(task)
+    }
 }
 
 struct TcpWriter {

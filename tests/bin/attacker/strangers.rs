@@ -36,8 +36,8 @@ pub(crate) fn run(targets: &[SocketAddr], connections: u64, datagrams: u64) -> R
             stop.store(true, Ordering::Relaxed);
         }
     });
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let attempts = tokio::task::block_in_place(|| {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(send(targets, [connections, datagrams], &stop))
     })?;
     println!("{}", serde_json::to_string(&attempts)?);

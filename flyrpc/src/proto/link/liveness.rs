@@ -75,6 +75,11 @@ impl Liveness {
         (silent >= QUIET_HEARTBEATS).then_some(QuietChange::Recovered)
     }
 
+    /// Whether the peer has sent little since the last heartbeat.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.received < FLOW
+    }
+
     /// Handles a pong.
     pub(crate) fn on_pong(&mut self) {
         self.unanswered = 0;

@@ -47,7 +47,9 @@ pub(crate) struct LinkKeys {
 }
 
 /// The end that dialed, after it has sent its message.
-pub(crate) struct Initiator(HandshakeState);
+///
+/// Its state is boxed, because the futures of a handshake would contain it several times.
+pub(crate) struct Initiator(Box<HandshakeState>);
 
 impl Initiator {
     /// Creates the first message, which carries `payload`.
@@ -69,7 +71,7 @@ impl Initiator {
 }
 
 /// The end that accepted the connection, after it has read the first message.
-pub(crate) struct Responder(HandshakeState);
+pub(crate) struct Responder(Box<HandshakeState>);
 
 impl Responder {
     /// Reads the first message. Returns its payload.
@@ -100,13 +102,14 @@ fn with_builder(
     key: &Key,
     entropy: Entropy,
     build: impl FnOnce(Builder<'_>) -> Result<HandshakeState, Error>,
-) -> HandshakeState {
+) -> Box<HandshakeState> {
     let prologue = [b"flyrpc 1", &[SUITE as u8][..], key.id().as_bytes()].concat();
     let pattern = PATTERN.parse().expect("the pattern is valid");
     Builder::with_resolver(pattern, Box::new(Resolver(entropy)))
         .psk(0, key.link())
         .and_then(|builder| builder.prologue(&prologue))
         .and_then(build)
+        .map(Box::new)
         .expect("the pattern needs only this key, and its algorithms are available")
 }
 

@@ -29,7 +29,9 @@ const REKEY_NONCE: u64 = u64::MAX;
 
 /// The key of one direction, and the number of the next record.
 struct Cipher {
-    key: LessSafeKey,
+    key: Zeroizing<[u8; KEY_LEN]>,
+    /// The key as AES needs it, which takes 17 times as much memory. `None` if it must be computed again.
+    expanded: Option<Box<LessSafeKey>>,
     next: u64,
 }
 
@@ -44,6 +46,11 @@ pub(crate) struct Opener(Cipher);
 impl Sealer {
     pub(crate) fn new(key: &[u8; KEY_LEN]) -> Self {
         Sealer(Cipher::new(key))
+    }
+
+    /// Frees the memory that can be computed again. Do this while the link is idle.
+    pub(crate) fn free(&mut self) {
+        self.0.expanded = None;
     }
 
     /// Appends a record with this content, at most [`CONTENT_MAX`] bytes.
@@ -65,7 +72,7 @@ impl Sealer {
         let content = &mut records[start + LENGTH_LEN..];
         let length = u16::try_from(content.len() + TAG_LEN).expect("the content is not too long");
         let nonce = self.0.nonce();
-        let tag = self.0.key.seal_in_place_separate_tag(nonce, Aad::empty(), content);
+        let tag = self.0.expanded().seal_in_place_separate_tag(nonce, Aad::empty(), content);
         records.extend_from_slice(tag.expect("a record is shorter than AES-GCM allows").as_ref());
         records[start..start + LENGTH_LEN].copy_from_slice(&length.to_be_bytes());
         self.0.advance();
@@ -84,7 +91,7 @@ impl Opener {
     /// Returns an error if the peer did not seal the record as the next one. The link must end.
     pub(crate) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<&'a [u8], NotAuthentic> {
         let nonce = self.0.nonce();
-        let content = self.0.key.open_in_place(nonce, Aad::empty(), record);
+        let content = self.0.expanded().open_in_place(nonce, Aad::empty(), record);
         let content = content.map_err(|_| NotAuthentic)?;
         self.0.advance();
         Ok(content)
@@ -93,8 +100,14 @@ impl Opener {
 
 impl Cipher {
     fn new(key: &[u8; KEY_LEN]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("the key has this length");
-        Cipher { key: LessSafeKey::new(key), next: 0 }
+        Cipher { key: Zeroizing::new(*key), expanded: None, next: 0 }
+    }
+
+    fn expanded(&mut self) -> &LessSafeKey {
+        self.expanded.get_or_insert_with(|| {
+            let key = UnboundKey::new(&AES_256_GCM, &*self.key);
+            Box::new(LessSafeKey::new(key.expect("the key has this length")))
+        })
     }
 
     /// Returns the nonce of the next record: 32 zero bits, and the number of the record.
@@ -107,11 +120,10 @@ impl Cipher {
         self.next += 1;
         if self.next.is_multiple_of(REKEY_AFTER) {
             let mut key = Zeroizing::new([0; KEY_LEN]);
-            let sealed =
-                self.key.seal_in_place_separate_tag(nonce(REKEY_NONCE), Aad::empty(), &mut *key);
+            let nonce = nonce(REKEY_NONCE);
+            let sealed = self.expanded().seal_in_place_separate_tag(nonce, Aad::empty(), &mut *key);
             let _tag = sealed.expect("a key is short");
-            let next = self.next;
-            *self = Cipher { next, ..Cipher::new(&key) };
+            (self.key, self.expanded) = (key, None);
         }
     }
 }
@@ -128,8 +140,11 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// Room for this many bytes is made once records are long, or arrive as fast as they are read: for the rest of a
-/// record, and for another one.
+/// After each read that filled the buffer, the buffer grows by this factor.
+const GROWTH: usize = 8;
+
+/// Upper bound on the room for records that arrive as fast as they are read: for the rest of a record, and for another
+/// one.
 const BULK: usize = 2 * (LENGTH_LEN + CONTENT_MAX + TAG_LEN);
 
 /// The bytes of a sealed link that were received and not opened yet.
@@ -148,14 +163,14 @@ impl Records {
         Records { opener, buffer, opened: 0 }
     }
 
-    /// Returns the destination for the next bytes: for at least `least` bytes, or for [`BULK`] bytes if `bulk` is true or
-    /// a long record is incomplete.
+    /// Returns the destination for the next bytes: for at least `least` bytes and for the rest of an incomplete record, or
+    /// for more, at most [`BULK`] bytes, if `bulk` is true.
     pub(crate) fn room(&mut self, least: usize, bulk: bool) -> Limit<&mut Vec<u8>> {
         self.buffer.drain(..self.opened);
         self.opened = 0;
         let record = LENGTH_LEN + self.length().unwrap_or(0);
-        let capacity = if bulk || record > least { BULK } else { least };
-        let capacity = capacity.max(self.buffer.len() + least);
+        let capacity = if bulk { BULK.min(GROWTH * self.buffer.capacity()) } else { least };
+        let capacity = capacity.max(record).max(self.buffer.len() + least);
         self.buffer.reserve_exact(capacity - self.buffer.len());
         let room = self.buffer.capacity() - self.buffer.len();
         (&mut self.buffer).limit(room)
@@ -166,6 +181,12 @@ impl Records {
         if self.opened == self.buffer.len() && self.buffer.capacity() > capacity {
             (self.buffer, self.opened) = (Vec::new(), 0);
         }
+    }
+
+    /// Frees all memory that is not needed while the link is idle.
+    pub(crate) fn free(&mut self) {
+        self.shrink(0);
+        self.opener.0.expanded = None;
     }
 
     /// Opens the next complete record, and passes its content to `take`. Returns whether there was one.
@@ -224,6 +245,20 @@ mod tests {
             records.shrink(16);
             assert_eq!(records.buffer.capacity(), 0);
             assert!(received == contents, "pieces of {step} bytes");
+        }
+    }
+
+    #[test]
+    fn freed_memory_is_allocated_again_when_it_is_needed() {
+        let mut sealer = Sealer::new(&KEY);
+        let mut records = Records::new(Opener::new(&KEY), Vec::new());
+        for number in 0..3 {
+            records.room(32, false).put_slice(&seal(&mut sealer, &[number]));
+            assert!(records.open_next(|content| assert_eq!(content, [number])).unwrap());
+            sealer.free();
+            records.free();
+            assert!(sealer.0.expanded.is_none() && records.opener.0.expanded.is_none());
+            assert_eq!(records.buffer.capacity(), 0);
         }
     }
 

@@ -33,6 +33,9 @@ mod field {
     pub(super) const VISITOR: u64 = 9;
 }
 
+/// More than the bytes of the fields with stamps.
+const STAMPS: usize = 32;
+
 /// The first frame of each end of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
@@ -148,7 +151,8 @@ impl EncodedHello {
 
     /// Encodes the payload of a hello frame.
     pub(crate) fn encode(&self, stamp: u64, echo: Option<u64>) -> Vec<u8> {
-        let mut to = self.fields.clone();
+        let mut to = Vec::with_capacity(self.fields.len() + STAMPS);
+        to.extend_from_slice(&self.fields);
         put(field::STAMP, &stamp, &mut to);
         if let Some(echo) = echo {
             put(field::ECHO, &echo, &mut to);

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    accept,
     conflicts::AddressConflicts,
     dial::{self, Balancing},
     gossip_watch::GossipWatch,
@@ -82,7 +83,7 @@ pub(crate) fn start(params: ClusterParams) {
     };
     let local_hello = LocalHelloSource::new(Arc::clone(&shared), identity);
     let accept =
-        sockets::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
+        accept::accept(Arc::clone(&shared), listener, local_hello.clone(), reports.clone());
     shared.spawn("accept", accept);
     let receive = sockets::receive(Arc::clone(&shared), datagram, received);
     shared.spawn("gossip receiver", receive);
@@ -277,13 +278,13 @@ impl Cluster {
                         let error = Malformed::new("hello of a visitor as an answer");
                         self.on_dial_failed(addr, &error.into(), jitter);
                     }
-                    Ok(handshaken) => self.on_dialed(addr, handshaken, jitter),
+                    Ok(handshaken) => self.on_dialed(addr, *handshaken, jitter),
                     Err(DialError::SelfConnect) => self.on_self_connect(addr, jitter),
                     Err(error) => self.on_dial_failed(addr, &error, jitter),
                 }
             }
-            Message::Accepted(visitor) if visitor.is_visitor() => self.on_visitor(visitor),
-            Message::Accepted(handshaken) => drop(self.on_handshaken(handshaken)),
+            Message::Accepted(visitor) if visitor.is_visitor() => self.on_visitor(*visitor),
+            Message::Accepted(handshaken) => drop(self.on_handshaken(*handshaken)),
             Message::Questioned(node, answered) => self.on_questioned(&node, answered),
             Message::Resolved(name, result) => self.on_resolved(&name, result),
             Message::Synced(node, result) => self.on_synced(&node, result),

@@ -9,10 +9,6 @@ use crate::runtime::shared::Command;
 pub(super) const BATCH: usize = 128;
 
 /// One input of the cluster task.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an input is handled at once, so its size does not matter"
-)]
 pub(super) enum Input {
     Command(Command),
     Message(Message),

@@ -9,12 +9,12 @@ use crate::{
     types::NodeInfo,
 };
 
-/// The outcome of a slow operation.
+/// The outcome of a slow operation. Large values are boxed, because a channel keeps room for dozens of messages.
 pub(super) enum Message {
     /// An attempt to dial this address ended.
-    Dialed(SocketAddr, Result<Handshaken, DialError>),
+    Dialed(SocketAddr, Result<Box<Handshaken>, DialError>),
     /// A connection from another node finished its handshake.
-    Accepted(Handshaken),
+    Accepted(Box<Handshaken>),
     /// The lookup of this name ended.
     Resolved(String, Result<Vec<SocketAddr>, String>),
     /// A ping of this node, whose address another boot claims, has ended. Contains whether the node

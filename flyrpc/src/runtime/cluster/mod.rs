@@ -9,6 +9,7 @@
 //! their behalf, and [`snapshot`] publishes. The other files hold the values that the actor owns:
 //! the peers and when to dial them, the sync schedule, readiness, and so on.
 
+mod accept;
 mod actor;
 mod conflicts;
 mod dial;

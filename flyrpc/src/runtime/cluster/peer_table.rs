@@ -25,7 +25,8 @@ const MIN_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 
 pub(super) struct PeerTable {
     /// The region of this node.
     region: Region,
-    peers: BTreeMap<PeerKey, Peer>,
+    /// Boxed, because a map has room for twice as many values as it has.
+    peers: BTreeMap<PeerKey, Box<Peer>>,
     /// Peers that may have changed since they were last scheduled.
     dirty: BTreeSet<PeerKey>,
     /// Peers that may have changed since they were last published.
@@ -55,7 +56,7 @@ impl PeerTable {
     }
 
     pub(super) fn get(&self, key: impl Into<PeerKey>) -> Option<&Peer> {
-        self.peers.get(&key.into())
+        self.peers.get(&key.into()).map(|peer| &**peer)
     }
 
     /// Returns a peer, and marks it dirty.
@@ -118,13 +119,13 @@ impl PeerTable {
 
     pub(super) fn remove(&mut self, key: impl Into<PeerKey>) -> Option<Peer> {
         let key = key.into();
-        let removed = self.peers.remove(&key);
+        let removed = self.peers.remove(&key).map(|peer| *peer);
         self.dirty.insert(key);
         removed
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.peers.values().map(|peer| &**peer)
     }
 
     /// All links, including those that are draining.
@@ -220,7 +221,7 @@ impl PeerTable {
     }
 
     fn reschedule_one(&mut self, key: PeerKey) {
-        let peer = self.peers.get(&key);
+        let peer = self.peers.get(&key).map(|peer| &**peer);
         if !self.is_ready {
             self.readiness_deadlines.extend(peer.and_then(Peer::readiness_deadline));
         }

@@ -20,9 +20,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Publisher {
     peers: BTreeMap<PeerKey, PublishedPeer>,
-    /// The live nodes. A boot that claims two addresses has two entries until one of them is
-    /// removed.
-    live: BTreeMap<NodeId, BTreeMap<PeerKey, NodeInfo>>,
+    /// The live nodes, each at its addresses in order. A boot that claims two addresses has two entries until one of
+    /// them is removed.
+    live: BTreeMap<NodeId, Vec<(PeerKey, NodeInfo)>>,
     dirty: bool,
     /// Whether the state of a link has changed since the last publication.
     links_changed: bool,
@@ -194,18 +194,21 @@ impl Publisher {
         if let Some(node) = last
             && let Some(at) = self.live.get_mut(node.id())
         {
-            at.remove(key);
+            at.retain(|(other, _)| other != key);
             if at.is_empty() {
                 self.live.remove(node.id());
             }
         }
         if let Some(node) = now {
-            self.live.entry(node.id().clone()).or_default().insert(key.clone(), node.clone());
+            let entry = (key.clone(), node.clone());
+            let at = self.live.entry(node.id().clone()).or_insert_with(|| Vec::with_capacity(1));
+            at.retain(|(other, _)| other != key);
+            at.insert(at.partition_point(|(other, _)| other < key), entry);
         }
     }
 
     fn live(&self, id: &NodeId) -> Option<&NodeInfo> {
-        self.live.get(id)?.values().next_back()
+        self.live.get(id)?.last().map(|(_, node)| node)
     }
 
     /// Emits an event for each node that has become live or is no longer live.

@@ -30,10 +30,10 @@ impl Tasks {
     /// Dials `addr`, and reports [`Message::Dialed`].
     pub(super) fn dial(&self, addr: SocketAddr) {
         let (hello, env) = (self.local_hello.get(), Arc::clone(self.shared.env()));
-        self.spawn(
-            "dial",
-            async move { Message::Dialed(addr, link::dial(&*env, addr, &hello).await) },
-        );
+        self.spawn("dial", async move {
+            let dialed = link::dial(&*env, addr, &hello).await;
+            Message::Dialed(addr, dialed.map(Box::new))
+        });
     }
 
     /// Looks up `name`, and reports [`Message::Resolved`].
@@ -82,6 +82,8 @@ impl Tasks {
     /// Runs `task` and reports its message, unless the node stops first.
     fn spawn(&self, name: &'static str, task: impl Future<Output = Message> + Send + 'static) {
         let (stop, reports) = (self.shared.stop().clone(), self.reports.clone());
+        // Boxed, because a future that awaits one of its variables contains it twice.
+        let task = Box::pin(task);
         self.shared.spawn(name, async move {
             tokio::select! {
                 biased;

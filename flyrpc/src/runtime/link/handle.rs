@@ -108,6 +108,8 @@ struct LocalClock {
 /// The signals that wake tasks that wait on a link.
 #[derive(Default)]
 pub(super) struct Signals {
+    /// See [`Link::is_idle`].
+    idle: AtomicBool,
     /// Notified when the outbox holds something to write.
     pub(super) wake_writer: Notify,
     /// Set when a write that had to wait for the socket made progress, until the next heartbeat.
@@ -472,6 +474,15 @@ impl Link {
     /// Returns whether such a write has made progress since the last call of this method.
     pub(super) fn take_write_progress(&self) -> bool {
         self.signals.write_progress.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether few bytes arrive, so that the tasks of the link keep no memory while they wait.
+    pub(super) fn is_idle(&self) -> bool {
+        self.signals.idle.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        self.signals.idle.store(is_idle, Ordering::Relaxed);
     }
 
     /// Moves the bytes to write next into `batch`, and grants the room that this frees. Returns the

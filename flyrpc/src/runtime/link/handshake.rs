@@ -48,7 +48,7 @@ const SHORT_HELLO: usize = 16 << 10;
 pub(crate) const VISITOR_REGION: &str = "visitor";
 
 /// Buffer space in bytes for a hello that is short so far, and for a long one.
-const SHORT_BUFFER: usize = 2 << 10;
+const SHORT_BUFFER: usize = 1 << 10;
 const LONG_BUFFER: usize = 1 << 20;
 
 /// Upper bound on the bytes of a read.
@@ -118,7 +118,8 @@ pub(crate) async fn dial(
         // A node of version 0.1 closes the connection when it receives a seal. A node with keys did it for another
         // reason, and must not get an open link.
         (Err(DialError::ClosedDuringHandshake), Sealing::Permissive(_)) => {
-            match dial_as(env, to, local, &Sealing::Open).await {
+            // Boxed, because this future would otherwise contain a second handshake.
+            match Box::pin(dial_as(env, to, local, &Sealing::Open)).await {
                 Ok(open) if !open.hello.keys.is_empty() => dialed,
                 Err(DialError::SecretRequired) => dialed,
                 open => open,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Buffer space in bytes for records that are short.
-const ROOM: usize = 2 << 10;
+const ROOM: usize = 256;
 
 /// The records that arrive during a handshake.
 pub(super) struct HandshakeRecords {

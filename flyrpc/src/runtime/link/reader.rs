@@ -70,44 +70,48 @@ const START_TOGETHER: usize = 64;
 const MAX_PINNED: usize = 16 << 10;
 
 /// Reads until the link ends.
-pub(super) async fn run<H: RequestHandler>(
+#[expect(clippy::manual_async_fn, reason = "an async function contains its arguments twice")]
+pub(super) fn run<H: RequestHandler>(
     link: Arc<Link>,
     mut from: FrameReader,
     clock: LinkClock,
     handler: Arc<H>,
     heartbeat: Duration,
-) {
-    let mut ticks = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
-    // A process that was suspended must not conclude from its late ticks that the peer was silent.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reader = Reader {
-        link: &link,
-        handler: &handler,
-        gate: Gate::new(clock),
-        liveness: Liveness::new(heartbeat),
-        peer: handler.peer(link.peer()),
-        requests: Assembler::default(),
-        replies: Replies::default(),
-        buffers: Buffers::default(),
-        chunk: None,
-        received: 0,
-        expiry: Expiry::default(),
-        buffer: BufferContents::default(),
-        work: 0,
-    };
-    let error = reader.run(&mut from, &mut ticks).await;
-    while let Some(requests) = reader.gate.take_some(START_TOGETHER) {
-        drop(requests);
-        tokio::task::yield_now().await;
+) -> impl Future<Output = ()> {
+    async move {
+        let mut ticks = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
+        // A process that was suspended must not conclude from its late ticks that the peer was silent.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reader = Reader {
+            link: &link,
+            handler: &handler,
+            gate: Gate::new(clock),
+            liveness: Liveness::new(heartbeat),
+            peer: handler.peer(link.peer()),
+            requests: Assembler::default(),
+            replies: Replies::default(),
+            buffers: Buffers::default(),
+            chunk: None,
+            received: 0,
+            expiry: Expiry::default(),
+            buffer: BufferContents::default(),
+            work: 0,
+        };
+        let ended = reader.until_ended(&mut from, &mut ticks).await;
+        let error = ended.err().unwrap_or(LinkError::Closed);
+        while let Some(requests) = reader.gate.take_some(START_TOGETHER) {
+            drop(requests);
+            tokio::task::yield_now().await;
+        }
+        reader.replies.complete_calls(&link).await;
+        drop(reader);
+        link.end(error);
+        if matches!(link.error(), Some(LinkError::Drained)) {
+            // Boxed, because this future would otherwise enlarge the task of every link.
+            Box::pin(from.linger(heartbeat * SILENT_HEARTBEATS)).await;
+        }
+        link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
     }
-    reader.replies.complete_calls(&link).await;
-    drop(reader);
-    link.end(error);
-    if matches!(link.error(), Some(LinkError::Drained)) {
-        // Boxed, because this future would otherwise enlarge the task of every link.
-        Box::pin(from.linger(heartbeat * SILENT_HEARTBEATS)).await;
-    }
-    link.announce(LinkEvent::Ended(link.error().unwrap_or(LinkError::Closed)));
 }
 
 /// A chunk whose rest is read into the buffer of its body.
@@ -203,13 +207,6 @@ struct BufferContents {
 }
 
 impl<H: RequestHandler> Reader<'_, H> {
-    async fn run(&mut self, from: &mut FrameReader, ticks: &mut Interval) -> LinkError {
-        match self.until_ended(from, ticks).await {
-            Ok(()) => LinkError::Closed,
-            Err(error) => error,
-        }
-    }
-
     async fn until_ended(
         &mut self,
         from: &mut FrameReader,
@@ -321,7 +318,12 @@ impl<H: RequestHandler> Reader<'_, H> {
         if self.together(&start) >= start.len() {
             return self.handler.start(self.link, now, start);
         }
-        // Requests of other peers must not wait until all of these have run.
+        // Boxed, because this future would otherwise enlarge the task of every link.
+        Box::pin(self.start_some_at_a_time(now, start)).await;
+    }
+
+    /// Starts requests in several turns, because those of other peers must not wait until all of these have run.
+    async fn start_some_at_a_time(&self, now: Instant, start: Vec<Gated<Admitted<H::Permit>>>) {
         let mut start = start.into_iter();
         while !start.as_slice().is_empty() {
             if self.link.has_ended() {
@@ -347,6 +349,9 @@ impl<H: RequestHandler> Reader<'_, H> {
             return Err(if drained { LinkError::Drained } else { LinkError::Closed });
         }
         self.received += received.count as u64;
+        if self.link.is_idle() && !from.is_idle() {
+            self.link.set_idle(false);
+        }
         self.work += received.count / BYTES_PER_WORK + received.records;
         if let Some(change) = self.liveness.on_received(received.count) {
             self.link.on_quiet_change(change);
@@ -356,7 +361,9 @@ impl<H: RequestHandler> Reader<'_, H> {
 
     fn on_heartbeat(&mut self, from: &mut FrameReader) -> Result<(), LinkError> {
         if from.is_empty() {
-            from.shrink();
+            let is_idle = self.liveness.is_idle();
+            from.shrink(is_idle);
+            self.link.set_idle(is_idle);
             self.link.in_flight().shrink();
             self.link.inbound().shrink();
             self.handler.shrink();

@@ -30,7 +30,10 @@ use crate::{
     },
 };
 
-/// Buffer space in bytes for the next read, after a read that filled the buffer.
+/// After each read that filled the buffer, the next one gets this many times as much space.
+const GROWTH: usize = 8;
+
+/// Upper bound on the buffer space in bytes for the next read.
 const READ_MAX: usize = 256 << 10;
 
 /// Upper bound on the bytes of one write that are contiguous in memory. If the outbox holds much, a single
@@ -42,6 +45,9 @@ const MAX_FRAMES: usize = 1024;
 
 /// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
+
+/// Until more than this many bytes arrive, an idle link keeps no buffer while it waits. Heartbeats take fewer.
+const IDLE_BYTES: usize = 512;
 
 /// The rest of a chunk is read into the buffer of its body if it is at least this long, in bytes. Each such read
 /// costs a system call.
@@ -66,11 +72,15 @@ pub(super) struct FrameReader {
     /// The received bytes of frames.
     buffer: BytesMut,
     /// The received records that are not opened yet. `None` on an open link.
-    records: Option<Box<Records>>,
+    records: Option<Records>,
     /// Whether the last read filled the buffer.
     filled: bool,
     /// Whether the last read was into the buffer of a body.
     after_chunk: bool,
+    /// The room that was made for the last read.
+    room: usize,
+    /// How many bytes may arrive before the link is not idle anymore. Zero if it is not idle.
+    idle: usize,
 }
 
 /// The result of a read.
@@ -94,8 +104,7 @@ impl FrameReader {
         buffer: BytesMut,
         records: Option<Records>,
     ) -> Self {
-        let records = records.map(Box::new);
-        FrameReader { stream, buffer, records, filled: false, after_chunk: false }
+        FrameReader { stream, buffer, records, filled: false, after_chunk: false, room: 0, idle: 0 }
     }
 
     /// Reads the available bytes.
@@ -104,12 +113,16 @@ impl FrameReader {
         &mut self,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
+        if self.idle > 0 {
+            ready!(self.poll_idle(task))?;
+        }
         if self.records.is_some() {
             return self.poll_read_records(&mut (&mut [] as &mut [u8]), task);
         }
         let room = self.make_room();
         let mut to = (&mut self.buffer).limit(room);
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+        self.idle = self.idle.saturating_sub(count);
         self.filled = count == room;
         self.after_chunk = false;
         Poll::Ready(Ok(Received { count, of_body: 0, records: 0, more: self.filled }))
@@ -145,6 +158,7 @@ impl FrameReader {
         let mut to = records.room(IDLE_READ, self.filled);
         let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+        self.idle = self.idle.saturating_sub(count);
         self.filled = count == room;
         let (buffer, mut of_body, mut opened) = (&mut self.buffer, 0, 0);
         while records.open_next(|content| {
@@ -189,14 +203,33 @@ impl FrameReader {
         self.buffer.split_to(count.min(self.buffer.len()))
     }
 
-    /// Frees the memory of buffers that are empty.
-    pub(super) fn shrink(&mut self) {
+    /// Frees the memory of buffers that are empty. If the link is idle, also whenever it waits for bytes, until more
+    /// than [`IDLE_BYTES`] have arrived.
+    pub(super) fn shrink(&mut self, is_idle: bool) {
+        self.idle = if is_idle { IDLE_BYTES } else { 0 };
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
             self.buffer = BytesMut::new();
         }
         if let Some(records) = &mut self.records {
             records.shrink(IDLE_READ);
         }
+    }
+
+    /// Whether the link is idle: few bytes have arrived since [`shrink`](Self::shrink) was told so.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle > 0
+    }
+
+    /// Waits for bytes, with as little memory as possible.
+    #[cold]
+    fn poll_idle(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        if let Some(records) = &mut self.records {
+            records.free();
+        }
+        self.stream.poll_readable(task)
     }
 
     /// Whether the buffer is empty.
@@ -224,9 +257,9 @@ impl FrameReader {
             self.buffer = BytesMut::new();
         }
         let spare = self.buffer.capacity() - self.buffer.len();
-        let (least, room) =
-            if self.filled { (READ_MAX / 2, READ_MAX) } else { (IDLE_READ / 2, IDLE_READ) };
-        if spare < least {
+        let room = if self.filled { READ_MAX.min(GROWTH * self.room) } else { IDLE_READ };
+        self.room = room;
+        if spare < room / 2 {
             self.buffer.reserve(room);
         }
         let spare = self.buffer.capacity() - self.buffer.len();
@@ -286,9 +319,12 @@ impl FrameWriter {
         written.map_ok(|count| Written { count, of_batch: count })
     }
 
-    /// Frees memory that was needed to write. Everything must have been written.
-    pub(super) fn on_idle(&mut self) {
-        if let Some(seal) = &mut self.seal {
+    /// Frees memory that was needed to write. Everything must have been written. `is_idle` tells whether the link is idle.
+    pub(super) fn shrink(&mut self, is_idle: bool) {
+        let Some(seal) = &mut self.seal else { return };
+        if is_idle {
+            seal.free();
+        } else {
             seal.shrink();
         }
     }
@@ -376,7 +412,83 @@ impl SealedWrite {
     /// Frees the memory for long writes after many short ones. Everything must have been written.
     fn shrink(&mut self) {
         if self.short > SHORT_WRITES_MAX && self.records.capacity() > SHORT_WRITE {
-            (self.records, self.ends, self.written) = (Vec::new(), VecDeque::new(), 0);
+            self.free_records();
         }
+    }
+
+    /// Frees all memory that is not needed while the link is idle. Everything must have been written.
+    fn free(&mut self) {
+        self.free_records();
+        self.sealer.free();
+    }
+
+    fn free_records(&mut self) {
+        (self.records, self.ends, self.written) = (Vec::new(), VecDeque::new(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::task::noop_waker;
+    use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
+
+    use super::*;
+
+    /// A stream that reports whether there is something to read.
+    struct Stream(DuplexStream, BytesMut);
+
+    impl Stream {
+        fn poll_fill(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.1.is_empty() {
+                self.1.reserve(1024);
+                ready!(pin!(self.0.read_buf(&mut self.1)).poll(task))?;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Stream {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            task: &mut Context<'_>,
+            to: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            ready!(self.poll_fill(task))?;
+            let count = self.1.len().min(to.remaining());
+            to.put_slice(&self.1.split_to(count));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl StreamReader for Stream {
+        fn poll_readable(&mut self, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.poll_fill(task)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_link_keeps_no_buffer_while_it_waits() {
+        let (mut peer, stream) = tokio::io::duplex(1 << 16);
+        let stream = Box::new(Stream(stream, BytesMut::new()));
+        let mut reader = FrameReader::new(stream, BytesMut::new(), None);
+        let waker = noop_waker();
+        let mut task = Context::from_waker(&waker);
+        assert!(reader.poll_read(&mut task).is_pending());
+        assert!(reader.buffer.capacity() > 0);
+        for is_idle in [true, true, false] {
+            reader.shrink(is_idle);
+            assert!(reader.poll_read(&mut task).is_pending());
+            assert_eq!(reader.buffer.capacity() == 0, is_idle);
+            peer.write_all(&[0; IDLE_BYTES - 1]).await.unwrap();
+            let Poll::Ready(Ok(received)) = reader.poll_read(&mut task) else {
+                panic!("must read")
+            };
+            assert_eq!((received.count, reader.is_idle()), (IDLE_BYTES - 1, is_idle));
+            drop(reader.take(IDLE_BYTES));
+        }
+        reader.shrink(true);
+        peer.write_all(&[0; IDLE_BYTES]).await.unwrap();
+        assert!(reader.poll_read(&mut task).is_ready());
+        assert!(!reader.is_idle(), "as many bytes as calls have");
     }
 }

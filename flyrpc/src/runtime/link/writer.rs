@@ -75,7 +75,11 @@ async fn write_queued(
         let frames = link.take_batch(batch, writer.pace.chunk_bytes());
         if batch.is_empty() {
             writer.pace.on_idle();
-            writer.to.on_idle();
+            let is_idle = link.is_idle();
+            if is_idle {
+                *batch = Batch::default();
+            }
+            writer.to.shrink(is_idle);
             // If both ends are draining the link, this may have been the last write.
             link.end_if_drained();
             return Ok(());

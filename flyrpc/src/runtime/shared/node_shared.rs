@@ -263,11 +263,6 @@ impl NodeShared {
         self.config.observers.as_deref()
     }
 
-    /// Returns the observers, for a task that must not keep this alive.
-    pub(crate) fn shared_observers(&self) -> Option<Arc<Observers>> {
-        self.config.observers.clone()
-    }
-
     /// Reports to the observers, if there are any.
     pub(crate) fn notify(&self, observed: &Observed<'_>) {
         if let Some(observers) = self.observers() {

@@ -18,6 +18,8 @@ impl NodeShared {
         future: impl Future<Output = ()> + Send + 'static,
     ) {
         let mut supervised = Supervised { shared: Arc::clone(self), task, is_over: false };
+        // Boxed, because a future that awaits one of its variables contains it twice.
+        let future = Box::pin(future);
         let supervision = async move {
             let result = AssertUnwindSafe(future).catch_unwind().await;
             supervised.is_over = true;
