@@ -13,7 +13,8 @@
 //!
 //! With `--strangers`, the attacker only opens connections and sends datagrams without meaning, a thousand and ten
 //! thousand per second, at the lowest priority. The program then also checks how many connections, and how much memory
-//! and processor time, they cost a node.
+//! and processor time, they cost a node. It prints what they cost a program that only accepts connections and reads from
+//! each of them once.
 
 mod attacks;
 mod node;
@@ -67,6 +68,9 @@ enum Role {
     /// A node under attack.
     #[command(hide = true)]
     Node { name: String, seeds: Vec<SocketAddr> },
+    /// A program that only accepts connections.
+    #[command(hide = true)]
+    Bare,
     /// The attacker, which reads its recording from standard input.
     #[command(hide = true)]
     Attacker { targets: Vec<SocketAddr> },
@@ -103,6 +107,7 @@ async fn main() -> ExitCode {
     let ended = match cli.role {
         None => run(&cli).await,
         Some(Role::Node { name, seeds }) => node::run(name, seeds).await.map(|()| true),
+        Some(Role::Bare) => node::run_bare().await.map(|()| true),
         Some(Role::Attacker { targets }) => attacks::run(&targets).await.map(|()| true),
         Some(Role::Strangers { connections, datagrams, targets }) => {
             strangers::run(&targets, connections, datagrams).map(|()| true)
@@ -135,17 +140,30 @@ async fn run(cli: &Cli) -> Result<bool> {
     let start = Reports::collect(&mut nodes)?;
     let quiet = member.load(time / 2).await?;
     tokio::time::sleep(SETTLING).await;
-    let before = Reports::collect(&mut nodes)?;
-    let rates = [cli.connections, cli.datagrams];
-    let attacker = Attacker::start(cli.strangers.then_some(rates), &addrs, &recording)?;
-    let load = member.load(time);
-    tokio::pin!(load);
+    let mut before = Reports::collect(&mut nodes)?;
+    // The processor time of the nodes while the member calls for this time.
+    let quiet_micros = before.cpu_micros_since(&start);
+    let mut per_datagram = 0.0;
+    if cli.strangers {
+        let attacker = Attacker::start(Some([0, cli.datagrams]), &addrs, None)?;
+        member.load(time / 2).await?;
+        let micros = Reports::collect(&mut nodes)?.cpu_micros_since(&before) - quiet_micros;
+        per_datagram = micros / attacker.stop()?.datagrams as f64;
+        tokio::time::sleep(SETTLING).await;
+        before = Reports::collect(&mut nodes)?;
+    }
+    let rates = cli.strangers.then_some([cli.connections, cli.datagrams]);
+    let attacker = Attacker::start(rates, &addrs, Some(&recording))?;
     let mut most_open = 0;
-    let attacked = loop {
-        tokio::select! {
-            attacked = &mut load => break attacked?,
-            () = tokio::time::sleep(Duration::from_millis(500)) => {
-                most_open = most_open.max(Reports::collect(&mut nodes)?.most_files_more_than(&before));
+    let attacked = {
+        let load = member.load(time);
+        tokio::pin!(load);
+        loop {
+            tokio::select! {
+                attacked = &mut load => break attacked?,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {
+                    most_open = most_open.max(Reports::collect(&mut nodes)?.most_files_more_than(&before));
+                }
             }
         }
     };
@@ -175,15 +193,30 @@ async fn run(cli: &Cli) -> Result<bool> {
     if cli.strangers {
         check("most connections of strangers", most_open as f64, MAX_OPEN as f64);
         check("KiB of memory", during.most_memory_more_than(&before) as f64, MAX_MEMORY_KIB as f64);
-        let cpu = |from: &Reports, to: &Reports| {
-            (to.sum(|report| report.cpu_micros) - from.sum(|report| report.cpu_micros)) as f64
-        };
-        // The member calls at the same pace in both windows. The first window is half as long.
-        let of_strangers = cpu(&before, &during) - 2.0 * cpu(&start, &before);
-        let per_stranger = of_strangers / attempts.connections as f64;
-        check("us of a node per stranger", per_stranger, MAX_MICROS_PER_STRANGER);
+        // The member calls at the same pace in all windows. This one is twice as long as those before.
+        let micros = during.cpu_micros_since(&before) - 2.0 * quiet_micros;
+        let of_connections = micros - per_datagram * attempts.datagrams as f64;
+        let per_connection = of_connections / attempts.connections as f64;
+        check("us of a node per connection", per_connection, MAX_MICROS_PER_STRANGER);
+        println!("us of a node per datagram {per_datagram:.2}");
+        drop((nodes, member));
+        println!(
+            "us of a program that is no node per connection {:.2}",
+            bare(cli, time / 2).await?
+        );
     }
     Ok(ok)
+}
+
+/// Returns the processor time per connection of programs that are no nodes, in microseconds.
+async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
+    let mut programs = (0..NODES).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
+    let addrs: Vec<SocketAddr> = programs.iter().map(|program| program.addr).collect();
+    let before = Reports::collect(&mut programs)?;
+    let attacker = Attacker::start(Some([cli.connections, 0]), &addrs, None)?;
+    tokio::time::sleep(time).await;
+    let micros = Reports::collect(&mut programs)?.cpu_micros_since(&before);
+    Ok(micros / attacker.stop()?.connections as f64)
 }
 
 /// The reports of all nodes at one time.
@@ -196,6 +229,12 @@ impl Reports {
 
     fn sum(&self, field: fn(&Report) -> u64) -> u64 {
         self.0.iter().map(field).sum()
+    }
+
+    /// The processor time of all nodes.
+    fn cpu_micros_since(&self, before: &Reports) -> f64 {
+        let micros = |reports: &Reports| reports.sum(|report| report.cpu_micros);
+        (micros(self) - micros(before)) as f64
     }
 
     /// The largest increase of the open files of a node.

@@ -1,20 +1,25 @@
 //! The processes: nodes under attack, and the attacker.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use flyrpc::{Node, Observed, Observer, fly_rpc};
 use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
-use crate::{MEMBER_CALLS, Result, SECRET, attacks::Attempts, recording::Recording};
+use crate::{MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, recording::Recording};
+
+/// How long a program that is no node waits for the first bytes of a connection.
+const BARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[fly_rpc]
 pub(crate) trait Target {
@@ -86,6 +91,29 @@ pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
     let node = node.serve(ServeTarget::new(Server(Arc::clone(&counts))));
     let node = node.observer(Counter(Arc::clone(&counts))).start().await?;
     println!("{}", node.addr());
+    print_reports(counts).await
+}
+
+/// Runs a program that accepts connections and reads from each of them once, until standard input ends. Prints the same
+/// as a node. It shows what strangers cost any program.
+pub(crate) async fn run_bare() -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        let mut open = VecDeque::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let read = async move { stream.read(&mut [0; 256]).await };
+            open.push_back(tokio::spawn(tokio::time::timeout(BARE_TIMEOUT, read)));
+            if open.len() >= MAX_OPEN {
+                open.pop_front().iter().for_each(JoinHandle::abort);
+            }
+        }
+    });
+    print_reports(Arc::default()).await
+}
+
+/// Prints a report for each line of standard input.
+async fn print_reports(counts: Arc<Counts>) -> Result<()> {
     tokio::task::spawn_blocking(move || {
         for line in std::io::stdin().lock().lines() {
             line?;
@@ -134,7 +162,16 @@ impl NodeProcess {
     pub(crate) fn start(name: &str, seeds: &[SocketAddr]) -> Result<Self> {
         let mut arguments = vec!["node".to_owned(), name.to_owned()];
         arguments.extend(seeds.iter().map(SocketAddr::to_string));
-        let (child, stdin, mut stdout) = spawn(Command::new(std::env::current_exe()?), &arguments)?;
+        NodeProcess::run(&arguments)
+    }
+
+    /// Starts a program that is no node.
+    pub(crate) fn start_bare() -> Result<Self> {
+        NodeProcess::run(&["bare".to_owned()])
+    }
+
+    fn run(arguments: &[String]) -> Result<Self> {
+        let (child, stdin, mut stdout) = spawn(Command::new(std::env::current_exe()?), arguments)?;
         let addr = line(&mut stdout)?.parse()?;
         Ok(NodeProcess { child, stdin, stdout, addr })
     }
@@ -164,7 +201,7 @@ impl Attacker {
     pub(crate) fn start(
         strangers: Option<[u64; 2]>,
         targets: &[SocketAddr],
-        recording: &Recording,
+        recording: Option<&Recording>,
     ) -> Result<Self> {
         let mut arguments = match strangers {
             None => vec!["attacker".to_owned()],
@@ -177,7 +214,9 @@ impl Attacker {
         let mut command = Command::new("nice");
         command.args(["-n", "19"]).arg(std::env::current_exe()?);
         let (child, mut stdin, stdout) = spawn(command, &arguments)?;
-        writeln!(stdin, "{}", serde_json::to_string(recording)?)?;
+        if let Some(recording) = recording {
+            writeln!(stdin, "{}", serde_json::to_string(recording)?)?;
+        }
         Ok(Attacker { child, stdin: Some(stdin), stdout })
     }
 

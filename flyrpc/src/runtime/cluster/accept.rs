@@ -32,9 +32,18 @@ use crate::{
 
 /// Upper bound on concurrent inbound handshakes. Another connection evicts the oldest handshake of the
 /// address that has the most. A node sends its hello immediately, so the oldest connection is the one
-/// that has been silent longest, and it must not keep nodes out. Including that other connection, at most 128
-/// are open.
-const MAX_HANDSHAKES: usize = 127;
+/// that has been silent longest, and it must not keep nodes out. Including those that one turn of the task evicts,
+/// at most 128 are open.
+const MAX_HANDSHAKES: usize = 128 - ACCEPT_TOGETHER;
+
+/// While at least this many handshakes are in progress, connections are accepted only every [`FLOOD_PAUSE`]. Strangers
+/// then cost less: by that time, their first bytes have arrived, and one wake-up of this task is enough for several of
+/// them.
+const FLOOD: usize = MAX_HANDSHAKES / 2;
+const FLOOD_PAUSE: Duration = Duration::from_millis(20);
+
+/// Upper bound on the connections that are accepted before other tasks run.
+const ACCEPT_TOGETHER: usize = 32;
 
 /// The minimum time between two log lines about socket errors.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -53,10 +62,17 @@ pub(super) async fn accept(
     let mut handshakes = Handshakes::default();
     // For example, a process that has too many open files may fail to accept connections for hours.
     let (mut failures, mut refusals) = (LogLimit::default(), LogLimit::default());
+    let mut pause_ends = None;
     loop {
         // Without tokio's budget, because peers that send again and again must not keep this task from accepting
         // connections. Each handshake that can make progress is polled at most once before.
         let ended = tokio::task::unconstrained(handshakes.next());
+        let accept = async {
+            if let Some(pause_ends) = pause_ends {
+                tokio::time::sleep_until(pause_ends).await;
+            }
+            listener.accept().await
+        };
         let accepted = tokio::select! {
             biased;
             () = shared.stop().cancelled() => return,
@@ -64,24 +80,34 @@ pub(super) async fn accept(
                 on_ended(&shared, from, result, &mut refusals, &reports);
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = accept => accepted,
         };
-        match accepted {
-            Ok((stream, from)) => {
-                let (env, hello, long_hellos) = (shared.env(), local_hello.get(), &long_hellos);
-                let handshake =
-                    async move { link::accept(&**env, stream, &hello, long_hellos).await };
-                handshakes.add(from, handshake.boxed());
-                // Many connections at once must not delay everything else.
-                tokio::task::yield_now().await;
-            }
-            Err(error) => {
-                if let Some(earlier) = failures.take(shared.env().now()) {
-                    tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
+        let (mut next, mut count, mut pause) = (Some(accepted), 0, None);
+        while let Some(accepted) = next {
+            match accepted {
+                Ok((stream, from)) => {
+                    let (env, hello, long_hellos) = (shared.env(), local_hello.get(), &long_hellos);
+                    let handshake =
+                        async move { link::accept(&**env, stream, &hello, long_hellos).await };
+                    handshakes.add(from, handshake.boxed());
                 }
-                tokio::time::sleep(ERROR_PAUSE).await;
+                Err(error) => {
+                    if let Some(earlier) = failures.take(shared.env().now()) {
+                        tracing::warn!(%error, earlier, "failed to accept a connection; will retry");
+                    }
+                    pause = Some(ERROR_PAUSE);
+                    break;
+                }
             }
+            count += 1;
+            next = (count < ACCEPT_TOGETHER).then(|| listener.accept().now_or_never()).flatten();
         }
+        if handshakes.in_progress.len() >= FLOOD {
+            pause = pause.or(Some(FLOOD_PAUSE));
+        }
+        pause_ends = pause.map(|pause| Instant::now() + pause);
+        // Many connections at once must not delay everything else.
+        tokio::task::yield_now().await;
     }
 }
 
