@@ -30,10 +30,7 @@ use crate::{
     },
 };
 
-/// After each read that filled the buffer, the next one gets this many times as much space.
-const GROWTH: usize = 8;
-
-/// Upper bound on the buffer space in bytes for the next read.
+/// Buffer space in bytes for the next read, after a read that filled the buffer.
 const READ_MAX: usize = 256 << 10;
 
 /// Upper bound on the bytes of one write that are contiguous in memory. If the outbox holds much, a single
@@ -77,8 +74,6 @@ pub(super) struct FrameReader {
     filled: bool,
     /// Whether the last read was into the buffer of a body.
     after_chunk: bool,
-    /// The room that was made for the last read.
-    room: usize,
     /// How many bytes may arrive before the link is not idle anymore. Zero if it is not idle.
     idle: usize,
 }
@@ -104,7 +99,7 @@ impl FrameReader {
         buffer: BytesMut,
         records: Option<Records>,
     ) -> Self {
-        FrameReader { stream, buffer, records, filled: false, after_chunk: false, room: 0, idle: 0 }
+        FrameReader { stream, buffer, records, filled: false, after_chunk: false, idle: 0 }
     }
 
     /// Reads the available bytes.
@@ -257,8 +252,7 @@ impl FrameReader {
             self.buffer = BytesMut::new();
         }
         let spare = self.buffer.capacity() - self.buffer.len();
-        let room = if self.filled { READ_MAX.min(GROWTH * self.room) } else { IDLE_READ };
-        self.room = room;
+        let room = if self.filled { READ_MAX } else { IDLE_READ };
         if spare < room / 2 {
             self.buffer.reserve(room);
         }
