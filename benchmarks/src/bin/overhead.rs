@@ -96,7 +96,12 @@ impl Pair {
             .build();
         let has_spans = matches!(variant, Variant::SpansNotSampled | Variant::SpansSampled);
         let dispatch = if has_spans {
-            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("overhead"));
+            // As the README of `flyrpc-otel` recommends.
+            let layer = tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer("overhead"))
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false);
             let filter = Targets::new().with_target("flyrpc::call", tracing::Level::INFO);
             tracing_subscriber::registry().with(filter).with(layer).into()
         } else {

@@ -1,6 +1,10 @@
 //! The span of a call.
 
-use tracing::{Id, Span, field::Empty};
+use tracing::{
+    Id, Span,
+    field::{self, Empty},
+    record_all,
+};
 
 use super::config::Spans;
 use crate::{
@@ -15,7 +19,7 @@ pub(crate) struct CallSpan(Span);
 impl CallSpan {
     /// Creates the span, as a child of the current one.
     pub(crate) fn new(service: &str, method: &str) -> Self {
-        CallSpan(rpc_span("client", &format!("{service}/{method}"), Span::current().id()))
+        CallSpan(rpc_span("client", &format!("{service}/{method}"), Span::current().id(), None))
     }
 
     pub(crate) fn span(&self) -> &Span {
@@ -52,15 +56,27 @@ impl CallSpan {
             return;
         }
         if let Some(node) = node {
-            record_address(&span, node, node);
+            let region = node.region();
+            record_all!(
+                span,
+                server.address = region.as_str(),
+                network.peer.address = %node.addr().ip(),
+                network.peer.port = node.addr().port()
+            );
         }
         let is_failure = !matches!(outcome, Outcome::Replied(_) | Outcome::RepliedErr(_));
         end(&span, CallStatus::from(outcome).as_str(), is_failure);
     }
 }
 
-/// Creates the span of a call (kind `client`) or of a handler (kind `server`).
-pub(super) fn rpc_span(kind: &str, name: &str, parent: Option<Id>) -> Span {
+/// Creates the span of a call (kind `client`) or of a handler (kind `server`). The span of a handler has the node that
+/// runs it and its caller from the start, because each later record of a field has a price.
+pub(super) fn rpc_span(
+    kind: &str,
+    name: &str,
+    parent: Option<Id>,
+    ends: Option<(&NodeInfo, &NodeInfo)>,
+) -> Span {
     tracing::info_span!(
         target: "flyrpc::call",
         parent: parent,
@@ -72,26 +88,24 @@ pub(super) fn rpc_span(kind: &str, name: &str, parent: Option<Id>) -> Span {
         rpc.method = name,
         rpc.status_code = Empty,
         "error.type" = Empty,
-        server.address = Empty,
-        network.peer.address = Empty,
-        network.peer.port = Empty,
+        server.address = ends.map(|(server, _)| server.region().as_str()),
+        network.peer.address = ends.map(|(_, peer)| field::display(peer.addr().ip())),
+        network.peer.port = ends.map(|(_, peer)| peer.addr().port()),
     )
-}
-
-/// Records the region of the node that runs the handler, and the address of the other node.
-pub(super) fn record_address(span: &Span, server: &NodeInfo, peer: &NodeInfo) {
-    span.record("server.address", server.region().as_str());
-    span.record("network.peer.address", tracing::field::display(peer.addr().ip()));
-    span.record("network.peer.port", peer.addr().port());
 }
 
 /// Records how a call or a handler ended, just now.
 pub(super) fn end(span: &Span, status: &'static str, is_failure: bool) {
     // For `tracing-opentelemetry`, a span ends when it is exited for the last time, even if it is kept for longer.
     let _entered = span.enter();
-    span.record("rpc.status_code", status);
     if is_failure {
-        span.record("error.type", status);
-        span.record("otel.status_code", "ERROR");
+        record_all!(
+            span,
+            rpc.status_code = status,
+            "error.type" = status,
+            otel.status_code = "ERROR"
+        );
+    } else {
+        span.record("rpc.status_code", status);
     }
 }

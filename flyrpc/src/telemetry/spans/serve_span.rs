@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tracing::Span;
 
 use super::{
-    call_span::{end, record_address, rpc_span},
+    call_span::{end, rpc_span},
     config::Spans,
 };
 use crate::{
@@ -41,10 +41,7 @@ impl ServeSpan {
     }
 
     fn new(name: &str, (node, caller): (&NodeInfo, &NodeInfo), parent: &Span) -> Self {
-        let span = rpc_span("server", name, parent.id());
-        if !span.is_disabled() {
-            record_address(&span, node, caller);
-        }
+        let span = rpc_span("server", name, parent.id(), Some((node, caller)));
         ServeSpan { span: Arc::new(span), outcome: ServeOutcome::Cancelled }
     }
 
