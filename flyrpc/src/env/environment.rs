@@ -146,8 +146,8 @@ pub trait StreamReader: AsyncRead + Send + Unpin {
         None
     }
 
-    /// Waits until a read may not have to wait, so that an idle node needs no buffer to read into. The default
-    /// implementation does not wait.
+    /// Waits until there may be something to read, so that an idle node needs no buffer. The default implementation does
+    /// not wait.
     fn poll_readable(&mut self, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

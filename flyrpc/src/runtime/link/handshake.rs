@@ -13,7 +13,7 @@ use super::handshake_records::HandshakeRecords;
 use crate::{
     codec::bytes::Malformed,
     config::{Key, Keyring, Sealing},
-    env::{BoxStream, Env},
+    env::{BoxStream, Env, yield_once},
     proto::{
         link::{
             clock::LinkClock,
@@ -362,6 +362,9 @@ impl<'a> Handshake<'a> {
         {
             return Err(error.clone());
         }
+        // The task that accepts connections runs many handshakes. The operations on the curve follow, and must not delay
+        // other tasks by as many times as long.
+        yield_once().await;
         let stamp = self.micros();
         let echo = hello.as_ref().ok().and_then(|hello| Some(hello.as_ref()?.stamp));
         let (payload, later) = divide(self.local.encoded.encode(stamp, echo));
