@@ -146,8 +146,9 @@ pub trait StreamReader: AsyncRead + Send + Unpin {
         None
     }
 
-    /// Waits until there may be something to read, so that an idle node needs no buffer. The default implementation does
-    /// not wait.
+    /// Waits until there may be something to read, so that an idle node needs no buffer. Must also be ready at the end of
+    /// the stream, after an error, and if the reader itself holds bytes that were not read. The default implementation
+    /// does not wait.
     fn poll_readable(&mut self, _task: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

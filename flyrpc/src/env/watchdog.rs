@@ -116,8 +116,8 @@ struct Progress {
     /// Whether the task was woken and has not been polled since.
     woken: AtomicBool,
     polls: AtomicU64,
-    /// Whether a runner that may replace another one is queued. While all workers are busy, one more at each tick would
-    /// not help, and would fill the memory.
+    /// Whether a runner that may replace another one is queued. While all workers are busy, another runner at each tick
+    /// would not help, and would fill the memory.
     rescue: AtomicBool,
     /// The number of times that a runner was replaced by another. Only the latest runner continues the
     /// task. Changed only while the content is locked.

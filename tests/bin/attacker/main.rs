@@ -201,14 +201,14 @@ async fn run(cli: &Cli) -> Result<bool> {
         println!("us of a node per datagram {per_datagram:.2}");
         drop((nodes, member));
         println!(
-            "us of a program that is no node per connection {:.2}",
+            "us of a program that is not a node per connection {:.2}",
             bare(cli, time / 2).await?
         );
     }
     Ok(ok)
 }
 
-/// Returns the processor time per connection of programs that are no nodes, in microseconds.
+/// Returns the processor time per connection of programs that are not nodes, in microseconds.
 async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
     let mut programs = (0..NODES).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
     let addrs: Vec<SocketAddr> = programs.iter().map(|program| program.addr).collect();

@@ -18,7 +18,7 @@ use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
 use crate::{MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, recording::Recording};
 
-/// How long a program that is no node waits for the first bytes of a connection.
+/// How long a program that is not a node waits for the first bytes of a connection.
 const BARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[fly_rpc]
@@ -165,7 +165,7 @@ impl NodeProcess {
         NodeProcess::run(&arguments)
     }
 
-    /// Starts a program that is no node.
+    /// Starts a program that is not a node.
     pub(crate) fn start_bare() -> Result<Self> {
         NodeProcess::run(&["bare".to_owned()])
     }

@@ -30,7 +30,8 @@ const REKEY_NONCE: u64 = u64::MAX;
 /// The key of one direction, and the number of the next record.
 struct Cipher {
     key: Zeroizing<[u8; KEY_LEN]>,
-    /// The key as AES needs it, which takes 17 times as much memory. `None` if it must be computed again.
+    /// The key as AES needs it, which takes 17 times as much memory. `None` if it must be computed again. It is
+    /// not erased when it is freed.
     expanded: Option<Box<LessSafeKey>>,
     next: u64,
 }
@@ -140,7 +141,7 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// After each read that filled the buffer, the buffer grows by this factor.
+/// After each read that filled the buffer, the buffer grows by this factor, up to [`BULK`].
 const GROWTH: usize = 8;
 
 /// Upper bound on the room for records that arrive as fast as they are read: for the rest of a record, and for another

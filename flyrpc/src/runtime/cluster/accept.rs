@@ -32,13 +32,13 @@ use crate::{
 
 /// Upper bound on concurrent inbound handshakes. Another connection evicts the oldest handshake of the
 /// address that has the most. A node sends its hello immediately, so the oldest connection is the one
-/// that has been silent longest, and it must not keep nodes out. Including those that one turn of the task evicts,
-/// at most 128 are open.
+/// that has been silent longest, and it must not keep nodes out. At most 128 inbound connections are open, including
+/// those that one turn of the task evicts.
 const MAX_HANDSHAKES: usize = 128 - ACCEPT_TOGETHER;
 
-/// While at least this many handshakes are in progress, connections are accepted only every [`FLOOD_PAUSE`]. Strangers
-/// then cost less: by that time, their first bytes have arrived, and one wake-up of this task is enough for several of
-/// them.
+/// While at least this many handshakes are in progress, connections are accepted only every [`FLOOD_PAUSE`], unless
+/// more of them wait than one turn accepts. Strangers then cost less: by the time they are accepted, their first bytes
+/// have arrived, and one wake-up of this task is enough for several of them.
 const FLOOD: usize = MAX_HANDSHAKES / 2;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
@@ -64,8 +64,10 @@ pub(super) async fn accept(
     let (mut failures, mut refusals) = (LogLimit::default(), LogLimit::default());
     let mut pause_ends = None;
     loop {
+        // The connections of evicted handshakes are closed first.
+        let may_accept = handshakes.futures.len() <= MAX_HANDSHAKES;
         // Without tokio's budget, because peers that send again and again must not keep this task from accepting
-        // connections. Each handshake that can make progress is polled at most once before.
+        // connections. The number of polls is bounded by the number of handshakes.
         let ended = tokio::task::unconstrained(handshakes.next());
         let accept = async {
             if let Some(pause_ends) = pause_ends {
@@ -76,11 +78,13 @@ pub(super) async fn accept(
         let accepted = tokio::select! {
             biased;
             () = shared.stop().cancelled() => return,
-            Some((from, result)) = ended => {
-                on_ended(&shared, from, result, &mut refusals, &reports);
+            Some(ended) = ended => {
+                if let Some((from, result)) = ended {
+                    on_ended(&shared, from, result, &mut refusals, &reports);
+                }
                 continue;
             }
-            accepted = accept => accepted,
+            accepted = accept, if may_accept => accepted,
         };
         let (mut next, mut count, mut pause) = (Some(accepted), 0, None);
         while let Some(accepted) = next {
@@ -102,7 +106,7 @@ pub(super) async fn accept(
             count += 1;
             next = (count < ACCEPT_TOGETHER).then(|| listener.accept().now_or_never()).flatten();
         }
-        if handshakes.in_progress.len() >= FLOOD {
+        if count < ACCEPT_TOGETHER && handshakes.in_progress.len() >= FLOOD {
             pause = pause.or(Some(FLOOD_PAUSE));
         }
         pause_ends = pause.map(|pause| Instant::now() + pause);
@@ -205,16 +209,12 @@ impl<'a> Handshakes<'a> {
         *self.counts.entry(from.ip()).or_default() += 1;
     }
 
-    /// Returns the next handshake that ends. Returns `None` if none is in progress.
-    async fn next(&mut self) -> Option<(SocketAddr, HandshakeResult)> {
-        loop {
-            let (number, result) = self.futures.next().await?;
-            let at = self.in_progress.binary_search_by_key(&number, |handshake| handshake.number);
-            let ended = at.ok().and_then(|at| self.remove(at));
-            if let (Some(ended), Some(result)) = (ended, result) {
-                return Some((ended.from, result));
-            }
-        }
+    /// Waits for the next handshake that ends. Returns `Some(None)` if it was evicted, and `None` if none is in progress.
+    async fn next(&mut self) -> Option<Option<(SocketAddr, HandshakeResult)>> {
+        let (number, result) = self.futures.next().await?;
+        let at = self.in_progress.binary_search_by_key(&number, |handshake| handshake.number);
+        let ended = at.ok().and_then(|at| self.remove(at));
+        Some(ended.zip(result).map(|(ended, result)| (ended.from, result)))
     }
 
     /// Evicts the oldest handshake of the addresses that have the most in progress, so that one machine
@@ -252,11 +252,13 @@ mod tests {
         ([10, 0, 0, last], 3590).into()
     }
 
-    /// The last byte of the address with which the next handshake that has ended was in progress.
+    /// Returns the next handshake that has ended and was not evicted: the last byte of its address, and its result.
     fn ended(handshakes: &mut Handshakes<'_>) -> Option<(u8, HandshakeResult)> {
-        let (from, result) = handshakes.next().now_or_never()??;
-        let IpAddr::V4(ip) = from.ip() else { return None };
-        Some((ip.octets()[3], result))
+        loop {
+            let Some((from, result)) = handshakes.next().now_or_never()?? else { continue };
+            let IpAddr::V4(ip) = from.ip() else { return None };
+            return Some((ip.octets()[3], result));
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ const MIN_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 
 pub(super) struct PeerTable {
     /// The region of this node.
     region: Region,
-    /// Boxed, because a map has room for twice as many values as it has.
+    /// Boxed, because a map may reserve room for twice as many values as it holds.
     peers: BTreeMap<PeerKey, Box<Peer>>,
     /// Peers that may have changed since they were last scheduled.
     dirty: BTreeSet<PeerKey>,

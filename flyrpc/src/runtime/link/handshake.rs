@@ -362,14 +362,14 @@ impl<'a> Handshake<'a> {
         {
             return Err(error.clone());
         }
-        // The task that accepts connections runs many handshakes. The operations on the curve follow, and must not delay
-        // other tasks by as many times as long.
-        yield_once().await;
         let stamp = self.micros();
         let echo = hello.as_ref().ok().and_then(|hello| Some(hello.as_ref()?.stamp));
         let (payload, later) = divide(self.local.encoded.encode(stamp, echo));
         let (message, LinkKeys { mut sealer, opener }) = responder.finish(&payload);
         self.send_seal(key, &message).await?;
+        // The task that accepts connections runs many handshakes. It yields here, so that other tasks do not wait for
+        // the operations on the curve of all of them.
+        yield_once().await;
         let rest = std::mem::take(&mut self.reader).into_rest();
         let mut opened = HandshakeRecords::new(Records::new(opener, rest.into()));
         let hello = match hello {

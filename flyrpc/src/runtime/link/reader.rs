@@ -70,7 +70,10 @@ const START_TOGETHER: usize = 64;
 const MAX_PINNED: usize = 16 << 10;
 
 /// Reads until the link ends.
-#[expect(clippy::manual_async_fn, reason = "an async function contains its arguments twice")]
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the future of an async function contains its arguments twice"
+)]
 pub(super) fn run<H: RequestHandler>(
     link: Arc<Link>,
     mut from: FrameReader,

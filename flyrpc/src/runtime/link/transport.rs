@@ -136,6 +136,7 @@ impl FrameReader {
         }
         let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(to)).poll(task))?;
+        self.idle = self.idle.saturating_sub(count);
         // Another chunk may follow. If so, the next read should not contain much of it.
         self.filled = false;
         self.after_chunk = true;
@@ -198,8 +199,8 @@ impl FrameReader {
         self.buffer.split_to(count.min(self.buffer.len()))
     }
 
-    /// Frees the memory of buffers that are empty. If the link is idle, also whenever it waits for bytes, until more
-    /// than [`IDLE_BYTES`] have arrived.
+    /// Frees the memory of buffers that are empty. On an idle link, they are also freed whenever it waits for bytes,
+    /// until more than [`IDLE_BYTES`] have arrived.
     pub(super) fn shrink(&mut self, is_idle: bool) {
         self.idle = if is_idle { IDLE_BYTES } else { 0 };
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
@@ -210,7 +211,7 @@ impl FrameReader {
         }
     }
 
-    /// Whether the link is idle: few bytes have arrived since [`shrink`](Self::shrink) was told so.
+    /// Whether the link is idle: it was when [`shrink`](Self::shrink) was last called, and few bytes have arrived since.
     pub(super) fn is_idle(&self) -> bool {
         self.idle > 0
     }
@@ -483,6 +484,6 @@ mod tests {
         reader.shrink(true);
         peer.write_all(&[0; IDLE_BYTES]).await.unwrap();
         assert!(reader.poll_read(&mut task).is_ready());
-        assert!(!reader.is_idle(), "as many bytes as calls have");
+        assert!(!reader.is_idle(), "more bytes than heartbeats have");
     }
 }

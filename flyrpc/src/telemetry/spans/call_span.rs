@@ -70,7 +70,7 @@ impl CallSpan {
 }
 
 /// Creates the span of a call (kind `client`) or of a handler (kind `server`). The span of a handler has the node that
-/// runs it and its caller from the start, because each later record of a field has a price.
+/// runs it and its caller from the start, because recording a field later costs more.
 pub(super) fn rpc_span(
     kind: &str,
     name: &str,
