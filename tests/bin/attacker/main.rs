@@ -13,8 +13,8 @@
 //!
 //! With `--strangers`, the attacker only opens connections and sends datagrams without meaning, a thousand and ten
 //! thousand per second, at the lowest priority. The program then also checks how many connections, and how much memory
-//! and processor time, they cost a node. It prints what they cost a program that only accepts connections and reads from
-//! each of them once.
+//! and processor time, they cost a node. For comparison, it prints what they cost a bare listener, which reads from each
+//! connection once.
 
 mod attacks;
 mod node;
@@ -68,7 +68,7 @@ enum Role {
     /// A node under attack.
     #[command(hide = true)]
     Node { name: String, seeds: Vec<SocketAddr> },
-    /// A program that only accepts connections.
+    /// A bare listener.
     #[command(hide = true)]
     Bare,
     /// The attacker, which reads its recording from standard input.
@@ -195,27 +195,25 @@ async fn run(cli: &Cli) -> Result<bool> {
         check("KiB of memory", during.most_memory_more_than(&before) as f64, MAX_MEMORY_KIB as f64);
         // The member calls at the same pace in all windows. This one is twice as long as those before.
         let micros = during.cpu_micros_since(&before) - 2.0 * quiet_micros;
-        let of_connections = micros - per_datagram * attempts.datagrams as f64;
-        let per_connection = of_connections / attempts.connections as f64;
+        let connection_micros = micros - per_datagram * attempts.datagrams as f64;
+        let per_connection = connection_micros / attempts.connections as f64;
         check("us of a node per connection", per_connection, MAX_MICROS_PER_STRANGER);
         println!("us of a node per datagram {per_datagram:.2}");
         drop((nodes, member));
-        println!(
-            "us of a program that is not a node per connection {:.2}",
-            bare(cli, time / 2).await?
-        );
+        println!("us of a bare listener per connection {:.2}", bare(cli, time / 2).await?);
     }
     Ok(ok)
 }
 
-/// Returns the processor time per connection of programs that are not nodes, in microseconds.
+/// Returns the processor time of bare listeners per connection, in microseconds.
 async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
-    let mut programs = (0..NODES).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
-    let addrs: Vec<SocketAddr> = programs.iter().map(|program| program.addr).collect();
-    let before = Reports::collect(&mut programs)?;
+    let mut listeners =
+        (0..NODES).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
+    let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.addr).collect();
+    let before = Reports::collect(&mut listeners)?;
     let attacker = Attacker::start(Some([cli.connections, 0]), &addrs, None)?;
     tokio::time::sleep(time).await;
-    let micros = Reports::collect(&mut programs)?.cpu_micros_since(&before);
+    let micros = Reports::collect(&mut listeners)?.cpu_micros_since(&before);
     Ok(micros / attacker.stop()?.connections as f64)
 }
 

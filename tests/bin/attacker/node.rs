@@ -18,7 +18,7 @@ use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
 use crate::{MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, recording::Recording};
 
-/// How long a program that is not a node waits for the first bytes of a connection.
+/// How long a bare listener waits for the first bytes of a connection.
 const BARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[fly_rpc]
@@ -94,8 +94,8 @@ pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
     print_reports(counts).await
 }
 
-/// Runs a program that accepts connections and reads from each of them once, until standard input ends. Prints the same
-/// as a node. It shows what strangers cost any program.
+/// Runs a bare listener, which accepts connections and reads from each of them once, until standard input ends. Prints
+/// the same as a node. It shows what strangers cost any program.
 pub(crate) async fn run_bare() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("{}", listener.local_addr()?);
@@ -165,7 +165,7 @@ impl NodeProcess {
         NodeProcess::run(&arguments)
     }
 
-    /// Starts a program that is not a node.
+    /// Starts a bare listener.
     pub(crate) fn start_bare() -> Result<Self> {
         NodeProcess::run(&["bare".to_owned()])
     }

@@ -24,7 +24,7 @@ const UNANSWERED_HEARTBEATS_MAX: u32 = 600;
 
 /// At this many bytes received per heartbeat, a body is in flight. Heartbeats and gossip take fewer
 /// bytes.
-const FLOW: u64 = 512;
+pub(crate) const FLOW: u64 = 512;
 
 /// After this many bytes received since the last pong, the peer must have had an opportunity to send
 /// one, because no socket buffers as much.

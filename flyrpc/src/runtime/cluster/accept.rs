@@ -86,7 +86,9 @@ pub(super) async fn accept(
             }
             accepted = accept, if may_accept => accepted,
         };
-        let (mut next, mut count, mut pause) = (Some(accepted), 0, None);
+        let mut next = Some(accepted);
+        let mut count = 0;
+        let mut pause = None;
         while let Some(accepted) = next {
             match accepted {
                 Ok((stream, from)) => {

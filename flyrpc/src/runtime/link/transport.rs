@@ -24,6 +24,7 @@ use crate::{
         link::{
             batch::{Batch, MAX_SLICES},
             lifecycle::LinkError,
+            liveness::FLOW,
         },
         seal::record::{CONTENT_MAX, Records, Sealer},
         wire::frame::{self, ChunkStart, Rest},
@@ -43,8 +44,8 @@ const MAX_FRAMES: usize = 1024;
 /// Buffer space in bytes for the next read of an idle link.
 const IDLE_READ: usize = 2 << 10;
 
-/// Until more than this many bytes arrive, an idle link keeps no buffer while it waits. Heartbeats take fewer.
-const IDLE_BYTES: usize = 512;
+/// Until this many bytes arrive, an idle link keeps no buffer while it waits.
+const IDLE_BYTES: usize = FLOW as usize;
 
 /// The rest of a chunk is read into the buffer of its body if it is at least this long, in bytes. Each such read
 /// costs a system call.
@@ -200,7 +201,7 @@ impl FrameReader {
     }
 
     /// Frees the memory of buffers that are empty. On an idle link, they are also freed whenever it waits for bytes,
-    /// until more than [`IDLE_BYTES`] have arrived.
+    /// until [`IDLE_BYTES`] have arrived.
     pub(super) fn shrink(&mut self, is_idle: bool) {
         self.idle = if is_idle { IDLE_BYTES } else { 0 };
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
