@@ -1,42 +1,28 @@
-//! The boundary between a link, which handles frames, and its socket, which carries bytes.
-//!
-//! The reader task takes complete frames, and the contents of long chunks, from a [`FrameReader`], and the writer
-//! task passes complete batches to a [`FrameWriter`]. Neither task accesses the stream. On a sealed link, both
-//! transform the bytes of the connection: the writer seals what it takes from a batch as one record, and the reader
-//! opens each record as a whole.
+//! [`FrameReader`]: the receiving half of a connection.
 
 use std::{
-    collections::VecDeque,
     future::Future,
-    io::{self, IoSlice},
-    pin::{Pin, pin},
+    io,
+    pin::pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     codec::bytes::Malformed,
-    env::{StreamReader, StreamWriter},
+    env::StreamReader,
     proto::{
-        link::{
-            batch::{Batch, MAX_SLICES},
-            lifecycle::LinkError,
-            liveness::FLOW,
-        },
-        seal::record::{CONTENT_MAX, Records, Sealer},
+        link::{lifecycle::LinkError, liveness::FLOW},
+        seal::record::Records,
         wire::frame::{self, ChunkStart, Rest},
     },
 };
 
 /// Buffer space in bytes for the next read, after a read that filled the buffer.
 const READ_MAX: usize = 256 << 10;
-
-/// Upper bound on the bytes of one write that are contiguous in memory. If the outbox holds much, a single
-/// write of all of it would occupy the thread for milliseconds.
-const WRITE_MAX: usize = 64 << 10;
 
 /// Upper bound on the frames that are taken from the buffer at once. Finding their ends also takes time.
 const MAX_FRAMES: usize = 1024;
@@ -54,18 +40,8 @@ const DIRECT_MIN: usize = 8 << 10;
 /// Upper bound on the time that a drained link waits for the peer to receive its last replies.
 const LINGER_MAX: Duration = Duration::from_secs(60);
 
-/// Upper bound on the time that a drained link takes to shut down its connection.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
-
-/// After this many bytes of records, no other record is added to a write.
-const SEALED_WRITE_MAX: usize = 80 << 10;
-
-/// The memory of a write of more bytes than this is freed after [`SHORT_WRITES_MAX`] writes that need no more.
-const SHORT_WRITE: usize = 2 << 10;
-const SHORT_WRITES_MAX: u32 = 16;
-
 /// The receiving half of a connection, with its buffers.
-pub(super) struct FrameReader {
+pub(crate) struct FrameReader {
     stream: Box<dyn StreamReader>,
     /// The received bytes of frames.
     buffer: BytesMut,
@@ -81,21 +57,21 @@ pub(super) struct FrameReader {
 
 /// The result of a read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// The number of bytes taken from the socket. Zero is the end of the stream.
-    pub(super) count: usize,
+    pub(crate) count: usize,
     /// The number of bytes that were added to a body.
-    pub(super) of_body: usize,
+    pub(crate) of_body: usize,
     /// The number of records that were opened.
-    pub(super) records: usize,
+    pub(crate) records: usize,
     /// Whether more may be available immediately, because this read filled its destination.
-    pub(super) more: bool,
+    pub(crate) more: bool,
 }
 
 impl FrameReader {
     /// Creates a reader of `stream`. The bytes in `buffer` come before those of the stream. If the link is
     /// sealed, `records` opens what the stream contains.
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: Box<dyn StreamReader>,
         buffer: BytesMut,
         records: Option<Records>,
@@ -105,7 +81,7 @@ impl FrameReader {
 
     /// Reads the available bytes.
     #[inline]
-    pub(super) fn poll_read(
+    pub(crate) fn poll_read(
         &mut self,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
@@ -126,7 +102,7 @@ impl FrameReader {
 
     /// Reads the available bytes into `to`, the destination for the rest of a chunk, instead of into the
     /// buffer. The buffer must be empty.
-    pub(super) fn poll_read_into(
+    pub(crate) fn poll_read_into(
         &mut self,
         to: &mut (impl BufMut + Unpin),
         task: &mut Context<'_>,
@@ -171,14 +147,14 @@ impl FrameReader {
     }
 
     /// Returns the number of bytes that have arrived and were not read, if it is known.
-    pub(super) fn readable(&self) -> Option<usize> {
+    pub(crate) fn readable(&self) -> Option<usize> {
         self.stream.readable()
     }
 
     /// Takes at most [`MAX_FRAMES`] complete frames from the buffer. Also describes the remaining bytes, or
     /// returns an error if they cannot be the start of a frame. The frames are contiguous in memory, so
     /// bodies can be slices of them instead of copies.
-    pub(super) fn take_frames(&mut self) -> (Bytes, Result<Rest, Malformed>) {
+    pub(crate) fn take_frames(&mut self) -> (Bytes, Result<Rest, Malformed>) {
         let (length, rest) = frame::complete(&self.buffer, MAX_FRAMES);
         (self.buffer.split_to(length).freeze(), rest)
     }
@@ -186,7 +162,7 @@ impl FrameReader {
     /// Takes the start of a chunk from the buffer if most of the chunk is missing, so that the rest can be read
     /// into the buffer of its body. Returns its head and the part of its content that has arrived.
     /// [`take_frames`](Self::take_frames) must have taken everything before it.
-    pub(super) fn take_chunk_start(&mut self) -> Option<(ChunkStart, BytesMut)> {
+    pub(crate) fn take_chunk_start(&mut self) -> Option<(ChunkStart, BytesMut)> {
         let start = frame::chunk_start(&self.buffer)?;
         if start.head + start.content < self.buffer.len() + DIRECT_MIN {
             return None;
@@ -196,13 +172,13 @@ impl FrameReader {
     }
 
     /// Takes at most `count` bytes from the start of the buffer.
-    pub(super) fn take(&mut self, count: usize) -> BytesMut {
+    pub(crate) fn take(&mut self, count: usize) -> BytesMut {
         self.buffer.split_to(count.min(self.buffer.len()))
     }
 
     /// Frees the memory of buffers that are empty. On an idle link, they are also freed whenever it waits for bytes,
     /// until [`IDLE_BYTES`] have arrived.
-    pub(super) fn shrink(&mut self, is_idle: bool) {
+    pub(crate) fn shrink(&mut self, is_idle: bool) {
         self.idle = if is_idle { IDLE_BYTES } else { 0 };
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_READ {
             self.buffer = BytesMut::new();
@@ -213,7 +189,7 @@ impl FrameReader {
     }
 
     /// Whether the link is idle: it was when [`shrink`](Self::shrink) was last called, and few bytes have arrived since.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.idle > 0
     }
 
@@ -230,14 +206,14 @@ impl FrameReader {
     }
 
     /// Whether the buffer is empty.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
     /// Waits until the peer has closed its end too, or has been silent for `idle_timeout`. If this
     /// end closed the connection earlier, it would respond to the peer's next ping with a reset, and
     /// data still in flight to the peer would be lost.
-    pub(super) async fn linger(&mut self, idle_timeout: Duration) {
+    pub(crate) async fn linger(&mut self, idle_timeout: Duration) {
         let mut discarded = [0; 1024];
         let until_closed = async {
             let mut read =
@@ -263,170 +239,12 @@ impl FrameReader {
     }
 }
 
-/// The sending half of a connection.
-pub(super) struct FrameWriter {
-    stream: Box<dyn StreamWriter>,
-    /// Seals what is written. `None` on an open link.
-    seal: Option<Box<SealedWrite>>,
-}
-
-/// The records that are being written.
-struct SealedWrite {
-    sealer: Sealer,
-    records: Vec<u8>,
-    /// The number of bytes of the records that the socket has accepted.
-    written: usize,
-    /// For each record that is not written yet: where it ends, and the number of bytes of the batch that it contains.
-    ends: VecDeque<(usize, usize)>,
-    /// How many writes in succession were short.
-    short: u32,
-}
-
-/// The result of a write.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Written {
-    /// The number of bytes that the socket accepted. Zero means that it accepts no more.
-    pub(super) count: usize,
-    /// The number of bytes of the batch that the peer can read once it has received these bytes. Zero while a
-    /// record is incomplete.
-    pub(super) of_batch: usize,
-}
-
-impl FrameWriter {
-    /// Creates a writer to `stream`. On a sealed link, `sealer` seals what is written.
-    pub(super) fn new(stream: Box<dyn StreamWriter>, sealer: Option<Sealer>) -> Self {
-        let seal = sealer.map(|sealer| Box::new(SealedWrite::new(sealer)));
-        FrameWriter { stream, seal }
-    }
-
-    /// Writes some bytes of a batch, after the first `done` bytes.
-    #[inline]
-    pub(super) fn poll_write(
-        &mut self,
-        batch: &Batch,
-        done: usize,
-        task: &mut Context<'_>,
-    ) -> Poll<io::Result<Written>> {
-        let stream = Pin::new(&mut *self.stream);
-        if let Some(seal) = &mut self.seal {
-            return seal.poll_write(stream, batch, done, task);
-        }
-        let written = write_open(stream, batch, done, task);
-        written.map_ok(|count| Written { count, of_batch: count })
-    }
-
-    /// Frees memory that was needed to write. Everything must have been written. `is_idle` tells whether the link is idle.
-    pub(super) fn shrink(&mut self, is_idle: bool) {
-        let Some(seal) = &mut self.seal else { return };
-        if is_idle {
-            seal.free();
-        } else {
-            seal.shrink();
-        }
-    }
-
-    /// Makes the connection accept no more bytes while it holds `bytes` unsent bytes.
-    pub(super) fn set_low_water(&mut self, bytes: usize) {
-        self.stream.set_low_water(bytes);
-    }
-
-    /// Shuts down the sending direction, so that the peer can still read everything that was
-    /// written.
-    pub(super) async fn shutdown(&mut self) {
-        // An error is ignored, because the peer may be gone or stalled.
-        let _ = tokio::time::timeout(SHUTDOWN_MAX, self.stream.shutdown()).await;
-    }
-
-    /// Makes the next close abortive: data that was written but not sent is discarded.
-    pub(super) fn abort_on_close(&mut self) {
-        self.stream.abort_on_close();
-    }
-}
-
-/// Writes some bytes of a batch, after the first `done` bytes. Returns how many were written.
-#[inline]
-fn write_open(
-    stream: Pin<&mut dyn StreamWriter>,
-    batch: &Batch,
-    done: usize,
-    task: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if let Some(bytes) = batch.contiguous(done) {
-        return stream.poll_write(task, &bytes[..bytes.len().min(WRITE_MAX)]);
-    }
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    let count = batch.slices(done, &mut slices);
-    stream.poll_write_vectored(task, &slices[..count])
-}
-
-impl SealedWrite {
-    fn new(sealer: Sealer) -> Self {
-        SealedWrite { sealer, records: Vec::new(), written: 0, ends: VecDeque::new(), short: 0 }
-    }
-
-    /// Writes some bytes of the records, after sealing new ones if the last ones were written.
-    fn poll_write(
-        &mut self,
-        stream: Pin<&mut dyn StreamWriter>,
-        batch: &Batch,
-        done: usize,
-        task: &mut Context<'_>,
-    ) -> Poll<io::Result<Written>> {
-        if self.ends.is_empty() {
-            self.seal(batch, done);
-        }
-        let count = ready!(stream.poll_write(task, &self.records[self.written..]))?;
-        self.written += count;
-        // The peer cannot open a part of a record, so nothing in it has been sent before its last byte.
-        let mut of_batch = 0;
-        while let Some(&(end, content)) = self.ends.front()
-            && end <= self.written
-        {
-            self.ends.pop_front();
-            of_batch += content;
-        }
-        Poll::Ready(Ok(Written { count, of_batch }))
-    }
-
-    /// Seals the bytes of a batch after the first `done` bytes, or as many of them as one write may contain.
-    fn seal(&mut self, batch: &Batch, mut done: usize) {
-        self.records.clear();
-        self.written = 0;
-        let length = batch.len();
-        while done < length && self.records.len() < SEALED_WRITE_MAX {
-            let start = self.records.len();
-            Sealer::start(&mut self.records);
-            let content = batch.copy_to(&mut self.records, done, CONTENT_MAX);
-            self.sealer.finish(&mut self.records, start);
-            self.ends.push_back((self.records.len(), content));
-            done += content;
-        }
-        let is_short = self.records.len() <= SHORT_WRITE;
-        self.short = if is_short { self.short.saturating_add(1) } else { 0 };
-    }
-
-    /// Frees the memory for long writes after many short ones. Everything must have been written.
-    fn shrink(&mut self) {
-        if self.short > SHORT_WRITES_MAX && self.records.capacity() > SHORT_WRITE {
-            self.free_records();
-        }
-    }
-
-    /// Frees all memory that is not needed while the link is idle. Everything must have been written.
-    fn free(&mut self) {
-        self.free_records();
-        self.sealer.free();
-    }
-
-    fn free_records(&mut self) {
-        (self.records, self.ends, self.written) = (Vec::new(), VecDeque::new(), 0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use futures_util::task::noop_waker;
-    use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
+    use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
 
     use super::*;
 
