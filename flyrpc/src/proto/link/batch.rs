@@ -99,6 +99,17 @@ impl Batch {
         count
     }
 
+    /// Looks for a chunk whose content has at least `least` bytes and begins after the first `done` bytes. Returns the
+    /// number of bytes between.
+    pub(crate) fn next_chunk(&self, done: usize, least: usize) -> Option<usize> {
+        let mut before = 0;
+        self.chunks.iter().find_map(|(to, chunk)| {
+            let start = to + before;
+            before += chunk.len();
+            start.checked_sub(done).filter(|_| chunk.len() >= least)
+        })
+    }
+
     /// Appends at most `at_most` of the bytes after the first `done` bytes. Returns how many.
     pub(crate) fn copy_to(&self, to: &mut Vec<u8>, done: usize, at_most: usize) -> usize {
         let mut room = at_most;
@@ -113,5 +124,34 @@ impl Batch {
     /// Returns the bytes after the first `done` bytes, if the batch is contiguous in memory.
     pub(crate) fn contiguous(&self, done: usize) -> Option<&[u8]> {
         self.chunks.is_empty().then(|| &self.bytes[done..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::wire::{frame::BodyOf, ids::RequestId};
+
+    #[test]
+    fn the_next_long_chunk_is_found_from_any_position() {
+        let mut batch = Batch::default();
+        assert_eq!(batch.next_chunk(0, 1), None);
+        for length in [10, 300, 200] {
+            batch.add_chunk(NextChunk {
+                of: BodyOf::Request,
+                id: RequestId(1),
+                prefix: Bytes::new(),
+                bytes: vec![0; length].into(),
+                announce: None,
+                held: None,
+            });
+        }
+        let ends: Vec<usize> = batch.chunks.iter().map(|(to, _)| *to).collect();
+        let long = [ends[1] + 10, ends[2] + 310];
+        for done in 0..=batch.len() {
+            let next = long.into_iter().find(|start| *start >= done).map(|start| start - done);
+            assert_eq!(batch.next_chunk(done, 100), next, "{done}");
+        }
+        assert_eq!(batch.next_chunk(0, 301), None);
     }
 }

@@ -204,6 +204,16 @@ impl Records {
         Ok(true)
     }
 
+    /// Whether the next record is complete, and has at least `length` bytes.
+    pub(crate) fn has_record_of(&self, length: usize) -> bool {
+        self.length().is_some_and(|next| next >= length && LENGTH_LEN + next <= self.unopened())
+    }
+
+    /// Returns the number of bytes of records that were not opened.
+    pub(crate) fn unopened(&self) -> usize {
+        self.buffer.len() - self.opened
+    }
+
     /// The length of the first record that was not opened, if it has arrived.
     fn length(&self) -> Option<usize> {
         let length = self.buffer[self.opened..].first_chunk()?;

@@ -263,7 +263,7 @@ impl<H: RequestHandler> Reader<'_, H> {
                 self.settle(u64::MAX).await?;
             } else {
                 self.gate.on_buffered(self.received, || from.readable());
-                self.settle(self.received).await?;
+                self.settle(self.received - from.unopened() as u64).await?;
             }
         }
     }
@@ -345,7 +345,7 @@ impl<H: RequestHandler> Reader<'_, H> {
     }
 
     fn on_received(&mut self, from: &mut FrameReader, received: Received) -> Result<(), LinkError> {
-        if received.count == 0 {
+        if received.is_end() {
             // The peer may be the first to find that nothing is left to do, and close the
             // connection.
             let drained = self.link.waits_for_nothing();

@@ -35,7 +35,7 @@ const IDLE_BYTES: usize = FLOW as usize;
 
 /// The rest of a chunk is read into the buffer of its body if it is at least this long, in bytes. Each such read
 /// costs a system call.
-const DIRECT_MIN: usize = 8 << 10;
+pub(super) const DIRECT_MIN: usize = 8 << 10;
 
 /// Upper bound on the time that a drained link waits for the peer to receive its last replies.
 const LINGER_MAX: Duration = Duration::from_secs(60);
@@ -49,6 +49,8 @@ pub(crate) struct FrameReader {
     records: Option<Records>,
     /// Whether the last read filled the buffer.
     filled: bool,
+    /// Whether a complete record was left unopened, because the frames before it may begin a chunk that it continues.
+    has_record: bool,
     /// Whether the last read was into the buffer of a body.
     after_chunk: bool,
     /// How many bytes may arrive before the link is not idle anymore. Zero if it is not idle.
@@ -58,14 +60,21 @@ pub(crate) struct FrameReader {
 /// The result of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {
-    /// The number of bytes taken from the socket. Zero is the end of the stream.
+    /// The number of bytes taken from the socket. Zero if the records had already been read.
     pub(crate) count: usize,
     /// The number of bytes that were added to a body.
     pub(crate) of_body: usize,
     /// The number of records that were opened.
     pub(crate) records: usize,
-    /// Whether more may be available immediately, because this read filled its destination.
+    /// Whether more may be available immediately, because this read filled its destination or left a record unopened.
     pub(crate) more: bool,
+}
+
+impl Received {
+    /// Whether this is the end of the stream.
+    pub(crate) fn is_end(&self) -> bool {
+        self.count == 0 && self.records == 0
+    }
 }
 
 impl FrameReader {
@@ -76,7 +85,15 @@ impl FrameReader {
         buffer: BytesMut,
         records: Option<Records>,
     ) -> Self {
-        FrameReader { stream, buffer, records, filled: false, after_chunk: false, idle: 0 }
+        FrameReader {
+            stream,
+            buffer,
+            records,
+            filled: false,
+            has_record: false,
+            after_chunk: false,
+            idle: 0,
+        }
     }
 
     /// Reads the available bytes.
@@ -120,19 +137,23 @@ impl FrameReader {
         Poll::Ready(Ok(Received { count, of_body: count, records: 0, more: count == room }))
     }
 
-    /// Reads the available bytes of a sealed link, and opens all complete records. Their contents go to `body` until it
-    /// is full, then to the buffer.
+    /// Reads the available bytes of a sealed link, and opens the complete records. Their contents go to `body` until it
+    /// is full, then to the buffer. A long record after others is left for the next call, which may open it into the
+    /// body of a chunk that they begin.
     fn poll_read_records(
         &mut self,
         body: &mut (impl BufMut + Unpin),
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
-        let mut to = records.room(IDLE_READ, self.filled);
-        let room = to.remaining_mut();
-        let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
-        self.idle = self.idle.saturating_sub(count);
-        self.filled = count == room;
+        let mut count = 0;
+        if !self.has_record {
+            let mut to = records.room(IDLE_READ, self.filled);
+            let room = to.remaining_mut();
+            count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+            self.idle = self.idle.saturating_sub(count);
+            self.filled = count == room;
+        }
         let (buffer, mut of_body, mut opened) = (&mut self.buffer, 0, 0);
         while records.open_next(|content| {
             let part = content.len().min(body.remaining_mut());
@@ -142,8 +163,18 @@ impl FrameReader {
             of_body += part;
         })? {
             opened += 1;
+            self.has_record = !body.has_remaining_mut() && records.has_record_of(DIRECT_MIN);
+            if self.has_record {
+                break;
+            }
         }
-        Poll::Ready(Ok(Received { count, of_body, records: opened, more: self.filled }))
+        let more = self.filled || self.has_record;
+        Poll::Ready(Ok(Received { count, of_body, records: opened, more }))
+    }
+
+    /// Returns the number of bytes that were read and are not opened yet, if a record among them is complete.
+    pub(crate) fn unopened(&self) -> usize {
+        self.records.as_ref().filter(|_| self.has_record).map_or(0, Records::unopened)
     }
 
     /// Returns the number of bytes that have arrived and were not read, if it is known.

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::io::AsyncWriteExt;
 
+use super::frame_reader::DIRECT_MIN;
 use crate::{
     env::StreamWriter,
     proto::{
@@ -24,6 +25,10 @@ const WRITE_MAX: usize = 64 << 10;
 
 /// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
+/// A record ends after at most this many bytes of the content of a long chunk, so that the peer can open the next record
+/// into the buffer of the body. With these bytes, the next record has room for the end of a body of 64 KiB.
+const CHUNK_START: usize = 1 << 10;
 
 /// After this many bytes of records, no other record is added to a write.
 const SEALED_WRITE_MAX: usize = 80 << 10;
@@ -165,7 +170,10 @@ impl SealedWrite {
         while done < length && self.records.len() < SEALED_WRITE_MAX {
             let start = self.records.len();
             Sealer::start(&mut self.records);
-            let content = batch.copy_to(&mut self.records, done, CONTENT_MAX);
+            let before_chunk = batch.next_chunk(done, CHUNK_START + DIRECT_MIN);
+            let at_most =
+                before_chunk.map_or(CONTENT_MAX, |before| before + CHUNK_START).min(CONTENT_MAX);
+            let content = batch.copy_to(&mut self.records, done, at_most);
             self.sealer.finish(&mut self.records, start);
             self.ends.push_back((self.records.len(), content));
             done += content;

@@ -12,3 +12,6 @@ pub(super) use self::{
     frame_reader::{FrameReader, Received},
     frame_writer::{FrameWriter, Written},
 };
+
+#[cfg(test)]
+mod tests;
