@@ -40,7 +40,7 @@ const MAX_HANDSHAKES: usize = 128 - ACCEPT_TOGETHER;
 /// more of them wait than one turn accepts. Strangers then cost less: by the time they are accepted, their first bytes
 /// have arrived, and one wake-up of this task is enough for several of them.
 const FLOOD: usize = MAX_HANDSHAKES / 2;
-const FLOOD_PAUSE: Duration = Duration::from_millis(20);
+const FLOOD_PAUSE: Duration = Duration::from_millis(50);
 
 /// Upper bound on the connections that are accepted before other tasks run.
 const ACCEPT_TOGETHER: usize = 32;

@@ -2,7 +2,8 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use futures_util::FutureExt as _;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     env::{Datagram, Env, Listener},
@@ -21,6 +22,13 @@ pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longer datagrams are dropped before they are queued, in bytes. Nodes send at most 1,200 bytes.
 const MAX_DATAGRAM: usize = 1_500;
+
+/// If at least [`FLOOD`] datagrams arrive in a window, which no cluster sends to one node, then this node does not wait
+/// for each of the next ones: it reads what arrives in [`FLOOD_PAUSE`] together, so that strangers cost less. The
+/// receive buffer of Linux holds more than that (net.core.rmem_default, 208 KiB).
+const FLOOD: usize = 64;
+const FLOOD_WINDOW: Duration = Duration::from_millis(100);
+const FLOOD_PAUSE: Duration = Duration::from_millis(4);
 
 /// A node's sockets: one port, TCP for links and UDP for gossip.
 pub(crate) struct Sockets {
@@ -60,12 +68,23 @@ pub(super) async fn receive(
 ) {
     // One more than the maximum, to recognize datagrams that are longer.
     let mut buffer = [0; MAX_DATAGRAM + 1];
+    let mut rate = DatagramRate::default();
     loop {
-        let received = tokio::select! {
-            biased;
-            () = shared.stop().cancelled() => return,
-            received = datagram.receive(&mut buffer) => received,
+        let at_once = datagram.receive(&mut buffer).now_or_never();
+        let received = match at_once {
+            Some(received) => received,
+            None => tokio::select! {
+                biased;
+                () = shared.stop().cancelled() => return,
+                received = async {
+                    if rate.is_flood() {
+                        tokio::time::sleep(FLOOD_PAUSE).await;
+                    }
+                    datagram.receive(&mut buffer).await
+                } => received,
+            },
         };
+        rate.on_received(Instant::now());
         match received {
             Ok((length, _)) if length > MAX_DATAGRAM => {}
             Ok((length, _)) => {
@@ -79,6 +98,29 @@ pub(super) async fn receive(
                 tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
+    }
+}
+
+/// How many datagrams arrive per [`FLOOD_WINDOW`].
+#[derive(Debug, Default)]
+struct DatagramRate {
+    /// The start of the current window.
+    start: Option<Instant>,
+    count: usize,
+    /// Whether the window before was a flood.
+    was_flood: bool,
+}
+
+impl DatagramRate {
+    fn on_received(&mut self, now: Instant) {
+        if self.start.is_none_or(|start| now >= start + FLOOD_WINDOW) {
+            *self = DatagramRate { start: Some(now), count: 0, was_flood: self.count >= FLOOD };
+        }
+        self.count += 1;
+    }
+
+    fn is_flood(&self) -> bool {
+        self.was_flood || self.count >= FLOOD
     }
 }
 
@@ -96,4 +138,23 @@ pub(super) fn start_sender(
         }
     });
     queue
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_datagrams_in_one_window_are_a_flood_until_the_next_window_ends() {
+        let (mut rate, start) = (DatagramRate::default(), Instant::now());
+        for number in 1..=FLOOD {
+            assert!(!rate.is_flood(), "{number}");
+            rate.on_received(start);
+        }
+        assert!(rate.is_flood());
+        rate.on_received(start + FLOOD_WINDOW);
+        assert!(rate.is_flood());
+        rate.on_received(start + 2 * FLOOD_WINDOW);
+        assert!(!rate.is_flood());
+    }
 }
