@@ -11,8 +11,8 @@
 //! make, or twice; no link may end, and no membership event may occur; and the p99 of the member may be at most three
 //! times as long as without the attack.
 //!
-//! With `--strangers`, the attacker only opens connections and sends datagrams without meaning, a thousand and ten
-//! thousand per second, at the lowest priority. The program then also checks how many connections, and how much memory
+//! With `--strangers`, the attacker only opens connections and sends datagrams without meaning to one node (or more:
+//! `--reached`), a thousand and ten thousand per second, at the lowest priority. The program then also checks how many connections, and how much memory
 //! and processor time, they cost a node. For comparison, it prints what they cost a bare listener, which reads from each
 //! connection once.
 
@@ -60,6 +60,9 @@ struct Cli {
     /// Datagrams of strangers per second.
     #[arg(long, default_value_t = 10_000)]
     datagrams: u64,
+    /// The number of nodes that strangers reach.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=NODES as i64))]
+    reached: u8,
 }
 
 /// The roles of child processes.
@@ -143,9 +146,10 @@ async fn run(cli: &Cli) -> Result<bool> {
     let mut before = Reports::collect(&mut nodes)?;
     // The processor time of the nodes while the member calls for this time.
     let quiet_micros = before.cpu_micros_since(&start);
+    let reached = if cli.strangers { &addrs[..cli.reached.into()] } else { &addrs[..] };
     let mut per_datagram = 0.0;
     if cli.strangers {
-        let attacker = Attacker::start(Some([0, cli.datagrams]), &addrs, None)?;
+        let attacker = Attacker::start(Some([0, cli.datagrams]), reached, None)?;
         member.load(time / 2).await?;
         let micros = Reports::collect(&mut nodes)?.cpu_micros_since(&before) - quiet_micros;
         per_datagram = micros / attacker.stop()?.datagrams as f64;
@@ -153,7 +157,7 @@ async fn run(cli: &Cli) -> Result<bool> {
         before = Reports::collect(&mut nodes)?;
     }
     let rates = cli.strangers.then_some([cli.connections, cli.datagrams]);
-    let attacker = Attacker::start(rates, &addrs, Some(&recording))?;
+    let attacker = Attacker::start(rates, reached, Some(&recording))?;
     let mut most_open = 0;
     let attacked = {
         let load = member.load(time);
@@ -208,7 +212,7 @@ async fn run(cli: &Cli) -> Result<bool> {
 /// Returns the processor time of bare listeners per connection, in microseconds.
 async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
     let mut listeners =
-        (0..NODES).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
+        (0..cli.reached).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
     let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.addr).collect();
     let before = Reports::collect(&mut listeners)?;
     let attacker = Attacker::start(Some([cli.connections, 0]), &addrs, None)?;
