@@ -4,6 +4,8 @@
 //! its own lock, and the signals that wake their users. The locks are held only briefly. No code
 //! panics while it holds one, and no user code runs under one.
 
+mod accessors;
+
 use std::{
     fmt,
     sync::{
@@ -11,7 +13,6 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::Waker,
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     deadlines::Deadlines, event::LinkEvent, node_health::NodeHealth, outcomes::Outcomes,
-    pick_fields::PickFields, region_calls::RegionCalls,
+    peer::Peer, pick_fields::PickFields, region_calls::RegionCalls,
 };
 use crate::{
     env::Env,
@@ -48,14 +49,6 @@ pub(crate) const INTERNAL_BODY_MAX: usize = 4 << 20;
 /// Receives every event on a link. Must not block.
 pub(crate) type EventSink = Box<dyn Fn(&Arc<Link>, LinkEvent) + Send + Sync>;
 
-/// The link that a request came over. Unlike the identity of the peer, it is no claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// Whether the peer has proved that it holds a key of this node.
-    pub(crate) is_sealed: bool,
-    pub(crate) is_visitor: bool,
-}
-
 /// One end of an open connection to a node.
 pub(crate) struct Link {
     pub(super) peer: Peer,
@@ -81,22 +74,6 @@ pub(crate) struct Link {
     pub(super) signals: Signals,
     /// The timer of the calls in flight.
     pub(super) deadlines: Deadlines,
-}
-
-/// The data that the peer announced, and the condition of its link.
-pub(super) struct Peer {
-    pub(super) node: NodeInfo,
-    pub(super) services: Arc<[ServiceSpec]>,
-    status_level: u64,
-    keys: Vec<KeyId>,
-    version: SmolStr,
-    sealed_with: Option<KeyId>,
-    is_visitor: bool,
-    pub(super) state: ArcSwap<State>,
-    /// Whether the node was notified of a change of `state` that it has not read yet.
-    state_change_announced: AtomicBool,
-    /// The shortest of the last round trips in microseconds, or `u64::MAX` if none was measured.
-    round_trip: AtomicU64,
 }
 
 /// This end's clock.
@@ -182,65 +159,6 @@ impl Link {
             sent: SentBytes::default(),
             signals: Signals::default(),
             deadlines: Deadlines::default(),
-        }
-    }
-
-    /// The version of the peer's application. Empty if it is unknown.
-    pub(crate) fn version(&self) -> &str {
-        &self.peer.version
-    }
-
-    /// The keys that the peer holds.
-    pub(crate) fn keys(&self) -> &[KeyId] {
-        &self.peer.keys
-    }
-
-    /// The key that seals the link. `None` if the link is open.
-    pub(crate) fn sealed_with(&self) -> Option<KeyId> {
-        self.peer.sealed_with
-    }
-
-    /// What is known about the peer beyond its claims.
-    pub(super) fn origin(&self) -> Origin {
-        Origin { is_sealed: self.peer.sealed_with.is_some(), is_visitor: self.peer.is_visitor }
-    }
-
-    /// The node at the other end.
-    pub(crate) fn peer(&self) -> &NodeInfo {
-        &self.peer.node
-    }
-
-    /// The services of the peer, except the internal one.
-    pub(crate) fn user_services(&self) -> &[ServiceSpec] {
-        self.peer.services.get(1..).unwrap_or_default()
-    }
-
-    /// All services of the peer. Method indices count the methods in this list.
-    pub(crate) fn all_services(&self) -> &[ServiceSpec] {
-        &self.peer.services
-    }
-
-    /// The set of statuses that the peer knows.
-    pub(super) fn status_level(&self) -> u64 {
-        self.peer.status_level
-    }
-
-    /// The current state of the peer: which calls it accepts.
-    pub(crate) fn state(&self) -> Arc<State> {
-        self.peer.state.load_full()
-    }
-
-    /// Lets the next change of the peer's state be announced. Call it after
-    /// [`LinkEvent::StateChanged`], before reading the [`state`](Link::state).
-    pub(crate) fn acknowledge_state_change(&self) {
-        self.peer.state_change_announced.store(false, Ordering::Release);
-    }
-
-    /// The shortest of the last round trips.
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        match self.peer.round_trip.load(Ordering::Relaxed) {
-            u64::MAX => None,
-            micros => Some(Duration::from_micros(micros)),
         }
     }
 

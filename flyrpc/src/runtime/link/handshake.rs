@@ -9,7 +9,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::handshake_records::HandshakeRecords;
+use super::{
+    handshake_records::HandshakeRecords,
+    handshaken::{Handshaken, LinkSeal},
+};
 use crate::{
     codec::bytes::Malformed,
     config::{Key, Keyring, Sealing},
@@ -31,10 +34,9 @@ use crate::{
             frame::{self, Frame, MAX_FRAME},
             hello::Hello,
             seal::{Seal, Unsealed},
-            state::State,
         },
     },
-    types::{KeyId, NodeInfo, Region},
+    types::KeyId,
 };
 
 /// Upper bound on the concurrent inbound handshakes whose hello is longer than [`SHORT_HELLO`].
@@ -43,9 +45,6 @@ pub(crate) const MAX_LONG_HELLOS: usize = 8;
 /// Inbound hellos longer than this are received only with one of [`MAX_LONG_HELLOS`] permits. Anyone who
 /// can reach the port can start a hello, and must not be able to exhaust the memory.
 const SHORT_HELLO: usize = 16 << 10;
-
-/// The region of visitors.
-pub(crate) const VISITOR_REGION: &str = "visitor";
 
 /// Buffer space in bytes for a hello that is short so far, and for a long one.
 const SHORT_BUFFER: usize = 1 << 10;
@@ -57,55 +56,6 @@ const READ_MAX: usize = 16 << 10;
 /// Upper bound on the frames of one end before the link is open: a seal with a key that the peer does not hold,
 /// then one with another key, or a hello.
 const MAX_OFFERS: usize = 3;
-
-/// A connection to a node of this cluster, after its handshake.
-pub(crate) struct Handshaken {
-    pub(super) stream: BoxStream,
-    pub(super) hello: Hello,
-    /// The state that this node announced: which calls it accepts.
-    pub(super) announced: Arc<State>,
-    pub(super) epoch: Instant,
-    pub(super) clock: LinkClock,
-    /// The stamp of this end's hello, if the peer must answer it with a pong.
-    pub(super) unanswered: Option<u64>,
-    /// The bytes of frames that were received after the handshake.
-    pub(super) leftover: BytesMut,
-    /// The frames that must be sent before all others.
-    pub(super) first_frames: Vec<u8>,
-    /// How the connection is sealed. `None` if it is open.
-    pub(super) seal: Option<LinkSeal>,
-}
-
-/// How a connection is sealed.
-pub(super) struct LinkSeal {
-    pub(super) key: KeyId,
-    pub(super) sealer: Sealer,
-    pub(super) records: Records,
-}
-
-impl Handshaken {
-    /// The node at the other end.
-    pub(crate) fn peer(&self) -> &NodeInfo {
-        &self.hello.node
-    }
-
-    /// Whether the peer is a visitor.
-    pub(crate) fn is_visitor(&self) -> bool {
-        self.hello.is_visitor
-    }
-
-    /// Replaces what a visitor claims: its address with the one that it comes from, its region and its services.
-    pub(crate) fn set_origin(&mut self, from: SocketAddr) {
-        let id = self.hello.node.id().clone();
-        self.hello.node = NodeInfo::new(id, Region::from(VISITOR_REGION), from);
-        self.hello.services = Arc::from([]);
-    }
-
-    /// The state that this node announced: which calls it accepts.
-    pub(crate) fn announced(&self) -> &Arc<State> {
-        &self.announced
-    }
-}
 
 /// Connects to `to` and exchanges hellos. Dropping the future closes the connection.
 pub(crate) async fn dial(

@@ -16,10 +16,12 @@ mod expiry;
 mod handle;
 mod handshake;
 mod handshake_records;
+mod handshaken;
 mod medians;
 mod node_health;
 mod outcome;
 mod outcomes;
+mod peer;
 mod pick_fields;
 mod reader;
 mod region_calls;
@@ -33,8 +35,10 @@ mod writer;
 pub(crate) use self::{
     call::{CallEnd, OutboundCall, PendingCall},
     event::LinkEvent,
-    handle::{EventSink, INTERNAL_BODY_MAX, Link, Origin},
-    handshake::{Handshaken, MAX_LONG_HELLOS, VISITOR_REGION, accept, dial},
+    handle::{EventSink, INTERNAL_BODY_MAX, Link},
+    handshake::{MAX_LONG_HELLOS, accept, dial},
+    handshaken::{Handshaken, VISITOR_REGION},
+    peer::Origin,
     region_calls::RegionCalls,
     request::{
         Admitted, EncodeAgain, Flush, InboundRequest, Outgoing, Reply, RequestHandler,

@@ -12,10 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    handle::{Link, Origin},
-    room_wait::RoomWait,
-};
+use super::{handle::Link, peer::Origin, room_wait::RoomWait};
 use crate::{
     codec::{EncodedBody, scratch},
     proto::{

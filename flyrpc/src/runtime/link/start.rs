@@ -8,7 +8,7 @@ use tracing::Instrument;
 use super::{
     event::LinkEvent,
     handle::{EventSink, Link, NewLink},
-    handshake::Handshaken,
+    handshaken::Handshaken,
     reader,
     region_calls::RegionCalls,
     request::RequestHandler,

@@ -5,7 +5,6 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    mem,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
@@ -20,6 +19,7 @@ use super::{
     handler_future::RequestFuture,
     inline_policy::INLINE_BUDGET,
     registry::ServedMethod,
+    rest::Rest,
     serve_report::StartReport,
     serving::{Alone, Server},
     workers::{Job, Workers},
@@ -31,9 +31,8 @@ use crate::{
     },
     runtime::{
         context::Context,
-        link::{Admitted, Flush, InboundRequest, Link, Outgoing, RequestPermit, ResponseResult},
+        link::{Admitted, Flush, Link, Outgoing, RequestPermit, ResponseResult},
     },
-    telemetry::ServeOutcome,
     types::Metadata,
 };
 
@@ -170,10 +169,9 @@ fn run(
         report = permit.method.reporter.started(request.caller(), attempt, trace);
         future.set_span(report.as_ref().and_then(StartReport::span));
     }
-    let (first, after) = poll_first(server, &permit.method, now, future, task);
-    let rest = match first {
+    let First { polled, took, after } = poll_first(server, &permit.method, now, future, task);
+    let rest = match polled {
         Poll::Ready(result) => {
-            let took = after.saturating_duration_since(now);
             permit.method.time.add_first(&result, took);
             if is_reported {
                 let reporter = &permit.method.reporter;
@@ -212,95 +210,6 @@ fn refuse_full(server: &Server, admitted: Admitted<Permit>) {
         reporter.refused(request.caller(), attempt, &Status::MethodOverloaded);
     }
     request.refuse(Status::MethodOverloaded);
-}
-
-/// What is left of a request that is pending. As a future, it finishes the request. It is written by hand,
-/// because waiting calls make up most of the memory of a busy node.
-enum Rest {
-    // Fields are dropped in this order: the handler ends first.
-    Handler {
-        future: RequestFuture,
-        report: Option<Box<StartReport>>,
-        permit: Permit,
-        request: InboundRequest,
-        start: Instant,
-    },
-    /// The response has to wait for room.
-    Response(InboundRequest, Outgoing<Permit>),
-    /// The outbox nearly always has room, so the future that waits for it is not part of every request.
-    Responding(BoxFuture<'static, ()>),
-    Over,
-}
-
-impl Rest {
-    /// Runs the handler until it has ended, and sends its response if there is room. Returns what is left.
-    fn poll_handler(
-        // Dropped in the reverse order.
-        request: InboundRequest,
-        mut permit: Permit,
-        mut future: RequestFuture,
-        start: Instant,
-        report: Option<Box<StartReport>>,
-        task: &mut task::Context<'_>,
-    ) -> Rest {
-        let polled = if permit.method.is_detached() {
-            Pin::new(&mut future).poll(task).map(Some)
-        } else {
-            request.poll_unless_canceled(Pin::new(&mut future), task)
-        };
-        let Poll::Ready(result) = polled else {
-            return Rest::Handler { future, report, permit, request, start };
-        };
-        let (attempt, deadline) = future.call();
-        drop(future);
-        let reporter = &permit.method.reporter;
-        reporter.on_pending_ended();
-        let took = request.now().saturating_duration_since(start);
-        permit.method.time.add(took);
-        if reporter.is_active() {
-            let outcome = result.as_ref();
-            let outcome =
-                outcome.map_or(ServeOutcome::Cancelled, |result| reporter.outcome(result));
-            let report = report.map(|report| *report);
-            reporter.ended(request.caller(), attempt, outcome, took, report);
-        }
-        let Some(result) = result else { return Rest::Over };
-        permit.on_handler_ended();
-        let response = Outgoing { of: permit.method.kind(), result, deadline, permit };
-        match request.try_respond(response, Flush::Now) {
-            Ok(()) => Rest::Over,
-            Err((request, response)) => Rest::Response(request, response),
-        }
-    }
-}
-
-impl Future for Rest {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<()> {
-        loop {
-            *self = match mem::replace(&mut *self, Rest::Over) {
-                Rest::Handler { future, permit, request, start, report } => {
-                    match Rest::poll_handler(request, permit, future, start, report, task) {
-                        handler @ Rest::Handler { .. } => {
-                            *self = handler;
-                            return Poll::Pending;
-                        }
-                        rest => rest,
-                    }
-                }
-                Rest::Response(request, response) => {
-                    Rest::Responding(Box::pin(request.respond(response)))
-                }
-                Rest::Responding(mut responding) => {
-                    let polled = responding.as_mut().poll(task);
-                    *self = Rest::Responding(responding);
-                    return polled;
-                }
-                Rest::Over => return Poll::Ready(()),
-            };
-        }
-    }
 }
 
 /// Decodes the arguments of a request at `now`. Its handler starts when the future is polled, which must
@@ -483,8 +392,15 @@ fn context(server: &Server, admitted: &Admitted<Permit>, deadline: Instant) -> C
     }
 }
 
+/// The first poll of a request.
+struct First {
+    polled: Poll<ResponseResult>,
+    took: Duration,
+    /// The time after it.
+    after: Instant,
+}
+
 /// Polls a request for the first time, and records whether it was quick, measured from `before`.
-/// Returns the result and the time after the poll.
 #[inline(always)]
 fn poll_first(
     server: &Server,
@@ -492,13 +408,14 @@ fn poll_first(
     before: Instant,
     future: &mut RequestFuture,
     task: &mut task::Context<'_>,
-) -> (Poll<ResponseResult>, Instant) {
+) -> First {
     let polled = Pin::new(future).poll(task);
-    let now = server.env.now();
-    let heavy = now >= before + INLINE_BUDGET;
+    let after = server.env.now();
+    let took = after.saturating_duration_since(before);
+    let heavy = took >= INLINE_BUDGET;
     method.inline_policy.record(polled.is_ready() && !heavy);
     method.inline_policy.record_heavy(heavy);
-    (polled, now)
+    First { polled, took, after }
 }
 
 #[cfg(test)]

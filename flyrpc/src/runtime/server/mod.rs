@@ -14,6 +14,7 @@ mod method_limit;
 mod recorder;
 mod refusals;
 mod registry;
+mod rest;
 mod serve_report;
 mod serving;
 mod visitor_handler;
