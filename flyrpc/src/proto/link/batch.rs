@@ -99,8 +99,8 @@ impl Batch {
         count
     }
 
-    /// Looks for a chunk whose content has at least `least` bytes and begins after the first `done` bytes. Returns the
-    /// number of bytes between.
+    /// Looks for the first chunk after the first `done` bytes that has at least `least` bytes after its prefix. Returns
+    /// the number of bytes before those.
     pub(crate) fn next_chunk(&self, done: usize, least: usize) -> Option<usize> {
         let mut before = 0;
         self.chunks.iter().find_map(|(to, chunk)| {

@@ -49,7 +49,7 @@ pub(crate) struct FrameReader {
     records: Option<Records>,
     /// Whether the last read filled the buffer.
     filled: bool,
-    /// Whether a complete record was left unopened, because the frames before it may begin a chunk that it continues.
+    /// Whether a complete record was left unopened, because the frames before it begin a chunk that it continues.
     has_record: bool,
     /// Whether the last read was into the buffer of a body.
     after_chunk: bool,
@@ -60,13 +60,15 @@ pub(crate) struct FrameReader {
 /// The result of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Received {
-    /// The number of bytes taken from the socket. Zero if the records had already been read.
+    /// The number of bytes taken from the socket. Zero at the end of the stream, and if the records had already been
+    /// read.
     pub(crate) count: usize,
     /// The number of bytes that were added to a body.
     pub(crate) of_body: usize,
     /// The number of records that were opened.
     pub(crate) records: usize,
-    /// Whether more may be available immediately, because this read filled its destination or left a record unopened.
+    /// Whether more may be available immediately. Not if the socket was read and is empty, and all complete records
+    /// were opened.
     pub(crate) more: bool,
 }
 
@@ -102,7 +104,7 @@ impl FrameReader {
         &mut self,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
-        if self.idle > 0 {
+        if self.idle > 0 && !self.has_record {
             ready!(self.poll_idle(task))?;
         }
         if self.records.is_some() {
@@ -138,16 +140,17 @@ impl FrameReader {
     }
 
     /// Reads the available bytes of a sealed link, and opens the complete records. Their contents go to `body` until it
-    /// is full, then to the buffer. A long record after others is left for the next call, which may open it into the
-    /// body of a chunk that they begin.
+    /// is full, then to the buffer. If the buffer then ends with the start of a chunk, the next record is left for the
+    /// next call, which opens it into the body of the chunk.
     fn poll_read_records(
         &mut self,
         body: &mut (impl BufMut + Unpin),
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
+        let reads = !self.has_record;
         let mut count = 0;
-        if !self.has_record {
+        if reads {
             let mut to = records.room(IDLE_READ, self.filled);
             let room = to.remaining_mut();
             count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
@@ -163,16 +166,18 @@ impl FrameReader {
             of_body += part;
         })? {
             opened += 1;
-            self.has_record = !body.has_remaining_mut() && records.has_record_of(DIRECT_MIN);
+            self.has_record = records.has_record_of(DIRECT_MIN) && ends_with_chunk_start(buffer);
             if self.has_record {
                 break;
             }
         }
-        let more = self.filled || self.has_record;
+        // Without a read, it is not known whether the socket is empty.
+        let more = self.filled || self.has_record || !reads;
         Poll::Ready(Ok(Received { count, of_body, records: opened, more }))
     }
 
-    /// Returns the number of bytes that were read and are not opened yet, if a record among them is complete.
+    /// Returns the number of bytes that were read and are not opened yet, if a record among them is complete. Otherwise,
+    /// returns zero.
     pub(crate) fn unopened(&self) -> usize {
         self.records.as_ref().filter(|_| self.has_record).map_or(0, Records::unopened)
     }
@@ -194,10 +199,7 @@ impl FrameReader {
     /// into the buffer of its body. Returns its head and the part of its content that has arrived.
     /// [`take_frames`](Self::take_frames) must have taken everything before it.
     pub(crate) fn take_chunk_start(&mut self) -> Option<(ChunkStart, BytesMut)> {
-        let start = frame::chunk_start(&self.buffer)?;
-        if start.head + start.content < self.buffer.len() + DIRECT_MIN {
-            return None;
-        }
+        let start = direct_chunk(&self.buffer)?;
         self.buffer.advance(start.head);
         Some((start, self.buffer.split()))
     }
@@ -236,9 +238,9 @@ impl FrameReader {
         self.stream.poll_readable(task)
     }
 
-    /// Whether the buffer is empty.
+    /// Whether everything that was received, except the start of a record, was taken.
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.buffer.is_empty() && !self.has_record
     }
 
     /// Waits until the peer has closed its end too, or has been silent for `idle_timeout`. If this
@@ -268,6 +270,18 @@ impl FrameReader {
         let spare = self.buffer.capacity() - self.buffer.len();
         if self.after_chunk { spare.min(IDLE_READ) } else { spare }
     }
+}
+
+/// Returns the chunk that begins `frames`, if most of it is missing.
+fn direct_chunk(frames: &[u8]) -> Option<ChunkStart> {
+    let start = frame::chunk_start(frames)?;
+    (start.head + start.content >= frames.len() + DIRECT_MIN).then_some(start)
+}
+
+/// Whether the complete frames are followed by the start of a chunk, and most of that chunk is missing.
+fn ends_with_chunk_start(frames: &[u8]) -> bool {
+    let (length, rest) = frame::complete(frames, usize::MAX);
+    rest.is_ok() && direct_chunk(&frames[length..]).is_some()
 }
 
 #[cfg(test)]

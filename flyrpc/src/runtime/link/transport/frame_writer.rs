@@ -27,7 +27,7 @@ const WRITE_MAX: usize = 64 << 10;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 /// A record ends after at most this many bytes of the content of a long chunk, so that the peer can open the next record
-/// into the buffer of the body. With these bytes, the next record has room for the end of a body of 64 KiB.
+/// into the buffer of the body. The rest of a chunk of 64 KiB fits into the next record.
 const CHUNK_START: usize = 1 << 10;
 
 /// After this many bytes of records, no other record is added to a write.

@@ -2,8 +2,8 @@
 //!
 //! The reader task takes complete frames, and the contents of long chunks, from a [`FrameReader`], and the writer
 //! task passes complete batches to a [`FrameWriter`]. Neither task accesses the stream. On a sealed link, both
-//! transform the bytes of the connection: the writer seals what it takes from a batch as one record, and the reader
-//! opens each record as a whole.
+//! transform the bytes of the connection: the writer seals a batch as one or more records, and the reader opens each
+//! record as a whole.
 
 mod frame_reader;
 mod frame_writer;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::task::noop_waker;
+use futures_util::task::noop_waker_ref;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
@@ -16,7 +16,7 @@ use crate::{
         link::{batch::Batch, bodies::NextChunk},
         seal::record::{Opener, Records, Sealer},
         wire::{
-            frame::{BodyOf, CHUNK, Rest},
+            frame::{BodyOf, CHUNK, ChunkStart, Rest},
             ids::RequestId,
         },
     },
@@ -58,7 +58,11 @@ impl AsyncWrite for Pipe {
     }
 }
 
-impl StreamReader for Pipe {}
+impl StreamReader for Pipe {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.lock().unwrap().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
 
 impl StreamWriter for Pipe {
     fn abort_on_close(&mut self) {}
@@ -73,14 +77,24 @@ fn ready<T, E>(poll: Poll<Result<T, E>>) -> T {
     }
 }
 
-#[test]
-fn most_of_a_chunk_on_a_sealed_link_is_opened_into_its_body() {
-    const BODIES: u8 = 8;
-    let waker = noop_waker();
-    let task = &mut Context::from_waker(&waker);
-    let pipe = Pipe::default();
-    let mut writer = FrameWriter::new(Box::new(pipe.clone()), Some(Sealer::new(&KEY)));
-    for number in 0..BODIES {
+/// Both ends of a sealed connection.
+struct Ends {
+    writer: FrameWriter,
+    reader: FrameReader,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let pipe = Pipe::default();
+        let records = Records::new(Opener::new(&KEY), Vec::new());
+        Ends {
+            writer: FrameWriter::new(Box::new(pipe.clone()), Some(Sealer::new(&KEY))),
+            reader: FrameReader::new(Box::new(pipe), BytesMut::new(), Some(records)),
+        }
+    }
+
+    /// Writes a reply with one chunk.
+    fn write(&mut self, number: u8) {
         let mut batch = Batch::default();
         batch.add_chunk(NextChunk {
             of: BodyOf::Reply,
@@ -92,37 +106,76 @@ fn most_of_a_chunk_on_a_sealed_link_is_opened_into_its_body() {
         });
         let mut done = 0;
         while done < batch.len() {
-            done += ready(writer.poll_write(&batch, done, task)).of_batch;
+            let task = &mut Context::from_waker(noop_waker_ref());
+            done += ready(self.writer.poll_write(&batch, done, task)).of_batch;
         }
     }
 
-    let records = Records::new(Opener::new(&KEY), Vec::new());
-    let mut reader = FrameReader::new(Box::new(pipe), BytesMut::new(), Some(records));
-    let mut left_unopened = false;
-    for number in 0..BODIES {
-        let (start, mut body) = loop {
-            if let Some(chunk) = reader.take_chunk_start() {
-                break chunk;
+    fn poll_read(&mut self) -> Received {
+        ready(self.reader.poll_read(&mut Context::from_waker(noop_waker_ref())))
+    }
+
+    /// Reads until the start of a chunk was received. Returns it and the part of its content that was copied.
+    fn read_start(&mut self) -> (ChunkStart, BytesMut) {
+        loop {
+            if let Some(chunk) = self.reader.take_chunk_start() {
+                return chunk;
             }
-            let received = ready(reader.poll_read(task));
-            assert!(!received.is_end());
-            left_unopened |= reader.unopened() > 0;
-            assert!(reader.unopened() == 0 || received.more);
-            assert_eq!(reader.take_frames().1, Ok(Rest::Incomplete));
-        };
-        assert_eq!((start.id, start.content), (RequestId(number.into()), CHUNK));
-        assert!(body.len() <= CHUNK / 32, "{} bytes were copied", body.len());
+            assert!(!self.poll_read().is_end());
+            assert_eq!(self.reader.take_frames().1, Ok(Rest::Incomplete));
+        }
+    }
+
+    /// Reads the rest of a chunk into its body, and checks the content.
+    fn read_rest(&mut self, number: u8, mut body: BytesMut) {
         while body.len() < CHUNK {
             let before = body.len();
-            let received =
-                ready(reader.poll_read_into(&mut (&mut body).limit(CHUNK - before), task));
+            let task = &mut Context::from_waker(noop_waker_ref());
+            let mut to = (&mut body).limit(CHUNK - before);
+            let received = ready(self.reader.poll_read_into(&mut to, task));
             assert!(!received.is_end());
             assert_eq!(received.of_body, body.len() - before);
+            assert!(received.count > 0 || received.more, "the socket was not read");
         }
         let expected = [&[1, 2, 3][..], &[number; CHUNK - 3]].concat();
         assert!(body == expected, "the content of body {number} differs");
-        assert_eq!(reader.take_frames().1, Ok(Rest::Incomplete));
+        assert_eq!(self.reader.take_frames().1, Ok(Rest::Incomplete));
     }
-    assert!(left_unopened, "no read received the start of a chunk and its next record");
-    assert!(ready(reader.poll_read(task)).is_end());
+}
+
+#[test]
+fn most_of_a_chunk_on_a_sealed_link_is_opened_into_its_body() {
+    const BODIES: u8 = 8;
+    let mut ends = Ends::new();
+    (0..BODIES).for_each(|number| ends.write(number));
+    for number in 0..BODIES {
+        let (start, body) = ends.read_start();
+        assert_eq!((start.id, start.content), (RequestId(number.into()), CHUNK));
+        assert!(body.len() <= CHUNK / 32, "{} bytes were copied", body.len());
+        ends.read_rest(number, body);
+    }
+    while !ends.poll_read().is_end() {}
+}
+
+#[test]
+fn a_link_with_an_unopened_record_does_not_wait_for_the_socket() {
+    let mut ends = Ends::new();
+    // The room for records grows until one read receives all records of a reply.
+    let unopened = (0..16).find_map(|number| {
+        ends.write(number);
+        let (_, body) = ends.read_start();
+        if ends.reader.unopened() > 0 {
+            return Some(());
+        }
+        ends.read_rest(number, body);
+        None
+    });
+    assert!(unopened.is_some(), "no read received the start of a chunk and its rest");
+    assert!(!ends.reader.is_empty());
+    ends.reader.shrink(true);
+    // As if the body were no longer wanted.
+    let received = ends.poll_read();
+    assert_eq!((received.count, received.records), (0, 1));
+    assert!(received.more, "the socket was not read");
+    assert_eq!(ends.reader.unopened(), 0);
 }
