@@ -1,6 +1,6 @@
 //! A node's two sockets, and the tasks that carry datagrams.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, ops::Range, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, time::Instant};
@@ -23,12 +23,16 @@ pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Longer datagrams are dropped before they are queued, in bytes. Nodes send at most 1,200 bytes.
 const MAX_DATAGRAM: usize = 1_500;
 
-/// If at least [`FLOOD`] datagrams arrive in a window, which no cluster sends to one node, then this node does not wait
-/// for each of the next ones: it reads what arrives in [`FLOOD_PAUSE`] together, so that strangers cost less. The
-/// receive buffer of Linux holds more than that (net.core.rmem_default, 208 KiB).
-const FLOOD: usize = 64;
+/// If the number of datagrams in a window is in this range, this node reads those that arrive in [`FLOOD_PAUSE`]
+/// together, because waking up for each of them costs more than reading it. Nodes send fewer to one node. With more, the
+/// receive buffer could overflow during a pause: with the default size of Linux (net.core.rmem_default, 208 KiB), it
+/// holds about 90 datagrams of 1,200 bytes.
+const FLOOD: Range<usize> = 64..2_000;
 const FLOOD_WINDOW: Duration = Duration::from_millis(100);
-const FLOOD_PAUSE: Duration = Duration::from_millis(4);
+const FLOOD_PAUSE: Duration = Duration::from_millis(2);
+
+/// After this many datagrams without a pause, other tasks run.
+const RECEIVE_TOGETHER: usize = 128;
 
 /// A node's sockets: one port, TCP for links and UDP for gossip.
 pub(crate) struct Sockets {
@@ -69,34 +73,65 @@ pub(super) async fn receive(
     // One more than the maximum, to recognize datagrams that are longer.
     let mut buffer = [0; MAX_DATAGRAM + 1];
     let mut rate = DatagramRate::default();
+    let mut pause = Duration::ZERO;
     loop {
-        let at_once = datagram.receive(&mut buffer).now_or_never();
-        let received = match at_once {
-            Some(received) => received,
-            None => tokio::select! {
-                biased;
-                () = shared.stop().cancelled() => return,
-                received = async {
-                    if rate.is_flood() {
-                        tokio::time::sleep(FLOOD_PAUSE).await;
-                    }
-                    datagram.receive(&mut buffer).await
-                } => received,
-            },
+        let first = async {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            datagram.receive(&mut buffer).await
         };
-        rate.on_received(Instant::now());
-        match received {
-            Ok((length, _)) if length > MAX_DATAGRAM => {}
-            Ok((length, _)) => {
-                // The datagram is dropped if the queue is full, as UDP allows.
-                let _ = queue.try_send(buffer[..length].to_vec());
+        let first = tokio::select! {
+            biased;
+            () = shared.stop().cancelled() => return,
+            received = first => received,
+        };
+        let (mut next, mut count) = (Some(first), 0);
+        let failed = loop {
+            let Some(received) = next else { break false };
+            rate.on_received(Instant::now());
+            if !queue_datagram(received, &buffer, &queue) {
+                break true;
             }
-            // A peer refused an earlier datagram. This is not an error of this socket.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(error) => {
-                tracing::debug!(%error, "failed to receive a datagram");
-                tokio::time::sleep(ERROR_PAUSE).await;
+            count += 1;
+            if count == RECEIVE_TOGETHER {
+                break false;
             }
+            // Without tokio's budget, which may end before the socket is empty.
+            let receive = tokio::task::unconstrained(datagram.receive(&mut buffer));
+            next = receive.now_or_never();
+        };
+        pause = if failed {
+            ERROR_PAUSE
+        } else if count < RECEIVE_TOGETHER && rate.is_flood() {
+            FLOOD_PAUSE
+        } else {
+            Duration::ZERO
+        };
+        if count == RECEIVE_TOGETHER {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Queues a datagram that was received into `buffer`. Returns whether the socket works.
+fn queue_datagram(
+    received: io::Result<(usize, SocketAddr)>,
+    buffer: &[u8],
+    queue: &mpsc::Sender<Vec<u8>>,
+) -> bool {
+    match received {
+        Ok((length, _)) if length > MAX_DATAGRAM => true,
+        Ok((length, _)) => {
+            // The datagram is dropped if the queue is full, as UDP allows.
+            let _ = queue.try_send(buffer[..length].to_vec());
+            true
+        }
+        // A peer refused an earlier datagram. This is not an error of this socket.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => true,
+        Err(error) => {
+            tracing::debug!(%error, "failed to receive a datagram");
+            false
         }
     }
 }
@@ -107,20 +142,25 @@ struct DatagramRate {
     /// The start of the current window.
     start: Option<Instant>,
     count: usize,
-    /// Whether the window before was a flood.
-    was_flood: bool,
+    /// The number in the window before.
+    before: usize,
 }
 
 impl DatagramRate {
     fn on_received(&mut self, now: Instant) {
-        if self.start.is_none_or(|start| now >= start + FLOOD_WINDOW) {
-            *self = DatagramRate { start: Some(now), count: 0, was_flood: self.count >= FLOOD };
+        let age = self.start.map(|start| now.saturating_duration_since(start));
+        if age.is_none_or(|age| age >= FLOOD_WINDOW) {
+            self.before =
+                if age.is_some_and(|age| age < 2 * FLOOD_WINDOW) { self.count } else { 0 };
+            self.start = Some(now);
+            self.count = 0;
         }
         self.count += 1;
     }
 
+    /// Whether the rate is in the range in which reading several datagrams together costs less and loses none.
     fn is_flood(&self) -> bool {
-        self.was_flood || self.count >= FLOOD
+        FLOOD.contains(&self.count.max(self.before))
     }
 }
 
@@ -146,8 +186,9 @@ mod tests {
 
     #[test]
     fn many_datagrams_in_one_window_are_a_flood_until_the_next_window_ends() {
-        let (mut rate, start) = (DatagramRate::default(), Instant::now());
-        for number in 1..=FLOOD {
+        let mut rate = DatagramRate::default();
+        let start = Instant::now();
+        for number in 1..=FLOOD.start {
             assert!(!rate.is_flood(), "{number}");
             rate.on_received(start);
         }
@@ -155,6 +196,23 @@ mod tests {
         rate.on_received(start + FLOOD_WINDOW);
         assert!(rate.is_flood());
         rate.on_received(start + 2 * FLOOD_WINDOW);
+        assert!(!rate.is_flood());
+    }
+
+    #[test]
+    fn a_flood_ends_after_silence() {
+        let mut rate = DatagramRate::default();
+        let start = Instant::now();
+        (0..FLOOD.start).for_each(|_| rate.on_received(start));
+        rate.on_received(start + 3 * FLOOD_WINDOW);
+        assert!(!rate.is_flood());
+    }
+
+    #[test]
+    fn datagrams_that_could_overflow_the_receive_buffer_are_read_without_a_pause() {
+        let mut rate = DatagramRate::default();
+        let start = Instant::now();
+        (0..FLOOD.end).for_each(|_| rate.on_received(start));
         assert!(!rate.is_flood());
     }
 }
