@@ -94,11 +94,12 @@ impl<const SEALED: bool> Contender for Flyrpc<SEALED> {
             let node = server::<SEALED>()?;
             let node = if setup.apart { node } else { node.seeds([addr]) };
             nodes.push(node.start().await?);
-            if !setup.apart && (number % START_TOGETHER == 0 || number == setup.more) {
-                for node in &nodes {
-                    linked(node, elsewhere + number).await?;
-                }
+            if !setup.apart && number % START_TOGETHER == 0 {
+                all_linked(&nodes, elsewhere).await?;
             }
+        }
+        if !setup.apart {
+            all_linked(&nodes, elsewhere).await?;
         }
         Ok(Served::new(addr, nodes))
     }
@@ -154,6 +155,14 @@ impl<const SEALED: bool> Contender for Flyrpc<SEALED> {
 /// Returns the settings of a serving node, in the region that calls target.
 pub(crate) fn server<const SEALED: bool>() -> Result<NodeBuilder> {
     Ok(node::<SEALED>(SERVER)?.serve(ServeStrings::new(Handlers)).max_in_flight(MAX_CALLS))
+}
+
+/// Waits until each of these nodes has links to the others, and to as many nodes `elsewhere`.
+async fn all_linked(nodes: &[Node], elsewhere: usize) -> Result<()> {
+    for node in nodes {
+        linked(node, elsewhere + nodes.len() - 1).await?;
+    }
+    Ok(())
 }
 
 /// Waits until a node has links to `others`.

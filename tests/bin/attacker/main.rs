@@ -11,10 +11,10 @@
 //! make, or twice; no link may end, and no membership event may occur; and the p99 of the member may be at most three
 //! times as long as without the attack.
 //!
-//! With `--strangers`, the attacker only opens connections and sends datagrams without meaning to one node (or more:
-//! `--reached`), a thousand and ten thousand per second, at the lowest priority. The program then also checks how many connections, and how much memory
-//! and processor time, they cost a node. For comparison, it prints what they cost a bare listener, which reads from each
-//! connection once.
+//! With `--strangers`, the attacker only opens 1,000 connections and sends 10,000 junk datagrams per second to one node
+//! (`--reached` for more), at the lowest priority. The program then also checks how many connections, and how much
+//! memory and processor time, they cost a node. For comparison, it prints how much they cost a bare listener, which reads
+//! from each connection once.
 
 mod attacks;
 mod node;
@@ -61,7 +61,7 @@ struct Cli {
     #[arg(long, default_value_t = 10_000)]
     datagrams: u64,
     /// The number of nodes that strangers reach.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=NODES as i64))]
+    #[arg(long, requires = "strangers", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=NODES as i64))]
     reached: u8,
 }
 
