@@ -23,6 +23,11 @@ const REGIONS: [&str; 3] = ["iad", "hkg", "fra"];
 const SEEDS: u64 = 4;
 const CONTROL_SEEDS: u64 = 2;
 
+/// Seeds of earlier findings: a node that stopped during the handshake of a sealed dial was dialed again without a seal,
+/// and its next boot replaced a sealed link by that one.
+const OPEN_AGAIN: [u64; 2] = [20, 58];
+const OPEN_AGAIN_ON_THE_WAY_BACK: [u64; 2] = [11, 47];
+
 /// 500 calls a second.
 const CALL_INTERVAL: u64 = 2;
 
@@ -232,14 +237,14 @@ async fn a_rotation_fails_no_call_and_the_old_key_is_refused_afterwards() {
 
 #[tokio::test(start_paused = true)]
 async fn setting_a_secret_in_two_rollouts_fails_no_call() {
-    for seed in 0..SEEDS {
+    for seed in (0..SEEDS).chain(OPEN_AGAIN) {
         open_to_sealed(seed).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn removing_the_secret_in_two_rollouts_fails_no_call() {
-    for seed in 0..CONTROL_SEEDS {
+    for seed in (0..CONTROL_SEEDS).chain(OPEN_AGAIN_ON_THE_WAY_BACK) {
         sealed_to_open(seed).await;
     }
 }
@@ -250,5 +255,6 @@ async fn a_hundred_seeds_fail_no_call() {
     for seed in 0..100 {
         rotation(seed).await;
         open_to_sealed(seed).await;
+        sealed_to_open(seed).await;
     }
 }

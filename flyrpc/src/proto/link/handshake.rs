@@ -104,6 +104,8 @@ pub(crate) enum DialError {
     SecretRequired,
     #[error("the peer has no secret, and this node requires one")]
     NoSecret,
+    #[error("the peer holds keys, and did not use them")]
+    KeyNotUsed,
     #[error("the peer seals links with the suite {0}, and this node with {SUITE}")]
     OtherSuite(u64),
     #[error("the peer sent {0}")]
@@ -137,6 +139,7 @@ impl DialError {
             DialError::UnknownKey(_) => "UNKNOWN_KEY",
             DialError::SecretRequired => "SECRET_REQUIRED",
             DialError::NoSecret => "NO_SECRET",
+            DialError::KeyNotUsed => "KEY_NOT_USED",
             DialError::OtherSuite(_) => "OTHER_SUITE",
             DialError::NotAuthentic(_) => "NOT_AUTHENTIC",
             DialError::OtherCluster(_) => "OTHER_CLUSTER",

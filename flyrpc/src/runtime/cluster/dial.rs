@@ -191,7 +191,7 @@ impl From<&DialError> for NoSupport {
             DialError::UnknownKey(key) => NoSupport::OtherSecret(vec![*key]),
             DialError::SecretRequired => NoSupport::SecretRequired,
             DialError::NoSecret => NoSupport::NoSecret,
-            DialError::OtherSuite(_) | DialError::NotAuthentic(_) => {
+            DialError::OtherSuite(_) | DialError::NotAuthentic(_) | DialError::KeyNotUsed => {
                 NoSupport::NotFlyrpc(format!("the handshake failed: {error}"))
             }
             DialError::OtherCluster(name) => NoSupport::OtherCluster(name.clone()),

@@ -66,7 +66,7 @@ pub(crate) async fn dial(
     let dialed = dial_as(env, to, local, &local.sealing).await;
     match (&dialed, &local.sealing) {
         // A node of version 0.1 closes the connection when it receives a seal. A node with keys did it for another
-        // reason, and must not get an open link.
+        // reason, such as that it stopped. It must not get an open link, and does not accept one.
         (Err(DialError::ClosedDuringHandshake), Sealing::Permissive(_)) => {
             // Boxed, because this future would otherwise contain a second handshake.
             match Box::pin(dial_as(env, to, local, &Sealing::Open)).await {
@@ -295,6 +295,11 @@ impl<'a> Handshake<'a> {
                 return Err(error);
             }
         };
+        if !hello.keys.is_empty() && self.local.sealing.keyring().is_some() {
+            // It would not use an open link to a node with keys, but this node would replace the sealed one by it.
+            self.refuse(&Unsealed::SealRequired).await?;
+            return Err(DialError::KeyNotUsed);
+        }
         let stamp = self.micros();
         self.send(&self.local.frame(stamp, Some(hello.stamp))).await?;
         let leftover = std::mem::take(&mut self.reader).into_rest();
