@@ -179,3 +179,45 @@ fn a_link_with_an_unopened_record_does_not_wait_for_the_socket() {
     assert!(received.more, "the socket was not read");
     assert_eq!(ends.reader.unopened(), 0);
 }
+
+/// A connection that accepts one byte at a time.
+struct Slow(Pipe);
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(task, &bytes[..1])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl StreamWriter for Slow {
+    fn abort_on_close(&mut self) {}
+}
+
+#[test]
+fn bytes_of_a_sealed_batch_count_as_sent_with_the_last_byte_of_their_record() {
+    let mut writer = FrameWriter::new(Box::new(Slow(Pipe::default())), Some(Sealer::new(&KEY)));
+    let mut batch = Batch::default();
+    batch.take_frames(&mut vec![7; 100]);
+    let mut written = 0;
+    let mut sent = 0;
+    while sent == 0 {
+        let task = &mut Context::from_waker(noop_waker_ref());
+        let Written { count, of_batch } = ready(writer.poll_write(&batch, 0, task));
+        written += count;
+        sent += of_batch;
+    }
+    // A length of 2 bytes, and a tag of 16 bytes.
+    assert_eq!((written, sent), (2 + 100 + 16, 100));
+}
