@@ -10,7 +10,7 @@ use std::{
 };
 
 use flyrpc::Node;
-use flyrpc_tests::frames::{Hello, PREFACE, frame, kind, pack};
+use flyrpc_tests::frames::{FIRST_METHOD, Hello, PREFACE, frame, kind, pack};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -73,8 +73,10 @@ pub(crate) async fn run(targets: &[SocketAddr]) -> Result<()> {
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut round = 0;
     while !STOP.load(Ordering::Relaxed) {
-        for target in targets {
-            for connection in connections(&recording, *target, round) {
+        for (at, target) in targets.iter().enumerate() {
+            // The target's own address, and that of another member.
+            let claimed = [*target, targets[(at + 1) % targets.len()]];
+            for connection in connections(&recording, &claimed, round) {
                 attempts.connections += 1;
                 // The node ends the connection at any time.
                 let _ = send(*target, &connection);
@@ -121,17 +123,10 @@ fn send(target: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The bytes of connections to open in one round.
-fn connections(recording: &Recording, target: SocketAddr, round: u64) -> Vec<Vec<u8>> {
-    let open_hello = Hello {
-        name: "node-0".to_owned(),
-        region: "iad".to_owned(),
-        addr: target.to_string(),
-        boot: round,
-        ..Hello::default()
-    };
-    let call = frame(kind::REQUEST, &[1, 3, 0, 0, 60_000_000], &pack(&[("call", round)]));
-    let opened = open_hello.encode();
+/// The bytes of connections to open in one round. Hellos without a seal claim each of the addresses `claimed`.
+fn connections(recording: &Recording, claimed: &[SocketAddr], round: u64) -> Vec<Vec<u8>> {
+    let call = [1, FIRST_METHOD, 0, 0, 60_000_000];
+    let call = frame(kind::REQUEST, &call, &pack(&[("call", round)]));
     let seal = |key: [u8; 4], length: usize| {
         let message = [&[1][..], &key, &vec![round as u8; length]].concat();
         [PREFACE, &frame(SEAL, &[], &message)].concat()
@@ -140,12 +135,22 @@ fn connections(recording: &Recording, target: SocketAddr, round: u64) -> Vec<Vec
         Vec::new(),
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         PREFACE[..5].to_vec(),
-        opened.clone(),
-        [&opened[..], &call].concat(),
         seal(*b"none", 100),
         seal(*b"none", 60_000),
         [PREFACE, &[0xff; 100]].concat(),
     ];
+    for addr in claimed {
+        let hello = Hello {
+            name: "node-0".to_owned(),
+            region: "iad".to_owned(),
+            addr: addr.to_string(),
+            boot: round,
+            ..Hello::default()
+        };
+        let hello = hello.encode();
+        tried.push([&hello[..], &call].concat());
+        tried.push(hello);
+    }
     for recorded in &recording.connections {
         tried.push(recorded.clone());
         let cut = round as usize % recorded.len().max(1);

@@ -39,8 +39,9 @@ pub(crate) struct Report {
     pub(crate) events: u64,
     /// Open files.
     pub(crate) files: u64,
-    /// Resident memory.
+    /// Resident memory, now and at its peak.
     pub(crate) memory_kib: u64,
+    pub(crate) peak_memory_kib: u64,
     pub(crate) cpu_micros: u64,
 }
 
@@ -134,6 +135,7 @@ fn report(counts: &Counts) -> Result<Report> {
         events: read(&counts.events),
         files: std::fs::read_dir("/proc/self/fd")?.count() as u64,
         memory_kib: flyrpc_tests::process_memory::of(std::process::id(), "VmRSS")?,
+        peak_memory_kib: flyrpc_tests::process_memory::of(std::process::id(), "VmHWM")?,
         cpu_micros: cpu_micros()?,
     })
 }

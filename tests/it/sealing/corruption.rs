@@ -20,7 +20,7 @@ use super::keyring;
 use crate::support::{HookedEnv, millis, secs, sleep};
 
 /// The number of bits that a test flips.
-const FLIPS: usize = 500;
+const FLIPS: usize = 1_000;
 
 #[fly_rpc]
 trait Numbered {
