@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use flyrpc::{
@@ -215,6 +215,10 @@ impl NoAnswer {
     }
 }
 
+/// A connection that does not become a link has timeouts of its own, whose errors say more. One of them is as long as the
+/// default of `--timeout`, so this is added to it.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Connects to an address and asks the node there.
 async fn ask(options: &Options, addr: &str) -> Result<Asked, NoAnswer> {
     let failed = |addrs: &Result<Vec<SocketAddr>, String>, kind: &str, message: String| NoAnswer {
@@ -230,7 +234,7 @@ async fn ask(options: &Options, addr: &str) -> Result<Asked, NoAnswer> {
     let mut last = None;
     for reached in found {
         let visitor = Visitor::connect(*reached, options.visit());
-        let visitor = match tokio::time::timeout(timeout, visitor).await {
+        let visitor = match tokio::time::timeout(timeout + GRACE, visitor).await {
             Ok(Ok(visitor)) => visitor,
             Ok(Err(error)) => {
                 let keys = error.keys().iter().map(ToString::to_string).collect();
