@@ -25,7 +25,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// How long a connection stays open, unless the node closes it.
 const OPEN: Duration = Duration::from_secs(10);
 
-/// Opens this many connections and sends this many datagrams per second, to all targets together, until standard input ends.
+/// Opens this many connections and sends this many datagrams per second, to all targets together, until standard input
+/// ends.
 /// Prints what was sent.
 pub(crate) fn run(targets: &[SocketAddr], connections: u64, datagrams: u64) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));

@@ -163,13 +163,15 @@ mod tests {
 
     #[test]
     fn a_datagram_with_any_bit_changed_is_not_authentic() {
-        // Without optimization, 10,000 datagrams take minutes.
-        let datagrams: u16 = if cfg!(debug_assertions) { 50 } else { 10_000 };
+        // Each bit of 10,000 datagrams takes minutes without optimization. Then, later ones have one bit changed.
+        let each_bit = if cfg!(debug_assertions) { 50 } else { 10_000 };
         let key = key(7);
         let mut numbers = Numbers::new([9; 16]);
-        for number in 0..datagrams {
+        for number in 0..10_000_usize {
             let mut datagram = key.seal(PREFIX, "app", &mut numbers, &number.to_be_bytes());
-            for bit in 0..8 * datagram.len() {
+            let bits = 8 * datagram.len();
+            let (first, step) = if number < each_bit { (0, 1) } else { (number % bits, bits) };
+            for bit in (first..bits).step_by(step) {
                 datagram[bit / 8] ^= 1 << (bit % 8);
                 assert_eq!(open(&key, &datagram, "app"), None, "bit {bit} of {number}");
                 datagram[bit / 8] ^= 1 << (bit % 8);

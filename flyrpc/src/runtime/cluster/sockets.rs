@@ -24,8 +24,8 @@ pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 const MAX_DATAGRAM: usize = 1_500;
 
 /// If the number of datagrams in a window is in this range, this node reads those that arrive in [`FLOOD_PAUSE`]
-/// together, because waking up for each of them costs more than reading it. Nodes send fewer to one node. With more, the
-/// receive buffer could overflow during a pause: with the default size of Linux (net.core.rmem_default, 208 KiB), it
+/// together, because waking up for each of them costs more than reading it. Nodes rarely send as many to one node. With
+/// more, the receive buffer could overflow during a pause: with the default size of Linux (net.core.rmem_default, 208 KiB), it
 /// holds about 90 datagrams of 1,200 bytes.
 const FLOOD: Range<usize> = 64..2_000;
 const FLOOD_WINDOW: Duration = Duration::from_millis(100);
@@ -86,29 +86,27 @@ pub(super) async fn receive(
             () = shared.stop().cancelled() => return,
             received = first => received,
         };
-        let (mut next, mut count) = (Some(first), 0);
-        let failed = loop {
-            let Some(received) = next else { break false };
+        let mut next = Some(first);
+        let mut count = 0;
+        let mut works = true;
+        while let Some(received) = next {
             rate.on_received(Instant::now());
-            if !queue_datagram(received, &buffer, &queue) {
-                break true;
-            }
+            works = queue_datagram(received, &buffer, &queue);
             count += 1;
-            if count == RECEIVE_TOGETHER {
-                break false;
-            }
             // Without tokio's budget, which may end before the socket is empty.
-            let receive = tokio::task::unconstrained(datagram.receive(&mut buffer));
-            next = receive.now_or_never();
-        };
-        pause = if failed {
+            let receive =
+                || tokio::task::unconstrained(datagram.receive(&mut buffer)).now_or_never();
+            next = (works && count < RECEIVE_TOGETHER).then(receive).flatten();
+        }
+        let is_empty = count < RECEIVE_TOGETHER;
+        pause = if !works {
             ERROR_PAUSE
-        } else if count < RECEIVE_TOGETHER && rate.is_flood() {
+        } else if is_empty && rate.is_flood() {
             FLOOD_PAUSE
         } else {
             Duration::ZERO
         };
-        if count == RECEIVE_TOGETHER {
+        if !is_empty {
             tokio::task::yield_now().await;
         }
     }

@@ -296,7 +296,8 @@ impl<'a> Handshake<'a> {
             }
         };
         if !hello.keys.is_empty() && self.local.sealing.keyring().is_some() {
-            // It would not use an open link to a node with keys, but this node would replace the sealed one by it.
+            // The peer does not use an open link to a node with keys. If this node accepted one, it would replace its
+            // sealed link to the peer.
             self.refuse(&Unsealed::SealRequired).await?;
             return Err(DialError::KeyNotUsed);
         }

@@ -176,8 +176,7 @@ impl FrameReader {
         Poll::Ready(Ok(Received { count, of_body, records: opened, more }))
     }
 
-    /// Returns the number of bytes that were read and are not opened yet, if a record among them is complete. Otherwise,
-    /// returns zero.
+    /// Returns the number of bytes that were read and not opened. Zero unless a complete record is among them.
     pub(crate) fn unopened(&self) -> usize {
         self.records.as_ref().filter(|_| self.has_record).map_or(0, Records::unopened)
     }
