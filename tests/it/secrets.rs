@@ -117,7 +117,7 @@ async fn a_truncated_secret_is_an_error_that_does_not_contain_it() {
     assert_eq!(
         refused,
         "failed: FLYRPC_SECRET cannot be used: the value is not a key: expected 32 bytes as base64 \
-         or as 64 hexadecimal digits, as `openssl rand -base64 32` prints them"
+         or as 64 hexadecimal digits, as `flyrpc secret` or `openssl rand -base64 32` prints them"
     );
 }
 

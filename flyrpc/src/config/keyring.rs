@@ -18,8 +18,7 @@ pub(crate) const MAX_KEYS: usize = 8;
 /// The length of a key, and of the keys derived from it, in bytes.
 pub(crate) const KEY_LEN: usize = 32;
 
-const EXPECTED: &str =
-    "32 bytes as base64 or as 64 hexadecimal digits, as `openssl rand -base64 32` prints them";
+const EXPECTED: &str = "32 bytes as base64 or as 64 hexadecimal digits, as `flyrpc secret` or `openssl rand -base64 32` prints them";
 
 /// The secret of a cluster: one key, or several keys during a rotation.
 ///

@@ -25,8 +25,28 @@ pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
         let mut cells = vec![header.into_iter().map(str::to_owned).collect()];
         cells.extend(rows.iter().map(|row| row.cells(keys)));
         print(&table(&cells));
+        let counts = key_counts(&rows);
+        if keys && counts.len() > 1 {
+            print(&format!("\n{}", table(&counts)));
+        }
     }
     Ok(exit::OK)
+}
+
+/// Returns the number of nodes that hold each key, as the rows of a table. The keys of the node that was asked come first,
+/// in the order of its keyring.
+fn key_counts(rows: &[Row<'_>]) -> Vec<Vec<String>> {
+    let nodes: Vec<_> = rows.iter().filter(|row| row.is_node()).collect();
+    let asked = rows.iter().filter(|row| matches!(row, Row::Asked(_)));
+    let mut ids: Vec<&String> = Vec::new();
+    for id in asked.chain(rows).flat_map(|row| row.keys()) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    let count = |id| nodes.iter().filter(|node| node.keys().contains(id)).count();
+    let held = ids.iter().map(|id| vec![(*id).clone(), format!("{}/{}", count(id), nodes.len())]);
+    std::iter::once(vec!["KEY".to_owned(), "NODES".to_owned()]).chain(held).collect()
 }
 
 /// A node, or an address at which there is none.
@@ -51,6 +71,22 @@ impl Row<'_> {
                 Some(node) => node.id().to_string(),
                 None => peer.addr.to_string(),
             },
+        }
+    }
+
+    /// Whether this is a node of the cluster, instead of an address without one.
+    fn is_node(&self) -> bool {
+        match self {
+            Row::Asked(_) => true,
+            Row::Peer(peer) => peer.node.is_some(),
+        }
+    }
+
+    /// The ids of the keys that the node holds.
+    fn keys(&self) -> &[String] {
+        match self {
+            Row::Asked(report) => &report.keys,
+            Row::Peer(peer) => &peer.keys,
         }
     }
 

@@ -40,7 +40,9 @@ pub(crate) fn run(global: &Global, is_next: bool) -> Result<u8, Failure> {
         // The standard output contains the secret only, for `fly secrets set` and the like.
         eprintln!("The new key is {new_id}, the old one {old_id}.");
         eprintln!("1. Deploy this secret to all nodes.");
-        eprintln!("2. Wait until `flyrpc nodes --keys` lists {new_id} for every node.");
+        eprintln!(
+            "2. Wait until `flyrpc nodes --keys` shows that all nodes hold {new_id}, for example 5/5."
+        );
         eprintln!("3. Deploy the new key alone: the part before the comma.");
     }
     Ok(exit::OK)

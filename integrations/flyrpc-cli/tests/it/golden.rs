@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Flyrpc, client, node, normalized, start, tcp_proxy};
+use crate::support::{
+    Flyrpc, OTHER_SECRET, SECRET, client, keyring, node, normalized, start, tcp_proxy,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_lists_the_node_asked_and_its_peers() {
@@ -24,6 +26,17 @@ web-0/BOOT  web  -  linked  TIME  0  -
     assert_eq!((&nodes[2]["asked"], &nodes[0]["state"]), (&json!(true), &json!("linked")));
     let keys = flyrpc.run(["nodes", "--keys"]).await.out;
     assert!(normalized(&keys).contains("linked  TIME  0  open  -  Strings"), "{keys}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_counts_how_many_hold_each_key() {
+    let old = |name| node(name).secret(keyring(SECRET));
+    let new = |name| node(name).secret(keyring(&format!("{OTHER_SECRET},{SECRET}")));
+    let (iad, _others) = start(new("iad-0"), [old("hkg-0"), new("hkg-1")]).await;
+    let ran = Flyrpc::at(iad.addr()).secret(SECRET).run(["nodes", "--keys"]).await;
+    let [new, old] = [OTHER_SECRET, SECRET].map(|key| keyring(key).ids().next().unwrap());
+    let counts = format!("\n\nKEY  NODES\n{new}  2/3\n{old}  3/3\n");
+    assert!(normalized(&ran.out).ends_with(&counts), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
