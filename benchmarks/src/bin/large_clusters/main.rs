@@ -57,6 +57,9 @@ struct Flags {
     /// Share of datagrams that are lost, from 0 to below 1.
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     loss: f64,
+    /// Seal datagrams, as nodes with a secret do.
+    #[arg(long)]
+    sealed: bool,
     /// Seed of the simulation. Equal seeds give equal results.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -107,6 +110,7 @@ fn plans(flags: &Flags) -> Vec<Plan> {
         repeats: flags.repeats,
         restart: flags.restart,
         loss: flags.loss,
+        sealed: flags.sealed,
         seed: flags.seed,
     };
     sizes.into_iter().map(plan).collect()

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// How long a rolling restart takes.
     pub(crate) restart: Duration,
     pub(crate) loss: f64,
+    /// Whether datagrams are sealed.
+    pub(crate) sealed: bool,
     pub(crate) seed: u64,
 }
 
@@ -121,6 +123,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// The seeds of all nodes. They are in iad, fra and nrt, and so on both sides of a partition.
 const SEEDS: [usize; 3] = [0, 3, 8];
 
+/// The secret of clusters whose datagrams are sealed.
+const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
+
 impl Plan {
     /// Returns the expected virtual time of all scenarios.
     pub(crate) fn expected(&self) -> Duration {
@@ -142,7 +147,10 @@ impl Plan {
 /// Runs the scenarios of `plan`.
 pub(crate) fn run(plan: &Plan, progress: Progress) -> Results {
     let size = plan.nodes + 2 * plan.repeats;
-    let sim = Sim::new(size, SEEDS.to_vec(), network::network(plan.loss), plan.seed);
+    let mut sim = Sim::new(size, SEEDS.to_vec(), network::network(plan.loss), plan.seed);
+    if plan.sealed {
+        sim.seal(SECRET.parse().expect("a valid key"));
+    }
     let mut stage = Stage { sim, plan, progress, joined: plan.nodes };
     stage.settle();
     let asked = |scenario| plan.scenarios.contains(&scenario);
@@ -355,7 +363,8 @@ mod tests {
         let scenarios =
             vec![Scenario::Idle, Scenario::Changes, Scenario::Restart, Scenario::Partition];
         let restart = Duration::from_secs(60);
-        let plan = Plan { nodes: 20, scenarios, repeats: 1, restart, loss: 0.01, seed };
+        let plan =
+            Plan { nodes: 20, scenarios, repeats: 1, restart, loss: 0.01, sealed: false, seed };
         run(&plan, Bars::default().add(plan.nodes, plan.expected()))
     }
 

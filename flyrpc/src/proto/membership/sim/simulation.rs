@@ -13,7 +13,10 @@ use super::{
     queue::Queue,
     traffic::Traffic,
 };
-use crate::proto::membership::Settings;
+use crate::{
+    config::{Keyring, Sealing},
+    proto::membership::{GossipSealing, Settings},
+};
 
 /// The cluster that nodes belong to by default.
 pub(super) const CLUSTER: &str = "my-app";
@@ -54,6 +57,8 @@ pub struct Sim {
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) hosts: Vec<Option<Host>>,
     seeds: Vec<usize>,
+    /// The keys with which all nodes seal their datagrams.
+    keyring: Option<Keyring>,
     /// Needless renewals by boots that are no longer running.
     renewals: u64,
     /// Whether any boot of the node ever ran, indexed by node.
@@ -75,11 +80,17 @@ impl Sim {
             rng: Xoshiro256PlusPlus::seed_from_u64(rng_seed),
             hosts: (0..size).map(|_| None).collect(),
             seeds,
+            keyring: None,
             renewals: 0,
             used: vec![false; size],
             #[cfg(test)]
             record: Record::new(rng_seed),
         }
+    }
+
+    /// Seals the datagrams of nodes that start from now on.
+    pub fn seal(&mut self, keyring: Keyring) {
+        self.keyring = Some(keyring);
     }
 
     /// Starts nodes `0..nodes`, which already know each other.
@@ -231,7 +242,11 @@ impl Sim {
     fn host(&mut self, node: usize) -> Host {
         let boot = self.rng.random_range(1..Boot::MAX);
         let place = (node, self.network.region(node));
-        let settings = Settings::new(CLUSTER);
+        let mut settings = Settings::new(CLUSTER);
+        if let Some(keyring) = &self.keyring {
+            let mode = Sealing::Sealed(keyring.clone());
+            settings.sealing = GossipSealing { mode, salt: self.rng.random() };
+        }
         Host::new(place, boot, &self.seeds, settings, self.rng.random(), self.now)
     }
 }
