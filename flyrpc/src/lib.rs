@@ -71,7 +71,7 @@
 //! | inspect the call that is being handled | [`context()`], [`Context`], [`Metadata`] |
 //! | keep strangers out of a cluster | the guide to [security](guide::security), [`Keyring`], [`InvalidKeyring`] |
 //! | decide which calls a node serves | [`NodeBuilder::authorize`], [`Admission`], [`Denied`] |
-//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links. With the feature `metrics`, `Metrics` records them as metrics; [`Spans`] makes tracing spans, which [`Propagate`] connects by their [`TraceContext`] |
+//! | watch the cluster | [`NodeInfo`], [`Peer`], [`PeerState`], [`Support`], [`NoSupport`], [`LinkSecurity`], [`KeyId`], [`Event`], [`Events`], [`ServiceSpec`]; an [`Observer`] receives calls and links. With the feature `metrics`, `Metrics` records them as metrics; [`Spans`] makes a span for each call and each handler: of `tracing`, which [`Propagate`] connects by their [`TraceContext`], or of a [`Tracer`], with [`StartedCall`], [`ClientSpan`], [`HandlerStart`], [`ServerSpan`] and [`SpanEnd`] |
 //! | operate a cluster | the command `flyrpc` of the crate `flyrpc-cli`, and the page of the crate `flyrpc-status`; [`operations`] contains what they are built on |
 //! | copy a solution for a common task, such as a cache with invalidation | the guide [patterns](guide::patterns) |
 //! | deploy a version whose methods or types differ | the guide to [changing a service](guide::changing_a_service) |
@@ -140,7 +140,8 @@ pub use self::{
     },
     service::Service,
     telemetry::{
-        Attempt, Called, Observed, Observer, Outcome, Propagate, ServeOutcome, Served, Spans,
+        Attempt, Called, ClientSpan, HandlerStart, Observed, Observer, Outcome, Propagate,
+        ServeOutcome, Served, ServerSpan, SpanEnd, Spans, StartedCall, Tracer,
     },
     types::{
         ArgumentSpec, Event, GossipStats, HandlerStats, KeyId, LinkSecurity, LinkStats, Metadata,

@@ -49,6 +49,7 @@ mod stats;
 mod support;
 mod targets;
 mod tarpc_interop;
+mod tracer;
 mod versions;
 mod visitors;
 mod waiting;

@@ -120,6 +120,7 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
     let Method { variant, wire_name, returns, .. } = method;
     let cfgs = method.attrs.cfgs();
     let full_name = format!("{}.{wire_name}", service.wire_name);
+    let rpc_method = format!("{}/{wire_name}", service.wire_name);
     let arguments = method.arguments.iter().map(|argument| describe_argument(&root, argument));
     let returns_text = type_text(returns);
     let options = options(&root, &method.options);
@@ -144,6 +145,7 @@ fn table_entry(service: &Service, method: &Method) -> TokenStream {
         #root::Method {
             name: #wire_name,
             full_name: #full_name,
+            rpc_method: #rpc_method,
             arguments: &[#(#arguments),*],
             returns: #returns_text,
             options: #options,

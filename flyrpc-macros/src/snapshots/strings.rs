@@ -352,6 +352,7 @@ const _: () = {
                     __StringsPrivate::Method {
                         name: "upcase",
                         full_name: "strings.upcase",
+                        rpc_method: "strings/upcase",
                         arguments: &[
                             __StringsPrivate::Argument {
                                 name: "text",
@@ -382,6 +383,7 @@ const _: () = {
                     __StringsPrivate::Method {
                         name: "store",
                         full_name: "strings.store",
+                        rpc_method: "strings/store",
                         arguments: &[
                             __StringsPrivate::Argument {
                                 name: "note",

@@ -12,7 +12,6 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::Span;
 
 use crate::{
     env::Env,
@@ -20,6 +19,7 @@ use crate::{
         link::Origin,
         task::{JoinHandle, spawn_in},
     },
+    telemetry::{ServerSpan, enter},
     types::{Metadata, NodeInfo, Region},
 };
 
@@ -129,7 +129,7 @@ pub struct Context {
     /// `None` if the call has none.
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// Entered whenever the handler is polled, until it has ended. `None` if calls have no spans.
-    pub(crate) span: Option<Weak<Span>>,
+    pub(crate) span: Option<Weak<dyn ServerSpan>>,
 }
 
 /// The surroundings of the handlers of one node.
@@ -294,31 +294,36 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
 ) -> Poll<F::Output> {
     let is_observed = |context: &Context| context.span.is_some() || context.host.polled_by_env;
     if context.as_ref().is_some_and(is_observed) {
-        poll_observed(context, future, task)
+        poll_in_span(context, future, task)
     } else {
         poll_swapped(context, future, task)
     }
 }
 
 #[cold]
-fn poll_observed<F: Future + ?Sized>(
+fn poll_in_span<F: Future + ?Sized>(
+    context: &mut Option<Context>,
+    future: Pin<&mut F>,
+    task: &mut task::Context<'_>,
+) -> Poll<F::Output> {
+    match context.as_ref().and_then(|context| context.span.as_ref()?.upgrade()) {
+        Some(span) => enter(&*span, || poll_in_env(context, future, task)),
+        None => poll_in_env(context, future, task),
+    }
+}
+
+fn poll_in_env<F: Future + ?Sized>(
     context: &mut Option<Context>,
     mut future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    let span = context.as_ref().and_then(|context| context.span.as_ref()?.upgrade());
-    let _entered = span.as_ref().map(|span| span.enter());
-    let host = context.as_ref().map(|context| Arc::clone(&context.host));
-    match host.filter(|host| host.polled_by_env) {
-        None => poll_swapped(context, future, task),
-        Some(host) => {
-            let mut result = Poll::Pending;
-            host.env.poll_handler(&mut || {
-                result = poll_swapped(context, future.as_mut(), task);
-            });
-            result
-        }
-    }
+    let host = context.as_ref().map(|context| &context.host).filter(|host| host.polled_by_env);
+    let Some(host) = host.cloned() else { return poll_swapped(context, future, task) };
+    let mut result = Poll::Pending;
+    host.env.poll_handler(&mut || {
+        result = poll_swapped(context, future.as_mut(), task);
+    });
+    result
 }
 
 #[inline]

@@ -81,6 +81,10 @@ pub trait Service: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn returns_result(&self, method: usize) -> bool;
 
+    /// Returns the names of the service and of the method at index `method`, as `service/method`.
+    #[doc(hidden)]
+    fn rpc_method(&self, method: usize) -> &'static str;
+
     /// Returns the name of the implementing type, for errors.
     #[doc(hidden)]
     fn type_name(&self) -> &'static str;
@@ -159,6 +163,10 @@ impl<H: Handler> Service for H {
 
     fn returns_result(&self, method: usize) -> bool {
         H::Request::methods()[method].returns_result
+    }
+
+    fn rpc_method(&self, method: usize) -> &'static str {
+        H::Request::methods()[method].rpc_method
     }
 
     fn type_name(&self) -> &'static str {

@@ -46,6 +46,8 @@ pub struct Method<R: Request> {
     pub name: &'static str,
     /// The names of service and method on the wire, as `service.method`.
     pub full_name: &'static str,
+    /// The names of service and method on the wire, as `service/method`.
+    pub rpc_method: &'static str,
     /// Its arguments, in order.
     pub arguments: &'static [Argument],
     /// The declared return type, as text.

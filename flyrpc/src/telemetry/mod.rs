@@ -14,11 +14,11 @@ pub use self::metrics::Metrics;
 pub(crate) use self::{
     caught::CaughtObserver,
     observers::Observers,
-    spans::{CallSpan, ServeSpan},
+    spans::{CallSpan, LocalParent, ServeSpan, enter},
     status::CallStatus,
 };
 pub use self::{
     observer::{Attempt, Called, Observed, Observer, Outcome},
     served::{ServeOutcome, Served},
-    spans::{Propagate, Spans},
+    spans::{ClientSpan, HandlerStart, Propagate, ServerSpan, SpanEnd, Spans, StartedCall, Tracer},
 };

@@ -27,6 +27,11 @@ impl Observers {
         })
     }
 
+    /// Whether there are spans only.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.observers.is_empty()
+    }
+
     /// Returns what makes the spans of calls, if they have any.
     pub(crate) fn spans(&self) -> Option<&Spans> {
         self.spans.as_ref()

@@ -19,7 +19,7 @@ pub struct TraceContext {
 
 impl TraceContext {
     /// The bytes of a context without its state.
-    const LENGTH: usize = 16 + 8 + 1;
+    pub(crate) const LENGTH: usize = 16 + 8 + 1;
 
     /// Creates a context without a trace state. Returns `None` if one of the ids is zero, which means that there is no
     /// trace. Bit 0 of the flags is set if the trace is sampled.

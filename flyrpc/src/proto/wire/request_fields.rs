@@ -30,7 +30,7 @@ pub(crate) const NO_FIELDS: &[u8] = &[];
 pub(crate) struct RequestFields {
     pub(crate) metadata: Option<Arc<Metadata>>,
     /// The caller's span, if it has one that belongs to a trace.
-    pub(crate) trace: Option<Box<TraceContext>>,
+    pub(crate) trace: Option<TraceContext>,
     /// Whether the caller makes the call for a visitor.
     pub(crate) is_relayed: bool,
 }
@@ -54,6 +54,23 @@ pub(crate) fn encode(metadata: Option<&Metadata>, trace: Option<&TraceContext>) 
     all.into()
 }
 
+/// The fields of a request that has only the context of a trace, without a state. Short, so that they need no allocation.
+pub(crate) type TraceField = [u8; 2 + TraceContext::LENGTH];
+
+/// The tag and the length of the context of a trace.
+const TRACE_HEAD: [u8; 2] = [(field::TRACE << 1) as u8, TraceContext::LENGTH as u8];
+
+/// Encodes the fields of a request that has only the context of a trace. Returns `None` if the trace has a state.
+pub(crate) fn encode_trace(trace: &TraceContext) -> Option<TraceField> {
+    if !trace.state().is_empty() {
+        return None;
+    }
+    let mut encoded = [0; 2 + TraceContext::LENGTH];
+    encoded[..2].copy_from_slice(&TRACE_HEAD);
+    encoded[2..].copy_from_slice(&trace.to_bytes());
+    Some(encoded)
+}
+
 /// Encodes the fields of a request that is made for a visitor.
 pub(crate) fn encode_relayed() -> Box<[u8]> {
     let mut all = Vec::new();
@@ -63,6 +80,12 @@ pub(crate) fn encode_relayed() -> Box<[u8]> {
 
 /// Decodes the fields of a request. A context of a trace that is not valid is ignored, as the recommendation demands.
 pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
+    if let Some(trace) = encoded.strip_prefix(&TRACE_HEAD)
+        && trace.len() == TraceContext::LENGTH
+    {
+        // The usual case.
+        return Ok(RequestFields { trace: TraceContext::from_bytes(trace), ..Default::default() });
+    }
     let (mut metadata, mut trace, mut state) = (None, None, None);
     let mut is_relayed = false;
     fields::read(encoded, |number, value| {
@@ -79,7 +102,10 @@ pub(crate) fn decode(encoded: &[u8]) -> Result<RequestFields, Malformed> {
         }
         Ok(true)
     })?;
-    let trace = trace.map(|trace| Box::new(trace.with_state(&state.unwrap_or_default())));
+    let trace = match state {
+        Some(state) => trace.map(|trace| trace.with_state(&state)),
+        None => trace,
+    };
     Ok(RequestFields { metadata, trace, is_relayed })
 }
 
@@ -139,10 +165,12 @@ mod tests {
             for metadata in [None, Some(&tenant)] {
                 let fields = decode(&encode(metadata, Some(&trace))).unwrap();
                 assert_eq!(fields.metadata.as_deref(), metadata);
-                assert_eq!(fields.trace.as_deref(), Some(&trace));
+                assert_eq!(fields.trace.as_ref(), Some(&trace));
             }
         }
-        assert_eq!(encode(None, Some(&TraceContext::new([7; 16], [9; 8], 1).unwrap())).len(), 27);
+        let trace = TraceContext::new([7; 16], [9; 8], 1).unwrap();
+        assert_eq!(encode_trace(&trace).unwrap()[..], *encode(None, Some(&trace)));
+        assert_eq!(encode_trace(&trace.with_state("vendor=1")), None);
     }
 
     #[test]

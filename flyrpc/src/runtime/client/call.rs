@@ -9,10 +9,14 @@ use super::{
     selector::{CallMetadata, CallOptions, Selector, fields},
 };
 use crate::{
-    proto::{routing::RetryPolicy, wire::request_fields},
+    proto::{
+        routing::RetryPolicy,
+        wire::request_fields::{self, TraceField},
+    },
     runtime::{context::Context, link::Link},
     service::{Hedge, Request},
-    types::{Region, Target, TraceContext},
+    telemetry::CallSpan,
+    types::{Region, Target},
 };
 
 /// The default timeout of a call, the same as that of Fly.RPC.
@@ -46,7 +50,7 @@ pub(super) struct Call {
     /// Sent with each attempt, if there is any.
     pub(super) metadata: Option<Arc<CallMetadata>>,
     /// The encoded fields of its requests, if it sends the context of a trace.
-    pub(super) trace: Option<Box<[u8]>>,
+    trace: Option<FieldsWithTrace>,
     /// Set if the call is one of those on many nodes.
     pub(super) each: Option<Arc<EachCall>>,
 }
@@ -112,14 +116,45 @@ impl CallStart {
     }
 }
 
+/// The encoded optional fields of the requests of a call that sends the context of its span.
+#[derive(Debug)]
+pub(super) enum FieldsWithTrace {
+    TraceOnly(TraceField),
+    Encoded(Box<[u8]>),
+}
+
+impl FieldsWithTrace {
+    /// Returns `None` if the span has no context.
+    pub(super) fn new(metadata: Option<&CallMetadata>, span: &CallSpan) -> Option<Self> {
+        let context = span.context()?;
+        let only = if metadata.is_none() { request_fields::encode_trace(context) } else { None };
+        Some(only.map_or_else(
+            || {
+                let metadata = metadata.map(|metadata| &*metadata.metadata);
+                FieldsWithTrace::Encoded(request_fields::encode(metadata, Some(context)))
+            },
+            FieldsWithTrace::TraceOnly,
+        ))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            FieldsWithTrace::TraceOnly(fields) => fields,
+            FieldsWithTrace::Encoded(fields) => fields,
+        }
+    }
+}
+
 impl Call {
-    /// Returns the parameters of a call.
+    /// Returns the parameters of a call with this span.
     pub(super) fn new<R: Request>(
         options: &CallOptions,
         primary_region: &Region,
         start: CallStart,
+        span: Option<&CallSpan>,
     ) -> Self {
         let method = &R::methods()[start.method as usize];
+        let metadata = options.metadata.as_deref();
         let primary_only = method.options.primary;
         let target = |selector: &Selector| selector.target(primary_only, primary_region).to_owned();
         let further = options.further.as_deref().filter(|_| !primary_only).unwrap_or_default();
@@ -134,20 +169,15 @@ impl Call {
             start,
             wait: options.wait.or(method.options.wait).unwrap_or_default(),
             metadata: options.metadata.clone(),
-            trace: None,
+            trace: span.and_then(|span| FieldsWithTrace::new(metadata, span)),
             each: options.each.clone(),
         }
     }
 
     /// The encoded optional fields of its requests.
     pub(super) fn fields(&self) -> &[u8] {
-        self.trace.as_deref().unwrap_or_else(|| fields(self.metadata.as_deref()))
-    }
-
-    /// Encodes the optional fields of its requests, with the context of a trace.
-    pub(super) fn fields_with(&self, trace: &TraceContext) -> Box<[u8]> {
-        let metadata = self.metadata.as_ref().map(|metadata| &*metadata.metadata);
-        request_fields::encode(metadata, Some(trace))
+        let without_trace = || fields(self.metadata.as_deref());
+        self.trace.as_ref().map_or_else(without_trace, FieldsWithTrace::bytes)
     }
 
     /// The target at this position, from 0.

@@ -1,4 +1,4 @@
-//! Reports a call that ends with its first attempt on another node and has no span. Any other call has an
+//! Reports a call that ends with its first attempt on another node. Any other call has an
 //! [`AttemptRecorder`](super::record::AttemptRecorder), which needs a future that borrows from the call.
 
 use std::num::NonZeroU64;
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     runtime::shared::NodeShared,
     service::Request,
-    telemetry::{Attempt, Called, Observed, Observers, Outcome},
+    telemetry::{Attempt, CallSpan, Called, Observed, Observers, Outcome},
     types::{NodeInfo, TargetRef},
 };
 
@@ -29,20 +29,33 @@ pub(super) struct FirstAttemptReport<'a> {
 }
 
 impl FirstAttemptReport<'_> {
-    /// Reports that the attempt started, if the calls of the service are reported.
+    /// Reports that the attempt started, if the calls of the service are reported, and in the span of the call.
     #[cold]
-    pub(super) fn start<R: Request>(&self) -> Option<CallNumber> {
+    pub(super) fn start<R: Request>(&self, span: Option<&mut CallSpan>) -> Option<CallNumber> {
         let observers = reporting(self.node, R::SERVICE)?;
         let number = CallNumber(NonZeroU64::new(self.node.next_call())?);
-        self.show::<R>(number, |attempt| observers.observe(&Observed::Started(attempt)));
+        if let Some(span) = span {
+            span.on_attempt(1, self.peer, None);
+        }
+        self.show::<R>(observers, number, |attempt| {
+            observers.observe(&Observed::Started(attempt));
+        });
         Some(number)
     }
 
     /// Reports that the attempt, and with it the call, ended with this outcome.
     #[cold]
-    pub(super) fn end<R: Request>(&self, number: CallNumber, outcome: Outcome<'_>) {
+    pub(super) fn end<R: Request>(
+        &self,
+        number: CallNumber,
+        span: Option<Box<CallSpan>>,
+        outcome: Outcome<'_>,
+    ) {
         let Some(observers) = reporting(self.node, R::SERVICE) else { return };
-        self.show::<R>(number, |attempt| {
+        if let Some(span) = span {
+            span.end(Some(self.peer), &outcome);
+        }
+        self.show::<R>(observers, number, |attempt| {
             observers.observe(&Observed::Ended(attempt, outcome));
             self.show_call(observers, attempt, outcome);
         });
@@ -54,7 +67,15 @@ impl FirstAttemptReport<'_> {
         ReportedAttempt { call: call.get(), node, request_bytes }
     }
 
-    fn show<R: Request>(&self, CallNumber(call): CallNumber, show: impl FnOnce(&Attempt<'_>)) {
+    fn show<R: Request>(
+        &self,
+        observers: &Observers,
+        CallNumber(call): CallNumber,
+        show: impl FnOnce(&Attempt<'_>),
+    ) {
+        if observers.is_empty() {
+            return;
+        }
         show(&Attempt {
             call: call.get(),
             number: 1,

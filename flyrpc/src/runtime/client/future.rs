@@ -16,14 +16,14 @@ use futures_util::future::BoxFuture;
 
 use super::{
     attempt::{Attempt, QueuedAttempt},
-    call::{Call, CallStart},
+    call::{Call, CallStart, FieldsWithTrace},
     caller::Value,
     error_exit::{rpc_error, shut_down},
     first_report::{CallNumber, FirstAttemptReport},
     local::{self, LocalMethod},
     make,
     outside::{is_in_runtime_of, runtime_to_enter},
-    record::{self, AttemptRecorder},
+    record::{self, AttemptRecorder, reporting},
     remote::{self, Begun, FirstAttempt},
     response::{self, decode},
     selector::{CallOptions, fields},
@@ -37,7 +37,7 @@ use crate::{
         shared::{NodeInUse, NodeRef, NodeShared},
     },
     service::{IsErr, Request},
-    telemetry::{CallStatus, Outcome},
+    telemetry::{CallSpan, CallStatus, Outcome},
 };
 
 /// A call through a node. It starts when it is first polled. Dropping it cancels the call.
@@ -81,6 +81,8 @@ struct QueuedCall {
     idempotent: bool,
     /// Set if the attempt was reported as started.
     reported: Option<CallNumber>,
+    /// The span of the call, if it has one.
+    span: Option<Box<CallSpan>>,
 }
 
 /// What happened to the first attempt of a call instead of a reply.
@@ -115,7 +117,7 @@ impl<R: Request, T, M, F> Unpin for CallFuture<R, T, M, F> {}
 impl<R, T, M, F> Future for CallFuture<R, T, M, F>
 where
     R: Request,
-    M: Fn(NodeInUse, Call, R, Option<Begun>) -> F,
+    M: Fn(NodeInUse, Call, R, Option<Begun>, Option<Box<CallSpan>>) -> F,
     F: Future<Output = Result<R::Response, RpcError>>,
 {
     type Output = Result<T, RpcError>;
@@ -168,7 +170,7 @@ const HAS_REQUEST: &str = "the request is here until the handler or `make` takes
 impl<R, T, M, F> CallFuture<R, T, M, F>
 where
     R: Request,
-    M: Fn(NodeInUse, Call, R, Option<Begun>) -> F,
+    M: Fn(NodeInUse, Call, R, Option<Begun>, Option<Box<CallSpan>>) -> F,
 {
     fn start(&mut self, task: &mut Task<'_>, enclosing: Option<Context>) -> Result<(), RpcError> {
         let request = self.request.as_ref().expect(HAS_REQUEST);
@@ -179,23 +181,22 @@ where
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
         let metadata = self.options.metadata.as_deref();
+        let span = start_span::<R>(&node, method);
         if let Some(error) = metadata.and_then(|metadata| metadata.error.as_ref()) {
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
-            let mut call = Call::new::<R>(&self.options, node.primary_region(), start);
-            let span = make::call_span(&node, &mut call);
+            let call = Call::new::<R>(&self.options, node.primary_region(), start, span.as_deref());
             let error = rpc_error(&node, &call, failure);
             AttemptRecorder::new(&node, &call, None, span).finish(Err(&error));
             return Err(error);
         }
         let has_observers = node.observers().is_some();
-        let has_spans = node.observers().is_some_and(|observers| observers.spans().is_some());
-        if has_spans || self.options.each.is_some() || runtime_to_enter(&node).is_some() {
-            self.make(node, start, None);
+        if self.options.each.is_some() || runtime_to_enter(&node).is_some() {
+            self.make(node, start, None, span);
             return Ok(());
         }
         if let Err(failure) = make::check(&node, &start) {
             if has_observers {
-                self.make(node, start, None);
+                self.make(node, start, None, span);
                 return Ok(());
             }
             return Err(call_error::<R>(&node, &self.options, start, failure));
@@ -216,7 +217,11 @@ where
             None if is_in_runtime_of(&node) => {
                 let expires = node.env().timer_time(now) + start.timeout;
                 let is_only = declared.primary || self.options.further.is_none();
-                let (target, fields) = ((target, is_only), fields(metadata));
+                let target = (target, is_only);
+                let with_trace =
+                    span.as_ref().and_then(|span| FieldsWithTrace::new(metadata, span));
+                let fields =
+                    with_trace.as_ref().map_or_else(|| fields(metadata), FieldsWithTrace::bytes);
                 match remote::begin(&node, target, start, request, fields, Some(expires), task) {
                     Begun {
                         version,
@@ -224,26 +229,39 @@ where
                         ..
                     } if declared.hedge.is_none() => {
                         let (idempotent, reported) = (declared.idempotent, None);
-                        let mut call =
-                            QueuedCall { node, start, attempt, version, idempotent, reported };
+                        let mut call = QueuedCall {
+                            node,
+                            start,
+                            attempt,
+                            version,
+                            idempotent,
+                            reported,
+                            span,
+                        };
                         if has_observers {
-                            call.reported = call.report::<R>(&self.options).start::<R>();
+                            call.report_start::<R>(&self.options);
                         }
                         self.state = State::Queued(call);
                     }
-                    begun => self.make(node, start, Some(begun)),
+                    begun => self.make(node, start, Some(begun), span),
                 }
             }
-            Some(_) | None => self.make(node, start, None),
+            Some(_) | None => self.make(node, start, None, span),
         }
         Ok(())
     }
 
     #[cold]
-    fn make(&mut self, node: NodeInUse, start: CallStart, begun: Option<Begun>) {
+    fn make(
+        &mut self,
+        node: NodeInUse,
+        start: CallStart,
+        begun: Option<Begun>,
+        span: Option<Box<CallSpan>>,
+    ) {
         let request = self.request.take().expect(HAS_REQUEST);
-        let call = Call::new::<R>(&self.options, node.primary_region(), start);
-        self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun)));
+        let call = Call::new::<R>(&self.options, node.primary_region(), start, span.as_deref());
+        self.state = State::Boxed(Box::pin((self.make)(node, call, request, begun, span)));
     }
 
     /// Continues a call whose first attempt is not answered with a reply.
@@ -252,22 +270,23 @@ where
         let State::Queued(queued) = mem::replace(&mut self.state, State::Over) else { return };
         let report = queued.report::<R>(&self.options);
         let reported = queued.reported.map(|number| report.reported(number));
-        let QueuedCall { node, start, attempt, version, .. } = queued;
+        let QueuedCall { node, start, attempt, version, span, .. } = queued;
         let first = match ended {
             Ended::Failed(end) => FirstAttempt::Ended(Arc::clone(attempt.link()), Box::new(end)),
             Ended::Quiet => FirstAttempt::InFlight(Attempt::Queued(attempt)),
         };
-        self.make(node, start, Some(Begun { version, first, reported }));
+        self.make(node, start, Some(Begun { version, first, reported }), span);
     }
 }
 
 /// Reports and counts a call that is dropped while it is in flight as canceled. `make` does so for the calls that it has.
 impl<R: Request, T, M, F> Drop for CallFuture<R, T, M, F> {
     fn drop(&mut self) {
-        let node = match &self.state {
+        let node = match &mut self.state {
             State::Queued(call) => {
                 if let Some(number) = call.reported {
-                    call.report::<R>(&self.options).end::<R>(number, Outcome::Cancelled);
+                    let span = call.span.take();
+                    call.report::<R>(&self.options).end::<R>(number, span, Outcome::Cancelled);
                 }
                 &call.node
             }
@@ -289,6 +308,12 @@ impl<R: Request> LocalCall<R> {
     }
 }
 
+/// Starts the span of a call, if it has one.
+fn start_span<R: Request>(node: &NodeShared, method: usize) -> Option<Box<CallSpan>> {
+    let spans = reporting(node, R::SERVICE)?.spans()?;
+    Some(Box::new(spans.start_call(R::methods()[method].rpc_method)))
+}
+
 /// Returns the error of a call.
 #[cold]
 fn call_error<R: Request>(
@@ -297,11 +322,22 @@ fn call_error<R: Request>(
     start: CallStart,
     failure: CallFailure,
 ) -> RpcError {
-    let call = Call::new::<R>(options, node.primary_region(), start);
+    let call = Call::new::<R>(options, node.primary_region(), start, None);
     rpc_error(node, &call, failure)
 }
 
 impl QueuedCall {
+    /// Reports that the attempt has started, if there is anything to report.
+    #[cold]
+    fn report_start<R: Request>(&mut self, options: &CallOptions) {
+        let mut span = self.span.take();
+        let is_recording = span.as_ref().is_some_and(|span| span.is_recording());
+        if is_recording || self.node.observers().is_some_and(|observers| !observers.is_empty()) {
+            self.reported = self.report::<R>(options).start::<R>(span.as_deref_mut());
+        }
+        self.span = span;
+    }
+
     /// Describes the attempt for observers.
     fn report<'a, R: Request>(&'a self, options: &'a CallOptions) -> FirstAttemptReport<'a> {
         let primary = R::methods()[self.start.method()].options.primary;
@@ -327,7 +363,8 @@ impl QueuedCall {
                 let decoded = decode::<R>(&self.node, request.method(), response);
                 if let (Ok(response), Some(number)) = (&decoded, self.reported) {
                     let outcome = record::replied(bytes, IsErr::of::<R>(response));
-                    self.report::<R>(options).end::<R>(number, outcome);
+                    let span = self.span.take();
+                    self.report::<R>(options).end::<R>(number, span, outcome);
                     self.reported = None;
                 }
                 Poll::Ready(decoded.map_err(|failure| Ended::Failed(failure.into())))

@@ -247,7 +247,7 @@ fn report(
     recorder: &AttemptRecorder<'_>,
 ) -> Option<LocalReport> {
     let reporter = node.server().reporter(service, method)?;
-    let parent = recorder.span();
+    let parent = recorder.local_parent();
     Some(LocalReport::new(reporter, node.env(), node.me(), attempt, parent.as_ref()))
 }
 

@@ -5,7 +5,7 @@ use super::{
     error_exit::rpc_error,
     local::{self, LocalMethod},
     outside::{runtime_to_enter, within},
-    record::{AttemptRecorder, reporting},
+    record::AttemptRecorder,
     remote::{self, Begun},
     remote_call::RemoteCall,
 };
@@ -17,17 +17,17 @@ use crate::{
     telemetry::{CallSpan, CallStatus},
 };
 
-/// Makes a call, or continues it after its first attempt on another node has `begun`. Dropping the future
-/// cancels the call.
+/// Makes a call with this span, or continues it after its first attempt on another node has `begun`. Dropping the
+/// future cancels the call.
 pub(super) async fn call<R: Request>(
     node: NodeInUse,
-    mut call: Call,
+    call: Call,
     request: R,
     begun: Option<Begun>,
+    span: Option<Box<CallSpan>>,
 ) -> Result<R::Response, RpcError> {
     let node: &NodeShared = &node;
     let reported = begun.as_ref().and_then(|begun| begun.reported.clone());
-    let span = call_span(node, &mut call);
     let recorder = AttemptRecorder::new(node, &call, reported, span);
     let mut count = CountCanceled { node, service: R::SERVICE, is_over: false };
     let of = RemoteCall { node, call: &call, request: &request, recorder: &recorder, target: 0 };
@@ -78,14 +78,6 @@ impl Drop for CountCanceled<'_> {
             self.node.count_call(self.service, CallStatus::Cancelled);
         }
     }
-}
-
-/// Returns the span of a call, if it has one. The call sends its context.
-pub(super) fn call_span(node: &NodeShared, call: &mut Call) -> Option<CallSpan> {
-    let spans = reporting(node, call.service)?.spans()?;
-    let span = CallSpan::new(call.service, call.method);
-    call.trace = span.context(spans).map(|context| call.fields_with(&context));
-    Some(span)
 }
 
 /// Fails if the node is shut down or the call's timeout is zero.

@@ -6,15 +6,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tracing::Span;
-
 use super::{call::Call, each_call::EachCall, error_exit::attempt_error};
 use crate::{
     error::{ErrorKind, RpcError},
     proto::routing::{AttemptEnd, AttemptFailure},
     runtime::shared::NodeShared,
     service::{INTERNAL_SERVICE, IsErr},
-    telemetry::{Attempt, CallSpan, Called, Observed, Observers, Outcome},
+    telemetry::{Attempt, CallSpan, Called, LocalParent, Observed, Observers, Outcome},
     types::NodeInfo,
 };
 
@@ -60,7 +58,7 @@ struct Recording<'a> {
     /// Whether the next attempt that starts was already reported as started.
     is_first_reported: bool,
     /// The span of the call, if it has one, until it ends.
-    span: Option<CallSpan>,
+    span: Option<Box<CallSpan>>,
 }
 
 const FIRST: AttemptNumber = AttemptNumber(1);
@@ -83,7 +81,7 @@ impl<'a> AttemptRecorder<'a> {
         node: &'a NodeShared,
         call: &'a Call,
         reported: Option<ReportedAttempt>,
-        span: Option<CallSpan>,
+        span: Option<Box<CallSpan>>,
     ) -> Self {
         let recording = reporting(node, call.service).map(|observers| {
             let mut recording = Recording {
@@ -108,11 +106,10 @@ impl<'a> AttemptRecorder<'a> {
         AttemptRecorder { recording, each: call.each.as_deref() }
     }
 
-    /// Returns the span of the call, if it has one.
-    pub(super) fn span(&self) -> Option<Span> {
-        self.recording
-            .as_ref()
-            .and_then(|recording| lock(recording).span.as_ref().map(|span| span.span().clone()))
+    /// Returns the parent of the span of a handler that runs on this node, if the call has a span.
+    pub(super) fn local_parent(&self) -> Option<LocalParent> {
+        let recording = lock(self.recording.as_ref()?);
+        recording.span.as_ref().map(|span| span.local_parent())
     }
 
     /// Reports that an attempt on the target at position `target` starts on `node`. `request_bytes` is the size
@@ -254,7 +251,7 @@ impl Recording<'_> {
         let before = AttemptNumber(self.attempts - 1);
         let failure = self.failures.iter().find(|(failed, _)| *failed == before);
         let previous = failure.map(|(_, kind)| *kind);
-        if let (Some(span), Some(node)) = (&self.span, &node) {
+        if let (Some(span), Some(node)) = (&mut self.span, &node) {
             span.on_attempt(self.attempts, node, previous);
         }
         let open = Open { number, target, node, previous, request_bytes, reply_bytes: None };

@@ -165,7 +165,7 @@ fn run(
     let is_reported = permit.method.reporter.is_active();
     let starts = is_reported && !future.has_failed() && now < deadline;
     if starts {
-        let trace = fields.as_ref().and_then(|fields| fields.trace.as_deref());
+        let trace = fields.as_ref().and_then(|fields| fields.trace.as_ref());
         report = permit.method.reporter.started(request.caller(), attempt, trace);
         future.set_span(report.as_ref().and_then(StartReport::span));
     }

@@ -11,7 +11,6 @@ use std::{
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
-use tracing::Span;
 
 use crate::{
     error::{BodyError, discard, panic_message},
@@ -21,6 +20,7 @@ use crate::{
         link::{EncodeAgain, Reply, ResponseResult},
     },
     service::{EncodeResponse, EncodedHandler, EncodedResponse, Service},
+    telemetry::ServerSpan,
     types::Metadata,
 };
 
@@ -215,7 +215,7 @@ impl RequestFuture {
     }
 
     /// Sets the span of the handler, which is entered whenever the handler is polled.
-    pub(super) fn set_span(&mut self, span: Option<Weak<Span>>) {
+    pub(super) fn set_span(&mut self, span: Option<Weak<dyn ServerSpan>>) {
         if let Some(context) = &mut self.running.context {
             context.span = span;
         }

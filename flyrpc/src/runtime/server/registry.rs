@@ -90,6 +90,7 @@ impl Registry {
                     node,
                     name,
                     &spec.name,
+                    implementation.rpc_method(method),
                     implementation.returns_result(method),
                 );
                 Arc::new(ServedMethod {
@@ -183,6 +184,7 @@ mod tests {
             let method = |_| Method {
                 name: LONG_NAME,
                 full_name: LONG_NAME,
+                rpc_method: LONG_NAME,
                 arguments: &[],
                 returns: "()",
                 options: MethodOptions::new(),

@@ -11,7 +11,6 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tracing::Span;
 
 use super::{handler_future::Ended, recorder::Recorder};
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
     proto::wire::status::Status,
     runtime::link::ResponseResult,
     service::{IsErr, Request},
-    telemetry::{Observed, Observers, ServeOutcome, ServeSpan, Served},
+    telemetry::{LocalParent, Observed, Observers, ServeOutcome, ServeSpan, Served, ServerSpan},
     types::{MethodReport, NodeInfo, TraceContext},
 };
 
@@ -35,8 +34,8 @@ pub(crate) struct ServeReporter {
     service: String,
     method: String,
     returns_result: bool,
-    /// The name of service and method, in spans.
-    span_name: String,
+    /// The names of service and method, in spans.
+    rpc_method: &'static str,
 }
 
 impl ServeReporter {
@@ -45,6 +44,7 @@ impl ServeReporter {
         node: &NodeInfo,
         service: &str,
         method: &str,
+        rpc_method: &'static str,
         returns_result: bool,
     ) -> Arc<Self> {
         Arc::new(ServeReporter {
@@ -55,7 +55,7 @@ impl ServeReporter {
             service: service.to_owned(),
             method: method.to_owned(),
             returns_result,
-            span_name: format!("{service}/{method}"),
+            rpc_method,
         })
     }
 
@@ -129,13 +129,22 @@ impl ServeReporter {
         trace: Option<&TraceContext>,
     ) -> Option<StartReport> {
         let observers = self.observers.as_ref()?;
-        let execution = observers.next_execution();
-        let served = Served { execution: Some(execution), ..self.served(caller, attempt) };
-        observers.observe(&Observed::ServeStarted(&served));
+        let mut execution = None;
+        if !observers.is_empty() {
+            execution = Some(observers.next_execution());
+            let served = Served { execution, ..self.served(caller, attempt) };
+            observers.observe(&Observed::ServeStarted(&served));
+        }
         let span = observers.spans().map(|spans| {
-            ServeSpan::of_request(spans, &self.span_name, (&self.node, caller), trace)
+            ServeSpan::of_request(spans, self.rpc_method, (&self.node, caller), trace)
         });
         Some(StartReport { execution, span })
+    }
+
+    /// Returns the span of a handler that runs on `me` for a call of the same node with the span `parent`.
+    fn span_of_local_call(&self, me: &NodeInfo, parent: Option<&LocalParent>) -> Option<ServeSpan> {
+        let spans = self.observers.as_ref()?.spans()?;
+        Some(ServeSpan::of_local_call(spans, self.rpc_method, me, parent?))
     }
 
     /// Returns the outcome of a handler whose response is encoded.
@@ -159,7 +168,7 @@ impl ServeReporter {
     ) {
         let mut served = self.served(caller, attempt);
         if let Some(StartReport { execution, span }) = start {
-            served.execution = Some(execution);
+            served.execution = execution;
             if let Some(span) = span {
                 span.end(outcome);
             }
@@ -177,16 +186,16 @@ impl ServeReporter {
 
 /// A handler of a call of another node that was reported as started.
 pub(super) struct StartReport {
-    /// The number of the execution.
-    execution: u64,
+    /// The number of the execution, if there are observers.
+    execution: Option<u64>,
     /// The span of the handler, if it has one.
     span: Option<ServeSpan>,
 }
 
 impl StartReport {
     /// Returns the span of the handler, if it has one.
-    pub(super) fn span(&self) -> Option<Weak<Span>> {
-        self.span.as_ref().map(ServeSpan::share)
+    pub(super) fn span(&self) -> Option<Weak<dyn ServerSpan>> {
+        self.span.as_ref().and_then(ServeSpan::share)
     }
 }
 
@@ -214,7 +223,7 @@ impl LocalReport {
         env: &Arc<dyn Env>,
         me: &NodeInfo,
         attempt: u32,
-        parent: Option<&Span>,
+        parent: Option<&LocalParent>,
     ) -> Self {
         LocalReport {
             env: Arc::clone(env),
@@ -224,13 +233,13 @@ impl LocalReport {
             start: None,
             execution: None,
             outcome: ServeOutcome::Cancelled,
-            span: parent.map(|parent| ServeSpan::of_local_call(&reporter.span_name, me, parent)),
+            span: reporter.span_of_local_call(me, parent),
         }
     }
 
     /// Returns the span of the handler, if it has one.
-    pub(crate) fn span(&self) -> Option<Weak<Span>> {
-        self.span.as_ref().map(ServeSpan::share)
+    pub(crate) fn span(&self) -> Option<Weak<dyn ServerSpan>> {
+        self.span.as_ref().and_then(ServeSpan::share)
     }
 
     /// Runs the handler, and returns its value, which has this `outcome`.

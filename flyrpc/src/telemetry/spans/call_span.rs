@@ -6,7 +6,10 @@ use tracing::{
     record_all,
 };
 
-use super::config::Spans;
+use super::{
+    config::catch,
+    tracer::{ClientSpan, SpanEnd},
+};
 use crate::{
     error::ErrorKind,
     telemetry::{Outcome, status, status::CallStatus},
@@ -14,58 +17,112 @@ use crate::{
 };
 
 /// The span of a call, until the call ends.
-pub(crate) struct CallSpan(Span);
+pub(crate) struct CallSpan {
+    /// Sent with the call. `None` if it belongs to no trace.
+    context: Option<TraceContext>,
+    recording: Recording,
+}
+
+/// What records the events of a call.
+enum Recording {
+    Tracing(Span),
+    /// `None` if the trace is not sampled.
+    Tracer(Option<Box<dyn ClientSpan>>),
+}
+
+/// The span of a call whose handler runs on the same node.
+#[derive(Clone)]
+pub(crate) enum LocalParent {
+    Tracing(Span),
+    Tracer(Option<TraceContext>),
+}
 
 impl CallSpan {
-    /// Creates the span, as a child of the current one.
-    pub(crate) fn new(service: &str, method: &str) -> Self {
-        CallSpan(rpc_span("client", &format!("{service}/{method}"), Span::current().id(), None))
+    /// The span of a call of `method`, as a child of the current one. `context` is determined from the span.
+    pub(super) fn of_tracing(
+        method: &'static str,
+        context: impl FnOnce(&Span) -> Option<TraceContext>,
+    ) -> Self {
+        let span = rpc_span("client", method, Span::current().id(), None);
+        CallSpan { context: context(&span), recording: Recording::Tracing(span) }
     }
 
-    pub(crate) fn span(&self) -> &Span {
-        &self.0
+    pub(super) fn of_tracer(
+        context: Option<TraceContext>,
+        span: Option<Box<dyn ClientSpan>>,
+    ) -> Self {
+        CallSpan { context, recording: Recording::Tracer(span) }
     }
 
-    /// Returns the context to send with the call.
-    pub(crate) fn context(&self, spans: &Spans) -> Option<TraceContext> {
-        spans.inject(&self.0)
+    /// The context to send with the call.
+    pub(crate) fn context(&self) -> Option<&TraceContext> {
+        self.context.as_ref()
+    }
+
+    /// Whether anything is recorded in it: whether the trace is sampled, as far as the tracer tells.
+    pub(crate) fn is_recording(&self) -> bool {
+        !matches!(self.recording, Recording::Tracer(None))
+    }
+
+    /// Returns the parent of the span of a handler that runs on this node.
+    pub(crate) fn local_parent(&self) -> LocalParent {
+        match &self.recording {
+            Recording::Tracing(span) => LocalParent::Tracing(span.clone()),
+            Recording::Tracer(_) => LocalParent::Tracer(self.context.clone()),
+        }
     }
 
     /// Records that attempt `attempt` starts on `node`. `previous` is the kind of the error of the attempt before.
-    pub(crate) fn on_attempt(&self, attempt: u32, node: &NodeInfo, previous: Option<ErrorKind>) {
-        if self.0.is_disabled() {
-            return;
-        }
-        let region = node.region();
+    pub(crate) fn on_attempt(
+        &mut self,
+        attempt: u32,
+        node: &NodeInfo,
+        previous: Option<ErrorKind>,
+    ) {
         let reason = (attempt > 1).then(|| status::reason_for_retry(previous));
-        tracing::info!(
-            target: "flyrpc::call",
-            parent: &self.0,
-            attempt,
-            %node,
-            %region,
-            reason,
-            "call attempt started"
-        );
+        match &mut self.recording {
+            Recording::Tracing(span) if span.is_disabled() => {}
+            Recording::Tracing(span) => {
+                let region = node.region();
+                tracing::info!(
+                    target: "flyrpc::call",
+                    parent: &*span,
+                    attempt,
+                    %node,
+                    %region,
+                    reason,
+                    "call attempt started"
+                );
+            }
+            Recording::Tracer(None) => {}
+            Recording::Tracer(Some(span)) => {
+                catch(|| span.on_attempt(attempt, node, reason));
+            }
+        }
     }
 
     /// Ends the span of a call. `node` is the node that was contacted last.
     pub(crate) fn end(self, node: Option<&NodeInfo>, outcome: &Outcome<'_>) {
-        let CallSpan(span) = self;
-        if span.is_disabled() {
-            return;
-        }
-        if let Some(node) = node {
-            let region = node.region();
-            record_all!(
-                span,
-                server.address = region.as_str(),
-                network.peer.address = %node.addr().ip(),
-                network.peer.port = node.addr().port()
-            );
-        }
         let is_failure = !matches!(outcome, Outcome::Replied(_) | Outcome::RepliedErr(_));
-        end(&span, CallStatus::from(outcome).as_str(), is_failure);
+        let end = SpanEnd { status: CallStatus::from(outcome).as_str(), is_failure };
+        match self.recording {
+            Recording::Tracing(span) if span.is_disabled() => {}
+            Recording::Tracing(span) => {
+                if let Some(node) = node {
+                    record_all!(
+                        span,
+                        server.address = node.region().as_str(),
+                        network.peer.address = %node.addr().ip(),
+                        network.peer.port = node.addr().port()
+                    );
+                }
+                record_end(&span, end);
+            }
+            Recording::Tracer(None) => {}
+            Recording::Tracer(Some(span)) => {
+                catch(|| span.end(end, node));
+            }
+        }
     }
 }
 
@@ -95,7 +152,7 @@ pub(super) fn rpc_span(
 }
 
 /// Records how a call or a handler ended, just now.
-pub(super) fn end(span: &Span, status: &'static str, is_failure: bool) {
+pub(super) fn record_end(span: &Span, SpanEnd { status, is_failure }: SpanEnd) {
     // For `tracing-opentelemetry`, a span ends when it is exited for the last time, even if it is kept for longer.
     let _entered = span.enter();
     if is_failure {

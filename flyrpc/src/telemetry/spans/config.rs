@@ -8,18 +8,25 @@ use std::{
 
 use tracing::Span;
 
-use super::propagate::Propagate;
+use super::{
+    call_span::CallSpan,
+    propagate::Propagate,
+    tracer::{StartedCall, Tracer},
+};
 use crate::types::TraceContext;
 
-/// Makes a `tracing` span for each call that a node makes, and for each handler that it runs. Set by
-/// [`NodeBuilder::spans`](crate::NodeBuilder::spans).
+/// Makes a span for each call that a node makes, and for each handler that it runs. Set by
+/// [`NodeBuilder::spans`](crate::NodeBuilder::spans). The spans are those of the crate `tracing`, or of a
+/// [`Tracer`](crate::Tracer), which costs less.
 ///
 /// The span of a call covers all of its attempts. Its parent is the span in which its future is first polled. The span of
 /// a handler is entered whenever the handler is polled, so that what the handler logs is part of it, and is the parent of
 /// the calls that the handler makes. If a call runs in process, the span of its handler is a child of its own
-/// span. Between nodes, this needs propagation: see [`with_propagation`](Spans::with_propagation).
+/// span. Between nodes, this needs [`with_propagation`](Spans::with_propagation) or [`with_tracer`](Spans::with_tracer).
 ///
-/// The spans are called `rpc`, have the level INFO, and the target `flyrpc::call`. Their fields are named after the RPC
+/// # Spans of `tracing`
+///
+/// They are called `rpc`, have the level INFO, and the target `flyrpc::call`. Their fields are named after the RPC
 /// conventions 1.45 of OpenTelemetry:
 ///
 /// | field | span | value |
@@ -37,51 +44,93 @@ use crate::types::TraceContext;
 /// from the second one on, `reason`: the kind of the error of the attempt before, or `NOT_FAILED`.
 ///
 /// The two spans of a call take several microseconds with a layer for OpenTelemetry, also if the trace is not sampled.
-#[derive(Clone, Default)]
-pub struct Spans {
-    propagate: Option<Arc<dyn Propagate>>,
+#[derive(Clone)]
+pub struct Spans(Maker);
+
+/// What makes the spans.
+#[derive(Clone)]
+pub(super) enum Maker {
+    /// The crate `tracing`.
+    Tracing(Option<Arc<dyn Propagate>>),
+    Tracer(Arc<dyn Tracer>),
 }
 
 impl Spans {
-    /// Makes spans without propagation: the spans of two nodes do not refer to each other.
+    /// Makes spans of `tracing` without propagation: the spans of two nodes do not refer to each other.
     pub fn new() -> Self {
-        Spans::default()
+        Spans(Maker::Tracing(None))
     }
 
-    /// Makes spans, and lets `propagate` send the context of the trace with each call. The crate `flyrpc-otel` has an
-    /// implementation for OpenTelemetry.
+    /// Makes spans of `tracing`, and lets `propagate` send the context of the trace with each call. The crate `flyrpc-otel`
+    /// has an implementation for OpenTelemetry.
     pub fn with_propagation(propagate: impl Propagate) -> Self {
-        Spans { propagate: Some(Arc::new(propagate)) }
+        Spans(Maker::Tracing(Some(Arc::new(propagate))))
+    }
+
+    /// Makes spans with `tracer`, without `tracing`. Such spans cost less, and almost nothing if their trace is not sampled.
+    /// The crate `flyrpc-otel` has an implementation for OpenTelemetry.
+    pub fn with_tracer(tracer: impl Tracer) -> Self {
+        Spans(Maker::Tracer(Arc::new(tracer)))
+    }
+
+    pub(super) fn maker(&self) -> &Maker {
+        &self.0
+    }
+
+    /// Starts the span of a call of `method`.
+    pub(crate) fn start_call(&self, method: &'static str) -> CallSpan {
+        match &self.0 {
+            Maker::Tracing(_) => CallSpan::of_tracing(method, |span| self.inject(span)),
+            Maker::Tracer(tracer) => {
+                let started = catch(|| tracer.start_call(method));
+                let StartedCall { context, span } =
+                    started.unwrap_or(StartedCall { context: None, span: None });
+                CallSpan::of_tracer(context, span)
+            }
+        }
     }
 
     /// Returns what to send so that the span of a handler becomes a child of `span`.
-    pub(super) fn inject(&self, span: &Span) -> Option<TraceContext> {
-        if span.is_disabled() {
-            return None;
-        }
-        let propagate = self.propagate.as_ref()?;
+    fn inject(&self, span: &Span) -> Option<TraceContext> {
+        let propagate = self.propagate().filter(|_| !span.is_disabled())?;
         catch(|| propagate.inject(span)).flatten()
     }
 
     /// Makes `span` a child of the span with this context, which is on another node.
     pub(super) fn extract(&self, context: &TraceContext, span: &Span) {
-        if let Some(propagate) = &self.propagate
-            && !span.is_disabled()
-        {
+        if let Some(propagate) = self.propagate().filter(|_| !span.is_disabled()) {
             catch(|| propagate.extract(context, span));
+        }
+    }
+
+    fn propagate(&self) -> Option<&dyn Propagate> {
+        match &self.0 {
+            Maker::Tracing(propagate) => propagate.as_deref(),
+            Maker::Tracer(_) => None,
         }
     }
 }
 
+/// Spans of `tracing` without propagation.
+impl Default for Spans {
+    fn default() -> Self {
+        Spans::new()
+    }
+}
+
 /// Runs code of the user. A panic must not end the calls of others that the same task serves.
-fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run))
-        .inspect_err(|_| tracing::error!("`Propagate` panicked; the trace ends here"))
+        .inspect_err(|_| tracing::error!("the code that makes spans panicked; the trace ends here"))
         .ok()
 }
 
 impl fmt::Debug for Spans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spans").field("propagates", &self.propagate.is_some()).finish()
+        let (maker, propagates) = match &self.0 {
+            Maker::Tracing(propagate) => ("tracing", propagate.is_some()),
+            Maker::Tracer(_) => ("tracer", true),
+        };
+        f.debug_struct("Spans").field("maker", &maker).field("propagates", &propagates).finish()
     }
 }

@@ -5,8 +5,9 @@ use std::sync::{Arc, Weak};
 use tracing::Span;
 
 use super::{
-    call_span::{end, rpc_span},
-    config::Spans,
+    call_span::{LocalParent, record_end, rpc_span},
+    config::{Maker, Spans, catch},
+    tracer::{HandlerStart, ServerSpan, SpanEnd, Tracer},
 };
 use crate::{
     telemetry::{ServeOutcome, status::CallStatus},
@@ -15,39 +16,66 @@ use crate::{
 
 /// The span of a handler, until the handler ends. Dropping it ends the span of a handler that was canceled.
 pub(crate) struct ServeSpan {
-    span: Arc<Span>,
+    /// `None` if the tracer panicked.
+    span: Option<Arc<dyn ServerSpan>>,
     outcome: ServeOutcome,
 }
 
+/// A span of `tracing`.
+struct TracingSpan(Span);
+
 impl ServeSpan {
-    /// Creates the span of a handler that runs on `node` for `caller`. Its parent is the span with the caller's `context`,
-    /// if there is one.
+    /// Creates the span of a handler of `method` that runs on `node` for `caller`. Its parent is the span with the caller's
+    /// `context`, if there is one.
     pub(crate) fn of_request(
         spans: &Spans,
-        name: &str,
+        method: &'static str,
         (node, caller): (&NodeInfo, &NodeInfo),
         context: Option<&TraceContext>,
     ) -> Self {
-        let this = ServeSpan::new(name, (node, caller), &Span::none());
-        if let Some(context) = context {
-            spans.extract(context, &this.span);
-        }
-        this
+        ServeSpan::new(match spans.maker() {
+            Maker::Tracing(_) => {
+                let span = rpc_span("server", method, None, Some((node, caller)));
+                if let Some(context) = context {
+                    spans.extract(context, &span);
+                }
+                Some(Arc::new(TracingSpan(span)))
+            }
+            Maker::Tracer(tracer) => {
+                start(&**tracer, &HandlerStart { method, node, caller, parent: context })
+            }
+        })
     }
 
     /// Creates the span of a handler that runs for a call with the span `parent` of the same node.
-    pub(crate) fn of_local_call(name: &str, node: &NodeInfo, parent: &Span) -> Self {
-        ServeSpan::new(name, (node, node), parent)
+    pub(crate) fn of_local_call(
+        spans: &Spans,
+        method: &'static str,
+        node: &NodeInfo,
+        parent: &LocalParent,
+    ) -> Self {
+        let (span, context) = match parent {
+            LocalParent::Tracing(span) => (span.id(), None),
+            LocalParent::Tracer(context) => (None, context.as_ref()),
+        };
+        ServeSpan::new(match spans.maker() {
+            Maker::Tracing(_) => {
+                let span = rpc_span("server", method, span, Some((node, node)));
+                Some(Arc::new(TracingSpan(span)))
+            }
+            Maker::Tracer(tracer) => {
+                start(&**tracer, &HandlerStart { method, node, caller: node, parent: context })
+            }
+        })
     }
 
-    fn new(name: &str, (node, caller): (&NodeInfo, &NodeInfo), parent: &Span) -> Self {
-        let span = rpc_span("server", name, parent.id(), Some((node, caller)));
-        ServeSpan { span: Arc::new(span), outcome: ServeOutcome::Cancelled }
+    fn new(span: Option<Arc<dyn ServerSpan>>) -> Self {
+        ServeSpan { span, outcome: ServeOutcome::Cancelled }
     }
 
     /// Returns the span, for the context of the handler. Copies of the context must not keep it open.
-    pub(crate) fn share(&self) -> Weak<Span> {
-        Arc::downgrade(&self.span)
+    pub(crate) fn share(&self) -> Option<Weak<dyn ServerSpan>> {
+        self.span.as_ref().map(Arc::downgrade)
     }
 
     /// Ends the span.
@@ -56,9 +84,37 @@ impl ServeSpan {
     }
 }
 
+fn start(tracer: &dyn Tracer, start: &HandlerStart<'_>) -> Option<Arc<dyn ServerSpan>> {
+    catch(|| tracer.start_handler(start))
+}
+
 impl Drop for ServeSpan {
     fn drop(&mut self) {
+        let Some(span) = &self.span else { return };
         let is_failure = matches!(self.outcome, ServeOutcome::Failed(_));
-        end(&self.span, CallStatus::from(self.outcome).as_str(), is_failure);
+        let status = CallStatus::from(self.outcome).as_str();
+        catch(|| span.end(SpanEnd { status, is_failure }));
     }
+}
+
+impl ServerSpan for TracingSpan {
+    fn enter(&self, poll: &mut dyn FnMut()) {
+        self.0.in_scope(poll);
+    }
+
+    fn end(&self, end: SpanEnd) {
+        record_end(&self.0, end);
+    }
+}
+
+/// Runs `poll` inside `span`.
+pub(crate) fn enter<T>(span: &dyn ServerSpan, poll: impl FnOnce() -> T) -> T {
+    let (mut poll, mut result) = (Some(poll), None);
+    span.enter(&mut || {
+        if let Some(poll) = poll.take() {
+            result = Some(poll());
+        }
+    });
+    // A faulty implementation has not called it.
+    result.or_else(|| poll.map(|poll| poll())).expect("polled by one of the two")
 }
