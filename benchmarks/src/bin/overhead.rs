@@ -1,5 +1,5 @@
 //! What telemetry adds to a call: `Metrics` with a Prometheus recorder, and spans with a sampler that takes no trace or
-//! all. Two nodes and 64 callers share one thread, so that a figure contains both sides of a call. The variants take
+//! all, made with OpenTelemetry directly or through `tracing`. Two nodes and 64 callers share one thread, so that a figure contains both sides of a call. The variants take
 //! turns, and each figure is the median of the differences to the plain variant of the same turn.
 
 use std::{
@@ -33,20 +33,38 @@ const BUCKETS: [f64; 14] =
 enum Variant {
     Plain,
     Metrics,
+    /// Only at the node that makes the calls.
+    ClientMetrics,
+    /// Only at the node that serves them.
+    ServerMetrics,
     SpansNotSampled,
     SpansSampled,
+    TracingNotSampled,
+    TracingSampled,
 }
 
 impl Variant {
-    const ALL: [Variant; 4] =
-        [Variant::Plain, Variant::Metrics, Variant::SpansNotSampled, Variant::SpansSampled];
+    const ALL: [Variant; 8] = [
+        Variant::Plain,
+        Variant::Metrics,
+        Variant::ClientMetrics,
+        Variant::ServerMetrics,
+        Variant::SpansNotSampled,
+        Variant::SpansSampled,
+        Variant::TracingNotSampled,
+        Variant::TracingSampled,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Variant::Plain => "plain",
             Variant::Metrics => "metrics",
+            Variant::ClientMetrics => "metrics-client",
+            Variant::ServerMetrics => "metrics-server",
             Variant::SpansNotSampled => "spans-sampled-0",
             Variant::SpansSampled => "spans-sampled-1",
+            Variant::TracingNotSampled => "tracing-sampled-0",
+            Variant::TracingSampled => "tracing-sampled-1",
         }
     }
 }
@@ -87,15 +105,15 @@ impl Pair {
         let handle = recorder.handle();
         let exporter = InMemorySpanExporter::default();
         let sampler = match variant {
-            Variant::SpansSampled => Sampler::AlwaysOn,
-            _ => Sampler::AlwaysOff,
+            Variant::SpansSampled | Variant::TracingSampled => Sampler::TraceIdRatioBased(1.0),
+            _ => Sampler::TraceIdRatioBased(0.0),
         };
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::ParentBased(Box::new(sampler)))
             .with_simple_exporter(exporter.clone())
             .build();
-        let has_spans = matches!(variant, Variant::SpansNotSampled | Variant::SpansSampled);
-        let dispatch = if has_spans {
+        let uses_tracing = matches!(variant, Variant::TracingNotSampled | Variant::TracingSampled);
+        let dispatch = if uses_tracing {
             // As the README of `flyrpc-otel` recommends.
             let layer = tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("overhead"))
@@ -107,17 +125,24 @@ impl Pair {
         } else {
             tracing::Dispatch::none()
         };
-        let configure = |builder: NodeBuilder| match variant {
+        let configure = |builder: NodeBuilder, is_client: bool| match variant {
             Variant::Plain => builder,
-            Variant::Metrics => builder.observer(Metrics::new()),
+            Variant::ClientMetrics if !is_client => builder,
+            Variant::ServerMetrics if is_client => builder,
+            Variant::Metrics | Variant::ClientMetrics | Variant::ServerMetrics => {
+                builder.observer(Metrics::new())
+            }
             Variant::SpansNotSampled | Variant::SpansSampled => {
+                builder.spans(flyrpc_otel::spans(&provider))
+            }
+            Variant::TracingNotSampled | Variant::TracingSampled => {
                 builder.spans(flyrpc_otel::propagate(&provider))
             }
         };
         let start = async {
-            let serving = configure(Node::builder().name("b").region("hkg"));
+            let serving = configure(Node::builder().name("b").region("hkg"), false);
             let serving = serving.serve(ServeText::new(TextService::default())).start().await?;
-            let calling = configure(Node::builder().name("a").region("iad"));
+            let calling = configure(Node::builder().name("a").region("iad"), true);
             let calling = calling.seeds([serving.addr()]).start().await?;
             calling.ready().await;
             let text = calling.client::<TextClient>().on_region("hkg");
@@ -179,7 +204,7 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let pairs: Vec<_> = Variant::ALL.into_iter().map(Pair::new).collect::<Result<_, _>>()?;
-    let [plain, others @ ..] = &pairs[..] else { unreachable!("there are four variants") };
+    let [plain, others @ ..] = &pairs[..] else { unreachable!("there are eight variants") };
     let turns: Vec<Vec<[Cost; 2]>> = (0..TURNS)
         .map(|_| others.iter().map(|other| [plain.turn(), other.turn()]).collect())
         .collect();

@@ -5,18 +5,18 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Node, fly_rpc};
+use flyrpc::{Node, Spans, fly_rpc};
 use flyrpc_testkit::{Release, SimCluster};
 use opentelemetry::{
     SpanId, Value,
     trace::{SpanKind, Status, TraceId, TracerProvider as _},
 };
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, info_span};
 use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _};
 
 const CALLS: u64 = 1_000;
@@ -144,17 +144,29 @@ impl Audit for Service {
     async fn note(&self) {}
 }
 
+/// How the spans of calls are made.
+type MakeSpans = fn(&SdkTracerProvider) -> Spans;
+
 /// Exports the spans of calls and of the test, and nothing else.
 struct Exported {
     exporter: InMemorySpanExporter,
     provider: SdkTracerProvider,
+    make: MakeSpans,
     _set: tracing::subscriber::DefaultGuard,
 }
 
 impl Exported {
-    fn new() -> Self {
+    fn new(make: MakeSpans) -> Self {
+        Exported::with_sampler(make, Sampler::AlwaysOn)
+    }
+
+    /// `root` decides which traces are sampled.
+    fn with_sampler(make: MakeSpans, root: Sampler) -> Self {
         let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::ParentBased(Box::new(root)))
+            .with_simple_exporter(exporter.clone())
+            .build();
         let layer = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("test"))
             .with_location(false)
@@ -166,12 +178,12 @@ impl Exported {
                 metadata.target() == "flyrpc::call" || metadata.target() == "traces"
             }));
         let set = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-        Exported { exporter, provider, _set: set }
+        Exported { exporter, provider, make, _set: set }
     }
 
     fn release(&self) -> Release {
-        let provider = self.provider.clone();
-        Release::new().configure(move |_, builder| builder.spans(flyrpc_otel::propagate(&provider)))
+        let (provider, make) = (self.provider.clone(), self.make);
+        Release::new().configure(move |_, builder| builder.spans(make(&provider)))
     }
 
     fn spans(&self) -> Vec<SpanData> {
@@ -201,7 +213,7 @@ async fn cluster(exported: &Exported) -> SimCluster {
 async fn request(web: &Node, kind: Kind) {
     let front = web.client::<FrontClient>().on_region("hkg");
     let call = front.handle(kind as u8);
-    let root = tracing::info_span!("request");
+    let root = info_span!("request");
     match kind {
         Kind::IsDropped => {
             timeout(Duration::from_secs(2), call.instrument(root)).await.unwrap_err();
@@ -285,7 +297,16 @@ fn check_attributes(span: &SpanData, status: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn each_call_has_one_trace_through_all_regions() {
-    let exported = Exported::new();
+    check_traces(flyrpc_otel::spans).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_has_one_trace_through_all_regions_with_tracing() {
+    check_traces(flyrpc_otel::propagate).await;
+}
+
+async fn check_traces(make: MakeSpans) {
+    let exported = Exported::new(make);
     let cluster = cluster(&exported).await;
     let (web, hkg) = (cluster.node("syd-0"), cluster.node("hkg-0"));
     // The database that refuses exclusive calls, because it executes one, has less load than the other one.
@@ -325,7 +346,16 @@ async fn each_call_has_one_trace_through_all_regions() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_without_spans_ignores_the_context() {
-    let exported = Exported::new();
+    check_node_without_spans(flyrpc_otel::spans).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_spans_ignores_the_context_with_tracing() {
+    check_node_without_spans(flyrpc_otel::propagate).await;
+}
+
+async fn check_node_without_spans(make: MakeSpans) {
+    let exported = Exported::new(make);
     let front = Release::new().serve(|_| ServeFront::new(Service));
     let db = exported.release().serve(|_| ServeDb::new(Service));
     let cluster = SimCluster::builder().primary("iad").region("syd", 1).region("hkg", 1);
@@ -361,7 +391,16 @@ fn chain_length(spans: &[SpanData], span: &SpanData) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn in_a_rollout_no_call_fails_and_traces_continue_where_both_nodes_make_spans() {
-    let exported = Exported::new();
+    check_rollout(flyrpc_otel::spans).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_rollout_no_call_fails_and_traces_continue_where_both_nodes_make_spans_with_tracing() {
+    check_rollout(flyrpc_otel::propagate).await;
+}
+
+async fn check_rollout(make: MakeSpans) {
+    let exported = Exported::new(make);
     let serving = |release: Release| {
         release.serve(|_| ServeFront::new(Service)).serve(|_| ServeDb::new(Service))
     };
@@ -397,4 +436,61 @@ async fn in_a_rollout_no_call_fails_and_traces_continue_where_both_nodes_make_sp
         load(name, plain()).await;
     }
     assert_eq!(chains(&exported, &web).await, [2].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_nodes_follow_the_decision_of_the_root() {
+    let off = Exported::with_sampler(flyrpc_otel::spans, Sampler::AlwaysOff);
+    let on = Exported::new(flyrpc_otel::spans);
+    let cluster = SimCluster::builder().primary("iad").region("syd", 1).region("hkg", 1);
+    let front = on.release().serve(|_| ServeFront::new(Service));
+    let front = front.serve(|_| ServeAudit::new(Service));
+    let db = on.release().serve(|_| ServeDb::new(Service));
+    let cluster = cluster.region("iad", 1).node("syd-0", off.release()).node("hkg-0", front);
+    let cluster = cluster.node("iad-0", db).start().await;
+    for kind in [Kind::Succeeds, Kind::Panics, Kind::FindsNoNode, Kind::RunsInProcess] {
+        let front = cluster.node("syd-0").client::<FrontClient>().on_region("hkg");
+        let _result = front.handle(kind as u8).await.unwrap();
+        assert_eq!((off.spans().len(), on.spans().len()), (0, 0), "{kind:?}");
+    }
+    let db = cluster.node("hkg-0").client::<DbClient>().on_region("iad");
+    db.save(Kind::Succeeds as u8).await.unwrap().unwrap();
+    assert_eq!((off.spans().len(), on.spans().len()), (0, 2));
+}
+
+#[fly_rpc]
+trait Nested {
+    /// Makes a span, and spawns a task that calls the database.
+    async fn run(&self);
+}
+
+impl Nested for Service {
+    async fn run(&self) {
+        async { tokio::task::yield_now().await }.instrument(info_span!("in the handler")).await;
+        let db: DbClient = flyrpc::context().client();
+        let task = flyrpc::spawn(async move { db.on_primary().save(Kind::Succeeds as u8).await });
+        task.await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_and_tasks_of_a_handler_are_children_of_its_span() {
+    for make in [flyrpc_otel::spans as MakeSpans, flyrpc_otel::propagate] {
+        let exported = Exported::new(make);
+        let db = exported.release().serve(|_| ServeDb::new(Service));
+        let hkg = exported.release().serve(|_| ServeNested::new(Service));
+        let cluster = SimCluster::builder().primary("iad").region("hkg", 1).region("iad", 1);
+        let cluster = cluster.node("hkg-0", hkg).node("iad-0", db).start().await;
+        cluster.node("iad-0").client::<NestedClient>().on_region("hkg").run().await.unwrap();
+        cluster.node("hkg-0").client::<NestedClient>().run().await.unwrap();
+        let spans = exported.spans();
+        let handlers = spans.iter().filter(|span| name(span) == "server Nested/run");
+        let handlers: Vec<_> = handlers.collect();
+        assert_eq!(handlers.len(), 2);
+        for handler in handlers {
+            let is_child = |span: &&SpanData| span.parent_span_id == handler.span_context.span_id();
+            let children: BTreeSet<_> = spans.iter().filter(is_child).map(name).collect();
+            assert_eq!(children, ["client Db/save", "in the handler"].map(String::from).into());
+        }
+    }
 }

@@ -1,0 +1,24 @@
+//! Spans of `tracing`, with the context of OpenTelemetry.
+
+use flyrpc::{Propagate, TraceContext};
+use opentelemetry::{Context, trace::TraceContextExt as _};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::{of_caller, to_sent};
+
+/// The context of OpenTelemetry's spans, by way of the layer of `tracing-opentelemetry`.
+#[derive(Debug)]
+pub(crate) struct OpenTelemetry;
+
+impl Propagate for OpenTelemetry {
+    fn inject(&self, span: &Span) -> Option<TraceContext> {
+        to_sent(span.context().span().span_context())
+    }
+
+    fn extract(&self, context: &TraceContext, span: &Span) {
+        let parent = Context::new().with_remote_span_context(of_caller(context));
+        // Fails if the application has no layer for OpenTelemetry, or filters the span.
+        let _ = span.set_parent(parent);
+    }
+}
