@@ -17,7 +17,6 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{
     admission::Permit,
     handler_future::RequestFuture,
-    inline_policy::INLINE_BUDGET,
     registry::ServedMethod,
     rest::Rest,
     serve_report::StartReport,
@@ -412,9 +411,7 @@ fn poll_first(
     let polled = Pin::new(future).poll(task);
     let after = server.env.now();
     let took = after.saturating_duration_since(before);
-    let heavy = took >= INLINE_BUDGET;
-    method.inline_policy.record(polled.is_ready() && !heavy);
-    method.inline_policy.record_heavy(heavy);
+    method.inline_policy.record(polled.is_ready(), took, after);
     First { polled, took, after }
 }
 

@@ -1,9 +1,14 @@
 //! Whether the handlers of a method are expected to complete at their first poll.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Upper bound on the duration of a quick handler's first poll. A slower handler delays the other
 /// handlers in the same task. It also takes so much longer than spawning a task that it should run in
@@ -20,6 +25,19 @@ const INLINE_AFTER_MAX: u32 = 1 << 16;
 /// by 4. A method that was slow once, or whose thread the system suspended, thus becomes trusted again.
 const FORGIVEN_AFTER: u32 = 4;
 
+/// Slow first polls of a method that otherwise completes quickly are tolerated inline if they take at most one part in this many
+/// of the time: for this many times its duration after a slow poll, each further one counts against the method, and the next
+/// calls do not run inline. Even a method that is always quick has slow polls, because of interrupts: on a virtual machine, a
+/// timer tick takes 25 to 80 µs, and 100 per second hit a handler of a busy node.
+const TOLERATED: u32 = 100;
+
+/// Slow first polls that take longer than this are never tolerated.
+const TOLERATED_MAX: Duration = Duration::from_millis(5);
+
+/// While a method is not expected to be quick, whether its last slow poll is tolerable by now is checked each time that this
+/// many calls in a row were quick.
+const CHECK_EVERY: u32 = 64;
+
 /// The history of one method's calls.
 #[derive(Debug)]
 pub(super) struct InlinePolicy {
@@ -31,6 +49,8 @@ pub(super) struct InlinePolicy {
     first: u32,
     /// Whether the first poll of the last call took [`INLINE_BUDGET`] or longer.
     heavy: AtomicBool,
+    /// The time until which another slow first poll counts against the method. `None` if that time has no end.
+    slow_until: Mutex<Option<Instant>>,
 }
 
 impl InlinePolicy {
@@ -39,7 +59,8 @@ impl InlinePolicy {
     /// not change them.
     pub(super) const fn new(first: u32) -> Self {
         let (streak, needed) = (AtomicU32::new(0), AtomicU32::new(first));
-        InlinePolicy { streak, needed, first, heavy: AtomicBool::new(false) }
+        let (heavy, slow_until) = (AtomicBool::new(false), Mutex::new(None));
+        InlinePolicy { streak, needed, first, heavy, slow_until }
     }
 
     /// Returns whether the next call is expected to be quick.
@@ -52,27 +73,29 @@ impl InlinePolicy {
         self.heavy.load(Ordering::Relaxed)
     }
 
-    /// Records whether the first poll of a call took [`INLINE_BUDGET`] or longer.
-    pub(super) fn record_heavy(&self, heavy: bool) {
+    /// Records the first poll of a call, which took this long until `now`, and completed the call if `is_ready`.
+    pub(super) fn record(&self, is_ready: bool, took: Duration, now: Instant) {
+        let is_heavy = took >= INLINE_BUDGET;
         // The common case writes nothing, so cores do not contend for the value.
-        if self.is_heavy() != heavy {
-            self.heavy.store(heavy, Ordering::Relaxed);
+        if self.is_heavy() != is_heavy {
+            self.heavy.store(is_heavy, Ordering::Relaxed);
         }
-    }
-
-    /// Records a call. The call was `quick` if its handler completed in its first poll, within
-    /// [`INLINE_BUDGET`].
-    pub(super) fn record(&self, quick: bool) {
+        if is_heavy && self.is_tolerated(took, now) && is_ready {
+            return;
+        }
+        let is_quick = is_ready && !is_heavy;
         let needed = self.needed.load(Ordering::Relaxed);
         let expected = self.streak.load(Ordering::Relaxed) >= needed;
-        match (quick, expected) {
-            // The common case writes nothing, so cores do not contend for the counter.
+        match (is_quick, expected) {
+            // As above.
             (true, true) if needed == self.first => {}
             (true, _) => {
                 let streak = self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
                 if expected && streak >= FORGIVEN_AFTER * needed {
                     self.streak.store(needed, Ordering::Relaxed);
                     self.needed.store((needed / 4).max(self.first), Ordering::Relaxed);
+                } else if !expected && streak.is_multiple_of(CHECK_EVERY) && self.is_forgiven(now) {
+                    self.needed.store(self.first, Ordering::Relaxed);
                 }
             }
             (false, _) => {
@@ -83,14 +106,37 @@ impl InlinePolicy {
             }
         }
     }
+
+    /// Returns whether a slow first poll that ended `now` is tolerated.
+    #[cold]
+    fn is_tolerated(&self, took: Duration, now: Instant) -> bool {
+        let is_short = took <= TOLERATED_MAX;
+        let until = is_short.then(|| now + TOLERATED * took);
+        let before = std::mem::replace(&mut *self.lock(), until);
+        is_short && before.is_some_and(|before| before <= now - took)
+    }
+
+    /// Returns whether the last slow first poll was tolerable, and long enough ago.
+    #[cold]
+    fn is_forgiven(&self, now: Instant) -> bool {
+        self.lock().is_some_and(|until| until <= now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.slow_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const QUICK: Duration = Duration::from_micros(1);
+
+    /// Records calls that are quick, or wait for something.
     fn record_n(policy: &InlinePolicy, quick: bool, times: u32) {
-        (0..times).for_each(|_| policy.record(quick));
+        let now = Instant::now();
+        (0..times).for_each(|_| policy.record(quick, QUICK, now));
     }
 
     #[test]
@@ -132,6 +178,56 @@ mod tests {
             record_n(&policy, false, 3);
             assert!(!policy.is_quick());
         }
+    }
+
+    /// A method that is expected to be quick, and that was slow for `took`.
+    fn slow_once(took: Duration) -> (InlinePolicy, Instant) {
+        let (policy, now) = (InlinePolicy::new(INLINE_AFTER), Instant::now());
+        record_n(&policy, true, INLINE_AFTER);
+        policy.record(true, took, now);
+        assert!(!policy.is_quick(), "nothing is known about the time before");
+        (policy, now)
+    }
+
+    #[test]
+    fn slow_polls_that_take_up_to_1_percent_of_the_time_are_tolerated() {
+        let slow = Duration::from_micros(30);
+        let (policy, mut now) = slow_once(slow);
+        record_n(&policy, true, 4 * INLINE_AFTER);
+        for _ in 0..10 {
+            now += 101 * slow;
+            policy.record(true, slow, now);
+            assert!(policy.is_quick());
+        }
+        policy.record(true, slow, now + 100 * slow);
+        assert!(!policy.is_quick());
+    }
+
+    #[test]
+    fn a_method_is_trusted_again_once_its_last_slow_poll_is_tolerable() {
+        let slow = Duration::from_millis(4);
+        let (policy, now) = slow_once(slow);
+        policy.needed.store(INLINE_AFTER_MAX, Ordering::Relaxed);
+        let record = |at, times| (0..times).for_each(|_| policy.record(true, QUICK, at));
+        record(now + 99 * slow, 10 * CHECK_EVERY);
+        assert!(!policy.is_quick());
+        record(now + 100 * slow, CHECK_EVERY - 1);
+        assert!(!policy.is_quick());
+        record(now + 100 * slow, 1);
+        assert!(policy.is_quick());
+    }
+
+    #[test]
+    fn long_polls_are_never_tolerated() {
+        let long = TOLERATED_MAX + QUICK;
+        let (policy, now) = slow_once(long);
+        let later = now + Duration::from_secs(3600);
+        (0..2 * INLINE_AFTER).for_each(|_| policy.record(true, QUICK, later));
+        assert!(!policy.is_quick());
+        record_n(&policy, true, 4 * INLINE_AFTER);
+        assert!(policy.is_quick());
+        policy.record(true, long, later);
+        assert!(!policy.is_quick());
     }
 
     #[test]
