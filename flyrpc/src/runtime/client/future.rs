@@ -181,7 +181,8 @@ where
         let enclosing = enclosing.or_else(Context::try_current);
         let start = CallStart::new::<R>(method, &self.options, now, enclosing.as_ref());
         let metadata = self.options.metadata.as_deref();
-        let span = start_span::<R>(&node, method);
+        let has_observers = node.observers().is_some();
+        let span = if has_observers { start_span::<R>(&node, method) } else { None };
         if let Some(error) = metadata.and_then(|metadata| metadata.error.as_ref()) {
             let failure = make::failed_here(&node, AttemptFailure::Encode(error.clone()));
             let call = Call::new::<R>(&self.options, node.primary_region(), start, span.as_deref());
@@ -189,7 +190,6 @@ where
             AttemptRecorder::new(&node, &call, None, span).finish(Err(&error));
             return Err(error);
         }
-        let has_observers = node.observers().is_some();
         if self.options.each.is_some() || runtime_to_enter(&node).is_some() {
             self.make(node, start, None, span);
             return Ok(());
@@ -309,6 +309,7 @@ impl<R: Request> LocalCall<R> {
 }
 
 /// Starts the span of a call, if it has one.
+#[cold]
 fn start_span<R: Request>(node: &NodeShared, method: usize) -> Option<Box<CallSpan>> {
     let spans = reporting(node, R::SERVICE)?.spans()?;
     Some(Box::new(spans.start_call(R::methods()[method].rpc_method)))

@@ -74,20 +74,27 @@ impl InlinePolicy {
     }
 
     /// Records the first poll of a call, which took this long until `now`, and completed the call if `is_ready`.
+    #[inline]
     pub(super) fn record(&self, is_ready: bool, took: Duration, now: Instant) {
-        let is_heavy = took >= INLINE_BUDGET;
-        // The common case writes nothing, so cores do not contend for the value.
-        if self.is_heavy() != is_heavy {
-            self.heavy.store(is_heavy, Ordering::Relaxed);
+        let is_quick = is_ready && took < INLINE_BUDGET;
+        let needed = self.needed.load(Ordering::Relaxed);
+        let expected = self.streak.load(Ordering::Relaxed) >= needed;
+        // The common case writes nothing, so cores do not contend for the values.
+        if !(is_quick && expected && needed == self.first && !self.is_heavy()) {
+            self.update(is_ready, took, now);
         }
+    }
+
+    #[cold]
+    fn update(&self, is_ready: bool, took: Duration, now: Instant) {
+        let is_heavy = took >= INLINE_BUDGET;
+        self.heavy.store(is_heavy, Ordering::Relaxed);
         if is_heavy && self.is_tolerated(took, now) && is_ready {
             return;
         }
-        let is_quick = is_ready && !is_heavy;
         let needed = self.needed.load(Ordering::Relaxed);
         let expected = self.streak.load(Ordering::Relaxed) >= needed;
-        match (is_quick, expected) {
-            // As above.
+        match (is_ready && !is_heavy, expected) {
             (true, true) if needed == self.first => {}
             (true, _) => {
                 let streak = self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
