@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 /// Upper bound on the duration of a quick handler's first poll. A slower handler delays the other
 /// handlers in the same task. It also takes so much longer than spawning a task that it should run in
@@ -25,14 +25,16 @@ const INLINE_AFTER_MAX: u32 = 1 << 16;
 /// by 4. A method that was slow once, or whose thread the system suspended, thus becomes trusted again.
 const FORGIVEN_AFTER: u32 = 4;
 
-/// Slow first polls of a method that otherwise completes quickly are tolerated inline if they take at most one part in this many
-/// of the time: for this many times its duration after a slow poll, each further one counts against the method, and the next
-/// calls do not run inline. Even a method that is always quick has slow polls, because of interrupts: on a virtual machine, a
-/// timer tick takes 25 to 80 µs, and 100 per second hit a handler of a busy node.
+/// Slow first polls of a method that is expected to be quick are tolerated if they take at most one part in this many of the
+/// time of the runtime's threads. Even a method that is always quick has slow polls, because of interrupts. On a virtual
+/// machine, a timer tick takes 25 to 80 µs, and 100 per second hit a handler of a busy thread.
 const TOLERATED: u32 = 100;
 
-/// Slow first polls that take longer than this are never tolerated.
-const TOLERATED_MAX: Duration = Duration::from_millis(5);
+/// A slow first poll that takes longer than this is not tolerated.
+const TOLERATED_MAX: Duration = Duration::from_micros(500);
+
+/// Upper bound on the time for which slow first polls count against a method.
+const COUNTED_MAX: Duration = Duration::from_secs(60);
 
 /// While a method is not expected to be quick, whether its last slow poll is tolerable by now is checked each time that this
 /// many calls in a row were quick.
@@ -49,7 +51,10 @@ pub(super) struct InlinePolicy {
     first: u32,
     /// Whether the first poll of the last call took [`INLINE_BUDGET`] or longer.
     heavy: AtomicBool,
-    /// The time until which another slow first poll counts against the method. `None` if that time has no end.
+    /// Whether a call that was expected to be quick had to wait for something, instead of taking long.
+    waited: AtomicBool,
+    /// The time until which slow first polls count against the method: each adds [`TOLERATED`] times its duration. `None`
+    /// until the first one.
     slow_until: Mutex<Option<Instant>>,
 }
 
@@ -59,8 +64,8 @@ impl InlinePolicy {
     /// not change them.
     pub(super) const fn new(first: u32) -> Self {
         let (streak, needed) = (AtomicU32::new(0), AtomicU32::new(first));
-        let (heavy, slow_until) = (AtomicBool::new(false), Mutex::new(None));
-        InlinePolicy { streak, needed, first, heavy, slow_until }
+        let [heavy, waited] = [const { AtomicBool::new(false) }; 2];
+        InlinePolicy { streak, needed, first, heavy, waited, slow_until: Mutex::new(None) }
     }
 
     /// Returns whether the next call is expected to be quick.
@@ -89,15 +94,21 @@ impl InlinePolicy {
     fn update(&self, is_ready: bool, took: Duration, now: Instant) {
         let is_heavy = took >= INLINE_BUDGET;
         self.heavy.store(is_heavy, Ordering::Relaxed);
-        if is_heavy && self.is_tolerated(took, now) && is_ready {
+        if self.first == u32::MAX {
             return;
         }
         let needed = self.needed.load(Ordering::Relaxed);
         let expected = self.streak.load(Ordering::Relaxed) >= needed;
+        if is_heavy && self.count_slow(took, now) && is_ready && expected {
+            return;
+        }
         match (is_ready && !is_heavy, expected) {
             (true, true) if needed == self.first => {}
             (true, _) => {
                 let streak = self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                if streak == needed {
+                    self.waited.store(false, Ordering::Relaxed);
+                }
                 if expected && streak >= FORGIVEN_AFTER * needed {
                     self.streak.store(needed, Ordering::Relaxed);
                     self.needed.store((needed / 4).max(self.first), Ordering::Relaxed);
@@ -108,25 +119,28 @@ impl InlinePolicy {
             (false, _) => {
                 self.streak.store(0, Ordering::Relaxed);
                 if expected {
+                    self.waited.store(!is_heavy, Ordering::Relaxed);
                     self.needed.store((4 * needed).min(INLINE_AFTER_MAX), Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Returns whether a slow first poll that ended `now` is tolerated.
-    #[cold]
-    fn is_tolerated(&self, took: Duration, now: Instant) -> bool {
-        let is_short = took <= TOLERATED_MAX;
-        let until = is_short.then(|| now + TOLERATED * took);
-        let before = std::mem::replace(&mut *self.lock(), until);
-        is_short && before.is_some_and(|before| before <= now - took)
+    /// Counts a slow first poll that ended `now`. Returns whether it is short, and none before it counts any more.
+    fn count_slow(&self, took: Duration, now: Instant) -> bool {
+        let threads = Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
+        let counted = (TOLERATED * took / threads.max(1) as u32).min(COUNTED_MAX);
+        let mut slow_until = self.lock();
+        let before = *slow_until;
+        let from = before.map_or(now, |before| before.max(now));
+        *slow_until = Some((from + counted).min(now + COUNTED_MAX));
+        took <= TOLERATED_MAX && before.is_some_and(|before| before <= now - took)
     }
 
-    /// Returns whether the last slow first poll was tolerable, and long enough ago.
-    #[cold]
+    /// Returns whether trust was lost because of slow first polls that no longer count.
     fn is_forgiven(&self, now: Instant) -> bool {
-        self.lock().is_some_and(|until| until <= now)
+        let has_ended = self.lock().is_some_and(|until| until <= now);
+        has_ended && !self.waited.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -211,30 +225,88 @@ mod tests {
     }
 
     #[test]
-    fn a_method_is_trusted_again_once_its_last_slow_poll_is_tolerable() {
-        let slow = Duration::from_millis(4);
-        let (policy, now) = slow_once(slow);
-        policy.needed.store(INLINE_AFTER_MAX, Ordering::Relaxed);
-        let record = |at, times| (0..times).for_each(|_| policy.record(true, QUICK, at));
-        record(now + 99 * slow, 10 * CHECK_EVERY);
-        assert!(!policy.is_quick());
-        record(now + 100 * slow, CHECK_EVERY - 1);
-        assert!(!policy.is_quick());
-        record(now + 100 * slow, 1);
-        assert!(policy.is_quick());
+    fn a_method_is_trusted_again_once_its_slow_polls_no_longer_count() {
+        for (slow, first) in [(Duration::from_micros(400), 1), (Duration::from_millis(20), 2)] {
+            let (policy, now) = slow_once(slow);
+            // Those that follow add to the time.
+            (1..first).for_each(|_| policy.record(true, slow, now));
+            policy.needed.store(INLINE_AFTER_MAX, Ordering::Relaxed);
+            policy.streak.store(0, Ordering::Relaxed);
+            let end = now + 100 * slow * first;
+            let record = |at, times| (0..times).for_each(|_| policy.record(true, QUICK, at));
+            record(end - QUICK, 10 * CHECK_EVERY);
+            assert!(!policy.is_quick());
+            record(end, CHECK_EVERY - 1);
+            assert!(!policy.is_quick());
+            record(end, 1);
+            assert!(policy.is_quick());
+        }
     }
 
     #[test]
-    fn long_polls_are_never_tolerated() {
+    fn long_polls_are_not_tolerated() {
         let long = TOLERATED_MAX + QUICK;
         let (policy, now) = slow_once(long);
         let later = now + Duration::from_secs(3600);
-        (0..2 * INLINE_AFTER).for_each(|_| policy.record(true, QUICK, later));
-        assert!(!policy.is_quick());
-        record_n(&policy, true, 4 * INLINE_AFTER);
+        (0..CHECK_EVERY).for_each(|_| policy.record(true, QUICK, later));
         assert!(policy.is_quick());
         policy.record(true, long, later);
         assert!(!policy.is_quick());
+    }
+
+    #[test]
+    fn a_method_that_is_slow_most_of_the_time_is_not_trusted() {
+        let (policy, mut now) = slow_once(Duration::from_micros(90));
+        for call in 0..10_000 {
+            now += Duration::from_millis(20);
+            let took = if call % 10 == 0 { QUICK } else { Duration::from_micros(90) };
+            policy.record(true, took, now);
+            assert!(!policy.is_quick());
+        }
+    }
+
+    #[test]
+    fn a_method_that_waits_is_not_forgiven_because_of_a_slow_poll_before() {
+        let (policy, now) = slow_once(Duration::from_micros(30));
+        record_n(&policy, true, 4 * INLINE_AFTER);
+        assert!(policy.is_quick());
+        policy.record(false, QUICK, now);
+        policy.needed.store(INLINE_AFTER_MAX, Ordering::Relaxed);
+        let later = now + Duration::from_secs(3600);
+        (0..10 * CHECK_EVERY).for_each(|_| policy.record(true, QUICK, later));
+        assert!(!policy.is_quick());
+    }
+
+    /// The share of calls that would run inline, of 200,000 calls at 10,000 per second, with `slow` of these durations in
+    /// turns.
+    fn inline_share(slow: &[Duration], every: u32) -> (f64, f64) {
+        let (policy, mut now) = (InlinePolicy::new(INLINE_AFTER), Instant::now());
+        let [mut inline, mut longest_inline, mut longest] = [0.0; 3];
+        let max = slow.iter().max().copied().unwrap_or_default();
+        for call in 0..200_000 {
+            now += Duration::from_micros(100);
+            let is_slow = call % every == 0;
+            let took = if is_slow { slow[(call / every) as usize % slow.len()] } else { QUICK };
+            let is_inline = f64::from(u8::from(policy.is_quick()));
+            inline += is_inline;
+            if took == max && is_slow {
+                longest += 1.0;
+                longest_inline += is_inline;
+            }
+            now += took;
+            policy.record(true, took, now);
+        }
+        (inline / 200_000.0, longest_inline / f64::max(longest, 1.0))
+    }
+
+    #[test]
+    fn ticks_leave_calls_inline_and_long_polls_among_them_do_not_run_inline() {
+        let (tick, long) = (Duration::from_micros(40), Duration::from_millis(20));
+        let (inline, _) = inline_share(&[tick], 100);
+        assert!(inline > 0.9, "{inline}");
+        let mixed: Vec<_> = std::iter::once(long).chain([tick; 9]).collect();
+        let (_, longest_inline) = inline_share(&mixed, 100);
+        assert!(longest_inline < 0.02, "{longest_inline}");
     }
 
     #[test]
