@@ -132,16 +132,9 @@ impl ClientSpan for Numbered {
 
 impl ServerSpan for Numbered {
     fn enter(&self, poll: &mut dyn FnMut()) {
-        struct Entered(u8);
-
-        impl Drop for Entered {
-            fn drop(&mut self) {
-                CURRENT.set(self.0);
-            }
-        }
-
-        let _entered = Entered(CURRENT.replace(self.span));
+        let before = CURRENT.replace(self.span);
         poll();
+        CURRENT.set(before);
     }
 
     fn end(&self, end: SpanEnd) {
@@ -260,16 +253,18 @@ impl Tracer for Panicking {
     }
 }
 
-/// Its spans panic, and do not poll handlers.
-struct Faulty;
+/// Its spans panic. Those of handlers do not poll them, or panic afterward.
+struct Faulty {
+    polls: bool,
+}
 
 impl Tracer for Faulty {
     fn start_call(&self, _: &'static str) -> StartedCall {
-        StartedCall { context: context(1), span: Some(Box::new(Faulty)) }
+        StartedCall { context: context(1), span: Some(Box::new(Faulty { polls: self.polls })) }
     }
 
     fn start_handler(&self, _: &HandlerStart<'_>) -> Arc<dyn ServerSpan> {
-        Arc::new(Faulty)
+        Arc::new(Faulty { polls: self.polls })
     }
 }
 
@@ -284,7 +279,13 @@ impl ClientSpan for Faulty {
 }
 
 impl ServerSpan for Faulty {
-    fn enter(&self, _: &mut dyn FnMut()) {}
+    fn enter(&self, poll: &mut dyn FnMut()) {
+        if self.polls {
+            poll();
+            poll();
+            panic!("as the test decides");
+        }
+    }
 
     fn end(&self, _: SpanEnd) {
         panic!("as the test decides");
@@ -293,7 +294,12 @@ impl ServerSpan for Faulty {
 
 #[tokio::test(start_paused = true)]
 async fn a_faulty_tracer_affects_no_call() {
-    for make in [|| Spans::with_tracer(Panicking), || Spans::with_tracer(Faulty)] {
+    let tracers: [fn() -> Spans; 3] = [
+        || Spans::with_tracer(Panicking),
+        || Spans::with_tracer(Faulty { polls: false }),
+        || Spans::with_tracer(Faulty { polls: true }),
+    ];
+    for make in tracers {
         let release = Release::new().serve(|_| ServeWork::new(Worker));
         let cluster = cluster(release.configure(move |_, builder| builder.spans(make()))).await;
         let work = cluster.node("iad-0").client::<WorkClient>();

@@ -363,7 +363,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Makes a tracing span for each call that the node makes, and for each handler that it runs. By default, there are
+    /// Makes a span for each call that the node makes, and for each handler that it runs. By default, there are
     /// no spans, and calls do not become slower. A later call of this method replaces what an earlier one set.
     pub fn spans(mut self, spans: Spans) -> Self {
         self.spans = Some(spans);

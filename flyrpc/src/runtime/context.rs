@@ -128,8 +128,8 @@ pub struct Context {
     pub(crate) host: Arc<Host>,
     /// `None` if the call has none.
     pub(crate) metadata: Option<Arc<Metadata>>,
-    /// Entered whenever the handler is polled, until it has ended. `None` if calls have no spans.
-    pub(crate) span: Option<Weak<dyn ServerSpan>>,
+    /// Entered whenever the handler or one of its tasks is polled. `None` if calls have no spans.
+    pub(crate) span: Option<Arc<dyn ServerSpan>>,
 }
 
 /// The surroundings of the handlers of one node.
@@ -306,7 +306,7 @@ fn poll_in_span<F: Future + ?Sized>(
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    match context.as_ref().and_then(|context| context.span.as_ref()?.upgrade()) {
+    match context.as_ref().and_then(|context| context.span.clone()) {
         Some(span) => enter(&*span, || poll_in_env(context, future, task)),
         None => poll_in_env(context, future, task),
     }

@@ -11,7 +11,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use crate::{nodes::Nodes, of_caller, to_sent};
+use crate::{nodes::Nodes, to_sent, to_span_context};
 
 /// Makes the spans of calls and handlers.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ struct Call {
     nodes: Arc<Nodes>,
 }
 
-/// The context whose span is that of a handler, or of its caller if the trace is not sampled.
+/// The context that is current in a handler: with the handler's span, or with the caller's if the trace is not sampled.
 struct Handler(Context);
 
 impl OpenTelemetry {
@@ -37,41 +37,46 @@ impl OpenTelemetry {
 
 impl Tracer for OpenTelemetry {
     fn start_call(&self, method: &'static str) -> StartedCall {
-        Context::map_current(|current| {
-            let parent = current.span();
-            let parent = parent.span_context();
-            if is_not_sampled(parent) {
-                return StartedCall { context: to_sent(parent), span: None };
-            }
-            let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Client);
-            let mut span = self.tracer.build_with_context(builder, current);
-            let context = to_sent(span.span_context());
-            let mut recorded: Option<Box<dyn ClientSpan>> = None;
-            if span.is_recording() {
-                span.set_attributes(system_and_method(method));
-                recorded = Some(Box::new(Call { span, nodes: Arc::clone(&self.nodes) }));
-            }
-            StartedCall { context, span: recorded }
-        })
+        // The SDK runs code of the application, which may need the cell that `map_current` borrows.
+        let parent = match Context::map_current(|current| not_sampled(current)) {
+            Some(parent) => return StartedCall { context: to_sent(&parent), span: None },
+            None => Context::current(),
+        };
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Client);
+        let mut span = self.tracer.build_with_context(builder, &parent);
+        // Without a valid context if the provider was shut down.
+        let context = to_sent(span.span_context());
+        let context = context.or_else(|| to_sent(parent.span().span_context()));
+        let mut recorded: Option<Box<dyn ClientSpan>> = None;
+        if span.is_recording() {
+            span.set_attributes(system_and_method(method));
+            recorded = Some(Box::new(Call { span, nodes: Arc::clone(&self.nodes) }));
+        }
+        StartedCall { context, span: recorded }
     }
 
     fn start_handler(&self, start: &HandlerStart<'_>) -> Arc<dyn ServerSpan> {
-        let mut context = Context::new();
-        if let Some(caller) = start.parent.map(of_caller) {
-            let is_final = is_not_sampled(&caller);
-            context = context.with_remote_span_context(caller);
-            if is_final {
+        let HandlerStart { method, node, caller, parent, .. } = *start;
+        let is_local = node.id() == caller.id();
+        // A handler in the caller's task keeps the caller's baggage.
+        let mut context = if is_local { Context::current() } else { Context::new() };
+        if let Some(parent) = parent {
+            context = context.with_remote_span_context(to_span_context(parent, !is_local));
+            if not_sampled(&context).is_some() {
                 return Arc::new(Handler(context));
             }
         }
         // The trace is sampled, or this is its first span.
         let mut attributes = Vec::with_capacity(8);
-        attributes.extend(system_and_method(start.method));
-        attributes.push(self.nodes.get(start.node).server());
-        attributes.extend(self.nodes.get(start.caller).peer());
-        let builder = SpanBuilder::from_name(start.method).with_kind(SpanKind::Server);
+        attributes.extend(system_and_method(method));
+        attributes.push(self.nodes.get(node).server());
+        attributes.extend(self.nodes.get(caller).peer());
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server);
         let span = self.tracer.build_with_context(builder.with_attributes(attributes), &context);
-        Arc::new(Handler(context.with_span(span)))
+        if span.span_context().is_valid() {
+            context = context.with_span(span);
+        }
+        Arc::new(Handler(context))
     }
 }
 
@@ -118,10 +123,19 @@ impl ServerSpan for Handler {
     }
 }
 
-/// Whether this is the context of a trace that is not sampled. The decision is made once per trace, for its first span: then
-/// the sampler is not asked again, and spans are left out.
-fn is_not_sampled(context: &SpanContext) -> bool {
-    context.is_valid() && !context.is_sampled()
+/// Returns the span of a context whose trace is not sampled, or in which telemetry is suppressed. The sampler is not asked
+/// again for the spans below it, and they are left out.
+fn not_sampled(context: &Context) -> Option<SpanContext> {
+    let span = context.span();
+    let parent = span.span_context();
+    if context.is_telemetry_suppressed() {
+        let flags = parent.trace_flags().with_sampled(false);
+        let (trace, id) = (parent.trace_id(), parent.span_id());
+        return Some(SpanContext::new(trace, id, flags, false, parent.trace_state().clone()));
+    }
+    // A span that is recorded without being sampled is for processors of the application, which may want those below it.
+    let is_final = parent.is_valid() && !parent.is_sampled() && !span.is_recording();
+    is_final.then(|| parent.clone())
 }
 
 fn system_and_method(method: &'static str) -> [KeyValue; 2] {

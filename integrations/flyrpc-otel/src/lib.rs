@@ -12,14 +12,13 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 /// Returns spans for [`NodeBuilder::spans`](flyrpc::NodeBuilder::spans) that are made with OpenTelemetry directly, and send
-/// the context of their trace with each call. The crate `tracing` has no part in them, and its filters do not affect them.
+/// the context of their trace with each call. They do not use `tracing`, and its filters do not affect them.
 ///
 /// The parent of a call's span is OpenTelemetry's current one, and the span of a handler is the current one whenever the
 /// handler is polled. `tracing-opentelemetry` 0.34 makes its spans current, and uses the current one as the parent, so spans
 /// of `tracing` and these are part of the same traces.
 ///
-/// Whether a trace is sampled is decided once, for its first span: if the parent of a span is not sampled, the sampler is not
-/// asked, and the span is left out. Of a call, a sampler sees the name, such as `Strings/upcase`, and the kind, and no
+/// If a trace is not sampled, the sampler is not asked again on other nodes, and their spans are left out. Of a call, a sampler sees the name, such as `Strings/upcase`, and the kind, and no
 /// attributes.
 pub fn spans(provider: &SdkTracerProvider) -> Spans {
     let scope = InstrumentationScope::builder("flyrpc").with_version(env!("CARGO_PKG_VERSION"));
@@ -48,8 +47,9 @@ fn to_sent(context: &SpanContext) -> Option<TraceContext> {
     }
 }
 
-/// Returns the context of the caller's span. An invalid state is ignored, as the recommendation demands.
-fn of_caller(sent: &TraceContext) -> SpanContext {
+/// Returns the context of the caller's span, which is remote if it is on another node. An invalid state is ignored, as the
+/// recommendation demands.
+fn to_span_context(sent: &TraceContext, is_remote: bool) -> SpanContext {
     let state = match sent.state() {
         "" => TraceState::NONE,
         state => state.parse().unwrap_or_default(),
@@ -58,7 +58,7 @@ fn of_caller(sent: &TraceContext) -> SpanContext {
         TraceId::from_bytes(sent.trace_id()),
         SpanId::from_bytes(sent.span_id()),
         TraceFlags::new(sent.flags()),
-        true,
+        is_remote,
         state,
     )
 }

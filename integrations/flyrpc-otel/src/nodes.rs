@@ -8,7 +8,7 @@ use std::{
 use flyrpc::{NodeId, NodeInfo};
 use opentelemetry::{KeyValue, StringValue, Value};
 
-/// Upper bound on the nodes whose texts are kept. All are dropped when it is reached, which only restarts cause.
+/// Upper bound on the nodes whose texts are kept. The map is cleared when it is full.
 const MAX_NODES: usize = 4096;
 
 /// The texts of nodes.
@@ -18,6 +18,7 @@ pub(crate) struct Nodes(RwLock<HashMap<NodeId, Arc<Texts>>>);
 /// The texts of one node. Formatting them for each span would cost more than the rest of a call.
 #[derive(Debug)]
 pub(crate) struct Texts {
+    node: NodeInfo,
     id: Arc<str>,
     region: Arc<str>,
     ip: Arc<str>,
@@ -26,10 +27,13 @@ pub(crate) struct Texts {
 
 impl Nodes {
     pub(crate) fn get(&self, node: &NodeInfo) -> Arc<Texts> {
-        if let Some(texts) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(node.id()) {
-            return Arc::clone(texts);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(node.id()).cloned();
+        // The region and the address are claims of the node, which may differ.
+        if let Some(texts) = known.filter(|texts| texts.node == *node) {
+            return texts;
         }
         let texts = Arc::new(Texts {
+            node: node.clone(),
             id: node.id().to_string().into(),
             region: node.region().as_str().into(),
             ip: node.addr().ip().to_string().into(),

@@ -5,9 +5,9 @@ use opentelemetry::{Context, trace::TraceContextExt as _};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::{of_caller, to_sent};
+use crate::{to_sent, to_span_context};
 
-/// The context of OpenTelemetry's spans, by way of the layer of `tracing-opentelemetry`.
+/// The context of OpenTelemetry's spans, through the layer of `tracing-opentelemetry`.
 #[derive(Debug)]
 pub(crate) struct OpenTelemetry;
 
@@ -17,7 +17,7 @@ impl Propagate for OpenTelemetry {
     }
 
     fn extract(&self, context: &TraceContext, span: &Span) {
-        let parent = Context::new().with_remote_span_context(of_caller(context));
+        let parent = Context::new().with_remote_span_context(to_span_context(context, true));
         // Fails if the application has no layer for OpenTelemetry, or filters the span.
         let _ = span.set_parent(parent);
     }

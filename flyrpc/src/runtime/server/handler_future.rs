@@ -5,7 +5,7 @@ use std::{
     future::{Future, pending},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{self, Poll},
 };
 
@@ -215,7 +215,7 @@ impl RequestFuture {
     }
 
     /// Sets the span of the handler, which is entered whenever the handler is polled.
-    pub(super) fn set_span(&mut self, span: Option<Weak<dyn ServerSpan>>) {
+    pub(super) fn set_span(&mut self, span: Option<Arc<dyn ServerSpan>>) {
         if let Some(context) = &mut self.running.context {
             context.span = span;
         }

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -194,7 +194,7 @@ pub(super) struct StartReport {
 
 impl StartReport {
     /// Returns the span of the handler, if it has one.
-    pub(super) fn span(&self) -> Option<Weak<dyn ServerSpan>> {
+    pub(super) fn span(&self) -> Option<Arc<dyn ServerSpan>> {
         self.span.as_ref().and_then(ServeSpan::share)
     }
 }
@@ -238,7 +238,7 @@ impl LocalReport {
     }
 
     /// Returns the span of the handler, if it has one.
-    pub(crate) fn span(&self) -> Option<Weak<dyn ServerSpan>> {
+    pub(crate) fn span(&self) -> Option<Arc<dyn ServerSpan>> {
         self.span.as_ref().and_then(ServeSpan::share)
     }
 

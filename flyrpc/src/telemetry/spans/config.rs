@@ -3,7 +3,10 @@
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tracing::Span;
@@ -13,15 +16,15 @@ use super::{
     propagate::Propagate,
     tracer::{StartedCall, Tracer},
 };
-use crate::types::TraceContext;
+use crate::{error::panic_message, types::TraceContext};
 
 /// Makes a span for each call that a node makes, and for each handler that it runs. Set by
 /// [`NodeBuilder::spans`](crate::NodeBuilder::spans). The spans are those of the crate `tracing`, or of a
 /// [`Tracer`](crate::Tracer), which costs less.
 ///
 /// The span of a call covers all of its attempts. Its parent is the span in which its future is first polled. The span of
-/// a handler is entered whenever the handler is polled, so that what the handler logs is part of it, and is the parent of
-/// the calls that the handler makes. If a call runs in process, the span of its handler is a child of its own
+/// a handler is entered whenever the handler is polled, and is the parent of the calls that the handler makes, also in its
+/// tasks. With `tracing`, what the handler logs is part of its span. If a call runs in process, the span of its handler is a child of its own
 /// span. Between nodes, this needs [`with_propagation`](Spans::with_propagation) or [`with_tracer`](Spans::with_tracer).
 ///
 /// # Spans of `tracing`
@@ -35,7 +38,7 @@ use crate::types::TraceContext;
 /// | `otel.kind` | both | `client` for a call, `server` for a handler |
 /// | `rpc.system.name` | both | `flyrpc` |
 /// | `rpc.status_code` | both | `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`](crate::ErrorKind), or `CANCELLED` |
-/// | `error.type` | both | the same, only if the call or the handler failed. `OK`, `ERR` and, for a handler, `CANCELLED` are no failures |
+/// | `error.type` | both | the same, only if the call or the handler failed. `OK`, `ERR` and, for a handler, `CANCELLED` are not failures |
 /// | `otel.status_code` | both | `ERROR`, only if it failed |
 /// | `server.address` | both | the region of the node that runs the handler |
 /// | `network.peer.address`, `network.peer.port` | both | the address of the other node: the one that was contacted last, or the caller |
@@ -118,11 +121,18 @@ impl Default for Spans {
     }
 }
 
-/// Runs code of the user. A panic must not end the calls of others that the same task serves.
+/// Runs code of the user. A panic must not end the calls of others that the same task serves. Logs the first panic.
 pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(run))
-        .inspect_err(|_| tracing::error!("the code that makes spans panicked; the trace ends here"))
-        .ok()
+    static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+    let panic = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(value) => return Some(value),
+        Err(panic) => panic,
+    };
+    let message = panic_message(panic);
+    if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
+        tracing::error!(panic = %message, "tracer panicked; later panics are not logged");
+    }
+    None
 }
 
 impl fmt::Debug for Spans {

@@ -1,6 +1,9 @@
 //! The span of a handler.
 
-use std::sync::{Arc, Weak};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use tracing::Span;
 
@@ -21,8 +24,8 @@ pub(crate) struct ServeSpan {
     outcome: ServeOutcome,
 }
 
-/// A span of `tracing`.
-struct TracingSpan(Span);
+/// A span of `tracing`. Copies of the handler's context must not keep it open, so it is removed at its end.
+struct TracingSpan(Mutex<Span>);
 
 impl ServeSpan {
     /// Creates the span of a handler of `method` that runs on `node` for `caller`. Its parent is the span with the caller's
@@ -39,7 +42,7 @@ impl ServeSpan {
                 if let Some(context) = context {
                     spans.extract(context, &span);
                 }
-                Some(Arc::new(TracingSpan(span)))
+                Some(Arc::new(TracingSpan(Mutex::new(span))))
             }
             Maker::Tracer(tracer) => {
                 start(&**tracer, &HandlerStart { method, node, caller, parent: context })
@@ -61,7 +64,7 @@ impl ServeSpan {
         ServeSpan::new(match spans.maker() {
             Maker::Tracing(_) => {
                 let span = rpc_span("server", method, span, Some((node, node)));
-                Some(Arc::new(TracingSpan(span)))
+                Some(Arc::new(TracingSpan(Mutex::new(span))))
             }
             Maker::Tracer(tracer) => {
                 start(&**tracer, &HandlerStart { method, node, caller: node, parent: context })
@@ -73,9 +76,9 @@ impl ServeSpan {
         ServeSpan { span, outcome: ServeOutcome::Cancelled }
     }
 
-    /// Returns the span, for the context of the handler. Copies of the context must not keep it open.
-    pub(crate) fn share(&self) -> Option<Weak<dyn ServerSpan>> {
-        self.span.as_ref().map(Arc::downgrade)
+    /// Returns the span, for the context of the handler.
+    pub(crate) fn share(&self) -> Option<Arc<dyn ServerSpan>> {
+        self.span.clone()
     }
 
     /// Ends the span.
@@ -97,24 +100,38 @@ impl Drop for ServeSpan {
     }
 }
 
+impl TracingSpan {
+    fn lock(&self) -> MutexGuard<'_, Span> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl ServerSpan for TracingSpan {
     fn enter(&self, poll: &mut dyn FnMut()) {
-        self.0.in_scope(poll);
+        let span = self.lock().clone();
+        span.in_scope(poll);
     }
 
     fn end(&self, end: SpanEnd) {
-        record_end(&self.0, end);
+        let span = std::mem::replace(&mut *self.lock(), Span::none());
+        record_end(&span, end);
     }
 }
 
 /// Runs `poll` inside `span`.
 pub(crate) fn enter<T>(span: &dyn ServerSpan, poll: impl FnOnce() -> T) -> T {
     let (mut poll, mut result) = (Some(poll), None);
-    span.enter(&mut || {
-        if let Some(poll) = poll.take() {
-            result = Some(poll());
-        }
+    catch(|| {
+        span.enter(&mut || {
+            if let Some(poll) = poll.take() {
+                result = Some(catch_unwind(AssertUnwindSafe(poll)));
+            }
+        });
     });
-    // A faulty implementation has not called it.
-    result.or_else(|| poll.map(|poll| poll())).expect("polled by one of the two")
+    match (result, poll) {
+        (Some(result), _) => result.unwrap_or_else(|panic| resume_unwind(panic)),
+        // A faulty implementation has not called it.
+        (None, Some(poll)) => poll(),
+        (None, None) => unreachable!("it has a result once it was taken"),
+    }
 }

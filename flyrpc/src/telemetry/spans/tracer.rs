@@ -14,7 +14,7 @@ pub trait Tracer: Send + Sync + 'static {
     /// thread: this is called when the future of the call is first polled.
     fn start_call(&self, method: &'static str) -> StartedCall;
 
-    /// Starts the span of a handler, which is about to run. It is shared with the handler's tasks.
+    /// Starts the span of a handler, which is about to run. The handler's tasks may use it after its end.
     fn start_handler(&self, start: &HandlerStart<'_>) -> Arc<dyn ServerSpan>;
 }
 
@@ -55,10 +55,10 @@ pub trait ClientSpan: Send + Sync {
 /// The span of a handler, until the handler ends.
 pub trait ServerSpan: Send + Sync {
     /// Runs one poll of the handler, or of a task with its [`Context`](crate::Context), inside the span. Must call `poll`
-    /// once. A panic of the handler passes through.
+    /// once. A panic of the handler does not pass through it.
     fn enter(&self, poll: &mut dyn FnMut());
 
-    /// The handler has ended. A task with its context may still be inside the span.
+    /// The handler has ended. Tasks with its context may still enter the span.
     fn end(&self, end: SpanEnd);
 }
 
@@ -68,6 +68,6 @@ pub trait ServerSpan: Send + Sync {
 pub struct SpanEnd {
     /// `OK`, `ERR` if the handler returned an `Err`, the text of an [`ErrorKind`](crate::ErrorKind), or `CANCELLED`.
     pub status: &'static str,
-    /// Whether the call or the handler failed. `OK`, `ERR` and, for a handler, `CANCELLED` are no failures.
+    /// Whether the call or the handler failed. `OK`, `ERR` and, for a handler, `CANCELLED` are not failures.
     pub is_failure: bool,
 }

@@ -28,15 +28,19 @@ pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
         let counts = key_counts(&rows);
         if keys && counts.len() > 1 {
             print(&format!("\n{}", table(&counts)));
+            let unknown = rows.iter().filter(|row| row.is_node() && !row.is_linked()).count();
+            if unknown > 0 {
+                print(&format!("The keys of {unknown} nodes without a link are unknown.\n"));
+            }
         }
     }
     Ok(exit::OK)
 }
 
-/// Returns the number of nodes that hold each key, as the rows of a table. The keys of the node that was asked come first,
+/// Returns the number of linked nodes that hold each key, as the rows of a table. The keys of the node that was asked come first,
 /// in the order of its keyring.
 fn key_counts(rows: &[Row<'_>]) -> Vec<Vec<String>> {
-    let nodes: Vec<_> = rows.iter().filter(|row| row.is_node()).collect();
+    let nodes: Vec<_> = rows.iter().filter(|row| row.is_linked()).collect();
     let asked = rows.iter().filter(|row| matches!(row, Row::Asked(_)));
     let mut ids: Vec<&String> = Vec::new();
     for id in asked.chain(rows).flat_map(|row| row.keys()) {
@@ -79,6 +83,14 @@ impl Row<'_> {
         match self {
             Row::Asked(_) => true,
             Row::Peer(peer) => peer.node.is_some(),
+        }
+    }
+
+    /// Whether the node that was asked is linked to it, or is it.
+    fn is_linked(&self) -> bool {
+        match self {
+            Row::Asked(_) => true,
+            Row::Peer(peer) => crate::session::is_linked(peer),
         }
     }
 
