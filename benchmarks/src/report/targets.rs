@@ -106,6 +106,7 @@ pub(super) const ALL: &[Target] = &[
     Target::new("sealed-latency-p50-one-core-flyrpc-sealed-over-flyrpc", AtMost(1.1)),
     Target::new("memory-idle-link-flyrpc-sealed", AtMost(22.0 * 1024.0)),
     Target::new("wire-both-flyrpc-sealed", AtMost(38.0 + 36.0)),
+    Target::new("wire-64-callers-both-flyrpc-sealed", AtMost(38.0 + 4.0)),
     Target::new("sealed-throughput-64KiB-flyrpc-sealed-over-flyrpc", AtLeast(0.6)),
     Target::new("sealed-throughput-1MiB-flyrpc-sealed-over-flyrpc", AtLeast(0.5)),
     Target::new("sealed-throughput-64KiB-flyrpc-sealed-over-tonic-tls", AtLeast(1.2)),

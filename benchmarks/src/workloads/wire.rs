@@ -13,31 +13,40 @@ use crate::{
     proxy::Proxy,
 };
 
-pub(crate) const WORKLOAD: Workload = Workload { name: "wire", seconds: 15, run, comparisons };
+pub(crate) const WORKLOAD: Workload = Workload { name: "wire", seconds: 20, run, comparisons };
+
+/// The names of loads in figures, and their concurrent callers.
+const LOADS: [(&str, usize); 2] = [("", 1), ("64-callers-", 64)];
 
 fn run(bench: &mut Bench) -> Result<()> {
     bench.interleave(&Name::ALL_AND_SEALED, |bench, contender| {
-        let calls = bench.scaled(10_000);
-        // Through the proxy, about one in a million calls of tarpc or flyrpc was observed to hang. Without
-        // it, none was. A second count gives the same number of bytes.
-        let counted = count(bench.plan(contender), calls).or_else(|error| {
-            bench
-                .note(&format!("bytes of {contender} are counted again after an error: {error:#}"));
-            count(bench.plan(contender), calls)
-        });
-        let [request, reply] = counted?;
-        let mut add = |figure: &str, value| {
-            bench.figures.add(format!("wire-{figure}-{contender}"), value, "bytes/call");
-        };
-        add("request", request);
-        add("reply", reply);
-        add("both", request + reply);
+        for (load, callers) in LOADS {
+            run_load(bench, contender, load, callers)?;
+        }
         Ok(())
     })
 }
 
-/// Returns the bytes of a request and of a reply.
-fn count(plan: Plan, calls: u64) -> Result<[f64; 2]> {
+fn run_load(bench: &mut Bench, contender: Name, load: &str, callers: usize) -> Result<()> {
+    let calls = bench.scaled(10_000).next_multiple_of(callers as u64);
+    // Through the proxy, about one in a million calls of tarpc or flyrpc was observed to hang. Without
+    // it, none was. A second count gives the same number of bytes.
+    let counted = count(bench.plan(contender), callers, calls).or_else(|error| {
+        bench.note(&format!("bytes of {contender} are counted again after an error: {error:#}"));
+        count(bench.plan(contender), callers, calls)
+    });
+    let [request, reply] = counted?;
+    let mut add = |figure: &str, value| {
+        bench.figures.add(format!("wire-{load}{figure}-{contender}"), value, "bytes/call");
+    };
+    add("request", request);
+    add("reply", reply);
+    add("both", request + reply);
+    Ok(())
+}
+
+/// Returns the bytes of a request and of a reply, per call.
+fn count(plan: Plan, callers: usize, calls: u64) -> Result<[f64; 2]> {
     // A node needs its advertised address before it listens. So this reserves a port for the server, and
     // releases it once the proxy has another port.
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -47,9 +56,9 @@ fn count(plan: Plan, calls: u64) -> Result<[f64; 2]> {
     let setup = Setup { listen: Some(listen), advertise: Some(proxy.addr()), ..Setup::default() };
     let mut pair = Pair::start(&Plan { setup, ..plan })?;
     // A warm-up, because names, header tables and the like that are sent once are not part of a call.
-    pair.count(Call::Upcase, 1, 100)?;
+    pair.count(Call::Upcase, callers, 100)?;
     let before = proxy.seen();
-    pair.count(Call::Upcase, 1, calls)?;
+    pair.count(Call::Upcase, callers, calls)?;
     let after = proxy.seen();
     Ok([0, 1].map(|way| (after[way] - before[way]) as f64 / calls as f64))
 }
