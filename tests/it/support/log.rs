@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tracing::field::{Field, Visit};
@@ -34,6 +34,8 @@ impl Visit for Fields {
 impl Log {
     /// Collects log events of `level` and more severe ones until the guard is dropped.
     pub(crate) fn collect(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        static UNDECIDED: OnceLock<tracing::Dispatch> = OnceLock::new();
+        UNDECIDED.get_or_init(|| tracing::Dispatch::new(Undecided));
         let log = Log { level, lines: Arc::default(), spans: Arc::default() };
         let guard = tracing::subscriber::set_default(log.clone());
         (log, guard)
@@ -50,6 +52,37 @@ impl Log {
         lines.retain(|line| parts.iter().all(|part| line.contains(part)));
         lines
     }
+}
+
+/// Receives nothing. While it exists, each log statement asks the subscriber of its thread. Otherwise, one that runs for the
+/// first time, in another test, while a subscriber is being set may be disabled for that subscriber, too.
+struct Undecided;
+
+impl tracing::Subscriber for Undecided {
+    fn register_callsite(
+        &self,
+        _: &'static tracing::Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 impl tracing::Subscriber for Log {
