@@ -38,7 +38,7 @@ impl OpenTelemetry {
 impl Tracer for OpenTelemetry {
     fn start_call(&self, method: &'static str) -> StartedCall {
         // The SDK runs code of the application, which may need the cell that `map_current` borrows.
-        let parent = match Context::map_current(|current| not_sampled(current)) {
+        let parent = match Context::map_current(not_sampled) {
             Some(parent) => return StartedCall { context: to_sent(&parent), span: None },
             None => Context::current(),
         };

@@ -7,7 +7,7 @@ use tracing::{
 };
 
 use super::{
-    config::catch,
+    catch::catch,
     tracer::{ClientSpan, SpanEnd},
 };
 use crate::{

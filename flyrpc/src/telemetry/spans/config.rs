@@ -1,22 +1,16 @@
 //! [`Spans`]: which spans a node makes, and how traces continue on other nodes.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use tracing::Span;
 
 use super::{
     call_span::CallSpan,
+    catch::catch,
     propagate::Propagate,
     tracer::{StartedCall, Tracer},
 };
-use crate::{error::panic_message, types::TraceContext};
+use crate::types::TraceContext;
 
 /// Makes a span for each call that a node makes, and for each handler that it runs. Set by
 /// [`NodeBuilder::spans`](crate::NodeBuilder::spans). The spans are those of the crate `tracing`, or of a
@@ -119,20 +113,6 @@ impl Default for Spans {
     fn default() -> Self {
         Spans::new()
     }
-}
-
-/// Runs code of the user. A panic must not end the calls of others that the same task serves. Logs the first panic.
-pub(super) fn catch<T>(run: impl FnOnce() -> T) -> Option<T> {
-    static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
-    let panic = match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(value) => return Some(value),
-        Err(panic) => panic,
-    };
-    let message = panic_message(panic);
-    if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
-        tracing::error!(panic = %message, "tracer panicked; later panics are not logged");
-    }
-    None
 }
 
 impl fmt::Debug for Spans {

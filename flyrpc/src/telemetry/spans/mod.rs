@@ -1,6 +1,7 @@
 //! Spans of calls.
 
 mod call_span;
+mod catch;
 mod config;
 mod propagate;
 mod serve_span;

@@ -9,7 +9,8 @@ use tracing::Span;
 
 use super::{
     call_span::{LocalParent, record_end, rpc_span},
-    config::{Maker, Spans, catch},
+    catch::catch,
+    config::{Maker, Spans},
     tracer::{HandlerStart, ServerSpan, SpanEnd, Tracer},
 };
 use crate::{
