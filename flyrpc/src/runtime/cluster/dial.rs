@@ -63,6 +63,8 @@ pub(super) struct DialSchedule {
     /// When the address was dialed for the first time.
     first: Option<Duration>,
     in_progress: bool,
+    /// Whether the schedule was reset since the attempt in progress began.
+    is_outdated: bool,
     /// The number of consecutive failed attempts since a link was last open.
     failures: u32,
     /// The number of consecutive links that did not last.
@@ -99,10 +101,18 @@ impl DialSchedule {
     /// Ends the attempt in progress.
     pub(super) fn end(&mut self) {
         self.in_progress = false;
+        self.is_outdated = false;
+    }
+
+    /// Returns whether the schedule was reset since the attempt in progress began. The attempt may have reached an earlier
+    /// boot.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated
     }
 
     /// Forgets earlier failures, and schedules the next attempt.
     pub(super) fn reset(&mut self, next: Duration) {
+        self.is_outdated = self.in_progress;
         self.failures = 0;
         self.unstable_links = 0;
         self.next = next;

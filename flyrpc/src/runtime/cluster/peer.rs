@@ -296,7 +296,7 @@ impl Peer {
     /// once.
     pub(super) fn take_unverified(&mut self) -> Option<NodeInfo> {
         let member = self.member.as_ref()?;
-        if self.is_seed || self.verified.as_ref() == Some(member.id()) {
+        if self.is_seed || self.dial.is_outdated() || self.verified.as_ref() == Some(member.id()) {
             return None;
         }
         self.verified = Some(member.id().clone());
@@ -424,13 +424,19 @@ impl Peer {
     }
 
     /// Records that an attempt to dial failed. Returns the new support if it differs in kind from
-    /// the previous one.
+    /// the previous one. If the membership has listed a boot since the attempt began, the failure reveals nothing about
+    /// that boot, which is dialed as scheduled.
     pub(super) fn on_dial_failed(
         &mut self,
         now: Duration,
         error: &DialError,
         random: u64,
     ) -> Option<Support> {
+        if self.dial.is_outdated() {
+            self.dial.end();
+            self.dial.notify_waiters(self.links.open().is_some());
+            return None;
+        }
         let before = self.support.as_ref().map(std::mem::discriminant);
         let support = NoSupport::from(error);
         self.dial.end();

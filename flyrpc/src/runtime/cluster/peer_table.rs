@@ -331,6 +331,26 @@ mod tests {
         );
     }
 
+    /// For example, an attempt that the previous boot ended when it stopped.
+    #[test]
+    fn a_failed_attempt_that_began_before_a_boot_was_listed_does_not_count_against_it() {
+        let boot = |boot| NodeInfo::new(NodeId::new("n", boot), Region::from("iad"), addr(1));
+        let mut peers = PeerTable::new(Region::LOCAL);
+        peers.entry(addr(1)).on_member_up(ms(0), boot(1), ms(0));
+        assert!(peers.entry(addr(1)).begin_dial(ms(1)));
+        let peer = peers.entry(addr(1));
+        peer.on_member_up(ms(2_000), boot(2), ms(3_000));
+        assert_eq!(peer.take_unverified(), None);
+        let failed = DialError::ClosedDuringHandshake;
+        assert_eq!(peer.on_dial_failed(ms(2_001), &failed, 512), None);
+        assert!(!peer.is_disconnected() && peer.awaits_dial());
+        assert_eq!(peer.next_dial(), Some(ms(3_000)));
+        assert!(peer.begin_dial(ms(3_000)));
+        assert_eq!(peer.take_unverified(), Some(boot(2)));
+        assert!(peer.on_dial_failed(ms(3_001), &failed, 512).is_some());
+        assert!(peer.is_disconnected());
+    }
+
     #[test]
     fn a_peer_that_nothing_lists_is_removed() {
         let mut peers = PeerTable::new(Region::LOCAL);
