@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     OTHER_SECRET, Result,
+    gossip::{self, Identity},
     node::{TargetClient, cpu_micros},
     recording::Recording,
 };
@@ -24,6 +25,10 @@ const SHARE: f64 = 0.1;
 
 /// The kind of a seal frame.
 const SEAL: u8 = 13;
+
+/// The methods of the internal service that compare and add members.
+const SYNC_DIGEST: u64 = 1;
+const PUSH_MEMBERS: u64 = 2;
 
 /// Time that a raw connection waits for a response.
 const RESPONSE: Duration = Duration::from_millis(20);
@@ -36,15 +41,17 @@ pub(crate) struct Attempts {
     /// Calls of the attacker's own nodes, and how many of them were not refused.
     pub(crate) calls: u64,
     pub(crate) succeeded: u64,
+    /// Datagrams to an address in whose name the attacker asked for the members.
+    pub(crate) reflected: u64,
 }
 
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Attempts { connections, datagrams, calls, succeeded } = self;
+        let Attempts { connections, datagrams, calls, succeeded, reflected } = self;
         write!(
             f,
             "tried {connections} connections, {datagrams} datagrams and {calls} calls; \
-             {succeeded} calls succeeded"
+             {succeeded} calls succeeded, {reflected} datagrams were reflected"
         )
     }
 }
@@ -71,18 +78,25 @@ pub(crate) async fn run(targets: &[SocketAddr]) -> Result<()> {
         nodes.push(builder.seeds(targets).start().await?);
     }
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // A program that is not part of the cluster.
+    let foreign = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    foreign.set_nonblocking(true)?;
     let mut round = 0;
     while !STOP.load(Ordering::Relaxed) {
         for (at, target) in targets.iter().enumerate() {
-            // The target's own address, and that of another member.
-            let claimed = [*target, targets[(at + 1) % targets.len()]];
+            let to = recording.member(*target)?;
+            let other = recording.member(targets[(at + 1) % targets.len()])?;
+            // The target itself, another member, and a later boot of that.
+            let later = Identity::new(&other.name, round, other.addr);
+            let claimed = [to.clone(), other.clone(), later];
             for connection in connections(&recording, &claimed, round) {
                 attempts.connections += 1;
                 // The node ends the connection at any time.
                 let _ = send(*target, &connection);
                 rest().await?;
             }
-            for datagram in datagrams(&recording, round) {
+            let forged = gossip::forged(to, &recording.members, foreign.local_addr()?, round)?;
+            for datagram in datagrams(&recording, round).into_iter().chain(forged) {
                 attempts.datagrams += 1;
                 let _ = udp.send_to(&datagram, target);
                 rest().await?;
@@ -96,6 +110,9 @@ pub(crate) async fn run(targets: &[SocketAddr]) -> Result<()> {
             attempts.calls += 1;
             let call = target.on_region("iad").timeout(Duration::from_millis(100)).run(round);
             attempts.succeeded += u64::from(call.await.is_ok());
+        }
+        while foreign.recv(&mut [0; 2048]).is_ok() {
+            attempts.reflected += 1;
         }
         round += 1;
     }
@@ -114,7 +131,7 @@ async fn rest() -> Result<()> {
 }
 
 /// Sends bytes on a new connection, and waits shortly for a response.
-fn send(target: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn send(target: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(target)?;
     stream.set_read_timeout(Some(RESPONSE))?;
     stream.write_all(bytes)?;
@@ -123,10 +140,8 @@ fn send(target: SocketAddr, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The bytes of connections to open in one round. Hellos without a seal claim each of the addresses `claimed`.
-fn connections(recording: &Recording, claimed: &[SocketAddr], round: u64) -> Vec<Vec<u8>> {
-    let call = [1, FIRST_METHOD, 0, 0, 60_000_000];
-    let call = frame(kind::REQUEST, &call, &pack(&[("call", round)]));
+/// The bytes of connections to open in one round. Links without a seal claim to be each of the nodes `claimed`.
+fn connections(recording: &Recording, claimed: &[Identity], round: u64) -> Vec<Vec<u8>> {
     let seal = |key: [u8; 4], length: usize| {
         let message = [&[1][..], &key, &vec![round as u8; length]].concat();
         [PREFACE, &frame(SEAL, &[], &message)].concat()
@@ -139,17 +154,8 @@ fn connections(recording: &Recording, claimed: &[SocketAddr], round: u64) -> Vec
         seal(*b"none", 60_000),
         [PREFACE, &[0xff; 100]].concat(),
     ];
-    for addr in claimed {
-        let hello = Hello {
-            name: "node-0".to_owned(),
-            region: "iad".to_owned(),
-            addr: addr.to_string(),
-            boot: round,
-            ..Hello::default()
-        };
-        let hello = hello.encode();
-        tried.push([&hello[..], &call].concat());
-        tried.push(hello);
+    for node in claimed {
+        tried.extend(open_links(node, round));
     }
     for recorded in &recording.connections {
         tried.push(recorded.clone());
@@ -170,7 +176,62 @@ fn connections(recording: &Recording, claimed: &[SocketAddr], round: u64) -> Vec
     tried
 }
 
-/// The datagrams to send in one round.
+/// The bytes of links without a seal, of a node that claims to be `claimed`: its hello, alone and followed by frames.
+pub(crate) fn open_links(claimed: &Identity, round: u64) -> Vec<Vec<u8>> {
+    let hello = Hello {
+        name: claimed.name.clone(),
+        region: claimed.region.clone(),
+        addr: claimed.addr.to_string(),
+        boot: claimed.boot(),
+        ..Hello::default()
+    };
+    let hello = hello.encode();
+    let request =
+        |method: u64, body: &[u8]| frame(kind::REQUEST, &[1, method, 0, 0, 60_000_000], body);
+    let invented: Vec<_> = gossip::invented(round).iter().map(InventedMember::from).collect();
+    let frames = [
+        Vec::new(),
+        request(FIRST_METHOD, &pack(&Arguments { call: round })),
+        request(SYNC_DIGEST, &pack(&Digests { digests: [] })),
+        request(PUSH_MEMBERS, &pack(&Members { members: invented })),
+        // An answer to no ping.
+        frame(kind::PONG, &[round, round], b""),
+    ];
+    frames.iter().map(|frames| [&hello[..], frames].concat()).collect()
+}
+
+/// The arguments of `Target::run`, and of the internal methods.
+#[derive(Serialize)]
+struct Arguments {
+    call: u64,
+}
+
+#[derive(Serialize)]
+struct Digests {
+    digests: [u64; 0],
+}
+
+#[derive(Serialize)]
+struct Members {
+    members: Vec<InventedMember>,
+}
+
+#[derive(Serialize)]
+struct InventedMember {
+    name: String,
+    boot: u64,
+    region: String,
+    addr: String,
+}
+
+impl From<&Identity> for InventedMember {
+    fn from(id: &Identity) -> Self {
+        let (name, region) = (id.name.clone(), id.region.clone());
+        InventedMember { name, boot: id.boot(), region, addr: id.addr.to_string() }
+    }
+}
+
+/// The datagrams to send in one round, besides forged gossip.
 fn datagrams(recording: &Recording, round: u64) -> Vec<Vec<u8>> {
     let mut tried = vec![
         Vec::new(),

@@ -6,10 +6,13 @@
 //! ```
 //!
 //! Five nodes in separate processes form a cluster, and a sixth one, the member, calls them and measures the latency. The
-//! attacker reaches all of them by TCP and UDP. It has recorded connections and datagrams of the cluster, and runs nodes
-//! without a secret and with another one. It uses at most a tenth of a core. No call may execute that the member did not
-//! make, or twice; no link may end, and no membership event may occur; and the p99 of the member may be at most three
-//! times as long as without the attack.
+//! attacker reaches all of them by TCP and UDP. It has recorded connections and datagrams of the cluster, which it sends
+//! again, also with changes. It forges gossip and links that nodes without a secret would accept, with the names, addresses
+//! and boots of members. It also runs nodes without a secret and with another one. It uses at most a tenth of a core. No
+//! call may execute that the member did not make, or twice; no link may end, no membership event may occur, and nothing may
+//! be sent to an address that only the attacker names; and the p99 of the member may be at most three times as long as
+//! without the attack. For comparison, the program first checks that the forged gossip and links have an effect on nodes
+//! without a secret.
 //!
 //! With `--strangers`, the attacker only opens 1,000 connections and sends 10,000 junk datagrams per second to one node
 //! (`--reached` for more), at the lowest priority. The program then also checks how many connections, and how much
@@ -17,6 +20,8 @@
 //! from each connection once.
 
 mod attacks;
+mod control;
+mod gossip;
 mod node;
 mod recording;
 mod strangers;
@@ -128,15 +133,18 @@ async fn main() -> ExitCode {
 
 /// Returns whether nothing happened and all figures are within their bounds.
 async fn run(cli: &Cli) -> Result<bool> {
+    let mut ok = cli.strangers || control::run().await?;
     let mut nodes: Vec<NodeProcess> = Vec::new();
     for index in 0..NODES {
-        let seeds: Vec<SocketAddr> = nodes.iter().map(|node| node.addr).collect();
+        let seeds: Vec<SocketAddr> = nodes.iter().map(|node| node.identity.addr).collect();
         nodes.push(NodeProcess::start(&format!("node-{index}"), &seeds)?);
     }
-    let addrs: Vec<SocketAddr> = nodes.iter().map(|node| node.addr).collect();
-    let recording = Recording::record(&addrs).await?;
+    let addrs: Vec<SocketAddr> = nodes.iter().map(|node| node.identity.addr).collect();
+    let mut recording = Recording::record(&addrs).await?;
     println!("recorded {recording}");
     let member = Member::start(&addrs).await?;
+    recording.members = nodes.iter().map(|node| node.identity.clone()).collect();
+    recording.members.push(member.node.info().into());
     let time = Duration::from_secs(cli.seconds);
     member.load(time / 10).await?;
 
@@ -177,7 +185,6 @@ async fn run(cli: &Cli) -> Result<bool> {
     tokio::time::sleep(SETTLING).await;
     let after = Reports::collect(&mut nodes)?;
 
-    let mut ok = true;
     let mut check = |what: &str, value: f64, at_most: f64| {
         let verdict = if value <= at_most { "ok" } else { "MISSED" };
         println!("{what:<34} {value:>10.2}   at most {at_most:>8.2}  {verdict}");
@@ -190,6 +197,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     check("links that ended", increase(|report| report.links_closed), 0.0);
     check("links that opened", increase(|report| report.links_opened), 0.0);
     check("membership events", increase(|report| report.events), 0.0);
+    check("datagrams to a foreign address", attempts.reflected as f64, 0.0);
     check("calls of the member that failed", attacked.failed as f64, 0.0);
     println!("p50 {:.3} ms, without the attack {:.3} ms", attacked.p50, quiet.p50);
     println!("p99 {:.3} ms, without the attack {:.3} ms", attacked.p99, quiet.p99);
@@ -217,7 +225,7 @@ async fn run(cli: &Cli) -> Result<bool> {
 async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
     let mut listeners =
         (0..cli.reached).map(|_| NodeProcess::start_bare()).collect::<Result<Vec<_>>>()?;
-    let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.addr).collect();
+    let addrs: Vec<SocketAddr> = listeners.iter().map(|listener| listener.identity.addr).collect();
     let before = Reports::collect(&mut listeners)?;
     let attacker = Attacker::start(Some([cli.connections, 0]), &addrs, None)?;
     tokio::time::sleep(time).await;
@@ -266,7 +274,7 @@ impl Reports {
 
 /// The node that calls the others.
 struct Member {
-    _node: Node,
+    node: Node,
     target: TargetClient,
     /// Makes the numbers of the calls unique.
     calls: Arc<AtomicU64>,
@@ -288,7 +296,7 @@ impl Member {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let target = node.client::<TargetClient>().on_region("iad");
-        Ok(Member { _node: node, target, calls: Arc::default() })
+        Ok(Member { node, target, calls: Arc::default() })
     }
 
     /// Calls for some time.

@@ -12,11 +12,14 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Node, Observed, Observer, fly_rpc};
+use flyrpc::{Node, NodeBuilder, Observed, Observer, fly_rpc};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
-use crate::{MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, recording::Recording};
+use crate::{
+    MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, gossip::Identity,
+    recording::Recording,
+};
 
 /// How long a bare listener waits for the first bytes of a connection.
 const BARE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,13 +49,13 @@ pub(crate) struct Report {
 }
 
 #[derive(Default)]
-struct Counts {
+pub(crate) struct Counts {
     executed: Mutex<BTreeSet<u64>>,
     foreign: AtomicU64,
     repeated: AtomicU64,
-    links_opened: AtomicU64,
+    pub(crate) links_opened: AtomicU64,
     links_closed: AtomicU64,
-    events: AtomicU64,
+    pub(crate) events: AtomicU64,
 }
 
 struct Server(Arc<Counts>);
@@ -84,14 +87,18 @@ impl Observer for Counter {
     }
 }
 
-/// Runs a node until standard input ends. Prints its address, then a report for each line of standard input.
-pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
-    let counts = Arc::<Counts>::default();
+/// A node that serves [`Target`], and counts what happens.
+pub(crate) fn counting(name: &str, counts: &Arc<Counts>) -> NodeBuilder {
     let node = Node::builder().name(name).region("iad").primary_region("iad");
-    let node = node.secret(SECRET.parse()?).seeds(seeds);
-    let node = node.serve(ServeTarget::new(Server(Arc::clone(&counts))));
-    let node = node.observer(Counter(Arc::clone(&counts))).start().await?;
-    println!("{}", node.addr());
+    let node = node.serve(ServeTarget::new(Server(Arc::clone(counts))));
+    node.observer(Counter(Arc::clone(counts)))
+}
+
+/// Runs a node until standard input ends. Prints its identity, then a report for each line of standard input.
+pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
+    let counts = Arc::default();
+    let node = counting(&name, &counts).secret(SECRET.parse()?).seeds(seeds).start().await?;
+    println!("{}", serde_json::to_string(&Identity::from(node.info()))?);
     print_reports(counts).await
 }
 
@@ -99,7 +106,7 @@ pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
 /// the same as a node. It shows what strangers cost any program.
 pub(crate) async fn run_bare() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    println!("{}", listener.local_addr()?);
+    println!("{}", serde_json::to_string(&Identity::new("bare", 0, listener.local_addr()?))?);
     tokio::spawn(async move {
         let mut open = VecDeque::new();
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -157,7 +164,7 @@ pub(crate) struct NodeProcess {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    pub(crate) addr: SocketAddr,
+    pub(crate) identity: Identity,
 }
 
 impl NodeProcess {
@@ -174,8 +181,8 @@ impl NodeProcess {
 
     fn run(arguments: &[String]) -> Result<Self> {
         let (child, stdin, mut stdout) = spawn(Command::new(std::env::current_exe()?), arguments)?;
-        let addr = line(&mut stdout)?.parse()?;
-        Ok(NodeProcess { child, stdin, stdout, addr })
+        let identity = serde_json::from_str(&line(&mut stdout)?)?;
+        Ok(NodeProcess { child, stdin, stdout, identity })
     }
 
     pub(crate) fn report(&mut self) -> Result<Report> {
