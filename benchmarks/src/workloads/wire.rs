@@ -19,15 +19,26 @@ pub(crate) const WORKLOAD: Workload = Workload { name: "wire", seconds: 20, run,
 const LOADS: [(&str, usize); 2] = [("", 1), ("64-callers-", 64)];
 
 fn run(bench: &mut Bench) -> Result<()> {
+    let mut open = [0.0; LOADS.len()];
     bench.interleave(&Name::ALL_AND_SEALED, |bench, contender| {
-        for (load, callers) in LOADS {
-            run_load(bench, contender, load, callers)?;
+        for ((load, callers), open) in LOADS.into_iter().zip(&mut open) {
+            let both = run_load(bench, contender, load, callers)?;
+            match contender {
+                Name::Flyrpc => *open = both,
+                // In the same run, directly after flyrpc without a secret.
+                Name::FlyrpcSealed => {
+                    let name = format!("wire-{load}both-sealed-more-than-open");
+                    bench.figures.add(name, both - *open, "bytes/call");
+                }
+                _ => {}
+            }
         }
         Ok(())
     })
 }
 
-fn run_load(bench: &mut Bench, contender: Name, load: &str, callers: usize) -> Result<()> {
+/// Adds the figures of one load. Returns the bytes of a call in both directions.
+fn run_load(bench: &mut Bench, contender: Name, load: &str, callers: usize) -> Result<f64> {
     let calls = bench.scaled(10_000).next_multiple_of(callers as u64);
     // Through the proxy, about one in a million calls of tarpc or flyrpc was observed to hang. Without
     // it, none was. A second count gives the same number of bytes.
@@ -42,7 +53,7 @@ fn run_load(bench: &mut Bench, contender: Name, load: &str, callers: usize) -> R
     add("request", request);
     add("reply", reply);
     add("both", request + reply);
-    Ok(())
+    Ok(request + reply)
 }
 
 /// Returns the bytes of a request and of a reply, per call.

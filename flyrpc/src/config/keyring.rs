@@ -189,6 +189,10 @@ fn parse_key(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
         }
         return Some(key);
     }
+    if text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        // Digits are missing, although the others may also be base64.
+        return None;
+    }
     let decoded = [&alphabet::STANDARD, &alphabet::URL_SAFE]
         .into_iter()
         .find_map(|alphabet| base64_engine(alphabet).decode(text).ok())
@@ -248,6 +252,8 @@ mod tests {
         for text in ["", "hunter2", &HEX[2..], &hex("fb", "fg"), &hex("0f", "+f"), &PADDED[1..]] {
             check(text, "the value");
         }
+        // Also base64 of 32 bytes.
+        check(&"0".repeat(43), "the value");
         check(&format!("{HEX},"), "key 2 of 2");
         check(&format!("short,{HEX},{PADDED}"), "key 1 of 3");
         let many = Keyring::parse(&[HEX; 9].join(",")).unwrap_err();

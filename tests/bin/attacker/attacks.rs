@@ -24,7 +24,7 @@ use crate::{
 const SHARE: f64 = 0.1;
 
 /// The kind of a seal frame.
-const SEAL: u8 = 13;
+pub(crate) const SEAL: u8 = 13;
 
 /// The methods of the internal service that compare and add members.
 const SYNC_DIGEST: u64 = 1;

@@ -142,7 +142,9 @@ async fn run(cli: &Cli) -> Result<bool> {
     let addrs: Vec<SocketAddr> = nodes.iter().map(|node| node.identity.addr).collect();
     let mut recording = Recording::record(&addrs).await?;
     println!("recorded {recording}");
-    let member = Member::start(&addrs).await?;
+    // Strangers reach one node by default. Then the member calls that one.
+    let only = (cli.strangers && cli.reached == 1).then_some(addrs[0]);
+    let member = Member::start(&addrs, only).await?;
     recording.members = nodes.iter().map(|node| node.identity.clone()).collect();
     recording.members.push(member.node.info().into());
     let time = Duration::from_secs(cli.seconds);
@@ -203,6 +205,13 @@ async fn run(cli: &Cli) -> Result<bool> {
     println!("p99 {:.3} ms, without the attack {:.3} ms", attacked.p99, quiet.p99);
     check("p99 over p99 without the attack", attacked.p99 / quiet.p99, MAX_SLOWDOWN);
     if cli.strangers {
+        let missing = |sent: u64, rate: u64| 1.0 - sent as f64 / (rate * cli.seconds) as f64;
+        check(
+            "share of connections not opened",
+            missing(attempts.connections, cli.connections),
+            0.05,
+        );
+        check("share of datagrams not sent", missing(attempts.datagrams, cli.datagrams), 0.05);
         check("most connections of strangers", most_open as f64, MAX_OPEN as f64);
         check(
             "KiB of memory at the peak",
@@ -288,14 +297,20 @@ struct Latencies {
 }
 
 impl Member {
-    async fn start(addrs: &[SocketAddr]) -> Result<Self> {
+    /// Starts the member, which calls all nodes, or `only` this one.
+    async fn start(addrs: &[SocketAddr], only: Option<SocketAddr>) -> Result<Self> {
         let node = Node::builder().name("member").region("hkg").primary_region("iad");
         let node = node.secret(SECRET.parse()?).seeds(addrs).start().await?;
         node.ready().await;
         while node.nodes_in("iad").len() < NODES {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let target = node.client::<TargetClient>().on_region("iad");
+        let target = node.client::<TargetClient>();
+        let called = node.nodes().into_iter().find(|node| Some(node.addr()) == only);
+        let target = match called {
+            Some(node) => target.on_node(node.id()),
+            None => target.on_region("iad"),
+        };
         Ok(Member { node, target, calls: Arc::default() })
     }
 

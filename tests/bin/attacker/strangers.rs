@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,12 @@ use std::{
 
 use tokio::{net::TcpSocket, runtime};
 
-use crate::{Result, attacks::Attempts};
+use flyrpc_tests::frames::{PREFACE, frame};
+
+use crate::{
+    Result,
+    attacks::{Attempts, SEAL},
+};
 
 /// The connections come from 127.0.0.2 to 127.0.0.50.
 const FIRST: u8 = 2;
@@ -53,13 +58,14 @@ async fn send(
 ) -> Result<Attempts> {
     let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let (mut attempts, start) = (Attempts::default(), Instant::now());
+    let connected = Arc::<AtomicU64>::default();
     while !stop.load(Ordering::Relaxed) {
         let due = |per_second: u64| (start.elapsed().as_secs_f64() * per_second as f64) as u64;
         while attempts.connections < due(connections) {
             let number = attempts.connections;
             let target = targets[number as usize % targets.len()];
             let from = FIRST + (number % u64::from(LAST - FIRST + 1)) as u8;
-            tokio::spawn(connect([127, 0, 0, from].into(), target, number));
+            tokio::spawn(connect([127, 0, 0, from].into(), target, number, Arc::clone(&connected)));
             attempts.connections += 1;
         }
         while attempts.datagrams < due(datagrams) {
@@ -70,17 +76,29 @@ async fn send(
         }
         tokio::time::sleep(TICK).await;
     }
+    attempts.connections = connected.load(Ordering::Relaxed);
     Ok(attempts)
 }
 
-/// Opens a connection, sends something on it, and closes it abortively after some time.
-async fn connect(from: Ipv4Addr, target: SocketAddr, number: u64) -> std::io::Result<()> {
+/// Opens a connection, counts it, sends something on it, and closes it abortively after some time.
+async fn connect(
+    from: Ipv4Addr,
+    target: SocketAddr,
+    number: u64,
+    connected: Arc<AtomicU64>,
+) -> std::io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
     socket.set_zero_linger()?;
     let mut stream = socket.connect(target).await?;
+    connected.fetch_add(1, Ordering::Relaxed);
     match number % 4 {
+        _ if number.is_multiple_of(20) => {
+            // Most of the longest first frame.
+            let seal = frame(SEAL, &[], &[number as u8; 61_000]);
+            stream.write_all(&[PREFACE, &seal[..60_000]].concat()).await?;
+        }
         0 => {}
         1 => stream.write_all(&junk(number)).await?,
         2 => stream.write_all(b"flyrpc\r\n\r\n").await?,

@@ -254,6 +254,9 @@ async fn a_datagram_with_a_flipped_bit_is_dropped() {
     }
     assert_calls_work(&cluster).await;
     assert_eq!(changed.0.load(Ordering::SeqCst), 0);
+    let stats = cluster.nodes().into_iter().map(|node| node.stats().gossip.dropped);
+    let dropped: Vec<_> = stats.flatten().collect();
+    assert_eq!(dropped.iter().map(|(_, count)| count).sum::<u64>(), FLIPS as u64, "{dropped:?}");
     let trace = cluster.trace();
     let events: Vec<_> = trace.events().since(settled).links().collect();
     assert!(events.is_empty(), "{events:?}");

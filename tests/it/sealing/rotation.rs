@@ -103,7 +103,7 @@ impl Load {
                 }
                 let duration = number as u64 % 8;
                 let what = format!("call {number} from {from} to {to}");
-                if number / (callers.len() * REGIONS.len()) % 2 == 0 {
+                if (number / (callers.len() * REGIONS.len())).is_multiple_of(2) {
                     load.call(from, what, probe.slow(duration));
                 } else {
                     load.call(from, what, probe.slow_but_repeatable(duration));

@@ -162,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn a_datagram_has_the_bytes_of_the_protocol_reference() {
+        let mut numbers = Numbers { salt: [9; 16], next: 258 };
+        let datagram = key(7).seal(&[0xf1, 0x7c, 2], "app", &mut numbers, b"packet");
+        let hex: String = datagram.iter().map(|byte| format!("{byte:02x}")).collect();
+        let header = format!("f17c02{}{}0000000000000102", key(7).id(), "09".repeat(16));
+        assert_eq!(hex, header + "b9172d30e4676e9a2b1c7dc4fdaebf150f9be7571972");
+    }
+
+    #[test]
     fn a_datagram_with_any_bit_changed_is_not_authentic() {
         // Each bit of 10,000 datagrams takes minutes without optimization. Then, later ones have one bit changed.
         let each_bit = if cfg!(debug_assertions) { 50 } else { 10_000 };
