@@ -1,6 +1,7 @@
 //! What telemetry adds to a call: `Metrics` with a Prometheus recorder, and spans with a sampler that takes no trace or
-//! all, made with OpenTelemetry directly or through `tracing`. Two nodes and 64 callers share one thread, so that a figure contains both sides of a call. The variants take
-//! turns, and each figure is the median of the differences to the plain variant of the same turn.
+//! all, made with OpenTelemetry directly or through `tracing`. Two nodes and 64 callers share one thread, so that a figure
+//! contains both sides of a call. The variants take turns, and each figure is the median of the differences to the plain
+//! variant of the same turn.
 
 use std::{
     ops::Sub,

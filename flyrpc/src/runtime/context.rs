@@ -294,14 +294,14 @@ pub(crate) fn poll_in<F: Future + ?Sized>(
 ) -> Poll<F::Output> {
     let is_observed = |context: &Context| context.span.is_some() || context.host.polled_by_env;
     if context.as_ref().is_some_and(is_observed) {
-        poll_in_span(context, future, task)
+        poll_observed(context, future, task)
     } else {
         poll_swapped(context, future, task)
     }
 }
 
 #[cold]
-fn poll_in_span<F: Future + ?Sized>(
+fn poll_observed<F: Future + ?Sized>(
     context: &mut Option<Context>,
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,

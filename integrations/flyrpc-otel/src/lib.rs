@@ -41,10 +41,7 @@ pub fn propagate(provider: &SdkTracerProvider) -> Spans {
 fn to_sent(context: &SpanContext) -> Option<TraceContext> {
     let (trace_id, span_id) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
     let sent = TraceContext::new(trace_id, span_id, context.trace_flags().to_u8())?;
-    match context.trace_state() {
-        state if *state == TraceState::NONE => Some(sent),
-        state => Some(sent.with_state(&state.header())),
-    }
+    Some(sent.with_state(&context.trace_state().header()))
 }
 
 /// Returns the context of the caller's span, which is remote if it is on another node. An invalid state is ignored, as the

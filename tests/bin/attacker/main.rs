@@ -205,7 +205,8 @@ async fn run(cli: &Cli) -> Result<bool> {
     println!("p99 {:.3} ms, without the attack {:.3} ms", attacked.p99, quiet.p99);
     check("p99 over p99 without the attack", attacked.p99 / quiet.p99, MAX_SLOWDOWN);
     if cli.strangers {
-        let missing = |sent: u64, rate: u64| 1.0 - sent as f64 / (rate * cli.seconds) as f64;
+        let missing =
+            |sent: u64, rate: u64| (1.0 - sent as f64 / (rate * cli.seconds) as f64).max(0.0);
         check(
             "share of connections not opened",
             missing(attempts.connections, cli.connections),

@@ -127,14 +127,13 @@ impl FieldsWithTrace {
     /// Returns `None` if the span has no context.
     pub(super) fn new(metadata: Option<&CallMetadata>, span: &CallSpan) -> Option<Self> {
         let context = span.context()?;
-        let only = if metadata.is_none() { request_fields::encode_trace(context) } else { None };
-        Some(only.map_or_else(
-            || {
-                let metadata = metadata.map(|metadata| &*metadata.metadata);
-                FieldsWithTrace::Encoded(request_fields::encode(metadata, Some(context)))
-            },
-            FieldsWithTrace::TraceOnly,
-        ))
+        if metadata.is_none()
+            && let Some(field) = request_fields::encode_trace(context)
+        {
+            return Some(FieldsWithTrace::TraceOnly(field));
+        }
+        let metadata = metadata.map(|metadata| &*metadata.metadata);
+        Some(FieldsWithTrace::Encoded(request_fields::encode(metadata, Some(context))))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -25,8 +25,8 @@ const INLINE_AFTER_MAX: u32 = 1 << 16;
 /// by 4. A method that was slow once, or whose thread the system suspended, thus becomes trusted again.
 const FORGIVEN_AFTER: u32 = 4;
 
-/// Slow first polls of a method that is expected to be quick are tolerated if they take at most one part in this many of the
-/// time of the runtime's threads. Even a method that is always quick has slow polls, because of interrupts. On a virtual
+/// Slow first polls of a method that is expected to be quick are tolerated while they take at most 1 % of the time of the
+/// runtime's threads: each counts against the method for this many times its duration. Even a method that is always quick has slow polls, because of interrupts. On a virtual
 /// machine, a timer tick takes 25 to 80 µs, and 100 per second hit a handler of a busy thread.
 const TOLERATED: u32 = 100;
 
@@ -36,8 +36,8 @@ const TOLERATED_MAX: Duration = Duration::from_micros(500);
 /// Upper bound on the time for which slow first polls count against a method.
 const COUNTED_MAX: Duration = Duration::from_secs(60);
 
-/// While a method is not expected to be quick, whether its last slow poll is tolerable by now is checked each time that this
-/// many calls in a row were quick.
+/// While a method is not expected to be quick, each time that this many calls in a row were quick, it is checked whether its
+/// slow polls still count.
 const CHECK_EVERY: u32 = 64;
 
 /// The history of one method's calls.

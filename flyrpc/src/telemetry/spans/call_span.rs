@@ -31,7 +31,6 @@ enum Recording {
 }
 
 /// The span of a call whose handler runs on the same node.
-#[derive(Clone)]
 pub(crate) enum LocalParent {
     Tracing(Span),
     Tracer(Option<TraceContext>),

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tracing::Span;
+use tracing::{Id, Span};
 
 use super::{
     call_span::{LocalParent, record_end, rpc_span},
     catch::catch,
     config::{Maker, Spans},
-    tracer::{HandlerStart, ServerSpan, SpanEnd, Tracer},
+    tracer::{HandlerStart, ServerSpan, SpanEnd},
 };
 use crate::{
     telemetry::{ServeOutcome, status::CallStatus},
@@ -37,18 +37,7 @@ impl ServeSpan {
         (node, caller): (&NodeInfo, &NodeInfo),
         context: Option<&TraceContext>,
     ) -> Self {
-        ServeSpan::new(match spans.maker() {
-            Maker::Tracing(_) => {
-                let span = rpc_span("server", method, None, Some((node, caller)));
-                if let Some(context) = context {
-                    spans.extract(context, &span);
-                }
-                Some(Arc::new(TracingSpan(Mutex::new(span))))
-            }
-            Maker::Tracer(tracer) => {
-                start(&**tracer, &HandlerStart { method, node, caller, parent: context })
-            }
-        })
+        ServeSpan::new(spans, method, (node, caller), None, context)
     }
 
     /// Creates the span of a handler that runs for a call with the span `parent` of the same node.
@@ -62,18 +51,30 @@ impl ServeSpan {
             LocalParent::Tracing(span) => (span.id(), None),
             LocalParent::Tracer(context) => (None, context.as_ref()),
         };
-        ServeSpan::new(match spans.maker() {
+        ServeSpan::new(spans, method, (node, node), span, context)
+    }
+
+    /// Creates the span as a child of the span `parent` of `tracing`, or of the span with this `context`.
+    fn new(
+        spans: &Spans,
+        method: &'static str,
+        (node, caller): (&NodeInfo, &NodeInfo),
+        parent: Option<Id>,
+        context: Option<&TraceContext>,
+    ) -> Self {
+        let span: Option<Arc<dyn ServerSpan>> = match spans.maker() {
             Maker::Tracing(_) => {
-                let span = rpc_span("server", method, span, Some((node, node)));
+                let span = rpc_span("server", method, parent, Some((node, caller)));
+                if let Some(context) = context {
+                    spans.extract(context, &span);
+                }
                 Some(Arc::new(TracingSpan(Mutex::new(span))))
             }
             Maker::Tracer(tracer) => {
-                start(&**tracer, &HandlerStart { method, node, caller: node, parent: context })
+                let start = HandlerStart { method, node, caller, parent: context };
+                catch(|| tracer.start_handler(&start))
             }
-        })
-    }
-
-    fn new(span: Option<Arc<dyn ServerSpan>>) -> Self {
+        };
         ServeSpan { span, outcome: ServeOutcome::Cancelled }
     }
 
@@ -86,10 +87,6 @@ impl ServeSpan {
     pub(crate) fn end(mut self, outcome: ServeOutcome) {
         self.outcome = outcome;
     }
-}
-
-fn start(tracer: &dyn Tracer, start: &HandlerStart<'_>) -> Option<Arc<dyn ServerSpan>> {
-    catch(|| tracer.start_handler(start))
 }
 
 impl Drop for ServeSpan {

@@ -30,7 +30,7 @@ pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
             print(&format!("\n{}", table(&counts)));
             let unknown = rows.iter().filter(|row| row.is_node() && !row.is_linked()).count();
             if unknown > 0 {
-                print(&format!("The keys of {unknown} nodes without a link are unknown.\n"));
+                print(&format!("Nodes without a link, whose keys are unknown: {unknown}\n"));
             }
         }
     }
@@ -118,7 +118,7 @@ impl Row<'_> {
             Row::Asked(_) => "asked".to_owned(),
             Row::Peer(peer) => {
                 let mut state = peer.state.clone();
-                if crate::session::is_linked(peer) && !peer.accepting {
+                if self.is_linked() && !peer.accepting {
                     state += ", not accepting";
                 }
                 if peer.ejected {
@@ -148,12 +148,12 @@ impl Row<'_> {
     }
 
     fn cells(&self, keys: bool) -> Vec<String> {
-        let (version, round_trip, in_flight, link, held) = match self {
-            Row::Asked(report) => (&report.version, None, Some(report.in_flight), "", &report.keys),
+        let (version, round_trip, in_flight, link) = match self {
+            Row::Asked(report) => (&report.version, None, Some(report.in_flight), ""),
             Row::Peer(peer) => {
-                let in_flight = crate::session::is_linked(peer).then_some(peer.reported_in_flight);
+                let in_flight = self.is_linked().then_some(peer.reported_in_flight);
                 let in_flight = in_flight.map(u64::from);
-                (&peer.version, peer.round_trip, in_flight, &*peer.security, &peer.keys)
+                (&peer.version, peer.round_trip, in_flight, &*peer.security)
             }
         };
         let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
@@ -167,7 +167,7 @@ impl Row<'_> {
         ];
         if keys {
             cells.push(or_dash(link.to_owned()));
-            cells.push(or_dash(held.join(", ")));
+            cells.push(or_dash(self.keys().join(", ")));
         }
         cells.push(or_dash(self.serves()));
         cells
