@@ -11,6 +11,7 @@ mod calls;
 mod endings;
 mod old_node;
 mod refusals;
+mod secrets;
 mod several_nodes;
 mod work;
 

@@ -121,6 +121,12 @@ impl Program {
                 let nodes = self.node.nodes_in(region);
                 nodes.iter().map(|node| node.name()).collect::<Vec<_>>().join(" ")
             }
+            // The state and the support of each peer.
+            ["peers"] => {
+                let peers = self.node.peers();
+                let peers = peers.iter().map(|peer| format!("{}, {}", peer.state, peer.support));
+                peers.collect::<Vec<_>>().join("; ")
+            }
             ["accept"] => {
                 self.node.accept();
                 "done".into()
