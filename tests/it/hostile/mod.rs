@@ -14,20 +14,16 @@ mod parallel;
 pub(crate) mod raw_peer;
 mod seeds;
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Once,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::net::SocketAddr;
 
 use flyrpc::{Event, Node, NodeBuilder};
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::{runtime::Handle, time::Instant};
 
-pub(super) use crate::support::process::GENEROUS_TIMEOUT;
-use crate::support::{Counts, ProbeClient, millis, prober, process::HEARTBEAT, secs};
+use crate::support::{
+    Counts, ProbeClient, millis, panics_in_flyrpc, prober, process::HEARTBEAT, secs,
+};
+pub(super) use crate::support::{count_panics, process::GENEROUS_TIMEOUT};
 
 pub(super) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -118,25 +114,9 @@ impl AttackedNode {
                 );
                 tokio::time::sleep(millis(5)).await;
             }
-            assert_eq!(PANICS.load(Ordering::SeqCst), 0, "at {at}: flyrpc panicked");
+            assert_eq!(panics_in_flyrpc(), 0, "at {at}: flyrpc panicked");
         }
     }
-}
-
-/// Number of times flyrpc's own code panicked in this process.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-
-pub(super) fn count_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let default_hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.location().is_some_and(|at| at.file().contains("flyrpc/src/")) {
-                PANICS.fetch_add(1, Ordering::SeqCst);
-            }
-            default_hook(info);
-        }));
-    });
 }
 
 /// Polls until `condition` holds. For conditions that have no event to wait for.

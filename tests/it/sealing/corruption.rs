@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::keyring;
-use crate::support::{HookedEnv, millis, secs, sleep};
+use crate::support::{HookedEnv, ThreadPanics, millis, secs, sleep};
 
 /// The number of bits that a test flips.
 const FLIPS: usize = 1_000;
@@ -214,16 +214,19 @@ async fn call_until_flipped(cluster: &SimCluster, flipper: &Flipper, number: &mu
     }
 }
 
-/// Checks that calls work in both directions.
-async fn assert_calls_work(cluster: &SimCluster) {
+/// Checks that calls work in both directions, that no changed call was executed, and that no task of a node panicked.
+async fn assert_intact(cluster: &SimCluster, changed: &Changed, panics: &ThreadPanics) {
     for (from, to) in [("iad-0", "hkg"), ("hkg-0", "iad")] {
         let client = cluster.node(from).client::<NumberedClient>().on_region(to);
         assert_eq!(client.check(7, bytes_of(7)).await.unwrap(), bytes_of(7));
     }
+    assert_eq!(changed.0.load(Ordering::SeqCst), 0, "changed calls were executed");
+    assert_eq!(panics.so_far(), 0, "panics, which flyrpc has caught");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_link_ends_when_a_bit_is_flipped_and_no_changed_call_is_executed() {
+    let panics = ThreadPanics::count();
     let (changed, streams) = (Changed::default(), Flipper::default());
     let cluster = flipped_cluster(&changed, &streams, &Flipper::default()).await;
     let mut number = 0;
@@ -234,8 +237,7 @@ async fn a_link_ends_when_a_bit_is_flipped_and_no_changed_call_is_executed() {
         sleep(secs(15)).await;
         cluster.settled().await;
     }
-    assert_calls_work(&cluster).await;
-    assert_eq!(changed.0.load(Ordering::SeqCst), 0);
+    assert_intact(&cluster, &changed, &panics).await;
     let trace = cluster.trace();
     let closed = trace.events().links().of_node("iad-0");
     let closed = closed.filter(|event| matches!(event.what(), Occurrence::LinkClosed(..)));
@@ -244,6 +246,7 @@ async fn a_link_ends_when_a_bit_is_flipped_and_no_changed_call_is_executed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_datagram_with_a_flipped_bit_is_dropped() {
+    let panics = ThreadPanics::count();
     let (changed, datagrams) = (Changed::default(), Flipper::default());
     let cluster = flipped_cluster(&changed, &Flipper::default(), &datagrams).await;
     let settled = cluster.elapsed();
@@ -252,8 +255,7 @@ async fn a_datagram_with_a_flipped_bit_is_dropped() {
         datagrams.arm();
         call_until_flipped(&cluster, &datagrams, &mut number).await;
     }
-    assert_calls_work(&cluster).await;
-    assert_eq!(changed.0.load(Ordering::SeqCst), 0);
+    assert_intact(&cluster, &changed, &panics).await;
     let stats = cluster.nodes().into_iter().map(|node| node.stats().gossip.dropped);
     let dropped: Vec<_> = stats.flatten().collect();
     assert_eq!(dropped.iter().map(|(_, count)| count).sum::<u64>(), FLIPS as u64, "{dropped:?}");
@@ -266,6 +268,7 @@ async fn a_datagram_with_a_flipped_bit_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_with_a_flipped_bit_opens_no_link_and_the_next_one_does() {
+    let panics = ThreadPanics::count();
     let (changed, streams) = (Changed::default(), Flipper::default());
     let cluster = flipped_cluster(&changed, &streams, &Flipper::default()).await;
     for _ in 0..50 {
@@ -274,7 +277,6 @@ async fn a_handshake_with_a_flipped_bit_opens_no_link_and_the_next_one_does() {
         cluster.restart("hkg-0").await;
         cluster.settled().await;
         assert!(!streams.is_armed());
-        assert_calls_work(&cluster).await;
+        assert_intact(&cluster, &changed, &panics).await;
     }
-    assert_eq!(changed.0.load(Ordering::SeqCst), 0);
 }

@@ -3,6 +3,7 @@
 mod cluster;
 mod event_log;
 mod log;
+mod panics;
 mod probe;
 pub(crate) mod process;
 pub(crate) mod recorder;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     },
     event_log::EventLog,
     log::Log,
+    panics::{ThreadPanics, count_panics, panics_in_flyrpc},
     probe::{ContextSeen, Counts, ProbeClient, Prober, ServeProbe, prober},
 };
 
