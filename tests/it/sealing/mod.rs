@@ -2,6 +2,7 @@
 //! achieve.
 
 mod corruption;
+mod dropped_gossip;
 mod handshakes;
 mod replay;
 mod rotation;

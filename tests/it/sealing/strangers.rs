@@ -1,5 +1,7 @@
 //! Nodes that do not belong to a sealed cluster.
 
+use std::collections::BTreeSet;
+
 use flyrpc::{NoSupport, Node, NodeBuilder, RpcError, Support};
 use flyrpc_testkit::SimCluster;
 
@@ -32,8 +34,13 @@ async fn assert_not_called(node: &Node, region: &str, why: &NoSupport) {
 }
 
 /// Starts a stranger beside a sealed cluster. Each dials the other. `theirs` is the reason that the stranger
-/// reports, and `ours` that of the cluster's nodes.
-async fn check(configure: impl Fn(NodeBuilder) -> NodeBuilder, theirs: NoSupport, ours: NoSupport) {
+/// reports, and `ours` that of the cluster's nodes. They count the handshakes of the stranger as `counted`.
+async fn check(
+    configure: impl Fn(NodeBuilder) -> NodeBuilder,
+    theirs: NoSupport,
+    ours: NoSupport,
+    counted: &str,
+) {
     let counts = Counts::default();
     let cluster = probe_cluster(&counts).region("iad", 2).region("hkg", 1);
     let cluster = cluster.secret(keyring(&[1])).start().await;
@@ -55,6 +62,8 @@ async fn check(configure: impl Fn(NodeBuilder) -> NodeBuilder, theirs: NoSupport
             assert!(names.all(|name| name != "stranger"), "{peers:?}");
         }
     }
+    let handshakes = cluster.node("iad-0").stats().handshakes;
+    assert_eq!(handshakes.into_keys().collect::<BTreeSet<_>>(), ["OK", counted].into());
     assert_eq!(counts.started(), 0);
     let linked = cluster.trace().events().links().about("stranger").count();
     assert_eq!(linked, 0, "{}", cluster.trace());
@@ -80,7 +89,7 @@ async fn start_stranger(
 
 #[tokio::test(start_paused = true)]
 async fn a_node_without_a_secret_is_not_accepted() {
-    check(|node| node, NoSupport::SecretRequired, NoSupport::NoSecret).await;
+    check(|node| node, NoSupport::SecretRequired, NoSupport::NoSecret, "NO_SECRET").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,6 +98,7 @@ async fn a_node_with_another_secret_is_not_accepted() {
         |node| node.secret(keyring(&[2, 3])),
         NoSupport::OtherSecret(key_ids(&[1])),
         NoSupport::OtherSecret(key_ids(&[2, 3])),
+        "UNKNOWN_KEY",
     )
     .await;
 }
@@ -99,6 +109,7 @@ async fn a_node_of_another_cluster_with_the_same_secret_is_not_accepted() {
         |node| node.secret(keyring(&[1])).cluster("other"),
         NoSupport::OtherCluster("local".to_owned()),
         NoSupport::OtherCluster("other".to_owned()),
+        "OTHER_CLUSTER",
     )
     .await;
 }
@@ -109,6 +120,7 @@ async fn a_permissive_node_with_another_secret_is_not_accepted() {
         |node| node.secret(keyring(&[2])).insecure(),
         NoSupport::OtherSecret(key_ids(&[1])),
         NoSupport::OtherSecret(key_ids(&[2])),
+        "UNKNOWN_KEY",
     )
     .await;
 }
