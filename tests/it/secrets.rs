@@ -1,18 +1,22 @@
 //! Nodes in separate processes with and without a secret, as they are deployed.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    time::Duration,
 };
 
 use flyrpc::{
-    Keyring, LinkSecurity, NoSupport, Node, NodeBuilder, Peer, StartError, Support, fly_rpc,
+    Keyring, LinkSecurity, NoSupport, Node, NodeBuilder, NodeInfo, Peer, RpcError, StartError,
+    Support, fly_rpc,
+    operations::{VisitOptions, Visitor},
 };
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, interval, sleep, timeout},
+};
 
 use crate::support::{
     EventLog, Log, millis,
@@ -224,48 +228,52 @@ impl Cluster {
     }
 }
 
-/// Calls 500 times per second until it is stopped.
+/// Makes 500 calls per second until it is stopped.
 struct Load {
-    stop: Arc<AtomicBool>,
-    made: Arc<AtomicUsize>,
-    task: tokio::task::JoinHandle<Vec<String>>,
+    stop: oneshot::Sender<()>,
+    /// Returns the time, the number of calls, and the errors of calls that failed.
+    task: JoinHandle<(Duration, usize, Vec<String>)>,
 }
 
 impl Load {
+    const CALL_INTERVAL: Duration = millis(2);
+
+    /// The largest part of the time, at its end, for which no calls were made because the test was not scheduled.
+    const MAX_DELAY: Duration = millis(100);
+
     fn start(node: &Node) -> Self {
-        let (stop, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let worker: WorkerClient = node.client();
         let worker = worker.on_region("iad").wait(secs(5));
-        let task = tokio::spawn({
-            let (stop, made) = (Arc::clone(&stop), Arc::clone(&made));
-            async move {
-                let (start, mut calls) = (Instant::now(), Vec::new());
-                while !stop.load(Ordering::Relaxed) {
-                    while calls.len() < (start.elapsed().as_millis() / 2) as usize {
-                        calls.push(tokio::spawn(worker.work(0)));
-                        made.fetch_add(1, Ordering::Relaxed);
-                    }
-                    sleep(millis(2)).await;
-                }
-                let results = join_all(calls).await.into_iter().map(|call| call.unwrap());
-                results.filter_map(Result::err).map(|error| error.to_string()).collect()
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let (start, mut calls) = (Instant::now(), Vec::new());
+            // Makes up for calls that are late.
+            let mut ticks = interval(Self::CALL_INTERVAL);
+            while stopped.try_recv().is_err() {
+                ticks.tick().await;
+                calls.push(tokio::spawn(worker.work(0)));
             }
+            let (time, made) = (start.elapsed(), calls.len());
+            let results = join_all(calls).await.into_iter().map(|call| call.unwrap());
+            let errors = results.filter_map(Result::err).map(|error| error.to_string());
+            (time, made, errors.collect())
         });
-        Load { stop, made, task }
+        Load { stop, task }
     }
 
-    /// Stops, and returns the errors of calls that failed.
-    async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        let errors = self.task.await.unwrap();
-        assert!(self.made.load(Ordering::Relaxed) > 100);
-        errors
+    /// Stops. Checks that as many calls were made as planned, and that none failed.
+    async fn stop(self) {
+        self.stop.send(()).expect("the task runs");
+        let (time, made, errors) = self.task.await.unwrap();
+        let planned = time.saturating_sub(Self::MAX_DELAY).div_duration_f64(Self::CALL_INTERVAL);
+        assert!(made as f64 >= planned, "{made} calls in {time:?}");
+        assert_eq!(errors, [""; 0], "of {made} calls");
     }
 }
 
 /// Replaces the processes by ones with each of `steps`, and the caller along with them. No call may fail, and no node that
-/// did not stop may be down.
-async fn check_deploys(steps: &[&[(&str, &str)]]) -> Cluster {
+/// did not stop may be down. Returns the last caller, too.
+async fn check_deploys(steps: &[&[(&str, &str)]]) -> (Cluster, Node) {
     let builder = |variables: &[(&str, &str)]| {
         let mut builder = caller();
         for &(name, value) in variables {
@@ -283,7 +291,7 @@ async fn check_deploys(steps: &[&[(&str, &str)]]) -> Cluster {
         let load = Load::start(&node);
         let events = EventLog::of(&node);
         cluster.roll(step, &node).await;
-        assert_eq!(load.stop().await, Vec::<String>::new());
+        load.stop().await;
         let nodes = events.nodes();
         // The caller of the step before has stopped, and its goodbye may get lost.
         let downs = nodes.iter().filter(|event| event.starts_with("down node-"));
@@ -294,34 +302,70 @@ async fn check_deploys(steps: &[&[(&str, &str)]]) -> Cluster {
         node.ready().await;
         let load = Load::start(&node);
         sleep(millis(300)).await;
-        assert_eq!(load.stop().await, Vec::<String>::new());
+        load.stop().await;
     }
-    cluster
+    (cluster, node)
+}
+
+/// Checks that every process of `cluster`, which has this secret, refuses a node that `outsider` starts, which reports `why`,
+/// and that neither they nor `member` list that node.
+async fn assert_refused(
+    cluster: Cluster,
+    member: &Node,
+    secret: &str,
+    outsider: NodeBuilder,
+    why: &NoSupport,
+) {
+    let events = EventLog::of(member);
+    let outsider = outsider.name("outsider").seeds(&cluster.addrs).start().await.unwrap();
+    outsider.ready().await;
+    let peers = outsider.peers();
+    assert_eq!(peers.len(), cluster.addrs.len(), "{peers:?}");
+    for peer in &peers {
+        assert_eq!((&peer.node, peer.security), (&None, None));
+        assert_unsupported(peer, why);
+    }
+    let error = outsider.client::<WorkerClient>().on_region("iad").work(0).await.unwrap_err();
+    assert!(matches!(error, RpcError::NoNode { .. }), "{error}");
+    // It continues to dial, and gossip has time to spread.
+    let load = Load::start(member);
+    sleep(5 * HEARTBEAT).await;
+    load.stop().await;
+    assert_eq!(outsider.nodes(), [outsider.info().clone()]);
+    for &addr in &cluster.addrs {
+        let visitor = Visitor::connect(addr, VisitOptions::new().secret(keyring(secret))).await;
+        let report = visitor.unwrap().status(None).await.unwrap();
+        let peers = report.peers.iter().filter_map(|peer| peer.node.as_ref());
+        let nodes: BTreeSet<_> = peers.chain([&report.node]).map(NodeInfo::name).collect();
+        assert_eq!(nodes, ["caller", "node-0", "node-1", "node-2", "node-3", "node-4"].into());
+        assert!(report.peers.iter().all(|peer| peer.addr != outsider.addr()), "{report:?}");
+    }
+    let is_about = |event: &String| event.contains("outsider");
+    assert!(!events.all().iter().any(is_about), "{:?}", events.all());
 }
 
 #[tokio::test]
 async fn a_secret_is_rotated_in_two_deploys_without_a_failed_call() {
     let both = format!("{NEW},{OLD}");
-    let cluster = check_deploys(&[
+    let (cluster, caller_with_new) = check_deploys(&[
         &[("FLYRPC_SECRET", OLD)],
         &[("FLYRPC_SECRET", &both)],
         &[("FLYRPC_SECRET", NEW)],
     ])
     .await;
-    let (reply, peer) = call(cluster.addrs[0], caller().secret(keyring(OLD))).await;
-    assert!(reply.is_err());
-    assert_unsupported(&peer, &NoSupport::OtherSecret(keyring(NEW).ids().collect()));
+    let why = NoSupport::OtherSecret(keyring(NEW).ids().collect());
+    let with_old = caller().secret(keyring(OLD));
+    assert_refused(cluster, &caller_with_new, NEW, with_old, &why).await;
 }
 
 #[tokio::test]
 async fn a_cluster_is_secured_in_two_deploys_without_a_failed_call() {
-    let cluster = check_deploys(&[
+    let (cluster, caller_with_secret) = check_deploys(&[
         &[],
         &[("FLYRPC_SECRET", OLD), ("FLYRPC_INSECURE", "1")],
         &[("FLYRPC_SECRET", OLD)],
     ])
     .await;
-    let (reply, peer) = call(cluster.addrs[0], caller()).await;
-    assert!(reply.is_err());
-    assert_unsupported(&peer, &NoSupport::SecretRequired);
+    let why = NoSupport::SecretRequired;
+    assert_refused(cluster, &caller_with_secret, OLD, caller(), &why).await;
 }
