@@ -3,7 +3,7 @@
 //! As in production, it is configured only by environment variables. It prints `at <address>` when
 //! it has started, or `failed: <error>`, `started` when a call starts, and `finished` when a call finishes. It exits when
 //! its standard input is closed, so that no process outlives the test. On SIGINT or SIGTERM it
-//! shuts down, and then prints `down` as its last line.
+//! shuts down, and then prints `down` as its last line. If `LOG_LEVEL` is set, it logs to standard error.
 
 use std::{io::Write, sync::OnceLock, time::Duration};
 
@@ -65,8 +65,18 @@ fn print_line(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Logs lines such as ` INFO flyrpc{node=a/7}: node started …`.
+fn log_to_stderr(level: &str) {
+    let level: tracing_subscriber::filter::LevelFilter = level.parse().expect("a level");
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    log.without_time().with_target(false).with_ansi(false).init();
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    if let Ok(level) = std::env::var("LOG_LEVEL") {
+        log_to_stderr(&level);
+    }
     let heartbeat = std::env::var("HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
     let builder = match Node::from_env() {
         Ok(builder) => builder,

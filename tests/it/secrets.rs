@@ -180,6 +180,50 @@ async fn only_an_insecure_node_beyond_loopback_warns_at_its_start() {
     assert!(matches!(started, Err(StartError::NoSecret { .. })));
 }
 
+#[tokio::test]
+async fn only_a_process_that_is_insecure_beyond_loopback_warns_and_only_once() {
+    const SECRET: (&str, &str) = ("FLYRPC_SECRET", OLD);
+    const INSECURE: (&str, &str) = ("FLYRPC_INSECURE", "1");
+    const LOG: (&str, &str) = ("LOG_LEVEL", "info");
+    let (open, permissive) = (
+        "links and gossip are open: everything that can reach this address may call it",
+        "peers without the secret are also accepted",
+    );
+    for (variables, warning) in [
+        (&[][..], None),
+        (&[SECRET], None),
+        (&[INSECURE], Some(open)),
+        (&[SECRET, INSECURE], Some(permissive)),
+    ] {
+        let variables = [variables, &[LOG]].concat();
+        let on_loopback = Process::start_with("a", any_port(), &[], &variables).await.unwrap();
+        assert_warnings(&on_loopback.log().await, None);
+        // Without both, it does not start.
+        if variables.len() > 1 {
+            let (beyond, _) = beyond_loopback(&variables).await.unwrap();
+            assert_warnings(&beyond.log().await, warning);
+        }
+    }
+}
+
+/// Checks that a node has logged that it is insecure, because of `why`, and otherwise nothing about security, and no
+/// other warning.
+#[track_caller]
+fn assert_warnings(log: &[String], why: Option<&str>) {
+    assert!(
+        log.iter().any(|line| line.contains("INFO") && line.contains("node started")),
+        "{log:#?}"
+    );
+    let words = ["WARN", "ERROR", "secret", "secure", "seal", "open"];
+    let is_about = |line: &&String| words.iter().any(|word| line.contains(word));
+    let lines: Vec<_> = log.iter().filter(is_about).collect();
+    let expected = why.map(|why| format!("this node is insecure: {why} addr=10.9.9.9:"));
+    assert_eq!(lines.len(), usize::from(why.is_some()), "{log:#?}");
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert!(line.trim_start().starts_with("WARN ") && line.contains(expected), "{line}");
+    }
+}
+
 /// The processes of a cluster, which are replaced one by one.
 struct Cluster {
     addrs: Vec<SocketAddr>,

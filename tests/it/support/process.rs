@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     task::JoinHandle,
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) finished: Arc<AtomicUsize>,
     /// Reads the output of the process, and returns its last line.
     reading: JoinHandle<String>,
+    /// Reads the standard error of the process, and returns its lines.
+    logging: JoinHandle<Vec<String>>,
 }
 
 impl Process {
@@ -60,16 +62,18 @@ impl Process {
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        let logging = tokio::spawn(collect(child.stderr.take().unwrap()));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap().expect("a first line");
         let Some(addr) = first.strip_prefix("at ") else { return Err(first) };
         let addr = addr.parse().unwrap();
         let (started, finished) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let reading = tokio::spawn(count(lines, Arc::clone(&started), Arc::clone(&finished)));
-        Ok(Process { child, addr, started, finished, reading })
+        Ok(Process { child, addr, started, finished, reading, logging })
     }
 
     pub(crate) fn started(&self) -> usize {
@@ -81,12 +85,25 @@ impl Process {
         // `wait` would close standard input, and the process exits when its standard input is
         // closed.
         let _stdin = self.child.stdin.take();
+        self.exited().await;
+        self.reading.await.unwrap()
+    }
+
+    /// Ends the process by closing its standard input. Returns everything that it has logged, which requires that
+    /// `LOG_LEVEL` was set.
+    pub(crate) async fn log(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
+        self.exited().await;
+        self.logging.await.unwrap()
+    }
+
+    /// Waits until the process has exited successfully.
+    async fn exited(&mut self) {
         let status = tokio::time::timeout(GENEROUS_TIMEOUT, self.child.wait())
             .await
             .expect("the process exits")
             .unwrap();
         assert!(status.success(), "{status}");
-        self.reading.await.unwrap()
     }
 
     pub(crate) async fn signal(&self, signal: &str) {
@@ -120,6 +137,16 @@ async fn count(
         last = line;
     }
     last
+}
+
+/// Returns all lines. Prints them, too, so that a test that fails shows them.
+async fn collect(stderr: ChildStderr) -> Vec<String> {
+    let (mut lines, mut all) = (BufReader::new(stderr).lines(), Vec::new());
+    while let Ok(Some(line)) = lines.next_line().await {
+        eprintln!("{line}");
+        all.push(line);
+    }
+    all
 }
 
 pub(crate) fn any_port() -> SocketAddr {
