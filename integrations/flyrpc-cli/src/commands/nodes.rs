@@ -7,7 +7,7 @@ use crate::{
     exit::{self, Failure},
     options::Options,
     output::{print, print_json, table, time},
-    session::Session,
+    session::{Session, is_linked},
 };
 
 pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
@@ -17,24 +17,48 @@ pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
     if options.json {
         print_json(&rows.iter().map(Row::to_json).collect::<Vec<_>>());
     } else {
-        let mut header = vec!["ID", "REGION", "VERSION", "STATE", "RTT", "IN-FLIGHT"];
-        if keys {
-            header.extend(["LINK", "KEYS"]);
-        }
-        header.push("SERVES");
-        let mut cells = vec![header.into_iter().map(str::to_owned).collect()];
-        cells.extend(rows.iter().map(|row| row.cells(keys)));
-        print(&table(&cells));
-        let counts = key_counts(&rows);
-        if keys && counts.len() > 1 {
-            print(&format!("\n{}", table(&counts)));
-            let unknown = rows.iter().filter(|row| row.is_node() && !row.is_linked()).count();
-            if unknown > 0 {
-                print(&format!("Nodes without a link, whose keys are unknown: {unknown}\n"));
-            }
-        }
+        print(&as_text(&report, &rows, keys));
     }
     Ok(exit::OK)
+}
+
+fn as_text(report: &NodeReport, rows: &[Row<'_>], keys: bool) -> String {
+    let mut header = vec!["ID", "REGION", "VERSION", "STATE", "RTT", "IN-FLIGHT"];
+    if keys {
+        header.extend(["LINK", "KEYS"]);
+    }
+    header.push("SERVES");
+    let mut cells = vec![header.into_iter().map(str::to_owned).collect()];
+    cells.extend(rows.iter().map(|row| row.cells(keys)));
+    let mut text = table(&cells);
+    if keys {
+        let counts = key_counts(rows);
+        if counts.len() > 1 {
+            text += &format!("\n{}", table(&counts));
+            let unknown = rows.iter().filter(|row| row.is_node() && !row.is_linked()).count();
+            if unknown > 0 {
+                text += &format!("Nodes without a link, whose keys are unknown: {unknown}\n");
+            }
+        }
+    } else if let Some(open) = open_links(report) {
+        text += &format!("\n{open}\n");
+    }
+    text
+}
+
+/// Returns a line about the open links of the node that was asked, unless there are none, or they are as intended: nodes on
+/// loopback need no secret.
+fn open_links(report: &NodeReport) -> Option<String> {
+    let linked: Vec<_> = report.peers.iter().filter(|peer| is_linked(peer)).collect();
+    if report.keys.is_empty() {
+        // Everything that reaches the node may call it, even if no node is linked.
+        let mut addrs = linked.iter().map(|peer| peer.addr).chain([report.node.addr()]);
+        let is_local = addrs.all(|addr| addr.ip().to_canonical().is_loopback());
+        return (!is_local).then(|| "links: open".to_owned());
+    }
+    let open = linked.iter().filter(|peer| peer.security == "open").count();
+    let of = linked.len();
+    (open > 0).then(|| format!("links: open to {open} of {of} nodes; --keys shows which"))
 }
 
 /// Returns the number of linked nodes that hold each key, as the rows of a table. The keys of the node that was asked come first,
@@ -90,7 +114,7 @@ impl Row<'_> {
     fn is_linked(&self) -> bool {
         match self {
             Row::Asked(_) => true,
-            Row::Peer(peer) => crate::session::is_linked(peer),
+            Row::Peer(peer) => is_linked(peer),
         }
     }
 

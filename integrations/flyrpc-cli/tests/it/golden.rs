@@ -33,10 +33,49 @@ async fn nodes_counts_how_many_hold_each_key() {
     let old = |name| node(name).secret(keyring(SECRET));
     let new = |name| node(name).secret(keyring(&format!("{OTHER_SECRET},{SECRET}")));
     let (iad, _others) = start(new("iad-0"), [old("hkg-0"), new("hkg-1")]).await;
-    let ran = Flyrpc::at(iad.addr()).secret(SECRET).run(["nodes", "--keys"]).await;
+    let flyrpc = Flyrpc::at(iad.addr()).secret(SECRET);
+    let ran = flyrpc.run(["nodes", "--keys"]).await;
     let [new, old] = [OTHER_SECRET, SECRET].map(|key| keyring(key).ids().next().unwrap());
     let counts = format!("\n\nKEY  NODES\n{new}  2/3\n{old}  3/3\n");
     assert!(normalized(&ran.out).ends_with(&counts), "{ran:?}");
+    let ran = flyrpc.run(["nodes"]).await;
+    assert!(ran.out.lines().count() == 4 && !ran.out.contains("links"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_reports_open_links_of_a_node_with_a_secret() {
+    let sealed = |name| node(name).secret(keyring(SECRET));
+    let permissive = sealed("iad-0").insecure();
+    let (iad, _others) = start(permissive, [node("hkg-0"), sealed("hkg-1")]).await;
+    let flyrpc = Flyrpc::at(iad.addr()).secret(SECRET);
+    let ran = flyrpc.run(["nodes"]).await;
+    let expected = "\
+ID  REGION  VERSION  STATE  RTT  IN-FLIGHT  SERVES
+hkg-0/BOOT  hkg  2  linked  TIME  0  Strings
+hkg-1/BOOT  hkg  2  linked  TIME  0  Strings
+iad-0/BOOT  iad  2  asked  -  0  Strings
+
+links: open to 1 of 2 nodes; --keys shows which
+";
+    assert_eq!((normalized(&ran.out).as_str(), ran.code), (expected, 0), "{ran:?}");
+    let keys = normalized(&flyrpc.run(["nodes", "--keys"]).await.out);
+    assert!(keys.contains("\nhkg-0/BOOT  hkg  2  linked  TIME  0  open  -  Strings\n"), "{keys}");
+    assert!(!keys.contains("links:"), "{keys}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_reports_that_a_node_beyond_loopback_without_a_secret_is_open() {
+    let addrs = ["0.0.0.0:0", "10.9.9.9:0"].map(|addr| addr.parse().unwrap());
+    let iad = node("iad-0").listen(addrs[0]).advertise(addrs[1]).insecure();
+    let (iad, []) = start(iad, []).await;
+    let ran = Flyrpc::at(format!("127.0.0.1:{}", iad.addr().port())).run(["nodes"]).await;
+    let expected = "\
+ID  REGION  VERSION  STATE  RTT  IN-FLIGHT  SERVES
+iad-0/BOOT  iad  2  asked  -  0  Strings
+
+links: open
+";
+    assert_eq!((normalized(&ran.out).as_str(), ran.code), (expected, 0), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
