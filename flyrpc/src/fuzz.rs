@@ -18,7 +18,8 @@ use crate::{
         seal::{
             datagram::{GossipKey, Numbers, SealedDatagram},
             handshake::{Initiator, PAYLOAD_MAX, Responder, SUITE},
-            record::{CONTENT_MAX, Opener, Records, Sealer},
+            record::{CONTENT_MAX, Opener, Sealer},
+            records::Records,
         },
         wire::{
             PREFACE,

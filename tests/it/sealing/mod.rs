@@ -4,6 +4,7 @@
 mod corruption;
 mod dropped_gossip;
 mod handshakes;
+mod long_bodies;
 mod replay;
 mod rotation;
 mod strangers;

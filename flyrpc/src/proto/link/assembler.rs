@@ -1,6 +1,6 @@
 //! Bodies that arrive in chunks.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use bytes::{BufMut, buf::Limit};
 
@@ -59,6 +59,11 @@ impl PartialBody {
         (&mut self.bytes).limit(room.min(at_most))
     }
 
+    /// Returns the buffer, for bytes that are received without [`room`](Self::room).
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// Makes the buffer hold `capacity` bytes, or the whole body if that is shorter. Growing copies the buffer,
     /// so it grows in large steps, but only in proportion to the bytes received.
     fn grow(&mut self, capacity: usize) {
@@ -68,7 +73,12 @@ impl PartialBody {
 
     /// Returns whether all bytes have been put into their destination.
     pub(crate) fn is_complete(&self) -> bool {
-        self.bytes.len() as u64 >= self.size
+        self.is_complete_after(0)
+    }
+
+    /// Returns whether all bytes will have been put into their destination after `count` more.
+    pub(crate) fn is_complete_after(&self, count: usize) -> bool {
+        (self.bytes.len() + count) as u64 >= self.size
     }
 
     /// Returns the bytes received, in their buffer.
@@ -117,10 +127,24 @@ impl<T> Assembler<T> {
         expected.body.put(part, rest)
     }
 
-    /// Returns the destination for the next bytes of a chunk, as [`PartialBody::room`] does, or `None` if the
-    /// body is no longer expected.
-    pub(crate) fn room(&mut self, id: RequestId, at_most: usize) -> Option<Limit<&mut Vec<u8>>> {
-        Some(self.bodies.get_mut(&id)?.body.room(at_most))
+    /// Takes a body, so that the next bytes of a chunk can be put into it. Returns `None` if the body is no longer
+    /// expected.
+    pub(crate) fn take_body(&mut self, id: RequestId) -> Option<PartialBody> {
+        let body = &mut self.bodies.get_mut(&id)?.body;
+        let empty = PartialBody::new(body.size, Vec::new());
+        Some(mem::replace(body, empty))
+    }
+
+    /// Puts back the value that [`take_body`](Self::take_body) returned. Drops it if the body is no longer expected.
+    pub(crate) fn put_body(&mut self, id: RequestId, body: PartialBody) {
+        if let Some(expected) = self.bodies.get_mut(&id) {
+            expected.body = body;
+        }
+    }
+
+    /// Returns whether a body is expected.
+    pub(crate) fn expects(&self, id: RequestId) -> bool {
+        self.bodies.contains_key(&id)
     }
 
     /// Records that bytes of a body have been put into their destination.
@@ -157,7 +181,7 @@ impl<T> Assembler<T> {
 
     /// Drops the bodies that have received nothing since the last call, and returns their items.
     pub(crate) fn take_stalled(&mut self) -> Vec<T> {
-        self.take(|expected| !std::mem::take(&mut expected.progressed))
+        self.take(|expected| !mem::take(&mut expected.progressed))
     }
 
     fn take(&mut self, mut unwanted: impl FnMut(&mut Expected<T>) -> bool) -> Vec<T> {
@@ -217,15 +241,28 @@ mod tests {
         assembler.put(ID, &[1; 100], (1 << 20) - 100).unwrap();
         let mut expected = vec![1; 100];
         while expected.len() < 1 << 20 {
-            let mut to = assembler.room(ID, (1 << 20) - expected.len()).unwrap();
+            let mut body = assembler.take_body(ID).unwrap();
+            let mut to = body.room((1 << 20) - expected.len());
             let count = to.remaining_mut();
             let most = (MAX_GROWTH - 1) * expected.len();
             assert!((1..=most.max(CHUNK)).contains(&count), "{count}");
             to.put_bytes(2, count);
+            assembler.put_body(ID, body);
             expected.resize(expected.len() + count, 2);
         }
         assert_eq!(assembler.take_complete(ID), Some(("item", expected)));
-        assert!(assembler.room(ID, 1).is_none());
+        assert!(assembler.take_body(ID).is_none());
+    }
+
+    #[test]
+    fn a_body_that_was_taken_is_dropped_if_it_is_no_longer_expected() {
+        let mut assembler = Assembler::default();
+        assembler.begin(ID, body(5), 100, "item");
+        let taken = assembler.take_body(ID).unwrap();
+        assert!(assembler.expects(ID));
+        assert_eq!(assembler.take_expired(100), ["item"]);
+        assembler.put_body(ID, taken);
+        assert!(!assembler.expects(ID) && assembler.take_body(ID).is_none());
     }
 
     #[test]
@@ -298,7 +335,8 @@ mod tests {
         assembler.on_progress(ID);
         assert!(assembler.take_stalled().is_empty());
         // Waiting for the rest of a chunk is no progress.
-        assert!(assembler.room(ID, 4).is_some());
+        let waiting = assembler.take_body(ID).unwrap();
+        assembler.put_body(ID, waiting);
         assert_eq!(assembler.take_stalled(), ["item"]);
     }
 }

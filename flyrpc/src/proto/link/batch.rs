@@ -110,6 +110,17 @@ impl Batch {
         })
     }
 
+    /// Returns how many bytes follow the first `done` bytes in the chunk that these end in. `None` if they do not end within
+    /// the content of a chunk.
+    pub(crate) fn rest_of_chunk(&self, done: usize) -> Option<usize> {
+        let mut before = 0;
+        self.chunks.iter().find_map(|(to, chunk)| {
+            let start = to + before;
+            before += chunk.len();
+            (start < done && done < start + chunk.len()).then(|| start + chunk.len() - done)
+        })
+    }
+
     /// Appends at most `at_most` of the bytes after the first `done` bytes. Returns how many.
     pub(crate) fn copy_to(&self, to: &mut Vec<u8>, done: usize, at_most: usize) -> usize {
         let mut room = at_most;
@@ -153,5 +164,11 @@ mod tests {
             assert_eq!(batch.next_chunk(done, 100), next, "{done}");
         }
         assert_eq!(batch.next_chunk(0, 301), None);
+        for (start, length) in [(ends[0], 10), (long[0], 300), (long[1], 200)] {
+            assert_eq!(batch.rest_of_chunk(start), None);
+            assert_eq!(batch.rest_of_chunk(start + 1), Some(length - 1));
+            assert_eq!(batch.rest_of_chunk(start + length - 1), Some(1));
+            assert_eq!(batch.rest_of_chunk(start + length), None);
+        }
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod datagram;
 pub(crate) mod handshake;
 pub(crate) mod record;
+pub(crate) mod records;
 pub(crate) mod replay;
 
 /// Data that the holder of the expected key did not seal, or that was changed.

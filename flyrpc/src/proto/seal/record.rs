@@ -7,15 +7,14 @@
 
 use std::fmt;
 
-use bytes::{BufMut, buf::Limit};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::NotAuthentic;
 use crate::config::KEY_LEN;
 
-const TAG_LEN: usize = 16;
-const LENGTH_LEN: usize = 2;
+pub(super) const TAG_LEN: usize = 16;
+pub(super) const LENGTH_LEN: usize = 2;
 
 /// Upper bound on the content of a record, in bytes. Noise messages have at most 65,535 bytes.
 pub(crate) const CONTENT_MAX: usize = 65_535 - TAG_LEN;
@@ -52,6 +51,11 @@ impl Sealer {
     /// Frees the memory that can be computed again. Do this while the link is idle.
     pub(crate) fn free(&mut self) {
         self.0.expanded = None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        self.0.expanded.is_none()
     }
 
     /// Appends a record with this content, at most [`CONTENT_MAX`] bytes.
@@ -97,6 +101,35 @@ impl Opener {
         self.0.advance();
         Ok(content)
     }
+
+    /// Like [`open`](Opener::open), for a record whose tag is apart from its sealed content.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`open`](Opener::open).
+    pub(super) fn open_with_tag(
+        &mut self,
+        content: &mut [u8],
+        tag: [u8; TAG_LEN],
+    ) -> Result<(), NotAuthentic> {
+        let nonce = self.0.nonce();
+        let expanded = self.0.expanded();
+        let opened =
+            expanded.open_in_place_separate_tag(nonce, Aad::empty(), tag.into(), content, 0..);
+        opened.map_err(|_| NotAuthentic)?;
+        self.0.advance();
+        Ok(())
+    }
+
+    /// Frees the memory that can be computed again. Do this while the link is idle.
+    pub(super) fn free(&mut self) {
+        self.0.expanded = None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        self.0.expanded.is_none()
+    }
 }
 
 impl Cipher {
@@ -141,86 +174,6 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// After each read that filled the buffer, the buffer grows by this factor, up to [`BULK`].
-const GROWTH: usize = 8;
-
-/// Upper bound on the room for records that arrive as fast as they are read: for the rest of a record, and for another
-/// one.
-const BULK: usize = 2 * (LENGTH_LEN + CONTENT_MAX + TAG_LEN);
-
-/// The bytes of a sealed link that were received and not opened yet.
-#[derive(Debug)]
-pub(crate) struct Records {
-    opener: Opener,
-    /// The received bytes. The first `opened` bytes are of records that were opened. A `BytesMut` would allocate a new
-    /// buffer whenever a long record is incomplete.
-    buffer: Vec<u8>,
-    opened: usize,
-}
-
-impl Records {
-    /// The records that begin with the bytes in `buffer`.
-    pub(crate) fn new(opener: Opener, buffer: Vec<u8>) -> Self {
-        Records { opener, buffer, opened: 0 }
-    }
-
-    /// Returns the destination for the next bytes: for at least `least` bytes and for the rest of an incomplete record, or
-    /// for more, at most [`BULK`] bytes, if `bulk` is true.
-    pub(crate) fn room(&mut self, least: usize, bulk: bool) -> Limit<&mut Vec<u8>> {
-        self.buffer.drain(..self.opened);
-        self.opened = 0;
-        let record = LENGTH_LEN + self.length().unwrap_or(0);
-        let capacity = if bulk { BULK.min(GROWTH * self.buffer.capacity()) } else { least };
-        let capacity = capacity.max(record).max(self.buffer.len() + least);
-        self.buffer.reserve_exact(capacity - self.buffer.len());
-        let room = self.buffer.capacity() - self.buffer.len();
-        (&mut self.buffer).limit(room)
-    }
-
-    /// Frees the memory for more than `capacity` bytes, if all records were opened.
-    pub(crate) fn shrink(&mut self, capacity: usize) {
-        if self.opened == self.buffer.len() && self.buffer.capacity() > capacity {
-            (self.buffer, self.opened) = (Vec::new(), 0);
-        }
-    }
-
-    /// Frees all memory that is not needed while the link is idle.
-    pub(crate) fn free(&mut self) {
-        self.shrink(0);
-        self.opener.0.expanded = None;
-    }
-
-    /// Opens the next complete record, and passes its content to `take`. Returns whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the record is not authentic. The link must end.
-    pub(crate) fn open_next(&mut self, take: impl FnOnce(&[u8])) -> Result<bool, NotAuthentic> {
-        let Some(length) = self.length() else { return Ok(false) };
-        let start = self.opened + LENGTH_LEN;
-        let Some(record) = self.buffer.get_mut(start..start + length) else { return Ok(false) };
-        take(self.opener.open(record)?);
-        self.opened = start + length;
-        Ok(true)
-    }
-
-    /// Whether the next record is complete, and has at least `length` bytes.
-    pub(crate) fn has_record_of(&self, length: usize) -> bool {
-        self.length().is_some_and(|next| next >= length && LENGTH_LEN + next <= self.unopened())
-    }
-
-    /// Returns the number of bytes of records that were not opened.
-    pub(crate) fn unopened(&self) -> usize {
-        self.buffer.len() - self.opened
-    }
-
-    /// The length of the first record that was not opened, if it has arrived.
-    fn length(&self) -> Option<usize> {
-        let length = self.buffer[self.opened..].first_chunk()?;
-        Some(usize::from(u16::from_be_bytes(*length)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,68 +184,6 @@ mod tests {
         let mut record = Vec::new();
         sealer.seal(content, &mut record);
         record
-    }
-
-    #[test]
-    fn contents_arrive_in_pieces_of_any_size() {
-        let mut sealer = Sealer::new(&KEY);
-        let contents = [vec![], vec![1], vec![2; 1000], vec![3; CONTENT_MAX]];
-        let stream = contents.iter().flat_map(|content| seal(&mut sealer, content));
-        let stream: Vec<u8> = stream.collect();
-        assert_eq!(stream.len(), 1001 + CONTENT_MAX + 4 * (LENGTH_LEN + TAG_LEN));
-        for step in [1, 7, 1 << 20] {
-            let mut records = Records::new(Opener::new(&KEY), Vec::new());
-            let mut received = Vec::new();
-            for mut piece in stream.chunks(step) {
-                while !piece.is_empty() {
-                    let mut room = records.room(16, false);
-                    let part = piece.len().min(room.remaining_mut());
-                    room.put_slice(&piece[..part]);
-                    piece = &piece[part..];
-                    while records.open_next(|content| received.push(content.to_vec())).unwrap() {}
-                    assert!(records.buffer.capacity() <= BULK + 16);
-                }
-            }
-            records.shrink(16);
-            assert_eq!(records.buffer.capacity(), 0);
-            assert!(received == contents, "pieces of {step} bytes");
-        }
-    }
-
-    #[test]
-    fn freed_memory_is_allocated_again_when_it_is_needed() {
-        let mut sealer = Sealer::new(&KEY);
-        let mut records = Records::new(Opener::new(&KEY), Vec::new());
-        for number in 0..3 {
-            records.room(32, false).put_slice(&seal(&mut sealer, &[number]));
-            assert!(records.open_next(|content| assert_eq!(content, [number])).unwrap());
-            sealer.free();
-            records.free();
-            assert!(sealer.0.expanded.is_none() && records.opener.0.expanded.is_none());
-            assert_eq!(records.buffer.capacity(), 0);
-        }
-    }
-
-    #[test]
-    fn a_record_with_any_bit_changed_is_not_authentic() {
-        let mut sealer = Sealer::new(&KEY);
-        let mut records = Records::new(Opener::new(&KEY), Vec::new());
-        for number in 0..10_000_u16 {
-            let record = seal(&mut sealer, &number.to_be_bytes());
-            for bit in 0..8 * record.len() {
-                records.buffer.clone_from(&record);
-                records.buffer[bit / 8] ^= 1 << (bit % 8);
-                // A changed length may be that of a longer record, whose rest has not arrived.
-                let opened = records.open_next(|_| panic!("bit {bit} of {number} was changed"));
-                assert!(matches!(opened, Err(NotAuthentic) | Ok(false)));
-            }
-            records.buffer.clone_from(&record);
-            assert_eq!(
-                records.open_next(|content| assert_eq!(content, number.to_be_bytes())),
-                Ok(true)
-            );
-            records.opened = 0;
-        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ use crate::{
         },
         seal::{
             handshake::{Entropy, Initiator, LinkKeys, PAYLOAD_MAX, Responder, SUITE},
-            record::{CONTENT_MAX, Records, Sealer},
+            record::{CONTENT_MAX, Sealer},
+            records::Records,
         },
         wire::{
             PREFACE,

@@ -5,7 +5,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::{
     env::BoxStream,
-    proto::{link::handshake::DialError, seal::record::Records, wire::frame},
+    proto::{link::handshake::DialError, seal::records::Records, wire::frame},
 };
 
 /// Buffer space in bytes for records that are short.

@@ -9,7 +9,7 @@ use crate::{
     env::BoxStream,
     proto::{
         link::clock::LinkClock,
-        seal::record::{Records, Sealer},
+        seal::{record::Sealer, records::Records},
         wire::{hello::Hello, state::State},
     },
     types::{KeyId, NodeInfo, Region},

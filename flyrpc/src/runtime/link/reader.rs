@@ -29,7 +29,7 @@ use crate::{
     env::yield_once,
     proto::{
         link::{
-            assembler::Assembler,
+            assembler::{Assembler, PartialBody},
             clock::LinkClock,
             gate::{DRAIN_BEFORE_RELEASE, Gate, Gated, Released},
             lifecycle::LinkError,
@@ -123,6 +123,35 @@ struct OpenChunk {
     left: usize,
     /// Whether the body was still expected when the chunk was last read.
     wanted: bool,
+    /// The body, while the reader needs it because a record is in it.
+    body: Option<PartialBody>,
+}
+
+impl OpenChunk {
+    /// Takes the body, so that bytes can be put into it. Returns `None` if it is no longer expected.
+    fn take_body<T>(&mut self, requests: &mut Assembler<T>, link: &Link) -> Option<PartialBody> {
+        match self.of {
+            _ if self.body.is_some() => self.body.take(),
+            BodyOf::Request => requests.take_body(self.id),
+            BodyOf::Reply => link.in_flight().take_arriving(self.id),
+        }
+    }
+
+    /// Puts the body back, or drops it if it is no longer expected.
+    fn put_body<T>(&self, body: PartialBody, requests: &mut Assembler<T>, link: &Link) {
+        match self.of {
+            BodyOf::Request => requests.put_body(self.id, body),
+            BodyOf::Reply => link.in_flight().put_arriving(self.id, body),
+        }
+    }
+
+    /// Whether the body is still expected.
+    fn is_expected<T>(&self, requests: &Assembler<T>, link: &Link) -> bool {
+        match self.of {
+            BodyOf::Request => requests.expects(self.id),
+            BodyOf::Reply => link.in_flight().expects(self.id),
+        }
+    }
 }
 
 /// Reads the available bytes: the rest of the open chunk, if there is one, or any frames.
@@ -133,27 +162,24 @@ fn poll_receive<T>(
     link: &Link,
     task: &mut task::Context<'_>,
 ) -> Poll<Result<Received, LinkError>> {
-    let Some(OpenChunk { of, id, left, wanted: wanted @ true }) = chunk else {
+    let Some(chunk) = chunk.as_mut().filter(|chunk| chunk.wanted) else {
         return from.poll_read(task);
     };
     // The body is looked up for each read, because it may be dropped while the link waits for bytes.
-    match of {
-        BodyOf::Request => {
-            if let Some(mut to) = requests.room(*id, *left) {
-                return from.poll_read_into(&mut to, task);
-            }
+    let Some(mut body) = chunk.take_body(requests, link) else {
+        chunk.wanted = false;
+        return from.poll_read(task);
+    };
+    let read = from.poll_read_into(&mut body, chunk.left, task);
+    if from.is_in_body() {
+        if !chunk.is_expected(requests, link) {
+            from.discard_before(&mut body);
         }
-        BodyOf::Reply => {
-            let arriving = link.in_flight().take_arriving(*id);
-            if let Some(mut reply) = arriving {
-                let read = from.poll_read_into(&mut reply.room(*left), task);
-                link.in_flight().put_arriving(*id, reply);
-                return read;
-            }
-        }
+        chunk.body = Some(body);
+    } else {
+        chunk.put_body(body, requests, link);
     }
-    *wanted = false;
-    from.poll_read(task)
+    read
 }
 
 /// Like [`poll_receive`], without waiting. Returns `None` if the socket is empty.

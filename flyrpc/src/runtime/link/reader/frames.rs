@@ -234,7 +234,7 @@ impl<H: RequestHandler> Reader<'_, H> {
             return Ok(());
         };
         let left = content - part.len();
-        self.chunk = Some(OpenChunk { of, id, left, wanted: true });
+        self.chunk = Some(OpenChunk { of, id, left, wanted: true, body: None });
         self.on_chunk(of, id, &part, left)
     }
 
@@ -250,7 +250,7 @@ impl<H: RequestHandler> Reader<'_, H> {
         // longer wanted gets nothing.
         let part = from.take(chunk.left);
         chunk.left -= part.len();
-        let &mut OpenChunk { of, id, left, wanted } = chunk;
+        let &mut OpenChunk { of, id, left, wanted, .. } = chunk;
         if left == 0 {
             self.chunk = None;
         }

@@ -15,8 +15,8 @@ use crate::{
     codec::bytes::Malformed,
     env::StreamReader,
     proto::{
-        link::{lifecycle::LinkError, liveness::FLOW},
-        seal::record::Records,
+        link::{assembler::PartialBody, lifecycle::LinkError, liveness::FLOW},
+        seal::records::Records,
         wire::frame::{self, ChunkStart, Rest},
     },
 };
@@ -119,19 +119,28 @@ impl FrameReader {
         Poll::Ready(Ok(Received { count, of_body: 0, records: 0, more: self.filled }))
     }
 
-    /// Reads the available bytes into `to`, the destination for the rest of a chunk, instead of into the
-    /// buffer. The buffer must be empty.
+    /// Reads the available bytes into `body`, of whose current chunk `left` bytes have not been received. The buffer must be
+    /// empty. If a record of the chunk is [in the body](Self::is_in_body) afterward, pass the same body next.
     pub(crate) fn poll_read_into(
         &mut self,
-        to: &mut (impl BufMut + Unpin),
+        body: &mut PartialBody,
+        left: usize,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         debug_assert!(self.buffer.is_empty());
-        if self.records.is_some() {
-            return self.poll_read_records(to, task);
+        if let Some(records) = &mut self.records {
+            // If more of a long body follows, many records may be available, and reading them at once saves system calls.
+            let is_last = body.is_complete_after(left + DIRECT_MIN);
+            let is_in_body = records.left_in_body().is_some()
+                || is_last && records.begin_in_body(body.buffer(), left, DIRECT_MIN);
+            if is_in_body {
+                return self.poll_read_in_body(body, task);
+            }
+            return self.poll_read_records(&mut body.room(left), task);
         }
+        let mut to = body.room(left);
         let room = to.remaining_mut();
-        let count = ready!(pin!(self.stream.read_buf(to)).poll(task))?;
+        let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.idle = self.idle.saturating_sub(count);
         // Another chunk may follow. If so, the next read should not contain much of it.
         self.filled = false;
@@ -147,17 +156,74 @@ impl FrameReader {
         body: &mut (impl BufMut + Unpin),
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
-        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
         let reads = !self.has_record;
         let mut count = 0;
         if reads {
-            let mut to = records.room(IDLE_READ, self.filled);
-            let room = to.remaining_mut();
-            count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
-            self.idle = self.idle.saturating_sub(count);
-            self.filled = count == room;
+            count = ready!(self.poll_fill_records(self.filled, task))?;
         }
+        let (of_body, records) = self.open_records(body)?;
+        // Without a read, it is not known whether the socket is empty.
+        let more = self.filled || self.has_record || !reads;
+        Poll::Ready(Ok(Received { count, of_body, records, more }))
+    }
+
+    /// Reads the rest of the record that is in `body`. The content counts as received once the record is complete, and
+    /// opened.
+    fn poll_read_in_body(
+        &mut self,
+        body: &mut PartialBody,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Received, LinkError>> {
+        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
+        let left = records.left_in_body().unwrap_or(0);
+        let mut received = Received { count: 0, of_body: 0, records: 0, more: false };
+        if left > 0 {
+            let mut to = body.room(left);
+            let room = to.remaining_mut();
+            received.count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+            records.on_read_in_body(received.count);
+            self.idle = self.idle.saturating_sub(received.count);
+            if received.count < left {
+                received.more = received.count == room;
+                return Poll::Ready(Ok(received));
+            }
+        }
+        // Another chunk may follow, so this reads little more than the tag.
+        match self.poll_fill_records(false, task) {
+            Poll::Ready(count) => received.count += count?,
+            Poll::Pending if received.count == 0 => return Poll::Pending,
+            Poll::Pending => return Poll::Ready(Ok(received)),
+        }
+        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
+        if let Some(content) = records.open_in_body(body.buffer())? {
+            let (_, others) = self.open_records(&mut (&mut [] as &mut [u8]))?;
+            (received.of_body, received.records) = (content, 1 + others);
+        }
+        received.more = self.filled || self.has_record;
+        Poll::Ready(Ok(received))
+    }
+
+    /// Reads records: a few bytes, or as many as are available if `bulk` is true. Returns the number of bytes.
+    fn poll_fill_records(
+        &mut self,
+        bulk: bool,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<usize, io::Error>> {
+        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
+        let mut to = records.room(IDLE_READ, bulk);
+        let room = to.remaining_mut();
+        let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
+        self.idle = self.idle.saturating_sub(count);
+        self.filled = count == room;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Opens the records that were read, as [`poll_read_records`](Self::poll_read_records) describes. Returns the number
+    /// of bytes that were added to the body, and the number of records.
+    fn open_records(&mut self, body: &mut impl BufMut) -> Result<(usize, usize), LinkError> {
+        let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
         let (buffer, mut of_body, mut opened) = (&mut self.buffer, 0, 0);
+        self.has_record = false;
         while records.open_next(|content| {
             let part = content.len().min(body.remaining_mut());
             let (first, rest) = content.split_at(part);
@@ -171,9 +237,20 @@ impl FrameReader {
                 break;
             }
         }
-        // Without a read, it is not known whether the socket is empty.
-        let more = self.filled || self.has_record || !reads;
-        Poll::Ready(Ok(Received { count, of_body, records: opened, more }))
+        Ok((of_body, opened))
+    }
+
+    /// Whether the body of the last [`poll_read_into`](Self::poll_read_into) contains a record that was not opened yet.
+    pub(crate) fn is_in_body(&self) -> bool {
+        self.records.as_ref().is_some_and(|records| records.left_in_body().is_some())
+    }
+
+    /// Frees the part of `body` that precedes the record in it. The body is no longer wanted, but the record must still be
+    /// opened.
+    pub(crate) fn discard_before(&mut self, body: &mut PartialBody) {
+        if let Some(records) = &mut self.records {
+            records.discard_before(body.buffer());
+        }
     }
 
     /// Returns the number of bytes that were read and not opened. Zero unless a complete record is among them.

@@ -26,8 +26,9 @@ const WRITE_MAX: usize = 64 << 10;
 /// Upper bound on the time that a drained link takes to shut down its connection.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
-/// A record ends after at most this many bytes of the content of a long chunk, so that the peer can open the next record
-/// into the buffer of the body. The rest of a chunk of 64 KiB fits into the next record.
+/// A record ends after at most this many bytes of the content of a long chunk, and the next one ends with the chunk, so
+/// that the peer can read and open the content of that record in the buffer of the body. The rest of a chunk of 64 KiB
+/// fits into one record.
 const CHUNK_START: usize = 1 << 10;
 
 /// After this many bytes of records, no other record is added to a write.
@@ -133,6 +134,13 @@ fn write_open(
     stream.poll_write_vectored(task, &slices[..count])
 }
 
+/// Returns how many bytes of a batch, after the first `done` bytes, the next record may contain.
+fn record_content(batch: &Batch, done: usize) -> usize {
+    let rest = batch.rest_of_chunk(done).filter(|rest| *rest >= DIRECT_MIN);
+    let start = || Some(batch.next_chunk(done, CHUNK_START + DIRECT_MIN)? + CHUNK_START);
+    rest.or_else(start).unwrap_or(CONTENT_MAX)
+}
+
 impl SealedWrite {
     fn new(sealer: Sealer) -> Self {
         SealedWrite { sealer, records: Vec::new(), written: 0, ends: VecDeque::new(), short: 0 }
@@ -170,9 +178,7 @@ impl SealedWrite {
         while done < length && self.records.len() < SEALED_WRITE_MAX {
             let start = self.records.len();
             Sealer::start(&mut self.records);
-            let before_chunk = batch.next_chunk(done, CHUNK_START + DIRECT_MIN);
-            let at_most =
-                before_chunk.map_or(CONTENT_MAX, |before| before + CHUNK_START).min(CONTENT_MAX);
+            let at_most = record_content(batch, done).min(CONTENT_MAX);
             let content = batch.copy_to(&mut self.records, done, at_most);
             self.sealer.finish(&mut self.records, start);
             self.ends.push_back((self.records.len(), content));
