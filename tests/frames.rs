@@ -20,6 +20,8 @@ pub mod kind {
     pub const PONG: u8 = 10;
     pub const STATE: u8 = 11;
     pub const GOING_AWAY: u8 = 12;
+    pub const SEAL: u8 = 13;
+    pub const UNSEALED: u8 = 14;
 }
 
 /// The flag of a request whose body is sent in chunks.
@@ -94,6 +96,11 @@ impl Default for Hello {
 impl Hello {
     /// Encodes the preface and the hello.
     pub fn encode(&self) -> Vec<u8> {
+        [PREFACE, &frame(kind::HELLO, &[], &self.payload())].concat()
+    }
+
+    /// Encodes the hello without the preface, and without the length and kind of its frame.
+    pub fn payload(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct NodeField<'a> {
             cluster: &'a str,
@@ -135,13 +142,15 @@ impl Hello {
         let raw = (!self.methods.is_empty()).then_some(raw);
         let services = pack(&services.chain(raw).collect::<Vec<_>>());
         let mut payload = Vec::new();
+        varint(self.versions.0, &mut payload);
+        varint(self.versions.1, &mut payload);
         let fields = [(1, node), (2, services), (3, state), (4, pack(&self.stamp))];
         for (number, value) in fields {
             varint(number << 1, &mut payload);
             varint(value.len() as u64, &mut payload);
             payload.extend_from_slice(&value);
         }
-        [PREFACE, &frame(kind::HELLO, &[self.versions.0, self.versions.1], &payload)].concat()
+        payload
     }
 }
 
@@ -157,4 +166,15 @@ pub fn read_varint(from: &mut &[u8]) -> Option<u64> {
         }
     }
     Some(value)
+}
+
+/// Removes the first frame from `received`, and returns its kind and payload. Returns `None` if it is incomplete.
+pub fn take_frame(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+    let mut rest = received.as_slice();
+    let length = read_varint(&mut rest)? as usize;
+    let (&kind, payload) = rest.get(..length)?.split_first()?;
+    let payload = payload.to_vec();
+    let used = received.len() - rest.len() + length;
+    received.drain(..used);
+    Some((kind, payload))
 }

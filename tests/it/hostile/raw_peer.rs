@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use flyrpc::Node;
 pub(crate) use flyrpc_tests::frames::{
-    CHUNKED, FIRST_METHOD, Hello, PREFACE, frame, kind, pack, read_varint, varint,
+    CHUNKED, FIRST_METHOD, Hello, PREFACE, frame, kind, pack, read_varint, take_frame, varint,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -129,21 +129,15 @@ impl RawPeer {
     /// once the node has closed the connection.
     pub(super) async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
-            let mut rest = self.received.as_slice();
-            if let Some(length) =
-                read_varint(&mut rest).filter(|&length| rest.len() >= length as usize)
-            {
-                let frame = rest[..length as usize].to_vec();
-                let used = self.received.len() - rest.len() + length as usize;
-                self.received.drain(..used);
-                match frame[0] {
+            if let Some((kind, payload)) = take_frame(&mut self.received) {
+                match kind {
                     kind::PING if self.responds_to_pings => {
-                        let echo = read_varint(&mut &frame[1..]).unwrap();
-                        let pong = self::frame(kind::PONG, &[echo, self.now()], b"");
+                        let echo = read_varint(&mut &payload[..]).unwrap();
+                        let pong = frame(kind::PONG, &[echo, self.now()], b"");
                         self.send(&pong).await;
                     }
                     kind::PING | kind::STATE => {}
-                    kind => return Some((kind, frame[1..].to_vec())),
+                    kind => return Some((kind, payload)),
                 }
             } else if !self.read().await {
                 return None;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use bytes::Bytes;
 use flyrpc::{BoxStream, Datagram, Env, Event, Keyring, Node, Support};
 use flyrpc_testkit::{Occurrence, Sent, SimCluster, SimEnv, TracedEvent, Via};
-use flyrpc_tests::frames::PREFACE;
+use flyrpc_tests::{frames::PREFACE, replay_order::Order};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -49,33 +49,8 @@ fn is_complete(writes: &&Vec<Bytes>) -> bool {
     writes[0].starts_with(PREFACE)
 }
 
-/// The order in which an attacker repeats what was recorded.
-#[derive(Clone, Copy)]
-enum Order {
-    Recorded,
-    Reversed,
-    Shuffled,
-}
-
-impl Order {
-    const ALL: [Order; 3] = [Order::Recorded, Order::Reversed, Order::Shuffled];
-
-    fn apply<T: Clone>(self, items: &[T]) -> Vec<T> {
-        let mut items = items.to_vec();
-        match self {
-            Order::Recorded => {}
-            Order::Reversed => items.reverse(),
-            Order::Shuffled => {
-                let mut random = 7_u64;
-                for at in (1..items.len()).rev() {
-                    random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-                    items.swap(at, (random >> 33) as usize % (at + 1));
-                }
-            }
-        }
-        items
-    }
-}
+/// The seed of the order at random.
+const SHUFFLE: u64 = 7;
 
 /// Starts a sealed cluster and records it, as [`recorded_cluster_with`] does.
 async fn recorded_cluster(counts: &Counts) -> (SimCluster, Recorded) {
@@ -118,7 +93,7 @@ async fn replay(cluster: &SimCluster, counts: &Counts, env: &SimEnv, recorded: &
     let before = Before::new(cluster, counts);
     let targets: Vec<_> = cluster.nodes().iter().map(Node::addr).collect();
     let socket = env.datagram(env.addr(PORT)).await.unwrap();
-    for order in Order::ALL {
+    for order in Order::all(SHUFFLE) {
         for writes in order.apply(&recorded.dialers) {
             for &to in &targets {
                 let mut stream = env.connect(to).await.unwrap();
@@ -240,7 +215,7 @@ async fn crash_iad_0(cluster: &SimCluster) -> SimEnv {
 /// each order. Returns once each node has received all of them.
 async fn impersonate(cluster: &SimCluster, env: &SimEnv, recorded: &Recorded) {
     let answers: Vec<_> =
-        Order::ALL.iter().flat_map(|order| order.apply(&recorded.acceptors)).collect();
+        Order::all(SHUFFLE).iter().flat_map(|order| order.apply(&recorded.acceptors)).collect();
     let dialers = cluster.nodes().into_iter().map(|node| (node.addr().ip(), answers.iter()));
     let mut left: BTreeMap<IpAddr, _> = dialers.collect();
     let mut listener = env.listen(env.addr(PORT)).await.unwrap();
@@ -267,7 +242,7 @@ async fn bytes_of_acceptors_replayed_to_nodes_that_dial_a_crashed_one_change_not
     let replayed = impersonate(&cluster, &attacker, &recorded);
     timeout(secs(3_600), replayed).await.expect("each node dials until it has received everything");
     let socket = attacker.datagram(attacker.addr(PORT)).await.unwrap();
-    for order in Order::ALL {
+    for order in Order::all(SHUFFLE) {
         replay_datagrams(&cluster, &*socket, &order.apply(&recorded.datagrams)).await;
     }
     sleep(secs(60)).await;
