@@ -7,7 +7,7 @@ use flyrpc_tests::frames::varint;
 use foca::{Header, Member, Message, State};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, hellos::CONTROL};
 
 /// The start of an open datagram.
 const PREFIX: [u8; 3] = [0xf1, 0x7c, 1];
@@ -86,9 +86,7 @@ pub(crate) fn forged(
     let alive = |ids: Vec<Identity>| ids.into_iter().map(Member::alive).collect::<Vec<_>>();
     let suspect = |id: &Identity| Member::new(id.clone(), u16::MAX, State::Suspect);
     let bumped: Vec<_> = members.iter().map(|id| id.with_bump(u32::MAX)).collect();
-    // Control characters.
-    let renamed = ["node\n0", "node\x1b[2J", "node\0"];
-    let renamed = renamed.map(|name| Identity::new(name, round, foreign));
+    let renamed = CONTROL.map(|name| Identity::new(name, round, foreign));
     let probe_number = round as u8;
     let mut datagrams = Vec::new();
     let mut add = |from: &Identity, message, updates: &[Member<Identity>]| {

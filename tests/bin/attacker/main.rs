@@ -6,13 +6,16 @@
 //! ```
 //!
 //! Five nodes in separate processes form a cluster, and a sixth one, the member, calls them and measures the latency. The
-//! attacker reaches all of them by TCP and UDP. It has recorded connections and datagrams of the cluster, which it sends
-//! again, also with changes. It forges gossip and links that nodes without a secret would accept, with the names, addresses
-//! and boots of members. It also runs nodes without a secret and with another one. It uses at most a tenth of a core. No
-//! call may execute that the member did not make, or twice; no link may end, no membership event may occur, and nothing may
-//! be sent to an address that only the attacker names; and the p99 of the member may be at most three times as long as
-//! without the attack. For comparison, the program first checks that the forged gossip and links have an effect on nodes
-//! without a secret.
+//! attacker reaches all of them by TCP and UDP, and listens at addresses that they dial, such as that of a node that was
+//! killed. It has recorded connections and datagrams of the cluster, of a cluster with another secret whose key has the same
+//! id, and of a cluster of another name with the same secret. It sends what each end sent again, in three orders and with
+//! changes, also what a node sent whose links are still open. It forges gossip and links that nodes without a secret would
+//! accept, with the names, addresses and boots of members, and with invalid ones. Its hellos are open, or sealed with
+//! another key, and long bursts of calls follow some of them. It also runs nodes without a secret and with another one. It
+//! may use a tenth of a core. No call may execute that the member did not make, or twice; no link may end, no membership
+//! event may occur, and nothing may be sent to an address that only the attacker names; and the p99 of the member may be at
+//! most three times as long as without the attack. For comparison, the program first checks that the attacks have an effect
+//! on nodes without a secret, and that sealed hellos have one if they are sealed with the key of the nodes.
 //!
 //! With `--strangers`, the attacker only opens 1,000 connections and sends 10,000 junk datagrams per second to one node
 //! (`--reached` for more), at the lowest priority. The program then also checks how many connections, and how much
@@ -20,30 +23,37 @@
 //! from each connection once.
 
 mod attacks;
+mod cluster;
+mod connection;
 mod control;
 mod gossip;
+mod hellos;
+mod impostor;
+mod load;
 mod node;
+mod noise;
+mod plan;
 mod recording;
+mod reports;
 mod strangers;
 
 use std::{
     error::Error,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
-use flyrpc::Node;
-use futures_util::future::join_all;
+use flyrpc_tests::replay_order::Order;
 
 use crate::{
-    node::{Attacker, NodeProcess, Report, TargetClient},
-    recording::Recording,
+    attacks::Attempts,
+    cluster::Cluster,
+    load::{Latencies, Member},
+    node::{Attacker, NodeProcess, Report},
+    reports::{Checks, Reports},
 };
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -56,6 +66,9 @@ struct Cli {
     /// Seconds of the attack.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// The seed of the order at random in which the attacker repeats what it has recorded.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Attack with strangers only.
     #[arg(long)]
     strangers: bool,
@@ -70,12 +83,23 @@ struct Cli {
     reached: u8,
 }
 
+impl Cli {
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
 /// The roles of child processes.
 #[derive(Debug, Subcommand)]
 enum Role {
     /// A node under attack.
     #[command(hide = true)]
-    Node { name: String, seeds: Vec<SocketAddr> },
+    Node {
+        name: String,
+        #[arg(long)]
+        at_killed: Option<SocketAddr>,
+        seeds: Vec<SocketAddr>,
+    },
     /// A bare listener.
     #[command(hide = true)]
     Bare,
@@ -91,20 +115,14 @@ enum Role {
 /// complete.
 const MEMBER_CALLS: u64 = 1 << 32;
 
-/// The secret of the cluster, and the secret of another one.
-const SECRET: &str = "7468652073656372657420746861742061747461636b657273206c61636b2e2e";
-const OTHER_SECRET: &str = "616e6f746865722073656372657420666f7220616e6f7468657220636c757374";
-
 const NODES: usize = 5;
-
-/// Concurrent calls of the member.
-const CALLERS: usize = 4;
 
 /// Time for connections to close and buffers to be freed.
 const SETTLING: Duration = Duration::from_secs(6);
 
 /// Bounds of the figures.
 const MAX_SLOWDOWN: f64 = 3.0;
+const MAX_SHARE: f64 = 0.1;
 const MAX_OPEN: usize = 128;
 const MAX_MEMORY_KIB: u64 = 16 << 10;
 const MAX_MICROS_PER_STRANGER: f64 = 50.0;
@@ -114,7 +132,9 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.role {
         None => run(&cli).await,
-        Some(Role::Node { name, seeds }) => node::run(name, seeds).await.map(|()| true),
+        Some(Role::Node { name, at_killed, seeds }) => {
+            node::run(&name, at_killed, seeds).await.map(|()| true)
+        }
         Some(Role::Bare) => node::run_bare().await.map(|()| true),
         Some(Role::Attacker { targets }) => attacks::run(&targets).await.map(|()| true),
         Some(Role::Strangers { connections, datagrams, targets }) => {
@@ -133,102 +153,139 @@ async fn main() -> ExitCode {
 
 /// Returns whether nothing happened and all figures are within their bounds.
 async fn run(cli: &Cli) -> Result<bool> {
-    let mut ok = cli.strangers || control::run().await?;
-    let mut nodes: Vec<NodeProcess> = Vec::new();
-    for index in 0..NODES {
-        let seeds: Vec<SocketAddr> = nodes.iter().map(|node| node.identity.addr).collect();
-        nodes.push(NodeProcess::start(&format!("node-{index}"), &seeds)?);
+    match cli.strangers {
+        false => run_attacker(cli).await,
+        true => run_strangers(cli).await,
     }
-    let addrs: Vec<SocketAddr> = nodes.iter().map(|node| node.identity.addr).collect();
-    let mut recording = Recording::record(&addrs).await?;
-    println!("recorded {recording}");
-    // Strangers reach one node by default. Then the member calls that one.
-    let only = (cli.strangers && cli.reached == 1).then_some(addrs[0]);
-    let member = Member::start(&addrs, only).await?;
-    recording.members = nodes.iter().map(|node| node.identity.clone()).collect();
-    recording.members.push(member.node.info().into());
-    let time = Duration::from_secs(cli.seconds);
-    member.load(time / 10).await?;
+}
 
-    let start = Reports::collect(&mut nodes)?;
-    let quiet = member.load(time / 2).await?;
-    tokio::time::sleep(SETTLING).await;
-    let mut before = Reports::collect(&mut nodes)?;
-    // The processor time of the nodes while the member calls for this time.
-    let quiet_micros = before.cpu_micros_since(&start);
-    let reached = if cli.strangers { &addrs[..cli.reached.into()] } else { &addrs[..] };
-    let mut per_datagram = 0.0;
-    if cli.strangers {
-        let attacker = Attacker::start(Some([0, cli.datagrams]), reached, None)?;
-        member.load(time / 2).await?;
-        let micros = Reports::collect(&mut nodes)?.cpu_micros_since(&before) - quiet_micros;
-        per_datagram = micros / attacker.stop()?.datagrams as f64;
-        tokio::time::sleep(SETTLING).await;
-        before = Reports::collect(&mut nodes)?;
-    }
-    let rates = cli.strangers.then_some([cli.connections, cli.datagrams]);
-    let attacker = Attacker::start(rates, reached, Some(&recording))?;
-    let mut most_open = 0;
-    let attacked = {
-        let load = member.load(time);
-        tokio::pin!(load);
-        loop {
-            tokio::select! {
-                attacked = &mut load => break attacked?,
-                () = tokio::time::sleep(Duration::from_millis(500)) => {
-                    most_open = most_open.max(Reports::collect(&mut nodes)?.most_files_more_than(&before));
-                }
-            }
-        }
-    };
-    let during = Reports::collect(&mut nodes)?;
+async fn run_attacker(cli: &Cli) -> Result<bool> {
+    let seed = cli.seed.unwrap_or_else(|| RandomState::new().hash_one(()) >> 32);
+    println!("the seed of the order at random is {seed}");
+    let mut checks = Checks(control::run(seed).await?);
+    let mut cluster = Cluster::start_recorded().await?;
+    let member = Member::start(&cluster.addrs, None).await?;
+    member.load(cli.time() / 10).await?;
+    let quiet = member.load(cli.time() / 2).await?;
+    let plan = cluster.plan(&member.node, seed);
+    println!("recorded {}", plan.recording);
+    let before = Reports::collect(&mut cluster.nodes)?;
+    let ended = cluster.ended_links_of_witness();
+    let attacker = Attacker::start(None, &cluster.addrs, Some(&plan))?;
+    let attacked = member.load(cli.time()).await?;
     let attempts = attacker.stop()?;
     println!("{attempts}");
     tokio::time::sleep(SETTLING).await;
-    let after = Reports::collect(&mut nodes)?;
+    let after = Reports::collect(&mut cluster.nodes)?;
+    let ended = cluster.ended_links_of_witness() - ended;
+    check_nothing_happened(&mut checks, &before, &after, &attempts);
+    checks.check("links that ended at the witness", ended as f64, 0.0);
+    checks.check("replies to calls of the attacker", attempts.replies as f64, 0.0);
+    let missing = Order::all(seed).len().saturating_sub(attempts.rounds as usize);
+    checks.check("orders in which it did not repeat all", missing as f64, 0.0);
+    checks.check("answers that a node did not receive", attempts.missing_answers as f64, 0.0);
+    checks.check("share of a core of the attacker", attempts.share, MAX_SHARE);
+    check_latencies(&mut checks, &attacked, &quiet);
+    Ok(checks.0)
+}
 
-    let mut check = |what: &str, value: f64, at_most: f64| {
-        let verdict = if value <= at_most { "ok" } else { "MISSED" };
-        println!("{what:<34} {value:>10.2}   at most {at_most:>8.2}  {verdict}");
-        ok &= value <= at_most;
-    };
+async fn run_strangers(cli: &Cli) -> Result<bool> {
+    let Cluster { mut nodes, addrs, .. } = Cluster::start()?;
+    let reached = &addrs[..cli.reached.into()];
+    // The member calls the node that strangers reach, if it is the only one.
+    let member = Member::start(&addrs, (cli.reached == 1).then_some(addrs[0])).await?;
+    member.load(cli.time() / 10).await?;
+    let start = Reports::collect(&mut nodes)?;
+    let quiet = member.load(cli.time() / 2).await?;
+    tokio::time::sleep(SETTLING).await;
+    let before = Reports::collect(&mut nodes)?;
+    // The processor time of the nodes while the member calls for this time.
+    let quiet_micros = before.cpu_micros_since(&start);
+
+    let attacker = Attacker::start(Some([0, cli.datagrams]), reached, None)?;
+    member.load(cli.time() / 2).await?;
+    let micros = Reports::collect(&mut nodes)?.cpu_micros_since(&before) - quiet_micros;
+    let per_datagram = micros / attacker.stop()?.datagrams as f64;
+    tokio::time::sleep(SETTLING).await;
+
+    let before = Reports::collect(&mut nodes)?;
+    let attacker = Attacker::start(Some([cli.connections, cli.datagrams]), reached, None)?;
+    let (attacked, most_open) = load_and_watch(&member, &mut nodes, cli.time()).await?;
+    let during = Reports::collect(&mut nodes)?;
+    let attempts = attacker.stop()?;
+    let Attempts { connections, datagrams, .. } = attempts;
+    println!("opened {connections} connections and sent {datagrams} datagrams");
+    tokio::time::sleep(SETTLING).await;
+    let after = Reports::collect(&mut nodes)?;
+    let mut checks = Checks(true);
+    check_nothing_happened(&mut checks, &before, &after, &attempts);
+    check_latencies(&mut checks, &attacked, &quiet);
+    checks.check("most connections of strangers", most_open as f64, MAX_OPEN as f64);
+    let memory = during.most_memory_more_than(&before);
+    checks.check("KiB of memory at the peak", memory as f64, MAX_MEMORY_KIB as f64);
+    // The member calls at the same pace in all windows. This one is twice as long as those before.
+    let micros = during.cpu_micros_since(&before) - 2.0 * quiet_micros;
+    check_strangers(&mut checks, cli, &attempts, micros - per_datagram * attempts.datagrams as f64);
+    println!("us of a node per datagram {per_datagram:.2}");
+    drop((nodes, member));
+    println!("us of a bare listener per connection {:.2}", bare(cli, cli.time() / 2).await?);
+    Ok(checks.0)
+}
+
+/// Calls for some time. Returns the latencies, and the largest increase of the connections of a node.
+async fn load_and_watch(
+    member: &Member,
+    nodes: &mut [NodeProcess],
+    time: Duration,
+) -> Result<(Latencies, u64)> {
+    let before = Reports::collect(nodes)?;
+    let mut most_open = 0;
+    let load = member.load(time);
+    tokio::pin!(load);
+    loop {
+        tokio::select! {
+            attacked = &mut load => return Ok((attacked?, most_open)),
+            () = tokio::time::sleep(Duration::from_millis(500)) => {
+                most_open = most_open.max(Reports::collect(nodes)?.most_files_more_than(&before));
+            }
+        }
+    }
+}
+
+/// Checks that strangers attacked at their rates, and the processor time that their connections cost the nodes.
+fn check_strangers(checks: &mut Checks, cli: &Cli, attempts: &Attempts, connection_micros: f64) {
+    let missing = |sent: u64, rate: u64| (1.0 - sent as f64 / (rate * cli.seconds) as f64).max(0.0);
+    let not_opened = missing(attempts.connections, cli.connections);
+    checks.check("share of connections not opened", not_opened, 0.05);
+    let not_sent = missing(attempts.datagrams, cli.datagrams);
+    checks.check("share of datagrams not sent", not_sent, 0.05);
+    let per_connection = connection_micros / attempts.connections as f64;
+    checks.check("us of a node per connection", per_connection, MAX_MICROS_PER_STRANGER);
+}
+
+/// Checks that no call of the attacker was executed, and that no node observed a change.
+fn check_nothing_happened(
+    checks: &mut Checks,
+    before: &Reports,
+    after: &Reports,
+    attempts: &Attempts,
+) {
     let increase = |field: fn(&Report) -> u64| (after.sum(field) - before.sum(field)) as f64;
-    check("calls that nobody made", increase(|report| report.foreign), 0.0);
-    check("calls of the attacker that succeeded", attempts.succeeded as f64, 0.0);
-    check("calls that executed twice", increase(|report| report.repeated), 0.0);
-    check("links that ended", increase(|report| report.links_closed), 0.0);
-    check("links that opened", increase(|report| report.links_opened), 0.0);
-    check("membership events", increase(|report| report.events), 0.0);
-    check("datagrams to a foreign address", attempts.reflected as f64, 0.0);
-    check("calls of the member that failed", attacked.failed as f64, 0.0);
+    checks.check("calls that nobody made", increase(|report| report.foreign), 0.0);
+    checks.check("calls of the attacker that succeeded", attempts.succeeded as f64, 0.0);
+    checks.check("calls that executed twice", increase(|report| report.repeated), 0.0);
+    checks.check("links that ended", increase(|report| report.links_closed), 0.0);
+    checks.check("links that opened", increase(|report| report.links_opened), 0.0);
+    checks.check("membership events", increase(|report| report.events), 0.0);
+    checks.check("panics", increase(|report| report.panics), 0.0);
+    checks.check("datagrams to a foreign address", attempts.reflected as f64, 0.0);
+}
+
+fn check_latencies(checks: &mut Checks, attacked: &Latencies, quiet: &Latencies) {
+    checks.check("calls of the member that failed", attacked.failed as f64, 0.0);
     println!("p50 {:.3} ms, without the attack {:.3} ms", attacked.p50, quiet.p50);
     println!("p99 {:.3} ms, without the attack {:.3} ms", attacked.p99, quiet.p99);
-    check("p99 over p99 without the attack", attacked.p99 / quiet.p99, MAX_SLOWDOWN);
-    if cli.strangers {
-        let missing =
-            |sent: u64, rate: u64| (1.0 - sent as f64 / (rate * cli.seconds) as f64).max(0.0);
-        check(
-            "share of connections not opened",
-            missing(attempts.connections, cli.connections),
-            0.05,
-        );
-        check("share of datagrams not sent", missing(attempts.datagrams, cli.datagrams), 0.05);
-        check("most connections of strangers", most_open as f64, MAX_OPEN as f64);
-        check(
-            "KiB of memory at the peak",
-            during.most_memory_more_than(&before) as f64,
-            MAX_MEMORY_KIB as f64,
-        );
-        // The member calls at the same pace in all windows. This one is twice as long as those before.
-        let micros = during.cpu_micros_since(&before) - 2.0 * quiet_micros;
-        let connection_micros = micros - per_datagram * attempts.datagrams as f64;
-        let per_connection = connection_micros / attempts.connections as f64;
-        check("us of a node per connection", per_connection, MAX_MICROS_PER_STRANGER);
-        println!("us of a node per datagram {per_datagram:.2}");
-        drop((nodes, member));
-        println!("us of a bare listener per connection {:.2}", bare(cli, time / 2).await?);
-    }
-    Ok(ok)
+    checks.check("p99 over p99 without the attack", attacked.p99 / quiet.p99, MAX_SLOWDOWN);
 }
 
 /// Returns the processor time of bare listeners per connection, in microseconds.
@@ -241,112 +298,4 @@ async fn bare(cli: &Cli, time: Duration) -> Result<f64> {
     tokio::time::sleep(time).await;
     let micros = Reports::collect(&mut listeners)?.cpu_micros_since(&before);
     Ok(micros / attacker.stop()?.connections as f64)
-}
-
-/// The reports of all nodes at one time.
-struct Reports(Vec<Report>);
-
-impl Reports {
-    fn collect(nodes: &mut [NodeProcess]) -> Result<Self> {
-        nodes.iter_mut().map(NodeProcess::report).collect::<Result<_>>().map(Reports)
-    }
-
-    fn sum(&self, field: fn(&Report) -> u64) -> u64 {
-        self.0.iter().map(field).sum()
-    }
-
-    /// The processor time of all nodes.
-    fn cpu_micros_since(&self, before: &Reports) -> f64 {
-        let micros = |reports: &Reports| reports.sum(|report| report.cpu_micros);
-        (micros(self) - micros(before)) as f64
-    }
-
-    /// The largest increase of the open files of a node.
-    fn most_files_more_than(&self, before: &Reports) -> u64 {
-        self.largest_increase(before, |report| report.files, |report| report.files)
-    }
-
-    /// The largest increase of the memory of a node, at its peak, in KiB.
-    fn most_memory_more_than(&self, before: &Reports) -> u64 {
-        self.largest_increase(before, |report| report.memory_kib, |report| report.peak_memory_kib)
-    }
-
-    fn largest_increase(
-        &self,
-        before: &Reports,
-        from: fn(&Report) -> u64,
-        to: fn(&Report) -> u64,
-    ) -> u64 {
-        let pairs = self.0.iter().zip(&before.0);
-        pairs.map(|(now, before)| to(now).saturating_sub(from(before))).max().unwrap_or(0)
-    }
-}
-
-/// The node that calls the others.
-struct Member {
-    node: Node,
-    target: TargetClient,
-    /// Makes the numbers of the calls unique.
-    calls: Arc<AtomicU64>,
-}
-
-/// The measurements of the member. Latencies are in milliseconds.
-struct Latencies {
-    failed: usize,
-    p50: f64,
-    p99: f64,
-}
-
-impl Member {
-    /// Starts the member, which calls all nodes, or `only` this one.
-    async fn start(addrs: &[SocketAddr], only: Option<SocketAddr>) -> Result<Self> {
-        let node = Node::builder().name("member").region("hkg").primary_region("iad");
-        let node = node.secret(SECRET.parse()?).seeds(addrs).start().await?;
-        node.ready().await;
-        while node.nodes_in("iad").len() < NODES {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let target = node.client::<TargetClient>();
-        let called = node.nodes().into_iter().find(|node| Some(node.addr()) == only);
-        let target = match called {
-            Some(node) => target.on_node(node.id()),
-            None => target.on_region("iad"),
-        };
-        Ok(Member { node, target, calls: Arc::default() })
-    }
-
-    /// Calls for some time.
-    async fn load(&self, time: Duration) -> Result<Latencies> {
-        let end = Instant::now() + time;
-        let callers = (0..CALLERS).map(|_| {
-            let (target, calls) = (self.target.clone(), Arc::clone(&self.calls));
-            tokio::spawn(async move {
-                let (mut latencies, mut failed) = (Vec::new(), 0);
-                while Instant::now() < end {
-                    let (start, call) = (Instant::now(), calls.fetch_add(1, Ordering::Relaxed));
-                    match target.run(MEMBER_CALLS + call).await {
-                        Ok(()) => latencies.push(start.elapsed()),
-                        Err(error) => {
-                            eprintln!("a call of the member failed: {error}");
-                            failed += 1;
-                        }
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-                (latencies, failed)
-            })
-        });
-        let (mut latencies, mut failed) = (Vec::new(), 0);
-        for caller in join_all(callers).await {
-            let (of_one, failed_of_one) = caller?;
-            latencies.extend(of_one);
-            failed += failed_of_one;
-        }
-        latencies.sort();
-        let at = |percent: usize| match latencies.get(latencies.len() * percent / 100) {
-            Some(latency) => Ok(latency.as_secs_f64() * 1e3),
-            None => Err("no call succeeded"),
-        };
-        Ok(Latencies { failed, p50: at(50)?, p99: at(99)? })
-    }
 }

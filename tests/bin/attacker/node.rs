@@ -12,17 +12,21 @@ use std::{
     time::Duration,
 };
 
-use flyrpc::{Node, NodeBuilder, Observed, Observer, fly_rpc};
+use flyrpc::{Event, NodeBuilder, Observed, Observer, fly_rpc};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinHandle};
 
 use crate::{
-    MAX_OPEN, MEMBER_CALLS, Result, SECRET, attacks::Attempts, gossip::Identity,
-    recording::Recording,
+    MAX_OPEN, MEMBER_CALLS, Result, attacks::Attempts, cluster::TARGET, gossip::Identity,
+    plan::Plan,
 };
 
 /// How long a bare listener waits for the first bytes of a connection.
 const BARE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The panics of this process, also those that were caught.
+static PANICS: AtomicU64 = AtomicU64::new(0);
 
 #[fly_rpc]
 pub(crate) trait Target {
@@ -40,6 +44,7 @@ pub(crate) struct Report {
     pub(crate) links_opened: u64,
     pub(crate) links_closed: u64,
     pub(crate) events: u64,
+    pub(crate) panics: u64,
     /// Open files.
     pub(crate) files: u64,
     /// Resident memory, now and at its peak.
@@ -53,9 +58,27 @@ pub(crate) struct Counts {
     executed: Mutex<BTreeSet<u64>>,
     foreign: AtomicU64,
     repeated: AtomicU64,
-    pub(crate) links_opened: AtomicU64,
+    links_opened: AtomicU64,
     links_closed: AtomicU64,
-    pub(crate) events: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn foreign(&self) -> u64 {
+        self.foreign.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn links_opened(&self) -> u64 {
+        self.links_opened.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn links_closed(&self) -> u64 {
+        self.links_closed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
 }
 
 struct Server(Arc<Counts>);
@@ -72,7 +95,8 @@ impl Target for Server {
     }
 }
 
-struct Counter(Arc<Counts>);
+/// Counts what happens, except that another program responds at the address of a node that was killed.
+struct Counter(Arc<Counts>, Option<SocketAddr>);
 
 impl Observer for Counter {
     fn observe(&self, observed: &Observed<'_>) {
@@ -80,6 +104,8 @@ impl Observer for Counter {
         let count = match observed {
             Observed::LinkOpened(_) => &counts.links_opened,
             Observed::LinkClosed(..) => &counts.links_closed,
+            Observed::Event(Event::SupportChanged { node: None, .. }) => return,
+            Observed::Event(Event::SupportChanged { addr, .. }) if self.1 == Some(*addr) => return,
             Observed::Event(_) => &counts.events,
             _ => return,
         };
@@ -87,17 +113,31 @@ impl Observer for Counter {
     }
 }
 
-/// A node that serves [`Target`], and counts what happens.
-pub(crate) fn counting(name: &str, counts: &Arc<Counts>) -> NodeBuilder {
-    let node = Node::builder().name(name).region("iad").primary_region("iad");
+/// Makes a node serve [`Target`], and count what happens, except that the support at the address `at_killed` changes.
+pub(crate) fn counting(
+    node: NodeBuilder,
+    counts: &Arc<Counts>,
+    at_killed: Option<SocketAddr>,
+) -> NodeBuilder {
     let node = node.serve(ServeTarget::new(Server(Arc::clone(counts))));
-    node.observer(Counter(Arc::clone(counts)))
+    node.observer(Counter(Arc::clone(counts), at_killed))
 }
 
-/// Runs a node until standard input ends. Prints its identity, then a report for each line of standard input.
-pub(crate) async fn run(name: String, seeds: Vec<SocketAddr>) -> Result<()> {
+/// Runs a node until standard input ends. Its seeds include `at_killed`. Prints its identity, then a report for each line of
+/// standard input.
+pub(crate) async fn run(
+    name: &str,
+    at_killed: Option<SocketAddr>,
+    seeds: Vec<SocketAddr>,
+) -> Result<()> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        hook(panic);
+    }));
     let counts = Arc::default();
-    let node = counting(&name, &counts).secret(SECRET.parse()?).seeds(seeds).start().await?;
+    let node = TARGET.counting(name, &counts, at_killed)?;
+    let node = node.seeds(seeds.into_iter().chain(at_killed)).start().await?;
     println!("{}", serde_json::to_string(&Identity::from(node.info()))?);
     print_reports(counts).await
 }
@@ -133,30 +173,24 @@ async fn print_reports(counts: Arc<Counts>) -> Result<()> {
 }
 
 fn report(counts: &Counts) -> Result<Report> {
-    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     Ok(Report {
-        foreign: read(&counts.foreign),
-        repeated: read(&counts.repeated),
-        links_opened: read(&counts.links_opened),
-        links_closed: read(&counts.links_closed),
-        events: read(&counts.events),
+        foreign: counts.foreign(),
+        repeated: counts.repeated.load(Ordering::Relaxed),
+        links_opened: counts.links_opened(),
+        links_closed: counts.links_closed(),
+        events: counts.events(),
+        panics: PANICS.load(Ordering::Relaxed),
         files: std::fs::read_dir("/proc/self/fd")?.count() as u64,
         memory_kib: flyrpc_tests::process_memory::of(std::process::id(), "VmRSS")?,
         peak_memory_kib: flyrpc_tests::process_memory::of(std::process::id(), "VmHWM")?,
-        cpu_micros: cpu_micros()?,
+        cpu_micros: cpu_time()?.as_micros() as u64,
     })
 }
 
-/// The processor time of the threads of this process, in microseconds.
-pub(crate) fn cpu_micros() -> Result<u64> {
-    let threads = std::fs::read_dir("/proc/self/task")?;
-    let mut nanos = 0;
-    for thread in threads {
-        // A thread may have ended.
-        let Ok(stat) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-        nanos += stat.split(' ').next().unwrap_or_default().parse().unwrap_or(0);
-    }
-    Ok(nanos / 1_000)
+/// The processor time of this process.
+pub(crate) fn cpu_time() -> Result<Duration> {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
 }
 
 /// A node in a process of its own. It ends when this value is dropped.
@@ -168,8 +202,13 @@ pub(crate) struct NodeProcess {
 }
 
 impl NodeProcess {
-    pub(crate) fn start(name: &str, seeds: &[SocketAddr]) -> Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        at_killed: Option<SocketAddr>,
+        seeds: &[SocketAddr],
+    ) -> Result<Self> {
         let mut arguments = vec!["node".to_owned(), name.to_owned()];
+        arguments.extend(at_killed.iter().map(|addr| format!("--at-killed={addr}")));
         arguments.extend(seeds.iter().map(SocketAddr::to_string));
         NodeProcess::run(&arguments)
     }
@@ -210,7 +249,7 @@ impl Attacker {
     pub(crate) fn start(
         strangers: Option<[u64; 2]>,
         targets: &[SocketAddr],
-        recording: Option<&Recording>,
+        plan: Option<&Plan>,
     ) -> Result<Self> {
         let mut arguments = match strangers {
             None => vec!["attacker".to_owned()],
@@ -223,8 +262,8 @@ impl Attacker {
         let mut command = Command::new("nice");
         command.args(["-n", "19"]).arg(std::env::current_exe()?);
         let (child, mut stdin, stdout) = spawn(command, &arguments)?;
-        if let Some(recording) = recording {
-            writeln!(stdin, "{}", serde_json::to_string(recording)?)?;
+        if let Some(plan) = plan {
+            writeln!(stdin, "{}", serde_json::to_string(plan)?)?;
         }
         Ok(Attacker { child, stdin: Some(stdin), stdout })
     }

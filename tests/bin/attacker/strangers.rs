@@ -13,12 +13,9 @@ use std::{
 
 use tokio::{net::TcpSocket, runtime};
 
-use flyrpc_tests::frames::{PREFACE, frame};
+use flyrpc_tests::frames::{PREFACE, frame, kind};
 
-use crate::{
-    Result,
-    attacks::{Attempts, SEAL},
-};
+use crate::{Result, attacks::Attempts};
 
 /// The connections come from 127.0.0.2 to 127.0.0.50.
 const FIRST: u8 = 2;
@@ -96,7 +93,7 @@ async fn connect(
     match number % 4 {
         _ if number.is_multiple_of(20) => {
             // Most of the longest first frame.
-            let seal = frame(SEAL, &[], &[number as u8; 61_000]);
+            let seal = frame(kind::SEAL, &[], &[number as u8; 61_000]);
             stream.write_all(&[PREFACE, &seal[..60_000]].concat()).await?;
         }
         0 => {}

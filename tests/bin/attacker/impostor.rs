@@ -1,0 +1,69 @@
+//! Answers nodes that dial addresses at which the attacker listens.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{Result, connection};
+
+/// Answers the connections of nodes until it is dropped.
+pub(crate) struct Impostor {
+    counts: Arc<Counts>,
+    /// Listen, and end with this value.
+    _listeners: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    accepted: AtomicU64,
+    answered: AtomicU64,
+    replies: AtomicU64,
+}
+
+impl Impostor {
+    /// Listens at `addrs`, and answers each connection with the next of `answers`. The first answer follows the last one.
+    pub(crate) async fn listen(
+        addrs: &[SocketAddr],
+        answers: Vec<Vec<u8>>,
+        patience: Duration,
+    ) -> Result<Self> {
+        let (counts, mut listeners) = (Arc::<Counts>::default(), JoinSet::new());
+        let answers: Arc<[Vec<u8>]> = answers.into();
+        for addr in addrs {
+            let listener = TcpListener::bind(addr).await?;
+            let (counts, answers) = (Arc::clone(&counts), Arc::clone(&answers));
+            listeners.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let (counts, answers) = (Arc::clone(&counts), Arc::clone(&answers));
+                    tokio::spawn(async move {
+                        let number = counts.accepted.fetch_add(1, Ordering::Relaxed);
+                        let answer = &answers[number as usize % answers.len()];
+                        // The node ends the connection at any time.
+                        if let Ok(replies) = connection::answer(stream, answer, patience).await {
+                            counts.answered.fetch_add(1, Ordering::Relaxed);
+                            counts.replies.fetch_add(replies, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+        }
+        Ok(Impostor { counts, _listeners: listeners })
+    }
+
+    /// How many connections were answered.
+    pub(crate) fn answered(&self) -> u64 {
+        self.counts.answered.load(Ordering::Relaxed)
+    }
+
+    /// How many replies nodes have sent to calls of the attacker.
+    pub(crate) fn replies(&self) -> u64 {
+        self.counts.replies.load(Ordering::Relaxed)
+    }
+}
