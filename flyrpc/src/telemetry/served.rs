@@ -11,9 +11,9 @@ pub struct Served<'a> {
     /// The node that makes the call.
     pub caller: &'a NodeInfo,
     /// The service's name on the wire.
-    pub service: &'a str,
+    pub service: &'static str,
     /// The method's name on the wire.
-    pub method: &'a str,
+    pub method: &'static str,
     /// The number of the attempt among the attempts of the call, counted from 1.
     pub attempt: u32,
     /// Whether the caller is this node itself, so that the call needs no link.

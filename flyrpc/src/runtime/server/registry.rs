@@ -81,15 +81,13 @@ impl Registry {
             StartError::TooManyServices { what, count, limit }
         })?;
         let methods = specs.iter().enumerate().flat_map(|(service, spec)| {
-            let (implementation, name) = (&services[service], &spec.name);
+            let implementation = &services[service];
             // The first service is the internal one, whose calls are not reported.
             let observers = observers.filter(|_| service > 0);
             spec.methods.iter().enumerate().map(move |(method, spec)| {
                 let reporter = ServeReporter::new(
                     observers.cloned(),
                     node,
-                    name,
-                    &spec.name,
                     implementation.rpc_method(method),
                     implementation.returns_result(method),
                 );

@@ -31,8 +31,8 @@ pub(crate) struct ServeReporter {
     is_active: AtomicBool,
     /// This node.
     node: NodeInfo,
-    service: String,
-    method: String,
+    service: &'static str,
+    method: &'static str,
     returns_result: bool,
     /// The names of service and method, in spans.
     rpc_method: &'static str,
@@ -42,18 +42,17 @@ impl ServeReporter {
     pub(super) fn new(
         observers: Option<Arc<Observers>>,
         node: &NodeInfo,
-        service: &str,
-        method: &str,
         rpc_method: &'static str,
         returns_result: bool,
     ) -> Arc<Self> {
+        let (service, method) = rpc_method.rsplit_once('/').unwrap_or((rpc_method, ""));
         Arc::new(ServeReporter {
             recorder: Recorder::default(),
             is_active: AtomicBool::new(observers.is_some()),
             observers,
             node: node.clone(),
-            service: service.to_owned(),
-            method: method.to_owned(),
+            service,
+            method,
             returns_result,
             rpc_method,
         })
@@ -74,8 +73,8 @@ impl ServeReporter {
     /// Returns what the recorder has counted.
     pub(super) fn recorded(&self) -> MethodReport {
         MethodReport {
-            service: self.service.clone(),
-            method: self.method.clone(),
+            service: self.service.to_owned(),
+            method: self.method.to_owned(),
             in_flight: self.recorder.in_flight(),
             counts: self.recorder.read(),
         }
@@ -101,7 +100,7 @@ impl ServeReporter {
 
     /// Describes attempt `attempt` of a call of another node.
     pub(super) fn served<'a>(&'a self, caller: &'a NodeInfo, attempt: u32) -> Served<'a> {
-        let ServeReporter { node, service, method, .. } = self;
+        let &ServeReporter { ref node, service, method, .. } = self;
         Served { node, caller, service, method, attempt, local: false, execution: None }
     }
 

@@ -1,17 +1,27 @@
 //! [`ByName`]: the metrics of methods, found by the addresses of their names.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ptr,
+    sync::{Arc, OnceLock},
+};
 
 use super::method::MethodMetrics;
 
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 8;
 
-/// Metrics of methods, by the addresses of the names of service and method. The names of a method are mostly at the same
-/// addresses, so this finds its metrics without a hash of the names. Each slot keeps its first method. Other
-/// methods of that slot are not found, and are looked up by their names.
+/// Metrics of methods, by the addresses of the names of service and method. Generated code has one place for the names of a
+/// method, so this finds its metrics without reading the names. Each slot keeps its first method. Other methods of that
+/// slot are not found, and are looked up by their names.
 #[derive(Debug)]
-pub(super) struct ByName(Box<[OnceLock<Arc<MethodMetrics>>]>);
+pub(super) struct ByName(Box<[OnceLock<Named>]>);
+
+#[derive(Debug)]
+struct Named {
+    service: &'static str,
+    method: &'static str,
+    metrics: Arc<MethodMetrics>,
+}
 
 impl Default for ByName {
     fn default() -> Self {
@@ -20,14 +30,25 @@ impl Default for ByName {
 }
 
 impl ByName {
-    pub(super) fn get(&self, service: &str, method: &str) -> Option<&MethodMetrics> {
-        let metrics = self.0[slot(service, method)].get()?;
-        // Other names may be at these addresses by now.
-        metrics.is_of(service, method).then_some(&**metrics)
+    #[inline]
+    pub(super) fn get(
+        &self,
+        service: &'static str,
+        method: &'static str,
+    ) -> Option<&MethodMetrics> {
+        let named = self.0[slot(service, method)].get()?;
+        let is_found = ptr::eq(named.service, service) && ptr::eq(named.method, method);
+        is_found.then_some(&*named.metrics)
     }
 
-    pub(super) fn insert(&self, service: &str, method: &str, metrics: &Arc<MethodMetrics>) {
-        self.0[slot(service, method)].get_or_init(|| Arc::clone(metrics));
+    pub(super) fn insert(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        metrics: &Arc<MethodMetrics>,
+    ) {
+        let named = || Named { service, method, metrics: Arc::clone(metrics) };
+        self.0[slot(service, method)].get_or_init(named);
     }
 }
 
@@ -45,10 +66,9 @@ mod tests {
     #[test]
     fn metrics_are_found_only_by_their_names() {
         let by_name = ByName::default();
-        let names = "Notes save".to_owned();
-        let (service, method) = names.split_once(' ').unwrap();
+        let (service, method) = ("Notes", "save");
         assert!(by_name.get(service, method).is_none());
-        by_name.insert(service, method, &Arc::new(MethodMetrics::new("Notes", "save")));
+        by_name.insert(service, method, &Arc::new(MethodMetrics::new(service, method)));
         assert!(by_name.get(service, method).is_some());
         // Other names at the same addresses.
         assert!(by_name.get(&service[..3], method).is_none());

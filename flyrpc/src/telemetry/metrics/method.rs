@@ -33,12 +33,6 @@ impl MethodMetrics {
         }
     }
 
-    /// Returns whether these are the metrics of the method with these names.
-    pub(super) fn is_of(&self, service: &str, method: &str) -> bool {
-        let rest = self.name.strip_prefix(service).and_then(|rest| rest.strip_prefix('/'));
-        rest == Some(method)
-    }
-
     /// Records a call of this node, which the node of a `region` executed, if there was one.
     pub(super) fn client(&self, region: Option<&Region>, status: CallStatus, took: Duration) {
         match region {

@@ -17,7 +17,12 @@ pub(super) struct Methods {
 impl Methods {
     /// Uses the metrics of a method.
     #[inline]
-    pub(super) fn with(&self, service: &str, method: &str, run: impl FnOnce(&MethodMetrics)) {
+    pub(super) fn with(
+        &self,
+        service: &'static str,
+        method: &'static str,
+        run: impl FnOnce(&MethodMetrics),
+    ) {
         match self.by_name.get(service, method) {
             Some(metrics) => run(metrics),
             None => run(&self.look_up(service, method)),
@@ -25,7 +30,7 @@ impl Methods {
     }
 
     #[cold]
-    fn look_up(&self, service: &str, method: &str) -> Arc<MethodMetrics> {
+    fn look_up(&self, service: &'static str, method: &'static str) -> Arc<MethodMetrics> {
         let methods = || (service.to_owned(), Arc::default());
         let metrics = self.services.with(service, methods, |methods| {
             let create = || (method.to_owned(), Arc::new(MethodMetrics::new(service, method)));
