@@ -157,6 +157,7 @@ impl Host {
 
 impl Context {
     /// Returns the context of the call that the current task is serving, if it is serving one.
+    #[inline]
     pub fn try_current() -> Option<Context> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -326,7 +327,7 @@ fn poll_in_env<F: Future + ?Sized>(
     result
 }
 
-#[inline]
+#[inline(always)]
 fn poll_swapped<F: Future + ?Sized>(
     context: &mut Option<Context>,
     future: Pin<&mut F>,

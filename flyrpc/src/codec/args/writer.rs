@@ -69,6 +69,7 @@ pub struct ArgsWriter<'a> {
 
 impl<'a> ArgsWriter<'a> {
     /// Begins a map of at most `max` arguments, appended to `to`.
+    #[inline(always)]
     pub fn new(to: &'a mut EncodedBody, max: usize, accepted: AcceptedArgs<'a>) -> Self {
         let head_at = to.mark();
         // Usually the final head.

@@ -74,6 +74,7 @@ pub(super) struct CallStart {
 impl CallStart {
     /// Starts a call of the method at position `method` of its trait `now`. If a handler makes it, the
     /// remaining time of the `enclosing` call bounds the timeout.
+    #[inline(always)]
     pub(super) fn new<R: Request>(
         method: usize,
         options: &CallOptions,

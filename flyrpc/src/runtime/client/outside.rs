@@ -20,6 +20,7 @@ pub(crate) fn runtime_to_enter(node: &NodeShared) -> Option<&Handle> {
 }
 
 /// Whether the current thread is in the runtime of the node.
+#[inline]
 pub(super) fn is_in_runtime_of(node: &NodeShared) -> bool {
     Handle::try_current().is_ok_and(|current| current.id() == node.runtime().id())
 }

@@ -178,7 +178,7 @@ impl Link {
 impl InboundRequest {
     /// Registers a request that has arrived. Returns `None` if it must be ignored because an
     /// unfinished request has the same id or the link has ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(link: &Arc<Link>, id: RequestId) -> Option<Self> {
         let added = link.inbound().add(id);
         added.then(|| InboundRequest { link: Arc::clone(link), id })

@@ -229,7 +229,7 @@ fn decode(
 
 /// Like [`decode`], with the allocation of a `future` that has completed. It belonged to a request for the
 /// same service on the same link.
-#[inline]
+#[inline(always)]
 fn restart(
     future: &mut RequestFuture,
     admitted: &Admitted<Permit>,

@@ -19,6 +19,7 @@ pub(crate) enum Rest {
 
 /// Returns the number of leading bytes of `from` that are complete frames, up to `max_frames` frames. Also
 /// describes the remaining bytes, or returns an error if they cannot be the start of a frame.
+#[inline]
 pub(crate) fn complete(from: &[u8], max_frames: usize) -> (usize, Result<Rest, Malformed>) {
     let mut complete = 0;
     for _ in 0..max_frames {
