@@ -28,7 +28,7 @@ pub(crate) fn write(figures: &Figures) -> Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = here.parent().context("the project's directory is missing")?.join("README.md");
     replace(&here.join("README.md"), &tables::long(figures))?;
-    replace(&readme, &tables::short_one(figures))?;
+    replace(&readme, &tables::short_ones(figures))?;
     for (name, plot) in [("throughput", plots::THROUGHPUT), ("latency", plots::LATENCY)] {
         if let Some(svg) = plots::svg(&plot, figures)? {
             let path = here.join(name).with_extension("svg");

@@ -19,22 +19,44 @@ const SHORT: [(&str, &str); 4] = [
     ("echoes of 1 MiB per second", "echo-throughput-1MiB"),
 ];
 
+/// The same for the table of sealed calls.
+const SHORT_SEALED: [(&str, &str); 4] = [
+    ("calls per second, 64 callers", "sealed-throughput-64-callers-3B"),
+    (
+        "median latency of sequential calls, both processes on one core (µs)",
+        "sealed-latency-p50-one-core",
+    ),
+    ("echoes of 64 KiB per second", "sealed-throughput-64KiB"),
+    ("echoes of 1 MiB per second", "sealed-throughput-1MiB"),
+];
+
 /// Formats the tables of this package's README.
 pub(super) fn long(figures: &Figures) -> String {
     let mut text = String::from("### Targets\n\n");
     text += &of_targets(figures);
     text += "\n### Between processes\n\n";
-    text += &of_contenders(figures);
+    text += &of_contenders(figures, &Name::WITH_BATCHED, |what| !what.starts_with("sealed-"));
+    text += "\n### With a secret\n\n";
+    text += &of_contenders(figures, &Name::SEALED, |what| {
+        figures.get(&format!("{what}-{}", Name::FlyrpcSealed)).is_some()
+    });
     text += "\n### Other figures\n\n";
     text += &of_others(figures);
     text
 }
 
-/// Formats the table of the project's README.
-pub(super) fn short_one(figures: &Figures) -> String {
-    let mut text = head("`upcase(\"fly\")`", Name::ALL.map(|name| name.to_string()));
-    for (what, name) in SHORT {
-        let cells = Name::ALL.map(|contender| {
+/// Formats the tables of the project's README.
+pub(super) fn short_ones(figures: &Figures) -> String {
+    let mut text = short_one(figures, &SHORT, &Name::ALL);
+    text += "\nWith a secret, beside tonic with rustls:\n\n";
+    text += &short_one(figures, &SHORT_SEALED, &Name::SEALED);
+    text
+}
+
+fn short_one(figures: &Figures, rows: &[(&str, &str)], contenders: &[Name]) -> String {
+    let mut text = head("`upcase(\"fly\")`", contenders.iter().map(Name::to_string));
+    for (what, name) in rows {
+        let cells = contenders.iter().map(|contender| {
             let figure = figures.get(&format!("{name}-{contender}"));
             figure.map_or("–".to_owned(), |figure| short(figure.median()))
         });
@@ -65,25 +87,34 @@ fn of_targets(figures: &Figures) -> String {
     text
 }
 
-/// Formats the figures that are measured for each contender, with a column for each.
-fn of_contenders(figures: &Figures) -> String {
-    let names = Name::WITH_BATCHED.map(|name| name.to_string());
+/// Formats the figures that are measured for each of these contenders, with a column for each. `is_shown` chooses them by
+/// their names without the contender.
+fn of_contenders(
+    figures: &Figures,
+    contenders: &[Name],
+    is_shown: impl Fn(&str) -> bool,
+) -> String {
+    let names = contenders.iter().map(Name::to_string);
     let mut text = head("figure", std::iter::once("unit".to_owned()).chain(names));
     let mut rows: Vec<&str> = Vec::new();
     let mut cells: BTreeMap<(&str, Name), &Figure> = BTreeMap::new();
     for (name, figure) in figures.since(0) {
-        let Some((what, contender)) = split(name) else { continue };
+        let Some((what, contender)) = split(name, contenders) else { continue };
+        if !is_shown(what) {
+            continue;
+        }
         if !rows.contains(&what) {
             rows.push(what);
         }
         cells.insert((what, contender), figure);
     }
     for what in rows {
-        let figures = Name::WITH_BATCHED.map(|contender| cells.get(&(what, contender)));
+        let figures: Vec<_> =
+            contenders.iter().map(|contender| cells.get(&(what, *contender))).collect();
         let unit = figures.iter().flatten().next().map_or("", |figure| figure.unit);
         let cell =
             |figure: Option<&&Figure>| figure.map_or("–".to_owned(), |figure| spread(figure));
-        let cells = figures.map(cell);
+        let cells = figures.into_iter().map(cell);
         row(&mut text, &format!("`{what}`"), std::iter::once(unit.to_owned()).chain(cells));
     }
     text
@@ -92,19 +123,20 @@ fn of_contenders(figures: &Figures) -> String {
 /// Formats all other figures.
 fn of_others(figures: &Figures) -> String {
     let mut text = head("figure", ["unit", "value"]);
-    for (name, figure) in figures.since(0).filter(|(name, _)| split(name).is_none()) {
+    let contenders = [&Name::WITH_BATCHED[..], &Name::SEALED].concat();
+    for (name, figure) in figures.since(0).filter(|(name, _)| split(name, &contenders).is_none()) {
         row(&mut text, &format!("`{name}`"), [figure.unit.to_owned(), spread(figure)]);
     }
     text
 }
 
-/// Splits a name of the form `figure-contender`.
-fn split(name: &str) -> Option<(&str, Name)> {
+/// Splits a name of the form `figure-contender`, for one of these contenders.
+fn split<'a>(name: &'a str, contenders: &[Name]) -> Option<(&'a str, Name)> {
     let of = |contender: Name| {
         let what = name.strip_suffix(&contender.to_string())?.strip_suffix('-')?;
         Some((what, contender))
     };
-    Name::WITH_BATCHED.into_iter().find_map(of)
+    contenders.iter().copied().find_map(of)
 }
 
 fn spread(figure: &Figure) -> String {
@@ -140,9 +172,14 @@ mod tests {
         for (wire, other) in [(30.0, 2.0), (32.0, 4.0), (31.0, 3.0)] {
             figures.add("wire-both-flyrpc", wire, "bytes/call");
             figures.add("local-direct", other, "ns/call");
+            figures.add("wire-both-flyrpc-sealed", 2.0 * wire, "bytes/call");
+            figures.add("sealed-cpu-tonic-tls", other, "us/call");
+            figures.add("sealed-cpu-flyrpc-sealed", wire, "us/call");
         }
         let text = long(&figures);
         for line in [
+            "| `wire-both` | bytes/call | 31.0 (30.0–32.0) | 62.0 (60.0–64.0) | – |",
+            "| `sealed-cpu` | us/call | – | 31.0 (30.0–32.0) | 3.00 (2.00–4.00) |",
             "| `wire-both-flyrpc` | 31.0 bytes/call | 30.0 to 32.0 | ≤ 38.0 | yes |",
             "| `wire-both` | bytes/call | – | – | – | – | 31.0 (30.0–32.0) |",
             "| `local-direct` | ns/call | 3.00 (2.00–4.00) |",

@@ -104,7 +104,7 @@ fn pair(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
         let Some(program) = companion.of(contender) else { return Ok(()) };
         let suffix = contender.suffix();
         let mut by_server = BTreeMap::new();
-        for mode in ["inline", "task", "refused"] {
+        for mode in ["inline", "task", "sealed", "refused"] {
             let both = CALLERS.map(|callers| (callers, None));
             let sides = ["server", "client"].map(|side| (SPLIT_CALLERS, Some(side)));
             for (callers, side) in both.into_iter().chain(sides) {
