@@ -59,7 +59,8 @@ impl PartialBody {
         (&mut self.bytes).limit(room.min(at_most))
     }
 
-    /// Returns the buffer, for bytes that are received without [`room`](Self::room).
+    /// Returns the buffer, for [`Records`](crate::proto::seal::records::Records): the bytes of a record are put into it before
+    /// it is known whether the record is authentic.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

@@ -10,8 +10,9 @@ use super::{
 /// After each read that filled the buffer, the buffer grows by this factor, up to [`BULK`].
 const GROWTH: usize = 8;
 
-/// Upper bound on the room for records that arrive as fast as they are read. Two chunks of 64 KiB, in two records each,
-/// fit exactly enough: if a large part of a record were left over, it would be copied before the next read.
+/// Upper bound on the room for records that arrive as fast as they are read: for two chunks of 64 KiB with their heads, in
+/// two records each. With room for slightly less, a read would end within a long record, most of which would be moved
+/// before the next read.
 const BULK: usize = (128 << 10) + 256;
 
 /// The bytes of a sealed link that were received and not opened yet.
@@ -40,8 +41,8 @@ impl Records {
         Records { opener, buffer, opened: 0, in_body: None }
     }
 
-    /// Returns the destination for the next bytes: for at least `least` bytes and for the rest of an incomplete record, or
-    /// for more, at most [`BULK`] bytes, if `bulk` is true.
+    /// Returns the destination for the next bytes: the whole buffer, which grows to have room for `least` bytes and for the
+    /// rest of an incomplete record, or for more, at most [`BULK`] bytes, if `bulk` is true.
     pub(crate) fn room(&mut self, least: usize, bulk: bool) -> Limit<&mut Vec<u8>> {
         self.buffer.drain(..self.opened);
         self.opened = 0;
@@ -97,7 +98,7 @@ impl Records {
             return false;
         }
         self.in_body = Some(InBody { start: body.len(), left });
-        body.reserve_exact(arrived.len());
+        body.reserve_exact(content);
         body.extend_from_slice(arrived);
         self.buffer.clear();
         self.opened = 0;
@@ -122,6 +123,7 @@ impl Records {
             && record.start > 0
         {
             *body = body.split_off(record.start);
+            body.reserve_exact(record.left);
             record.start = 0;
         }
     }

@@ -121,14 +121,15 @@ struct OpenChunk {
     id: RequestId,
     /// The number of bytes that have not arrived.
     left: usize,
-    /// Whether the body was still expected when the chunk was last read.
+    /// Whether the body was still expected when the chunk was last read and no record was in the body.
     wanted: bool,
-    /// The body, while the reader needs it because a record is in it.
+    /// The body while a record is in it, also if it is no longer expected, because the record must be opened. What precedes
+    /// the record is freed when the chunk is next read.
     body: Option<PartialBody>,
 }
 
 impl OpenChunk {
-    /// Takes the body, so that bytes can be put into it. Returns `None` if it is no longer expected.
+    /// Takes the body, so that bytes can be put into it. Returns `None` if it is no longer expected, and no record is in it.
     fn take_body<T>(&mut self, requests: &mut Assembler<T>, link: &Link) -> Option<PartialBody> {
         match self.of {
             _ if self.body.is_some() => self.body.take(),

@@ -51,7 +51,7 @@ pub(crate) struct FrameReader {
     filled: bool,
     /// Whether a complete record was left unopened, because the frames before it begin a chunk that it continues.
     has_record: bool,
-    /// Whether the last read was into the buffer of a body.
+    /// Whether the last read was into the buffer of a body. Not on a sealed link.
     after_chunk: bool,
     /// How many bytes may arrive before the link is not idle anymore. Zero if it is not idle.
     idle: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Received {
     /// The number of bytes taken from the socket. Zero at the end of the stream, and if the records had already been
     /// read.
     pub(crate) count: usize,
-    /// The number of bytes that were added to a body.
+    /// The number of bytes of a body that have become complete. On a sealed link, those are the bytes that were opened.
     pub(crate) of_body: usize,
     /// The number of records that were opened.
     pub(crate) records: usize,
@@ -108,7 +108,7 @@ impl FrameReader {
             ready!(self.poll_idle(task))?;
         }
         if self.records.is_some() {
-            return self.poll_read_records(&mut (&mut [] as &mut [u8]), task);
+            return self.poll_read_records(&mut (&mut [] as &mut [u8]), 0, task);
         }
         let room = self.make_room();
         let mut to = (&mut self.buffer).limit(room);
@@ -129,14 +129,15 @@ impl FrameReader {
     ) -> Poll<Result<Received, LinkError>> {
         debug_assert!(self.buffer.is_empty());
         if let Some(records) = &mut self.records {
-            // If more of a long body follows, many records may be available, and reading them at once saves system calls.
-            let is_last = body.is_complete_after(left + DIRECT_MIN);
+            // A record of a chunk with which the body ends, except for a few bytes. If more of the body follows, many records
+            // may be available, and reading them at once saves system calls.
+            let is_near_end = body.is_complete_after(left + DIRECT_MIN);
             let is_in_body = records.left_in_body().is_some()
-                || is_last && records.begin_in_body(body.buffer(), left, DIRECT_MIN);
+                || is_near_end && records.begin_in_body(body.buffer(), left, DIRECT_MIN);
             if is_in_body {
-                return self.poll_read_in_body(body, task);
+                return self.poll_read_in_body(body, left, task);
             }
-            return self.poll_read_records(&mut body.room(left), task);
+            return self.poll_read_records(&mut body.room(left), left, task);
         }
         let mut to = body.room(left);
         let room = to.remaining_mut();
@@ -149,19 +150,21 @@ impl FrameReader {
     }
 
     /// Reads the available bytes of a sealed link, and opens the complete records. Their contents go to `body` until it
-    /// is full, then to the buffer. If the buffer then ends with the start of a chunk, the next record is left for the
-    /// next call, which opens it into the body of the chunk.
+    /// is full, then to the buffer. They begin with the `left` bytes of the current chunk that have not been received. If
+    /// the buffer then ends with the start of a chunk, the next record is left for the next call, which opens it into the
+    /// body of the chunk.
     fn poll_read_records(
         &mut self,
         body: &mut (impl BufMut + Unpin),
+        left: usize,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         let reads = !self.has_record;
         let mut count = 0;
         if reads {
-            count = ready!(self.poll_fill_records(self.filled, task))?;
+            count = ready!(self.poll_fill_records(self.filled, usize::MAX, task))?;
         }
-        let (of_body, records) = self.open_records(body)?;
+        let (of_body, records) = self.open_records(body, left)?;
         // Without a read, it is not known whether the socket is empty.
         let more = self.filled || self.has_record || !reads;
         Poll::Ready(Ok(Received { count, of_body, records, more }))
@@ -172,6 +175,7 @@ impl FrameReader {
     fn poll_read_in_body(
         &mut self,
         body: &mut PartialBody,
+        left_of_chunk: usize,
         task: &mut Context<'_>,
     ) -> Poll<Result<Received, LinkError>> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
@@ -188,29 +192,31 @@ impl FrameReader {
                 return Poll::Ready(Ok(received));
             }
         }
-        // Another chunk may follow, so this reads little more than the tag.
-        match self.poll_fill_records(false, task) {
+        // Another chunk may follow, and this should not read much of it.
+        match self.poll_fill_records(false, IDLE_READ, task) {
             Poll::Ready(count) => received.count += count?,
             Poll::Pending if received.count == 0 => return Poll::Pending,
             Poll::Pending => return Poll::Ready(Ok(received)),
         }
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
         if let Some(content) = records.open_in_body(body.buffer())? {
-            let (_, others) = self.open_records(&mut (&mut [] as &mut [u8]))?;
+            let (_, others) =
+                self.open_records(&mut (&mut [] as &mut [u8]), left_of_chunk - content)?;
             (received.of_body, received.records) = (content, 1 + others);
         }
         received.more = self.filled || self.has_record;
         Poll::Ready(Ok(received))
     }
 
-    /// Reads records: a few bytes, or as many as are available if `bulk` is true. Returns the number of bytes.
+    /// Reads records into their buffer, which grows if `bulk` is true: at most `at_most` bytes. Returns how many.
     fn poll_fill_records(
         &mut self,
         bulk: bool,
+        at_most: usize,
         task: &mut Context<'_>,
     ) -> Poll<Result<usize, io::Error>> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
-        let mut to = records.room(IDLE_READ, bulk);
+        let mut to = records.room(IDLE_READ, bulk).limit(at_most);
         let room = to.remaining_mut();
         let count = ready!(pin!(self.stream.read_buf(&mut to)).poll(task))?;
         self.idle = self.idle.saturating_sub(count);
@@ -220,7 +226,11 @@ impl FrameReader {
 
     /// Opens the records that were read, as [`poll_read_records`](Self::poll_read_records) describes. Returns the number
     /// of bytes that were added to the body, and the number of records.
-    fn open_records(&mut self, body: &mut impl BufMut) -> Result<(usize, usize), LinkError> {
+    fn open_records(
+        &mut self,
+        body: &mut impl BufMut,
+        left: usize,
+    ) -> Result<(usize, usize), LinkError> {
         let Some(records) = &mut self.records else { unreachable!("the link is sealed") };
         let (buffer, mut of_body, mut opened) = (&mut self.buffer, 0, 0);
         self.has_record = false;
@@ -232,7 +242,8 @@ impl FrameReader {
             of_body += part;
         })? {
             opened += 1;
-            self.has_record = records.has_record_of(DIRECT_MIN) && ends_with_chunk_start(buffer);
+            let frames = buffer.get(left - of_body..).unwrap_or_default();
+            self.has_record = records.has_record_of(DIRECT_MIN) && ends_with_chunk_start(frames);
             if self.has_record {
                 break;
             }

@@ -1,4 +1,5 @@
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -19,7 +20,7 @@ use crate::{
             records::Records,
         },
         wire::{
-            frame::{self, Body, BodyOf, CHUNK, ChunkStart, Rest},
+            frame::{self, Body, BodyOf, CHUNK, ChunkStart, Frame, Rest},
             ids::RequestId,
         },
     },
@@ -195,6 +196,247 @@ fn a_link_with_an_unopened_record_does_not_wait_for_the_socket() {
     assert_eq!((received.count, received.records), (0, 1));
     assert!(received.more, "the socket was not read");
     assert_eq!(ends.reader.unopened(), 0);
+}
+
+#[test]
+fn the_record_after_the_start_of_a_long_chunk_ends_with_the_chunk() {
+    let pipe = Pipe::default();
+    let mut writer = FrameWriter::new(Box::new(pipe.clone()), Some(Sealer::new(&KEY)));
+    let mut batch = Batch::default();
+    for id in [1, 2] {
+        batch.add_chunk(NextChunk {
+            of: BodyOf::Request,
+            id: RequestId(id),
+            prefix: Bytes::new(),
+            bytes: Bytes::from(vec![7; CHUNK]),
+            announce: None,
+            held: None,
+        });
+    }
+    let mut done = 0;
+    while done < batch.len() {
+        let task = &mut Context::from_waker(noop_waker_ref());
+        done += ready(writer.poll_write(&batch, done, task)).of_batch;
+    }
+    let mut records = Records::new(Opener::new(&KEY), pipe.0.lock().unwrap().to_vec());
+    let (mut lengths, mut chunk) = (Vec::new(), Vec::new());
+    while records.open_next(|content| lengths.push(content.len())).unwrap() {}
+    frame::put_chunk_head(BodyOf::Request, RequestId(1), CHUNK, &mut chunk);
+    let start = chunk.len() + 1024;
+    assert_eq!(lengths, [start, CHUNK - 1024, start, CHUNK - 1024]);
+}
+
+/// A connection on which bytes arrive in pieces, each after a read that had to wait.
+#[derive(Debug, Clone)]
+struct Pieces(Arc<Mutex<Arriving>>);
+
+#[derive(Debug)]
+struct Arriving {
+    bytes: BytesMut,
+    /// How many of them can be read.
+    available: usize,
+    /// How often a read had to wait.
+    waits: usize,
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        assert!(to.remaining() > 0, "a read without room");
+        let mut arriving = self.0.lock().unwrap();
+        if arriving.available == 0 && !arriving.bytes.is_empty() {
+            arriving.waits += 1;
+            return Poll::Pending;
+        }
+        let count = arriving.available.min(to.remaining());
+        arriving.available -= count;
+        to.put_slice(&arriving.bytes.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl StreamReader for Pieces {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut arriving = self.0.lock().unwrap();
+        if arriving.available == 0 && !arriving.bytes.is_empty() {
+            arriving.waits += 1;
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Numbers that follow from a seed (Marsaglia's xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        for shift in [13, -7, 17_i32] {
+            let shifted = if shift < 0 { self.0 >> -shift } else { self.0 << shift };
+            self.0 ^= shifted;
+        }
+        (self.0 >> 11) as usize % limit
+    }
+}
+
+/// Bodies in a stream of records, and where the records end.
+fn bodies_in_records(random: &mut Random) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>) {
+    let (mut frames, mut bodies) = (Vec::new(), Vec::new());
+    for id in 0..8 {
+        let around = [9_000, 40_000, CHUNK - 50, CHUNK + 500, 2 * CHUNK - 50, 200_000];
+        let size = around[random.below(6)] + random.below(100);
+        let body: Vec<u8> = (0..size).map(|_| random.below(256) as u8).collect();
+        frame::put_reply(RequestId(id), Body::Chunked(size as u64), &mut frames);
+        for chunk in body.chunks(CHUNK) {
+            frame::put_chunk_head(BodyOf::Reply, RequestId(id), chunk.len(), &mut frames);
+            frames.extend_from_slice(chunk);
+            for _ in 0..random.below(3) {
+                frame::put_reply(RequestId(99), Body::Whole(&[5; 300]), &mut frames);
+            }
+        }
+        bodies.push(body);
+    }
+    // Records of other senders than ours end anywhere.
+    let (mut sealer, mut stream, mut ends) = (Sealer::new(&KEY), Vec::new(), Vec::new());
+    let mut rest = &frames[..];
+    let longest = [1_100, 12_000, 64_512, 65_519];
+    while !rest.is_empty() {
+        let longest = longest[random.below(4)];
+        let length = 1 + random.below(longest);
+        let (content, after) = rest.split_at(length.min(rest.len()));
+        sealer.seal(content, &mut stream);
+        ends.push(stream.len());
+        rest = after;
+    }
+    (bodies, BytesMut::from(&stream[..]), ends)
+}
+
+/// Receives bodies as the reader of a link does, except that it gives some of them up. Returns how many records were
+/// incomplete in a body.
+fn receive_in_pieces(seed: u64) -> usize {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (bodies, stream, ends) = bodies_in_records(&mut random);
+    let total = stream.len();
+    let arriving = Arriving { bytes: stream, available: 0, waits: 0 };
+    let pieces = Pieces(Arc::new(Mutex::new(arriving)));
+    let records = Records::new(Opener::new(&KEY), Vec::new());
+    let mut reader = FrameReader::new(Box::new(pieces.clone()), BytesMut::new(), Some(records));
+    let mut expected: BTreeMap<u64, PartialBody> = BTreeMap::new();
+    let mut chunk: Option<(u64, usize)> = None;
+    let mut in_body: Option<PartialBody> = None;
+    let (mut complete, mut given_up) = (BTreeMap::new(), BTreeSet::new());
+    let (mut counted, mut in_bodies) = (0, 0);
+    let task = &mut Context::from_waker(noop_waker_ref());
+    loop {
+        if let Some((id, _)) = chunk
+            && random.below(200) == 0
+        {
+            expected.remove(&id);
+            given_up.insert(id);
+        }
+        let waits = pieces.0.lock().unwrap().waits;
+        let body = in_body.take().or_else(|| expected.remove(&chunk?.0));
+        let read = match (body, chunk) {
+            (Some(mut body), Some((id, left))) => {
+                let read = reader.poll_read_into(&mut body, left, task);
+                let is_wanted = !given_up.contains(&id);
+                if reader.is_in_body() {
+                    in_bodies += 1;
+                    if !is_wanted {
+                        reader.discard_before(&mut body);
+                    }
+                    in_body = Some(body);
+                } else if is_wanted {
+                    expected.insert(id, body);
+                }
+                read
+            }
+            _ => reader.poll_read(task),
+        };
+        let mut arriving = pieces.0.lock().unwrap();
+        let Poll::Ready(received) = read else {
+            assert!(arriving.waits > waits && arriving.available == 0, "no waker is registered");
+            let longest = [20, 1_500, 9_000, 66_000, 300_000][random.below(5)];
+            let piece = 1 + random.below(longest);
+            let received = total - arriving.bytes.len();
+            // Often until a record ends, or shortly before that.
+            let end = ends[ends.partition_point(|end| *end <= received)];
+            let until_end = (end - received).saturating_sub(random.below(19)).max(1);
+            let piece = if random.below(3) == 0 { until_end } else { piece };
+            arriving.available = piece.min(arriving.bytes.len());
+            continue;
+        };
+        let received = received.unwrap();
+        counted += received.count;
+        if received.is_end() {
+            break;
+        }
+        let is_empty = arriving.available == 0 && reader.unopened() == 0;
+        drop(arriving);
+        assert!(received.more || is_empty, "more can be read");
+        if let Some((id, left)) = chunk {
+            let part = reader.take(left - received.of_body);
+            let left = left - received.of_body - part.len();
+            chunk = (left > 0).then_some((id, left));
+            put(&mut expected, &mut complete, id, &part, left);
+        }
+        loop {
+            let (frames, rest) = reader.take_frames();
+            let mut done = 0;
+            while let Some((frame, length)) = frame::split(&frames[done..]).unwrap() {
+                match frame::decode(frame).unwrap() {
+                    Frame::Reply { id, body: Body::Chunked(size) } => {
+                        expected.insert(id.0, PartialBody::new(size, Vec::new()));
+                    }
+                    Frame::Reply { body: Body::Whole(body), .. } => assert_eq!(body, [5; 300]),
+                    Frame::Chunk { id, bytes, .. } => {
+                        put(&mut expected, &mut complete, id.0, bytes, 0);
+                    }
+                    other => panic!("{other:?}"),
+                }
+                done += length;
+            }
+            if rest.unwrap() == Rest::Incomplete {
+                break;
+            }
+        }
+        if let Some((start, part)) = reader.take_chunk_start() {
+            let left = start.content - part.len();
+            chunk = Some((start.id.0, left));
+            put(&mut expected, &mut complete, start.id.0, &part, left);
+        }
+    }
+    assert_eq!(counted, total);
+    for (id, body) in bodies.into_iter().enumerate() {
+        let (id, arrived) = (id as u64, complete.remove(&(id as u64)));
+        assert!(arrived.is_some() || given_up.contains(&id), "body {id} of seed {seed} is missing");
+        assert!(arrived.is_none_or(|arrived| arrived == body), "body {id} of seed {seed} differs");
+    }
+    in_bodies
+}
+
+/// Puts a part of a chunk into its body, and moves the body if it is complete then.
+fn put(
+    expected: &mut BTreeMap<u64, PartialBody>,
+    complete: &mut BTreeMap<u64, Vec<u8>>,
+    id: u64,
+    part: &[u8],
+    left: usize,
+) {
+    let Some(body) = expected.get_mut(&id) else { return };
+    body.put(part, left).unwrap();
+    if left == 0 && body.is_complete() {
+        complete.extend(expected.remove(&id).map(|body| (id, body.into_buffer())));
+    }
+}
+
+#[test]
+fn bodies_arrive_in_pieces_of_any_size_and_some_are_given_up() {
+    let in_bodies: usize = (0..40).map(receive_in_pieces).sum();
+    assert!(in_bodies > 100, "{in_bodies} reads ended within a record in a body");
 }
 
 /// A connection that accepts one byte at a time.
