@@ -341,6 +341,32 @@ async fn a_visitor_without_the_secret_does_not_reach_nodes_that_require_it() {
     visitor.control(Some(hkg.id()), NodeAction::Hold).await.unwrap();
 }
 
+/// On real sockets, because visitors from loopback may do more than others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_on_the_same_machine_without_the_secret_does_not_reach_sealed_nodes() {
+    let counts = Counts::default();
+    let node = |name: &str, region: &str| {
+        let builder = Node::builder().name(name).region(region).primary_region("iad");
+        builder.secret("11".repeat(32).parse().unwrap()).serve(prober(name, &counts))
+    };
+    let iad = node("iad-0", "iad").insecure().start().await.unwrap();
+    let hkg = node("hkg-0", "hkg").seeds([iad.addr()]).start().await.unwrap();
+    wait_until(&iad, || !iad.nodes_in("hkg").is_empty()).await;
+
+    let visitor = Visitor::connect(iad.addr(), VisitOptions::new()).await.unwrap();
+    let text = json!({"text": "fly"});
+    assert!(call(&visitor, region("iad"), "shout", text.clone()).await.is_ok());
+    visitor.control(None, NodeAction::Hold).await.unwrap();
+    for denied in [
+        call(&visitor, region("hkg"), "shout", text).await.unwrap_err(),
+        visitor.status(Some(hkg.id())).await.unwrap_err(),
+        visitor.control(Some(hkg.id()), NodeAction::Drain).await.unwrap_err(),
+    ] {
+        assert_eq!(denied.kind, ErrorKind::Denied, "{denied}");
+    }
+    assert!(!hkg.is_draining());
+}
+
 #[tokio::test(start_paused = true)]
 async fn calls_for_visitors_eject_no_node() {
     let (cluster, env, _) = cluster().await;

@@ -163,7 +163,7 @@ impl Internal for InternalHandler {
         }
         let relayed = Relayed {
             visitor: context.caller().clone(),
-            may_use_sealed_links: is_trusted(&context),
+            may_use_sealed_links: holds_key(&context),
             deadline: context.deadline,
         };
         operations::relay(&here, relayed, call).await
@@ -196,7 +196,7 @@ fn elsewhere(
         let link = table.node(&node).and_then(|entry| entry.link.as_ref());
         link.is_some_and(|link| link.sealed_with().is_some())
     };
-    if !is_trusted(&context) && is_sealed() {
+    if !holds_key(&context) && is_sealed() {
         let why = "a visitor without the secret does not reach nodes that are sealed";
         return Err(denied(here, method, why));
     }
@@ -208,18 +208,17 @@ fn is_of_operator(context: &Context) -> bool {
     context.origin.is_none_or(|origin| origin.is_visitor)
 }
 
-/// Whether the caller has proved that it holds a key, or is on the machine of this node. The address of a visitor is the
-/// one that it comes from.
-fn is_trusted(context: &Context) -> bool {
-    context.origin.is_none_or(|origin| {
-        origin.is_sealed || (origin.is_visitor && is_loopback(context.caller()))
-    })
+/// Whether the caller has proved that it holds a key, or is this node.
+fn holds_key(context: &Context) -> bool {
+    context.origin.is_none_or(|origin| origin.is_sealed)
 }
 
-/// Whether the current request may change which calls the node accepts. Only programs on this machine can reach a node
-/// that listens on loopback.
+/// Whether the current request may change which calls this node accepts. A visitor from this machine may, and the address of
+/// a visitor is the one that it comes from. Only programs on this machine can reach a node that listens on loopback.
 fn may_control(here: &NodeShared, context: &Context) -> bool {
-    is_trusted(context) || is_loopback(here.me())
+    let is_local_visitor =
+        || context.origin.is_some_and(|origin| origin.is_visitor) && is_loopback(context.caller());
+    holds_key(context) || is_local_visitor() || is_loopback(here.me())
 }
 
 fn not_encoded(here: &NodeShared, method: &str, error: BodyError) -> ErrorInfo {

@@ -40,7 +40,9 @@ fn as_text(report: &NodeReport, rows: &[Row<'_>], keys: bool) -> String {
                 text += &format!("Nodes without a link, whose keys are unknown: {unknown}\n");
             }
         }
-    } else if let Some(open) = open_links(report) {
+    }
+    // With `keys`, a column shows the links of a node that has a secret.
+    if let Some(open) = open_links(report).filter(|_| !keys || report.keys.is_empty()) {
         text += &format!("\n{open}\n");
     }
     text
