@@ -287,7 +287,11 @@ async fn processes_that_advertise_one_address_stay_linked_and_are_named_once() {
 #[tokio::test]
 async fn an_address_that_no_other_node_can_dial_is_an_error_at_start() {
     let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    // Without a secret, this error comes first.
     let failed = Process::start_with("a", unspecified, &[], &[]).await.err().unwrap();
+    assert!(failed.contains("reached at 0.0.0.0:0 by whatever is on that network"), "{failed}");
+    let insecure = [("FLYRPC_INSECURE", "1")];
+    let failed = Process::start_with("a", unspecified, &[], &insecure).await.err().unwrap();
     assert!(failed.starts_with("failed: ") && failed.contains("0.0.0.0"), "{failed}");
     assert!(failed.contains("FLYRPC_ADVERTISE"), "{failed}");
     for advertise in ["224.0.0.1:3590", "255.255.255.255:3590", "0.0.0.0:3590"] {

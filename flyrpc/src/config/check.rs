@@ -56,8 +56,8 @@ impl Config {
         Ok(())
     }
 
-    /// Checks every setting, and the combinations of settings that depend on each other, as far as
-    /// possible without starting the node.
+    /// Checks every setting except [addresses](Self::check_addresses), and the combinations of settings that depend on
+    /// each other, as far as possible without starting the node.
     ///
     /// # Errors
     ///
@@ -73,7 +73,15 @@ impl Config {
             check("primary_region", region, check_label(region.as_str()))?;
         }
         check_limits(self)?;
-        check_fly(self)?;
+        check_fly(self)
+    }
+
+    /// Checks that other nodes can reach this one at the address that it advertises.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for the setting of an address that they cannot reach.
+    pub(crate) fn check_addresses(&self) -> Result<(), StartError> {
         check_reachable(self)
     }
 
@@ -92,8 +100,9 @@ impl Config {
             "export FLYRPC_SECRET=$(openssl rand -base64 32)"
         };
         // The unspecified address tells nobody what could reach the node.
-        let reached = if addr.ip().to_canonical().is_unspecified() { self.advertise } else { None };
-        Err(StartError::NoSecret { addr: reached.unwrap_or(addr), command })
+        let is_unspecified = addr.ip().to_canonical().is_unspecified();
+        let addr = if is_unspecified { self.advertise_at(addr) } else { addr };
+        Err(StartError::NoSecret { addr, command })
     }
 }
 

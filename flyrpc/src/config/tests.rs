@@ -65,7 +65,7 @@ fn check_values_refused(variable: &str, values: &[&str], expected: &str) {
 
 #[track_caller]
 fn check_invalid(config: &Config, expected: &str) {
-    assert_eq!(config.validate().unwrap_err().to_string(), expected);
+    assert_eq!(config.check_all().unwrap_err().to_string(), expected);
 }
 
 fn seeds(list: &str) -> Vec<Seed> {
@@ -80,7 +80,7 @@ fn addr(text: &str) -> SocketAddr {
 fn a_laptop_needs_no_configuration() {
     let config = read(&[]).unwrap();
     assert_eq!(config, Config::default());
-    config.validate().unwrap();
+    config.check_all().unwrap();
     assert_eq!(config.cluster, "local");
     assert_eq!(config.region, "local");
     assert_eq!(config.primary(), "local");
@@ -111,7 +111,7 @@ fn a_host_name_is_turned_into_a_valid_node_name() {
 fn fly_io_needs_only_its_environment_and_the_primary_region() {
     check(&FLY, on_fly());
     let config = on_fly();
-    config.validate().unwrap();
+    config.check_all().unwrap();
     assert_eq!(config.listen_at(true), addr("[fdaa::3]:3590"));
     assert_eq!(config.advertise_at(config.listen_at(true)), addr("[fdaa::3]:3590"));
 }
@@ -123,7 +123,7 @@ fn fly_io_without_a_primary_region_is_an_error_at_start() {
     check_invalid(&read(&FLY[..4]).unwrap(), expected);
     check_invalid(&read(&fly_and(&[("PRIMARY_REGION", "")])).unwrap(), expected);
     let with_primary = Config { primary_region: Some("iad".into()), ..read(&FLY[..4]).unwrap() };
-    with_primary.validate().unwrap();
+    with_primary.check_all().unwrap();
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn fly_io_without_a_private_address_is_an_error_unless_listen_is_set() {
     let expected = "FLY_PRIVATE_IP is not set: on Fly.io a node listens on that address; \
                     set `listen` (FLYRPC_LISTEN) to listen elsewhere";
     check_invalid(&config, expected);
-    Config { listen: Some(addr("10.0.0.1:1")), ..config }.validate().unwrap();
+    Config { listen: Some(addr("10.0.0.1:1")), ..config }.check_all().unwrap();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn an_app_name_alone_is_a_cluster_on_a_laptop() {
 #[test]
 fn a_laptop_can_imitate_fly_io() {
     let config = read(&fly_and(&[("FLY_PRIVATE_IP", "127.0.0.1")])).unwrap();
-    config.validate().unwrap();
+    config.check_all().unwrap();
     assert_eq!(config.listen_at(true), addr("127.0.0.1:3590"));
 }
 
@@ -249,7 +249,7 @@ fn a_release_machine_serves_nothing_and_uses_a_free_port() {
     let config = read(&fly_and(&[("RELEASE_COMMAND", "1")])).unwrap();
     assert_eq!(config, Config { client_only: true, ..on_fly() });
     assert_eq!(config.listen_at(true), addr("[fdaa::3]:0"));
-    config.validate().unwrap();
+    config.check_all().unwrap();
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn names_are_checked_at_start() {
     check_invalid(&config, &format!("primary_region is ``: {rule}"));
     let long = "é".repeat(33);
     check_invalid(&Config { name: long.clone(), ..base() }, &format!("name is `{long}`: {rule}"));
-    Config { name: "é".repeat(32), ..base() }.validate().unwrap();
+    Config { name: "é".repeat(32), ..base() }.check_all().unwrap();
 }
 
 #[test]
@@ -435,18 +435,18 @@ fn a_node_that_a_remote_seed_cannot_reach_is_an_error_at_start() {
 #[test]
 fn a_node_that_remote_seeds_can_reach_starts() {
     let base = || Config { seeds: seeds("db.internal 10.0.0.2"), ..Config::default() };
-    Config { listen: Some(addr("10.0.0.1:0")), ..base() }.validate().unwrap();
+    Config { listen: Some(addr("10.0.0.1:0")), ..base() }.check_all().unwrap();
     let advertise = Some(addr("10.0.0.1:0"));
-    Config { listen: Some(addr("0.0.0.0:0")), advertise, ..base() }.validate().unwrap();
+    Config { listen: Some(addr("0.0.0.0:0")), advertise, ..base() }.check_all().unwrap();
 }
 
 #[test]
 fn nodes_of_one_machine_listen_on_loopback() {
     let base = || Config { seeds: seeds("localhost:1 127.0.0.1:2 [::1]:3"), ..Config::default() };
-    base().validate().unwrap();
+    base().check_all().unwrap();
     let advertise = Some(addr("127.0.0.1:9"));
     for listen in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        Config { listen: Some(addr(listen)), advertise, ..base() }.validate().unwrap();
+        Config { listen: Some(addr(listen)), advertise, ..base() }.check_all().unwrap();
     }
 }
 
@@ -466,7 +466,7 @@ fn a_node_that_listens_beyond_loopback_must_advertise_an_address_that_others_can
             let config = Config { listen: Some(addr(listen)), advertise, ..base() };
             check_invalid(&config, &format!("advertise is `127.0.0.1:1`: {rule}"));
         }
-        Config { listen: Some(addr("10.0.0.1:1")), ..base() }.validate().unwrap();
+        Config { listen: Some(addr("10.0.0.1:1")), ..base() }.check_all().unwrap();
     }
 }
 
@@ -555,7 +555,7 @@ fn the_memory_for_bodies_is_256_mebibytes_or_8_bodies_and_at_least_2() {
     assert_eq!(with(64 << 10, None).body_memory(), 256 << 20);
     assert_eq!(with(64 << 20, None).body_memory(), 512 << 20);
     assert_eq!(with(1 << 20, Some(2 << 20)).body_memory(), 2 << 20);
-    with(1 << 20, Some(2 << 20)).validate().unwrap();
+    with(1 << 20, Some(2 << 20)).check_all().unwrap();
     check_invalid(
         &with(1 << 20, Some((2 << 20) - 1)),
         "max_body_memory is `2097151`: expected at least 2097152 bytes, twice `max_body`",
@@ -585,14 +585,10 @@ fn the_secret_comes_from_a_variable_or_a_file() {
     let empty = secret_of(&[("FLYRPC_SECRET_FILE", path)]).unwrap_err();
     assert!(empty.starts_with("FLYRPC_SECRET_FILE cannot be used: the value is not a key: "));
     std::fs::remove_file(&file).unwrap();
-    let missing = secret_of(&[("FLYRPC_SECRET_FILE", path)]).unwrap_err();
-    assert!(
-        missing.starts_with(&format!("FLYRPC_SECRET_FILE cannot be used: cannot read `{path}`"))
-    );
-    for key in [KEY, &KEY[2..], &format!("{KEY},typo")] {
-        let error = secret_of(&[("FLYRPC_SECRET_FILE", key)]).unwrap_err();
+    for value in [path, KEY, &KEY[2..], &format!("/{KEY}"), &format!("{KEY},typo")] {
+        let error = secret_of(&[("FLYRPC_SECRET_FILE", value)]).unwrap_err();
         let expected = "FLYRPC_SECRET_FILE cannot be used: cannot read the file: ";
-        assert!(error.starts_with(expected) && !error.contains(&KEY[2..]), "{error}");
+        assert!(error.starts_with(expected) && !error.contains(&value[2..]), "{error}");
     }
     for unset in [&[][..], &[("FLYRPC_SECRET", "")], &[("FLYRPC_SECRET", " ")]] {
         assert_eq!(secret_of(unset), Ok(None));
@@ -613,6 +609,13 @@ fn an_invalid_secret_is_an_error_that_does_not_contain_it() {
         let lookup = |name: &str| (name == "FLYRPC_SECRET").then(|| OsString::clone(&not_text));
         let error = Config::from_vars(lookup).unwrap_err().to_string();
         assert_eq!(error, "FLYRPC_SECRET cannot be used: it is not text in UTF-8");
+    }
+}
+
+impl Config {
+    fn check_all(&self) -> Result<(), StartError> {
+        self.validate()?;
+        self.check_addresses()
     }
 }
 
@@ -650,8 +653,13 @@ fn a_node_needs_a_secret_beyond_loopback_unless_it_is_insecure() {
         let command = "`fly secrets set FLYRPC_SECRET=$(openssl rand -base64 32)`";
         assert!(on_fly.contains(command), "{on_fly}");
     }
-    let advertised = Config { advertise: Some("10.0.0.1:7".parse().unwrap()), ..bare };
-    assert!(check(&advertised, "0.0.0.0:7").unwrap_err().contains("at 10.0.0.1:7 by"));
+    for (advertise, expected) in
+        [("10.0.0.1:7", "at 10.0.0.1:7 by"), ("10.0.0.1:0", "at 10.0.0.1:8 by")]
+    {
+        let advertised = Config { advertise: Some(addr(advertise)), ..Config::default() };
+        let error = check(&advertised, "0.0.0.0:8").unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

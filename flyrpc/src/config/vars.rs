@@ -142,10 +142,7 @@ impl<F: Fn(&str) -> Option<OsString>> Vars<F> {
             (Some(value), None) => (SECRET, value.into_encoded_bytes()),
             (None, Some(path)) => match std::fs::read(&path) {
                 Ok(contents) => (SECRET_FILE, contents),
-                Err(error) if path.starts_with(['/', '.']) => {
-                    return refuse_secret(SECRET_FILE, &format!("cannot read `{path}`: {error}"));
-                }
-                // Not shown, because it may be a key.
+                // The path is not shown, because it may be a key.
                 Err(error) => {
                     return refuse_secret(SECRET_FILE, &format!("cannot read the file: {error}"));
                 }

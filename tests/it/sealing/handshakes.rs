@@ -129,7 +129,7 @@ wide! {
     m48 m49 m50 m51 m52 m53 m54 m55 m56 m57 m58 m59 m60 m61 m62 m63 m64 m65 m66 m67 m68 m69
 }
 
-/// The longest hello that fits in a handshake message has 60 KiB.
+/// The longest hello that fits in a handshake message has 20 KiB.
 #[tokio::test(start_paused = true)]
 async fn a_hello_that_is_longer_than_a_handshake_message_is_sealed_too() {
     let counts = Counts::default();

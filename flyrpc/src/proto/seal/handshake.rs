@@ -33,8 +33,9 @@ const TAG_LEN: usize = 16;
 /// The length of a handshake message without its payload, in bytes.
 pub(crate) const OVERHEAD: usize = EPHEMERAL_LEN + TAG_LEN;
 
-/// Upper bound on the bytes of a payload. A Noise message has at most 65,535 bytes.
-pub(crate) const PAYLOAD_MAX: usize = 60 << 10;
+/// Upper bound on the bytes of a payload. Three messages, as many as a stranger may send on a connection, have less than
+/// 64 KiB.
+pub(crate) const PAYLOAD_MAX: usize = 20 << 10;
 
 /// Random bytes for one handshake. They must be unpredictable, and must not be used again.
 pub(crate) type Entropy = [u8; EPHEMERAL_LEN];

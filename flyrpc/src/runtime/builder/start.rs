@@ -54,9 +54,10 @@ impl NodeBuilder {
         let bind = AssertUnwindSafe(Sockets::bind(&*self.env, at)).catch_unwind();
         let bound = bind.await.unwrap_or_else(|panic| Err(bind_panicked(panic)));
         if !bound.as_ref().is_ok_and(Sockets::is_simulated) {
-            // This error takes precedence over that of an address that cannot be bound.
+            // This error takes precedence over those of an address that others cannot reach, or that cannot be bound.
             self.config.check_secret(at)?;
         }
+        self.config.check_addresses()?;
         let sockets = bound?;
         let addr = self.config.advertise_at(sockets.addr);
         let id = NodeId::new(&self.config.name, self.random(1));
