@@ -1,9 +1,10 @@
 //! The processor time of the handshake of a link, at both ends together: a TCP connection, the seal and the two hellos.
-//! A visitor connects again and again to a node in the same process. The open and the sealed handshake take turns.
+//! A visitor connects again and again to a node in the same process. The open and the sealed handshake take turns. Fails if a
+//! sealed handshake takes more than [`GOAL`].
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use flyrpc::{
     Keyring, Node,
     operations::{VisitOptions, Visitor},
@@ -11,6 +12,9 @@ use flyrpc::{
 use rustix::time::{ClockId, clock_gettime};
 
 const SECRET: &str = "73656372657420666f72207468652068616e647368616b652062656e63686d61";
+
+/// Upper bound on the median of the sealed handshakes, in microseconds.
+const GOAL: f64 = 250.0;
 
 const TURNS: usize = 21;
 const HANDSHAKES: u32 = 200;
@@ -35,6 +39,7 @@ async fn main() -> Result<()> {
         costs.sort_by(f64::total_cmp);
         let [least, median, most] = [0, TURNS / 2, TURNS - 1].map(|at| costs[at]);
         println!("figure handshake-cpu-{name} {median:.1} us ({least:.1} to {most:.1})");
+        ensure!(name == "open" || median <= GOAL, "the goal is {GOAL} us");
     }
     Ok(())
 }
