@@ -1,11 +1,15 @@
+//! Tests of settings, and of the variables that they are read from.
+
+mod addresses;
+mod secret;
+
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
 use super::{
     check::parse_seeds,
-    keyring::Keyring,
     label::to_label,
     seed::Seed,
-    settings::{Config, FlyMachine, Sealing},
+    settings::{Config, FlyMachine},
 };
 use crate::error::StartError;
 
@@ -66,6 +70,13 @@ fn check_values_refused(variable: &str, values: &[&str], expected: &str) {
 #[track_caller]
 fn check_invalid(config: &Config, expected: &str) {
     assert_eq!(config.check_all().unwrap_err().to_string(), expected);
+}
+
+impl Config {
+    fn check_all(&self) -> Result<(), StartError> {
+        self.validate()?;
+        self.check_addresses()
+    }
 }
 
 fn seeds(list: &str) -> Vec<Seed> {
@@ -417,89 +428,6 @@ fn a_max_body_of_more_than_32_bits_is_refused() {
 }
 
 #[test]
-fn a_node_that_a_remote_seed_cannot_reach_is_an_error_at_start() {
-    let base = || Config { seeds: seeds("localhost 127.0.0.1 db.internal"), ..Config::default() };
-    let rule = "expected an address that other machines can reach, because the seed \
-                `db.internal:3590` is on another machine; set `listen` (FLYRPC_LISTEN) or \
-                `advertise` (FLYRPC_ADVERTISE)";
-    check_invalid(&base(), &format!("listen is `127.0.0.1:0`: {rule}"));
-    let config = Config { listen: Some(addr("0.0.0.0:1")), ..base() };
-    check_invalid(&config, &format!("listen is `0.0.0.0:1`: {rule}"));
-    let config = Config { listen: Some(addr("[::]:1")), ..base() };
-    check_invalid(&config, &format!("listen is `[::]:1`: {rule}"));
-    let listen = Some(addr("10.0.0.1:1"));
-    let config = Config { listen, advertise: Some(addr("[::1]:1")), ..base() };
-    check_invalid(&config, &format!("advertise is `[::1]:1`: {rule}"));
-}
-
-#[test]
-fn a_node_that_remote_seeds_can_reach_starts() {
-    let base = || Config { seeds: seeds("db.internal 10.0.0.2"), ..Config::default() };
-    Config { listen: Some(addr("10.0.0.1:0")), ..base() }.check_all().unwrap();
-    let advertise = Some(addr("10.0.0.1:0"));
-    Config { listen: Some(addr("0.0.0.0:0")), advertise, ..base() }.check_all().unwrap();
-}
-
-#[test]
-fn nodes_of_one_machine_listen_on_loopback() {
-    let base = || Config { seeds: seeds("localhost:1 127.0.0.1:2 [::1]:3"), ..Config::default() };
-    base().check_all().unwrap();
-    let advertise = Some(addr("127.0.0.1:9"));
-    for listen in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-        Config { listen: Some(addr(listen)), advertise, ..base() }.check_all().unwrap();
-    }
-}
-
-#[test]
-fn a_node_that_listens_beyond_loopback_must_advertise_an_address_that_others_can_reach() {
-    let rule = "expected an address that other machines can reach, because the node listens for \
-                them; set `advertise` (FLYRPC_ADVERTISE), or `listen` (FLYRPC_LISTEN) to one \
-                address";
-    for seeds in [Vec::new(), seeds("localhost:1 127.0.0.1:2")] {
-        let base = || Config { seeds: seeds.clone(), ..Config::default() };
-        for listen in ["0.0.0.0:1", "[::]:1", "[::ffff:0.0.0.0]:1"] {
-            let config = Config { listen: Some(addr(listen)), ..base() };
-            check_invalid(&config, &format!("listen is `{listen}`: {rule}"));
-        }
-        for listen in ["0.0.0.0:1", "10.0.0.1:1"] {
-            let advertise = Some(addr("127.0.0.1:1"));
-            let config = Config { listen: Some(addr(listen)), advertise, ..base() };
-            check_invalid(&config, &format!("advertise is `127.0.0.1:1`: {rule}"));
-        }
-        Config { listen: Some(addr("10.0.0.1:1")), ..base() }.check_all().unwrap();
-    }
-}
-
-#[test]
-fn an_address_that_no_single_host_has_is_an_error_at_start() {
-    let rule = "expected the address where other nodes reach this node, not a multicast or \
-                broadcast address";
-    let values = ["224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "[::ffff:224.0.0.1]:1"];
-    for value in values {
-        let config = Config { advertise: Some(addr(value)), ..Config::default() };
-        check_invalid(&config, &format!("advertise is `{value}`: {rule}"));
-        let config = Config { listen: Some(addr(value)), ..Config::default() };
-        check_invalid(&config, &format!("listen is `{value}`: {rule}"));
-        check_refused(
-            &[("FLYRPC_ADVERTISE", value)],
-            &format!("FLYRPC_ADVERTISE is `{value}`: {rule}"),
-        );
-    }
-    check_refused(
-        &[("FLYRPC_ADVERTISE", "224.0.0.1")],
-        &format!("FLYRPC_ADVERTISE is `224.0.0.1`: {rule}"),
-    );
-}
-
-#[test]
-fn advertising_the_unspecified_address_is_an_error_at_start() {
-    let config = Config { advertise: Some(addr("0.0.0.0:1")), ..Config::default() };
-    let expected = "advertise is `0.0.0.0:1`: expected the address where other nodes reach this \
-                    node, not the unspecified address";
-    check_invalid(&config, expected);
-}
-
-#[test]
 fn limits_are_read_from_variables() {
     for (text, max_body) in [("1", 1), ("64B", 64), ("512KiB", 512 << 10), ("32MiB", 32 << 20)] {
         check(&[("FLYRPC_MAX_BODY", text)], Config { max_body, ..Config::default() });
@@ -560,116 +488,4 @@ fn the_memory_for_bodies_is_256_mebibytes_or_8_bodies_and_at_least_2() {
         &with(1 << 20, Some((2 << 20) - 1)),
         "max_body_memory is `2097151`: expected at least 2097152 bytes, twice `max_body`",
     );
-}
-
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-
-fn secret_of(vars: &[(&str, &str)]) -> Result<Option<Keyring>, String> {
-    read(vars).map(|config| config.secret).map_err(|error| error.to_string())
-}
-
-#[test]
-fn the_secret_comes_from_a_variable_or_a_file() {
-    let keyring = Some(Keyring::parse(KEY).unwrap());
-    assert_eq!(secret_of(&[("FLYRPC_SECRET", KEY)]), Ok(keyring.clone()));
-    let file = std::env::temp_dir().join(format!("flyrpc-secret-{}", std::process::id()));
-    std::fs::write(&file, format!("  {KEY}\n")).unwrap();
-    let path = file.to_str().unwrap();
-    assert_eq!(secret_of(&[("FLYRPC_SECRET_FILE", path)]), Ok(keyring));
-    assert_eq!(
-        secret_of(&[("FLYRPC_SECRET", KEY), ("FLYRPC_SECRET_FILE", path)]),
-        Err("FLYRPC_SECRET cannot be used: FLYRPC_SECRET_FILE is also set; set only one of them"
-            .to_owned())
-    );
-    std::fs::write(&file, "\n").unwrap();
-    let empty = secret_of(&[("FLYRPC_SECRET_FILE", path)]).unwrap_err();
-    assert!(empty.starts_with("FLYRPC_SECRET_FILE cannot be used: the value is not a key: "));
-    std::fs::remove_file(&file).unwrap();
-    for value in [path, KEY, &KEY[2..], &format!("/{KEY}"), &format!("{KEY},typo")] {
-        let error = secret_of(&[("FLYRPC_SECRET_FILE", value)]).unwrap_err();
-        let expected = "FLYRPC_SECRET_FILE cannot be used: cannot read the file: ";
-        assert!(error.starts_with(expected) && !error.contains(&value[2..]), "{error}");
-    }
-    for unset in [&[][..], &[("FLYRPC_SECRET", "")], &[("FLYRPC_SECRET", " ")]] {
-        assert_eq!(secret_of(unset), Ok(None));
-    }
-}
-
-#[test]
-fn an_invalid_secret_is_an_error_that_does_not_contain_it() {
-    for secret in ["hunter2", &KEY[1..], &format!("{KEY},hunter2")] {
-        let error = secret_of(&[("FLYRPC_SECRET", secret)]).unwrap_err();
-        assert!(error.starts_with("FLYRPC_SECRET cannot be used: "), "{error}");
-        assert!(error.contains("openssl rand -base64 32"), "{error}");
-        assert!(!error.contains("hunter2") && !error.contains(&KEY[1..]), "{error}");
-    }
-    #[cfg(unix)]
-    {
-        let not_text = std::os::unix::ffi::OsStringExt::from_vec(b"hunter2\xff".to_vec());
-        let lookup = |name: &str| (name == "FLYRPC_SECRET").then(|| OsString::clone(&not_text));
-        let error = Config::from_vars(lookup).unwrap_err().to_string();
-        assert_eq!(error, "FLYRPC_SECRET cannot be used: it is not text in UTF-8");
-    }
-}
-
-impl Config {
-    fn check_all(&self) -> Result<(), StartError> {
-        self.validate()?;
-        self.check_addresses()
-    }
-}
-
-#[test]
-fn insecure_is_a_switch() {
-    for (value, expected) in [("1", true), ("true", true), ("0", false), ("false", false)] {
-        assert_eq!(read(&[("FLYRPC_INSECURE", value)]).unwrap().insecure, expected);
-    }
-    check_values_refused("FLYRPC_INSECURE", &["yes", "2"], "`1` or `true`, or `0` or `false`");
-}
-
-#[test]
-fn a_node_needs_a_secret_beyond_loopback_unless_it_is_insecure() {
-    let check = |config: &Config, addr: &str| {
-        config.check_secret(addr.parse().unwrap()).map_err(|error| error.to_string())
-    };
-    let bare = Config::default();
-    for addr in ["127.0.0.1:0", "127.3.0.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
-        assert_eq!(check(&bare, addr), Ok(()), "{addr}");
-    }
-    let beyond = ["10.0.0.1:3590", "[fdaa::3]:3590", "0.0.0.0:3590", "[::]:3590"];
-    let secret = Config { secret: Some(Keyring::parse(KEY).unwrap()), ..Config::default() };
-    let insecure = Config { insecure: true, ..Config::default() };
-    for addr in beyond {
-        assert_eq!(check(&secret, addr), Ok(()), "{addr}");
-        assert_eq!(check(&insecure, addr), Ok(()), "{addr}");
-        let error = check(&bare, addr).unwrap_err();
-        let expected = format!(
-            "this node would be reached at {addr} by whatever is on that network. Set FLYRPC_SECRET, \
-             the same on every node: `export FLYRPC_SECRET=$(openssl rand -base64 32)`. If all that \
-             can reach it may call it, set FLYRPC_INSECURE=1"
-        );
-        assert_eq!(error, expected);
-        let on_fly = check(&on_fly(), addr).unwrap_err();
-        let command = "`fly secrets set FLYRPC_SECRET=$(openssl rand -base64 32)`";
-        assert!(on_fly.contains(command), "{on_fly}");
-    }
-    for (advertise, expected) in
-        [("10.0.0.1:7", "at 10.0.0.1:7 by"), ("10.0.0.1:0", "at 10.0.0.1:8 by")]
-    {
-        let advertised = Config { advertise: Some(addr(advertise)), ..Config::default() };
-        let error = check(&advertised, "0.0.0.0:8").unwrap_err();
-        assert!(error.contains(expected), "{error}");
-    }
-}
-
-#[test]
-fn a_secret_seals_and_an_insecure_node_also_accepts_open_peers() {
-    let sealing = |secret: bool, insecure| {
-        let secret = secret.then(|| Keyring::parse(KEY).unwrap());
-        Config { secret, insecure, ..Config::default() }.sealing()
-    };
-    assert!(matches!(sealing(false, false), Sealing::Open));
-    assert!(matches!(sealing(false, true), Sealing::Open));
-    assert!(matches!(sealing(true, false), Sealing::Sealed(_)));
-    assert!(matches!(sealing(true, true), Sealing::Permissive(_)));
 }
